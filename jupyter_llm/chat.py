@@ -1,0 +1,149 @@
+"""A conversation: turns that are remembered and sent along with the next prompt."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jupyter_llm.engine.base import Completion, Message, SamplingParams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+    from typing import Any, Unpack
+
+    from jupyter_llm.api import LLM, SamplingOptions
+    from jupyter_llm.engine.base import Engine, Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A prompt and what the model wrote; `origin` is the cell it came from, if known."""
+
+    prompt: str
+    completion: Completion
+    origin: Hashable = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A prompt that was sent. Until its future holds a completion, the turn it replaces counts."""
+
+    prompt: str
+    future: Future[Completion]
+    origin: Hashable
+    replaced: Turn | None
+
+    @property
+    def turn(self) -> Turn | None:
+        if not self.future.done() or self.future.exception() is not None:
+            return self.replaced
+        completion = self.future.result()
+        return Turn(self.prompt, completion, self.origin) if completion.text else self.replaced
+
+
+class Chat:
+    """A conversation with the resident model.
+
+    Call it to send a prompt together with the turns so far. Turns whose answers failed or were
+    interrupted before the first word are not kept. When the turns outgrow the context window, the
+    oldest are left out in one large cut, down to half of it, so that the rest stays resident until
+    the next cut; `num_left_out` counts them.
+    """
+
+    def __init__(self, llm: LLM, name: str | None = None, *, system: str | None = None) -> None:
+        self.name = name
+        self.system = system
+        self.num_left_out = 0
+        self._llm = llm
+        self._entries: list[_Entry] = []
+        self._lock = threading.Lock()
+
+    @property
+    def turns(self) -> list[Turn]:
+        """The turns so far, the oldest first."""
+        with self._lock:
+            return [turn for entry in self._entries if (turn := entry.turn) is not None]
+
+    def __call__(
+        self, prompt: str, *, model: str | None = None, **sampling: Unpack[SamplingOptions]
+    ) -> Completion:
+        """Send a prompt, wait for the answer and remember both."""
+        return self.stream(prompt, model=model, **sampling).result()
+
+    def stream(
+        self,
+        prompt: str,
+        *,
+        model: str | None = None,
+        origin: Hashable = None,
+        **sampling: Unpack[SamplingOptions],
+    ) -> Stream:
+        """Send a prompt and return its stream.
+
+        If a turn of the same `origin` exists, the new one takes its place and is answered from
+        what came before it; later turns stay.
+        """
+        params = self._llm.sampling_params(sampling)
+        engine = self._llm.engine(model)
+        messages = self._fitting_messages(engine, prompt, origin, params)
+        stream = self._llm.submit(engine, messages, params, conversation=f"chat {id(self)}")
+        with self._lock:
+            place = self._place_of(origin)
+            replaced = self._entries[place].turn if place < len(self._entries) else None
+            entry = _Entry(prompt, stream.future, origin, replaced)
+            self._entries[place : place + 1] = [entry]
+        return stream
+
+    def messages(self, prompt: str, *, origin: Hashable = None) -> tuple[Message, ...]:
+        """Return what would be sent for a prompt, nothing left out."""
+        with self._lock:
+            entries = self._entries[: self._place_of(origin)]
+            turns = [turn for entry in entries if (turn := entry.turn) is not None]
+        messages = [Message("system", self.system)] if self.system else []
+        for turn in turns:
+            completion = turn.completion
+            messages.append(Message("user", turn.prompt))
+            messages.append(Message("assistant", completion.text, completion.token_ids))
+        return (*messages, Message("user", prompt))
+
+    def forget(self, is_stale: Callable[[Any], bool]) -> None:
+        """Forget the turns whose origin is stale."""
+        with self._lock:
+            self._entries = [entry for entry in self._entries if not is_stale(entry.origin)]
+
+    def reset(self) -> None:
+        """Forget all turns."""
+        with self._lock:
+            self._entries.clear()
+            self.num_left_out = 0
+
+    def _place_of(self, origin: Hashable) -> int:
+        if origin is not None:
+            for index, entry in enumerate(self._entries):
+                if entry.origin == origin:
+                    return index
+        return len(self._entries)
+
+    def _fitting_messages(
+        self, engine: Engine, prompt: str, origin: Hashable, params: SamplingParams
+    ) -> tuple[Message, ...]:
+        messages = self.messages(prompt, origin=origin)
+        start = 1 if self.system else 0
+        n_ctx = engine.info.n_ctx
+        # Room for the answer, as long as it does not take the room of the turns.
+        room = min(params.max_tokens or n_ctx, n_ctx // 4)
+        cut = start + 2 * self.num_left_out if origin is None else start
+        limit = n_ctx - room
+
+        def after(cut: int) -> tuple[Message, ...]:
+            return (*messages[:start], *messages[cut:])
+
+        last = len(messages) - 1
+        cut = min(cut, last)
+        while cut < last and engine.count_tokens(after(cut)) > limit:
+            limit = n_ctx // 2
+            cut += 2
+        self.num_left_out = (cut - start) // 2
+        return after(cut)

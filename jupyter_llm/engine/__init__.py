@@ -1,0 +1,1 @@
+"""RUN a model: requests in, tokens out."""

@@ -1,0 +1,268 @@
+"""The seam between what people use and what runs a model.
+
+Values (requests, chunks, completions) and the Engine protocol; no threads, no llama.cpp. Everything
+here is light to import.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+
+from jupyter_llm.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+    from pathlib import Path
+
+Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length", "cancelled", "error"]
+
+# llama.cpp takes an unsigned 32-bit seed and reads the largest one as "draw one".
+MAX_SEED = 2**32 - 2
+
+
+def _check(claim: bool, name: str, rule: str, value: object) -> None:  # noqa: FBT001
+    if not claim:
+        raise OptionError(f"{name} must be {rule}, not {value!r}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingParams:
+    """How the next token is drawn, and when to stop.
+
+    Temperature 0 always takes the likeliest token, whatever the seed. `top_k=0`, `top_p=1`,
+    `min_p=0` and `repeat_penalty=1` each switch themselves off. Without a seed one is drawn; the
+    completion says which. `max_tokens=None` goes on until the context window is full.
+    """
+
+    temperature: float = 0.7
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    repeat_penalty: float = 1.0
+    seed: int | None = None
+    max_tokens: int | None = 512
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values that mean nothing, with the value in hand."""
+        _check(self.temperature >= 0, "temperature", "at least 0", self.temperature)
+        _check(self.top_k >= 0, "top_k", "at least 0", self.top_k)
+        _check(0 < self.top_p <= 1, "top_p", "in (0, 1]", self.top_p)
+        _check(0 <= self.min_p <= 1, "min_p", "in [0, 1]", self.min_p)
+        _check(self.repeat_penalty > 0, "repeat_penalty", "above 0", self.repeat_penalty)
+        _check(
+            self.seed is None or 0 <= self.seed <= MAX_SEED,
+            "seed",
+            f"from 0 to {MAX_SEED}",
+            self.seed,
+        )
+        _check(
+            self.max_tokens is None or self.max_tokens >= 1,
+            "max_tokens",
+            "at least 1",
+            self.max_tokens,
+        )
+        _check(all(self.stop), "stop", "made of non-empty strings", self.stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat.
+
+    `token_ids` are the tokens the model itself wrote for `content`. With them a follow-up prompt
+    repeats the resident tokens exactly; without, the text is tokenized again, which need not give
+    the same tokens back.
+    """
+
+    role: Role
+    content: str
+    token_ids: tuple[int, ...] | None = field(default=None, repr=False)
+
+
+Prompt = str | tuple[Message, ...]
+"""Raw text to continue, or the messages of a chat to answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One prompt and how to answer it.
+
+    Requests with the same `conversation` follow one another: the later one may reuse the resident
+    tokens of the earlier one in place. Others share what they have in common and keep the rest
+    apart.
+    """
+
+    prompt: Prompt
+    params: SamplingParams = SamplingParams()
+    conversation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a completion as it is written; whole characters only."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a completion cost.
+
+    `cached_tokens` of the `prompt_tokens` were still resident and not read again. Times are in
+    seconds: `prefill_s` until the first token was drawn, waiting included; `decode_s` from there.
+    """
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Decode speed: the tokens after the first, over the time they took."""
+        return (self.completion_tokens - 1) / self.decode_s if self.decode_s > 0 else 0.0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.prompt_tokens} prompt tokens ({self.cached_tokens} cached), "
+            f"{self.completion_tokens} completion tokens, "
+            f"first token after {self.prefill_s:.2f} s, then {self.tokens_per_s:.0f} tokens/s"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What the model wrote. Shows as Markdown; `str()` is the text.
+
+    `seed` is the one that was used, drawn or given, and None at temperature 0. `token_ids` are the
+    model's own tokens for the text, or None where a stop string cut the text inside them.
+    """
+
+    text: str
+    finish_reason: FinishReason
+    usage: Usage
+    model: str
+    seed: int | None = None
+    token_ids: tuple[int, ...] | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_markdown_(self) -> str:
+        from jupyter_llm.markdown import untrusted_markdown
+
+        return untrusted_markdown(self.text)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001
+        printer.text("Completion(…)" if cycle else self.text)
+
+
+class Stream(Protocol):
+    """The completion of one request while it is written.
+
+    Iterate over its chunks, or wait for `result()`. Both raise what went wrong in the engine, and
+    `PromptInterrupted` when the user interrupts.
+    """
+
+    @property
+    def future(self) -> Future[Completion]:
+        """The result, for code that waits by other means."""
+
+    def __iter__(self) -> Iterator[Chunk]: ...
+
+    def cancel(self) -> None:
+        """Stop writing; what there is becomes the result. Returns at once."""
+
+    def result(self, timeout: float | None = None) -> Completion:
+        """Wait for the end and return the whole completion; `timeout` in seconds."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """How a model is loaded. None leaves the choice to us: what the model and the machine take.
+
+    `n_ctx` is the context window in tokens; all resident conversations share its room. Without
+    `flash_attention` prefill and decode are about a quarter slower, and a prompt whose prefix is
+    resident gives the same logits as one read afresh.
+    """
+
+    n_ctx: int | None = None
+    n_batch: int = 512
+    n_threads: int | None = None
+    n_gpu_layers: int | None = None
+    flash_attention: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse values that mean nothing, with the value in hand."""
+        for name in ("n_ctx", "n_batch", "n_threads"):
+            value = getattr(self, name)
+            _check(value is None or value >= 1, name, "at least 1", value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """What is known of a loaded model."""
+
+    name: str
+    path: Path
+    architecture: str
+    quantization: str
+    size_bytes: int
+    license: str | None
+    n_ctx: int
+    n_ctx_train: int
+    n_vocab: int
+    n_threads: int
+    flash_attention: bool
+    has_chat_template: bool
+    build: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStatus:
+    """What an engine does at this moment; `resident_tokens` one number a slot in use."""
+
+    num_running: int
+    num_waiting: int
+    resident_tokens: tuple[int, ...]
+
+
+class Engine(Protocol):
+    """Serves requests for one model. Safe to call from any thread.
+
+    Every method raises `EngineClosedError` once the engine is closed.
+    """
+
+    @property
+    def info(self) -> ModelInfo:
+        """What is known of the model."""
+
+    def submit(self, request: Request) -> Stream:
+        """Queue a request; its errors are raised by the stream."""
+
+    def format(self, prompt: Prompt) -> str:
+        """Return the text the model will read: messages put through its chat template."""
+
+    def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
+        """Return the tokens the model will read for a prompt."""
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Return how many tokens the model will read for a prompt."""
+
+    def status(self) -> EngineStatus:
+        """Return what the engine does at this moment."""
+
+    def close(self) -> None:
+        """Cancel everything and free the model. May be called twice."""

@@ -1,0 +1,50 @@
+"""From the bytes of tokens to the text of a completion, one per request."""
+
+from __future__ import annotations
+
+import codecs
+
+
+class Detokenizer:
+    """Gives out text at whole characters only, and nothing that may still become a stop string.
+
+    Stop strings may span tokens, so the end of the text is held back while it could be the start
+    of one.
+    """
+
+    def __init__(self, stop: tuple[str, ...] = ()) -> None:
+        self._stop = stop
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held_back = ""
+        self.is_stopped = False
+
+    def feed(self, data: bytes) -> str:
+        """Take a token's bytes and return the text that is certain now."""
+        if self.is_stopped:
+            return ""
+        text = self._held_back + self._decoder.decode(data)
+        ends = [index for stop in self._stop if (index := text.find(stop)) >= 0]
+        if ends:
+            self.is_stopped = True
+            self._held_back = ""
+            return text[: min(ends)]
+        split = len(text) - self._num_open(text)
+        self._held_back = text[split:]
+        return text[:split]
+
+    def flush(self) -> str:
+        """Return what was held back; half a character at the very end is dropped."""
+        text, self._held_back = self._held_back, ""
+        return text
+
+    def _num_open(self, text: str) -> int:
+        """Return the length of the longest end of the text that begins a stop string."""
+        return max(
+            (
+                length
+                for stop in self._stop
+                for length in range(1, min(len(stop), len(text) + 1))
+                if text.endswith(stop[:length])
+            ),
+            default=0,
+        )

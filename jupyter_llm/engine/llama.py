@@ -1,0 +1,348 @@
+"""llama.cpp through its low-level calls. The only module that imports llama_cpp.
+
+`Weights` is a loaded file with its vocabulary; `Context` is a KV cache over it that evaluates
+batches. Both belong to the engine thread; only `Context.abort` may be called from elsewhere.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import llama_cpp as lib
+
+from jupyter_llm.engine.scheduler import Batch, Decoded
+from jupyter_llm.errors import ModelLoadError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jupyter_llm.engine.base import SamplingParams
+
+logger = logging.getLogger(__name__)
+
+BUILD = f"llama-cpp-python {lib.__version__}"
+
+_PENALTY_WINDOW = 64  # tokens that the repetition penalty looks back on; llama.cpp's own default
+_ERROR_LEVEL = 3  # GGML_LOG_LEVEL_ERROR
+_CONTINUED = 5  # GGML_LOG_LEVEL_CONT: goes on with the line before
+
+
+class _Log:
+    """Keeps the last lines llama.cpp logged, so that none reaches the notebook.
+
+    ipykernel shows in the running cell whatever a library writes to stderr.
+    """
+
+    def __init__(self) -> None:
+        self.lines: deque[tuple[int, str]] = deque(maxlen=50)
+        # llama.cpp keeps the bare pointer: without this reference the process would crash.
+        self._callback = lib.llama_log_callback(self._append)
+        lib.llama_log_set(self._callback, ctypes.c_void_p(0))
+
+    def _append(self, level: int, text: bytes, _user_data: object) -> None:
+        line = text.decode("utf-8", "replace").rstrip("\n")
+        if level == _CONTINUED and self.lines:
+            level, start = self.lines.pop()
+            line = start + line
+        self.lines.append((level, line))
+
+    def reason(self) -> str:
+        """Return the first error of the log, without the name of the function that wrote it."""
+        errors = [line for level, line in self.lines if level == _ERROR_LEVEL]
+        if not errors:
+            return "llama.cpp gave no reason."
+        return errors[0].removeprefix("llama_model_load: ").removeprefix("error loading model: ")
+
+
+_log = _Log()
+
+
+class Weights:
+    """A model file in memory: its weights and its vocabulary.
+
+    `on_progress` hears the loaded share from 0 to 1, on the loading thread, and returns False to
+    give up.
+
+    Raises
+    ------
+    ModelLoadError
+        llama.cpp refused the file, or `on_progress` gave up.
+    """
+
+    def __init__(
+        self, path: Path, *, n_gpu_layers: int | None, on_progress: Callable[[float], bool]
+    ) -> None:
+        def progress(share: float, _user_data: object) -> bool:
+            try:
+                return on_progress(share)
+            except Exception:  # an exception cannot cross C; it would be printed and lost
+                logger.exception("The progress of loading %s could not be shown", path.name)
+                return True
+
+        params = lib.llama_model_default_params()
+        params.progress_callback = callback = lib.llama_progress_callback(progress)
+        if n_gpu_layers is not None:
+            params.n_gpu_layers = n_gpu_layers
+        _log.lines.clear()
+        self._pointer: Any = lib.llama_model_load_from_file(str(path).encode(), params)
+        del callback  # had to live until here
+        if not self._pointer:
+            raise ModelLoadError(path, _log.reason(), [line for _, line in _log.lines])
+        self.path = path
+        self._vocab = lib.llama_model_get_vocab(self._pointer)
+        self.n_vocab: int = lib.llama_vocab_n_tokens(self._vocab)
+        self.n_ctx_train: int = lib.llama_model_n_ctx_train(self._pointer)
+        self.can_trim = not (
+            lib.llama_model_is_recurrent(self._pointer) or lib.llama_model_is_hybrid(self._pointer)
+        )
+        self.end_ids = frozenset(
+            token for token in range(self.n_vocab) if lib.llama_vocab_is_eog(self._vocab, token)
+        )
+        self.bytes_of = lru_cache(maxsize=None)(self._bytes_of)
+
+    @property
+    def chat_template(self) -> str | None:
+        """The jinja2 source in the file, if there is one."""
+        source = lib.llama_model_chat_template(self._pointer, None)
+        return source.decode("utf-8", "replace") if source else None
+
+    @property
+    def bos(self) -> str:
+        """The text of the begin-of-text token, "" without one."""
+        return self._text(lib.llama_vocab_bos(self._vocab))
+
+    @property
+    def eos(self) -> str:
+        """The text of the end-of-text token, "" without one."""
+        return self._text(lib.llama_vocab_eos(self._vocab))
+
+    def control_texts(self) -> list[str]:
+        """Return the texts of the tokens that steer the model, such as `<|im_end|>`."""
+        return [
+            self._text(token)
+            for token in range(self.n_vocab)
+            if lib.llama_vocab_is_control(self._vocab, token)
+        ]
+
+    def tokenize(self, text: str, *, is_special: bool, add_bos: bool = False) -> list[int]:
+        """Return the tokens of a text.
+
+        `is_special` reads `<|im_end|>` and the like as one token each; `add_bos` puts the begin
+        token before, if the model wants one and the text does not begin with it.
+        """
+        data = text.encode()
+        add_bos = add_bos and not (self.bos and is_special and text.startswith(self.bos))
+        size = len(data) + 8
+        while True:
+            tokens = (lib.llama_token * size)()
+            count = lib.llama_tokenize(
+                self._vocab, data, len(data), tokens, size, add_bos, is_special
+            )
+            if count >= 0:
+                return list(tokens[:count])
+            size = -count
+
+    def close(self) -> None:
+        """Free the weights; its contexts must be closed before."""
+        pointer, self._pointer = self._pointer, None
+        if pointer:
+            lib.llama_model_free(pointer)
+
+    def sampler(self, params: SamplingParams, seed: int, context: Sequence[int]) -> Any:
+        """Make a llama.cpp sampler chain; `context` are the tokens before the first drawn one."""
+        chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
+        for part in self._sampler_parts(params, seed):
+            lib.llama_sampler_chain_add(chain, part)
+        for token in context[-_PENALTY_WINDOW:]:
+            lib.llama_sampler_accept(chain, token)
+        return chain
+
+    def _sampler_parts(self, params: SamplingParams, seed: int) -> Iterator[Any]:
+        if params.ignore_eos and self.end_ids:
+            bias = (lib.llama_logit_bias * len(self.end_ids))(
+                *((token, float("-inf")) for token in sorted(self.end_ids))
+            )
+            yield lib.llama_sampler_init_logit_bias(self.n_vocab, len(bias), bias)
+        if params.repeat_penalty != 1:
+            yield lib.llama_sampler_init_penalties(
+                self.n_vocab, _PENALTY_WINDOW, params.repeat_penalty, 0.0, 0.0
+            )
+        if params.temperature == 0:
+            yield lib.llama_sampler_init_greedy()
+            return
+        if params.top_k:
+            yield lib.llama_sampler_init_top_k(params.top_k)
+        yield lib.llama_sampler_init_top_p(params.top_p, 1)
+        yield lib.llama_sampler_init_min_p(params.min_p, 1)
+        yield lib.llama_sampler_init_temp(params.temperature)
+        yield lib.llama_sampler_init_dist(seed)
+
+    def _text(self, token: int) -> str:
+        if token < 0:
+            return ""
+        text: bytes = lib.llama_vocab_get_text(self._vocab, token)
+        return text.decode("utf-8", "replace")
+
+    def _bytes_of(self, token: int) -> bytes:
+        """Return a token's share of the text; it need not be whole characters."""
+        size = 32
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            count = lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, False)  # noqa: FBT003
+            if count >= 0:
+                return buffer.raw[:count]
+            size = -count
+
+
+class _BatchMemory:
+    """A llama_batch over memory of our own; every token belongs to one sequence."""
+
+    def __init__(self, size: int) -> None:
+        self._token = (lib.llama_token * size)()
+        self._pos = (lib.llama_pos * size)()
+        self._seq_id = (lib.llama_seq_id * size)()
+        self._logits = (ctypes.c_int8 * size)()
+        self._num_seq_ids = (ctypes.c_int32 * size)(*([1] * size))
+        pointer = ctypes.POINTER(lib.llama_seq_id)
+        step = ctypes.sizeof(lib.llama_seq_id)
+        start = ctypes.addressof(self._seq_id)
+        self._seq_id_pointers = (pointer * size)(
+            *(ctypes.cast(start + index * step, pointer) for index in range(size))
+        )
+        self.batch = lib.llama_batch(
+            n_tokens=0,
+            token=self._token,
+            pos=self._pos,
+            n_seq_id=self._num_seq_ids,
+            seq_id=self._seq_id_pointers,
+            logits=self._logits,
+        )
+
+    def fill(self, batch: Batch) -> Any:
+        count = len(batch)
+        self._token[:count] = batch.token_ids
+        self._pos[:count] = batch.positions
+        self._seq_id[:count] = batch.seq_ids
+        self._logits[:count] = [int(wanted) for wanted in batch.wants_logits]
+        self.batch.n_tokens = count
+        return self.batch
+
+
+class Context:
+    """A unified KV cache of `n_ctx` cells for `num_slots` sequences; evaluates batches.
+
+    Raises
+    ------
+    ModelLoadError
+        llama.cpp could not set it up, mostly for want of memory.
+    """
+
+    def __init__(
+        self,
+        weights: Weights,
+        *,
+        n_ctx: int,
+        n_batch: int,
+        num_slots: int,
+        n_threads: int,
+        flash_attention: bool,
+    ) -> None:
+        params = lib.llama_context_default_params()
+        params.n_ctx = n_ctx
+        params.n_batch = params.n_ubatch = n_batch
+        params.n_seq_max = num_slots
+        params.n_threads = params.n_threads_batch = n_threads
+        params.kv_unified = True
+        # Sliding-window layers keep all cells: otherwise an old prefix cannot be trimmed to.
+        params.swa_full = True
+        params.no_perf = True
+        params.flash_attn_type = (
+            lib.LLAMA_FLASH_ATTN_TYPE_ENABLED
+            if flash_attention
+            else lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        )
+        _log.lines.clear()
+        self._pointer: Any = lib.llama_init_from_model(weights._pointer, params)  # noqa: SLF001
+        if not self._pointer:
+            raise ModelLoadError(weights.path, _log.reason(), [line for _, line in _log.lines])
+        self._weights = weights
+        self._memory = lib.llama_get_memory(self._pointer)
+        self._batch = _BatchMemory(n_batch)
+        self._abort_flag = ctypes.create_string_buffer(2)
+        # llama.cpp asks between two operations of a graph, hundreds of times a batch, from a
+        # compute thread. A Python callback would wait for the interpreter lock each time; the C
+        # library's strlen reads our flag without it: the flag is a string, empty or one long.
+        self._abort_callback = ctypes.cast(_c_library().strlen, lib.ggml_abort_callback)
+        lib.llama_set_abort_callback(
+            self._pointer, self._abort_callback, ctypes.addressof(self._abort_flag)
+        )
+        self.n_ctx: int = lib.llama_n_ctx(self._pointer)
+        self.n_batch = n_batch
+
+    def decode(self, batch: Batch) -> Decoded:
+        """Evaluate a batch; blocks, without the interpreter lock."""
+        code = lib.llama_decode(self._pointer, self._batch.fill(batch))
+        if code == 0:
+            return Decoded.OK
+        if code == 1:
+            return Decoded.NO_ROOM
+        return Decoded.ABORTED if code == 2 else Decoded.FAILED  # noqa: PLR2004  llama.h
+
+    def abort(self) -> None:
+        """Make the batch under evaluation return as aborted. From any thread."""
+        self._abort_flag[0] = b"\1"
+
+    def clear_abort(self) -> None:
+        """Let the next batch run."""
+        self._abort_flag[0] = b"\0"
+
+    def trim(self, seq_id: int, num_tokens: int) -> bool:
+        """Keep the first tokens of a sequence; False if its memory cannot forget so."""
+        return bool(lib.llama_memory_seq_rm(self._memory, seq_id, num_tokens, -1))
+
+    def copy(self, source: int, target: int, num_tokens: int) -> None:
+        """Let a sequence share the first cells of another; no data moves."""
+        lib.llama_memory_seq_cp(self._memory, source, target, 0, num_tokens)
+
+    def is_end(self, token_id: int) -> bool:
+        """Tell whether a token ends the text."""
+        return token_id in self._weights.end_ids
+
+    def sampler(self, params: SamplingParams, seed: int, prompt: Sequence[int]) -> ChainSampler:
+        """Make the sampler of one request."""
+        return ChainSampler(self, self._weights.sampler(params, seed, prompt))
+
+    def close(self) -> None:
+        """Free the KV cache and buffers; may be called twice."""
+        pointer, self._pointer = self._pointer, None
+        if pointer:
+            lib.llama_free(pointer)
+
+
+class ChainSampler:
+    """Draws one request's tokens with a llama.cpp sampler chain."""
+
+    def __init__(self, context: Context, chain: Any) -> None:
+        self._context = context
+        self._chain = chain
+
+    def sample(self, index: int) -> int:
+        """Draw a token from the logits of the batch's `index`-th token, and remember it."""
+        token: int = lib.llama_sampler_sample(self._chain, self._context._pointer, index)  # noqa: SLF001
+        return token
+
+    def close(self) -> None:
+        """Free the chain; may be called twice."""
+        chain, self._chain = self._chain, None
+        if chain:
+            lib.llama_sampler_free(chain)
+
+
+def _c_library() -> ctypes.CDLL:
+    return ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)

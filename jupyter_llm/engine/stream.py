@@ -1,0 +1,88 @@
+"""The stream of one request: chunks from the engine's thread to whoever reads them."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Self
+
+from jupyter_llm.errors import JupyterLLMError, PromptInterrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jupyter_llm.engine.base import Chunk, Completion
+
+# How long an interrupt waits for the engine to hand over what it wrote, in seconds. The engine
+# gives up a batch within milliseconds; the user must have the kernel back in any case.
+_HANDOVER_S = 0.1
+
+
+class QueueStream:
+    """A `Stream` that one thread fills and another reads.
+
+    The filling side calls `put` and then once `finish` or `fail`. `cancel` must return at once;
+    `snapshot` makes a completion of what there is, from any thread.
+    """
+
+    def __init__(self, cancel: Callable[[], None], snapshot: Callable[[], Completion]) -> None:
+        self._cancel = cancel
+        self._snapshot = snapshot
+        self._chunks: SimpleQueue[Chunk | None] = SimpleQueue()
+        self.future: Future[Completion] = Future()
+        self.future.set_running_or_notify_cancel()
+
+    def put(self, chunk: Chunk) -> None:
+        """Add a chunk."""
+        self._chunks.put(chunk)
+
+    def finish(self, completion: Completion) -> None:
+        """End with a result; does nothing if it ended before."""
+        with suppress(InvalidStateError):
+            self.future.set_result(completion)
+        self._chunks.put(None)
+
+    def fail(self, error: BaseException) -> None:
+        """End with an error, which the reader's side raises; nothing if it ended before."""
+        with suppress(InvalidStateError):
+            self.future.set_exception(error)
+        self._chunks.put(None)
+
+    def __iter__(self) -> Iterator[Chunk]:
+        try:
+            while (chunk := self._chunks.get()) is not None:
+                yield chunk
+        except KeyboardInterrupt:
+            raise self._interrupted() from None
+        finally:  # a reader that goes away takes nothing more
+            self.cancel()
+        self._chunks.put(None)  # whoever reads on finds the end again
+        self.future.result()
+
+    def cancel(self) -> None:
+        """Stop writing; what there is becomes the result. Returns at once."""
+        if not self.future.done():
+            self._cancel()
+
+    def result(self, timeout: float | None = None) -> Completion:
+        """Wait for the end and return the whole completion; `timeout` in seconds."""
+        try:
+            return self.future.result(timeout)
+        except KeyboardInterrupt:
+            raise self._interrupted() from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.cancel()
+
+    def _interrupted(self) -> PromptInterrupted:
+        self.cancel()
+        try:
+            return PromptInterrupted(self.future.result(_HANDOVER_S))
+        except (TimeoutError, JupyterLLMError):
+            completion = self._snapshot()
+        self.finish(completion)  # what the user was told is the result, whatever comes after
+        return PromptInterrupted(completion)

@@ -1,0 +1,145 @@
+"""Every exception a user may catch, in one tree.
+
+JupyterLLMError
+├── ModelNotFoundError (LookupError)     no such model, or none at all; .name, .close_matches
+├── ModelFileError (OSError)             missing, damaged, or no GGUF; .path
+├── ModelLoadError (RuntimeError)        llama.cpp refused the file; .path, .log
+├── OptionError (ValueError)              an option is unknown or out of range
+│   └── MagicUsageError                  wrong use of `%llm`; .hint
+├── EmptyPromptError (ValueError)         nothing to read
+├── ContextOverflowError (ValueError)    the prompt is too long; .num_tokens, .n_ctx
+├── ChatTemplateError (ValueError)       the model file cannot format a chat; .model
+├── EngineError (RuntimeError)           the engine failed while running
+│   └── EngineClosedError                it was unloaded meanwhile
+├── MagicUsageError (ValueError)         wrong options or command; .hint
+└── InterpolationError (ValueError)      a {{expression}} failed; .expression
+
+PromptInterrupted (KeyboardInterrupt) stands beside the tree: it is the user's own doing, and code
+that handles KeyboardInterrupt must go on working.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from jupyter_llm.engine.base import Completion
+
+
+def _did_you_mean(close_matches: Sequence[str]) -> str:
+    return f" Did you mean {' or '.join(close_matches)}?" if close_matches else ""
+
+
+class _OneLine(BaseException):
+    """Shows as one line in a notebook instead of a traceback, and stays catchable."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython prints, by its protocol for exceptions that format themselves."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class JupyterLLMError(_OneLine, Exception):
+    """Base of everything that jupyter_llm raises on purpose."""
+
+
+class ModelNotFoundError(JupyterLLMError, LookupError):
+    """No model goes by that name, or there is none on this machine."""
+
+    def __init__(
+        self, name: str, close_matches: Sequence[str] = (), message: str | None = None
+    ) -> None:
+        super().__init__(
+            message
+            or f"No model named {name!r}.{_did_you_mean(close_matches)}"
+            " `%llm /models` lists what can be loaded."
+        )
+        self.name = name
+        self.close_matches = tuple(close_matches)
+
+
+class ModelFileError(JupyterLLMError, OSError):
+    """The model file is missing, damaged, or something else than a GGUF file."""
+
+    def __init__(self, path: Path, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class ModelLoadError(JupyterLLMError, RuntimeError):
+    """llama.cpp refused the file or could not set up its context.
+
+    `log` holds the last lines llama.cpp wrote about it.
+    """
+
+    def __init__(self, path: Path, reason: str, log: Sequence[str] = ()) -> None:
+        super().__init__(f"{path.name} cannot be loaded: {reason}")
+        self.path = path
+        self.log = tuple(log)
+
+
+class EmptyPromptError(JupyterLLMError, ValueError):
+    """There is nothing to read in the prompt."""
+
+    def __init__(self) -> None:
+        super().__init__("The prompt is empty. Write what you want to know.")
+
+
+class ContextOverflowError(JupyterLLMError, ValueError):
+    """The prompt does not fit the model's context window."""
+
+    def __init__(self, num_tokens: int, n_ctx: int) -> None:
+        super().__init__(
+            f"The prompt is {num_tokens} tokens, but the context window is {n_ctx}. "
+            "Shorten it, start afresh with --new, or load the model with a larger n_ctx: "
+            "llm.use(n_ctx=…)."
+        )
+        self.num_tokens = num_tokens
+        self.n_ctx = n_ctx
+
+
+class ChatTemplateError(JupyterLLMError, ValueError):
+    """The model file has no chat template, or one that cannot be used."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(f"{model} cannot chat: {reason}")
+        self.model = model
+
+
+class EngineError(JupyterLLMError, RuntimeError):
+    """The engine failed while it ran a request."""
+
+
+class EngineClosedError(EngineError):
+    """The engine was closed: the model was unloaded, or the process forked."""
+
+
+class OptionError(JupyterLLMError, ValueError):
+    """A sampling or loading option is unknown or out of range."""
+
+
+class MagicUsageError(OptionError):
+    """An option or a command of `%llm` is wrong; `hint` says what would be right."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(f"{message} {hint}".rstrip())
+        self.hint = hint
+
+
+class InterpolationError(JupyterLLMError, ValueError):
+    """A `{{expression}}` in a prompt could not be evaluated."""
+
+    def __init__(self, expression: str, reason: str) -> None:
+        super().__init__(f"{{{{{expression}}}}} in the prompt failed: {reason}")
+        self.expression = expression
+
+
+class PromptInterrupted(_OneLine, KeyboardInterrupt):
+    """The user interrupted a prompt; `completion` holds what had been written."""
+
+    def __init__(self, completion: Completion) -> None:
+        count = completion.usage.completion_tokens
+        super().__init__(f"stopped after {count} tokens; the text so far is kept.")
+        self.completion = completion

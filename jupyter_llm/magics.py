@@ -1,0 +1,269 @@
+"""`%llm` and `%%llm`: parse, call the API, show. Runs on the main thread."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.completer import SimpleCompletion, context_matcher
+from IPython.core.magic import (
+    Magics,
+    line_cell_magic,
+    magics_class,
+    needs_local_scope,
+    no_var_expand,
+)
+from traitlets import Bool, Enum, Float, Int, TraitError, Unicode
+
+from jupyter_llm.api import llm
+from jupyter_llm.commands import COMMANDS, Call, find_command
+from jupyter_llm.display import NoView, make_view, show
+from jupyter_llm.engine.base import SamplingParams
+from jupyter_llm.errors import EmptyPromptError, MagicUsageError, PromptInterrupted
+from jupyter_llm.interpolation import interpolate
+from jupyter_llm.models.discover import list_models
+from jupyter_llm.options import (
+    FORMATS,
+    PromptLine,
+    complete_option,
+    nearest,
+    parse_line,
+    pending_option,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable
+
+    from IPython.core.completer import CompletionContext, SimpleMatcherResult
+    from IPython.core.interactiveshell import (
+        ExecutionInfo,
+        ExecutionResult,
+        InteractiveShell,
+    )
+
+    from jupyter_llm.chat import Chat
+    from jupyter_llm.engine.base import Completion
+
+_DEFAULTS = SamplingParams()
+_SAMPLING_DEFAULTS = {field.name: getattr(_DEFAULTS, field.name) for field in fields(_DEFAULTS)}
+_MAGIC = re.compile(r"\s*%%?llm(\s.*)", re.DOTALL)
+_MIMES = {"markdown": "text/markdown", "text": "text/plain"}
+
+
+@magics_class
+class LLMMagics(Magics):
+    """Prompts and commands for the resident model."""
+
+    model = Unicode("", help="Model name or path; empty for the resident or default one.").tag(
+        config=True
+    )
+    system = Unicode("", help="System text of new chats.").tag(config=True)
+    temperature = Float(_DEFAULTS.temperature, help="0 takes the likeliest token.").tag(config=True)
+    top_p = Float(_DEFAULTS.top_p, help="Probability to draw from.").tag(config=True)
+    top_k = Int(_DEFAULTS.top_k, help="Number of tokens to draw from; 0 for all.").tag(config=True)
+    min_p = Float(_DEFAULTS.min_p, help="Least probability, relative to the likeliest.").tag(
+        config=True
+    )
+    repeat_penalty = Float(_DEFAULTS.repeat_penalty, help="Above 1 avoids repetition.").tag(
+        config=True
+    )
+    seed = Int(None, allow_none=True, help="Seed; None draws one.").tag(config=True)
+    max_tokens = Int(_DEFAULTS.max_tokens, allow_none=True, help="Longest answer.").tag(config=True)
+    format = Enum(FORMATS, "markdown", help="How answers are shown.").tag(config=True)
+    chat = Unicode("default", help="The conversation to talk in.").tag(config=True)
+    stats = Bool(default_value=False, help="Show token counts and times.").tag(config=True)
+
+    def __init__(self, shell: InteractiveShell, **kwargs: Any) -> None:
+        super().__init__(shell, **kwargs)
+        self.shell: InteractiveShell = shell
+        self._cell_id: Hashable = None
+        self._num_calls = 0
+
+    @no_var_expand
+    @needs_local_scope
+    @line_cell_magic
+    def llm(
+        self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
+    ) -> None:
+        """Ask the resident model, or run a command; `%llm /help` explains both."""
+        namespace = {**self.shell.user_ns, **(local_ns or {})}
+
+        def expand(text: str) -> str:
+            return interpolate(text, lambda source: eval(source, namespace))  # noqa: S307  theirs
+
+        parsed = parse_line(line, expand)
+        prompt = parsed.prompt if cell is None else f"{parsed.prompt}\n{cell}".strip()
+        chat = self._chat(parsed)
+        if (found := find_command(prompt)) is not None:
+            command, argument = found
+            self._show_markdown(command.run(Call(llm, chat, argument)))
+            return
+        prompt = expand(prompt)
+        if not prompt.strip():
+            raise EmptyPromptError
+        if "system" in parsed.options:
+            chat.system = parsed.options["system"]
+        if parsed.options.get("new"):
+            chat.reset()
+        self._ask(parsed, chat, prompt)
+
+    def _ask(self, parsed: PromptLine, chat: Chat, prompt: str) -> None:
+        origin = self._next_origin()
+        model = parsed.options.get("model", self.model) or None
+        if parsed.options.get("dry_run"):
+            self._show_prompt(chat, prompt, origin, model)
+            return
+        sampling: dict[str, Any] = {
+            name: parsed.options.get(name, getattr(self, name, default))
+            for name, default in _SAMPLING_DEFAULTS.items()
+        }
+        is_quiet = parsed.options.get("quiet") or parsed.assign_to
+        mime = _MIMES[parsed.options.get("format", self.format)]
+        view = NoView() if is_quiet else make_view(self.shell, mime)
+        stream = chat.stream(prompt, model=model, origin=origin, **sampling)
+        try:
+            completion = show(stream, view, note=lambda c: self._note(parsed, chat, c))
+        except PromptInterrupted as interrupt:
+            self._assign(parsed, interrupt.completion)
+            raise
+        self._assign(parsed, completion)
+
+    def _chat(self, parsed: PromptLine) -> Chat:
+        name = parsed.options.get("chat", self.chat)
+        chat = llm.chat(name)
+        if not chat.turns and chat.system is None:
+            chat.system = self.system or None
+        return chat
+
+    def _next_origin(self) -> Hashable:
+        """Return what tells this prompt from the others of its cell, the same on a re-run."""
+        self._num_calls += 1
+        return None if self._cell_id is None else (self._cell_id, self._num_calls)
+
+    def _assign(self, parsed: PromptLine, completion: Completion) -> None:
+        for name in (parsed.assign_to, parsed.options.get("out")):
+            if name:
+                self.shell.user_ns[name] = completion
+
+    def _note(self, parsed: PromptLine, chat: Chat, completion: Completion) -> str:
+        notes = []
+        if completion.finish_reason == "length":
+            notes.append(
+                f"cut off after {completion.usage.completion_tokens} tokens; "
+                "-n allows more, as far as the context window reaches"
+            )
+        if chat.num_left_out:
+            count = chat.num_left_out
+            notes.append(f"the chat's first {count} turns no longer fit and were left out")
+        if parsed.options.get("stats", self.stats):
+            notes.append(str(completion.usage))
+            if completion.seed is not None:
+                notes.append(f"seed {completion.seed}")
+        return "; ".join(notes)
+
+    def _show_prompt(self, chat: Chat, prompt: str, origin: Hashable, model: str | None) -> None:
+        engine = llm.engine(model)
+        messages = chat.messages(prompt, origin=origin)
+        text = engine.format(messages)
+        view = make_view(self.shell, "text/plain")
+        count, n_ctx = engine.count_tokens(messages), engine.info.n_ctx
+        view.close(text, f"{count} tokens of {n_ctx}, for {engine.info.name}; nothing was run")
+
+    def _show_markdown(self, text: str) -> None:
+        make_view(self.shell, "text/markdown").close(text, "")
+
+    def start_cell(self, info: ExecutionInfo) -> None:
+        """Note which cell runs (IPython's pre_run_cell)."""
+        self._cell_id = getattr(info, "cell_id", None)
+        self._num_calls = 0
+
+    def end_cell(self, result: ExecutionResult) -> None:
+        """Forget what this cell asked before and asks no more (IPython's post_run_cell)."""
+        cell_id, num_calls = self._cell_id, self._num_calls
+        if cell_id is None or not num_calls or not result.success:
+            return
+        for chat in llm.chats:
+            chat.forget(lambda o: o is not None and o[0] == cell_id and o[1] > num_calls)
+
+    @context_matcher(identifier="LLMMagics.complete")  # type: ignore[untyped-decorator]
+    def complete(self, context: CompletionContext) -> SimpleMatcherResult:
+        """Complete options, their values and commands on `%llm` lines."""
+        match = _MAGIC.match(context.text_until_cursor)
+        words = _words_at(match[1]) if match else None
+        if words is None:
+            return {"completions": []}
+        fragment, candidates = words
+        found = [SimpleCompletion(word) for word in candidates if word.startswith(fragment)]
+        return {"completions": found, "matched_fragment": fragment, "suppress": bool(found)}
+
+
+def load(shell: InteractiveShell) -> None:
+    """Register the magics with a shell, with the defaults of the nearest pyproject.toml."""
+    magics = LLMMagics(shell)
+    path, defaults = _project_defaults(Path.cwd())
+    for name, value in defaults.items():
+        if name not in magics.trait_names(config=True):
+            hint = nearest(name, magics.trait_names(config=True), "`%config LLMMagics` lists them.")
+            raise MagicUsageError(f"{path}: [tool.jupyter_llm] has no setting {name!r}.", hint)
+        if name in shell.config.LLMMagics:
+            continue  # IPython's own configuration is the user's, the project's comes second
+        try:
+            setattr(magics, name, value)
+        except TraitError as error:
+            raise MagicUsageError(f"{path}: [tool.jupyter_llm] {name} is wrong: {error}") from None
+    unload(shell)
+    shell.register_magics(magics)
+    shell.Completer.custom_matchers.append(magics.complete)
+    shell.events.register("pre_run_cell", magics.start_cell)
+    shell.events.register("post_run_cell", magics.end_cell)
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take the magics out of a shell; the model and its chats stay."""
+    magics = shell.magics_manager.registry.pop("LLMMagics", None)
+    if magics is None:
+        return
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop("llm", None)
+    shell.Completer.custom_matchers.remove(magics.complete)
+    shell.events.unregister("pre_run_cell", magics.start_cell)
+    shell.events.unregister("post_run_cell", magics.end_cell)
+    shell.configurables.remove(magics)
+
+
+def _words_at(before: str) -> tuple[str, list[str]] | None:
+    """Return the word at the end of an option line and all it may become."""
+    commands = [f"/{name}" for name in COMMANDS]
+    argument = re.fullmatch(r"\s*/use\s+(\S*)", before)
+    if argument is not None:
+        return argument[1], [entry.name for entry in list_models()]
+    found = complete_option(before)
+    if found is None:
+        command = re.fullmatch(r"\s*(/\w*)", before)
+        return (command[1], commands) if command is not None else None
+    fragment, words = found
+    values = _VALUES.get(pending_option(before) or "")
+    return fragment, list(values()) if values is not None else words
+
+
+_VALUES: dict[str, Callable[[], Iterable[str]]] = {
+    "model": lambda: (entry.name for entry in list_models()),
+    "chat": lambda: (chat.name or "" for chat in llm.chats),
+}
+
+
+def _project_defaults(folder: Path) -> tuple[Path | None, dict[str, Any]]:
+    """Return the nearest pyproject.toml, upwards, and its [tool.jupyter_llm] table."""
+    for parent in (folder, *folder.parents):
+        path = parent / "pyproject.toml"
+        if not path.is_file():
+            continue
+        try:
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+            return path, {}  # not ours to complain about: other tools will
+        return path, document.get("tool", {}).get("jupyter_llm", {})
+    return None, {}

@@ -1,0 +1,323 @@
+"""JupyterLab as a person meets it: a real server, Debian's Chromium, and one open notebook.
+
+The server keeps every file of its own in a folder that it is given and listens on loopback. The
+page is driven through JupyterLab's command registry (`--expose-app-in-browser`): key strokes sent
+right after loading may come before the shortcuts are registered, commands cannot.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import nbformat
+from playwright.sync_api import sync_playwright
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Locator, Page
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+CHROMIUM_HINT = "No Chromium found. On Debian: apt install chromium"
+CHROMIUM_OPTIONS = (
+    "--no-sandbox",  # Chromium's sandbox refuses root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    # Chromium's own errands, which would show up beside the page's requests.
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
+
+# Waits until the page's notebook can run a cell, and names it `notebook`.
+FIND_NOTEBOOK = """async () => {
+    const app = window.jupyterapp;
+    await app.restored;
+    const find = () => Array.from(app.shell.widgets('main')).find(
+        widget => widget.sessionContext && widget.content && widget.content.widgets);
+    while (!find()) await new Promise(requestAnimationFrame);
+    const panel = find();
+    await panel.revealed;
+    await panel.sessionContext.ready;
+    await panel.sessionContext.session.kernel.info;
+    window.notebook = panel;
+}"""
+
+# Notes how the output of a cell looks each time it changes, and whether the cell ran by then.
+WATCH_OUTPUT = """(node) => {
+    const frames = window.frames_seen = [];
+    const look = () => frames.push({
+        text: Array.from(node.querySelectorAll('.jp-OutputArea-output'), e => e.innerText).join(''),
+        is_running: node.querySelector('.jp-InputPrompt').innerText.includes('*'),
+    });
+    new MutationObserver(look).observe(
+        node, { subtree: true, childList: true, characterData: true });
+}"""
+
+
+def find_chromium() -> str | None:
+    """Return the path of an installed Chromium."""
+    return next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """A running JupyterLab server."""
+
+    url: str
+    token: str
+    folder: Path  # its root: where notebooks lie
+
+    def write(self, name: str, *sources: str) -> Path:
+        """Write a notebook of code cells and return its path."""
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(source) for source in sources],
+            metadata={
+                "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+            },
+        )
+        path = self.folder / name
+        nbformat.write(notebook, path)
+        return path
+
+    def page_url(self, name: str) -> str:
+        """Return the address of a notebook in a fresh workspace."""
+        return f"{self.url}/lab/tree/{name}?token={self.token}&reset"
+
+
+@contextmanager
+def running_lab(folder: Path, **environment: str) -> Iterator[Lab]:
+    """Start JupyterLab on a free loopback port, and stop it and its kernels at the end."""
+    lab = Lab(f"http://127.0.0.1:{free_port()}", secrets.token_hex(16), folder / "notebooks")
+    lab.folder.mkdir(parents=True)
+    own_environment = isolated_environment(folder)
+    write_settings(folder / "settings")
+    with (folder / "server.log").open("wb") as log:
+        server = subprocess.Popen(
+            server_command(lab),
+            cwd=lab.folder,
+            env={**os.environ, **own_environment, **environment},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_until_up(lab, server, folder / "server.log")
+        yield lab
+    finally:
+        server.terminate()
+        try:
+            server.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def isolated_environment(folder: Path) -> dict[str, str]:
+    """Return variables that keep Jupyter, IPython and the package out of the home folder."""
+    return {
+        "HOME": str(folder / "home"),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_DATA_DIR": str(folder / "data"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+        "XDG_CACHE_HOME": str(folder / "home" / "cache"),
+        "XDG_CONFIG_HOME": str(folder / "home" / "config"),
+        "XDG_DATA_HOME": str(folder / "home" / "share"),
+    }
+
+
+def write_settings(folder: Path) -> None:
+    """Turn off the question about fetching news, which would lie over the page."""
+    path = folder / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"fetchNews": "false"}), "utf-8")
+
+
+def server_command(lab: Lab) -> list[str]:
+    """Return the command line of a server that nobody but the token's holder can use."""
+    return [
+        *(sys.executable, "-m", "jupyterlab"),
+        "--no-browser",
+        "--allow-root",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={urlsplit(lab.url).port}",
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={lab.folder}",
+        f"--IdentityProvider.token={lab.token}",
+        "--expose-app-in-browser",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.extension_manager=readonly",
+    ]
+
+
+def wait_until_up(lab: Lab, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Return once the server answers; fail with its log when it ends before."""
+    while True:
+        try:
+            status = server.wait(timeout=0.1)
+        except subprocess.TimeoutExpired:
+            try:
+                urllib.request.urlopen(f"{lab.url}/api/status?token={lab.token}", timeout=5).close()
+            except OSError:
+                continue
+            return
+        raise AssertionError(f"JupyterLab ended with {status}:\n{log.read_text('utf-8')}")
+
+
+@contextmanager
+def running_chromium() -> Iterator[Browser]:
+    """Start Debian's Chromium, without a window, under Playwright.
+
+    While it runs, Playwright's event loop counts as running in this thread, so nothing else that
+    wants a loop of its own may run beside it.
+    """
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=find_chromium(), args=list(CHROMIUM_OPTIONS)
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Traffic:
+    """Every address that a page asked for, from the moment this is made."""
+
+    def __init__(self, page: Page) -> None:
+        self.urls: list[str] = []
+        page.on("request", lambda request: self.urls.append(request.url))
+        page.on("websocket", lambda websocket: self.urls.append(websocket.url))
+
+    @property
+    def beyond_loopback(self) -> list[str]:
+        """The addresses that lead to another machine, whether or not anybody answered."""
+        network = ("http", "https", "ws", "wss", "ftp")
+        parts = ((url, urlsplit(url)) for url in self.urls)
+        return [
+            url for url, part in parts if part.scheme in network and part.hostname not in LOOPBACK
+        ]
+
+
+class Notebook:
+    """The notebook in a page: what a person does with it, and what they see."""
+
+    def __init__(self, page: Page, path: Path) -> None:
+        self.page = page
+        self.path = path
+        page.evaluate(FIND_NOTEBOOK)
+
+    def cell(self, index: int) -> Locator:
+        """Return a cell on the page."""
+        return self.page.locator(".jp-NotebookPanel .jp-Cell").nth(index)
+
+    def rendered(self, index: int) -> Locator:
+        """Return the outputs of a cell as they are drawn."""
+        return self.cell(index).locator(".jp-OutputArea-output")
+
+    def text(self, index: int) -> str:
+        """Return what can be read below a cell."""
+        return "\n".join(self.rendered(index).all_inner_texts()).strip()
+
+    def outputs(self, index: int) -> list[dict[str, Any]]:
+        """Return the outputs of a cell as the notebook's model has them."""
+        outputs: list[dict[str, Any]] = self.page.evaluate(
+            "index => notebook.content.widgets[index].model.outputs.toJSON()", index
+        )
+        return outputs
+
+    def source(self, index: int) -> str:
+        """Return the text in a cell's editor."""
+        return str(
+            self.page.evaluate(
+                "index => notebook.content.widgets[index].model.sharedModel.getSource()", index
+            )
+        )
+
+    def set_source(self, index: int, source: str) -> None:
+        """Replace the text in a cell's editor; it stays the same cell."""
+        self.page.evaluate(
+            """([index, source]) =>
+                notebook.content.widgets[index].model.sharedModel.setSource(source)""",
+            [index, source],
+        )
+
+    def start(self, index: int) -> None:
+        """Run a cell without waiting for its end."""
+        self.page.evaluate(
+            """index => {
+                notebook.content.deselectAll();
+                notebook.content.activeCellIndex = index;
+                window.cell_run = jupyterapp.commands.execute('notebook:run-cell');
+            }""",
+            index,
+        )
+
+    def finish(self) -> None:
+        """Wait until the cell that was started last is done."""
+        self.page.evaluate("() => window.cell_run")
+
+    def run(self, index: int) -> None:
+        """Run a cell to its end."""
+        self.start(index)
+        self.finish()
+
+    def command(self, command: str) -> None:
+        """Do what a menu entry or button does, and wait until it is done."""
+        self.page.evaluate("command => jupyterapp.commands.execute(command)", command)
+
+    def interrupt(self) -> None:
+        """Press Interrupt."""
+        self.command("kernelmenu:interrupt")
+
+    def save(self) -> nbformat.NotebookNode:
+        """Press Save and return what is in the file."""
+        self.command("docmanager:save")
+        return nbformat.read(self.path, as_version=4)
+
+    def reload(self) -> None:
+        """Load the page again; the kernel goes on."""
+        self.page.reload()
+        self.page.evaluate(FIND_NOTEBOOK)
+
+    def type(self, index: int, text: str) -> None:
+        """Click into a cell and type at its end."""
+        self.cell(index).locator(".cm-content").click()
+        self.page.keyboard.press("Control+End")
+        self.page.keyboard.type(text)
+
+    def watch(self, index: int) -> None:
+        """Note from now on how a cell's output looks whenever it changes."""
+        self.cell(index).evaluate(WATCH_OUTPUT)
+
+    def frames(self) -> list[dict[str, Any]]:
+        """Return what `watch` noted: `text` and `is_running` for each change."""
+        frames: list[dict[str, Any]] = self.page.evaluate("() => window.frames_seen")
+        return frames
+
+    def shut_down(self) -> None:
+        """End the kernel, and its model with it."""
+        self.page.evaluate("() => notebook.sessionContext.shutdown()")

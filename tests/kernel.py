@@ -1,0 +1,208 @@
+"""A real ipykernel for tests: run code as a notebook would, watch its messages, interrupt it.
+
+with running_kernel(tmp_path) as kernel:
+    assert kernel.execute("print(6 * 7)").text == "42\n"
+
+    story = kernel.start("%%llm\nTell a story.").wait_until(lambda cell: cell.text != "")
+    kernel.interrupt()
+    assert story.finish().error is not None
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from queue import Empty
+from typing import TYPE_CHECKING, Any
+
+from jupyter_client.manager import KernelManager
+from nbformat.v4 import output_from_msg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from jupyter_client.blocking.client import BlockingKernelClient
+
+OUTPUT_KINDS = frozenset({"stream", "display_data", "execute_result", "error"})
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A message that the kernel published for one request."""
+
+    at_s: float  # since the request was sent
+    kind: str  # message type
+    content: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Execution:
+    """One execute request: what the kernel published for it so far and, at last, its reply."""
+
+    kernel: Kernel
+    msg_id: str
+    began: float
+    events: list[Event] = field(default_factory=list)
+    outputs: list[dict[str, Any]] = field(default_factory=list)  # as a notebook would keep them
+    reply: dict[str, Any] = field(default_factory=dict)
+    duration_s: float = 0.0  # from the request to its reply
+    _displays: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    _clear_before_next: bool = False
+
+    @property
+    def text(self) -> str:
+        """The text of all outputs, the Markdown of a display before its plain text."""
+        return "".join(output_text(output) for output in self.outputs)
+
+    @property
+    def error(self) -> str | None:
+        """The name of the exception that ended the cell, if one did."""
+        return self.reply.get("ename")
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the kernel has published all it will publish for this request."""
+        return any(
+            event.kind == "status" and event.content["execution_state"] == "idle"
+            for event in self.events
+        )
+
+    def wait_until(
+        self, condition: Callable[[Execution], bool], *, timeout_s: float = 60
+    ) -> Execution:
+        """Read messages until the condition holds; fail when the cell ends without it."""
+        deadline = time.monotonic() + timeout_s
+        while not condition(self):
+            if self.is_idle:
+                raise AssertionError(f"The cell ended before the condition held: {self.outputs}")
+            self._receive(deadline)
+        return self
+
+    def finish(self, *, timeout_s: float = 60) -> Execution:
+        """Read messages until the request is done, and return this execution, now complete."""
+        deadline = time.monotonic() + timeout_s
+        while not self.is_idle:
+            self._receive(deadline)
+        self.reply = self.kernel.reply_to(self.msg_id, timeout_s=timeout_s)
+        self.duration_s = time.monotonic() - self.began
+        return self
+
+    def _receive(self, deadline: float) -> None:
+        message = self.kernel.next_published(deadline)
+        if message["parent_header"].get("msg_id") != self.msg_id:
+            return
+        kind, content = message["header"]["msg_type"], message["content"]
+        self.events.append(Event(time.monotonic() - self.began, kind, content))
+        if kind in OUTPUT_KINDS:
+            self._add_output(output_from_msg(message), content)
+        elif kind == "update_display_data":
+            for output in self._displays.get(content["transient"]["display_id"], []):
+                output.update(data=content["data"], metadata=content["metadata"])
+        elif kind == "clear_output":
+            self._clear_before_next = True
+            if not content["wait"]:
+                self._clear()
+
+    def _add_output(self, output: dict[str, Any], content: dict[str, Any]) -> None:
+        if self._clear_before_next:
+            self._clear()
+        last = self.outputs[-1] if self.outputs else {}
+        if output["output_type"] == "stream" and last.get("name") == output["name"]:
+            last["text"] += output["text"]
+            return
+        self.outputs.append(output)
+        if display_id := content.get("transient", {}).get("display_id"):
+            self._displays.setdefault(display_id, []).append(output)
+
+    def _clear(self) -> None:
+        self._clear_before_next = False
+        self.outputs.clear()
+
+
+class Kernel:
+    """A kernel process and the client that talks to it, from one thread."""
+
+    def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
+        self._manager = manager
+        self._client = client
+
+    def execute(self, code: str, *, cell_id: str | None = None, timeout_s: float = 60) -> Execution:
+        """Run code to its end."""
+        return self.start(code, cell_id=cell_id).finish(timeout_s=timeout_s)
+
+    def start(self, code: str, *, cell_id: str | None = None) -> Execution:
+        """Send code and return at once. The id of the cell is what JupyterLab would send."""
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": True,
+        }
+        metadata = {} if cell_id is None else {"cellId": cell_id}
+        message = self._client.session.msg("execute_request", content, metadata=metadata)
+        began = time.monotonic()
+        self._client.shell_channel.send(message)
+        return Execution(self, message["header"]["msg_id"], began)
+
+    def complete(self, code: str, cursor_pos: int | None = None) -> list[str]:
+        """Return what Tab would offer at the cursor (the end, if not given)."""
+        msg_id = self._client.complete(code, cursor_pos)
+        return list(self.reply_to(msg_id, timeout_s=30)["matches"])
+
+    def interrupt(self) -> None:
+        """Do what the Interrupt button does."""
+        self._manager.interrupt_kernel()
+
+    def restart(self) -> None:
+        """Start the kernel anew; what was defined is gone."""
+        self._manager.restart_kernel(now=True)
+        self._client.wait_for_ready(timeout=60)
+
+    def next_published(self, deadline: float) -> dict[str, Any]:
+        """Return the next message for everybody; fail when the kernel is dead or too slow."""
+        while True:
+            try:
+                return dict(self._client.get_iopub_msg(timeout=1))
+            except Empty:
+                if not self._manager.is_alive():
+                    raise AssertionError("The kernel has died") from None
+                if time.monotonic() > deadline:
+                    raise AssertionError("The kernel did not answer in time") from None
+
+    def reply_to(self, msg_id: str, *, timeout_s: float) -> dict[str, Any]:
+        """Return the content of the reply to a request, dropping replies to earlier ones."""
+        while True:
+            message = self._client.get_shell_msg(timeout=timeout_s)
+            if message["parent_header"].get("msg_id") == msg_id:
+                return dict(message["content"])
+
+
+@contextmanager
+def running_kernel(folder: Path, **environment: str) -> Iterator[Kernel]:
+    """Start a kernel that keeps its files in a folder, and leave nothing of it behind."""
+    manager = KernelManager(kernel_name="python3", connection_file=str(folder / "kernel.json"))
+    ipython = {"IPYTHONDIR": str(folder / "ipython")}
+    manager.start_kernel(cwd=str(folder), env={**os.environ, **ipython, **environment})
+    client = manager.client()
+    try:
+        client.start_channels()
+        client.wait_for_ready(timeout=60)
+        yield Kernel(manager, client)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def output_text(output: dict[str, Any]) -> str:
+    """Return one output as the text that a reader of the notebook would call it."""
+    if output["output_type"] == "stream":
+        return str(output["text"])
+    if output["output_type"] == "error":
+        return "\n".join(output["traceback"])
+    data = output["data"]
+    return str(data.get("text/markdown", data.get("text/plain", "")))
