@@ -158,7 +158,7 @@ def follow_pip(log: TextIO) -> int:
         encoding="utf-8",
         errors="replace",
     )
-    assert process.stdout is not None  # noqa: S101 - it was asked for as a pipe
+    assert process.stdout is not None  # it was asked for as a pipe
     progress = InstallProgress(sys.stdout)
     with process:
         for line in process.stdout:
@@ -176,7 +176,7 @@ class InstallProgress:
     """
 
     NINJA = re.compile(r"\s*\[(\d+)/(\d+)\] ")
-    STAGE = re.compile(r"\s*((?:Collecting|Downloading|Using cached|Building wheel) \S+)")
+    STAGE = re.compile(r"\s*((?:Collecting|Downloading|Using cached|Building wheel for) \S+)")
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -221,12 +221,12 @@ def may_install_system_packages() -> bool:
 
 
 def install_system_packages(*packages: str) -> None:
-    """Install Debian packages; what fails is seen by whoever needs them."""
+    """Install Debian packages. What fails is on stderr, and missed by whoever needs the package."""
     print("Installing", *packages, flush=True)
     apt_get = shutil.which("apt-get") or "apt-get"
-    os.environ.setdefault("DEBIAN_FRONTEND", "noninteractive")
-    call(apt_get, "update", "-qq")
-    call(apt_get, "install", "-qq", "--yes", "--no-install-recommends", *packages)
+    environment = {"DEBIAN_FRONTEND": "noninteractive", **os.environ}
+    for command in (("update",), ("install", "--yes", "--no-install-recommends", *packages)):
+        subprocess.run((apt_get, *command), stdout=subprocess.DEVNULL, env=environment, check=False)
 
 
 # The verbs
@@ -285,22 +285,26 @@ def play(path: Path) -> int:
     from nbclient.exceptions import CellExecutionError
 
     notebook = nbformat.read(path, as_version=4)
-    resources = {"metadata": {"path": str(path.parent)}}
-    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources)
+    client = NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        extra_arguments=["--log-level=ERROR"],  # ipykernel warns of loopback TCP at every start
+    )
     with client.setup_kernel():
         for index, cell in enumerate(notebook.cells):
             mark = "> " if cell.cell_type == "code" else ""
             print("\n" + "\n".join(mark + line for line in cell.source.splitlines()), flush=True)
+            status = 0
             try:
                 client.execute_cell(cell, index)
             except CellExecutionError:
-                failed = True
-            else:
-                failed = False
+                status = 1
             for output in cell.get("outputs", []):
                 print(output_text(output), flush=True)
-            if failed:
-                return 1
+            if status:
+                return status
     return 0
 
 

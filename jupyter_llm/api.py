@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import difflib
 import threading
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -96,6 +94,8 @@ class LLM:
         **sampling: Unpack[SamplingOptions],
     ) -> Completion:
         """Answer one prompt while the event loop goes on; cancelling the task stops the model."""
+        import asyncio
+
         params = self.sampling_params(sampling)
         messages = _messages(prompt, system, raw=raw)
         engine = await asyncio.to_thread(self.engine, model)
@@ -239,6 +239,8 @@ def _check_names(options: Mapping[str, Any], params: type, what: str) -> None:
     names = [field.name for field in fields(params)]
     for name in options:
         if name not in names:
+            import difflib
+
             close = difflib.get_close_matches(name, names, n=1)
             hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names)}."
             raise OptionError(f"{name!r} is not {what}. {hint}")

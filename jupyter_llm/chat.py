@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from jupyter_llm.engine.base import Completion, Message, SamplingParams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
+    from concurrent.futures import Future
     from typing import Any, Unpack
 
     from jupyter_llm.api import LLM, SamplingOptions

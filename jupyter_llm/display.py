@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import sys
 import threading
 import time
@@ -61,7 +61,7 @@ class NotebookView:
     def _show(self, data: dict[str, str]) -> None:
         is_update = self._display_id is not None
         if self._display_id is None:
-            self._display_id = f"jupyter-llm-{secrets.token_hex(8)}"
+            self._display_id = f"jupyter-llm-{os.urandom(8).hex()}"
         self._publish(data, transient={"display_id": self._display_id}, update=is_update)
 
 

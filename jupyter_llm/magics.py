@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import tokenize
 import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion, context_matcher
+from IPython.core.inputtransformer2 import EscapedCommand
 from IPython.core.magic import (
     Magics,
     line_cell_magic,
@@ -200,6 +202,24 @@ class LLMMagics(Magics):
         return {"completions": found, "matched_fragment": fragment, "suppress": bool(found)}
 
 
+class _PromptLine(EscapedCommand):
+    """Lets a `%llm` line end with a question mark, which IPython takes for a call for help."""
+
+    priority = 4  # before IPython's HelpEnd; `%llm?` alone is left to it
+
+    @classmethod
+    def find(cls, tokens_by_line: list[list[tokenize.TokenInfo]]) -> _PromptLine | None:
+        """Find the first `%llm PROMPT` in the tokens of a cell."""
+        for line in tokens_by_line:
+            tokens = [t for t in line if t.type not in (tokenize.INDENT, tokenize.DEDENT)]
+            if not tokens or tokens[0].string != "%":
+                continue
+            row, column = tokens[0].start
+            if re.match(r"%llm\s+\S", tokens[0].line.splitlines()[0][column:]):
+                return cls((row, column))
+        return None
+
+
 def load(shell: InteractiveShell) -> None:
     """Register the magics with a shell, with the defaults of the nearest pyproject.toml."""
     magics = LLMMagics(shell)
@@ -217,6 +237,7 @@ def load(shell: InteractiveShell) -> None:
     unload(shell)
     shell.register_magics(magics)
     shell.Completer.custom_matchers.append(magics.complete)
+    shell.input_transformer_manager.token_transformers.append(_PromptLine)
     shell.events.register("pre_run_cell", magics.start_cell)
     shell.events.register("post_run_cell", magics.end_cell)
 
@@ -229,6 +250,7 @@ def unload(shell: InteractiveShell) -> None:
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("llm", None)
     shell.Completer.custom_matchers.remove(magics.complete)
+    shell.input_transformer_manager.token_transformers.remove(_PromptLine)
     shell.events.unregister("pre_run_cell", magics.start_cell)
     shell.events.unregister("post_run_cell", magics.end_cell)
     shell.configurables.remove(magics)

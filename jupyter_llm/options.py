@@ -19,6 +19,7 @@ Convert = Callable[[str], Any]
 FORMATS = ("markdown", "text")
 
 _WORD = re.compile(r"""\s*((?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\])+|["'].*)""", re.DOTALL)
+_DASHES = re.compile(r"-(-$|-?[A-Za-z])")  # so a prompt may begin with "- item", "->" or "-5"
 _ASSIGNMENT = re.compile(r"\s*([^\s<]+)\s*<<(?=\s|$)")
 
 
@@ -153,7 +154,7 @@ def parse_line(line: str, expand: Callable[[str], str] = str) -> PromptLine:
 
     options: dict[str, Any] = {}
     rest = shielded
-    while (word := _WORD.match(rest)) and word[1].startswith("-") and len(word[1]) > 1:
+    while (word := _WORD.match(rest)) and _DASHES.match(word[1]):
         rest = rest[word.end() :]
         if word[1] == "--":
             break

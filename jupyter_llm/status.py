@@ -54,7 +54,7 @@ class Status:
             ("size", f"{human_size(info.size_bytes)}, {info.quantization}, {info.architecture}"),
             ("licence", info.license or "not stated in the file"),
             ("context window", f"{info.n_ctx} tokens (trained for {info.n_ctx_train})"),
-            ("resident", f"{sum(resident)} tokens in {len(resident)} conversations"),
+            ("resident", f"{sum(resident)} tokens of {len(resident)} prompts"),
             ("requests", f"{engine.num_running} running, {engine.num_waiting} waiting"),
             ("threads", str(info.n_threads)),
             ("flash attention", "on" if info.flash_attention else "off"),

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 BUILD = f"llama-cpp-python {lib.__version__}"
 
 _PENALTY_WINDOW = 64  # tokens that the repetition penalty looks back on; llama.cpp's own default
-_ERROR_LEVEL = 3  # GGML_LOG_LEVEL_ERROR
+_ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR
 _CONTINUED = 5  # GGML_LOG_LEVEL_CONT: goes on with the line before
 
 
@@ -57,7 +57,7 @@ class _Log:
         errors = [line for level, line in self.lines if level == _ERROR_LEVEL]
         if not errors:
             return "llama.cpp gave no reason."
-        return errors[0].removeprefix("llama_model_load: ").removeprefix("error loading model: ")
+        return errors[0].rpartition("error loading model: ")[2] + "."
 
 
 _log = _Log()
@@ -284,6 +284,13 @@ class Context:
         )
         self.n_ctx: int = lib.llama_n_ctx(self._pointer)
         self.n_batch = n_batch
+        self._n_threads = n_threads
+
+    def set_threads(self, n_threads: int) -> None:
+        """Compute the next batches with this many threads; the results stay the same."""
+        if n_threads != self._n_threads:
+            self._n_threads = n_threads
+            lib.llama_set_n_threads(self._pointer, n_threads, n_threads)
 
     def decode(self, batch: Batch) -> Decoded:
         """Evaluate a batch; blocks, without the interpreter lock."""

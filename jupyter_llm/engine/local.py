@@ -10,7 +10,6 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,6 +29,7 @@ from jupyter_llm.engine.detokenizer import Detokenizer
 from jupyter_llm.engine.scheduler import Drawn, Scheduler, Sequence
 from jupyter_llm.engine.slots import Slots
 from jupyter_llm.engine.stream import QueueStream
+from jupyter_llm.engine.threads import CoreLoad, ThreadCount, available_cores
 from jupyter_llm.errors import (
     ChatTemplateError,
     EmptyPromptError,
@@ -132,7 +132,7 @@ class LocalEngine:
         self._commands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._generations: dict[Sequence, _Generation] = {}
         self._thread = threading.Thread(target=self._run, name="jupyter-llm-engine", daemon=True)
-        self._load(on_progress)
+        self._load_model(on_progress)
 
     # -- the caller's side ---------------------------------------------------------------------
 
@@ -196,7 +196,7 @@ class LocalEngine:
         self._thread.join(_CLOSE_TIMEOUT_S)
         atexit.unregister(self.close)
 
-    def _load(self, on_progress: Callable[[float], None]) -> None:
+    def _load_model(self, on_progress: Callable[[float], None]) -> None:
         self._progress: SimpleQueue[float | JupyterLLMError | None] = SimpleQueue()
         self._is_wanted = True
         self._thread.start()
@@ -260,8 +260,7 @@ class LocalEngine:
         end: JupyterLLMError = EngineClosedError(_UNLOADED)
         try:
             while self._obey():
-                for drawn in self._scheduler.step():
-                    self._hand_out(drawn)
+                self._step()
         except Exception as bug:
             logger.exception("The engine stopped")
             end = EngineError(f"The engine stopped ({bug}). Ask again to load the model afresh.")
@@ -272,8 +271,9 @@ class LocalEngine:
     def _open(self) -> tuple[Weights, Context]:
         from jupyter_llm.engine.llama import BUILD, Context, Weights
 
+        self._core_load = CoreLoad()
         options = self._options
-        n_threads = options.n_threads or _default_threads()
+        n_threads = options.n_threads or available_cores()
 
         def report(share: float) -> bool:
             self._progress.put(share)
@@ -293,6 +293,8 @@ class LocalEngine:
             weights.close()
             raise
         self._weights, self._context = weights, context
+        self._threads = ThreadCount(n_threads)
+        self._look_around(without_us=True)
         self._slots = Slots(_NUM_SLOTS, can_trim=weights.can_trim)
         self._scheduler = Scheduler(context, self._slots)
         self._chat_template: ChatTemplate | None = None
@@ -343,14 +345,33 @@ class LocalEngine:
     def _obey(self) -> bool:
         """Run the commands there are, waiting for one while idle; False when it is time to go."""
         self._context.clear_abort()
+        was_idle = self._scheduler.is_idle
+        if was_idle:
+            self._core_load.num_busy(without_us=False)  # from here on, whatever is busy is not us
         while True:
             try:
                 command = self._commands.get(block=self._scheduler.is_idle)
             except Empty:
+                if was_idle:
+                    self._look_around(without_us=False)
                 return True
             if command is None:
                 return False
             command()
+
+    def _look_around(self, *, without_us: bool) -> None:
+        num_busy = self._core_load.num_busy(without_us=without_us)
+        if num_busy is not None:
+            self._threads.start(num_busy)
+
+    def _step(self) -> None:
+        began_s = time.perf_counter()
+        self._context.set_threads(self._threads.count)
+        drawn = self._scheduler.step()
+        if self._scheduler.num_evaluated:
+            self._threads.observe(self._scheduler.num_evaluated, time.perf_counter() - began_s)
+        for outcome in drawn:
+            self._hand_out(outcome)
 
     def _start(self, generation: _Generation) -> None:
         request = generation.request
@@ -415,18 +436,3 @@ class LocalEngine:
                 return
             if command is not None:
                 command()
-
-
-def _default_threads() -> int:
-    """Return how many threads the model may use: physical cores, less where we are confined."""
-    import psutil
-
-    limits = [psutil.cpu_count(logical=False) or psutil.cpu_count() or 1]
-    if hasattr(os, "sched_getaffinity"):
-        limits.append(len(os.sched_getaffinity(0)))
-    try:  # a container's share of the machine (cgroup v2): "quota period" in µs, or "max period"
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        limits.append(max(1, int(quota) // int(period)))
-    except (OSError, ValueError):
-        pass
-    return min(limits)

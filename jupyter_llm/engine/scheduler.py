@@ -120,6 +120,7 @@ class Scheduler:
         self._slots = slots
         self._waiting: deque[Sequence] = deque()
         self._running: list[Sequence] = []
+        self.num_evaluated = 0  # tokens of the last step
 
     @property
     def num_waiting(self) -> int:
@@ -160,9 +161,8 @@ class Scheduler:
         """Run one batch and return what came of it."""
         self._admit()
         batch, members = self._build_batch()
-        if not batch:
-            return []
-        result = self._decode(batch)
+        result = self._decode(batch) if batch else Decoded.OK
+        self.num_evaluated = len(batch) if result is Decoded.OK else 0
         if result is Decoded.OK:
             return [drawn for member in members for drawn in self._advance(*member)]
         for sequence, _, _ in members:

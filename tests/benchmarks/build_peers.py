@@ -1,6 +1,6 @@
 """Build llama-server and llama-bench, the two peers that no Python package brings.
 
-usage: python tests/benchmarks/build_peers.py [FOLDER] [--jobs N]
+Run as: python tests/benchmarks/build_peers.py [FOLDER] [--jobs N]
 
 They are compiled from the llama.cpp source inside the source package of the installed
 llama-cpp-python, so every contestant computes with the same revision of the same kernels and
@@ -31,7 +31,7 @@ CMAKE_OPTIONS = {
 
 
 def peer_paths(folder: Path) -> dict[str, Path]:
-    """Return where each peer lies once it has been built into `folder`, whether it exists or not."""
+    """Return where each peer lies once it has been built into `folder`."""
     return {name: folder.absolute() / "cmake" / "bin" / name for name in TARGETS}
 
 

@@ -1,9 +1,13 @@
-"""One server and one browser for each test file; a fresh page and kernel for each test."""
+"""One server and one browser for each test file; a fresh page and kernel for each test.
+
+`pytest tests/browser -m browser --screenshots FOLDER` keeps what each test saw at its end.
+"""
 
 from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,27 +19,35 @@ if TYPE_CHECKING:
     from browser.lab import Lab
     from playwright.sync_api import Browser, Page
 
-VIEWPORT = {"width": 1280, "height": 900}
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", metavar="FOLDER", help="save a picture of each page here")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def chromium_path() -> str:
+    path = find_chromium()
+    if path is None:
+        # CI must not turn green by skipping.
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(CHROMIUM_HINT)
+    return path
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    if find_chromium() is None:
-        # CI must not turn green by skipping.
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(CHROMIUM_HINT)
-    with running_chromium() as browser:
+def chromium(chromium_path: str) -> Iterator[Browser]:
+    with running_chromium(chromium_path) as browser:
         yield browser
 
 
 @pytest.fixture(scope="module")
-def lab(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with running_lab(tmp_path_factory.mktemp("lab")) as server:
         yield server
 
 
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
-    context = chromium.new_context(viewport=VIEWPORT)
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(60_000)
     yield context.new_page()
     context.close()
@@ -46,13 +58,17 @@ def open_notebook(
     lab: Lab, page: Page, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Notebook]]:
     """Write a notebook, open it with a running kernel, and end the kernel after the test."""
+    name = request.node.name
     with ExitStack() as stack:
 
         def open_notebook(*sources: str) -> Notebook:
-            path = lab.write(f"{request.node.name}.ipynb", *sources)
+            path = lab.write(f"{name}.ipynb", *sources)
             page.goto(lab.page_url(path.name))
             notebook = Notebook(page, path)
             stack.callback(notebook.shut_down)
             return notebook
 
         yield open_notebook
+        # Not there when pytest began outside this folder and so read this file too late for it.
+        if folder := request.config.getoption("--screenshots", None):
+            page.screenshot(path=Path(folder, f"{name}.png"))

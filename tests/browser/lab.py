@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM_HINT = "No Chromium found. On Debian: apt install chromium"
-CHROMIUM_OPTIONS = (
+CHROMIUM_OPTIONS = [
     "--no-sandbox",  # Chromium's sandbox refuses root
     "--disable-gpu",
     "--disable-quic",
@@ -40,17 +40,20 @@ CHROMIUM_OPTIONS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-)
+]
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
 
 # Waits until the page's notebook can run a cell, and names it `notebook`.
 FIND_NOTEBOOK = """async () => {
-    const app = window.jupyterapp;
+    const until = async (find) => {
+        let found;
+        while (!(found = find())) await new Promise(requestAnimationFrame);
+        return found;
+    };
+    const app = await until(() => window.jupyterapp);
     await app.restored;
-    const find = () => Array.from(app.shell.widgets('main')).find(
-        widget => widget.sessionContext && widget.content && widget.content.widgets);
-    while (!find()) await new Promise(requestAnimationFrame);
-    const panel = find();
+    const panel = await until(() => Array.from(app.shell.widgets('main')).find(
+        widget => widget.sessionContext && widget.content && widget.content.widgets));
     await panel.revealed;
     await panel.sessionContext.ready;
     await panel.sessionContext.session.kernel.info;
@@ -180,24 +183,22 @@ def wait_until_up(lab: Lab, server: subprocess.Popen[bytes], log: Path) -> None:
             status = server.wait(timeout=0.1)
         except subprocess.TimeoutExpired:
             try:
-                urllib.request.urlopen(f"{lab.url}/api/status?token={lab.token}", timeout=5).close()
+                with urllib.request.urlopen(f"{lab.url}/api/status?token={lab.token}", timeout=5):  # noqa: S310 - http://127.0.0.1
+                    return
             except OSError:
                 continue
-            return
         raise AssertionError(f"JupyterLab ended with {status}:\n{log.read_text('utf-8')}")
 
 
 @contextmanager
-def running_chromium() -> Iterator[Browser]:
-    """Start Debian's Chromium, without a window, under Playwright.
+def running_chromium(executable: str) -> Iterator[Browser]:
+    """Start a Chromium without a window, driven by Playwright.
 
     While it runs, Playwright's event loop counts as running in this thread, so nothing else that
     wants a loop of its own may run beside it.
     """
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=find_chromium(), args=list(CHROMIUM_OPTIONS)
-        )
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_OPTIONS)
         try:
             yield browser
         finally:
@@ -296,7 +297,8 @@ class Notebook:
     def save(self) -> nbformat.NotebookNode:
         """Press Save and return what is in the file."""
         self.command("docmanager:save")
-        return nbformat.read(self.path, as_version=4)
+        saved: nbformat.NotebookNode = nbformat.read(self.path, as_version=4)
+        return saved
 
     def reload(self) -> None:
         """Load the page again; the kernel goes on."""

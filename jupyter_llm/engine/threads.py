@@ -1,0 +1,109 @@
+"""How many threads the model computes with, step by step.
+
+llama.cpp's threads wait for one another hundreds of times a step, spinning. Where another program
+keeps their cores busy, one that is not scheduled holds up all: a step takes a hundred times as long
+(measured: 110 tokens/s become 0.3 with two threads on two busy cores; one thread keeps 53). So the
+team shrinks when the machine is busy and grows back when it is not.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+_STALL = 4.0  # a step that takes this many times the usual was held up
+_HARD_STALL = 16.0  # once is enough; the milder kind must come twice in a row
+_FIRST_PATIENCE = 16  # steps before a smaller team tries to grow; doubled each time it fails
+_MAX_PATIENCE = 1024
+_MIN_LOOK_S = 0.05  # a shorter look at the machine's load tells nothing
+
+
+class ThreadCount:
+    """The number of threads for the next step, `count`, from what the last steps told."""
+
+    def __init__(self, limit: int) -> None:
+        self.count = limit
+        self._limit = limit
+        self._usual_s: dict[tuple[int, int], float] = {}  # (threads, size class) → step time
+        self._patience = _FIRST_PATIENCE
+        self._num_steps = 0  # since the count last changed
+        self._num_stalled = 0  # in a row
+
+    def start(self, num_busy: float) -> None:
+        """Begin a run of steps on a machine where others keep this many cores busy."""
+        self._change(max(1, min(self._limit, round(self._limit - num_busy))))
+
+    def observe(self, num_tokens: int, step_s: float) -> None:
+        """Learn from a step over this many tokens and set the count for the next one."""
+        self._num_steps += 1
+        key = (self.count, num_tokens.bit_length())  # steps of like size take like times
+        usual_s = self._usual_s.get(key, step_s)
+        self._num_stalled = self._num_stalled + 1 if step_s > _STALL * usual_s else 0
+        if self._num_stalled >= 2 or step_s > _HARD_STALL * usual_s:  # noqa: PLR2004
+            self._shrink()
+        elif not self._num_stalled:
+            # The best time is what the machine can do; clocks vary, so it is slowly forgotten.
+            self._usual_s[key] = min(step_s, 1.01 * usual_s)
+            self._grow()
+
+    def _shrink(self) -> None:
+        if self._num_steps <= 2:  # noqa: PLR2004  it had only just grown, in vain
+            self._patience = min(2 * self._patience, _MAX_PATIENCE)
+        self._change(max(1, self.count // 2))
+
+    def _grow(self) -> None:
+        if self._num_steps < self._patience:
+            return
+        if self.count == self._limit:
+            self._patience = _FIRST_PATIENCE
+        self._change(min(self._limit, 2 * self.count))
+
+    def _change(self, count: int) -> None:
+        if count != self.count:
+            self.count = count
+            self._num_steps = self._num_stalled = 0
+
+
+class CoreLoad:
+    """Tells how many cores were busy since it was last asked."""
+
+    def __init__(self) -> None:
+        import psutil
+
+        self._cpu_times = psutil.cpu_times
+        self._process = psutil.Process()
+        self._last = self._read()
+
+    def num_busy(self, *, without_us: bool) -> float | None:
+        """Return the average number of busy cores; None if the time was too short to tell.
+
+        `without_us` leaves out what this process itself computed.
+        """
+        last, now = self._last, self._read()
+        time_s, busy_s, own_s = (b - a for a, b in zip(last, now, strict=True))
+        if time_s < _MIN_LOOK_S:
+            return None
+        self._last = now
+        return max(0.0, busy_s - own_s if without_us else busy_s) / time_s
+
+    def _read(self) -> tuple[float, float, float]:
+        times = self._cpu_times()
+        idle_s = times.idle + getattr(times, "iowait", 0.0)
+        own = self._process.cpu_times()
+        return time.monotonic(), sum(times[:8]) - idle_s, own.user + own.system
+
+
+def available_cores() -> int:
+    """Return how many physical cores this process may use."""
+    import psutil
+
+    limits = [psutil.cpu_count(logical=False) or psutil.cpu_count() or 1]
+    if hasattr(os, "sched_getaffinity"):
+        limits.append(len(os.sched_getaffinity(0)))
+    try:  # a container's share of the machine (cgroup v2): "quota period" in µs, or "max period"
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        limits.append(max(1, int(quota) // int(period)))
+    except (OSError, ValueError):
+        pass
+    return min(limits)

@@ -1,0 +1,1 @@
+"""WHICH model: from names to GGUF files that can be trusted."""

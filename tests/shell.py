@@ -1,0 +1,77 @@
+"""Runs cells in a real InteractiveShell and returns what a reader of the notebook would see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+
+
+class RecordingPublisher(DisplayPublisher):  # type: ignore[misc]
+    """Keeps the last state of every display, as a notebook does."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.displays: dict[str, dict[str, str]] = {}
+
+    def publish(
+        self,
+        data: Any,
+        metadata: Any = None,  # noqa: ARG002  the signature is IPython's
+        source: Any = None,  # noqa: ARG002
+        *,
+        transient: Any = None,
+        update: Any = False,
+        **_kwargs: Any,
+    ) -> None:
+        display_id = (transient or {}).get("display_id", f"anonymous {len(self.displays)}")
+        assert update == (display_id in self.displays)
+        self.displays[display_id] = data
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a cell showed, and the exception that ended it."""
+
+    displays: list[dict[str, str]]
+    error: BaseException | None
+
+    @property
+    def text(self) -> str:
+        return "".join(d.get("text/markdown", d.get("text/plain", "")) for d in self.displays)
+
+
+def run(
+    shell: InteractiveShell,
+    code: str,
+    *,
+    cell_id: str | None = None,
+    raises: type[BaseException] | None = None,
+) -> Cell:
+    """Run a cell; an error that is not expected is raised here."""
+    publisher = shell.display_pub
+    assert isinstance(publisher, RecordingPublisher)
+    publisher.displays.clear()
+    result = shell.run_cell(code, cell_id=cell_id)
+    error = result.error_before_exec or result.error_in_exec
+    if raises is None:
+        result.raise_error()
+    else:
+        assert isinstance(error, raises), error
+    return Cell(list(publisher.displays.values()), error)
+
+
+def extension(shell: InteractiveShell, verb: str) -> None:
+    """Load, reload or unload the extension."""
+    shell.run_line_magic(f"{verb}_ext", "jupyter_llm")
+
+
+def run_line(shell: InteractiveShell, code: str) -> None:
+    """Run a magic as a call, so that its exception reaches the caller."""
+    line, _, body = code.partition("\n")
+    if code.startswith("%%"):
+        shell.run_cell_magic("llm", line.removeprefix("%%llm").strip(), body)
+    else:
+        shell.run_line_magic("llm", line.removeprefix("%llm").strip())
