@@ -9,11 +9,11 @@ from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 
 
-class RecordingPublisher(DisplayPublisher):  # type: ignore[misc]
+class RecordingPublisher(DisplayPublisher):
     """Keeps the last state of every display, as a notebook does."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self.displays: dict[str, dict[str, str]] = {}
 
     def publish(

@@ -244,14 +244,16 @@ def test_a_path_is_no_command(shell: InteractiveShell, scripted: ScriptedEngine)
 
 
 def test_a_line_may_end_with_a_question_mark_and_help_still_works(shell: InteractiveShell) -> None:
-    transform = shell.transform_cell
-    assert transform("%llm What's up?") == "get_ipython().run_line_magic('llm', \"What's up?\")\n"
-    assert transform("if 1:\n    %llm {{x}} (odd?\n    y = 2") == (
+    assert (
+        shell.transform_cell("%llm What's up?")
+        == "get_ipython().run_line_magic('llm', \"What's up?\")\n"
+    )
+    assert shell.transform_cell("if 1:\n    %llm {{x}} (odd?\n    y = 2") == (
         "if 1:\n    get_ipython().run_line_magic('llm', '{{x}} (odd?')\n    y = 2\n"
     )
-    assert "pinfo" in transform("%llm?")
-    assert "pinfo" in transform("len?")
-    assert transform("s = '''\n%llm a?\n'''") == "s = '''\n%llm a?\n'''\n"
+    assert "pinfo" in shell.transform_cell("%llm?")
+    assert "pinfo" in shell.transform_cell("len?")
+    assert shell.transform_cell("s = '''\n%llm a?\n'''") == "s = '''\n%llm a?\n'''\n"
 
 
 def test_reloading_and_unloading_leave_nothing_behind(shell: InteractiveShell) -> None:

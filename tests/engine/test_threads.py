@@ -76,7 +76,12 @@ def test_the_load_is_measured_with_and_without_this_process() -> None:
     load = CoreLoad()
     assert load.num_busy(without_us=False) is None  # too short a look
     stop = threading.Event()
-    spinner = threading.Thread(target=lambda: [None for _ in iter(stop.is_set, True)])
+
+    def spin() -> None:
+        while not stop.is_set():
+            pass
+
+    spinner = threading.Thread(target=spin)
     spinner.start()
     stop.wait(0.5)
     with_us = load.num_busy(without_us=False)

