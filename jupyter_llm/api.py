@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping
 
+    from jupyter_llm.display import View
     from jupyter_llm.engine.local import LocalEngine
     from jupyter_llm.models.discover import ModelEntry
 
@@ -156,8 +157,13 @@ class LLM:
             return Status(info=None, engine=None)
         return Status(info=engine.info, engine=engine.status())
 
-    def engine(self, model: str | os.PathLike[str] | None = None) -> Engine:
-        """Return the engine of a model, loading it if it is not the resident one."""
+    def engine(
+        self, model: str | os.PathLike[str] | None = None, *, view: View | None = None
+    ) -> Engine:
+        """Return the engine of a model, loading it if it is not the resident one.
+
+        The loading bar appears in `view`, or is printed.
+        """
         with self._lock:
             resident = self._engine
             if resident is not None and not resident.is_closed:
@@ -168,7 +174,7 @@ class LLM:
             options = EngineOptions()
             if self._choice is not None and self._choice[0].path == entry.path:
                 options = self._choice[1]
-            return self._ensure(entry, options)
+            return self._ensure(entry, options, view)
 
     def submit(
         self,
@@ -207,7 +213,9 @@ class LLM:
             )
         return entry
 
-    def _ensure(self, entry: ModelEntry, options: EngineOptions) -> LocalEngine:
+    def _ensure(
+        self, entry: ModelEntry, options: EngineOptions, view: View | None = None
+    ) -> LocalEngine:
         """Make the engine of this file and these options the resident one."""
         from jupyter_llm.engine.local import LocalEngine
         from jupyter_llm.models.inspect import inspect
@@ -220,7 +228,7 @@ class LLM:
         # The old model goes first, since two need not fit into memory; but not for a bad file.
         size = inspect(entry.path).size_bytes
         self.unload()
-        with loading_bar(entry.name, size) as on_progress:
+        with loading_bar(entry.name, size, view) as on_progress:
             self._engine = LocalEngine(entry, options, on_progress=on_progress)
         self._choice = (entry, options)
         return self._engine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import threading
@@ -24,6 +25,9 @@ _BAR_DELAY_S = 0.5  # small models load before a bar could be read
 class View(Protocol):
     """Where an answer appears while it is written."""
 
+    def progress(self, text: str) -> None:
+        """Show how far the model is before there is an answer."""
+
     def update(self, text: str) -> None:
         """Show the text so far."""
 
@@ -42,6 +46,10 @@ class NotebookView:
         self._publish = publish
         self._mime = mime
         self._display_id: str | None = None
+
+    def progress(self, text: str) -> None:
+        """Show how far the model is; the answer takes its place."""
+        self._show({self._mime: text, "text/plain": text})
 
     def update(self, text: str) -> None:
         """Show the text so far."""
@@ -72,6 +80,11 @@ class TerminalView:
         self._out = out
         self._num_shown = 0
 
+    def progress(self, text: str) -> None:
+        """Write over the line."""
+        self._out.write(f"\r{text}")
+        self._out.flush()
+
     def update(self, text: str) -> None:
         """Write what is new of the text."""
         self._out.write(text[self._num_shown :])
@@ -86,6 +99,9 @@ class TerminalView:
 
 class NoView:
     """Shows nothing."""
+
+    def progress(self, text: str) -> None:
+        """Do nothing."""
 
     def update(self, text: str) -> None:
         """Do nothing."""
@@ -130,15 +146,18 @@ def show(stream: Stream, view: View, *, note: Callable[[Completion], str]) -> Co
 
 
 @contextmanager
-def loading_bar(name: str, size_bytes: int) -> Iterator[Callable[[float], None]]:
+def loading_bar(
+    name: str, size_bytes: int, view: View | None = None
+) -> Iterator[Callable[[float], None]]:
     """Show how far a model has been loaded; give the function to be told the share, 0 to 1.
 
-    Only on the main thread: what other threads display lands in whichever cell ran last.
+    In a view the answer takes the bar's place; without one the bar is printed and wiped away. Only
+    on the main thread: what other threads print lands in whichever cell ran last.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda _share: None
         return
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     with tqdm(
         total=size_bytes,
@@ -147,9 +166,23 @@ def loading_bar(name: str, size_bytes: int) -> Iterator[Callable[[float], None]]
         unit_scale=True,
         leave=False,
         delay=_BAR_DELAY_S,
+        file=sys.stdout if view is None else _ViewFile(view),
     ) as bar:
         yield lambda share: _advance(bar, int(share * size_bytes))
 
 
 def _advance(bar: Any, position: int) -> None:
     bar.update(position - bar.n)
+
+
+class _ViewFile(io.TextIOBase):
+    """Where tqdm writes its bar, for a view to show."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def write(self, text: str) -> int:
+        bar = text.strip()
+        if bar:  # tqdm wipes its bar away with spaces
+            self._view.progress(bar)
+        return len(text)

@@ -125,6 +125,7 @@ class LLMMagics(Magics):
         is_quiet = parsed.options.get("quiet") or parsed.assign_to
         mime = _MIMES[parsed.options.get("format", self.format)]
         view = NoView() if is_quiet else make_view(self.shell, mime)
+        llm.engine(model, view=view)
         stream = chat.stream(prompt, model=model, origin=origin, **sampling)
         try:
             completion = show(stream, view, note=lambda c: self._note(parsed, chat, c))
@@ -167,10 +168,10 @@ class LLMMagics(Magics):
         return "; ".join(notes)
 
     def _show_prompt(self, chat: Chat, prompt: str, origin: Hashable, model: str | None) -> None:
-        engine = llm.engine(model)
+        view = make_view(self.shell, "text/plain")
+        engine = llm.engine(model, view=view)
         messages = chat.messages(prompt, origin=origin)
         text = engine.format(messages)
-        view = make_view(self.shell, "text/plain")
         count, n_ctx = engine.count_tokens(messages), engine.info.n_ctx
         view.close(text, f"{count} tokens of {n_ctx}, for {engine.info.name}; nothing was run")
 

@@ -108,7 +108,7 @@ def shell(
 def scripted(monkeypatch: pytest.MonkeyPatch, shell: InteractiveShell) -> ScriptedEngine:
     """The engine behind `llm`, replaced by one that answers from a script."""
     engine = ScriptedEngine()
-    monkeypatch.setattr(llm, "engine", lambda _model=None: engine)
+    monkeypatch.setattr(llm, "engine", lambda *_args, **_options: engine)
     return engine
 
 
@@ -125,5 +125,5 @@ class _InterruptedEngine(ScriptedEngine):
 def interrupted(monkeypatch: pytest.MonkeyPatch, shell: InteractiveShell) -> ScriptedEngine:
     """An engine that holds still after the first word until the user interrupts."""
     engine = _InterruptedEngine(holds=True)
-    monkeypatch.setattr(llm, "engine", lambda _model=None: engine)
+    monkeypatch.setattr(llm, "engine", lambda *_args, **_options: engine)
     return engine

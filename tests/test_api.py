@@ -44,7 +44,7 @@ def test_a_completion_shows_as_markdown_and_reads_as_text() -> None:
 
 def test_what_is_shown_of_a_completion_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = ScriptedEngine(["<img src=x onerror=alert(1)>"])
-    monkeypatch.setattr(llm, "engine", lambda _model=None: engine)
+    monkeypatch.setattr(llm, "engine", lambda *_args, **_options: engine)
     completion = llm("Hello")
     assert completion.text.startswith("<img")
     assert "<img" not in completion._repr_markdown_()
@@ -243,7 +243,7 @@ class TestChat:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         engine = ScriptedEngine(["old", "for the failed one", "new"])
-        monkeypatch.setattr(llm, "engine", lambda _model=None: engine)
+        monkeypatch.setattr(llm, "engine", lambda *_args, **_options: engine)
         chat = llm.chat()
         chat.stream("first", origin="cell").result()
         with pytest.raises(Exception, match="context window"):
@@ -256,7 +256,7 @@ class TestChat:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         engine = ScriptedEngine(["answer " * 40] * 40)
-        monkeypatch.setattr(llm, "engine", lambda _model=None: engine)
+        monkeypatch.setattr(llm, "engine", lambda *_args, **_options: engine)
         chat = llm.chat(system="Be brief.")
         cuts = []
         for _ in range(40):

@@ -29,11 +29,11 @@ FFN_DIM: Final = 128
 # while the rounding of a half-precision KV cache stays far below the margin of the best token.
 EMBEDDING_GAIN: Final = 40.0
 ATTENTION_SHARPNESS: Final = (6.0, 1.0)
-ATTENTION_GAIN: Final = (6.0, 2.0)
+ATTENTION_GAIN: Final = (6.0, 6.0)
 GATE_GAIN: Final = 3.0
 LOGIT_GAIN: Final = 8.0
 # Without it the likeliest next token is often the last one again.
-SELF_AVERSION: Final = 0.06
+SELF_AVERSION: Final = 0.1
 KIND_SIGNAL: Final = 16.0
 KIND_LIFT: Final = 120.0
 

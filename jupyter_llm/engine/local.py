@@ -293,7 +293,7 @@ class LocalEngine:
             weights.close()
             raise
         self._weights, self._context = weights, context
-        self._threads = ThreadCount(n_threads)
+        self._threads = ThreadCount(n_threads, lambda: self._core_load.num_busy(without_us=True))
         self._look_around(without_us=True)
         self._slots = Slots(_NUM_SLOTS, can_trim=weights.can_trim)
         self._scheduler = Scheduler(context, self._slots)

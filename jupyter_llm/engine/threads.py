@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 _STALL = 4.0  # a step that takes this many times the usual was held up
@@ -20,14 +21,18 @@ _MIN_LOOK_S = 0.05  # a shorter look at the machine's load tells nothing
 
 
 class ThreadCount:
-    """The number of threads for the next step, `count`, from what the last steps told."""
+    """The number of threads for the next step, `count`, from what the last steps told.
 
-    def __init__(self, limit: int) -> None:
+    `num_others_busy` returns how many cores others kept busy since it was last asked, or None.
+    """
+
+    def __init__(self, limit: int, num_others_busy: Callable[[], float | None]) -> None:
         self.count = limit
         self._limit = limit
-        self._usual_s: dict[tuple[int, int], float] = {}  # (threads, size class) → step time
+        self._num_others_busy = num_others_busy
+        self._best_s: dict[int, float] = {}  # size class → the time of an undisturbed step
         self._patience = _FIRST_PATIENCE
-        self._num_steps = 0  # since the count last changed
+        self._num_steps = 0  # since the count last changed, or was left as it is
         self._num_stalled = 0  # in a row
 
     def start(self, num_busy: float) -> None:
@@ -37,15 +42,16 @@ class ThreadCount:
     def observe(self, num_tokens: int, step_s: float) -> None:
         """Learn from a step over this many tokens and set the count for the next one."""
         self._num_steps += 1
-        key = (self.count, num_tokens.bit_length())  # steps of like size take like times
-        usual_s = self._usual_s.get(key, step_s)
-        self._num_stalled = self._num_stalled + 1 if step_s > _STALL * usual_s else 0
-        if self._num_stalled >= 2 or step_s > _HARD_STALL * usual_s:  # noqa: PLR2004
+        size = num_tokens.bit_length()  # steps of like size take like times
+        best_s = self._best_s.get(size, step_s)
+        self._num_stalled = self._num_stalled + 1 if step_s > _STALL * best_s else 0
+        if self._num_stalled >= 2 or step_s > _HARD_STALL * best_s:  # noqa: PLR2004
             self._shrink()
         elif not self._num_stalled:
-            # The best time is what the machine can do; clocks vary, so it is slowly forgotten.
-            self._usual_s[key] = min(step_s, 1.01 * usual_s)
-            self._grow()
+            # Clocks vary, so the best is slowly forgotten.
+            self._best_s[size] = min(step_s, 1.01 * best_s)
+            if self._num_steps >= self._patience:
+                self._grow()
 
     def _shrink(self) -> None:
         if self._num_steps <= 2:  # noqa: PLR2004  it had only just grown, in vain
@@ -53,11 +59,13 @@ class ThreadCount:
         self._change(max(1, self.count // 2))
 
     def _grow(self) -> None:
-        if self._num_steps < self._patience:
-            return
+        self._num_steps = 0
         if self.count == self._limit:
             self._patience = _FIRST_PATIENCE
-        self._change(min(self._limit, 2 * self.count))
+            return
+        count = min(self._limit, 2 * self.count)
+        if count <= self._limit - (self._num_others_busy() or 0.0) + 0.5:
+            self._change(count)
 
     def _change(self, count: int) -> None:
         if count != self.count:

@@ -16,6 +16,7 @@ import multiprocessing
 import os
 import platform
 import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -30,6 +31,7 @@ from benchmarks.report import Round, figures_table, ratios_table
 from benchmarks.workloads import DISTURBANCE, WORKLOADS, Figures, run_bench, run_contestant
 
 BENCHES = {"llama-bench": True, "llama-bench-noflash": False}  # name: flash attention
+QUIET_CORES = 0.15  # a machine is quiet while others keep fewer cores busy
 CONTESTANTS = ("ours", "llama-server", "Llama", "Llama-flash", *BENCHES)
 
 
@@ -72,6 +74,13 @@ def parse_arguments() -> argparse.Namespace:
         default=list(CONTESTANTS),
         help=f"some of {','.join(CONTESTANTS)}",
     )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=0.0,
+        metavar="MINUTES",
+        help="how long each contestant may wait for a quiet machine and measure again (default: 0)",
+    )
     parser.add_argument("--json", type=Path, help="write the raw figures to this file")
     return parser.parse_args()
 
@@ -90,15 +99,35 @@ def available(contestants: list[str], peers: Path, workloads: list[str]) -> list
     return chosen
 
 
+def measure_in_quiet(
+    name: str, model: Path, peers: Path, workloads: list[str], patience_s: float
+) -> Figures:
+    """Wait for a quiet machine, and measure again what was disturbed, until patience ends."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        while time.monotonic() < deadline and busy_cores(interval=5) > QUIET_CORES:
+            pass
+        figures = measure_watched(name, model, peers, workloads)
+        disturbance = figures[DISTURBANCE][0]
+        print(f"  others took {disturbance:.2f} cores", file=sys.stderr)
+        if disturbance <= QUIET_CORES or time.monotonic() > deadline:
+            return figures
+
+
+def busy_cores(interval: float | None = None) -> float:
+    """Return how many cores were busy over the next `interval` seconds, or since the last call."""
+    return psutil.cpu_percent(interval) / 100 * (os.cpu_count() or 1)
+
+
 def measure_watched(name: str, model: Path, peers: Path, workloads: list[str]) -> Figures:
     """Run one contestant, and note how many cores others kept busy meanwhile."""
     before = os.times()
-    psutil.cpu_percent()  # the next call counts from here
+    busy_cores()  # the next call counts from here
     figures = measure(name, model, peers, workloads)
-    busy_cores = psutil.cpu_percent() / 100 * (os.cpu_count() or 1)
+    busy = busy_cores()
     after = os.times()
     ours = sum(after[:4]) - sum(before[:4])  # CPU seconds of this process and its ended children
-    return {**figures, DISTURBANCE: [busy_cores - ours / (after.elapsed - before.elapsed)]}
+    return {**figures, DISTURBANCE: [busy - ours / (after.elapsed - before.elapsed)]}
 
 
 def measure(name: str, model: Path, peers: Path, workloads: list[str]) -> Figures:
@@ -119,7 +148,9 @@ def run_rounds(arguments: argparse.Namespace, model: Path) -> list[Round]:
         rounds.append({})
         for name in contestants:
             print(f"round {number} of {arguments.rounds}: {name}", file=sys.stderr)
-            rounds[-1][name] = measure_watched(name, model, arguments.peers, arguments.only)
+            rounds[-1][name] = measure_in_quiet(
+                name, model, arguments.peers, arguments.only, arguments.patience * 60
+            )
     return rounds
 
 

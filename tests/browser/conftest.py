@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser.lab import CHROMIUM_HINT, Notebook, find_chromium, running_chromium, running_lab
+from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from browser.lab import Lab
     from playwright.sync_api import Browser, Page
+
+TIMEOUT_MS = 60_000  # a busy machine with two cores is slow, and no test waits for a fixed time
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,7 +52,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(TIMEOUT_MS)
     yield context.new_page()
     context.close()
 

@@ -36,14 +36,26 @@ def ask(open_notebook: Callable[..., Notebook]) -> Callable[..., Notebook]:
 
 
 def test_an_answer_grows_while_its_cell_runs(ask: Callable[..., Notebook]) -> None:
-    notebook = ask(SHORT)
-    notebook.watch(1)
-    notebook.run(1)
+    notebook = ask(SHORT, SHORT)
+    notebook.run(1)  # loads the model, which may show a bar first
+    notebook.watch(2)
+    notebook.run(2)
     seen = [frame["text"] for frame in notebook.frames() if frame["is_running"]]
     lengths = list(dict.fromkeys(len(text) for text in seen if text.strip()))
     assert len(lengths) > 2
     assert lengths == sorted(lengths)
-    expect(notebook.rendered(1).locator("p").first).to_be_visible()
+    expect(notebook.rendered(2).locator("p").first).to_be_visible()
+
+
+def test_an_answer_takes_the_place_of_the_loading_bar(ask: Callable[..., Notebook]) -> None:
+    notebook = ask("from jupyter_llm import display\ndisplay._BAR_DELAY_S = 0", SHORT)
+    notebook.run(1)
+    notebook.watch(2)
+    notebook.run(2)
+    assert any("Loading" in frame["text"] for frame in notebook.frames())
+    assert len(notebook.outputs(2)) == 1
+    expect(notebook.rendered(2)).to_be_visible()
+    expect(notebook.rendered(2)).not_to_contain_text("Loading")
 
 
 def test_an_answer_is_one_output_and_saved_as_markdown(ask: Callable[..., Notebook]) -> None:
@@ -70,19 +82,20 @@ def test_a_saved_answer_is_there_when_the_page_is_opened_again(
 def test_an_interrupted_answer_keeps_its_text_and_the_next_cell_works(
     ask: Callable[..., Notebook],
 ) -> None:
-    notebook = ask(LONG, SHORT)
-    notebook.start(1)
-    expect(notebook.rendered(1).first).to_contain_text(re.compile(r"\w+ \w+ \w+"))
+    notebook = ask(SHORT, LONG, SHORT)
+    notebook.run(1)
+    notebook.start(2)
+    expect(notebook.rendered(2).first).to_contain_text(re.compile(r"\w+ \w+ \w+"))
     notebook.interrupt()
     notebook.finish()
-    answer, error = notebook.outputs(1)
+    answer, error = notebook.outputs(2)
     assert re.match(r"\s*\w+ \w+ \w+", answer["data"]["text/markdown"])
-    expect(notebook.rendered(1).first.locator("em").last).to_contain_text("interrupted")
+    expect(notebook.rendered(2).first.locator("em").last).to_contain_text("interrupted")
     assert error["output_type"] == "error"
-    expect(notebook.rendered(1).last).to_have_text(re.compile(r"\A\s*PromptInterrupted:.*\s*\Z"))
+    expect(notebook.rendered(2).last).to_have_text(re.compile(r"^\s*PromptInterrupted: .*\s*$"))
 
-    notebook.run(2)
-    (next_answer,) = notebook.outputs(2)
+    notebook.run(3)
+    (next_answer,) = notebook.outputs(3)
     assert next_answer["output_type"] == "display_data"
 
 

@@ -14,15 +14,19 @@ def steps(threads: ThreadCount, number: int, step_s: float, num_tokens: int = 1)
         threads.observe(num_tokens, step_s)
 
 
+def free() -> float:
+    return 0.0
+
+
 def test_steady_steps_keep_all_threads() -> None:
-    threads = ThreadCount(4)
+    threads = ThreadCount(4, free)
     for step_s in (0.010, 0.012, 0.009, 0.015) * 50:
         threads.observe(1, step_s)
     assert threads.count == 4
 
 
 def test_one_hiccup_changes_nothing_and_two_in_a_row_shrink_the_team() -> None:
-    threads = ThreadCount(4)
+    threads = ThreadCount(4, free)
     steps(threads, 20, 0.01)
     steps(threads, 1, 0.06)
     assert threads.count == 4
@@ -32,14 +36,14 @@ def test_one_hiccup_changes_nothing_and_two_in_a_row_shrink_the_team() -> None:
 
 
 def test_a_hard_stall_shrinks_the_team_at_once() -> None:
-    threads = ThreadCount(2)
+    threads = ThreadCount(2, free)
     steps(threads, 20, 0.01)
     steps(threads, 1, 3.0)
     assert threads.count == 1
 
 
 def test_a_smaller_team_grows_back_when_the_machine_is_free() -> None:
-    threads = ThreadCount(2)
+    threads = ThreadCount(2, free)
     steps(threads, 20, 0.01)
     steps(threads, 1, 3.0)
     steps(threads, 16, 0.015)
@@ -49,7 +53,7 @@ def test_a_smaller_team_grows_back_when_the_machine_is_free() -> None:
 
 
 def test_growing_in_vain_is_tried_ever_more_rarely() -> None:
-    threads = ThreadCount(2)
+    threads = ThreadCount(2, free)
     steps(threads, 20, 0.01)
     tries = 0
     for _ in range(2000):
@@ -58,8 +62,28 @@ def test_growing_in_vain_is_tried_ever_more_rarely() -> None:
     assert 3 <= tries <= 10
 
 
+def test_a_team_does_not_grow_while_others_need_the_cores() -> None:
+    num_busy = 2.0
+    threads = ThreadCount(2, lambda: num_busy)
+    threads.start(2.0)
+    steps(threads, 100, 0.015)
+    assert threads.count == 1
+    num_busy = 0.1
+    steps(threads, 16, 0.015)
+    assert threads.count == 2
+
+
+def test_a_team_that_grew_is_judged_by_the_smaller_one() -> None:
+    threads = ThreadCount(2, free)
+    threads.start(2.0)
+    steps(threads, 16, 0.015)
+    assert threads.count == 2
+    steps(threads, 1, 3.0)
+    assert threads.count == 1
+
+
 def test_prefill_is_not_compared_with_decode() -> None:
-    threads = ThreadCount(2)
+    threads = ThreadCount(2, free)
     steps(threads, 20, 0.01)
     steps(threads, 3, 2.0, num_tokens=512)
     assert threads.count == 2
@@ -67,7 +91,7 @@ def test_prefill_is_not_compared_with_decode() -> None:
 
 @pytest.mark.parametrize(("num_busy", "count"), [(0.1, 4), (1.2, 3), (3.9, 1), (9.0, 1)])
 def test_a_run_starts_with_the_cores_that_are_free(num_busy: float, count: int) -> None:
-    threads = ThreadCount(4)
+    threads = ThreadCount(4, free)
     threads.start(num_busy)
     assert threads.count == count
 
