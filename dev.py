@@ -51,7 +51,7 @@ CHECKS = {
     # Notebooks are committed without outputs.
     "nbstripout": (
         PYTHON,
-        *("-m", "nbstripout", "--verify"),
+        *("-m", "nbstripout", "--verify", "--keep-id"),
         *(str(path) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))),
     ),
 }
@@ -88,10 +88,10 @@ def check_python() -> None:
 def ensure_environment() -> None:
     """Make `.venv` and install the package into it, unless it is there and up to date."""
     python_key, requirements_key = environment_keys()
-    found = STAMP.read_text("utf-8").splitlines() if STAMP.exists() else ["", ""]
+    found = STAMP.read_text("utf-8").splitlines() if STAMP.exists() else []
     if found == [python_key, requirements_key] and Path(PYTHON).exists():
         return
-    if found[0] != python_key or not Path(PYTHON).exists():
+    if found[:1] != [python_key] or not Path(PYTHON).exists():
         create_venv()
     STAMP.unlink(missing_ok=True)
     pip_install()

@@ -166,9 +166,14 @@ def loading_bar(
         unit_scale=True,
         leave=False,
         delay=_BAR_DELAY_S,
-        file=sys.stdout if view is None else _ViewFile(view),
+        file=_bar_file() if view is None else _ViewFile(view),
     ) as bar:
         yield lambda share: _advance(bar, int(share * size_bytes))
+
+
+def _bar_file() -> TextIO:
+    """Return where a bar is printed: a notebook shows stderr in red, a pipeline reads stdout."""
+    return sys.stdout if "ipykernel" in sys.modules else sys.stderr
 
 
 def _advance(bar: Any, position: int) -> None:

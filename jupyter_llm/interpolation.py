@@ -13,6 +13,7 @@ from jupyter_llm.errors import InterpolationError
 
 Evaluate = Callable[[str], Any]
 
+_ESCAPED = "\\{{"
 _OPEN = re.compile(r"(\\?)\{\{")
 _MAX_CLOSINGS = 50  # how many `}}` are tried as the end; a longer expression belongs in a variable
 
@@ -31,18 +32,19 @@ def interpolate(text: str, evaluate: Evaluate) -> str:
 
 
 def shield(text: str) -> tuple[str, list[str]]:
-    """Replace each `{{expression}}` by a mark without spaces or quotes; `unshield` undoes it.
+    r"""Replace each `{{expression}}` by a mark without spaces or quotes; `unshield` undoes it.
 
-    So an option's value may hold an expression with spaces and quotes in it.
+    So an option's value may hold an expression with spaces and quotes in it. An escaped `\{{`
+    is marked too, before anybody takes its backslash for one of their own.
     """
     sources: list[str] = []
     parts: list[str] = []
     for part in _split(text, keep_escapes=True):
-        if isinstance(part, str):
+        if isinstance(part, str) and part != _ESCAPED:
             parts.append(part.replace("\x00", ""))
         else:
             parts.append(f"\x00{len(sources)}\x00")
-            sources.append(f"{{{{{part.source}}}}}")
+            sources.append(part if isinstance(part, str) else f"{{{{{part.source}}}}}")
     return "".join(parts), sources
 
 

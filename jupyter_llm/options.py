@@ -18,7 +18,14 @@ Convert = Callable[[str], Any]
 
 FORMATS = ("markdown", "text")
 
-_WORD = re.compile(r"""\s*((?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\])+|["'].*)""", re.DOTALL)
+# A word as in a shell; a quote that is not closed takes all that follows.
+_WORD = re.compile(
+    r"""\s*(?=\S)((?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\])*(?:["'].*|\\)?)""", re.DOTALL
+)
+_QUOTED = re.compile(
+    r"""(?P<single>'[^']*')|(?P<double>"(?:\\.|[^"\\])*")|(?P<escape>\\.)|(?P<open>["'])|.""",
+    re.DOTALL,
+)
 _DASHES = re.compile(r"-(-$|-?[A-Za-z])")  # so a prompt may begin with "- item", "->" or "-5"
 _ASSIGNMENT = re.compile(r"\s*([^\s<]+)\s*<<(?=\s|$)")
 
@@ -154,15 +161,17 @@ def parse_line(line: str, expand: Callable[[str], str] = str) -> PromptLine:
 
     options: dict[str, Any] = {}
     rest = shielded
-    while (word := _WORD.match(rest)) and _DASHES.match(word[1]):
+    is_over = False
+    while not is_over and (word := _WORD.match(rest)) and _DASHES.match(word[1]):
         rest = rest[word.end() :]
         if word[1] == "--":
-            break
+            is_over = True
+            continue
         name, value, rest = _split_option(word[1], rest)
         option = _BY_NAME.get(name) or _unknown(name)
         _store(options, option, name, None if value is None else restore(value))
     assign_to = None
-    if assignment := _ASSIGNMENT.match(rest):
+    if not is_over and (assignment := _ASSIGNMENT.match(rest)):
         assign_to = assignment[1]
         if not assign_to.isidentifier():
             raise MagicUsageError(f"{assign_to!r} before << is not a variable's name.")
@@ -173,32 +182,43 @@ def parse_line(line: str, expand: Callable[[str], str] = str) -> PromptLine:
 def complete_option(before: str) -> tuple[str, list[str]] | None:
     """Return the word being typed at the end of an option line and the words it may become.
 
-    None where options are over and the prompt has begun. For the value of an option the word is
-    returned with the names of the option's choices, if it has any.
+    None where options are over and the prompt has begun. For the value of an option the words are
+    the option's choices, if it has any.
     """
-    words = before.split()
-    fragment = "" if not before or before[-1].isspace() else words.pop()
-    while words:
-        option = _BY_NAME.get(words[0])
-        if option is None:
-            return None
-        del words[0]
-        if option.metavar:
-            if not words:
-                return fragment, list(option.choices)
-            del words[0]
-    if fragment and not fragment.startswith("-"):
+    typing = _typing(before)
+    if typing is None:
         return None
+    fragment, option = typing
+    if option is not None:
+        return fragment, list(option.choices)
     return fragment, [name for name in _BY_NAME if name.startswith("--") or name == fragment]
 
 
 def pending_option(before: str) -> str | None:
     """Return the key of the option whose value is being typed at the end of a line."""
-    words = before.split()
-    if before and not before[-1].isspace():
-        words = words[:-1]
-    option = _BY_NAME.get(words[-1]) if words else None
-    return option.key if option is not None and option.metavar else None
+    typing = _typing(before)
+    return typing[1].key if typing is not None and typing[1] is not None else None
+
+
+def _typing(before: str) -> tuple[str, Option | None] | None:
+    """Return the word at the end of an option line, and the option if the word is its value."""
+    rest = shield(before)[0]
+    while (word := _WORD.match(rest)) is not None:
+        rest = rest[word.end() :]
+        if not rest:
+            return (word[1], None) if word[1].startswith("-") else None
+        if not _DASHES.match(word[1]) or word[1] == "--":
+            return None
+        name, value = _name_and_value(word[1])
+        option = _BY_NAME.get(name)
+        if option is None:
+            return None
+        if option.metavar and value is None:
+            word = _WORD.match(rest)
+            if word is None or word.end() == len(rest):
+                return word[1] if word else "", option
+            rest = rest[word.end() :]
+    return "", None
 
 
 def nearest(word: str, words: Sequence[str], otherwise: str) -> str:
@@ -207,19 +227,25 @@ def nearest(word: str, words: Sequence[str], otherwise: str) -> str:
     return f"Did you mean {close[0]}?" if close else otherwise
 
 
+def _name_and_value(word: str) -> tuple[str, str | None]:
+    """Split `--seed=3`, `-n3` and `-n=3`."""
+    if word[:2] in _BY_NAME and len(word) > 2:  # noqa: PLR2004
+        return word[:2], word[2:].removeprefix("=")
+    name, equals, value = word.partition("=")
+    return name, value if equals else None
+
+
 def _split_option(word: str, rest: str) -> tuple[str, str | None, str]:
     """Return the option's name, its value if it takes one, and what follows."""
-    name, equals, value = word.partition("=")
-    if not equals and not word.startswith("--"):
-        name, value = word[:2], word[2:]  # -n20
+    name, value = _name_and_value(word)
     option = _BY_NAME.get(name)
     if option is None:
-        return name if equals else word, None, rest
+        return name, None, rest
     if not option.metavar:
-        if equals or value:
+        if value is not None:
             raise MagicUsageError(f"{name} takes no value.")
         return name, None, rest
-    if equals or value:
+    if value is not None:
         return name, _unquote(value), rest
     following = _WORD.match(rest)
     if following is None:
@@ -253,12 +279,10 @@ def _unknown(name: str) -> Option:
 def _unquote(word: str) -> str:
     r"""Take the quotes off a word as a shell would; `\n` and `\t` become what they stand for."""
     parts: list[str] = []
-    for match in re.finditer(
-        r"""(?P<single>'[^']*')|(?P<double>"(?:\\.|[^"\\])*")|(?P<escape>\\.)|(?P<plain>.)""",
-        word,
-        re.DOTALL,
-    ):
+    for match in _QUOTED.finditer(word):
         text = match[0]
+        if match["open"]:
+            raise MagicUsageError(f"The quote in {word!r} is not closed.")
         if match["single"]:
             parts.append(text[1:-1])
         elif match["double"] or match["escape"]:
@@ -266,8 +290,6 @@ def _unquote(word: str) -> str:
             parts.append(re.sub(r"\\(.)", _escape, inner, flags=re.DOTALL))
         else:
             parts.append(text)
-    if word and word[0] in "\"'" and (len(word) == 1 or word[-1] != word[0]):
-        raise MagicUsageError(f"The quote in {word!r} is not closed.")
     return "".join(parts)
 
 

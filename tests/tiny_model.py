@@ -31,11 +31,11 @@ EMBEDDING_GAIN: Final = 40.0
 ATTENTION_SHARPNESS: Final = (6.0, 1.0)
 ATTENTION_GAIN: Final = (6.0, 6.0)
 GATE_GAIN: Final = 3.0
-LOGIT_GAIN: Final = 8.0
+LOGIT_GAIN: Final = 4.0
 # Without it the likeliest next token is often the last one again.
-SELF_AVERSION: Final = 0.1
+SELF_AVERSION: Final = 0.05
 KIND_SIGNAL: Final = 16.0
-KIND_LIFT: Final = 120.0
+KIND_LIFT: Final = 60.0
 
 MERGES: Final = (
     *("Ġ t", "h e", "i n", "r e", "o n", "e r", "Ġt he", "a n", "an d", "in g", "Ġ a", "o r"),
@@ -211,4 +211,5 @@ def _layer(rng: np.random.Generator, index: int) -> dict[str, Array]:
 
 def _random(rng: np.random.Generator, rows: int, columns: int, *, gain: float = 1.0) -> Array:
     """Return a matrix that multiplies a vector's length by about `gain`, per output dimension."""
-    return (rng.standard_normal((rows, columns)) * gain / np.sqrt(columns)).astype(np.float32)
+    matrix = rng.standard_normal((rows, columns))
+    return (matrix * (gain / columns**0.5)).astype(np.float32)

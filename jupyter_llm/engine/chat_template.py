@@ -6,16 +6,19 @@ The template comes from a file somebody downloaded, so it runs in jinja2's sandb
 from __future__ import annotations
 
 import json
+import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from jupyter_llm.engine.base import Message
 from jupyter_llm.errors import ChatTemplateError
+
+T = TypeVar("T")
 
 
 class Tokenize(Protocol):
@@ -38,6 +41,53 @@ def _refuse(message: str) -> NoReturn:
 
 def _to_json(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+class _Marks:
+    """Stand-ins for some messages' contents, to find where a template puts them."""
+
+    def __init__(self, messages: Sequence[Message], is_marked: Callable[[Message], bool]) -> None:
+        nonce = secrets.token_hex(8)  # no message can hold it
+        self._messages = messages
+        self._pattern = re.compile(f"\ue000{nonce}:(\\d+)\ue001")
+        self._numbers = [n for n, message in enumerate(messages) if is_marked(message)]
+        self._contents = [
+            f"\ue000{nonce}:{n}\ue001" if n in self._numbers else message.content
+            for n, message in enumerate(messages)
+        ]
+
+    def render(self, render: Callable[[Sequence[Message], Sequence[str]], str]) -> str:
+        """Return what the template makes of the stand-ins."""
+        return render(self._messages, self._contents)
+
+    def split(self, marked: str, whole: str) -> list[_Piece] | None:
+        """Cut the rendered text into template and messages.
+
+        None if the template does more to a message than to trim it (it may leave out its
+        thinking, say): its own tokens would then say something else than the text.
+        """
+        parts = self._pattern.split(marked)  # template, number, template, number, …
+        numbers = [int(number) for number in parts[1::2]]
+        if sorted(numbers) != self._numbers:
+            return None
+        contents = [self._messages[number].content for number in numbers]
+        for shown in (contents, [content.strip() for content in contents]):
+            if whole == "".join(_interleave(parts[::2], shown)):
+                break
+        else:
+            return None
+        pieces = [
+            _Piece(text, is_special=False, token_ids=self._messages[number].token_ids)
+            for number, text in zip(numbers, shown, strict=True)
+        ]
+        template = [_Piece(text) for text in parts[::2]]
+        return [piece for piece in _interleave(template, pieces) if piece.text]
+
+
+def _interleave(outer: Sequence[T], inner: Sequence[T]) -> list[T]:
+    """Return the items of both in turn, the outer ones at both ends."""
+    pairs = zip(outer, inner, strict=False)  # there is one more outside
+    return [*(item for pair in pairs for item in pair), outer[-1]]
 
 
 class ChatTemplate:
@@ -81,45 +131,33 @@ class ChatTemplate:
         return tuple(token_ids)
 
     def _pieces(self, messages: Sequence[Message]) -> list[_Piece]:
-        contents = [message.content for message in messages]
-        nonce = secrets.token_hex(8)  # no message can hold it
-        apart: dict[str, Message] = {}
-        for index, message in enumerate(messages):
-            if message.content and (message.token_ids or self._has_control_text(message.content)):
-                contents[index] = mark = f"\ue000{nonce}{index}\ue001"
-                apart[mark] = message
-        if not apart:
-            return [_Piece(self._render(messages, contents))]
-        marked = self._render(messages, contents)
-        if not self._shows_unchanged(marked, apart, self.format(messages)):
-            return [_Piece(self._render(messages, [self._disarm(m.content) for m in messages]))]
-        pieces: list[_Piece] = []
-        for mark, message in apart.items():
-            before, _, marked = marked.partition(mark)
-            pieces += [_Piece(before)] if before else []
-            pieces.append(_Piece(message.content, is_special=False, token_ids=message.token_ids))
-        return [*pieces, _Piece(marked)] if marked else pieces
+        whole = self.format(messages)
+        everything = _Marks(messages, lambda message: bool(message.content))
+        # Control texts that the template did not write came out of the messages, perhaps only when
+        # it put them together or took something out of them.
+        is_hostile = self._num_control(whole) != self._num_control(everything.render(self._render))
+        if is_hostile:
+            marks = everything
+        elif any(message.token_ids for message in messages):
+            marks = _Marks(messages, lambda message: bool(message.token_ids))
+        else:
+            return [_Piece(whole)]
+        pieces = marks.split(marks.render(self._render), whole)
+        if pieces is not None:
+            return pieces
+        if not is_hostile:
+            return [_Piece(whole)]
+        disarmed = [self._disarm(message.content) for message in messages]
+        return [_Piece(self._render(messages, disarmed))]
 
-    @staticmethod
-    def _shows_unchanged(marked: str, apart: dict[str, Message], whole: str) -> bool:
-        """Tell whether the template shows each marked message once and at most trims it.
-
-        A template may rewrite a message, e.g. leave out its thinking; its own tokens would then
-        say something else than the text.
-        """
-        as_is = trimmed = marked
-        for mark, message in apart.items():
-            as_is = as_is.replace(mark, message.content)
-            trimmed = trimmed.replace(mark, message.content.strip())
-        return whole in (as_is, trimmed) and all(marked.count(mark) == 1 for mark in apart)
-
-    def _has_control_text(self, content: str) -> bool:
-        return any(text in content for text in self._control_texts)
+    def _num_control(self, text: str) -> int:
+        return sum(text.count(control_text) for control_text in self._control_texts)
 
     def _disarm(self, content: str) -> str:
-        """Split the texts of control tokens with a zero-width space, so that they are only text."""
-        for text in self._control_texts:
-            content = content.replace(text, f"{text[0]}\u200b{text[1:]}")
+        """Break up all that could become the text of a control token, with zero-width spaces."""
+        for start in {text[0] for text in self._control_texts}:
+            is_whole = start in self._control_texts  # a single letter cannot be broken up
+            content = content.replace(start, "" if is_whole else f"{start}\u200b")
         return content
 
     def _render(self, messages: Sequence[Message], contents: Sequence[str]) -> str:

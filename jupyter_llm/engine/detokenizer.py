@@ -23,11 +23,12 @@ class Detokenizer:
         if self.is_stopped:
             return ""
         text = self._held_back + self._decoder.decode(data)
-        ends = [index for stop in self._stop if (index := text.find(stop)) >= 0]
-        if ends:
+        # The first to be complete wins, as if the text had come letter by letter.
+        found = [(i + len(stop), i) for stop in self._stop if (i := text.find(stop)) >= 0]
+        if found:
             self.is_stopped = True
             self._held_back = ""
-            return text[: min(ends)]
+            return text[: min(found)[1]]
         split = len(text) - self._num_open(text)
         self._held_back = text[split:]
         return text[:split]

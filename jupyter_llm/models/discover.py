@@ -13,6 +13,7 @@ from pathlib import Path
 from jupyter_llm.errors import ModelFileError, ModelNotFoundError
 from jupyter_llm.models.inspect import inspect
 
+_SUFFIX = ".gguf"
 _LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}$")
 _PROJECTOR = re.compile(r"^mmproj|[-.]mmproj", re.IGNORECASE)
 
@@ -34,7 +35,9 @@ def list_models() -> list[ModelEntry]:
 def find_model(name: str | os.PathLike[str]) -> ModelEntry:
     """Return the model of a name, or of a path: what has a separator or ends in `.gguf`.
 
-    Case does not matter, and the beginning of a name is enough where only one model has it.
+    Case does not matter, and the beginning of a name is enough where only one model has it. Of
+    two files with one name, the first in the order of `list_models` is meant. A path is not
+    opened: whether a sound file is there, `inspect` tells.
 
     Raises
     ------
@@ -42,18 +45,32 @@ def find_model(name: str | os.PathLike[str]) -> ModelEntry:
         There is no such name, or several begin with it.
     """
     text = os.fspath(name)
-    if _is_path(name, text):
-        path = Path(text).expanduser().absolute()
-        return ModelEntry(name=path.stem.lower(), path=path, source="path")
+    if not isinstance(name, str) or _is_path(text):
+        return _at_path(text)
     models = list_models()
-    wanted = text.lower()
+    wanted = text.lower().removesuffix(_SUFFIX)
+    begins: dict[str, ModelEntry] = {}
     for entry in models:
-        if entry.name == wanted:
-            return entry
-    begins = [entry for entry in models if entry.name.startswith(wanted)] if wanted else []
+        if wanted and entry.name.startswith(wanted):
+            begins.setdefault(entry.name, entry)
+    if wanted in begins:
+        return begins[wanted]
     if len(begins) == 1:
-        return begins[0]
-    raise ModelNotFoundError(text, [entry.name for entry in begins] or _close(wanted, models))
+        return next(iter(begins.values()))
+    if text.lower().endswith(_SUFFIX):
+        return _at_path(text)
+    raise ModelNotFoundError(text, list(begins) or _close(wanted, models))
+
+
+def _is_path(text: str) -> bool:
+    if os.sep in text or (os.altsep and os.altsep in text):
+        return True
+    return text.lower().endswith(_SUFFIX) and Path(text).is_file()
+
+
+def _at_path(text: str) -> ModelEntry:
+    path = Path(os.path.expanduser(text)).absolute()  # noqa: PTH111  pathlib's raises
+    return ModelEntry(name=path.stem.lower(), path=path, source="path")
 
 
 def _close(wanted: str, models: list[ModelEntry]) -> list[str]:
@@ -74,15 +91,6 @@ def default_model() -> ModelEntry | None:
     return models[0] if len(models) == 1 else None
 
 
-def _is_path(name: str | os.PathLike[str], text: str) -> bool:
-    separators = [os.sep, os.altsep] if os.altsep else [os.sep]
-    return (
-        not isinstance(name, str)
-        or text.lower().endswith(".gguf")
-        or any(separator in text for separator in separators)
-    )
-
-
 def _is_sound(path: Path) -> bool:
     try:
         inspect(path)
@@ -92,9 +100,9 @@ def _is_sound(path: Path) -> bool:
 
 
 def _candidates() -> Iterator[ModelEntry]:
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for entry in (*_embedded(), *_in_folders()):
-        resolved = entry.path.resolve()
+        resolved = os.path.realpath(entry.path)  # pathlib's raises where links go in circles
         if resolved not in seen:
             seen.add(resolved)
             yield entry
@@ -111,15 +119,20 @@ def _in_folders() -> Iterator[ModelEntry]:
     from platformdirs import user_data_path
 
     for folder in filter(None, os.environ.get("JUPYTER_LLM_PATH", "").split(os.pathsep)):
-        yield from _files(Path(folder).expanduser().rglob("*.gguf"), "JUPYTER_LLM_PATH")
+        path = Path(os.path.expanduser(folder))  # noqa: PTH111  pathlib's raises
+        yield from _files(path.rglob("*.gguf"), "JUPYTER_LLM_PATH")
     yield from _files((user_data_path("jupyter_llm") / "models").rglob("*.gguf"), "models folder")
     yield from _files(_hub_cache().glob("models--*/snapshots/*/**/*.gguf"), "Hugging Face cache")
-    yield from _files(Path.cwd().glob("*.gguf"), "working folder")
+    yield from _files(Path().glob("*.gguf"), "working folder")
 
 
 def _hub_cache() -> Path:
-    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface"))
-    return Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
+    """Return where huggingface_hub keeps what it downloads, by its own rules."""
+    environ = os.environ
+    cache = environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = environ.get("HF_HOME") or os.path.join(cache, "huggingface")  # noqa: PTH118
+    hub = environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")  # noqa: PTH118
+    return Path(os.path.expanduser(hub))  # noqa: PTH111  pathlib's raises
 
 
 def _files(paths: Iterator[Path], source: str) -> Iterator[ModelEntry]:

@@ -107,13 +107,12 @@ def running_lab(folder: Path, **environment: str) -> Iterator[Lab]:
     """Start JupyterLab on a free loopback port, and stop it and its kernels at the end."""
     lab = Lab(f"http://127.0.0.1:{free_port()}", secrets.token_hex(16), folder / "notebooks")
     lab.folder.mkdir(parents=True)
-    own_environment = isolated_environment(folder)
     write_settings(folder / "settings")
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(
             server_command(lab),
             cwd=lab.folder,
-            env={**os.environ, **own_environment, **environment},
+            env={**isolated_environment(folder), **environment},
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -137,8 +136,9 @@ def free_port() -> int:
 
 
 def isolated_environment(folder: Path) -> dict[str, str]:
-    """Return variables that keep Jupyter, IPython and the package out of the home folder."""
-    return {
+    """Return variables that keep Jupyter, IPython and the package away from the user's files."""
+    from_the_user = ("JUPYTER", "HF_", "XDG_")
+    return {name: v for name, v in os.environ.items() if not name.startswith(from_the_user)} | {
         "HOME": str(folder / "home"),
         "IPYTHONDIR": str(folder / "ipython"),
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
@@ -146,9 +146,6 @@ def isolated_environment(folder: Path) -> dict[str, str]:
         "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
-        "XDG_CACHE_HOME": str(folder / "home" / "cache"),
-        "XDG_CONFIG_HOME": str(folder / "home" / "config"),
-        "XDG_DATA_HOME": str(folder / "home" / "share"),
     }
 
 
