@@ -109,8 +109,8 @@ def test_an_interrupt_while_the_model_loads_leaves_a_kernel_that_can_load_it(
     kernel: Kernel,
 ) -> None:
     kernel.execute(LOAD)
-    cell = kernel.start("%llm -n 8 hello")
-    cell.wait_until(lambda cell: any(e.kind == "execute_input" for e in cell.events))
+    cell = kernel.start("print('begun', flush=True)\n%llm -n 8 hello")
+    cell.wait_until(lambda cell: cell.text != "")
     kernel.interrupt()
     cell.finish()
     assert cell.error in ("KeyboardInterrupt", "PromptInterrupted", None)
