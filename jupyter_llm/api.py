@@ -18,7 +18,7 @@ from jupyter_llm.engine.base import (
     SamplingParams,
     Stream,
 )
-from jupyter_llm.errors import EmptyPromptError, ModelNotFoundError, OptionError
+from jupyter_llm.errors import EmptyPromptError, ModelNotFoundError, OptionError, PromptInterrupted
 from jupyter_llm.status import Status
 
 if TYPE_CHECKING:
@@ -228,8 +228,11 @@ class LLM:
         # The old model goes first, since two need not fit into memory; but not for a bad file.
         size = inspect(entry.path).size_bytes
         self.unload()
-        with loading_bar(entry.name, size, view) as on_progress:
-            self._engine = LocalEngine(entry, options, on_progress=on_progress)
+        try:
+            with loading_bar(entry.name, size, view) as on_progress:
+                self._engine = LocalEngine(entry, options, on_progress=on_progress)
+        except KeyboardInterrupt:
+            raise PromptInterrupted from None
         self._choice = (entry, options)
         return self._engine
 

@@ -133,16 +133,25 @@ def show(stream: Stream, view: View, *, note: Callable[[Completion], str]) -> Co
                 view.update(text)
                 shown_s = time.monotonic()
         completion = stream.result()
-    except PromptInterrupted as interrupt:
-        count = interrupt.completion.usage.completion_tokens
-        view.close(interrupt.completion.text, f"interrupted after {count} tokens")
-        raise
+    except KeyboardInterrupt as interrupt:
+        # It may come while we draw, where the stream does not see it.
+        told = interrupt if isinstance(interrupt, PromptInterrupted) else stream.interrupt()
+        show_interrupt(told, view)
+        raise told from None
     except BaseException:
         if text:
             view.close(text, "broken off")
         raise
     view.close(completion.text, note(completion))
     return completion
+
+
+def show_interrupt(interrupt: PromptInterrupted, view: View) -> None:
+    """Show what an interrupt left, marked as interrupted."""
+    completion = interrupt.completion
+    count = completion.usage.completion_tokens if completion is not None else 0
+    text = completion.text if completion is not None else ""
+    view.close(text, f"interrupted after {count} tokens")
 
 
 @contextmanager

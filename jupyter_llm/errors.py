@@ -137,9 +137,16 @@ class InterpolationError(JupyterLLMError, ValueError):
 
 
 class PromptInterrupted(_OneLine, KeyboardInterrupt):
-    """The user interrupted a prompt; `completion` holds what had been written."""
+    """The user interrupted a prompt.
 
-    def __init__(self, completion: Completion) -> None:
-        count = completion.usage.completion_tokens
-        super().__init__(f"stopped after {count} tokens; the text so far is kept.")
+    `completion` holds what had been written, or is None if the model had not begun.
+    """
+
+    def __init__(self, completion: Completion | None = None) -> None:
+        count = completion.usage.completion_tokens if completion is not None else 0
+        super().__init__(
+            f"stopped after {count} tokens; the text so far is kept."
+            if count
+            else "stopped before the first word."
+        )
         self.completion = completion

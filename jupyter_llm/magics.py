@@ -22,7 +22,7 @@ from traitlets import Bool, Enum, Float, Int, TraitError, Unicode
 
 from jupyter_llm.api import llm
 from jupyter_llm.commands import COMMANDS, Call, find_command
-from jupyter_llm.display import NoView, make_view, show
+from jupyter_llm.display import NoView, make_view, show, show_interrupt
 from jupyter_llm.engine.base import SamplingParams
 from jupyter_llm.errors import EmptyPromptError, MagicUsageError, PromptInterrupted
 from jupyter_llm.interpolation import interpolate
@@ -125,12 +125,19 @@ class LLMMagics(Magics):
         is_quiet = parsed.options.get("quiet") or parsed.assign_to
         mime = _MIMES[parsed.options.get("format", self.format)]
         view = NoView() if is_quiet else make_view(self.shell, mime)
-        llm.engine(model, view=view)
-        stream = chat.stream(prompt, model=model, origin=origin, **sampling)
         try:
-            completion = show(stream, view, note=lambda c: self._note(parsed, chat, c))
+            llm.engine(model, view=view)
+            stream = chat.stream(prompt, model=model, origin=origin, **sampling)
+        except KeyboardInterrupt:
+            interrupt = PromptInterrupted()
+            show_interrupt(interrupt, view)
+            raise interrupt from None
+        try:
+            with stream:
+                completion = show(stream, view, note=lambda c: self._note(parsed, chat, c))
         except PromptInterrupted as interrupt:
-            self._assign(parsed, interrupt.completion)
+            if interrupt.completion is not None:
+                self._assign(parsed, interrupt.completion)
             raise
         self._assign(parsed, completion)
 

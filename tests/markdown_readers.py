@@ -16,11 +16,12 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 SCHEMES = ("http", "https", "mailto")
-TAGS = frozenset(
-    "a blockquote br code del em h1 h2 h3 h4 h5 h6 hr li ol p pre s strong table tbody td th thead"
-    " tr ul".split()
+_BLOCKS = ("blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "ul")
+_TABLE = ("table", "tbody", "td", "th", "thead", "tr")
+TAGS = frozenset((*_BLOCKS, *_TABLE, "a", "br", "code", "del", "em", "s", "strong"))
+ATTRIBUTES = frozenset(
+    {("a", "href"), ("code", "class"), ("ol", "start"), ("td", "style"), ("th", "style")}
 )
-ATTRIBUTES = frozenset({("a", "href"), ("code", "class"), ("ol", "start")})
 
 _MATH = re.compile(
     r"(\$\$?|\\(?:begin|end)\{[a-z]*\*?\}|\\[{}$]|[{}]|(?:\n\s*)+|@@\d+@@|\\\\[()\[\]])",
@@ -59,18 +60,22 @@ def _is_plain(address: str) -> bool:
 
 def problems_in_jupyterlab(text: str) -> list[str]:
     """Return tags and attributes in JupyterLab's HTML that Markdown itself would not make."""
-    text, formulas = _cut_formulas(text.replace("\r\n", "\n").replace("\r", "\n"))
-    problems = [f"formula in {bare}" for bare in _BARE.findall(text) if re.search(r"@@\d+@@", bare)]
+    text, formulas = _cut_formulas(re.sub(r"\r\n?", "\n", text))
     renderer = commonmark()
     tokens = renderer.parse(text)
-    html = ""
-    for token in tokens:
-        if token.type == "fence":
-            html += f'<pre><code class="language-{token.info}">{escape(token.content)}</code></pre>'
-        elif token.type == "inline":
-            html += renderer.renderer.render([token], renderer.options, {})
-        else:
-            html += renderer.renderer.render([token], renderer.options, {})
+    problems = [
+        f"formula in {address}"
+        for token in _tokens(tokens)
+        for address in (_BARE.findall(token.content) if token.type == "text" else ())
+        for mark in re.findall(r"@@\d+@@", address)
+        if not formulas[int(mark[2:-2])].startswith("@@")
+    ]
+    html = "".join(
+        f'<pre><code class="language-{token.info}">{escape(token.content)}</code></pre>'
+        if token.type == "fence"
+        else renderer.renderer.render([token], renderer.options, {})
+        for token in tokens
+    )
     html = re.sub(
         r"@@(\d+)@@",
         lambda mark: formulas[int(mark[1])] if int(mark[1]) < len(formulas) else mark[0],
@@ -134,9 +139,7 @@ class _TagReader(HTMLParser):
         if tag not in TAGS:
             self.problems.append(f"<{tag}>")
         self.problems += [
-            f"{name} of <{tag}>"
-            for name, _ in attrs
-            if (tag, name) not in ATTRIBUTES and (tag, name) != ("td", "style")
+            f"{name} of <{tag}>" for name, _ in attrs if (tag, name) not in ATTRIBUTES
         ]
 
     def handle_comment(self, data: str) -> None:

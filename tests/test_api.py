@@ -212,9 +212,24 @@ def test_one_stop_text_needs_no_list() -> None:
 def test_an_interrupt_carries_what_was_written(interrupted: ScriptedEngine) -> None:
     with pytest.raises(PromptInterrupted) as caught:
         llm("Hello")
+    assert caught.value.completion is not None
     assert caught.value.completion.text.startswith("word")
     assert caught.value.completion.finish_reason == "cancelled"
     assert isinstance(caught.value, KeyboardInterrupt)
+
+
+def test_an_interrupt_while_loading_is_one_line_and_leaves_nothing_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(*_args: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jupyter_llm.engine.local.LocalEngine", interrupt)
+    with pytest.raises(PromptInterrupted, match="before the first word"):
+        llm("Hello")
+    monkeypatch.undo()
+    assert not llm.status().is_loaded
+    assert llm("Hello", max_tokens=2).usage.completion_tokens == 2
 
 
 class TestChat:

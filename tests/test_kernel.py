@@ -78,7 +78,7 @@ def interrupt_and_ask(kernel: Kernel, code: str, after_s: float, *, writes: bool
     kernel.interrupt()
     cell.finish(timeout_s=30)
     assert cell.error == "PromptInterrupted"
-    assert "interrupted after" in cell.text
+    assert "*interrupted after" in cell.text
     return cell.duration_s - sent_s
 
 
@@ -113,7 +113,7 @@ def test_an_interrupt_while_the_model_loads_leaves_a_kernel_that_can_load_it(
     cell.wait_until(lambda cell: cell.text != "")
     kernel.interrupt()
     cell.finish()
-    assert cell.error in ("KeyboardInterrupt", "PromptInterrupted", None)
+    assert cell.error in ("PromptInterrupted", None)  # None: the answer was already there
     assert kernel.execute("%llm -n 8 hello").reply["status"] == "ok"
 
 

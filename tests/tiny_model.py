@@ -210,6 +210,6 @@ def _layer(rng: np.random.Generator, index: int) -> dict[str, Array]:
 
 
 def _random(rng: np.random.Generator, rows: int, columns: int, *, gain: float = 1.0) -> Array:
-    """Return a matrix that multiplies a vector's length by about `gain`, per output dimension."""
-    matrix = rng.standard_normal((rows, columns))
-    return (matrix * (gain / columns**0.5)).astype(np.float32)
+    """Return a matrix whose products are about `gain` times as large as a vector's elements."""
+    matrix: Array = rng.standard_normal((rows, columns), np.float32)
+    return matrix * np.float32(gain / columns**0.5)

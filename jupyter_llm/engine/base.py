@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
+    from jupyter_llm.errors import PromptInterrupted
+
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "cancelled", "error"]
 
@@ -180,6 +182,9 @@ class Stream(Protocol):
 
     def cancel(self) -> None:
         """Stop writing; what there is becomes the result. Returns at once."""
+
+    def interrupt(self) -> PromptInterrupted:
+        """Cancel, and return the exception that carries what was written."""
 
     def result(self, timeout: float | None = None) -> Completion:
         """Wait for the end and return the whole completion; `timeout` in seconds."""

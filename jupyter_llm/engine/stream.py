@@ -54,7 +54,7 @@ class QueueStream:
             while (chunk := self._chunks.get()) is not None:
                 yield chunk
         except KeyboardInterrupt:
-            raise self._interrupted() from None
+            raise self.interrupt() from None
         finally:  # a reader that goes away takes nothing more
             self.cancel()
         self._chunks.put(None)  # whoever reads on finds the end again
@@ -65,20 +65,8 @@ class QueueStream:
         if not self.future.done():
             self._cancel()
 
-    def result(self, timeout: float | None = None) -> Completion:
-        """Wait for the end and return the whole completion; `timeout` in seconds."""
-        try:
-            return self.future.result(timeout)
-        except KeyboardInterrupt:
-            raise self._interrupted() from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.cancel()
-
-    def _interrupted(self) -> PromptInterrupted:
+    def interrupt(self) -> PromptInterrupted:
+        """Cancel, and return the exception that carries what was written."""
         self.cancel()
         try:
             return PromptInterrupted(self.future.result(_HANDOVER_S))
@@ -86,3 +74,16 @@ class QueueStream:
             completion = self._snapshot()
         self.finish(completion)  # what the user was told is the result, whatever comes after
         return PromptInterrupted(completion)
+
+    def result(self, timeout: float | None = None) -> Completion:
+        """Wait for the end and return the whole completion; `timeout` in seconds."""
+        try:
+            return self.future.result(timeout)
+        except KeyboardInterrupt:
+            raise self.interrupt() from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.cancel()

@@ -36,8 +36,9 @@ def find_model(name: str | os.PathLike[str]) -> ModelEntry:
     """Return the model of a name, or of a path: what has a separator or ends in `.gguf`.
 
     Case does not matter, and the beginning of a name is enough where only one model has it. Of
-    two files with one name, the first in the order of `list_models` is meant. A path is not
-    opened: whether a sound file is there, `inspect` tells.
+    two files with one name, the first in the order of `list_models` is meant. `NAME.gguf` means
+    the file here, or else the model of that name. A path is not opened: whether a sound file is
+    there, `inspect` tells.
 
     Raises
     ------
@@ -55,10 +56,10 @@ def find_model(name: str | os.PathLike[str]) -> ModelEntry:
             begins.setdefault(entry.name, entry)
     if wanted in begins:
         return begins[wanted]
-    if len(begins) == 1:
-        return next(iter(begins.values()))
     if text.lower().endswith(_SUFFIX):
         return _at_path(text)
+    if len(begins) == 1:
+        return next(iter(begins.values()))
     raise ModelNotFoundError(text, list(begins) or _close(wanted, models))
 
 
@@ -75,7 +76,8 @@ def _at_path(text: str) -> ModelEntry:
 
 def _close(wanted: str, models: list[ModelEntry]) -> list[str]:
     """Return the names nearest to what was wanted, or to begin with it."""
-    names = {entry.name[:end]: entry.name for entry in models for end in (len(wanted), None)}
+    ends = (len(wanted) or None, None)
+    names = {entry.name[:end]: entry.name for entry in models for end in ends}
     found = difflib.get_close_matches(wanted, names, n=3)
     return list(dict.fromkeys(names[match] for match in found))
 

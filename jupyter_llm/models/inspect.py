@@ -193,12 +193,13 @@ class _Reader:
         if version & 0xFFFF == 0:  # small numbers in the other byte order
             reason = "is big-endian. Look for a little-endian file"
         else:
-            known = " and ".join(map(str, _VERSIONS))
-            reason = f"is in version {version} of GGUF, not {known}. Look for a file of these"
+            known = " or ".join(map(str, _VERSIONS))
+            reason = f"is in version {version} of GGUF, not {known}. Look for a newer file"
         raise ModelFileError(self._path, f"{self._path.name} {reason}.")
 
     def _check_length(self, size: int, *, alignment: int, data: int) -> None:
-        promised = -(-self._offset // alignment) * alignment + data
+        padding = -self._offset % alignment if data else 0
+        promised = self._offset + padding + data
         if promised > _MAX_FILE:
             raise ValueError(promised)
         if size < promised:

