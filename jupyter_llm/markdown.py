@@ -1,80 +1,137 @@
 r"""Makes the model's Markdown safe to show in a notebook.
 
-A notebook trusts the outputs of its own cells: JupyterLab runs their scripts and loads their
-images. What a model writes deserves no such trust. `untrusted_markdown` leaves no raw HTML, no
-image and no link that is more than a link, whatever the text; code stays as it was written
-wherever that is certain.
+A notebook trusts the outputs of its own cells: JupyterLab puts their HTML and attributes into the
+page as they are, and loads their images. What a model writes deserves no such trust.
+`untrusted_markdown` leaves no raw HTML, no image and no link that is more than a link, whatever
+the text; code stays as it was written wherever that is certain.
 
-Renderers differ in what they take for code, and JupyterLab cuts out formulas before it looks for
-code. So code is only left alone where nobody can see it otherwise: in fences that start at the
-margin, and in code spans of paragraphs that have no formula in them.
+Renderers differ in where they see code, and JupyterLab cuts out formulas before it looks for code
+and puts them back into the finished HTML, attributes included. So fences are written out anew in a
+form that all read alike, and no formula may start inside an address.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
-_FENCE = re.compile(r"(`{3,})([^`]*)$|(~{3,})(.*)$")
-_INDENTED_FENCE = re.compile(r"[\s>*+\-\d.)\[\]xX]+(```|~~~)")
-_TAG = re.compile(r"<(?=[A-Za-z/!?])")
-_IMAGE = re.compile(r"!(?=\[)")
-_LINK_TARGET = re.compile(
-    r"(\]\(\s*<?\s*|^[\s>*+\-\d.)]*\[[^\]]*\]:\s*<?\s*)(?!https?:|mailto:|#)(?=\S)", re.MULTILINE
+_LINE_END = re.compile("\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")  # what anybody takes for one
+_FENCE = re.compile(
+    r"((?:[ \t]*(?:[-*+]|\d{1,9}[.)])(?=[ \t])(?:[ \t]+\[[ xX]\](?=[ \t]))?)*)"
+    r"([ \t]*)(`{3,}(?=[^`]*$)|~{3,})(.*)$"
 )
-# No span with a pipe: in a table it would end at the cell's border.
-_SPAN = re.compile(r"(?<![\\`])(`+)(?!`)([^\n|]*?[^`\n|])\1(?!`)")
-_FORMULA = re.compile(r"\$|\\[\[(]|\\begin")
+# JupyterLab puts the info string into an attribute, unescaped.
+_NOT_INFO = re.compile(r"[^\w+#.,:;/=(){} \-]")
+_FORMULA = re.compile(r"\$|\\\\[\[\]()]|\\(?:begin|end)")
+_FORMULA_END = re.compile(r"\$\$|\\\\[\])]|\\end")
+_DANGER = re.compile(r"(?<=<)(?=[A-Za-z/!?])|(?<=\])(?=[(:])|(?<=!)(?=\[)")
+_SPAN = r"(?<!\\)`[^`\n|]+`"  # with a pipe it would end at the border of a table's cell
+_ADDRESS = r"(?:https?://|mailto:|#)(?:[^\s()<>\[\]{}\\`$\"'|@]|@(?!@)|\([\w.,%~-]*\))*"
+_TOKEN = (
+    rf"(?P<target>\]\((?P<address>{_ADDRESS}\))?)"
+    r"|(?P<bare>(?:://|www\.)(?![^\s`$\\]{0,999}(?:\s|\Z)))"
+    r"|(?P<tag><(?=[A-Za-z/!?]))"
+    r"|(?P<image>!(?=\[))|(?P<definition>\](?=:))|(?P<marker>@(?=\\?@))"
+    r"|(?P<fence>^[ \t>*+\-\d.)\[\]xX]*(?:`{3,}|~{3,}))"
+)
+_FLAGS = re.IGNORECASE | re.MULTILINE
+_PROSE = re.compile(_TOKEN, _FLAGS)
+_PROSE_AND_SPANS = re.compile(rf"(?P<span>{_SPAN})|{_TOKEN}", _FLAGS)
 
 
 def untrusted_markdown(text: str) -> str:
     """Return Markdown that shows what the text says and does nothing else."""
-    lines = text.split("\n")
-    trusts_fences = not any(_INDENTED_FENCE.match(line) for line in lines)
-    parts: list[str | None] = []
-    prose: list[str] = []
-    fence = ""
-    for line in lines:
-        found = _FENCE.match(line) if trusts_fences else None
-        marks, info = (found[1] or found[3], found[2] or found[4] or "") if found else ("", "")
-        if fence:
-            parts.append(line)
-            if marks.startswith(fence) and not info.strip():
-                fence = ""
-        elif marks:
-            parts += [_safe_prose(prose), line]
-            prose = []
-            fence = marks
+    text = _LINE_END.sub("\n", text).replace("\x00", "\ufffd")
+    blocks = list(_blocks(text.split("\n")))
+    has_formula = _FORMULA.search(text) is not None
+    # nbconvert lets a formula that begins in prose end in code, blank lines or not.
+    is_moot = any(is_code and _FORMULA_END.search("\n".join(lines)) for is_code, lines in blocks)
+    parts: list[str] = []
+    needs_gap = False
+    for is_code, lines in blocks:
+        # A formula ends at a blank line, so none reaches from prose into code or back; and what is
+        # indented needs one before it to be code for all.
+        if is_code:
+            needs_gap = has_formula or lines[0].startswith(" ")
+        if needs_gap and parts and parts[-1].strip(" \t") and lines[0].strip(" \t"):
+            parts.append("")
+        if is_code:
+            parts += [_DANGER.sub(" ", line) for line in lines] if is_moot else lines
         else:
+            parts += _safe_prose("\n".join(line if line.strip() else "" for line in lines)).split("\n")
+    return "\n".join(parts)
+
+
+def _blocks(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
+    """Yield the text's blocks, prose as it is and each fence in the form that all read alike."""
+    prose: list[str] = []
+    rest = iter(lines)
+    for line in rest:
+        found = _FENCE.match(line)
+        if found is None:
             prose.append(line)
-    # A fence still open is an answer in the making, or one cut short.
-    parts += [fence] if fence else [_safe_prose(prose)]
-    return "\n".join(part for part in parts if part is not None)
+            continue
+        bullets, space, marks, info = found.groups()
+        prose += [bullets, ""] if bullets else []
+        if prose:
+            yield False, prose
+            prose = []
+        indent = 0 if bullets else len(space.expandtabs(4))
+        yield True, _fence(marks, info, indent, _code(rest, marks, indent))
+    if prose:
+        yield False, prose
 
 
-def _safe_prose(lines: list[str]) -> str | None:
-    if not lines:
-        return None
-    paragraphs = re.split(r"(\n\s*\n)", "\n".join(lines))
+def _code(rest: Iterator[str], marks: str, indent: int) -> list[str]:
+    """Take the lines of a fence up to its end; an answer in the making has none yet."""
+    end = re.compile(rf"[ \t]*{marks}{marks[0]}*[ \t]*")
+    code: list[str] = []
+    for line in rest:
+        width = len(line) - len(line.lstrip(" "))
+        if width < indent + 4 and end.fullmatch(line):
+            break
+        code.append(line[min(width, indent) :])
+    return code
+
+
+def _fence(marks: str, info: str, indent: int, code: list[str]) -> list[str]:
+    runs = re.findall(rf"{marks[0]}{{3,}}", "\n".join(code))
+    marks = max([marks, *(run + marks[0] for run in runs)], key=len)
+    info = _NOT_INFO.sub("", info)
+    if info.strip().lower().startswith("mermaid"):
+        info = "text"  # a diagram may load images
+    return [" " * indent + line if line else line for line in (marks + info, *code, marks)]
+
+
+def _safe_prose(text: str) -> str:
+    paragraphs = re.split(r"(\n{2,})", text)
     return "".join(_safe_paragraph(paragraph) for paragraph in paragraphs)
 
 
 def _safe_paragraph(text: str) -> str:
-    if _FORMULA.search(text) or "`" in _SPAN.sub("", text):
-        # What is code here is moot. An entity would show as one in a formula or in code, a space
-        # does no harm in either.
-        return _without_images_and_targets(_TAG.sub("< ", text))
-    parts: list[str] = []
-    end = 0
-    for span in _SPAN.finditer(text):
-        parts += [_safe_text(text[end : span.start()]), span[0]]
-        end = span.end()
-    return "".join([*parts, _safe_text(text[end:])])
+    spans = re.findall(_SPAN, text)
+    others = re.sub(_SPAN, "", text)
+    is_moot = (
+        _FORMULA.search(text) is not None
+        or "`" in others
+        or ("~" in others and bool(spans))
+    )
+    if is_moot:
+        # What is code here nobody knows. An entity would show as one in a formula or in code, a
+        # space does no harm in either.
+        return _PROSE.sub(lambda token: _safe(token, "< "), text)
+    return _PROSE_AND_SPANS.sub(lambda token: _safe(token, "&lt;"), text)
 
 
-def _safe_text(text: str) -> str:
-    return _without_images_and_targets(_TAG.sub("&lt;", text))
-
-
-def _without_images_and_targets(text: str) -> str:
-    """Part `![` into text and a link, and turn targets that are no web address into anchors."""
-    return _LINK_TARGET.sub(r"\1#", _IMAGE.sub("! ", text))
+def _safe(token: re.Match[str], less_than: str) -> str:
+    text = token[0]
+    match token.lastgroup:
+        case "tag":
+            return less_than
+        case "target":
+            return text if token["address"] else "] ("
+        case "bare" | "image" | "definition" | "marker":
+            return text + " "
+        case "fence":
+            return re.sub(r"([`~])", r"\\\1", text)
+    return text  # a code span

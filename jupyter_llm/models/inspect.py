@@ -56,11 +56,15 @@ _IMPOSTORS = {
     b"{": "it is JSON text. Download the .gguf file instead",
     b"PK\x03\x04": "it is a zip archive or PyTorch weights. Unpack it or look for a .gguf file",
     b"\x1f\x8b": "it is a gzip archive. Unpack it",
-    b"ggml": "it is in the GGML format of before 2023. Look for a newer .gguf file",
-    b"ggjt": "it is in the GGML format of before 2023. Look for a newer .gguf file",
+    b"lmgg": "it is in the GGML format of before 2023. Look for a newer .gguf file",
+    b"tjgg": "it is in the GGML format of before 2023. Look for a newer .gguf file",
 }
 # What `general.type` says of GGUF files that cannot answer a prompt by themselves.
-_NO_MODELS = {"adapter": "a LoRA adapter", "mmproj": "a projector", "imatrix": "statistics"}
+_NO_MODELS = {
+    "adapter": "a LoRA adapter",
+    "mmproj": "a projector",
+    "imatrix": "an importance matrix",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

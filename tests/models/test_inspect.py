@@ -123,7 +123,7 @@ IMPOSTORS = {
     "zip": (b"PK\x03\x04\x14\0\0\0", "zip archive or PyTorch weights"),
     "gzip": (b"\x1f\x8b\x08\0", "gzip archive. Unpack it"),
     "safetensors": (struct.pack("<Q", 40) + b'{"__metadata__":{}}', "safetensors"),
-    "ggml": (b"ggjt\x03\0\0\0", "before 2023"),
+    "ggml": (b"tjgg\x03\0\0\0", "before 2023"),
     "png": (b"\x89PNG\r\n", r"b'\x89PNG'"),
 }
 
