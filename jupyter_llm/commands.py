@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jupyter_llm.errors import MagicUsageError, ModelFileError
-from jupyter_llm.markdown import untrusted_markdown
 from jupyter_llm.options import OPTIONS, nearest
 from jupyter_llm.status import human_size, markdown_table
 
@@ -30,7 +29,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command; `run` returns Markdown to show."""
+    """A command; `run` returns Markdown, which whoever shows it takes for untrusted."""
 
     name: str
     argument: str
@@ -112,7 +111,7 @@ def _history(call: Call) -> str:
         if turn.completion.finish_reason == "cancelled":
             text += "\n\n(interrupted)"
         parts.append(f"**{number}.**\n\n{prompt}\n\n{text}")
-    return untrusted_markdown("\n\n".join(parts))
+    return "\n\n".join(parts)
 
 
 def _models(call: Call) -> str:
@@ -144,7 +143,7 @@ def _models(call: Call) -> str:
             "`%llm /use PATH` takes any GGUF file."
         )
     header = ("model", "size", "quantization", "context", "chats", "licence", "from")
-    return untrusted_markdown(markdown_table(header, rows))
+    return markdown_table(header, rows)
 
 
 COMMANDS = {

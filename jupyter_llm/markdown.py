@@ -58,7 +58,9 @@ def untrusted_markdown(text: str) -> str:
         if is_code:
             parts += [_DANGER.sub(" ", line) for line in lines] if is_moot else lines
         else:
-            parts += _safe_prose("\n".join(line if line.strip() else "" for line in lines)).split("\n")
+            parts += _safe_prose("\n".join(line if line.strip() else "" for line in lines)).split(
+                "\n"
+            )
     return "\n".join(parts)
 
 
@@ -111,11 +113,7 @@ def _safe_prose(text: str) -> str:
 def _safe_paragraph(text: str) -> str:
     spans = re.findall(_SPAN, text)
     others = re.sub(_SPAN, "", text)
-    is_moot = (
-        _FORMULA.search(text) is not None
-        or "`" in others
-        or ("~" in others and bool(spans))
-    )
+    is_moot = _FORMULA.search(text) is not None or "`" in others or ("~" in others and bool(spans))
     if is_moot:
         # What is code here nobody knows. An entity would show as one in a formula or in code, a
         # space does no harm in either.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jupyter_llm.markdown import untrusted_markdown
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -62,7 +64,8 @@ class Status:
         ]
 
     def _repr_markdown_(self) -> str:
-        return markdown_table(("", ""), self.rows())
+        # A licence or an architecture is whatever the model file says it is.
+        return untrusted_markdown(markdown_table(("", ""), self.rows()))
 
     def __str__(self) -> str:
         return "\n".join(f"{name}: {value}" for name, value in self.rows())
