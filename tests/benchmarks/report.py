@@ -8,23 +8,14 @@ both sides of it.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from benchmarks.workloads import (
-    DISTURBANCE,
-    W1_FIRST_TOKEN,
-    W1_TOTAL,
-    W2_FIRST_TOKEN,
-    W5_SPEED,
-    Figures,
-)
+from benchmarks.race import Run
+from benchmarks.workloads import W1_FIRST_TOKEN, W1_TOTAL, W2_FIRST_TOKEN, W5_SPEED
 
-Round = dict[str, Figures]
-"""The figures of one round, by contestant."""
-
-FIGURES = (W1_FIRST_TOKEN, W1_TOTAL, W2_FIRST_TOKEN, W5_SPEED, DISTURBANCE)
+FIGURES = (W1_FIRST_TOKEN, W1_TOTAL, W2_FIRST_TOKEN, W5_SPEED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +50,7 @@ class Spread:
     maximum: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Self:
+    def of(cls, values: Collection[float]) -> Self:
         """Summarize at least one value."""
         return cls(min(values), statistics.median(values), max(values))
 
@@ -80,31 +71,42 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
 
 
-def medians(rounds: Iterable[Round], contestant: str, figure: str) -> list[float]:
+def medians(runs: Iterable[Run], contestant: str, figure: str) -> dict[int, float]:
     """Return a contestant's figure in every round that has it."""
-    samples = (figures[contestant].get(figure) for figures in rounds if contestant in figures)
-    return [statistics.median(values) for values in samples if values]
+    return {
+        run.round: statistics.median(run.figures[figure])
+        for run in runs
+        if run.contestant == contestant and figure in run.figures
+    }
 
 
-def figures_table(rounds: Sequence[Round]) -> str:
-    """Show each contestant's figures: minimum, median and maximum over the rounds."""
-    contestants = list(dict.fromkeys(name for figures in rounds for name in figures))
-    rows = [
-        [figure, contestant, *Spread.of(values).cells()]
-        for figure in FIGURES
-        for contestant in contestants
-        if (values := medians(rounds, contestant, figure))
+def disturbance(runs: Iterable[Run], contestant: str, figure: str) -> str:
+    """Return the most that others took of the machine while a figure was measured, in cores."""
+    cores = [
+        run.others_cores for run in runs if run.contestant == contestant and figure in run.figures
     ]
-    return table(["figure", "contestant", "min", "median", "max"], rows)
+    return f"{max(cores):.2f}"
 
 
-def ratios_table(rounds: Sequence[Round]) -> str:
+def figures_table(runs: Sequence[Run]) -> str:
+    """Show each contestant's figures: minimum, median and maximum over the rounds."""
+    contestants = list(dict.fromkeys(run.contestant for run in runs))
+    rows = [
+        [figure, name, *Spread.of(values.values()).cells(), disturbance(runs, name, figure)]
+        for figure in FIGURES
+        for name in contestants
+        if (values := medians(runs, name, figure))
+    ]
+    return table(["figure", "contestant", "min", "median", "max", "others"], rows)
+
+
+def ratios_table(runs: Sequence[Run]) -> str:
     """Show ours over each peer's: minimum, median and maximum over the rounds."""
     rows = []
     for ratio in RATIOS:
-        ours = medians(rounds, "ours", ratio.figure)
-        peer = medians(rounds, ratio.peer, ratio.figure)
+        ours = medians(runs, "ours", ratio.figure)
+        peer = medians(runs, ratio.peer, ratio.figure)
         if ours and peer:
-            spread = Spread.of([mine / theirs for mine, theirs in zip(ours, peer, strict=True)])
+            spread = Spread.of([ours[number] / peer[number] for number in ours])
             rows.append([ratio.figure, f"ours / {ratio.peer}", *spread.cells(), ratio.target])
     return table(["figure", "ratio", "min", "median", "max", "target"], rows)

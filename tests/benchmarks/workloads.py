@@ -11,7 +11,7 @@ Prompts are raw ChatML text, so a chat template is nobody's advantage.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.peers import Contestant, bench_decode, start
@@ -23,7 +23,6 @@ W1_FIRST_TOKEN = "W1 follow-up: first token, s"  # noqa: S105 - a figure, no sec
 W1_TOTAL = "W1 follow-up: 24 tokens, s"
 W2_FIRST_TOKEN = "W2 interleaved: first token, s"  # noqa: S105
 W5_SPEED = "W5 long generation: tokens/s"
-DISTURBANCE = "CPU taken by others, cores"
 
 LONG_TOKENS = 256
 LONG_REPEATS = 3
@@ -92,17 +91,14 @@ WORKLOADS: dict[str, Callable[[Contestant], Figures]] = {
 }
 
 
-def run_contestant(name: str, model: Path, peers: Path, workloads: Sequence[str]) -> Figures:
-    """Load the model, warm it up with a few tokens, and run the workloads one by one."""
+def run_contestant(name: str, model: Path, peers: Path, workload: str) -> Figures:
+    """Load the model, warm it up with a few tokens, and run a workload."""
     contestant = start(name, model, peers)
     try:
         contestant.generate("Once upon a time", 8)
-        figures: Figures = {}
-        for workload in workloads:
-            figures |= WORKLOADS[workload](contestant)
+        return WORKLOADS[workload](contestant)
     finally:
         contestant.close()
-    return figures
 
 
 def run_bench(binary: Path, model: Path, *, flash_attention: bool) -> Figures:
