@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jupyter_llm.errors import MagicUsageError, ModelFileError
+from jupyter_llm.markdown import untrusted_markdown
 from jupyter_llm.options import OPTIONS, nearest
 from jupyter_llm.status import human_size, markdown_table
 
@@ -110,7 +111,8 @@ def _history(call: Call) -> str:
         text = turn.completion.text
         if turn.completion.finish_reason == "cancelled":
             text += "\n\n(interrupted)"
-        parts.append(f"**{number}.**\n\n{prompt}\n\n{text}")
+        # An answer that was cut off in a code block must not swallow the turns after it.
+        parts.append(untrusted_markdown(f"**{number}.**\n\n{prompt}\n\n{text}"))
     return "\n\n".join(parts)
 
 

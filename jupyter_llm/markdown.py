@@ -23,7 +23,7 @@ _FENCE = re.compile(
 # JupyterLab puts the info string into an attribute, unescaped.
 _NOT_INFO = re.compile(r"[^\w+#.,:;/=(){} \-]")
 _FORMULA = re.compile(r"\$|\\\\[\[\]()]|\\(?:begin|end)")
-_FORMULA_END = re.compile(r"\$\$|\\\\[\])]|\\end")
+_DISPLAY = re.compile(r"\\?\$\$|\\\\[\[\]]|\\(?:begin|end)\{[a-z]*\*?\}", re.IGNORECASE)
 _DANGER = re.compile(r"(?<=<)(?=[A-Za-z/!?])|(?<=\])(?=[(:])|(?<=!)(?=\[)")
 _SPAN = r"(?<!\\)`[^`\n|]+`"  # with a pipe it would end at the border of a table's cell
 _ADDRESS = r"(?:https?://|mailto:|#)(?:[^\s()<>\[\]{}\\`$\"'|@]|@(?!@)|\([\w.,%~-]*\))*"
@@ -44,8 +44,8 @@ def untrusted_markdown(text: str) -> str:
     text = _LINE_END.sub("\n", text).replace("\x00", "\ufffd")
     blocks = list(_blocks(text.split("\n")))
     has_formula = _FORMULA.search(text) is not None
-    # nbconvert lets a formula that begins in prose end in code, blank lines or not.
-    is_moot = any(is_code and _FORMULA_END.search("\n".join(lines)) for is_code, lines in blocks)
+    # nbconvert lets a formula that begins in one block end in another, blank lines or not.
+    is_moot = any(_leaves_formula_open("\n".join(lines)) for _, lines in blocks)
     parts: list[str] = []
     needs_gap = False
     for is_code, lines in blocks:
@@ -62,6 +62,18 @@ def untrusted_markdown(text: str) -> str:
                 "\n"
             )
     return "\n".join(parts)
+
+
+def _leaves_formula_open(text: str) -> bool:
+    closer: str | None = None
+    for mark in _DISPLAY.findall(text):
+        if closer is not None:
+            closer = None if mark == closer else closer
+        elif mark in ("$$", r"\\[") or mark.startswith(r"\begin"):
+            closer = {"$$": "$$", r"\\[": r"\\]"}.get(mark, mark.replace("begin", "end"))
+        else:
+            return True
+    return closer is not None
 
 
 def _blocks(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:

@@ -27,7 +27,7 @@ _QUOTED = re.compile(
     re.DOTALL,
 )
 _DASHES = re.compile(r"-(-$|-?[A-Za-z])")  # so a prompt may begin with "- item", "->" or "-5"
-_ASSIGNMENT = re.compile(r"\s*([^\s<]+)\s*<<(?=\s|$)")
+_ASSIGNMENT = re.compile(r"\s*([^\W\d][^\s<]*)\s*<<(?=\s|$)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,23 +160,28 @@ def parse_line(line: str, expand: Callable[[str], str] = str) -> PromptLine:
         return expand(unshield(text, sources))
 
     options: dict[str, Any] = {}
-    rest = shielded
-    is_over = False
-    while not is_over and (word := _WORD.match(rest)) and _DASHES.match(word[1]):
-        rest = rest[word.end() :]
-        if word[1] == "--":
-            is_over = True
-            continue
-        name, value, rest = _split_option(word[1], rest)
-        option = _BY_NAME.get(name) or _unknown(name)
-        _store(options, option, name, None if value is None else restore(value))
+    rest, is_over = _take_options(shielded, options, restore)
     assign_to = None
     if not is_over and (assignment := _ASSIGNMENT.match(rest)):
         assign_to = assignment[1]
         if not assign_to.isidentifier():
             raise MagicUsageError(f"{assign_to!r} before << is not a variable's name.")
-        rest = rest[assignment.end() :]
+        rest, _ = _take_options(rest[assignment.end() :], options, restore)
     return PromptLine(options, unshield(rest, sources).strip(), assign_to)
+
+
+def _take_options(
+    rest: str, options: dict[str, Any], restore: Callable[[str], str]
+) -> tuple[str, bool]:
+    """Take the options at the start of a line; tell whether `--` ended them."""
+    while (word := _WORD.match(rest)) and _DASHES.match(word[1]):
+        rest = rest[word.end() :]
+        if word[1] == "--":
+            return rest, True
+        name, value, rest = _split_option(word[1], rest)
+        option = _BY_NAME.get(name) or _unknown(name)
+        _store(options, option, name, None if value is None else restore(value))
+    return rest, False
 
 
 def complete_option(before: str) -> tuple[str, list[str]] | None:

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from IPython.core.interactiveshell import InteractiveShell
 from scripted import ScriptedEngine
 from shell import RecordingPublisher, extension
@@ -20,6 +21,10 @@ from traitlets.config import Config
 from jupyter_llm import llm
 from jupyter_llm.engine.base import Request
 from jupyter_llm.engine.stream import QueueStream
+
+# On a busy machine a deadline tells nothing about the code.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(autouse=True)

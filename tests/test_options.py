@@ -325,3 +325,14 @@ def test_any_line_parses_or_is_a_usage_error(words: list[str]) -> None:
             assert prompt in line
         complete_option(line)
         pending_option(line)
+
+
+def test_options_may_follow_the_variable() -> None:
+    parsed = parse_line("x << -n 5 Hello << you")
+    assert (parsed.options, parsed.assign_to) == ({"max_tokens": 5}, "x")
+    assert parsed.prompt == "Hello << you"
+
+
+def test_a_shift_of_numbers_is_a_prompt() -> None:
+    parsed = parse_line("1 << 3 is what?")
+    assert (parsed.prompt, parsed.assign_to) == ("1 << 3 is what?", None)

@@ -191,7 +191,6 @@ class Scheduler:
                 )
             else:
                 self._roll_back(sequence)
-                sequence.num_cached = len(placement.slot.token_ids)
 
     def _roll_back(self, sequence: Sequence) -> None:
         """Make the model's memory hold exactly the slot's tokens, or none if it cannot."""
@@ -200,6 +199,7 @@ class Scheduler:
         if not self._model.trim(slot.seq_id, len(slot.token_ids)):
             self._model.trim(slot.seq_id, 0)
             slot.token_ids = []
+            sequence.num_cached = 0
 
     def _build_batch(self) -> tuple[Batch, list[tuple[Sequence, TokenIds[int], int]]]:
         """Take one token of each sequence that decodes, then prefill while there is room.

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-
 from benchmarks.build_peers import peer_paths
 from benchmarks.workloads import Figures, run_bench, run_contestant
 

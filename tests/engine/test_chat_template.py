@@ -270,3 +270,12 @@ def test_a_template_tells_its_own_reason() -> None:
 def test_a_template_with_broken_syntax_is_named_when_it_is_read(source: str) -> None:
     with pytest.raises(ChatTemplateError, match="toy cannot chat: its chat template is broken"):
         template(source)
+
+
+def test_what_templates_of_the_hub_use_is_there() -> None:
+    source = (
+        "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
+        "{{ strftime_now('%Y') | length }}{{ {'b': 1, 'a': 2} | tojson(sort_keys=true) }}"
+    )
+    template = ChatTemplate(source, model="toy", bos="", eos="")
+    assert template.format([Message("user", "hi")]) == 'hi4{"a": 2, "b": 1}'
