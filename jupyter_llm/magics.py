@@ -206,8 +206,12 @@ class LLMMagics(Magics):
         if words is None:
             return {"completions": []}
         fragment, candidates = words
-        found = [SimpleCompletion(word) for word in candidates if word.startswith(fragment)]
-        return {"completions": found, "matched_fragment": fragment, "suppress": bool(found)}
+        found = [word for word in candidates if word.startswith(fragment)]
+        return {
+            "completions": [SimpleCompletion(word, type="magic") for word in found],
+            "matched_fragment": fragment,
+            "suppress": bool(found),
+        }
 
 
 class _PromptLine(EscapedCommand):

@@ -113,7 +113,8 @@ def test_an_interrupt_while_the_model_loads_leaves_a_kernel_that_can_load_it(
     cell.wait_until(lambda cell: cell.text != "")
     kernel.interrupt()
     cell.finish()
-    assert cell.error in ("PromptInterrupted", None)  # None: the answer was already there
+    # It may come before the magic begins, or after the answer is there.
+    assert cell.error in ("PromptInterrupted", "KeyboardInterrupt", None)
     assert kernel.execute("%llm -n 8 hello").reply["status"] == "ok"
 
 

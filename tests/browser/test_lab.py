@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import nbformat
 import pytest
-from browser.lab import Traffic
+from browser.lab import Notebook, Traffic
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from browser.lab import Notebook
+    from browser.lab import Lab
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
@@ -140,3 +143,20 @@ def test_the_page_asks_nobody_but_its_server(ask: Callable[..., Notebook], page:
     notebook.run(1)
     assert traffic.urls
     assert traffic.beyond_loopback == []
+
+
+def test_the_first_notebook_runs_in_jupyterlab(lab: Lab, page: Page) -> None:
+    source = Path(__file__).parents[2] / "notebooks" / "01_first_prompt.ipynb"
+    path = Path(shutil.copy(source, lab.folder))
+    page.goto(lab.page_url(path.name))
+    notebook = Notebook(page, path)
+    try:
+        cells = nbformat.read(path, as_version=4)["cells"]
+        for index, cell in enumerate(cells):
+            if cell["cell_type"] == "code":
+                notebook.run(index)
+                assert all(output["output_type"] != "error" for output in notebook.outputs(index))
+        expect(notebook.rendered(3)).to_contain_text("cached")
+        notebook.cell(0).scroll_into_view_if_needed()
+    finally:
+        notebook.shut_down()
