@@ -17,8 +17,15 @@ from jupyter_llm.engine.base import (
     Request,
     SamplingParams,
     Stream,
+    check_text,
 )
-from jupyter_llm.errors import EmptyPromptError, ModelNotFoundError, OptionError, PromptInterrupted
+from jupyter_llm.errors import (
+    EmptyPromptError,
+    EngineClosedError,
+    ModelNotFoundError,
+    OptionError,
+    PromptInterrupted,
+)
 from jupyter_llm.status import Status
 
 if TYPE_CHECKING:
@@ -54,7 +61,8 @@ class LLM:
     def __init__(self) -> None:
         self._lock = threading.RLock()  # guards the choice of model and its loading
         self._engine: LocalEngine | None = None
-        self._choice: tuple[ModelEntry, EngineOptions] | None = None
+        self._choice: tuple[ModelEntry, EngineOptions] | None = None  # by `use`
+        self._resident: tuple[ModelEntry, EngineOptions] | None = None  # what _engine runs
         self._chats: dict[str, Chat] = {}
 
     def __call__(
@@ -139,8 +147,13 @@ class LLM:
         """
         _check_names(options, EngineOptions, "a loading option")
         with self._lock:
-            entry = self._find(model)
-            self._ensure(entry, EngineOptions(**options))
+            if model is None and self._resident is not None:
+                entry = self._resident[0]
+            else:
+                entry = self._find(model)
+            choice = (entry, EngineOptions(**options))
+            self._ensure(*choice)
+            self._choice = choice
         return self.status()
 
     def unload(self) -> None:
@@ -153,23 +166,24 @@ class LLM:
     def status(self) -> Status:
         """Return what is loaded and what it holds."""
         engine = self._engine
-        if engine is None or engine.is_closed:
-            return Status(info=None, engine=None)
-        return Status(info=engine.info, engine=engine.status())
+        try:
+            if engine is not None:
+                return Status(info=engine.info, engine=engine.status())
+        except EngineClosedError:
+            pass  # unloaded by another thread, or failed
+        return Status(info=None, engine=None)
 
     def engine(
         self, model: str | os.PathLike[str] | None = None, *, view: View | None = None
     ) -> Engine:
         """Return the engine of a model, loading it if it is not the resident one.
 
-        The loading bar appears in `view`, or is printed.
+        Without a model it is the one that `use` chose, or else the default one. The loading bar
+        appears in `view`, or is printed.
         """
         with self._lock:
-            resident = self._engine
-            if resident is not None and not resident.is_closed:
-                info = resident.info
-                if model is None or str(model) in (info.name, str(info.path)):
-                    return resident
+            if model is None and self._choice is not None:
+                return self._ensure(*self._choice, view)
             entry = self._find(model)
             options = EngineOptions()
             if self._choice is not None and self._choice[0].path == entry.path:
@@ -202,9 +216,9 @@ class LLM:
 
         if model is not None:
             return find_model(model)
-        if self._choice is not None:
-            return self._choice[0]
         entry = default_model()
+        if entry is None and self._resident is not None:
+            return self._resident[0]
         if entry is None:
             raise ModelNotFoundError(
                 "",
@@ -221,8 +235,8 @@ class LLM:
         from jupyter_llm.models.inspect import inspect
 
         engine = self._engine
-        if engine is not None and not engine.is_closed and self._choice is not None:
-            resident, resident_options = self._choice
+        if engine is not None and not engine.is_closed and self._resident is not None:
+            resident, resident_options = self._resident
             if (resident.path, resident_options) == (entry.path, options):
                 return engine
         # The old model goes first, since two need not fit into memory; but not for a bad file.
@@ -233,12 +247,12 @@ class LLM:
                 self._engine = LocalEngine(entry, options, on_progress=on_progress)
         except KeyboardInterrupt:
             raise PromptInterrupted from None
-        self._choice = (entry, options)
+        self._resident = (entry, options)
         return self._engine
 
 
 def _messages(prompt: str, system: str | None, *, raw: bool) -> Prompt:
-    if not prompt or (not raw and not prompt.strip()):
+    if not check_text(prompt).strip() and not raw:
         raise EmptyPromptError
     if raw:
         return prompt

@@ -6,7 +6,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jupyter_llm.engine.base import Completion, Message, SamplingParams
+from jupyter_llm.engine.base import Completion, Message, SamplingParams, check_text
+from jupyter_llm.errors import EmptyPromptError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -85,6 +86,8 @@ class Chat:
         If a turn of the same `origin` exists, the new one takes its place and is answered from
         what came before it; later turns stay.
         """
+        if not check_text(prompt).strip():
+            raise EmptyPromptError
         params = self._llm.sampling_params(sampling)
         engine = self._llm.engine(model)
         messages = self._fitting_messages(engine, prompt, origin, params)
@@ -134,16 +137,18 @@ class Chat:
         n_ctx = engine.info.n_ctx
         # Room for the answer, as long as it does not take the room of the turns.
         room = min(params.max_tokens or n_ctx, n_ctx // 4)
-        cut = start + 2 * self.num_left_out if origin is None else start
         limit = n_ctx - room
 
         def after(cut: int) -> tuple[Message, ...]:
             return (*messages[:start], *messages[cut:])
 
         last = len(messages) - 1
-        cut = min(cut, last)
+        cut = start + 2 * self.num_left_out
+        is_old = cut > last  # a turn from before the cut is asked again
+        cut = start if is_old else cut
         while cut < last and engine.count_tokens(after(cut)) > limit:
             limit = n_ctx // 2
             cut += 2
-        self.num_left_out = (cut - start) // 2
+        if not is_old:
+            self.num_left_out = (cut - start) // 2
         return after(cut)

@@ -52,8 +52,14 @@ def find_command(prompt: str) -> tuple[Command, str] | None:
     command = COMMANDS.get(match[1])
     if command is None:
         hint = nearest(match[1], list(COMMANDS), "`/help` lists them.")
-        raise MagicUsageError(f"There is no command /{match[1]}.", hint.replace("mean ", "mean /"))
-    return command, match[2].strip()
+        raise MagicUsageError(
+            f"There is no command /{match[1]}.",
+            f"{hint.replace('mean ', 'mean /')} A prompt may begin with a slash after --.",
+        )
+    argument = match[2].strip()
+    if argument and not command.argument:
+        raise MagicUsageError(f"/{command.name} takes nothing after it, not {argument[:40]!r}.")
+    return command, argument
 
 
 def _help(_call: Call) -> str:

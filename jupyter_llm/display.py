@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Completion, Stream
 
 _MIN_INTERVAL_S = 1 / 30  # a notebook draws no faster, and Jupyter drops messages that flood it
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _BAR_DELAY_S = 0.5  # small models load before a bar could be read
 
 
@@ -79,15 +81,21 @@ class TerminalView:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._num_shown = 0
+        self._has_bar = False
 
     def progress(self, text: str) -> None:
         """Write over the line."""
         self._out.write(f"\r{text}")
         self._out.flush()
+        self._has_bar = True
 
     def update(self, text: str) -> None:
         """Write what is new of the text."""
-        self._out.write(text[self._num_shown :])
+        if self._has_bar:
+            self._out.write("\r\x1b[K")  # erase the line
+            self._has_bar = False
+        # A terminal obeys control characters, and the model is not the one to command it.
+        self._out.write(_CONTROLS.sub("", text[self._num_shown :]))
         self._out.flush()
         self._num_shown = len(text)
 

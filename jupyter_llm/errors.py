@@ -11,7 +11,6 @@ JupyterLLMError
 ├── ChatTemplateError (ValueError)       the model file cannot format a chat; .model
 ├── EngineError (RuntimeError)           the engine failed while running
 │   └── EngineClosedError                it was unloaded meanwhile
-├── MagicUsageError (ValueError)         wrong options or command; .hint
 └── InterpolationError (ValueError)      a {{expression}} failed; .expression
 
 PromptInterrupted (KeyboardInterrupt) stands beside the tree: it is the user's own doing, and code

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tokenize
 import tomllib
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,14 @@ _MAGIC = re.compile(r"\s*%%?llm(\s.*)", re.DOTALL)
 _MIMES = {"markdown": "text/markdown", "text": "text/plain"}
 
 
+@dataclass(slots=True, eq=False)
+class _CellRun:
+    """One run of a cell, and how many prompts it has sent."""
+
+    cell_id: Hashable
+    num_calls: int = 0
+
+
 @magics_class
 class LLMMagics(Magics):
     """Prompts and commands for the resident model."""
@@ -81,8 +89,7 @@ class LLMMagics(Magics):
     def __init__(self, shell: InteractiveShell, **kwargs: Any) -> None:
         super().__init__(shell, **kwargs)
         self.shell: InteractiveShell = shell
-        self._cell_id: Hashable = None
-        self._num_calls = 0
+        self._runs: list[_CellRun] = []  # the cells that run now, the innermost last
 
     @no_var_expand
     @needs_local_scope
@@ -99,9 +106,10 @@ class LLMMagics(Magics):
         parsed = parse_line(line, expand)
         prompt = parsed.prompt if cell is None else f"{parsed.prompt}\n{cell}".strip()
         chat = self._chat(parsed)
-        if (found := find_command(prompt)) is not None:
+        found = None if parsed.is_literal else find_command(prompt)
+        if found is not None:
             command, argument = found
-            self._show_markdown(command.run(Call(llm, chat, argument)))
+            self._show_markdown(command.run(Call(llm, chat, expand(argument))))
             return
         prompt = expand(prompt)
         if not prompt.strip():
@@ -127,18 +135,18 @@ class LLMMagics(Magics):
         view = NoView() if is_quiet else make_view(self.shell, mime)
         try:
             llm.engine(model, view=view)
-            stream = chat.stream(prompt, model=model, origin=origin, **sampling)
-        except KeyboardInterrupt:
-            interrupt = PromptInterrupted()
-            show_interrupt(interrupt, view)
-            raise interrupt from None
-        try:
-            with stream:
+            with chat.stream(prompt, model=model, origin=origin, **sampling) as stream:
                 completion = show(stream, view, note=lambda c: self._note(parsed, chat, c))
         except PromptInterrupted as interrupt:
-            if interrupt.completion is not None:
+            if interrupt.completion is None:
+                show_interrupt(interrupt, view)
+            else:
                 self._assign(parsed, interrupt.completion)
             raise
+        except KeyboardInterrupt:
+            early = PromptInterrupted()
+            show_interrupt(early, view)
+            raise early from None
         self._assign(parsed, completion)
 
     def _chat(self, parsed: PromptLine) -> Chat:
@@ -150,8 +158,11 @@ class LLMMagics(Magics):
 
     def _next_origin(self) -> Hashable:
         """Return what tells this prompt from the others of its cell, the same on a re-run."""
-        self._num_calls += 1
-        return None if self._cell_id is None else (self._cell_id, self._num_calls)
+        if not self._runs or self._runs[-1].cell_id is None:
+            return None
+        run = self._runs[-1]
+        run.num_calls += 1
+        return (run.cell_id, run.num_calls)
 
     def _assign(self, parsed: PromptLine, completion: Completion) -> None:
         for name in (parsed.assign_to, parsed.options.get("out")):
@@ -186,17 +197,23 @@ class LLMMagics(Magics):
         make_view(self.shell, "text/markdown").close(text, "")
 
     def start_cell(self, info: ExecutionInfo) -> None:
-        """Note which cell runs (IPython's pre_run_cell)."""
-        self._cell_id = getattr(info, "cell_id", None)
-        self._num_calls = 0
+        """Note which cell runs (IPython's pre_run_cell).
+
+        What runs inside a cell without an id of its own, as under `%%capture`, counts as the cell.
+        """
+        cell_id = getattr(info, "cell_id", None)
+        if cell_id is not None:
+            self._runs = [_CellRun(cell_id)]
+        else:
+            self._runs.append(self._runs[-1] if self._runs else _CellRun(None))
 
     def end_cell(self, result: ExecutionResult) -> None:
         """Forget what this cell asked before and asks no more (IPython's post_run_cell)."""
-        cell_id, num_calls = self._cell_id, self._num_calls
-        if cell_id is None or not num_calls or not result.success:
+        run = self._runs.pop() if self._runs else _CellRun(None)  # it began before we were loaded
+        if run in self._runs or run.cell_id is None or not run.num_calls or not result.success:
             return
         for chat in llm.chats:
-            chat.forget(lambda o: o is not None and o[0] == cell_id and o[1] > num_calls)
+            chat.forget(lambda o: o is not None and o[0] == run.cell_id and o[1] > run.num_calls)
 
     @context_matcher(identifier="LLMMagics.complete")  # type: ignore[untyped-decorator]
     def complete(self, context: CompletionContext) -> SimpleMatcherResult:

@@ -144,6 +144,7 @@ class PromptLine:
     options: dict[str, Any] = field(default_factory=dict)
     prompt: str = ""
     assign_to: str | None = None
+    is_literal: bool = False  # `--` said that the prompt is one whatever it looks like
 
 
 def parse_line(line: str, expand: Callable[[str], str] = str) -> PromptLine:
@@ -167,7 +168,7 @@ def parse_line(line: str, expand: Callable[[str], str] = str) -> PromptLine:
         if not assign_to.isidentifier():
             raise MagicUsageError(f"{assign_to!r} before << is not a variable's name.")
         rest, _ = _take_options(rest[assignment.end() :], options, restore)
-    return PromptLine(options, unshield(rest, sources).strip(), assign_to)
+    return PromptLine(options, unshield(rest, sources).strip(), assign_to, is_over)
 
 
 def _take_options(

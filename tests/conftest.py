@@ -78,7 +78,7 @@ def fresh_llm() -> Iterator[None]:
 
     def forget() -> None:
         llm.unload()
-        llm._choice = None
+        llm._choice = llm._resident = None
         llm._chats.clear()
 
     forget()

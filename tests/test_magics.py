@@ -193,6 +193,7 @@ def test_an_interrupt_keeps_the_text_marks_it_and_stays_catchable(
         ("%llm a-b << x", MagicUsageError, "'a-b' before << is not a variable's name"),
         ("%llm /hlep", MagicUsageError, "Did you mean /help?"),
         ("%llm /use", MagicUsageError, "/models"),
+        ("%%llm /reset\nall of it", MagicUsageError, "/reset takes nothing after it"),
         ("%llm", EmptyPromptError, "empty"),
         ("%%llm\n\n  \n", EmptyPromptError, "empty"),
         ("%llm {{1 / 0}}", InterpolationError, "{{1 / 0}} in the prompt failed: ZeroDivisionError"),
@@ -241,6 +242,27 @@ def test_help_names_every_option_and_command(shell: InteractiveShell) -> None:
 def test_a_path_is_no_command(shell: InteractiveShell, scripted: ScriptedEngine) -> None:
     run(shell, "%llm /etc/passwd is what?")
     assert prompts(scripted) == ["/etc/passwd is what?"]
+
+
+def test_after_two_dashes_a_command_is_a_prompt(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    run(shell, "%llm -- /help me")
+    assert prompts(scripted) == ["/help me"]
+
+
+def test_a_command_takes_values_too(shell: InteractiveShell) -> None:
+    shell.user_ns["name"] = "tiny"
+    assert "Using **tiny**" in run(shell, "%llm /use {{name}}").text
+
+
+def test_a_cell_run_inside_a_cell_counts_as_that_cell(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.extend("ab")
+    for _ in range(2):
+        run(shell, "%%capture\n%llm hi", cell_id="outer")
+    assert [turn.completion.text for turn in llm.chat("default").turns] == ["b"]
 
 
 def test_a_line_may_end_with_a_question_mark_and_help_still_works(shell: InteractiveShell) -> None:

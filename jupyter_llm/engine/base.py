@@ -6,10 +6,12 @@ here is light to import.
 
 from __future__ import annotations
 
+import operator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, SupportsFloat
 
-from jupyter_llm.errors import OptionError
+from jupyter_llm.errors import EmptyPromptError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,11 +25,41 @@ FinishReason = Literal["stop", "length", "cancelled", "error"]
 
 # llama.cpp takes an unsigned 32-bit seed and reads the largest one as "draw one".
 MAX_SEED = 2**32 - 2
+_MAX_INT = 2**31 - 1
+_UNBOUNDED = 1e30  # a 32-bit float still holds it
+_LEAST = 1e-6
 
 
-def _check(claim: bool, name: str, rule: str, value: object) -> None:  # noqa: FBT001
-    if not claim:
-        raise OptionError(f"{name} must be {rule}, not {value!r}.")
+def _number(options: object, name: str, low: float, high: float) -> None:
+    """Refuse a float that is none or out of range; whole numbers become floats."""
+    value = getattr(options, name)
+    number: float | None = None
+    if isinstance(value, SupportsFloat):  # no text, though float() would read it
+        with suppress(TypeError, ValueError, OverflowError):
+            number = float(value)
+    if number is None or not low <= number <= high:
+        raise OptionError(f"{name} must be {_range(low, high)}, not {value!r}.")
+    object.__setattr__(options, name, number)
+
+
+def _whole(options: object, name: str, low: int, high: int) -> None:
+    """Refuse what is no whole number in the range. None stands for no choice."""
+    value = getattr(options, name)
+    if value is None:
+        return
+    number: int | None = None
+    with suppress(TypeError):
+        number = operator.index(value)
+    if number is None:
+        raise OptionError(f"{name} must be a whole number, not {value!r}.")
+    if not low <= number <= high:
+        raise OptionError(f"{name} must be {_range(low, high)}, not {value!r}.")
+    object.__setattr__(options, name, number)
+
+
+def _range(low: float, high: float) -> str:
+    unbounded = high in (_MAX_INT, _UNBOUNDED)
+    return f"at least {low}" if unbounded else f"from {low} to {high}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,24 +83,15 @@ class SamplingParams:
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing, with the value in hand."""
-        _check(self.temperature >= 0, "temperature", "at least 0", self.temperature)
-        _check(self.top_k >= 0, "top_k", "at least 0", self.top_k)
-        _check(0 < self.top_p <= 1, "top_p", "in (0, 1]", self.top_p)
-        _check(0 <= self.min_p <= 1, "min_p", "in [0, 1]", self.min_p)
-        _check(self.repeat_penalty > 0, "repeat_penalty", "above 0", self.repeat_penalty)
-        _check(
-            self.seed is None or 0 <= self.seed <= MAX_SEED,
-            "seed",
-            f"from 0 to {MAX_SEED}",
-            self.seed,
-        )
-        _check(
-            self.max_tokens is None or self.max_tokens >= 1,
-            "max_tokens",
-            "at least 1",
-            self.max_tokens,
-        )
-        _check(all(self.stop), "stop", "made of non-empty strings", self.stop)
+        _number(self, "temperature", 0, _UNBOUNDED)
+        _number(self, "top_p", _LEAST, 1)
+        _number(self, "min_p", 0, 1)
+        _number(self, "repeat_penalty", _LEAST, _UNBOUNDED)
+        _whole(self, "top_k", 0, _MAX_INT)
+        _whole(self, "seed", 0, MAX_SEED)
+        _whole(self, "max_tokens", 1, _MAX_INT)
+        if not all(isinstance(text, str) and text for text in self.stop):
+            raise OptionError(f"stop must be made of non-empty texts, not {self.stop!r}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +110,23 @@ class Message:
 
 Prompt = str | tuple[Message, ...]
 """Raw text to continue, or the messages of a chat to answer."""
+
+
+def check_text(prompt: object) -> str:
+    """Return a prompt that is a text with something in it.
+
+    Raises
+    ------
+    OptionError
+        It is no text.
+    EmptyPromptError
+        There is nothing in it.
+    """
+    if not isinstance(prompt, str):
+        raise OptionError(f"A prompt is a text, not a {type(prompt).__name__}. Use str(…).")
+    if not prompt:
+        raise EmptyPromptError
+    return prompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,10 +250,11 @@ class EngineOptions:
     flash_attention: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse values that mean nothing, with the value in hand."""
-        for name in ("n_ctx", "n_batch", "n_threads"):
-            value = getattr(self, name)
-            _check(value is None or value >= 1, name, "at least 1", value)
+        """Refuse what llama.cpp would abort the process for, with the value in hand."""
+        _whole(self, "n_ctx", 128, _MAX_INT)
+        _whole(self, "n_batch", 32, 65536)
+        _whole(self, "n_threads", 1, 512)
+        _whole(self, "n_gpu_layers", -1, _MAX_INT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -90,7 +91,7 @@ class Weights:
         if n_gpu_layers is not None:
             params.n_gpu_layers = n_gpu_layers
         _log.lines.clear()
-        self._pointer: Any = lib.llama_model_load_from_file(str(path).encode(), params)
+        self._pointer: Any = lib.llama_model_load_from_file(os.fsencode(path), params)
         del callback  # had to live until here
         if not self._pointer:
             raise ModelLoadError(path, _log.reason(), [line for _, line in _log.lines])
@@ -136,7 +137,7 @@ class Weights:
         `is_special` reads `<|im_end|>` and the like as one token each; `add_bos` puts the begin
         token before, if the model wants one and the text does not begin with it.
         """
-        data = text.encode()
+        data = text.encode("utf-8", "replace")  # a lone surrogate is no text
         add_bos = add_bos and not (self.bos and is_special and text.startswith(self.bos))
         size = len(data) + 8
         while True:
@@ -273,7 +274,9 @@ class Context:
             raise ModelLoadError(weights.path, _log.reason(), [line for _, line in _log.lines])
         self._weights = weights
         self._memory = lib.llama_get_memory(self._pointer)
-        self._batch = _BatchMemory(n_batch)
+        # llama.cpp makes a batch no larger than the window, and aborts on one that is.
+        self.n_batch: int = lib.llama_n_batch(self._pointer)
+        self._batch = _BatchMemory(self.n_batch)
         self._abort_flag = ctypes.create_string_buffer(2)
         # llama.cpp asks between two operations of a graph, hundreds of times a batch, from a
         # compute thread. A Python callback would wait for the interpreter lock each time; the C
@@ -283,7 +286,6 @@ class Context:
             self._pointer, self._abort_callback, ctypes.addressof(self._abort_flag)
         )
         self.n_ctx: int = lib.llama_n_ctx(self._pointer)
-        self.n_batch = n_batch
         self._n_threads = n_threads
 
     def set_threads(self, n_threads: int) -> None:

@@ -28,7 +28,7 @@ from jupyter_llm.engine.base import (
 from jupyter_llm.engine.detokenizer import Detokenizer
 from jupyter_llm.engine.scheduler import Drawn, Scheduler, Sequence
 from jupyter_llm.engine.slots import Slots
-from jupyter_llm.engine.stream import QueueStream
+from jupyter_llm.engine.stream import QueueStream, StreamFeed
 from jupyter_llm.engine.threads import CoreLoad, ThreadCount, available_cores
 from jupyter_llm.errors import (
     ChatTemplateError,
@@ -36,6 +36,7 @@ from jupyter_llm.errors import (
     EngineClosedError,
     EngineError,
     JupyterLLMError,
+    PromptInterrupted,
 )
 from jupyter_llm.models.inspect import inspect
 
@@ -63,7 +64,7 @@ class _Generation:
     request: Request
     model: str
     seed: int | None
-    stream: QueueStream = field(init=False)
+    feed: StreamFeed = field(default_factory=StreamFeed)
     sequence: Sequence | None = None
     detokenizer: Detokenizer = field(init=False)
     text: list[str] = field(default_factory=list)
@@ -77,7 +78,7 @@ class _Generation:
     def put(self, text: str) -> None:
         if text:
             self.text.append(text)
-            self.stream.put(Chunk(text))
+            self.feed.put(Chunk(text))
 
     def completion(self, reason: FinishReason) -> Completion:
         """Return what there is; safe from any thread, since lists only grow."""
@@ -127,10 +128,13 @@ class LocalEngine:
         self._options = options or EngineOptions()
         self._file = inspect(entry.path)
         self._pid = os.getpid()
-        self._lock = threading.Lock()  # guards _is_closed against the queue's last command
+        # Guards _is_closed against the queue's last command. Reentrant, since a stream that is
+        # garbage-collected inside it cancels its request.
+        self._lock = threading.RLock()
         self._is_closed = False
         self._commands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._generations: dict[Sequence, _Generation] = {}
+        self._abort: Callable[[], None] = lambda: None  # until there is a context
         self._thread = threading.Thread(target=self._run, name="jupyter-llm-engine", daemon=True)
         self._load_model(on_progress)
 
@@ -148,12 +152,13 @@ class LocalEngine:
         generation = _Generation(
             request, self._entry.name, seed=seed if params.temperature else None
         )
-        generation.stream = QueueStream(
+        stream = QueueStream(
+            generation.feed,
             cancel=lambda: self._cancel(generation),
             snapshot=lambda: generation.completion("cancelled"),
         )
         self._put(lambda: self._start(generation))
-        return generation.stream
+        return stream
 
     def format(self, prompt: Prompt) -> str:
         """Return the text the model will read: messages put through its chat template."""
@@ -192,26 +197,28 @@ class LocalEngine:
             if not self._is_closed:
                 self._is_closed = True
                 self._commands.put(None)
-                self._context.abort()
+                self._abort()
         self._thread.join(_CLOSE_TIMEOUT_S)
         atexit.unregister(self.close)
 
     def _load_model(self, on_progress: Callable[[float], None]) -> None:
         self._progress: SimpleQueue[float | JupyterLLMError | None] = SimpleQueue()
         self._is_wanted = True
+        # A daemon thread inside llama.cpp must not be alive when C++ destructors run.
+        atexit.register(self.close)
         self._thread.start()
         try:
             while (share := self._progress.get()) is not None:
                 if isinstance(share, JupyterLLMError):
                     raise share  # noqa: TRY301  the handler is for whatever comes from outside
                 on_progress(share)
-        except BaseException:
+        except BaseException as error:
             self._is_wanted = False  # llama.cpp asks between two tensors
             self._is_closed = True
             self._commands.put(None)
+            if isinstance(error, JupyterLLMError):
+                atexit.unregister(self.close)  # the thread is over
             raise
-        # A daemon thread inside llama.cpp must not be alive when C++ destructors run.
-        atexit.register(self.close)
 
     def _put(self, command: Callable[[], None]) -> None:
         if self._pid != os.getpid():
@@ -234,7 +241,10 @@ class LocalEngine:
                 future.set_exception(error)
 
         self._put(command)
-        return future.result()
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            raise PromptInterrupted from None
 
     def _cancel(self, generation: _Generation) -> None:
         try:
@@ -242,7 +252,7 @@ class LocalEngine:
         except EngineClosedError:
             return  # whoever closed it ended the stream
         if generation.sequence is not None and generation.sequence.slot is not None:
-            self._context.abort()
+            self._abort()
 
     # -- the engine thread's side --------------------------------------------------------------
 
@@ -289,10 +299,11 @@ class LocalEngine:
                 n_threads=n_threads,
                 flash_attention=options.flash_attention,
             )
-        except JupyterLLMError:
+        except BaseException:
             weights.close()
             raise
         self._weights, self._context = weights, context
+        self._abort = context.abort
         self._threads = ThreadCount(n_threads, lambda: self._core_load.num_busy(without_us=True))
         self._look_around(without_us=True)
         self._slots = Slots(_NUM_SLOTS, can_trim=weights.can_trim)
@@ -374,36 +385,43 @@ class LocalEngine:
             self._hand_out(outcome)
 
     def _start(self, generation: _Generation) -> None:
-        request = generation.request
         try:
             if self._is_closed:
-                raise EngineClosedError(_UNLOADED)
-            token_ids = self._tokenize(request.prompt)
-            if not token_ids:
-                raise EmptyPromptError
-            sampler = self._context.sampler(request.params, generation.seed or 0, token_ids)
-            generation.sequence = sequence = Sequence(
-                list(token_ids),
-                max_tokens=request.params.max_tokens or self._context.n_ctx,
-                sampler=sampler,
-                conversation=request.conversation,
-                ignore_eos=request.params.ignore_eos,
-            )
-            try:
-                self._scheduler.submit(sequence)
-            except JupyterLLMError:
-                sampler.close()
-                raise
+                raise EngineClosedError(_UNLOADED)  # noqa: TRY301  all reasons end the same way
+            sequence = self._sequence(generation.request, generation.seed)
         except JupyterLLMError as error:
-            generation.stream.fail(error)
-            return
-        self._generations[sequence] = generation
+            generation.feed.fail(error)
+        except Exception as bug:
+            logger.exception("A request could not be started")
+            generation.feed.fail(EngineError(f"The prompt could not be read: {bug}."))
+        else:
+            generation.sequence = sequence
+            self._generations[sequence] = generation
+
+    def _sequence(self, request: Request, seed: int | None) -> Sequence:
+        token_ids = self._tokenize(request.prompt)
+        if not token_ids:
+            raise EmptyPromptError
+        sampler = self._context.sampler(request.params, seed or 0, token_ids)
+        sequence = Sequence(
+            list(token_ids),
+            max_tokens=request.params.max_tokens or self._context.n_ctx,
+            sampler=sampler,
+            conversation=request.conversation,
+            ignore_eos=request.params.ignore_eos,
+        )
+        try:
+            self._scheduler.submit(sequence)
+        except JupyterLLMError:
+            sampler.close()
+            raise
+        return sequence
 
     def _hand_out(self, drawn: Drawn) -> None:
         generation = self._generations[drawn.sequence]
         if drawn.error is not None:
             del self._generations[drawn.sequence]
-            generation.stream.fail(drawn.error)
+            generation.feed.fail(drawn.error)
             return
         generation.last_s = time.perf_counter()
         generation.first_s = generation.first_s or generation.last_s
@@ -419,7 +437,7 @@ class LocalEngine:
             return  # it ended before
         self._scheduler.finish(sequence, reason)
         generation.put(generation.detokenizer.flush())
-        generation.stream.finish(generation.completion(reason))
+        generation.feed.finish(generation.completion(reason))
 
     def _shut(self, error: JupyterLLMError) -> None:
         """End every stream, and see that no command waits for ever."""
@@ -427,7 +445,7 @@ class LocalEngine:
             self._is_closed = True
         for sequence, generation in list(self._generations.items()):
             self._scheduler.finish(sequence, "error")
-            generation.stream.fail(error)
+            generation.feed.fail(error)
         self._generations.clear()
         while True:
             try:

@@ -45,6 +45,11 @@ def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
     return low
 
 
+def _worth(slot: Slot) -> tuple[bool, bool, int]:
+    """Order idle slots by what is lost with them: nothing, a one-off prompt, a conversation."""
+    return bool(slot.token_ids), slot.conversation is not None, slot.last_used
+
+
 class Slots:
     """The sequences of one KV cache.
 
@@ -90,7 +95,7 @@ class Slots:
         idle = [slot for slot in self._slots if slot.token_ids and not slot.is_busy]
         if not idle:
             return None
-        slot = min(idle, key=lambda slot: slot.last_used)
+        slot = min(idle, key=_worth)
         slot.token_ids = []
         slot.conversation = None
         return slot
@@ -116,7 +121,7 @@ class Slots:
 
     def _least_recently_used(self, without: Slot | None) -> Slot | None:
         idle = [slot for slot in self._slots if not slot.is_busy and slot is not without]
-        return min(idle, key=lambda slot: (bool(slot.token_ids), slot.last_used), default=None)
+        return min(idle, key=_worth, default=None)
 
     def _take(self, placement: Placement, conversation: str | None) -> Placement:
         slot = placement.slot

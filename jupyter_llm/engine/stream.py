@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from queue import SimpleQueue
@@ -19,51 +20,61 @@ if TYPE_CHECKING:
 _HANDOVER_S = 0.1
 
 
-class QueueStream:
-    """A `Stream` that one thread fills and another reads.
+class StreamFeed:
+    """The engine's end of a stream: call `put`, and then once `finish` or `fail`."""
 
-    The filling side calls `put` and then once `finish` or `fail`. `cancel` must return at once;
-    `snapshot` makes a completion of what there is, from any thread.
-    """
-
-    def __init__(self, cancel: Callable[[], None], snapshot: Callable[[], Completion]) -> None:
-        self._cancel = cancel
-        self._snapshot = snapshot
-        self._chunks: SimpleQueue[Chunk | None] = SimpleQueue()
+    def __init__(self) -> None:
+        self.chunks: SimpleQueue[Chunk | None] = SimpleQueue()
         self.future: Future[Completion] = Future()
         self.future.set_running_or_notify_cancel()
 
     def put(self, chunk: Chunk) -> None:
         """Add a chunk."""
-        self._chunks.put(chunk)
+        self.chunks.put(chunk)
 
     def finish(self, completion: Completion) -> None:
         """End with a result; does nothing if it ended before."""
         with suppress(InvalidStateError):
             self.future.set_result(completion)
-        self._chunks.put(None)
+        self.chunks.put(None)
 
     def fail(self, error: BaseException) -> None:
         """End with an error, which the reader's side raises; nothing if it ended before."""
         with suppress(InvalidStateError):
             self.future.set_exception(error)
-        self._chunks.put(None)
+        self.chunks.put(None)
+
+
+class QueueStream:
+    """The reader's end of a stream. When nobody holds it any more, the request is cancelled.
+
+    `cancel` must return at once and `snapshot` make a completion of what there is, both from any
+    thread and without holding on to this object.
+    """
+
+    def __init__(
+        self, feed: StreamFeed, cancel: Callable[[], None], snapshot: Callable[[], Completion]
+    ) -> None:
+        self.future = feed.future
+        self._feed = feed
+        self._cancel = cancel
+        self._snapshot = snapshot
+        weakref.finalize(self, _cancel_running, feed, cancel).atexit = False
 
     def __iter__(self) -> Iterator[Chunk]:
         try:
-            while (chunk := self._chunks.get()) is not None:
+            while (chunk := self._feed.chunks.get()) is not None:
                 yield chunk
         except KeyboardInterrupt:
             raise self.interrupt() from None
         finally:  # a reader that goes away takes nothing more
             self.cancel()
-        self._chunks.put(None)  # whoever reads on finds the end again
+        self._feed.chunks.put(None)  # whoever reads on finds the end again
         self.future.result()
 
     def cancel(self) -> None:
         """Stop writing; what there is becomes the result. Returns at once."""
-        if not self.future.done():
-            self._cancel()
+        _cancel_running(self._feed, self._cancel)
 
     def interrupt(self) -> PromptInterrupted:
         """Cancel, and return the exception that carries what was written."""
@@ -72,7 +83,7 @@ class QueueStream:
             return PromptInterrupted(self.future.result(_HANDOVER_S))
         except (TimeoutError, JupyterLLMError):
             completion = self._snapshot()
-        self.finish(completion)  # what the user was told is the result, whatever comes after
+        self._feed.finish(completion)  # what the user was told is the result, whatever comes after
         return PromptInterrupted(completion)
 
     def result(self, timeout: float | None = None) -> Completion:
@@ -87,3 +98,8 @@ class QueueStream:
 
     def __exit__(self, *exc_info: object) -> None:
         self.cancel()
+
+
+def _cancel_running(feed: StreamFeed, cancel: Callable[[], None]) -> None:
+    if not feed.future.done():
+        cancel()

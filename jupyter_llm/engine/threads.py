@@ -30,7 +30,8 @@ class ThreadCount:
         self.count = limit
         self._limit = limit
         self._num_others_busy = num_others_busy
-        self._best_s: dict[int, float] = {}  # size class → the time of an undisturbed step
+        # (size class, threads) → the time of an undisturbed step
+        self._best_s: dict[tuple[int, int], float] = {}
         self._patience = _FIRST_PATIENCE
         self._num_steps = 0  # since the count last changed, or was left as it is
         self._num_stalled = 0  # in a row
@@ -43,15 +44,29 @@ class ThreadCount:
         """Learn from a step over this many tokens and set the count for the next one."""
         self._num_steps += 1
         size = num_tokens.bit_length()  # steps of like size take like times
-        best_s = self._best_s.get(size, step_s)
+        best_s = self._expected_s(size, step_s)
         self._num_stalled = self._num_stalled + 1 if step_s > _STALL * best_s else 0
         if self._num_stalled >= 2 or step_s > _HARD_STALL * best_s:  # noqa: PLR2004
             self._shrink()
         elif not self._num_stalled:
             # Clocks vary, so the best is slowly forgotten.
-            self._best_s[size] = min(step_s, 1.01 * best_s)
+            self._best_s[size, self.count] = min(step_s, 1.01 * best_s)
             if self._num_steps >= self._patience:
                 self._grow()
+
+    def _expected_s(self, size: int, step_s: float) -> float:
+        """Return what an undisturbed step takes, told by steps with other teams as well.
+
+        A larger team is not slower than a smaller one, nor faster than by its size.
+        """
+        return min(
+            (
+                best_s * max(1.0, count / self.count)
+                for (known, count), best_s in self._best_s.items()
+                if known == size
+            ),
+            default=step_s,
+        )
 
     def _shrink(self) -> None:
         if self._num_steps <= 2:  # noqa: PLR2004  it had only just grown, in vain

@@ -3,12 +3,14 @@ attention; see CONTRIBUTING for what changes the bits elsewhere."""
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +23,12 @@ from jupyter_llm.engine.base import (
     SamplingParams,
 )
 from jupyter_llm.engine.local import LocalEngine
-from jupyter_llm.errors import ChatTemplateError, ModelFileError, ModelLoadError
+from jupyter_llm.errors import (
+    ChatTemplateError,
+    JupyterLLMError,
+    ModelFileError,
+    ModelLoadError,
+)
 from jupyter_llm.models.discover import find_model
 
 PLAIN = EngineOptions(flash_attention=False, n_threads=1)
@@ -285,3 +292,58 @@ streams = [llm.stream("word " * n, raw=True, max_tokens=None) for n in range(1, 
     )
     assert done.returncode == 0
     assert "Error" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["lone \ud83d surrogate", 7, (Message("user", 7),)],  # type: ignore[arg-type] ids=["text", "int", "message"]
+)
+def test_a_request_that_cannot_be_read_fails_alone(engine: LocalEngine, prompt: Any) -> None:
+    other = engine.submit(Request(prompt=LONG, params=SamplingParams(max_tokens=200)))
+    stream = engine.submit(Request(prompt=prompt, params=SamplingParams(max_tokens=2)))
+    error = stream.future.exception(timeout=30)
+    assert error is None or isinstance(error, JupyterLLMError)
+    assert other.result(timeout=60).usage.completion_tokens == 200
+    assert ask(engine, "still there").text
+
+
+def test_a_stream_that_nobody_holds_stops(engine: LocalEngine) -> None:
+    params = SamplingParams(max_tokens=None, ignore_eos=True)
+    stream = engine.submit(Request(prompt=LONG, params=params))
+    future = stream.future
+    del stream
+    gc.collect()
+    assert future.result(timeout=30).finish_reason == "cancelled"
+    assert engine.status().num_running == 0
+
+
+def test_one_off_prompts_do_not_evict_a_conversation(engine: LocalEngine) -> None:
+    ask(engine, LONG + "for ann", conversation="ann")
+    for number in range(50):
+        ask(engine, f"{number}: something else", max_tokens=2)
+    ann = ask(engine, LONG + "for ann, again", conversation="ann")
+    assert ann.usage.cached_tokens >= engine.count_tokens(LONG)
+
+
+@pytest.mark.parametrize(
+    ("options", "num_prompts"),
+    [
+        ({"n_ctx": 128, "n_batch": 32}, 6),
+        ({"n_ctx": 128, "n_batch": 65536}, 6),
+        ({"n_batch": 33, "n_threads": 512}, 2),
+    ],
+)
+def test_extreme_options_leave_the_process_alive(
+    tiny_gguf: Path, options: dict[str, int], num_prompts: int
+) -> None:
+    code = f"""
+from jupyter_llm import llm
+llm.use({str(tiny_gguf)!r}, **{options})
+prompt = "many words " * 8
+streams = [llm.stream(prompt + str(n), raw=True, max_tokens=9) for n in range({num_prompts})]
+print(*[len(stream.result().text) > 0 for stream in streams])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout.split() == ["True"] * num_prompts, done.stderr[-500:]

@@ -82,6 +82,19 @@ def test_a_team_that_grew_is_judged_by_the_smaller_one() -> None:
     assert threads.count == 1
 
 
+@pytest.mark.parametrize("limit", [2, 6, 8, 16, 64])
+@pytest.mark.parametrize("start_busy", [0.0, 3.0, 100.0])
+def test_on_a_quiet_machine_the_team_becomes_whole(limit: int, start_busy: float) -> None:
+    threads = ThreadCount(limit, free)
+    threads.start(0.0)
+    for _ in range(100):
+        threads.observe(1, 0.1 / threads.count)
+    threads.start(start_busy)
+    for _ in range(500):
+        threads.observe(1, 0.1 / threads.count)
+    assert threads.count == limit
+
+
 def test_prefill_is_not_compared_with_decode() -> None:
     threads = ThreadCount(2, free)
     steps(threads, 20, 0.01)
