@@ -90,7 +90,8 @@ class SamplingParams:
         _whole(self, "top_k", 0, _MAX_INT)
         _whole(self, "seed", 0, MAX_SEED)
         _whole(self, "max_tokens", 1, _MAX_INT)
-        if not all(isinstance(text, str) and text for text in self.stop):
+        texts: tuple[object, ...] = self.stop
+        if not all(isinstance(text, str) and text for text in texts):
             raise OptionError(f"stop must be made of non-empty texts, not {self.stop!r}.")
 
 
