@@ -16,8 +16,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import llama_cpp as lib
+import numpy as np
 
-from jupyter_llm.engine.scheduler import Batch, Decoded
+from jupyter_llm.engine.scheduler import Batch, Decoded, Sampler
 from jupyter_llm.errors import ModelLoadError
 
 if TYPE_CHECKING:
@@ -323,8 +324,10 @@ class Context:
         """Tell whether a token ends the text."""
         return token_id in self._weights.end_ids
 
-    def sampler(self, params: SamplingParams, seed: int, prompt: Sequence[int]) -> ChainSampler:
+    def sampler(self, params: SamplingParams, seed: int, prompt: Sequence[int]) -> Sampler:
         """Make the sampler of one request."""
+        if params.temperature == 0 and params.repeat_penalty == 1:
+            return GreedySampler(self, self._weights, without_end=params.ignore_eos)
         return ChainSampler(self, self._weights.sampler(params, seed, prompt))
 
     def close(self) -> None:
@@ -332,6 +335,26 @@ class Context:
         pointer, self._pointer = self._pointer, None
         if pointer:
             lib.llama_free(pointer)
+
+
+class GreedySampler:
+    """Takes the likeliest token. A chain would do the same, but first build a list of them all."""
+
+    def __init__(self, context: Context, weights: Weights, *, without_end: bool) -> None:
+        self._context = context
+        self._n_vocab = weights.n_vocab
+        self._banned = sorted(weights.end_ids) if without_end else []
+
+    def sample(self, index: int) -> int:
+        """Return the token with the highest of the logits of the batch's `index`-th token."""
+        pointer = lib.llama_get_logits_ith(self._context._pointer, index)  # noqa: SLF001
+        logits = np.ctypeslib.as_array(pointer, shape=(self._n_vocab,))
+        if self._banned:
+            logits[self._banned] = -np.inf
+        return int(logits.argmax())
+
+    def close(self) -> None:
+        """Do nothing; there is nothing to free."""
 
 
 class ChainSampler:
