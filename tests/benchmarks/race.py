@@ -50,13 +50,17 @@ class Race:
     patience_s: float
 
     def runs(self) -> Iterator[Run]:
-        """Run everything; the contestants follow one another within each workload."""
+        """Run everything; the contestants follow one another within each workload.
+
+        Each round begins with another one, so none is always measured first.
+        """
         present = [name for name in self.contestants if self._is_built(name)]
         for number in range(1, self.rounds + 1):
             for workload in self.workloads:
-                for name in present:
-                    if workload == "W5" or name not in BENCHES:
-                        yield self._quiet_run(number, workload, name)
+                names = [name for name in present if workload == "W5" or name not in BENCHES]
+                first = (number - 1) % max(1, len(names))
+                for name in names[first:] + names[:first]:
+                    yield self._quiet_run(number, workload, name)
 
     def _is_built(self, name: str) -> bool:
         binary = peer_paths(self.peers).get("llama-bench" if name in BENCHES else name)

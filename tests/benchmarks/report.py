@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from benchmarks.race import Run
+from benchmarks.race import CONTESTANTS, Run
 from benchmarks.workloads import W1_FIRST_TOKEN, W1_TOTAL, W2_FIRST_TOKEN, W5_SPEED
 
 FIGURES = (W1_FIRST_TOKEN, W1_TOTAL, W2_FIRST_TOKEN, W5_SPEED)
@@ -90,11 +90,10 @@ def disturbance(runs: Iterable[Run], contestant: str, figure: str) -> str:
 
 def figures_table(runs: Sequence[Run]) -> str:
     """Show each contestant's figures: minimum, median and maximum over the rounds."""
-    contestants = list(dict.fromkeys(run.contestant for run in runs))
     rows = [
         [figure, name, *Spread.of(values.values()).cells(), disturbance(runs, name, figure)]
         for figure in FIGURES
-        for name in contestants
+        for name in CONTESTANTS
         if (values := medians(runs, name, figure))
     ]
     return table(["figure", "contestant", "min", "median", "max", "others"], rows)
