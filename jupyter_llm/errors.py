@@ -4,9 +4,9 @@ JupyterLLMError
 ├── ModelNotFoundError (LookupError)     no such model, or none at all; .name, .close_matches
 ├── ModelFileError (OSError)             missing, damaged, or no GGUF; .path
 ├── ModelLoadError (RuntimeError)        llama.cpp refused the file; .path, .log
-├── OptionError (ValueError)              an option is unknown or out of range
+├── OptionError (ValueError)             an option is unknown or out of range
 │   └── MagicUsageError                  wrong use of `%llm`; .hint
-├── EmptyPromptError (ValueError)         nothing to read
+├── EmptyPromptError (ValueError)        nothing to read
 ├── ContextOverflowError (ValueError)    the prompt is too long; .num_tokens, .n_ctx
 ├── ChatTemplateError (ValueError)       the model file cannot format a chat; .model
 ├── EngineError (RuntimeError)           the engine failed while running

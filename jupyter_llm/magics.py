@@ -23,8 +23,8 @@ from traitlets import Bool, Enum, Float, Int, TraitError, Unicode
 from jupyter_llm.api import llm
 from jupyter_llm.commands import COMMANDS, Call, find_command
 from jupyter_llm.display import NoView, make_view, show, show_interrupt
-from jupyter_llm.engine.base import SamplingParams
-from jupyter_llm.errors import EmptyPromptError, MagicUsageError, PromptInterrupted
+from jupyter_llm.engine.base import SamplingParams, check_text
+from jupyter_llm.errors import MagicUsageError, PromptInterrupted
 from jupyter_llm.interpolation import interpolate
 from jupyter_llm.models.discover import list_models
 from jupyter_llm.options import (
@@ -112,30 +112,28 @@ class LLMMagics(Magics):
             self._show_markdown(command.run(Call(llm, chat, expand(argument))))
             return
         prompt = expand(prompt)
-        if not prompt.strip():
-            raise EmptyPromptError
-        if "system" in parsed.options:
-            chat.system = parsed.options["system"]
-        if parsed.options.get("new"):
-            chat.reset()
+        check_text(prompt)
         self._ask(parsed, chat, prompt)
 
     def _ask(self, parsed: PromptLine, chat: Chat, prompt: str) -> None:
-        origin = self._next_origin()
         model = parsed.options.get("model", self.model) or None
-        if parsed.options.get("dry_run"):
-            self._show_prompt(chat, prompt, origin, model)
-            return
-        sampling: dict[str, Any] = {
+        settings: dict[str, Any] = {
             name: parsed.options.get(name, getattr(self, name, default))
             for name, default in _SAMPLING_DEFAULTS.items()
         }
+        settings.update(
+            system=parsed.options.get("system"),
+            is_new=parsed.options.get("new", False),
+            origin=self._next_origin(),
+        )
+        if parsed.options.get("dry_run"):
+            self._show_prompt(chat, prompt, model, settings)
+            return
         is_quiet = parsed.options.get("quiet") or parsed.assign_to
         mime = _MIMES[parsed.options.get("format", self.format)]
         view = NoView() if is_quiet else make_view(self.shell, mime)
         try:
-            llm.engine(model, view=view)
-            with chat.stream(prompt, model=model, origin=origin, **sampling) as stream:
+            with chat.stream(prompt, model=model, view=view, **settings) as stream:
                 completion = show(stream, view, note=lambda c: self._note(parsed, chat, c))
         except PromptInterrupted as interrupt:
             if interrupt.completion is None:
@@ -185,10 +183,12 @@ class LLMMagics(Magics):
                 notes.append(f"seed {completion.seed}")
         return "; ".join(notes)
 
-    def _show_prompt(self, chat: Chat, prompt: str, origin: Hashable, model: str | None) -> None:
+    def _show_prompt(
+        self, chat: Chat, prompt: str, model: str | None, settings: dict[str, Any]
+    ) -> None:
         view = make_view(self.shell, "text/plain")
         engine = llm.engine(model, view=view)
-        messages = chat.messages(prompt, origin=origin)
+        messages = chat.preview(engine, prompt, **settings)
         text = engine.format(messages)
         count, n_ctx = engine.count_tokens(messages), engine.info.n_ctx
         view.close(text, f"{count} tokens of {n_ctx}, for {engine.info.name}; nothing was run")

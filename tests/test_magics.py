@@ -158,6 +158,36 @@ def test_dry_run_shows_the_exact_prompt_and_runs_nothing(
     assert llm.chat("default").turns == []
 
 
+def test_a_dry_run_changes_nothing_of_the_conversation(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.append("one")
+    run(shell, "%llm first")
+    cell = run(shell, "%llm --dry-run --new -s 'Be brief.' second")
+    assert "first" not in cell.text
+    assert [turn.prompt for turn in llm.chat("default").turns] == ["first"]
+    assert llm.chat("default").system is None
+
+
+def test_a_dry_run_leaves_out_what_the_run_would_leave_out(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.extend(["answer " * 60] * 9)
+    for number in range(8):
+        run(shell, f"%llm -q {number} {'question ' * 20}")
+    shown = run(shell, "%llm --dry-run last").text
+    run(shell, "%llm -q last")
+    assert shown.startswith(scripted.format(scripted.requests[-1].prompt))
+    assert llm.chat("default").num_left_out > 0
+
+
+def test_a_new_chat_that_cannot_begin_leaves_the_old_one(shell: InteractiveShell) -> None:
+    run(shell, "%llm -n 3 first")
+    run(shell, "%llm --new -s other -m no-such-model second", raises=ModelNotFoundError)
+    assert [turn.prompt for turn in llm.chat("default").turns] == ["first"]
+    assert llm.chat("default").system is None
+
+
 def test_settings_are_traitlets(shell: InteractiveShell, scripted: ScriptedEngine) -> None:
     scripted.replies.extend("ab")
     run(shell, "%config LLMMagics.temperature = 0")

@@ -113,8 +113,8 @@ Prompt = str | tuple[Message, ...]
 """Raw text to continue, or the messages of a chat to answer."""
 
 
-def check_text(prompt: object) -> str:
-    """Return a prompt that is a text with something in it.
+def check_text(prompt: object, *, is_raw: bool = False) -> str:
+    """Return a prompt that is a text with something in it; blanks count in raw text only.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def check_text(prompt: object) -> str:
     """
     if not isinstance(prompt, str):
         raise OptionError(f"A prompt is a text, not a {type(prompt).__name__}. Use str(…).")
-    if not prompt:
+    if not (prompt if is_raw else prompt.strip()):
         raise EmptyPromptError
     return prompt
 

@@ -279,7 +279,7 @@ class LocalEngine:
         weights.close()
 
     def _open(self) -> tuple[Weights, Context]:
-        from jupyter_llm.engine.llama import BUILD, Context, Weights
+        from jupyter_llm.engine.llama import Context, Weights
 
         self._core_load = CoreLoad()
         options = self._options
@@ -309,7 +309,13 @@ class LocalEngine:
         self._slots = Slots(_NUM_SLOTS, can_trim=weights.can_trim)
         self._scheduler = Scheduler(context, self._slots)
         self._chat_template: ChatTemplate | None = None
-        self._info = ModelInfo(
+        self._info = self._describe(weights, context, n_threads)
+        return weights, context
+
+    def _describe(self, weights: Weights, context: Context, n_threads: int) -> ModelInfo:
+        from jupyter_llm.engine.llama import BUILD
+
+        return ModelInfo(
             name=self._entry.name,
             path=self._entry.path,
             architecture=self._file.architecture,
@@ -320,11 +326,10 @@ class LocalEngine:
             n_ctx_train=weights.n_ctx_train,
             n_vocab=weights.n_vocab,
             n_threads=n_threads,
-            flash_attention=options.flash_attention,
+            flash_attention=self._options.flash_attention,
             has_chat_template=weights.chat_template is not None,
             build=BUILD,
         )
-        return weights, context
 
     @property
     def _template(self) -> ChatTemplate:

