@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -16,6 +17,7 @@ from jupyter_llm.engine.base import (
     Prompt,
     Request,
     SamplingParams,
+    Score,
     Stream,
     check_text,
 )
@@ -30,6 +32,8 @@ from jupyter_llm.status import Status
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping
+
+    import numpy as np
 
     from jupyter_llm.display import View
     from jupyter_llm.engine.local import LocalEngine
@@ -48,6 +52,10 @@ class SamplingOptions(TypedDict, total=False):
     max_tokens: int | None
     stop: str | Iterable[str]
     ignore_eos: bool
+    logit_bias: dict[int, float]
+    logprobs: int | None
+    exact: bool | None
+    lookup: bool
 
 
 class LLM:
@@ -63,6 +71,7 @@ class LLM:
         self._choice: tuple[ModelEntry, EngineOptions] | None = None  # by `use`
         self._resident: tuple[ModelEntry, EngineOptions] | None = None  # what _engine runs
         self._chats: dict[str, Chat] = {}
+        self._is_background_held = False
 
     def __call__(
         self,
@@ -115,6 +124,97 @@ class LLM:
     ) -> Completion:
         """Continue raw text as it is, without a chat template."""
         return self.stream(prompt, model=model, raw=True, **sampling).result()
+
+    def batch(
+        self,
+        prompts: Iterable[str],
+        *,
+        system: str | None = None,
+        model: str | None = None,
+        raw: bool = False,
+        **sampling: Unpack[SamplingOptions],
+    ) -> list[Completion]:
+        """Answer many prompts together, and return the completions in their order.
+
+        What the prompts have in common is read once. Chats and `%%llm` cells go before; the batch
+        waits and loses nothing. With a `seed` the prompts count on from it, so that equal prompts
+        get different answers.
+
+        Raises
+        ------
+        BatchError
+            Some prompts failed; it holds the completions of the others.
+        PromptInterrupted
+            The user interrupted; it holds the completions that were finished.
+        """
+        from jupyter_llm.batch import run_batch
+
+        params = self.sampling_params(sampling)
+        checked = [_messages(prompt, system, raw=raw) for prompt in _texts(prompts)]
+        return run_batch(self.engine(model), checked, params) if checked else []
+
+    def samples(
+        self,
+        prompt: str,
+        n: int,
+        *,
+        system: str | None = None,
+        model: str | None = None,
+        raw: bool = False,
+        **sampling: Unpack[SamplingOptions],
+    ) -> list[Completion]:
+        """Answer one prompt `n` times, reading it once; see `batch`."""
+        if n < 1:
+            raise OptionError(f"n must be at least 1, not {n}.")
+        return self.batch([prompt] * n, system=system, model=model, raw=raw, **sampling)
+
+    def score(
+        self,
+        prompt: str,
+        continuations: Iterable[str],
+        *,
+        system: str | None = None,
+        model: str | None = None,
+        raw: bool = False,
+    ) -> list[Score]:
+        """Return how likely each of some answers is, without writing any; all in one batch."""
+        messages = _messages(prompt, system, raw=raw)
+        return self.engine(model).score(messages, _texts(continuations))
+
+    def embed(self, texts: Iterable[str], *, model: str | None = None) -> np.ndarray:
+        """Return a vector of length one for each text, as an array (num_texts, n_embd).
+
+        The dot product of two is their likeness. A model made for embedding does this best.
+        """
+        return self.engine(model).embed(_texts(texts))
+
+    def prefill(
+        self,
+        prompt: str,
+        *,
+        system: str | None = None,
+        model: str | None = None,
+        raw: bool = False,
+        pin: bool = False,
+        **sampling: Unpack[SamplingOptions],
+    ) -> None:
+        """Read a prompt in the background, so that prompts that begin with it start at once.
+
+        Returns at once; reading goes on while nothing else is to be done and no cell runs. With
+        `pin=True` it stays resident when other prompts have to go. The sampling options tell, as
+        for a prompt, whether it is wanted exactly.
+        """
+        params = self.sampling_params(sampling)
+        messages = _messages(prompt, system, raw=raw)
+        self.engine(model).prefill(Request(prompt=messages, params=params, is_pinned=pin))
+
+    def hold_background(self, *, is_held: bool) -> None:
+        """Let nothing be read in the background, as while a cell runs, or let it go on."""
+        self._is_background_held = is_held
+        engine = self._engine
+        with suppress(EngineClosedError):
+            if engine is not None:
+                engine.hold_background(is_held=is_held)
 
     def chat(self, name: str | None = None, *, system: str | None = None) -> Chat:
         """Return the conversation of that name, or a new one of its own without a name.
@@ -208,6 +308,8 @@ class LLM:
         if "stop" in values:
             stop = values["stop"]
             values["stop"] = (stop,) if isinstance(stop, str) else tuple(stop or ())
+        if isinstance(bias := values.get("logit_bias"), dict):
+            values["logit_bias"] = tuple(bias.items())
         return SamplingParams(**values)
 
     def _find(self, model: str | os.PathLike[str] | None) -> ModelEntry:
@@ -242,8 +344,15 @@ class LLM:
                 self._engine = LocalEngine(entry, options, on_progress=on_progress)
         except KeyboardInterrupt:
             raise PromptInterrupted from None
+        self._engine.hold_background(is_held=self._is_background_held)
         self._resident = (entry, options)
         return self._engine
+
+
+def _texts(texts: Iterable[str]) -> list[str]:
+    if isinstance(texts, str):
+        raise OptionError("Several texts are wanted, not one. Put it into a list: [text].")
+    return [check_text(text, is_raw=True) for text in texts]
 
 
 def _messages(prompt: str, system: str | None, *, raw: bool) -> Prompt:

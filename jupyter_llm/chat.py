@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from jupyter_llm.engine.base import Completion, Message, SamplingParams, check_text
+from jupyter_llm.engine.base import Completion, Message, Request, SamplingParams, check_text
+from jupyter_llm.errors import EngineClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -42,6 +45,24 @@ class _Entry:
             return self.replaced
         completion = self.future.result()
         return Turn(self.prompt, completion, self.origin) if completion.text else self.replaced
+
+
+def _read_ahead(
+    engine: Engine,
+    request: Request,
+    messages: tuple[Message, ...],
+    future: Future[Completion],
+) -> None:
+    """Let the engine read the answer's end, and what any next prompt begins with.
+
+    Runs on the engine's thread, so it only leaves a note there.
+    """
+    if future.exception() is not None or future.result().finish_reason == "cancelled":
+        return
+    completion = future.result()
+    answer = Message("assistant", completion.text, completion.token_ids)
+    with suppress(EngineClosedError):
+        engine.prefill(replace(request, prompt=(*messages, answer)))
 
 
 class Chat:
@@ -96,12 +117,14 @@ class Chat:
         # Only now: a prompt that cannot be sent leaves the conversation as it was.
         self._begin(system, is_new=is_new)
         messages = self._fitting_messages(engine, prompt, origin, params)
-        stream = self._llm.submit(engine, messages, params, conversation=f"chat {id(self)}")
+        request = Request(prompt=messages, params=params, conversation=f"chat {id(self)}")
+        stream = engine.submit(request)
         with self._lock:
             place = self._place_of(origin)
             replaced = self._entries[place].turn if place < len(self._entries) else None
             entry = _Entry(prompt, stream.future, origin, replaced)
             self._entries[place : place + 1] = [entry]
+        stream.future.add_done_callback(partial(_read_ahead, engine, request, messages))
         return stream
 
     def preview(

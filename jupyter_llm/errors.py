@@ -9,6 +9,7 @@ JupyterLLMError
 ├── EmptyPromptError (ValueError)        nothing to read
 ├── ContextOverflowError (ValueError)    the prompt is too long; .num_tokens, .n_ctx
 ├── ChatTemplateError (ValueError)       the model file cannot format a chat; .model
+├── BatchError (RuntimeError)            some prompts of a batch failed; .completions, .errors
 ├── EngineError (RuntimeError)           the engine failed while running
 │   └── EngineClosedError                it was unloaded meanwhile
 └── InterpolationError (ValueError)      a {{expression}} failed; .expression
@@ -107,6 +108,25 @@ class ChatTemplateError(JupyterLLMError, ValueError):
         self.model = model
 
 
+class BatchError(JupyterLLMError, RuntimeError):
+    """Some prompts of a batch failed, the others were answered.
+
+    `completions` are in the order of the prompts, None where one failed; `errors` say why, by the
+    prompt's index.
+    """
+
+    def __init__(
+        self, completions: Sequence[Completion | None], errors: dict[int, JupyterLLMError]
+    ) -> None:
+        index, error = next(iter(errors.items()))
+        super().__init__(
+            f"{len(errors)} of {len(completions)} prompts failed, the first one at index {index}: "
+            f"{error} The other answers are in the exception's completions."
+        )
+        self.completions = tuple(completions)
+        self.errors = errors
+
+
 class EngineError(JupyterLLMError, RuntimeError):
     """The engine failed while it ran a request."""
 
@@ -138,14 +158,24 @@ class InterpolationError(JupyterLLMError, ValueError):
 class PromptInterrupted(_OneLine, KeyboardInterrupt):
     """The user interrupted a prompt.
 
-    `completion` holds what had been written, or is None if the model had not begun.
+    `completion` holds what had been written, or is None if the model had not begun; `completions`
+    are those of a batch that had been finished, None where one was not.
     """
 
-    def __init__(self, completion: Completion | None = None) -> None:
+    def __init__(
+        self,
+        completion: Completion | None = None,
+        completions: Sequence[Completion | None] = (),
+    ) -> None:
         count = completion.usage.completion_tokens if completion is not None else 0
+        num_done = sum(one is not None for one in completions)
         super().__init__(
             f"stopped after {count} tokens; the text so far is kept."
             if count
             else "stopped before the first word."
+            if not completions
+            else f"stopped after {num_done} of {len(completions)} prompts; their answers are in "
+            "the exception's completions."
         )
         self.completion = completion
+        self.completions = tuple(completions)

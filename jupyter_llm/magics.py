@@ -201,6 +201,7 @@ class LLMMagics(Magics):
 
         What runs inside a cell without an id of its own, as under `%%capture`, counts as the cell.
         """
+        llm.hold_background(is_held=True)
         cell_id = getattr(info, "cell_id", None)
         if cell_id is not None:
             self._runs = [_CellRun(cell_id)]
@@ -210,6 +211,8 @@ class LLMMagics(Magics):
     def end_cell(self, result: ExecutionResult) -> None:
         """Forget what this cell asked before and asks no more (IPython's post_run_cell)."""
         run = self._runs.pop() if self._runs else _CellRun(None)  # it began before we were loaded
+        if run not in self._runs:
+            llm.hold_background(is_held=False)
         if run in self._runs or run.cell_id is None or not run.num_calls or not result.success:
             return
         for chat in llm.chats:

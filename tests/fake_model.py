@@ -38,6 +38,11 @@ class FakeModel:
     batches: list[Batch] = field(default_factory=list)  # that were evaluated
     next_ids: list[int] = field(default_factory=list)
 
+    num_cells: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.num_cells = self.n_ctx
+
     def decode(self, batch: Batch) -> Decoded:
         used = {id(cell) for cells in self.cells.values() for cell in cells}
         if len(used) + len(batch) > self.n_ctx:
@@ -63,9 +68,10 @@ class FakeModel:
         del cells[num_tokens:]
         return True
 
-    def copy(self, source: int, target: int, num_tokens: int) -> None:
+    def copy(self, source: int, target: int, num_tokens: int) -> bool:
         assert not self.cells.get(target), "the target is empty"
         self.cells[target] = self.cells[source][:num_tokens]
+        return True
 
     def is_end(self, token_id: int) -> bool:
         return token_id == END

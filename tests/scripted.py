@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from jupyter_llm.engine.base import (
     Chunk,
     Completion,
@@ -16,6 +18,7 @@ from jupyter_llm.engine.base import (
     ModelInfo,
     Prompt,
     Request,
+    Score,
     Usage,
 )
 from jupyter_llm.engine.stream import QueueStream, StreamFeed
@@ -34,6 +37,8 @@ class ScriptedEngine:
     def __init__(self, replies: Sequence[str] = (), *, holds: bool = False) -> None:
         self.replies = deque(replies)
         self.requests: list[Request] = []
+        self.prefilled: list[Request] = []
+        self.is_background_held = False
         self.holds = holds
         self.is_closed = False
         self.info = ModelInfo(
@@ -97,6 +102,28 @@ class ScriptedEngine:
         threading.Thread(target=write, daemon=True).start()
         return stream
 
+    def prefill(self, request: Request) -> None:
+        self._check_open()
+        self.prefilled.append(request)
+
+    def hold_background(self, *, is_held: bool) -> None:
+        self._check_open()
+        self.is_background_held = is_held
+
+    def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[Score]:
+        """Score a text by its length: -1 a character."""
+        if not self.count_tokens(prompt):
+            raise EmptyPromptError
+        return [Score(text, (-1.0,) * len(text)) for text in continuations]
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Point each text along the axis of its length."""
+        self._check_open()
+        vectors = np.zeros((len(texts), 8), np.float32)
+        for row, text in enumerate(texts):
+            vectors[row, len(text) % 8] = 1
+        return vectors
+
     def format(self, prompt: Prompt) -> str:
         self._check_open()
         if isinstance(prompt, str):
@@ -111,7 +138,7 @@ class ScriptedEngine:
 
     def status(self) -> EngineStatus:
         self._check_open()
-        return EngineStatus(num_running=0, num_waiting=0, resident_tokens=())
+        return EngineStatus()
 
     def close(self) -> None:
         self.is_closed = True

@@ -14,7 +14,7 @@ LAYERS = (
     ("_version", "errors", "markdown"),
     ("models",),
     ("engine",),
-    ("interpolation", "options", "status", "display", "chat", "api", "commands"),
+    ("interpolation", "options", "status", "display", "batch", "chat", "api", "commands"),
     ("magics",),
     ("__init__",),
 )

@@ -9,14 +9,17 @@ from __future__ import annotations
 import operator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, SupportsFloat
 
 from jupyter_llm.errors import EmptyPromptError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
     from pathlib import Path
+
+    import numpy as np
 
     from jupyter_llm.errors import PromptInterrupted
 
@@ -28,6 +31,16 @@ MAX_SEED = 2**32 - 2
 _MAX_INT = 2**31 - 1
 _UNBOUNDED = 1e30  # a 32-bit float still holds it
 _LEAST = 1e-6
+_MAX_LOGPROBS = 100
+
+
+class Priority(IntEnum):
+    """Whose step is next: the smaller number. A class is not felt by those above it."""
+
+    GHOST = 0
+    CHAT = 1
+    BULK = 2
+    BACKGROUND = 3
 
 
 def _number(options: object, name: str, low: float, high: float) -> None:
@@ -69,6 +82,12 @@ class SamplingParams:
     Temperature 0 always takes the likeliest token, whatever the seed. `top_k=0`, `top_p=1`,
     `min_p=0` and `repeat_penalty=1` each switch themselves off. Without a seed one is drawn; the
     completion says which. `max_tokens=None` goes on until the context window is full.
+
+    `logit_bias` adds to the logits of tokens, as pairs of a token id and a number; `-inf` bans a
+    token. `logprobs=k` tells each token's log-probability and those of the k likeliest. `exact`
+    asks for the same text whatever else the model does: None does so with a seed or at
+    temperature 0, False never. `lookup` guesses ahead from what the text repeats; it changes the
+    speed and not the text.
     """
 
     temperature: float = 0.7
@@ -80,6 +99,17 @@ class SamplingParams:
     max_tokens: int | None = 512
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    logprobs: int | None = None
+    exact: bool | None = None
+    lookup: bool = True
+
+    @property
+    def wants_exact(self) -> bool:
+        """Whether the text is promised to be the same every time."""
+        if self.exact is not None:
+            return self.exact
+        return self.seed is not None or self.temperature == 0
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing, with the value in hand."""
@@ -93,6 +123,22 @@ class SamplingParams:
         texts: tuple[object, ...] = self.stop
         if not all(isinstance(text, str) and text for text in texts):
             raise OptionError(f"stop must be made of non-empty texts, not {self.stop!r}.")
+        _whole(self, "logprobs", 0, _MAX_LOGPROBS)
+        self._check_logit_bias()
+
+    def _check_logit_bias(self) -> None:
+        bias = self.logit_bias
+        try:
+            pairs = tuple((operator.index(token), float(value)) for token, value in bias)
+        except (TypeError, ValueError):
+            raise OptionError(
+                f"logit_bias must map token ids to numbers, such as {{42: -5}}, not {bias!r}."
+            ) from None
+        if not all(0 <= token <= _MAX_INT and value <= _UNBOUNDED for token, value in pairs):
+            raise OptionError(
+                f"logit_bias must map token ids from 0 on to numbers below infinity, not {bias!r}."
+            )
+        object.__setattr__(self, "logit_bias", pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +182,45 @@ class Request:
 
     Requests with the same `conversation` follow one another: the later one may reuse the resident
     tokens of the earlier one in place. Others share what they have in common and keep the rest
-    apart.
+    apart. A pinned prompt stays resident when others have to go.
     """
 
     prompt: Prompt
     params: SamplingParams = SamplingParams()
     conversation: str | None = None
+    priority: Priority = Priority.CHAT
+    is_pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """One token of a completion with its natural log-probability before any sampling option.
+
+    `top` are the likeliest tokens in its place, with theirs, the likeliest first.
+    """
+
+    token_id: int
+    text: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How likely a text is after a prompt: natural logarithms, one a token."""
+
+    text: str
+    logprobs: tuple[float, ...]
+
+    @property
+    def logprob(self) -> float:
+        """The log-probability of the whole text."""
+        return sum(self.logprobs)
+
+    @property
+    def mean_logprob(self) -> float:
+        """The log-probability a token, which compares texts of different lengths."""
+        return self.logprob / len(self.logprobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +238,21 @@ class Usage:
     """What a completion cost.
 
     `cached_tokens` of the `prompt_tokens` were still resident and not read again. Times are in
-    seconds: `prefill_s` until the first token was drawn, waiting included; `decode_s` from there.
+    seconds: `queue_s` until the engine took it up, `prefill_s` from there until the first token
+    was drawn, `decode_s` from there to the last.
     """
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    queue_s: float = 0.0
     prefill_s: float = 0.0
     decode_s: float = 0.0
+
+    @property
+    def first_token_s(self) -> float:
+        """The seconds from the call to the first token."""
+        return self.queue_s + self.prefill_s
 
     @property
     def tokens_per_s(self) -> float:
@@ -177,7 +263,7 @@ class Usage:
         return (
             f"{self.prompt_tokens} prompt tokens ({self.cached_tokens} cached), "
             f"{self.completion_tokens} completion tokens, "
-            f"first token after {self.prefill_s:.2f} s, then {self.tokens_per_s:.0f} tokens/s"
+            f"first token after {self.first_token_s:.2f} s, then {self.tokens_per_s:.0f} tokens/s"
         )
 
 
@@ -186,7 +272,9 @@ class Completion:
     """What the model wrote. Shows as Markdown; `str()` is the text.
 
     `seed` is the one that was used, drawn or given, and None at temperature 0. `token_ids` are the
-    model's own tokens for the text, or None where a stop string cut the text inside them.
+    model's own tokens for the text, or None where a stop string cut the text inside them. `exact`
+    says whether the same request gives the same text again whatever else the model does.
+    `logprobs` are there if they were asked for.
     """
 
     text: str
@@ -195,6 +283,8 @@ class Completion:
     model: str
     seed: int | None = None
     token_ids: tuple[int, ...] | None = field(default=None, repr=False)
+    exact: bool = False
+    logprobs: tuple[TokenLogprob, ...] | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return self.text
@@ -239,16 +329,22 @@ class Stream(Protocol):
 class EngineOptions:
     """How a model is loaded. None leaves the choice to us: what the model and the machine take.
 
-    `n_ctx` is the context window in tokens; all resident conversations share its room. Without
-    `flash_attention` prefill and decode are about a quarter slower, and a prompt whose prefix is
-    resident gives the same logits as one read afresh.
+    `n_ctx` is the context window in tokens; all resident conversations share its room.
+    `flash_attention` is faster on a GPU and with long prompts, and slower for short prompts on a
+    CPU. `exact=True` answers every request exactly, `exact=False` none; None those with a seed or
+    at temperature 0. `checkpoints` keeps what was read on disk, for the next kernel.
+    `full_window=False` lets models with sliding-window attention forget what their window left
+    behind: less memory, and fewer prefixes to go on from.
     """
 
     n_ctx: int | None = None
     n_batch: int = 512
     n_threads: int | None = None
     n_gpu_layers: int | None = None
-    flash_attention: bool = True
+    flash_attention: bool | None = None
+    exact: bool | None = None
+    checkpoints: bool = True
+    full_window: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what llama.cpp would abort the process for, with the value in hand."""
@@ -277,13 +373,40 @@ class ModelInfo:
     build: str
 
 
+@dataclass(frozen=True, slots=True)
+class ResidentPrefix:
+    """Tokens in the KV cache that a prompt may begin with."""
+
+    num_tokens: int
+    conversation: str | None
+    is_busy: bool
+    is_pinned: bool
+    is_exact: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStatus:
-    """What an engine does at this moment; `resident_tokens` one number a slot in use."""
+    """What an engine does at this moment.
 
-    num_running: int
-    num_waiting: int
-    resident_tokens: tuple[int, ...]
+    `prefixes` are the latest used first; those that share a start each count it. `num_cells` is
+    the room of the KV cache in tokens and `kv_bytes` what it takes, the exact one's included.
+    `tokens_per_s` is the speed of the last completion, `process_bytes` the memory of the process.
+    """
+
+    num_running: int = 0
+    num_waiting: int = 0
+    prefixes: tuple[ResidentPrefix, ...] = ()
+    num_cells: int = 0
+    kv_bytes: int = 0
+    n_threads: int = 1
+    tokens_per_s: float = 0.0
+    process_bytes: int = 0
+    is_exact: bool | None = None
+
+    @property
+    def resident_tokens(self) -> tuple[int, ...]:
+        """How many tokens each resident prefix has."""
+        return tuple(prefix.num_tokens for prefix in self.prefixes)
 
 
 class Engine(Protocol):
@@ -307,6 +430,22 @@ class Engine(Protocol):
 
     def count_tokens(self, prompt: Prompt) -> int:
         """Return how many tokens the model will read for a prompt."""
+
+    def prefill(self, request: Request) -> None:
+        """Read a prompt while there is nothing else to do, so that it is resident later.
+
+        Returns at once. Any other request ends it; what was read by then stays. Where the prompt
+        ends with an answer, what any next message begins with is read too.
+        """
+
+    def hold_background(self, *, is_held: bool) -> None:
+        """Let nothing be read in the background until it is allowed again."""
+
+    def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[Score]:
+        """Return how likely each continuation is after a prompt."""
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Return a vector of length one for each text, as an array (num_texts, n_embd)."""
 
     def status(self) -> EngineStatus:
         """Return what the engine does at this moment."""

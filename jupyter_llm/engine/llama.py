@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import llama_cpp as lib
 import numpy as np
 
+from jupyter_llm.engine.sampler import GreedySampler
 from jupyter_llm.engine.scheduler import Batch, Decoded, Sampler
-from jupyter_llm.errors import ModelLoadError
+from jupyter_llm.errors import EngineError, ModelLoadError, OptionError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BUILD = f"llama-cpp-python {lib.__version__}"
+HAS_GPU = bool(lib.llama_supports_gpu_offload())
 
 _PENALTY_WINDOW = 64  # tokens that the repetition penalty looks back on; llama.cpp's own default
 _ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR
+_NUM_EMBEDDED = 32  # texts in one batch
 _CONTINUED = 5  # GGML_LOG_LEVEL_CONT: goes on with the line before
 
 
@@ -99,6 +102,7 @@ class Weights:
         self.path = path
         self._vocab = lib.llama_model_get_vocab(self._pointer)
         self.n_vocab: int = lib.llama_vocab_n_tokens(self._vocab)
+        self.n_embd: int = lib.llama_model_n_embd(self._pointer)
         self.n_ctx_train: int = lib.llama_model_n_ctx_train(self._pointer)
         self.can_trim = not (
             lib.llama_model_is_recurrent(self._pointer) or lib.llama_model_is_hybrid(self._pointer)
@@ -165,11 +169,28 @@ class Weights:
             lib.llama_sampler_accept(chain, token)
         return chain
 
+    def logit_bias(self, params: SamplingParams) -> list[tuple[int, float]]:
+        """Return what is added to the logits of which tokens.
+
+        Raises
+        ------
+        OptionError
+            The model has no such token.
+        """
+        bias = dict(params.logit_bias)
+        for token in bias:
+            if token >= self.n_vocab:
+                raise OptionError(
+                    f"logit_bias names token {token}, but the model's last one is "
+                    f"{self.n_vocab - 1}."
+                )
+        if params.ignore_eos:
+            bias.update(dict.fromkeys(sorted(self.end_ids), float("-inf")))
+        return list(bias.items())
+
     def _sampler_parts(self, params: SamplingParams, seed: int) -> Iterator[Any]:
-        if params.ignore_eos and self.end_ids:
-            bias = (lib.llama_logit_bias * len(self.end_ids))(
-                *((token, float("-inf")) for token in sorted(self.end_ids))
-            )
+        if pairs := self.logit_bias(params):
+            bias = (lib.llama_logit_bias * len(pairs))(*pairs)
             yield lib.llama_sampler_init_logit_bias(self.n_vocab, len(bias), bias)
         if params.repeat_penalty != 1:
             yield lib.llama_sampler_init_penalties(
@@ -237,7 +258,10 @@ class _BatchMemory:
 
 
 class Context:
-    """A unified KV cache of `n_ctx` cells for `num_slots` sequences; evaluates batches.
+    """A KV cache for `num_slots` sequences over loaded weights; evaluates batches.
+
+    The cache is unified, `n_ctx` cells that all sequences share, or gives each sequence a stream
+    of `n_ctx` cells of its own. `full_window` keeps all cells of sliding-window layers.
 
     Raises
     ------
@@ -254,15 +278,17 @@ class Context:
         num_slots: int,
         n_threads: int,
         flash_attention: bool,
+        is_unified: bool = True,
+        full_window: bool = True,
     ) -> None:
         params = lib.llama_context_default_params()
-        params.n_ctx = n_ctx
+        params.n_ctx = n_ctx if is_unified else n_ctx * num_slots
         params.n_batch = params.n_ubatch = n_batch
         params.n_seq_max = num_slots
         params.n_threads = params.n_threads_batch = n_threads
-        params.kv_unified = True
-        # Sliding-window layers keep all cells: otherwise an old prefix cannot be trimmed to.
-        params.swa_full = True
+        params.kv_unified = is_unified
+        # Otherwise an old prefix cannot be trimmed to.
+        params.swa_full = full_window
         params.no_perf = True
         params.flash_attn_type = (
             lib.LLAMA_FLASH_ATTN_TYPE_ENABLED
@@ -274,6 +300,8 @@ class Context:
         if not self._pointer:
             raise ModelLoadError(weights.path, _log.reason(), [line for _, line in _log.lines])
         self._weights = weights
+        self._is_unified = is_unified
+        self._window = 0 if full_window else lib.llama_model_n_swa(weights._pointer)  # noqa: SLF001
         self._memory = lib.llama_get_memory(self._pointer)
         # llama.cpp makes a batch no larger than the window, and aborts on one that is.
         self.n_batch: int = lib.llama_n_batch(self._pointer)
@@ -286,8 +314,9 @@ class Context:
         lib.llama_set_abort_callback(
             self._pointer, self._abort_callback, ctypes.addressof(self._abort_flag)
         )
-        self.n_ctx: int = lib.llama_n_ctx(self._pointer)
-        self._n_threads = n_threads
+        self.num_cells: int = lib.llama_n_ctx(self._pointer)
+        self.n_ctx: int = lib.llama_n_ctx_seq(self._pointer)
+        self.max_threads = self._n_threads = n_threads
 
     def set_threads(self, n_threads: int) -> None:
         """Compute the next batches with this many threads; the results stay the same."""
@@ -314,20 +343,68 @@ class Context:
 
     def trim(self, seq_id: int, num_tokens: int) -> bool:
         """Keep the first tokens of a sequence; False if its memory cannot forget so."""
-        return bool(lib.llama_memory_seq_rm(self._memory, seq_id, num_tokens, -1))
+        is_trimmed = bool(lib.llama_memory_seq_rm(self._memory, seq_id, num_tokens, -1))
+        return is_trimmed and self._can_go_on(seq_id, num_tokens)
 
-    def copy(self, source: int, target: int, num_tokens: int) -> None:
-        """Let a sequence share the first cells of another; no data moves."""
-        lib.llama_memory_seq_cp(self._memory, source, target, 0, num_tokens)
+    def copy(self, source: int, target: int, num_tokens: int) -> bool:
+        """Let a sequence share the first cells of another; False if it cannot go on from there.
+
+        In a unified cache no data moves. Between two streams all of it does, at the next decode.
+        """
+        if self._is_unified:
+            lib.llama_memory_seq_cp(self._memory, source, target, 0, num_tokens)
+            return self._can_go_on(target, num_tokens)
+        lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+        return self.trim(target, num_tokens)
+
+    def _can_go_on(self, seq_id: int, num_tokens: int) -> bool:
+        """Tell whether the cells that the next token of a sliding window looks at are there."""
+        if not self._window or not num_tokens:
+            return True
+        first: int = lib.llama_memory_seq_pos_min(self._memory, seq_id)
+        return 0 <= first <= max(0, num_tokens - self._window)
+
+    def state_size(self, seq_id: int) -> int:
+        """Return how many bytes `state` has."""
+        size: int = lib.llama_state_seq_get_size(self._pointer, seq_id)
+        return size
+
+    def state(self, seq_id: int) -> bytes:
+        """Return what the cache holds of a sequence, to be restored later."""
+        size = self.state_size(seq_id)
+        buffer = (ctypes.c_uint8 * size)()
+        count = lib.llama_state_seq_get_data(self._pointer, buffer, size, seq_id)
+        return bytes(memoryview(buffer)[:count])
+
+    def restore(self, seq_id: int, state: bytes, num_tokens: int) -> bool:
+        """Fill an empty sequence from a state of so many tokens; False if it did not work.
+
+        The sequence is empty then. The state must come from `state` of a like context: llama.cpp
+        checks little.
+        """
+        # llama.cpp only reads the buffer, so the bytes need not be copied.
+        buffer = ctypes.cast(ctypes.c_char_p(state), ctypes.POINTER(ctypes.c_uint8))
+        count = lib.llama_state_seq_set_data(self._pointer, buffer, len(state), seq_id)
+        last = lib.llama_memory_seq_pos_max(self._memory, seq_id)
+        if count == len(state) and last == num_tokens - 1:
+            return True
+        lib.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
+        return False
+
+    def logits(self, index: int) -> np.ndarray:
+        """Return the logits of the batch's `index`-th token, (n_vocab,); valid until the next."""
+        pointer = lib.llama_get_logits_ith(self._pointer, index)
+        return np.ctypeslib.as_array(pointer, shape=(self._weights.n_vocab,))
 
     def is_end(self, token_id: int) -> bool:
         """Tell whether a token ends the text."""
         return token_id in self._weights.end_ids
 
     def sampler(self, params: SamplingParams, seed: int, prompt: Sequence[int]) -> Sampler:
-        """Make the sampler of one request."""
+        """Make the sampler of one request; raises `OptionError` for a token there is not."""
+        bias = self._weights.logit_bias(params)
         if params.temperature == 0 and params.repeat_penalty == 1:
-            return GreedySampler(self, self._weights, without_end=params.ignore_eos)
+            return GreedySampler(self, bias)
         return ChainSampler(self, self._weights.sampler(params, seed, prompt))
 
     def close(self) -> None:
@@ -335,26 +412,6 @@ class Context:
         pointer, self._pointer = self._pointer, None
         if pointer:
             lib.llama_free(pointer)
-
-
-class GreedySampler:
-    """Takes the likeliest token. A chain would do the same, but first build a list of them all."""
-
-    def __init__(self, context: Context, weights: Weights, *, without_end: bool) -> None:
-        self._context = context
-        self._n_vocab = weights.n_vocab
-        self._banned = sorted(weights.end_ids) if without_end else []
-
-    def sample(self, index: int) -> int:
-        """Return the token with the highest of the logits of the batch's `index`-th token."""
-        pointer = lib.llama_get_logits_ith(self._context._pointer, index)  # noqa: SLF001
-        logits = np.ctypeslib.as_array(pointer, shape=(self._n_vocab,))
-        if self._banned:
-            logits[self._banned] = -np.inf
-        return int(logits.argmax())
-
-    def close(self) -> None:
-        """Do nothing; there is nothing to free."""
 
 
 class ChainSampler:
@@ -374,6 +431,79 @@ class ChainSampler:
         chain, self._chain = self._chain, None
         if chain:
             lib.llama_sampler_free(chain)
+
+
+class Embedder:
+    """Turns texts into vectors: a small context of its own over the loaded weights.
+
+    Vectors are pooled as the model says, or else the mean of the tokens', and have length one.
+    """
+
+    def __init__(self, weights: Weights, *, n_ctx: int, n_threads: int) -> None:
+        params = lib.llama_context_default_params()
+        # A text must be evaluated in one piece to be pooled.
+        params.n_ctx = params.n_batch = params.n_ubatch = n_ctx
+        params.n_seq_max = _NUM_EMBEDDED
+        params.n_threads = params.n_threads_batch = n_threads
+        params.kv_unified = True
+        params.embeddings = True
+        params.no_perf = True
+        _log.lines.clear()
+        self._pointer: Any = lib.llama_init_from_model(weights._pointer, params)  # noqa: SLF001
+        if self._pointer and lib.llama_pooling_type(self._pointer) == lib.LLAMA_POOLING_TYPE_NONE:
+            lib.llama_free(self._pointer)
+            params.pooling_type = lib.LLAMA_POOLING_TYPE_MEAN
+            self._pointer = lib.llama_init_from_model(weights._pointer, params)  # noqa: SLF001
+        if not self._pointer:
+            raise ModelLoadError(weights.path, _log.reason(), [line for _, line in _log.lines])
+        self.n_ctx: int = lib.llama_n_ctx(self._pointer)
+        self._n_embd: int = lib.llama_model_n_embd(weights._pointer)  # noqa: SLF001
+        self._is_encoder = bool(lib.llama_model_has_encoder(weights._pointer))  # noqa: SLF001
+        self._memory = lib.llama_get_memory(self._pointer)
+        self._batch = _BatchMemory(self.n_ctx)
+
+    def embed(self, texts: Sequence[Sequence[int]]) -> np.ndarray:
+        """Return the vectors of a few tokenized texts that fit together, (num_texts, n_embd)."""
+        batch = Batch()
+        for seq_id, token_ids in enumerate(texts):
+            batch.token_ids += token_ids
+            batch.positions += range(len(token_ids))
+            batch.seq_ids += [seq_id] * len(token_ids)
+            batch.wants_logits += [True] * len(token_ids)
+        if self._memory:
+            lib.llama_memory_clear(self._memory, False)  # noqa: FBT003
+        evaluate = lib.llama_encode if self._is_encoder else lib.llama_decode
+        if evaluate(self._pointer, self._batch.fill(batch)) != 0:
+            raise EngineError("The texts could not be embedded.")
+        rows = [
+            np.ctypeslib.as_array(
+                lib.llama_get_embeddings_seq(self._pointer, seq_id), shape=(self._n_embd,)
+            )
+            for seq_id in range(len(texts))
+        ]
+        vectors = np.array(rows, dtype=np.float32)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        normalized: np.ndarray = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+        return normalized
+
+    def batches(self, texts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+        """Group the texts' indices so that each group can be embedded at once."""
+        group: list[int] = []
+        num_tokens = 0
+        for index, token_ids in enumerate(texts):
+            num_tokens += len(token_ids)
+            if group and (num_tokens > self.n_ctx or len(group) == _NUM_EMBEDDED):
+                yield group
+                group, num_tokens = [], len(token_ids)
+            group.append(index)
+        if group:
+            yield group
+
+    def close(self) -> None:
+        """Free the context; may be called twice."""
+        pointer, self._pointer = self._pointer, None
+        if pointer:
+            lib.llama_free(pointer)
 
 
 def _c_library() -> ctypes.CDLL:

@@ -9,96 +9,52 @@ import secrets
 import threading
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
 from jupyter_llm.engine.base import (
     MAX_SEED,
-    Chunk,
-    Completion,
     EngineOptions,
     EngineStatus,
     FinishReason,
     ModelInfo,
+    Priority,
     Prompt,
     Request,
-    Usage,
+    Score,
+    check_text,
 )
-from jupyter_llm.engine.detokenizer import Detokenizer
-from jupyter_llm.engine.scheduler import Drawn, Scheduler, Sequence
-from jupyter_llm.engine.slots import Slots
-from jupyter_llm.engine.stream import QueueStream, StreamFeed
-from jupyter_llm.engine.threads import CoreLoad, ThreadCount, available_cores
+from jupyter_llm.engine.generation import Generation, Scoring
+from jupyter_llm.engine.scheduler import Drawn, Sequence
+from jupyter_llm.engine.stream import QueueStream
+from jupyter_llm.engine.threads import CoreLoad, ThreadCount
 from jupyter_llm.errors import (
-    ChatTemplateError,
     EmptyPromptError,
     EngineClosedError,
     EngineError,
     JupyterLLMError,
     PromptInterrupted,
 )
-from jupyter_llm.models.inspect import inspect
 
 if TYPE_CHECKING:
+    import collections.abc
     from collections.abc import Callable
 
-    from jupyter_llm.engine.chat_template import ChatTemplate
-    from jupyter_llm.engine.llama import Context, Weights
+    import numpy as np
+
+    from jupyter_llm.engine.lane import Lane
+    from jupyter_llm.engine.sampler import RecordingSampler
+    from jupyter_llm.engine.scheduler import Sampler
     from jupyter_llm.models.discover import ModelEntry
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_NUM_SLOTS = 32  # conversations that stay resident; a slot in itself costs next to nothing
-_DEFAULT_N_CTX = 8192  # tokens; more costs memory that most notebooks never use
+_REST_S = 0.5  # idle for so long, the engine writes checkpoints
 _CLOSE_TIMEOUT_S = 10.0
 _UNLOADED = "The model was unloaded. Ask again to load it."
-
-
-@dataclass(slots=True)
-class _Generation:
-    """A request while the engine works on it. Belongs to the engine thread."""
-
-    request: Request
-    model: str
-    seed: int | None
-    feed: StreamFeed = field(default_factory=StreamFeed)
-    sequence: Sequence | None = None
-    detokenizer: Detokenizer = field(init=False)
-    text: list[str] = field(default_factory=list)
-    submitted_s: float = field(default_factory=time.perf_counter)
-    first_s: float | None = None
-    last_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.detokenizer = Detokenizer(self.request.params.stop)
-
-    def put(self, text: str) -> None:
-        if text:
-            self.text.append(text)
-            self.feed.put(Chunk(text))
-
-    def completion(self, reason: FinishReason) -> Completion:
-        """Return what there is; safe from any thread, since lists only grow."""
-        sequence = self.sequence
-        token_ids = tuple(sequence.completion_ids) if sequence else ()
-        first_s = self.first_s or time.perf_counter()
-        return Completion(
-            text="".join(self.text),
-            finish_reason=reason,
-            usage=Usage(
-                prompt_tokens=sequence.num_prompt if sequence else 0,
-                cached_tokens=sequence.num_cached if sequence else 0,
-                completion_tokens=len(token_ids),
-                prefill_s=first_s - self.submitted_s,
-                decode_s=max(0.0, self.last_s - first_s),
-            ),
-            model=self.model,
-            seed=self.seed,
-            token_ids=None if self.detokenizer.is_stopped else token_ids,
-        )
 
 
 class LocalEngine:
@@ -126,15 +82,16 @@ class LocalEngine:
     ) -> None:
         self._entry = entry
         self._options = options or EngineOptions()
-        self._file = inspect(entry.path)
         self._pid = os.getpid()
         # Guards _is_closed against the queue's last command. Reentrant, since a stream that is
         # garbage-collected inside it cancels its request.
         self._lock = threading.RLock()
         self._is_closed = False
         self._commands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._generations: dict[Sequence, _Generation] = {}
-        self._abort: Callable[[], None] = lambda: None  # until there is a context
+        self._generations: dict[Sequence, Generation] = {}
+        self._scorings: dict[Sequence, Scoring] = {}
+        self._num_steps = 0
+        self._tokens_per_s = 0.0
         self._thread = threading.Thread(target=self._run, name="jupyter-llm-engine", daemon=True)
         self._load_model(on_progress)
 
@@ -149,7 +106,7 @@ class LocalEngine:
         """Queue a request; its errors are raised by the stream."""
         params = request.params
         seed = secrets.randbelow(MAX_SEED + 1) if params.seed is None else params.seed
-        generation = _Generation(
+        generation = Generation(
             request, self._entry.name, seed=seed if params.temperature else None
         )
         stream = QueueStream(
@@ -158,17 +115,68 @@ class LocalEngine:
             snapshot=lambda: generation.completion("cancelled"),
         )
         self._put(lambda: self._start(generation))
+        self._make_way(request.priority)
         return stream
+
+    def prefill(self, request: Request) -> None:
+        """Read a prompt while there is nothing else to do, so that it is resident later.
+
+        Returns at once. Any other request ends it; what was read by then stays. Where the prompt
+        ends with an answer, what any next message begins with is read too.
+        """
+        self._put(lambda: self._start_prefill(request))
+
+    def hold_background(self, *, is_held: bool) -> None:
+        """Let nothing be read in the background until it is allowed again."""
+        self._put(lambda: self._model.hold_background(is_held=is_held))
+        if is_held:
+            self._make_way(Priority.BULK)
+
+    def score(self, prompt: Prompt, continuations: collections.abc.Sequence[str]) -> list[Score]:
+        """Return how likely each continuation is after a prompt, all judged in one batch.
+
+        Raises
+        ------
+        OptionError, EmptyPromptError, ContextOverflowError
+        """
+        texts = [check_text(text, is_raw=True) for text in continuations]
+        if not texts:
+            return []
+        scoring = Scoring(texts)
+        self._put(lambda: self._start_scoring(prompt, scoring))
+        self._make_way(Priority.CHAT)
+        try:
+            return scoring.future.result()
+        except KeyboardInterrupt:
+            self._put(lambda: self._end_scoring(scoring))
+            raise PromptInterrupted from None
+
+    def embed(self, texts: collections.abc.Sequence[str]) -> np.ndarray:
+        """Return a vector of length one for each text, as an array (num_texts, n_embd).
+
+        Raises
+        ------
+        OptionError, EmptyPromptError, ContextOverflowError
+        """
+        import numpy as np
+
+        for text in texts:
+            check_text(text, is_raw=True)
+        groups = self._call(lambda: self._model.embedding_groups(texts))
+        # One call a group, so that other requests get their turn in between.
+        vectors = [self._call(partial(self._model.embed, group)) for group in groups]
+        n_embd = self._model.weights.n_embd
+        return np.concatenate([np.empty((0, n_embd), np.float32), *vectors])
 
     def format(self, prompt: Prompt) -> str:
         """Return the text the model will read: messages put through its chat template."""
         return self._call(
-            lambda: prompt if isinstance(prompt, str) else self._template.format(prompt)
+            lambda: prompt if isinstance(prompt, str) else self._model.template.format(prompt)
         )
 
     def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
         """Return the tokens the model will read for a prompt."""
-        return self._call(lambda: self._tokenize(prompt))
+        return self._call(lambda: self._model.tokenize(prompt))
 
     def count_tokens(self, prompt: Prompt) -> int:
         """Return how many tokens the model will read for a prompt."""
@@ -177,10 +185,8 @@ class LocalEngine:
     def status(self) -> EngineStatus:
         """Return what the engine does at this moment."""
         return self._call(
-            lambda: EngineStatus(
-                num_running=self._scheduler.num_running,
-                num_waiting=self._scheduler.num_waiting,
-                resident_tokens=self._slots.resident_tokens,
+            lambda: self._model.status(
+                n_threads=self._threads.count, tokens_per_s=self._tokens_per_s
             )
         )
 
@@ -246,19 +252,33 @@ class LocalEngine:
         except KeyboardInterrupt:
             raise PromptInterrupted from None
 
-    def _cancel(self, generation: _Generation) -> None:
+    def _cancel(self, generation: Generation) -> None:
         try:
             self._put(lambda: self._end(generation, "cancelled"))
         except EngineClosedError:
             return  # whoever closed it ended the stream
-        if generation.sequence is not None and generation.sequence.slot is not None:
-            self._abort()
+        sequence, lane = generation.sequence, generation.lane
+        if sequence is None or lane is None or sequence.slot is None:
+            return
+        if lane.scheduler.step_priority is sequence.priority:
+            lane.context.abort()
+
+    def _make_way(self, priority: Priority) -> None:
+        """Let a batch of a lower class that is under evaluation go, to be run again later."""
+        for lane in self._model.lanes:
+            running = lane.scheduler.step_priority
+            if running is not None and running > priority and self._model.can_trim:
+                lane.context.abort()
+
+    def _abort(self) -> None:
+        for lane in self._model.lanes:
+            lane.context.abort()
 
     # -- the engine thread's side --------------------------------------------------------------
 
     def _run(self) -> None:
         try:
-            weights, context = self._open()
+            self._open()
         except JupyterLLMError as error:
             self._progress.put(error)
             return
@@ -275,98 +295,34 @@ class LocalEngine:
             logger.exception("The engine stopped")
             end = EngineError(f"The engine stopped ({bug}). Ask again to load the model afresh.")
         self._shut(end)
-        context.close()
-        weights.close()
+        self._model.close()
 
-    def _open(self) -> tuple[Weights, Context]:
-        from jupyter_llm.engine.llama import Context, Weights
-
-        self._core_load = CoreLoad()
-        options = self._options
-        n_threads = options.n_threads or available_cores()
+    def _open(self) -> None:
+        from jupyter_llm.engine.resident import ResidentModel
 
         def report(share: float) -> bool:
             self._progress.put(share)
             return self._is_wanted
 
-        weights = Weights(self._entry.path, n_gpu_layers=options.n_gpu_layers, on_progress=report)
-        try:
-            context = Context(
-                weights,
-                n_ctx=options.n_ctx or min(weights.n_ctx_train or _DEFAULT_N_CTX, _DEFAULT_N_CTX),
-                n_batch=options.n_batch,
-                num_slots=_NUM_SLOTS,
-                n_threads=n_threads,
-                flash_attention=options.flash_attention,
-            )
-        except BaseException:
-            weights.close()
-            raise
-        self._weights, self._context = weights, context
-        self._abort = context.abort
-        self._threads = ThreadCount(n_threads, lambda: self._core_load.num_busy(without_us=True))
-        self._look_around(without_us=True)
-        self._slots = Slots(_NUM_SLOTS, can_trim=weights.can_trim)
-        self._scheduler = Scheduler(context, self._slots)
-        self._chat_template: ChatTemplate | None = None
-        self._info = self._describe(weights, context, n_threads)
-        return weights, context
-
-    def _describe(self, weights: Weights, context: Context, n_threads: int) -> ModelInfo:
-        from jupyter_llm.engine.llama import BUILD
-
-        return ModelInfo(
-            name=self._entry.name,
-            path=self._entry.path,
-            architecture=self._file.architecture,
-            quantization=self._file.quantization,
-            size_bytes=self._file.size_bytes,
-            license=self._file.license,
-            n_ctx=context.n_ctx,
-            n_ctx_train=weights.n_ctx_train,
-            n_vocab=weights.n_vocab,
-            n_threads=n_threads,
-            flash_attention=self._options.flash_attention,
-            has_chat_template=weights.chat_template is not None,
-            build=BUILD,
+        self._core_load = CoreLoad()
+        model = ResidentModel(self._entry, self._options, report)
+        self._threads = ThreadCount(
+            model.n_threads, lambda: self._core_load.num_busy(without_us=True)
         )
-
-    @property
-    def _template(self) -> ChatTemplate:
-        """The model's chat template, made on first need."""
-        if self._chat_template is None:
-            from jupyter_llm.engine.chat_template import ChatTemplate
-
-            source = self._weights.chat_template
-            if source is None:
-                raise ChatTemplateError(
-                    self._entry.name,
-                    "the file has no chat template (a base model?). "
-                    "llm.complete(…) continues raw text; `%llm /models` lists other models.",
-                )
-            self._chat_template = ChatTemplate(
-                source,
-                model=self._entry.name,
-                bos=self._weights.bos,
-                eos=self._weights.eos,
-                control_texts=self._weights.control_texts(),
-            )
-        return self._chat_template
-
-    def _tokenize(self, prompt: Prompt) -> tuple[int, ...]:
-        if isinstance(prompt, str):
-            return tuple(self._weights.tokenize(prompt, is_special=True, add_bos=True))
-        return self._template.tokenize(prompt, self._weights.tokenize)
+        self._look_around(without_us=True)
+        self._info = model.info
+        self._model = model
 
     def _obey(self) -> bool:
         """Run the commands there are, waiting for one while idle; False when it is time to go."""
-        self._context.clear_abort()
-        was_idle = self._scheduler.is_idle
+        for lane in self._model.lanes:
+            lane.context.clear_abort()
+        was_idle = self._model.is_idle
         if was_idle:
             self._core_load.num_busy(without_us=False)  # from here on, whatever is busy is not us
         while True:
             try:
-                command = self._commands.get(block=self._scheduler.is_idle)
+                command = self._next_command()
             except Empty:
                 if was_idle:
                     self._look_around(without_us=False)
@@ -375,6 +331,16 @@ class LocalEngine:
                 return False
             command()
 
+    def _next_command(self) -> Callable[[], None] | None:
+        """Return the next command; raise Empty if there is none and something to do."""
+        while self._model.is_idle:
+            try:
+                return self._commands.get(timeout=_REST_S)
+            except Empty:
+                if not self._model.save():
+                    return self._commands.get()
+        return self._commands.get(block=False)
+
     def _look_around(self, *, without_us: bool) -> None:
         num_busy = self._core_load.num_busy(without_us=without_us)
         if num_busy is not None:
@@ -382,76 +348,166 @@ class LocalEngine:
 
     def _step(self) -> None:
         began_s = time.perf_counter()
-        self._context.set_threads(self._threads.count)
-        drawn = self._scheduler.step()
-        if self._scheduler.num_evaluated:
-            self._threads.observe(self._scheduler.num_evaluated, time.perf_counter() - began_s)
+        lane = self._model.next_lane()
+        lane.context.set_threads(self._threads.count)
+        drawn = lane.scheduler.step()
+        num_tokens = lane.scheduler.num_evaluated
+        if num_tokens:
+            self._account(lane, num_tokens, time.perf_counter() - began_s)
         for outcome in drawn:
             self._hand_out(outcome)
 
-    def _start(self, generation: _Generation) -> None:
+    def _account(self, lane: Lane, num_tokens: int, step_s: float) -> None:
+        self._num_steps += 1
+        lane.last_step = self._num_steps
+        self._model.pass_over(lane, num_tokens)
+        self._threads.observe(num_tokens, step_s)
+
+    def _start(self, generation: Generation) -> None:
         try:
             if self._is_closed:
                 raise EngineClosedError(_UNLOADED)  # noqa: TRY301  all reasons end the same way
-            sequence = self._sequence(generation.request, generation.seed)
+            self._end_background()
+            sequence = self._sequence(generation)
         except JupyterLLMError as error:
-            generation.feed.fail(error)
+            generation.fail(error)
         except Exception as bug:
             logger.exception("A request could not be started")
-            generation.feed.fail(EngineError(f"The prompt could not be read: {bug}."))
+            generation.fail(EngineError(f"The prompt could not be read: {bug}."))
         else:
             generation.sequence = sequence
             self._generations[sequence] = generation
 
-    def _sequence(self, request: Request, seed: int | None) -> Sequence:
-        token_ids = self._tokenize(request.prompt)
+    def _sequence(self, generation: Generation) -> Sequence:
+        request = generation.request
+        params = request.params
+        token_ids = self._model.tokenize(request.prompt)
         if not token_ids:
             raise EmptyPromptError
-        sampler = self._context.sampler(request.params, seed or 0, token_ids)
+        lane, generation.is_exact = self._model.lane_for(request)
+        generation.lane = lane
+        sampler = lane.context.sampler(params, generation.seed or 0, token_ids)
+        if params.logprobs is not None:
+            sampler = generation.recorder = self._recorder(lane, sampler, params.logprobs)
         sequence = Sequence(
             list(token_ids),
-            max_tokens=request.params.max_tokens or self._context.n_ctx,
+            max_tokens=params.max_tokens or lane.context.n_ctx,
             sampler=sampler,
             conversation=request.conversation,
-            ignore_eos=request.params.ignore_eos,
+            ignore_eos=params.ignore_eos,
+            priority=request.priority,
         )
         try:
-            self._scheduler.submit(sequence)
-        except JupyterLLMError:
+            lane.restore(sequence.token_ids)
+            lane.scheduler.submit(sequence)
+        except BaseException:
             sampler.close()
             raise
         return sequence
 
+    @staticmethod
+    def _recorder(lane: Lane, sampler: Sampler, num_top: int) -> RecordingSampler:
+        from jupyter_llm.engine.sampler import RecordingSampler
+
+        return RecordingSampler(sampler, lane.context, num_top)
+
+    def _start_prefill(self, request: Request) -> None:
+        if not self._model.is_idle or self._is_closed:
+            return
+        token_ids = list(self._model.tokenize_open(request.prompt))
+        lane, _ = self._model.lane_for(request)
+        if not token_ids or len(token_ids) >= lane.context.n_ctx:
+            return
+        lane.restore(token_ids)
+        lane.scheduler.submit(
+            Sequence(
+                token_ids,
+                max_tokens=0,
+                conversation=request.conversation,
+                priority=Priority.BACKGROUND,
+                is_pinned=request.is_pinned,
+            )
+        )
+
+    def _end_background(self) -> None:
+        for lane in self._model.lanes:
+            for sequence in lane.scheduler.of_class(Priority.BACKGROUND):
+                lane.scheduler.finish(sequence, "cancelled")
+
+    def _start_scoring(self, prompt: Prompt, scoring: Scoring) -> None:
+        from jupyter_llm.engine.sampler import LogprobScorer
+
+        try:
+            self._end_background()
+            given = list(self._model.tokenize(prompt))
+            if not given:
+                raise EmptyPromptError  # noqa: TRY301  all reasons end the same way
+            lane = self._model.lanes[0]
+            for text in scoring.texts:
+                scorer = LogprobScorer(lane.context)
+                token_ids = given + self._model.weights.tokenize(text, is_special=False)
+                sequence = Sequence(token_ids, 0, scorer=scorer, num_given=len(given))
+                lane.scheduler.submit(sequence)
+                scoring.scorers[sequence] = scorer
+                self._scorings[sequence] = scoring
+        except JupyterLLMError as error:
+            self._end_scoring(scoring)
+            scoring.fail(error)
+        except Exception as bug:
+            logger.exception("Texts could not be scored")
+            self._end_scoring(scoring)
+            scoring.fail(EngineError(f"The texts could not be scored: {bug}."))
+
+    def _end_scoring(self, scoring: Scoring) -> None:
+        for sequence in scoring.scorers:
+            if self._scorings.pop(sequence, None) is not None:
+                self._model.lanes[0].scheduler.finish(sequence, "cancelled")
+
     def _hand_out(self, drawn: Drawn) -> None:
-        generation = self._generations[drawn.sequence]
+        scoring = self._scorings.pop(drawn.sequence, None)
+        if scoring is not None and drawn.error is not None:
+            self._end_scoring(scoring)
+            scoring.fail(drawn.error)
+        elif scoring is not None:
+            scoring.finish_one()
+        generation = self._generations.get(drawn.sequence)
+        if generation is None:
+            return  # a prefill, or it ended at an earlier token of this step
         if drawn.error is not None:
             del self._generations[drawn.sequence]
-            generation.feed.fail(drawn.error)
+            generation.fail(drawn.error)
             return
-        generation.last_s = time.perf_counter()
-        generation.first_s = generation.first_s or generation.last_s
+        generation.touch()
         if drawn.token_id is not None:
-            generation.put(generation.detokenizer.feed(self._weights.bytes_of(drawn.token_id)))
-        reason = "stop" if generation.detokenizer.is_stopped else drawn.sequence.finish_reason
+            generation.take(drawn.token_id, self._model.weights.bytes_of)
+        sequence = drawn.sequence
+        is_last = drawn.token_id is None or generation.num_tokens == len(sequence.completion_ids)
+        reason = sequence.finish_reason if is_last else None
+        if generation.detokenizer.is_stopped:
+            reason = "stop"
         if reason is not None:
             self._end(generation, reason)
 
-    def _end(self, generation: _Generation, reason: FinishReason) -> None:
-        sequence = generation.sequence
-        if sequence is None or self._generations.pop(sequence, None) is None:
+    def _end(self, generation: Generation, reason: FinishReason) -> None:
+        sequence, lane = generation.sequence, generation.lane
+        if sequence is None or lane is None or self._generations.pop(sequence, None) is None:
             return  # it ended before
-        self._scheduler.finish(sequence, reason)
-        generation.put(generation.detokenizer.flush())
-        generation.feed.finish(generation.completion(reason))
+        lane.scheduler.finish(sequence, reason)
+        generation.end(reason)
+        self._tokens_per_s = generation.completion(reason).usage.tokens_per_s or self._tokens_per_s
 
     def _shut(self, error: JupyterLLMError) -> None:
         """End every stream, and see that no command waits for ever."""
         with self._lock:
             self._is_closed = True
-        for sequence, generation in list(self._generations.items()):
-            self._scheduler.finish(sequence, "error")
-            generation.feed.fail(error)
+        for generation in list(self._generations.values()):
+            if generation.lane is not None and generation.sequence is not None:
+                generation.lane.scheduler.finish(generation.sequence, "error")
+            generation.fail(error)
         self._generations.clear()
+        for scoring in set(self._scorings.values()):
+            scoring.fail(error)
+        self._scorings.clear()
         while True:
             try:
                 command = self._commands.get(block=False)

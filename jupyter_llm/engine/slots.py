@@ -8,16 +8,33 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_MAX_ONE_OFFS = 4  # idle prompts without a conversation; every resident token slows all others
+
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """One sequence of the KV cache and the tokens it holds."""
+    """One sequence of the KV cache and the tokens it holds.
+
+    The first `num_prompt` of them were a prompt, the first `num_shared` were lent to or borrowed
+    from another slot, and the first `num_saved` are on disk.
+    """
 
     seq_id: int
     token_ids: list[int] = field(default_factory=list)
     conversation: str | None = None
     is_busy: bool = False
+    is_pinned: bool = False
     last_used: int = 0
+    num_prompt: int = 0
+    num_shared: int = 0
+    num_saved: int = 0
+
+    def clear(self) -> None:
+        """Forget the tokens."""
+        self.token_ids = []
+        self.conversation = None
+        self.is_pinned = False
+        self.num_prompt = self.num_shared = self.num_saved = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,53 +62,88 @@ def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
     return low
 
 
-def _worth(slot: Slot) -> tuple[bool, bool, int]:
-    """Order idle slots by what is lost with them: nothing, a one-off prompt, a conversation.
+def _worth(slot: Slot) -> tuple[bool, bool, bool, int]:
+    """Order idle slots by what is lost: nothing, a one-off prompt, a conversation, a pinned one.
 
     Of two alike the one that was used longer ago is worth less.
     """
-    return bool(slot.token_ids), slot.conversation is not None, slot.last_used
+    is_used = bool(slot.token_ids)
+    return is_used, slot.is_pinned, slot.conversation is not None, slot.last_used
 
 
 class Slots:
-    """The sequences of one KV cache.
+    """The sequences of one KV cache, searched as a tree of prefixes.
 
     `can_trim` says whether the model's memory can forget the end of a sequence. Where it cannot
     (recurrent models), a slot is only reused by a prompt that continues everything it holds.
+    `min_copy` is the shortest prefix worth copying to another slot: 1 where copying is free.
     """
 
-    def __init__(self, num_slots: int, *, can_trim: bool = True) -> None:
+    def __init__(self, num_slots: int, *, can_trim: bool = True, min_copy: int = 1) -> None:
         self._slots = [Slot(seq_id) for seq_id in range(num_slots)]
         self._can_trim = can_trim
+        self._min_copy = min_copy
         self._clock = 0
 
-    def place(self, token_ids: list[int], conversation: str | None = None) -> Placement | None:
+    def place(
+        self,
+        token_ids: list[int],
+        conversation: str | None = None,
+        *,
+        most_cached: int | None = None,
+    ) -> Placement | None:
         """Find where a prompt goes, or None while every slot is busy.
 
-        The prompt's last token never counts as resident: the model must evaluate one token to
-        have logits to draw from. A slot is taken over in place if the prompt continues all of it,
-        or the same conversation goes on from inside it (a turn was replaced). Otherwise the
-        prefix is shared with a slot of its own, so that no conversation loses its tail to another.
+        At most `most_cached` tokens count as resident, by default all but the last: the model must
+        evaluate one token to have logits to draw from. A slot is taken over in place if the prompt
+        continues all of it, if the same conversation goes on from inside it (a turn was replaced),
+        or if it answered the same prompt for nobody in particular. Otherwise the prefix is shared
+        with a slot of its own, so that no conversation loses its tail to another.
         """
-        best, num_cached = self._longest_prefix(token_ids, conversation)
-        if best is not None and not best.is_busy:
-            continues_all = num_cached == len(best.token_ids)
-            same = conversation is not None and best.conversation == conversation
-            if continues_all or (same and self._can_trim):
-                return self._take(Placement(best, num_cached), conversation)
-        if not self._can_trim:
+        limit = len(token_ids) - 1 if most_cached is None else most_cached
+        best, num_cached = self._longest_prefix(token_ids, conversation, limit)
+        if best is not None and self._may_take_over(best, num_cached, conversation):
+            return self._take(Placement(best, num_cached), token_ids, conversation)
+        if not self._can_trim or num_cached < self._min_copy:
             best, num_cached = None, 0
         free = self._least_worth(without=best)
         if free is not None:
-            return self._take(Placement(free, num_cached, copy_from=best), conversation)
+            return self._take(Placement(free, num_cached, copy_from=best), token_ids, conversation)
         if best is None or best.is_busy:
             return None
-        return self._take(Placement(best, num_cached), conversation)
+        return self._take(Placement(best, num_cached), token_ids, conversation)
 
-    def release(self, slot: Slot) -> None:
-        """Let others use the slot; its tokens stay resident until somebody needs the room."""
+    def release(self, slot: Slot, *, is_bulk: bool = False) -> list[Slot]:
+        """Let others use a slot, and return those that lost tokens, for the model to forget too.
+
+        What a slot holds stays resident until somebody needs the room. But the own part of a bulk
+        prompt is never asked for again, nor are more than a few one-off prompts worth their cells.
+        """
         slot.is_busy = False
         self._touch(slot)
+        shortened = []
+        if is_bulk and self._can_trim and slot.conversation is None and slot.num_shared:
+            self._keep_shared(slot)
+            shortened.append(slot)
+        one_offs = [
+            one
+            for one in self._slots
+            if one.token_ids and not (one.is_busy or one.is_pinned or one.conversation)
+        ]
+        for one in sorted(one_offs, key=_worth)[:-_MAX_ONE_OFFS]:
+            one.clear()
+            shortened.append(one)
+        return shortened
+
+    def adopt(self, token_ids: list[int]) -> Slot | None:
+        """Return an idle slot that is to hold these tokens from elsewhere, or None."""
+        free = self._least_worth(without=None)
+        if free is not None:
+            free.clear()
+            free.token_ids = list(token_ids)
+            free.num_prompt = len(token_ids)
+            self._touch(free)
+        return free
 
     def evict(self) -> Slot | None:
         """Forget the idle slot that is worth least and return it, or None if there is none."""
@@ -99,21 +151,45 @@ class Slots:
         if not idle:
             return None
         slot = min(idle, key=_worth)
-        slot.token_ids = []
-        slot.conversation = None
+        slot.clear()
         return slot
+
+    def num_resident(self, token_ids: list[int], *, is_busy: bool | None = None) -> int:
+        """Return how much of a prompt is resident in any slot, or in a busy (or idle) one."""
+        return max(
+            (
+                self._usable(slot, common_prefix(slot.token_ids, token_ids))
+                for slot in self._slots
+                if is_busy is None or slot.is_busy is is_busy
+            ),
+            default=0,
+        )
+
+    def unpin(self, conversation: str) -> None:
+        """Let the pinned slots of a conversation give way like others."""
+        for slot in self._slots:
+            if slot.conversation == conversation:
+                slot.is_pinned = False
+
+    @property
+    def used(self) -> tuple[Slot, ...]:
+        """The slots that hold tokens, the latest used first."""
+        by_use = sorted(self._slots, key=lambda slot: -slot.last_used)
+        return tuple(slot for slot in by_use if slot.token_ids)
 
     @property
     def resident_tokens(self) -> tuple[int, ...]:
         """How many tokens each slot in use holds, the latest used first."""
-        used = sorted(self._slots, key=lambda slot: -slot.last_used)
-        return tuple(len(slot.token_ids) for slot in used if slot.token_ids)
+        return tuple(len(slot.token_ids) for slot in self.used)
+
+    def _usable(self, slot: Slot, length: int) -> int:
+        return length if self._can_trim or length == len(slot.token_ids) else 0
 
     def _longest_prefix(
-        self, token_ids: list[int], conversation: str | None
+        self, token_ids: list[int], conversation: str | None, limit: int
     ) -> tuple[Slot | None, int]:
         def rank(slot: Slot) -> tuple[int, bool, bool, int]:
-            length = min(common_prefix(slot.token_ids, token_ids), len(token_ids) - 1)
+            length = min(common_prefix(slot.token_ids, token_ids), limit)
             # Of equals the one that can be taken over, then the one that loses least by it.
             is_own = conversation is not None and slot.conversation == conversation
             return (length, not slot.is_busy, is_own, -len(slot.token_ids))
@@ -122,20 +198,49 @@ class Slots:
         length = rank(best)[0]
         return (best, length) if length else (None, 0)
 
+    def _may_take_over(self, slot: Slot, num_cached: int, conversation: str | None) -> bool:
+        if slot.is_busy or slot.is_pinned:
+            return False
+        if num_cached == len(slot.token_ids):
+            return True
+        is_same = conversation is not None and slot.conversation == conversation
+        is_repeated = slot.conversation is None and num_cached >= slot.num_prompt - 1
+        return self._can_trim and (is_same or is_repeated)
+
     def _least_worth(self, without: Slot | None) -> Slot | None:
         idle = [slot for slot in self._slots if not slot.is_busy and slot is not without]
         return min(idle, key=_worth, default=None)
 
-    def _take(self, placement: Placement, conversation: str | None) -> Placement:
-        slot = placement.slot
-        source = placement.copy_from or slot
-        slot.token_ids = source.token_ids[: placement.num_cached]
+    def _take(
+        self, placement: Placement, token_ids: list[int], conversation: str | None
+    ) -> Placement:
+        slot, num_cached, source = placement.slot, placement.num_cached, placement.copy_from
+        num_shared = min(slot.num_shared, num_cached) if source is None else num_cached
+        resident = (source or slot).token_ids[:num_cached]
+        num_saved = min((source or slot).num_saved, num_cached)
+        slot.clear()
+        slot.token_ids = resident
         slot.conversation = conversation
         slot.is_busy = True
+        slot.num_prompt = len(token_ids)
+        slot.num_shared = num_shared
+        slot.num_saved = num_saved
         self._touch(slot)
-        if placement.copy_from is not None:
-            self._touch(placement.copy_from)
+        if source is not None:
+            source.num_shared = max(source.num_shared, num_cached)
+            self._touch(source)
         return placement
+
+    def _keep_shared(self, slot: Slot) -> None:
+        """Forget all but the shared start of a slot, and that too if another slot holds it."""
+        start = slot.token_ids[: slot.num_shared]
+        others = (other for other in self._slots if other is not slot)
+        if any(other.token_ids[: len(start)] == start for other in others):
+            slot.clear()
+        else:
+            slot.token_ids = start
+            slot.num_prompt = len(start)
+            slot.num_saved = min(slot.num_saved, len(start))
 
     def _touch(self, slot: Slot) -> None:
         self._clock += 1
