@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, SupportsFloat
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, SupportsFloat, get_args
 
 from jupyter_llm.errors import EmptyPromptError, OptionError
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "cancelled", "error"]
+KvType = Literal["f16", "q8_0"]
 
 # llama.cpp takes an unsigned 32-bit seed and reads the largest one as "draw one".
 MAX_SEED = 2**32 - 2
@@ -241,7 +242,9 @@ class EngineOptions:
 
     `n_ctx` is the context window in tokens; all resident conversations share its room. Without
     `flash_attention` prefill and decode are about a quarter slower, and a prompt whose prefix is
-    resident gives the same logits as one read afresh.
+    resident gives the same logits as one read afresh. `kv_type="q8_0"` halves the KV cache, at a
+    small loss. With `repack` llama.cpp rearranges weights it has faster kernels for, as it does by
+    default; they are then this process's own, while others are shared with all that map the file.
     """
 
     n_ctx: int | None = None
@@ -249,6 +252,8 @@ class EngineOptions:
     n_threads: int | None = None
     n_gpu_layers: int | None = None
     flash_attention: bool = True
+    kv_type: KvType = "f16"
+    repack: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse what llama.cpp would abort the process for, with the value in hand."""
@@ -256,6 +261,14 @@ class EngineOptions:
         _whole(self, "n_batch", 32, 65536)
         _whole(self, "n_threads", 1, 512)
         _whole(self, "n_gpu_layers", -1, _MAX_INT)
+        if self.kv_type not in get_args(KvType):
+            choices = " or ".join(map(repr, get_args(KvType)))
+            raise OptionError(f"kv_type must be {choices}, not {self.kv_type!r}.")
+        if self.kv_type != "f16" and not self.flash_attention:
+            raise OptionError(
+                f"kv_type={self.kv_type!r} needs flash attention. Use kv_type='f16', or leave "
+                "flash_attention on."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +288,8 @@ class ModelInfo:
     flash_attention: bool
     has_chat_template: bool
     build: str
+    kv_type: KvType = "f16"
+    kv_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

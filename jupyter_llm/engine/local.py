@@ -26,6 +26,7 @@ from jupyter_llm.engine.base import (
     Usage,
 )
 from jupyter_llm.engine.detokenizer import Detokenizer
+from jupyter_llm.engine.memory import LoadPlan, free_memory, plan_load
 from jupyter_llm.engine.scheduler import Drawn, Scheduler, Sequence
 from jupyter_llm.engine.slots import Slots
 from jupyter_llm.engine.stream import QueueStream, StreamFeed
@@ -52,7 +53,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _NUM_SLOTS = 32  # conversations that stay resident; a slot in itself costs next to nothing
-_DEFAULT_N_CTX = 8192  # tokens; more costs memory that most notebooks never use
 _CLOSE_TIMEOUT_S = 10.0
 _UNLOADED = "The model was unloaded. Ask again to load it."
 
@@ -115,6 +115,8 @@ class LocalEngine:
         The file is missing, damaged or no GGUF file.
     ModelLoadError
         llama.cpp refused it.
+    NotEnoughMemoryError
+        It is too large for what is free; nothing was loaded.
     """
 
     def __init__(
@@ -279,7 +281,7 @@ class LocalEngine:
         weights.close()
 
     def _open(self) -> tuple[Weights, Context]:
-        from jupyter_llm.engine.llama import Context, Weights
+        from jupyter_llm.engine.llama import Context, Weights, device_memory
 
         self._core_load = CoreLoad()
         options = self._options
@@ -289,15 +291,23 @@ class LocalEngine:
             self._progress.put(share)
             return self._is_wanted
 
-        weights = Weights(self._entry.path, n_gpu_layers=options.n_gpu_layers, on_progress=report)
+        free = free_memory(device_memory())
+        plan = plan_load(self._file, options, free, num_sequences=_NUM_SLOTS)
+        weights = Weights(
+            self._entry.path,
+            n_gpu_layers=plan.n_gpu_layers,
+            on_progress=report,
+            repack=options.repack,
+        )
         try:
             context = Context(
                 weights,
-                n_ctx=options.n_ctx or min(weights.n_ctx_train or _DEFAULT_N_CTX, _DEFAULT_N_CTX),
+                n_ctx=plan.n_ctx,
                 n_batch=options.n_batch,
                 num_slots=_NUM_SLOTS,
                 n_threads=n_threads,
                 flash_attention=options.flash_attention,
+                kv_type=options.kv_type,
             )
         except BaseException:
             weights.close()
@@ -309,10 +319,12 @@ class LocalEngine:
         self._slots = Slots(_NUM_SLOTS, can_trim=weights.can_trim)
         self._scheduler = Scheduler(context, self._slots)
         self._chat_template: ChatTemplate | None = None
-        self._info = self._describe(weights, context, n_threads)
+        self._info = self._describe(weights, context, n_threads, plan)
         return weights, context
 
-    def _describe(self, weights: Weights, context: Context, n_threads: int) -> ModelInfo:
+    def _describe(
+        self, weights: Weights, context: Context, n_threads: int, plan: LoadPlan
+    ) -> ModelInfo:
         from jupyter_llm.engine.llama import BUILD
 
         return ModelInfo(
@@ -329,6 +341,8 @@ class LocalEngine:
             flash_attention=self._options.flash_attention,
             has_chat_template=weights.chat_template is not None,
             build=BUILD,
+            kv_type=self._options.kv_type,
+            kv_bytes=plan.need.kv_bytes,
         )
 
     @property
