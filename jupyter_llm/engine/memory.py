@@ -3,7 +3,8 @@
 Three things count. The weights are mapped from the file: their pages are page cache, which the
 system could drop, but each token reads all of them, so they must fit. Pages that are cached
 already, perhaps for another kernel, are both part of the need and part of what counts as free:
-sharing costs nothing. Weights that llama.cpp repacks become memory of our own, of the same size.
+sharing costs nothing. Weights that llama.cpp repacks become memory of our own, of the same size;
+the pages they were made from are not read again, so they make way and do not count twice.
 The KV cache is filled with zeros at once. Of the buffers, whose size is reserved for the largest
 batch, most runs touch only a part.
 """
