@@ -4,6 +4,7 @@ JupyterLLMError
 ├── ModelNotFoundError (LookupError)     no such model, or none at all; .name, .close_matches
 ├── ModelFileError (OSError)             missing, damaged, or no GGUF; .path
 ├── ModelLoadError (RuntimeError)        llama.cpp refused the file; .path, .log
+│   └── NotEnoughMemoryError             too large; .needed_bytes, .free_bytes, .n_ctx that fits
 ├── OptionError (ValueError)             an option is unknown or out of range
 │   └── MagicUsageError                  wrong use of `%llm`; .hint
 ├── EmptyPromptError (ValueError)        nothing to read
@@ -78,6 +79,21 @@ class ModelLoadError(JupyterLLMError, RuntimeError):
         super().__init__(f"{path.name} cannot be loaded: {reason}")
         self.path = path
         self.log = tuple(log)
+
+
+class NotEnoughMemoryError(ModelLoadError):
+    """The model and its KV cache are larger than what is free; nothing was loaded.
+
+    `n_ctx` is the largest context window that would fit, or None if none would.
+    """
+
+    def __init__(
+        self, path: Path, reason: str, *, needed_bytes: int, free_bytes: int, n_ctx: int | None
+    ) -> None:
+        super().__init__(path, reason)
+        self.needed_bytes = needed_bytes
+        self.free_bytes = free_bytes
+        self.n_ctx = n_ctx
 
 
 class EmptyPromptError(JupyterLLMError, ValueError):

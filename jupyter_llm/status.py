@@ -56,6 +56,7 @@ class Status:
             ("size", f"{human_size(info.size_bytes)}, {info.quantization}, {info.architecture}"),
             ("licence", info.license or "not stated in the file"),
             ("context window", f"{info.n_ctx} tokens (trained for {info.n_ctx_train})"),
+            ("KV cache", f"{human_size(info.kv_bytes)}, {info.kv_type}"),
             ("resident", f"{sum(resident)} tokens, in {len(resident)} of the KV cache's sequences"),
             ("requests", f"{engine.num_running} running, {engine.num_waiting} waiting"),
             ("threads", str(info.n_threads)),

@@ -10,7 +10,7 @@ import operator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, SupportsFloat
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, SupportsFloat, get_args
 
 from jupyter_llm.errors import EmptyPromptError, OptionError
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "cancelled", "error"]
+KvType = Literal["f16", "q8_0"]
 
 # llama.cpp takes an unsigned 32-bit seed and reads the largest one as "draw one".
 MAX_SEED = 2**32 - 2
@@ -331,8 +332,12 @@ class EngineOptions:
 
     `n_ctx` is the context window in tokens; all resident conversations share its room.
     `flash_attention` is faster on a GPU and with long prompts, and slower for short prompts on a
-    CPU. `exact=True` answers every request exactly, `exact=False` none; None those with a seed or
-    at temperature 0. `checkpoints` keeps what was read on disk, for the next kernel.
+    CPU. `kv_type="q8_0"` halves the KV cache, at a small loss, and needs flash attention. With
+    `repack` llama.cpp rearranges weights it has faster kernels for, as it does by default; they
+    are then this process's own, while others are shared with all that map the file.
+
+    `exact=True` answers every request exactly, `exact=False` none; None those with a seed or at
+    temperature 0. `checkpoints` keeps what was read on disk, for the next kernel.
     `full_window=False` lets models with sliding-window attention forget what their window left
     behind: less memory, and fewer prefixes to go on from.
     """
@@ -342,6 +347,8 @@ class EngineOptions:
     n_threads: int | None = None
     n_gpu_layers: int | None = None
     flash_attention: bool | None = None
+    kv_type: KvType = "f16"
+    repack: bool | None = None
     exact: bool | None = None
     checkpoints: bool = True
     full_window: bool = True
@@ -352,6 +359,14 @@ class EngineOptions:
         _whole(self, "n_batch", 32, 65536)
         _whole(self, "n_threads", 1, 512)
         _whole(self, "n_gpu_layers", -1, _MAX_INT)
+        if self.kv_type not in get_args(KvType):
+            choices = " or ".join(map(repr, get_args(KvType)))
+            raise OptionError(f"kv_type must be {choices}, not {self.kv_type!r}.")
+        if self.kv_type != "f16" and self.flash_attention is False:
+            raise OptionError(
+                f"kv_type={self.kv_type!r} needs flash attention. Use kv_type='f16', or leave "
+                "flash_attention on."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -371,6 +386,8 @@ class ModelInfo:
     flash_attention: bool
     has_chat_template: bool
     build: str
+    kv_type: KvType = "f16"
+    kv_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from jupyter_llm.errors import EngineError, ModelLoadError, OptionError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jupyter_llm.engine.base import SamplingParams
+    from jupyter_llm.engine.base import KvType, SamplingParams
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,8 @@ _PENALTY_WINDOW = 64  # tokens that the repetition penalty looks back on; llama.
 _ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR
 _NUM_EMBEDDED = 32  # texts in one batch
 _CONTINUED = 5  # GGML_LOG_LEVEL_CONT: goes on with the line before
+_GPU = 1  # GGML_BACKEND_DEVICE_TYPE_GPU: memory of its own; integrated ones share the machine's
+_KV_TYPES = {"f16": lib.GGML_TYPE_F16, "q8_0": lib.GGML_TYPE_Q8_0}
 
 
 class _Log:
@@ -81,7 +83,12 @@ class Weights:
     """
 
     def __init__(
-        self, path: Path, *, n_gpu_layers: int | None, on_progress: Callable[[float], bool]
+        self,
+        path: Path,
+        *,
+        n_gpu_layers: int | None,
+        on_progress: Callable[[float], bool],
+        repack: bool | None = None,
     ) -> None:
         def progress(share: float, _user_data: object) -> bool:
             try:
@@ -94,6 +101,8 @@ class Weights:
         params.progress_callback = callback = lib.llama_progress_callback(progress)
         if n_gpu_layers is not None:
             params.n_gpu_layers = n_gpu_layers
+        if repack is not None:
+            params.use_extra_bufts = repack
         _log.lines.clear()
         self._pointer: Any = lib.llama_model_load_from_file(os.fsencode(path), params)
         del callback  # had to live until here
@@ -159,6 +168,7 @@ class Weights:
         pointer, self._pointer = self._pointer, None
         if pointer:
             lib.llama_model_free(pointer)
+            _return_freed_memory()
 
     def sampler(self, params: SamplingParams, seed: int, context: Sequence[int]) -> Any:
         """Make a llama.cpp sampler chain; `context` are the tokens before the first drawn one."""
@@ -280,6 +290,7 @@ class Context:
         flash_attention: bool,
         is_unified: bool = True,
         full_window: bool = True,
+        kv_type: KvType = "f16",
     ) -> None:
         params = lib.llama_context_default_params()
         params.n_ctx = n_ctx if is_unified else n_ctx * num_slots
@@ -287,6 +298,7 @@ class Context:
         params.n_seq_max = num_slots
         params.n_threads = params.n_threads_batch = n_threads
         params.kv_unified = is_unified
+        params.type_k = params.type_v = _KV_TYPES[kv_type]
         # Otherwise an old prefix cannot be trimmed to.
         params.swa_full = full_window
         params.no_perf = True
@@ -504,6 +516,42 @@ class Embedder:
         pointer, self._pointer = self._pointer, None
         if pointer:
             lib.llama_free(pointer)
+
+
+def device_memory() -> int | None:
+    """Return the free memory of all GPUs; None without one, or where it cannot be told."""
+    if not lib.llama_supports_gpu_offload():
+        return None
+    sizes = [free for kind, free in _devices() if kind == _GPU]
+    return sum(sizes) if sizes else None
+
+
+def _devices() -> list[tuple[int, int]]:
+    """Return the type and the free memory of each device that ggml computes on."""
+    # The bindings leave ggml's devices out; its functions are found through libllama.
+    ggml = lib.llama_cpp._lib  # noqa: SLF001
+    try:
+        num_devices, device_at = ggml.ggml_backend_dev_count, ggml.ggml_backend_dev_get
+        type_of, memory_of = ggml.ggml_backend_dev_type, ggml.ggml_backend_dev_memory
+    except AttributeError:  # Windows looks into the one library only
+        return []
+    size_p = ctypes.POINTER(ctypes.c_size_t)
+    num_devices.restype = ctypes.c_size_t
+    device_at.argtypes, device_at.restype = [ctypes.c_size_t], ctypes.c_void_p
+    type_of.argtypes, memory_of.argtypes = [ctypes.c_void_p], [ctypes.c_void_p, size_p, size_p]
+    devices = []
+    for index in range(num_devices()):
+        device, free, whole = device_at(index), ctypes.c_size_t(), ctypes.c_size_t()
+        memory_of(device, free, whole)
+        devices.append((type_of(device), free.value))
+    return devices
+
+
+def _return_freed_memory() -> None:
+    """Make the C library give back what was freed in small pieces, a vocabulary's worth."""
+    trim = getattr(_c_library(), "malloc_trim", None)  # glibc has it
+    if trim is not None:
+        trim(0)
 
 
 def _c_library() -> ctypes.CDLL:

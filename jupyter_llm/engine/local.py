@@ -71,6 +71,8 @@ class LocalEngine:
         The file is missing, damaged or no GGUF file.
     ModelLoadError
         llama.cpp refused it.
+    NotEnoughMemoryError
+        It is too large for what is free; nothing was loaded.
     """
 
     def __init__(

@@ -7,6 +7,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.base import EngineOptions, EngineStatus, Message, ModelInfo, Prompt, Request
+from jupyter_llm.engine.memory import (
+    context_need,
+    free_memory,
+    plan_load,
+    uses_flash_attention,
+)
 from jupyter_llm.engine.slots import common_prefix
 from jupyter_llm.engine.threads import available_cores
 from jupyter_llm.errors import ChatTemplateError, ContextOverflowError, ModelLoadError
@@ -27,8 +33,9 @@ logger = logging.getLogger(__name__)
 
 _NUM_SLOTS = 32  # sequences that stay resident; a slot in itself costs next to nothing
 _NUM_STREAMS = 4  # of the exact lane; each takes the memory of a whole context window
+_EXACT_N_BATCH = 256  # tokens; without flash attention each takes memory for its scores
+_EXACT_SHARE = 0.25  # of the free memory
 _MIN_STREAM_COPY = 64  # tokens; copying a stream costs as much as reading a few dozen
-_DEFAULT_N_CTX = 8192  # tokens; more costs memory that most notebooks never use
 _EMBEDDING_N_CTX = 2048
 _PATIENCE = 240  # tokens that one lane evaluates before one with lesser work gets a step
 _SMALL_FILE_BYTES = 500_000_000  # the self-test takes about a second with such a model
@@ -47,28 +54,40 @@ class ResidentModel:
         The file is missing, damaged or no GGUF file.
     ModelLoadError
         llama.cpp refused it.
+    NotEnoughMemoryError
+        It is too large for what is free; nothing was loaded.
     """
 
     def __init__(
         self, entry: ModelEntry, options: EngineOptions, on_progress: Callable[[float], bool]
     ) -> None:
-        from jupyter_llm.engine.llama import Weights
+        from jupyter_llm.engine.llama import Weights, device_memory
 
         self._entry = entry
         self._options = options
         self._file = inspect(entry.path)
         self.n_threads = options.n_threads or available_cores()
         self.is_background_held = False
+        free = free_memory(device_memory())
+        self._plan = plan_load(self._file, options, free, num_sequences=_NUM_SLOTS)
         self.weights = Weights(
-            entry.path, n_gpu_layers=options.n_gpu_layers, on_progress=on_progress
+            entry.path,
+            n_gpu_layers=self._plan.n_gpu_layers,
+            on_progress=on_progress,
+            repack=options.repack,
         )
         self.can_trim = self.weights.can_trim
         try:
-            self.lanes: tuple[Lane, ...] = (self._open_lane(is_exact=bool(options.exact)),)
+            self.lanes: tuple[Lane, ...] = (self._first_lane(),)
         except BaseException:
             self.weights.close()
             raise
         self.info = self._describe()
+
+    def _first_lane(self) -> Lane:
+        if self._options.exact:
+            return self._open_lane(is_exact=True, num_slots=self._num_streams())
+        return self._open_lane(is_exact=False, num_slots=_NUM_SLOTS)
 
     @property
     def is_idle(self) -> bool:
@@ -89,7 +108,7 @@ class ResidentModel:
         if self.lanes[0].is_exact:
             return self.lanes[0]
         try:
-            lane = self._open_lane(is_exact=True)
+            lane = self._open_lane(is_exact=True, num_slots=self._num_streams())
         except ModelLoadError as error:
             logger.warning("There is no exact context: %s", error)
             return self.lanes[0]
@@ -205,20 +224,40 @@ class ResidentModel:
             is_exact=self._is_exact if "_is_exact" in self.__dict__ else None,
         )
 
-    def _open_lane(self, *, is_exact: bool) -> Lane:
+    def _num_streams(self) -> int:
+        """Return how many streams of the exact lane a modest share of the free memory holds."""
+        from jupyter_llm.engine.llama import device_memory
+
+        free = free_memory(device_memory())
+        num_streams = _NUM_STREAMS
+        while num_streams > 1:
+            need = context_need(
+                self._file.shape,
+                self._plan.n_ctx,
+                num_sequences=num_streams,
+                n_batch=_EXACT_N_BATCH,
+                flash_attention=False,
+                is_unified=False,
+            )
+            if need.total <= _EXACT_SHARE * free.ram_bytes:
+                break
+            num_streams //= 2
+        return num_streams
+
+    def _open_lane(self, *, is_exact: bool, num_slots: int) -> Lane:
         from jupyter_llm.engine.lane import Lane
         from jupyter_llm.engine.llama import Context
 
         options, weights = self._options, self.weights
-        num_slots = _NUM_STREAMS if is_exact else _NUM_SLOTS
         context = Context(
             weights,
-            n_ctx=options.n_ctx or min(weights.n_ctx_train or _DEFAULT_N_CTX, _DEFAULT_N_CTX),
-            n_batch=options.n_batch,
+            n_ctx=self._plan.n_ctx,
+            n_batch=min(options.n_batch, _EXACT_N_BATCH) if is_exact else options.n_batch,
             num_slots=num_slots,
             n_threads=self.n_threads,
             flash_attention=self._flash_attention and not is_exact,
             is_unified=not is_exact,
+            kv_type="f16" if is_exact else options.kv_type,
             full_window=options.full_window,
         )
         lane = Lane(
@@ -233,15 +272,14 @@ class ResidentModel:
 
     @property
     def _flash_attention(self) -> bool:
-        """Whether to use flash attention.
-
-        On CPUs it is the slower one for the few tokens of a follow-up and of a step of a bulk.
-        """
         from jupyter_llm.engine.llama import HAS_GPU
 
-        if self._options.flash_attention is not None:
-            return self._options.flash_attention
-        return HAS_GPU and self._options.n_gpu_layers != 0
+        return uses_flash_attention(
+            self._file.shape,
+            self._options,
+            self._plan.n_ctx,
+            is_on_gpu=HAS_GPU and self._plan.n_gpu_layers != 0,
+        )
 
     def _describe(self) -> ModelInfo:
         from jupyter_llm.engine.llama import BUILD
@@ -261,6 +299,8 @@ class ResidentModel:
             flash_attention=self._flash_attention,
             has_chat_template=weights.chat_template is not None,
             build=BUILD,
+            kv_type=self._options.kv_type,
+            kv_bytes=self._plan.need.kv_bytes,
         )
 
     def save(self) -> bool:

@@ -26,8 +26,10 @@ _MAX_HEADER = 64 << 20
 _MAX_COUNT = 1 << 16
 _MAX_FILE = 1 << 50
 _STRING, _ARRAY = 8, 9
+_MAX_LAYERS = 4096  # arrays up to this length may be a number for each layer
 _SCALARS = {0: "B", 1: "b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "?"}
 _SCALARS |= {10: "<Q", 11: "<q", 12: "<d"}
+_FLOATS = (6, 12)
 
 # llama.h, enum llama_ftype
 _FILE_TYPES: dict[int | None, str] = {
@@ -68,6 +70,24 @@ _NO_MODELS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelShape:
+    """The sizes that decide how much memory a model takes beside its weights; 0 where unsaid.
+
+    `num_kv_heads` are those of all layers together, and `state_elements` the numbers that the
+    recurrent layers remember of one sequence, however long it is.
+    """
+
+    num_layers: int
+    n_embd: int
+    n_vocab: int
+    num_heads: int
+    num_kv_heads: int
+    key_length: int
+    value_length: int
+    state_elements: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFile:
     """A model file and what its header says; None where it says nothing."""
 
@@ -80,6 +100,7 @@ class ModelFile:
     num_parameters: int
     license: str | None
     has_chat_template: bool
+    shape: ModelShape
 
 
 def inspect(path: Path) -> ModelFile:
@@ -144,6 +165,14 @@ def _share(size: int, whole: int) -> str:
     return f"{size / 1e6:.1f} MB of {whole / 1e6:.1f} MB"
 
 
+@dataclass(frozen=True, slots=True)
+class _Array:
+    """The length of an array, and its values if they are few whole numbers."""
+
+    length: int
+    values: tuple[int, ...] = ()
+
+
 class _Meta:
     """The key-value pairs of a header, of the type that is asked for: a file may hold any."""
 
@@ -157,6 +186,69 @@ class _Meta:
     def integer(self, key: str) -> int | None:
         value = self._values.get(key)
         return value if isinstance(value, int) else None
+
+    def integers(self, key: str) -> tuple[int, ...]:
+        """Return a number for each layer; a single one stands for all layers."""
+        value = self._values.get(key)
+        if isinstance(value, int):
+            return (value,)
+        return value.values if isinstance(value, _Array) else ()
+
+    def length(self, key: str) -> int:
+        value = self._values.get(key)
+        return value.length if isinstance(value, _Array) else 0
+
+
+class _Sizes:
+    """The numbers of one architecture; 0 where the header says nothing, and where it is absurd."""
+
+    def __init__(self, meta: _Meta, architecture: str) -> None:
+        self._meta = meta
+        self._architecture = architecture
+
+    def shape(self) -> ModelShape:
+        num_layers = min(self._one("block_count"), _MAX_LAYERS)
+        n_embd = self._one("embedding_length")
+        heads = self._per_layer("attention.head_count", num_layers)
+        num_heads = max(heads, default=0)
+        kv_heads = self._per_layer("attention.head_count_kv", num_layers) or heads
+        if interval := self._one("full_attention_interval"):
+            kv_heads = [
+                0 if layer % interval else count for layer, count in enumerate(kv_heads, start=1)
+            ]
+        head_length = n_embd // num_heads if num_heads else 0
+        # Some architectures have a recurrent layer wherever there is no attention, and some have
+        # both in every layer.
+        num_recurrent = sum(not count for count in kv_heads or [0] * num_layers) or num_layers
+        return ModelShape(
+            num_layers=num_layers,
+            n_embd=n_embd,
+            n_vocab=self._meta.length("tokenizer.ggml.tokens") or self._one("vocab_size"),
+            num_heads=num_heads,
+            num_kv_heads=sum(kv_heads),
+            key_length=self._one("attention.key_length") or head_length,
+            value_length=self._one("attention.value_length") or head_length,
+            state_elements=num_recurrent * self._layer_state(n_embd),
+        )
+
+    def _layer_state(self, n_embd: int) -> int:
+        """Return how many numbers a recurrent layer remembers of a sequence; most have none."""
+        if head_size := self._one("wkv.head_size"):  # RWKV
+            return n_embd * (head_size + (self._one("token_shift_count") or 2))
+        if cache := self._one("shortconv.l_cache"):  # LFM2
+            return n_embd * (cache - 1)
+        inner, state = self._one("ssm.inner_size"), self._one("ssm.state_size")  # Mamba and kin
+        convolved = inner + 2 * self._one("ssm.group_count") * state
+        return max(0, self._one("ssm.conv_kernel") - 1) * convolved + inner * state
+
+    def _one(self, key: str) -> int:
+        return max(0, self._meta.integer(f"{self._architecture}.{key}") or 0)
+
+    def _per_layer(self, key: str, num_layers: int) -> list[int]:
+        values = self._meta.integers(f"{self._architecture}.{key}")
+        if len(values) == 1:
+            values *= num_layers
+        return [max(0, value) for value in values[:num_layers]]
 
 
 class _Reader:
@@ -188,6 +280,7 @@ class _Reader:
             num_parameters=num_parameters,
             license=meta.text("general.license"),
             has_chat_template=meta.text("tokenizer.chat_template") is not None,
+            shape=_Sizes(meta, architecture).shape(),
         )
 
     def _check_version(self) -> None:
@@ -241,13 +334,15 @@ class _Reader:
         if kind in _SCALARS:
             return self._unpack(_SCALARS[kind])
         if kind == _ARRAY:
-            self._skip_array()
-            return None
+            return self._array()
         raise ValueError(kind)
 
-    def _skip_array(self) -> None:
+    def _array(self) -> _Array:
         kind, count = self._unpack("<I"), self._unpack("<Q")
-        if kind in _SCALARS:
+        values: tuple[int, ...] = ()
+        if kind in _SCALARS and kind not in _FLOATS and count <= _MAX_LAYERS:
+            values = tuple(self._unpack(_SCALARS[kind]) for _ in range(count))
+        elif kind in _SCALARS:
             self._offset += struct.calcsize(_SCALARS[kind]) * count
         elif kind == _STRING:
             self._skip_strings(count)
@@ -255,6 +350,7 @@ class _Reader:
             raise ValueError(kind)
         if self._offset > len(self._data):
             raise ValueError(count)
+        return _Array(count, values)
 
     def _skip_strings(self, count: int) -> None:
         # The one loop that matters: vocabularies have up to 300,000 strings.

@@ -16,7 +16,7 @@ from tiny_model import write_tiny_model
 
 from jupyter_llm.errors import ModelFileError
 from jupyter_llm.models import inspect as module
-from jupyter_llm.models.inspect import ModelFile, inspect
+from jupyter_llm.models.inspect import ModelFile, ModelShape, inspect
 
 HUGE = 1 << 63
 U8, I32, STRING, ARRAY = 0, 5, 8, 9
@@ -64,6 +64,16 @@ def test_the_header_says_what_the_model_is(tiny_gguf: Path) -> None:
         num_parameters=108_736,
         license="cc0-1.0",
         has_chat_template=True,
+        shape=ModelShape(
+            num_layers=2,
+            n_embd=64,
+            n_vocab=271,
+            num_heads=4,
+            num_kv_heads=4,
+            key_length=16,
+            value_length=16,
+            state_elements=0,
+        ),
     )
 
 
@@ -76,6 +86,83 @@ def test_a_real_model_is_described(smollm2: Path) -> None:
     assert (file.architecture, file.quantization, file.license) == ("llama", "Q4_1", "apache-2.0")
     assert (file.n_ctx_train, file.num_parameters) == (8192, 134_515_008)
     assert file.has_chat_template
+
+
+def write_header(path: Path, architecture: str, **numbers: int | list[int]) -> ModelShape:
+    """Write a header with these hyperparameters and return the shape that is read from it."""
+    parts = [pair("general.architecture", STRING, text(architecture))]
+    for name, value in numbers.items():
+        key = f"{architecture}.{name.replace('__', '.')}"
+        if isinstance(value, list):
+            values = struct.pack(f"<{len(value)}i", *value)
+            parts.append(pair(key, ARRAY, array(I32, len(value), values)))
+        else:
+            parts.append(pair(key, I32, struct.pack("<i", value)))
+    path.write_bytes(header(*parts, num_keys=len(parts)))
+    return inspect(path).shape
+
+
+def test_heads_and_their_lengths_may_be_said_or_follow(tmp_path: Path) -> None:
+    sizes = {"block_count": 10, "embedding_length": 640, "attention__head_count": 8}
+    shape = write_header(tmp_path / "plain.gguf", "llama", **sizes)
+    assert (shape.num_kv_heads, shape.key_length, shape.value_length) == (80, 80, 80)
+    sizes |= {"attention__head_count_kv": 2, "attention__key_length": 256, "vocab_size": 999}
+    shape = write_header(tmp_path / "said.gguf", "gemma3", **sizes)
+    assert (shape.num_kv_heads, shape.key_length, shape.value_length) == (20, 256, 80)
+    assert (shape.num_layers, shape.num_heads, shape.n_vocab) == (10, 8, 999)
+
+
+def test_layers_may_differ_in_their_heads(tmp_path: Path) -> None:
+    heads = {"attention__head_count": [8, 16, 4], "attention__head_count_kv": [2, 4, 1]}
+    shape = write_header(
+        tmp_path / "model.gguf", "deci", block_count=3, embedding_length=64, **heads
+    )
+    assert (shape.num_heads, shape.num_kv_heads) == (16, 7)
+
+
+MAMBA = {"ssm__conv_kernel": 4, "ssm__inner_size": 100, "ssm__state_size": 16}
+MAMBA_STATE = 3 * 100 + 100 * 16
+RECURRENT: dict[str, tuple[dict[str, int | list[int]], int, int]] = {
+    "mamba": ({"attention__head_count": 0, **MAMBA}, 0, 8 * MAMBA_STATE),
+    "mamba2": ({**MAMBA, "ssm__group_count": 2}, 0, 8 * (MAMBA_STATE + 3 * 2 * 2 * 16)),
+    "granitehybrid": ({"attention__head_count_kv": [0, 0, 0, 2] * 2, **MAMBA}, 4, 6 * MAMBA_STATE),
+    "falcon-h1": ({"attention__head_count_kv": 2, **MAMBA}, 16, 8 * MAMBA_STATE),
+    "qwen3next": (
+        {"attention__head_count_kv": 2, "full_attention_interval": 4, **MAMBA},
+        4,
+        6 * MAMBA_STATE,
+    ),
+    "rwkv7": ({"wkv__head_size": 16, "attention__head_count": 0}, 0, 8 * 64 * (16 + 2)),
+    "lfm2": ({"attention__head_count_kv": [0, 2] * 4, "shortconv__l_cache": 3}, 8, 4 * 64 * 2),
+}
+
+
+@pytest.mark.parametrize("architecture", RECURRENT)
+def test_what_recurrent_layers_remember_is_counted(tmp_path: Path, architecture: str) -> None:
+    numbers, num_kv_heads, state_elements = RECURRENT[architecture]
+    numbers = {"block_count": 8, "embedding_length": 64, **numbers}
+    shape = write_header(tmp_path / "model.gguf", architecture, **numbers)
+    assert (shape.num_kv_heads, shape.state_elements) == (num_kv_heads, state_elements)
+
+
+def test_absurd_sizes_count_as_unsaid(tmp_path: Path) -> None:
+    shape = write_header(
+        tmp_path / "model.gguf",
+        "llama",
+        block_count=-1,
+        attention__head_count=[-5, -5],
+        embedding_length=-64,
+    )
+    assert shape == ModelShape(
+        num_layers=0,
+        n_embd=0,
+        n_vocab=0,
+        num_heads=0,
+        num_kv_heads=0,
+        key_length=0,
+        value_length=0,
+        state_elements=0,
+    )
 
 
 def test_a_header_may_say_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,325 @@
+"""How much memory a model takes, what is free, and what fits. Arithmetic: nothing is loaded here.
+
+Three things count. The weights are mapped from the file: their pages are page cache, which the
+system could drop, but each token reads all of them, so they must fit. Pages that are cached
+already, perhaps for another kernel, are both part of the need and part of what counts as free:
+sharing costs nothing. Weights that llama.cpp repacks become memory of our own, of the same size;
+the pages they were made from are not read again, so they make way and do not count twice.
+The KV cache is filled with zeros at once. Of the buffers, whose size is reserved for the largest
+batch, most runs touch only a part.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from jupyter_llm.errors import NotEnoughMemoryError, OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jupyter_llm.engine.base import EngineOptions, KvType
+    from jupyter_llm.models.inspect import ModelFile, ModelShape
+
+_DEFAULT_N_CTX = 8192  # tokens; more costs memory that most notebooks never use
+_LEAST_N_CTX = 1024  # what we choose when memory is short; less is of little use in a notebook
+_MAX_SCORES_BYTES = 512 << 20
+_DEFAULT_N_BATCH = 512
+# What we choose leaves room for the notebook's own data, and for what the estimate misses.
+_OUR_SHARE = 0.85
+_PAD = 256  # llama.cpp makes the KV cache of each stream a multiple of it
+_BLOCKS = {"f16": (1, 2), "q8_0": (32, 34)}  # elements and bytes of a block
+_FLOAT = 4
+# Of the default batch's buffers, in floats of a token's embedding; see tests/engine/test_memory.py.
+_ACTIVATIONS = 10
+_VOCABULARY = 400  # bytes a token: its text, its type, the tables that find it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryNeed:
+    """What a model takes, in bytes; the KV cache includes the state of recurrent layers."""
+
+    weights_bytes: int
+    kv_bytes: int
+    buffer_bytes: int
+
+    @property
+    def total(self) -> int:
+        """All of it together."""
+        return self.weights_bytes + self.kv_bytes + self.buffer_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreeMemory:
+    """What is free, in bytes; `vram_bytes` is None without a GPU that llama.cpp can use."""
+
+    ram_bytes: int
+    vram_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadPlan:
+    """How a model will be loaded, where the options left it open, and what it will take."""
+
+    n_ctx: int
+    n_gpu_layers: int | None
+    need: MemoryNeed
+
+
+def kv_bytes(shape: ModelShape, num_cells: int, kv_type: KvType = "f16") -> int:
+    """Return the size of a KV cache of so many cells.
+
+    Layers with a sliding window count like others, since our contexts keep all their cells.
+    """
+    elements, size = _BLOCKS[kv_type]
+    cell = shape.num_kv_heads * (shape.key_length + shape.value_length)
+    return num_cells * cell * size // elements
+
+
+def context_need(
+    shape: ModelShape,
+    n_ctx: int,
+    *,
+    num_sequences: int,
+    n_batch: int = _DEFAULT_N_BATCH,
+    kv_type: KvType = "f16",
+    flash_attention: bool = True,
+    is_unified: bool = True,
+) -> MemoryNeed:
+    """Return what a context takes, beside the weights it shares with others.
+
+    A unified KV cache has `n_ctx` cells for all sequences together; otherwise each sequence has a
+    stream of its own of as many.
+    """
+    num_cells = -(-n_ctx // _PAD) * _PAD
+    n_batch = min(n_batch, n_ctx)
+    # llama.cpp reserves for logits of a whole batch. Attention comes before them, in the same
+    # memory: without flash attention, scores of every head and a mask; with it, a mask of halves.
+    attention = num_cells * (_FLOAT * (shape.num_heads + 1) if not flash_attention else 2)
+    graph = max(_FLOAT * shape.n_vocab, attention) + _FLOAT * _ACTIVATIONS * shape.n_embd
+    return MemoryNeed(
+        weights_bytes=0,
+        kv_bytes=kv_bytes(shape, num_cells * (1 if is_unified else num_sequences), kv_type)
+        + _FLOAT * shape.state_elements * num_sequences,
+        buffer_bytes=n_batch * graph + num_sequences * _FLOAT * shape.n_vocab,
+    )
+
+
+def uses_flash_attention(
+    shape: ModelShape, options: EngineOptions, n_ctx: int, *, is_on_gpu: bool = False
+) -> bool:
+    """Return whether to use flash attention: what the options say, or our choice.
+
+    On a CPU it is the slower one for the few tokens of a follow-up, or of a step of a batch. But
+    without it the scores of all heads are held at once, which a large model has no room for.
+    """
+    if options.flash_attention is not None:
+        return options.flash_attention
+    if is_on_gpu or options.kv_type != "f16":
+        return True
+    return _FLOAT * shape.num_heads * n_ctx * options.n_batch >= _MAX_SCORES_BYTES
+
+
+def memory_need(
+    file: ModelFile, options: EngineOptions, n_ctx: int, *, num_sequences: int
+) -> MemoryNeed:
+    """Return what a model takes that is loaded with these options and this context window."""
+    context = context_need(
+        file.shape,
+        n_ctx,
+        num_sequences=num_sequences,
+        n_batch=options.n_batch,
+        kv_type=options.kv_type,
+        flash_attention=uses_flash_attention(file.shape, options, n_ctx),
+    )
+    return replace(
+        context,
+        weights_bytes=file.size_bytes,
+        buffer_bytes=context.buffer_bytes + _VOCABULARY * file.shape.n_vocab,
+    )
+
+
+def free_memory(
+    vram_bytes: int | None = None,
+    *,
+    mount: Path = Path("/sys/fs/cgroup"),
+    membership: Path = Path("/proc/self/cgroup"),
+) -> FreeMemory:
+    """Return what is free: of the machine, or of the container we are in if that is less."""
+    free = [psutil.virtual_memory().available, *_left_in_cgroups(mount, membership)]
+    return FreeMemory(ram_bytes=min(free), vram_bytes=vram_bytes)
+
+
+def _left_in_cgroups(mount: Path, membership: Path) -> Iterator[int]:
+    """Yield what each limited control group (version 2) around us has left."""
+    try:
+        lines = membership.read_text(encoding="utf-8").splitlines()
+    except OSError:  # no Linux
+        return
+    for line in lines:
+        if line.startswith("0::"):
+            group = mount / line[3:].lstrip("/")
+            # Inside a container the path may be the host's, while the mount shows ours as the root.
+            for folder in (group, *takewhile(lambda parent: parent != mount.parent, group.parents)):
+                yield from _left_in_cgroup(folder)
+
+
+def _left_in_cgroup(folder: Path) -> Iterator[int]:
+    try:
+        limit = int((folder / "memory.max").read_text(encoding="ascii"))
+        used = int((folder / "memory.current").read_text(encoding="ascii"))
+        statistics = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError):  # there is no such group, or its limit is "max"
+        return
+    fields = dict(line.partition(" ")[::2] for line in statistics)
+    # The page cache counts as used, but makes way; model files are the best part of it.
+    cached = int(fields.get("active_file", 0)) + int(fields.get("inactive_file", 0))
+    yield max(0, limit - used + cached)
+
+
+def plan_load(
+    file: ModelFile, options: EngineOptions, free: FreeMemory, *, num_sequences: int
+) -> LoadPlan:
+    """Choose what the options leave open, so that the model fits.
+
+    Raises
+    ------
+    NotEnoughMemoryError
+        It does not fit; the message says what would.
+    OptionError
+        This model cannot have such a KV cache.
+    """
+    if options.kv_type == "q8_0" and not _can_have_q8_0(file.shape):
+        raise OptionError(
+            f"{file.path.name} cannot have kv_type='q8_0': it packs 32 numbers together, and the "
+            f"model's heads have {file.shape.key_length}. Use kv_type='f16'."
+        )
+    n_ctx = options.n_ctx or _default_n_ctx(
+        file.n_ctx_train or _DEFAULT_N_CTX,
+        lambda n_ctx: _fits(file, options, n_ctx, _with_room(free), num_sequences=num_sequences),
+    )
+    check_fits(file, options, n_ctx, free, num_sequences=num_sequences)
+    need = memory_need(file, options, n_ctx, num_sequences=num_sequences)
+    n_gpu_layers = options.n_gpu_layers
+    if free.vram_bytes is not None:
+        n_gpu_layers = _gpu_layers(file.shape, options, need, free.vram_bytes)
+    return LoadPlan(n_ctx=n_ctx, n_gpu_layers=n_gpu_layers, need=need)
+
+
+def check_fits(
+    file: ModelFile, options: EngineOptions, n_ctx: int, free: FreeMemory, *, num_sequences: int
+) -> None:
+    """Refuse a model that needs more memory than there is.
+
+    Raises
+    ------
+    NotEnoughMemoryError
+        With the numbers, and what to change.
+    """
+    if _fits(file, options, n_ctx, free, num_sequences=num_sequences):
+        return
+    need = memory_need(file, options, n_ctx, num_sequences=num_sequences)
+    on_gpu, in_ram = _split(file.shape, options, need, free)
+    kind, needed_bytes, free_bytes = "memory", in_ram, free.ram_bytes
+    if in_ram <= free.ram_bytes:
+        kind, needed_bytes, free_bytes = "GPU memory", on_gpu, free.vram_bytes or 0
+
+    def would_fit(options: EngineOptions, n_ctx: int) -> bool:
+        return _fits(file, options, n_ctx, _with_room(free), num_sequences=num_sequences)
+
+    largest = _largest_n_ctx(n_ctx, lambda smaller: would_fit(options, smaller))
+    changes = [f"n_ctx={largest}"] if largest else []
+    changes += [text for text, other in _remedies(file, options) if would_fit(other, n_ctx)]
+    changes.append(f"a smaller quantization or model (this one is {file.quantization})")
+    raise NotEnoughMemoryError(
+        file.path,
+        f"it needs {_size(needed_bytes)} of {kind}, and {_size(free_bytes)} are free. Weights take "
+        f"{_size(need.weights_bytes)}, a KV cache for n_ctx={n_ctx} in {options.kv_type} "
+        f"{_size(need.kv_bytes)}, buffers {_size(need.buffer_bytes)}. Use {', or '.join(changes)}.",
+        needed_bytes=needed_bytes,
+        free_bytes=free_bytes,
+        n_ctx=largest,
+    )
+
+
+def _remedies(file: ModelFile, options: EngineOptions) -> Iterator[tuple[str, EngineOptions]]:
+    """Yield other options that take less memory, and how to say them."""
+    if (
+        options.kv_type == "f16"
+        and options.flash_attention is not False
+        and _can_have_q8_0(file.shape)
+    ):
+        yield "kv_type='q8_0'", replace(options, kv_type="q8_0")
+    if options.n_batch > _DEFAULT_N_BATCH:
+        yield f"n_batch={_DEFAULT_N_BATCH}", replace(options, n_batch=_DEFAULT_N_BATCH)
+    if options.n_gpu_layers:
+        yield "n_gpu_layers=None, which takes what fits", replace(options, n_gpu_layers=None)
+
+
+def _can_have_q8_0(shape: ModelShape) -> bool:
+    block, _ = _BLOCKS["q8_0"]
+    return shape.key_length % block == 0 and shape.value_length % block == 0
+
+
+def _default_n_ctx(n_ctx_train: int, fits: Callable[[int], bool]) -> int:
+    """Return the largest window that fits: the default one, or a smaller power of two."""
+    n_ctx = min(n_ctx_train, _DEFAULT_N_CTX)
+    while n_ctx > _LEAST_N_CTX and not fits(n_ctx):
+        n_ctx = 1 << (n_ctx - 1).bit_length() - 1
+    return n_ctx
+
+
+def _largest_n_ctx(wanted: int, fits: Callable[[int], bool]) -> int | None:
+    """Return the largest window below the wanted one that fits, if any does."""
+    windows = range(_PAD, wanted, _PAD)
+    index = bisect_left(windows, True, key=lambda n_ctx: not fits(n_ctx))  # noqa: FBT003
+    return windows[index - 1] if index else None
+
+
+def _with_room(free: FreeMemory) -> FreeMemory:
+    vram_bytes = None if free.vram_bytes is None else int(free.vram_bytes * _OUR_SHARE)
+    return FreeMemory(ram_bytes=int(free.ram_bytes * _OUR_SHARE), vram_bytes=vram_bytes)
+
+
+def _fits(
+    file: ModelFile, options: EngineOptions, n_ctx: int, free: FreeMemory, *, num_sequences: int
+) -> bool:
+    need = memory_need(file, options, n_ctx, num_sequences=num_sequences)
+    on_gpu, in_ram = _split(file.shape, options, need, free)
+    return in_ram <= free.ram_bytes and on_gpu <= (free.vram_bytes or 0)
+
+
+def _split(
+    shape: ModelShape, options: EngineOptions, need: MemoryNeed, free: FreeMemory
+) -> tuple[int, int]:
+    """Return what is needed on the GPU and in RAM."""
+    if free.vram_bytes is None:
+        return 0, need.total
+    num_layers = _gpu_layers(shape, options, need, free.vram_bytes)
+    by_layer = need.weights_bytes + need.kv_bytes
+    on_gpu = by_layer * num_layers // (shape.num_layers + 1)
+    # Each side that computes has buffers of its own.
+    sides = (size + need.buffer_bytes if size else 0 for size in (on_gpu, by_layer - on_gpu))
+    return next(sides), next(sides)
+
+
+def _gpu_layers(
+    shape: ModelShape, options: EngineOptions, need: MemoryNeed, vram_bytes: int
+) -> int:
+    """Return how many layers go to the GPU; the output counts as one more layer."""
+    num_layers = shape.num_layers + 1
+    wanted = options.n_gpu_layers
+    if wanted is None:
+        room = int(vram_bytes * _OUR_SHARE) - need.buffer_bytes
+        wanted = max(0, room * num_layers // (need.weights_bytes + need.kv_bytes))
+    return num_layers if wanted < 0 else min(wanted, num_layers)
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:,.0f} MB"
