@@ -105,6 +105,7 @@ def test_only_a_prefix_longer_than_asked_for_counts(
 ) -> None:
     keep(store, [1, 2, 3])
     assert (store.find([1, 2, 9], more_than=more_than) is not None) == is_found
+    assert store.find([9], more_than=more_than) is None
 
 
 def test_tokens_that_share_only_some_bytes_are_not_the_same(store: CheckpointStore) -> None:
@@ -190,6 +191,7 @@ def test_of_many_states_waiting_the_newest_are_written(
         store.write([49, 49], b"again")
         assert len(store._pending) <= 2
     assert store.flush(20)
+    assert state_of(store, [48, 48]) == b"48"
     assert state_of(store, [49, 49]) == b"again"
     assert len(files(folder)) <= 3
 
@@ -650,7 +652,7 @@ def test_clear_removes_the_files_of_all_scopes_and_what_waits(folder: Path) -> N
     keep(other, [2])
     one.write([3], bytes(32 << 20))
     while one._pending:  # until it is being written
-        assert not one.flush(0.001)
+        one.flush(0.001)
     one.write([4], STATE)
     one.clear()
     assert one.flush(20)
