@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import operator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, SupportsFloat
 
 from jupyter_llm.errors import EmptyPromptError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -25,6 +25,7 @@ FinishReason = Literal["stop", "length", "cancelled", "error"]
 
 # llama.cpp takes an unsigned 32-bit seed and reads the largest one as "draw one".
 MAX_SEED = 2**32 - 2
+DEFAULT_N_BATCH = 512  # tokens a step
 _MAX_INT = 2**31 - 1
 _UNBOUNDED = 1e30  # a 32-bit float still holds it
 _LEAST = 1e-6
@@ -241,14 +242,16 @@ class EngineOptions:
 
     `n_ctx` is the context window in tokens; all resident conversations share its room. Without
     `flash_attention` prefill and decode are about a quarter slower, and a prompt whose prefix is
-    resident gives the same logits as one read afresh.
+    resident gives the same logits as one read afresh. `repack=False` leaves the weights as they
+    lie in the file, where llama.cpp would lay them out anew for the kernels of this machine.
     """
 
     n_ctx: int | None = None
-    n_batch: int = 512
+    n_batch: int | None = None
     n_threads: int | None = None
     n_gpu_layers: int | None = None
-    flash_attention: bool = True
+    flash_attention: bool | None = None
+    repack: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse what llama.cpp would abort the process for, with the value in hand."""
@@ -257,10 +260,21 @@ class EngineOptions:
         _whole(self, "n_threads", 1, 512)
         _whole(self, "n_gpu_layers", -1, _MAX_INT)
 
+    def filled(self, settings: Mapping[str, int | bool]) -> EngineOptions:
+        """Return these options, with settings for those that leave the choice to us."""
+        open_ones: dict[str, Any] = {
+            name: value for name, value in settings.items() if getattr(self, name) is None
+        }
+        return replace(self, **open_ones)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """What is known of a loaded model."""
+    """What is known of a loaded model.
+
+    `tuned_copy` is the file that was loaded in place of the one at `path`, if `/tune` made one;
+    quantization and size are then the copy's.
+    """
 
     name: str
     path: Path
@@ -275,6 +289,7 @@ class ModelInfo:
     flash_attention: bool
     has_chat_template: bool
     build: str
+    tuned_copy: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

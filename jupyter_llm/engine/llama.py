@@ -19,7 +19,7 @@ import llama_cpp as lib
 import numpy as np
 
 from jupyter_llm.engine.scheduler import Batch, Decoded, Sampler
-from jupyter_llm.errors import ModelLoadError
+from jupyter_llm.errors import EngineError, ModelLoadError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +69,8 @@ class Weights:
     """A model file in memory: its weights and its vocabulary.
 
     `on_progress` hears the loaded share from 0 to 1, on the loading thread, and returns False to
-    give up.
+    give up. `repack=False` leaves the weights as they lie in the file, where llama.cpp would lay
+    them out anew for the kernels of this machine.
 
     Raises
     ------
@@ -78,7 +79,12 @@ class Weights:
     """
 
     def __init__(
-        self, path: Path, *, n_gpu_layers: int | None, on_progress: Callable[[float], bool]
+        self,
+        path: Path,
+        *,
+        n_gpu_layers: int | None,
+        on_progress: Callable[[float], bool],
+        repack: bool | None = None,
     ) -> None:
         def progress(share: float, _user_data: object) -> bool:
             try:
@@ -91,6 +97,8 @@ class Weights:
         params.progress_callback = callback = lib.llama_progress_callback(progress)
         if n_gpu_layers is not None:
             params.n_gpu_layers = n_gpu_layers
+        if repack is not None:
+            params.use_extra_bufts = repack
         _log.lines.clear()
         self._pointer: Any = lib.llama_model_load_from_file(os.fsencode(path), params)
         del callback  # had to live until here
@@ -320,6 +328,17 @@ class Context:
         """Let a sequence share the first cells of another; no data moves."""
         lib.llama_memory_seq_cp(self._memory, source, target, 0, num_tokens)
 
+    def clear(self) -> None:
+        """Forget all sequences."""
+        lib.llama_memory_clear(self._memory, True)  # noqa: FBT003  as llama.h declares it
+
+    def logprob(self, index: int, token_id: int) -> float:
+        """Return the log-probability of a token as the one after the batch's `index`-th."""
+        pointer = lib.llama_get_logits_ith(self._pointer, index)
+        logits = np.ctypeslib.as_array(pointer, shape=(self._weights.n_vocab,)).astype(np.float64)
+        highest = logits.max()
+        return float(logits[token_id] - highest - np.log(np.exp(logits - highest).sum()))
+
     def is_end(self, token_id: int) -> bool:
         """Tell whether a token ends the text."""
         return token_id in self._weights.end_ids
@@ -374,6 +393,26 @@ class ChainSampler:
         chain, self._chain = self._chain, None
         if chain:
             lib.llama_sampler_free(chain)
+
+
+def quantize(source: Path, target: Path, quantization: str, *, n_threads: int) -> None:
+    """Write a model file anew in another quantization, such as Q8_0.
+
+    What the source lost when it was quantized stays lost.
+
+    Raises
+    ------
+    EngineError
+        llama.cpp could not read the source or write the target.
+    """
+    params = lib.llama_model_quantize_default_params()
+    params.ftype = getattr(lib, f"LLAMA_FTYPE_MOSTLY_{quantization}")
+    params.allow_requantize = True
+    params.nthread = n_threads
+    _log.lines.clear()
+    code = lib.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(params))
+    if code != 0:
+        raise EngineError(f"{source.name} cannot be copied as {quantization}: {_log.reason()}")
 
 
 def _c_library() -> ctypes.CDLL:

@@ -14,6 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
 from jupyter_llm.engine.base import (
+    DEFAULT_N_BATCH,
     MAX_SEED,
     Chunk,
     Completion,
@@ -126,7 +127,7 @@ class LocalEngine:
     ) -> None:
         self._entry = entry
         self._options = options or EngineOptions()
-        self._file = inspect(entry.path)
+        self._file = inspect(entry.file)
         self._pid = os.getpid()
         # Guards _is_closed against the queue's last command. Reentrant, since a stream that is
         # garbage-collected inside it cancels its request.
@@ -289,15 +290,20 @@ class LocalEngine:
             self._progress.put(share)
             return self._is_wanted
 
-        weights = Weights(self._entry.path, n_gpu_layers=options.n_gpu_layers, on_progress=report)
+        weights = Weights(
+            self._entry.file,
+            n_gpu_layers=options.n_gpu_layers,
+            on_progress=report,
+            repack=options.repack,
+        )
         try:
             context = Context(
                 weights,
                 n_ctx=options.n_ctx or min(weights.n_ctx_train or _DEFAULT_N_CTX, _DEFAULT_N_CTX),
-                n_batch=options.n_batch,
+                n_batch=options.n_batch or DEFAULT_N_BATCH,
                 num_slots=_NUM_SLOTS,
                 n_threads=n_threads,
-                flash_attention=options.flash_attention,
+                flash_attention=self._has_flash_attention,
             )
         except BaseException:
             weights.close()
@@ -326,10 +332,15 @@ class LocalEngine:
             n_ctx_train=weights.n_ctx_train,
             n_vocab=weights.n_vocab,
             n_threads=n_threads,
-            flash_attention=self._options.flash_attention,
+            flash_attention=self._has_flash_attention,
             has_chat_template=weights.chat_template is not None,
             build=BUILD,
+            tuned_copy=self._entry.copy,
         )
+
+    @property
+    def _has_flash_attention(self) -> bool:
+        return self._options.flash_attention is not False
 
     @property
     def _template(self) -> ChatTemplate:
