@@ -14,7 +14,10 @@ LAYERS = (
     ("_version", "errors", "markdown"),
     ("models",),
     ("engine",),
-    ("interpolation", "options", "status", "display", "chat", "api", "commands"),
+    (
+        *("interpolation", "options", "status", "display", "tune_report", "tuning"),
+        *("chat", "api", "commands"),
+    ),
     ("magics",),
     ("__init__",),
 )
