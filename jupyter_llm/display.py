@@ -187,9 +187,8 @@ def tuning_bar(name: str, view: View | None = None) -> Iterator[Callable[[float,
 
         def tell(share: float, text: str) -> None:
             if bar is not None:
-                bar.set_postfix_str(text, refresh=False)
-                _advance(bar, int(100 * share))
-                bar.refresh()
+                bar.n = int(100 * share)
+                bar.set_postfix_str(text)
 
         yield tell
 

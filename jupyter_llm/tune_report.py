@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from jupyter_llm.markdown import untrusted_markdown
 from jupyter_llm.models.tuning import NEAR_LOSSLESS, Figure, Tuning, describe
-from jupyter_llm.status import human_size, markdown_table
+from jupyter_llm.status import markdown_table
 
+_CODE = re.compile("`([^`]*)`")
 _HEADER = ("", "prefill, tokens/s", "decode, tokens/s", "perplexity", "")
 _ROW_HEIGHT, _LABEL_WIDTH, _BAR_WIDTH, _GAP = 22, 230, 170, 60  # pixels
 _PANELS: tuple[tuple[str, str, Callable[[Figure], float]], ...] = (
@@ -69,12 +71,11 @@ class TuneReport:
     def _verdict(self) -> str:
         words = describe(self.after.settings)
         if self.tuning.copy is not None:
-            size = human_size(self.tuning.copy.stat().st_size) if self.tuning.copy.exists() else ""
-            words.insert(0, f"a {self.after.quantization} copy ({size}, {self.tuning.copy})")
+            words.insert(0, f"a {self.after.quantization} copy, kept in {self.tuning.copy.parent}")
         if not words:
             return "The default settings are the best here: no other was 5 % faster."
         return (
-            f"From now on {self.model} runs with {', '.join(words)}: it will "
+            f"From now on {self.model} runs with {' and '.join(words)}: it will "
             f"{_compared(self.before, self.after)}. {self._command('--forget')} undoes it."
         )
 
@@ -109,7 +110,7 @@ class TuneReport:
 
     def _repr_html_(self) -> str:
         """Return the report with a plot. All texts are escaped: a model's name may be anything."""
-        paragraphs = "".join(f"<p>{html.escape(line)}</p>" for line in self._lines())
+        paragraphs = "".join(f"<p>{_paragraph(line)}</p>" for line in self._lines())
         rows = "".join(
             f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
             for row in self._rows()
@@ -144,6 +145,10 @@ class TuneReport:
             f'height="{height}" font-family="sans-serif" font-size="12" fill="currentColor">'
             f"<title>Speed by setting</title>{''.join(parts)}</svg>"
         )
+
+
+def _paragraph(line: str) -> str:
+    return _CODE.sub(r"<code>\1</code>", html.escape(line))
 
 
 def _svg_text(left: float, row: int, text: str, *, is_bold: bool = False) -> str:

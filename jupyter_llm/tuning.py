@@ -27,7 +27,6 @@ from jupyter_llm.models.tuning import (
     Tuning,
     check_room,
     copy_candidates,
-    drop_copies,
     keep_copy,
     load_tuning,
     read_figures,
@@ -132,8 +131,6 @@ def _keep(tuning: Tuning, after: Figure, scratch: Path) -> Tuning:
             copy_quantization=after.quantization,
             copy_sha256=file_sha256(kept),
         )
-    else:
-        drop_copies(tuning.sha256)
     save_tuning(tuning)
     return tuning
 

@@ -207,6 +207,7 @@ def report(entry: ModelEntry, offer: Figure | None = None, asked: str = "") -> T
 
 def test_an_offer_says_what_is_gained_and_lost_and_what_to_type(entry: ModelEntry) -> None:
     copy = Figure(quantization="Q8_0", settings={}, prefill=180.0, decode=11.0, perplexity=20.1)
+    assert "<code>%llm /tune --copy</code>" in report(entry, copy)._repr_html_()
     text = str(report(entry, copy))
     assert "1.80 times the speed (100 → 180 tokens/s)" in text
     assert "from 20.00 to 20.10 (+0.5 %)" in text

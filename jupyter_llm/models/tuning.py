@@ -178,7 +178,7 @@ def _sha256_if_likely(path: Path, machine: Machine) -> str | None:
 
 
 def save_tuning(tuning: Tuning) -> None:
-    """Remember a tuning, in place of an earlier one."""
+    """Remember a tuning in place of an earlier one, whose copy goes if it is another."""
     record = asdict(tuning) | {"copy": tuning.copy.name if tuning.copy else None}
     del record["sha256"], record["machine"]  # the file's name tells both
     folder = tuned_folder()
@@ -190,21 +190,16 @@ def save_tuning(tuning: Tuning) -> None:
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
+    for copy in folder.glob(f"{tuning.sha256}-*.gguf"):
+        if copy != tuning.copy:
+            copy.unlink(missing_ok=True)
 
 
 def keep_copy(scratch: Path, sha256: str, quantization: str) -> Path:
-    """Move a finished copy to its place, remove those it replaces, and return where it is."""
+    """Move a finished copy to its place and return where it is."""
     target = tuned_folder() / f"{sha256}-{quantization}.gguf"
     scratch.replace(target)
-    drop_copies(sha256, but=target)
     return target
-
-
-def drop_copies(sha256: str, *, but: Path | None = None) -> None:
-    """Remove the copies of a file."""
-    for copy in tuned_folder().glob(f"{sha256}-*.gguf"):
-        if copy != but:
-            copy.unlink(missing_ok=True)
 
 
 def forget_tuning(path: Path) -> bool:

@@ -70,7 +70,8 @@ def change(path: Path) -> None:
 
 def test_what_is_saved_is_loaded(model: Path) -> None:
     assert load_tuning(model, HERE) is None
-    for tuning in (tuning_of(model), with_copy(model)):
+    for make in (tuning_of, with_copy):
+        tuning = make(model)
         save_tuning(tuning)
         assert load_tuning(model, HERE) == tuning
     assert [item.suffix for item in tuned_folder().glob("*part*")] == []
@@ -178,7 +179,8 @@ def test_a_new_copy_replaces_the_old_one(model: Path) -> None:
     first = with_copy(model)
     scratch = Path(shutil.copy(model, tuned_folder() / "scratch"))
     second = keep_copy(scratch, first.sha256, "Q4_0")
-    assert [item.name for item in tuned_folder().iterdir()] == [second.name]
+    save_tuning(replace(first, copy=second))
+    assert set(tuned_folder().iterdir()) == {second, record_of(first)}
 
 
 def test_a_full_disk_is_refused_with_the_numbers(model: Path) -> None:
