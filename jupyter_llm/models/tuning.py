@@ -34,7 +34,7 @@ NEAR_LOSSLESS = "Q8_0"
 _NUMBERS = {"n_threads": range(1, 513), "n_batch": range(32, 65537)}
 _CHOICES = ("flash_attention", "repack")
 # Bytes a weight takes. Small tensors stay larger and the vocabulary comes on top: see _SPARE.
-_BYTES_PER_WEIGHT = {"Q8_0": 34 / 32, "Q4_K_M": 0.65, "Q4_0": 0.6}
+_BYTES_PER_WEIGHT = {"Q8_0": 34 / 32, "Q4_K_M": 0.75, "Q4_0": 0.65}
 _SPARE = 1.1
 _SPARE_BYTES = 64 << 20
 # A turn of a conversation, in tokens: what is read anew, and what is written.
