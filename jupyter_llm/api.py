@@ -175,8 +175,8 @@ class LLM:
         The model is measured in a process of its own, and the resident one unloaded before. If a
         copy in another quantization would be faster, the report offers it; `copy=True` makes it
         and loads it in the file's place from then on. Copies are near-lossless, by the perplexity
-        of a fixed text; `lossy=True` admits others. What `use` is told goes before what was
-        measured.
+        of a fixed text; `lossy=True` admits a loss of up to 10 %. What `use` is told goes before
+        what was measured.
 
         Raises
         ------

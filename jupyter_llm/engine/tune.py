@@ -23,6 +23,8 @@ WORTH_A_SETTING = 1.05
 WORTH_A_COPY = 1.15
 # A copy whose perplexity is higher by more than this is lossy, whatever its name.
 MAX_LOSS = 1.01
+# Where a loss is allowed: beyond this no speed makes up for what the model no longer knows.
+MAX_ALLOWED_LOSS = 1.10
 _HOPELESS = 1.25  # times as slow as the default in the first round: not measured again
 # What is measured at a time: as many tokens as take about so long.
 _PREFILL_S, _DECODE_S = 2.5, 0.5
@@ -245,7 +247,7 @@ class Search:
 
 
 def is_worth_a_copy(before: Figure, copy: Figure, *, allows_loss: bool) -> bool:
-    """Tell whether a copy is faster, and as good unless a loss is allowed.
+    """Tell whether a copy is faster, and as good, or nearly so if a loss is allowed.
 
     It must be clearly faster in prefill or decode, and not pay for it in the other: a larger
     quantization may read prompts faster and write slower.
@@ -253,14 +255,9 @@ def is_worth_a_copy(before: Figure, copy: Figure, *, allows_loss: bool) -> bool:
     is_faster = max(copy.prefill / before.prefill, copy.decode / before.decode) >= WORTH_A_COPY
     if not is_faster or copy.times_as_fast(before) < WORTH_A_SETTING:
         return False
-    return allows_loss or is_near_lossless(before, copy)
-
-
-def is_near_lossless(before: Figure, copy: Figure) -> bool:
-    """Tell whether a copy's perplexity is as good as the file's own."""
     if before.perplexity is None or copy.perplexity is None:
         return False
-    return copy.perplexity <= MAX_LOSS * before.perplexity
+    return copy.perplexity <= before.perplexity * (MAX_ALLOWED_LOSS if allows_loss else MAX_LOSS)
 
 
 def candidates(num_prefill: int) -> Iterator[Settings]:

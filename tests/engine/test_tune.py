@@ -150,8 +150,12 @@ def test_a_copy_that_is_not_worth_it_is_neither_offered_nor_kept(
 
 def test_a_loss_is_taken_only_when_allowed() -> None:
     speeds = copy_speeds(Q8_0=(1.5, 1.5), Q4_0=(2.0, 2.0))
-    for allows_loss, best in ((False, "Q8_0"), (True, "Q4_0")):
-        bench = ScriptedBench(speeds, {"Q4_0": 25.0})
+    for perplexity, allows_loss, best in (
+        (21.0, False, "Q8_0"),
+        (21.0, True, "Q4_0"),
+        (25.0, True, "Q8_0"),  # too much of a loss in any case
+    ):
+        bench = ScriptedBench(speeds, {"Q4_0": perplexity})
         outcome = search(bench, "Q8_0", "Q4_0", keeps_copy=True, allows_loss=allows_loss)
         assert outcome.after.quantization == best
 
