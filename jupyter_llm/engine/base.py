@@ -25,7 +25,7 @@ FinishReason = Literal["stop", "length", "cancelled", "error"]
 
 # llama.cpp takes an unsigned 32-bit seed and reads the largest one as "draw one".
 MAX_SEED = 2**32 - 2
-DEFAULT_N_BATCH = 512  # tokens a step
+_DEFAULT_N_BATCH = 512  # tokens a step
 _MAX_INT = 2**31 - 1
 _UNBOUNDED = 1e30  # a 32-bit float still holds it
 _LEAST = 1e-6
@@ -259,6 +259,16 @@ class EngineOptions:
         _whole(self, "n_batch", 32, 65536)
         _whole(self, "n_threads", 1, 512)
         _whole(self, "n_gpu_layers", -1, _MAX_INT)
+
+    @property
+    def batch_size(self) -> int:
+        """How many tokens a step evaluates: `n_batch`, or our choice."""
+        return self.n_batch or _DEFAULT_N_BATCH
+
+    @property
+    def has_flash_attention(self) -> bool:
+        """Whether flash attention is on, by our choice too."""
+        return self.flash_attention is not False
 
     def filled(self, settings: Mapping[str, int | bool]) -> EngineOptions:
         """Return these options, with settings for those that leave the choice to us."""

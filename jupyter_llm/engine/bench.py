@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jupyter_llm.engine.base import DEFAULT_N_BATCH, EngineOptions, SamplingParams
+from jupyter_llm.engine.base import EngineOptions, SamplingParams
 from jupyter_llm.engine.llama import Context, Weights, quantize
 from jupyter_llm.engine.scheduler import Batch, Decoded
 from jupyter_llm.engine.threads import available_cores
@@ -130,10 +130,10 @@ class LlamaBench:
         context = Context(
             self._weights(quantization, options),
             n_ctx=n_ctx,
-            n_batch=options.n_batch or DEFAULT_N_BATCH,
+            n_batch=options.batch_size,
             num_slots=1,
             n_threads=options.n_threads or available_cores(),
-            flash_attention=options.flash_attention is not False,
+            flash_attention=options.has_flash_attention,
         )
         try:
             yield context

@@ -14,7 +14,6 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
 from jupyter_llm.engine.base import (
-    DEFAULT_N_BATCH,
     MAX_SEED,
     Chunk,
     Completion,
@@ -300,10 +299,10 @@ class LocalEngine:
             context = Context(
                 weights,
                 n_ctx=options.n_ctx or min(weights.n_ctx_train or _DEFAULT_N_CTX, _DEFAULT_N_CTX),
-                n_batch=options.n_batch or DEFAULT_N_BATCH,
+                n_batch=options.batch_size,
                 num_slots=_NUM_SLOTS,
                 n_threads=n_threads,
-                flash_attention=self._has_flash_attention,
+                flash_attention=options.has_flash_attention,
             )
         except BaseException:
             weights.close()
@@ -332,15 +331,11 @@ class LocalEngine:
             n_ctx_train=weights.n_ctx_train,
             n_vocab=weights.n_vocab,
             n_threads=n_threads,
-            flash_attention=self._has_flash_attention,
+            flash_attention=self._options.has_flash_attention,
             has_chat_template=weights.chat_template is not None,
             build=BUILD,
             tuned_copy=self._entry.copy,
         )
-
-    @property
-    def _has_flash_attention(self) -> bool:
-        return self._options.flash_attention is not False
 
     @property
     def _template(self) -> ChatTemplate:
