@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from jupyter_llm.chat import Chat
-from jupyter_llm.display import loading_bar
+from jupyter_llm.display import loading_bar, tuning_bar
 from jupyter_llm.engine.base import (
     Completion,
     Engine,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from jupyter_llm.display import View
     from jupyter_llm.engine.local import LocalEngine
     from jupyter_llm.models.discover import ModelEntry
+    from jupyter_llm.tune_report import TuneReport
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -262,6 +263,49 @@ class LLM:
         if engine is not None:
             engine.close()
 
+    def tune(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        copy: bool = False,
+        lossy: bool = False,
+    ) -> TuneReport:
+        """Measure a model on this machine and load it with the best settings from then on.
+
+        The model is measured in a process of its own, and the resident one unloaded before. If a
+        copy in another quantization would be faster, the report offers it; `copy=True` makes it
+        and loads it in the file's place from then on. Copies are near-lossless, by the perplexity
+        of a fixed text; `lossy=True` admits a loss of up to 10 %. What `use` is told goes before
+        what was measured.
+
+        Raises
+        ------
+        ModelNotFoundError, ModelFileError, EngineError, TuneInterrupted
+        """
+        from jupyter_llm.tuning import tune
+
+        with self._lock:  # prompts wait, since two programs that compute would measure each other
+            entry, options = self._chosen(model)
+            self.unload()
+            with tuning_bar(entry.name) as on_progress:
+                report = tune(
+                    entry,
+                    copy=copy,
+                    lossy=lossy,
+                    n_gpu_layers=options.n_gpu_layers,
+                    on_progress=on_progress,
+                )
+        return replace(report, asked=str(model) if model is not None else "")
+
+    def forget_tuning(self, model: str | os.PathLike[str] | None = None) -> bool:
+        """Remove a model's measured settings and its copy; False if there were none."""
+        from jupyter_llm.models.tuning import forget_tuning
+
+        with self._lock:
+            entry, _options = self._chosen(model)
+            self.unload()
+            return forget_tuning(entry.path)
+
     def status(self) -> Status:
         """Return what is loaded and what it holds."""
         engine = self._engine
@@ -281,13 +325,7 @@ class LLM:
         appears in `view`, or is printed.
         """
         with self._lock:
-            if model is None and self._choice is not None:
-                return self._ensure(*self._choice, view)
-            entry = self._find(model)
-            options = EngineOptions()
-            if self._choice is not None and self._choice[0].path == entry.path:
-                options = self._choice[1]
-            return self._ensure(entry, options, view)
+            return self._ensure(*self._chosen(model), view)
 
     def submit(
         self,
@@ -324,12 +362,22 @@ class LLM:
             raise ModelNotFoundError("", message=f"There is no model yet. {HOW_TO_GET_ONE}")
         return entry
 
+    def _chosen(self, model: str | os.PathLike[str] | None) -> tuple[ModelEntry, EngineOptions]:
+        """Return the model that is meant, with the options that `use` was told for it."""
+        if model is None and self._choice is not None:
+            return self._choice
+        entry = self._find(model)
+        if self._choice is not None and self._choice[0].path == entry.path:
+            return entry, self._choice[1]
+        return entry, EngineOptions()
+
     def _ensure(
         self, entry: ModelEntry, options: EngineOptions, view: View | None = None
     ) -> LocalEngine:
         """Make the engine of this file and these options the resident one."""
         from jupyter_llm.engine.local import LocalEngine
         from jupyter_llm.models.inspect import inspect
+        from jupyter_llm.tuning import tuned
 
         engine = self._engine
         if engine is not None and not engine.is_closed and self._resident is not None:
@@ -337,11 +385,14 @@ class LLM:
             if (resident.path, resident_options) == (entry.path, options):
                 return engine
         # The old model goes first, since two need not fit into memory; but not for a bad file.
-        size = inspect(entry.path).size_bytes
+        tuned_entry, settings = tuned(entry)
+        size = inspect(tuned_entry.file).size_bytes
         self.unload()
         try:
             with loading_bar(entry.name, size, view) as on_progress:
-                self._engine = LocalEngine(entry, options, on_progress=on_progress)
+                self._engine = LocalEngine(
+                    tuned_entry, options.filled(settings), on_progress=on_progress
+                )
         except KeyboardInterrupt:
             raise PromptInterrupted from None
         self._engine.hold_background(is_held=self._is_background_held)

@@ -15,6 +15,7 @@ from jupyter_llm.status import human_size, markdown_table
 if TYPE_CHECKING:
     from jupyter_llm.api import LLM
     from jupyter_llm.chat import Chat
+    from jupyter_llm.tune_report import TuneReport
 
 _COMMAND = re.compile(r"/([A-Za-z][\w-]*)(?=\s|$)\s*(.*)", re.DOTALL)
 
@@ -30,12 +31,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command; `run` returns Markdown, which whoever shows it takes for untrusted."""
+    """A command.
+
+    `run` returns Markdown, which whoever shows it takes for untrusted, or a report that knows how
+    to show itself and whose `str` is such Markdown.
+    """
 
     name: str
     argument: str
     help: str
-    run: Callable[[Call], str]
+    run: Callable[[Call], str | TuneReport]
 
 
 def find_command(prompt: str) -> tuple[Command, str] | None:
@@ -151,6 +156,23 @@ def _models(call: Call) -> str:
     return markdown_table(header, rows)
 
 
+def _tune(call: Call) -> str | TuneReport:
+    words = call.argument.split()
+    flags = {word for word in words if word.startswith("--")}
+    for flag in flags - _TUNE_FLAGS:
+        hint = nearest(flag, sorted(_TUNE_FLAGS), f"It takes {', '.join(sorted(_TUNE_FLAGS))}.")
+        raise MagicUsageError(f"/tune does not know {flag}.", hint)
+    name = " ".join(word for word in words if word not in flags).strip("\"'") or None
+    if "--forget" in flags:
+        if not call.llm.forget_tuning(name):
+            return "There is no tuning of this model."
+        return "Forgot the tuning. The next prompt loads the file as it is, with the defaults."
+    return call.llm.tune(name, copy="--copy" in flags, lossy="--lossy" in flags)
+
+
+_TUNE_FLAGS = {"--copy", "--lossy", "--forget"}
+
+
 COMMANDS = {
     command.name: command
     for command in (
@@ -159,6 +181,13 @@ COMMANDS = {
         Command("models", "", "what can be loaded now", _models),
         Command("use", "MODEL", "load a model by name or path and stay with it", _use),
         Command("unload", "", "free the model's memory", _unload),
+        Command(
+            "tune",
+            "[MODEL] [--copy] [--lossy] [--forget]",
+            "measure a model here and use the best settings from then on; `--copy` makes a faster "
+            "near-lossless copy, `--lossy` admits others, `--forget` undoes it all",
+            _tune,
+        ),
         Command("history", "", "the turns of the chat", _history),
         Command("reset", "", "forget the turns of the chat", _reset),
     )

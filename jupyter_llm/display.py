@@ -171,21 +171,39 @@ def loading_bar(
     In a view the answer takes the bar's place; without one the bar is printed and wiped away. Only
     on the main thread: what other threads print lands in whichever cell ran last.
     """
+    options = {"desc": f"Loading {name}", "unit": "B", "unit_scale": True, "delay": _BAR_DELAY_S}
+    with _bar(size_bytes, view, **options) as bar:
+        yield lambda share: _advance(bar, int(share * size_bytes))
+
+
+@contextmanager
+def tuning_bar(name: str, view: View | None = None) -> Iterator[Callable[[float, str], None]]:
+    """Show how far a model has been measured; give the function to be told the share and what.
+
+    It appears as `loading_bar` does.
+    """
+    line = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
+    with _bar(100, view, desc=f"Measuring {name}", bar_format=line) as bar:
+
+        def tell(share: float, text: str) -> None:
+            if bar is not None:
+                bar.n = int(100 * share)
+                bar.set_postfix_str(text)
+
+        yield tell
+
+
+@contextmanager
+def _bar(total: int, view: View | None, **options: Any) -> Iterator[Any]:
+    """Show a progress bar of tqdm's, or None where nobody would see it."""
     if threading.current_thread() is not threading.main_thread():
-        yield lambda _share: None
+        yield None
         return
     from tqdm import tqdm
 
-    with tqdm(
-        total=size_bytes,
-        desc=f"Loading {name}",
-        unit="B",
-        unit_scale=True,
-        leave=False,
-        delay=_BAR_DELAY_S,
-        file=_bar_file() if view is None else _ViewFile(view),
-    ) as bar:
-        yield lambda share: _advance(bar, int(share * size_bytes))
+    file = _bar_file() if view is None else _ViewFile(view)
+    with tqdm(total=total, leave=False, file=file, **options) as bar:
+        yield bar
 
 
 def _bar_file() -> TextIO:
@@ -194,7 +212,8 @@ def _bar_file() -> TextIO:
 
 
 def _advance(bar: Any, position: int) -> None:
-    bar.update(position - bar.n)
+    if bar is not None:
+        bar.update(position - bar.n)
 
 
 class _ViewFile(io.TextIOBase):

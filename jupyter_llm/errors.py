@@ -15,8 +15,8 @@ JupyterLLMError
 │   └── EngineClosedError                it was unloaded meanwhile
 └── InterpolationError (ValueError)      a {{expression}} failed; .expression
 
-PromptInterrupted (KeyboardInterrupt) stands beside the tree: it is the user's own doing, and code
-that handles KeyboardInterrupt must go on working.
+PromptInterrupted and TuneInterrupted (KeyboardInterrupt) stand beside the tree: they are the user's
+own doing, and code that handles KeyboardInterrupt must go on working.
 """
 
 from __future__ import annotations
@@ -195,3 +195,10 @@ class PromptInterrupted(_OneLine, KeyboardInterrupt):
         )
         self.completion = completion
         self.completions = tuple(completions)
+
+
+class TuneInterrupted(_OneLine, KeyboardInterrupt):
+    """The user interrupted `/tune`."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped measuring; settings and files are as they were.")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion, context_matcher
+from IPython.core.display_functions import display
 from IPython.core.inputtransformer2 import EscapedCommand
 from IPython.core.magic import (
     Magics,
@@ -109,7 +110,11 @@ class LLMMagics(Magics):
         found = None if parsed.is_literal else find_command(prompt)
         if found is not None:
             command, argument = found
-            self._show_markdown(command.run(Call(llm, chat, expand(argument))))
+            answer = command.run(Call(llm, chat, expand(argument)))
+            if isinstance(answer, str):
+                self._show_markdown(answer)
+            else:
+                display(answer)
             return
         prompt = expand(prompt)
         check_text(prompt)

@@ -53,6 +53,7 @@ class Status:
         return [
             ("model", info.name),
             ("file", str(info.path)),
+            *([("tuned copy in use", str(info.tuned_copy))] if info.tuned_copy else []),
             ("size", f"{human_size(info.size_bytes)}, {info.quantization}, {info.architecture}"),
             ("licence", info.license or "not stated in the file"),
             ("context window", f"{info.n_ctx} tokens (trained for {info.n_ctx_train})"),

@@ -14,7 +14,10 @@ LAYERS = (
     ("_version", "errors", "markdown"),
     ("models",),
     ("engine",),
-    ("interpolation", "options", "status", "display", "batch", "chat", "api", "commands"),
+    (
+        *("interpolation", "options", "status", "display", "tune_report", "tuning"),
+        *("batch", "chat", "api", "commands"),
+    ),
     ("magics",),
     ("__init__",),
 )

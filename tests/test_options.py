@@ -229,7 +229,7 @@ def test_every_option_parses_by_each_of_its_names(name: str) -> None:
 
 
 def test_every_option_is_in_the_help() -> None:
-    text = COMMANDS["help"].run(Call(llm, llm.chat(), ""))
+    text = str(COMMANDS["help"].run(Call(llm, llm.chat(), "")))
     for option in OPTIONS:
         assert all(f"`{name}`" in text for name in option.names)
         assert option.help in text

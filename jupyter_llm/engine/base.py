@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import operator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, SupportsFloat, get_args
 
 from jupyter_llm.errors import EmptyPromptError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -29,6 +29,7 @@ KvType = Literal["f16", "q8_0"]
 
 # llama.cpp takes an unsigned 32-bit seed and reads the largest one as "draw one".
 MAX_SEED = 2**32 - 2
+_DEFAULT_N_BATCH = 512  # tokens a step
 _MAX_INT = 2**31 - 1
 _UNBOUNDED = 1e30  # a 32-bit float still holds it
 _LEAST = 1e-6
@@ -343,7 +344,7 @@ class EngineOptions:
     """
 
     n_ctx: int | None = None
-    n_batch: int = 512
+    n_batch: int | None = None
     n_threads: int | None = None
     n_gpu_layers: int | None = None
     flash_attention: bool | None = None
@@ -368,10 +369,28 @@ class EngineOptions:
                 "flash_attention on."
             )
 
+    @property
+    def batch_size(self) -> int:
+        """How many tokens a step evaluates: `n_batch`, or our choice."""
+        return self.n_batch or _DEFAULT_N_BATCH
+
+    def filled(self, settings: Mapping[str, int | bool]) -> EngineOptions:
+        """Return these options, with settings for those that leave the choice to us."""
+        open_ones: dict[str, Any] = {
+            name: value for name, value in settings.items() if getattr(self, name) is None
+        }
+        if self.kv_type != "f16":
+            open_ones.pop("flash_attention", None)  # such a cache needs it
+        return replace(self, **open_ones)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """What is known of a loaded model."""
+    """What is known of a loaded model.
+
+    `tuned_copy` is the file that was loaded in place of the one at `path`, if `/tune` made one;
+    quantization and size are then the copy's.
+    """
 
     name: str
     path: Path
@@ -388,6 +407,7 @@ class ModelInfo:
     build: str
     kv_type: KvType = "f16"
     kv_bytes: int = 0
+    tuned_copy: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,9 @@ On CPUs it is (measured for several quantizations); another kernel or a GPU need
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
-import platform
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jupyter_llm.engine.scheduler import Batch, Decoded
+from jupyter_llm.engine.threads import available_cores
+from jupyter_llm.models.tuning import this_machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,10 +32,10 @@ _FILE = "exactness.json"
 def is_exact(context: Context, *, key: str, num_tokens: int, folder: Path) -> bool:
     """Tell whether an empty context gives the same logits whatever it is busy with.
 
-    Takes the answer for the same `key` and processor from `folder` if it is there. Measures with
+    Takes the answer for the same `key` and machine from `folder` if it is there. Measures with
     `num_tokens` tokens otherwise, several times over, and leaves the context empty.
     """
-    name = hashlib.sha256(f"{key}\0{_processor()}".encode()).hexdigest()
+    name = f"{this_machine(available_cores()).key} {key}"
     known = _read(folder / _FILE)
     if name in known:
         return known[name]
@@ -115,17 +115,6 @@ def _decode(context: Context, batch: Batch) -> np.ndarray:
     if context.decode(batch) is not Decoded.OK:
         raise ArithmeticError("the self-test could not run")
     return context.logits(len(batch) - 1).copy()
-
-
-def _processor() -> str:
-    """Return what tells this processor from others, as the system names it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    kinds = ("model name", "flags", "CPU part", "Features")
-    found = sorted({line for line in lines if line.startswith(kinds)})
-    return "\n".join(found) or f"{platform.machine()} {platform.processor()}"
 
 
 def _read(path: Path) -> dict[str, bool]:

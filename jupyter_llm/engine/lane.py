@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from jupyter_llm.engine.base import ResidentPrefix
+from jupyter_llm.engine.base import Priority, ResidentPrefix
+from jupyter_llm.engine.lookup import MAX_DRAFT, Lookup, Payoff
 from jupyter_llm.engine.scheduler import Scheduler
 from jupyter_llm.engine.slots import Slots
+from jupyter_llm.engine.width import BulkWidth
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.checkpoint import CheckpointStore
     from jupyter_llm.engine.llama import Context
-    from jupyter_llm.engine.scheduler import Width
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +21,24 @@ _MIN_CHECKPOINT = 256  # tokens; less is read again in no time
 _MIN_GAIN = 64  # tokens that a checkpoint must save over what is resident
 _GROWTH = 8  # a checkpoint is renewed when its prefix has grown by one part in so many
 _MAX_STATE_BYTES = 1 << 30
+_FLUSH_S = 2.0  # the end of a kernel is not held up for longer
+
+
+class LookupDrafter:
+    """Guesses a sequence's next tokens from what it repeats, as far as that pays in its lane."""
+
+    def __init__(self, token_ids: list[int], payoff: Payoff) -> None:
+        self._lookup = Lookup(token_ids)
+        self._payoff = payoff
+
+    def propose(self, most: int) -> list[int]:
+        """Return the tokens that may come next, none if guessing does not pay."""
+        chances = self._lookup.chances(max(0, min(most, MAX_DRAFT)))
+        return self._lookup.propose(self._payoff.num_draft(chances))
+
+    def append(self, token_id: int) -> None:
+        """Take in a token that was drawn."""
+        self._lookup.append(token_id)
 
 
 class Lane:
@@ -38,16 +57,29 @@ class Lane:
         can_trim: bool,
         is_exact: bool,
         min_copy: int = 1,
-        width: Width | None = None,
     ) -> None:
         self.context = context
         self.is_exact = is_exact
         self.slots = Slots(num_slots, can_trim=can_trim, min_copy=min_copy)
-        self.scheduler = Scheduler(context, self.slots, width=width)
+        self._width = BulkWidth(num_slots - 1)  # one is left for a chat
+        self._payoff = Payoff()
+        self.scheduler = Scheduler(context, self.slots, width=self._width)
         self.store: CheckpointStore | None = None
         self.num_passed = 0  # tokens that the other lane evaluated while this one had work
         self.last_step = 0
         self._can_trim = can_trim
+
+    def drafter(self, token_ids: list[int]) -> LookupDrafter:
+        """Make what guesses the continuation of a prompt."""
+        return LookupDrafter(token_ids, self._payoff)
+
+    def learn(self, step_s: float) -> None:
+        """Learn from the time of the scheduler's last step."""
+        scheduler = self.scheduler
+        if scheduler.drafted is not None:
+            self._payoff.observe(*scheduler.drafted, step_s)
+        if scheduler.stepped is Priority.BULK:
+            self._width.observe(scheduler.num_members, scheduler.num_evaluated, step_s)
 
     def prefixes(self) -> list[ResidentPrefix]:
         """Return what is resident, the latest used first."""
@@ -63,7 +95,8 @@ class Lane:
         if self.store is None:
             return
         more_than = self.slots.num_resident(token_ids) + _MIN_GAIN
-        checkpoint = self.store.find(token_ids, more_than=more_than, whole=not self._can_trim)
+        given = token_ids[:-1]  # the last one is evaluated in any case
+        checkpoint = self.store.find(given, more_than=more_than, whole=not self._can_trim)
         state = checkpoint.read() if checkpoint is not None else None
         if checkpoint is None or state is None:
             return
@@ -93,7 +126,8 @@ class Lane:
                 continue
             slot.num_saved = num_tokens
             if self.context.state_size(slot.seq_id) <= most_bytes:
-                self.store.write(slot.token_ids, self.context.state(slot.seq_id))
+                state = self.context.state(slot.seq_id)
+                self.store.write(slot.token_ids, state, whole=not self._can_trim)
                 return True
         return False
 
@@ -101,4 +135,5 @@ class Lane:
         """Free the cache; what is to be written is."""
         if self.store is not None:
             self.store.close()
+            self.store.flush(_FLUSH_S)
         self.context.close()

@@ -74,7 +74,8 @@ class Weights:
     """A model file in memory: its weights and its vocabulary.
 
     `on_progress` hears the loaded share from 0 to 1, on the loading thread, and returns False to
-    give up.
+    give up. `repack=False` leaves the weights as they lie in the file, where llama.cpp would lay
+    them out anew for the kernels of this machine.
 
     Raises
     ------
@@ -111,6 +112,7 @@ class Weights:
         self.path = path
         self._vocab = lib.llama_model_get_vocab(self._pointer)
         self.n_vocab: int = lib.llama_vocab_n_tokens(self._vocab)
+        self.has_window = bool(lib.llama_model_n_swa(self._pointer))
         self.n_embd: int = lib.llama_model_n_embd(self._pointer)
         self.n_ctx_train: int = lib.llama_model_n_ctx_train(self._pointer)
         self.can_trim = not (
@@ -408,6 +410,17 @@ class Context:
         pointer = lib.llama_get_logits_ith(self._pointer, index)
         return np.ctypeslib.as_array(pointer, shape=(self._weights.n_vocab,))
 
+    def clear(self) -> None:
+        """Forget all sequences."""
+        lib.llama_memory_clear(self._memory, True)  # noqa: FBT003  as llama.h declares it
+
+    def logprob(self, index: int, token_id: int) -> float:
+        """Return the log-probability of a token as the one after the batch's `index`-th."""
+        pointer = lib.llama_get_logits_ith(self._pointer, index)
+        logits = np.ctypeslib.as_array(pointer, shape=(self._weights.n_vocab,)).astype(np.float64)
+        highest = logits.max()
+        return float(logits[token_id] - highest - np.log(np.exp(logits - highest).sum()))
+
     def is_end(self, token_id: int) -> bool:
         """Tell whether a token ends the text."""
         return token_id in self._weights.end_ids
@@ -552,6 +565,26 @@ def _return_freed_memory() -> None:
     trim = getattr(_c_library(), "malloc_trim", None)  # glibc has it
     if trim is not None:
         trim(0)
+
+
+def quantize(source: Path, target: Path, quantization: str, *, n_threads: int) -> None:
+    """Write a model file anew in another quantization, such as Q8_0.
+
+    What the source lost when it was quantized stays lost.
+
+    Raises
+    ------
+    EngineError
+        llama.cpp could not read the source or write the target.
+    """
+    params = lib.llama_model_quantize_default_params()
+    params.ftype = getattr(lib, f"LLAMA_FTYPE_MOSTLY_{quantization}")
+    params.allow_requantize = True
+    params.nthread = n_threads
+    _log.lines.clear()
+    code = lib.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(params))
+    if code != 0:
+        raise EngineError(f"{source.name} cannot be copied as {quantization}: {_log.reason()}")
 
 
 def _c_library() -> ctypes.CDLL:

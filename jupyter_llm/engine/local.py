@@ -364,6 +364,7 @@ class LocalEngine:
         lane.last_step = self._num_steps
         self._model.pass_over(lane, num_tokens)
         self._threads.observe(num_tokens, step_s)
+        lane.learn(step_s)
 
     def _start(self, generation: Generation) -> None:
         try:
@@ -398,6 +399,7 @@ class LocalEngine:
             conversation=request.conversation,
             ignore_eos=params.ignore_eos,
             priority=request.priority,
+            drafter=lane.drafter(list(token_ids)) if self._may_draft(request) else None,
         )
         try:
             lane.restore(sequence.token_ids)
@@ -406,6 +408,11 @@ class LocalEngine:
             sampler.close()
             raise
         return sequence
+
+    def _may_draft(self, request: Request) -> bool:
+        """Tell whether guessing ahead may pay: not where wrong guesses cannot be forgotten."""
+        is_alone = request.priority < Priority.BULK
+        return request.params.lookup and is_alone and self._model.can_forget
 
     @staticmethod
     def _recorder(lane: Lane, sampler: Sampler, num_top: int) -> RecordingSampler:

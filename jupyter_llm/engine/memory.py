@@ -123,7 +123,7 @@ def uses_flash_attention(
         return options.flash_attention
     if is_on_gpu or options.kv_type != "f16":
         return True
-    return _FLOAT * shape.num_heads * n_ctx * options.n_batch >= _MAX_SCORES_BYTES
+    return _FLOAT * shape.num_heads * n_ctx * options.batch_size >= _MAX_SCORES_BYTES
 
 
 def memory_need(
@@ -134,7 +134,7 @@ def memory_need(
         file.shape,
         n_ctx,
         num_sequences=num_sequences,
-        n_batch=options.n_batch,
+        n_batch=options.batch_size,
         kv_type=options.kv_type,
         flash_attention=uses_flash_attention(file.shape, options, n_ctx),
     )
@@ -256,7 +256,7 @@ def _remedies(file: ModelFile, options: EngineOptions) -> Iterator[tuple[str, En
         and _can_have_q8_0(file.shape)
     ):
         yield "kv_type='q8_0'", replace(options, kv_type="q8_0")
-    if options.n_batch > _DEFAULT_N_BATCH:
+    if options.batch_size > _DEFAULT_N_BATCH:
         yield f"n_batch={_DEFAULT_N_BATCH}", replace(options, n_batch=_DEFAULT_N_BATCH)
     if options.n_gpu_layers:
         yield "n_gpu_layers=None, which takes what fits", replace(options, n_gpu_layers=None)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from functools import cached_property
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.base import EngineOptions, EngineStatus, Message, ModelInfo, Prompt, Request
@@ -15,16 +17,24 @@ from jupyter_llm.engine.memory import (
 )
 from jupyter_llm.engine.slots import common_prefix
 from jupyter_llm.engine.threads import available_cores
-from jupyter_llm.errors import ChatTemplateError, ContextOverflowError, ModelLoadError
+from jupyter_llm.errors import (
+    ChatTemplateError,
+    ContextOverflowError,
+    ModelFileError,
+    ModelLoadError,
+)
+from jupyter_llm.models.fingerprint import file_sha256, known_sha256
 from jupyter_llm.models.inspect import inspect
 
 if TYPE_CHECKING:
     import collections.abc
     from collections.abc import Callable
+    from pathlib import Path
 
     import numpy as np
 
     from jupyter_llm.engine.chat_template import ChatTemplate
+    from jupyter_llm.engine.checkpoint import CheckpointStore
     from jupyter_llm.engine.lane import Lane
     from jupyter_llm.engine.llama import Embedder
     from jupyter_llm.models.discover import ModelEntry
@@ -34,12 +44,20 @@ logger = logging.getLogger(__name__)
 _NUM_SLOTS = 32  # sequences that stay resident; a slot in itself costs next to nothing
 _NUM_STREAMS = 4  # of the exact lane; each takes the memory of a whole context window
 _EXACT_N_BATCH = 256  # tokens; without flash attention each takes memory for its scores
+_MAX_CHECKPOINT_BYTES = 2 << 30  # on disk, all models together
 _EXACT_SHARE = 0.25  # of the free memory
 _MIN_STREAM_COPY = 64  # tokens; copying a stream costs as much as reading a few dozen
 _EMBEDDING_N_CTX = 2048
 _PATIENCE = 240  # tokens that one lane evaluates before one with lesser work gets a step
 _SMALL_FILE_BYTES = 500_000_000  # the self-test takes about a second with such a model
 _CLOSING_STATE_BYTES = 256 << 20  # more would hold up the end of the kernel
+
+
+def checkpoint_folder() -> Path:
+    """Return where checkpoints are kept."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("jupyter_llm") / "checkpoints"
 
 
 class ResidentModel:
@@ -65,18 +83,20 @@ class ResidentModel:
 
         self._entry = entry
         self._options = options
-        self._file = inspect(entry.path)
+        self._file = inspect(entry.file)
         self.n_threads = options.n_threads or available_cores()
         self.is_background_held = False
         free = free_memory(device_memory())
         self._plan = plan_load(self._file, options, free, num_sequences=_NUM_SLOTS)
         self.weights = Weights(
-            entry.path,
+            entry.file,
             n_gpu_layers=self._plan.n_gpu_layers,
             on_progress=on_progress,
             repack=options.repack,
         )
         self.can_trim = self.weights.can_trim
+        # With a narrow window a wrong guess may push out what the next right one looks at.
+        self.can_forget = self.can_trim and (options.full_window or not self.weights.has_window)
         try:
             self.lanes: tuple[Lane, ...] = (self._first_lane(),)
         except BaseException:
@@ -252,7 +272,7 @@ class ResidentModel:
         context = Context(
             weights,
             n_ctx=self._plan.n_ctx,
-            n_batch=min(options.n_batch, _EXACT_N_BATCH) if is_exact else options.n_batch,
+            n_batch=min(options.batch_size, _EXACT_N_BATCH) if is_exact else options.batch_size,
             num_slots=num_slots,
             n_threads=self.n_threads,
             flash_attention=self._flash_attention and not is_exact,
@@ -268,7 +288,37 @@ class ResidentModel:
             min_copy=_MIN_STREAM_COPY if is_exact else 1,
         )
         lane.scheduler.is_background_held = self.is_background_held
+        self._give_store(lane)
         return lane
+
+    def _give_store(self, lane: Lane) -> None:
+        """Let a lane keep its prefixes on disk, as soon as the model file's hash is known.
+
+        Hashing takes seconds for large files, once; until then nothing is kept or found.
+        """
+        if not self._options.checkpoints:
+            return
+        digest = known_sha256(self._entry.file)
+        if digest is None:
+            Thread(target=self._hash_file, args=(lane,), daemon=True).start()
+        else:
+            lane.store = self._store(lane, digest)
+
+    def _hash_file(self, lane: Lane) -> None:
+        with suppress(ModelFileError):
+            lane.store = self._store(lane, file_sha256(self._entry.file))
+
+    def _store(self, lane: Lane, digest: str) -> CheckpointStore:
+        from jupyter_llm.engine.checkpoint import CheckpointStore
+        from jupyter_llm.models.tuning import this_machine
+
+        options = self._options
+        settings = (
+            *(this_machine(self.n_threads).key, self._plan.n_gpu_layers, options.repack),
+            *(options.full_window, options.kv_type, self._flash_attention, lane.is_exact),
+        )
+        scope = f"{digest} {settings}"
+        return CheckpointStore(checkpoint_folder(), scope, max_bytes=_MAX_CHECKPOINT_BYTES)
 
     @property
     def _flash_attention(self) -> bool:
@@ -301,6 +351,7 @@ class ResidentModel:
             build=BUILD,
             kv_type=self._options.kv_type,
             kv_bytes=self._plan.need.kv_bytes,
+            tuned_copy=self._entry.copy,
         )
 
     def save(self) -> bool:

@@ -64,9 +64,6 @@ class Drafter(Protocol):
     def append(self, token_id: int) -> None:
         """Take in a token that was drawn."""
 
-    def judge(self, num_proposed: int, num_accepted: int) -> None:
-        """Hear how many of the last guesses were right."""
-
 
 class Width(Protocol):
     """Says how many bulk sequences run at once."""
@@ -184,6 +181,7 @@ class _Member:
     draft: list[int]
     first_index: int
     num_wanted: int
+    is_alone: bool  # it decodes, may guess, and nobody else takes part
 
 
 class Scheduler:
@@ -220,6 +218,8 @@ class Scheduler:
         self.stepped: Priority | None = None  # the class of the last step
         self.num_evaluated = 0  # tokens of the last step
         self.num_members = 0  # sequences of the last step
+        # How many tokens a sequence that decoded alone guessed, and how many of them were right.
+        self.drafted: tuple[int, int] | None = None
 
     @property
     def num_waiting(self) -> int:
@@ -274,6 +274,7 @@ class Scheduler:
     def step(self) -> list[Drawn]:
         """Run one batch and return what came of it."""
         self._admit()
+        self.drafted = None
         while True:
             members, batch = self._build_batch()
             result = self._decode(batch) if batch else Decoded.OK
@@ -453,7 +454,8 @@ class Scheduler:
         start = len(slot.token_ids)
         taken = sequence.token_ids[start : min(start + room, sequence.num_to_read)]
         draft: list[int] = []
-        if is_alone and sequence.drafter is not None and sequence.num_pending == len(taken) == 1:
+        is_alone = is_alone and sequence.num_pending == len(taken) == 1
+        if is_alone and sequence.drafter is not None:
             left = sequence.max_tokens - len(sequence.completion_ids) - 1
             draft = sequence.drafter.propose(min(room - 1, left))
         end = start + len(taken)
@@ -464,7 +466,7 @@ class Scheduler:
         batch.positions += range(start, end + len(draft))
         batch.seq_ids += [slot.seq_id] * (len(taken) + len(draft))
         batch.wants_logits += [False] * (first - start) + [True] * num_wanted
-        return _Member(sequence, taken, draft, index, num_wanted)
+        return _Member(sequence, taken, draft, index, num_wanted, is_alone)
 
     def _decode(self, batch: Batch) -> Decoded:
         while (result := self._model.decode(batch)) is Decoded.NO_ROOM:
@@ -526,9 +528,9 @@ class Scheduler:
                 break
             slot.token_ids.append(token_id)
         if member.draft:
-            assert sequence.drafter is not None
             self._roll_back(sequence)
-            sequence.drafter.judge(len(member.draft), number)
+        if member.is_alone:
+            self.drafted = len(member.draft), number
         if reason:
             self.finish(sequence, reason)
         return outcomes

@@ -25,11 +25,20 @@ _PROJECTOR = re.compile(r"^mmproj|[-.]mmproj", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEntry:
-    """A model file, the name it goes by (its stem in lower case), and where it was found."""
+    """A model file, the name it goes by (its stem in lower case), and where it was found.
+
+    `copy` is a faster local copy of it, by `/tune`, that is loaded in its place.
+    """
 
     name: str
     path: Path
     source: str
+    copy: Path | None = None
+
+    @property
+    def file(self) -> Path:
+        """The file to load."""
+        return self.copy or self.path
 
 
 def list_models() -> list[ModelEntry]:

@@ -629,13 +629,6 @@ def test_no_thread_stays_when_there_is_nothing_to_write(store: CheckpointStore) 
 # The end
 
 
-def test_flush_tells_when_it_could_not_wait_long_enough(store: CheckpointStore) -> None:
-    with store._changed:
-        store.write([1], STATE)
-        assert not store.flush(0)
-    assert store.flush(20)
-
-
 def test_a_closed_store_writes_what_waits_and_takes_no_more(store: CheckpointStore) -> None:
     store.write([1], STATE)
     store.close()

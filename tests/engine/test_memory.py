@@ -101,7 +101,7 @@ def allocated(
     context = llama.Context(
         weights,
         n_ctx=n_ctx,
-        n_batch=options.n_batch,
+        n_batch=options.batch_size,
         num_slots=NUM_SLOTS,
         n_threads=1,
         flash_attention=uses_flash_attention(file.shape, options, n_ctx),
