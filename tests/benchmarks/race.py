@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -13,10 +14,12 @@ from pathlib import Path
 
 import psutil
 from benchmarks.build_peers import peer_paths
-from benchmarks.workloads import Figures, run_bench, run_contestant
+from benchmarks.contestants import BENCHES, OURS_TUNED, Entrant
+from benchmarks.figures import Figures
+from benchmarks.requantize import near_lossless_copy
+from benchmarks.workloads import WORKLOADS, run_bench, run_entrant
 
-BENCHES = {"llama-bench": True, "llama-bench-noflash": False}  # name: flash attention
-CONTESTANTS = ("ours", "llama-server", "Llama", "Llama-flash", *BENCHES)
+COPIES_FOLDER = Path("build/benchmarks")
 QUIET_CORES = 0.15  # a machine is quiet while others keep fewer cores busy
 
 
@@ -57,7 +60,7 @@ class Race:
         present = [name for name in self.contestants if self._is_built(name)]
         for number in range(1, self.rounds + 1):
             for workload in self.workloads:
-                names = [name for name in present if workload == "W5" or name not in BENCHES]
+                names = [name for name in present if name in WORKLOADS[workload].contestants]
                 first = (number - 1) % max(1, len(names))
                 for name in names[first:] + names[:first]:
                     yield self._quiet_run(number, workload, name)
@@ -99,9 +102,19 @@ class Race:
         if name in BENCHES:
             binary = peer_paths(self.peers)["llama-bench"]
             return run_bench(binary, self.model, flash_attention=BENCHES[name])
-        spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-            return pool.submit(run_contestant, name, self.model, self.peers, workload).result()
+        model = near_lossless_copy(self.model, COPIES_FOLDER) if name == OURS_TUNED else self.model
+        with tempfile.TemporaryDirectory(prefix="jupyter-llm-benchmark-") as folder:
+            entrant = Entrant(name=name, model=model, peers=self.peers, cache_folder=Path(folder))
+            if WORKLOADS[workload].is_restart:
+                run_alone(entrant, workload)
+            return run_alone(entrant, workload)
+
+
+def run_alone(entrant: Entrant, workload: str) -> Figures:
+    """Run a workload in a fresh process, which has imported little but the standard library."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        return pool.submit(run_entrant, entrant, workload).result()
 
 
 def busy_cores(interval: float | None = None) -> float:

@@ -12,33 +12,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from benchmarks.race import CONTESTANTS, Run
-from benchmarks.workloads import W1_FIRST_TOKEN, W1_TOTAL, W2_FIRST_TOKEN, W5_SPEED
-
-FIGURES = (W1_FIRST_TOKEN, W1_TOTAL, W2_FIRST_TOKEN, W5_SPEED)
-
-
-@dataclass(frozen=True, slots=True)
-class Ratio:
-    """A figure of ours divided by a peer's: below 1 is good for seconds, bad for tokens/s."""
-
-    figure: str
-    peer: str
-    target: str = ""
-
-
-RATIOS = (
-    Ratio(W1_FIRST_TOKEN, "llama-server"),
-    Ratio(W1_FIRST_TOKEN, "Llama"),
-    Ratio(W1_FIRST_TOKEN, "Llama-flash"),
-    Ratio(W2_FIRST_TOKEN, "llama-server", "≤ 1.0"),
-    Ratio(W2_FIRST_TOKEN, "Llama", "≤ 0.05"),
-    Ratio(W2_FIRST_TOKEN, "Llama-flash"),
-    Ratio(W5_SPEED, "llama-server"),
-    Ratio(W5_SPEED, "Llama"),
-    Ratio(W5_SPEED, "Llama-flash"),
-    Ratio(W5_SPEED, "llama-bench", "≥ 0.97"),
-)
+from benchmarks.contestants import CONTESTANTS
+from benchmarks.figures import FIGURES, RATIOS
+from benchmarks.race import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +76,11 @@ def figures_table(runs: Sequence[Run]) -> str:
 
 
 def ratios_table(runs: Sequence[Run]) -> str:
-    """Show ours over each peer's: minimum, median and maximum over the rounds."""
+    """Show every ratio there are figures for: minimum, median and maximum over the rounds."""
     rows = []
     for ratio in RATIOS:
-        ours = medians(runs, "ours", ratio.figure)
-        peer = medians(runs, ratio.peer, ratio.figure)
-        if ours and peer:
-            spread = Spread.of([ours[number] / peer[number] for number in ours])
-            rows.append([ratio.figure, f"ours / {ratio.peer}", *spread.cells(), ratio.target])
+        tops = medians(runs, ratio.contestant, ratio.figure)
+        bases = medians(runs, ratio.peer, ratio.base or ratio.figure)
+        if values := [tops[number] / bases[number] for number in tops if number in bases]:
+            rows.append([ratio.figure, ratio.label, *Spread.of(values).cells(), ratio.target])
     return table(["figure", "ratio", "min", "median", "max", "target"], rows)

@@ -1,49 +1,60 @@
-"""What every contestant has to do: three workloads shaped like work in a notebook.
+"""What the contestants have to do: workloads shaped like work in a notebook.
 
 W1  One conversation about a notebook: ~1,500 tokens of cells, then eight turns of 24 tokens. A
     follow-up repeats everything said so far, so it shows how much of it is read again.
 W2  Three conversations take turns, ~700 tokens of cells each and 16 tokens a turn. It shows
     whether they evict each other.
+W3  A map of 64 rows: a shared instruction of ~300 tokens, ~26 tokens a row, 24 new ones each.
+W4  A kernel that was restarted: from its start to the first token after a notebook of ~1,600
+    tokens, which an earlier process has read.
 W5  256 tokens from a short prompt, several times: the decode speed.
+W7  Chat turns alone, and beside a map of 500 rows.
 
-Prompts are raw ChatML text, so a chat template is nobody's advantage.
+Those for us alone are in `ours_alone`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from benchmarks.peers import Contestant, bench_decode, start
-
-Figures = dict[str, list[float]]
-"""The samples of each figure, by name."""
-
-W1_FIRST_TOKEN = "W1 follow-up: first token, s"  # noqa: S105 - a figure, no secret
-W1_TOTAL = "W1 follow-up: 24 tokens, s"
-W2_FIRST_TOKEN = "W2 interleaved: first token, s"  # noqa: S105
-W5_SPEED = "W5 long generation: tokens/s"
+from benchmarks import ours_alone
+from benchmarks.contestant import Contestant, Generation
+from benchmarks.contestants import BENCHES, EVERYONE, OURS, OURS_TUNED, SERVER, Entrant
+from benchmarks.figures import (
+    W1_FIRST_TOKEN,
+    W1_TOTAL,
+    W2_FIRST_TOKEN,
+    W3_ROWS,
+    W4_FIRST_TOKEN,
+    W5_SPEED,
+    W7_ALONE_FIRST_TOKEN,
+    W7_ALONE_SPEED,
+    W7_BESIDE_FIRST_TOKEN,
+    W7_BESIDE_SPEED,
+    Figures,
+)
+from benchmarks.ours import Ours
+from benchmarks.peers import LlamaServer, bench_decode
+from benchmarks.prompts import (
+    CLOSING,
+    SYSTEM,
+    TALE,
+    long_notebook,
+    map_rows,
+    notebook,
+    question,
+)
 
 LONG_TOKENS = 256
 LONG_REPEATS = 3
-SYSTEM = "<|im_start|>system\nYou are the assistant of a data notebook.<|im_end|>\n"
-
-
-def question(text: str) -> str:
-    """Return a user's turn in ChatML, with the assistant's opened."""
-    return f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n"
-
-
-def notebook(topic: str, num_cells: int) -> str:
-    """Write a notebook of about 51 tokens a cell; topics share no cell."""
-    return "\n".join(
-        f"## In [{i}]\n"
-        f"{topic}_{i} = pd.read_csv('{topic}-{i}.csv')\n"
-        f"print({topic}_{i}['price'].sum())\n"
-        f"## Out [{i}]\n"
-        f"{(i * 7919) % 1000}.{i % 10}"
-        for i in range(num_cells)
-    )
+ROW_TOKENS = 24
+CHAT_TURNS = 4
+BULK_ROWS = 500
+BULK_HEAD_START_S = 10
 
 
 class Conversation:
@@ -53,50 +64,107 @@ class Conversation:
         self._contestant = contestant
         self._prompt = SYSTEM + question(opening)
 
-    def turn(self, max_tokens: int, next_question: str) -> tuple[float, float]:
-        """Take one turn; return the seconds to its first token and to its end."""
+    def turn(self, max_tokens: int, next_question: str) -> Generation:
+        """Take one turn."""
         reply = self._contestant.generate(self._prompt, max_tokens)
         self._prompt += f"{reply.text}<|im_end|>\n{question(next_question)}"
-        return reply.first_token_s, reply.total_s
+        return reply
 
 
 def follow_up(contestant: Contestant) -> Figures:
     """W1; the first turn, which reads the whole notebook, is not counted."""
     talk = Conversation(contestant, f"My notebook up to here:\n{notebook('sales', 28)}")
     turns = [talk.turn(24, f"Explain cell {i} in a short sentence.") for i in range(8)]
-    first_tokens, totals = zip(*turns[1:], strict=True)
-    return {W1_FIRST_TOKEN: list(first_tokens), W1_TOTAL: list(totals)}
+    return {
+        W1_FIRST_TOKEN: [turn.first_token_s for turn in turns[1:]],
+        W1_TOTAL: [turn.total_s for turn in turns[1:]],
+    }
 
 
 def interleaved(contestant: Contestant) -> Figures:
     """W2; the first round, which reads each notebook, is not counted."""
     topics = ("weather", "budget", "traffic")
     talks = [Conversation(contestant, f"A notebook:\n{notebook(topic, 15)}") for topic in topics]
-    rounds = [[talk.turn(16, "Tell me more.")[0] for talk in talks] for _ in range(4)]
-    return {W2_FIRST_TOKEN: [first_token for turns in rounds[1:] for first_token in turns]}
+    rounds = [[talk.turn(16, "Tell me more.") for talk in talks] for _ in range(4)]
+    return {W2_FIRST_TOKEN: [turn.first_token_s for turns in rounds[1:] for turn in turns]}
+
+
+def map_column(contestant: Contestant) -> Figures:
+    """W3; one row was asked before, so everyone has read the instruction once."""
+    rows = map_rows(64)
+    contestant.generate(rows[0], 2)
+    started = time.perf_counter()
+    contestant.map(rows, ROW_TOKENS)
+    return {W3_ROWS: [len(rows) / (time.perf_counter() - started)]}
+
+
+def restarted_kernel(contestant: Contestant) -> Figures:
+    """W4; runs in two processes, the second of which counts."""
+    loading_s = time.perf_counter() - contestant.started_s
+    first_token_s = contestant.generate(long_notebook("budget") + CLOSING, 1).first_token_s
+    return {W4_FIRST_TOKEN: [loading_s + first_token_s]}
 
 
 def long_generation(contestant: Contestant) -> Figures:
-    """W5; the speed is that of the tokens after the first."""
-    prompt = SYSTEM + question("Write a long tale about a clockmaker and the sea.")
-    replies = [contestant.generate(prompt, LONG_TOKENS) for _ in range(LONG_REPEATS)]
-    speeds = [(LONG_TOKENS - 1) / (reply.total_s - reply.first_token_s) for reply in replies]
-    return {W5_SPEED: speeds}
+    """W5."""
+    replies = [contestant.generate(TALE, LONG_TOKENS) for _ in range(LONG_REPEATS)]
+    return {W5_SPEED: [reply.tokens_per_s for reply in replies]}
 
 
-WORKLOADS: dict[str, Callable[[Contestant], Figures]] = {
-    "W1": follow_up,
-    "W2": interleaved,
-    "W5": long_generation,
+def chat_beside_bulk(contestant: Ours | LlamaServer) -> Figures:
+    """W7; the first turn, which reads the notebook, is not counted."""
+    talk = Conversation(contestant, f"The notebook so far:\n{notebook('sales', 12)}")
+
+    def turns() -> list[Generation]:
+        return [talk.turn(24, "And what follows from that?") for _ in range(CHAT_TURNS)]
+
+    talk.turn(8, "What is it about?")
+    alone = turns()
+    with contestant.bulk(map_rows(BULK_ROWS), ROW_TOKENS):
+        time.sleep(BULK_HEAD_START_S)
+        beside = turns()
+    return {
+        W7_ALONE_FIRST_TOKEN: [turn.first_token_s for turn in alone],
+        W7_BESIDE_FIRST_TOKEN: [turn.first_token_s for turn in beside],
+        W7_ALONE_SPEED: [turn.tokens_per_s for turn in alone],
+        W7_BESIDE_SPEED: [turn.tokens_per_s for turn in beside],
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """Something to measure, and who can do it.
+
+    With `is_restart` it runs without a warm-up, twice in two processes that share a cache folder,
+    and the second run counts. `measure` takes a contestant of a kind that `contestants` has.
+    """
+
+    measure: Callable[[Any], Figures]
+    contestants: tuple[str, ...]
+    is_restart: bool = False
+
+
+WORKLOADS: Mapping[str, Workload] = {
+    "W1": Workload(measure=follow_up, contestants=EVERYONE),
+    "W2": Workload(measure=interleaved, contestants=EVERYONE),
+    "W3": Workload(measure=map_column, contestants=(*EVERYONE, OURS_TUNED)),
+    "W4": Workload(measure=restarted_kernel, contestants=EVERYONE, is_restart=True),
+    "W5": Workload(measure=long_generation, contestants=(*EVERYONE, *BENCHES)),
+    "W7": Workload(measure=chat_beside_bulk, contestants=(OURS, SERVER)),
+    "background": Workload(measure=ours_alone.background_prefill, contestants=(OURS,)),
+    "busy": Workload(measure=ours_alone.busy_machine, contestants=(OURS,)),
+    "repeat": Workload(measure=ours_alone.repetition, contestants=(OURS,)),
 }
 
 
-def run_contestant(name: str, model: Path, peers: Path, workload: str) -> Figures:
-    """Load the model, warm it up with a few tokens, and run a workload."""
-    contestant = start(name, model, peers)
+def run_entrant(entrant: Entrant, workload: str) -> Figures:
+    """Load the model, warm it up with a few tokens where that is fair, and run a workload."""
+    what = WORKLOADS[workload]
+    contestant = entrant.start()
     try:
-        contestant.generate("Once upon a time", 8)
-        return WORKLOADS[workload](contestant)
+        if not what.is_restart:
+            contestant.generate("Once upon a time", 8)
+        return what.measure(contestant)
     finally:
         contestant.close()
 

@@ -1,8 +1,9 @@
-"""Measure time to first token and decode speed, ours and two peers', in one go.
+"""Measure us and the peers side by side, in one go.
 
-Run as: python tests/benchmarks/first_token.py [--rounds 3] [--only W1,W2,W5] [--json FILE]
+Run as: python tests/benchmarks/side_by_side.py [--rounds 3] [--only W1,W3] [--json FILE]
 
-Prints Markdown. It asserts nothing: read RESULTS.md beside this file for what the figures mean.
+`workloads.py` says what is measured. Prints Markdown. It asserts nothing: read RESULTS.md beside
+this file for what the figures mean.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -21,7 +23,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.build_peers import DEFAULT_FOLDER
-from benchmarks.race import CONTESTANTS, Race
+from benchmarks.contestants import CONTESTANTS
+from benchmarks.race import Race, Run
 from benchmarks.report import figures_table, ratios_table
 from benchmarks.workloads import WORKLOADS
 
@@ -96,8 +99,14 @@ def describe(model: Path, rounds: int) -> dict[str, str]:
     }
 
 
+def write_json(path: Path, setting: Mapping[str, str], runs: Sequence[Run]) -> None:
+    """Write the raw figures."""
+    raw = {"setting": setting, "runs": [asdict(run) for run in runs]}
+    path.write_text(json.dumps(raw, indent=1) + "\n")
+
+
 def main() -> None:
-    """Measure, then print the tables and write the raw figures."""
+    """Measure, write the raw figures, and print the tables."""
     arguments = parse_arguments()
     model: Path = arguments.model or default_model()
     race = Race(
@@ -108,13 +117,14 @@ def main() -> None:
         rounds=arguments.rounds,
         patience_s=arguments.patience * 60,
     )
-    runs = list(race.runs())
     setting = describe(model, arguments.rounds)
+    runs: list[Run] = []
+    for run in race.runs():
+        runs.append(run)
+        if arguments.json:  # after every run, so that an interrupt loses none
+            write_json(arguments.json, setting, runs)
     lines = [f"- {name}: {value}" for name, value in setting.items()]
     print(*lines, "", figures_table(runs), "", ratios_table(runs), sep="\n")
-    if arguments.json:
-        raw = {"setting": setting, "runs": [asdict(run) for run in runs]}
-        arguments.json.write_text(json.dumps(raw, indent=1) + "\n")
 
 
 if __name__ == "__main__":

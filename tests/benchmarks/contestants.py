@@ -1,0 +1,40 @@
+"""Who takes part, by name, and how each is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.build_peers import peer_paths
+from benchmarks.contestant import Contestant
+from benchmarks.ours import Ours
+from benchmarks.peers import LlamaBinding, LlamaServer
+
+OURS = "ours"
+OURS_TUNED = "ours-tuned"  # on a copy of the file with faster kernels
+SERVER = "llama-server"
+LLAMA = "Llama"
+LLAMA_FLASH = "Llama-flash"
+EVERYONE = (OURS, SERVER, LLAMA, LLAMA_FLASH)
+
+BENCHES = {"llama-bench": True, "llama-bench-noflash": False}  # name: flash attention
+
+CONTESTANTS = (OURS, OURS_TUNED, SERVER, LLAMA, LLAMA_FLASH, *BENCHES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entrant:
+    """A contestant before its start, as it is sent to the process it will live in."""
+
+    name: str
+    model: Path
+    peers: Path
+    cache_folder: Path
+
+    def start(self) -> Contestant:
+        """Load the model."""
+        if self.name in (OURS, OURS_TUNED):
+            return Ours(self.model, self.cache_folder)
+        if self.name == SERVER:
+            return LlamaServer(self.model, peer_paths(self.peers)[SERVER])
+        return LlamaBinding(self.model, flash_attention=self.name == LLAMA_FLASH)

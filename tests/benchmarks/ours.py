@@ -1,0 +1,81 @@
+"""`jupyter_llm` as a contestant. Imports it only when it is started: the import is timed too."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contestant import N_CTX, Contestant, StoppedEarlyError, require_full_length
+
+CACHE_VARIABLE = "JUPYTER_LLM_CACHE"  # where checkpoints go
+IDLE_POLL_S = 0.02
+
+
+class Ours(Contestant):
+    """The public object `llm`, as a cell would use it.
+
+    Greedy requests would go to the bit-exact context; `exact=False` sends them where everything
+    unseeded goes. `cache_folder` is where checkpoints are written and looked for: an empty one
+    means that nothing was read before.
+    """
+
+    def __init__(self, model: Path, cache_folder: Path) -> None:
+        super().__init__()
+        os.environ[CACHE_VARIABLE] = str(cache_folder)
+        from jupyter_llm import llm
+
+        self._llm = llm
+        self._sampling: dict[str, Any] = {"temperature": 0, "ignore_eos": True, "exact": False}
+        llm.use(model, n_ctx=N_CTX)
+
+    def pieces(self, prompt: str, max_tokens: int) -> Iterator[str]:
+        stream = self._llm.stream(prompt, raw=True, max_tokens=max_tokens, **self._sampling)
+        for chunk in stream:
+            yield chunk.text
+        require_full_length(stream.result().finish_reason, "length")
+
+    def map(self, prompts: Sequence[str], max_tokens: int) -> None:
+        rows = self._llm.batch(prompts, raw=True, max_tokens=max_tokens, **self._sampling)
+        for row in rows:
+            require_full_length(row.finish_reason, "length")
+
+    @contextmanager
+    def bulk(self, prompts: Sequence[str], max_tokens: int) -> Iterator[None]:
+        """Map the prompts beside what else is asked; at the end the model is unloaded."""
+        from jupyter_llm.errors import EngineClosedError
+
+        def work() -> None:
+            with suppress(EngineClosedError):
+                self.map(prompts, max_tokens)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            yield
+            if not thread.is_alive():
+                raise StoppedEarlyError("The bulk had ended before what was measured beside it")
+        finally:
+            self._llm.unload()
+            thread.join()
+
+    def prefill(self, prompt: str) -> None:
+        """Let the engine read a prompt in the background, and wait until it has."""
+        self._llm.prefill(prompt, raw=True)
+        while not self._is_idle():
+            time.sleep(IDLE_POLL_S)
+
+    def switch_lookup(self, *, is_on: bool) -> None:
+        """Switch speculative decoding by prompt lookup for what follows."""
+        self._sampling["lookup"] = is_on
+
+    def close(self) -> None:
+        self._llm.unload()
+
+    def _is_idle(self) -> bool:
+        engine = self._llm.status().engine
+        return engine is None or engine.num_running == engine.num_waiting == 0
