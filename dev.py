@@ -3,7 +3,7 @@
     run     play the first notebook with the real model (--lab: open it in JupyterLab)
     test    linters, types and every test but the benchmarks (--fast: the quick tests only)
     check   the linters alone, or those named
-    bench   measure the time to the first token
+    bench   measure us beside our peers
 
 Each verb first makes `.venv` fit pyproject.toml, and is done with that in a moment when nothing
 has changed. What follows a verb and is not its own option goes on to pytest, to JupyterLab or to
@@ -262,8 +262,8 @@ def test(options: argparse.Namespace) -> int:
 
 
 def bench(options: argparse.Namespace) -> int:
-    """Run the benchmark of the first token."""
-    return call(PYTHON, str(Path("tests", "benchmarks", "first_token.py")), *options.more)
+    """Run the benchmark beside our peers."""
+    return call(PYTHON, str(Path("tests", "benchmarks", "side_by_side.py")), *options.more)
 
 
 def run(options: argparse.Namespace) -> int:

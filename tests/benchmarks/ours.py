@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.contestant import N_CTX, Contestant, StoppedEarlyError, require_full_length
 
-CACHE_VARIABLE = "JUPYTER_LLM_CACHE"  # where checkpoints go
+CACHE_VARIABLE = "XDG_CACHE_HOME"  # where checkpoints go
 IDLE_POLL_S = 0.02
 
 
@@ -47,10 +47,10 @@ class Ours(Contestant):
     @contextmanager
     def bulk(self, prompts: Sequence[str], max_tokens: int) -> Iterator[None]:
         """Map the prompts beside what else is asked; at the end the model is unloaded."""
-        from jupyter_llm.errors import EngineClosedError
+        from jupyter_llm.errors import BatchError
 
         def work() -> None:
-            with suppress(EngineClosedError):
+            with suppress(BatchError):
                 self.map(prompts, max_tokens)
 
         thread = threading.Thread(target=work)
