@@ -26,7 +26,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.first_token import default_model, describe
+from benchmarks.side_by_side import default_model, describe
 
 from jupyter_llm.engine.base import EngineOptions, Request, SamplingParams
 from jupyter_llm.engine.local import LocalEngine
