@@ -410,15 +410,16 @@ class ModelInfo:
     tuned_copy: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResidentPrefix:
-    """Tokens in the KV cache that a prompt may begin with."""
+    """Tokens that a prompt may begin with, in the KV cache or parked beside it."""
 
     num_tokens: int
-    conversation: str | None
-    is_busy: bool
-    is_pinned: bool
-    is_exact: bool
+    conversation: str | None = None
+    is_busy: bool = False
+    is_pinned: bool = False
+    is_parked: bool = False
+    is_exact: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -442,8 +443,8 @@ class EngineStatus:
 
     @property
     def resident_tokens(self) -> tuple[int, ...]:
-        """How many tokens each resident prefix has."""
-        return tuple(prefix.num_tokens for prefix in self.prefixes)
+        """How many tokens each prefix in the KV cache has."""
+        return tuple(prefix.num_tokens for prefix in self.prefixes if not prefix.is_parked)
 
 
 class Engine(Protocol):

@@ -37,6 +37,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
+from jupyter_llm.engine.pages import pages
 from jupyter_llm.engine.slots import common_prefix
 
 logger = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class _Header:
     state_digest: bytes
 
 
-def _header(scope: bytes, tokens: bytes, state: bytes) -> bytes:
+def _header(scope: bytes, tokens: bytes, state: bytes | memoryview) -> bytes:
     """Return what stands before the tokens in a file."""
     num_tokens = len(tokens) // _TOKEN_SIZE
     state_digest = sha256(state).digest()
@@ -155,18 +156,19 @@ class _ScopeFolder:
                     self._trouble.tell(error)
             return self._tokens
 
-    def read(self, name: str) -> bytes | None:
+    def read(self, name: str) -> memoryview | None:
         """Return the verified state and mark the file as used; remove a damaged file."""
         path = self.path / name
         try:
             with path.open("rb") as file:
                 header = self._own_header(file, name)
-                state = file.read(header.state_length) if header else b""
+                state = pages(header.state_length if header else 0)
+                is_whole = file.readinto(state) == len(state)
         except OSError as error:
             if not isinstance(error, FileNotFoundError):  # it gave way to others
                 self._trouble.tell(error)
             return None
-        if header is None or sha256(state).digest() != header.state_digest:
+        if header is None or not is_whole or sha256(state).digest() != header.state_digest:
             self._discard(name)
             return None
         with contextlib.suppress(OSError):
@@ -225,9 +227,9 @@ class Checkpoint:
 
     token_ids: tuple[int, ...]
     num_common: int
-    _read: Callable[[], bytes | None] = field(repr=False)
+    _read: Callable[[], memoryview | None] = field(repr=False)
 
-    def read(self) -> bytes | None:
+    def read(self) -> memoryview | None:
         """Return the state, or None if the file turned out to be damaged or is gone.
 
         A damaged file is removed, so `CheckpointStore.find` may be asked again.
@@ -240,7 +242,7 @@ class _Write:
     """A state on its way to the disk."""
 
     tokens: bytes
-    state: bytes
+    state: bytes | memoryview
     whole: bool
     num_clears: int  # of the store when it was asked for
 
@@ -291,7 +293,9 @@ class CheckpointStore:
         name, tokens, num_common = found
         return Checkpoint(_unpack(tokens), num_common, partial(self._files.read, name))
 
-    def write(self, token_ids: Sequence[int], state: bytes, *, whole: bool = False) -> None:
+    def write(
+        self, token_ids: Sequence[int], state: bytes | memoryview, *, whole: bool = False
+    ) -> None:
         """Store the state of a prefix in the background.
 
         Shorter prefixes of it are dropped, since it serves their prompts too; not so with `whole`,

@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.base import Priority, ResidentPrefix
 from jupyter_llm.engine.lookup import MAX_DRAFT, Lookup, Payoff
+from jupyter_llm.engine.parking import ParkedPrefix, Parking
 from jupyter_llm.engine.scheduler import Scheduler
-from jupyter_llm.engine.slots import Slots
+from jupyter_llm.engine.slots import Slots, common_prefix
 from jupyter_llm.engine.width import BulkWidth
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.checkpoint import CheckpointStore
     from jupyter_llm.engine.llama import Context
+    from jupyter_llm.engine.slots import Slot
 
 logger = logging.getLogger(__name__)
 
 _MIN_CHECKPOINT = 256  # tokens; less is read again in no time
-_MIN_GAIN = 64  # tokens that a checkpoint must save over what is resident
+_MIN_GAIN = 64  # tokens that a state must save over what is resident
+_MIN_PARKED = 256  # tokens; fewer are not felt
 _GROWTH = 8  # a checkpoint is renewed when its prefix has grown by one part in so many
 _MAX_STATE_BYTES = 1 << 30
 _FLUSH_S = 2.0  # the end of a kernel is not held up for longer
@@ -46,7 +49,8 @@ class Lane:
 
     The fast lane shares one unified cache among many sequences. The exact one gives each sequence
     a stream of its own, so that no other can change the last bit of its logits. `store` is where
-    prefixes outlive the process, if they may.
+    prefixes outlive the process, if they may. With `max_parked_bytes` idle conversations leave the
+    cache for plain memory while another has it.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Lane:
         can_trim: bool,
         is_exact: bool,
         min_copy: int = 1,
+        max_parked_bytes: int = 0,
     ) -> None:
         self.context = context
         self.is_exact = is_exact
@@ -65,6 +70,7 @@ class Lane:
         self._payoff = Payoff()
         self.scheduler = Scheduler(context, self.slots, width=self._width)
         self.store: CheckpointStore | None = None
+        self._parking = Parking(max_parked_bytes) if max_parked_bytes else None
         self.num_passed = 0  # tokens that the other lane evaluated while this one had work
         self.last_step = 0
         self._can_trim = can_trim
@@ -82,54 +88,131 @@ class Lane:
             self._width.observe(scheduler.num_members, scheduler.num_evaluated, step_s)
 
     def prefixes(self) -> list[ResidentPrefix]:
-        """Return what is resident, the latest used first."""
-        return [
+        """Return what is resident or parked, the latest used first."""
+        resident = [
             ResidentPrefix(
-                len(slot.token_ids), slot.conversation, slot.is_busy, slot.is_pinned, self.is_exact
+                num_tokens=len(slot.token_ids),
+                conversation=slot.conversation,
+                is_busy=slot.is_busy,
+                is_pinned=slot.is_pinned,
+                is_exact=self.is_exact,
             )
             for slot in self.slots.used
         ]
+        parked = self._parking.prefixes if self._parking is not None else ()
+        return resident + [
+            ResidentPrefix(
+                num_tokens=len(prefix.token_ids),
+                conversation=prefix.conversation,
+                is_parked=True,
+                is_exact=self.is_exact,
+            )
+            for prefix in parked
+        ]
 
-    def restore(self, token_ids: list[int]) -> None:
-        """Make a prompt's longest checkpoint resident, if that saves more than is there."""
-        if self.store is None:
-            return
-        more_than = self.slots.num_resident(token_ids) + _MIN_GAIN
+    def prepare(self, token_ids: list[int], conversation: str | None) -> None:
+        """Bring into the cache what a prompt begins with, and out what would only slow it."""
+        if self._parking is not None and not self.scheduler.num_running:
+            self._park_others(token_ids)
         given = token_ids[:-1]  # the last one is evaluated in any case
-        checkpoint = self.store.find(given, more_than=more_than, whole=not self._can_trim)
-        state = checkpoint.read() if checkpoint is not None else None
-        if checkpoint is None or state is None:
-            return
-        slot = self.slots.adopt(list(checkpoint.token_ids))
-        if slot is None:
-            return
-        self.context.trim(slot.seq_id, 0)
-        while not self.context.restore(slot.seq_id, state, len(slot.token_ids)):
-            evicted = self.slots.evict()
-            if evicted is None or evicted is slot:
-                slot.clear()
+        more_than = self.slots.num_resident(given) + _MIN_GAIN
+        if self._parking is not None:
+            prefix, length = self._parking.find(given, whole=not self._can_trim)
+            if prefix is not None and length > more_than:
+                is_owner = length == len(prefix.token_ids) or (
+                    conversation is not None and conversation == prefix.conversation
+                )
+                self._parking.take(prefix, is_owner=is_owner)
+                self._fill(
+                    prefix.token_ids,
+                    prefix.state,
+                    num_prompt=prefix.num_prompt,
+                    num_saved=prefix.num_saved,
+                )
                 return
-            self.context.trim(evicted.seq_id, 0)
-        slot.num_saved = len(slot.token_ids)
+        self._restore(given, more_than)
 
     def save(self, *, most_bytes: int = _MAX_STATE_BYTES) -> bool:
         """Write the latest used prefix that has grown to disk; False if there is none.
 
         The state is copied here; the writing is the store's.
         """
-        if self.store is None:
-            return False
         for slot in self.slots.used:
-            num_tokens = len(slot.token_ids)
-            has_grown = num_tokens - slot.num_saved > max(_MIN_GAIN, num_tokens // _GROWTH)
-            if slot.is_busy or num_tokens < _MIN_CHECKPOINT or not has_grown:
-                continue
-            slot.num_saved = num_tokens
-            if self.context.state_size(slot.seq_id) <= most_bytes:
-                state = self.context.state(slot.seq_id)
-                self.store.write(slot.token_ids, state, whole=not self._can_trim)
-                return True
+            if not slot.is_busy and self._is_worth_saving(slot):
+                slot.num_saved = len(slot.token_ids)
+                if self.context.state_size(slot.seq_id) <= most_bytes:
+                    self._write(slot.token_ids, self.context.state(slot.seq_id))
+                    return True
         return False
+
+    def _park_others(self, token_ids: list[int]) -> None:
+        """Take the idle conversations that a prompt has little of out of the cache."""
+        others = [
+            slot
+            for slot in self.slots.used
+            if not (slot.is_busy or slot.is_pinned)
+            and 4 * common_prefix(slot.token_ids, token_ids) < len(slot.token_ids)
+        ]
+        if sum(len(slot.token_ids) for slot in others) < _MIN_PARKED:
+            return
+        for slot in reversed(others):  # the latest used one is parked last
+            state = self.context.state(slot.seq_id)
+            if self._is_worth_saving(slot):
+                self._write(slot.token_ids, state)
+                slot.num_saved = len(slot.token_ids)
+            assert self._parking is not None
+            self._parking.park(
+                ParkedPrefix(
+                    token_ids=tuple(slot.token_ids),
+                    state=state,
+                    conversation=slot.conversation,
+                    num_prompt=slot.num_prompt,
+                    num_saved=slot.num_saved,
+                )
+            )
+            slot.clear()
+            self.context.trim(slot.seq_id, 0)
+
+    def _restore(self, given: list[int], more_than: int) -> None:
+        """Make a prompt's longest checkpoint resident, if that saves enough."""
+        if self.store is None:
+            return
+        checkpoint = self.store.find(given, more_than=more_than, whole=not self._can_trim)
+        state = checkpoint.read() if checkpoint is not None else None
+        if checkpoint is not None and state is not None:
+            num_tokens = len(checkpoint.token_ids)
+            self._fill(checkpoint.token_ids, state, num_prompt=num_tokens, num_saved=num_tokens)
+
+    def _fill(
+        self,
+        token_ids: tuple[int, ...],
+        state: bytes | memoryview,
+        *,
+        num_prompt: int,
+        num_saved: int,
+    ) -> None:
+        """Put a state into an idle slot; others give way if it needs their room."""
+        slot = self.slots.adopt(list(token_ids))
+        if slot is None:
+            return
+        self.context.trim(slot.seq_id, 0)
+        while not self.context.restore(slot.seq_id, state, len(token_ids)):
+            evicted = self.slots.evict()
+            if evicted is None or evicted is slot:
+                slot.clear()
+                return
+            self.context.trim(evicted.seq_id, 0)
+        slot.num_prompt, slot.num_saved = num_prompt, num_saved
+
+    def _is_worth_saving(self, slot: Slot) -> bool:
+        num_tokens = len(slot.token_ids)
+        has_grown = num_tokens - slot.num_saved > max(_MIN_GAIN, num_tokens // _GROWTH)
+        return self.store is not None and num_tokens >= _MIN_CHECKPOINT and has_grown
+
+    def _write(self, token_ids: list[int], state: memoryview) -> None:
+        assert self.store is not None
+        if len(state) <= _MAX_STATE_BYTES:
+            self.store.write(token_ids, state, whole=not self._can_trim)
 
     def close(self) -> None:
         """Free the cache; what is to be written is."""

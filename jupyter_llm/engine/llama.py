@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import llama_cpp as lib
 import numpy as np
 
+from jupyter_llm.engine.pages import pages
 from jupyter_llm.engine.sampler import GreedySampler
 from jupyter_llm.engine.scheduler import Batch, Decoded, Sampler
 from jupyter_llm.errors import EngineError, ModelLoadError, OptionError
@@ -383,22 +384,21 @@ class Context:
         size: int = lib.llama_state_seq_get_size(self._pointer, seq_id)
         return size
 
-    def state(self, seq_id: int) -> bytes:
+    def state(self, seq_id: int) -> memoryview:
         """Return what the cache holds of a sequence, to be restored later."""
         size = self.state_size(seq_id)
-        buffer = (ctypes.c_uint8 * size)()
-        count = lib.llama_state_seq_get_data(self._pointer, buffer, size, seq_id)
-        return bytes(memoryview(buffer)[:count])
+        buffer = pages(size)
+        count = lib.llama_state_seq_get_data(self._pointer, _address(buffer), size, seq_id)
+        return buffer[:count]
 
-    def restore(self, seq_id: int, state: bytes, num_tokens: int) -> bool:
+    def restore(self, seq_id: int, state: bytes | memoryview, num_tokens: int) -> bool:
         """Fill an empty sequence from a state of so many tokens; False if it did not work.
 
         The sequence is empty then. The state must come from `state` of a like context: llama.cpp
         checks little.
         """
         # llama.cpp only reads the buffer, so the bytes need not be copied.
-        buffer = ctypes.cast(ctypes.c_char_p(state), ctypes.POINTER(ctypes.c_uint8))
-        count = lib.llama_state_seq_set_data(self._pointer, buffer, len(state), seq_id)
+        count = lib.llama_state_seq_set_data(self._pointer, _address(state), len(state), seq_id)
         last = lib.llama_memory_seq_pos_max(self._memory, seq_id)
         if count == len(state) and last == num_tokens - 1:
             return True
@@ -529,6 +529,15 @@ class Embedder:
         pointer, self._pointer = self._pointer, None
         if pointer:
             lib.llama_free(pointer)
+
+
+def _address(buffer: bytes | memoryview) -> Any:
+    """Return a pointer to bytes, which the caller keeps alive.
+
+    numpy's own `data_as` leaves a cycle behind that holds the array until the next collection.
+    """
+    address = np.frombuffer(buffer, np.uint8).ctypes.data
+    return ctypes.cast(address, ctypes.POINTER(ctypes.c_uint8))
 
 
 def device_memory() -> int | None:

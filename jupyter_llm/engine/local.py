@@ -402,7 +402,7 @@ class LocalEngine:
             drafter=lane.drafter(list(token_ids)) if self._may_draft(request) else None,
         )
         try:
-            lane.restore(sequence.token_ids)
+            lane.prepare(sequence.token_ids, request.conversation)
             lane.scheduler.submit(sequence)
         except BaseException:
             sampler.close()
@@ -427,7 +427,7 @@ class LocalEngine:
         lane, _ = self._model.lane_for(request)
         if not token_ids or len(token_ids) >= lane.context.n_ctx:
             return
-        lane.restore(token_ids)
+        lane.prepare(token_ids, request.conversation)
         lane.scheduler.submit(
             Sequence(
                 token_ids,

@@ -45,6 +45,7 @@ _NUM_SLOTS = 32  # sequences that stay resident; a slot in itself costs next to 
 _NUM_STREAMS = 4  # of the exact lane; each takes the memory of a whole context window
 _EXACT_N_BATCH = 256  # tokens; without flash attention each takes memory for its scores
 _MAX_CHECKPOINT_BYTES = 2 << 30  # on disk, all models together
+_MAX_PARKED_BYTES, _PARKED_SHARE = 1 << 30, 0.1  # the latter of the free memory
 _EXACT_SHARE = 0.25  # of the free memory
 _MIN_STREAM_COPY = 64  # tokens; copying a stream costs as much as reading a few dozen
 _EMBEDDING_N_CTX = 2048
@@ -286,6 +287,7 @@ class ResidentModel:
             can_trim=self.can_trim,
             is_exact=is_exact,
             min_copy=_MIN_STREAM_COPY if is_exact else 1,
+            max_parked_bytes=0 if is_exact or self._is_on_gpu else self._max_parked_bytes(),
         )
         lane.scheduler.is_background_held = self.is_background_held
         self._give_store(lane)
@@ -322,14 +324,22 @@ class ResidentModel:
 
     @property
     def _flash_attention(self) -> bool:
-        from jupyter_llm.engine.llama import HAS_GPU
-
         return uses_flash_attention(
             self._file.shape,
             self._options,
             self._plan.n_ctx,
-            is_on_gpu=HAS_GPU and self._plan.n_gpu_layers != 0,
+            is_on_gpu=self._is_on_gpu,
         )
+
+    @property
+    def _is_on_gpu(self) -> bool:
+        from jupyter_llm.engine.llama import HAS_GPU
+
+        return HAS_GPU and self._plan.n_gpu_layers != 0
+
+    @staticmethod
+    def _max_parked_bytes() -> int:
+        return min(_MAX_PARKED_BYTES, int(_PARKED_SHARE * free_memory().ram_bytes))
 
     def _describe(self) -> ModelInfo:
         from jupyter_llm.engine.llama import BUILD

@@ -13,7 +13,7 @@ from statistics import median
 
 _FIRST_LIMIT = 8
 _FACTORS = (2.0, 1.5, 0.67, 0.5)  # what is tried from where we are, in turn
-_WORTH = 1.05  # a larger number must bring this much
+_WORTH = 1.1  # a larger number must bring this much, since its cells slow all others
 _NO_LOSS = 1.02  # a smaller one this much, lest noise lead down and down
 _NUM_SAMPLES = 12  # steps that decide a trial
 _NUM_CLEAR = 3  # steps that are enough if the difference is clear

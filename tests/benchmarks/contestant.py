@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 N_CTX = 16_384
 
@@ -47,6 +48,28 @@ def time_pieces(pieces: Iterable[str], num_tokens: int) -> Generation:
     )
 
 
+class Talk(Protocol):
+    """A conversation that grows by a question and a reply at a time."""
+
+    def turn(self, question: str, max_tokens: int) -> Generation:
+        """Ask, and say how long the reply took."""
+
+
+class RawTalk:
+    """A conversation kept as one growing ChatML text."""
+
+    def __init__(self, contestant: Contestant, system: str) -> None:
+        self._contestant = contestant
+        self._prompt = system
+
+    def turn(self, question: str, max_tokens: int) -> Generation:
+        """Ask, and say how long the reply took."""
+        self._prompt += f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
+        reply = self._contestant.generate(self._prompt, max_tokens)
+        self._prompt += f"{reply.text}<|im_end|>\n"
+        return reply
+
+
 class Contestant(ABC):
     """A loaded model that continues raw text: greedily, and past the end-of-text token.
 
@@ -68,6 +91,10 @@ class Contestant(ABC):
     def generate(self, prompt: str, max_tokens: int) -> Generation:
         """Write exactly `max_tokens` tokens and say how long that took."""
         return time_pieces(self.pieces(prompt, max_tokens), max_tokens)
+
+    def talk(self, system: str) -> Talk:
+        """Begin a conversation, in the way the contestant offers for that."""
+        return RawTalk(self, f"<|im_start|>system\n{system}<|im_end|>\n")
 
     def map(self, prompts: Sequence[str], max_tokens: int) -> None:
         """Continue every prompt by `max_tokens` tokens, in the fastest way there is."""

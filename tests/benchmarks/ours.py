@@ -8,12 +8,38 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.contestant import N_CTX, Contestant, StoppedEarlyError, require_full_length
+from benchmarks.contestant import (
+    N_CTX,
+    Contestant,
+    Generation,
+    StoppedEarlyError,
+    Talk,
+    require_full_length,
+    time_pieces,
+)
+
+if TYPE_CHECKING:
+    from jupyter_llm import Chat
 
 CACHE_VARIABLE = "XDG_CACHE_HOME"  # where checkpoints go
 IDLE_POLL_S = 0.02
+
+
+class _ChatTalk:
+    def __init__(self, chat: Chat, sampling: dict[str, Any]) -> None:
+        self._chat = chat
+        self._sampling = sampling
+
+    def turn(self, question: str, max_tokens: int) -> Generation:
+        def pieces() -> Iterator[str]:
+            stream = self._chat.stream(question, max_tokens=max_tokens, **self._sampling)
+            for chunk in stream:
+                yield chunk.text
+            require_full_length(stream.result().finish_reason, "length")
+
+        return time_pieces(pieces(), max_tokens)
 
 
 class Ours(Contestant):
@@ -38,6 +64,10 @@ class Ours(Contestant):
         for chunk in stream:
             yield chunk.text
         require_full_length(stream.result().finish_reason, "length")
+
+    def talk(self, system: str) -> Talk:
+        """Begin a chat, which reads ahead while whoever asks thinks."""
+        return _ChatTalk(self._llm.chat(system=system), self._sampling)
 
     def map(self, prompts: Sequence[str], max_tokens: int) -> None:
         rows = self._llm.batch(prompts, raw=True, max_tokens=max_tokens, **self._sampling)

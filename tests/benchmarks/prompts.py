@@ -1,11 +1,12 @@
 """The texts that the workloads are made of.
 
-Raw ChatML, so a chat template is nobody's advantage. Token counts are SmolLM2's.
+Raw ChatML where nothing else is said. Token counts are SmolLM2's.
 """
 
 from __future__ import annotations
 
-SYSTEM = "<|im_start|>system\nYou are the assistant of a data notebook.<|im_end|>\n"
+SYSTEM_TEXT = "You are the assistant of a data notebook."
+SYSTEM = f"<|im_start|>system\n{SYSTEM_TEXT}<|im_end|>\n"
 
 
 def question(text: str) -> str:

@@ -1,9 +1,10 @@
 """What the contestants have to do: workloads shaped like work in a notebook.
 
-W1  One conversation about a notebook: ~1,500 tokens of cells, then eight turns of 24 tokens. A
-    follow-up repeats everything said so far, so it shows how much of it is read again.
+W1  One conversation about a notebook: ~1,500 tokens of cells, then seven turns of 24 tokens. A
+    follow-up repeats everything said so far, so it shows how much of it is read again. Before
+    each turn there is half a second in which whoever asks thinks.
 W2  Three conversations take turns, ~700 tokens of cells each and 16 tokens a turn. It shows
-    whether they evict each other.
+    whether they evict each other. As in W1 there is half a second between turns.
 W3  A map of 64 rows: a shared instruction of ~300 tokens, ~26 tokens a row, 24 new ones each.
 W4  A kernel that was restarted: from its start to the first token after a notebook of ~1,600
     tokens, which an earlier process has read.
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ours_alone
-from benchmarks.contestant import Contestant, Generation
+from benchmarks.contestant import Contestant, Generation, RawTalk
 from benchmarks.contestants import BENCHES, EVERYONE, OURS, OURS_TUNED, SERVER, Entrant
 from benchmarks.figures import (
     W1_FIRST_TOKEN,
@@ -42,13 +43,14 @@ from benchmarks.peers import LlamaServer, bench_decode
 from benchmarks.prompts import (
     CLOSING,
     SYSTEM,
+    SYSTEM_TEXT,
     TALE,
     long_notebook,
     map_rows,
     notebook,
-    question,
 )
 
+THINKING_S = 0.5
 LONG_TOKENS = 256
 LONG_REPEATS = 3
 ROW_TOKENS = 24
@@ -57,36 +59,31 @@ BULK_ROWS = 500
 BULK_HEAD_START_S = 10
 
 
-class Conversation:
-    """A growing prompt: each turn adds the reply and the next question to it."""
-
-    def __init__(self, contestant: Contestant, opening: str) -> None:
-        self._contestant = contestant
-        self._prompt = SYSTEM + question(opening)
-
-    def turn(self, max_tokens: int, next_question: str) -> Generation:
-        """Take one turn."""
-        reply = self._contestant.generate(self._prompt, max_tokens)
-        self._prompt += f"{reply.text}<|im_end|>\n{question(next_question)}"
-        return reply
-
-
 def follow_up(contestant: Contestant) -> Figures:
     """W1; the first turn, which reads the whole notebook, is not counted."""
-    talk = Conversation(contestant, f"My notebook up to here:\n{notebook('sales', 28)}")
-    turns = [talk.turn(24, f"Explain cell {i} in a short sentence.") for i in range(8)]
+    talk = contestant.talk(SYSTEM_TEXT)
+    talk.turn(f"My notebook up to here:\n{notebook('sales', 28)}", 24)
+    turns = []
+    for number in range(7):
+        time.sleep(THINKING_S)
+        turns.append(talk.turn(f"Explain cell {number} in a short sentence.", 24))
     return {
-        W1_FIRST_TOKEN: [turn.first_token_s for turn in turns[1:]],
-        W1_TOTAL: [turn.total_s for turn in turns[1:]],
+        W1_FIRST_TOKEN: [turn.first_token_s for turn in turns],
+        W1_TOTAL: [turn.total_s for turn in turns],
     }
 
 
 def interleaved(contestant: Contestant) -> Figures:
     """W2; the first round, which reads each notebook, is not counted."""
     topics = ("weather", "budget", "traffic")
-    talks = [Conversation(contestant, f"A notebook:\n{notebook(topic, 15)}") for topic in topics]
-    rounds = [[talk.turn(16, "Tell me more.") for talk in talks] for _ in range(4)]
-    return {W2_FIRST_TOKEN: [turn.first_token_s for turns in rounds[1:] for turn in turns]}
+    talks = [contestant.talk(SYSTEM_TEXT) for _ in topics]
+    for talk, topic in zip(talks, topics, strict=True):
+        talk.turn(f"A notebook:\n{notebook(topic, 15)}", 16)
+    turns = []
+    for talk in talks * 3:
+        time.sleep(THINKING_S)
+        turns.append(talk.turn("Tell me more.", 16))
+    return {W2_FIRST_TOKEN: [turn.first_token_s for turn in turns]}
 
 
 def map_column(contestant: Contestant) -> Figures:
@@ -113,12 +110,12 @@ def long_generation(contestant: Contestant) -> Figures:
 
 def chat_beside_bulk(contestant: Ours | LlamaServer) -> Figures:
     """W7; the first turn, which reads the notebook, is not counted."""
-    talk = Conversation(contestant, f"The notebook so far:\n{notebook('sales', 12)}")
+    talk = RawTalk(contestant, SYSTEM)
 
     def turns() -> list[Generation]:
-        return [talk.turn(24, "And what follows from that?") for _ in range(CHAT_TURNS)]
+        return [talk.turn("And what follows from that?", 24) for _ in range(CHAT_TURNS)]
 
-    talk.turn(8, "What is it about?")
+    talk.turn(f"The notebook so far:\n{notebook('sales', 12)}", 8)
     alone = turns()
     with contestant.bulk(map_rows(BULK_ROWS), ROW_TOKENS):
         time.sleep(BULK_HEAD_START_S)
