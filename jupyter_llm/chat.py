@@ -117,7 +117,9 @@ class Chat:
         # Only now: a prompt that cannot be sent leaves the conversation as it was.
         self._begin(system, is_new=is_new)
         messages = self._fitting_messages(engine, prompt, origin, params)
-        request = Request(prompt=messages, params=params, conversation=f"chat {id(self)}")
+        request = Request(
+            prompt=messages, params=params, conversation=f"chat {self.name or id(self)}"
+        )
         stream = engine.submit(request)
         with self._lock:
             place = self._place_of(origin)

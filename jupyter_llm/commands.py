@@ -87,7 +87,7 @@ def _help(_call: Call) -> str:
 
 
 def _status(call: Call) -> str:
-    return markdown_table(("", ""), call.llm.status().rows())
+    return call.llm.status().to_markdown()
 
 
 def _use(call: Call) -> str:
