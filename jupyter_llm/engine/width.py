@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from statistics import median
 
-_FIRST_LIMIT = 8
+_FIRST_LIMIT = 16
 _FACTORS = (2.0, 1.5, 0.67, 0.5)  # what is tried from where we are, in turn
 _WORTH = 1.1  # a larger number must bring this much, since its cells slow all others
 _NO_LOSS = 1.02  # a smaller one this much, lest noise lead down and down
@@ -20,7 +20,7 @@ _NUM_CLEAR = 3  # steps that are enough if the difference is clear
 _CLEAR = 1.2
 _MAX_EXTRA = 1.25  # tokens a sequence in a step that counts: more is prefill
 _MAX_TRIAL = 96  # steps; a number that is not reached by then, for want of rows or room, is left
-_FIRST_PAUSE = 6  # steps before the next trial; doubled when all have failed
+_FIRST_PAUSE = 12  # steps before the next trial; doubled when all have failed
 _MAX_PAUSE = 512
 
 
