@@ -22,13 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_llm.engine.base import EngineOptions, SamplingParams
-from jupyter_llm.engine.llama import HAS_GPU, Context, Weights, quantize
-from jupyter_llm.engine.memory import uses_flash_attention
+from jupyter_llm.engine.llama import Context, Weights, quantize
 from jupyter_llm.engine.scheduler import Batch, Decoded
 from jupyter_llm.engine.threads import available_cores
 from jupyter_llm.engine.tune import Search, Size, Trial
 from jupyter_llm.errors import EngineError, JupyterLLMError
-from jupyter_llm.models.inspect import inspect
 
 # Our own prose and code, as notebooks hold it; changing it changes the meaning of stored figures.
 _TEXT = Path(__file__).with_name("bench_text.txt")
@@ -36,7 +34,6 @@ _TEXT_TOKENS = 1024
 _LOGITS_AT_ONCE = 128  # rows of the vocabulary's size: 134 MB for the largest ones
 _WARM_UP_TOKENS = 32
 _NUM_FOLLOW_UPS, _FOLLOW_UP_TOKENS = 4, 24
-_USUAL_N_CTX = 8192
 _GREEDY = SamplingParams(temperature=0, ignore_eos=True)
 
 
@@ -134,14 +131,6 @@ class LlamaBench:
             self._loaded = (wanted, weights)
         return self._loaded[1]
 
-    def _flash_attention(self, options: EngineOptions) -> bool:
-        return uses_flash_attention(
-            inspect(self._path).shape,
-            options,
-            _USUAL_N_CTX,
-            is_on_gpu=HAS_GPU and self._n_gpu_layers != 0,
-        )
-
     @contextmanager
     def _context(
         self, quantization: str | None, options: EngineOptions, n_ctx: int
@@ -152,7 +141,7 @@ class LlamaBench:
             n_batch=options.batch_size,
             num_slots=1,
             n_threads=options.n_threads or available_cores(),
-            flash_attention=self._flash_attention(options),
+            flash_attention=options.has_flash_attention,
         )
         try:
             yield context

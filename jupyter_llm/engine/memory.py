@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _DEFAULT_N_CTX = 8192  # tokens; more costs memory that most notebooks never use
 _LEAST_N_CTX = 1024  # what we choose when memory is short; less is of little use in a notebook
-_MAX_SCORES_BYTES = 512 << 20
 _DEFAULT_N_BATCH = 512
 # What we choose leaves room for the notebook's own data, and for what the estimate misses.
 _OUR_SHARE = 0.85
@@ -111,21 +110,6 @@ def context_need(
     )
 
 
-def uses_flash_attention(
-    shape: ModelShape, options: EngineOptions, n_ctx: int, *, is_on_gpu: bool = False
-) -> bool:
-    """Return whether to use flash attention: what the options say, or our choice.
-
-    On a CPU it is the slower one for the few tokens of a follow-up, or of a step of a batch. But
-    without it the scores of all heads are held at once, which a large model has no room for.
-    """
-    if options.flash_attention is not None:
-        return options.flash_attention
-    if is_on_gpu or options.kv_type != "f16":
-        return True
-    return _FLOAT * shape.num_heads * n_ctx * options.batch_size >= _MAX_SCORES_BYTES
-
-
 def memory_need(
     file: ModelFile, options: EngineOptions, n_ctx: int, *, num_sequences: int
 ) -> MemoryNeed:
@@ -136,7 +120,7 @@ def memory_need(
         num_sequences=num_sequences,
         n_batch=options.batch_size,
         kv_type=options.kv_type,
-        flash_attention=uses_flash_attention(file.shape, options, n_ctx),
+        flash_attention=options.has_flash_attention,
     )
     return replace(
         context,
@@ -250,11 +234,7 @@ def check_fits(
 
 def _remedies(file: ModelFile, options: EngineOptions) -> Iterator[tuple[str, EngineOptions]]:
     """Yield other options that take less memory, and how to say them."""
-    if (
-        options.kv_type == "f16"
-        and options.flash_attention is not False
-        and _can_have_q8_0(file.shape)
-    ):
+    if options.kv_type == "f16" and options.has_flash_attention and _can_have_q8_0(file.shape):
         yield "kv_type='q8_0'", replace(options, kv_type="q8_0")
     if options.batch_size > _DEFAULT_N_BATCH:
         yield f"n_batch={_DEFAULT_N_BATCH}", replace(options, n_batch=_DEFAULT_N_BATCH)

@@ -12,8 +12,8 @@ from jupyter_llm.engine.base import EngineOptions, EngineStatus, Message, ModelI
 from jupyter_llm.engine.memory import (
     context_need,
     free_memory,
+    kv_bytes,
     plan_load,
-    uses_flash_attention,
 )
 from jupyter_llm.engine.slots import common_prefix
 from jupyter_llm.engine.threads import available_cores
@@ -239,6 +239,14 @@ class ResidentModel:
             num_waiting=sum(lane.scheduler.num_waiting for lane in lanes),
             prefixes=tuple(prefix for lane in lanes for prefix in lane.prefixes()),
             num_cells=sum(lane.context.num_cells for lane in lanes),
+            kv_bytes=sum(
+                kv_bytes(
+                    self._file.shape,
+                    lane.context.num_cells,
+                    "f16" if lane.is_exact else self._options.kv_type,
+                )
+                for lane in lanes
+            ),
             n_threads=n_threads,
             tokens_per_s=tokens_per_s,
             process_bytes=psutil.Process().memory_info().rss,
@@ -276,7 +284,7 @@ class ResidentModel:
             n_batch=min(options.batch_size, _EXACT_N_BATCH) if is_exact else options.batch_size,
             num_slots=num_slots,
             n_threads=self.n_threads,
-            flash_attention=self._flash_attention and not is_exact,
+            flash_attention=self._options.has_flash_attention and not is_exact,
             is_unified=not is_exact,
             kv_type="f16" if is_exact else options.kv_type,
             full_window=options.full_window,
@@ -317,19 +325,15 @@ class ResidentModel:
         options = self._options
         settings = (
             *(this_machine(self.n_threads).key, self._plan.n_gpu_layers, options.repack),
-            *(options.full_window, options.kv_type, self._flash_attention, lane.is_exact),
+            *(
+                options.full_window,
+                options.kv_type,
+                self._options.has_flash_attention,
+                lane.is_exact,
+            ),
         )
         scope = f"{digest} {settings}"
         return CheckpointStore(checkpoint_folder(), scope, max_bytes=_MAX_CHECKPOINT_BYTES)
-
-    @property
-    def _flash_attention(self) -> bool:
-        return uses_flash_attention(
-            self._file.shape,
-            self._options,
-            self._plan.n_ctx,
-            is_on_gpu=self._is_on_gpu,
-        )
 
     @property
     def _is_on_gpu(self) -> bool:
@@ -356,7 +360,7 @@ class ResidentModel:
             n_ctx_train=weights.n_ctx_train,
             n_vocab=weights.n_vocab,
             n_threads=self.n_threads,
-            flash_attention=self._flash_attention,
+            flash_attention=self._options.has_flash_attention,
             has_chat_template=weights.chat_template is not None,
             build=BUILD,
             kv_type=self._options.kv_type,

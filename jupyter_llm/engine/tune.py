@@ -272,6 +272,5 @@ def candidates(num_prefill: int) -> Iterator[Settings]:
     for n_batch in (256, 1024, 2048):
         if n_batch <= num_prefill:
             yield {"n_batch": n_batch}
-    yield {"flash_attention": True}
     yield {"flash_attention": False}
     yield {"repack": False}

@@ -28,7 +28,6 @@ from jupyter_llm.engine.memory import (
     kv_bytes,
     memory_need,
     plan_load,
-    uses_flash_attention,
 )
 from jupyter_llm.errors import JupyterLLMError, ModelLoadError, NotEnoughMemoryError, OptionError
 from jupyter_llm.models.discover import find_model
@@ -104,7 +103,7 @@ def allocated(
         n_batch=options.batch_size,
         num_slots=NUM_SLOTS,
         n_threads=1,
-        flash_attention=uses_flash_attention(file.shape, options, n_ctx),
+        flash_attention=options.has_flash_attention,
         kv_type=options.kv_type,
     )
     context.close()
@@ -120,7 +119,6 @@ SETTINGS = {
     "a window shorter than the batch": (128, EngineOptions()),
     "a small batch": (4096, EngineOptions(n_batch=32)),
     "a large batch": (4096, EngineOptions(n_batch=2048)),
-    "with flash attention": (4096, EngineOptions(flash_attention=True)),
     "without flash attention": (16384, EngineOptions(flash_attention=False)),
     "a KV cache of q8_0": (4096, EngineOptions(kv_type="q8_0")),
 }
