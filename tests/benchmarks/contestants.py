@@ -11,6 +11,7 @@ from benchmarks.ours import Ours
 from benchmarks.peers import LlamaBinding, LlamaServer
 
 OURS = "ours"
+OURS_EXACT = "ours-exact"  # as greedy requests come: in the exact context
 OURS_TUNED = "ours-tuned"  # on a copy of the file with faster kernels
 SERVER = "llama-server"
 LLAMA = "Llama"
@@ -19,7 +20,7 @@ EVERYONE = (OURS, SERVER, LLAMA, LLAMA_FLASH)
 
 BENCHES = {"llama-bench": True, "llama-bench-noflash": False}  # name: flash attention
 
-CONTESTANTS = (OURS, OURS_TUNED, SERVER, LLAMA, LLAMA_FLASH, *BENCHES)
+CONTESTANTS = (OURS, OURS_EXACT, OURS_TUNED, SERVER, LLAMA, LLAMA_FLASH, *BENCHES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,9 @@ class Entrant:
     def start(self) -> Contestant:
         """Load the model."""
         if self.name in (OURS, OURS_TUNED):
-            return Ours(self.model, self.cache_folder)
+            return Ours(self.model, self.cache_folder, is_exact=False)
+        if self.name == OURS_EXACT:
+            return Ours(self.model, self.cache_folder, is_exact=None)
         if self.name == SERVER:
             return LlamaServer(self.model, peer_paths(self.peers)[SERVER])
         return LlamaBinding(self.model, flash_attention=self.name == LLAMA_FLASH)

@@ -45,18 +45,18 @@ class _ChatTalk:
 class Ours(Contestant):
     """The public object `llm`, as a cell would use it.
 
-    Greedy requests would go to the bit-exact context; `exact=False` sends them where everything
-    unseeded goes. `cache_folder` is where checkpoints are written and looked for: an empty one
-    means that nothing was read before.
+    Greedy requests go to the bit-exact context as they come; `is_exact=False` sends them where
+    everything unseeded goes. `cache_folder` is where checkpoints are written and looked for: an
+    empty one means that nothing was read before.
     """
 
-    def __init__(self, model: Path, cache_folder: Path) -> None:
+    def __init__(self, model: Path, cache_folder: Path, *, is_exact: bool | None) -> None:
         super().__init__()
         os.environ[CACHE_VARIABLE] = str(cache_folder)
         from jupyter_llm import llm
 
         self._llm = llm
-        self._sampling: dict[str, Any] = {"temperature": 0, "ignore_eos": True, "exact": False}
+        self._sampling: dict[str, Any] = {"temperature": 0, "ignore_eos": True, "exact": is_exact}
         llm.use(model, n_ctx=N_CTX)
 
     def pieces(self, prompt: str, max_tokens: int) -> Iterator[str]:
@@ -95,7 +95,7 @@ class Ours(Contestant):
 
     def prefill(self, prompt: str) -> None:
         """Let the engine read a prompt in the background, and wait until it has."""
-        self._llm.prefill(prompt, raw=True)
+        self._llm.prefill(prompt, raw=True, **self._sampling)
         while not self._is_idle():
             time.sleep(IDLE_POLL_S)
 
