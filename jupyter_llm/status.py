@@ -72,8 +72,10 @@ class Status:
             ("context window", f"{info.n_ctx} tokens (trained for {info.n_ctx_train})"),
             (
                 "KV cache",
-                f"{human_size(engine.kv_bytes)} for {engine.num_cells} tokens ({info.kv_type}), "
-                f"{min(sum(engine.resident_tokens), engine.num_cells)} used",
+                (
+                    f"{human_size(engine.kv_bytes)} for {engine.num_cells} tokens ({info.kv_type}), "
+                    f"{min(sum(engine.resident_tokens), engine.num_cells)} used"
+                ),
             ),
             ("requests", f"{engine.num_running} running, {engine.num_waiting} waiting"),
             (

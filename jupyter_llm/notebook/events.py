@@ -1,0 +1,40 @@
+"""What happens in a notebook, as values: the cells that ran and what they showed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+OutputKind = Literal["stdout", "stderr", "result", "display", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Something a cell showed, as text; pictures and the like are named, as `<image/png>`.
+
+    What an error shows is its last line first: `KeyError: 'price'`.
+    """
+
+    kind: OutputKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellEvent:
+    """One run of a cell.
+
+    `number` is its place on the timeline, counted from 1 and never used twice, so a cell that ran
+    again is another event with the same `cell_id`. `source` is as typed, magics included.
+    """
+
+    number: int
+    source: str
+    execution_count: int | None = None
+    cell_id: str | None = None
+    outputs: tuple[Output, ...] = ()
+    tags: frozenset[str] = frozenset()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the cell ended with an error."""
+        return any(output.kind == "error" for output in self.outputs)
