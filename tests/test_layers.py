@@ -14,6 +14,7 @@ LAYERS = (
     ("_version", "errors", "markdown"),
     ("models",),
     ("engine",),
+    ("notebook",),
     (
         *("interpolation", "options", "status", "display", "tune_report", "tuning"),
         *("batch", "chat", "api", "commands"),

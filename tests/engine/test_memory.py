@@ -185,7 +185,7 @@ def measure(path: Path, rounds: int) -> dict[str, list[int]]:
 
 @pytest.fixture(scope="module")
 def measured(smollm2: Path) -> dict[str, list[int]]:
-    return measure(smollm2, rounds=3)
+    return measure(smollm2, rounds=7)
 
 
 def test_a_loaded_model_takes_no_more_than_estimated(
@@ -205,8 +205,10 @@ def test_unloading_gives_the_memory_back(measured: dict[str, list[int]]) -> None
 
 
 def test_loading_and_unloading_again_does_not_grow(measured: dict[str, list[int]]) -> None:
-    first, *_, last = measured["after"]
-    assert last - first < 4 * MIB
+    # The first load pages code in, and the allocator keeps a few megabytes now and then: what
+    # counts is the least that stays, early and late. A leaked vocabulary is 3 MB each time.
+    after = measured["after"]
+    assert min(after[4:]) - min(after[1:4]) < 4 * MIB
 
 
 def test_the_kv_bytes_of_cells_are_counted_by_heads_and_type() -> None:
@@ -409,7 +411,7 @@ def test_a_quantized_kv_cache_is_half_as_large_and_still_knows(smollm2: Path) ->
 
 def test_the_status_tells_the_kv_cache(tiny_gguf: Path, fresh_llm: None) -> None:
     status = llm.use(tiny_gguf, n_ctx=1024, n_threads=1)
-    assert ("KV cache", "262.1 kB, f16") in status.rows()
+    assert dict(status.rows())["KV cache"] == "262.1 kB for 1024 tokens (f16), 0 used"
 
 
 @pytest.mark.parametrize("repack", [None, True, False])
