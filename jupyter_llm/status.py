@@ -70,13 +70,7 @@ class Status:
             ("size", f"{human_size(info.size_bytes)}, {info.quantization}, {info.architecture}"),
             ("licence", info.license or "not stated in the file"),
             ("context window", f"{info.n_ctx} tokens (trained for {info.n_ctx_train})"),
-            (
-                "KV cache",
-                (
-                    f"{human_size(engine.kv_bytes)} for {engine.num_cells} tokens ({info.kv_type}), "
-                    f"{min(sum(engine.resident_tokens), engine.num_cells)} used"
-                ),
-            ),
+            ("KV cache", self._kv_cache(info, engine)),
             ("requests", f"{engine.num_running} running, {engine.num_waiting} waiting"),
             (
                 "last answer",
@@ -88,6 +82,12 @@ class Status:
             ("flash attention", "on" if info.flash_attention else "off"),
             ("build", info.build),
         ]
+
+    @staticmethod
+    def _kv_cache(info: ModelInfo, engine: EngineStatus) -> str:
+        num_used = min(sum(engine.resident_tokens), engine.num_cells)
+        size = human_size(engine.kv_bytes)
+        return f"{size} for {engine.num_cells} tokens ({info.kv_type}), {num_used} used"
 
     def prefix_rows(self) -> list[tuple[str, str, str, str]]:
         """Return what of prompts and answers need not be read again, the latest used first."""
