@@ -96,6 +96,7 @@ RATIOS = (
     Ratio(W4_FIRST_TOKEN, OURS, LLAMA_FLASH),
     Ratio(W5_SPEED, OURS, SERVER, "≥ 1.1"),
     Ratio(W5_SPEED, OURS_EXACT, SERVER),
+    Ratio(W5_SPEED, OURS_TUNED, SERVER),
     Ratio(W5_SPEED, OURS, LLAMA),
     Ratio(W5_SPEED, OURS, LLAMA_FLASH),
     Ratio(W5_SPEED, OURS, "llama-bench", "≥ 0.97"),

@@ -146,7 +146,9 @@ WORKLOADS: Mapping[str, Workload] = {
     "W2": Workload(measure=interleaved, contestants=(*EVERYONE, OURS_EXACT)),
     "W3": Workload(measure=map_column, contestants=(*EVERYONE, OURS_TUNED)),
     "W4": Workload(measure=restarted_kernel, contestants=EVERYONE, is_restart=True),
-    "W5": Workload(measure=long_generation, contestants=(*EVERYONE, *BENCHES, OURS_EXACT)),
+    "W5": Workload(
+        measure=long_generation, contestants=(*EVERYONE, *BENCHES, OURS_EXACT, OURS_TUNED)
+    ),
     "W7": Workload(measure=chat_beside_bulk, contestants=(OURS, SERVER)),
     "background": Workload(measure=ours_alone.background_prefill, contestants=(OURS,)),
     "busy": Workload(measure=ours_alone.busy_machine, contestants=(OURS,)),
