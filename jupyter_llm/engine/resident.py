@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.chat_template import ChatTemplate
     from jupyter_llm.engine.checkpoint import CheckpointStore
     from jupyter_llm.engine.lane import Lane
-    from jupyter_llm.engine.llama import Embedder
+    from jupyter_llm.engine.llama import Context, Embedder
     from jupyter_llm.models.discover import ModelEntry
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ _EXACT_N_BATCH = 256  # tokens; without flash attention each takes memory for it
 _MAX_CHECKPOINT_BYTES = 2 << 30  # on disk, all models together
 _MAX_PARKED_BYTES, _PARKED_SHARE = 1 << 30, 0.1  # the latter of the free memory
 _EXACT_SHARE = 0.25  # of the free memory
+_LAST_STREAM_SHARE = 0.75
 _MIN_STREAM_COPY = 64  # tokens; copying a stream costs as much as reading a few dozen
 _EMBEDDING_N_CTX = 2048
 _PATIENCE = 240  # tokens that one lane evaluates before one with lesser work gets a step
@@ -87,6 +88,7 @@ class ResidentModel:
         self._file = inspect(entry.file)
         self.n_threads = options.n_threads or available_cores()
         self.is_background_held = False
+        self._is_exact: bool | None = None  # by the self-test of the exact lane
         free = free_memory(device_memory())
         self._plan = plan_load(self._file, options, free, num_sequences=_NUM_SLOTS)
         self.weights = Weights(
@@ -107,7 +109,7 @@ class ResidentModel:
 
     def _first_lane(self) -> Lane:
         if self._options.exact:
-            return self._open_lane(is_exact=True, num_slots=self._num_streams())
+            return self._open_exact_lane(max(1, self._num_streams()))
         return self._open_lane(is_exact=False, num_slots=_NUM_SLOTS)
 
     @property
@@ -250,25 +252,29 @@ class ResidentModel:
             n_threads=n_threads,
             tokens_per_s=tokens_per_s,
             process_bytes=psutil.Process().memory_info().rss,
-            is_exact=self._is_exact if "_is_exact" in self.__dict__ else None,
+            is_exact=self._is_exact,
         )
 
     def _num_streams(self) -> int:
-        """Return how many streams of the exact lane a modest share of the free memory holds."""
-        from jupyter_llm.engine.llama import device_memory
+        """Return how many streams of the exact lane a modest share of the free memory holds.
+
+        One may take most of it; 0 means that there is no room for that either.
+        """
+        from jupyter_llm.engine.llama import SPARE_CELLS, device_memory
 
         free = free_memory(device_memory())
         num_streams = _NUM_STREAMS
-        while num_streams > 1:
+        while num_streams:
             need = context_need(
                 self._file.shape,
-                self._plan.n_ctx,
+                self._plan.n_ctx + SPARE_CELLS,
                 num_sequences=num_streams,
                 n_batch=_EXACT_N_BATCH,
                 flash_attention=False,
                 is_unified=False,
             )
-            if need.total <= _EXACT_SHARE * free.ram_bytes:
+            share = _EXACT_SHARE if num_streams > 1 else _LAST_STREAM_SHARE
+            if need.total <= share * free.ram_bytes:
                 break
             num_streams //= 2
         return num_streams
