@@ -8,7 +8,15 @@ from functools import cached_property
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from jupyter_llm.engine.base import EngineOptions, EngineStatus, Message, ModelInfo, Prompt, Request
+from jupyter_llm.engine.base import (
+    EngineOptions,
+    EngineStatus,
+    Message,
+    ModelInfo,
+    Priority,
+    Prompt,
+    Request,
+)
 from jupyter_llm.engine.memory import (
     context_need,
     free_memory,
@@ -117,52 +125,69 @@ class ResidentModel:
         """Whether no lane has anything to do."""
         return all(lane.scheduler.is_idle for lane in self.lanes)
 
+    @property
+    def is_free(self) -> bool:
+        """Whether nobody waits for an answer; something may be read in the background."""
+        return all(lane.scheduler.priority in (None, Priority.BACKGROUND) for lane in self.lanes)
+
     def lane_for(self, request: Request) -> tuple[Lane, bool]:
         """Return where a request runs, and whether its text is the same every time there."""
         wants_exact = self._options.exact
         if wants_exact is None:
             wants_exact = request.params.wants_exact
         lane = self._exact_lane if wants_exact else self.lanes[0]
-        return lane, lane.is_exact and self._is_exact
+        return lane, lane.is_exact and bool(self._is_exact)
 
     @cached_property
     def _exact_lane(self) -> Lane:
         """The exact lane, made on first need; the fast one where there is no room for it."""
         if self.lanes[0].is_exact:
             return self.lanes[0]
+        num_streams = self._num_streams()
+        if not num_streams:
+            logger.warning("Memory is too short for an exact context; answers are not exact.")
+            return self.lanes[0]
         try:
-            lane = self._open_lane(is_exact=True, num_slots=self._num_streams())
+            lane = self._open_exact_lane(num_streams)
         except ModelLoadError as error:
             logger.warning("There is no exact context: %s", error)
             return self.lanes[0]
         self.lanes = (*self.lanes, lane)
         return lane
 
-    @cached_property
-    def _is_exact(self) -> bool:
-        """Whether the exact lane is exact on this machine, by a self-test."""
+    def _open_exact_lane(self, num_streams: int) -> Lane:
+        lane = self._open_lane(is_exact=True, num_slots=num_streams)
+        self._is_exact = self._passes_self_test(lane.context)  # which must be empty
+        return lane
+
+    def _passes_self_test(self, context: Context) -> bool:
+        """Tell whether an exact context is exact on this machine."""
         import platformdirs
 
-        from jupyter_llm.engine.exactness import is_exact
+        from jupyter_llm.engine.exactness import make_exact
         from jupyter_llm.engine.llama import BUILD
 
-        context = self._exact_lane.context
-        is_small = self._file.size_bytes < _SMALL_FILE_BYTES
-        file = self._file
-        return is_exact(
+        file, options = self._file, self._options
+        settings = (file.architecture, file.quantization, options.n_gpu_layers, options.repack)
+        return make_exact(
             context,
-            key=f"{BUILD} {file.architecture} {file.quantization} {self._options.n_gpu_layers}",
-            num_tokens=min(64 if is_small else 40, context.n_ctx // 2, context.n_batch),
+            key=" ".join(map(str, (BUILD, *settings))),
+            num_tokens=96 if file.size_bytes < _SMALL_FILE_BYTES else 48,
             folder=platformdirs.user_cache_path("jupyter_llm"),
         )
 
-    def next_lane(self) -> Lane:
-        """Return the lane with the most urgent work; equals take turns, and none starves."""
+    def next_lane(self) -> tuple[Lane, bool]:
+        """Return the lane with the most urgent work, and whether another's is more urgent.
+
+        Equals take turns, and none starves but what is read in the background.
+        """
         lanes = [lane for lane in self.lanes if not lane.scheduler.is_idle]
+        first = min(lanes, key=lambda lane: (lane.scheduler.priority, lane.last_step))
         for lane in lanes:
-            if lane.num_passed >= _PATIENCE:
-                return lane
-        return min(lanes, key=lambda lane: (lane.scheduler.priority, lane.last_step))
+            is_background = lane.scheduler.priority is Priority.BACKGROUND
+            if lane.num_passed >= _PATIENCE and not is_background:
+                return lane, lane.scheduler.priority != first.scheduler.priority
+        return first, False
 
     def pass_over(self, stepped: Lane, num_tokens: int) -> None:
         """Note that a lane evaluated tokens while the others did not."""
