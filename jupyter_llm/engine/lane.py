@@ -112,7 +112,8 @@ class Lane:
 
     def prepare(self, token_ids: list[int], conversation: str | None) -> None:
         """Bring into the cache what a prompt begins with, and out what would only slow it."""
-        if self._parking is not None and not self.scheduler.num_running:
+        scheduler = self.scheduler
+        if self._parking is not None and not (scheduler.num_running or scheduler.num_waiting):
             self._park_others(token_ids)
         given = token_ids[:-1]  # the last one is evaluated in any case
         more_than = self.slots.num_resident(given) + _MIN_GAIN
@@ -122,13 +123,12 @@ class Lane:
                 is_owner = length == len(prefix.token_ids) or (
                     conversation is not None and conversation == prefix.conversation
                 )
-                self._parking.take(prefix, is_owner=is_owner)
-                self._fill(
-                    prefix.token_ids,
-                    prefix.state,
-                    num_prompt=prefix.num_prompt,
-                    num_saved=prefix.num_saved,
-                )
+                owner = prefix.conversation if is_owner else None
+                slot = self._fill(prefix.token_ids, prefix.state, length, owner)
+                if slot is not None:
+                    slot.num_prompt = min(prefix.num_prompt, length)
+                    slot.num_saved = min(prefix.num_saved, length)
+                    self._parking.take(prefix, is_owner=is_owner)
                 return
         self._restore(given, more_than)
 
@@ -147,6 +147,7 @@ class Lane:
 
     def _park_others(self, token_ids: list[int]) -> None:
         """Take the idle conversations that a prompt has little of out of the cache."""
+        assert self._parking is not None
         others = [
             slot
             for slot in self.slots.used
@@ -156,11 +157,12 @@ class Lane:
         if sum(len(slot.token_ids) for slot in others) < _MIN_PARKED:
             return
         for slot in reversed(others):  # the latest used one is parked last
+            if self.context.state_size(slot.seq_id) > self._parking.max_bytes:
+                continue  # slow beside others is better than lost
             state = self.context.state(slot.seq_id)
             if self._is_worth_saving(slot):
                 self._write(slot.token_ids, state)
                 slot.num_saved = len(slot.token_ids)
-            assert self._parking is not None
             self._parking.park(
                 ParkedPrefix(
                     token_ids=tuple(slot.token_ids),
@@ -180,29 +182,47 @@ class Lane:
         checkpoint = self.store.find(given, more_than=more_than, whole=not self._can_trim)
         state = checkpoint.read() if checkpoint is not None else None
         if checkpoint is not None and state is not None:
-            num_tokens = len(checkpoint.token_ids)
-            self._fill(checkpoint.token_ids, state, num_prompt=num_tokens, num_saved=num_tokens)
+            slot = self._fill(checkpoint.token_ids, state, checkpoint.num_common)
+            if slot is not None:
+                slot.num_saved = len(slot.token_ids)
 
     def _fill(
         self,
         token_ids: tuple[int, ...],
         state: bytes | memoryview,
-        *,
-        num_prompt: int,
-        num_saved: int,
-    ) -> None:
-        """Put a state into an idle slot; others give way if it needs their room."""
-        slot = self.slots.adopt(list(token_ids))
+        num_common: int,
+        conversation: str | None = None,
+    ) -> Slot | None:
+        """Put a state into an idle slot, whose it then is; others give way if it needs their room.
+
+        What is nobody's is cut to what the prompt has in common with it.
+        """
+        slot = self.slots.adopt(token_ids, conversation)
         if slot is None:
-            return
+            return None
         self.context.trim(slot.seq_id, 0)
-        while not self.context.restore(slot.seq_id, state, len(token_ids)):
+        is_restored = False
+        while not (is_restored := self.context.restore(slot.seq_id, state, len(token_ids))):
             evicted = self.slots.evict()
-            if evicted is None or evicted is slot:
-                slot.clear()
-                return
+            if evicted is None:
+                break
             self.context.trim(evicted.seq_id, 0)
-        slot.num_prompt, slot.num_saved = num_prompt, num_saved
+        if is_restored and conversation is None:
+            is_restored = self._cut(slot, num_common)
+        if not is_restored:
+            slot.clear()
+            self.context.trim(slot.seq_id, 0)
+        for shortened in self.slots.release(slot):
+            self.context.trim(shortened.seq_id, len(shortened.token_ids))
+        return slot if is_restored else None
+
+    def _cut(self, slot: Slot, num_tokens: int) -> bool:
+        """Keep the first tokens of a slot; False if its memory cannot forget so."""
+        if num_tokens == len(slot.token_ids):
+            return True
+        del slot.token_ids[num_tokens:]
+        slot.num_prompt = min(slot.num_prompt, num_tokens)
+        return self.context.trim(slot.seq_id, num_tokens)
 
     def _is_worth_saving(self, slot: Slot) -> bool:
         num_tokens = len(slot.token_ids)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import llama_cpp as lib
 import numpy as np
 
+from jupyter_llm.engine.groups import MAX_GROUP, fill_groups
 from jupyter_llm.engine.pages import pages
 from jupyter_llm.engine.sampler import GreedySampler
 from jupyter_llm.engine.scheduler import Batch, Decoded, Sampler
@@ -33,6 +34,9 @@ logger = logging.getLogger(__name__)
 BUILD = f"llama-cpp-python {lib.__version__}"
 HAS_GPU = bool(lib.llama_supports_gpu_offload())
 
+SPARE_CELLS = 256  # of each stream, for fillers; llama.cpp allots so many at a time
+
+_MAX_FILLERS = MAX_GROUP - 1  # of a sequence in a batch
 _PENALTY_WINDOW = 64  # tokens that the repetition penalty looks back on; llama.cpp's own default
 _ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR
 _NUM_EMBEDDED = 32  # texts in one batch
@@ -274,7 +278,8 @@ class Context:
     """A KV cache for `num_slots` sequences over loaded weights; evaluates batches.
 
     The cache is unified, `n_ctx` cells that all sequences share, or gives each sequence a stream
-    of `n_ctx` cells of its own. `full_window` keeps all cells of sliding-window layers.
+    of `n_ctx` cells of its own. `full_window` keeps all cells of sliding-window layers. A context
+    with streams may set `group_size`, so that tokens are evaluated in groups; see `groups`.
 
     Raises
     ------
@@ -296,8 +301,9 @@ class Context:
         kv_type: KvType = "f16",
     ) -> None:
         params = lib.llama_context_default_params()
-        params.n_ctx = n_ctx if is_unified else n_ctx * num_slots
-        params.n_batch = params.n_ubatch = n_batch
+        num_spare, num_fillers = (0, 0) if is_unified else (SPARE_CELLS, _MAX_FILLERS * num_slots)
+        params.n_ctx = n_ctx if is_unified else (n_ctx + num_spare) * num_slots
+        params.n_batch = params.n_ubatch = n_batch + num_fillers
         params.n_seq_max = num_slots
         params.n_threads = params.n_threads_batch = n_threads
         params.kv_unified = is_unified
@@ -315,12 +321,14 @@ class Context:
         if not self._pointer:
             raise ModelLoadError(weights.path, _log.reason(), [line for _, line in _log.lines])
         self._weights = weights
+        self.num_slots = num_slots
         self._is_unified = is_unified
         self._window = 0 if full_window else lib.llama_model_n_swa(weights._pointer)  # noqa: SLF001
         self._memory = lib.llama_get_memory(self._pointer)
         # llama.cpp makes a batch no larger than the window, and aborts on one that is.
-        self.n_batch: int = lib.llama_n_batch(self._pointer)
-        self._batch = _BatchMemory(self.n_batch)
+        largest: int = lib.llama_n_batch(self._pointer)
+        self.n_batch = largest - num_fillers
+        self._batch = _BatchMemory(largest)
         self._abort_flag = ctypes.create_string_buffer(2)
         # llama.cpp asks between two operations of a graph, hundreds of times a batch, from a
         # compute thread. A Python callback would wait for the interpreter lock each time; the C
@@ -329,8 +337,11 @@ class Context:
         lib.llama_set_abort_callback(
             self._pointer, self._abort_callback, ctypes.addressof(self._abort_flag)
         )
-        self.num_cells: int = lib.llama_n_ctx(self._pointer)
-        self.n_ctx: int = lib.llama_n_ctx_seq(self._pointer)
+        self.n_ctx: int = lib.llama_n_ctx_seq(self._pointer) - num_spare
+        self.num_cells: int = self.n_ctx if is_unified else self.n_ctx * num_slots
+        self.n_vocab = weights.n_vocab
+        self.can_trim = weights.can_trim
+        self.group_size = 1
         self.max_threads = self._n_threads = n_threads
 
     def set_threads(self, n_threads: int) -> None:
@@ -341,8 +352,13 @@ class Context:
 
     def decode(self, batch: Batch) -> Decoded:
         """Evaluate a batch; blocks, without the interpreter lock."""
+        ends: dict[int, int] = {}
+        if self.group_size > 1:
+            batch, ends = fill_groups(batch, self.group_size)
         code = lib.llama_decode(self._pointer, self._batch.fill(batch))
         if code == 0:
+            for seq_id, end in ends.items():
+                lib.llama_memory_seq_rm(self._memory, seq_id, end, -1)
             return Decoded.OK
         if code == 1:
             return Decoded.NO_ROOM
@@ -408,7 +424,7 @@ class Context:
     def logits(self, index: int) -> np.ndarray:
         """Return the logits of the batch's `index`-th token, (n_vocab,); valid until the next."""
         pointer = lib.llama_get_logits_ith(self._pointer, index)
-        return np.ctypeslib.as_array(pointer, shape=(self._weights.n_vocab,))
+        return np.ctypeslib.as_array(pointer, shape=(self.n_vocab,))
 
     def clear(self) -> None:
         """Forget all sequences."""
@@ -417,7 +433,7 @@ class Context:
     def logprob(self, index: int, token_id: int) -> float:
         """Return the log-probability of a token as the one after the batch's `index`-th."""
         pointer = lib.llama_get_logits_ith(self._pointer, index)
-        logits = np.ctypeslib.as_array(pointer, shape=(self._weights.n_vocab,)).astype(np.float64)
+        logits = np.ctypeslib.as_array(pointer, shape=(self.n_vocab,)).astype(np.float64)
         highest = logits.max()
         return float(logits[token_id] - highest - np.log(np.exp(logits - highest).sum()))
 

@@ -350,9 +350,9 @@ class LocalEngine:
 
     def _step(self) -> None:
         began_s = time.perf_counter()
-        lane = self._model.next_lane()
+        lane, is_guest = self._model.next_lane()
         lane.context.set_threads(self._threads.count)
-        drawn = lane.scheduler.step()
+        drawn = lane.scheduler.step(is_guest=is_guest)
         num_tokens = lane.scheduler.num_evaluated
         if num_tokens:
             self._account(lane, num_tokens, time.perf_counter() - began_s)
@@ -399,6 +399,7 @@ class LocalEngine:
             conversation=request.conversation,
             ignore_eos=params.ignore_eos,
             priority=request.priority,
+            is_pinned=request.is_pinned,
             drafter=lane.drafter(list(token_ids)) if self._may_draft(request) else None,
         )
         try:
@@ -421,8 +422,16 @@ class LocalEngine:
         return RecordingSampler(sampler, lane.context, num_top)
 
     def _start_prefill(self, request: Request) -> None:
-        if not self._model.is_idle or self._is_closed:
+        if self._is_closed or not self._model.is_free:
             return
+        try:
+            self._read_ahead(request)
+        except JupyterLLMError as error:  # whoever asks for an answer is told
+            logger.debug("A prompt cannot be read in the background: %s", error)
+        except Exception:
+            logger.exception("A prompt could not be read in the background")
+
+    def _read_ahead(self, request: Request) -> None:
         token_ids = list(self._model.tokenize_open(request.prompt))
         lane, _ = self._model.lane_for(request)
         if not token_ids or len(token_ids) >= lane.context.n_ctx:
@@ -447,11 +456,14 @@ class LocalEngine:
         from jupyter_llm.engine.sampler import LogprobScorer
 
         try:
+            if self._is_closed:
+                raise EngineClosedError(_UNLOADED)  # noqa: TRY301  all reasons end the same way
             self._end_background()
             given = list(self._model.tokenize(prompt))
             if not given:
-                raise EmptyPromptError  # noqa: TRY301  all reasons end the same way
+                raise EmptyPromptError  # noqa: TRY301
             lane = self._model.lanes[0]
+            lane.prepare([*given, given[-1]], None)  # all of it counts
             for text in scoring.texts:
                 scorer = LogprobScorer(lane.context)
                 token_ids = given + self._model.weights.tokenize(text, is_special=False)

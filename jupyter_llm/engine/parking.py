@@ -27,7 +27,7 @@ class Parking:
     """The prefixes that were parked, the latest used last; the oldest go when room is short."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._prefixes: list[ParkedPrefix] = []
 
     @property
@@ -50,7 +50,7 @@ class Parking:
             or len(other.token_ids) > length
         ]
         self._prefixes.append(prefix)
-        while self._prefixes and self.num_bytes > self._max_bytes:
+        while self._prefixes and self.num_bytes > self.max_bytes:
             del self._prefixes[0]
 
     def find(self, token_ids: list[int], *, whole: bool) -> tuple[ParkedPrefix | None, int]:

@@ -8,7 +8,15 @@ from functools import cached_property
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from jupyter_llm.engine.base import EngineOptions, EngineStatus, Message, ModelInfo, Prompt, Request
+from jupyter_llm.engine.base import (
+    EngineOptions,
+    EngineStatus,
+    Message,
+    ModelInfo,
+    Priority,
+    Prompt,
+    Request,
+)
 from jupyter_llm.engine.memory import (
     context_need,
     free_memory,
@@ -36,7 +44,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.chat_template import ChatTemplate
     from jupyter_llm.engine.checkpoint import CheckpointStore
     from jupyter_llm.engine.lane import Lane
-    from jupyter_llm.engine.llama import Embedder
+    from jupyter_llm.engine.llama import Context, Embedder
     from jupyter_llm.models.discover import ModelEntry
 
 logger = logging.getLogger(__name__)
@@ -47,6 +55,7 @@ _EXACT_N_BATCH = 256  # tokens; without flash attention each takes memory for it
 _MAX_CHECKPOINT_BYTES = 2 << 30  # on disk, all models together
 _MAX_PARKED_BYTES, _PARKED_SHARE = 1 << 30, 0.1  # the latter of the free memory
 _EXACT_SHARE = 0.25  # of the free memory
+_LAST_STREAM_SHARE = 0.75
 _MIN_STREAM_COPY = 64  # tokens; copying a stream costs as much as reading a few dozen
 _EMBEDDING_N_CTX = 2048
 _PATIENCE = 240  # tokens that one lane evaluates before one with lesser work gets a step
@@ -87,6 +96,7 @@ class ResidentModel:
         self._file = inspect(entry.file)
         self.n_threads = options.n_threads or available_cores()
         self.is_background_held = False
+        self._is_exact: bool | None = None  # by the self-test of the exact lane
         free = free_memory(device_memory())
         self._plan = plan_load(self._file, options, free, num_sequences=_NUM_SLOTS)
         self.weights = Weights(
@@ -107,7 +117,7 @@ class ResidentModel:
 
     def _first_lane(self) -> Lane:
         if self._options.exact:
-            return self._open_lane(is_exact=True, num_slots=self._num_streams())
+            return self._open_exact_lane(max(1, self._num_streams()))
         return self._open_lane(is_exact=False, num_slots=_NUM_SLOTS)
 
     @property
@@ -115,52 +125,69 @@ class ResidentModel:
         """Whether no lane has anything to do."""
         return all(lane.scheduler.is_idle for lane in self.lanes)
 
+    @property
+    def is_free(self) -> bool:
+        """Whether nobody waits for an answer; something may be read in the background."""
+        return all(lane.scheduler.priority in (None, Priority.BACKGROUND) for lane in self.lanes)
+
     def lane_for(self, request: Request) -> tuple[Lane, bool]:
         """Return where a request runs, and whether its text is the same every time there."""
         wants_exact = self._options.exact
         if wants_exact is None:
             wants_exact = request.params.wants_exact
         lane = self._exact_lane if wants_exact else self.lanes[0]
-        return lane, lane.is_exact and self._is_exact
+        return lane, lane.is_exact and bool(self._is_exact)
 
     @cached_property
     def _exact_lane(self) -> Lane:
         """The exact lane, made on first need; the fast one where there is no room for it."""
         if self.lanes[0].is_exact:
             return self.lanes[0]
+        num_streams = self._num_streams()
+        if not num_streams:
+            logger.warning("Memory is too short for an exact context; answers are not exact.")
+            return self.lanes[0]
         try:
-            lane = self._open_lane(is_exact=True, num_slots=self._num_streams())
+            lane = self._open_exact_lane(num_streams)
         except ModelLoadError as error:
             logger.warning("There is no exact context: %s", error)
             return self.lanes[0]
         self.lanes = (*self.lanes, lane)
         return lane
 
-    @cached_property
-    def _is_exact(self) -> bool:
-        """Whether the exact lane is exact on this machine, by a self-test."""
+    def _open_exact_lane(self, num_streams: int) -> Lane:
+        lane = self._open_lane(is_exact=True, num_slots=num_streams)
+        self._is_exact = self._passes_self_test(lane.context)  # which must be empty
+        return lane
+
+    def _passes_self_test(self, context: Context) -> bool:
+        """Tell whether an exact context is exact on this machine."""
         import platformdirs
 
-        from jupyter_llm.engine.exactness import is_exact
+        from jupyter_llm.engine.exactness import make_exact
         from jupyter_llm.engine.llama import BUILD
 
-        context = self._exact_lane.context
-        is_small = self._file.size_bytes < _SMALL_FILE_BYTES
-        file = self._file
-        return is_exact(
+        file, options = self._file, self._options
+        settings = (file.architecture, file.quantization, options.n_gpu_layers, options.repack)
+        return make_exact(
             context,
-            key=f"{BUILD} {file.architecture} {file.quantization} {self._options.n_gpu_layers}",
-            num_tokens=min(64 if is_small else 40, context.n_ctx // 2, context.n_batch),
+            key=" ".join(map(str, (BUILD, *settings))),
+            num_tokens=96 if file.size_bytes < _SMALL_FILE_BYTES else 48,
             folder=platformdirs.user_cache_path("jupyter_llm"),
         )
 
-    def next_lane(self) -> Lane:
-        """Return the lane with the most urgent work; equals take turns, and none starves."""
+    def next_lane(self) -> tuple[Lane, bool]:
+        """Return the lane with the most urgent work, and whether another's is more urgent.
+
+        Equals take turns, and none starves but what is read in the background.
+        """
         lanes = [lane for lane in self.lanes if not lane.scheduler.is_idle]
+        first = min(lanes, key=lambda lane: (lane.scheduler.priority, lane.last_step))
         for lane in lanes:
-            if lane.num_passed >= _PATIENCE:
-                return lane
-        return min(lanes, key=lambda lane: (lane.scheduler.priority, lane.last_step))
+            is_background = lane.scheduler.priority is Priority.BACKGROUND
+            if lane.num_passed >= _PATIENCE and not is_background:
+                return lane, lane.scheduler.priority != first.scheduler.priority
+        return first, False
 
     def pass_over(self, stepped: Lane, num_tokens: int) -> None:
         """Note that a lane evaluated tokens while the others did not."""
@@ -250,25 +277,29 @@ class ResidentModel:
             n_threads=n_threads,
             tokens_per_s=tokens_per_s,
             process_bytes=psutil.Process().memory_info().rss,
-            is_exact=self._is_exact if "_is_exact" in self.__dict__ else None,
+            is_exact=self._is_exact,
         )
 
     def _num_streams(self) -> int:
-        """Return how many streams of the exact lane a modest share of the free memory holds."""
-        from jupyter_llm.engine.llama import device_memory
+        """Return how many streams of the exact lane a modest share of the free memory holds.
+
+        One may take most of it; 0 means that there is no room for that either.
+        """
+        from jupyter_llm.engine.llama import SPARE_CELLS, device_memory
 
         free = free_memory(device_memory())
         num_streams = _NUM_STREAMS
-        while num_streams > 1:
+        while num_streams:
             need = context_need(
                 self._file.shape,
-                self._plan.n_ctx,
+                self._plan.n_ctx + SPARE_CELLS,
                 num_sequences=num_streams,
                 n_batch=_EXACT_N_BATCH,
                 flash_attention=False,
                 is_unified=False,
             )
-            if need.total <= _EXACT_SHARE * free.ram_bytes:
+            share = _EXACT_SHARE if num_streams > 1 else _LAST_STREAM_SHARE
+            if need.total <= share * free.ram_bytes:
                 break
             num_streams //= 2
         return num_streams

@@ -271,12 +271,12 @@ class Scheduler:
         """Return the waiting and running sequences of a class."""
         return [s for s in (*self._running, *self._waiting) if s.priority is priority]
 
-    def step(self) -> list[Drawn]:
-        """Run one batch and return what came of it."""
+    def step(self, *, is_guest: bool = False) -> list[Drawn]:
+        """Run one batch and return what came of it; a small one as the guest of higher classes."""
         self._admit()
         self.drafted = None
         while True:
-            members, batch = self._build_batch()
+            members, batch = self._build_batch(is_guest=is_guest)
             result = self._decode(batch) if batch else Decoded.OK
             if result is not Decoded.NO_ROOM or not self._preempt(below=None):
                 break
@@ -326,6 +326,8 @@ class Scheduler:
 
         Waiting for it reads the common start once instead of twice.
         """
+        if not self._slots.can_lend:
+            return False
         reading = [
             other.token_ids[: other.num_prompt]
             for other in self._running
@@ -345,7 +347,10 @@ class Scheduler:
                 return None
         while True:
             placement = self._slots.place(
-                sequence.token_ids, sequence.conversation, most_cached=sequence.first_wanted
+                sequence.token_ids,
+                sequence.conversation,
+                most_cached=sequence.first_wanted,
+                is_pinned=sequence.is_pinned,
             )
             if placement is not None or not self._preempt(below=sequence.priority):
                 return placement
@@ -419,9 +424,9 @@ class Scheduler:
 
     # -- one step ------------------------------------------------------------------------------
 
-    def _build_batch(self) -> tuple[list[_Member], Batch]:
+    def _build_batch(self, *, is_guest: bool) -> tuple[list[_Member], Batch]:
         """Take one token of each sequence that decodes, then prefill while there is room."""
-        turn, limit = self._turn()
+        turn, limit = self._turn(is_guest=is_guest)
         batch = Batch()
         members: list[_Member] = []
         for sequence in sorted(turn, key=lambda s: min(2, s.num_pending)):  # stable
@@ -430,7 +435,7 @@ class Scheduler:
             members.append(self._take(sequence, batch, room, is_alone=len(turn) == 1))
         return members, batch
 
-    def _turn(self) -> tuple[list[Sequence], int]:
+    def _turn(self, *, is_guest: bool) -> tuple[list[Sequence], int]:
         """Return whose turn it is, all of one class, and how many tokens they may evaluate."""
         running = [
             sequence
@@ -446,7 +451,7 @@ class Scheduler:
         if self.step_priority is not None:
             limit = self._largest_batch[self.step_priority]
         turn = [s for s in running if s.priority is self.step_priority]
-        return turn, min(limit, _SMALL_BATCH) if starved else limit
+        return turn, min(limit, _SMALL_BATCH) if starved or is_guest else limit
 
     def _take(self, sequence: Sequence, batch: Batch, room: int, *, is_alone: bool) -> _Member:
         slot = sequence.slot

@@ -91,6 +91,7 @@ class Slots:
         conversation: str | None = None,
         *,
         most_cached: int | None = None,
+        is_pinned: bool = False,
     ) -> Placement | None:
         """Find where a prompt goes, or None while every slot is busy.
 
@@ -98,11 +99,16 @@ class Slots:
         evaluate one token to have logits to draw from. A slot is taken over in place if the prompt
         continues all of it, if the same conversation goes on from inside it (a turn was replaced),
         or if it answered the same prompt for nobody in particular. Otherwise the prefix is shared
-        with a slot of its own, so that no conversation loses its tail to another.
+        with a slot of its own, so that no conversation loses its tail to another. What is pinned
+        is taken over by a pinned prompt only.
         """
         limit = len(token_ids) - 1 if most_cached is None else most_cached
         best, num_cached = self._longest_prefix(token_ids, conversation, limit)
-        if best is not None and self._may_take_over(best, num_cached, conversation):
+        if (
+            best is not None
+            and (is_pinned or not best.is_pinned)
+            and self._may_take_over(best, num_cached, conversation)
+        ):
             return self._take(Placement(best, num_cached), token_ids, conversation)
         if not self._can_trim or num_cached < self._min_copy:
             best, num_cached = None, 0
@@ -135,14 +141,18 @@ class Slots:
             shortened.append(one)
         return shortened
 
-    def adopt(self, token_ids: list[int]) -> Slot | None:
-        """Return an idle slot that is to hold these tokens from elsewhere, or None."""
+    def adopt(self, token_ids: Sequence[int], conversation: str | None = None) -> Slot | None:
+        """Return an idle slot that is to hold these tokens from elsewhere, or None.
+
+        It counts as busy, lest it gives way to itself; `release` it when it holds them.
+        """
         free = self._least_worth(without=None)
         if free is not None:
             free.clear()
             free.token_ids = list(token_ids)
             free.num_prompt = len(token_ids)
-            self._touch(free)
+            free.conversation = conversation
+            free.is_busy = True
         return free
 
     def evict(self) -> Slot | None:
@@ -165,11 +175,10 @@ class Slots:
             default=0,
         )
 
-    def unpin(self, conversation: str) -> None:
-        """Let the pinned slots of a conversation give way like others."""
-        for slot in self._slots:
-            if slot.conversation == conversation:
-                slot.is_pinned = False
+    @property
+    def can_lend(self) -> bool:
+        """Whether a prompt can begin with a part of what a slot holds."""
+        return self._can_trim
 
     @property
     def used(self) -> tuple[Slot, ...]:
@@ -199,7 +208,7 @@ class Slots:
         return (best, length) if length else (None, 0)
 
     def _may_take_over(self, slot: Slot, num_cached: int, conversation: str | None) -> bool:
-        if slot.is_busy or slot.is_pinned:
+        if slot.is_busy:
             return False
         if num_cached == len(slot.token_ids):
             return True
