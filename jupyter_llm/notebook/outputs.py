@@ -66,12 +66,17 @@ def _frames(trace: TracebackType | None, cell_name: Callable[[str], str | None])
     if not any(names):
         return []
     told = [
-        f"{name or _short(frame.filename)}, line {frame.lineno}, in {frame.name}: {frame.line}"
+        _frame_line(frame, name)
         for frame, name in zip(stack, names, strict=True)
         if name or frame is stack[-1]
     ]
     num_more = len(told) - _NUM_FRAMES
     return told if num_more <= 0 else [f"({num_more} more frames)", *told[-_NUM_FRAMES:]]
+
+
+def _frame_line(frame: traceback.FrameSummary, name: str | None) -> str:
+    place = f"{name or _short(frame.filename)}, line {frame.lineno}, in {frame.name}"
+    return f"{place}: {frame.line}" if frame.line else place
 
 
 def _short(filename: str) -> str:

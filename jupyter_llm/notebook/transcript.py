@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.events import CellEvent
 
 
-def render_cell(cell: CellEvent, max_chars: int) -> str:
-    """Return a run of a cell as text; its source and its outputs get `max_chars` each.
+def render_cell(cell: CellEvent, *, source_chars: int, output_chars: int) -> str:
+    """Return a run of a cell as text: at most so much of its source, and of its outputs together.
 
     Of what is longer the head and the tail stay, with a line between them that says how much is
     gone.
     """
     number = cell.execution_count if cell.execution_count is not None else " "
-    text = f"In [{number}]:\n{clip(cell.source.strip(), max_chars)}\n"
+    text = f"In [{number}]:\n{clip(cell.source.strip(), source_chars)}\n"
     if shown := _outputs(cell).strip("\n"):
-        text += f"Out [{number}]:\n{clip(shown, max_chars)}\n"
+        text += f"Out [{number}]:\n{clip(shown, output_chars)}\n"
     return text
 
 
