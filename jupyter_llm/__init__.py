@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm._version import __version__
 from jupyter_llm.api import LLM, llm
-from jupyter_llm.chat import Chat, Turn
+from jupyter_llm.chat import Chat
 from jupyter_llm.engine.base import Chunk, Completion, SamplingParams, Usage
+from jupyter_llm.notebook.context import Turn
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

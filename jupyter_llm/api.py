@@ -27,6 +27,7 @@ from jupyter_llm.errors import (
     OptionError,
     PromptInterrupted,
 )
+from jupyter_llm.notebook.timeline import Timeline
 from jupyter_llm.status import Status
 
 if TYPE_CHECKING:
@@ -73,6 +74,18 @@ class LLM:
         self._resident: tuple[ModelEntry, EngineOptions] | None = None  # what _engine runs
         self._chats: dict[str, Chat] = {}
         self._is_background_held = False
+        self._timeline = Timeline()
+
+    @property
+    def timeline(self) -> Timeline:
+        """The cells that ran since `%load_ext jupyter_llm`; here they are pinned and hidden."""
+        return self._timeline
+
+    @property
+    def resident_engine(self) -> Engine | None:
+        """The engine of the model that is loaded, or None."""
+        engine = self._engine
+        return None if engine is None or engine.is_closed else engine
 
     def __call__(
         self,

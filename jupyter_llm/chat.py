@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,24 +11,24 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.base import Completion, Message, Request, SamplingParams, check_text
 from jupyter_llm.errors import EngineClosedError
+from jupyter_llm.notebook.budget import Budget, ContextMode, budget, check_mode
+from jupyter_llm.notebook.context import Cut, Draft, Part, Turn
+from jupyter_llm.notebook.plan import Place, Plan, cells_told, draft_prompt, plan_prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
     from concurrent.futures import Future
     from typing import Any, Unpack
 
     from jupyter_llm.api import LLM, SamplingOptions
     from jupyter_llm.display import View
     from jupyter_llm.engine.base import Engine, Stream
+    from jupyter_llm.notebook.events import CellEvent
 
+    Describe = Callable[[str, Sequence[CellEvent]], Sequence[tuple[str, str]]]
+    """Names and summarises the variables that matter to a prompt and the cells before it."""
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A prompt and what the model wrote; `origin` is the cell it came from, if known."""
-
-    prompt: str
-    completion: Completion
-    origin: Hashable = None
+_NUM_RECENT = 5  # cells whose variables may matter
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,17 @@ class _Entry:
     future: Future[Completion]
     origin: Hashable
     replaced: Turn | None
+    told: tuple[Part, ...]
+    number: int
 
     @property
     def turn(self) -> Turn | None:
         if not self.future.done() or self.future.exception() is not None:
             return self.replaced
         completion = self.future.result()
-        return Turn(self.prompt, completion, self.origin) if completion.text else self.replaced
+        if not completion.text:
+            return self.replaced
+        return Turn(self.prompt, completion, self.origin, self.told, self.number)
 
 
 def _read_ahead(
@@ -69,30 +74,58 @@ class Chat:
     """A conversation with the resident model.
 
     Call it to send a prompt together with the turns so far. Turns whose answers failed or were
-    interrupted before the first word are not kept. When the turns outgrow the context window, the
-    oldest are left out in one large cut, down to half of it, so that the rest stays resident until
-    the next cut; `num_left_out` counts them.
+    interrupted before the first word are not kept. When the turns outgrow their budget, the oldest
+    are left out in one large cut, down to half of it, so that the rest stays resident until the
+    next cut; `num_left_out` counts them.
+
+    With a `context` other than "none" the cells that ran in the notebook go along: each run once,
+    with the first prompt after it, and from then on as part of its turn. "auto" tells as much as is
+    good for the model, "all" as much as the context window holds, and a number that many of the
+    last cells to this prompt alone.
     """
 
     def __init__(self, llm: LLM, name: str | None = None, *, system: str | None = None) -> None:
         self.name = name
         self.system = system
-        self.num_left_out = 0
         self._llm = llm
         self._entries: list[_Entry] = []
+        self._num_prompts = 0
+        self._cuts: dict[str, Cut] = {}  # by conversation: "all" leaves out less
+        self._last_mode: ContextMode = "none"
+        self._last_params = SamplingParams()
         self._lock = threading.Lock()
 
     @property
     def turns(self) -> list[Turn]:
         """The turns so far, the oldest first."""
         with self._lock:
-            return [turn for entry in self._entries if (turn := entry.turn) is not None]
+            return list(_turns(self._entries))
+
+    @property
+    def num_left_out(self) -> int:
+        """How many turns did not go along with the last prompt, since they no longer fit."""
+        last_turn = self._cut(self._last_mode).last_turn
+        return sum(turn.number <= last_turn for turn in self.turns)
+
+    @property
+    def cells_left_out(self) -> list[CellEvent]:
+        """The runs of cells that the last prompt left out, since they no longer fit."""
+        cut = self._cut(self._last_mode)
+        notebook = self._llm.timeline.snapshot()
+        told = cells_told(turn for turn in self.turns if turn.number <= cut.last_turn)
+        gone = (told | cut.cells) - notebook.pinned
+        return [cell for cell in notebook.visible if cell in gone]
 
     def __call__(
-        self, prompt: str, *, model: str | None = None, **sampling: Unpack[SamplingOptions]
+        self,
+        prompt: str,
+        *,
+        model: str | None = None,
+        context: ContextMode = "none",
+        **sampling: Unpack[SamplingOptions],
     ) -> Completion:
         """Send a prompt, wait for the answer and remember both."""
-        return self.stream(prompt, model=model, **sampling).result()
+        return self.stream(prompt, model=model, context=context, **sampling).result()
 
     def stream(
         self,
@@ -102,6 +135,8 @@ class Chat:
         system: str | None = None,
         is_new: bool = False,
         origin: Hashable = None,
+        context: ContextMode = "none",
+        describe: Describe | None = None,
         view: View | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> Stream:
@@ -109,24 +144,30 @@ class Chat:
 
         `system` is the chat's system text from here on, and `is_new` forgets the turns first. If a
         turn of the same `origin` exists, the new one takes its place and is answered from what
-        came before it; later turns stay. A loading bar appears in `view`, or is printed.
+        came before it; later turns stay. It tells the cells that the old one told, and those that
+        no turn has told. `describe` gives the summaries of variables that go along; one that a
+        turn has told already is not told again. A loading bar appears in `view`, or is printed.
         """
         check_text(prompt)
+        check_mode(context)
         params = self._llm.sampling_params(sampling)
         engine = self._llm.engine(model, view=view)
         # Only now: a prompt that cannot be sent leaves the conversation as it was.
-        self._begin(system, is_new=is_new)
-        messages = self._fitting_messages(engine, prompt, origin, params)
-        request = Request(
-            prompt=messages, params=params, conversation=f"chat {self.name or id(self)}"
-        )
+        if system is not None:
+            self.system = system
+        if is_new:
+            self.reset()
+        place = self._place(origin)
+        plan = self._plan(engine, prompt, place, params, context, describe)
+        messages = plan.draft.messages
+        conversation = None if plan.is_aside else self._conversation(context)
+        request = Request(prompt=messages, params=params, conversation=conversation)
         stream = engine.submit(request)
-        with self._lock:
-            place = self._place_of(origin)
-            replaced = self._entries[place].turn if place < len(self._entries) else None
-            entry = _Entry(prompt, stream.future, origin, replaced)
-            self._entries[place : place + 1] = [entry]
-        stream.future.add_done_callback(partial(_read_ahead, engine, request, messages))
+        self._add(_Entry(prompt, stream.future, origin, place.replaced, plan.told, place.number))
+        self._last_mode, self._last_params = context, params
+        if not plan.is_aside:
+            self._leave_out(plan.cut, context, stream.future)
+            stream.future.add_done_callback(partial(_read_ahead, engine, request, messages))
         return stream
 
     def preview(
@@ -137,34 +178,45 @@ class Chat:
         system: str | None = None,
         is_new: bool = False,
         origin: Hashable = None,
+        context: ContextMode = "none",
+        describe: Describe | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> tuple[Message, ...]:
         """Return the messages that `stream` would send, and change nothing."""
         params = self._llm.sampling_params(sampling)
-        draft = Chat(self._llm, self.name, system=self.system)
-        with self._lock:
-            draft._entries = list(self._entries)
-            draft.num_left_out = self.num_left_out
-        draft._begin(system, is_new=is_new)
-        return draft._fitting_messages(engine, prompt, origin, params)
+        draft = Chat(self._llm, self.name, system=self.system if system is None else system)
+        if not is_new:
+            with self._lock:
+                draft._entries = list(self._entries)
+                draft._num_prompts, draft._cuts = self._num_prompts, dict(self._cuts)
+        place = draft._place(origin)
+        return draft._plan(engine, prompt, place, params, context, describe).draft.messages
 
-    def _begin(self, system: str | None, *, is_new: bool) -> None:
-        if system is not None:
-            self.system = system
-        if is_new:
-            self.reset()
+    def read_ahead(self, engine: Engine) -> None:
+        """Let the engine read the cells that go along with the next prompt, while it is idle.
 
-    def _messages(self, prompt: str, origin: Hashable) -> tuple[Message, ...]:
-        """Return the whole conversation up to a prompt, nothing left out."""
-        with self._lock:
-            entries = self._entries[: self._place_of(origin)]
-            turns = [turn for entry in entries if (turn := entry.turn) is not None]
-        messages = [Message("system", self.system)] if self.system else []
-        for turn in turns:
-            completion = turn.completion
-            messages.append(Message("user", turn.prompt))
-            messages.append(Message("assistant", completion.text, completion.token_ids))
-        return (*messages, Message("user", prompt))
+        Returns at once. Does nothing if there are none, or if a cut is to be expected.
+        """
+        allowed = budget(engine.info, "auto", self._last_params.max_tokens)
+        draft = self.next_draft(allowed)
+        messages = draft.messages
+        is_long = sum(len(message.content) for message in messages) > allowed.num_chars
+        if draft.cells and not is_long:
+            conversation = self._conversation("auto")
+            request = Request(prompt=messages, params=self._last_params, conversation=conversation)
+            engine.prefill(request)
+
+    def next_draft(self, allowed: Budget, mode: ContextMode = "auto") -> Draft:
+        """Return what would go along with another prompt, however long that is."""
+        return draft_prompt(
+            "",
+            self._place(None),
+            self._llm.timeline.snapshot(),
+            mode=mode,
+            allowed=allowed,
+            cut=self._cut(mode),
+            system=self.system,
+        )
 
     def forget(self, is_stale: Callable[[Any], bool]) -> None:
         """Forget the turns whose origin is stale."""
@@ -175,35 +227,77 @@ class Chat:
         """Forget all turns."""
         with self._lock:
             self._entries.clear()
-            self.num_left_out = 0
+            self._cuts.clear()
 
-    def _place_of(self, origin: Hashable) -> int:
-        if origin is not None:
-            for index, entry in enumerate(self._entries):
-                if entry.origin == origin:
-                    return index
-        return len(self._entries)
+    def _plan(
+        self,
+        engine: Engine,
+        prompt: str,
+        place: Place,
+        params: SamplingParams,
+        mode: ContextMode,
+        describe: Describe | None,
+    ) -> Plan:
+        notebook = self._llm.timeline.snapshot()
+        recent = notebook.visible[-_NUM_RECENT:]
+        allowed = budget(engine.info, mode, params.max_tokens)
+        cut = self._cut(mode)
+        draft = draft_prompt(
+            prompt,
+            place,
+            notebook,
+            mode=mode,
+            allowed=allowed,
+            cut=cut,
+            system=self.system,
+            variables=describe(prompt, recent) if describe and mode != "none" else (),
+        )
+        return plan_prompt(
+            draft, place, mode=mode, allowed=allowed, cut=cut, count=engine.count_tokens
+        )
 
-    def _fitting_messages(
-        self, engine: Engine, prompt: str, origin: Hashable, params: SamplingParams
-    ) -> tuple[Message, ...]:
-        messages = self._messages(prompt, origin)
-        start = 1 if self.system else 0
-        n_ctx = engine.info.n_ctx
-        # Room for the answer, as long as it does not take the room of the turns.
-        room = min(params.max_tokens or n_ctx, n_ctx // 4)
-        limit = n_ctx - room
+    def _place(self, origin: Hashable) -> Place:
+        """Return where a prompt stands: where the last one of its origin does, or at the end."""
+        with self._lock:
+            entries = self._entries
+            same = (n for n, entry in enumerate(entries) if entry.origin == origin)
+            index = next(same, len(entries)) if origin is not None else len(entries)
+            old = entries[index] if index < len(entries) else None
+            if old is None:
+                self._num_prompts += 1
+            return Place(
+                number=old.number if old is not None else self._num_prompts,
+                before=_turns(entries[:index]),
+                after=_turns(entries[index + 1 :]),
+                replaced=old.turn if old is not None else None,
+            )
 
-        def after(cut: int) -> tuple[Message, ...]:
-            return (*messages[:start], *messages[cut:])
+    def _add(self, entry: _Entry) -> None:
+        """Put a prompt in its place among those that were sent meanwhile."""
+        with self._lock:
+            index = bisect_left(self._entries, entry.number, key=lambda other: other.number)
+            is_taken = index < len(self._entries) and self._entries[index].number == entry.number
+            self._entries[index : index + is_taken] = [entry]
 
-        last = len(messages) - 1
-        cut = start + 2 * self.num_left_out
-        is_old = cut > last  # a turn from before the cut is asked again
-        cut = start if is_old else cut
-        while cut < last and engine.count_tokens(after(cut)) > limit:
-            limit = n_ctx // 2
-            cut += 2
-        if not is_old:
-            self.num_left_out = (cut - start) // 2
-        return after(cut)
+    def _conversation(self, mode: ContextMode) -> str:
+        """Return whose resident tokens a prompt goes on from; "all" leaves out other turns."""
+        name = f"chat {self.name or id(self)}"
+        return f"{name}, all" if mode == "all" else name
+
+    def _cut(self, mode: ContextMode) -> Cut:
+        return self._cuts.get(self._conversation(mode), Cut())
+
+    def _leave_out(self, cut: Cut, mode: ContextMode, future: Future[Completion]) -> None:
+        """Leave out a cut from now on, unless the prompt it was made for fails."""
+        conversation, before = self._conversation(mode), self._cut(mode)
+        self._cuts[conversation] = cut
+
+        def undo(future: Future[Completion]) -> None:
+            if future.exception() is not None and self._cuts.get(conversation) is cut:
+                self._cuts[conversation] = before
+
+        future.add_done_callback(undo)
+
+
+def _turns(entries: Sequence[_Entry]) -> tuple[Turn, ...]:
+    return tuple(turn for entry in entries if (turn := entry.turn) is not None)

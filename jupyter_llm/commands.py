@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.errors import MagicUsageError, ModelFileError
 from jupyter_llm.markdown import untrusted_markdown
+from jupyter_llm.notebook.budget import ContextMode
 from jupyter_llm.options import OPTIONS, nearest
 from jupyter_llm.status import human_size, markdown_table
 
 if TYPE_CHECKING:
     from jupyter_llm.api import LLM
     from jupyter_llm.chat import Chat
+    from jupyter_llm.context_report import ContextReport
+    from jupyter_llm.notebook.events import CellEvent
     from jupyter_llm.tune_report import TuneReport
 
 _COMMAND = re.compile(r"/([A-Za-z][\w-]*)(?=\s|$)\s*(.*)", re.DOTALL)
@@ -27,6 +30,7 @@ class Call:
     llm: LLM
     chat: Chat
     argument: str
+    context: ContextMode = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class Command:
     name: str
     argument: str
     help: str
-    run: Callable[[Call], str | TuneReport]
+    run: Callable[[Call], str | TuneReport | ContextReport]
 
 
 def find_command(prompt: str) -> tuple[Command, str] | None:
@@ -77,7 +81,8 @@ def _help(_call: Call) -> str:
     introduction = (
         "`%llm PROMPT` asks in one line, `%%llm` with a cell. `{{expression}}` puts a value into "
         "the prompt; `VAR << PROMPT` puts the answer into a variable. `%config LLMMagics` shows "
-        "and sets the defaults."
+        "and sets the defaults. A loop or a function may hold `%llm` lines, and `llm(...)` from "
+        "Python, but no `%%llm`: that takes a whole cell."
     )
     tables = (
         markdown_table(("command", ""), commands),
@@ -125,6 +130,45 @@ def _history(call: Call) -> str:
         # An answer that was cut off in a code block must not swallow the turns after it.
         parts.append(untrusted_markdown(f"**{number}.**\n\n{prompt}\n\n{text}"))
     return "\n\n".join(parts)
+
+
+def _context(call: Call) -> ContextReport:
+    from jupyter_llm.context_report import context_report
+
+    return context_report(call.llm, call.chat, call.context)
+
+
+def _cells(call: Call, name: str) -> list[int | str]:
+    """Return the cells a command names: execution counts, or ids."""
+    words = call.argument.replace(",", " ").split()
+    if not words:
+        raise MagicUsageError(
+            f"/{name} needs the numbers of cells.", f"/{name} 3 5 means In [3] and In [5]."
+        )
+    return [int(word) if word.isdecimal() else word for word in words]
+
+
+def _told(cells: list[CellEvent], what: str) -> str:
+    names = ", ".join(f"In [{cell.execution_count}]" for cell in cells)
+    return f"{names} {'is' if len(cells) == 1 else 'are'} {what}"
+
+
+def _pin(call: Call) -> str:
+    cells = call.llm.timeline.pin(*_cells(call, "pin"))
+    return _told(cells, "pinned: what is told when other cells no longer fit.")
+
+
+def _unpin(call: Call) -> str:
+    return _told(call.llm.timeline.unpin(*_cells(call, "unpin")), "no longer pinned.")
+
+
+def _hide(call: Call) -> str:
+    cells = call.llm.timeline.hide(*_cells(call, "hide"))
+    return _told(cells, "hidden: no prompt tells any run of it from here on.")
+
+
+def _unhide(call: Call) -> str:
+    return _told(call.llm.timeline.unhide(*_cells(call, "unhide")), "no longer hidden.")
 
 
 def _models(call: Call) -> str:
@@ -188,6 +232,11 @@ COMMANDS = {
             "near-lossless copy, `--lossy` admits others, `--forget` undoes it all",
             _tune,
         ),
+        Command("context", "", "what the next prompt tells of the notebook, and why", _context),
+        Command("pin", "N…", "keep cells In [N] in the prompts when others no longer fit", _pin),
+        Command("unpin", "N…", "let pinned cells give way again", _unpin),
+        Command("hide", "N…", "keep cells In [N] out of all prompts", _hide),
+        Command("unhide", "N…", "let the model see hidden cells again", _unhide),
         Command("history", "", "the turns of the chat", _history),
         Command("reset", "", "forget the turns of the chat", _reset),
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import tokenize
 import tomllib
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ from IPython.core.magic import (
     needs_local_scope,
     no_var_expand,
 )
-from traitlets import Bool, Enum, Float, Int, TraitError, Unicode
+from traitlets import Bool, Enum, Float, Int, List, TraitError, Unicode, Union
 
 from jupyter_llm.api import llm
 from jupyter_llm.commands import COMMANDS, Call, find_command
@@ -28,6 +30,8 @@ from jupyter_llm.engine.base import SamplingParams, check_text
 from jupyter_llm.errors import MagicUsageError, PromptInterrupted
 from jupyter_llm.interpolation import interpolate
 from jupyter_llm.models.discover import list_models
+from jupyter_llm.notebook.budget import MODES, ContextMode
+from jupyter_llm.notebook.recorder import Recorder
 from jupyter_llm.options import (
     FORMATS,
     PromptLine,
@@ -38,7 +42,7 @@ from jupyter_llm.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import (
@@ -47,8 +51,12 @@ if TYPE_CHECKING:
         InteractiveShell,
     )
 
-    from jupyter_llm.chat import Chat
+    from jupyter_llm.chat import Chat, Describe
     from jupyter_llm.engine.base import Completion
+    from jupyter_llm.notebook.events import CellEvent
+    from jupyter_llm.options import Variables
+
+logger = logging.getLogger(__name__)
 
 _DEFAULTS = SamplingParams()
 _SAMPLING_DEFAULTS = {field.name: getattr(_DEFAULTS, field.name) for field in fields(_DEFAULTS)}
@@ -68,6 +76,11 @@ class _CellRun:
 class LLMMagics(Magics):
     """Prompts and commands for the resident model."""
 
+    describe_variables: (
+        Callable[[Variables, str, Sequence[CellEvent]], Sequence[tuple[str, str]]] | None
+    ) = None
+    """Names and summarises variables: which are wanted, the prompt, and the last cells."""
+
     model = Unicode("", help="Model name or path; empty for the resident or default one.").tag(
         config=True
     )
@@ -84,12 +97,23 @@ class LLMMagics(Magics):
     seed = Int(None, allow_none=True, help="Seed; None draws one.").tag(config=True)
     max_tokens = Int(_DEFAULTS.max_tokens, allow_none=True, help="Longest answer.").tag(config=True)
     format = Enum(FORMATS, "markdown", help="How answers are shown.").tag(config=True)
+    context = Union(
+        [Enum(MODES), Int(min=0)],
+        default_value="auto",
+        help="Which cells go along: auto, none, all, or the last so many.",
+    ).tag(config=True)
+    vars = Union(
+        [Enum(("auto", "none")), List(Unicode())],
+        default_value="auto",
+        help="Which variables go along: auto, none, or a list of names.",
+    ).tag(config=True)
     chat = Unicode("default", help="The conversation to talk in.").tag(config=True)
     stats = Bool(default_value=False, help="Show token counts and times.").tag(config=True)
 
     def __init__(self, shell: InteractiveShell, **kwargs: Any) -> None:
         super().__init__(shell, **kwargs)
         self.shell: InteractiveShell = shell
+        self.recorder = Recorder(shell, llm.timeline)
         self._runs: list[_CellRun] = []  # the cells that run now, the innermost last
 
     @no_var_expand
@@ -99,7 +123,11 @@ class LLMMagics(Magics):
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
     ) -> None:
         """Ask the resident model, or run a command; `%llm /help` explains both."""
-        namespace = {**self.shell.user_ns, **(local_ns or {})}
+        with self.recorder.unheard():  # an answer is a turn and no output of the cell
+            self._run(line, cell, local_ns or {})
+
+    def _run(self, line: str, cell: str | None, local_ns: dict[str, Any]) -> None:
+        namespace = {**self.shell.user_ns, **local_ns}
 
         def expand(text: str) -> str:
             return interpolate(text, lambda source: eval(source, namespace))  # noqa: S307  theirs
@@ -110,7 +138,7 @@ class LLMMagics(Magics):
         found = None if parsed.is_literal else find_command(prompt)
         if found is not None:
             command, argument = found
-            answer = command.run(Call(llm, chat, expand(argument)))
+            answer = command.run(Call(llm, chat, expand(argument), self._mode(parsed)))
             if isinstance(answer, str):
                 self._show_markdown(answer)
             else:
@@ -130,6 +158,8 @@ class LLMMagics(Magics):
             system=parsed.options.get("system"),
             is_new=parsed.options.get("new", False),
             origin=self._next_origin(),
+            context=self._mode(parsed),
+            describe=self._describe(parsed),
         )
         if parsed.options.get("dry_run"):
             self._show_prompt(chat, prompt, model, settings)
@@ -159,6 +189,18 @@ class LLMMagics(Magics):
             chat.system = self.system or None
         return chat
 
+    def _mode(self, parsed: PromptLine) -> ContextMode:
+        mode: ContextMode = parsed.options.get("context", self.context)
+        return mode
+
+    def _describe(self, parsed: PromptLine) -> Describe | None:
+        """Return what summarises the variables that go along with a prompt."""
+        variables = parsed.options.get("vars", self.vars)
+        if self.describe_variables is None or variables == "none":
+            return None
+        wanted = variables if variables == "auto" else tuple(variables)
+        return partial(self.describe_variables, wanted)
+
     def _next_origin(self) -> Hashable:
         """Return what tells this prompt from the others of its cell, the same on a re-run."""
         if not self._runs or self._runs[-1].cell_id is None:
@@ -179,14 +221,25 @@ class LLMMagics(Magics):
                 f"cut off after {completion.usage.completion_tokens} tokens; "
                 "-n allows more, as far as the context window reaches"
             )
-        if chat.num_left_out:
-            count = chat.num_left_out
-            notes.append(f"the chat's first {count} turns no longer fit and were left out")
+        notes += self._left_out(chat, self._mode(parsed))
         if parsed.options.get("stats", self.stats):
             notes.append(str(completion.usage))
             if completion.seed is not None:
                 notes.append(f"seed {completion.seed}")
         return "; ".join(notes)
+
+    @staticmethod
+    def _left_out(chat: Chat, mode: ContextMode) -> Iterator[str]:
+        """Say how much the prompt left out, if anything; `/context` tells what."""
+        num_turns, num_cells = chat.num_left_out, len(chat.cells_left_out)
+        if isinstance(mode, int):
+            num_cells = 0
+            total = len(llm.timeline.snapshot().visible)
+            if total > mode:
+                yield f"told the last {mode} of {total} cells"
+        gone = [_counted(n, what) for n, what in ((num_turns, "turn"), (num_cells, "cell")) if n]
+        if gone:
+            yield f"the chat's first {' and '.join(gone)} no longer fit and were left out"
 
     def _show_prompt(
         self, chat: Chat, prompt: str, model: str | None, settings: dict[str, Any]
@@ -213,15 +266,28 @@ class LLMMagics(Magics):
         else:
             self._runs.append(self._runs[-1] if self._runs else _CellRun(None))
 
-    def end_cell(self, result: ExecutionResult) -> None:
+    def end_cell(self, result: ExecutionResult | None) -> None:
         """Forget what this cell asked before and asks no more (IPython's post_run_cell)."""
         run = self._runs.pop() if self._runs else _CellRun(None)  # it began before we were loaded
         if run not in self._runs:
             llm.hold_background(is_held=False)
+            self._read_ahead()
+        if result is None:  # a cell with `await` was broken off
+            return
         if run in self._runs or run.cell_id is None or not run.num_calls or not result.success:
             return
         for chat in llm.chats:
             chat.forget(lambda o: o is not None and o[0] == run.cell_id and o[1] > run.num_calls)
+
+    def _read_ahead(self) -> None:
+        """Let the resident model read the cells that the next prompt tells."""
+        engine = llm.resident_engine
+        if engine is None or self.context != "auto":
+            return
+        try:
+            self._chat(PromptLine()).read_ahead(engine)
+        except Exception:  # whoever ran the cell asked for nothing
+            logger.debug("The cells could not be read ahead", exc_info=True)
 
     @context_matcher(identifier="LLMMagics.complete")  # type: ignore[untyped-decorator]
     def complete(self, context: CompletionContext) -> SimpleMatcherResult:
@@ -273,6 +339,7 @@ def load(shell: InteractiveShell) -> None:
             raise MagicUsageError(f"{path}: [tool.jupyter_llm] {name} is wrong: {error}") from None
     unload(shell)
     shell.register_magics(magics)
+    magics.recorder.attach()  # before us: at the end of a cell we read what it has written down
     shell.Completer.custom_matchers.append(magics.complete)
     shell.input_transformer_manager.token_transformers.append(_PromptLine)
     shell.events.register("pre_run_cell", magics.start_cell)
@@ -290,7 +357,12 @@ def unload(shell: InteractiveShell) -> None:
     shell.input_transformer_manager.token_transformers.remove(_PromptLine)
     shell.events.unregister("pre_run_cell", magics.start_cell)
     shell.events.unregister("post_run_cell", magics.end_cell)
+    magics.recorder.detach()
     shell.configurables.remove(magics)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _words_at(before: str) -> tuple[str, list[str]] | None:
@@ -311,6 +383,8 @@ def _words_at(before: str) -> tuple[str, list[str]] | None:
 _VALUES: dict[str, Callable[[], Iterable[str]]] = {
     "model": lambda: (entry.name for entry in list_models()),
     "chat": lambda: (chat.name or "" for chat in llm.chats),
+    "context": lambda: MODES,
+    "vars": lambda: ("auto", "none"),
 }
 
 

@@ -9,12 +9,15 @@ import difflib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.interpolation import shield, unshield
+from jupyter_llm.notebook.budget import MODES, ContextMode, check_mode
 
 Convert = Callable[[str], Any]
+Variables = Literal["auto", "none"] | tuple[str, ...]
+"""The variables that go along with a prompt: those that matter, none, or the named ones."""
 
 FORMATS = ("markdown", "text")
 
@@ -52,6 +55,18 @@ def _identifier(text: str) -> str:
     if not text.isidentifier():
         raise ValueError(text)
     return text
+
+
+def _context_mode(text: str) -> ContextMode:
+    if text not in MODES and not text.isdecimal():
+        raise ValueError(text)
+    return check_mode(int(text) if text.isdecimal() else text)
+
+
+def _variables(text: str) -> Variables:
+    if text in ("auto", "none"):
+        return text  # type: ignore[return-value]
+    return tuple(_identifier(name.strip()) for name in text.split(","))
 
 
 OPTIONS = (
@@ -126,6 +141,20 @@ OPTIONS = (
         convert=_identifier,
         expects="a variable's name",
         help="also put the completion into a variable (VAR << does so silently)",
+    ),
+    Option(
+        names=("-c", "--context"),
+        metavar="WHICH",
+        convert=_context_mode,
+        expects="auto, none, all or a number of cells",
+        help="which cells of the notebook go along: auto, none, all, or the last so many",
+    ),
+    Option(
+        names=("--vars",),
+        metavar="WHICH",
+        convert=_variables,
+        expects="auto, none or names such as a,b",
+        help="which variables go along: auto (those that matter), none, or these",
     ),
     Option(names=("--chat",), metavar="NAME", help="the conversation to talk in"),
     Option(names=("--new",), help="forget the conversation's turns first"),

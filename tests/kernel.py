@@ -21,7 +21,7 @@ from jupyter_client.manager import KernelManager
 from nbformat.v4 import output_from_msg
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from jupyter_client.blocking.client import BlockingKernelClient
@@ -129,12 +129,21 @@ class Kernel:
         self._manager = manager
         self._client = client
 
-    def execute(self, code: str, *, cell_id: str | None = None, timeout_s: float = 60) -> Execution:
+    def execute(
+        self,
+        code: str,
+        *,
+        cell_id: str | None = None,
+        tags: Sequence[str] = (),
+        timeout_s: float = 60,
+    ) -> Execution:
         """Run code to its end."""
-        return self.start(code, cell_id=cell_id).finish(timeout_s=timeout_s)
+        return self.start(code, cell_id=cell_id, tags=tags).finish(timeout_s=timeout_s)
 
-    def start(self, code: str, *, cell_id: str | None = None) -> Execution:
-        """Send code and return at once. The id of the cell is what JupyterLab would send."""
+    def start(
+        self, code: str, *, cell_id: str | None = None, tags: Sequence[str] = ()
+    ) -> Execution:
+        """Send code and return at once. Id and tags of the cell are what JupyterLab would send."""
         content = {
             "code": code,
             "silent": False,
@@ -143,7 +152,9 @@ class Kernel:
             "allow_stdin": False,
             "stop_on_error": True,
         }
-        metadata = {} if cell_id is None else {"cellId": cell_id}
+        metadata: dict[str, Any] = {} if cell_id is None else {"cellId": cell_id}
+        if tags:
+            metadata["tags"] = list(tags)
         message = self._client.session.msg("execute_request", content, metadata=metadata)
         began = time.monotonic()
         self._client.shell_channel.send(message)

@@ -130,6 +130,10 @@ class ScriptedEngine:
             return prompt
         return "".join(_format(message) for message in prompt)
 
+    def tokenize_texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        self._check_open()
+        return [tuple(text.encode()) for text in texts]
+
     def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
         return tuple(self.format(prompt).encode())
 

@@ -49,12 +49,13 @@ def run(
     *,
     cell_id: str | None = None,
     raises: type[BaseException] | None = None,
+    store_history: bool = False,
 ) -> Cell:
     """Run a cell; an error that is not expected is raised here."""
     publisher = shell.display_pub
     assert isinstance(publisher, RecordingPublisher)
     publisher.displays.clear()
-    result = shell.run_cell(code, cell_id=cell_id)
+    result = shell.run_cell(code, cell_id=cell_id, store_history=store_history)
     error = result.error_before_exec or result.error_in_exec
     if raises is None:
         result.raise_error()

@@ -12,7 +12,7 @@ from kernel import Kernel, running_kernel
 
 LOAD = "%load_ext jupyter_llm"
 PREFILL = "words = 'word ' * 3000"
-ANSWER = "%llm -n 8 -t 0 --new What is the capital of France?"
+ANSWER = "%llm -n 8 -t 0 --new -c none What is the capital of France?"
 NUM_INTERRUPTS = 20
 BACK_S = 0.3
 

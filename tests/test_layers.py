@@ -17,7 +17,7 @@ LAYERS = (
     ("notebook",),
     (
         *("interpolation", "options", "status", "display", "tune_report", "tuning"),
-        *("batch", "chat", "api", "commands"),
+        *("batch", "chat", "api", "commands", "context_report"),
     ),
     ("magics",),
     ("__init__",),

@@ -210,9 +210,8 @@ def test_after_two_dashes_there_is_no_variable() -> None:
 def sample_of(option: Option) -> str:
     if option.choices:
         return option.choices[-1]
-    return {"a number": "0.5", "a whole number": "3", "a variable's name": "v"}.get(
-        option.expects, "word"
-    )
+    samples = {"a number": "0.5", "a whole number": "3", "a variable's name": "v"}
+    return samples.get(option.expects, "all" if option.key == "context" else "word")
 
 
 @pytest.mark.parametrize("name", ALL_NAMES)
@@ -335,3 +334,26 @@ def test_options_may_follow_the_variable() -> None:
 def test_a_shift_of_numbers_is_a_prompt() -> None:
     parsed = parse_line("1 << 3 is what?")
     assert (parsed.prompt, parsed.assign_to) == ("1 << 3 is what?", None)
+
+
+@pytest.mark.parametrize(("text", "mode"), [("auto", "auto"), ("none", "none"), ("12", 12)])
+def test_the_context_is_a_mode_or_a_number_of_cells(text: str, mode: object) -> None:
+    assert parse_line(f"-c {text} hello").options == {"context": mode}
+
+
+@pytest.mark.parametrize("text", ["some", "-3", "1.5"])
+def test_any_other_context_is_refused(text: str) -> None:
+    with pytest.raises(MagicUsageError, match="auto, none, all or a number of cells"):
+        parse_line(f"--context={text} hello")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("auto", "auto"), ("none", "none"), ("df", ("df",)), ("a,b", ("a", "b"))]
+)
+def test_variables_are_chosen_by_name(text: str, wanted: object) -> None:
+    assert parse_line(f"--vars {text} hello").options == {"vars": wanted}
+
+
+def test_variables_that_are_no_names_are_refused() -> None:
+    with pytest.raises(MagicUsageError, match="names such as a,b"):
+        parse_line("--vars a,1b hello")

@@ -150,11 +150,20 @@ class Message:
     `token_ids` are the tokens the model itself wrote for `content`. With them a follow-up prompt
     repeats the resident tokens exactly; without, the text is tokenized again, which need not give
     the same tokens back.
+
+    `parts` make up `content` and are tokenized one by one, as plain text: a message that goes on
+    with more parts begins with the same tokens, whatever stands where they meet.
     """
 
     role: Role
     content: str
     token_ids: tuple[int, ...] | None = field(default=None, repr=False)
+    parts: tuple[str, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of_parts(cls, role: Role, parts: Sequence[str]) -> Message:
+        """Make a message of parts that are tokenized one by one."""
+        return cls(role, "".join(parts), parts=tuple(parts))
 
 
 Prompt = str | tuple[Message, ...]
@@ -474,11 +483,15 @@ class Engine(Protocol):
     def count_tokens(self, prompt: Prompt) -> int:
         """Return how many tokens the model will read for a prompt."""
 
+    def tokenize_texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Return the tokens of plain texts: no begin token, and control texts mean nothing."""
+
     def prefill(self, request: Request) -> None:
         """Read a prompt while there is nothing else to do, so that it is resident later.
 
-        Returns at once. Any other request ends it; what was read by then stays. Where the prompt
-        ends with an answer, what any next message begins with is read too.
+        Returns at once. Any other request ends it; what was read by then stays. A chat is left
+        open at its end: what is read is what it begins with however its last message goes on, or,
+        after an answer, whatever the next message is.
         """
 
     def hold_background(self, *, is_held: bool) -> None:

@@ -37,6 +37,24 @@ class _Piece:
     text: str
     is_special: bool = True
     token_ids: tuple[int, ...] | None = None
+    parts: tuple[str, ...] = ()
+
+    def tokenize(self, tokenize: Tokenize) -> Sequence[int]:
+        if self.token_ids:
+            return self.token_ids
+        texts = self.parts or (self.text,)
+        return [i for text in texts for i in tokenize(text, is_special=self.is_special)]
+
+
+def _message_piece(message: Message, shown: str) -> _Piece:
+    """Return the piece of a message that is shown as it is or without the blanks around it."""
+    parts = message.parts
+    if parts and shown != message.content:
+        parts = (parts[0].lstrip(), *parts[1:])
+        parts = (*parts[:-1], parts[-1].rstrip())
+        if "".join(parts) != shown:  # a whole part was blank
+            parts = ()
+    return _Piece(shown, is_special=False, token_ids=message.token_ids, parts=parts)
 
 
 def _refuse(message: str) -> NoReturn:
@@ -95,7 +113,7 @@ class _Marks:
         else:
             return None
         pieces = [
-            _Piece(text, is_special=False, token_ids=self._messages[number].token_ids)
+            _message_piece(self._messages[number], text)
             for number, text in zip(numbers, shown, strict=True)
         ]
         template = [_Piece(text) for text in parts[::2]]
@@ -143,13 +161,14 @@ class ChatTemplate:
     def tokenize(self, messages: Sequence[Message], tokenize: Tokenize) -> tuple[int, ...]:
         """Return the tokens the model reads, up to where its answer begins.
 
-        Template and ordinary messages are tokenized as one text. Two kinds of message stand apart:
-        those the model wrote, which keep their own tokens, and those with the text of a control
-        token in them, which are tokenized as plain text.
+        Template and ordinary messages are tokenized as one text. Three kinds of message stand
+        apart: those the model wrote, which keep their own tokens, those that are made of parts,
+        and those with the text of a control token in them; the latter two are tokenized as plain
+        text.
         """
         token_ids: list[int] = []
         for piece in self._pieces(messages):
-            token_ids += piece.token_ids or tokenize(piece.text, is_special=piece.is_special)
+            token_ids += piece.tokenize(tokenize)
         return tuple(token_ids)
 
     def _pieces(self, messages: Sequence[Message]) -> list[_Piece]:
@@ -157,20 +176,21 @@ class ChatTemplate:
         everything = _Marks(messages, lambda message: bool(message.content))
         # Control texts that the template did not write came out of the messages, perhaps only when
         # it put them together or took something out of them.
-        is_hostile = self._num_control(whole) != self._num_control(everything.render(self._render))
-        if is_hostile:
-            marks = everything
-        elif any(message.token_ids for message in messages):
-            marks = _Marks(messages, lambda message: bool(message.token_ids))
-        else:
-            return [_Piece(whole)]
-        pieces = marks.split(marks.render(self._render), whole)
-        if pieces is not None:
-            return pieces
-        if not is_hostile:
+        num_control = self._num_control(everything.render(self._render))
+        for marks in (_Marks(messages, self._stands_apart), everything):
+            pieces = marks.split(marks.render(self._render), whole)
+            if pieces is not None and num_control == sum(
+                self._num_control(piece.text) for piece in pieces if piece.is_special
+            ):
+                return pieces
+        if num_control == self._num_control(whole):
             return [_Piece(whole)]
         disarmed = [self._disarm(message.content) for message in messages]
         return [_Piece(self._render(messages, disarmed))]
+
+    def _stands_apart(self, message: Message) -> bool:
+        is_tokenized_apart = message.token_ids or message.parts
+        return bool(is_tokenized_apart or self._num_control(message.content))
 
     def _num_control(self, text: str) -> int:
         return sum(text.count(control_text) for control_text in self._control_texts)

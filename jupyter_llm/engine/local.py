@@ -123,8 +123,9 @@ class LocalEngine:
     def prefill(self, request: Request) -> None:
         """Read a prompt while there is nothing else to do, so that it is resident later.
 
-        Returns at once. Any other request ends it; what was read by then stays. Where the prompt
-        ends with an answer, what any next message begins with is read too.
+        Returns at once. Any other request ends it; what was read by then stays. A chat is left
+        open at its end: what is read is what it begins with however its last message goes on, or,
+        after an answer, whatever the next message is.
         """
         self._put(lambda: self._start_prefill(request))
 
@@ -183,6 +184,10 @@ class LocalEngine:
     def count_tokens(self, prompt: Prompt) -> int:
         """Return how many tokens the model will read for a prompt."""
         return len(self.tokenize(prompt))
+
+    def tokenize_texts(self, texts: collections.abc.Sequence[str]) -> list[tuple[int, ...]]:
+        """Return the tokens of plain texts: no begin token, and control texts mean nothing."""
+        return self._call(lambda: [self._model.tokenize_plain(text) for text in texts])
 
     def status(self) -> EngineStatus:
         """Return what the engine does at this moment."""
@@ -422,7 +427,11 @@ class LocalEngine:
         return RecordingSampler(sampler, lane.context, num_top)
 
     def _start_prefill(self, request: Request) -> None:
-        if self._is_closed or not self._model.is_free:
+        if self._is_closed:
+            return
+        if request.conversation is not None:
+            self._end_background(request.conversation)  # what it has read, this one begins with
+        if not self._model.is_free:
             return
         try:
             self._read_ahead(request)
@@ -447,10 +456,12 @@ class LocalEngine:
             )
         )
 
-    def _end_background(self) -> None:
+    def _end_background(self, conversation: str | None = None) -> None:
+        """Stop reading in the background, everything or for one conversation."""
         for lane in self._model.lanes:
             for sequence in lane.scheduler.of_class(Priority.BACKGROUND):
-                lane.scheduler.finish(sequence, "cancelled")
+                if conversation is None or sequence.conversation == conversation:
+                    lane.scheduler.finish(sequence, "cancelled")
 
     def _start_scoring(self, prompt: Prompt, scoring: Scoring) -> None:
         from jupyter_llm.engine.sampler import LogprobScorer

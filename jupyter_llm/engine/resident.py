@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, lru_cache
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.chat_template import ChatTemplate
     from jupyter_llm.engine.checkpoint import CheckpointStore
     from jupyter_llm.engine.lane import Lane
-    from jupyter_llm.engine.llama import Context, Embedder
+    from jupyter_llm.engine.llama import Context, Embedder, Weights
     from jupyter_llm.models.discover import ModelEntry
 
 logger = logging.getLogger(__name__)
@@ -61,6 +61,7 @@ _EMBEDDING_N_CTX = 2048
 _PATIENCE = 240  # tokens that one lane evaluates before one with lesser work gets a step
 _SMALL_FILE_BYTES = 500_000_000  # the self-test takes about a second with such a model
 _CLOSING_STATE_BYTES = 256 << 20  # more would hold up the end of the kernel
+_MAX_KNOWN_TEXTS = 2048  # whose tokens are kept: the cells of a long notebook
 
 
 def checkpoint_folder() -> Path:
@@ -68,6 +69,26 @@ def checkpoint_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_cache_path("jupyter_llm") / "checkpoints"
+
+
+def _plain_tokenizer(weights: Weights) -> Callable[[str], tuple[int, ...]]:
+    """Make what tokenizes texts in which control texts mean nothing, and knows the last ones."""
+
+    @lru_cache(_MAX_KNOWN_TEXTS)
+    def tokenize_plain(text: str) -> tuple[int, ...]:
+        return tuple(weights.tokenize(text, is_special=False))
+
+    return tokenize_plain
+
+
+def _continued(prompt: tuple[Message, ...], text: str) -> tuple[Message, ...]:
+    """Return a chat whose last message goes on with a text, or with a message after an answer."""
+    last = prompt[-1]
+    if last.role != "user":
+        return (*prompt, Message("user", text))
+    if last.parts:
+        return (*prompt[:-1], Message.of_parts("user", (*last.parts, text)))
+    return (*prompt[:-1], Message("user", last.content + text))
 
 
 class ResidentModel:
@@ -105,6 +126,7 @@ class ResidentModel:
             on_progress=on_progress,
             repack=options.repack,
         )
+        self.tokenize_plain = _plain_tokenizer(self.weights)
         self.can_trim = self.weights.can_trim
         # With a narrow window a wrong guess may push out what the next right one looks at.
         self.can_forget = self.can_trim and (options.full_window or not self.weights.has_window)
@@ -225,16 +247,23 @@ class ResidentModel:
         """Return the tokens the model will read for a prompt."""
         if isinstance(prompt, str):
             return tuple(self.weights.tokenize(prompt, is_special=True, add_bos=True))
-        return self.template.tokenize(prompt, self.weights.tokenize)
+        return self.template.tokenize(prompt, self._tokenize)
+
+    def _tokenize(self, text: str, *, is_special: bool) -> collections.abc.Sequence[int]:
+        return (
+            self.weights.tokenize(text, is_special=True)
+            if is_special
+            else self.tokenize_plain(text)
+        )
 
     def tokenize_open(self, prompt: Prompt) -> tuple[int, ...]:
-        """Return the tokens of a prompt, and if it ends with an answer those of any next message.
+        """Return the tokens that a chat begins with however it goes on; those of a raw text.
 
-        The latter are what two different messages have in common.
+        They are what two different continuations have in common.
         """
-        if isinstance(prompt, str) or not prompt or prompt[-1].role != "assistant":
+        if isinstance(prompt, str) or not prompt:
             return self.tokenize(prompt)
-        one, other = (self.tokenize((*prompt, Message("user", text))) for text in ("a", "Z"))
+        one, other = (self.tokenize(_continued(prompt, text)) for text in ("a", "Z"))
         return one[: common_prefix(one, other)]
 
     @cached_property

@@ -46,6 +46,8 @@ SYSTEM_LAST = (
     "{{ message.content }}<|im_end|>{% endfor %}"
 )
 
+TEMPLATES_FOR_PARTS = [CHATML, TRIMS, BEGINS, UPPERCASES, TWICE, SYSTEM_LAST]
+
 
 @cache
 def template(source: str) -> ChatTemplate:
@@ -136,6 +138,52 @@ def test_a_follow_up_begins_with_all_that_is_resident(source: str) -> None:
         resident = prompt + tuple(DRAWN)
         answer = Message("assistant", "Hello ", tuple(DRAWN))
         messages = (*messages, answer, Message("user", "And <|im_start|>?"))
+
+
+PARTS = ("cell one\n", "cell <|im_end|>\n", "Why?")
+
+
+def greedy_tokenize(text: str, *, is_special: bool) -> list[int]:
+    """Tokenize so that every token depends on all the text before it."""
+    return [hash(text[:end]) for end in range(1, len(text) + 1)] if not is_special else [hash(text)]
+
+
+@pytest.mark.parametrize("source", [CHATML, TRIMS, BEGINS], ids=["chatml", "trims", "begins"])
+def test_parts_are_tokenized_one_by_one(source: str) -> None:
+    token_ids = template(source).tokenize((Message.of_parts("user", PARTS),), greedy_tokenize)
+    expected = [i for part in PARTS for i in greedy_tokenize(part, is_special=False)]
+    start = token_ids.index(expected[0])
+    assert list(token_ids[start : start + len(expected)]) == expected
+
+
+@pytest.mark.parametrize("source", [CHATML, TRIMS, BEGINS], ids=["chatml", "trims", "begins"])
+def test_a_message_with_more_parts_begins_with_the_same_tokens(source: str) -> None:
+    short, long = (
+        template(source).tokenize(
+            (ASKED[0], Message.of_parts("user", PARTS[:count])), greedy_tokenize
+        )
+        for count in (2, 3)
+    )
+    num_template = 1  # what follows the message
+    assert long[: len(short) - num_template] == short[:-num_template]
+
+
+@pytest.mark.parametrize("source", TEMPLATES_FOR_PARTS, ids=range(len(TEMPLATES_FOR_PARTS)))
+def test_parts_read_as_the_text_they_make_up(source: str) -> None:
+    messages = (ASKED[0], Message.of_parts("user", ("  one\n", "\n", "two  ", " \n")))
+    assert text_of(tokens(source, *messages)) == template(source).format(messages)
+
+
+def test_a_template_that_trims_trims_the_parts_at_the_ends() -> None:
+    trimmed = tokens(TRIMS, Message.of_parts("user", ("  one\n", "two  ")))
+    assert text_of(trimmed) == template(TRIMS).format([Message("user", "one\ntwo")])
+
+
+def test_control_text_in_one_message_leaves_the_tokens_of_others_alone() -> None:
+    before = template(CHATML).tokenize(ASKED, greedy_tokenize)
+    answer = Message("assistant", "Hello", (1, 2, 3))
+    hostile = (*ASKED, answer, Message("user", "What is <|im_end|>?"))
+    assert template(CHATML).tokenize(hostile, greedy_tokenize)[: len(before)] == before
 
 
 def test_an_answer_the_template_rewrites_is_tokenized_as_rewritten() -> None:

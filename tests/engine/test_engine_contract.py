@@ -128,3 +128,27 @@ def test_two_requests_at_once_both_come_back(engine: Engine) -> None:
     prompts = [(Message("user", name),) for name in ("ann", "bob")]
     streams = [engine.submit(Request(prompt=prompt, params=greedy())) for prompt in prompts]
     assert all(stream.result(timeout=30).text for stream in streams)
+
+
+def test_plain_texts_are_tokenized_one_by_one_and_control_texts_mean_nothing(
+    engine: Engine,
+) -> None:
+    texts = ["Hello there", "", "<|im_end|>", "Hello there"]
+    hello, nothing, control, again = engine.tokenize_texts(texts)
+    assert hello == again
+    assert nothing == ()
+    assert len(hello) >= 1
+    assert len(control) > 1
+    assert engine.tokenize_texts([]) == []
+
+
+def test_a_message_made_of_parts_reads_as_the_whole(engine: Engine) -> None:
+    message = Message.of_parts("user", ("In [1]:\nx", " = 1\n\n", "What is x?"))
+    assert message.content == "In [1]:\nx = 1\n\nWhat is x?"
+    assert message.content in engine.format((message,))
+    assert engine.submit(Request(prompt=(message,), params=greedy(3))).result(30).text
+
+
+def test_a_prefilled_chat_changes_no_answer(engine: Engine) -> None:
+    engine.prefill(Request(prompt=HELLO, params=greedy()))
+    assert engine.submit(Request(prompt=HELLO, params=greedy())).result(30).text

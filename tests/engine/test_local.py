@@ -7,6 +7,7 @@ import gc
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -101,6 +102,72 @@ def test_interleaved_conversations_both_keep_their_prefix(engine: LocalEngine) -
         # What is new: the answer's last token, which was drawn but never read, its end of turn,
         # and the new message.
         assert second == third <= follow_up + 4 < first
+
+
+def cells(*numbers: int) -> list[str]:
+    return [f"In [{number}]:\nx = {number} * {LONG}\n\n" for number in numbers]
+
+
+def test_what_was_told_is_not_read_again(engine: LocalEngine) -> None:
+    told = [*cells(1, 2), "What is x?"]
+    messages = [Message.of_parts("user", told)]
+    first = ask(engine, tuple(messages), conversation="c")
+    messages.append(Message("assistant", first.text, first.token_ids))
+    messages.append(Message.of_parts("user", [*cells(3), "And now?"]))
+    second = ask(engine, tuple(messages), conversation="c")
+    num_told = sum(map(len, engine.tokenize_texts(told)))
+    assert second.usage.cached_tokens >= first.usage.prompt_tokens > num_told
+
+
+def wait_until_idle(engine: LocalEngine, num_resident: int) -> None:
+    """Wait until the engine has read so many tokens in the background."""
+    deadline = time.monotonic() + 30
+    while max(engine.status().resident_tokens, default=0) < num_resident:
+        assert time.monotonic() < deadline, engine.status()
+    assert not engine.status().num_waiting
+
+
+def test_cells_that_were_read_ahead_are_what_the_next_prompt_begins_with(
+    engine: LocalEngine,
+) -> None:
+    num_told = 0
+    for last in range(1, 4):
+        told = cells(*range(1, last + 1))
+        engine.prefill(Request(prompt=(Message.of_parts("user", told),), conversation="c"))
+        num_told = sum(map(len, engine.tokenize_texts(told)))
+        wait_until_idle(engine, num_told)
+    message = Message.of_parts("user", [*cells(1, 2, 3), "What is x?"])
+    params = SamplingParams(max_tokens=4, temperature=1)
+    request = Request(prompt=(message,), params=params, conversation="c")
+    usage = engine.submit(request).result(timeout=30).usage
+    assert usage.cached_tokens >= num_told
+    assert usage.prompt_tokens - usage.cached_tokens < 40
+
+
+def test_a_longer_read_ahead_takes_the_place_of_a_shorter_one(engine: LocalEngine) -> None:
+    engine.hold_background(is_held=True)
+    for last in range(1, 5):
+        told = cells(*range(1, last + 1))
+        engine.prefill(Request(prompt=(Message.of_parts("user", told),), conversation="c"))
+    assert engine.status().num_waiting == 1
+    engine.hold_background(is_held=False)
+    wait_until_idle(engine, sum(map(len, engine.tokenize_texts(cells(1, 2, 3, 4)))))
+
+
+def test_a_text_that_was_prefilled_may_go_on(engine: LocalEngine) -> None:
+    engine.prefill(Request(prompt=(Message("user", LONG),)))
+    num_tokens = len(engine.tokenize_texts([LONG])[0])
+    wait_until_idle(engine, num_tokens - 3)  # the last ones may change with what follows
+    params = SamplingParams(max_tokens=2, temperature=1)
+    request = Request(prompt=(Message("user", f"{LONG} and so on"),), params=params)
+    assert engine.submit(request).result(30).usage.cached_tokens >= num_tokens - 3
+
+
+def test_a_prefill_that_cannot_be_read_does_no_harm(tiny_base_gguf: Path) -> None:
+    engine = load(tiny_base_gguf)
+    engine.prefill(Request(prompt=(Message("user", "no template"),)))
+    assert ask(engine, "still there").text
+    engine.close()
 
 
 def test_conversations_share_what_they_have_in_common(engine: LocalEngine) -> None:

@@ -1,0 +1,189 @@
+"""What the model is told of the notebook, as a value that shows as a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jupyter_llm.markdown import untrusted_markdown
+from jupyter_llm.notebook.budget import Budget, ContextMode, budget
+from jupyter_llm.notebook.plan import cells_told, told_cell
+from jupyter_llm.status import markdown_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jupyter_llm.api import LLM
+    from jupyter_llm.chat import Chat
+    from jupyter_llm.engine.base import Engine
+    from jupyter_llm.notebook.context import Draft, Turn
+    from jupyter_llm.notebook.events import CellEvent
+    from jupyter_llm.notebook.timeline import Snapshot
+
+_MAX_SNIPPET = 50
+_NO_ROOM = "no longer fits"
+_UNCOUNTED = Budget(num_tokens=0)  # without a model nothing is left out
+
+
+@dataclass(frozen=True, slots=True)
+class ContextRow:
+    """A cell, a variable or a turn, how long it is, and whether the model is told it.
+
+    `num_tokens` is None while no model is loaded: each counts its own way.
+    """
+
+    name: str
+    is_in: bool
+    state: str
+    num_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextReport:
+    """What would go along with the next prompt of a chat, and what would not and why.
+
+    `num_tokens` is all of it, the chat template's own included, and `num_allowed` what the model
+    is told at most in this mode; both are None while no model is loaded.
+    """
+
+    chat: str
+    mode: ContextMode
+    model: str | None
+    rows: tuple[ContextRow, ...]
+    num_tokens: int | None = None
+    num_allowed: int | None = None
+
+    @property
+    def headline(self) -> str:
+        """One line that says how much of the budget is used."""
+        if self.model is None:
+            return (
+                f"The next prompt of chat *{self.chat}* (context {self.mode}). No model is loaded, "
+                "so there is nobody to count tokens."
+            )
+        return (
+            f"The next prompt of chat *{self.chat}* (context {self.mode}) begins with "
+            f"**{self.num_tokens} of {self.num_allowed} tokens** that {self.model} is told at most."
+        )
+
+    def to_markdown(self) -> str:
+        """Return everything as a table; texts from the notebook are not made safe."""
+        table = [
+            (row.name, "in" if row.is_in else "out", row.state, row.num_tokens or "")
+            for row in self.rows
+        ]
+        if not table:
+            return f"{self.headline}\n\nNo cell has run yet, and there is no turn."
+        return f"{self.headline}\n\n{markdown_table(('', '', 'why', 'tokens'), table)}"
+
+    def _repr_markdown_(self) -> str:
+        return untrusted_markdown(self.to_markdown())
+
+    def __str__(self) -> str:
+        return self.to_markdown()
+
+
+def context_report(llm: LLM, chat: Chat, mode: ContextMode) -> ContextReport:
+    """Say what would go along with the next prompt of a chat; loads no model."""
+    engine = llm.resident_engine
+    allowed = budget(engine.info, mode, None) if engine is not None else _UNCOUNTED
+    draft = chat.next_draft(allowed, mode)
+    if engine is not None:
+        draft = draft.fitted(allowed, engine.count_tokens)
+    listed = _Listing(draft, llm.timeline.snapshot(), mode, allowed)
+    items = [*listed.system(), *listed.turns(chat.turns), *listed.cells(chat.turns)]
+    counts: list[int | None] = [None] * len(items)
+    if engine is not None:
+        token_ids = engine.tokenize_texts([item.text for item in items])
+        counts = [len(ids) + item.num_more for ids, item in zip(token_ids, items, strict=True)]
+    return ContextReport(
+        chat=chat.name or "without a name",
+        mode=mode,
+        model=engine.info.name if engine is not None else None,
+        rows=tuple(
+            ContextRow(item.name, item.is_in, item.state, count)
+            for item, count in zip(items, counts, strict=True)
+        ),
+        num_tokens=_num_tokens(engine, draft) if engine is not None else None,
+        num_allowed=allowed.num_tokens if engine is not None else None,
+    )
+
+
+def _num_tokens(engine: Engine, draft: Draft) -> int:
+    messages = draft.messages
+    return engine.count_tokens(messages) if messages else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A row before its tokens are counted: those of `text` and `num_more` of an answer."""
+
+    name: str
+    text: str
+    is_in: bool
+    state: str
+    num_more: int = 0
+
+
+class _Listing:
+    """Lists what is in a draft and what is not, in the order of the conversation."""
+
+    def __init__(
+        self, draft: Draft, notebook: Snapshot, mode: ContextMode, allowed: Budget
+    ) -> None:
+        self._draft = draft
+        self._notebook = notebook
+        self._mode = mode
+        self._allowed = allowed
+        told = (part for turn in draft.turns for part in turn.told)
+        self._cells_in = {part.cell for part in (*draft.front, *told, *draft.cells)}
+        self._turns_in = {turn.number for turn in draft.turns}
+
+    def system(self) -> Iterator[_Item]:
+        """List the system text."""
+        if self._draft.system:
+            yield _Item("system text", self._draft.system, is_in=True, state="always")
+
+    def turns(self, turns: Sequence[Turn]) -> Iterator[_Item]:
+        """List the turns, each after what it told."""
+        for number, turn in enumerate(turns, 1):
+            is_in = turn.number in self._turns_in
+            for part in turn.told:
+                if part.cell is not None:
+                    yield self._cell(part.cell, part.text, f"told in turn {number}")
+                else:
+                    state = f"told in turn {number}" if is_in else _NO_ROOM
+                    yield _Item(f"variable {_code(part.variable)}", part.text, is_in, state)
+            name = f"turn {number}: {_code(turn.prompt)}"
+            num_answer = turn.completion.usage.completion_tokens
+            yield _Item(name, turn.prompt, is_in, "" if is_in else _NO_ROOM, num_answer)
+
+    def cells(self, turns: Sequence[Turn]) -> Iterator[_Item]:
+        """List the cells that no turn has told."""
+        told = cells_told(turns)
+        for cell in self._notebook.cells:
+            if cell not in told:
+                part = told_cell(cell, self._allowed)
+                yield self._cell(cell, part.text, "with the next prompt")
+
+    def _cell(self, cell: CellEvent, text: str, where: str) -> _Item:
+        number = cell.execution_count if cell.execution_count is not None else " "
+        name = f"In [{number}] {_code(cell.source)}"
+        if self._notebook.is_hidden(cell):
+            return _Item(name, text, is_in=False, state="hidden")
+        if cell in self._cells_in:
+            pinned = "pinned, " if cell in self._notebook.pinned else ""
+            return _Item(name, text, is_in=True, state=f"{pinned}{where}")
+        if self._mode == "none":
+            state = "context none"
+        elif isinstance(self._mode, int):
+            state = f"not one of the last {self._mode}"
+        else:
+            state = _NO_ROOM
+        return _Item(name, text, is_in=False, state=state)
+
+
+def _code(text: str | None) -> str:
+    """Return the beginning of a text as a code span."""
+    line = next(iter((text or "").strip().splitlines()), "").replace("`", "'")
+    return f"`{line[:_MAX_SNIPPET]}…`" if len(line) > _MAX_SNIPPET else f"`{line}`"

@@ -1,0 +1,87 @@
+"""How much of a notebook a model is told: tokens for a prompt, characters for a cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from jupyter_llm.errors import OptionError
+
+if TYPE_CHECKING:
+    from jupyter_llm.engine.base import ModelInfo
+
+ContextMode = Literal["auto", "none", "all"] | int
+"""Which cells go along with a prompt; a number means the last so many."""
+
+MODES = ("auto", "none", "all")
+
+# Bytes of a model file, and the most tokens that a model of that size is told by itself. The small
+# ones lose the thread: what stands in the middle of a long prompt is no longer found.
+_TIERS = ((700_000_000, 4096), (3_000_000_000, 8192), (10_000_000_000, 16_384))
+_MOST = 32_768
+_CHARS_A_TOKEN = 3  # of source and outputs, at the least
+# The longest source of a cell takes an eighth of the budget, and its outputs half as much: they
+# are the first to be long, and seldom what a question is about.
+_SOURCE_SHARE, _OUTPUT_SHARE = 8, 16
+_MIN_CHARS, _MAX_CHARS = 400, 8000
+
+
+def check_mode(mode: object) -> ContextMode:
+    """Return a context mode that is one.
+
+    Raises
+    ------
+    OptionError
+        It is neither `auto`, `none`, `all` nor a number of cells.
+    """
+    if mode in MODES or (isinstance(mode, int) and not isinstance(mode, bool) and mode >= 0):
+        return mode  # type: ignore[return-value]
+    raise OptionError(f"context must be auto, none, all or a number of cells, not {mode!r}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The most tokens a prompt may have, and the most characters of a cell's source and outputs."""
+
+    num_tokens: int
+
+    @property
+    def source_chars(self) -> int:
+        """How many characters of a cell's source are told."""
+        return _bounded(self.num_chars // _SOURCE_SHARE)
+
+    @property
+    def output_chars(self) -> int:
+        """How many characters of a cell's outputs are told, all of them together."""
+        return _bounded(self.num_chars // _OUTPUT_SHARE)
+
+    @property
+    def num_chars(self) -> int:
+        """How many characters are sure to be within the budget, or nearly so."""
+        return self.num_tokens * _CHARS_A_TOKEN
+
+    @property
+    def after_cut(self) -> int:
+        """How many tokens a prompt has after the oldest are left out."""
+        return self.num_tokens // 2
+
+
+def budget(info: ModelInfo, mode: ContextMode, max_tokens: int | None) -> Budget:
+    """Return how much a model is told.
+
+    By itself (`auto`, or a number of cells) half the context window, and no more than 4096 tokens
+    for models of up to 700 MB, 8192 up to 3 GB, 16384 up to 10 GB and 32768 beyond. With `all`, and
+    with `none`, which adds nothing to the turns there are, the whole window without the room for
+    the answer: `max_tokens`, but at most a quarter.
+    """
+    window = info.n_ctx - min(max_tokens or info.n_ctx, info.n_ctx // 4)
+    by_itself = min(info.n_ctx // 2, _most_tokens(info.size_bytes))
+    return Budget(window if mode in ("all", "none") else min(window, by_itself))
+
+
+def _bounded(num_chars: int) -> int:
+    return max(_MIN_CHARS, min(num_chars, _MAX_CHARS))
+
+
+def _most_tokens(size_bytes: int) -> int:
+    return next((most for size, most in _TIERS if size_bytes <= size), _MOST)

@@ -1,0 +1,155 @@
+"""What goes along with a prompt: turns, cells that were not told yet, variables. Pure functions.
+
+A chat tells the model each run of a cell once, with the next prompt, and repeats it as it was sent.
+So a prompt begins with the tokens of the one before it, and only its end is read. When it outgrows
+its budget, the oldest turns and cells are left out in one large cut, and then it grows again.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from jupyter_llm.engine.base import Completion, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
+    from jupyter_llm.notebook.budget import Budget
+    from jupyter_llm.notebook.events import CellEvent
+
+    Count = Callable[[tuple[Message, ...]], int]
+
+_CELLS = "These cells ran in the notebook:\n\n"
+_VARIABLES = "Variables:\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Something that was told with a prompt, as it was sent: a run of a cell, or a variable."""
+
+    text: str
+    cell: CellEvent | None = None
+    variable: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A prompt and what the model wrote; `origin` is the cell it came from, if known.
+
+    `told` are the cells and variables that went with the prompt and with none before it. `number`
+    tells the turns of a chat apart and grows along it.
+    """
+
+    prompt: str
+    completion: Completion
+    origin: Hashable = None
+    told: tuple[Part, ...] = field(default=(), repr=False)
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What a chat leaves out for good: turns up to a number, and cells that no turn told."""
+
+    last_turn: int = 0
+    cells: frozenset[CellEvent] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A prompt with all that goes along with it.
+
+    `turns` come before it and tell what they told, `cells` are told with it. `variables` are told
+    where none of the turns has said the same. Pinned cells whose turn was left out stand in
+    `front`, before the first of the others.
+    """
+
+    prompt: str
+    system: str | None = None
+    turns: tuple[Turn, ...] = ()
+    cells: tuple[Part, ...] = ()
+    variables: tuple[Part, ...] = ()
+    front: tuple[Part, ...] = ()
+    pinned: frozenset[CellEvent] = frozenset()
+
+    @property
+    def told(self) -> tuple[Part, ...]:
+        """What is told with this prompt and with none before it."""
+        known = {part.variable: part.text for turn in self.turns for part in turn.told}
+        news = (part for part in self.variables if known.get(part.variable) != part.text)
+        return (*self.cells, *news)
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The messages to send; without a prompt, what any prompt would begin with."""
+        messages = [Message("system", self.system)] if self.system else []
+        front = self.front
+        for turn in self.turns:
+            completion = turn.completion
+            messages.append(_user_message((*front, *turn.told), turn.prompt))
+            messages.append(Message("assistant", completion.text, completion.token_ids))
+            front = ()
+        told = (*front, *self.told)
+        if told or self.prompt:
+            messages.append(_user_message(told, self.prompt))
+        return tuple(messages)
+
+    @property
+    def num_droppable(self) -> int:
+        """How many turns and cells may be left out."""
+        return len(self.turns) + sum(part.cell not in self.pinned for part in self.cells)
+
+    def without_oldest(self, count: int) -> Draft:
+        """Leave out the oldest turns, and then cells; what is pinned moves to the front."""
+        num_turns = min(count, len(self.turns))
+        saved = tuple(
+            part
+            for turn in self.turns[:num_turns]
+            for part in turn.told
+            if part.cell in self.pinned
+        )
+        num_cells = count - num_turns
+        cells: list[Part] = []
+        for part in self.cells:
+            if num_cells and part.cell not in self.pinned:
+                num_cells -= 1
+            else:
+                cells.append(part)
+        return replace(
+            self,
+            turns=self.turns[num_turns:],
+            cells=tuple(cells),
+            front=(*self.front, *saved),
+        )
+
+    def fitted(self, allowed: Budget, count: Count) -> Draft:
+        """Return this draft if it is within the budget, or one that takes half of it.
+
+        Where much cannot be left out, a third of the room beside it is filled with what can.
+        """
+        limit = allowed.num_tokens
+        if not self.num_droppable or count(self.messages) <= limit:
+            return self
+
+        def size(num_dropped: int) -> int:
+            return count(self.without_oldest(num_dropped).messages)
+
+        num_fixed = size(self.num_droppable)
+        target = max(allowed.after_cut, num_fixed + (limit - num_fixed) // 3)
+        candidates = range(1, self.num_droppable)
+        least = bisect_left(candidates, True, key=lambda dropped: size(dropped) <= target)  # noqa: FBT003
+        return self.without_oldest(least + 1)
+
+
+def _user_message(told: Sequence[Part], prompt: str) -> Message:
+    """Return a message that is only made of parts if something is told with the prompt."""
+    cells = [part.text for part in told if part.cell is not None]
+    variables = [part.text for part in told if part.cell is None]
+    texts = [
+        *([_CELLS, *cells] if cells else []),
+        *([_VARIABLES, *variables] if variables else []),
+        *([prompt] if prompt else []),
+    ]
+    return Message.of_parts("user", texts) if told else Message("user", prompt)
