@@ -1,0 +1,268 @@
+"""The JSON that what is kept of chats becomes, and back.
+
+What comes back may have been damaged, or written by anybody: whatever is not as we write it raises
+`DamagedRecordError`. Texts come back as they were, tokens too.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import struct
+from dataclasses import asdict
+from typing import Any, TypeVar, cast, get_args
+
+from jupyter_llm.engine.base import Completion, FinishReason, Message, Usage
+from jupyter_llm.notebook.saved import (
+    ChatChanged,
+    ChatCleared,
+    Entry,
+    Json,
+    Origin,
+    SavedTurn,
+    TurnForgotten,
+    TurnsDropped,
+)
+
+T = TypeVar("T")
+
+_END_OF_TIME = 253402300800.0  # the year 10000, which dates do not reach
+_TOKEN_SIZE = 4
+_MAX_DEPTH = 100
+
+
+class DamagedRecordError(ValueError):
+    """A record is not as we write them."""
+
+
+def encode(entry: Entry) -> bytes:
+    """Return an entry as one line of JSON, without the line feed."""
+    record: dict[str, Any]
+    match entry:
+        case SavedTurn():
+            record = {"op": "turn", "chat": entry.chat, **turn_to_json(entry)}
+        case TurnForgotten(chat, origin):
+            record = {"op": "forgotten", "chat": chat, "origin": list(origin)}
+        case ChatCleared(chat):
+            record = {"op": "cleared", "chat": chat}
+        case ChatChanged(chat, system, num_left_out):
+            record = {"op": "chat", "chat": chat, "system": system, "num_left_out": num_left_out}
+        case TurnsDropped(chat, count):
+            record = {"op": "dropped", "chat": chat, "count": count}
+    return to_line(record)
+
+
+def to_line(record: dict[str, Any]) -> bytes:
+    """Return a record as one line of JSON, without the line feed."""
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass")  # a text that is no Unicode comes back as it was
+
+
+def from_line(line: bytes) -> dict[str, Any]:
+    """Return the record of a line.
+
+    Raises
+    ------
+    DamagedRecordError
+        It is no JSON object.
+    """
+    try:
+        text = line.decode("utf-8", "surrogatepass")
+        record = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise DamagedRecordError(str(error)) from None
+    if not isinstance(record, dict):
+        raise DamagedRecordError("no object")
+    return record
+
+
+def decode(line: bytes) -> Entry:
+    """Return the entry of a line.
+
+    Raises
+    ------
+    DamagedRecordError
+        It is none of ours.
+    """
+    record = from_line(line)
+    chat = _optional(record, "chat", str)
+    operation = record.get("op")
+    if operation == "cleared":
+        return ChatCleared(chat)
+    if chat is None:
+        raise DamagedRecordError("no chat")
+    match operation:
+        case "turn":
+            return turn_from_json(chat, record)
+        case "forgotten":
+            return TurnForgotten(chat, _origin(record.get("origin")))
+        case "chat":
+            return ChatChanged(
+                chat, _optional(record, "system", str), _count(record, "num_left_out")
+            )
+        case "dropped":
+            return TurnsDropped(chat, _count(record, "count"))
+    raise DamagedRecordError(f"op is {operation!r:.40}")
+
+
+def turn_to_json(turn: SavedTurn) -> dict[str, Any]:
+    """Return a turn as JSON, all but the name of its chat; what is None is left out."""
+    completion = turn.completion
+    record = {
+        "finished_at": turn.finished_at,
+        "prompt": turn.prompt,
+        "sent": _message_to_json(turn.sent),
+        "told": turn.told,
+        "text": completion.text,
+        "finish_reason": completion.finish_reason,
+        "token_ids": _pack(completion.token_ids),
+        "usage": asdict(completion.usage),
+        "model": completion.model,
+        "seed": completion.seed,
+        "exact": completion.exact or None,
+        "provenance": turn.provenance,
+        "origin": turn.origin and list(turn.origin),
+    }
+    return {name: value for name, value in record.items() if value is not None}
+
+
+def turn_from_json(chat: str, record: dict[str, Any]) -> SavedTurn:
+    """Return the turn that `turn_to_json` made JSON of.
+
+    Raises
+    ------
+    DamagedRecordError
+        It is not as we write them.
+    """
+    origin = record.get("origin")
+    sent = _optional(record, "sent", dict)
+    return SavedTurn(
+        chat=chat,
+        prompt=_required(record, "prompt", str),
+        completion=Completion(
+            text=_required(record, "text", str),
+            finish_reason=_finish_reason(record.get("finish_reason")),
+            usage=_usage(_required(record, "usage", dict)),
+            model=_required(record, "model", str),
+            seed=_count(record, "seed") if "seed" in record else None,
+            token_ids=_unpack(_optional(record, "token_ids", str)),
+            exact=_optional(record, "exact", bool) or False,
+        ),
+        sent=None if sent is None else _message(sent),
+        told=_json(record.get("told")),
+        provenance=_json(record.get("provenance")),
+        origin=None if origin is None else _origin(origin),
+        finished_at=_seconds(record, "finished_at"),
+    )
+
+
+def _message_to_json(message: Message | None) -> dict[str, Any] | None:
+    if message is None:
+        return None
+    token_ids = _pack(message.token_ids)
+    tokens = {} if token_ids is None else {"token_ids": token_ids}
+    return {"role": message.role, "content": message.content, **tokens}
+
+
+def _message(record: dict[str, Any]) -> Message:
+    if record.get("role") != "user":
+        raise DamagedRecordError("role")
+    token_ids = _unpack(_optional(record, "token_ids", str))
+    return Message("user", _required(record, "content", str), token_ids)
+
+
+def _pack(token_ids: tuple[int, ...] | None) -> str | None:
+    """Write token ids in 5 to 6 characters each, whatever their size."""
+    if token_ids is None:
+        return None
+    return base64.b64encode(struct.pack(f"<{len(token_ids)}i", *token_ids)).decode("ascii")
+
+
+def _unpack(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        data = base64.b64decode(text, validate=True)
+        token_ids = struct.unpack(f"<{len(data) // _TOKEN_SIZE}i", data)
+    except (ValueError, struct.error):
+        raise DamagedRecordError("token_ids") from None
+    if min(token_ids, default=0) < 0:
+        raise DamagedRecordError("token_ids")
+    return token_ids
+
+
+def _finish_reason(value: object) -> FinishReason:
+    for reason in get_args(FinishReason):
+        if value == reason:
+            return cast("FinishReason", reason)
+    raise DamagedRecordError("finish_reason")
+
+
+def _usage(record: dict[str, Any]) -> Usage:
+    return Usage(
+        prompt_tokens=_count(record, "prompt_tokens"),
+        cached_tokens=_count(record, "cached_tokens"),
+        completion_tokens=_count(record, "completion_tokens"),
+        queue_s=_seconds(record, "queue_s"),
+        prefill_s=_seconds(record, "prefill_s"),
+        decode_s=_seconds(record, "decode_s"),
+    )
+
+
+def _origin(value: object) -> Origin:
+    match value:
+        case [str(cell_id), int(number)] if not isinstance(number, bool):
+            return cell_id, number
+    raise DamagedRecordError("origin")
+
+
+def _required(record: dict[str, Any], name: str, kind: type[T]) -> T:
+    value = _optional(record, name, kind)
+    if value is None:
+        raise DamagedRecordError(name)
+    return value
+
+
+def _optional(record: dict[str, Any], name: str, kind: type[T]) -> T | None:
+    value = record.get(name)
+    if value is not None and type(value) is not kind:  # True is no number here
+        raise DamagedRecordError(name)
+    return value
+
+
+def _count(record: dict[str, Any], name: str) -> int:
+    value = _required(record, name, int)
+    if not 0 <= value < 1 << 63:
+        raise DamagedRecordError(name)
+    return value
+
+
+def _seconds(record: dict[str, Any], name: str) -> float:
+    value = record.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise DamagedRecordError(name)
+    if not 0 <= value < _END_OF_TIME:
+        raise DamagedRecordError(name)
+    return float(value)
+
+
+def _json(value: Any, depth: int = 0) -> Json:
+    """Return JSON that is not so deep that writing it again could fail."""
+    if depth > _MAX_DEPTH:
+        raise DamagedRecordError("too deep")
+    if isinstance(value, list | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            _json(part, depth + 1)
+    return value  # type: ignore[no-any-return]  # json.loads made it
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise DamagedRecordError(text)
+    return value
+
+
+def _refuse(constant: str) -> None:
+    raise DamagedRecordError(constant)
