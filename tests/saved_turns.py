@@ -54,8 +54,10 @@ def turn(
     )
 
 
-def chat_of(*turns: SavedTurn, name: str = "default", system: str | None = None) -> SavedChat:
-    return SavedChat(name=name, system=system, turns=turns)
+def chat_of(
+    *turns: SavedTurn, name: str = "default", system: str | None = None, state: Json = None
+) -> SavedChat:
+    return SavedChat(name=name, system=system, turns=turns, state=state)
 
 
 NAMES = st.sampled_from(["default", "other", "ünï codé"])
@@ -97,10 +99,13 @@ def saved_turns() -> st.SearchStrategy[SavedTurn]:
         chat=NAMES,
         prompt=TEXTS,
         completion=completions,
-        sent=st.none() | st.builds(Message, st.just("user"), TEXTS, TOKENS),
+        sent=st.none()
+        | st.builds(Message, st.just("user"), TEXTS, TOKENS)
+        | st.builds(Message.of_parts, st.just("user"), st.lists(TEXTS, max_size=3)),
         told=JSON,
         provenance=JSON,
         origin=st.none() | ORIGINS,
+        number=st.integers(0, 100),
         finished_at=st.floats(0, 2e9),
     )
 
@@ -111,6 +116,6 @@ def entries() -> st.SearchStrategy[Entry]:
         saved_turns()
         | st.builds(TurnForgotten, NAMES, ORIGINS)
         | st.builds(ChatCleared, st.none() | NAMES)
-        | st.builds(ChatChanged, NAMES, st.none() | TEXTS, st.integers(0, 3))
+        | st.builds(ChatChanged, NAMES, st.none() | TEXTS, JSON)
         | st.builds(TurnsDropped, NAMES, st.integers(0, 3))
     )

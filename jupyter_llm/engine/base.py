@@ -150,11 +150,20 @@ class Message:
     `token_ids` are the tokens the model itself wrote for `content`. With them a follow-up prompt
     repeats the resident tokens exactly; without, the text is tokenized again, which need not give
     the same tokens back.
+
+    `parts` make up `content` and are tokenized one by one, as plain text: a message that goes on
+    with more parts begins with the same tokens, whatever stands where they meet.
     """
 
     role: Role
     content: str
     token_ids: tuple[int, ...] | None = field(default=None, repr=False)
+    parts: tuple[str, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of_parts(cls, role: Role, parts: Sequence[str]) -> Message:
+        """Make a message of parts that are tokenized one by one."""
+        return cls(role, "".join(parts), parts=tuple(parts))
 
 
 Prompt = str | tuple[Message, ...]

@@ -20,23 +20,24 @@ from typing import Any
 
 from jupyter_llm.notebook.line_file import LineFile, Lines
 from jupyter_llm.notebook.path import absolute
-from jupyter_llm.notebook.records import (
-    DamagedRecordError,
-    decode,
-    encode,
-    from_line,
-    to_line,
-)
 from jupyter_llm.notebook.saved import (
     ChatChanged,
     ChatCleared,
     Entry,
+    Json,
     Origin,
     SavedChat,
     SavedTurn,
     TurnForgotten,
     fold,
     within,
+)
+from jupyter_llm.notebook.saved_json import (
+    DamagedRecordError,
+    decode,
+    encode,
+    from_line,
+    to_line,
 )
 
 logger = logging.getLogger(__name__)
@@ -119,9 +120,8 @@ class History:
         self._changed = threading.Condition()  # guards all below
         self._path = path
         self._pending: deque[bytes | _Rewrite] = deque()
-        self._num_pending_bytes = 0
         self._writer: threading.Thread | None = None
-        self._states: dict[str, ChatChanged] = {}  # what the file says, as far as we know
+        self._described: dict[str, ChatChanged] = {}  # what the file says, as far as we know
         # The writer's own:
         self._place = self._place_of(path)
         self._is_checked = False
@@ -154,9 +154,8 @@ class History:
             num_current = sum(len(chat.turns) for chat in chats.values())
             num_bytes = found.size * num_current // max(len(found.lines), 1)
             self._rewrite_at = self._next_rewrite(num_bytes)
-            self._states = {
-                name: ChatChanged(name, chat.system, chat.num_left_out)
-                for name, chat in chats.items()
+            self._described = {
+                name: ChatChanged(name, chat.system, chat.state) for name, chat in chats.items()
             }
         return chats
 
@@ -174,15 +173,15 @@ class History:
         """Forget the turn of a cell."""
         self._append(TurnForgotten(chat, origin))
 
-    def describe(self, chat: str, *, system: str | None, num_left_out: int = 0) -> None:
-        """Keep a chat's system text and how many first turns it leaves out, if they changed."""
+    def describe(self, chat: str, *, system: str | None, state: Json = None) -> None:
+        """Keep a chat's system text, and JSON that only the chat understands, if they changed."""
         if self._is_forked:
             return
-        state = ChatChanged(chat, system, num_left_out)
+        change = ChatChanged(chat, system, state)
         with self._changed:
-            if self._states.get(chat) != state:
-                self._append(state)
-                self._states[chat] = state
+            if self._described.get(chat) != change:
+                self._append(change)
+                self._described[chat] = change
 
     def clear(self, chat: str | None = None) -> None:
         """Forget a chat, or all of them, and remove what they said from the disk."""
@@ -190,9 +189,9 @@ class History:
             return
         with self._changed:
             if chat is None:
-                self._states.clear()
+                self._described.clear()
             else:
-                self._states.pop(chat, None)
+                self._described.pop(chat, None)
             self._append(ChatCleared(chat), _Rewrite())
 
     def moved(self, path: Path) -> None:
@@ -210,8 +209,8 @@ class History:
         with self._changed:
             if self._pending and self._writer is None:
                 self._start_writer()  # the disk may be well again
-            self._changed.wait_for(lambda: self._writer is None, timeout_s)
-            return not self._pending
+            is_idle = self._changed.wait_for(lambda: self._writer is None, timeout_s)
+            return is_idle and not self._pending
 
     def close(self) -> None:
         """Write what is left; for a history that is not needed until the process ends."""
@@ -234,10 +233,9 @@ class History:
         if len(line) > self._max_line:
             self._tell_once(
                 "long",
-                "A turn of %.0f MB is more than is kept of one, so it will be gone after a "
-                "restart. (%s)",
+                "A turn of %.1f MB is more than can be kept of one; it will be gone after a "
+                "restart.",
                 len(line) / 1e6,
-                self.file,
             )
             return
         self._put(line, *more)
@@ -247,11 +245,7 @@ class History:
             return
         with self._changed:
             self._pending.extend(tasks)
-            self._num_pending_bytes += _num_bytes(tasks)
-            while self._num_pending_bytes > self._max_line:
-                oldest = next(task for task in self._pending if isinstance(task, bytes))
-                self._pending.remove(oldest)
-                self._num_pending_bytes -= len(oldest)
+            self._trim_pending()
             if self._writer is None:
                 self._start_writer()
 
@@ -279,7 +273,7 @@ class History:
                 self._tell_trouble(error)
                 with self._changed:
                     self._pending.extendleft(reversed(tasks))
-                    self._num_pending_bytes += _num_bytes(tasks)
+                    self._trim_pending()
                     self._stop_writing()
                 return
 
@@ -290,8 +284,17 @@ class History:
             tasks.append(self._pending.popleft())
         if not tasks and self._pending:
             tasks.append(self._pending.popleft())
-        self._num_pending_bytes -= _num_bytes(tasks)
         return tasks
+
+    def _trim_pending(self) -> None:
+        """Forget the oldest lines that wait for a disk that does not take them."""
+        lines = [task for task in self._pending if isinstance(task, bytes)]
+        excess = sum(map(len, lines)) - self._max_line
+        for line in lines:
+            if excess <= 0:
+                return
+            self._pending.remove(line)
+            excess -= len(line)
 
     def _stop_writing(self) -> None:
         self._writer = None
@@ -346,7 +349,7 @@ class History:
         if kept != chats:
             self._tell_once(
                 "full",
-                "The chats of %s outgrew the %.0f MB that are kept of them, so the oldest turns "
+                "The chats of %s outgrew the %.1f MB that are kept of them, so the oldest turns "
                 "are gone from the disk. `%%llm /history --export FILE.md` copies the others.",
                 self._path.name,
                 self._max_bytes / 1e6,
@@ -392,10 +395,6 @@ class History:
         level = logging.DEBUG if what in self._is_told else logging.WARNING
         self._is_told.add(what)
         logger.log(level, message, *values)
-
-
-def _num_bytes(tasks: Sequence[bytes | _Rewrite]) -> int:
-    return sum(len(task) for task in tasks if isinstance(task, bytes))
 
 
 def _header(found: Lines) -> dict[str, Any] | None:

@@ -18,8 +18,8 @@ class SavedTurn:
     """A turn of a chat, with all that is needed to send it again as it was.
 
     `prompt` is as typed and `sent` the user's message with what went along with it, None if that
-    was the prompt alone. `told` and `provenance` are JSON that only others understand.
-    `finished_at` is in seconds since 1970.
+    was the prompt alone. `told` and `provenance` are JSON that only others understand. `number`
+    tells the turns of a chat apart, if it numbers them. `finished_at` is in seconds since 1970.
     """
 
     chat: str
@@ -29,6 +29,7 @@ class SavedTurn:
     told: Json = None
     provenance: Json = None
     origin: Origin | None = None
+    number: int = 0
     finished_at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -60,11 +61,11 @@ class ChatCleared:
 
 @dataclass(frozen=True, slots=True)
 class ChatChanged:
-    """From here on a chat has this system text and leaves out so many of its first turns."""
+    """From here on a chat has this system text, and a state that only it understands."""
 
     chat: str
     system: str | None
-    num_left_out: int = 0
+    state: Json = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +83,14 @@ Entry = SavedTurn | TurnForgotten | ChatCleared | ChatChanged | TurnsDropped
 class SavedChat:
     """A chat as it is kept: its turns, the oldest first.
 
-    The first `num_left_out` of them did not go along with the last prompt. `num_dropped` older
-    ones are not kept any more, for want of room.
+    `state` is JSON that only the chat understands. `num_dropped` older turns are not kept any
+    more, for want of room.
     """
 
     name: str
     system: str | None = None
     turns: tuple[SavedTurn, ...] = ()
-    num_left_out: int = 0
+    state: Json = None
     num_dropped: int = 0
 
     def entries(self) -> list[Entry]:
@@ -97,18 +98,13 @@ class SavedChat:
         entries: list[Entry] = []
         if self.num_dropped:
             entries.append(TurnsDropped(self.name, self.num_dropped))
-        if self.system is not None or self.num_left_out:
-            entries.append(ChatChanged(self.name, self.system, self.num_left_out))
+        if self.system is not None or self.state is not None:
+            entries.append(ChatChanged(self.name, self.system, self.state))
         return [*entries, *self.turns]
 
     def without_first(self) -> SavedChat:
         """Return the chat without its oldest turn, which counts as dropped."""
-        return replace(
-            self,
-            turns=self.turns[1:],
-            num_left_out=max(self.num_left_out - 1, 0),
-            num_dropped=self.num_dropped + 1,
-        )
+        return replace(self, turns=self.turns[1:], num_dropped=self.num_dropped + 1)
 
 
 @dataclass(slots=True)
@@ -118,7 +114,7 @@ class _Draft:
     system: str | None = None
     # By origin, or by a number of their own: in a dict a replaced turn keeps its place.
     turns: dict[Origin | int, SavedTurn] = field(default_factory=dict)
-    num_left_out: int = 0
+    state: Json = None
     num_dropped: int = 0
     num_turns: int = 0
 
@@ -131,7 +127,7 @@ class _Draft:
             name=name,
             system=self.system,
             turns=tuple(self.turns.values()),
-            num_left_out=min(self.num_left_out, len(self.turns)),
+            state=self.state,
             num_dropped=self.num_dropped,
         )
 
@@ -151,9 +147,9 @@ def fold(entries: Iterable[Entry]) -> dict[str, SavedChat]:
                     drafts.clear()
                 else:
                     drafts.pop(chat, None)
-            case ChatChanged(chat, system, num_left_out):
+            case ChatChanged(chat, system, state):
                 draft = drafts.setdefault(chat, _Draft())
-                draft.system, draft.num_left_out = system, num_left_out
+                draft.system, draft.state = system, state
             case TurnsDropped(chat, count):
                 drafts.setdefault(chat, _Draft()).num_dropped += count
     chats = (draft.finish(name) for name, draft in drafts.items())

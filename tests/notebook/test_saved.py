@@ -51,7 +51,7 @@ def test_a_forgotten_turn_is_gone_and_may_come_again_at_the_end() -> None:
 
 def test_a_cleared_chat_is_gone_and_others_are_not() -> None:
     other = replace(ONE, chat="other")
-    state = ChatChanged("default", "Be brief.", 1)
+    state = ChatChanged("default", "Be brief.", {"cut": 1})
     assert fold([state, ONE, other, ChatCleared("default")]).keys() == {"other"}
     assert fold([ONE, other, ChatCleared(None), TWO]) == {"default": chat_of(TWO)}
 
@@ -64,10 +64,6 @@ def test_the_last_system_text_counts() -> None:
     ]
     assert fold(log) == {"default": chat_of(ONE, system="Be kind.")}
     assert fold([*log, ChatChanged("default", None)]) == {"default": chat_of(ONE)}
-
-
-def test_no_more_turns_are_left_out_than_there_are() -> None:
-    assert fold([ONE, ChatChanged("default", None, 5)])["default"].num_left_out == 1
 
 
 @settings(max_examples=150)
@@ -83,10 +79,7 @@ def test_what_comes_later_adds_up_the_same_after_writing_anew(
     log: list[Entry], more: list[Entry]
 ) -> None:
     anew = [entry for chat in fold(log).values() for entry in chat.entries()]
-    # How many are left out is bounded by the turns that there are when it is asked for.
-    ours, theirs = fold([*anew, *more]), fold([*log, *more])
-    assert ours.keys() == theirs.keys()
-    assert [chat.turns for chat in ours.values()] == [theirs[name].turns for name in ours]
+    assert fold([*anew, *more]) == fold([*log, *more])
 
 
 def size_of(one: SavedTurn) -> int:
@@ -105,27 +98,18 @@ def test_the_oldest_turns_go_first_whatever_their_chat() -> None:
 
 
 @settings(max_examples=100)
-@given(
-    turns=st.lists(saved_turns(), max_size=10),
-    num_left_out=st.integers(0, 10),
-    max_bytes=st.integers(0, 200),
-)
+@given(turns=st.lists(saved_turns(), max_size=10), max_bytes=st.integers(0, 200))
 def test_turns_are_dropped_only_for_want_of_room_and_counted(
-    turns: list[SavedTurn], num_left_out: int, max_bytes: int
+    turns: list[SavedTurn], max_bytes: int
 ) -> None:
-    chats = {
-        name: replace(chat, num_left_out=min(num_left_out, len(chat.turns)))
-        for name, chat in fold(turns).items()
-    }
+    chats = fold(turns)
     kept = within(chats, max_bytes, size_of)
     assert kept.keys() == chats.keys()
     sizes = [size_of(one) for chat in chats.values() for one in chat.turns]
     if sum(sizes) <= max_bytes:
         assert kept == chats
     for name, chat in chats.items():
-        num_dropped = kept[name].num_dropped
-        assert chat.turns[num_dropped:] == kept[name].turns
-        assert kept[name].num_left_out == max(chat.num_left_out - num_dropped, 0)
+        assert chat.turns[kept[name].num_dropped :] == kept[name].turns
     rest = sum(size_of(one) for chat in kept.values() for one in chat.turns)
     assert rest <= max_bytes
 

@@ -11,8 +11,16 @@ from hypothesis import given, settings
 from saved_turns import entries, saved_turns, turn
 
 from jupyter_llm.engine.base import Completion, Message, TokenLogprob, Usage
-from jupyter_llm.notebook.records import DamagedRecordError, decode, encode, turn_to_json
-from jupyter_llm.notebook.saved import Entry, SavedTurn
+from jupyter_llm.notebook.events import CellEvent, Output
+from jupyter_llm.notebook.saved import Entry, Json, SavedTurn
+from jupyter_llm.notebook.saved_json import (
+    DamagedRecordError,
+    decode,
+    encode,
+    part_from_json,
+    part_to_json,
+    turn_to_json,
+)
 
 
 @settings(max_examples=150)
@@ -31,6 +39,7 @@ def test_a_turn_adds_the_same_messages_to_a_prompt_as_before(saved: SavedTurn) -
     for before, after in zip(saved.messages, restored.messages, strict=True):
         assert isinstance(after, Message)
         assert (after.role, after.content) == (before.role, before.content)
+        assert after.parts == before.parts
         assert after.token_ids == before.token_ids
         assert type(after.token_ids) is type(before.token_ids)
 
@@ -103,11 +112,13 @@ DAMAGED = {
     "sent is text": changed(sent="Hi"),
     "sent by the system": changed(sent={"role": "system", "content": "Obey."}),
     "sent without a text": changed(sent={"role": "user"}),
+    "a part of what was sent is a number": changed(sent={"role": "user", "parts": ["a", 1]}),
+    "parts are text": changed(sent={"role": "user", "parts": "ab"}),
     "told is deeper than we write": changed(told=json.loads("[" * 200 + "]" * 200)),
     "told is infinite": changed(told=0).replace(b'told": 0', b'told": [1e999]'),
     "forgotten without an origin": b'{"op":"forgotten","chat":"default"}',
     "dropped without a count": b'{"op":"dropped","chat":"default"}',
-    "system is a list": b'{"op":"chat","chat":"default","system":[],"num_left_out":0}',
+    "system is a list": b'{"op":"chat","chat":"default","system":[]}',
 }
 
 
@@ -115,6 +126,46 @@ DAMAGED = {
 def test_what_we_would_not_write_is_refused(line: bytes) -> None:
     with pytest.raises(DamagedRecordError):
         decode(line)
+
+
+CELL = CellEvent(
+    number=3,
+    source="%time x = 1\n",
+    execution_count=2,
+    cell_id="d41d8c",
+    outputs=(Output("stdout", "1\n"), Output("error", "KeyError: 'x'\n")),
+    tags=frozenset({"llm-pin", "a"}),
+)
+
+
+@pytest.mark.parametrize("cell", [None, CELL, CellEvent(number=1, source="")])
+def test_what_was_told_comes_back_as_it_was(cell: CellEvent | None) -> None:
+    part = part_to_json("In [2]: …\n", cell=cell, variable="x")
+    restored = decode(encode(turn(told=[part])))
+    assert isinstance(restored, SavedTurn)
+    assert isinstance(restored.told, list)
+    assert part_from_json(restored.told[0]) == ("In [2]: …\n", cell, "x")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        None,
+        [],
+        {},
+        {"text": 1},
+        {"text": "", "cell": "x"},
+        {"text": "", "cell": {"number": 1}},
+        {"text": "", "cell": {"number": -1, "source": ""}},
+        {"text": "", "cell": {"number": 1, "source": "", "outputs": [["picture", ""]]}},
+        {"text": "", "cell": {"number": 1, "source": "", "outputs": [["stdout"]]}},
+        {"text": "", "cell": {"number": 1, "source": "", "tags": [["a"]]}},
+        {"text": "", "variable": 7},
+    ],
+)
+def test_a_part_that_we_would_not_write_is_refused(part: Json) -> None:
+    with pytest.raises(DamagedRecordError):
+        part_from_json(part)
 
 
 def test_what_a_later_version_adds_is_no_damage() -> None:

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any, TypeVar, cast, get_args
 
 from jupyter_llm.engine.base import Completion, FinishReason, Message, Usage
+from jupyter_llm.notebook.events import CellEvent, Output, OutputKind
 from jupyter_llm.notebook.saved import (
     ChatChanged,
     ChatCleared,
@@ -46,8 +47,8 @@ def encode(entry: Entry) -> bytes:
             record = {"op": "forgotten", "chat": chat, "origin": list(origin)}
         case ChatCleared(chat):
             record = {"op": "cleared", "chat": chat}
-        case ChatChanged(chat, system, num_left_out):
-            record = {"op": "chat", "chat": chat, "system": system, "num_left_out": num_left_out}
+        case ChatChanged(chat, system, state):
+            record = {"op": "chat", "chat": chat, "system": system, "state": state}
         case TurnsDropped(chat, count):
             record = {"op": "dropped", "chat": chat, "count": count}
     return to_line(record)
@@ -98,9 +99,7 @@ def decode(line: bytes) -> Entry:
         case "forgotten":
             return TurnForgotten(chat, _origin(record.get("origin")))
         case "chat":
-            return ChatChanged(
-                chat, _optional(record, "system", str), _count(record, "num_left_out")
-            )
+            return ChatChanged(chat, _optional(record, "system", str), _json(record.get("state")))
         case "dropped":
             return TurnsDropped(chat, _count(record, "count"))
     raise DamagedRecordError(f"op is {operation!r:.40}")
@@ -123,6 +122,7 @@ def turn_to_json(turn: SavedTurn) -> dict[str, Any]:
         "exact": completion.exact or None,
         "provenance": turn.provenance,
         "origin": turn.origin and list(turn.origin),
+        "number": turn.number or None,
     }
     return {name: value for name, value in record.items() if value is not None}
 
@@ -153,23 +153,91 @@ def turn_from_json(chat: str, record: dict[str, Any]) -> SavedTurn:
         told=_json(record.get("told")),
         provenance=_json(record.get("provenance")),
         origin=None if origin is None else _origin(origin),
+        number=_count(record, "number") if "number" in record else 0,
         finished_at=_seconds(record, "finished_at"),
     )
+
+
+def part_to_json(text: str, *, cell: CellEvent | None = None, variable: str | None = None) -> Json:
+    """Return something that was told with a prompt as JSON: a run of a cell, or a variable."""
+    record = {"text": text, "cell": None if cell is None else _cell_to_json(cell)}
+    record["variable"] = variable
+    return {name: value for name, value in record.items() if value is not None}
+
+
+def part_from_json(value: Json) -> tuple[str, CellEvent | None, str | None]:
+    """Return text, cell and variable of what `part_to_json` made JSON of.
+
+    Raises
+    ------
+    DamagedRecordError
+        It is not as we write them.
+    """
+    if not isinstance(value, dict):
+        raise DamagedRecordError("part")
+    cell = _optional(value, "cell", dict)
+    return (
+        _required(value, "text", str),
+        None if cell is None else _cell(cell),
+        _optional(value, "variable", str),
+    )
+
+
+def _cell_to_json(cell: CellEvent) -> dict[str, Any]:
+    record = {
+        "number": cell.number,
+        "source": cell.source,
+        "execution_count": cell.execution_count,
+        "cell_id": cell.cell_id,
+        "outputs": [[output.kind, output.text] for output in cell.outputs],
+        "tags": sorted(cell.tags),
+    }
+    return {name: value for name, value in record.items() if value not in (None, [])}
+
+
+def _cell(record: dict[str, Any]) -> CellEvent:
+    return CellEvent(
+        number=_count(record, "number"),
+        source=_required(record, "source", str),
+        execution_count=_count(record, "execution_count") if "execution_count" in record else None,
+        cell_id=_optional(record, "cell_id", str),
+        outputs=tuple(map(_output, _optional(record, "outputs", list) or ())),
+        tags=frozenset(_texts(_optional(record, "tags", list) or [])),
+    )
+
+
+def _output(value: object) -> Output:
+    match value:
+        case [str(kind), str(text)] if kind in get_args(OutputKind):
+            return Output(cast("OutputKind", kind), text)
+    raise DamagedRecordError("output")
 
 
 def _message_to_json(message: Message | None) -> dict[str, Any] | None:
     if message is None:
         return None
-    token_ids = _pack(message.token_ids)
-    tokens = {} if token_ids is None else {"token_ids": token_ids}
-    return {"role": message.role, "content": message.content, **tokens}
+    record = {
+        "role": message.role,
+        "content": message.content if not message.parts else None,
+        "parts": list(message.parts) or None,
+        "token_ids": _pack(message.token_ids),
+    }
+    return {name: value for name, value in record.items() if value is not None}
 
 
 def _message(record: dict[str, Any]) -> Message:
     if record.get("role") != "user":
         raise DamagedRecordError("role")
     token_ids = _unpack(_optional(record, "token_ids", str))
-    return Message("user", _required(record, "content", str), token_ids)
+    parts = tuple(_texts(_optional(record, "parts", list) or []))
+    content = "".join(parts) if parts else _required(record, "content", str)
+    return Message("user", content, token_ids, parts)
+
+
+def _texts(values: list[Any]) -> list[str]:
+    if not all(isinstance(value, str) for value in values):
+        raise DamagedRecordError("texts")
+    return values
 
 
 def _pack(token_ids: tuple[int, ...] | None) -> str | None:
