@@ -14,9 +14,11 @@ LAYERS = (
     ("_version", "errors", "markdown"),
     ("models",),
     ("engine",),
+    ("notebook",),
     (
         *("interpolation", "options", "status", "display", "tune_report", "tuning"),
         *("batch", "chat", "api", "commands"),
+        *("transcript", "history_report"),
     ),
     ("magics",),
     ("__init__",),

@@ -10,6 +10,7 @@ import base64
 import json
 import math
 import struct
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar, cast, get_args
 
@@ -21,6 +22,7 @@ from jupyter_llm.notebook.saved import (
     Entry,
     Json,
     Origin,
+    SavedChat,
     SavedTurn,
     TurnForgotten,
     TurnsDropped,
@@ -73,9 +75,7 @@ def from_line(line: bytes) -> dict[str, Any]:
         record = json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise DamagedRecordError(str(error)) from None
-    if not isinstance(record, dict):
-        raise DamagedRecordError("no object")
-    return record
+    return _object(record)
 
 
 def decode(line: bytes) -> Entry:
@@ -158,6 +158,55 @@ def turn_from_json(chat: str, record: dict[str, Any]) -> SavedTurn:
     )
 
 
+def chats_to_json(chats: Mapping[str, SavedChat]) -> dict[str, Any]:
+    """Return chats as one JSON object, by name."""
+    return {name: _chat_to_json(chat) for name, chat in chats.items()}
+
+
+def _chat_to_json(chat: SavedChat) -> dict[str, Any]:
+    record = {
+        "system": chat.system,
+        "state": chat.state,
+        "num_dropped": chat.num_dropped or None,
+        "turns": [turn_to_json(turn) for turn in chat.turns],
+    }
+    return {name: value for name, value in record.items() if value is not None}
+
+
+def chats_from_json(record: object) -> tuple[dict[str, SavedChat], int]:
+    """Return the chats in what `chats_to_json` made, and how many chats and turns are damaged."""
+    chats: dict[str, SavedChat] = {}
+    num_damaged = 0
+    for name, value in record.items() if isinstance(record, dict) else ():
+        try:
+            fields = _object(value)
+            turns = [_turn_or_none(name, turn) for turn in _required(fields, "turns", list)]
+            chats[name] = SavedChat(
+                name=name,
+                system=_optional(fields, "system", str),
+                state=_json(fields.get("state")),
+                num_dropped=_count(fields, "num_dropped") if "num_dropped" in fields else 0,
+                turns=tuple(turn for turn in turns if turn is not None),
+            )
+            num_damaged += turns.count(None)
+        except DamagedRecordError:
+            num_damaged += 1
+    return chats, num_damaged
+
+
+def _turn_or_none(chat: str, record: object) -> SavedTurn | None:
+    try:
+        return turn_from_json(chat, _object(record))
+    except DamagedRecordError:
+        return None
+
+
+def _object(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise DamagedRecordError("no object")
+    return value
+
+
 def part_to_json(text: str, *, cell: CellEvent | None = None, variable: str | None = None) -> Json:
     """Return something that was told with a prompt as JSON: a run of a cell, or a variable."""
     record = {"text": text, "cell": None if cell is None else _cell_to_json(cell)}
@@ -173,13 +222,12 @@ def part_from_json(value: Json) -> tuple[str, CellEvent | None, str | None]:
     DamagedRecordError
         It is not as we write them.
     """
-    if not isinstance(value, dict):
-        raise DamagedRecordError("part")
-    cell = _optional(value, "cell", dict)
+    record = _object(value)
+    cell = _optional(record, "cell", dict)
     return (
-        _required(value, "text", str),
+        _required(record, "text", str),
         None if cell is None else _cell(cell),
-        _optional(value, "variable", str),
+        _optional(record, "variable", str),
     )
 
 
@@ -294,9 +342,9 @@ def _required(record: dict[str, Any], name: str, kind: type[T]) -> T:
 
 def _optional(record: dict[str, Any], name: str, kind: type[T]) -> T | None:
     value = record.get(name)
-    if value is not None and type(value) is not kind:  # True is no number here
-        raise DamagedRecordError(name)
-    return value
+    if value is None or (isinstance(value, kind) and (kind is bool or not isinstance(value, bool))):
+        return value
+    raise DamagedRecordError(name)  # True is no number here
 
 
 def _count(record: dict[str, Any], name: str) -> int:
