@@ -8,6 +8,7 @@ gives up if the file has grown under its hands.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import tempfile
@@ -59,10 +60,10 @@ class LineFile:
         Raises
         ------
         OSError
-            They may be there in part.
+            They are not there; without the lock some may be.
         """
         self._make_folder()
-        with self._lock(_PATIENCE_S):
+        with self._lock(_PATIENCE_S) as is_ours:
             descriptor = os.open(
                 self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | _FLAGS, _OWN_ONLY
             )
@@ -72,7 +73,9 @@ class LineFile:
                 if start and not _ends_line(descriptor, start):
                     data = b"\n" + data  # a torn line must not take the next one along
                 if os.write(descriptor, data) < len(data):
-                    raise OSError(f"{self.path} was written in part: the disk is full")
+                    if is_ours:  # else others may have added theirs
+                        os.ftruncate(descriptor, start)
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 return start + len(data)
             finally:
                 os.close(descriptor)

