@@ -140,6 +140,15 @@ def test_who_cannot_have_the_lock_appends_all_the_same(
     assert file.read().lines == (HEADER, b"one", b"two")
 
 
+def test_without_a_lock_to_be_had_lines_are_read_and_appended(file: LineFile, path: Path) -> None:
+    path.parent.mkdir()
+    path.with_name("lock").mkdir()  # cannot be opened, as in a folder that may not be written
+    file.append([b"one"], header=HEADER)
+    assert file.read().lines == (HEADER, b"one")
+    with pytest.raises(TimeoutError):
+        file.rewrite(lambda _: [])
+
+
 def test_a_rewrite_gives_up_if_lines_came_meanwhile(
     file: LineFile, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
