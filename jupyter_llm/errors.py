@@ -13,7 +13,8 @@ JupyterLLMError
 ├── BatchError (RuntimeError)            some prompts of a batch failed; .completions, .errors
 ├── EngineError (RuntimeError)           the engine failed while running
 │   └── EngineClosedError                it was unloaded meanwhile
-└── InterpolationError (ValueError)      a {{expression}} failed; .expression
+├── InterpolationError (ValueError)      a {{expression}} failed; .expression
+└── NotebookFileError (OSError)          a notebook cannot be read or written; .path
 
 PromptInterrupted and TuneInterrupted (KeyboardInterrupt) stand beside the tree: they are the user's
 own doing, and code that handles KeyboardInterrupt must go on working.
@@ -169,6 +170,14 @@ class InterpolationError(JupyterLLMError, ValueError):
     def __init__(self, expression: str, reason: str) -> None:
         super().__init__(f"{{{{{expression}}}}} in the prompt failed: {reason}")
         self.expression = expression
+
+
+class NotebookFileError(JupyterLLMError, OSError):
+    """A notebook file cannot be read or written, or is none."""
+
+    def __init__(self, path: Path, message: str) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class PromptInterrupted(_OneLine, KeyboardInterrupt):

@@ -18,6 +18,7 @@ LAYERS = (
     (
         *("interpolation", "options", "status", "display", "tune_report", "tuning"),
         *("batch", "chat", "api", "commands", "context_report"),
+        *("transcript", "history_report"),
     ),
     ("magics",),
     ("__init__",),
