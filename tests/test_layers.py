@@ -14,11 +14,13 @@ LAYERS = (
     ("_version", "errors", "markdown"),
     ("models",),
     ("engine",),
+    ("notebook",),
     (
         *("interpolation", "options", "status", "display", "tune_report", "tuning"),
-        *("batch", "chat", "api", "commands"),
+        *("batch", "chat", "api", "commands", "verification", "audit", "audit_report"),
     ),
-    ("magics",),
+    ("magics", "cli"),
+    ("__main__",),
     ("__init__",),
 )
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}

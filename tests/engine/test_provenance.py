@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from recorded import HASH, record
 
 from jupyter_llm.engine.base import (
     MAX_SEED,
@@ -30,7 +31,6 @@ from jupyter_llm.engine.provenance import (
     ContextSettings,
     ModelFacts,
     Provenance,
-    Writer,
     text_sha256,
     token_sha256,
 )
@@ -40,7 +40,6 @@ from jupyter_llm.models.discover import find_model
 from jupyter_llm.models.fingerprint import file_sha256
 
 HELLO = (Message("user", "Hello there"),)
-HASH = "0123456789abcdef" * 4
 
 texts = st.text(max_size=20)
 hashes = st.text("0123456789abcdef", min_size=64, max_size=64)
@@ -106,39 +105,6 @@ def records(draw: st.DrawFn) -> Provenance:
         kind=draw(st.sampled_from(["answer", "code cell"])),
         source_sha256=draw(st.none() | hashes),
     )
-
-
-def record(**changes: Any) -> Provenance:
-    """A record of an answer to nothing in particular."""
-    context = ContextSettings(
-        lane="exact",
-        n_ctx=4096,
-        n_batch=256,
-        kv_type="f16",
-        flash_attention=False,
-        n_gpu_layers=None,
-        repack=None,
-        full_window=True,
-    )
-    model = ModelFacts(
-        name="tiny",
-        file="tiny.gguf",
-        sha256=HASH,
-        original=None,
-        quantization="F32",
-        license="mit",
-    )
-    made = Provenance.of_answer(
-        Writer(model=model, context=context, build="test"),
-        SamplingParams(temperature=1, stop=(".",), logit_bias=((5, -math.inf),)),
-        seed=7,
-        exact=True,
-        prompt_ids=[1, 2, 3],
-        text="Yes",
-        usage=Usage(prompt_tokens=3, cached_tokens=1, completion_tokens=2),
-        finish_reason="stop",
-    )
-    return replace(made, **changes)
 
 
 def as_a_front_end_saves(value: Any) -> Any:
