@@ -21,6 +21,7 @@ from traitlets.config import Config
 from jupyter_llm import llm
 from jupyter_llm.engine.base import Request
 from jupyter_llm.engine.stream import QueueStream
+from jupyter_llm.notebook.answers import AnswerLog
 
 # On a busy machine a deadline tells nothing about the code.
 settings.register_profile("no deadline", deadline=None)
@@ -80,6 +81,7 @@ def fresh_llm() -> Iterator[None]:
         llm.unload()
         llm._choice = llm._resident = None
         llm._chats.clear()
+        llm._answers = AnswerLog(llm._prompts)
 
     forget()
     yield
