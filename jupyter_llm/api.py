@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from jupyter_llm.display import View
     from jupyter_llm.engine.local import LocalEngine
     from jupyter_llm.models.discover import ModelEntry
-    from jupyter_llm.notebook.answers import Answer
     from jupyter_llm.tune_report import TuneReport
     from jupyter_llm.verification import VerifyReport
 
@@ -370,11 +369,12 @@ class LLM:
         from jupyter_llm.notebook.file import read_notebook
         from jupyter_llm.verification import verify
 
-        answers: Iterable[Answer] = self._answers
-        if notebook is not None:
-            answers = answers_in(read_notebook(Path(notebook).expanduser()))
+        if notebook is None:
+            answers = list(self._answers)
+        else:
+            answers = list(answers_in(read_notebook(Path(notebook).expanduser())))
         try:
-            with replay_bar() as on_progress:
+            with replay_bar(len(answers)) as on_progress:
                 return verify(answers, self._named, self._prompts.find, on_progress=on_progress)
         except KeyboardInterrupt:
             raise PromptInterrupted from None

@@ -219,19 +219,13 @@ def tuning_bar(name: str, view: View | None = None) -> Iterator[Callable[[float,
 
 
 @contextmanager
-def replay_bar(view: View | None = None) -> Iterator[Callable[[int, int], None]]:
-    """Show how many answers have been written again; give the function to be told of how many.
+def replay_bar(num_answers: int, view: View | None = None) -> Iterator[Callable[[int], None]]:
+    """Show how many answers have been written again; give the function to be told the number.
 
     It appears as `loading_bar` does.
     """
-    with _bar(0, view, desc="Writing again", unit="answer", delay=_BAR_DELAY_S) as bar:
-
-        def tell(num_done: int, num_answers: int) -> None:
-            if bar is not None:
-                bar.total = num_answers
-                _advance(bar, num_done)
-
-        yield tell
+    with _bar(num_answers, view, desc="Writing again", unit=" answers", delay=_BAR_DELAY_S) as bar:
+        yield lambda num_done: _advance(bar, num_done)
 
 
 @contextmanager

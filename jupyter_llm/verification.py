@@ -217,13 +217,13 @@ def verify(
     engine_of: Callable[[str], Engine],
     prompt_of: Callable[[str], KeptPrompt | None],
     *,
-    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+    on_progress: Callable[[int], None] = lambda _num_done: None,
 ) -> VerifyReport:
     """Write each answer again from its record and compare.
 
     `engine_of` returns the engine of a model's name, `prompt_of` the prompt of a token hash.
     Answers of one model are written one after another, so that each is loaded once; the verdicts
-    are in the order of the answers. `on_progress` is told how many are done, of how many.
+    are in the order of the answers. `on_progress` is told how many are done.
     """
     todo = list(answers)
     replayer = _Replayer(engine_of, prompt_of)
@@ -236,7 +236,7 @@ def verify(
     verdicts: dict[int, Verdict] = {}
     for index in (index for indices in models.values() for index in indices):
         verdicts[index] = replayer.verdict(todo[index])
-        on_progress(len(verdicts), len(todo))
+        on_progress(len(verdicts))
     return VerifyReport(tuple(verdicts[index] for index in range(len(todo))))
 
 
