@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from jupyter_llm.engine.provenance import METADATA_KEY, Provenance, text_sha256
+from jupyter_llm.engine.provenance import Provenance, text_sha256
 from jupyter_llm.errors import ProvenanceError
 from jupyter_llm.notebook.answers import place_of, shown_text
-from jupyter_llm.notebook.file import read_notebook, write_cell_metadata
+from jupyter_llm.notebook.file import add_cell_metadata, read_notebook
 from jupyter_llm.notebook.records import read_marker, read_metadata, source_sha256
 
 if TYPE_CHECKING:
@@ -72,14 +72,7 @@ def audit(path: Path) -> list[Item]:
     NotebookFileError
         It is no notebook, or cannot be read.
     """
-    cells = read_notebook(path)["cells"]
-    index = _index(cells)
-    items: list[Item] = []
-    for number, cell in enumerate(cells, 1):
-        generated = _generated(number, cell, index)
-        items += [generated] if generated is not None else []
-        items += _answers(number, cell)
-    return items
+    return list(_items(read_notebook(path)))
 
 
 def label(path: Path) -> int:
@@ -92,21 +85,25 @@ def label(path: Path) -> int:
     NotebookFileError
         It cannot be read or written, or is not valid.
     """
-    found = {
-        item.cell - 1: item.record
-        for item in audit(path)
+    return add_cell_metadata(path, _labels)
+
+
+def _labels(notebook: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
+    """Return the metadata that cells lack, by their index, sorted as nbformat sorts it."""
+    return {
+        item.cell - 1: json.loads(json.dumps(item.record.to_metadata(), sort_keys=True))
+        for item in _items(notebook)
         if item.kind == "code cell" and item.is_sound and not item.is_labelled and item.record
     }
-    if found:
-        write_cell_metadata(
-            path,
-            # As nbformat sorts it, so that the next save changes nothing.
-            {
-                index: {METADATA_KEY: json.loads(json.dumps(record.to_json(), sort_keys=True))}
-                for index, record in found.items()
-            },
-        )
-    return len(found)
+
+
+def _items(notebook: Mapping[str, Any]) -> Iterator[Item]:
+    index = _index(notebook["cells"])
+    for number, cell in enumerate(notebook["cells"], 1):
+        generated = _generated(number, cell, index)
+        if generated is not None:
+            yield generated
+        yield from _answers(number, cell)
 
 
 def _index(cells: list[Mapping[str, Any]]) -> dict[str, Provenance]:

@@ -224,7 +224,9 @@ def replay_bar(num_answers: int, view: View | None = None) -> Iterator[Callable[
 
     It appears as `loading_bar` does.
     """
-    with _bar(num_answers, view, desc="Writing again", unit=" answers", delay=_BAR_DELAY_S) as bar:
+    line = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} [{elapsed}]"
+    options = {"desc": "Writing again", "bar_format": line, "delay": _BAR_DELAY_S}
+    with _bar(num_answers, view, **options) as bar:
         yield lambda num_done: _advance(bar, num_done)
 
 

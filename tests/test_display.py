@@ -89,4 +89,4 @@ def test_the_bar_of_replays_counts_answers(monkeypatch: pytest.MonkeyPatch) -> N
         time.sleep(0.15)  # it is drawn ten times a second
         tell(3)
     assert "Writing again:  75%" in out.getvalue()
-    assert "3/4" in out.getvalue()
+    assert "3 of 4" in out.getvalue()

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 from jupyter_llm._version import __version__
 from jupyter_llm.engine.base import FinishReason, KvType, SamplingParams
 from jupyter_llm.errors import OptionError, ProvenanceError
-from jupyter_llm.models.tuning import this_machine
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.base import ModelInfo, Usage
@@ -59,6 +58,8 @@ def token_sha256(token_ids: Sequence[int]) -> str:
 @cache
 def machine_name() -> str:
     """Return a short name for this kind of processor, which does not tell whose it is."""
+    from jupyter_llm.models.tuning import this_machine
+
     return replace(this_machine(1), build="").key
 
 

@@ -71,7 +71,8 @@ class AnswerLog:
 
 def _last_line(kept: KeptPrompt) -> str:
     """Return what tells a prompt from others: what was asked comes last."""
-    text = kept.prompt if isinstance(kept.prompt, str) else kept.prompt[-1].content
+    messages = kept.prompt
+    text = messages if isinstance(messages, str) else "".join(m.content for m in messages[-1:])
     line = text.rstrip().rpartition("\n")[2].strip()
     return line if len(line) <= _MAX_PLACE else line[: _MAX_PLACE - 1] + "…"
 

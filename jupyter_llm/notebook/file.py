@@ -1,4 +1,8 @@
-"""Notebook files, read with nbformat; whatever is wrong with one is said in one line."""
+"""Notebook files; whatever is wrong with one is said in one line.
+
+nbformat takes a second to import where all of jsonschema's formats are installed. So today's
+notebooks are read without it: it converts old ones, and checks what is to be written.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,13 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from jupyter_llm.errors import NotebookFileError
 
+_FORMAT = 4  # of nbformat; what came before is converted
 _CHECKPOINTS = ".ipynb_checkpoints"
 _SUFFIX = ".ipynb"
 # How programs lay out JSON, nbformat's way first.
@@ -67,32 +72,77 @@ def read_notebook(path: Path) -> Mapping[str, Any]:
     """Return a notebook in nbformat's version 4, whatever its own.
 
     Its cells have a source, their outputs are objects; the rest is as it was written, and may be
-    anything.
+    anything. Texts that the file has as lines are whole.
 
     Raises
     ------
     NotebookFileError
         It is no notebook, damaged, or cannot be read.
     """
-    text = _read_text(path)
+    return _notebook(path, _read_text(path))
+
+
+def _notebook(path: Path, text: str) -> Mapping[str, Any]:
+    notebook = _parsed(path, text)
+    if notebook.get("nbformat") != _FORMAT:
+        notebook = _converted(path, text)
+    cells = notebook.get("cells")
+    if not isinstance(cells, list):
+        raise NotebookFileError(path, f"{path} is damaged: it has no cells.")
+    return {**notebook, "cells": [_whole_cell(path, cell) for cell in cells]}
+
+
+def _parsed(path: Path, text: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise NotebookFileError(path, f"{path} is no notebook.")
+    return document
+
+
+def _converted(path: Path, text: str) -> dict[str, Any]:
     import nbformat
 
     try:
         with warnings.catch_warnings(action="ignore"):  # about ids that old notebooks lack
-            notebook = nbformat.convert(nbformat.reader.reads(text), 4)
+            return dict(nbformat.convert(nbformat.reader.reads(text), _FORMAT))
     except Exception:  # noqa: BLE001  the file is foreign: nbformat may stumble over anything
         raise NotebookFileError(path, f"{path} is no notebook.") from None
-    cells = notebook.get("cells")
-    if not isinstance(cells, list) or not all(map(_is_cell, cells)):
-        raise NotebookFileError(path, f"{path} is damaged: its cells are none.")
-    return notebook  # type: ignore[no-any-return]
 
 
-def write_cell_metadata(path: Path, additions: Mapping[int, Mapping[str, Any]]) -> None:
-    """Add to the metadata of some cells, by their index, and leave the rest of the file alone.
+def _whole_cell(path: Path, cell: Any) -> dict[str, Any]:
+    if isinstance(cell, Mapping):
+        source, outputs = _whole(cell.get("source")), cell.get("outputs", [])
+        if isinstance(source, str) and isinstance(outputs, list):
+            return {**cell, "source": source, "outputs": [_whole_output(path, o) for o in outputs]}
+    raise NotebookFileError(path, f"{path} is damaged: one of its cells is none.")
 
-    The file is replaced in one step. What it holds is laid out as it was, if a program laid it
-    out.
+
+def _whole_output(path: Path, output: Any) -> dict[str, Any]:
+    if not isinstance(output, Mapping):
+        raise NotebookFileError(path, f"{path} is damaged: one of its outputs is none.")
+    data = output.get("data")
+    if not isinstance(data, Mapping):
+        return dict(output)
+    return {**output, "data": {mime: _whole(value) for mime, value in data.items()}}
+
+
+def _whole(text: Any) -> Any:
+    """Return a text that may stand in the file as a list of its lines."""
+    is_lines = isinstance(text, list) and all(isinstance(line, str) for line in text)
+    return "".join(text) if is_lines else text
+
+
+def add_cell_metadata(
+    path: Path, choose: Callable[[Mapping[str, Any]], Mapping[int, Mapping[str, Any]]]
+) -> int:
+    """Add to the metadata of some cells, and leave the rest of the file alone.
+
+    `choose` gets the notebook as `read_notebook` gives it, and returns what to add, by the index
+    of the cell. Return how many cells that were. The file is replaced in one step, and laid out as
+    it was if a program laid it out.
 
     Raises
     ------
@@ -101,24 +151,25 @@ def write_cell_metadata(path: Path, additions: Mapping[int, Mapping[str, Any]]) 
     """
     target = Path(os.path.realpath(path))  # a link stays a link
     text = _read_text(target)
-    try:
-        document = json.loads(text)
-        cells = document["cells"] if document["nbformat"] == 4 else None  # noqa: PLR2004
-    except (ValueError, LookupError, TypeError, RecursionError):
-        raise NotebookFileError(path, f"{path} is no notebook.") from None
-    if cells is None:
+    additions = choose(_notebook(path, text))
+    if not additions:
+        return 0
+    document = _parsed(path, text)
+    if document.get("nbformat") != _FORMAT:
         raise NotebookFileError(
             path, f"{path} is in an old format. Save it with Jupyter first; nothing was written."
         )
+    _check(path, document)
     dump = _layout_of(text, document)
     for index, addition in additions.items():
-        metadata = cells[index].setdefault("metadata", {})
+        cell = document["cells"][index]
+        metadata = cell["metadata"]
         was_sorted = list(metadata) == sorted(metadata)
         metadata.update(addition)
         if was_sorted:  # as nbformat does it, so that the next save changes nothing
-            cells[index]["metadata"] = dict(sorted(metadata.items()))
-    _check(path, document)
+            cell["metadata"] = dict(sorted(metadata.items()))
     _replace(path, target, text, dump(document))
+    return len(additions)
 
 
 def _read_text(path: Path) -> str:
@@ -130,13 +181,6 @@ def _read_text(path: Path) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise NotebookFileError(path, f"{path} cannot be read: {reason}.") from None
-
-
-def _is_cell(cell: object) -> bool:
-    if not isinstance(cell, Mapping) or not isinstance(cell.get("source"), str):
-        return False
-    outputs = cell.get("outputs", [])
-    return isinstance(outputs, list) and all(isinstance(output, Mapping) for output in outputs)
 
 
 def _layout_of(text: str, document: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from recorded import saved
 
 from jupyter_llm.errors import NotebookFileError
-from jupyter_llm.notebook.file import find_notebooks, read_notebook, write_cell_metadata
+from jupyter_llm.notebook.file import add_cell_metadata, find_notebooks, read_notebook
 
 CELLS = [new_markdown_cell("# Ünïcode\n\n*text*"), new_code_cell("x = 1\ny = 2")]
 ADDED = {"jupyter_llm": {"note": "é"}}
@@ -66,7 +67,7 @@ def test_an_old_notebook_is_read(tmp_path: Path) -> None:
     assert cell["source"] == "x = 1"
     before = path.read_bytes()
     with pytest.raises(NotebookFileError, match="old format"):
-        write_cell_metadata(path, {0: ADDED})
+        add_cell_metadata(path, lambda _: {0: ADDED})
     assert path.read_bytes() == before
 
 
@@ -97,14 +98,14 @@ def test_nothing_else_in_the_file_changes(
         return text.replace("\n", "\r\n" if end == "\r\n" else "\n").encode()
 
     path.write_bytes(laid_out())
-    write_cell_metadata(path, {1: ADDED})
+    add_cell_metadata(path, lambda _: {1: ADDED})
     document["cells"][1]["metadata"] |= ADDED
     assert path.read_bytes() == laid_out()
 
 
 def test_the_next_save_by_jupyter_changes_nothing(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.ipynb", CELLS)
-    write_cell_metadata(path, {1: ADDED})
+    add_cell_metadata(path, lambda _: {1: ADDED})
     after = path.read_bytes()
     nbformat.write(nbformat.read(path, as_version=4), path)
     assert path.read_bytes() == after
@@ -115,9 +116,27 @@ def test_a_file_that_no_program_laid_out_keeps_all_it_says(tmp_path: Path) -> No
     path = saved(tmp_path / "a.ipynb", CELLS)
     document = json.loads(path.read_bytes())
     path.write_text(json.dumps(document, indent=3).replace(": ", ":  "), encoding="utf-8")
-    write_cell_metadata(path, {1: ADDED})
+    add_cell_metadata(path, lambda _: {1: ADDED})
     document["cells"][1]["metadata"] |= ADDED
     assert json.loads(path.read_bytes()) == document
+
+
+def test_what_to_add_is_chosen_by_what_stands_there(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.ipynb", CELLS)
+    before = path.stat()
+    assert add_cell_metadata(path, lambda _: {}) == 0
+    assert (path.stat().st_mtime_ns, path.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+
+    def choose(notebook: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+        return {
+            index: ADDED
+            for index, cell in enumerate(notebook["cells"])
+            if "y = 2" in cell["source"]
+        }
+
+    assert add_cell_metadata(path, choose) == 1
+    notebook = nbformat.read(path, as_version=4)
+    assert [cell["metadata"] for cell in notebook["cells"]] == [{}, ADDED]
 
 
 def test_a_link_stays_a_link_and_modes_stay(tmp_path: Path) -> None:
@@ -125,7 +144,7 @@ def test_a_link_stays_a_link_and_modes_stay(tmp_path: Path) -> None:
     target.chmod(0o640)
     link = tmp_path / "link.ipynb"
     link.symlink_to(target)
-    write_cell_metadata(link, {0: ADDED})
+    add_cell_metadata(link, lambda _: {0: ADDED})
     assert link.is_symlink()
     assert target.stat().st_mode & 0o777 == 0o640
     assert nbformat.read(target, as_version=4)["cells"][0]["metadata"] == ADDED
@@ -139,7 +158,7 @@ def test_an_invalid_notebook_is_not_written(tmp_path: Path) -> None:
     path.write_text(json.dumps(document), encoding="utf-8")
     before = path.read_bytes()
     with pytest.raises(NotebookFileError, match="not valid"):
-        write_cell_metadata(path, {1: ADDED})
+        add_cell_metadata(path, lambda _: {1: ADDED})
     assert path.read_bytes() == before
 
 
@@ -153,7 +172,7 @@ def test_a_notebook_that_is_saved_meanwhile_is_left_alone(
 
     monkeypatch.setattr("jupyter_llm.notebook.file._check", save_too)
     with pytest.raises(NotebookFileError, match="just changed"):
-        write_cell_metadata(path, {1: ADDED})
+        add_cell_metadata(path, lambda _: {1: ADDED})
     assert nbformat.read(path, as_version=4)["cells"] == []
     assert [file.name for file in tmp_path.iterdir()] == ["a.ipynb"]
 
@@ -168,7 +187,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(
 
     monkeypatch.setattr("jupyter_llm.notebook.file.tempfile.mkstemp", refuse)
     with pytest.raises(NotebookFileError, match=r"cannot be written: Permission denied\."):
-        write_cell_metadata(path, {1: ADDED})
+        add_cell_metadata(path, lambda _: {1: ADDED})
 
 
 class TestFind:
