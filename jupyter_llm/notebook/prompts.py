@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
@@ -210,14 +210,13 @@ class PromptStore:
         )
 
 
-def _packed(prompt_sha256: str, prompt: KeptPrompt) -> bytes:
+def _packed(prompt_sha256: str, kept: KeptPrompt) -> bytes:
     """Return what stands in a file."""
+    prompt = kept.prompt
     content: dict[str, Any] = {
         "prompt_sha256": prompt_sha256,
-        "answer_prefix": prompt.answer_prefix,
-        "prompt": prompt.prompt
-        if isinstance(prompt.prompt, str)
-        else [[message.role, message.content, message.token_ids] for message in prompt.prompt],
+        "answer_prefix": kept.answer_prefix,
+        "prompt": prompt if isinstance(prompt, str) else [_packed_message(m) for m in prompt],
     }
     body = zlib.compress(json.dumps(content).encode("ascii"))
     return _MAGIC + sha256(body).digest() + body
@@ -239,17 +238,32 @@ def _unpacked(data: bytes, prompt_sha256: str) -> KeptPrompt | None:
             return None
         if isinstance(prompt, str):
             return KeptPrompt(prompt, prefix)
-        return KeptPrompt(tuple(_message(*message) for message in prompt), prefix)
-    except (zlib.error, ValueError, LookupError, TypeError, RecursionError):
+        return KeptPrompt(tuple(_message(message) for message in prompt), prefix)
+    except (zlib.error, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 
 
-def _message(role: Any, content: Any, token_ids: Any) -> Message:
-    if role not in get_args(Role) or not isinstance(content, str):
-        raise ValueError(role)
-    if token_ids is None:
-        return Message(role, content)
-    tokens = tuple(token_ids)
-    if not all(type(token) is int and token in _TOKEN_RANGE for token in tokens):
-        raise ValueError(token_ids)
-    return Message(role, content, tokens)
+def _packed_message(message: Message) -> dict[str, Any]:
+    """Return what a message says beyond the defaults: texts, and lists of tokens or texts."""
+    values = {one.name: (getattr(message, one.name), one.default) for one in fields(message)}
+    return {name: value for name, (value, default) in values.items() if value != default}
+
+
+def _message(data: dict[str, Any]) -> Message:
+    is_sound = data["role"] in get_args(Role) and isinstance(data["content"], str)
+    values: dict[str, Any] = {"role": data["role"], "content": data["content"]}
+    for name in data.keys() - values:
+        values[name] = tuple(data[name])
+        is_item = _is_token if name == "token_ids" else _is_text
+        is_sound = is_sound and isinstance(data[name], list) and all(map(is_item, values[name]))
+    if not is_sound:
+        raise ValueError(data)
+    return Message(**values)  # what it does not know is a newer version's
+
+
+def _is_token(value: object) -> bool:
+    return type(value) is int and value in _TOKEN_RANGE
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
