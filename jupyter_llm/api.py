@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from dataclasses import fields, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from jupyter_llm.chat import Chat
-from jupyter_llm.display import loading_bar, tuning_bar
+from jupyter_llm.display import loading_bar, replay_bar, tuning_bar
 from jupyter_llm.engine.base import (
     Completion,
     Engine,
@@ -27,6 +29,8 @@ from jupyter_llm.errors import (
     OptionError,
     PromptInterrupted,
 )
+from jupyter_llm.notebook.answers import AnswerLog
+from jupyter_llm.notebook.prompts import PromptStore
 from jupyter_llm.notebook.timeline import Timeline
 from jupyter_llm.status import Status
 
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.local import LocalEngine
     from jupyter_llm.models.discover import ModelEntry
     from jupyter_llm.tune_report import TuneReport
+    from jupyter_llm.verification import VerifyReport
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -86,6 +91,8 @@ class LLM:
         """The engine of the model that is loaded, or None."""
         engine = self._engine
         return None if engine is None or engine.is_closed else engine
+        self._prompts = PromptStore()
+        self._answers = AnswerLog(self._prompts)
 
     def __call__(
         self,
@@ -349,7 +356,47 @@ class LLM:
         conversation: str | None = None,
     ) -> Stream:
         """Queue a prompt; for front doors that need the parts of `stream`."""
-        return engine.submit(Request(prompt=prompt, params=params, conversation=conversation))
+        request = Request(prompt=prompt, params=params, conversation=conversation)
+        stream = engine.submit(request)
+        self.log(request, stream)
+        return stream
+
+    def log(self, request: Request, stream: Stream, *, is_saved: bool = True) -> None:
+        """Remember an answer for `verify`, once it is written; for whoever submits by themselves.
+
+        With `is_saved=False` its prompt is not written to the disk.
+        """
+        stream.future.add_done_callback(partial(self._answers.add, request, is_saved=is_saved))
+
+    def verify(self, notebook: str | os.PathLike[str] | None = None) -> VerifyReport:
+        """Write answers again from their records and say which come out the same.
+
+        They are the answers of this kernel, or those in a notebook file, whose prompts are known
+        if they were asked on this machine.
+
+        Raises
+        ------
+        NotebookFileError, PromptInterrupted
+        """
+        from jupyter_llm.notebook.answers import answers_in
+        from jupyter_llm.notebook.file import read_notebook
+        from jupyter_llm.verification import verify
+
+        if notebook is None:
+            answers = list(self._answers)
+        else:
+            answers = list(answers_in(read_notebook(Path(notebook).expanduser())))
+        try:
+            with replay_bar(len(answers)) as on_progress:
+                return verify(answers, self._named, self._prompts.find, on_progress=on_progress)
+        except KeyboardInterrupt:
+            raise PromptInterrupted from None
+
+    def _named(self, model: str) -> Engine:
+        """Return the engine of a model's name; the resident one need not be found by it."""
+        if self._resident is not None and self._resident[0].name == model:
+            return self.engine(self._resident[0].path)
+        return self.engine(model)
 
     @staticmethod
     def sampling_params(options: Mapping[str, Any]) -> SamplingParams:

@@ -15,7 +15,7 @@ from jupyter_llm.errors import PromptInterrupted
 from jupyter_llm.markdown import untrusted_markdown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from jupyter_llm.engine.base import Completion, Stream
 
@@ -33,8 +33,11 @@ class View(Protocol):
     def update(self, text: str) -> None:
         """Show the text so far."""
 
-    def close(self, text: str, note: str) -> None:
-        """Show the final text, and a note about it if there is one."""
+    def close(self, text: str, note: str, metadata: Mapping[str, Any] | None = None) -> None:
+        """Show the final text, and a note about it if there is one.
+
+        `metadata` goes into the output's, where there is a notebook to keep it.
+        """
 
 
 class NotebookView:
@@ -57,22 +60,27 @@ class NotebookView:
         """Show the text so far."""
         self._show({self._mime: self._safe(text), "text/plain": text})
 
-    def close(self, text: str, note: str) -> None:
-        """Show the final text, and a note about it if there is one."""
+    def close(self, text: str, note: str, metadata: Mapping[str, Any] | None = None) -> None:
+        """Show the final text, and a note about it if there is one; `metadata` is saved too."""
         plain = f"{text}\n\n({note})" if note else text
         rich = self._safe(text)
         if note:
             rich += f"\n\n*{note}*" if self._mime == "text/markdown" else f"\n\n({note})"
-        self._show({"text/plain": plain, self._mime: rich.lstrip("\n")})
+        self._show({"text/plain": plain, self._mime: rich.lstrip("\n")}, metadata)
 
     def _safe(self, text: str) -> str:
         return untrusted_markdown(text) if self._mime == "text/markdown" else text
 
-    def _show(self, data: dict[str, str]) -> None:
+    def _show(self, data: dict[str, str], metadata: Mapping[str, Any] | None = None) -> None:
         is_update = self._display_id is not None
         if self._display_id is None:
             self._display_id = f"jupyter-llm-{os.urandom(8).hex()}"
-        self._publish(data, transient={"display_id": self._display_id}, update=is_update)
+        self._publish(
+            data,
+            metadata=dict(metadata or {}),
+            transient={"display_id": self._display_id},
+            update=is_update,
+        )
 
 
 class TerminalView:
@@ -99,7 +107,12 @@ class TerminalView:
         self._out.flush()
         self._num_shown = len(text)
 
-    def close(self, text: str, note: str) -> None:
+    def close(
+        self,
+        text: str,
+        note: str,
+        metadata: Mapping[str, Any] | None = None,  # noqa: ARG002  a terminal keeps none
+    ) -> None:
         """Write the rest and a note."""
         self.update(text)
         self._out.write(f"\n({note})\n" if note else "\n")
@@ -114,7 +127,7 @@ class NoView:
     def update(self, text: str) -> None:
         """Do nothing."""
 
-    def close(self, text: str, note: str) -> None:
+    def close(self, text: str, note: str, metadata: Mapping[str, Any] | None = None) -> None:
         """Do nothing."""
 
 
@@ -126,11 +139,22 @@ def make_view(shell: Any, mime: str) -> View:
     )
 
 
-def show(stream: Stream, view: View, *, note: Callable[[Completion], str]) -> Completion:
+def answer_metadata(completion: Completion) -> Mapping[str, Any]:
+    """Return the metadata of an output that shows a completion: its record."""
+    return completion.provenance.to_metadata() if completion.provenance is not None else {}
+
+
+def show(
+    stream: Stream,
+    view: View,
+    *,
+    note: Callable[[Completion], str],
+    metadata: Callable[[Completion], Mapping[str, Any]] = answer_metadata,
+) -> Completion:
     """Show a stream until its end and return the completion.
 
-    `note` makes the line below the finished text. What an interrupt leaves is shown and marked
-    before `PromptInterrupted` goes on to the caller.
+    `note` makes the line below the finished text, and `metadata` what the output is saved with.
+    What an interrupt leaves is shown and marked before `PromptInterrupted` goes on to the caller.
     """
     text = ""
     shown_s = float("-inf")
@@ -150,7 +174,7 @@ def show(stream: Stream, view: View, *, note: Callable[[Completion], str]) -> Co
         if text:
             view.close(text, "broken off")
         raise
-    view.close(completion.text, note(completion))
+    view.close(completion.text, note(completion), metadata(completion))
     return completion
 
 
@@ -159,7 +183,8 @@ def show_interrupt(interrupt: PromptInterrupted, view: View) -> None:
     completion = interrupt.completion
     count = completion.usage.completion_tokens if completion is not None else 0
     text = completion.text if completion is not None else ""
-    view.close(text, f"interrupted after {count} tokens")
+    metadata = answer_metadata(completion) if completion is not None else None
+    view.close(text, f"interrupted after {count} tokens", metadata)
 
 
 @contextmanager
@@ -191,6 +216,18 @@ def tuning_bar(name: str, view: View | None = None) -> Iterator[Callable[[float,
                 bar.set_postfix_str(text)
 
         yield tell
+
+
+@contextmanager
+def replay_bar(num_answers: int, view: View | None = None) -> Iterator[Callable[[int], None]]:
+    """Show how many answers have been written again; give the function to be told the number.
+
+    It appears as `loading_bar` does.
+    """
+    line = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} [{elapsed}]"
+    options = {"desc": "Writing again", "bar_format": line, "delay": _BAR_DELAY_S}
+    with _bar(num_answers, view, **options) as bar:
+        yield lambda num_done: _advance(bar, num_done)
 
 
 @contextmanager

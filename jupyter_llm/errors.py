@@ -14,6 +14,7 @@ JupyterLLMError
 ├── EngineError (RuntimeError)           the engine failed while running
 │   └── EngineClosedError                it was unloaded meanwhile
 ├── InterpolationError (ValueError)      a {{expression}} failed; .expression
+├── ProvenanceError (ValueError)         a record of how a text was made is damaged
 └── NotebookFileError (OSError)          a notebook cannot be read or written; .path
 
 PromptInterrupted and TuneInterrupted (KeyboardInterrupt) stand beside the tree: they are the user's
@@ -170,6 +171,14 @@ class InterpolationError(JupyterLLMError, ValueError):
     def __init__(self, expression: str, reason: str) -> None:
         super().__init__(f"{{{{{expression}}}}} in the prompt failed: {reason}")
         self.expression = expression
+
+
+class ProvenanceError(JupyterLLMError, ValueError):
+    """What should be a record of how a text was made is none, or damaged."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The record {reason}")
+        self.reason = reason
 
 
 class NotebookFileError(JupyterLLMError, OSError):

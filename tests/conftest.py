@@ -21,6 +21,7 @@ from traitlets.config import Config
 from jupyter_llm import llm
 from jupyter_llm.engine.base import Request
 from jupyter_llm.engine.stream import QueueStream
+from jupyter_llm.notebook.answers import AnswerLog
 from jupyter_llm.notebook.timeline import Timeline
 
 # On a busy machine a deadline tells nothing about the code.
@@ -82,6 +83,7 @@ def fresh_llm() -> Iterator[None]:
         llm._choice = llm._resident = None
         llm._chats.clear()
         llm._timeline = Timeline()
+        llm._answers = AnswerLog(llm._prompts)
 
     forget()
     yield

@@ -21,10 +21,21 @@ from jupyter_llm.engine.base import (
     Score,
     Usage,
 )
+from jupyter_llm.engine.provenance import ContextSettings, ModelFacts, Provenance, Writer
 from jupyter_llm.engine.stream import QueueStream, StreamFeed
 from jupyter_llm.errors import ContextOverflowError, EmptyPromptError, EngineClosedError
 
 N_CTX = 4096
+CONTEXT = ContextSettings(
+    lane="fast",
+    n_ctx=N_CTX,
+    n_batch=512,
+    kv_type="f16",
+    flash_attention=False,
+    n_gpu_layers=None,
+    repack=None,
+    full_window=True,
+)
 
 
 class ScriptedEngine:
@@ -63,19 +74,29 @@ class ScriptedEngine:
         reply = self.replies.popleft() if self.replies else "word " * 100_000
         cancelled = threading.Event()
         written: list[str] = []
-        num_tokens = self.count_tokens(request.prompt)
+        prompt_ids = self.tokenize(request.prompt)
+        num_tokens = len(prompt_ids)
 
         def completion(reason: FinishReason) -> Completion:
-            params = request.params
+            params, text = request.params, "".join(written)
+            seed = None if params.temperature == 0 else params.seed or 0
+            usage = Usage(prompt_tokens=num_tokens, completion_tokens=len(text))
             return Completion(
-                text="".join(written),
+                text=text,
                 finish_reason=reason,
-                usage=Usage(
-                    prompt_tokens=num_tokens,
-                    completion_tokens=len("".join(written)),
-                ),
+                usage=usage,
                 model="scripted",
-                seed=None if params.temperature == 0 else params.seed or 0,
+                seed=seed,
+                provenance=Provenance.of_answer(
+                    Writer(model=ModelFacts.of(self.info, None), context=CONTEXT, build="test"),
+                    params,
+                    seed=seed,
+                    exact=False,
+                    prompt_ids=prompt_ids,
+                    text=text,
+                    usage=usage,
+                    finish_reason=reason,
+                ),
             )
 
         feed = StreamFeed()

@@ -1,10 +1,16 @@
-"""What is shown while the model works, outside notebooks."""
+"""What is shown while the model works, and what is saved with it."""
 
 from __future__ import annotations
 
 import io
+import time
+from typing import Any
 
-from jupyter_llm.display import TerminalView, loading_bar
+import pytest
+from scripted import ScriptedEngine
+
+from jupyter_llm.display import NotebookView, NoView, TerminalView, loading_bar, replay_bar, show
+from jupyter_llm.engine.base import Request
 
 
 def test_a_terminal_gets_the_text_as_it_grows_and_no_commands() -> None:
@@ -30,3 +36,57 @@ def test_a_fast_load_shows_no_bar() -> None:
         on_progress(0.5)
         on_progress(1.0)
     assert out.getvalue() == ""
+
+
+class _Published:
+    """What a notebook would keep of one output: its last state."""
+
+    def __init__(self) -> None:
+        self.states: list[tuple[dict[str, str], dict[str, Any], bool]] = []
+
+    def __call__(
+        self, data: dict[str, str], *, metadata: dict[str, Any], update: bool, **_rest: object
+    ) -> None:
+        self.states.append((data, metadata, update))
+
+
+def test_metadata_goes_with_the_last_state_of_an_output() -> None:
+    published = _Published()
+    view = NotebookView(published, "text/markdown")
+    view.update("Par")
+    view.close("Paris", "a note", {"jupyter_llm": {"kind": "answer"}})
+    assert [(metadata, update) for _, metadata, update in published.states] == [
+        ({}, False),
+        ({"jupyter_llm": {"kind": "answer"}}, True),
+    ]
+
+
+def test_an_answer_is_shown_with_its_record_or_what_the_caller_says() -> None:
+    for options, expected in (({}, "answer"), ({"metadata": lambda _: {"mine": 1}}, "mine")):
+        published = _Published()
+        stream = ScriptedEngine(["Paris"]).submit(Request(prompt="Where?"))
+        completion = show(
+            stream, NotebookView(published, "text/plain"), note=lambda _: "", **options
+        )
+        assert completion.provenance is not None
+        last = published.states[-1][1]
+        assert last == (
+            completion.provenance.to_metadata() if expected == "answer" else {"mine": 1}
+        )
+
+
+def test_views_without_a_notebook_take_metadata_and_keep_none() -> None:
+    out = io.StringIO()
+    TerminalView(out).close("Paris", "", {"jupyter_llm": {}})
+    NoView().close("Paris", "", {"jupyter_llm": {}})
+    assert out.getvalue() == "Paris\n"
+
+
+def test_the_bar_of_replays_counts_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jupyter_llm.display._BAR_DELAY_S", 0)
+    out = io.StringIO()
+    with replay_bar(4, TerminalView(out)) as tell:
+        time.sleep(0.15)  # it is drawn ten times a second
+        tell(3)
+    assert "Writing again:  75%" in out.getvalue()
+    assert "3 of 4" in out.getvalue()

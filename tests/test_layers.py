@@ -18,9 +18,10 @@ LAYERS = (
     (
         *("interpolation", "options", "status", "display", "tune_report", "tuning"),
         *("batch", "chat", "api", "commands", "context_report"),
-        *("transcript", "history_report"),
+        *("transcript", "history_report", "verification", "audit", "audit_report"),
     ),
-    ("magics",),
+    ("magics", "cli"),
+    ("__main__",),
     ("__init__",),
 )
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from jupyter_llm.engine.provenance import Provenance
     from jupyter_llm.errors import PromptInterrupted
 
 Role = Literal["system", "user", "assistant"]
@@ -285,7 +286,8 @@ class Completion:
     `seed` is the one that was used, drawn or given, and None at temperature 0. `token_ids` are the
     model's own tokens for the text, or None where a stop string cut the text inside them. `exact`
     says whether the same request gives the same text again whatever else the model does.
-    `logprobs` are there if they were asked for.
+    `logprobs` are there if they were asked for. `provenance` records how the text was made, and
+    goes along with it into the notebook; only a prompt that was never read has none.
     """
 
     text: str
@@ -296,9 +298,14 @@ class Completion:
     token_ids: tuple[int, ...] | None = field(default=None, repr=False)
     exact: bool = False
     logprobs: tuple[TokenLogprob, ...] | None = field(default=None, repr=False)
+    provenance: Provenance | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         return self.text
+
+    def _repr_mimebundle_(self, **_wanted: object) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return no form of its own, and the metadata of whatever output shows the completion."""
+        return {}, self.provenance.to_metadata() if self.provenance is not None else {}
 
     def _repr_markdown_(self) -> str:
         from jupyter_llm.markdown import untrusted_markdown

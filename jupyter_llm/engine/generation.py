@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.base import Chunk, Completion, Score, TokenLogprob, Usage
 from jupyter_llm.engine.detokenizer import Detokenizer
+from jupyter_llm.engine.provenance import Provenance
 from jupyter_llm.engine.stream import StreamFeed
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.engine.base import FinishReason, Request
     from jupyter_llm.engine.lane import Lane
+    from jupyter_llm.engine.provenance import Writer
     from jupyter_llm.engine.sampler import LogprobScorer, RecordingSampler
     from jupyter_llm.engine.scheduler import Sequence
     from jupyter_llm.errors import JupyterLLMError
@@ -26,13 +28,14 @@ _CHUNK_S = 0.02
 
 @dataclass(slots=True, eq=False)
 class Generation:
-    """A request on its way to a completion."""
+    """A request on its way to a completion; `writer` tells what writes, once that is known."""
 
     request: Request
     model: str
     seed: int | None
     feed: StreamFeed = field(default_factory=StreamFeed)
     lane: Lane | None = None
+    writer: Callable[[], Writer] | None = None
     sequence: Sequence | None = None
     recorder: RecordingSampler | None = None
     is_exact: bool = False
@@ -63,11 +66,13 @@ class Generation:
         self.last_s = time.perf_counter()
         self.first_s = self.first_s or self.last_s
 
-    def end(self, reason: FinishReason) -> None:
-        """Hand out what is left, and the result."""
+    def end(self, reason: FinishReason) -> Completion:
+        """Hand out what is left and the result, and return the latter."""
         self._put(self.detokenizer.flush())
         self._send()
-        self.feed.finish(self.completion(reason))
+        completion = self.completion(reason)
+        self.feed.finish(completion)
+        return completion
 
     def fail(self, error: JupyterLLMError) -> None:
         """End with an error."""
@@ -78,15 +83,32 @@ class Generation:
         """Return what there is; safe from any thread, since lists only grow."""
         sequence = self.sequence
         token_ids = tuple(sequence.completion_ids[: self.num_tokens]) if sequence else ()
+        text, usage = "".join(self.text), self._usage(len(token_ids))
         return Completion(
-            text="".join(self.text),
+            text=text,
             finish_reason=reason,
-            usage=self._usage(len(token_ids)),
+            usage=usage,
             model=self.model,
             seed=self.seed,
             token_ids=None if self.detokenizer.is_stopped else token_ids,
             exact=self.is_exact,
             logprobs=tuple(self.logprobs) if self.recorder is not None else None,
+            provenance=self._provenance(text, usage, reason),
+        )
+
+    def _provenance(self, text: str, usage: Usage, reason: FinishReason) -> Provenance | None:
+        sequence = self.sequence
+        if sequence is None or self.writer is None:
+            return None
+        return Provenance.of_answer(
+            self.writer(),
+            self.request.params,
+            seed=self.seed,
+            exact=self.is_exact,
+            prompt_ids=sequence.token_ids[: sequence.num_prompt],
+            text=text,
+            usage=usage,
+            finish_reason=reason,
         )
 
     def _usage(self, num_tokens: int) -> Usage:

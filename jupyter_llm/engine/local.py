@@ -394,6 +394,7 @@ class LocalEngine:
             raise EmptyPromptError
         lane, generation.is_exact = self._model.lane_for(request)
         generation.lane = lane
+        generation.writer = partial(self._model.writer, lane)
         sampler = lane.context.sampler(params, generation.seed or 0, token_ids)
         if params.logprobs is not None:
             sampler = generation.recorder = self._recorder(lane, sampler, params.logprobs)
@@ -525,8 +526,8 @@ class LocalEngine:
         if sequence is None or lane is None or self._generations.pop(sequence, None) is None:
             return  # it ended before
         lane.scheduler.finish(sequence, reason)
-        generation.end(reason)
-        self._tokens_per_s = generation.completion(reason).usage.tokens_per_s or self._tokens_per_s
+        completion = generation.end(reason)
+        self._tokens_per_s = completion.usage.tokens_per_s or self._tokens_per_s
 
     def _shut(self, error: JupyterLLMError) -> None:
         """End every stream, and see that no command waits for ever."""

@@ -23,6 +23,7 @@ from jupyter_llm.engine.memory import (
     kv_bytes,
     plan_load,
 )
+from jupyter_llm.engine.provenance import ContextSettings, ModelFacts, Writer
 from jupyter_llm.engine.slots import common_prefix
 from jupyter_llm.engine.threads import available_cores
 from jupyter_llm.errors import (
@@ -118,6 +119,7 @@ class ResidentModel:
         self.n_threads = options.n_threads or available_cores()
         self.is_background_held = False
         self._is_exact: bool | None = None  # by the self-test of the exact lane
+        self._sha256: str | None = None  # of the model file, once it is known
         free = free_memory(device_memory())
         self._plan = plan_load(self._file, options, free, num_sequences=_NUM_SLOTS)
         self.weights = Weights(
@@ -196,6 +198,24 @@ class ResidentModel:
             key=" ".join(map(str, (BUILD, *settings))),
             num_tokens=96 if file.size_bytes < _SMALL_FILE_BYTES else 48,
             folder=platformdirs.user_cache_path("jupyter_llm"),
+        )
+
+    def writer(self, lane: Lane) -> Writer:
+        """Return what writes in a lane, for the record. Safe from any thread."""
+        options, context = self._options, lane.context
+        return Writer(
+            model=ModelFacts.of(self.info, self._sha256),
+            context=ContextSettings(
+                lane="exact" if lane.is_exact else "fast",
+                n_ctx=context.n_ctx,
+                n_batch=context.n_batch,
+                kv_type="f16" if lane.is_exact else options.kv_type,
+                flash_attention=options.has_flash_attention and not lane.is_exact,
+                n_gpu_layers=self._plan.n_gpu_layers,
+                repack=options.repack,
+                full_window=options.full_window,
+            ),
+            build=self.info.build,
         )
 
     def next_lane(self) -> tuple[Lane, bool]:
@@ -364,19 +384,23 @@ class ResidentModel:
     def _give_store(self, lane: Lane) -> None:
         """Let a lane keep its prefixes on disk, as soon as the model file's hash is known.
 
-        Hashing takes seconds for large files, once; until then nothing is kept or found.
+        Hashing takes seconds for large files, once; until then nothing is kept or found, and what
+        is written is recorded without the hash.
         """
-        if not self._options.checkpoints:
-            return
         digest = known_sha256(self._entry.file)
         if digest is None:
             Thread(target=self._hash_file, args=(lane,), daemon=True).start()
         else:
-            lane.store = self._store(lane, digest)
+            self._learn_hash(lane, digest)
 
     def _hash_file(self, lane: Lane) -> None:
         with suppress(ModelFileError):
-            lane.store = self._store(lane, file_sha256(self._entry.file))
+            self._learn_hash(lane, file_sha256(self._entry.file))
+
+    def _learn_hash(self, lane: Lane, digest: str) -> None:
+        self._sha256 = digest
+        if self._options.checkpoints:
+            lane.store = self._store(lane, digest)
 
     def _store(self, lane: Lane, digest: str) -> CheckpointStore:
         from jupyter_llm.engine.checkpoint import CheckpointStore
