@@ -80,6 +80,8 @@ class LLM:
         self._chats: dict[str, Chat] = {}
         self._is_background_held = False
         self._timeline = Timeline()
+        self._prompts = PromptStore()
+        self._answers = AnswerLog(self._prompts)
 
     @property
     def timeline(self) -> Timeline:
@@ -91,8 +93,6 @@ class LLM:
         """The engine of the model that is loaded, or None."""
         engine = self._engine
         return None if engine is None or engine.is_closed else engine
-        self._prompts = PromptStore()
-        self._answers = AnswerLog(self._prompts)
 
     def __call__(
         self,
