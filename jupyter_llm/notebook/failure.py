@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from types import FunctionType
 from typing import TYPE_CHECKING
 
 from jupyter_llm.notebook.frames import (
     Frame,
-    Limits,
     innermost_namespace,
     is_users_code,
-    plain_summary,
     read_steps,
 )
 from jupyter_llm.notebook.missing import Missing, find_missing, slot
 from jupyter_llm.notebook.sources import CellSources
+from jupyter_llm.notebook.summaries import Limits, Teller, plain_summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
-    from jupyter_llm.notebook.frames import Step, Summarize
+    from jupyter_llm.notebook.frames import Step
     from jupyter_llm.notebook.sources import CellSource
+    from jupyter_llm.notebook.summaries import Summarize, Variable
 
 _MAX_CHAIN = 3  # exceptions that led to the one that was shown, and groups in groups
 _MAX_GROUP = 3  # exceptions of a group
@@ -43,13 +45,17 @@ class FailedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyntaxPlace:
-    """Where Python stopped reading: a line, and the column its caret stands under, from 1."""
+    """Where Python stopped reading: a line, and the column its caret stands under, from 1.
+
+    `variables` are those the cell would have read, as far as they exist.
+    """
 
     text: str
     line: int
     column: int
     cell: CellSource | None = None
     path: str | None = None
+    variables: tuple[Variable, ...] = ()
 
     @property
     def marked_line(self) -> str:
@@ -98,28 +104,35 @@ def read_failure(
     sources: CellSources | None = None,
     *,
     run: FailedRun | None = None,
+    namespace: Mapping[str, object] | None = None,
     summarize: Summarize = plain_summary,
     limits: Limits | None = None,
 ) -> Failure:
-    """Return an exception as a value; never raises, and keeps nothing of the exception alive."""
-    reader = _Reader(sources or CellSources(), summarize, limits or Limits())
+    """Return an exception as a value; never raises, and keeps nothing of the exception alive.
+
+    `namespace` is the notebook's, for a cell that could not run and so has no variables.
+    """
+    teller = Teller(summarize, limits or Limits())
+    reader = _Reader(sources or CellSources(), teller, namespace or {})
     return reader.read(error, run, _MAX_CHAIN)
 
 
 class _Reader:
     """Reads an exception and those that led to it, each once."""
 
-    def __init__(self, sources: CellSources, summarize: Summarize, limits: Limits) -> None:
+    def __init__(
+        self, sources: CellSources, teller: Teller, namespace: Mapping[str, object]
+    ) -> None:
         self._sources = sources
-        self._summarize = summarize
-        self._limits = limits
+        self._teller = teller
+        self._namespace = namespace
         self._seen: set[int] = set()
 
     def read(self, error: BaseException, run: FailedRun | None, depth: int) -> Failure:
         self._seen.add(id(error))
         kind = type(error)
         traceback: TracebackType | None = slot(error, BaseException, "__traceback__")
-        steps = read_steps(traceback, self._sources, self._summarize, self._limits)
+        steps = read_steps(traceback, self._sources, self._teller)
         frames = [step for step in steps if isinstance(step, Frame)]
         namespace = innermost_namespace(traceback, self._sources)
         origin, is_direct_cause = _origin(error)
@@ -149,15 +162,14 @@ class _Reader:
 
     def _message(self, error: BaseException) -> str:
         """Return `str(error)` where that runs none of the user's code, or else a summary."""
-        try:
+        if issubclass(type(error), SyntaxError):
+            return str(slot(error, SyntaxError, "msg"))[:_MAX_MESSAGE]  # the place is told apart
+        if issubclass(type(error), BaseExceptionGroup):
+            return str(slot(error, BaseExceptionGroup, "message"))[:_MAX_MESSAGE]
+        with suppress(Exception):  # what an error does when it is shown must not end /fix
             if self._is_tame(error):
                 return str(error)[:_MAX_MESSAGE]
-            summary = self._summarize(
-                "error", error, max_chars=_MAX_MESSAGE, deadline_s=self._limits.deadline_s
-            )
-        except Exception:  # noqa: BLE001  what an error does when it is shown must not end /fix
-            return ""
-        return summary.removeprefix("error: ")
+        return self._teller.summary("error", error, _MAX_MESSAGE).removeprefix("error: ")
 
     def _is_tame(self, error: BaseException) -> bool:
         show = next(c.__dict__["__str__"] for c in type(error).__mro__ if "__str__" in c.__dict__)
@@ -183,7 +195,18 @@ class _Reader:
         shown = cell.source.split("\n")[typed - 1]
         # IPython has taken away the indentation that all lines of the cell share.
         column += _indentation(shown) - _indentation(text or shown)
-        return SyntaxPlace(text=shown, line=typed, column=column, cell=cell)
+        return SyntaxPlace(
+            text=shown,
+            line=typed,
+            column=column,
+            cell=cell,
+            variables=self._variables_named_in(f"{shown}\n{cell.source}"),
+        )
+
+    def _variables_named_in(self, text: str) -> tuple[Variable, ...]:
+        names = dict.fromkeys(re.findall(r"[^\W\d]\w*", text))
+        values = {name: self._namespace[name] for name in names if name in self._namespace}
+        return self._teller.tell(values)[0]
 
 
 def _origin(error: BaseException) -> tuple[BaseException | None, bool]:

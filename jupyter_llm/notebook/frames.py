@@ -8,14 +8,12 @@ from __future__ import annotations
 import ast
 import linecache
 import os
-import re
 import sysconfig
-import time
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.notebook.names import (
     first_line_of,
@@ -31,39 +29,13 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType, TracebackType
 
     from jupyter_llm.notebook.sources import CellSource, CellSources
+    from jupyter_llm.notebook.summaries import Teller, Variable
 
 _PACKAGE = Path(__file__).parents[1]
 _MACHINERY = ("IPython", "ipykernel", "ipyparallel")  # what runs cells, above their own code
 _MAX_FRAMES = 12  # of the user's own; the middle ones of more are left out
 _MAX_WALK = 100_000
 _MAX_SOURCE_LINES = 60  # of a function in a file
-_PLAIN = (bool, int, float, complex, str, bytes, type(None))
-_SECRET = re.compile(r"(?i)key$|token|secret|passw|credential|auth")
-_WITH_SHAPE = frozenset({"numpy", "pandas", "polars", "torch"})
-
-
-class Summarize(Protocol):
-    """Says in a few words what a variable holds, hides secrets and never raises."""
-
-    def __call__(self, name: str, value: object, *, max_chars: int, deadline_s: float) -> str:
-        """Return at most `max_chars` characters within about `deadline_s` seconds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How much may be said of the variables of one error, and how long that may take."""
-
-    max_chars: int = 3000
-    max_chars_each: int = 600
-    deadline_s: float = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """A variable of a frame and what it held when the error was raised."""
-
-    name: str
-    summary: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,26 +95,10 @@ class FramesLeftOut:
 Step = Frame | LibraryCalls | FramesLeftOut
 
 
-def plain_summary(name: str, value: object, *, max_chars: int, deadline_s: float) -> str:  # noqa: ARG001
-    """Say a variable's type, with its value if that is plain, or its shape if a library has it."""
-    kind = type(value)
-    text = f"{name}: {kind.__name__}"
-    if _SECRET.search(name):
-        text += ", hidden: its name looks like a secret's"
-    elif kind in _PLAIN:
-        text += f" = {value!r}"
-    elif kind in (list, tuple, dict, set, frozenset):
-        text += f" of {len(value)}"  # type: ignore[arg-type]
-    elif kind.__module__.partition(".")[0] in _WITH_SHAPE and hasattr(kind, "shape"):
-        text += f" of shape {value.shape}"  # type: ignore[attr-defined]
-    return text if len(text) <= max_chars else text[: max_chars - 1] + "…"
-
-
 def read_steps(
     traceback: TracebackType | None,
     sources: CellSources,
-    summarize: Summarize = plain_summary,
-    limits: Limits | None = None,
+    teller: Teller,
 ) -> tuple[Step, ...]:
     """Return the steps of a traceback, the outermost first.
 
@@ -151,10 +107,9 @@ def read_steps(
     entries = _folded(_walk(traceback, sources))
     own = [entry for entry in entries if entry.origin.is_own]
     told = {id(own[0]), id(own[-1])} if own else set()
-    teller = _Teller(summarize, limits or Limits())
     steps: list[Step] = []
     # The innermost frame's variables come first: what does not fit is left out of the others.
-    variables = {id(e): teller.variables_of(e) for e in reversed(own) if id(e) in told}
+    variables = {id(e): teller.tell(_values(e)) for e in reversed(own) if id(e) in told}
     shown = {id(entry) for entry in (*own[: _MAX_FRAMES // 2], *own[-_MAX_FRAMES // 2 :])}
     num_left_out = len(own) - len(shown)
     for entry in entries:
@@ -267,36 +222,6 @@ class _Entry:
         return "\n".join(lines[first - 1 : last]), first
 
 
-class _Teller:
-    """Summarizes the variables of frames until room or time are used up."""
-
-    def __init__(self, summarize: Summarize, limits: Limits) -> None:
-        self._summarize = summarize
-        self._limits = limits
-        self._room = limits.max_chars
-        self._end_s = time.monotonic() + limits.deadline_s
-
-    def variables_of(self, entry: _Entry) -> tuple[tuple[Variable, ...], int]:
-        """Return the variables that matter, and how many more there are."""
-        values = _values(entry)
-        told = []
-        for name, value in values.items():
-            left_s = self._end_s - time.monotonic()
-            max_chars = min(self._limits.max_chars_each, self._room)
-            if left_s <= 0 or max_chars <= len(name):
-                break
-            summary = self._summary(name, value, max_chars, left_s)
-            self._room -= len(summary)
-            told.append(Variable(name, summary))
-        return tuple(told), len(values) - len(told)
-
-    def _summary(self, name: str, value: object, max_chars: int, left_s: float) -> str:
-        try:
-            return self._summarize(name, value, max_chars=max_chars, deadline_s=left_s)
-        except Exception:  # noqa: BLE001  the user's objects may do anything, and /fix goes on
-            return f"{name}: cannot be summarized"
-
-
 def _values(entry: _Entry) -> dict[str, object]:
     """Return a frame's variables: those of the running expression first, then its function's.
 
@@ -315,7 +240,7 @@ def _values(entry: _Entry) -> dict[str, object]:
         if name not in local and name not in shared:
             continue
         value = local[name] if name in local else shared[name]
-        if name.startswith("__") or (name not in near and _is_code(value)):
+        if name not in near and (name.startswith("_") or _is_code(value)):
             continue
         found[name] = value
     return found

@@ -25,6 +25,7 @@ _MUTATORS = frozenset(
     }
 )
 _HARMLESS = frozenset({"print", "display", "len", "repr", "help", "assert_", "type"})
+_MAGIC_CALL = "get_ipython"  # what IPython puts in the place of a magic
 _SYNTAX_ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -87,8 +88,11 @@ def parse_cell(source: str) -> ast.Module | None:
         return body and _moved(body, magic[0].count("\n"))
     compiled = transform(source)
     tree = parse_python(compiled) if compiled is not None else None
+    if tree is not None:
+        # IPython takes away the empty lines at the top.
+        return _moved(tree, source[: len(source) - len(source.lstrip())].count("\n"))
     # A line that IPython cannot transform must not hide all others.
-    return tree or parse_python(re.sub(r"(?m)^(\s*)[%!?].*$", r"\1pass", source))
+    return parse_python(re.sub(r"(?m)^(\s*)[%!?].*$", r"\1pass", source))
 
 
 def bindings(source: str) -> tuple[Binding, ...]:
@@ -100,16 +104,17 @@ def bindings(source: str) -> tuple[Binding, ...]:
 def names_in(node: ast.AST) -> tuple[str, ...]:
     """Return the names an expression or statement reads, in order, each once."""
     names = (n.id for n in _walk(node) if isinstance(n, ast.Name) and _is_read(n))
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys(name for name in names if name != _MAGIC_CALL))
 
 
 def keys_in(node: ast.AST) -> frozenset[str]:
-    """Return the texts, keyword names and attributes in an expression or statement."""
+    """Return the texts, keyword names and attributes in an expression; methods called are none."""
     found: set[str] = set()
+    called = {id(child.func) for child in ast.walk(node) if isinstance(child, ast.Call)}
     for child in ast.walk(node):
         if isinstance(child, ast.Constant) and isinstance(child.value, str):
             found.add(child.value)
-        elif isinstance(child, ast.Attribute):
+        elif isinstance(child, ast.Attribute) and id(child) not in called:
             found.add(child.attr)
         elif isinstance(child, ast.keyword) and child.arg:
             found.add(child.arg)
@@ -272,6 +277,8 @@ def _num_lines(node: ast.stmt) -> int:
 
 
 def _moved(tree: ast.Module, num_lines: int) -> ast.Module:
+    if not num_lines:
+        return tree
     import copy
 
     moved = copy.deepcopy(tree)  # the other is cached
