@@ -56,7 +56,6 @@ _WRONG_CALL = re.compile(
     r"unexpected keyword argument|required (positional|keyword-only) argument"
     r"|takes .* positional argument|multiple values for"
 )
-_COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +125,10 @@ def _root(failure: Failure) -> Failure:
 
 def _blamed(failure: Failure) -> Frame | None:
     """Return the innermost step that is a cell's and does not raise on its caller's behalf."""
-    frames = failure.frames
-    for frame in reversed(frames):
-        if frame.cell is not None and (frame.is_module_level or not frame.is_raise):
-            return frame
-    return next((frame for frame in reversed(frames) if frame.cell is not None), None)
+    frames = [frame for frame in failure.frames if frame.cell is not None]
+    own = [frame for frame in frames if not frame.is_comprehension]
+    blamed = [frame for frame in own if frame.is_module_level or not frame.is_raise]
+    return next(reversed(blamed or own or frames), None)
 
 
 def _failed_cell(failure: Failure, cells: Sequence[CellEvent]) -> CellEvent | None:
@@ -164,10 +162,7 @@ def _made_up(source: str, execution_count: int | None, cell_id: str | None) -> C
 def _shared_names(frame: Frame) -> list[str]:
     """Return the names a step reads from the notebook's namespace."""
     own = frozenset() if frame.is_module_level else frame.local_names
-    shared = [name for name in frame.names if name not in own]
-    if not shared and frame.function in _COMPREHENSIONS:
-        shared = [name for name in frame.statement_names if name not in own]
-    return shared
+    return [name for name in frame.names if name not in own]
 
 
 def _is_own_fault(failure: Failure, search: _Search, frame: Frame) -> bool:
@@ -200,7 +195,7 @@ class _Ledger:
         for entries in self._entries.values():
             entries.sort(key=lambda cause: -cause.score)
             reasons = list(dict.fromkeys(cause.reason for cause in entries))
-            causes.append(Cause(entries[0].cell, ", ".join(reasons[:3]), entries[0].score))
+            causes.append(Cause(entries[0].cell, "; ".join(reasons[:3]), entries[0].score))
         causes.sort(key=lambda cause: (-cause.score, -cause.cell.number))
         return tuple(causes)
 
@@ -217,10 +212,15 @@ class _Hand:
 
     @property
     def reason(self) -> str:
-        verb = "last assigns" if self.binding.verb == "assigns" else self.binding.verb
-        reason = f"{verb} `{self.binding.name}`"
-        if self.product:
-            reason += f", which `{self.product}` was made from"
+        binding = self.binding
+        if not self.product:
+            reason = (
+                f"{'last ' if binding.verb == 'assigns' else ''}{binding.verb} `{binding.name}`"
+            )
+        elif self.product == binding.name:
+            reason = f"{binding.verb} `{binding.name}` before that"
+        else:
+            reason = f"{binding.verb} `{binding.name}`, which `{self.product}` was made from"
         return f"{reason} and mentions {min(self.mentioned)!r}" if self.mentioned else reason
 
     @property
@@ -262,6 +262,8 @@ class _Search:
                         continue
                     seen.add((name, index))
                     cell, binding = self._past[index]
+                    if depth and binding.verb == "imports":
+                        continue
                     yield _Hand(cell, binding, depth, product, wanted & binding.keys)
                     following += [(use, index, name) for use in binding.uses]
             level = following

@@ -142,7 +142,7 @@ class _Reader:
             bases=tuple(base.__name__ for base in kind.__mro__),
             steps=steps,
             syntax=self._syntax(error, run) if issubclass(kind, SyntaxError) else None,
-            missing=find_missing(error, namespace, frames[-1].statement_names if frames else ()),
+            missing=find_missing(error, namespace, _names_read(frames)),
             run=run,
             led_to_by=self._next(origin, depth),
             is_direct_cause=is_direct_cause,
@@ -207,6 +207,10 @@ class _Reader:
         names = dict.fromkeys(re.findall(r"[^\W\d]\w*", text))
         values = {name: self._namespace[name] for name in names if name in self._namespace}
         return self._teller.tell(values)[0]
+
+
+def _names_read(frames: list[Frame]) -> tuple[str, ...]:
+    return (*frames[-1].names, *frames[-1].statement_names) if frames else ()
 
 
 def _origin(error: BaseException) -> tuple[BaseException | None, bool]:

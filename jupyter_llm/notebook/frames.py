@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _PACKAGE = Path(__file__).parents[1]
 _MACHINERY = ("IPython", "ipykernel", "ipyparallel")  # what runs cells, above their own code
 _MAX_FRAMES = 12  # of the user's own; the middle ones of more are left out
+_COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
 _MAX_WALK = 100_000
 _MAX_SOURCE_LINES = 60  # of a function in a file
 
@@ -68,6 +69,11 @@ class Frame:
     def is_module_level(self) -> bool:
         """Whether no function was running, but the cell or the file itself."""
         return self.function == "<module>"
+
+    @property
+    def is_comprehension(self) -> bool:
+        """Whether it is a step of a comprehension, which the line around it tells all about."""
+        return self.function in _COMPREHENSIONS
 
     @property
     def line_text(self) -> str:

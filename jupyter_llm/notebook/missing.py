@@ -81,6 +81,7 @@ def _keys(holder: object) -> Iterable[object]:
     kind = type(holder)
     if issubclass(kind, dict):
         return list(dict.keys(holder))[:_MAX_NAMES]  # type: ignore[arg-type]
-    if kind.__module__.startswith(("pandas.", "polars.")) and kind.__name__ == "DataFrame":
+    package = kind.__module__.partition(".")[0]
+    if package in ("pandas", "polars") and kind.__name__ == "DataFrame":
         return list(holder.columns)[:_MAX_NAMES]  # type: ignore[attr-defined]
     return ()

@@ -28,6 +28,8 @@ _HARMLESS = frozenset({"print", "display", "len", "repr", "help", "assert_", "ty
 _MAGIC_CALL = "get_ipython"  # what IPython puts in the place of a magic
 _SYNTAX_ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,14 @@ def function_at(tree: ast.AST, line: int, name: str) -> ast.stmt | None:
     return min(covering, key=_num_lines, default=None) or statement_at(tree, line)
 
 
+def segment(text: str, node: ast.stmt) -> str:
+    """Return the lines of a statement, decorators included, without what all are indented by."""
+    lines = text.split("\n")[first_line_of(node) - 1 : node.end_lineno]
+    indentation = len(lines[0]) - len(lines[0].lstrip()) if lines else 0
+    cut = (line[indentation:] if not line[:indentation].strip() else line for line in lines)
+    return "\n".join(cut)
+
+
 def first_line_of(node: ast.stmt) -> int:
     """Return a statement's first line, decorators included."""
     decorators: list[ast.expr] = getattr(node, "decorator_list", [])
@@ -146,7 +156,7 @@ def first_line_of(node: ast.stmt) -> int:
 def _of_block(body: Iterable[ast.stmt]) -> Iterator[Binding]:
     for statement in body:
         yield from _of_statement(statement)
-        if isinstance(statement, (*_FUNCTIONS, ast.ClassDef)):
+        if isinstance(statement, DEFINITIONS):
             continue
         for part in ("body", "orelse", "finalbody"):
             yield from _of_block(getattr(statement, part, ()))
@@ -160,7 +170,7 @@ def _of_statement(statement: ast.stmt) -> Iterator[Binding]:
     def binding(name: str, verb: Verb) -> Binding:
         return Binding(name, verb, line, frozenset(uses), keys)
 
-    if isinstance(statement, (*_FUNCTIONS, ast.ClassDef)):
+    if isinstance(statement, DEFINITIONS):
         uses, keys = set(_free_names(statement)), keys_in(statement)
         yield binding(statement.name, "defines")
         for node in ast.walk(statement):
@@ -252,7 +262,7 @@ def _free_names(node: ast.AST) -> set[str]:
             (read if _is_read(child) else bound).add(child.id)
         elif isinstance(child, ast.arg):
             bound.add(child.arg)
-        elif child is not node and isinstance(child, (*_FUNCTIONS, ast.ClassDef)):
+        elif child is not node and isinstance(child, DEFINITIONS):
             bound.add(child.name)
     return read - bound
 

@@ -1,0 +1,91 @@
+"""`/fix`: proposes a change to the cell that the last error came from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.notebook.causes import Cause, causing_cells
+from jupyter_llm.notebook.report import cell_name, code_block, failure_text
+from jupyter_llm.proposal import Proposal
+from jupyter_llm.subject import find_cell
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jupyter_llm.notebook.events import CellEvent
+    from jupyter_llm.notebook.failure import Failure
+    from jupyter_llm.situation import Situation
+
+_MAX_OTHERS_CHARS = 4000  # of the cells shown beside the one to change
+_REQUEST = (
+    "Correct {name} so that the error does not come again. Answer with the whole corrected {name} "
+    "as one Python code block. Change as little as possible and repeat no other cell."
+)
+
+
+def fix(situation: Situation, argument: str = "") -> Proposal:
+    """Propose a change to the cell the last error came from, or to the one that was named.
+
+    Raises
+    ------
+    MagicUsageError
+        No cell has failed, or there is no such cell.
+    """
+    failure = situation.failure()
+    if failure is None:
+        raise MagicUsageError("No cell has failed, so there is nothing to fix.")
+    causes = causing_cells(failure, situation.cells)
+    target = choose_target(causes, argument, situation.cells)
+    completion = situation.ask(fix_prompt(failure, causes, target), as_code=True)
+    source = situation.to_code(completion.text)
+    return Proposal(
+        source=source,
+        completion=completion,
+        cell=target.cell,
+        reason=target.reason,
+        unknown_names=tuple(situation.unknown_names(source)),
+    )
+
+
+def choose_target(causes: Sequence[Cause], argument: str, cells: Sequence[CellEvent]) -> Cause:
+    """Return the cell to change: the likeliest cause, unless another was named."""
+    if argument.strip():
+        cell = find_cell(argument, cells)
+        known = next((cause for cause in causes if cause.cell == cell), None)
+        return known or Cause(cell, "", 0)
+    if not causes:
+        raise MagicUsageError(
+            "The last error came from no cell of this notebook.",
+            "Name one to change, as in /fix 3.",
+        )
+    return causes[0]
+
+
+def fix_prompt(failure: Failure, causes: Sequence[Cause], target: Cause) -> str:
+    """Return the prompt that asks for a corrected cell.
+
+    Cells stand in the order they ran, the raising one among them; what there is no room for are
+    the unlikeliest.
+    """
+    shown = [target]
+    room = _MAX_OTHERS_CHARS
+    raising = [cause for cause in causes if "raised the error" in cause.reason]
+    for cause in (*raising, *causes):
+        if cause.cell not in [other.cell for other in shown] and len(cause.cell.source) <= room:
+            shown.append(cause)
+            room -= len(cause.cell.source)
+    shown.sort(key=lambda cause: cause.cell.number)
+    parts = [
+        "A cell of a Jupyter notebook failed. The cells that matter, in the order they ran:",
+        *(_cell_text(cause) for cause in shown),
+        f"The error:\n{failure_text(failure)}",
+        _REQUEST.format(name=cell_name(target.cell)),
+    ]
+    return "\n\n".join(parts)
+
+
+def _cell_text(cause: Cause) -> str:
+    name = cell_name(cause.cell)
+    why = f" ({cause.reason})" if cause.reason else ""
+    return f"{name[0].upper()}{name[1:]}{why}:\n{code_block(cause.cell.source)}"

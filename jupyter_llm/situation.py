@@ -1,0 +1,57 @@
+"""What `/fix`, `/explain` and their like know of the notebook, and whom they ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from jupyter_llm.notebook.failure import read_failure
+from jupyter_llm.notebook.sources import CellSources
+from jupyter_llm.notebook.summaries import Limits, Summarize, plain_summary
+
+if TYPE_CHECKING:
+    from jupyter_llm.engine.base import Completion
+    from jupyter_llm.notebook.events import CellEvent
+    from jupyter_llm.notebook.failure import FailedRun, Failure
+
+
+class Ask(Protocol):
+    """Sends one prompt to the model and waits for the answer."""
+
+    def __call__(self, prompt: str, *, as_code: bool) -> Completion:
+        """Return the completion; with `as_code` the answer is made to begin with Python code."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """The notebook at the moment something is asked about it.
+
+    `cells` are the runs on the timeline, `error` is the last exception of the user's with the run
+    it ended. `to_code` makes Python that parses out of an answer; `unknown_names` returns the names
+    that code uses and nobody defines.
+    """
+
+    ask: Ask
+    to_code: Callable[[str], str]
+    unknown_names: Callable[[str], Sequence[str]]
+    cells: Sequence[CellEvent] = ()
+    namespace: Mapping[str, Any] = field(default_factory=dict)
+    sources: CellSources = field(default_factory=CellSources)
+    error: tuple[BaseException, FailedRun | None] | None = None
+    summarize: Summarize = plain_summary
+    limits: Limits = field(default_factory=Limits)
+
+    def failure(self) -> Failure | None:
+        """Return the last error as a value, or None if there was none."""
+        if self.error is None:
+            return None
+        error, run = self.error
+        return read_failure(
+            error,
+            self.sources,
+            run=run,
+            namespace=self.namespace,
+            summarize=self.summarize,
+            limits=self.limits,
+        )
