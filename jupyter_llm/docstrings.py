@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 
-from jupyter_llm.notebook.names import (
+from jupyter_llm.notebook.bindings import (
     DEFINITIONS,
     Definition,
+    cell_python,
     first_line_of,
     parse_cell,
     parse_python,
@@ -92,21 +93,18 @@ def _quoted(docstring: str, indentation: str) -> list[str]:
     text = docstring.replace("\\", "\\\\").replace('"""', '\\"\\"\\"').strip()
     lines = [f"{indentation}{line}".rstrip() for line in text.split("\n")]
     lines[0] = f'{indentation}"""{lines[0].lstrip()}'
-    if len(lines) == 1 and not text.endswith('"'):
-        return [f'{lines[0]}"""']
+    if len(lines) == 1:
+        end = lines[0][:-1] + '\\"' if lines[0].endswith('"') and len(text) > 1 else lines[0]
+        return [f'{end}"""']
     return [*lines, f'{indentation}"""']
 
 
 def _is_same_but_for_docstring(before: str, after: str) -> bool:
-    trees = [parse_cell(before), parse_cell(after)]
-    dumps = [ast.dump(_Bare().visit(_copy(tree))) for tree in trees if tree is not None]
-    return len(dumps) == len(trees) and dumps[0] == dumps[1]
-
-
-def _copy(tree: ast.Module) -> ast.Module:
-    import copy
-
-    return copy.deepcopy(tree)
+    try:
+        trees = [_Bare().visit(ast.parse(cell_python(source))) for source in (before, after)]
+        return ast.dump(trees[0]) == ast.dump(trees[1])
+    except (SyntaxError, RecursionError):
+        return False
 
 
 class _Bare(ast.NodeTransformer):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.notebook.causes import Cause, causing_cells
+from jupyter_llm.notebook.causes import Cause, causing_cells, is_over
 from jupyter_llm.notebook.report import cell_name, code_block, failure_text
 from jupyter_llm.proposal import Proposal
 from jupyter_llm.subject import find_cell
@@ -35,6 +36,11 @@ def fix(situation: Situation, argument: str = "") -> Proposal:
     failure = situation.failure()
     if failure is None:
         raise MagicUsageError("No cell has failed, so there is nothing to fix.")
+    if not argument.strip() and is_over(failure, situation.cells):
+        raise MagicUsageError(
+            f"The last error, {failure.kind}, is over: its cell has run since without one.",
+            "Name a cell to change it all the same, as in /fix 3.",
+        )
     causes = causing_cells(failure, situation.cells)
     target = choose_target(causes, argument, situation.cells)
     completion = situation.ask(fix_prompt(failure, causes, target), as_code=True)
@@ -59,7 +65,14 @@ def choose_target(causes: Sequence[Cause], argument: str, cells: Sequence[CellEv
             "The last error came from no cell of this notebook.",
             "Name one to change, as in /fix 3.",
         )
-    return causes[0]
+    cause = causes[0]
+    return replace(cause, cell=_as_it_is_now(cause.cell, cells))
+
+
+def _as_it_is_now(cell: CellEvent, cells: Sequence[CellEvent]) -> CellEvent:
+    """Return the latest run of a cell: it may have been changed since it caused the error."""
+    same = [c for c in cells if c.cell_id is not None and c.cell_id == cell.cell_id]
+    return same[-1] if same else cell
 
 
 def fix_prompt(failure: Failure, causes: Sequence[Cause], target: Cause) -> str:
@@ -70,9 +83,9 @@ def fix_prompt(failure: Failure, causes: Sequence[Cause], target: Cause) -> str:
     """
     shown = [target]
     room = _MAX_OTHERS_CHARS
-    raising = [cause for cause in causes if "raised the error" in cause.reason]
-    for cause in (*raising, *causes):
-        if cause.cell not in [other.cell for other in shown] and len(cause.cell.source) <= room:
+    for cause in sorted(causes, key=lambda cause: not cause.has_raised):
+        is_new = all(cause.cell != c.cell and _is_other(cause.cell, c.cell) for c in shown)
+        if is_new and len(cause.cell.source) <= room:
             shown.append(cause)
             room -= len(cause.cell.source)
     shown.sort(key=lambda cause: cause.cell.number)
@@ -83,6 +96,10 @@ def fix_prompt(failure: Failure, causes: Sequence[Cause], target: Cause) -> str:
         _REQUEST.format(name=cell_name(target.cell)),
     ]
     return "\n\n".join(parts)
+
+
+def _is_other(cell: CellEvent, other: CellEvent) -> bool:
+    return cell.cell_id is None or cell.cell_id != other.cell_id
 
 
 def _cell_text(cause: Cause) -> str:

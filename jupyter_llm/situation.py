@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from jupyter_llm.notebook.failure import read_failure
 from jupyter_llm.notebook.sources import CellSources
-from jupyter_llm.notebook.summaries import Limits, Summarize, plain_summary
+from jupyter_llm.notebook.telling import Limits, Summarize, plain_summary
 
 if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
     from jupyter_llm.engine.base import Completion
     from jupyter_llm.notebook.events import CellEvent
     from jupyter_llm.notebook.failure import FailedRun, Failure
+    from jupyter_llm.notebook.last_error import LastError
 
 
 class Ask(Protocol):
@@ -41,6 +44,25 @@ class Situation:
     error: tuple[BaseException, FailedRun | None] | None = None
     summarize: Summarize = plain_summary
     limits: Limits = field(default_factory=Limits)
+
+    @classmethod
+    def of_shell(
+        cls,
+        shell: InteractiveShell | None,
+        last_error: LastError,
+        cells: Sequence[CellEvent] = (),
+        **rest: Any,
+    ) -> Situation:
+        """Return the situation of a shell; without one there are no cells, and no names."""
+        if shell is None:
+            return cls(error=last_error.get(), **rest)
+        return cls(
+            cells=cells,
+            namespace=shell.user_ns,
+            sources=CellSources.of_shell(shell, cells),
+            error=last_error.get(),
+            **rest,
+        )
 
     def failure(self) -> Failure | None:
         """Return the last error as a value, or None if there was none."""

@@ -9,11 +9,10 @@ import re
 from dataclasses import dataclass
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.notebook.causes import causing_cells
-from jupyter_llm.notebook.names import (
+from jupyter_llm.notebook.bindings import (
     DEFINITIONS,
     bindings,
     first_line_of,
@@ -21,6 +20,7 @@ from jupyter_llm.notebook.names import (
     parse_python,
     segment,
 )
+from jupyter_llm.notebook.causes import causing_cells
 from jupyter_llm.notebook.report import cell_name, code_block, failure_text
 from jupyter_llm.options import nearest
 
@@ -62,7 +62,7 @@ def find_subject(argument: str, situation: Situation) -> Subject:
     MagicUsageError
         There is no such cell or name; the hint names the nearest.
     """
-    words = argument.strip().strip("`'\"")
+    words = argument.strip().strip("`'\"").removesuffix("()")
     if not words:
         return _last_cell(situation)
     if _CELL.fullmatch(words):
@@ -70,7 +70,7 @@ def find_subject(argument: str, situation: Situation) -> Subject:
     if words in ("error", "the error", "last error") and words not in situation.namespace:
         return _last_error(situation)
     if _NAME.fullmatch(words):
-        return _named(words.removesuffix("()"), situation)
+        return _named(words, situation)
     raise MagicUsageError(
         f"{words[:40]!r} is neither a cell nor a name.",
         "Give the number beside a cell, a name, or nothing for the last cell.",
@@ -135,13 +135,11 @@ def _last_error(situation: Situation) -> Subject:
 
 def _named(name: str, situation: Situation) -> Subject:
     value = _lookup(name, situation)
-    if isinstance(value, MethodType):
-        value = value.__func__
     value = _unwrapped(value)
-    if isinstance(value, FunctionType):
+    if type(value) is FunctionType:
         found = _function_source(value, situation.sources)
         return _definition("function", name, found, situation)
-    if isinstance(value, type):
+    if _is_class(value):
         return _definition("class", name, _class_source(value, situation), situation)
     return _of_value(name, value, situation)
 
@@ -166,30 +164,45 @@ def _lookup(name: str, situation: Situation) -> object:
     return value
 
 
-def _attributes(value: object) -> list[str]:
-    kinds = value.__mro__ if isinstance(value, type) else type(value).__mro__
-    own = value.__dict__ if isinstance(value, ModuleType) else {}
+def _attributes(value: Any) -> list[str]:
+    kinds = value.__mro__ if _is_class(value) else type(value).__mro__
+    own = value.__dict__ if type(value) is ModuleType else {}
     return [*own, *(name for kind in kinds for name in kind.__dict__)]
 
 
+def _is_class(value: object) -> TypeGuard[type]:
+    """Whether a value is a class; it is not asked itself, as `isinstance` would."""
+    return issubclass(type(value), type)
+
+
 def _bare(value: Any) -> Any:
-    """Return the function in a static method, class method, property or partial."""
-    if isinstance(value, (staticmethod, classmethod)):
+    """Return the function in a method, property or partial."""
+    kind = type(value)
+    if kind in (staticmethod, classmethod, MethodType):
         return value.__func__
-    if isinstance(value, property) and value.fget is not None:
+    if kind is property and value.fget is not None:
         return value.fget
-    return value.func if type(value) is partial else value
+    return value.func if kind is partial else value
 
 
 def _unwrapped(value: object) -> object:
     """Return the function that decorators were put around."""
-    value = _bare(value)
     for _ in range(_UNWRAPS):
-        wrapped = value.__dict__.get("__wrapped__") if isinstance(value, FunctionType) else None
-        if wrapped is None:
+        value = _bare(value)
+        # A decorator may be an object of its own, such as functools.cache's.
+        names = {} if _is_class(value) else _instance_dict(value)
+        if "__wrapped__" not in names:
             break
-        value = wrapped
+        value = names["__wrapped__"]
     return value
+
+
+def _instance_dict(value: object) -> dict[str, object]:
+    try:
+        found = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return {}
+    return found if type(found) is dict else {}
 
 
 def _function_source(function: FunctionType, sources: CellSources) -> tuple[str, int | None]:

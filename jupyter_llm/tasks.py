@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.docstrings import docstring_in, with_docstring
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.notebook.names import DEFINITIONS, parse_cell
+from jupyter_llm.notebook.bindings import DEFINITIONS, parse_cell
 from jupyter_llm.proposal import Proposal
 from jupyter_llm.subject import find_subject
 

@@ -62,6 +62,24 @@ def test_fix_without_an_error_says_so(watch: Watch) -> None:
         fix(replace(watch.situation(), error=None))
 
 
+def test_an_error_that_is_over_is_not_fixed_unless_a_cell_is_named(watch: Watch) -> None:
+    watch.run("1 / 0", cell_id="a")
+    watch.run("1 / 1", cell_id="a")
+    with pytest.raises(MagicUsageError, match="ZeroDivisionError, is over"):
+        fix(watch.situation("pass"))
+    assert fix(watch.situation("pass"), "1").cell == watch.cells[0]
+
+
+def test_fix_changes_the_cell_as_it_is_now(watch: Watch) -> None:
+    watch.run("n = 0", cell_id="a")
+    watch.run("1 / n", cell_id="b")
+    watch.run("n = 0  # later", cell_id="a")
+    proposal = fix(watch.situation("n = 1"))
+    assert proposal.cell == watch.cells[2]
+    assert "-n = 0  # later" in proposal.diff
+    assert watch.prompts[-1].count("n = 0") == 1
+
+
 def test_the_prompt_of_fix_tells_everything_in_order(watch: Watch) -> None:
     watch.run(LOAD)
     watch.run("rows = [{'price': 1}, {'cost': 2}]")

@@ -12,7 +12,6 @@ from traitlets.config import Config
 from jupyter_llm.engine.base import Completion, Usage
 from jupyter_llm.notebook.events import CellEvent, Output
 from jupyter_llm.notebook.last_error import LastError
-from jupyter_llm.notebook.sources import CellSources
 from jupyter_llm.situation import Situation
 
 if TYPE_CHECKING:
@@ -27,11 +26,12 @@ def watched_shell() -> Iterator[Watch]:
     config = Config()
     config.HistoryManager.enabled = False  # its database would stay open
     shell = InteractiveShell.instance(config=config, colors="nocolor")
+    shell.InteractiveTB.set_mode("Minimal")  # how IPython shows errors is slow, and not our matter
     watch = Watch(shell)
     yield watch
     watch.close()
-    shell.atexit_operations()
-    atexit.unregister(shell.atexit_operations)  # it can run only once
+    # Not run now either: all it would do here is to collect garbage, a tenth of a second each time.
+    atexit.unregister(shell.atexit_operations)
     InteractiveShell.clear_instance()
 
 
@@ -70,14 +70,13 @@ class Watch:
             self.prompts.append(prompt)
             return Completion(text=answer, finish_reason="stop", usage=Usage(), model="script")
 
-        return Situation(
+        return Situation.of_shell(
+            self.shell,
+            self.last_error,
+            tuple(self.cells),
             ask=ask,
             to_code=lambda text: text,
             unknown_names=lambda _source: unknown,
-            cells=tuple(self.cells),
-            namespace=self.shell.user_ns,
-            sources=CellSources.of_shell(self.shell, self.cells),
-            error=self.last_error.get(),
         )
 
     def _start_cell(self, _info: Any) -> None:

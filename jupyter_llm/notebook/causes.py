@@ -20,19 +20,22 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jupyter_llm.notebook.bindings import bindings
 from jupyter_llm.notebook.events import CellEvent
-from jupyter_llm.notebook.names import bindings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from jupyter_llm.notebook.bindings import Binding
     from jupyter_llm.notebook.failure import Failure
     from jupyter_llm.notebook.frames import Frame
-    from jupyter_llm.notebook.names import Binding
     from jupyter_llm.notebook.sources import CellSource
 
 _MAX_DEPTH = 4  # how far values are followed to what they were made from
+_MAX_REASONS = 3  # that are told of one cell
 _MAX_CELLS = 400  # the latest ones that are searched
+
+_RAISED = "raised the error"
 
 # How much speaks for a cell. Only the order matters.
 _CERTAIN = 100.0
@@ -65,6 +68,7 @@ class Cause:
     cell: CellEvent
     reason: str
     score: float
+    has_raised: bool = False
 
 
 def causing_cells(failure: Failure, cells: Sequence[CellEvent]) -> tuple[Cause, ...]:
@@ -81,11 +85,20 @@ def causing_cells(failure: Failure, cells: Sequence[CellEvent]) -> tuple[Cause, 
     ledger = _Ledger()
     frame = _blamed(failure)
     if frame is None or frame.cell is None:
-        ledger.add(ran, _OWN_FAULT, "raised the error")
+        ledger.add(ran, _OWN_FAULT, _RAISED)
     else:
         search = _Search([*before[-_MAX_CELLS:], ran], failure.frames[0].line)
         _weigh(failure, frame, search, ledger, cells)
     return ledger.causes()
+
+
+def is_over(failure: Failure, cells: Sequence[CellEvent]) -> bool:
+    """Whether the cell that failed has run since without an error."""
+    failed = _failed_cell(failure, cells)
+    if failed is None or failed.cell_id is None:
+        return False
+    later = [c for c in cells if c.number > failed.number and c.cell_id == failed.cell_id]
+    return any(not cell.has_failed for cell in later)
 
 
 def _weigh(
@@ -103,11 +116,11 @@ def _weigh(
     if failure.missing is not None and failure.missing.kind == "name":
         for cause in search.lost(failure.missing.name):
             ledger.add(cause.cell, cause.score, cause.reason)
-    ledger.add(raised_in, _OWN_FAULT if is_own else _RAISED_IT, "raised the error")
+    ledger.add(raised_in, _OWN_FAULT if is_own else _RAISED_IT, _RAISED)
     for hand in made:
         ledger.add(hand.cell, hand.score, hand.reason)
     for step in failure.frames:
-        if step.cell is None or step is frame:
+        if step.cell is None or step is frame or step.is_comprehension:
             continue
         reason = "was running" if step.is_module_level else f"defines `{step.function.strip('<>')}`"
         ledger.add(_event_of(step.cell, cells), _ON_THE_WAY, reason)
@@ -195,7 +208,9 @@ class _Ledger:
         for entries in self._entries.values():
             entries.sort(key=lambda cause: -cause.score)
             reasons = list(dict.fromkeys(cause.reason for cause in entries))
-            causes.append(Cause(entries[0].cell, "; ".join(reasons[:3]), entries[0].score))
+            best = entries[0]
+            reason = "; ".join(reasons[:_MAX_REASONS])
+            causes.append(Cause(best.cell, reason, best.score, _RAISED in reasons))
         causes.sort(key=lambda cause: (-cause.score, -cause.cell.number))
         return tuple(causes)
 

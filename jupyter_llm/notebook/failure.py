@@ -16,7 +16,7 @@ from jupyter_llm.notebook.frames import (
 )
 from jupyter_llm.notebook.missing import Missing, find_missing, slot
 from jupyter_llm.notebook.sources import CellSources
-from jupyter_llm.notebook.summaries import Limits, Teller, plain_summary
+from jupyter_llm.notebook.telling import Limits, Teller, plain_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.notebook.frames import Step
     from jupyter_llm.notebook.sources import CellSource
-    from jupyter_llm.notebook.summaries import Summarize, Variable
+    from jupyter_llm.notebook.telling import Summarize, Variable
 
 _MAX_CHAIN = 3  # exceptions that led to the one that was shown, and groups in groups
 _MAX_GROUP = 3  # exceptions of a group

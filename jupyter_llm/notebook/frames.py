@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.notebook.names import (
+from jupyter_llm.notebook.bindings import (
     first_line_of,
     function_at,
     keys_in,
@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType, TracebackType
 
     from jupyter_llm.notebook.sources import CellSource, CellSources
-    from jupyter_llm.notebook.summaries import Teller, Variable
+    from jupyter_llm.notebook.telling import Teller, Variable
 
 _PACKAGE = Path(__file__).parents[1]
 _MACHINERY = ("IPython", "ipykernel", "ipyparallel")  # what runs cells, above their own code
 _MAX_FRAMES = 12  # of the user's own; the middle ones of more are left out
 _COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
 _MAX_WALK = 100_000
+_MAX_EXPRESSION = 200  # characters
 _MAX_SOURCE_LINES = 60  # of a function in a file
 
 
@@ -168,9 +169,12 @@ class _Entry:
     origin: _Origin
     num_repeats: int = 1
 
-    def tree(self) -> ast.Module | None:
+    def text(self) -> str:
         cell, path = self.origin.cell, self.origin.path
-        return parse_python(cell.compiled if cell is not None else _file_text(path or ""))
+        return cell.compiled if cell is not None else _file_text(path or "")
+
+    def tree(self) -> ast.Module | None:
+        return parse_python(self.text())
 
     def nodes(self) -> tuple[ast.AST | None, ast.stmt | None]:
         """Return the expression and the statement that were running."""
@@ -197,7 +201,7 @@ class _Entry:
             first_line=first_line,
             cell=cell,
             path=_shown_path(self.origin.path),
-            expression="" if isinstance(expression, ast.stmt) else _text_of(expression),
+            expression="" if expression is statement else _text_of(expression, self.text()),
             names=names_in(expression) if expression is not None else (),
             statement_names=names_in(statement) if statement is not None else (),
             keys=keys_in(expression) if expression is not None else frozenset(),
@@ -246,7 +250,9 @@ def _values(entry: _Entry) -> dict[str, object]:
         if name not in local and name not in shared:
             continue
         value = local[name] if name in local else shared[name]
-        if name not in near and (name.startswith("_") or _is_code(value)):
+        if name not in near and (
+            not name.isidentifier() or name.startswith("_") or _is_code(value)
+        ):
             continue
         found[name] = value
     return found
@@ -378,5 +384,6 @@ def _file_text(path: str) -> str:
     return "".join(linecache.getlines(path))
 
 
-def _text_of(node: ast.AST | None) -> str:
-    return ast.unparse(node) if node is not None else ""
+def _text_of(node: ast.AST | None, source: str) -> str:
+    text = ast.get_source_segment(source, node) if node is not None else None
+    return " ".join((text or "").split())[:_MAX_EXPRESSION]

@@ -66,8 +66,9 @@ def _missing(
     return Missing(kind, name, tuple(by_case or get_close_matches(name, known, n=_MAX_NEAREST)))
 
 
-def _attributes(holder: object) -> Iterable[str]:
-    kinds = holder.__mro__ if isinstance(holder, type) else type(holder).__mro__
+def _attributes(holder: Any) -> Iterable[str]:
+    # `isinstance` would ask the object itself.
+    kinds = holder.__mro__ if issubclass(type(holder), type) else type(holder).__mro__
     spaces: list[Mapping[str, object]] = [kind.__dict__ for kind in kinds]
     if type(holder) is ModuleType:
         spaces.append(holder.__dict__)

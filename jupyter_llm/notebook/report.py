@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.failure import Failure, SyntaxPlace
     from jupyter_llm.notebook.frames import Step
     from jupyter_llm.notebook.sources import CellSource
-    from jupyter_llm.notebook.summaries import Variable
+    from jupyter_llm.notebook.telling import Variable
 
 
 def cell_name(cell: CellEvent | CellSource) -> str:

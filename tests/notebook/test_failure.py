@@ -13,7 +13,7 @@ from watch import Watch
 
 from jupyter_llm.notebook.failure import Failure, read_failure
 from jupyter_llm.notebook.frames import Frame, FramesLeftOut, LibraryCalls
-from jupyter_llm.notebook.summaries import Limits
+from jupyter_llm.notebook.telling import Limits
 
 DIVIDE = "\n\ndef divide(a, b):\n    quotient = a / b\n    return quotient"
 

@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from jupyter_llm.notebook.names import (
+from jupyter_llm.notebook.bindings import (
     bindings,
     function_at,
     keys_in,
@@ -95,6 +95,13 @@ def test_magics_do_not_hide_the_python_around_them(source: str, expected: list[s
 @pytest.mark.parametrize("source", ["\n\na = 1", "%%time\n\na = 1", "\n%%time\na = 1"])
 def test_lines_are_those_of_the_typed_cell(source: str) -> None:
     assert bindings(source)[0].line == 3
+
+
+def test_deep_trees_are_read() -> None:
+    long_sum = " + ".join(f"v{n}" for n in range(900))
+    assert bindings(f"total = {long_sum}")[0].uses == {f"v{n}" for n in range(900)}
+    elifs = "\n".join(f"elif x == {n}:\n    y = {n}" for n in range(800))
+    bindings(f"if x:\n    y = 0\n{elifs}")
 
 
 def test_names_are_told_in_order_without_those_of_comprehensions_and_lambdas() -> None:

@@ -26,6 +26,7 @@ _MUTATORS = frozenset(
 )
 _HARMLESS = frozenset({"print", "display", "len", "repr", "help", "assert_", "type"})
 _MAGIC_CALL = "get_ipython"  # what IPython puts in the place of a magic
+_MAX_SOURCE = 500_000  # characters; parsing more takes longer than anybody waits
 _SYNTAX_ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -65,42 +66,46 @@ def transform(source: str) -> str | None:
 
 @lru_cache(maxsize=256)
 def parse_python(source: str) -> ast.Module | None:
-    """Return the syntax tree of Python source, or None if it is none."""
+    """Return the syntax tree of Python source, or None if it is none, or too long to be read."""
+    if len(source) > _MAX_SOURCE:
+        return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of invalid escapes, which are the user's to hear of
         try:
-            flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-            tree = compile(source, "<cell>", "exec", flags, dont_inherit=True)
+            return ast.parse(source)
         except _SYNTAX_ERRORS:
             return None
-    assert isinstance(tree, ast.Module)
-    return tree
 
 
-@lru_cache(maxsize=256)
 def parse_cell(source: str) -> ast.Module | None:
     """Return the syntax tree of a cell as typed, magics allowed, or None if it has none.
 
     Of a cell magic such as `%%time` it is the body's; of one with another language, such as
     `%%bash`, the tree holds the call of the magic alone.
     """
+    return parse_python(cell_python(source))
+
+
+def cell_python(source: str) -> str:
+    """Return a cell as Python whose lines stand where they stand in the cell."""
     magic = re.match(r"\s*%%(\w+)[^\n]*\n", source)
     if magic is not None and magic[1] in _PYTHON_MAGICS:
-        body = parse_cell(source[magic.end() :])
-        return body and _moved(body, magic[0].count("\n"))
+        return "\n" * magic[0].count("\n") + cell_python(source[magic.end() :])
     compiled = transform(source)
-    tree = parse_python(compiled) if compiled is not None else None
-    if tree is not None:
-        # IPython takes away the empty lines at the top.
-        return _moved(tree, source[: len(source) - len(source.lstrip())].count("\n"))
-    # A line that IPython cannot transform must not hide all others.
-    return parse_python(re.sub(r"(?m)^(\s*)[%!?].*$", r"\1pass", source))
+    if compiled is None or parse_python(compiled) is None:
+        # A line that IPython cannot transform must not hide all others.
+        return re.sub(r"(?m)^(\s*)[%!?].*$", r"\1pass", source)
+    # IPython takes away the empty lines at the top.
+    return "\n" * source[: len(source) - len(source.lstrip())].count("\n") + compiled
 
 
 def bindings(source: str) -> tuple[Binding, ...]:
     """Return what a cell binds and changes at its top level, in order."""
     tree = parse_cell(source)
-    return tuple(_of_block(tree.body)) if tree is not None else ()
+    try:
+        return tuple(_of_block(tree.body)) if tree is not None else ()
+    except RecursionError:  # a chain of hundreds of `elif`
+        return ()
 
 
 def names_in(node: ast.AST) -> tuple[str, ...]:
@@ -237,20 +242,27 @@ def _head(statement: ast.stmt) -> list[ast.AST]:
     return parts
 
 
-def _walk(node: ast.AST) -> Iterator[ast.AST]:
+def _walk(root: ast.AST) -> Iterator[ast.AST]:
     """Walk a tree in the order of its text, without what lambdas and comprehensions bind."""
+    nothing: frozenset[str] = frozenset()
+    stack = [(root, nothing)]
+    while stack:
+        node, hidden = stack.pop()
+        if isinstance(node, ast.Name) and node.id in hidden:
+            continue
+        yield node
+        hidden = hidden | _own_names(node)
+        stack += [(child, hidden) for child in reversed(list(ast.iter_child_nodes(node)))]
+
+
+def _own_names(node: ast.AST) -> frozenset[str]:
+    """Return the names that only exist inside an expression."""
     if isinstance(node, ast.Lambda):
-        hidden = {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)}
-    elif isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+        return frozenset(a.arg for a in ast.walk(node.args) if isinstance(a, ast.arg))
+    if isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
         targets = (generator.target for generator in node.generators)
-        hidden = {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
-    else:
-        hidden = set()
-    yield node
-    for child in ast.iter_child_nodes(node):
-        for found in _walk(child):
-            if not (isinstance(found, ast.Name) and found.id in hidden):
-                yield found
+        return frozenset(n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name))
+    return frozenset()
 
 
 def _free_names(node: ast.AST) -> set[str]:
@@ -284,13 +296,3 @@ def _covers(node: ast.stmt, line: int) -> bool:
 
 def _num_lines(node: ast.stmt) -> int:
     return (node.end_lineno or node.lineno) - first_line_of(node)
-
-
-def _moved(tree: ast.Module, num_lines: int) -> ast.Module:
-    if not num_lines:
-        return tree
-    import copy
-
-    moved = copy.deepcopy(tree)  # the other is cached
-    ast.increment_lineno(moved, num_lines)
-    return moved

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LEAST_S = 0.01
-_PLAIN = (bool, int, float, complex, str, bytes, type(None))
+_PLAIN = (bool, int, float, complex, type(None))
 _SECRET = re.compile(r"(?i)key$|token|secret|passw|credential|auth")
 _WITH_SHAPE = frozenset({"numpy", "pandas", "polars", "torch"})
 
@@ -46,6 +46,8 @@ def plain_summary(name: str, value: object, *, max_chars: int, deadline_s: float
     text = f"{name}: {kind.__name__}"
     if _SECRET.search(name):
         text += ", hidden: its name looks like a secret's"
+    elif kind in (str, bytes):
+        text += f" = {value[:max_chars]!r}"  # type: ignore[index]
     elif kind in _PLAIN:
         text += f" = {value!r}"
     elif kind in (list, tuple, dict, set, frozenset):
