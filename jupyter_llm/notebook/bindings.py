@@ -86,6 +86,7 @@ def parse_cell(source: str) -> ast.Module | None:
     return parse_python(cell_python(source))
 
 
+@lru_cache(maxsize=512)
 def cell_python(source: str) -> str:
     """Return a cell as Python whose lines stand where they stand in the cell."""
     magic = re.match(r"\s*%%(\w+)[^\n]*\n", source)

@@ -93,7 +93,7 @@ def _syntax_text(place: SyntaxPlace) -> str:
 
 
 def _variables(variables: Iterable[Variable], where: str, num_untold: int) -> Iterator[str]:
-    lines = [f"- {variable.summary}" for variable in variables]
+    lines = ["- " + variable.summary.replace("\n", "\n  ") for variable in variables]
     if num_untold:
         lines.append(f"- and {num_untold} more")
     if lines:

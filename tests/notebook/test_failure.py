@@ -234,7 +234,7 @@ def test_groups_tell_of_their_members(watch: Watch) -> None:
         (("price = 1", "prise + 1"), "There is no name 'prise'; near it is 'price'"),
         (("d = {'Price': 1}", "d['price']"), "There is no key 'price'; near it is 'Price'"),
         (("import math", "math.sqr(2)"), "There is no attribute 'sqr'; near it is 'sqrt'"),
-        (("'a'.uper()",), "There is no attribute 'uper'; near it is 'upper'"),
+        (("'a'.strp()",), "There is no attribute 'strp'; near it is 'strip'"),
         (("import nosuchmodule",), "There is no module 'nosuchmodule'"),
         (("{}[3]",), "None"),
     ],
