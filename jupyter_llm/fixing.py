@@ -31,7 +31,7 @@ def fix(situation: Situation, argument: str = "") -> Proposal:
     Raises
     ------
     MagicUsageError
-        No cell has failed, or there is no such cell.
+        No cell has failed, there is no such cell, or no code in the answer.
     """
     failure = situation.failure()
     if failure is None:
@@ -43,8 +43,7 @@ def fix(situation: Situation, argument: str = "") -> Proposal:
         )
     causes = causing_cells(failure, situation.cells)
     target = choose_target(causes, argument, situation.cells)
-    completion = situation.ask(fix_prompt(failure, causes, target), as_code=True)
-    source = situation.to_code(completion.text)
+    source, completion = situation.ask_for_code(fix_prompt(failure, causes, target))
     return Proposal(
         source=source,
         completion=completion,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.failure import read_failure
 from jupyter_llm.notebook.sources import CellSources
 from jupyter_llm.notebook.telling import Limits, Summarize, plain_summary
@@ -63,6 +64,20 @@ class Situation:
             error=last_error.get(),
             **rest,
         )
+
+    def ask_for_code(self, prompt: str) -> tuple[str, Completion]:
+        """Return the code the model answers with, made to parse, and its completion.
+
+        Raises
+        ------
+        MagicUsageError
+            There is no code in the answer.
+        """
+        completion = self.ask(prompt, as_code=True)
+        source = self.to_code(completion.text)
+        if not source.strip():
+            raise MagicUsageError("The model wrote no code.", "Try again, or another model.")
+        return source, completion
 
     def failure(self) -> Failure | None:
         """Return the last error as a value, or None if there was none."""

@@ -55,8 +55,7 @@ def write_tests(situation: Situation, argument: str = "") -> Proposal:
     subject = _with_source(find_subject(argument, situation), "test")
     title = subject.title
     request = _TEST.format(title=title, title_first=title[0].upper() + title[1:])
-    completion = situation.ask(_prompt(subject, request), as_code=True)
-    source = situation.to_code(completion.text)
+    source, completion = situation.ask_for_code(_prompt(subject, request))
     return Proposal(
         source=source,
         completion=completion,
@@ -76,8 +75,9 @@ def document(situation: Situation, argument: str = "") -> Proposal:
     """
     subject = _with_source(find_subject(argument, situation), "doc")
     name = subject.name or _only_definition(subject)
-    completion = situation.ask(_prompt(subject, _DOC.format(title=f"`{name}`")), as_code=True)
-    docstring = docstring_in(situation.to_code(completion.text), name)
+    request = _DOC.format(title=f"`{name}`")
+    answer, completion = situation.ask_for_code(_prompt(subject, request))
+    docstring = docstring_in(answer, name)
     if docstring is None:
         raise MagicUsageError("The model wrote no docstring.", "Try again, or another model.")
     before = subject.cell.source if subject.cell is not None else subject.source

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from watch import Watch, watched_shell
 
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.fixing import fix
+from jupyter_llm.proposal import Proposal
+from jupyter_llm.situation import Situation
 from jupyter_llm.tasks import document, explain, review, write_tests
 
 LOAD = "def load(rows):\n    return [row['price'] for row in rows]"
@@ -54,6 +56,15 @@ def test_fix_says_when_nothing_changes(watch: Watch) -> None:
     proposal = fix(watch.situation("1 / 0\n"))
     assert proposal.diff == ""
     assert proposal.to_markdown() == "The model would leave cell [1] as it is."
+
+
+@pytest.mark.parametrize("task", [fix, write_tests, document])
+def test_an_answer_without_code_changes_nothing(
+    watch: Watch, task: Callable[[Situation], Proposal]
+) -> None:
+    watch.run("def f(): pass\n1 / 0")
+    with pytest.raises(MagicUsageError, match="wrote no code"):
+        task(watch.situation(" \n"))
 
 
 def test_fix_without_an_error_says_so(watch: Watch) -> None:
