@@ -46,9 +46,13 @@ def _array_body(value: Any, reading: Reading) -> str:
         return _records(array, reading)
     num_shown = min(_NUM_SHOWN, array.size)
     first = array.flat[:num_shown].tolist()
-    parts = [reading.brief(one, 24) for one in first]
+    parts = [f"{one:.6g}" if type(one) is float else cut(reading.brief(one), 24) for one in first]
     values = listed(parts, reading.max_chars - 200, array.size - len(parts))
-    return "\n".join(line for line in (_range(array), f"values: {values}" if parts else "") if line)
+    lines = (
+        "" if reading.deadline.is_over else _range(array),
+        f"values: {values}" if parts else "",
+    )
+    return "\n".join(line for line in lines if line)
 
 
 def _range(array: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from types import (
     AsyncGeneratorType,
     CoroutineType,
@@ -19,10 +20,12 @@ from jupyter_llm.notebook.peek import (
     is_a,
     is_one_of,
     library_types,
+    mro,
 )
-from jupyter_llm.notebook.reading import ITEM_CHARS, Kind, Reading, label, listed, text_of
+from jupyter_llm.notebook.reading import ITEM_CHARS, Kind, Reading, cut, label, listed, text_of
 
 _MAX_FIELDS: Final = 40
+_FILE: Final[type] = mro(io.TextIOWrapper)[-2]  # of all files, those in C too
 
 
 def _declared(cls: type) -> list[tuple[str, object]]:
@@ -92,6 +95,22 @@ def _exception(value: Any, reading: Reading, room: int) -> str:
     return f"{name}({listed(arguments, room - len(name) - 2)})"
 
 
+def _moment(value: Any, reading: Reading, room: int) -> str:
+    zone = value.tzinfo
+    own = next((package for package, _, cls in library_types(type(zone)) if cls is type(zone)), "")
+    if zone is None or own in ("datetime", "zoneinfo", "pytz", "dateutil"):
+        return cut(str(value), room)
+    return cut(reading.asked(value), room)
+
+
+def _plain(value: Any, _reading: Reading, room: int) -> str:
+    return cut(str(value), room)
+
+
+def _head_of(inline: Callable[[Any, Reading, int], str]) -> Callable[[Any, Reading], str]:
+    return lambda value, reading: f"{label(value)} {inline(value, reading, reading.max_chars - 80)}"
+
+
 def _iterator_head(value: Any, _reading: Reading) -> str:
     return f"{label(value)}, an iterator; it was not advanced"
 
@@ -100,13 +119,28 @@ def _awaitable_head(value: Any, _reading: Reading) -> str:
     return f"{label(value)} {value.__qualname__}; it was not run"
 
 
-RECORD: Final = Kind(_record_head, inline=_record_inline)
-OBJECT: Final = Kind(_object_head, _object_body, _object_inline)
+RECORD: Final = Kind(_record_head, inline=_record_inline, holds_items=True)
+OBJECT: Final = Kind(_object_head, _object_body, _object_inline, holds_items=True)
 MEMBER: Final = Kind(_member, inline=_member)
 EXCEPTION: Final = Kind(
     lambda value, reading: "exception " + _exception(value, reading, reading.max_chars - 10),
     inline=_exception,
+    holds_items=True,
 )
+_MOMENT: Final = Kind(_head_of(_moment), inline=_moment)
+_PLAIN: Final = Kind(_head_of(_plain), inline=_plain)
+
+# Of these only the library's own classes.
+OWN_OBJECTS: Final = {
+    ("datetime", "datetime"): _MOMENT,
+    ("datetime", "date"): _PLAIN,
+    ("datetime", "timedelta"): _PLAIN,
+    ("decimal", "Decimal"): _PLAIN,
+    ("fractions", "Fraction"): _PLAIN,
+    ("pandas", "Timestamp"): _MOMENT,
+    ("pandas", "Timedelta"): _PLAIN,
+    ("pandas", "Period"): _PLAIN,
+}
 ITERATOR: Final = Kind(_iterator_head, holds_data=False)
 AWAITABLE: Final = Kind(_awaitable_head, holds_data=False)
 
@@ -130,6 +164,6 @@ def object_kind(value: object) -> Kind | None:
     if is_a(value, SimpleNamespace):
         return OBJECT
     shows_itself = class_attribute(cls, "__repr__") is not object.__dict__["__repr__"]
-    if class_attribute(cls, "__next__") is not MISSING and not is_a(value, io.IOBase):
+    if class_attribute(cls, "__next__") is not MISSING and not is_a(value, _FILE):
         return ITERATOR
     return None if shows_itself else OBJECT

@@ -13,7 +13,7 @@ from jupyter_llm.notebook.peek import is_a, qualified_name
 from jupyter_llm.notebook.secrets import HIDDEN, looks_secret, scrub
 
 ITEM_CHARS: Final = 48  # of an item in a container, a field or a cell of a table
-_MAX_DEPTH: Final = 3
+_MAX_DEPTH: Final = 4
 _MARGIN: Final = 8192  # read beyond the room, so that no half of a secret stands at its end
 
 _CONTROLS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")

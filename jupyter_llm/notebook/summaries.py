@@ -27,8 +27,10 @@ DEADLINE_S: Final = 0.2
 SummaryFunction = Callable[[Any, int], str]
 _Registered = TypeVar("_Registered", bound=SummaryFunction)
 
-_OF_LIBRARIES: Final = tables.TABLES | arrays.ARRAYS
-_OF_OWN_CLASSES: Final = tables.OWN_TABLES | arrays.OWN_ARRAYS | figures.OWN_FIGURES
+_OF_LIBRARIES: Final = tables.TABLES | arrays.ARRAYS | {("os", "_Environ"): containers.ENVIRONMENT}
+_OF_OWN_CLASSES: Final = (
+    tables.OWN_TABLES | arrays.OWN_ARRAYS | figures.OWN_FIGURES | objects.OWN_OBJECTS
+)
 _HOOKS: Final = ("_ai_repr_", "_repr_llm_")
 
 # By id, since a metaclass may have its own `__hash__`; the type is kept so that its id stays its.
@@ -77,7 +79,7 @@ def summarize(
     start = f"{cut(name, 80)}: "
     try:
         reading = Reading(max(0, max_chars - len(start)), Deadline(deadline_s), kind_of)
-        text = _hidden(value) if _is_secret(name, value) else _told(value, reading)
+        text = _hidden(value) if looks_secret(name) and tells_data(value) else _told(value, reading)
     except Exception as error:  # noqa: BLE001  a broken value is no reason to lose the prompt
         text = f"{label(value)} (not readable: {qualified_name(type(error))})"
     return cut(start + text, max_chars)
@@ -105,9 +107,10 @@ def _library_kind(value: object) -> Kind | None:
     return None
 
 
-def _is_secret(name: str, value: object) -> bool:
+def tells_data(value: object) -> bool:
+    """Whether a value holds data, and not only code as functions and modules do."""
     kind = kind_of(value)
-    return looks_secret(name) and (kind is None or kind.holds_data)
+    return kind is None or kind.holds_data
 
 
 def _hidden(value: object) -> str:

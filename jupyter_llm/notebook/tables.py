@@ -38,6 +38,7 @@ _NUM_CHECKED: Final = 100_000  # rows looked at for nulls
 _NUM_OBJECTS_CHECKED: Final = 5_000  # in columns of Python objects, which are slower
 _CELL_CHARS: Final = 24
 _NAME_CHARS: Final = 40
+_LAZY_PACKAGES: Final = ("polars", "dask", "ibis", "duckdb", "_duckdb", "pyspark")
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +279,10 @@ def _polars_series_body(value: Any, reading: Reading) -> str:
 
 
 def _lazy_head(value: Any, _reading: Reading) -> str:
-    return f"{label(value)}, lazy; it was not computed"
+    package = next(
+        (name for name, _, _ in library_types(type(value)) if name in _LAZY_PACKAGES), ""
+    )
+    return f"{package} {short_name(type(value))}, lazy; it was not computed"
 
 
 def _schema(pairs: Iterable[tuple[object, object]], num: int, reading: Reading) -> str:
