@@ -85,6 +85,7 @@ class _Call:
         self._error: type | None = None
         self._has_ended = threading.Event()
         self._lock = threading.Lock()
+        self._is_given_up = False
         self._is_past = False  # the user's code is, so nothing may be raised in the thread any more
         self._thread = threading.Thread(target=self._run, name="jupyter-llm-repr", daemon=True)
 
@@ -93,11 +94,10 @@ class _Call:
         _mute()
         try:
             self._thread.start()
-        except BaseException:
-            _unmute()
-            raise
-        try:
             has_ended = self._has_ended.wait(seconds)
+        except RuntimeError:
+            _unmute()
+            raise NoAnswerError("was not asked: no thread could be started") from None
         except BaseException:  # the user's interrupt is ours to pass on, not to keep
             self._give_up()
             raise
@@ -117,8 +117,9 @@ class _Call:
         try:
             try:
                 _thread.is_muted = True
-                run, call = self._call
-                self._answer = run(call)
+                if not self._is_given_up:
+                    run, call = self._call
+                    self._answer = run(call)
             except BaseException as error:  # noqa: BLE001  SystemExit too: it is only a repr
                 self._error = type(error)
             with self._lock:
@@ -132,6 +133,7 @@ class _Call:
 
     def _give_up(self) -> None:
         with self._lock:
+            self._is_given_up = True
             if not self._is_past and self._thread.ident is not None:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
                     ctypes.c_ulong(self._thread.ident), ctypes.py_object(_TimeIsUp)

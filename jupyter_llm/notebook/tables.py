@@ -31,6 +31,7 @@ from jupyter_llm.notebook.reading import (
     plural,
     text_of,
 )
+from jupyter_llm.notebook.secrets import looks_secret
 
 _NUM_ROWS: Final = 3
 _MAX_COLUMNS: Final = 60
@@ -193,16 +194,13 @@ def _series_body(value: Any, reading: Reading) -> str:
     values = _pandas_values(series, 2 * _NUM_ROWS)
     keys = series.index[: len(values)].tolist()
     name = text_of(series.name)
+    is_secret = looks_secret(name)
     cells = [
-        f"{reading.brief(key, _CELL_CHARS)}: {reading.brief_of(_key_or(name, key), one)}"
+        f"{reading.brief(key, _CELL_CHARS)}: "
+        + reading.brief_of(name if is_secret else text_of(key), one)
         for key, one in zip(keys, values, strict=True)
     ]
     return _values_text(cells, len(series), _pandas_nulls(series), reading)
-
-
-def _key_or(name: str, key: object) -> str:
-    """Return the name a value of a series goes by: the series's, or its own in the index."""
-    return f"{name} {text_of(key)}"
 
 
 def _index_head(value: Any, reading: Reading) -> str:

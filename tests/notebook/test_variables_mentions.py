@@ -83,7 +83,7 @@ def test_an_at_is_taken_off_variables_only() -> None:
     [("look at @dta", "Did you mean data?"), ("ask @zzzzzz", "Put it in `backticks`")],
 )
 def test_an_unknown_name_with_an_at_is_an_error(text: str, hint: str) -> None:
-    with pytest.raises(OptionError, match="There is no variable '.*' for @") as caught:
+    with pytest.raises(OptionError, match=r"There is no variable '.*' for @") as caught:
         mentioned(text, NAMESPACE)
     assert hint in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -119,7 +119,9 @@ def test_names_that_a_cell_uses_are_found(source: str, names: list[str]) -> None
     assert used(source, NAMESPACE) == names
 
 
-PIECES = st.sampled_from(["@", "df", "`", "```", "\n", " ", "@df", "def ", "(", "x", "~~~", ".", "%"])
+PIECES = st.sampled_from(
+    ["@", "df", "`", "```", "\n", " ", "@df", "def ", "(", "x", "~~~", ".", "%"]
+)
 TEXTS = st.text() | st.lists(PIECES, max_size=40).map("".join)
 
 
