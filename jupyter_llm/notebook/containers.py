@@ -25,13 +25,14 @@ from jupyter_llm.notebook.reading import (
 from jupyter_llm.notebook.secrets import scrub
 
 _NUM_TYPED: Final = 1000  # how many items are looked at to say of which types they are
+_MARGIN: Final = 4096
 _NUM_BITS: Final = 512  # a longer integer is told by its length
 _NUM_ITEMS: Final = 24  # how many are read at most; how many are shown depends on the room
 
 
 def _label_of(value: object, base: type) -> str:
     own = label(value)
-    return own if type(value) is base else f"{own} (a {base.__name__})"
+    return own if type(value) is base else f"{own} ({base.__name__})"
 
 
 # --- numbers and texts
@@ -43,24 +44,21 @@ def _int(value: Any, _reading: Reading, _room: int = 0) -> str:
 
 
 def _text_inline(value: Any, _reading: Reading, room: int) -> str:
-    text = str.__str__(value)
-    # Beyond the room, lest half a secret stand at its end.
-    return cut(repr(scrub(text[: 8 * room + 4096])), room)
+    # Read beyond the room, lest half a secret stand at its end.
+    start = str.__getitem__(value, slice(0, room + _MARGIN))
+    return cut(repr(scrub(start)), room, str.__len__(value))
 
 
 def _text_head(value: Any, reading: Reading) -> str:
-    length = str.__len__(value)
-    head = f"{_label_of(value, str)} of {plural(length, 'character')}: "
-    return head + cut(
-        repr(scrub(str.__str__(value)[: reading.max_chars + 4096])), reading.max_chars - len(head)
-    )
+    head = f"{_label_of(value, str)} of {plural(str.__len__(value), 'character')}: "
+    return head + _text_inline(value, reading, reading.max_chars - len(head))
 
 
 def _bytes_inline(value: Any, _reading: Reading, room: int) -> str:
     base = bytes if is_a(value, bytes) else bytearray
-    start = bytes(base.__getitem__(value, slice(0, 8 * room + 4096)))
+    start = bytes(base.__getitem__(value, slice(0, room + _MARGIN)))
     shown = scrub(start.decode("latin-1")).encode("latin-1", "replace")
-    return cut(repr(shown), room)
+    return cut(repr(shown), room, base.__len__(value))
 
 
 def _bytes_head(value: Any, reading: Reading) -> str:
@@ -128,7 +126,9 @@ def _sequence(base: Any, brackets: str, ends: Callable[[Any, int], list[object]]
         parts = [reading.brief(item, each) for item in items]
         if base in (set, frozenset) and length == len(items):
             parts.sort()  # their order differs from one kernel to the next
-        return brackets[0] + listed(parts, room - 2, length - len(parts)) + brackets[-1]
+        text = listed(parts, room - 2, length - len(parts))
+        comma = "," if base is tuple and length == 1 else ""
+        return f"{brackets[0]}{text}{comma}{brackets[-1]}"
 
     return Kind(head, body, inline, holds_items=True)
 

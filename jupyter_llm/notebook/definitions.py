@@ -175,7 +175,7 @@ def _method_body(value: Any, reading: Reading) -> str:
 
 
 def _builtin_head(value: Any, _reading: Reading) -> str:
-    parameters = re.sub(r"\$\w+(?:, )?", "", text_of(value.__text_signature__)) or "(…)"
+    parameters = re.sub(r"\$\w+(?:, /)?(?:, )?", "", text_of(value.__text_signature__)) or "(…)"
     owner = getattr(value, "__objclass__", None)  # the value's type is C's own
     name = f"{qualified_name(owner)}.{value.__name__}" if owner else value.__name__
     return f"builtin function {name}{one_line(parameters)}"

@@ -280,7 +280,7 @@ def _lazy_head(value: Any, _reading: Reading) -> str:
     package = next(
         (name for name, _, _ in library_types(type(value)) if name in _LAZY_PACKAGES), ""
     )
-    return f"{package} {short_name(type(value))}, lazy; it was not computed"
+    return f"{package.lstrip('_')} {short_name(type(value))}, lazy; it was not computed"
 
 
 def _schema(pairs: Iterable[tuple[object, object]], num: int, reading: Reading) -> str:

@@ -75,12 +75,12 @@ def describe(
     found: list[VariableSummary] = []
     room = max_chars
     for name in _meant(prompt, recent_sources, known, choice):
-        if room < _LEAST_CHARS:
+        if room <= _LEAST_CHARS:
             found.append(VariableSummary(name, "", was_cut=True))
             continue
         # Half of the time that is left: whoever hangs does not keep the others from being asked.
         within_s = min(DEADLINE_S, clock.left_s / 2)
-        text = summarize(name, known[name], max_chars=min(MAX_CHARS, room), deadline_s=within_s)
+        text = summarize(name, known[name], max_chars=min(MAX_CHARS, room - 1), deadline_s=within_s)
         found.append(VariableSummary(name, text, was_cut="…" in text))
         room -= len(text) + 1
     return tuple(found)
