@@ -40,8 +40,12 @@ def _array_head(value: Any, _reading: Reading) -> str:
 
 def _array_body(value: Any, reading: Reading) -> str:
     array = _plain_array(value)
-    if is_a(value, exported("numpy", "memmap")):
-        return "on disk; its values were not read"
+    for module, name, state in (
+        ("numpy", "memmap", "on disk"),
+        ("numpy.ma", "MaskedArray", "masked"),
+    ):
+        if is_a(value, exported(module, name)):
+            return f"{state}; its values were not read"
     if array.dtype.names:
         return _records(array, reading)
     num_shown = min(_NUM_SHOWN, array.size)

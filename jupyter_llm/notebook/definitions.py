@@ -24,6 +24,7 @@ from types import (
 )
 from typing import Any, Final
 
+from jupyter_llm.notebook.objects import declared_fields
 from jupyter_llm.notebook.peek import (
     attribute,
     class_attribute,
@@ -219,8 +220,20 @@ def _class_body(value: Any, reading: Reading) -> str:
     return _lines(
         "" if doc.startswith(f"{name}(") else doc,  # what `@dataclass` writes
         cut(call, reading.max_chars // 2),
+        _model_fields(value, reading),
         f"has: {listed(names, room)}" if names else "",
     )
+
+
+def _model_fields(value: type, reading: Reading) -> str:
+    """Return the fields of a pydantic model, whose `__init__` does not name them."""
+    if type(class_attribute(value, "__pydantic_fields__")) is not dict:
+        return ""
+    fields = [
+        f"{name}: {_annotation(attribute(field, 'annotation'), reading)}".removesuffix(": ")
+        for name, field in declared_fields(value)
+    ]
+    return f"fields: {listed(fields, reading.max_chars // 2)}" if fields else ""
 
 
 # --- modules

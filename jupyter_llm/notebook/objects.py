@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from types import (
     AsyncGeneratorType,
@@ -20,15 +19,13 @@ from jupyter_llm.notebook.peek import (
     is_a,
     is_one_of,
     library_types,
-    mro,
 )
 from jupyter_llm.notebook.reading import ITEM_CHARS, Kind, Reading, cut, label, listed, text_of
 
 _MAX_FIELDS: Final = 40
-_FILE: Final[type] = mro(io.TextIOWrapper)[-2]  # of all files, those in C too
 
 
-def _declared(cls: type) -> list[tuple[str, object]]:
+def declared_fields(cls: type) -> list[tuple[str, object]]:
     """Return the fields that a class declares, as dataclasses, attrs and pydantic keep them."""
     for name in ("__dataclass_fields__", "__pydantic_fields__"):
         found = class_attribute(cls, name)
@@ -43,7 +40,7 @@ def _declared(cls: type) -> list[tuple[str, object]]:
 def _fields(value: object) -> dict[str, object]:
     """Return what an instance holds in its fields; those left out of its repr are left out here."""
     found: dict[str, object] = {}
-    for name, field in _declared(type(value))[:_MAX_FIELDS]:
+    for name, field in declared_fields(type(value))[:_MAX_FIELDS]:
         held = attribute(value, name)
         if held is not MISSING and attribute(field, "repr") is not False:
             found[name] = held
@@ -155,7 +152,7 @@ def is_member(value: object) -> bool:
 def object_kind(value: object) -> Kind | None:
     """Return the kind of an instance that can be told without asking it; None for others."""
     cls = type(value)
-    if _declared(cls):
+    if declared_fields(cls):
         return RECORD
     if is_one_of(cls, (GeneratorType, CoroutineType, AsyncGeneratorType)):
         return AWAITABLE
@@ -163,7 +160,6 @@ def object_kind(value: object) -> Kind | None:
         return EXCEPTION
     if is_a(value, SimpleNamespace):
         return OBJECT
-    shows_itself = class_attribute(cls, "__repr__") is not object.__dict__["__repr__"]
-    if class_attribute(cls, "__next__") is not MISSING and not is_a(value, _FILE):
-        return ITERATOR
-    return None if shows_itself else OBJECT
+    if class_attribute(cls, "__repr__") is not object.__dict__["__repr__"]:
+        return None
+    return OBJECT if class_attribute(cls, "__next__") is MISSING else ITERATOR

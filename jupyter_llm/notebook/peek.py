@@ -7,9 +7,10 @@ dictionary, the instance's dictionary and slots.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Iterable, Iterator
-from types import GetSetDescriptorType, MemberDescriptorType
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any, Final
 
 
@@ -23,7 +24,8 @@ _mro = type.__dict__["__mro__"].__get__
 _dict = type.__dict__["__dict__"].__get__
 _module = type.__dict__["__module__"].__get__
 _qualname = type.__dict__["__qualname__"].__get__
-_DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType)
+_TYPES_IN_C = (FunctionType, BaseException, functools.partial, type(functools.lru_cache(len)))
+_DOC_OF_DICT = _dict(_Missing)["__dict__"].__doc__  # of every class that Python code defines
 _MAX_NAME = 80
 
 
@@ -128,8 +130,20 @@ def _held(value: object) -> dict[Any, Any]:
         found = _dict(entry).get("__dict__", MISSING)
         if found is MISSING:
             continue
-        if not is_one_of(type(found), _DESCRIPTORS) or found.__objclass__ is not entry:
-            return {}  # a property of the user's that goes by the name
+        if not _is_plain_dict(found, entry):
+            return {}
         held = found.__get__(value)
         return held if type(held) is dict else {}
     return {}
+
+
+def _is_plain_dict(found: object, owner: type) -> bool:
+    """Whether `__dict__` as a class has it gives the instance's own, and runs nothing.
+
+    It may be a property of the user's, or a proxy's in C that asks the object behind it.
+    """
+    if type(found) is MemberDescriptorType:
+        return found.__objclass__ is owner
+    if type(found) is not GetSetDescriptorType or found.__objclass__ is not owner:
+        return False
+    return is_one_of(owner, _TYPES_IN_C) or found.__doc__ == _DOC_OF_DICT

@@ -95,8 +95,9 @@ class Reading:
 
     def tidy(self, text: str) -> str:
         """Return a text of the user's code as it may be shown; what it left out is said."""
-        start = scrub(clean(text[: self.max_chars + _MARGIN]))
-        return cut(start, self.max_chars, len(text))
+        window = self.max_chars + _MARGIN
+        length = len(text) if len(text) > window else 0
+        return cut(scrub(clean(text[:window])), self.max_chars, length)
 
     @contextmanager
     def _going_into(self, value: object) -> Iterator[None]:

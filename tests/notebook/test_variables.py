@@ -10,6 +10,7 @@ import decimal
 import enum
 import fractions
 import functools
+import itertools
 import pathlib
 import sys
 import types
@@ -62,6 +63,17 @@ class Plain:
     @property
     def price(self) -> int:
         return 1
+
+
+class Model:
+    __pydantic_fields__ = {  # noqa: RUF012
+        "n": types.SimpleNamespace(annotation=int),
+        "name": types.SimpleNamespace(annotation=str | None),
+        "other": types.SimpleNamespace(),
+    }
+
+    def __init__(self) -> None:
+        self.n, self.name = 1, None
 
 
 class Color(enum.IntEnum):
@@ -148,6 +160,9 @@ SIGNATURE_OF_MIXED = (
         (types.SimpleNamespace(a=1), "types.SimpleNamespace object\nattributes: a=1"),
         (KeyError("price"), "exception KeyError('price')"),
         (iter([1]), "list_iterator, an iterator; it was not advanced"),
+        (itertools.count(2), "count(2)"),
+        (Model, f"class {HERE}.Model\ncall: Model()\nfields: n: int, name: str | None, other"),
+        (Model(), f"{HERE}.Model(n=1, name=None)"),
         (counting(), "generator counting; it was not run"),
         (
             Point,
@@ -292,6 +307,11 @@ def test_arrays() -> None:
 def test_an_array_on_disk_is_not_read(tmp_path: pathlib.Path) -> None:
     values = np.memmap(tmp_path / "values", dtype="f4", mode="w+", shape=(3,))
     assert summarize("a", values).endswith("shape (3,), float32\non disk; its values were not read")
+
+
+def test_a_masked_array_is_not_read_behind_its_mask() -> None:
+    values = np.ma.array([1, 99], mask=[False, True])
+    assert summarize("a", values).endswith("int64\nmasked; its values were not read")
 
 
 def test_figures() -> None:
