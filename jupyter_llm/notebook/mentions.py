@@ -1,0 +1,189 @@
+"""Which variables are meant: named in a prompt, with `@` or without, or used in cells."""
+
+from __future__ import annotations
+
+import builtins
+import difflib
+import keyword
+import re
+import symtable
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from jupyter_llm.errors import OptionError
+
+# What IPython itself puts into the namespace.
+_IPYTHON: Final = frozenset({"In", "Out", "exit", "quit", "get_ipython", "open"})
+# Words without a meaning of their own: in prose, a variable of that name is not meant by them.
+_FUNCTION_WORDS: Final = re.compile(
+    "an?|the|this|that|these|those|i|me|my|you|your|he|she|it|its|we|us|our|they|them|their"
+    "|and|or|but|nor|so|yet|if|then|else|than|as|of|to|in|on|at|by|for|from|with|without|into|onto"
+    "|over|under|about|between|after|before|up|down|out|off|per|via"
+    "|is|are|am|was|were|be|been|being|do|does|did|done|has|have|had|can|could|may|might|must|shall"
+    "|should|will|would|not|no|yes|ok|please|what|which|who|whom|whose|when|where|why|how"
+    "|all|any|some|each|every|both|more|most|much|many|few|such|only|just|also|too|very|here|there"
+    "|again|now|once|one|ones|get|got|let|make|use|give|show|tell",
+    re.IGNORECASE,
+)
+
+_FENCE: Final = re.compile(r"(?ms)^[ ]{0,3}(`{3,}|~{3,}).*?(?:^[ ]{0,3}\1[`~]*[ ]*$|\Z)")
+_SPAN: Final = re.compile(r"(?s)(?<!`)(`{1,2})(?!`)(.+?)(?<!`)\1(?!`)")
+_DECORATORS: Final = re.compile(
+    r"""(?mx)
+    ^[ \t]*@[\w.]+(?:\(.*\))?[ \t]*\n
+    (?=(?:[ \t]*@.*\n){0,9}[ \t]*(?:async[ \t]+def|def|class)\b)
+    """
+)
+# No `@` of an address, a URL, a package (`@scope/name`) or a matrix product (`a@b`).
+_AT: Final = re.compile(r"(?<![\w@/.)\]])@([^\W\d]\w*)(?![\w/@])")
+_NAME: Final = re.compile(r"(?<![\w@])[^\W\d]\w*")
+
+_CELL_MAGIC: Final = re.compile(r"\s*%%(\w+)[^\n]*\n?")
+_OF_PYTHON: Final = frozenset({"time", "timeit", "capture", "prun", "memit"})
+_TIMED: Final = re.compile(r"(?m)^([ \t]*)%(?:time|timeit|prun|memit)[ \t]+(?:-\S+[ \t]+)*")
+_LINE_MAGIC: Final = re.compile(r"(?m)^([ \t]*)(?:%|!|\?).*$")
+_ASSIGNED_MAGIC: Final = re.compile(r"(?m)^([\w, \t]++=[ \t]*)(?:%|!).*$")
+_HELP: Final = re.compile(r"(?m)\?{1,2}[ \t]*$")
+
+
+def mentioned(text: str, namespace: Mapping[str, object]) -> list[str]:
+    """Return the variables that a text names: those with `@` first, then in their order.
+
+    Without `@`, names with an underscore before them, what IPython defines and words like "the"
+    are meant only where they stand as code, in backticks.
+
+    Raises
+    ------
+    OptionError
+        There is no variable of a name with `@`.
+    """
+    return list(dict.fromkeys([*at_names(text, namespace), *_plain_names(text, namespace)]))
+
+
+def at_names(text: str, namespace: Mapping[str, object]) -> list[str]:
+    """Return the variables that a text names with `@`.
+
+    Raises
+    ------
+    OptionError
+        There is no such variable.
+    """
+    names = [found[1] for found in _ats(text)]
+    for name in names:
+        if name not in namespace:
+            raise OptionError(
+                f"There is no variable {name!r} for @{name}. "
+                + (_nearest(name, namespace) or "Put it in `backticks` to keep the @ as it is.")
+            )
+    return list(dict.fromkeys(names))
+
+
+def chosen(choice: str, namespace: Mapping[str, object]) -> list[str]:
+    """Return the variables of a list like `a,b`.
+
+    Raises
+    ------
+    OptionError
+        There is no such variable.
+    """
+    names = [name for part in choice.split(",") if (name := part.strip().removeprefix("@"))]
+    for name in names:
+        if name not in namespace:
+            hint = _nearest(name, namespace) or "--vars takes auto, none, or names: --vars df,x."
+            raise OptionError(f"There is no variable {name!r}. {hint}")
+    return list(dict.fromkeys(names))
+
+
+def without_at(text: str, namespace: Mapping[str, object]) -> str:
+    """Return a prompt in which `@name` is `name`, for variables; any other `@` stays."""
+    parts: list[str] = []
+    end = 0
+    for found in _ats(text):
+        if found[1] in namespace:
+            parts.append(text[end : found.start()])
+            end = found.start() + 1
+    return "".join([*parts, text[end:]])
+
+
+def used(source: str, namespace: Mapping[str, object]) -> list[str]:
+    """Return the variables that a cell uses or defines, in the order of its source.
+
+    What is local to its functions does not count. Lines of magics are passed over; where the rest
+    is no Python, every name in it counts.
+    """
+    code = _without_magics(source)
+    try:
+        names = _global_names(code)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        names = None
+    return [
+        name
+        for name in dict.fromkeys(_NAME.findall(code))
+        if (names is None or name in names) and _is_told(name, namespace)
+    ]
+
+
+def _is_told(name: str, namespace: Mapping[str, object]) -> bool:
+    """Whether a name may mean a variable of the user's without a mark."""
+    return (
+        name in namespace
+        and not name.startswith("_")
+        and name not in _IPYTHON
+        and not keyword.iskeyword(name)
+        and namespace[name] is not getattr(builtins, name, namespace)
+    )
+
+
+def _plain_names(text: str, namespace: Mapping[str, object]) -> Iterator[str]:
+    as_code = [
+        *((found.start(), found.end()) for found in _FENCE.finditer(text)),
+        *((found.start(), found.end()) for found in _SPAN.finditer(text)),
+    ]
+    for found in _NAME.finditer(text):
+        name = found[0]
+        if name not in namespace:
+            continue
+        is_code = any(start <= found.start() < end for start, end in as_code)
+        if is_code or (_is_told(name, namespace) and not _FUNCTION_WORDS.fullmatch(name)):
+            yield name
+
+
+def _ats(text: str) -> Iterator[re.Match[str]]:
+    """Yield the `@name`s of a text that stand outside of code."""
+    code = [
+        (found.start(), found.end())
+        for pattern in (_FENCE, _SPAN, _DECORATORS)
+        for found in pattern.finditer(text)
+    ]
+    for found in _AT.finditer(text):
+        if not any(start <= found.start() < end for start, end in code):
+            yield found
+
+
+def _nearest(name: str, namespace: Mapping[str, object]) -> str:
+    known = [one for one in namespace if not one.startswith("_") and one not in _IPYTHON]
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"Did you mean {close[0]}?" if close else ""
+
+
+def _without_magics(source: str) -> str:
+    """Return a cell's Python: magics and shell commands become `pass`, help its subject."""
+    while magic := _CELL_MAGIC.match(source):
+        if magic[1] not in _OF_PYTHON:
+            return ""
+        source = source[magic.end() :]
+    source = _TIMED.sub(r"\1", source)
+    source = _ASSIGNED_MAGIC.sub(r"\1None", source)
+    return _HELP.sub("", _LINE_MAGIC.sub(r"\1pass", source))
+
+
+def _global_names(code: str) -> set[str]:
+    """Return the names in a source that are the notebook's, at any depth."""
+    top = symtable.symtable(code, "<cell>", "exec")
+    names = set(top.get_identifiers())
+    waiting = top.get_children()
+    while waiting:
+        table = waiting.pop()
+        names |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
+        waiting += table.get_children()
+    return names

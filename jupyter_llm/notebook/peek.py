@@ -1,0 +1,149 @@
+"""Read what an object is and holds without running a line of its class's code.
+
+`getattr`, `isinstance`, `len`, `==` and even `hash` of a class may be overridden, by the class or
+its metaclass. So what is read here comes from C: the type in the object's header, the class's own
+dictionary, the instance's dictionary and slots.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterable, Iterator
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
+from typing import Any, Final
+
+
+class _Missing:
+    """There is no such attribute."""
+
+
+MISSING: Final = _Missing()
+
+_mro = type.__dict__["__mro__"].__get__
+_dict = type.__dict__["__dict__"].__get__
+_module = type.__dict__["__module__"].__get__
+_qualname = type.__dict__["__qualname__"].__get__
+_TYPES_IN_C = (FunctionType, BaseException, functools.partial, type(functools.lru_cache(len)))
+_DOC_OF_DICT = _dict(_Missing)["__dict__"].__doc__  # of every class that Python code defines
+_MAX_NAME = 80
+
+
+def mro(cls: type) -> tuple[type, ...]:
+    """Return the class and its bases, the nearest first."""
+    found: tuple[type, ...] = _mro(cls)
+    return found
+
+
+def is_a(value: object, base: type) -> bool:
+    """Whether the value's true type is the base or derived from it, whatever it says itself."""
+    return any(entry is base for entry in mro(type(value)))
+
+
+def is_one_of(cls: type, classes: Iterable[type]) -> bool:
+    """Whether a class is one of several; `in` would ask its metaclass."""
+    return any(cls is one for one in classes)
+
+
+def class_dict(cls: type) -> dict[str, Any]:
+    """Return what the class itself defines."""
+    return dict(_dict(cls))
+
+
+def class_attribute(cls: type, name: str) -> Any:
+    """Return what the class or a base has under a name, as it stands there, or MISSING."""
+    for entry in mro(cls):
+        own = _dict(entry)
+        if name in own:
+            return own[name]
+    return MISSING
+
+
+def instance_dict(value: object) -> dict[str, Any]:
+    """Return a copy of the instance's dictionary; empty if it has none or the class hides it."""
+    return text_keys(_held(value))
+
+
+def text_keys(found: object) -> dict[str, Any]:
+    """Return a copy of a dictionary, of its entries under true strings; of nothing else."""
+    if type(found) is not dict:
+        return {}
+    # `list` of the items first: another thread may add to the dictionary meanwhile.
+    return {key: item for key, item in list(found.items()) if type(key) is str}
+
+
+def attribute(value: object, name: str) -> Any:
+    """Return what the instance holds under a name, in a slot or its dictionary, or MISSING."""
+    found = class_attribute(type(value), name)
+    if type(found) is MemberDescriptorType:
+        try:
+            return found.__get__(value)
+        except AttributeError:
+            return MISSING
+    return _held(value).get(name, MISSING)
+
+
+def qualified_name(cls: type) -> str:
+    """Return `module.Class`, or `Class` alone if it is a builtin or the notebook's own."""
+    name, module = _text(_qualname(cls)), _module_of(cls)
+    name = name.removeprefix("<locals>.")[-_MAX_NAME:]
+    return name if module in ("", "builtins", "__main__") else f"{module[-_MAX_NAME:]}.{name}"
+
+
+def short_name(cls: type) -> str:
+    """Return the class's name without its module."""
+    return _text(_qualname(cls)).rpartition(".")[2][:_MAX_NAME]
+
+
+def library_types(cls: type) -> Iterator[tuple[str, str, type]]:
+    """Yield package, name and class of those in the MRO that their module really holds.
+
+    A class that only claims to come from a library is not among them.
+    """
+    for entry in mro(cls):
+        module, name = _module_of(entry), _text(_qualname(entry))
+        loaded = sys.modules.get(module)
+        if loaded is not None and _held(loaded).get(name, MISSING) is entry:
+            yield module.partition(".")[0], name, entry
+
+
+def exported(package: str, name: str) -> Any:
+    """Return what a package that is loaded has under a name, or MISSING."""
+    loaded = sys.modules.get(package)
+    return MISSING if loaded is None else _held(loaded).get(name, MISSING)
+
+
+def _module_of(cls: type) -> str:
+    try:
+        return _text(_module(cls))
+    except AttributeError:  # a class may delete it
+        return ""
+
+
+def _text(value: object) -> str:
+    return str.__str__(value) if is_a(value, str) else ""
+
+
+def _held(value: object) -> dict[Any, Any]:
+    """Return the instance's own dictionary, or an empty one."""
+    for entry in mro(type(value)):
+        found = _dict(entry).get("__dict__", MISSING)
+        if found is MISSING:
+            continue
+        if not _is_plain_dict(found, entry):
+            return {}
+        held = found.__get__(value)
+        return held if type(held) is dict else {}
+    return {}
+
+
+def _is_plain_dict(found: object, owner: type) -> bool:
+    """Whether `__dict__` as a class has it gives the instance's own, and runs nothing.
+
+    It may be a property of the user's, or a proxy's in C that asks the object behind it.
+    """
+    if type(found) is MemberDescriptorType:
+        return found.__objclass__ is owner
+    if type(found) is not GetSetDescriptorType or found.__objclass__ is not owner:
+        return False
+    return is_one_of(owner, _TYPES_IN_C) or found.__doc__ == _DOC_OF_DICT

@@ -1,0 +1,102 @@
+"""The variables that go along with a prompt: which are meant, and what is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from jupyter_llm.notebook.guard import Deadline
+from jupyter_llm.notebook.mentions import (
+    at_names,
+    chosen,
+    mentioned,
+    used,
+    without_at,
+)
+from jupyter_llm.notebook.summaries import (
+    DEADLINE_S,
+    MAX_CHARS,
+    SummaryFunction,
+    register,
+    summarize,
+    tells_data,
+)
+
+__all__ = [
+    "SummaryFunction",
+    "VariableSummary",
+    "describe",
+    "mentioned",
+    "register",
+    "summarize",
+    "used",
+    "without_at",
+]
+
+_LEAST_CHARS: Final = 40  # less is no summary
+
+
+@dataclass(frozen=True, slots=True)
+class VariableSummary:
+    """What a model is told of a variable.
+
+    `text` begins with the name, and has a `…` wherever something was cut. It is empty where there
+    was no room left for the variable at all.
+    """
+
+    name: str
+    text: str
+    was_cut: bool = False
+
+
+def describe(
+    prompt: str,
+    recent_sources: Sequence[str],
+    namespace: Mapping[str, object],
+    *,
+    choice: str = "auto",
+    max_chars: int = 4000,
+    deadline_s: float = 0.4,
+) -> tuple[VariableSummary, ...]:
+    """Return summaries of the variables that are meant, within a room and a time for all of them.
+
+    `choice` is `auto`: those the prompt names and those that hold data in the recent cells, the
+    latest cell first; or `none`; or names: `a,b`. An `@name` in the prompt counts in any case, and
+    comes first. Which come later get what room is left.
+
+    Raises
+    ------
+    OptionError
+        There is no variable of a name that was chosen or has an `@`.
+    """
+    known = {key: value for key, value in list(namespace.items()) if type(key) is str}
+    clock = Deadline(deadline_s)
+    found: list[VariableSummary] = []
+    room = max_chars
+    for name in _meant(prompt, recent_sources, known, choice):
+        if room <= _LEAST_CHARS:
+            found.append(VariableSummary(name, "", was_cut=True))
+            continue
+        # Half of the time that is left: whoever hangs does not keep the others from being asked.
+        within_s = min(DEADLINE_S, clock.left_s / 2)
+        text = summarize(name, known[name], max_chars=min(MAX_CHARS, room - 1), deadline_s=within_s)
+        found.append(VariableSummary(name, text, was_cut="…" in text))
+        room -= len(text) + 1
+    return tuple(found)
+
+
+def _meant(
+    prompt: str, recent_sources: Sequence[str], known: Mapping[str, object], choice: str
+) -> list[str]:
+    if choice == "auto":
+        others = [*mentioned(prompt, known), *_in_cells(recent_sources, known)]
+    else:
+        others = [] if choice == "none" else chosen(choice, known)
+    return list(dict.fromkeys([*at_names(prompt, known), *others]))
+
+
+def _in_cells(sources: Sequence[str], known: Mapping[str, object]) -> Iterator[str]:
+    """Yield the variables that cells use; of functions and modules their source says enough."""
+    for source in reversed(sources):
+        yield from (name for name in used(source, known) if tells_data(known[name]))
