@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 from contextlib import suppress
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypedDict, Unpack
 
 from jupyter_llm.chat import Chat
 from jupyter_llm.display import loading_bar, replay_bar, tuning_bar
@@ -185,9 +186,8 @@ class LLM:
         **sampling: Unpack[SamplingOptions],
     ) -> list[Completion]:
         """Answer one prompt `n` times, reading it once; see `batch`."""
-        if n < 1:
-            raise OptionError(f"n must be at least 1, not {n}.")
-        return self.batch([prompt] * n, system=system, model=model, raw=raw, **sampling)
+        prompts = [prompt] * _count(n)
+        return self.batch(prompts, system=system, model=model, raw=raw, **sampling)
 
     def score(
         self,
@@ -464,6 +464,12 @@ def _texts(texts: Iterable[str]) -> list[str]:
     if isinstance(texts, str):
         raise OptionError("Several texts are wanted, not one. Put it into a list: [text].")
     return [check_text(text, is_raw=True) for text in texts]
+
+
+def _count(n: object) -> int:
+    if not isinstance(n, SupportsIndex) or operator.index(n) < 1:
+        raise OptionError(f"n must be a whole number from 1 on, not {n!r}.")
+    return operator.index(n)
 
 
 def _messages(prompt: str, system: str | None, *, raw: bool) -> Prompt:

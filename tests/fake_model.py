@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from jupyter_llm.engine.scheduler import Batch, Decoded, Drawn, Scheduler, Sequence
+from jupyter_llm.engine.base import Priority
+from jupyter_llm.engine.scheduler import Batch, Decoded, Drawn, Scheduler, Sequence, Width
 from jupyter_llm.engine.slots import Slot, Slots
 
 END = 0
@@ -44,8 +45,7 @@ class FakeModel:
         self.num_cells = self.n_ctx
 
     def decode(self, batch: Batch) -> Decoded:
-        used = {id(cell) for cells in self.cells.values() for cell in cells}
-        if len(used) + len(batch) > self.n_ctx:
+        if self.num_used + len(batch) > self.n_ctx:
             return Decoded.NO_ROOM
         outcome = self.outcomes.pop(0) if self.outcomes else Decoded.OK
         # A batch that ends early leaves a part of itself behind.
@@ -83,6 +83,10 @@ class FakeModel:
     def num_evaluated(self) -> int:
         return sum(map(len, self.batches))
 
+    @property
+    def num_used(self) -> int:
+        return len({id(cell) for cells in self.cells.values() for cell in cells})
+
 
 @dataclass(slots=True)
 class FakeSampler:
@@ -98,15 +102,56 @@ class FakeSampler:
         self.num_closed += 1
 
 
+@dataclass(slots=True)
+class FakeDrafter:
+    """Guesses the next tokens right, but for those whose number is a multiple of `wrong_every`."""
+
+    token_ids: list[int]
+    wrong_every: int = 3
+
+    def propose(self, most: int) -> list[int]:
+        token_ids = list(self.token_ids)
+        for number in range(len(token_ids), len(token_ids) + most):
+            is_wrong = number % self.wrong_every == 0
+            token_ids.append((next_token(token_ids) + is_wrong) % 40)
+        return token_ids[len(self.token_ids) :]
+
+    def append(self, token_id: int) -> None:
+        self.token_ids.append(token_id)
+
+
+@dataclass(slots=True)
+class FakeScorer:
+    """Notes what it judged, and what the model would have written instead."""
+
+    model: FakeModel
+    judged: list[tuple[int, int]] = field(default_factory=list)
+
+    def observe(self, index: int, token_id: int) -> None:
+        assert self.model.batches[-1].wants_logits[index]
+        self.judged.append((token_id, self.model.next_ids[index]))
+
+
+@dataclass(slots=True)
+class FixedWidth:
+    limit: int
+
+
 class Engine:
     """A fake model and its scheduler, and what came out of them."""
 
     def __init__(
-        self, *, num_slots: int = 4, n_ctx: int = 64, n_batch: int = 8, can_trim: bool = True
+        self,
+        *,
+        num_slots: int = 4,
+        n_ctx: int = 64,
+        n_batch: int = 8,
+        can_trim: bool = True,
+        width: Width | None = None,
     ) -> None:
         self.model = FakeModel(n_ctx, n_batch, can_trim)
         self.slots = Slots(num_slots, can_trim=can_trim)
-        self.scheduler = Scheduler(self.model, self.slots)
+        self.scheduler = Scheduler(self.model, self.slots, width=width)
         self.sequences: list[Sequence] = []
         self.drawn: list[Drawn] = []
 
@@ -117,9 +162,32 @@ class Engine:
         conversation: str | None = None,
         *,
         ignore_eos: bool = False,
+        priority: Priority = Priority.CHAT,
+        is_pinned: bool = False,
+        drafter: FakeDrafter | None = None,
     ) -> Sequence:
-        sampler = FakeSampler(self.model)
-        sequence = Sequence(list(prompt), max_tokens, sampler, conversation, ignore_eos)
+        sequence = Sequence(
+            list(prompt),
+            max_tokens,
+            FakeSampler(self.model) if max_tokens else None,
+            conversation,
+            ignore_eos,
+            priority=priority,
+            is_pinned=is_pinned,
+            drafter=drafter,
+        )
+        self.scheduler.submit(sequence)
+        self.sequences.append(sequence)
+        return sequence
+
+    def read(self, prompt: list[int], *, is_pinned: bool = False) -> Sequence:
+        """Queue a prompt to be read in the background."""
+        return self.submit(prompt, 0, priority=Priority.BACKGROUND, is_pinned=is_pinned)
+
+    def score(self, prompt: list[int], text: list[int]) -> Sequence:
+        """Queue a text to be judged after a prompt."""
+        scorer = FakeScorer(self.model)
+        sequence = Sequence([*prompt, *text], 0, scorer=scorer, num_given=len(prompt))
         self.scheduler.submit(sequence)
         self.sequences.append(sequence)
         return sequence
@@ -155,9 +223,14 @@ class Engine:
         for slot in self.slots._slots:
             assert slot.token_ids == self.model.tokens(slot.seq_id)
         for sequence in self.sequences:
-            assert isinstance(sequence.sampler, FakeSampler)
-            assert sequence.sampler.num_closed == (sequence.finish_reason is not None)
-            assert self.drawn_by(sequence) == sequence.completion_ids
+            if isinstance(sequence.sampler, FakeSampler):
+                assert sequence.sampler.num_closed == (sequence.finish_reason is not None)
+                assert self.drawn_by(sequence) == sequence.completion_ids
+
+    def forget_idle(self) -> None:
+        """Let all that is idle give way, as if the room were needed."""
+        while (slot := self.slots.evict()) is not None:
+            self.model.trim(slot.seq_id, 0)
 
 
 def fresh(prompt: list[int], max_tokens: int = 6, *, ignore_eos: bool = False) -> list[int]:

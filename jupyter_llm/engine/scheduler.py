@@ -135,6 +135,7 @@ class Sequence:
     admitted_s: float | None = field(init=False, default=None)
     arrival: int = field(init=False, default=0)
     num_shared: int = field(init=False, default=0)
+    num_judged: int = field(init=False, default=0)
     was_preempted: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
@@ -154,7 +155,7 @@ class Sequence:
     def first_wanted(self) -> int:
         """The position of the first token whose logits are wanted."""
         if self.scorer is not None:
-            return self.num_given - 1
+            return self.num_given - 1 + self.num_judged
         return len(self.token_ids) - 1 if self.max_tokens else len(self.token_ids)
 
     @property
@@ -499,10 +500,9 @@ class Scheduler:
         sequence = member.sequence
         slot = sequence.slot
         assert slot is not None
-        start = len(slot.token_ids)
         slot.token_ids += member.taken
         if sequence.scorer is not None:
-            return self._score(member, sequence.scorer, start)
+            return self._score(member, sequence.scorer)
         if not sequence.max_tokens and not sequence.num_pending:
             self.finish(sequence, "length")
             return [Drawn(sequence)]
@@ -540,11 +540,12 @@ class Scheduler:
             self.finish(sequence, reason)
         return outcomes
 
-    def _score(self, member: _Member, scorer: Scorer, start: int) -> list[Drawn]:
+    def _score(self, member: _Member, scorer: Scorer) -> list[Drawn]:
         sequence = member.sequence
-        first = start + len(member.taken) - member.num_wanted
         for number in range(member.num_wanted):
-            scorer.observe(member.first_index + number, sequence.token_ids[first + number + 1])
+            judged = sequence.token_ids[sequence.first_wanted + 1]
+            scorer.observe(member.first_index + number, judged)
+            sequence.num_judged += 1
         if sequence.num_pending:
             return []
         self.finish(sequence, "stop")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from itertools import chain
 
 import pytest
-from fake_model import END, Engine, fresh
+from fake_model import END, Engine, FakeDrafter, FakeScorer, FixedWidth, fresh, next_token
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -17,7 +19,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from jupyter_llm.engine.scheduler import Decoded, Drawn
+from jupyter_llm.engine.base import Priority
+from jupyter_llm.engine.scheduler import Decoded, Drawn, Sequence
 from jupyter_llm.errors import ContextOverflowError, EngineError
 
 
@@ -270,30 +273,83 @@ def test_what_a_cancelled_sequence_has_read_stays_resident() -> None:
 
 
 PROMPTS = st.lists(st.sampled_from([[1, 2, 3], [4], [5, 6], [2]]), min_size=1, max_size=5)
+ASKED = st.sampled_from([Priority.GHOST, Priority.CHAT, Priority.BULK])
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """Prompts, steps, cancellations and failures in any order."""
+    """Prompts of all classes, steps, cancellations and failures in any order."""
 
     @initialize(
         num_slots=st.integers(1, 3),
         n_ctx=st.integers(16, 40),
         n_batch=st.integers(1, 8),
         can_trim=st.booleans(),
+        width=st.integers(1, 3),
     )
-    def start(self, num_slots: int, n_ctx: int, n_batch: int, can_trim: bool) -> None:  # noqa: FBT001
-        self.engine = Engine(num_slots=num_slots, n_ctx=n_ctx, n_batch=n_batch, can_trim=can_trim)
+    def start(
+        self,
+        num_slots: int,
+        n_ctx: int,
+        n_batch: int,
+        can_trim: bool,  # noqa: FBT001
+        width: int,
+    ) -> None:
+        self.engine = Engine(
+            num_slots=num_slots,
+            n_ctx=n_ctx,
+            n_batch=n_batch,
+            can_trim=can_trim,
+            width=FixedWidth(width),
+        )
 
-    @rule(parts=PROMPTS, max_tokens=st.integers(1, 8), conversation=st.sampled_from([None, "a"]))
-    def submit(self, parts: list[list[int]], max_tokens: int, conversation: str | None) -> None:
-        self.engine.submit(list(chain(*parts)), max_tokens, conversation)
+    @rule(
+        parts=PROMPTS,
+        max_tokens=st.integers(1, 8),
+        conversation=st.sampled_from([None, "a"]),
+        priority=ASKED,
+        is_pinned=st.booleans(),
+        wrong_every=st.sampled_from([None, 1, 2, 9]),
+    )
+    def submit(
+        self,
+        parts: list[list[int]],
+        max_tokens: int,
+        conversation: str | None,
+        priority: Priority,
+        is_pinned: bool,  # noqa: FBT001
+        wrong_every: int | None,
+    ) -> None:
+        prompt = list(chain(*parts))
+        self.engine.submit(
+            prompt,
+            max_tokens,
+            conversation,
+            priority=priority,
+            is_pinned=is_pinned,
+            drafter=FakeDrafter(list(prompt), wrong_every) if wrong_every else None,
+        )
+
+    @rule(parts=PROMPTS, is_pinned=st.booleans())
+    def read_in_the_background(self, parts: list[list[int]], is_pinned: bool) -> None:  # noqa: FBT001
+        self.engine.read(list(chain(*parts)), is_pinned=is_pinned)
+
+    @rule(is_held=st.booleans())
+    def hold_the_background(self, is_held: bool) -> None:  # noqa: FBT001
+        self.engine.scheduler.is_background_held = is_held
+
+    @rule(parts=PROMPTS, text=st.lists(st.integers(1, 9), min_size=1, max_size=5))
+    def score(self, parts: list[list[int]], text: list[int]) -> None:
+        prompt = list(chain(*parts))
+        if len(prompt) + len(text) <= self.engine.model.n_ctx:
+            self.engine.score(prompt, text)
 
     @precondition(lambda self: self.engine.sequences)
-    @rule(data=st.data(), max_tokens=st.integers(1, 8))
-    def follow_up(self, data: st.DataObject, max_tokens: int) -> None:
+    @rule(data=st.data(), max_tokens=st.integers(1, 8), priority=ASKED)
+    def follow_up(self, data: st.DataObject, max_tokens: int, priority: Priority) -> None:
         earlier = data.draw(st.sampled_from(self.engine.sequences), "earlier")
         if len(earlier.token_ids) + 2 < self.engine.model.n_ctx:
-            self.engine.submit([*earlier.token_ids, 3], max_tokens, earlier.conversation)
+            prompt = [*earlier.token_ids, 3]
+            self.engine.submit(prompt, max_tokens, earlier.conversation, priority=priority)
 
     @rule(times=st.integers(1, 6))
     def step(self, times: int) -> None:
@@ -317,17 +373,117 @@ class AnyOrder(RuleBasedStateMachine):
         self.engine.check()
 
     def teardown(self) -> None:
+        self.engine.scheduler.is_background_held = False
         self.engine.run()
         for sequence in self.engine.sequences:
-            prompt = sequence.token_ids[: sequence.num_prompt]
-            whole = fresh(prompt, sequence.max_tokens)
-            if sequence.finish_reason in ("stop", "length"):
-                assert sequence.completion_ids == whole
-            else:
-                assert sequence.completion_ids == whole[: len(sequence.completion_ids)]
+            assert_matches_fresh(sequence)
+        assert_nothing_leaks(self.engine)
+
+
+def assert_matches_fresh(sequence: Sequence) -> None:
+    """Compare with a model that has read nothing else."""
+    prompt = sequence.token_ids[: sequence.num_prompt]
+    is_whole = sequence.finish_reason in ("stop", "length")
+    if isinstance(sequence.scorer, FakeScorer):
+        ends = range(sequence.num_given, len(prompt))
+        judged = [(prompt[end], next_token(prompt[:end])) for end in ends]
+        assert sequence.scorer.judged == judged[: None if is_whole else len(sequence.scorer.judged)]
+    elif sequence.max_tokens:
+        whole = fresh(prompt, sequence.max_tokens)
+        assert (
+            sequence.completion_ids == whole[: None if is_whole else len(sequence.completion_ids)]
+        )
+
+
+def assert_nothing_leaks(engine: Engine) -> None:
+    """Let all give way, and find every cell and every sequence free again."""
+    scheduler = engine.scheduler
+    assert scheduler.num_running == scheduler.num_waiting == 0
+    assert not any(slot.is_busy for slot in engine.slots._slots)
+    engine.forget_idle()
+    assert engine.model.num_used == 0
+    assert engine.slots.used == ()
 
 
 def test_whatever_comes_in_whatever_order_matches_fresh() -> None:
     run_state_machine_as_test(
         AnyOrder, settings=settings(max_examples=60, stateful_step_count=25, deadline=None)
     )
+
+
+@pytest.mark.slow
+def test_whatever_comes_in_whatever_order_matches_fresh_many_times() -> None:
+    run_state_machine_as_test(
+        AnyOrder, settings=settings(max_examples=1500, stateful_step_count=50, deadline=None)
+    )
+
+
+class Walk:
+    """A long life of one engine: at every step somebody comes, goes, or all go on."""
+
+    def __init__(self, seed: int, *, can_trim: bool) -> None:
+        self.dice = random.Random(seed)  # noqa: S311
+        self.engine = Engine(
+            num_slots=6, n_ctx=96, n_batch=12, can_trim=can_trim, width=FixedWidth(4)
+        )
+        self.finished: Counter[str | None] = Counter()
+
+    def go(self, num_steps: int) -> None:
+        for _ in range(num_steps):
+            action = self.dice.choices((self._submit, self._cancel, self._step), (3, 1, 6))
+            action[0]()
+            self.engine.check()
+            self._forget_finished()
+        self.engine.scheduler.is_background_held = False
+        self.engine.run()
+        self._forget_finished()
+
+    def _submit(self) -> None:
+        dice, engine = self.dice, self.engine
+        prompt = [1, 2, 3, 4, 5, 6][: dice.randrange(7)]
+        prompt += [dice.randrange(1, 40) for _ in range(dice.randrange(1, 30))]
+        kind = dice.randrange(8)
+        if kind == 0:
+            engine.read(prompt, is_pinned=dice.random() < 0.1)
+        elif kind == 1:
+            engine.score(prompt, [dice.randrange(1, 40) for _ in range(dice.randrange(1, 9))])
+        else:
+            engine.submit(
+                prompt,
+                dice.randrange(1, 30),
+                dice.choice([None, None, "a", "b"]),
+                priority=dice.choice([Priority.GHOST, Priority.CHAT, Priority.BULK]),
+                drafter=FakeDrafter(list(prompt)) if dice.random() < 0.5 else None,
+            )
+
+    def _cancel(self) -> None:
+        if self.engine.sequences:
+            sequence = self.dice.choice(self.engine.sequences)
+            self.engine.scheduler.finish(sequence, "cancelled")
+
+    def _step(self) -> None:
+        dice, engine = self.dice, self.engine
+        engine.scheduler.is_background_held = dice.random() < 0.2
+        if dice.random() < 0.1:
+            engine.model.outcomes = [dice.choice([Decoded.ABORTED, Decoded.FAILED])]
+        engine.step()
+        engine.model.outcomes = []
+
+    def _forget_finished(self) -> None:
+        for sequence in [s for s in self.engine.sequences if s.finish_reason is not None]:
+            assert_matches_fresh(sequence)
+            self.finished[sequence.finish_reason] += 1
+            self.engine.sequences.remove(sequence)
+        live = set(map(id, self.engine.sequences))
+        self.engine.drawn = [drawn for drawn in self.engine.drawn if id(drawn.sequence) in live]
+        del self.engine.model.batches[:-1]
+
+
+@BOTH
+def test_2000_random_steps_leak_no_cell_and_no_sequence(can_trim: bool) -> None:  # noqa: FBT001
+    walk = Walk(2000, can_trim=can_trim)
+    walk.go(2000)
+    assert walk.engine.sequences == []
+    assert sum(walk.finished.values()) > 400
+    assert min(walk.finished[reason] for reason in ("stop", "length", "cancelled", "error")) > 20
+    assert_nothing_leaks(walk.engine)
