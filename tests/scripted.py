@@ -64,6 +64,8 @@ class ScriptedEngine:
         cancelled = threading.Event()
         written: list[str] = []
         num_tokens = self.count_tokens(request.prompt)
+        if num_tokens:
+            num_tokens += self.count_tokens(request.answer_prefix)
 
         def completion(reason: FinishReason) -> Completion:
             params = request.params
