@@ -14,9 +14,10 @@ LAYERS = (
     ("_version", "errors", "markdown"),
     ("models",),
     ("engine",),
+    ("notebook",),
     (
         *("interpolation", "options", "status", "display", "tune_report", "tuning"),
-        *("batch", "chat", "api", "commands"),
+        *("batch", "coding", "chat", "api", "commands"),
     ),
     ("magics",),
     ("__init__",),
