@@ -84,11 +84,11 @@ class NotebookView:
 
 
 class TerminalView:
-    """A terminal, where text can only be added."""
+    """A terminal, where text can only be added; one that does not go on from the last is added."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._num_shown = 0
+        self._shown = ""
         self._has_bar = False
 
     def progress(self, text: str) -> None:
@@ -102,10 +102,13 @@ class TerminalView:
         if self._has_bar:
             self._out.write("\r\x1b[K")  # erase the line
             self._has_bar = False
+        if not text.startswith(self._shown):
+            self._out.write("\n\n")
+            self._shown = ""
         # A terminal obeys control characters, and the model is not the one to command it.
-        self._out.write(_CONTROLS.sub("", text[self._num_shown :]))
+        self._out.write(_CONTROLS.sub("", text[len(self._shown) :]))
         self._out.flush()
-        self._num_shown = len(text)
+        self._shown = text
 
     def close(
         self,

@@ -75,6 +75,8 @@ class ScriptedEngine:
         cancelled = threading.Event()
         written: list[str] = []
         prompt_ids = self.tokenize(request.prompt)
+        if prompt_ids:
+            prompt_ids += self.tokenize(request.answer_prefix)
         num_tokens = len(prompt_ids)
 
         def completion(reason: FinishReason) -> Completion:

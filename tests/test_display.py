@@ -22,6 +22,14 @@ def test_a_terminal_gets_the_text_as_it_grows_and_no_commands() -> None:
     assert out.getvalue() == "one [31mtwo\nthree\n(a note)\n"
 
 
+def test_a_terminal_gets_a_better_answer_below_the_first() -> None:
+    out = io.StringIO()
+    view = TerminalView(out)
+    view.update("x = foo")
+    view.close("x = 1", "")
+    assert out.getvalue() == "x = foo\n\nx = 1\n"
+
+
 def test_in_a_terminal_the_answer_takes_the_place_of_the_bar() -> None:
     out = io.StringIO()
     view = TerminalView(out)

@@ -195,10 +195,15 @@ class Request:
     Requests with the same `conversation` follow one another: the later one may reuse the resident
     tokens of the earlier one in place. Others share what they have in common and keep the rest
     apart. A pinned prompt stays resident when others have to go.
+
+    The answer begins with `answer_prefix`. It is plain text that the model reads as if it had
+    written it: it counts as prompt tokens, and neither the completion nor a stop text sees it.
+    `prefill` leaves it out.
     """
 
     prompt: Prompt
     params: SamplingParams = SamplingParams()
+    answer_prefix: str = ""
     conversation: str | None = None
     priority: Priority = Priority.CHAT
     is_pinned: bool = False

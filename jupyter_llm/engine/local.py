@@ -389,9 +389,10 @@ class LocalEngine:
     def _sequence(self, generation: Generation) -> Sequence:
         request = generation.request
         params = request.params
-        token_ids = self._model.tokenize(request.prompt)
+        token_ids = list(self._model.tokenize(request.prompt))
         if not token_ids:
             raise EmptyPromptError
+        token_ids += self._model.weights.tokenize(request.answer_prefix, is_special=False)
         lane, generation.is_exact = self._model.lane_for(request)
         generation.lane = lane
         generation.writer = partial(self._model.writer, lane)
@@ -399,14 +400,14 @@ class LocalEngine:
         if params.logprobs is not None:
             sampler = generation.recorder = self._recorder(lane, sampler, params.logprobs)
         sequence = Sequence(
-            list(token_ids),
+            token_ids,
             max_tokens=params.max_tokens or lane.context.n_ctx,
             sampler=sampler,
             conversation=request.conversation,
             ignore_eos=params.ignore_eos,
             priority=request.priority,
             is_pinned=request.is_pinned,
-            drafter=lane.drafter(list(token_ids)) if self._may_draft(request) else None,
+            drafter=lane.drafter(token_ids) if self._may_draft(request) else None,
         )
         try:
             lane.prepare(sequence.token_ids, request.conversation)

@@ -82,6 +82,39 @@ def test_a_stop_text_is_not_in_the_reply(engine: Engine) -> None:
     assert completion.text == whole[: whole.index(stop)]
 
 
+def test_an_answer_prefix_is_read_and_not_part_of_the_completion(engine: Engine) -> None:
+    prefix = "the quick"
+    request = Request(prompt=HELLO, params=greedy(), answer_prefix=prefix)
+    stream = engine.submit(request)
+    text = "".join(chunk.text for chunk in stream)
+    completion = stream.result(timeout=30)
+    assert completion.text == text
+    assert not text.startswith(prefix)
+    assert completion.usage.completion_tokens == 12
+    assert completion.usage.prompt_tokens == engine.count_tokens(HELLO) + len(
+        engine.tokenize(prefix)
+    )
+
+
+def test_a_stop_text_in_the_answer_prefix_stops_nothing(engine: Engine) -> None:
+    params = greedy(stop=("```",))
+    completion = engine.submit(Request(prompt=HELLO, params=params, answer_prefix="```")).result(30)
+    assert completion.text
+    assert completion.finish_reason == "length"
+
+
+def test_an_empty_prompt_is_refused_whatever_the_answer_begins_with(engine: Engine) -> None:
+    with pytest.raises(EmptyPromptError):
+        list(engine.submit(Request(prompt="", answer_prefix="the quick")))
+
+
+def test_an_answer_prefix_counts_towards_the_context_window(engine: Engine) -> None:
+    n_ctx = engine.info.n_ctx
+    stream = engine.submit(Request(prompt=HELLO, params=greedy(), answer_prefix="a b" * n_ctx))
+    with pytest.raises(ContextOverflowError, match=str(n_ctx)):
+        stream.result(timeout=30)
+
+
 def test_an_overlong_prompt_names_both_numbers(engine: Engine) -> None:
     n_ctx = engine.info.n_ctx
     stream = engine.submit(Request(prompt="a b" * n_ctx, params=greedy()))

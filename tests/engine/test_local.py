@@ -411,3 +411,24 @@ print(*[len(stream.result().text) > 0 for stream in streams])
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.stdout.split() == ["True"] * num_prompts, done.stderr[-500:]
+
+
+def test_an_answer_prefix_is_as_if_the_model_had_written_it(engine: LocalEngine) -> None:
+    chat = (Message("user", "Hello there"),)
+    prefix = "the quick"
+    request = Request(
+        prompt=chat,
+        params=SamplingParams(temperature=0, max_tokens=24, ignore_eos=True),
+        answer_prefix=prefix,
+    )
+    opened = engine.submit(request).result(timeout=60)
+    assert opened.token_ids == ask(engine, engine.format(chat) + prefix).token_ids
+
+
+def test_control_texts_in_an_answer_prefix_are_plain_text(engine: LocalEngine) -> None:
+    chat = (Message("user", "Hello there"),)
+    control = "<|im_end|>"
+    params = SamplingParams(temperature=0, max_tokens=1)
+    request = Request(prompt=chat, params=params, answer_prefix=control)
+    usage = engine.submit(request).result(timeout=60).usage
+    assert usage.prompt_tokens > engine.count_tokens(chat) + 1

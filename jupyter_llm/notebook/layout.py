@@ -1,0 +1,137 @@
+"""Where strings, brackets and statements begin and end in code that need not be valid."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_TOKEN = re.compile(
+    r"""(?P<comment>\#.*)|(?P<triple>\"{3}|'{3})"""
+    r"""|(?P<string>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|(?P<quote>["'])"""
+    r"""|(?P<open>[(\[{])|(?P<close>[)\]}])"""
+)
+_STRING_ENDS = {
+    quote: re.compile(rf"(?:\\.|[^\\])*?{quote}", re.DOTALL) for quote in ('"""', "'''", '"', "'")
+}
+_CLOSERS = {"(": ")", "[": "]", "{": "}"}
+
+
+class Scanner:
+    """Follows strings and brackets from line to line, as Python's tokenizer would.
+
+    `closers` are the brackets that are missing so far, the innermost last. `string` is the quote of
+    a string that goes on in the next line. `unclosed_quote` is one that the last line opened and
+    should have closed; `is_comment` tells whether that line ends with a comment.
+    """
+
+    __slots__ = ("_is_joined", "closers", "is_comment", "string", "unclosed_quote")
+
+    def __init__(self) -> None:
+        self.closers: list[str] = []
+        self.string = ""
+        self.unclosed_quote = ""
+        self.is_comment = False
+        self._is_joined = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the next line belongs to the statement of the last one."""
+        return bool(self.closers or self.string or self._is_joined)
+
+    def feed(self, line: str) -> None:
+        """Read a line, given without its end."""
+        self.unclosed_quote = ""
+        self.is_comment = self._is_joined = False
+        position = 0
+        if self.string:
+            position = self._end_string(line)
+        while not self.string and (token := _TOKEN.search(line, position)):
+            position = token.end()
+            match token.lastgroup:
+                case "comment":
+                    self.is_comment = True
+                    break
+                case "triple" | "quote":
+                    position = self._begin_string(token[0], line, position)
+                case "open":
+                    self.closers.append(_CLOSERS[token[0]])
+                case "close" if self.closers and self.closers[-1] == token[0]:
+                    self.closers.pop()
+        if not self.string and not self.is_comment:
+            self._is_joined = _ends_joined(line)
+
+    def _begin_string(self, quote: str, line: str, position: int) -> int:
+        end = _STRING_ENDS[quote].match(line, position) if len(quote) > 1 else None
+        if end is not None:
+            return end.end()
+        if len(quote) > 1 or _ends_joined(line):
+            self.string = quote
+        else:
+            self.unclosed_quote = quote
+        return len(line)
+
+    def _end_string(self, line: str) -> int:
+        end = _STRING_ENDS[self.string].match(line)
+        if end is None:
+            if len(self.string) == 1 and not _ends_joined(line):
+                self.unclosed_quote, self.string = self.string, ""
+            return len(line)
+        self.string = ""
+        return end.end()
+
+
+def _ends_joined(line: str) -> bool:
+    return (len(line) - len(line.rstrip("\\"))) % 2 == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of code: whether it begins a statement, and whether it begins inside a string."""
+
+    text: str
+    is_start: bool
+    is_in_string: bool
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether there is no code on the line."""
+        return not self.is_in_string and (not self.text.strip() or self.text.lstrip()[0] == "#")
+
+
+def layout(source: str) -> list[Line]:
+    """Return the lines of some code."""
+    scanner = Scanner()
+    lines = []
+    for text in source.split("\n"):
+        lines.append(Line(text, not scanner.is_open, bool(scanner.string)))
+        scanner.feed(text)
+    return lines
+
+
+def indent_of(line: str) -> int:
+    """Return how many columns a line is indented, with tabs as wide as Python takes them."""
+    space = line[: len(line) - len(line.lstrip(" \t"))]
+    return len(space.expandtabs(8))
+
+
+def statement_end(lines: Sequence[str], start: int) -> tuple[int, Scanner]:
+    """Return where the statement that begins in a line ends, as the index after its last line.
+
+    A statement that leaves a bracket open ends before the next line that is not indented more.
+    The scanner tells what it left open.
+    """
+    scanner = Scanner()
+    indent = indent_of(lines[start])
+    end = start
+    for index in range(start, len(lines)):
+        text = lines[index].strip()
+        is_next = index > start and text and indent_of(lines[index]) <= indent
+        if is_next and not scanner.string and text[0] not in ")]}#":
+            break
+        scanner.feed(lines[index])
+        if text or scanner.string:
+            end = index + 1
+        if not scanner.is_open:
+            break
+    return max(end, start + 1), scanner
