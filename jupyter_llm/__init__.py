@@ -13,6 +13,7 @@ from jupyter_llm.api import LLM, llm
 from jupyter_llm.chat import Chat
 from jupyter_llm.engine.base import Chunk, Completion, SamplingParams, Usage
 from jupyter_llm.notebook.context import Turn
+from jupyter_llm.notebook.summaries import register
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -28,6 +29,7 @@ __all__ = [
     "__version__",
     "llm",
     "load_ipython_extension",
+    "register",
     "unload_ipython_extension",
 ]
 

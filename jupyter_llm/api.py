@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypedDict, Unpack
 
+from jupyter_llm.archive import Archive
 from jupyter_llm.chat import Chat
 from jupyter_llm.display import loading_bar, replay_bar, tuning_bar
 from jupyter_llm.engine.base import (
@@ -31,19 +32,26 @@ from jupyter_llm.errors import (
     PromptInterrupted,
 )
 from jupyter_llm.notebook.answers import AnswerLog
+from jupyter_llm.notebook.last_error import LastError
+from jupyter_llm.notebook.path import NotebookIdentity
 from jupyter_llm.notebook.prompts import PromptStore
 from jupyter_llm.notebook.timeline import Timeline
 from jupyter_llm.status import Status
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from concurrent.futures import Future
 
     import numpy as np
 
+    from jupyter_llm.coding import CodeAnswer
     from jupyter_llm.display import View
     from jupyter_llm.engine.local import LocalEngine
     from jupyter_llm.models.discover import ModelEntry
+    from jupyter_llm.notebook.saved import SavedChat
+    from jupyter_llm.proposal import Proposal
+    from jupyter_llm.situation import Situation
     from jupyter_llm.tune_report import TuneReport
     from jupyter_llm.verification import VerifyReport
 
@@ -83,6 +91,10 @@ class LLM:
         self._timeline = Timeline()
         self._prompts = PromptStore()
         self._answers = AnswerLog(self._prompts)
+        self.archive = Archive()
+        self.notebook = NotebookIdentity()
+        self.notebook.watch(self.archive.follow)
+        self.last_error = LastError()
 
     @property
     def timeline(self) -> Timeline:
@@ -245,7 +257,11 @@ class LLM:
         if name is None:
             return Chat(self, system=system)
         with self._lock:
-            chat = self._chats.setdefault(name, Chat(self, name))
+            chat = self._chats.get(name)
+            if chat is None:
+                chat = self._chats[name] = Chat(self, name)
+                if (kept := self.archive.take(name)) is not None:
+                    chat.restore(kept)
         if system is not None:
             chat.system = system
         return chat
@@ -254,6 +270,17 @@ class LLM:
     def chats(self) -> list[Chat]:
         """The named conversations."""
         return list(self._chats.values())
+
+    def saved_chats(self) -> dict[str, SavedChat]:
+        """Return the chats of this notebook as they are kept, also those of earlier kernels."""
+        present = {chat.name or "": chat.saved() for chat in self.chats if chat.turns}
+        return {**self.archive.waiting, **present}
+
+    def clear_chats(self) -> None:
+        """Forget the turns of all chats of this notebook, also those on the disk."""
+        for chat in self.chats:
+            chat.reset()
+        self.archive.clear()
 
     def use(self, model: str | os.PathLike[str] | None = None, **options: Any) -> Status:
         """Load a model by name or path and stay with it; see `EngineOptions` for the options.
@@ -347,6 +374,83 @@ class LLM:
         with self._lock:
             return self._ensure(*self._chosen(model), view)
 
+    def situation(
+        self,
+        *,
+        model: str | None = None,
+        show: Callable[[Stream], Completion] = lambda stream: stream.result(),
+        view: View | None = None,
+        **sampling: Unpack[SamplingOptions],
+    ) -> Situation:
+        """Return what `fix`, `explain` and their like know of the notebook, and whom they ask.
+
+        `show` is given the stream of each answer, to read it to its end.
+        """
+        from jupyter_llm.asking import Asking
+
+        params = self.sampling_params(sampling)
+        return Asking(self, self.engine(model, view=view), params, show).situation()
+
+    def fix(
+        self,
+        cell: int | None = None,
+        *,
+        model: str | None = None,
+        **sampling: Unpack[SamplingOptions],
+    ) -> Proposal:
+        """Propose a change to the cell that caused the last error, or to cell In [`cell`].
+
+        Raises
+        ------
+        MagicUsageError
+            No cell has failed, there is no such cell, or no code in the answer.
+        """
+        from jupyter_llm.fixing import fix
+
+        argument = "" if cell is None else str(cell)
+        return fix(self.situation(model=model, **sampling), argument)
+
+    def explain(
+        self, subject: object = "", *, model: str | None = None, **sampling: Unpack[SamplingOptions]
+    ) -> Completion:
+        """Explain the last cell, a cell by its number, a name or a function, or "error"."""
+        from jupyter_llm.tasks import explain
+
+        return explain(self.situation(model=model, **sampling), _subject_name(subject))
+
+    def review(
+        self, subject: object = "", *, model: str | None = None, **sampling: Unpack[SamplingOptions]
+    ) -> Completion:
+        """Say what is wrong with a cell, a function or a class; the last cell by itself."""
+        from jupyter_llm.tasks import review
+
+        return review(self.situation(model=model, **sampling), _subject_name(subject))
+
+    def doc(
+        self, subject: object = "", *, model: str | None = None, **sampling: Unpack[SamplingOptions]
+    ) -> Proposal:
+        """Propose a docstring for a function, a class, or the only one in a cell."""
+        from jupyter_llm.tasks import document
+
+        return document(self.situation(model=model, **sampling), _subject_name(subject))
+
+    def test(
+        self, subject: object = "", *, model: str | None = None, **sampling: Unpack[SamplingOptions]
+    ) -> Proposal:
+        """Propose a new cell with tests of a cell, a function or a class."""
+        from jupyter_llm.tasks import write_tests
+
+        return write_tests(self.situation(model=model, **sampling), _subject_name(subject))
+
+    def write(
+        self, prompt: str, *, model: str | None = None, **sampling: Unpack[SamplingOptions]
+    ) -> CodeAnswer:
+        """Write code that parses, without a memory of other prompts; nothing of it runs."""
+        from jupyter_llm.asking import user_namespace
+
+        chat = Chat(self)
+        return chat.write_code(prompt, namespace=user_namespace(), model=model, **sampling)
+
     def submit(
         self,
         engine: Engine,
@@ -358,15 +462,15 @@ class LLM:
         """Queue a prompt; for front doors that need the parts of `stream`."""
         request = Request(prompt=prompt, params=params, conversation=conversation)
         stream = engine.submit(request)
-        self.log(request, stream)
+        self.log(request, stream.future)
         return stream
 
-    def log(self, request: Request, stream: Stream, *, is_saved: bool = True) -> None:
+    def log(self, request: Request, future: Future[Completion], *, is_saved: bool = True) -> None:
         """Remember an answer for `verify`, once it is written; for whoever submits by themselves.
 
         With `is_saved=False` its prompt is not written to the disk.
         """
-        stream.future.add_done_callback(partial(self._answers.add, request, is_saved=is_saved))
+        future.add_done_callback(partial(self._answers.add, request, is_saved=is_saved))
 
     def verify(self, notebook: str | os.PathLike[str] | None = None) -> VerifyReport:
         """Write answers again from their records and say which come out the same.
@@ -478,6 +582,11 @@ def _messages(prompt: str, system: str | None, *, raw: bool) -> Prompt:
         return prompt
     user = Message("user", prompt)
     return (Message("system", system), user) if system else (user,)
+
+
+def _subject_name(subject: object) -> str:
+    """Return how a subject is called on a command line: functions go by their names."""
+    return str(getattr(subject, "__qualname__", subject))
 
 
 def _check_names(options: Mapping[str, Any], params: type, what: str) -> None:

@@ -14,13 +14,14 @@ from jupyter_llm.engine.provenance import Provenance, text_sha256
 from jupyter_llm.errors import ProvenanceError
 from jupyter_llm.notebook.answers import place_of, shown_text
 from jupyter_llm.notebook.file import add_cell_metadata, read_notebook
-from jupyter_llm.notebook.records import read_marker, read_metadata, source_sha256
+from jupyter_llm.notebook.marks import read_mark
+from jupyter_llm.notebook.records import read_metadata, source_sha256
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from jupyter_llm.engine.provenance import Kind
-    from jupyter_llm.notebook.records import Marker
+    from jupyter_llm.notebook.marks import Mark
 
 State = Literal["recorded", "edited since", "altered", "damaged", "missing"]
 """Of an item's record; what was "edited since" is the text or the code, not the record."""
@@ -139,7 +140,7 @@ def _generated(
 ) -> Item | None:
     """Return what a cell says of its own source, or None if it says nothing."""
     source = cell["source"]
-    marker = read_marker(source) if cell.get("cell_type") == "code" else None
+    marker = read_mark(source) if cell.get("cell_type") == "code" else None
     own = read_metadata(cell.get("metadata"))
     if marker is None and not own:
         return None
@@ -162,7 +163,7 @@ def _generated(
 
 
 def _record_of(
-    marker: Marker | None,
+    marker: Mark | None,
     own: list[Provenance | ProvenanceError],
     index: Mapping[str, Provenance],
 ) -> Provenance | ProvenanceError | None:
@@ -182,7 +183,7 @@ def _item(
     record: Provenance | ProvenanceError | None,
     *,
     is_edited: bool,
-    marker: Marker | None = None,
+    marker: Mark | None = None,
     is_labelled: bool = False,
 ) -> Item:
     found = record if isinstance(record, Provenance) else None

@@ -9,14 +9,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from jupyter_llm.archive import finished, restored_cuts, restored_turns, saved_chat
+from jupyter_llm.coding import NUM_DRAFTS, CodeAnswer, code_prompt, write_code
 from jupyter_llm.engine.base import Completion, Message, Request, SamplingParams, check_text
-from jupyter_llm.errors import EngineClosedError
+from jupyter_llm.errors import EngineClosedError, PromptInterrupted
 from jupyter_llm.notebook.budget import Budget, ContextMode, budget, check_mode
 from jupyter_llm.notebook.context import Cut, Draft, Part, Turn
 from jupyter_llm.notebook.plan import Place, Plan, cells_told, draft_prompt, plan_prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Container, Hashable, Sequence
     from concurrent.futures import Future
     from typing import Any, Unpack
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from jupyter_llm.display import View
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.notebook.events import CellEvent
+    from jupyter_llm.notebook.saved import SavedChat
 
     Describe = Callable[[str, Sequence[CellEvent]], Sequence[tuple[str, str]]]
     """Names and summarises the variables that matter to a prompt and the cells before it."""
@@ -42,6 +45,12 @@ class _Entry:
     told: tuple[Part, ...]
     number: int
 
+    @classmethod
+    def of_turn(cls, turn: Turn) -> _Entry:
+        """Return the entry of a turn that is finished."""
+        future = finished(turn.completion)
+        return cls(turn.prompt, future, turn.origin, None, turn.told, turn.number)
+
     @property
     def turn(self) -> Turn | None:
         if not self.future.done() or self.future.exception() is not None:
@@ -50,6 +59,20 @@ class _Entry:
         if not completion.text:
             return self.replaced
         return Turn(self.prompt, completion, self.origin, self.told, self.number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sending:
+    """A prompt of a chat, ready to be sent."""
+
+    engine: Engine
+    request: Request
+    prompt: str
+    origin: Hashable
+    place: Place
+    plan: Plan
+    mode: ContextMode
+    is_kept: bool
 
 
 def _read_ahead(
@@ -137,6 +160,7 @@ class Chat:
         origin: Hashable = None,
         context: ContextMode = "none",
         describe: Describe | None = None,
+        is_kept: bool = True,
         view: View | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> Stream:
@@ -146,29 +170,72 @@ class Chat:
         turn of the same `origin` exists, the new one takes its place and is answered from what
         came before it; later turns stay. It tells the cells that the old one told, and those that
         no turn has told. `describe` gives the summaries of variables that go along; one that a
-        turn has told already is not told again. A loading bar appears in `view`, or is printed.
+        turn has told already is not told again. With `is_kept=False` nothing of it is written to
+        the disk. A loading bar appears in `view`, or is printed.
         """
-        check_text(prompt)
-        check_mode(context)
-        params = self._llm.sampling_params(sampling)
-        engine = self._llm.engine(model, view=view)
-        # Only now: a prompt that cannot be sent leaves the conversation as it was.
-        if system is not None:
-            self.system = system
-        if is_new:
-            self.reset()
-        place = self._place(origin)
-        plan = self._plan(engine, prompt, place, params, context, describe)
-        messages = plan.draft.messages
-        conversation = None if plan.is_aside else self._conversation(context)
-        request = Request(prompt=messages, params=params, conversation=conversation)
-        stream = engine.submit(request)
-        self._add(_Entry(prompt, stream.future, origin, place.replaced, plan.told, place.number))
-        self._last_mode, self._last_params = context, params
-        if not plan.is_aside:
-            self._leave_out(plan.cut, context, stream.future)
-            stream.future.add_done_callback(partial(_read_ahead, engine, request, messages))
+        sending = self._prepare(
+            prompt,
+            model=model,
+            system=system,
+            is_new=is_new,
+            origin=origin,
+            context=context,
+            describe=describe,
+            is_kept=is_kept,
+            view=view,
+            sampling=sampling,
+        )
+        stream = sending.engine.submit(sending.request)
+        self._llm.log(sending.request, stream.future, is_saved=is_kept)
+        self._begin(sending, stream.future)
         return stream
+
+    def write_code(
+        self,
+        prompt: str,
+        *,
+        namespace: Container[str] = (),
+        num_drafts: int = NUM_DRAFTS,
+        show: Callable[[Stream], Completion] = lambda stream: stream.result(),
+        model: str | None = None,
+        system: str | None = None,
+        is_new: bool = False,
+        origin: Hashable = None,
+        context: ContextMode = "none",
+        describe: Describe | None = None,
+        is_kept: bool = True,
+        view: View | None = None,
+        **sampling: Unpack[SamplingOptions],
+    ) -> CodeAnswer:
+        """Send a prompt that is answered with code that parses, and wait for it.
+
+        Of a few drafts the best becomes the turn; see `coding.write_code` for `namespace`,
+        `num_drafts` and `show`, and `stream` for the rest.
+        """
+        sending = self._prepare(
+            code_prompt(prompt),
+            model=model,
+            system=system,
+            is_new=is_new,
+            origin=origin,
+            context=context,
+            describe=describe,
+            is_kept=is_kept,
+            view=view,
+            sampling=sampling,
+        )
+        try:
+            answer = write_code(
+                sending.engine, sending.request, namespace, num_drafts=num_drafts, show=show
+            )
+        except PromptInterrupted as interrupt:
+            if interrupt.completion is not None:
+                self._begin(sending, finished(interrupt.completion))
+            raise
+        self._llm.log(answer.request, finished(answer.completion), is_saved=is_kept)
+        shown = replace(answer.completion, text=answer.text, token_ids=None)
+        self._begin(sending, finished(shown))
+        return answer
 
     def preview(
         self,
@@ -221,13 +288,92 @@ class Chat:
     def forget(self, is_stale: Callable[[Any], bool]) -> None:
         """Forget the turns whose origin is stale."""
         with self._lock:
-            self._entries = [entry for entry in self._entries if not is_stale(entry.origin)]
+            stale = [entry for entry in self._entries if is_stale(entry.origin)]
+            self._entries = [entry for entry in self._entries if entry not in stale]
+        if self.name is not None:
+            self._llm.archive.forget(self.name, (entry.origin for entry in stale))
 
     def reset(self) -> None:
-        """Forget all turns."""
+        """Forget all turns, also those on the disk."""
         with self._lock:
             self._entries.clear()
             self._cuts.clear()
+        if self.name is not None:
+            self._llm.archive.clear(self.name)
+
+    def restore(self, chat: SavedChat) -> None:
+        """Go on from the turns of an earlier kernel."""
+        self.system = chat.system
+        with self._lock:
+            self._entries = [_Entry.of_turn(turn) for turn in restored_turns(chat)]
+            self._num_prompts = max((entry.number for entry in self._entries), default=0)
+            self._cuts = restored_cuts(chat)
+
+    def saved(self) -> SavedChat:
+        """Return the chat as it is kept on disk."""
+        return saved_chat(self.name or "", self.turns, system=self.system, cuts=self._cuts)
+
+    def _prepare(
+        self,
+        prompt: str,
+        *,
+        model: str | None,
+        system: str | None,
+        is_new: bool,
+        origin: Hashable,
+        context: ContextMode,
+        describe: Describe | None,
+        is_kept: bool,
+        view: View | None,
+        sampling: SamplingOptions,
+    ) -> _Sending:
+        check_text(prompt)
+        check_mode(context)
+        params = self._llm.sampling_params(sampling)
+        engine = self._llm.engine(model, view=view)
+        # Only now: a prompt that cannot be sent leaves the conversation as it was.
+        if system is not None:
+            self.system = system
+        if is_new:
+            self.reset()
+        place = self._place(origin)
+        plan = self._plan(engine, prompt, place, params, context, describe)
+        conversation = None if plan.is_aside else self._conversation(context)
+        request = Request(prompt=plan.draft.messages, params=params, conversation=conversation)
+        return _Sending(
+            engine=engine,
+            request=request,
+            prompt=prompt,
+            origin=origin,
+            place=place,
+            plan=plan,
+            mode=context,
+            is_kept=is_kept,
+        )
+
+    def _begin(self, sending: _Sending, future: Future[Completion]) -> None:
+        """Take in a prompt that was sent: its turn, what it leaves out, and what to read next."""
+        place, plan, request = sending.place, sending.plan, sending.request
+        entry = _Entry(
+            sending.prompt, future, sending.origin, place.replaced, plan.told, place.number
+        )
+        self._add(entry)
+        self._last_mode, self._last_params = sending.mode, request.params
+        if not plan.is_aside:
+            self._leave_out(plan.cut, sending.mode, future)
+            messages = plan.draft.messages
+            future.add_done_callback(partial(_read_ahead, sending.engine, request, messages))
+        if self.name is not None:
+            future.add_done_callback(partial(self._keep, entry, is_kept=sending.is_kept))
+
+    def _keep(self, entry: _Entry, _future: Future[Completion], *, is_kept: bool) -> None:
+        """Keep a turn on disk, unless it failed or the chat was reset meanwhile."""
+        turn = entry.turn
+        assert self.name is not None
+        if turn is not None and turn is not entry.replaced and entry in self._entries:
+            self._llm.archive.keep(
+                self.name, turn, system=self.system, cuts=self._cuts, is_kept=is_kept
+            )
 
     def _plan(
         self,
@@ -250,7 +396,7 @@ class Chat:
             allowed=allowed,
             cut=cut,
             system=self.system,
-            variables=describe(prompt, recent) if describe and mode != "none" else (),
+            variables=describe(prompt, recent) if describe is not None else (),
         )
         return plan_prompt(
             draft, place, mode=mode, allowed=allowed, cut=cut, count=engine.count_tokens

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Self
 from jupyter_llm.engine.base import MAX_SEED, Chunk, Request
 from jupyter_llm.errors import JupyterLLMError, PromptInterrupted
 from jupyter_llm.notebook.code import code_blocks
+from jupyter_llm.notebook.marks import mark
 from jupyter_llm.notebook.names import defined_names, missing_modules, unknown_names
+from jupyter_llm.notebook.records import landed
 from jupyter_llm.notebook.repair import repair
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
+    from collections.abc import Callable, Container, Iterator, Sequence
     from concurrent.futures import Future
 
-    from jupyter_llm.engine.base import Completion, Engine, Prompt, SamplingParams, Stream
+    from jupyter_llm.engine.base import Completion, Engine, Stream
+    from jupyter_llm.engine.provenance import Provenance
+    from jupyter_llm.notebook.landing import CellWriter
 
 ANSWER_PREFIX = "```python\n"
 """What the answer to a request for code begins with, so that code must follow."""
@@ -50,11 +54,12 @@ class CodeAnswer:
     """The cells that a model wrote; none if there is no code in what it said.
 
     `completion` is the draft they were made of, as it was drawn, behind `ANSWER_PREFIX`. It is the
-    best of `num_drafts`.
+    best of `num_drafts`, and `request` is what it answers.
     """
 
     completion: Completion
     cells: tuple[CodeCell, ...]
+    request: Request
     num_drafts: int = 1
 
     @property
@@ -134,14 +139,27 @@ def code_cells(
     return tuple(cells)
 
 
+def land(
+    writer: CellWriter, sources: Sequence[str], completion: Completion, *, in_place: bool
+) -> tuple[str, list[Provenance]]:
+    """Put code out of an answer into cells, marked; return where they are and their records."""
+    made = completion.provenance
+    if made is None:
+        return writer.write(sources, replace=in_place), []
+    records = [landed(made, source) for source in sources]
+    marked = [
+        mark(source, record.model.name, record.record_id)
+        for source, record in zip(sources, records, strict=True)
+    ]
+    return writer.write(marked, replace=in_place), records
+
+
 def write_code(
     engine: Engine,
-    prompt: Prompt,
-    params: SamplingParams,
+    request: Request,
     namespace: Container[str] = (),
     *,
     num_drafts: int = NUM_DRAFTS,
-    conversation: str | None = None,
     show: Callable[[Stream], Completion] = lambda stream: stream.result(),
 ) -> CodeAnswer:
     """Let a model write code for a cell.
@@ -158,17 +176,15 @@ def write_code(
     PromptInterrupted
         The user interrupted; it holds the first draft as far as it was written.
     """
-    request = Request(
-        prompt=prompt,
-        params=replace(params, stop=(*params.stop, _END)),
-        conversation=conversation,
-        answer_prefix=ANSWER_PREFIX,
+    params = request.params
+    request = replace(
+        request, params=replace(params, stop=(*params.stop, _END)), answer_prefix=ANSWER_PREFIX
     )
     stream = engine.submit(request)
     with stream:
         show(FencedStream(stream))
         first = stream.result()
-    answers = [_read(first, namespace)]
+    answers = [_read(first, request, namespace)]
     is_settled = first.finish_reason == "cancelled" or params.temperature == 0
     if not is_settled and not _is_good(answers[0]):
         try:
@@ -186,19 +202,20 @@ def _more(
 
     Those that fail are left out, since there is a draft already.
     """
-    streams: list[Stream] = []
+    streams: list[tuple[Request, Stream]] = []
     try:
         for number in range(1, count + 1):
+            again = _reseeded(request, number)
             with suppress(JupyterLLMError):
-                streams.append(engine.submit(_reseeded(request, number)))
-        for stream in streams:
+                streams.append((again, engine.submit(again)))
+        for again, stream in streams:
             with suppress(JupyterLLMError):
-                answer = _read(stream.result(), namespace)
+                answer = _read(stream.result(), again, namespace)
                 yield answer
                 if _is_good(answer):
                     return
     finally:
-        for stream in streams:
+        for _request, stream in streams:
             stream.cancel()
 
 
@@ -209,11 +226,13 @@ def _reseeded(request: Request, number: int) -> Request:
     return replace(request, params=params, conversation=None)
 
 
-def _read(completion: Completion, namespace: Container[str]) -> CodeAnswer:
+def _read(completion: Completion, request: Request, namespace: Container[str]) -> CodeAnswer:
     is_cut_off = completion.finish_reason != "stop"
     text = ANSWER_PREFIX + completion.text
     return CodeAnswer(
-        completion=completion, cells=code_cells(text, namespace, is_cut_off=is_cut_off)
+        completion=completion,
+        cells=code_cells(text, namespace, is_cut_off=is_cut_off),
+        request=request,
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from jupyter_llm import history_report
 from jupyter_llm.errors import MagicUsageError, ModelFileError
-from jupyter_llm.markdown import untrusted_markdown
 from jupyter_llm.notebook.budget import ContextMode
 from jupyter_llm.options import OPTIONS, nearest
 from jupyter_llm.status import human_size, markdown_table
@@ -17,8 +17,16 @@ if TYPE_CHECKING:
     from jupyter_llm.api import LLM
     from jupyter_llm.chat import Chat
     from jupyter_llm.context_report import ContextReport
+    from jupyter_llm.engine.base import Completion
     from jupyter_llm.notebook.events import CellEvent
+    from jupyter_llm.proposal import Proposal
+    from jupyter_llm.situation import Situation
     from jupyter_llm.tune_report import TuneReport
+    from jupyter_llm.verification import VerifyReport
+
+    Answer = str | TuneReport | ContextReport | VerifyReport | Completion | Proposal
+
+T = TypeVar("T")
 
 _COMMAND = re.compile(r"/([A-Za-z][\w-]*)(?=\s|$)\s*(.*)", re.DOTALL)
 
@@ -31,20 +39,27 @@ class Call:
     chat: Chat
     argument: str
     context: ContextMode = "auto"
+    situation: Callable[[], Situation] | None = None
+
+    def ask(self, task: Callable[[Situation, str], T]) -> T:
+        """Carry out a task about the notebook."""
+        situation = self.situation or self.llm.situation
+        return task(situation(), self.argument)
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
     """A command.
 
-    `run` returns Markdown, which whoever shows it takes for untrusted, or a report that knows how
-    to show itself and whose `str` is such Markdown.
+    `run` returns Markdown, which whoever shows it takes for untrusted; or a report that knows how
+    to show itself and whose `str` is such Markdown; or what the model wrote, as a completion or as
+    a proposal for a cell.
     """
 
     name: str
     argument: str
     help: str
-    run: Callable[[Call], str | TuneReport | ContextReport]
+    run: Callable[[Call], Answer]
 
 
 def find_command(prompt: str) -> tuple[Command, str] | None:
@@ -118,18 +133,52 @@ def _reset(call: Call) -> str:
 
 
 def _history(call: Call) -> str:
-    turns = call.chat.turns
-    if not turns:
-        return f"Chat *{call.chat.name}* has no turns yet."
-    parts = []
-    for number, turn in enumerate(turns, 1):
-        prompt = "\n".join(f"> {line}" for line in turn.prompt.splitlines())
-        text = turn.completion.text
-        if turn.completion.finish_reason == "cancelled":
-            text += "\n\n(interrupted)"
-        # An answer that was cut off in a code block must not swallow the turns after it.
-        parts.append(untrusted_markdown(f"**{number}.**\n\n{prompt}\n\n{text}"))
-    return "\n\n".join(parts)
+    archive = call.llm.archive
+    asked = history_report.parse_history(call.argument)
+    if asked.action == "show":
+        return history_report.shown(call.chat.saved(), archive.path)
+    chats = call.llm.saved_chats()
+    if asked.action == "into notebook":
+        return history_report.kept_in_notebook(archive.path, chats)
+    if asked.action == "clear":
+        call.llm.clear_chats()
+        return history_report.cleared(chats)
+    assert asked.path is not None
+    return history_report.exported(asked.path, chats)
+
+
+def _fix(call: Call) -> Proposal:
+    from jupyter_llm.fixing import fix
+
+    return call.ask(fix)
+
+
+def _explain(call: Call) -> Completion:
+    from jupyter_llm.tasks import explain
+
+    return call.ask(explain)
+
+
+def _doc(call: Call) -> Proposal:
+    from jupyter_llm.tasks import document
+
+    return call.ask(document)
+
+
+def _test(call: Call) -> Proposal:
+    from jupyter_llm.tasks import write_tests
+
+    return call.ask(write_tests)
+
+
+def _review(call: Call) -> Completion:
+    from jupyter_llm.tasks import review
+
+    return call.ask(review)
+
+
+def _verify(call: Call) -> VerifyReport:
+    return call.llm.verify(call.argument.strip("\"'") or None)
 
 
 def _context(call: Call) -> ContextReport:
@@ -217,6 +266,9 @@ def _tune(call: Call) -> str | TuneReport:
 _TUNE_FLAGS = {"--copy", "--lossy", "--forget"}
 
 
+_SUBJECT = "[N|NAME|error]"
+
+
 COMMANDS = {
     command.name: command
     for command in (
@@ -237,7 +289,20 @@ COMMANDS = {
         Command("unpin", "N…", "let pinned cells give way again", _unpin),
         Command("hide", "N…", "keep cells In [N] out of all prompts", _hide),
         Command("unhide", "N…", "let the model see hidden cells again", _unhide),
-        Command("history", "", "the turns of the chat", _history),
+        Command("fix", "[N]", "propose a change to the cell that caused the last error", _fix),
+        Command(
+            "explain", _SUBJECT, "explain the last cell, In [N], a name or the error", _explain
+        ),
+        Command("doc", "[N|NAME]", "propose a docstring for a function or a class", _doc),
+        Command("test", "[N|NAME]", "propose a cell with tests", _test),
+        Command("review", "[N|NAME]", "say what is wrong with a cell or a function", _review),
+        Command(
+            "verify",
+            "[NOTEBOOK]",
+            "write recorded answers again, of this kernel or a notebook file, and compare",
+            _verify,
+        ),
+        Command("history", history_report.ARGUMENT, history_report.HELP, _history),
         Command("reset", "", "forget the turns of the chat", _reset),
     )
 }

@@ -159,6 +159,16 @@ def show(
     `note` makes the line below the finished text, and `metadata` what the output is saved with.
     What an interrupt leaves is shown and marked before `PromptInterrupted` goes on to the caller.
     """
+    completion = watch(stream, view)
+    view.close(completion.text, note(completion), metadata(completion))
+    return completion
+
+
+def watch(stream: Stream, view: View) -> Completion:
+    """Show a stream while it is written, and leave it to others to close the view.
+
+    Only what ends it early is shown and marked here.
+    """
     text = ""
     shown_s = float("-inf")
     try:
@@ -177,7 +187,6 @@ def show(
         if text:
             view.close(text, "broken off")
         raise
-    view.close(completion.text, note(completion), metadata(completion))
     return completion
 
 

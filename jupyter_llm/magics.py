@@ -6,7 +6,8 @@ import logging
 import re
 import tokenize
 import tomllib
-from dataclasses import dataclass, fields
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,14 +25,20 @@ from IPython.core.magic import (
 from traitlets import Bool, Enum, Float, Int, List, TraitError, Unicode, Union
 
 from jupyter_llm.api import llm
+from jupyter_llm.coding import code_cells, code_prompt, land
 from jupyter_llm.commands import COMMANDS, Call, find_command
-from jupyter_llm.display import NoView, make_view, show, show_interrupt
-from jupyter_llm.engine.base import SamplingParams, check_text
+from jupyter_llm.display import NoView, answer_metadata, make_view, show_interrupt, watch
+from jupyter_llm.engine.base import Completion, SamplingParams, check_text
 from jupyter_llm.errors import MagicUsageError, PromptInterrupted
+from jupyter_llm.history_report import restored_note
 from jupyter_llm.interpolation import interpolate
 from jupyter_llm.models.discover import list_models
 from jupyter_llm.notebook.budget import MODES, ContextMode
+from jupyter_llm.notebook.landing import NextInput
+from jupyter_llm.notebook.path import notebook_path
 from jupyter_llm.notebook.recorder import Recorder
+from jupyter_llm.notebook.records import to_metadata
+from jupyter_llm.notebook.variables import describe, without_at
 from jupyter_llm.options import (
     FORMATS,
     PromptLine,
@@ -40,6 +47,7 @@ from jupyter_llm.options import (
     parse_line,
     pending_option,
 )
+from jupyter_llm.proposal import Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -52,8 +60,11 @@ if TYPE_CHECKING:
     )
 
     from jupyter_llm.chat import Chat, Describe
-    from jupyter_llm.engine.base import Completion
+    from jupyter_llm.commands import Command
+    from jupyter_llm.display import View
+    from jupyter_llm.engine.provenance import Provenance
     from jupyter_llm.notebook.events import CellEvent
+    from jupyter_llm.notebook.saved import SavedChat
     from jupyter_llm.options import Variables
 
 logger = logging.getLogger(__name__)
@@ -61,7 +72,10 @@ logger = logging.getLogger(__name__)
 _DEFAULTS = SamplingParams()
 _SAMPLING_DEFAULTS = {field.name: getattr(_DEFAULTS, field.name) for field in fields(_DEFAULTS)}
 _MAGIC = re.compile(r"\s*%%?llm(\s.*)", re.DOTALL)
-_MIMES = {"markdown": "text/markdown", "text": "text/plain"}
+_MIMES = {"markdown": "text/markdown", "code": "text/markdown", "text": "text/plain"}
+_PLACES = ("--below", "--replace")
+_PROPOSING = ("fix", "doc", "test")  # commands that write a cell
+_MAX_VARIABLE_CHARS = 1600  # of all summaries that go along with a prompt: about 500 tokens
 
 
 @dataclass(slots=True, eq=False)
@@ -75,11 +89,6 @@ class _CellRun:
 @magics_class
 class LLMMagics(Magics):
     """Prompts and commands for the resident model."""
-
-    describe_variables: (
-        Callable[[Variables, str, Sequence[CellEvent]], Sequence[tuple[str, str]]] | None
-    ) = None
-    """Names and summarises variables: which are wanted, the prompt, and the last cells."""
 
     model = Unicode("", help="Model name or path; empty for the resident or default one.").tag(
         config=True
@@ -114,6 +123,8 @@ class LLMMagics(Magics):
         super().__init__(shell, **kwargs)
         self.shell: InteractiveShell = shell
         self.recorder = Recorder(shell, llm.timeline)
+        self.writer = NextInput(shell)
+        self._restored: dict[str | None, SavedChat] = {}  # of an earlier kernel; not told yet
         self._runs: list[_CellRun] = []  # the cells that run now, the innermost last
 
     @no_var_expand
@@ -138,53 +149,137 @@ class LLMMagics(Magics):
         found = None if parsed.is_literal else find_command(prompt)
         if found is not None:
             command, argument = found
-            answer = command.run(Call(llm, chat, expand(argument), self._mode(parsed)))
-            if isinstance(answer, str):
-                self._show_markdown(answer)
-            else:
-                display(answer)
+            self._obey(command, expand(argument), parsed, chat)
             return
         prompt = expand(prompt)
         check_text(prompt)
-        self._ask(parsed, chat, prompt)
+        describe = self._describe(parsed, prompt)
+        self._ask(parsed, chat, without_at(prompt, namespace), describe)
 
-    def _ask(self, parsed: PromptLine, chat: Chat, prompt: str) -> None:
-        model = parsed.options.get("model", self.model) or None
-        settings: dict[str, Any] = {
-            name: parsed.options.get(name, getattr(self, name, default))
-            for name, default in _SAMPLING_DEFAULTS.items()
-        }
-        settings.update(
+    def _obey(self, command: Command, argument: str, parsed: PromptLine, chat: Chat) -> None:
+        """Run a command, and show what it answers."""
+        words = argument.split()
+        place = {word for word in words if word in _PLACES} if command.name in _PROPOSING else set()
+        argument = " ".join(w for w in words if w not in place) if place else argument
+        view = self._view(parsed)
+        situation = partial(
+            llm.situation,
+            model=self._model(parsed),
+            show=lambda stream: watch(stream, view),
+            view=view,
+            **self._sampling(parsed),
+        )
+        with self._interruptible(view):
+            answer = command.run(Call(llm, chat, argument, self._mode(parsed), situation))
+        in_place = "--replace" in place or bool(parsed.options.get("replace"))
+        if isinstance(answer, str):
+            self._show_markdown(answer)
+        elif isinstance(answer, Proposal):
+            self._show_proposal(answer, view, in_place=in_place)
+        elif isinstance(answer, Completion):
+            view.close(answer.text, self._cost(parsed, answer), answer_metadata(answer))
+            self._assign(parsed, answer)
+        else:
+            display(answer)
+
+    def _show_proposal(self, proposal: Proposal, view: View, *, in_place: bool) -> None:
+        note, records = "", []
+        if proposal.diff or proposal.cell is None:
+            made = proposal.completion
+            note, records = land(self.writer, [proposal.source], made, in_place=in_place)
+        view.close(str(proposal), note, to_metadata(records))
+
+    def _ask(self, parsed: PromptLine, chat: Chat, prompt: str, describe: Describe | None) -> None:
+        settings: dict[str, Any] = dict(
+            self._sampling(parsed),
             system=parsed.options.get("system"),
             is_new=parsed.options.get("new", False),
             origin=self._next_origin(),
             context=self._mode(parsed),
-            describe=self._describe(parsed),
+            describe=describe,
         )
+        is_code = parsed.options.get("format", self.format) == "code"
         if parsed.options.get("dry_run"):
-            self._show_prompt(chat, prompt, model, settings)
+            self._show_prompt(chat, code_prompt(prompt) if is_code else prompt, parsed, settings)
             return
+        settings.update(model=self._model(parsed), is_kept=not parsed.options.get("no_save"))
         is_quiet = parsed.options.get("quiet") or parsed.assign_to
-        mime = _MIMES[parsed.options.get("format", self.format)]
-        view = NoView() if is_quiet else make_view(self.shell, mime)
+        view = NoView() if is_quiet else self._view(parsed)
+        with self._interruptible(view, parsed):
+            answer = self._write_code if is_code else self._write
+            self._assign(parsed, answer(parsed, chat, prompt, view, settings))
+
+    def _write(
+        self, parsed: PromptLine, chat: Chat, prompt: str, view: View, settings: dict[str, Any]
+    ) -> Completion:
+        with chat.stream(prompt, view=view, **settings) as stream:
+            completion = watch(stream, view)
+        notes, records = self._notes(parsed, chat, completion), []
+        if parsed.options.get("below") or parsed.options.get("replace"):
+            is_cut_off = completion.finish_reason != "stop"
+            cells = code_cells(completion.text, self.shell.user_ns, is_cut_off=is_cut_off)
+            sources = [cell.source for cell in cells]
+            place, records = self._land(parsed, sources, completion)
+            notes.insert(0, place or "there is no code in the answer")
+        own = [completion.provenance] if completion.provenance is not None else []
+        view.close(completion.text, "; ".join(notes), to_metadata([*own, *records]))
+        return completion
+
+    def _write_code(
+        self, parsed: PromptLine, chat: Chat, prompt: str, view: View, settings: dict[str, Any]
+    ) -> Completion:
+        answer = chat.write_code(
+            prompt,
+            namespace=self.shell.user_ns,
+            show=lambda stream: watch(stream, view),
+            view=view,
+            **settings,
+        )
+        place, records = self._land(parsed, answer.sources, answer.completion)
+        notes = [place, answer.note, *self._notes(parsed, chat, answer.completion)]
+        view.close(answer.text, "; ".join(filter(None, notes)), to_metadata(records))
+        return replace(answer.completion, text="\n\n".join(answer.sources), token_ids=None)
+
+    def _land(
+        self, parsed: PromptLine, sources: Sequence[str], completion: Completion
+    ) -> tuple[str, list[Provenance]]:
+        in_place = bool(parsed.options.get("replace"))
+        return land(self.writer, sources, completion, in_place=in_place)
+
+    @contextmanager
+    def _interruptible(self, view: View, parsed: PromptLine | None = None) -> Iterator[None]:
+        """Turn an interrupt into one line, and keep what was written by then."""
         try:
-            with chat.stream(prompt, model=model, view=view, **settings) as stream:
-                completion = show(stream, view, note=lambda c: self._note(parsed, chat, c))
+            yield
         except PromptInterrupted as interrupt:
             if interrupt.completion is None:
                 show_interrupt(interrupt, view)
-            else:
+            elif parsed is not None:
                 self._assign(parsed, interrupt.completion)
             raise
         except KeyboardInterrupt:
             early = PromptInterrupted()
             show_interrupt(early, view)
             raise early from None
-        self._assign(parsed, completion)
+
+    def _view(self, parsed: PromptLine) -> View:
+        return make_view(self.shell, _MIMES[parsed.options.get("format", self.format)])
+
+    def _model(self, parsed: PromptLine) -> str | None:
+        return parsed.options.get("model", self.model) or None
+
+    def _sampling(self, parsed: PromptLine) -> dict[str, Any]:
+        return {
+            name: parsed.options.get(name, getattr(self, name, default))
+            for name, default in _SAMPLING_DEFAULTS.items()
+        }
 
     def _chat(self, parsed: PromptLine) -> Chat:
         name = parsed.options.get("chat", self.chat)
+        is_known = any(chat.name == name for chat in llm.chats)
         chat = llm.chat(name)
+        if not is_known and chat.turns:
+            self._restored[name] = chat.saved()
         if not chat.turns and chat.system is None:
             chat.system = self.system or None
         return chat
@@ -193,13 +288,32 @@ class LLMMagics(Magics):
         mode: ContextMode = parsed.options.get("context", self.context)
         return mode
 
-    def _describe(self, parsed: PromptLine) -> Describe | None:
-        """Return what summarises the variables that go along with a prompt."""
-        variables = parsed.options.get("vars", self.vars)
-        if self.describe_variables is None or variables == "none":
-            return None
-        wanted = variables if variables == "auto" else tuple(variables)
-        return partial(self.describe_variables, wanted)
+    def _describe(self, parsed: PromptLine, prompt: str) -> Describe:
+        """Return what summarises the variables that go along with a prompt.
+
+        Where no cells go along no variables do, but for those that are asked for by name.
+        """
+        usual: Variables = "none" if self._mode(parsed) == "none" else self.vars
+        wanted = parsed.options.get("vars", usual)
+        choice = wanted if isinstance(wanted, str) else ",".join(wanted)
+
+        def summaries(_prompt: str, cells: Sequence[CellEvent]) -> list[tuple[str, str]]:
+            sources = [cell.source for cell in cells]
+            found = describe(
+                prompt, sources, self._variables(), choice=choice, max_chars=_MAX_VARIABLE_CHARS
+            )
+            return [(summary.name, summary.text) for summary in found if summary.text]
+
+        return summaries
+
+    def _variables(self) -> dict[str, Any]:
+        """Return the user's own variables, without what IPython has put among them."""
+        hidden = self.shell.user_ns_hidden
+        return {
+            name: value
+            for name, value in list(self.shell.user_ns.items())
+            if name not in hidden or hidden[name] is not value
+        }
 
     def _next_origin(self) -> Hashable:
         """Return what tells this prompt from the others of its cell, the same on a re-run."""
@@ -214,7 +328,7 @@ class LLMMagics(Magics):
             if name:
                 self.shell.user_ns[name] = completion
 
-    def _note(self, parsed: PromptLine, chat: Chat, completion: Completion) -> str:
+    def _notes(self, parsed: PromptLine, chat: Chat, completion: Completion) -> list[str]:
         notes = []
         if completion.finish_reason == "length":
             notes.append(
@@ -222,11 +336,17 @@ class LLMMagics(Magics):
                 "-n allows more, as far as the context window reaches"
             )
         notes += self._left_out(chat, self._mode(parsed))
-        if parsed.options.get("stats", self.stats):
-            notes.append(str(completion.usage))
-            if completion.seed is not None:
-                notes.append(f"seed {completion.seed}")
-        return "; ".join(notes)
+        if (restored := self._restored.pop(chat.name, None)) is not None:
+            notes.append(restored_note(restored))
+        if cost := self._cost(parsed, completion):
+            notes.append(cost)
+        return notes
+
+    def _cost(self, parsed: PromptLine, completion: Completion) -> str:
+        if not parsed.options.get("stats", self.stats):
+            return ""
+        seed = f"; seed {completion.seed}" if completion.seed is not None else ""
+        return f"{completion.usage}{seed}"
 
     @staticmethod
     def _left_out(chat: Chat, mode: ContextMode) -> Iterator[str]:
@@ -242,10 +362,10 @@ class LLMMagics(Magics):
             yield f"the chat's first {' and '.join(gone)} no longer fit and were left out"
 
     def _show_prompt(
-        self, chat: Chat, prompt: str, model: str | None, settings: dict[str, Any]
+        self, chat: Chat, prompt: str, parsed: PromptLine, settings: dict[str, Any]
     ) -> None:
         view = make_view(self.shell, "text/plain")
-        engine = llm.engine(model, view=view)
+        engine = llm.engine(self._model(parsed), view=view)
         messages = chat.preview(engine, prompt, **settings)
         text = engine.format(messages)
         count, n_ctx = engine.count_tokens(messages), engine.info.n_ctx
@@ -272,6 +392,7 @@ class LLMMagics(Magics):
         if run not in self._runs:
             llm.hold_background(is_held=False)
             self._read_ahead()
+            llm.archive.flush()
         if result is None:  # a cell with `await` was broken off
             return
         if run in self._runs or run.cell_id is None or not run.num_calls or not result.success:
@@ -339,6 +460,8 @@ def load(shell: InteractiveShell) -> None:
             raise MagicUsageError(f"{path}: [tool.jupyter_llm] {name} is wrong: {error}") from None
     unload(shell)
     shell.register_magics(magics)
+    llm.last_error.watch(shell)
+    llm.archive.open(llm.notebook.path or notebook_path(shell.user_ns))
     magics.recorder.attach()  # before us: at the end of a cell we read what it has written down
     shell.Completer.custom_matchers.append(magics.complete)
     shell.input_transformer_manager.token_transformers.append(_PromptLine)
@@ -351,6 +474,8 @@ def unload(shell: InteractiveShell) -> None:
     magics = shell.magics_manager.registry.pop("LLMMagics", None)
     if magics is None:
         return
+    magics.writer.close()
+    llm.last_error.unwatch(shell)
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("llm", None)
     shell.Completer.custom_matchers.remove(magics.complete)

@@ -19,7 +19,7 @@ Convert = Callable[[str], Any]
 Variables = Literal["auto", "none"] | tuple[str, ...]
 """The variables that go along with a prompt: those that matter, none, or the named ones."""
 
-FORMATS = ("markdown", "text")
+FORMATS = ("markdown", "code", "text")
 
 # A word as in a shell; a quote that is not closed takes all that follows.
 _WORD = re.compile(
@@ -133,7 +133,7 @@ OPTIONS = (
         metavar="FORMAT",
         choices=FORMATS,
         expects="a format",
-        help="how the answer is shown: markdown or text",
+        help="markdown; code, which lands in a new cell and always parses; or text as it is",
     ),
     Option(
         names=("-o", "--out"),
@@ -156,6 +156,9 @@ OPTIONS = (
         expects="auto, none or names such as a,b",
         help="which variables go along: auto (those that matter), none, or these",
     ),
+    Option(names=("--below",), help="put the code of the answer into a new cell below"),
+    Option(names=("--replace",), help="put the code of the answer in place of this cell"),
+    Option(names=("--no-save",), help="keep nothing of this prompt and its answer on the disk"),
     Option(names=("--chat",), metavar="NAME", help="the conversation to talk in"),
     Option(names=("--new",), help="forget the conversation's turns first"),
     Option(names=("--stats",), help="show token counts and times below the answer"),

@@ -19,7 +19,8 @@ from jupyter_llm.engine.provenance import (
     Provenance,
     Writer,
 )
-from jupyter_llm.notebook.records import landed, marked
+from jupyter_llm.notebook.marks import mark
+from jupyter_llm.notebook.records import landed
 
 HASH = "0123456789abcdef" * 4
 
@@ -79,7 +80,7 @@ def generated(answer: Provenance, body: str, **options: Any) -> tuple[Any, Any]:
         "display_data", {"text/plain": "1 cell below"}, metadata={METADATA_KEY: made.to_json()}
     )
     return asked(announced, source="%%llm -f code\nAdd."), new_code_cell(
-        marked(made, body), **options
+        mark(body, made.model.name, made.record_id), **options
     )
 
 

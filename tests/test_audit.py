@@ -24,7 +24,7 @@ from jupyter_llm.audit_report import audit_all
 from jupyter_llm.cli import main
 from jupyter_llm.engine.provenance import METADATA_KEY, Provenance
 from jupyter_llm.errors import NotebookFileError
-from jupyter_llm.notebook.records import landed, marked, to_metadata
+from jupyter_llm.notebook.records import landed, to_metadata
 
 CODE = "total = 1 + 1\ntotal"
 
@@ -141,7 +141,8 @@ def test_several_cells_of_one_answer_are_told_apart(path: Path) -> None:
     announced = shown("2 cells below", None)
     announced["metadata"] = to_metadata(made)
     cells = [
-        new_code_cell(marked(one, body)) for one, body in zip(made, ("a = 1", "b = 3"), strict=True)
+        new_code_cell(mark(body, one.model.name, one.record_id))
+        for one, body in zip(made, ("a = 1", "b = 3"), strict=True)
     ]
     saved(path, [asked(announced), *cells])
     assert found(path) == [(2, "code cell", "recorded"), (3, "code cell", "edited since")]

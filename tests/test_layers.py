@@ -17,7 +17,7 @@ LAYERS = (
     ("notebook",),
     (
         *("interpolation", "options", "status", "display", "tune_report", "tuning"),
-        *("batch", "coding", "chat", "api", "commands", "context_report"),
+        *("batch", "coding", "archive", "asking", "chat", "api", "commands", "context_report"),
         *("situation", "subject", "proposal", "fixing", "tasks", "docstrings"),
         *("transcript", "history_report", "verification", "audit", "audit_report"),
     ),
