@@ -183,7 +183,8 @@ class LLMMagics(Magics):
             display(answer)
 
     def _show_proposal(self, proposal: Proposal, view: View, *, in_place: bool) -> None:
-        note, records = "", []
+        note = ""
+        records: list[Provenance] = []
         if proposal.diff or proposal.cell is None:
             made = proposal.completion
             note, records = land(self.writer, [proposal.source], made, in_place=in_place)
@@ -214,7 +215,8 @@ class LLMMagics(Magics):
     ) -> Completion:
         with chat.stream(prompt, view=view, **settings) as stream:
             completion = watch(stream, view)
-        notes, records = self._notes(parsed, chat, completion), []
+        notes = self._notes(parsed, chat, completion)
+        records: list[Provenance] = []
         if parsed.options.get("below") or parsed.options.get("replace"):
             is_cut_off = completion.finish_reason != "stop"
             cells = code_cells(completion.text, self.shell.user_ns, is_cut_off=is_cut_off)

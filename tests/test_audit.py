@@ -24,6 +24,7 @@ from jupyter_llm.audit_report import audit_all
 from jupyter_llm.cli import main
 from jupyter_llm.engine.provenance import METADATA_KEY, Provenance
 from jupyter_llm.errors import NotebookFileError
+from jupyter_llm.notebook.marks import mark
 from jupyter_llm.notebook.records import landed, to_metadata
 
 CODE = "total = 1 + 1\ntotal"
