@@ -13,10 +13,11 @@ from jupyter_llm.api import LLM, llm
 from jupyter_llm.chat import Chat
 from jupyter_llm.engine.base import Chunk, Completion, SamplingParams, Usage
 from jupyter_llm.notebook.context import Turn
-from jupyter_llm.notebook.summaries import register
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from jupyter_llm.notebook.summaries import register
 
 __all__ = [
     "LLM",
@@ -32,6 +33,14 @@ __all__ = [
     "register",
     "unload_ipython_extension",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name == "register":  # brings all that is known of libraries' types, so only when wanted
+        from jupyter_llm.notebook.summaries import register
+
+        return register
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

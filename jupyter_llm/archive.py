@@ -9,17 +9,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.notebook.context import Cut, Part, Turn
-from jupyter_llm.notebook.history import History
-from jupyter_llm.notebook.saved import SavedChat, SavedTurn
-from jupyter_llm.notebook.saved_json import DamagedRecordError, part_from_json, part_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
     from pathlib import Path
 
     from jupyter_llm.engine.base import Completion
+    from jupyter_llm.notebook.history import History
     from jupyter_llm.notebook.path import PathChange
-    from jupyter_llm.notebook.saved import Json, Origin
+    from jupyter_llm.notebook.saved import Json, Origin, SavedChat, SavedTurn
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +45,11 @@ class Archive:
             return
         if self._history is not None:
             self._history.close()
-        self._history = History(path) if path is not None else None
-        self._waiting = None
+        self._history, self._waiting = None, None
+        if path is not None:
+            from jupyter_llm.notebook.history import History
+
+            self._history = History(path)
 
     def follow(self, change: PathChange) -> None:
         """Go along with a notebook that was renamed, or turn to another one."""
@@ -105,6 +106,8 @@ class Archive:
 
 def saved_turn(name: str, turn: Turn) -> SavedTurn:
     """Return a turn as it is kept."""
+    from jupyter_llm.notebook.saved import SavedTurn
+
     provenance = turn.completion.provenance
     return SavedTurn(
         chat=name,
@@ -122,6 +125,8 @@ def saved_chat(
     name: str, turns: Iterable[Turn], *, system: str | None, cuts: Mapping[str, Cut]
 ) -> SavedChat:
     """Return a chat as it is kept."""
+    from jupyter_llm.notebook.saved import SavedChat
+
     saved = tuple(saved_turn(name, turn) for turn in turns)
     return SavedChat(name=name, system=system, turns=saved, state=_state(cuts))
 
@@ -158,10 +163,14 @@ def finished(completion: Completion) -> Future[Completion]:
 
 
 def _part(part: Part) -> Json:
+    from jupyter_llm.notebook.saved_json import part_to_json
+
     return part_to_json(part.text, cell=part.cell, variable=part.variable)
 
 
 def _told(saved: SavedTurn) -> tuple[Part, ...]:
+    from jupyter_llm.notebook.saved_json import DamagedRecordError, part_from_json
+
     told = saved.told if isinstance(saved.told, list) else []
     parts = []
     for item in told:

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jupyter_llm.archive import finished, restored_cuts, restored_turns, saved_chat
-from jupyter_llm.coding import NUM_DRAFTS, CodeAnswer, code_prompt, write_code
 from jupyter_llm.engine.base import Completion, Message, Request, SamplingParams, check_text
 from jupyter_llm.errors import EngineClosedError, PromptInterrupted
 from jupyter_llm.notebook.budget import Budget, ContextMode, budget, check_mode
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any, Unpack
 
     from jupyter_llm.api import LLM, SamplingOptions
+    from jupyter_llm.coding import CodeAnswer
     from jupyter_llm.display import View
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.notebook.events import CellEvent
@@ -195,7 +195,7 @@ class Chat:
         prompt: str,
         *,
         namespace: Container[str] = (),
-        num_drafts: int = NUM_DRAFTS,
+        num_drafts: int | None = None,
         show: Callable[[Stream], Completion] = lambda stream: stream.result(),
         model: str | None = None,
         system: str | None = None,
@@ -212,6 +212,8 @@ class Chat:
         Of a few drafts the best becomes the turn; see `coding.write_code` for `namespace`,
         `num_drafts` and `show`, and `stream` for the rest.
         """
+        from jupyter_llm.coding import NUM_DRAFTS, code_prompt, write_code
+
         sending = self._prepare(
             code_prompt(prompt),
             model=model,
@@ -226,7 +228,11 @@ class Chat:
         )
         try:
             answer = write_code(
-                sending.engine, sending.request, namespace, num_drafts=num_drafts, show=show
+                sending.engine,
+                sending.request,
+                namespace,
+                num_drafts=num_drafts or NUM_DRAFTS,
+                show=show,
             )
         except PromptInterrupted as interrupt:
             if interrupt.completion is not None:

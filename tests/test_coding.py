@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from benchmarks.code_cells import PROMPTS
 from hypothesis import given
 from hypothesis import strategies as st
 from notebook.test_syntax import PIECES
@@ -48,7 +49,7 @@ SEEDED = SamplingParams(seed=7)
 def write(
     *replies: str, names: tuple[str, ...] = (), params: SamplingParams = SEEDED
 ) -> CodeAnswer:
-    return write_code(ScriptedEngine(replies), PROMPT, params, names)
+    return write_code(ScriptedEngine(replies), Request(prompt=PROMPT, params=params), names)
 
 
 def test_a_prompt_for_code_says_so_last() -> None:
@@ -59,7 +60,8 @@ def test_a_prompt_for_code_says_so_last() -> None:
 
 def test_the_answer_is_opened_with_a_fence_and_ends_where_it_closes() -> None:
     engine = ScriptedEngine(["x = 1\n```\nThat sets x."])
-    answer = write_code(engine, PROMPT, SamplingParams(stop=("STOP",), seed=7), conversation="chat")
+    params = SamplingParams(stop=("STOP",), seed=7)
+    answer = write_code(engine, Request(prompt=PROMPT, params=params, conversation="chat"))
     (request,) = engine.requests
     assert request.answer_prefix == ANSWER_PREFIX == "```python\n"
     assert request.params.stop == ("STOP", "\n```")
@@ -78,7 +80,7 @@ def test_a_good_first_draft_is_the_only_one() -> None:
 def test_more_drafts_are_drawn_with_seeds_counted_on_and_apart_from_the_chat() -> None:
     engine = ScriptedEngine(["x = (1", "x = foo", "x = 1", "x = 2"])
     params = SamplingParams(seed=MAX_SEED)
-    answer = write_code(engine, PROMPT, params, conversation="chat")
+    answer = write_code(engine, Request(prompt=PROMPT, params=params, conversation="chat"))
     assert [request.params.seed for request in engine.requests] == [MAX_SEED, 0, 1, 2]
     assert [request.conversation for request in engine.requests] == ["chat", None, None, None]
     assert answer.sources == ("x = 1",)
@@ -117,14 +119,16 @@ def test_greedy_answers_would_be_the_same_again() -> None:
 
 def test_a_number_of_drafts_can_be_set() -> None:
     engine = ScriptedEngine(["foo"] * 9)
-    assert write_code(engine, PROMPT, SEEDED, num_drafts=2).num_drafts == 2
-    assert write_code(engine, PROMPT, SEEDED, num_drafts=1).num_drafts == 1
+    assert write_code(engine, Request(prompt=PROMPT, params=SEEDED), num_drafts=2).num_drafts == 2
+    assert write_code(engine, Request(prompt=PROMPT, params=SEEDED), num_drafts=1).num_drafts == 1
     assert len(engine.requests) == 3
 
 
 def test_an_answer_that_was_cut_off_loses_its_unfinished_end() -> None:
     params = SamplingParams(seed=7, max_tokens=13)
-    answer = write_code(ScriptedEngine(["x = 1\ny = f(2, 3)"]), PROMPT, params, num_drafts=1)
+    answer = write_code(
+        ScriptedEngine(["x = 1\ny = f(2, 3)"]), Request(prompt=PROMPT, params=params), num_drafts=1
+    )
     assert answer.completion.text == "x = 1\ny = f(2"
     assert answer.sources == ("x = 1",)
     assert answer.changes == ("left out the unfinished end",)
@@ -139,7 +143,9 @@ def test_an_answer_without_code_lands_nothing_and_says_so() -> None:
 
 def test_a_note_names_what_is_missing_and_what_was_done() -> None:
     answer = write_code(
-        ScriptedEngine(["import nowhere_a, nowhere_b\nfoo(bar"]), PROMPT, SEEDED, num_drafts=1
+        ScriptedEngine(["import nowhere_a, nowhere_b\nfoo(bar"]),
+        Request(prompt=PROMPT, params=SEEDED),
+        num_drafts=1,
     )
     assert answer.note == (
         "`foo`, `bar` are defined nowhere; `nowhere_a`, `nowhere_b` are not installed; "
@@ -176,7 +182,7 @@ def test_the_first_draft_is_shown_in_its_fence_while_it_is_written() -> None:
         seen.append("".join(str(chunk) for chunk in stream))
         return show(stream, view, note=lambda _completion: "")
 
-    write_code(ScriptedEngine(["x = 1\ny = 2"]), PROMPT, SEEDED, show=watch)
+    write_code(ScriptedEngine(["x = 1\ny = 2"]), Request(prompt=PROMPT, params=SEEDED), show=watch)
     assert seen == ["```python\nx = 1\ny = 2"]
     assert "```python\nx = 1\ny = 2\n```" in out.getvalue()
 
@@ -185,7 +191,7 @@ def test_a_failed_request_is_raised() -> None:
     engine = ScriptedEngine()
     engine.close()
     with pytest.raises(EngineClosedError):
-        write_code(engine, PROMPT, SEEDED)
+        write_code(engine, Request(prompt=PROMPT, params=SEEDED))
 
 
 class _ThenInterrupted(ScriptedEngine):
@@ -209,13 +215,15 @@ class _ThenClosed(ScriptedEngine):
 
 def test_an_interrupt_while_more_drafts_are_drawn_keeps_the_first() -> None:
     with pytest.raises(PromptInterrupted) as caught:
-        write_code(_ThenInterrupted(["x = foo"]), PROMPT, SEEDED, num_drafts=2)
+        write_code(
+            _ThenInterrupted(["x = foo"]), Request(prompt=PROMPT, params=SEEDED), num_drafts=2
+        )
     assert caught.value.completion is not None
     assert caught.value.completion.text == "```python\nx = foo\n```"
 
 
 def test_a_draft_that_fails_leaves_the_first() -> None:
-    answer = write_code(_ThenClosed(["x = foo"]), PROMPT, SEEDED)
+    answer = write_code(_ThenClosed(["x = foo"]), Request(prompt=PROMPT, params=SEEDED))
     assert (answer.sources, answer.num_drafts) == (("x = foo",), 1)
 
 
@@ -223,7 +231,7 @@ def test_an_interrupt_of_the_first_draft_keeps_what_was_written() -> None:
     engine = ScriptedEngine(["x = foo(1, 2)"], holds=True)
     threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(PromptInterrupted) as caught:
-        write_code(engine, PROMPT, SEEDED)
+        write_code(engine, Request(prompt=PROMPT, params=SEEDED))
     assert caught.value.completion is not None
     assert caught.value.completion.text == "```python\nx \n```"
     assert len(engine.requests) == 1
@@ -244,7 +252,7 @@ def tiny(tiny_gguf: Path) -> Iterator[LocalEngine]:
 
 def test_a_seed_gives_the_same_code_again(tiny: LocalEngine) -> None:
     params = SamplingParams(seed=3, max_tokens=24, temperature=1, ignore_eos=True)
-    answers = [write_code(tiny, PROMPT, params) for _ in range(2)]
+    answers = [write_code(tiny, Request(prompt=PROMPT, params=params)) for _ in range(2)]
     assert answers[0].sources == answers[1].sources
     assert answers[0].completion.text == answers[1].completion.text
     assert answers[0].num_drafts == answers[1].num_drafts > 1
@@ -260,6 +268,23 @@ def test_further_drafts_read_the_prompt_no_more(tiny: LocalEngine) -> None:
             stream.future.add_done_callback(lambda done: cached.append(done.result().usage))
             return stream
 
-    write_code(Watched(), PROMPT, params, num_drafts=3)
+    write_code(Watched(), Request(prompt=PROMPT, params=params), num_drafts=3)
     assert len(cached) == 3
     assert all(usage.cached_tokens >= usage.prompt_tokens - 1 for usage in cached[1:])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_small_model_at_temperature_1_writes_cells_that_all_parse(smollm2: Path) -> None:
+    engine = LocalEngine(find_model(smollm2))
+    answers = []
+    for number, task in enumerate((*PROMPTS, *PROMPTS[:4])):
+        params = SamplingParams(temperature=1, max_tokens=256, seed=number, exact=False)
+        prompt = (Message("user", code_prompt(task)),)
+        # One draft, so that there is something to repair.
+        answers.append(write_code(engine, Request(prompt=prompt, params=params), num_drafts=1))
+    engine.close()
+    sources = [source for answer in answers for source in answer.sources]
+    assert len(sources) >= 20
+    assert [source for source in sources if syntax_error(source) is not None] == []
+    assert any(answer.changes for answer in answers)

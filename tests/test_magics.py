@@ -217,7 +217,7 @@ def test_an_interrupt_keeps_the_text_marks_it_and_stays_catchable(
     [
         ("%llm --temprature 1 x", MagicUsageError, "Did you mean --temperature?"),
         ("%llm --seed abc x", MagicUsageError, "--seed takes a whole number, not 'abc'"),
-        ("%llm -f html x", MagicUsageError, "markdown, text"),
+        ("%llm -f html x", MagicUsageError, "markdown, code, text"),
         ("%llm -t -1 x", OptionError, "at least 0, not -1.0"),
         ("%llm --seed", MagicUsageError, "--seed needs a whole number"),
         ("%llm a-b << x", MagicUsageError, "'a-b' before << is not a variable's name"),

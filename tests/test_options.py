@@ -172,7 +172,7 @@ def test_var_before_two_less_than_signs_takes_the_answer(line: str, parsed: Prom
         ("-t warm hi", r"-t takes a number, not 'warm'\.$"),
         ("-o 2x hi", r"-o takes a variable's name, not '2x'\.$"),
         ("-f markdwon hi", r"-f takes a format, not 'markdwon'\. Did you mean markdown\?$"),
-        ("-f pdf hi", r"-f takes a format, not 'pdf'\. There are: markdown, text\.$"),
+        ("-f pdf hi", r"-f takes a format, not 'pdf'\. There are: markdown, code, text\.$"),
         ("--seed", r"--seed needs a whole number\. Write --seed N\.$"),
         ("-n 3 -s  ", r"-s needs a text\. Write -s TEXT\.$"),
         ("--new=1 hi", r"--new takes no value\.$"),

@@ -30,6 +30,7 @@ def test_public_names() -> None:
         "__version__",
         "llm",
         "load_ipython_extension",
+        "register",
         "unload_ipython_extension",
     ]
     assert all(getattr(jupyter_llm, name).__doc__ for name in jupyter_llm.__all__)

@@ -77,6 +77,8 @@ class _Trial:
 
     def __init__(self, context: Context, num_tokens: int) -> None:
         self._context = context
+        # A whole team on busy cores would take minutes for what takes a second.
+        self._n_threads = context.n_threads
         self._is_alone = context.num_slots == 1
         rng = np.random.default_rng(7)
         ids = rng.integers(1, context.n_vocab - 1, (2, num_tokens)).tolist()
@@ -96,7 +98,7 @@ class _Trial:
                 for logits, other in zip(plain, way(), strict=True)
             )
         finally:
-            self._context.set_threads(self._context.max_threads)
+            self._context.set_threads(self._n_threads)
             self._forget()
 
     def _one_by_one(self) -> Iterator[np.ndarray]:
@@ -107,7 +109,7 @@ class _Trial:
         self._context.set_threads(1)
         for place in range(self._middle, len(self._token_ids)):
             yield from self._read(place, place + 1)
-        self._context.set_threads(self._context.max_threads)
+        self._context.set_threads(self._n_threads)
 
     def _after_a_copy(self) -> Iterator[np.ndarray]:
         """Read the end in another stream, on top of a copied prefix."""

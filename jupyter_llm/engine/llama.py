@@ -342,12 +342,12 @@ class Context:
         self.n_vocab = weights.n_vocab
         self.can_trim = weights.can_trim
         self.group_size = 1
-        self.max_threads = self._n_threads = n_threads
+        self.n_threads = n_threads
 
     def set_threads(self, n_threads: int) -> None:
         """Compute the next batches with this many threads; the results stay the same."""
-        if n_threads != self._n_threads:
-            self._n_threads = n_threads
+        if n_threads != self.n_threads:
+            self.n_threads = n_threads
             lib.llama_set_n_threads(self._pointer, n_threads, n_threads)
 
     def decode(self, batch: Batch) -> Decoded:

@@ -393,7 +393,7 @@ class LocalEngine:
         if not token_ids:
             raise EmptyPromptError
         token_ids += self._model.weights.tokenize(request.answer_prefix, is_special=False)
-        lane, generation.is_exact = self._model.lane_for(request)
+        lane, generation.is_exact = self._model.lane_for(request, n_threads=self._threads.count)
         generation.lane = lane
         generation.writer = partial(self._model.writer, lane)
         sampler = lane.context.sampler(params, generation.seed or 0, token_ids)
@@ -444,7 +444,7 @@ class LocalEngine:
 
     def _read_ahead(self, request: Request) -> None:
         token_ids = list(self._model.tokenize_open(request.prompt))
-        lane, _ = self._model.lane_for(request)
+        lane, _ = self._model.lane_for(request, n_threads=self._threads.count)
         if not token_ids or len(token_ids) >= lane.context.n_ctx:
             return
         lane.prepare(token_ids, request.conversation)

@@ -119,6 +119,7 @@ class ResidentModel:
         self.n_threads = options.n_threads or available_cores()
         self.is_background_held = False
         self._is_exact: bool | None = None  # by the self-test of the exact lane
+        self._free_threads = self.n_threads
         self._sha256: str | None = None  # of the model file, once it is known
         free = free_memory(device_memory())
         self._plan = plan_load(self._file, options, free, num_sequences=_NUM_SLOTS)
@@ -154,8 +155,12 @@ class ResidentModel:
         """Whether nobody waits for an answer; something may be read in the background."""
         return all(lane.scheduler.priority in (None, Priority.BACKGROUND) for lane in self.lanes)
 
-    def lane_for(self, request: Request) -> tuple[Lane, bool]:
-        """Return where a request runs, and whether its text is the same every time there."""
+    def lane_for(self, request: Request, *, n_threads: int) -> tuple[Lane, bool]:
+        """Return where a request runs, and whether its text is the same every time there.
+
+        A lane that is made for it is tested with `n_threads`, what the machine has free now.
+        """
+        self._free_threads = n_threads
         wants_exact = self._options.exact
         if wants_exact is None:
             wants_exact = request.params.wants_exact
@@ -363,7 +368,7 @@ class ResidentModel:
             n_ctx=self._plan.n_ctx,
             n_batch=min(options.batch_size, _EXACT_N_BATCH) if is_exact else options.batch_size,
             num_slots=num_slots,
-            n_threads=self.n_threads,
+            n_threads=self._free_threads,
             flash_attention=self._options.has_flash_attention and not is_exact,
             is_unified=not is_exact,
             kv_type="f16" if is_exact else options.kv_type,

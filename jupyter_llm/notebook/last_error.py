@@ -6,10 +6,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.errors import JupyterLLMError, PromptInterrupted, TuneInterrupted
-from jupyter_llm.notebook.failure import FailedRun
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
+
+    from jupyter_llm.notebook.failure import FailedRun
 
 _OURS = (JupyterLLMError, PromptInterrupted, TuneInterrupted)
 
@@ -50,6 +51,8 @@ class LastError:
             error = result.error_in_exec
         if error is None or issubclass(type(error), _OURS):
             return
+        from jupyter_llm.notebook.failure import FailedRun
+
         self._error = error
         info: Any = result.info
         self._run = FailedRun(

@@ -68,7 +68,7 @@ def repair(source: str, *, is_cut_off: bool = False) -> Repaired:
     if name in PYTHON_MAGICS:
         repaired = repair(body, is_cut_off=is_cut_off)
         return Repaired(line + repaired.source, (*changes, *repaired.changes), repaired.has_code)
-    mending = _Mending(source, is_cut_off=is_cut_off)
+    mending = _Mending(source.strip("\n"), is_cut_off=is_cut_off)
     mending.run()
     return Repaired(mending.source, (*changes, *mending.changes()), has_code(mending.source))
 
@@ -231,8 +231,8 @@ class _Mending:
     ) -> Iterator[tuple[list[str], str]]:
         """Yield the code with blocks as they may be meant, for an error between statements."""
         message = str(error.msg)
-        if message.startswith("expected an indented block"):
-            yield from self._with_body(int(message.rsplit(" ", 1)[-1]) - 1, start, end)
+        if header := re.match(r"expected an indented block after .* on line (\d+)", message):
+            yield from self._with_body(int(header[1]) - 1, start, end)
         elif message.startswith("expected 'except'"):
             yield from self._with_finally(start)
         elif isinstance(error, IndentationError) or "outside function" in message:

@@ -34,6 +34,8 @@ __all__ = [
     "without_at",
 ]
 
+_PLAIN: Final = (type(None), bool, int, float, complex)
+_PLAIN_CHARS: Final = 80
 _LEAST_CHARS: Final = 40  # less is no summary
 
 
@@ -99,4 +101,10 @@ def _meant(
 def _in_cells(sources: Sequence[str], known: Mapping[str, object]) -> Iterator[str]:
     """Yield the variables that cells use; of functions and modules their source says enough."""
     for source in reversed(sources):
-        yield from (name for name in used(source, known) if tells_data(known[name]))
+        yield from (name for name in used(source, known) if _is_worth_telling(known[name]))
+
+
+def _is_worth_telling(value: object) -> bool:
+    """Tell whether a value says more than the cell that made it: no code, and no plain number."""
+    is_plain = type(value) in _PLAIN or (type(value) is str and len(value) <= _PLAIN_CHARS)
+    return tells_data(value) and not is_plain

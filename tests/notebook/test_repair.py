@@ -210,6 +210,11 @@ def test_an_unfinished_end_is_left_out(source: str, kept: str) -> None:
     assert repair(source, is_cut_off=True).source == kept
 
 
+def test_lines_are_counted_right_below_blank_ones_and_magics() -> None:
+    source = "\n\n%time x\nif x:\n    # later\n\ny = 1"
+    assert repair(source).source == "%time x\nif x:\n    pass\n    # later\n\ny = 1"
+
+
 def test_the_body_of_a_magic_is_repaired_too() -> None:
     assert repair("%%time\nx = f(1").source == "%%time\nx = f(1)"
 
