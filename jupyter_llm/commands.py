@@ -7,8 +7,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from jupyter_llm import history_report
 from jupyter_llm.errors import MagicUsageError, ModelFileError
+from jupyter_llm.history_report import (
+    ARGUMENT as HISTORY_ARGUMENT,
+)
+from jupyter_llm.history_report import (
+    HELP as HISTORY_HELP,
+)
+from jupyter_llm.history_report import (
+    cleared,
+    exported,
+    kept_in_notebook,
+    parse_history,
+    shown,
+)
 from jupyter_llm.notebook.budget import ContextMode
 from jupyter_llm.options import OPTIONS, nearest
 from jupyter_llm.status import human_size, markdown_table
@@ -134,17 +146,17 @@ def _reset(call: Call) -> str:
 
 def _history(call: Call) -> str:
     archive = call.llm.archive
-    asked = history_report.parse_history(call.argument)
+    asked = parse_history(call.argument)
     if asked.action == "show":
-        return history_report.shown(call.chat.saved(), archive.path)
+        return shown(call.chat.saved(), archive.path)
     chats = call.llm.saved_chats()
     if asked.action == "into notebook":
-        return history_report.kept_in_notebook(archive.path, chats)
+        return kept_in_notebook(archive.path, chats)
     if asked.action == "clear":
         call.llm.clear_chats()
-        return history_report.cleared(chats)
+        return cleared(chats)
     assert asked.path is not None
-    return history_report.exported(asked.path, chats)
+    return exported(asked.path, chats)
 
 
 def _fix(call: Call) -> Proposal:
@@ -302,7 +314,7 @@ COMMANDS = {
             "write recorded answers again, of this kernel or a notebook file, and compare",
             _verify,
         ),
-        Command("history", history_report.ARGUMENT, history_report.HELP, _history),
+        Command("history", HISTORY_ARGUMENT, HISTORY_HELP, _history),
         Command("reset", "", "forget the turns of the chat", _reset),
     )
 }

@@ -151,10 +151,11 @@ class LLMMagics(Magics):
             command, argument = found
             self._obey(command, expand(argument), parsed, chat)
             return
-        prompt = expand(prompt)
-        check_text(prompt)
+        # As it was typed: an @ in a value that is put in means nothing.
         describe = self._describe(parsed, prompt)
-        self._ask(parsed, chat, without_at(prompt, namespace), describe)
+        prompt = expand(without_at(prompt, namespace))
+        check_text(prompt)
+        self._ask(parsed, chat, prompt, describe)
 
     def _obey(self, command: Command, argument: str, parsed: PromptLine, chat: Chat) -> None:
         """Run a command, and show what it answers."""

@@ -46,7 +46,9 @@ def test_values_are_put_into_prompts_and_options_once(
 ) -> None:
     shell.user_ns.update(data={"a b": "{{hidden}} {x} \\frac{1}{2}"}, hidden="!", limit=7)
     run(
-        shell, """%llm -n {{limit}} -s {{ "you are " + 'kind' }} Explain {{ data["a b"] }} {json}"""
+        shell,
+        """%llm --vars none -n {{limit}} -s {{ "you are " + 'kind' }} """
+        """Explain {{ data["a b"] }} {json}""",
     )
     (request,) = scripted.requests
     assert request.params.max_tokens == 7

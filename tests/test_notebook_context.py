@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -12,7 +11,6 @@ from shell import Cell, extension, run
 
 from jupyter_llm import llm
 from jupyter_llm.errors import MagicUsageError, OptionError
-from jupyter_llm.notebook.events import CellEvent
 
 pytestmark = pytest.mark.usefixtures("shell")
 
@@ -43,12 +41,12 @@ def test_cells_and_their_outputs_go_along(
     shell: InteractiveShell, resident: ScriptedEngine
 ) -> None:
     cell(shell, "x = 6 * 7\nx")
-    cell(shell, "%llm What is x?")
+    cell(shell, "%llm What is it?")
     cell(shell, "print('more')")
     cell(shell, "%%llm\nAnd now?")
     assert told(resident) == (
         "[user] These cells ran in the notebook:\n\n"
-        "In [1]:\nx = 6 * 7\nx\nOut [1]:\n42\n\nWhat is x?\n"
+        "In [1]:\nx = 6 * 7\nx\nOut [1]:\n42\n\nWhat is it?\n"
         "[assistant] fine\n"
         "[user] These cells ran in the notebook:\n\n"
         "In [3]:\nprint('more')\nOut [3]:\nmore\n\nAnd now?\n"
@@ -182,11 +180,10 @@ class TestContextCommand:
         assert rows(run(shell, f"%llm -c {option} /context").text)[0][1:3] == ["out", state]
 
     def test_it_tells_variables(self, shell: InteractiveShell) -> None:
-        magics = shell.magics_manager.registry["LLMMagics"]
-        magics.describe_variables = lambda _wanted, _prompt, _cells: [("df", "df: 3 rows")]
-        cell(shell, "%llm hello")
+        shell.user_ns["rows"] = [1, 2, 3]
+        cell(shell, "%llm hello @rows")
         assert rows(run(shell, "%llm /context").text)[0][:3] == [
-            "variable `df`",
+            "variable `rows`",
             "in",
             "told in turn 1",
         ]
@@ -226,29 +223,41 @@ def test_a_cell_must_be_named_and_must_have_run(shell: InteractiveShell, name: s
     assert "No cell In [77] has run" in str(error)
 
 
-def test_variables_are_described_as_they_are_chosen(
+def test_variables_go_along_as_they_are_chosen(
     shell: InteractiveShell, resident: ScriptedEngine
 ) -> None:
-    asked: list[tuple[object, str, list[str]]] = []
+    shell.user_ns.update(rows=[1, 2], spare={"a": 1}, other=(3,))
 
-    def describe(wanted: object, prompt: str, cells: Sequence[CellEvent]) -> list[tuple[str, str]]:
-        asked.append((wanted, prompt, [cell.source for cell in cells]))
-        return [("x", f"x: {len(asked)}")]
+    def sent(code: str) -> str:
+        cell(shell, code)
+        return str(resident.requests[-1].prompt[-1].content)  # type: ignore[union-attr]
 
-    shell.magics_manager.registry["LLMMagics"].describe_variables = describe
-    cell(shell, "x = 1")
-    cell(shell, "%llm first")
-    cell(shell, "%llm --vars x,y second")
-    cell(shell, "%llm --vars none third")
-    cell(shell, "%llm -c none fourth")
-    run(shell, "%config LLMMagics.vars = ['z']")
-    cell(shell, "%llm fifth")
-    assert asked == [
-        ("auto", "first", ["x = 1"]),
-        (("x", "y"), "second", ["x = 1"]),
-        (("z",), "fifth", ["x = 1"]),
-    ]
-    assert [f"x: {n}" in told(resident) for n in (1, 2, 3, 4)] == [True, True, True, False]
+    cell(shell, "len(rows)")
+    assert "rows: list, 2 items" in sent("%llm first")
+    assert "rows: list" not in sent("%llm once told and unchanged")
+    assert "spare: dict" in sent("%llm --vars spare,other second")
+    assert "Variables" not in sent("%llm --vars none What is spare?")
+    assert "Variables" not in sent("%llm --new -c none What are rows?")
+    assert "rows: list" in sent("%llm --new -c none What are @rows?")
+    run(shell, "%config LLMMagics.vars = ['other']")
+    assert "other: tuple" in sent("%llm --new fifth")
+
+
+def test_an_at_name_is_sent_as_a_name(shell: InteractiveShell, resident: ScriptedEngine) -> None:
+    shell.user_ns["rows"] = [1, 2]
+    cell(shell, "%llm What are @rows?")
+    assert str(resident.requests[-1].prompt[-1].content).endswith("What are rows?")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("line", ["%llm --vars rwos hi", "%llm What are @rwos?"])
+def test_an_unknown_variable_is_named_with_the_nearest(
+    shell: InteractiveShell, resident: ScriptedEngine, line: str
+) -> None:
+    shell.user_ns["rows"] = [1, 2]
+    error = run(shell, line, raises=OptionError).error
+    assert "rwos" in str(error)
+    assert "rows" in str(error)
+    assert resident.requests == []
 
 
 class TestReadingAhead:
@@ -300,7 +309,7 @@ class TestReadingAhead:
         deadline = time.monotonic() + 30
         while (status := engine.status()).num_running or status.num_waiting:
             assert time.monotonic() < deadline
-        cell(shell, "%llm -n 2 -o answer What is x?")
+        cell(shell, "%llm -n 2 -o answer --vars none What is x?")
         usage = shell.user_ns["answer"].usage
         assert usage.prompt_tokens > 300
         assert usage.cached_tokens >= usage.prompt_tokens - 40

@@ -500,7 +500,7 @@ NAMESPACE: dict[str, object] = {
 def test_the_prompt_s_names_come_first_then_those_of_the_latest_cell() -> None:
     cells = ["y = 1\nnp.sum(df)", "z = f(x)\nPlain"]
     found = describe("What is df, and @y?", cells, NAMESPACE)
-    assert names(found) == ["y", "df", "z", "x"]
+    assert names(found) == ["y", "df"]  # z and x are plain numbers: their cells say enough
     assert found[0] == VariableSummary("y", "y: int 6")
 
 
