@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, Final
 
-from jupyter_llm.notebook.peek import attribute, class_attribute, is_a, mro, qualified_name
+from jupyter_llm.notebook.peek import attribute, class_attribute, is_a, mro, qualified_name, text_of
 from jupyter_llm.notebook.reading import (
     ITEM_CHARS,
     Kind,
@@ -20,7 +20,6 @@ from jupyter_llm.notebook.reading import (
     label,
     listed,
     plural,
-    text_of,
 )
 from jupyter_llm.notebook.secrets import scrub
 

@@ -37,6 +37,7 @@ from jupyter_llm.notebook.peek import (
     qualified_name,
     short_name,
     text_keys,
+    text_of,
 )
 from jupyter_llm.notebook.reading import (
     Kind,
@@ -46,7 +47,6 @@ from jupyter_llm.notebook.reading import (
     label,
     listed,
     one_line,
-    text_of,
 )
 from jupyter_llm.notebook.secrets import scrub
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from jupyter_llm.notebook.reading import Kind, Reading, clean, cut, listed, one_line, plural
+from jupyter_llm.notebook.reading import Kind, Reading, clean, cut, listed, one_line
 
-_DRAWN: Final = (("lines", "line"), ("patches", "patch"), ("collections", "collection"))
+_DRAWN: Final = ("lines", "patches", "collections", "images")
 
 
 def _quoted(text: object) -> str:
@@ -34,9 +34,7 @@ def _axes_head(value: Any, _reading: Reading) -> str:
     ):
         if text:
             parts.append(f"{name} {_quoted(text)}")
-    for attribute, noun in (*_DRAWN, ("images", "image")):
-        if num := len(getattr(value, attribute)):
-            parts.append(plural(num, noun).replace("patchs", "patches"))
+    parts += [f"{drawn}: {num}" for drawn in _DRAWN if (num := len(getattr(value, drawn)))]
     return ", ".join(parts)
 
 

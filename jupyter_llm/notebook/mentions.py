@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import difflib
 import keyword
@@ -43,6 +44,7 @@ _OF_PYTHON: Final = frozenset({"time", "timeit", "capture", "prun", "memit"})
 _TIMED: Final = re.compile(r"(?m)^([ \t]*)%(?:time|timeit|prun|memit)[ \t]+(?:-\S+[ \t]+)*")
 _LINE_MAGIC: Final = re.compile(r"(?m)^([ \t]*)(?:%|!|\?).*$")
 _ASSIGNED_MAGIC: Final = re.compile(r"(?m)^([\w, \t]++=[ \t]*)(?:%|!).*$")
+_COMPREHENSIONS: Final = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _HELP: Final = re.compile(r"(?m)\?{1,2}[ \t]*$")
 
 
@@ -180,10 +182,28 @@ def _without_magics(source: str) -> str:
 def _global_names(code: str) -> set[str]:
     """Return the names in a source that are the notebook's, at any depth."""
     top = symtable.symtable(code, "<cell>", "exec")
-    names = set(top.get_identifiers())
+    # From Python 3.12 on, the table has what is local to a comprehension as the cell's own.
+    names = set(top.get_identifiers()) - _of_comprehensions(ast.parse(code))
     waiting = top.get_children()
     while waiting:
         table = waiting.pop()
         names |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
         waiting += table.get_children()
     return names
+
+
+def _of_comprehensions(tree: ast.AST) -> set[str]:
+    """Return the names that occur only within comprehensions that run over them."""
+    bound: set[str] = set()
+    free: set[str] = set()
+    waiting: list[tuple[ast.AST, frozenset[str]]] = [(tree, frozenset())]
+    while waiting:
+        node, local = waiting.pop()
+        if isinstance(node, ast.Name) and node.id not in local:
+            free.add(node.id)
+        if isinstance(node, _COMPREHENSIONS):
+            targets = [part for one in node.generators for part in ast.walk(one.target)]
+            local |= {part.id for part in targets if isinstance(part, ast.Name)}
+            bound |= local
+        waiting += [(child, local) for child in ast.iter_child_nodes(node)]
+    return bound - free

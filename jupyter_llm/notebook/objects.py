@@ -19,8 +19,9 @@ from jupyter_llm.notebook.peek import (
     is_a,
     is_one_of,
     library_types,
+    text_of,
 )
-from jupyter_llm.notebook.reading import ITEM_CHARS, Kind, Reading, cut, label, listed, text_of
+from jupyter_llm.notebook.reading import ITEM_CHARS, Kind, Reading, cut, label, listed
 
 _MAX_FIELDS: Final = 40
 

@@ -85,14 +85,14 @@ def attribute(value: object, name: str) -> Any:
 
 def qualified_name(cls: type) -> str:
     """Return `module.Class`, or `Class` alone if it is a builtin or the notebook's own."""
-    name, module = _text(_qualname(cls)), _module_of(cls)
+    name, module = text_of(_qualname(cls)), _module_of(cls)
     name = name.removeprefix("<locals>.")[-_MAX_NAME:]
     return name if module in ("", "builtins", "__main__") else f"{module[-_MAX_NAME:]}.{name}"
 
 
 def short_name(cls: type) -> str:
     """Return the class's name without its module."""
-    return _text(_qualname(cls)).rpartition(".")[2][:_MAX_NAME]
+    return text_of(_qualname(cls)).rpartition(".")[2][:_MAX_NAME]
 
 
 def library_types(cls: type) -> Iterator[tuple[str, str, type]]:
@@ -101,7 +101,7 @@ def library_types(cls: type) -> Iterator[tuple[str, str, type]]:
     A class that only claims to come from a library is not among them.
     """
     for entry in mro(cls):
-        module, name = _module_of(entry), _text(_qualname(entry))
+        module, name = _module_of(entry), text_of(_qualname(entry))
         loaded = sys.modules.get(module)
         if loaded is not None and _held(loaded).get(name, MISSING) is entry:
             yield module.partition(".")[0], name, entry
@@ -115,12 +115,13 @@ def exported(package: str, name: str) -> Any:
 
 def _module_of(cls: type) -> str:
     try:
-        return _text(_module(cls))
+        return text_of(_module(cls))
     except AttributeError:  # a class may delete it
         return ""
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """Return a value that is a text as a plain one, and an empty text for any other."""
     return str.__str__(value) if is_a(value, str) else ""
 
 

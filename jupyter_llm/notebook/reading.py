@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from jupyter_llm.notebook.guard import Deadline, NoAnswerError, ask
-from jupyter_llm.notebook.peek import is_a, qualified_name
+from jupyter_llm.notebook.peek import qualified_name
 from jupyter_llm.notebook.secrets import HIDDEN, looks_secret, scrub
 
 ITEM_CHARS: Final = 48  # of an item in a container, a field or a cell of a table
@@ -43,7 +43,6 @@ class Reading:
     max_chars: int
     deadline: Deadline
     kind_of: Callable[[object], Kind | None]
-    may_ask: bool = True
     _inside: list[int] = field(default_factory=list)
 
     def whole(self, value: object) -> str:
@@ -86,8 +85,6 @@ class Reading:
     def asked(self, value: object) -> str:
         """Return the value's own `repr`, or why there is none, in angle brackets."""
         name = label(value)
-        if not self.may_ask:
-            return f"<{name}>"
         try:
             return self.tidy(ask(lambda: repr(value), type(value), self.deadline.left_s))
         except NoAnswerError as error:
@@ -151,8 +148,3 @@ def listed(parts: list[str], room: int, more: int = 0, separator: str = ", ") ->
         taken.append(part)
     left = len(parts) - len(taken) + more
     return separator.join([*taken, f"… {left} more"] if left else taken)
-
-
-def text_of(value: object) -> str:
-    """Return a value that is a text as a plain one, and an empty text for any other."""
-    return str.__str__(value) if is_a(value, str) else ""

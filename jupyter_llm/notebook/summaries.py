@@ -17,8 +17,9 @@ from jupyter_llm.notebook.peek import (
     mro,
     qualified_name,
     text_keys,
+    text_of,
 )
-from jupyter_llm.notebook.reading import Kind, Reading, cut, label, text_of
+from jupyter_llm.notebook.reading import Kind, Reading, cut, label
 from jupyter_llm.notebook.secrets import HIDDEN, looks_secret
 
 MAX_CHARS: Final = 600

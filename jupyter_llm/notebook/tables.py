@@ -19,6 +19,7 @@ from jupyter_llm.notebook.peek import (
     is_a,
     library_types,
     short_name,
+    text_of,
 )
 from jupyter_llm.notebook.reading import (
     Kind,
@@ -29,7 +30,6 @@ from jupyter_llm.notebook.reading import (
     listed,
     one_line,
     plural,
-    text_of,
 )
 from jupyter_llm.notebook.secrets import looks_secret
 

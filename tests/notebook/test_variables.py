@@ -319,7 +319,7 @@ def test_figures() -> None:
     axes = figure.add_subplot(title="Prices", xlabel="day")
     axes.plot([1, 2])
     axes.bar([1], [2])
-    told = "matplotlib Axes, title 'Prices', x 'day', 1 line, 1 patch"
+    told = "matplotlib Axes, title 'Prices', x 'day', lines: 1, patches: 1"
     assert summarize("ax", axes) == f"ax: {told}"
     assert summarize("fig", figure) == f"fig: matplotlib Figure, 4 x 3 inches, 1 axes\n{told}"
 
