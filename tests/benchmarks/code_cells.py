@@ -89,7 +89,8 @@ def write_as_usual(engine: Engine, prompt: str, params: SamplingParams) -> Cell:
 def write_as_ours(engine: Engine, prompt: str, params: SamplingParams, *, num_drafts: int) -> Cell:
     """Ask as `-f code` does."""
     messages = (Message("user", code_prompt(prompt)),)
-    answer = write_code(engine, messages, params, NAMESPACE, num_drafts=num_drafts)
+    request = Request(prompt=messages, params=params)
+    answer = write_code(engine, request, NAMESPACE, num_drafts=num_drafts)
     source = "\n\n".join(answer.sources)
     return Cell(
         prompt=prompt,
