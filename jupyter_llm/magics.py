@@ -75,6 +75,7 @@ _MAGIC = re.compile(r"\s*%%?llm(\s.*)", re.DOTALL)
 _MIMES = {"markdown": "text/markdown", "code": "text/markdown", "text": "text/plain"}
 _PLACES = ("--below", "--replace")
 _PROPOSING = ("fix", "doc", "test")  # commands that write a cell
+_NUM_RECENT_CELLS = 2  # whose variables go along unasked
 _MAX_VARIABLE_CHARS = 1600  # of all summaries that go along with a prompt: about 500 tokens
 
 
@@ -301,7 +302,7 @@ class LLMMagics(Magics):
         choice = wanted if isinstance(wanted, str) else ",".join(wanted)
 
         def summaries(_prompt: str, cells: Sequence[CellEvent]) -> list[tuple[str, str]]:
-            sources = [cell.source for cell in cells]
+            sources = [cell.source for cell in cells[-_NUM_RECENT_CELLS:]]
             found = describe(
                 prompt, sources, self._variables(), choice=choice, max_chars=_MAX_VARIABLE_CHARS
             )

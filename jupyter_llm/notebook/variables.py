@@ -36,6 +36,7 @@ __all__ = [
 
 _PLAIN: Final = (type(None), bool, int, float, complex)
 _PLAIN_CHARS: Final = 80
+_CELL_CHARS: Final = 160  # of a variable nobody named: what it is, and hardly more
 _LEAST_CHARS: Final = 40  # less is no summary
 
 
@@ -64,7 +65,8 @@ def describe(
     """Return summaries of the variables that are meant, within a room and a time for all of them.
 
     `choice` is `auto`: those the prompt names and those that hold data in the recent cells, the
-    latest cell first; or `none`; or names: `a,b`. An `@name` in the prompt counts in any case, and
+    latest cell first and in few words; or `none`; or names: `a,b`. An `@name` in the prompt counts
+    in any case, and
     comes first. Which come later get what room is left.
 
     Raises
@@ -76,13 +78,15 @@ def describe(
     clock = Deadline(deadline_s)
     found: list[VariableSummary] = []
     room = max_chars
-    for name in _meant(prompt, recent_sources, known, choice):
+    named, in_cells = _meant(prompt, recent_sources, known, choice)
+    for name in (*named, *in_cells):
         if room <= _LEAST_CHARS:
             found.append(VariableSummary(name, "", was_cut=True))
             continue
         # Half of the time that is left: whoever hangs does not keep the others from being asked.
         within_s = min(DEADLINE_S, clock.left_s / 2)
-        text = summarize(name, known[name], max_chars=min(MAX_CHARS, room - 1), deadline_s=within_s)
+        most = MAX_CHARS if name in named else _CELL_CHARS
+        text = summarize(name, known[name], max_chars=min(most, room - 1), deadline_s=within_s)
         found.append(VariableSummary(name, text, was_cut="…" in text))
         room -= len(text) + 1
     return tuple(found)
@@ -90,12 +94,15 @@ def describe(
 
 def _meant(
     prompt: str, recent_sources: Sequence[str], known: Mapping[str, object], choice: str
-) -> list[str]:
+) -> tuple[list[str], list[str]]:
+    """Return the variables that are named, and those that only the recent cells use."""
     if choice == "auto":
-        others = [*mentioned(prompt, known), *_in_cells(recent_sources, known)]
+        others = mentioned(prompt, known)
     else:
         others = [] if choice == "none" else chosen(choice, known)
-    return list(dict.fromkeys([*at_names(prompt, known), *others]))
+    named = list(dict.fromkeys([*at_names(prompt, known), *others]))
+    used_too = dict.fromkeys(_in_cells(recent_sources, known)) if choice == "auto" else {}
+    return named, [name for name in used_too if name not in named]
 
 
 def _in_cells(sources: Sequence[str], known: Mapping[str, object]) -> Iterator[str]:

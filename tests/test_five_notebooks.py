@@ -1,0 +1,55 @@
+"""Five notebooks as people write them, with the real model: what is told, and what read again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from notebook_session import NAMES, code_cells, session
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_follow_ups_read_only_what_is_new(name: str, tmp_path: Path, smollm2: Path) -> None:
+    with session(tmp_path, smollm2) as asked:
+        asked.ask("Are you there?", "-c none")  # loads the model
+        asked.usages.clear()
+        for cell in code_cells(name)[:20]:
+            asked.run(cell)
+            asked.ask("What does that show?")
+        assert not any("left out" in note for note in asked.notes)
+        assert asked.share_cached(last=20) >= 0.95, asked.usages
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_context_lists_each_cell_that_ran(name: str, tmp_path: Path, smollm2: Path) -> None:
+    cells = code_cells(name)
+    with session(tmp_path, smollm2) as asked:
+        for cell in cells:
+            asked.run(cell)
+        told = [(label, is_in) for label, is_in in asked.context() if label.startswith("In [")]
+    # The two cells that set the session up ran too.
+    assert len(told) == len(cells) + 2
+    assert all(is_in for _, is_in in told)
+    for (label, _), cell in zip(told[2:], cells, strict=True):
+        assert cell["source"].splitlines()[0][:20].split("|")[0].strip("` ") in label
+
+
+def test_after_a_cut_the_next_five_prompts_are_read_from_the_cache(
+    tmp_path: Path, smollm2: Path
+) -> None:
+    with session(tmp_path, smollm2, "llm.use(n_ctx=3072)") as asked:
+        for name in ("data_cleaning", "numerics"):
+            for cell in code_cells(name):
+                asked.run(cell)
+                if "left out" in asked.ask("What does that show?"):
+                    break
+            else:
+                continue
+            break
+        assert "left out" in asked.notes[-1]
+        for _ in range(5):
+            asked.ask("Say more.")
+        assert asked.share_cached(last=5) >= 0.95, asked.usages
+        assert any(not is_in for _, is_in in asked.context())
