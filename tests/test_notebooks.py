@@ -8,6 +8,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from jupyter_llm import llm
+
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
@@ -58,3 +60,25 @@ def test_the_first_prompt_notebook_shows_what_it_says(tmp_path: Path, smollm2: P
     assert shown("Invent a name").rstrip().endswith("seed 7")
     assert shown("interrupted.finish_reason").startswith("cancelled after")
     assert "smollm2" in shown("%llm /status")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_seeded_answers_of_a_saved_notebook_come_out_the_same_and_an_edited_seed_does_not(
+    tmp_path: Path, smollm2: Path, fresh_llm: None
+) -> None:
+    path = tmp_path / "executed.ipynb"
+    notebook = executed(FOLDER / "02_notebook_context.ipynb", tmp_path)
+    nbformat.write(notebook, path)
+    report = llm.verify(path)
+    assert [row.result for row in report.rows if row.is_promised] == ["same"] * 3, str(report)
+    assert report.num_not_replayable == 0
+
+    for cell in notebook["cells"]:
+        for shown in cell.get("outputs", []):
+            if "jupyter_llm" in shown.get("metadata", {}):
+                shown["metadata"]["jupyter_llm"]["seed"] += 1
+    nbformat.write(notebook, path)
+    edited = llm.verify(path)
+    assert edited.num_different == 3, str(edited)
+    assert all(row.is_altered for row in edited.rows)

@@ -4,8 +4,8 @@ Run as: python tests/benchmarks/code_cells.py [--generations 40] [--drafts 4] [-
 
 The usual way asks for code only and takes what stands in fences, or else the whole answer. Ours
 opens the answer with a fence, and repairs what does not parse; then it also takes the best of some
-drafts. All draw at temperature 1 with the same seeds. Names that the prompts speak of exist. Prints
-Markdown and asserts nothing.
+drafts. All draw at temperature 1 with the same seeds, over the five notebooks of the tests. Names
+that the cells before a prompt define exist. Prints Markdown and asserts nothing.
 """
 
 from __future__ import annotations
@@ -14,49 +14,65 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import cycle, islice
+from itertools import count, islice
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.side_by_side import default_model, describe
+from notebook_session import NAMES, code_cells
 
 from jupyter_llm.coding import code_prompt, write_code
 from jupyter_llm.engine.base import Engine, Message, Request, SamplingParams
 from jupyter_llm.engine.local import LocalEngine
 from jupyter_llm.models.discover import find_model
 from jupyter_llm.notebook.code import code_blocks
-from jupyter_llm.notebook.names import unknown_names
+from jupyter_llm.notebook.names import defined_names, unknown_names
 from jupyter_llm.notebook.syntax import syntax_error
 from jupyter_llm.status import markdown_table
 
 PROMPTS = (
-    "Load sales.csv into a DataFrame and show its first rows.",
-    "Fill the missing values of the column age of df with the median.",
-    "Group df by region and sum the revenue.",
-    "Plot a histogram of the column price of df.",
-    "Draw a sine and a cosine curve with a legend.",
-    "Write a function that returns the first n Fibonacci numbers.",
-    "Write a function that tells whether a number is prime.",
-    "Count the words in the string text and print the ten most common.",
-    "Solve the linear equations 2x + y = 5 and x - y = 1 with numpy.",
-    "Compute the eigenvalues of a random 4x4 matrix.",
-    "Read a JSON file and print its keys.",
-    "Write a class Stack with push, pop and peek.",
-    "Find all e-mail addresses in the string text.",
-    "Merge the DataFrames orders and customers on customer_id.",
-    "Write a decorator that measures how long a function takes.",
-    "Simulate 1000 throws of two dice and plot the sums.",
-    "Remove the duplicate rows from df and reset the index.",
-    "Sort a list of dictionaries by the key name.",
-    "Write a generator of the permutations of a list.",
-    "Fit a straight line to the arrays x and y.",
+    "Write the next step.",
+    "Plot what was computed last.",
+    "Write a function that does what the last cell does.",
+    "Check the last result with assertions.",
+    "Print a short summary of what there is so far.",
+    "Do the last step again with other numbers.",
+    "Put the results into a dictionary and print it.",
+    "Handle missing and wrong values in what was made last.",
 )
-NAMESPACE = frozenset({"df", "text", "orders", "customers", "x", "y", "pd", "np", "plt"})
+NUM_CELLS = 5  # that are told before a prompt
 FIRST_SEED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A prompt after some cells of a notebook, and the names that those have defined."""
+
+    prompt: str
+    cells: tuple[str, ...]
+    namespace: frozenset[str]
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The prompt as `-f code` sends it."""
+        told = ("These cells ran in the notebook:\n\n", *(f"{cell}\n\n" for cell in self.cells))
+        return (Message.of_parts("user", (*told, code_prompt(self.prompt))),)
+
+
+def tasks() -> Iterator[Task]:
+    """Yield prompts from place to place of the five notebooks, for ever."""
+    notebooks = [code_cells(name) for name in NAMES]
+    for number in count(1):
+        cells = [cell["source"] for cell in notebooks[number % len(notebooks)]]
+        end = 1 + number // len(notebooks) * 3 % len(cells)
+        names = frozenset[str]().union(*map(defined_names, cells[:end]))
+        yield Task(
+            PROMPTS[number % len(PROMPTS)], tuple(cells[max(0, end - NUM_CELLS) : end]), names
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,28 +88,26 @@ class Cell:
     took_s: float = 0.0
 
 
-def write_as_usual(engine: Engine, prompt: str, params: SamplingParams) -> Cell:
+def write_as_usual(engine: Engine, task: Task, params: SamplingParams) -> Cell:
     """Ask for code only, and take what is in the fences."""
-    messages = (Message("user", code_prompt(prompt)),)
-    text = engine.submit(Request(prompt=messages, params=params)).result().text
+    text = engine.submit(Request(prompt=task.messages, params=params)).result().text
     blocks = [block.source for block in code_blocks(text)]
     source = "\n\n".join(blocks) if blocks else text
     return Cell(
-        prompt=prompt,
+        prompt=task.prompt,
         source=source,
-        unknown_names=unknown_names(source, NAMESPACE),
+        unknown_names=unknown_names(source, task.namespace),
         parses=syntax_error(source) is None,
     )
 
 
-def write_as_ours(engine: Engine, prompt: str, params: SamplingParams, *, num_drafts: int) -> Cell:
+def write_as_ours(engine: Engine, task: Task, params: SamplingParams, *, num_drafts: int) -> Cell:
     """Ask as `-f code` does."""
-    messages = (Message("user", code_prompt(prompt)),)
-    request = Request(prompt=messages, params=params)
-    answer = write_code(engine, request, NAMESPACE, num_drafts=num_drafts)
+    request = Request(prompt=task.messages, params=params)
+    answer = write_code(engine, request, task.namespace, num_drafts=num_drafts)
     source = "\n\n".join(answer.sources)
     return Cell(
-        prompt=prompt,
+        prompt=task.prompt,
         source=source,
         unknown_names=answer.unknown_names,
         parses=bool(answer.cells) and all(syntax_error(cell) is None for cell in answer.sources),
@@ -103,37 +117,37 @@ def write_as_ours(engine: Engine, prompt: str, params: SamplingParams, *, num_dr
 
 
 def measure(
-    write: Callable[[str, SamplingParams], Cell], count: int, max_tokens: int
+    write: Callable[[Task, SamplingParams], Cell], num_cells: int, max_tokens: int
 ) -> list[Cell]:
     """Write so many cells, each with a seed of its own."""
     cells = []
-    for number, prompt in enumerate(islice(cycle(PROMPTS), count)):
+    for number, task in enumerate(islice(tasks(), num_cells)):
         seed = FIRST_SEED + 100 * number  # drafts count on from it
         params = SamplingParams(temperature=1, max_tokens=max_tokens, seed=seed, exact=False)
         began_s = time.perf_counter()
-        cell = write(prompt, params)
+        cell = write(task, params)
         cells.append(replace(cell, took_s=time.perf_counter() - began_s))
     return cells
 
 
 def row(name: str, cells: list[Cell]) -> tuple[str, ...]:
     """Summarise the cells of one way to ask."""
-    count = len(cells)
+    total = len(cells)
 
     def share(number: int) -> str:
-        return f"{number / count:.0%}"
+        return f"{number / total:.0%}"
 
     parsing = [cell for cell in cells if cell.parses]
     with_unknown = [cell for cell in parsing if cell.unknown_names]
     return (
         name,
-        str(count),
+        str(total),
         share(len(parsing)),
         share(len(with_unknown)),
         share(len(parsing) - len(with_unknown)),
         share(sum(cell.is_repaired for cell in cells)),
-        f"{sum(cell.num_drafts for cell in cells) / count:.1f}",
-        f"{sum(cell.took_s for cell in cells) / count:.1f}",
+        f"{sum(cell.num_drafts for cell in cells) / total:.1f}",
+        f"{sum(cell.took_s for cell in cells) / total:.1f}",
     )
 
 
