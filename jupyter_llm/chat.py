@@ -14,7 +14,14 @@ from jupyter_llm.engine.base import Completion, Message, Request, SamplingParams
 from jupyter_llm.errors import EngineClosedError, PromptInterrupted
 from jupyter_llm.notebook.budget import Budget, ContextMode, budget, check_mode
 from jupyter_llm.notebook.context import Cut, Draft, Part, Turn
-from jupyter_llm.notebook.plan import Place, Plan, cells_told, draft_prompt, plan_prompt
+from jupyter_llm.notebook.plan import (
+    Place,
+    Plan,
+    cells_told,
+    draft_prompt,
+    plan_prompt,
+    variable_parts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Hashable, Sequence
@@ -265,13 +272,17 @@ class Chat:
         place = draft._place(origin)
         return draft._plan(engine, prompt, place, params, context, describe).draft.messages
 
-    def read_ahead(self, engine: Engine) -> None:
+    def read_ahead(self, engine: Engine, describe: Describe | None = None) -> None:
         """Let the engine read the cells that go along with the next prompt, while it is idle.
 
-        Returns at once. Does nothing if there are none, or if a cut is to be expected.
+        So are the variables that go along with any prompt that names none. Returns at once. Does
+        nothing if there are no cells, or if a cut is to be expected.
         """
         allowed = budget(engine.info, "auto", self._last_params.max_tokens)
         draft = self.next_draft(allowed)
+        if draft.cells and describe is not None:
+            recent = self._llm.timeline.snapshot().visible[-_NUM_RECENT:]
+            draft = replace(draft, variables=variable_parts(describe("", recent)))
         messages = draft.messages
         is_long = sum(len(message.content) for message in messages) > allowed.num_chars
         if draft.cells and not is_long:

@@ -75,6 +75,7 @@ _MAGIC = re.compile(r"\s*%%?llm(\s.*)", re.DOTALL)
 _MIMES = {"markdown": "text/markdown", "code": "text/markdown", "text": "text/plain"}
 _PLACES = ("--below", "--replace")
 _PROPOSING = ("fix", "doc", "test")  # commands that write a cell
+_DESCRIBE_S, _READ_AHEAD_S = 0.4, 0.1  # that the user's own `repr` may take; nobody waits for us
 _NUM_RECENT_CELLS = 2  # whose variables go along unasked
 _MAX_VARIABLE_CHARS = 1600  # of all summaries that go along with a prompt: about 500 tokens
 
@@ -292,7 +293,9 @@ class LLMMagics(Magics):
         mode: ContextMode = parsed.options.get("context", self.context)
         return mode
 
-    def _describe(self, parsed: PromptLine, prompt: str) -> Describe:
+    def _describe(
+        self, parsed: PromptLine, prompt: str, deadline_s: float = _DESCRIBE_S
+    ) -> Describe:
         """Return what summarises the variables that go along with a prompt.
 
         Where no cells go along no variables do, but for those that are asked for by name.
@@ -304,7 +307,12 @@ class LLMMagics(Magics):
         def summaries(_prompt: str, cells: Sequence[CellEvent]) -> list[tuple[str, str]]:
             sources = [cell.source for cell in cells[-_NUM_RECENT_CELLS:]]
             found = describe(
-                prompt, sources, self._variables(), choice=choice, max_chars=_MAX_VARIABLE_CHARS
+                prompt,
+                sources,
+                self._variables(),
+                choice=choice,
+                max_chars=_MAX_VARIABLE_CHARS,
+                deadline_s=deadline_s,
             )
             return [(summary.name, summary.text) for summary in found if summary.text]
 
@@ -410,7 +418,8 @@ class LLMMagics(Magics):
         if engine is None or self.context != "auto":
             return
         try:
-            self._chat(PromptLine()).read_ahead(engine)
+            describe = self._describe(PromptLine(), "", deadline_s=_READ_AHEAD_S)
+            self._chat(PromptLine()).read_ahead(engine, describe)
         except Exception:  # whoever ran the cell asked for nothing
             logger.debug("The cells could not be read ahead", exc_info=True)
 

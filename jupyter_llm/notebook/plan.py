@@ -75,10 +75,15 @@ def draft_prompt(
             for cell in cells
             if cell not in told and is_in(cell, cut, notebook, only)
         ),
-        variables=tuple(Part(f"{text}\n\n", variable=name) for name, text in variables),
+        variables=variable_parts(variables),
         front=front,
         pinned=notebook.pinned,
     )
+
+
+def variable_parts(variables: Sequence[tuple[str, str]]) -> tuple[Part, ...]:
+    """Return what a chat tells of variables, given their names and summaries."""
+    return tuple(Part(f"{text}\n\n", variable=name) for name, text in variables)
 
 
 def told_cell(cell: CellEvent, allowed: Budget) -> Part:

@@ -66,8 +66,8 @@ def describe(
 
     `choice` is `auto`: those the prompt names and those that hold data in the recent cells, the
     latest cell first and in few words; or `none`; or names: `a,b`. An `@name` in the prompt counts
-    in any case, and
-    comes first. Which come later get what room is left.
+    in any case, and what is named has the first claim to the room. Those that only cells use come
+    first.
 
     Raises
     ------
@@ -89,7 +89,8 @@ def describe(
         text = summarize(name, known[name], max_chars=min(most, room - 1), deadline_s=within_s)
         found.append(VariableSummary(name, text, was_cut="…" in text))
         room -= len(text) + 1
-    return tuple(found)
+    # Those that no prompt changes come first, so that they can be read before it is asked.
+    return tuple(found[len(named) :] + found[: len(named)])
 
 
 def _meant(
