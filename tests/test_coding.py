@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from benchmarks.code_cells import PROMPTS
 from hypothesis import given
 from hypothesis import strategies as st
 from notebook.test_syntax import PIECES
@@ -263,3 +264,20 @@ def test_further_drafts_read_the_prompt_no_more(tiny: LocalEngine) -> None:
     write_code(Watched(), PROMPT, params, num_drafts=3)
     assert len(cached) == 3
     assert all(usage.cached_tokens >= usage.prompt_tokens - 1 for usage in cached[1:])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_small_model_at_temperature_1_writes_cells_that_all_parse(smollm2: Path) -> None:
+    engine = LocalEngine(find_model(smollm2))
+    answers = []
+    for number, task in enumerate((*PROMPTS, *PROMPTS[:4])):
+        params = SamplingParams(temperature=1, max_tokens=256, seed=number, exact=False)
+        prompt = (Message("user", code_prompt(task)),)
+        # One draft, so that there is something to repair.
+        answers.append(write_code(engine, prompt, params, num_drafts=1))
+    engine.close()
+    sources = [source for answer in answers for source in answer.sources]
+    assert len(sources) >= 20
+    assert [source for source in sources if syntax_error(source) is not None] == []
+    assert any(answer.changes for answer in answers)

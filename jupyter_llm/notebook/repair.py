@@ -59,16 +59,21 @@ def repair(source: str, *, is_cut_off: bool = False) -> Repaired:
     """Return code that certainly can be read, with as much of the source as can be kept.
 
     With `is_cut_off` its end is known to be missing: an unfinished last statement is then left
-    out, while its brackets and strings are closed otherwise.
+    out, if there is more, while its brackets and strings are closed otherwise.
     """
+    repaired = _repair(source, is_cut_off=is_cut_off)
+    return _repair(source) if is_cut_off and not repaired.has_code else repaired
+
+
+def _repair(source: str, *, is_cut_off: bool = False) -> Repaired:
     source, changes = _tidied(source)
     if syntax_error(source) is None:
         return Repaired(source, tuple(changes), has_code(source))
     name, line, body = split_cell_magic(source)
     if name in PYTHON_MAGICS:
-        repaired = repair(body, is_cut_off=is_cut_off)
+        repaired = _repair(body, is_cut_off=is_cut_off)
         return Repaired(line + repaired.source, (*changes, *repaired.changes), repaired.has_code)
-    mending = _Mending(source, is_cut_off=is_cut_off)
+    mending = _Mending(source.strip("\n"), is_cut_off=is_cut_off)
     mending.run()
     return Repaired(mending.source, (*changes, *mending.changes()), has_code(mending.source))
 
@@ -231,8 +236,8 @@ class _Mending:
     ) -> Iterator[tuple[list[str], str]]:
         """Yield the code with blocks as they may be meant, for an error between statements."""
         message = str(error.msg)
-        if message.startswith("expected an indented block"):
-            yield from self._with_body(int(message.rsplit(" ", 1)[-1]) - 1, start, end)
+        if header := re.match(r"expected an indented block after .* on line (\d+)", message):
+            yield from self._with_body(int(header[1]) - 1, start, end)
         elif message.startswith("expected 'except'"):
             yield from self._with_finally(start)
         elif isinstance(error, IndentationError) or "outside function" in message:

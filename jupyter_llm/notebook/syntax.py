@@ -52,7 +52,27 @@ def syntax_error(source: str) -> SyntaxError | None:
     return _moved(error, line.count("\n"))
 
 
+# IPython takes a prompt away, but only from the first two lines, and drops what is blank at the
+# top, by its own idea of a line end. A comment above would change what the cell means.
+_FRAGILE = re.compile("^[ \t]*\\.{3,}:|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", re.MULTILINE)
+
+
+def _fragility(source: str) -> SyntaxError | None:
+    """Return what makes a cell depend on nothing being put above it."""
+    if (found := _FRAGILE.search(source)) is not None:
+        line = source.count("\n", 0, found.start()) + 1
+        return SyntaxError("a prompt, or an odd character", ("<cell>", line, 1, None))
+    # IPython takes off what all lines are indented.
+    lines = [line for line in source.split("\n") if line.strip()]
+    is_code = any(not line.lstrip().startswith("#") for line in lines)
+    if is_code and all(line[0] in " \t" for line in lines):
+        return IndentationError("unexpected indent", ("<cell>", _num_blank(source) + 1, 1, None))
+    return None
+
+
 def _python_error(source: str) -> SyntaxError | None:
+    if (error := _fragility(source)) is not None:
+        return error
     num_blank = 0
     try:
         python = to_python(source)

@@ -21,8 +21,8 @@ _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufeff\ud800-\udfff]")
 _SEPARATORS = re.compile("[\x0b\x0c\x85\u2028\u2029]")
 _FENCE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[\w+#.{} -]*$")
 _FENCE_END = re.compile(r"`{3,}[ \t]*$")
-_PROMPT = re.compile(r"[ \t]*(?:>>>(?: |$)|In \[[\d ]*\]:(?: |$))")
-_CONTINUATION = re.compile(r"[ \t]*\.{3,}:?(?: |$)")
+_PROMPT = re.compile(r"(?:[ \t]*(?:>>>|In \[[\d ]*\]:|\.{3,}:)(?: |$))+")
+_CONTINUATION = re.compile(r"(?:[ \t]*\.{3,}:?(?: |$))+")
 _INSTALL = re.compile(r"([ \t]*)(?:[$!][ \t]*)?((?:pip3?|conda|mamba)[ \t]+install[ \t]+\S.*)")
 _STRING_OR_COMMENT = (
     r"\"{3}(?:\\.|[^\\])*?\"{3}|'{3}(?:\\.|[^\\])*?'{3}"

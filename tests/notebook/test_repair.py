@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from notebook.test_syntax import PIECES, compile_as_ipython
 
@@ -40,6 +40,7 @@ def mutated_programs(draw: st.DrawFn) -> str:
 @example(source="\ud800", is_cut_off=False)
 @example(source="# -*- coding: utf-7 -*-\n+AGEAYgA-", is_cut_off=False)
 @example(source="%%time\n%%time\nx = (", is_cut_off=False)
+@example(source="x    temperature: float\n    top_k: int", is_cut_off=False)
 @example(source="if x:\\\n\\", is_cut_off=True)
 def test_any_text_becomes_a_cell_that_parses(source: str, *, is_cut_off: bool) -> None:
     repaired = repair(source, is_cut_off=is_cut_off)
@@ -56,6 +57,8 @@ def test_any_broken_program_becomes_one_that_parses(source: str, *, is_cut_off: 
 
 @given(mutated_programs())
 def test_what_is_repaired_needs_no_repair(source: str) -> None:
+    # A prompt in a text without an end is no part of it any more once that is closed.
+    assume(not any(prompt in source for prompt in (">>>", "In [", "...")))
     once = repair(source)
     again = repair(once.source)
     assert (again.source, again.changes) == (once.source, ())
@@ -204,10 +207,16 @@ def test_what_stands_in_strings_stays() -> None:
         ('def f(x):\n    """Do it', "def f(x):\n    pass"),
         ("try:\n    x = f()\n    y = (", "try:\n    x = f()\nfinally:\n    pass"),
         ("x = 1\nfor y in x:", "x = 1\nfor y in x:\n    pass"),
+        ("# all there is\nrows = [1, 2", "# all there is\nrows = [1, 2]"),
     ],
 )
 def test_an_unfinished_end_is_left_out(source: str, kept: str) -> None:
     assert repair(source, is_cut_off=True).source == kept
+
+
+def test_lines_are_counted_right_below_blank_ones_and_magics() -> None:
+    source = "\n\n%time x\nif x:\n    # later\n\ny = 1"
+    assert repair(source).source == "%time x\nif x:\n    pass\n    # later\n\ny = 1"
 
 
 def test_the_body_of_a_magic_is_repaired_too() -> None:

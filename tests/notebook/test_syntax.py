@@ -114,6 +114,12 @@ def test_what_the_compiler_cannot_take_is_an_error_and_no_exception(source: str)
     assert isinstance(syntax_error(source), SyntaxError)
 
 
+@pytest.mark.parametrize("source", ["  %time x\n  y = 1", "x\n...: y", "x = 'a\u2028b'", "\x0b0"])
+def test_what_a_comment_above_would_change_is_an_error(source: str) -> None:
+    compile_as_ipython(source)
+    assert syntax_error(source) is not None
+
+
 def test_checking_a_cell_runs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert syntax_error("print(1)\n!echo 2\n%time print(3)") is None
     assert capsys.readouterr().out == ""
