@@ -22,6 +22,7 @@ _SEPARATORS = re.compile("[\x0b\x0c\x85\u2028\u2029]")
 _FENCE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[\w+#.{} -]*$")
 _FENCE_END = re.compile(r"`{3,}[ \t]*$")
 _PROMPT = re.compile(r"(?:[ \t]*(?:>>>|In \[[\d ]*\]:|\.{3,}:)(?: |$))+")
+_HEADER = re.compile(r"[ \t]*(?P<kind>In|Out) ?\[[\d ]*\]:[ \t]*")
 _CONTINUATION = re.compile(r"(?:[ \t]*\.{3,}:?(?: |$))+")
 _INSTALL = re.compile(r"([ \t]*)(?:[$!][ \t]*)?((?:pip3?|conda|mamba)[ \t]+install[ \t]+\S.*)")
 _STRING_OR_COMMENT = (
@@ -74,6 +75,7 @@ def without_prompts(source: str) -> str:
     >>> without_prompts(">>> 6 * 7\n42")
     '6 * 7'
     """
+    source = _without_headers(source)
     lines = layout(source)
     if not any(_is_prompt(line) for line in lines):
         return source
@@ -86,6 +88,25 @@ def without_prompts(source: str) -> str:
         if syntax_error(everything) is None:
             return everything
     return typed
+
+
+def _without_headers(source: str) -> str:
+    """Leave out lines such as `In [1]:` that stand alone, and all from `Out [1]:` to the next.
+
+    So do cells look in a prompt, and models write the like.
+    """
+    lines = source.split("\n")
+    if not any(_HEADER.fullmatch(line) for line in lines):
+        return source
+    kept = []
+    is_output = False
+    for line in lines:
+        header = _HEADER.fullmatch(line)
+        if header is not None:
+            is_output = header["kind"] == "Out"
+        elif not is_output:
+            kept.append(line)
+    return "\n".join(kept).strip("\n")
 
 
 def _is_prompt(line: Line) -> bool:

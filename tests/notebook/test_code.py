@@ -21,6 +21,12 @@ def sources(answer: str) -> list[str]:
     return [block.source for block in code_blocks(answer)]
 
 
+def test_cells_that_look_as_in_the_prompt_are_their_source_alone() -> None:
+    answer = "```python\nIn [1]:\n# Add.\nadd(1, 2)\nOut [1]:\n3\nIn [2]:\nx = 1\n```"
+    (block,) = code_blocks(answer)
+    assert block.source == "# Add.\nadd(1, 2)\nx = 1"
+
+
 @pytest.mark.parametrize("info", ["python", "Python", "py", "python3", "ipython", "{python}", ""])
 @pytest.mark.parametrize("marks", ["```", "~~~", "`````"])
 def test_a_fence_holds_a_cell(marks: str, info: str) -> None:
