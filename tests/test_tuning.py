@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -30,6 +31,15 @@ def entry(tiny_gguf: Path) -> ModelEntry:
     return find_model(tiny_gguf)
 
 
+@pytest.fixture
+def no_process_stays() -> Iterator[None]:
+    """Fail if a process is left; other tests may have left helpers of multiprocessing's."""
+    before = set(psutil.Process().children())
+    yield
+    assert set(psutil.Process().children()) <= before
+
+
+@pytest.mark.usefixtures("no_process_stays")
 def test_the_process_measures_and_the_result_is_remembered(entry: ModelEntry) -> None:
     heard: list[tuple[float, str]] = []
     report = tune(
@@ -40,7 +50,6 @@ def test_the_process_measures_and_the_result_is_remembered(entry: ModelEntry) ->
     assert tuning == report.tuning
     assert {figure.label for figure in tuning.figures} >= {"as it is", "Q8_0 copy"}
     assert not list(tuned_folder().glob("*-part-*"))
-    assert psutil.Process().children() == []
 
 
 def scripted_process(code: str) -> tuple[str, ...]:
@@ -144,6 +153,7 @@ def test_a_process_that_fails_leaves_all_as_it_was(entry: ModelEntry, code: str,
     assert not list(tuned_folder().glob("*-part-*"))
 
 
+@pytest.mark.usefixtures("no_process_stays")
 def test_an_interrupt_ends_the_process_and_leaves_all_as_it_was(entry: ModelEntry) -> None:
     def interrupt(_share: float, text: str) -> None:
         if text == "as it is":
@@ -153,7 +163,6 @@ def test_an_interrupt_ends_the_process_and_leaves_all_as_it_was(entry: ModelEntr
     kept = tune_by(entry, outcome()).tuning
     with pytest.raises(TuneInterrupted, match="as they were"):
         tune(entry, copy=True, lossy=False, on_progress=interrupt, bench=scripted_process(waits))
-    assert psutil.Process().children() == []
     assert load_tuning(entry.path, current_machine()) == kept
     assert not list(tuned_folder().glob("*-part-*"))
 
