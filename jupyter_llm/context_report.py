@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.markdown import untrusted_markdown
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from jupyter_llm.api import LLM
     from jupyter_llm.chat import Chat
-    from jupyter_llm.engine.base import Engine
     from jupyter_llm.notebook.context import Draft, Turn
     from jupyter_llm.notebook.events import CellEvent
     from jupyter_llm.notebook.timeline import Snapshot
 
 _MAX_SNIPPET = 50
 _NO_ROOM = "no longer fits"
+_SOME_PROMPT = "?"
 _UNCOUNTED = Budget(num_tokens=0)  # without a model nothing is left out
 
 
@@ -62,7 +62,7 @@ class ContextReport:
                 "so there is nobody to count tokens."
             )
         return (
-            f"The next prompt of chat *{self.chat}* (context {self.mode}) begins with "
+            f"The next prompt of chat *{self.chat}* (context {self.mode}), however short, takes "
             f"**{self.num_tokens} of {self.num_allowed} tokens** that {self.model} is told at most."
         )
 
@@ -87,7 +87,8 @@ def context_report(llm: LLM, chat: Chat, mode: ContextMode) -> ContextReport:
     """Say what would go along with the next prompt of a chat; loads no model."""
     engine = llm.resident_engine
     allowed = budget(engine.info, mode, None) if engine is not None else _UNCOUNTED
-    draft = chat.next_draft(allowed, mode)
+    # Some chat templates refuse messages that do not end with a prompt.
+    draft = replace(chat.next_draft(allowed, mode), prompt=_SOME_PROMPT)
     if engine is not None:
         draft = draft.fitted(allowed, engine.count_tokens)
     listed = _Listing(draft, llm.timeline.snapshot(), mode, allowed)
@@ -104,14 +105,9 @@ def context_report(llm: LLM, chat: Chat, mode: ContextMode) -> ContextReport:
             ContextRow(item.name, item.is_in, item.state, count)
             for item, count in zip(items, counts, strict=True)
         ),
-        num_tokens=_num_tokens(engine, draft) if engine is not None else None,
+        num_tokens=engine.count_tokens(draft.messages) if engine is not None else None,
         num_allowed=allowed.num_tokens if engine is not None else None,
     )
-
-
-def _num_tokens(engine: Engine, draft: Draft) -> int:
-    messages = draft.messages
-    return engine.count_tokens(messages) if messages else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,7 +152,7 @@ class TestContextCommand:
         assert table[0][3] == "5"
         assert all(int(row[3]) > 0 for row in table)
         draft = llm.chat("default").preview(resident, "?", context="auto")
-        assert f"**{resident.count_tokens(draft) - 1} of 2048 tokens**" in text
+        assert f"**{resident.count_tokens(draft)} of 2048 tokens**" in text
 
     def test_it_tells_what_the_cut_of_the_next_prompt_would_leave_out(
         self, shell: InteractiveShell, resident: ScriptedEngine

@@ -104,11 +104,14 @@ class Recorder:
         return getattr(self._unheard, "is_set", False)
 
     def _begin(self, info: ExecutionInfo) -> None:
-        if self._run is None or getattr(info, "cell_id", None) is not None:
+        run = self._run
+        if run is not None and run.thread != threading.get_ident():
+            return  # a subshell's: what threads show cannot be told apart
+        if run is None or getattr(info, "cell_id", None) is not None:
             self._close()  # only a front end's own cells have an id, and it runs one at a time
             self._open(info)
-        elif self._run.thread == threading.get_ident():
-            self._run.inner.append(info)
+        else:
+            run.inner.append(info)
 
     def _end(self, result: ExecutionResult | None) -> None:
         run = self._run

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
 from scripted import ScriptedEngine
 from shell import extension, run
 
@@ -244,12 +244,11 @@ thread.start(); thread.join()
 
 
 def test_a_cell_in_another_thread_is_none_of_this_one(shell: InteractiveShell) -> None:
-    done: list[object] = []
+    recorder = shell.magics_manager.registry["LLMMagics"].recorder
 
     def inside() -> None:
-        info = done.append
-        shell.events.trigger("pre_run_cell", info)
-        shell.events.trigger("post_run_cell", None)
+        recorder._begin(ExecutionInfo("y = 1", *(True, False, True), "b"))
+        recorder._end(None)
 
     shell.user_ns["inside"] = inside
     code = "import threading\nt = threading.Thread(target=inside); t.start(); t.join()\nprint(1)"
