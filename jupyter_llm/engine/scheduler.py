@@ -287,7 +287,7 @@ class Scheduler:
         if result is Decoded.OK:
             return [drawn for member in members for drawn in self._advance(member)]
         for member in members:
-            self._roll_back(member.sequence)
+            self._roll_back(member.sequence, is_torn=result is not Decoded.NO_ROOM)
         if result is Decoded.ABORTED:
             return []  # whoever asked for it finishes a sequence or has the next step
         return self._fail(result, members)
@@ -327,7 +327,7 @@ class Scheduler:
 
         Waiting for it reads the common start once instead of twice.
         """
-        if not self._slots.can_lend:
+        if not self._slots.can_trim:
             return False
         reading = [
             other.token_ids[: other.num_prompt]
@@ -414,11 +414,15 @@ class Scheduler:
         for shortened in self._slots.release(slot, is_bulk=is_bulk):
             self._model.trim(shortened.seq_id, len(shortened.token_ids))
 
-    def _roll_back(self, sequence: Sequence) -> None:
-        """Make the model's memory hold exactly the slot's tokens, or none if it cannot."""
+    def _roll_back(self, sequence: Sequence, *, is_torn: bool = False) -> None:
+        """Make the model's memory hold exactly the slot's tokens, or none if it cannot.
+
+        A memory that cannot trim may have changed in a batch that was torn off, whatever it says.
+        """
         slot = sequence.slot
         assert slot is not None
-        if not self._model.trim(slot.seq_id, len(slot.token_ids)):
+        is_lost = is_torn and not self._slots.can_trim
+        if is_lost or not self._model.trim(slot.seq_id, len(slot.token_ids)):
             self._model.trim(slot.seq_id, 0)
             slot.token_ids = []
             sequence.num_cached = 0

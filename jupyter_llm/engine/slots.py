@@ -176,8 +176,8 @@ class Slots:
         )
 
     @property
-    def can_lend(self) -> bool:
-        """Whether a prompt can begin with a part of what a slot holds."""
+    def can_trim(self) -> bool:
+        """Whether the model's memory can forget the end of a sequence."""
         return self._can_trim
 
     @property
