@@ -11,6 +11,7 @@ from engines import (
     ask,
     assert_nothing_leaks,
     before_each_step,
+    forget_all,
     inside,
     load,
     paused,
@@ -303,7 +304,7 @@ def test_what_was_read_in_the_background_is_cached_and_changes_no_token(
     wait_until_idle(engine)
     completion = ask(engine, LONG * 20 + "then")
     assert completion.usage.cached_tokens >= engine.count_tokens(LONG * 20) - 1
-    inside(engine, engine._model.lanes[-1].slots.evict)
+    forget_all(engine)
     fresh_tokens = ask(engine, LONG * 20 + "then")
     assert fresh_tokens.token_ids == completion.token_ids
 
