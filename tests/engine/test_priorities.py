@@ -92,6 +92,22 @@ def test_no_class_starves_under_a_stream_of_higher_ones_that_never_ends(lower: P
     assert patient.completion_ids == fresh([7, 7, 7], 12, ignore_eos=True)
 
 
+def test_no_class_starves_where_higher_ones_take_every_slot() -> None:
+    engine = FakeEngine(n_ctx=400, num_slots=2)
+    chats = [engine.submit([number], 60, ignore_eos=True) for number in range(1, 4)]
+    row = engine.submit([7, 7, 7], 5, ignore_eos=True, priority=Priority.BULK)
+    num_steps = 0
+    while row.finish_reason is None:
+        engine.scheduler.step()
+        num_steps += 1
+        assert num_steps < 20_000
+        for place, chat in enumerate(chats):  # as one ends, the next one is there
+            if chat.finish_reason is not None:
+                chats[place] = engine.submit([num_steps % 39 + 1], 60, ignore_eos=True)
+    assert num_steps > 1000  # it was not to be felt before
+    assert row.completion_ids == fresh([7, 7, 7], 5, ignore_eos=True)
+
+
 def test_each_waiting_class_gets_its_turn() -> None:
     engine = FakeEngine(n_ctx=900, num_slots=4)
     engine.submit([1], 800, ignore_eos=True, priority=Priority.GHOST)
