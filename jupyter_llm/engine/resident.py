@@ -378,6 +378,7 @@ class ResidentModel:
             context,
             num_slots=num_slots,
             can_trim=self.can_trim,
+            can_cut=self.can_trim and not self.weights.has_window,  # states hold one window only
             is_exact=is_exact,
             min_copy=_MIN_STREAM_COPY if is_exact else 1,
             max_parked_bytes=0 if is_exact or self._is_on_gpu else self._max_parked_bytes(),

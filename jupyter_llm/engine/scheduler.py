@@ -26,6 +26,7 @@ _HEADROOM = 256  # tokens of a completion that must have room before it begins
 _MIN_WAIT = 16  # tokens: a shorter start is read twice rather than waited for
 _MAX_WAITING_FOR_PREFIX = 8  # looked past in one step; the others of a bulk wait for the same
 _PATIENCE = 240  # tokens that higher classes evaluate before a lower one gets a step
+_LAST_PATIENCE = 16 * _PATIENCE  # before one of a class that got no slot at all is next in line
 _SMALL_BATCH = 32  # tokens of such a step, and of one that was aborted again and again
 
 
@@ -137,6 +138,7 @@ class Sequence:
     num_shared: int = field(init=False, default=0)
     num_judged: int = field(init=False, default=0)
     was_preempted: bool = field(init=False, default=False)
+    is_due: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.num_prompt = len(self.token_ids)
@@ -194,7 +196,9 @@ class Scheduler:
     keeps what it has drawn.
 
     Sequences of different classes never share a step. The highest class steps, and after
-    `_PATIENCE` tokens the next lower one steps once. `clock` returns seconds.
+    `_PATIENCE` tokens the next lower one steps once. Where higher classes take every slot, one of a
+    lower class that waited for `_LAST_PATIENCE` tokens has the next, and keeps it. `clock` returns
+    seconds.
     """
 
     def __init__(
@@ -299,7 +303,7 @@ class Scheduler:
 
     def _admit(self) -> None:
         num_passed = 0
-        for sequence in list(self._waiting):
+        for sequence in self._line():
             is_background = sequence.priority is Priority.BACKGROUND
             if is_background and (self._running or self.is_background_held):
                 return
@@ -315,6 +319,18 @@ class Scheduler:
                 return
             self._waiting.remove(sequence)
             self._occupy(sequence, placement)
+
+    def _line(self) -> list[Sequence]:
+        """Return who waits: first one whose class got nothing for too long, then by class."""
+        due = [
+            sequence
+            for sequence in self._waiting
+            if sequence.priority is not Priority.BACKGROUND
+            and self._num_starved[sequence.priority] >= _LAST_PATIENCE
+        ][:1]
+        for sequence in due:
+            sequence.is_due = True
+        return due + [sequence for sequence in self._waiting if sequence not in due]
 
     def _is_wide_enough(self) -> bool:
         if self._width is None:
@@ -379,10 +395,11 @@ class Scheduler:
 
         One is always left running, unless it is of a class below the one that needs the room.
         """
-        if not self._running:
+        candidates = [s for s in self._running if below is None or not s.is_due]
+        if not candidates:
             return False
-        sequence = max(self._running, key=lambda s: (s.priority, s.arrival))
-        if sequence.priority <= below if below is not None else len(self._running) == 1:
+        sequence = max(candidates, key=lambda s: (s.priority, s.arrival))
+        if sequence.priority <= below if below is not None else len(candidates) == 1:
             return False
         self._release(sequence)
         sequence.was_preempted = True
@@ -497,7 +514,8 @@ class Scheduler:
             larger = 2 * self._largest_batch[priority]
             self._largest_batch[priority] = min(self._model.n_batch, larger)
             self._num_starved[priority] = 0
-            for lower in {s.priority for s in self._running if s.priority > priority}:
+            others = (*self._running, *self._waiting)
+            for lower in {s.priority for s in others if s.priority > priority}:
                 self._num_starved[lower] += num_tokens
 
     def _advance(self, member: _Member) -> list[Drawn]:

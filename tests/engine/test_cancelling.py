@@ -10,7 +10,16 @@ from typing import Any
 
 import psutil
 import pytest
-from engines import ask, assert_nothing_leaks, before_each_step, inside, load, paused, submit
+from engines import (
+    ask,
+    assert_nothing_leaks,
+    before_each_step,
+    forget_all,
+    inside,
+    load,
+    paused,
+    submit,
+)
 from fake_model import Engine as FakeEngine
 from fake_model import fresh
 
@@ -86,7 +95,8 @@ def test_cancelling_any_request_at_any_step_leaves_the_others_theirs(
             if number == at_step:
                 to[doomed].cancel()
 
-        inside(engine, engine._model.lanes[-1].slots.evict)  # now this is cached, now that
+        if at_step % 3 == 0:
+            forget_all(engine)  # now all is cached, now nothing
         with monkeypatch.context() as patch:
             with paused(engine):
                 before_each_step(engine, patch, cancel)

@@ -420,7 +420,7 @@ def texts_of_a_life(model: Path, order: int, home: Path) -> dict[str, list[Any]]
         env={**os.environ, "HOME": str(home)},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
@@ -429,7 +429,7 @@ def texts_of_a_life(model: Path, order: int, home: Path) -> dict[str, list[Any]]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1300)
+@pytest.mark.timeout(1900)
 @pytest.mark.parametrize("model", ["tiny_gguf", "smollm2"])
 def test_200_of_200_promised_texts_come_again(
     model: str, home: Path, request: pytest.FixtureRequest

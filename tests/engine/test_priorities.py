@@ -11,6 +11,7 @@ from engines import (
     ask,
     assert_nothing_leaks,
     before_each_step,
+    forget_all,
     inside,
     load,
     paused,
@@ -89,6 +90,22 @@ def test_no_class_starves_under_a_stream_of_higher_ones_that_never_ends(lower: P
         if patient.finish_reason is not None:
             break
     assert patient.completion_ids == fresh([7, 7, 7], 12, ignore_eos=True)
+
+
+def test_no_class_starves_where_higher_ones_take_every_slot() -> None:
+    engine = FakeEngine(n_ctx=400, num_slots=2)
+    chats = [engine.submit([number], 60, ignore_eos=True) for number in range(1, 4)]
+    row = engine.submit([7, 7, 7], 5, ignore_eos=True, priority=Priority.BULK)
+    num_steps = 0
+    while row.finish_reason is None:
+        engine.scheduler.step()
+        num_steps += 1
+        assert num_steps < 20_000
+        for place, chat in enumerate(chats):  # as one ends, the next one is there
+            if chat.finish_reason is not None:
+                chats[place] = engine.submit([num_steps % 39 + 1], 60, ignore_eos=True)
+    assert num_steps > 1000  # it was not to be felt before
+    assert row.completion_ids == fresh([7, 7, 7], 5, ignore_eos=True)
 
 
 def test_each_waiting_class_gets_its_turn() -> None:
@@ -303,7 +320,7 @@ def test_what_was_read_in_the_background_is_cached_and_changes_no_token(
     wait_until_idle(engine)
     completion = ask(engine, LONG * 20 + "then")
     assert completion.usage.cached_tokens >= engine.count_tokens(LONG * 20) - 1
-    inside(engine, engine._model.lanes[-1].slots.evict)
+    forget_all(engine)
     fresh_tokens = ask(engine, LONG * 20 + "then")
     assert fresh_tokens.token_ids == completion.token_ids
 
