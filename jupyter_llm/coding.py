@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
     from concurrent.futures import Future
 
-    from jupyter_llm.engine.base import Completion, Engine, Stream
+    from jupyter_llm.engine.base import Completion, Engine, Progress, Stream
     from jupyter_llm.engine.provenance import Provenance
     from jupyter_llm.notebook.landing import CellWriter
 
@@ -280,6 +280,16 @@ class FencedStream:
     def future(self) -> Future[Completion]:
         """The result, without the fence."""
         return self._stream.future
+
+    @property
+    def written(self) -> str:
+        """The text so far, with the fence."""
+        return ANSWER_PREFIX + self._stream.written
+
+    @property
+    def progress(self) -> Progress:
+        """How far the request is."""
+        return self._stream.progress
 
     def __iter__(self) -> Iterator[Chunk]:
         yield Chunk(ANSWER_PREFIX)

@@ -205,8 +205,8 @@ def loading_bar(
 ) -> Iterator[Callable[[float], None]]:
     """Show how far a model has been loaded; give the function to be told the share, 0 to 1.
 
-    In a view the answer takes the bar's place; without one the bar is printed and wiped away. Only
-    on the main thread: what other threads print lands in whichever cell ran last.
+    In a view the answer takes the bar's place; without one the bar is printed and wiped away, but
+    on the main thread only: what other threads print lands in whichever cell ran last.
     """
     options = {"desc": f"Loading {name}", "unit": "B", "unit_scale": True, "delay": _BAR_DELAY_S}
     with _bar(size_bytes, view, **options) as bar:
@@ -245,7 +245,7 @@ def replay_bar(num_answers: int, view: View | None = None) -> Iterator[Callable[
 @contextmanager
 def _bar(total: int, view: View | None, **options: Any) -> Iterator[Any]:
     """Show a progress bar of tqdm's, or None where nobody would see it."""
-    if threading.current_thread() is not threading.main_thread():
+    if view is None and threading.current_thread() is not threading.main_thread():
         yield None
         return
     from tqdm import tqdm

@@ -16,6 +16,7 @@ from jupyter_llm.engine.base import (
     FinishReason,
     Message,
     ModelInfo,
+    Progress,
     Prompt,
     Request,
     Score,
@@ -102,7 +103,16 @@ class ScriptedEngine:
             )
 
         feed = StreamFeed()
-        stream = QueueStream(feed, cancelled.set, lambda: completion("cancelled"))
+
+        def progress() -> Progress:
+            return Progress(
+                state=("finished" if feed.future.done() else "writing" if written else "reading"),
+                num_prompt=num_tokens,
+                num_read=num_tokens if written else 0,
+                num_written=len("".join(written)),
+            )
+
+        stream = QueueStream(feed, cancelled.set, lambda: completion("cancelled"), progress)
 
         def write() -> None:
             if not num_tokens:

@@ -14,7 +14,7 @@ import pytest
 from benchmarks.code_cells import measure, write_as_ours
 from hypothesis import given
 from hypothesis import strategies as st
-from notebook.test_syntax import PIECES
+from programs import PIECES
 from scripted import ScriptedEngine
 
 from jupyter_llm.coding import (

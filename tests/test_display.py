@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 from typing import Any
 
@@ -44,6 +45,25 @@ def test_a_fast_load_shows_no_bar() -> None:
         on_progress(0.5)
         on_progress(1.0)
     assert out.getvalue() == ""
+
+
+@pytest.mark.parametrize("has_view", [True, False])
+def test_on_another_thread_a_bar_shows_in_a_view_only(
+    has_view: bool,  # noqa: FBT001
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = io.StringIO()
+
+    def replay() -> None:
+        with replay_bar(10, TerminalView(out) if has_view else None) as on_progress:
+            time.sleep(0.6)  # a bar that is over at once is not shown
+            on_progress(5)
+
+    thread = threading.Thread(target=replay)
+    thread.start()
+    thread.join()
+    assert ("5 of 10" in out.getvalue()) == has_view
+    assert capsys.readouterr() == ("", "")
 
 
 class _Published:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jupyter_llm.errors import PromptInterrupted
 
 Role = Literal["system", "user", "assistant"]
+ProgressState = Literal["waiting", "reading", "writing", "finished"]
 FinishReason = Literal["stop", "length", "cancelled", "error"]
 KvType = Literal["f16", "q8_0"]
 
@@ -321,6 +322,16 @@ class Completion:
         printer.text("Completion(…)" if cycle else self.text)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a request is, in tokens: of `num_prompt` so many are read, and so many written."""
+
+    state: ProgressState
+    num_prompt: int = 0
+    num_read: int = 0
+    num_written: int = 0
+
+
 class Stream(Protocol):
     """The completion of one request while it is written.
 
@@ -331,6 +342,14 @@ class Stream(Protocol):
     @property
     def future(self) -> Future[Completion]:
         """The result, for code that waits by other means."""
+
+    @property
+    def written(self) -> str:
+        """The text so far, for code that looks on while somebody else reads the chunks."""
+
+    @property
+    def progress(self) -> Progress:
+        """How far the request is; from any thread, like `written`."""
 
     def __iter__(self) -> Iterator[Chunk]: ...
 

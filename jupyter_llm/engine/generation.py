@@ -7,7 +7,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from jupyter_llm.engine.base import Chunk, Completion, Score, TokenLogprob, Usage
+from jupyter_llm.engine.base import (
+    Chunk,
+    Completion,
+    Progress,
+    Score,
+    TokenLogprob,
+    Usage,
+)
 from jupyter_llm.engine.detokenizer import Detokenizer
 from jupyter_llm.engine.provenance import Provenance
 from jupyter_llm.engine.stream import StreamFeed
@@ -15,11 +22,12 @@ from jupyter_llm.engine.stream import StreamFeed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jupyter_llm.engine.base import FinishReason, Request
+    from jupyter_llm.engine.base import FinishReason, ProgressState, Request
     from jupyter_llm.engine.lane import Lane
     from jupyter_llm.engine.provenance import Writer
     from jupyter_llm.engine.sampler import LogprobScorer, RecordingSampler
     from jupyter_llm.engine.scheduler import Sequence
+    from jupyter_llm.engine.slots import Slot
     from jupyter_llm.errors import JupyterLLMError
 
 # A reader that wakes up for every token takes the time of the next one where cores are few.
@@ -95,6 +103,27 @@ class Generation:
             logprobs=tuple(self.logprobs) if self.recorder is not None else None,
             provenance=self._provenance(text, usage, reason),
         )
+
+    def progress(self) -> Progress:
+        """Return how far this is; safe from any thread."""
+        sequence = self.sequence
+        if sequence is None:
+            return Progress(state=self._state(None))
+        slot, num_prompt = sequence.slot, sequence.num_prompt
+        num_resident = len(slot.token_ids) if slot is not None else 0
+        return Progress(
+            state=self._state(slot),
+            num_prompt=num_prompt,
+            num_read=num_prompt if self.first_s is not None else min(num_resident, num_prompt),
+            num_written=self.num_tokens,
+        )
+
+    def _state(self, slot: Slot | None) -> ProgressState:
+        if self.feed.future.done():
+            return "finished"
+        if self.first_s is not None:
+            return "writing"
+        return "waiting" if slot is None else "reading"
 
     def _provenance(self, text: str, usage: Usage, reason: FinishReason) -> Provenance | None:
         sequence = self.sequence

@@ -115,6 +115,7 @@ class LocalEngine:
             generation.feed,
             cancel=lambda: self._cancel(generation),
             snapshot=lambda: generation.completion("cancelled"),
+            progress=generation.progress,
         )
         self._put(lambda: self._start(generation))
         self._make_way(request.priority)

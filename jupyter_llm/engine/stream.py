@@ -13,7 +13,7 @@ from jupyter_llm.errors import JupyterLLMError, PromptInterrupted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from jupyter_llm.engine.base import Chunk, Completion
+    from jupyter_llm.engine.base import Chunk, Completion, Progress
 
 # How long an interrupt waits for the engine to hand over what it wrote, in seconds. The engine
 # gives up a batch within milliseconds; the user must have the kernel back in any case.
@@ -25,11 +25,13 @@ class StreamFeed:
 
     def __init__(self) -> None:
         self.chunks: SimpleQueue[Chunk | None] = SimpleQueue()
+        self.texts: list[str] = []  # of all chunks, whoever took them
         self.future: Future[Completion] = Future()
         self.future.set_running_or_notify_cancel()
 
     def put(self, chunk: Chunk) -> None:
         """Add a chunk."""
+        self.texts.append(chunk.text)
         self.chunks.put(chunk)
 
     def finish(self, completion: Completion) -> None:
@@ -48,18 +50,33 @@ class StreamFeed:
 class QueueStream:
     """The reader's end of a stream. When nobody holds it any more, the request is cancelled.
 
-    `cancel` must return at once and `snapshot` make a completion of what there is, both from any
-    thread and without holding on to this object.
+    `cancel` must return at once, `snapshot` make a completion of what there is and `progress` say
+    how far the request is, all from any thread and without holding on to this object.
     """
 
     def __init__(
-        self, feed: StreamFeed, cancel: Callable[[], None], snapshot: Callable[[], Completion]
+        self,
+        feed: StreamFeed,
+        cancel: Callable[[], None],
+        snapshot: Callable[[], Completion],
+        progress: Callable[[], Progress],
     ) -> None:
         self.future = feed.future
         self._feed = feed
         self._cancel = cancel
         self._snapshot = snapshot
+        self._progress = progress
         weakref.finalize(self, _cancel_running, feed, cancel).atexit = False
+
+    @property
+    def written(self) -> str:
+        """The text so far, for code that looks on while somebody else reads the chunks."""
+        return "".join(self._feed.texts)
+
+    @property
+    def progress(self) -> Progress:
+        """How far the request is; from any thread, like `written`."""
+        return self._progress()
 
     def __iter__(self) -> Iterator[Chunk]:
         try:

@@ -60,6 +60,20 @@ def test_cancel_ends_the_stream_with_what_there_is(engine: Engine) -> None:
     assert completion.text.startswith(first)
 
 
+def test_others_may_look_on_while_a_stream_is_read(engine: Engine) -> None:
+    stream = engine.submit(Request(prompt=HELLO, params=greedy()))
+    read = ""
+    for chunk in stream:
+        read += chunk.text
+        assert stream.written.startswith(read)
+        progress = stream.progress
+        assert progress.state in ("writing", "finished")
+        assert progress.num_read == progress.num_prompt > 0
+    assert stream.written == stream.result(timeout=30).text == read
+    assert stream.progress.state == "finished"
+    assert stream.progress.num_written >= 12
+
+
 def test_cancel_after_the_end_changes_nothing(engine: Engine) -> None:
     stream = engine.submit(Request(prompt=HELLO, params=greedy()))
     completion = stream.result(timeout=30)

@@ -19,9 +19,11 @@ from jupyter_llm.engine.base import (
     Completion,
     EngineOptions,
     Message,
+    Progress,
     Prompt,
     Request,
     SamplingParams,
+    Stream,
 )
 from jupyter_llm.engine.local import LocalEngine
 from jupyter_llm.errors import (
@@ -142,6 +144,30 @@ def test_cells_that_were_read_ahead_are_what_the_next_prompt_begins_with(
     usage = engine.submit(request).result(timeout=30).usage
     assert usage.cached_tokens >= num_told
     assert usage.prompt_tokens - usage.cached_tokens < 40
+
+
+def test_how_far_a_prompt_is_read_can_be_told(tiny_gguf: Path) -> None:
+    engine = load(tiny_gguf, replace(PLAIN, n_batch=32))
+    streams: list[Stream] = []
+    seen: list[Progress] = []
+    step = engine._step
+
+    def watched_step() -> None:
+        step()
+        seen.extend(stream.progress for stream in streams)
+
+    engine._step = watched_step  # type: ignore[method-assign]
+    params = SamplingParams(max_tokens=4, temperature=1, ignore_eos=True)
+    stream = engine.submit(Request(prompt=LONG, params=params))
+    streams.append(stream)
+    stream.result(timeout=30)
+    reading = [progress.num_read for progress in seen if progress.state == "reading"]
+    assert reading == sorted(reading)
+    assert len({*reading}) > 2
+    assert {progress.num_prompt for progress in seen} <= {0, engine.count_tokens(LONG)}
+    assert stream.progress.state == "finished"
+    assert stream.progress.num_written == 4
+    engine.close()
 
 
 def test_a_longer_read_ahead_takes_the_place_of_a_shorter_one(engine: LocalEngine) -> None:

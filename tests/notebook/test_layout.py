@@ -6,7 +6,7 @@ import io
 import tokenize
 
 import pytest
-from notebook.test_repair import PROGRAMS
+from programs import PROGRAMS
 
 from jupyter_llm.notebook.layout import Scanner, indent_of, layout, statement_end
 

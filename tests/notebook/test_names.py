@@ -7,7 +7,7 @@ from importlib.machinery import ModuleSpec
 
 import pytest
 from hypothesis import given
-from notebook.test_repair import mutated_programs
+from programs import mutated_programs
 
 from jupyter_llm.notebook.names import defined_names, missing_modules, unknown_names
 from jupyter_llm.notebook.repair import repair

@@ -6,33 +6,14 @@ from __future__ import annotations
 
 import random
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from notebook.test_syntax import PIECES, compile_as_ipython
+from programs import PIECES, PROGRAMS, compile_as_ipython, mutated_programs
 
-import jupyter_llm
 from jupyter_llm.notebook.repair import repair
 from jupyter_llm.notebook.syntax import syntax_error
-
-PROGRAMS = [
-    path.read_text(encoding="utf-8")
-    for path in sorted(Path(jupyter_llm.__file__).parent.rglob("*.py"))
-]
-
-
-@st.composite
-def mutated_programs(draw: st.DrawFn) -> str:
-    """A part of a real program with pieces put in, taken out, moved and cut off."""
-    lines = draw(st.sampled_from(PROGRAMS)).split("\n")
-    start = draw(st.integers(0, len(lines) - 1))
-    source = "\n".join(lines[start : start + draw(st.integers(1, 40))])
-    for _ in range(draw(st.integers(0, 5))):
-        place = draw(st.integers(0, len(source)))
-        source = source[:place] + draw(PIECES) + source[place + draw(st.integers(0, 4)) :]
-    return source[: draw(st.integers(0, len(source)))] if draw(st.booleans()) else source
 
 
 @given(source=st.text() | st.lists(PIECES, max_size=40).map("".join), is_cut_off=st.booleans())

@@ -2,50 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-import warnings
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from IPython.core.inputtransformer2 import TransformerManager
+from programs import PIECES, compile_as_ipython
 
 from jupyter_llm.notebook.syntax import split_cell_magic, syntax_error
-
-PIECES = st.sampled_from(
-    [
-        *(
-            "x",
-            "=",
-            "1",
-            "(",
-            ")",
-            "[",
-            "]",
-            "{",
-            "}",
-            ":",
-            ",",
-            ";",
-            "/",
-            "%",
-            "!",
-            "?",
-            "#",
-            "\\",
-        ),
-        *("\n", " ", "    ", "\t", "'", '"', '"""', "def f", "if x:", "import a", "%time", "!ls"),
-        *(">>> ", "... ", "In [1]: ", "   ...: ", "\u2028", "\x0c", "\r", "lambda", "await ", "f'"),
-    ]
-)
-
-
-def compile_as_ipython(source: str) -> None:
-    """Do what IPython does with a cell before it runs it; raises what IPython raises."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        python = TransformerManager().transform_cell(source)
-        compile(python, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
 
 
 @pytest.mark.parametrize(
