@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import signal
 import sys
@@ -29,6 +30,11 @@ from jupyter_llm.notebook.timeline import Timeline
 # On a busy machine a deadline tells nothing about the code.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+
+
+def pytest_collection_finish() -> None:
+    """Keep what every test needs out of each collection of garbage."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +148,7 @@ def shell(
     extension(shell, "load")
     llm.use("tiny", n_threads=1)  # so small that a second thread only costs
     llm.unload()
+    gc.freeze()  # a shell collects garbage at its end, and need not look through all of pytest
     yield shell
     extension(shell, "unload")
     shell.atexit_operations()

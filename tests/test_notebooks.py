@@ -41,6 +41,7 @@ def test_notebooks_are_committed_without_outputs(path: Path) -> None:
     assert all(not cell.get("outputs") for cell in notebook["cells"])
 
 
+@pytest.mark.slow
 def test_the_first_prompt_notebook_shows_what_it_says(tmp_path: Path, smollm2: Path) -> None:
     notebook = executed(FOLDER / "01_first_prompt.ipynb", tmp_path)
     by_source = {cell["source"]: cell for cell in notebook["cells"] if cell["cell_type"] == "code"}

@@ -39,6 +39,7 @@ def no_process_stays() -> Iterator[None]:
     assert set(psutil.Process().children()) <= before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_process_stays")
 def test_the_process_measures_and_the_result_is_remembered(entry: ModelEntry) -> None:
     heard: list[tuple[float, str]] = []
@@ -185,6 +186,7 @@ def test_the_real_model_gets_a_copy_that_prefills_faster_and_is_as_good(smollm2:
 # -- what is shown -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_shows_a_table_and_a_plot(shell: InteractiveShell) -> None:
     (shown,) = run(shell, "%llm /tune").displays[-1:]
     assert "<svg" in shown["text/html"]

@@ -415,6 +415,7 @@ def test_one_off_prompts_do_not_evict_a_conversation(engine: LocalEngine) -> Non
     assert ann.usage.cached_tokens >= engine.count_tokens(LONG)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "num_prompts"),
     [

@@ -398,6 +398,7 @@ def test_after_a_refusal_the_old_choice_goes_on(tiny_gguf: Path, fresh_llm: None
     assert info.n_ctx == 512
 
 
+@pytest.mark.slow
 def test_a_quantized_kv_cache_is_half_as_large_and_still_knows(smollm2: Path) -> None:
     sizes = []
     question = (Message("user", "What is the capital of France? Answer with one word."),)

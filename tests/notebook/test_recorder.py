@@ -105,7 +105,12 @@ KeyError: 'price'
         ("if 1:\nx = 2", IndentationError, "IndentationError: expected an indented block"),
         ("raise ValueError('a\\nb')", ValueError, "ValueError: a\n  b\n  In ["),
         ("import json\njson.loads('{')", ValueError, "decoder.py, line"),
-        ("def f():\n    f()\nf()", RecursionError, "RecursionError: maximum recursion depth"),
+        pytest.param(
+            "def f():\n    f()\nf()",
+            RecursionError,
+            "RecursionError: maximum recursion depth",
+            marks=pytest.mark.slow,  # IPython formats all the frames
+        ),
         ("%llm --temprature 1 x", ValueError, ""),
         ("1\n%llm --temprature 1 x", ValueError, "MagicUsageError: Unknown option"),
         ("raise KeyboardInterrupt", KeyboardInterrupt, "KeyboardInterrupt\n  In ["),
