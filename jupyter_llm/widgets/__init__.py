@@ -1,0 +1,1 @@
+"""The chat panel: a widget that talks to the resident model."""

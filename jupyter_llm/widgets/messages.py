@@ -1,0 +1,516 @@
+"""What the panel and its kernel side say to each other: JSON objects, each with a `type`.
+
+tests/widgets/messages/ holds one example of every message, read by the tests of both sides.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from types import UnionType
+from typing import (
+    Any,
+    Final,
+    Literal,
+    NotRequired,
+    TypedDict,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+PROTOCOL: Final = 1
+
+SuggestionKind = Literal["command", "variable", "cell"]
+TurnState = Literal["waiting", "reading", "writing", "finished"]
+
+
+# What messages are made of
+
+
+class AttachmentData(TypedDict):
+    """Something that goes along with a prompt: what it is called, and its text."""
+
+    label: str
+    text: str
+
+
+class UsageData(TypedDict):
+    """What an answer cost."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    first_token_s: float
+    tokens_per_s: float
+
+
+class ToldData(TypedDict):
+    """What a prompt told the model of the notebook: so many cells, and these variables."""
+
+    cells: int
+    variables: list[str]
+
+
+class TurnData(TypedDict):
+    """A prompt and what was written so far; the usage comes at the end.
+
+    `siblings` are the numbers of the turns with the same parent, oldest first, its own included.
+    `attachments` are labels.
+    """
+
+    number: int
+    parent: int
+    siblings: list[int]
+    prompt: str
+    attachments: list[str]
+    text: str
+    state: TurnState
+    finish_reason: str | None
+    model: str | None
+    seed: int | None
+    temperature: float | None
+    exact: bool
+    usage: UsageData | None
+    told: ToldData
+
+
+class PartsData(TypedDict):
+    """How many tokens of the next prompt each part takes."""
+
+    system: int
+    cells: int
+    turns: int
+    variables: int
+
+
+class StatusData(TypedDict):
+    """The model and how full it is.
+
+    `used` of `allowed` tokens are what the next prompt begins with; `used` counts the chat
+    template's own tokens beside the parts. Without a model the numbers are None, or 0.
+    """
+
+    model: str | None
+    is_loaded: bool
+    n_ctx: int | None
+    allowed: int | None
+    used: int | None
+    parts: PartsData
+    tokens_per_s: float | None
+    cached_share: float | None
+
+
+class ProposalData(TypedDict):
+    """Code proposed for a cell, or for a new one where `before` is None."""
+
+    source: str
+    cell_id: str | None
+    execution_count: int | None
+    before: str | None
+    unknown_names: list[str]
+
+
+class NoticeData(TypedDict):
+    """What a command answered, or why a prompt could not be answered; no turn.
+
+    Its id is that of the request it answers, and `prompt` what was typed. It stands behind the turn
+    with the number `after`, 0 at the start. Unfinished, it is sent again as it grows.
+    """
+
+    id: str
+    after: int
+    prompt: str
+    markdown: str
+    level: Literal["info", "error"]
+    is_finished: bool
+    proposal: ProposalData | None
+
+
+class ProgressData(TypedDict):
+    """How far something is, in words, and as a share from 0 to 1 where that is known."""
+
+    text: str
+    share: float | None
+
+
+class PendingData(TypedDict):
+    """A request that has no turn and no notice yet: it loads, reads `{{…}}`, or a command runs."""
+
+    id: str
+    text: str
+    progress: ProgressData | None
+
+
+class SuggestionData(TypedDict):
+    """What may be typed: `text` takes the place of what stands from `start` to `end`."""
+
+    text: str
+    label: str
+    kind: SuggestionKind
+    name: str
+    detail: str
+
+
+class CheckedData(TypedDict):
+    """The names and modules that a piece of code uses and that exist nowhere."""
+
+    source: str
+    unknown_names: list[str]
+    missing_modules: list[str]
+
+
+# From the front end
+
+
+class Hello(TypedDict):
+    """A view is there, or has missed something; it is answered with a snapshot."""
+
+    type: Literal["hello"]
+    id: str
+    view: str
+    protocol: int
+    can_write_cells: bool
+
+
+class Send(TypedDict):
+    """A prompt or a command. With `after` it begins a new branch behind that turn, 0: the start."""
+
+    type: Literal["send"]
+    id: str
+    text: str
+    after: int | None
+    attachments: list[AttachmentData]
+    seed: int | None
+    temperature: float | None
+
+
+class Regenerate(TypedDict):
+    """A new answer to the prompt of a turn, beside the old one."""
+
+    type: Literal["regenerate"]
+    id: str
+    number: int
+    seed: int | None
+    temperature: float | None
+
+
+class Stop(TypedDict):
+    """Stop a turn by its number, a request by its id, or all that goes on in the chat."""
+
+    type: Literal["stop"]
+    id: str
+    target: int | str | None
+
+
+class Choose(TypedDict):
+    """Show the branch through a turn."""
+
+    type: Literal["choose"]
+    id: str
+    number: int
+
+
+class Remove(TypedDict):
+    """Forget a turn for good."""
+
+    type: Literal["remove"]
+    id: str
+    number: int
+
+
+class Dismiss(TypedDict):
+    """Put a notice away, in all views."""
+
+    type: Literal["dismiss"]
+    id: str
+    notice: str
+
+
+class Complete(TypedDict):
+    """What may stand at the cursor; it counts code points, as all places do."""
+
+    type: Literal["complete"]
+    id: str
+    text: str
+    cursor: int
+
+
+class Describe(TypedDict):
+    """What there is to say of a suggestion; `name` is the suggestion's."""
+
+    type: Literal["describe"]
+    id: str
+    kind: SuggestionKind
+    name: str
+
+
+class Check(TypedDict):
+    """Which names in pieces of code exist nowhere; a piece may use what those before define."""
+
+    type: Literal["check"]
+    id: str
+    sources: list[str]
+
+
+class Prepare(TypedDict):
+    """Make a cell of code out of a turn, or out of the proposal in a notice."""
+
+    type: Literal["prepare"]
+    id: str
+    number: int | None
+    notice: str | None
+    source: str
+
+
+class Land(TypedDict):
+    """Bring code into a cell where the front end cannot: below the next cell that runs."""
+
+    type: Literal["land"]
+    id: str
+    number: int | None
+    notice: str | None
+    source: str
+    in_place: bool
+
+
+# To the front end
+
+
+class _Numbered(TypedDict):
+    """What is sent is numbered from 1 on, so that a view sees when it has missed something.
+
+    Every view of a panel sees everything, also what answers another.
+    """
+
+    seq: NotRequired[int]
+
+
+class Ack(_Numbered):
+    """A request has arrived."""
+
+    type: Literal["ack"]
+    id: str
+
+
+class ErrorMessage(_Numbered):
+    """A request could not be fulfilled; a prompt's or a command's failure is a notice."""
+
+    type: Literal["error"]
+    id: str | None
+    text: str
+
+
+class Snapshot(_Numbered):
+    """All there is, for the view that said hello; `turns` are those of the path."""
+
+    type: Literal["snapshot"]
+    id: str
+    view: str
+    protocol: int
+    chat: str | None
+    turns: list[TurnData]
+    path: list[int]
+    status: StatusData
+    notices: list[NoticeData]
+    pending: list[PendingData]
+
+
+class TurnMessage(_Numbered):
+    """A turn is new or has changed; `id` is the request that it answers, once."""
+
+    type: Literal["turn"]
+    turn: TurnData
+    id: str | None
+
+
+class PathMessage(_Numbered):
+    """The numbers of the turns that are shown, in their order; each has been sent before."""
+
+    type: Literal["path"]
+    path: list[int]
+
+
+class Delta(_Numbered):
+    """More text of a turn."""
+
+    type: Literal["delta"]
+    number: int
+    text: str
+
+
+class ProgressMessage(_Numbered):
+    """How far a pending request (`id`) or a turn (`number`) is before there is text."""
+
+    type: Literal["progress"]
+    id: str | None
+    number: int | None
+    text: str
+    share: float | None
+
+
+class PendingMessage(_Numbered):
+    """A request has begun; it ends with a turn, a notice, or `cancelled`."""
+
+    type: Literal["pending"]
+    pending: PendingData
+
+
+class Cancelled(_Numbered):
+    """A pending request was stopped before it came to anything."""
+
+    type: Literal["cancelled"]
+    id: str
+
+
+class StatusMessage(_Numbered):
+    """The model, or how full it is, has changed."""
+
+    type: Literal["status"]
+    status: StatusData
+
+
+class NoticeMessage(_Numbered):
+    """A notice is new or has grown."""
+
+    type: Literal["notice"]
+    notice: NoticeData
+
+
+class Dismissed(_Numbered):
+    """A notice was put away."""
+
+    type: Literal["dismissed"]
+    id: str
+
+
+class Transcript(_Numbered):
+    """The chat as an output of the cell, for a front end that writes it there itself."""
+
+    type: Literal["transcript"]
+    data: dict[str, str]
+    metadata: dict[str, Any]
+
+
+class Suggestions(_Numbered):
+    """Answers `complete`."""
+
+    type: Literal["suggestions"]
+    id: str
+    start: int
+    end: int
+    items: list[SuggestionData]
+
+
+class Description(_Numbered):
+    """Answers `describe`, in plain text."""
+
+    type: Literal["description"]
+    id: str
+    text: str
+
+
+class Checked(_Numbered):
+    """Answers `check`."""
+
+    type: Literal["checked"]
+    id: str
+    results: list[CheckedData]
+
+
+class Prepared(_Numbered):
+    """Answers `prepare`: what the cell holds, and its metadata."""
+
+    type: Literal["prepared"]
+    id: str
+    source: str
+    metadata: dict[str, Any]
+
+
+class Landed(_Numbered):
+    """Answers `land`: where the code is, in words."""
+
+    type: Literal["landed"]
+    id: str
+    text: str
+
+
+FromFrontEnd = (
+    Hello
+    | Send
+    | Regenerate
+    | Stop
+    | Choose
+    | Remove
+    | Dismiss
+    | Complete
+    | Describe
+    | Check
+    | Prepare
+    | Land
+)
+ToFrontEnd = (
+    Ack
+    | ErrorMessage
+    | Snapshot
+    | TurnMessage
+    | PathMessage
+    | Delta
+    | ProgressMessage
+    | PendingMessage
+    | Cancelled
+    | StatusMessage
+    | NoticeMessage
+    | Dismissed
+    | Transcript
+    | Suggestions
+    | Description
+    | Checked
+    | Prepared
+    | Landed
+)
+
+
+def read_message(content: object) -> FromFrontEnd:
+    """Return what a front end sent, checked.
+
+    Raises
+    ------
+    ValueError
+        It is no such message.
+    """
+    if not any(fits(content, kind) for kind in get_args(FromFrontEnd)):
+        kind = content.get("type") if isinstance(content, dict) else None
+        raise ValueError(f"The panel sent a message that nobody understands: {kind!r:.40}.")
+    return cast("FromFrontEnd", content)
+
+
+def fits(value: object, hint: Any) -> bool:
+    """Whether a JSON value is of a type: one of the above, or what they are made of."""
+    if is_typeddict(hint):
+        hints = _hints(hint)
+        return (
+            isinstance(value, dict)
+            and hint.__required_keys__ <= value.keys() <= hints.keys()
+            and all(fits(value[key], hints[key]) for key in value)
+        )
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is UnionType:
+        return any(fits(value, argument) for argument in arguments)
+    if origin is Literal:
+        return value in arguments
+    if origin is list:
+        return isinstance(value, list) and all(fits(item, arguments[0]) for item in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            fits(key, arguments[0]) and fits(item, arguments[1]) for key, item in value.items()
+        )
+    if hint is float:
+        return isinstance(value, float | int) and not isinstance(value, bool)
+    return hint is Any or type(value) is hint
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
