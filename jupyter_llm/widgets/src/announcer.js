@@ -1,6 +1,12 @@
 /** What a screen reader says of its own accord. Nothing is said while an answer grows. */
 
 import { make } from "./elements.js";
+import { endOf } from "./facts.js";
+
+/** @import { State } from "./state.js" */
+
+/** So much of an answer is read out; the rest is in the list. */
+const MOST_SAID = 400;
 
 /**
  * @typedef {object} Announcer
@@ -23,4 +29,34 @@ export function createAnnouncer() {
       element.replaceChildren(make("span", "", text));
     },
   };
+}
+
+/** Knows what somebody waits for, and tells once when it is there. */
+export class Awaited {
+  /** @type {Set<number | string>}  Numbers of turns and ids of requests. */
+  #open = new Set();
+
+  /**
+   * Return what there is to say now.
+   *
+   * @param {State} state
+   * @returns {string[]}
+   */
+  news({ turns, notices, pending }) {
+    const said = [];
+    for (const [number, turn] of turns) {
+      if (turn.state !== "finished") this.#open.add(number);
+      else if (this.#open.delete(number)) {
+        said.push(`${endOf(turn) || "Answer:"} ${turn.text.slice(0, MOST_SAID)}`);
+      }
+    }
+    for (const { id } of pending) this.#open.add(id);
+    for (const { id, is_finished: isFinished, level, markdown } of notices) {
+      if (!isFinished) this.#open.add(id);
+      else if (this.#open.delete(id)) {
+        said.push(`${level === "error" ? "Error:" : "Answer:"} ${markdown.slice(0, MOST_SAID)}`);
+      }
+    }
+    return said;
+  }
 }

@@ -45,7 +45,10 @@ export class CodeActions {
     if (!element) return;
     const isPython = PYTHON.has(language.toLowerCase());
     this.#blocks.get(element)?.dispose();
-    this.#blocks.set(element, new CodeBlockActions(this.#place, element, toolbar, source, isPython));
+    this.#blocks.set(
+      element,
+      new CodeBlockActions(this.#place, element, toolbar, source, isPython),
+    );
     this.#checkedAt = Number.NEGATIVE_INFINITY;
   };
 
@@ -62,7 +65,9 @@ export class CodeActions {
       this.#blocks.delete(element);
     }
     const all = [...answer.querySelectorAll(".jllm-code")].map((at) => this.#blocks.get(at));
-    return all.filter((block) => block?.isPython).map((block) => /** @type {CodeBlockActions} */ (block));
+    return all
+      .filter((block) => block?.isPython)
+      .map((block) => /** @type {CodeBlockActions} */ (block));
   }
 
   /**

@@ -80,8 +80,14 @@ function factsOf({ model, seed, temperature, exact, usage, told, attachments }) 
   if (usage) {
     const { prompt_tokens: read, cached_tokens: cached, completion_tokens: written } = usage;
     facts.push(
-      ["Tokens", `${inWords(written)} written, ${inWords(read)} read, ${inWords(cached)} of them cached`],
-      ["Speed", `${rounded(usage.tokens_per_s)} tokens/s, the first after ${rounded(usage.first_token_s)} s`],
+      [
+        "Tokens",
+        `${inWords(written)} written, ${inWords(read)} read, ${inWords(cached)} of them cached`,
+      ],
+      [
+        "Speed",
+        `${rounded(usage.tokens_per_s)} tokens/s, the first after ${rounded(usage.first_token_s)} s`,
+      ],
     );
   }
   facts.push(["Exact", exact ? "yes, the same seed gives the same answer" : "no"]);

@@ -22,7 +22,9 @@ export class PromptView {
     setText(this.#text, text);
     this.#attachments.hidden = attachments.length === 0;
     if (this.#attachments.childElementCount !== attachments.length) {
-      this.#attachments.replaceChildren(...attachments.map((label) => make("li", "jllm-tag", label)));
+      this.#attachments.replaceChildren(
+        ...attachments.map((label) => make("li", "jllm-tag", label)),
+      );
     }
   }
 

@@ -22,13 +22,13 @@ import { TurnActions } from "./turn_actions.js";
  * @property {Notebook | null} notebook
  * @property {(text: string) => void} say
  * @property {() => void} backToComposer
- * @property {(step: "earlier" | "later") => void} onStep  A step to another branch was asked for.
+ * @property {(number: number, step: "earlier" | "later") => void} onStep
+ *   Another branch at the place of a turn was asked for.
  */
 
 export class TurnView {
   element = make("article", "jllm-turn");
   #around;
-  #number;
   #prompt = new PromptView();
   #progress;
   #markdown;
@@ -46,7 +46,6 @@ export class TurnView {
    */
   constructor(number, around) {
     this.#around = around;
-    this.#number = number;
     const { store, notebook, say } = around;
     this.#code = new CodeActions({ store, notebook, say, origin: { number, notice: null } });
     this.#markdown = createMarkdownView({ onCodeBlock: this.#code.onCodeBlock });
@@ -60,7 +59,7 @@ export class TurnView {
         around.backToComposer();
       },
       choose: (sibling, step) => {
-        around.onStep(step);
+        around.onStep(number, step);
         store.choose(sibling);
       },
       insertAll: () => this.#insertAll(),
