@@ -1,0 +1,34 @@
+/** Up and Down go through earlier prompts and come back to what was being written. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Recall } from "../src/recall.js";
+
+test("Up goes back to the first prompt, Down to what was being written", () => {
+  const recall = new Recall(() => ["one", "two"]);
+  assert.equal(recall.older("draft"), "two");
+  assert.equal(recall.older("two"), "one");
+  assert.equal(recall.older("one"), null);
+  assert.equal(recall.isActive, true);
+  assert.equal(recall.newer(), "two");
+  assert.equal(recall.newer(), "draft");
+  assert.equal(recall.isActive, false);
+  assert.equal(recall.newer(), null);
+});
+
+test("what was sent meanwhile is the first to come back", () => {
+  const history = ["one"];
+  const recall = new Recall(() => history);
+  assert.equal(recall.older(""), "one");
+  history.push("two");
+  recall.reset();
+  assert.equal(recall.older("new draft"), "two");
+  assert.equal(recall.newer(), "new draft");
+});
+
+test("a new chat has nothing to come back to", () => {
+  const recall = new Recall(() => []);
+  assert.equal(recall.older("draft"), null);
+  assert.equal(recall.isActive, false);
+  assert.equal(recall.newer(), null);
+});

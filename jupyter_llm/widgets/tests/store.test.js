@@ -1,0 +1,428 @@
+/** What the store makes of messages: what is shown, what is sent, and what it does when some are lost. */
+
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+import { createStore } from "../src/store.js";
+import { Kernel } from "./kernel.js";
+import { example } from "./messages.js";
+
+/** @import { Topic } from "../src/state.js" */
+/** @import { Store } from "../src/store.js" */
+
+/** @type {Kernel} */
+let kernel;
+/** @type {Store} */
+let store;
+
+beforeEach(() => {
+  mock.timers.reset();
+  mock.timers.enable({ apis: ["setTimeout"] });
+  kernel = new Kernel();
+  store = createStore(kernel.model);
+});
+
+/**
+ * Answer the last greeting with a snapshot.
+ *
+ * @param {string} [name]
+ * @param {object} [changes]
+ */
+function welcome(name = "snapshot", changes = {}) {
+  const { id, view } = kernel.last("hello");
+  kernel.say({ type: "ack", id });
+  kernel.say(example(name, { id, view, ...changes }));
+}
+
+/** Have a panel that shows the example. */
+function ready() {
+  store.connect(true);
+  welcome("snapshot", { pending: [] });
+}
+
+/**
+ * Return a list that fills with what listeners are told.
+ *
+ * @returns {{ changed: Topic[], turns: number[] }[]}
+ */
+function listen() {
+  /** @type {{ changed: Topic[], turns: number[] }[]} */
+  const told = [];
+  store.subscribe((changed, turns) => told.push({ changed: [...changed], turns: [...turns] }));
+  return told;
+}
+
+/** Let what was promised happen. */
+async function settle() {
+  for (let round = 0; round < 5; round += 1) await Promise.resolve();
+}
+
+test("a view says hello and shows the snapshot", () => {
+  store.connect(true);
+  const hello = kernel.last("hello");
+  assert.deepEqual(hello, example("hello", { id: `${hello.view}-1`, view: hello.view }));
+  assert.equal(store.state.connection, "connecting");
+  welcome();
+  const { connection, chat, path, turns, notices, pending, status } = store.state;
+  const snapshot = example("snapshot");
+  assert.deepEqual(
+    { connection, chat, path, notices, pending, status },
+    {
+      connection: "ready",
+      chat: "default",
+      path: snapshot.path,
+      notices: snapshot.notices,
+      pending: snapshot.pending,
+      status: snapshot.status,
+    },
+  );
+  assert.deepEqual(
+    [...turns.values()],
+    snapshot.turns.map((/** @type {object} */ turn) => ({ ...turn, progress: null })),
+  );
+});
+
+test("views of one model say hello once, and again when one of them can write cells", () => {
+  store.connect(false);
+  store.connect(false);
+  assert.equal(kernel.sent.length, 1);
+  store.connect(true);
+  store.connect(true);
+  store.connect(false);
+  assert.deepEqual(
+    kernel.sent.map(({ can_write_cells }) => can_write_cells),
+    [false, true],
+  );
+});
+
+test("another view's snapshot is not ours", () => {
+  store.connect(true);
+  kernel.say(example("snapshot"));
+  assert.equal(store.state.connection, "connecting");
+});
+
+test("what comes before the snapshot is not shown", () => {
+  store.connect(true);
+  kernel.say(example("turn-reading"));
+  kernel.say(example("delta"));
+  assert.equal(store.state.turns.size, 0);
+  welcome("snapshot-empty");
+  assert.equal(store.state.turns.size, 0);
+  assert.equal(kernel.sent.length, 1);
+});
+
+test("a turn on its way is read, written, and finished", () => {
+  ready();
+  kernel.say(example("turn-reading"));
+  kernel.say(example("path", { path: [1, 2, 5] }));
+  kernel.say(example("progress"));
+  assert.deepEqual(store.state.turns.get(5)?.progress, {
+    text: "Reading 1200 of 4000 tokens",
+    share: 0.3,
+  });
+  kernel.say(example("delta", { text: "It has" }));
+  kernel.say(example("delta"));
+  assert.equal(store.state.turns.get(5)?.text, "It has twelve columns.");
+  assert.equal(store.state.turns.get(5)?.state, "writing");
+  assert.equal(store.state.turns.get(5)?.progress, null);
+  const { turn } = example("turn");
+  kernel.say(example("turn", { turn: { ...turn, number: 5 } }));
+  assert.equal(store.state.turns.get(5)?.state, "finished");
+  assert.equal(store.state.turns.get(5)?.text, turn.text);
+});
+
+test("a turn that is not on the path is forgotten", () => {
+  ready();
+  kernel.say(example("turn-reading"));
+  kernel.say(example("path", { path: [1, 5] }));
+  assert.deepEqual([...store.state.turns.keys()], [1, 5]);
+  assert.deepEqual(store.state.path, [1, 5]);
+});
+
+test("a turn that a listener holds does not change", () => {
+  ready();
+  const held = store.state.turns.get(2);
+  kernel.say(example("delta", { number: 2 }));
+  assert.equal(held?.text, "`df` has");
+  assert.notEqual(store.state.turns.get(2), held);
+});
+
+test("notices grow in their place, end what was pending, and can be put away", () => {
+  ready();
+  kernel.say(example("pending", { pending: { id: "v1-20", text: "/explain 3", progress: null } }));
+  kernel.say(example("notice-growing"));
+  kernel.say(example("notice-error"));
+  assert.deepEqual(store.state.pending, []);
+  const { notice } = example("notice-growing");
+  kernel.say({ type: "notice", notice: { ...notice, markdown: "All.", is_finished: true } });
+  assert.deepEqual(
+    store.state.notices.map(({ id }) => id),
+    ["v1-4", "v1-20", "v1-18"],
+  );
+  assert.equal(store.state.notices[1]?.markdown, "All.");
+  kernel.say(example("dismissed"));
+  assert.deepEqual(
+    store.state.notices.map(({ id }) => id),
+    ["v1-20", "v1-18"],
+  );
+});
+
+test("loading shows where the request waits", () => {
+  ready();
+  kernel.say(example("pending"));
+  kernel.say(example("progress-loading"));
+  assert.equal(store.state.pending[0]?.progress?.share, 0.4);
+  kernel.say(example("cancelled"));
+  assert.deepEqual(store.state.pending, []);
+});
+
+test("status and transcript are what was told last", () => {
+  ready();
+  const status = { ...example("status").status, used: 7 };
+  kernel.say({ type: "status", status });
+  kernel.say(example("transcript"));
+  assert.deepEqual(store.state.status, status);
+  assert.deepEqual(store.state.transcript?.data, example("transcript").data);
+  assert.deepEqual(store.state.transcript?.metadata, example("transcript").metadata);
+});
+
+test("what is sent is what the kernel reads, and is pending at once", () => {
+  ready();
+  const { text, attachments } = example("send");
+  const id = store.send(text, { attachments });
+  assert.deepEqual(kernel.last("send"), example("send", { id }));
+  assert.deepEqual(store.state.pending, [{ id, text, progress: null }]);
+  kernel.say({ type: "ack", id });
+  kernel.say({ type: "pending", pending: { id, text, progress: null } });
+  assert.equal(store.state.pending.length, 1);
+  kernel.say(example("turn-reading", { id }));
+  assert.deepEqual(store.state.pending, []);
+});
+
+test("every order is what the kernel reads", () => {
+  ready();
+  /** @type {[string, () => unknown][]} */
+  const orders = [
+    [
+      "send-edit",
+      () => store.send("How many columns does @df have?", { after: 0, seed: 42, temperature: 0.2 }),
+    ],
+    ["regenerate", () => store.regenerate(2, { seed: 7, temperature: 0 })],
+    ["stop", () => store.stop(2)],
+    ["stop-pending", () => store.stop("v1-2")],
+    ["stop-all", () => store.stop(null)],
+    ["choose", () => store.choose(1)],
+    ["remove", () => store.remove(2)],
+    ["dismiss", () => store.dismiss("v1-4")],
+  ];
+  for (const [name, order] of orders) {
+    order();
+    const sent = kernel.sent.at(-1);
+    assert.deepEqual(sent, example(name, { id: sent.id }));
+  }
+  assert.equal(new Set(kernel.sent.map(({ id }) => id)).size, kernel.sent.length);
+});
+
+for (const [question, answer] of [
+  ["complete", "suggestions"],
+  ["describe", "description"],
+  ["check", "checked"],
+  ["prepare", "prepared"],
+  ["land", "landed"],
+]) {
+  test(`${question} is answered by ${answer}`, async () => {
+    ready();
+    const { id: _, ...message } = example(String(question));
+    const { id, reply } = store.request(message);
+    kernel.say({ type: "ack", id });
+    kernel.say(example(String(answer), { id: "another-1" }));
+    kernel.say(example(String(answer), { id }));
+    assert.deepEqual(await reply, { ...example(String(answer), { id }), seq: kernel.seq });
+  });
+}
+
+test("a question fails with what the kernel says, and the panel stays quiet", async () => {
+  ready();
+  const { id, reply } = store.request({ type: "check", sources: [] });
+  kernel.say({ type: "error", id, text: "No." });
+  await assert.rejects(reply, { message: "No." });
+  assert.equal(store.state.error, null);
+});
+
+test("an order that fails is shown, also after it has arrived, until the next prompt", async () => {
+  ready();
+  store.remove(9);
+  const { id } = kernel.last("remove");
+  kernel.say({ type: "ack", id });
+  await settle();
+  kernel.say(example("error", { id }));
+  await settle();
+  assert.deepEqual(store.state.error, { text: "There is no turn 9 in this chat." });
+  store.send("Hello");
+  assert.equal(store.state.error, null);
+});
+
+test("another view's error is not shown, nobody's is", () => {
+  ready();
+  kernel.say(example("error"));
+  assert.equal(store.state.error, null);
+  kernel.say(example("error", { id: null, text: "The disk is full." }));
+  assert.deepEqual(store.state.error, { text: "The disk is full." });
+});
+
+test("without a kernel a prompt says so and does not stay pending", async () => {
+  ready();
+  kernel.isGone = true;
+  store.send("Hello");
+  await settle();
+  assert.deepEqual(store.state.pending, []);
+  assert.match(store.state.error?.text ?? "", /kernel .* is gone/);
+});
+
+test("what the kernel does not take in for 400 ms waits, until it does", () => {
+  ready();
+  store.send("Hello");
+  mock.timers.tick(399);
+  assert.equal(store.state.waiting, false);
+  mock.timers.tick(1);
+  assert.equal(store.state.waiting, true);
+  kernel.say({ type: "ack", id: kernel.last("send").id });
+  assert.equal(store.state.waiting, false);
+  mock.timers.tick(10_000);
+  assert.equal(store.state.waiting, false);
+});
+
+test("what is taken in at once never waits", () => {
+  ready();
+  store.stop(null);
+  kernel.say({ type: "ack", id: kernel.last("stop").id });
+  mock.timers.tick(10_000);
+  assert.equal(store.state.waiting, false);
+});
+
+for (const [what, cause] of /** @type {[string, () => void][]} */ ([
+  [
+    "a missing message",
+    () => {
+      kernel.lose();
+      kernel.say(example("delta", { number: 2 }));
+    },
+  ],
+  ["text of an unknown turn", () => kernel.say(example("delta", { number: 77 }))],
+  ["a path through an unknown turn", () => kernel.say(example("path", { path: [1, 77] }))],
+])) {
+  test(`${what} makes the view say hello once more, once`, () => {
+    ready();
+    cause();
+    cause();
+    assert.equal(kernel.sent.filter(({ type }) => type === "hello").length, 2);
+    assert.equal(store.state.turns.get(2)?.text, "`df` has");
+    welcome("snapshot-empty");
+    assert.equal(store.state.turns.size, 0);
+    kernel.say(example("turn-reading"));
+    assert.equal(store.state.turns.get(5)?.prompt, "And how many columns?");
+  });
+}
+
+test("a snapshot that is lost itself is asked for again", () => {
+  ready();
+  kernel.lose();
+  kernel.say(example("status"));
+  kernel.lose(); // the snapshot
+  kernel.say(example("status"));
+  mock.timers.tick(2000);
+  assert.equal(kernel.sent.filter(({ type }) => type === "hello").length, 3);
+  welcome();
+  mock.timers.tick(10_000);
+  assert.equal(kernel.sent.filter(({ type }) => type === "hello").length, 3);
+});
+
+test("a prompt that the kernel did not know of yet stays pending after a snapshot", () => {
+  ready();
+  const early = store.send("early");
+  kernel.lose(); // its ack
+  kernel.say(example("status"));
+  const late = store.send("late");
+  welcome("snapshot-empty");
+  assert.deepEqual(
+    store.state.pending.map(({ id }) => id),
+    [late],
+  );
+  assert.notEqual(early, late);
+  mock.timers.tick(399);
+  kernel.say({ type: "ack", id: late });
+  mock.timers.tick(10_000);
+  assert.equal(store.state.waiting, false);
+});
+
+test("listeners hear of many changes at once, and of none twice", () => {
+  ready();
+  mock.timers.tick(1000);
+  const told = listen();
+  kernel.say(example("delta", { number: 2 }));
+  kernel.say(example("delta", { number: 2 }));
+  kernel.say(example("status"));
+  assert.deepEqual(told, []);
+  mock.timers.tick(1000);
+  assert.deepEqual(told, [{ changed: ["turn", "status"], turns: [2] }]);
+  mock.timers.tick(1000);
+  assert.equal(told.length, 1);
+});
+
+test("a listener is told of turns that are gone", () => {
+  ready();
+  mock.timers.tick(1000);
+  const told = listen();
+  kernel.say(example("path", { path: [1] }));
+  mock.timers.tick(1000);
+  assert.deepEqual(told, [{ changed: ["turn", "path"], turns: [2] }]);
+});
+
+test("frames come first where there are some", () => {
+  ready();
+  mock.timers.tick(1000);
+  /** @type {(() => void)[]} */
+  const frames = [];
+  globalThis.requestAnimationFrame = (callback) => frames.push(() => callback(0));
+  globalThis.cancelAnimationFrame = () => {};
+  try {
+    const told = listen();
+    kernel.say(example("status"));
+    kernel.say(example("status"));
+    assert.equal(frames.length, 1);
+    frames[0]?.();
+    mock.timers.tick(1000);
+    assert.equal(told.length, 1);
+  } finally {
+    Reflect.deleteProperty(globalThis, "requestAnimationFrame");
+    Reflect.deleteProperty(globalThis, "cancelAnimationFrame");
+  }
+});
+
+test("one who does not listen any more is told nothing", () => {
+  ready();
+  mock.timers.tick(1000);
+  /** @type {unknown[]} */
+  const told = [];
+  store.subscribe((changed) => told.push(changed))();
+  kernel.say(example("status"));
+  mock.timers.tick(1000);
+  assert.deepEqual(told, []);
+});
+
+test("earlier prompts come in the order of the conversation, no prompt twice running", () => {
+  ready();
+  assert.deepEqual(store.history(), ["Hello", "How many rows does df have?", "/fix 3"]);
+  store.send("/fix 3");
+  store.send("Thanks");
+  assert.deepEqual(store.history(), ["Hello", "How many rows does df have?", "/fix 3", "Thanks"]);
+});
+
+test("a store that is done with hears nothing and gives up what it waits for", async () => {
+  ready();
+  const { reply } = store.request({ type: "check", sources: [] });
+  store.dispose();
+  assert.equal(kernel.isHeard, false);
+  await assert.rejects(reply);
+  mock.timers.tick(10_000);
+  assert.equal(store.state.waiting, false);
+});
