@@ -84,13 +84,14 @@ class Writing:
 class _Entry:
     """What stands at a number: the turn that counts, and the prompt whose answer will replace it.
 
-    A place that is held for a prompt has neither.
+    `num_held` counts the prompts that are about to be sent from there.
     """
 
     origin: Hashable
     turn: Turn | None = None
     writing: Writing | None = None
     is_kept: bool = True
+    num_held: int = 0
 
     @property
     def is_shown(self) -> bool:
@@ -215,14 +216,24 @@ class Exchanges:
 
     def hold(self, place: Place, origin: Hashable) -> None:
         """Hold a place for a prompt that is about to be sent."""
-        if place.number not in self._branches:
-            self._branches.add(_Entry(origin), place.parent, place.number)
+        number = place.number
+        if number not in self._branches:
+            self._branches.add(_Entry(origin), place.parent, number)
+        entry = self._branches[number]
+        self._branches[number] = replace(entry, num_held=entry.num_held + 1)
 
-    def give_up(self, number: int) -> None:
-        """Let go of a place that no prompt was sent for."""
+    def release(self, place: Place) -> None:
+        """Hold a place no longer: its prompt has begun, or could not be sent."""
+        entry = self._branches.get(place.number)
+        if entry is not None:
+            self._branches[place.number] = replace(entry, num_held=entry.num_held - 1)
+
+    def is_empty(self, number: int) -> bool:
+        """Tell whether nothing stands at a number any more, nor is going to."""
         entry = self._branches.get(number)
-        if entry is not None and entry.turn is None and entry.writing is None:
-            self.remove(number)
+        if entry is None:
+            return False
+        return entry.turn is None and entry.writing is None and not entry.num_held
 
     def begin(self, place: Place, writing: Writing) -> bool:
         """Take in a prompt that was sent, unless its place has gone meanwhile; say whether.
@@ -249,11 +260,10 @@ class Exchanges:
         self._shown = None
         if writing.completion is None or turn is None:
             self._branches[number] = replace(entry, writing=None)
-            self.give_up(number)
             return None
         self._finished_at = max(time.time(), self._finished_at + _TICK_S)
         turn = replace(turn, finished_at=self._finished_at)
-        self._branches[number] = _Entry(entry.origin, turn, is_kept=writing.is_kept)
+        self._branches[number] = replace(entry, turn=turn, writing=None, is_kept=writing.is_kept)
         return turn
 
     # What is changed
