@@ -12,7 +12,7 @@ from jupyter_llm.archive import finished
 from jupyter_llm.chat_turns import ChatTurns
 from jupyter_llm.engine.base import Completion, Message, Request, SamplingParams, check_text
 from jupyter_llm.errors import EngineClosedError, OptionError, PromptInterrupted
-from jupyter_llm.exchanges import Writing
+from jupyter_llm.exchanges import CutChange, Writing
 from jupyter_llm.notebook.budget import Budget, ContextMode, budget, check_mode
 from jupyter_llm.notebook.context import Cut, Draft, Turn
 from jupyter_llm.notebook.plan import (
@@ -375,19 +375,21 @@ class Chat(ChatTurns):
         self, sending: _Sending, future: Future[Completion], stream: Stream | None = None
     ) -> None:
         """Take in a prompt that was sent: its turn, what it leaves out, and what to read next."""
-        place, plan, request = sending.place, sending.plan, sending.request
+        plan, request = sending.plan, sending.request
         self._last_mode, self._last_params = sending.mode, request.params
+        conversation, before = self._conversation(sending.mode), self._cut(sending.mode)
         writing = Writing(
             prompt=sending.prompt,
             future=future,
             told=plan.told,
+            cut=None if plan.is_aside else CutChange(conversation, before, plan.cut),
             is_kept=sending.is_kept,
             stream=weakref.ref(stream) if stream is not None else None,
         )
-        cut = plan.cut if not plan.is_aside else None
-        self._begin(place, writing, conversation=self._conversation(sending.mode), cut=cut)
+        self._begin(sending.place, writing)
         if not plan.is_aside:
-            future.add_done_callback(partial(self._read_on, place.number, sending.engine, request))
+            read_on = partial(self._read_on, sending.place.number, sending.engine, request)
+            future.add_done_callback(read_on)
 
     # What is left out, and what is read
 
@@ -434,7 +436,7 @@ class Chat(ChatTurns):
         """
         if future.exception() is not None or future.result().finish_reason == "cancelled":
             return
-        with self._lock:
+        with self._settled():
             is_active = self._exchanges.is_active(number)
         if is_active:
             completion = future.result()

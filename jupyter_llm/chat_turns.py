@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from jupyter_llm.exchanges import Exchange, Exchanges, Writing
 from jupyter_llm.notebook.context import Cut, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
+    from collections.abc import Callable, Hashable, Iterable, Iterator
     from concurrent.futures import Future
     from typing import Any
 
@@ -46,13 +46,13 @@ class ChatTurns:
     @property
     def turns(self) -> list[Turn]:
         """The turns of the active branch, the oldest first."""
-        with self._lock:
+        with self._settled():
             return list(self._exchanges.turns())
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
         """The active branch with the prompts that are being answered."""
-        with self._lock:
+        with self._settled():
             return self._exchanges.shown()
 
     def turn(self, number: int) -> Turn:
@@ -62,8 +62,8 @@ class ChatTurns:
         ------
         TurnNotFoundError
         """
-        with self._lock:
-            turn = self._exchanges.turn(number) if number in self._exchanges else None
+        with self._settled():
+            turn = self._exchanges.turn(number)
         if turn is None:
             raise TurnNotFoundError(number, self.name)
         return turn
@@ -77,7 +77,7 @@ class ChatTurns:
         ------
         TurnNotFoundError
         """
-        with self._lock:
+        with self._settled():
             self._check(number)
             is_another = self._exchanges.choose(number)
             if is_another:
@@ -94,22 +94,24 @@ class ChatTurns:
         ------
         TurnNotFoundError
         """
-        with self._lock:
+        with self._settled():
             self._check(number)
             turn, parent = self._exchanges.turn(number), self._exchanges.kept_parent(number)
             writings = self._take_out([number])
             self._archive.remove(self.name, number, parent, turn)
             self._save_state()
-        _cancel(writings)
+        for writing in writings:
+            writing.cancel()
         self._tell_watchers()
 
     def forget(self, is_stale: Callable[[Any], bool]) -> None:
         """Forget the turns whose origin is stale; those being written are cancelled."""
-        with self._lock:
+        with self._settled():
             stale = self._exchanges.of_origin(is_stale)
             writings = self._take_out(stale)
             self._archive.forget(self.name, stale.values())
-        _cancel(writings)
+        for writing in writings:
+            writing.cancel()
         if stale:
             self._tell_watchers()
 
@@ -120,7 +122,8 @@ class ChatTurns:
             self._cuts.clear()
             if self.name is not None:
                 self._archive.clear(self.name)
-        _cancel(writings)
+        for writing in writings:
+            writing.cancel()
         self._tell_watchers()
 
     def restore(self, chat: SavedChat) -> None:
@@ -133,7 +136,7 @@ class ChatTurns:
 
     def saved(self) -> SavedChat:
         """Return the active branch as it is kept on disk, and how many others there are."""
-        with self._lock:
+        with self._settled():
             return saved_chat(
                 self.name or "",
                 self._exchanges.turns(),
@@ -168,7 +171,7 @@ class ChatTurns:
         self, origin: Hashable = None, after: int | None = None, *, is_held: bool = False
     ) -> Place:
         """Return where a prompt stands, and hold the place for it if that is wanted."""
-        with self._lock:
+        with self._settled():
             if after:
                 self._check(after)
             place = self._exchanges.place(origin, after)
@@ -177,50 +180,38 @@ class ChatTurns:
             return place
 
     def _release(self, place: Place) -> None:
-        """Hold a place no longer; if its prompt has not begun, it is gone."""
+        """Let go of a place; if its prompt has not begun, it is gone."""
         with self._lock:
             self._exchanges.release(place)
             self._clear_away(place.number)
 
-    def _begin(self, place: Place, writing: Writing, *, conversation: str, cut: Cut | None) -> None:
-        """Take in a prompt that was sent, and what its conversation leaves out from now on."""
-        with self._lock:
-            old = self._exchanges.writing(place.number)
-            if old is not None and old.future.done():  # but nobody has told us yet
-                self._settle(place.number, old)
+    def _begin(self, place: Place, writing: Writing) -> None:
+        """Take in a prompt that was sent."""
+        with self._settled():
             has_begun = self._exchanges.begin(place, writing)
-            before = self._cuts.get(conversation, Cut())
-            if has_begun and cut is not None:
-                self._cuts[conversation] = cut
+            if has_begun and writing.cut is not None:
+                self._cuts[writing.cut.conversation] = writing.cut.after
         if not has_begun:  # the chat was reset, or the turn it was to replace removed
-            _cancel([writing])
-
-        def undo() -> None:
-            if cut is not None and self._cuts.get(conversation) is cut:
-                self._cuts[conversation] = before
-
-        writing.future.add_done_callback(partial(self._finish, place.number, writing, undo))
+            writing.cancel()
+        writing.future.add_done_callback(partial(self._finish, writing))
         self._tell_watchers()
 
-    def _finish(
-        self,
-        number: int,
-        writing: Writing,
-        undo_cut: Callable[[], None],
-        future: Future[Completion],
-    ) -> None:
-        """Take in an answer, unless its place has gone or is another prompt's by now.
+    def _finish(self, writing: Writing, _future: Future[Completion]) -> None:
+        """Take in the end of a prompt, on the engine's thread; it may have no place any more."""
+        with self._settled():
+            self._undo_cut(writing)
+        self._tell_watchers()
 
-        Runs on the engine's thread, so it only leaves notes for others.
+    @contextmanager
+    def _settled(self) -> Iterator[None]:
+        """Hold the lock, with all answers taken in that are there.
+
+        Whoever has waited for an answer may be here before the engine has told us of it.
         """
         with self._lock:
-            if future.exception() is not None:
-                undo_cut()
-            is_standing = self._exchanges.writing(number) is writing
-            if is_standing:
-                self._settle(number, writing)
-        if is_standing:
-            self._tell_watchers()
+            for number in self._exchanges.over():
+                self._settle(number)
+            yield
 
     # What is changed, under the lock
 
@@ -228,8 +219,11 @@ class ChatTurns:
         if number not in self._exchanges:
             raise TurnNotFoundError(number, self.name)
 
-    def _settle(self, number: int, writing: Writing) -> None:
+    def _settle(self, number: int) -> None:
         """Take in an answer that is there, and keep its turn on the disk."""
+        writing = self._exchanges.writing(number)
+        assert writing is not None
+        self._undo_cut(writing)
         turn = self._exchanges.settle(number)
         if turn is None:
             self._clear_away(number)
@@ -237,6 +231,14 @@ class ChatTurns:
         self._save_state()
         saved = replace(turn, parent=self._exchanges.kept_parent(number))
         self._archive.keep(self.name, saved, is_kept=writing.is_kept)
+
+    def _undo_cut(self, writing: Writing) -> None:
+        """Leave out what was left out before, if the prompt that a cut was made for has failed."""
+        cut = writing.cut
+        if cut is None or writing.future.exception() is None:
+            return
+        if self._cuts.get(cut.conversation) is cut.after:
+            self._cuts[cut.conversation] = cut.before
 
     def _clear_away(self, number: int) -> None:
         """Take out a place without a turn; what follows it may be on the disk already."""
@@ -268,10 +270,3 @@ class ChatTurns:
             watchers = list(self._watchers)
         for watcher in watchers:
             watcher()
-
-
-def _cancel(writings: Iterable[Writing]) -> None:
-    """Cancel what is being written, as far as somebody reads it."""
-    for writing in writings:
-        if writing.stream is not None and (stream := writing.stream()) is not None:
-            stream.cancel()

@@ -191,6 +191,7 @@ class TestBranching:
         first = chat.stream("one")
         first.cancel()
         first.result()
+        until(lambda: engine.prefilled)
         engine.holds = False
         engine.replies.append("B " * 30)
         stream = chat.stream("two", after=0)
@@ -244,7 +245,7 @@ class TestRemoving:
         assert sent(engine) == ["one", "A", "two"]
 
     def test_what_was_cut_stays_left_out_when_a_turn_goes(self) -> None:
-        llm = ScriptedLLM(TemplateEngine(["answer " * 30] * 60, n_ctx=2048))
+        llm = ScriptedLLM(TemplateEngine(["answer-" * 30] * 60, n_ctx=2048))
         chat = llm.chat("default")
         for number in range(40):
             chat(f"question {number}", context="auto")
@@ -500,7 +501,8 @@ class TestWatching:
         engine.replies.appendleft("")
         chat.stream("nothing", after=1).result()
         until(lambda: len(calls) == 2)
-        assert [e.number for e in calls[-1]] == [1, 2, 3, 4]
+        assert [1, 2, 3, 4] in [[e.number for e in exchanges] for exchanges in calls]
+        assert [1] not in [[e.number for e in exchanges] for exchanges in calls]
         calls.clear()
         chat.remove(4)
         expect([1, 2, 3])
@@ -580,7 +582,7 @@ class TestAttachments:
         assert "old" not in sent(engine)[0]
 
     def test_so_is_one_from_before_the_cut(self) -> None:
-        llm = ScriptedLLM(TemplateEngine(["answer " * 30] * 60, n_ctx=2048))
+        llm = ScriptedLLM(TemplateEngine(["answer-" * 30] * 60, n_ctx=2048))
         chat = llm.chat("default")
         for number in range(40):
             chat.stream("?", origin=number, context="auto", attachments=[("old", "x")]).result()
@@ -599,7 +601,7 @@ class TestAttachments:
 
 class TestCutsOfBranches:
     def test_a_cut_of_one_branch_leaves_out_nothing_of_another(self) -> None:
-        llm = ScriptedLLM(TemplateEngine(["answer " * 30] * 100, n_ctx=2048))
+        llm = ScriptedLLM(TemplateEngine(["answer-" * 30] * 100, n_ctx=2048))
         chat = llm.chat("default")
         chat("root", context="auto")
         for number in range(5):
@@ -620,7 +622,7 @@ class TestCutsOfBranches:
         assert llm.scripted.count_tokens(llm.scripted.requests[-1].prompt) <= 1024
 
     def test_a_change_before_the_cut_begins_afresh(self) -> None:
-        llm = ScriptedLLM(TemplateEngine(["answer " * 30] * 100, n_ctx=2048))
+        llm = ScriptedLLM(TemplateEngine(["answer-" * 30] * 100, n_ctx=2048))
         chat = llm.chat("default")
         for number in range(40):
             chat(f"question {number}", context="auto")
