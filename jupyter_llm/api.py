@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypedDict, Unpack
 
-from jupyter_llm.archive import Archive
+from jupyter_llm.archive import Archive, active_branch
 from jupyter_llm.chat import Chat
 from jupyter_llm.display import loading_bar, replay_bar, tuning_bar
 from jupyter_llm.engine.base import (
@@ -272,9 +272,13 @@ class LLM:
         return list(self._chats.values())
 
     def saved_chats(self) -> dict[str, SavedChat]:
-        """Return the chats of this notebook as they are kept, also those of earlier kernels."""
+        """Return the chats of this notebook as they are kept, also those of earlier kernels.
+
+        They are their active branches.
+        """
         present = {chat.name or "": chat.saved() for chat in self.chats if chat.turns}
-        return {**self.archive.waiting, **present}
+        waiting = {name: active_branch(chat) for name, chat in self.archive.waiting.items()}
+        return {**waiting, **present}
 
     def clear_chats(self) -> None:
         """Forget the turns of all chats of this notebook, also those on the disk."""

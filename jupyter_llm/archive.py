@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
+from bisect import bisect_right
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from jupyter_llm.branches import START, Branches
 from jupyter_llm.notebook.context import Cut, Part, Turn
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_CHOSEN = "chosen"  # in a chat's state, beside its conversations, which are named otherwise
 _CELL_FLUSH_S = 0.2  # a cell that has ended is not held up for longer
 
 
@@ -69,24 +71,35 @@ class Archive:
         """Return a chat of an earlier kernel, once."""
         return self.waiting.pop(name, None)
 
-    def keep(
+    def describe(
         self,
-        name: str,
-        turn: Turn,
+        name: str | None,
         *,
         system: str | None,
         cuts: Mapping[str, Cut],
-        is_kept: bool = True,
+        choices: Mapping[int, int],
     ) -> None:
+        """Keep what a chat is beside its turns. One without a name is kept nowhere."""
+        if self._history is not None and name is not None:
+            self._history.describe(name, system=system, state=_state(cuts, choices))
+
+    def keep(self, name: str | None, turn: Turn, *, is_kept: bool = True) -> None:
         """Keep a turn in place of an earlier one of its origin; or forget that one alone."""
-        if self._history is not None:
-            self._history.describe(name, system=system, state=_state(cuts))
+        if self._history is not None and name is not None:
             self._history.record(saved_turn(name, turn), is_kept=is_kept)
 
-    def forget(self, name: str, origins: Iterable[Hashable]) -> None:
+    def remove(self, name: str | None, number: int, parent: int, turn: Turn | None) -> None:
+        """Remove a turn from the disk, if there was one; what followed it follows its parent."""
+        if self._history is not None and name is not None:
+            from jupyter_llm.notebook.saved import TurnRemoved
+
+            finished_at = turn.finished_at if turn is not None else 0.0
+            self._history.remove(TurnRemoved(name, number, parent, finished_at))
+
+    def forget(self, name: str | None, origins: Iterable[Hashable]) -> None:
         """Forget the turns of some cells."""
         for origin in filter(None, map(_origin, origins)):
-            if self._history is not None:
+            if self._history is not None and name is not None:
                 self._history.forget(name, origin)
 
     def clear(self, name: str | None = None) -> None:
@@ -107,42 +120,77 @@ class Archive:
 def saved_turn(name: str, turn: Turn) -> SavedTurn:
     """Return a turn as it is kept."""
     from jupyter_llm.notebook.saved import SavedTurn
+    from jupyter_llm.notebook.saved_json import part_to_json
 
     provenance = turn.completion.provenance
     return SavedTurn(
         chat=name,
         prompt=turn.prompt,
         completion=turn.completion,
-        told=[_part(part) for part in turn.told],
+        told=[part_to_json(part) for part in turn.told],
         provenance=provenance.to_json() if provenance is not None else None,
         origin=_origin(turn.origin),
         number=turn.number,
-        finished_at=time.time(),
+        parent=turn.parent,
+        finished_at=turn.finished_at,
     )
 
 
 def saved_chat(
-    name: str, turns: Iterable[Turn], *, system: str | None, cuts: Mapping[str, Cut]
+    name: str, turns: Iterable[Turn], *, system: str | None, num_other_branches: int
 ) -> SavedChat:
-    """Return a chat as it is kept."""
+    """Return one branch of a chat as it is kept."""
     from jupyter_llm.notebook.saved import SavedChat
 
     saved = tuple(saved_turn(name, turn) for turn in turns)
-    return SavedChat(name=name, system=system, turns=saved, state=_state(cuts))
+    return SavedChat(name=name, system=system, turns=saved, num_other_branches=num_other_branches)
 
 
-def restored_turns(chat: SavedChat) -> list[Turn]:
+def active_branch(chat: SavedChat) -> SavedChat:
+    """Return a kept chat with the turns of its active branch alone."""
+    branches = _branches(chat)
+    turns = tuple(branches[number] for number in branches.path())
+    return replace(chat, turns=turns, num_other_branches=branches.num_others)
+
+
+def restored_turns(chat: SavedChat) -> Branches[Turn]:
     """Return the turns of a kept chat; what cannot be read of them is left out."""
-    return [
-        Turn(
+    branches = _branches(chat)
+
+    def restored(number: int, saved: SavedTurn) -> Turn:
+        return Turn(
             prompt=saved.prompt,
             completion=saved.completion,
             origin=saved.origin,
             told=_told(saved),
-            number=saved.number,
+            number=number,
+            parent=branches.parent(number),
+            finished_at=saved.finished_at,
         )
-        for saved in sorted(chat.turns, key=lambda turn: turn.number)
-    ]
+
+    return branches.mapped(restored)
+
+
+def _branches(chat: SavedChat) -> Branches[SavedTurn]:
+    """Return kept turns as branches.
+
+    A turn whose parent is not there, since it was dropped for want of room or never got to the
+    disk, follows the last one from before that. Of turns with the same number, which two kernels
+    have written, the later ones get another one.
+    """
+    branches: Branches[SavedTurn] = Branches()
+    known: list[int] = []  # the numbers as they were kept, in their order
+    new: list[int] = []  # and as they are now
+    for turn in sorted(chat.turns, key=lambda turn: turn.number):
+        index = len(known)
+        if turn.parent is not None:
+            index = bisect_right(known, min(turn.parent, turn.number - 1))
+        number = max(turn.number, branches.next_number)
+        branches.add(turn, new[index - 1] if index else START, number)
+        known.append(turn.number)
+        new.append(number)
+    branches.restore(_choices(chat))
+    return branches
 
 
 def restored_cuts(chat: SavedChat) -> dict[str, Cut]:
@@ -162,12 +210,6 @@ def finished(completion: Completion) -> Future[Completion]:
     return future
 
 
-def _part(part: Part) -> Json:
-    from jupyter_llm.notebook.saved_json import part_to_json
-
-    return part_to_json(part.text, cell=part.cell, variable=part.variable)
-
-
 def _told(saved: SavedTurn) -> tuple[Part, ...]:
     from jupyter_llm.notebook.saved_json import DamagedRecordError, part_from_json
 
@@ -175,19 +217,36 @@ def _told(saved: SavedTurn) -> tuple[Part, ...]:
     parts = []
     for item in told:
         try:
-            text, cell, variable = part_from_json(item)
+            part = part_from_json(item)
         except DamagedRecordError as error:
             logger.debug("A part of a turn is damaged: %s", error)
             continue
-        # It ran in a kernel that is gone: it is no cell of this one's timeline.
-        old = replace(cell, number=-abs(cell.number)) if cell is not None else None
-        parts.append(Part(text, cell=old, variable=variable))
+        if part.cell is not None:
+            # It ran in a kernel that is gone: it is no cell of this one's timeline.
+            part = replace(part, cell=replace(part.cell, number=-abs(part.cell.number)))
+        parts.append(part)
     return tuple(parts)
 
 
-def _state(cuts: Mapping[str, Cut]) -> Json:
-    """Return what outlives a kernel of what a chat left out: turns, while cells do not."""
-    return {conversation: cut.last_turn for conversation, cut in cuts.items() if cut.last_turn}
+def _state(cuts: Mapping[str, Cut], choices: Mapping[int, int]) -> Json:
+    """Return what outlives a kernel beside the turns: which of them go along, if not all.
+
+    Cells do not, so the conversations' cuts are numbers of turns. Where a branch was chosen that is
+    not the newest, the numbers of both its sides are kept.
+    """
+    state: dict[str, Json] = {name: cut.last_turn for name, cut in cuts.items() if cut.last_turn}
+    if choices:
+        state[_CHOSEN] = {str(parent): child for parent, child in choices.items()}
+    return state or None
+
+
+def _choices(chat: SavedChat) -> dict[int, int]:
+    chosen = chat.state.get(_CHOSEN) if isinstance(chat.state, dict) else None
+    return {
+        int(parent): child
+        for parent, child in (chosen.items() if isinstance(chosen, dict) else ())
+        if parent.isdecimal() and isinstance(child, int)
+    }
 
 
 def _origin(origin: Hashable) -> Origin | None:

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import threading
-from bisect import bisect_left
-from contextlib import suppress
+import weakref
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jupyter_llm.archive import finished, restored_cuts, restored_turns, saved_chat
+from jupyter_llm.archive import finished
+from jupyter_llm.chat_turns import ChatTurns
 from jupyter_llm.engine.base import Completion, Message, Request, SamplingParams, check_text
-from jupyter_llm.errors import EngineClosedError, PromptInterrupted
+from jupyter_llm.errors import EngineClosedError, OptionError, PromptInterrupted
+from jupyter_llm.exchanges import CutChange, Writing
 from jupyter_llm.notebook.budget import Budget, ContextMode, budget, check_mode
-from jupyter_llm.notebook.context import Cut, Draft, Part, Turn
+from jupyter_llm.notebook.context import Cut, Draft, Turn
 from jupyter_llm.notebook.plan import (
     Place,
     Plan,
     cells_told,
+    check_attachments,
     draft_prompt,
     plan_prompt,
     variable_parts,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Hashable, Sequence
+    from collections.abc import Callable, Container, Hashable, Iterator, Sequence
     from concurrent.futures import Future
     from typing import Any, Unpack
 
@@ -33,39 +35,12 @@ if TYPE_CHECKING:
     from jupyter_llm.display import View
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.notebook.events import CellEvent
-    from jupyter_llm.notebook.saved import SavedChat
+    from jupyter_llm.widgets import ChatPanel
 
     Describe = Callable[[str, Sequence[CellEvent]], Sequence[tuple[str, str]]]
     """Names and summarises the variables that matter to a prompt and the cells before it."""
 
 _NUM_RECENT = 5  # cells whose variables may matter
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A prompt that was sent. Until its future holds a completion, the turn it replaces counts."""
-
-    prompt: str
-    future: Future[Completion]
-    origin: Hashable
-    replaced: Turn | None
-    told: tuple[Part, ...]
-    number: int
-
-    @classmethod
-    def of_turn(cls, turn: Turn) -> _Entry:
-        """Return the entry of a turn that is finished."""
-        future = finished(turn.completion)
-        return cls(turn.prompt, future, turn.origin, None, turn.told, turn.number)
-
-    @property
-    def turn(self) -> Turn | None:
-        if not self.future.done() or self.future.exception() is not None:
-            return self.replaced
-        completion = self.future.result()
-        if not completion.text:
-            return self.replaced
-        return Turn(self.prompt, completion, self.origin, self.told, self.number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,38 +50,22 @@ class _Sending:
     engine: Engine
     request: Request
     prompt: str
-    origin: Hashable
     place: Place
     plan: Plan
     mode: ContextMode
     is_kept: bool
 
 
-def _read_ahead(
-    engine: Engine,
-    request: Request,
-    messages: tuple[Message, ...],
-    future: Future[Completion],
-) -> None:
-    """Let the engine read the answer's end, and what any next prompt begins with.
-
-    Runs on the engine's thread, so it only leaves a note there.
-    """
-    if future.exception() is not None or future.result().finish_reason == "cancelled":
-        return
-    completion = future.result()
-    answer = Message("assistant", completion.text, completion.token_ids)
-    with suppress(EngineClosedError):
-        engine.prefill(replace(request, prompt=(*messages, answer)))
-
-
-class Chat:
+class Chat(ChatTurns):
     """A conversation with the resident model.
 
     Call it to send a prompt together with the turns so far. Turns whose answers failed or were
     interrupted before the first word are not kept. When the turns outgrow their budget, the oldest
     are left out in one large cut, down to half of it, so that the rest stays resident until the
     next cut; `num_left_out` counts them.
+
+    A prompt may be sent after any turn, so the turns form branches. The active one is what goes
+    along with prompts; `choose` makes another one active.
 
     With a `context` other than "none" the cells that ran in the notebook go along: each run once,
     with the first prompt after it, and from then on as part of its turn. "auto" tells as much as is
@@ -115,35 +74,22 @@ class Chat:
     """
 
     def __init__(self, llm: LLM, name: str | None = None, *, system: str | None = None) -> None:
-        self.name = name
-        self.system = system
+        super().__init__(llm.archive, name, system=system)
         self._llm = llm
-        self._entries: list[_Entry] = []
-        self._num_prompts = 0
-        self._cuts: dict[str, Cut] = {}  # by conversation: "all" leaves out less
         self._last_mode: ContextMode = "none"
         self._last_params = SamplingParams()
-        self._lock = threading.Lock()
-
-    @property
-    def turns(self) -> list[Turn]:
-        """The turns so far, the oldest first."""
-        with self._lock:
-            return list(_turns(self._entries))
 
     @property
     def num_left_out(self) -> int:
         """How many turns did not go along with the last prompt, since they no longer fit."""
-        last_turn = self._cut(self._last_mode).last_turn
-        return sum(turn.number <= last_turn for turn in self.turns)
+        return len(self._turns_left_out()[0])
 
     @property
     def cells_left_out(self) -> list[CellEvent]:
         """The runs of cells that the last prompt left out, since they no longer fit."""
-        cut = self._cut(self._last_mode)
+        turns, cut = self._turns_left_out()
         notebook = self._llm.timeline.snapshot()
-        told = cells_told(turn for turn in self.turns if turn.number <= cut.last_turn)
-        gone = (told | cut.cells) - notebook.pinned
+        gone = (cells_told(turns) | cut.cells) - notebook.pinned
         return [cell for cell in notebook.visible if cell in gone]
 
     def __call__(
@@ -165,6 +111,8 @@ class Chat:
         system: str | None = None,
         is_new: bool = False,
         origin: Hashable = None,
+        after: int | None = None,
+        attachments: Sequence[tuple[str, str]] = (),
         context: ContextMode = "none",
         describe: Describe | None = None,
         is_kept: bool = True,
@@ -175,26 +123,38 @@ class Chat:
 
         `system` is the chat's system text from here on, and `is_new` forgets the turns first. If a
         turn of the same `origin` exists, the new one takes its place and is answered from what
-        came before it; later turns stay. It tells the cells that the old one told, and those that
-        no turn has told. `describe` gives the summaries of variables that go along; one that a
-        turn has told already is not told again. With `is_kept=False` nothing of it is written to
-        the disk. A loading bar appears in `view`, or is printed.
+        came before it; later turns stay, and its branch becomes the active one. It tells the cells
+        that the old one told, and those that no turn has told. With `after` the number of a turn
+        is given that the prompt follows, or 0 for the start: what followed that turn stays, as
+        another branch.
+
+        `describe` gives the summaries of variables that go along; one that a turn has told already
+        is not told again. `attachments` are names and texts that go along with this prompt. With
+        `is_kept=False` nothing of it is written to the disk. A loading bar appears in `view`, or
+        is printed.
+
+        Raises
+        ------
+        TurnNotFoundError
+            There is no turn `after` which it could be sent.
         """
-        sending = self._prepare(
+        with self._sending(
             prompt,
             model=model,
             system=system,
             is_new=is_new,
             origin=origin,
+            after=after,
+            attachments=attachments,
             context=context,
             describe=describe,
             is_kept=is_kept,
             view=view,
             sampling=sampling,
-        )
-        stream = sending.engine.submit(sending.request)
-        self._llm.log(sending.request, stream.future, is_saved=is_kept)
-        self._begin(sending, stream.future)
+        ) as sending:
+            stream = sending.engine.submit(sending.request)
+            self._llm.log(sending.request, stream.future, is_saved=is_kept)
+            self._take_in(sending, stream.future, stream)
         return stream
 
     def write_code(
@@ -216,12 +176,12 @@ class Chat:
     ) -> CodeAnswer:
         """Send a prompt that is answered with code that parses, and wait for it.
 
-        Of a few drafts the best becomes the turn; see `coding.write_code` for `namespace`,
-        `num_drafts` and `show`, and `stream` for the rest.
+        Of a few drafts the best becomes the turn, which is there when it is; see
+        `coding.write_code` for `namespace`, `num_drafts` and `show`, and `stream` for the rest.
         """
         from jupyter_llm.coding import NUM_DRAFTS, code_prompt, write_code
 
-        sending = self._prepare(
+        with self._sending(
             code_prompt(prompt),
             model=model,
             system=system,
@@ -232,22 +192,22 @@ class Chat:
             is_kept=is_kept,
             view=view,
             sampling=sampling,
-        )
-        try:
-            answer = write_code(
-                sending.engine,
-                sending.request,
-                namespace,
-                num_drafts=num_drafts or NUM_DRAFTS,
-                show=show,
-            )
-        except PromptInterrupted as interrupt:
-            if interrupt.completion is not None:
-                self._begin(sending, finished(interrupt.completion))
-            raise
-        self._llm.log(answer.request, finished(answer.completion), is_saved=is_kept)
-        shown = replace(answer.completion, text=answer.text, token_ids=None)
-        self._begin(sending, finished(shown))
+        ) as sending:
+            try:
+                answer = write_code(
+                    sending.engine,
+                    sending.request,
+                    namespace,
+                    num_drafts=num_drafts or NUM_DRAFTS,
+                    show=show,
+                )
+            except PromptInterrupted as interrupt:
+                if interrupt.completion is not None:
+                    self._take_in(sending, finished(interrupt.completion))
+                raise
+            self._llm.log(answer.request, finished(answer.completion), is_saved=is_kept)
+            shown = replace(answer.completion, text=answer.text, token_ids=None)
+            self._take_in(sending, finished(shown))
         return answer
 
     def preview(
@@ -263,14 +223,18 @@ class Chat:
         **sampling: Unpack[SamplingOptions],
     ) -> tuple[Message, ...]:
         """Return the messages that `stream` would send, and change nothing."""
-        params = self._llm.sampling_params(sampling)
-        draft = Chat(self._llm, self.name, system=self.system if system is None else system)
-        if not is_new:
-            with self._lock:
-                draft._entries = list(self._entries)
-                draft._num_prompts, draft._cuts = self._num_prompts, dict(self._cuts)
-        place = draft._place(origin)
-        return draft._plan(engine, prompt, place, params, context, describe).draft.messages
+        place = Place(number=1) if is_new else self._place(origin)
+        plan = self._plan(
+            engine,
+            prompt,
+            place,
+            self._llm.sampling_params(sampling),
+            context,
+            system=self.system if system is None else system,
+            cut=Cut() if is_new else self._cut(context).on(place.branch),
+            describe=describe,
+        )
+        return plan.draft.messages
 
     def read_ahead(self, engine: Engine, describe: Describe | None = None) -> None:
         """Let the engine read the cells that go along with the next prompt, while it is idle.
@@ -283,54 +247,44 @@ class Chat:
         if draft.cells and describe is not None:
             recent = self._llm.timeline.snapshot().visible[-_NUM_RECENT:]
             draft = replace(draft, variables=variable_parts(describe("", recent)))
-        messages = draft.messages
-        is_long = sum(len(message.content) for message in messages) > allowed.num_chars
-        if draft.cells and not is_long:
-            conversation = self._conversation("auto")
-            request = Request(prompt=messages, params=self._last_params, conversation=conversation)
-            engine.prefill(request)
+        if draft.cells:
+            self._read(engine, draft, allowed, "auto")
 
     def next_draft(self, allowed: Budget, mode: ContextMode = "auto") -> Draft:
         """Return what would go along with another prompt, however long that is."""
+        place = self._place()
         return draft_prompt(
             "",
-            self._place(None),
+            place,
             self._llm.timeline.snapshot(),
             mode=mode,
             allowed=allowed,
-            cut=self._cut(mode),
+            cut=self._cut(mode).on(place.branch),
             system=self.system,
         )
 
-    def forget(self, is_stale: Callable[[Any], bool]) -> None:
-        """Forget the turns whose origin is stale."""
-        with self._lock:
-            stale = [entry for entry in self._entries if is_stale(entry.origin)]
-            self._entries = [entry for entry in self._entries if entry not in stale]
-        if self.name is not None:
-            self._llm.archive.forget(self.name, (entry.origin for entry in stale))
+    def choose(self, number: int) -> None:
+        """Make the branch through a turn the active one, and have it read while there is time.
 
-    def reset(self) -> None:
-        """Forget all turns, also those on the disk."""
-        with self._lock:
-            self._entries.clear()
-            self._cuts.clear()
-        if self.name is not None:
-            self._llm.archive.clear(self.name)
+        After that turn it goes on as it did when it was active last.
 
-    def restore(self, chat: SavedChat) -> None:
-        """Go on from the turns of an earlier kernel."""
-        self.system = chat.system
-        with self._lock:
-            self._entries = [_Entry.of_turn(turn) for turn in restored_turns(chat)]
-            self._num_prompts = max((entry.number for entry in self._entries), default=0)
-            self._cuts = restored_cuts(chat)
+        Raises
+        ------
+        TurnNotFoundError
+        """
+        super().choose(number)
+        self._read_branch()
 
-    def saved(self) -> SavedChat:
-        """Return the chat as it is kept on disk."""
-        return saved_chat(self.name or "", self.turns, system=self.system, cuts=self._cuts)
+    def panel(self, **options: Any) -> ChatPanel:
+        """Return a panel to talk in, also while cells run; see `ChatPanel` for the options."""
+        from jupyter_llm.widgets import ChatPanel
 
-    def _prepare(
+        return ChatPanel(self, **options)
+
+    # A prompt on its way
+
+    @contextmanager
+    def _sending(
         self,
         prompt: str,
         *,
@@ -343,54 +297,48 @@ class Chat:
         is_kept: bool,
         view: View | None,
         sampling: SamplingOptions,
-    ) -> _Sending:
+        after: int | None = None,
+        attachments: Sequence[tuple[str, str]] = (),
+    ) -> Iterator[_Sending]:
+        """Make a prompt ready, and hold its place until it has begun or it is known not to."""
         check_text(prompt)
         check_mode(context)
+        check_attachments(attachments)
+        if after is not None and (is_new or origin is not None):
+            raise OptionError("`after` says where a prompt stands; `is_new` and `origin` do too.")
         params = self._llm.sampling_params(sampling)
         engine = self._llm.engine(model, view=view)
         # Only now: a prompt that cannot be sent leaves the conversation as it was.
-        if system is not None:
-            self.system = system
         if is_new:
             self.reset()
-        place = self._place(origin)
-        plan = self._plan(engine, prompt, place, params, context, describe)
-        conversation = None if plan.is_aside else self._conversation(context)
-        request = Request(prompt=plan.draft.messages, params=params, conversation=conversation)
-        return _Sending(
-            engine=engine,
-            request=request,
-            prompt=prompt,
-            origin=origin,
-            place=place,
-            plan=plan,
-            mode=context,
-            is_kept=is_kept,
-        )
-
-    def _begin(self, sending: _Sending, future: Future[Completion]) -> None:
-        """Take in a prompt that was sent: its turn, what it leaves out, and what to read next."""
-        place, plan, request = sending.place, sending.plan, sending.request
-        entry = _Entry(
-            sending.prompt, future, sending.origin, place.replaced, plan.told, place.number
-        )
-        self._add(entry)
-        self._last_mode, self._last_params = sending.mode, request.params
-        if not plan.is_aside:
-            self._leave_out(plan.cut, sending.mode, future)
-            messages = plan.draft.messages
-            future.add_done_callback(partial(_read_ahead, sending.engine, request, messages))
-        if self.name is not None:
-            future.add_done_callback(partial(self._keep, entry, is_kept=sending.is_kept))
-
-    def _keep(self, entry: _Entry, _future: Future[Completion], *, is_kept: bool) -> None:
-        """Keep a turn on disk, unless it failed or the chat was reset meanwhile."""
-        turn = entry.turn
-        assert self.name is not None
-        if turn is not None and turn is not entry.replaced and entry in self._entries:
-            self._llm.archive.keep(
-                self.name, turn, system=self.system, cuts=self._cuts, is_kept=is_kept
+        place = self._place(origin, after, is_held=True)
+        try:
+            if system is not None:
+                self.system = system
+            plan = self._plan(
+                engine,
+                prompt,
+                place,
+                params,
+                context,
+                system=self.system,
+                cut=self._cut(context).on(place.branch),
+                describe=describe,
+                attachments=attachments,
             )
+            conversation = None if plan.is_aside else self._conversation(context)
+            request = Request(prompt=plan.draft.messages, params=params, conversation=conversation)
+            yield _Sending(
+                engine=engine,
+                request=request,
+                prompt=prompt,
+                place=place,
+                plan=plan,
+                mode=context,
+                is_kept=is_kept,
+            )
+        finally:
+            self._release(place)
 
     def _plan(
         self,
@@ -399,12 +347,15 @@ class Chat:
         place: Place,
         params: SamplingParams,
         mode: ContextMode,
+        *,
+        system: str | None,
+        cut: Cut,
         describe: Describe | None,
+        attachments: Sequence[tuple[str, str]] = (),
     ) -> Plan:
         notebook = self._llm.timeline.snapshot()
         recent = notebook.visible[-_NUM_RECENT:]
         allowed = budget(engine.info, mode, params.max_tokens)
-        cut = self._cut(mode)
         draft = draft_prompt(
             prompt,
             place,
@@ -412,35 +363,35 @@ class Chat:
             mode=mode,
             allowed=allowed,
             cut=cut,
-            system=self.system,
+            system=system,
             variables=describe(prompt, recent) if describe is not None else (),
+            attachments=attachments,
         )
         return plan_prompt(
             draft, place, mode=mode, allowed=allowed, cut=cut, count=engine.count_tokens
         )
 
-    def _place(self, origin: Hashable) -> Place:
-        """Return where a prompt stands: where the last one of its origin does, or at the end."""
-        with self._lock:
-            entries = self._entries
-            same = (n for n, entry in enumerate(entries) if entry.origin == origin)
-            index = next(same, len(entries)) if origin is not None else len(entries)
-            old = entries[index] if index < len(entries) else None
-            if old is None:
-                self._num_prompts += 1
-            return Place(
-                number=old.number if old is not None else self._num_prompts,
-                before=_turns(entries[:index]),
-                after=_turns(entries[index + 1 :]),
-                replaced=old.turn if old is not None else None,
-            )
+    def _take_in(
+        self, sending: _Sending, future: Future[Completion], stream: Stream | None = None
+    ) -> None:
+        """Take in a prompt that was sent: its turn, what it leaves out, and what to read next."""
+        plan, request = sending.plan, sending.request
+        self._last_mode, self._last_params = sending.mode, request.params
+        conversation, before = self._conversation(sending.mode), self._cut(sending.mode)
+        writing = Writing(
+            prompt=sending.prompt,
+            future=future,
+            told=plan.told,
+            cut=None if plan.is_aside else CutChange(conversation, before, plan.cut),
+            is_kept=sending.is_kept,
+            stream=weakref.ref(stream) if stream is not None else None,
+        )
+        self._begin(sending.place, writing)
+        if not plan.is_aside:
+            read_on = partial(self._read_on, sending.place.number, sending.engine, request)
+            future.add_done_callback(read_on)
 
-    def _add(self, entry: _Entry) -> None:
-        """Put a prompt in its place among those that were sent meanwhile."""
-        with self._lock:
-            index = bisect_left(self._entries, entry.number, key=lambda other: other.number)
-            is_taken = index < len(self._entries) and self._entries[index].number == entry.number
-            self._entries[index : index + is_taken] = [entry]
+    # What is left out, and what is read
 
     def _conversation(self, mode: ContextMode) -> str:
         """Return whose resident tokens a prompt goes on from; "all" leaves out other turns."""
@@ -448,19 +399,47 @@ class Chat:
         return f"{name}, all" if mode == "all" else name
 
     def _cut(self, mode: ContextMode) -> Cut:
+        """Return what was last left out, on whatever branch."""
         return self._cuts.get(self._conversation(mode), Cut())
 
-    def _leave_out(self, cut: Cut, mode: ContextMode, future: Future[Completion]) -> None:
-        """Leave out a cut from now on, unless the prompt it was made for fails."""
-        conversation, before = self._conversation(mode), self._cut(mode)
-        self._cuts[conversation] = cut
+    def _turns_left_out(self) -> tuple[list[Turn], Cut]:
+        """Return the turns that the last prompt left out, and all that it did."""
+        turns = self.turns
+        cut = self._cut(self._last_mode).on({turn.number for turn in turns})
+        return [turn for turn in turns if turn.number <= cut.last_turn], cut
 
-        def undo(future: Future[Completion]) -> None:
-            if future.exception() is not None and self._cuts.get(conversation) is cut:
-                self._cuts[conversation] = before
+    def _read_branch(self) -> None:
+        """Let the engine read the active branch, if there is one and it will go along as it is."""
+        engine, mode = self._llm.resident_engine, self._last_mode
+        if engine is None or isinstance(mode, int):
+            return
+        with suppress(EngineClosedError):
+            allowed = budget(engine.info, mode, self._last_params.max_tokens)
+            draft = self.next_draft(allowed, mode)
+            if draft.turns:
+                self._read(engine, draft, allowed, mode)
 
-        future.add_done_callback(undo)
+    def _read(self, engine: Engine, draft: Draft, allowed: Budget, mode: ContextMode) -> None:
+        """Let the engine read what any next prompt begins with, unless it will be cut."""
+        messages = draft.messages
+        if sum(len(message.content) for message in messages) <= allowed.num_chars:
+            conversation = self._conversation(mode)
+            request = Request(prompt=messages, params=self._last_params, conversation=conversation)
+            engine.prefill(request)
 
+    def _read_on(
+        self, number: int, engine: Engine, request: Request, future: Future[Completion]
+    ) -> None:
+        """Let the engine read the answer's end, and what any next prompt begins with.
 
-def _turns(entries: Sequence[_Entry]) -> tuple[Turn, ...]:
-    return tuple(turn for entry in entries if (turn := entry.turn) is not None)
+        Runs on the engine's thread, so it only leaves a note there.
+        """
+        if future.exception() is not None or future.result().finish_reason == "cancelled":
+            return
+        with self._settled():
+            is_active = self._exchanges.is_active(number)
+        if is_active:
+            completion = future.result()
+            answer = Message("assistant", completion.text, completion.token_ids)
+            with suppress(EngineClosedError):
+                engine.prefill(replace(request, prompt=(*request.prompt, answer)))

@@ -27,7 +27,7 @@ _UNCOUNTED = Budget(num_tokens=0)  # without a model nothing is left out
 
 @dataclass(frozen=True, slots=True)
 class ContextRow:
-    """A cell, a variable or a turn, how long it is, and whether the model is told it.
+    """A cell, a variable, something attached or a turn, how long it is, and whether it is told.
 
     `num_tokens` is None while no model is loaded: each counts its own way.
     """
@@ -146,10 +146,12 @@ class _Listing:
             is_in = turn.number in self._turns_in
             for part in turn.told:
                 if part.cell is not None:
-                    yield self._cell(part.cell, part.text, f"told in turn {number}")
-                else:
-                    state = f"told in turn {number}" if is_in else _NO_ROOM
-                    yield _Item(f"variable {_code(part.variable)}", part.text, is_in, state)
+                    yield self._cell(part.cell, part.sent, f"told in turn {number}")
+                    continue
+                kind = "variable" if part.attachment is None else "attached"
+                name = f"{kind} {_code(part.variable or part.attachment)}"
+                state = f"told in turn {number}" if is_in else _NO_ROOM
+                yield _Item(name, part.sent, is_in, state)
             name = f"turn {number}: {_code(turn.prompt)}"
             num_answer = turn.completion.usage.completion_tokens
             yield _Item(name, turn.prompt, is_in, "" if is_in else _NO_ROOM, num_answer)

@@ -10,6 +10,7 @@ JupyterLLMError
 ├── EmptyPromptError (ValueError)        nothing to read
 ├── ContextOverflowError (ValueError)    the prompt is too long; .num_tokens, .n_ctx
 ├── ChatTemplateError (ValueError)       the model file cannot format a chat; .model
+├── TurnNotFoundError (LookupError)      a chat has no such turn; .number
 ├── BatchError (RuntimeError)            some prompts of a batch failed; .completions, .errors
 ├── EngineError (RuntimeError)           the engine failed while running
 │   └── EngineClosedError                it was unloaded meanwhile
@@ -124,6 +125,15 @@ class ChatTemplateError(JupyterLLMError, ValueError):
     def __init__(self, model: str, reason: str) -> None:
         super().__init__(f"{model} cannot chat: {reason}")
         self.model = model
+
+
+class TurnNotFoundError(JupyterLLMError, LookupError):
+    """A chat has no turn of that number: it was removed, or never finished."""
+
+    def __init__(self, number: int, chat: str | None) -> None:
+        name = f"Chat {chat!r}" if chat is not None else "The chat"
+        super().__init__(f"{name} has no turn {number}; it may have been removed meanwhile.")
+        self.number = number
 
 
 class BatchError(JupyterLLMError, RuntimeError):

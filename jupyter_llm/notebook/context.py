@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from jupyter_llm.engine.base import Completion, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Container, Hashable, Sequence
 
     from jupyter_llm.notebook.budget import Budget
     from jupyter_llm.notebook.events import CellEvent
@@ -23,23 +23,33 @@ if TYPE_CHECKING:
 
 _CELLS = "These cells ran in the notebook:\n\n"
 _VARIABLES = "Variables:\n\n"
+_ATTACHED = "Attached:\n\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Something that was told with a prompt, as it was sent: a run of a cell, or a variable."""
+    """Something that was told with a prompt: a run of a cell, a variable, or an attachment."""
 
     text: str
     cell: CellEvent | None = None
     variable: str | None = None
+    attachment: str | None = None
+
+    @property
+    def sent(self) -> str:
+        """The text as the model reads it; an attachment is told by its name."""
+        if self.attachment is None:
+            return self.text
+        return "{}:\n{}\n\n".format(self.attachment, self.text.strip("\n"))
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     """A prompt and what the model wrote; `origin` is the cell it came from, if known.
 
-    `told` are the cells and variables that went with the prompt and with none before it. `number`
-    tells the turns of a chat apart and grows along it.
+    `told` are the cells and variables that went with the prompt and with none before it, and what
+    was attached to it. `number` tells the turns of a chat apart and grows along each branch of it,
+    `parent` is that of the turn before, 0 at the start. `finished_at` is in seconds since 1970.
     """
 
     prompt: str
@@ -47,6 +57,13 @@ class Turn:
     origin: Hashable = None
     told: tuple[Part, ...] = field(default=(), repr=False)
     number: int = 0
+    parent: int = 0
+    finished_at: float = field(default=0.0, repr=False, compare=False)
+
+    @property
+    def attachments(self) -> tuple[tuple[str, str], ...]:
+        """The names and texts of what was attached to the prompt."""
+        return attachments_in(self.told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +73,24 @@ class Cut:
     last_turn: int = 0
     cells: frozenset[CellEvent] = frozenset()
 
+    def on(self, branch: Container[int]) -> Cut:
+        """Return what holds on a branch: if it goes round the last turn, none is left out."""
+        if not self.last_turn or self.last_turn in branch:
+            return self
+        return replace(self, last_turn=0)
+
+    def without(self, number: int, parent: int) -> Cut:
+        """Return the same cut when a turn has gone, and what followed it follows its parent."""
+        return replace(self, last_turn=parent) if self.last_turn == number else self
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """A prompt with all that goes along with it.
 
-    `turns` come before it and tell what they told, `cells` are told with it. `variables` are told
-    where none of the turns has said the same. Pinned cells whose turn was left out stand in
-    `front`, before the first of the others.
+    `turns` come before it and tell what they told, `cells` and `attachments` are told with it.
+    `variables` are told where none of the turns has said the same. Pinned cells whose turn was left
+    out stand in `front`, before the first of the others.
     """
 
     prompt: str
@@ -71,6 +98,7 @@ class Draft:
     turns: tuple[Turn, ...] = ()
     cells: tuple[Part, ...] = ()
     variables: tuple[Part, ...] = ()
+    attachments: tuple[Part, ...] = ()
     front: tuple[Part, ...] = ()
     pinned: frozenset[CellEvent] = frozenset()
 
@@ -79,7 +107,7 @@ class Draft:
         """What is told with this prompt and with none before it."""
         known = {part.variable: part.text for turn in self.turns for part in turn.told}
         news = (part for part in self.variables if known.get(part.variable) != part.text)
-        return (*self.cells, *news)
+        return (*self.cells, *news, *self.attachments)
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -143,13 +171,23 @@ class Draft:
         return self.without_oldest(least + 1)
 
 
+def attachments_in(told: Sequence[Part]) -> tuple[tuple[str, str], ...]:
+    """Return the names and texts of what was attached, out of all that was told."""
+    return tuple((part.attachment, part.text) for part in told if part.attachment is not None)
+
+
 def _user_message(told: Sequence[Part], prompt: str) -> Message:
     """Return a message that is only made of parts if something is told with the prompt."""
-    cells = [part.text for part in told if part.cell is not None]
-    variables = [part.text for part in told if part.cell is None]
-    texts = [
-        *([_CELLS, *cells] if cells else []),
-        *([_VARIABLES, *variables] if variables else []),
-        *([prompt] if prompt else []),
-    ]
-    return Message.of_parts("user", texts) if told else Message("user", prompt)
+    if not told:
+        return Message("user", prompt)
+    sections: dict[str, list[str]] = {_CELLS: [], _VARIABLES: [], _ATTACHED: []}
+    for part in told:
+        sections[_section(part)].append(part.sent)
+    texts = [text for title, parts in sections.items() if parts for text in (title, *parts)]
+    return Message.of_parts("user", [*texts, *([prompt] if prompt else [])])
+
+
+def _section(part: Part) -> str:
+    if part.cell is not None:
+        return _CELLS
+    return _VARIABLES if part.attachment is None else _ATTACHED

@@ -29,6 +29,7 @@ from jupyter_llm.notebook.saved import (
     SavedChat,
     SavedTurn,
     TurnForgotten,
+    TurnRemoved,
     fold,
     within,
 )
@@ -172,6 +173,10 @@ class History:
     def forget(self, chat: str, origin: Origin) -> None:
         """Forget the turn of a cell."""
         self._append(TurnForgotten(chat, origin))
+
+    def remove(self, removed: TurnRemoved) -> None:
+        """Forget a turn, and remove what it said from the disk."""
+        self._append(removed, _Rewrite())
 
     def describe(self, chat: str, *, system: str | None, state: Json = None) -> None:
         """Keep a chat's system text, and JSON that only the chat understands, if they changed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.context import Cut, Draft, Part, Turn
 from jupyter_llm.notebook.transcript import render_cell
 
@@ -19,12 +20,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where in a chat a prompt stands: the turns around it, and the one it replaces."""
+    """Where in a chat a prompt stands: the turns around it, and the one it replaces.
+
+    `parent` is the number before its own. `is_at_end` says that it goes on with the active branch,
+    rather than begin one or stand in the place of an earlier prompt.
+    """
 
     number: int
+    parent: int = 0
+    is_at_end: bool = True
     before: tuple[Turn, ...] = ()
     after: tuple[Turn, ...] = ()
     replaced: Turn | None = None
+
+    @property
+    def branch(self) -> frozenset[int]:
+        """The numbers of the branch it is on."""
+        return frozenset((self.number, *(turn.number for turn in (*self.before, *self.after))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +53,22 @@ class Plan:
     is_aside: bool
 
 
+def check_attachments(attachments: Sequence[tuple[object, object]]) -> None:
+    """Refuse what cannot be attached to a prompt.
+
+    Raises
+    ------
+    OptionError
+        It is no pair of a name and a text.
+    """
+    for attachment in attachments:
+        match attachment:
+            case (str(), str()):
+                pass
+            case _:
+                raise OptionError(f"An attachment is a name and a text, not {attachment!r:.60}.")
+
+
 def draft_prompt(
     prompt: str,
     place: Place,
@@ -51,6 +79,7 @@ def draft_prompt(
     cut: Cut = Cut(),  # noqa: B008  a frozen value
     system: str | None = None,
     variables: Sequence[tuple[str, str]] = (),
+    attachments: Sequence[tuple[str, str]] = (),
 ) -> Draft:
     """Return a prompt with all that would go along with it, however long that is.
 
@@ -76,6 +105,7 @@ def draft_prompt(
             if cell not in told and is_in(cell, cut, notebook, only)
         ),
         variables=variable_parts(variables),
+        attachments=tuple(Part(text, attachment=label) for label, text in attachments),
         front=front,
         pinned=notebook.pinned,
     )
@@ -98,8 +128,9 @@ def plan_prompt(
     """Leave out of a draft what does not fit, and say what that means for the chat."""
     fitted = draft.fitted(allowed, count)
     if place.number <= cut.last_turn:
-        own = place.replaced.told if place.replaced is not None else ()
-        return Plan(draft=fitted, told=own, cut=cut, is_aside=True)
+        replaced = place.replaced.told if place.replaced is not None else ()
+        own = (part for part in replaced if part.attachment is None)
+        return Plan(draft=fitted, told=(*own, *draft.attachments), cut=cut, is_aside=True)
     if isinstance(mode, int):
         return Plan(draft=fitted, told=fitted.told, cut=cut, is_aside=True)
     dropped = draft.turns[: len(draft.turns) - len(fitted.turns)]

@@ -19,7 +19,8 @@ class SavedTurn:
 
     `prompt` is as typed and `sent` the user's message with what went along with it, None if that
     was the prompt alone. `told` and `provenance` are JSON that only others understand. `number`
-    tells the turns of a chat apart, if it numbers them. `finished_at` is in seconds since 1970.
+    tells the turns of a chat apart, if it numbers them, and `parent` is that of the turn before it,
+    0 at the start; None is whichever comes before. `finished_at` is in seconds since 1970.
     """
 
     chat: str
@@ -30,6 +31,7 @@ class SavedTurn:
     provenance: Json = None
     origin: Origin | None = None
     number: int = 0
+    parent: int | None = None
     finished_at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -50,6 +52,20 @@ class TurnForgotten:
 
     chat: str
     origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRemoved:
+    """A turn does not count any more, and what followed it follows `parent`.
+
+    Two kernels of a notebook may give the same number, so it is `finished_at` that tells which turn
+    is meant. There need not be one: it may be a prompt that never had an answer.
+    """
+
+    chat: str
+    number: int
+    parent: int
+    finished_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +92,7 @@ class TurnsDropped:
     count: int
 
 
-Entry = SavedTurn | TurnForgotten | ChatCleared | ChatChanged | TurnsDropped
+Entry = SavedTurn | TurnForgotten | TurnRemoved | ChatCleared | ChatChanged | TurnsDropped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +100,8 @@ class SavedChat:
     """A chat as it is kept: its turns, the oldest first.
 
     `state` is JSON that only the chat understands. `num_dropped` older turns are not kept any
-    more, for want of room.
+    more, for want of room. Where only one branch is taken along, `num_other_branches` counts those
+    that are not.
     """
 
     name: str
@@ -92,6 +109,7 @@ class SavedChat:
     turns: tuple[SavedTurn, ...] = ()
     state: Json = None
     num_dropped: int = 0
+    num_other_branches: int = 0
 
     def entries(self) -> list[Entry]:
         """Return what a log of this chat and nothing else has in it."""
@@ -122,6 +140,28 @@ class _Draft:
         self.num_turns += 1
         self.turns[turn.origin or self.num_turns] = turn
 
+    def forget(self, origin: Origin) -> None:
+        turn = self.turns.pop(origin, None)
+        if turn is not None:
+            self._join(turn.number, turn.parent)
+
+    def remove(self, removed: TurnRemoved) -> None:
+        parent: int | None = removed.parent
+        for key, turn in self.turns.items():
+            if turn.finished_at == removed.finished_at:
+                parent = removed.parent if turn.parent is None else turn.parent
+                del self.turns[key]
+                break
+        self._join(removed.number, parent)
+
+    def _join(self, number: int, parent: int | None) -> None:
+        """Let what followed a turn follow its parent, unless another has the same number."""
+        if any(turn.number == number for turn in self.turns.values()):
+            return
+        for key, turn in self.turns.items():
+            if turn.parent == number:
+                self.turns[key] = replace(turn, parent=parent)
+
     def finish(self, name: str) -> SavedChat:
         return SavedChat(
             name=name,
@@ -141,7 +181,10 @@ def fold(entries: Iterable[Entry]) -> dict[str, SavedChat]:
                 drafts.setdefault(entry.chat, _Draft()).add(entry)
             case TurnForgotten(chat, origin):
                 if chat in drafts:
-                    drafts[chat].turns.pop(origin, None)
+                    drafts[chat].forget(origin)
+            case TurnRemoved(chat):
+                if chat in drafts:
+                    drafts[chat].remove(entry)
             case ChatCleared(chat):
                 if chat is None:
                     drafts.clear()

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from typing import Any, TypeVar, cast, get_args
 
 from jupyter_llm.engine.base import Completion, FinishReason, Message, Usage
+from jupyter_llm.notebook.context import Part
 from jupyter_llm.notebook.events import CellEvent, Output, OutputKind
 from jupyter_llm.notebook.saved import (
     ChatChanged,
@@ -25,6 +26,7 @@ from jupyter_llm.notebook.saved import (
     SavedChat,
     SavedTurn,
     TurnForgotten,
+    TurnRemoved,
     TurnsDropped,
 )
 
@@ -47,6 +49,9 @@ def encode(entry: Entry) -> bytes:
             record = {"op": "turn", "chat": entry.chat, **turn_to_json(entry)}
         case TurnForgotten(chat, origin):
             record = {"op": "forgotten", "chat": chat, "origin": list(origin)}
+        case TurnRemoved(chat, number, parent, finished_at):
+            record = {"op": "removed", "chat": chat, "number": number, "parent": parent}
+            record["finished_at"] = finished_at
         case ChatCleared(chat):
             record = {"op": "cleared", "chat": chat}
         case ChatChanged(chat, system, state):
@@ -98,6 +103,9 @@ def decode(line: bytes) -> Entry:
             return turn_from_json(chat, record)
         case "forgotten":
             return TurnForgotten(chat, _origin(record.get("origin")))
+        case "removed":
+            number, parent = _count(record, "number"), _count(record, "parent")
+            return TurnRemoved(chat, number, parent, _seconds(record, "finished_at"))
         case "chat":
             return ChatChanged(chat, _optional(record, "system", str), _json(record.get("state")))
         case "dropped":
@@ -123,6 +131,7 @@ def turn_to_json(turn: SavedTurn) -> dict[str, Any]:
         "provenance": turn.provenance,
         "origin": turn.origin and list(turn.origin),
         "number": turn.number or None,
+        "parent": turn.parent,
     }
     return {name: value for name, value in record.items() if value is not None}
 
@@ -153,7 +162,8 @@ def turn_from_json(chat: str, record: dict[str, Any]) -> SavedTurn:
         told=_json(record.get("told")),
         provenance=_json(record.get("provenance")),
         origin=None if origin is None else _origin(origin),
-        number=_count(record, "number") if "number" in record else 0,
+        number=_count_or_0(record, "number"),
+        parent=_count(record, "parent") if "parent" in record else None,
         finished_at=_seconds(record, "finished_at"),
     )
 
@@ -168,6 +178,7 @@ def _chat_to_json(chat: SavedChat) -> dict[str, Any]:
         "system": chat.system,
         "state": chat.state,
         "num_dropped": chat.num_dropped or None,
+        "num_other_branches": chat.num_other_branches or None,
         "turns": [turn_to_json(turn) for turn in chat.turns],
     }
     return {name: value for name, value in record.items() if value is not None}
@@ -185,7 +196,8 @@ def chats_from_json(record: object) -> tuple[dict[str, SavedChat], int]:
                 name=name,
                 system=_optional(fields, "system", str),
                 state=_json(fields.get("state")),
-                num_dropped=_count(fields, "num_dropped") if "num_dropped" in fields else 0,
+                num_dropped=_count_or_0(fields, "num_dropped"),
+                num_other_branches=_count_or_0(fields, "num_other_branches"),
                 turns=tuple(turn for turn in turns if turn is not None),
             )
             num_damaged += turns.count(None)
@@ -207,15 +219,19 @@ def _object(value: object) -> dict[str, Any]:
     return value
 
 
-def part_to_json(text: str, *, cell: CellEvent | None = None, variable: str | None = None) -> Json:
-    """Return something that was told with a prompt as JSON: a run of a cell, or a variable."""
-    record = {"text": text, "cell": None if cell is None else _cell_to_json(cell)}
-    record["variable"] = variable
+def part_to_json(part: Part) -> Json:
+    """Return something that was told with a prompt as JSON."""
+    record = {
+        "text": part.text,
+        "cell": None if part.cell is None else _cell_to_json(part.cell),
+        "variable": part.variable,
+        "attachment": part.attachment,
+    }
     return {name: value for name, value in record.items() if value is not None}
 
 
-def part_from_json(value: Json) -> tuple[str, CellEvent | None, str | None]:
-    """Return text, cell and variable of what `part_to_json` made JSON of.
+def part_from_json(value: Json) -> Part:
+    """Return the part that `part_to_json` made JSON of.
 
     Raises
     ------
@@ -224,10 +240,11 @@ def part_from_json(value: Json) -> tuple[str, CellEvent | None, str | None]:
     """
     record = _object(value)
     cell = _optional(record, "cell", dict)
-    return (
+    return Part(
         _required(record, "text", str),
-        None if cell is None else _cell(cell),
-        _optional(record, "variable", str),
+        cell=None if cell is None else _cell(cell),
+        variable=_optional(record, "variable", str),
+        attachment=_optional(record, "attachment", str),
     )
 
 
@@ -352,6 +369,10 @@ def _count(record: dict[str, Any], name: str) -> int:
     if not 0 <= value < 1 << 63:
         raise DamagedRecordError(name)
     return value
+
+
+def _count_or_0(record: dict[str, Any], name: str) -> int:
+    return _count(record, name) if name in record else 0
 
 
 def _seconds(record: dict[str, Any], name: str) -> float:

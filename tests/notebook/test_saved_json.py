@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from saved_turns import entries, saved_turns, turn
 
 from jupyter_llm.engine.base import Completion, Message, TokenLogprob, Usage
+from jupyter_llm.notebook.context import Part
 from jupyter_llm.notebook.events import CellEvent, Output
 from jupyter_llm.notebook.saved import Entry, Json, SavedTurn
 from jupyter_llm.notebook.saved_json import (
@@ -140,11 +141,11 @@ CELL = CellEvent(
 
 @pytest.mark.parametrize("cell", [None, CELL, CellEvent(number=1, source="")])
 def test_what_was_told_comes_back_as_it_was(cell: CellEvent | None) -> None:
-    part = part_to_json("In [2]: …\n", cell=cell, variable="x")
-    restored = decode(encode(turn(told=[part])))
+    part = Part("In [2]: …\n", cell=cell, variable="x", attachment="In [2]")
+    restored = decode(encode(turn(told=[part_to_json(part)])))
     assert isinstance(restored, SavedTurn)
     assert isinstance(restored.told, list)
-    assert part_from_json(restored.told[0]) == ("In [2]: …\n", cell, "x")
+    assert part_from_json(restored.told[0]) == part
 
 
 @pytest.mark.parametrize(
@@ -161,6 +162,7 @@ def test_what_was_told_comes_back_as_it_was(cell: CellEvent | None) -> None:
         {"text": "", "cell": {"number": 1, "source": "", "outputs": [["stdout"]]}},
         {"text": "", "cell": {"number": 1, "source": "", "tags": [["a"]]}},
         {"text": "", "variable": 7},
+        {"text": "", "attachment": ["x"]},
     ],
 )
 def test_a_part_that_we_would_not_write_is_refused(part: Json) -> None:
