@@ -97,6 +97,11 @@ class Chat:
         self._lock = threading.Lock()
 
     @property
+    def llm(self) -> LLM:
+        """Who is talked with."""
+        return self._llm
+
+    @property
     def turns(self) -> list[Turn]:
         """The turns of the active branch, the oldest first."""
         with self._lock:
