@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from jupyter_llm.errors import MagicUsageError, ModelFileError
 from jupyter_llm.history_report import (
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from jupyter_llm.verification import VerifyReport
     from jupyter_llm.widgets import ChatPanel
 
-    Answer = str | TuneReport | ContextReport | VerifyReport | Completion | Proposal | ChatPanel
+    Answer: TypeAlias = (
+        str | TuneReport | ContextReport | VerifyReport | Completion | Proposal | ChatPanel
+    )
 
 T = TypeVar("T")
 

@@ -11,7 +11,6 @@ from typing import (
     Any,
     Final,
     Literal,
-    NotRequired,
     TypedDict,
     cast,
     get_args,
@@ -130,7 +129,7 @@ class Check(TypedDict):
 class Prepare(TypedDict):
     """Make a cell of code out of a turn, or out of the proposal in a notice.
 
-    `language` is what its fence says; Python where that says nothing.
+    `language` is what its fence says, "" for Python.
     """
 
     type: Literal["prepare"]
@@ -138,7 +137,7 @@ class Prepare(TypedDict):
     number: int | None
     notice: str | None
     source: str
-    language: NotRequired[str]
+    language: str
 
 
 class Land(TypedDict):
@@ -149,20 +148,20 @@ class Land(TypedDict):
     number: int | None
     notice: str | None
     source: str
-    language: NotRequired[str]
+    language: str
     in_place: bool
 
 
 # To the front end
 
 
-class _Numbered(TypedDict):
+class _Numbered(TypedDict, total=False):
     """What is sent is numbered from 1 on, so that a view sees when it has missed something.
 
     Every view of a panel sees everything, also what answers another.
     """
 
-    seq: NotRequired[int]
+    seq: int
 
 
 class Ack(_Numbered):

@@ -92,8 +92,9 @@ class ChatPanel(AnyWidget):
         """Show the panel, and below it the conversation for those who have no panel."""
         from IPython.display import display
 
-        if self.comm is not None:  # not closed
-            data, metadata = self._repr_mimebundle_()
+        bundle = self._repr_mimebundle_() if self.comm is not None else None
+        if bundle is not None:  # not closed
+            data, metadata = bundle
             display({**data, "text/plain": repr(self)}, raw=True, metadata=metadata)
         self._transcript.show()
 
@@ -113,9 +114,9 @@ class ChatPanel(AnyWidget):
     def _handlers_by_type(self) -> dict[str, Callable[[Any], None]]:
         """Return what handles each message, without waiting for anything."""
         return {
-            "hello": self._hello,
-            "send": self._send,
-            "regenerate": self._regenerate,
+            "hello": self._on_hello,
+            "send": self._on_send,
+            "regenerate": self._on_regenerate,
             "stop": lambda message: self._side.stop(message["target"]),
             "choose": lambda message: self.chat.choose(message["number"]),
             "remove": lambda message: self.chat.remove(message["number"]),
@@ -126,15 +127,15 @@ class ChatPanel(AnyWidget):
             },
         }
 
-    def _hello(self, message: Hello) -> None:
+    def _on_hello(self, message: Hello) -> None:
         self._is_written_by_view |= message["can_write_cells"]
         self._side.welcome(message)
         self._transcribing.ask()
 
-    def _send(self, message: Send) -> None:
+    def _on_send(self, message: Send) -> None:
         self._begin(message["id"], message["text"], partial(self._asker.send, message))
 
-    def _regenerate(self, message: Regenerate) -> None:
+    def _on_regenerate(self, message: Regenerate) -> None:
         turn = self.chat.turn(message["number"])
         self._begin(message["id"], turn.prompt, partial(self._asker.regenerate, message, turn))
 
