@@ -60,7 +60,7 @@ class FrontEnd:
 
     # What it does
 
-    def ask(self, kind: str, **content: Any) -> str:
+    def ask(self, kind: str, /, **content: Any) -> str:
         """Send a message and return its id; it must be acknowledged by then, without delay."""
         request_id = f"{self.view}-{next(self._ids)}"
         self.tell({"type": kind, "id": request_id, **content})
@@ -93,7 +93,7 @@ class FrontEnd:
             temperature=temperature,
         )
 
-    def answer(self, kind: str, **content: Any) -> dict[str, Any]:
+    def answer(self, kind: str, /, **content: Any) -> dict[str, Any]:
         """Ask a question and wait for what answers it."""
         request_id = self.ask(kind, **content)
         return self.wait_for(lambda m: m.get("id") == request_id and m["type"] != "ack")

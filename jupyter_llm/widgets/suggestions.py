@@ -38,7 +38,8 @@ def suggestions(request_id: str, text: str, cursor: int, cells: Sequence[CellEve
     before, after = text[:cursor], text[cursor:]
     rest = _REST.match(after)
     end = cursor + (rest.end() if rest is not None else 0)
-    start, items = cursor, list[SuggestionData]()
+    start = cursor
+    items: list[SuggestionData] = []
     if (command := _COMMAND.fullmatch(before)) is not None:
         start, items = command.start(1), list(_commands(command[1][1:]))
     elif (at := _AT.search(before)) is not None:

@@ -77,10 +77,15 @@ def transcript_data(chat: Chat) -> dict[str, str]:
             "text/plain": _EMPTY,
         }
     return {
-        "text/html": f'<div class="{ROOT_CLASS}">\n{"".join(map(_turn_html, turns))}</div>',
+        "text/html": conversation_html(turns),
         "text/markdown": chat_markdown(chat.saved()),
         "text/plain": _plain(turns),
     }
+
+
+def conversation_html(turns: Sequence[Turn]) -> str:
+    """Return turns as HTML that does nothing, whatever was said."""
+    return f'<div class="{ROOT_CLASS}">\n{"".join(map(_turn_html, turns))}</div>'
 
 
 def transcript_metadata(panel_id: str, turns: Sequence[Turn]) -> dict[str, Any]:
