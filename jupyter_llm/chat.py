@@ -80,6 +80,11 @@ class Chat(ChatTurns):
         self._last_params = SamplingParams()
 
     @property
+    def llm(self) -> LLM:
+        """Who is talked with."""
+        return self._llm
+
+    @property
     def num_left_out(self) -> int:
         """How many turns did not go along with the last prompt, since they no longer fit."""
         return len(self._turns_left_out()[0])

@@ -31,14 +31,13 @@ from jupyter_llm.display import NoView, answer_metadata, make_view, show_interru
 from jupyter_llm.engine.base import Completion, SamplingParams, check_text
 from jupyter_llm.errors import MagicUsageError, PromptInterrupted
 from jupyter_llm.history_report import restored_note
-from jupyter_llm.interpolation import interpolate
 from jupyter_llm.models.discover import list_models
 from jupyter_llm.notebook.budget import MODES, ContextMode
 from jupyter_llm.notebook.landing import NextInput
 from jupyter_llm.notebook.path import notebook_path
 from jupyter_llm.notebook.recorder import Recorder
 from jupyter_llm.notebook.records import to_metadata
-from jupyter_llm.notebook.variables import describe, without_at
+from jupyter_llm.notebook.variables import without_at
 from jupyter_llm.options import (
     FORMATS,
     PromptLine,
@@ -47,6 +46,7 @@ from jupyter_llm.options import (
     parse_line,
     pending_option,
 )
+from jupyter_llm.prompting import ASK_S, describer, expander, own_variables
 from jupyter_llm.proposal import Proposal
 
 if TYPE_CHECKING:
@@ -63,7 +63,6 @@ if TYPE_CHECKING:
     from jupyter_llm.commands import Command
     from jupyter_llm.display import View
     from jupyter_llm.engine.provenance import Provenance
-    from jupyter_llm.notebook.events import CellEvent
     from jupyter_llm.notebook.saved import SavedChat
     from jupyter_llm.options import Variables
 
@@ -75,9 +74,7 @@ _MAGIC = re.compile(r"\s*%%?llm(\s.*)", re.DOTALL)
 _MIMES = {"markdown": "text/markdown", "code": "text/markdown", "text": "text/plain"}
 _PLACES = ("--below", "--replace")
 _PROPOSING = ("fix", "doc", "test")  # commands that write a cell
-_DESCRIBE_S, _READ_AHEAD_S = 0.4, 0.1  # that the user's own `repr` may take; nobody waits for us
-_NUM_RECENT_CELLS = 2  # whose variables go along unasked
-_MAX_VARIABLE_CHARS = 1600  # of all summaries that go along with a prompt: about 500 tokens
+_READ_AHEAD_S = 0.1  # that the user's own `repr`s may take where nobody waits for us
 
 
 @dataclass(slots=True, eq=False)
@@ -141,10 +138,7 @@ class LLMMagics(Magics):
 
     def _run(self, line: str, cell: str | None, local_ns: dict[str, Any]) -> None:
         namespace = {**self.shell.user_ns, **local_ns}
-
-        def expand(text: str) -> str:
-            return interpolate(text, lambda source: eval(source, namespace))  # noqa: S307  theirs
-
+        expand = expander(namespace)
         parsed = parse_line(line, expand)
         prompt = parsed.prompt if cell is None else f"{parsed.prompt}\n{cell}".strip()
         chat = self._chat(parsed)
@@ -293,9 +287,7 @@ class LLMMagics(Magics):
         mode: ContextMode = parsed.options.get("context", self.context)
         return mode
 
-    def _describe(
-        self, parsed: PromptLine, prompt: str, deadline_s: float = _DESCRIBE_S
-    ) -> Describe:
+    def _describe(self, parsed: PromptLine, prompt: str, deadline_s: float = ASK_S) -> Describe:
         """Return what summarises the variables that go along with a prompt.
 
         Where no cells go along no variables do, but for those that are asked for by name.
@@ -303,29 +295,8 @@ class LLMMagics(Magics):
         usual: Variables = "none" if self._mode(parsed) == "none" else self.vars
         wanted = parsed.options.get("vars", usual)
         choice = wanted if isinstance(wanted, str) else ",".join(wanted)
-
-        def summaries(_prompt: str, cells: Sequence[CellEvent]) -> list[tuple[str, str]]:
-            sources = [cell.source for cell in cells[-_NUM_RECENT_CELLS:]]
-            found = describe(
-                prompt,
-                sources,
-                self._variables(),
-                choice=choice,
-                max_chars=_MAX_VARIABLE_CHARS,
-                deadline_s=deadline_s,
-            )
-            return [(summary.name, summary.text) for summary in found if summary.text]
-
-        return summaries
-
-    def _variables(self) -> dict[str, Any]:
-        """Return the user's own variables, without what IPython has put among them."""
-        hidden = self.shell.user_ns_hidden
-        return {
-            name: value
-            for name, value in list(self.shell.user_ns.items())
-            if name not in hidden or hidden[name] is not value
-        }
+        variables = partial(own_variables, self.shell)
+        return describer(prompt, variables, choice=choice, deadline_s=deadline_s)
 
     def _next_origin(self) -> Hashable:
         """Return what tells this prompt from the others of its cell, the same on a re-run."""

@@ -21,7 +21,7 @@ from jupyter_llm.notebook.bindings import (
     segment,
 )
 from jupyter_llm.notebook.causes import causing_cells
-from jupyter_llm.notebook.report import cell_name, code_block, failure_text
+from jupyter_llm.notebook.report import cell_name, cell_text, code_block, failure_text
 from jupyter_llm.options import nearest
 
 if TYPE_CHECKING:
@@ -107,13 +107,12 @@ def _last_cell(situation: Situation) -> Subject:
 
 def _of_cell(cell: CellEvent) -> Subject:
     title = cell_name(cell)
-    shown = "".join(f"\n\nIt showed:\n{output.text}" for output in cell.outputs if output.text)
     return Subject(
         kind="cell",
         title=title,
         source=cell.source,
         cell=cell,
-        text=f"{title[0].upper()}{title[1:]}:\n{code_block(cell.source)}{shown}",
+        text=f"{title[0].upper()}{title[1:]}:\n{cell_text(cell)}",
     )
 
 

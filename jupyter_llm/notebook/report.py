@@ -30,6 +30,12 @@ def code_block(source: str, language: str = "python") -> str:
     return f"{fence}{language}\n{source.rstrip()}\n{fence}"
 
 
+def cell_text(cell: CellEvent) -> str:
+    """Return the source of a cell and what it showed."""
+    shown = "".join(f"\n\nIt showed:\n{output.text}" for output in cell.outputs if output.text)
+    return f"{code_block(cell.source)}{shown}"
+
+
 def failure_text(failure: Failure) -> str:
     """Return what was raised, where, with what in the variables, and what led to it."""
     return "\n\n".join(_parts(failure))
