@@ -141,11 +141,11 @@ def seen(panel: Page) -> str:
     [
         ("a **b** *c* ~~d~~ `e`", "<p>a <strong>b</strong> <em>c</em> <s>d</s> <code>e</code></p>"),
         ("## T\n---\nx", "<h2>T</h2>\n<hr>\n<p>x</p>"),
-        ("3. a\n4. b", '<ol start="3">\n<li>a</li>\n<li>b</li>\n</ol>'),
+        ("3. a\n4. b", '<ol start="3"><li>a</li><li>b</li></ol>'),
         ("> q", "<blockquote>\n<p>q</p>\n</blockquote>"),
         ("<b>x</b> &lt; main.py", "<p>&lt;b&gt;x&lt;/b&gt; &lt; main.py</p>"),
         ("a\r\nb\rc", "<p>a\nb\nc</p>"),
-        ("- [x] done", "<ul>\n<li>[x] done</li>\n</ul>"),
+        ("- [x] done", "<ul><li>[x] done</li></ul>"),
     ],
 )
 def test_markdown_is_drawn(panel: Page, text: str, drawn: str) -> None:
