@@ -27,7 +27,7 @@ REACHES_OUT = (
     r"\bimport\(",
     r"(?:^|[;}])import\s*[\w{*\"']",
     r"\b(?:require|importScripts)\(",
-    r"(?<![\w.$])fetch\(",
+    r"(?<![\w.$])fetch\((?!\))",  # KaTeX has a method of that name, without arguments
     r"\b(?:XMLHttpRequest|WebSocket|EventSource|sendBeacon|SharedWorker|serviceWorker)\b",
     r"sourceMappingURL",
 )
