@@ -95,7 +95,7 @@ function isEscaped(text, at) {
 }
 
 /**
- * Tell a formula from money: "$5 and $10", "US$5", "$5-$10" and "5$, 6$" are none.
+ * Tell a formula from money: "$5 and $10", "US$5", "$5-$10", "$10 or 5$" and "5$, 6$" are none.
  *
  * @param {string} src
  * @param {number} start
@@ -106,7 +106,8 @@ function isDollarFormula(src, start, end) {
   const before = src[start - 2] ?? "";
   const after = src[end + 1] ?? "";
   const content = src.slice(start, end);
-  return !/[\w$]/.test(before) && content === content.trim() && !/[\d$]/.test(after);
+  if (/[\w$]/.test(before) || /[\d$]/.test(after) || content !== content.trim()) return false;
+  return !content.includes("`") && !/^[\d.,]+\s+[a-z]{2}/i.test(content);
 }
 
 /**
@@ -126,7 +127,7 @@ function formulaBlockRule(state, startLine, endLine, silent) {
   const first = lineOf(state, startLine);
   const delimiter = DELIMITERS.find(({ open, isDisplay }) => isDisplay && first.startsWith(open));
   if (!delimiter || first.includes(delimiter.close, delimiter.open.length)) return false;
-  if (silent) return true;
+  if (silent) return !endsFormula(state, startLine, delimiter.close);
   let nextLine = startLine + 1;
   while (nextLine < endLine && isWithin(state, nextLine)) {
     nextLine += 1;
@@ -141,6 +142,19 @@ function formulaBlockRule(state, startLine, endLine, silent) {
   inline.children = [];
   state.push("paragraph_close", "p", -1);
   return true;
+}
+
+/**
+ * Tell whether a line that might interrupt a paragraph ends a formula that began in there.
+ *
+ * @param {StateBlock} state
+ * @param {number} line
+ * @param {string} close
+ * @returns {boolean}
+ */
+function endsFormula(state, line, close) {
+  const paragraph = state.getLines(state.line, line, state.blkIndent, false);
+  return close === "$$" && paragraph.split(close).length % 2 === 0;
 }
 
 /**

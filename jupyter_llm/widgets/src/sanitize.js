@@ -13,8 +13,8 @@ const MATHML_TAGS = [
   ...["mfrac", "msqrt", "mroot", "menclose", "msub", "msup", "msubsup", "munder", "mover"],
   ...["munderover", "mmultiscripts", "mtable", "mtr", "mtd", "mlabeledtr"],
 ];
-const HTML_ATTRIBUTES = ["href", "start", "align"];
-const MATHML_ATTRIBUTES = [
+const PLAIN_ATTRIBUTES = [
+  ...["start", "align"],
   ...["display", "displaystyle", "scriptlevel", "mathvariant", "mathcolor", "mathsize", "notation"],
   ...["stretchy", "fence", "separator", "symmetric", "largeop", "movablelimits", "accent"],
   ...["accentunder", "lspace", "rspace", "minsize", "maxsize", "linethickness", "width", "height"],
@@ -25,7 +25,8 @@ const MATHML_ATTRIBUTES = [
 const purifier = createPurifier(window);
 purifier.setConfig({
   ALLOWED_TAGS: [...HTML_TAGS, ...MATHML_TAGS],
-  ALLOWED_ATTR: [...HTML_ATTRIBUTES, ...MATHML_ATTRIBUTES],
+  ALLOWED_ATTR: ["href", ...PLAIN_ATTRIBUTES],
+  ADD_URI_SAFE_ATTR: PLAIN_ATTRIBUTES,
   ALLOWED_URI_REGEXP: WEB_ADDRESS,
   ALLOW_ARIA_ATTR: false,
   ALLOW_DATA_ATTR: false,
