@@ -1,11 +1,59 @@
 /** The front end of ChatPanel: what anywidget calls. */
 
-import { createMarkdownView } from "./markdown.js";
+import { createNotebook } from "./cells.js";
+import { createComposer } from "./composer.js";
+import { createPanel } from "./panel.js";
+import { createStore } from "./store.js";
 
-/** @type {import("@anywidget/types").AnyWidget} */
-export default {
-  render({ el }) {
-    el.classList.add("jllm-panel");
-    el.append(createMarkdownView().element);
-  },
+/**
+ * @import { AnyWidget } from "@anywidget/types"
+ * @import { DescriptionMessage } from "./messages.js"
+ * @import { Store } from "./store.js"
+ */
+
+/**
+ * Make what one widget model and all its views are.
+ *
+ * @returns {ReturnType<Extract<AnyWidget, Function>>}
+ */
+export default () => {
+  /** @type {Store | undefined} */
+  let store;
+  /** @type {Set<HTMLElement>} */
+  const views = new Set();
+  const speaker = () => [...views].find((view) => view.checkVisibility());
+
+  return {
+    initialize({ model }) {
+      const made = createStore(model);
+      store = made;
+      return () => made.dispose();
+    },
+
+    render({ model, el }) {
+      if (!store) return;
+      const made = store;
+      const notebook = createNotebook(model, el);
+      const composer = createComposer({ store, notebook, describe });
+      const panel = createPanel({
+        store,
+        notebook,
+        composer,
+        isSpeaker: () => speaker() === panel.element,
+      });
+      views.add(panel.element);
+      el.append(panel.element);
+      store.connect(notebook !== null);
+      return () => {
+        views.delete(panel.element);
+        panel.dispose();
+      };
+
+      /** @type {import("./composer.js").Describe} */
+      async function describe(kind, name) {
+        const { reply } = made.request({ type: "describe", kind, name });
+        return /** @type {DescriptionMessage} */ (await reply).text;
+      }
+    },
+  };
 };
