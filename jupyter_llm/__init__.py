@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from jupyter_llm.notebook.summaries import register
+    from jupyter_llm.widgets import ChatPanel
 
 __all__ = [
     "LLM",
     "Chat",
+    "ChatPanel",
     "Chunk",
     "Completion",
     "SamplingParams",
@@ -40,6 +42,10 @@ def __getattr__(name: str) -> object:
         from jupyter_llm.notebook.summaries import register
 
         return register
+    if name == "ChatPanel":  # brings ipywidgets
+        from jupyter_llm.widgets import ChatPanel
+
+        return ChatPanel
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

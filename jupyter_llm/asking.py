@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 def user_namespace() -> Mapping[str, Any]:
     """Return the variables of the notebook; none where there is no IPython."""
-    shell = _shell()
+    shell = current_shell()
     return shell.user_ns if shell is not None else {}
 
 
-def _shell() -> Any:
+def current_shell() -> Any:
+    """Return IPython's shell in this process, or None."""
     ipython = sys.modules.get("IPython")
     return ipython.get_ipython() if ipython is not None else None
 
@@ -44,7 +45,7 @@ class Asking:
     def situation(self) -> Situation:
         """Return the notebook as it is now, to be asked about."""
         return Situation.of_shell(
-            _shell(),
+            current_shell(),
             self.llm.last_error,
             self.llm.timeline.snapshot().visible,
             ask=self.ask,

@@ -143,15 +143,21 @@ def land(
     writer: CellWriter, sources: Sequence[str], completion: Completion, *, in_place: bool
 ) -> tuple[str, list[Provenance]]:
     """Put code out of an answer into cells, marked; return where they are and their records."""
+    cells = [marked(source, completion) for source in sources]
+    records = [record for _, record in cells if record is not None]
+    return writer.write([source for source, _ in cells], replace=in_place), records
+
+
+def marked(source: str, completion: Completion) -> tuple[str, Provenance | None]:
+    """Return code out of an answer as a cell holds it, with the line that says whose it is.
+
+    Without a record of the answer there is no such line, and no record of the code.
+    """
     made = completion.provenance
     if made is None:
-        return writer.write(sources, replace=in_place), []
-    records = [landed(made, source) for source in sources]
-    marked = [
-        mark(source, record.model.name, record.record_id)
-        for source, record in zip(sources, records, strict=True)
-    ]
-    return writer.write(marked, replace=in_place), records
+        return source, None
+    record = landed(made, source)
+    return mark(source, record.model.name, record.record_id), record
 
 
 def write_code(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from jupyter_llm.errors import MagicUsageError, ModelFileError
 from jupyter_llm.history_report import (
@@ -35,8 +35,11 @@ if TYPE_CHECKING:
     from jupyter_llm.situation import Situation
     from jupyter_llm.tune_report import TuneReport
     from jupyter_llm.verification import VerifyReport
+    from jupyter_llm.widgets import ChatPanel
 
-    Answer = str | TuneReport | ContextReport | VerifyReport | Completion | Proposal
+    Answer: TypeAlias = (
+        str | TuneReport | ContextReport | VerifyReport | Completion | Proposal | ChatPanel
+    )
 
 T = TypeVar("T")
 
@@ -232,6 +235,12 @@ def _unhide(call: Call) -> str:
     return _told(call.llm.timeline.unhide(*_cells(call, "unhide")), "no longer hidden.")
 
 
+def _chat(call: Call) -> ChatPanel:
+    name = call.argument.strip("\"'")
+    chat = call.llm.chat(name) if name else call.chat
+    return chat.panel(context=call.context)
+
+
 def _models(call: Call) -> str:
     from jupyter_llm.models.discover import HOW_TO_GET_ONE, list_models
     from jupyter_llm.models.inspect import inspect
@@ -314,6 +323,7 @@ COMMANDS = {
             "write recorded answers again, of this kernel or a notebook file, and compare",
             _verify,
         ),
+        Command("chat", "[NAME]", "show a panel to talk in, also while cells run", _chat),
         Command("history", HISTORY_ARGUMENT, HISTORY_HELP, _history),
         Command("reset", "", "forget the turns of the chat", _reset),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from jupyter_llm.markdown import untrusted_markdown
 from jupyter_llm.notebook.budget import Budget, ContextMode, budget
@@ -25,9 +25,13 @@ _SOME_PROMPT = "?"
 _UNCOUNTED = Budget(num_tokens=0)  # without a model nothing is left out
 
 
+RowKind = Literal["system", "cell", "variable", "turn"]
+"""What a row is about; what was attached to a turn counts as the turn's."""
+
+
 @dataclass(frozen=True, slots=True)
 class ContextRow:
-    """A cell, a variable or a turn, how long it is, and whether the model is told it.
+    """A cell, a variable, something attached or a turn, how long it is, and whether it is told.
 
     `num_tokens` is None while no model is loaded: each counts its own way.
     """
@@ -36,6 +40,7 @@ class ContextRow:
     is_in: bool
     state: str
     num_tokens: int | None
+    kind: RowKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +57,10 @@ class ContextReport:
     rows: tuple[ContextRow, ...]
     num_tokens: int | None = None
     num_allowed: int | None = None
+
+    def num_tokens_of(self, kind: RowKind) -> int:
+        """Return how many tokens go along of a kind, without the chat template's own."""
+        return sum(row.num_tokens or 0 for row in self.rows if row.is_in and row.kind == kind)
 
     @property
     def headline(self) -> str:
@@ -102,7 +111,7 @@ def context_report(llm: LLM, chat: Chat, mode: ContextMode) -> ContextReport:
         mode=mode,
         model=engine.info.name if engine is not None else None,
         rows=tuple(
-            ContextRow(item.name, item.is_in, item.state, count)
+            ContextRow(item.name, item.is_in, item.state, count, item.kind)
             for item, count in zip(items, counts, strict=True)
         ),
         num_tokens=engine.count_tokens(draft.messages) if engine is not None else None,
@@ -114,6 +123,7 @@ def context_report(llm: LLM, chat: Chat, mode: ContextMode) -> ContextReport:
 class _Item:
     """A row before its tokens are counted: those of `text` and `num_more` of an answer."""
 
+    kind: RowKind
     name: str
     text: str
     is_in: bool
@@ -138,7 +148,7 @@ class _Listing:
     def system(self) -> Iterator[_Item]:
         """List the system text."""
         if self._draft.system:
-            yield _Item("system text", self._draft.system, is_in=True, state="always")
+            yield _Item("system", "system text", self._draft.system, is_in=True, state="always")
 
     def turns(self, turns: Sequence[Turn]) -> Iterator[_Item]:
         """List the turns, each after what it told."""
@@ -146,13 +156,18 @@ class _Listing:
             is_in = turn.number in self._turns_in
             for part in turn.told:
                 if part.cell is not None:
-                    yield self._cell(part.cell, part.text, f"told in turn {number}")
+                    yield self._cell(part.cell, part.sent, f"told in turn {number}")
+                    continue
+                state = f"told in turn {number}" if is_in else _NO_ROOM
+                if part.attachment is not None:
+                    name = f"attached {_code(part.attachment)}"
+                    yield _Item("turn", name, part.sent, is_in, state)
                 else:
-                    state = f"told in turn {number}" if is_in else _NO_ROOM
-                    yield _Item(f"variable {_code(part.variable)}", part.text, is_in, state)
+                    name = f"variable {_code(part.variable)}"
+                    yield _Item("variable", name, part.sent, is_in, state)
             name = f"turn {number}: {_code(turn.prompt)}"
             num_answer = turn.completion.usage.completion_tokens
-            yield _Item(name, turn.prompt, is_in, "" if is_in else _NO_ROOM, num_answer)
+            yield _Item("turn", name, turn.prompt, is_in, "" if is_in else _NO_ROOM, num_answer)
 
     def cells(self, turns: Sequence[Turn]) -> Iterator[_Item]:
         """List the cells that no turn has told."""
@@ -166,17 +181,17 @@ class _Listing:
         number = cell.execution_count if cell.execution_count is not None else " "
         name = f"In [{number}] {_code(cell.source)}"
         if self._notebook.is_hidden(cell):
-            return _Item(name, text, is_in=False, state="hidden")
+            return _Item("cell", name, text, is_in=False, state="hidden")
         if cell in self._cells_in:
             pinned = "pinned, " if cell in self._notebook.pinned else ""
-            return _Item(name, text, is_in=True, state=f"{pinned}{where}")
+            return _Item("cell", name, text, is_in=True, state=f"{pinned}{where}")
         if self._mode == "none":
             state = "context none"
         elif isinstance(self._mode, int):
             state = f"not one of the last {self._mode}"
         else:
             state = _NO_ROOM
-        return _Item(name, text, is_in=False, state=state)
+        return _Item("cell", name, text, is_in=False, state=state)
 
 
 def _code(text: str | None) -> str:

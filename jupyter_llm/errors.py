@@ -15,7 +15,9 @@ JupyterLLMError
 ├── EngineError (RuntimeError)           the engine failed while running
 │   └── EngineClosedError                it was unloaded meanwhile
 ├── InterpolationError (ValueError)      a {{expression}} failed; .expression
+├── PanelFilesError (OSError)            the chat panel was not built; .path
 ├── ProvenanceError (ValueError)         a record of how a text was made is damaged
+├── NoNotebookError (RuntimeError)       there is no IPython to bring code into
 └── NotebookFileError (OSError)          a notebook cannot be read or written; .path
 
 PromptInterrupted and TuneInterrupted (KeyboardInterrupt) stand beside the tree: they are the user's
@@ -183,6 +185,17 @@ class InterpolationError(JupyterLLMError, ValueError):
         self.expression = expression
 
 
+class PanelFilesError(JupyterLLMError, OSError):
+    """The files that the chat panel shows itself with are not there."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            "The chat panel's files are missing. A source tree needs `python3 dev.py build`; "
+            "installed packages bring them along."
+        )
+        self.path = path
+
+
 class ProvenanceError(JupyterLLMError, ValueError):
     """What should be a record of how a text was made is none, or damaged."""
 
@@ -197,6 +210,13 @@ class NotebookFileError(JupyterLLMError, OSError):
     def __init__(self, path: Path, message: str) -> None:
         super().__init__(message)
         self.path = path
+
+
+class NoNotebookError(JupyterLLMError, RuntimeError):
+    """Code cannot be brought into a cell, since there are none."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no notebook to bring the code into. Copy it instead.")
 
 
 class PromptInterrupted(_OneLine, KeyboardInterrupt):

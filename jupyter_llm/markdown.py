@@ -41,14 +41,13 @@ _PROSE_AND_SPANS = re.compile(rf"(?P<span>{_SPAN})|{_TOKEN}", _FLAGS)
 
 def untrusted_markdown(text: str) -> str:
     """Return Markdown that shows what the text says and does nothing else."""
-    text = _LINE_END.sub("\n", text).replace("\x00", "\ufffd")
-    blocks = list(_blocks(text.split("\n")))
+    found = blocks(text)
     has_formula = _FORMULA.search(text) is not None
     # nbconvert lets a formula that begins in one block end in another, blank lines or not.
-    is_moot = any(_leaves_formula_open("\n".join(lines)) for _, lines in blocks)
+    is_moot = any(_leaves_formula_open("\n".join(lines)) for _, lines in found)
     parts: list[str] = []
     needs_gap = False
-    for is_code, lines in blocks:
+    for is_code, lines in found:
         # A formula ends at a blank line, so none reaches from prose into code or back; and what is
         # indented needs one before it to be code for all.
         if is_code:
@@ -62,6 +61,12 @@ def untrusted_markdown(text: str) -> str:
                 "\n"
             )
     return "\n".join(parts)
+
+
+def blocks(text: str) -> list[tuple[bool, list[str]]]:
+    """Return the lines of each block of a text, and whether it is code, with its fences."""
+    text = _LINE_END.sub("\n", text).replace("\x00", "\ufffd")
+    return list(_blocks(text.split("\n")))
 
 
 def _leaves_formula_open(text: str) -> bool:

@@ -27,6 +27,8 @@ _CELL = re.compile(r"(?<![\w@/.)\]])@(?:In|Out) ?\[(\d+)\]")
 
 def own_variables(shell: Any) -> dict[str, Any]:
     """Return the user's own variables, without what IPython has put among them."""
+    if shell is None:  # no IPython
+        return {}
     hidden = shell.user_ns_hidden
     return {
         name: value

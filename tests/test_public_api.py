@@ -8,7 +8,17 @@ import sys
 
 import jupyter_llm
 
-HEAVY = ("llama_cpp", "numpy", "pandas", "ipywidgets", "jinja2", "tqdm", "dask", "openai")
+HEAVY = (
+    "llama_cpp",
+    "numpy",
+    "pandas",
+    "ipywidgets",
+    "anywidget",
+    "jinja2",
+    "tqdm",
+    "dask",
+    "openai",
+)
 
 
 def in_a_fresh_process(code: str) -> str:
@@ -22,6 +32,7 @@ def test_public_names() -> None:
     assert jupyter_llm.__all__ == [
         "LLM",
         "Chat",
+        "ChatPanel",
         "Chunk",
         "Completion",
         "SamplingParams",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_llm.engine.provenance import Provenance, text_sha256
 from jupyter_llm.errors import ProvenanceError
 from jupyter_llm.notebook.prompts import KeptPrompt
-from jupyter_llm.notebook.records import read_metadata
+from jupyter_llm.notebook.records import TRANSCRIPT_BREAK, read_metadata
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -121,6 +121,9 @@ def shown_text(output: Any, record: Provenance | ProvenanceError) -> str | None:
     plain = data.get("text/plain") if isinstance(data, Mapping) else None
     if not isinstance(plain, str):
         return None
+    if TRANSCRIPT_BREAK in plain:
+        pieces = plain.split(TRANSCRIPT_BREAK)
+        return next((p for p in pieces if text_sha256(p) == record.text_sha256), plain)
     without_note = plain[: max(0, plain.rfind("\n\n("))]
     # The record's hash tells whether there is a note.
     return without_note if text_sha256(without_note) == record.text_sha256 else plain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -86,6 +87,48 @@ class NextInput:
             self._waiting.remove(waiting)
         if not self._waiting:
             self._shell.events.unregister("post_run_cell", self._go_on)
+
+
+class LaterInput:
+    """Writes cells when no cell of ours runs: below the next one that is run without an error.
+
+    There is room for one there, so others wait for the cells after that. Safe from any thread.
+    """
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._waiting: deque[tuple[str, bool]] = deque(maxlen=_MOST_WAITING)
+        shell.events.register("post_run_cell", self._land)
+
+    def write(self, sources: Sequence[str], *, replace: bool = False) -> str:
+        """Put cells below the next one that is run, or the first in its place; say where."""
+        for number, source in enumerate(sources):
+            self._waiting.append((source, replace and number == 0))
+        if not sources:
+            return ""
+        if replace:
+            return "the code takes the place of the next cell that is run"
+        return "the code comes in a new cell below the next one that is run"
+
+    def close(self) -> None:
+        """Let nothing land any more."""
+        self._waiting.clear()
+        with suppress(ValueError):  # closed before
+            self._shell.events.unregister("post_run_cell", self._land)
+
+    def _land(self, result: ExecutionResult | None) -> None:
+        """Land the first that waits, unless the cell itself brings another one."""
+        if not self._waiting or result is None or not result.success or _has_next(self._shell):
+            return
+        source, replace = self._waiting.popleft()
+        self._shell.set_next_input(source, replace=replace)
+
+
+def _has_next(shell: InteractiveShell) -> bool:
+    """Tell whether a cell is to land below the one that runs: of several only the last would."""
+    manager = shell.payload_manager
+    payloads = manager.read_payload() if manager is not None else ()
+    return any(payload.get("source") == "set_next_input" for payload in payloads)
 
 
 def _is_landed(waiting: _Waiting, source: str, cell_id: str | None) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.notebook.outputs import CellOutputs, bundle_text, error_text
+from jupyter_llm.notebook.records import TRANSCRIPT_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -219,7 +220,8 @@ class Recorder:
                 else:
                     outputs.show("display", text, display_id)
 
-            self._note(run, note)
+            if TRANSCRIPT_KEY not in (options.get("metadata") or {}):  # its turns are the chat's
+                self._note(run, note)
             return published
 
         return tapped

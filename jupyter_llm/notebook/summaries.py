@@ -19,7 +19,7 @@ from jupyter_llm.notebook.peek import (
     text_keys,
     text_of,
 )
-from jupyter_llm.notebook.reading import Kind, Reading, cut, label
+from jupyter_llm.notebook.reading import Kind, Reading, cut, label, one_line
 from jupyter_llm.notebook.secrets import HIDDEN, looks_secret
 
 MAX_CHARS: Final = 600
@@ -84,6 +84,17 @@ def summarize(
     except Exception as error:  # noqa: BLE001  a broken value is no reason to lose the prompt
         text = f"{label(value)} (not readable: {qualified_name(type(error))})"
     return cut(start + text, max_chars)
+
+
+def headline(name: str, value: object, *, max_chars: int) -> str:
+    """Return in one line what a variable is, without its name; no code of the user's is run."""
+    try:
+        kind = kind_of(value)
+        if kind is None or (kind.holds_data and looks_secret(name)):
+            return cut(label(value), max_chars)
+        return cut(one_line(kind.head(value, Reading(max_chars, Deadline(0), kind_of))), max_chars)
+    except Exception:  # noqa: BLE001  a broken value is a value, too
+        return cut(label(value), max_chars)
 
 
 def kind_of(value: object) -> Kind | None:

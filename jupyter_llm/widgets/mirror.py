@@ -7,17 +7,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from jupyter_llm.chat import Exchange
     from jupyter_llm.engine.base import Completion
     from jupyter_llm.engine.base import Progress as StreamProgress
+    from jupyter_llm.exchanges import Exchange
     from jupyter_llm.notebook.context import Part
-    from jupyter_llm.widgets.messages import (
-        ProgressMessage,
-        ToFrontEnd,
-        ToldData,
-        TurnData,
-        UsageData,
-    )
+    from jupyter_llm.widgets.messages import ProgressMessage, ToFrontEnd
+    from jupyter_llm.widgets.parts import ToldData, TurnData, UsageData
 
 
 class Mirror:
@@ -28,6 +23,7 @@ class Mirror:
 
     def __init__(self) -> None:
         self._turns: dict[int, TurnData] = {}
+        self._seen: dict[int, Exchange] = {}
         self._path: list[int] = []
         self._progress: dict[int, ProgressMessage] = {}
 
@@ -52,9 +48,12 @@ class Mirror:
         before, self._turns = self._turns, {}
         for exchange in exchanges:
             old = before.get(exchange.number)
+            request = requests.get(exchange.number)
+            if old is not None and request is None and self._is_settled(exchange):
+                self._turns[exchange.number] = old  # thirty times a second, in long chats
+                continue
             turn = turn_data(exchange, model, old)
             self._turns[exchange.number] = turn
-            request = requests.get(exchange.number)
             if request is not None or old is None or not _goes_on(old, turn):
                 yield {"type": "turn", "turn": turn, "id": request}
             elif (more := turn["text"][len(old["text"]) :]) != "":
@@ -62,10 +61,15 @@ class Mirror:
             yield from self._reading(exchange, turn)
         for number in self._progress.keys() - self._turns.keys():
             del self._progress[number]
-        path = [exchange.number for exchange in exchanges]
+        self._seen = {exchange.number: exchange for exchange in exchanges}
+        path = list(self._seen)
         if path != self._path:
             self._path = path
             yield {"type": "path", "path": path}
+
+    def _is_settled(self, exchange: Exchange) -> bool:
+        """Tell whether an exchange is finished and was as it is."""
+        return exchange.is_finished and self._seen.get(exchange.number) is exchange
 
     def _reading(self, exchange: Exchange, turn: TurnData) -> Iterator[ProgressMessage]:
         """Yield how far the prompt is read, if that is news."""

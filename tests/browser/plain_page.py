@@ -6,24 +6,16 @@ The sources are bundled for it, so that the tests see what is in the tree.
 from __future__ import annotations
 
 import functools
-import os
-import shutil
-import subprocess
 import threading
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
-import jupyter_llm
+from node_tools import run_node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-FRONT_END = Path(jupyter_llm.__file__).parent / "widgets"
-BUILD_HINT = "The front end's packages are not installed: python3 dev.py build"
+    from pathlib import Path
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -48,20 +40,11 @@ class QuietHandler(SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
-def require_packages() -> None:
-    """Skip where the packages of the front end are not installed; fail in CI."""
-    if not (FRONT_END / "node_modules" / "esbuild").exists() or shutil.which("node") is None:
-        # CI must not turn green by skipping.
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(BUILD_HINT)
-
-
 def bundle(folder: Path, *sources: str) -> None:
     """Bundle files of src/, each with all that it imports."""
-    require_packages()
     esbuild = ("node_modules/esbuild/bin/esbuild", "--bundle", "--format=esm")
     names = [f"src/{source}" for source in sources]
-    command = ("node", *esbuild, "--log-level=warning", f"--outdir={folder}", *names)
-    subprocess.run(command, cwd=FRONT_END, check=True)
+    run_node(*esbuild, "--log-level=warning", f"--outdir={folder}", *names)
 
 
 @contextmanager

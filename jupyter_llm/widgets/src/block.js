@@ -9,7 +9,7 @@ import { mended } from "./unfinished.js";
 
 /**
  * @import { OnCodeBlock } from "./code_block.js"
- * @import { Fence } from "./parser.js"
+ * @import { Fence, Part } from "./parser.js"
  */
 
 /**
@@ -25,6 +25,8 @@ export class Block {
   #onCodeBlock;
   /** @type {Content | null} */
   #shown = null;
+  /** @type {Part[]} */
+  #parts = [];
   /** @type {WeakMap<Node, CodeBlock>} */
   #codeBlocks = new WeakMap();
 
@@ -43,6 +45,7 @@ export class Block {
     const old = this.#shown;
     if (old?.source === content.source && old.isGrowing === content.isGrowing) return;
     this.#shown = content;
+    if (content.isPlain || content.fence) this.#parts = [];
     if (content.isPlain) this.#showPlain(content);
     else if (content.fence) this.#showCode(content.fence, content);
     else this.#showMarkdown(content);
@@ -71,17 +74,23 @@ export class Block {
   }
 
   /**
+   * Draw what is new. Of a list or a table, that is what comes after the items that are as before.
+   *
    * @param {Content} content
    */
   #showMarkdown({ source, isGrowing }) {
-    const { html, fences } = render(isGrowing ? mended(source) : source);
-    const wanted = sanitized(html);
+    const parts = render(isGrowing ? mended(source) : source);
+    const numSame = numSameItems(this.#parts, parts);
+    this.#parts = parts;
+    const drawn = parts.filter((_, index) => index === 0 || index > numSame);
+    const wanted = sanitized(drawn.map(({ html }) => html).join(""));
     for (const link of wanted.querySelectorAll("a")) openOutside(link);
     for (const table of wanted.querySelectorAll("table")) wrapTable(table);
     for (const formula of wanted.querySelectorAll("math[display=block]")) {
       if (formula.parentElement) formula.parentElement.className = "jllm-math";
     }
-    this.#patch(wanted, fences, isGrowing);
+    const fences = drawn.flatMap((part) => part.fences);
+    this.#patch(wanted, fences, isGrowing, numSame);
   }
 
   /**
@@ -90,8 +99,9 @@ export class Block {
    * @param {DocumentFragment} wanted
    * @param {Fence[]} fences
    * @param {boolean} isGrowing
+   * @param {number} numKept  How many items of the list or table are there already.
    */
-  #patch(wanted, fences, isGrowing) {
+  #patch(wanted, fences, isGrowing, numKept = 0) {
     /** @type {Map<Node, Fence>} */
     const fenceOf = new Map();
     wanted.querySelectorAll("pre").forEach((pre, index) => {
@@ -100,7 +110,9 @@ export class Block {
     });
     /** @param {Fence} fence */
     const isComplete = (fence) => !isGrowing || fence.isClosed;
+    const items = wanted.querySelector("ul, ol, tbody");
     patchChildren(this.element, wanted, {
+      numKept: (node) => (node === items ? numKept : 0),
       keep: (old, next) => {
         const fence = fenceOf.get(next);
         const codeBlock = this.#codeBlocks.get(old);
@@ -134,6 +146,35 @@ export class Block {
     }
     return node;
   }
+}
+
+/**
+ * Return how many items two versions of a list or table begin with that are the same.
+ *
+ * @param {Part[]} old
+ * @param {Part[]} parts
+ * @returns {number}
+ */
+function numSameItems(old, parts) {
+  let same = 0;
+  while (same < parts.length - 1 && isSame(old[same], parts[same])) same += 1;
+  return Math.max(0, same - 1);
+}
+
+/**
+ * Tell whether two parts look the same, and no code in them waits for its end.
+ *
+ * @param {Part | undefined} left
+ * @param {Part | undefined} right
+ * @returns {boolean}
+ */
+function isSame(left, right) {
+  if (!left || !right || left.html !== right.html) return false;
+  return right.fences.every((fence, index) => {
+    const old = left.fences[index];
+    const isClosed = old?.isClosed && fence.isClosed;
+    return isClosed && old.source === fence.source && old.language === fence.language;
+  });
 }
 
 /**

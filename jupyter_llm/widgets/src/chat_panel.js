@@ -41,12 +41,20 @@ export default () => {
         composer,
         isSpeaker: () => speaker() === panel.element,
       });
+      const unsubscribe = store.subscribe((changed) => {
+        const { transcript } = made.state;
+        if (changed.has("transcript") && transcript) {
+          notebook?.writeTranscript(String(model.get("panel_id")), transcript);
+        }
+      });
       views.add(panel.element);
       el.append(panel.element);
       store.connect(notebook !== null);
       return () => {
+        unsubscribe();
         views.delete(panel.element);
         panel.dispose();
+        notebook?.dispose();
       };
 
       /** @type {import("./composer.js").Describe} */

@@ -197,7 +197,7 @@ class CodeBlockActions {
     this.#below.replaceChildren(
       offerChange(cell.source, source, `Replace cell ${cell.index + 1}?`, {
         accept: async () => {
-          await notebook.replace(cell.id, source, metadata);
+          replaceCell(notebook, cell.id, { source, metadata });
           this.#note(`Cell ${cell.index + 1} replaced.`);
         },
         reject: () => this.#below.replaceChildren(),
@@ -242,6 +242,18 @@ export async function prepared({ store, origin }, source) {
   const { reply } = store.request({ type: "prepare", ...origin, source });
   const answer = /** @type {PreparedMessage} */ (await reply);
   return { source: answer.source, metadata: answer.metadata };
+}
+
+/**
+ * Put code into a cell, or say why that cannot be.
+ *
+ * @param {Notebook} notebook
+ * @param {string} id
+ * @param {{ source: string, metadata: Record<string, unknown> }} wanted
+ */
+export function replaceCell(notebook, id, { source, metadata }) {
+  if (notebook.replace(id, source, metadata)) return;
+  throw new Error("The cell is gone, or it is not to be edited.");
 }
 
 /**

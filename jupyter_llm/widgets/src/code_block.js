@@ -1,5 +1,6 @@
 /** Code in an answer: its language, room for buttons, and the code in colours. */
 
+import { withVisibleControls } from "./characters.js";
 import { highlighted } from "./highlight.js";
 import { patchChildren } from "./patch.js";
 
@@ -13,6 +14,9 @@ import { patchChildren } from "./patch.js";
  * @returns {void}
  */
 
+/** So much code is coloured at a time while it grows, or more where a string is long. */
+const PIECE = 1000;
+
 /** Code on the page, that grows until it is complete. */
 export class CodeBlock {
   /** @type {HTMLElement} */
@@ -20,11 +24,12 @@ export class CodeBlock {
   #language = document.createElement("span");
   #toolbar = document.createElement("span");
   #pre = document.createElement("pre");
-  #lines = document.createElement("span");
+  #piece = document.createElement("span");
   #rest = document.createTextNode("");
   /** @type {Fence | null} */
   #fence = null;
-  #shown = "";
+  #pieceStart = 0;
+  #pieceSource = "";
   #isComplete = false;
   /** @type {OnCodeBlock | undefined} */
   #onComplete;
@@ -44,7 +49,7 @@ export class CodeBlock {
     bar.className = "jllm-code-bar";
     bar.append(this.#language, this.#toolbar);
     const code = document.createElement("code");
-    code.append(this.#lines, this.#rest);
+    code.append(this.#piece, this.#rest);
     this.#pre.append(code);
     this.element.append(bar, this.#pre);
   }
@@ -91,18 +96,32 @@ export class CodeBlock {
   }
 
   /**
-   * Colour whole lines only while the code grows: several times a second rather than thirty.
+   * Colour whole lines while the code grows, and only the last of them: not all of it every time.
    *
    * @param {Fence} fence
    * @param {boolean} isComplete
    */
   #draw({ source, language }, isComplete) {
     const end = isComplete ? source.length : source.lastIndexOf("\n") + 1;
-    const whole = source.slice(0, end);
-    if (whole !== this.#shown) {
-      this.#shown = whole;
-      patchChildren(this.#lines, highlighted(whole, language));
+    const pieceSource = source.slice(this.#pieceStart, end);
+    if (pieceSource !== this.#pieceSource) {
+      this.#pieceSource = pieceSource;
+      const { elements, isWhole } = highlighted(pieceSource, language);
+      patchChildren(this.#piece, elements);
+      if (isWhole && !isComplete && pieceSource.length >= PIECE) this.#beginPiece(end);
     }
-    this.#rest.data = source.slice(end);
+    this.#rest.data = withVisibleControls(source.slice(end));
+  }
+
+  /**
+   * Leave the last lines as they are from now on.
+   *
+   * @param {number} start
+   */
+  #beginPiece(start) {
+    this.#piece = document.createElement("span");
+    this.#pieceStart = start;
+    this.#pieceSource = "";
+    this.#rest.before(this.#piece);
   }
 }

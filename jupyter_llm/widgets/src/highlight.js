@@ -39,18 +39,23 @@ for (const [languageName, names] of Object.entries(ALIASES)) {
 /**
  * Return code as text in coloured spans; without colours in a language that is not known.
  *
+ * `isWhole` tells whether the code ends outside of any string, comment and the like, so that what
+ * follows can be coloured by itself.
+ *
  * @param {string} source
  * @param {string} language
- * @returns {DocumentFragment}
+ * @returns {{ elements: DocumentFragment, isWhole: boolean }}
  */
 export function highlighted(source, language) {
   const shown = withVisibleControls(source);
   if (shown.length > LONGEST_COLOURED || !hljs.getLanguage(language)) {
-    const fragment = document.createDocumentFragment();
-    fragment.append(shown);
-    return fragment;
+    const elements = document.createDocumentFragment();
+    elements.append(shown);
+    return { elements, isWhole: true };
   }
-  return elementsOf(hljs.highlight(shown, { language, ignoreIllegals: true }).value);
+  const html = hljs.highlight(shown, { language, ignoreIllegals: true }).value;
+  // Spans that are still open at the end are closed there, after the last character.
+  return { elements: elementsOf(html), isWhole: !html.endsWith("</span>") };
 }
 
 /**

@@ -1,6 +1,6 @@
 /** What commands answered, what failed, and what has not begun yet. */
 
-import { acceptOrReject, CodeActions, landed, prepared } from "./code_actions.js";
+import { acceptOrReject, CodeActions, landed, prepared, replaceCell } from "./code_actions.js";
 import { diffView } from "./diff.js";
 import { make, makeButton } from "./elements.js";
 import { createMarkdownView } from "./markdown.js";
@@ -96,7 +96,7 @@ export class NoticeView {
     }
     const wanted = await prepared(this.#place, source);
     if (cell === null) await notebook.insertBelow([wanted]);
-    else await notebook.replace(cell, wanted.source, wanted.metadata);
+    else replaceCell(notebook, cell, wanted);
     say(cell === null ? "Cell inserted" : "Cell changed");
     this.#close();
   }

@@ -22,7 +22,13 @@ import { WEB_ADDRESS } from "./web_address.js";
  */
 
 /**
- * What rendering a text leaves beside its HTML: the code of each `pre`, which is empty there.
+ * Some of the HTML of a block, and the code that goes into its `pre`s, which are empty.
+ *
+ * @typedef {{ html: string, fences: Fence[] }} Part
+ */
+
+/**
+ * What the rules of rendering get and fill.
  *
  * @typedef {{ fences: Fence[], numWholeLines: number }} Environment
  */
@@ -35,15 +41,41 @@ const DEEPEST = 60;
 const parser = makeParser();
 
 /**
- * Return the HTML of a text, and the code that goes into its `pre`s.
+ * Return the HTML of a block: of a list or table in parts, its items or rows between both ends.
  *
  * @param {string} source
- * @returns {{ html: string, fences: Fence[] }}
+ * @returns {Part[]}
  */
 export function render(source) {
-  /** @type {Environment} */
-  const environment = { fences: [], numWholeLines: numWholeLines(source) };
-  return { html: parser.render(source, environment), fences: environment.fences };
+  const wholeLines = numWholeLines(source);
+  const tokens = parser.parse(source, {});
+  return partsOf(tokens).map((part) => {
+    /** @type {Environment} */
+    const environment = { fences: [], numWholeLines: wholeLines };
+    const html = parser.renderer.render(part, parser.options, environment);
+    return { html: html.trim(), fences: environment.fences };
+  });
+}
+
+/**
+ * Cut a list or a table into its start, its items or rows, and its end.
+ *
+ * @param {Token[]} tokens
+ * @returns {Token[][]}
+ */
+function partsOf(tokens) {
+  const first = tokens[0]?.type ?? "";
+  if (!/^(?:bullet_list|ordered_list|table)_open$/.test(first)) return [tokens];
+  const isTable = first === "table_open";
+  const body = isTable ? tokens.findIndex(({ type }) => type === "tbody_open") : 0;
+  const level = isTable ? 2 : 1;
+  const starts = tokens.flatMap((token, index) =>
+    index > body && token.level === level && token.nesting === 1 ? [index] : [],
+  );
+  const end = tokens.length - level;
+  if (body < 0 || starts.length === 0) return [tokens];
+  const cuts = [0, ...starts, end, tokens.length];
+  return cuts.slice(1).map((cut, index) => tokens.slice(cuts[index], cut));
 }
 
 /**

@@ -5,15 +5,17 @@
  */
 
 /**
- * What stands for a child that knows by itself how it is drawn: nodes that are kept if they can be.
+ * What is special about some nodes.
  *
  * @typedef {object} Special
+ * @property {(wanted: Node) => number} numKept
+ *   How many children stay that a wanted node stands for without having them.
  * @property {(old: Node, next: Node) => boolean} keep  Make the old node show the next, if it can.
  * @property {(next: Node) => Node} make  Return what goes onto the page for the next.
  */
 
 /** @type {Special} */
-const NOTHING_SPECIAL = { keep: () => false, make: (next) => next };
+const NOTHING_SPECIAL = { numKept: () => 0, keep: () => false, make: (next) => next };
 
 /**
  * Make the children of an element equal to those of a fragment, which is used up.
@@ -23,7 +25,7 @@ const NOTHING_SPECIAL = { keep: () => false, make: (next) => next };
  * @param {Special} [special]
  */
 export function patchChildren(parent, wanted, special = NOTHING_SPECIAL) {
-  let old = parent.firstChild;
+  let old = parent.childNodes[special.numKept(wanted)] ?? null;
   for (const next of Array.from(wanted.childNodes)) {
     if (old && patchNode(old, next, special)) {
       old = old.nextSibling;

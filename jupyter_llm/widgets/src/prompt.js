@@ -63,6 +63,9 @@ export class PromptView {
       makeButton("Save", save, { isPlain: false, className: "jllm-main-button" }),
       makeButton("Cancel", () => end(null), { isPlain: false }),
     );
+    if (!this.#attachments.hidden) {
+      buttons.append(make("span", "jllm-edit-note", "Without what is attached"));
+    }
     this.#editor = make("div", "jllm-editor", field, buttons);
     this.#text.hidden = true;
     this.element.prepend(this.#editor);

@@ -36,7 +36,7 @@ export function asToolbar(element, label) {
   });
   element.addEventListener("keydown", (event) => {
     const all = stops();
-    const at = all.findIndex((stop) => stop === event.target);
+    const at = all.indexOf(/** @type {HTMLButtonElement} */ (event.target));
     const next = at < 0 ? undefined : all[placeAfter(event.key, at, all.length)];
     if (!next) return;
     event.preventDefault();

@@ -1,0 +1,54 @@
+"""Code out of a panel on its way into cells: checked, made to parse, marked and landed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.asking import user_namespace
+from jupyter_llm.coding import code_cells, marked
+from jupyter_llm.notebook.names import defined_names, missing_modules, unknown_names
+from jupyter_llm.notebook.report import code_block
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jupyter_llm.engine.base import Completion
+    from jupyter_llm.widgets.parts import CheckedData
+
+
+def check(sources: Sequence[str]) -> list[CheckedData]:
+    """Return which names and modules in pieces of code exist nowhere; nothing of it runs.
+
+    A piece may use the names that those before it define.
+    """
+    namespace = user_namespace()
+    defined: set[str] = set()
+    results: list[CheckedData] = []
+    for source in sources:
+        unknown = [name for name in unknown_names(source, namespace) if name not in defined]
+        results.append(
+            {
+                "source": source,
+                "unknown_names": unknown,
+                "missing_modules": list(missing_modules(source)),
+            }
+        )
+        defined |= defined_names(source)
+    return results
+
+
+def prepare(
+    source: str, language: str, completion: Completion | None
+) -> tuple[str, dict[str, Any]]:
+    """Return a piece of code as a cell holds it, and the metadata of that cell.
+
+    It parses, and says which model wrote it. Code that no cell can run stays as it is.
+    """
+    cells = code_cells(code_block(source, language or "python"))
+    if not cells:
+        return source, {}
+    source = "\n\n".join(cell.source for cell in cells)
+    if completion is None:
+        return source, {}
+    source, record = marked(source, completion)
+    return source, record.to_metadata() if record is not None else {}

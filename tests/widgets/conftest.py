@@ -1,0 +1,51 @@
+"""Panels that need no kernel and no browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import comm
+import pytest
+from front_end import FrontEnd, MakeFront, RecordingComm
+from scripted import ScriptedEngine
+
+from jupyter_llm import ChatPanel
+from jupyter_llm.widgets import panel as panel_module
+
+
+@pytest.fixture
+def panel_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Files of the panel that no browser will read."""
+    folder = tmp_path / "static"
+    folder.mkdir()
+    (folder / "chat_panel.js").write_text("export default {};\n")
+    (folder / "chat_panel.css").write_text("\n")
+    monkeypatch.setattr(panel_module, "STATIC", folder)
+    return folder
+
+
+@pytest.fixture
+def make_front(
+    scripted: ScriptedEngine, panel_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MakeFront]:
+    """Make panels with a view each that has said hello."""
+    monkeypatch.setattr(comm, "create_comm", RecordingComm)
+    panels: list[ChatPanel] = []
+
+    def make(*args: Any, can_write_cells: bool = False, **options: Any) -> FrontEnd:
+        panels.append(ChatPanel(*args, **options))
+        front = FrontEnd(panels[-1])
+        front.hello(can_write_cells=can_write_cells)
+        return front
+
+    yield make
+    for panel in panels:
+        panel.close()
+
+
+@pytest.fixture
+def front(make_front: MakeFront) -> FrontEnd:
+    """A view of the panel of the chat "default"."""
+    return make_front()
