@@ -229,7 +229,7 @@ def _told(saved: SavedTurn) -> tuple[Part, ...]:
 
 
 def _state(cuts: Mapping[str, Cut], choices: Mapping[int, int]) -> Json:
-    """Return what outlives a kernel beside the turns: which of them go along.
+    """Return what outlives a kernel beside the turns: which of them go along, if not all.
 
     Cells do not, so the conversations' cuts are numbers of turns. Where a branch was chosen that is
     not the newest, the numbers of both its sides are kept.
@@ -237,7 +237,7 @@ def _state(cuts: Mapping[str, Cut], choices: Mapping[int, int]) -> Json:
     state: dict[str, Json] = {name: cut.last_turn for name, cut in cuts.items() if cut.last_turn}
     if choices:
         state[_CHOSEN] = {str(parent): child for parent, child in choices.items()}
-    return state
+    return state or None
 
 
 def _choices(chat: SavedChat) -> dict[int, int]:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 import weakref
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jupyter_llm.archive import finished, restored_cuts, restored_turns, saved_chat
+from jupyter_llm.archive import finished
+from jupyter_llm.chat_turns import ChatTurns
 from jupyter_llm.engine.base import Completion, Message, Request, SamplingParams, check_text
-from jupyter_llm.errors import (
-    EngineClosedError,
-    OptionError,
-    PromptInterrupted,
-    TurnNotFoundError,
-)
-from jupyter_llm.exchanges import Exchange, Exchanges, Writing
+from jupyter_llm.errors import EngineClosedError, OptionError, PromptInterrupted
+from jupyter_llm.exchanges import CutChange, Writing
 from jupyter_llm.notebook.budget import Budget, ContextMode, budget, check_mode
 from jupyter_llm.notebook.context import Cut, Draft, Turn
 from jupyter_llm.notebook.plan import (
@@ -32,7 +26,7 @@ from jupyter_llm.notebook.plan import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Hashable, Iterator, Sequence
     from concurrent.futures import Future
     from typing import Any, Unpack
 
@@ -41,13 +35,10 @@ if TYPE_CHECKING:
     from jupyter_llm.display import View
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.notebook.events import CellEvent
-    from jupyter_llm.notebook.saved import SavedChat
     from jupyter_llm.widgets import ChatPanel
 
     Describe = Callable[[str, Sequence[CellEvent]], Sequence[tuple[str, str]]]
     """Names and summarises the variables that matter to a prompt and the cells before it."""
-
-logger = logging.getLogger(__name__)
 
 _NUM_RECENT = 5  # cells whose variables may matter
 
@@ -65,7 +56,7 @@ class _Sending:
     is_kept: bool
 
 
-class Chat:
+class Chat(ChatTurns):
     """A conversation with the resident model.
 
     Call it to send a prompt together with the turns so far. Turns whose answers failed or were
@@ -80,51 +71,18 @@ class Chat:
     with the first prompt after it, and from then on as part of its turn. "auto" tells as much as is
     good for the model, "all" as much as the context window holds, and a number that many of the
     last cells to this prompt alone.
-
-    Safe from any thread. The lock guards all that changes, and the archive hears of a change before
-    it is released; whoever watches is called after that.
     """
 
     def __init__(self, llm: LLM, name: str | None = None, *, system: str | None = None) -> None:
-        self.name = name
-        self.system = system
+        super().__init__(llm.archive, name, system=system)
         self._llm = llm
-        self._exchanges = Exchanges()
-        self._cuts: dict[str, Cut] = {}  # by conversation: "all" leaves out less
         self._last_mode: ContextMode = "none"
         self._last_params = SamplingParams()
-        self._watchers: list[Callable[[], None]] = []
-        self._lock = threading.Lock()
 
     @property
     def llm(self) -> LLM:
         """Who is talked with."""
         return self._llm
-
-    @property
-    def turns(self) -> list[Turn]:
-        """The turns of the active branch, the oldest first."""
-        with self._lock:
-            return list(self._exchanges.turns())
-
-    @property
-    def exchanges(self) -> tuple[Exchange, ...]:
-        """The active branch with the prompts that are being answered."""
-        with self._lock:
-            return self._exchanges.shown()
-
-    def turn(self, number: int) -> Turn:
-        """Return a finished turn of any branch.
-
-        Raises
-        ------
-        TurnNotFoundError
-        """
-        with self._lock:
-            turn = self._exchanges.turn(number) if number in self._exchanges else None
-        if turn is None:
-            raise TurnNotFoundError(number, self.name)
-        return turn
 
     @property
     def num_left_out(self) -> int:
@@ -201,7 +159,7 @@ class Chat:
         ) as sending:
             stream = sending.engine.submit(sending.request)
             self._llm.log(sending.request, stream.future, is_saved=is_kept)
-            self._begin(sending, stream.future, stream)
+            self._take_in(sending, stream.future, stream)
         return stream
 
     def write_code(
@@ -250,11 +208,11 @@ class Chat:
                 )
             except PromptInterrupted as interrupt:
                 if interrupt.completion is not None:
-                    self._begin(sending, finished(interrupt.completion))
+                    self._take_in(sending, finished(interrupt.completion))
                 raise
             self._llm.log(answer.request, finished(answer.completion), is_saved=is_kept)
             shown = replace(answer.completion, text=answer.text, token_ids=None)
-            self._begin(sending, finished(shown))
+            self._take_in(sending, finished(shown))
         return answer
 
     def preview(
@@ -319,91 +277,8 @@ class Chat:
         ------
         TurnNotFoundError
         """
-        with self._lock:
-            self._check(number)
-            is_another = self._exchanges.choose(number)
-            if is_another:
-                self._save_state()
-        if is_another:
-            self._tell_watchers()
-            self._read_branch()
-
-    def remove(self, number: int) -> None:
-        """Forget a turn for good, also on the disk; one that is being written is cancelled.
-
-        What followed it follows the turn before it.
-
-        Raises
-        ------
-        TurnNotFoundError
-        """
-        with self._lock:
-            self._check(number)
-            turn, parent = self._exchanges.turn(number), self._exchanges.kept_parent(number)
-            writings = self._take_out([number])
-            self._llm.archive.remove(self.name, number, parent, turn)
-            self._save_state()
-        _cancel(writings)
-        self._tell_watchers()
-
-    def forget(self, is_stale: Callable[[Any], bool]) -> None:
-        """Forget the turns whose origin is stale; those being written are cancelled."""
-        with self._lock:
-            stale = self._exchanges.of_origin(is_stale)
-            writings = self._take_out(stale)
-            self._llm.archive.forget(self.name, stale.values())
-        _cancel(writings)
-        if stale:
-            self._tell_watchers()
-
-    def reset(self) -> None:
-        """Forget all turns, also those on the disk; those being written are cancelled."""
-        with self._lock:
-            writings = self._exchanges.clear()
-            self._cuts.clear()
-            if self.name is not None:
-                self._llm.archive.clear(self.name)
-        _cancel(writings)
-        self._tell_watchers()
-
-    def restore(self, chat: SavedChat) -> None:
-        """Go on from the turns of an earlier kernel."""
-        with self._lock:
-            self.system = chat.system
-            self._exchanges = Exchanges(restored_turns(chat))
-            self._cuts = restored_cuts(chat)
-        self._tell_watchers()
-
-    def saved(self) -> SavedChat:
-        """Return the active branch as it is kept on disk, and how many others there are."""
-        with self._lock:
-            return saved_chat(
-                self.name or "",
-                self._exchanges.turns(),
-                system=self.system,
-                num_other_branches=self._exchanges.num_others,
-            )
-
-    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back whenever `exchanges` has changed; what is returned ends that.
-
-        The call comes on any thread, the engine's too, so it must return at once. Its errors are
-        logged.
-        """
-
-        def watcher() -> None:
-            try:
-                callback()
-            except Exception:
-                logger.exception("What watches a chat has failed")
-
-        def end() -> None:
-            with self._lock, suppress(ValueError):
-                self._watchers.remove(watcher)
-
-        with self._lock:
-            self._watchers.append(watcher)
-        return end
+        super().choose(number)
+        self._read_branch()
 
     def panel(self, **options: Any) -> ChatPanel:
         """Return a panel to talk in, also while cells run; see `ChatPanel` for the options."""
@@ -468,20 +343,7 @@ class Chat:
                 is_kept=is_kept,
             )
         finally:
-            with self._lock:
-                self._exchanges.give_up(place.number)
-
-    def _place(
-        self, origin: Hashable = None, after: int | None = None, *, is_held: bool = False
-    ) -> Place:
-        """Return where a prompt stands, and hold the place for it if that is wanted."""
-        with self._lock:
-            if after:
-                self._check(after)
-            place = self._exchanges.place(origin, after)
-            if is_held:
-                self._exchanges.hold(place, origin)
-            return place
+            self._release(place)
 
     def _plan(
         self,
@@ -514,77 +376,25 @@ class Chat:
             draft, place, mode=mode, allowed=allowed, cut=cut, count=engine.count_tokens
         )
 
-    def _begin(
+    def _take_in(
         self, sending: _Sending, future: Future[Completion], stream: Stream | None = None
     ) -> None:
-        """Take in a prompt that was sent: its place, and what it leaves out."""
-        plan, conversation = sending.plan, self._conversation(sending.mode)
+        """Take in a prompt that was sent: its turn, what it leaves out, and what to read next."""
+        plan, request = sending.plan, sending.request
+        self._last_mode, self._last_params = sending.mode, request.params
+        conversation, before = self._conversation(sending.mode), self._cut(sending.mode)
         writing = Writing(
             prompt=sending.prompt,
             future=future,
             told=plan.told,
+            cut=None if plan.is_aside else CutChange(conversation, before, plan.cut),
             is_kept=sending.is_kept,
             stream=weakref.ref(stream) if stream is not None else None,
         )
-        with self._lock:
-            has_begun = self._exchanges.begin(sending.place, writing)
-            self._last_mode, self._last_params = sending.mode, sending.request.params
-            cut_before = self._cuts.get(conversation, Cut())
-            if has_begun and not plan.is_aside:
-                self._cuts[conversation] = plan.cut
-        if not has_begun:  # the chat was reset, or the turn it was to replace removed
-            _cancel([writing])
-        future.add_done_callback(partial(self._finish, sending, writing, cut_before))
-        self._tell_watchers()
-
-    def _finish(
-        self, sending: _Sending, writing: Writing, cut_before: Cut, future: Future[Completion]
-    ) -> None:
-        """Take in an answer, unless its place has gone or is another prompt's by now.
-
-        Runs on the engine's thread, so it only leaves notes for others.
-        """
-        number, conversation = sending.place.number, self._conversation(sending.mode)
-        with self._lock:
-            has_failed = future.exception() is not None
-            if has_failed and self._cuts.get(conversation) is sending.plan.cut:
-                self._cuts[conversation] = cut_before
-            if self._exchanges.writing(number) is not writing:
-                return
-            has_children = self._exchanges.has_children(number)
-            parent = self._exchanges.kept_parent(number)
-            turn = self._exchanges.settle(number)
-            if turn is not None:
-                self._save_state()
-                saved = replace(turn, parent=parent)
-                self._llm.archive.keep(self.name, saved, is_kept=writing.is_kept)
-            elif has_children and number not in self._exchanges:
-                self._llm.archive.remove(self.name, number, parent, None)
-            is_active = turn is not None and self._exchanges.is_active(number)
-        if is_active and not sending.plan.is_aside:
-            _read_on(sending.engine, sending.request, future.result())
-        self._tell_watchers()
-
-    # What is changed, under the lock
-
-    def _check(self, number: int) -> None:
-        if number not in self._exchanges:
-            raise TurnNotFoundError(number, self.name)
-
-    def _take_out(self, numbers: Iterable[int]) -> list[Writing]:
-        """Take out turns, and return what was being written of them."""
-        writings = []
-        for number in numbers:
-            writings.append(self._exchanges.writing(number))
-            parent = self._exchanges.remove(number)
-            for conversation, cut in self._cuts.items():
-                self._cuts[conversation] = cut.without(number, parent)
-        return [writing for writing in writings if writing is not None]
-
-    def _save_state(self) -> None:
-        self._llm.archive.describe(
-            self.name, system=self.system, cuts=self._cuts, choices=self._exchanges.choices
-        )
+        self._begin(sending.place, writing)
+        if not plan.is_aside:
+            read_on = partial(self._read_on, sending.place.number, sending.engine, request)
+            future.add_done_callback(read_on)
 
     # What is left out, and what is read
 
@@ -622,25 +432,19 @@ class Chat:
             request = Request(prompt=messages, params=self._last_params, conversation=conversation)
             engine.prefill(request)
 
-    def _tell_watchers(self) -> None:
-        with self._lock:
-            watchers = list(self._watchers)
-        for watcher in watchers:
-            watcher()
+    def _read_on(
+        self, number: int, engine: Engine, request: Request, future: Future[Completion]
+    ) -> None:
+        """Let the engine read the answer's end, and what any next prompt begins with.
 
-
-def _read_on(engine: Engine, request: Request, completion: Completion) -> None:
-    """Let the engine read an answer's end, and what any next prompt begins with."""
-    if completion.finish_reason == "cancelled":
-        return
-    assert not isinstance(request.prompt, str)
-    answer = Message("assistant", completion.text, completion.token_ids)
-    with suppress(EngineClosedError):
-        engine.prefill(replace(request, prompt=(*request.prompt, answer)))
-
-
-def _cancel(writings: Iterable[Writing]) -> None:
-    """Cancel what is being written, as far as somebody reads it."""
-    for writing in writings:
-        if writing.stream is not None and (stream := writing.stream()) is not None:
-            stream.cancel()
+        Runs on the engine's thread, so it only leaves a note there.
+        """
+        if future.exception() is not None or future.result().finish_reason == "cancelled":
+            return
+        with self._settled():
+            is_active = self._exchanges.is_active(number)
+        if is_active:
+            completion = future.result()
+            answer = Message("assistant", completion.text, completion.token_ids)
+            with suppress(EngineClosedError):
+                engine.prefill(replace(request, prompt=(*request.prompt, answer)))

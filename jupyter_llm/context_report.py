@@ -31,7 +31,7 @@ RowKind = Literal["system", "cell", "variable", "turn"]
 
 @dataclass(frozen=True, slots=True)
 class ContextRow:
-    """A cell, a variable or a turn, how long it is, and whether the model is told it.
+    """A cell, a variable, something attached or a turn, how long it is, and whether it is told.
 
     `num_tokens` is None while no model is loaded: each counts its own way.
     """
@@ -156,16 +156,13 @@ class _Listing:
             is_in = turn.number in self._turns_in
             for part in turn.told:
                 if part.cell is not None:
-                    yield self._cell(part.cell, part.text, f"told in turn {number}")
+                    yield self._cell(part.cell, part.sent, f"told in turn {number}")
                     continue
+                kind: RowKind = "variable" if part.attachment is None else "turn"
+                what = "variable" if part.attachment is None else "attached"
+                name = f"{what} {_code(part.variable or part.attachment)}"
                 state = f"told in turn {number}" if is_in else _NO_ROOM
-                if part.attachment is not None:
-                    yield _Item(
-                        "turn", f"attached {_code(part.attachment)}", part.sent, is_in, state
-                    )
-                else:
-                    name = f"variable {_code(part.variable)}"
-                    yield _Item("variable", name, part.sent, is_in, state)
+                yield _Item(kind, name, part.sent, is_in, state)
             name = f"turn {number}: {_code(turn.prompt)}"
             num_answer = turn.completion.usage.completion_tokens
             yield _Item("turn", name, turn.prompt, is_in, "" if is_in else _NO_ROOM, num_answer)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.branches import START, Branches
-from jupyter_llm.notebook.context import Part, Turn, attachments_in
+from jupyter_llm.notebook.context import Cut, Part, Turn, attachments_in
 from jupyter_llm.notebook.plan import Place
 
 if TYPE_CHECKING:
@@ -56,6 +56,15 @@ class Exchange:
         return attachments_in(self.told)
 
 
+@dataclass(frozen=True, slots=True)
+class CutChange:
+    """What a conversation leaves out from a prompt on, and what it left out before."""
+
+    conversation: str
+    before: Cut
+    after: Cut
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Writing:
     """A prompt that was sent. With `is_kept=False` its turn is not to be written to the disk."""
@@ -63,38 +72,23 @@ class Writing:
     prompt: str
     future: Future[Completion]
     told: tuple[Part, ...] = ()
+    cut: CutChange | None = None
     is_kept: bool = True
     stream: ReferenceType[Stream] | None = None
 
-    @property
-    def completion(self) -> Completion | None:
-        """The answer, once it is there and if there is a word of it."""
-        if not self.future.done() or self.future.exception() is not None:
-            return None
-        completion = self.future.result()
-        return completion if completion.text else None
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether there is an answer, or is going to be one."""
-        return not self.future.done() or self.completion is not None
+    def cancel(self) -> None:
+        """Stop writing, if somebody still reads it."""
+        if self.stream is not None and (stream := self.stream()) is not None:
+            stream.cancel()
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What stands at a number: the turn that counts, and the prompt whose answer will replace it.
-
-    A place that is held for a prompt has neither.
-    """
+    """What stands at a number: a turn, unless its first answer is still being written."""
 
     origin: Hashable
     turn: Turn | None = None
-    writing: Writing | None = None
     is_kept: bool = True
-
-    @property
-    def is_shown(self) -> bool:
-        return self.turn is not None or (self.writing is not None and self.writing.is_shown)
 
 
 class Exchanges:
@@ -103,23 +97,22 @@ class Exchanges:
     def __init__(self, turns: Branches[Turn] | None = None) -> None:
         given: Branches[Turn] = turns if turns is not None else Branches()
         self._branches = given.mapped(lambda _, turn: _Entry(turn.origin, turn))
+        self._held: list[Place] = []  # by prompts that are about to be sent
+        self._writings: dict[int, Writing] = {}
         self._shown: tuple[Exchange, ...] | None = None  # None: something has changed
-        self._unfinished: list[Writing] = []  # of those shown
         self._finished_at = 0.0
 
     def __contains__(self, number: int) -> bool:
-        """Tell whether a prompt of that number has been sent, and may still have an answer."""
-        entry = self._branches.get(number)
-        return entry is not None and entry.is_shown
+        """Tell whether a prompt of that number has been sent, and has an answer or may have one."""
+        return number in self._writings or self.turn(number) is not None
 
     # What there is
 
     def shown(self) -> tuple[Exchange, ...]:
         """Return the active branch."""
-        if self._shown is None or any(writing.future.done() for writing in self._unfinished):
-            self._unfinished = []
-            shown = map(self._exchange, self._branches.path())
-            self._shown = tuple(exchange for exchange in shown if exchange is not None)
+        if self._shown is None:
+            numbers = filter(self.__contains__, self._branches.path())
+            self._shown = tuple(map(self._exchange, numbers))
         return self._shown
 
     def turns(self) -> tuple[Turn, ...]:
@@ -128,25 +121,16 @@ class Exchanges:
 
     def turn(self, number: int) -> Turn | None:
         """Return the turn that counts at a number, on any branch; None while there is none."""
-        entry = self._branches[number]
-        writing = entry.writing
-        completion = writing.completion if writing is not None else None
-        if writing is None or completion is None:
-            return entry.turn
-        return Turn(
-            writing.prompt,
-            completion,
-            entry.origin,
-            writing.told,
-            number,
-            self._branches.parent(number),
-            time.time(),
-        )
+        entry = self._branches.get(number)
+        return entry.turn if entry is not None else None
 
     def writing(self, number: int) -> Writing | None:
         """Return what is being written at a number."""
-        entry = self._branches.get(number)
-        return entry.writing if entry is not None else None
+        return self._writings.get(number)
+
+    def over(self) -> list[int]:
+        """Return the numbers whose answers are there and have not been taken in yet."""
+        return [number for number, writing in self._writings.items() if writing.future.done()]
 
     def is_active(self, number: int) -> bool:
         """Tell whether a number is on the active branch."""
@@ -183,12 +167,8 @@ class Exchanges:
     def place(self, origin: Hashable = None, after: int | None = None) -> Place:
         """Return where a prompt stands; nothing changes.
 
-        That is after a number, where the last prompt of its origin stands, or at the end.
-
-        Raises
-        ------
-        KeyError
-            There is no such number.
+        That is after a number that is there, where the last prompt of its origin stands, or at the
+        end.
         """
         branches = self._branches
         same = [] if origin is None else self.of_origin(lambda other: bool(other == origin))
@@ -203,8 +183,6 @@ class Exchanges:
                 after=self._turns(path[index + 1 :]),
                 replaced=self.turn(number),
             )
-        if after is not None and after != START and after not in self:
-            raise KeyError(after)
         path = branches.path() if after is None else branches.path_to(after)
         return Place(
             number=branches.next_number,
@@ -215,14 +193,18 @@ class Exchanges:
 
     def hold(self, place: Place, origin: Hashable) -> None:
         """Hold a place for a prompt that is about to be sent."""
+        self._held.append(place)
         if place.number not in self._branches:
             self._branches.add(_Entry(origin), place.parent, place.number)
 
-    def give_up(self, number: int) -> None:
-        """Let go of a place that no prompt was sent for."""
-        entry = self._branches.get(number)
-        if entry is not None and entry.turn is None and entry.writing is None:
-            self.remove(number)
+    def release(self, place: Place) -> None:
+        """Hold a place no longer, if it is."""
+        self._held = [other for other in self._held if other is not place]
+
+    def is_empty(self, number: int) -> bool:
+        """Tell whether nothing stands at a number, nor is going to."""
+        is_held = any(place.number == number for place in self._held)
+        return number in self._branches and number not in self and not is_held
 
     def begin(self, place: Place, writing: Writing) -> bool:
         """Take in a prompt that was sent, unless its place has gone meanwhile; say whether.
@@ -230,30 +212,37 @@ class Exchanges:
         Its branch becomes the active one, but for a prompt at the end: that was sent where
         everything goes on, and whoever has turned to another branch since then meant to.
         """
+        self.release(place)
         number = place.number
         if number not in self._branches:
             return False
         entry = self._branches[number]
         is_kept = entry.is_kept if entry.turn is not None else writing.is_kept
-        self._branches[number] = replace(entry, writing=writing, is_kept=is_kept)
+        self._branches[number] = replace(entry, is_kept=is_kept)
         if not place.is_at_end:
             self._branches.choose(number)
+        self._writings[number] = writing
         self._shown = None
         return True
 
     def settle(self, number: int) -> Turn | None:
-        """Return the turn that a finished answer makes; without a word of it, what was is again."""
-        entry, turn = self._branches[number], self.turn(number)
-        writing = entry.writing
-        assert writing is not None
+        """Return the turn that an answer makes; without a word of it, what was is again."""
+        entry, writing = self._branches[number], self._writings.pop(number)
         self._shown = None
-        if writing.completion is None or turn is None:
-            self._branches[number] = replace(entry, writing=None)
-            self.give_up(number)
+        completion = writing.future.result() if writing.future.exception() is None else None
+        if completion is None or not completion.text:
             return None
         self._finished_at = max(time.time(), self._finished_at + _TICK_S)
-        turn = replace(turn, finished_at=self._finished_at)
-        self._branches[number] = _Entry(entry.origin, turn, is_kept=writing.is_kept)
+        turn = Turn(
+            prompt=writing.prompt,
+            completion=completion,
+            origin=entry.origin,
+            told=writing.told,
+            number=number,
+            parent=self._branches.parent(number),
+            finished_at=self._finished_at,
+        )
+        self._branches[number] = replace(entry, turn=turn, is_kept=writing.is_kept)
         return turn
 
     # What is changed
@@ -267,6 +256,7 @@ class Exchanges:
 
     def remove(self, number: int) -> int:
         """Take out what stands at a number; return its parent, now that of what followed it."""
+        self._writings.pop(number, None)
         children = self._branches.children(number)
         parent = self._branches.remove(number)
         for child in children:
@@ -279,23 +269,21 @@ class Exchanges:
 
     def clear(self) -> list[Writing]:
         """Take out everything, and return what was being written."""
-        writings = [self._branches[number].writing for number in self._branches]
+        writings = list(self._writings.values())
+        self._writings.clear()
         self._branches.clear()
         self._shown = None
-        return [writing for writing in writings if writing is not None]
+        return writings
 
     def _turns(self, numbers: Iterable[int]) -> tuple[Turn, ...]:
         return tuple(turn for number in numbers if (turn := self.turn(number)) is not None)
 
-    def _exchange(self, number: int) -> Exchange | None:
+    def _exchange(self, number: int) -> Exchange:
         parent = self._branches.parent(number)
         siblings = tuple(filter(self.__contains__, self._branches.children(parent)))
-        writing = self._branches[number].writing
-        if writing is not None and not writing.future.done():
-            self._unfinished.append(writing)
+        writing, turn = self._writings.get(number), self.turn(number)
+        if writing is not None:
             told, stream = writing.told, writing.stream
             return Exchange(number, writing.prompt, None, siblings, parent, told, stream)
-        turn = self.turn(number)
-        if turn is None:
-            return None
+        assert turn is not None
         return Exchange(number, turn.prompt, turn, siblings, parent, turn.told)

@@ -15,6 +15,7 @@ from jupyter_llm.transcript import (
     count_of,
     date_of,
     into_notebook,
+    other_branches,
     to_json,
     to_markdown,
 )
@@ -124,7 +125,11 @@ def kept_in_notebook(notebook: Path | None, chats: Mapping[str, SavedChat]) -> s
 
 def cleared(chats: Mapping[str, SavedChat]) -> str:
     """Say what was forgotten."""
-    return f"Forgot {_sum(chats)}, here and on the disk." if chats else "There were no chats."
+    if not chats:
+        return "There were no chats."
+    num_others = sum(chat.num_other_branches for chat in chats.values())
+    more = f" and {other_branches(num_others)}" if num_others else ""
+    return f"Forgot {_sum(chats)}{more}, here and on the disk."
 
 
 def restored_note(chat: SavedChat) -> str:

@@ -47,6 +47,8 @@ def _turns(chat: SavedChat, *, has_details: bool) -> Iterator[str]:
         text = "\n\n".join([turn.completion.text, *([end] if end else [])])
         # An answer that was cut off in a code block must not swallow the turns after it.
         yield untrusted_markdown(f"**{number}.**{details}\n\n{_quoted(turn.prompt)}\n\n{text}")
+    if chat.num_other_branches:
+        yield f"({other_branches(chat.num_other_branches)} of this chat not shown)"
 
 
 def _details(turn: SavedTurn) -> str:
@@ -64,6 +66,11 @@ def date_of(turn: SavedTurn) -> str:
 def count_of(number: int, noun: str) -> str:
     """Return a number of things in words: `1 turn`, `2 turns`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def other_branches(number: int) -> str:
+    """Return a number of branches beside the active one in words."""
+    return f"{number} other branch{'' if number == 1 else 'es'}"
 
 
 def _quoted(text: str) -> str:
@@ -92,6 +99,7 @@ def portable(chat: SavedChat) -> SavedChat:
             sent=None,
             told=None,
             number=0,
+            parent=None,
         )
         for turn in chat.turns
     )

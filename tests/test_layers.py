@@ -18,7 +18,7 @@ LAYERS = (
     (
         *("interpolation", "options", "status", "display", "tune_report", "tuning"),
         *("batch", "coding", "archive", "asking", "chat", "api", "commands", "context_report"),
-        *("branches", "exchanges", "widgets"),
+        *("branches", "exchanges", "chat_turns", "widgets"),
         *("situation", "subject", "proposal", "fixing", "tasks", "docstrings"),
         *(
             "transcript",

@@ -1,0 +1,272 @@
+"""The turns of a chat: as branches, kept on disk, and watched by whoever shows them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from jupyter_llm.archive import restored_cuts, restored_turns, saved_chat
+from jupyter_llm.errors import TurnNotFoundError
+from jupyter_llm.exchanges import Exchange, Exchanges, Writing
+from jupyter_llm.notebook.context import Cut, Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Iterator
+    from concurrent.futures import Future
+    from typing import Any
+
+    from jupyter_llm.archive import Archive
+    from jupyter_llm.engine.base import Completion
+    from jupyter_llm.notebook.plan import Place
+    from jupyter_llm.notebook.saved import SavedChat
+
+logger = logging.getLogger(__name__)
+
+
+class ChatTurns:
+    """The turns of a chat, those being written too, and what they leave out.
+
+    Safe from any thread. The lock guards all that changes, and the archive hears of a change before
+    it is released; whoever watches is called after that.
+    """
+
+    def __init__(self, archive: Archive, name: str | None, *, system: str | None = None) -> None:
+        self.name = name
+        self.system = system
+        self._archive = archive
+        self._exchanges = Exchanges()
+        self._cuts: dict[str, Cut] = {}  # by conversation
+        self._watchers: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+
+    @property
+    def turns(self) -> list[Turn]:
+        """The turns of the active branch, the oldest first."""
+        with self._settled():
+            return list(self._exchanges.turns())
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """The active branch with the prompts that are being answered."""
+        with self._settled():
+            return self._exchanges.shown()
+
+    def turn(self, number: int) -> Turn:
+        """Return a finished turn of any branch.
+
+        Raises
+        ------
+        TurnNotFoundError
+        """
+        with self._settled():
+            turn = self._exchanges.turn(number)
+        if turn is None:
+            raise TurnNotFoundError(number, self.name)
+        return turn
+
+    def choose(self, number: int) -> None:
+        """Make the branch through a turn the active one.
+
+        After that turn it goes on as it did when it was active last.
+
+        Raises
+        ------
+        TurnNotFoundError
+        """
+        with self._settled():
+            self._check(number)
+            is_another = self._exchanges.choose(number)
+            if is_another:
+                self._save_state()
+        if is_another:
+            self._tell_watchers()
+
+    def remove(self, number: int) -> None:
+        """Forget a turn for good, also on the disk; one that is being written is cancelled.
+
+        What followed it follows the turn before it.
+
+        Raises
+        ------
+        TurnNotFoundError
+        """
+        with self._settled():
+            self._check(number)
+            turn, parent = self._exchanges.turn(number), self._exchanges.kept_parent(number)
+            writings = self._take_out([number])
+            self._archive.remove(self.name, number, parent, turn)
+            self._save_state()
+        for writing in writings:
+            writing.cancel()
+        self._tell_watchers()
+
+    def forget(self, is_stale: Callable[[Any], bool]) -> None:
+        """Forget the turns whose origin is stale; those being written are cancelled."""
+        with self._settled():
+            stale = self._exchanges.of_origin(is_stale)
+            writings = self._take_out(stale)
+            self._archive.forget(self.name, stale.values())
+        for writing in writings:
+            writing.cancel()
+        if stale:
+            self._tell_watchers()
+
+    def reset(self) -> None:
+        """Forget all turns, also those on the disk; those being written are cancelled."""
+        with self._lock:
+            writings = self._exchanges.clear()
+            self._cuts.clear()
+            if self.name is not None:
+                self._archive.clear(self.name)
+        for writing in writings:
+            writing.cancel()
+        self._tell_watchers()
+
+    def restore(self, chat: SavedChat) -> None:
+        """Go on from the turns of an earlier kernel."""
+        with self._lock:
+            self.system = chat.system
+            self._exchanges = Exchanges(restored_turns(chat))
+            self._cuts = restored_cuts(chat)
+        self._tell_watchers()
+
+    def saved(self) -> SavedChat:
+        """Return the active branch as it is kept on disk, and how many others there are."""
+        with self._settled():
+            return saved_chat(
+                self.name or "",
+                self._exchanges.turns(),
+                system=self.system,
+                num_other_branches=self._exchanges.num_others,
+            )
+
+    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back whenever `exchanges` has changed; what is returned ends that.
+
+        The call comes on any thread, the engine's too, so it must return at once. Its errors are
+        logged.
+        """
+
+        def watcher() -> None:
+            try:
+                callback()
+            except Exception:
+                logger.exception("What watches a chat has failed")
+
+        def end() -> None:
+            with self._lock, suppress(ValueError):
+                self._watchers.remove(watcher)
+
+        with self._lock:
+            self._watchers.append(watcher)
+        return end
+
+    # A prompt on its way
+
+    def _place(
+        self, origin: Hashable = None, after: int | None = None, *, is_held: bool = False
+    ) -> Place:
+        """Return where a prompt stands, and hold the place for it if that is wanted."""
+        with self._settled():
+            if after:
+                self._check(after)
+            place = self._exchanges.place(origin, after)
+            if is_held:
+                self._exchanges.hold(place, origin)
+            return place
+
+    def _release(self, place: Place) -> None:
+        """Let go of a place; if its prompt has not begun, it is gone."""
+        with self._lock:
+            self._exchanges.release(place)
+            self._clear_away(place.number)
+
+    def _begin(self, place: Place, writing: Writing) -> None:
+        """Take in a prompt that was sent."""
+        with self._settled():
+            has_begun = self._exchanges.begin(place, writing)
+            if has_begun and writing.cut is not None:
+                self._cuts[writing.cut.conversation] = writing.cut.after
+        if not has_begun:  # the chat was reset, or the turn it was to replace removed
+            writing.cancel()
+        writing.future.add_done_callback(partial(self._finish, writing))
+        self._tell_watchers()
+
+    def _finish(self, writing: Writing, _future: Future[Completion]) -> None:
+        """Take in the end of a prompt, on the engine's thread; it may have no place any more."""
+        with self._settled():
+            self._undo_cut(writing)
+        self._tell_watchers()
+
+    @contextmanager
+    def _settled(self) -> Iterator[None]:
+        """Hold the lock, with all answers taken in that are there.
+
+        Whoever has waited for an answer may be here before the engine has told us of it.
+        """
+        with self._lock:
+            for number in self._exchanges.over():
+                self._settle(number)
+            yield
+
+    # What is changed, under the lock
+
+    def _check(self, number: int) -> None:
+        if number not in self._exchanges:
+            raise TurnNotFoundError(number, self.name)
+
+    def _settle(self, number: int) -> None:
+        """Take in an answer that is there, and keep its turn on the disk."""
+        writing = self._exchanges.writing(number)
+        assert writing is not None
+        self._undo_cut(writing)
+        turn = self._exchanges.settle(number)
+        if turn is None:
+            self._clear_away(number)
+            return
+        self._save_state()
+        saved = replace(turn, parent=self._exchanges.kept_parent(number))
+        self._archive.keep(self.name, saved, is_kept=writing.is_kept)
+
+    def _undo_cut(self, writing: Writing) -> None:
+        """Leave out what was left out before, if the prompt that a cut was made for has failed."""
+        cut = writing.cut
+        if cut is None or writing.future.exception() is None:
+            return
+        if self._cuts.get(cut.conversation) is cut.after:
+            self._cuts[cut.conversation] = cut.before
+
+    def _clear_away(self, number: int) -> None:
+        """Take out a place without a turn; what follows it may be on the disk already."""
+        if not self._exchanges.is_empty(number):
+            return
+        has_children = self._exchanges.has_children(number)
+        parent = self._exchanges.kept_parent(number)
+        self._take_out([number])
+        if has_children:
+            self._archive.remove(self.name, number, parent, None)
+
+    def _take_out(self, numbers: Iterable[int]) -> list[Writing]:
+        """Take out turns, and return what was being written of them."""
+        writings = []
+        for number in numbers:
+            writings.append(self._exchanges.writing(number))
+            parent = self._exchanges.remove(number)
+            for conversation, cut in self._cuts.items():
+                self._cuts[conversation] = cut.without(number, parent)
+        return [writing for writing in writings if writing is not None]
+
+    def _save_state(self) -> None:
+        self._archive.describe(
+            self.name, system=self.system, cuts=self._cuts, choices=self._exchanges.choices
+        )
+
+    def _tell_watchers(self) -> None:
+        with self._lock:
+            watchers = list(self._watchers)
+        for watcher in watchers:
+            watcher()
