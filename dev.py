@@ -4,11 +4,13 @@
     test    linters, types and every test but the benchmarks (--fast: the quick tests only)
     check   the linters alone, or those named
     bench   measure us beside our peers
+    build   make the front end's bundle, and nothing else
 
-Each verb first makes `.venv` fit pyproject.toml, and is done with that in a moment when nothing
-has changed. What follows a verb and is not its own option goes on to pytest, to JupyterLab or to
-the benchmark. Standard library only, and it has to parse on Python 3.8, to say that the package
-needs a newer one. The system is touched in one place, `install_system_packages`, and only in CI.
+Each verb first makes the bundle fit its sources and `.venv` fit pyproject.toml, and is done with
+that in a moment when nothing has changed. What follows a verb and is not its own option goes on
+to pytest, to JupyterLab or to the benchmark. Standard library only, and it has to parse on
+Python 3.8, to say that the package needs a newer one. The system is touched in one place,
+`install_system_packages`, and only in CI.
 """
 
 from __future__ import annotations
@@ -34,9 +36,15 @@ VENV = ROOT / ".venv"
 PYTHON = str(VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 STAMP = VENV / "jupyter_llm.stamp"
 INSTALL_LOG = ROOT / "build" / "install.log"
+FRONT_END = ROOT / "jupyter_llm" / "widgets"
+BUNDLE = FRONT_END / "static" / "chat_panel.js"
+FRONT_END_STAMP = FRONT_END / "node_modules" / "jupyter_llm.stamp"
 FIRST_NOTEBOOK = ROOT / "notebooks" / "01_first_prompt.ipynb"
 
 OLDEST_PYTHON = (3, 11)
+OLDEST_NODE = 20
+# On Windows npm is a script, which has to be called by its whole name.
+NPM = (shutil.which("npm") or "npm", "--prefix", str(FRONT_END))
 # `pip install --group` came with 25.1; a new venv holds whatever pip its Python was released with.
 PIP = "pip>=25.1"
 REQUIREMENTS = ("--editable", ".[smollm2,lab]", "--group", "dev")
@@ -54,6 +62,8 @@ CHECKS = {
         *("-m", "nbstripout", "--verify", "--keep-id"),
         *(str(path) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))),
     ),
+    "types": (*NPM, "run", "--silent", "types"),
+    "biome": (*NPM, "run", "--silent", "lint"),
 }
 
 
@@ -211,6 +221,67 @@ class InstallProgress:
         self._out.flush()
 
 
+# The front end
+
+
+def ensure_front_end() -> None:
+    """Install the front end's packages and bundle it, unless that is done and up to date."""
+    packages_key, sources_key = front_end_keys()
+    stamp = FRONT_END_STAMP
+    found = stamp.read_text("utf-8").splitlines() if stamp.exists() else []
+    if found == [packages_key, sources_key] and BUNDLE.exists():
+        return
+    check_node()
+    stamp.unlink(missing_ok=True)
+    print("Building the front end", flush=True)
+    # The lock says exactly what is installed; scripts of packages do not run (see .npmrc).
+    if found[:1] != [packages_key] and call(*NPM, "ci", "--loglevel=error"):
+        raise DevError("The front end's packages could not be installed, see above")
+    if call(*NPM, "run", "--silent", "build"):
+        raise DevError("The front end could not be built, see above")
+    stamp.write_text(f"{packages_key}\n{sources_key}\n", "utf-8")
+
+
+def front_end_keys() -> tuple[str, str]:
+    """Return what node_modules was installed from, and what the bundle was made of."""
+    lock = [FRONT_END / name for name in (".npmrc", "package.json", "package-lock.json")]
+    sources = [path for path in sorted((FRONT_END / "src").rglob("*")) if path.is_file()]
+    # Some packages are programs for one kind of machine.
+    packages_key = f"{sys.platform} {platform.machine()} {digest(lock)}"
+    return packages_key, digest([*lock, FRONT_END / "build.mjs", *sources])
+
+
+def digest(paths: Sequence[Path]) -> str:
+    """Return a hash over names and contents."""
+    total = hashlib.sha256()
+    for path in paths:
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        total.update(f"{path.relative_to(FRONT_END).as_posix()} {content}\n".encode())
+    return total.hexdigest()
+
+
+def check_node() -> None:
+    """Say in one line that Node is missing or too old; a CI machine gets it first."""
+    if not has_node() and may_install_system_packages():
+        install_system_packages("nodejs", "npm")
+    hint = "On Debian: apt install nodejs npm"
+    if not has_node():
+        raise DevError(f"Building the front end needs Node and npm on the path. {hint}")
+    node = str(shutil.which("node"))
+    version = subprocess.run((node, "--version"), stdout=subprocess.PIPE, check=False).stdout
+    match = re.match(r"v(\d+)\.", version.decode())
+    if match is None or int(match[1]) < OLDEST_NODE:
+        found = version.decode().strip() or "broken"
+        raise DevError(
+            f"Building the front end needs Node {OLDEST_NODE} or newer, and this is {found}"
+        )
+
+
+def has_node() -> bool:
+    """Tell whether Node and its package manager are there: Debian packs them apart."""
+    return all(map(shutil.which, ("node", "npm")))
+
+
 # The system: CI machines only
 
 
@@ -264,6 +335,12 @@ def test(options: argparse.Namespace) -> int:
 def bench(options: argparse.Namespace) -> int:
     """Run the benchmark beside our peers."""
     return call(PYTHON, str(Path("tests", "benchmarks", "side_by_side.py")), *options.more)
+
+
+def build(options: argparse.Namespace) -> int:  # noqa: ARG001 - a verb, as the others
+    """Say where the bundle is: it was made before any verb began."""
+    print(f"{BUNDLE.relative_to(ROOT)} is up to date", flush=True)
+    return 0
 
 
 def run(options: argparse.Namespace) -> int:
@@ -323,6 +400,7 @@ VERBS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "test": test,
     "check": check,
     "bench": bench,
+    "build": build,
 }
 
 
@@ -347,7 +425,9 @@ def main() -> int:
     options = parse(sys.argv[1:])
     try:
         check_python()
-        ensure_environment()
+        ensure_front_end()  # before the package is installed, which needs the bundle
+        if options.verb != "build":
+            ensure_environment()
         return VERBS[options.verb](options)
     except DevError as error:
         print(f"dev.py: {error}", file=sys.stderr)

@@ -158,11 +158,13 @@ class _Listing:
                 if part.cell is not None:
                     yield self._cell(part.cell, part.sent, f"told in turn {number}")
                     continue
-                kind: RowKind = "variable" if part.attachment is None else "turn"
-                what = "variable" if part.attachment is None else "attached"
-                name = f"{what} {_code(part.variable or part.attachment)}"
                 state = f"told in turn {number}" if is_in else _NO_ROOM
-                yield _Item(kind, name, part.sent, is_in, state)
+                if part.attachment is not None:
+                    name = f"attached {_code(part.attachment)}"
+                    yield _Item("turn", name, part.sent, is_in, state)
+                else:
+                    name = f"variable {_code(part.variable)}"
+                    yield _Item("variable", name, part.sent, is_in, state)
             name = f"turn {number}: {_code(turn.prompt)}"
             num_answer = turn.completion.usage.completion_tokens
             yield _Item("turn", name, turn.prompt, is_in, "" if is_in else _NO_ROOM, num_answer)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.failure import read_failure
 from jupyter_llm.notebook.sources import CellSources
-from jupyter_llm.notebook.telling import Limits, Summarize, plain_summary
+from jupyter_llm.notebook.summaries import summarize
+from jupyter_llm.notebook.telling import Limits, Summarize
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -43,7 +44,7 @@ class Situation:
     namespace: Mapping[str, Any] = field(default_factory=dict)
     sources: CellSources = field(default_factory=CellSources)
     error: tuple[BaseException, FailedRun | None] | None = None
-    summarize: Summarize = plain_summary
+    summarize: Summarize = summarize
     limits: Limits = field(default_factory=Limits)
 
     @classmethod

@@ -65,6 +65,12 @@ def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def touchy_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model whose logits change with the last bit of any sum over the past."""
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "touchy.gguf", is_touchy=True)
+
+
+@pytest.fixture(scope="session")
 def tiny_base_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model without a chat template."""
     path = tmp_path_factory.mktemp("models") / "tiny-base.gguf"

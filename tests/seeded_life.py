@@ -1,6 +1,7 @@
 """A life of an engine in which 200 requests were promised their text; run twice, in two orders.
 
-`python seeded_life.py MODEL ORDER` prints what each of them got, as JSON. Nothing but the promised
+`python seeded_life.py MODEL ORDER` prints what each of them got, and what logits whatever tokens
+had in the exact lane, as JSON. Nothing but the promised
 requests is the same in two runs: their order and company, unseeded requests beside them, two
 batches, what is cancelled, how many threads compute and what is evicted all follow ORDER.
 """
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from engines import load, submit
+from witness import Witness
 
 from jupyter_llm.batch import run_batch
 from jupyter_llm.engine.base import Completion, Message, Priority, Prompt, SamplingParams
@@ -82,6 +84,7 @@ class Life:
     """Everything that happens to one engine."""
 
     def __init__(self, engine: LocalEngine, order: int) -> None:
+        self.witness: Witness | None = None
         self._engine = engine
         self._dice = random.Random(order)  # noqa: S311
         self._on_thread = random.Random(order + 1)  # noqa: S311  the engine's own
@@ -142,6 +145,8 @@ class Life:
         if dice.random() < 0.01:
             engine._model.save()
         for lane in engine._model.lanes:
+            if lane.is_exact and self.witness is None:
+                self.witness = Witness(lane)
             if dice.random() < 0.02 and (slot := lane.slots.evict()) is not None:
                 lane.context.trim(slot.seq_id, 0)
             if dice.random() < 0.02:
@@ -183,9 +188,12 @@ class Batches:
 
 def main(path: str, order: str) -> None:
     engine = load(Path(path), n_ctx=2048, n_threads=2)
-    got = Life(engine, int(order)).run()
+    life = Life(engine, int(order))
+    got = life.run()
     engine.close()
-    print(json.dumps(got))
+    assert life.witness is not None
+    logits = {tokens: sorted(sums) for tokens, sums in life.witness.seen.items()}
+    print(json.dumps({"texts": got, "logits": logits}))
 
 
 if __name__ == "__main__":

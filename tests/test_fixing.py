@@ -106,8 +106,8 @@ def test_the_prompt_of_fix_tells_everything_in_order(watch: Watch) -> None:
         "There is no key 'price'.",
         "- cell [4], line 1: prices = load(rows)",
         "- cell [1], line 2, in `load`: return [row['price'] for row in rows]",
-        "Variables at the top level:\n- load: function\n- rows: list of 2",
-        "- row: dict of 1",
+        "Variables at the top level:\n- load: function load(rows)\n- rows: list, 2 items of dict",
+        "- row: dict, 1 item",
         "Correct cell [1]",
     ]
     places = [prompt.find(part) for part in parts]

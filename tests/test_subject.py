@@ -103,7 +103,7 @@ def test_what_libraries_define_is_found_too(watch: Watch) -> None:
 def test_a_value_is_told_with_the_cell_that_made_it(watch: Watch) -> None:
     found = subject(watch, "count")
     assert found.kind == "value"
-    assert "count: int = 3" in found.text
+    assert "count: int 3" in found.text
     assert "count = 3" in found.text
     assert found.cell == watch.cells[1]
 

@@ -29,6 +29,11 @@ FFN_DIM: Final = 128
 # while the rounding of a half-precision KV cache stays far below the margin of the best token.
 EMBEDDING_GAIN: Final = 40.0
 ATTENTION_SHARPNESS: Final = (6.0, 1.0)
+# The same for a model that attends to all of the past alike, and in which no sum drowns another:
+# its logits show when a sum over the past comes out different in its last bit.
+TOUCHY_EMBEDDING_GAIN: Final = 4.0
+TOUCHY_ATTENTION_SHARPNESS: Final = (1.0, 1.0)
+TOUCHY_KIND_SIGNAL: Final = 4.0
 ATTENTION_GAIN: Final = (6.0, 6.0)
 GATE_GAIN: Final = 3.0
 LOGIT_GAIN: Final = 4.0
@@ -80,13 +85,15 @@ def write_tiny_model(
     seed: int = 0,
     utf8: bool = False,
     end_after: str = "",
+    is_touchy: bool = False,
 ) -> Path:
     """Write the model to `path` and return the path.
 
     Token ids 0 to 255 are the bytes themselves, then come the merges, and last the special tokens
     `<|endoftext|>`, `<|im_start|>` and `<|im_end|>`. By itself the text never ends: with
     `end_after`, it ends after any of these characters. With `utf8`, most characters take two to
-    four tokens. Without `chat_template` it stands for a base model.
+    four tokens. With `is_touchy`, the logits change with the last bit of any sum over the past.
+    Without `chat_template` it stands for a base model.
     """
     tokens = [*byte_symbols(), *(merge.replace(" ", "") for merge in MERGES), *SPECIAL_TOKENS]
     kinds, followers = _kinds(tokens, utf8=utf8, end_after=end_after)
@@ -95,7 +102,8 @@ def write_tiny_model(
     _add_tokenizer(writer, tokens)
     if chat_template:
         writer.add_chat_template(CHAT_TEMPLATE)
-    for name, tensor in _weights(kinds, followers, np.random.default_rng(seed)).items():
+    rng = np.random.default_rng(seed)
+    for name, tensor in _weights(kinds, followers, rng, is_touchy=is_touchy).items():
         writer.add_tensor(name, tensor)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -167,13 +175,19 @@ def _kinds(
 
 
 def _weights(
-    kinds: npt.NDArray[np.intp], followers: npt.NDArray[np.intp], rng: np.random.Generator
+    kinds: npt.NDArray[np.intp],
+    followers: npt.NDArray[np.intp],
+    rng: np.random.Generator,
+    *,
+    is_touchy: bool,
 ) -> dict[str, Array]:
     num_tokens = len(kinds)
-    embedding = _random(rng, num_tokens, DIM, gain=EMBEDDING_GAIN)
+    gain = TOUCHY_EMBEDDING_GAIN if is_touchy else EMBEDDING_GAIN
+    embedding = _random(rng, num_tokens, DIM, gain=gain)
     head = _random(rng, num_tokens, DIM, gain=LOGIT_GAIN) - SELF_AVERSION * embedding
     embedding[:, :NUM_KINDS] = 0
-    embedding[np.arange(num_tokens), followers] = KIND_SIGNAL
+    signal = TOUCHY_KIND_SIGNAL if is_touchy else KIND_SIGNAL
+    embedding[np.arange(num_tokens), followers] = signal
     head[:, :NUM_KINDS] = 0
     can_come = np.flatnonzero(kinds != NO_KIND)
     head[can_come, kinds[can_come]] = KIND_LIFT
@@ -182,19 +196,20 @@ def _weights(
         "output_norm.weight": np.ones(DIM, np.float32),
         "output.weight": head,
     }
+    sharpness = TOUCHY_ATTENTION_SHARPNESS if is_touchy else ATTENTION_SHARPNESS
     for index in range(NUM_LAYERS):
-        for name, tensor in _layer(rng, index).items():
+        for name, tensor in _layer(rng, index, sharpness[index]).items():
             tensors[f"blk.{index}.{name}.weight"] = tensor
     return tensors
 
 
-def _layer(rng: np.random.Generator, index: int) -> dict[str, Array]:
+def _layer(rng: np.random.Generator, index: int, sharpness: float) -> dict[str, Array]:
     reads = np.ones(DIM, np.float32)
     reads[:NUM_KINDS] = 0
     kv_dim = NUM_KV_HEADS * HEAD_DIM
     tensors = {
         "attn_norm": reads,
-        "attn_q": _random(rng, DIM, DIM, gain=ATTENTION_SHARPNESS[index]),
+        "attn_q": _random(rng, DIM, DIM, gain=sharpness),
         "attn_k": _random(rng, kv_dim, DIM),
         "attn_v": _random(rng, kv_dim, DIM),
         "attn_output": _random(rng, DIM, DIM, gain=ATTENTION_GAIN[index]),

@@ -380,7 +380,7 @@ class EngineOptions:
     `exact=True` answers every request exactly, `exact=False` none; None those with a seed or at
     temperature 0. `checkpoints` keeps what was read on disk, for the next kernel.
     `full_window=False` lets models with sliding-window attention forget what their window left
-    behind: less memory, and fewer prefixes to go on from.
+    behind: less memory, but fewer prefixes to go on from, and no answer is exact.
     """
 
     n_ctx: int | None = None

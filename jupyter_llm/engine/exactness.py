@@ -79,7 +79,7 @@ class _Trial:
         self._context = context
         # A whole team on busy cores would take minutes for what takes a second.
         self._n_threads = context.n_threads
-        self._is_alone = context.num_slots == 1
+        self._num_slots = min(context.num_slots, 3)
         rng = np.random.default_rng(7)
         ids = rng.integers(1, context.n_vocab - 1, (2, num_tokens)).tolist()
         self._token_ids, self._others = ids
@@ -90,7 +90,8 @@ class _Trial:
         self._forget()
         plain = [logits.copy() for logits in self._read(0, len(self._token_ids))]
         ways: list[Callable[[], Iterator[np.ndarray]]] = [self._one_by_one]
-        ways += [] if self._is_alone else [self._after_a_copy, self._in_company]
+        ways += [self._after_a_copy, self._in_company] if self._num_slots > 1 else []
+        ways += [self._after_a_tear] if self._num_slots > 2 else []  # noqa: PLR2004
         try:
             return all(
                 np.array_equal(logits, other)
@@ -132,6 +133,22 @@ class _Trial:
             yield from self._decode(batch)
             place, num_others, number = end, num_others + len(others), number + 1
 
+    def _after_a_tear(self) -> Iterator[np.ndarray]:
+        """Read everything anew after a batch was torn off before this sequence's turn in it."""
+        self._forget()
+        end = min(self._middle, self._context.n_batch - 2)
+        batch = Batch()
+        _extend(batch, 0, self._others[: end - 1], 0, wants_from=end)
+        self._decode(batch)
+        batch = Batch()
+        _extend(batch, 2, self._others[:2], 0, wants_from=2)
+        _extend(batch, 1, self._token_ids[:end], 0, wants_from=end)
+        self._context.abort()
+        self._context.decode(batch)
+        for seq_id in (1, 2):
+            self._context.trim(seq_id, 0)
+        yield from self._read(0, len(self._token_ids), seq_id=1)
+
     def _read(self, start: int, end: int, seq_id: int = 0) -> Iterator[np.ndarray]:
         """Read tokens of the text in as few batches as it takes; yield what is to be compared."""
         for place in range(start, end, self._context.n_batch):
@@ -157,7 +174,7 @@ class _Trial:
         return [self._context.logits(place) for place in wanted]
 
     def _forget(self) -> int:
-        for seq_id in range(1 if self._is_alone else 2):
+        for seq_id in range(self._num_slots):
             self._context.trim(seq_id, 0)
         return 0
 

@@ -42,6 +42,9 @@ _ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR
 _NUM_EMBEDDED = 32  # texts in one batch
 _CONTINUED = 5  # GGML_LOG_LEVEL_CONT: goes on with the line before
 _GPU = 1  # GGML_BACKEND_DEVICE_TYPE_GPU: memory of its own; integrated ones share the machine's
+# Rotary positions of several numbers each; llama.cpp does not move what has such.
+_MANY_FOLD = (lib.LLAMA_ROPE_TYPE_MROPE, lib.LLAMA_ROPE_TYPE_IMROPE)
+_NOWHERE = 2**31 - 2  # a position that no token has
 _KV_TYPES = {"f16": lib.GGML_TYPE_F16, "q8_0": lib.GGML_TYPE_Q8_0}
 
 
@@ -123,6 +126,8 @@ class Weights:
         self.can_trim = not (
             lib.llama_model_is_recurrent(self._pointer) or lib.llama_model_is_hybrid(self._pointer)
         )
+        # Otherwise streams cannot be mended; see `Context`.
+        self.can_have_streams = lib.llama_model_rope_type(self._pointer) not in _MANY_FOLD
         self.end_ids = frozenset(
             token for token in range(self.n_vocab) if lib.llama_vocab_is_eog(self._vocab, token)
         )
@@ -323,6 +328,7 @@ class Context:
         self._weights = weights
         self.num_slots = num_slots
         self._is_unified = is_unified
+        self._has_streams = num_slots > 1 and not is_unified
         self._window: int = lib.llama_model_n_swa(weights._pointer)  # noqa: SLF001
         self._memory = lib.llama_get_memory(self._pointer)
         # llama.cpp makes a batch no larger than the window, and aborts on one that is.
@@ -362,7 +368,24 @@ class Context:
             return Decoded.OK
         if code == 1:
             return Decoded.NO_ROOM
+        if self._has_streams:
+            for seq_id in set(batch.seq_ids):
+                self._mend(seq_id)
         return Decoded.ABORTED if code == 2 else Decoded.FAILED  # noqa: PLR2004  llama.h
+
+    def _mend(self, seq_id: int) -> None:
+        """Let a stream of a batch that was torn off be filled from its first free cell again.
+
+        llama.cpp evaluates a batch in pieces of a few streams each. When it gives up at one, it
+        goes on in the streams of the later pieces where quite another stream ends. Tokens would
+        lie in other cells than before, and sums over cells come to other last bits (measured with
+        SmolLM2: half of the tokens then had other logits). Moving no token makes it look for free
+        cells from the start. There it would also fill those that a window has passed, so of a
+        sequence longer than the window nothing is kept.
+        """
+        if self._window and lib.llama_memory_seq_pos_max(self._memory, seq_id) + 1 >= self._window:
+            lib.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
+        lib.llama_memory_seq_add(self._memory, seq_id, _NOWHERE, _NOWHERE + 1, 1)
 
     def abort(self) -> None:
         """Make the batch under evaluation return as aborted. From any thread."""

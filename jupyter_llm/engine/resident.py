@@ -197,6 +197,8 @@ class ResidentModel:
         from jupyter_llm.engine.llama import BUILD
 
         file, options = self._file, self._options
+        if self.weights.has_window and not options.full_window:
+            return False  # where a token's cell is depends on all that the window has passed
         settings = (file.architecture, file.quantization, options.n_gpu_layers, options.repack)
         return make_exact(
             context,
@@ -342,7 +344,7 @@ class ResidentModel:
         from jupyter_llm.engine.llama import SPARE_CELLS, device_memory
 
         free = free_memory(device_memory())
-        num_streams = _NUM_STREAMS
+        num_streams = _NUM_STREAMS if self.weights.can_have_streams else 1
         while num_streams:
             need = context_need(
                 self._file.shape,
@@ -405,7 +407,10 @@ class ResidentModel:
 
     def _learn_hash(self, lane: Lane, digest: str) -> None:
         self._sha256 = digest
-        if self._options.checkpoints:
+        # What a window's state is put back into are other cells than those it came from, and sums
+        # over cells come to other last bits.
+        is_moved = lane.is_exact and self.weights.has_window
+        if self._options.checkpoints and not is_moved:
             lane.store = self._store(lane, digest)
 
     def _store(self, lane: Lane, digest: str) -> CheckpointStore:

@@ -16,7 +16,8 @@ from jupyter_llm.notebook.frames import (
 )
 from jupyter_llm.notebook.missing import Missing, find_missing, slot
 from jupyter_llm.notebook.sources import CellSources
-from jupyter_llm.notebook.telling import Limits, Teller, plain_summary
+from jupyter_llm.notebook.summaries import summarize as summarize_value
+from jupyter_llm.notebook.telling import Limits, Teller
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -105,7 +106,7 @@ def read_failure(
     *,
     run: FailedRun | None = None,
     namespace: Mapping[str, object] | None = None,
-    summarize: Summarize = plain_summary,
+    summarize: Summarize = summarize_value,
     limits: Limits | None = None,
 ) -> Failure:
     """Return an exception as a value; never raises, and keeps nothing of the exception alive.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -11,9 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LEAST_S = 0.01
-_PLAIN = (bool, int, float, complex, type(None))
-_SECRET = re.compile(r"(?i)key$|token|secret|passw|credential|auth")
-_WITH_SHAPE = frozenset({"numpy", "pandas", "polars", "torch"})
 
 
 class Summarize(Protocol):
@@ -38,23 +34,6 @@ class Variable:
 
     name: str
     summary: str
-
-
-def plain_summary(name: str, value: object, *, max_chars: int, deadline_s: float) -> str:  # noqa: ARG001
-    """Say a variable's type, with its value if that is plain, or its shape if a library has it."""
-    kind = type(value)
-    text = f"{name}: {kind.__name__}"
-    if _SECRET.search(name):
-        text += ", hidden: its name looks like a secret's"
-    elif kind in (str, bytes):
-        text += f" = {value[:max_chars]!r}"  # type: ignore[index]
-    elif kind in _PLAIN:
-        text += f" = {value!r}"
-    elif kind in (list, tuple, dict, set, frozenset):
-        text += f" of {len(value)}"  # type: ignore[arg-type]
-    elif kind.__module__.partition(".")[0] in _WITH_SHAPE and hasattr(kind, "shape"):
-        text += f" of shape {value.shape}"  # type: ignore[attr-defined]
-    return text if len(text) <= max_chars else text[: max_chars - 1] + "…"
 
 
 class Teller:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jupyter_llm.notebook.clipping import clip
+from jupyter_llm.notebook.marks import unmark
 
 if TYPE_CHECKING:
     from jupyter_llm.notebook.events import CellEvent
@@ -14,10 +15,10 @@ def render_cell(cell: CellEvent, *, source_chars: int, output_chars: int) -> str
     """Return a run of a cell as text: at most so much of its source, and of its outputs together.
 
     Of what is longer the head and the tail stay, with a line between them that says how much is
-    gone.
+    gone. The mark of a generated cell is for people.
     """
     number = cell.execution_count if cell.execution_count is not None else " "
-    text = f"In [{number}]:\n{clip(cell.source.strip(), source_chars)}\n"
+    text = f"In [{number}]:\n{clip(unmark(cell.source).strip(), source_chars)}\n"
     if shown := _outputs(cell).strip("\n"):
         text += f"Out [{number}]:\n{clip(shown, output_chars)}\n"
     return text

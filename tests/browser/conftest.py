@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from browser.answers import MAKE_VIEW, note_complaints
 from browser.lab import CHROMIUM_HINT, Notebook, find_chromium, running_chromium, running_lab
+from browser.plain_page import serving_modules
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
@@ -55,6 +57,28 @@ def page(chromium: Browser) -> Iterator[Page]:
     context.set_default_timeout(TIMEOUT_MS)
     yield context.new_page()
     context.close()
+
+
+@pytest.fixture(scope="module")
+def answers_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("modules")
+    with serving_modules(folder, "markdown.js", "diff.js", "markdown.css") as address:
+        yield address
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def panel(page: Page, answers_address: str, complaints: list[str]) -> Page:
+    """Return a page with an empty answer; what goes wrong on it is in `complaints`."""
+    note_complaints(page, complaints)
+    page.goto(answers_address)
+    page.wait_for_function("() => window.isReady")
+    page.evaluate(MAKE_VIEW)
+    return page
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""JupyterLab as a person meets it: a real server, Debian's Chromium, and one open notebook.
+"""JupyterLab or Notebook as a person meets it: a real server, Debian's Chromium, one open notebook.
 
 The server keeps every file of its own in a folder that it is given and listens on loopback. The
 page is driven through JupyterLab's command registry (`--expose-app-in-browser`): key strokes sent
@@ -17,7 +17,7 @@ import sys
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import nbformat
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Browser, Locator, Page
+
+App: TypeAlias = Literal["jupyterlab", "notebook"]
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM_HINT = "No Chromium found. On Debian: apt install chromium"
@@ -79,11 +81,12 @@ def find_chromium() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """A running JupyterLab server."""
+    """A running server of JupyterLab, or of Notebook 7."""
 
     url: str
     token: str
     folder: Path  # its root: where notebooks lie
+    app: App = "jupyterlab"
 
     def write(self, name: str, *sources: str) -> Path:
         """Write a notebook of code cells and return its path."""
@@ -99,13 +102,15 @@ class Lab:
 
     def page_url(self, name: str) -> str:
         """Return the address of a notebook in a fresh workspace."""
-        return f"{self.url}/lab/tree/{name}?token={self.token}&reset"
+        place = "lab/tree" if self.app == "jupyterlab" else "notebooks"
+        return f"{self.url}/{place}/{name}?token={self.token}&reset"
 
 
 @contextmanager
-def running_lab(folder: Path, **environment: str) -> Iterator[Lab]:
-    """Start JupyterLab on a free loopback port, and stop it and its kernels at the end."""
-    lab = Lab(f"http://127.0.0.1:{free_port()}", secrets.token_hex(16), folder / "notebooks")
+def running_lab(folder: Path, app: App = "jupyterlab", **environment: str) -> Iterator[Lab]:
+    """Start a server on a free loopback port, and stop it and its kernels at the end."""
+    url = f"http://127.0.0.1:{free_port()}"
+    lab = Lab(url, secrets.token_hex(16), folder / "notebooks", app)
     lab.folder.mkdir(parents=True)
     write_settings(folder / "settings")
     with (folder / "server.log").open("wb") as log:
@@ -159,7 +164,7 @@ def write_settings(folder: Path) -> None:
 def server_command(lab: Lab) -> list[str]:
     """Return the command line of a server that nobody but the token's holder can use."""
     return [
-        *(sys.executable, "-m", "jupyterlab"),
+        *(sys.executable, "-m", lab.app),
         "--no-browser",
         "--allow-root",
         "--ServerApp.ip=127.0.0.1",
@@ -170,6 +175,7 @@ def server_command(lab: Lab) -> list[str]:
         "--expose-app-in-browser",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",
+        "--JupyterNotebookApp.expose_app_in_browser=True",
     ]
 
 
@@ -184,7 +190,7 @@ def wait_until_up(lab: Lab, server: subprocess.Popen[bytes], log: Path) -> None:
                     return
             except OSError:
                 continue
-        raise AssertionError(f"JupyterLab ended with {status}:\n{log.read_text('utf-8')}")
+        raise AssertionError(f"The server ended with {status}:\n{log.read_text('utf-8')}")
 
 
 @contextmanager

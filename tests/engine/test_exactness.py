@@ -37,13 +37,15 @@ class Kernels:
 
     Tokens that fill no whole `unit` of their sequence's share come out a little different. With
     `feels_company` they also do where another sequence takes part, with `feels_threads` on one
-    thread, and with `feels_copies` after a copy.
+    thread, with `feels_copies` after a copy, and with `feels_tears` where a batch was torn off
+    before it came to a sequence.
     """
 
     unit: int = 1
     feels_company: bool = False
     feels_threads: bool = False
     feels_copies: bool = False
+    feels_tears: bool = False
     num_slots: int = 2
     n_batch: int = 64
     can_trim: bool = True
@@ -55,10 +57,15 @@ class Kernels:
     _n_threads: int = 2
     _cells: dict[int, list[float]] = field(default_factory=dict)
     _copied: set[int] = field(default_factory=set)
+    _torn: set[int] = field(default_factory=set)
+    _is_aborted: bool = False
     _logits: dict[int, np.ndarray] = field(default_factory=dict)
 
     def decode(self, batch: Batch) -> Decoded:
         assert len(batch) <= self.n_batch
+        if self._is_aborted:
+            self._torn |= set(batch.seq_ids) - {batch.seq_ids[0]}
+            return Decoded.ABORTED
         filled, ends = fill_groups(batch, self.group_size)
         self.num_decoded += len(batch)
         counts = Counter(filled.seq_ids)
@@ -74,6 +81,7 @@ class Kernels:
                 or (self.feels_company and len(counts) > 1)
                 or (self.feels_threads and self._n_threads == 1)
                 or (self.feels_copies and seq_id in self._copied)
+                or (self.feels_tears and seq_id in self._torn)
             )
             done[seq_id] += 1
             cells.append(float(token_id) + (1e-6 if is_felt else 0.0))
@@ -102,8 +110,11 @@ class Kernels:
     def set_threads(self, n_threads: int) -> None:
         self._n_threads = n_threads
 
+    def abort(self) -> None:
+        self._is_aborted = True
+
     def clear_abort(self) -> None:
-        pass
+        self._is_aborted = False
 
     @property
     def is_as_it_was(self) -> bool:
@@ -122,9 +133,10 @@ def test_the_smallest_group_that_leaves_nothing_over_is_found(unit: int, size: i
     assert kernels.group_size == 1
 
 
-@pytest.mark.parametrize("what", ["feels_company", "feels_threads", "feels_copies"])
-def test_bits_that_depend_on_anything_else_are_noticed(what: str) -> None:
-    kernels = context(**{what: True})
+@pytest.mark.parametrize("n_batch", [32, 256])
+@pytest.mark.parametrize("what", ["feels_company", "feels_threads", "feels_copies", "feels_tears"])
+def test_bits_that_depend_on_anything_else_are_noticed(what: str, n_batch: int) -> None:
+    kernels = context(**{what: True}, num_slots=4, n_batch=n_batch)
     assert measure(kernels, 48) == 0
     assert kernels.is_as_it_was
 
@@ -350,6 +362,34 @@ def test_seeded_requests_run_in_small_batches_too(tiny_gguf: Path, n_batch: int)
     engine.close()
 
 
+def test_a_model_whose_streams_cannot_be_mended_has_one(
+    touchy_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = load(touchy_gguf, checkpoints=False)
+    monkeypatch.setattr(engine._model.weights, "can_have_streams", False)
+    assert ask(engine, LONG, 3).exact
+    assert engine._model._exact_lane.context.num_slots == 1
+    engine.close()
+
+
+def test_a_window_that_forgets_promises_nothing(tiny_window_gguf: Path) -> None:
+    engine = load(tiny_window_gguf, full_window=False, checkpoints=False)
+    assert ask(engine, LONG, 3).exact is False
+    engine.close()
+
+
+def test_no_promised_text_goes_on_from_a_state_that_is_put_back_elsewhere(
+    tiny_window_gguf: Path,
+) -> None:
+    for _ in range(2):
+        engine = load(tiny_window_gguf)
+        answer = ask(engine, LONG * 12, 3)
+        assert answer.exact
+        assert answer.usage.cached_tokens == 0
+        assert engine._model._exact_lane.store is None
+        engine.close()
+
+
 def test_the_whole_window_can_be_used_exactly(tiny_gguf: Path) -> None:
     engine = load(tiny_gguf, n_ctx=256)
     full = ask(engine, LONG * 5, None)
@@ -414,7 +454,7 @@ def test_in_the_fast_mode_batched_is_near_sequential(
 # -- 200 promised requests, in a random order, in company, in two processes ------------------------
 
 
-def texts_of_a_life(model: Path, order: int, home: Path) -> dict[str, list[Any]]:
+def life(model: Path, order: int, home: Path) -> dict[str, dict[str, list[Any]]]:
     done = subprocess.run(
         [sys.executable, str(TESTS / "seeded_life.py"), str(model), str(order)],
         env={**os.environ, "HOME": str(home)},
@@ -424,19 +464,23 @@ def texts_of_a_life(model: Path, order: int, home: Path) -> dict[str, list[Any]]
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    texts: dict[str, list[Any]] = json.loads(done.stdout)
-    return texts
+    told: dict[str, dict[str, list[Any]]] = json.loads(done.stdout)
+    return told
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1900)
-@pytest.mark.parametrize("model", ["tiny_gguf", "smollm2"])
+@pytest.mark.parametrize("model", ["touchy_gguf", "tiny_window_gguf", "smollm2"])
 def test_200_of_200_promised_texts_come_again(
     model: str, home: Path, request: pytest.FixtureRequest
 ) -> None:
-    first, second = (
-        texts_of_a_life(request.getfixturevalue(model), order, home) for order in (1, 2)
-    )
-    assert len(first) == 200
-    assert len({text for text, _ in first.values()}) > 100
-    assert {key for key in first if first[key] != second[key]} == set()
+    first, second = (life(request.getfixturevalue(model), order, home) for order in (1, 2))
+    texts = first["texts"]
+    assert len(texts) == 200
+    assert len({text for text, _ in texts.values()}) > 100
+    assert {key for key in texts if texts[key] != second["texts"][key]} == set()
+    # Nor has any other token of either life other logits than where it came after the same ones.
+    once, again = first["logits"], second["logits"]
+    assert len(once.keys() & again.keys()) > 1000
+    doubtful = [key for key in once | again if len({*once.get(key, ()), *again.get(key, ())}) > 1]
+    assert doubtful == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jupyter_llm.notebook.events import CellEvent, Output
+from jupyter_llm.notebook.marks import mark
 from jupyter_llm.notebook.transcript import render_cell
 
 
@@ -51,3 +52,7 @@ def test_source_and_outputs_are_cut_with_numbers() -> None:
 
 def test_a_cell_that_was_not_counted_has_no_number() -> None:
     assert shown(cell("x", count=None)).startswith("In [ ]:\n")
+
+
+def test_the_mark_of_a_generated_cell_is_not_told() -> None:
+    assert shown(cell(mark("x = 1", "a model", "0123456789ab"))) == "In [3]:\nx = 1\n"

@@ -1,0 +1,72 @@
+/** What outputs of cells say, as text that can go along with a prompt. */
+
+/**
+ * An output as notebook files hold it.
+ *
+ * @typedef {object} Output
+ * @property {string} output_type
+ * @property {string | string[]} [text]
+ * @property {Record<string, unknown>} [data]
+ * @property {Record<string, unknown>} [metadata]
+ * @property {string} [ename]
+ * @property {string} [evalue]
+ * @property {string[]} [traceback]
+ */
+
+/** The kinds of text an output may have, the most telling first. */
+const TEXT_TYPES = ["text/markdown", "text/latex", "text/plain"];
+
+/** Longer texts keep their beginning and their end: more would fill a small model's context. */
+const MOST_CHARACTERS = 20_000;
+
+// Colours of tracebacks and progress bars.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: that is what they are
+const ESCAPE_SEQUENCES = /\u001B\[[0-9;?]*[A-Za-z]/g;
+
+/**
+ * Return what outputs say, but for widgets and pictures.
+ *
+ * @param {Output[]} outputs
+ * @returns {string}
+ */
+export function outputsText(outputs) {
+  return outputs
+    .map((output) => outputText(output).replace(ESCAPE_SEQUENCES, "").trimEnd())
+    .filter((text) => text)
+    .join("\n");
+}
+
+/**
+ * @param {Output} output
+ * @returns {string}
+ */
+function outputText({ text, data, traceback, ename, evalue }) {
+  if (text !== undefined) return joined(text);
+  if (traceback?.length) return traceback.join("\n");
+  if (ename !== undefined) return `${ename}: ${evalue}`;
+  // A widget's text only says that it is one.
+  if (!data || "application/vnd.jupyter.widget-view+json" in data) return "";
+  const type = TEXT_TYPES.find((name) => data[name] !== undefined);
+  return type === undefined ? "" : joined(data[type]);
+}
+
+/**
+ * @param {unknown} text  One string, or its lines.
+ * @returns {string}
+ */
+function joined(text) {
+  return Array.isArray(text) ? text.join("") : String(text);
+}
+
+/**
+ * Leave out the middle of a text that is too long to go along.
+ *
+ * @param {string} text
+ * @returns {string}
+ */
+export function shortened(text) {
+  const numLeftOut = text.length - MOST_CHARACTERS;
+  if (numLeftOut <= 0) return text;
+  const half = MOST_CHARACTERS / 2;
+  return `${text.slice(0, half)}\n[… ${numLeftOut} characters left out …]\n${text.slice(-half)}`;
+}

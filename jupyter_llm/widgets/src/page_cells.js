@@ -1,0 +1,142 @@
+/** Which cell of a notebook is the active one: only the page tells a widget. */
+
+/** @typedef {{ id: string, sharedModel: { getSource: () => string } }} KnownCell */
+
+const ACTIVE_CELL = ".jp-Cell.jp-mod-active";
+
+/**
+ * The cells of a notebook as they stand on the page.
+ *
+ * A click into a panel makes the cell that shows it the active one. What users mean is the cell
+ * they were at before, so that one is remembered.
+ */
+export class PageCells {
+  #element;
+  #knownCells;
+  #ownId;
+  /** @type {Element | null} */
+  #root = null;
+  /** @type {string | null} */
+  #lastId = null;
+  /** @type {Set<() => void>} */
+  #listeners = new Set();
+  #observer = new MutationObserver((changes) => {
+    if (changes.some(({ target }) => target instanceof Element && target.matches(".jp-Cell"))) {
+      this.#look();
+    }
+  });
+  // A view is drawn before it is put on the page; then it gets a size.
+  #resizes = new ResizeObserver(() => this.#follow());
+
+  /**
+   * @param {HTMLElement} element  Of the panel.
+   * @param {() => KnownCell[]} knownCells  The notebook's cells, in order.
+   * @param {() => string | null} ownId  The id of the cell that shows the panel.
+   */
+  constructor(element, knownCells, ownId) {
+    this.#element = element;
+    this.#knownCells = knownCells;
+    this.#ownId = ownId;
+    this.#resizes.observe(element);
+  }
+
+  /**
+   * Return the id of the active cell, or of the one before it if it is the panel's own.
+   *
+   * @returns {string | null}
+   */
+  activeId() {
+    this.#follow();
+    this.#look();
+    const isThere = this.#knownCells().some(({ id }) => id === this.#lastId);
+    return isThere ? this.#lastId : null;
+  }
+
+  /**
+   * Return the place of the cell that the panel stands in, or -1 if it stands elsewhere.
+   *
+   * @returns {number}
+   */
+  ownPlace() {
+    const node = this.#element.closest(".jp-Cell");
+    return node ? placeOf(node, this.#knownCells().length) : -1;
+  }
+
+  /**
+   * @param {() => void} listener
+   * @returns {() => void}  Ends it.
+   */
+  onActiveChanged(listener) {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Stop looking. */
+  dispose() {
+    this.#listeners.clear();
+    this.#observer.disconnect();
+    this.#resizes.disconnect();
+  }
+
+  /** Look at the notebook that the panel stands in now. */
+  #follow() {
+    if (this.#root?.isConnected) return;
+    this.#root = this.#element.closest(".jp-Notebook") ?? mostAlike(this.#knownCells());
+    this.#observer.disconnect();
+    if (!this.#root) return;
+    this.#observer.observe(this.#root, { subtree: true, attributeFilter: ["class"] });
+    this.#look();
+  }
+
+  #look() {
+    const node = this.#root?.querySelector(ACTIVE_CELL);
+    const cells = this.#knownCells();
+    const id = node ? (cells[placeOf(node, cells.length)]?.id ?? null) : null;
+    if (id === null || id === this.#lastId || id === this.#ownId()) return;
+    this.#lastId = id;
+    for (const listener of [...this.#listeners]) listener();
+  }
+}
+
+/**
+ * Return where a cell stands in its notebook, of which the page may hold but a part.
+ *
+ * @param {Element} node
+ * @param {number} numCells
+ * @returns {number}
+ */
+function placeOf(node, numCells) {
+  const all = [...(node.closest(".jp-Notebook")?.querySelectorAll(".jp-Cell") ?? [])];
+  if (all.length === numCells) return all.indexOf(node);
+  return Number(node.getAttribute("data-windowed-list-index") ?? -1);
+}
+
+/**
+ * Return the notebook on the page that shows given cells, for a panel that stands elsewhere.
+ *
+ * @param {KnownCell[]} cells
+ * @returns {Element | null}
+ */
+function mostAlike(cells) {
+  const notebooks = [...document.querySelectorAll(".jp-Notebook")].map((root) => {
+    const nodes = [...root.querySelectorAll(".jp-Cell")];
+    const numAlike = nodes.filter((node) => shows(node, cells[placeOf(node, cells.length)])).length;
+    return { root, share: nodes.length ? numAlike / nodes.length : 0 };
+  });
+  const best = notebooks.sort((one, other) => other.share - one.share)[0];
+  return best && best.share > 0.5 ? best.root : null;
+}
+
+/**
+ * Tell whether a cell on the page may be a given one, by the lines that are drawn of it.
+ *
+ * @param {Element} node
+ * @param {KnownCell | undefined} cell
+ * @returns {boolean}
+ */
+function shows(node, cell) {
+  if (!cell) return false;
+  const lines = new Set(cell.sharedModel.getSource().split("\n"));
+  const drawn = [...node.querySelectorAll(".jp-InputArea .cm-line")];
+  return drawn.every(({ textContent }) => lines.has(textContent ?? ""));
+}

@@ -1,0 +1,120 @@
+/** The frame of the chat panel: the conversation, the composer, and what is going on. */
+
+import { Awaited, createAnnouncer } from "./announcer.js";
+import { Conversation } from "./conversation.js";
+import { make, makeButton, setText } from "./elements.js";
+import { StatusView } from "./status.js";
+
+/**
+ * @import { Composer } from "./composer.js"
+ * @import { Notebook } from "./cells.js"
+ * @import { Topic } from "./state.js"
+ * @import { Store } from "./store.js"
+ */
+
+/** @type {readonly Topic[]} */
+const OF_THE_LIST = ["path", "notices", "pending"];
+
+/**
+ * Make a view of a chat.
+ *
+ * @param {object} parts
+ * @param {Store} parts.store
+ * @param {Notebook | null} parts.notebook
+ * @param {Composer} parts.composer
+ * @param {() => boolean} [parts.isSpeaker]  Whether this view, of all, is the one that announces.
+ * @returns {{ element: HTMLElement, dispose: () => void }}
+ */
+export function createPanel({ store, notebook, composer, isSpeaker = () => true }) {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const announcer = createAnnouncer();
+  const awaited = new Awaited();
+  const status = new StatusView();
+  const conversation = new Conversation(
+    { store, notebook, say: announcer.say, backToComposer: () => composer.focus() },
+    signal,
+  );
+  const name = make("span", "jllm-chat-name");
+  const waiting = make("p", "jllm-waiting");
+  waiting.setAttribute("role", "status");
+  const error = make("span", "jllm-alert-text");
+  const alert = make(
+    "div",
+    "jllm-alert",
+    error,
+    makeButton("Close", () => store.clearError()),
+  );
+  alert.setAttribute("role", "alert");
+  const element = make(
+    "section",
+    "jllm-panel",
+    make("header", "jllm-header", make("span", "jllm-title", "Chat"), name),
+    conversation.element,
+    waiting,
+    alert,
+    composer.element,
+    status.element,
+    announcer.element,
+  );
+
+  const showConnection = () => {
+    const { chat, connection } = store.state;
+    setText(name, chat ?? "");
+    element.setAttribute("aria-label", chat ? `Chat ${chat}` : "Chat");
+    conversation.setHint(connection === "ready" ? emptyHint() : [make("p", "", "Connecting…")]);
+  };
+  const showWaiting = () => {
+    waiting.hidden = !store.state.waiting;
+    setText(waiting, store.state.waiting ? "The kernel is busy. This waits for the cell." : "");
+  };
+  const showError = () => {
+    alert.hidden = store.state.error === null;
+    setText(error, store.state.error?.text ?? "");
+  };
+
+  /**
+   * Show what has changed, and leave the rest of the page as it is.
+   *
+   * @param {ReadonlySet<Topic>} changed
+   * @param {ReadonlySet<number>} turns
+   */
+  const update = (changed, turns) => {
+    const { state } = store;
+    if (changed.has("connection")) showConnection();
+    if (changed.has("status")) status.show(state.status);
+    if (changed.has("waiting")) showWaiting();
+    if (changed.has("error")) showError();
+    if (OF_THE_LIST.some((topic) => changed.has(topic))) conversation.showAll(state);
+    for (const number of turns) conversation.showTurn(state, number);
+    const news = awaited.news(state);
+    if (news.length > 0 && isSpeaker()) announcer.say(news.join(" "));
+  };
+
+  // The notebook's own keys, such as those that delete a cell, are not for what is typed here.
+  element.addEventListener("keydown", (event) => {
+    const isShortcut = (event.ctrlKey || event.metaKey) && event.key !== "Enter";
+    if (!isShortcut) event.stopPropagation();
+  });
+  signal.addEventListener("abort", store.subscribe(update));
+  update(new Set(["connection", "path", "status", "error", "waiting"]), new Set());
+  return {
+    element,
+    dispose() {
+      controller.abort();
+      composer.dispose();
+      element.remove();
+    },
+  };
+}
+
+/**
+ * @returns {HTMLElement[]}
+ */
+function emptyHint() {
+  return [
+    make("p", "jllm-empty-title", "Ask about your notebook"),
+    make("p", "", make("kbd", "", "/"), " commands"),
+    make("p", "", make("kbd", "", "@"), " variables and cells"),
+  ];
+}

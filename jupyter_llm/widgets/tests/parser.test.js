@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { outerBlocks, render } from "../src/parser.js";
+
+/**
+ * @param {string} source
+ */
+function html(source) {
+  return render(source)
+    .map((part) => part.html)
+    .join("");
+}
+
+/**
+ * @param {string} text
+ */
+function isFormula(text) {
+  return html(text).includes("<math");
+}
+
+for (const text of ["$5 and $10", "$5-$10", "US$5 or US$6", "5$, 6$", "$10 or 5$", "$HOME `$x$`"]) {
+  test(`${text} is no formula`, () => assert.ok(!isFormula(text)));
+}
+
+for (const text of ["$x$", "the $n$th", "$2x$", "$$x$$", "\\(x\\)", "a \\[x\\] b", "($y$)"]) {
+  test(`${text} is a formula`, () => assert.ok(isFormula(text)));
+}
+
+test("lines of a formula that look like something else stay in it", () => {
+  assert.equal(outerBlocks("$$\n- a\n# b\n> c\n$$\n\nx").length, 2);
+  assert.ok(isFormula("$$\n- a\n> c\n$$"));
+});
+
+test("a formula without an end goes up to a blank line", () => {
+  assert.deepEqual(
+    outerBlocks("a\n\\[\n- x\n\n- y").map(({ firstLine, endLine }) => [firstLine, endLine]),
+    [
+      [0, 1],
+      [1, 3],
+      [4, 5],
+    ],
+  );
+});
+
+test("only addresses of the web and of mail are links", () => {
+  for (const address of [
+    "javascript:x",
+    "data:text/html,x",
+    "vbscript:x",
+    "file:///x",
+    "/x",
+    "#x",
+  ]) {
+    assert.ok(!html(`[a](${address})`).includes("<a"), address);
+  }
+  for (const address of ["https://a.b", "HTTP://a.b", "mailto:a@b.c"]) {
+    assert.ok(html(`[a](${address})`).includes("<a"), address);
+  }
+});
+
+test("names with a dot are no addresses", () => {
+  assert.equal(
+    html("main.py www.a.b a@b.c //a.b ftp://a.b"),
+    "<p>main.py www.a.b a@b.c //a.b ftp://a.b</p>",
+  );
+});
+
+test("what comes later does not change what is there: there are no definitions", () => {
+  assert.ok(!html("[a][b] [b]\n\n[b]: https://c.d").includes('href="https://c.d">a'));
+});
+
+test("a fence is closed once its last line has its end", () => {
+  const isClosed = (/** @type {string} */ text) => outerBlocks(text)[0]?.fence?.isClosed;
+  assert.equal(isClosed("```\nx\n```\n"), true);
+  assert.equal(isClosed("```\n```\n"), true);
+  assert.equal(isClosed("```\n\n```\n"), true);
+  assert.equal(isClosed("```\nx\n```"), false);
+  assert.equal(isClosed("```\nx\n"), false);
+  assert.equal(isClosed("```\n\n"), false);
+});
+
+test("lists and tables come in parts", () => {
+  assert.deepEqual(
+    render("1. a\n2. b").map((part) => part.html),
+    ["<ol>", "<li>a</li>", "<li>b</li>", "</ol>"],
+  );
+  assert.equal(render("|a|\n|-|\n|1|\n|2|").length, 4);
+  assert.equal(render("|a|\n|-|").length, 1);
+  assert.equal(render("a").length, 1);
+});
+
+test("the language of code is one word", () => {
+  const language = (/** @type {string} */ info) =>
+    outerBlocks(`\`\`\`${info}\n\`\`\``)[0]?.fence?.language;
+  assert.equal(language("Python"), "python");
+  assert.equal(language(" python title=x"), "python");
+  assert.equal(language("{python}"), "");
+  assert.equal(language("c++"), "c++");
+});

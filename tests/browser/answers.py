@@ -1,0 +1,110 @@
+"""Answers on a page without Jupyter: draw them, let them grow, find what should not be there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Dialog, Page
+
+# A view on the page; what it said of its code blocks is in `code_blocks`.
+MAKE_VIEW = """() => {
+    window.code_blocks = [];
+    window.view = createMarkdownView({
+        onCodeBlock({ toolbar, source, language }) {
+            const button = document.createElement('button');
+            button.textContent = 'Copy';
+            toolbar.append(button);
+            code_blocks.push({ source, language });
+        },
+    });
+    document.querySelector('main').replaceChildren(view.element);
+}"""
+
+# Says what on the page is not one of the things that an answer may become.
+FIND_FOREIGN = """
+const HTML = new Set(('div p br hr h1 h2 h3 h4 h5 h6 blockquote ul ol li em strong s code pre a ' +
+    'span table thead tbody tr th td button').split(' '));
+const ATTRIBUTES = new Set(
+    'class href target rel tabindex role aria-label start align'.split(' '));
+const MATHML = 'http://www.w3.org/1998/Math/MathML';
+const MATH_ATTRIBUTE = /^(?!on|href|src|style|id$|name$|class$|xlink|action)[a-z]+$/;
+function foreign(root) {
+    const found = [];
+    for (const node of root.querySelectorAll('*')) {
+        const isMath = node.namespaceURI === MATHML;
+        let isFine = isMath || HTML.has(node.localName);
+        for (const { name, value } of node.attributes) {
+            isFine &&= isMath ? MATH_ATTRIBUTE.test(name) : ATTRIBUTES.has(name);
+            if (name === 'class')
+                isFine &&= value.split(' ').every(part => /^(jllm|hljs)-|^\\w+_$/.test(part));
+            if (name === 'href') isFine &&= /^(https?:\\/\\/|mailto:)/i.test(value);
+        }
+        if (!isFine) found.push(node.outerHTML.slice(0, 200));
+    }
+    return found;
+}
+"""
+
+# Draws texts, each once in pieces and once as a whole; returns what was wrong with which.
+DRAW = f"""(texts) => {{
+    {FIND_FOREIGN}
+    const main = document.querySelector('main');
+    const problems = [];
+    for (const {{ text, cuts }} of texts) {{
+        const grown = createMarkdownView({{ onCodeBlock() {{}} }});
+        const whole = createMarkdownView({{ onCodeBlock() {{}} }});
+        main.replaceChildren(grown.element, whole.element);
+        for (const cut of cuts) {{
+            grown.update(text.slice(0, cut), false);
+            problems.push(...foreign(main).map(html => [text.slice(0, cut), html]));
+        }}
+        grown.update(text, true);
+        whole.update(text, true);
+        problems.push(...foreign(main).map(html => [text, html]));
+        if (!grown.element.isEqualNode(whole.element))
+            problems.push([text, grown.element.innerHTML, whole.element.innerHTML]);
+    }}
+    return problems;
+}}"""
+
+# Lets a text grow as a model writes it and returns how long each update took.
+GROW = """([text, step]) => {
+    const durations = [];
+    for (let length = step; length < text.length + step; length += step) {
+        const began = performance.now();
+        view.update(text.slice(0, length), length >= text.length);
+        durations.push(performance.now() - began);
+    }
+    return durations;
+}"""
+
+
+def note_complaints(page: Page, complaints: list[str]) -> None:
+    """Write down what goes wrong on a page from now on, and which scripts of a text run."""
+
+    def dismiss(dialog: Dialog) -> None:
+        complaints.append("a script ran")
+        dialog.dismiss()
+
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", dismiss)
+
+
+def show(panel: Page, text: str, *, is_final: bool = True) -> None:
+    """Show a text, as one that is still written or as a whole one."""
+    panel.evaluate("([text, isFinal]) => view.update(text, isFinal)", [text, is_final])
+
+
+def html(panel: Page) -> str:
+    """Return what is drawn, without what every block has around it."""
+    drawn: str = panel.evaluate(
+        "() => Array.from(view.element.children, block => block.innerHTML.trim()).join('\\n')"
+    )
+    return drawn
+
+
+def seen(panel: Page) -> str:
+    """Return what a reader sees."""
+    return panel.locator(".jllm-markdown").inner_text()

@@ -1,0 +1,149 @@
+/** The panel without a kernel and without JupyterLab: what both would do is told from Python. */
+
+import createWidget from "./chat_panel.js";
+
+const PANEL_ID = "c0ffee12c0ffee12";
+
+/** What anywidget hands to a widget. What is asked of the kernel is kept in `sent`. */
+class FakeModel {
+  sent = [];
+  listeners = new Set();
+  seq = 0;
+  snapshot = null;
+  answers = {};
+  isSilent = false; // as a kernel is whose main thread is busy and that has no subshells
+
+  constructor(manager) {
+    this.widget_manager = manager;
+  }
+
+  get(name) {
+    return name === "panel_id" ? PANEL_ID : undefined;
+  }
+
+  on(_event, listener) {
+    this.listeners.add(listener);
+  }
+
+  off(_event, listener) {
+    this.listeners.delete(listener);
+  }
+
+  send(message) {
+    this.sent.push(structuredClone(message));
+    if (!this.isSilent) this.take(message);
+  }
+
+  take({ type, id, view }) {
+    this.tell({ type: "ack", id });
+    if (type === "hello") this.tell({ ...this.snapshot, id, view });
+    if (type in this.answers) this.tell({ ...this.answers[type], id });
+  }
+
+  wake() {
+    this.isSilent = false;
+    for (const message of this.sent) this.take(message);
+  }
+
+  /** As messages come: later, and each in its turn. */
+  tell(...messages) {
+    for (const message of messages) {
+      this.seq += 1;
+      const sent = structuredClone({ ...message, seq: this.seq });
+      queueMicrotask(() => {
+        for (const listener of [...this.listeners]) listener(sent, []);
+      });
+    }
+  }
+}
+
+/** A notebook as far as the panel reaches into JupyterLab's: its models, and the page. */
+class FakeNotebook {
+  cells = [];
+  element = document.createElement("div");
+
+  constructor(sources) {
+    this.element.className = "jp-Notebook";
+    this.insert(
+      0,
+      sources.map((source) => ({ source })),
+    );
+    const cells = this.cells;
+    this.context = {
+      model: {
+        cells: {
+          get length() {
+            return cells.length;
+          },
+          get: (index) => cells[index],
+        },
+        sharedModel: {
+          insertCells: (index, made) => this.insert(index, made),
+          transact: (change) => change(),
+        },
+      },
+    };
+  }
+
+  insert(index, made) {
+    const cells = made.map(({ source, metadata = {} }) => {
+      const element = document.createElement("div");
+      element.className = "jp-Cell";
+      element.append(source);
+      element.onmousedown = () => this.activate(this.cells.findIndex((c) => c.element === element));
+      const cell = {
+        id: `cell-${crypto.randomUUID()}`,
+        type: "code",
+        executionCount: null,
+        element,
+        source,
+        metadata,
+        sharedModel: {
+          getSource: () => cell.source,
+          setSource: (text) => {
+            cell.source = text;
+          },
+          getMetadata: (key) => cell.metadata[key],
+          setMetadata: (key, value) => {
+            cell.metadata[key] = value;
+          },
+        },
+      };
+      return cell;
+    });
+    this.cells.splice(index, 0, ...cells);
+    this.element.replaceChildren(...this.cells.map(({ element }) => element));
+  }
+
+  activate(index) {
+    this.cells.forEach(({ element }, at) => {
+      element.classList.toggle("jp-mod-active", at === index);
+    });
+  }
+
+  get state() {
+    return this.cells.map(({ source, metadata }) => ({ source, metadata }));
+  }
+}
+
+/** One model, its views, and the notebook around them. */
+window.panelPage = {
+  async open(snapshot, sources) {
+    this.notebook = sources && new FakeNotebook(sources);
+    this.model = new FakeModel(this.notebook && { context: this.notebook.context });
+    this.model.snapshot = snapshot;
+    this.widget = createWidget();
+    this.closers = [];
+    this.endWidget = this.widget.initialize({ model: this.model });
+    if (this.notebook) document.querySelector("main").append(this.notebook.element);
+    await this.show();
+  },
+
+  /** Show one more view. */
+  async show() {
+    const el = document.createElement("div");
+    document.querySelector("main").append(el);
+    this.closers.push(await this.widget.render({ model: this.model, el }));
+  },
+};
+window.isReady = true;

@@ -1,0 +1,206 @@
+"""The chat panel in a page of its own: no kernel and no JupyterLab, both of which tests play."""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+import sys
+import threading
+from contextlib import contextmanager
+from copy import deepcopy
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from browser.plain_page import QuietHandler, bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Locator, Page
+
+HERE = Path(__file__).parent
+MESSAGES = HERE.parent / "widgets" / "messages"
+THEMES = Path(sys.prefix, "share", "jupyter", "lab", "themes", "@jupyterlab")
+
+Message = dict[str, Any]
+
+# `theme` names one of JupyterLab's, as its pages have it; without, the page has none of its colours.
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Chat panel</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="chat_panel.css">
+<style>
+body {{ margin: 0; background: var(--jp-layout-color1, Canvas); }}
+:root:not([data-theme]) {{ color-scheme: light dark; }}
+main {{ padding: 8px; }}
+.jp-Cell {{ padding: 4px; font: 13px monospace; color: var(--jp-ui-font-color1, CanvasText); }}
+</style>
+<script>
+const theme = new URLSearchParams(location.search).get('theme');
+if (theme) {{
+    document.documentElement.dataset.theme = theme;
+    document.write('<link rel="stylesheet" href="' + theme + '.css">');
+    document.addEventListener('DOMContentLoaded', () => {{
+        document.body.dataset.jpThemeLight = String(theme === 'light');
+    }});
+}}
+</script>
+<script type="module" src="panel_page.js"></script>
+<body><main></main></body>
+</html>
+"""
+
+
+def example(name: str) -> Message:
+    """Return an example of a message, to be changed at will."""
+    message: Message = json.loads((MESSAGES / f"{name}.json").read_text("utf-8"))
+    del message["seq"]
+    return message
+
+
+def a_turn(number: int, **changes: Any) -> Message:
+    """Return a finished turn that stands behind the one before it."""
+    turn: Message = {
+        **example("turn")["turn"],
+        "number": number,
+        "parent": number - 1,
+        "siblings": [number],
+        "attachments": [],
+        "told": {"cells": 0, "variables": []},
+        **changes,
+    }
+    return turn
+
+
+def a_snapshot(*turns: Message, **changes: Any) -> Message:
+    """Return a snapshot of a chat with these turns, one behind the other."""
+    return {
+        **example("snapshot"),
+        "turns": list(turns),
+        "path": [turn["number"] for turn in turns],
+        "notices": [],
+        "pending": [],
+        **changes,
+    }
+
+
+@contextmanager
+def serving_panel(folder: Path) -> Iterator[str]:
+    """Serve the panel on loopback and yield the page's address; `?theme=light` or `dark`."""
+    bundle(folder, "chat_panel.js", "chat_panel.css")
+    shutil.copy(HERE / "panel_page.js", folder)
+    for theme in ("light", "dark"):
+        shutil.copy(THEMES / f"theme-{theme}-extension" / "index.css", folder / f"{theme}.css")
+    (folder / "index.html").write_text(PAGE.format(), "utf-8")
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/index.html"
+        finally:
+            server.shutdown()
+
+
+class PanelPage:
+    """A page with a panel, whose kernel says what a test wants."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page = page
+        self.address = address
+
+    def open(
+        self,
+        snapshot: Message | None = None,
+        *,
+        cells: list[str] | None = None,
+        theme: str | None = "light",
+        **answers: Message,
+    ) -> PanelPage:
+        """Show a chat, in a notebook of these cells if any; `answers` by the request's type."""
+        self.page.goto(self.address + (f"?theme={theme}" if theme else ""))
+        self.page.wait_for_function("() => window.isReady")
+        self.page.evaluate(
+            "([snapshot, cells]) => panelPage.open(snapshot, cells)",
+            [snapshot or a_snapshot(), cells],
+        )
+        self.answer(**answers)
+        self.panel.locator(".jllm-log").wait_for()
+        return self
+
+    def answer(self, **answers: Message) -> None:
+        """From now on, answer requests of these types so."""
+        self.page.evaluate("answers => Object.assign(panelPage.model.answers, answers)", answers)
+
+    def tell(self, *messages: Message) -> None:
+        """Say something as the kernel, and wait until the panel shows it."""
+        self.page.evaluate(
+            """async messages => {
+                panelPage.model.tell(...messages);
+                await new Promise(requestAnimationFrame);
+                await new Promise(requestAnimationFrame);
+            }""",
+            list(messages),
+        )
+
+    def sent(self, kind: str) -> list[Message]:
+        """Return the requests of a type that the kernel got, without their ids."""
+        sent: list[Message] = self.page.evaluate(
+            "kind => panelPage.model.sent.filter(({ type }) => type === kind)", kind
+        )
+        return [{key: value for key, value in message.items() if key != "id"} for message in sent]
+
+    def last_id(self, kind: str) -> str:
+        """Return the id of the newest request of a type."""
+        return str(
+            self.page.evaluate(
+                "kind => panelPage.model.sent.findLast(({ type }) => type === kind).id", kind
+            )
+        )
+
+    def wait_for(self, kind: str) -> Message:
+        """Wait for a request of a type and return the newest one, without its id."""
+        self.page.wait_for_function(
+            "kind => panelPage.model.sent.some(({ type }) => type === kind)", arg=kind
+        )
+        return self.sent(kind)[-1]
+
+    def finish(self, request: str, turn: Message, path: list[int]) -> None:
+        """Answer a request with a whole turn on a path."""
+        self.tell(
+            {"type": "turn", "turn": turn, "id": request},
+            {"type": "path", "path": path},
+        )
+
+    def cells(self) -> list[Message]:
+        """Return the notebook's cells: their `source` and `metadata`."""
+        cells: list[Message] = self.page.evaluate("() => panelPage.notebook.state")
+        return deepcopy(cells)
+
+    @property
+    def panel(self) -> Locator:
+        """The first view."""
+        return self.page.locator(".jllm-panel").first
+
+    @property
+    def log(self) -> Locator:
+        """What was said."""
+        return self.panel.locator(".jllm-log")
+
+    @property
+    def turns(self) -> Locator:
+        """The turns, notices, and what is not begun, in order."""
+        return self.panel.locator(".jllm-content > *")
+
+    @property
+    def answers(self) -> Locator:
+        """The texts of the answers."""
+        return self.panel.locator(".jllm-turn > .jllm-markdown")
+
+    def button(self, name: str) -> Locator:
+        """Return a button of the first view."""
+        return self.panel.get_by_role("button", name=name, exact=True)

@@ -1,0 +1,255 @@
+"""Answers in the chat panel: drawn well, and the same whether they grew or came at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from browser.answers import DRAW, FIND_FOREIGN, MAKE_VIEW, html, seen, show
+from browser.lab import Traffic
+from test_markdown import HARMLESS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn"),
+    [
+        ("a **b** *c* ~~d~~ `e`", "<p>a <strong>b</strong> <em>c</em> <s>d</s> <code>e</code></p>"),
+        ("## T\n---\nx", "<h2>T</h2>\n<hr>\n<p>x</p>"),
+        ("3. a\n4. b", '<ol start="3"><li>a</li><li>b</li></ol>'),
+        ("> q", "<blockquote>\n<p>q</p>\n</blockquote>"),
+        ("<b>x</b> &lt; main.py", "<p>&lt;b&gt;x&lt;/b&gt; &lt; main.py</p>"),
+        ("a\r\nb\rc", "<p>a\nb\nc</p>"),
+        ("- [x] done", "<ul><li>[x] done</li></ul>"),
+    ],
+)
+def test_markdown_is_drawn(panel: Page, text: str, drawn: str) -> None:
+    show(panel, text)
+    assert html(panel) == drawn
+
+
+def test_a_table_is_drawn_with_its_alignment(panel: Page) -> None:
+    show(panel, "| a | b |\n|:--|--:|\n| 1 | `x` |")
+    table = panel.locator("table")
+    assert table.locator("th").all_inner_texts() == ["a", "b"]
+    aligned = "node => getComputedStyle(node).textAlign.replace('-webkit-', '')"
+    assert [cell.evaluate(aligned) for cell in table.locator("td").all()] == ["left", "right"]
+
+
+@pytest.mark.parametrize(
+    ("text", "num_formulas", "num_display"),
+    [
+        (r"$x^2$ and \(y\)", 2, 0),
+        ("$$\\frac{a}{b}$$", 1, 1),
+        ("so\n\\[\n- x\n+ 1\n\\]\nand on", 1, 1),
+        ("- in a list: $$\n  a\n  = b\n  $$", 1, 1),
+        ("| $a$ |\n|--|\n| $b$ |", 2, 0),
+        ("It costs $5 and $10, US$5, $5-$10 or 5$, 6$.", 0, 0),
+        ("Set $HOME and `$x$`, \\$a$.", 0, 0),
+        ("```\n$x$\n```", 0, 0),
+    ],
+)
+def test_formulas_are_drawn_and_money_is_none(
+    panel: Page, text: str, num_formulas: int, num_display: int
+) -> None:
+    show(panel, text)
+    assert panel.locator("math").count() == num_formulas
+    assert panel.locator(".jllm-math > math[display=block]").count() == num_display
+
+
+@pytest.mark.parametrize("tex", [r"\foo{x}", r"\frac{a", "{" * 900, r"\def\a{\a\a}\a", "x_1_2"])
+def test_what_is_no_formula_is_shown_as_it_was_written(panel: Page, tex: str) -> None:
+    show(panel, f"So $${tex}$$ holds.")
+    assert panel.locator("math").count() == 0
+    assert panel.locator("p > code").inner_text() == tex
+
+
+@pytest.mark.parametrize(
+    "tex",
+    [
+        r"\href{javascript:alert(1)}{x}",
+        r"\url{https://e.vil}",
+        r"\includegraphics{https://e.vil/x.png}",
+        r"\htmlClass{jp-Button}{x} \htmlId{a}{x} \htmlStyle{color: red}{x} \htmlData{a=b}{x}",
+    ],
+)
+def test_a_formula_holds_no_link_and_no_image(panel: Page, tex: str) -> None:
+    traffic = Traffic(panel)
+    show(panel, f"$${tex}$$")
+    assert panel.evaluate(f"() => {{ {FIND_FOREIGN} return foreign(view.element); }}") == []
+    assert traffic.urls == []
+
+
+@pytest.mark.parametrize(
+    "tex", [r"\rule{9999em}{9999em}", r"\raisebox{9999em}{x}", r"\kern-9999em x", r"x\\[9999em]y"]
+)
+def test_a_formula_cannot_cover_the_page(panel: Page, tex: str) -> None:
+    show(panel, f"so $${tex}$$ and $y$")
+    assert panel.locator("math").count() == 2
+    fits = """() => {
+        const { left, top, right, bottom } = view.element.getBoundingClientRect();
+        return Array.from(view.element.querySelectorAll('math')).every(math => {
+            const box = math.getBoundingClientRect();
+            return box.bottom < innerHeight && box.left >= left && box.top >= top;
+        }) && right <= innerWidth && bottom < innerHeight;
+    }"""
+    assert panel.evaluate(fits)
+
+
+def test_a_link_says_where_it_leads_and_opens_outside(panel: Page) -> None:
+    show(panel, "[here](https://a.b/c) https://d.e <https://f.g> [m](mailto:a@b.c)")
+    assert seen(panel) == ("here (https://a.b/c) https://d.e https://f.g m (mailto:a@b.c)")
+    for link in panel.locator("a").all():
+        assert link.get_attribute("target") == "_blank"
+        assert link.get_attribute("rel") == "noopener noreferrer"
+
+
+def test_a_link_cannot_pretend_to_lead_elsewhere(panel: Page) -> None:
+    show(panel, "[https://good.org](https://e.vil) https://\u0430pple.com [a](https://good@e.vil)")
+    text = seen(panel)
+    assert "https://good.org (https://e.vil)" in text
+    assert "(https://xn--pple-43d.com)" in text
+    assert "(https://good@e.vil)" in text
+
+
+def test_an_image_is_its_description_and_address(panel: Page) -> None:
+    traffic = Traffic(panel)
+    show(panel, "![a *plot*](https://e.vil/p.png) ![](https://e.vil/q.png)")
+    assert html(panel) == (
+        "<p>[image: a *plot* \u2013 https://e.vil/p.png] [image: https://e.vil/q.png]</p>"
+    )
+    assert traffic.urls == []
+
+
+def test_what_turns_the_reading_direction_is_shown_as_what_it_is(panel: Page) -> None:
+    show(panel, "a\u202eb `c\u2066d`\n\n```python\ne = 'f\u202e'\n```")
+    assert "a[U+202E]b c[U+2066]d" in seen(panel)
+    assert "e = 'f[U+202E]'" in seen(panel)
+    assert panel.evaluate("() => code_blocks")[0]["source"] == "e = 'f\u202e'"
+
+
+def test_code_has_colours_and_its_language(panel: Page) -> None:
+    show(panel, "```Python\ndef f(x):\n    return '<b>&amp;'\n```")
+    assert panel.locator(".jllm-code-language").inner_text() == "python"
+    assert panel.locator(".hljs-keyword").all_inner_texts() == ["def", "return"]
+    assert panel.locator("pre").inner_text() == "def f(x):\n    return '<b>&amp;'"
+
+
+@pytest.mark.parametrize(
+    "language", ["bash", "json", "sql", "r", "yaml", "js", "html", "css", "c++", "diff", "md"]
+)
+def test_the_languages_of_notebooks_are_known(panel: Page, language: str) -> None:
+    sources = {"diff": "+ x", "md": "# x", "html": "<p>x</p>", "css": "a { top: 1px }"}
+    source = sources.get(language, 'x = 1 + "a"')
+    show(panel, f"```{language}\n{source}\n```")
+    assert panel.locator("pre code > span > span").count() > 0
+
+
+def test_code_is_announced_once_and_not_before_it_is_complete(panel: Page) -> None:
+    text = "So:\n\n```py\nx = 1\n\ny = 2\n```\n\n1. a\n\n   ~~~\n   <b>\n   ~~~\n2. b\n\n```\nopen"
+    said = []
+    for length in range(1, len(text) + 1):
+        show(panel, text[:length], is_final=False)
+        said.append(panel.evaluate("() => code_blocks.length"))
+    assert said[text.index("```\n\n1") + 2] == 0  # might become four
+    assert said[-1] == 2
+    show(panel, text)
+    assert panel.evaluate("() => code_blocks") == [
+        {"source": "x = 1\n\ny = 2", "language": "py"},
+        {"source": "<b>", "language": ""},
+        {"source": "open", "language": ""},
+    ]
+    assert panel.locator(".jllm-code-toolbar button").count() == 3
+
+
+def test_what_was_drawn_stays_the_same_elements(panel: Page) -> None:
+    text = "# One\n\nTwo **words**\n\n```py\nx\n```\n\n- a\n\n  ```py\n  y\n  ```\n- b\n"
+    show(panel, text, is_final=False)
+    panel.evaluate("""() => { window.before = Array.from(view.element.querySelectorAll('*')); }""")
+    for more in ("- c", " and *so* on\n", "\nThe end"):
+        text += more
+        show(panel, text, is_final=False)
+    show(panel, text)
+    lost = panel.evaluate("() => before.filter(n => !n.isConnected).map(n => n.outerHTML)")
+    assert lost == []
+
+
+def test_a_selection_survives_what_is_written_after_it(panel: Page) -> None:
+    show(panel, "Some words that grow", is_final=False)
+    panel.evaluate(
+        """() => {
+            const text = view.element.querySelector('p').firstChild;
+            getSelection().setBaseAndExtent(text, 5, text, 10);
+        }"""
+    )
+    show(panel, "Some words that grow and grow, **boldly**", is_final=False)
+    assert panel.evaluate("() => getSelection().toString()") == "words"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a **bol", "a bol"),
+        ("a [link](https://a.b", "a link"),
+        ("run `pip inst", "run pip inst"),
+        ("text\n-", "text"),
+        ("text\n```py", "text"),
+        ("so \\[ \\frac{1}", "so \\frac{1}"),
+        ("- a\n- **b", "a\nb"),
+        ("| a | b |\n|-", "| a | b |"),
+    ],
+)
+def test_half_written_markdown_looks_like_what_it_becomes(
+    panel: Page, text: str, shown: str
+) -> None:
+    show(panel, text, is_final=False)
+    assert seen(panel).strip() == shown
+
+
+@pytest.mark.parametrize("text", HARMLESS.values(), ids=HARMLESS.keys())
+def test_a_text_that_grew_looks_as_if_it_had_come_at_once(panel: Page, text: str) -> None:
+    assert panel.evaluate(DRAW, [{"text": text, "cuts": list(range(len(text)))}]) == []
+
+
+def test_code_that_grew_has_the_colours_of_code_that_came_at_once(panel: Page) -> None:
+    source = 'def f(x):  # so\n    text = """a\n\nb"""\n    return [x, \'y\', 1.5]\n\n' * 40
+    text = f"```python\n{source}```"
+    colours = """() => Array.from(view.element.querySelectorAll('pre [class]'),
+        span => [span.className, span.textContent])"""
+    for length in range(0, len(text), 17):
+        show(panel, text[:length], is_final=False)
+    show(panel, text)
+    grown = panel.evaluate(colours)
+    assert panel.locator("pre").text_content() == source.rstrip("\n") + "\n"
+    panel.evaluate(MAKE_VIEW)
+    show(panel, text)
+    assert panel.evaluate(colours) == grown
+
+
+def test_another_text_takes_the_place_of_the_first(panel: Page) -> None:
+    show(panel, "# One\n\nTwo\n\nThree\n\n", is_final=False)
+    show(panel, "Four")
+    assert html(panel) == "<p>Four</p>"
+    show(panel, "")
+    assert html(panel) == ""
+
+
+def test_a_diff_has_signs_and_says_how_much_changes(panel: Page) -> None:
+    before = "a\nb\n" + "same\n" * 20 + "<b>c</b>"
+    after = "a\nB\nx\n" + "same\n" * 20 + "<b>c</b>"
+    panel.evaluate(
+        "([before, after]) => view.element.replaceChildren(diffView(before, after))",
+        [before, after],
+    )
+    diff = panel.locator(".jllm-diff")
+    assert diff.get_attribute("aria-label") == "2 lines added, 1 removed"
+    assert diff.inner_text().splitlines() == [
+        *(" a", "-b", "+B", "+x", " same", " same", " same"),
+        "18 unchanged lines",
+    ]
+    assert diff.locator("ins").all_inner_texts() == ["+B", "+x"]
+    assert diff.locator("del").all_inner_texts() == ["-b"]

@@ -1,0 +1,17 @@
+"""The front end's own tests, for what needs no page; Node runs them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from node_tools import FRONT_END, run_node
+
+TESTS = sorted((FRONT_END / "tests").glob("*.test.js"))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=[path.name for path in TESTS])
+def test_node_finds_nothing_wrong(path: object) -> None:
+    said = run_node("--test", "--test-reporter=tap", str(path))
+    assert re.search(r"^# pass [1-9]", said, re.MULTILINE), said
+    assert "# fail 0" in said
