@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.asking import user_namespace
-from jupyter_llm.coding import code_cells, marked
+from jupyter_llm.coding import marked
 from jupyter_llm.notebook.names import defined_names, missing_modules, unknown_names
-from jupyter_llm.notebook.report import code_block
+from jupyter_llm.notebook.repair import repair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,18 +37,15 @@ def check(sources: Sequence[str]) -> list[CheckedData]:
     return results
 
 
-def prepare(
-    source: str, language: str, completion: Completion | None
-) -> tuple[str, dict[str, Any]]:
-    """Return a piece of code as a cell holds it, and the metadata of that cell.
+def prepare(source: str, answer: Completion | None) -> tuple[str, dict[str, Any]]:
+    """Return Python out of an answer as a cell holds it, and the metadata of that cell.
 
-    It parses, and says which model wrote it. Code that no cell can run stays as it is.
+    It parses, and says which model wrote it, if that is known.
     """
-    cells = code_cells(code_block(source, language or "python"))
-    if not cells:
+    repaired = repair(source)
+    if not repaired.has_code:
         return source, {}
-    source = "\n\n".join(cell.source for cell in cells)
-    if completion is None:
-        return source, {}
-    source, record = marked(source, completion)
-    return source, record.to_metadata() if record is not None else {}
+    if answer is None:
+        return repaired.source, {}
+    cell, record = marked(repaired.source, answer)
+    return cell, record.to_metadata() if record is not None else {}

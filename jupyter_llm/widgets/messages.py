@@ -127,17 +127,13 @@ class Check(TypedDict):
 
 
 class Prepare(TypedDict):
-    """Make a cell of code out of a turn, or out of the proposal in a notice.
-
-    `language` is what its fence says, "" for Python.
-    """
+    """Make a cell of Python out of a turn, or out of the proposal in a notice."""
 
     type: Literal["prepare"]
     id: str
     number: int | None
     notice: str | None
     source: str
-    language: str
 
 
 class Land(TypedDict):
@@ -148,7 +144,6 @@ class Land(TypedDict):
     number: int | None
     notice: str | None
     source: str
-    language: str
     in_place: bool
 
 

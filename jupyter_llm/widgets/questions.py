@@ -88,7 +88,7 @@ class Questions:
             answer = self._side.chat.turn(message["number"]).completion
         elif message["notice"] is not None:
             answer = self._side.answer(message["notice"])
-        return prepare(message["source"], message["language"], answer)
+        return prepare(message["source"], answer)
 
     @property
     def _cells(self) -> Sequence[CellEvent]:

@@ -12,7 +12,17 @@ from front_end import FrontEnd, MakeFront, RecordingComm
 from scripted import ScriptedEngine
 
 from jupyter_llm import ChatPanel
+from jupyter_llm.widgets import kernel_side
 from jupyter_llm.widgets import panel as panel_module
+
+PAUSE_S = 0.2
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make what a panel does now and then come sooner."""
+    monkeypatch.setattr(panel_module, "_TRANSCRIPT_S", PAUSE_S)
+    monkeypatch.setattr(kernel_side, "_GAUGE_S", PAUSE_S)
 
 
 @pytest.fixture

@@ -156,9 +156,7 @@ def test_code_lands_mended_and_marked_with_its_record(
     scripted.replies.append("```python\nprint((1, 2)\n```")
     front.send("Print it.")
     front.wait_until(lambda front: bool(front.path) and front.is_idle)
-    answer = front.answer(
-        "prepare", number=1, notice=None, source="print((1, 2)", language="python"
-    )
+    answer = front.answer("prepare", number=1, notice=None, source="print((1, 2)")
     marked = read_mark(answer["source"])
     assert marked is not None
     assert marked.body == "print((1, 2))"
@@ -170,18 +168,11 @@ def test_code_lands_mended_and_marked_with_its_record(
 
 
 @pytest.mark.parametrize(
-    ("language", "source", "cell"),
-    [
-        ("", "x = 1", "x = 1"),
-        ("bash", "ls -l", "%%bash\nls -l"),
-        ("json", '{"a": 1}', '{"a": 1}'),
-        ("python", "```", "```"),
-    ],
+    ("source", "cell"),
+    [("x = 1", "x = 1"), ("print((1)", "print((1))"), ("# nothing\n", "# nothing\n"), ("", "")],
 )
-def test_code_of_nobody_lands_without_a_mark(
-    front: FrontEnd, language: str, source: str, cell: str
-) -> None:
-    answer = front.answer("prepare", number=None, notice=None, source=source, language=language)
+def test_code_of_nobody_lands_without_a_mark(front: FrontEnd, source: str, cell: str) -> None:
+    answer = front.answer("prepare", number=None, notice=None, source=source)
     assert (answer["source"], answer["metadata"]) == (cell, {})
 
 
@@ -194,9 +185,7 @@ def test_code_of_a_proposal_is_marked_too(
     front.wait_until(lambda front: front.is_idle and request in front.notices)
     proposal = front.notices[request]["proposal"]
     assert proposal is not None
-    answer = front.answer(
-        "prepare", number=None, notice=request, source=proposal["source"], language="python"
-    )
+    answer = front.answer("prepare", number=None, notice=request, source=proposal["source"])
     assert read_mark(answer["source"]) is not None
 
 
@@ -211,7 +200,6 @@ def test_code_lands_below_the_next_cell_that_runs_well(
             number=None,
             notice=None,
             source=f"x = {number}",
-            language="python",
             in_place=number == 2,
         )
         assert "that is run." in answer["text"]

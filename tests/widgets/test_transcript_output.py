@@ -132,7 +132,7 @@ def test_a_view_that_can_write_the_notebook_is_told_instead(
     assert "42" not in displays(shell)[1]["text/plain"]
 
 
-def test_the_transcript_comes_at_most_every_two_seconds(
+def test_the_transcript_comes_after_a_pause_however_many_turns_end(
     panels: ScriptedEngine, make_front: MakeFront
 ) -> None:
     front = make_front(can_write_cells=True)
@@ -144,7 +144,7 @@ def test_the_transcript_comes_at_most_every_two_seconds(
     front.wait_for(lambda m: m["type"] == "transcript" and "prompt 3" in m["data"]["text/plain"])
     times = [at for at, message in front.heard if message["type"] == "transcript"]
     assert len(times) == 2
-    assert times[1] - times[0] > 1.9
+    assert times[1] - times[0] > 0.19
 
 
 def test_the_model_is_not_told_the_transcript_as_an_output(

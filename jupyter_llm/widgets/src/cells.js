@@ -276,16 +276,7 @@ function outputsOf({ outputs }) {
  */
 function transcriptIndex({ outputs }, panelId) {
   for (let index = 0; index < (outputs?.length ?? 0); index += 1) {
-    const ours = outputs?.get(index).metadata.jupyter_llm;
-    if (isRecord(ours) && ours.transcript === panelId) return index;
+    if (outputs?.get(index).metadata.jupyter_llm_transcript === panelId) return index;
   }
   return -1;
-}
-
-/**
- * @param {unknown} value
- * @returns {value is Record<string, unknown>}
- */
-function isRecord(value) {
-  return typeof value === "object" && value !== null;
 }
