@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from browser.lab import Lab
     from playwright.sync_api import Browser, Page
 
-TIMEOUT_MS = 60_000  # a busy machine with two cores is slow, and no test waits for a fixed time
+TIMEOUT_MS = 15_000  # a busy machine with two cores is slow, and no test waits for a fixed time
 expect.set_options(timeout=TIMEOUT_MS)
 
 
@@ -86,7 +87,7 @@ def open_notebook(
     lab: Lab, page: Page, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Notebook]]:
     """Write a notebook, open it with a running kernel, and end the kernel after the test."""
-    name = request.node.name
+    name = re.sub(r"[^\w.]+", "-", request.node.name)  # it becomes a part of an address
     with ExitStack() as stack:
 
         def open_notebook(*sources: str) -> Notebook:

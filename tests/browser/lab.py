@@ -323,6 +323,19 @@ class Notebook:
         frames: list[dict[str, Any]] = self.page.evaluate("() => window.frames_seen")
         return frames
 
+    def activate(self, index: int) -> None:
+        """Click on a cell, so that it is the active one."""
+        self.page.evaluate("index => { notebook.content.activeCellIndex = index; }", index)
+
+    def restart(self) -> None:
+        """Restart the kernel, and wait until it is there again."""
+        self.page.evaluate(
+            """async () => {
+                await notebook.sessionContext.session.kernel.restart();
+                await notebook.sessionContext.session.kernel.info;
+            }"""
+        )
+
     def shut_down(self) -> None:
         """End the kernel, and its model with it."""
         self.page.evaluate("() => notebook.sessionContext.shutdown()")

@@ -96,7 +96,10 @@ export class Suggestions {
     if (!this.#shown || shiftKey) return false;
     if (key === "ArrowDown") this.#move(1);
     else if (key === "ArrowUp") this.#move(-1);
-    else if (key === "Enter" || key === "Tab") this.#accept(this.#active);
+    else if (key === "Enter" && this.#isTyped(this.#active)) {
+      this.close(); // there is nothing to choose any more: Enter sends
+      return false;
+    } else if (key === "Enter" || key === "Tab") this.#accept(this.#active);
     else if (key === "Escape") this.close();
     else return false;
     return true;
@@ -180,6 +183,17 @@ export class Suggestions {
     clearTimeout(this.#timer);
     this.#description.hidden = true;
     for (const option of this.#list.children) option.removeAttribute("aria-describedby");
+  }
+
+  /**
+   * @param {number} index
+   * @returns {boolean}  Whether an entry stands in the text already.
+   */
+  #isTyped(index) {
+    const item = this.#shown?.items[index];
+    if (!this.#shown || !item) return false;
+    const typed = fromCodePoints(this.#text, this.#shown.start, this.#shown.end);
+    return item.text.trimEnd() === typed;
   }
 
   /**

@@ -1,0 +1,106 @@
+"""The chat panel in a real notebook: what a person does with it, and what they see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from browser.lab import Notebook
+    from playwright.sync_api import Locator, Page
+
+TESTS = Path(__file__).parents[1]
+
+# Answers in the kernel that are known beforehand, where a test is about what becomes of them.
+SCRIPTED = f"""
+import sys
+sys.path.insert(0, {str(TESTS)!r})
+from scripted import ScriptedEngine
+from jupyter_llm import llm
+engine = ScriptedEngine()
+llm.engine = lambda *args, **options: engine
+"""
+
+# Clicks, and waits in the page itself until nothing is written any more; gives milliseconds.
+TIME_STOP = """async ([button, panel]) => {
+    const began = performance.now();
+    button.click();
+    while (panel.querySelector('.jllm-turn[aria-busy="true"], .jllm-pending')) {
+        await new Promise(resolve => setTimeout(resolve, 5));
+    }
+    return performance.now() - began;
+}"""
+
+
+class LivePanel:
+    """A panel on the page, below a cell unless it is told another place."""
+
+    def __init__(self, notebook: Notebook, root: Locator) -> None:
+        self.notebook = notebook
+        self.page: Page = notebook.page
+        self.root = root
+        expect(root.locator(".jllm-status")).not_to_contain_text("Connecting")
+
+    @property
+    def box(self) -> Locator:
+        """Where prompts are written."""
+        return self.root.get_by_role("textbox", name="Message")
+
+    @property
+    def turns(self) -> Locator:
+        """The turns, in order."""
+        return self.root.locator(".jllm-turn")
+
+    @property
+    def answers(self) -> Locator:
+        """What the model wrote."""
+        return self.root.locator(".jllm-turn > .jllm-markdown")
+
+    def send(self, text: str) -> None:
+        """Write a prompt and press Enter."""
+        self.box.fill(text)
+        self.box.press("Enter")
+
+    def ask(self, text: str) -> str:
+        """Write a prompt and wait for the end of the answer."""
+        count = self.turns.count()
+        self.send(text)
+        expect(self.turns).to_have_count(count + 1)
+        self.wait_until_finished()
+        return self.answers.last.inner_text()
+
+    def wait_until_finished(self) -> None:
+        """Wait until nothing is written any more."""
+        expect(self.root.locator('.jllm-turn[aria-busy="true"], .jllm-pending')).to_have_count(0)
+
+    def wait_until_writing(self) -> None:
+        """Wait until the last answer has begun."""
+        expect(self.turns.last).to_have_attribute("aria-busy", "true")
+        expect(self.answers.last).not_to_be_empty()
+
+    def button(self, name: str) -> Locator:
+        """Return the last button of a name."""
+        return self.root.get_by_role("button", name=name, exact=True).last
+
+    def stop_ms(self) -> float:
+        """Press Stop, and return after how many milliseconds the panel was done."""
+        stop = self.root.locator(".jllm-stop")
+        expect(stop).to_be_visible()
+        handles = [stop.element_handle(), self.root.element_handle()]
+        return float(self.page.evaluate(TIME_STOP, handles))
+
+    def texts(self) -> list[str]:
+        """Return what can be read of each turn: the prompt and the answer."""
+        # Not as it is drawn: what is out of sight is not.
+        prompts = self.root.locator(".jllm-turn .jllm-prompt-text").all_text_contents()
+        return [*prompts, *self.answers.all_text_contents()]
+
+
+def saved_transcript(notebook: Notebook, index: int) -> dict[str, Any]:
+    """Save the notebook and return the output that holds a cell's conversation as text."""
+    outputs = notebook.save()["cells"][index]["outputs"]
+    (transcript,) = (out for out in outputs if "jupyter_llm_transcript" in out.get("metadata", {}))
+    data: dict[str, Any] = transcript["data"]
+    return data

@@ -1,0 +1,353 @@
+"""The chat panel in a real JupyterLab and a real Notebook 7, with the real model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import nbformat
+import pytest
+from browser.lab import App, Lab, Notebook, running_lab
+from browser.live_panel import SCRIPTED, LivePanel, saved_transcript
+from playwright.sync_api import Page, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+LOAD = "%load_ext jupyter_llm\nfrom jupyter_llm import llm"
+PANEL = "llm.chat('talk').panel(temperature=1, max_tokens={max_tokens}, ignore_eos=True)"
+STOP_MS = 300
+SLEEP = "import time\ntime.sleep(90)"
+BURN = """
+import hashlib, os, threading
+done, block = threading.Event(), bytes(1 << 20)
+
+def burn():
+    while not done.is_set():
+        hashlib.sha256(block).digest()  # without the interpreter's lock, so on every core
+
+threads = [threading.Thread(target=burn) for _ in range(os.cpu_count())]
+for thread in threads:
+    thread.start()
+try:
+    done.wait(90)
+finally:
+    done.set()
+"""
+
+
+@pytest.fixture(scope="module", params=["jupyterlab", "notebook"])
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    app: App = request.param
+    with running_lab(tmp_path_factory.mktemp(app), app) as server:
+        yield server
+
+
+@pytest.fixture
+def open_panel(open_notebook: Callable[..., Notebook]) -> Callable[..., LivePanel]:
+    """Open a notebook whose cell 1 shows a panel; cells given follow."""
+
+    def open_panel(*sources: str, load: str = LOAD, max_tokens: int = 24) -> LivePanel:
+        notebook = open_notebook(load, PANEL.format(max_tokens=max_tokens), *sources)
+        notebook.run(0)
+        return shown(notebook)
+
+    return open_panel
+
+
+def shown(notebook: Notebook) -> LivePanel:
+    """Run the cell of the panel, and return it."""
+    notebook.run(1)
+    return LivePanel(notebook, notebook.cell(1).locator(".jllm-panel"))
+
+
+def is_running(notebook: Notebook, index: int) -> bool:
+    return "*" in notebook.cell(index).locator(".jp-InputPrompt").inner_text()
+
+
+def end(notebook: Notebook) -> None:
+    notebook.interrupt()
+    notebook.finish()
+
+
+def test_an_answer_grows_and_the_status_says_what_it_took(
+    open_panel: Callable[..., LivePanel],
+) -> None:
+    panel = open_panel(max_tokens=60)
+    panel.send("Tell a story about a lighthouse.")
+    panel.wait_until_writing()
+    early = panel.answers.last.inner_text()
+    panel.wait_until_finished()
+    assert panel.answers.last.inner_text().startswith(early.strip()[:10])
+    assert len(panel.answers.last.inner_text()) > len(early)
+    status = panel.root.locator(".jllm-status")
+    expect(status).to_contain_text("smollm2")
+    expect(status).to_contain_text("tokens/s")
+    panel.ask("And then?")
+    expect(status).to_contain_text("cached")
+
+
+@pytest.mark.parametrize("cell", [SLEEP, BURN], ids=["sleeps", "burns all cores"])
+def test_everything_works_while_a_cell(open_panel: Callable[..., LivePanel], cell: str) -> None:
+    panel = open_panel(cell)
+    notebook = panel.notebook
+    panel.ask("Hello.")
+    notebook.start(2)
+    expect(notebook.cell(2).locator(".jp-InputPrompt")).to_contain_text("*")
+    assert panel.ask("Are you there?").strip()
+    panel.send("Count to a hundred.")
+    panel.wait_until_writing()
+    assert panel.stop_ms() < STOP_MS
+    expect(panel.turns.last).to_contain_text("tokens")
+    panel.button("Edit").click()
+    panel.turns.last.get_by_role("textbox").fill("Count to three.")
+    panel.page.keyboard.press("Enter")
+    expect(panel.turns.last).to_contain_text("2/2")
+    panel.wait_until_finished()
+    assert is_running(notebook, 2)
+    end(notebook)
+
+
+def test_the_panel_of_a_cell_that_goes_on_answers_at_once(
+    open_notebook: Callable[..., Notebook],
+) -> None:
+    panel = PANEL.format(max_tokens=8)
+    notebook = open_notebook(LOAD, f"display({panel})\n{SLEEP}")
+    notebook.run(0)
+    notebook.start(1)
+    live = LivePanel(notebook, notebook.cell(1).locator(".jllm-panel"))
+    assert live.ask("Hello.").strip()
+    assert is_running(notebook, 1)
+    end(notebook)
+
+
+def test_stop_is_felt_at_once_while_it_writes_and_while_it_reads(
+    open_panel: Callable[..., LivePanel],
+) -> None:
+    panel = open_panel(max_tokens=2000)
+    panel.send("Tell a very long story.")
+    panel.wait_until_writing()
+    assert panel.stop_ms() < STOP_MS
+    assert panel.answers.last.inner_text().strip()
+    panel.send("word " * 3000)
+    expect(panel.root.locator(".jllm-progress").last).to_contain_text("of")
+    assert panel.stop_ms() < STOP_MS
+    panel.send("Are you there?")
+    panel.wait_until_writing()
+
+
+def test_a_conversation_outlives_the_page(open_panel: Callable[..., LivePanel]) -> None:
+    panel = open_panel()
+    panel.ask("My name is Ada.")
+    before = panel.texts()
+    panel.notebook.save()
+    panel.notebook.reload()
+    panel = LivePanel(panel.notebook, panel.notebook.cell(1).locator(".jllm-panel"))
+    assert panel.texts() == before
+    panel.ask("What is my name?")
+    assert "What is my name?" in saved_after(panel)
+
+
+def saved_after(panel: LivePanel) -> str:
+    """Return the conversation as text, once the last turn has reached the notebook."""
+    panel.page.wait_for_function(
+        """prompt => notebook.content.widgets[1].model.outputs.toJSON().some(
+            output => output.data && String(output.data['text/plain']).includes(prompt))""",
+        arg=panel.root.locator(".jllm-turn .jllm-prompt-text").last.inner_text(),
+    )
+    return str(saved_transcript(panel.notebook, 1)["text/plain"])
+
+
+def test_a_conversation_outlives_the_kernel(open_panel: Callable[..., LivePanel]) -> None:
+    panel = open_panel()
+    panel.ask("My name is Ada.")
+    before = panel.texts()
+    saved_after(panel)
+    panel.notebook.restart()
+    panel.notebook.run(0)
+    panel = shown(panel.notebook)
+    assert panel.texts() == before
+    panel.ask("What is my name?")
+
+
+def test_without_a_kernel_the_conversation_can_be_read(
+    open_panel: Callable[..., LivePanel], lab: Lab
+) -> None:
+    panel = open_panel()
+    panel.ask("My name is Ada.")
+    text = saved_after(panel)
+    assert "My name is Ada." in text
+    notebook = panel.notebook
+    expect(notebook.cell(1).locator(".jupyter-llm-transcript")).to_be_hidden()
+    from nbconvert import HTMLExporter, MarkdownExporter
+
+    saved = nbformat.read(notebook.path, as_version=4)
+    for exporter in (HTMLExporter(), MarkdownExporter()):
+        assert "My name is Ada." in exporter.from_notebook_node(saved)[0]
+    notebook.shut_down()
+    notebook.reload()
+    expect(notebook.cell(1).locator(".jupyter-llm-transcript")).to_contain_text("My name is Ada.")
+
+
+def test_two_views_and_a_cell_show_one_conversation(open_panel: Callable[..., LivePanel]) -> None:
+    cell = "%%llm --chat talk -n 8\nFrom a cell."
+    panel = open_panel(cell, PANEL.format(max_tokens=8), cell.replace("From a cell", "Once more"))
+    notebook = panel.notebook
+    panel.ask("From the panel.")
+    notebook.run(2)
+    expect(panel.turns).to_have_count(2)
+    notebook.run(3)
+    other = LivePanel(notebook, notebook.cell(3).locator(".jllm-panel"))
+    assert other.texts() == panel.texts()
+    other.send("From the other.")
+    notebook.run(4)
+    for view in (panel, other):
+        expect(view.turns).to_have_count(4)
+        view.wait_until_finished()
+    assert other.texts() == panel.texts()
+    other.button("Delete").click()
+    other.button("Yes, delete").click()
+    expect(panel.turns).to_have_count(3)
+    expect(other.turns).to_have_count(3)
+
+
+def test_branches_are_kept_and_chosen(open_panel: Callable[..., LivePanel]) -> None:
+    panel = open_panel("[turn.prompt for turn in llm.chat('talk').turns]")
+    panel.ask("One.")
+    panel.ask("Two.")
+    panel.button("Answer again").click()
+    panel.root.get_by_role("menuitem").first.click()
+    expect(panel.turns.last).to_contain_text("2/2")
+    panel.wait_until_finished()
+    panel.turns.first.get_by_role("button", name="Edit", exact=True).click()
+    panel.turns.first.get_by_role("textbox").fill("Other.")
+    panel.page.keyboard.press("Enter")
+    expect(panel.turns).to_have_count(1)
+    panel.wait_until_finished()
+    panel.notebook.run(2)
+    assert panel.notebook.text(2) == "['Other.']"
+    panel.button("Earlier answer").click()
+    expect(panel.turns).to_have_count(2)
+    panel.notebook.run(2)
+    assert panel.notebook.text(2) == "['One.', 'Two.']"
+
+
+def test_commands_variables_and_cells_are_suggested(open_panel: Callable[..., LivePanel]) -> None:
+    panel = open_panel("price = {'tea': 3}\nprice", "price['cake']")
+    panel.notebook.run(2)
+    panel.box.press_sequentially("What is @pri")
+    option = panel.root.get_by_role("option", name="price")
+    expect(option).to_be_visible()
+    panel.box.press("Enter")
+    expect(panel.box).to_have_value("What is @price")
+    panel.box.press_sequentially(" in @In")
+    expect(panel.root.get_by_role("option").first).to_contain_text("In[")
+    panel.box.press("Enter")
+    panel.box.press("Enter")
+    expect(panel.turns).to_have_count(1)
+    panel.wait_until_finished()
+    panel.box.press_sequentially("/sta")
+    expect(panel.root.get_by_role("option", name="/status")).to_be_visible()
+    panel.box.press("Enter")
+    panel.box.press("Enter")
+    expect(panel.root.locator(".jllm-notice")).to_contain_text("smollm2")
+    panel.box.press("ArrowUp")
+    expect(panel.box).not_to_be_empty()
+    panel.send("/nonsense")
+    expect(panel.root.locator(".jllm-notice").last).to_contain_text("There is no command /nonsense")
+
+
+CODE = "Two ways:\n\n```python\nfirst = 1\n```\n\nor\n\n```python\nsecond = nowhere + 1\n```\n"
+
+
+def test_code_goes_into_cells_also_while_one_runs(open_panel: Callable[..., LivePanel]) -> None:
+    panel = open_panel(
+        f"engine.replies.append({CODE!r})",
+        "old = 0",
+        SLEEP,
+        load=LOAD + SCRIPTED,
+        max_tokens=1000,
+    )
+    notebook, page = panel.notebook, panel.page
+    notebook.run(2)
+    panel.ask("Show me.")
+    expect(panel.root.locator(".jllm-code").last).to_contain_text("nowhere")
+    expect(panel.turns.last).to_contain_text("nowhere")
+    notebook.start(4)
+    notebook.activate(3)
+    panel.root.get_by_role("button", name="Insert below", exact=True).first.click()
+    expect(notebook.cell(4)).to_contain_text("first = 1")
+    assert "Generated by" in notebook.source(4)
+    assert notebook.outputs(4) == []
+    notebook.activate(3)
+    panel.button("Replace cell").click()
+    expect(panel.root.locator(".jllm-offer")).to_contain_text("old = 0")
+    panel.button("Accept").click()
+    expect(notebook.cell(3)).to_contain_text("second = nowhere + 1")
+    notebook.activate(3)
+    page.evaluate("() => jupyterapp.commands.execute('notebook:undo-cell-action')")
+    saved = notebook.save()
+    assert saved["cells"][4]["metadata"]["jupyter_llm"]
+    end(notebook)
+
+
+def test_fix_proposes_a_change_that_can_be_accepted(open_panel: Callable[..., LivePanel]) -> None:
+    panel = open_panel(
+        "engine.replies.append('total = 1 / 4\\n```')",
+        "total = 1 / 0",
+        load=LOAD + SCRIPTED,
+        max_tokens=1000,
+    )
+    notebook = panel.notebook
+    notebook.run(2)
+    notebook.run(3)
+    panel.send("/fix")
+    offer = panel.root.locator(".jllm-notice").last
+    expect(offer).to_contain_text("1 / 4")
+    offer.get_by_role("button", name="Accept", exact=True).click()
+    expect(notebook.cell(3)).to_contain_text("total = 1 / 4")
+
+
+def test_a_cell_and_an_output_are_attached(open_panel: Callable[..., LivePanel]) -> None:
+    panel = open_panel(
+        "number = 4711\nprint(number)", "llm.chat('talk').turns[-1].told"
+    )
+    notebook = panel.notebook
+    notebook.run(2)
+    notebook.activate(2)
+    panel.button("Attach cell").click()
+    panel.button("Attach output").click()
+    expect(panel.root.locator(".jllm-chip")).to_have_count(2)
+    panel.ask("What is this?")
+    expect(panel.root.locator(".jllm-chips .jllm-chip")).to_have_count(0)
+    notebook.run(3)
+    assert "4711" in notebook.text(3)
+
+
+def test_typing_in_the_panel_is_no_shortcut(open_panel: Callable[..., LivePanel]) -> None:
+    panel = open_panel("1", "2")
+    cells = panel.page.evaluate("() => notebook.content.widgets.length")
+    panel.box.press_sequentially("dd abx m y")
+    panel.root.locator(".jllm-log").focus()
+    for key in ("d", "d", "a", "b", "x", "m"):
+        panel.page.keyboard.press(key)
+    assert panel.page.evaluate("() => notebook.content.widgets.length") == cells
+    expect(panel.box).to_have_value("dd abx m y")
+    panel.box.press("Shift+Enter")
+    expect(panel.turns).to_have_count(0)
+
+
+def test_the_command_opens_the_panel_of_a_chat(open_notebook: Callable[..., Notebook]) -> None:
+    notebook = open_notebook("%load_ext jupyter_llm", "%llm /chat ideas")
+    notebook.run(0)
+    panel = shown(notebook)
+    expect(panel.root).to_contain_text("ideas")
+
+
+def test_a_page_that_is_quiet_about_it(open_panel: Callable[..., LivePanel], page: Page) -> None:
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("console", lambda m: troubles.append(m.text) if m.type == "error" else None)
+    panel = open_panel()
+    panel.ask("Hello.")
+    panel.button("Edit").click()
+    panel.page.keyboard.press("Escape")
+    assert troubles == []
