@@ -23,6 +23,7 @@ export class NoticeView {
   #markdown;
   #progress;
   #offer = make("div", "jllm-offer");
+  #closeButton;
   #shown = "";
 
   /**
@@ -37,9 +38,9 @@ export class NoticeView {
     this.#markdown = createMarkdownView({ onCodeBlock: this.#code.onCodeBlock });
     this.#progress = new ProgressView(() => store.stop(id));
     this.#offer.hidden = true;
-    const close = makeButton("Close", () => this.#close());
-    const body = make("div", "jllm-notice-body", this.#markdown.element, this.#offer);
-    body.append(this.#progress.element, make("div", "jllm-notice-foot", close));
+    this.#closeButton = makeButton("Close", () => this.#close());
+    const content = make("div", "", this.#markdown.element, this.#offer, this.#progress.element);
+    const body = make("div", "jllm-notice-body", content, this.#closeButton);
     this.element.append(this.#prompt.element, body);
   }
 
@@ -81,6 +82,7 @@ export class NoticeView {
     );
     this.#offer.replaceChildren(...shown);
     this.#offer.hidden = false;
+    this.#closeButton.hidden = true;
   }
 
   /**
@@ -91,6 +93,7 @@ export class NoticeView {
     if (!notebook) {
       const text = await landed(this.#place, source, before !== null);
       this.#offer.replaceChildren(make("p", "jllm-note", text));
+      this.#closeButton.hidden = false;
       say(text);
       return;
     }

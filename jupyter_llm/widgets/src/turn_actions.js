@@ -50,7 +50,8 @@ export class TurnActions {
     this.#insertAll = makeButton("Insert all", () => commands.insertAll());
     this.#insertAll.title = "Each piece of code in a cell of its own, below the active cell";
     this.#whole.append(copy, this.#insertAll, createAnswerAgain(commands.answerAgain));
-    this.element.append(this.#branches, this.#whole, this.#edit, this.#deleteButton());
+    this.#whole.append(this.#edit, this.#deleteButton());
+    this.element.append(this.#branches, this.#whole);
   }
 
   /**

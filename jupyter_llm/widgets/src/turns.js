@@ -37,6 +37,7 @@ export class TurnView {
   #problem = make("p", "jllm-problem");
   #actions;
   #facts = new FactsView();
+  #foot = make("div", "jllm-turn-foot");
   /** @type {Turn | null} */
   #turn = null;
 
@@ -66,13 +67,13 @@ export class TurnView {
       say,
     });
     this.#problem.setAttribute("role", "alert");
-    const foot = make("div", "jllm-turn-foot", this.#actions.element, this.#facts.element);
+    this.#foot.append(this.#actions.element, this.#facts.element);
     this.element.append(
       this.#prompt.element,
       this.#markdown.element,
       this.#progress.element,
       this.#end,
-      foot,
+      this.#foot,
       this.#problem,
     );
   }
@@ -96,6 +97,7 @@ export class TurnView {
     const canInsertAll = this.#around.notebook !== null && numPython > 1;
     this.#actions.show(turn, { canInsertAll });
     this.#facts.show(turn);
+    this.#foot.hidden = !isFinished && turn.siblings.length < 2;
   }
 
   /** Look after the code in it, now that somebody can see it. */

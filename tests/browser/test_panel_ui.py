@@ -1,0 +1,625 @@
+"""The chat panel as a person meets it; the tests are its kernel and its notebook."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from browser.panel_page import PanelPage, a_snapshot, a_turn, example, serving_panel
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.browser
+
+CODE = "Try:\n\n```python\nprint(len(dff))\n```\n\nand\n\n```python\nimport seaborn\n```\n"
+CHECKED = {
+    "type": "checked",
+    "results": [
+        {"source": "", "unknown_names": ["dff"], "missing_modules": []},
+        {"source": "", "unknown_names": [], "missing_modules": ["seaborn"]},
+    ],
+}
+PREPARED = example("prepared")
+DELTA = example("delta")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving_panel(tmp_path_factory.mktemp("panel")) as url:
+        yield url
+
+
+@pytest.fixture
+def chat(page: Page, address: str) -> Iterator[PanelPage]:
+    """Return a page for a panel; nothing may go wrong on it until the test ends."""
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield PanelPage(page, address)
+    assert complaints == []
+
+
+def writing(number: int, **changes: Any) -> dict[str, Any]:
+    """Return a turn that is begun."""
+    open_ends = {"state": "writing", "finish_reason": None, "usage": None, "text": ""}
+    return a_turn(number, **{**open_ends, **changes})
+
+
+# The conversation
+
+
+def test_an_empty_chat_says_what_can_be_typed(chat: PanelPage) -> None:
+    chat.open()
+    expect(chat.log).to_contain_text("Ask about your notebook")
+    chat.finish("other-1", a_turn(1), [1])
+    expect(chat.log).not_to_contain_text("Ask about your notebook")
+
+
+def test_a_prompt_becomes_a_growing_answer(chat: PanelPage) -> None:
+    chat.open()
+    box = chat.page.get_by_role("textbox")
+    box.fill("Hello")
+    box.press("Enter")
+    assert chat.wait_for("send")["text"] == "Hello"
+    expect(chat.turns).to_have_text([re.compile("Hello.*Stop")])
+    chat.finish(chat.last_id("send"), writing(1, prompt="Hello"), [1])
+    chat.tell({**DELTA, "number": 1, "text": "It is **gro"})
+    expect(chat.answers.locator("strong")).to_have_text("gro")
+    chat.tell({**DELTA, "number": 1, "text": "wing**."})
+    expect(chat.answers).to_have_text("It is growing.")
+    expect(chat.turns).to_have_count(1)
+
+
+def test_what_is_finished_in_an_answer_stays_the_same_elements(chat: PanelPage) -> None:
+    chat.open(a_snapshot(writing(1, text="One.\n\nTwo\n\nThree")))
+    chat.answers.locator("p").first.evaluate("node => { node.isOld = true; }")
+    chat.tell({**DELTA, "number": 1, "text": " and more.\n\nFour"})
+    assert chat.answers.locator("p").first.evaluate("node => node.isOld")
+    expect(chat.answers.locator("p")).to_have_count(4)
+
+
+def test_only_the_turn_that_grows_is_touched(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1), writing(2)))
+    chat.turns.first.evaluate(
+        """node => {
+            window.changes = 0;
+            new MutationObserver(() => { window.changes += 1; }).observe(
+                node, { subtree: true, childList: true, characterData: true, attributes: true });
+        }"""
+    )
+    for word in ("one ", "two ", "three "):
+        chat.tell({**DELTA, "number": 2, "text": word})
+    expect(chat.answers.nth(1)).to_have_text("one two three")
+    assert chat.page.evaluate("() => window.changes") == 0
+
+
+def test_reading_and_loading_show_how_far_they_are(chat: PanelPage) -> None:
+    chat.open(
+        a_snapshot(writing(5, parent=0, state="reading"), pending=[example("pending")["pending"]])
+    )
+    chat.tell(example("progress"), example("progress-loading"))
+    expect(chat.turns.nth(0)).to_contain_text("Reading 1200 of 4000 tokens")
+    expect(chat.turns.nth(1)).to_contain_text("Loading SmolLM2-135M-Instruct: 40%")
+    fill = chat.turns.nth(1).locator(".jllm-bar-fill")
+    assert fill.evaluate("node => node.style.inlineSize") == "40%"
+
+
+def test_stop_is_there_while_anything_goes_on_and_stops_just_that(chat: PanelPage) -> None:
+    chat.open(a_snapshot(writing(1), pending=[example("pending")["pending"]]))
+    chat.turns.nth(0).get_by_role("button", name="Stop").click()
+    chat.turns.nth(1).get_by_role("button", name="Stop").click()
+    assert [stop["target"] for stop in chat.sent("stop")] == [
+        1,
+        example("pending")["pending"]["id"],
+    ]
+    chat.tell(
+        {"type": "turn", "turn": a_turn(1, finish_reason="cancelled"), "id": None},
+        {"type": "cancelled", "id": example("pending")["pending"]["id"]},
+    )
+    expect(chat.button("Stop")).to_have_count(0)
+    expect(chat.turns).to_have_count(1)
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"), [("length", "Cut off"), ("cancelled", "Stopped"), ("stop", "")]
+)
+def test_an_answer_says_why_it_ended_early(chat: PanelPage, reason: str, words: str) -> None:
+    chat.open(a_snapshot(a_turn(1, finish_reason=reason)))
+    end = chat.panel.locator(".jllm-end")
+    expect(end).to_contain_text(words) if words else expect(end).to_be_hidden()
+
+
+def test_details_tell_how_an_answer_came_about(chat: PanelPage) -> None:
+    turn = a_turn(1, attachments=["In [3]"], told={"cells": 3, "variables": ["df"]})
+    chat.open(a_snapshot(turn))
+    chat.panel.locator(".jllm-facts summary").click()
+    facts = chat.panel.locator(".jllm-facts-list")
+    for fact in (
+        "SmolLM2-135M-Instruct",
+        "42",
+        "0.2",
+        "36 written",
+        "58.3 tokens/s",
+        "3 cells, df",
+    ):
+        expect(facts).to_contain_text(fact)
+
+
+# Branches and what can be done with a turn
+
+
+def test_arrows_step_through_the_answers_and_keep_the_focus(chat: PanelPage) -> None:
+    first, second = (a_turn(number, parent=0, siblings=[1, 2]) for number in (1, 2))
+    chat.open(a_snapshot(first))
+    expect(chat.panel.locator(".jllm-branch-place")).to_have_text("1/2")
+    chat.button("Earlier answer").click()
+    assert chat.sent("choose") == []
+    chat.button("Later answer").press("Enter")
+    assert chat.sent("choose") == [{"type": "choose", "number": 2}]
+    chat.tell(
+        {"type": "turn", "turn": {**second, "text": "Another"}, "id": None},
+        {"type": "path", "path": [2]},
+    )
+    expect(chat.answers).to_have_text("Another")
+    expect(chat.panel.locator(".jllm-branch-place")).to_have_text("2/2")
+    expect(chat.button("Later answer")).to_be_focused()
+
+
+def test_an_edited_prompt_begins_a_branch(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1), a_turn(2, prompt="How meny?")))
+    chat.button("Edit").nth(1).click()
+    field = chat.page.get_by_label("Edit the prompt")
+    expect(field).to_be_focused()
+    field.press("Escape")
+    expect(chat.turns.nth(1)).to_contain_text("How meny?")
+    expect(chat.button("Edit").nth(1)).to_be_focused()
+    chat.page.keyboard.press("Enter")
+    field.fill("How many?")
+    chat.button("Save").click()
+    (send,) = chat.sent("send")
+    assert (send["text"], send["after"]) == ("How many?", 1)
+
+
+def test_answer_again_offers_seeds_and_temperatures_by_keyboard(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1)))
+    button = chat.button("Answer again")
+    button.focus()
+    keyboard = chat.page.keyboard
+    menu = chat.page.get_by_role("menu")
+    for keys in (["Enter", "Enter"], ["ArrowDown", "ArrowDown", "Enter"]):
+        for key in keys:
+            keyboard.press(key)
+        expect(menu).to_be_hidden()
+        expect(button).to_be_focused()
+    again, another_seed = chat.sent("regenerate")
+    assert again == {"type": "regenerate", "number": 1, "seed": None, "temperature": None}
+    assert isinstance(another_seed["seed"], int)
+
+    keyboard.press("ArrowUp")
+    expect(chat.page.get_by_role("menuitem").last).to_be_focused()
+    keyboard.press("Enter")
+    keyboard.type("1.5")
+    keyboard.press("Enter")
+    assert chat.sent("regenerate")[-1]["temperature"] == 1.5
+
+    keyboard.press("Enter")
+    keyboard.press("Escape")
+    expect(menu).to_be_hidden()
+    expect(button).to_be_focused()
+    assert len(chat.sent("regenerate")) == 3
+
+
+def test_an_answer_is_deleted_only_after_a_question(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1), a_turn(2)))
+    chat.button("Delete").nth(1).click()
+    expect(chat.button("No, keep")).to_be_focused()
+    chat.page.keyboard.press("Enter")
+    assert chat.sent("remove") == []
+    chat.button("Delete").nth(1).click()
+    chat.button("Yes, delete").click()
+    assert chat.sent("remove") == [{"type": "remove", "number": 2}]
+    chat.tell({"type": "path", "path": [1]})
+    expect(chat.turns).to_have_count(1)
+
+
+def test_copy_copies_the_answer_as_it_was_written(chat: PanelPage) -> None:
+    chat.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    chat.open(a_snapshot(a_turn(1, text="It is **so**.")))
+    chat.button("Copy").click()
+    expect(chat.button("Copied")).to_be_visible()
+    assert chat.page.evaluate("() => navigator.clipboard.readText()") == "It is **so**."
+
+
+# Code
+
+
+def test_names_that_do_not_exist_are_marked(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1, text=CODE)), check=CHECKED)
+    expect(chat.panel.locator(".jllm-code .jllm-warning")).to_have_text(
+        ["Not defined: dff.", "Not installed: seaborn."]
+    )
+    assert chat.sent("check")[0]["sources"] == ["print(len(dff))\n", "import seaborn\n"]
+    marked = chat.page.evaluate(
+        """() => [...CSS.highlights.get('jllm-unknown-name')].map(range =>
+            range.startContainer.data.slice(range.startOffset, range.endOffset))"""
+    )
+    assert marked == ["dff", "seaborn"]
+
+
+def test_code_out_of_sight_is_not_checked_yet(chat: PanelPage) -> None:
+    chat.open(a_snapshot(*(a_turn(number, text=CODE * 5) for number in range(1, 11))))
+    chat.wait_for("check")
+    assert len(chat.sent("check")) < 5
+
+
+def test_code_goes_below_the_active_cell_with_its_record(chat: PanelPage) -> None:
+    cells = ["a = 1", "b = 2", "c = 3"]
+    chat.open(a_snapshot(a_turn(1, text=CODE)), cells=cells, prepare=PREPARED)
+    chat.page.locator(".jp-Cell").nth(1).click()
+    chat.button("Insert below").first.click()
+    expect(chat.button("Inserted")).to_be_visible()
+    assert [cell["source"] for cell in chat.cells()] == [
+        "a = 1",
+        "b = 2",
+        PREPARED["source"],
+        "c = 3",
+    ]
+    assert chat.cells()[2]["metadata"] == PREPARED["metadata"]
+    assert chat.sent("prepare")[0]["number"] == 1
+
+
+def test_all_code_of_an_answer_becomes_cells(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1, text=CODE)), cells=["a = 1"], prepare=PREPARED)
+    chat.page.locator(".jp-Cell").click()
+    chat.button("Insert all").click()
+    expect(chat.page.locator(".jp-Cell")).to_have_count(3)
+    sources = [message["source"] for message in chat.sent("prepare")]
+    assert sources == ["print(len(dff))\n", "import seaborn\n"]
+
+
+def test_a_cell_is_replaced_only_after_its_change_was_shown(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1, text=CODE)), cells=["a = 1", "b = 2"], prepare=PREPARED)
+    chat.button("Replace cell").first.click()
+    expect(chat.panel.locator(".jllm-code-below").first).to_contain_text("Click into the cell")
+    chat.page.locator(".jp-Cell").nth(1).click()
+    chat.button("Replace cell").first.click()
+    expect(chat.panel.locator(".jllm-diff-removed")).to_have_text("-b = 2")
+    chat.button("Reject").click()
+    assert chat.cells()[1]["source"] == "b = 2"
+    chat.button("Replace cell").first.click()
+    expect(chat.button("Accept")).to_be_focused()
+    chat.page.keyboard.press("Enter")
+    expect(chat.panel.locator(".jllm-code-below").first).to_have_text("Cell 2 replaced.")
+    assert chat.cells()[1] == {"source": PREPARED["source"], "metadata": PREPARED["metadata"]}
+
+
+def test_without_a_notebook_the_kernel_brings_code_into_a_cell(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1, text=CODE)), land=example("landed"))
+    expect(chat.button("Replace cell")).to_have_count(0)
+    expect(chat.button("Insert all")).to_be_hidden()
+    chat.button("Insert below").first.click()
+    expect(chat.panel.locator(".jllm-note")).to_have_text(example("landed")["text"])
+
+
+def test_what_is_no_python_can_only_be_copied(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1, text="```bash\nls\n```")), cells=["a = 1"])
+    expect(chat.panel.locator(".jllm-code-toolbar").get_by_role("button")).to_have_text(["Copy"])
+
+
+def test_a_code_action_that_fails_says_why(chat: PanelPage) -> None:
+    failure = {"type": "error", "text": "There is no turn 1."}
+    chat.open(a_snapshot(a_turn(1, text=CODE)), cells=["a = 1"], prepare=failure)
+    chat.button("Insert below").first.click()
+    expect(chat.panel.locator(".jllm-code-below").first).to_have_text("There is no turn 1.")
+
+
+# Notices and proposals
+
+
+def notice(**changes: Any) -> dict[str, Any]:
+    """Return a notice behind the only turn."""
+    return {**example("notice-error")["notice"], "after": 1, "level": "info", **changes}
+
+
+def proposal(chat: PanelPage) -> dict[str, Any]:
+    """Return a proposal to change the second cell of the page."""
+    cell = chat.page.evaluate("() => panelPage.notebook.cells[1].id")
+    return {**example("notice")["notice"]["proposal"], "cell_id": cell}
+
+
+def test_a_notice_grows_and_is_put_away(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1), a_turn(2)))
+    chat.tell({"type": "notice", "notice": notice(markdown="This", is_finished=False)})
+    expect(chat.turns.nth(1)).to_contain_text("This")
+    chat.tell({"type": "notice", "notice": notice(markdown="This is *it*")})
+    expect(chat.turns.nth(1).locator("em")).to_have_text("it")
+    chat.button("Close").click()
+    assert chat.sent("dismiss") == [{"type": "dismiss", "notice": notice()["id"]}]
+    chat.tell({"type": "dismissed", "id": notice()["id"]})
+    expect(chat.turns).to_have_count(2)
+
+
+def test_an_accepted_proposal_changes_its_cell(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1)), cells=["a = 1", "df['price'].mean()"], prepare=PREPARED)
+    markdown = example("notice")["notice"]["markdown"]
+    changed = notice(markdown=markdown, proposal=proposal(chat))
+    chat.tell({"type": "notice", "notice": changed})
+    expect(chat.turns.nth(1).locator(".jllm-diff")).to_have_count(1)
+    expect(chat.turns.nth(1).locator(".jllm-code")).to_have_count(0)
+    chat.button("Accept").click()
+    chat.wait_for("dismiss")
+    assert chat.sent("prepare")[0]["notice"] == changed["id"]
+    assert chat.cells()[1]["source"] == PREPARED["source"]
+
+
+def test_a_rejected_proposal_changes_nothing(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1)), cells=["a = 1", "b = 2"])
+    chat.tell({"type": "notice", "notice": notice(proposal=proposal(chat))})
+    chat.button("Reject").click()
+    chat.wait_for("dismiss")
+    assert [cell["source"] for cell in chat.cells()] == ["a = 1", "b = 2"]
+
+
+def test_a_proposal_whose_cell_is_gone_says_so(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1)), cells=["a = 1", "b = 2"], prepare=PREPARED)
+    gone = {**proposal(chat), "cell_id": "gone"}
+    chat.tell({"type": "notice", "notice": notice(proposal=gone)})
+    chat.button("Accept").click()
+    expect(chat.turns.nth(1).get_by_role("alert")).to_contain_text("The cell is gone")
+    assert chat.sent("dismiss") == []
+
+
+def test_a_proposal_for_a_new_cell_inserts_one(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1)), cells=["a = 1", "b = 2"], prepare=PREPARED)
+    new = {**proposal(chat), "cell_id": None, "before": None, "unknown_names": ["dff"]}
+    chat.tell({"type": "notice", "notice": notice(markdown="", proposal=new)})
+    expect(chat.turns.nth(1).locator(".jllm-warning")).to_have_text("Not defined: dff.")
+    chat.page.locator(".jp-Cell").first.click()
+    chat.button("Accept").click()
+    expect(chat.page.locator(".jp-Cell")).to_have_count(3)
+    assert chat.cells()[1]["source"] == PREPARED["source"]
+
+
+def test_without_a_notebook_a_proposal_lands_through_the_kernel(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1)), land=example("landed"))
+    chat.tell(
+        {"type": "notice", "notice": notice(proposal=example("notice")["notice"]["proposal"])}
+    )
+    chat.button("Accept").click()
+    expect(chat.turns.nth(1)).to_contain_text(example("landed")["text"])
+    (land,) = chat.sent("land")
+    assert (land["in_place"], land["notice"]) == (True, notice()["id"])
+    expect(chat.button("Close")).to_be_visible()
+
+
+# The status
+
+
+def test_the_status_tells_the_model_how_full_it_is_and_how_fast(chat: PanelPage) -> None:
+    chat.open()
+    status = chat.panel.locator(".jllm-status")
+    for words in ("SmolLM2-135M-Instruct", "32%", "58.3 tokens/s", "92% cached"):
+        expect(status).to_contain_text(words)
+    gauge = chat.button("Context: 1,310 of 4,096 tokens, 32%")
+    gauge.press("Enter")
+    legend = chat.panel.locator(".jllm-legend dd")
+    expect(legend).to_have_text(["18", "820", "365", "80", "27", "2,786"])
+    widths = chat.panel.locator(".jllm-gauge .jllm-part").evaluate_all(
+        "parts => parts.map(part => parseFloat(part.style.inlineSize))"
+    )
+    assert widths == pytest.approx([100 * n / 4096 for n in (18, 820, 365, 80, 27)], abs=0.01)
+    chat.page.keyboard.press("Escape")
+    expect(legend.first).to_be_hidden()
+    expect(gauge).to_be_focused()
+
+
+def test_without_a_model_the_status_says_so(chat: PanelPage) -> None:
+    chat.open(example("snapshot-empty"))
+    expect(chat.panel.locator(".jllm-status")).to_have_text("No model yet")
+
+
+def test_a_kernel_that_does_not_answer_is_said_to_be_busy(chat: PanelPage) -> None:
+    chat.open()
+    chat.page.evaluate("() => { panelPage.model.isSilent = true; }")
+    box = chat.page.get_by_role("textbox")
+    box.fill("Hello")
+    box.press("Enter")
+    waiting = chat.panel.locator(".jllm-waiting")
+    expect(waiting).to_contain_text("The kernel is busy")
+    chat.page.evaluate("() => panelPage.model.wake()")
+    expect(waiting).to_be_hidden()
+
+
+def test_an_error_nobody_asked_for_is_shown_and_closed(chat: PanelPage) -> None:
+    chat.open()
+    chat.tell({"type": "error", "id": None, "text": "The chat could not be saved."})
+    alert = chat.panel.get_by_role("alert")
+    expect(alert).to_contain_text("The chat could not be saved.")
+    alert.get_by_role("button", name="Close").click()
+    expect(alert).to_be_hidden()
+
+
+# Scrolling
+
+
+def distance_from_end(chat: PanelPage) -> float:
+    """Return how far the list is from its end, in pixels."""
+    return float(chat.log.evaluate("log => log.scrollHeight - log.clientHeight - log.scrollTop"))
+
+
+def test_the_newest_line_stays_in_sight_until_one_scrolls_up(chat: PanelPage) -> None:
+    long = "\n\n".join(f"Paragraph {number}" for number in range(40))
+    chat.open(a_snapshot(a_turn(1, text=long), writing(2, text=long)))
+    newest = chat.button("↓ Newest")
+    for _ in range(5):
+        chat.tell({**DELTA, "number": 2, "text": "\n\nmore and more"})
+        assert distance_from_end(chat) < 2
+    expect(newest).to_be_hidden()
+    chat.log.hover()
+    chat.page.mouse.wheel(0, -400)
+    expect(newest).to_be_visible()
+    top = chat.log.evaluate("log => log.scrollTop")
+    chat.tell({**DELTA, "number": 2, "text": "\n\nmore and more"})
+    assert chat.log.evaluate("log => log.scrollTop") == top
+    newest.click()
+    expect(newest).to_be_hidden()
+    chat.tell({**DELTA, "number": 2, "text": "\n\nmore and more"})
+    assert distance_from_end(chat) < 2
+
+
+def test_a_panel_that_was_taken_off_the_page_scrolls_to_where_it_was(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1, text="\n\n".join(["Paragraph"] * 60))))
+    chat.log.hover()
+    chat.page.mouse.wheel(0, -500)
+    expect(chat.button("↓ Newest")).to_be_visible()
+    top = chat.log.evaluate("log => log.scrollTop")
+    chat.page.evaluate(
+        """async () => {
+            const main = document.querySelector('main');
+            const view = main.lastElementChild;
+            view.remove();
+            await new Promise(requestAnimationFrame);
+            main.append(view);
+        }"""
+    )
+    chat.page.wait_for_function(
+        "top => document.querySelector('.jllm-log').scrollTop === top", arg=top
+    )
+
+
+# Several views
+
+
+def test_two_views_show_the_same_and_one_of_them_announces(chat: PanelPage) -> None:
+    chat.open(a_snapshot(writing(1)))
+    chat.page.evaluate("() => panelPage.show()")
+    logs = chat.page.locator(".jllm-log")
+    expect(logs).to_have_count(2)
+    chat.tell({**DELTA, "number": 1, "text": "Both of us."})
+    for log in logs.all():
+        expect(log).to_contain_text("Both of us.")
+    chat.tell({"type": "turn", "turn": a_turn(1, text="Both of us."), "id": None})
+    expect(chat.page.locator(".jllm-announcer")).to_have_text(["Answer: Both of us.", ""])
+    assert len(chat.sent("hello")) == 1
+
+
+def test_a_closed_view_leaves_nothing_behind(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1, text=CODE), writing(2)), cells=["a = 1"], check=CHECKED)
+    expect(chat.panel.locator(".jllm-warning").first).to_be_visible()
+    chat.page.evaluate(
+        """() => {
+            window.view = new WeakRef(document.querySelector('.jllm-panel'));
+            panelPage.closers.forEach(close => close());
+        }"""
+    )
+    expect(chat.page.locator(".jllm-panel")).to_have_count(0)
+    assert chat.page.evaluate("() => CSS.highlights.get('jllm-unknown-name').size") == 0
+    chat.tell({**DELTA, "number": 2, "text": "to nobody"})
+    session = chat.page.context.new_cdp_session(chat.page)
+    session.send("HeapProfiler.enable")
+    session.send("HeapProfiler.collectGarbage")
+    assert chat.page.evaluate("() => window.view.deref() === undefined")
+    chat.page.evaluate("() => panelPage.endWidget()")
+    assert chat.page.evaluate("() => panelPage.model.listeners.size") == 0
+
+
+def test_the_saved_transcript_is_hidden_beside_a_live_panel(chat: PanelPage) -> None:
+    chat.open()
+    chat.page.evaluate(
+        """() => {
+            const area = document.createElement('div');
+            area.className = 'jp-OutputArea';
+            area.innerHTML = '<div class="jp-OutputArea-child"></div>'
+                + '<div class="jp-OutputArea-child"><div class="jupyter-llm-transcript">Saved'
+                + '</div></div>';
+            document.querySelector('main').append(area);
+            area.firstElementChild.append(document.querySelector('.jllm-panel').parentElement);
+        }"""
+    )
+    expect(chat.page.get_by_text("Saved")).to_be_hidden()
+    chat.page.evaluate("() => panelPage.closers.forEach(close => close())")
+    expect(chat.page.get_by_text("Saved")).to_be_visible()
+
+
+# For everybody
+
+
+def test_an_answer_is_announced_once_and_only_when_it_is_finished(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1), writing(2)))
+    announcer = chat.panel.locator(".jllm-announcer")
+    announcer.evaluate(
+        """node => {
+            window.said = [];
+            new MutationObserver(() => window.said.push(node.textContent)).observe(
+                node, { childList: true });
+        }"""
+    )
+    chat.tell({**DELTA, "number": 2, "text": "Not"})
+    chat.tell({**DELTA, "number": 2, "text": " yet."})
+    assert chat.page.evaluate("() => window.said") == []
+    finished = {"type": "turn", "turn": a_turn(2, text="Now."), "id": None}
+    chat.tell(finished)
+    chat.tell(finished)
+    assert chat.page.evaluate("() => window.said") == ["Answer: Now."]
+
+
+def test_everything_is_reached_with_the_keyboard_and_in_order(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1, text=CODE)), cells=["a = 1"], prepare=PREPARED)
+    # Starts at the panel, wherever the page's focus is.
+    chat.page.evaluate(
+        """() => {
+            const start = document.createElement('button');
+            document.querySelector('.jllm-panel').before(start);
+            start.focus();
+        }"""
+    )
+    walked = []
+    for _ in range(20):
+        chat.page.keyboard.press("Tab")
+        walked.append(
+            chat.page.evaluate(
+                """() => {
+                    const { activeElement: at } = document;
+                    return at.getAttribute('aria-label') || at.textContent || at.tagName;
+                }"""
+            )
+        )
+        if walked[-1].startswith("Context"):
+            break
+    assert walked == [
+        "Conversation",
+        *("Copy", "Code in python"),
+        *("Copy", "Code in python"),
+        *("Copy", "How SmolLM2-135M-Instruct answered"),
+        "Message",
+        *("Attach cell", "Attach output"),
+        "Context: 1,310 of 4,096 tokens, 32%",
+    ]
+    keys = chat.page.keyboard
+    chat.panel.locator(".jllm-turn-actions").get_by_role("button", name="Copy").focus()
+    names = []
+    for _ in range(5):
+        names.append(chat.page.evaluate("() => document.activeElement.textContent"))
+        keys.press("ArrowRight")
+    assert names == ["Copy", "Insert all", "Answer again", "Edit", "Delete"]
+
+
+def test_keys_of_the_panel_do_not_reach_the_notebook(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1)))
+    chat.page.evaluate(
+        """() => {
+            window.heard = [];
+            document.addEventListener('keydown', ({ key }) => window.heard.push(key));
+        }"""
+    )
+    for target in (chat.log, chat.button("Copy"), chat.page.get_by_role("textbox")):
+        target.focus()
+        for key in ("d", "Enter", "Escape", "Control+Enter"):
+            target.press(key)
+    chat.page.keyboard.press("Control+s")
+    assert set(chat.page.evaluate("() => window.heard")) <= {"Control", "s"}
