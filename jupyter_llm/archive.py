@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.branches import START, Branches
+from jupyter_llm.errors import ProvenanceError
 from jupyter_llm.notebook.context import Cut, Part, Turn
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jupyter_llm.engine.base import Completion
+    from jupyter_llm.engine.provenance import Provenance
     from jupyter_llm.notebook.history import History
     from jupyter_llm.notebook.path import PathChange
     from jupyter_llm.notebook.saved import Json, Origin, SavedChat, SavedTurn
@@ -160,7 +162,7 @@ def restored_turns(chat: SavedChat) -> Branches[Turn]:
     def restored(number: int, saved: SavedTurn) -> Turn:
         return Turn(
             prompt=saved.prompt,
-            completion=saved.completion,
+            completion=replace(saved.completion, provenance=_provenance(saved)),
             origin=saved.origin,
             told=_told(saved),
             number=number,
@@ -208,6 +210,16 @@ def finished(completion: Completion) -> Future[Completion]:
     future: Future[Completion] = Future()
     future.set_result(completion)
     return future
+
+
+def _provenance(saved: SavedTurn) -> Provenance | None:
+    from jupyter_llm.engine.provenance import Provenance
+
+    try:
+        return Provenance.from_json(saved.provenance) if saved.provenance is not None else None
+    except ProvenanceError as error:
+        logger.debug("The record of a turn is damaged: %s", error)
+        return None
 
 
 def _told(saved: SavedTurn) -> tuple[Part, ...]:

@@ -110,6 +110,8 @@ class ChatTurns:
             stale = self._exchanges.of_origin(is_stale)
             writings = self._take_out(stale)
             self._archive.forget(self.name, stale.values())
+            if stale:
+                self._save_state()
         for writing in writings:
             writing.cancel()
         if stale:
@@ -249,6 +251,7 @@ class ChatTurns:
         self._take_out([number])
         if has_children:
             self._archive.remove(self.name, number, parent, None)
+            self._save_state()
 
     def _take_out(self, numbers: Iterable[int]) -> list[Writing]:
         """Take out turns, and return what was being written of them."""

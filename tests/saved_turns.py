@@ -16,6 +16,7 @@ from jupyter_llm.notebook.saved import (
     SavedChat,
     SavedTurn,
     TurnForgotten,
+    TurnRemoved,
     TurnsDropped,
 )
 
@@ -31,6 +32,8 @@ def turn(
     told: Json = None,
     provenance: Json = None,
     origin: Origin | None = None,
+    number: int = 0,
+    parent: int | None = None,
     finished_at: float = 1_700_000_000.0,
     seed: int | None = 7,
 ) -> SavedTurn:
@@ -50,6 +53,8 @@ def turn(
         told=told,
         provenance=provenance,
         origin=origin,
+        number=number,
+        parent=parent,
         finished_at=finished_at,
     )
 
@@ -105,8 +110,9 @@ def saved_turns() -> st.SearchStrategy[SavedTurn]:
         told=JSON,
         provenance=JSON,
         origin=st.none() | ORIGINS,
-        number=st.integers(0, 100),
-        finished_at=st.floats(0, 2e9),
+        number=st.integers(0, 6),
+        parent=st.none() | st.integers(0, 6),
+        finished_at=st.sampled_from([0.0, 1.5, 2.5]) | st.floats(0, 2e9),
     )
 
 
@@ -115,6 +121,13 @@ def entries() -> st.SearchStrategy[Entry]:
     return (
         saved_turns()
         | st.builds(TurnForgotten, NAMES, ORIGINS)
+        | st.builds(
+            TurnRemoved,
+            NAMES,
+            st.integers(0, 6),
+            st.integers(0, 6),
+            st.sampled_from([0.0, 1.5, 2.5]),
+        )
         | st.builds(ChatCleared, st.none() | NAMES)
         | st.builds(ChatChanged, NAMES, st.none() | TEXTS, JSON)
         | st.builds(TurnsDropped, NAMES, st.integers(0, 3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -74,6 +75,12 @@ def test_the_turns_are_shown() -> None:
 
 def test_it_is_said_when_chats_end_with_the_kernel() -> None:
     assert "end with the kernel" in shown(CHATS["default"], None)
+
+
+def test_it_is_said_that_other_branches_are_forgotten_too() -> None:
+    assert cleared(CHATS) == "Forgot 3 turns of 2 chats, here and on the disk."
+    branched = {name: replace(chat, num_other_branches=1) for name, chat in CHATS.items()}
+    assert "3 turns of 2 chats and 2 other branches, here" in cleared(branched)
 
 
 def test_all_chats_are_exported(tmp_path: Path) -> None:

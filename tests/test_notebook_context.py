@@ -188,6 +188,27 @@ class TestContextCommand:
             "told in turn 1",
         ]
 
+    def test_it_tells_what_is_attached(self, shell: InteractiveShell) -> None:
+        attachments = [("In [3]", "x = 1"), ("`y`", "2")]
+        llm.chat("default").stream("hello", attachments=attachments).result()
+        table = rows(run(shell, "%llm /context").text)
+        assert [row[:3] for row in table] == [
+            ["attached `In [3]`", "in", "told in turn 1"],
+            ["attached `'y'`", "in", "told in turn 1"],
+            ["turn 1: `hello`", "in", ""],
+        ]
+        assert table[0][3] == str(len("In [3]:\nx = 1\n\n"))
+
+    def test_it_tells_of_the_active_branch_alone(self, shell: InteractiveShell) -> None:
+        cell(shell, "%llm first")
+        cell(shell, "%llm second")
+        llm.chat("default").stream("other", after=1).result()
+        names = [row[0] for row in rows(run(shell, "%llm /context").text)]
+        assert [name for name in names if name.startswith("turn")] == [
+            "turn 1: `first`",
+            "turn 2: `other`",
+        ]
+
 
 def test_without_a_model_it_counts_nothing_and_loads_none(shell: InteractiveShell) -> None:
     assert "No cell has run yet" in run(shell, "%llm /context").text

@@ -55,6 +55,21 @@ def test_a_chat_that_lost_turns_counts_on_and_says_so() -> None:
 
 
 @pytest.mark.parametrize(
+    ("number", "words"),
+    [(0, None), (1, "(1 other branch of this"), (2, "(2 other branches of this")],
+)
+def test_it_is_said_how_many_branches_are_not_shown(number: int, words: str | None) -> None:
+    chat = replace(CHATS["default"], num_other_branches=number)
+    for text in (chat_markdown(chat), to_markdown({"default": chat})):
+        assert (words is None) == ("other branch" not in text)
+        assert words is None or text.index("Me.") < text.index(words)
+    node = nbformat.v4.new_notebook()
+    into_notebook(node, {"default": chat})
+    assert from_notebook(node) == {"default": chat}
+    assert ("num_other_branches" in to_json({"default": chat})) == bool(number)
+
+
+@pytest.mark.parametrize(
     ("reason", "word"), [("cancelled", "interrupted"), ("length", "cut off"), ("error", "failed")]
 )
 def test_an_answer_that_did_not_end_says_so(reason: Any, word: str) -> None:
@@ -157,6 +172,7 @@ DAMAGED: list[Any] = [
     {"default": {"turns": [{"prompt": "Who?"}]}},
     {"default": {"turns": [], "system": 7}},
     {"default": {"turns": [], "num_dropped": -1}},
+    {"default": {"turns": [], "num_other_branches": "2"}},
 ]
 
 

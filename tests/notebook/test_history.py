@@ -29,6 +29,7 @@ from jupyter_llm.notebook.history import History, _Rewrite, history_file
 from jupyter_llm.notebook.saved import (
     Entry,
     SavedTurn,
+    TurnRemoved,
     fold,
 )
 
@@ -169,6 +170,17 @@ def test_a_cleared_chat_is_gone_from_the_disk(start: Start, folder: Path) -> Non
     assert history.flush(30)
     assert start().load().keys() == {"other"}
     assert all(b"confidential" not in path.read_bytes() for path in folder.iterdir())
+
+
+def test_a_removed_turn_is_gone_from_the_disk(start: Start) -> None:
+    first = turn("confidential", number=1, parent=0, finished_at=1.0)
+    second = turn("next", number=2, parent=1, finished_at=2.0)
+    history = start()
+    keep(history, first, second)
+    history.remove(TurnRemoved("default", 1, 0, 1.0))
+    assert history.flush(30)
+    assert b"confidential" not in history.file.read_bytes()
+    assert start().load() == {"default": chat_of(replace(second, parent=0))}
 
 
 def test_nothing_is_left_when_all_is_cleared(start: Start, folder: Path) -> None:

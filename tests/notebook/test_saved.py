@@ -15,6 +15,7 @@ from jupyter_llm.notebook.saved import (
     SavedChat,
     SavedTurn,
     TurnForgotten,
+    TurnRemoved,
     TurnsDropped,
     fold,
     within,
@@ -47,6 +48,47 @@ def test_a_forgotten_turn_is_gone_and_may_come_again_at_the_end() -> None:
     assert fold([ONE, TWO, forgotten]) == {"default": chat_of(TWO)}
     assert fold([ONE, TWO, forgotten, ONE]) == {"default": chat_of(TWO, ONE)}
     assert fold([forgotten]) == {}
+
+
+def line(count: int) -> list[SavedTurn]:
+    """Return turns that follow one another, each of a cell of its own."""
+    return [
+        turn(f"{n}", origin=(f"{n}", 1), number=n, parent=n - 1, finished_at=float(n))
+        for n in range(1, count + 1)
+    ]
+
+
+def parents(log: list[Entry]) -> dict[int, int | None]:
+    return {one.number: one.parent for one in fold(log)["default"].turns}
+
+
+def test_what_followed_a_removed_turn_follows_the_one_before_it() -> None:
+    other = turn("two again", number=4, parent=2, finished_at=4.0)
+    log: list[Entry] = [*line(3), other, TurnRemoved("default", 2, 1, 2.0)]
+    assert parents(log) == {1: 0, 3: 1, 4: 1}
+    assert parents([*line(3), other, TurnForgotten("default", ("2", 1))]) == {1: 0, 3: 1, 4: 1}
+
+
+def test_a_prompt_that_never_had_an_answer_takes_nothing_along() -> None:
+    log: list[Entry] = [*line(2), turn("four", number=4, parent=3, finished_at=4.0)]
+    assert parents([*log, TurnRemoved("default", 3, 2, 0.0)]) == {1: 0, 2: 1, 4: 2}
+
+
+def test_the_turn_of_another_kernel_with_the_same_number_is_not_removed() -> None:
+    there = turn("there", number=2, parent=1, finished_at=2.5)
+    log: list[Entry] = [*line(3), there, TurnRemoved("default", 2, 1, 2.0)]
+    assert [one.prompt for one in fold(log)["default"].turns] == ["1", "3", "there"]
+    assert parents(log)[3] == 2  # it is not known whose it was
+
+
+def test_a_turn_from_before_there_were_branches_can_be_removed() -> None:
+    old = [replace(one, parent=None) for one in line(2)]
+    new = turn("three", number=3, parent=2, finished_at=3.0)
+    assert parents([*old, new, TurnRemoved("default", 2, 1, 2.0)]) == {1: None, 3: 1}
+
+
+def test_what_is_removed_from_no_chat_changes_nothing() -> None:
+    assert fold([TurnRemoved("default", 1, 0, 1.0)]) == {}
 
 
 def test_a_cleared_chat_is_gone_and_others_are_not() -> None:

@@ -118,6 +118,11 @@ DAMAGED = {
     "told is deeper than we write": changed(told=json.loads("[" * 200 + "]" * 200)),
     "told is infinite": changed(told=0).replace(b'told": 0', b'told": [1e999]'),
     "forgotten without an origin": b'{"op":"forgotten","chat":"default"}',
+    "parent is negative": changed(parent=-1),
+    "parent is nothing": changed(parent=None),
+    "removed without a number": b'{"op":"removed","chat":"a","parent":0,"finished_at":1.0}',
+    "removed without a parent": b'{"op":"removed","chat":"a","number":1,"finished_at":1.0}',
+    "removed without a time": b'{"op":"removed","chat":"a","number":1,"parent":0}',
     "dropped without a count": b'{"op":"dropped","chat":"default"}',
     "system is a list": b'{"op":"chat","chat":"default","system":[]}',
 }
