@@ -5,6 +5,7 @@ import { CodeBlock } from "./code_block.js";
 import { render, shortened } from "./parser.js";
 import { patchChildren } from "./patch.js";
 import { sanitized } from "./sanitize.js";
+import { makeScrollable } from "./scrolling.js";
 import { mended } from "./unfinished.js";
 
 /**
@@ -20,6 +21,7 @@ import { mended } from "./unfinished.js";
  * @property {boolean} isGrowing  Whether more may follow.
  */
 
+/** A block as it stands on the page. */
 export class Block {
   element = document.createElement("div");
   #onCodeBlock;
@@ -57,6 +59,7 @@ export class Block {
   #showPlain({ source }) {
     const plain = document.createElement("pre");
     plain.className = "jllm-plain";
+    makeScrollable(plain, "Text as it was written");
     plain.append(withVisibleControls(source));
     const wanted = document.createDocumentFragment();
     wanted.append(plain);
@@ -87,7 +90,7 @@ export class Block {
     for (const link of wanted.querySelectorAll("a")) openOutside(link);
     for (const table of wanted.querySelectorAll("table")) wrapTable(table);
     for (const formula of wanted.querySelectorAll("math[display=block]")) {
-      if (formula.parentElement) formula.parentElement.className = "jllm-math";
+      markDisplay(formula);
     }
     const fences = drawn.flatMap((part) => part.fences);
     this.#patch(wanted, fences, isGrowing, numSame);
@@ -196,16 +199,26 @@ function openOutside(link) {
 }
 
 /**
- * Let a wide table scroll by itself, by keyboard too.
+ * Put a formula on lines of its own. KaTeX has a span around each.
+ *
+ * @param {Element} formula
+ */
+function markDisplay(formula) {
+  const span = formula.parentElement;
+  if (!span) return;
+  span.className = "jllm-math";
+  makeScrollable(span, "Formula");
+}
+
+/**
+ * Let a wide table scroll by itself.
  *
  * @param {HTMLTableElement} table
  */
 function wrapTable(table) {
   const wrapper = document.createElement("div");
   wrapper.className = "jllm-table";
-  wrapper.tabIndex = 0;
-  wrapper.setAttribute("role", "group");
-  wrapper.setAttribute("aria-label", "Table");
+  makeScrollable(wrapper, "Table");
   table.replaceWith(wrapper);
   wrapper.append(table);
 }

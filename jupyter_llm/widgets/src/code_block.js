@@ -3,6 +3,7 @@
 import { withVisibleControls } from "./characters.js";
 import { highlighted } from "./highlight.js";
 import { patchChildren } from "./patch.js";
+import { makeScrollable } from "./scrolling.js";
 
 /** @import { Fence } from "./parser.js" */
 
@@ -42,9 +43,6 @@ export class CodeBlock {
     this.element.className = "jllm-code";
     this.#language.className = "jllm-code-language";
     this.#toolbar.className = "jllm-code-toolbar";
-    // Wide code scrolls, which has to be possible without a mouse.
-    this.#pre.tabIndex = 0;
-    this.#pre.setAttribute("role", "group");
     const bar = document.createElement("div");
     bar.className = "jllm-code-bar";
     bar.append(this.#language, this.#toolbar);
@@ -92,7 +90,7 @@ export class CodeBlock {
    */
   #name(language) {
     this.#language.textContent = language;
-    this.#pre.setAttribute("aria-label", language ? `Code in ${language}` : "Code");
+    makeScrollable(this.#pre, language ? `Code in ${language}` : "Code");
   }
 
   /**

@@ -1,6 +1,7 @@
 /** What would change in a cell, line by line. */
 
 import { withVisibleControls } from "./characters.js";
+import { makeScrollable } from "./scrolling.js";
 
 /**
  * A line of both texts, or of one.
@@ -126,9 +127,7 @@ export function diffView(before, after) {
   const numRemoved = all.filter(({ kind }) => kind === "removed").length;
   const view = document.createElement("div");
   view.className = "jllm-diff";
-  view.tabIndex = 0;
-  view.setAttribute("role", "group");
-  view.setAttribute("aria-label", `${numAdded} lines added, ${numRemoved} removed`);
+  makeScrollable(view, `${numAdded} lines added, ${numRemoved} removed`);
   const isNear = nearChanges(all);
   let numLeftOut = 0;
   all.forEach((line, index) => {
