@@ -26,7 +26,7 @@ THEMES = Path(sys.prefix, "share", "jupyter", "lab", "themes", "@jupyterlab")
 
 Message = dict[str, Any]
 
-# `theme` names one of JupyterLab's, as its pages have it; without, the page has none of its colours.
+# `theme` names one of JupyterLab's; without, the page has none of its colours.
 PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

@@ -26,6 +26,8 @@ CHECKED = {
 }
 PREPARED = example("prepared")
 DELTA = example("delta")
+PENDING = example("pending")["pending"]
+PROPOSAL = example("notice")["notice"]["proposal"]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,7 @@ def test_an_empty_chat_says_what_can_be_typed(chat: PanelPage) -> None:
     chat.open()
     expect(chat.log).to_contain_text("Ask about your notebook")
     chat.finish("other-1", a_turn(1), [1])
-    expect(chat.log).not_to_contain_text("Ask about your notebook")
+    expect(chat.log.get_by_text("Ask about your notebook")).to_be_hidden()
 
 
 def test_a_prompt_becomes_a_growing_answer(chat: PanelPage) -> None:
@@ -99,9 +101,7 @@ def test_only_the_turn_that_grows_is_touched(chat: PanelPage) -> None:
 
 
 def test_reading_and_loading_show_how_far_they_are(chat: PanelPage) -> None:
-    chat.open(
-        a_snapshot(writing(5, parent=0, state="reading"), pending=[example("pending")["pending"]])
-    )
+    chat.open(a_snapshot(writing(5, parent=0, state="reading"), pending=[PENDING]))
     chat.tell(example("progress"), example("progress-loading"))
     expect(chat.turns.nth(0)).to_contain_text("Reading 1200 of 4000 tokens")
     expect(chat.turns.nth(1)).to_contain_text("Loading SmolLM2-135M-Instruct: 40%")
@@ -110,16 +110,16 @@ def test_reading_and_loading_show_how_far_they_are(chat: PanelPage) -> None:
 
 
 def test_stop_is_there_while_anything_goes_on_and_stops_just_that(chat: PanelPage) -> None:
-    chat.open(a_snapshot(writing(1), pending=[example("pending")["pending"]]))
+    chat.open(a_snapshot(writing(1), pending=[PENDING]))
     chat.turns.nth(0).get_by_role("button", name="Stop").click()
     chat.turns.nth(1).get_by_role("button", name="Stop").click()
     assert [stop["target"] for stop in chat.sent("stop")] == [
         1,
-        example("pending")["pending"]["id"],
+        PENDING["id"],
     ]
     chat.tell(
         {"type": "turn", "turn": a_turn(1, finish_reason="cancelled"), "id": None},
-        {"type": "cancelled", "id": example("pending")["pending"]["id"]},
+        {"type": "cancelled", "id": PENDING["id"]},
     )
     expect(chat.button("Stop")).to_have_count(0)
     expect(chat.turns).to_have_count(1)
@@ -157,7 +157,7 @@ def test_arrows_step_through_the_answers_and_keep_the_focus(chat: PanelPage) -> 
     first, second = (a_turn(number, parent=0, siblings=[1, 2]) for number in (1, 2))
     chat.open(a_snapshot(first))
     expect(chat.panel.locator(".jllm-branch-place")).to_have_text("1/2")
-    chat.button("Earlier answer").click()
+    chat.button("Earlier answer").press("Enter")
     assert chat.sent("choose") == []
     chat.button("Later answer").press("Enter")
     assert chat.sent("choose") == [{"type": "choose", "number": 2}]
@@ -329,7 +329,7 @@ def notice(**changes: Any) -> dict[str, Any]:
 def proposal(chat: PanelPage) -> dict[str, Any]:
     """Return a proposal to change the second cell of the page."""
     cell = chat.page.evaluate("() => panelPage.notebook.cells[1].id")
-    return {**example("notice")["notice"]["proposal"], "cell_id": cell}
+    return {**PROPOSAL, "cell_id": cell}
 
 
 def test_a_notice_grows_and_is_put_away(chat: PanelPage) -> None:
@@ -387,9 +387,7 @@ def test_a_proposal_for_a_new_cell_inserts_one(chat: PanelPage) -> None:
 
 def test_without_a_notebook_a_proposal_lands_through_the_kernel(chat: PanelPage) -> None:
     chat.open(a_snapshot(a_turn(1)), land=example("landed"))
-    chat.tell(
-        {"type": "notice", "notice": notice(proposal=example("notice")["notice"]["proposal"])}
-    )
+    chat.tell({"type": "notice", "notice": notice(proposal=PROPOSAL)})
     chat.button("Accept").click()
     expect(chat.turns.nth(1)).to_contain_text(example("landed")["text"])
     (land,) = chat.sent("land")

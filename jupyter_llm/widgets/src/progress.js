@@ -18,7 +18,12 @@ export class ProgressView {
   constructor(onStop) {
     const dots = make("span", "jllm-dots");
     dots.setAttribute("aria-hidden", "true");
-    this.element.append(dots, this.#text, this.#bar.element, makeButton("Stop", onStop));
+    this.element.append(
+      dots,
+      this.#text,
+      this.#bar.element,
+      makeButton("Stop", onStop, { isPlain: false }),
+    );
   }
 
   /**

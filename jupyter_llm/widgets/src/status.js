@@ -82,7 +82,7 @@ export class StatusView {
     const free = /** @type {const} */ (["free", Math.max(0, allowed - used)]);
     this.#legend.replaceChildren(
       make("p", "jllm-legend-title", text),
-      make("dl", "", ...[...filled, free].flatMap(([name, tokens]) => entry(name, tokens))),
+      make("dl", "", ...[...filled, free].map(([name, tokens]) => entry(name, tokens))),
     );
   }
 
@@ -119,10 +119,11 @@ function segment(name, share) {
 /**
  * @param {keyof typeof NAMES} name
  * @param {number} tokens
- * @returns {HTMLElement[]}
+ * @returns {HTMLElement}
  */
 function entry(name, tokens) {
   const key = make("span", `jllm-part jllm-part-${name}`);
   key.setAttribute("aria-hidden", "true");
-  return [make("dt", "", key, NAMES[name]), make("dd", "", inWords(tokens))];
+  const value = make("dd", "", inWords(tokens));
+  return make("div", "jllm-legend-entry", make("dt", "", key, NAMES[name]), value);
 }

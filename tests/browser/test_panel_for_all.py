@@ -1,0 +1,225 @@
+"""The chat panel for everybody: in every theme, narrow, enlarged, and with a long conversation."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from browser.panel_page import PanelPage, a_snapshot, a_turn, example, serving_panel
+from browser.plain_page import FRONT_END
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.browser
+
+AXE = FRONT_END / "node_modules" / "axe-core" / "axe.min.js"
+
+# How a page may look: JupyterLab's theme, what the browser is told, and how wide it is.
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {"theme": "light"},
+    "dark": {"theme": "dark"},
+    "plain light": {"theme": None, "color_scheme": "light"},
+    "plain dark": {"theme": None, "color_scheme": "dark"},
+    "forced colors": {"theme": "light", "forced_colors": "active"},
+    "narrow": {"theme": "light", "width": 320},
+    "narrow dark": {"theme": "dark", "width": 320},
+}
+
+TEXT = """The mean of **a column** is $\\bar x = \\frac{1}{n} \\sum_i x_i$; see
+[the docs](https://pandas.pydata.org/docs/), or `help(df)`:
+
+| column | mean | missing |
+|---|--:|--:|
+| age | 29.7 | 177 |
+
+```python
+import seaborn as sns
+
+means = dff.groupby("sex").mean(numeric_only=True)  # a line that is wider than a narrow panel
+```
+
+> It is so, he said, and wrote a_very_long_word_without_any_place_at_which_it_could_be_broken_again.
+"""
+
+NUM_TOKENS = 20_000
+CHARACTERS_PER_TOKEN = 4  # of English text and of Python, nearly
+KEYSTROKE_MS = 50
+FRAME_MS = 50
+
+# Notes for each key how long it is until the page shows what it did.
+WATCH_KEYS = """() => {
+    window.key_ms = [];
+    document.addEventListener('keydown', ({ timeStamp }) => requestAnimationFrame(() => {
+        const { port1, port2 } = new MessageChannel();
+        port1.onmessage = () => window.key_ms.push(performance.now() - timeStamp);
+        port2.postMessage(null);
+    }), true);
+}"""
+
+# Scrolls from the end to the start and returns how long each frame took.
+SCROLL = """async () => {
+    const log = document.querySelector('.jllm-log');
+    const frame = () => new Promise(requestAnimationFrame);
+    const durations = [];
+    let before = await frame();
+    while (log.scrollTop > 0) {
+        log.scrollTop -= 300;
+        const now = await frame();
+        durations.push(now - before);
+        before = now;
+    }
+    return durations;
+}"""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving_panel(tmp_path_factory.mktemp("panel")) as url:
+        yield url
+
+
+@pytest.fixture
+def chat(page: Page, address: str) -> PanelPage:
+    return PanelPage(page, address)
+
+
+@pytest.fixture(params=LOOKS.values(), ids=LOOKS.keys())
+def busy_chat(request: pytest.FixtureRequest, chat: PanelPage) -> PanelPage:
+    """Return a panel that shows all there is, at once."""
+    look = dict(request.param)
+    chat.page.set_viewport_size({"width": look.pop("width", 900), "height": 2400})
+    theme = look.pop("theme")
+    chat.page.emulate_media(**look)
+    chat.open(
+        everything(),
+        cells=["df = load()"],
+        theme=theme,
+        prepare=example("prepared"),
+        complete=example("suggestions"),
+        describe=example("description"),
+        check={
+            "type": "checked",
+            "results": [{"source": "", "unknown_names": ["dff"], "missing_modules": ["seaborn"]}],
+        },
+    )
+    chat.page.add_style_tag(content=".jllm-panel { block-size: 2300px; }")
+    expect(chat.panel.locator(".jllm-warning").first).to_be_visible()
+    chat.page.locator(".jp-Cell").click()
+    chat.button("Replace cell").click()
+    chat.button("Edit").first.click()
+    chat.button("Delete").nth(1).click()
+    chat.panel.locator(".jllm-facts summary").first.click()
+    chat.panel.locator(".jllm-gauge-button").click()
+    box = chat.page.get_by_label("Message")
+    box.fill("What is @d")
+    expect(chat.page.get_by_role("listbox")).to_be_visible()
+    expect(chat.panel.locator(".jllm-description")).to_be_visible()
+    return chat
+
+
+def everything() -> dict[str, Any]:
+    """Return a chat with one of each thing."""
+    return a_snapshot(
+        a_turn(1, prompt="Hello", siblings=[1, 4], attachments=["In [3]"], finish_reason="length"),
+        a_turn(2, prompt="What is a mean?", text=TEXT, told={"cells": 3, "variables": ["df"]}),
+        {**example("turn-reading")["turn"], "number": 3, "parent": 2, "siblings": [3]},
+        notices=[
+            {**example("notice")["notice"], "after": 2},
+            {**example("notice-error")["notice"], "after": 2},
+            {**example("notice-growing")["notice"], "after": 2},
+        ],
+        pending=example("snapshot")["pending"],
+    )
+
+
+def violations(chat: PanelPage) -> list[str]:
+    """Return what axe finds that keeps somebody from using the panel."""
+    chat.page.add_script_tag(path=AXE)
+    found: list[str] = chat.page.evaluate(
+        """async () => {
+            const { violations } = await axe.run('main', { resultTypes: ['violations'] });
+            return violations
+                .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+                .flatMap(({ id, nodes }) => nodes.map(({ html, any }) =>
+                    [id, html, ...any.map(({ message }) => message)].join('\\n')));
+        }"""
+    )
+    return found
+
+
+def test_axe_finds_no_serious_issue(busy_chat: PanelPage) -> None:
+    assert violations(busy_chat) == []
+    busy_chat.page.keyboard.press("Escape")
+    busy_chat.button("Answer again").nth(1).click()
+    expect(busy_chat.page.get_by_role("menu")).to_be_visible()
+    assert violations(busy_chat) == []
+
+
+def test_axe_would_find_something(chat: PanelPage) -> None:
+    chat.open(everything())
+    chat.button("Copy").first.evaluate("button => { button.textContent = ''; }")
+    assert any("button-name" in violation for violation in violations(chat))
+
+
+@pytest.mark.parametrize("width", [320, 640])
+def test_nothing_sticks_out_of_a_narrow_panel(chat: PanelPage, width: int) -> None:
+    chat.page.set_viewport_size({"width": width, "height": 480})  # 640: a laptop's at 200 %
+    chat.open(everything(), cells=["df = load()"])
+    chat.panel.locator(".jllm-gauge-button").click()
+    sticking_out = chat.panel.evaluate(
+        """panel => {
+            const scrolls = new Set(['auto', 'scroll', 'hidden']);
+            const { left, right } = panel.getBoundingClientRect();
+            return [...panel.querySelectorAll('*')].filter(node => {
+                const box = node.getBoundingClientRect();
+                if (box.width === 0 || node.closest('.jllm-hidden, math')) return false;
+                for (let at = node.parentElement; at !== panel; at = at.parentElement)
+                    if (scrolls.has(getComputedStyle(at).overflowX) && !at.matches('.jllm-log'))
+                        return false;
+                return box.left < left - 1 || box.right > right + 1;
+            }).map(node => node.outerHTML.slice(0, 120));
+        }"""
+    )
+    assert sticking_out == []
+    assert chat.log.evaluate("log => log.scrollWidth <= log.clientWidth")
+    expect(chat.page.get_by_label("Message")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("num_turns", [1, 40])
+def test_a_long_conversation_stays_smooth(
+    chat: PanelPage, num_turns: int, record_property: Callable[[str, object], None]
+) -> None:
+    repeats = NUM_TOKENS * CHARACTERS_PER_TOKEN // len(TEXT) // num_turns
+    turns = [a_turn(number + 1, text=(TEXT + "\n") * repeats) for number in range(num_turns)]
+    open_end = {"state": "writing", "finish_reason": None, "usage": None, "text": ""}
+    chat.open(a_snapshot(*turns, a_turn(num_turns + 1, **open_end)))
+    chat.page.evaluate(WATCH_KEYS)
+    chat.page.evaluate(
+        """number => {
+            window.timer = setInterval(() => panelPage.model.tell(
+                { type: 'delta', number, text: 'word after word ' }), 33);
+        }""",
+        num_turns + 1,
+    )
+    box = chat.page.get_by_label("Message")
+    box.press_sequentially("How does one type beside an answer that grows?", delay=20)
+    keys = chat.page.evaluate("() => { clearInterval(window.timer); return window.key_ms; }")
+    frames = chat.page.evaluate(SCROLL)
+    assert len(keys) > 40
+    assert len(frames) > 100
+    numbers = {
+        "keystroke_ms": statistics.median(keys),
+        "slowest_keystroke_ms": max(keys),
+        "frame_ms": statistics.median(frames),
+        "slow_frame_ms": statistics.quantiles(frames, n=20)[-1],
+    }
+    for name, value in numbers.items():
+        record_property(name, round(value, 1))
+    print({name: round(value, 1) for name, value in numbers.items()})
+    assert numbers["keystroke_ms"] < KEYSTROKE_MS
+    assert numbers["frame_ms"] < FRAME_MS
