@@ -13,7 +13,7 @@ from jupyter_llm.engine.stream import QueueStream, StreamFeed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jupyter_llm.engine.base import Request, Stream
+    from jupyter_llm.engine.base import Request
     from jupyter_llm.engine.local import LocalEngine
 
 
@@ -26,7 +26,7 @@ def dictate(engine: LocalEngine, texts: Sequence[str]) -> None:
     write = engine.submit
     queue = deque(texts)
 
-    def submit(request: Request) -> Stream:
+    def submit(request: Request) -> QueueStream:
         if not queue:
             return write(request)
         text = queue.popleft()
@@ -37,7 +37,7 @@ def dictate(engine: LocalEngine, texts: Sequence[str]) -> None:
     engine.submit = submit  # type: ignore[method-assign]
 
 
-def _with_words(stream: Stream, text: str, num_tokens: int) -> QueueStream:
+def _with_words(stream: QueueStream, text: str, num_tokens: int) -> QueueStream:
     """Return a stream that grows like the given one, but into a text."""
     feed = StreamFeed()
 

@@ -46,7 +46,7 @@ TALK = {
 | height_m | number | 15.4 | 24.5 |
 | girth_cm | number | 96 | 212 |
 """,
-    "Are tall trees thicker?": r"""Pearson's correlation tells how closely two columns follow a line:
+    "Are tall trees thicker?": r"""Pearson's correlation says how closely two columns follow a line:
 
 $$r = \frac{\sum_i (x_i - \bar{x})(y_i - \bar{y})}
 {\sqrt{\sum_i (x_i - \bar{x})^2 \sum_i (y_i - \bar{y})^2}}$$
