@@ -488,6 +488,15 @@ def test_a_long_answer_to_a_command_is_shown_from_its_start(chat: PanelPage) -> 
     assert distance_from_end(chat) < 2
 
 
+@pytest.mark.parametrize("num_paragraphs", [6, 7, 8, 40])
+def test_the_field_of_an_edited_prompt_is_in_sight(chat: PanelPage, num_paragraphs: int) -> None:
+    chat.open(a_snapshot(a_turn(1, text="\n\n".join(["Paragraph"] * num_paragraphs))))
+    chat.button("Edit").click()
+    field = chat.panel.get_by_role("textbox", name="Edit the prompt")
+    expect(field).to_be_focused()
+    expect(field).to_be_in_viewport(ratio=1)
+
+
 def test_a_panel_that_was_taken_off_the_page_scrolls_to_where_it_was(chat: PanelPage) -> None:
     chat.open(a_snapshot(a_turn(1, text="\n\n".join(["Paragraph"] * 60))))
     chat.log.hover()

@@ -58,7 +58,7 @@ export function createFollower(list, content, signal) {
     button.hidden = isFollowing;
   });
   const observer = new ResizeObserver(() => {
-    if (list.clientHeight === 0) return;
+    if (list.clientHeight === 0 || isWritten(content)) return;
     if (isFollowing) toEnd();
     else if (list.scrollTop === 0) list.scrollTop = top;
   });
@@ -66,4 +66,14 @@ export function createFollower(list, content, signal) {
   observer.observe(content);
   signal.addEventListener("abort", () => observer.disconnect());
   return { button, follow, showStart };
+}
+
+/**
+ * Tell whether somebody writes in a list, whose field must not move away.
+ *
+ * @param {HTMLElement} content
+ * @returns {boolean}
+ */
+function isWritten(content) {
+  return content.querySelector("textarea:focus") !== null;
 }
