@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from browser.lab import CHROMIUM_HINT, Notebook, find_chromium, running_chromium, running_lab
 from browser.live_panel import LivePanel
+from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,35 +38,26 @@ CELLS = (
     '%load_ext jupyter_llm\nimport pandas as pd\n\ntrees = pd.read_csv("trees.csv")\ntrees.head(3)',
     "%llm /chat",
 )
-TALK = {
-    "What is in @trees?": """Six trees, with three columns and no gaps:
+PROMPT = "Are tall @trees thicker, too?"
+ANSWER = r"""**Pearson's correlation** says how closely two columns follow a line:
 
-| column | type | from | to |
-|---|---|--:|--:|
-| species | text | | |
-| height_m | number | 15.4 | 24.5 |
-| girth_cm | number | 96 | 212 |
-""",
-    "Are tall trees thicker?": r"""Pearson's correlation says how closely two columns follow a line:
+$$r = \frac{\sum_i (x_i - \mu_x)(y_i - \mu_y)}
+{\sqrt{\sum_i (x_i - \mu_x)^2}\,\sqrt{\sum_i (y_i - \mu_y)^2}}$$
 
-$$r = \frac{\sum_i (x_i - \bar{x})(y_i - \bar{y})}
-{\sqrt{\sum_i (x_i - \bar{x})^2 \sum_i (y_i - \bar{y})^2}}$$
-
-It is 1 or -1 for a perfect line and near 0 for none. With **pandas**:
+It is 1 if thickness grows steadily with height, and near 0 if the two have nothing in common.
 
 ```python
 r = trees["height_m"].corr(trees["girth_cm"])
-print(f"r = {r:.2f}")  # a weak line, of six trees only
+print(f"r = {r:.2f}")  # of six trees only
 ```
-""",
-}
+"""
 # What no cell shows: the model is there already, and told what to say.
 PREPARE = f"""
 import sys
 sys.path.insert(0, {str(TESTS)!r})
 from dictation import dictate
 from jupyter_llm import llm
-dictate(llm.engine(), {list(TALK.values())!r})
+dictate(llm.engine(), [{ANSWER!r}])
 """
 EXECUTE_QUIETLY = """async code => {
     const kernel = notebook.sessionContext.session.kernel;
@@ -97,15 +89,14 @@ def take_pictures(browser: Browser, lab: Lab, folder: Path) -> Iterator[Path]:
 
 
 def have_conversation(notebook: Notebook) -> None:
-    """Run the cells and send the prompts, without the file browser and without a trace of us."""
+    """Run the cells and send the prompt, without the file browser and without a trace of us."""
     page = notebook.page
     notebook.command("application:toggle-left-area")
     page.evaluate(EXECUTE_QUIETLY, PREPARE)
     notebook.run(0)
     notebook.run(1)
     panel = LivePanel(notebook, notebook.cell(1).locator(".jllm-panel"))
-    for prompt in TALK:
-        panel.ask(prompt)
+    panel.ask(PROMPT)
     notebook.save()  # no star in the tab
 
 
@@ -124,6 +115,7 @@ def main() -> int:
     if chromium is None:
         print(CHROMIUM_HINT, file=sys.stderr)
         return 1
+    expect.set_options(timeout=60_000)  # while the model writes
     with (
         tempfile.TemporaryDirectory() as scratch,
         running_lab(Path(scratch)) as lab,
