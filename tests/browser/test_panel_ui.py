@@ -418,7 +418,7 @@ def test_the_status_tells_the_model_how_full_it_is_and_how_fast(chat: PanelPage)
 
 def test_without_a_model_the_status_says_so(chat: PanelPage) -> None:
     chat.open(example("snapshot-empty"))
-    expect(chat.panel.locator(".jllm-status")).to_have_text("No model yet")
+    expect(chat.panel.locator(".jllm-status")).to_have_text("No model loaded yet")
 
 
 def test_a_kernel_that_does_not_answer_is_said_to_be_busy(chat: PanelPage) -> None:
