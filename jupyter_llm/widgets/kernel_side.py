@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from jupyter_llm.widgets.parts import NoticeData, ProposalData, StatusData
     from jupyter_llm.widgets.requests import Request
 
-_TICK_S = 1 / 30  # between two messages about what is written, at the least
+# Between two messages about what is written, at the least. A page that draws costs the model a part
+# of the cores, and twice as often is no smoother to read.
+_TICK_S = 1 / 15
 _GROWTH_S = 0.2  # between two states of a notice, which is sent whole
 _GAUGE_S = 1.0
 _MOST_NOTICES = 50
@@ -33,8 +35,8 @@ class KernelSide:
     """What a panel's views know, and what tells them more.
 
     The chat is the truth. Whatever changes it, also elsewhere, wakes up the thread
-    "jupyter-llm-panel", which says what is new; while something is written it does so thirty times
-    a second, and it ends when nothing is. All methods return at once, from any thread.
+    "jupyter-llm-panel", which says what is new; while something is written it does so fifteen
+    times a second, and it ends when nothing is. All methods return at once, from any thread.
 
     `on_settled` is called when a turn has ended or the path has changed, on that thread.
     """

@@ -50,7 +50,7 @@ class Mirror:
             old = before.get(exchange.number)
             request = requests.get(exchange.number)
             if old is not None and request is None and self._is_settled(exchange):
-                self._turns[exchange.number] = old  # thirty times a second, in long chats
+                self._turns[exchange.number] = old  # many times a second, in long chats
                 continue
             turn = turn_data(exchange, model, old)
             self._turns[exchange.number] = turn

@@ -63,7 +63,7 @@ def test_at_most_thirty_messages_a_second_go_out(
     make_front: MakeFront, scripted: ScriptedEngine
 ) -> None:
     front = make_front(max_tokens=None)
-    scripted.replies.append("word " * 700)  # a thousand a second
+    scripted.replies.append("word " * 1400)  # a thousand a second
     front.send("Fast!")
     front.wait_until(is_done)
     times = [at for at, message in front.heard if message["type"] in ("delta", "turn", "path")]
