@@ -34,7 +34,7 @@ def test_an_answer_streams_and_ends_as_the_chat_has_it(
     make_front: MakeFront, scripted: ScriptedEngine
 ) -> None:
     front = make_front(max_tokens=None)
-    text = "word " * 300
+    text = "word " * 700
     scripted.replies.append(text)
     front.send("Tell me a lot.")
     front.wait_until(is_done)
