@@ -70,7 +70,6 @@ class ChatPanel(AnyWidget):
         keep_subshell(self.comm)
         self._transcript = TranscriptOutput(self.panel_id, self.chat)
         self._transcribing = Chore(self._transcribe, "jupyter-llm-transcript")
-        self._is_written_by_view = False
         self._side = KernelSide(self.chat, context, self.send, self._transcribing.ask)
         self._asker = Asker(self._side, model, sampling)
         self._questions = Questions(self._side)
@@ -85,6 +84,7 @@ class ChatPanel(AnyWidget):
         if hasattr(self, "_side"):
             self._side.close()
             self._transcribing.close()
+            self._transcript.close()
             self._questions.close()
         super().close()
 
@@ -128,7 +128,7 @@ class ChatPanel(AnyWidget):
         }
 
     def _on_hello(self, message: Hello) -> None:
-        self._is_written_by_view |= message["can_write_cells"]
+        self._transcript.is_written_by_view |= message["can_write_cells"]
         self._side.welcome(message)
         self._transcribing.ask()
 
@@ -166,7 +166,7 @@ class ChatPanel(AnyWidget):
         A front end that loads the page again knows nothing of updates of its outputs, so one that
         can write the notebook does that.
         """
-        if self._is_written_by_view:
+        if self._transcript.is_written_by_view:
             data, metadata = self._transcript.bundle
             self._side.outbox.put({"type": "transcript", "data": data, "metadata": metadata})
         else:

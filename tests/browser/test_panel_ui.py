@@ -470,6 +470,33 @@ def test_the_newest_line_stays_in_sight_until_one_scrolls_up(chat: PanelPage) ->
     assert distance_from_end(chat) < 2
 
 
+def test_a_long_answer_to_a_command_is_shown_from_its_start(chat: PanelPage) -> None:
+    long = "\n\n".join(f"Paragraph {number}" for number in range(40))
+    chat.open(a_snapshot(a_turn(1, text=long)))
+    for markdown in (long, "A line."):
+        chat.page.get_by_role("textbox").fill("/help")
+        chat.page.get_by_role("textbox").press("Enter")
+        request = chat.last_id("send")
+        chat.tell(
+            {"type": "pending", "pending": {"id": request, "text": "/help", "progress": None}}
+        )
+        said = notice(id=request, prompt="/help", markdown=markdown)
+        chat.tell({"type": "notice", "notice": said})
+        if markdown == long:
+            expect(chat.turns.last.get_by_text("/help")).to_be_in_viewport()
+            expect(chat.button("↓ Newest")).to_be_visible()
+    assert distance_from_end(chat) < 2
+
+
+@pytest.mark.parametrize("num_paragraphs", [6, 7, 8, 40])
+def test_the_field_of_an_edited_prompt_is_in_sight(chat: PanelPage, num_paragraphs: int) -> None:
+    chat.open(a_snapshot(a_turn(1, text="\n\n".join(["Paragraph"] * num_paragraphs))))
+    chat.button("Edit").click()
+    field = chat.panel.get_by_role("textbox", name="Edit the prompt")
+    expect(field).to_be_focused()
+    expect(field).to_be_in_viewport(ratio=1)
+
+
 def test_a_panel_that_was_taken_off_the_page_scrolls_to_where_it_was(chat: PanelPage) -> None:
     chat.open(a_snapshot(a_turn(1, text="\n\n".join(["Paragraph"] * 60))))
     chat.log.hover()

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 from scripted import ScriptedEngine
-from shell import RecordingPublisher, run
+from shell import RecordingPublisher, extension, run
 
 from jupyter_llm import llm
 from jupyter_llm.audit import audit
@@ -115,6 +115,18 @@ def test_a_turn_goes_into_the_output_once_it_ends(
     shown = wait_for_text(shell, "It is 42.")
     assert len(displays(shell)) == 2
     assert "What is it?" in shown["text/html"]
+
+
+def test_what_a_cell_said_is_in_the_output_when_the_cell_ends(
+    panels: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    extension(shell, "load")
+    run(shell, "from jupyter_llm import ChatPanel\nChatPanel()")
+    panels.replies.append("It is 42.")
+    shell.run_cell("%llm What is it?").raise_error()
+    assert "> What is it?" in displays(shell)[1]["text/plain"]
+    shell.run_cell("%llm /reset").raise_error()
+    assert "empty chat" in displays(shell)[1]["text/plain"]
 
 
 def test_a_view_that_can_write_the_notebook_is_told_instead(

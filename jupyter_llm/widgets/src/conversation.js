@@ -93,9 +93,15 @@ export class Conversation {
       const key = `pending ${request.id}`;
       this.#view(shown, key, () => new PendingView(request.id, this.#around)).show(request);
     }
+    const answered = notices.find(
+      ({ id, is_finished: isFinished }) => isFinished && this.#views.has(`pending ${id}`),
+    );
     this.#replaceViews(shown);
     this.#empty.hidden = shown.size > 0;
     if (isSent) this.#follower.follow();
+    // It comes as a whole, so it is read from its start.
+    const answer = shown.get(`notice ${answered?.id}`);
+    if (answer) this.#follower.showStart(answer.element);
     this.#focusAfterStep(path);
     if (hadFocus && !this.#log.contains(document.activeElement)) this.#log.focus();
   }

@@ -82,7 +82,11 @@ export class StatusView {
     const free = /** @type {const} */ (["free", Math.max(0, allowed - used)]);
     this.#legend.replaceChildren(
       make("p", "jllm-legend-title", text),
-      make("dl", "", ...[...filled, free].map(([name, tokens]) => entry(name, tokens))),
+      make(
+        "dl",
+        "jllm-legend-list",
+        ...[...filled, free].map(([name, tokens]) => entry(name, tokens)),
+      ),
     );
   }
 

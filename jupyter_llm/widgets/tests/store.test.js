@@ -194,7 +194,10 @@ test("what is sent is what the kernel reads, and is pending at once", () => {
   kernel.say({ type: "ack", id });
   kernel.say({ type: "pending", pending: { id, text, progress: null } });
   assert.equal(store.state.pending.length, 1);
-  kernel.say(example("turn-reading", { id }));
+  const begun = example("turn-reading", { id });
+  kernel.say(begun);
+  assert.equal(store.state.pending.length, 1, "its turn is not on the page yet");
+  kernel.say({ type: "path", path: [...store.state.path, begun.turn.number] });
   assert.deepEqual(store.state.pending, []);
 });
 
