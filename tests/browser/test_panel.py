@@ -307,9 +307,7 @@ def test_fix_proposes_a_change_that_can_be_accepted(open_panel: Callable[..., Li
 
 
 def test_a_cell_and_an_output_are_attached(open_panel: Callable[..., LivePanel]) -> None:
-    panel = open_panel(
-        "number = 4711\nprint(number)", "llm.chat('talk').turns[-1].told"
-    )
+    panel = open_panel("number = 4711\nprint(number)", "llm.chat('talk').turns[-1].told")
     notebook = panel.notebook
     notebook.run(2)
     notebook.activate(2)
