@@ -36,6 +36,7 @@ from jupyter_llm.notebook.last_error import LastError
 from jupyter_llm.notebook.path import NotebookIdentity
 from jupyter_llm.notebook.prompts import PromptStore
 from jupyter_llm.notebook.timeline import Timeline
+from jupyter_llm.notebook.watchers import Watchers
 from jupyter_llm.status import Status
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class LLM:
         self._resident: tuple[ModelEntry, EngineOptions] | None = None  # what _engine runs
         self._chats: dict[str, Chat] = {}
         self._is_background_held = False
+        self._watchers = Watchers()
         self._timeline = Timeline()
         self._prompts = PromptStore()
         self._answers = AnswerLog(self._prompts)
@@ -106,6 +108,14 @@ class LLM:
         """The engine of the model that is loaded, or None."""
         engine = self._engine
         return None if engine is None or engine.is_closed else engine
+
+    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back whenever a model was loaded or has gone; what is returned ends that.
+
+        The call comes on any thread, with the choice of models locked, so it must return at once.
+        Its errors are logged.
+        """
+        return self._watchers.add(callback)
 
     def __call__(
         self,
@@ -313,6 +323,7 @@ class LLM:
             engine, self._engine = self._engine, None
         if engine is not None:
             engine.close()
+            self._watchers.tell()
 
     def tune(
         self,
@@ -565,6 +576,7 @@ class LLM:
             raise PromptInterrupted from None
         self._engine.hold_background(is_held=self._is_background_held)
         self._resident = (entry, options)
+        self._watchers.tell()
         return self._engine
 
 
