@@ -296,11 +296,17 @@ class LLM:
             chat.reset()
         self.archive.clear()
 
-    def use(self, model: str | os.PathLike[str] | None = None, **options: Any) -> Status:
+    def use(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        view: View | None = None,
+        **options: Any,
+    ) -> Status:
         """Load a model by name or path and stay with it; see `EngineOptions` for the options.
 
         Without a name the options are for the model that is in use. If the new model cannot be
-        loaded, the old choice stays.
+        loaded, the old choice stays. The loading bar appears in `view`, or is printed.
 
         Raises
         ------
@@ -313,7 +319,7 @@ class LLM:
             else:
                 entry = self._find(model)
             choice = (entry, EngineOptions(**options))
-            self._ensure(*choice)
+            self._ensure(*choice, view)
             self._choice = choice
         return self.status()
 
@@ -331,6 +337,7 @@ class LLM:
         *,
         copy: bool = False,
         lossy: bool = False,
+        view: View | None = None,
     ) -> TuneReport:
         """Measure a model on this machine and load it with the best settings from then on.
 
@@ -338,7 +345,7 @@ class LLM:
         copy in another quantization would be faster, the report offers it; `copy=True` makes it
         and loads it in the file's place from then on. Copies are near-lossless, by the perplexity
         of a fixed text; `lossy=True` admits a loss of up to 10 %. What `use` is told goes before
-        what was measured.
+        what was measured. A bar appears in `view`, or is printed.
 
         Raises
         ------
@@ -349,7 +356,7 @@ class LLM:
         with self._lock:  # prompts wait, since two programs that compute would measure each other
             entry, options = self._chosen(model)
             self.unload()
-            with tuning_bar(entry.name) as on_progress:
+            with tuning_bar(entry.name, view) as on_progress:
                 report = tune(
                     entry,
                     copy=copy,
@@ -487,11 +494,13 @@ class LLM:
         """
         future.add_done_callback(partial(self._answers.add, request, is_saved=is_saved))
 
-    def verify(self, notebook: str | os.PathLike[str] | None = None) -> VerifyReport:
+    def verify(
+        self, notebook: str | os.PathLike[str] | None = None, *, view: View | None = None
+    ) -> VerifyReport:
         """Write answers again from their records and say which come out the same.
 
         They are the answers of this kernel, or those in a notebook file, whose prompts are known
-        if they were asked on this machine.
+        if they were asked on this machine. A bar appears in `view`, or is printed.
 
         Raises
         ------
@@ -506,7 +515,7 @@ class LLM:
         else:
             answers = list(answers_in(read_notebook(Path(notebook).expanduser())))
         try:
-            with replay_bar(len(answers)) as on_progress:
+            with replay_bar(len(answers), view) as on_progress:
                 return verify(answers, self._named, self._prompts.find, on_progress=on_progress)
         except KeyboardInterrupt:
             raise PromptInterrupted from None

@@ -131,7 +131,10 @@ class KernelSide:
         with self._lock:
             self._running[request.id] = self._pending[request.id] = request
             self._tell({"type": "pending", "pending": request.data})
-        request.start()
+        try:
+            request.start()
+        except RuntimeError as error:
+            self.end(request, f"The kernel has no room for another thread: {error}.")
 
     def tell_progress(self, request: Request) -> None:
         """Say how far a pending request is."""

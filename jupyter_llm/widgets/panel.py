@@ -23,7 +23,7 @@ from jupyter_llm.widgets.questions import Questions
 from jupyter_llm.widgets.requests import Request
 from jupyter_llm.widgets.routing import keep_subshell
 from jupyter_llm.widgets.transcript_output import TranscriptOutput
-from jupyter_llm.widgets.workers import Chore, Worker
+from jupyter_llm.widgets.workers import Chore, start_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,7 +156,7 @@ class ChatPanel(AnyWidget):
             except Exception as error:  # noqa: BLE001  as below
                 self._refuse(message["id"], error)
 
-        Worker(work, f"jupyter-llm-reply-{message['id']}").start()
+        start_worker(work, f"jupyter-llm-reply-{message['id']}")
 
     def _refuse(self, request_id: str | None, error: Exception) -> None:
         if not isinstance(error, JupyterLLMError | ValueError):

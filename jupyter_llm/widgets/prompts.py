@@ -45,15 +45,16 @@ class Asker:
         expand = expander(namespace)
         if found is not None:
             command, argument = found
-            self._obey(command, expand(argument), request)
+            self._obey(command, request.run(partial(expand, argument)), request)
             return
         typed = check_text(typed.removeprefix(_LITERAL))
         attached = attach_cells(typed, self.side.chat.llm.timeline.snapshot().visible)
         given = [(item["label"], item["text"]) for item in message["attachments"]]
         describe = describer(attached.prompt, partial(own_variables, current_shell()))
+        prompt = without_at(attached.prompt, namespace)
         self._ask(
             request,
-            expand(without_at(attached.prompt, namespace)),
+            request.run(partial(expand, prompt)),
             message,
             after=message["after"],
             attachments=[*attached.attachments, *given],
@@ -87,15 +88,11 @@ class Asker:
         """Carry out a command, and show what it answers as a notice."""
         if command.name == "chat":
             raise MagicUsageError("/chat shows a panel below a cell.", "Type `%llm /chat` in one.")
+        chat, view = self.side.chat, LoadingView(request)
         situation = partial(
-            self.side.chat.llm.situation,
-            model=self.model,
-            show=request.show,
-            view=LoadingView(request),
-            **self.sampling,
+            chat.llm.situation, model=self.model, show=request.show, view=view, **self.sampling
         )
-        chat = self.side.chat
-        answer = command.run(Call(chat.llm, chat, argument, self.side.mode, situation))
+        answer = command.run(Call(chat.llm, chat, argument, self.side.mode, situation, view))
         proposal, completion = None, None
         if isinstance(answer, Proposal):
             proposal, completion = proposal_data(answer), answer.completion
