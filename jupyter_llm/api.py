@@ -36,6 +36,7 @@ from jupyter_llm.notebook.last_error import LastError
 from jupyter_llm.notebook.path import NotebookIdentity
 from jupyter_llm.notebook.prompts import PromptStore
 from jupyter_llm.notebook.timeline import Timeline
+from jupyter_llm.notebook.watchers import Watchers
 from jupyter_llm.status import Status
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class LLM:
         self._resident: tuple[ModelEntry, EngineOptions] | None = None  # what _engine runs
         self._chats: dict[str, Chat] = {}
         self._is_background_held = False
+        self._watchers = Watchers()
         self._timeline = Timeline()
         self._prompts = PromptStore()
         self._answers = AnswerLog(self._prompts)
@@ -106,6 +108,14 @@ class LLM:
         """The engine of the model that is loaded, or None."""
         engine = self._engine
         return None if engine is None or engine.is_closed else engine
+
+    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back whenever a model was loaded or has gone; what is returned ends that.
+
+        The call comes on any thread, with the choice of models locked, so it must return at once.
+        Its errors are logged.
+        """
+        return self._watchers.add(callback)
 
     def __call__(
         self,
@@ -286,11 +296,17 @@ class LLM:
             chat.reset()
         self.archive.clear()
 
-    def use(self, model: str | os.PathLike[str] | None = None, **options: Any) -> Status:
+    def use(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        view: View | None = None,
+        **options: Any,
+    ) -> Status:
         """Load a model by name or path and stay with it; see `EngineOptions` for the options.
 
         Without a name the options are for the model that is in use. If the new model cannot be
-        loaded, the old choice stays.
+        loaded, the old choice stays. The loading bar appears in `view`, or is printed.
 
         Raises
         ------
@@ -303,7 +319,7 @@ class LLM:
             else:
                 entry = self._find(model)
             choice = (entry, EngineOptions(**options))
-            self._ensure(*choice)
+            self._ensure(*choice, view)
             self._choice = choice
         return self.status()
 
@@ -313,6 +329,7 @@ class LLM:
             engine, self._engine = self._engine, None
         if engine is not None:
             engine.close()
+            self._watchers.tell()
 
     def tune(
         self,
@@ -320,6 +337,7 @@ class LLM:
         *,
         copy: bool = False,
         lossy: bool = False,
+        view: View | None = None,
     ) -> TuneReport:
         """Measure a model on this machine and load it with the best settings from then on.
 
@@ -327,7 +345,7 @@ class LLM:
         copy in another quantization would be faster, the report offers it; `copy=True` makes it
         and loads it in the file's place from then on. Copies are near-lossless, by the perplexity
         of a fixed text; `lossy=True` admits a loss of up to 10 %. What `use` is told goes before
-        what was measured.
+        what was measured. A bar appears in `view`, or is printed.
 
         Raises
         ------
@@ -338,7 +356,7 @@ class LLM:
         with self._lock:  # prompts wait, since two programs that compute would measure each other
             entry, options = self._chosen(model)
             self.unload()
-            with tuning_bar(entry.name) as on_progress:
+            with tuning_bar(entry.name, view) as on_progress:
                 report = tune(
                     entry,
                     copy=copy,
@@ -476,11 +494,13 @@ class LLM:
         """
         future.add_done_callback(partial(self._answers.add, request, is_saved=is_saved))
 
-    def verify(self, notebook: str | os.PathLike[str] | None = None) -> VerifyReport:
+    def verify(
+        self, notebook: str | os.PathLike[str] | None = None, *, view: View | None = None
+    ) -> VerifyReport:
         """Write answers again from their records and say which come out the same.
 
         They are the answers of this kernel, or those in a notebook file, whose prompts are known
-        if they were asked on this machine.
+        if they were asked on this machine. A bar appears in `view`, or is printed.
 
         Raises
         ------
@@ -495,7 +515,7 @@ class LLM:
         else:
             answers = list(answers_in(read_notebook(Path(notebook).expanduser())))
         try:
-            with replay_bar(len(answers)) as on_progress:
+            with replay_bar(len(answers), view) as on_progress:
                 return verify(answers, self._named, self._prompts.find, on_progress=on_progress)
         except KeyboardInterrupt:
             raise PromptInterrupted from None
@@ -565,6 +585,7 @@ class LLM:
             raise PromptInterrupted from None
         self._engine.hold_background(is_held=self._is_background_held)
         self._resident = (entry, options)
+        self._watchers.tell()
         return self._engine
 
 

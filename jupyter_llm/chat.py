@@ -122,6 +122,7 @@ class Chat(ChatTurns):
         describe: Describe | None = None,
         is_kept: bool = True,
         view: View | None = None,
+        on_begin: Callable[[int], None] | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> Stream:
         """Send a prompt and return its stream.
@@ -136,7 +137,8 @@ class Chat(ChatTurns):
         `describe` gives the summaries of variables that go along; one that a turn has told already
         is not told again. `attachments` are names and texts that go along with this prompt. With
         `is_kept=False` nothing of it is written to the disk. A loading bar appears in `view`, or
-        is printed.
+        is printed. `on_begin` is called with the number of the turn that has begun, before those
+        who watch.
 
         Raises
         ------
@@ -159,7 +161,7 @@ class Chat(ChatTurns):
         ) as sending:
             stream = sending.engine.submit(sending.request)
             self._llm.log(sending.request, stream.future, is_saved=is_kept)
-            self._take_in(sending, stream.future, stream)
+            self._take_in(sending, stream.future, stream, on_begin)
         return stream
 
     def write_code(
@@ -377,7 +379,11 @@ class Chat(ChatTurns):
         )
 
     def _take_in(
-        self, sending: _Sending, future: Future[Completion], stream: Stream | None = None
+        self,
+        sending: _Sending,
+        future: Future[Completion],
+        stream: Stream | None = None,
+        on_begin: Callable[[int], None] | None = None,
     ) -> None:
         """Take in a prompt that was sent: its turn, what it leaves out, and what to read next."""
         plan, request = sending.plan, sending.request
@@ -391,7 +397,7 @@ class Chat(ChatTurns):
             is_kept=sending.is_kept,
             stream=weakref.ref(stream) if stream is not None else None,
         )
-        self._begin(sending.place, writing)
+        self._begin(sending.place, writing, on_begin)
         if not plan.is_aside:
             read_on = partial(self._read_on, sending.place.number, sending.engine, request)
             future.add_done_callback(read_on)
@@ -441,7 +447,8 @@ class Chat(ChatTurns):
         """
         if future.exception() is not None or future.result().finish_reason == "cancelled":
             return
-        with self._settled():
+        with self._lock:
+            self._take_in_answers()
             is_active = self._exchanges.is_active(number)
         if is_active:
             completion = future.result()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,9 +11,10 @@ from jupyter_llm.archive import restored_cuts, restored_turns, saved_chat
 from jupyter_llm.errors import TurnNotFoundError
 from jupyter_llm.exchanges import Exchange, Exchanges, Writing
 from jupyter_llm.notebook.context import Cut, Turn
+from jupyter_llm.notebook.watchers import Watchers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator
+    from collections.abc import Callable, Hashable, Iterable
     from concurrent.futures import Future
     from typing import Any
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Completion
     from jupyter_llm.notebook.plan import Place
     from jupyter_llm.notebook.saved import SavedChat
-
-logger = logging.getLogger(__name__)
 
 
 class ChatTurns:
@@ -40,20 +37,28 @@ class ChatTurns:
         self._archive = archive
         self._exchanges = Exchanges()
         self._cuts: dict[str, Cut] = {}  # by conversation
-        self._watchers: list[Callable[[], None]] = []
+        self._watchers = Watchers()
         self._lock = threading.Lock()
 
     @property
     def turns(self) -> list[Turn]:
         """The turns of the active branch, the oldest first."""
-        with self._settled():
+        with self._lock:
+            self._take_in_answers()
             return list(self._exchanges.turns())
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
         """The active branch with the prompts that are being answered."""
-        with self._settled():
+        with self._lock:
+            self._take_in_answers()
             return self._exchanges.shown()
+
+    def exchange(self, number: int) -> Exchange | None:
+        """Return what stands at a number, on any branch; None if nothing is to be shown of it."""
+        with self._lock:
+            self._take_in_answers()
+            return self._exchanges.exchange(number)
 
     def turn(self, number: int) -> Turn:
         """Return a finished turn of any branch.
@@ -62,7 +67,8 @@ class ChatTurns:
         ------
         TurnNotFoundError
         """
-        with self._settled():
+        with self._lock:
+            self._take_in_answers()
             turn = self._exchanges.turn(number)
         if turn is None:
             raise TurnNotFoundError(number, self.name)
@@ -77,13 +83,14 @@ class ChatTurns:
         ------
         TurnNotFoundError
         """
-        with self._settled():
+        with self._lock:
+            self._take_in_answers()
             self._check(number)
             is_another = self._exchanges.choose(number)
             if is_another:
                 self._save_state()
         if is_another:
-            self._tell_watchers()
+            self._watchers.tell()
 
     def remove(self, number: int) -> None:
         """Forget a turn for good, also on the disk; one that is being written is cancelled.
@@ -94,7 +101,8 @@ class ChatTurns:
         ------
         TurnNotFoundError
         """
-        with self._settled():
+        with self._lock:
+            self._take_in_answers()
             self._check(number)
             turn, parent = self._exchanges.turn(number), self._exchanges.kept_parent(number)
             writings = self._take_out([number])
@@ -102,11 +110,23 @@ class ChatTurns:
             self._save_state()
         for writing in writings:
             writing.cancel()
-        self._tell_watchers()
+        self._watchers.tell()
+
+    def cancel(self, number: int | None = None) -> None:
+        """Stop writing a turn, or all that are being written, on all branches; texts stay.
+
+        Returns at once.
+        """
+        with self._lock:
+            writings = self._exchanges.writings
+        for at, writing in writings.items():
+            if number in (None, at):
+                writing.cancel()
 
     def forget(self, is_stale: Callable[[Any], bool]) -> None:
         """Forget the turns whose origin is stale; those being written are cancelled."""
-        with self._settled():
+        with self._lock:
+            self._take_in_answers()
             stale = self._exchanges.of_origin(is_stale)
             writings = self._take_out(stale)
             self._archive.forget(self.name, stale.values())
@@ -115,7 +135,7 @@ class ChatTurns:
         for writing in writings:
             writing.cancel()
         if stale:
-            self._tell_watchers()
+            self._watchers.tell()
 
     def reset(self) -> None:
         """Forget all turns, also those on the disk; those being written are cancelled."""
@@ -126,7 +146,7 @@ class ChatTurns:
                 self._archive.clear(self.name)
         for writing in writings:
             writing.cancel()
-        self._tell_watchers()
+        self._watchers.tell()
 
     def restore(self, chat: SavedChat) -> None:
         """Go on from the turns of an earlier kernel."""
@@ -134,11 +154,12 @@ class ChatTurns:
             self.system = chat.system
             self._exchanges = Exchanges(restored_turns(chat))
             self._cuts = restored_cuts(chat)
-        self._tell_watchers()
+        self._watchers.tell()
 
     def saved(self) -> SavedChat:
         """Return the active branch as it is kept on disk, and how many others there are."""
-        with self._settled():
+        with self._lock:
+            self._take_in_answers()
             return saved_chat(
                 self.name or "",
                 self._exchanges.turns(),
@@ -152,20 +173,7 @@ class ChatTurns:
         The call comes on any thread, the engine's too, so it must return at once. Its errors are
         logged.
         """
-
-        def watcher() -> None:
-            try:
-                callback()
-            except Exception:
-                logger.exception("What watches a chat has failed")
-
-        def end() -> None:
-            with self._lock, suppress(ValueError):
-                self._watchers.remove(watcher)
-
-        with self._lock:
-            self._watchers.append(watcher)
-        return end
+        return self._watchers.add(callback)
 
     # A prompt on its way
 
@@ -173,7 +181,8 @@ class ChatTurns:
         self, origin: Hashable = None, after: int | None = None, *, is_held: bool = False
     ) -> Place:
         """Return where a prompt stands, and hold the place for it if that is wanted."""
-        with self._settled():
+        with self._lock:
+            self._take_in_answers()
             if after:
                 self._check(after)
             place = self._exchanges.place(origin, after)
@@ -187,33 +196,36 @@ class ChatTurns:
             self._exchanges.release(place)
             self._clear_away(place.number)
 
-    def _begin(self, place: Place, writing: Writing) -> None:
+    def _begin(
+        self, place: Place, writing: Writing, on_begin: Callable[[int], None] | None
+    ) -> None:
         """Take in a prompt that was sent."""
-        with self._settled():
+        with self._lock:
+            self._take_in_answers()
             has_begun = self._exchanges.begin(place, writing)
             if has_begun and writing.cut is not None:
                 self._cuts[writing.cut.conversation] = writing.cut.after
         if not has_begun:  # the chat was reset, or the turn it was to replace removed
             writing.cancel()
+        elif on_begin is not None:
+            on_begin(place.number)
         writing.future.add_done_callback(partial(self._finish, writing))
-        self._tell_watchers()
+        self._watchers.tell()
 
     def _finish(self, writing: Writing, _future: Future[Completion]) -> None:
         """Take in the end of a prompt, on the engine's thread; it may have no place any more."""
-        with self._settled():
+        with self._lock:
+            self._take_in_answers()
             self._undo_cut(writing)
-        self._tell_watchers()
+        self._watchers.tell()
 
-    @contextmanager
-    def _settled(self) -> Iterator[None]:
-        """Hold the lock, with all answers taken in that are there.
+    def _take_in_answers(self) -> None:
+        """Take in all answers that are there, first of all that is done under the lock.
 
         Whoever has waited for an answer may be here before the engine has told us of it.
         """
-        with self._lock:
-            for number in self._exchanges.over():
-                self._settle(number)
-            yield
+        for number in self._exchanges.over():
+            self._settle(number)
 
     # What is changed, under the lock
 
@@ -267,9 +279,3 @@ class ChatTurns:
         self._archive.describe(
             self.name, system=self.system, cuts=self._cuts, choices=self._exchanges.choices
         )
-
-    def _tell_watchers(self) -> None:
-        with self._lock:
-            watchers = list(self._watchers)
-        for watcher in watchers:
-            watcher()

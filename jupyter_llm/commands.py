@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from jupyter_llm.api import LLM
     from jupyter_llm.chat import Chat
     from jupyter_llm.context_report import ContextReport
+    from jupyter_llm.display import View
     from jupyter_llm.engine.base import Completion
     from jupyter_llm.notebook.events import CellEvent
     from jupyter_llm.proposal import Proposal
@@ -55,6 +56,7 @@ class Call:
     argument: str
     context: ContextMode = "auto"
     situation: Callable[[], Situation] | None = None
+    view: View | None = None  # where bars appear; they are printed without one
 
     def ask(self, task: Callable[[Situation, str], T]) -> T:
         """Carry out a task about the notebook."""
@@ -132,7 +134,7 @@ def _use(call: Call) -> str:
     name = call.argument.strip("\"'")
     if not name:
         raise MagicUsageError("/use needs a model.", "`%llm /models` lists what can be loaded.")
-    info = call.llm.use(name).info
+    info = call.llm.use(name, view=call.view).info
     assert info is not None
     return f"Using **{info.name}** ({info.quantization}, context window {info.n_ctx} tokens)."
 
@@ -196,7 +198,7 @@ def _review(call: Call) -> Completion:
 
 
 def _verify(call: Call) -> VerifyReport:
-    return call.llm.verify(call.argument.strip("\"'") or None)
+    return call.llm.verify(call.argument.strip("\"'") or None, view=call.view)
 
 
 def _context(call: Call) -> ContextReport:
@@ -284,7 +286,8 @@ def _tune(call: Call) -> str | TuneReport:
         if not call.llm.forget_tuning(name):
             return "There is no tuning of this model."
         return "Forgot the tuning. The next prompt loads the file as it is, with the defaults."
-    return call.llm.tune(name, copy="--copy" in flags, lossy="--lossy" in flags)
+    copy, lossy = "--copy" in flags, "--lossy" in flags
+    return call.llm.tune(name, copy=copy, lossy=lossy, view=call.view)
 
 
 _TUNE_FLAGS = {"--copy", "--lossy", "--forget"}

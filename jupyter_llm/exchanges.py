@@ -124,9 +124,18 @@ class Exchanges:
         entry = self._branches.get(number)
         return entry.turn if entry is not None else None
 
+    def exchange(self, number: int) -> Exchange | None:
+        """Return what stands at a number, on any branch; None if nothing is to be shown of it."""
+        return self._exchange(number) if number in self else None
+
     def writing(self, number: int) -> Writing | None:
         """Return what is being written at a number."""
         return self._writings.get(number)
+
+    @property
+    def writings(self) -> dict[int, Writing]:
+        """What is being written on all branches, by number."""
+        return dict(self._writings)
 
     def over(self) -> list[int]:
         """Return the numbers whose answers are there and have not been taken in yet."""

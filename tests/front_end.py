@@ -51,6 +51,7 @@ class FrontEnd:
         self.notices: dict[str, NoticeData] = {}
         self.pending: dict[str, PendingData] = {}
         self.status: StatusData | None = None
+        self.is_asked = False  # whether it is still there
         self.wrong: list[str] = []
         self._seq: int | None = None
         self._ids = count(1)
@@ -144,7 +145,7 @@ class FrontEnd:
         assert self._seq in (None, message["seq"] - 1), "something is missing"
         self._seq = message["seq"]
         match kind:
-            case "snapshot" if message["view"] == self.view:
+            case "snapshot" if message["view"] in (self.view, None):
                 self.turns = {turn["number"]: dict(turn) for turn in message["turns"]}  # type: ignore[misc]
                 self.path = message["path"]
                 self.notices = {notice["id"]: notice for notice in message["notices"]}
@@ -154,6 +155,8 @@ class FrontEnd:
             case "turn":
                 self.turns[message["turn"]["number"]] = dict(message["turn"])  # type: ignore[assignment]
                 self.pending.pop(message["id"], None)
+            case "anybody":
+                self.is_asked = True
             case "path":
                 self.path = message["path"]
                 self.turns = {number: self.turns[number] for number in self.path}

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.events import CellEvent, Output
+from jupyter_llm.notebook.watchers import Watchers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 Mark = Literal["llm-pin", "llm-hide"]
 """What a cell may be marked as, by the name of the cell tag that does the same."""
@@ -52,7 +53,15 @@ class Timeline:
         self._cells: list[CellEvent] = []
         self._latest: dict[_Key, CellEvent] = {}
         self._marks: dict[tuple[_Key, Mark], bool] = {}
+        self._watchers = Watchers()
         self._lock = threading.Lock()
+
+    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back whenever cells have run or were marked; what is returned ends that.
+
+        The call comes on any thread and must return at once. Its errors are logged.
+        """
+        return self._watchers.add(callback)
 
     @property
     def cells(self) -> tuple[CellEvent, ...]:
@@ -81,6 +90,7 @@ class Timeline:
             )
             self._cells.append(cell)
             self._latest[_key(cell)] = cell
+        self._watchers.tell()
         return cell
 
     def pin(self, *cells: int | str) -> list[CellEvent]:
@@ -113,7 +123,8 @@ class Timeline:
             found = [self._find(cell) for cell in cells]  # all of them or none
             for cell in found:
                 self._marks[_key(cell), mark] = is_set
-            return found
+        self._watchers.tell()
+        return found
 
     def _find(self, wanted: int | str) -> CellEvent:
         for cell in reversed(self._cells):

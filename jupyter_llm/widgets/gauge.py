@@ -55,3 +55,14 @@ def status_data(chat: Chat, mode: ContextMode) -> StatusData:
             else None
         ),
     }
+
+
+def status_at_once(chat: Chat, known: StatusData) -> StatusData:
+    """Return what is known without the engine: which model there is, and what is known of it."""
+    engine = chat.llm.resident_engine
+    if engine is None:
+        return NO_MODEL
+    if engine.info.name == known["model"]:
+        return known
+    info = engine.info
+    return {**NO_MODEL, "model": info.name, "is_loaded": True, "n_ctx": info.n_ctx}

@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.widgets.gauge import NO_MODEL, status_data
+from jupyter_llm.widgets.gauge import NO_MODEL, status_at_once, status_data
 from jupyter_llm.widgets.messages import PROTOCOL
-from jupyter_llm.widgets.mirror import Mirror
+from jupyter_llm.widgets.mirror import Mirror, turn_data
 from jupyter_llm.widgets.outbox import Outbox
 from jupyter_llm.widgets.workers import Chore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable
 
     from jupyter_llm.chat import Chat
     from jupyter_llm.engine.base import Completion, Stream
     from jupyter_llm.notebook.budget import ContextMode
-    from jupyter_llm.widgets.messages import Hello, ToFrontEnd
+    from jupyter_llm.widgets.messages import Hello, Snapshot, ToFrontEnd
     from jupyter_llm.widgets.parts import NoticeData, ProposalData, StatusData
     from jupyter_llm.widgets.requests import Request
 
-_TICK_S = 1 / 30  # between two messages about what is written, at the least
+# Between two messages about what is written, at the least. A page that draws costs the model a part
+# of the cores, and twice as often is no smoother to read.
+_TICK_S = 1 / 15
 _GROWTH_S = 0.2  # between two states of a notice, which is sent whole
 _GAUGE_S = 1.0
 _MOST_NOTICES = 50
+_MOST_TURNS = 50  # that are told one by one: Jupyter drops messages that flood it
 
 
 class KernelSide:
     """What a panel's views know, and what tells them more.
 
     The chat is the truth. Whatever changes it, also elsewhere, wakes up the thread
-    "jupyter-llm-panel", which says what is new; while something is written it does so thirty times
-    a second, and it ends when nothing is. All methods return at once, from any thread.
+    "jupyter-llm-panel", which says what is new; while something is written it does so fifteen
+    times a second, and it ends when nothing is. Where there is no view, as before the first one and
+    where the last one has gone, nothing is said. All methods return at once, from any thread; in a
+    forked child they do nothing.
 
     `on_settled` is called when a turn has ended or the path has changed, on that thread.
     """
@@ -59,15 +66,23 @@ class KernelSide:
         self._growing: dict[str, tuple[Request, Stream]] = {}
         self._grew_s = 0.0
         self._status: StatusData = NO_MODEL
-        self._beginning = threading.local()
+        self._has_views = False
+        self._pid = os.getpid()
         self._lock = threading.RLock()  # guards all of this, and the order of what is sent
         self._pump = Chore(self._tick, "jupyter-llm-panel")
         self._gauge = Chore(self._measure, "jupyter-llm-gauge")
-        self._unwatch = chat.watch(_weak(self))
+        changed = _weak(self, KernelSide.changed)
+        is_fuller = _weak(self, KernelSide.measure)
+        self._unwatch = (
+            chat.watch(changed),
+            chat.llm.watch(is_fuller),
+            chat.llm.timeline.watch(is_fuller),
+        )
 
     def close(self) -> None:
         """Watch the chat no more; what is being written goes on."""
-        self._unwatch()
+        for unwatch in self._unwatch:
+            unwatch()
         self._pump.close()
         self._gauge.close()
 
@@ -77,28 +92,21 @@ class KernelSide:
         """Tell a view all there is."""
         with self._lock:
             self._publish()
-            self.outbox.put(
-                {
-                    "type": "snapshot",
-                    "id": hello["id"],
-                    "view": hello["view"],
-                    "protocol": PROTOCOL,
-                    "chat": self.chat.name,
-                    "turns": self._mirror.turns,
-                    "path": self._mirror.path,
-                    "status": self._status,
-                    "notices": list(self._notices.values()),
-                    "pending": [request.data for request in self._pending.values()],
-                }
-            )
+            self._has_views = True
+            self.outbox.put(self._snapshot(hello["view"], hello["id"]))
         self._pump.ask()
         self._gauge.ask()
 
+    def farewell(self) -> None:
+        """Say nothing more once the last view has gone; if there is another, it says hello."""
+        with self._lock:
+            self._tell({"type": "anybody"})
+            self._has_views = False
+
     def stop(self, target: int | str | None) -> None:
         """Stop a turn by its number, a request by its id, or all that goes on in the chat."""
-        for exchange in self.chat.exchanges:
-            if target in (None, exchange.number) and (stream := exchange.stream) is not None:
-                stream.cancel()
+        if not isinstance(target, str):
+            self.chat.cancel(target)
         with self._lock:
             requests = list(self._running.values())
         for request in requests:
@@ -110,11 +118,13 @@ class KernelSide:
         self._gauge.ask()
 
     def dismiss(self, notice: str) -> None:
-        """Put a notice away."""
+        """Put a notice away; what still writes it is stopped."""
         with self._lock:
-            self._notices.pop(notice, None)
-            self._answers.pop(notice, None)
-            self.outbox.put({"type": "dismissed", "id": notice})
+            request = self._running.pop(notice, None)
+            self._growing.pop(notice, None)
+            self._forget_notice(notice)
+        if request is not None:
+            request.stop()
 
     def answer(self, notice: str) -> Completion | None:
         """Return the completion that a notice shows, if it does."""
@@ -126,15 +136,18 @@ class KernelSide:
         """Take in a request, and let it run."""
         with self._lock:
             self._running[request.id] = self._pending[request.id] = request
-            self.outbox.put({"type": "pending", "pending": request.data})
-        request.start()
+            self._tell({"type": "pending", "pending": request.data})
+        try:
+            request.start()
+        except RuntimeError as error:
+            self.end(request, f"The kernel has no room for another thread: {error}.")
 
     def tell_progress(self, request: Request) -> None:
         """Say how far a pending request is."""
         with self._lock:
             progress = request.progress
             if request.id in self._pending and progress is not None:
-                self.outbox.put(
+                self._tell(
                     {
                         "type": "progress",
                         "id": request.id,
@@ -149,12 +162,9 @@ class KernelSide:
 
         Waits for the engine, and only returns early in an error.
         """
-        known = frozenset(exchange.number for exchange in self.chat.exchanges)
-        self._beginning.request, self._beginning.known = request, known
-        try:
-            stream = self.chat.stream(prompt, context=self.mode, **options)
-        finally:
-            self._beginning.request = None
+        stream = self.chat.stream(
+            prompt, context=self.mode, on_begin=partial(self._note_turn, request), **options
+        )
         request.hold(stream)
         return stream
 
@@ -184,7 +194,7 @@ class KernelSide:
             self._put_notice(
                 request, markdown, is_finished=True, is_error=is_error, proposal=proposal
             )
-        self._gauge.ask()
+        self.measure()
 
     def give_up(self, request: Request) -> None:
         """Say that a request was stopped; whatever it still comes to is dropped."""
@@ -199,15 +209,19 @@ class KernelSide:
                 self.notify(request, error, is_error=True)
             if self._running.pop(request.id, None) is not None:
                 self._drop(request)
-        self._gauge.ask()
+        self.measure()
 
     def _drop(self, request: Request) -> None:
         """Forget a request that shows nothing; of one that does, what it shows stays."""
         growing = self._growing.pop(request.id, None)
         if growing is not None and (shown := self._notices.get(request.id)) is not None:
             self._put_notice(request, shown["markdown"], is_finished=True)
-        elif self._pending.pop(request.id, None) is not None:
-            self.outbox.put({"type": "cancelled", "id": request.id})
+        elif request.id not in self._turn_requests.values():  # else it ends when that is told
+            self._end_pending(request.id)
+
+    def _end_pending(self, request_id: str) -> None:
+        if self._pending.pop(request_id, None) is not None:
+            self._tell({"type": "cancelled", "id": request_id})
 
     def _put_notice(
         self,
@@ -233,53 +247,89 @@ class KernelSide:
             return
         self._pending.pop(request.id, None)
         self._notices[request.id] = notice
+        self._tell({"type": "notice", "notice": notice})
         while len(self._notices) > _MOST_NOTICES:
-            oldest = next(iter(self._notices))
-            self._answers.pop(oldest, None)
-            del self._notices[oldest]
-        self.outbox.put({"type": "notice", "notice": notice})
+            self._forget_notice(next(iter(self._notices)))
+
+    def _forget_notice(self, notice: str) -> None:
+        self._notices.pop(notice, None)
+        self._answers.pop(notice, None)
+        self._tell({"type": "dismissed", "id": notice})
 
     # What is new
 
     def changed(self) -> None:
         """Take note that the chat has changed; it calls this on whichever thread changed it."""
-        request: Request | None = getattr(self._beginning, "request", None)
-        if request is not None:
-            self._note_turn(request, self._beginning.known)
-        self._pump.ask()
+        if self._is_ours:
+            self._pump.ask()
 
-    def _note_turn(self, request: Request, known: Container[int]) -> None:
-        """Find the turn of a request that has begun just now: the last one that is new."""
+    def measure(self) -> None:
+        """Take note that the context may be fuller or emptier, or the model another one."""
+        if self._is_ours and self._has_views:
+            self._gauge.ask()
+
+    @property
+    def _is_ours(self) -> bool:
+        """Whether this is the process with the views; a fork has locks that nobody lets go of."""
+        return os.getpid() == self._pid
+
+    def _note_turn(self, request: Request, number: int) -> None:
+        """Take note of the turn that a request has become."""
         with self._lock:
-            for exchange in reversed(self.chat.exchanges):
-                number = exchange.number
-                if number not in known and number not in self._turn_requests:
-                    self._turn_requests[number] = request.id
-                    self._pending.pop(request.id, None)
-                    self._beginning.request = None
-                    return
+            if request.id in self._pending:
+                self._turn_requests[number] = request.id
 
     def _tick(self) -> tuple[float, bool]:
         """Send what is new; return when to look again, and whether that is needed."""
         with self._lock:
             num_sent = self._publish() + self._grow()
-            goes_on = bool(self._growing)
-        goes_on = goes_on or any(not exchange.is_finished for exchange in self.chat.exchanges)
-        return _TICK_S * max(num_sent, 1), goes_on
+            is_growing = self._mirror.is_growing or bool(self._growing)
+            return _TICK_S * max(num_sent, 1), is_growing and self._has_views
 
     def _publish(self) -> int:
+        """Send what is new of the turns, and return how many messages that took."""
         exchanges = self.chat.exchanges
         engine = self.chat.llm.resident_engine
         model = engine.info.name if engine is not None else None
-        messages = list(self._mirror.news(exchanges, model, self._turn_requests))
-        for exchange in exchanges:
-            self._turn_requests.pop(exchange.number, None)
-        for message in messages:
-            self.outbox.put(message)
-        if any(map(_settles, messages)):
-            self._gauge.ask()
+        requests, self._turn_requests = self._turn_requests, {}
+        news = list(self._mirror.news(exchanges, model, requests))
+        for number, request_id in requests.items():
+            if number in self._mirror:
+                self._pending.pop(request_id, None)
+            else:
+                self._tell_elsewhere(number, request_id, model)
+        is_flood = sum(message["type"] == "turn" for message in news) > _MOST_TURNS
+        for message in [self._snapshot()] if is_flood else news:
+            self._tell(message)
+        if any(map(_settles, news)):
+            self.measure()
             self._on_settled()
-        return len(messages)
+        return len(news)
+
+    def _tell_elsewhere(self, number: int, request_id: str, model: str | None) -> None:
+        """Say that a request has become a turn of another branch, or one that has gone."""
+        exchange = self.chat.exchange(number)
+        if exchange is None:
+            self._end_pending(request_id)
+        else:
+            self._pending.pop(request_id, None)
+            turn = turn_data(exchange, model)
+            self._tell({"type": "turn", "turn": turn, "id": request_id})
+
+    def _snapshot(self, view: str | None = None, request_id: str | None = None) -> Snapshot:
+        """Return all there is, for the view that asked or for all."""
+        return {
+            "type": "snapshot",
+            "id": request_id,
+            "view": view,
+            "protocol": PROTOCOL,
+            "chat": self.chat.name,
+            "turns": self._mirror.turns,
+            "path": self._mirror.path,
+            "status": self._status,
+            "notices": list(self._notices.values()),
+            "pending": [request.data for request in self._pending.values()],
+        }
 
     def _grow(self) -> int:
         """Send the notices that have grown."""
@@ -293,13 +343,27 @@ class KernelSide:
         return len(texts)
 
     def _measure(self) -> tuple[float, bool]:
-        """Send how full the context is. Waits for the engine, so it has a thread of its own."""
-        status = status_data(self.chat, self.mode)
+        """Send how full the context is. Waits for the engine, so it has a thread of its own.
+
+        While an answer is written it only says which model writes: the engine has other things to
+        do than to count tokens, and is asked again when the answer is there.
+        """
+        is_writing = any(not exchange.is_finished for exchange in self.chat.exchanges)
+        status = (
+            status_at_once(self.chat, self._status)
+            if is_writing
+            else status_data(self.chat, self.mode)
+        )
         with self._lock:
             if status != self._status:
                 self._status = status
-                self.outbox.put({"type": "status", "status": status})
+                self._tell({"type": "status", "status": status})
         return _GAUGE_S, False
+
+    def _tell(self, message: ToFrontEnd) -> None:
+        """Send something that no view has asked for, if there is one."""
+        if self._has_views:
+            self.outbox.put(message)
 
 
 def _settles(message: ToFrontEnd) -> bool:
@@ -308,13 +372,13 @@ def _settles(message: ToFrontEnd) -> bool:
     return message["type"] == "path"
 
 
-def _weak(side: KernelSide) -> Callable[[], None]:
-    """Return what tells a side that its chat has changed, and does not keep it alive."""
+def _weak(side: KernelSide, method: Callable[[KernelSide], None]) -> Callable[[], None]:
+    """Return what calls a method of a side, and does not keep it alive."""
     reference = weakref.ref(side)
 
-    def changed() -> None:
+    def call() -> None:
         alive = reference()
         if alive is not None:
-            alive.changed()
+            method(alive)
 
-    return changed
+    return call

@@ -46,6 +46,13 @@ class Hello(TypedDict):
     can_write_cells: bool
 
 
+class Bye(TypedDict):
+    """The last view on a page has gone. If there is another page, it is asked whether it is."""
+
+    type: Literal["bye"]
+    id: str
+
+
 class Send(TypedDict):
     """A prompt or a command. With `after` it begins a new branch behind that turn, 0: the start."""
 
@@ -174,12 +181,18 @@ class ErrorMessage(_Numbered):
     text: str
 
 
+class Anybody(_Numbered):
+    """A view has said bye. Whoever still shows the chat says hello, or hears nothing more."""
+
+    type: Literal["anybody"]
+
+
 class Snapshot(_Numbered):
-    """All there is, for the view that said hello; `turns` are those of the path."""
+    """All there is, for the view that said hello, or for all; `turns` are those of the path."""
 
     type: Literal["snapshot"]
-    id: str
-    view: str
+    id: str | None
+    view: str | None
     protocol: int
     chat: str | None
     turns: list[TurnData]
@@ -310,6 +323,7 @@ class Landed(_Numbered):
 
 FromFrontEnd = (
     Hello
+    | Bye
     | Send
     | Regenerate
     | Stop
@@ -325,6 +339,7 @@ FromFrontEnd = (
 ToFrontEnd = (
     Ack
     | ErrorMessage
+    | Anybody
     | Snapshot
     | TurnMessage
     | PathMessage

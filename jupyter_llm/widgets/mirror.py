@@ -23,19 +23,28 @@ class Mirror:
 
     def __init__(self) -> None:
         self._turns: dict[int, TurnData] = {}
-        self._seen: dict[int, Exchange] = {}
-        self._path: list[int] = []
+        self._exchanges: Sequence[Exchange] = ()
+        self._growing: list[Exchange] = []
         self._progress: dict[int, ProgressMessage] = {}
+
+    def __contains__(self, number: int) -> bool:
+        """Tell whether a turn is shown."""
+        return number in self._turns
 
     @property
     def path(self) -> list[int]:
         """The numbers of the turns that are shown."""
-        return list(self._path)
+        return list(self._turns)
 
     @property
     def turns(self) -> list[TurnData]:
         """The turns that are shown."""
-        return [self._turns[number] for number in self._path]
+        return list(self._turns.values())
+
+    @property
+    def is_growing(self) -> bool:
+        """Whether one of them is being written."""
+        return bool(self._growing)
 
     def news(
         self, exchanges: Sequence[Exchange], model: str | None, requests: Mapping[int, str]
@@ -45,31 +54,31 @@ class Mirror:
         `model` writes what is not finished, and `requests` are the ids of those that turns answer
         and that were not told yet, by number.
         """
+        if exchanges is self._exchanges and not requests:  # many times a second, in long chats
+            for exchange in self._growing:
+                yield from self._news_of(exchange, self._turns[exchange.number], model, None)
+            return
         before, self._turns = self._turns, {}
         for exchange in exchanges:
-            old = before.get(exchange.number)
-            request = requests.get(exchange.number)
-            if old is not None and request is None and self._is_settled(exchange):
-                self._turns[exchange.number] = old  # thirty times a second, in long chats
-                continue
-            turn = turn_data(exchange, model, old)
-            self._turns[exchange.number] = turn
-            if request is not None or old is None or not _goes_on(old, turn):
-                yield {"type": "turn", "turn": turn, "id": request}
-            elif (more := turn["text"][len(old["text"]) :]) != "":
-                yield {"type": "delta", "number": exchange.number, "text": more}
-            yield from self._reading(exchange, turn)
+            number = exchange.number
+            yield from self._news_of(exchange, before.get(number), model, requests.get(number))
         for number in self._progress.keys() - self._turns.keys():
             del self._progress[number]
-        self._seen = {exchange.number: exchange for exchange in exchanges}
-        path = list(self._seen)
-        if path != self._path:
-            self._path = path
-            yield {"type": "path", "path": path}
+        self._exchanges = exchanges
+        self._growing = [exchange for exchange in exchanges if not exchange.is_finished]
+        if list(before) != list(self._turns):
+            yield {"type": "path", "path": self.path}
 
-    def _is_settled(self, exchange: Exchange) -> bool:
-        """Tell whether an exchange is finished and was as it is."""
-        return exchange.is_finished and self._seen.get(exchange.number) is exchange
+    def _news_of(
+        self, exchange: Exchange, old: TurnData | None, model: str | None, request: str | None
+    ) -> Iterator[ToFrontEnd]:
+        turn = turn_data(exchange, model, old)
+        self._turns[exchange.number] = turn
+        if request is not None or old is None or not _goes_on(old, turn):
+            yield {"type": "turn", "turn": turn, "id": request}
+        elif (more := turn["text"][len(old["text"]) :]) != "":
+            yield {"type": "delta", "number": exchange.number, "text": more}
+        yield from self._reading(exchange, turn)
 
     def _reading(self, exchange: Exchange, turn: TurnData) -> Iterator[ProgressMessage]:
         """Yield how far the prompt is read, if that is news."""

@@ -24,7 +24,7 @@ from jupyter_llm.widgets.questions import Questions
 from jupyter_llm.widgets.requests import Request
 from jupyter_llm.widgets.routing import keep_subshell
 from jupyter_llm.widgets.transcript_output import TranscriptOutput
-from jupyter_llm.widgets.workers import Chore, Worker
+from jupyter_llm.widgets.workers import Chore, start_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.api import SamplingOptions
     from jupyter_llm.chat import Chat
-    from jupyter_llm.widgets.messages import Hello, Regenerate, Send, ToFrontEnd
+    from jupyter_llm.widgets.messages import Bye, Hello, Regenerate, Send, ToFrontEnd
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +122,7 @@ class ChatPanel(AnyWidget):
         """Return what handles each message, without waiting for anything."""
         return {
             "hello": self._on_hello,
+            "bye": self._on_bye,
             "send": self._on_send,
             "regenerate": self._on_regenerate,
             "stop": lambda message: self._side.stop(message["target"]),
@@ -138,6 +139,10 @@ class ChatPanel(AnyWidget):
         self._transcript.is_written_by_view |= message["can_write_cells"]
         self._side.welcome(message)
         self._transcribing.ask()
+
+    def _on_bye(self, _message: Bye) -> None:
+        self._is_written_by_view = False
+        self._side.farewell()
 
     def _on_send(self, message: Send) -> None:
         self._begin(message["id"], message["text"], partial(self._asker.send, message))
@@ -158,7 +163,7 @@ class ChatPanel(AnyWidget):
             except Exception as error:  # noqa: BLE001  as below
                 self._refuse(message["id"], error)
 
-        Worker(work, f"jupyter-llm-reply-{message['id']}").start()
+        start_worker(work, f"jupyter-llm-reply-{message['id']}")
 
     def _refuse(self, request_id: str | None, error: Exception) -> None:
         if not isinstance(error, JupyterLLMError | ValueError):

@@ -50,15 +50,16 @@ class Asker:
         expand = expander(namespace)
         if found is not None:
             command, argument = found
-            self._obey(command, expand(argument), request)
+            self._obey(command, request.run(partial(expand, argument)), request)
             return
         typed = check_text(typed.removeprefix(_LITERAL))
         attached = attach_cells(typed, self.side.chat.llm.timeline.snapshot().visible)
         given = [(item["label"], item["text"]) for item in message["attachments"]]
         describe = describer(attached.prompt, partial(own_variables, current_shell()))
+        prompt = without_at(attached.prompt, namespace)
         self._ask(
             request,
-            expand(without_at(attached.prompt, namespace)),
+            request.run(partial(expand, prompt)),
             message,
             after=message["after"],
             attachments=[*attached.attachments, *given],
@@ -95,15 +96,11 @@ class Asker:
         if command.name == "help":  # options are for lines and cells
             self.side.notify(request, f"{_HELP}\n\n{command_table('chat')}")
             return
+        chat, view = self.side.chat, LoadingView(request)
         situation = partial(
-            self.side.chat.llm.situation,
-            model=self.model,
-            show=request.show,
-            view=LoadingView(request),
-            **self.sampling,
+            chat.llm.situation, model=self.model, show=request.show, view=view, **self.sampling
         )
-        chat = self.side.chat
-        answer = command.run(Call(chat.llm, chat, argument, self.side.mode, situation))
+        answer = command.run(Call(chat.llm, chat, argument, self.side.mode, situation, view))
         proposal, completion = None, None
         if isinstance(answer, Proposal):
             proposal, completion = proposal_data(answer), answer.completion

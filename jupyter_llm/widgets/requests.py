@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jupyter_llm.errors import JupyterLLMError, PromptInterrupted
-from jupyter_llm.widgets.workers import Worker
+from jupyter_llm.widgets.workers import UserCode, start_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,14 +19,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _BAR = re.compile(r"(?P<what>.*?):?\s+(?P<percent>\d{1,3})%\|")
 
 
 class Request:
     """A prompt or a command on its way.
 
-    `work` is given the request and runs on a thread of its own. While it writes by itself, `stream`
-    is what it writes; `stop` ends that, or else breaks the work off.
+    `work` is given the request and runs on a thread of its own. `stop` ends what it writes or the
+    code of the user's that it runs; elsewhere the work itself looks whether it is to go on. Nobody
+    waits for that: whatever a stopped request still comes to is dropped.
     """
 
     def __init__(
@@ -35,11 +38,12 @@ class Request:
         self.id = request_id
         self.text = text
         self.progress: ProgressData | None = None
-        self.stream: Stream | None = None
+        self._work = work
+        self._stream: Stream | None = None
+        self._code: UserCode[Any] | None = None
         self._side = side
         self._is_stopped = False
-        self._lock = threading.Lock()  # guards the stream against a stop
-        self._worker = Worker(lambda: self._run(work), f"jupyter-llm-request-{request_id}")
+        self._lock = threading.Lock()  # guards what goes on against a stop
 
     @property
     def data(self) -> PendingData:
@@ -52,19 +56,26 @@ class Request:
         return self._is_stopped
 
     def start(self) -> None:
-        """Begin the work. Returns at once."""
-        self._worker.start()
+        """Begin the work. Returns at once.
+
+        Raises
+        ------
+        RuntimeError
+            There is no room for another thread.
+        """
+        start_worker(self._run, f"jupyter-llm-request-{self.id}")
 
     def stop(self) -> None:
         """End it; what there is of a text stays. Returns at once."""
         with self._lock:
             self._is_stopped = True
-            stream = self.stream
+            stream, code = self._stream, self._code
+        if code is not None:
+            code.give_up()
         if stream is not None and not stream.future.done():
             stream.cancel()
         else:
             self._side.give_up(self)
-            self._worker.interrupt()
 
     def check(self) -> None:
         """Go no further if it was stopped.
@@ -79,10 +90,21 @@ class Request:
     def hold(self, stream: Stream) -> None:
         """Take in what is being written from now on."""
         with self._lock:
-            self.stream = stream
+            self._stream = stream
             is_stopped = self._is_stopped
         if is_stopped:
             stream.cancel()
+
+    def run(self, call: Callable[[], T]) -> T:
+        """Run code of the user's and return what it returns, unless the request is stopped."""
+        code = UserCode(call, f"jupyter-llm-code-{self.id}")
+        with self._lock:
+            self._code = code
+        try:
+            self.check()
+            return code.result()
+        finally:
+            self._code = None
 
     def show(self, stream: Stream) -> Completion:
         """Let the text of a stream be shown while it grows, and wait for its end."""
@@ -90,11 +112,11 @@ class Request:
         self._side.show(self, stream)
         return stream.result()
 
-    def _run(self, work: Callable[[Request], None]) -> None:
+    def _run(self) -> None:
         error: str | None = None
         try:
             self.check()
-            work(self)
+            self._work(self)
         except KeyboardInterrupt:  # ours: nobody else interrupts this thread
             self._is_stopped = True
         except JupyterLLMError as refusal:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import logging
 import threading
-from typing import TYPE_CHECKING
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from jupyter_llm.errors import PromptInterrupted
 
@@ -14,47 +16,81 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 
-class Worker:
-    """Carries out one piece of work on a thread of its own, and can be interrupted like a cell.
 
-    The work gets `PromptInterrupted` wherever its Python code is. What waits inside C hears of it
-    when that returns, so whoever interrupts must not wait for the end.
+def start_worker(work: Callable[[], None], name: str) -> None:
+    """Let work be done on a thread of its own; it answers for its own errors.
+
+    Raises
+    ------
+    RuntimeError
+        No thread can be started, as the kernel ends or there are too many.
     """
 
-    def __init__(self, work: Callable[[], None], name: str) -> None:
-        self._work = work
+    def run() -> None:
+        try:
+            work()
+        except Exception:  # this one is ours
+            logger.exception("%s failed", name)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+
+
+class UserCode(Generic[T]):
+    """A call of the user's code on a thread of its own, which can be given up at any time.
+
+    Whoever waits for it is let go at once. The code itself gets `PromptInterrupted` wherever its
+    Python is; what waits inside C hears of it when that returns. Code of ours is not treated so:
+    while a thread starts another one, CPython up to 3.11 may take the new one for it. That dies
+    before it has begun, and its starter waits for it for ever, with all locks that it holds.
+    """
+
+    def __init__(self, call: Callable[[], T], name: str) -> None:
+        self._call = call
+        self._future: Future[T] = Future()
         self._lock = threading.Lock()
         self._is_past = False  # nothing may be raised in the thread any more
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
-    def start(self) -> None:
-        """Begin; where no thread can be started any more, as the kernel ends, nothing is done."""
-        try:
-            self._thread.start()
-        except RuntimeError:
-            logger.debug("No thread could be started", exc_info=True)
+    def result(self) -> T:
+        """Run it and return what it returns; raise what it raises.
 
-    def interrupt(self) -> None:
-        """Break the work off. Returns at once."""
+        Raises
+        ------
+        PromptInterrupted
+            It was given up.
+        """
+        self._thread.start()
+        return self._future.result()
+
+    def give_up(self) -> None:
+        """Break it off. Returns at once."""
+        with suppress(InvalidStateError):
+            self._future.set_exception(PromptInterrupted())
         with self._lock:
             if not self._is_past and self._thread.ident is not None:
+                self._is_past = True  # twice might be once too late
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
                     ctypes.c_ulong(self._thread.ident), ctypes.py_object(PromptInterrupted)
                 )
 
     def _run(self) -> None:
+        if self._future.done():  # given up before it began
+            return
         try:
             try:
-                self._work()
+                result = self._call()
             finally:
                 with self._lock:
                     self._is_past = True
             _let_pending_through()
-        except PromptInterrupted:
-            logger.debug("%s was interrupted", self._thread.name)
-        except Exception:  # the work answers for its own errors: this one is ours
-            logger.exception("%s failed", self._thread.name)
+        except BaseException as error:  # noqa: BLE001  SystemExit too: it is only an expression
+            with suppress(InvalidStateError):
+                self._future.set_exception(error)
+        else:
+            with suppress(InvalidStateError):
+                self._future.set_result(result)
 
 
 def _let_pending_through() -> None:
@@ -85,8 +121,9 @@ class Chore:
             self._is_running = True
         try:
             threading.Thread(target=self._run, name=self._name, daemon=True).start()
-        except RuntimeError:  # the kernel ends
+        except RuntimeError:  # the kernel ends, or there are too many: the next time may go well
             logger.debug("No thread could be started", exc_info=True)
+            self._is_running = False
 
     def close(self) -> None:
         """Do nothing any more. Returns at once."""

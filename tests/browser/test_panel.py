@@ -33,6 +33,12 @@ finally:
     done.set()
 """
 
+# Names a promise for the end of the next save.
+NOTE_SAVE = """() => {
+    window.is_saved = new Promise(resolve => notebook.context.saveState.connect(
+        (_, state) => { if (state === 'completed') resolve(); }));
+}"""
+
 
 @pytest.fixture(scope="module", params=["jupyterlab", "notebook"])
 def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
@@ -307,9 +313,7 @@ def test_fix_proposes_a_change_that_can_be_accepted(open_panel: Callable[..., Li
 
 
 def test_a_cell_and_an_output_are_attached(open_panel: Callable[..., LivePanel]) -> None:
-    panel = open_panel(
-        "number = 4711\nprint(number)", "llm.chat('talk').turns[-1].told"
-    )
+    panel = open_panel("number = 4711\nprint(number)", "llm.chat('talk').turns[-1].told")
     notebook = panel.notebook
     notebook.run(2)
     notebook.activate(2)
@@ -324,15 +328,46 @@ def test_a_cell_and_an_output_are_attached(open_panel: Callable[..., LivePanel])
 
 def test_typing_in_the_panel_is_no_shortcut(open_panel: Callable[..., LivePanel]) -> None:
     panel = open_panel("1", "2")
+    panel.ask("Hello.")
     cells = panel.page.evaluate("() => notebook.content.widgets.length")
     panel.box.press_sequentially("dd abx m y")
-    panel.root.locator(".jllm-log").focus()
-    for key in ("d", "d", "a", "b", "x", "m"):
-        panel.page.keyboard.press(key)
+    for place in (panel.root.locator(".jllm-log"), panel.button("Edit"), panel.button("Copy")):
+        place.focus()
+        for key in ("d", "d", "a", "b", "x", "m", "Control+Shift+m", "Control+Backspace"):
+            panel.page.keyboard.press(key)
     assert panel.page.evaluate("() => notebook.content.widgets.length") == cells
     expect(panel.box).to_have_value("dd abx m y")
     panel.box.press("Shift+Enter")
-    expect(panel.turns).to_have_count(0)
+    expect(panel.turns).to_have_count(1)
+
+
+def test_undo_in_the_panel_takes_back_what_was_typed_there(
+    open_panel: Callable[..., LivePanel],
+) -> None:
+    panel = open_panel("1")
+    panel.ask("Hello.")
+    panel.notebook.type(2, "23")
+    panel.notebook.activate(1)
+    panel.button("Edit").click()
+    for box, text in ((panel.box, ""), (panel.turns.last.get_by_role("textbox"), "Hello.")):
+        box.press("End")
+        box.press_sequentially("abc")
+        box.press("Control+z")
+        expect(box).to_have_value(text)
+    assert panel.notebook.source(2) == "123"
+
+
+def test_the_notebook_is_saved_from_within_the_panel(open_panel: Callable[..., LivePanel]) -> None:
+    panel = open_panel("1")
+    for index, place in enumerate((panel.box, panel.root.locator(".jllm-log"))):
+        panel.notebook.set_source(2, f"saved = {index}")
+        panel.page.evaluate(NOTE_SAVE)
+        place.press("Control+s")
+        panel.page.evaluate("() => window.is_saved")
+        saved = nbformat.read(panel.notebook.path, as_version=4)
+        assert saved["cells"][2]["source"] == f"saved = {index}"
+    panel.box.press("Control+Shift+c")
+    expect(panel.page.locator("#modal-command-palette .lm-CommandPalette-input")).to_be_focused()
 
 
 def test_the_command_opens_the_panel_of_a_chat(open_notebook: Callable[..., Notebook]) -> None:
@@ -342,12 +377,17 @@ def test_the_command_opens_the_panel_of_a_chat(open_notebook: Callable[..., Note
     expect(panel.root).to_contain_text("ideas")
 
 
-def test_a_page_that_is_quiet_about_it(open_panel: Callable[..., LivePanel], page: Page) -> None:
+def test_a_page_that_is_quiet_about_it(open_notebook: Callable[..., Notebook], page: Page) -> None:
+    notebook = open_notebook(LOAD, PANEL.format(max_tokens=24))
+    notebook.run(0)
+    # From here on: Notebook 7 has an error of its own while it loads.
     troubles: list[str] = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on("console", lambda m: troubles.append(m.text) if m.type == "error" else None)
-    panel = open_panel()
+    panel = shown(notebook)
     panel.ask("Hello.")
     panel.button("Edit").click()
     panel.page.keyboard.press("Escape")
+    notebook.command("notebook:clear-all-cell-outputs")
+    expect(panel.root).to_have_count(0)
     assert troubles == []

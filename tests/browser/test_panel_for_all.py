@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from browser.panel_page import PanelPage, a_snapshot, a_turn, example, serving_panel
-from browser.plain_page import FRONT_END
+from node_tools import FRONT_END
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def chat(page: Page, address: str) -> PanelPage:
     return PanelPage(page, address)
 
 
-@pytest.fixture(params=LOOKS.values(), ids=LOOKS.keys())
+@pytest.fixture(params=list(LOOKS.values()), ids=list(LOOKS))
 def busy_chat(request: pytest.FixtureRequest, chat: PanelPage) -> PanelPage:
     """Return a panel that shows all there is, at once."""
     look = dict(request.param)

@@ -171,12 +171,12 @@ def test_arrows_step_through_the_answers_and_keep_the_focus(chat: PanelPage) -> 
 
 
 def test_an_edited_prompt_begins_a_branch(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1), a_turn(2, prompt="How meny?")))
+    chat.open(a_snapshot(a_turn(1), a_turn(2, prompt="How much?")))
     chat.button("Edit").nth(1).click()
     field = chat.page.get_by_label("Edit the prompt")
     expect(field).to_be_focused()
     field.press("Escape")
-    expect(chat.turns.nth(1)).to_contain_text("How meny?")
+    expect(chat.turns.nth(1)).to_contain_text("How much?")
     expect(chat.button("Edit").nth(1)).to_be_focused()
     chat.page.keyboard.press("Enter")
     field.fill("How many?")

@@ -34,7 +34,7 @@ def test_an_answer_streams_and_ends_as_the_chat_has_it(
     make_front: MakeFront, scripted: ScriptedEngine
 ) -> None:
     front = make_front(max_tokens=None)
-    text = "word " * 300
+    text = "word " * 700
     scripted.replies.append(text)
     front.send("Tell me a lot.")
     front.wait_until(is_done)
@@ -63,7 +63,7 @@ def test_at_most_thirty_messages_a_second_go_out(
     make_front: MakeFront, scripted: ScriptedEngine
 ) -> None:
     front = make_front(max_tokens=None)
-    scripted.replies.append("word " * 700)  # a thousand a second
+    scripted.replies.append("word " * 1400)  # a thousand a second
     front.send("Fast!")
     front.wait_until(is_done)
     times = [at for at, message in front.heard if message["type"] in ("delta", "turn", "path")]

@@ -30,8 +30,8 @@ def complete(front: FrontEnd, text: str) -> dict[str, Any]:
 
 def accept(text: str, answer: dict[str, Any], index: int = 0) -> str:
     """Put a suggestion into the text."""
-    text = text.replace("|", "")
-    return text[: answer["start"]] + answer["items"][index]["text"] + text[answer["end"] :]
+    text, chosen = text.replace("|", ""), answer["items"][index]
+    return f"{text[: answer['start']]}{chosen['text']}{text[answer['end'] :]}"
 
 
 # Suggestions
@@ -130,7 +130,7 @@ def test_hovering_tells_more(front: FrontEnd, shell: InteractiveShell) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [("variable", "nobody"), ("cell", "In[999]"), ("command", "hepl")]
+    ("kind", "name"), [("variable", "nobody"), ("cell", "In[999]"), ("command", "helpp")]
 )
 def test_what_has_gone_is_told_in_one_line(front: FrontEnd, kind: str, name: str) -> None:
     answer = front.answer("describe", kind=kind, name=name)
@@ -193,7 +193,7 @@ def test_code_lands_below_the_next_cell_that_runs_well(
     front: FrontEnd, shell: InteractiveShell
 ) -> None:
     landed: list[tuple[str, bool]] = []
-    shell.set_next_input = lambda text, replace=False: landed.append((text, replace))  # type: ignore[method-assign]
+    shell.set_next_input = lambda text, replace=False: landed.append((text, replace))
     for number in (1, 2):
         answer = front.answer(
             "land",
@@ -237,7 +237,8 @@ def test_the_status_says_how_full_the_context_is_by_parts(
     assert parts["turns"] == len("What are prices?") + len("They are two.")
     assert parts["cells"] > len("prices = [1.5, 2.5]")
     assert parts["variables"] > len("prices")
-    assert sum(parts.values()) <= (status["used"] or 0) <= (status["allowed"] or 0)
+    told = parts["system"] + parts["turns"] + parts["cells"] + parts["variables"]
+    assert told <= (status["used"] or 0) <= (status["allowed"] or 0)
 
 
 def test_a_cell_that_ran_is_in_the_status(

@@ -27,11 +27,9 @@ def notice(front: FrontEnd, request: str) -> dict[str, Any]:
     """Wait for the notice that a request ends with."""
 
     def is_it(message: dict[str, Any]) -> bool:
-        return (
-            message["type"] == "notice"
-            and message["notice"]["id"] == request
-            and message["notice"]["is_finished"]
-        )
+        if message["type"] != "notice" or message["notice"]["id"] != request:
+            return False
+        return bool(message["notice"]["is_finished"])
 
     found: dict[str, Any] = front.wait_for(is_it)["notice"]
     return found
@@ -255,7 +253,7 @@ def test_a_text_after_two_dashes_is_no_command(front: FrontEnd, scripted: Script
         ("{{__import__('sys').exit(3)}}", "SystemExit"),
         ("@nobody", "There is no variable 'nobody'"),
         ("@In[999]", "There is no cell [999]"),
-        ("/hepl", "Did you mean /help?"),
+        ("/helpp", "Did you mean /help?"),
         ("/status of it", "takes nothing after it"),
         ("/chat", "below a cell"),
         ("  ", "The prompt is empty"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html.parser
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import comm
@@ -45,7 +46,14 @@ class Tags(html.parser.HTMLParser):
     def handle_comment(self, data: str) -> None:
         self.others.append(data)
 
-    handle_decl = handle_pi = unknown_decl = handle_comment
+    def handle_decl(self, decl: str) -> None:
+        self.others.append(decl)
+
+    def handle_pi(self, data: str) -> None:
+        self.others.append(data)
+
+    def unknown_decl(self, data: str) -> None:
+        self.others.append(data)
 
 
 @pytest.fixture
@@ -155,8 +163,8 @@ def test_the_transcript_comes_after_a_pause_however_many_turns_end(
         front.wait_until(lambda front, number=number: len(front.path) == number and front.is_idle)  # type: ignore[misc]
     front.wait_for(lambda m: m["type"] == "transcript" and "prompt 3" in m["data"]["text/plain"])
     times = [at for at, message in front.heard if message["type"] == "transcript"]
-    assert len(times) == 2
-    assert times[1] - times[0] > 0.19
+    assert len(times) > 1
+    assert min(after - before for before, after in pairwise(times)) > 0.19
 
 
 def test_the_model_is_not_told_the_transcript_as_an_output(

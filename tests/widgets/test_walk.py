@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from front_end import FrontEnd, MakeFront
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from scripted import ScriptedEngine
 
@@ -123,6 +123,9 @@ def walker(
 
 SETTINGS: dict[str, Any] = {
     "deadline": None,
+    # A view that does not come to show what it should is waited for so long that shrinking what led
+    # there takes hours.
+    "phases": [phase for phase in Phase if phase is not Phase.shrink],
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 }
 

@@ -55,6 +55,7 @@ export default () => {
         views.delete(panel.element);
         panel.dispose();
         notebook?.dispose();
+        if (views.size === 0) made.disconnect();
       };
 
       /** @type {import("./composer.js").Describe} */

@@ -44,8 +44,6 @@ export function createComposer({ store, notebook, describe }) {
     make("div", "jllm-composer-box", suggestions.element, textarea),
     make("div", "jllm-composer-actions", ...(attach?.buttons ?? []), hint, stop, send),
   );
-  // What is typed here is no shortcut of the notebook's.
-  element.dataset.lmSuppressShortcuts = "true";
 
   /**
    * @param {string} text

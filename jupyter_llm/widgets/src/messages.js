@@ -81,6 +81,7 @@
  * What the front end asks for; the id is added where it is sent.
  *
  * @typedef {{ type: "hello", view: string, protocol: number, can_write_cells: boolean }
+ *   | { type: "bye" }
  *   | { type: "send", text: string, after: number | null, attachments: Attachment[],
  *       seed: number | null, temperature: number | null }
  *   | { type: "regenerate", number: number, seed: number | null, temperature: number | null }
@@ -98,6 +99,7 @@
 
 /** @typedef {{ type: "ack", seq: number, id: string }} AckMessage */
 /** @typedef {{ type: "error", seq: number, id: string | null, text: string }} ErrorMessage */
+/** @typedef {{ type: "anybody", seq: number }} AnybodyMessage */
 /** @typedef {{ type: "turn", seq: number, turn: TurnData, id: string | null }} TurnMessage */
 /** @typedef {{ type: "path", seq: number, path: number[] }} PathMessage */
 /** @typedef {{ type: "delta", seq: number, number: number, text: string }} DeltaMessage */
@@ -119,8 +121,8 @@
  * @typedef {object} SnapshotMessage
  * @property {"snapshot"} type
  * @property {number} seq
- * @property {string} id
- * @property {string} view
+ * @property {string | null} id
+ * @property {string | null} view
  * @property {number} protocol
  * @property {string | null} chat
  * @property {TurnData[]} turns
@@ -154,7 +156,7 @@
  */
 
 /**
- * @typedef {AckMessage | ErrorMessage | SnapshotMessage | TurnMessage | PathMessage | DeltaMessage
+ * @typedef {AckMessage | AnybodyMessage | ErrorMessage | SnapshotMessage | TurnMessage | PathMessage | DeltaMessage
  *   | ProgressMessage | PendingMessage | CancelledMessage | StatusMessage | NoticeMessage
  *   | DismissedMessage | TranscriptMessage | SuggestionsMessage | DescriptionMessage
  *   | CheckedMessage | PreparedMessage | LandedMessage} Message

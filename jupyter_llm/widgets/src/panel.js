@@ -3,6 +3,7 @@
 import { Awaited, createAnnouncer } from "./announcer.js";
 import { Conversation } from "./conversation.js";
 import { make, makeButton, setText } from "./elements.js";
+import { keepShortcutsOut } from "./shortcuts.js";
 import { StatusView } from "./status.js";
 
 /**
@@ -91,11 +92,7 @@ export function createPanel({ store, notebook, composer, isSpeaker = () => true 
     if (news.length > 0 && isSpeaker()) announcer.say(news.join(" "));
   };
 
-  // The notebook's own keys, such as those that delete a cell, are not for what is typed here.
-  element.addEventListener("keydown", (event) => {
-    const isShortcut = (event.ctrlKey || event.metaKey) && event.key !== "Enter";
-    if (!isShortcut) event.stopPropagation();
-  });
+  keepShortcutsOut(element, signal);
   signal.addEventListener("abort", store.subscribe(update));
   update(new Set(["connection", "path", "status", "error", "waiting"]), new Set());
   return {

@@ -6,7 +6,7 @@
 const LATE_MS = 400;
 
 /** These have done what they were for once they have arrived; nothing else answers them. */
-const ANSWERED_BY_ACK = new Set(["stop", "choose", "remove", "dismiss"]);
+const ANSWERED_BY_ACK = new Set(["bye", "stop", "choose", "remove", "dismiss"]);
 
 /**
  * @typedef {object} OpenRequest
@@ -172,6 +172,7 @@ function answeredId(message) {
   switch (message.type) {
     case "notice":
       return message.notice.id;
+    case "anybody":
     case "path":
     case "delta":
     case "progress":

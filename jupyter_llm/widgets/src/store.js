@@ -83,6 +83,16 @@ export class Store {
     if (isNews || (!this.#hello && this.state.connection === "connecting")) this.#sayHello();
   }
 
+  /** Ask for nothing more, since the last view on this page has gone; `connect` begins anew. */
+  disconnect() {
+    clearTimeout(this.#lostTimer);
+    this.#lostTimer = undefined;
+    this.#hello = "";
+    this.#canWriteCells = false;
+    this.state.connection = "connecting";
+    this.#order({ type: "bye" });
+  }
+
   /**
    * Ask the kernel something. The promise is fulfilled by its answer, or fails with what it says.
    *
@@ -209,6 +219,11 @@ export class Store {
     return id;
   }
 
+  /** Whether there is a view on this page, which has said hello. */
+  get #isShown() {
+    return this.#hello !== "" || this.state.connection === "ready";
+  }
+
   #sayHello() {
     clearTimeout(this.#lostTimer);
     this.#lostTimer = undefined;
@@ -239,11 +254,14 @@ export class Store {
   #receive = (message) => {
     const isGap = this.#seq > 0 && message.seq !== this.#seq + 1;
     this.#seq = message.seq;
-    const isOwnSnapshot = message.type === "snapshot" && message.view === this.#view;
-    if (isOwnSnapshot) this.#start(message);
+    const isForUs =
+      message.type === "snapshot" &&
+      (message.view === this.#view || (message.view === null && this.#isShown));
+    if (isForUs) this.#start(message);
     const isAwaited = this.#requests.take(message);
     if (message.type === "error" && !isAwaited) this.#hear(message);
-    if (isOwnSnapshot) return;
+    if (isForUs || !this.#isShown) return;
+    if (message.type === "anybody" && !this.#hello) this.#sayHello();
     if (isGap) this.#recover();
     // What comes before the snapshot is in it; after a gap nothing can be built on what there is.
     if (this.#hello || this.state.connection === "connecting") return;
@@ -265,7 +283,7 @@ export class Store {
   #start(snapshot) {
     clearTimeout(this.#lostTimer);
     this.#lostTimer = undefined;
-    this.#requests.takeBefore(snapshot.id);
+    if (snapshot.id !== null) this.#requests.takeBefore(snapshot.id);
     this.#hello = "";
     const unsent = this.state.pending.filter(({ id }) => this.#requests.isUntaken(id));
     applySnapshot(this.state, snapshot, unsent, this.#changes.note);

@@ -92,7 +92,7 @@ export class TurnView {
     const end = endOf(turn);
     this.#end.hidden = end === "";
     setText(this.#end, end);
-    // A look at all the code there is, so not thirty times a second.
+    // A look at all the code there is, so not with every word.
     const numPython = isFinished ? this.#code.numPython(this.#markdown.element) : 0;
     const canInsertAll = this.#around.notebook !== null && numPython > 1;
     this.#actions.show(turn, { canInsertAll });

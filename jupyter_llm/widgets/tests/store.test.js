@@ -100,6 +100,45 @@ test("another view's snapshot is not ours", () => {
   assert.equal(store.state.connection, "connecting");
 });
 
+test("a snapshot for all takes the place of what there was", () => {
+  ready();
+  const late = store.send("late");
+  kernel.say(example("snapshot-for-all"));
+  assert.equal(store.state.turns.size, 0);
+  assert.deepEqual(
+    store.state.pending.map(({ id }) => id),
+    [late],
+  );
+  mock.timers.tick(400);
+  assert.equal(store.state.waiting, true); // nobody has said that it had arrived
+  assert.equal(kernel.sent.filter(({ type }) => type === "hello").length, 1);
+});
+
+test("a page without a view says bye and is told nothing until there is one again", async () => {
+  ready();
+  store.disconnect();
+  const { id } = kernel.last("bye");
+  kernel.say({ type: "anybody" });
+  kernel.say({ type: "ack", id });
+  kernel.lose();
+  kernel.say(example("status"));
+  kernel.say(example("snapshot-for-all"));
+  await settle();
+  mock.timers.tick(10_000);
+  assert.equal(kernel.sent.filter(({ type }) => type === "hello").length, 1);
+  assert.equal(store.state.waiting, false);
+  store.connect(true);
+  welcome();
+  assert.equal(store.state.connection, "ready");
+  assert.equal(kernel.last("hello").can_write_cells, true);
+});
+
+test("a page with a view says hello when another one has said bye", () => {
+  ready();
+  kernel.say(example("anybody"));
+  assert.equal(kernel.sent.filter(({ type }) => type === "hello").length, 2);
+});
+
 test("what comes before the snapshot is not shown", () => {
   store.connect(true);
   kernel.say(example("turn-reading"));
@@ -216,6 +255,7 @@ test("every order is what the kernel reads", () => {
     ["choose", () => store.choose(1)],
     ["remove", () => store.remove(2)],
     ["dismiss", () => store.dismiss("v1-4")],
+    ["bye", () => store.disconnect()],
   ];
   for (const [name, order] of orders) {
     order();

@@ -1,0 +1,45 @@
+"""Whoever is to hear of changes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+
+class Watchers:
+    """Calls back whoever has asked for it. Safe from any thread."""
+
+    def __init__(self) -> None:
+        self._watchers: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+
+    def add(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back whenever something has changed; what is returned ends that."""
+
+        def watcher() -> None:
+            try:
+                callback()
+            except Exception:
+                logger.exception("What watches for changes has failed")
+
+        def end() -> None:
+            with self._lock, suppress(ValueError):
+                self._watchers.remove(watcher)
+
+        with self._lock:
+            self._watchers.append(watcher)
+        return end
+
+    def tell(self) -> None:
+        """Call all back, on this thread, which must hold no lock that they need."""
+        with self._lock:
+            watchers = list(self._watchers)
+        for watcher in watchers:
+            watcher()
