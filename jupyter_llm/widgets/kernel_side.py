@@ -113,10 +113,6 @@ class KernelSide:
             if target in (None, request.id):
                 request.stop()
 
-    def measure(self) -> None:
-        """Tell all views how full the context is, if that has changed."""
-        self._gauge.ask()
-
     def dismiss(self, notice: str) -> None:
         """Put a notice away; what still writes it is stopped."""
         with self._lock:

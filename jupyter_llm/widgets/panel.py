@@ -76,7 +76,7 @@ class ChatPanel(AnyWidget):
         self._questions = Questions(self._side)
         self._handlers = self._handlers_by_type()
         self.on_msg(self._take)
-        self._unfollow_cells = _after_each_cell(self._on_cell_end)
+        self._unfollow_cells = _after_each_cell(self._transcript.catch_up)
 
     def __repr__(self) -> str:
         return f"ChatPanel({self.chat.name!r})" if self.chat.name else "ChatPanel(llm.chat())"
@@ -99,11 +99,6 @@ class ChatPanel(AnyWidget):
             data, metadata = bundle
             display({**data, "text/plain": repr(self)}, raw=True, metadata=metadata)
         self._transcript.show()
-
-    def _on_cell_end(self, _result: object) -> None:
-        """Take in what a cell may have done: turns, another model, something more to tell."""
-        self._transcript.catch_up()
-        self._side.measure()
 
     # What comes from the front end
 
@@ -141,7 +136,7 @@ class ChatPanel(AnyWidget):
         self._transcribing.ask()
 
     def _on_bye(self, _message: Bye) -> None:
-        self._is_written_by_view = False
+        self._transcript.is_written_by_view = False
         self._side.farewell()
 
     def _on_send(self, message: Send) -> None:
@@ -186,16 +181,20 @@ class ChatPanel(AnyWidget):
         return _TRANSCRIPT_S, False
 
 
-def _after_each_cell(callback: Callable[[object], None]) -> Callable[[], None]:
+def _after_each_cell(callback: Callable[[], None]) -> Callable[[], None]:
     """Call back whenever a cell has ended; what is returned ends that."""
     shell = current_shell()
     if shell is None:
         return lambda: None
-    shell.events.register("post_run_cell", callback)
+
+    def ended(_result: object) -> None:
+        callback()
 
     def end() -> None:
         with suppress(ValueError):  # it was ended before
-            shell.events.unregister("post_run_cell", callback)
+            shell.events.unregister("post_run_cell", ended)
+
+    shell.events.register("post_run_cell", ended)
 
     return end
 
