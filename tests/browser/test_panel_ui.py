@@ -636,7 +636,7 @@ def test_everything_is_reached_with_the_keyboard_and_in_order(chat: PanelPage) -
         "Conversation",
         *("Copy", "Code in python"),
         *("Copy", "Code in python"),
-        *("Copy", "How SmolLM2-135M-Instruct answered"),
+        *("Copy", "36 tokens, how SmolLM2-135M-Instruct answered"),
         "Message",
         *("Attach cell", "Attach output"),
         "Context: 1,310 of 4,096 tokens, 32%",
