@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,7 @@ class ChatPanel(AnyWidget):
         self._questions = Questions(self._side)
         self._handlers = self._handlers_by_type()
         self.on_msg(self._take)
+        self._unfollow_cells = _after_each_cell(self._transcript.catch_up)
 
     def __repr__(self) -> str:
         return f"ChatPanel({self.chat.name!r})" if self.chat.name else "ChatPanel(llm.chat())"
@@ -84,8 +86,8 @@ class ChatPanel(AnyWidget):
         if hasattr(self, "_side"):
             self._side.close()
             self._transcribing.close()
-            self._transcript.close()
             self._questions.close()
+            self._unfollow_cells()
         super().close()
 
     def _ipython_display_(self) -> None:
@@ -134,7 +136,7 @@ class ChatPanel(AnyWidget):
         self._transcribing.ask()
 
     def _on_bye(self, _message: Bye) -> None:
-        self._is_written_by_view = False
+        self._transcript.is_written_by_view = False
         self._side.farewell()
 
     def _on_send(self, message: Send) -> None:
@@ -177,6 +179,24 @@ class ChatPanel(AnyWidget):
         else:
             self._transcript.update()
         return _TRANSCRIPT_S, False
+
+
+def _after_each_cell(callback: Callable[[], None]) -> Callable[[], None]:
+    """Call back whenever a cell has ended; what is returned ends that."""
+    shell = current_shell()
+    if shell is None:
+        return lambda: None
+
+    def ended(_result: object) -> None:
+        callback()
+
+    def end() -> None:
+        with suppress(ValueError):  # it was ended before
+            shell.events.unregister("post_run_cell", ended)
+
+    shell.events.register("post_run_cell", ended)
+
+    return end
 
 
 def _named_chat(name: str) -> Chat:

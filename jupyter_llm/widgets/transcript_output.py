@@ -9,19 +9,15 @@ import contextvars
 import html
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.asking import current_shell
 from jupyter_llm.markdown import blocks
 from jupyter_llm.notebook.records import TRANSCRIPT_BREAK, TRANSCRIPT_KEY, to_metadata
 from jupyter_llm.transcript import chat_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from IPython.core.events import EventManager
 
     from jupyter_llm.chat import Chat
     from jupyter_llm.notebook.context import Turn
@@ -38,15 +34,14 @@ class TranscriptOutput:
     """The output below a panel that holds the conversation; its updates go to all of its copies.
 
     An update comes from the cell that showed the output, on whatever thread. What runs a notebook
-    without a page (nbclient, papermill) only hears what the running cell says, so each cell brings
-    the output up to date at its end as well, unless `is_written_by_view`.
+    without a page (nbclient, papermill) only hears what the running cell says, so each cell is to
+    `catch_up` at its end as well.
     """
 
     def __init__(self, panel_id: str, chat: Chat) -> None:
         self._panel_id = panel_id
         self._chat = chat
         self._context: contextvars.Context | None = None
-        self._events: EventManager | None = None
         self._told_by_cells: list[Turn] = []
         self.is_written_by_view = False
 
@@ -61,26 +56,18 @@ class TranscriptOutput:
         self._context = contextvars.copy_context()
         self._told_by_cells = self._chat.turns
         self._publish(is_update=False)
-        shell = current_shell()
-        if shell is not None and self._events is None:
-            self._events = shell.events
-            self._events.register("post_run_cell", self._catch_up)
-
-    def close(self) -> None:
-        """Leave the output as it is."""
-        if self._events is not None:
-            with suppress(ValueError):  # the shell has been reset
-                self._events.unregister("post_run_cell", self._catch_up)
 
     def update(self) -> None:
         """Show it as it is now, wherever it was shown; from any thread."""
         if self._context is not None:
             self._context.copy().run(partial(self._publish, is_update=True))
 
-    def _catch_up(self, _result: object) -> None:
+    def catch_up(self) -> None:
         """Let the cell that ends tell of the turns that have come or gone."""
+        if self._context is None or self.is_written_by_view:
+            return
         turns = self._chat.turns
-        if turns != self._told_by_cells and not self.is_written_by_view:
+        if turns != self._told_by_cells:
             self._told_by_cells = turns
             self._publish(is_update=True)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from browser.lab import App, Lab, Notebook, running_lab
 from browser.live_panel import LivePanel
+from playwright.sync_api import expect
 from screenshots import WIDTH, take_pictures
 
 if TYPE_CHECKING:
@@ -52,6 +53,22 @@ def test_each_number_stands_beside_its_name(open_notebook: Callable[..., Noteboo
         shown = panel.root.locator(name)
         assert shown.locator("dt").count() > 4
         assert shown.evaluate(TORN_PAIRS) == []
+
+
+@pytest.mark.parametrize("lab", ["jupyterlab"], indirect=True)
+def test_a_view_of_its_own_takes_all_the_room(open_notebook: Callable[..., Notebook]) -> None:
+    notebook = open_notebook("%load_ext jupyter_llm", "%llm /chat")
+    notebook.run(0)
+    notebook.run(1)
+    notebook.activate(1)
+    notebook.command("notebook:create-output-view")
+    view = notebook.page.locator(".jp-LinkedOutputView")
+    panel = view.locator(".jllm-panel")
+    expect(panel.get_by_role("textbox", name="Message")).to_be_visible()
+    room, taken = view.bounding_box(), panel.bounding_box()
+    assert room is not None
+    assert taken is not None
+    assert taken["height"] > 0.95 * room["height"]
 
 
 def test_the_pictures_are_taken(chromium: Browser, tmp_path: Path) -> None:

@@ -418,7 +418,7 @@ def test_the_status_tells_the_model_how_full_it_is_and_how_fast(chat: PanelPage)
 
 def test_without_a_model_the_status_says_so(chat: PanelPage) -> None:
     chat.open(example("snapshot-empty"))
-    expect(chat.panel.locator(".jllm-status")).to_have_text("No model yet")
+    expect(chat.panel.locator(".jllm-status")).to_have_text("No model loaded yet")
 
 
 def test_a_kernel_that_does_not_answer_is_said_to_be_busy(chat: PanelPage) -> None:
@@ -486,6 +486,22 @@ def test_a_long_answer_to_a_command_is_shown_from_its_start(chat: PanelPage) -> 
             expect(chat.turns.last.get_by_text("/help")).to_be_in_viewport()
             expect(chat.button("↓ Newest")).to_be_visible()
     assert distance_from_end(chat) < 2
+
+
+def test_a_step_to_another_branch_leads_no_further_than_its_turn(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(2, parent=0, siblings=[1, 2])))
+    chat.button("Earlier answer").click()
+    assert chat.wait_for("choose")["number"] == 1
+    long = "\n\n".join(["Paragraph"] * 40)
+    first = a_turn(1, siblings=[1, 2], prompt="Where it began")
+    turns = [first, *(a_turn(number, text=long) for number in (3, 4))]
+    chat.tell(
+        *({"type": "turn", "turn": turn, "id": None} for turn in turns),
+        {"type": "path", "path": [1, 3, 4]},
+    )
+    expect(chat.log.get_by_text("Where it began")).to_be_in_viewport()
+    expect(chat.button("Later answer").first).to_be_in_viewport()
+    expect(chat.button("↓ Newest")).to_be_visible()
 
 
 @pytest.mark.parametrize("num_paragraphs", [6, 7, 8, 40])

@@ -180,6 +180,8 @@ export class Conversation {
     if (!asked || number === asked.number) return;
     this.#asked = null;
     const view = this.#views.get(`turn ${number}`);
-    if (view instanceof TurnView) view.focusStep(asked.step);
+    if (!(view instanceof TurnView)) return;
+    view.focusStep(asked.step);
+    this.#follower.stay(); // at the turn, however much follows it on this branch
   }
 }

@@ -10,6 +10,7 @@ const NEAR_PX = 24;
  * @property {HTMLButtonElement} button  Leads back to the end; hidden while that is in sight.
  * @property {() => void} follow  Go to the end and stay there.
  * @property {(element: Element) => void} showStart  Show what is new at the end from its start on.
+ * @property {() => void} stay  Stay at what is in sight, unless that is the end.
  */
 
 /**
@@ -48,11 +49,15 @@ export function createFollower(list, content, signal) {
     list.scrollTop += elementTop - listTop;
     top = list.scrollTop;
   };
+  const stay = () => {
+    top = list.scrollTop;
+    isFollowing = isAtEnd(list);
+    button.hidden = isFollowing;
+  };
   list.addEventListener("scroll", () => {
     // A notebook takes cells that are far away off the page, which scrolls them to their start.
     if (list.clientHeight === 0) return;
-    const isAtEnd = list.scrollHeight - list.clientHeight - list.scrollTop < NEAR_PX;
-    if (isAtEnd) isFollowing = true;
+    if (isAtEnd(list)) isFollowing = true;
     else if (list.scrollTop < top) isFollowing = false;
     top = list.scrollTop;
     button.hidden = isFollowing;
@@ -65,7 +70,15 @@ export function createFollower(list, content, signal) {
   observer.observe(list);
   observer.observe(content);
   signal.addEventListener("abort", () => observer.disconnect());
-  return { button, follow, showStart };
+  return { button, follow, showStart, stay };
+}
+
+/**
+ * @param {HTMLElement} list
+ * @returns {boolean}
+ */
+function isAtEnd(list) {
+  return list.scrollHeight - list.clientHeight - list.scrollTop < NEAR_PX;
 }
 
 /**

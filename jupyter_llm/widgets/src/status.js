@@ -105,7 +105,7 @@ export class StatusView {
  */
 function modelText(status) {
   if (!status) return "Connecting…";
-  if (status.model === null) return "No model yet";
+  if (status.model === null) return "No model loaded yet";
   return status.is_loaded ? status.model : `${status.model} (not loaded)`;
 }
 
