@@ -46,21 +46,29 @@ def prepare(kernel: Kernel, folder: Path) -> None:
 
 
 class KernelPanel:
-    """One panel, its comm, and what was heard on it."""
+    """A panel in the variable `v1`, `v2`…, its comm, and what was heard on it."""
 
     _names = count(1)
 
     def __init__(
-        self, kernel: Kernel, code: str = "ChatPanel()", *, has_subshell: bool = True
+        self,
+        kernel: Kernel,
+        code: str = "ChatPanel()",
+        *,
+        then: str = "",
+        has_subshell: bool = True,
     ) -> None:
         self.kernel = kernel
         self.view = f"v{next(self._names)}"
         self.messages: list[dict[str, Any]] = []
         self.texts: dict[int, str] = {}
+        self.parents: set[str] = set()  # the kinds of messages that those heard are about
         self._ids = count(1)
-        made = kernel.execute(f"{self.view} = {code}\nprint({self.view}.comm.comm_id)")
-        assert made.error is None, made.outputs
-        self.comm_id = made.text.strip()
+        making = f"{self.view} = {code}\nprint({self.view}.comm.comm_id, flush=True)\n{then}"
+        self.cell = kernel.start(making).wait_until(lambda cell: "\n" in cell.text)
+        if not then:
+            self.cell.finish()
+        self.comm_id = self.cell.text.splitlines()[0]
         self.subshell = kernel.create_subshell() if has_subshell else None
         kernel.listeners.append(self._hear)
 
@@ -120,6 +128,7 @@ class KernelPanel:
         if message["header"]["msg_type"] == "comm_msg" and content["comm_id"] == self.comm_id:
             data = content["data"]
             if data.get("method") == "custom":
+                self.parents.add(message["parent_header"]["msg_type"])
                 self._take(data["content"])
 
     def _take(self, message: dict[str, Any]) -> None:
