@@ -128,6 +128,7 @@ class Kernel:
     def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
         self._manager = manager
         self._client = client
+        self.listeners: list[Callable[[dict[str, Any]], None]] = []  # to all that is published
 
     def execute(
         self,
@@ -165,6 +166,22 @@ class Kernel:
         msg_id = self._client.complete(code, cursor_pos)
         return list(self.reply_to(msg_id, timeout_s=30)["matches"])
 
+    def tell(self, kind: str, content: dict[str, Any], *, subshell: str | None = None) -> None:
+        """Send any message for the shell, to a subshell if one is given."""
+        message = self._client.session.msg(kind, content)
+        if subshell is not None:
+            message["header"]["subshell_id"] = subshell
+        self._client.shell_channel.send(message)
+
+    def create_subshell(self) -> str:
+        """Return the id of a new subshell, where messages need not wait for cells."""
+        message = self._client.session.msg("create_subshell_request")
+        self._client.control_channel.send(message)
+        while True:
+            reply = self._client.get_control_msg(timeout=30)
+            if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
+                return str(reply["content"]["subshell_id"])
+
     def interrupt(self) -> None:
         """Do what the Interrupt button does."""
         self._manager.interrupt_kernel()
@@ -178,12 +195,16 @@ class Kernel:
         """Return the next message for everybody; fail when the kernel is dead or too slow."""
         while True:
             try:
-                return dict(self._client.get_iopub_msg(timeout=1))
+                message = dict(self._client.get_iopub_msg(timeout=1))
             except Empty:
                 if not self._manager.is_alive():
                     raise AssertionError("The kernel has died") from None
                 if time.monotonic() > deadline:
                     raise AssertionError("The kernel did not answer in time") from None
+            else:
+                for listener in self.listeners:
+                    listener(message)
+                return message
 
     def reply_to(self, msg_id: str, *, timeout_s: float) -> dict[str, Any]:
         """Return the content of the reply to a request, dropping replies to earlier ones."""

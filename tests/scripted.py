@@ -165,10 +165,10 @@ class ScriptedEngine:
 
     def tokenize_texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         self._check_open()
-        return [tuple(text.encode()) for text in texts]
+        return [tuple(text.encode("utf-8", "replace")) for text in texts]
 
     def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
-        return tuple(self.format(prompt).encode())
+        return tuple(self.format(prompt).encode("utf-8", "replace"))
 
     def count_tokens(self, prompt: Prompt) -> int:
         return len(self.tokenize(prompt))

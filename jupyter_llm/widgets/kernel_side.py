@@ -295,12 +295,13 @@ class KernelSide:
             else:
                 self._tell_elsewhere(number, request_id, model)
         is_flood = sum(message["type"] == "turn" for message in news) > _MOST_TURNS
-        for message in [self._snapshot()] if is_flood else news:
+        told: list[ToFrontEnd] = [self._snapshot()] if is_flood else news
+        for message in told:
             self._tell(message)
         if any(map(_settles, news)):
             self.measure()
             self._on_settled()
-        return len(news)
+        return len(told)
 
     def _tell_elsewhere(self, number: int, request_id: str, model: str | None) -> None:
         """Say that a request has become a turn of another branch, or one that has gone."""

@@ -179,6 +179,24 @@ def test_a_removed_turn_goes_from_all_views(front: FrontEnd, scripted: ScriptedE
     assert front.shown[0]["parent"] == 0
 
 
+def test_a_long_branch_comes_at_once_and_what_follows_does_not_wait(
+    make_front: MakeFront, scripted: ScriptedEngine
+) -> None:
+    chat = llm.chat("default")
+    scripted.replies.extend(["x"] * 202)
+    for number in range(200):
+        chat(f"prompt {number}")
+    chat.stream("another", after=0).result()
+    front = make_front()
+    front.wait_until(lambda front: front.path == [201])
+    front.ask("choose", number=1)
+    front.wait_until(lambda front: len(front.path) == 200)
+    began = time.monotonic()
+    front.send("next")
+    front.wait_until(lambda front: len(front.path) == 201 and front.is_idle)
+    assert time.monotonic() - began < 2
+
+
 @pytest.mark.parametrize("kind", ["choose", "remove"])
 def test_what_is_not_there_cannot_be_chosen_or_removed(front: FrontEnd, kind: str) -> None:
     request = front.ask(kind, number=9)

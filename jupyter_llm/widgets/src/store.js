@@ -2,6 +2,7 @@
 
 import { Changes } from "./changes.js";
 import { PROTOCOL } from "./messages.js";
+import { randomId } from "./random_id.js";
 import { Requests } from "./requests.js";
 import { apply, applySnapshot, emptyState, endPending, setError, setPending } from "./state.js";
 
@@ -39,7 +40,7 @@ export class Store {
   /** @type {State} */
   state = emptyState();
   #changes = new Changes();
-  #view = crypto.randomUUID().slice(0, 8);
+  #view = randomId();
   #model;
   #requests;
   #canWriteCells = false;
