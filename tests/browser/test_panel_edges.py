@@ -141,6 +141,23 @@ def test_a_proposal_that_landed_leaves_the_focus_on_close(chat: PanelPage) -> No
     expect(chat.button("Close")).to_be_focused()
 
 
+# Kernels that are gone
+
+
+def test_a_prompt_that_cannot_be_sent_is_not_lost(chat: PanelPage) -> None:
+    chat.open(cells=["a = 1"])
+    chat.page.evaluate("() => { panelPage.model.send = () => { throw new Error('gone'); }; }")
+    chat.page.locator(".jp-Cell").click()
+    chat.button("Attach cell").click()
+    box = chat.page.get_by_role("textbox")
+    box.fill("A long prompt")
+    box.press("Enter")
+    expect(chat.panel.get_by_role("alert")).to_contain_text("The kernel of this panel is gone.")
+    expect(box).to_have_value("A long prompt")
+    expect(chat.panel.locator(".jllm-chip")).to_have_count(1)
+    expect(chat.turns).to_have_count(0)
+
+
 # Cells that are not what they were
 
 

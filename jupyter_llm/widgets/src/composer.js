@@ -66,10 +66,24 @@ export function createComposer({ store, notebook, describe }) {
     const text = textarea.value;
     if (!text.trim()) return;
     suggestions.close();
-    store.send(text, { attachments: chips.takeAll() });
+    const attachments = chips.takeAll();
+    const onRefused = () => takeBack(text, attachments);
+    store.send(text, { attachments, onRefused });
     recall.reset();
     setText("");
     textarea.focus();
+  }
+
+  /**
+   * Have what could not be sent here again, unless something else is being written.
+   *
+   * @param {string} text
+   * @param {Attachment[]} attachments
+   */
+  function takeBack(text, attachments) {
+    if (textarea.value) return;
+    setText(text);
+    for (const attachment of attachments) chips.add(attachment);
   }
 
   /**
