@@ -161,6 +161,7 @@ export function createComposer({ store, notebook, describe }) {
 function makeTextarea() {
   const textarea = document.createElement("textarea");
   textarea.rows = 1;
+  textarea.dir = "auto";
   textarea.placeholder = "Ask, / for commands, @ for variables and cells";
   textarea.setAttribute("aria-label", "Message");
   textarea.spellcheck = false;
