@@ -82,6 +82,7 @@ export class TurnView {
    * @param {Turn} turn
    */
   show(turn) {
+    if (turn === this.#turn) return; // it would have been replaced
     const isFinished = turn.state === "finished";
     this.#turn = turn;
     this.element.setAttribute("aria-label", `Turn: ${turn.prompt.slice(0, 80)}`);
