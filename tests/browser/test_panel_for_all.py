@@ -110,7 +110,7 @@ def busy_chat(request: pytest.FixtureRequest, chat: PanelPage) -> PanelPage:
     chat.page.add_style_tag(content=".jllm-panel { block-size: 2300px; }")
     expect(chat.panel.locator(".jllm-warning").first).to_be_visible()
     chat.page.locator(".jp-Cell").click()
-    chat.button("Replace cell").click()
+    chat.button("Replace cell").last.click()
     chat.button("Edit").first.click()
     chat.button("Delete").nth(1).click()
     chat.panel.locator(".jllm-facts summary").first.click()

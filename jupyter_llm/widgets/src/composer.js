@@ -120,10 +120,13 @@ export function createComposer({ store, notebook, describe }) {
     suggestions.ask();
   });
   textarea.addEventListener("blur", () => suggestions.close());
-  const unsubscribe = store.subscribe(() => {
-    stop.hidden = !isBusy(store);
-  });
-  stop.hidden = !isBusy(store);
+  const showStop = () => {
+    const isNeeded = isBusy(store);
+    if (!isNeeded && document.activeElement === stop) textarea.focus();
+    stop.hidden = !isNeeded;
+  };
+  const unsubscribe = store.subscribe(showStop);
+  showStop();
   textChanged();
   return {
     element,
