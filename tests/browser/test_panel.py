@@ -193,6 +193,30 @@ def test_without_a_kernel_the_conversation_can_be_read(
     expect(notebook.cell(1).locator(".jupyter-llm-transcript")).to_contain_text("My name is Ada.")
 
 
+def test_formulas_are_drawn_once_and_not_for_a_transcript_that_nobody_sees(
+    open_panel: Callable[..., LivePanel],
+) -> None:
+    panel = open_panel(
+        "engine.replies.append('It is $x^2$.')",
+        "from IPython.display import HTML\nHTML('$y$')",
+        load=LOAD + SCRIPTED,
+    )
+    notebook = panel.notebook
+    notebook.run(2)
+    panel.ask("What is it?")
+    expect(panel.answers.locator("math")).to_have_count(1)
+    saved_after(panel)
+    transcript = notebook.cell(1).locator(".jupyter-llm-transcript")
+    expect(transcript).to_contain_text("What is it?")
+    notebook.run(3)
+    expect(notebook.cell(3).locator("mjx-container")).to_have_count(1)
+    expect(transcript.locator("mjx-container")).to_have_count(0)
+    notebook.save()
+    notebook.shut_down()
+    notebook.reload()
+    expect(transcript.locator("mjx-container")).to_have_count(1)
+
+
 def test_two_views_and_a_cell_show_one_conversation(open_panel: Callable[..., LivePanel]) -> None:
     cell = "%%llm --chat talk -n 8\nFrom a cell."
     panel = open_panel(cell, PANEL.format(max_tokens=8), cell.replace("From a cell", "Once more"))

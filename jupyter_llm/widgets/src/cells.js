@@ -201,6 +201,7 @@ export class Notebook {
    * @param {Transcript} transcript
    */
   writeTranscript(panelId, { data, metadata }) {
+    this.#page.leaveHiddenMath();
     for (const cell of this.#cells()) {
       const index = transcriptIndex(cell, panelId);
       if (index < 0) continue;

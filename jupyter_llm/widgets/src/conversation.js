@@ -54,7 +54,11 @@ export class Conversation {
     });
     signal.addEventListener("abort", () => {
       this.#observer.disconnect();
+      // All of it goes, since not all of the panel does: an editor keeps the place of the selection,
+      // and so what it is in.
       for (const view of this.#views.values()) view.dispose();
+      this.#views.clear();
+      this.#seen.clear();
     });
   }
 

@@ -82,7 +82,8 @@ export class TurnView {
    * @param {Turn} turn
    */
   show(turn) {
-    if (turn === this.#turn) return; // it would have been replaced
+    // With each new turn the whole list is shown: all but that one is there already.
+    if (turn === this.#turn) return;
     const isFinished = turn.state === "finished";
     this.#turn = turn;
     this.element.setAttribute("aria-label", `Turn: ${turn.prompt.slice(0, 80)}`);
