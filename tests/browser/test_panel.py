@@ -174,6 +174,16 @@ def test_a_conversation_outlives_the_kernel(open_panel: Callable[..., LivePanel]
     panel.ask("What is my name?")
 
 
+def test_the_panel_says_that_its_kernel_was_restarted(
+    open_panel: Callable[..., LivePanel],
+) -> None:
+    panel = open_panel(max_tokens=2000)
+    panel.send("Tell a very long story.")
+    panel.wait_until_writing()
+    panel.notebook.restart()
+    expect(panel.root.locator(".jllm-alert")).to_contain_text("Run its cell again")
+
+
 def test_without_a_kernel_the_conversation_can_be_read(
     open_panel: Callable[..., LivePanel], lab: Lab
 ) -> None:

@@ -62,6 +62,7 @@ export class Store {
       () => this.#setWaiting(),
     );
     model.on("msg:custom", this.#receive);
+    model.on("comm_live_update", this.#probe);
   }
 
   /**
@@ -188,6 +189,7 @@ export class Store {
   /** Stop listening. */
   dispose() {
     this.#model.off("msg:custom", this.#receive);
+    this.#model.off("comm_live_update", this.#probe);
     clearTimeout(this.#lostTimer);
     this.#changes.dispose();
     this.#requests.dispose();
@@ -240,6 +242,11 @@ export class Store {
       can_write_cells: this.#canWriteCells,
     });
   }
+
+  /** The line to the kernel is another one, or there is none: a greeting brings out which. */
+  #probe = () => {
+    if (this.#isShown) this.#sayHello();
+  };
 
   /** Ask for everything again; something was missed. */
   #recover() {
