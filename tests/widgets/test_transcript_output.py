@@ -19,8 +19,7 @@ from shell import RecordingPublisher, run
 from jupyter_llm import llm
 from jupyter_llm.audit import audit
 from jupyter_llm.engine.base import Completion, Usage
-from jupyter_llm.notebook.context import Turn
-from jupyter_llm.widgets.transcript_output import conversation_html, to_html
+from jupyter_llm.widgets.transcript_output import to_html, turn_html
 
 ALLOWED = {"div", "p", "br", "pre", "code", "strong", "em", "small", "hr", "ul", "li", "blockquote"}
 
@@ -204,6 +203,31 @@ def test_html_shows_what_markdown_says() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("``a`b`` `c`", "<code>a`b</code> <code>c</code>"),
+        ("``a` b", "``a` b"),
+        ("**a** ** b** **c **d** ****", "<strong>a</strong> ** b** <strong>c **d</strong> ****"),
+        ("***a*** **`b`**", "<strong>a</strong> <strong>`b`</strong>"),
+        ("`**a` **", "<code>**a</code> **"),
+    ],
+)
+def test_code_and_bold_end_where_they_should(text: str, shown: str) -> None:
+    assert to_html(text) == f"<p>{shown}</p>\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["** a **" * 20_000, " ".join("`" * count for count in range(1, 440)), "**a " * 25_000],
+    ids=["stars", "growing", "open"],
+)
+def test_hopeless_text_is_shown_in_time(text: str) -> None:
+    began = time.monotonic()
+    to_html(text)
+    assert time.monotonic() - began < 1
+
+
 def harmless(text: str) -> None:
     parsed = Tags(text)
     assert not parsed.others
@@ -245,8 +269,8 @@ def test_no_text_at_all_becomes_more_than_text(text: str) -> None:
 
 
 @given(st.lists(PIECES).map("".join), st.lists(PIECES).map("".join))
-def test_no_conversation_becomes_more_than_text(prompt: str, text: str) -> None:
+def test_no_turn_becomes_more_than_text(prompt: str, text: str) -> None:
     completion = Completion(
         text=text, finish_reason="length", usage=Usage(), model="<b onclick=x>model"
     )
-    harmless(conversation_html([Turn(prompt, completion)]))
+    harmless(turn_html(prompt, completion))
