@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -277,6 +278,25 @@ def test_a_prompt_after_a_turn_that_has_gone_says_so(
     front: FrontEnd, scripted: ScriptedEngine
 ) -> None:
     assert "no turn 7" in notice(front, front.send("and?", after=7))["markdown"]
+
+
+def test_what_was_asked_without_saving_is_asked_again_so(
+    front: FrontEnd, scripted: ScriptedEngine, home: Path
+) -> None:
+    scripted.replies.extend(["One.", "Two.", "Three."])
+    llm.archive.open(home / "a.ipynb")
+    llm.chat("default").stream("Hush!", is_kept=False).result()
+    front.wait_until(is_done)
+    front.ask("regenerate", number=1, seed=None, temperature=None)
+    front.wait_until(lambda front: front.texts == ["Two."] and front.is_idle)
+    front.send("And now?")
+    front.wait_until(lambda front: front.texts == ["Two.", "Three."] and front.is_idle)
+    llm.archive.open(None)
+    assert [turn.prompt for turn in llm.chat("default").kept_turns] == ["And now?"]
+    data = home / ".local" / "share" / "jupyter_llm"
+    on_disk = b"".join(path.read_bytes() for path in data.rglob("*") if path.is_file())
+    assert b"And now?" in on_disk
+    assert b"Hush" not in on_disk
 
 
 # Commands
