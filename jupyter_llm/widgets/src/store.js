@@ -24,8 +24,14 @@ import { apply, applySnapshot, emptyState, endPending, setError, setPending } fr
  * @property {() => void} [onRefused]  Called if it did not get to the kernel or was turned down.
  */
 
-/** So long a greeting may stay without an answer when messages were missed meanwhile. */
-const LOST_MS = 2000;
+/**
+ * So long a greeting may stay without an answer before the next one, then twice as long, and so on.
+ *
+ * JupyterLab makes the subshell of a comm when it gets to know the comm. What is sent before that is
+ * done waits for the cell that runs, be it the one that shows the panel.
+ */
+const GREETING_MS = 500;
+const MOST_GREETINGS = 6;
 
 /**
  * Make the store of a widget model. All views of the model share it.
@@ -49,7 +55,7 @@ export class Store {
   #seq = 0;
   #hello = "";
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #lostTimer;
+  #helloTimer;
 
   /**
    * @param {Comm} model
@@ -88,8 +94,7 @@ export class Store {
 
   /** Ask for nothing more, since the last view on this page has gone; `connect` begins anew. */
   disconnect() {
-    clearTimeout(this.#lostTimer);
-    this.#lostTimer = undefined;
+    clearTimeout(this.#helloTimer);
     this.#hello = "";
     this.#canWriteCells = false;
     this.state.connection = "connecting";
@@ -190,7 +195,7 @@ export class Store {
   dispose() {
     this.#model.off("msg:custom", this.#receive);
     this.#model.off("comm_live_update", this.#probe);
-    clearTimeout(this.#lostTimer);
+    clearTimeout(this.#helloTimer);
     this.#changes.dispose();
     this.#requests.dispose();
   }
@@ -232,15 +237,19 @@ export class Store {
     return this.#hello !== "" || this.state.connection === "ready";
   }
 
-  #sayHello() {
-    clearTimeout(this.#lostTimer);
-    this.#lostTimer = undefined;
-    this.#hello = this.#order({
-      type: "hello",
-      view: this.#view,
-      protocol: PROTOCOL,
-      can_write_cells: this.#canWriteCells,
-    });
+  /**
+   * Ask for everything, and again while there is no answer.
+   *
+   * @param {number} [numBefore]  How often that was done already.
+   */
+  #sayHello(numBefore = 0) {
+    clearTimeout(this.#helloTimer);
+    const [type, view] = [/** @type {const} */ ("hello"), this.#view];
+    const message = { type, view, protocol: PROTOCOL, can_write_cells: this.#canWriteCells };
+    this.#hello = this.#order(message, () => clearTimeout(this.#helloTimer));
+    if (numBefore + 1 === MOST_GREETINGS) return;
+    const again = () => this.#sayHello(numBefore + 1);
+    this.#helloTimer = setTimeout(again, GREETING_MS * 2 ** numBefore);
   }
 
   /** The line to the kernel is another one, or there is none: a greeting brings out which. */
@@ -251,8 +260,6 @@ export class Store {
   /** Ask for everything again; something was missed. */
   #recover() {
     if (!this.#hello) this.#sayHello();
-    // The answer to the greeting may be what was missed.
-    else this.#lostTimer ??= setTimeout(() => this.#sayHello(), LOST_MS);
   }
 
   #setWaiting() {
@@ -294,8 +301,7 @@ export class Store {
    * @param {SnapshotMessage} snapshot
    */
   #start(snapshot) {
-    clearTimeout(this.#lostTimer);
-    this.#lostTimer = undefined;
+    clearTimeout(this.#helloTimer);
     if (snapshot.id !== null) this.#requests.takeBefore(snapshot.id);
     this.#hello = "";
     const unsent = this.state.pending.filter(({ id }) => this.#requests.isUntaken(id));

@@ -321,6 +321,23 @@ test("without a kernel a prompt says so and does not stay pending", async () => 
   assert.match(store.state.error?.text ?? "", /kernel .* is gone/);
 });
 
+test("a greeting that waits for the cell is followed by others, but not for ever", () => {
+  store.connect(true);
+  const greetings = () => kernel.sent.filter(({ type }) => type === "hello").length;
+  mock.timers.tick(500);
+  assert.equal(greetings(), 2);
+  for (let round = 0; round < 10; round += 1) mock.timers.tick(60_000);
+  assert.equal(greetings(), 6);
+  welcome();
+  assert.equal(store.state.waiting, false);
+});
+
+test("an answered greeting is the last one", () => {
+  ready();
+  mock.timers.tick(60_000);
+  assert.equal(kernel.sent.filter(({ type }) => type === "hello").length, 1);
+});
+
 test("that the kernel has gone is said without being asked", async () => {
   ready();
   kernel.die();
