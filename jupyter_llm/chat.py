@@ -54,6 +54,7 @@ class _Sending:
     plan: Plan
     mode: ContextMode
     is_kept: bool
+    is_saved: bool  # the prompt as it was sent, with the turns before it
 
 
 class Chat(ChatTurns):
@@ -160,7 +161,7 @@ class Chat(ChatTurns):
             sampling=sampling,
         ) as sending:
             stream = sending.engine.submit(sending.request)
-            self._llm.log(sending.request, stream.future, is_saved=is_kept)
+            self._llm.log(sending.request, stream.future, is_saved=sending.is_saved)
             self._take_in(sending, stream.future, stream, on_begin)
         return stream
 
@@ -212,7 +213,8 @@ class Chat(ChatTurns):
                 if interrupt.completion is not None:
                     self._take_in(sending, finished(interrupt.completion))
                 raise
-            self._llm.log(answer.request, finished(answer.completion), is_saved=is_kept)
+            completion = finished(answer.completion)
+            self._llm.log(answer.request, completion, is_saved=sending.is_saved)
             shown = replace(answer.completion, text=answer.text, token_ids=None)
             self._take_in(sending, finished(shown))
         return answer
@@ -343,6 +345,7 @@ class Chat(ChatTurns):
                 plan=plan,
                 mode=context,
                 is_kept=is_kept,
+                is_saved=is_kept and self.is_kept(*(turn.number for turn in plan.draft.turns)),
             )
         finally:
             self._release(place)

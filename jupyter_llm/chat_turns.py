@@ -48,6 +48,20 @@ class ChatTurns:
             return list(self._exchanges.turns())
 
     @property
+    def kept_turns(self) -> list[Turn]:
+        """Those of the active branch that may be written to the disk."""
+        with self._lock:
+            self._take_in_answers()
+            turns = self._exchanges.turns()
+            return [turn for turn in turns if self._exchanges.is_kept(turn.number)]
+
+    @property
+    def num_other_branches(self) -> int:
+        """How many branches there are beside the active one."""
+        with self._lock:
+            return self._exchanges.num_others
+
+    @property
     def exchanges(self) -> tuple[Exchange, ...]:
         """The active branch with the prompts that are being answered."""
         with self._lock:
@@ -73,6 +87,12 @@ class ChatTurns:
         if turn is None:
             raise TurnNotFoundError(number, self.name)
         return turn
+
+    def is_kept(self, *numbers: int) -> bool:
+        """Tell whether all of these turns may be written to the disk, as far as they are there."""
+        with self._lock:
+            there = filter(self._exchanges.__contains__, numbers)
+            return all(map(self._exchanges.is_kept, there))
 
     def choose(self, number: int) -> None:
         """Make the branch through a turn the active one.

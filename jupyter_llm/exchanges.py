@@ -152,6 +152,10 @@ class Exchanges:
             parent = self._branches.parent(parent)
         return parent
 
+    def is_kept(self, number: int) -> bool:
+        """Tell whether what stands at a number is written to the disk, or is to be."""
+        return self._branches[number].is_kept
+
     def has_children(self, number: int) -> bool:
         """Tell whether something follows a number."""
         return bool(self._branches.children(number))

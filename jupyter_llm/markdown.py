@@ -13,7 +13,7 @@ form that all read alike, and no formula may start inside an address.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 _LINE_END = re.compile("\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")  # what anybody takes for one
 _FENCE = re.compile(
@@ -61,6 +61,15 @@ def untrusted_markdown(text: str) -> str:
                 "\n"
             )
     return "\n".join(parts)
+
+
+def joined_markdown(parts: Iterable[str]) -> str:
+    """Return pieces of such Markdown as one, which is as harmless.
+
+    Pieces alone would not do: a formula might begin in one of them and end in another.
+    """
+    text = "\n\n".join(parts)
+    return untrusted_markdown(text) if _FORMULA.search(text) is not None else text
 
 
 def blocks(text: str) -> list[tuple[bool, list[str]]]:

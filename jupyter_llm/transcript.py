@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jupyter_llm.markdown import untrusted_markdown
+from jupyter_llm.engine.base import Completion
+from jupyter_llm.markdown import joined_markdown, untrusted_markdown
 from jupyter_llm.notebook.metadata import read_metadata, write_metadata
 from jupyter_llm.notebook.saved import SavedChat, SavedTurn
 from jupyter_llm.notebook.saved_json import chats_from_json, chats_to_json
@@ -35,7 +36,7 @@ def to_markdown(chats: Mapping[str, SavedChat], *, title: str = "Chats") -> str:
 
 def chat_markdown(chat: SavedChat) -> str:
     """Return the turns of one chat, numbered, as Markdown that is safe to show."""
-    return "\n\n".join(_turns(chat, has_details=False))
+    return joined_markdown(_turns(chat, has_details=False))
 
 
 def _turns(chat: SavedChat, *, has_details: bool) -> Iterator[str]:
@@ -43,12 +44,19 @@ def _turns(chat: SavedChat, *, has_details: bool) -> Iterator[str]:
         yield f"({count_of(chat.num_dropped, 'older turn')} not kept any more, for want of room)"
     for number, turn in enumerate(chat.turns, chat.num_dropped + 1):
         details = f" {_details(turn)}" if has_details else ""
-        end = _ENDS.get(turn.completion.finish_reason)
-        text = "\n\n".join([turn.completion.text, *([end] if end else [])])
-        # An answer that was cut off in a code block must not swallow the turns after it.
-        yield untrusted_markdown(f"**{number}.**{details}\n\n{_quoted(turn.prompt)}\n\n{text}")
+        yield turn_markdown(number, turn.prompt, turn.completion, details)
     if chat.num_other_branches:
         yield f"({other_branches(chat.num_other_branches)} of this chat not shown)"
+
+
+def turn_markdown(number: int, prompt: str, answer: Completion, details: str = "") -> str:
+    """Return one turn as Markdown that is safe to show.
+
+    An answer that was cut off in a code block does not swallow what comes after it.
+    """
+    end = _ENDS.get(answer.finish_reason)
+    text = "\n\n".join([answer.text, *([end] if end else [])])
+    return untrusted_markdown(f"**{number}.**{details}\n\n{_quoted(prompt)}\n\n{text}")
 
 
 def _details(turn: SavedTurn) -> str:

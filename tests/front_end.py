@@ -54,6 +54,7 @@ class FrontEnd:
         self.is_asked = False  # whether it is still there
         self.wrong: list[str] = []
         self._seq: int | None = None
+        self._is_lost = False
         self._ids = count(1)
         self._changed = threading.Condition()
         self._other = self.comm.hear
@@ -93,6 +94,10 @@ class FrontEnd:
             seed=seed,
             temperature=temperature,
         )
+
+    def lose_track(self) -> None:
+        """Forget everything, as after a message that was lost; only a snapshot helps then."""
+        self.turns, self.path, self._seq, self._is_lost = {}, [], None, True
 
     def answer(self, kind: str, /, **content: Any) -> dict[str, Any]:
         """Ask a question and wait for what answers it."""
@@ -144,6 +149,10 @@ class FrontEnd:
         assert fits(message, KINDS[kind]), "it is not what its type says"
         assert self._seq in (None, message["seq"] - 1), "something is missing"
         self._seq = message["seq"]
+        if kind == "snapshot" and message["view"] in (self.view, None):
+            self._is_lost = False
+        if self._is_lost:
+            return
         match kind:
             case "snapshot" if message["view"] in (self.view, None):
                 self.turns = {turn["number"]: dict(turn) for turn in message["turns"]}  # type: ignore[misc]

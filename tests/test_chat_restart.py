@@ -106,6 +106,22 @@ def test_the_newest_branch_is_active_where_none_was_chosen(kernels: Kernels) -> 
     assert b"chosen" not in kernels.file.read_bytes()
 
 
+def test_no_later_prompt_brings_what_is_not_to_be_saved_to_the_disk(
+    kernels: Kernels, home: Path
+) -> None:
+    chat = kernels.chat()
+    ask(chat, "before")
+    ask(chat, "hush", is_kept=False)
+    ask(chat, "after")
+    ask(chat, "beside", after=1)
+    llm = chat.llm
+    prompts = home / ".local" / "share" / "jupyter_llm" / "prompts"
+    assert llm._prompts.flush(10)
+    kept = [llm._prompts.find(path.stem) for path in prompts.iterdir()]
+    asked = [prompt.prompt[-1].content for prompt in kept if prompt is not None]  # type: ignore[union-attr]
+    assert sorted(asked) == ["before", "beside"]
+
+
 def test_a_removed_turn_is_gone_from_the_disk(kernels: Kernels) -> None:
     chat = kernels.chat()
     ask(chat, "one")

@@ -74,6 +74,7 @@ class Asker:
             message,
             after=turn.parent,
             attachments=turn.attachments,
+            is_kept=self.side.chat.is_kept(turn.number),
             describe=describer(turn.prompt, partial(own_variables, current_shell())),
         )
 

@@ -9,29 +9,39 @@ import contextvars
 import html
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.markdown import blocks
+from jupyter_llm.markdown import blocks, joined_markdown
+from jupyter_llm.notebook.clipping import clip
 from jupyter_llm.notebook.records import TRANSCRIPT_BREAK, TRANSCRIPT_KEY, to_metadata
-from jupyter_llm.transcript import chat_markdown
+from jupyter_llm.transcript import count_of, other_branches, turn_markdown
+from jupyter_llm.widgets.outbox import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jupyter_llm.chat import Chat
+    from jupyter_llm.engine.base import Completion
+    from jupyter_llm.engine.provenance import Provenance
     from jupyter_llm.notebook.context import Turn
 
 ROOT_CLASS = "jupyter-llm-transcript"
 _EMPTY = "An empty chat. What is said in the panel is kept here."
+_MOST_TURNS = 200
+_MOST_CHARS = 200_000  # of prompts and answers: a notebook is read, sent and compared as a whole
 _ENDS = {"cancelled": "(interrupted)", "length": "(cut off)", "error": "(failed)"}
-_INLINE = re.compile(r"(`+)(.+?)(?<!`)\1(?!`)|\*\*(?=\S)(.+?)(?<=\S)\*\*", re.DOTALL)
+_MARK = re.compile(r"`+|\*{2,}")  # of code or of bold
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(.*?)[ \t#]*$")
 _ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+(.*)$")
 
 
 class TranscriptOutput:
     """The output below a panel that holds the conversation; its updates go to all of its copies.
+
+    It holds the last turns of the active branch, as many as there is room for, and none that was
+    not to be saved.
 
     An update comes from the cell that showed the output, on whatever thread. What runs a notebook
     without a page (nbclient, papermill) only hears what the running cell says, so each cell is to
@@ -44,12 +54,20 @@ class TranscriptOutput:
         self._context: contextvars.Context | None = None
         self._told_by_cells: list[Turn] = []
         self.is_written_by_view = False
+        self._known: dict[int, _Piece] = {}
 
     @property
     def bundle(self) -> tuple[dict[str, str], dict[str, Any]]:
         """The output as it is now: its data and its metadata."""
-        turns = self._chat.turns
-        return transcript_data(self._chat), transcript_metadata(self._panel_id, turns)
+        turns = self._chat.kept_turns
+        num_older = len(turns) - _num_with_room(turns)
+        pieces = self._pieces(turns[num_older:], num_older + 1)
+        before = [f"({count_of(num_older, 'older turn')} not shown here)"] if num_older else []
+        num_others = self._chat.num_other_branches
+        after = [f"({other_branches(num_others)} of this chat not shown)"] if num_others else []
+        records = [piece.record for piece in pieces if piece.record is not None]
+        metadata = {TRANSCRIPT_KEY: self._panel_id, **to_metadata(records)}
+        return well_formed(_data(before, pieces, after)), metadata
 
     def show(self) -> None:
         """Show it below the cell that runs."""
@@ -83,52 +101,86 @@ class TranscriptOutput:
             update=is_update,
         )
 
+    def _pieces(self, turns: Sequence[Turn], start: int) -> list[_Piece]:
+        """Return turns in every form, the first of them being the chat's `start`th."""
+        pieces: dict[int, _Piece] = {}
+        for place, turn in enumerate(turns, start):
+            known = self._known.get(turn.number)
+            is_known = known is not None and known.turn is turn and known.place == place
+            pieces[turn.number] = known if known is not None and is_known else _piece(turn, place)
+        self._known = pieces
+        return list(pieces.values())
 
-def transcript_data(chat: Chat) -> dict[str, str]:
-    """Return the active branch of a chat in every form that a saved notebook is read in."""
-    turns = chat.turns
-    if not turns:
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """One turn in every form, and the record of its answer if that is there as it was written."""
+
+    turn: Turn
+    place: int
+    html: str
+    markdown: str
+    plain: str
+    record: Provenance | None
+
+
+def _num_with_room(turns: Sequence[Turn]) -> int:
+    """Return how many of the last turns there is room for; of those there are, one at least."""
+    num_chars = 0
+    for num_turns, turn in enumerate(reversed(turns)):
+        num_chars += len(turn.prompt) + len(turn.completion.text)
+        if num_turns and (num_turns >= _MOST_TURNS or num_chars > _MOST_CHARS):
+            return num_turns
+    return len(turns)
+
+
+def _piece(turn: Turn, place: int) -> _Piece:
+    prompt, answer = turn.prompt, turn.completion
+    record = answer.provenance
+    if len(prompt) + len(answer.text) > _MOST_CHARS:
+        prompt, text = clip(prompt, _MOST_CHARS // 4), clip(answer.text, _MOST_CHARS // 2)
+        answer, record = replace(answer, text=text), None
+    quoted = "\n".join(f"> {line}" for line in prompt.splitlines())
+    return _Piece(
+        turn=turn,
+        place=place,
+        html=turn_html(prompt, answer),
+        markdown=turn_markdown(place, prompt, answer),
+        plain=TRANSCRIPT_BREAK.join([quoted, answer.text]),
+        record=record,
+    )
+
+
+def _data(before: list[str], pieces: Sequence[_Piece], after: list[str]) -> dict[str, str]:
+    """Return pieces, and what is to be said of what is not there, as one output."""
+    if not pieces:
         return {
             "text/html": f'<div class="{ROOT_CLASS}"><p>{_EMPTY}</p></div>',
             "text/markdown": f"*{_EMPTY}*",
             "text/plain": _EMPTY,
         }
+    parts = [*map(_note_html, before), *(piece.html for piece in pieces), *map(_note_html, after)]
+    markdown = [*before, *(piece.markdown for piece in pieces), *after]
+    plain = [*before, *(piece.plain for piece in pieces), *after]
     return {
-        "text/html": conversation_html(turns),
-        "text/markdown": chat_markdown(chat.saved()),
-        "text/plain": _plain(turns),
+        "text/html": f'<div class="{ROOT_CLASS}">\n{"".join(parts)}</div>',
+        "text/markdown": joined_markdown(markdown),
+        "text/plain": TRANSCRIPT_BREAK.join(plain),
     }
 
 
-def conversation_html(turns: Sequence[Turn]) -> str:
-    """Return turns as HTML that does nothing, whatever was said."""
-    return f'<div class="{ROOT_CLASS}">\n{"".join(map(_turn_html, turns))}</div>'
+def _note_html(note: str) -> str:
+    return f"<p><em>{note}</em></p>\n"
 
 
-def transcript_metadata(panel_id: str, turns: Sequence[Turn]) -> dict[str, Any]:
-    """Return the metadata of that output: whose it is, and the records of the answers."""
-    made = (turn.completion.provenance for turn in turns)
-    records = [record for record in made if record is not None]
-    return {TRANSCRIPT_KEY: panel_id, **to_metadata(records)}
-
-
-def _plain(turns: Sequence[Turn]) -> str:
-    """Return prompts and answers, each answer as it was written, so that its record holds."""
-    pieces = []
-    for turn in turns:
-        quoted = "\n".join(f"> {line}" for line in turn.prompt.splitlines())
-        pieces += [quoted, turn.completion.text]
-    return TRANSCRIPT_BREAK.join(pieces)
-
-
-def _turn_html(turn: Turn) -> str:
-    end = _ENDS.get(turn.completion.finish_reason, "")
-    note = f"<p><em>{end}</em></p>\n" if end else ""
-    prompt = html.escape(turn.prompt).replace("\n", "<br>\n")
-    model = html.escape(turn.completion.model)
+def turn_html(prompt: str, answer: Completion) -> str:
+    """Return a turn as HTML that does nothing, whatever was said."""
+    end = _ENDS.get(answer.finish_reason, "")
+    note = _note_html(end) if end else ""
+    asked = html.escape(prompt).replace("\n", "<br>\n")
     return (
-        f"<blockquote><p>{prompt}</p></blockquote>\n"
-        f"{to_html(turn.completion.text)}{note}<p><small>{model}</small></p>\n<hr>\n"
+        f"<blockquote><p>{asked}</p></blockquote>\n"
+        f"{to_html(answer.text)}{note}<p><small>{html.escape(answer.model)}</small></p>\n<hr>\n"
     )
 
 
@@ -165,12 +217,32 @@ def _paragraph(text: str) -> str:
 
 
 def _inline(text: str) -> str:
+    marks = list(_MARK.finditer(text))
+    ends = _ends(text, marks)
     parts = []
-    end = 0
-    for found in _INLINE.finditer(text):
-        parts.append(html.escape(text[end : found.start()]))
-        tag, inner = ("code", found[2]) if found[1] else ("strong", found[3])
-        parts.append(f"<{tag}>{html.escape(inner)}</{tag}>")
-        end = found.end()
-    parts.append(html.escape(text[end:]))
+    shown = 0  # so much of the text is told
+    for mark, end in zip(marks, ends, strict=True):
+        if end is None or mark.start() < shown:
+            continue
+        tag = "code" if mark[0].startswith("`") else "strong"
+        inner = html.escape(text[mark.end() : end.start()])
+        parts += [html.escape(text[shown : mark.start()]), f"<{tag}>{inner}</{tag}>"]
+        shown = end.end()
+    parts.append(html.escape(text[shown:]))
     return "".join(parts).replace("\n", "<br>\n")
+
+
+def _ends(text: str, marks: Sequence[re.Match[str]]) -> list[re.Match[str] | None]:
+    """Return what ends the code or the bold text that each mark would begin; None begins nothing.
+
+    It takes one way back through the marks, since a hostile text has many that match no other.
+    """
+    ends: list[re.Match[str] | None] = []
+    following: dict[str, re.Match[str]] = {}  # what is nearest of those that may end something
+    for mark in reversed(marks):
+        is_bold = mark[0].startswith("*")
+        begins = not is_bold or not text[mark.end() : mark.end() + 1].isspace()
+        ends.append(following.get(mark[0]) if begins else None)
+        if not is_bold or not text[mark.start() - 1 : mark.start()].isspace():
+            following[mark[0]] = mark
+    return ends[::-1]

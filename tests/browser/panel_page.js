@@ -79,7 +79,6 @@ class FakeNotebook {
         },
         sharedModel: {
           insertCells: (index, made) => this.insert(index, made),
-          transact: (change) => change(),
         },
       },
     };
@@ -99,6 +98,7 @@ class FakeNotebook {
         source,
         metadata,
         sharedModel: {
+          transact: (change) => change(),
           getSource: () => cell.source,
           setSource: (text) => {
             cell.source = text;

@@ -174,6 +174,16 @@ def test_a_conversation_outlives_the_kernel(open_panel: Callable[..., LivePanel]
     panel.ask("What is my name?")
 
 
+def test_the_panel_says_that_its_kernel_was_restarted(
+    open_panel: Callable[..., LivePanel],
+) -> None:
+    panel = open_panel(max_tokens=2000)
+    panel.send("Tell a very long story.")
+    panel.wait_until_writing()
+    panel.notebook.restart()
+    expect(panel.root.locator(".jllm-alert")).to_contain_text("Run its cell again")
+
+
 def test_without_a_kernel_the_conversation_can_be_read(
     open_panel: Callable[..., LivePanel], lab: Lab
 ) -> None:
@@ -314,8 +324,11 @@ def test_code_goes_into_cells_also_while_one_runs(open_panel: Callable[..., Live
     expect(notebook.cell(3)).to_contain_text("second = nowhere + 1")
     cells = notebook.save()["cells"]
     assert all("digest" in cell["metadata"]["jupyter_llm"] for cell in cells[3:5])
-    page.evaluate("() => jupyterapp.commands.execute('notebook:undo-cell-action')")
+    notebook.cell(3).locator(".cm-content").click()
+    page.keyboard.press("ControlOrMeta+z")
     expect(notebook.cell(3)).to_contain_text("old = 0")
+    (cell,) = notebook.save()["cells"][3:4]
+    assert "jupyter_llm" not in cell["metadata"]
     end(notebook)
 
 

@@ -141,6 +141,70 @@ def test_a_proposal_that_landed_leaves_the_focus_on_close(chat: PanelPage) -> No
     expect(chat.button("Close")).to_be_focused()
 
 
+# Kernels that are gone
+
+
+def test_a_prompt_that_cannot_be_sent_is_not_lost(chat: PanelPage) -> None:
+    chat.open(cells=["a = 1"])
+    chat.page.evaluate("() => { panelPage.model.send = () => { throw new Error('gone'); }; }")
+    chat.page.locator(".jp-Cell").click()
+    chat.button("Attach cell").click()
+    box = chat.page.get_by_role("textbox")
+    box.fill("A long prompt")
+    box.press("Enter")
+    expect(chat.panel.get_by_role("alert")).to_contain_text("The kernel of this panel is gone.")
+    expect(box).to_have_value("A long prompt")
+    expect(chat.panel.locator(".jllm-chip")).to_have_count(1)
+    expect(chat.turns).to_have_count(0)
+
+
+def test_what_goes_on_elsewhere_touches_no_turn(chat: PanelPage) -> None:
+    loading = example("progress-loading")
+    pending = {"id": loading["id"], "text": "Hello", "progress": None}
+    chat.open(a_snapshot(a_turn(1), a_turn(2), pending=[pending]))
+    chat.page.evaluate(
+        """() => {
+            window.changes = 0;
+            const observer = new MutationObserver(() => { window.changes += 1; });
+            const everything = { childList: true, characterData: true, attributes: true };
+            for (const turn of document.querySelectorAll('.jllm-turn:not(.jllm-pending)')) {
+                observer.observe(turn, { subtree: true, ...everything });
+            }
+        }"""
+    )
+    chat.tell(loading)
+    expect(chat.turns.last).to_contain_text("40%")
+    assert chat.page.evaluate("() => window.changes") == 0
+
+
+# Languages and keyboards
+
+
+def test_text_begins_on_the_side_where_its_language_does(chat: PanelPage) -> None:
+    text = "زرافه `a.b()` حيوان.\n\n- אחד\n\nEnglish\n\n```python\n# שלום\n```\n\nאז $x < y$"
+    chat.open(a_snapshot(a_turn(1, prompt="שלום", text=text)))
+    sides = chat.panel.locator(
+        ".jllm-markdown :is(p:not(.jllm-warning), li, pre, math)"
+    ).evaluate_all(
+        "nodes => nodes.map(node => `${node.localName} ${getComputedStyle(node).direction}`)"
+    )
+    assert sides == ["p rtl", "li rtl", "p ltr", "pre ltr", "p rtl", "math ltr"]
+    for field in (chat.panel.locator(".jllm-prompt-text"), chat.page.get_by_role("textbox")):
+        expect(field).to_have_attribute("dir", "auto")
+
+
+def test_a_suggestion_that_was_taken_can_be_undone(chat: PanelPage) -> None:
+    suggestions = {**example("suggestions"), "start": 8, "end": 10}
+    chat.open(complete=suggestions)
+    box = chat.page.get_by_role("textbox")
+    box.press_sequentially("What is @d")
+    expect(chat.page.get_by_role("listbox")).to_be_visible()
+    box.press("Tab")
+    expect(box).to_have_value(f"What is {suggestions['items'][0]['text']}")
+    box.press("ControlOrMeta+z")
+    expect(box).to_have_value("What is @d")
+
+
 # Cells that are not what they were
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from front_end import FrontEnd, MakeFront
@@ -12,6 +16,8 @@ from shell import run
 
 from jupyter_llm import llm
 from jupyter_llm.engine.base import Chunk
+from jupyter_llm.exchanges import Exchange
+from jupyter_llm.widgets.messages import ToFrontEnd
 
 
 def is_done(front: FrontEnd) -> bool:
@@ -270,8 +276,7 @@ def test_a_view_that_has_missed_something_says_hello_again(
     scripted.replies.append("word " * 50)
     front.send("go")
     front.wait_until(lambda front: bool(front.path))
-    front.turns, front.path = {}, []
-    front._seq = None
+    front.lose_track()
     front.hello()
     front.wait_until(is_done)
     assert front.texts == ["word " * 50]
@@ -293,3 +298,130 @@ def test_nothing_goes_out_before_somebody_listens(
         assert front.texts == ["Yes."]
     finally:
         panel.close()
+
+
+@contextmanager
+def looking_away(front: FrontEnd) -> Iterator[None]:
+    """Let the panel see nothing of what happens meanwhile before its end."""
+    pump = front.panel._side._pump
+    ask, pump.ask = pump.ask, lambda: None  # type: ignore[method-assign]
+    yield
+    pump.ask = ask  # type: ignore[method-assign]
+    pump.ask()
+
+
+@pytest.mark.parametrize("how", ["remove", "reset"])
+def test_a_prompt_whose_turn_has_gone_before_it_was_told_ends(
+    front: FrontEnd, scripted: ScriptedEngine, how: str
+) -> None:
+    scripted.holds = True
+    chat = llm.chat("default")
+    gone = threading.Event()
+
+    def take_away() -> None:
+        if chat.exchanges and not gone.is_set():
+            gone.set()
+            chat.remove(1) if how == "remove" else chat.reset()
+
+    with looking_away(front):
+        chat.watch(take_away)
+        front.tell({**_SEND, "id": "x-1", "text": "hello?"})
+        assert gone.wait(10)
+    front.wait_for(lambda message: message["type"] == "cancelled" and message["id"] == "x-1")
+    assert (front.path, front.pending) == ([], {})
+
+
+def test_a_prompt_that_became_a_turn_of_another_branch_ends(
+    front: FrontEnd, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.extend(["One.", "Two.", "Three."])
+    chat = llm.chat("default")
+    chat("a")
+    chat.stream("b", after=0).result()
+    with looking_away(front):
+        has_begun = threading.Event()
+        chat.watch(lambda: has_begun.set() if len(chat.exchanges) == 2 else None)
+        front.tell({**_SEND, "id": "x-1", "text": "c"})
+        assert has_begun.wait(10)
+        chat.choose(1)
+    message = front.wait_for(lambda m: m["type"] == "turn" and m["id"] == "x-1")
+    assert message["turn"]["parent"] == 2
+    front.wait_until(lambda front: front.path == [1] and front.is_idle)
+
+
+def test_stop_reaches_turns_on_all_branches(front: FrontEnd, scripted: ScriptedEngine) -> None:
+    scripted.holds = True
+    chat = llm.chat("default")
+    first, second = chat.stream("a"), chat.stream("b", after=0)
+    front.wait_until(lambda front: front.path == [2] and front.texts == ["word "])
+    front.ask("stop", target=None)
+    assert [s.result(5).finish_reason for s in (first, second)] == ["cancelled", "cancelled"]
+
+
+def test_many_turns_at_once_are_one_message(
+    make_front: MakeFront, scripted: ScriptedEngine
+) -> None:
+    chat = llm.chat("default")
+    for number in range(60):
+        scripted.replies.append(f"Answer {number}.")
+        chat(f"prompt {number}")
+    front = make_front()
+    assert [message["type"] for message in front.messages] == ["ack", "snapshot"]
+    scripted.replies.append("Beside.")
+    front.send("beside", after=0)
+    front.wait_until(lambda front: front.texts == ["Beside."] and front.is_idle)
+    before = len(front.heard)
+    front.ask("choose", number=1)
+    front.wait_until(lambda front: len(front.path) == 60)
+    assert [m["type"] for m in front.messages[before:]] == ["ack", "snapshot"]
+    assert front.messages[-1]["view"] is None
+
+
+def test_a_panel_without_views_says_nothing_until_one_says_hello(
+    front: FrontEnd, scripted: ScriptedEngine
+) -> None:
+    front.ask("bye")
+    assert front.is_asked
+    before = len(front.heard)
+    scripted.replies.append("Yes.")
+    llm.chat("default")("anybody there?")
+    time.sleep(0.1)  # as long as three ticks
+    assert len(front.heard) == before
+    front.hello()
+    assert front.texts == ["Yes."]
+
+
+def test_a_tick_of_a_long_chat_looks_at_what_grows_alone(
+    front: FrontEnd, scripted: ScriptedEngine
+) -> None:
+    chat = llm.chat("default")
+    for number in range(20):
+        scripted.replies.append("x")
+        chat(f"prompt {number}")
+    scripted.holds = True
+    stream = chat.stream("hold on")
+    front.wait_until(lambda front: len(front.path) == 21 and front.texts[-1] == "word ")
+    front.wait_until(lambda front: not front.is_idle)
+    told: list[int] = []
+    mirror = front.panel._side._mirror
+    look = mirror._news_of
+
+    def looking(exchange: Exchange, *others: Any) -> Iterator[ToFrontEnd]:
+        told.append(exchange.number)
+        return look(exchange, *others)
+
+    mirror._news_of = looking  # type: ignore[assignment, method-assign]
+    stream._feed.put(Chunk("more"))  # type: ignore[attr-defined]
+    front.wait_until(lambda front: front.texts[-1] == "word more")
+    assert set(told) == {21}
+    stream.cancel()
+    front.wait_until(is_done)
+
+
+_SEND: dict[str, Any] = {
+    "type": "send",
+    "after": None,
+    "attachments": [],
+    "seed": None,
+    "temperature": None,
+}

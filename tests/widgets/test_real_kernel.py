@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from kernel import Execution, Kernel, running_kernel
@@ -139,9 +138,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     kernel.execute("engine.replies.popleft()")
     assert panel.wait_for_answer(panel.send("in the parent")) == "parent"
     assert "child" not in str(panel.messages)
-    assert [message["seq"] for message in panel.messages] == list(
-        range(1, len(panel.messages) + 1)
-    )
+    assert [message["seq"] for message in panel.messages] == list(range(1, len(panel.messages) + 1))
 
 
 def test_nothing_is_printed_into_cells(kernel: Kernel) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from shell import run
 
 from jupyter_llm import llm
 from jupyter_llm.commands import COMMANDS
+from jupyter_llm.widgets import kernel_side
 
 AT_ONCE_S = 0.25
 
@@ -279,6 +281,25 @@ def test_a_prompt_after_a_turn_that_has_gone_says_so(
     assert "no turn 7" in notice(front, front.send("and?", after=7))["markdown"]
 
 
+def test_what_was_asked_without_saving_is_asked_again_so(
+    front: FrontEnd, scripted: ScriptedEngine, home: Path
+) -> None:
+    scripted.replies.extend(["One.", "Two.", "Three."])
+    llm.archive.open(home / "a.ipynb")
+    llm.chat("default").stream("Hush!", is_kept=False).result()
+    front.wait_until(is_done)
+    front.ask("regenerate", number=1, seed=None, temperature=None)
+    front.wait_until(lambda front: front.texts == ["Two."] and front.is_idle)
+    front.send("And now?")
+    front.wait_until(lambda front: front.texts == ["Two.", "Three."] and front.is_idle)
+    llm.archive.open(None)
+    assert [turn.prompt for turn in llm.chat("default").kept_turns] == ["And now?"]
+    data = home / ".local" / "share" / "jupyter_llm"
+    on_disk = b"".join(path.read_bytes() for path in data.rglob("*") if path.is_file())
+    assert b"And now?" in on_disk
+    assert b"Hush" not in on_disk
+
+
 # Commands
 
 
@@ -333,6 +354,31 @@ def test_notices_stay_until_they_are_put_away_in_all_views(front: FrontEnd) -> N
     assert (front.notices, second.notices) == ({}, {})
 
 
+def test_all_views_have_the_same_notices_however_many_there_were(
+    front: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel_side, "_MOST_NOTICES", 3)
+    for _ in range(5):
+        notice(front, front.send("/help"))
+    second = FrontEnd(front.panel)
+    second.hello()
+    assert len(second.notices) == 3
+    assert second.notices == front.notices
+
+
+def test_a_notice_that_is_put_away_while_it_grows_does_not_come_back(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "x = 1", store_history=True)
+    scripted.holds = True
+    request = front.send("/explain")
+    front.wait_for(lambda message: message["type"] == "notice")
+    front.ask("dismiss", notice=request)
+    wait_for_workers()
+    assert front.notices == {}
+    assert front.is_idle
+
+
 def test_reset_forgets_the_turns_of_all_panels(
     make_front: MakeFront, scripted: ScriptedEngine
 ) -> None:
@@ -346,6 +392,34 @@ def test_reset_forgets_the_turns_of_all_panels(
 
 
 # Life and death
+
+
+def test_a_kernel_without_room_for_threads_says_so_and_the_panel_lives_on(
+    front: FrontEnd, scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    request = front.send("hello?")
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert "no room for another thread" in notice(front, request)["markdown"]
+    scripted.replies.append("Yes.")
+    front.send("hello?")
+    front.wait_until(is_done)
+
+
+def test_no_stop_harms_a_thread_that_a_request_is_just_starting(
+    front: FrontEnd, scripted: ScriptedEngine
+) -> None:
+    for number in range(150):
+        scripted.replies.append("word " * 3)
+        front.send(f"prompt {number}")
+        time.sleep(number % 50 * 1e-4)
+        front.ask("stop", target=None)
+    wait_for_workers()
+    front.wait_until(lambda front: front.is_idle)
 
 
 def test_a_closed_panel_lets_the_answer_be_written(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import html.parser
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import comm
 import nbformat
@@ -14,14 +16,19 @@ from front_end import FrontEnd, MakeFront, RecordingComm
 from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.interactiveshell import InteractiveShell
+from nbconvert.filters.markdown import markdown2html
 from scripted import ScriptedEngine
 from shell import RecordingPublisher, extension, run
 
 from jupyter_llm import llm
 from jupyter_llm.audit import audit
+from jupyter_llm.branches import Branches
+from jupyter_llm.chat import Chat
 from jupyter_llm.engine.base import Completion, Usage
+from jupyter_llm.exchanges import Exchanges
 from jupyter_llm.notebook.context import Turn
-from jupyter_llm.widgets.transcript_output import conversation_html, to_html
+from jupyter_llm.widgets import transcript_output
+from jupyter_llm.widgets.transcript_output import TranscriptOutput, to_html, turn_html
 
 ALLOWED = {"div", "p", "br", "pre", "code", "strong", "em", "small", "hr", "ul", "li", "blockquote"}
 
@@ -200,6 +207,82 @@ def test_each_answer_in_a_saved_transcript_holds_to_its_record(
     assert [item.state for item in audit(path)] == ["edited since", "recorded"]
 
 
+def saying(scripted: ScriptedEngine, *answers: str, **options: Any) -> Chat:
+    """Return a new chat with these answers."""
+    chat = llm.chat()
+    for answer in answers:
+        scripted.replies.append(answer)
+        chat.stream("What is it?", **options).result()
+    return chat
+
+
+def data_of(chat: Chat) -> dict[str, str]:
+    return TranscriptOutput("p1", chat).bundle[0]
+
+
+def test_a_formula_that_reaches_into_another_turn_lets_nothing_out(
+    scripted: ScriptedEngine,
+) -> None:
+    hostile = "<img src=x onerror=alert(1)>"
+    data = data_of(saying(scripted, "$$ x", f"```\n$$\n\n{hostile}\n\n$$\n```"))
+    assert hostile not in markdown2html(data["text/markdown"])
+
+
+def test_a_long_chat_keeps_its_last_turns_and_says_how_many_are_older(
+    scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcript_output, "_MOST_TURNS", 5)
+    transcript = TranscriptOutput("p1", saying(scripted, *(f"Answer {n}." for n in range(1, 9))))
+    data, metadata = transcript.bundle
+    assert len(metadata["jupyter_llm"]) == 5
+    for text in data.values():
+        assert "(3 older turns not shown here)" in text
+        assert ["Answer 3." in text, "Answer 4." in text, "Answer 8." in text] == [
+            False,
+            True,
+            True,
+        ]
+    assert "**8.**" in data["text/markdown"]
+
+
+@pytest.mark.parametrize("num_turns", [1, 3])
+def test_a_transcript_is_bounded_in_size(scripted: ScriptedEngine, num_turns: int) -> None:
+    chat = saying(scripted)
+    answer = replace(saying(scripted, "x").turns[0].completion, text="long & wide\n" * 20_000)
+    turns = Branches[Turn]()
+    for number in range(1, num_turns + 1):
+        turns.add(Turn("What?", answer, number=number, parent=number - 1), number - 1)
+    chat._exchanges = Exchanges(turns)
+    data, metadata = TranscriptOutput("p1", chat).bundle
+    assert 50_000 < min(map(len, data.values())) <= max(map(len, data.values())) < 300_000
+    assert "characters left out" in data["text/plain"]
+    assert "jupyter_llm" not in metadata  # the text is not the one that the record speaks of
+
+
+def test_what_is_not_to_be_saved_is_not_in_the_transcript(scripted: ScriptedEngine) -> None:
+    chat = saying(scripted, "This is secret.", is_kept=False)
+    assert data_of(chat) == data_of(llm.chat())
+    scripted.replies.append("This is not.")
+    chat("What is it?")
+    data = data_of(chat)
+    assert all("secret" not in text and "This is not." in text for text in data.values())
+
+
+def test_a_removed_turn_goes_from_the_transcript(scripted: ScriptedEngine) -> None:
+    chat = saying(scripted, "One.", "Two.", "Three.")
+    transcript = TranscriptOutput("p1", chat)
+    assert "**2.**\n\n> What is it?\n\nTwo." in transcript.bundle[0]["text/markdown"]
+    chat.remove(1)
+    data, _ = transcript.bundle
+    assert all("One." not in text for text in data.values())
+    assert "**1.**\n\n> What is it?\n\nTwo." in data["text/markdown"]
+
+
+def test_text_that_is_no_unicode_is_shown_as_far_as_it_is(scripted: ScriptedEngine) -> None:
+    data = data_of(saying(scripted, "half \ud83d, whole \ud83d\ude42"))
+    assert all("half \ufffd, whole 🙂" in text for text in data.values())
+
+
 # As HTML
 
 
@@ -215,6 +298,31 @@ def test_html_shows_what_markdown_says() -> None:
         "<pre><code>x &lt; 1</code></pre>\n"
         "<pre>| a | b |\n|---|---|</pre>\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("``a`b`` `c`", "<code>a`b</code> <code>c</code>"),
+        ("``a` b", "``a` b"),
+        ("**a** ** b** **c **d** ****", "<strong>a</strong> ** b** <strong>c **d</strong> ****"),
+        ("***a*** **`b`**", "<strong>a</strong> <strong>`b`</strong>"),
+        ("`**a` **", "<code>**a</code> **"),
+    ],
+)
+def test_code_and_bold_end_where_they_should(text: str, shown: str) -> None:
+    assert to_html(text) == f"<p>{shown}</p>\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["** a **" * 20_000, " ".join("`" * count for count in range(1, 440)), "**a " * 25_000],
+    ids=["stars", "growing", "open"],
+)
+def test_hopeless_text_is_shown_in_time(text: str) -> None:
+    began = time.monotonic()
+    to_html(text)
+    assert time.monotonic() - began < 1
 
 
 def harmless(text: str) -> None:
@@ -258,8 +366,8 @@ def test_no_text_at_all_becomes_more_than_text(text: str) -> None:
 
 
 @given(st.lists(PIECES).map("".join), st.lists(PIECES).map("".join))
-def test_no_conversation_becomes_more_than_text(prompt: str, text: str) -> None:
+def test_no_turn_becomes_more_than_text(prompt: str, text: str) -> None:
     completion = Completion(
         text=text, finish_reason="length", usage=Usage(), model="<b onclick=x>model"
     )
-    harmless(conversation_html([Turn(prompt, completion)]))
+    harmless(turn_html(prompt, completion))

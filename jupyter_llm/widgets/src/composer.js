@@ -64,10 +64,24 @@ export function createComposer({ store, notebook, describe }) {
     const text = textarea.value;
     if (!text.trim()) return;
     suggestions.close();
-    store.send(text, { attachments: chips.takeAll() });
+    const attachments = chips.takeAll();
+    const onRefused = () => takeBack(text, attachments);
+    store.send(text, { attachments, onRefused });
     recall.reset();
     setText("");
     textarea.focus();
+  }
+
+  /**
+   * Have what could not be sent here again, unless something else is being written.
+   *
+   * @param {string} text
+   * @param {Attachment[]} attachments
+   */
+  function takeBack(text, attachments) {
+    if (textarea.value) return;
+    setText(text);
+    for (const attachment of attachments) chips.add(attachment);
   }
 
   /**
@@ -145,6 +159,7 @@ export function createComposer({ store, notebook, describe }) {
 function makeTextarea() {
   const textarea = document.createElement("textarea");
   textarea.rows = 1;
+  textarea.dir = "auto";
   textarea.placeholder = "Ask, / for commands, @ for variables and cells";
   textarea.setAttribute("aria-label", "Message");
   textarea.spellcheck = false;

@@ -21,6 +21,7 @@ import { apply, applySnapshot, emptyState, endPending, setError, setPending } fr
  * @property {Attachment[]} [attachments]
  * @property {number | null} [seed]
  * @property {number | null} [temperature]
+ * @property {() => void} [onRefused]  Called if it did not get to the kernel or was turned down.
  */
 
 /** So long a greeting may stay without an answer when messages were missed meanwhile. */
@@ -61,6 +62,7 @@ export class Store {
       () => this.#setWaiting(),
     );
     model.on("msg:custom", this.#receive);
+    model.on("comm_live_update", this.#probe);
   }
 
   /**
@@ -111,8 +113,9 @@ export class Store {
    * @param {SendOptions} [options]
    * @returns {string}  The id of the request.
    */
-  send(text, { after = null, attachments = [], seed = null, temperature = null } = {}) {
-    return this.#begin({ type: "send", text, after, attachments, seed, temperature }, text);
+  send(text, { after = null, attachments = [], seed = null, temperature = null, onRefused } = {}) {
+    const message = { type: /** @type {const} */ ("send"), text, after, attachments };
+    return this.#begin({ ...message, seed, temperature }, text, onRefused);
   }
 
   /**
@@ -186,6 +189,7 @@ export class Store {
   /** Stop listening. */
   dispose() {
     this.#model.off("msg:custom", this.#receive);
+    this.#model.off("comm_live_update", this.#probe);
     clearTimeout(this.#lostTimer);
     this.#changes.dispose();
     this.#requests.dispose();
@@ -196,11 +200,12 @@ export class Store {
    *
    * @param {Request} message
    * @param {string} text
+   * @param {() => void} [onRefused]
    * @returns {string}
    */
-  #begin(message, text) {
+  #begin(message, text, onRefused) {
     this.clearError();
-    const id = this.#order(message);
+    const id = this.#order(message, onRefused);
     setPending(this.state, { id, text, progress: null }, this.#changes.note);
     return id;
   }
@@ -209,13 +214,15 @@ export class Store {
    * Send something whose failure nobody but the panel waits for.
    *
    * @param {Request} message
+   * @param {() => void} [onRefused]
    * @returns {string}
    */
-  #order(message) {
+  #order(message, onRefused) {
     const { id, reply } = this.request(message);
     reply.catch((/** @type {Error} */ error) => {
       endPending(this.state, id, this.#changes.note);
       setError(this.state, error.message, this.#changes.note);
+      onRefused?.();
     });
     return id;
   }
@@ -235,6 +242,11 @@ export class Store {
       can_write_cells: this.#canWriteCells,
     });
   }
+
+  /** The line to the kernel is another one, or there is none: a greeting brings out which. */
+  #probe = () => {
+    if (this.#isShown) this.#sayHello();
+  };
 
   /** Ask for everything again; something was missed. */
   #recover() {

@@ -208,7 +208,8 @@ export class Suggestions {
     const start = fromCodePoints(text, 0, shown.start).length;
     const end = fromCodePoints(text, 0, shown.end).length;
     this.#textarea.focus();
-    this.#textarea.setRangeText(item.text, start, end, "end");
-    this.#textarea.dispatchEvent(new Event("input", { bubbles: true }));
+    this.#textarea.setSelectionRange(start, end);
+    // As if it were typed, since only that can be undone.
+    document.execCommand("insertText", false, item.text);
   }
 }

@@ -321,6 +321,13 @@ test("without a kernel a prompt says so and does not stay pending", async () => 
   assert.match(store.state.error?.text ?? "", /kernel .* is gone/);
 });
 
+test("that the kernel has gone is said without being asked", async () => {
+  ready();
+  kernel.die();
+  await settle();
+  assert.match(store.state.error?.text ?? "", /kernel .* is gone/);
+});
+
 test("what the kernel does not take in for 400 ms waits, until it does", () => {
   ready();
   store.send("Hello");
