@@ -11,12 +11,14 @@ KEYSTROKE_MS = 50  # above this, typing is felt to lag
 
 # Notes for each key how long it is until the page shows what it did.
 WATCH_KEYS = """() => {
+    if (!window.key_ms) document.addEventListener('keydown', ({ timeStamp }) => {
+        requestAnimationFrame(() => {
+            const { port1, port2 } = new MessageChannel();
+            port1.onmessage = () => window.key_ms.push(performance.now() - timeStamp);
+            port2.postMessage(null);
+        });
+    }, true);
     window.key_ms = [];
-    document.addEventListener('keydown', ({ timeStamp }) => requestAnimationFrame(() => {
-        const { port1, port2 } = new MessageChannel();
-        port1.onmessage = () => window.key_ms.push(performance.now() - timeStamp);
-        port2.postMessage(null);
-    }), true);
 }"""
 
 
