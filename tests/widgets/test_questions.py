@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,27 @@ def test_a_suggestion_takes_the_place_of_the_word(
     number = shell.execution_count - 1
     text, accepted = (one.replace("[1", f"[{number}") for one in (text, accepted))
     assert accept(text, complete(front, text)) == accepted
+
+
+def test_names_that_are_no_texts_are_passed_over(
+    front: FrontEnd, shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    run(shell, "globals()[5] = 6\nglobals()['a', 1] = 2\nvalue = 1")
+    assert names(complete(front, "@va|"), "variable") == ["value"]
+    scripted.replies.append("One.")
+    front.send("What is @value, {{value}}?")
+    front.wait_until(lambda front: front.texts == ["One."])
+
+
+def test_a_hundred_thousand_variables_are_looked_through_in_time(
+    front: FrontEnd, shell: InteractiveShell
+) -> None:
+    shell.user_ns.update({f"value{number}": number for number in range(100_000)})
+    began = time.monotonic()
+    assert len(names(complete(front, "@|"), "variable")) == 40
+    assert names(complete(front, "@value9999|"), "variable")[:2] == ["value9999", "value99990"]
+    front.answer("check", sources=["print(value77)"])
+    assert time.monotonic() - began < 3
 
 
 def test_to_suggest_variables_runs_none_of_the_users_code(
