@@ -18,6 +18,7 @@ from jupyter_llm.errors import OptionError, PanelFilesError
 from jupyter_llm.notebook.marks import read_mark
 from jupyter_llm.notebook.records import read_metadata, source_sha256
 from jupyter_llm.widgets import panel as panel_module
+from jupyter_llm.widgets.gauge import status_data
 
 
 def names(answer: dict[str, Any], kind: str) -> list[str]:
@@ -261,6 +262,29 @@ def test_the_status_says_how_full_the_context_is_by_parts(
     assert parts["variables"] > len("prices")
     told = parts["system"] + parts["turns"] + parts["cells"] + parts["variables"]
     assert told <= (status["used"] or 0) <= (status["allowed"] or 0)
+
+
+def test_only_what_goes_along_is_counted(
+    scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(llm), "resident_engine", property(lambda _: scripted))
+    chat = llm.chat("long")
+    for number in range(40):
+        scripted.replies.append("word " * 40)
+        chat(f"prompt {number}")
+    counted: list[str] = []
+    tokenize = scripted.tokenize_texts
+
+    def counting(texts: list[str]) -> list[tuple[int, ...]]:
+        counted.extend(texts)
+        return tokenize(texts)
+
+    monkeypatch.setattr(scripted, "tokenize_texts", counting)
+    num_tokens = status_data(chat, "auto")["parts"]["turns"]
+    assert counted == [turn.prompt for turn in chat.turns[-len(counted) :]]
+    assert len(counted) < 20
+    told = chat.turns[-len(counted) :]
+    assert num_tokens == sum(len(turn.prompt) + len(turn.completion.text) for turn in told)
 
 
 def test_without_a_model_the_status_says_so(front: FrontEnd) -> None:
