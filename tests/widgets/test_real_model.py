@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,20 @@ def test_loading_that_is_stopped_leaves_a_panel_that_loads_again(live: FrontEnd)
     live.wait_until(is_writing)
     live.ask("stop", target=None)
     live.wait_until(lambda front: front.is_idle)
+
+
+def test_a_panel_can_be_made_while_a_model_is_loaded(
+    make_live_front: MakeFront, shell: InteractiveShell
+) -> None:
+    shown = threading.Event()
+
+    def show() -> None:
+        make_live_front("another one")
+        shown.set()
+
+    with llm._lock:  # as long as it takes
+        threading.Thread(target=show).start()
+        assert shown.wait(10)
 
 
 def test_a_command_that_loads_a_model_shows_how_far_it_is(
