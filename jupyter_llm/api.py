@@ -88,6 +88,7 @@ class LLM:
         self._choice: tuple[ModelEntry, EngineOptions] | None = None  # by `use`
         self._resident: tuple[ModelEntry, EngineOptions] | None = None  # what _engine runs
         self._chats: dict[str, Chat] = {}
+        self._chats_lock = threading.Lock()  # another one, since loading may take minutes
         self._is_background_held = False
         self._watchers = Watchers()
         self._timeline = Timeline()
@@ -266,7 +267,7 @@ class LLM:
         """
         if name is None:
             return Chat(self, system=system)
-        with self._lock:
+        with self._chats_lock:
             chat = self._chats.get(name)
             if chat is None:
                 chat = self._chats[name] = Chat(self, name)

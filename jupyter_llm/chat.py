@@ -61,9 +61,9 @@ class Chat(ChatTurns):
     """A conversation with the resident model.
 
     Call it to send a prompt together with the turns so far. Turns whose answers failed or were
-    interrupted before the first word are not kept. When the turns outgrow their budget, the oldest
-    are left out in one large cut, down to half of it, so that the rest stays resident until the
-    next cut; `num_left_out` counts them.
+    interrupted before the first word are not kept; of others, what there was. When the turns
+    outgrow their budget, the oldest are left out in one large cut, down to half of it, so that the
+    rest stays resident until the next cut; `num_left_out` counts them.
 
     A prompt may be sent after any turn, so the turns form branches. The active one is what goes
     along with prompts; `choose` makes another one active.

@@ -33,7 +33,8 @@ RowKind = Literal["system", "cell", "variable", "turn"]
 class ContextRow:
     """A cell, a variable, something attached or a turn, how long it is, and whether it is told.
 
-    `num_tokens` is None while no model is loaded: each counts its own way.
+    `num_tokens` is None where it was not counted, as while no model is loaded: each counts its own
+    way.
     """
 
     name: str
@@ -92,8 +93,14 @@ class ContextReport:
         return self.to_markdown()
 
 
-def context_report(llm: LLM, chat: Chat, mode: ContextMode) -> ContextReport:
-    """Say what would go along with the next prompt of a chat; loads no model."""
+def context_report(
+    llm: LLM, chat: Chat, mode: ContextMode, *, counts_all: bool = True
+) -> ContextReport:
+    """Say what would go along with the next prompt of a chat; loads no model.
+
+    With `counts_all=False` only the tokens of what goes along are counted, which takes no longer in
+    a long chat than in a short one.
+    """
     engine = llm.resident_engine
     allowed = budget(engine.info, mode, None) if engine is not None else _UNCOUNTED
     # Some chat templates refuse messages that do not end with a prompt.
@@ -102,17 +109,20 @@ def context_report(llm: LLM, chat: Chat, mode: ContextMode) -> ContextReport:
         draft = draft.fitted(allowed, engine.count_tokens)
     listed = _Listing(draft, llm.timeline.snapshot(), mode, allowed)
     items = [*listed.system(), *listed.turns(chat.turns), *listed.cells(chat.turns)]
-    counts: list[int | None] = [None] * len(items)
+    counts: dict[int, int] = {}
     if engine is not None:
-        token_ids = engine.tokenize_texts([item.text for item in items])
-        counts = [len(ids) + item.num_more for ids, item in zip(token_ids, items, strict=True)]
+        counted = {n: item for n, item in enumerate(items) if counts_all or item.is_in}
+        token_ids = engine.tokenize_texts([item.text for item in counted.values()])
+        counts = {
+            n: len(ids) + counted[n].num_more for n, ids in zip(counted, token_ids, strict=True)
+        }
     return ContextReport(
         chat=chat.name or "without a name",
         mode=mode,
         model=engine.info.name if engine is not None else None,
         rows=tuple(
-            ContextRow(item.name, item.is_in, item.state, count, item.kind)
-            for item, count in zip(items, counts, strict=True)
+            ContextRow(item.name, item.is_in, item.state, counts.get(number), item.kind)
+            for number, item in enumerate(items)
         ),
         num_tokens=engine.count_tokens(draft.messages) if engine is not None else None,
         num_allowed=allowed.num_tokens if engine is not None else None,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.branches import START, Branches
+from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.notebook.context import Cut, Part, Turn, attachments_in
 from jupyter_llm.notebook.plan import Place
 
@@ -75,6 +76,21 @@ class Writing:
     cut: CutChange | None = None
     is_kept: bool = True
     stream: ReferenceType[Stream] | None = None
+
+    @property
+    def completion(self) -> Completion | None:
+        """The answer once it is over, or what there was of it when the model failed or went away.
+
+        None if there is not a word of it.
+        """
+        error = self.future.exception()
+        stream = self.stream() if self.stream is not None else None
+        completion: Completion | None = None
+        if error is None:
+            completion = self.future.result()
+        elif isinstance(error, JupyterLLMError) and stream is not None:
+            completion = stream.interrupt().completion
+        return completion if completion is not None and completion.text else None
 
     def cancel(self) -> None:
         """Stop writing, if somebody still reads it."""
@@ -242,8 +258,8 @@ class Exchanges:
         """Return the turn that an answer makes; without a word of it, what was is again."""
         entry, writing = self._branches[number], self._writings.pop(number)
         self._shown = None
-        completion = writing.future.result() if writing.future.exception() is None else None
-        if completion is None or not completion.text:
+        completion = writing.completion
+        if completion is None:
             return None
         self._finished_at = max(time.time(), self._finished_at + _TICK_S)
         turn = Turn(

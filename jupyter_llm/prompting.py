@@ -33,7 +33,8 @@ def own_variables(shell: Any) -> dict[str, Any]:
     return {
         name: value
         for name, value in list(shell.user_ns.items())
-        if name not in hidden or hidden[name] is not value
+        # `globals()` takes anything for a name.
+        if isinstance(name, str) and (name not in hidden or hidden[name] is not value)
     }
 
 

@@ -30,7 +30,7 @@ def status_data(chat: Chat, mode: ContextMode) -> StatusData:
     if engine is None:
         return NO_MODEL
     try:
-        report = context_report(chat.llm, chat, mode)
+        report = context_report(chat.llm, chat, mode, counts_all=False)
         speed = engine.status().tokens_per_s
     except EngineClosedError:  # unloaded meanwhile
         return NO_MODEL

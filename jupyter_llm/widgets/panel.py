@@ -69,6 +69,7 @@ class ChatPanel(AnyWidget):
         self.chat = _named_chat(chat) if isinstance(chat, str) else chat
         super().__init__(_esm=script, _css=style, panel_id=os.urandom(8).hex())
         keep_subshell(self.comm)
+        self._own_layout = self.layout  # a widget as well, which nobody else closes
         self._transcript = TranscriptOutput(self.panel_id, self.chat)
         self._transcribing = Chore(self._transcribe, "jupyter-llm-transcript")
         self._side = KernelSide(self.chat, context, self.send, self._transcribing.ask)
@@ -88,6 +89,7 @@ class ChatPanel(AnyWidget):
             self._transcribing.close()
             self._questions.close()
             self._unfollow_cells()
+            self._own_layout.close()
         super().close()
 
     def _ipython_display_(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import comm
 import pytest
 from front_end import FrontEnd, MakeFront, RecordingComm
+from IPython.core.interactiveshell import InteractiveShell
 from scripted import ScriptedEngine
 
 from jupyter_llm import ChatPanel
@@ -37,10 +38,16 @@ def panel_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def make_front(
-    scripted: ScriptedEngine, panel_files: Path, monkeypatch: pytest.MonkeyPatch
+def make_front(scripted: ScriptedEngine, make_live_front: MakeFront) -> MakeFront:
+    """Make panels with a view each that has said hello, and a model that answers from a script."""
+    return make_live_front
+
+
+@pytest.fixture
+def make_live_front(
+    shell: InteractiveShell, panel_files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[MakeFront]:
-    """Make panels with a view each that has said hello."""
+    """Make panels with a view each that has said hello, and a real model, a tiny one."""
     monkeypatch.setattr(comm, "create_comm", RecordingComm)
     panels: list[ChatPanel] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from jupyter_llm.errors import OptionError, PanelFilesError
 from jupyter_llm.notebook.marks import read_mark
 from jupyter_llm.notebook.records import read_metadata, source_sha256
 from jupyter_llm.widgets import panel as panel_module
+from jupyter_llm.widgets.gauge import status_data
 
 
 def names(answer: dict[str, Any], kind: str) -> list[str]:
@@ -94,6 +96,27 @@ def test_a_suggestion_takes_the_place_of_the_word(
     number = shell.execution_count - 1
     text, accepted = (one.replace("[1", f"[{number}") for one in (text, accepted))
     assert accept(text, complete(front, text)) == accepted
+
+
+def test_names_that_are_no_texts_are_passed_over(
+    front: FrontEnd, shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    run(shell, "globals()[5] = 6\nglobals()['a', 1] = 2\nvalue = 1")
+    assert names(complete(front, "@va|"), "variable") == ["value"]
+    scripted.replies.append("One.")
+    front.send("What is @value, {{value}}?")
+    front.wait_until(lambda front: front.texts == ["One."])
+
+
+def test_a_hundred_thousand_variables_are_looked_through_in_time(
+    front: FrontEnd, shell: InteractiveShell
+) -> None:
+    shell.user_ns.update({f"value{number}": number for number in range(100_000)})
+    began = time.monotonic()
+    assert len(names(complete(front, "@|"), "variable")) == 40
+    assert names(complete(front, "@value9999|"), "variable")[:2] == ["value9999", "value99990"]
+    front.answer("check", sources=["print(value77)"])
+    assert time.monotonic() - began < 3
 
 
 def test_to_suggest_variables_runs_none_of_the_users_code(
@@ -254,6 +277,29 @@ def test_a_cell_that_ran_is_in_the_status(
     front.wait_until(lambda front: front.status is not None and front.status["is_loaded"])
     assert front.status is not None
     assert front.status["parts"]["cells"] > len("prices = [1.5, 2.5]")
+
+
+def test_only_what_goes_along_is_counted(
+    scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(llm), "resident_engine", property(lambda _: scripted))
+    chat = llm.chat("long")
+    for number in range(40):
+        scripted.replies.append("word " * 40)
+        chat(f"prompt {number}")
+    counted: list[str] = []
+    tokenize = scripted.tokenize_texts
+
+    def counting(texts: list[str]) -> list[tuple[int, ...]]:
+        counted.extend(texts)
+        return tokenize(texts)
+
+    monkeypatch.setattr(scripted, "tokenize_texts", counting)
+    num_tokens = status_data(chat, "auto")["parts"]["turns"]
+    assert counted == [turn.prompt for turn in chat.turns[-len(counted) :]]
+    assert len(counted) < 20
+    told = chat.turns[-len(counted) :]
+    assert num_tokens == sum(len(turn.prompt) + len(turn.completion.text) for turn in told)
 
 
 def test_without_a_model_the_status_says_so(front: FrontEnd) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from front_end import FrontEnd, MakeFront
 from IPython.core.interactiveshell import InteractiveShell
+from ipywidgets.widgets.widget import _instances
 from scripted import ScriptedEngine
 from shell import run
 
@@ -420,6 +421,27 @@ def test_no_stop_harms_a_thread_that_a_request_is_just_starting(
         front.ask("stop", target=None)
     wait_for_workers()
     front.wait_until(lambda front: front.is_idle)
+
+
+def test_closed_panels_leave_nothing_behind(
+    make_front: MakeFront, scripted: ScriptedEngine
+) -> None:
+    chat = llm.chat("default")
+    before = len(_instances)
+    fronts = [make_front() for _ in range(20)]
+    scripted.replies.append("Yes.")
+    fronts[0].send("Are you there?")
+    for front in fronts:
+        front.wait_until(is_done)
+    for front in fronts:
+        front.panel.close()
+    assert len(_instances) == before
+    for watchers in (chat._watchers, llm._watchers, llm.timeline._watchers):
+        assert not watchers._watchers
+    end = time.monotonic() + 10
+    while any(thread.name.startswith("jupyter-llm-") for thread in threading.enumerate()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_a_closed_panel_lets_the_answer_be_written(
