@@ -6,9 +6,9 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from browser.accessibility import violations
 from browser.panel_page import PanelPage, a_snapshot, a_turn, example, serving_panel
 from browser.smoothness import KEYSTROKE_MS, typing_ms
-from node_tools import FRONT_END
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
-
-AXE = FRONT_END / "node_modules" / "axe-core" / "axe.min.js"
 
 # How a page may look: JupyterLab's theme, what the browser is told, and how wide it is.
 LOOKS: dict[str, dict[str, Any]] = {
@@ -127,33 +125,18 @@ def everything() -> dict[str, Any]:
     )
 
 
-def violations(chat: PanelPage) -> list[str]:
-    """Return what axe finds that keeps somebody from using the panel."""
-    chat.page.add_script_tag(path=AXE)
-    found: list[str] = chat.page.evaluate(
-        """async () => {
-            const { violations } = await axe.run('main', { resultTypes: ['violations'] });
-            return violations
-                .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-                .flatMap(({ id, nodes }) => nodes.map(({ html, any }) =>
-                    [id, html, ...any.map(({ message }) => message)].join('\\n')));
-        }"""
-    )
-    return found
-
-
 def test_axe_finds_no_serious_issue(busy_chat: PanelPage) -> None:
-    assert violations(busy_chat) == []
+    assert violations(busy_chat.page, "main") == []
     busy_chat.page.keyboard.press("Escape")
     busy_chat.button("Answer again").nth(1).click()
     expect(busy_chat.page.get_by_role("menu")).to_be_visible()
-    assert violations(busy_chat) == []
+    assert violations(busy_chat.page, "main") == []
 
 
 def test_axe_would_find_something(chat: PanelPage) -> None:
     chat.open(everything())
     chat.button("Copy").first.evaluate("button => { button.textContent = ''; }")
-    assert any("button-name" in violation for violation in violations(chat))
+    assert any("button-name" in violation for violation in violations(chat.page, "main"))
 
 
 @pytest.mark.parametrize("width", [320, 640])
