@@ -1,14 +1,15 @@
 """Everything a fresh clone needs, one command per verb: `python3 dev.py VERB`.
 
-    run     play the first notebook with the real model (--lab: open it in JupyterLab)
-    test    linters, types and every test but the benchmarks (--fast: the quick tests only)
-    check   the linters alone, or those named
-    bench   measure us beside our peers
-    build   make the front end's bundle, and nothing else
+    run          play the first notebook with the real model (--lab: open it in JupyterLab)
+    test         linters, types and every test but the benchmarks (--fast: the quick tests only)
+    check        the linters alone, or those named
+    bench        measure us beside our peers
+    build        make the front end's bundle, and nothing else
+    screenshots  take the README's pictures of the chat panel
 
 Each verb first makes the bundle fit its sources and `.venv` fit pyproject.toml, and is done with
 that in a moment when nothing has changed. What follows a verb and is not its own option goes on
-to pytest, to JupyterLab or to the benchmark. Standard library only, and it has to parse on
+to pytest, to JupyterLab or to the script behind it. Standard library only, and it has to parse on
 Python 3.8, to say that the package needs a newer one. The system is touched in one place,
 `install_system_packages`, and only in CI.
 """
@@ -343,6 +344,11 @@ def build(options: argparse.Namespace) -> int:  # noqa: ARG001 - a verb, as the 
     return 0
 
 
+def screenshots(options: argparse.Namespace) -> int:
+    """Take the pictures of the chat panel, in JupyterLab's two themes."""
+    return call(PYTHON, str(Path("tests", "screenshots.py")), *options.more)
+
+
 def run(options: argparse.Namespace) -> int:
     """Play the first notebook in the terminal, or open it in JupyterLab on loopback."""
     if options.lab:
@@ -401,6 +407,7 @@ VERBS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "check": check,
     "bench": bench,
     "build": build,
+    "screenshots": screenshots,
 }
 
 

@@ -103,10 +103,17 @@ def find_command(prompt: str) -> tuple[Command, str] | None:
     return command, argument
 
 
-def _help(_call: Call) -> str:
-    commands = [
-        (f"`/{c.name}{' ' if c.argument else ''}{c.argument}`", c.help) for c in COMMANDS.values()
+def command_table(*left_out: str) -> str:
+    """Return all commands and what they do, as a Markdown table."""
+    rows = [
+        (f"`/{c.name}{' ' if c.argument else ''}{c.argument}`", c.help)
+        for c in COMMANDS.values()
+        if c.name not in left_out
     ]
+    return markdown_table(("command", ""), rows)
+
+
+def _help(_call: Call) -> str:
     options = [
         (" ".join([", ".join(f"`{name}`" for name in o.names), o.metavar]), o.help) for o in OPTIONS
     ]
@@ -116,11 +123,7 @@ def _help(_call: Call) -> str:
         "and sets the defaults. A loop or a function may hold `%llm` lines, and `llm(...)` from "
         "Python, but no `%%llm`: that takes a whole cell."
     )
-    tables = (
-        markdown_table(("command", ""), commands),
-        markdown_table(("option", ""), options),
-    )
-    return "\n\n".join((introduction, *tables))
+    return "\n\n".join((introduction, command_table(), markdown_table(("option", ""), options)))
 
 
 def _status(call: Call) -> str:

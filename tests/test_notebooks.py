@@ -64,6 +64,33 @@ def test_the_first_prompt_notebook_shows_what_it_says(tmp_path: Path, smollm2: P
 
 
 @pytest.mark.slow
+def test_below_a_panel_stands_what_cells_and_python_said_in_its_chat(
+    tmp_path: Path, smollm2: Path
+) -> None:
+    notebook = executed(FOLDER / "06_chat.ipynb", tmp_path)
+    by_source = {cell["source"]: cell for cell in notebook["cells"] if cell["cell_type"] == "code"}
+
+    def outputs(part: str) -> list[nbformat.NotebookNode]:
+        (cell,) = (cell for source, cell in by_source.items() if part in source)
+        return list(cell["outputs"])
+
+    def transcript(part: str) -> str:
+        view, below = outputs(part)
+        assert "application/vnd.jupyter.widget-view+json" in view["data"]
+        assert "jupyter_llm_transcript" in below["metadata"]
+        return str(below["data"]["text/plain"])
+
+    answers = [outputs(part)[0]["data"]["text/plain"] for part in ("Peru", "language", "after=")]
+    first, second, other = (answer.partition("\n\n(cut off")[0] for answer in answers)
+    said = transcript('ChatPanel("ideas"')
+    assert "> What is the capital of Peru?\n" in said
+    assert "> Which language do people speak there?\n" in said
+    assert said.index(first) < said.index(second)
+    assert other not in said  # another branch was chosen
+    assert "empty chat" in transcript("%llm /chat")
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_seeded_answers_of_a_saved_notebook_come_out_the_same_and_an_edited_seed_does_not(
     tmp_path: Path, smollm2: Path, fresh_llm: None

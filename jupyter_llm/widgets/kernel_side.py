@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from jupyter_llm.widgets.parts import NoticeData, ProposalData, StatusData
     from jupyter_llm.widgets.requests import Request
 
-_TICK_S = 1 / 30  # between two messages about what is written, at the least
+# Between two messages about what is written, at the least. A page that draws costs the model a part
+# of the cores, and twice as often is no smoother to read.
+_TICK_S = 1 / 15
 _GROWTH_S = 0.2  # between two states of a notice, which is sent whole
 _GAUGE_S = 1.0
 _MOST_NOTICES = 50
@@ -36,10 +38,10 @@ class KernelSide:
     """What a panel's views know, and what tells them more.
 
     The chat is the truth. Whatever changes it, also elsewhere, wakes up the thread
-    "jupyter-llm-panel", which says what is new; while something is written it does so thirty times
-    a second, and it ends when nothing is. Where there is no view, as before the first one and where
-    the last one has gone, nothing is said. All methods return at once, from any thread; in a forked
-    child they do nothing.
+    "jupyter-llm-panel", which says what is new; while something is written it does so fifteen
+    times a second, and it ends when nothing is. Where there is no view, as before the first one and
+    where the last one has gone, nothing is said. All methods return at once, from any thread; in a
+    forked child they do nothing.
 
     `on_settled` is called when a turn has ended or the path has changed, on that thread.
     """
@@ -293,12 +295,13 @@ class KernelSide:
             else:
                 self._tell_elsewhere(number, request_id, model)
         is_flood = sum(message["type"] == "turn" for message in news) > _MOST_TURNS
-        for message in [self._snapshot()] if is_flood else news:
+        told: list[ToFrontEnd] = [self._snapshot()] if is_flood else news
+        for message in told:
             self._tell(message)
         if any(map(_settles, news)):
             self.measure()
             self._on_settled()
-        return len(news)
+        return len(told)
 
     def _tell_elsewhere(self, number: int, request_id: str, model: str | None) -> None:
         """Say that a request has become a turn of another branch, or one that has gone."""

@@ -54,7 +54,7 @@ class Mirror:
         `model` writes what is not finished, and `requests` are the ids of those that turns answer
         and that were not told yet, by number.
         """
-        if exchanges is self._exchanges and not requests:  # thirty times a second, in long chats
+        if exchanges is self._exchanges and not requests:  # many times a second, in long chats
             for exchange in self._growing:
                 yield from self._news_of(exchange, self._turns[exchange.number], model, None)
             return

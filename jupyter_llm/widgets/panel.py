@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,12 +72,12 @@ class ChatPanel(AnyWidget):
         self._own_layout = self.layout  # a widget as well, which nobody else closes
         self._transcript = TranscriptOutput(self.panel_id, self.chat)
         self._transcribing = Chore(self._transcribe, "jupyter-llm-transcript")
-        self._is_written_by_view = False
         self._side = KernelSide(self.chat, context, self.send, self._transcribing.ask)
         self._asker = Asker(self._side, model, sampling)
         self._questions = Questions(self._side)
         self._handlers = self._handlers_by_type()
         self.on_msg(self._take)
+        self._unfollow_cells = _after_each_cell(self._transcript.catch_up)
 
     def __repr__(self) -> str:
         return f"ChatPanel({self.chat.name!r})" if self.chat.name else "ChatPanel(llm.chat())"
@@ -87,6 +88,7 @@ class ChatPanel(AnyWidget):
             self._side.close()
             self._transcribing.close()
             self._questions.close()
+            self._unfollow_cells()
             self._own_layout.close()
         super().close()
 
@@ -131,12 +133,12 @@ class ChatPanel(AnyWidget):
         }
 
     def _on_hello(self, message: Hello) -> None:
-        self._is_written_by_view |= message["can_write_cells"]
+        self._transcript.is_written_by_view |= message["can_write_cells"]
         self._side.welcome(message)
         self._transcribing.ask()
 
     def _on_bye(self, _message: Bye) -> None:
-        self._is_written_by_view = False
+        self._transcript.is_written_by_view = False
         self._side.farewell()
 
     def _on_send(self, message: Send) -> None:
@@ -173,12 +175,30 @@ class ChatPanel(AnyWidget):
         A front end that loads the page again knows nothing of updates of its outputs, so one that
         can write the notebook does that.
         """
-        if self._is_written_by_view:
+        if self._transcript.is_written_by_view:
             data, metadata = self._transcript.bundle
             self._side.outbox.put({"type": "transcript", "data": data, "metadata": metadata})
         else:
             self._transcript.update()
         return _TRANSCRIPT_S, False
+
+
+def _after_each_cell(callback: Callable[[], None]) -> Callable[[], None]:
+    """Call back whenever a cell has ended; what is returned ends that."""
+    shell = current_shell()
+    if shell is None:
+        return lambda: None
+
+    def ended(_result: object) -> None:
+        callback()
+
+    def end() -> None:
+        with suppress(ValueError):  # it was ended before
+            shell.events.unregister("post_run_cell", ended)
+
+    shell.events.register("post_run_cell", ended)
+
+    return end
 
 
 def _named_chat(name: str) -> Chat:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.asking import current_shell, user_namespace
-from jupyter_llm.commands import Call, find_command
+from jupyter_llm.commands import Call, command_table, find_command
 from jupyter_llm.engine.base import Completion, check_text
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.variables import without_at
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from jupyter_llm.widgets.requests import Request
 
 _LITERAL = "-- "
+_HELP = (
+    "Type a prompt, or a command. `@name` tells more of a variable and `@In[3]` of a cell; "
+    "`{{expression}}` puts a value into the prompt. After `-- ` a prompt may begin with a slash. "
+    "Enter sends, Shift+Enter begins a new line, Up brings back what you typed, Esc stops."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,9 @@ class Asker:
         """Carry out a command, and show what it answers as a notice."""
         if command.name == "chat":
             raise MagicUsageError("/chat shows a panel below a cell.", "Type `%llm /chat` in one.")
+        if command.name == "help":  # options are for lines and cells
+            self.side.notify(request, f"{_HELP}\n\n{command_table('chat')}")
+            return
         chat, view = self.side.chat, LoadingView(request)
         situation = partial(
             chat.llm.situation, model=self.model, show=request.show, view=view, **self.sampling

@@ -42,12 +42,18 @@ class TranscriptOutput:
 
     It holds the last turns of the active branch, as many as there is room for, and none that was
     not to be saved.
+
+    An update comes from the cell that showed the output, on whatever thread. What runs a notebook
+    without a page (nbclient, papermill) only hears what the running cell says, so each cell is to
+    `catch_up` at its end as well.
     """
 
     def __init__(self, panel_id: str, chat: Chat) -> None:
         self._panel_id = panel_id
         self._chat = chat
         self._context: contextvars.Context | None = None
+        self._told_by_cells: list[Turn] = []
+        self.is_written_by_view = False
         self._known: dict[int, _Piece] = {}
 
     @property
@@ -66,12 +72,22 @@ class TranscriptOutput:
     def show(self) -> None:
         """Show it below the cell that runs."""
         self._context = contextvars.copy_context()
+        self._told_by_cells = self._chat.turns
         self._publish(is_update=False)
 
     def update(self) -> None:
         """Show it as it is now, wherever it was shown; from any thread."""
         if self._context is not None:
             self._context.copy().run(partial(self._publish, is_update=True))
+
+    def catch_up(self) -> None:
+        """Let the cell that ends tell of the turns that have come or gone."""
+        if self._context is None or self.is_written_by_view:
+            return
+        turns = self._chat.turns
+        if turns != self._told_by_cells:
+            self._told_by_cells = turns
+            self._publish(is_update=True)
 
     def _publish(self, *, is_update: bool) -> None:
         from IPython.display import display

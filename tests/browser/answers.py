@@ -26,7 +26,7 @@ FIND_FOREIGN = """
 const HTML = new Set(('div p br hr h1 h2 h3 h4 h5 h6 blockquote ul ol li em strong s code pre a ' +
     'span table thead tbody tr th td button').split(' '));
 const ATTRIBUTES = new Set(
-    'class href target rel tabindex role aria-label start align'.split(' '));
+    'class dir href target rel tabindex role aria-label start align'.split(' '));
 const MATHML = 'http://www.w3.org/1998/Math/MathML';
 const MATH_ATTRIBUTE = /^(?!on|href|src|style|id$|name$|class$|xlink|action)[a-z]+$/;
 function foreign(root) {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from browser.lab import Lab
     from playwright.sync_api import Browser, Page
 
-TIMEOUT_MS = 15_000  # a busy machine with two cores is slow, and no test waits for a fixed time
+TIMEOUT_MS = 60_000  # a busy machine with two cores is slow, and no test waits for a fixed time
 expect.set_options(timeout=TIMEOUT_MS)
 
 

@@ -46,7 +46,8 @@ class LivePanel:
     @property
     def box(self) -> Locator:
         """Where prompts are written."""
-        return self.root.get_by_role("textbox", name="Message")
+        # A role is looked for below the composer only: a long conversation has many elements.
+        return self.root.locator(".jllm-composer").get_by_role("textbox", name="Message")
 
     @property
     def turns(self) -> Locator:

@@ -79,7 +79,6 @@ class FakeNotebook {
         },
         sharedModel: {
           insertCells: (index, made) => this.insert(index, made),
-          transact: (change) => change(),
         },
       },
     };
@@ -99,6 +98,7 @@ class FakeNotebook {
         source,
         metadata,
         sharedModel: {
+          transact: (change) => change(),
           getSource: () => cell.source,
           setSource: (text) => {
             cell.source = text;
@@ -128,10 +128,11 @@ class FakeNotebook {
 
 /** One model, its views, and the notebook around them. */
 window.panelPage = {
-  async open(snapshot, sources) {
+  async open(snapshot, sources, answers) {
     this.notebook = sources && new FakeNotebook(sources);
     this.model = new FakeModel(this.notebook && { context: this.notebook.context });
     this.model.snapshot = snapshot;
+    this.model.answers = answers;
     this.widget = createWidget();
     this.closers = [];
     this.endWidget = this.widget.initialize({ model: this.model });

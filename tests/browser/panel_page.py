@@ -125,10 +125,9 @@ class PanelPage:
         self.page.goto(self.address + (f"?theme={theme}" if theme else ""))
         self.page.wait_for_function("() => window.isReady")
         self.page.evaluate(
-            "([snapshot, cells]) => panelPage.open(snapshot, cells)",
-            [snapshot or a_snapshot(), cells],
+            "([snapshot, cells, answers]) => panelPage.open(snapshot, cells, answers)",
+            [snapshot or a_snapshot(), cells, answers],
         )
-        self.answer(**answers)
         self.panel.locator(".jllm-log").wait_for()
         return self
 

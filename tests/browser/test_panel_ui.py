@@ -243,7 +243,7 @@ def test_names_that_do_not_exist_are_marked(chat: PanelPage) -> None:
     expect(chat.panel.locator(".jllm-code .jllm-warning")).to_have_text(
         ["Not defined: dff.", "Not installed: seaborn."]
     )
-    assert chat.sent("check")[0]["sources"] == ["print(len(dff))\n", "import seaborn\n"]
+    assert chat.sent("check")[0]["sources"] == ["print(len(dff))", "import seaborn"]
     marked = chat.page.evaluate(
         """() => [...CSS.highlights.get('jllm-unknown-name')].map(range =>
             range.startContainer.data.slice(range.startOffset, range.endOffset))"""
@@ -279,7 +279,7 @@ def test_all_code_of_an_answer_becomes_cells(chat: PanelPage) -> None:
     chat.button("Insert all").click()
     expect(chat.page.locator(".jp-Cell")).to_have_count(3)
     sources = [message["source"] for message in chat.sent("prepare")]
-    assert sources == ["print(len(dff))\n", "import seaborn\n"]
+    assert sources == ["print(len(dff))", "import seaborn"]
 
 
 def test_a_cell_is_replaced_only_after_its_change_was_shown(chat: PanelPage) -> None:
@@ -418,7 +418,7 @@ def test_the_status_tells_the_model_how_full_it_is_and_how_fast(chat: PanelPage)
 
 def test_without_a_model_the_status_says_so(chat: PanelPage) -> None:
     chat.open(example("snapshot-empty"))
-    expect(chat.panel.locator(".jllm-status")).to_have_text("No model yet")
+    expect(chat.panel.locator(".jllm-status")).to_have_text("No model loaded yet")
 
 
 def test_a_kernel_that_does_not_answer_is_said_to_be_busy(chat: PanelPage) -> None:
@@ -470,6 +470,49 @@ def test_the_newest_line_stays_in_sight_until_one_scrolls_up(chat: PanelPage) ->
     assert distance_from_end(chat) < 2
 
 
+def test_a_long_answer_to_a_command_is_shown_from_its_start(chat: PanelPage) -> None:
+    long = "\n\n".join(f"Paragraph {number}" for number in range(40))
+    chat.open(a_snapshot(a_turn(1, text=long)))
+    for markdown in (long, "A line."):
+        chat.page.get_by_role("textbox").fill("/help")
+        chat.page.get_by_role("textbox").press("Enter")
+        request = chat.last_id("send")
+        chat.tell(
+            {"type": "pending", "pending": {"id": request, "text": "/help", "progress": None}}
+        )
+        said = notice(id=request, prompt="/help", markdown=markdown)
+        chat.tell({"type": "notice", "notice": said})
+        if markdown == long:
+            expect(chat.turns.last.get_by_text("/help")).to_be_in_viewport()
+            expect(chat.button("↓ Newest")).to_be_visible()
+    assert distance_from_end(chat) < 2
+
+
+def test_a_step_to_another_branch_leads_no_further_than_its_turn(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(2, parent=0, siblings=[1, 2])))
+    chat.button("Earlier answer").click()
+    assert chat.wait_for("choose")["number"] == 1
+    long = "\n\n".join(["Paragraph"] * 40)
+    first = a_turn(1, siblings=[1, 2], prompt="Where it began")
+    turns = [first, *(a_turn(number, text=long) for number in (3, 4))]
+    chat.tell(
+        *({"type": "turn", "turn": turn, "id": None} for turn in turns),
+        {"type": "path", "path": [1, 3, 4]},
+    )
+    expect(chat.log.get_by_text("Where it began")).to_be_in_viewport()
+    expect(chat.button("Later answer").first).to_be_in_viewport()
+    expect(chat.button("↓ Newest")).to_be_visible()
+
+
+@pytest.mark.parametrize("num_paragraphs", [6, 7, 8, 40])
+def test_the_field_of_an_edited_prompt_is_in_sight(chat: PanelPage, num_paragraphs: int) -> None:
+    chat.open(a_snapshot(a_turn(1, text="\n\n".join(["Paragraph"] * num_paragraphs))))
+    chat.button("Edit").click()
+    field = chat.panel.get_by_role("textbox", name="Edit the prompt")
+    expect(field).to_be_focused()
+    expect(field).to_be_in_viewport(ratio=1)
+
+
 def test_a_panel_that_was_taken_off_the_page_scrolls_to_where_it_was(chat: PanelPage) -> None:
     chat.open(a_snapshot(a_turn(1, text="\n\n".join(["Paragraph"] * 60))))
     chat.log.hover()
@@ -481,6 +524,8 @@ def test_a_panel_that_was_taken_off_the_page_scrolls_to_where_it_was(chat: Panel
             const main = document.querySelector('main');
             const view = main.lastElementChild;
             view.remove();
+            // A frame is drawn once the next one begins.
+            await new Promise(requestAnimationFrame);
             await new Promise(requestAnimationFrame);
             main.append(view);
         }"""
@@ -512,7 +557,7 @@ def test_a_closed_view_leaves_nothing_behind(chat: PanelPage) -> None:
     chat.page.evaluate(
         """() => {
             window.view = new WeakRef(document.querySelector('.jllm-panel'));
-            panelPage.closers.forEach(close => close());
+            for (const close of panelPage.closers.splice(0)) close();
         }"""
     )
     expect(chat.page.locator(".jllm-panel")).to_have_count(0)
@@ -593,7 +638,7 @@ def test_everything_is_reached_with_the_keyboard_and_in_order(chat: PanelPage) -
         "Conversation",
         *("Copy", "Code in python"),
         *("Copy", "Code in python"),
-        *("Copy", "How SmolLM2-135M-Instruct answered"),
+        *("Copy", "36 tokens, how SmolLM2-135M-Instruct answered"),
         "Message",
         *("Attach cell", "Attach output"),
         "Context: 1,310 of 4,096 tokens, 32%",
@@ -612,12 +657,16 @@ def test_keys_of_the_panel_do_not_reach_the_notebook(chat: PanelPage) -> None:
     chat.page.evaluate(
         """() => {
             window.heard = [];
-            document.addEventListener('keydown', ({ key }) => window.heard.push(key));
+            window.heard_by_page = [];
+            document.addEventListener('keydown', ({ key, target }) =>
+                (target === document.body ? window.heard_by_page : window.heard).push(key));
         }"""
     )
-    for target in (chat.log, chat.button("Copy"), chat.page.get_by_role("textbox")):
+    for target in (chat.log, chat.button("Copy").last, chat.page.get_by_role("textbox")):
         target.focus()
         for key in ("d", "Enter", "Escape", "Control+Enter"):
             target.press(key)
     chat.page.keyboard.press("Control+s")
-    assert set(chat.page.evaluate("() => window.heard")) <= {"Control", "s"}
+    assert chat.page.evaluate("() => window.heard") == []
+    assert "s" in chat.page.evaluate("() => window.heard_by_page")
+    assert not {"d", "Escape"} & set(chat.page.evaluate("() => window.heard_by_page"))

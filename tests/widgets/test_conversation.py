@@ -40,7 +40,7 @@ def test_an_answer_streams_and_ends_as_the_chat_has_it(
     make_front: MakeFront, scripted: ScriptedEngine
 ) -> None:
     front = make_front(max_tokens=None)
-    text = "word " * 300
+    text = "word " * 700
     scripted.replies.append(text)
     front.send("Tell me a lot.")
     front.wait_until(is_done)
@@ -69,7 +69,7 @@ def test_at_most_thirty_messages_a_second_go_out(
     make_front: MakeFront, scripted: ScriptedEngine
 ) -> None:
     front = make_front(max_tokens=None)
-    scripted.replies.append("word " * 700)  # a thousand a second
+    scripted.replies.append("word " * 1400)  # a thousand a second
     front.send("Fast!")
     front.wait_until(is_done)
     times = [at for at, message in front.heard if message["type"] in ("delta", "turn", "path")]
@@ -183,6 +183,24 @@ def test_a_removed_turn_goes_from_all_views(front: FrontEnd, scripted: ScriptedE
     front.ask("remove", number=1)
     front.wait_until(lambda front: front.path == [2])
     assert front.shown[0]["parent"] == 0
+
+
+def test_a_long_branch_comes_at_once_and_what_follows_does_not_wait(
+    make_front: MakeFront, scripted: ScriptedEngine
+) -> None:
+    chat = llm.chat("default")
+    scripted.replies.extend(["x"] * 202)
+    for number in range(200):
+        chat(f"prompt {number}")
+    chat.stream("another", after=0).result()
+    front = make_front()
+    front.wait_until(lambda front: front.path == [201])
+    front.ask("choose", number=1)
+    front.wait_until(lambda front: len(front.path) == 200)
+    began = time.monotonic()
+    front.send("next")
+    front.wait_until(lambda front: len(front.path) == 201 and front.is_idle)
+    assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize("kind", ["choose", "remove"])

@@ -16,6 +16,7 @@ from scripted import ScriptedEngine
 from shell import run
 
 from jupyter_llm import llm
+from jupyter_llm.commands import COMMANDS
 from jupyter_llm.widgets import kernel_side
 
 AT_ONCE_S = 0.25
@@ -309,6 +310,13 @@ def test_a_command_is_answered_by_a_notice_and_is_no_turn(front: FrontEnd) -> No
     assert "`/status`" in found["markdown"]
     assert (found["prompt"], found["after"], found["level"]) == ("/help", 0, "info")
     assert llm.chat("default").turns == []
+
+
+def test_help_in_a_panel_tells_what_can_be_typed_there(front: FrontEnd) -> None:
+    told = notice(front, front.send("/help"))["markdown"]
+    assert all((f"`/{name}" in told) == (name != "chat") for name in COMMANDS)
+    assert "--seed" not in told
+    assert "Shift+Enter" in told
 
 
 def test_an_explanation_is_shown_while_it_grows(

@@ -42,6 +42,7 @@ export function createAnswerAgain(onChoose) {
     menuItem("At another temperature…", () => {
       menu.hidden = true;
       form.show();
+      place(popup, button);
     }),
   );
 

@@ -38,6 +38,7 @@ export class Block {
   constructor(onCodeBlock) {
     this.#onCodeBlock = onCodeBlock;
     this.element.className = "jllm-block";
+    this.element.dir = "auto";
   }
 
   /**
@@ -194,6 +195,7 @@ function openOutside(link) {
   if ([address, `mailto:${text}`].includes(text) || `${text}/` === address) return;
   const target = document.createElement("span");
   target.className = "jllm-link-target";
+  target.dir = "ltr";
   target.textContent = ` (${shortened(address)})`;
   link.after(target);
 }

@@ -23,6 +23,7 @@ import { PageCells } from "./page_cells.js";
  * @property {(source: string) => void} setSource
  * @property {(key: string) => unknown} getMetadata
  * @property {(key: string, value: unknown) => void} setMetadata
+ * @property {(change: () => void) => void} transact
  */
 
 /**
@@ -44,7 +45,6 @@ import { PageCells } from "./page_cells.js";
 /**
  * @typedef {object} SharedNotebook
  * @property {(index: number, cells: object[]) => void} insertCells
- * @property {(change: () => void) => void} transact
  */
 
 /**
@@ -75,9 +75,7 @@ function notebookModel(manager) {
   );
   const { cells, sharedModel } = context?.model ?? {};
   const isNotebook =
-    typeof cells?.get === "function" &&
-    typeof sharedModel?.insertCells === "function" &&
-    typeof sharedModel.transact === "function";
+    typeof cells?.get === "function" && typeof sharedModel?.insertCells === "function";
   return isNotebook ? { cells, sharedModel } : null;
 }
 
@@ -176,7 +174,7 @@ export class Notebook {
   }
 
   /**
-   * Put other code into a cell. One undo takes it back.
+   * Put other code into a cell. One undo in the cell takes it back.
    *
    * @param {string} id
    * @param {string} source
@@ -186,7 +184,8 @@ export class Notebook {
   replace(id, source, metadata = {}) {
     const shared = this.#cells().find((cell) => cell.id === id)?.sharedModel;
     if (!shared || shared.getMetadata("editable") === false) return false;
-    this.#model.sharedModel.transact(() => {
+    // The cell's own: what the notebook has changed, no undo in the cell takes back.
+    shared.transact(() => {
       shared.setSource(source);
       for (const [key, value] of Object.entries(metadata)) shared.setMetadata(key, value);
     });
@@ -202,6 +201,7 @@ export class Notebook {
    * @param {Transcript} transcript
    */
   writeTranscript(panelId, { data, metadata }) {
+    this.#page.leaveHiddenMath();
     for (const cell of this.#cells()) {
       const index = transcriptIndex(cell, panelId);
       if (index < 0) continue;

@@ -7,7 +7,7 @@ import { asToolbar } from "./toolbar.js";
 
 /**
  * @import { OnCodeBlock } from "./code_block.js"
- * @import { Notebook } from "./cells.js"
+ * @import { Cell, Notebook } from "./cells.js"
  * @import { Checked, CheckedMessage, PreparedMessage } from "./messages.js"
  * @import { Store } from "./store.js"
  */
@@ -125,6 +125,7 @@ class CodeBlockActions {
   #element;
   #below = make("div", "jllm-code-below");
   #warning = make("p", "jllm-warning");
+  #replace = makeButton("Replace cell", () => this.#try(() => this.#offer()));
 
   /**
    * @param {Place} place
@@ -150,9 +151,7 @@ class CodeBlockActions {
       const insert = makeButton("Insert below", () => this.#try(() => this.#insert(insert)));
       buttons.push(insert);
     }
-    if (isPython && place.notebook) {
-      buttons.push(makeButton("Replace cell", () => this.#try(() => this.#offer())));
-    }
+    if (isPython && place.notebook) buttons.push(this.#replace);
     toolbar.replaceChildren(...buttons);
     asToolbar(toolbar, "Code").update();
   }
@@ -193,16 +192,40 @@ class CodeBlockActions {
       this.#note("Click into the cell first that the code is to replace.");
       return;
     }
-    const { source, metadata } = await prepared(this.#place, this.source);
-    this.#below.replaceChildren(
-      offerChange(cell.source, source, `Replace cell ${cell.index + 1}?`, {
-        accept: async () => {
-          replaceCell(notebook, cell.id, { source, metadata });
-          this.#note(`Cell ${cell.index + 1} replaced.`);
-        },
-        reject: () => this.#below.replaceChildren(),
-      }),
-    );
+    if (cell.type !== "code") {
+      this.#note(`Cell ${cell.index + 1} holds no code. Click into one that does.`);
+      return;
+    }
+    const wanted = await prepared(this.#place, this.source);
+    this.#propose(notebook, cell, wanted, `Replace cell ${cell.index + 1}?`);
+  }
+
+  /**
+   * Ask whether a cell, as it is now, is to become what is wanted.
+   *
+   * @param {Notebook} notebook
+   * @param {Cell} cell
+   * @param {{ source: string, metadata: Record<string, unknown> }} wanted
+   * @param {string} question
+   */
+  #propose(notebook, cell, wanted, question) {
+    const accept = async () => {
+      const changed = changedCell(notebook, cell.id, cell.source);
+      if (changed) {
+        const name = `Cell ${changed.index + 1}`;
+        this.#propose(notebook, changed, wanted, `${name} has changed meanwhile. Replace it?`);
+        return;
+      }
+      replaceCell(notebook, cell.id, wanted);
+      this.#note(`Cell ${cell.index + 1} replaced.`);
+      this.#replace.focus();
+    };
+    const reject = () => {
+      this.#below.replaceChildren();
+      this.#replace.focus();
+    };
+    const offer = offerChange(cell.source, wanted.source, question, { accept, reject });
+    this.#below.replaceChildren(offer);
     this.#below.querySelector("button")?.focus();
   }
 
@@ -242,6 +265,19 @@ export async function prepared({ store, origin }, source) {
   const { reply } = store.request({ type: "prepare", ...origin, source });
   const answer = /** @type {PreparedMessage} */ (await reply);
   return { source: answer.source, metadata: answer.metadata };
+}
+
+/**
+ * Return a cell as it is now if it is there and is another than it was, but for blanks at its end.
+ *
+ * @param {Notebook} notebook
+ * @param {string} id
+ * @param {string} before
+ * @returns {Cell | null}
+ */
+export function changedCell(notebook, id, before) {
+  const cell = notebook.cell(id);
+  return cell && cell.source.trimEnd() !== before.trimEnd() ? cell : null;
 }
 
 /**
@@ -299,13 +335,17 @@ export function offerChange(before, after, question, { accept, reject }) {
 export function acceptOrReject(accept, reject) {
   const problem = make("span", "jllm-problem");
   problem.setAttribute("role", "alert");
+  let isAccepted = false; // a second click must not bring in the code a second time
   const yes = makeButton(
     "Accept",
     async () => {
+      if (isAccepted) return;
+      isAccepted = true;
       try {
         problem.textContent = "";
         await accept();
       } catch (error) {
+        isAccepted = false;
         problem.textContent = messageOf(error);
       }
     },

@@ -41,6 +41,7 @@ export class CodeBlock {
   constructor(onComplete) {
     this.#onComplete = onComplete;
     this.element.className = "jllm-code";
+    this.element.dir = "ltr";
     this.#language.className = "jllm-code-language";
     this.#toolbar.className = "jllm-code-toolbar";
     const bar = document.createElement("div");

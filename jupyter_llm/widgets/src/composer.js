@@ -44,8 +44,6 @@ export function createComposer({ store, notebook, describe }) {
     make("div", "jllm-composer-box", suggestions.element, textarea),
     make("div", "jllm-composer-actions", ...(attach?.buttons ?? []), hint, stop, send),
   );
-  // What is typed here is no shortcut of the notebook's.
-  element.dataset.lmSuppressShortcuts = "true";
 
   /**
    * @param {string} text
@@ -66,10 +64,24 @@ export function createComposer({ store, notebook, describe }) {
     const text = textarea.value;
     if (!text.trim()) return;
     suggestions.close();
-    store.send(text, { attachments: chips.takeAll() });
+    const attachments = chips.takeAll();
+    const onRefused = () => takeBack(text, attachments);
+    store.send(text, { attachments, onRefused });
     recall.reset();
     setText("");
     textarea.focus();
+  }
+
+  /**
+   * Have what could not be sent here again, unless something else is being written.
+   *
+   * @param {string} text
+   * @param {Attachment[]} attachments
+   */
+  function takeBack(text, attachments) {
+    if (textarea.value) return;
+    setText(text);
+    for (const attachment of attachments) chips.add(attachment);
   }
 
   /**
@@ -122,10 +134,13 @@ export function createComposer({ store, notebook, describe }) {
     suggestions.ask();
   });
   textarea.addEventListener("blur", () => suggestions.close());
-  const unsubscribe = store.subscribe(() => {
-    stop.hidden = !isBusy(store);
-  });
-  stop.hidden = !isBusy(store);
+  const showStop = () => {
+    const isNeeded = isBusy(store);
+    if (!isNeeded && document.activeElement === stop) textarea.focus();
+    stop.hidden = !isNeeded;
+  };
+  const unsubscribe = store.subscribe(showStop);
+  showStop();
   textChanged();
   return {
     element,
@@ -144,6 +159,7 @@ export function createComposer({ store, notebook, describe }) {
 function makeTextarea() {
   const textarea = document.createElement("textarea");
   textarea.rows = 1;
+  textarea.dir = "auto";
   textarea.placeholder = "Ask, / for commands, @ for variables and cells";
   textarea.setAttribute("aria-label", "Message");
   textarea.spellcheck = false;

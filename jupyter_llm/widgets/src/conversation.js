@@ -54,7 +54,11 @@ export class Conversation {
     });
     signal.addEventListener("abort", () => {
       this.#observer.disconnect();
+      // All of it goes, since not all of the panel does: an editor keeps the place of the selection,
+      // and so what it is in.
       for (const view of this.#views.values()) view.dispose();
+      this.#views.clear();
+      this.#seen.clear();
     });
   }
 
@@ -93,9 +97,15 @@ export class Conversation {
       const key = `pending ${request.id}`;
       this.#view(shown, key, () => new PendingView(request.id, this.#around)).show(request);
     }
+    const answered = notices.find(
+      ({ id, is_finished: isFinished }) => isFinished && this.#views.has(`pending ${id}`),
+    );
     this.#replaceViews(shown);
     this.#empty.hidden = shown.size > 0;
     if (isSent) this.#follower.follow();
+    // It comes as a whole, so it is read from its start.
+    const answer = shown.get(`notice ${answered?.id}`);
+    if (answer) this.#follower.showStart(answer.element);
     this.#focusAfterStep(path);
     if (hadFocus && !this.#log.contains(document.activeElement)) this.#log.focus();
   }
@@ -174,6 +184,8 @@ export class Conversation {
     if (!asked || number === asked.number) return;
     this.#asked = null;
     const view = this.#views.get(`turn ${number}`);
-    if (view instanceof TurnView) view.focusStep(asked.step);
+    if (!(view instanceof TurnView)) return;
+    view.focusStep(asked.step);
+    this.#follower.stay(); // at the turn, however much follows it on this branch
   }
 }

@@ -58,9 +58,11 @@ export class FactsView {
     if (key === this.#shown) return;
     this.#shown = key;
     const { usage, model } = turn;
-    this.#summary.textContent = usage ? `${inWords(usage.completion_tokens)} tokens` : "Details";
+    const text = usage ? `${inWords(usage.completion_tokens)} tokens` : "Details";
+    this.#summary.textContent = text;
     this.#summary.title = facts.map(([name, text]) => `${name}: ${text}`).join("\n");
-    this.#summary.setAttribute("aria-label", `How ${model ?? "the model"} answered`);
+    // What is read out begins with what is seen, for those who speak to their browser.
+    this.#summary.setAttribute("aria-label", `${text}, how ${model ?? "the model"} answered`);
     this.#list.replaceChildren(
       ...facts.flatMap(([name, text]) => [make("dt", "", name), make("dd", "", text)]),
     );

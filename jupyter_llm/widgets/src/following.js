@@ -9,6 +9,8 @@ const NEAR_PX = 24;
  * @typedef {object} Follower
  * @property {HTMLButtonElement} button  Leads back to the end; hidden while that is in sight.
  * @property {() => void} follow  Go to the end and stay there.
+ * @property {(element: Element) => void} showStart  Show what is new at the end from its start on.
+ * @property {() => void} stay  Stay at what is in sight, unless that is the end.
  */
 
 /**
@@ -37,22 +39,54 @@ export function createFollower(list, content, signal) {
     button.hidden = true;
     toEnd();
   };
+  /** @param {Element} element */
+  const showStart = (element) => {
+    const { top: listTop, height } = list.getBoundingClientRect();
+    const { top: elementTop, height: elementHeight } = element.getBoundingClientRect();
+    if (!isFollowing || elementHeight < height) return;
+    isFollowing = false;
+    button.hidden = false;
+    list.scrollTop += elementTop - listTop;
+    top = list.scrollTop;
+  };
+  const stay = () => {
+    top = list.scrollTop;
+    isFollowing = isAtEnd(list);
+    button.hidden = isFollowing;
+  };
   list.addEventListener("scroll", () => {
     // A notebook takes cells that are far away off the page, which scrolls them to their start.
     if (list.clientHeight === 0) return;
-    const isAtEnd = list.scrollHeight - list.clientHeight - list.scrollTop < NEAR_PX;
-    if (isAtEnd) isFollowing = true;
+    if (isAtEnd(list)) isFollowing = true;
     else if (list.scrollTop < top) isFollowing = false;
     top = list.scrollTop;
     button.hidden = isFollowing;
   });
   const observer = new ResizeObserver(() => {
-    if (list.clientHeight === 0) return;
+    if (list.clientHeight === 0 || isWritten(content)) return;
     if (isFollowing) toEnd();
     else if (list.scrollTop === 0) list.scrollTop = top;
   });
   observer.observe(list);
   observer.observe(content);
   signal.addEventListener("abort", () => observer.disconnect());
-  return { button, follow };
+  return { button, follow, showStart, stay };
+}
+
+/**
+ * @param {HTMLElement} list
+ * @returns {boolean}
+ */
+function isAtEnd(list) {
+  return list.scrollHeight - list.clientHeight - list.scrollTop < NEAR_PX;
+}
+
+/**
+ * Tell whether somebody writes in a list, whose field must not move away.
+ *
+ * @param {HTMLElement} content
+ * @returns {boolean}
+ */
+function isWritten(content) {
+  return content.querySelector("textarea:focus") !== null;
 }

@@ -1,6 +1,13 @@
 /** What commands answered, what failed, and what has not begun yet. */
 
-import { acceptOrReject, CodeActions, landed, prepared, replaceCell } from "./code_actions.js";
+import {
+  acceptOrReject,
+  CodeActions,
+  changedCell,
+  landed,
+  prepared,
+  replaceCell,
+} from "./code_actions.js";
 import { diffView } from "./diff.js";
 import { make, makeButton } from "./elements.js";
 import { createMarkdownView } from "./markdown.js";
@@ -66,11 +73,13 @@ export class NoticeView {
 
   /**
    * @param {Proposal} proposal
+   * @param {string} [remark]
    */
-  #propose(proposal) {
+  #propose(proposal, remark) {
     const { source, before, unknown_names: names } = proposal;
     /** @type {HTMLElement[]} */
     const shown = [diffView(before ?? "", source)];
+    if (remark) shown.push(make("p", "jllm-warning", remark));
     if (names.length > 0) {
       shown.push(make("p", "jllm-warning", `Not defined: ${names.join(", ")}.`));
     }
@@ -88,13 +97,23 @@ export class NoticeView {
   /**
    * @param {Proposal} proposal
    */
-  async #accept({ source, cell_id: cell, before }) {
+  async #accept(proposal) {
+    const { source, cell_id: cell, before } = proposal;
     const { notebook, say } = this.#place;
     if (!notebook) {
       const text = await landed(this.#place, source, before !== null);
       this.#offer.replaceChildren(make("p", "jllm-note", text));
       this.#closeButton.hidden = false;
+      this.#closeButton.focus();
       say(text);
+      return;
+    }
+    const changed = cell === null ? null : changedCell(notebook, cell, before ?? "");
+    if (changed) {
+      const remark = "The cell has changed meanwhile. This is what would change now.";
+      this.#propose({ ...proposal, before: changed.source }, remark);
+      this.#offer.querySelector("button")?.focus();
+      say(remark);
       return;
     }
     const wanted = await prepared(this.#place, source);

@@ -68,5 +68,16 @@ export function shortened(text) {
   const numLeftOut = text.length - MOST_CHARACTERS;
   if (numLeftOut <= 0) return text;
   const half = MOST_CHARACTERS / 2;
-  return `${text.slice(0, half)}\n[… ${numLeftOut} characters left out …]\n${text.slice(-half)}`;
+  const [start, end] = [text.slice(0, half), text.slice(-half)].map(withoutHalves);
+  return `${start}\n[… ${numLeftOut} characters left out …]\n${end}`;
+}
+
+/**
+ * Leave out half a character at either end, which a kernel could not even encode.
+ *
+ * @param {string} text
+ * @returns {string}
+ */
+function withoutHalves(text) {
+  return text.replace(/^[\uDC00-\uDFFF]|[\uD800-\uDBFF]$/g, "");
 }

@@ -3,6 +3,9 @@
 /** @typedef {{ id: string, sharedModel: { getSource: () => string } }} KnownCell */
 
 const ACTIVE_CELL = ".jp-Cell.jp-mod-active";
+/** A conversation as the notebook keeps it, which nobody sees beside its panel. */
+const HIDDEN_TRANSCRIPT =
+  ".jp-OutputArea:has(.jllm-panel) .jp-OutputArea-output:has(.jupyter-llm-transcript)";
 
 /**
  * The cells of a notebook as they stand on the page.
@@ -69,6 +72,13 @@ export class PageCells {
   onActiveChanged(listener) {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Keep MathJax from formulas that nobody sees: those of a long chat take it seconds each time. */
+  leaveHiddenMath() {
+    for (const node of document.querySelectorAll(HIDDEN_TRANSCRIPT)) {
+      node.classList.add("mathjax_ignore");
+    }
   }
 
   /** Stop looking. */

@@ -3,6 +3,7 @@
 import { Awaited, createAnnouncer } from "./announcer.js";
 import { Conversation } from "./conversation.js";
 import { make, makeButton, setText } from "./elements.js";
+import { keepShortcutsOut } from "./shortcuts.js";
 import { StatusView } from "./status.js";
 
 /**
@@ -81,21 +82,20 @@ export function createPanel({ store, notebook, composer, isSpeaker = () => true 
    */
   const update = (changed, turns) => {
     const { state } = store;
+    const hadFocus = hasFocus(element);
     if (changed.has("connection")) showConnection();
     if (changed.has("status")) status.show(state.status);
     if (changed.has("waiting")) showWaiting();
     if (changed.has("error")) showError();
     if (OF_THE_LIST.some((topic) => changed.has(topic))) conversation.showAll(state);
     for (const number of turns) conversation.showTurn(state, number);
+    // A button that has done what it was for is gone, and the keys would go nowhere.
+    if (hadFocus && !hasFocus(element)) composer.focus();
     const news = awaited.news(state);
     if (news.length > 0 && isSpeaker()) announcer.say(news.join(" "));
   };
 
-  // The notebook's own keys, such as those that delete a cell, are not for what is typed here.
-  element.addEventListener("keydown", (event) => {
-    const isShortcut = (event.ctrlKey || event.metaKey) && event.key !== "Enter";
-    if (!isShortcut) event.stopPropagation();
-  });
+  keepShortcutsOut(element, signal);
   signal.addEventListener("abort", store.subscribe(update));
   update(new Set(["connection", "path", "status", "error", "waiting"]), new Set());
   return {
@@ -106,6 +106,17 @@ export function createPanel({ store, notebook, composer, isSpeaker = () => true 
       element.remove();
     },
   };
+}
+
+/**
+ * Tell whether keys go to something in an element that can be seen.
+ *
+ * @param {HTMLElement} element
+ * @returns {boolean}
+ */
+function hasFocus(element) {
+  const { activeElement: focused } = document;
+  return focused !== null && element.contains(focused) && focused.checkVisibility();
 }
 
 /**

@@ -31,6 +31,7 @@ export class ProgressView {
    */
   show({ state, progress }) {
     this.element.hidden = state === "finished";
+    this.element.classList.toggle("jllm-writing", state === "writing");
     setText(this.#text, progress?.text ?? WORDS[state] ?? "");
     this.#bar.show(progress?.share ?? null);
   }

@@ -11,6 +11,7 @@ export class PromptView {
   #editor = null;
 
   constructor() {
+    this.#text.dir = "auto";
     this.#attachments.setAttribute("aria-label", "Attached");
   }
 
@@ -38,6 +39,7 @@ export class PromptView {
     const field = make("textarea", "jllm-field jllm-edit-field");
     field.value = this.#text.textContent;
     field.setAttribute("aria-label", "Edit the prompt");
+    field.dir = "auto";
     /** @param {string | null} text */
     const end = (text) => {
       this.#editor?.remove();
@@ -50,7 +52,7 @@ export class PromptView {
       if (text) end(text);
     };
     field.addEventListener("keydown", (event) => {
-      if (event.isComposing) return;
+      if (event.isComposing || event.keyCode === 229) return; // a key of an input method
       if (event.key === "Escape") end(null);
       else if (event.key === "Enter" && !event.shiftKey) save();
       else return;

@@ -15,6 +15,7 @@
  * @property {Map<number, Turn>} turns  Those of the path, and new ones that will be on it.
  * @property {readonly Notice[]} notices
  * @property {readonly Pending[]} pending
+ * @property {Map<number, string>} begun  Pending requests by their turns, which come onto the path.
  * @property {Status | null} status
  * @property {boolean} waiting  The kernel has not even taken in something that it was sent.
  * @property {{ text: string } | null} error
@@ -46,6 +47,7 @@ export function emptyState() {
     turns: new Map(),
     notices: [],
     pending: [],
+    begun: new Map(),
     status: null,
     waiting: false,
     error: null,
@@ -64,7 +66,7 @@ export function emptyState() {
 export function apply(state, message, note) {
   switch (message.type) {
     case "turn":
-      if (message.id !== null) endPending(state, message.id, note);
+      if (message.id !== null) beginTurn(state, message.turn.number, message.id, note);
       setTurn(state, { ...message.turn, progress: null }, note);
       return true;
     case "delta":
@@ -117,6 +119,7 @@ export function apply(state, message, note) {
 export function applySnapshot(state, snapshot, unsent, note) {
   for (const number of state.turns.keys()) note("turn", number);
   state.turns.clear();
+  state.begun.clear();
   for (const turn of snapshot.turns) setTurn(state, { ...turn, progress: null }, note);
   state.connection = "ready";
   state.chat = snapshot.chat;
@@ -177,9 +180,28 @@ function setPath(state, path, note) {
       note("turn", number);
     }
   }
+  for (const number of path) {
+    const id = state.begun.get(number);
+    if (id !== undefined) endPending(state, id, note);
+    state.begun.delete(number);
+  }
   state.path = path;
   note("path");
   return true;
+}
+
+/**
+ * Let a turn take the place of a request. Until it is on the path the request is still shown, lest
+ * its prompt vanish from the page for a moment.
+ *
+ * @param {State} state
+ * @param {number} number
+ * @param {string} id
+ * @param {Note} note
+ */
+function beginTurn(state, number, id, note) {
+  if (state.path.includes(number)) endPending(state, id, note);
+  else state.begun.set(number, id);
 }
 
 /**

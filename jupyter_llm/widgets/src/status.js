@@ -2,6 +2,7 @@
 
 import { make, makeButton, setText } from "./elements.js";
 import { inWords, rounded } from "./facts.js";
+import { randomId } from "./random_id.js";
 
 /** @import { Status } from "./messages.js" */
 
@@ -17,9 +18,6 @@ const NAMES = {
   free: "Free",
 };
 
-/** How many status lines there were, since what unfolds is named by an id. */
-let count = 0;
-
 export class StatusView {
   #model = make("span", "jllm-model");
   #bar = make("span", "jllm-gauge");
@@ -32,8 +30,7 @@ export class StatusView {
   element = make("div", "jllm-status", this.#legend, this.#line);
 
   constructor() {
-    count += 1;
-    this.#legend.id = `jllm-legend-${count}`;
+    this.#legend.id = `jllm-legend-${randomId()}`;
     this.#legend.hidden = true;
     this.#bar.setAttribute("aria-hidden", "true");
     this.#gauge.classList.add("jllm-gauge-button");
@@ -82,7 +79,11 @@ export class StatusView {
     const free = /** @type {const} */ (["free", Math.max(0, allowed - used)]);
     this.#legend.replaceChildren(
       make("p", "jllm-legend-title", text),
-      make("dl", "", ...[...filled, free].map(([name, tokens]) => entry(name, tokens))),
+      make(
+        "dl",
+        "jllm-legend-list",
+        ...[...filled, free].map(([name, tokens]) => entry(name, tokens)),
+      ),
     );
   }
 
@@ -101,7 +102,7 @@ export class StatusView {
  */
 function modelText(status) {
   if (!status) return "Connecting…";
-  if (status.model === null) return "No model yet";
+  if (status.model === null) return "No model loaded yet";
   return status.is_loaded ? status.model : `${status.model} (not loaded)`;
 }
 

@@ -2,6 +2,7 @@
 
 import { Changes } from "./changes.js";
 import { PROTOCOL } from "./messages.js";
+import { randomId } from "./random_id.js";
 import { Requests } from "./requests.js";
 import { apply, applySnapshot, emptyState, endPending, setError, setPending } from "./state.js";
 
@@ -20,10 +21,17 @@ import { apply, applySnapshot, emptyState, endPending, setError, setPending } fr
  * @property {Attachment[]} [attachments]
  * @property {number | null} [seed]
  * @property {number | null} [temperature]
+ * @property {() => void} [onRefused]  Called if it did not get to the kernel or was turned down.
  */
 
-/** So long a greeting may stay without an answer when messages were missed meanwhile. */
-const LOST_MS = 2000;
+/**
+ * So long a greeting may stay without an answer before the next one, then twice as long, and so on.
+ *
+ * JupyterLab makes the subshell of a comm when it gets to know the comm. What is sent before that is
+ * done waits for the cell that runs, be it the one that shows the panel.
+ */
+const GREETING_MS = 500;
+const MOST_GREETINGS = 6;
 
 /**
  * Make the store of a widget model. All views of the model share it.
@@ -39,7 +47,7 @@ export class Store {
   /** @type {State} */
   state = emptyState();
   #changes = new Changes();
-  #view = crypto.randomUUID().slice(0, 8);
+  #view = randomId();
   #model;
   #requests;
   #canWriteCells = false;
@@ -47,7 +55,7 @@ export class Store {
   #seq = 0;
   #hello = "";
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #lostTimer;
+  #helloTimer;
 
   /**
    * @param {Comm} model
@@ -60,6 +68,7 @@ export class Store {
       () => this.#setWaiting(),
     );
     model.on("msg:custom", this.#receive);
+    model.on("comm_live_update", this.#probe);
   }
 
   /**
@@ -85,8 +94,7 @@ export class Store {
 
   /** Ask for nothing more, since the last view on this page has gone; `connect` begins anew. */
   disconnect() {
-    clearTimeout(this.#lostTimer);
-    this.#lostTimer = undefined;
+    clearTimeout(this.#helloTimer);
     this.#hello = "";
     this.#canWriteCells = false;
     this.state.connection = "connecting";
@@ -110,8 +118,9 @@ export class Store {
    * @param {SendOptions} [options]
    * @returns {string}  The id of the request.
    */
-  send(text, { after = null, attachments = [], seed = null, temperature = null } = {}) {
-    return this.#begin({ type: "send", text, after, attachments, seed, temperature }, text);
+  send(text, { after = null, attachments = [], seed = null, temperature = null, onRefused } = {}) {
+    const message = { type: /** @type {const} */ ("send"), text, after, attachments };
+    return this.#begin({ ...message, seed, temperature }, text, onRefused);
   }
 
   /**
@@ -185,7 +194,8 @@ export class Store {
   /** Stop listening. */
   dispose() {
     this.#model.off("msg:custom", this.#receive);
-    clearTimeout(this.#lostTimer);
+    this.#model.off("comm_live_update", this.#probe);
+    clearTimeout(this.#helloTimer);
     this.#changes.dispose();
     this.#requests.dispose();
   }
@@ -195,11 +205,12 @@ export class Store {
    *
    * @param {Request} message
    * @param {string} text
+   * @param {() => void} [onRefused]
    * @returns {string}
    */
-  #begin(message, text) {
+  #begin(message, text, onRefused) {
     this.clearError();
-    const id = this.#order(message);
+    const id = this.#order(message, onRefused);
     setPending(this.state, { id, text, progress: null }, this.#changes.note);
     return id;
   }
@@ -208,13 +219,15 @@ export class Store {
    * Send something whose failure nobody but the panel waits for.
    *
    * @param {Request} message
+   * @param {() => void} [onRefused]
    * @returns {string}
    */
-  #order(message) {
+  #order(message, onRefused) {
     const { id, reply } = this.request(message);
     reply.catch((/** @type {Error} */ error) => {
       endPending(this.state, id, this.#changes.note);
       setError(this.state, error.message, this.#changes.note);
+      onRefused?.();
     });
     return id;
   }
@@ -224,22 +237,29 @@ export class Store {
     return this.#hello !== "" || this.state.connection === "ready";
   }
 
-  #sayHello() {
-    clearTimeout(this.#lostTimer);
-    this.#lostTimer = undefined;
-    this.#hello = this.#order({
-      type: "hello",
-      view: this.#view,
-      protocol: PROTOCOL,
-      can_write_cells: this.#canWriteCells,
-    });
+  /**
+   * Ask for everything, and again while there is no answer.
+   *
+   * @param {number} [numBefore]  How often that was done already.
+   */
+  #sayHello(numBefore = 0) {
+    clearTimeout(this.#helloTimer);
+    const [type, view] = [/** @type {const} */ ("hello"), this.#view];
+    const message = { type, view, protocol: PROTOCOL, can_write_cells: this.#canWriteCells };
+    this.#hello = this.#order(message, () => clearTimeout(this.#helloTimer));
+    if (numBefore + 1 === MOST_GREETINGS) return;
+    const again = () => this.#sayHello(numBefore + 1);
+    this.#helloTimer = setTimeout(again, GREETING_MS * 2 ** numBefore);
   }
+
+  /** The line to the kernel is another one, or there is none: a greeting brings out which. */
+  #probe = () => {
+    if (this.#isShown) this.#sayHello();
+  };
 
   /** Ask for everything again; something was missed. */
   #recover() {
     if (!this.#hello) this.#sayHello();
-    // The answer to the greeting may be what was missed.
-    else this.#lostTimer ??= setTimeout(() => this.#sayHello(), LOST_MS);
   }
 
   #setWaiting() {
@@ -281,8 +301,7 @@ export class Store {
    * @param {SnapshotMessage} snapshot
    */
   #start(snapshot) {
-    clearTimeout(this.#lostTimer);
-    this.#lostTimer = undefined;
+    clearTimeout(this.#helloTimer);
     if (snapshot.id !== null) this.#requests.takeBefore(snapshot.id);
     this.#hello = "";
     const unsent = this.state.pending.filter(({ id }) => this.#requests.isUntaken(id));

@@ -2,6 +2,7 @@
 
 import { make } from "./elements.js";
 import { codePoints, fromCodePoints } from "./offsets.js";
+import { randomId } from "./random_id.js";
 
 /**
  * @import { Describe } from "./composer.js"
@@ -15,8 +16,6 @@ const MAY_BE_SUGGESTED = /(?:^\s*\/[\w-]*|(?:^|[^\w@/.)\]])@[\w[]*)$/u;
 /** So long the pointer rests, or an entry is chosen, until there is more to read about it. */
 const DESCRIBE_MS = 200;
 
-let numLists = 0;
-
 /** A list below the hands of whoever types; the focus stays in the text. */
 export class Suggestions {
   element = make("div", "jllm-suggestions-box");
@@ -25,7 +24,7 @@ export class Suggestions {
   #describe;
   #list = make("ul", "jllm-suggestions");
   #description = make("div", "jllm-description");
-  #id = `jllm-suggestions-${numLists++}`;
+  #id = `jllm-suggestions-${randomId()}`;
   /** @type {SuggestionsMessage | null} */
   #shown = null;
   #text = "";
@@ -209,7 +208,8 @@ export class Suggestions {
     const start = fromCodePoints(text, 0, shown.start).length;
     const end = fromCodePoints(text, 0, shown.end).length;
     this.#textarea.focus();
-    this.#textarea.setRangeText(item.text, start, end, "end");
-    this.#textarea.dispatchEvent(new Event("input", { bubbles: true }));
+    this.#textarea.setSelectionRange(start, end);
+    // As if it were typed, since only that can be undone.
+    document.execCommand("insertText", false, item.text);
   }
 }

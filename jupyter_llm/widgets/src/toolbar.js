@@ -18,8 +18,11 @@ export function asToolbar(element, label) {
   element.setAttribute("role", "toolbar");
   element.setAttribute("aria-label", label);
 
+  // What pops up is no part of the row, even though it stands in it.
   const stops = () =>
-    [...element.querySelectorAll("button")].filter((button) => !button.closest("[hidden]"));
+    [...element.querySelectorAll("button")].filter(
+      (button) => !button.closest("[hidden], [popover]"),
+    );
 
   /** @param {HTMLButtonElement | undefined} chosen */
   const choose = (chosen) => {

@@ -82,6 +82,8 @@ export class TurnView {
    * @param {Turn} turn
    */
   show(turn) {
+    // With each new turn the whole list is shown: all but that one is there already.
+    if (turn === this.#turn) return;
     const isFinished = turn.state === "finished";
     this.#turn = turn;
     this.element.setAttribute("aria-label", `Turn: ${turn.prompt.slice(0, 80)}`);
@@ -92,7 +94,7 @@ export class TurnView {
     const end = endOf(turn);
     this.#end.hidden = end === "";
     setText(this.#end, end);
-    // A look at all the code there is, so not thirty times a second.
+    // A look at all the code there is, so not with every word.
     const numPython = isFinished ? this.#code.numPython(this.#markdown.element) : 0;
     const canInsertAll = this.#around.notebook !== null && numPython > 1;
     this.#actions.show(turn, { canInsertAll });

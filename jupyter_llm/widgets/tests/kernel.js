@@ -8,15 +8,21 @@ export class Kernel {
   sent = [];
   seq = 0;
   isGone = false;
-  /** @type {Set<(message: any) => void>} */
-  #listeners = new Set();
+  #events = new EventTarget();
+  /** @type {Map<(value: any) => void, EventListener>} */
+  #heard = new Map();
 
   /** @type {Comm} */
   model = /** @type {any} */ ({
-    on: (/** @type {string} */ _name, /** @type {(message: any) => void} */ listener) =>
-      this.#listeners.add(listener),
-    off: (/** @type {string} */ _name, /** @type {(message: any) => void} */ listener) =>
-      this.#listeners.delete(listener),
+    on: (/** @type {string} */ name, /** @type {(value: any) => void} */ listener) => {
+      const hear = (/** @type {any} */ event) => listener(event.detail);
+      this.#heard.set(listener, hear);
+      this.#events.addEventListener(name, hear);
+    },
+    off: (/** @type {string} */ name, /** @type {(value: any) => void} */ listener) => {
+      this.#events.removeEventListener(name, this.#heard.get(listener) ?? null);
+      this.#heard.delete(listener);
+    },
     send: (/** @type {any} */ message) => {
       if (this.isGone) throw new Error("Cannot send");
       this.sent.push(message);
@@ -28,7 +34,14 @@ export class Kernel {
    */
   say(message) {
     this.seq += 1;
-    for (const listener of this.#listeners) listener({ ...message, seq: this.seq });
+    const detail = { ...message, seq: this.seq };
+    this.#events.dispatchEvent(new CustomEvent("msg:custom", { detail }));
+  }
+
+  /** End, as with a restart: the page notices that its comm is dead. */
+  die() {
+    this.isGone = true;
+    this.#events.dispatchEvent(new CustomEvent("comm_live_update"));
   }
 
   /** Send something that the network loses. */
@@ -48,6 +61,6 @@ export class Kernel {
 
   /** Whether anybody listens. */
   get isHeard() {
-    return this.#listeners.size > 0;
+    return this.#heard.size > 0;
   }
 }

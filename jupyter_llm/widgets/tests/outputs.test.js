@@ -46,6 +46,13 @@ test("a long text keeps its beginning and its end, and tells how much is missing
   assert.equal(shortened("short"), "short");
 });
 
+test("a long text is not cut through the middle of a character", () => {
+  for (const shift of ["", "x"]) {
+    const short = shortened(`${shift}${"😀".repeat(20_000)}`);
+    assert.doesNotMatch(short, /\p{Surrogate}/u);
+  }
+});
+
 test("places are counted as the kernel counts them", () => {
   const text = "😀 @dé";
   assert.equal(codePoints(text, text.indexOf("@")), 2);

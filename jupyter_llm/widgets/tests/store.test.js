@@ -233,7 +233,10 @@ test("what is sent is what the kernel reads, and is pending at once", () => {
   kernel.say({ type: "ack", id });
   kernel.say({ type: "pending", pending: { id, text, progress: null } });
   assert.equal(store.state.pending.length, 1);
-  kernel.say(example("turn-reading", { id }));
+  const begun = example("turn-reading", { id });
+  kernel.say(begun);
+  assert.equal(store.state.pending.length, 1, "its turn is not on the page yet");
+  kernel.say({ type: "path", path: [...store.state.path, begun.turn.number] });
   assert.deepEqual(store.state.pending, []);
 });
 
@@ -315,6 +318,30 @@ test("without a kernel a prompt says so and does not stay pending", async () => 
   store.send("Hello");
   await settle();
   assert.deepEqual(store.state.pending, []);
+  assert.match(store.state.error?.text ?? "", /kernel .* is gone/);
+});
+
+test("a greeting that waits for the cell is followed by others, but not for ever", () => {
+  store.connect(true);
+  const greetings = () => kernel.sent.filter(({ type }) => type === "hello").length;
+  mock.timers.tick(500);
+  assert.equal(greetings(), 2);
+  for (let round = 0; round < 10; round += 1) mock.timers.tick(60_000);
+  assert.equal(greetings(), 6);
+  welcome();
+  assert.equal(store.state.waiting, false);
+});
+
+test("an answered greeting is the last one", () => {
+  ready();
+  mock.timers.tick(60_000);
+  assert.equal(kernel.sent.filter(({ type }) => type === "hello").length, 1);
+});
+
+test("that the kernel has gone is said without being asked", async () => {
+  ready();
+  kernel.die();
+  await settle();
   assert.match(store.state.error?.text ?? "", /kernel .* is gone/);
 });
 
