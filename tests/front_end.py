@@ -110,9 +110,12 @@ class FrontEnd:
         return next(filter(condition, self.messages))
 
     def wait_until(self, condition: Callable[[FrontEnd], bool]) -> None:
+        end = time.monotonic() + TIMEOUT_S
         with self._changed:
-            if not self._changed.wait_for(lambda: condition(self), TIMEOUT_S):
-                raise AssertionError(f"It did not come to that. Heard: {self.messages[-20:]}")
+            while not condition(self):
+                if time.monotonic() > end:
+                    raise AssertionError(f"It did not come to that. Heard: {self.messages[-20:]}")
+                self._changed.wait(0.1)  # the condition may look elsewhere as well
         assert not self.wrong, self.wrong
 
     # What it knows

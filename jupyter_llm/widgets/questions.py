@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.asking import current_shell
@@ -37,6 +38,7 @@ class Questions:
     def __init__(self, side: KernelSide) -> None:
         self._side = side
         self._later: LaterInput | None = None
+        self._lock = threading.Lock()  # guards that there is one
 
     def close(self) -> None:
         """Let no code land any more."""
@@ -76,8 +78,9 @@ class Questions:
         shell = current_shell()
         if shell is None:
             raise NoNotebookError
-        if self._later is None:
-            self._later = LaterInput(shell)
+        with self._lock:
+            if self._later is None:
+                self._later = LaterInput(shell)
         source, _ = self._prepared(message)
         text = self._later.write([source], replace=message["in_place"])
         return {"type": "landed", "id": message["id"], "text": f"{text[0].upper()}{text[1:]}."}

@@ -21,12 +21,12 @@ class FakeModel {
     return name === "panel_id" ? PANEL_ID : undefined;
   }
 
-  on(_event, listener) {
-    this.listeners.add(listener);
+  on(event, listener) {
+    if (event === "msg:custom") this.listeners.add(listener);
   }
 
-  off(_event, listener) {
-    this.listeners.delete(listener);
+  off(event, listener) {
+    if (event === "msg:custom") this.listeners.delete(listener);
   }
 
   send(message) {

@@ -264,21 +264,6 @@ def test_the_status_says_how_full_the_context_is_by_parts(
     assert told <= (status["used"] or 0) <= (status["allowed"] or 0)
 
 
-def test_a_cell_that_ran_is_in_the_status(
-    make_front: MakeFront,
-    scripted: ScriptedEngine,
-    shell: InteractiveShell,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    front = make_front()
-    front.wait_until(lambda front: front.status is not None)
-    monkeypatch.setattr(type(llm), "resident_engine", property(lambda _: scripted))
-    run(shell, "prices = [1.5, 2.5]", store_history=True)
-    front.wait_until(lambda front: front.status is not None and front.status["is_loaded"])
-    assert front.status is not None
-    assert front.status["parts"]["cells"] > len("prices = [1.5, 2.5]")
-
-
 def test_only_what_goes_along_is_counted(
     scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,6 +285,21 @@ def test_only_what_goes_along_is_counted(
     assert len(counted) < 20
     told = chat.turns[-len(counted) :]
     assert num_tokens == sum(len(turn.prompt) + len(turn.completion.text) for turn in told)
+
+
+def test_a_cell_that_ran_is_in_the_status(
+    make_front: MakeFront,
+    scripted: ScriptedEngine,
+    shell: InteractiveShell,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    front = make_front()
+    front.wait_until(lambda front: front.status is not None)
+    monkeypatch.setattr(type(llm), "resident_engine", property(lambda _: scripted))
+    run(shell, "prices = [1.5, 2.5]", store_history=True)
+    front.wait_until(lambda front: front.status is not None and front.status["is_loaded"])
+    assert front.status is not None
+    assert front.status["parts"]["cells"] > len("prices = [1.5, 2.5]")
 
 
 def test_without_a_model_the_status_says_so(front: FrontEnd) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from kernel import Execution, Kernel, running_kernel
@@ -150,3 +151,30 @@ def test_nothing_is_printed_into_cells(kernel: Kernel) -> None:
     panel.tell_nonsense()
     cell.finish()
     assert cell.text == "asleep\nawake\n"
+
+
+def test_after_a_restart_the_panel_shows_the_kept_chat_with_its_branches(tmp_path: Path) -> None:
+    notebook = tmp_path / "notes.ipynb"
+    with running_kernel(tmp_path, HOME=str(tmp_path), JPY_SESSION_NAME=str(notebook)) as kernel:
+        prepare(kernel, tmp_path)
+        kernel.execute("engine.replies.extend(['one', 'two', 'three'])")
+        panel = KernelPanel(kernel, "ChatPanel('talk')")
+        panel.hello()
+        panel.wait_for_answer(panel.send("a"))
+        panel.wait_for_answer(panel.send("b"))
+        panel.wait_for_answer(panel.send("beside b", after=1))
+        panel.ask("choose", number=2)
+        panel.wait_for("path", lambda message: message["path"] == [1, 2])
+        kernel.execute("llm.archive.flush()")
+        kernel.listeners.clear()
+        kernel.restart()
+        prepare(kernel, tmp_path)
+        kernel.execute("engine.replies.append('four')")
+        panel = KernelPanel(kernel, "ChatPanel('talk')")
+        snapshot = panel.hello()
+        assert snapshot["path"] == [1, 2]
+        assert [turn["text"] for turn in snapshot["turns"]] == ["one", "two"]
+        assert snapshot["turns"][1]["siblings"] == [2, 3]
+        request = panel.send("c")
+        assert panel.wait_for_answer(request) == "four"
+        assert panel.wait_for("path")["path"] == [1, 2, 4]

@@ -144,6 +144,22 @@ def test_what_a_cell_said_is_in_the_output_when_the_cell_ends(
     assert "empty chat" in displays(shell)[1]["text/plain"]
 
 
+def test_a_panel_shown_twice_has_a_transcript_below_both(
+    panels: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    made = "from jupyter_llm import ChatPanel\npanel = ChatPanel()\npanel"
+    first, second = run(shell, made), run(shell, "panel")
+    for shown in (first.displays, second.displays):
+        view, transcript = shown
+        assert "application/vnd.jupyter.widget-view+json" in view
+        assert transcript["text/plain"].startswith("An empty chat")
+    front = FrontEnd(shell.user_ns["panel"])
+    front.hello()
+    panels.replies.append("It is 42.")
+    front.send("What is it?")
+    wait_for_text(shell, "It is 42.")  # both have one display id, so an update is one of both
+
+
 def test_a_view_that_can_write_the_notebook_is_told_instead(
     panels: ScriptedEngine, shell: InteractiveShell
 ) -> None:

@@ -57,8 +57,18 @@ class Walk:
                 self.chat.reset()
             case "command":
                 front.send("/status")
+            case "dismiss" if front.notices:
+                front.ask("dismiss", notice=next(iter(front.notices)))
+            case "unsaved":
+                self.engine.replies.append(text)
+                self.chat.stream(f"not to be saved {pick}", is_kept=False).result()
             case "hello":
                 front.hello()
+            case "bye":
+                front.ask("bye")
+                for other in self.fronts:
+                    if other.panel is front.panel:
+                        other.hello()
             case "wait":
                 self.settle()
 
@@ -93,7 +103,7 @@ STEPS = st.tuples(
     st.sampled_from(
         (
             *("send", "send", "edit", "regenerate", "choose", "remove", "stop"),
-            *("elsewhere", "reset", "command", "hello", "wait"),
+            *("elsewhere", "unsaved", "reset", "command", "dismiss", "hello", "bye", "wait"),
         )
     ),
     st.integers(0, 2),
