@@ -298,6 +298,16 @@ def test_a_cell_is_replaced_only_after_its_change_was_shown(chat: PanelPage) -> 
     assert chat.cells()[1] == {"source": PREPARED["source"], "metadata": PREPARED["metadata"]}
 
 
+def test_where_cells_are_out_of_reach_the_panel_says_so(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1, text=CODE)))
+    expect(chat.panel).to_contain_text("The cells of this page are out of reach")
+    expect(chat.button("Attach cell")).to_have_count(0)
+    expect(chat.button("Replace cell")).to_have_count(0)
+    chat.open(a_snapshot(a_turn(1, text=CODE)), cells=["df = load()"])
+    expect(chat.button("Replace cell").first).to_be_visible()
+    expect(chat.panel).not_to_contain_text("out of reach")
+
+
 def test_without_a_notebook_the_kernel_brings_code_into_a_cell(chat: PanelPage) -> None:
     chat.open(a_snapshot(a_turn(1, text=CODE)), land=example("landed"))
     expect(chat.button("Replace cell")).to_have_count(0)

@@ -20,6 +20,10 @@ import { Suggestions } from "./suggestions.js";
  * @property {() => void} dispose
  */
 
+const OUT_OF_REACH =
+  "The cells of this page are out of reach: none can be attached or replaced, and code lands below " +
+  "the next cell that you run.";
+
 /**
  * Make the field for the next prompt of a chat.
  *
@@ -44,6 +48,8 @@ export function createComposer({ store, notebook, describe }) {
     make("div", "jllm-composer-box", suggestions.element, textarea),
     make("div", "jllm-composer-actions", ...(attach?.buttons ?? []), hint, stop, send),
   );
+  // As in VS Code and Colab.
+  if (!notebook) element.append(make("p", "jllm-out-of-reach", OUT_OF_REACH));
 
   /**
    * @param {string} text
