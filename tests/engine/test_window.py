@@ -1,6 +1,7 @@
 """Memories that cannot forget at will: sliding windows, kept whole or not, and recurrent states.
 
-Whatever they can reuse, the tokens are those of a model that has read nothing else.
+Whatever they can reuse, the tokens are those of a model that has read nothing else; where that is
+not promised, up to one that was as likely as another.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from jupyter_llm.engine.local import LocalEngine
 
 SENTENCE = "The quick brown fox jumps over the lazy dog, and the dog sleeps on. "
 SLOW = pytest.mark.slow
+NEAR = 0.5  # log-probabilities in the fast context with a prefix that was reused and without
 
 
 @pytest.fixture(params=["tiny_window_gguf", pytest.param("gemma3", marks=SLOW)])
@@ -48,10 +50,17 @@ def load_real(path: Path, **options: Any) -> LocalEngine:
     return load(path, n_threads=1 if path.name.startswith("tiny") else 2, **options)
 
 
-def fresh(path: Path, prompt: Prompt, max_tokens: int = 8, **options: Any) -> Completion:
+def fresh(
+    path: Path,
+    prompt: Prompt,
+    max_tokens: int = 8,
+    *,
+    logprobs: int | None = None,
+    **options: Any,
+) -> Completion:
     """Return what an engine answers that has read nothing else."""
     engine = load_real(path, checkpoints=False, **options)
-    completion = ask(engine, prompt, max_tokens)
+    completion = ask(engine, prompt, max_tokens, logprobs=logprobs)
     engine.close()
     return completion
 
@@ -62,6 +71,19 @@ def distance(one: Completion, other: Completion) -> float:
     return max(
         abs(a.logprob - b.logprob) for a, b in zip(one.logprobs, other.logprobs, strict=True)
     )
+
+
+def assert_as_fresh(reused: Completion, fresh: Completion) -> None:
+    """Compare what nothing is promised of: the bits of logits differ, and so may a close choice."""
+    assert not reused.exact
+    assert reused.logprobs is not None
+    assert fresh.logprobs is not None
+    for ours, other in zip(reused.logprobs, fresh.logprobs, strict=True):
+        if ours.token_id != other.token_id:
+            (_, best), (_, second) = ours.top
+            assert best - second < NEAR
+            return  # what follows another token is another text
+        assert abs(ours.logprob - other.logprob) < NEAR
 
 
 # -- a window of which all cells are kept ----------------------------------------------------------
@@ -97,7 +119,7 @@ def test_with_the_whole_window_kept_the_fast_mode_stays_near_fresh(window_model:
     again = ask(engine, early, 1, **options)
     assert again.usage.cached_tokens == 0
     assert reused.usage.cached_tokens > 0
-    assert distance(reused, again) < 0.5
+    assert distance(reused, again) < NEAR
     engine.close()
 
 
@@ -109,11 +131,11 @@ def test_a_window_that_forgets_goes_on_where_it_is(window_model: Path) -> None:
     engine = load_real(window_model, full_window=False, checkpoints=False)
     first = ask(engine, SENTENCE * repeats + "one", 8, conversation="a")
     follow_up = SENTENCE * repeats + "one" + first.text + " And then? "
-    second = ask(engine, follow_up, 8, conversation="a")
+    second = ask(engine, follow_up, 8, conversation="a", logprobs=2)
     assert second.usage.cached_tokens > 0.8 * second.usage.prompt_tokens
     assert second.usage.cached_tokens >= first.usage.prompt_tokens - 8
     engine.close()
-    assert second.token_ids == fresh(window_model, follow_up, full_window=False).token_ids
+    assert_as_fresh(second, fresh(window_model, follow_up, full_window=False, logprobs=2))
 
 
 def test_a_window_that_forgot_is_read_anew_with_the_right_tokens(window_model: Path) -> None:
@@ -121,11 +143,11 @@ def test_a_window_that_forgot_is_read_anew_with_the_right_tokens(window_model: P
     engine = load_real(window_model, full_window=False, checkpoints=False)
     ask(engine, SENTENCE * repeats + "one", 8, conversation="a")
     early = SENTENCE * (repeats // 3) + "two"
-    elsewhere = ask(engine, early, 8, conversation="b")
-    replaced = ask(engine, early + "!", 8, conversation="a")
+    elsewhere = ask(engine, early, 8, conversation="b", logprobs=2)
+    replaced = ask(engine, early + "!", 8, conversation="a", logprobs=2)
     assert elsewhere.usage.cached_tokens == 0
-    assert replaced.token_ids == fresh(window_model, early + "!", full_window=False).token_ids
-    assert elsewhere.token_ids == fresh(window_model, early, full_window=False).token_ids
+    for reused, prompt in ((replaced, early + "!"), (elsewhere, early)):
+        assert_as_fresh(reused, fresh(window_model, prompt, full_window=False, logprobs=2))
     # What it read anew is whole, and can be gone on from.
     longer = early + elsewhere.text + " And then? "
     assert ask(engine, longer, 8, conversation="b").usage.cached_tokens > 0
