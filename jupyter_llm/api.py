@@ -41,7 +41,7 @@ from jupyter_llm.status import Status
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from concurrent.futures import Future
 
     import numpy as np
@@ -494,6 +494,10 @@ class LLM:
         With `is_saved=False` its prompt is not written to the disk.
         """
         future.add_done_callback(partial(self._answers.add, request, is_saved=is_saved))
+
+    def forget_prompts(self, prompt_sha256s: Collection[str]) -> None:
+        """Forget prompts for good, also on the disk; `verify` cannot write their answers again."""
+        self._answers.forget(prompt_sha256s)
 
     def verify(
         self, notebook: str | os.PathLike[str] | None = None, *, view: View | None = None

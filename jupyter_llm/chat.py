@@ -26,7 +26,7 @@ from jupyter_llm.notebook.plan import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Hashable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Container, Hashable, Iterator, Sequence
     from concurrent.futures import Future
     from typing import Any, Unpack
 
@@ -404,6 +404,10 @@ class Chat(ChatTurns):
         if not plan.is_aside:
             read_on = partial(self._read_on, sending.place.number, sending.engine, request)
             future.add_done_callback(read_on)
+
+    def _forget_prompts(self, prompt_sha256s: Collection[str]) -> None:
+        """Forget prompts wherever they are kept."""
+        self._llm.forget_prompts(prompt_sha256s)
 
     # What is left out, and what is read
 

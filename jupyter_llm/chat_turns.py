@@ -14,7 +14,7 @@ from jupyter_llm.notebook.context import Cut, Turn
 from jupyter_llm.notebook.watchers import Watchers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
+    from collections.abc import Callable, Collection, Hashable, Iterable
     from concurrent.futures import Future
     from typing import Any
 
@@ -115,7 +115,8 @@ class ChatTurns:
     def remove(self, number: int) -> None:
         """Forget a turn for good, also on the disk; one that is being written is cancelled.
 
-        What followed it follows the turn before it.
+        What followed it follows the turn before it, and can no longer be verified: its prompt told
+        the turn, and is forgotten too.
 
         Raises
         ------
@@ -125,11 +126,13 @@ class ChatTurns:
             self._take_in_answers()
             self._check(number)
             turn, parent = self._exchanges.turn(number), self._exchanges.kept_parent(number)
+            prompts = self._exchanges.prompts_with(number)
             writings = self._take_out([number])
             self._archive.remove(self.name, number, parent, turn)
             self._save_state()
         for writing in writings:
             writing.cancel()
+        self._forget_prompts(prompts)
         self._watchers.tell()
 
     def cancel(self, number: int | None = None) -> None:
@@ -284,6 +287,9 @@ class ChatTurns:
         if has_children:
             self._archive.remove(self.name, number, parent, None)
             self._save_state()
+
+    def _forget_prompts(self, prompt_sha256s: Collection[str]) -> None:
+        """Forget prompts wherever they are kept."""
 
     def _take_out(self, numbers: Iterable[int]) -> list[Writing]:
         """Take out turns, and return what was being written of them."""

@@ -176,6 +176,18 @@ class Exchanges:
         """Tell whether something follows a number."""
         return bool(self._branches.children(number))
 
+    def prompts_with(self, number: int) -> set[str]:
+        """Return the hashes of the prompts that told a number, its own included."""
+        told = {number}
+        for other in sorted(self._branches):  # a number is larger than its parent's
+            if self._branches.parent(other) in told:
+                told.add(other)
+        return self._prompts(told) - self._prompts(set(self._branches) - told)
+
+    def _prompts(self, numbers: Iterable[int]) -> set[str]:
+        made = [turn.completion.provenance for turn in self._turns(numbers)]
+        return {record.prompt_sha256 for record in made if record is not None}
+
     def of_origin(self, is_wanted: Callable[[Any], bool]) -> dict[int, Hashable]:
         """Return the origins that are wanted, by number, on all branches."""
         origins = ((number, self._branches[number].origin) for number in self._branches)

@@ -122,6 +122,22 @@ def test_no_later_prompt_brings_what_is_not_to_be_saved_to_the_disk(
     assert sorted(asked) == ["before", "beside"]
 
 
+def test_a_removed_turn_is_in_no_prompt_that_is_kept(kernels: Kernels, home: Path) -> None:
+    chat = kernels.chat()
+    for prompt in ("one", "two", "three"):
+        ask(chat, prompt)
+    ask(chat, "two", after=1)  # the same prompt as before, and it stays
+    ask(chat, "beside", after=0)
+    chat.remove(2)
+    llm = chat.llm
+    assert llm._prompts.flush(10)
+    folder = home / ".local" / "share" / "jupyter_llm" / "prompts"
+    kept = [llm._prompts.find(path.stem) for path in folder.iterdir()]
+    asked = [prompt.prompt[-1].content for prompt in kept if prompt is not None]  # type: ignore[union-attr]
+    assert sorted(asked) == ["beside", "one", "two"]
+    assert len(llm._answers) == 4
+
+
 def test_a_removed_turn_is_gone_from_the_disk(kernels: Kernels) -> None:
     chat = kernels.chat()
     ask(chat, "one")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,14 @@ class AnswerLog:
         self._answers.append(Answer(_last_line(prompt), record, future.result().text, prompt))
         if is_saved:
             self._store.keep(record.prompt_sha256, prompt)
+
+    def forget(self, prompt_sha256s: Collection[str]) -> None:
+        """Forget the answers to some prompts, and remove these from the disk."""
+        for answer in list(self._answers):
+            record = answer.record
+            if isinstance(record, Provenance) and record.prompt_sha256 in prompt_sha256s:
+                self._answers.remove(answer)
+        self._store.forget(prompt_sha256s)
 
     def __iter__(self) -> Iterator[Answer]:
         return iter(list(self._answers))

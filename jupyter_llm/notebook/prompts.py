@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 from jupyter_llm.engine.base import Message, Prompt, Role
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from jupyter_llm.engine.base import Request
 
 logger = logging.getLogger(__name__)
@@ -77,7 +79,7 @@ class PromptStore:
         self._max_bytes = max_bytes
         self._pid = os.getpid()
         self._changed = threading.Condition()  # guards all below
-        self._pending: dict[Path, KeptPrompt] = {}  # by where it will be
+        self._pending: dict[Path, KeptPrompt | None] = {}  # by where it will be; None: remove it
         self._writer: threading.Thread | None = None
         self._is_told = False
 
@@ -85,13 +87,23 @@ class PromptStore:
         """Write a prompt in the background; returns at once."""
         if self._pid != os.getpid() or not _NAME.fullmatch(prompt_sha256):
             return
-        path = self._path(prompt_sha256)
         with self._changed:
-            if len(self._pending) >= _MAX_PENDING:  # the disk is too slow: the oldest are not kept
-                del self._pending[next(iter(self._pending))]
-            self._pending[path] = prompt
-            if self._writer is None:
-                self._start_writer()
+            kept = [path for path, waiting in self._pending.items() if waiting is not None]
+            if len(kept) >= _MAX_PENDING:  # the disk is too slow: the oldest are not kept
+                del self._pending[kept[0]]
+            self._put({self._path(prompt_sha256): prompt})
+
+    def forget(self, prompt_sha256s: Iterable[str]) -> None:
+        """Remove prompts from the disk, in the background; returns at once."""
+        paths = [self._path(name) for name in prompt_sha256s if _NAME.fullmatch(name)]
+        if paths and self._pid == os.getpid():
+            with self._changed:
+                self._put(dict.fromkeys(paths))
+
+    def _put(self, tasks: Mapping[Path, KeptPrompt | None]) -> None:
+        self._pending.update(tasks)
+        if self._writer is None:
+            self._start_writer()
 
     def find(self, prompt_sha256: str) -> KeptPrompt | None:
         """Return a prompt, if it is here and sound; a damaged file is removed."""
@@ -99,8 +111,8 @@ class PromptStore:
             return None
         path = self._path(prompt_sha256)
         with self._changed:
-            if (pending := self._pending.get(path)) is not None:
-                return pending
+            if path in self._pending:
+                return self._pending[path]
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -155,13 +167,16 @@ class PromptStore:
                 path = next(iter(self._pending))
                 prompt = self._pending[path]  # found there until it is on disk
             try:
-                self._write(path, prompt)
+                if prompt is None:
+                    path.unlink(missing_ok=True)
+                else:
+                    self._write(path, prompt)
             except OSError as error:
                 self._tell(error, path.parent)
             except Exception:
                 logger.exception("A prompt could not be kept")
             with self._changed:
-                if self._pending.get(path) is prompt:
+                if path in self._pending and self._pending[path] is prompt:
                     del self._pending[path]
 
     def _write(self, path: Path, prompt: KeptPrompt) -> None:

@@ -53,6 +53,26 @@ def test_another_kernel_finds_a_prompt(folder: Path, prompt: KeptPrompt) -> None
     assert PromptStore(folder).find(OTHER) is None
 
 
+def test_a_prompt_that_is_forgotten_goes_from_the_disk(folder: Path) -> None:
+    store = keep(folder, {ONE: CHAT, OTHER: CHAT})
+    store.forget([ONE, HASHES[2], "../" + OTHER])
+    assert store.find(ONE) is None  # at once
+    assert store.flush(10)
+    assert [path.stem for path in folder.iterdir()] == [OTHER]
+    store.keep(ONE, CHAT)
+    assert store.find(ONE) == CHAT
+
+
+def test_a_prompt_that_is_forgotten_while_it_waits_is_not_written(folder: Path) -> None:
+    store = PromptStore(folder)
+    for _ in range(20):
+        for name in HASHES:
+            store.keep(name, CHAT)
+        store.forget(HASHES)
+    assert store.flush(10)
+    assert list(folder.iterdir()) == []
+
+
 def test_what_messages_may_hold_in_future_is_kept_too(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
