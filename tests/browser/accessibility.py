@@ -1,4 +1,4 @@
-"""What axe-core finds on a page that keeps somebody from using it."""
+"""What keeps somebody from using a page: what axe-core finds, and what is out of sight."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from node_tools import FRONT_END
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 AXE = FRONT_END / "node_modules" / "axe-core" / "axe.min.js"
 
@@ -26,3 +26,24 @@ def violations(page: Page, scope: str) -> list[str]:
         scope,
     )
     return found
+
+
+# Looks at the middle of each edge: whether it is this element that is clicked on there.
+IS_IN_SIGHT = """node => {
+    const { left, top, right, bottom } = node.getBoundingClientRect();
+    const [x, y] = [(left + right) / 2, (top + bottom) / 2];
+    return [[x, top + 2], [x, bottom - 2], [left + 2, y], [right - 2, y]].every(
+        point => node.contains(document.elementFromPoint(...point)));
+}"""
+
+
+def is_in_sight(element: Locator) -> bool:
+    """Tell whether all of an element is seen and nothing lies over it."""
+    return bool(element.evaluate(IS_IN_SIGHT))
+
+
+def is_in_sight_with_focus(element: Locator) -> bool:
+    """Tell whether all of an element is seen once the keyboard has come to it."""
+    element.page.evaluate("() => document.activeElement.blur()")  # else nothing scrolls
+    element.focus()
+    return is_in_sight(element)

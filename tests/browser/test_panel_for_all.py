@@ -6,7 +6,7 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser.accessibility import violations
+from browser.accessibility import is_in_sight, is_in_sight_with_focus, violations
 from browser.panel_page import PanelPage, a_snapshot, a_turn, example, serving_panel
 from browser.smoothness import KEYSTROKE_MS, typing_ms
 from playwright.sync_api import expect
@@ -161,6 +161,37 @@ def test_nothing_sticks_out_of_a_narrow_panel(chat: PanelPage, width: int) -> No
     assert sticking_out == []
     assert chat.log.evaluate("log => log.scrollWidth <= log.clientWidth")
     expect(chat.page.get_by_label("Message")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("has_own_view", [False, True], ids=["below a cell", "in its own view"])
+@pytest.mark.parametrize("percent", [200, 400])
+def test_enlarged_everything_can_be_reached(
+    chat: PanelPage, percent: int, *, has_own_view: bool
+) -> None:
+    chat.page.set_viewport_size({"width": 128_000 // percent, "height": 102_400 // percent})
+    writing = {"state": "writing", "finish_reason": None, "usage": None, "text": "Well, "}
+    found = example("suggestions")
+    chat.open(
+        a_snapshot(a_turn(1, text=TEXT), a_turn(2, **writing)),
+        complete={**found, "items": found["items"] * 6},
+        describe={**example("description"), "text": "A long description.\n" * 20},
+    )
+    if has_own_view:
+        chat.page.add_style_tag(content="main { block-size: 100vh; box-sizing: border-box; }")
+        chat.page.evaluate("() => document.querySelector('main > div').classList.add('jllm-fill')")
+        chat.page.add_style_tag(content=".jllm-fill { block-size: 100%; }")
+    box = chat.page.get_by_label("Message")
+    for text in ("", "Some words. " * 60):
+        box.fill(text)
+        chat.panel.locator(".jllm-gauge-button").click()  # with and without what it unfolds
+        for element in (chat.button("Stop").last, chat.button("Send"), chat.log):
+            assert is_in_sight_with_focus(element)
+        box.scroll_into_view_if_needed()
+        assert is_in_sight(box)
+    box.fill("What is @d")
+    for shown in (chat.page.get_by_role("option").first, chat.panel.locator(".jllm-description")):
+        expect(shown).to_be_visible()
+        assert is_in_sight(shown)
 
 
 @pytest.mark.parametrize("num_turns", [1, 40])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser.accessibility import violations
+from browser.accessibility import is_in_sight, is_in_sight_with_focus, violations
 from browser.lab import App, Lab, Notebook, running_lab
 from browser.live_panel import SCRIPTED, LivePanel
 from browser.test_panel_for_all import TEXT
@@ -107,3 +107,27 @@ def test_axe_finds_no_serious_issue(busy_panel: LivePanel, lab: Lab) -> None:
         expect(busy_panel.root.get_by_role("listbox")).to_be_visible()
         found[look] = violations(page, ".jllm-panel")
     assert found == {look: [] for look in LOOKS[lab.app]}
+
+
+def test_enlarged_a_prompt_can_be_typed_and_stopped(
+    open_notebook: Callable[..., Notebook], lab: Lab
+) -> None:
+    notebook = open_notebook(
+        "%load_ext jupyter_llm" + SCRIPTED + "engine.holds = True", "llm.chat('talk').panel()"
+    )
+    page = notebook.page
+    for index in (0, 1):
+        notebook.run(index)
+    panel = LivePanel(notebook, notebook.cell(1).locator(".jllm-panel"))
+    if lab.app == "jupyterlab":
+        notebook.command("application:toggle-left-area")  # it takes all the room there is
+    for percent in (200, 400):
+        page.set_viewport_size({"width": 128_000 // percent, "height": 102_400 // percent})
+        panel.box.scroll_into_view_if_needed()
+        assert is_in_sight(panel.box)
+        panel.send("Hold on.")
+        panel.wait_until_writing()
+        stop = panel.root.locator(".jllm-stop")
+        assert is_in_sight_with_focus(stop)
+        page.keyboard.press("Enter")
+        panel.wait_until_finished()
