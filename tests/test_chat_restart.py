@@ -15,6 +15,7 @@ from template_engine import ScriptedLLM
 from jupyter_llm.archive import active_branch
 from jupyter_llm.chat import Chat
 from jupyter_llm.notebook.history import history_file
+from jupyter_llm.notebook.prompts import PromptStore
 
 
 class Kernels:
@@ -106,36 +107,32 @@ def test_the_newest_branch_is_active_where_none_was_chosen(kernels: Kernels) -> 
     assert b"chosen" not in kernels.file.read_bytes()
 
 
-def test_no_later_prompt_brings_what_is_not_to_be_saved_to_the_disk(
-    kernels: Kernels, home: Path
-) -> None:
+def kept_prompts(chat: Chat) -> list[str]:
+    """Return those of the chat's prompts that are on the disk, as another kernel finds them."""
+    assert chat.llm._prompts.flush(10)
+    made = [chat.turn(number).completion.provenance for number in chat._exchanges._branches]
+    kept = [PromptStore().find(record.prompt_sha256) for record in made if record is not None]
+    return [prompt.prompt[-1].content for prompt in kept if prompt is not None]  # type: ignore[union-attr]
+
+
+def test_no_later_prompt_brings_what_is_not_to_be_saved_to_the_disk(kernels: Kernels) -> None:
     chat = kernels.chat()
     ask(chat, "before")
     ask(chat, "hush", is_kept=False)
     ask(chat, "after")
     ask(chat, "beside", after=1)
-    llm = chat.llm
-    prompts = home / ".local" / "share" / "jupyter_llm" / "prompts"
-    assert llm._prompts.flush(10)
-    kept = [llm._prompts.find(path.stem) for path in prompts.iterdir()]
-    asked = [prompt.prompt[-1].content for prompt in kept if prompt is not None]  # type: ignore[union-attr]
-    assert sorted(asked) == ["before", "beside"]
+    assert kept_prompts(chat) == ["before", "beside"]
 
 
-def test_a_removed_turn_is_in_no_prompt_that_is_kept(kernels: Kernels, home: Path) -> None:
+def test_a_removed_turn_is_in_no_prompt_that_is_kept(kernels: Kernels) -> None:
     chat = kernels.chat()
     for prompt in ("one", "two", "three"):
         ask(chat, prompt)
     ask(chat, "two", after=1)  # the same prompt as before, and it stays
     ask(chat, "beside", after=0)
     chat.remove(2)
-    llm = chat.llm
-    assert llm._prompts.flush(10)
-    folder = home / ".local" / "share" / "jupyter_llm" / "prompts"
-    kept = [llm._prompts.find(path.stem) for path in folder.iterdir()]
-    asked = [prompt.prompt[-1].content for prompt in kept if prompt is not None]  # type: ignore[union-attr]
-    assert sorted(asked) == ["beside", "one", "two"]
-    assert len(llm._answers) == 4
+    assert kept_prompts(chat) == ["one", "two", "beside"]
+    assert len(chat.llm._answers) == 4
 
 
 def test_a_removed_turn_is_gone_from_the_disk(kernels: Kernels) -> None:

@@ -33,6 +33,13 @@ finally:
     done.set()
 """
 
+COUNT_SPEAKERS = """
+from ipywidgets.widgets.widget import _instances
+from jupyter_llm import ChatPanel
+panels = [widget for widget in _instances.values() if isinstance(widget, ChatPanel)]
+print(len(panels), "panels,", sum(panel._side._has_views for panel in panels), "has views")
+"""
+
 # Names a promise for the end of the next save.
 NOTE_SAVE = """() => {
     window.is_saved = new Promise(resolve => notebook.context.saveState.connect(
@@ -247,6 +254,24 @@ def test_two_views_and_a_cell_show_one_conversation(open_panel: Callable[..., Li
     other.button("Yes, delete").click()
     expect(panel.turns).to_have_count(3)
     expect(other.turns).to_have_count(3)
+
+
+def test_panels_whose_cell_was_run_again_say_nothing_more(
+    open_panel: Callable[..., LivePanel],
+) -> None:
+    panel = open_panel(COUNT_SPEAKERS, load=LOAD + SCRIPTED)
+    notebook = panel.notebook
+    for _ in range(3):
+        panel = shown(notebook)
+    panel.ask("Who is there?")
+    notebook.run(2)
+    assert notebook.text(2).strip() == "4 panels, 1 has views"
+    notebook.save()
+    notebook.reload()
+    panel = LivePanel(notebook, notebook.cell(1).locator(".jllm-panel"))
+    expect(panel.turns).to_have_count(1)
+    panel.ask("And now?")
+    expect(panel.turns).to_have_count(2)
 
 
 def test_branches_are_kept_and_chosen(open_panel: Callable[..., LivePanel]) -> None:
