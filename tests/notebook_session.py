@@ -15,7 +15,7 @@ from kernel import Execution, Kernel, running_kernel
 
 FOLDER = Path(__file__).parent / "data" / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
-THINKING_S = 2.5  # whoever asks has looked at the output before
+THINKING_S = 4.0  # whoever asks has looked at the output before
 _USAGE = re.compile(r"(?P<whole>\d+) prompt tokens \((?P<cached>\d+) cached\)")
 _ROW = re.compile(r"^\| (?P<name>.*) \| (?P<place>in|out) \|", re.MULTILINE)
 
