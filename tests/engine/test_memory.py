@@ -198,8 +198,10 @@ def test_a_loaded_model_takes_no_more_than_estimated(
 ) -> None:
     options = EngineOptions(n_ctx=4096)
     need = memory_need(inspect(smollm2), options, 4096, num_sequences=NUM_SLOTS)
+    # What stays after it is code that was paged in, and no part of the model.
+    taken = measured["loaded"][0] - measured["after"][0]
     # Less, since llama.cpp reserves logits for each token of a batch, and we want the last one's.
-    assert 0.6 * need.total < measured["loaded"][0] < need.total
+    assert 0.6 * need.total < taken < need.total
 
 
 def test_unloading_gives_the_memory_back(measured: dict[str, list[int]]) -> None:
