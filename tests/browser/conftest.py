@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from browser.answers import MAKE_VIEW, note_complaints
 from browser.lab import CHROMIUM_HINT, Notebook, find_chromium, running_chromium, running_lab
+from browser.panel_page import PanelPage, serving_panel
 from browser.plain_page import serving_modules
 from playwright.sync_api import expect
 
@@ -80,6 +81,25 @@ def panel(page: Page, answers_address: str, complaints: list[str]) -> Page:
     page.wait_for_function("() => window.isReady")
     page.evaluate(MAKE_VIEW)
     return page
+
+
+@pytest.fixture(scope="module")
+def panel_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("panel")
+
+
+@pytest.fixture(scope="module")
+def panel_address(panel_folder: Path) -> Iterator[str]:
+    with serving_panel(panel_folder) as address:
+        yield address
+
+
+@pytest.fixture
+def chat(page: Page, panel_address: str, complaints: list[str]) -> Iterator[PanelPage]:
+    """Return a page for a chat panel; nothing may go wrong on it until the test ends."""
+    note_complaints(page, complaints)
+    yield PanelPage(page, panel_address)
+    assert complaints == []
 
 
 @pytest.fixture

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import shutil
 import sys
-import threading
 from contextlib import contextmanager
 from copy import deepcopy
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from browser.plain_page import QuietHandler, bundle
+from browser.plain_page import bundle, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,13 +94,8 @@ def serving_panel(folder: Path) -> Iterator[str]:
     for theme in ("light", "dark"):
         shutil.copy(THEMES / f"theme-{theme}-extension" / "index.css", folder / f"{theme}.css")
     (folder / "index.html").write_text(PAGE.format(), "utf-8")
-    handler = functools.partial(QuietHandler, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/index.html"
-        finally:
-            server.shutdown()
+    with serving(folder) as address:
+        yield address
 
 
 class PanelPage:

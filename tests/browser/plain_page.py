@@ -48,6 +48,18 @@ def bundle(folder: Path, *sources: str) -> None:
 
 
 @contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """Serve a folder on loopback and yield the address of its `index.html`."""
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/index.html"
+        finally:
+            server.shutdown()
+
+
+@contextmanager
 def serving_modules(folder: Path, *sources: str) -> Iterator[str]:
     """Serve a page on loopback on which everything that modules export is global.
 
@@ -64,10 +76,5 @@ def serving_modules(folder: Path, *sources: str) -> Iterator[str]:
         ),
     )
     (folder / "index.html").write_text(page, "utf-8")
-    handler = functools.partial(QuietHandler, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/index.html"
-        finally:
-            server.shutdown()
+    with serving(folder) as address:
+        yield address

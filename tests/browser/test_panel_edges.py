@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from browser.panel_page import PanelPage, a_snapshot, a_turn, example, serving_panel
+from browser.panel_page import PanelPage, a_snapshot, a_turn, example
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from playwright.sync_api import Page, Route
@@ -20,27 +19,6 @@ CODE = "```python\nprint(len(df))\n```"
 PREPARED = example("prepared")
 PROPOSAL = example("notice")["notice"]["proposal"]
 NOTICE = {**example("notice")["notice"], "after": 1}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("panel")
-
-
-@pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
-    with serving_panel(folder) as url:
-        yield url
-
-
-@pytest.fixture
-def chat(page: Page, address: str) -> Iterator[PanelPage]:
-    """Return a page for a panel; nothing may go wrong on it until the test ends."""
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield PanelPage(page, address)
-    assert complaints == []
 
 
 def write(chat: PanelPage, index: int, source: str) -> None:
@@ -55,11 +33,11 @@ def write(chat: PanelPage, index: int, source: str) -> None:
 
 
 @pytest.fixture
-def insecure_chat(page: Page, address: str, folder: Path) -> PanelPage:
+def insecure_chat(page: Page, panel_address: str, panel_folder: Path) -> PanelPage:
     """Return a page for a panel as from a server on another machine, without TLS."""
 
     def answer(route: Route) -> None:
-        route.fulfill(path=folder / route.request.url.partition("?")[0].rpartition("/")[2])
+        route.fulfill(path=panel_folder / route.request.url.partition("?")[0].rpartition("/")[2])
 
     page.route("http://lab.example/**", answer)
     return PanelPage(page, "http://lab.example/index.html")

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from browser.accessibility import is_in_sight, is_in_sight_with_focus, violations
-from browser.panel_page import PanelPage, a_snapshot, a_turn, example, serving_panel
+from browser.panel_page import PanelPage, a_snapshot, a_turn, example
 from browser.smoothness import KEYSTROKE_MS, typing_ms
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
 
@@ -63,17 +62,6 @@ SCROLL = """async () => {
     }
     return durations;
 }"""
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving_panel(tmp_path_factory.mktemp("panel")) as url:
-        yield url
-
-
-@pytest.fixture
-def chat(page: Page, address: str) -> PanelPage:
-    return PanelPage(page, address)
 
 
 @pytest.fixture(params=list(LOOKS.values()), ids=list(LOOKS))

@@ -6,13 +6,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser.panel_page import PanelPage, a_snapshot, a_turn, example, serving_panel
+from browser.panel_page import PanelPage, a_snapshot, a_turn, example
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from playwright.sync_api import Page
+    pass
 
 pytestmark = pytest.mark.browser
 
@@ -28,22 +26,6 @@ PREPARED = example("prepared")
 DELTA = example("delta")
 PENDING = example("pending")["pending"]
 PROPOSAL = example("notice")["notice"]["proposal"]
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving_panel(tmp_path_factory.mktemp("panel")) as url:
-        yield url
-
-
-@pytest.fixture
-def chat(page: Page, address: str) -> Iterator[PanelPage]:
-    """Return a page for a panel; nothing may go wrong on it until the test ends."""
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield PanelPage(page, address)
-    assert complaints == []
 
 
 def writing(number: int, **changes: Any) -> dict[str, Any]:
