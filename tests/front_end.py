@@ -15,6 +15,7 @@ from itertools import count
 from typing import Any, get_args, get_type_hints
 
 from comm.base_comm import BaseComm
+from scripted import ScriptedEngine
 
 from jupyter_llm.widgets import ChatPanel
 from jupyter_llm.widgets.messages import ToFrontEnd, fits
@@ -190,3 +191,11 @@ class FrontEnd:
 
 
 MakeFront = Callable[..., FrontEnd]
+
+
+def hold_on(front: FrontEnd, scripted: ScriptedEngine) -> str:
+    """Send a prompt whose answer stops after its first word; return the request's id."""
+    scripted.holds = True
+    request = front.send("hold on")
+    front.wait_until(lambda front: front.texts == ["word "])
+    return request

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from front_end import FrontEnd, MakeFront
+from front_end import FrontEnd, MakeFront, hold_on
 from IPython.core.interactiveshell import InteractiveShell
 from scripted import ScriptedEngine
 from shell import run
@@ -215,9 +215,7 @@ def test_what_is_not_there_cannot_be_chosen_or_removed(front: FrontEnd, kind: st
 def test_a_reset_while_something_is_written_empties_all_views(
     front: FrontEnd, scripted: ScriptedEngine
 ) -> None:
-    scripted.holds = True
-    front.send("hold on")
-    front.wait_until(lambda front: front.texts == ["word "])
+    hold_on(front, scripted)
     llm.chat("default").reset()
     front.wait_until(lambda front: front.path == [] and front.is_idle)
     scripted.holds = False
@@ -230,9 +228,7 @@ def test_a_reset_while_something_is_written_empties_all_views(
 def test_a_model_that_goes_away_while_it_writes_leaves_what_there_is(
     front: FrontEnd, scripted: ScriptedEngine
 ) -> None:
-    scripted.holds = True
-    front.send("hold on")
-    front.wait_until(lambda front: front.texts == ["word "])
+    hold_on(front, scripted)
     stream = llm.chat("default").exchanges[0].stream
     scripted.close()
     assert stream is not None

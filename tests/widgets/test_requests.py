@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from front_end import FrontEnd, MakeFront
+from front_end import FrontEnd, MakeFront, hold_on
 from IPython.core.interactiveshell import InteractiveShell
 from ipywidgets.widgets.widget import _instances
 from scripted import ScriptedEngine
@@ -36,6 +36,15 @@ def notice(front: FrontEnd, request: str) -> dict[str, Any]:
 
     found: dict[str, Any] = front.wait_for(is_it)["notice"]
     return found
+
+
+def hold_on_explaining(front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell) -> str:
+    """Ask for an explanation that stops after its first word; return the request's id."""
+    run(shell, "x = 1", store_history=True)
+    scripted.holds = True
+    request = front.send("/explain")
+    front.wait_for(lambda message: message["type"] == "notice")
+    return request
 
 
 def workers() -> list[str]:
@@ -84,9 +93,7 @@ def loading(scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> Iterat
 def test_stop_ends_a_turn_at_once_and_keeps_what_there_is(
     front: FrontEnd, scripted: ScriptedEngine, target: Callable[[str], int | str | None]
 ) -> None:
-    scripted.holds = True
-    request = front.send("hold on")
-    front.wait_until(lambda front: front.texts == ["word "])
+    request = hold_on(front, scripted)
     began = time.monotonic()
     front.ask("stop", target=target(request))
     front.wait_until(is_done)
@@ -98,9 +105,7 @@ def test_stop_ends_a_turn_at_once_and_keeps_what_there_is(
 def test_a_stopped_turn_stays_and_the_next_prompt_goes_on_from_it(
     front: FrontEnd, scripted: ScriptedEngine
 ) -> None:
-    scripted.holds = True
-    front.send("hold on")
-    front.wait_until(lambda front: front.texts == ["word "])
+    hold_on(front, scripted)
     front.ask("stop", target=None)
     front.wait_until(is_done)
     scripted.holds = False
@@ -169,10 +174,7 @@ def test_stop_while_an_expression_waits_in_c_is_told_at_once(
 def test_stop_of_a_command_keeps_what_it_has_written(
     front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
 ) -> None:
-    run(shell, "x = 1", store_history=True)
-    scripted.holds = True
-    request = front.send("/explain")
-    front.wait_for(lambda message: message["type"] == "notice")
+    request = hold_on_explaining(front, scripted, shell)
     assert front.notices[request]["markdown"] == "word "
     assert not front.notices[request]["is_finished"]
     front.ask("stop", target=request)
@@ -370,10 +372,7 @@ def test_all_views_have_the_same_notices_however_many_there_were(
 def test_a_notice_that_is_put_away_while_it_grows_does_not_come_back(
     front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
 ) -> None:
-    run(shell, "x = 1", store_history=True)
-    scripted.holds = True
-    request = front.send("/explain")
-    front.wait_for(lambda message: message["type"] == "notice")
+    request = hold_on_explaining(front, scripted, shell)
     front.ask("dismiss", notice=request)
     wait_for_workers()
     assert front.notices == {}
