@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 NUM_HOSTILE_TEXTS = 3000
 # What a page may take for one update of a hopeless text; a hang takes minutes.
 PATIENCE_MS = 3000
-# Thirty updates a second are 33 ms each, of which most belongs to the rest of the page.
+# Fifteen updates a second are 67 ms each, of which most belongs to the rest of the page.
 UPDATE_MS = 5
 
 MORE_FRAGMENTS = (
