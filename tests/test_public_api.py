@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 import jupyter_llm
 
@@ -21,9 +25,19 @@ HEAVY = (
 )
 
 
-def in_a_fresh_process(code: str) -> str:
+def in_a_fresh_process(code: str, bytecode: Path | None = None) -> str:
+    """Run code, with compiled modules kept in a folder as an installed package has them."""
+    env = dict(os.environ)
+    if bytecode is not None:
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
+        env["PYTHONPYCACHEPREFIX"] = str(bytecode)
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env=env,
     )
     return done.stdout
 
@@ -57,16 +71,35 @@ def test_import_is_light() -> None:
     assert loaded == []
 
 
-def test_import_takes_under_100_ms() -> None:
+def seconds(code: str, bytecode: Path) -> float:
+    """Return the time that code prints at the start of its output, the least of six."""
+    return min(float(in_a_fresh_process(code, bytecode).split()[0]) for _ in range(6))
+
+
+@pytest.fixture(scope="module")
+def patience(tmp_path_factory: pytest.TempPathFactory) -> float:
+    """By how much this machine imports more slowly than those the promises are made for.
+
+    There, these modules of the standard library take 50 ms at most.
+    """
+    code = (
+        "import time; start = time.perf_counter(); import asyncio, email.message, http.client; "
+        "print(time.perf_counter() - start)"
+    )
+    return max(1.0, seconds(code, tmp_path_factory.mktemp("bytecode")) / 0.05)
+
+
+def test_import_takes_under_100_ms(tmp_path: Path, patience: float) -> None:
     code = (
         "import time; start = time.perf_counter(); import jupyter_llm; "
         "print(time.perf_counter() - start)"
     )
-    times = [float(in_a_fresh_process(code)) for _ in range(5)]
-    assert min(times) < 0.1, times  # the least disturbed run
+    assert seconds(code, tmp_path) < 0.1 * patience
 
 
-def test_load_ext_takes_under_200_ms_and_loads_nothing_heavy() -> None:
+def test_load_ext_takes_under_200_ms_and_loads_nothing_heavy(
+    tmp_path: Path, patience: float
+) -> None:
     code = f"""
 import sys, time
 from IPython.core.interactiveshell import InteractiveShell
@@ -75,6 +108,5 @@ start = time.perf_counter()
 shell.run_line_magic("load_ext", "jupyter_llm")
 print(time.perf_counter() - start, [name for name in {HEAVY} if name in sys.modules])
 """
-    lines = [in_a_fresh_process(code).split(" ", 1) for _ in range(5)]
-    assert min(float(line[0]) for line in lines) < 0.2
-    assert {line[1].strip() for line in lines} == {"[]"}
+    assert seconds(code, tmp_path) < 0.2 * patience
+    assert in_a_fresh_process(code, tmp_path).split(" ", 1)[1].strip() == "[]"
