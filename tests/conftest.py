@@ -32,6 +32,11 @@ settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
 
+def pytest_configure() -> None:
+    """Take in interrupts, which a shell's background jobs and pytest-xdist's workers ignore."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_finish() -> None:
     """Keep what every test needs out of each collection of garbage."""
     gc.freeze()

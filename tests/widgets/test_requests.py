@@ -88,7 +88,12 @@ def loading(scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 @pytest.mark.parametrize(
-    "target", [lambda _request: 1, lambda request: request, lambda _request: None], ids=str
+    "target",
+    [
+        pytest.param(lambda _request: 1, id="the turn"),
+        pytest.param(lambda request: request, id="the request"),
+        pytest.param(lambda _request: None, id="whatever runs"),
+    ],
 )
 def test_stop_ends_a_turn_at_once_and_keeps_what_there_is(
     front: FrontEnd, scripted: ScriptedEngine, target: Callable[[str], int | str | None]
