@@ -33,7 +33,7 @@ settings.load_profile("no deadline")
 
 
 def pytest_configure() -> None:
-    """Take in interrupts, which a shell's background jobs and pytest-xdist's workers ignore."""
+    """Take in interrupts, which a shell has its background jobs ignore."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -14,7 +14,6 @@ from playwright.sync_api import expect
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
 pytestmark = pytest.mark.browser
 
 # How a page may look: JupyterLab's theme, what the browser is told, and how wide it is.

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from browser.panel_page import PanelPage, a_snapshot, a_turn, example
 from playwright.sync_api import expect
-
-if TYPE_CHECKING:
-    pass
 
 pytestmark = pytest.mark.browser
 
