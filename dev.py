@@ -37,8 +37,8 @@ VENV = ROOT / ".venv"
 PYTHON = str(VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 STAMP = VENV / "jupyter_llm.stamp"
 INSTALL_LOG = ROOT / "build" / "install.log"
-FRONT_END = ROOT / "jupyter_llm" / "widgets"
-BUNDLE = FRONT_END / "static" / "chat_panel.js"
+FRONT_END = ROOT / "labextension"
+BUNDLE = ROOT / "jupyter_llm" / "frontends" / "panel" / "static" / "chat_panel.js"
 FRONT_END_STAMP = FRONT_END / "node_modules" / "jupyter_llm.stamp"
 FIRST_NOTEBOOK = ROOT / "notebooks" / "01_first_prompt.ipynb"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-BUNDLE = Path("jupyter_llm", "widgets", "static", "chat_panel.js")
+BUNDLE = Path("jupyter_llm", "frontends", "panel", "static", "chat_panel.js")
 
 
 class FrontEndHook(BuildHookInterface[Any]):

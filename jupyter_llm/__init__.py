@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm._version import __version__
 from jupyter_llm.api import LLM, llm
-from jupyter_llm.chat import Chat
+from jupyter_llm.chat.conversation import Chat
+from jupyter_llm.chat.draft import Turn
 from jupyter_llm.engine.base import Chunk, Completion, SamplingParams, Usage
-from jupyter_llm.notebook.context import Turn
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from jupyter_llm.notebook.summaries import register
-    from jupyter_llm.widgets import ChatPanel
+    from jupyter_llm.frontends.panel import ChatPanel
+    from jupyter_llm.notebook.values.summaries import register
 
 __all__ = [
     "LLM",
@@ -39,11 +39,11 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name == "register":  # brings all that is known of libraries' types, so only when wanted
-        from jupyter_llm.notebook.summaries import register
+        from jupyter_llm.notebook.values.summaries import register
 
         return register
     if name == "ChatPanel":  # brings ipywidgets
-        from jupyter_llm.widgets import ChatPanel
+        from jupyter_llm.frontends.panel import ChatPanel
 
         return ChatPanel
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -51,13 +51,13 @@ def __getattr__(name: str) -> object:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Register `%llm` and `%%llm` (called by `%load_ext jupyter_llm`)."""
-    from jupyter_llm.magics import load
+    from jupyter_llm.frontends.magics.magics import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Take the magics away; the model and its chats stay (called by `%unload_ext`)."""
-    from jupyter_llm.magics import unload
+    from jupyter_llm.frontends.magics.magics import unload
 
     unload(shell)

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypedDict, Unpack
 
-from jupyter_llm.archive import Archive, active_branch
-from jupyter_llm.chat import Chat
-from jupyter_llm.display import loading_bar, replay_bar, tuning_bar
+from jupyter_llm.chat.archive import Archive, active_branch
+from jupyter_llm.chat.conversation import Chat
+from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.base import (
     Completion,
     Engine,
@@ -25,19 +25,19 @@ from jupyter_llm.engine.base import (
     Stream,
     check_text,
 )
+from jupyter_llm.engine.status import Status
 from jupyter_llm.errors import (
     EngineClosedError,
     ModelNotFoundError,
     OptionError,
     PromptInterrupted,
 )
-from jupyter_llm.notebook.answers import AnswerLog
-from jupyter_llm.notebook.last_error import LastError
-from jupyter_llm.notebook.path import NotebookIdentity
-from jupyter_llm.notebook.prompts import PromptStore
-from jupyter_llm.notebook.timeline import Timeline
-from jupyter_llm.notebook.watchers import Watchers
-from jupyter_llm.status import Status
+from jupyter_llm.frontends.views import loading_bar, replay_bar, tuning_bar
+from jupyter_llm.notebook.cells.path import NotebookIdentity
+from jupyter_llm.notebook.cells.timeline import Timeline
+from jupyter_llm.notebook.failures.last_error import LastError
+from jupyter_llm.records.answers import AnswerLog
+from jupyter_llm.records.prompt_store import PromptStore
 
 if TYPE_CHECKING:
     import os
@@ -46,15 +46,15 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from jupyter_llm.coding import CodeAnswer
-    from jupyter_llm.display import View
-    from jupyter_llm.engine.local import LocalEngine
+    from jupyter_llm.chat.saved import SavedChat
+    from jupyter_llm.engine.local.engine import LocalEngine
+    from jupyter_llm.engine.tuning.report import TuneReport
+    from jupyter_llm.frontends.views import View
     from jupyter_llm.models.discover import ModelEntry
-    from jupyter_llm.notebook.saved import SavedChat
-    from jupyter_llm.proposal import Proposal
-    from jupyter_llm.situation import Situation
-    from jupyter_llm.tune_report import TuneReport
-    from jupyter_llm.verification import VerifyReport
+    from jupyter_llm.records.verify import VerifyReport
+    from jupyter_llm.tasks.proposal import Proposal
+    from jupyter_llm.tasks.situation import Situation
+    from jupyter_llm.tasks.write import CodeAnswer
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -192,7 +192,7 @@ class LLM:
         PromptInterrupted
             The user interrupted; it holds the completions that were finished.
         """
-        from jupyter_llm.batch import run_batch
+        from jupyter_llm.tasks.batch import run_batch
 
         params = self.sampling_params(sampling)
         checked = [_messages(prompt, system, raw=raw) for prompt in _texts(prompts)]
@@ -352,7 +352,7 @@ class LLM:
         ------
         ModelNotFoundError, ModelFileError, EngineError, TuneInterrupted
         """
-        from jupyter_llm.tuning import tune
+        from jupyter_llm.engine.tuning.tuning import tune
 
         with self._lock:  # prompts wait, since two programs that compute would measure each other
             entry, options = self._chosen(model)
@@ -369,7 +369,7 @@ class LLM:
 
     def forget_tuning(self, model: str | os.PathLike[str] | None = None) -> bool:
         """Remove a model's measured settings and its copy; False if there were none."""
-        from jupyter_llm.models.tuning import forget_tuning
+        from jupyter_llm.engine.tuning.figures import forget_tuning
 
         with self._lock:
             entry, _options = self._chosen(model)
@@ -409,7 +409,7 @@ class LLM:
 
         `show` is given the stream of each answer, to read it to its end.
         """
-        from jupyter_llm.asking import Asking
+        from jupyter_llm.tasks.asking import Asking
 
         params = self.sampling_params(sampling)
         return Asking(self, self.engine(model, view=view), params, show).situation()
@@ -428,7 +428,7 @@ class LLM:
         MagicUsageError
             No cell has failed, there is no such cell, or no code in the answer.
         """
-        from jupyter_llm.fixing import fix
+        from jupyter_llm.tasks.fix import fix
 
         argument = "" if cell is None else str(cell)
         return fix(self.situation(model=model, **sampling), argument)
@@ -437,7 +437,7 @@ class LLM:
         self, subject: object = "", *, model: str | None = None, **sampling: Unpack[SamplingOptions]
     ) -> Completion:
         """Explain the last cell, a cell by its number, a name or a function, or "error"."""
-        from jupyter_llm.tasks import explain
+        from jupyter_llm.tasks.explain import explain
 
         return explain(self.situation(model=model, **sampling), _subject_name(subject))
 
@@ -445,7 +445,7 @@ class LLM:
         self, subject: object = "", *, model: str | None = None, **sampling: Unpack[SamplingOptions]
     ) -> Completion:
         """Say what is wrong with a cell, a function or a class; the last cell by itself."""
-        from jupyter_llm.tasks import review
+        from jupyter_llm.tasks.explain import review
 
         return review(self.situation(model=model, **sampling), _subject_name(subject))
 
@@ -453,7 +453,7 @@ class LLM:
         self, subject: object = "", *, model: str | None = None, **sampling: Unpack[SamplingOptions]
     ) -> Proposal:
         """Propose a docstring for a function, a class, or the only one in a cell."""
-        from jupyter_llm.tasks import document
+        from jupyter_llm.tasks.explain import document
 
         return document(self.situation(model=model, **sampling), _subject_name(subject))
 
@@ -461,7 +461,7 @@ class LLM:
         self, subject: object = "", *, model: str | None = None, **sampling: Unpack[SamplingOptions]
     ) -> Proposal:
         """Propose a new cell with tests of a cell, a function or a class."""
-        from jupyter_llm.tasks import write_tests
+        from jupyter_llm.tasks.explain import write_tests
 
         return write_tests(self.situation(model=model, **sampling), _subject_name(subject))
 
@@ -469,7 +469,7 @@ class LLM:
         self, prompt: str, *, model: str | None = None, **sampling: Unpack[SamplingOptions]
     ) -> CodeAnswer:
         """Write code that parses, without a memory of other prompts; nothing of it runs."""
-        from jupyter_llm.asking import user_namespace
+        from jupyter_llm.tasks.asking import user_namespace
 
         chat = Chat(self)
         return chat.write_code(prompt, namespace=user_namespace(), model=model, **sampling)
@@ -511,9 +511,9 @@ class LLM:
         ------
         NotebookFileError, PromptInterrupted
         """
-        from jupyter_llm.notebook.answers import answers_in
-        from jupyter_llm.notebook.file import read_notebook
-        from jupyter_llm.verification import verify
+        from jupyter_llm.notebook.files import read_notebook
+        from jupyter_llm.records.answers import answers_in
+        from jupyter_llm.records.verify import verify
 
         if notebook is None:
             answers = list(self._answers)
@@ -568,9 +568,9 @@ class LLM:
         self, entry: ModelEntry, options: EngineOptions, view: View | None = None
     ) -> LocalEngine:
         """Make the engine of this file and these options the resident one."""
-        from jupyter_llm.engine.local import LocalEngine
+        from jupyter_llm.engine.local.engine import LocalEngine
+        from jupyter_llm.engine.tuning.tuning import tuned
         from jupyter_llm.models.inspect import inspect
-        from jupyter_llm.tuning import tuned
 
         engine = self._engine
         if engine is not None and not engine.is_closed and self._resident is not None:
@@ -623,7 +623,7 @@ def _check_names(options: Mapping[str, Any], params: type, what: str) -> None:
     names = [field.name for field in fields(params)]
     for name in options:
         if name not in names:
-            from jupyter_llm.options import nearest
+            from jupyter_llm.frontends.prompt.options import nearest
 
             hint = nearest(name, names, f"There are: {', '.join(names)}.")
             raise OptionError(f"{name!r} is not {what}. {hint}")

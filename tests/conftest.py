@@ -15,17 +15,17 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from IPython.core.interactiveshell import InteractiveShell
-from scripted import ScriptedEngine
-from shell import RecordingPublisher, extension
-from tiny_kinds import write_tiny_recurrent, write_tiny_window
-from tiny_model import write_tiny_model
+from support.scripted import ScriptedEngine
+from support.shell import RecordingPublisher, extension
+from support.tiny_kinds import write_tiny_recurrent, write_tiny_window
+from support.tiny_model import write_tiny_model
 from traitlets.config import Config
 
 from jupyter_llm import llm
 from jupyter_llm.engine.base import Request
 from jupyter_llm.engine.stream import QueueStream
-from jupyter_llm.notebook.answers import AnswerLog
-from jupyter_llm.notebook.timeline import Timeline
+from jupyter_llm.notebook.cells.timeline import Timeline
+from jupyter_llm.records.answers import AnswerLog
 
 # On a busy machine a deadline tells nothing about the code.
 settings.register_profile("no deadline", deadline=None)

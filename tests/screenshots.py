@@ -55,7 +55,7 @@ print(f"r = {r:.2f}")  # of six trees only
 PREPARE = f"""
 import sys
 sys.path.insert(0, {str(TESTS)!r})
-from dictation import dictate
+from support.scripted_words import dictate
 from jupyter_llm import llm
 dictate(llm.engine(), [{ANSWER!r}])
 """

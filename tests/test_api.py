@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted import ScriptedEngine
+from support.scripted import ScriptedEngine
 
 from jupyter_llm import Chat, Completion, SamplingParams, llm
-from jupyter_llm.engine.local import LocalEngine
+from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.errors import (
     EmptyPromptError,
     EngineClosedError,
@@ -252,7 +252,7 @@ def test_an_interrupt_while_loading_is_one_line_and_leaves_nothing_loaded(
     def interrupt(*_args: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jupyter_llm.engine.local.LocalEngine", interrupt)
+    monkeypatch.setattr("jupyter_llm.engine.local.engine.LocalEngine", interrupt)
     with pytest.raises(PromptInterrupted, match="before the first word"):
         llm("Hello")
     monkeypatch.undo()

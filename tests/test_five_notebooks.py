@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from notebook_session import NAMES, code_cells, session
+from support.notebook_session import NAMES, code_cells, session
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

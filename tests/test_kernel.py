@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kernel import Kernel, running_kernel
+from support.kernel import Kernel, running_kernel
 
 LOAD = "%load_ext jupyter_llm"
 PREFILL = "words = 'word ' * 3000"

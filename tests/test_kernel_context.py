@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel import Kernel, running_kernel
+from support.kernel import Kernel, running_kernel
 
 LOAD = """\
 %load_ext jupyter_llm

@@ -1,8 +1,9 @@
-"""Imports go one way: errors ← models ← engine ← what people import ← front doors."""
+"""Imports go down the list of rooms only, those for types too."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,80 +11,155 @@ import pytest
 import jupyter_llm
 
 PACKAGE = Path(jupyter_llm.__file__).parent
-LAYERS = (
-    ("_version", "errors", "markdown"),
-    ("models",),
-    ("engine",),
-    ("notebook",),
-    (
-        *("interpolation", "options", "status", "display", "tune_report", "tuning"),
-        *("batch", "coding", "archive", "asking", "chat", "api", "commands", "context_report"),
-        *("branches", "exchanges", "chat_turns", "widgets"),
-        *("situation", "subject", "proposal", "fixing", "tasks", "docstrings"),
-        *(
-            "transcript",
-            "history_report",
-            "prompting",
-            "widgets",
-            "verification",
-            "audit",
-            "audit_report",
-        ),
-    ),
-    ("magics", "cli"),
+# From the top down. Rooms on one line do not import each other.
+ROOMS = (
     ("__main__",),
     ("__init__",),
+    ("frontends.cli",),
+    ("frontends.magics", "frontends.panel"),
+    ("frontends.comm",),
+    ("frontends.prompt",),
+    ("frontends.views",),
+    ("api",),
+    ("chat",),
+    ("tasks",),
+    ("records",),
+    ("notebook.failures",),
+    ("notebook.cells",),
+    ("notebook.values",),
+    ("notebook.code",),
+    ("notebook",),
+    ("engine.current",),
+    ("engine.tuning",),
+    ("engine.local",),
+    ("engine",),
+    ("models",),
+    ("common",),
+    ("errors",),
+    ("_version",),
 )
-RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
-# What is imported lazily inside functions counts too; only `if TYPE_CHECKING` does not.
-MODULES = sorted(PACKAGE.rglob("*.py"))
+RANK = {room: -rank for rank, rooms in enumerate(ROOMS) for room in rooms}
+
+
+def name_of(path: Path, package: Path) -> str:
+    """A module's name below the package."""
+    parts = path.relative_to(package).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
 
 def room_of(module: str) -> str:
+    """The deepest room of the list that a module lies in."""
     parts = module.split(".")
-    return parts[1] if len(parts) > 1 else "__init__"
+    rooms = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
+    return next((room for room in rooms if room in RANK), "no room: " + module)
 
 
-def imported_modules(path: Path) -> set[str]:
-    class Collector(ast.NodeVisitor):
-        def __init__(self) -> None:
-            self.found: set[str] = set()
-
-        def visit_If(self, node: ast.If) -> None:
-            if not (isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
-                self.generic_visit(node)
-
-        def visit_Import(self, node: ast.Import) -> None:
-            self.found.update(alias.name for alias in node.names)
-
-        def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-            assert node.level == 0, "imports are absolute"
-            self.found.add(node.module or "")
-
-    collector = Collector()
-    collector.visit(ast.parse(path.read_text(encoding="utf-8")))
-    return collector.found
+def imports(path: Path) -> Iterator[str]:
+    """The modules of the package that a file imports, wherever in it, as if from its top."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports by a relative name"
+            # `from a import b` may take the module a.b or what stands in a.
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if is_module(name) else str(node.module) for name in inner]
+        else:
+            continue
+        for name in names:
+            head, _, rest = name.partition(".")
+            if head == "jupyter_llm":
+                yield rest or "__init__"
 
 
-def name_of(path: Path) -> str:
-    parts = ["jupyter_llm", *path.relative_to(PACKAGE).with_suffix("").parts]
-    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 2 else parts)
+def is_module(name: str) -> bool:
+    """Tell whether a dotted name is a module or a package of ours, and not a name in one."""
+    path = PACKAGE.parent.joinpath(*name.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_imports_point_down(path: Path) -> None:
-    own = RANK[room_of(name_of(path))]
-    for module in imported_modules(path):
-        if module.split(".")[0] == "jupyter_llm":
-            assert RANK[room_of(module)] <= own, f"{name_of(path)} imports {module}"
+def wrong_imports(package: Path) -> list[str]:
+    """What imports up or sideways, one sentence each."""
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        own = name_of(path, package)
+        for other in imports(path):
+            ours, theirs = room_of(own), room_of(other)
+            if ours != theirs and not (RANK.get(theirs, 1) < RANK.get(ours, 1)):
+                found.append(f"{own} imports {other}")
+    return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def circles(package: Path) -> list[set[str]]:
+    """The sets of files that import each other, directly or through others."""
+    arrows = {name_of(path, package): set(imports(path)) for path in package.rglob("*.py")}
+    reached = {name: {name} for name in arrows}
+    for start, seen in reached.items():
+        waiting = list(arrows[start])
+        while waiting:
+            name = waiting.pop()
+            if name in arrows and name not in seen:
+                seen.add(name)
+                waiting.extend(arrows[name])
+    found = []
+    for name, seen in reached.items():
+        circle = {other for other in seen if name in reached[other]}
+        if len(circle) > 1 and circle not in found:
+            found.append(circle)
+    return found
+
+
+def test_imports_point_down() -> None:
+    assert wrong_imports(PACKAGE) == []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert circles(PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("chat/turns.py", "from jupyter_llm.frontends.panel.panel import ChatPanel"),
+        ("errors.py", "if TYPE_CHECKING:\n    from jupyter_llm.engine.base import Completion"),
+        ("frontends/magics/magics.py", "import jupyter_llm.frontends.panel"),
+        ("engine/stream.py", "def later():\n    from jupyter_llm import llm"),
+    ],
+    ids=["up", "a type only", "sideways", "inside a function"],
+)
+def test_an_import_that_does_not_point_down_is_found(path: str, line: str, tmp_path: Path) -> None:
+    file = tmp_path / path
+    file.parent.mkdir(parents=True)
+    file.write_text(line + "\n", encoding="utf-8")
+    (found,) = wrong_imports(tmp_path)
+    assert found.startswith(path.removesuffix(".py").replace("/", "."))
+
+
+def test_a_circle_is_found(tmp_path: Path) -> None:
+    for own, other in (("a", "b"), ("b", "c"), ("c", "a"), ("d", "a")):
+        (tmp_path / f"{own}.py").write_text(f"import jupyter_llm.{other}\n", encoding="utf-8")
+    assert circles(tmp_path) == [{"a", "b", "c"}]
+
+
+def test_the_top_of_the_package_is_small() -> None:
+    entries = [path for path in PACKAGE.iterdir() if path.name not in ("__pycache__", "py.typed")]
+    assert len(entries) <= 14
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: name_of(path, PACKAGE)
+)
 def test_only_one_module_knows_llama_cpp(path: Path) -> None:
-    knows = any(module.split(".")[0] == "llama_cpp" for module in imported_modules(path))
-    assert knows == (name_of(path) == "jupyter_llm.engine.llama")
+    names = {
+        alias.name if isinstance(node, ast.Import) else str(node.module)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
+    knows = any(name.split(".")[0] == "llama_cpp" for name in names)
+    assert knows == (name_of(path, PACKAGE) == "engine.local.llama")
 
 
 def test_no_module_has_the_name_of_a_public_object() -> None:
-    modules = {path.stem for path in MODULES}
+    modules = {path.stem for path in PACKAGE.glob("*.py")}
     assert not modules & {name for name in jupyter_llm.__all__ if name.islower()}

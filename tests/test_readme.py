@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from jupyter_llm import llm
-from jupyter_llm.commands import COMMANDS
-from jupyter_llm.options import OPTIONS
+from jupyter_llm.frontends.prompt.commands import COMMANDS
+from jupyter_llm.frontends.prompt.options import OPTIONS
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -26,7 +26,7 @@ def test_python_blocks_run(block: str, tiny_gguf: Path, fresh_llm: None) -> None
 
 
 def test_the_settings_shown_exist() -> None:
-    from jupyter_llm.magics import LLMMagics
+    from jupyter_llm.frontends.magics.magics import LLMMagics
 
     for block in blocks("toml"):
         for name in tomllib.loads(block)["tool"]["jupyter_llm"]:

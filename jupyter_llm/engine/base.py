@@ -314,7 +314,7 @@ class Completion:
         return {}, self.provenance.to_metadata() if self.provenance is not None else {}
 
     def _repr_markdown_(self) -> str:
-        from jupyter_llm.markdown import untrusted_markdown
+        from jupyter_llm.common.markdown import untrusted_markdown
 
         return untrusted_markdown(self.text)
 

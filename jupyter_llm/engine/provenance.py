@@ -58,7 +58,7 @@ def token_sha256(token_ids: Sequence[int]) -> str:
 @cache
 def machine_name() -> str:
     """Return a short name for this kind of processor, which does not tell whose it is."""
-    from jupyter_llm.models.tuning import this_machine
+    from jupyter_llm.engine.tuning.figures import this_machine
 
     return replace(this_machine(1), build="").key
 

@@ -23,16 +23,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.side_by_side import default_model, describe
-from notebook_session import NAMES, code_cells
+from support.notebook_session import NAMES, code_cells
 
-from jupyter_llm.coding import code_prompt, write_code
 from jupyter_llm.engine.base import Engine, Message, Request, SamplingParams
-from jupyter_llm.engine.local import LocalEngine
+from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.status import markdown_table
 from jupyter_llm.models.discover import find_model
-from jupyter_llm.notebook.code import code_blocks
-from jupyter_llm.notebook.names import defined_names, unknown_names
-from jupyter_llm.notebook.syntax import syntax_error
-from jupyter_llm.status import markdown_table
+from jupyter_llm.notebook.code.blocks import code_blocks
+from jupyter_llm.notebook.code.names import defined_names, unknown_names
+from jupyter_llm.notebook.code.syntax import syntax_error
+from jupyter_llm.tasks.write import code_prompt, write_code
 
 PROMPTS = (
     "Write the next step.",

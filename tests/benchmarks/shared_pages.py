@@ -29,9 +29,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.side_by_side import default_model, describe
 
 from jupyter_llm.engine.base import EngineOptions, Request, SamplingParams
-from jupyter_llm.engine.local import LocalEngine
+from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.status import markdown_table
 from jupyter_llm.models.discover import find_model
-from jupyter_llm.status import markdown_table
 
 N_CTX = 2048
 # Reads every weight: a page that nobody has read is in nobody's memory.
@@ -59,7 +59,7 @@ class Measurement:
 
 def serve(model: Path, *, repack: bool) -> None:
     """Load the model, say so, and report this process's memory when asked."""
-    from jupyter_llm.engine import llama  # noqa: F401  its code is no part of the model
+    from jupyter_llm.engine.local import llama  # noqa: F401  its code is no part of the model
 
     process = psutil.Process()
     before = process.memory_full_info().uss

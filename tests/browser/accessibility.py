@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from node_tools import FRONT_END
+from support.paths import FRONT_END
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page

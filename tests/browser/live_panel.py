@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from playwright.sync_api import expect
+from support.paths import TESTS
 
 if TYPE_CHECKING:
     from browser.lab import Notebook
     from playwright.sync_api import Locator, Page
 
-TESTS = Path(__file__).parents[1]
 
 # Answers in the kernel that are known beforehand, where a test is about what becomes of them.
 SCRIPTED = f"""
 import sys
 sys.path.insert(0, {str(TESTS)!r})
-from scripted import ScriptedEngine
+from support.scripted import ScriptedEngine
 from jupyter_llm import llm
 engine = ScriptedEngine()
 llm.engine = lambda *args, **options: engine

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from browser.plain_page import bundle, serving
+from support.paths import MESSAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 HERE = Path(__file__).parent
-MESSAGES = HERE.parent / "widgets" / "messages"
 THEMES = Path(sys.prefix, "share", "jupyter", "lab", "themes", "@jupyterlab")
 
 Message = dict[str, Any]

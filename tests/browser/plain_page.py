@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
-from node_tools import run_node
+from support.node_tools import run_node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

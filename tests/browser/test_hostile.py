@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser.lab import Traffic
-from test_markdown import HOSTILE
+from common.test_markdown import HOSTILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 SHOW = """
 from IPython import get_ipython
-from jupyter_llm.display import make_view
+from jupyter_llm.frontends.views import make_view
 
 def show(text):
     make_view(get_ipython(), "text/markdown").close(text, "")

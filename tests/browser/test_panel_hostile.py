@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from browser.answers import DRAW, GROW
 from browser.lab import Traffic
-from test_markdown import FRAGMENTS, HOSTILE, IMAGE
+from common.test_markdown import FRAGMENTS, HOSTILE, IMAGE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

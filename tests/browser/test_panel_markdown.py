@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from browser.answers import DRAW, FIND_FOREIGN, MAKE_VIEW, html, seen, show
 from browser.lab import Traffic
-from test_markdown import HARMLESS
+from common.test_markdown import HARMLESS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

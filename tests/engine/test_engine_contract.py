@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scripted import ScriptedEngine
+from support.scripted import ScriptedEngine
 
 from jupyter_llm.engine.base import Engine, EngineOptions, Message, Request, SamplingParams
-from jupyter_llm.engine.local import LocalEngine
+from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.errors import ContextOverflowError, EmptyPromptError, EngineClosedError
 from jupyter_llm.models.discover import find_model
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recorded import HASH, record
+from support.recorded import HASH, record
 
 from jupyter_llm.engine.base import (
     MAX_SEED,
@@ -25,7 +25,8 @@ from jupyter_llm.engine.base import (
     SamplingParams,
     Usage,
 )
-from jupyter_llm.engine.local import LocalEngine
+from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.local.resident import ResidentModel
 from jupyter_llm.engine.provenance import (
     METADATA_KEY,
     ContextSettings,
@@ -34,7 +35,6 @@ from jupyter_llm.engine.provenance import (
     text_sha256,
     token_sha256,
 )
-from jupyter_llm.engine.resident import ResidentModel
 from jupyter_llm.errors import ProvenanceError
 from jupyter_llm.models.discover import find_model
 from jupyter_llm.models.fingerprint import file_sha256
@@ -337,7 +337,7 @@ class TestLocalEngine:
         made = engine.submit(Request(prompt=HELLO)).result().provenance
         assert made is not None
         assert made.model.sha256 == file_sha256(tiny_gguf)
-        monkeypatch.setattr("jupyter_llm.engine.resident.known_sha256", lambda _path: None)
+        monkeypatch.setattr("jupyter_llm.engine.local.resident.known_sha256", lambda _path: None)
         monkeypatch.setattr(ResidentModel, "_hash_file", lambda _self, _lane: None)
         unhashed = LocalEngine(find_model(tiny_gguf))
         try:

@@ -12,7 +12,7 @@ import gguf
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_model import write_tiny_model
+from support.tiny_model import write_tiny_model
 
 from jupyter_llm.errors import ModelFileError
 from jupyter_llm.models import inspect as module

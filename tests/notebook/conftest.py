@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from watch import Watch, watched_shell
+from support.watch import Watch, watched_shell
 
 
 @pytest.fixture

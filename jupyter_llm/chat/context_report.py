@@ -1,0 +1,210 @@
+"""What the model is told of the notebook, as a value that shows as a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from jupyter_llm.chat.budget import Budget, ContextMode, budget
+from jupyter_llm.chat.plan import cells_told, told_cell
+from jupyter_llm.common.markdown import untrusted_markdown
+from jupyter_llm.engine.status import markdown_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jupyter_llm.api import LLM
+    from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.chat.draft import Draft, Turn
+    from jupyter_llm.notebook.cells.events import CellEvent
+    from jupyter_llm.notebook.cells.timeline import Snapshot
+
+_MAX_SNIPPET = 50
+_NO_ROOM = "no longer fits"
+_SOME_PROMPT = "?"
+_UNCOUNTED = Budget(num_tokens=0)  # without a model nothing is left out
+
+
+RowKind = Literal["system", "cell", "variable", "turn"]
+"""What a row is about; what was attached to a turn counts as the turn's."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContextRow:
+    """A cell, a variable, something attached or a turn, how long it is, and whether it is told.
+
+    `num_tokens` is None where it was not counted, as while no model is loaded: each counts its own
+    way.
+    """
+
+    name: str
+    is_in: bool
+    state: str
+    num_tokens: int | None
+    kind: RowKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextReport:
+    """What would go along with the next prompt of a chat, and what would not and why.
+
+    `num_tokens` is all of it, the chat template's own included, and `num_allowed` what the model
+    is told at most in this mode; both are None while no model is loaded.
+    """
+
+    chat: str
+    mode: ContextMode
+    model: str | None
+    rows: tuple[ContextRow, ...]
+    num_tokens: int | None = None
+    num_allowed: int | None = None
+
+    def num_tokens_of(self, kind: RowKind) -> int:
+        """Return how many tokens go along of a kind, without the chat template's own."""
+        return sum(row.num_tokens or 0 for row in self.rows if row.is_in and row.kind == kind)
+
+    @property
+    def headline(self) -> str:
+        """One line that says how much of the budget is used."""
+        if self.model is None:
+            return (
+                f"The next prompt of chat *{self.chat}* (context {self.mode}). No model is loaded, "
+                "so there is nobody to count tokens."
+            )
+        return (
+            f"The next prompt of chat *{self.chat}* (context {self.mode}), however short, takes "
+            f"**{self.num_tokens} of {self.num_allowed} tokens** that {self.model} is told at most."
+        )
+
+    def to_markdown(self) -> str:
+        """Return everything as a table; texts from the notebook are not made safe."""
+        table = [
+            (row.name, "in" if row.is_in else "out", row.state, row.num_tokens or "")
+            for row in self.rows
+        ]
+        if not table:
+            return f"{self.headline}\n\nNo cell has run yet, and there is no turn."
+        return f"{self.headline}\n\n{markdown_table(('', '', 'why', 'tokens'), table)}"
+
+    def _repr_markdown_(self) -> str:
+        return untrusted_markdown(self.to_markdown())
+
+    def __str__(self) -> str:
+        return self.to_markdown()
+
+
+def context_report(
+    llm: LLM, chat: Chat, mode: ContextMode, *, counts_all: bool = True
+) -> ContextReport:
+    """Say what would go along with the next prompt of a chat; loads no model.
+
+    With `counts_all=False` only the tokens of what goes along are counted, which takes no longer in
+    a long chat than in a short one.
+    """
+    engine = llm.resident_engine
+    allowed = budget(engine.info, mode, None) if engine is not None else _UNCOUNTED
+    # Some chat templates refuse messages that do not end with a prompt.
+    draft = replace(chat.next_draft(allowed, mode), prompt=_SOME_PROMPT)
+    if engine is not None:
+        draft = draft.fitted(allowed, engine.count_tokens)
+    listed = _Listing(draft, llm.timeline.snapshot(), mode, allowed)
+    items = [*listed.system(), *listed.turns(chat.turns), *listed.cells(chat.turns)]
+    counts: dict[int, int] = {}
+    if engine is not None:
+        counted = {n: item for n, item in enumerate(items) if counts_all or item.is_in}
+        token_ids = engine.tokenize_texts([item.text for item in counted.values()])
+        counts = {
+            n: len(ids) + counted[n].num_more for n, ids in zip(counted, token_ids, strict=True)
+        }
+    return ContextReport(
+        chat=chat.name or "without a name",
+        mode=mode,
+        model=engine.info.name if engine is not None else None,
+        rows=tuple(
+            ContextRow(item.name, item.is_in, item.state, counts.get(number), item.kind)
+            for number, item in enumerate(items)
+        ),
+        num_tokens=engine.count_tokens(draft.messages) if engine is not None else None,
+        num_allowed=allowed.num_tokens if engine is not None else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A row before its tokens are counted: those of `text` and `num_more` of an answer."""
+
+    kind: RowKind
+    name: str
+    text: str
+    is_in: bool
+    state: str
+    num_more: int = 0
+
+
+class _Listing:
+    """Lists what is in a draft and what is not, in the order of the conversation."""
+
+    def __init__(
+        self, draft: Draft, notebook: Snapshot, mode: ContextMode, allowed: Budget
+    ) -> None:
+        self._draft = draft
+        self._notebook = notebook
+        self._mode = mode
+        self._allowed = allowed
+        told = (part for turn in draft.turns for part in turn.told)
+        self._cells_in = {part.cell for part in (*draft.front, *told, *draft.cells)}
+        self._turns_in = {turn.number for turn in draft.turns}
+
+    def system(self) -> Iterator[_Item]:
+        """List the system text."""
+        if self._draft.system:
+            yield _Item("system", "system text", self._draft.system, is_in=True, state="always")
+
+    def turns(self, turns: Sequence[Turn]) -> Iterator[_Item]:
+        """List the turns, each after what it told."""
+        for number, turn in enumerate(turns, 1):
+            is_in = turn.number in self._turns_in
+            for part in turn.told:
+                if part.cell is not None:
+                    yield self._cell(part.cell, part.sent, f"told in turn {number}")
+                    continue
+                state = f"told in turn {number}" if is_in else _NO_ROOM
+                if part.attachment is not None:
+                    name = f"attached {_code(part.attachment)}"
+                    yield _Item("turn", name, part.sent, is_in, state)
+                else:
+                    name = f"variable {_code(part.variable)}"
+                    yield _Item("variable", name, part.sent, is_in, state)
+            name = f"turn {number}: {_code(turn.prompt)}"
+            num_answer = turn.completion.usage.completion_tokens
+            yield _Item("turn", name, turn.prompt, is_in, "" if is_in else _NO_ROOM, num_answer)
+
+    def cells(self, turns: Sequence[Turn]) -> Iterator[_Item]:
+        """List the cells that no turn has told."""
+        told = cells_told(turns)
+        for cell in self._notebook.cells:
+            if cell not in told:
+                part = told_cell(cell, self._allowed)
+                yield self._cell(cell, part.text, "with the next prompt")
+
+    def _cell(self, cell: CellEvent, text: str, where: str) -> _Item:
+        number = cell.execution_count if cell.execution_count is not None else " "
+        name = f"In [{number}] {_code(cell.source)}"
+        if self._notebook.is_hidden(cell):
+            return _Item("cell", name, text, is_in=False, state="hidden")
+        if cell in self._cells_in:
+            pinned = "pinned, " if cell in self._notebook.pinned else ""
+            return _Item("cell", name, text, is_in=True, state=f"{pinned}{where}")
+        if self._mode == "none":
+            state = "context none"
+        elif isinstance(self._mode, int):
+            state = f"not one of the last {self._mode}"
+        else:
+            state = _NO_ROOM
+        return _Item("cell", name, text, is_in=False, state=state)
+
+
+def _code(text: str | None) -> str:
+    """Return the beginning of a text as a code span."""
+    line = next(iter((text or "").strip().splitlines()), "").replace("`", "'")
+    return f"`{line[:_MAX_SNIPPET]}…`" if len(line) > _MAX_SNIPPET else f"`{line}`"

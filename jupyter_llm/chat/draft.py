@@ -1,0 +1,193 @@
+"""What goes along with a prompt: turns, cells that were not told yet, variables. Pure functions.
+
+A chat tells the model each run of a cell once, with the next prompt, and repeats it as it was sent.
+So a prompt begins with the tokens of the one before it, and only its end is read. When it outgrows
+its budget, the oldest turns and cells are left out in one large cut, and then it grows again.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from jupyter_llm.engine.base import Completion, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Hashable, Sequence
+
+    from jupyter_llm.chat.budget import Budget
+    from jupyter_llm.notebook.cells.events import CellEvent
+
+    Count = Callable[[tuple[Message, ...]], int]
+
+_CELLS = "These cells ran in the notebook:\n\n"
+_VARIABLES = "Variables:\n\n"
+_ATTACHED = "Attached:\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Something that was told with a prompt: a run of a cell, a variable, or an attachment."""
+
+    text: str
+    cell: CellEvent | None = None
+    variable: str | None = None
+    attachment: str | None = None
+
+    @property
+    def sent(self) -> str:
+        """The text as the model reads it; an attachment is told by its name."""
+        if self.attachment is None:
+            return self.text
+        return "{}:\n{}\n\n".format(self.attachment, self.text.strip("\n"))
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A prompt and what the model wrote; `origin` is the cell it came from, if known.
+
+    `told` are the cells and variables that went with the prompt and with none before it, and what
+    was attached to it. `number` tells the turns of a chat apart and grows along each branch of it,
+    `parent` is that of the turn before, 0 at the start. `finished_at` is in seconds since 1970.
+    """
+
+    prompt: str
+    completion: Completion
+    origin: Hashable = None
+    told: tuple[Part, ...] = field(default=(), repr=False)
+    number: int = 0
+    parent: int = 0
+    finished_at: float = field(default=0.0, repr=False, compare=False)
+
+    @property
+    def attachments(self) -> tuple[tuple[str, str], ...]:
+        """The names and texts of what was attached to the prompt."""
+        return attachments_in(self.told)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What a chat leaves out for good: turns up to a number, and cells that no turn told."""
+
+    last_turn: int = 0
+    cells: frozenset[CellEvent] = frozenset()
+
+    def on(self, branch: Container[int]) -> Cut:
+        """Return what holds on a branch: if it goes round the last turn, none is left out."""
+        if not self.last_turn or self.last_turn in branch:
+            return self
+        return replace(self, last_turn=0)
+
+    def without(self, number: int, parent: int) -> Cut:
+        """Return the same cut when a turn has gone, and what followed it follows its parent."""
+        return replace(self, last_turn=parent) if self.last_turn == number else self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A prompt with all that goes along with it.
+
+    `turns` come before it and tell what they told, `cells` and `attachments` are told with it.
+    `variables` are told where none of the turns has said the same. Pinned cells whose turn was left
+    out stand in `front`, before the first of the others.
+    """
+
+    prompt: str
+    system: str | None = None
+    turns: tuple[Turn, ...] = ()
+    cells: tuple[Part, ...] = ()
+    variables: tuple[Part, ...] = ()
+    attachments: tuple[Part, ...] = ()
+    front: tuple[Part, ...] = ()
+    pinned: frozenset[CellEvent] = frozenset()
+
+    @property
+    def told(self) -> tuple[Part, ...]:
+        """What is told with this prompt and with none before it."""
+        known = {part.variable: part.text for turn in self.turns for part in turn.told}
+        news = (part for part in self.variables if known.get(part.variable) != part.text)
+        return (*self.cells, *news, *self.attachments)
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The messages to send; without a prompt, what any prompt would begin with."""
+        messages = [Message("system", self.system)] if self.system else []
+        front = self.front
+        for turn in self.turns:
+            completion = turn.completion
+            messages.append(_user_message((*front, *turn.told), turn.prompt))
+            messages.append(Message("assistant", completion.text, completion.token_ids))
+            front = ()
+        told = (*front, *self.told)
+        if told or self.prompt:
+            messages.append(_user_message(told, self.prompt))
+        return tuple(messages)
+
+    @property
+    def num_droppable(self) -> int:
+        """How many turns and cells may be left out."""
+        return len(self.turns) + sum(part.cell not in self.pinned for part in self.cells)
+
+    def without_oldest(self, count: int) -> Draft:
+        """Leave out the oldest turns, and then cells; what is pinned moves to the front."""
+        num_turns = min(count, len(self.turns))
+        saved = tuple(
+            part
+            for turn in self.turns[:num_turns]
+            for part in turn.told
+            if part.cell in self.pinned
+        )
+        num_cells = count - num_turns
+        cells: list[Part] = []
+        for part in self.cells:
+            if num_cells and part.cell not in self.pinned:
+                num_cells -= 1
+            else:
+                cells.append(part)
+        return replace(
+            self,
+            turns=self.turns[num_turns:],
+            cells=tuple(cells),
+            front=(*self.front, *saved),
+        )
+
+    def fitted(self, allowed: Budget, count: Count) -> Draft:
+        """Return this draft if it is within the budget, or one that takes half of it.
+
+        Where much cannot be left out, a third of the room beside it is filled with what can.
+        """
+        limit = allowed.num_tokens
+        if not self.num_droppable or count(self.messages) <= limit:
+            return self
+
+        def size(num_dropped: int) -> int:
+            return count(self.without_oldest(num_dropped).messages)
+
+        num_fixed = size(self.num_droppable)
+        target = max(allowed.after_cut, num_fixed + (limit - num_fixed) // 3)
+        candidates = range(1, self.num_droppable)
+        least = bisect_left(candidates, True, key=lambda dropped: size(dropped) <= target)  # noqa: FBT003
+        return self.without_oldest(least + 1)
+
+
+def attachments_in(told: Sequence[Part]) -> tuple[tuple[str, str], ...]:
+    """Return the names and texts of what was attached, out of all that was told."""
+    return tuple((part.attachment, part.text) for part in told if part.attachment is not None)
+
+
+def _user_message(told: Sequence[Part], prompt: str) -> Message:
+    """Return a message that is only made of parts if something is told with the prompt."""
+    if not told:
+        return Message("user", prompt)
+    sections: dict[str, list[str]] = {_CELLS: [], _VARIABLES: [], _ATTACHED: []}
+    for part in told:
+        sections[_section(part)].append(part.sent)
+    texts = [text for title, parts in sections.items() if parts for text in (title, *parts)]
+    return Message.of_parts("user", [*texts, *([prompt] if prompt else [])])
+
+
+def _section(part: Part) -> str:
+    if part.cell is not None:
+        return _CELLS
+    return _VARIABLES if part.attachment is None else _ATTACHED

@@ -1,0 +1,190 @@
+"""Decides what a prompt of a chat is made of. Pure functions of the chat and the timeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from jupyter_llm.chat.draft import Cut, Draft, Part, Turn
+from jupyter_llm.errors import OptionError
+from jupyter_llm.notebook.cells.rendering import render_cell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from jupyter_llm.chat.budget import Budget, ContextMode
+    from jupyter_llm.chat.draft import Count
+    from jupyter_llm.notebook.cells.events import CellEvent
+    from jupyter_llm.notebook.cells.timeline import Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where in a chat a prompt stands: the turns around it, and the one it replaces.
+
+    `parent` is the number before its own. `is_at_end` says that it goes on with the active branch,
+    rather than begin one or stand in the place of an earlier prompt.
+    """
+
+    number: int
+    parent: int = 0
+    is_at_end: bool = True
+    before: tuple[Turn, ...] = ()
+    after: tuple[Turn, ...] = ()
+    replaced: Turn | None = None
+
+    @property
+    def branch(self) -> frozenset[int]:
+        """The numbers of the branch it is on."""
+        return frozenset((self.number, *(turn.number for turn in (*self.before, *self.after))))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A prompt as it is going to be sent.
+
+    `told` is what its turn is to own, and `cut` what the chat leaves out from then on. A prompt
+    aside is not what the next one goes on from, so it leaves alone what is resident of the chat.
+    """
+
+    draft: Draft
+    told: tuple[Part, ...]
+    cut: Cut
+    is_aside: bool
+
+
+def check_attachments(attachments: Sequence[tuple[object, object]]) -> None:
+    """Refuse what cannot be attached to a prompt.
+
+    Raises
+    ------
+    OptionError
+        It is no pair of a name and a text.
+    """
+    for attachment in attachments:
+        match attachment:
+            case (str(), str()):
+                pass
+            case _:
+                raise OptionError(f"An attachment is a name and a text, not {attachment!r:.60}.")
+
+
+def draft_prompt(
+    prompt: str,
+    place: Place,
+    notebook: Snapshot,
+    *,
+    mode: ContextMode,
+    allowed: Budget,
+    cut: Cut = Cut(),  # noqa: B008  a frozen value
+    system: str | None = None,
+    variables: Sequence[tuple[str, str]] = (),
+    attachments: Sequence[tuple[str, str]] = (),
+) -> Draft:
+    """Return a prompt with all that would go along with it, however long that is.
+
+    A turn from before the cut that is asked again is answered from what came before it.
+    """
+    if place.number <= cut.last_turn:
+        cut = replace(cut, last_turn=0)
+    only = _last(notebook, mode) if isinstance(mode, int) else None
+    turns, front = shown_turns(place.before, cut, notebook, only)
+    own = place.replaced.told if place.replaced is not None else ()
+    sent = {part.cell: part for part in own if part.cell is not None}
+    told = cells_told((*place.before, *place.after))
+    cells = (
+        () if mode == "none" else (*sent, *(cell for cell in notebook.visible if cell not in sent))
+    )
+    return Draft(
+        prompt=prompt,
+        system=system,
+        turns=turns,
+        cells=tuple(
+            sent.get(cell) or told_cell(cell, allowed)
+            for cell in cells
+            if cell not in told and is_in(cell, cut, notebook, only)
+        ),
+        variables=variable_parts(variables),
+        attachments=tuple(Part(text, attachment=label) for label, text in attachments),
+        front=front,
+        pinned=notebook.pinned,
+    )
+
+
+def variable_parts(variables: Sequence[tuple[str, str]]) -> tuple[Part, ...]:
+    """Return what a chat tells of variables, given their names and summaries."""
+    return tuple(Part(f"{text}\n\n", variable=name) for name, text in variables)
+
+
+def told_cell(cell: CellEvent, allowed: Budget) -> Part:
+    """Return what a chat tells of a run of a cell."""
+    text = render_cell(cell, source_chars=allowed.source_chars, output_chars=allowed.output_chars)
+    return Part(f"{text}\n", cell=cell)
+
+
+def plan_prompt(
+    draft: Draft, place: Place, *, mode: ContextMode, allowed: Budget, cut: Cut, count: Count
+) -> Plan:
+    """Leave out of a draft what does not fit, and say what that means for the chat."""
+    fitted = draft.fitted(allowed, count)
+    if place.number <= cut.last_turn:
+        replaced = place.replaced.told if place.replaced is not None else ()
+        own = (part for part in replaced if part.attachment is None)
+        return Plan(draft=fitted, told=(*own, *draft.attachments), cut=cut, is_aside=True)
+    if isinstance(mode, int):
+        return Plan(draft=fitted, told=fitted.told, cut=cut, is_aside=True)
+    dropped = draft.turns[: len(draft.turns) - len(fitted.turns)]
+    gone = {part.cell for part in draft.cells} - {part.cell for part in fitted.cells}
+    cut = Cut(
+        last_turn=dropped[-1].number if dropped else cut.last_turn,
+        cells=cut.cells.union(cell for cell in gone if cell is not None),
+    )
+    return Plan(draft=fitted, told=fitted.told, cut=cut, is_aside=False)
+
+
+def shown_turns(
+    turns: Sequence[Turn], cut: Cut, notebook: Snapshot, only: frozenset[CellEvent] | None
+) -> tuple[tuple[Turn, ...], tuple[Part, ...]]:
+    """Return the turns that are not left out, and the pinned cells of those that are.
+
+    A cell that two turns have told, since they were written at the same time, is shown once.
+    """
+    shown: set[CellEvent] = set()
+
+    def is_shown(part: Part) -> bool:
+        if part.cell is None:
+            return True
+        if part.cell in shown or not is_in(part.cell, cut, notebook, only):
+            return False
+        shown.add(part.cell)
+        return True
+
+    left_out = [turn for turn in turns if turn.number <= cut.last_turn]
+    told = [part for turn in left_out for part in turn.told if part.cell in notebook.pinned]
+    front = tuple(filter(is_shown, told))
+    kept = [
+        replace(turn, told=tuple(filter(is_shown, turn.told)))
+        for turn in turns
+        if turn.number > cut.last_turn
+    ]
+    return tuple(kept), front
+
+
+def is_in(
+    cell: CellEvent, cut: Cut, notebook: Snapshot, only: frozenset[CellEvent] | None = None
+) -> bool:
+    """Tell whether a cell may be shown: not hidden, not left out, and one of those wanted."""
+    is_left_out = cell in cut.cells and cell not in notebook.pinned
+    is_wanted = only is None or cell in only
+    return is_wanted and not is_left_out and not notebook.is_hidden(cell)
+
+
+def cells_told(turns: Iterable[Turn]) -> set[CellEvent]:
+    """Return the runs of cells that turns have told."""
+    return {part.cell for turn in turns for part in turn.told if part.cell is not None}
+
+
+def _last(notebook: Snapshot, count: int) -> frozenset[CellEvent]:
+    """Return the last cells, and those that are pinned."""
+    visible = notebook.visible
+    return notebook.pinned.union(visible[max(0, len(visible) - count) :])

@@ -1,0 +1,307 @@
+"""The turns of a chat: as branches, kept on disk, and watched by whoever shows them."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from jupyter_llm.chat.archive import restored_cuts, restored_turns, saved_chat
+from jupyter_llm.chat.draft import Cut, Turn
+from jupyter_llm.chat.tree import Exchange, Exchanges, Writing
+from jupyter_llm.common.watchers import Watchers
+from jupyter_llm.errors import TurnNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Hashable, Iterable
+    from concurrent.futures import Future
+    from typing import Any
+
+    from jupyter_llm.chat.archive import Archive
+    from jupyter_llm.chat.plan import Place
+    from jupyter_llm.chat.saved import SavedChat
+    from jupyter_llm.engine.base import Completion
+
+
+class ChatTurns:
+    """The turns of a chat, those being written too, and what they leave out.
+
+    Safe from any thread. The lock guards all that changes, and the archive hears of a change before
+    it is released; whoever watches is called after that.
+    """
+
+    def __init__(self, archive: Archive, name: str | None, *, system: str | None = None) -> None:
+        self.name = name
+        self.system = system
+        self._archive = archive
+        self._exchanges = Exchanges()
+        self._cuts: dict[str, Cut] = {}  # by conversation
+        self._watchers = Watchers()
+        self._lock = threading.Lock()
+
+    @property
+    def turns(self) -> list[Turn]:
+        """The turns of the active branch, the oldest first."""
+        with self._lock:
+            self._take_in_answers()
+            return list(self._exchanges.turns())
+
+    @property
+    def kept_turns(self) -> list[Turn]:
+        """Those of the active branch that may be written to the disk."""
+        with self._lock:
+            self._take_in_answers()
+            turns = self._exchanges.turns()
+            return [turn for turn in turns if self._exchanges.is_kept(turn.number)]
+
+    @property
+    def num_other_branches(self) -> int:
+        """How many branches there are beside the active one."""
+        with self._lock:
+            return self._exchanges.num_others
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """The active branch with the prompts that are being answered."""
+        with self._lock:
+            self._take_in_answers()
+            return self._exchanges.shown()
+
+    def exchange(self, number: int) -> Exchange | None:
+        """Return what stands at a number, on any branch; None if nothing is to be shown of it."""
+        with self._lock:
+            self._take_in_answers()
+            return self._exchanges.exchange(number)
+
+    def turn(self, number: int) -> Turn:
+        """Return a finished turn of any branch.
+
+        Raises
+        ------
+        TurnNotFoundError
+        """
+        with self._lock:
+            self._take_in_answers()
+            turn = self._exchanges.turn(number)
+        if turn is None:
+            raise TurnNotFoundError(number, self.name)
+        return turn
+
+    def is_kept(self, *numbers: int) -> bool:
+        """Tell whether all of these turns may be written to the disk, as far as they are there."""
+        with self._lock:
+            there = filter(self._exchanges.__contains__, numbers)
+            return all(map(self._exchanges.is_kept, there))
+
+    def choose(self, number: int) -> None:
+        """Make the branch through a turn the active one.
+
+        After that turn it goes on as it did when it was active last.
+
+        Raises
+        ------
+        TurnNotFoundError
+        """
+        with self._lock:
+            self._take_in_answers()
+            self._check(number)
+            is_another = self._exchanges.choose(number)
+            if is_another:
+                self._save_state()
+        if is_another:
+            self._watchers.tell()
+
+    def remove(self, number: int) -> None:
+        """Forget a turn for good, also on the disk; one that is being written is cancelled.
+
+        What followed it follows the turn before it, and can no longer be verified: its prompt told
+        the turn, and is forgotten too.
+
+        Raises
+        ------
+        TurnNotFoundError
+        """
+        with self._lock:
+            self._take_in_answers()
+            self._check(number)
+            turn, parent = self._exchanges.turn(number), self._exchanges.kept_parent(number)
+            prompts = self._exchanges.prompts_with(number)
+            writings = self._take_out([number])
+            self._archive.remove(self.name, number, parent, turn)
+            self._save_state()
+        for writing in writings:
+            writing.cancel()
+        self._forget_prompts(prompts)
+        self._watchers.tell()
+
+    def cancel(self, number: int | None = None) -> None:
+        """Stop writing a turn, or all that are being written, on all branches; texts stay.
+
+        Returns at once.
+        """
+        with self._lock:
+            writings = self._exchanges.writings
+        for at, writing in writings.items():
+            if number in (None, at):
+                writing.cancel()
+
+    def forget(self, is_stale: Callable[[Any], bool]) -> None:
+        """Forget the turns whose origin is stale; those being written are cancelled."""
+        with self._lock:
+            self._take_in_answers()
+            stale = self._exchanges.of_origin(is_stale)
+            writings = self._take_out(stale)
+            self._archive.forget(self.name, stale.values())
+            if stale:
+                self._save_state()
+        for writing in writings:
+            writing.cancel()
+        if stale:
+            self._watchers.tell()
+
+    def reset(self) -> None:
+        """Forget all turns, also those on the disk; those being written are cancelled."""
+        with self._lock:
+            writings = self._exchanges.clear()
+            self._cuts.clear()
+            if self.name is not None:
+                self._archive.clear(self.name)
+        for writing in writings:
+            writing.cancel()
+        self._watchers.tell()
+
+    def restore(self, chat: SavedChat) -> None:
+        """Go on from the turns of an earlier kernel."""
+        with self._lock:
+            self.system = chat.system
+            self._exchanges = Exchanges(restored_turns(chat))
+            self._cuts = restored_cuts(chat)
+        self._watchers.tell()
+
+    def saved(self) -> SavedChat:
+        """Return the active branch as it is kept on disk, and how many others there are."""
+        with self._lock:
+            self._take_in_answers()
+            return saved_chat(
+                self.name or "",
+                self._exchanges.turns(),
+                system=self.system,
+                num_other_branches=self._exchanges.num_others,
+            )
+
+    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back whenever `exchanges` has changed; what is returned ends that.
+
+        The call comes on any thread, the engine's too, so it must return at once. Its errors are
+        logged.
+        """
+        return self._watchers.add(callback)
+
+    # A prompt on its way
+
+    def _place(
+        self, origin: Hashable = None, after: int | None = None, *, is_held: bool = False
+    ) -> Place:
+        """Return where a prompt stands, and hold the place for it if that is wanted."""
+        with self._lock:
+            self._take_in_answers()
+            if after:
+                self._check(after)
+            place = self._exchanges.place(origin, after)
+            if is_held:
+                self._exchanges.hold(place, origin)
+            return place
+
+    def _release(self, place: Place) -> None:
+        """Let go of a place; if its prompt has not begun, it is gone."""
+        with self._lock:
+            self._exchanges.release(place)
+            self._clear_away(place.number)
+
+    def _begin(
+        self, place: Place, writing: Writing, on_begin: Callable[[int], None] | None
+    ) -> None:
+        """Take in a prompt that was sent."""
+        with self._lock:
+            self._take_in_answers()
+            has_begun = self._exchanges.begin(place, writing)
+            if has_begun and writing.cut is not None:
+                self._cuts[writing.cut.conversation] = writing.cut.after
+        if not has_begun:  # the chat was reset, or the turn it was to replace removed
+            writing.cancel()
+        elif on_begin is not None:
+            on_begin(place.number)
+        writing.future.add_done_callback(partial(self._finish, writing))
+        self._watchers.tell()
+
+    def _finish(self, writing: Writing, _future: Future[Completion]) -> None:
+        """Take in the end of a prompt, on the engine's thread; it may have no place any more."""
+        with self._lock:
+            self._take_in_answers()
+            self._undo_cut(writing)
+        self._watchers.tell()
+
+    def _take_in_answers(self) -> None:
+        """Take in all answers that are there, first of all that is done under the lock.
+
+        Whoever has waited for an answer may be here before the engine has told us of it.
+        """
+        for number in self._exchanges.over():
+            self._settle(number)
+
+    # What is changed, under the lock
+
+    def _check(self, number: int) -> None:
+        if number not in self._exchanges:
+            raise TurnNotFoundError(number, self.name)
+
+    def _settle(self, number: int) -> None:
+        """Take in an answer that is there, and keep its turn on the disk."""
+        writing = self._exchanges.writing(number)
+        assert writing is not None
+        self._undo_cut(writing)
+        turn = self._exchanges.settle(number)
+        if turn is None:
+            self._clear_away(number)
+            return
+        self._save_state()
+        saved = replace(turn, parent=self._exchanges.kept_parent(number))
+        self._archive.keep(self.name, saved, is_kept=writing.is_kept)
+
+    def _undo_cut(self, writing: Writing) -> None:
+        """Leave out what was left out before, if the prompt that a cut was made for has failed."""
+        cut = writing.cut
+        if cut is None or writing.future.exception() is None:
+            return
+        if self._cuts.get(cut.conversation) is cut.after:
+            self._cuts[cut.conversation] = cut.before
+
+    def _clear_away(self, number: int) -> None:
+        """Take out a place without a turn; what follows it may be on the disk already."""
+        if not self._exchanges.is_empty(number):
+            return
+        has_children = self._exchanges.has_children(number)
+        parent = self._exchanges.kept_parent(number)
+        self._take_out([number])
+        if has_children:
+            self._archive.remove(self.name, number, parent, None)
+            self._save_state()
+
+    def _forget_prompts(self, prompt_sha256s: Collection[str]) -> None:
+        """Forget prompts wherever they are kept."""
+
+    def _take_out(self, numbers: Iterable[int]) -> list[Writing]:
+        """Take out turns, and return what was being written of them."""
+        writings = []
+        for number in numbers:
+            writings.append(self._exchanges.writing(number))
+            parent = self._exchanges.remove(number)
+            for conversation, cut in self._cuts.items():
+                self._cuts[conversation] = cut.without(number, parent)
+        return [writing for writing in writings if writing is not None]
+
+    def _save_state(self) -> None:
+        self._archive.describe(
+            self.name, system=self.system, cuts=self._cuts, choices=self._exchanges.choices
+        )

@@ -1,0 +1,554 @@
+"""Runs one model in this process, on a thread of its own."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import secrets
+import threading
+import time
+from concurrent.futures import Future
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, TypeVar
+
+from jupyter_llm.engine.base import (
+    MAX_SEED,
+    EngineOptions,
+    EngineStatus,
+    FinishReason,
+    ModelInfo,
+    Priority,
+    Prompt,
+    Request,
+    Score,
+    check_text,
+)
+from jupyter_llm.engine.local.generation import Generation, Scoring
+from jupyter_llm.engine.local.scheduler import Drawn, Sequence
+from jupyter_llm.engine.local.threads import CoreLoad, ThreadCount
+from jupyter_llm.engine.stream import QueueStream
+from jupyter_llm.errors import (
+    EmptyPromptError,
+    EngineClosedError,
+    EngineError,
+    JupyterLLMError,
+    PromptInterrupted,
+)
+
+if TYPE_CHECKING:
+    import collections.abc
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from jupyter_llm.engine.local.lane import Lane
+    from jupyter_llm.engine.local.sampler import RecordingSampler
+    from jupyter_llm.engine.local.scheduler import Sampler
+    from jupyter_llm.models.discover import ModelEntry
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_REST_S = 0.5  # idle for so long, the engine writes checkpoints
+_CLOSE_TIMEOUT_S = 10.0
+_UNLOADED = "The model was unloaded. Ask again to load it."
+
+
+class LocalEngine:
+    """A llama.cpp model that stays loaded, and the prompts it has read with it.
+
+    The thread "jupyter-llm-engine" owns the weights, the KV cache, the scheduler and all
+    samplers; no other thread touches them. The public methods put a command on its queue.
+    Creating the engine loads the model and returns when it is ready; `on_progress` is called
+    with the loaded share from 0 to 1, on the calling thread.
+
+    Raises
+    ------
+    ModelFileError
+        The file is missing, damaged or no GGUF file.
+    ModelLoadError
+        llama.cpp refused it.
+    NotEnoughMemoryError
+        It is too large for what is free; nothing was loaded.
+    """
+
+    def __init__(
+        self,
+        entry: ModelEntry,
+        options: EngineOptions | None = None,
+        *,
+        on_progress: Callable[[float], None] = lambda _share: None,
+    ) -> None:
+        self._entry = entry
+        self._options = options or EngineOptions()
+        self._pid = os.getpid()
+        # Guards _is_closed against the queue's last command. Reentrant, since a stream that is
+        # garbage-collected inside it cancels its request.
+        self._lock = threading.RLock()
+        self._is_closed = False
+        self._commands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._generations: dict[Sequence, Generation] = {}
+        self._scorings: dict[Sequence, Scoring] = {}
+        self._num_steps = 0
+        self._tokens_per_s = 0.0
+        self._thread = threading.Thread(target=self._run, name="jupyter-llm-engine", daemon=True)
+        self._load_model(on_progress)
+
+    # -- the caller's side ---------------------------------------------------------------------
+
+    @property
+    def info(self) -> ModelInfo:
+        """What is known of the model."""
+        return self._info
+
+    def submit(self, request: Request) -> QueueStream:
+        """Queue a request; its errors are raised by the stream."""
+        params = request.params
+        seed = secrets.randbelow(MAX_SEED + 1) if params.seed is None else params.seed
+        generation = Generation(
+            request, self._entry.name, seed=seed if params.temperature else None
+        )
+        stream = QueueStream(
+            generation.feed,
+            cancel=lambda: self._cancel(generation),
+            snapshot=lambda: generation.completion("cancelled"),
+            progress=generation.progress,
+        )
+        self._put(lambda: self._start(generation))
+        self._make_way(request.priority)
+        return stream
+
+    def prefill(self, request: Request) -> None:
+        """Read a prompt while there is nothing else to do, so that it is resident later.
+
+        Returns at once. Any other request ends it; what was read by then stays. A chat is left
+        open at its end: what is read is what it begins with however its last message goes on, or,
+        after an answer, whatever the next message is.
+        """
+        self._put(lambda: self._start_prefill(request))
+
+    def hold_background(self, *, is_held: bool) -> None:
+        """Let nothing be read in the background until it is allowed again."""
+        self._put(lambda: self._model.hold_background(is_held=is_held))
+        if is_held:
+            self._make_way(Priority.BULK)
+
+    def score(self, prompt: Prompt, continuations: collections.abc.Sequence[str]) -> list[Score]:
+        """Return how likely each continuation is after a prompt, all judged in one batch.
+
+        Raises
+        ------
+        OptionError, EmptyPromptError, ContextOverflowError
+        """
+        texts = [check_text(text, is_raw=True) for text in continuations]
+        if not texts:
+            return []
+        scoring = Scoring(texts)
+        self._put(lambda: self._start_scoring(prompt, scoring))
+        self._make_way(Priority.CHAT)
+        try:
+            return scoring.future.result()
+        except KeyboardInterrupt:
+            self._put(lambda: self._end_scoring(scoring))
+            raise PromptInterrupted from None
+
+    def embed(self, texts: collections.abc.Sequence[str]) -> np.ndarray:
+        """Return a vector of length one for each text, as an array (num_texts, n_embd).
+
+        Raises
+        ------
+        OptionError, EmptyPromptError, ContextOverflowError
+        """
+        import numpy as np
+
+        for text in texts:
+            check_text(text, is_raw=True)
+        groups = self._call(lambda: self._model.embedding_groups(texts))
+        # One call a group, so that other requests get their turn in between.
+        vectors = [self._call(partial(self._model.embed, group)) for group in groups]
+        n_embd = self._model.weights.n_embd
+        return np.concatenate([np.empty((0, n_embd), np.float32), *vectors])
+
+    def format(self, prompt: Prompt) -> str:
+        """Return the text the model will read: messages put through its chat template."""
+        return self._call(
+            lambda: prompt if isinstance(prompt, str) else self._model.template.format(prompt)
+        )
+
+    def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
+        """Return the tokens the model will read for a prompt."""
+        return self._call(lambda: self._model.tokenize(prompt))
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Return how many tokens the model will read for a prompt."""
+        return len(self.tokenize(prompt))
+
+    def tokenize_texts(self, texts: collections.abc.Sequence[str]) -> list[tuple[int, ...]]:
+        """Return the tokens of plain texts: no begin token, and control texts mean nothing."""
+        return self._call(lambda: [self._model.tokenize_plain(text) for text in texts])
+
+    def status(self) -> EngineStatus:
+        """Return what the engine does at this moment."""
+        return self._call(
+            lambda: self._model.status(
+                n_threads=self._threads.count, tokens_per_s=self._tokens_per_s
+            )
+        )
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the model is gone, by `close` or by a failure."""
+        return self._is_closed
+
+    def close(self) -> None:
+        """Cancel everything and free the model. May be called twice."""
+        if self._pid != os.getpid():  # forked: the thread and the memory are the parent's
+            return
+        with self._lock:
+            if not self._is_closed:
+                self._is_closed = True
+                self._commands.put(None)
+                self._abort()
+        self._thread.join(_CLOSE_TIMEOUT_S)
+        atexit.unregister(self.close)
+
+    def _load_model(self, on_progress: Callable[[float], None]) -> None:
+        self._progress: SimpleQueue[float | JupyterLLMError | None] = SimpleQueue()
+        self._is_wanted = True
+        # A daemon thread inside llama.cpp must not be alive when C++ destructors run.
+        atexit.register(self.close)
+        self._thread.start()
+        try:
+            while (share := self._progress.get()) is not None:
+                if isinstance(share, JupyterLLMError):
+                    raise share  # noqa: TRY301  the handler is for whatever comes from outside
+                on_progress(share)
+        except BaseException as error:
+            self._is_wanted = False  # llama.cpp asks between two tensors
+            self._is_closed = True
+            self._commands.put(None)
+            if isinstance(error, JupyterLLMError):
+                atexit.unregister(self.close)  # the thread is over
+            raise
+
+    def _put(self, command: Callable[[], None]) -> None:
+        if self._pid != os.getpid():
+            raise EngineClosedError(
+                "The model was loaded by the parent process, and a forked process cannot use it. "
+                "Ask from the notebook itself, use threads, or start processes with 'spawn'."
+            )
+        with self._lock:
+            if self._is_closed:
+                raise EngineClosedError(_UNLOADED)
+            self._commands.put(command)
+
+    def _call(self, function: Callable[[], T]) -> T:
+        future: Future[T] = Future()
+
+        def command() -> None:
+            try:
+                future.set_result(function())
+            except Exception as error:  # noqa: BLE001  raised on the calling thread
+                future.set_exception(error)
+
+        self._put(command)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            raise PromptInterrupted from None
+
+    def _cancel(self, generation: Generation) -> None:
+        try:
+            self._put(lambda: self._end(generation, "cancelled"))
+        except EngineClosedError:
+            return  # whoever closed it ended the stream
+        sequence, lane = generation.sequence, generation.lane
+        if sequence is None or lane is None or sequence.slot is None:
+            return
+        # A memory that cannot trim would lose what the others of the batch have read.
+        is_cheap = self._model.can_trim or lane.scheduler.num_running == 1
+        if is_cheap and lane.scheduler.step_priority is sequence.priority:
+            lane.context.abort()
+
+    def _make_way(self, priority: Priority) -> None:
+        """Let a batch of a lower class that is under evaluation go, to be run again later."""
+        for lane in self._model.lanes:
+            running = lane.scheduler.step_priority
+            if running is not None and running > priority and self._model.can_trim:
+                lane.context.abort()
+
+    def _abort(self) -> None:
+        for lane in self._model.lanes:
+            lane.context.abort()
+
+    # -- the engine thread's side --------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._open()
+        except JupyterLLMError as error:
+            self._progress.put(error)
+            return
+        except Exception as bug:
+            logger.exception("Loading %s failed", self._entry.path)
+            self._progress.put(EngineError(f"Loading {self._entry.name} failed: {bug}."))
+            return
+        self._progress.put(None)
+        end: JupyterLLMError = EngineClosedError(_UNLOADED)
+        try:
+            while self._obey():
+                self._step()
+        except Exception as bug:
+            logger.exception("The engine stopped")
+            end = EngineError(f"The engine stopped ({bug}). Ask again to load the model afresh.")
+        self._shut(end)
+        self._model.close()
+
+    def _open(self) -> None:
+        from jupyter_llm.engine.local.resident import ResidentModel
+
+        def report(share: float) -> bool:
+            self._progress.put(share)
+            return self._is_wanted
+
+        self._core_load = CoreLoad()
+        model = ResidentModel(self._entry, self._options, report)
+        self._threads = ThreadCount(
+            model.n_threads, lambda: self._core_load.num_busy(without_us=True)
+        )
+        self._look_around(without_us=True)
+        self._info = model.info
+        self._model = model
+
+    def _obey(self) -> bool:
+        """Run the commands there are, waiting for one while idle; False when it is time to go."""
+        for lane in self._model.lanes:
+            lane.context.clear_abort()
+        was_idle = self._model.is_idle
+        if was_idle:
+            self._core_load.num_busy(without_us=False)  # from here on, whatever is busy is not us
+        while True:
+            try:
+                command = self._next_command()
+            except Empty:
+                if was_idle:
+                    self._look_around(without_us=False)
+                return True
+            if command is None:
+                return False
+            command()
+
+    def _next_command(self) -> Callable[[], None] | None:
+        """Return the next command; raise Empty if there is none and something to do."""
+        while self._model.is_idle:
+            try:
+                return self._commands.get(timeout=_REST_S)
+            except Empty:
+                if not self._model.save():
+                    return self._commands.get()
+        return self._commands.get(block=False)
+
+    def _look_around(self, *, without_us: bool) -> None:
+        num_busy = self._core_load.num_busy(without_us=without_us)
+        if num_busy is not None:
+            self._threads.start(num_busy)
+
+    def _step(self) -> None:
+        began_s = time.perf_counter()
+        lane, is_guest = self._model.next_lane()
+        lane.context.set_threads(self._threads.count)
+        drawn = lane.scheduler.step(is_guest=is_guest)
+        num_tokens = lane.scheduler.num_evaluated
+        if num_tokens:
+            self._account(lane, num_tokens, time.perf_counter() - began_s)
+        for outcome in drawn:
+            self._hand_out(outcome)
+
+    def _account(self, lane: Lane, num_tokens: int, step_s: float) -> None:
+        self._num_steps += 1
+        lane.last_step = self._num_steps
+        self._model.pass_over(lane, num_tokens)
+        self._threads.observe(num_tokens, step_s)
+        lane.learn(step_s)
+
+    def _start(self, generation: Generation) -> None:
+        try:
+            if self._is_closed:
+                raise EngineClosedError(_UNLOADED)  # noqa: TRY301  all reasons end the same way
+            self._end_background()
+            sequence = self._sequence(generation)
+        except JupyterLLMError as error:
+            generation.fail(error)
+        except Exception as bug:
+            logger.exception("A request could not be started")
+            generation.fail(EngineError(f"The prompt could not be read: {bug}."))
+        else:
+            generation.sequence = sequence
+            self._generations[sequence] = generation
+
+    def _sequence(self, generation: Generation) -> Sequence:
+        request = generation.request
+        params = request.params
+        token_ids = list(self._model.tokenize(request.prompt))
+        if not token_ids:
+            raise EmptyPromptError
+        token_ids += self._model.weights.tokenize(request.answer_prefix, is_special=False)
+        lane, generation.is_exact = self._model.lane_for(request, n_threads=self._threads.count)
+        generation.lane = lane
+        generation.writer = partial(self._model.writer, lane)
+        sampler = lane.context.sampler(params, generation.seed or 0, token_ids)
+        if params.logprobs is not None:
+            sampler = generation.recorder = self._recorder(lane, sampler, params.logprobs)
+        sequence = Sequence(
+            token_ids,
+            max_tokens=params.max_tokens or lane.context.n_ctx,
+            sampler=sampler,
+            conversation=request.conversation,
+            ignore_eos=params.ignore_eos,
+            priority=request.priority,
+            is_pinned=request.is_pinned,
+            drafter=lane.drafter(token_ids) if self._may_draft(request) else None,
+        )
+        try:
+            lane.prepare(sequence.token_ids, request.conversation)
+            lane.scheduler.submit(sequence)
+        except BaseException:
+            sampler.close()
+            raise
+        return sequence
+
+    def _may_draft(self, request: Request) -> bool:
+        """Tell whether guessing ahead may pay: not where wrong guesses cannot be forgotten."""
+        is_alone = request.priority < Priority.BULK
+        return request.params.lookup and is_alone and self._model.can_forget
+
+    @staticmethod
+    def _recorder(lane: Lane, sampler: Sampler, num_top: int) -> RecordingSampler:
+        from jupyter_llm.engine.local.sampler import RecordingSampler
+
+        return RecordingSampler(sampler, lane.context, num_top)
+
+    def _start_prefill(self, request: Request) -> None:
+        if self._is_closed:
+            return
+        if request.conversation is not None:
+            self._end_background(request.conversation)  # what it has read, this one begins with
+        if not self._model.is_free:
+            return
+        try:
+            self._read_ahead(request)
+        except JupyterLLMError as error:  # whoever asks for an answer is told
+            logger.debug("A prompt cannot be read in the background: %s", error)
+        except Exception:
+            logger.exception("A prompt could not be read in the background")
+
+    def _read_ahead(self, request: Request) -> None:
+        token_ids = list(self._model.tokenize_open(request.prompt))
+        lane, _ = self._model.lane_for(request, n_threads=self._threads.count)
+        if not token_ids or len(token_ids) >= lane.context.n_ctx:
+            return
+        lane.prepare(token_ids, request.conversation)
+        lane.scheduler.submit(
+            Sequence(
+                token_ids,
+                max_tokens=0,
+                conversation=request.conversation,
+                priority=Priority.BACKGROUND,
+                is_pinned=request.is_pinned,
+            )
+        )
+
+    def _end_background(self, conversation: str | None = None) -> None:
+        """Stop reading in the background, everything or for one conversation."""
+        for lane in self._model.lanes:
+            for sequence in lane.scheduler.of_class(Priority.BACKGROUND):
+                if conversation is None or sequence.conversation == conversation:
+                    lane.scheduler.finish(sequence, "cancelled")
+
+    def _start_scoring(self, prompt: Prompt, scoring: Scoring) -> None:
+        from jupyter_llm.engine.local.sampler import LogprobScorer
+
+        try:
+            if self._is_closed:
+                raise EngineClosedError(_UNLOADED)  # noqa: TRY301  all reasons end the same way
+            self._end_background()
+            given = list(self._model.tokenize(prompt))
+            if not given:
+                raise EmptyPromptError  # noqa: TRY301
+            lane = self._model.lanes[0]
+            lane.prepare([*given, given[-1]], None)  # all of it counts
+            for text in scoring.texts:
+                scorer = LogprobScorer(lane.context)
+                token_ids = given + self._model.weights.tokenize(text, is_special=False)
+                sequence = Sequence(token_ids, 0, scorer=scorer, num_given=len(given))
+                lane.scheduler.submit(sequence)
+                scoring.scorers[sequence] = scorer
+                self._scorings[sequence] = scoring
+        except JupyterLLMError as error:
+            self._end_scoring(scoring)
+            scoring.fail(error)
+        except Exception as bug:
+            logger.exception("Texts could not be scored")
+            self._end_scoring(scoring)
+            scoring.fail(EngineError(f"The texts could not be scored: {bug}."))
+
+    def _end_scoring(self, scoring: Scoring) -> None:
+        for sequence in scoring.scorers:
+            if self._scorings.pop(sequence, None) is not None:
+                self._model.lanes[0].scheduler.finish(sequence, "cancelled")
+
+    def _hand_out(self, drawn: Drawn) -> None:
+        scoring = self._scorings.pop(drawn.sequence, None)
+        if scoring is not None and drawn.error is not None:
+            self._end_scoring(scoring)
+            scoring.fail(drawn.error)
+        elif scoring is not None:
+            scoring.finish_one()
+        generation = self._generations.get(drawn.sequence)
+        if generation is None:
+            return  # a prefill, or it ended at an earlier token of this step
+        if drawn.error is not None:
+            del self._generations[drawn.sequence]
+            generation.fail(drawn.error)
+            return
+        generation.touch()
+        if drawn.token_id is not None:
+            generation.take(drawn.token_id, self._model.weights.bytes_of)
+        sequence = drawn.sequence
+        is_last = drawn.token_id is None or generation.num_tokens == len(sequence.completion_ids)
+        reason = sequence.finish_reason if is_last else None
+        if generation.detokenizer.is_stopped:
+            reason = "stop"
+        if reason is not None:
+            self._end(generation, reason)
+
+    def _end(self, generation: Generation, reason: FinishReason) -> None:
+        sequence, lane = generation.sequence, generation.lane
+        if sequence is None or lane is None or self._generations.pop(sequence, None) is None:
+            return  # it ended before
+        lane.scheduler.finish(sequence, reason)
+        completion = generation.end(reason)
+        self._tokens_per_s = completion.usage.tokens_per_s or self._tokens_per_s
+
+    def _shut(self, error: JupyterLLMError) -> None:
+        """End every stream, and see that no command waits for ever."""
+        with self._lock:
+            self._is_closed = True
+        for generation in list(self._generations.values()):
+            if generation.lane is not None and generation.sequence is not None:
+                generation.lane.scheduler.finish(generation.sequence, "error")
+            generation.fail(error)
+        self._generations.clear()
+        for scoring in set(self._scorings.values()):
+            scoring.fail(error)
+        self._scorings.clear()
+        while True:
+            try:
+                command = self._commands.get(block=False)
+            except Empty:
+                return
+            if command is not None:
+                command()

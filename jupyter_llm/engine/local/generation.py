@@ -1,0 +1,204 @@
+"""Requests while the engine works on them. They belong to the engine thread."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jupyter_llm.engine.base import (
+    Chunk,
+    Completion,
+    Progress,
+    Score,
+    TokenLogprob,
+    Usage,
+)
+from jupyter_llm.engine.local.detokenizer import Detokenizer
+from jupyter_llm.engine.provenance import Provenance
+from jupyter_llm.engine.stream import StreamFeed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jupyter_llm.engine.base import FinishReason, ProgressState, Request
+    from jupyter_llm.engine.local.lane import Lane
+    from jupyter_llm.engine.local.sampler import LogprobScorer, RecordingSampler
+    from jupyter_llm.engine.local.scheduler import Sequence
+    from jupyter_llm.engine.local.slots import Slot
+    from jupyter_llm.engine.provenance import Writer
+    from jupyter_llm.errors import JupyterLLMError
+
+# A reader that wakes up for every token takes the time of the next one where cores are few.
+_CHUNK_S = 0.02
+
+
+@dataclass(slots=True, eq=False)
+class Generation:
+    """A request on its way to a completion; `writer` tells what writes, once that is known."""
+
+    request: Request
+    model: str
+    seed: int | None
+    feed: StreamFeed = field(default_factory=StreamFeed)
+    lane: Lane | None = None
+    writer: Callable[[], Writer] | None = None
+    sequence: Sequence | None = None
+    recorder: RecordingSampler | None = None
+    is_exact: bool = False
+    num_tokens: int = 0
+    detokenizer: Detokenizer = field(init=False)
+    text: list[str] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    submitted_s: float = field(default_factory=time.perf_counter)
+    first_s: float | None = None
+    last_s: float = 0.0
+    _unsent: list[str] = field(default_factory=list)
+    _sent_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.detokenizer = Detokenizer(self.request.params.stop)
+
+    def take(self, token_id: int, bytes_of: Callable[[int], bytes]) -> None:
+        """Take in a drawn token."""
+        self.num_tokens += 1
+        if self.recorder is not None:
+            self._note_logprob(self.recorder, bytes_of)
+        self._put(self.detokenizer.feed(bytes_of(token_id)))
+        if self.last_s - self._sent_s >= _CHUNK_S:
+            self._send()
+
+    def touch(self) -> None:
+        """Note the time of a token, the end token included."""
+        self.last_s = time.perf_counter()
+        self.first_s = self.first_s or self.last_s
+
+    def end(self, reason: FinishReason) -> Completion:
+        """Hand out what is left and the result, and return the latter."""
+        self._put(self.detokenizer.flush())
+        self._send()
+        completion = self.completion(reason)
+        self.feed.finish(completion)
+        return completion
+
+    def fail(self, error: JupyterLLMError) -> None:
+        """End with an error."""
+        self._send()
+        self.feed.fail(error)
+
+    def completion(self, reason: FinishReason) -> Completion:
+        """Return what there is; safe from any thread, since lists only grow."""
+        sequence = self.sequence
+        token_ids = tuple(sequence.completion_ids[: self.num_tokens]) if sequence else ()
+        text, usage = "".join(self.text), self._usage(len(token_ids))
+        return Completion(
+            text=text,
+            finish_reason=reason,
+            usage=usage,
+            model=self.model,
+            seed=self.seed,
+            token_ids=None if self.detokenizer.is_stopped else token_ids,
+            exact=self.is_exact,
+            logprobs=tuple(self.logprobs) if self.recorder is not None else None,
+            provenance=self._provenance(text, usage, reason),
+        )
+
+    def progress(self) -> Progress:
+        """Return how far this is; safe from any thread."""
+        sequence = self.sequence
+        if sequence is None:
+            return Progress(state=self._state(None))
+        slot, num_prompt = sequence.slot, sequence.num_prompt
+        num_resident = len(slot.token_ids) if slot is not None else 0
+        return Progress(
+            state=self._state(slot),
+            num_prompt=num_prompt,
+            num_read=num_prompt if self.first_s is not None else min(num_resident, num_prompt),
+            num_written=self.num_tokens,
+        )
+
+    def _state(self, slot: Slot | None) -> ProgressState:
+        if self.feed.future.done():
+            return "finished"
+        if self.first_s is not None:
+            return "writing"
+        return "waiting" if slot is None else "reading"
+
+    def _provenance(self, text: str, usage: Usage, reason: FinishReason) -> Provenance | None:
+        sequence = self.sequence
+        if sequence is None or self.writer is None:
+            return None
+        return Provenance.of_answer(
+            self.writer(),
+            self.request.params,
+            seed=self.seed,
+            exact=self.is_exact,
+            prompt_ids=sequence.token_ids[: sequence.num_prompt],
+            text=text,
+            usage=usage,
+            finish_reason=reason,
+        )
+
+    def _usage(self, num_tokens: int) -> Usage:
+        sequence = self.sequence
+        now_s = time.perf_counter()
+        admitted_s = (sequence.admitted_s if sequence else None) or now_s
+        first_s = self.first_s or now_s
+        return Usage(
+            prompt_tokens=sequence.num_prompt if sequence else 0,
+            cached_tokens=sequence.num_cached if sequence else 0,
+            completion_tokens=num_tokens,
+            queue_s=admitted_s - self.submitted_s,
+            prefill_s=max(0.0, first_s - admitted_s),
+            decode_s=max(0.0, self.last_s - first_s),
+        )
+
+    def _put(self, text: str) -> None:
+        if text:
+            self.text.append(text)
+            self._unsent.append(text)
+
+    def _send(self) -> None:
+        if self._unsent:
+            self.feed.put(Chunk("".join(self._unsent)))
+            self._unsent.clear()
+            self._sent_s = self.last_s
+
+    def _note_logprob(self, recorder: RecordingSampler, bytes_of: Callable[[int], bytes]) -> None:
+        def text(token_id: int) -> str:
+            return bytes_of(token_id).decode("utf-8", "replace")
+
+        record = recorder.records[self.num_tokens - 1]
+        self.logprobs.append(
+            TokenLogprob(
+                record.token_id,
+                text(record.token_id),
+                record.logprob,
+                tuple((text(token_id), logprob) for token_id, logprob in record.top),
+            )
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Scoring:
+    """Texts that are judged together, and the future of their scores."""
+
+    texts: list[str]
+    future: Future[list[Score]] = field(default_factory=Future)
+    scorers: dict[Sequence, LogprobScorer] = field(default_factory=dict)
+    num_finished: int = 0
+
+    def finish_one(self) -> None:
+        """Note that one text is judged; the last one ends the whole."""
+        self.num_finished += 1
+        if self.num_finished == len(self.texts) and not self.future.done():
+            scores = (tuple(scorer.logprobs) for scorer in self.scorers.values())
+            self.future.set_result(
+                [Score(text, logprobs) for text, logprobs in zip(self.texts, scores, strict=True)]
+            )
+
+    def fail(self, error: JupyterLLMError) -> None:
+        """End with an error."""
+        if not self.future.done():
+            self.future.set_exception(error)

@@ -1,0 +1,244 @@
+"""One KV cache over the model, and the requests that run in it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from jupyter_llm.engine.base import Priority, ResidentPrefix
+from jupyter_llm.engine.local.lookup import MAX_DRAFT, Lookup, Payoff
+from jupyter_llm.engine.local.parking import ParkedPrefix, Parking
+from jupyter_llm.engine.local.scheduler import Scheduler
+from jupyter_llm.engine.local.slots import Slots, common_prefix
+from jupyter_llm.engine.local.width import BulkWidth
+
+if TYPE_CHECKING:
+    from jupyter_llm.engine.local.checkpoint import CheckpointStore
+    from jupyter_llm.engine.local.llama import Context
+    from jupyter_llm.engine.local.slots import Slot
+
+logger = logging.getLogger(__name__)
+
+_MIN_CHECKPOINT = 256  # tokens; less is read again in no time
+_MIN_GAIN = 64  # tokens that a state must save over what is resident
+_MIN_PARKED = 256  # tokens; fewer are not felt
+_GROWTH = 8  # a checkpoint is renewed when its prefix has grown by one part in so many
+_MAX_STATE_BYTES = 1 << 30
+_FLUSH_S = 2.0  # the end of a kernel is not held up for longer
+
+
+class LookupDrafter:
+    """Guesses a sequence's next tokens from what it repeats, as far as that pays in its lane."""
+
+    def __init__(self, token_ids: list[int], payoff: Payoff) -> None:
+        self._lookup = Lookup(token_ids)
+        self._payoff = payoff
+
+    def propose(self, most: int) -> list[int]:
+        """Return the tokens that may come next, none if guessing does not pay."""
+        chances = self._lookup.chances(max(0, min(most, MAX_DRAFT)))
+        return self._lookup.propose(self._payoff.num_draft(chances))
+
+    def append(self, token_id: int) -> None:
+        """Take in a token that was drawn."""
+        self._lookup.append(token_id)
+
+
+class Lane:
+    """A context with its slots and scheduler.
+
+    The fast lane shares one unified cache among many sequences. The exact one gives each sequence
+    a stream of its own, so that no other can change the last bit of its logits. `store` is where
+    prefixes outlive the process, if they may; `can_cut` says whether a part of one that comes back
+    is worth something. With `max_parked_bytes` idle conversations leave the
+    cache for plain memory while another has it.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        num_slots: int,
+        can_trim: bool,
+        is_exact: bool,
+        can_cut: bool,
+        min_copy: int = 1,
+        max_parked_bytes: int = 0,
+    ) -> None:
+        self.context = context
+        self.is_exact = is_exact
+        self.slots = Slots(num_slots, can_trim=can_trim, min_copy=min_copy)
+        self._width = BulkWidth(num_slots - 1)  # one is left for a chat
+        self._payoff = Payoff()
+        self.scheduler = Scheduler(context, self.slots, width=self._width)
+        self.store: CheckpointStore | None = None
+        self._parking = Parking(max_parked_bytes) if max_parked_bytes else None
+        self.num_passed = 0  # tokens that the other lane evaluated while this one had work
+        self.last_step = 0
+        self._can_cut = can_cut
+
+    def drafter(self, token_ids: list[int]) -> LookupDrafter:
+        """Make what guesses the continuation of a prompt."""
+        return LookupDrafter(token_ids, self._payoff)
+
+    def learn(self, step_s: float) -> None:
+        """Learn from the time of the scheduler's last step."""
+        scheduler = self.scheduler
+        if scheduler.drafted is not None:
+            self._payoff.observe(*scheduler.drafted, step_s)
+        if scheduler.stepped is Priority.BULK:
+            self._width.observe(scheduler.num_members, scheduler.num_evaluated, step_s)
+
+    def prefixes(self) -> list[ResidentPrefix]:
+        """Return what is resident or parked, the latest used first."""
+        resident = [
+            ResidentPrefix(
+                num_tokens=len(slot.token_ids),
+                conversation=slot.conversation,
+                is_busy=slot.is_busy,
+                is_pinned=slot.is_pinned,
+                is_exact=self.is_exact,
+            )
+            for slot in self.slots.used
+        ]
+        parked = self._parking.prefixes if self._parking is not None else ()
+        return resident + [
+            ResidentPrefix(
+                num_tokens=len(prefix.token_ids),
+                conversation=prefix.conversation,
+                is_parked=True,
+                is_exact=self.is_exact,
+            )
+            for prefix in parked
+        ]
+
+    def prepare(self, token_ids: list[int], conversation: str | None) -> None:
+        """Bring into the cache what a prompt begins with, and out what would only slow it."""
+        scheduler = self.scheduler
+        if self._parking is not None and not (scheduler.num_running or scheduler.num_waiting):
+            self._park_others(token_ids)
+        given = token_ids[:-1]  # the last one is evaluated in any case
+        more_than = self.slots.num_resident(given) + _MIN_GAIN
+        if self._parking is not None:
+            prefix, length = self._parking.find(given, whole=not self._can_cut)
+            if prefix is not None and length > more_than:
+                is_owner = length == len(prefix.token_ids) or (
+                    conversation is not None and conversation == prefix.conversation
+                )
+                owner = prefix.conversation if is_owner else None
+                slot = self._fill(prefix.token_ids, prefix.state, length, owner)
+                if slot is not None:
+                    slot.num_prompt = min(prefix.num_prompt, length)
+                    slot.num_saved = min(prefix.num_saved, length)
+                    self._parking.take(prefix, is_owner=is_owner)
+                return
+        self._restore(given, more_than)
+
+    def save(self, *, most_bytes: int = _MAX_STATE_BYTES) -> bool:
+        """Write the latest used prefix that has grown to disk; False if there is none.
+
+        The state is copied here; the writing is the store's.
+        """
+        for slot in self.slots.used:
+            if not slot.is_busy and self._is_worth_saving(slot):
+                slot.num_saved = len(slot.token_ids)
+                if self.context.state_size(slot.seq_id) <= most_bytes:
+                    self._write(slot.token_ids, self.context.state(slot.seq_id))
+                    return True
+        return False
+
+    def _park_others(self, token_ids: list[int]) -> None:
+        """Take the idle conversations that a prompt has little of out of the cache."""
+        assert self._parking is not None
+        others = [
+            slot
+            for slot in self.slots.used
+            if not (slot.is_busy or slot.is_pinned)
+            and 4 * common_prefix(slot.token_ids, token_ids) < len(slot.token_ids)
+        ]
+        if sum(len(slot.token_ids) for slot in others) < _MIN_PARKED:
+            return
+        for slot in reversed(others):  # the latest used one is parked last
+            if self.context.state_size(slot.seq_id) > self._parking.max_bytes:
+                continue  # slow beside others is better than lost
+            state = self.context.state(slot.seq_id)
+            if self._is_worth_saving(slot):
+                self._write(slot.token_ids, state)
+                slot.num_saved = len(slot.token_ids)
+            self._parking.park(
+                ParkedPrefix(
+                    token_ids=tuple(slot.token_ids),
+                    state=state,
+                    conversation=slot.conversation,
+                    num_prompt=slot.num_prompt,
+                    num_saved=slot.num_saved,
+                )
+            )
+            slot.clear()
+            self.context.trim(slot.seq_id, 0)
+
+    def _restore(self, given: list[int], more_than: int) -> None:
+        """Make a prompt's longest checkpoint resident, if that saves enough."""
+        if self.store is None:
+            return
+        checkpoint = self.store.find(given, more_than=more_than, whole=not self._can_cut)
+        state = checkpoint.read() if checkpoint is not None else None
+        if checkpoint is not None and state is not None:
+            slot = self._fill(checkpoint.token_ids, state, checkpoint.num_common)
+            if slot is not None:
+                slot.num_saved = len(slot.token_ids)
+
+    def _fill(
+        self,
+        token_ids: tuple[int, ...],
+        state: bytes | memoryview,
+        num_common: int,
+        conversation: str | None = None,
+    ) -> Slot | None:
+        """Put a state into an idle slot, whose it then is; others give way if it needs their room.
+
+        What is nobody's is cut to what the prompt has in common with it.
+        """
+        slot = self.slots.adopt(token_ids, conversation)
+        if slot is None:
+            return None
+        self.context.trim(slot.seq_id, 0)
+        is_restored = False
+        while not (is_restored := self.context.restore(slot.seq_id, state, len(token_ids))):
+            evicted = self.slots.evict()
+            if evicted is None:
+                break
+            self.context.trim(evicted.seq_id, 0)
+        if is_restored and conversation is None:
+            is_restored = self._cut(slot, num_common)
+        if not is_restored:
+            slot.clear()
+            self.context.trim(slot.seq_id, 0)
+        for shortened in self.slots.release(slot):
+            self.context.trim(shortened.seq_id, len(shortened.token_ids))
+        return slot if is_restored else None
+
+    def _cut(self, slot: Slot, num_tokens: int) -> bool:
+        """Keep the first tokens of a slot; False if its memory cannot forget so."""
+        if num_tokens == len(slot.token_ids):
+            return True
+        del slot.token_ids[num_tokens:]
+        slot.num_prompt = min(slot.num_prompt, num_tokens)
+        return self.context.trim(slot.seq_id, num_tokens)
+
+    def _is_worth_saving(self, slot: Slot) -> bool:
+        num_tokens = len(slot.token_ids)
+        has_grown = num_tokens - slot.num_saved > max(_MIN_GAIN, num_tokens // _GROWTH)
+        return self.store is not None and num_tokens >= _MIN_CHECKPOINT and has_grown
+
+    def _write(self, token_ids: list[int], state: memoryview) -> None:
+        assert self.store is not None
+        if len(state) <= _MAX_STATE_BYTES:
+            self.store.write(token_ids, state, whole=not self._can_cut)
+
+    def close(self) -> None:
+        """Free the cache; what is to be written is."""
+        if self.store is not None:
+            self.store.close()
+            self.store.flush(_FLUSH_S)
+        self.context.close()

@@ -1,0 +1,642 @@
+"""llama.cpp through its low-level calls. The only module that imports llama_cpp.
+
+`Weights` is a loaded file with its vocabulary; `Context` is a KV cache over it that evaluates
+batches. Both belong to the engine thread; only `Context.abort` may be called from elsewhere.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import llama_cpp as lib
+import numpy as np
+
+from jupyter_llm.engine.local.groups import MAX_GROUP, fill_groups
+from jupyter_llm.engine.local.pages import pages
+from jupyter_llm.engine.local.sampler import GreedySampler
+from jupyter_llm.engine.local.scheduler import Batch, Decoded, Sampler
+from jupyter_llm.errors import EngineError, ModelLoadError, OptionError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jupyter_llm.engine.base import KvType, SamplingParams
+
+logger = logging.getLogger(__name__)
+
+BUILD = f"llama-cpp-python {lib.__version__}"
+HAS_GPU = bool(lib.llama_supports_gpu_offload())
+
+SPARE_CELLS = 256  # of each stream, for fillers; llama.cpp allots so many at a time
+
+_MAX_FILLERS = MAX_GROUP - 1  # of a sequence in a batch
+_PENALTY_WINDOW = 64  # tokens that the repetition penalty looks back on; llama.cpp's own default
+_ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR
+_NUM_EMBEDDED = 32  # texts in one batch
+_CONTINUED = 5  # GGML_LOG_LEVEL_CONT: goes on with the line before
+_GPU = 1  # GGML_BACKEND_DEVICE_TYPE_GPU: memory of its own; integrated ones share the machine's
+# Rotary positions of several numbers each; llama.cpp does not move what has such.
+_MANY_FOLD = (lib.LLAMA_ROPE_TYPE_MROPE, lib.LLAMA_ROPE_TYPE_IMROPE)
+_NOWHERE = 2**31 - 2  # a position that no token has
+_KV_TYPES = {"f16": lib.GGML_TYPE_F16, "q8_0": lib.GGML_TYPE_Q8_0}
+
+
+class _Log:
+    """Keeps the last lines llama.cpp logged, so that none reaches the notebook.
+
+    ipykernel shows in the running cell whatever a library writes to stderr.
+    """
+
+    def __init__(self) -> None:
+        self.lines: deque[tuple[int, str]] = deque(maxlen=50)
+        # llama.cpp keeps the bare pointer: without this reference the process would crash.
+        self._callback = lib.llama_log_callback(self._append)
+        lib.llama_log_set(self._callback, ctypes.c_void_p(0))
+
+    def _append(self, level: int, text: bytes, _user_data: object) -> None:
+        line = text.decode("utf-8", "replace").rstrip("\n")
+        if level == _CONTINUED and self.lines:
+            level, start = self.lines.pop()
+            line = start + line
+        self.lines.append((level, line))
+
+    def reason(self) -> str:
+        """Return the first error of the log, without the name of the function that wrote it."""
+        errors = [line for level, line in self.lines if level == _ERROR_LEVEL]
+        if not errors:
+            return "llama.cpp gave no reason."
+        return errors[0].rpartition("error loading model: ")[2] + "."
+
+
+_log = _Log()
+
+
+class Weights:
+    """A model file in memory: its weights and its vocabulary.
+
+    `on_progress` hears the loaded share from 0 to 1, on the loading thread, and returns False to
+    give up. `repack=False` leaves the weights as they lie in the file, where llama.cpp would lay
+    them out anew for the kernels of this machine.
+
+    Raises
+    ------
+    ModelLoadError
+        llama.cpp refused the file, or `on_progress` gave up.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        n_gpu_layers: int | None,
+        on_progress: Callable[[float], bool],
+        repack: bool | None = None,
+    ) -> None:
+        def progress(share: float, _user_data: object) -> bool:
+            try:
+                return on_progress(share)
+            except Exception:  # an exception cannot cross C; it would be printed and lost
+                logger.exception("The progress of loading %s could not be shown", path.name)
+                return True
+
+        params = lib.llama_model_default_params()
+        params.progress_callback = callback = lib.llama_progress_callback(progress)
+        if n_gpu_layers is not None:
+            params.n_gpu_layers = n_gpu_layers
+        if repack is not None:
+            params.use_extra_bufts = repack
+        _log.lines.clear()
+        self._pointer: Any = lib.llama_model_load_from_file(os.fsencode(path), params)
+        del callback  # had to live until here
+        if not self._pointer:
+            raise ModelLoadError(path, _log.reason(), [line for _, line in _log.lines])
+        self.path = path
+        self._vocab = lib.llama_model_get_vocab(self._pointer)
+        self.n_vocab: int = lib.llama_vocab_n_tokens(self._vocab)
+        self.has_window = bool(lib.llama_model_n_swa(self._pointer))
+        self.n_embd: int = lib.llama_model_n_embd(self._pointer)
+        self.n_ctx_train: int = lib.llama_model_n_ctx_train(self._pointer)
+        self.can_trim = not (
+            lib.llama_model_is_recurrent(self._pointer) or lib.llama_model_is_hybrid(self._pointer)
+        )
+        # Otherwise streams cannot be mended; see `Context`.
+        self.can_have_streams = lib.llama_model_rope_type(self._pointer) not in _MANY_FOLD
+        self.end_ids = frozenset(
+            token for token in range(self.n_vocab) if lib.llama_vocab_is_eog(self._vocab, token)
+        )
+        self.bytes_of = lru_cache(maxsize=None)(self._bytes_of)
+
+    @property
+    def chat_template(self) -> str | None:
+        """The jinja2 source in the file, if there is one."""
+        source = lib.llama_model_chat_template(self._pointer, None)
+        return source.decode("utf-8", "replace") if source else None
+
+    @property
+    def bos(self) -> str:
+        """The text of the begin-of-text token, "" without one."""
+        return self._text(lib.llama_vocab_bos(self._vocab))
+
+    @property
+    def eos(self) -> str:
+        """The text of the end-of-text token, "" without one."""
+        return self._text(lib.llama_vocab_eos(self._vocab))
+
+    def control_texts(self) -> list[str]:
+        """Return the texts of the tokens that steer the model, such as `<|im_end|>`."""
+        return [
+            self._text(token)
+            for token in range(self.n_vocab)
+            if lib.llama_vocab_is_control(self._vocab, token)
+        ]
+
+    def tokenize(self, text: str, *, is_special: bool, add_bos: bool = False) -> list[int]:
+        """Return the tokens of a text.
+
+        `is_special` reads `<|im_end|>` and the like as one token each; `add_bos` puts the begin
+        token before, if the model wants one and the text does not begin with it.
+        """
+        data = text.encode("utf-8", "replace")  # a lone surrogate is no text
+        add_bos = add_bos and not (self.bos and is_special and text.startswith(self.bos))
+        size = len(data) + 8
+        while True:
+            tokens = (lib.llama_token * size)()
+            count = lib.llama_tokenize(
+                self._vocab, data, len(data), tokens, size, add_bos, is_special
+            )
+            if count >= 0:
+                return list(tokens[:count])
+            size = -count
+
+    def close(self) -> None:
+        """Free the weights; its contexts must be closed before."""
+        pointer, self._pointer = self._pointer, None
+        if pointer:
+            lib.llama_model_free(pointer)
+            _return_freed_memory()
+
+    def sampler(self, params: SamplingParams, seed: int, context: Sequence[int]) -> Any:
+        """Make a llama.cpp sampler chain; `context` are the tokens before the first drawn one."""
+        chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
+        for part in self._sampler_parts(params, seed):
+            lib.llama_sampler_chain_add(chain, part)
+        for token in context[-_PENALTY_WINDOW:]:
+            lib.llama_sampler_accept(chain, token)
+        return chain
+
+    def logit_bias(self, params: SamplingParams) -> list[tuple[int, float]]:
+        """Return what is added to the logits of which tokens.
+
+        Raises
+        ------
+        OptionError
+            The model has no such token.
+        """
+        bias = dict(params.logit_bias)
+        for token in bias:
+            if token >= self.n_vocab:
+                raise OptionError(
+                    f"logit_bias names token {token}, but the model's last one is "
+                    f"{self.n_vocab - 1}."
+                )
+        if params.ignore_eos:
+            bias.update(dict.fromkeys(sorted(self.end_ids), float("-inf")))
+        return list(bias.items())
+
+    def _sampler_parts(self, params: SamplingParams, seed: int) -> Iterator[Any]:
+        if pairs := self.logit_bias(params):
+            bias = (lib.llama_logit_bias * len(pairs))(*pairs)
+            yield lib.llama_sampler_init_logit_bias(self.n_vocab, len(bias), bias)
+        if params.repeat_penalty != 1:
+            yield lib.llama_sampler_init_penalties(
+                self.n_vocab, _PENALTY_WINDOW, params.repeat_penalty, 0.0, 0.0
+            )
+        if params.temperature == 0:
+            yield lib.llama_sampler_init_greedy()
+            return
+        if params.top_k:
+            yield lib.llama_sampler_init_top_k(params.top_k)
+        yield lib.llama_sampler_init_top_p(params.top_p, 1)
+        yield lib.llama_sampler_init_min_p(params.min_p, 1)
+        yield lib.llama_sampler_init_temp(params.temperature)
+        yield lib.llama_sampler_init_dist(seed)
+
+    def _text(self, token: int) -> str:
+        if token < 0:
+            return ""
+        text: bytes = lib.llama_vocab_get_text(self._vocab, token)
+        return text.decode("utf-8", "replace")
+
+    def _bytes_of(self, token: int) -> bytes:
+        """Return a token's share of the text; it need not be whole characters."""
+        size = 32
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            count = lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, False)  # noqa: FBT003
+            if count >= 0:
+                return buffer.raw[:count]
+            size = -count
+
+
+class _BatchMemory:
+    """A llama_batch over memory of our own; every token belongs to one sequence."""
+
+    def __init__(self, size: int) -> None:
+        self._token = (lib.llama_token * size)()
+        self._pos = (lib.llama_pos * size)()
+        self._seq_id = (lib.llama_seq_id * size)()
+        self._logits = (ctypes.c_int8 * size)()
+        self._num_seq_ids = (ctypes.c_int32 * size)(*([1] * size))
+        pointer = ctypes.POINTER(lib.llama_seq_id)
+        step = ctypes.sizeof(lib.llama_seq_id)
+        start = ctypes.addressof(self._seq_id)
+        self._seq_id_pointers = (pointer * size)(
+            *(ctypes.cast(start + index * step, pointer) for index in range(size))
+        )
+        self.batch = lib.llama_batch(
+            n_tokens=0,
+            token=self._token,
+            pos=self._pos,
+            n_seq_id=self._num_seq_ids,
+            seq_id=self._seq_id_pointers,
+            logits=self._logits,
+        )
+
+    def fill(self, batch: Batch) -> Any:
+        count = len(batch)
+        self._token[:count] = batch.token_ids
+        self._pos[:count] = batch.positions
+        self._seq_id[:count] = batch.seq_ids
+        self._logits[:count] = [int(wanted) for wanted in batch.wants_logits]
+        self.batch.n_tokens = count
+        return self.batch
+
+
+class Context:
+    """A KV cache for `num_slots` sequences over loaded weights; evaluates batches.
+
+    The cache is unified, `n_ctx` cells that all sequences share, or gives each sequence a stream
+    of `n_ctx` cells of its own. `full_window` keeps all cells of sliding-window layers. A context
+    with streams may set `group_size`, so that tokens are evaluated in groups; see `groups`.
+
+    Raises
+    ------
+    ModelLoadError
+        llama.cpp could not set it up, mostly for want of memory.
+    """
+
+    def __init__(
+        self,
+        weights: Weights,
+        *,
+        n_ctx: int,
+        n_batch: int,
+        num_slots: int,
+        n_threads: int,
+        flash_attention: bool,
+        is_unified: bool = True,
+        full_window: bool = True,
+        kv_type: KvType = "f16",
+    ) -> None:
+        params = lib.llama_context_default_params()
+        num_spare, num_fillers = (0, 0) if is_unified else (SPARE_CELLS, _MAX_FILLERS * num_slots)
+        params.n_ctx = n_ctx if is_unified else (n_ctx + num_spare) * num_slots
+        params.n_batch = params.n_ubatch = n_batch + num_fillers
+        params.n_seq_max = num_slots
+        params.n_threads = params.n_threads_batch = n_threads
+        params.kv_unified = is_unified
+        params.type_k = params.type_v = _KV_TYPES[kv_type]
+        # Otherwise an old prefix cannot be trimmed to.
+        params.swa_full = full_window
+        params.no_perf = True
+        params.flash_attn_type = (
+            lib.LLAMA_FLASH_ATTN_TYPE_ENABLED
+            if flash_attention
+            else lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        )
+        _log.lines.clear()
+        self._pointer: Any = lib.llama_init_from_model(weights._pointer, params)  # noqa: SLF001
+        if not self._pointer:
+            raise ModelLoadError(weights.path, _log.reason(), [line for _, line in _log.lines])
+        self._weights = weights
+        self.num_slots = num_slots
+        self._is_unified = is_unified
+        self._has_streams = num_slots > 1 and not is_unified
+        self._window: int = lib.llama_model_n_swa(weights._pointer)  # noqa: SLF001
+        self._memory = lib.llama_get_memory(self._pointer)
+        # llama.cpp makes a batch no larger than the window, and aborts on one that is.
+        largest: int = lib.llama_n_batch(self._pointer)
+        self.n_batch = largest - num_fillers
+        self._batch = _BatchMemory(largest)
+        self._abort_flag = ctypes.create_string_buffer(2)
+        # llama.cpp asks between two operations of a graph, hundreds of times a batch, from a
+        # compute thread. A Python callback would wait for the interpreter lock each time; the C
+        # library's strlen reads our flag without it: the flag is a string, empty or one long.
+        self._abort_callback = ctypes.cast(_c_library().strlen, lib.ggml_abort_callback)
+        lib.llama_set_abort_callback(
+            self._pointer, self._abort_callback, ctypes.addressof(self._abort_flag)
+        )
+        self.n_ctx: int = lib.llama_n_ctx_seq(self._pointer) - num_spare
+        self.num_cells: int = self.n_ctx if is_unified else self.n_ctx * num_slots
+        self.n_vocab = weights.n_vocab
+        self.can_trim = weights.can_trim
+        self.group_size = 1
+        self.n_threads = n_threads
+
+    def set_threads(self, n_threads: int) -> None:
+        """Compute the next batches with this many threads; the results stay the same."""
+        if n_threads != self.n_threads:
+            self.n_threads = n_threads
+            lib.llama_set_n_threads(self._pointer, n_threads, n_threads)
+
+    def decode(self, batch: Batch) -> Decoded:
+        """Evaluate a batch; blocks, without the interpreter lock."""
+        ends: dict[int, int] = {}
+        if self.group_size > 1:
+            batch, ends = fill_groups(batch, self.group_size)
+        code = lib.llama_decode(self._pointer, self._batch.fill(batch))
+        if code == 0:
+            for seq_id, end in ends.items():
+                lib.llama_memory_seq_rm(self._memory, seq_id, end, -1)
+            return Decoded.OK
+        if code == 1:
+            return Decoded.NO_ROOM
+        if self._has_streams:
+            for seq_id in set(batch.seq_ids):
+                self._mend(seq_id)
+        return Decoded.ABORTED if code == 2 else Decoded.FAILED  # noqa: PLR2004  llama.h
+
+    def _mend(self, seq_id: int) -> None:
+        """Let a stream of a batch that was torn off be filled from its first free cell again.
+
+        llama.cpp evaluates a batch in pieces of a few streams each. When it gives up at one, it
+        goes on in the streams of the later pieces where quite another stream ends. Tokens would
+        lie in other cells than before, and sums over cells come to other last bits (measured with
+        SmolLM2: half of the tokens then had other logits). Moving no token makes it look for free
+        cells from the start. There it would also fill those that a window has passed, so of a
+        sequence longer than the window nothing is kept.
+        """
+        if self._window and lib.llama_memory_seq_pos_max(self._memory, seq_id) + 1 >= self._window:
+            lib.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
+        lib.llama_memory_seq_add(self._memory, seq_id, _NOWHERE, _NOWHERE + 1, 1)
+
+    def abort(self) -> None:
+        """Make the batch under evaluation return as aborted. From any thread."""
+        self._abort_flag[0] = b"\1"
+
+    def clear_abort(self) -> None:
+        """Let the next batch run."""
+        self._abort_flag[0] = b"\0"
+
+    def trim(self, seq_id: int, num_tokens: int) -> bool:
+        """Keep the first tokens of a sequence; False if its memory cannot forget so."""
+        is_trimmed = bool(lib.llama_memory_seq_rm(self._memory, seq_id, num_tokens, -1))
+        return is_trimmed and self._can_go_on(seq_id, num_tokens)
+
+    def copy(self, source: int, target: int, num_tokens: int) -> bool:
+        """Let a sequence share the first cells of another; False if it cannot go on from there.
+
+        In a unified cache no data moves. Between two streams all of it does, at the next decode.
+        """
+        if self._is_unified:
+            lib.llama_memory_seq_cp(self._memory, source, target, 0, num_tokens)
+            return self._can_go_on(target, num_tokens)
+        lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+        return self.trim(target, num_tokens)
+
+    def _can_go_on(self, seq_id: int, num_tokens: int) -> bool:
+        """Tell whether the cells that the next token of a sliding window looks at are there.
+
+        Not even a context that keeps all cells has them after `restore`: states hold one window.
+        """
+        if not self._window or not num_tokens:
+            return True
+        first: int = lib.llama_memory_seq_pos_min(self._memory, seq_id)
+        return 0 <= first <= max(0, num_tokens - self._window + 1)  # the window counts it too
+
+    def state_size(self, seq_id: int) -> int:
+        """Return how many bytes `state` has."""
+        size: int = lib.llama_state_seq_get_size(self._pointer, seq_id)
+        return size
+
+    def state(self, seq_id: int) -> memoryview:
+        """Return what the cache holds of a sequence, to be restored later."""
+        size = self.state_size(seq_id)
+        buffer = pages(size)
+        count = lib.llama_state_seq_get_data(self._pointer, _address(buffer), size, seq_id)
+        return buffer[:count]
+
+    def restore(self, seq_id: int, state: bytes | memoryview, num_tokens: int) -> bool:
+        """Fill an empty sequence from a state of so many tokens; False if it did not work.
+
+        The sequence is empty then. The state must come from `state` of a like context: llama.cpp
+        checks little.
+        """
+        # llama.cpp only reads the buffer, so the bytes need not be copied.
+        count = lib.llama_state_seq_set_data(self._pointer, _address(state), len(state), seq_id)
+        last = lib.llama_memory_seq_pos_max(self._memory, seq_id)
+        if count == len(state) and last == num_tokens - 1:
+            return True
+        lib.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
+        return False
+
+    def logits(self, index: int) -> np.ndarray:
+        """Return the logits of the batch's `index`-th token, (n_vocab,); valid until the next."""
+        pointer = lib.llama_get_logits_ith(self._pointer, index)
+        return np.ctypeslib.as_array(pointer, shape=(self.n_vocab,))
+
+    def clear(self) -> None:
+        """Forget all sequences."""
+        lib.llama_memory_clear(self._memory, True)  # noqa: FBT003  as llama.h declares it
+
+    def logprob(self, index: int, token_id: int) -> float:
+        """Return the log-probability of a token as the one after the batch's `index`-th."""
+        pointer = lib.llama_get_logits_ith(self._pointer, index)
+        logits = np.ctypeslib.as_array(pointer, shape=(self.n_vocab,)).astype(np.float64)
+        highest = logits.max()
+        return float(logits[token_id] - highest - np.log(np.exp(logits - highest).sum()))
+
+    def is_end(self, token_id: int) -> bool:
+        """Tell whether a token ends the text."""
+        return token_id in self._weights.end_ids
+
+    def sampler(self, params: SamplingParams, seed: int, prompt: Sequence[int]) -> Sampler:
+        """Make the sampler of one request; raises `OptionError` for a token there is not."""
+        bias = self._weights.logit_bias(params)
+        if params.temperature == 0 and params.repeat_penalty == 1:
+            return GreedySampler(self, bias)
+        return ChainSampler(self, self._weights.sampler(params, seed, prompt))
+
+    def close(self) -> None:
+        """Free the KV cache and buffers; may be called twice."""
+        pointer, self._pointer = self._pointer, None
+        if pointer:
+            lib.llama_free(pointer)
+
+
+class ChainSampler:
+    """Draws one request's tokens with a llama.cpp sampler chain."""
+
+    def __init__(self, context: Context, chain: Any) -> None:
+        self._context = context
+        self._chain = chain
+
+    def sample(self, index: int) -> int:
+        """Draw a token from the logits of the batch's `index`-th token, and remember it."""
+        token: int = lib.llama_sampler_sample(self._chain, self._context._pointer, index)  # noqa: SLF001
+        return token
+
+    def close(self) -> None:
+        """Free the chain; may be called twice."""
+        chain, self._chain = self._chain, None
+        if chain:
+            lib.llama_sampler_free(chain)
+
+
+class Embedder:
+    """Turns texts into vectors: a small context of its own over the loaded weights.
+
+    Vectors are pooled as the model says, or else the mean of the tokens', and have length one.
+    """
+
+    def __init__(self, weights: Weights, *, n_ctx: int, n_threads: int) -> None:
+        params = lib.llama_context_default_params()
+        # A text must be evaluated in one piece to be pooled.
+        params.n_ctx = params.n_batch = params.n_ubatch = n_ctx
+        params.n_seq_max = _NUM_EMBEDDED
+        params.n_threads = params.n_threads_batch = n_threads
+        params.kv_unified = True
+        params.embeddings = True
+        params.no_perf = True
+        _log.lines.clear()
+        self._pointer: Any = lib.llama_init_from_model(weights._pointer, params)  # noqa: SLF001
+        if self._pointer and lib.llama_pooling_type(self._pointer) == lib.LLAMA_POOLING_TYPE_NONE:
+            lib.llama_free(self._pointer)
+            params.pooling_type = lib.LLAMA_POOLING_TYPE_MEAN
+            self._pointer = lib.llama_init_from_model(weights._pointer, params)  # noqa: SLF001
+        if not self._pointer:
+            raise ModelLoadError(weights.path, _log.reason(), [line for _, line in _log.lines])
+        self.n_ctx: int = lib.llama_n_ctx(self._pointer)
+        self._n_embd: int = lib.llama_model_n_embd(weights._pointer)  # noqa: SLF001
+        self._is_encoder = bool(lib.llama_model_has_encoder(weights._pointer))  # noqa: SLF001
+        self._memory = lib.llama_get_memory(self._pointer)
+        self._batch = _BatchMemory(self.n_ctx)
+
+    def embed(self, texts: Sequence[Sequence[int]]) -> np.ndarray:
+        """Return the vectors of a few tokenized texts that fit together, (num_texts, n_embd)."""
+        batch = Batch()
+        for seq_id, token_ids in enumerate(texts):
+            batch.token_ids += token_ids
+            batch.positions += range(len(token_ids))
+            batch.seq_ids += [seq_id] * len(token_ids)
+            batch.wants_logits += [True] * len(token_ids)
+        if self._memory:
+            lib.llama_memory_clear(self._memory, False)  # noqa: FBT003
+        evaluate = lib.llama_encode if self._is_encoder else lib.llama_decode
+        if evaluate(self._pointer, self._batch.fill(batch)) != 0:
+            raise EngineError("The texts could not be embedded.")
+        rows = [
+            np.ctypeslib.as_array(
+                lib.llama_get_embeddings_seq(self._pointer, seq_id), shape=(self._n_embd,)
+            )
+            for seq_id in range(len(texts))
+        ]
+        vectors = np.array(rows, dtype=np.float32)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        normalized: np.ndarray = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+        return normalized
+
+    def batches(self, texts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+        """Group the texts' indices so that each group can be embedded at once."""
+        group: list[int] = []
+        num_tokens = 0
+        for index, token_ids in enumerate(texts):
+            num_tokens += len(token_ids)
+            if group and (num_tokens > self.n_ctx or len(group) == _NUM_EMBEDDED):
+                yield group
+                group, num_tokens = [], len(token_ids)
+            group.append(index)
+        if group:
+            yield group
+
+    def close(self) -> None:
+        """Free the context; may be called twice."""
+        pointer, self._pointer = self._pointer, None
+        if pointer:
+            lib.llama_free(pointer)
+
+
+def _address(buffer: bytes | memoryview) -> Any:
+    """Return a pointer to bytes, which the caller keeps alive.
+
+    numpy's own `data_as` leaves a cycle behind that holds the array until the next collection.
+    """
+    address = np.frombuffer(buffer, np.uint8).ctypes.data
+    return ctypes.cast(address, ctypes.POINTER(ctypes.c_uint8))
+
+
+def device_memory() -> int | None:
+    """Return the free memory of all GPUs; None without one, or where it cannot be told."""
+    if not lib.llama_supports_gpu_offload():
+        return None
+    sizes = [free for kind, free in _devices() if kind == _GPU]
+    return sum(sizes) if sizes else None
+
+
+def _devices() -> list[tuple[int, int]]:
+    """Return the type and the free memory of each device that ggml computes on."""
+    # The bindings leave ggml's devices out; its functions are found through libllama.
+    ggml = lib.llama_cpp._lib  # noqa: SLF001
+    try:
+        num_devices, device_at = ggml.ggml_backend_dev_count, ggml.ggml_backend_dev_get
+        type_of, memory_of = ggml.ggml_backend_dev_type, ggml.ggml_backend_dev_memory
+    except AttributeError:  # Windows looks into the one library only
+        return []
+    size_p = ctypes.POINTER(ctypes.c_size_t)
+    num_devices.restype = ctypes.c_size_t
+    device_at.argtypes, device_at.restype = [ctypes.c_size_t], ctypes.c_void_p
+    type_of.argtypes, memory_of.argtypes = [ctypes.c_void_p], [ctypes.c_void_p, size_p, size_p]
+    devices = []
+    for index in range(num_devices()):
+        device, free, whole = device_at(index), ctypes.c_size_t(), ctypes.c_size_t()
+        memory_of(device, free, whole)
+        devices.append((type_of(device), free.value))
+    return devices
+
+
+def _return_freed_memory() -> None:
+    """Make the C library give back what was freed in small pieces, a vocabulary's worth."""
+    trim = getattr(_c_library(), "malloc_trim", None)  # glibc has it
+    if trim is not None:
+        trim(0)
+
+
+def quantize(source: Path, target: Path, quantization: str, *, n_threads: int) -> None:
+    """Write a model file anew in another quantization, such as Q8_0.
+
+    What the source lost when it was quantized stays lost.
+
+    Raises
+    ------
+    EngineError
+        llama.cpp could not read the source or write the target.
+    """
+    params = lib.llama_model_quantize_default_params()
+    params.ftype = getattr(lib, f"LLAMA_FTYPE_MOSTLY_{quantization}")
+    params.allow_requantize = True
+    params.nthread = n_threads
+    _log.lines.clear()
+    code = lib.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(params))
+    if code != 0:
+        raise EngineError(f"{source.name} cannot be copied as {quantization}: {_log.reason()}")
+
+
+def _c_library() -> ctypes.CDLL:
+    return ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)

@@ -1,0 +1,477 @@
+"""A model in memory: its weights, its lanes, and what turns text into its tokens."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from functools import cached_property, lru_cache
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from jupyter_llm.engine.base import (
+    EngineOptions,
+    EngineStatus,
+    Message,
+    ModelInfo,
+    Priority,
+    Prompt,
+    Request,
+)
+from jupyter_llm.engine.local.memory import (
+    context_need,
+    free_memory,
+    kv_bytes,
+    plan_load,
+)
+from jupyter_llm.engine.local.slots import common_prefix
+from jupyter_llm.engine.local.threads import available_cores
+from jupyter_llm.engine.provenance import ContextSettings, ModelFacts, Writer
+from jupyter_llm.errors import (
+    ChatTemplateError,
+    ContextOverflowError,
+    ModelFileError,
+    ModelLoadError,
+)
+from jupyter_llm.models.fingerprint import file_sha256, known_sha256
+from jupyter_llm.models.inspect import inspect
+
+if TYPE_CHECKING:
+    import collections.abc
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy as np
+
+    from jupyter_llm.engine.local.chat_template import ChatTemplate
+    from jupyter_llm.engine.local.checkpoint import CheckpointStore
+    from jupyter_llm.engine.local.lane import Lane
+    from jupyter_llm.engine.local.llama import Context, Embedder, Weights
+    from jupyter_llm.models.discover import ModelEntry
+
+logger = logging.getLogger(__name__)
+
+_NUM_SLOTS = 32  # sequences that stay resident; a slot in itself costs next to nothing
+_NUM_STREAMS = 4  # of the exact lane; each takes the memory of a whole context window
+_EXACT_N_BATCH = 256  # tokens; without flash attention each takes memory for its scores
+_MAX_CHECKPOINT_BYTES = 2 << 30  # on disk, all models together
+_MAX_PARKED_BYTES, _PARKED_SHARE = 1 << 30, 0.1  # the latter of the free memory
+_EXACT_SHARE = 0.25  # of the free memory
+_LAST_STREAM_SHARE = 0.75
+_MIN_STREAM_COPY = 64  # tokens; copying a stream costs as much as reading a few dozen
+_EMBEDDING_N_CTX = 2048
+_PATIENCE = 240  # tokens that one lane evaluates before one with lesser work gets a step
+_SMALL_FILE_BYTES = 500_000_000  # the self-test takes about a second with such a model
+_CLOSING_STATE_BYTES = 256 << 20  # more would hold up the end of the kernel
+_MAX_KNOWN_TEXTS = 2048  # whose tokens are kept: the cells of a long notebook
+
+
+def checkpoint_folder() -> Path:
+    """Return where checkpoints are kept."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("jupyter_llm") / "checkpoints"
+
+
+def _plain_tokenizer(weights: Weights) -> Callable[[str], tuple[int, ...]]:
+    """Make what tokenizes texts in which control texts mean nothing, and knows the last ones."""
+
+    @lru_cache(_MAX_KNOWN_TEXTS)
+    def tokenize_plain(text: str) -> tuple[int, ...]:
+        return tuple(weights.tokenize(text, is_special=False))
+
+    return tokenize_plain
+
+
+def _continued(prompt: tuple[Message, ...], text: str) -> tuple[Message, ...]:
+    """Return a chat whose last message goes on with a text, or with a message after an answer."""
+    last = prompt[-1]
+    if last.role != "user":
+        return (*prompt, Message("user", text))
+    if last.parts:
+        return (*prompt[:-1], Message.of_parts("user", (*last.parts, text)))
+    return (*prompt[:-1], Message("user", last.content + text))
+
+
+class ResidentModel:
+    """A loaded model with a fast lane, and an exact one on first need.
+
+    Belongs to the engine thread. `on_progress` hears the loaded share and returns False to give
+    up.
+
+    Raises
+    ------
+    ModelFileError
+        The file is missing, damaged or no GGUF file.
+    ModelLoadError
+        llama.cpp refused it.
+    NotEnoughMemoryError
+        It is too large for what is free; nothing was loaded.
+    """
+
+    def __init__(
+        self, entry: ModelEntry, options: EngineOptions, on_progress: Callable[[float], bool]
+    ) -> None:
+        from jupyter_llm.engine.local.llama import Weights, device_memory
+
+        self._entry = entry
+        self._options = options
+        self._file = inspect(entry.file)
+        self.n_threads = options.n_threads or available_cores()
+        self.is_background_held = False
+        self._is_exact: bool | None = None  # by the self-test of the exact lane
+        self._free_threads = self.n_threads
+        self._sha256: str | None = None  # of the model file, once it is known
+        free = free_memory(device_memory())
+        self._plan = plan_load(self._file, options, free, num_sequences=_NUM_SLOTS)
+        self.weights = Weights(
+            entry.file,
+            n_gpu_layers=self._plan.n_gpu_layers,
+            on_progress=on_progress,
+            repack=options.repack,
+        )
+        self.tokenize_plain = _plain_tokenizer(self.weights)
+        self.can_trim = self.weights.can_trim
+        # With a narrow window a wrong guess may push out what the next right one looks at.
+        self.can_forget = self.can_trim and (options.full_window or not self.weights.has_window)
+        try:
+            self.lanes: tuple[Lane, ...] = (self._first_lane(),)
+        except BaseException:
+            self.weights.close()
+            raise
+        self.info = self._describe()
+
+    def _first_lane(self) -> Lane:
+        if self._options.exact:
+            return self._open_exact_lane(max(1, self._num_streams()))
+        return self._open_lane(is_exact=False, num_slots=_NUM_SLOTS)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no lane has anything to do."""
+        return all(lane.scheduler.is_idle for lane in self.lanes)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nobody waits for an answer; something may be read in the background."""
+        return all(lane.scheduler.priority in (None, Priority.BACKGROUND) for lane in self.lanes)
+
+    def lane_for(self, request: Request, *, n_threads: int) -> tuple[Lane, bool]:
+        """Return where a request runs, and whether its text is the same every time there.
+
+        A lane that is made for it is tested with `n_threads`, what the machine has free now.
+        """
+        self._free_threads = n_threads
+        wants_exact = self._options.exact
+        if wants_exact is None:
+            wants_exact = request.params.wants_exact
+        lane = self._exact_lane if wants_exact else self.lanes[0]
+        return lane, lane.is_exact and bool(self._is_exact)
+
+    @cached_property
+    def _exact_lane(self) -> Lane:
+        """The exact lane, made on first need; the fast one where there is no room for it."""
+        if self.lanes[0].is_exact:
+            return self.lanes[0]
+        num_streams = self._num_streams()
+        if not num_streams:
+            logger.warning("Memory is too short for an exact context; answers are not exact.")
+            return self.lanes[0]
+        try:
+            lane = self._open_exact_lane(num_streams)
+        except ModelLoadError as error:
+            logger.warning("There is no exact context: %s", error)
+            return self.lanes[0]
+        self.lanes = (*self.lanes, lane)
+        return lane
+
+    def _open_exact_lane(self, num_streams: int) -> Lane:
+        lane = self._open_lane(is_exact=True, num_slots=num_streams)
+        self._is_exact = self._passes_self_test(lane.context)  # which must be empty
+        return lane
+
+    def _passes_self_test(self, context: Context) -> bool:
+        """Tell whether an exact context is exact on this machine."""
+        import platformdirs
+
+        from jupyter_llm.engine.local.exactness import make_exact
+        from jupyter_llm.engine.local.llama import BUILD
+
+        file, options = self._file, self._options
+        if self.weights.has_window and not options.full_window:
+            return False  # where a token's cell is depends on all that the window has passed
+        settings = (file.architecture, file.quantization, options.n_gpu_layers, options.repack)
+        return make_exact(
+            context,
+            key=" ".join(map(str, (BUILD, *settings))),
+            num_tokens=96 if file.size_bytes < _SMALL_FILE_BYTES else 48,
+            folder=platformdirs.user_cache_path("jupyter_llm"),
+        )
+
+    def writer(self, lane: Lane) -> Writer:
+        """Return what writes in a lane, for the record. Safe from any thread."""
+        options, context = self._options, lane.context
+        return Writer(
+            model=ModelFacts.of(self.info, self._sha256),
+            context=ContextSettings(
+                lane="exact" if lane.is_exact else "fast",
+                n_ctx=context.n_ctx,
+                n_batch=context.n_batch,
+                kv_type="f16" if lane.is_exact else options.kv_type,
+                flash_attention=options.has_flash_attention and not lane.is_exact,
+                n_gpu_layers=self._plan.n_gpu_layers,
+                repack=options.repack,
+                full_window=options.full_window,
+            ),
+            build=self.info.build,
+        )
+
+    def next_lane(self) -> tuple[Lane, bool]:
+        """Return the lane with the most urgent work, and whether another's is more urgent.
+
+        Equals take turns, and none starves but what is read in the background.
+        """
+        lanes = [lane for lane in self.lanes if not lane.scheduler.is_idle]
+        first = min(lanes, key=lambda lane: (lane.scheduler.priority, lane.last_step))
+        for lane in lanes:
+            is_background = lane.scheduler.priority is Priority.BACKGROUND
+            if lane.num_passed >= _PATIENCE and not is_background:
+                return lane, lane.scheduler.priority != first.scheduler.priority
+        return first, False
+
+    def pass_over(self, stepped: Lane, num_tokens: int) -> None:
+        """Note that a lane evaluated tokens while the others did not."""
+        for lane in self.lanes:
+            is_left_out = lane is not stepped and not lane.scheduler.is_idle
+            lane.num_passed = lane.num_passed + num_tokens if is_left_out else 0
+
+    def hold_background(self, *, is_held: bool) -> None:
+        """Let the lanes read nothing in the background, or let them again."""
+        self.is_background_held = is_held
+        for lane in self.lanes:
+            lane.scheduler.is_background_held = is_held
+
+    @cached_property
+    def template(self) -> ChatTemplate:
+        """The model's chat template, made on first need."""
+        from jupyter_llm.engine.local.chat_template import ChatTemplate
+
+        source = self.weights.chat_template
+        if source is None:
+            raise ChatTemplateError(
+                self._entry.name,
+                "the file has no chat template (a base model?). "
+                "llm.complete(…) continues raw text; `%llm /models` lists other models.",
+            )
+        return ChatTemplate(
+            source,
+            model=self._entry.name,
+            bos=self.weights.bos,
+            eos=self.weights.eos,
+            control_texts=self.weights.control_texts(),
+        )
+
+    def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
+        """Return the tokens the model will read for a prompt."""
+        if isinstance(prompt, str):
+            return tuple(self.weights.tokenize(prompt, is_special=True, add_bos=True))
+        return self.template.tokenize(prompt, self._tokenize)
+
+    def _tokenize(self, text: str, *, is_special: bool) -> collections.abc.Sequence[int]:
+        return (
+            self.weights.tokenize(text, is_special=True)
+            if is_special
+            else self.tokenize_plain(text)
+        )
+
+    def tokenize_open(self, prompt: Prompt) -> tuple[int, ...]:
+        """Return the tokens that a chat begins with however it goes on; those of a raw text.
+
+        They are what two different continuations have in common.
+        """
+        if isinstance(prompt, str) or not prompt:
+            return self.tokenize(prompt)
+        one, other = (self.tokenize(_continued(prompt, text)) for text in ("a", "Z"))
+        return one[: common_prefix(one, other)]
+
+    @cached_property
+    def _embedder(self) -> Embedder:
+        from jupyter_llm.engine.local.llama import Embedder
+
+        n_ctx = min(_EMBEDDING_N_CTX, self.info.n_ctx)
+        return Embedder(self.weights, n_ctx=n_ctx, n_threads=self.n_threads)
+
+    def embedding_groups(self, texts: collections.abc.Sequence[str]) -> list[list[list[int]]]:
+        """Return the tokens of texts, in groups that can be embedded at once."""
+        tokenized = [self.weights.tokenize(text, is_special=False, add_bos=True) for text in texts]
+        longest = max(map(len, tokenized), default=0)
+        if longest > self._embedder.n_ctx:
+            raise ContextOverflowError(longest, self._embedder.n_ctx)
+        return [[tokenized[i] for i in group] for group in self._embedder.batches(tokenized)]
+
+    def embed(self, group: list[list[int]]) -> np.ndarray:
+        """Return the vectors of a group of tokenized texts."""
+        return self._embedder.embed(group)
+
+    def status(self, *, n_threads: int, tokens_per_s: float) -> EngineStatus:
+        """Return what goes on in the lanes."""
+        import psutil
+
+        lanes = self.lanes
+        return EngineStatus(
+            num_running=sum(lane.scheduler.num_running for lane in lanes),
+            num_waiting=sum(lane.scheduler.num_waiting for lane in lanes),
+            prefixes=tuple(prefix for lane in lanes for prefix in lane.prefixes()),
+            num_cells=sum(lane.context.num_cells for lane in lanes),
+            kv_bytes=sum(
+                kv_bytes(
+                    self._file.shape,
+                    lane.context.num_cells,
+                    "f16" if lane.is_exact else self._options.kv_type,
+                )
+                for lane in lanes
+            ),
+            n_threads=n_threads,
+            tokens_per_s=tokens_per_s,
+            process_bytes=psutil.Process().memory_info().rss,
+            is_exact=self._is_exact,
+        )
+
+    def _num_streams(self) -> int:
+        """Return how many streams of the exact lane a modest share of the free memory holds.
+
+        One may take most of it; 0 means that there is no room for that either.
+        """
+        from jupyter_llm.engine.local.llama import SPARE_CELLS, device_memory
+
+        free = free_memory(device_memory())
+        num_streams = _NUM_STREAMS if self.weights.can_have_streams else 1
+        while num_streams:
+            need = context_need(
+                self._file.shape,
+                self._plan.n_ctx + SPARE_CELLS,
+                num_sequences=num_streams,
+                n_batch=_EXACT_N_BATCH,
+                flash_attention=False,
+                is_unified=False,
+            )
+            share = _EXACT_SHARE if num_streams > 1 else _LAST_STREAM_SHARE
+            if need.total <= share * free.ram_bytes:
+                break
+            num_streams //= 2
+        return num_streams
+
+    def _open_lane(self, *, is_exact: bool, num_slots: int) -> Lane:
+        from jupyter_llm.engine.local.lane import Lane
+        from jupyter_llm.engine.local.llama import Context
+
+        options, weights = self._options, self.weights
+        context = Context(
+            weights,
+            n_ctx=self._plan.n_ctx,
+            n_batch=min(options.batch_size, _EXACT_N_BATCH) if is_exact else options.batch_size,
+            num_slots=num_slots,
+            n_threads=self._free_threads,
+            flash_attention=self._options.has_flash_attention and not is_exact,
+            is_unified=not is_exact,
+            kv_type="f16" if is_exact else options.kv_type,
+            full_window=options.full_window,
+        )
+        lane = Lane(
+            context,
+            num_slots=num_slots,
+            can_trim=self.can_trim,
+            can_cut=self.can_trim and not self.weights.has_window,  # states hold one window only
+            is_exact=is_exact,
+            min_copy=_MIN_STREAM_COPY if is_exact else 1,
+            max_parked_bytes=0 if is_exact or self._is_on_gpu else self._max_parked_bytes(),
+        )
+        lane.scheduler.is_background_held = self.is_background_held
+        self._give_store(lane)
+        return lane
+
+    def _give_store(self, lane: Lane) -> None:
+        """Let a lane keep its prefixes on disk, as soon as the model file's hash is known.
+
+        Hashing takes seconds for large files, once; until then nothing is kept or found, and what
+        is written is recorded without the hash.
+        """
+        digest = known_sha256(self._entry.file)
+        if digest is None:
+            Thread(target=self._hash_file, args=(lane,), daemon=True).start()
+        else:
+            self._learn_hash(lane, digest)
+
+    def _hash_file(self, lane: Lane) -> None:
+        with suppress(ModelFileError):
+            self._learn_hash(lane, file_sha256(self._entry.file))
+
+    def _learn_hash(self, lane: Lane, digest: str) -> None:
+        self._sha256 = digest
+        # What a window's state is put back into are other cells than those it came from, and sums
+        # over cells come to other last bits.
+        is_moved = lane.is_exact and self.weights.has_window
+        if self._options.checkpoints and not is_moved:
+            lane.store = self._store(lane, digest)
+
+    def _store(self, lane: Lane, digest: str) -> CheckpointStore:
+        from jupyter_llm.engine.local.checkpoint import CheckpointStore
+        from jupyter_llm.engine.tuning.figures import this_machine
+
+        options = self._options
+        settings = (
+            *(this_machine(self.n_threads).key, self._plan.n_gpu_layers, options.repack),
+            *(
+                options.full_window,
+                options.kv_type,
+                self._options.has_flash_attention,
+                lane.is_exact,
+            ),
+        )
+        scope = f"{digest} {settings}"
+        return CheckpointStore(checkpoint_folder(), scope, max_bytes=_MAX_CHECKPOINT_BYTES)
+
+    @property
+    def _is_on_gpu(self) -> bool:
+        from jupyter_llm.engine.local.llama import HAS_GPU
+
+        return HAS_GPU and self._plan.n_gpu_layers != 0
+
+    @staticmethod
+    def _max_parked_bytes() -> int:
+        return min(_MAX_PARKED_BYTES, int(_PARKED_SHARE * free_memory().ram_bytes))
+
+    def _describe(self) -> ModelInfo:
+        from jupyter_llm.engine.local.llama import BUILD
+
+        weights = self.weights
+        return ModelInfo(
+            name=self._entry.name,
+            path=self._entry.path,
+            architecture=self._file.architecture,
+            quantization=self._file.quantization,
+            size_bytes=self._file.size_bytes,
+            license=self._file.license,
+            n_ctx=self.lanes[0].context.n_ctx,
+            n_ctx_train=weights.n_ctx_train,
+            n_vocab=weights.n_vocab,
+            n_threads=self.n_threads,
+            flash_attention=self._options.has_flash_attention,
+            has_chat_template=weights.chat_template is not None,
+            build=BUILD,
+            kv_type=self._options.kv_type,
+            kv_bytes=self._plan.need.kv_bytes,
+            tuned_copy=self._entry.copy,
+        )
+
+    def save(self) -> bool:
+        """Write the prefix that has grown most recently to disk; False if there is none."""
+        return any(lane.save() for lane in self.lanes)
+
+    def close(self) -> None:
+        """Keep what is worth it on disk, and free the memory."""
+        for lane in self.lanes:
+            lane.save(most_bytes=_CLOSING_STATE_BYTES)
+            lane.close()
+        if "_embedder" in self.__dict__:
+            self._embedder.close()
+        self.weights.close()

@@ -1,0 +1,99 @@
+"""Samplers and scorers over the logits of a context, without llama.cpp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jupyter_llm.engine.local.scheduler import Sampler
+
+
+class Logits(Protocol):
+    """Where the logits of the last batch are."""
+
+    def logits(self, index: int) -> np.ndarray:
+        """Return the logits of the batch's `index`-th token, (n_vocab,); valid until the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnLogprob:
+    """A drawn token's natural log-probability, and the likeliest tokens with theirs."""
+
+    token_id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...]
+
+
+class GreedySampler:
+    """Takes the likeliest token. A chain would do the same, but first build a list of them all.
+
+    `bias` is added to the logits, as pairs of a token id and a number.
+    """
+
+    def __init__(self, context: Logits, bias: Sequence[tuple[int, float]] = ()) -> None:
+        self._context = context
+        self._ids = np.array([token for token, _ in bias], dtype=np.intp)
+        self._values = np.array([value for _, value in bias], dtype=np.float32)
+
+    def sample(self, index: int) -> int:
+        """Return the token with the highest of the logits of the batch's `index`-th token."""
+        logits = self._context.logits(index)
+        if len(self._ids):
+            logits[self._ids] += self._values
+        return int(logits.argmax())
+
+    def close(self) -> None:
+        """Do nothing; there is nothing to free."""
+
+
+class RecordingSampler:
+    """Draws with another sampler and keeps the log-probabilities, before any option bends them."""
+
+    def __init__(self, sampler: Sampler, context: Logits, num_top: int) -> None:
+        self._sampler = sampler
+        self._context = context
+        self._num_top = num_top
+        self.records: list[DrawnLogprob] = []
+
+    def sample(self, index: int) -> int:
+        """Draw a token and keep its log-probability."""
+        # The sampler may write to the logits.
+        logprobs = _log_softmax(self._context.logits(index))
+        token_id = self._sampler.sample(index)
+        top = tuple((int(token), float(logprobs[token])) for token in self._likeliest(logprobs))
+        self.records.append(DrawnLogprob(token_id, float(logprobs[token_id]), top))
+        return token_id
+
+    def close(self) -> None:
+        """Free what the other sampler holds."""
+        self._sampler.close()
+
+    def _likeliest(self, logprobs: np.ndarray) -> np.ndarray:
+        if not self._num_top:
+            return np.empty(0, dtype=np.intp)
+        num_top = min(self._num_top, len(logprobs))
+        found = np.argpartition(logprobs, -num_top)[-num_top:]
+        return found[np.argsort(-logprobs[found], kind="stable")]
+
+
+class LogprobScorer:
+    """Collects the log-probabilities of tokens that are given."""
+
+    def __init__(self, context: Logits) -> None:
+        self._context = context
+        self.logprobs: list[float] = []
+
+    def observe(self, index: int, token_id: int) -> None:
+        """Add the log-probability of a token after the batch's `index`-th."""
+        self.logprobs.append(float(_log_softmax(self._context.logits(index))[token_id]))
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits.astype(np.float64) - logits.max()
+    normalized: np.ndarray = shifted - np.log(np.exp(shifted).sum())
+    return normalized

@@ -1,0 +1,580 @@
+"""Who runs next: a state machine that steps.
+
+It knows tokens, positions and sequence numbers; not llama.cpp, not text and not threads. Each
+step runs one batch of one class of requests: the next token of every sequence that decodes, and as
+much of the waiting prefill as fits.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import insort
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+from jupyter_llm.engine.base import Priority
+from jupyter_llm.engine.local.slots import common_prefix
+from jupyter_llm.errors import ContextOverflowError, EngineError
+
+if TYPE_CHECKING:
+    from jupyter_llm.engine.base import FinishReason
+    from jupyter_llm.engine.local.slots import Placement, Slot, Slots
+
+_HEADROOM = 256  # tokens of a completion that must have room before it begins
+_MIN_WAIT = 16  # tokens: a shorter start is read twice rather than waited for
+_MAX_WAITING_FOR_PREFIX = 8  # looked past in one step; the others of a bulk wait for the same
+_PATIENCE = 240  # tokens that higher classes evaluate before a lower one gets a step
+_LAST_PATIENCE = 16 * _PATIENCE  # before one of a class that got no slot at all is next in line
+_SMALL_BATCH = 32  # tokens of such a step, and of one that was aborted again and again
+
+
+class Decoded(Enum):
+    """How the evaluation of a batch ended."""
+
+    OK = "ok"
+    NO_ROOM = "no room in the KV cache; nothing was evaluated"
+    ABORTED = "aborted; the batch's sequences must be trimmed to where they were"
+    FAILED = "failed; the batch's sequences must be trimmed to where they were"
+
+
+class Sampler(Protocol):
+    """Draws the tokens of one sequence, and remembers those it drew."""
+
+    def sample(self, index: int) -> int:
+        """Draw a token from the logits of the batch's `index`-th token."""
+
+    def close(self) -> None:
+        """Free what it holds; may be called twice."""
+
+
+class Scorer(Protocol):
+    """Judges tokens that are given instead of drawing them."""
+
+    def observe(self, index: int, token_id: int) -> None:
+        """Take the logits of the batch's `index`-th token, which this token follows."""
+
+
+class Drafter(Protocol):
+    """Guesses what a sequence goes on with, so that several tokens are evaluated at once."""
+
+    def propose(self, most: int) -> list[int]:
+        """Return the tokens that may come next, none if guessing does not pay."""
+
+    def append(self, token_id: int) -> None:
+        """Take in a token that was drawn."""
+
+
+class Width(Protocol):
+    """Says how many bulk sequences run at once."""
+
+    @property
+    def limit(self) -> int:
+        """The number that pays."""
+
+
+class Model(Protocol):
+    """What the scheduler needs of a model.
+
+    `n_ctx` tokens is the longest sequence, `num_cells` the room of all together.
+    """
+
+    n_ctx: int
+    n_batch: int
+    num_cells: int
+
+    def decode(self, batch: Batch) -> Decoded:
+        """Evaluate a batch."""
+
+    def trim(self, seq_id: int, num_tokens: int) -> bool:
+        """Keep the first tokens of a sequence; False if its memory cannot forget so."""
+
+    def copy(self, source: int, target: int, num_tokens: int) -> bool:
+        """Let an empty sequence share the first tokens of another; False if it cannot."""
+
+    def is_end(self, token_id: int) -> bool:
+        """Tell whether a token ends the text."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Tokens to evaluate together, one list a column."""
+
+    token_ids: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    seq_ids: list[int] = field(default_factory=list)
+    wants_logits: list[bool] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """One request on its way: waiting, then running in a slot, then finished.
+
+    `token_ids` are the prompt's and then those drawn; the first `len(slot.token_ids)` of them have
+    been evaluated. With `max_tokens=0` the prompt is only read. With a `scorer` nothing is drawn:
+    it judges the tokens from `num_given` on. `admitted_s` is when it first got a slot.
+    """
+
+    token_ids: list[int]
+    max_tokens: int
+    sampler: Sampler | None = None
+    conversation: str | None = None
+    ignore_eos: bool = False
+    priority: Priority = Priority.CHAT
+    is_pinned: bool = False
+    scorer: Scorer | None = None
+    num_given: int = 0
+    drafter: Drafter | None = None
+    num_prompt: int = field(init=False)
+    num_cached: int = field(init=False, default=0)
+    slot: Slot | None = field(init=False, default=None)
+    finish_reason: FinishReason | None = field(init=False, default=None)
+    admitted_s: float | None = field(init=False, default=None)
+    arrival: int = field(init=False, default=0)
+    num_shared: int = field(init=False, default=0)
+    num_judged: int = field(init=False, default=0)
+    was_preempted: bool = field(init=False, default=False)
+    is_due: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self.num_prompt = len(self.token_ids)
+
+    @property
+    def completion_ids(self) -> list[int]:
+        """The tokens drawn so far."""
+        return self.token_ids[self.num_prompt :]
+
+    @property
+    def num_to_read(self) -> int:
+        """How many tokens are to be evaluated; of those judged the last is not."""
+        return len(self.token_ids) - (self.scorer is not None)
+
+    @property
+    def first_wanted(self) -> int:
+        """The position of the first token whose logits are wanted."""
+        if self.scorer is not None:
+            return self.num_given - 1 + self.num_judged
+        return len(self.token_ids) - 1 if self.max_tokens else len(self.token_ids)
+
+    @property
+    def num_pending(self) -> int:
+        """How many tokens are still to be evaluated."""
+        return self.num_to_read - (len(self.slot.token_ids) if self.slot else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One outcome of a step: a sequence got a token, ended, or failed."""
+
+    sequence: Sequence
+    token_id: int | None = None
+    error: EngineError | None = None
+
+
+@dataclass(slots=True)
+class _Member:
+    """A sequence's part of a batch: its own tokens, guesses after them, and where logits begin."""
+
+    sequence: Sequence
+    taken: list[int]
+    draft: list[int]
+    first_index: int
+    num_wanted: int
+    is_alone: bool  # it decodes, may guess, and nobody else takes part
+
+
+class Scheduler:
+    """Runs sequences together on one model.
+
+    A sequence is admitted when a slot is free and its prompt and the start of its completion fit
+    the KV cache beside the running ones. Idle slots lose their tokens only when the room is
+    needed. Where that is not enough, the youngest sequence of the lowest class waits again; it
+    keeps what it has drawn.
+
+    Sequences of different classes never share a step. The highest class steps, and after
+    `_PATIENCE` tokens the next lower one steps once. Where higher classes take every slot, one of a
+    lower class that waited for `_LAST_PATIENCE` tokens has the next, and keeps it. `clock` returns
+    seconds.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        slots: Slots,
+        *,
+        width: Width | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._model = model
+        self._slots = slots
+        self._width = width
+        self._clock = clock
+        self._waiting: list[Sequence] = []  # by class, then by arrival
+        self._running: list[Sequence] = []
+        self._num_arrived = 0
+        self._num_starved = dict.fromkeys(Priority, 0)  # tokens that others evaluated meanwhile
+        self._largest_batch = dict.fromkeys(Priority, model.n_batch)
+        self.is_background_held = False
+        self.step_priority: Priority | None = None  # of the batch under evaluation
+        self.stepped: Priority | None = None  # the class of the last step
+        self.num_evaluated = 0  # tokens of the last step
+        self.num_members = 0  # sequences of the last step
+        # How many tokens a sequence that decoded alone guessed, and how many of them were right.
+        self.drafted: tuple[int, int] | None = None
+
+    @property
+    def num_waiting(self) -> int:
+        """How many sequences have no slot."""
+        return len(self._waiting)
+
+    @property
+    def num_running(self) -> int:
+        """How many sequences have a slot."""
+        return len(self._running)
+
+    @property
+    def priority(self) -> Priority | None:
+        """The highest class that could step; None if a step would do nothing."""
+        classes = {sequence.priority for sequence in (*self._running, *self._waiting)}
+        if self.is_background_held:
+            classes.discard(Priority.BACKGROUND)
+        return min(classes, default=None)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a step would do nothing."""
+        return self.priority is None
+
+    def submit(self, sequence: Sequence) -> None:
+        """Queue a sequence, or raise `ContextOverflowError` if it can never fit."""
+        num_tokens = sequence.num_to_read
+        if num_tokens >= self._model.n_ctx:
+            raise ContextOverflowError(num_tokens, self._model.n_ctx)
+        sequence.max_tokens = min(sequence.max_tokens, self._model.n_ctx - num_tokens)
+        self._num_arrived += 1
+        sequence.arrival = self._num_arrived
+        self._enqueue(sequence)
+
+    def finish(self, sequence: Sequence, reason: FinishReason) -> None:
+        """End a sequence wherever it is; what it has read stays resident."""
+        if sequence.finish_reason is not None:
+            return
+        sequence.finish_reason = reason
+        if sequence.sampler is not None:
+            sequence.sampler.close()
+        if sequence.slot is None:
+            self._waiting.remove(sequence)
+        else:
+            sequence.slot.is_pinned = sequence.is_pinned
+            self._release(sequence)
+
+    def of_class(self, priority: Priority) -> list[Sequence]:
+        """Return the waiting and running sequences of a class."""
+        return [s for s in (*self._running, *self._waiting) if s.priority is priority]
+
+    def step(self, *, is_guest: bool = False) -> list[Drawn]:
+        """Run one batch and return what came of it; a small one as the guest of higher classes."""
+        self._admit()
+        self.drafted = None
+        while True:
+            members, batch = self._build_batch(is_guest=is_guest)
+            result = self._decode(batch) if batch else Decoded.OK
+            if result is not Decoded.NO_ROOM or not self._preempt(below=None):
+                break
+        self.num_evaluated = len(batch) if result is Decoded.OK else 0
+        self.num_members = len(members)
+        self.stepped, self.step_priority = self.step_priority, None
+        if result is Decoded.OK:
+            return [drawn for member in members for drawn in self._advance(member)]
+        for member in members:
+            self._roll_back(member.sequence, is_torn=result is not Decoded.NO_ROOM)
+        if result is Decoded.ABORTED:
+            return []  # whoever asked for it finishes a sequence or has the next step
+        return self._fail(result, members)
+
+    # -- who gets a slot -----------------------------------------------------------------------
+
+    def _enqueue(self, sequence: Sequence) -> None:
+        insort(self._waiting, sequence, key=lambda s: (s.priority, s.arrival))
+
+    def _admit(self) -> None:
+        num_passed = 0
+        for sequence in self._line():
+            is_background = sequence.priority is Priority.BACKGROUND
+            if is_background and (self._running or self.is_background_held):
+                return
+            if sequence.priority is Priority.BULK and self._is_wide_enough():
+                return
+            if self._awaits_prefix(sequence):
+                num_passed += 1
+                if num_passed == _MAX_WAITING_FOR_PREFIX:
+                    return
+                continue
+            placement = self._place(sequence)
+            if placement is None:
+                return
+            self._waiting.remove(sequence)
+            self._occupy(sequence, placement)
+
+    def _line(self) -> list[Sequence]:
+        """Return who waits: first one whose class got nothing for too long, then by class."""
+        due = [
+            sequence
+            for sequence in self._waiting
+            if sequence.priority is not Priority.BACKGROUND
+            and self._num_starved[sequence.priority] >= _LAST_PATIENCE
+        ][:1]
+        for sequence in due:
+            sequence.is_due = True
+        return due + [sequence for sequence in self._waiting if sequence not in due]
+
+    def _is_wide_enough(self) -> bool:
+        if self._width is None:
+            return False
+        running = sum(sequence.priority is Priority.BULK for sequence in self._running)
+        return running >= self._width.limit
+
+    def _awaits_prefix(self, sequence: Sequence) -> bool:
+        """Tell whether a running sequence is about to read what this one begins with.
+
+        Waiting for it reads the common start once instead of twice.
+        """
+        if not self._slots.can_trim:
+            return False
+        reading = [
+            other.token_ids[: other.num_prompt]
+            for other in self._running
+            if other.num_pending > 1 and other.priority <= sequence.priority
+        ]
+        if not reading:
+            return False
+        token_ids = sequence.token_ids
+        num_coming = max(common_prefix(other, token_ids) for other in reading)
+        num_coming = min(num_coming, sequence.first_wanted)
+        return num_coming - self._slots.num_resident(token_ids) >= _MIN_WAIT
+
+    def _place(self, sequence: Sequence) -> Placement | None:
+        """Find a slot and room for a sequence, if need be a lower class's."""
+        while not self._has_room(sequence):
+            if not self._preempt(below=sequence.priority):
+                return None
+        while True:
+            placement = self._slots.place(
+                sequence.token_ids,
+                sequence.conversation,
+                most_cached=sequence.first_wanted,
+                is_pinned=sequence.is_pinned,
+            )
+            if placement is not None or not self._preempt(below=sequence.priority):
+                return placement
+
+    def _has_room(self, sequence: Sequence) -> bool:
+        if not self._running:
+            return True
+        num_shared = self._slots.num_resident(sequence.token_ids, is_busy=True)
+        needed = self._num_reserved(sequence) - num_shared
+        needed += sum(self._num_reserved(other) - other.num_shared for other in self._running)
+        return needed <= self._model.num_cells
+
+    @staticmethod
+    def _num_reserved(sequence: Sequence) -> int:
+        """Return the tokens a sequence may come to hold soon.
+
+        Few completions reach their limit, so all but the first part of it is left to chance. One
+        that lost its place already waits until its whole completion fits.
+        """
+        rest = sequence.max_tokens - len(sequence.completion_ids)
+        return len(sequence.token_ids) + (rest if sequence.was_preempted else min(rest, _HEADROOM))
+
+    def _preempt(self, below: Priority | None) -> bool:
+        """Let the youngest sequence of the lowest class wait again; False if there is none.
+
+        One is always left running, unless it is of a class below the one that needs the room.
+        """
+        candidates = [s for s in self._running if below is None or not s.is_due]
+        if not candidates:
+            return False
+        sequence = max(candidates, key=lambda s: (s.priority, s.arrival))
+        if sequence.priority <= below if below is not None else len(candidates) == 1:
+            return False
+        self._release(sequence)
+        sequence.was_preempted = True
+        self._enqueue(sequence)
+        return True
+
+    def _occupy(self, sequence: Sequence, placement: Placement) -> None:
+        slot, source = placement.slot, placement.copy_from
+        sequence.slot = slot
+        self._running.append(sequence)
+        num_cached = placement.num_cached
+        if source is None:
+            self._roll_back(sequence)
+        else:
+            self._model.trim(slot.seq_id, 0)
+            if not self._model.copy(source.seq_id, slot.seq_id, num_cached):
+                self._model.trim(slot.seq_id, 0)
+                slot.token_ids = []
+        sequence.num_shared = len(slot.token_ids) if source is not None and source.is_busy else 0
+        if sequence.admitted_s is None:
+            sequence.admitted_s = self._clock()
+            sequence.num_cached = len(slot.token_ids)
+
+    def _release(self, sequence: Sequence) -> None:
+        assert sequence.slot is not None
+        self._running.remove(sequence)
+        slot, sequence.slot = sequence.slot, None
+        is_bulk = sequence.priority is Priority.BULK and sequence.finish_reason is not None
+        for shortened in self._slots.release(slot, is_bulk=is_bulk):
+            self._model.trim(shortened.seq_id, len(shortened.token_ids))
+
+    def _roll_back(self, sequence: Sequence, *, is_torn: bool = False) -> None:
+        """Make the model's memory hold exactly the slot's tokens, or none if it cannot.
+
+        A memory that cannot trim may have changed in a batch that was torn off, whatever it says.
+        """
+        slot = sequence.slot
+        assert slot is not None
+        is_lost = is_torn and not self._slots.can_trim
+        if is_lost or not self._model.trim(slot.seq_id, len(slot.token_ids)):
+            self._model.trim(slot.seq_id, 0)
+            slot.token_ids = []
+            sequence.num_cached = 0
+
+    # -- one step ------------------------------------------------------------------------------
+
+    def _build_batch(self, *, is_guest: bool) -> tuple[list[_Member], Batch]:
+        """Take one token of each sequence that decodes, then prefill while there is room."""
+        turn, limit = self._turn(is_guest=is_guest)
+        batch = Batch()
+        members: list[_Member] = []
+        for sequence in sorted(turn, key=lambda s: min(2, s.num_pending)):  # stable
+            if (room := limit - len(batch)) <= 0:
+                break
+            members.append(self._take(sequence, batch, room, is_alone=len(turn) == 1))
+        return members, batch
+
+    def _turn(self, *, is_guest: bool) -> tuple[list[Sequence], int]:
+        """Return whose turn it is, all of one class, and how many tokens they may evaluate."""
+        running = [
+            sequence
+            for sequence in self._running
+            if not (self.is_background_held and sequence.priority is Priority.BACKGROUND)
+        ]
+        classes = sorted({sequence.priority for sequence in running})
+        self.step_priority = classes[0] if classes else None
+        starved = [p for p in classes[1:] if self._num_starved[p] >= _PATIENCE]
+        if starved:
+            self.step_priority = starved[0]
+        limit = self._model.n_batch
+        if self.step_priority is not None:
+            limit = self._largest_batch[self.step_priority]
+        turn = [s for s in running if s.priority is self.step_priority]
+        return turn, min(limit, _SMALL_BATCH) if starved or is_guest else limit
+
+    def _take(self, sequence: Sequence, batch: Batch, room: int, *, is_alone: bool) -> _Member:
+        slot = sequence.slot
+        assert slot is not None
+        start = len(slot.token_ids)
+        taken = sequence.token_ids[start : min(start + room, sequence.num_to_read)]
+        draft: list[int] = []
+        is_alone = is_alone and sequence.num_pending == len(taken) == 1
+        if is_alone and sequence.drafter is not None:
+            left = sequence.max_tokens - len(sequence.completion_ids) - 1
+            draft = sequence.drafter.propose(min(room - 1, left))
+        end = start + len(taken)
+        first = max(start, min(sequence.first_wanted, end))
+        num_wanted = end - first + len(draft)
+        index = len(batch) + first - start
+        batch.token_ids += taken + draft
+        batch.positions += range(start, end + len(draft))
+        batch.seq_ids += [slot.seq_id] * (len(taken) + len(draft))
+        batch.wants_logits += [False] * (first - start) + [True] * num_wanted
+        return _Member(sequence, taken, draft, index, num_wanted, is_alone)
+
+    def _decode(self, batch: Batch) -> Decoded:
+        while (result := self._model.decode(batch)) is Decoded.NO_ROOM:
+            evicted = self._slots.evict()
+            if evicted is None:
+                break
+            self._model.trim(evicted.seq_id, 0)
+        self._account(len(batch), result)
+        return result
+
+    def _account(self, num_tokens: int, result: Decoded) -> None:
+        """Note who was passed over, and keep batches short that a higher class keeps aborting."""
+        priority = self.step_priority
+        assert priority is not None
+        if result is Decoded.ABORTED:
+            self._largest_batch[priority] = max(min(_SMALL_BATCH, num_tokens), num_tokens // 2)
+        elif result is Decoded.OK:
+            larger = 2 * self._largest_batch[priority]
+            self._largest_batch[priority] = min(self._model.n_batch, larger)
+            self._num_starved[priority] = 0
+            others = (*self._running, *self._waiting)
+            for lower in {s.priority for s in others if s.priority > priority}:
+                self._num_starved[lower] += num_tokens
+
+    def _advance(self, member: _Member) -> list[Drawn]:
+        sequence = member.sequence
+        slot = sequence.slot
+        assert slot is not None
+        slot.token_ids += member.taken
+        if sequence.scorer is not None:
+            return self._score(member, sequence.scorer)
+        if not sequence.max_tokens and not sequence.num_pending:
+            self.finish(sequence, "length")
+            return [Drawn(sequence)]
+        if not member.num_wanted:
+            return []
+        return self._draw(member)
+
+    def _draw(self, member: _Member) -> list[Drawn]:
+        """Draw the next token, and more while they are the guessed ones."""
+        sequence, slot = member.sequence, member.sequence.slot
+        assert sequence.sampler is not None
+        assert slot is not None
+        outcomes = []
+        for number in range(member.num_wanted):
+            token_id = sequence.sampler.sample(member.first_index + number)
+            is_end = self._model.is_end(token_id) and not sequence.ignore_eos
+            if is_end:
+                outcomes.append(Drawn(sequence))
+                reason: FinishReason | None = "stop"
+            else:
+                sequence.token_ids.append(token_id)
+                outcomes.append(Drawn(sequence, token_id))
+                is_full = len(sequence.completion_ids) >= sequence.max_tokens
+                reason = "length" if is_full else None
+                if sequence.drafter is not None:
+                    sequence.drafter.append(token_id)
+            if reason or member.draft[number : number + 1] != [token_id]:
+                break
+            slot.token_ids.append(token_id)
+        if member.draft:
+            self._roll_back(sequence)
+        if member.is_alone:
+            self.drafted = len(member.draft), number
+        if reason:
+            self.finish(sequence, reason)
+        return outcomes
+
+    def _score(self, member: _Member, scorer: Scorer) -> list[Drawn]:
+        sequence = member.sequence
+        for number in range(member.num_wanted):
+            judged = sequence.token_ids[sequence.first_wanted + 1]
+            scorer.observe(member.first_index + number, judged)
+            sequence.num_judged += 1
+        if sequence.num_pending:
+            return []
+        self.finish(sequence, "stop")
+        return [Drawn(sequence)]
+
+    def _fail(self, result: Decoded, members: list[_Member]) -> list[Drawn]:
+        """Give up the youngest sequence of a batch that could not be evaluated."""
+        sequence = max((member.sequence for member in members), key=lambda s: s.arrival)
+        self.finish(sequence, "error")
+        return [Drawn(sequence, error=EngineError(f"The model could not go on: {result.value}."))]

@@ -1,0 +1,1 @@
+"""Which settings run a model file fastest on this machine."""

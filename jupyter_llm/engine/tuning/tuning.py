@@ -1,0 +1,245 @@
+"""`/tune`: has a model file measured in a process of its own, and keeps what was found."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+from jupyter_llm.engine.local.threads import available_cores
+from jupyter_llm.engine.tuning.figures import (
+    NEAR_LOSSLESS,
+    Figure,
+    Machine,
+    Tuning,
+    check_room,
+    copy_candidates,
+    keep_copy,
+    load_tuning,
+    read_figures,
+    save_tuning,
+    this_machine,
+    tuned_folder,
+)
+from jupyter_llm.engine.tuning.report import TuneReport
+from jupyter_llm.errors import EngineError, ModelFileError, TuneInterrupted
+from jupyter_llm.models.discover import ModelEntry
+from jupyter_llm.models.fingerprint import file_sha256
+from jupyter_llm.models.inspect import ModelFile, inspect
+
+_PART = re.compile(r"-\d{5}-of-\d{5}$")
+_QUICK_BYTES = 1_000_000_000  # a copy of a file below this takes seconds: it is made to be measured
+_END_S = 5.0
+
+BENCH = (sys.executable, "-m", "jupyter_llm.engine.tuning.bench")
+"""The command that measures; a plan is added."""
+
+
+def current_machine() -> Machine:
+    """Describe this machine as tunings are stored for."""
+    return this_machine(available_cores())
+
+
+def tuned(entry: ModelEntry) -> tuple[ModelEntry, dict[str, int | bool]]:
+    """Return what to load for a model and with which settings, by its tuning if there is one."""
+    tuning = load_tuning(entry.path, current_machine())
+    if tuning is None:
+        return entry, {}
+    return replace(entry, copy=tuning.copy), dict(tuning.settings)
+
+
+def tune(
+    entry: ModelEntry,
+    *,
+    copy: bool,
+    lossy: bool,
+    n_gpu_layers: int | None = None,
+    on_progress: Callable[[float, str], None] = lambda _share, _text: None,
+    bench: tuple[str, ...] = BENCH,
+) -> TuneReport:
+    """Measure a model file, remember the best settings and return the report.
+
+    With `copy` a requantized copy is kept if it is faster, else it is only offered. A tuned copy
+    that is in use already is made anew. `bench` is the command that measures.
+
+    Raises
+    ------
+    ModelFileError
+        The file is no good, or there is no room for the copy.
+    EngineError
+        What measured came to an end without a result.
+    TuneInterrupted
+        The user interrupted; all is as it was before.
+    """
+    file = inspect(entry.path)
+    machine = current_machine()
+    try:
+        on_progress(0.0, "reading the file")
+        sha256 = file_sha256(entry.path)
+        earlier = load_tuning(entry.path, machine)
+        if earlier is not None and earlier.copy_quantization is not None:
+            copy, lossy = True, lossy or earlier.copy_quantization != NEAR_LOSSLESS
+        quantizations, notes = _copies_to_try(file, copy=copy, lossy=lossy)
+        with _scratch_folder(sha256) as scratch:
+            plan = {
+                "path": str(entry.path),
+                "scratch": str(scratch),
+                "quantizations": quantizations,
+                "keeps_copy": copy,
+                "allows_loss": lossy,
+                "n_gpu_layers": n_gpu_layers,
+            }
+            found = _measure(entry.name, plan, on_progress, bench)
+            tuning = Tuning(
+                sha256=sha256,
+                size_bytes=file.size_bytes,
+                machine=machine,
+                settings=found.after.settings,
+                figures=found.figures,
+            )
+            tuning = _keep(tuning, found.after, scratch)
+    except KeyboardInterrupt:
+        raise TuneInterrupted from None
+    return TuneReport(
+        model=entry.name,
+        quantization=file.quantization,
+        tuning=tuning,
+        before=found.before,
+        after=found.after,
+        offer=found.offer,
+        notes=notes,
+    )
+
+
+def _keep(tuning: Tuning, after: Figure, scratch: Path) -> Tuning:
+    """Store a tuning, with the copy it is for."""
+    if after.quantization is not None:
+        source = scratch / f"{after.quantization}.gguf"
+        kept = keep_copy(source, tuning.sha256, after.quantization)
+        tuning = replace(
+            tuning,
+            copy=kept,
+            copy_quantization=after.quantization,
+            copy_sha256=file_sha256(kept),
+        )
+    save_tuning(tuning)
+    return tuning
+
+
+def _copies_to_try(
+    file: ModelFile, *, copy: bool, lossy: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the quantizations of the copies to measure, and what to tell about those left out."""
+    quantizations = copy_candidates(file, lossy=lossy)
+    if not quantizations:
+        return (), (f"The file is {file.quantization} already: a copy has nothing to gain.",)
+    if _PART.search(file.path.stem):
+        return (), ("A model in several files is not copied.",)
+    if not copy and file.size_bytes >= _QUICK_BYTES:
+        note = (
+            "Whether a requantized copy is faster was not measured, since writing one of this "
+            "size takes a while; `/tune --copy` does, and keeps it only if it is."
+        )
+        return (), (note,)
+    try:
+        check_room(file, quantizations)
+    except ModelFileError as error:
+        if copy:
+            raise
+        return (), (f"Whether a requantized copy is faster was not measured. {error}",)
+    return quantizations, ()
+
+
+@contextmanager
+def _scratch_folder(sha256: str) -> Iterator[Path]:
+    """Make a folder beside the copies, on the same disk, and remove it at the end."""
+    tuned_folder().mkdir(parents=True, exist_ok=True)
+    path = Path(tempfile.mkdtemp(prefix=f"{sha256}-part-", dir=tuned_folder()))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+class _Measured:
+    """What the other process found, see `engine.tune.Outcome`."""
+
+    def __init__(self, outcome: dict[str, Any]) -> None:
+        self.before, self.after = read_figures([outcome["before"], outcome["after"]])
+        self.offer = next(read_figures([outcome["offer"]] if outcome["offer"] else []), None)
+        self.figures = tuple(read_figures(outcome["figures"]))
+
+
+def _measure(
+    name: str,
+    plan: dict[str, Any],
+    on_progress: Callable[[float, str], None],
+    bench: tuple[str, ...],
+) -> _Measured:
+    """Let the other process measure, and return its outcome."""
+    outcome: dict[str, Any] | None = None
+    with tempfile.TemporaryFile() as log, _running(bench, plan, log) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            message = _message(line)
+            if "error" in message:
+                raise EngineError(f"{name} could not be measured: {message['error']}")
+            outcome = message.get("outcome", outcome)
+            if "share" in message:
+                on_progress(message["share"], message["text"])
+        code = process.wait()
+        if outcome is None:
+            log.seek(0)
+            last = log.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+            reason = f": {last[0]}" if last else ""
+            raise EngineError(
+                f"Measuring {name} broke off with exit code {code}{reason}. Nothing was changed."
+            )
+    return _Measured(outcome)
+
+
+def _message(line: str) -> dict[str, Any]:
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return {}  # a library's own words
+    return message if isinstance(message, dict) else {}
+
+
+@contextmanager
+def _running(
+    bench: tuple[str, ...], plan: dict[str, Any], log: IO[bytes]
+) -> Iterator[subprocess.Popen[str]]:
+    """Start the process that measures, and see that it is gone at the end.
+
+    It has a session of its own, so that an interrupt is ours alone to act on, and finds the
+    modules that we find, but none in the working folder.
+    """
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.Popen(  # noqa: S603  our own module
+        [*bench, json.dumps(plan)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        env=environment | {"PYTHONSAFEPATH": "1"},
+        text=True,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(_END_S)
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()

@@ -1,0 +1,1 @@
+"""A chat over a comm, whatever the host."""

@@ -1,0 +1,179 @@
+"""What the front end knows of a chat's turns, and what it must be told. No threads, no comm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from jupyter_llm.chat.draft import Part
+    from jupyter_llm.chat.tree import Exchange
+    from jupyter_llm.engine.base import Completion
+    from jupyter_llm.engine.base import Progress as StreamProgress
+    from jupyter_llm.frontends.comm.messages import ProgressMessage, ToFrontEnd
+    from jupyter_llm.frontends.comm.parts import ToldData, TurnData, UsageData
+
+
+class Mirror:
+    """The turns of the active branch as all views have them.
+
+    It belongs to whoever holds the panel's lock.
+    """
+
+    def __init__(self) -> None:
+        self._turns: dict[int, TurnData] = {}
+        self._exchanges: Sequence[Exchange] = ()
+        self._growing: list[Exchange] = []
+        self._progress: dict[int, ProgressMessage] = {}
+
+    def __contains__(self, number: int) -> bool:
+        """Tell whether a turn is shown."""
+        return number in self._turns
+
+    @property
+    def path(self) -> list[int]:
+        """The numbers of the turns that are shown."""
+        return list(self._turns)
+
+    @property
+    def turns(self) -> list[TurnData]:
+        """The turns that are shown."""
+        return list(self._turns.values())
+
+    @property
+    def is_growing(self) -> bool:
+        """Whether one of them is being written."""
+        return bool(self._growing)
+
+    def news(
+        self, exchanges: Sequence[Exchange], model: str | None, requests: Mapping[int, str]
+    ) -> Iterator[ToFrontEnd]:
+        """Take in how the chat is now, and yield what tells it to those who knew how it was.
+
+        `model` writes what is not finished, and `requests` are the ids of those that turns answer
+        and that were not told yet, by number.
+        """
+        if exchanges is self._exchanges and not requests:  # many times a second, in long chats
+            for exchange in self._growing:
+                yield from self._news_of(exchange, self._turns[exchange.number], model, None)
+            return
+        before, self._turns = self._turns, {}
+        for exchange in exchanges:
+            number = exchange.number
+            yield from self._news_of(exchange, before.get(number), model, requests.get(number))
+        for number in self._progress.keys() - self._turns.keys():
+            del self._progress[number]
+        self._exchanges = exchanges
+        self._growing = [exchange for exchange in exchanges if not exchange.is_finished]
+        if list(before) != list(self._turns):
+            yield {"type": "path", "path": self.path}
+
+    def _news_of(
+        self, exchange: Exchange, old: TurnData | None, model: str | None, request: str | None
+    ) -> Iterator[ToFrontEnd]:
+        turn = turn_data(exchange, model, old)
+        self._turns[exchange.number] = turn
+        if request is not None or old is None or not _goes_on(old, turn):
+            yield {"type": "turn", "turn": turn, "id": request}
+        elif (more := turn["text"][len(old["text"]) :]) != "":
+            yield {"type": "delta", "number": exchange.number, "text": more}
+        yield from self._reading(exchange, turn)
+
+    def _reading(self, exchange: Exchange, turn: TurnData) -> Iterator[ProgressMessage]:
+        """Yield how far the prompt is read, if that is news."""
+        stream = exchange.stream
+        if turn["state"] not in ("waiting", "reading") or stream is None:
+            self._progress.pop(exchange.number, None)
+            return
+        message = _progress_message(exchange.number, stream.progress)
+        if self._progress.get(exchange.number) != message:
+            self._progress[exchange.number] = message
+            yield message
+
+
+def turn_data(exchange: Exchange, model: str | None, old: TurnData | None = None) -> TurnData:
+    """Return an exchange as the front end knows it.
+
+    What nobody reads any more while it is ended stays as it was.
+    """
+    turn = exchange.turn
+    if turn is not None:
+        return _turn_data(exchange, **_finished(turn.completion))
+    stream = exchange.stream
+    text = stream.written if stream is not None else old["text"] if old is not None else ""
+    state = stream.progress.state if stream is not None else "waiting"
+    if text or state == "finished":  # it is, once the chat has taken it in
+        state = "writing"
+    return _turn_data(exchange, text=text, state=state, model=model)
+
+
+def _turn_data(exchange: Exchange, **known: Any) -> TurnData:
+    unknown: dict[str, Any] = {
+        "finish_reason": None,
+        "seed": None,
+        "temperature": None,
+        "exact": False,
+        "usage": None,
+    }
+    data: Any = {
+        "number": exchange.number,
+        "parent": exchange.parent,
+        "siblings": list(exchange.siblings),
+        "prompt": exchange.prompt,
+        "attachments": [label for label, _ in exchange.attachments],
+        **unknown,
+        **known,
+        "told": _told(exchange.told),
+    }
+    turn: TurnData = data
+    return turn
+
+
+def _finished(completion: Completion) -> dict[str, Any]:
+    made = completion.provenance
+    return {
+        "text": completion.text,
+        "state": "finished",
+        "finish_reason": completion.finish_reason,
+        "model": completion.model,
+        "seed": completion.seed,
+        "temperature": made.params.temperature if made is not None else None,
+        "exact": completion.exact,
+        "usage": _usage(completion),
+    }
+
+
+def _usage(completion: Completion) -> UsageData:
+    usage = completion.usage
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "first_token_s": round(usage.first_token_s, 3),
+        "tokens_per_s": round(usage.tokens_per_s, 2),
+    }
+
+
+def _told(told: Sequence[Part]) -> ToldData:
+    return {
+        "cells": sum(part.cell is not None for part in told),
+        "variables": [part.variable for part in told if part.variable is not None],
+    }
+
+
+def _goes_on(old: TurnData, new: TurnData) -> bool:
+    """Tell whether a turn is what it was, but for more text at its end."""
+    if new["state"] == "finished":
+        return old == new
+    same = {**old, "text": new["text"], "state": new["state"]} == new
+    return same and old["state"] != "finished" and new["text"].startswith(old["text"])
+
+
+def _progress_message(number: int, progress: StreamProgress) -> ProgressMessage:
+    if progress.state == "waiting":
+        text, share = "Waiting for the model", None
+    else:
+        text = f"Reading {progress.num_read} of {progress.num_prompt} tokens"
+        share = round(progress.num_read / max(progress.num_prompt, 1), 3)
+    return {"type": "progress", "id": None, "number": number, "text": text, "share": share}

@@ -1,0 +1,64 @@
+"""Sends messages to the front end, numbered, from any thread."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jupyter_llm.frontends.comm.messages import ToFrontEnd
+
+logger = logging.getLogger(__name__)
+
+
+class Outbox:
+    """The way to the front end.
+
+    Every message goes out in the context of the last one that came in, whichever thread sends it:
+    ipykernel reads there which request it belongs to, and through which subshell answers are to
+    come. Before the first one nobody listens, and nothing is sent; nor is it in a forked child,
+    which would speak in the parent's name.
+    """
+
+    def __init__(self, send: Callable[[Any], None]) -> None:
+        self._send = send
+        self._context: contextvars.Context | None = None
+        self._num_sent = 0
+        self._pid = os.getpid()
+        self._lock = threading.Lock()  # so that what is numbered in an order is sent in it
+
+    def listen(self) -> None:
+        """Take the context of this thread, where a message of the front end is being handled."""
+        self._context = contextvars.copy_context()
+
+    def put(self, message: ToFrontEnd) -> None:
+        """Send a message. Returns at once, and never fails: the comm may be dead."""
+        context = self._context
+        if context is None or os.getpid() != self._pid:
+            return
+        with self._lock:
+            self._num_sent += 1
+            numbered = {**cast("dict[str, Any]", message), "seq": self._num_sent}
+            # A copy, since a context can be entered by one thread at a time.
+            run = context.copy().run
+            try:
+                try:
+                    run(self._send, numbered)
+                except UnicodeEncodeError:
+                    run(self._send, well_formed(numbered))
+            except Exception:  # closed, or the kernel ends
+                logger.debug("A message could not be sent", exc_info=True)
+
+
+def well_formed(value: Any) -> Any:
+    """Return JSON in which every text is Unicode: half of a surrogate pair cannot be sent."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {key: well_formed(item) for key, item in value.items()}
+    return [well_formed(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,123 @@
+"""What may be typed at the cursor: commands behind `/`, variables and cells behind `@`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from jupyter_llm.common.clipping import clip
+from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.frontends.prompt.attaching import own_variables
+from jupyter_llm.frontends.prompt.commands import COMMANDS
+from jupyter_llm.notebook.failures.report import cell_text
+from jupyter_llm.notebook.values.summaries import headline, summarize
+from jupyter_llm.tasks.asking import current_shell
+from jupyter_llm.tasks.target import find_cell
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jupyter_llm.frontends.comm.messages import Suggestions
+    from jupyter_llm.frontends.comm.parts import SuggestionData, SuggestionKind
+    from jupyter_llm.notebook.cells.events import CellEvent
+
+_COMMAND = re.compile(r"\s*(/[\w-]*)")
+_AT = re.compile(r"(?<![\w@/.)\]])@((?:In|Out)?\[\d*|[^\W\d]\w*|)\Z")
+_REST = re.compile(r"\w*\]?")
+_NUMBERED = re.compile(r"(?:In|Out)?\[(\d*)")
+_MOST_VARIABLES, _MOST_CELLS = 40, 15
+_DETAIL_CHARS = 60
+_DESCRIPTION_CHARS = 1500
+_CELL = re.compile(r"(?:In|Out)?\[?(\d+)\]?")
+
+
+def suggestions(request_id: str, text: str, cursor: int, cells: Sequence[CellEvent]) -> Suggestions:
+    """Return what may stand at the cursor of a text, given the cells that ran."""
+    before, after = text[:cursor], text[cursor:]
+    rest = _REST.match(after)
+    end = cursor + (rest.end() if rest is not None else 0)
+    start = cursor
+    items: list[SuggestionData] = []
+    if (command := _COMMAND.fullmatch(before)) is not None:
+        start, items = command.start(1), list(_commands(command[1][1:]))
+    elif (at := _AT.search(before)) is not None:
+        variables = islice(_variables(at[1]), _MOST_VARIABLES)
+        start = at.start()
+        items = [*variables, *islice(_cells(at[1], cells), _MOST_CELLS)]
+    return {
+        "type": "suggestions",
+        "id": request_id,
+        "start": start,
+        "end": end if items else start,
+        "items": items,
+    }
+
+
+def description(kind: SuggestionKind, name: str, cells: Sequence[CellEvent]) -> str:
+    """Return what there is to say of a suggestion.
+
+    Raises
+    ------
+    MagicUsageError
+        There is no such command, variable or cell any more.
+    """
+    if kind == "command" and name in COMMANDS:
+        command = COMMANDS[name]
+        return f"/{name} {command.argument}".rstrip() + f"\n{command.help}"
+    if kind == "cell" and (number := _CELL.fullmatch(name)) is not None:
+        return clip(cell_text(find_cell(number[1], cells)), _DESCRIPTION_CHARS)
+    variables = own_variables(current_shell())
+    if kind == "variable" and name in variables:
+        return summarize(name, variables[name], max_chars=_DESCRIPTION_CHARS)
+    raise MagicUsageError(f"There is no {kind} {name[:40]!r} here.")
+
+
+def _commands(prefix: str) -> Iterator[SuggestionData]:
+    for command in COMMANDS.values():
+        if command.name.startswith(prefix) and command.name != "chat":
+            yield {
+                "text": f"/{command.name} " if command.argument else f"/{command.name}",
+                "label": f"/{command.name} {command.argument}".rstrip(),
+                "kind": "command",
+                "name": command.name,
+                "detail": command.help,
+            }
+
+
+def _variables(prefix: str) -> Iterator[SuggestionData]:
+    found = (
+        (name, value)
+        for name, value in own_variables(current_shell()).items()
+        if name.lower().startswith(prefix.lower()) and (prefix or not name.startswith("_"))
+    )
+    for name, value in sorted(found, key=lambda item: item[0].lower()):
+        yield {
+            "text": f"@{name}",
+            "label": f"@{name}",
+            "kind": "variable",
+            "name": name,
+            "detail": headline(name, value, max_chars=_DETAIL_CHARS),
+        }
+
+
+def _cells(prefix: str, cells: Sequence[CellEvent]) -> Iterator[SuggestionData]:
+    """Yield the cells whose number goes on from what was typed, the latest first."""
+    numbered = _NUMBERED.fullmatch(prefix)
+    if numbered is None and not "In[".startswith(prefix):
+        return
+    digits = numbered[1] if numbered is not None else ""
+    found = {
+        cell.execution_count: cell
+        for cell in cells
+        if cell.execution_count is not None and str(cell.execution_count).startswith(digits)
+    }
+    for number, cell in reversed(found.items()):
+        yield {
+            "text": f"@In[{number}]",
+            "label": f"@In[{number}]",
+            "kind": "cell",
+            "name": f"In[{number}]",
+            "detail": cell.source.strip().partition("\n")[0][:_DETAIL_CHARS],
+        }

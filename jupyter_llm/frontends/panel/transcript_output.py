@@ -1,0 +1,248 @@
+"""The conversation as a plain output of the panel's cell, for whoever has no kernel and no widget.
+
+A saved notebook holds it: on a code host, in nbconvert, in a browser without a kernel.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.chat.transcript import count_of, other_branches, turn_markdown
+from jupyter_llm.common.clipping import clip
+from jupyter_llm.common.markdown import blocks, joined_markdown
+from jupyter_llm.frontends.comm.outbox import well_formed
+from jupyter_llm.records.records import TRANSCRIPT_BREAK, TRANSCRIPT_KEY, to_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.chat.draft import Turn
+    from jupyter_llm.engine.base import Completion
+    from jupyter_llm.engine.provenance import Provenance
+
+ROOT_CLASS = "jupyter-llm-transcript"
+_EMPTY = "An empty chat. What is said in the panel is kept here."
+_MOST_TURNS = 200
+_MOST_CHARS = 200_000  # of prompts and answers: a notebook is read, sent and compared as a whole
+_ENDS = {"cancelled": "(interrupted)", "length": "(cut off)", "error": "(failed)"}
+_MARK = re.compile(r"`+|\*{2,}")  # of code or of bold
+_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(.*?)[ \t#]*$")
+_ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+(.*)$")
+
+
+class TranscriptOutput:
+    """The output below a panel that holds the conversation; its updates go to all of its copies.
+
+    It holds the last turns of the active branch, as many as there is room for, and none that was
+    not to be saved.
+
+    An update comes from the cell that showed the output, on whatever thread. What runs a notebook
+    without a page (nbclient, papermill) only hears what the running cell says, so each cell is to
+    `catch_up` at its end as well.
+    """
+
+    def __init__(self, panel_id: str, chat: Chat) -> None:
+        self._panel_id = panel_id
+        self._chat = chat
+        self._context: contextvars.Context | None = None
+        self._told_by_cells: list[Turn] = []
+        self.is_written_by_view = False
+        self._known: dict[int, _Piece] = {}
+
+    @property
+    def bundle(self) -> tuple[dict[str, str], dict[str, Any]]:
+        """The output as it is now: its data and its metadata."""
+        turns = self._chat.kept_turns
+        num_older = len(turns) - _num_with_room(turns)
+        pieces = self._pieces(turns[num_older:], num_older + 1)
+        before = [f"({count_of(num_older, 'older turn')} not shown here)"] if num_older else []
+        num_others = self._chat.num_other_branches
+        after = [f"({other_branches(num_others)} of this chat not shown)"] if num_others else []
+        records = [piece.record for piece in pieces if piece.record is not None]
+        metadata = {TRANSCRIPT_KEY: self._panel_id, **to_metadata(records)}
+        return well_formed(_data(before, pieces, after)), metadata
+
+    def show(self) -> None:
+        """Show it below the cell that runs."""
+        self._context = contextvars.copy_context()
+        self._told_by_cells = self._chat.turns
+        self._publish(is_update=False)
+
+    def update(self) -> None:
+        """Show it as it is now, wherever it was shown; from any thread."""
+        if self._context is not None:
+            self._context.copy().run(partial(self._publish, is_update=True))
+
+    def catch_up(self) -> None:
+        """Let the cell that ends tell of the turns that have come or gone."""
+        if self._context is None or self.is_written_by_view:
+            return
+        turns = self._chat.turns
+        if turns != self._told_by_cells:
+            self._told_by_cells = turns
+            self._publish(is_update=True)
+
+    def _publish(self, *, is_update: bool) -> None:
+        from IPython.display import display
+
+        data, metadata = self.bundle
+        display(
+            data,
+            raw=True,
+            metadata=metadata,
+            display_id=f"jupyter-llm-transcript-{self._panel_id}",
+            update=is_update,
+        )
+
+    def _pieces(self, turns: Sequence[Turn], start: int) -> list[_Piece]:
+        """Return turns in every form, the first of them being the chat's `start`th."""
+        pieces: dict[int, _Piece] = {}
+        for place, turn in enumerate(turns, start):
+            known = self._known.get(turn.number)
+            is_known = known is not None and known.turn is turn and known.place == place
+            pieces[turn.number] = known if known is not None and is_known else _piece(turn, place)
+        self._known = pieces
+        return list(pieces.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """One turn in every form, and the record of its answer if that is there as it was written."""
+
+    turn: Turn
+    place: int
+    html: str
+    markdown: str
+    plain: str
+    record: Provenance | None
+
+
+def _num_with_room(turns: Sequence[Turn]) -> int:
+    """Return how many of the last turns there is room for; of those there are, one at least."""
+    num_chars = 0
+    for num_turns, turn in enumerate(reversed(turns)):
+        num_chars += len(turn.prompt) + len(turn.completion.text)
+        if num_turns and (num_turns >= _MOST_TURNS or num_chars > _MOST_CHARS):
+            return num_turns
+    return len(turns)
+
+
+def _piece(turn: Turn, place: int) -> _Piece:
+    prompt, answer = turn.prompt, turn.completion
+    record = answer.provenance
+    if len(prompt) + len(answer.text) > _MOST_CHARS:
+        prompt, text = clip(prompt, _MOST_CHARS // 4), clip(answer.text, _MOST_CHARS // 2)
+        answer, record = replace(answer, text=text), None
+    quoted = "\n".join(f"> {line}" for line in prompt.splitlines())
+    return _Piece(
+        turn=turn,
+        place=place,
+        html=turn_html(prompt, answer),
+        markdown=turn_markdown(place, prompt, answer),
+        plain=TRANSCRIPT_BREAK.join([quoted, answer.text]),
+        record=record,
+    )
+
+
+def _data(before: list[str], pieces: Sequence[_Piece], after: list[str]) -> dict[str, str]:
+    """Return pieces, and what is to be said of what is not there, as one output."""
+    if not pieces:
+        return {
+            "text/html": f'<div class="{ROOT_CLASS}"><p>{_EMPTY}</p></div>',
+            "text/markdown": f"*{_EMPTY}*",
+            "text/plain": _EMPTY,
+        }
+    parts = [*map(_note_html, before), *(piece.html for piece in pieces), *map(_note_html, after)]
+    markdown = [*before, *(piece.markdown for piece in pieces), *after]
+    plain = [*before, *(piece.plain for piece in pieces), *after]
+    return {
+        "text/html": f'<div class="{ROOT_CLASS}">\n{"".join(parts)}</div>',
+        "text/markdown": joined_markdown(markdown),
+        "text/plain": TRANSCRIPT_BREAK.join(plain),
+    }
+
+
+def _note_html(note: str) -> str:
+    return f"<p><em>{note}</em></p>\n"
+
+
+def turn_html(prompt: str, answer: Completion) -> str:
+    """Return a turn as HTML that does nothing, whatever was said."""
+    end = _ENDS.get(answer.finish_reason, "")
+    note = _note_html(end) if end else ""
+    asked = html.escape(prompt).replace("\n", "<br>\n")
+    return (
+        f"<blockquote><p>{asked}</p></blockquote>\n"
+        f"{to_html(answer.text)}{note}<p><small>{html.escape(answer.model)}</small></p>\n<hr>\n"
+    )
+
+
+def to_html(text: str) -> str:
+    """Return Markdown as HTML that shows what it says and does nothing, whatever the text.
+
+    It has paragraphs, lists, code and bold, and no links, images, attributes or anything that
+    loads; all else stays as it was written.
+    """
+    return "".join(_html(text))
+
+
+def _html(text: str) -> Iterator[str]:
+    for is_code, lines in blocks(text):
+        if is_code:
+            yield f"<pre><code>{html.escape(chr(10).join(lines[1:-1]))}</code></pre>\n"
+        else:
+            for paragraph in re.split(r"\n{2,}", "\n".join(lines).strip("\n")):
+                if paragraph.strip():
+                    yield _paragraph(paragraph)
+
+
+def _paragraph(text: str) -> str:
+    lines = text.split("\n")
+    if all(line.lstrip().startswith("|") for line in lines):  # a table
+        return f"<pre>{html.escape(text)}</pre>\n"
+    if len(lines) == 1 and (heading := _HEADING.match(text)) is not None:
+        return f"<p><strong>{_inline(heading[1])}</strong></p>\n"
+    items = [_ITEM.match(line) for line in lines]
+    if all(item is not None for item in items):
+        listed = "".join(f"<li>{_inline(item[1])}</li>\n" for item in items if item is not None)
+        return f"<ul>\n{listed}</ul>\n"
+    return f"<p>{_inline(text)}</p>\n"
+
+
+def _inline(text: str) -> str:
+    marks = list(_MARK.finditer(text))
+    ends = _ends(text, marks)
+    parts = []
+    shown = 0  # so much of the text is told
+    for mark, end in zip(marks, ends, strict=True):
+        if end is None or mark.start() < shown:
+            continue
+        tag = "code" if mark[0].startswith("`") else "strong"
+        inner = html.escape(text[mark.end() : end.start()])
+        parts += [html.escape(text[shown : mark.start()]), f"<{tag}>{inner}</{tag}>"]
+        shown = end.end()
+    parts.append(html.escape(text[shown:]))
+    return "".join(parts).replace("\n", "<br>\n")
+
+
+def _ends(text: str, marks: Sequence[re.Match[str]]) -> list[re.Match[str] | None]:
+    """Return what ends the code or the bold text that each mark would begin; None begins nothing.
+
+    It takes one way back through the marks, since a hostile text has many that match no other.
+    """
+    ends: list[re.Match[str] | None] = []
+    following: dict[str, re.Match[str]] = {}  # what is nearest of those that may end something
+    for mark in reversed(marks):
+        is_bold = mark[0].startswith("*")
+        begins = not is_bold or not text[mark.end() : mark.end() + 1].isspace()
+        ends.append(following.get(mark[0]) if begins else None)
+        if not is_bold or not text[mark.start() - 1 : mark.start()].isspace():
+            following[mark[0]] = mark
+    return ends[::-1]

@@ -1,0 +1,1 @@
+"""What was typed, whatever the front end."""

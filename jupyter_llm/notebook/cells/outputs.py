@@ -1,0 +1,157 @@
+"""What a cell shows while it runs, collected as text and kept up to a size."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.common.clipping import Scroll, clip
+from jupyter_llm.notebook.cells.events import Output, OutputKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+_MAX_CHARS = 12_000  # of one output; a prompt shows less
+_NUM_HEAD, _NUM_TAIL = 12, 20  # outputs of one cell
+_NUM_FRAMES = 6
+_MAX_DEPTH = 50  # frames that are looked at
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_MEANINGLESS = re.compile(r"<IPython\.core\.display\.\w+ object>")
+
+
+def plain(text: str) -> str:
+    """Return a text without what commands a terminal: colours, bells, cursor movements."""
+    return _CONTROLS.sub("", _ESCAPES.sub("", text))
+
+
+def bundle_text(bundle: Mapping[str, Any]) -> str:
+    """Return a MIME bundle as text: its plain text, or the name of what only a screen shows."""
+    for mime in bundle:
+        if mime.startswith(("image/", "video/", "audio/")):
+            return f"<{mime}>"
+    text = bundle.get("text/plain")
+    if isinstance(text, str) and not _MEANINGLESS.fullmatch(text):
+        return plain(clip(text, _MAX_CHARS))
+    for mime in ("text/markdown", "text/latex"):
+        if isinstance(text := bundle.get(mime), str):
+            return plain(clip(text, _MAX_CHARS))
+    return " ".join(f"<{mime}>" for mime in bundle if mime != "text/plain")
+
+
+def error_text(error: BaseException, cell_name: Callable[[str], str | None]) -> str:
+    """Return an exception as text: what it says, then where in the notebook it came from.
+
+    `cell_name` names the cell that a file name stands for, and is None for other files. Of these
+    only the innermost frame is told.
+    """
+    shown = plain(clip("".join(traceback.format_exception_only(error)), _MAX_CHARS // 4))
+    lines = shown.strip().splitlines() or [type(error).__name__]
+    if isinstance(error, SyntaxError):  # its code comes before its name
+        lines = [lines[-1], f"line {error.lineno}: {(error.text or '').strip()}"]
+    if not hasattr(error, "_render_traceback_"):  # such an error says all there is to say
+        lines += _frames(error.__traceback__, cell_name)
+    return "\n  ".join(lines)
+
+
+def _frames(trace: TracebackType | None, cell_name: Callable[[str], str | None]) -> list[str]:
+    stack = traceback.StackSummary.extract(
+        traceback.walk_tb(trace), limit=-_MAX_DEPTH, lookup_lines=False
+    )
+    names = [cell_name(frame.filename) for frame in stack]
+    if not any(names):
+        return []
+    told = [
+        _frame_line(frame, name)
+        for frame, name in zip(stack, names, strict=True)
+        if name or frame is stack[-1]
+    ]
+    num_more = len(told) - _NUM_FRAMES
+    return told if num_more <= 0 else [f"({num_more} more frames)", *told[-_NUM_FRAMES:]]
+
+
+def _frame_line(frame: traceback.FrameSummary, name: str | None) -> str:
+    place = f"{name or _short(frame.filename)}, line {frame.lineno}, in {frame.name}"
+    return f"{place}: {frame.line}" if frame.line else place
+
+
+def _short(filename: str) -> str:
+    """Return a path without what only this machine knows."""
+    _folder, is_installed, inside = filename.rpartition("site-packages/")
+    return inside if is_installed else PurePath(filename).name
+
+
+@dataclass(slots=True)
+class _Shown:
+    kind: OutputKind
+    text: str | Scroll
+    display_id: str | None = None
+
+    def output(self) -> Output:
+        text = self.text if isinstance(self.text, str) else plain(str(self.text))
+        return Output(self.kind, text)
+
+
+class CellOutputs:
+    """The outputs of one run of a cell, in their order; what is cleared or updated is.
+
+    Many of them are kept as the first and the last ones, with a line that says how many are gone.
+    """
+
+    def __init__(self) -> None:
+        self._shown: list[_Shown] = []
+        self._num_gone = 0
+        self._is_cleared = False  # by the next output
+
+    def write(self, kind: OutputKind, text: str) -> None:
+        """Add to a stream."""
+        last = self._begin()
+        if last is None or last.kind != kind or not isinstance(last.text, Scroll):
+            last = _Shown(kind, Scroll(_MAX_CHARS))
+            self._add(last)
+        assert isinstance(last.text, Scroll)
+        last.text.write(text)
+
+    def show(self, kind: OutputKind, text: str, display_id: str | None = None) -> None:
+        """Add a result, a display or an error."""
+        self._begin()
+        if text:
+            self._add(_Shown(kind, text, display_id))
+
+    def update(self, display_id: str | None, text: str) -> None:
+        """Change what was displayed; displays of other cells stay as they were."""
+        for shown in self._shown:
+            if display_id is not None and shown.display_id == display_id:
+                shown.text = text
+
+    def clear(self, *, wait: bool) -> None:
+        """Forget what was shown, at once or as soon as there is something else."""
+        self._is_cleared = True
+        if not wait:
+            self._begin()
+
+    def finish(self) -> tuple[Output, ...]:
+        """Return the outputs there are."""
+        outputs = [shown.output() for shown in self._shown]
+        if self._num_gone:
+            note = Output("display", f"[… {self._num_gone:,} outputs left out …]")
+            outputs.insert(_NUM_HEAD, note)
+        return tuple(output for output in outputs if output.text)
+
+    def _begin(self) -> _Shown | None:
+        """Return the last output, after the clearing that waited for this one."""
+        if self._is_cleared:
+            self._is_cleared = False
+            self._shown.clear()
+            self._num_gone = 0
+        return self._shown[-1] if self._shown else None
+
+    def _add(self, shown: _Shown) -> None:
+        self._shown.append(shown)
+        if len(self._shown) > _NUM_HEAD + _NUM_TAIL:
+            del self._shown[_NUM_HEAD]
+            self._num_gone += 1

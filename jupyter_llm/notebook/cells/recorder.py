@@ -1,0 +1,258 @@
+"""Writes down the cells that run in a shell, without anybody noticing.
+
+For as long as a cell runs, the methods through which it shows something are wrapped: `write` of
+the streams, `publish` and `clear_output` of the display publisher, and the display hook's
+`write_format_data`. They are the same in a terminal and in ipykernel. IPython's own record of
+outputs lacks displays in ipykernel, grows without bound, and is not kept for cells with `await`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.notebook.cells.outputs import CellOutputs, bundle_text, error_text
+from jupyter_llm.records.records import TRANSCRIPT_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
+
+    from jupyter_llm.notebook.cells.events import OutputKind
+    from jupyter_llm.notebook.cells.timeline import Timeline
+
+logger = logging.getLogger(__name__)
+
+
+class _Tap:
+    """A method of one object that is replaced for a while."""
+
+    def __init__(self, owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
+        self._owner = owner
+        self._name = name
+        self._original = getattr(owner, name)
+        self._is_own = name in vars(owner)
+        self._wrapper = wrap(self._original)
+        setattr(owner, name, self._wrapper)
+
+    def remove(self) -> None:
+        """Put the method back, unless somebody has wrapped it again meanwhile."""
+        if vars(self._owner).get(self._name) is not self._wrapper:
+            return
+        if self._is_own:
+            setattr(self._owner, self._name, self._original)
+        else:
+            delattr(self._owner, self._name)
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """A cell that runs, with those that run inside it."""
+
+    info: ExecutionInfo
+    thread: int
+    outputs: CellOutputs = field(default_factory=CellOutputs)
+    inner: list[ExecutionInfo] = field(default_factory=list)
+
+
+class Recorder:
+    """Appends each cell that a shell has run to a timeline, with what it showed.
+
+    Cells that consist of `%llm` or `%%llm` are left out: their prompts and answers are turns of a
+    chat. So are cells that IPython's history leaves out, as front ends run for themselves, and what
+    is shown inside `unheard`. Text that goes elsewhere, as under `%%capture`, is no output.
+    """
+
+    def __init__(self, shell: InteractiveShell, timeline: Timeline) -> None:
+        self._shell = shell
+        self._timeline = timeline
+        self._run: _Run | None = None
+        self._taps: list[_Tap] = []
+        self._lock = threading.RLock()  # a signal's handler may print while we record
+        self._unheard = threading.local()
+
+    def attach(self) -> None:
+        """Begin to record, with the cell that runs now if one does."""
+        self._shell.events.register("pre_run_cell", self._begin)
+        self._shell.events.register("post_run_cell", self._end)
+        running = self._shell.displayhook.exec_result
+        if running is not None:
+            self._open(running.info)
+
+    def detach(self) -> None:
+        """Stop recording and leave the shell as it was."""
+        self._shell.events.unregister("pre_run_cell", self._begin)
+        self._shell.events.unregister("post_run_cell", self._end)
+        self._close()
+
+    @contextmanager
+    def unheard(self) -> Iterator[None]:
+        """Leave out what this thread shows meanwhile."""
+        before = self._is_unheard
+        self._unheard.is_set = True
+        try:
+            yield
+        finally:
+            self._unheard.is_set = before
+
+    @property
+    def _is_unheard(self) -> bool:
+        return getattr(self._unheard, "is_set", False)
+
+    def _begin(self, info: ExecutionInfo) -> None:
+        run = self._run
+        if run is not None and run.thread != threading.get_ident():
+            return  # a subshell's: what threads show cannot be told apart
+        if run is None or getattr(info, "cell_id", None) is not None:
+            self._close()  # only a front end's own cells have an id, and it runs one at a time
+            self._open(info)
+        else:
+            run.inner.append(info)
+
+    def _end(self, result: ExecutionResult | None) -> None:
+        run = self._run
+        if run is None or run.thread != threading.get_ident():
+            return
+        info = result.info if result is not None else None
+        if info is not None and not (info.raw_cell or "").strip():
+            return  # IPython does not tell of the beginning of a blank cell
+        if run.inner:
+            run.inner.pop()
+            return
+        self._close()
+        try:
+            self._append(run, result)
+        except Exception:  # an error of ours is no error of the cell
+            logger.debug("A cell could not be recorded", exc_info=True)
+
+    def _append(self, run: _Run, result: ExecutionResult | None) -> None:
+        info = run.info
+        source = info.raw_cell or ""
+        if not info.store_history or _is_prompt(source):
+            return
+        if result is not None:
+            error = result.error_before_exec
+            error = result.error_in_exec if error is None else error
+            if error is not None:
+                run.outputs.show("error", error_text(error, self._cell_name))
+        self._timeline.append(
+            source,
+            execution_count=result.execution_count if result is not None else None,
+            cell_id=getattr(info, "cell_id", None),
+            outputs=run.outputs.finish(),
+            tags=self._tags(info),
+        )
+
+    def _cell_name(self, filename: str) -> str | None:
+        name = self._shell.compile.format_code_name(filename)
+        return name[1].replace("In[", "In [") if name else None
+
+    def _tags(self, info: ExecutionInfo) -> frozenset[str]:
+        """Return the cell's tags, which JupyterLab sends along with the code."""
+        metadata = getattr(info, "cell_meta", None)
+        if metadata is None:  # before IPython 9.3 only ipykernel knows
+            parent = getattr(self._shell, "parent_header", None) or {}
+            metadata = parent.get("metadata")
+        tags = (metadata or {}).get("tags", ())
+        return frozenset(tag for tag in tags if isinstance(tag, str))
+
+    # -- what a cell shows ---------------------------------------------------------------------
+
+    def _open(self, info: ExecutionInfo) -> None:
+        self._run = _Run(info, threading.get_ident())
+        publisher, hook = self._shell.display_pub, self._shell.displayhook
+        self._tap(sys.stdout, "write", lambda write: self._stream(write, "stdout"))
+        self._tap(sys.stderr, "write", lambda write: self._stream(write, "stderr"))
+        self._tap(publisher, "publish", self._publisher)
+        self._tap(publisher, "clear_output", self._clearer)
+        self._tap(hook, "write_format_data", self._result_writer)
+
+    def _close(self) -> None:
+        for tap in reversed(self._taps):
+            tap.remove()
+        self._taps.clear()
+        self._run = None
+
+    def _tap(self, owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
+        # Streams may be anything that has a `write`, and some let nobody replace it.
+        with suppress(AttributeError, TypeError):
+            self._taps.append(_Tap(owner, name, wrap))
+
+    def _note(self, run: _Run | None, note: Callable[[CellOutputs], None]) -> None:
+        """Let the outputs of the running cell take something in; never fail."""
+        try:
+            with self._lock:
+                if run is not None and run is self._run and not self._is_unheard:
+                    note(run.outputs)
+        except Exception:  # the user's output goes on whatever we make of it
+            logger.debug("An output could not be recorded", exc_info=True)
+
+    def _stream(self, write: Callable[..., Any], kind: OutputKind) -> Callable[..., Any]:
+        shell, run = self._shell, self._run
+
+        def tapped(text: str, *args: Any, **options: Any) -> Any:
+            written = write(text, *args, **options)
+            # In a terminal results and tracebacks are printed too.
+            if not (shell.displayhook.is_active or shell.showing_traceback):
+                self._note(run, lambda outputs: outputs.write(kind, text))
+            return written
+
+        return tapped
+
+    def _publisher(self, publish: Callable[..., Any]) -> Callable[..., Any]:
+        run = self._run
+
+        def tapped(data: Any, *args: Any, **options: Any) -> Any:
+            with self.unheard():  # a terminal prints it
+                published = publish(data, *args, **options)
+            display_id = (options.get("transient") or {}).get("display_id")
+            is_update = options.get("update", False)
+
+            def note(outputs: CellOutputs) -> None:
+                text = bundle_text(data)
+                if is_update:
+                    outputs.update(display_id, text)
+                else:
+                    outputs.show("display", text, display_id)
+
+            if TRANSCRIPT_KEY not in (options.get("metadata") or {}):  # its turns are the chat's
+                self._note(run, note)
+            return published
+
+        return tapped
+
+    def _clearer(self, clear: Callable[..., Any]) -> Callable[..., Any]:
+        run = self._run
+
+        def tapped(wait: bool = False) -> Any:  # noqa: FBT001, FBT002  as IPython's
+            with self.unheard():
+                cleared = clear(wait)
+            self._note(run, lambda outputs: outputs.clear(wait=wait))
+            return cleared
+
+        return tapped
+
+    def _result_writer(self, write: Callable[..., Any]) -> Callable[..., Any]:
+        run = self._run
+
+        def tapped(format_dict: Any, *args: Any, **options: Any) -> Any:
+            with self.unheard():
+                written = write(format_dict, *args, **options)
+            self._note(run, lambda outputs: outputs.show("result", bundle_text(format_dict)))
+            return written
+
+        return tapped
+
+
+def _is_prompt(source: str) -> bool:
+    """Tell whether a cell is nothing but prompts."""
+    lines = [line.strip() for line in source.splitlines()]
+    if source.lstrip().startswith("%%llm"):
+        return True
+    code = [line for line in lines if line and not line.startswith("#")]
+    return bool(code) and all(line.split(maxsplit=1)[0] == "%llm" for line in code)

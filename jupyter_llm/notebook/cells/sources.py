@@ -1,0 +1,159 @@
+"""Which cell a piece of running code was typed in.
+
+Compiled code knows the file name its cell was compiled under and lines of the source after IPython
+has replaced its magics. Here both are led back to the cell as it was typed.
+"""
+
+from __future__ import annotations
+
+import linecache
+from bisect import bisect_right
+from dataclasses import dataclass, field, replace
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.notebook.code.bindings import transform
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jupyter_llm.notebook.cells.events import CellEvent
+
+# What IPython compiles the body of %%time and %%timeit as.
+_BODY_NAMES = frozenset({"<timed exec>", "<timed eval>", "<magic-timeit>"})
+_MAGIC_CALL = "get_ipython()"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellSource:
+    """A cell behind running code: as typed, as compiled, and how their lines belong together.
+
+    `number` is that of its event on the timeline, or None if it is not there.
+    """
+
+    source: str
+    compiled: str
+    execution_count: int | None = None
+    cell_id: str | None = None
+    number: int | None = None
+    line_offset: int = 0  # of a body that was compiled apart from its cell
+    blocks: tuple[tuple[int, int], ...] = field(default=((0, 0),), repr=False)
+
+    def typed_line(self, line: int) -> int:
+        """Return the typed line that a compiled one stands for; both count from 1."""
+        index = bisect_right(self.blocks, line - 1, key=lambda block: block[0]) - 1
+        compiled, typed = self.blocks[max(index, 0)]
+        last = self.source.count("\n") + 1
+        return min(max(typed + line - compiled + self.line_offset, 1), last)
+
+
+class CellSources:
+    """Finds cells by the file name of their code.
+
+    `counts` maps the file name of each compiled cell to its execution count and `typed` holds the
+    sources by that count, for cells that ran before the timeline began.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[CellEvent] = (),
+        *,
+        counts: Mapping[str, int] | None = None,
+        typed: Sequence[str] = (),
+    ) -> None:
+        self.cells = cells
+        self._counts = counts if counts is not None else {}
+        self._typed = typed
+
+    @classmethod
+    def of_shell(cls, shell: Any, cells: Sequence[CellEvent] = ()) -> CellSources:
+        """Return the sources of all that a shell has run."""
+        history = getattr(shell, "history_manager", None)
+        return cls(
+            cells,
+            counts=getattr(shell.compile, "_filename_map", None),
+            typed=getattr(history, "input_hist_raw", ()),
+        )
+
+    def find(self, filename: str) -> CellSource | None:
+        """Return the cell that was compiled under a name; None if the name is no cell's.
+
+        The kernel names a cell after its text, so the same text run again is the later run.
+        """
+        count = self._counts.get(filename)
+        if count is None:
+            return None
+        compiled = "".join(linecache.getlines(filename))
+        return self._cell(compiled, count) or CellSource(
+            source=compiled, compiled=compiled, execution_count=count
+        )
+
+    def find_text(self, source: str, execution_count: int | None = None) -> CellSource:
+        """Return the cell of a typed text, which need not have been compiled."""
+        compiled = transform(source) or source
+        found = self._cell(compiled, execution_count)
+        if found is not None and found.source == source:
+            return found
+        return _aligned(source, compiled, execution_count=execution_count)
+
+    def body_of(self, cell: CellSource, filename: str) -> CellSource | None:
+        """Return the body of a cell like `%%time`, which is compiled apart under a name of its own.
+
+        None if the name is none of those, or the cell begins with no magic.
+        """
+        lines = cell.source.split("\n")
+        start = next((i for i, line in enumerate(lines) if line.strip()), 0)
+        if filename not in _BODY_NAMES or not lines[start].lstrip().startswith("%%"):
+            return None
+        body = "\n".join(lines[start + 1 :])
+        aligned = _aligned(body, transform(body) or body)
+        return replace(
+            cell, compiled=aligned.compiled, line_offset=start + 1, blocks=aligned.blocks
+        )
+
+    def _cell(self, compiled: str, count: int | None) -> CellSource | None:
+        events = list(reversed(self.cells))
+        # What runs inside a cell, as under %%capture, is counted as the next one: so the text
+        # decides, and the count only which of several equal ones it is.
+        events.sort(key=lambda event: event.execution_count != count)
+        for event in events:
+            if _holds(event.source, compiled, is_counted=event.execution_count == count):
+                return _aligned(
+                    event.source,
+                    compiled,
+                    execution_count=event.execution_count,
+                    cell_id=event.cell_id,
+                    number=event.number,
+                )
+        if count is not None and count < len(self._typed):
+            typed = self._typed[count]
+            if _holds(typed, compiled, is_counted=True):
+                return _aligned(typed, compiled, execution_count=count)
+        return None
+
+
+def _holds(typed: str, compiled: str, *, is_counted: bool) -> bool:
+    """Whether compiled lines come from a typed cell; magics are only taken on its count."""
+    lines = {line.strip() for line in typed.split("\n")}
+    ours = [line.strip() for line in compiled.split("\n")]
+    plain = [line for line in ours if line and _MAGIC_CALL not in line]
+    if not is_counted and not plain:
+        return False
+    return all(line in lines for line in plain)
+
+
+def _aligned(typed: str, compiled: str, **place: Any) -> CellSource:
+    """Return a cell whose compiled lines are matched with the typed ones."""
+    ours = [line.strip() for line in compiled.split("\n")]
+    theirs = [line.strip() for line in typed.split("\n")]
+    start = next((i for i, line in enumerate(theirs) if line), 0)
+    blocks = [(0, start)]
+    if theirs[start:] != ours[: len(theirs) - start]:
+        matcher = SequenceMatcher(a=ours, b=theirs, autojunk=False)
+        for block in matcher.get_matching_blocks():
+            if block.size and block.a:
+                # The lines before a match are magics: they end where it begins.
+                blocks.append((block.a, block.b))
+            elif block.size:
+                blocks[0] = (0, block.b)
+    return CellSource(source=typed, compiled=compiled, blocks=tuple(blocks), **place)

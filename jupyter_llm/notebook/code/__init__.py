@@ -1,0 +1,1 @@
+"""Python that need not be valid."""

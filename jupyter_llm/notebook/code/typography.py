@@ -1,0 +1,191 @@
+"""What surrounds or disguises code in an answer: prompts, fences, prose, typographic characters.
+
+Each function takes code that Python cannot read and returns it without one such thing. What stands
+in strings and comments stays, as far as anybody can tell what is one.
+"""
+
+# ruff: noqa: RUF001  the ambiguous characters are the point
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Callable, Iterable
+from keyword import kwlist
+
+from jupyter_llm.notebook.code.layout import Line, layout
+from jupyter_llm.notebook.code.syntax import syntax_error
+
+_LINE_END = re.compile("\r\n?")
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufeff\ud800-\udfff]")
+_SEPARATORS = re.compile("[\x0b\x0c\x85\u2028\u2029]")
+_FENCE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[\w+#.{} -]*$")
+_FENCE_END = re.compile(r"`{3,}[ \t]*$")
+_PROMPT = re.compile(r"(?:[ \t]*(?:>>>|In \[[\d ]*\]:|\.{3,}:)(?: |$))+")
+_HEADER = re.compile(r"[ \t]*(?P<kind>In|Out) ?\[[\d ]*\]:[ \t]*")
+_CONTINUATION = re.compile(r"(?:[ \t]*\.{3,}:?(?: |$))+")
+_INSTALL = re.compile(r"([ \t]*)(?:[$!][ \t]*)?((?:pip3?|conda|mamba)[ \t]+install[ \t]+\S.*)")
+_STRING_OR_COMMENT = (
+    r"\"{3}(?:\\.|[^\\])*?\"{3}|'{3}(?:\\.|[^\\])*?'{3}"
+    r'|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|\#[^\n]*'
+)
+_PLAIN = str.maketrans(
+    {
+        **dict.fromkeys("“”„‟«»＂″", '"'),
+        **dict.fromkeys("‘’‚‛＇′´", "'"),
+        **dict.fromkeys("‐‑‒–—−", "-"),
+        **dict.fromkeys("\u200b\u200c\u200d\u2060\u00ad", ""),
+        **dict.fromkeys("\u00a0\u1680\u202f\u205f\u3000", " "),
+        **dict.fromkeys(map(chr, range(0x2000, 0x200B)), " "),
+        "×": "*",
+        "·": "*",
+        "÷": "/",
+        "≤": "<=",
+        "≥": ">=",
+        "≠": "!=",
+        "→": "->",
+        "…": "...",
+        # Full width, as Chinese and Japanese are typed.
+        **{chr(0xFEE0 + code): chr(code) for code in range(0x21, 0x7F) if not chr(code).isalnum()},
+    }
+)
+_DISGUISED = re.compile(
+    f"({_STRING_OR_COMMENT})|[{''.join(map(re.escape, map(chr, _PLAIN)))}]", re.DOTALL
+)
+_WORD = re.compile(r"[*_`\"'(]*[^\W\d_][\w'’-]*[*_`\"')]*[.,:;!?)]*")
+_BULLET = re.compile(r"[ \t]*(?:[-*•+]|\d+[.)])[ \t]+")
+_NOT_WORDS = frozenset({*filter(str.islower, kwlist), "print"})
+_MIN_WORDS = 3
+
+
+def readable_characters(source: str) -> str:
+    """Leave out characters that Python never reads, and end lines as it does."""
+    source = _CONTROLS.sub("", _LINE_END.sub("\n", source))
+    return _SEPARATORS.sub(" ", source)
+
+
+def dedented(source: str) -> str:
+    """Take off what all lines are indented."""
+    return textwrap.dedent(source) if source.lstrip("\n")[:1] in (" ", "\t") else source
+
+
+def without_prompts(source: str) -> str:
+    r"""Return what was typed at the prompts `>>>` or `In [1]:`; what was printed goes.
+
+    >>> without_prompts(">>> 6 * 7\n42")
+    '6 * 7'
+    """
+    source = _without_headers(source)
+    lines = layout(source)
+    if not any(_is_prompt(line) for line in lines):
+        return source
+    typed = _typed(lines)
+    if syntax_error(typed) is not None:
+        # Some models give a prompt to the first line only.
+        everything = "\n".join(
+            line.text if line.is_in_string else _without_prompt(line.text) for line in lines
+        )
+        if syntax_error(everything) is None:
+            return everything
+    return typed
+
+
+def _without_headers(source: str) -> str:
+    """Leave out lines such as `In [1]:` that stand alone, and all from `Out [1]:` to the next.
+
+    So do cells look in a prompt, and models write the like.
+    """
+    lines = source.split("\n")
+    if not any(_HEADER.fullmatch(line) for line in lines):
+        return source
+    kept = []
+    is_output = False
+    for line in lines:
+        header = _HEADER.fullmatch(line)
+        if header is not None:
+            is_output = header["kind"] == "Out"
+        elif not is_output:
+            kept.append(line)
+    return "\n".join(kept).strip("\n")
+
+
+def _is_prompt(line: Line) -> bool:
+    return not line.is_in_string and _PROMPT.match(line.text) is not None
+
+
+def _without_prompt(text: str) -> str:
+    return _CONTINUATION.sub("", _PROMPT.sub("", text, count=1), count=1)
+
+
+def _typed(lines: Iterable[Line]) -> str:
+    typed = []
+    has_begun = is_typing = False
+    for line in lines:
+        is_typing = _is_prompt(line) or (is_typing and bool(_CONTINUATION.match(line.text)))
+        has_begun = has_begun or is_typing
+        if is_typing or not has_begun:  # what stands before the first prompt was not printed
+            typed.append(_without_prompt(line.text) if is_typing else line.text)
+    return textwrap.dedent("\n".join(typed))
+
+
+def without_fences(source: str) -> str:
+    """Leave out lines of fences, and a fence behind the last word of a line."""
+    lines = []
+    for line in layout(source):
+        if line.is_in_string:
+            lines.append(line.text)
+        elif not _FENCE.match(line.text):
+            lines.append(_FENCE_END.sub("", line.text))
+    return "\n".join(lines)
+
+
+def with_install_magics(source: str) -> str:
+    """Put the `%` before `pip install`, as a cell needs it."""
+    return _each_line(source, lambda text: _INSTALL.sub(r"\1%\2", text, count=1))
+
+
+def with_spaces(source: str) -> str:
+    """Indent with spaces instead of tabs."""
+    return _each_line(
+        source, lambda text: re.sub(r"^[ \t]+", lambda space: space[0].expandtabs(4), text)
+    )
+
+
+def _each_line(source: str, change: Callable[[str], str]) -> str:
+    return "\n".join(
+        line.text if line.is_in_string else change(line.text) for line in layout(source)
+    )
+
+
+def with_plain_characters(source: str) -> str:
+    """Replace typographic quotes, dashes, spaces and signs by those of Python."""
+    return _DISGUISED.sub(lambda found: found[1] or found[0].translate(_PLAIN), source)
+
+
+def without_prose(source: str) -> str:
+    """Leave out the sentences before the code and after it."""
+    lines = layout(source)
+    begin, end = 0, len(lines)
+    while begin < end and _is_aside(lines[begin]):
+        begin += 1
+    while end > begin and _is_aside(lines[end - 1]):
+        end -= 1
+    if begin == end or not any(_is_prose(line) for line in (*lines[:begin], *lines[end:])):
+        return source
+    return "\n".join(line.text for line in lines[begin:end])
+
+
+def _is_aside(line: Line) -> bool:
+    return _is_prose(line) or (line.is_start and not line.text.strip())
+
+
+def _is_prose(line: Line) -> bool:
+    """Tell whether a line is a sentence: mostly words, the first one no keyword, and no code."""
+    text = _BULLET.sub("", line.text, count=1)
+    words = text.split()
+    if not line.is_start or len(words) < _MIN_WORDS or text[0] in "#%!?@":
+        return False
+    if _WORD.fullmatch(words[0]) is None or words[0] in _NOT_WORDS:
+        return False
+    num_words = sum(_WORD.fullmatch(word) is not None for word in words)
+    return num_words > 0.6 * len(words) and syntax_error(line.text.strip()) is not None

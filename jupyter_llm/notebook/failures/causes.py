@@ -1,0 +1,308 @@
+"""Which cells an error came from: not only the one that raised it.
+
+The rules, in this order:
+
+1. A cell that is no Python, that misspells a name, a key or an attribute, calls a function the
+   wrong way, imports what is not there, or was interrupted, is itself the cause.
+2. A name that a cell would have defined, had it not failed, or that a cell deleted, is that cell's.
+3. A function that raises on purpose (`raise`, `assert`) says that its caller is wrong. Code in a
+   file is not the notebook's to change. Both times the blame goes to the next step outwards.
+4. A function that fails in its own body is the cause, unless the failing expression reads values
+   that cells made.
+5. A line that merely uses values is not to blame for them: the cell that made or changed them last
+   is, first of all one that made them anew from what they were, or that mentions the same column.
+   From there it goes on to the values those were made from.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jupyter_llm.notebook.cells.events import CellEvent
+from jupyter_llm.notebook.code.bindings import bindings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from jupyter_llm.notebook.cells.sources import CellSource
+    from jupyter_llm.notebook.code.bindings import Binding
+    from jupyter_llm.notebook.failures.failure import Failure
+    from jupyter_llm.notebook.failures.frames import Frame
+
+_MAX_DEPTH = 4  # how far values are followed to what they were made from
+_MAX_REASONS = 3  # that are told of one cell
+_MAX_CELLS = 400  # the latest ones that are searched
+
+_RAISED = "raised the error"
+
+# How much speaks for a cell. Only the order matters.
+_CERTAIN = 100.0
+_OWN_FAULT = 50.0
+_MADE_IT = 10.0
+_A_STEP_BACK = 2.0
+_MENTIONS_IT = 6.0
+_MADE_ANEW = 2.0
+_RAISED_IT = 5.0
+_ON_THE_WAY = 4.0
+_ONLY_CODE = 8.0  # is taken from a cell that defines a function or imports a module
+_MAYBE = 3.0  # is taken from a cell that only gives the value to a function
+
+_ALWAYS_OWN = frozenset(
+    {
+        *("ImportError", "IndexError", "KeyboardInterrupt", "NotImplementedError"),
+        *("RecursionError", "SyntaxError", "SystemExit", "UsageError"),
+    }
+)
+_WRONG_CALL = re.compile(
+    r"unexpected keyword argument|required (positional|keyword-only) argument"
+    r"|takes .* positional argument|multiple values for"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A cell that an error may have come from, and why, as in "last assigns `df`"."""
+
+    cell: CellEvent
+    reason: str
+    score: float
+    has_raised: bool = False
+
+
+def causing_cells(failure: Failure, cells: Sequence[CellEvent]) -> tuple[Cause, ...]:
+    """Return the cells a failure may have come from, the likeliest first.
+
+    The first one is the cell to change; see the rules at the top. Cells of the traceback that are
+    not on the timeline, since they ran before it began, take part all the same.
+    """
+    failure = _root(failure)
+    ran = _failed_cell(failure, cells)
+    if ran is None:
+        return ()
+    before = [cell for cell in cells if ran.number == 0 or cell.number < ran.number]
+    ledger = _Ledger()
+    frame = _blamed(failure)
+    if frame is None or frame.cell is None:
+        ledger.add(ran, _OWN_FAULT, _RAISED)
+    else:
+        search = _Search([*before[-_MAX_CELLS:], ran], failure.frames[0].line)
+        _weigh(failure, frame, search, ledger, cells)
+    return ledger.causes()
+
+
+def is_over(failure: Failure, cells: Sequence[CellEvent]) -> bool:
+    """Whether the cell that failed has run since without an error."""
+    failed = _failed_cell(failure, cells)
+    if failed is None or failed.cell_id is None:
+        return False
+    later = [c for c in cells if c.number > failed.number and c.cell_id == failed.cell_id]
+    return any(not cell.has_failed for cell in later)
+
+
+def _weigh(
+    failure: Failure, frame: Frame, search: _Search, ledger: _Ledger, cells: Sequence[CellEvent]
+) -> None:
+    """Enter all that speaks for one cell or another."""
+    assert frame.cell is not None
+    raised_in = _event_of(frame.cell, cells)
+    names = _shared_names(frame)
+    wanted = set(frame.keys) | ({failure.missing.name} if failure.missing else set())
+    made = list(search.hands(names, frozenset(wanted)))
+    is_own = _is_own_fault(failure, search, frame) or (
+        not frame.is_module_level and not any(hand.score > _RAISED_IT for hand in made)
+    )
+    if failure.missing is not None and failure.missing.kind == "name":
+        for cause in search.lost(failure.missing.name):
+            ledger.add(cause.cell, cause.score, cause.reason)
+    ledger.add(raised_in, _OWN_FAULT if is_own else _RAISED_IT, _RAISED)
+    for hand in made:
+        ledger.add(hand.cell, hand.score, hand.reason)
+    for step in failure.frames:
+        if step.cell is None or step is frame or step.is_comprehension:
+            continue
+        reason = "was running" if step.is_module_level else f"defines `{step.function.strip('<>')}`"
+        ledger.add(_event_of(step.cell, cells), _ON_THE_WAY, reason)
+        for hand in search.hands(_shared_names(step), frozenset()):
+            ledger.add(hand.cell, hand.score - _MADE_IT, hand.reason)
+
+
+def _root(failure: Failure) -> Failure:
+    """Return the exception that began it, where the user's own code raised another from it."""
+    frame, origin = failure.failing_frame, failure.led_to_by
+    if frame is not None and frame.is_raise and origin is not None and origin.frames:
+        return _root(origin)
+    return failure
+
+
+def _blamed(failure: Failure) -> Frame | None:
+    """Return the innermost step that is a cell's and does not raise on its caller's behalf."""
+    frames = [frame for frame in failure.frames if frame.cell is not None]
+    own = [frame for frame in frames if not frame.is_comprehension]
+    blamed = [frame for frame in own if frame.is_module_level or not frame.is_raise]
+    return next(reversed(blamed or own or frames), None)
+
+
+def _failed_cell(failure: Failure, cells: Sequence[CellEvent]) -> CellEvent | None:
+    """Return the cell whose run ended with the failure."""
+    found = [frame.cell for frame in failure.frames if frame.cell is not None]
+    if not found and failure.syntax is not None and failure.syntax.cell is not None:
+        found = [failure.syntax.cell]
+    if found:
+        return _event_of(found[0], cells)
+    run = failure.run
+    if run is None:
+        return None
+    for cell in reversed(cells):
+        if cell.source == run.source and cell.execution_count == run.execution_count:
+            return cell
+    return _made_up(run.source, run.execution_count, run.cell_id)
+
+
+def _event_of(source: CellSource, cells: Sequence[CellEvent]) -> CellEvent:
+    for cell in reversed(cells):
+        if source.number is not None and cell.number == source.number:
+            return cell
+    return _made_up(source.source, source.execution_count, source.cell_id)
+
+
+def _made_up(source: str, execution_count: int | None, cell_id: str | None) -> CellEvent:
+    """Return an event for a cell that ran before the timeline began."""
+    return CellEvent(number=0, source=source, execution_count=execution_count, cell_id=cell_id)
+
+
+def _shared_names(frame: Frame) -> list[str]:
+    """Return the names a step reads from the notebook's namespace."""
+    own = frozenset() if frame.is_module_level else frame.local_names
+    return [name for name in frame.names if name not in own]
+
+
+def _is_own_fault(failure: Failure, search: _Search, frame: Frame) -> bool:
+    """Whether the cell that raised the error is wrong by itself."""
+    if _ALWAYS_OWN.intersection(failure.bases) or frame.is_raise:
+        return True
+    if failure.kind == "TypeError" and _WRONG_CALL.search(failure.message):
+        return True
+    missing = failure.missing
+    if missing is None:
+        return False
+    if missing.kind in ("name", "module"):
+        return True
+    # What earlier cells mention was there once; what none mentions was never there.
+    is_of_none = "'NoneType' object" in failure.message
+    return not is_of_none and not search.mentions(_shared_names(frame), missing.name)
+
+
+class _Ledger:
+    """What speaks for each cell: the strongest reason counts, all others are told too."""
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[int, str], list[Cause]] = {}
+
+    def add(self, cell: CellEvent, score: float, reason: str) -> None:
+        self._entries.setdefault((cell.number, cell.source), []).append(Cause(cell, reason, score))
+
+    def causes(self) -> tuple[Cause, ...]:
+        causes = []
+        for entries in self._entries.values():
+            entries.sort(key=lambda cause: -cause.score)
+            reasons = list(dict.fromkeys(cause.reason for cause in entries))
+            best = entries[0]
+            reason = "; ".join(reasons[:_MAX_REASONS])
+            causes.append(Cause(best.cell, reason, best.score, _RAISED in reasons))
+        causes.sort(key=lambda cause: (-cause.score, -cause.cell.number))
+        return tuple(causes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hand:
+    """A cell that had a hand in a value: directly, or in what its `product` was made from."""
+
+    cell: CellEvent
+    binding: Binding
+    depth: int
+    product: str
+    mentioned: frozenset[str]
+
+    @property
+    def reason(self) -> str:
+        binding = self.binding
+        if not self.product:
+            reason = (
+                f"{'last ' if binding.verb == 'assigns' else ''}{binding.verb} `{binding.name}`"
+            )
+        elif self.product == binding.name:
+            reason = f"{binding.verb} `{binding.name}` before that"
+        else:
+            reason = f"{binding.verb} `{binding.name}`, which `{self.product}` was made from"
+        return f"{reason} and mentions {min(self.mentioned)!r}" if self.mentioned else reason
+
+    @property
+    def score(self) -> float:
+        score = _MADE_IT - _A_STEP_BACK * self.depth
+        if self.mentioned:
+            score += _MENTIONS_IT
+        if self.binding.verb in ("defines", "imports"):
+            return score - _ONLY_CODE
+        if self.binding.verb == "passes on":
+            return score - _MAYBE
+        return score + (_MADE_ANEW if self.binding.makes_again else 0)
+
+
+class _Search:
+    """Follows names backwards through the cells up to the failing line, which is the last's."""
+
+    def __init__(self, cells: Sequence[CellEvent], line: int) -> None:
+        self._past: list[tuple[CellEvent, Binding]] = []
+        for cell in cells:
+            is_last = cell is cells[-1]
+            for binding in bindings(cell.source):
+                if not is_last or binding.line < line or binding.verb in ("defines", "imports"):
+                    self._past.append((cell, binding))
+        self._failed = cells[-1]
+
+    def hands(self, names: Iterable[str], wanted: frozenset[str]) -> Iterator[_Hand]:
+        """Yield the cells that had a hand in the values of names, and in what they were made from.
+
+        `wanted` are texts, as the name of a column, that speak for a cell that mentions them.
+        """
+        level = [(name, len(self._past), "") for name in names]
+        seen: set[tuple[str, int]] = set()
+        for depth in range(_MAX_DEPTH):
+            following: list[tuple[str, int, str]] = []
+            for name, end, product in level:
+                for index in self._last(name, end):
+                    if (name, index) in seen:
+                        continue
+                    seen.add((name, index))
+                    cell, binding = self._past[index]
+                    if depth and binding.verb == "imports":
+                        continue
+                    yield _Hand(cell, binding, depth, product, wanted & binding.keys)
+                    following += [(use, index, name) for use in binding.uses]
+            level = following
+
+    def mentions(self, names: Iterable[str], key: str) -> bool:
+        """Whether a cell that had a hand in the values of names mentions a text."""
+        return any(hand.mentioned for hand in self.hands(names, frozenset({key})))
+
+    def lost(self, name: str) -> Iterator[Cause]:
+        """Yield the cells because of which a name is not defined, though one might think so."""
+        for cell, binding in reversed(self._past):
+            if binding.name != name or cell is self._failed:
+                continue
+            if binding.verb == "deletes":
+                yield Cause(cell, f"deletes `{name}`", _CERTAIN)
+            elif cell.has_failed:
+                yield Cause(cell, f"would have defined `{name}`, but failed", _CERTAIN)
+            return
+
+    def _last(self, name: str, end: int) -> Iterator[int]:
+        """Yield where a name got its value before a place, and where the value changed since."""
+        for index in range(end - 1, -1, -1):
+            binding = self._past[index][1]
+            if binding.name == name:
+                yield index
+                if binding.verb in ("assigns", "imports", "defines"):
+                    return

@@ -1,0 +1,237 @@
+"""An exception of the user's as a value: what it says, where it was raised, what led to it."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from types import FunctionType
+from typing import TYPE_CHECKING
+
+from jupyter_llm.notebook.cells.sources import CellSources
+from jupyter_llm.notebook.failures.frames import (
+    Frame,
+    innermost_namespace,
+    is_users_code,
+    read_steps,
+)
+from jupyter_llm.notebook.failures.missing import Missing, find_missing, slot
+from jupyter_llm.notebook.failures.telling import Limits, Teller
+from jupyter_llm.notebook.values.summaries import summarize as summarize_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import TracebackType
+
+    from jupyter_llm.notebook.cells.sources import CellSource
+    from jupyter_llm.notebook.failures.frames import Step
+    from jupyter_llm.notebook.failures.telling import Summarize, Variable
+
+_MAX_CHAIN = 3  # exceptions that led to the one that was shown, and groups in groups
+_MAX_GROUP = 3  # exceptions of a group
+_MAX_MESSAGE = 600
+_MAX_ITEMS = 20  # of a tuple that is shown
+_TAME_MODULES = frozenset({"datetime", "decimal", "numpy", "pandas", "pathlib", "polars"})
+_PLAIN = (bool, int, float, complex, str, bytes, type(None))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedRun:
+    """The run of a cell that ended with an exception, as far as it is known."""
+
+    source: str
+    execution_count: int | None = None
+    cell_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyntaxPlace:
+    """Where Python stopped reading: a line, and the column its caret stands under, from 1.
+
+    `variables` are those the cell would have read, as far as they exist.
+    """
+
+    text: str
+    line: int
+    column: int
+    cell: CellSource | None = None
+    path: str | None = None
+    variables: tuple[Variable, ...] = ()
+
+    @property
+    def marked_line(self) -> str:
+        """The line, with a caret under the place."""
+        caret = " " * min(self.column - 1, len(self.text)) + "^" if self.column > 0 else ""
+        return f"{self.text}\n{caret}".rstrip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An exception as text and places.
+
+    `bases` are the names of its classes, its own first. `led_to_by` is the exception it was raised
+    from, if `is_direct_cause`, or while handling; `group` are some of an exception group's.
+    """
+
+    kind: str
+    message: str
+    bases: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    syntax: SyntaxPlace | None = None
+    missing: Missing | None = None
+    run: FailedRun | None = None
+    led_to_by: Failure | None = None
+    is_direct_cause: bool = False
+    group: tuple[Failure, ...] = ()
+
+    @property
+    def headline(self) -> str:
+        """The line a traceback ends with."""
+        return f"{self.kind}: {self.message}" if self.message else self.kind
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """The steps in the user's own code, the outermost first."""
+        return tuple(step for step in self.steps if isinstance(step, Frame))
+
+    @property
+    def failing_frame(self) -> Frame | None:
+        """The innermost step in the user's own code."""
+        return self.frames[-1] if self.frames else None
+
+
+def read_failure(
+    error: BaseException,
+    sources: CellSources | None = None,
+    *,
+    run: FailedRun | None = None,
+    namespace: Mapping[str, object] | None = None,
+    summarize: Summarize = summarize_value,
+    limits: Limits | None = None,
+) -> Failure:
+    """Return an exception as a value; never raises, and keeps nothing of the exception alive.
+
+    `namespace` is the notebook's, for a cell that could not run and so has no variables.
+    """
+    teller = Teller(summarize, limits or Limits())
+    reader = _Reader(sources or CellSources(), teller, namespace or {})
+    return reader.read(error, run, _MAX_CHAIN)
+
+
+class _Reader:
+    """Reads an exception and those that led to it, each once."""
+
+    def __init__(
+        self, sources: CellSources, teller: Teller, namespace: Mapping[str, object]
+    ) -> None:
+        self._sources = sources
+        self._teller = teller
+        self._namespace = namespace
+        self._seen: set[int] = set()
+
+    def read(self, error: BaseException, run: FailedRun | None, depth: int) -> Failure:
+        self._seen.add(id(error))
+        kind = type(error)
+        traceback: TracebackType | None = slot(error, BaseException, "__traceback__")
+        steps = read_steps(traceback, self._sources, self._teller)
+        frames = [step for step in steps if isinstance(step, Frame)]
+        namespace = innermost_namespace(traceback, self._sources)
+        origin, is_direct_cause = _origin(error)
+        return Failure(
+            kind=kind.__name__,
+            message=self._message(error),
+            bases=tuple(base.__name__ for base in kind.__mro__),
+            steps=steps,
+            syntax=self._syntax(error, run) if issubclass(kind, SyntaxError) else None,
+            missing=find_missing(error, namespace, _names_read(frames)),
+            run=run,
+            led_to_by=self._next(origin, depth),
+            is_direct_cause=is_direct_cause,
+            group=tuple(self._group(error, depth)),
+        )
+
+    def _next(self, error: BaseException | None, depth: int) -> Failure | None:
+        if error is None or id(error) in self._seen or depth <= 0:
+            return None
+        return self.read(error, None, depth - 1)
+
+    def _group(self, error: BaseException, depth: int) -> Iterator[Failure]:
+        if issubclass(type(error), BaseExceptionGroup):
+            for member in slot(error, BaseExceptionGroup, "exceptions")[:_MAX_GROUP]:
+                if (failure := self._next(member, depth)) is not None:
+                    yield failure
+
+    def _message(self, error: BaseException) -> str:
+        """Return `str(error)` where that runs none of the user's code, or else a summary."""
+        if issubclass(type(error), SyntaxError):
+            return str(slot(error, SyntaxError, "msg"))[:_MAX_MESSAGE]  # the place is told apart
+        if issubclass(type(error), BaseExceptionGroup):
+            return str(slot(error, BaseExceptionGroup, "message"))[:_MAX_MESSAGE]
+        with suppress(Exception):  # what an error does when it is shown must not end /fix
+            if self._is_tame(error):
+                return str(error)[:_MAX_MESSAGE]
+        return self._teller.summary("error", error, _MAX_MESSAGE).removeprefix("error: ")
+
+    def _is_tame(self, error: BaseException) -> bool:
+        show = next(c.__dict__["__str__"] for c in type(error).__mro__ if "__str__" in c.__dict__)
+        if isinstance(show, FunctionType) and is_users_code(show.__code__, self._sources):
+            return False
+        return all(map(_is_tame, slot(error, BaseException, "args")))
+
+    def _syntax(self, error: BaseException, run: FailedRun | None) -> SyntaxPlace:
+        """Return where a cell, a file or a text is no Python."""
+        line, column, text, name = (
+            slot(error, SyntaxError, field) for field in ("lineno", "offset", "text", "filename")
+        )
+        line = line if type(line) is int else 1
+        column = column if type(column) is int else 0
+        text = text if type(text) is str else ""
+        cell = self._sources.find(name) if type(name) is str else None
+        if cell is None and run is not None and name is None:
+            cell = self._sources.find_text(run.source, run.execution_count)
+        if cell is None:
+            path = name if type(name) is str else None
+            return SyntaxPlace(text=text.rstrip("\n"), line=line, column=column, path=path)
+        typed = cell.typed_line(line)
+        shown = cell.source.split("\n")[typed - 1]
+        # IPython has taken away the indentation that all lines of the cell share.
+        column += _indentation(shown) - _indentation(text or shown)
+        return SyntaxPlace(
+            text=shown,
+            line=typed,
+            column=column,
+            cell=cell,
+            variables=self._variables_named_in(f"{shown}\n{cell.source}"),
+        )
+
+    def _variables_named_in(self, text: str) -> tuple[Variable, ...]:
+        names = dict.fromkeys(re.findall(r"[^\W\d]\w*", text))
+        values = {name: self._namespace[name] for name in names if name in self._namespace}
+        return self._teller.tell(values)[0]
+
+
+def _names_read(frames: list[Frame]) -> tuple[str, ...]:
+    return (*frames[-1].names, *frames[-1].statement_names) if frames else ()
+
+
+def _origin(error: BaseException) -> tuple[BaseException | None, bool]:
+    """Return the exception that led to this one, and whether that was said with `from`."""
+    cause = slot(error, BaseException, "__cause__")
+    if cause is not None:
+        return cause, True
+    if slot(error, BaseException, "__suppress_context__"):
+        return None, False
+    return slot(error, BaseException, "__context__"), False
+
+
+def _is_tame(value: object) -> bool:
+    """Whether the repr of a value is none of the user's code."""
+    kind = type(value)
+    if kind in (tuple, list):
+        items: tuple[object, ...] | list[object] = value  # type: ignore[assignment]
+        return len(items) <= _MAX_ITEMS and all(map(_is_tame, items))
+    return kind in _PLAIN or kind.__module__.partition(".")[0] in _TAME_MODULES
+
+
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip())

@@ -1,0 +1,389 @@
+"""The steps of a traceback as values: the user's own code with its source, libraries as a count.
+
+Nothing here keeps a frame, or an object of the user's, alive.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import os
+import sysconfig
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.notebook.code.bindings import (
+    first_line_of,
+    function_at,
+    keys_in,
+    names_in,
+    parse_python,
+    statement_at,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from types import CodeType, FrameType, TracebackType
+
+    from jupyter_llm.notebook.cells.sources import CellSource, CellSources
+    from jupyter_llm.notebook.failures.telling import Teller, Variable
+
+_PACKAGE = Path(__file__).parents[2]
+_MACHINERY = ("IPython", "ipykernel", "ipyparallel")  # what runs cells, above their own code
+_MAX_FRAMES = 12  # of the user's own; the middle ones of more are left out
+_COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
+_MAX_WALK = 100_000
+_MAX_EXPRESSION = 200  # characters
+_MAX_SOURCE_LINES = 60  # of a function in a file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """A step of a traceback in the user's own code.
+
+    `source` is a whole cell as typed, or a function of a file, which begins at `first_line`; `line`
+    is the line that was running. `names` and `keys` are what the running expression reads,
+    `statement_names` what its whole statement does. Variables are told of the outermost and the
+    innermost frame; `num_untold` counts those there was no room for.
+    """
+
+    function: str
+    source: str
+    line: int
+    first_line: int = 1
+    cell: CellSource | None = field(default=None, repr=False)
+    path: str | None = None
+    expression: str = ""
+    names: tuple[str, ...] = ()
+    statement_names: tuple[str, ...] = ()
+    keys: frozenset[str] = frozenset()
+    is_raise: bool = False
+    local_names: frozenset[str] = frozenset()
+    variables: tuple[Variable, ...] = ()
+    num_untold: int = 0
+    num_repeats: int = 1
+
+    @property
+    def is_module_level(self) -> bool:
+        """Whether no function was running, but the cell or the file itself."""
+        return self.function == "<module>"
+
+    @property
+    def is_comprehension(self) -> bool:
+        """Whether it is a step of a comprehension, which the line around it tells all about."""
+        return self.function in _COMPREHENSIONS
+
+    @property
+    def line_text(self) -> str:
+        """The line that was running."""
+        lines = self.source.split("\n")
+        index = self.line - self.first_line
+        return lines[index].strip() if 0 <= index < len(lines) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryCalls:
+    """Steps of a traceback in a row that are no code of the user's."""
+
+    num_calls: int
+    innermost: str
+
+
+@dataclass(frozen=True, slots=True)
+class FramesLeftOut:
+    """The middle of a long traceback."""
+
+    num_frames: int
+
+
+Step = Frame | LibraryCalls | FramesLeftOut
+
+
+def read_steps(
+    traceback: TracebackType | None,
+    sources: CellSources,
+    teller: Teller,
+) -> tuple[Step, ...]:
+    """Return the steps of a traceback, the outermost first.
+
+    IPython's own steps above the first cell are left out, and so is what runs under its magics.
+    """
+    entries = _folded(_walk(traceback, sources))
+    own = [entry for entry in entries if entry.origin.is_own]
+    told = {id(own[0]), id(own[-1])} if own else set()
+    steps: list[Step] = []
+    # The innermost frame's variables come first: what does not fit is left out of the others.
+    variables = {id(e): teller.tell(_values(e)) for e in reversed(own) if id(e) in told}
+    shown = {id(entry) for entry in (*own[: _MAX_FRAMES // 2], *own[-_MAX_FRAMES // 2 :])}
+    num_left_out = len(own) - len(shown)
+    for entry in entries:
+        if not entry.origin.is_own:
+            _add_library_call(steps, entry)
+        elif id(entry) not in shown:
+            if num_left_out:
+                steps.append(FramesLeftOut(num_left_out))
+            num_left_out = 0
+        else:
+            steps.append(entry.frame(*variables.get(id(entry), ((), 0))))
+    return tuple(steps)
+
+
+def innermost_namespace(traceback: TracebackType | None, sources: CellSources) -> dict[str, object]:
+    """Return what was defined at the innermost step in the user's own code."""
+    own = [entry for entry in _walk(traceback, sources) if entry.origin.is_own]
+    if not own:
+        return {}
+    live = own[-1].live
+    return {**_namespace(live.f_globals), **_namespace(live.f_locals)}
+
+
+def is_users_code(code: CodeType, sources: CellSources) -> bool:
+    """Whether code comes from a cell or from a file of the user's own."""
+    name = code.co_filename
+    return sources.find(name) is not None or _is_users_file(name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """What is known of the code of a frame by its file name."""
+
+    cell: CellSource | None
+    path: str | None
+
+    @property
+    def is_own(self) -> bool:
+        return self.cell is not None or self.path is not None
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A step while it is read; it holds the frame and does not outlive the reading."""
+
+    live: FrameType
+    code: CodeType
+    line: int
+    positions: tuple[int | None, ...]
+    origin: _Origin
+    num_repeats: int = 1
+
+    def text(self) -> str:
+        cell, path = self.origin.cell, self.origin.path
+        return cell.compiled if cell is not None else _file_text(path or "")
+
+    def tree(self) -> ast.Module | None:
+        return parse_python(self.text())
+
+    def nodes(self) -> tuple[ast.AST | None, ast.stmt | None]:
+        """Return the expression and the statement that were running."""
+        tree = self.tree()
+        if tree is None:
+            return None, None
+        statement = statement_at(tree, self.line)
+        line, end_line, column, end_column = self.positions
+        for node in ast.walk(statement) if statement is not None else ():
+            place = (getattr(node, "lineno", None), getattr(node, "end_lineno", None))
+            columns = (getattr(node, "col_offset", None), getattr(node, "end_col_offset", None))
+            if column is not None and (*place, *columns) == (line, end_line, column, end_column):
+                return node, statement
+        return statement, statement
+
+    def frame(self, variables: tuple[Variable, ...], num_untold: int) -> Frame:
+        expression, statement = self.nodes()
+        source, first_line = self.source()
+        cell = self.origin.cell
+        return Frame(
+            function=self.code.co_name,
+            source=source,
+            line=cell.typed_line(self.line) if cell is not None else self.line,
+            first_line=first_line,
+            cell=cell,
+            path=_shown_path(self.origin.path),
+            expression="" if expression is statement else _text_of(expression, self.text()),
+            names=names_in(expression) if expression is not None else (),
+            statement_names=names_in(statement) if statement is not None else (),
+            keys=keys_in(expression) if expression is not None else frozenset(),
+            is_raise=isinstance(statement, (ast.Raise, ast.Assert)),
+            local_names=frozenset(_local_names(self.code)),
+            variables=variables,
+            num_untold=num_untold,
+            num_repeats=self.num_repeats,
+        )
+
+    def source(self) -> tuple[str, int]:
+        """Return the cell as typed, or the function in its file, and the number of its first line.
+
+        The code of a file at its top level, and what is longer than a screen or two, is cut to the
+        lines around the running one.
+        """
+        if self.origin.cell is not None:
+            return self.origin.cell.source, 1
+        lines = _file_text(self.origin.path or "").split("\n")
+        tree = self.tree()
+        is_function = self.code.co_name != "<module>" and tree is not None
+        node = function_at(tree, self.line, self.code.co_name) if tree and is_function else None
+        first, last = (
+            (first_line_of(node), node.end_lineno or self.line) if node else (1, len(lines))
+        )
+        first = max(first, self.line - _MAX_SOURCE_LINES // 2)
+        last = min(last, first + _MAX_SOURCE_LINES)
+        return "\n".join(lines[first - 1 : last]), first
+
+
+def _values(entry: _Entry) -> dict[str, object]:
+    """Return a frame's variables: those of the running expression first, then its function's.
+
+    Of the notebook's own variables only those that the cell reads; and no functions and modules,
+    whose source says more, unless the running statement reads them.
+    """
+    local, shared = _namespace(entry.live.f_locals), _namespace(entry.live.f_globals)
+    expression, statement = entry.nodes()
+    near = [name for node in (expression, statement) if node is not None for name in names_in(node)]
+    is_function = entry.code.co_name != "<module>"
+    tree = entry.tree()
+    body = function_at(tree, entry.line, entry.code.co_name) if tree and is_function else tree
+    wider = [*(local if is_function else ()), *(names_in(body) if body is not None else ())]
+    found: dict[str, object] = {}
+    for name in dict.fromkeys((*near, *wider)):
+        if name not in local and name not in shared:
+            continue
+        value = local[name] if name in local else shared[name]
+        if name not in near and (
+            not name.isidentifier() or name.startswith("_") or _is_code(value)
+        ):
+            continue
+        found[name] = value
+    return found
+
+
+def _namespace(names: Mapping[str, Any]) -> Mapping[str, Any]:
+    # Code may run in a mapping of the user's own, and asking that one would run their code.
+    return names if type(names) is dict or type(names).__name__ == "FrameLocalsProxy" else {}
+
+
+def _is_code(value: object) -> bool:
+    kind = type(value)
+    return kind.__name__ in ("function", "module", "builtin_function_or_method", "method") or (
+        issubclass(kind, type)
+    )
+
+
+def _local_names(code: CodeType) -> Iterator[str]:
+    if code.co_name != "<module>":
+        yield from (*code.co_varnames, *code.co_cellvars, *code.co_freevars)
+
+
+def _walk(traceback: TracebackType | None, sources: CellSources) -> list[_Entry]:
+    """Return the entries from the first one in the user's code on."""
+    found: dict[str, _Origin] = {}
+    entries: list[_Entry] = []
+    cell: CellSource | None = None
+    for _ in range(_MAX_WALK):
+        if traceback is None:
+            break
+        code = traceback.tb_frame.f_code
+        name = code.co_filename
+        if name not in found:
+            source = sources.find(name)
+            body = sources.body_of(cell, name) if cell is not None and source is None else None
+            is_file = source is None and body is None and _is_users_file(name)
+            found[name] = _Origin(source or body, name if is_file else None)
+        origin = found[name]
+        cell = origin.cell or cell
+        if entries or origin.is_own or not _is_machinery(name):
+            entries.append(
+                _Entry(
+                    live=traceback.tb_frame,
+                    code=code,
+                    line=traceback.tb_lineno,
+                    positions=_positions(code, traceback.tb_lasti),
+                    origin=origin,
+                )
+            )
+        traceback = traceback.tb_next
+    return entries
+
+
+def _positions(code: CodeType, instruction: int) -> tuple[int | None, ...]:
+    positions = next(islice(code.co_positions(), instruction // 2, None), None)
+    return positions or (None, None, None, None)
+
+
+def _folded(entries: Iterable[_Entry]) -> list[_Entry]:
+    """Tell what calls itself once, with its count; and the last step, where the error was."""
+    entries = list(entries)
+    if not entries:
+        return []
+    kept: dict[tuple[str, str, int], _Entry] = {}
+    own = [entry for entry in entries if entry.origin.is_own]
+    last = own[-1] if own else None
+    result = []
+    for entry in entries:
+        key = (entry.code.co_filename, entry.code.co_name, entry.line)
+        first = kept.get(key)
+        if first is not None and entry.origin.is_own and entry is not last:
+            first.num_repeats += 1
+            continue
+        kept.setdefault(key, entry)
+        result.append(entry)
+    return result
+
+
+def _add_library_call(steps: list[Step], entry: _Entry) -> None:
+    name = _library_name(entry.code.co_filename)
+    where = f"{name}:{entry.line} in {entry.code.co_name}"
+    before = 0
+    if steps and isinstance(steps[-1], LibraryCalls):
+        before = steps[-1].num_calls
+        steps.pop()
+    steps.append(LibraryCalls(before + 1, where))
+
+
+def _is_machinery(filename: str) -> bool:
+    return any(f"{os.sep}{name}{os.sep}" in filename for name in _MACHINERY)
+
+
+@cache
+def _library_folders() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    folders = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return tuple(os.path.realpath(folder) + os.sep for folder in (*folders, str(_PACKAGE)))
+
+
+def _is_users_file(filename: str) -> bool:
+    """Whether a file is the user's own: it exists, and is no part of Python or of a package."""
+    if filename.startswith("<") or not Path(filename).is_file():
+        return False
+    path = os.path.realpath(filename)
+    is_installed = "site-packages" in path or "dist-packages" in path
+    return not is_installed and not path.startswith(_library_folders())
+
+
+def _library_name(filename: str) -> str:
+    """Return a library file's name from its package on, as `pandas/core/frame.py`."""
+    for folder in ("site-packages", "dist-packages", *_library_folders()):
+        _, found, rest = filename.rpartition(folder)
+        if found:
+            return rest.lstrip(os.sep)
+    return filename if filename.startswith("<") else Path(filename).name
+
+
+def _shown_path(path: str | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return path
+
+
+def _file_text(path: str) -> str:
+    linecache.checkcache(path)
+    return "".join(linecache.getlines(path))
+
+
+def _text_of(node: ast.AST | None, source: str) -> str:
+    text = ast.get_source_segment(source, node) if node is not None else None
+    return " ".join((text or "").split())[:_MAX_EXPRESSION]

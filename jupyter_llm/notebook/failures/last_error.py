@@ -1,0 +1,69 @@
+"""Remembers the last exception of the user's own."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.errors import JupyterLLMError, PromptInterrupted, TuneInterrupted
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
+
+    from jupyter_llm.notebook.failures.failure import FailedRun
+
+_OURS = (JupyterLLMError, PromptInterrupted, TuneInterrupted)
+
+
+class LastError:
+    """The exception that ended a cell last, whatever has run well since.
+
+    Ours do not count, so that `/fix` after a `/fix` that failed still means the user's. Holds one
+    exception at most.
+    """
+
+    def __init__(self) -> None:
+        self._error: BaseException | None = None
+        self._run: FailedRun | None = None
+
+    def watch(self, shell: InteractiveShell) -> None:
+        """Begin to note how cells end."""
+        shell.events.register("post_run_cell", self.end_cell)
+
+    def unwatch(self, shell: InteractiveShell) -> None:
+        """Stop, and let go of the exception."""
+        shell.events.unregister("post_run_cell", self.end_cell)
+        self.clear()
+
+    def clear(self) -> None:
+        """Let go of the exception."""
+        self._error = self._run = None
+
+    def end_cell(self, result: ExecutionResult | None) -> None:
+        """Note the exception a cell ended with (IPython's post_run_cell).
+
+        There is no result where the kernel has cancelled an asynchronous cell.
+        """
+        if result is None:
+            return
+        error = result.error_before_exec
+        if error is None:
+            error = result.error_in_exec
+        if error is None or issubclass(type(error), _OURS):
+            return
+        from jupyter_llm.notebook.failures.failure import FailedRun
+
+        self._error = error
+        info: Any = result.info
+        self._run = FailedRun(
+            source=info.raw_cell, execution_count=result.execution_count, cell_id=info.cell_id
+        )
+
+    def get(self) -> tuple[BaseException, FailedRun | None] | None:
+        """Return the exception and its run; what ended a cell before we watched has no run."""
+        if self._error is not None:
+            return self._error, self._run
+        error = getattr(sys, "last_exc", getattr(sys, "last_value", None))
+        if isinstance(error, BaseException) and not issubclass(type(error), _OURS):
+            return error, None
+        return None

@@ -1,0 +1,106 @@
+"""A failure and its cells as text for a model to read."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from jupyter_llm.notebook.failures.frames import Frame, LibraryCalls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from jupyter_llm.notebook.cells.events import CellEvent
+    from jupyter_llm.notebook.cells.sources import CellSource
+    from jupyter_llm.notebook.failures.failure import Failure, SyntaxPlace
+    from jupyter_llm.notebook.failures.frames import Step
+    from jupyter_llm.notebook.failures.telling import Variable
+
+
+def cell_name(cell: CellEvent | CellSource) -> str:
+    """Return what a cell is called, by the number the notebook shows beside it."""
+    count = cell.execution_count
+    return "the cell" if count is None else f"cell [{count}]"
+
+
+def code_block(source: str, language: str = "python") -> str:
+    """Return source in a fence that it cannot close."""
+    longest = max((len(run) for run in re.findall("`+", source)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{source.rstrip()}\n{fence}"
+
+
+def cell_text(cell: CellEvent) -> str:
+    """Return the source of a cell and what it showed."""
+    shown = "".join(f"\n\nIt showed:\n{output.text}" for output in cell.outputs if output.text)
+    return f"{code_block(cell.source)}{shown}"
+
+
+def failure_text(failure: Failure) -> str:
+    """Return what was raised, where, with what in the variables, and what led to it."""
+    return "\n\n".join(_parts(failure))
+
+
+def _parts(failure: Failure) -> Iterator[str]:
+    yield failure.headline
+    if failure.missing is not None:
+        yield f"{failure.missing}."
+    if failure.syntax is not None:
+        yield _syntax_text(failure.syntax)
+    if failure.frames:
+        yield "\n".join(["Traceback, the last step is the innermost:", *_steps(failure.steps)])
+    for frame in failure.frames:
+        if frame.cell is None:
+            yield f"The code in {frame.path}:\n{code_block(frame.source)}"
+    # The innermost step's variables come last, next to what the model is asked to do.
+    for frame in failure.frames:
+        where = "at the top level" if frame.is_module_level else f"in `{frame.function}`"
+        yield from _variables(frame.variables, where, frame.num_untold)
+    for member in failure.group:
+        yield f"One exception of the group:\n{failure_text(member)}"
+    origin = failure.led_to_by
+    if origin is not None and (origin.frames or origin.headline != failure.headline):
+        verb = "It was raised from" if failure.is_direct_cause else "It was raised while handling"
+        yield f"{verb}:\n{failure_text(origin)}"
+
+
+def _steps(steps: Iterable[Step]) -> Iterator[str]:
+    for step in steps:
+        if isinstance(step, Frame) and step.is_comprehension:
+            continue
+        if isinstance(step, Frame):
+            yield f"- {_where(step)}: {step.line_text}{_details(step)}"
+        elif isinstance(step, LibraryCalls):
+            calls = "1 call" if step.num_calls == 1 else f"{step.num_calls} calls"
+            yield f"- {calls} in libraries, the last in {step.innermost}"
+        else:
+            yield f"- {step.num_frames} more steps"
+
+
+def _where(frame: Frame) -> str:
+    place = cell_name(frame.cell) if frame.cell is not None else frame.path
+    where = f"{place}, line {frame.line}"
+    return where if frame.is_module_level else f"{where}, in `{frame.function}`"
+
+
+def _details(frame: Frame) -> str:
+    details = ""
+    if frame.expression and frame.expression not in frame.line_text:
+        details += f"   # at {frame.expression}"
+    if frame.num_repeats > 1:
+        details += f"   # {frame.num_repeats} times"
+    return details
+
+
+def _syntax_text(place: SyntaxPlace) -> str:
+    where = cell_name(place.cell) if place.cell is not None else (place.path or "the text")
+    text = f"Python stopped reading at line {place.line} of {where}:\n{place.marked_line}"
+    return "\n\n".join((text, *_variables(place.variables, "that exist", 0)))
+
+
+def _variables(variables: Iterable[Variable], where: str, num_untold: int) -> Iterator[str]:
+    lines = ["- " + variable.summary.replace("\n", "\n  ") for variable in variables]
+    if num_untold:
+        lines.append(f"- and {num_untold} more")
+    if lines:
+        yield "\n".join([f"Variables {where}:", *lines])

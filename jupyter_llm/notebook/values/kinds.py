@@ -1,0 +1,150 @@
+"""How a value is read: what time and room there are, and which containers we are inside of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from jupyter_llm.notebook.values.guard import Deadline, NoAnswerError, ask
+from jupyter_llm.notebook.values.peek import qualified_name
+from jupyter_llm.notebook.values.secrets import HIDDEN, looks_secret, scrub
+
+ITEM_CHARS: Final = 48  # of an item in a container, a field or a cell of a table
+_MAX_DEPTH: Final = 4
+_MARGIN: Final = 8192  # read beyond the room, so that no half of a secret stands at its end
+
+_CONTROLS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How values of a kind are told.
+
+    `head` is one line: what it is, and how large. `body` are the lines that follow, and `inline`
+    stands for it inside of something else; without one that is the head. Functions and the like
+    hold no data that could be secret.
+    """
+
+    head: Callable[[Any, Reading], str]
+    body: Callable[[Any, Reading], str] | None = None
+    inline: Callable[[Any, Reading, int], str] | None = None
+    holds_data: bool = True
+    holds_items: bool = False
+
+
+@dataclass(slots=True)
+class Reading:
+    """One look at a value."""
+
+    max_chars: int
+    deadline: Deadline
+    kind_of: Callable[[object], Kind | None]
+    _inside: list[int] = field(default_factory=list)
+
+    def whole(self, value: object) -> str:
+        """Return all that is told of a value, without its name."""
+        kind = self.kind_of(value)
+        if kind is None:
+            return self.asked(value)
+        with self._going_into(value):
+            head = kind.head(value, self)
+            if kind.body is None:
+                return head
+            body = kind.body(value, self)
+        return f"{head}\n{body}" if body else head
+
+    def brief(self, value: object, room: int = ITEM_CHARS) -> str:
+        """Return one short line for a value inside of another."""
+        if id(value) in self._inside:
+            return "…(itself)"
+        kind = self.kind_of(value)
+        if kind is None:
+            return cut(one_line(self.asked(value)), room)
+        if kind.inline is None:
+            return cut(one_line(kind.head(value, self)), room)
+        if kind.holds_items and len(self._inside) >= _MAX_DEPTH:
+            return cut(label(value), room)
+        with self._going_into(value):
+            return cut(one_line(kind.inline(value, self, room)), room)
+
+    def brief_of(self, name: str, value: object, room: int = ITEM_CHARS) -> str:
+        """Return one short line for a value that goes by a name."""
+        if looks_secret(name) and self.holds_data(value):
+            return HIDDEN if room >= len(HIDDEN) else cut("<hidden>", room)
+        return self.brief(value, room)
+
+    def holds_data(self, value: object) -> bool:
+        """Whether there is more to a value than code."""
+        kind = self.kind_of(value)
+        return kind is None or kind.holds_data
+
+    def asked(self, value: object) -> str:
+        """Return the value's own `repr`, or why there is none, in angle brackets."""
+        name = label(value)
+        try:
+            return self.tidy(ask(lambda: repr(value), type(value), self.deadline.left_s))
+        except NoAnswerError as error:
+            return f"<{name}: its repr {error}>"
+
+    def tidy(self, text: str) -> str:
+        """Return a text of the user's code as it may be shown; what it left out is said."""
+        window = self.max_chars + _MARGIN
+        length = len(text) if len(text) > window else 0
+        return cut(scrub(clean(text[:window])), self.max_chars, length)
+
+    @contextmanager
+    def _going_into(self, value: object) -> Iterator[None]:
+        self._inside.append(id(value))
+        try:
+            yield
+        finally:
+            self._inside.pop()
+
+
+def label(value: object) -> str:
+    """Return the name of the value's true type."""
+    return qualified_name(type(value))
+
+
+def clean(text: str) -> str:
+    """Return a text without control characters, halves of characters and memory addresses."""
+    return _ADDRESS.sub("", _CONTROLS.sub("", text))
+
+
+def one_line(text: str) -> str:
+    """Return a text with its blanks, line ends too, as single spaces."""
+    return " ".join(text.split())
+
+
+def cut(text: str, room: int, length: int = 0) -> str:
+    """Return a text that is at most `room` long, ending with how much is left out.
+
+    `length` is that of the whole where the text is its start.
+    """
+    length = max(length, len(text))
+    if len(text) <= room and length == len(text):
+        return text
+    note = f"… (cut, {length} characters)" if room >= 2 * ITEM_CHARS else "…"
+    return text[: max(0, room - len(note))] + note[: max(0, room)]
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def listed(parts: list[str], room: int, more: int = 0, separator: str = ", ") -> str:
+    """Join parts as far as there is room, and say how many are left out; `more` are already."""
+    taken: list[str] = []
+    used = 0
+    for part in parts:
+        used += len(part) + len(separator)
+        if used > room - 12 and len(parts) + more > len(taken) + 1:
+            break
+        taken.append(part)
+    left = len(parts) - len(taken) + more
+    return separator.join([*taken, f"… {left} more"] if left else taken)

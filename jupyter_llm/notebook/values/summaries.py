@@ -1,0 +1,180 @@
+"""What a model is told of a value: `_ai_repr_`, `_repr_llm_`, the registry, our kinds, `repr`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from types import CoroutineType, FunctionType
+from typing import Any, Final, TypeVar, overload
+
+from jupyter_llm.errors import OptionError
+from jupyter_llm.notebook.values import arrays, containers, definitions, figures, objects, tables
+from jupyter_llm.notebook.values.guard import Deadline, NoAnswerError, ask
+from jupyter_llm.notebook.values.kinds import Kind, Reading, cut, label, one_line
+from jupyter_llm.notebook.values.peek import (
+    class_attribute,
+    is_a,
+    library_types,
+    mro,
+    qualified_name,
+    text_keys,
+    text_of,
+)
+from jupyter_llm.notebook.values.secrets import HIDDEN, looks_secret
+
+MAX_CHARS: Final = 600
+DEADLINE_S: Final = 0.2
+
+SummaryFunction = Callable[[Any, int], str]
+_Registered = TypeVar("_Registered", bound=SummaryFunction)
+
+_OF_LIBRARIES: Final = tables.TABLES | arrays.ARRAYS | {("os", "_Environ"): containers.ENVIRONMENT}
+_OF_OWN_CLASSES: Final = (
+    tables.OWN_TABLES | arrays.OWN_ARRAYS | figures.OWN_FIGURES | objects.OWN_OBJECTS
+)
+_HOOKS: Final = ("_ai_repr_", "_repr_llm_")
+
+# By id, since a metaclass may have its own `__hash__`; the type is kept so that its id stays its.
+_by_type: dict[int, tuple[type, SummaryFunction]] = {}
+_by_name: dict[str, SummaryFunction] = {}
+
+
+@overload
+def register(kind: type | str, function: _Registered) -> _Registered: ...
+@overload
+def register(kind: type | str) -> Callable[[_Registered], _Registered]: ...
+def register(kind: type | str, function: Any = None) -> Any:
+    """Let a function tell the model what values of a type are; use it as a decorator, too.
+
+    The function gets a value and the number of characters there is room for, and returns a text.
+    `kind` is a type or its qualified name, for one that is not imported yet:
+    `register("shapely.geometry.polygon.Polygon", …)`. It counts for derived types as well, and what
+    is registered later takes the place of what was.
+
+    Raises
+    ------
+    OptionError
+        The kind is no type, or the function cannot be called.
+    """
+    if function is None:
+        return lambda function: register(kind, function)
+    if not callable(function):
+        raise OptionError(f"register takes a function of a value and its room, not {function!r}.")
+    if type(kind) is str:
+        _by_name[kind] = function
+    elif is_a(kind, type):
+        _by_type[id(kind)] = (kind, function)  # type: ignore[assignment]
+    else:
+        raise OptionError(f"register takes a type or its qualified name, not {label(kind)}.")
+    return function
+
+
+def summarize(
+    name: str, value: object, *, max_chars: int = MAX_CHARS, deadline_s: float = DEADLINE_S
+) -> str:
+    """Return what a model is told of a variable: a line, and more lines where there is more.
+
+    It is never longer than `max_chars`, and says what was cut. What the user's own code has to say
+    is waited for `deadline_s` at most. Nothing is raised but what the user's interrupt raises.
+    """
+    start = f"{cut(name, 80)}: "
+    try:
+        reading = Reading(max(0, max_chars - len(start)), Deadline(deadline_s), kind_of)
+        text = _hidden(value) if looks_secret(name) and tells_data(value) else _told(value, reading)
+    except Exception as error:  # noqa: BLE001  a broken value is no reason to lose the prompt
+        text = f"{label(value)} (not readable: {qualified_name(type(error))})"
+    return cut(start + text, max_chars)
+
+
+def headline(name: str, value: object, *, max_chars: int) -> str:
+    """Return in one line what a variable is, without its name; no code of the user's is run."""
+    try:
+        kind = kind_of(value)
+        if kind is None or (kind.holds_data and looks_secret(name)):
+            return cut(label(value), max_chars)
+        return cut(one_line(kind.head(value, Reading(max_chars, Deadline(0), kind_of))), max_chars)
+    except Exception:  # noqa: BLE001  a broken value is a value, too
+        return cut(label(value), max_chars)
+
+
+def kind_of(value: object) -> Kind | None:
+    """Return how a value is told, or None if only its own `repr` knows."""
+    if found := definitions.definition_kind(value) or _library_kind(value):
+        return found
+    if objects.is_member(value):
+        return objects.MEMBER
+    if containers.tuple_fields(value):
+        return containers.RECORD
+    return containers.builtin_kind(value) or objects.object_kind(value)
+
+
+def _library_kind(value: object) -> Kind | None:
+    found = list(library_types(type(value)))
+    own = found[0][0] if found and found[0][2] is type(value) else ""
+    for package, name, _ in found:
+        if package == own and (kind := _OF_OWN_CLASSES.get((package, name))):
+            return kind
+        if kind := _OF_LIBRARIES.get((package, name)):
+            return kind
+    return None
+
+
+def tells_data(value: object) -> bool:
+    """Whether a value holds data, and not only code as functions and modules do."""
+    kind = kind_of(value)
+    return kind is None or kind.holds_data
+
+
+def _hidden(value: object) -> str:
+    """Return the type and the length of a value that is not shown."""
+    for base in (str, bytes, list, tuple, dict):
+        if is_a(value, base):
+            return f"{HIDDEN} ({label(value)} of length {base.__len__(value)})"  # type: ignore[arg-type]
+    return f"{HIDDEN} ({label(value)})"
+
+
+def _told(value: object, reading: Reading) -> str:
+    cls = type(value)
+    for hook in _HOOKS:
+        if text := _from_hook(class_attribute(cls, hook), value, reading):
+            return text
+    function = _registered(cls)
+    if function and (text := _asked(lambda: function(value, reading.max_chars), cls, reading)):
+        return text
+    return reading.whole(value)
+
+
+def _registered(cls: type) -> SummaryFunction | None:
+    for entry in mro(cls):
+        if found := _by_type.get(id(entry)):
+            return found[1]
+        if function := _by_name.get(qualified_name(entry)):
+            return function
+    return None
+
+
+def _from_hook(hook: object, value: object, reading: Reading) -> str:
+    """Return what a method of the value's class says; nothing if it is asynchronous."""
+    if type(hook) is not FunctionType or hook.__code__.co_flags & inspect.CO_COROUTINE:
+        return ""
+    return _asked(lambda: hook(value), type(value), reading)
+
+
+def _asked(call: Callable[[], object], cls: type, reading: Reading) -> str:
+    """Return the text that the user's code gives, or nothing if it gives none."""
+    try:
+        return reading.tidy(ask(lambda: _text_in(call()), cls, reading.deadline.left_s))
+    except NoAnswerError:
+        return ""
+
+
+def _text_in(answer: object) -> str | None:
+    """Return a text, or the text in a bundle by MIME type."""
+    if type(answer) is CoroutineType:
+        answer.close()  # it would warn that nobody awaited it
+        return None
+    bundle = text_keys(answer)
+    for mime in ("text/plain", "text/markdown"):
+        if text := text_of(bundle.get(mime)):
+            return text
+    return text_of(answer)

@@ -1,0 +1,335 @@
+"""How tables are told: columns with their types, size, nulls, and the first rows.
+
+What is read is bounded whatever the size, and lazy tables are never computed: of those only what is
+known already is told. Nothing is known of a polars LazyFrame, since resolving its schema calls the
+functions in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+from jupyter_llm.notebook.values.kinds import (
+    Kind,
+    Reading,
+    clean,
+    cut,
+    label,
+    listed,
+    one_line,
+    plural,
+)
+from jupyter_llm.notebook.values.peek import (
+    MISSING,
+    attribute,
+    exported,
+    is_a,
+    library_types,
+    short_name,
+    text_of,
+)
+from jupyter_llm.notebook.values.secrets import looks_secret
+
+_NUM_ROWS: Final = 3
+_MAX_COLUMNS: Final = 60
+_NUM_CHECKED: Final = 100_000  # rows looked at for nulls
+_NUM_OBJECTS_CHECKED: Final = 5_000  # in columns of Python objects, which are slower
+_CELL_CHARS: Final = 24
+_NAME_CHARS: Final = 40
+_LAZY_PACKAGES: Final = ("polars", "dask", "ibis", "duckdb", "_duckdb", "pyspark")
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column as it is told: its name, its type with the nulls, its first cells."""
+
+    name: str
+    about: str
+    cells: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.about}".rstrip()
+
+
+def _columns_text(columns: list[_Column], num_columns: int, reading: Reading) -> str:
+    """Return the columns and, as far as there is room, the rows."""
+    room = reading.max_chars - 120
+    names = listed([str(one) for one in columns], room * 3 // 5, num_columns - len(columns))
+    about = f"columns: {names}"
+    num_rows = max((len(column.cells) for column in columns), default=0)
+    if not num_rows:
+        return about
+    width = (room - len(about)) // (num_rows + 1)
+    shown: list[_Column] = []
+    for column in columns:
+        if sum(max(map(len, (one.name, *one.cells))) + 3 for one in (*shown, column)) > width:
+            break
+        shown.append(column)
+    if not shown:
+        return about
+    of = "" if len(shown) == num_columns else f" of the first {plural(len(shown), 'column')}"
+    rows = [" | ".join(column.name for column in shown)]
+    rows += [" | ".join(column.cells[row] for column in shown) for row in range(num_rows)]
+    return "\n".join([about, f"first {plural(num_rows, 'row')}{of}:", *rows])
+
+
+def _cells(name: str, values: list[object], reading: Reading) -> tuple[str, ...]:
+    return tuple(reading.brief_of(name, value, _CELL_CHARS).replace("|", "¦") for value in values)
+
+
+def _label(value: object, reading: Reading) -> str:
+    """Return a column's label: a text as it is, anything else as a value."""
+    return one_line(clean(text_of(value)[:400])) or reading.brief(value, 200)
+
+
+def _column(name: str, about: str, cells: tuple[str, ...] = ()) -> _Column:
+    return _Column(cut(name, _NAME_CHARS), about, cells)
+
+
+def _nulls(num: int, where: str = "") -> str:
+    return f" ({plural(num, 'null')}{where})" if num else ""
+
+
+def _values_text(cells: list[str], num: int, nulls: str, reading: Reading) -> str:
+    """Return the first of many values, and how many are null."""
+    text = listed(cells, reading.max_chars - 160, num - len(cells))
+    return f"{text}\n{nulls.strip(' ()')}" if nulls else text
+
+
+# --- pandas
+
+
+def _plain_frame(value: Any) -> Any:
+    """Return a DataFrame or Series of a subclass as a plain one, without copying."""
+    for package, name, cls in library_types(type(value)):
+        if package == "pandas" and name in ("DataFrame", "Series"):
+            if cls is type(value):
+                return value
+            data = attribute(value, "_mgr")
+            plain = cls._from_mgr(data, axes=data.axes)  # type: ignore[attr-defined]
+            if name == "Series":
+                plain.name = attribute(value, "_name")
+            return plain
+    return value
+
+
+def _frame_head(value: Any, _reading: Reading) -> str:
+    num_rows, num_columns = _plain_frame(value).shape
+    name = label(value) if label(value).partition(".")[0] != "pandas" else "pandas DataFrame"
+    return f"{name}, {plural(num_rows, 'row')} x {plural(num_columns, 'column')}"
+
+
+def _frame_body(value: Any, reading: Reading) -> str:
+    frame = _plain_frame(value)
+    labels = frame.columns[:_MAX_COLUMNS].tolist()
+    dtypes = frame.dtypes.array
+    columns = []
+    for place, one in enumerate(labels):
+        name = _label(one, reading)
+        if reading.deadline.is_over or not _is_known(dtypes[place]):
+            columns.append(_column(name, _dtype(dtypes[place]), ("…",) * len(frame[:_NUM_ROWS])))
+            continue
+        series = frame.iloc[:, place]
+        cells = _cells(name, _pandas_values(series, _NUM_ROWS), reading)
+        columns.append(_column(name, f"{_dtype(series.dtype)}{_pandas_nulls(series)}", cells))
+    return _columns_text(columns, frame.shape[1], reading)
+
+
+def _pandas_values(series: Any, num: int) -> list[object]:
+    first = series.iloc[:num].array
+    return [first[row] for row in range(len(first))]
+
+
+def _is_known(dtype: object) -> bool:
+    """Whether a dtype is numpy's or pandas's own, so that its arrays may be read."""
+    own = (package for package, _, cls in library_types(type(dtype)) if cls is type(dtype))
+    return next(own, "") in ("numpy", "pandas")
+
+
+def _dtype(dtype: object) -> str:
+    return cut(one_line(clean(str(dtype))), 60) if _is_known(dtype) else label(dtype)
+
+
+def _pandas_nulls(series: Any) -> str:
+    dtype, num_rows = series.dtype, len(series)
+    kind = dtype.kind if is_a(dtype, exported("numpy", "dtype")) else ""
+    if kind in ("i", "u", "b"):
+        return ""
+    if kind == "O":
+        checked = series.iloc[:_NUM_OBJECTS_CHECKED]
+        num = sum(map(_is_null, checked.to_numpy().flat))
+    else:
+        checked = series.iloc[:_NUM_CHECKED]
+        num = int(checked.isna().sum())
+    return _nulls(num, "" if len(checked) == num_rows else f" in the first {len(checked)} rows")
+
+
+def _is_null(value: object) -> bool:
+    if value is None or value is exported("pandas", "NA") or value is exported("pandas", "NaT"):
+        return True
+    return type(value) is float and value != value  # noqa: PLR0124  that is how NaN is told
+
+
+def _series_head(value: Any, _reading: Reading) -> str:
+    series = _plain_frame(value)
+    return f"{_named('pandas Series', series.name)}, {_num_values(series)}"
+
+
+def _named(kind: str, name: object) -> str:
+    plain = cut(one_line(clean(text_of(name)[:400])), _NAME_CHARS)
+    return f"{kind} {plain!r}" if plain else kind
+
+
+def _num_values(values: Any) -> str:
+    return f"{plural(len(values), 'value')} of {_dtype(values.dtype)}"
+
+
+def _series_body(value: Any, reading: Reading) -> str:
+    series = _plain_frame(value)
+    if not _is_known(series.dtype):
+        return ""
+    values = _pandas_values(series, 2 * _NUM_ROWS)
+    keys = series.index[: len(values)].tolist()
+    name = text_of(series.name)
+    is_secret = looks_secret(name)
+    cells = [
+        f"{reading.brief(key, _CELL_CHARS)}: "
+        + reading.brief_of(name if is_secret else text_of(key), one)
+        for key, one in zip(keys, values, strict=True)
+    ]
+    return _values_text(cells, len(series), _pandas_nulls(series), reading)
+
+
+def _index_head(value: Any, reading: Reading) -> str:
+    names = [cut(_label(one, reading), _NAME_CHARS) for one in value.names if one is not None]
+    kind = f"pandas {short_name(type(value))}"
+    return f"{kind}{' of ' if names else ''}{listed(names, 200)}, {_num_values(value)}"
+
+
+def _index_body(value: Any, reading: Reading) -> str:
+    if not _is_known(value.dtype):
+        return ""
+    name = " ".join(map(text_of, value.names))
+    cells = [reading.brief_of(name, one) for one in value[: 2 * _NUM_ROWS].tolist()]
+    return _values_text(cells, len(value), "", reading)
+
+
+# --- polars
+
+
+def _plain_polars(value: Any) -> Any:
+    """Return a polars frame or series of a subclass as a plain one, without copying."""
+    for package, name, cls in library_types(type(value)):
+        if package == "polars" and name in ("DataFrame", "Series"):
+            if cls is type(value):
+                return value
+            if name == "DataFrame":
+                return cls._from_pydf(attribute(value, "_df"))  # type: ignore[attr-defined]
+            return cls._from_pyseries(attribute(value, "_s"))  # type: ignore[attr-defined]
+    return value
+
+
+def _polars_head(value: Any, _reading: Reading) -> str:
+    frame = _plain_polars(value)
+    return f"polars DataFrame, {plural(frame.height, 'row')} x {plural(frame.width, 'column')}"
+
+
+def _polars_body(value: Any, reading: Reading) -> str:
+    frame = _plain_polars(value)
+    columns = []
+    for place in range(min(frame.width, _MAX_COLUMNS)):
+        series = frame.to_series(place)
+        name = _label(series.name, reading)
+        about = f"{_polars_dtype(series)}{_nulls(series.null_count())}"
+        columns.append(_column(name, about, _polars_cells(name, series, _NUM_ROWS, reading)))
+    return _columns_text(columns, frame.width, reading)
+
+
+def _polars_dtype(series: Any) -> str:
+    return cut(one_line(str(series.dtype)), 60)
+
+
+def _polars_cells(name: str, series: Any, num: int, reading: Reading) -> tuple[str, ...]:
+    first, dtype = series.head(num), series.dtype
+    if dtype.is_nested():  # a cell may hold millions of values
+        return ("…",) * len(first)
+    if dtype == exported("polars", "String"):
+        first = first.str.slice(0, _CELL_CHARS + 4096)
+    return _cells(name, list(first), reading)
+
+
+def _polars_series_head(value: Any, _reading: Reading) -> str:
+    series = _plain_polars(value)
+    num_values = f"{plural(len(series), 'value')} of {_polars_dtype(series)}"
+    return f"{_named('polars Series', series.name)}, {num_values}"
+
+
+def _polars_series_body(value: Any, reading: Reading) -> str:
+    series = _plain_polars(value)
+    cells = _polars_cells(series.name, series, 2 * _NUM_ROWS, reading)
+    return _values_text(list(cells), len(series), _nulls(series.null_count()), reading)
+
+
+# --- lazy tables
+
+
+def _lazy_head(value: Any, _reading: Reading) -> str:
+    package = next(
+        (name for name, _, _ in library_types(type(value)) if name in _LAZY_PACKAGES), ""
+    )
+    return f"{package.lstrip('_')} {short_name(type(value))}, lazy; it was not computed"
+
+
+def _schema(pairs: Iterable[tuple[object, object]], num: int, reading: Reading) -> str:
+    columns = [
+        _column(_label(name, reading), cut(one_line(clean(str(dtype))), 60))
+        for name, dtype in islice(pairs, _MAX_COLUMNS)
+    ]
+    return _columns_text(columns, num, reading)
+
+
+def _dask_body(value: Any, reading: Reading) -> str:
+    """Tell the columns that dask found out when the graph was made."""
+    meta = attribute(attribute(value, "_expr"), "_meta")
+    if meta is MISSING:
+        meta = attribute(value, "_meta")
+    own = {name for _, name, cls in library_types(type(meta)) if cls is type(meta)}
+    if "DataFrame" in own:
+        pairs = zip(meta.columns.tolist(), map(_dtype, meta.dtypes.array), strict=True)
+        return _schema(pairs, meta.shape[1], reading)
+    if "Series" in own:
+        return f"values: {_dtype(meta.dtype)}"
+    return ""
+
+
+def _duckdb_body(value: Any, reading: Reading) -> str:
+    return _schema(zip(value.columns, value.types, strict=True), len(value.columns), reading)
+
+
+def _ibis_body(value: Any, reading: Reading) -> str:
+    schema = value.schema()
+    return _schema(zip(schema.names, schema.types, strict=True), len(schema.names), reading)
+
+
+_LAZY: Final = Kind(_lazy_head)
+
+TABLES: Final = {
+    ("pandas", "DataFrame"): Kind(_frame_head, _frame_body),
+    ("pandas", "Series"): Kind(_series_head, _series_body),
+    ("polars", "DataFrame"): Kind(_polars_head, _polars_body),
+    ("polars", "Series"): Kind(_polars_series_head, _polars_series_body),
+    ("polars", "LazyFrame"): _LAZY,
+    ("dask", "DaskMethodsMixin"): Kind(_lazy_head, _dask_body),
+    ("ibis", "Expr"): _LAZY,
+    ("pyspark", "DataFrame"): _LAZY,
+}
+# Of these only the library's own classes: a subclass may override what is called.
+OWN_TABLES: Final = {
+    ("pandas", "Index"): Kind(_index_head, _index_body),
+    ("ibis", "Table"): Kind(_lazy_head, _ibis_body),
+    ("duckdb", "DuckDBPyRelation"): Kind(_lazy_head, _duckdb_body),
+    ("_duckdb", "DuckDBPyRelation"): Kind(_lazy_head, _duckdb_body),
+}

@@ -1,0 +1,1 @@
+"""PROVE: which model wrote what, and whether it does so again."""

@@ -1,0 +1,137 @@
+"""What a model answered: in this kernel, or as it stands in a notebook."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.engine.provenance import Provenance, text_sha256
+from jupyter_llm.errors import ProvenanceError
+from jupyter_llm.records.prompt_store import KeptPrompt
+from jupyter_llm.records.records import TRANSCRIPT_BREAK, read_metadata
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from jupyter_llm.engine.base import Completion, Request
+    from jupyter_llm.records.prompt_store import PromptStore
+
+_MAX_ANSWERS = 500
+_MAX_PLACE = 40  # characters of a prompt that tell it from others
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A text of a model's with its record, and where it is: a cell, or the prompt's last line.
+
+    `text` is None where only its hash is known. `record` is the error of one that cannot be read.
+    """
+
+    place: str
+    record: Provenance | ProvenanceError
+    text: str | None
+    prompt: KeptPrompt | None = None
+
+    @property
+    def is_as_recorded(self) -> bool:
+        """Whether the text is the one that the record speaks of, as far as it is known."""
+        if isinstance(self.record, ProvenanceError):
+            return False
+        return self.text is None or text_sha256(self.text) == self.record.text_sha256
+
+
+class AnswerLog:
+    """The latest answers of this kernel, the oldest first; their prompts are kept on disk too."""
+
+    def __init__(self, store: PromptStore) -> None:
+        self._store = store
+        self._answers: deque[Answer] = deque(maxlen=_MAX_ANSWERS)
+
+    def add(self, request: Request, future: Future[Completion], *, is_saved: bool = True) -> None:
+        """Take in an answer when it is finished.
+
+        Runs on the engine's thread, so it only leaves a note. With `is_saved=False` nothing is
+        written to the disk.
+        """
+        if future.exception() is not None or (record := future.result().provenance) is None:
+            return
+        prompt = KeptPrompt.of(request)
+        self._answers.append(Answer(_last_line(prompt), record, future.result().text, prompt))
+        if is_saved:
+            self._store.keep(record.prompt_sha256, prompt)
+
+    def forget(self, prompt_sha256s: Collection[str]) -> None:
+        """Forget the answers to some prompts, and remove these from the disk."""
+        for answer in list(self._answers):
+            record = answer.record
+            if isinstance(record, Provenance) and record.prompt_sha256 in prompt_sha256s:
+                self._answers.remove(answer)
+        self._store.forget(prompt_sha256s)
+
+    def __iter__(self) -> Iterator[Answer]:
+        return iter(list(self._answers))
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+
+def _last_line(kept: KeptPrompt) -> str:
+    """Return what tells a prompt from others: what was asked comes last."""
+    messages = kept.prompt
+    text = messages if isinstance(messages, str) else "".join(m.content for m in messages[-1:])
+    line = text.rstrip().rpartition("\n")[2].strip()
+    return line if len(line) <= _MAX_PLACE else line[: _MAX_PLACE - 1] + "…"
+
+
+def answers_in(notebook: Mapping[str, Any]) -> Iterator[Answer]:
+    """Yield the recorded answers of a notebook, as nbformat gives it, in their order.
+
+    Code that landed in cells counts as the answer it was taken from, once.
+    """
+    seen: set[tuple[object, ...]] = set()
+    for place, record, output in _recorded(notebook):
+        if isinstance(record, Provenance):
+            key = (record.prompt_sha256, record.params, record.text_sha256)
+            if record.kind == "code cell" and key in seen:
+                continue
+            seen.add(key)
+        yield Answer(place, record, shown_text(output, record))
+
+
+def _recorded(
+    notebook: Mapping[str, Any],
+) -> Iterator[tuple[str, Provenance | ProvenanceError, Any]]:
+    """Yield each record with its place and, if there is one, the output it belongs to."""
+    for number, cell in enumerate(notebook["cells"], 1):
+        for output in cell.get("outputs", ()):
+            for record in read_metadata(output.get("metadata")):
+                yield place_of(number, cell), record, output
+        for record in read_metadata(cell.get("metadata")):
+            yield place_of(number, cell), record, None
+
+
+def place_of(number: int, cell: Mapping[str, Any]) -> str:
+    """Return how people find a cell: its place from the top, and what stands before it."""
+    count = cell.get("execution_count")
+    return f"cell {number} [{count}]" if isinstance(count, int) else f"cell {number}"
+
+
+def shown_text(output: Any, record: Provenance | ProvenanceError) -> str | None:
+    """Return the answer that an output shows, without the note that may stand below it.
+
+    None if the output is not there to show the answer, or nobody can tell.
+    """
+    if isinstance(record, ProvenanceError) or record.kind != "answer" or output is None:
+        return None
+    data = output.get("data")
+    plain = data.get("text/plain") if isinstance(data, Mapping) else None
+    if not isinstance(plain, str):
+        return None
+    if TRANSCRIPT_BREAK in plain:
+        pieces = plain.split(TRANSCRIPT_BREAK)
+        return next((p for p in pieces if text_sha256(p) == record.text_sha256), plain)
+    without_note = plain[: max(0, plain.rfind("\n\n("))]
+    # The record's hash tells whether there is a note.
+    return without_note if text_sha256(without_note) == record.text_sha256 else plain

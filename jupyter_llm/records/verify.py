@@ -1,0 +1,324 @@
+"""Writes recorded answers again and says whether they are the same."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from jupyter_llm.common.markdown import untrusted_markdown
+from jupyter_llm.engine.base import Request
+from jupyter_llm.engine.provenance import Provenance, text_sha256
+from jupyter_llm.engine.status import markdown_table
+from jupyter_llm.errors import (
+    JupyterLLMError,
+    ModelFileError,
+    ModelNotFoundError,
+    ProvenanceError,
+)
+from jupyter_llm.models.fingerprint import file_sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jupyter_llm.engine.base import Completion, Engine, ModelInfo, SamplingParams
+    from jupyter_llm.records.answers import Answer
+    from jupyter_llm.records.prompt_store import KeptPrompt
+
+Result = Literal["same", "different", "not replayable"]
+
+ALTERED = "the record was altered: its digest no longer matches"
+_MAX_DIFF_LINES = 200
+_NOT_PROMISED = {
+    "fast": "not promised: it was not written in the exact context, as answers with a seed are",
+    "exact": "not promised: the exact context had failed its self-test",
+}
+_HEADER = ("", "model", "seed", "result", "remarks")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What became of one answer when it was written again.
+
+    `remarks` say why it is not replayable, or what else is to be known. `diff` goes from the text
+    that stands in the notebook to the one that was written now.
+    """
+
+    place: str
+    result: Result
+    record: Provenance | None = None
+    remarks: tuple[str, ...] = ()
+    diff: str = ""
+
+    @property
+    def is_altered(self) -> bool:
+        """Whether the record was edited."""
+        return self.record is not None and self.record.is_altered
+
+    @property
+    def is_promised(self) -> bool:
+        """Whether the same text was promised: it was written exactly."""
+        return self.record is not None and self.record.exact
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What became of each answer, in their order; shows as a table with the diffs below."""
+
+    rows: tuple[Verdict, ...]
+
+    @property
+    def all_same(self) -> bool:
+        """Whether every text came out the same, and no record was altered."""
+        return all(row.result == "same" and not row.is_altered for row in self.rows)
+
+    @property
+    def num_same(self) -> int:
+        """How many came out the same."""
+        return self._count("same")
+
+    @property
+    def num_different(self) -> int:
+        """How many came out different."""
+        return self._count("different")
+
+    @property
+    def num_not_replayable(self) -> int:
+        """How many could not be written again."""
+        return self._count("not replayable")
+
+    def _count(self, result: Result) -> int:
+        return sum(row.result == result for row in self.rows)
+
+    @property
+    def summary(self) -> str:
+        """The counts in a line."""
+        if not self.rows:
+            return "There is nothing to verify: no answer is recorded here."
+        count = "1 answer" if len(self.rows) == 1 else f"{len(self.rows)} answers"
+        counts = f"{self.num_same} same, {self.num_different} different"
+        num_altered = sum(row.is_altered for row in self.rows)
+        altered = f"; {num_altered} altered" if num_altered else ""
+        return (
+            f"{count} written again: {counts}, {self.num_not_replayable} not replayable{altered}."
+        )
+
+    def _repr_markdown_(self) -> str:
+        table = markdown_table(_HEADER, map(_cells, self.rows))
+        diffs = [
+            f"Diff of {_line(row.place)}:\n\n{_fenced(row.diff)}" for row in self.rows if row.diff
+        ]
+        parts = [self.summary, *([table] if self.rows else []), *diffs]
+        return untrusted_markdown("\n\n".join(parts))
+
+    def __str__(self) -> str:
+        lines = [self.summary]
+        for row in self.rows:
+            place, model, seed, result, remarks = _cells(row)
+            what = f"{place} ({model}{f', seed {seed}' if seed else ''})"
+            lines.append(f"{what}: {result}{f' ({remarks})' if remarks else ''}")
+            lines += [f"    {line}" for line in row.diff.split("\n") if row.diff]
+        return _CONTROLS.sub("", "\n".join(lines))
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _cells(row: Verdict) -> tuple[str, str, str, str, str]:
+    record = row.record
+    model = record.model.name if record is not None else "unknown model"
+    seed = record.params.seed if record is not None else None
+    seed_text = "" if seed is None else str(seed)
+    return _line(row.place), _line(model), seed_text, row.result, _line("; ".join(row.remarks))
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _fenced(diff: str) -> str:
+    longest = max(map(len, re.findall("`+", diff)), default=0)
+    marks = "`" * max(3, longest + 1)
+    return f"{marks}diff\n{diff}\n{marks}"
+
+
+class _NotReplayable(Exception):  # noqa: N818  a result, no error
+    """Why an answer cannot be written again, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Replayer:
+    """Writes answers again, on engines and with prompts that it asks for."""
+
+    engine_of: Callable[[str], Engine]
+    prompt_of: Callable[[str], KeptPrompt | None]
+
+    def verdict(self, answer: Answer) -> Verdict:
+        """Write an answer again and compare."""
+        record = answer.record
+        if isinstance(record, ProvenanceError):
+            remark = f"its record {record.reason.rstrip('.')}"
+            return Verdict(place=answer.place, result="not replayable", remarks=(remark,))
+        remarks = [ALTERED] if record.is_altered else []
+        try:
+            completion = self._replay(answer, record)
+        except _NotReplayable as why:
+            return Verdict(
+                place=answer.place,
+                result="not replayable",
+                record=record,
+                remarks=(*remarks, str(why)),
+            )
+        is_same = _is_same(answer, record, completion.text)
+        remarks += _remarks(answer, record, completion, is_same=is_same)
+        return Verdict(
+            place=answer.place,
+            result="same" if is_same else "different",
+            record=record,
+            remarks=tuple(remarks),
+            diff="" if is_same else _diff(answer.text, completion.text),
+        )
+
+    def _replay(self, answer: Answer, record: Provenance) -> Completion:
+        if record.finish_reason == "cancelled" and not record.completion_tokens:
+            raise _NotReplayable("it was stopped before the first word")
+        prompt = answer.prompt or self.prompt_of(record.prompt_sha256)
+        if prompt is None:
+            raise _NotReplayable("its prompt is not kept on this machine")
+        try:
+            engine = self._engine(record)
+            completion = engine.submit(_request(prompt, record)).result()
+        except JupyterLLMError as error:
+            raise _NotReplayable(str(error)) from error
+        replayed = completion.provenance
+        if replayed is None or replayed.prompt_sha256 != record.prompt_sha256:
+            raise _NotReplayable("the model's chat template makes other tokens of the prompt now")
+        return completion
+
+    def _engine(self, record: Provenance) -> Engine:
+        name = record.model.name
+        # A notebook from elsewhere must not choose a path for us to open.
+        is_name = not any(mark in name for mark in "/\\") and not name.lower().endswith(".gguf")
+        try:
+            engine = self.engine_of(name) if is_name else None
+        except ModelNotFoundError:
+            engine = None
+        if engine is None or engine.info.name != name:
+            raise _NotReplayable(f"there is no model {name!r} on this machine")
+        _check_file(engine.info, record)
+        return engine
+
+
+def verify(
+    answers: Iterable[Answer],
+    engine_of: Callable[[str], Engine],
+    prompt_of: Callable[[str], KeptPrompt | None],
+    *,
+    on_progress: Callable[[int], None] = lambda _num_done: None,
+) -> VerifyReport:
+    """Write each answer again from its record and compare.
+
+    `engine_of` returns the engine of a model's name, `prompt_of` the prompt of a token hash.
+    Answers of one model are written one after another, so that each is loaded once; the verdicts
+    are in the order of the answers. `on_progress` is told how many are done.
+    """
+    todo = list(answers)
+    replayer = _Replayer(engine_of, prompt_of)
+    models: dict[str, list[int]] = {}
+    for index, answer in enumerate(todo):
+        record = answer.record
+        models.setdefault(record.model.name if isinstance(record, Provenance) else "", []).append(
+            index
+        )
+    verdicts: dict[int, Verdict] = {}
+    for index in (index for indices in models.values() for index in indices):
+        verdicts[index] = replayer.verdict(todo[index])
+        on_progress(len(verdicts))
+    return VerifyReport(tuple(verdicts[index] for index in range(len(todo))))
+
+
+def _check_file(info: ModelInfo, record: Provenance) -> None:
+    """Refuse to replay with another file than the one that wrote."""
+    if record.model.sha256 is None:
+        return
+    try:
+        sha256 = file_sha256(info.tuned_copy or info.path)
+    except ModelFileError as error:
+        raise _NotReplayable(str(error)) from error
+    if sha256 != record.model.sha256:
+        copy = f", a copy of {record.model.original}" if record.model.original else ""
+        raise _NotReplayable(
+            f"another model file: it was written by {record.model.file} "
+            f"({record.model.sha256[:12]}…{copy}), and {info.name} is now "
+            f"{(info.tuned_copy or info.path).name} ({sha256[:12]}…)"
+        )
+
+
+def _request(prompt: KeptPrompt, record: Provenance) -> Request:
+    # An option of requests that only some prompts use.
+    options: dict[str, Any] = (
+        {"answer_prefix": prompt.answer_prefix} if prompt.answer_prefix else {}
+    )
+    return Request(prompt=prompt.prompt, params=_params(record), **options)
+
+
+def _params(record: Provenance) -> SamplingParams:
+    """Return the parameters of a replay: what was cut off or stopped ends where it did."""
+    if record.finish_reason in ("length", "cancelled"):
+        return replace(record.params, max_tokens=max(1, record.completion_tokens))
+    return record.params
+
+
+def _is_same(answer: Answer, record: Provenance, text: str) -> bool:
+    if answer.text is None:
+        return text_sha256(text) == record.text_sha256
+    if record.finish_reason == "cancelled" and answer.is_as_recorded:
+        # The end of what is stopped may be held back: it could have become a stop text.
+        return text.startswith(answer.text)
+    return text == answer.text
+
+
+def _remarks(
+    answer: Answer, record: Provenance, completion: Completion, *, is_same: bool
+) -> Iterator[str]:
+    """Yield what else is to be known of a replay."""
+    replayed = completion.provenance
+    assert replayed is not None
+    if not answer.is_as_recorded:
+        yield "the output was edited: it is not the text that the record speaks of"
+    if record.finish_reason == "cancelled":
+        yield f"it was stopped after {record.completion_tokens} tokens, and compared up to there"
+    if not record.exact:
+        yield _NOT_PROMISED[record.context.lane]
+    if record.model.sha256 is None:
+        yield "the model file's hash was not known yet, so it may be another file of that name"
+    if record.build != replayed.build:
+        yield f"another build: {record.build} then, {replayed.build} now"
+    if record.machine != replayed.machine:
+        yield "another kind of processor wrote it"
+    if is_same:
+        return
+    then, now = asdict(record.context), asdict(replayed.context)
+    for name in then:
+        if then[name] != now[name]:
+            yield f"another {name}: {then[name]} then, {now[name]} now"
+    if answer.text is None:
+        yield "only the hash of its text is known, so there is no diff"
+    elif answer.text.splitlines() == completion.text.splitlines():
+        yield "they differ in nothing but line ends"
+
+
+def _diff(before: str | None, after: str) -> str:
+    if before is None:
+        return ""
+    lines = list(
+        difflib.unified_diff(
+            before.splitlines(), after.splitlines(), "in the notebook", "written again", lineterm=""
+        )
+    )
+    if len(lines) > _MAX_DIFF_LINES:
+        lines[_MAX_DIFF_LINES:] = [f"… {len(lines) - _MAX_DIFF_LINES} more lines"]
+    return "\n".join(lines)

@@ -1,0 +1,107 @@
+"""`/fix`: proposes a change to the cell that the last error came from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.notebook.failures.causes import Cause, causing_cells, is_over
+from jupyter_llm.notebook.failures.report import cell_name, code_block, failure_text
+from jupyter_llm.tasks.proposal import Proposal
+from jupyter_llm.tasks.target import find_cell
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jupyter_llm.notebook.cells.events import CellEvent
+    from jupyter_llm.notebook.failures.failure import Failure
+    from jupyter_llm.tasks.situation import Situation
+
+_MAX_OTHERS_CHARS = 4000  # of the cells shown beside the one to change
+_REQUEST = (
+    "Correct {name} so that the error does not come again. Answer with the whole corrected {name} "
+    "as one Python code block. Change as little as possible and repeat no other cell."
+)
+
+
+def fix(situation: Situation, argument: str = "") -> Proposal:
+    """Propose a change to the cell the last error came from, or to the one that was named.
+
+    Raises
+    ------
+    MagicUsageError
+        No cell has failed, there is no such cell, or no code in the answer.
+    """
+    failure = situation.failure()
+    if failure is None:
+        raise MagicUsageError("No cell has failed, so there is nothing to fix.")
+    if not argument.strip() and is_over(failure, situation.cells):
+        raise MagicUsageError(
+            f"The last error, {failure.kind}, is over: its cell has run since without one.",
+            "Name a cell to change it all the same, as in /fix 3.",
+        )
+    causes = causing_cells(failure, situation.cells)
+    target = choose_target(causes, argument, situation.cells)
+    source, completion = situation.ask_for_code(fix_prompt(failure, causes, target))
+    return Proposal(
+        source=source,
+        completion=completion,
+        cell=target.cell,
+        reason=target.reason,
+        unknown_names=tuple(situation.unknown_names(source)),
+    )
+
+
+def choose_target(causes: Sequence[Cause], argument: str, cells: Sequence[CellEvent]) -> Cause:
+    """Return the cell to change: the likeliest cause, unless another was named."""
+    if argument.strip():
+        cell = find_cell(argument, cells)
+        known = next((cause for cause in causes if cause.cell == cell), None)
+        return known or Cause(cell, "", 0)
+    if not causes:
+        raise MagicUsageError(
+            "The last error came from no cell of this notebook.",
+            "Name one to change, as in /fix 3.",
+        )
+    cause = causes[0]
+    return replace(cause, cell=_as_it_is_now(cause.cell, cells))
+
+
+def _as_it_is_now(cell: CellEvent, cells: Sequence[CellEvent]) -> CellEvent:
+    """Return the latest run of a cell: it may have been changed since it caused the error."""
+    same = [c for c in cells if c.cell_id is not None and c.cell_id == cell.cell_id]
+    return same[-1] if same else cell
+
+
+def fix_prompt(failure: Failure, causes: Sequence[Cause], target: Cause) -> str:
+    """Return the prompt that asks for a corrected cell.
+
+    Cells stand in the order they ran, the raising one among them; what there is no room for are
+    the unlikeliest.
+    """
+    shown = [target]
+    room = _MAX_OTHERS_CHARS
+    for cause in sorted(causes, key=lambda cause: not cause.has_raised):
+        is_new = all(cause.cell != c.cell and _is_other(cause.cell, c.cell) for c in shown)
+        if is_new and len(cause.cell.source) <= room:
+            shown.append(cause)
+            room -= len(cause.cell.source)
+    shown.sort(key=lambda cause: cause.cell.number)
+    parts = [
+        "A cell of a Jupyter notebook failed. The cells that matter, in the order they ran:",
+        *(_cell_text(cause) for cause in shown),
+        f"The error:\n{failure_text(failure)}",
+        _REQUEST.format(name=cell_name(target.cell)),
+    ]
+    return "\n\n".join(parts)
+
+
+def _is_other(cell: CellEvent, other: CellEvent) -> bool:
+    return cell.cell_id is None or cell.cell_id != other.cell_id
+
+
+def _cell_text(cause: Cause) -> str:
+    name = cell_name(cause.cell)
+    why = f" ({cause.reason})" if cause.reason else ""
+    return f"{name[0].upper()}{name[1:]}{why}:\n{code_block(cause.cell.source)}"

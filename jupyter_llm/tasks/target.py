@@ -1,0 +1,285 @@
+"""What `/explain load` or `/test 3` is about: a cell, a function, a value, an error."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import linecache
+import re
+from dataclasses import dataclass
+from functools import partial
+from types import FunctionType, MethodType, ModuleType
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
+
+from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.frontends.prompt.options import nearest
+from jupyter_llm.notebook.code.bindings import (
+    DEFINITIONS,
+    bindings,
+    first_line_of,
+    parse_cell,
+    parse_python,
+    segment,
+)
+from jupyter_llm.notebook.failures.causes import causing_cells
+from jupyter_llm.notebook.failures.report import cell_name, cell_text, code_block, failure_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jupyter_llm.notebook.cells.events import CellEvent
+    from jupyter_llm.notebook.cells.sources import CellSources
+    from jupyter_llm.tasks.situation import Situation
+
+Kind = Literal["cell", "function", "class", "value", "error"]
+
+_CELL = re.compile(r"(?:cell\s*|In\s*)?\[?(\d+)\]?", re.IGNORECASE)
+_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+_UNWRAPS = 20  # decorators around one function
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a request is about.
+
+    `title` names it in a sentence. `source` is a whole cell as typed, or a definition; `cell` is
+    the one it was typed in, if known. `text` says all of it to a model.
+    """
+
+    kind: Kind
+    title: str
+    source: str = ""
+    name: str = ""
+    cell: CellEvent | None = None
+    text: str = ""
+
+
+def find_subject(argument: str, situation: Situation) -> Subject:
+    """Return what somebody means: nothing for the last cell, a number, a name, or `error`.
+
+    Raises
+    ------
+    MagicUsageError
+        There is no such cell or name; the hint names the nearest.
+    """
+    words = argument.strip().strip("`'\"").removesuffix("()")
+    if not words:
+        return _last_cell(situation)
+    if _CELL.fullmatch(words):
+        return _of_cell(find_cell(words, situation.cells))
+    if words in ("error", "the error", "last error") and words not in situation.namespace:
+        return _last_error(situation)
+    if _NAME.fullmatch(words):
+        return _named(words, situation)
+    raise MagicUsageError(
+        f"{words[:40]!r} is neither a cell nor a name.",
+        "Give the number beside a cell, a name, or nothing for the last cell.",
+    )
+
+
+def find_cell(argument: str, cells: Sequence[CellEvent]) -> CellEvent:
+    """Return the latest run of the cell with a number, as shown beside it.
+
+    Raises
+    ------
+    MagicUsageError
+        No cell ran under that number.
+    """
+    match = _CELL.fullmatch(argument.strip())
+    if match is None:
+        raise MagicUsageError(f"{argument[:40]!r} is no cell.", "Give the number beside a cell.")
+    number = int(match[1])
+    for cell in reversed(cells):
+        if cell.execution_count == number:
+            return cell
+    counts = sorted({cell.execution_count for cell in cells if cell.execution_count is not None})
+    if not counts:
+        raise MagicUsageError(f"There is no cell [{number}]: no cell has run yet.")
+    closest = min(counts, key=lambda count: abs(count - number))
+    raise MagicUsageError(f"There is no cell [{number}] here.", f"The nearest is [{closest}].")
+
+
+def _last_cell(situation: Situation) -> Subject:
+    if not situation.cells:
+        raise MagicUsageError("No cell has run yet.", "Run one first, or give a name.")
+    return _of_cell(situation.cells[-1])
+
+
+def _of_cell(cell: CellEvent) -> Subject:
+    title = cell_name(cell)
+    return Subject(
+        kind="cell",
+        title=title,
+        source=cell.source,
+        cell=cell,
+        text=f"{title[0].upper()}{title[1:]}:\n{cell_text(cell)}",
+    )
+
+
+def _last_error(situation: Situation) -> Subject:
+    failure = situation.failure()
+    if failure is None:
+        raise MagicUsageError("No cell has failed.", "Give a cell's number or a name instead.")
+    causes = causing_cells(failure, situation.cells)[:2]
+    cells = [
+        f"{cell_name(c.cell)} ({c.reason}):\n{code_block(c.cell.source)}" for c in reversed(causes)
+    ]
+    return Subject(
+        kind="error",
+        title="the last error",
+        cell=causes[0].cell if causes else None,
+        text="\n\n".join([*cells, failure_text(failure)]),
+    )
+
+
+def _named(name: str, situation: Situation) -> Subject:
+    value = _lookup(name, situation)
+    value = _unwrapped(value)
+    if type(value) is FunctionType:
+        found = _function_source(value, situation.sources)
+        return _definition("function", name, found, situation)
+    if _is_class(value):
+        return _definition("class", name, _class_source(value, situation), situation)
+    return _of_value(name, value, situation)
+
+
+def _lookup(name: str, situation: Situation) -> object:
+    """Return what a dotted name stands for; no property runs on the way."""
+    first, *rest = name.split(".")
+    namespace = situation.namespace
+    if first not in namespace:
+        names = [known for known in namespace if not known.startswith("_")]
+        hint = nearest(first, names, "Give a name that a cell defined, or a cell's number.")
+        raise MagicUsageError(f"There is no name {first!r} here.", hint)
+    value: object = namespace[first]
+    for attribute in rest:
+        try:
+            found = inspect.getattr_static(value, attribute)
+        except AttributeError:
+            names = [n for n in _attributes(value) if not n.startswith("_")]
+            hint = nearest(attribute, names, "")
+            raise MagicUsageError(f"{first!r} has no attribute {attribute!r}.", hint) from None
+        value = _bare(found)
+    return value
+
+
+def _attributes(value: Any) -> list[str]:
+    kinds = value.__mro__ if _is_class(value) else type(value).__mro__
+    own = value.__dict__ if type(value) is ModuleType else {}
+    return [*own, *(name for kind in kinds for name in kind.__dict__)]
+
+
+def _is_class(value: object) -> TypeGuard[type]:
+    """Whether a value is a class; it is not asked itself, as `isinstance` would."""
+    return issubclass(type(value), type)
+
+
+def _bare(value: Any) -> Any:
+    """Return the function in a method, property or partial."""
+    kind = type(value)
+    if kind in (staticmethod, classmethod, MethodType):
+        return value.__func__
+    if kind is property and value.fget is not None:
+        return value.fget
+    return value.func if kind is partial else value
+
+
+def _unwrapped(value: object) -> object:
+    """Return the function that decorators were put around."""
+    for _ in range(_UNWRAPS):
+        value = _bare(value)
+        # A decorator may be an object of its own, such as functools.cache's.
+        names = {} if _is_class(value) else _instance_dict(value)
+        if "__wrapped__" not in names:
+            break
+        value = names["__wrapped__"]
+    return value
+
+
+def _instance_dict(value: object) -> dict[str, object]:
+    try:
+        found = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return {}
+    return found if type(found) is dict else {}
+
+
+def _function_source(function: FunctionType, sources: CellSources) -> tuple[str, int | None]:
+    """Return the source of a function, and the timeline number of its cell."""
+    code = function.__code__
+    cell = sources.find(code.co_filename)
+    text = cell.compiled if cell is not None else "".join(linecache.getlines(code.co_filename))
+    tree = parse_python(text)
+    if tree is None:
+        return "", None
+    number = cell.number if cell is not None else None
+    for node in ast.walk(tree):
+        if not isinstance(node, DEFINITIONS) or node.name != code.co_name:
+            continue
+        if first_line_of(node) == code.co_firstlineno:
+            return segment(text, node), number
+    statements = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.stmt)
+        and node.lineno <= code.co_firstlineno <= (node.end_lineno or 0)
+    ]
+    smallest = min(statements, key=lambda n: (n.end_lineno or 0) - n.lineno, default=None)
+    return (segment(text, smallest), number) if smallest is not None else ("", number)
+
+
+def _class_source(kind: type, situation: Situation) -> tuple[str, int | None]:
+    """Return the source of a class: the latest cell's that defines it, or its file's."""
+    for cell in reversed(situation.cells):
+        tree = parse_cell(cell.source)
+        for node in ast.walk(tree) if tree is not None else ():
+            if isinstance(node, ast.ClassDef) and node.name == kind.__name__:
+                return segment(cell.source, node), cell.number
+    try:
+        return inspect.getsource(kind), None
+    except (OSError, TypeError):
+        return "", None
+
+
+def _definition(
+    kind: Literal["function", "class"],
+    name: str,
+    found: tuple[str, int | None],
+    situation: Situation,
+) -> Subject:
+    source, number = found
+    if not source:
+        return _of_value(name, situation.namespace.get(name), situation)
+    cell = next((cell for cell in situation.cells if cell.number == number), None)
+    title = f"the {kind} `{name}`"
+    return Subject(
+        kind=kind,
+        title=title,
+        source=source,
+        name=name.rpartition(".")[2],
+        cell=cell,
+        text=f"T{title[1:]}:\n{code_block(source)}",
+    )
+
+
+def _of_value(name: str, value: object, situation: Situation) -> Subject:
+    limits = situation.limits
+    summary = situation.summarize(
+        name, value, max_chars=limits.max_chars_each, deadline_s=limits.deadline_s
+    )
+    first = name.partition(".")[0]
+    makers = [
+        cell for cell in situation.cells if any(b.name == first for b in bindings(cell.source))
+    ]
+    parts = [f"The variable `{name}`:\n{summary}"]
+    if makers:
+        maker = makers[-1]
+        parts.append(f"It was made or changed last in {cell_name(maker)}:")
+        parts.append(code_block(maker.source))
+    return Subject(
+        kind="value",
+        title=f"`{name}`",
+        name=name,
+        cell=makers[-1] if makers else None,
+        text="\n\n".join(parts),
+    )

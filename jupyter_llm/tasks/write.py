@@ -1,0 +1,327 @@
+"""Code for cells: asks a model for Python, takes the best of a few drafts and makes it parse."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
+
+from jupyter_llm.engine.base import MAX_SEED, Chunk, Request
+from jupyter_llm.errors import JupyterLLMError, PromptInterrupted
+from jupyter_llm.notebook.code.blocks import code_blocks
+from jupyter_llm.notebook.code.marks import mark
+from jupyter_llm.notebook.code.names import defined_names, missing_modules, unknown_names
+from jupyter_llm.notebook.code.repair import repair
+from jupyter_llm.records.records import landed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterator, Sequence
+    from concurrent.futures import Future
+
+    from jupyter_llm.engine.base import Completion, Engine, Progress, Stream
+    from jupyter_llm.engine.provenance import Provenance
+    from jupyter_llm.notebook.code.landing import CellWriter
+
+ANSWER_PREFIX = "```python\n"
+"""What the answer to a request for code begins with, so that code must follow."""
+
+NUM_DRAFTS = 4
+_END = "\n```"
+_INSTRUCTION = "Answer with Python code only, in one code block, without explanations."
+
+
+def code_prompt(prompt: str) -> str:
+    """Return a prompt that asks for code and nothing else."""
+    return f"{prompt.rstrip()}\n\n{_INSTRUCTION}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeCell:
+    """Code that parses, ready to land in a cell.
+
+    `changes` say what was done to what the model wrote. `unknown_names` exist neither in the code
+    nor in the namespace, and `missing_modules` are imported but not installed.
+    """
+
+    source: str
+    changes: tuple[str, ...] = ()
+    unknown_names: tuple[str, ...] = ()
+    missing_modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeAnswer:
+    """The cells that a model wrote; none if there is no code in what it said.
+
+    `completion` is the draft they were made of, as it was drawn, behind `ANSWER_PREFIX`. It is the
+    best of `num_drafts`, and `request` is what it answers.
+    """
+
+    completion: Completion
+    cells: tuple[CodeCell, ...]
+    request: Request
+    num_drafts: int = 1
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources of the cells."""
+        return tuple(cell.source for cell in self.cells)
+
+    @property
+    def unknown_names(self) -> tuple[str, ...]:
+        """The names that exist nowhere, over all cells."""
+        return _merged(cell.unknown_names for cell in self.cells)
+
+    @property
+    def missing_modules(self) -> tuple[str, ...]:
+        """The modules that are not installed, over all cells."""
+        return _merged(cell.missing_modules for cell in self.cells)
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What was done to make it parse, over all cells."""
+        return _merged(cell.changes for cell in self.cells)
+
+    @property
+    def text(self) -> str:
+        """The answer as Markdown, with the code as it lands."""
+        if not self.cells:
+            return fenced(self.completion.text)
+        return "\n\n".join(fenced(source) for source in self.sources)
+
+    @property
+    def note(self) -> str:
+        """What the user should know about the code, in one line; "" if nothing."""
+        notes = [] if self.cells else ["there is no code in the answer"]
+        if self.unknown_names:
+            verb = "is" if len(self.unknown_names) == 1 else "are"
+            notes.append(f"{_quoted(self.unknown_names)} {verb} defined nowhere")
+        if self.missing_modules:
+            verb = "is" if len(self.missing_modules) == 1 else "are"
+            notes.append(f"{_quoted(self.missing_modules)} {verb} not installed")
+        notes += self.changes
+        if self.num_drafts > 1:
+            notes.append(f"the best of {self.num_drafts} drafts")
+        return "; ".join(notes)
+
+
+def fenced(source: str) -> str:
+    """Return code as a block of Markdown."""
+    marks = "```"
+    while marks in source:
+        marks += "`"
+    return f"{marks}python\n{source}\n{marks}"
+
+
+def code_cells(
+    answer: str, namespace: Container[str] = (), *, is_cut_off: bool = False
+) -> tuple[CodeCell, ...]:
+    """Return the code in an answer as cells that parse; several blocks are several cells.
+
+    A cell may use the names that those before it define.
+    """
+    cells = []
+    defined: set[str] = set()
+    for block in code_blocks(answer):
+        repaired = repair(block.source, is_cut_off=is_cut_off and not block.is_closed)
+        if not repaired.has_code:
+            continue
+        unknown = unknown_names(repaired.source, namespace)
+        cells.append(
+            CodeCell(
+                source=repaired.source,
+                changes=repaired.changes,
+                unknown_names=tuple(name for name in unknown if name not in defined),
+                missing_modules=missing_modules(repaired.source),
+            )
+        )
+        defined |= defined_names(repaired.source)
+    return tuple(cells)
+
+
+def land(
+    writer: CellWriter, sources: Sequence[str], completion: Completion, *, in_place: bool
+) -> tuple[str, list[Provenance]]:
+    """Put code out of an answer into cells, marked; return where they are and their records."""
+    cells = [marked(source, completion) for source in sources]
+    records = [record for _, record in cells if record is not None]
+    return writer.write([source for source, _ in cells], replace=in_place), records
+
+
+def marked(source: str, completion: Completion) -> tuple[str, Provenance | None]:
+    """Return code out of an answer as a cell holds it, with the line that says whose it is.
+
+    Without a record of the answer there is no such line, and no record of the code.
+    """
+    made = completion.provenance
+    if made is None:
+        return source, None
+    record = landed(made, source)
+    return mark(source, record.model.name, record.record_id), record
+
+
+def write_code(
+    engine: Engine,
+    request: Request,
+    namespace: Container[str] = (),
+    *,
+    num_drafts: int = NUM_DRAFTS,
+    show: Callable[[Stream], Completion] = lambda stream: stream.result(),
+) -> CodeAnswer:
+    """Let a model write code for a cell.
+
+    The answer begins with a fence of Python and ends where that is closed. If the first draft does
+    not parse or uses names that exist nowhere, more are drawn and the best is taken: one that
+    parses, with the fewest such names, of which most can be kept. What does not parse is repaired.
+    Of the namespace only the names are looked at. With a seed the drafts count on from it.
+
+    `show` is given the stream of the first draft, to read it to its end.
+
+    Raises
+    ------
+    PromptInterrupted
+        The user interrupted; it holds the first draft as far as it was written.
+    """
+    params = request.params
+    request = replace(
+        request, params=replace(params, stop=(*params.stop, _END)), answer_prefix=ANSWER_PREFIX
+    )
+    stream = engine.submit(request)
+    with stream:
+        show(FencedStream(stream))
+        first = stream.result()
+    answers = [_read(first, request, namespace)]
+    is_settled = first.finish_reason == "cancelled" or params.temperature == 0
+    if not is_settled and not _is_good(answers[0]):
+        try:
+            answers += _more(engine, request, num_drafts - 1, namespace)
+        except KeyboardInterrupt:
+            raise PromptInterrupted(_in_fence(first)) from None
+    best = max(answers, key=_merit)  # of equals the earliest
+    return replace(best, num_drafts=len(answers))
+
+
+def _more(
+    engine: Engine, request: Request, count: int, namespace: Container[str]
+) -> Iterator[CodeAnswer]:
+    """Yield more drafts in the order of their seeds, up to the first good one.
+
+    Those that fail are left out, since there is a draft already.
+    """
+    streams: list[tuple[Request, Stream]] = []
+    try:
+        for number in range(1, count + 1):
+            again = _reseeded(request, number)
+            with suppress(JupyterLLMError):
+                streams.append((again, engine.submit(again)))
+        for again, stream in streams:
+            with suppress(JupyterLLMError):
+                answer = _read(stream.result(), again, namespace)
+                yield answer
+                if _is_good(answer):
+                    return
+    finally:
+        for _request, stream in streams:
+            stream.cancel()
+
+
+def _reseeded(request: Request, number: int) -> Request:
+    params = request.params
+    if params.seed is not None:
+        params = replace(params, seed=(params.seed + number) % (MAX_SEED + 1))
+    return replace(request, params=params, conversation=None)
+
+
+def _read(completion: Completion, request: Request, namespace: Container[str]) -> CodeAnswer:
+    is_cut_off = completion.finish_reason != "stop"
+    text = ANSWER_PREFIX + completion.text
+    return CodeAnswer(
+        completion=completion,
+        cells=code_cells(text, namespace, is_cut_off=is_cut_off),
+        request=request,
+    )
+
+
+def _is_good(answer: CodeAnswer) -> bool:
+    return bool(answer.cells) and not answer.changes and not answer.unknown_names
+
+
+def _merit(answer: CodeAnswer) -> tuple[bool, bool, int, bool, float]:
+    num_unknown = len(answer.unknown_names) + len(answer.missing_modules)
+    num_kept = sum(map(_num_code, answer.sources))
+    return (
+        bool(answer.cells),
+        not answer.changes,
+        -num_unknown,
+        answer.completion.finish_reason == "stop",
+        num_kept / max(_num_code(answer.completion.text), 1),
+    )
+
+
+def _num_code(source: str) -> int:
+    """Count the lines that hold code."""
+    lines = map(str.strip, source.split("\n"))
+    return sum(bool(line) and not line.startswith("#") for line in lines)
+
+
+def _merged(groups: Iterator[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(item for group in groups for item in group))
+
+
+def _quoted(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _in_fence(completion: Completion) -> Completion:
+    return replace(completion, text=fenced(completion.text), token_ids=None)
+
+
+class FencedStream:
+    """The stream of an answer that was opened with a fence, as Markdown with that fence."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    @property
+    def future(self) -> Future[Completion]:
+        """The result, without the fence."""
+        return self._stream.future
+
+    @property
+    def written(self) -> str:
+        """The text so far, with the fence."""
+        return ANSWER_PREFIX + self._stream.written
+
+    @property
+    def progress(self) -> Progress:
+        """How far the request is."""
+        return self._stream.progress
+
+    def __iter__(self) -> Iterator[Chunk]:
+        yield Chunk(ANSWER_PREFIX)
+        try:
+            yield from self._stream
+        except PromptInterrupted:
+            raise self.interrupt() from None
+
+    def cancel(self) -> None:
+        """Stop writing; what there is becomes the result. Returns at once."""
+        self._stream.cancel()
+
+    def interrupt(self) -> PromptInterrupted:
+        """Cancel, and return the exception that carries what was written."""
+        completion = self._stream.interrupt().completion
+        return PromptInterrupted(completion and _in_fence(completion))
+
+    def result(self, timeout: float | None = None) -> Completion:
+        """Wait for the end and return the whole completion; `timeout` in seconds."""
+        try:
+            return _in_fence(self._stream.result(timeout))
+        except PromptInterrupted:
+            raise self.interrupt() from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.cancel()

@@ -1,7 +1,0 @@
-"""The chat panel: a widget that talks to the resident model."""
-
-from __future__ import annotations
-
-from jupyter_llm.widgets.panel import ChatPanel
-
-__all__ = ["ChatPanel"]

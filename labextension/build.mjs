@@ -1,0 +1,96 @@
+/**
+ * Bundles the front end: `node build.mjs [FOLDER]`, by default into the chat panel's static/.
+ *
+ * The same sources and lock give the same bytes, wherever they lie and whoever builds them.
+ */
+
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+
+/**
+ * A library of which something is in the bundle.
+ *
+ * @typedef {{ name: string, version: string, license: string, text: string }} Library
+ */
+
+/**
+ * Return the names of the packages that files lie in.
+ *
+ * @param {string[]} paths
+ * @returns {string[]}
+ */
+function packageNames(paths) {
+  const names = paths.map((path) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1]);
+  return [...new Set(names.filter((name) => name !== undefined))].sort();
+}
+
+/**
+ * Read what a package says of itself and its licence.
+ *
+ * @param {string} name
+ * @returns {Promise<Library>}
+ */
+async function readLibrary(name) {
+  const folder = join(HERE, "node_modules", name);
+  const { version, license } = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
+  const files = (await readdir(folder)).filter((file) => /^licen[cs]e/i.test(file)).sort();
+  if (!license || files.length === 0) {
+    throw new Error(`${name} does not say under which licence it may be passed on`);
+  }
+  const texts = await Promise.all(files.map((file) => readFile(join(folder, file), "utf8")));
+  const text = texts.map((part) => part.replace(/\r\n/g, "\n").trim()).join("\n\n");
+  return { name, version, license, text };
+}
+
+/**
+ * Return a comment for the head of the bundle, since a bundle travels without its folder.
+ *
+ * @param {Library[]} libraries
+ * @returns {string}
+ */
+function notice(libraries) {
+  const names = libraries.map(({ name, version, license }) => `${name} ${version} (${license})`);
+  return `/*! jupyter_llm (BSD-3-Clause) with ${names.join(", ")}. Licences: LICENSES.txt */\n`;
+}
+
+/**
+ * Return the licences in full.
+ *
+ * @param {Library[]} libraries
+ * @returns {string}
+ */
+function licences(libraries) {
+  const head =
+    "chat_panel.js is BSD-3-Clause, as the package is. It holds parts of these libraries.";
+  const parts = libraries.map(
+    ({ name, version, license, text }) => `${name} ${version} (${license})\n\n${text}`,
+  );
+  return `${[head, ...parts].join(`\n\n${"=".repeat(80)}\n\n`)}\n`;
+}
+
+const folder = resolve(process.argv[2] ?? join(HERE, "../jupyter_llm/frontends/panel/static"));
+const { metafile, outputFiles } = await build({
+  absWorkingDir: HERE,
+  entryPoints: ["src/chat_panel.js", "src/chat_panel.css"],
+  outdir: folder,
+  bundle: true,
+  minify: true,
+  format: "esm",
+  platform: "browser",
+  target: "es2022",
+  legalComments: "none",
+  metafile: true,
+  write: false,
+  logLevel: "warning",
+});
+const libraries = await Promise.all(packageNames(Object.keys(metafile.inputs)).map(readLibrary));
+
+await mkdir(folder, { recursive: true });
+for (const { path, text } of outputFiles) {
+  await writeFile(path, path.endsWith(".js") ? notice(libraries) + text : text);
+}
+await writeFile(join(folder, "LICENSES.txt"), licences(libraries));

@@ -1,0 +1,709 @@
+"""The branches of a chat: sent along, chosen, removed, watched."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.scripted import ScriptedEngine
+from support.template_engine import ScriptedLLM, TemplateEngine
+
+from jupyter_llm.chat.conversation import Chat
+from jupyter_llm.chat.tree import Exchange
+from jupyter_llm.engine.base import Message
+from jupyter_llm.errors import ContextOverflowError, OptionError, TurnNotFoundError
+
+TOO_LONG = "x" * 5000
+
+
+def chat_with(*replies: str, holds: bool = False) -> tuple[Chat, ScriptedEngine]:
+    engine = ScriptedEngine(replies, holds=holds)
+    return ScriptedLLM(engine).chat("default"), engine
+
+
+def numbers(chat: Chat) -> list[int]:
+    return [turn.number for turn in chat.turns]
+
+
+def prompts(chat: Chat) -> list[str]:
+    return [turn.prompt for turn in chat.turns]
+
+
+def sent(engine: ScriptedEngine, index: int = -1) -> list[str]:
+    """Return the messages of a request."""
+    messages = engine.requests[index].prompt
+    return [message.content for message in messages if isinstance(message, Message)]
+
+
+def until(is_so: Callable[[], object]) -> None:
+    """Wait for what another thread does."""
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.fixture
+def talk() -> Iterator[tuple[Chat, ScriptedEngine]]:
+    """A chat of three turns, whose answers are A, B, C and so on."""
+    chat, engine = chat_with(*"ABCDEFGH")
+    for prompt in ("one", "two", "three"):
+        chat(prompt)
+    yield chat, engine
+    assert [turn.number for turn in chat.turns] == sorted(numbers(chat))
+
+
+Talk = tuple[Chat, ScriptedEngine]
+
+
+class TestBranching:
+    def test_a_prompt_after_an_earlier_turn_begins_a_branch(self, talk: Talk) -> None:
+        chat, engine = talk
+        chat.stream("two again", after=1).result()
+        assert sent(engine) == ["one", "A", "two again"]
+        assert prompts(chat) == ["one", "two again"]
+        assert [(turn.number, turn.parent) for turn in chat.turns] == [(1, 0), (4, 1)]
+        assert chat("go on").text == "E"
+        assert sent(engine) == ["one", "A", "two again", "D", "go on"]
+
+    def test_the_old_branch_is_still_there(self, talk: Talk) -> None:
+        chat, engine = talk
+        chat.stream("two again", after=1).result()
+        chat.choose(2)
+        assert prompts(chat) == ["one", "two", "three"]
+        chat("four")
+        assert sent(engine)[-3:] == ["three", "C", "four"]
+        assert numbers(chat) == [1, 2, 3, 5]
+        chat.choose(4)
+        assert numbers(chat) == [1, 4]
+        chat.choose(2)
+        assert numbers(chat) == [1, 2, 3, 5]
+
+    def test_the_first_prompt_can_be_changed_too(self, talk: Talk) -> None:
+        chat, engine = talk
+        chat.stream("another", after=0).result()
+        assert sent(engine) == ["another"]
+        assert [exchange.siblings for exchange in chat.exchanges] == [(1, 4)]
+
+    def test_after_the_last_turn_is_at_the_end(self, talk: Talk) -> None:
+        chat, _engine = talk
+        chat.stream("four", after=3).result()
+        assert numbers(chat) == [1, 2, 3, 4]
+
+    def test_any_turn_can_be_looked_up(self, talk: Talk) -> None:
+        chat, _engine = talk
+        chat.stream("two again", after=1).result()
+        assert (chat.turn(3).prompt, chat.turn(4).prompt) == ("three", "two again")
+
+    def test_a_turn_that_is_not_there_is_named(self, talk: Talk) -> None:
+        chat, engine = talk
+        num_requests = len(engine.requests)
+        for act in (
+            chat.turn,
+            chat.choose,
+            chat.remove,
+            lambda number: chat.stream("x", after=number),
+        ):
+            with pytest.raises(TurnNotFoundError, match="Chat 'default' has no turn 7") as caught:
+                act(7)
+            assert caught.value.number == 7
+        assert numbers(chat) == [1, 2, 3]
+        assert len(engine.requests) == num_requests
+        assert "The chat has no turn 1" in str(TurnNotFoundError(1, None))
+
+    @pytest.mark.parametrize("place", [{"origin": "a"}, {"is_new": True}], ids=str)
+    def test_a_prompt_has_one_place(self, talk: Talk, place: dict[str, bool]) -> None:
+        chat, _engine = talk
+        with pytest.raises(OptionError, match="after"):
+            chat.stream("x", after=1, **place)  # type: ignore[arg-type]
+        assert len(chat.turns) == 3
+
+    def test_a_cell_that_runs_again_is_answered_in_its_branch_which_becomes_active(self) -> None:
+        chat, engine = chat_with(*"ABCDEF")
+        for origin in ("a", "b", "c"):
+            chat.stream(f"cell {origin}", origin=origin).result()
+        chat.stream("changed", after=1).result()
+        chat.stream("cell a again", origin="a").result()
+        assert prompts(chat) == ["cell a again", "changed"]  # before the fork: nothing else moves
+        chat.stream("cell b again", origin="b").result()
+        assert sent(engine) == ["cell a again", "E", "cell b again"]
+        assert prompts(chat) == ["cell a again", "cell b again", "cell c"]
+        assert [exchange.siblings for exchange in chat.exchanges] == [(1,), (2, 4), (3,)]
+
+    def test_a_stale_cell_is_forgotten_on_every_branch(self) -> None:
+        chat, _engine = chat_with(*"ABCDEF")
+        chat.stream("one", origin=("cell", 1)).result()
+        chat.stream("two", origin=("cell", 2)).result()
+        chat("three")
+        chat.stream("other", after=1).result()
+        chat.forget(lambda origin: origin is not None and origin[1] > 1)
+        chat.choose(3)
+        assert [(turn.number, turn.parent) for turn in chat.turns] == [(1, 0), (3, 1)]
+        assert chat.exchanges[-1].siblings == (3, 4)
+
+    def test_cells_are_told_once_a_branch(self) -> None:
+        chat, engine = chat_with(*"ABCDEF")
+        timeline = chat._llm.timeline
+        timeline.append("x = 1", execution_count=1)
+        chat.stream("one", context="auto").result()
+        timeline.append("y = 1", execution_count=2)
+        chat.stream("two", context="auto").result()
+        chat.stream("two again", after=1, context="auto").result()
+        assert "".join(sent(engine)).count("x = 1") == "".join(sent(engine)).count("y = 1") == 1
+        chat.stream("one again", after=0, context="auto").result()
+        assert sent(engine)[0].count(" = 1") == 2
+        chat.choose(2)
+        chat.stream("three", context="auto").result()
+        assert "".join(sent(engine)).count(" = 1") == 2
+
+    def test_reset_forgets_all_branches(self, talk: Talk) -> None:
+        chat, _engine = talk
+        chat.stream("two again", after=1).result()
+        chat.reset()
+        assert (chat.turns, chat.exchanges) == ([], ())
+        chat("anew")
+        assert [exchange.siblings for exchange in chat.exchanges] == [(5,)]
+
+    def test_a_chosen_branch_is_read_before_it_is_asked(self, talk: Talk) -> None:
+        chat, engine = talk
+        chat.stream("two again", after=1).result()
+        until(
+            lambda: (
+                engine.prefilled and engine.prefilled[-1].prompt[-1] == Message("assistant", "D")
+            )
+        )
+        chat.choose(3)
+        read = engine.prefilled[-1]
+        chat("four")
+        asked = engine.requests[-1]
+        assert read.conversation == asked.conversation
+        assert read.prompt == asked.prompt[:-1]
+
+    def test_the_end_of_a_branch_that_was_left_is_not_read(self) -> None:
+        chat, engine = chat_with("A", holds=True)
+        first = chat.stream("one")
+        first.cancel()
+        first.result()
+        until(lambda: engine.prefilled)
+        engine.holds = False
+        engine.replies.append("B " * 30)
+        stream = chat.stream("two", after=0)
+        chat.choose(1)
+        engine.prefilled.clear()
+        stream.result()
+        until(lambda: chat.turn(2).finished_at)
+        assert engine.prefilled == []
+
+
+class TestRemoving:
+    def test_what_followed_a_removed_turn_follows_its_parent(self, talk: Talk) -> None:
+        chat, engine = talk
+        chat.remove(2)
+        assert [(turn.number, turn.parent) for turn in chat.turns] == [(1, 0), (3, 1)]
+        chat("four")
+        assert sent(engine) == ["one", "A", "three", "C", "four"]
+        with pytest.raises(TurnNotFoundError):
+            chat.remove(2)
+
+    def test_the_branches_after_a_removed_turn_are_siblings_of_what_stands_beside_it(
+        self, talk: Talk
+    ) -> None:
+        chat, _engine = talk
+        chat.stream("three again", after=2).result()
+        chat.stream("two again", after=1).result()
+        chat.remove(2)
+        assert chat.exchanges[-1].siblings == (3, 4, 5)
+        assert numbers(chat) == [1, 5]
+
+    def test_a_turn_that_is_being_written_is_cancelled(self) -> None:
+        chat, _engine = chat_with(holds=True)
+        stream = chat.stream("one")
+        (exchange,) = chat.exchanges
+        chat.remove(exchange.number)
+        assert chat.exchanges == ()
+        assert stream.result(30).finish_reason == "cancelled"
+        assert chat.turns == []
+
+    def test_a_prompt_in_flight_outlives_its_parent(self) -> None:
+        chat, engine = chat_with("A", "B", holds=True)
+        first = chat.stream("one")
+        first.cancel()
+        first.result()
+        second = chat.stream("two")
+        chat.remove(1)
+        second.cancel()
+        second.result()
+        until(lambda: chat.turns and chat.turns[0].finished_at)
+        assert [(turn.prompt, turn.parent) for turn in chat.turns] == [("two", 0)]
+        assert sent(engine) == ["one", "A", "two"]
+
+    def test_what_was_cut_stays_left_out_when_a_turn_goes(self) -> None:
+        llm = ScriptedLLM(TemplateEngine(["answer-" * 30] * 60, n_ctx=2048))
+        chat = llm.chat("default")
+        for number in range(40):
+            chat(f"question {number}", context="auto")
+        cut = chat.num_left_out
+        assert cut > 5
+        chat.remove(cut)  # the last one that is left out
+        assert chat.num_left_out == cut - 1
+        first = sent(llm.scripted)[0]
+        chat("and now?", context="auto")
+        assert sent(llm.scripted)[0] == first
+
+    @pytest.mark.parametrize("act", ["reset", "forget"])
+    def test_what_is_forgotten_is_not_written_on(self, act: str) -> None:
+        chat, _engine = chat_with(holds=True)
+        stream = chat.stream("one", origin="a")
+        if act == "reset":
+            chat.reset()
+        else:
+            chat.forget(lambda origin: origin == "a")
+        assert stream.result(30).finish_reason == "cancelled"
+        assert chat.exchanges == ()
+
+
+class TestExchanges:
+    def test_an_exchange_tells_what_is_written_and_then_the_turn(self) -> None:
+        chat, _engine = chat_with("A", holds=True)
+        stream = chat.stream("one", attachments=[("In [3]", "x = 1")])
+        (exchange,) = chat.exchanges
+        assert exchange.stream is stream
+        assert (exchange.number, exchange.prompt, exchange.turn) == (1, "one", None)
+        assert exchange.attachments == (("In [3]", "x = 1"),)
+        assert not exchange.is_finished
+        assert chat.turns == []
+        with pytest.raises(TurnNotFoundError):
+            chat.turn(1)
+        stream.cancel()
+        stream.result()
+        (exchange,) = chat.exchanges
+        assert exchange.is_finished
+        assert exchange.stream is None
+        assert exchange.turn == chat.turn(1) == chat.turns[0]
+        assert exchange.attachments == exchange.turn.attachments
+
+    def test_a_turn_that_is_replaced_counts_until_its_successor_is_there(self) -> None:
+        chat, _engine = chat_with("A", "B", holds=True)
+        for prompt in ("old", "new"):
+            stream = chat.stream(prompt, origin="a")
+            if prompt == "new":
+                assert [(e.number, e.prompt, e.turn) for e in chat.exchanges] == [(1, "new", None)]
+                assert prompts(chat) == ["old"]
+            stream.cancel()
+            stream.result()
+        assert [turn.completion.text for turn in chat.turns] == ["B"]
+
+    def test_what_never_had_a_word_leaves_no_exchange(self, talk: Talk) -> None:
+        chat, engine = talk
+        engine.replies.clear()
+        engine.replies.extend(["", "D"])
+        chat.stream("nothing", after=1).result()
+        with pytest.raises(ContextOverflowError):
+            chat(TOO_LONG)
+        assert numbers(chat) == [1, 2, 3]
+        assert [exchange.siblings for exchange in chat.exchanges] == [(1,), (2,), (3,)]
+        chat("four")
+        assert sent(engine) == ["one", "A", "two", "B", "three", "C", "four"]
+
+    def test_a_prompt_that_cannot_be_sent_leaves_everything_as_it_was(self, talk: Talk) -> None:
+        chat, engine = talk
+        chat.stream("two again", after=1).result()
+        before = chat.exchanges
+        engine.close()
+        for options in ({"after": 2}, {"after": 0}, {}):
+            with pytest.raises(Exception, match="closed"):
+                chat.stream("x", **options)  # type: ignore[arg-type]
+        assert chat.exchanges == before
+
+    def test_code_is_there_when_it_is_written(self) -> None:
+        chat, _engine = chat_with("print(1)\n```", "B")
+
+        def show(stream: object) -> object:
+            assert chat.exchanges == ()
+            chat("meanwhile")
+            assert prompts(chat) == ["meanwhile"]
+            return stream.result()  # type: ignore[attr-defined]
+
+        chat.write_code("Print 1", show=show)  # type: ignore[arg-type]
+        assert [turn.completion.text for turn in chat.turns][1] == "B"
+        assert "print(1)" in chat.turns[0].completion.text
+        assert [(turn.number, turn.parent) for turn in chat.turns] == [(1, 0), (2, 1)]
+
+    def test_code_that_was_asked_for_elsewhere_does_not_turn_the_chat_back(self) -> None:
+        chat, engine = chat_with("A", "B")
+        chat("one")
+        chat.stream("one again", after=0).result()
+        engine.replies.append("print(1)\n```")
+
+        def show(stream: object) -> object:
+            chat.choose(1)
+            return stream.result()  # type: ignore[attr-defined]
+
+        chat.write_code("Print 1", show=show)  # type: ignore[arg-type]
+        assert numbers(chat) == [1]
+        chat.choose(2)
+        assert numbers(chat) == [2, 3]
+
+    def test_what_nobody_reads_is_not_written_on(self) -> None:
+        chat, _engine = chat_with("A B", holds=True)
+        stream = chat.stream("one")
+        exchanges = chat.exchanges
+        assert exchanges[0].stream is stream
+        del stream
+        gc.collect()
+        until(lambda: chat.exchanges[0].is_finished)
+        assert chat.turns[0].completion.finish_reason == "cancelled"
+        assert exchanges[0].stream is None
+
+    def test_thousands_of_turns_are_read_in_no_time(self) -> None:
+        chat, _engine = chat_with("A", "B", holds=True)
+        first = chat.stream("one")
+        first.cancel()
+        turn = first.result()
+        until(lambda: chat.turn(1).finished_at)
+        entry = chat._exchanges._branches[1]
+        for number in range(1, 5000):
+            chat._exchanges._branches.add(entry, number)
+        stream = chat.stream("last")
+        assert len(chat.exchanges) == 5001
+        start = time.perf_counter()
+        for _ in range(300):
+            assert chat.exchanges[-1].stream is stream
+        assert time.perf_counter() - start < 1  # ten seconds of a panel
+        assert turn.text == "A"
+
+
+class TestAtTheSameTime:
+    def test_prompts_in_flight_stand_one_after_the_other(self) -> None:
+        chat, engine = chat_with("A", "B", "C", holds=True)
+        streams = [chat.stream(prompt) for prompt in ("one", "two", "three")]
+        assert [e.prompt for e in chat.exchanges] == ["one", "two", "three"]
+        assert [e.siblings for e in chat.exchanges] == [(1,), (2,), (3,)]
+        assert [sent(engine, n) for n in range(3)] == [["one"], ["two"], ["three"]]
+        for stream in reversed(streams):
+            stream.cancel()
+            stream.result()
+        assert [(turn.number, turn.parent) for turn in chat.turns] == [(1, 0), (2, 1), (3, 2)]
+
+    def test_one_that_fails_takes_the_next_one_nowhere(self) -> None:
+        chat, _engine = chat_with("", "B", holds=True)
+        first, second = chat.stream("one"), chat.stream("two")
+        first.cancel()
+        first.result()
+        until(lambda: len(chat._exchanges._branches) == 1)
+        second.cancel()
+        second.result()
+        until(lambda: chat.turns[0].finished_at)
+        assert [(turn.number, turn.parent) for turn in chat.turns] == [(2, 0)]
+
+    def test_a_cell_that_runs_again_at_once_keeps_its_place(self) -> None:
+        chat, engine = chat_with("", "B", holds=True)
+        first = chat.stream("one", origin="a")
+
+        def describe(*_: object) -> list[tuple[str, str]]:
+            first.cancel()  # before the first word, while the next one is being prepared
+            first.result()
+            until(lambda: chat._exchanges.writing(1) is None)
+            return []
+
+        engine.holds = False
+        assert chat.stream("one", origin="a", describe=describe).result().text == "B"
+        assert [(turn.number, turn.completion.text) for turn in chat.turns] == [(1, "B")]
+
+    def test_a_prompt_in_flight_stays_on_the_branch_that_was_left(self) -> None:
+        chat, _engine = chat_with("A", "B", holds=True)
+        first = chat.stream("one")
+        first.cancel()
+        first.result()
+        second = chat.stream("one again", after=0)
+        chat.choose(1)
+        second.cancel()
+        second.result()
+        until(lambda: chat.turn(2).finished_at)
+        assert numbers(chat) == [1]
+        assert chat.exchanges[0].siblings == (1, 2)
+
+    def test_many_threads_talk_in_one_chat(self) -> None:
+        chat, _engine = chat_with(*["word"] * 200)
+        barrier = threading.Barrier(4)
+
+        def talk(name: str) -> None:
+            barrier.wait()
+            for number in range(25):
+                prompt = f"{name}{number}"
+                if number % 5 == 4:
+                    chat.remove(chat.turns[-1].number)
+                elif number % 7 == 6:
+                    chat.choose(chat.turns[0].number)
+                else:
+                    chat(prompt)
+                assert all(e.number for e in chat.exchanges)
+
+        def safely(name: str) -> None:
+            try:
+                talk(name)
+            except TurnNotFoundError:  # another thread was faster
+                return
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(safely, "abcd"))
+        until(lambda: all(e.is_finished for e in chat.exchanges))
+        found = numbers(chat)
+        assert found == sorted(set(found))
+        assert [turn.parent for turn in chat.turns] == [0, *found[:-1]]
+        assert all(len(e.siblings) == 1 for e in chat.exchanges)
+
+    def test_prompts_of_many_threads_are_all_on_the_active_branch(self) -> None:
+        chat, _engine = chat_with(*["word"] * 80)
+        asked = [f"prompt {number}" for number in range(80)]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(chat, asked))
+        assert sorted(prompts(chat)) == sorted(asked)
+        assert numbers(chat) == list(range(1, 81))
+
+
+Watched = tuple[Chat, ScriptedEngine, list[tuple[Exchange, ...]]]
+
+
+class TestWatching:
+    @pytest.fixture
+    def watched(self) -> Watched:
+        """A chat of three turns, and what whoever watches has seen each time it was called."""
+        chat, engine = chat_with(*"ABCDEFGH")
+        calls: list[tuple[Exchange, ...]] = []
+        chat.watch(lambda: calls.append(chat.exchanges))  # it may look at the chat at once
+        for prompt in ("one", "two", "three"):
+            chat(prompt)
+        until(lambda: len(calls) == 6)
+        calls.clear()
+        return chat, engine, calls
+
+    def test_it_hears_of_every_change(self, watched: Watched) -> None:
+        chat, engine, calls = watched
+
+        def expect(*seen: list[int]) -> None:
+            until(lambda: len(calls) >= len(seen))
+            assert [[e.number for e in exchanges] for exchanges in calls] == list(seen)
+            calls.clear()
+
+        chat("four")
+        assert calls[0][-1].turn is None or calls[0][-1].is_finished
+        expect([1, 2, 3, 4], [1, 2, 3, 4])
+        chat.choose(3)
+        assert calls == []  # as it was
+        engine.replies.appendleft("")
+        chat.stream("nothing", after=1).result()
+        until(lambda: len(calls) == 2)
+        assert [1, 2, 3, 4] in [[e.number for e in exchanges] for exchanges in calls]
+        assert [1] not in [[e.number for e in exchanges] for exchanges in calls]
+        calls.clear()
+        chat.remove(4)
+        expect([1, 2, 3])
+        chat.forget(lambda _origin: False)
+        assert calls == []
+        chat.reset()
+        expect([])
+        chat.restore(chat.saved())
+        expect([])
+
+    def test_it_ends_when_it_is_told_to(self, talk: Talk) -> None:
+        chat, _engine = talk
+        calls: list[str] = []
+        end = chat.watch(lambda: calls.append("one"))
+        chat.watch(lambda: calls.append("other"))
+        end()
+        end()
+        chat.remove(3)
+        assert set(calls) == {"other"}
+
+    def test_its_errors_are_logged_and_hurt_nobody(
+        self, watched: Watched, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        chat, _engine, calls = watched
+
+        def fail() -> None:
+            raise ValueError("watcher")
+
+        end = chat.watch(fail)
+        chat.watch(lambda: calls.append(()))
+        with caplog.at_level(logging.ERROR, "jupyter_llm"):
+            chat("four")
+            until(lambda: len(calls) == 4)
+        assert numbers(chat) == [1, 2, 3, 4]
+        assert [record.exc_text is not None for record in caplog.records] == [True, True]
+        end()
+
+
+class TestAttachments:
+    def test_an_attachment_is_told_with_its_prompt_and_stays_in_its_turn(self) -> None:
+        chat, engine = chat_with(*"ABC")
+        chat._llm.timeline.append("x = 1", execution_count=1)
+        chat.stream(
+            "one",
+            context="auto",
+            describe=lambda *_: [("x", "x: int")],
+            attachments=[("In [7]", "y = 2\n"), ("output 7", "<|im_end|>")],
+        ).result()
+        message = engine.requests[-1].prompt[0]
+        assert isinstance(message, Message)
+        assert message.parts == (
+            "These cells ran in the notebook:\n\n",
+            "In [1]:\nx = 1\n\n",
+            "Variables:\n\n",
+            "x: int\n\n",
+            "Attached:\n\n",
+            "In [7]:\ny = 2\n\n",
+            "output 7:\n<|im_end|>\n\n",
+            "one",
+        )
+        assert chat.turns[0].attachments == (("In [7]", "y = 2\n"), ("output 7", "<|im_end|>"))
+        chat("two")
+        assert engine.requests[-1].prompt[0] == message
+        assert sent(engine)[-1] == "two"
+
+    def test_the_same_thing_is_attached_as_often_as_it_is_wanted(self) -> None:
+        chat, engine = chat_with(*"ABC")
+        for _ in range(2):
+            chat.stream("again", attachments=[("a", "text")]).result()
+        assert "".join(sent(engine)).count("Attached:\n\na:\ntext\n\nagain") == 2
+
+    def test_a_prompt_is_asked_anew_with_what_is_attached_now(self) -> None:
+        chat, engine = chat_with(*"ABC")
+        chat.stream("one", origin="a", attachments=[("old", "x")]).result()
+        chat.stream("one", origin="a", attachments=[("new", "y")]).result()
+        assert chat.turns[0].attachments == (("new", "y"),)
+        assert "old" not in sent(engine)[0]
+
+    def test_so_is_one_from_before_the_cut(self) -> None:
+        llm = ScriptedLLM(TemplateEngine(["answer-" * 30] * 60, n_ctx=2048))
+        chat = llm.chat("default")
+        for number in range(40):
+            chat.stream("?", origin=number, context="auto", attachments=[("old", "x")]).result()
+        assert chat.num_left_out > 5
+        chat.stream("!", origin=1, context="auto", attachments=[("new", "y")]).result()
+        assert "new:\ny\n\n!" in llm.scripted.format(llm.scripted.requests[-1].prompt)
+        assert chat.turns[1].attachments == (("new", "y"),)
+
+    @pytest.mark.parametrize("attachment", ["text", ("name",), ("name", 1), (None, "text")])
+    def test_what_is_no_name_and_text_is_refused(self, attachment: object) -> None:
+        chat, engine = chat_with("A")
+        with pytest.raises(OptionError, match="a name and a text"):
+            chat.stream("one", attachments=[attachment])  # type: ignore[list-item]
+        assert engine.requests == []
+
+
+class TestCutsOfBranches:
+    def test_a_cut_of_one_branch_leaves_out_nothing_of_another(self) -> None:
+        llm = ScriptedLLM(TemplateEngine(["answer-" * 30] * 100, n_ctx=2048))
+        chat = llm.chat("default")
+        chat("root", context="auto")
+        for number in range(5):
+            chat(f"short {number}", context="auto")
+        chat.stream("long", after=1, context="auto").result()
+        for number in range(30):
+            chat(f"long {number}", context="auto")
+        assert chat.num_left_out > 7
+        chat.choose(2)
+        assert chat.num_left_out == 0
+        chat("go on", context="auto")
+        text = llm.scripted.format(llm.scripted.requests[-1].prompt)
+        assert [f"short {number}<" in text for number in range(5)] == [True] * 5
+        assert "root" in text
+        chat.choose(7)
+        chat("and here", context="auto")
+        assert chat.num_left_out > 7
+        assert llm.scripted.count_tokens(llm.scripted.requests[-1].prompt) <= 1024
+
+    def test_a_change_before_the_cut_begins_afresh(self) -> None:
+        llm = ScriptedLLM(TemplateEngine(["answer-" * 30] * 100, n_ctx=2048))
+        chat = llm.chat("default")
+        for number in range(40):
+            chat(f"question {number}", context="auto")
+        assert chat.num_left_out > 5
+        chat.stream("changed", after=2, context="auto").result()
+        assert chat.num_left_out == 0
+        assert sent(llm.scripted)[0] == "question 0"
+        assert llm.scripted.requests[-1].conversation is not None
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["send", "after", "after", "cell", "choose", "remove", "fail", "empty"]),
+        st.integers(0, 20),
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=60)
+@given(STEPS)
+def test_any_talk_is_what_a_simple_model_says(steps: list[tuple[str, int]]) -> None:
+    chat, engine = chat_with()
+    parents: dict[int, int] = {}
+    asked: dict[int, str] = {}
+    cells: dict[int, int] = {}  # by the turn that stands for them
+    active: list[int] = []
+    for clock, (step, pick) in enumerate(steps):
+        known = [0, *parents]
+        number = known[pick % len(known)]
+        prompt = f"prompt {clock}"
+        engine.replies.append("" if step == "empty" else "word")
+        before = numbers(chat)
+        assert before == active
+        match step:
+            case "send" | "after" | "cell":
+                cell = pick % 3
+                where: dict[str, int] = {"after": number} if step == "after" else {}
+                if step == "cell":
+                    where = {"origin": cell}
+                chat.stream(prompt, **where).result()  # type: ignore[arg-type]
+                until(lambda: all(turn.finished_at for turn in chat.turns))
+                new = next(t.number for t in chat.turns if t.prompt == prompt)
+                if step == "cell" and cell in cells.values():
+                    assert cells[new] == cell
+                else:
+                    parents[new] = number if step == "after" else (active or [0])[-1]
+                    if step == "cell":
+                        cells[new] = cell
+                asked[new] = prompt
+                path = path_to(parents, new)
+                assert sent(engine)[::2] == [asked[n] for n in path]
+                assert numbers(chat)[: len(path)] == path
+            case "fail" | "empty":
+                text = TOO_LONG if step == "fail" else prompt
+                chat.stream(text).future.exception()
+                until(lambda: len(chat._exchanges._branches) == len(parents))
+                assert numbers(chat) == before
+            case "choose" if number:
+                chat.choose(number)
+                path = path_to(parents, number)
+                assert numbers(chat)[: len(path)] == path
+            case "remove" if number:
+                parent = parents.pop(number)
+                parents.update({c: parent for c, p in parents.items() if p == number})
+                cells.pop(number, None)
+                chat.remove(number)
+        engine.replies.clear()
+        active = numbers(chat)
+        assert [turn.parent for turn in chat.turns] == [parents[n] for n in active]
+        assert [turn.prompt for turn in chat.turns] == [asked[n] for n in active]
+        assert not active or active[-1] not in parents.values()  # it goes on to an end
+        for exchange in chat.exchanges:
+            same = [n for n, p in parents.items() if p == exchange.parent]
+            assert exchange.siblings == tuple(sorted(same))
+        assert {chat.turn(n).parent for n in parents} == set(parents.values())
+
+
+def path_to(parents: dict[int, int], number: int) -> list[int]:
+    path: list[int] = []
+    while number:
+        path.insert(0, number)
+        number = parents[number]
+    return path

@@ -1,0 +1,376 @@
+"""Branches, choices, removals and attachments that are there after a restart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.scripted import ScriptedEngine
+from support.template_engine import ScriptedLLM
+
+from jupyter_llm.chat.archive import active_branch
+from jupyter_llm.chat.conversation import Chat
+from jupyter_llm.chat.history import history_file
+from jupyter_llm.records.prompt_store import PromptStore
+
+
+class Kernels:
+    """Kernels of one notebook, one after the other."""
+
+    def __init__(self, notebook: Path) -> None:
+        self.notebook = notebook
+        self.engine = ScriptedEngine()
+        self._llms: list[ScriptedLLM] = []
+
+    def start(self) -> ScriptedLLM:
+        self.close()
+        llm = ScriptedLLM(self.engine)
+        llm.archive.open(self.notebook)
+        self._llms.append(llm)
+        return llm
+
+    def chat(self) -> Chat:
+        return self.start().chat("default")
+
+    def close(self) -> None:
+        """End the kernels, with all written that they had to write."""
+        for llm in self._llms:
+            for chat in llm.chats:
+                assert chat.turns is not None  # what has been answered is taken in
+            llm.archive.open(None)
+        self._llms.clear()
+
+    @property
+    def file(self) -> Path:
+        return history_file(self.notebook)
+
+
+@pytest.fixture
+def kernels(home: Path) -> Iterator[Kernels]:
+    kernels = Kernels(home / "a.ipynb")
+    yield kernels
+    kernels.close()
+
+
+def ask(chat: Chat, prompt: str, answer: str = "yes", **options: object) -> None:
+    engine = chat._llm.engine()
+    assert isinstance(engine, ScriptedEngine)
+    engine.replies.clear()
+    engine.replies.append(answer)
+    chat.stream(prompt, **options).result()  # type: ignore[arg-type]
+
+
+def shape(chat: Chat) -> list[tuple[int, int, str, tuple[int, ...]]]:
+    return [(e.number, e.parent, e.prompt, e.siblings) for e in chat.exchanges]
+
+
+def whole(chat: Chat) -> dict[int, tuple[int, str]]:
+    """Return the parents and prompts of all turns, on whatever branch."""
+    numbers = list(chat._exchanges._branches)
+    return {number: (chat.turn(number).parent, chat.turn(number).prompt) for number in numbers}
+
+
+def branching(chat: Chat) -> None:
+    """Make a talk of three branches; the second is active."""
+    for prompt in ("one", "two", "three"):
+        ask(chat, prompt)
+    ask(chat, "two again", after=1)
+    ask(chat, "and on")
+    ask(chat, "two at last", after=1)
+    chat.choose(4)
+
+
+def test_branches_and_the_chosen_one_are_there_after_a_restart(kernels: Kernels) -> None:
+    chat = kernels.chat()
+    branching(chat)
+    before, turns = shape(chat), chat.turns
+    assert [number for number, *_ in before] == [1, 4, 5]
+    again = kernels.chat()
+    assert shape(again) == before
+    assert [turn.finished_at for turn in again.turns] == [turn.finished_at for turn in turns]
+    ask(again, "go on")
+    assert [turn.number for turn in again.turns] == [1, 4, 5, 7]
+    again.choose(3)
+    assert [turn.prompt for turn in kernels.chat().turns] == ["one", "two", "three"]
+
+
+def test_the_newest_branch_is_active_where_none_was_chosen(kernels: Kernels) -> None:
+    chat = kernels.chat()
+    ask(chat, "one")
+    ask(chat, "two")
+    ask(chat, "two again", after=1)
+    assert [turn.number for turn in kernels.chat().turns] == [1, 3]
+    assert b"chosen" not in kernels.file.read_bytes()
+
+
+def kept_prompts(chat: Chat) -> list[str]:
+    """Return those of the chat's prompts that are on the disk, as another kernel finds them."""
+    assert chat.llm._prompts.flush(10)
+    made = [chat.turn(number).completion.provenance for number in chat._exchanges._branches]
+    kept = [PromptStore().find(record.prompt_sha256) for record in made if record is not None]
+    return [prompt.prompt[-1].content for prompt in kept if prompt is not None]  # type: ignore[union-attr]
+
+
+def test_no_later_prompt_brings_what_is_not_to_be_saved_to_the_disk(kernels: Kernels) -> None:
+    chat = kernels.chat()
+    ask(chat, "before")
+    ask(chat, "hush", is_kept=False)
+    ask(chat, "after")
+    ask(chat, "beside", after=1)
+    assert kept_prompts(chat) == ["before", "beside"]
+
+
+def test_a_removed_turn_is_in_no_prompt_that_is_kept(kernels: Kernels) -> None:
+    chat = kernels.chat()
+    for prompt in ("one", "two", "three"):
+        ask(chat, prompt)
+    ask(chat, "two", after=1)  # the same prompt as before, and it stays
+    ask(chat, "beside", after=0)
+    chat.remove(2)
+    assert kept_prompts(chat) == ["one", "two", "beside"]
+    assert len(chat.llm._answers) == 4
+
+
+def test_a_removed_turn_is_gone_from_the_disk(kernels: Kernels) -> None:
+    chat = kernels.chat()
+    ask(chat, "one")
+    ask(chat, "confidential", "a secret answer")
+    ask(chat, "three")
+    ask(chat, "three again", after=2)
+    chat.remove(2)
+    before = shape(chat)
+    assert before[-1] == (4, 1, "three again", (3, 4))
+    assert shape(kernels.chat()) == before
+    data = kernels.file.read_bytes()
+    assert b"confidential" not in data
+    assert b"secret" not in data
+
+
+def test_a_chat_whose_last_turn_was_removed_is_gone(kernels: Kernels) -> None:
+    chat = kernels.chat()
+    ask(chat, "one")
+    chat.remove(1)
+    llm = kernels.start()
+    assert llm.saved_chats() == {}
+    assert not kernels.file.exists()
+    assert llm.chat("default").turns == []
+
+
+def test_a_turn_that_is_removed_while_it_is_written_is_never_kept(kernels: Kernels) -> None:
+    chat = kernels.chat()
+    ask(chat, "one")
+    kernels.engine.holds = True
+    stream = chat.stream("two")
+    chat.remove(2)
+    stream.result(30)
+    kernels.engine.holds = False
+    assert [turn.prompt for turn in kernels.chat().turns] == ["one"]
+
+
+def test_what_follows_a_turn_that_is_not_kept_follows_the_one_before_it(kernels: Kernels) -> None:
+    chat = kernels.chat()
+    branching(chat)
+    ask(chat, "hush", is_kept=False)
+    ask(chat, "really", is_kept=False)
+    ask(chat, "go on")
+    assert [turn.parent for turn in chat.turns] == [0, 1, 4, 5, 7, 8]
+    again = kernels.chat()
+    assert [(turn.number, turn.parent) for turn in again.turns] == [(1, 0), (4, 1), (5, 4), (9, 5)]
+    assert b"hush" not in kernels.file.read_bytes()
+
+
+def test_so_does_what_follows_a_prompt_that_had_no_answer(kernels: Kernels) -> None:
+    chat = kernels.chat()
+    branching(chat)
+    kernels.engine.holds = True
+    kernels.engine.replies.extend(["", "word"])
+    first, second = chat.stream("nothing"), chat.stream("something")
+    second.cancel()
+    second.result()
+    assert [turn.parent for turn in chat.turns][-1] == 7  # which is still being written
+    first.cancel()
+    first.result()
+    kernels.engine.holds = False
+    assert shape(chat)[-1] == (8, 5, "something", (8,))
+    assert shape(kernels.chat()) == shape(chat)
+
+
+def test_a_cell_that_runs_again_keeps_its_place_on_its_branch(kernels: Kernels) -> None:
+    chat = kernels.chat()
+    for name in "abc":
+        ask(chat, f"cell {name}", origin=(name, 1))
+    ask(chat, "changed", after=1)
+    ask(chat, "cell b again", origin=("b", 1))
+    assert shape(kernels.chat()) == shape(chat)
+    again = kernels.chat()
+    ask(again, "cell c again", origin=("c", 1))
+    again.forget(lambda origin: origin == ("b", 1))
+    assert shape(kernels.chat()) == shape(again)
+    assert [turn.prompt for turn in again.turns] == ["cell a", "cell c again"]
+
+
+def test_attachments_come_back_as_they_were_sent(kernels: Kernels) -> None:
+    chat = kernels.chat()
+    ask(chat, "one", attachments=[("In [3]", "x = 1\n"), ("é", "<|im_end|>")])
+    ask(chat, "two")
+    again = kernels.chat()
+    assert again.turns[0].attachments == chat.turns[0].attachments
+    ask(again, "three")
+    sent, before = kernels.engine.requests[-1].prompt, kernels.engine.requests[-2].prompt
+    assert sent[:3] == before[:3]
+
+
+def test_a_file_from_before_there_were_branches_reads_as_a_line(kernels: Kernels) -> None:
+    chat = kernels.chat()
+    for prompt in ("one", "two", "three"):
+        ask(chat, prompt, origin=(prompt, 1))
+    kernels.close()
+    lines = [json.loads(line) for line in kernels.file.read_text().splitlines()]
+    for line in lines:
+        line.pop("parent", None)
+        if line.get("op") == "chat":
+            line["state"] = {}
+    kernels.file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    again = kernels.chat()
+    assert shape(again) == shape(chat)
+    ask(again, "two again", after=1)
+    assert shape(kernels.chat()) == shape(again)
+
+
+def test_two_kernels_of_a_notebook_lose_nothing(kernels: Kernels) -> None:
+    first = kernels.start()
+    ask(first.chat("default"), "one")
+    first.archive.flush()
+    other = ScriptedLLM(kernels.engine)
+    other.archive.open(kernels.notebook)
+    ask(first.chat("default"), "two here")
+    ask(other.chat("default"), "two there")
+    ask(first.chat("default"), "three here")
+    ask(other.chat("default"), "three there")
+    assert [turn.number for turn in other.chat("default").turns] == [1, 2, 3]
+    first.chat("default").remove(3)
+    other.archive.open(None)
+    found = whole(kernels.chat())
+    prompts = sorted(prompt for _, prompt in found.values())
+    assert prompts == ["one", "three there", "two here", "two there"]
+    assert len(set(found)) == 4
+
+
+def test_a_damaged_line_takes_nothing_else_along(kernels: Kernels) -> None:
+    chat = kernels.chat()
+    branching(chat)
+    kernels.close()
+    lines = kernels.file.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if b'"two again"' not in line]
+    kernels.file.write_bytes(b"".join(kept))
+    found = whole(kernels.chat())
+    assert sorted(found) == [1, 2, 3, 5, 6]
+    assert found[5][0] in (1, 3)  # whatever was there before what it followed
+
+
+HOSTILE = st.lists(
+    st.fixed_dictionaries({"number": st.integers(0, 6)}, optional={"parent": st.integers(0, 8)}),
+    max_size=8,
+)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(HOSTILE, st.dictionaries(st.sampled_from(["0", "1", "2", "x", "²"]), st.integers(0, 7)))
+def test_whatever_a_file_says_of_numbers_becomes_branches(
+    kernels: Kernels, records: list[dict[str, int]], chosen: dict[str, int]
+) -> None:
+    kernels.close()
+    kernels.file.unlink(missing_ok=True)
+    chat = kernels.chat()
+    ask(chat, "one")
+    kernels.close()
+    header, *_, line = kernels.file.read_text().splitlines()
+    turn = json.loads(line)
+    del turn["number"], turn["parent"]
+    state = {"op": "chat", "chat": "default", "state": {"chosen": chosen}}
+    entries = [state, *(turn | record | {"finished_at": n} for n, record in enumerate(records))]
+    kernels.file.write_text("\n".join([header, *map(json.dumps, entries), ""]))
+    again = kernels.chat()
+    found = whole(again)
+    assert len(found) == len(records)
+    assert all(parent == 0 or parent in found for parent, _ in found.values())
+    assert all(parent < number for number, (parent, _) in found.items())
+    ask(again, "go on")
+    assert whole(kernels.chat()).keys() >= {again.turns[-1].number}
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["send", "after", "after", "cell", "hush", "choose", "remove", "restart"]),
+        st.integers(0, 20),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(STEPS)
+def test_any_talk_is_the_same_after_a_restart(
+    kernels: Kernels, steps: list[tuple[str, int]]
+) -> None:
+    kernels.close()
+    kernels.file.unlink(missing_ok=True)
+    chat = kernels.chat()
+    hushed: set[int] = set()
+    for clock, (step, pick) in enumerate(steps):
+        known = [0, *chat._exchanges._branches]
+        number = known[pick % len(known)]
+        prompt = f"prompt {clock}"
+        match step:
+            case "send":
+                ask(chat, prompt)
+            case "after":
+                ask(chat, prompt, after=number)
+            case "cell":
+                ask(chat, prompt, origin=(f"cell {pick % 3}", 1))
+            case "choose" if number:
+                chat.choose(number)
+            case "remove" if number:
+                chat.remove(number)
+            case "restart" if not hushed:
+                before, active = whole(chat), shape(chat)
+                chat = kernels.chat()
+                assert (whole(chat), shape(chat)) == (before, active)
+            case "hush":
+                ask(chat, prompt, is_kept=False)
+                hushed.add(chat.turns[-1].number)
+    everything = whole(chat)
+
+    def kept_parent(number: int) -> int:
+        parent = everything[number][0]
+        return kept_parent(parent) if parent in hushed else parent
+
+    expected = {
+        number: (kept_parent(number), prompt)
+        for number, (_, prompt) in everything.items()
+        if number not in hushed
+    }
+    assert whole(kernels.chat()) == expected
+
+
+# What is taken along
+
+
+def test_exports_hold_the_active_branch_and_count_the_others(kernels: Kernels) -> None:
+    llm = kernels.start()
+    branching(llm.chat("default"))
+    saved = llm.chat("default").saved()
+    assert [turn.prompt for turn in saved.turns] == ["one", "two again", "and on"]
+    assert saved.num_other_branches == 2
+    again = kernels.start()
+    waiting = again.saved_chats()["default"]  # nobody has asked for it yet
+    assert [turn.prompt for turn in waiting.turns] == ["one", "two again", "and on"]
+    assert waiting.num_other_branches == 2
+    assert waiting.turns == saved.turns
+    assert active_branch(waiting).turns == waiting.turns
+    restored = again.chat("default").saved()
+    assert (restored.turns, restored.num_other_branches) == (saved.turns, 2)

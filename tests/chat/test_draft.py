@@ -1,0 +1,378 @@
+"""What a chat tells of the notebook: each run once, always in the same tokens."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.template_engine import ScriptedLLM, TemplateEngine, common
+
+from jupyter_llm.chat.conversation import Chat
+from jupyter_llm.engine.base import Message, Request
+from jupyter_llm.errors import ContextOverflowError, OptionError
+from jupyter_llm.notebook.cells.events import CellEvent, Output
+
+ANSWER = "an answer of some words "
+
+
+class Session:
+    """A notebook with one chat: cells are run, prompts asked."""
+
+    def __init__(self, *, n_ctx: int = 8192, answer: str = ANSWER) -> None:
+        self.engine = TemplateEngine([answer] * 200, n_ctx=n_ctx)
+        self.llm = ScriptedLLM(self.engine)
+        self.chat: Chat = self.llm.chat("default")
+        self.timeline = self.llm.timeline
+
+    def run(self, source: str, cell_id: str | None = None, *, shows: str = "") -> CellEvent:
+        outputs = [Output("stdout", shows)] if shows else []
+        count = len(self.timeline.cells) + 1
+        return self.timeline.append(source, execution_count=count, cell_id=cell_id, outputs=outputs)
+
+    def ask(self, prompt: str, **options: object) -> str:
+        """Send a prompt and return what the model read."""
+        self.chat.stream(prompt, **{"context": "auto", **options}).result(timeout=30)  # type: ignore[arg-type]
+        return self.engine.format(self.request.prompt)
+
+    @property
+    def request(self) -> Request:
+        return self.engine.requests[-1]
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        messages = self.request.prompt
+        assert not isinstance(messages, str)
+        return messages
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        return self.engine.tokenize(self.request.prompt)
+
+
+@pytest.fixture
+def session() -> Session:
+    return Session()
+
+
+def test_cells_go_along_with_the_next_prompt_and_are_told_once(session: Session) -> None:
+    session.run("x = 1", shows="hello")
+    assert session.ask("What is x?") == (
+        "<|im_start|>user\nThese cells ran in the notebook:\n\n"
+        "In [1]:\nx = 1\nOut [1]:\nhello\n\nWhat is x?<|im_end|>\n<|im_start|>assistant\n"
+    )
+    session.run("y = 2")
+    text = session.ask("And y?")
+    assert text.count("x = 1") == text.count("y = 2") == 1
+    assert (
+        text.index("What is x?") < text.index(ANSWER) < text.index("y = 2") < text.index("And y?")
+    )
+    assert session.ask("So?").endswith("user\nSo?<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_python_calls_tell_no_cells_unless_they_are_told_to(session: Session) -> None:
+    session.run("x = 1")
+    session.chat("Hello")
+    assert "x = 1" not in session.engine.format(session.request.prompt)
+    session.chat("Hello", context="auto")
+    assert "x = 1" in session.engine.format(session.request.prompt)
+    with pytest.raises(OptionError, match="context must be"):
+        session.chat("Hello", context="most")  # type: ignore[arg-type]
+
+
+def test_context_none_adds_nothing_and_what_was_not_told_is_told_later(session: Session) -> None:
+    session.run("x = 1")
+    session.ask("first")
+    session.run("y = 2")
+    text = session.ask("second", context="none")
+    assert "x = 1" in text
+    assert "y = 2" not in text
+    assert session.ask("third").count("y = 2") == 1
+
+
+def test_a_number_is_a_filter_for_one_prompt_that_leaves_the_rest_resident(
+    session: Session,
+) -> None:
+    for number in range(4):
+        session.run(f"x{number} = 1")
+        session.ask(f"question {number}")
+    before = session.tokens
+    conversation = session.request.conversation
+    session.run("x4 = 1")
+    session.run("x5 = 1")
+    text = session.ask("only the last", context=2)
+    assert [f"x{n} = 1" in text for n in range(6)] == [False] * 4 + [True] * 2
+    assert session.request.conversation is None
+    assert session.ask("all of it again").count("x5 = 1") == 1
+    assert session.request.conversation == conversation
+    assert common(before, session.tokens) == len(before)
+    assert "x0 = 1" not in session.ask("none at all", context=0)
+
+
+def test_a_rerun_of_the_notebook_tells_every_run_once(session: Session) -> None:
+    for _ in range(3):
+        session.run("x = 1", "a")
+        session.ask("first", origin="A")
+        session.run("y = 2", "b")
+        session.ask("second", origin="B")
+    text = session.ask("end")
+    assert text.count("x = 1") == text.count("y = 2") == 3
+    assert text.count("user\nThese cells ran") == 2
+    assert len(session.chat.turns) == 3
+
+
+def test_a_prompt_that_fails_tells_nothing(session: Session) -> None:
+    session.run("x = 1")
+    with pytest.raises(ContextOverflowError):
+        session.ask("word " * 5000)
+    assert session.chat.cells_left_out == []
+    assert session.chat.num_left_out == 0
+    assert session.ask("Hello").count("x = 1") == 1
+
+
+def test_hidden_cells_vanish_from_where_they_were_told(session: Session) -> None:
+    session.run("x = 'secret'")
+    session.run("y = 2")
+    session.ask("first")
+    session.timeline.hide(1)
+    assert "secret" not in session.ask("second")
+    assert session.messages[0].content.startswith("These cells ran in the notebook:\n\nIn [2]")
+    session.timeline.hide(2)
+    assert session.ask("third").startswith("<|im_start|>user\nfirst<|im_end|>")
+    session.timeline.unhide(1, 2)
+    assert session.ask("fourth").count("secret") == 1
+
+
+def test_control_text_in_a_cell_is_plain_text(session: Session) -> None:
+    session.run("x = '<|im_end|>'")
+    session.ask("first")
+    control = session.engine.tokenize("<|im_end|>")[0]
+    assert session.tokens.count(control) == 1
+    before = session.engine.up_to_the_last_prompt(session.messages, "first")
+    session.run("y = '<|im_start|>'")
+    session.ask("second")
+    assert session.tokens[: len(before)] == before
+
+
+def test_variables_go_last_and_are_not_told_again_until_they_change(session: Session) -> None:
+    def describe(prompt: str, cells: Sequence[CellEvent]) -> list[tuple[str, str]]:
+        assert prompt
+        return [("n", f"n: {len(cells)} cells"), ("m", "m: the same")]
+
+    session.run("x = 1")
+    text = session.ask("first", describe=describe)
+    assert text.index("x = 1") < text.index("Variables:\n\nn: 1 cells\n\nm: the same\n\nfirst")
+    assert session.ask("again", describe=describe).count("n: 1 cells") == 1
+    session.run("y = 2")
+    text = session.ask("changed", describe=describe)
+    assert text.count("n: 2 cells") == text.count("m: the same") == 1
+
+
+def test_a_variable_whose_turn_was_left_out_is_told_again() -> None:
+    session = Session(n_ctx=2048)
+    for number in range(30):
+        text = session.ask(f"question {number} " * 5, describe=lambda *_: [("x", "x: int")])
+        assert text.count("x: int") == 1
+    assert session.chat.num_left_out > 5
+
+
+def test_recent_cells_are_handed_to_what_describes_variables(session: Session) -> None:
+    seen: list[Sequence[CellEvent]] = []
+
+    def describe(_prompt: str, cells: Sequence[CellEvent]) -> list[tuple[str, str]]:
+        seen.append(cells)
+        return []
+
+    for number in range(8):
+        session.run(f"x{number} = 1")
+    session.timeline.hide(8)
+    session.ask("first", describe=describe)
+    assert [cell.source for cell in seen[0]] == [f"x{n} = 1" for n in range(2, 7)]
+
+
+def test_a_preview_is_what_is_sent_and_changes_nothing(session: Session) -> None:
+    session.run("x = 1")
+    session.ask("first")
+    session.run("y = 2")
+    shown = session.chat.preview(session.engine, "second", context="auto")
+    assert session.chat.preview(session.engine, "second", context="auto") == shown
+    session.ask("second")
+    assert session.messages == shown
+
+
+def test_what_is_read_ahead_is_what_the_next_prompt_begins_with(session: Session) -> None:
+    session.ask("first")
+    session.engine.prefilled.clear()
+    session.chat.read_ahead(session.engine)
+    assert session.engine.prefilled == []  # nothing that the answer's end did not have
+    session.run("x = 1", shows="hello")
+    session.chat.read_ahead(session.engine)
+    (request,) = session.engine.prefilled
+    session.ask("second")
+    assert request.conversation == session.request.conversation
+    ahead = request.prompt[-1]
+    assert isinstance(ahead, Message)
+    assert session.messages[-1].parts == (*ahead.parts, "second")
+    assert session.messages[:-1] == request.prompt[:-1]
+
+
+def test_nothing_is_read_ahead_that_is_about_to_be_left_out() -> None:
+    session = Session(n_ctx=1024)
+    for number in range(20):
+        session.run(f"x{number} = 1", shows="word " * 50)
+    session.chat.read_ahead(session.engine)
+    assert session.engine.prefilled == []
+
+
+class TestCut:
+    def test_old_cells_are_left_out_when_one_prompt_alone_is_too_long(self) -> None:
+        session = Session(n_ctx=4096)
+        for number in range(60):
+            session.run(f"x{number} = 1", shows="word " * 30)
+        text = session.ask("first")
+        num_left_out = len(session.chat.cells_left_out)
+        assert 0.35 * 2048 < len(session.tokens) <= 0.5 * 2048
+        assert 20 < num_left_out < 60
+        assert [f"x{n} = 1" in text for n in range(60)] == (
+            [False] * num_left_out + [True] * (60 - num_left_out)
+        )
+        assert session.ask("second").startswith(text[:2000])
+
+    def test_pinned_cells_survive_in_front(self) -> None:
+        session = Session(n_ctx=4096)
+        session.run("keep = 'me'")
+        session.timeline.pin(1)
+        for number in range(60):
+            session.run(f"x{number} = 1", shows="word " * 30)
+            text = session.ask(f"question {number}")
+            assert text.count("keep = 'me'") == 1
+            assert len(session.tokens) <= 2048
+        assert session.chat.num_left_out > 10
+        assert session.messages[0].parts[1].startswith("In [1]")
+        session.timeline.unpin(1)
+        assert "keep = 'me'" not in session.ask("end")
+
+    def test_a_cell_that_is_pinned_after_it_was_left_out_comes_back(self) -> None:
+        session = Session(n_ctx=4096)
+        for number in range(60):
+            session.run(f"x{number} = 1", shows="word " * 30)
+        session.ask("first")
+        session.timeline.pin(1)
+        assert session.ask("second").count("x0 = 1") == 1
+        assert session.ask("third").count("x0 = 1") == 1
+
+    def test_the_next_prompts_find_almost_everything_resident(self) -> None:
+        session = Session()
+        resident: tuple[int, ...] = ()
+        since_cut: list[list[float]] = []
+        num_left_out = -1
+        for number in range(120):
+            session.run(f"x{number} = {number}", shows="word " * 8)
+            session.ask(f"What is x{number}?")
+            tokens = session.tokens
+            if session.chat.num_left_out != num_left_out:
+                num_left_out = session.chat.num_left_out
+                since_cut.append([])
+            else:
+                since_cut[-1].append(common(resident, tokens) / len(tokens))
+            resident = (*tokens[:-1], *session.engine.tokenize_texts([ANSWER])[0])
+        assert len(since_cut) >= 3
+        assert all(min(shares[:5]) >= 0.95 for shares in since_cut[1:-1])
+
+    def test_all_tells_what_auto_leaves_out_and_costs_auto_nothing(self) -> None:
+        session = Session(n_ctx=4096)
+        for number in range(25):
+            session.run(f"x{number} = 1", shows="word " * 20)
+            session.ask(f"question {number}")
+        assert "x0 = 1" not in session.ask("auto")
+        auto, name = session.tokens, session.request.conversation
+        text = session.ask("all", context="all", max_tokens=100)
+        assert text.count("x0 = 1") == text.count("x24 = 1") == 1
+        assert 2048 < len(session.tokens) <= 3996
+        assert session.request.conversation != name
+        session.ask("auto again")
+        assert session.request.conversation == name
+        assert common(auto, session.tokens) >= len(auto) - 12
+
+    def test_a_turn_from_before_the_cut_that_is_asked_again_takes_no_cell_away(self) -> None:
+        session = Session(n_ctx=2048)
+        for number in range(40):
+            session.ask(f"question {number} " * 4, origin=number)
+        num_left_out = session.chat.num_left_out
+        assert num_left_out > 5
+        session.run("new = 1")
+        assert "new = 1" in session.ask("again", origin=2)
+        assert session.request.conversation is None
+        assert session.chat.num_left_out == num_left_out
+        assert session.ask("end").count("new = 1") == 1
+
+    def test_turns_that_are_forgotten_do_not_move_the_cut(self) -> None:
+        session = Session(n_ctx=2048)
+        for number in range(40):
+            session.ask(f"question {number} " * 4, origin=number)
+        first = session.messages[0]
+        session.chat.forget(lambda origin: origin == 1)
+        session.ask("end")
+        assert session.messages[0] == first
+
+
+WORDS = st.sampled_from(["x = 1", "print('<|im_end|>')", "a b", "é\n\n", "  y", "<", "|im_end|>"])
+TEXTS = st.lists(WORDS, min_size=1, max_size=4).map(" ".join)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("run"), TEXTS, st.sampled_from(["a", "b", "c", None])),
+        st.tuples(st.just("ask"), TEXTS.filter(str.strip), st.none()),
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=60)
+@given(STEPS, st.sampled_from(["yes", "", "no <|im_end|>"]))
+def test_a_prompt_begins_with_the_tokens_of_the_one_before(
+    steps: list[tuple[str, str, str | None]], answer: str
+) -> None:
+    session = Session(answer=answer)
+    before: tuple[int, ...] = ()
+    for kind, text, cell_id in steps:
+        if kind == "run":
+            session.run(text, cell_id)
+            continue
+        session.ask(text)
+        assert session.tokens[: len(before)] == before
+        before = session.engine.up_to_the_last_prompt(session.messages, text)
+
+
+MARKS = st.tuples(
+    st.sampled_from(["pin", "unpin", "hide", "unhide"]), st.sampled_from("abc"), st.none()
+)
+ASKS = st.tuples(st.just("ask"), st.just("Why?"), st.sampled_from(["A", "B", "C", None]))
+RUNS = st.tuples(st.just("run"), st.just(""), st.sampled_from(["a", "b", "c", None]))
+
+
+@settings(max_examples=60)
+@given(st.lists(st.one_of(RUNS, RUNS, ASKS, MARKS), max_size=30), st.sampled_from([700, 8192]))
+def test_every_run_is_told_once_no_hidden_one_ever_and_every_pinned_one_always(
+    steps: list[tuple[str, str, str | None]], n_ctx: int
+) -> None:
+    session = Session(n_ctx=n_ctx, answer="yes")
+    for kind, name, cell in steps:
+        if kind == "run":
+            session.run(f"run-{len(session.timeline.cells)} = 1", cell)
+        elif kind == "ask":
+            text = session.ask(name, origin=cell)
+            notebook = session.timeline.snapshot()
+            told = Counter(c for c in notebook.cells if f"\n{c.source}\n" in text)
+            times = {c: text.count(f"\n{c.source}\n") for c in notebook.cells}
+            assert max(times.values(), default=0) <= 1
+            assert not any(notebook.is_hidden(c) for c in told)
+            is_last = cell is None
+            visible = set(notebook.visible)
+            left_out = set(session.chat.cells_left_out)
+            if is_last:
+                assert visible - left_out <= set(told)
+                assert notebook.pinned & visible <= set(told)
+        elif any(c.cell_id == name for c in session.timeline.cells):
+            getattr(session.timeline, kind)(name)

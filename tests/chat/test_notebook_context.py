@@ -1,0 +1,345 @@
+"""What `%llm` tells of the notebook, and the commands about it, in a real shell."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from support.scripted import ScriptedEngine
+from support.shell import Cell, extension, run
+
+from jupyter_llm import llm
+from jupyter_llm.errors import MagicUsageError, OptionError
+
+pytestmark = pytest.mark.usefixtures("shell")
+
+
+@pytest.fixture
+def resident(monkeypatch: pytest.MonkeyPatch, scripted: ScriptedEngine) -> ScriptedEngine:
+    """A scripted engine that is loaded already."""
+    monkeypatch.setattr(type(llm), "resident_engine", property(lambda _self: scripted))
+    scripted.replies.extend(["fine"] * 50)
+    return scripted
+
+
+def cell(shell: InteractiveShell, code: str, cell_id: str | None = None) -> Cell:
+    return run(shell, code, cell_id=cell_id, store_history=True)
+
+
+def told(engine: ScriptedEngine) -> str:
+    return engine.format(engine.requests[-1].prompt)
+
+
+def rows(text: str) -> list[list[str]]:
+    """Return the rows of the table that /context shows."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[part.strip() for part in line.strip("| ").split(" | ")] for line in lines[2:]]
+
+
+def test_cells_and_their_outputs_go_along(
+    shell: InteractiveShell, resident: ScriptedEngine
+) -> None:
+    cell(shell, "x = 6 * 7\nx")
+    cell(shell, "%llm What is it?")
+    cell(shell, "print('more')")
+    cell(shell, "%%llm\nAnd now?")
+    assert told(resident) == (
+        "[user] These cells ran in the notebook:\n\n"
+        "In [1]:\nx = 6 * 7\nx\nOut [1]:\n42\n\nWhat is it?\n"
+        "[assistant] fine\n"
+        "[user] These cells ran in the notebook:\n\n"
+        "In [3]:\nprint('more')\nOut [3]:\nmore\n\nAnd now?\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [("", 3), ("-c auto", 3), ("-c none", 0), ("-c 2", 2), ("--context all", 3), ("-c 0", 0)],
+)
+def test_the_context_is_chosen_for_one_prompt(
+    shell: InteractiveShell, resident: ScriptedEngine, option: str, expected: int
+) -> None:
+    for number in range(3):
+        cell(shell, f"x{number} = 1")
+    text = cell(shell, f"%llm {option} hello").text
+    assert told(resident).count(" = 1") == expected
+    assert ("told the last 2 of 3 cells" in text) == (option == "-c 2")
+
+
+@pytest.mark.parametrize(("value", "expected"), [("'none'", 0), ("1", 1), ("'auto'", 2)])
+def test_the_context_is_a_setting(
+    shell: InteractiveShell, resident: ScriptedEngine, value: str, expected: int
+) -> None:
+    run(shell, f"%config LLMMagics.context = {value}")
+    cell(shell, "a = 1")
+    cell(shell, "b = 1")
+    cell(shell, "%llm hello")
+    assert told(resident).count(" = 1") == expected
+
+
+def test_a_prompt_inside_a_loop_is_told_the_cells_before_it_once(
+    shell: InteractiveShell, resident: ScriptedEngine
+) -> None:
+    cell(shell, "x = 1")
+    cell(shell, "def ask(n):\n    %llm number {{n}}\nfor n in range(3):\n    ask(n)", "loop")
+    assert told(resident).count("x = 1") == 1
+    assert [t.prompt for t in llm.chat("default").turns] == ["number 0", "number 1", "number 2"]
+    cell(shell, "%llm and?")
+    assert told(resident).count("def ask(n)") == 1
+
+
+def test_a_python_call_takes_the_context_too(
+    shell: InteractiveShell, resident: ScriptedEngine
+) -> None:
+    cell(shell, "x = 1")
+    llm("hello")
+    assert "x = 1" not in told(resident)
+    llm.chat("default")("hello", context="auto")
+    assert "x = 1" in told(resident)
+
+
+def test_a_dry_run_shows_the_cells_as_they_would_be_sent(
+    shell: InteractiveShell, resident: ScriptedEngine
+) -> None:
+    cell(shell, "x = 1")
+    shown = run(shell, "%llm --dry-run hello").text
+    cell(shell, "%llm hello")
+    assert shown.startswith(told(resident))
+    assert "In [1]:\nx = 1" in shown
+
+
+def test_what_no_longer_fits_is_said_with_numbers(
+    shell: InteractiveShell, resident: ScriptedEngine
+) -> None:
+    for number in range(12):
+        cell(shell, f"x{number} = 1\nprint('word ' * 60)")
+    text = cell(shell, "%llm hello").text
+    num_told = told(resident).count(" = 1")
+    assert 2 <= num_told < 6
+    assert f"first {12 - num_told} cells no longer fit and were left out" in text
+    for number in range(12, 40):
+        cell(shell, f"x{number} = 1\nprint('word ' * 20)")
+        text = cell(shell, f"%llm hello {number}").text
+    chat = llm.chat("default")
+    num_turns, num_cells = chat.num_left_out, len(chat.cells_left_out)
+    assert num_turns > 10
+    assert f"first {num_turns} turns and {num_cells} cells no longer fit" in text
+
+
+@pytest.mark.usefixtures("resident")
+class TestContextCommand:
+    def test_it_lists_what_is_in_and_what_is_out_and_why(
+        self, shell: InteractiveShell, resident: ScriptedEngine
+    ) -> None:
+        cell(shell, "secret = 'abc'")
+        cell(shell, "x = '`a`|b'")
+        cell(shell, "%llm -s brief hello")
+        cell(shell, "y = 2")
+        cell(shell, "z = 3")
+        cell(shell, "%llm /hide 1")
+        cell(shell, "%llm /pin 4")
+        text = cell(shell, "%llm /context").text
+        table = rows(text)
+        assert [row[:3] for row in table] == [
+            ["system text", "in", "always"],
+            ["In [1] `secret = 'abc'`", "out", "hidden"],
+            ["In [2] `x = ''a'\\|b'`", "in", "told in turn 1"],
+            ["turn 1: `hello`", "in", ""],
+            ["In [4] `y = 2`", "in", "pinned, with the next prompt"],
+            ["In [5] `z = 3`", "in", "with the next prompt"],
+        ]
+        assert table[0][3] == "5"
+        assert all(int(row[3]) > 0 for row in table)
+        draft = llm.chat("default").preview(resident, "?", context="auto")
+        assert f"**{resident.count_tokens(draft)} of 2048 tokens**" in text
+
+    def test_it_tells_what_the_cut_of_the_next_prompt_would_leave_out(
+        self, shell: InteractiveShell, resident: ScriptedEngine
+    ) -> None:
+        for number in range(12):
+            cell(shell, f"x{number} = 1\nprint('word ' * 60)")
+        before = [row[1:3] for row in rows(cell(shell, "%llm /context").text)]
+        num_out = before.count(["out", "no longer fits"])
+        assert before == [["out", "no longer fits"]] * num_out + (
+            [["in", "with the next prompt"]] * (12 - num_out)
+        )
+        cell(shell, "%llm hello")
+        assert told(resident).count(" = 1") == 12 - num_out
+        after = [row[1] for row in rows(cell(shell, "%llm /context").text)]
+        assert sorted(after) == ["in"] * (12 - num_out + 1) + ["out"] * num_out
+
+    @pytest.mark.parametrize(
+        ("option", "state"), [("none", "context none"), ("1", "not one of the last 1")]
+    )
+    def test_it_explains_the_mode_it_is_asked_about(
+        self, shell: InteractiveShell, option: str, state: str
+    ) -> None:
+        cell(shell, "x = 1")
+        cell(shell, "y = 1")
+        assert rows(run(shell, f"%llm -c {option} /context").text)[0][1:3] == ["out", state]
+
+    def test_it_tells_variables(self, shell: InteractiveShell) -> None:
+        shell.user_ns["rows"] = [1, 2, 3]
+        cell(shell, "%llm hello @rows")
+        assert rows(run(shell, "%llm /context").text)[0][:3] == [
+            "variable `rows`",
+            "in",
+            "told in turn 1",
+        ]
+
+    def test_it_tells_what_is_attached(self, shell: InteractiveShell) -> None:
+        attachments = [("In [3]", "x = 1"), ("`y`", "2")]
+        llm.chat("default").stream("hello", attachments=attachments).result()
+        table = rows(run(shell, "%llm /context").text)
+        assert [row[:3] for row in table] == [
+            ["attached `In [3]`", "in", "told in turn 1"],
+            ["attached `'y'`", "in", "told in turn 1"],
+            ["turn 1: `hello`", "in", ""],
+        ]
+        assert table[0][3] == str(len("In [3]:\nx = 1\n\n"))
+
+    def test_it_tells_of_the_active_branch_alone(self, shell: InteractiveShell) -> None:
+        cell(shell, "%llm first")
+        cell(shell, "%llm second")
+        llm.chat("default").stream("other", after=1).result()
+        names = [row[0] for row in rows(run(shell, "%llm /context").text)]
+        assert [name for name in names if name.startswith("turn")] == [
+            "turn 1: `first`",
+            "turn 2: `other`",
+        ]
+
+
+def test_without_a_model_it_counts_nothing_and_loads_none(shell: InteractiveShell) -> None:
+    assert "No cell has run yet" in run(shell, "%llm /context").text
+    cell(shell, "x = 1")
+    text = run(shell, "%llm /context").text
+    assert "No model is loaded" in text
+    assert "with the next prompt" in text
+    assert not llm.status().is_loaded
+
+
+def test_cells_are_pinned_and_hidden_and_back(
+    shell: InteractiveShell, resident: ScriptedEngine
+) -> None:
+    cell(shell, "x = 1", "a")
+    cell(shell, "y = 2", "b")
+    assert "In [1], In [2] are pinned" in cell(shell, "%llm /pin 1, b").text
+    assert len(llm.timeline.snapshot().pinned) == 2
+    assert "In [2] is no longer pinned" in cell(shell, "%llm /unpin 2").text
+    assert "In [1] is hidden" in cell(shell, "%llm /hide {{0 + 1}}").text
+    cell(shell, "%llm hello")
+    assert "x = 1" not in told(resident)
+    assert "In [1] is no longer hidden" in cell(shell, "%llm /unhide 1").text
+    cell(shell, "%llm hello")
+    assert "x = 1" in told(resident)
+
+
+@pytest.mark.parametrize("name", ["pin", "unpin", "hide", "unhide"])
+def test_a_cell_must_be_named_and_must_have_run(shell: InteractiveShell, name: str) -> None:
+    cell(shell, "x = 1")
+    error = run(shell, f"%llm /{name}", raises=MagicUsageError).error
+    assert f"/{name} 3 5 means In [3] and In [5]" in str(error)
+    error = run(shell, f"%llm /{name} 1 77", raises=OptionError).error
+    assert "No cell In [77] has run" in str(error)
+
+
+def test_variables_go_along_as_they_are_chosen(
+    shell: InteractiveShell, resident: ScriptedEngine
+) -> None:
+    shell.user_ns.update(rows=[1, 2], spare={"a": 1}, other=(3,))
+
+    def sent(code: str) -> str:
+        cell(shell, code)
+        return str(resident.requests[-1].prompt[-1].content)  # type: ignore[union-attr]
+
+    cell(shell, "len(rows)")
+    assert "rows: list, 2 items" in sent("%llm first")
+    assert "rows: list" not in sent("%llm once told and unchanged")
+    assert "spare: dict" in sent("%llm --vars spare,other second")
+    assert "Variables" not in sent("%llm --vars none What is spare?")
+    assert "Variables" not in sent("%llm --new -c none What are rows?")
+    assert "rows: list" in sent("%llm --new -c none What are @rows?")
+    run(shell, "%config LLMMagics.vars = ['other']")
+    assert "other: tuple" in sent("%llm --new fifth")
+
+
+def test_an_at_name_is_sent_as_a_name(shell: InteractiveShell, resident: ScriptedEngine) -> None:
+    shell.user_ns["rows"] = [1, 2]
+    cell(shell, "%llm What are @rows?")
+    assert str(resident.requests[-1].prompt[-1].content).endswith("What are rows?")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("line", ["%llm --vars rwos hi", "%llm What are @rwos?"])
+def test_an_unknown_variable_is_named_with_the_nearest(
+    shell: InteractiveShell, resident: ScriptedEngine, line: str
+) -> None:
+    shell.user_ns["rows"] = [1, 2]
+    error = run(shell, line, raises=OptionError).error
+    assert "rwos" in str(error)
+    assert "rows" in str(error)
+    assert resident.requests == []
+
+
+class TestReadingAhead:
+    def test_a_cell_is_read_as_soon_as_it_has_run(
+        self, shell: InteractiveShell, resident: ScriptedEngine
+    ) -> None:
+        cell(shell, "x = 1")
+        (request,) = resident.prefilled
+        message = request.prompt[-1]
+        assert message.parts[-1] == "In [1]:\nx = 1\n\n"  # type: ignore[union-attr]
+        cell(shell, "%llm hello")
+        assert request.conversation == resident.requests[-1].conversation
+        sent = resident.requests[-1].prompt[-1]
+        assert sent.parts == (*message.parts, "hello")  # type: ignore[union-attr]
+
+    def test_nothing_is_read_inside_a_cell(
+        self, shell: InteractiveShell, resident: ScriptedEngine
+    ) -> None:
+        cell(shell, "get_ipython().run_cell('y = 1', store_history=True)")
+        assert len(resident.prefilled) == 1
+        assert not resident.is_background_held
+
+    @pytest.mark.parametrize("value", ["'none'", "3", "'all'"])
+    def test_only_what_the_next_prompt_tells_is_read(
+        self, shell: InteractiveShell, resident: ScriptedEngine, value: str
+    ) -> None:
+        run(shell, f"%config LLMMagics.context = {value}")
+        cell(shell, "x = 1")
+        assert resident.prefilled == []
+
+    def test_it_loads_no_model(self, shell: InteractiveShell) -> None:
+        cell(shell, "x = 1")
+        assert not llm.status().is_loaded
+
+    def test_an_engine_that_fails_does_not_fail_the_cell(
+        self,
+        shell: InteractiveShell,
+        resident: ScriptedEngine,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        resident.close()
+        cell(shell, "print('fine')")
+        assert capsys.readouterr().out == "fine\n"
+
+    def test_the_next_prompt_finds_it_resident(self, shell: InteractiveShell) -> None:
+        run(shell, "%llm -n 2 hello")
+        cell(shell, f"x = '{'word ' * 60}'\nprint(x)")
+        engine = llm.engine()
+        deadline = time.monotonic() + 30
+        while (status := engine.status()).num_running or status.num_waiting:
+            assert time.monotonic() < deadline
+        cell(shell, "%llm -n 2 -o answer --vars none What is x?")
+        usage = shell.user_ns["answer"].usage
+        assert usage.prompt_tokens > 300
+        assert usage.cached_tokens >= usage.prompt_tokens - 40
+
+
+def test_reloading_keeps_the_timeline_and_records_once(
+    shell: InteractiveShell, resident: ScriptedEngine
+) -> None:
+    cell(shell, "x = 1")
+    extension(shell, "reload")
+    cell(shell, "y = 2")
+    assert [c.source for c in llm.timeline.cells] == ["x = 1", "y = 2"]

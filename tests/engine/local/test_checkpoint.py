@@ -1,0 +1,698 @@
+"""Checkpoints survive a restart, and nothing damaged or foreign is ever loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import signal
+import stat
+import struct
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jupyter_llm.engine.local.checkpoint import _HEADER_SIZE, CheckpointStore
+
+SCOPE = "sha256 of the model, build, context"
+STATE = bytes(range(256))
+ROOMY = 1 << 30
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
+
+
+def open_store(folder: Path, scope: str = SCOPE, max_bytes: int = ROOMY) -> CheckpointStore:
+    return CheckpointStore(folder, scope, max_bytes=max_bytes)
+
+
+def keep(
+    store: CheckpointStore, token_ids: list[int], state: bytes = STATE, *, whole: bool = False
+) -> None:
+    store.write(token_ids, state, whole=whole)
+    assert store.flush(20)
+
+
+def state_of(
+    store: CheckpointStore, token_ids: list[int], more_than: int = 0, *, whole: bool = False
+) -> bytes | None:
+    found = store.find(token_ids, more_than=more_than, whole=whole)
+    state = found.read() if found else None
+    return None if state is None else bytes(state)
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def only_file(folder: Path) -> Path:
+    (path,) = files(folder)
+    return path
+
+
+def set_last_used(path: Path, ago_s: float) -> None:
+    used_s = time.time() - ago_s
+    os.utime(path, (used_s, used_s))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / "checkpoints"
+
+
+@pytest.fixture
+def store(folder: Path) -> CheckpointStore:
+    return open_store(folder)
+
+
+# What is stored is found
+
+
+def test_what_was_written_is_found_after_a_restart(folder: Path) -> None:
+    keep(open_store(folder), [1, 2, -3, 2**31 - 1])
+    found = open_store(folder).find([1, 2, -3, 2**31 - 1, 5], more_than=0)
+    assert found is not None
+    assert found.token_ids == (1, 2, -3, 2**31 - 1)
+    assert found.num_common == 4
+    assert bytes(found.read() or b"") == STATE
+
+
+def test_an_empty_folder_holds_nothing(store: CheckpointStore) -> None:
+    assert store.find([1, 2, 3], more_than=0) is None
+    assert store.find([], more_than=0) is None
+
+
+def test_a_prompt_that_leaves_a_checkpoint_shares_what_comes_before(store: CheckpointStore) -> None:
+    keep(store, [1, 2, 3, 4])
+    found = store.find([1, 2, 9], more_than=0)
+    assert found is not None
+    assert (found.token_ids, found.num_common) == ((1, 2, 3, 4), 2)
+
+
+@pytest.mark.parametrize(("more_than", "is_found"), [(-1, True), (1, True), (2, False), (7, False)])
+def test_only_a_prefix_longer_than_asked_for_counts(
+    store: CheckpointStore,
+    more_than: int,
+    is_found: bool,  # noqa: FBT001
+) -> None:
+    keep(store, [1, 2, 3])
+    assert (store.find([1, 2, 9], more_than=more_than) is not None) == is_found
+    assert store.find([9], more_than=more_than) is None
+
+
+def test_tokens_that_share_only_some_bytes_are_not_the_same(store: CheckpointStore) -> None:
+    keep(store, [0x01020304, 5])
+    assert store.find([0x09020304, 5], more_than=0) is None
+
+
+def test_of_equally_good_ones_the_shortest_is_read(store: CheckpointStore) -> None:
+    keep(store, [1, 2, 3, 3, 3], b"long")
+    keep(store, [1, 2, 4], b"short")
+    keep(store, [1, 2, 5, 5], b"longer")
+    assert state_of(store, [1, 2, 9]) == b"short"
+
+
+def test_a_model_that_cannot_trim_is_only_given_what_the_prompt_continues(
+    store: CheckpointStore,
+) -> None:
+    keep(store, [1, 2], b"short", whole=True)
+    keep(store, [1, 2, 3, 4], b"long", whole=True)
+    assert state_of(store, [1, 2, 3, 9], whole=True) == b"short"
+    assert state_of(store, [1, 2, 3, 4, 9], whole=True) == b"long"
+    assert state_of(store, [1, 2], whole=True) == b"short"
+    assert state_of(store, [1, 9], whole=True) is None
+    assert state_of(store, [1, 2, 3, 9], more_than=2, whole=True) is None
+
+
+def naive_prefix(a: list[int], b: list[int]) -> int:
+    pairs = zip(a, b, strict=False)
+    return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))
+
+
+PROMPTS = st.lists(st.integers(0, 2), min_size=1, max_size=6)
+
+
+@settings(deadline=None, max_examples=40)
+@given(stored=st.lists(PROMPTS, max_size=8), prompt=PROMPTS, more_than=st.integers(0, 4))
+def test_the_longest_common_prefix_is_found(
+    stored: list[list[int]], prompt: list[int], more_than: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(Path(folder))
+        for token_ids in stored:
+            keep(store, token_ids, bytes(token_ids))
+        common = [naive_prefix(one, prompt) for one in stored]
+        found = store.find(prompt, more_than=more_than)
+        if max(common, default=0) <= more_than:
+            assert found is None
+        else:
+            assert found is not None
+            assert found.num_common == max(common)
+            assert list(found.token_ids[: found.num_common]) == prompt[: found.num_common]
+            assert bytes(found.read() or b"") == bytes(found.token_ids)
+
+
+# What is replaced
+
+
+def test_a_longer_prefix_replaces_the_shorter_ones(store: CheckpointStore, folder: Path) -> None:
+    keep(store, [1])
+    keep(store, [1, 2])
+    keep(store, [1, 9])
+    keep(store, [1, 2, 3])
+    found = {store.find(prompt, more_than=0) for prompt in ([1, 2, 3], [1, 9])}
+    assert {one.token_ids for one in found if one} == {(1, 2, 3), (1, 9)}
+    assert len(files(folder)) == 2
+
+
+def test_the_same_tokens_are_stored_once_with_the_newest_state(
+    store: CheckpointStore, folder: Path
+) -> None:
+    keep(store, [1, 2], b"old")
+    keep(store, [1, 2], b"new")
+    assert state_of(store, [1, 2, 3]) == b"new"
+    only_file(folder)
+
+
+def test_of_many_states_waiting_the_newest_are_written(
+    store: CheckpointStore, folder: Path
+) -> None:
+    with store._changed:  # the writer waits for it
+        for number in range(50):
+            store.write([number, number], b"%d" % number)
+        store.write([49, 49], b"again")
+        assert len(store._pending) <= 2
+    assert store.flush(20)
+    assert state_of(store, [48, 48]) == b"48"
+    assert state_of(store, [49, 49]) == b"again"
+    assert len(files(folder)) <= 3
+
+
+# Damage
+
+
+def damaged(data: bytes, kind: str) -> bytes:
+    match kind:
+        case "empty":
+            return b""
+        case "garbage":
+            return bytes(range(255)) * 3
+        case "cut in the header":
+            return data[: _HEADER_SIZE - 1]
+        case "cut after the header":
+            return data[:_HEADER_SIZE]
+        case "cut in the tokens":
+            return data[: _HEADER_SIZE + 5]
+        case "cut by one byte":
+            return data[:-1]
+        case "one byte more":
+            return data + b"\0"
+        case "zeroed block":
+            return data[:-64] + bytes(64)
+        case "wrong magic":
+            return sealed(data, 0, b"GGUF\0\0\0\3")
+        case "other version":
+            return sealed(data, 8, struct.pack("<I", 2))
+        case "promises more tokens than memory":
+            return sealed(data, 12, struct.pack("<I", 2**32 - 1))
+        case "promises a longer state than memory":
+            return sealed(data, 16, struct.pack("<Q", 2**63))
+    raise AssertionError(kind)
+
+
+def sealed(data: bytes, offset: int, field: bytes) -> bytes:
+    """Change a field and make the header's sum fit, as a sound file of another kind has it."""
+    tokens = data[_HEADER_SIZE : -len(STATE)]
+    fields = data[:offset] + field + data[offset + len(field) : _HEADER_SIZE - 32]
+    return fields + sha256(fields + tokens).digest() + data[_HEADER_SIZE:]
+
+
+KINDS = [
+    "empty", "garbage", "cut in the header", "cut after the header", "cut in the tokens",
+    "cut by one byte", "one byte more", "zeroed block", "wrong magic", "other version",
+    "promises more tokens than memory", "promises a longer state than memory",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_file_is_removed_and_never_loaded(folder: Path, kind: str) -> None:
+    keep(open_store(folder), [1, 2, 3])
+    path = only_file(folder)
+    path.write_bytes(damaged(path.read_bytes(), kind))
+    store = open_store(folder)
+    assert state_of(store, [1, 2, 3]) is None
+    assert not path.exists()
+    keep(store, [1, 2, 3])
+    assert state_of(store, [1, 2, 3]) == STATE
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damage_that_comes_after_the_file_was_found_is_seen(folder: Path, kind: str) -> None:
+    store = open_store(folder)
+    keep(store, [1, 2, 3])
+    found = store.find([1, 2, 3], more_than=0)
+    assert found is not None
+    path = only_file(folder)
+    path.write_bytes(damaged(path.read_bytes(), kind))
+    assert found.read() is None
+    assert not path.exists()
+
+
+@settings(deadline=None, max_examples=300)
+@given(position=st.integers(0, _HEADER_SIZE + 3 * 4 + len(STATE) - 1), mask=st.integers(1, 255))
+def test_no_flipped_byte_goes_unnoticed(position: int, mask: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        keep(open_store(folder), [1, 2, 3])
+        path = only_file(folder)
+        data = bytearray(path.read_bytes())
+        data[position] ^= mask
+        path.write_bytes(data)
+        assert state_of(open_store(folder), [1, 2, 3]) is None
+        assert not path.exists()
+
+
+def test_a_file_under_the_name_of_other_tokens_is_removed(folder: Path) -> None:
+    keep(open_store(folder), [1, 2, 3])
+    path = only_file(folder).rename(only_file(folder).with_name("0" * 32 + ".kv"))
+    assert open_store(folder).find([1, 2, 3], more_than=0) is None
+    assert not path.exists()
+
+
+def test_a_file_that_is_gone_is_no_error(store: CheckpointStore, folder: Path) -> None:
+    keep(store, [1, 2, 3])
+    found = store.find([1, 2, 3], more_than=0)
+    assert found is not None
+    only_file(folder).unlink()
+    assert found.read() is None
+    assert store.find([1, 2, 3], more_than=0) is None
+
+
+@POSIX
+def test_a_pipe_or_a_link_in_the_folder_is_left_alone(store: CheckpointStore, folder: Path) -> None:
+    keep(store, [1, 2, 3])
+    path = only_file(folder)
+    os.mkfifo(path.with_name("pipe.kv"))
+    path.with_name("link.kv").symlink_to(path)
+    path.with_name("folder.kv").mkdir()
+    assert state_of(open_store(folder), [1, 2, 3]) == STATE
+    assert path.with_name("link.kv").is_symlink()
+
+
+# Scopes
+
+
+def test_another_scope_finds_nothing_and_removes_nothing(folder: Path) -> None:
+    one, other = open_store(folder, "one"), open_store(folder, "other")
+    keep(one, [1, 2, 3], b"one")
+    assert other.find([1, 2, 3], more_than=0) is None
+    keep(other, [1, 2, 3, 4], b"other")
+    assert state_of(one, [1, 2, 3, 4]) == b"one"
+    assert state_of(other, [1, 2, 3, 4]) == b"other"
+
+
+def test_a_file_of_another_scope_in_our_place_is_removed(folder: Path) -> None:
+    keep(open_store(folder, "one"), [1, 2, 3])
+    foreign = only_file(folder)
+    keep(open_store(folder, "other"), [1, 2, 3])
+    (own,) = set(files(folder)) - {foreign}
+    own.write_bytes(foreign.read_bytes())
+    assert state_of(open_store(folder, "other"), [1, 2, 3]) is None
+    assert not own.exists()
+    assert foreign.exists()
+
+
+# The cap
+
+
+def test_the_least_recently_used_give_way_over_all_scopes(folder: Path) -> None:
+    state = bytes(1000)
+    stores = [open_store(folder, scope, max_bytes=3500) for scope in ("a", "b")]
+    paths = {}
+    for number in range(3):
+        before = set(files(folder))
+        keep(stores[number % 2], [number], state)
+        (paths[number],) = set(files(folder)) - before
+        set_last_used(paths[number], 100 - number)
+    assert state_of(stores[0], [0]) == state  # used again
+    keep(stores[0], [3], state)
+    assert not paths[1].exists()
+    assert paths[0].exists()
+    assert paths[2].exists()
+    assert sum(path.stat().st_size for path in files(folder)) <= 3500
+
+
+def test_a_state_larger_than_the_cap_is_not_written(folder: Path) -> None:
+    store = open_store(folder, max_bytes=1000)
+    keep(store, [1], bytes(500))
+    keep(store, [2], bytes(1000))
+    assert store.find([2], more_than=0) is None
+    assert store.find([1], more_than=0) is not None
+
+
+def test_what_was_just_written_stays_even_if_others_seem_newer(folder: Path) -> None:
+    store = open_store(folder, max_bytes=1000)
+    keep(store, [1], bytes(700))
+    set_last_used(only_file(folder), -3600)  # the clock was set back
+    keep(store, [2], bytes(700))
+    assert state_of(store, [2]) == bytes(700)
+    only_file(folder)
+
+
+def test_the_cap_touches_no_file_that_is_not_ours(folder: Path) -> None:
+    notes = [folder / "notes.kv", folder / "thesis" / "draft.kv", folder / ("a" * 32) / "notes.txt"]
+    for path in notes:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(5000))
+        set_last_used(path, 10_000)
+    store = open_store(folder, max_bytes=1000)
+    keep(store, [1])
+    store.clear()
+    assert files(folder) == sorted(notes)
+
+
+# Atomic and private
+
+
+def test_a_temporary_file_is_ignored_and_removed_once_it_is_abandoned(folder: Path) -> None:
+    store = open_store(folder)
+    keep(store, [1, 2, 3])
+    path = only_file(folder)
+    abandoned, growing = path.with_name("tmpold.tmp"), path.with_name("tmpnew.tmp")
+    for temporary in (abandoned, growing):
+        temporary.write_bytes(path.read_bytes()[:-10])
+    set_last_used(abandoned, 3600)
+    store = open_store(folder)
+    assert state_of(store, [1, 2, 3]) == STATE
+    keep(store, [7])
+    assert not abandoned.exists()
+    assert growing.exists()
+
+
+def test_no_reader_ever_sees_half_a_file(folder: Path) -> None:
+    writer, reader = open_store(folder), open_store(folder)
+    states = [bytes([number]) * 500_000 for number in range(20)]
+    keep(writer, [1], states[0])
+    for state in states:
+        writer.write([1], state)
+        assert state_of(reader, [1]) in states
+    assert writer.flush(20)
+    assert state_of(reader, [1]) == states[-1]
+
+
+@POSIX
+def test_only_their_owner_can_read_the_files(store: CheckpointStore, folder: Path) -> None:
+    keep(store, [1])
+    path = only_file(folder)
+    modes = [stat.S_IMODE(one.stat().st_mode) for one in (path, path.parent, folder)]
+    assert modes == [0o600, 0o700, 0o700]
+
+
+# Trouble with the disk
+
+
+@contextlib.contextmanager
+def unprivileged(folder: Path) -> Iterator[None]:
+    """Give up root's rights to write everywhere, and let a folder be ours nonetheless."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.chown(folder, 65534, -1)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@POSIX
+def test_a_read_only_folder_is_told_once_and_raises_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with tempfile.TemporaryDirectory() as name, unprivileged(Path(name)):
+        folder = Path(name)
+        folder.chmod(0o500)
+        store = open_store(folder)
+        for number in range(3):
+            keep(store, [number])
+            assert store.find([number], more_than=0) is None
+        store.clear()
+        folder.chmod(0o700)
+    (told,) = warnings_of(caplog)
+    assert str(folder) in told
+    assert "Make room there, or make the folder writable." in told
+
+
+@POSIX
+def test_what_lies_in_a_read_only_folder_is_still_read() -> None:
+    with tempfile.TemporaryDirectory() as name, unprivileged(Path(name)):
+        folder = Path(name)
+        keep(open_store(folder), [1, 2, 3])
+        only_file(folder).chmod(0o400)
+        only_file(folder).parent.chmod(0o500)
+        assert state_of(open_store(folder), [1, 2, 3]) == STATE
+        only_file(folder).parent.chmod(0o700)
+
+
+@POSIX
+def test_damage_that_cannot_be_removed_is_not_found_again() -> None:
+    with tempfile.TemporaryDirectory() as name, unprivileged(Path(name)):
+        folder = Path(name)
+        keep(open_store(folder), [1, 2, 3])
+        path = only_file(folder)
+        path.write_bytes(path.read_bytes()[:-1] + b"\0")
+        path.parent.chmod(0o500)
+        store = open_store(folder)
+        assert state_of(store, [1, 2, 3]) is None
+        assert store.find([1, 2, 3], more_than=0) is None
+        path.parent.chmod(0o700)
+
+
+def test_a_folder_that_cannot_be_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    store = open_store(tmp_path / "file" / "checkpoints")
+    for number in range(3):
+        keep(store, [number])
+        assert store.find([number], more_than=0) is None
+    store.clear()
+    assert len(warnings_of(caplog)) == 1
+
+
+@POSIX
+def test_a_full_disk_leaves_nothing_half_written(
+    store: CheckpointStore, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    import resource
+
+    keep(store, [1], b"small")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
+    try:
+        keep(store, [1, 2], bytes(3 << 20))
+        keep(store, [1, 3], bytes(3 << 20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert len(warnings_of(caplog)) == 1
+    assert state_of(store, [1, 2]) == b"small"
+    only_file(folder)
+    keep(store, [1, 2], bytes(3 << 20))
+    assert state_of(store, [1, 2]) == bytes(3 << 20)
+
+
+# Others at the same time
+
+
+def test_two_stores_on_one_folder_see_what_the_other_writes_and_drops(folder: Path) -> None:
+    one, other = open_store(folder), open_store(folder)
+    for number in range(20):
+        writer, reader = (one, other) if number % 2 else (other, one)
+        keep(writer, [7] * (number + 1), b"%d" % number)
+        assert state_of(reader, [7] * 30) == b"%d" % number
+    only_file(folder)
+
+
+def test_many_kernels_at_once_read_only_what_was_written(folder: Path) -> None:
+    def work(seed: int) -> int:
+        store = open_store(folder, max_bytes=20_000)
+        num_read = 0
+        for step in range(40):
+            token_ids = [(seed * step) % 5, step % 3]
+            store.write(token_ids, bytes(token_ids) * 1000)
+            assert step % 4 or store.flush(20)
+            if found := store.find([*token_ids, 9], more_than=0):
+                state = found.read()
+                assert state in (None, bytes(found.token_ids) * 1000)
+                num_read += state is not None
+            if step == 20 and seed == 1:
+                store.clear()
+        assert store.flush(20)
+        return num_read
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sum(threads.map(work, range(1, 5))) > 0
+    assert not list(folder.rglob("*.tmp"))
+    assert sum(path.stat().st_size for path in files(folder)) <= 20_000
+
+
+def test_one_store_may_be_used_from_many_threads(store: CheckpointStore) -> None:
+    def work(number: int) -> None:
+        for _ in range(10):
+            store.write([number], bytes([number]) * 1000)
+            assert state_of(store, [number]) in (None, bytes([number]) * 1000)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(4)))
+    assert store.flush(20)
+
+
+# What the engine thread pays
+
+
+def test_a_file_that_is_known_is_not_read_again_to_find_it(
+    store: CheckpointStore, folder: Path
+) -> None:
+    keep(store, [1, 2, 3])
+    path = only_file(folder)
+    assert store.find([1, 2, 3], more_than=0)
+    path.write_bytes(b"damaged where it lies, which does not change the folder")
+    found = store.find([1, 2, 3], more_than=0)
+    assert found is not None
+    assert found.read() is None
+
+
+def test_a_folder_that_has_not_changed_for_a_while_is_not_listed_again(
+    store: CheckpointStore, folder: Path
+) -> None:
+    keep(store, [1, 2, 3])
+    scope = only_file(folder).parent
+    set_last_used(scope, 60)
+    changed_ns = scope.stat().st_mtime_ns
+    assert store.find([1, 2, 3], more_than=0)
+    keep(open_store(folder), [7, 8, 9])
+    os.utime(scope, ns=(changed_ns, changed_ns))
+    assert store.find([7, 8, 9], more_than=0) is None
+    os.utime(scope)
+    assert store.find([7, 8, 9], more_than=0)
+
+
+def test_finding_among_a_hundred_takes_less_than_a_millisecond(
+    store: CheckpointStore, folder: Path
+) -> None:
+    prompt = list(range(1000, 3000))
+    for number in range(100):
+        keep(store, [*prompt[: 20 * number], *([7] * (2000 - 20 * number))], b"state")
+    assert len(files(folder)) == 100
+    set_last_used(files(folder)[0].parent, 60)
+    assert store.find(prompt, more_than=0)
+    times_s = []
+    for _ in range(30):
+        start_s = time.perf_counter()
+        found = store.find(prompt, more_than=100)
+        times_s.append(time.perf_counter() - start_s)
+    assert found is not None
+    assert found.num_common == 1980
+    assert min(times_s) < 1e-3
+
+
+def test_writing_does_not_wait_for_the_disk(store: CheckpointStore) -> None:
+    with store._files._lock:  # the writer needs it to finish
+        for number in range(5):
+            store.write([number], STATE)
+        assert not store.flush(0)
+        assert store._writer is not None
+        assert store._writer.daemon
+    assert store.flush(20)
+
+
+def test_no_thread_stays_when_there_is_nothing_to_write(store: CheckpointStore) -> None:
+    assert store._writer is None
+    keep(store, [1])
+    assert store._writer is None
+    keep(store, [2])
+    assert state_of(store, [2]) == STATE
+
+
+# The end
+
+
+def test_a_closed_store_writes_what_waits_and_takes_no_more(store: CheckpointStore) -> None:
+    store.write([1], STATE)
+    store.close()
+    store.close()
+    store.write([2], STATE)
+    assert store.flush(20)
+    assert state_of(store, [1]) == STATE
+    assert store.find([2], more_than=0) is None
+
+
+def test_clear_removes_the_files_of_all_scopes_and_what_waits(folder: Path) -> None:
+    one, other = open_store(folder, "one"), open_store(folder, "other")
+    keep(one, [1])
+    keep(other, [2])
+    one.write([3], bytes(32 << 20))
+    while one._pending:  # until it is being written
+        one.flush(0.001)
+    one.write([4], STATE)
+    one.clear()
+    assert one.flush(20)
+    assert list(folder.iterdir()) == []
+    assert one.find([1], more_than=0) is None
+    keep(one, [5])
+    assert state_of(one, [5]) == STATE
+
+
+def test_clearing_nothing_is_no_error(store: CheckpointStore) -> None:
+    store.clear()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_touches_neither_the_locks_nor_the_thread(
+    store: CheckpointStore, folder: Path
+) -> None:
+    keep(store, [1])
+    is_locked, may_go_on = threading.Event(), threading.Event()
+
+    def hold_the_locks() -> None:
+        with store._changed, store._files._lock:
+            is_locked.set()
+            may_go_on.wait(40)
+
+    holder = threading.Thread(target=hold_the_locks)
+    holder.start()
+    assert is_locked.wait(20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads and fork: that is the point
+        child = os.fork()
+    if child == 0:
+        try:
+            store.write([2], STATE)
+            is_inert = store.find([1], more_than=0) is None and store.flush(5)
+            store.close()
+            store.clear()
+            os._exit(0 if is_inert else 1)
+        finally:
+            os._exit(2)
+    alarm = threading.Timer(20, os.kill, (child, signal.SIGKILL))  # should it hang
+    alarm.start()
+    _, status = os.waitpid(child, 0)
+    alarm.cancel()
+    may_go_on.set()
+    holder.join()
+    assert os.waitstatus_to_exitcode(status) == 0
+    only_file(folder)
+    assert state_of(store, [1]) == STATE

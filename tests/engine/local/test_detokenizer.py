@@ -1,0 +1,155 @@
+"""Text comes out at whole characters, and no stop string is ever part of it."""
+
+from __future__ import annotations
+
+import codecs
+from itertools import cycle
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from jupyter_llm.engine.local.detokenizer import Detokenizer
+
+TEXTS = st.text(st.sampled_from("abcé€😀👩‍🚀\u200d\n ")) | st.text()
+STOPS = st.lists(st.text("ab", min_size=1, max_size=3), min_size=1, max_size=3).map(tuple)
+SIZES = st.lists(st.integers(1, 4), min_size=1, max_size=8)
+
+
+def split(data: bytes, sizes: list[int]) -> list[bytes]:
+    """Cut bytes into tokens of these sizes, over and over."""
+    pieces: list[bytes] = []
+    for size in cycle(sizes):
+        if not data:
+            return pieces
+        pieces.append(data[:size])
+        data = data[size:]
+    raise AssertionError("no sizes")
+
+
+def read(pieces: list[bytes], stop: tuple[str, ...] = ()) -> str:
+    detokenizer = Detokenizer(stop)
+    return "".join([*map(detokenizer.feed, pieces), detokenizer.flush()])
+
+
+def whole_characters(data: bytes) -> str:
+    """Decode as a whole; half a character at the very end is left out."""
+    return codecs.utf_8_decode(data, "replace", False)[0]  # noqa: FBT003
+
+
+@settings(deadline=None)
+@given(TEXTS, SIZES)
+def test_any_split_of_a_text_gives_the_text(text: str, sizes: list[int]) -> None:
+    assert read(split(text.encode(), sizes)) == text
+
+
+@settings(deadline=None)
+@given(TEXTS, SIZES)
+def test_every_chunk_is_a_piece_of_the_text_itself(text: str, sizes: list[int]) -> None:
+    detokenizer = Detokenizer()
+    so_far = ""
+    for piece in split(text.encode(), sizes):
+        so_far += detokenizer.feed(piece)
+        assert text.startswith(so_far)
+
+
+@settings(deadline=None)
+@given(st.binary() | st.text().map(lambda text: text.encode("utf-16")), SIZES)
+def test_any_split_of_any_bytes_reads_like_the_whole(data: bytes, sizes: list[int]) -> None:
+    assert read(split(data, sizes)) == whole_characters(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"a\xffb", "a\ufffdb"),
+        (b"\xc0\xaf", "\ufffd\ufffd"),
+        (b"\xe2\x82b", "\ufffdb"),
+        (b"\xed\xa0\x80!", "\ufffd\ufffd\ufffd!"),
+    ],
+    ids=["no start byte", "overlong", "broken off by a letter", "surrogate"],
+)
+def test_bytes_that_are_no_text_show_as_replacement_characters(data: bytes, text: str) -> None:
+    assert read([data]) == text
+    assert read(split(data, [1])) == text
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_half_a_character_at_the_very_end_is_dropped(length: int) -> None:
+    assert read([b"hi ", "😀".encode()[:length]]) == "hi "
+
+
+def test_a_character_comes_with_its_last_byte() -> None:
+    detokenizer = Detokenizer()
+    *first, last = (bytes([byte]) for byte in "😀".encode())
+    assert [detokenizer.feed(byte) for byte in first] == ["", "", ""]
+    assert detokenizer.feed(last) == "😀"
+
+
+def test_a_stop_string_across_tokens_never_appears() -> None:
+    detokenizer = Detokenizer(("END",))
+    chunks = [detokenizer.feed(piece) for piece in (b"so it is. E", b"N", b"D and more")]
+    assert chunks == ["so it is. ", "", ""]
+    assert detokenizer.is_stopped
+    assert detokenizer.flush() == ""
+
+
+def test_what_only_began_like_a_stop_string_comes_out() -> None:
+    detokenizer = Detokenizer(("END",))
+    assert [detokenizer.feed(piece) for piece in (b"EN", b"EN", b"T")] == ["", "EN", "ENT"]
+    assert not detokenizer.is_stopped
+
+
+def test_text_held_back_comes_out_with_flush() -> None:
+    detokenizer = Detokenizer(("\n\n",))
+    assert detokenizer.feed(b"done.\n") == "done."
+    assert detokenizer.flush() == "\n"
+    assert detokenizer.flush() == ""
+
+
+def test_a_stopped_text_takes_nothing_more() -> None:
+    detokenizer = Detokenizer(("x",))
+    assert detokenizer.feed(b"ax") == "a"
+    assert detokenizer.feed(b"more") == ""
+    assert detokenizer.flush() == ""
+
+
+def test_the_text_before_the_stop_string_is_complete() -> None:
+    assert read([b"a", b"a", b"a", b"b"], ("aab",)) == "a"
+    assert read([b"one two", b" three"], (" three",)) == "one two"
+
+
+def test_the_stop_string_that_comes_first_wins() -> None:
+    assert read([b"one. two! three"], ("!", ".")) == "one"
+    assert read([b"one", b". two! three"], ("!", ".")) == "one"
+
+
+@pytest.mark.parametrize("sizes", [[1], [2], [3]], ids=str)
+def test_of_stop_strings_that_overlap_the_first_to_be_complete_wins(sizes: list[int]) -> None:
+    assert read(split(b"aba", sizes), ("aba", "b")) == "a"
+
+
+def test_a_stop_string_may_hold_any_character() -> None:
+    for sizes in ([1], [2], [3], [4, 1], [20]):
+        assert read(split("ok 🛑 no".encode(), sizes), ("🛑",)) == "ok "
+
+
+@settings(deadline=None)
+@given(st.text("ab", max_size=12), SIZES, STOPS)
+@example("aba", [1], ("aba", "b"))
+def test_streaming_gives_what_one_piece_gives(
+    text: str, sizes: list[int], stop: tuple[str, ...]
+) -> None:
+    assert read(split(text.encode(), sizes), stop) == read([text.encode()], stop)
+
+
+@settings(deadline=None)
+@given(st.text("ab", max_size=12), SIZES, STOPS)
+def test_no_stop_string_is_in_the_text_and_nothing_before_it_is_lost(
+    text: str, sizes: list[int], stop: tuple[str, ...]
+) -> None:
+    result = read(split(text.encode(), sizes), stop)
+    assert text.startswith(result)
+    assert not any(string in result for string in stop)
+    if result != text:
+        assert any(text.startswith(string, len(result)) for string in stop)

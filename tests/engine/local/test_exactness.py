@@ -1,0 +1,486 @@
+"""A seed is a promise: the same text whatever else happens, or the record says that it is none."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.engines import ask, assert_nothing_leaks, load, paused, submit
+from support.paths import TESTS
+
+from jupyter_llm import llm
+from jupyter_llm.engine.base import Completion, Priority
+from jupyter_llm.engine.local import exactness, resident
+from jupyter_llm.engine.local.exactness import make_exact, measure
+from jupyter_llm.engine.local.groups import fill_groups
+from jupyter_llm.engine.local.llama import SPARE_CELLS, Context, Weights
+from jupyter_llm.engine.local.memory import FreeMemory, context_need
+from jupyter_llm.engine.local.scheduler import Batch, Decoded
+from jupyter_llm.models.inspect import inspect
+
+LONG = "the quick brown fox jumps over the lazy dog and "
+
+# -- the self-test on kernels of all kinds ---------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class Kernels:
+    """A context without arithmetic whose bits depend on how tokens come, in one way or another.
+
+    Tokens that fill no whole `unit` of their sequence's share come out a little different. With
+    `feels_company` they also do where another sequence takes part, with `feels_threads` on one
+    thread, with `feels_copies` after a copy, and with `feels_tears` where a batch was torn off
+    before it came to a sequence.
+    """
+
+    unit: int = 1
+    feels_company: bool = False
+    feels_threads: bool = False
+    feels_copies: bool = False
+    feels_tears: bool = False
+    num_slots: int = 2
+    n_batch: int = 64
+    can_trim: bool = True
+    fails: bool = False
+    n_vocab: int = 50
+    n_threads: int = 2
+    group_size: int = 1
+    num_decoded: int = 0
+    _n_threads: int = 2
+    _cells: dict[int, list[float]] = field(default_factory=dict)
+    _copied: set[int] = field(default_factory=set)
+    _torn: set[int] = field(default_factory=set)
+    _is_aborted: bool = False
+    _logits: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def decode(self, batch: Batch) -> Decoded:
+        assert len(batch) <= self.n_batch
+        if self._is_aborted:
+            self._torn |= set(batch.seq_ids) - {batch.seq_ids[0]}
+            return Decoded.ABORTED
+        filled, ends = fill_groups(batch, self.group_size)
+        self.num_decoded += len(batch)
+        counts = Counter(filled.seq_ids)
+        done: Counter[int] = Counter()
+        for place, (seq_id, token_id) in enumerate(
+            zip(filled.seq_ids, filled.token_ids, strict=True)
+        ):
+            cells = self._cells.setdefault(seq_id, [])
+            assert filled.positions[place] == len(cells)
+            is_left_over = done[seq_id] >= counts[seq_id] // self.unit * self.unit
+            is_felt = (
+                is_left_over
+                or (self.feels_company and len(counts) > 1)
+                or (self.feels_threads and self._n_threads == 1)
+                or (self.feels_copies and seq_id in self._copied)
+                or (self.feels_tears and seq_id in self._torn)
+            )
+            done[seq_id] += 1
+            cells.append(float(token_id) + (1e-6 if is_felt else 0.0))
+            self._logits[place] = np.array([sum(cells), cells[-1]])
+        for seq_id, end in ends.items():
+            del self._cells[seq_id][end:]
+        return Decoded.FAILED if self.fails else Decoded.OK
+
+    def trim(self, seq_id: int, num_tokens: int) -> bool:
+        assert seq_id < self.num_slots
+        if not self.can_trim and 0 < num_tokens < len(self._cells.get(seq_id, [])):
+            return False
+        self._cells[seq_id] = self._cells.get(seq_id, [])[:num_tokens]
+        if not num_tokens:
+            self._copied.discard(seq_id)
+        return True
+
+    def copy(self, source: int, target: int, num_tokens: int) -> bool:
+        self._cells[target] = list(self._cells[source])
+        self._copied.add(target)
+        return self.trim(target, num_tokens)
+
+    def logits(self, index: int) -> np.ndarray:
+        return self._logits[index]
+
+    def set_threads(self, n_threads: int) -> None:
+        self._n_threads = n_threads
+
+    def abort(self) -> None:
+        self._is_aborted = True
+
+    def clear_abort(self) -> None:
+        self._is_aborted = False
+
+    @property
+    def is_as_it_was(self) -> bool:
+        return self._n_threads == self.n_threads and not any(self._cells.values())
+
+
+def context(**kind: Any) -> Any:
+    return Kernels(**kind)
+
+
+@pytest.mark.parametrize(("unit", "size"), [(1, 1), (2, 2), (3, 0), (4, 4), (8, 8), (16, 0)])
+def test_the_smallest_group_that_leaves_nothing_over_is_found(unit: int, size: int) -> None:
+    kernels = context(unit=unit)
+    assert measure(kernels, 48) == size
+    assert kernels.is_as_it_was
+    assert kernels.group_size == 1
+
+
+@pytest.mark.parametrize("n_batch", [32, 256])
+@pytest.mark.parametrize("what", ["feels_company", "feels_threads", "feels_copies", "feels_tears"])
+def test_bits_that_depend_on_anything_else_are_noticed(what: str, n_batch: int) -> None:
+    kernels = context(**{what: True}, num_slots=4, n_batch=n_batch)
+    assert measure(kernels, 48) == 0
+    assert kernels.is_as_it_was
+
+
+def test_a_context_with_one_stream_is_tested_alone() -> None:
+    assert measure(context(num_slots=1, feels_company=True, unit=2), 48) == 2
+
+
+@pytest.mark.parametrize("n_batch", [32, 48, 256])
+def test_the_self_test_fits_any_batch(n_batch: int) -> None:
+    assert measure(context(unit=2, n_batch=n_batch), 96) == 2
+
+
+@pytest.mark.parametrize(("unit", "size"), [(1, 1), (2, 0)])
+def test_a_memory_that_cannot_trim_has_no_fillers(unit: int, size: int) -> None:
+    assert measure(context(unit=unit, can_trim=False), 48) == size
+
+
+def test_the_answer_is_remembered_for_each_build_and_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(key: str) -> tuple[bool, int, bool]:
+        kernels = context(unit=4)
+        is_exact = make_exact(kernels, key=key, num_tokens=48, folder=tmp_path / "new")
+        return is_exact, kernels.group_size, kernels.num_decoded > 0
+
+    assert make("one") == (True, 4, True)
+    assert make("one") == (True, 4, False)
+    assert make("two") == (True, 4, True)
+    monkeypatch.setattr(exactness, "available_cores", lambda: 99)
+    assert make("one") == (True, 4, True)
+    never = context(unit=3)
+    assert not make_exact(never, key="three", num_tokens=48, folder=tmp_path)
+    again = context()
+    assert not make_exact(again, key="three", num_tokens=48, folder=tmp_path)
+    assert again.num_decoded == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"a": "b"}', b"\xff\xfe", b'{"a": null}'])
+def test_a_damaged_memory_of_answers_is_measured_anew(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "exactness.json").write_bytes(content)
+    for is_known in (False, True):
+        kernels = context(unit=2)
+        assert make_exact(kernels, key="k", num_tokens=48, folder=tmp_path)
+        assert (kernels.num_decoded == 0) == is_known
+
+
+def test_an_answer_that_cannot_be_remembered_holds_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert make_exact(context(unit=2), key="k", num_tokens=48, folder=tmp_path / "file")
+    assert "could not be kept" in caplog.text
+
+
+def test_a_self_test_that_cannot_run_promises_nothing_and_is_not_remembered(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert not make_exact(context(fails=True), key="k", num_tokens=48, folder=tmp_path)
+    assert "cannot be told" in caplog.text
+    assert make_exact(context(), key="k", num_tokens=48, folder=tmp_path)
+
+
+@pytest.mark.parametrize("num_slots", [1, 2, 4])
+@pytest.mark.parametrize("n_batch", [32, 256])
+def test_on_this_machine_the_exact_context_is_exact(
+    tiny_gguf: Path, num_slots: int, n_batch: int
+) -> None:
+    weights = Weights(tiny_gguf, n_gpu_layers=0, on_progress=lambda _share: True)
+    real = Context(
+        weights,
+        n_ctx=512,
+        n_batch=n_batch,
+        num_slots=num_slots,
+        n_threads=2,
+        flash_attention=False,
+        is_unified=False,
+    )
+    assert real.n_ctx == 512
+    assert real.num_cells == 512 * num_slots
+    assert measure(real, 96) > 0
+    real.close()
+    weights.close()
+
+
+# -- the engine ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unknown_machine(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A machine where nothing is exact; the list counts how often that was measured."""
+    measured: list[int] = []
+
+    def measure(_context: Context, num_tokens: int) -> int:
+        measured.append(num_tokens)
+        return 0
+
+    monkeypatch.setattr(exactness, "measure", measure)
+    return measured
+
+
+def test_where_nothing_is_exact_the_request_runs_and_its_record_says_so(
+    tiny_gguf: Path, unknown_machine: list[int]
+) -> None:
+    for _ in range(2):
+        engine = load(tiny_gguf)
+        assert engine.status().is_exact is None
+        completion = ask(engine, LONG, 5, seed=1, temperature=1)
+        assert completion.usage.completion_tokens == 5
+        assert completion.exact is False
+        assert engine.status().is_exact is False
+        engine.close()
+    assert len(unknown_machine) == 1  # for the second engine it was known
+
+
+def test_other_kernels_are_measured_for_themselves(
+    tiny_gguf: Path, unknown_machine: list[int]
+) -> None:
+    for repack in (None, False, None):
+        engine = load(tiny_gguf, repack=repack)
+        assert not ask(engine, LONG, 1).exact
+        engine.close()
+    assert len(unknown_machine) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "sampling", "is_exact"),
+    [
+        ({}, {"seed": 1}, True),
+        ({}, {"temperature": 0}, True),
+        ({}, {"seed": 1, "exact": False}, False),
+        ({}, {}, False),
+        ({}, {"exact": True}, True),
+        ({"exact": True}, {}, True),
+        ({"exact": False}, {"seed": 1}, False),
+    ],
+    ids=str,
+)
+def test_who_is_answered_exactly(
+    tiny_gguf: Path,
+    fresh_llm: None,
+    options: dict[str, Any],
+    sampling: dict[str, Any],
+    is_exact: bool,  # noqa: FBT001
+) -> None:
+    llm.use(tiny_gguf, n_threads=1, **options)
+    completion = llm.complete(LONG, max_tokens=3, **sampling)
+    assert completion.exact is is_exact
+    status = llm.status().engine
+    assert status is not None
+    assert {prefix.is_exact for prefix in status.prefixes} == {is_exact}
+
+
+def test_as_the_only_mode_it_is_the_only_context(tiny_gguf: Path, fresh_llm: None) -> None:
+    llm.use(tiny_gguf, n_threads=1, exact=True)
+    assert llm.status().engine.is_exact  # type: ignore[union-attr]  # it was tested when loaded
+    llm.score("which", ["a", "b"])
+    texts = {llm.complete(LONG, max_tokens=9, seed=2).text for _ in range(3)}
+    assert len(texts) == 1
+    engine = llm.engine()
+    assert len(engine._model.lanes) == 1  # type: ignore[attr-defined]
+
+
+def test_the_self_test_disturbs_nothing_that_is_resident(tiny_gguf: Path) -> None:
+    engine = load(tiny_gguf, exact=True)
+    engine.score(LONG * 3, ["a", "b"])
+    reused = ask(engine, LONG * 3 + "and", 12)
+    assert reused.exact
+    assert reused.usage.cached_tokens > 100
+    engine.close()
+    engine = load(tiny_gguf, exact=True, checkpoints=False)
+    assert ask(engine, LONG * 3 + "and", 12).token_ids == reused.token_ids
+    engine.close()
+
+
+def free_bytes(monkeypatch: pytest.MonkeyPatch, num_bytes: int) -> None:
+    monkeypatch.setattr(resident, "free_memory", lambda *_args: FreeMemory(ram_bytes=num_bytes))
+
+
+def test_without_room_for_an_exact_context_the_fast_one_answers(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = load(tiny_gguf)
+    free_bytes(monkeypatch, 100_000)
+    for _ in range(2):
+        completion = ask(engine, LONG, 5, seed=1, temperature=1)
+        assert completion.usage.completion_tokens == 5
+        assert completion.exact is False
+    assert len(engine._model.lanes) == 1
+    assert caplog.text.count("Memory is too short for an exact context") == 1
+    engine.close()
+
+
+@pytest.mark.parametrize(("share", "num_streams"), [(0.25, 4), (0.25, 2), (0.75, 1)])
+def test_the_exact_context_takes_a_modest_share_of_what_is_free(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch, share: float, num_streams: int
+) -> None:
+    engine = load(tiny_gguf, n_ctx=2048, checkpoints=False)
+    need = context_need(
+        inspect(tiny_gguf).shape,
+        2048 + SPARE_CELLS,
+        num_sequences=num_streams,
+        n_batch=256,
+        flash_attention=False,
+        is_unified=False,
+    )
+    free_bytes(monkeypatch, round(need.total / share) + 1)
+    with paused(engine):
+        streams = [submit(engine, f"{LONG}{number}", 8) for number in range(6)]
+    answers = [stream.result(timeout=60) for stream in streams]
+    assert all(answer.exact for answer in answers)
+    assert engine._model._exact_lane.context.num_slots == num_streams
+    assert [ask(engine, f"{LONG}{number}", 8).token_ids for number in range(6)] == [
+        answer.token_ids for answer in answers
+    ]
+    engine.close()
+
+
+@pytest.mark.parametrize("n_batch", [32, 64])
+def test_seeded_requests_run_in_small_batches_too(tiny_gguf: Path, n_batch: int) -> None:
+    engine = load(tiny_gguf, n_batch=n_batch)
+    assert ask(engine, LONG * 5, 5, seed=1).exact
+    engine.close()
+
+
+def test_a_model_whose_streams_cannot_be_mended_has_one(
+    touchy_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = load(touchy_gguf, checkpoints=False)
+    monkeypatch.setattr(engine._model.weights, "can_have_streams", False)
+    assert ask(engine, LONG, 3).exact
+    assert engine._model._exact_lane.context.num_slots == 1
+    engine.close()
+
+
+def test_a_window_that_forgets_promises_nothing(tiny_window_gguf: Path) -> None:
+    engine = load(tiny_window_gguf, full_window=False, checkpoints=False)
+    assert ask(engine, LONG, 3).exact is False
+    engine.close()
+
+
+def test_no_promised_text_goes_on_from_a_state_that_is_put_back_elsewhere(
+    tiny_window_gguf: Path,
+) -> None:
+    for _ in range(2):
+        engine = load(tiny_window_gguf)
+        answer = ask(engine, LONG * 12, 3)
+        assert answer.exact
+        assert answer.usage.cached_tokens == 0
+        assert engine._model._exact_lane.store is None
+        engine.close()
+
+
+def test_the_whole_window_can_be_used_exactly(tiny_gguf: Path) -> None:
+    engine = load(tiny_gguf, n_ctx=256)
+    full = ask(engine, LONG * 5, None)
+    assert full.exact
+    assert full.usage.prompt_tokens + full.usage.completion_tokens == engine.info.n_ctx
+    assert_nothing_leaks(engine)
+    engine.close()
+
+
+def test_batched_equals_sequential(tiny_gguf: Path) -> None:
+    engine = load(tiny_gguf, checkpoints=False)
+    prompts = [f"{LONG * (1 + number % 3)}{number}" for number in range(24)]
+    ways: tuple[dict[str, Any], ...] = ({}, {"temperature": 1.0, "seed": 4})
+    for sampling in ways:
+        sequential = [ask(engine, prompt, 12, **sampling) for prompt in prompts]
+        with paused(engine):
+            streams = [
+                submit(engine, prompt, 12, priority=Priority.BULK, **sampling) for prompt in prompts
+            ]
+        batched = [stream.result(timeout=60) for stream in streams]
+        assert all(answer.exact for answer in (*sequential, *batched))
+        assert [b.token_ids for b in batched] == [s.token_ids for s in sequential]
+    engine.close()
+
+
+def distance(one: Completion, other: Completion) -> float:
+    """Return how far the log-probabilities of two answers to one prompt are from one another.
+
+    That is, up to where they part; there, how far the likeliest token is from the one it was.
+    """
+    assert one.logprobs is not None
+    assert other.logprobs is not None
+    largest = 0.0
+    for a, b in zip(one.logprobs, other.logprobs, strict=True):
+        if a.token_id != b.token_id:
+            return max(largest, abs(a.logprob - dict(b.top).get(a.text, float("-inf"))))
+        largest = max(largest, abs(a.logprob - b.logprob))
+    return largest
+
+
+@pytest.mark.parametrize(
+    ("model", "bound"),
+    [("tiny_gguf", 0.1), pytest.param("smollm2", 1.0, marks=pytest.mark.slow)],
+)
+def test_in_the_fast_mode_batched_is_near_sequential(
+    model: str, bound: float, request: pytest.FixtureRequest
+) -> None:
+    engine = load(request.getfixturevalue(model), exact=False, checkpoints=False)
+    prompts = [f"{LONG * (1 + number % 3)}{number}" for number in range(16)]
+    sequential = [ask(engine, prompt, 12, logprobs=20) for prompt in prompts]
+    with paused(engine):
+        streams = [
+            submit(engine, prompt, 12, priority=Priority.BULK, logprobs=20) for prompt in prompts
+        ]
+    batched = [stream.result(timeout=60) for stream in streams]
+    assert not any(answer.exact for answer in batched)
+    distances = [distance(a, b) for a, b in zip(sequential, batched, strict=True)]
+    assert max(distances) < bound
+    engine.close()
+
+
+# -- 200 promised requests, in a random order, in company, in two processes ------------------------
+
+
+def life(model: Path, order: int, home: Path) -> dict[str, dict[str, list[Any]]]:
+    done = subprocess.run(
+        [sys.executable, str(TESTS / "support" / "engine_life.py"), str(model), str(order)],
+        env={**os.environ, "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    told: dict[str, dict[str, list[Any]]] = json.loads(done.stdout)
+    return told
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1900)
+@pytest.mark.parametrize("model", ["touchy_gguf", "tiny_window_gguf", "smollm2"])
+def test_200_of_200_promised_texts_come_again(
+    model: str, home: Path, request: pytest.FixtureRequest
+) -> None:
+    first, second = (life(request.getfixturevalue(model), order, home) for order in (1, 2))
+    texts = first["texts"]
+    assert len(texts) == 200
+    assert len({text for text, _ in texts.values()}) > 100
+    assert {key for key in texts if texts[key] != second["texts"][key]} == set()
+    # Nor has any other token of either life other logits than where it came after the same ones.
+    once, again = first["logits"], second["logits"]
+    assert len(once.keys() & again.keys()) > 1000
+    doubtful = [key for key in once | again if len({*once.get(key, ()), *again.get(key, ())}) > 1]
+    assert doubtful == []

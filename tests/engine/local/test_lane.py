@@ -1,0 +1,313 @@
+"""What is read once: by rows that begin alike, by whoever comes again, and by the kernel before."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.engines import ask, assert_nothing_leaks, inside, load, paused, submit, wait_until_idle
+
+from jupyter_llm.engine.base import Completion, Message, Priority, Prompt, Request, SamplingParams
+from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.local.scheduler import Batch, Decoded
+
+LONG = "the quick brown fox jumps over the lazy dog and "
+PLAIN: dict[str, Any] = {"exact": False, "flash_attention": False}
+
+
+class Counted:
+    """Counts the tokens that a lane evaluates."""
+
+    def __init__(self, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+        context = engine._model.lanes[-1].context
+        decode = context.decode
+        self.num_tokens = 0
+
+        def counting(batch: Batch) -> Decoded:
+            self.num_tokens += len(batch)
+            return decode(batch)
+
+        monkeypatch.setattr(context, "decode", counting)
+
+
+# -- rows that begin alike -------------------------------------------------------------------------
+
+
+def test_the_rows_of_a_batch_read_their_instruction_once(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = load(tiny_gguf, checkpoints=False, **PLAIN)
+    instruction = LONG * 20
+    counted = Counted(engine, monkeypatch)
+    with paused(engine):
+        rows = [
+            submit(engine, f"{instruction}{row:03}", 6, priority=Priority.BULK) for row in range(64)
+        ]
+    answers = [row.result(timeout=60) for row in rows]
+    num_shared = engine.count_tokens(instruction)
+    # The last token that is drawn is never read.
+    num_own = 64 * (engine.count_tokens("000") + 1 + 5)
+    assert num_shared + 64 * 5 < counted.num_tokens <= num_shared + num_own
+    usages = [answer.usage for answer in answers]
+    assert sorted(usage.cached_tokens for usage in usages)[1] >= num_shared - 1
+    assert [answer.token_ids for answer in answers[:5]] == [
+        ask(engine, f"{instruction}{row:03}", 6).token_ids for row in range(5)
+    ]
+    assert_nothing_leaks(engine)
+    engine.close()
+
+
+def test_rows_that_begin_alike_in_two_ways_read_both_once(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = load(tiny_gguf, checkpoints=False, **PLAIN)
+    starts = ["one " * 90, "two " * 90]
+    counted = Counted(engine, monkeypatch)
+    with paused(engine):
+        rows = [
+            submit(engine, starts[row % 2] + str(row), 2, priority=Priority.BULK)
+            for row in range(20)
+        ]
+    for row in rows:
+        row.result(timeout=60)
+    assert counted.num_tokens < sum(map(engine.count_tokens, starts)) + 20 * 5
+    engine.close()
+
+
+def test_rows_leave_their_instruction_behind_and_nothing_else(tiny_gguf: Path) -> None:
+    engine = load(tiny_gguf, checkpoints=False, **PLAIN)
+    for batch in range(3):
+        with paused(engine):
+            rows = [
+                submit(engine, f"{LONG * 9}{batch} {row}", 9, priority=Priority.BULK)
+                for row in range(12)
+            ]
+        for row in rows:
+            row.result(timeout=60)
+    resident = engine.status().resident_tokens
+    assert len(resident) <= 5
+    assert max(resident) <= engine.count_tokens(LONG * 9) + 20
+    again = ask(engine, LONG * 9 + "3 0", 1, priority=Priority.BULK)
+    assert again.usage.cached_tokens >= engine.count_tokens(LONG * 9)
+    engine.close()
+
+
+def test_seeded_rows_read_a_long_instruction_once_in_each_stream(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = load(tiny_gguf, exact=True, checkpoints=False)
+    counted = Counted(engine, monkeypatch)
+    with paused(engine):
+        rows = [
+            submit(engine, f"{LONG * 20}{row:03}", 2, priority=Priority.BULK) for row in range(24)
+        ]
+    for row in rows:
+        row.result(timeout=60)
+    assert counted.num_tokens < engine.count_tokens(LONG * 20) + 24 * 8
+    engine.close()
+
+
+# -- who gives way ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(tiny_gguf: Path) -> Iterator[LocalEngine]:
+    """An engine with room for about three of our conversations, which parks none."""
+    engine = load(tiny_gguf, n_ctx=1024, checkpoints=False, **PLAIN)
+    engine._model.lanes[0]._parking = None
+    yield engine
+    engine.close()
+
+
+def cached(engine: LocalEngine, name: str) -> bool:
+    """Go on with a conversation, and tell whether it was resident."""
+    prompt = f"{name}: {LONG * 7}"
+    return ask(engine, prompt, 1, conversation=name).usage.cached_tokens > 200
+
+
+def test_the_conversation_that_is_longest_unused_gives_way(small: LocalEngine) -> None:
+    for name in "abc":
+        assert not cached(small, name)
+    assert cached(small, "a")
+    assert not cached(small, "d")
+    assert [name for name in "cad" if cached(small, name)] == ["c", "a", "d"]
+    assert not cached(small, "b")
+
+
+def test_one_off_prompts_give_way_before_conversations(small: LocalEngine) -> None:
+    assert not cached(small, "a")
+    for number in range(6):
+        ask(small, f"{number} {LONG * 7}", 1)
+    assert cached(small, "a")
+
+
+def test_pinned_prompts_give_way_last_but_they_do(small: LocalEngine) -> None:
+    params = SamplingParams(temperature=0)
+    small.prefill(Request(prompt=LONG * 7, params=params, is_pinned=True))
+    wait_until_idle(small)
+    for name in "abcd":
+        assert not cached(small, name)
+    assert ask(small, LONG * 7 + "?", 1).usage.cached_tokens > 200
+    assert ask(small, LONG[::-1] * 20, 8).usage.completion_tokens == 8  # it needs all the room
+    assert ask(small, LONG * 7 + "?", 1).usage.cached_tokens == 0
+
+
+def test_a_request_that_fits_alone_never_fails(small: LocalEngine) -> None:
+    alone = ask(small, LONG * 18, 200).token_ids
+    with paused(small):
+        streams = [submit(small, LONG * 18, 200)]
+        streams += [
+            submit(small, f"{number}{LONG * 9}", 200, priority=Priority(number % 3))
+            for number in range(9)
+        ]
+    answers = [stream.result(timeout=60) for stream in streams]
+    assert answers[0].token_ids == alone
+    assert {answer.usage.completion_tokens for answer in answers} == {200}
+    assert_nothing_leaks(small)
+
+
+# -- the kernel before -----------------------------------------------------------------------------
+
+PROMPT = LONG * 20
+EXACT_AND_FAST = pytest.mark.parametrize(
+    "options", [{}, PLAIN], ids=["exact", "fast without flash attention"]
+)
+
+
+def kernel_before(path: Path, prompt: Prompt, options: dict[str, Any]) -> Completion:
+    """Answer a prompt in an engine that may keep what it read, and close it."""
+    engine = load(path, **options)
+    answer = ask(engine, prompt, 8)
+    is_there = threading.Event()  # the hash of the model file is found out in the background
+    for _ in range(5000):
+        if all(lane.store is not None for lane in engine._model.lanes):
+            break
+        is_there.wait(0.001)
+    engine.close()
+    return answer
+
+
+def checkpoints(home: Path) -> list[Path]:
+    return sorted((home / ".cache" / "jupyter_llm" / "checkpoints").glob("*/*.kv"))
+
+
+@EXACT_AND_FAST
+def test_a_checkpoint_restored_equals_a_fresh_prefill(
+    tiny_gguf: Path, home: Path, options: dict[str, Any]
+) -> None:
+    kernel_before(tiny_gguf, PROMPT, options)
+    assert len(checkpoints(home)) == 1
+    restarted = load(tiny_gguf, **options)
+    resumed = ask(restarted, PROMPT + "what then?", 40, logprobs=5)
+    assert resumed.usage.cached_tokens >= restarted.count_tokens(PROMPT) - 1
+    restarted.close()
+    without = load(tiny_gguf, checkpoints=False, **options)
+    plain = ask(without, PROMPT + "what then?", 40, logprobs=5)
+    without.close()
+    assert plain.usage.cached_tokens == 0
+    assert resumed.token_ids == plain.token_ids
+    if not options:
+        assert resumed.logprobs == plain.logprobs
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.999], ids=["header", "middle", "end"])
+def test_a_damaged_checkpoint_is_removed_and_read_anew(
+    tiny_gguf: Path, home: Path, share: float
+) -> None:
+    kernel_before(tiny_gguf, PROMPT, {})
+    (path,) = checkpoints(home)
+    data = bytearray(path.read_bytes())
+    data[int(share * len(data))] ^= 1
+    path.write_bytes(data)
+    engine = load(tiny_gguf)
+    damaged = ask(engine, PROMPT + "?", 12)
+    assert damaged.usage.cached_tokens == 0
+    assert not path.exists()
+    engine.close()
+    without = load(tiny_gguf, checkpoints=False)
+    assert damaged.token_ids == ask(without, PROMPT + "?", 12).token_ids
+    without.close()
+
+
+def test_other_settings_find_nothing(tiny_gguf: Path, home: Path) -> None:
+    kernel_before(tiny_gguf, PROMPT, PLAIN)
+    for options in ({}, {"exact": False}, {**PLAIN, "repack": False}):
+        engine = load(tiny_gguf, **options)
+        assert ask(engine, PROMPT + "?", 1).usage.cached_tokens == 0
+        engine.close()
+    engine = load(tiny_gguf, **PLAIN)
+    assert ask(engine, PROMPT + "?", 1).usage.cached_tokens > 0
+    engine.close()
+
+
+def test_of_a_checkpoint_only_the_common_start_is_brought_in(tiny_gguf: Path) -> None:
+    kernel_before(tiny_gguf, PROMPT, PLAIN)
+    engine = load(tiny_gguf, **PLAIN)
+    other = LONG * 8 + "something else"
+    answer = ask(engine, other, 4)
+    assert answer.usage.cached_tokens >= engine.count_tokens(LONG * 8) - 1
+    assert max(engine.status().resident_tokens) <= engine.count_tokens(other) + 4
+    engine.close()
+    without = load(tiny_gguf, checkpoints=False, **PLAIN)
+    assert ask(without, other, 4).token_ids == answer.token_ids
+    without.close()
+
+
+@pytest.mark.parametrize("model", ["tiny_gguf", "tiny_recurrent_gguf", "tiny_window_gguf"])
+def test_a_chat_of_the_kernel_before_goes_on_where_it_was(
+    model: str, request: pytest.FixtureRequest
+) -> None:
+    path: Path = request.getfixturevalue(model)
+    messages = (Message("user", LONG * 15),)
+    answer = kernel_before(path, messages, PLAIN)
+    follow_up = (
+        *messages,
+        Message("assistant", answer.text, answer.token_ids),
+        Message("user", "go on"),
+    )
+    engine = load(path, **PLAIN)
+    second = ask(engine, follow_up, 20, conversation="chat")
+    assert second.usage.prompt_tokens - second.usage.cached_tokens < 60
+    engine.close()
+    without = load(path, checkpoints=False, **PLAIN)
+    assert ask(without, follow_up, 20).token_ids == second.token_ids
+    without.close()
+
+
+@pytest.mark.parametrize("model", ["tiny_recurrent_gguf", "tiny_window_gguf"])
+def test_a_state_that_cannot_be_cut_is_resumed_as_a_whole_or_not_at_all(
+    model: str, request: pytest.FixtureRequest
+) -> None:
+    path: Path = request.getfixturevalue(model)
+    kernel_before(path, PROMPT, PLAIN)
+    other = LONG * 15 + "something else"
+    engine = load(path, **PLAIN)
+    elsewhere = ask(engine, other, 20)
+    assert elsewhere.usage.cached_tokens == 0
+    engine.close()
+    without = load(path, checkpoints=False, **PLAIN)
+    assert ask(without, other, 20).token_ids == elsewhere.token_ids
+    without.close()
+
+
+def test_what_has_grown_is_kept_while_the_kernel_is_idle(tiny_gguf: Path, home: Path) -> None:
+    engine = load(tiny_gguf, **PLAIN)
+    ask(engine, PROMPT, 8)
+    is_there = threading.Event()
+    for _ in range(5000):
+        if checkpoints(home):
+            break
+        is_there.wait(0.001)
+    assert len(checkpoints(home)) == 1
+    assert inside(engine, lambda: engine._model.lanes[0].slots.used[0].num_saved) > 256
+    engine.close()
+
+
+def test_without_checkpoints_nothing_is_written(tiny_gguf: Path, home: Path) -> None:
+    engine = load(tiny_gguf, checkpoints=False)
+    ask(engine, PROMPT, 8)
+    engine.close()
+    assert checkpoints(home) == []

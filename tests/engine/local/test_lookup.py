@@ -1,0 +1,286 @@
+"""Drafts repeat what stood before, and pay: on simulated machines, against plain decoding."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jupyter_llm.engine.local.lookup import MAX_DRAFT, Lookup, Payoff
+
+# Tokens in a step → its milliseconds: a small model that computes, a large one that reads memory.
+SMALL = {1: 9.0, 2: 15.0, 4: 25.0, 8: 37.0, 16: 70.0, 32: 140.0}
+LARGE = {1: 100.0, 2: 103.0, 4: 108.0, 8: 120.0, 16: 180.0, 32: 330.0}
+HOPELESS = {size: 9.0 * size for size in SMALL}
+CURVES = {"small": SMALL, "large": LARGE, "hopeless": HOPELESS}
+
+
+TOKENS = st.lists(st.integers(0, 2), max_size=60)
+
+
+def dice(seed: int) -> random.Random:
+    return random.Random(seed)  # noqa: S311
+
+
+class Machine:
+    """Times of steps: a curve, noise, and now and then somebody else's work."""
+
+    def __init__(self, curve: dict[int, float], seed: int, noise: float = 0.0) -> None:
+        self._curve = curve
+        self._random = dice(seed)
+        self._noise = noise
+
+    def undisturbed_s(self, num_tokens: int) -> float:
+        low = max(size for size in self._curve if size <= num_tokens)
+        high = min(size for size in self._curve if size >= num_tokens)
+        share = (num_tokens - low) / (high - low) if high > low else 0.0
+        return (self._curve[low] + share * (self._curve[high] - self._curve[low])) / 1000
+
+    def measured_s(self, num_tokens: int) -> float:
+        held_up = 100 if self._noise and self._random.random() < 0.005 else 1
+        noise = self._random.uniform(1 - self._noise, 1 + self._noise)
+        return held_up * noise * self.undisturbed_s(num_tokens)
+
+
+def decode(
+    machine: Machine, prompt: list[int], text: list[int], payoff: Payoff | None = None
+) -> tuple[float, list[int]]:
+    """Write the text as a scheduler would; return the undisturbed time and the drafts' lengths."""
+    payoff = payoff or Payoff()
+    lookup = Lookup(prompt)
+    time_s = 0.0
+    lengths = []
+    position = 0
+    while position < len(text):
+        room = min(MAX_DRAFT, len(text) - position - 1)
+        draft = lookup.propose(payoff.num_draft(lookup.chances(room)))
+        num_accepted = 0
+        while num_accepted < len(draft) and draft[num_accepted] == text[position + num_accepted]:
+            num_accepted += 1
+        for token_id in text[position : position + num_accepted + 1]:
+            lookup.append(token_id)
+        position += num_accepted + 1
+        payoff.observe(len(draft), num_accepted, machine.measured_s(len(draft) + 1))
+        time_s += machine.undisturbed_s(len(draft) + 1)
+        lengths.append(len(draft))
+    return time_s, lengths
+
+
+def speedup(
+    machine: Machine, prompt: list[int], text: list[int], payoff: Payoff | None = None
+) -> float:
+    time_s, _ = decode(machine, prompt, text, payoff)
+    return len(text) * machine.undisturbed_s(1) / time_s
+
+
+def unlike(seed: int, num_tokens: int) -> list[int]:
+    """Return tokens of a large vocabulary, drawn at random."""
+    roll = dice(seed)
+    return [roll.randrange(50_000) for _ in range(num_tokens)]
+
+
+def babble(seed: int, num_tokens: int) -> list[int]:
+    """Return tokens of ten kinds at random: what stood before says nothing of what comes."""
+    roll = dice(seed)
+    return [roll.randrange(10) for _ in range(num_tokens)]
+
+
+def edited(text: list[int], seed: int, share: float) -> list[int]:
+    """Return a text with some of its tokens replaced, left out or added to."""
+    roll = dice(seed)
+    result = []
+    for token_id in text:
+        kind = roll.random() / share
+        new = roll.randrange(100_000, 200_000)
+        result += [new] if kind < 0.5 else [] if kind < 0.7 else [token_id]
+        result += [roll.randrange(100_000, 200_000)] * 3 if 0.7 <= kind < 1 else []
+    return result
+
+
+def longest_agreement(token_ids: list[int], place: int) -> int:
+    number = 0
+    while number < min(place, 16) and token_ids[place - 1 - number] == token_ids[-1 - number]:
+        number += 1
+    return number
+
+
+def test_a_draft_goes_on_as_the_text_did_before() -> None:
+    assert Lookup([1, 2, 3, 4, 5, 6, 9, 1, 2, 3]).propose(3) == [4, 5, 6]
+
+
+def test_no_draft_where_the_last_three_tokens_are_new() -> None:
+    for token_ids in ([], [1], [1, 2], [1, 2, 3], [1, 2, 3, 4, 2, 3]):
+        assert Lookup(token_ids).propose(8) == []
+        assert Lookup(token_ids).chances(8) == []
+
+
+def test_the_longest_agreement_wins_and_the_latest_of_equals() -> None:
+    assert Lookup([7, 1, 2, 3, 4, 8, 1, 2, 3, 5, 7, 1, 2, 3]).propose(1) == [4]
+    assert Lookup([7, 1, 2, 3, 4, 8, 1, 2, 3, 5, 9, 1, 2, 3]).propose(1) == [5]
+
+
+def test_a_draft_goes_round_in_a_text_that_does() -> None:
+    assert Lookup([9, 1, 2, 1, 2, 1]).propose(7) == [2, 1, 2, 1, 2, 1, 2]
+    assert Lookup([5, 5, 5, 5]).propose(4) == [5, 5, 5, 5]
+
+
+@settings(deadline=None)
+@given(TOKENS, TOKENS)
+def test_appended_tokens_are_found_like_those_of_the_prompt(
+    prompt: list[int], more: list[int]
+) -> None:
+    lookup = Lookup(prompt)
+    for token_id in more:
+        lookup.append(token_id)
+    assert bool(lookup.propose(1)) == bool(Lookup(prompt + more).propose(1))
+
+
+@settings(deadline=None)
+@given(TOKENS, st.integers(0, 40))
+def test_every_draft_continues_a_place_that_agrees_in_three_tokens(
+    token_ids: list[int], max_tokens: int
+) -> None:
+    lookup = Lookup(token_ids)
+    draft = lookup.propose(max_tokens)
+    places = [p for p in range(3, len(token_ids)) if longest_agreement(token_ids, p) >= 3]
+    assert len(draft) == (max_tokens if places else 0)
+    assert len(lookup.chances(max_tokens)) == len(draft)
+    whole = token_ids + draft
+    assert not draft or any(whole[p : p + len(draft)] == draft for p in places)
+
+
+def test_chances_fall_along_the_draft_and_rise_with_every_token_foreseen() -> None:
+    lookup = Lookup([*range(100), *range(3)])
+    before = lookup.chances(8)
+    assert before == sorted(before, reverse=True)
+    for token_id in range(3, 60):
+        lookup.append(token_id)
+    after = lookup.chances(8)
+    assert all(new > old for new, old in zip(after, before, strict=True))
+    assert after[-1] > 0.8
+
+
+def test_a_text_that_never_does_as_before_gets_low_chances_without_a_draft() -> None:
+    lookup = Lookup([])
+    for number in range(100):
+        for token_id in (1, 2, 3, 1000 + number):
+            lookup.append(token_id)
+    for token_id in (1, 2, 3):
+        lookup.append(token_id)
+    assert lookup.chances(1)[0] < 0.05
+
+
+@pytest.mark.parametrize("kinds", [50_000, 3, 1])
+def test_a_long_prompt_is_indexed_at_once_and_a_token_costs_microseconds(kinds: int) -> None:
+    roll = dice(0)
+    prompt = [roll.randrange(kinds) for _ in range(8192)]
+    more = [roll.randrange(kinds) for _ in range(2000)]
+    build_s, append_s = [], []
+    for _ in range(5):
+        start = time.perf_counter()
+        lookup = Lookup(prompt)
+        build_s.append(time.perf_counter() - start)
+        for token_id in more:
+            lookup.append(token_id)
+        append_s.append(time.perf_counter() - start - build_s[-1])
+    assert min(build_s) < 0.05  # 3 ms on an idle machine
+    assert min(append_s) < 0.25  # 10 ms
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.15])
+@pytest.mark.parametrize("name", CURVES)
+@pytest.mark.parametrize("write", [unlike, babble])
+def test_text_without_repetition_loses_next_to_nothing(
+    write: Callable[[int, int], list[int]], name: str, noise: float
+) -> None:
+    for seed in range(8):
+        machine = Machine(CURVES[name], seed, noise)
+        assert speedup(machine, write(seed, 2000), write(seed + 100, 600)) >= 0.98
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.15])
+def test_where_a_draft_never_pays_even_a_copied_text_loses_little(noise: float) -> None:
+    for seed in range(8):
+        text = unlike(seed, 600)
+        assert speedup(Machine(HOPELESS, seed, noise), text, edited(text, seed, 0.05)) >= 0.975
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.15])
+@pytest.mark.parametrize(("name", "least"), [("small", 1.9), ("large", 8.0)])
+def test_strongly_repeating_text_pays(name: str, least: float, noise: float) -> None:
+    for seed in range(8):
+        text = unlike(seed, 20)
+        assert speedup(Machine(CURVES[name], seed, noise), text * 2, text * 30) >= least
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.15])
+@pytest.mark.parametrize(
+    ("name", "share", "least"), [("small", 0.01, 1.5), ("large", 0.01, 4.0), ("large", 0.05, 2.0)]
+)
+def test_a_document_with_a_few_changes_pays(
+    name: str, share: float, least: float, noise: float
+) -> None:
+    gains = []
+    for seed in range(8):
+        text = unlike(seed, 600)
+        new = edited(text, seed, share)
+        gains.append(speedup(Machine(CURVES[name], seed, noise), text, new))
+    assert sum(gains) / len(gains) >= least
+    assert min(gains) >= 0.98
+
+
+@pytest.mark.parametrize("name", ["small", "large"])
+def test_long_drafts_are_reached_within_a_few_steps(name: str) -> None:
+    _, lengths = decode(Machine(CURVES[name], 0), list(range(20)) * 2, list(range(20)) * 20)
+    assert max(lengths[:8]) >= 15
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_an_engine_that_saw_one_kind_of_text_serves_the_next(name: str) -> None:
+    payoff = Payoff()
+    machine = Machine(CURVES[name], 0, 0.15)
+    copied = unlike(1, 400)
+    for seed in range(5):
+        assert speedup(machine, copied, copied, payoff) >= 0.98
+        assert speedup(machine, babble(seed, 2000), babble(seed + 9, 600), payoff) >= 0.97
+
+
+def test_a_machine_that_turns_slow_for_drafts_is_noticed_and_one_that_turns_fast() -> None:
+    payoff = Payoff()
+    text = unlike(0, 400)
+    gains = [
+        speedup(Machine(curve, 0), text, edited(text, 0, 0.01), payoff)
+        for curve in (LARGE, HOPELESS, HOPELESS, LARGE, LARGE, LARGE, LARGE)
+    ]
+    assert gains[0] >= 2
+    assert gains[2] >= 0.98
+    assert gains[-1] >= 2
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.lists(st.floats(0, 1), max_size=40), st.floats(1e-6, 1e3), st.floats(0, 1)),
+        max_size=200,
+    )
+)
+def test_whatever_is_observed_a_draft_is_never_longer_than_there_are_chances(
+    steps: list[tuple[list[float], float, float]],
+) -> None:
+    payoff = Payoff()
+    for chances, step_s, accepted in steps:
+        length = payoff.num_draft(chances)
+        assert 0 <= length <= min(MAX_DRAFT, len(chances))
+        payoff.observe(length, round(accepted * length), step_s)
+
+
+def test_drafts_of_any_length_may_be_observed() -> None:
+    payoff = Payoff()
+    payoff.observe(5, 5, 0.02)
+    for number in range(3000):
+        payoff.observe(number % 40, number % 3, 0.01)
+        payoff.num_draft([0.9] * 31)

@@ -1,0 +1,442 @@
+"""What a model takes is known before it is loaded, what is too large is refused, and what was
+taken is given back."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_llm import llm
+from jupyter_llm.engine.base import EngineOptions, Message, Request, SamplingParams
+from jupyter_llm.engine.local import llama
+from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.local.memory import (
+    FreeMemory,
+    LoadPlan,
+    check_fits,
+    context_need,
+    free_memory,
+    kv_bytes,
+    memory_need,
+    plan_load,
+)
+from jupyter_llm.errors import JupyterLLMError, ModelLoadError, NotEnoughMemoryError, OptionError
+from jupyter_llm.models.discover import find_model
+from jupyter_llm.models.inspect import ModelFile, ModelShape, inspect
+
+MIB = 1 << 20
+GB = 10**9
+NUM_SLOTS = 32
+FAR_TOO_LARGE = 2**31 - 1
+
+# An eight-billion model like many: 32 layers, 8 heads of 128 for keys and values.
+LARGE = ModelFile(
+    path=Path("large.gguf"),
+    name="Large",
+    architecture="llama",
+    quantization="Q8_0",
+    size_bytes=8 * GB,
+    n_ctx_train=131072,
+    num_parameters=8 * GB,
+    license=None,
+    has_chat_template=True,
+    shape=ModelShape(
+        num_layers=32,
+        n_embd=4096,
+        n_vocab=128_256,
+        num_heads=32,
+        num_kv_heads=32 * 8,
+        key_length=128,
+        value_length=128,
+        state_elements=0,
+    ),
+)
+
+
+def plan(
+    free: FreeMemory, options: EngineOptions | None = None, file: ModelFile = LARGE
+) -> LoadPlan:
+    return plan_load(file, options or EngineOptions(), free, num_sequences=NUM_SLOTS)
+
+
+def refusal(
+    free: FreeMemory, options: EngineOptions | None = None, file: ModelFile = LARGE
+) -> NotEnoughMemoryError:
+    with pytest.raises(NotEnoughMemoryError) as caught:
+        plan(free, options, file)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def ram(gigabytes: float) -> FreeMemory:
+    return FreeMemory(ram_bytes=int(gigabytes * GB))
+
+
+# -- what is needed --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def whole_log() -> Iterator[deque[tuple[int, str]]]:
+    """All lines llama.cpp logs, where the engine keeps the last few."""
+    kept, llama._log.lines = llama._log.lines, deque()
+    yield llama._log.lines
+    llama._log.lines = kept
+
+
+def allocated(
+    log: deque[tuple[int, str]], file: ModelFile, n_ctx: int, options: EngineOptions
+) -> dict[str, float]:
+    """Return what llama.cpp says it allocated for a context, in bytes."""
+    weights = llama.Weights(file.path, n_gpu_layers=0, on_progress=lambda _share: True)
+    context = llama.Context(
+        weights,
+        n_ctx=n_ctx,
+        n_batch=options.batch_size,
+        num_slots=NUM_SLOTS,
+        n_threads=1,
+        flash_attention=options.has_flash_attention,
+        kv_type=options.kv_type,
+    )
+    context.close()
+    weights.close()
+    lines = "\n".join(line for _, line in log)
+    found = re.findall(r"CPU +(KV|compute|output) buffer size = +([\d.]+) MiB", lines)
+    return {name: float(size) * MIB for name, size in found}
+
+
+SETTINGS = {
+    "as it comes": (8192, EngineOptions()),
+    "a short window": (1000, EngineOptions()),
+    "a window shorter than the batch": (128, EngineOptions()),
+    "a small batch": (4096, EngineOptions(n_batch=32)),
+    "a large batch": (4096, EngineOptions(n_batch=2048)),
+    "without flash attention": (16384, EngineOptions(flash_attention=False)),
+    "a KV cache of q8_0": (4096, EngineOptions(kv_type="q8_0")),
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "setting"),
+    [
+        (model, setting)
+        for model in ("tiny_gguf", "smollm2")
+        for setting in SETTINGS
+        if (model, setting) != ("tiny_gguf", "a KV cache of q8_0")  # its heads are too small
+    ],
+)
+def test_the_estimate_is_what_llama_cpp_allocates(
+    model: str,
+    setting: str,
+    request: pytest.FixtureRequest,
+    whole_log: deque[tuple[int, str]],
+) -> None:
+    n_ctx, options = SETTINGS[setting]
+    file = inspect(request.getfixturevalue(model))
+    need = memory_need(file, options, n_ctx, num_sequences=NUM_SLOTS)
+    real = allocated(whole_log, file, n_ctx, options)
+    # The log has two digits after the point.
+    assert need.kv_bytes == pytest.approx(real["KV"], abs=0.01 * MIB)
+    # The vocabulary's tables count as buffers, and are not in the log.
+    buffers = real["compute"] + real["output"] + 400 * file.shape.n_vocab
+    assert buffers < need.buffer_bytes < 1.15 * buffers + MIB
+
+
+MEASURE = """
+import json, os, sys
+from pathlib import Path
+import psutil
+from jupyter_llm.engine.local import llama
+from jupyter_llm.engine.base import EngineOptions, Request, SamplingParams
+from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.models.discover import find_model
+
+path, rounds = Path(sys.argv[1]), int(sys.argv[2])
+process = psutil.Process()
+before = process.memory_info().rss
+loaded, after = [], []
+for _ in range(rounds):
+    engine = LocalEngine(find_model(path), EngineOptions(n_ctx=4096, n_threads=2, exact=False))
+    params = SamplingParams(temperature=0, max_tokens=4, ignore_eos=True)
+    engine.submit(Request(prompt="word " * 600, params=params)).result()
+    loaded.append(process.memory_info().rss - before)
+    engine.close()
+    del engine
+    after.append(process.memory_info().rss - before)
+print(json.dumps({"loaded": loaded, "after": after}))
+"""
+
+
+def measure(path: Path, rounds: int) -> dict[str, list[int]]:
+    """Load, use and unload a model in a process of its own; return how far memory grew."""
+    command = [sys.executable, "-c", MEASURE, str(path), str(rounds)]
+    # With an arena for each thread, glibc keeps 8 MB more or less from one load to the next.
+    environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=100, check=True, env=environment
+    )
+    measured: dict[str, list[int]] = json.loads(result.stdout)
+    return measured
+
+
+@pytest.fixture(scope="module")
+def measured(smollm2: Path) -> dict[str, list[int]]:
+    return measure(smollm2, rounds=5)
+
+
+def test_a_loaded_model_takes_no_more_than_estimated(
+    measured: dict[str, list[int]], smollm2: Path
+) -> None:
+    options = EngineOptions(n_ctx=4096)
+    need = memory_need(inspect(smollm2), options, 4096, num_sequences=NUM_SLOTS)
+    # What stays after it is code that was paged in, and no part of the model.
+    taken = measured["loaded"][0] - measured["after"][0]
+    # Less, since llama.cpp reserves logits for each token of a batch, and we want the last one's.
+    assert 0.6 * need.total < taken < need.total
+
+
+def test_unloading_gives_the_memory_back(measured: dict[str, list[int]]) -> None:
+    loaded, after = measured["loaded"], measured["after"]
+    assert loaded[0] > 200 * MIB
+    # What stays: modules imported on first use, and llama.cpp's code that was paged in.
+    assert after[0] < 16 * MIB
+
+
+def test_loading_and_unloading_again_does_not_grow(measured: dict[str, list[int]]) -> None:
+    first, *_, last = measured["after"]
+    assert last - first < 4 * MIB
+
+
+def test_the_kv_bytes_of_cells_are_counted_by_heads_and_type() -> None:
+    # Keys and values, of 32 layers with 8 heads of 128 numbers, in two bytes each.
+    assert kv_bytes(LARGE.shape, 1000) == 1000 * 2 * 32 * 8 * 128 * 2
+    assert kv_bytes(LARGE.shape, 1000, "q8_0") / kv_bytes(LARGE.shape, 1000) == 34 / 64
+
+
+def test_streams_of_their_own_take_their_cells_each() -> None:
+    shared = context_need(LARGE.shape, 2048, num_sequences=4, flash_attention=False)
+    apart = context_need(
+        LARGE.shape, 2048, num_sequences=4, flash_attention=False, is_unified=False
+    )
+    assert apart.kv_bytes == 4 * shared.kv_bytes == kv_bytes(LARGE.shape, 4 * 2048)
+    assert apart.buffer_bytes == shared.buffer_bytes
+    assert apart.weights_bytes == 0
+
+
+def test_recurrent_layers_take_their_state_for_each_sequence() -> None:
+    shape = replace(LARGE.shape, num_kv_heads=0, state_elements=1_000_000)
+    need = context_need(shape, 8192, num_sequences=NUM_SLOTS)
+    assert need.kv_bytes == NUM_SLOTS * 4_000_000
+
+
+# -- what is free ----------------------------------------------------------------------------------
+
+
+def test_what_is_free_is_a_part_of_this_machine() -> None:
+    assert 50_000_000 < free_memory().ram_bytes < 1 << 50
+    assert free_memory(123).vram_bytes == 123
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["the group", "a group inside it"])
+def test_a_container_s_limit_counts(tmp_path: Path, *, inside: bool) -> None:
+    group = tmp_path / "cgroup" / "pod"
+    (group / "inner").mkdir(parents=True)
+    (group / "memory.max").write_text("300000000\n")
+    (group / "memory.current").write_text("290000000\n")
+    (group / "memory.stat").write_text("anon 1\ninactive_file 20000000\nactive_file 10000000\n")
+    (group / "inner" / "memory.max").write_text("max\n")
+    (tmp_path / "self").write_text("0::/pod/inner\n" if inside else "0::/pod\n")
+    free = free_memory(mount=tmp_path / "cgroup", membership=tmp_path / "self")
+    assert free.ram_bytes == 40_000_000  # what is not used, and the page cache
+
+
+def test_without_limits_the_machine_s_memory_counts(tmp_path: Path) -> None:
+    nowhere = free_memory(mount=tmp_path, membership=tmp_path / "missing").ram_bytes
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "self").write_text("4:memory:/old\n0::/\n")
+    unlimited = free_memory(mount=tmp_path, membership=tmp_path / "self").ram_bytes
+    assert unlimited == pytest.approx(nowhere, rel=0.2)
+
+
+def test_only_gpus_count_as_gpu_memory() -> None:
+    sizes = [free for kind, free in llama._devices() if kind == llama._GPU]
+    memory = llama.device_memory()
+    assert memory == (pytest.approx(sum(sizes), rel=0.2) if sizes else None)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the devices cannot be reached there")
+def test_the_devices_tell_their_free_memory() -> None:
+    devices = llama._devices()
+    assert devices
+    assert all(free > 0 for _, free in devices)
+
+
+# -- what fits -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "n_ctx"), [(64, 8192), (11.4, 8192), (10.8, 4096), (10.3, 2048), (8.7, 1024)]
+)
+def test_the_default_window_fits_the_machine(gigabytes: float, n_ctx: int) -> None:
+    assert plan(ram(gigabytes)).n_ctx == n_ctx
+
+
+def test_the_default_window_is_no_longer_than_the_model_s() -> None:
+    assert plan(ram(64), file=replace(LARGE, n_ctx_train=2000)).n_ctx == 2000
+    assert plan(ram(64), file=replace(LARGE, n_ctx_train=None)).n_ctx == 8192
+
+
+def test_a_refusal_tells_the_numbers_and_what_to_change() -> None:
+    error = refusal(ram(11), EngineOptions(n_ctx=32768))
+    assert str(error) == (
+        "large.gguf cannot be loaded: it needs 12,709 MB of memory, and 11,000 MB are free. "
+        "Weights take 8,000 MB, a KV cache for n_ctx=32768 in f16 4,295 MB, buffers 414 MB. "
+        f"Use n_ctx={error.n_ctx}, or a smaller quantization or model (this one is Q8_0)."
+    )
+    assert isinstance(error, ModelLoadError)
+    assert error.needed_bytes == pytest.approx(12.71 * GB, rel=0.001)
+    assert error.free_bytes == 11 * GB
+
+
+def test_the_window_a_refusal_names_fits() -> None:
+    error = refusal(ram(11), EngineOptions(n_ctx=32768))
+    assert error.n_ctx is not None
+    assert error.n_ctx > 4096
+    assert plan(ram(11), EngineOptions(n_ctx=error.n_ctx)).n_ctx == error.n_ctx
+
+
+def test_a_quantized_kv_cache_is_advised_where_it_would_fit() -> None:
+    wanted = EngineOptions(n_ctx=32768)
+    assert "kv_type='q8_0'" in str(refusal(ram(12.6), wanted))
+    plan(ram(12.6), replace(wanted, kv_type="q8_0"))
+    assert "q8_0" not in str(refusal(ram(12.6), replace(wanted, flash_attention=False)))
+    small_heads = replace(LARGE, shape=replace(LARGE.shape, key_length=80))
+    assert "q8_0" not in str(refusal(ram(11), wanted, file=small_heads))
+
+
+def test_a_smaller_batch_is_advised_where_it_would_fit() -> None:
+    assert "n_batch=512" in str(refusal(ram(12), EngineOptions(n_ctx=8192, n_batch=8192)))
+
+
+def test_weights_that_do_not_fit_leave_only_another_file() -> None:
+    error = refusal(ram(6))
+    assert error.n_ctx is None
+    assert "free. Weights take 8,000 MB" in str(error)
+    assert "Use a smaller quantization or model (this one is Q8_0)." in str(error)
+
+
+def test_a_kv_type_the_model_cannot_have_is_refused(tiny_gguf: Path) -> None:
+    with pytest.raises(OptionError, match=r"heads have 16\. Use kv_type='f16'"):
+        plan(ram(64), EngineOptions(kv_type="q8_0"), inspect(tiny_gguf))
+
+
+def test_as_many_layers_go_to_the_gpu_as_fit() -> None:
+    free = FreeMemory(ram_bytes=64 * GB, vram_bytes=6 * GB)
+    layers = plan(free).n_gpu_layers
+    assert layers is not None
+    assert 10 < layers < 25
+    assert plan(replace(free, vram_bytes=24 * GB)).n_gpu_layers == 33
+    assert plan(replace(free, vram_bytes=GB // 10)).n_gpu_layers == 0
+
+
+def test_a_gpu_spares_the_machine_s_memory() -> None:
+    assert plan(FreeMemory(ram_bytes=GB, vram_bytes=24 * GB)).n_ctx == 8192
+    refusal(FreeMemory(ram_bytes=GB, vram_bytes=24 * GB), EngineOptions(n_gpu_layers=0))
+    refusal(ram(1))
+
+
+def test_a_full_gpu_is_named() -> None:
+    free = FreeMemory(ram_bytes=64 * GB, vram_bytes=6 * GB)
+    error = refusal(free, EngineOptions(n_gpu_layers=-1, n_ctx=8192))
+    assert "MB of GPU memory, and 6,000 MB are free" in str(error)
+    assert "n_gpu_layers=None" in str(error)
+    plan(free, EngineOptions(n_gpu_layers=10, n_ctx=8192))
+
+
+def test_the_check_alone_says_the_same() -> None:
+    options = EngineOptions()
+    check_fits(LARGE, options, 8192, ram(64), num_sequences=NUM_SLOTS)
+    with pytest.raises(NotEnoughMemoryError):
+        check_fits(LARGE, options, 8192, ram(6), num_sequences=NUM_SLOTS)
+
+
+# -- the engine ------------------------------------------------------------------------------------
+
+
+def test_a_model_too_large_is_refused_before_it_is_loaded(tiny_gguf: Path) -> None:
+    shares: list[float] = []
+    with pytest.raises(NotEnoughMemoryError, match=rf"n_ctx={FAR_TOO_LARGE} in f16 .*Use n_ctx="):
+        LocalEngine(
+            find_model(tiny_gguf),
+            EngineOptions(n_ctx=FAR_TOO_LARGE),
+            on_progress=shares.append,
+        )
+    assert shares == []
+
+
+def test_the_window_a_refusal_names_can_be_loaded(tiny_gguf: Path) -> None:
+    error = refusal(ram(0.02), EngineOptions(n_ctx=100_000), inspect(tiny_gguf))
+    engine = LocalEngine(find_model(tiny_gguf), EngineOptions(n_ctx=error.n_ctx, n_threads=1))
+    assert engine.info.n_ctx == error.n_ctx
+    engine.close()
+
+
+def test_after_a_refusal_the_old_choice_goes_on(tiny_gguf: Path, fresh_llm: None) -> None:
+    llm.use(tiny_gguf, n_ctx=512, n_threads=1)
+    with pytest.raises(NotEnoughMemoryError):
+        llm.use(n_ctx=FAR_TOO_LARGE)
+    assert llm("still there?", max_tokens=3).usage.completion_tokens == 3
+    info = llm.status().info
+    assert info is not None
+    assert info.n_ctx == 512
+
+
+@pytest.mark.slow
+def test_a_quantized_kv_cache_is_half_as_large_and_still_knows(smollm2: Path) -> None:
+    sizes = []
+    question = (Message("user", "What is the capital of France? Answer with one word."),)
+    params = SamplingParams(temperature=0, max_tokens=12)
+    for options in (EngineOptions(n_ctx=2048), EngineOptions(n_ctx=2048, kv_type="q8_0")):
+        engine = LocalEngine(find_model(smollm2), options)
+        answer = engine.submit(Request(prompt=question, params=params)).result(timeout=60)
+        sizes.append(engine.info.kv_bytes)
+        engine.close()
+        assert "Paris" in answer.text
+        assert engine.info.kv_type == options.kv_type
+    assert sizes[1] == pytest.approx(sizes[0] / 2, rel=0.07)
+
+
+def test_the_status_tells_the_kv_cache(tiny_gguf: Path, fresh_llm: None) -> None:
+    status = llm.use(tiny_gguf, n_ctx=1024, n_threads=1)
+    assert dict(status.rows())["KV cache"] == "262.1 kB for 1024 tokens (f16), 0 used"
+
+
+@pytest.mark.parametrize("repack", [None, True, False])
+def test_repacking_is_a_choice(tiny_gguf: Path, *, repack: bool | None) -> None:
+    engine = LocalEngine(find_model(tiny_gguf), EngineOptions(repack=repack, n_threads=1))
+    params = SamplingParams(temperature=0, max_tokens=3, ignore_eos=True)
+    assert engine.submit(Request(prompt="the fox", params=params)).result(timeout=60).text
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"kv_type": "q4_0"}, "kv_type must be 'f16' or 'q8_0', not 'q4_0'"),
+        ({"kv_type": ["f16"]}, "kv_type must be"),
+        ({"kv_type": "q8_0", "flash_attention": False}, "needs flash attention. Use kv_type='f16'"),
+    ],
+)
+def test_a_wrong_kv_type_is_refused_with_the_choices(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(said)):
+        EngineOptions(**options)
+    assert issubclass(OptionError, JupyterLLMError)

@@ -1,0 +1,451 @@
+"""Who goes first, who waits and loses nothing, and that nobody waits for ever."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.engines import (
+    ask,
+    assert_nothing_leaks,
+    before_each_step,
+    forget_all,
+    inside,
+    load,
+    paused,
+    submit,
+    wait_until_idle,
+)
+from support.fake_model import Engine as FakeEngine
+from support.fake_model import FakeDrafter, FixedWidth, fresh
+
+from jupyter_llm import llm
+from jupyter_llm.engine.base import Message, Priority, Request, SamplingParams
+from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.local.scheduler import Decoded
+
+LONG = "the quick brown fox jumps over the lazy dog and "
+INSTRUCTION = "Say in one word what this is: "
+
+
+@pytest.fixture
+def engine(tiny_gguf: Path) -> Iterator[LocalEngine]:
+    engine = load(tiny_gguf, checkpoints=False)
+    yield engine
+    engine.close()
+
+
+# -- the scheduler on the fake model ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (Priority.BULK, Priority.CHAT),
+        (Priority.CHAT, Priority.GHOST),
+        (Priority.BULK, Priority.GHOST),
+    ],
+)
+def test_a_higher_class_has_the_next_step_for_itself(first: Priority, then: Priority) -> None:
+    engine = FakeEngine(n_ctx=400)
+    rows = [engine.submit([row, 1, 2], 30, ignore_eos=True, priority=first) for row in (1, 2, 3)]
+    engine.step()
+    urgent = engine.submit([9, 9], 20, ignore_eos=True, priority=then)
+    before = [len(row.completion_ids) for row in rows]
+    for number in range(20):
+        (drawn,) = engine.step()
+        assert drawn.sequence is urgent
+        assert len(urgent.completion_ids) == number + 1
+    assert [len(row.completion_ids) for row in rows] == before
+    engine.run()
+    for row, sequence in enumerate(rows, 1):
+        assert sequence.completion_ids == fresh([row, 1, 2], 30, ignore_eos=True)
+
+
+def test_a_lower_class_gets_a_small_step_after_each_240_tokens_of_a_higher_one() -> None:
+    engine = FakeEngine(n_ctx=2000, n_batch=64)
+    chat = engine.submit([1], 900, ignore_eos=True)
+    row = engine.submit(list(range(1, 40)) * 5, 9, ignore_eos=True, priority=Priority.BULK)
+    sizes = []
+    while chat.finish_reason is None:
+        engine.step()
+        if engine.scheduler.stepped is Priority.BULK:
+            sizes.append(len(engine.model.batches[-1]))
+    assert sizes == [32, 32, 32]
+    engine.run()
+    assert row.completion_ids == fresh(list(range(1, 40)) * 5, 9, ignore_eos=True)
+
+
+@pytest.mark.parametrize("lower", [Priority.CHAT, Priority.BULK])
+def test_no_class_starves_under_a_stream_of_higher_ones_that_never_ends(lower: Priority) -> None:
+    engine = FakeEngine(n_ctx=400, num_slots=4)
+    patient = engine.submit([7, 7, 7], 12, ignore_eos=True, priority=lower)
+    urgent = engine.submit([1], 50, ignore_eos=True, priority=Priority.GHOST)
+    for _ in range(20_000):
+        engine.scheduler.step()
+        if urgent.finish_reason is not None:
+            urgent = engine.submit([1], 50, ignore_eos=True, priority=Priority.GHOST)
+        if patient.finish_reason is not None:
+            break
+    assert patient.completion_ids == fresh([7, 7, 7], 12, ignore_eos=True)
+
+
+def test_no_class_starves_where_higher_ones_take_every_slot() -> None:
+    engine = FakeEngine(n_ctx=400, num_slots=2)
+    chats = [engine.submit([number], 60, ignore_eos=True) for number in range(1, 4)]
+    row = engine.submit([7, 7, 7], 5, ignore_eos=True, priority=Priority.BULK)
+    num_steps = 0
+    while row.finish_reason is None:
+        engine.scheduler.step()
+        num_steps += 1
+        assert num_steps < 20_000
+        for place, chat in enumerate(chats):  # as one ends, the next one is there
+            if chat.finish_reason is not None:
+                chats[place] = engine.submit([num_steps % 39 + 1], 60, ignore_eos=True)
+    assert num_steps > 1000  # it was not to be felt before
+    assert row.completion_ids == fresh([7, 7, 7], 5, ignore_eos=True)
+
+
+def test_each_waiting_class_gets_its_turn() -> None:
+    engine = FakeEngine(n_ctx=900, num_slots=4)
+    engine.submit([1], 800, ignore_eos=True, priority=Priority.GHOST)
+    others = {
+        priority: engine.submit([int(priority), 5], 3, ignore_eos=True, priority=priority)
+        for priority in (Priority.CHAT, Priority.BULK)
+    }
+    engine.run()
+    turns = [drawn.sequence.priority for drawn in engine.drawn]
+    last_ghost = len(turns) - 1 - turns[::-1].index(Priority.GHOST)
+    for priority, sequence in others.items():
+        assert priority in turns[:last_ghost]
+        assert len(sequence.completion_ids) == 3
+
+
+def test_a_chat_takes_the_slot_and_the_room_of_the_youngest_row_which_loses_nothing() -> None:
+    engine = FakeEngine(num_slots=2, n_ctx=32)
+    rows = [engine.submit([row] * 5, 8, ignore_eos=True, priority=Priority.BULK) for row in (1, 2)]
+    for _ in range(4):
+        engine.step()
+    drawn = [list(row.completion_ids) for row in rows]
+    chat = engine.submit([3] * 12, 4, ignore_eos=True)
+    engine.step()
+    assert chat.slot is not None
+    assert rows[1].slot is None
+    assert rows[1].completion_ids == drawn[1]
+    engine.run()
+    for row, sequence in enumerate(rows, 1):
+        assert sequence.completion_ids == fresh([row] * 5, 8, ignore_eos=True)
+
+
+def test_bulk_runs_as_many_at_once_as_pay() -> None:
+    engine = FakeEngine(num_slots=6, n_ctx=300, width=FixedWidth(2))
+    rows = [
+        engine.submit([row, 1], 5, ignore_eos=True, priority=Priority.BULK) for row in range(1, 7)
+    ]
+    chats = [engine.submit([row, 2], 5, ignore_eos=True) for row in range(1, 4)]
+    most = 0
+    while not engine.scheduler.is_idle:
+        engine.step()
+        most = max(most, sum(row.slot is not None for row in rows))
+    assert most == 2
+    assert all(len(sequence.completion_ids) == 5 for sequence in (*rows, *chats))
+
+
+def test_background_reading_starts_only_when_nothing_runs_and_never_while_held() -> None:
+    engine = FakeEngine(n_ctx=200)
+    chat = engine.submit([1, 2], 5, ignore_eos=True)
+    ahead = engine.read([5] * 20)
+    while chat.finish_reason is None:
+        engine.step()
+        assert ahead.slot is None
+    engine.scheduler.is_background_held = True
+    assert engine.scheduler.is_idle
+    assert engine.step() == []
+    assert ahead.slot is None
+    engine.scheduler.is_background_held = False
+    engine.step()
+    assert engine.model.tokens(0)
+    engine.scheduler.is_background_held = True
+    before = engine.model.num_evaluated
+    assert engine.scheduler.is_idle
+    assert engine.step() == []
+    assert engine.model.num_evaluated == before
+    engine.scheduler.is_background_held = False
+    engine.run()
+    assert ahead.finish_reason == "length"
+    assert engine.ask([5] * 20 + [6]).num_cached == 20
+
+
+def test_a_prompt_that_was_read_ahead_reads_only_its_last_token() -> None:
+    engine = FakeEngine()
+    engine.read([1, 2, 3, 4, 5])
+    engine.run()
+    before = engine.model.num_evaluated
+    assert engine.ask([1, 2, 3, 4, 5], 1).num_cached == 4
+    assert engine.model.num_evaluated == before + 1
+
+
+def test_batches_that_are_aborted_again_and_again_become_short_until_they_come_through() -> None:
+    engine = FakeEngine(n_ctx=900, n_batch=256)
+    prompt = [1, 2, 3, 4, 5, 6, 7, 8] * 60
+    row = engine.submit(prompt, 2, ignore_eos=True, priority=Priority.BULK)
+    for _ in range(6):
+        engine.model.outcomes = [Decoded.ABORTED]
+        engine.step()
+    engine.model.outcomes = []
+    engine.step()
+    assert len(engine.model.batches[-1]) == 32
+    engine.step()
+    assert len(engine.model.batches[-1]) == 64
+    engine.run()
+    assert row.completion_ids == fresh(prompt, 2, ignore_eos=True)
+
+
+def test_a_guest_takes_a_small_step() -> None:
+    engine = FakeEngine(n_ctx=900, n_batch=256)
+    engine.submit([1, 2, 3] * 100, 1, priority=Priority.BULK)
+    engine.scheduler.step(is_guest=True)
+    assert len(engine.model.batches[-1]) == 32
+
+
+def test_guesses_are_made_only_where_one_decodes_alone() -> None:
+    engine = FakeEngine(n_ctx=400, n_batch=16)
+    alone = engine.submit([1], 40, ignore_eos=True, drafter=FakeDrafter([1], wrong_every=5))
+    engine.step()
+    engine.step()
+    assert len(engine.model.batches[-1]) == 16
+    assert engine.scheduler.drafted is not None
+    engine.submit([2], 40, ignore_eos=True, drafter=FakeDrafter([2], wrong_every=5))
+    engine.step()
+    engine.step()
+    assert len(engine.model.batches[-1]) == 2
+    assert engine.scheduler.drafted is None
+    engine.run()
+    assert alone.completion_ids == fresh([1], 40, ignore_eos=True)
+
+
+# -- the engine on the tiny model ------------------------------------------------------------------
+
+
+def rows_of(engine: LocalEngine, num_rows: int, **more: object) -> list[tuple[int, ...] | None]:
+    """Return what each row gets when it is asked alone."""
+    return [ask(engine, f"{INSTRUCTION}{row}", 30, **more).token_ids for row in range(num_rows)]
+
+
+def test_a_chat_beside_a_bulk_batch_has_every_next_step_and_the_rows_stay_the_same(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = rows_of(engine, 12)
+    steps: list[tuple[Priority | None, int]] = []
+    lane = engine._model._exact_lane
+    step = lane.scheduler.step
+
+    def watched(*, is_guest: bool = False) -> object:
+        drawn = step(is_guest=is_guest)
+        steps.append((lane.scheduler.stepped, lane.scheduler.num_evaluated))
+        return drawn
+
+    with paused(engine):
+        rows = [
+            submit(engine, f"{INSTRUCTION}{row}", 30, priority=Priority.BULK) for row in range(12)
+        ]
+    next(iter(rows[0]))
+    monkeypatch.setattr(lane.scheduler, "step", watched)
+    rows = rows[1:]  # the first one ended with its loop
+    chat = ask(engine, LONG * 4, 60)
+    of_the_chat = [at for at, (priority, _) in enumerate(steps) if priority is Priority.CHAT]
+    between = steps[of_the_chat[0] : of_the_chat[-1] + 1]  # fewer than tokens where guesses pay
+    assert {priority for priority, num in between if num} == {Priority.CHAT}
+    assert [row.result(timeout=60).token_ids for row in rows] == alone[1:]
+    assert chat.token_ids == ask(engine, LONG * 4, 60).token_ids
+    assert_nothing_leaks(engine)
+
+
+def test_a_chat_in_one_context_is_not_held_up_by_a_batch_in_the_other(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(engine, "make the exact context", 2)
+    fast, exact = engine._model.lanes
+    sizes: list[tuple[bool, int]] = []
+    before_each_step(
+        engine,
+        monkeypatch,
+        lambda _number: sizes.extend(
+            (lane.is_exact, lane.scheduler.num_evaluated) for lane in (fast, exact)
+        ),
+    )
+    with paused(engine):
+        rows = [
+            submit(engine, LONG * 30 + str(row), 5, priority=Priority.BULK, temperature=1)
+            for row in range(4)
+        ]
+        chat = submit(engine, "hello", 900)
+    chat.result(timeout=60)
+    guests = {num for is_exact, num in sizes if not is_exact and num}
+    assert max(guests) <= 32
+    assert all(row.result(timeout=60).usage.completion_tokens == 5 for row in rows)
+
+
+def test_no_class_starves_beside_chats_that_never_end(engine: LocalEngine) -> None:
+    is_over = threading.Event()
+
+    def chat_on() -> None:
+        while not is_over.is_set():
+            ask(engine, "and again", 40)
+
+    chatting = threading.Thread(target=chat_on)
+    chatting.start()
+    try:
+        rows = [
+            submit(engine, f"{INSTRUCTION}{row}", 6, priority=Priority.BULK) for row in range(5)
+        ]
+        assert all(row.result(timeout=60).usage.completion_tokens == 6 for row in rows)
+    finally:
+        is_over.set()
+        chatting.join()
+
+
+def prefill(engine: LocalEngine, prompt: str, *, is_pinned: bool = False) -> None:
+    engine.prefill(
+        Request(prompt=prompt, params=SamplingParams(temperature=0), is_pinned=is_pinned)
+    )
+
+
+def test_what_was_read_in_the_background_is_cached_and_changes_no_token(
+    engine: LocalEngine,
+) -> None:
+    prefill(engine, LONG * 20)
+    wait_until_idle(engine)
+    completion = ask(engine, LONG * 20 + "then")
+    assert completion.usage.cached_tokens >= engine.count_tokens(LONG * 20) - 1
+    forget_all(engine)
+    fresh_tokens = ask(engine, LONG * 20 + "then")
+    assert fresh_tokens.token_ids == completion.token_ids
+
+
+def test_any_request_ends_background_reading_at_once(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = LONG * 70  # of several batches
+    ask(engine, "make the exact context", 1)
+    lane = engine._model._exact_lane
+    streams = []
+
+    def interfere(number: int) -> None:
+        if number == 2:
+            streams.append(submit(engine, "quick", 3))
+
+    before_each_step(engine, monkeypatch, interfere)
+    prefill(engine, long)
+    wait_until_idle(engine)
+    assert streams[0].result(timeout=60).usage.completion_tokens == 3
+    assert inside(engine, lambda: lane.scheduler.of_class(Priority.BACKGROUND)) == []
+    cached = ask(engine, long, 1).usage.cached_tokens
+    assert 256 <= cached < engine.count_tokens(long) - 1  # what it had read by then stays
+
+
+def test_nothing_is_read_in_the_background_while_it_is_held(engine: LocalEngine) -> None:
+    ask(engine, "make the exact context", 1)
+    lane = engine._model._exact_lane
+    engine.hold_background(is_held=True)
+    prefill(engine, LONG * 20)
+    engine.status()  # the command before is obeyed
+    assert inside(engine, lambda: lane.scheduler.num_running) == 0
+    assert inside(engine, lambda: len(lane.scheduler.of_class(Priority.BACKGROUND))) == 1
+    engine.hold_background(is_held=False)
+    wait_until_idle(engine)
+    assert ask(engine, LONG * 20, 1).usage.cached_tokens == engine.count_tokens(LONG * 20) - 1
+
+
+def test_holding_stops_what_is_being_read_and_lets_it_go_on_later(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = LONG * 70
+    ask(engine, "make the exact context", 1)
+    lane = engine._model._exact_lane
+    is_held = threading.Event()
+
+    def hold(number: int) -> None:
+        if number == 1:
+            engine.hold_background(is_held=True)
+            is_held.set()
+
+    before_each_step(engine, monkeypatch, hold)
+    prefill(engine, long)
+    assert is_held.wait(60)
+    engine.status()  # the step is over, and the command obeyed
+    num_read = inside(engine, lambda: max(lane.slots.resident_tokens))
+    assert 256 <= num_read < engine.count_tokens(long)
+    assert inside(engine, lambda: engine._model.is_idle)
+    assert inside(engine, lambda: max(lane.slots.resident_tokens)) == num_read
+    engine.hold_background(is_held=False)
+    wait_until_idle(engine)
+    assert ask(engine, long, 1).usage.cached_tokens == engine.count_tokens(long) - 1
+
+
+def test_a_request_runs_while_the_background_is_held(engine: LocalEngine) -> None:
+    engine.hold_background(is_held=True)
+    prefill(engine, LONG * 20)
+    assert ask(engine, "hello", 5).usage.completion_tokens == 5
+    assert engine.status().num_waiting == 0  # the request ended the reading
+
+
+def test_two_prompts_are_read_one_after_the_other(engine: LocalEngine) -> None:
+    prompts = ["one " * 80, "two " * 80]
+    for prompt in prompts:
+        prefill(engine, prompt)
+    wait_until_idle(engine)
+    for prompt in prompts:
+        assert ask(engine, prompt, 1).usage.cached_tokens == engine.count_tokens(prompt) - 1
+
+
+def test_a_pinned_prompt_stays_when_others_have_to_go(tiny_gguf: Path) -> None:
+    engine = load(tiny_gguf, n_ctx=1024, exact=False, checkpoints=False)
+    prefill(engine, LONG * 2, is_pinned=True)
+    wait_until_idle(engine)
+    for number in range(12):
+        ask(engine, f"{number} " + LONG * 8, 4, conversation=str(number))
+    assert [prefix.is_pinned for prefix in engine.status().prefixes].count(True) == 1
+    assert ask(engine, LONG * 2 + "x", 1).usage.cached_tokens == engine.count_tokens(LONG * 2)
+    engine.close()
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_pinning_again_takes_no_second_slot(tiny_gguf: Path, *, exact: bool) -> None:
+    engine = load(tiny_gguf, exact=exact, checkpoints=False)
+    for number in range(6):
+        prefill(engine, LONG * 3, is_pinned=True)
+        wait_until_idle(engine)
+        if number % 2:
+            ask(engine, LONG * 3, 2, is_pinned=True)
+    assert [prefix.is_pinned for prefix in engine.status().prefixes] == [True]
+    engine.close()
+
+
+def test_a_prompt_that_cannot_be_read_ahead_leaves_the_engine_alone(tiny_base_gguf: Path) -> None:
+    engine = load(tiny_base_gguf)
+    engine.prefill(Request(prompt=(Message("user", "no template"),)))
+    engine.prefill(Request(prompt="word " * 9000))
+    engine.prefill(Request(prompt=""))
+    assert ask(engine, "still there", 3).usage.completion_tokens == 3
+    engine.close()
+
+
+def test_llm_prefill_reads_ahead_and_a_cell_that_runs_holds_it(
+    tiny_gguf: Path, fresh_llm: None
+) -> None:
+    llm.use(tiny_gguf, n_threads=1, checkpoints=False)
+    llm.hold_background(is_held=True)
+    llm.prefill(LONG * 9, raw=True, pin=True)
+    assert llm.status().engine.resident_tokens == ()  # type: ignore[union-attr]
+    llm.hold_background(is_held=False)
+    engine = llm.engine()
+    assert isinstance(engine, LocalEngine)
+    wait_until_idle(engine)
+    (prefix,) = engine.status().prefixes
+    assert prefix.is_pinned
+    assert prefix.num_tokens == engine.count_tokens(LONG * 9)
+    completion = llm.complete(LONG * 9 + "x", max_tokens=1)
+    assert completion.usage.cached_tokens == prefix.num_tokens

@@ -1,0 +1,268 @@
+"""Slots are pure bookkeeping: who holds which tokens, and who must give way."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from jupyter_llm.engine.local.slots import Placement, Slot, Slots, common_prefix
+
+TOKENS = st.lists(st.integers(0, 2), max_size=40)
+
+
+def place(slots: Slots, token_ids: list[int], conversation: str | None = None) -> Placement:
+    placement = slots.place(token_ids, conversation)
+    assert placement is not None
+    return placement
+
+
+def fill(slots: Slots, token_ids: list[int], conversation: str | None = None) -> Slot:
+    """Run a prompt to its end, as the scheduler would: all of its tokens become resident."""
+    slot = place(slots, token_ids, conversation).slot
+    slot.token_ids += token_ids[len(slot.token_ids) :]
+    slots.release(slot)
+    return slot
+
+
+def naive_prefix(a: list[int], b: list[int]) -> int:
+    length = 0
+    for one, other in zip(a, b, strict=False):
+        if one != other:
+            break
+        length += 1
+    return length
+
+
+@settings(deadline=None)
+@given(TOKENS, TOKENS)
+@example([], [])
+@example([1], [1])
+@example([1], [2])
+def test_common_prefix_is_what_a_loop_finds(a: list[int], b: list[int]) -> None:
+    assert common_prefix(a, b) == naive_prefix(a, b)
+
+
+@settings(deadline=None)
+@given(TOKENS, TOKENS, TOKENS)
+def test_common_prefix_of_two_continuations_is_at_least_what_they_continue(
+    start: list[int], a: list[int], b: list[int]
+) -> None:
+    assert common_prefix(start + a, start + b) == len(start) + naive_prefix(a, b)
+
+
+def test_a_first_prompt_finds_nothing_resident() -> None:
+    placement = place(Slots(2), [1, 2, 3])
+    assert placement.num_cached == 0
+    assert placement.copy_from is None
+    assert placement.slot.token_ids == []
+    assert placement.slot.is_busy
+
+
+@pytest.mark.parametrize("prompt", [[1], [1, 2], [1, 2, 3]], ids=len)
+def test_the_last_token_never_counts_as_resident(prompt: list[int]) -> None:
+    slots = Slots(2)
+    fill(slots, [1, 2, 3])
+    assert place(slots, prompt).num_cached == len(prompt) - 1
+
+
+def test_a_prompt_that_continues_a_slot_takes_it_over_in_place() -> None:
+    slots = Slots(3)
+    slot = fill(slots, [1, 2, 3], "a")
+    placement = place(slots, [1, 2, 3, 4], "b")
+    assert placement == Placement(slot, num_cached=3)
+    assert slot.token_ids == [1, 2, 3]
+    assert slot.conversation == "b"
+
+
+def test_the_same_conversation_replaces_its_last_turn_in_place() -> None:
+    slots = Slots(3)
+    slot = fill(slots, [1, 2, 3, 4, 5], "a")
+    placement = place(slots, [1, 2, 9, 9], "a")
+    assert placement == Placement(slot, num_cached=2)
+    assert slot.token_ids == [1, 2]
+
+
+@pytest.mark.parametrize("conversation", [None, "b"])
+def test_another_conversation_forks_and_leaves_the_first_its_tail(conversation: str | None) -> None:
+    slots = Slots(3)
+    first = fill(slots, [1, 2, 3, 4], "a")
+    placement = place(slots, [1, 2, 9], conversation)
+    assert placement.copy_from is first
+    assert placement.slot is not first
+    assert placement.slot.token_ids == [1, 2]
+    assert placement.slot.conversation == conversation
+    assert first.token_ids == [1, 2, 3, 4]
+    assert first.conversation == "a"
+    assert not first.is_busy
+
+
+def test_prompts_without_a_conversation_are_nobodys_turns() -> None:
+    slots = Slots(3)
+    first = fill(slots, [1, 2, 3, 4])
+    assert place(slots, [1, 2, 9]).copy_from is first
+
+
+def test_a_busy_slot_lends_its_prefix_but_is_not_taken_over() -> None:
+    slots = Slots(2)
+    busy = place(slots, [1, 2, 3], "a").slot
+    busy.token_ids += [1, 2, 3]
+    placement = place(slots, [1, 2, 3, 4], "a")
+    assert placement.copy_from is busy
+    assert placement.num_cached == 3
+    assert busy.token_ids == [1, 2, 3]
+
+
+def test_of_equal_prefixes_the_one_that_can_be_taken_over_is_used() -> None:
+    slots = Slots(3)
+    busy = place(slots, [1, 2], "a").slot
+    busy.token_ids += [1, 2]
+    idle = place(slots, [1, 2], "b").slot
+    idle.token_ids = [1, 2]
+    slots.release(idle)
+    assert place(slots, [1, 2, 3], "c") == Placement(idle, num_cached=2)
+
+
+def test_of_equal_prefixes_a_conversation_prefers_its_own_slot() -> None:
+    slots = Slots(4)
+    fill(slots, [1, 2, 3], "a")
+    own = fill(slots, [1, 2, 4, 5, 6], "b")
+    assert place(slots, [1, 2, 7], "b") == Placement(own, num_cached=2)
+
+
+def test_with_no_other_slot_left_the_prefix_is_taken_over_and_its_tail_lost() -> None:
+    slots = Slots(1)
+    only = fill(slots, [1, 2, 3, 4], "a")
+    placement = place(slots, [1, 2, 9], "b")
+    assert placement == Placement(only, num_cached=2)
+    assert only.token_ids == [1, 2]
+
+
+def test_empty_slots_are_used_before_any_resident_tokens_are_lost() -> None:
+    slots = Slots(3)
+    first = fill(slots, [1, 1], "a")
+    second = fill(slots, [2, 2], "b")
+    third = fill(slots, [3, 3], "c")
+    assert len({first.seq_id, second.seq_id, third.seq_id}) == 3
+
+
+def test_a_slot_just_released_empty_is_used_before_any_resident_tokens_are_lost() -> None:
+    slots = Slots(2)
+    fill(slots, [1, 1], "a")
+    empty = place(slots, [2, 2], "b").slot
+    slots.release(empty)
+    assert place(slots, [3, 3], "c").slot is empty
+
+
+def test_the_least_recently_used_slot_gives_way() -> None:
+    slots = Slots(3)
+    first, second, third = (fill(slots, [number, 0]) for number in (1, 2, 3))
+    fill(slots, [1, 0, 5])  # used again
+    assert place(slots, [7, 7]).slot is second
+    assert place(slots, [8, 8]).slot is third
+    assert place(slots, [9, 9]).slot is first
+
+
+def test_lending_a_prefix_counts_as_use() -> None:
+    slots = Slots(3)
+    lender = fill(slots, [1, 2, 3], "a")
+    other = fill(slots, [5, 6], "b")
+    fill(slots, [1, 2, 9], "c")
+    assert slots.evict() is other
+    assert lender.token_ids == [1, 2, 3]
+
+
+def test_while_all_are_busy_nothing_can_be_placed() -> None:
+    slots = Slots(2)
+    first = place(slots, [1, 2]).slot
+    place(slots, [3, 4])
+    assert slots.place([5, 6]) is None
+    assert slots.place([1, 2, 3]) is None
+    slots.release(first)
+    assert place(slots, [5, 6]).slot is first
+
+
+def test_nothing_changes_when_nothing_can_be_placed() -> None:
+    slots = Slots(1)
+    slot = place(slots, [1, 2], "a").slot
+    slot.token_ids += [1, 2]
+    assert slots.place([1, 2, 3], "b") is None
+    assert slot.token_ids == [1, 2]
+    assert slot.conversation == "a"
+    assert slot.is_busy
+
+
+def test_evict_forgets_the_least_recently_used_and_never_a_busy_one() -> None:
+    slots = Slots(3)
+    first, second = fill(slots, [1, 1], "a"), fill(slots, [2, 2], "b")
+    busy = place(slots, [3, 3], "c").slot
+    busy.token_ids += [3, 3]
+    assert slots.evict() is first
+    assert first.token_ids == []
+    assert first.conversation is None
+    assert slots.evict() is second
+    assert slots.evict() is None
+    assert busy.token_ids == [3, 3]
+
+
+def test_a_memory_that_cannot_trim_is_only_continued() -> None:
+    slots = Slots(2, can_trim=False)
+    slot = fill(slots, [1, 2, 3], "a")
+    assert place(slots, [1, 2, 3, 4], "a") == Placement(slot, num_cached=3)
+
+
+@pytest.mark.parametrize("prompt", [[1, 2, 9], [1, 2, 3]], ids=["replaced turn", "repeated"])
+def test_a_memory_that_cannot_trim_starts_anew_where_a_prompt_leaves_it(prompt: list[int]) -> None:
+    slots = Slots(2, can_trim=False)
+    slot = fill(slots, [1, 2, 3], "a")
+    placement = place(slots, prompt, "a")
+    assert placement.num_cached == 0
+    assert placement.copy_from is None
+    assert placement.slot is not slot
+    assert slot.token_ids == [1, 2, 3]
+
+
+def test_a_memory_that_cannot_trim_gives_up_its_only_slot_whole() -> None:
+    slots = Slots(1, can_trim=False)
+    slot = fill(slots, [1, 2, 3], "a")
+    assert place(slots, [1, 2, 9], "b") == Placement(slot, num_cached=0)
+    assert slot.token_ids == []
+
+
+def test_resident_tokens_are_listed_the_latest_used_first() -> None:
+    slots = Slots(4)
+    fill(slots, [1, 1, 1])
+    fill(slots, [2, 2])
+    fill(slots, [1, 1, 1, 1])
+    latest_first = [slots.resident_tokens]
+    slots.evict()
+    latest_first.append(slots.resident_tokens)
+    assert latest_first == [(4, 2), (4,)]
+
+
+@settings(deadline=None)
+@given(
+    num_slots=st.integers(1, 4),
+    can_trim=st.booleans(),
+    prompts=st.lists(
+        st.tuples(st.lists(st.integers(0, 1), min_size=1, max_size=6), st.sampled_from("ab")),
+        max_size=30,
+    ),
+)
+def test_what_a_placement_calls_cached_is_the_start_of_the_prompt(
+    num_slots: int,
+    can_trim: bool,  # noqa: FBT001
+    prompts: list[tuple[list[int], str]],
+) -> None:
+    slots = Slots(num_slots, can_trim=can_trim)
+    for token_ids, conversation in prompts:
+        placement = place(slots, token_ids, conversation)
+        slot = placement.slot
+        assert slot.token_ids == token_ids[: placement.num_cached]
+        assert placement.num_cached < len(token_ids)
+        if placement.copy_from is not None:
+            assert can_trim
+            assert placement.copy_from is not slot
+        slot.token_ids += token_ids[placement.num_cached :]
+        slots.release(slot)
+    assert len(slots.resident_tokens) <= num_slots

@@ -1,0 +1,135 @@
+"""A batch that is torn off leaves no trace in the exact context, not in the last bit.
+
+llama.cpp evaluates a batch in pieces, and may forget where the streams end whose piece did not come
+any more; see `Context._mend`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.engines import ask, assert_nothing_leaks, before_each_step, load, paused, submit
+from support.logit_watch import Witness
+from support.tiny_kinds import WINDOW
+
+from jupyter_llm.engine.local.exactness import measure
+from jupyter_llm.engine.local.llama import Context, Weights
+from jupyter_llm.engine.local.scheduler import Batch, Decoded
+
+LONG = "the quick brown fox jumps over the lazy dog and "
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads made-up texts, one a stream, on the kernels of this machine."""
+
+    context: Context
+    texts: list[list[int]]
+
+    def read(self, *parts: tuple[int, int, int], is_torn: bool = False) -> list[np.ndarray]:
+        """Read from where to where of some streams, in one batch; return all logits."""
+        batch = Batch()
+        for seq_id, start, end in parts:
+            batch.token_ids += self.texts[seq_id][start:end]
+            batch.positions += range(start, end)
+            batch.seq_ids += [seq_id] * (end - start)
+            batch.wants_logits += [True] * (end - start)
+        self.context.clear_abort()
+        if is_torn:
+            self.context.abort()
+        decoded = self.context.decode(batch)
+        assert decoded is (Decoded.ABORTED if is_torn else Decoded.OK)
+        return [] if is_torn else [self.context.logits(n).copy() for n in range(len(batch))]
+
+    def forget(self) -> None:
+        for seq_id in range(self.context.num_slots):
+            self.context.trim(seq_id, 0)
+
+
+@contextmanager
+def reader_of(path: Path) -> Iterator[Reader]:
+    weights = Weights(path, n_gpu_layers=0, on_progress=lambda _share: True)
+    context = Context(
+        weights,
+        n_ctx=512,
+        n_batch=256,
+        num_slots=4,
+        n_threads=2,
+        flash_attention=False,
+        is_unified=False,
+    )
+    context.group_size = measure(context, 96)
+    texts = np.random.default_rng(3).integers(1, 250, (4, 400)).tolist()
+    try:
+        yield Reader(context, texts)
+    finally:
+        context.close()
+        weights.close()
+
+
+@pytest.mark.parametrize(("num_others", "count"), [(150, 100), (33, 100), (77, 60), (20, 64)])
+@pytest.mark.parametrize("num_before", [0, 9])
+def test_a_sequence_whose_turn_did_not_come_is_read_as_if_nothing_had_been(
+    touchy_gguf: Path, num_before: int, num_others: int, count: int
+) -> None:
+    with reader_of(touchy_gguf) as reader:
+        plain = reader.read((1, 0, count))
+        reader.forget()
+        if num_before:
+            reader.read((1, 0, num_before))
+        reader.read((0, 0, num_others))
+        # llama.cpp evaluates stream 3 for itself first, and does not come to stream 1.
+        reader.read((3, 0, 10), (1, num_before, count), is_torn=True)
+        assert reader.context.trim(1, num_before)
+        again = reader.read((1, num_before, count))
+        assert all(map(np.array_equal, plain[num_before:], again))
+
+
+def test_of_what_is_longer_than_its_window_a_batch_that_was_torn_off_leaves_nothing(
+    tiny_window_gguf: Path,
+) -> None:
+    with reader_of(tiny_window_gguf) as reader:
+        for count, is_kept in ((WINDOW - 1, True), (WINDOW, False)):
+            plain = reader.read((1, 0, count + 20))
+            reader.forget()
+            reader.read((0, 0, 10))
+            reader.read((1, 0, count))
+            reader.read((3, 0, 10), (1, count, count + 20), is_torn=True)
+            assert reader.context.trim(1, count) is is_kept
+            start = count if is_kept else 0
+            again = reader.read((1, start, count + 20))
+            assert all(map(np.array_equal, plain[start:], again))
+            reader.forget()
+
+
+@pytest.mark.parametrize("model", ["touchy_gguf", "tiny_window_gguf"])
+def test_tearing_batches_off_again_and_again_changes_no_logit(
+    model: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = load(request.getfixturevalue(model), n_threads=2, checkpoints=False)
+    ask(engine, LONG, 1)
+    lane = engine._model._exact_lane
+    witness = Witness(lane)
+    dice = np.random.default_rng(5)
+
+    def disturb(_number: int) -> None:
+        if dice.random() < 0.2:
+            lane.context.abort()
+        if dice.random() < 0.2 and (slot := lane.slots.evict()) is not None:
+            lane.context.trim(slot.seq_id, 0)
+
+    before_each_step(engine, monkeypatch, disturb)
+    for _ in range(40):
+        kinds = dice.integers(0, 12, dice.integers(1, 6)).tolist()
+        with paused(engine):
+            streams = [submit(engine, f"{kind} dogs and {LONG * (kind % 7)}", 6) for kind in kinds]
+        assert all(stream.result(timeout=60).exact for stream in streams)
+    assert len(witness.seen) > 1000
+    assert witness.doubtful == []
+    assert_nothing_leaks(engine)
+    engine.close()

@@ -1,0 +1,367 @@
+"""Memories that cannot forget at will: sliding windows, kept whole or not, and recurrent states.
+
+Whatever they can reuse, the tokens are those of a model that has read nothing else; where that is
+not promised, up to one that was as likely as another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import llama_cpp
+import pytest
+from support.engines import (
+    ask,
+    assert_nothing_leaks,
+    before_each_step,
+    forget_all,
+    inside,
+    load,
+    paused,
+    submit,
+    wait_until_idle,
+)
+from support.tiny_kinds import WINDOW
+
+from jupyter_llm.engine.base import Completion, Message, Priority, Prompt, Request, SamplingParams
+from jupyter_llm.engine.local.engine import LocalEngine
+
+SENTENCE = "The quick brown fox jumps over the lazy dog, and the dog sleeps on. "
+SLOW = pytest.mark.slow
+NEAR = 0.5  # log-probabilities in the fast context with a prefix that was reused and without
+
+
+@pytest.fixture(params=["tiny_window_gguf", pytest.param("gemma3", marks=SLOW)])
+def window_model(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.getfixturevalue(request.param)
+    return path
+
+
+def num_repeats(path: Path) -> int:
+    """Return how often to repeat the sentence so that it is several windows long."""
+    return 24 if path.name.startswith("tiny") else 80
+
+
+def load_real(path: Path, **options: Any) -> LocalEngine:
+    """Load a model, with two threads if it is large enough to need them."""
+    return load(path, n_threads=1 if path.name.startswith("tiny") else 2, **options)
+
+
+def fresh(
+    path: Path,
+    prompt: Prompt,
+    max_tokens: int = 8,
+    *,
+    logprobs: int | None = None,
+    **options: Any,
+) -> Completion:
+    """Return what an engine answers that has read nothing else."""
+    engine = load_real(path, checkpoints=False, **options)
+    completion = ask(engine, prompt, max_tokens, logprobs=logprobs)
+    engine.close()
+    return completion
+
+
+def distance(one: Completion, other: Completion) -> float:
+    assert one.logprobs is not None
+    assert other.logprobs is not None
+    return max(
+        abs(a.logprob - b.logprob) for a, b in zip(one.logprobs, other.logprobs, strict=True)
+    )
+
+
+def assert_as_fresh(reused: Completion, fresh: Completion) -> None:
+    """Compare what nothing is promised of: the bits of logits differ, and so may a close choice."""
+    assert not reused.exact
+    assert reused.logprobs is not None
+    assert fresh.logprobs is not None
+    for ours, other in zip(reused.logprobs, fresh.logprobs, strict=True):
+        if ours.token_id != other.token_id:
+            (_, best), (_, second) = ours.top
+            assert best - second < NEAR
+            return  # what follows another token is another text
+        assert abs(ours.logprob - other.logprob) < NEAR
+
+
+# -- a window of which all cells are kept ----------------------------------------------------------
+
+
+def test_with_the_whole_window_kept_an_old_prefix_is_reused_and_changes_nothing(
+    window_model: Path,
+) -> None:
+    repeats = num_repeats(window_model)
+    engine = load_real(window_model, checkpoints=False)
+    assert engine._model.weights.has_window
+    whole = ask(engine, SENTENCE * repeats + "one", 8, conversation="a")
+    assert whole.exact
+    # Two thirds back, far outside the window of what was read last.
+    early = SENTENCE * (repeats // 3) + "two"
+    reused = ask(engine, early, 8, conversation="b")
+    replaced = ask(engine, early + "!", 8, conversation="a")
+    for completion in (reused, replaced):
+        assert completion.usage.cached_tokens >= completion.usage.prompt_tokens - 4
+    engine.close()
+    assert reused.token_ids == fresh(window_model, early).token_ids
+    assert replaced.token_ids == fresh(window_model, early + "!").token_ids
+
+
+def test_with_the_whole_window_kept_the_fast_mode_stays_near_fresh(window_model: Path) -> None:
+    repeats = num_repeats(window_model)
+    options: dict[str, Any] = {"exact": False, "logprobs": 0}
+    engine = load_real(window_model, checkpoints=False, exact=False)
+    ask(engine, SENTENCE * repeats + "one", 2, conversation="a")
+    early = SENTENCE * (repeats // 3) + "two"
+    reused = ask(engine, early, 1, conversation="b", **options)
+    forget_all(engine)
+    again = ask(engine, early, 1, **options)
+    assert again.usage.cached_tokens == 0
+    assert reused.usage.cached_tokens > 0
+    assert distance(reused, again) < NEAR
+    engine.close()
+
+
+# -- a window that forgets -------------------------------------------------------------------------
+
+
+def test_a_window_that_forgets_goes_on_where_it_is(window_model: Path) -> None:
+    repeats = num_repeats(window_model)
+    engine = load_real(window_model, full_window=False, checkpoints=False)
+    first = ask(engine, SENTENCE * repeats + "one", 8, conversation="a")
+    follow_up = SENTENCE * repeats + "one" + first.text + " And then? "
+    second = ask(engine, follow_up, 8, conversation="a", logprobs=2)
+    assert second.usage.cached_tokens > 0.8 * second.usage.prompt_tokens
+    assert second.usage.cached_tokens >= first.usage.prompt_tokens - 8
+    engine.close()
+    assert_as_fresh(second, fresh(window_model, follow_up, full_window=False, logprobs=2))
+
+
+def test_a_window_that_forgot_is_read_anew_with_the_right_tokens(window_model: Path) -> None:
+    repeats = num_repeats(window_model)
+    engine = load_real(window_model, full_window=False, checkpoints=False)
+    ask(engine, SENTENCE * repeats + "one", 8, conversation="a")
+    early = SENTENCE * (repeats // 3) + "two"
+    elsewhere = ask(engine, early, 8, conversation="b", logprobs=2)
+    replaced = ask(engine, early + "!", 8, conversation="a", logprobs=2)
+    assert elsewhere.usage.cached_tokens == 0
+    for reused, prompt in ((replaced, early + "!"), (elsewhere, early)):
+        assert_as_fresh(reused, fresh(window_model, prompt, full_window=False, logprobs=2))
+    # What it read anew is whole, and can be gone on from.
+    longer = early + elsewhere.text + " And then? "
+    assert ask(engine, longer, 8, conversation="b").usage.cached_tokens > 0
+    engine.close()
+
+
+def test_a_window_that_forgets_holds_less(window_model: Path) -> None:
+    firsts = []
+    for full_window in (True, False):
+        engine = load_real(window_model, full_window=full_window, exact=True, checkpoints=False)
+        ask(engine, SENTENCE * num_repeats(window_model), 1)
+        (lane,) = engine._model.lanes
+        (slot,) = lane.slots.used
+        memory = lane.context._memory
+        firsts.append(
+            inside(engine, partial(llama_cpp.llama_memory_seq_pos_min, memory, slot.seq_id))
+        )
+        engine.close()
+    assert firsts[0] == 0
+    assert firsts[1] > 0
+
+
+@pytest.mark.parametrize("full_window", [True, False])
+def test_every_place_to_go_back_to_gives_what_a_fresh_read_gives(
+    tiny_window_gguf: Path, *, full_window: bool
+) -> None:
+    engine = load(tiny_window_gguf, full_window=full_window, checkpoints=False, n_batch=32)
+    reference = load(tiny_window_gguf, full_window=full_window, checkpoints=False, n_batch=32)
+    text = "".join(f"{number} apples. " for number in range(60))
+    num_reused = 0
+    for place in range(8, len(text), 37):
+        ask(engine, text, 4, conversation="a")
+        prompt = text[:place] + "?"
+        reused = ask(engine, prompt, 6, conversation="a")
+        num_reused += reused.usage.cached_tokens > 0
+        forget_all(reference)
+        again = ask(reference, prompt, 6)
+        assert again.usage.cached_tokens == 0
+        assert reused.token_ids == again.token_ids
+    assert num_reused >= 1
+    assert not full_window or num_reused == len(range(8, len(text), 37))
+    assert_nothing_leaks(engine)
+    engine.close()
+    reference.close()
+
+
+def test_a_row_that_goes_back_in_a_window_that_forgot_is_read_anew(tiny_window_gguf: Path) -> None:
+    engine = load(tiny_window_gguf, full_window=False, checkpoints=False)
+    prompts = [SENTENCE * 9 + f"row {number}" for number in range(6)]
+    alone = [ask(engine, prompt, 6).token_ids for prompt in prompts]
+    with paused(engine):
+        streams = [submit(engine, prompt, 6, priority=Priority.BULK) for prompt in prompts]
+    assert [stream.result(timeout=60).token_ids for stream in streams] == alone
+    assert_nothing_leaks(engine)
+    engine.close()
+
+
+def test_guesses_are_not_made_where_a_wrong_one_would_push_out_what_is_needed(
+    tiny_window_gguf: Path, tiny_gguf: Path
+) -> None:
+    for path, full_window, can_forget in (
+        (tiny_window_gguf, True, True),
+        (tiny_window_gguf, False, False),
+        (tiny_gguf, False, True),
+    ):
+        engine = load(path, full_window=full_window)
+        assert engine._model.can_forget == can_forget
+        engine.close()
+    assert WINDOW < 100
+
+
+KINDS_OF_WINDOW = pytest.mark.parametrize("full_window", [True, False])
+PLAIN: dict[str, Any] = {"exact": False, "flash_attention": False}
+
+
+def parked(path: Path, **options: Any) -> tuple[LocalEngine, tuple[Message, ...]]:
+    """Return an engine that parked a conversation of one turn, and its messages."""
+    engine = load(path, checkpoints=False, **PLAIN, **options)
+    question = Message("user", SENTENCE * 9)
+    answer = ask(engine, (question,), 8, conversation="a")
+    ask(engine, "something else " * 40, 8, conversation="b")
+    assert [one.conversation for one in engine.status().prefixes if one.is_parked] == ["a"]
+    return engine, (question, Message("assistant", answer.text, answer.token_ids))
+
+
+@KINDS_OF_WINDOW
+def test_a_parked_conversation_with_a_window_comes_back(
+    tiny_window_gguf: Path, *, full_window: bool
+) -> None:
+    engine, turn = parked(tiny_window_gguf, full_window=full_window)
+    follow_up = (*turn, Message("user", "Go on."))
+    back = ask(engine, follow_up, 8, conversation="a")
+    assert back.usage.prompt_tokens - back.usage.cached_tokens < 60
+    engine.close()
+    other = fresh(tiny_window_gguf, follow_up, full_window=full_window, **PLAIN)
+    assert back.token_ids == other.token_ids
+
+
+@KINDS_OF_WINDOW
+@pytest.mark.parametrize("num_sentences", [8, 5, 1])
+def test_of_a_parked_state_which_holds_one_window_no_part_is_taken(
+    tiny_window_gguf: Path, num_sentences: int, *, full_window: bool
+) -> None:
+    engine, _ = parked(tiny_window_gguf, full_window=full_window)
+    replaced = (Message("user", SENTENCE * num_sentences + "or not"),)
+    back = ask(engine, replaced, 24, conversation="a")
+    assert back.usage.cached_tokens == 0
+    engine.close()
+    other = fresh(tiny_window_gguf, replaced, 24, full_window=full_window, **PLAIN)
+    assert back.token_ids == other.token_ids
+
+
+# -- recurrent states ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def recurrent(tiny_recurrent_gguf: Path) -> LocalEngine:
+    return load(tiny_recurrent_gguf, checkpoints=False)
+
+
+def test_a_recurrent_conversation_goes_on_from_its_state(
+    recurrent: LocalEngine, tiny_recurrent_gguf: Path
+) -> None:
+    engine = recurrent
+    assert not engine._model.can_trim
+    first = ask(engine, SENTENCE * 3, 8, conversation="a")
+    follow_up = SENTENCE * 3 + first.text + " And then? "
+    second = ask(engine, follow_up, 8, conversation="a")
+    assert second.usage.cached_tokens >= first.usage.prompt_tokens + 6
+    engine.close()
+    assert second.token_ids == fresh(tiny_recurrent_gguf, follow_up).token_ids
+
+
+@pytest.mark.parametrize("prompt", [SENTENCE * 2 + "!", SENTENCE * 3], ids=["replaced", "repeated"])
+def test_a_recurrent_state_that_went_too_far_is_read_anew(
+    recurrent: LocalEngine, tiny_recurrent_gguf: Path, prompt: str
+) -> None:
+    ask(recurrent, SENTENCE * 3, 8, conversation="a")
+    anew = ask(recurrent, prompt, 8, conversation="a")
+    assert anew.usage.cached_tokens == 0
+    recurrent.close()
+    assert anew.token_ids == fresh(tiny_recurrent_gguf, prompt).token_ids
+
+
+def test_recurrent_sequences_together_equal_each_alone(recurrent: LocalEngine) -> None:
+    prompts = [f"{SENTENCE}{number}" for number in range(7)]
+    alone = [ask(recurrent, prompt, 12).token_ids for prompt in prompts]
+    with paused(recurrent):
+        streams = [submit(recurrent, prompt, 12, priority=Priority.BULK) for prompt in prompts]
+    assert [stream.result(timeout=60).token_ids for stream in streams] == alone
+    assert_nothing_leaks(recurrent)
+    recurrent.close()
+
+
+def test_recurrent_sequences_wait_for_nobody_s_prefix_since_they_cannot_share_it(
+    recurrent: LocalEngine,
+) -> None:
+    with paused(recurrent):
+        streams = [submit(recurrent, SENTENCE * 20 + str(number), 40) for number in range(3)]
+    most = 0
+
+    def look() -> int:
+        return recurrent._model.lanes[-1].scheduler.num_running
+
+    while not streams[0].future.done():
+        most = max(most, inside(recurrent, look))
+    assert most == 3
+    recurrent.close()
+
+
+def test_a_recurrent_batch_that_is_torn_off_changes_no_token(
+    recurrent: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = [ask(recurrent, f"{SENTENCE}{number}", 12).token_ids for number in range(3)]
+
+    def abort(number: int) -> None:
+        if number in (1, 30, 31, 60):
+            recurrent._model.lanes[-1].context.abort()
+
+    before_each_step(recurrent, monkeypatch, abort)
+    with paused(recurrent):
+        streams = [submit(recurrent, f"{SENTENCE}{number}", 12) for number in range(3)]
+        doomed = submit(recurrent, SENTENCE, 500)
+    doomed.cancel()
+    assert [stream.result(timeout=60).token_ids for stream in streams] == alone
+    recurrent.close()
+
+
+def test_a_recurrent_model_promises_only_what_its_self_test_found(recurrent: LocalEngine) -> None:
+    completion = ask(recurrent, SENTENCE, 5, seed=3, temperature=1)
+    assert completion.usage.completion_tokens == 5
+    assert completion.exact == recurrent.status().is_exact
+    assert ask(recurrent, SENTENCE, 5, seed=3, temperature=1).token_ids == completion.token_ids
+    recurrent.close()
+
+
+def test_a_recurrent_prompt_that_was_read_ahead_is_gone_on_from(recurrent: LocalEngine) -> None:
+    params = SamplingParams(temperature=0)
+    recurrent.prefill(Request(prompt=SENTENCE * 3, params=params))
+    wait_until_idle(recurrent)
+    longer = ask(recurrent, SENTENCE * 3 + "and", 5)
+    assert longer.usage.cached_tokens == recurrent.count_tokens(SENTENCE * 3)
+    recurrent.close()
+
+
+SCORED: list[Callable[[LocalEngine], object]] = [
+    lambda engine: engine.score(SENTENCE, ["a", "b"]),
+    lambda engine: [ask(engine, SENTENCE, 1, logprobs=0).logprobs, 1],
+]
+
+
+@pytest.mark.parametrize("score", SCORED, ids=["scores", "logprobs"])
+def test_a_recurrent_model_is_judged_the_same_each_time(
+    recurrent: LocalEngine, score: Callable[[LocalEngine], object]
+) -> None:
+    assert score(recurrent) == score(recurrent)
+    recurrent.close()

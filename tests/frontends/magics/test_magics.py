@@ -1,0 +1,356 @@
+"""`%llm` and `%%llm` in a real InteractiveShell, with the tiny model or a scripted engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from support.scripted import ScriptedEngine
+from support.shell import extension, run, run_line
+
+from jupyter_llm import Completion, llm
+from jupyter_llm.errors import (
+    ContextOverflowError,
+    EmptyPromptError,
+    InterpolationError,
+    MagicUsageError,
+    ModelFileError,
+    ModelNotFoundError,
+    OptionError,
+    PromptInterrupted,
+)
+
+pytestmark = pytest.mark.usefixtures("shell")
+
+
+def prompts(engine: ScriptedEngine) -> list[str]:
+    return [request.prompt[-1].content for request in engine.requests]  # type: ignore[union-attr]
+
+
+def test_a_line_and_a_cell_answer_as_markdown(shell: InteractiveShell) -> None:
+    for cell in (run(shell, "%llm -n 5 hello"), run(shell, "%%llm -n 5\nhello")):
+        assert cell.text
+        assert len(cell.displays) == 1
+        assert "text/markdown" in cell.displays[0]
+        assert "text/plain" in cell.displays[0]
+
+
+def test_line_and_body_are_one_prompt(shell: InteractiveShell, scripted: ScriptedEngine) -> None:
+    run(shell, "%%llm --seed 3 Fix this code:\nprint(1\n")
+    assert prompts(scripted) == ["Fix this code:\nprint(1"]
+
+
+def test_values_are_put_into_prompts_and_options_once(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    shell.user_ns.update(data={"a b": "{{hidden}} {x} \\frac{1}{2}"}, hidden="!", limit=7)
+    run(
+        shell,
+        """%llm --vars none -n {{limit}} -s {{ "you are " + 'kind' }} """
+        """Explain {{ data["a b"] }} {json}""",
+    )
+    (request,) = scripted.requests
+    assert request.params.max_tokens == 7
+    assert [message.content for message in request.prompt] == [  # type: ignore[union-attr]
+        "you are kind",
+        "Explain {{hidden}} {x} \\frac{1}{2} {json}",
+    ]
+
+
+def test_local_variables_are_seen_inside_functions(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    run(shell, "def ask(city):\n    %llm Where is {{city}}?\nask('Oslo')")
+    assert prompts(scripted) == ["Where is Oslo?"]
+
+
+def test_assignment_is_silent_and_out_shows_too(shell: InteractiveShell) -> None:
+    assert run(shell, "%llm -n 5 answer << hello").displays == []
+    assert run(shell, "%%llm -n 5 other <<\nhello").displays == []
+    assert run(shell, "%llm -n 5 -o shown hello").text
+    assert run(shell, "%llm -n 5 -q -o quiet hello").displays == []
+    for name in ("answer", "other", "shown", "quiet"):
+        assert isinstance(shell.user_ns[name], Completion)
+        assert shell.user_ns[name].text
+
+
+def test_turns_are_remembered_until_new(shell: InteractiveShell, scripted: ScriptedEngine) -> None:
+    scripted.replies.extend(["one", "two", "three"])
+    run(shell, "%llm first")
+    run(shell, "%llm second")
+    run(shell, "%llm --new third")
+    contents = [[m.content for m in r.prompt] for r in scripted.requests]  # type: ignore[union-attr]
+    assert contents == [["first"], ["first", "one", "second"], ["third"]]
+
+
+def test_running_a_cell_again_replaces_its_turn(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.extend(["one", "two", "one again", "three"])
+    run(shell, "%llm first", cell_id="a")
+    run(shell, "%llm second", cell_id="b")
+    run(shell, "%llm first, better", cell_id="a")
+    run(shell, "%llm third", cell_id="c")
+    contents = [[m.content for m in r.prompt] for r in scripted.requests]  # type: ignore[union-attr]
+    assert contents[2] == ["first, better"]
+    assert contents[3] == ["first, better", "one again", "second", "two", "third"]
+
+
+def test_a_cell_with_several_prompts_replaces_each_and_forgets_the_dropped(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.extend("abcde")
+    run(shell, "for n in range(3):\n    %llm number {{n}}", cell_id="loop")
+    run(shell, "for n in range(2):\n    %llm number {{n * 10}}", cell_id="loop")
+    turns = llm.chat("default").turns
+    assert [(turn.prompt, turn.completion.text) for turn in turns] == [
+        ("number 0", "d"),
+        ("number 10", "e"),
+    ]
+
+
+def test_named_chats_are_apart_and_shared_with_python(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.extend(["for work", "for fun", "more work"])
+    run(shell, "%llm --chat work hello")
+    run(shell, "%llm --chat fun hello")
+    llm.chat("work")("and?")
+    assert [t.completion.text for t in llm.chat("work").turns] == ["for work", "more work"]
+    assert [t.completion.text for t in llm.chat("fun").turns] == ["for fun"]
+
+
+def test_text_format_shows_the_text_as_it_is(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.append("# <b>not a heading</b>")
+    (display,) = run(shell, "%llm -f text hello").displays
+    assert display == {"text/plain": "# <b>not a heading</b>"}
+
+
+def test_what_the_model_writes_cannot_run_in_the_notebook(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.append("<script>alert(1)</script> ![x](https://evil.example/x.png)")
+    cell = run(shell, "%llm hello")
+    assert "<script" not in cell.text
+    assert "![" not in cell.text
+    assert llm.chat("default").turns[0].completion.text.startswith("<script>")
+
+
+def test_stats_tell_tokens_and_times(shell: InteractiveShell) -> None:
+    text = run(shell, "%llm -n 5 --stats hello").text
+    assert "5 completion tokens" in text
+    assert "cached" in text
+    assert "tokens/s" in text
+
+
+def test_a_cut_off_answer_says_so(shell: InteractiveShell) -> None:
+    assert "cut off after 5 tokens" in run(shell, "%llm -n 5 --ignore-eos hello").text
+
+
+def test_dry_run_shows_the_exact_prompt_and_runs_nothing(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    cell = run(shell, "%llm --dry-run -s 'Be brief.' What is 1 < {{1 + 1}}?")
+    assert cell.text.startswith("[system] Be brief.\n[user] What is 1 < 2?\n")
+    assert "4096" in cell.text
+    assert scripted.requests == []
+    assert llm.chat("default").turns == []
+
+
+def test_a_dry_run_changes_nothing_of_the_conversation(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.append("one")
+    run(shell, "%llm first")
+    cell = run(shell, "%llm --dry-run --new -s 'Be brief.' second")
+    assert "first" not in cell.text
+    assert [turn.prompt for turn in llm.chat("default").turns] == ["first"]
+    assert llm.chat("default").system is None
+
+
+def test_a_dry_run_leaves_out_what_the_run_would_leave_out(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.extend(["answer " * 60] * 9)
+    for number in range(8):
+        run(shell, f"%llm -q {number} {'question ' * 20}")
+    shown = run(shell, "%llm --dry-run last").text
+    run(shell, "%llm -q last")
+    assert shown.startswith(scripted.format(scripted.requests[-1].prompt))
+    assert llm.chat("default").num_left_out > 0
+
+
+def test_a_new_chat_that_cannot_begin_leaves_the_old_one(shell: InteractiveShell) -> None:
+    run(shell, "%llm -n 3 first")
+    run(shell, "%llm --new -s other -m no-such-model second", raises=ModelNotFoundError)
+    assert [turn.prompt for turn in llm.chat("default").turns] == ["first"]
+    assert llm.chat("default").system is None
+
+
+def test_settings_are_traitlets(shell: InteractiveShell, scripted: ScriptedEngine) -> None:
+    scripted.replies.extend("ab")
+    run(shell, "%config LLMMagics.temperature = 0")
+    run(shell, "%config LLMMagics.max_tokens = 9")
+    run(shell, "%llm hello")
+    run(shell, "%llm -t 0.5 hello")
+    first, second = (request.params for request in scripted.requests)
+    assert (first.temperature, first.max_tokens) == (0, 9)
+    assert (second.temperature, second.max_tokens) == (0.5, 9)
+
+
+def test_an_interrupt_keeps_the_text_marks_it_and_stays_catchable(
+    shell: InteractiveShell, interrupted: ScriptedEngine
+) -> None:
+    cell = run(shell, "%llm -o kept hello", raises=PromptInterrupted)
+    assert cell.text.startswith("word")
+    assert "*interrupted after" in cell.text
+    assert shell.user_ns["kept"].finish_reason == "cancelled"
+    assert [t.completion.finish_reason for t in llm.chat("default").turns] == ["cancelled"]
+    interrupted.holds = False
+    interrupted.replies.append("fine")
+    assert run(shell, "%llm again").text == "fine"
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "says"),
+    [
+        ("%llm --temprature 1 x", MagicUsageError, "Did you mean --temperature?"),
+        ("%llm --seed abc x", MagicUsageError, "--seed takes a whole number, not 'abc'"),
+        ("%llm -f html x", MagicUsageError, "markdown, code, text"),
+        ("%llm -t -1 x", OptionError, "at least 0, not -1.0"),
+        ("%llm --seed", MagicUsageError, "--seed needs a whole number"),
+        ("%llm a-b << x", MagicUsageError, "'a-b' before << is not a variable's name"),
+        ("%llm /hlep", MagicUsageError, "Did you mean /help?"),
+        ("%llm /use", MagicUsageError, "/models"),
+        ("%%llm /reset\nall of it", MagicUsageError, "/reset takes nothing after it"),
+        ("%llm", EmptyPromptError, "empty"),
+        ("%%llm\n\n  \n", EmptyPromptError, "empty"),
+        ("%llm {{1 / 0}}", InterpolationError, "{{1 / 0}} in the prompt failed: ZeroDivisionError"),
+        ("%llm {{1 +}}", InterpolationError, "{{1 +}}"),
+        ("%llm -n {{nope}} x", InterpolationError, "{{nope}}"),
+        ("%llm -m no-such x", ModelNotFoundError, "no-such"),
+        ("%llm -m missing.gguf x", ModelFileError, "missing.gguf"),
+        ("%llm " + "word " * 5000, ContextOverflowError, "4096"),
+    ],
+    ids=lambda value: value[:25] if isinstance(value, str) else None,
+)
+def test_a_mistake_prints_one_line_and_stays_catchable(
+    shell: InteractiveShell, line: str, error: type[Exception], says: str
+) -> None:
+    cell = run(shell, line, raises=error)
+    assert says in str(cell.error)
+    (shown,) = cell.error._render_traceback_()  # type: ignore[union-attr]
+    assert "\n" not in shown
+    with pytest.raises(error):
+        run_line(shell, line)
+    assert run(shell, "%llm -n 2 still there").text
+
+
+def test_commands_answer_as_markdown(shell: InteractiveShell) -> None:
+    assert "none loaded" in run(shell, "%llm /status").text
+    run(shell, "%llm -n 3 hello")
+    assert "tiny" in run(shell, "%llm /status").text
+    assert "tiny" in run(shell, "%llm /models").text
+    assert "hello" in run(shell, "%%llm\n/history\n").text
+    assert "Forgot 1 turn" in run(shell, "%llm /reset").text
+    assert "no turns" in run(shell, "%llm /history").text
+    assert "free again" in run(shell, "%llm /unload").text
+    assert "none loaded" in run(shell, "%llm /status").text
+    assert "Using **tiny**" in run(shell, "%llm /use tiny").text
+
+
+def test_help_names_every_option_and_command(shell: InteractiveShell) -> None:
+    from jupyter_llm.frontends.prompt.commands import COMMANDS
+    from jupyter_llm.frontends.prompt.options import OPTIONS
+
+    text = run(shell, "%llm /help").text
+    assert all(f"/{name}" in text for name in COMMANDS)
+    assert all(name in text for option in OPTIONS for name in option.names)
+
+
+def test_a_path_is_no_command(shell: InteractiveShell, scripted: ScriptedEngine) -> None:
+    run(shell, "%llm /etc/passwd is what?")
+    assert prompts(scripted) == ["/etc/passwd is what?"]
+
+
+def test_after_two_dashes_a_command_is_a_prompt(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    run(shell, "%llm -- /help me")
+    assert prompts(scripted) == ["/help me"]
+
+
+def test_a_command_takes_values_too(shell: InteractiveShell) -> None:
+    shell.user_ns["name"] = "tiny"
+    assert "Using **tiny**" in run(shell, "%llm /use {{name}}").text
+
+
+def test_a_cell_run_inside_a_cell_counts_as_that_cell(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.extend("ab")
+    for _ in range(2):
+        run(shell, "%%capture\n%llm hi", cell_id="outer")
+    assert [turn.completion.text for turn in llm.chat("default").turns] == ["b"]
+
+
+def test_a_line_may_end_with_a_question_mark_and_help_still_works(shell: InteractiveShell) -> None:
+    assert (
+        shell.transform_cell("%llm What's up?")
+        == "get_ipython().run_line_magic('llm', \"What's up?\")\n"
+    )
+    assert shell.transform_cell("if 1:\n    %llm {{x}} (odd?\n    y = 2") == (
+        "if 1:\n    get_ipython().run_line_magic('llm', '{{x}} (odd?')\n    y = 2\n"
+    )
+    assert "pinfo" in shell.transform_cell("%llm?")
+    assert "pinfo" in shell.transform_cell("len?")
+    assert shell.transform_cell("s = '''\n%llm a?\n'''") == "s = '''\n%llm a?\n'''\n"
+
+
+def test_reloading_and_unloading_leave_nothing_behind(shell: InteractiveShell) -> None:
+    matchers = len(shell.Completer.custom_matchers)
+    extension(shell, "reload")
+    assert len(shell.Completer.custom_matchers) == matchers
+    extension(shell, "unload")
+    assert "llm" not in shell.magics_manager.magics["line"]
+    assert len(shell.Completer.custom_matchers) == matchers - 1
+    assert "pinfo" in shell.transform_cell("%llm What is up?")
+    extension(shell, "load")
+
+
+def test_a_project_sets_defaults(
+    shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.jupyter_llm]\nmax_tokens = 3\nstats = true\n")
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    extension(shell, "reload")
+    assert "3 completion tokens" in run(shell, "%llm --ignore-eos hello").text
+
+
+@pytest.mark.parametrize(
+    ("table", "says"), [("max_tokns = 3", "max_tokens"), ("seed = 'x'", "seed is wrong")]
+)
+def test_a_wrong_project_setting_is_named(
+    shell: InteractiveShell,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    table: str,
+    says: str,
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[tool.jupyter_llm]\n{table}\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MagicUsageError, match=says):
+        extension(shell, "reload")
+
+
+def test_cells_without_an_id_append_their_turns(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.extend("ab")
+    run(shell, "%llm go on")
+    run(shell, "%llm go on")
+    assert len(llm.chat("default").turns) == 2

@@ -1,0 +1,100 @@
+"""The bundle is the same wherever it is built, and loads and runs nothing but itself."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from support.node_tools import run_node
+from support.paths import FRONT_END, ROOT
+
+NAMES = ("LICENSES.txt", "chat_panel.css", "chat_panel.js")
+MOST_BYTES = 650_000
+
+# Names of languages, and addresses in messages; nothing of them is ever loaded.
+KNOWN_ADDRESSES = (
+    "http://www.w3.org/",
+    "https://github.com/highlightjs/highlight.js/",
+)
+REACHES_OUT = (
+    r"\beval\(",
+    r"\bFunction\(",
+    r"\bimport\(",
+    r"(?:^|[;}])import\s*[\w{*\"']",
+    r"\b(?:require|importScripts)\(",
+    r"(?<![\w.$])fetch\((?!\))",  # KaTeX has a method of that name, without arguments
+    r"\b(?:XMLHttpRequest|WebSocket|EventSource|sendBeacon|SharedWorker|serviceWorker)\b",
+    r"sourceMappingURL",
+)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundle")
+    run_node("build.mjs", folder)
+    return folder
+
+
+def test_two_folders_give_the_same_bytes(bundle: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "a" / "deeper folder"
+    shutil.copytree(FRONT_END, elsewhere, ignore=shutil.ignore_patterns("node_modules", "static"))
+    (elsewhere / "node_modules").symlink_to(FRONT_END / "node_modules")
+    run_node("build.mjs", "static", folder=elsewhere)
+    assert sorted(path.name for path in bundle.iterdir()) == sorted(NAMES)
+    for name in NAMES:
+        assert (bundle / name).read_bytes() == (elsewhere / "static" / name).read_bytes()
+
+
+def test_the_bundle_is_one_module_that_reaches_for_nothing(bundle: Path) -> None:
+    source = (bundle / "chat_panel.js").read_text("utf-8")
+    assert re.search(r"export\{[\w$]+ as default\};\s*$", source)
+    for pattern in REACHES_OUT:
+        assert re.findall(pattern, source, re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("name", ["chat_panel.js", "chat_panel.css"])
+def test_the_bundle_knows_no_address_to_load_from(bundle: Path, name: str) -> None:
+    source = (bundle / name).read_text("utf-8")
+    addresses = re.findall(r"(?:https?|wss?)://[\w.-]+[^\s\"'`)]*", source)
+    assert [url for url in addresses if not url.startswith(KNOWN_ADDRESSES)] == []
+    assert "url(" not in source
+    assert "@import" not in source
+
+
+def test_the_bundle_is_of_a_size_that_can_be_sent(bundle: Path) -> None:
+    assert sum((bundle / name).stat().st_size for name in NAMES[1:]) < MOST_BYTES
+
+
+def test_the_licence_of_each_library_goes_along(bundle: Path) -> None:
+    notice = (bundle / "chat_panel.js").read_text("utf-8").splitlines()[0]
+    licences = (bundle / "LICENSES.txt").read_text("utf-8")
+    libraries = re.findall(r"([\w.@/-]+) (\d[\w.]*) \(", notice)
+    assert {"dompurify", "highlight.js", "katex", "markdown-it"} <= {name for name, _ in libraries}
+    for name, version in libraries:
+        assert f"{name} {version} (" in licences
+
+
+def test_the_lock_names_no_server() -> None:
+    lock = (FRONT_END / "package-lock.json").read_text("utf-8")
+    assert '"resolved"' not in lock
+    assert '"integrity"' in lock
+
+
+@pytest.mark.slow
+def test_a_wheel_holds_the_bundle_and_not_what_it_was_made_of(tmp_path: Path) -> None:
+    if not (ROOT / "dev.py").exists():
+        pytest.skip("Only a clone can be packed")
+    run_node("--version")
+    command = (sys.executable, "-m", "hatchling", "build", "--target", "wheel")
+    subprocess.run((*command, "--directory", str(tmp_path)), cwd=ROOT, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    folder = "jupyter_llm/frontends/panel/"
+    with zipfile.ZipFile(wheel) as packed:
+        names = [name.removeprefix(folder) for name in packed.namelist() if folder in name]
+    assert {f"static/{name}" for name in NAMES} <= set(names)
+    assert [name for name in names if not name.endswith(".py") and "static/" not in name] == []

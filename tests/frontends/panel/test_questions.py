@@ -1,0 +1,337 @@
+"""What a panel's front end asks for: suggestions, summaries, checked and prepared code."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from support.front_end import FrontEnd, MakeFront
+from support.scripted import ScriptedEngine
+from support.shell import run
+
+from jupyter_llm import ChatPanel, llm
+from jupyter_llm.errors import OptionError, PanelFilesError
+from jupyter_llm.frontends.comm.status import status_data
+from jupyter_llm.frontends.panel import panel as panel_module
+from jupyter_llm.frontends.prompt.commands import COMMANDS
+from jupyter_llm.notebook.code.marks import read_mark
+from jupyter_llm.records.records import read_metadata, source_sha256
+
+
+def names(answer: dict[str, Any], kind: str) -> list[str]:
+    return [item["name"] for item in answer["items"] if item["kind"] == kind]
+
+
+def complete(front: FrontEnd, text: str) -> dict[str, Any]:
+    """Ask for what may stand at the `|` of a text."""
+    return front.answer("complete", text=text.replace("|", ""), cursor=text.index("|"))
+
+
+def accept(text: str, answer: dict[str, Any], index: int = 0) -> str:
+    """Put a suggestion into the text."""
+    text, chosen = text.replace("|", ""), answer["items"][index]
+    return f"{text[: answer['start']]}{chosen['text']}{text[answer['end'] :]}"
+
+
+# Suggestions
+
+
+def test_a_slash_lists_the_commands_that_a_panel_knows(front: FrontEnd) -> None:
+    answer = complete(front, "/|")
+    assert names(answer, "command") == [name for name in COMMANDS if name != "chat"]
+    assert all(item["detail"] for item in answer["items"])
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted"),
+    [("/rev|", "/review "), ("/rev|xx", "/review "), ("  /stat|", "  /status")],
+)
+def test_a_command_takes_the_place_of_what_was_typed(
+    front: FrontEnd, text: str, accepted: str
+) -> None:
+    assert accept(text, complete(front, text)) == accepted
+
+
+@pytest.mark.parametrize("text", ["|", "hello |", "a/b|", "me@home|", "df.@x|", "/fix |"])
+def test_elsewhere_nothing_is_suggested(front: FrontEnd, text: str) -> None:
+    answer = complete(front, text)
+    assert (answer["items"], answer["start"], answer["end"]) == (
+        [],
+        text.index("|"),
+        text.index("|"),
+    )
+
+
+def test_an_at_lists_the_variables_and_the_cells(front: FrontEnd, shell: InteractiveShell) -> None:
+    run(shell, "import math\nprices = [1.5, 2.5]\n_private = 1", store_history=True)
+    number = shell.execution_count - 1
+    answer = complete(front, "What is @|?")
+    assert {"math", "prices"} <= set(names(answer, "variable"))
+    assert not {"_private", "In", "Out", "get_ipython"} & set(names(answer, "variable"))
+    assert names(answer, "cell") == [f"In[{number}]"]
+    details = {item["name"]: item["detail"] for item in answer["items"]}
+    assert details["prices"].startswith("list")
+    assert details[f"In[{number}]"] == "import math"
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted"),
+    [
+        ("Is @pri| ok?", "Is @prices ok?"),
+        ("Is @Pri|ce ok?", "Is @prices ok?"),
+        ("🙂 @prices|", "🙂 @prices"),
+        ("@In[|", "@In[1]"),
+        ("@In[1|]", "@In[1]"),
+        ("@Out[1|", "@In[1]"),
+        ("@_pri|", "@_private"),
+    ],
+)
+def test_a_suggestion_takes_the_place_of_the_word(
+    front: FrontEnd, shell: InteractiveShell, text: str, accepted: str
+) -> None:
+    run(shell, "prices = [1.5, 2.5]\n_private = 1", store_history=True)
+    number = shell.execution_count - 1
+    text, accepted = (one.replace("[1", f"[{number}") for one in (text, accepted))
+    assert accept(text, complete(front, text)) == accepted
+
+
+def test_names_that_are_no_texts_are_passed_over(
+    front: FrontEnd, shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    run(shell, "globals()[5] = 6\nglobals()['a', 1] = 2\nvalue = 1")
+    assert names(complete(front, "@va|"), "variable") == ["value"]
+    scripted.replies.append("One.")
+    front.send("What is @value, {{value}}?")
+    front.wait_until(lambda front: front.texts == ["One."])
+
+
+def test_a_hundred_thousand_variables_are_looked_through_in_time(
+    front: FrontEnd, shell: InteractiveShell
+) -> None:
+    shell.user_ns.update({f"value{number}": number for number in range(100_000)})
+    began = time.monotonic()
+    assert len(names(complete(front, "@|"), "variable")) == 40
+    assert names(complete(front, "@value9999|"), "variable")[:2] == ["value9999", "value99990"]
+    front.answer("check", sources=["print(value77)"])
+    assert time.monotonic() - began < 3
+
+
+def test_to_suggest_variables_runs_none_of_the_users_code(
+    front: FrontEnd, shell: InteractiveShell
+) -> None:
+    run(
+        shell,
+        "class Evil:\n"
+        "    def __repr__(self): raise RuntimeError\n"
+        "    def __getattr__(self, name): raise RuntimeError\n"
+        "    def __len__(self): raise RuntimeError\n"
+        "evil = Evil()\nmany = {f'x{i}': i for i in range(2000)}\nglobals().update(many)",
+    )
+    assert names(complete(front, "@evil|"), "variable") == ["Evil", "evil"]
+    assert len(complete(front, "@x|")["items"]) <= 60
+
+
+def test_secrets_are_not_shown(front: FrontEnd, shell: InteractiveShell) -> None:
+    run(shell, "api_key = 'sk-12345678901234567890'")
+    (item,) = complete(front, "@api|")["items"]
+    described = front.answer("describe", kind="variable", name="api_key")
+    assert "1234567890" not in item["detail"] + described["text"]
+
+
+def test_hovering_tells_more(front: FrontEnd, shell: InteractiveShell) -> None:
+    run(shell, "prices = [1.5, 2.5]\nprint('shown')", store_history=True)
+    number = shell.execution_count - 1
+    assert "1.5" in front.answer("describe", kind="variable", name="prices")["text"]
+    cell = front.answer("describe", kind="cell", name=f"In[{number}]")["text"]
+    assert "prices = [1.5, 2.5]" in cell
+    assert "shown" in cell
+    command = front.answer("describe", kind="command", name="fix")["text"]
+    assert command == f"/fix [N]\n{COMMANDS['fix'].help}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("variable", "nobody"), ("cell", "In[999]"), ("command", "helpp")]
+)
+def test_what_has_gone_is_told_in_one_line(front: FrontEnd, kind: str, name: str) -> None:
+    answer = front.answer("describe", kind=kind, name=name)
+    assert answer["type"] == "error"
+    assert "\n" not in answer["text"]
+
+
+# Code
+
+
+def test_names_that_exist_nowhere_are_found(front: FrontEnd, shell: InteractiveShell) -> None:
+    run(shell, "known = 1")
+    sources = ["import nosuchmodule\nmade = known", "print(made, unmade)", "this is no python"]
+    results = front.answer("check", sources=sources)["results"]
+    assert [result["source"] for result in results] == sources
+    assert [result["unknown_names"] for result in results] == [[], ["unmade"], []]
+    assert [result["missing_modules"] for result in results] == [["nosuchmodule"], [], []]
+
+
+def test_code_lands_mended_and_marked_with_its_record(
+    front: FrontEnd, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.append("```python\nprint((1, 2)\n```")
+    front.send("Print it.")
+    front.wait_until(lambda front: bool(front.path) and front.is_idle)
+    answer = front.answer("prepare", number=1, notice=None, source="print((1, 2)")
+    marked = read_mark(answer["source"])
+    assert marked is not None
+    assert marked.body == "print((1, 2))"
+    (record,) = read_metadata(answer["metadata"])
+    made = llm.chat("default").turn(1).completion.provenance
+    assert made is not None
+    assert record.source_sha256 == source_sha256(marked.body)  # type: ignore[union-attr]
+    assert record.record_id == marked.record_id  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("source", "cell"),
+    [("x = 1", "x = 1"), ("print((1)", "print((1))"), ("# nothing\n", "# nothing\n"), ("", "")],
+)
+def test_code_of_nobody_lands_without_a_mark(front: FrontEnd, source: str, cell: str) -> None:
+    answer = front.answer("prepare", number=None, notice=None, source=source)
+    assert (answer["source"], answer["metadata"]) == (cell, {})
+
+
+def test_code_of_a_proposal_is_marked_too(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "x = 1", store_history=True)
+    scripted.replies.append("assert x == 1\n")
+    request = front.send("/test")
+    front.wait_until(lambda front: front.is_idle and request in front.notices)
+    proposal = front.notices[request]["proposal"]
+    assert proposal is not None
+    answer = front.answer("prepare", number=None, notice=request, source=proposal["source"])
+    assert read_mark(answer["source"]) is not None
+
+
+def test_code_lands_below_the_next_cell_that_runs_well(
+    front: FrontEnd, shell: InteractiveShell
+) -> None:
+    landed: list[tuple[str, bool]] = []
+    shell.set_next_input = lambda text, replace=False: landed.append((text, replace))
+    for number in (1, 2):
+        answer = front.answer(
+            "land",
+            number=None,
+            notice=None,
+            source=f"x = {number}",
+            in_place=number == 2,
+        )
+        assert "that is run." in answer["text"]
+    run(shell, "1 / 0", raises=ZeroDivisionError)
+    assert landed == []
+    run(shell, "pass")
+    assert landed == [("x = 1", False)]
+    run(shell, "pass")
+    run(shell, "pass")
+    assert landed == [("x = 1", False), ("x = 2", True)]
+
+
+# The gauge
+
+
+def test_the_status_says_how_full_the_context_is_by_parts(
+    make_front: MakeFront,
+    scripted: ScriptedEngine,
+    shell: InteractiveShell,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(type(llm), "resident_engine", property(lambda _: scripted))
+    run(shell, "prices = [1.5, 2.5]", store_history=True)
+    llm.chat("default").system = "Be brief."
+    front = make_front()
+    scripted.replies.append("They are two.")
+    front.send("What are @prices?")
+    front.wait_until(lambda front: bool(front.path) and front.is_idle)
+    front.wait_until(lambda front: front.status is not None and front.status["parts"]["turns"] > 0)
+    status = front.status
+    assert status is not None
+    parts = status["parts"]
+    assert (status["model"], status["is_loaded"], status["n_ctx"]) == ("scripted", True, 4096)
+    assert parts["system"] == len("Be brief.")
+    assert parts["turns"] == len("What are prices?") + len("They are two.")
+    assert parts["cells"] > len("prices = [1.5, 2.5]")
+    assert parts["variables"] > len("prices")
+    told = parts["system"] + parts["turns"] + parts["cells"] + parts["variables"]
+    assert told <= (status["used"] or 0) <= (status["allowed"] or 0)
+
+
+def test_only_what_goes_along_is_counted(
+    scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(llm), "resident_engine", property(lambda _: scripted))
+    chat = llm.chat("long")
+    for number in range(40):
+        scripted.replies.append("word " * 40)
+        chat(f"prompt {number}")
+    counted: list[str] = []
+    tokenize = scripted.tokenize_texts
+
+    def counting(texts: list[str]) -> list[tuple[int, ...]]:
+        counted.extend(texts)
+        return tokenize(texts)
+
+    monkeypatch.setattr(scripted, "tokenize_texts", counting)
+    num_tokens = status_data(chat, "auto")["parts"]["turns"]
+    assert counted == [turn.prompt for turn in chat.turns[-len(counted) :]]
+    assert len(counted) < 20
+    told = chat.turns[-len(counted) :]
+    assert num_tokens == sum(len(turn.prompt) + len(turn.completion.text) for turn in told)
+
+
+def test_a_cell_that_ran_is_in_the_status(
+    make_front: MakeFront,
+    scripted: ScriptedEngine,
+    shell: InteractiveShell,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    front = make_front()
+    front.wait_until(lambda front: front.status is not None)
+    monkeypatch.setattr(type(llm), "resident_engine", property(lambda _: scripted))
+    run(shell, "prices = [1.5, 2.5]", store_history=True)
+    front.wait_until(lambda front: front.status is not None and front.status["is_loaded"])
+    assert front.status is not None
+    assert front.status["parts"]["cells"] > len("prices = [1.5, 2.5]")
+
+
+def test_without_a_model_the_status_says_so(front: FrontEnd) -> None:
+    assert front.status is not None
+    assert not front.status["is_loaded"]
+
+
+# Making a panel
+
+
+def test_a_panel_that_was_not_built_says_how_to_build_it(
+    scripted: ScriptedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(panel_module, "STATIC", tmp_path / "nothing")
+    with pytest.raises(PanelFilesError, match=r"python3 dev.py build") as caught:
+        ChatPanel()
+    assert "\n" not in str(caught.value)
+
+
+def test_options_that_are_none_are_refused(panel_files: Path, scripted: ScriptedEngine) -> None:
+    with pytest.raises(OptionError, match="temperature"):
+        ChatPanel(temprature=1)  # type: ignore[call-arg]
+    with pytest.raises(OptionError, match="context"):
+        ChatPanel(context="some")  # type: ignore[arg-type]
+
+
+def test_the_panels_options_are_for_its_prompts(
+    make_front: MakeFront, scripted: ScriptedEngine
+) -> None:
+    front = make_front(temperature=0.1, seed=3, max_tokens=4)
+    scripted.replies.extend(["A long answer.", "Another one."])
+    front.send("go", seed=9)
+    front.wait_until(lambda front: bool(front.path) and front.is_idle)
+    params = scripted.requests[0].params
+    assert (params.temperature, params.seed, params.max_tokens) == (0.1, 9, 4)

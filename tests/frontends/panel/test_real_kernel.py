@@ -1,0 +1,180 @@
+"""The panel in a real kernel: over subshells and without, beside cells, interrupts and forks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.kernel import Execution, Kernel, running_kernel
+from support.panel_kernel import KernelPanel, prepare
+
+SLEEP = "import time\nprint('asleep')\ntime.sleep({})\nprint('awake')"
+
+
+@pytest.fixture(scope="module")
+def shared_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    folder = tmp_path_factory.mktemp("kernel")
+    with running_kernel(folder, HOME=str(folder)) as kernel:
+        prepare(kernel, folder)
+        yield kernel
+
+
+@pytest.fixture
+def kernel(shared_kernel: Kernel) -> Kernel:
+    """A kernel with an empty chat and a model that has no replies left."""
+    shared_kernel.listeners.clear()
+    reset = "engine.replies.clear(); engine.holds = False; llm.clear_chats()"
+    assert shared_kernel.execute(reset).error is None
+    return shared_kernel
+
+
+@contextmanager
+def sleeping(kernel: Kernel, before: str = "") -> Iterator[None]:
+    """Let a cell sleep meanwhile, longer than anything waits, and interrupt it then."""
+    cell = kernel.start(f"{before}\n{SLEEP.format(60)}")
+    cell.wait_until(lambda cell: "asleep" in cell.text)
+    yield
+    kernel.interrupt()
+    assert cell.finish().error == "KeyboardInterrupt"
+
+
+def napping(kernel: Kernel) -> Execution:
+    """Start a cell that sleeps for a second."""
+    return kernel.start(SLEEP.format(1)).wait_until(lambda cell: "asleep" in cell.text)
+
+
+def test_prompts_are_answered_while_a_cell_sleeps(kernel: Kernel) -> None:
+    kernel.execute("engine.replies.extend(['one', 'two', 'three'])")
+    panel = KernelPanel(kernel)
+    panel.hello()
+    with sleeping(kernel):
+        for number, text in enumerate(("one", "two", "three"), 1):
+            assert panel.wait_for_answer(panel.send(f"prompt {number}")) == text
+
+
+def test_the_panel_is_heard_after_cells_and_other_threads_have_spoken_through_it(
+    kernel: Kernel,
+) -> None:
+    kernel.execute("engine.replies.extend(['from a cell', 'from a thread', 'again', 'two'])")
+    panel = KernelPanel(kernel)
+    panel.hello()
+    kernel.execute("llm.chat('default')('one')")
+    thread = "threading.Thread(target=lambda: llm.chat('default')('one')).start()"
+    kernel.execute(f"import threading\n{thread}")
+    panel.wait_for("turn", lambda message: message["turn"]["text"] == "from a thread")
+    with sleeping(kernel, "llm.chat('default')('one')"):
+        assert panel.wait_for_answer(panel.send("prompt")) == "two"
+    assert panel.parents == {"comm_msg"}  # so replies do not go to where the cells run
+
+
+def test_a_panel_of_the_cell_that_still_runs_is_heard(kernel: Kernel) -> None:
+    kernel.execute("engine.replies.append('yes')")
+    panel = KernelPanel(kernel, then=SLEEP.format(60))
+    panel.hello()
+    assert panel.wait_for_answer(panel.send("prompt")) == "yes"
+    kernel.interrupt()
+    assert panel.cell.finish().error == "KeyboardInterrupt"
+
+
+def test_without_subshells_a_prompt_waits_for_the_cell_and_is_answered_then(
+    kernel: Kernel,
+) -> None:
+    kernel.execute("engine.replies.append('at last')")
+    panel = KernelPanel(kernel, has_subshell=False)
+    panel.hello()
+    cell = napping(kernel)
+    request = panel.send("prompt")
+    cell.wait_until(lambda cell: "awake" in cell.text)
+    assert not panel.has_heard("ack", request)
+    assert panel.wait_for_answer(request) == "at last"
+
+
+def test_stop_is_heard_while_a_cell_sleeps(kernel: Kernel) -> None:
+    kernel.execute("engine.holds = True")
+    panel = KernelPanel(kernel)
+    panel.hello()
+    with sleeping(kernel):
+        request = panel.send("hold on")
+        panel.wait_for_text("word ")
+        panel.ask("stop", target=None)
+        assert panel.wait_for_answer(request) == "word "
+
+
+def test_an_interrupt_ends_the_cell_and_not_what_the_panel_writes(kernel: Kernel) -> None:
+    kernel.execute("engine.replies.append('word ' * 500)")
+    panel = KernelPanel(kernel, "ChatPanel(max_tokens=None)")
+    panel.hello()
+    with sleeping(kernel):
+        request = panel.send("on and on")
+        panel.wait_for("delta")
+    kernel.interrupt()  # nothing runs now
+    assert panel.wait_for_answer(request) == "word " * 500
+    assert kernel.execute("print(6 * 7)").text == "42\n"
+
+
+def test_text_that_is_no_unicode_gets_through(kernel: Kernel) -> None:
+    kernel.execute("engine.replies.append('half \\ud83d, whole \\ud83d\\ude42')")
+    panel = KernelPanel(kernel)
+    panel.hello()
+    request = panel.send("say {{'\\ud800'}}")
+    assert panel.wait_for_answer(request) == "half \ufffd, whole 🙂"
+    panel.wait_for("transcript", lambda message: "whole 🙂" in message["data"]["text/html"])
+
+
+def test_a_forked_process_says_nothing_through_the_panel(kernel: Kernel) -> None:
+    panel = KernelPanel(kernel)
+    panel.hello()
+    fork = """
+import os, time
+if (child := os.fork()) == 0:
+    llm.chat("default")("in the child")
+    time.sleep(0.3)  # as long as ten ticks
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    kernel.execute("engine.replies.extend(['child', 'parent'])")
+    assert kernel.execute(fork).text == "7\n"
+    kernel.execute("engine.replies.popleft()")
+    assert panel.wait_for_answer(panel.send("in the parent")) == "parent"
+    assert "child" not in str(panel.messages)
+    assert [message["seq"] for message in panel.messages] == list(range(1, len(panel.messages) + 1))
+
+
+def test_nothing_is_printed_into_cells(kernel: Kernel) -> None:
+    kernel.execute("engine.replies.extend(['yes', 'again'])")
+    panel = KernelPanel(kernel)
+    panel.hello()
+    cell = napping(kernel)
+    panel.wait_for_answer(panel.send("prompt"))
+    panel.tell_nonsense()
+    cell.finish()
+    assert cell.text == "asleep\nawake\n"
+
+
+def test_after_a_restart_the_panel_shows_the_kept_chat_with_its_branches(tmp_path: Path) -> None:
+    notebook = tmp_path / "notes.ipynb"
+    with running_kernel(tmp_path, HOME=str(tmp_path), JPY_SESSION_NAME=str(notebook)) as kernel:
+        prepare(kernel, tmp_path)
+        kernel.execute("engine.replies.extend(['one', 'two', 'three'])")
+        panel = KernelPanel(kernel, "ChatPanel('talk')")
+        panel.hello()
+        panel.wait_for_answer(panel.send("a"))
+        panel.wait_for_answer(panel.send("b"))
+        panel.wait_for_answer(panel.send("beside b", after=1))
+        panel.ask("choose", number=2)
+        panel.wait_for("path", lambda message: message["path"] == [1, 2])
+        kernel.execute("llm.archive.flush()")
+        kernel.listeners.clear()
+        kernel.restart()
+        prepare(kernel, tmp_path)
+        kernel.execute("engine.replies.append('four')")
+        panel = KernelPanel(kernel, "ChatPanel('talk')")
+        snapshot = panel.hello()
+        assert snapshot["path"] == [1, 2]
+        assert [turn["text"] for turn in snapshot["turns"]] == ["one", "two"]
+        assert snapshot["turns"][1]["siblings"] == [2, 3]
+        request = panel.send("c")
+        assert panel.wait_for_answer(request) == "four"
+        assert panel.wait_for("path")["path"] == [1, 2, 4]

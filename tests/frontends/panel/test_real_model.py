@@ -1,0 +1,151 @@
+"""The panel with a real model: loading, unloading and changing it, and how full it is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from support.front_end import FrontEnd, MakeFront
+from support.shell import run
+
+from jupyter_llm import llm
+from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.frontends import views
+
+
+@pytest.fixture
+def live(make_live_front: MakeFront) -> FrontEnd:
+    return make_live_front(max_tokens=None, ignore_eos=True, context="none")
+
+
+def is_writing(front: FrontEnd) -> bool:
+    return bool(front.path) and len(front.texts[-1]) > 10 and not front.is_idle
+
+
+def is_loaded(front: FrontEnd) -> bool:
+    return front.status is not None and front.status["is_loaded"]
+
+
+def test_the_status_knows_the_model_as_soon_as_it_is_loaded(live: FrontEnd) -> None:
+    assert not is_loaded(live)
+    live.send("Hello?")
+    live.wait_until(lambda front: is_loaded(front) and not front.is_idle)
+    live.ask("stop", target=None)
+    live.wait_until(lambda front: front.is_idle)
+    live.wait_until(lambda front: front.status is not None and (front.status["used"] or 0) > 0)
+    assert live.status is not None
+    assert (live.status["model"], live.status["n_ctx"]) == ("tiny", llm.status().info.n_ctx)  # type: ignore[union-attr]
+
+
+def test_unloading_the_model_while_the_panel_writes_keeps_what_there_is(
+    live: FrontEnd, shell: InteractiveShell
+) -> None:
+    live.send("Hello?")
+    live.wait_until(is_writing)
+    run(shell, "%llm /unload")
+    live.wait_until(lambda front: front.is_idle and not is_loaded(front))
+    assert len(live.texts[0]) > 10
+    live.send("And again?")
+    live.wait_until(lambda front: len(front.path) == 2 and is_writing(front))
+    live.wait_until(is_loaded)
+    live.ask("stop", target=None)
+    live.wait_until(lambda front: front.is_idle)
+
+
+def test_changing_the_model_while_the_panel_writes_is_told(
+    live: FrontEnd, tiny_utf8_gguf: Path
+) -> None:
+    live.send("Hello?")
+    live.wait_until(is_writing)
+    llm.use(tiny_utf8_gguf)
+    live.wait_until(lambda front: front.is_idle)
+    live.wait_until(lambda front: front.status is not None and front.status["model"] == "tiny-utf8")
+    live.send("Who are you?")
+    live.wait_until(lambda front: len(front.path) == 2 and is_writing(front))
+    assert live.shown[0]["finish_reason"] == "cancelled"
+    assert live.shown[1]["model"] == "tiny-utf8"
+    live.ask("stop", target=None)
+    live.wait_until(lambda front: front.is_idle)
+    assert [turn["model"] for turn in live.shown] == ["tiny", "tiny-utf8"]
+
+
+def test_a_model_that_is_loaded_by_a_cell_is_told(live: FrontEnd, shell: InteractiveShell) -> None:
+    run(shell, "%llm /use tiny")
+    live.wait_until(is_loaded)
+    run(shell, "%llm /unload")
+    live.wait_until(lambda front: not is_loaded(front))
+
+
+def test_the_status_follows_the_cells_that_run_and_are_hidden(
+    make_live_front: MakeFront, shell: InteractiveShell
+) -> None:
+    live = make_live_front()
+    llm.use("tiny")
+
+    def num_cells(front: FrontEnd) -> int:
+        return front.status["parts"]["cells"] if front.status is not None else 0
+
+    run(shell, "x = 'a string that takes some tokens'", store_history=True)
+    live.wait_until(lambda front: num_cells(front) > 5)
+    run(shell, f"%llm /hide {shell.execution_count - 1}")
+    live.wait_until(lambda front: num_cells(front) == 0)
+
+
+def test_no_tokens_are_counted_while_the_panel_writes(
+    live: FrontEnd, monkeypatch: pytest.MonkeyPatch, shell: InteractiveShell
+) -> None:
+    live.send("Hello?")
+    live.wait_until(is_writing)
+    was_finished: list[bool] = []  # at each count; a small model comes to its end by itself, too
+    tokenize = LocalEngine.tokenize_texts
+
+    def counting(self: LocalEngine, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        was_finished.append(live.panel.chat.exchanges[-1].is_finished)
+        return tokenize(self, texts)
+
+    monkeypatch.setattr(LocalEngine, "tokenize_texts", counting)
+    run(shell, "x = 1", store_history=True)
+    live.panel._side.measure()
+    count = len(live.texts[0])
+    live.wait_until(lambda front: len(front.texts[0]) > count + 200 or front.is_idle)
+    live.ask("stop", target=None)
+    live.wait_until(lambda front: front.is_idle and bool(was_finished))
+    assert all(was_finished)
+
+
+def test_loading_that_is_stopped_leaves_a_panel_that_loads_again(live: FrontEnd) -> None:
+    request = live.send("Hello?")
+    live.ask("stop", target=request)
+    live.wait_until(lambda front: front.is_idle)
+    live.send("Hello again?")
+    live.wait_until(is_writing)
+    live.ask("stop", target=None)
+    live.wait_until(lambda front: front.is_idle)
+
+
+def test_a_panel_can_be_made_while_a_model_is_loaded(
+    make_live_front: MakeFront, shell: InteractiveShell
+) -> None:
+    shown = threading.Event()
+
+    def show() -> None:
+        make_live_front("another one")
+        shown.set()
+
+    with llm._lock:  # as long as it takes
+        threading.Thread(target=show).start()
+        assert shown.wait(10)
+
+
+def test_a_command_that_loads_a_model_shows_how_far_it_is(
+    live: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "_BAR_DELAY_S", 0)
+    request = live.send("/use tiny")
+    progress = live.wait_for(lambda message: message["type"] == "progress")
+    assert progress["id"] == request
+    assert progress["text"].startswith("Loading tiny")
+    live.wait_until(lambda front: request in front.notices)

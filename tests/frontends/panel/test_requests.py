@@ -1,0 +1,504 @@
+"""Prompts and commands of a panel: handlers return at once, and Stop stops at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from ipywidgets.widgets.widget import _instances
+from support.front_end import FrontEnd, MakeFront, hold_on
+from support.scripted import ScriptedEngine
+from support.shell import run
+
+from jupyter_llm import llm
+from jupyter_llm.frontends.comm import sync as kernel_side
+from jupyter_llm.frontends.prompt.commands import COMMANDS
+
+AT_ONCE_S = 0.25
+
+
+def is_done(front: FrontEnd) -> bool:
+    return bool(front.path) and front.is_idle
+
+
+def notice(front: FrontEnd, request: str) -> dict[str, Any]:
+    """Wait for the notice that a request ends with."""
+
+    def is_it(message: dict[str, Any]) -> bool:
+        if message["type"] != "notice" or message["notice"]["id"] != request:
+            return False
+        return bool(message["notice"]["is_finished"])
+
+    found: dict[str, Any] = front.wait_for(is_it)["notice"]
+    return found
+
+
+def hold_on_explaining(front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell) -> str:
+    """Ask for an explanation that stops after its first word; return the request's id."""
+    run(shell, "x = 1", store_history=True)
+    scripted.holds = True
+    request = front.send("/explain")
+    front.wait_for(lambda message: message["type"] == "notice")
+    return request
+
+
+def workers() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("jupyter-llm-request")]
+
+
+def wait_for_workers() -> None:
+    end = time.monotonic() + 10
+    while workers():
+        assert time.monotonic() < end, workers()
+        time.sleep(0.01)
+
+
+class Loading:
+    """A model that takes its time to load, and says how far it is."""
+
+    def __init__(self, engine: ScriptedEngine) -> None:
+        self.engine = engine
+        self.is_over = threading.Event()
+        self.has_begun = threading.Event()
+
+    def __call__(self, *_: Any, view: Any = None, **_options: Any) -> ScriptedEngine:
+        percent = 0
+        self.has_begun.set()
+        while not self.is_over.wait(0.01):
+            percent = min(percent + 1, 99)
+            view.progress(f"Loading tiny:  {percent}%|###   | 40.0M/98.0M [00:01<00:02]")
+        return self.engine
+
+
+@pytest.fixture
+def loading(scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loading]:
+    loading = Loading(scripted)
+    monkeypatch.setattr(llm, "engine", loading)
+    yield loading
+    loading.is_over.set()
+    wait_for_workers()
+
+
+# Stop
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param(lambda _request: 1, id="the turn"),
+        pytest.param(lambda request: request, id="the request"),
+        pytest.param(lambda _request: None, id="whatever runs"),
+    ],
+)
+def test_stop_ends_a_turn_at_once_and_keeps_what_there_is(
+    front: FrontEnd, scripted: ScriptedEngine, target: Callable[[str], int | str | None]
+) -> None:
+    request = hold_on(front, scripted)
+    began = time.monotonic()
+    front.ask("stop", target=target(request))
+    front.wait_until(is_done)
+    assert time.monotonic() - began < AT_ONCE_S
+    assert front.shown[0]["finish_reason"] == "cancelled"
+    assert front.texts == ["word "]
+
+
+def test_a_stopped_turn_stays_and_the_next_prompt_goes_on_from_it(
+    front: FrontEnd, scripted: ScriptedEngine
+) -> None:
+    hold_on(front, scripted)
+    front.ask("stop", target=None)
+    front.wait_until(is_done)
+    scripted.holds = False
+    scripted.replies.append("Going on.")
+    front.send("go on")
+    front.wait_until(lambda front: len(front.path) == 2 and front.is_idle)
+    contents = [message.content for message in scripted.requests[-1].prompt]  # type: ignore[union-attr]
+    assert contents == ["hold on", "word ", "go on"]
+
+
+def test_loading_shows_how_far_it_is(front: FrontEnd, loading: Loading) -> None:
+    request = front.send("hello")
+    progress = front.wait_for(lambda message: message["type"] == "progress")
+    assert progress["id"] == request
+    assert progress["text"].startswith("Loading tiny: ")
+    assert 0 < progress["share"] < 1
+    loading.engine.replies.append("There.")
+    loading.is_over.set()
+    front.wait_until(is_done)
+    assert front.texts == ["There."]
+
+
+@pytest.mark.parametrize("is_by_id", [True, False])
+def test_stop_while_the_model_loads_ends_the_loading_and_sends_nothing(
+    front: FrontEnd, loading: Loading, *, is_by_id: bool
+) -> None:
+    request = front.send("hello")
+    front.wait_for(lambda message: message["type"] == "progress")
+    began = time.monotonic()
+    front.ask("stop", target=request if is_by_id else None)
+    front.wait_for(lambda message: message["type"] == "cancelled")
+    assert time.monotonic() - began < AT_ONCE_S
+    wait_for_workers()  # though nobody has let the model be loaded
+    assert loading.engine.requests == []
+    assert front.is_idle
+
+
+def test_stop_while_an_expression_never_ends(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "def loop():\n    while True: pass")
+    front.send("What is {{loop()}}?")
+    front.wait_until(lambda front: bool(front.pending))
+    began = time.monotonic()
+    front.ask("stop", target=None)
+    front.wait_for(lambda message: message["type"] == "cancelled")
+    assert time.monotonic() - began < AT_ONCE_S
+    wait_for_workers()
+    assert scripted.requests == []
+
+
+def test_stop_while_an_expression_waits_in_c_is_told_at_once(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "import threading\ndoor = threading.Event()\ndef wait(): return door.wait(20)")
+    front.send("What is {{wait()}}?")
+    front.wait_until(lambda front: bool(front.pending))
+    front.ask("stop", target=None)
+    front.wait_until(lambda front: front.is_idle)
+    run(shell, "door.set()")
+    wait_for_workers()
+    assert scripted.requests == []
+    assert front.path == []
+
+
+def test_stop_of_a_command_keeps_what_it_has_written(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    request = hold_on_explaining(front, scripted, shell)
+    assert front.notices[request]["markdown"] == "word "
+    assert not front.notices[request]["is_finished"]
+    front.ask("stop", target=request)
+    assert notice(front, request)["markdown"] == "word "
+
+
+def test_stop_of_what_is_not_there_does_nothing(front: FrontEnd) -> None:
+    for target in (7, "nobody-1", None):
+        front.ask("stop", target=target)
+    assert not [message for message in front.messages if message["type"] == "error"]
+
+
+# What handlers do while something waits
+
+
+def test_no_message_waits_for_a_model_that_loads(front: FrontEnd, loading: Loading) -> None:
+    began = time.monotonic()
+    requests = [front.send(f"prompt {number}") for number in range(5)]
+    front.ask("choose", number=4)
+    front.ask("stop", target=requests[0])
+    front.hello()
+    answer = front.answer("complete", text="/he", cursor=3)
+    assert time.monotonic() - began < 2 * AT_ONCE_S
+    assert [item["name"] for item in answer["items"]] == ["help"]
+    front.ask("stop", target=None)
+    front.wait_until(lambda front: front.is_idle)
+
+
+# What is typed
+
+
+def test_values_are_put_in_and_variables_and_cells_go_along(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "price = [1, 2, 3]\nprint('hello from the cell')", store_history=True)
+    number = shell.execution_count - 1
+    scripted.replies.append("I see.")
+    front.send(f"Is {{{{len(price)}}}} the length of @price, and what did @In[{number}] do?")
+    front.wait_until(is_done)
+    turn = front.shown[0]
+    assert turn["prompt"] == f"Is 3 the length of price, and what did In [{number}] do?"
+    assert turn["attachments"] == [f"In [{number}]"]
+    assert turn["told"]["variables"] == ["price"]
+    content = scripted.requests[0].prompt[-1].content  # type: ignore[union-attr]
+    assert "hello from the cell" in content
+    assert "price: list" in content
+
+
+def test_a_value_that_is_put_in_is_not_expanded_again(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "text = '{{1 + 1}} @text /help @In[1]'")
+    scripted.replies.append("I see.")
+    front.send("Look: {{text}}")
+    front.wait_until(is_done)
+    assert front.shown[0]["prompt"] == "Look: {{1 + 1}} @text /help @In[1]"
+
+
+def test_expressions_set_no_variables(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "x = 1")
+    scripted.replies.append("I see.")
+    front.send("{{(x := 7)}}")
+    front.wait_until(is_done)
+    assert shell.user_ns["x"] == 1
+
+
+def test_a_text_after_two_dashes_is_no_command(front: FrontEnd, scripted: ScriptedEngine) -> None:
+    scripted.replies.append("I see.")
+    front.send("-- /help me")
+    front.wait_until(is_done)
+    assert front.shown[0]["prompt"] == "/help me"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{{1/0}}", "ZeroDivisionError"),
+        ("{{nobody}}", "nobody"),
+        ("{{__import__('sys').exit(3)}}", "SystemExit"),
+        ("@nobody", "There is no variable 'nobody'"),
+        ("@In[999]", "There is no cell [999]"),
+        ("/helpp", "Did you mean /help?"),
+        ("/status of it", "takes nothing after it"),
+        ("/chat", "below a cell"),
+        ("  ", "The prompt is empty"),
+        ("word " * 900, "the context window is 4096"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell, text: str, says: str
+) -> None:
+    run(shell, "precious = 42")
+    request = front.send(text)
+    found = notice(front, request)
+    assert found["level"] == "error"
+    assert says in found["markdown"]
+    assert "\n" not in found["markdown"].strip()
+    assert (front.path, front.is_idle) == ([], True)
+    assert shell.user_ns["precious"] == 42
+
+
+def test_a_prompt_after_a_turn_that_has_gone_says_so(
+    front: FrontEnd, scripted: ScriptedEngine
+) -> None:
+    assert "no turn 7" in notice(front, front.send("and?", after=7))["markdown"]
+
+
+def test_what_was_asked_without_saving_is_asked_again_so(
+    front: FrontEnd, scripted: ScriptedEngine, home: Path
+) -> None:
+    scripted.replies.extend(["One.", "Two.", "Three."])
+    llm.archive.open(home / "a.ipynb")
+    llm.chat("default").stream("Hush!", is_kept=False).result()
+    front.wait_until(is_done)
+    front.ask("regenerate", number=1, seed=None, temperature=None)
+    front.wait_until(lambda front: front.texts == ["Two."] and front.is_idle)
+    front.send("And now?")
+    front.wait_until(lambda front: front.texts == ["Two.", "Three."] and front.is_idle)
+    llm.archive.open(None)
+    assert [turn.prompt for turn in llm.chat("default").kept_turns] == ["And now?"]
+    data = home / ".local" / "share" / "jupyter_llm"
+    on_disk = b"".join(path.read_bytes() for path in data.rglob("*") if path.is_file())
+    assert b"And now?" in on_disk
+    assert b"Hush" not in on_disk
+
+
+# Commands
+
+
+def test_a_command_is_answered_by_a_notice_and_is_no_turn(front: FrontEnd) -> None:
+    request = front.send("/help")
+    found = notice(front, request)
+    assert "`/status`" in found["markdown"]
+    assert (found["prompt"], found["after"], found["level"]) == ("/help", 0, "info")
+    assert llm.chat("default").turns == []
+
+
+def test_help_in_a_panel_tells_what_can_be_typed_there(front: FrontEnd) -> None:
+    told = notice(front, front.send("/help"))["markdown"]
+    assert all((f"`/{name}" in told) == (name != "chat") for name in COMMANDS)
+    assert "--seed" not in told
+    assert "Shift+Enter" in told
+
+
+def test_an_explanation_is_shown_while_it_grows(
+    make_front: MakeFront, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    front = make_front(max_tokens=None)
+    run(shell, "x = 1", store_history=True)
+    scripted.replies.append("word " * 500)
+    request = front.send("/explain")
+    assert notice(front, request)["markdown"] == "word " * 500
+    notices = [m["notice"] for m in front.messages if m["type"] == "notice"]
+    assert 2 <= len(notices) <= 10
+    assert notices[-1]["markdown"].startswith(notices[0]["markdown"])
+
+
+def test_a_proposal_says_what_it_would_change(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "prise = 1", cell_id="b2f1", store_history=True)
+    run(shell, "price", cell_id="c3d4", raises=NameError, store_history=True)
+    number = shell.execution_count - 1
+    scripted.replies.append("prise\n")
+    proposal = notice(front, front.send("/fix"))["proposal"]
+    assert proposal["source"] == "prise"
+    assert proposal["before"] == "price"
+    assert (proposal["cell_id"], proposal["execution_count"]) == ("c3d4", number)
+
+
+def test_notices_stay_until_they_are_put_away_in_all_views(front: FrontEnd) -> None:
+    request = front.send("/status")
+    notice(front, request)
+    second = FrontEnd(front.panel)
+    second.hello()
+    assert list(second.notices) == [request]
+    second.ask("dismiss", notice=request)
+    assert (front.notices, second.notices) == ({}, {})
+
+
+def test_all_views_have_the_same_notices_however_many_there_were(
+    front: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel_side, "_MOST_NOTICES", 3)
+    for _ in range(5):
+        notice(front, front.send("/help"))
+    second = FrontEnd(front.panel)
+    second.hello()
+    assert len(second.notices) == 3
+    assert second.notices == front.notices
+
+
+def test_a_notice_that_is_put_away_while_it_grows_does_not_come_back(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    request = hold_on_explaining(front, scripted, shell)
+    front.ask("dismiss", notice=request)
+    wait_for_workers()
+    assert front.notices == {}
+    assert front.is_idle
+
+
+def test_reset_forgets_the_turns_of_all_panels(
+    make_front: MakeFront, scripted: ScriptedEngine
+) -> None:
+    first, second = make_front(), make_front()
+    scripted.replies.append("One.")
+    first.send("a")
+    second.wait_until(is_done)
+    assert "Forgot 1 turn" in notice(first, first.send("/reset"))["markdown"]
+    for front in (first, second):
+        front.wait_until(lambda front: front.path == [])
+
+
+# Life and death
+
+
+def test_a_kernel_without_room_for_threads_says_so_and_the_panel_lives_on(
+    front: FrontEnd, scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    request = front.send("hello?")
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert "no room for another thread" in notice(front, request)["markdown"]
+    scripted.replies.append("Yes.")
+    front.send("hello?")
+    front.wait_until(is_done)
+
+
+def test_no_stop_harms_a_thread_that_a_request_is_just_starting(
+    front: FrontEnd, scripted: ScriptedEngine
+) -> None:
+    for number in range(150):
+        scripted.replies.append("word " * 3)
+        front.send(f"prompt {number}")
+        time.sleep(number % 50 * 1e-4)
+        front.ask("stop", target=None)
+    wait_for_workers()
+    front.wait_until(lambda front: front.is_idle)
+
+
+def test_closed_panels_leave_nothing_behind(
+    make_front: MakeFront, scripted: ScriptedEngine
+) -> None:
+    chat = llm.chat("default")
+    before = len(_instances)
+    fronts = [make_front() for _ in range(20)]
+    scripted.replies.append("Yes.")
+    fronts[0].send("Are you there?")
+    for front in fronts:
+        front.wait_until(is_done)
+    for front in fronts:
+        front.panel.close()
+    assert len(_instances) == before
+    for watchers in (chat._watchers, llm._watchers, llm.timeline._watchers):
+        assert not watchers._watchers
+    end = time.monotonic() + 10
+    while any(thread.name.startswith("jupyter-llm-") for thread in threading.enumerate()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_closed_panel_lets_the_answer_be_written(
+    make_front: MakeFront, scripted: ScriptedEngine
+) -> None:
+    front = make_front(max_tokens=None)
+    scripted.replies.append("word " * 200)
+    front.send("go on without me")
+    front.wait_until(lambda front: bool(front.path))
+    front.panel.close()
+    front.panel.close()
+    wait_for_workers()
+    assert [turn.completion.text for turn in llm.chat("default").turns] == ["word " * 200]
+
+
+def test_a_dead_comm_harms_nobody(
+    make_front: MakeFront, scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead, alive = make_front(), make_front()
+
+    def refuse(*_: Any, **_options: Any) -> None:
+        raise OSError("the socket is closed")
+
+    monkeypatch.setattr(dead.comm, "publish_msg", refuse)
+    scripted.replies.append("Still here.")
+    dead.tell({**_SEND, "id": "dead-1", "text": "hello?"})
+    alive.wait_until(is_done)
+    assert alive.texts == ["Still here."]
+    monkeypatch.undo()
+
+
+_SEND: dict[str, Any] = {
+    "type": "send",
+    "after": None,
+    "attachments": [],
+    "seed": None,
+    "temperature": None,
+}
+
+
+@pytest.mark.parametrize("content", [None, 7, {"type": "send"}, {"type": "nonsense", "id": "x-1"}])
+def test_a_message_that_nobody_understands_is_refused(front: FrontEnd, content: object) -> None:
+    front.tell(content)
+    error = front.wait_for(lambda message: message["type"] == "error")
+    assert "nobody understands" in error["text"]
+    assert error["id"] == (content.get("id") if isinstance(content, dict) else None)
+
+
+def test_threads_end_when_nothing_is_to_be_done(front: FrontEnd, scripted: ScriptedEngine) -> None:
+    scripted.replies.append("Yes.")
+    front.send("Are you there?")
+    front.wait_until(is_done)
+    end = time.monotonic() + 10
+    while any(t.name.startswith("jupyter-llm-panel") for t in threading.enumerate()):
+        assert time.monotonic() < end
+        time.sleep(0.01)

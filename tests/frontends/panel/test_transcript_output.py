@@ -1,0 +1,389 @@
+"""The conversation stays in the saved notebook, for whoever has no kernel and no widget."""
+
+from __future__ import annotations
+
+import html.parser
+import time
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import comm
+import nbformat
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from IPython.core.interactiveshell import InteractiveShell
+from nbconvert.filters.markdown import markdown2html
+from support.front_end import FrontEnd, MakeFront, RecordingComm
+from support.scripted import ScriptedEngine
+from support.shell import RecordingPublisher, extension, run
+
+from jupyter_llm import llm
+from jupyter_llm.chat.branches import Branches
+from jupyter_llm.chat.conversation import Chat
+from jupyter_llm.chat.draft import Turn
+from jupyter_llm.chat.tree import Exchanges
+from jupyter_llm.engine.base import Completion, Usage
+from jupyter_llm.frontends.panel import transcript_output
+from jupyter_llm.frontends.panel.transcript_output import TranscriptOutput, to_html, turn_html
+from jupyter_llm.records.audit import audit
+
+ALLOWED = {"div", "p", "br", "pre", "code", "strong", "em", "small", "hr", "ul", "li", "blockquote"}
+
+
+class Tags(html.parser.HTMLParser):
+    """Lists the tags of a text with their attributes, as a browser would find them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, list[tuple[str, str | None]]]] = []
+        self.others: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, attrs))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def handle_comment(self, data: str) -> None:
+        self.others.append(data)
+
+    def handle_decl(self, decl: str) -> None:
+        self.others.append(decl)
+
+    def handle_pi(self, data: str) -> None:
+        self.others.append(data)
+
+    def unknown_decl(self, data: str) -> None:
+        self.others.append(data)
+
+
+@pytest.fixture
+def panels(
+    panel_files: Path, scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> ScriptedEngine:
+    monkeypatch.setattr(comm, "create_comm", RecordingComm)
+    return scripted
+
+
+def displays(shell: InteractiveShell) -> list[dict[str, str]]:
+    publisher = shell.display_pub
+    assert isinstance(publisher, RecordingPublisher)
+    return list(publisher.displays.values())
+
+
+def wait_for_text(shell: InteractiveShell, text: str) -> dict[str, str]:
+    end = time.monotonic() + 10
+    while True:
+        found = [data for data in displays(shell) if text in data.get("text/plain", "")]
+        if found:
+            return found[-1]
+        assert time.monotonic() < end, displays(shell)
+        time.sleep(0.01)
+
+
+def test_a_panel_shows_itself_and_what_was_said(
+    panels: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    panels.replies.append("It is **42**.")
+    llm.chat("default")("What is it?")
+    view, transcript = run(shell, "from jupyter_llm import ChatPanel\nChatPanel()").displays
+    assert view["text/plain"] == "ChatPanel('default')"
+    assert "application/vnd.jupyter.widget-view+json" in view
+    assert "What is it?" in transcript["text/html"]
+    assert "<strong>42</strong>" in transcript["text/html"]
+    assert "It is **42**." in transcript["text/markdown"]
+    assert "It is **42**." in transcript["text/plain"]
+
+
+def test_an_empty_chat_takes_one_line(panels: ScriptedEngine, shell: InteractiveShell) -> None:
+    _, transcript = run(shell, "from jupyter_llm import ChatPanel\nChatPanel()").displays
+    assert all("\n" not in text for text in transcript.values())
+
+
+def test_the_command_and_the_chat_show_the_panel_too(
+    panels: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    for code, name in (
+        ("%llm /chat", "'default'"),
+        ("%llm /chat ideas", "'ideas'"),
+        ("from jupyter_llm import llm\nllm.chat('ideas').panel()", "'ideas'"),
+        ("from jupyter_llm import llm\nllm.chat().panel()", "llm.chat()"),
+    ):
+        view, _ = run(shell, code).displays
+        assert view["text/plain"] == f"ChatPanel({name})"
+
+
+def test_a_turn_goes_into_the_output_once_it_ends(
+    panels: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "from jupyter_llm import ChatPanel\npanel = ChatPanel()\npanel")
+    front = FrontEnd(shell.user_ns["panel"])
+    front.hello()
+    panels.replies.append("It is 42.")
+    front.send("What is it?")
+    shown = wait_for_text(shell, "It is 42.")
+    assert len(displays(shell)) == 2
+    assert "What is it?" in shown["text/html"]
+
+
+def test_what_a_cell_said_is_in_the_output_when_the_cell_ends(
+    panels: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    extension(shell, "load")
+    run(shell, "from jupyter_llm import ChatPanel\nChatPanel()")
+    panels.replies.append("It is 42.")
+    shell.run_cell("%llm What is it?").raise_error()
+    assert "> What is it?" in displays(shell)[1]["text/plain"]
+    shell.run_cell("%llm /reset").raise_error()
+    assert "empty chat" in displays(shell)[1]["text/plain"]
+
+
+def test_a_panel_shown_twice_has_a_transcript_below_both(
+    panels: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    made = "from jupyter_llm import ChatPanel\npanel = ChatPanel()\npanel"
+    first, second = run(shell, made), run(shell, "panel")
+    for shown in (first.displays, second.displays):
+        view, transcript = shown
+        assert "application/vnd.jupyter.widget-view+json" in view
+        assert transcript["text/plain"].startswith("An empty chat")
+    front = FrontEnd(shell.user_ns["panel"])
+    front.hello()
+    panels.replies.append("It is 42.")
+    front.send("What is it?")
+    wait_for_text(shell, "It is 42.")  # both have one display id, so an update is one of both
+
+
+def test_a_view_that_can_write_the_notebook_is_told_instead(
+    panels: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "from jupyter_llm import ChatPanel\npanel = ChatPanel()\npanel")
+    front = FrontEnd(shell.user_ns["panel"])
+    front.hello(can_write_cells=True)
+    panels.replies.append("It is 42.")
+    front.send("What is it?")
+    message = front.wait_for(
+        lambda m: m["type"] == "transcript" and "It is 42." in m["data"]["text/plain"]
+    )
+    assert message["metadata"]["jupyter_llm_transcript"] == front.panel.panel_id
+    assert "42" not in displays(shell)[1]["text/plain"]
+
+
+def test_the_transcript_comes_after_a_pause_however_many_turns_end(
+    panels: ScriptedEngine, make_front: MakeFront
+) -> None:
+    front = make_front(can_write_cells=True)
+    front.wait_for(lambda message: message["type"] == "transcript")
+    for number in range(1, 4):
+        panels.replies.append("x")
+        front.send(f"prompt {number}")
+        front.wait_until(lambda front, number=number: len(front.path) == number and front.is_idle)  # type: ignore[misc]
+    front.wait_for(lambda m: m["type"] == "transcript" and "prompt 3" in m["data"]["text/plain"])
+    times = [at for at, message in front.heard if message["type"] == "transcript"]
+    assert len(times) > 1
+    assert min(after - before for before, after in pairwise(times)) > 0.19
+
+
+def test_the_model_is_not_told_the_transcript_as_an_output(
+    panels: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    panels.replies.append("It is 42.")
+    llm.chat("default")("What is it?")
+    run(shell, "from jupyter_llm import ChatPanel\nChatPanel()", store_history=True)
+    (cell,) = llm.timeline.cells
+    assert [output.text for output in cell.outputs] == ["ChatPanel('default')"]
+
+
+def test_each_answer_in_a_saved_transcript_holds_to_its_record(
+    make_front: MakeFront, scripted: ScriptedEngine, tmp_path: Path
+) -> None:
+    front = make_front(can_write_cells=True)
+    for number, reply in enumerate(("It is 42.", "Still\n\n* 42\n* (or so)"), 1):
+        scripted.replies.append(reply)
+        front.send("What is it?")
+        front.wait_until(lambda front, number=number: len(front.path) == number and front.is_idle)  # type: ignore[misc]
+    saved = front.wait_for(
+        lambda m: m["type"] == "transcript" and "or so" in m["data"]["text/plain"]
+    )
+    output = nbformat.v4.new_output("display_data", data=saved["data"], metadata=saved["metadata"])
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("ChatPanel()", outputs=[output])]
+    )
+    path = tmp_path / "saved.ipynb"
+    nbformat.write(notebook, path)
+    assert [item.state for item in audit(path)] == ["recorded", "recorded"]
+    output["data"]["text/plain"] = saved["data"]["text/plain"].replace("42.", "43.")
+    nbformat.write(notebook, path)
+    assert [item.state for item in audit(path)] == ["edited since", "recorded"]
+
+
+def saying(scripted: ScriptedEngine, *answers: str, **options: Any) -> Chat:
+    """Return a new chat with these answers."""
+    chat = llm.chat()
+    for answer in answers:
+        scripted.replies.append(answer)
+        chat.stream("What is it?", **options).result()
+    return chat
+
+
+def data_of(chat: Chat) -> dict[str, str]:
+    return TranscriptOutput("p1", chat).bundle[0]
+
+
+def test_a_formula_that_reaches_into_another_turn_lets_nothing_out(
+    scripted: ScriptedEngine,
+) -> None:
+    hostile = "<img src=x onerror=alert(1)>"
+    data = data_of(saying(scripted, "$$ x", f"```\n$$\n\n{hostile}\n\n$$\n```"))
+    assert hostile not in markdown2html(data["text/markdown"])
+
+
+def test_a_long_chat_keeps_its_last_turns_and_says_how_many_are_older(
+    scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcript_output, "_MOST_TURNS", 5)
+    transcript = TranscriptOutput("p1", saying(scripted, *(f"Answer {n}." for n in range(1, 9))))
+    data, metadata = transcript.bundle
+    assert len(metadata["jupyter_llm"]) == 5
+    for text in data.values():
+        assert "(3 older turns not shown here)" in text
+        assert ["Answer 3." in text, "Answer 4." in text, "Answer 8." in text] == [
+            False,
+            True,
+            True,
+        ]
+    assert "**8.**" in data["text/markdown"]
+
+
+@pytest.mark.parametrize("num_turns", [1, 3])
+def test_a_transcript_is_bounded_in_size(scripted: ScriptedEngine, num_turns: int) -> None:
+    chat = saying(scripted)
+    answer = replace(saying(scripted, "x").turns[0].completion, text="long & wide\n" * 20_000)
+    turns = Branches[Turn]()
+    for number in range(1, num_turns + 1):
+        turns.add(Turn("What?", answer, number=number, parent=number - 1), number - 1)
+    chat._exchanges = Exchanges(turns)
+    data, metadata = TranscriptOutput("p1", chat).bundle
+    assert 50_000 < min(map(len, data.values())) <= max(map(len, data.values())) < 300_000
+    assert "characters left out" in data["text/plain"]
+    assert "jupyter_llm" not in metadata  # the text is not the one that the record speaks of
+
+
+def test_what_is_not_to_be_saved_is_not_in_the_transcript(scripted: ScriptedEngine) -> None:
+    chat = saying(scripted, "This is secret.", is_kept=False)
+    assert data_of(chat) == data_of(llm.chat())
+    scripted.replies.append("This is not.")
+    chat("What is it?")
+    data = data_of(chat)
+    assert all("secret" not in text and "This is not." in text for text in data.values())
+
+
+def test_a_removed_turn_goes_from_the_transcript(scripted: ScriptedEngine) -> None:
+    chat = saying(scripted, "One.", "Two.", "Three.")
+    transcript = TranscriptOutput("p1", chat)
+    assert "**2.**\n\n> What is it?\n\nTwo." in transcript.bundle[0]["text/markdown"]
+    chat.remove(1)
+    data, _ = transcript.bundle
+    assert all("One." not in text for text in data.values())
+    assert "**1.**\n\n> What is it?\n\nTwo." in data["text/markdown"]
+
+
+def test_text_that_is_no_unicode_is_shown_as_far_as_it_is(scripted: ScriptedEngine) -> None:
+    data = data_of(saying(scripted, "half \ud83d, whole \ud83d\ude42"))
+    assert all("half \ufffd, whole 🙂" in text for text in data.values())
+
+
+# As HTML
+
+
+def test_html_shows_what_markdown_says() -> None:
+    text = (
+        "# Title\n\nSome **bold** and `code`.\n\n- one\n- two\n\n"
+        "```python\nx < 1\n```\n\n| a | b |\n|---|---|"
+    )
+    assert to_html(text) == (
+        "<p><strong>Title</strong></p>\n"
+        "<p>Some <strong>bold</strong> and <code>code</code>.</p>\n"
+        "<ul>\n<li>one</li>\n<li>two</li>\n</ul>\n"
+        "<pre><code>x &lt; 1</code></pre>\n"
+        "<pre>| a | b |\n|---|---|</pre>\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("``a`b`` `c`", "<code>a`b</code> <code>c</code>"),
+        ("``a` b", "``a` b"),
+        ("**a** ** b** **c **d** ****", "<strong>a</strong> ** b** <strong>c **d</strong> ****"),
+        ("***a*** **`b`**", "<strong>a</strong> <strong>`b`</strong>"),
+        ("`**a` **", "<code>**a</code> **"),
+    ],
+)
+def test_code_and_bold_end_where_they_should(text: str, shown: str) -> None:
+    assert to_html(text) == f"<p>{shown}</p>\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["** a **" * 20_000, " ".join("`" * count for count in range(1, 440)), "**a " * 25_000],
+    ids=["stars", "growing", "open"],
+)
+def test_hopeless_text_is_shown_in_time(text: str) -> None:
+    began = time.monotonic()
+    to_html(text)
+    assert time.monotonic() - began < 1
+
+
+def harmless(text: str) -> None:
+    parsed = Tags(text)
+    assert not parsed.others
+    for tag, attributes in parsed.found:
+        assert tag in ALLOWED
+        assert attributes in ([], [("class", "jupyter-llm-transcript")])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>alert(1)</script>",
+        "![x](https://example.com/x.png) [y](javascript:alert(1)) <https://example.com>",
+        "`<img src=x onerror=alert(1)>`",
+        "```html\n<img src=x onerror=alert(1)>\n```",
+        "**<iframe src=x>**",
+        "- <svg onload=alert(1)>\n- </ul>",
+        "# <style>*{}</style>",
+        "| <b> |",
+        "```\n</code></pre><script>",
+    ],
+)
+def test_hostile_text_becomes_text(text: str) -> None:
+    harmless(to_html(text))
+
+
+PIECES = st.sampled_from(
+    (
+        *("<script>", "<img src=x onerror=y>", "`", "```", "~~~", "**", "- ", "# ", "|", "\n"),
+        *("\n\n", "&lt;", "&", '"', "'", "<", ">", "](javascript:x)", "a", " ", "\x00", "\u2028"),
+        *("<!--", "]]>", "</code>", "</div>", "<div onclick=x>"),
+    )
+)
+
+
+@given(st.lists(PIECES).map("".join) | st.text())
+def test_no_text_at_all_becomes_more_than_text(text: str) -> None:
+    harmless(to_html(text))
+
+
+@given(st.lists(PIECES).map("".join), st.lists(PIECES).map("".join))
+def test_no_turn_becomes_more_than_text(prompt: str, text: str) -> None:
+    completion = Completion(
+        text=text, finish_reason="length", usage=Usage(), model="<b onclick=x>model"
+    )
+    harmless(turn_html(prompt, completion))

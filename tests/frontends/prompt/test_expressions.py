@@ -1,0 +1,238 @@
+r"""`{{expression}}` is evaluated once; everything else stays as typed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from jupyter_llm.errors import InterpolationError
+from jupyter_llm.frontends.prompt.expressions import interpolate, shield, unshield
+
+NAMESPACE: dict[str, Any] = {
+    "x": 42,
+    "name": "Ada",
+    "data": {"a": {"b": 1}, "}}": "braces"},
+    "hostile": "{{secret}} {{ 1/0 }} \\{{ {x}",
+    "secret": "!",
+}
+
+
+def evaluate(source: str) -> Any:
+    return eval(source, dict(NAMESPACE))  # noqa: S307  what the tests wrote
+
+
+def untouched(source: str) -> Any:
+    raise AssertionError(f"{source!r} was evaluated")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "plain",
+        "f({x}) = {name}",
+        '{"a": {"b": [1, 2]}, "c": {}}',
+        '{"a": {"b": {"c": {}}}}',
+        r"\frac{1}{x} + \sqrt{\frac{a}{b}}",
+        r"\begin{pmatrix} a & b \end{pmatrix}",
+        "f'{x}' and }} and {",
+        "{{}}",
+        "{{   }}",
+        "{{\n}}",
+        "{{ never closed",
+        "{{",
+        "100% $HOME $x ${x}",
+    ],
+)
+def test_what_is_no_expression_stays_as_typed(text: str) -> None:
+    assert interpolate(text, untouched) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("{{x}}", "42"),
+        ("{{ x }}", "42"),
+        ("{{\tx\n}}", "42"),
+        ("Hi {{name}}, {{x}} times {x}!", "Hi Ada, 42 times {x}!"),
+        ("{{x}}{{x}}", "4242"),
+        ("{ {{x}} }", "{ 42 }"),
+        ("{{name.upper()}}", "ADA"),
+        ("{{f'{x:>5}'}}", "   42"),
+    ],
+)
+def test_the_value_stands_in_place_of_the_expression(text: str, result: str) -> None:
+    assert interpolate(text, evaluate) == result
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("{{ {'a': {'b': 1}} }}", "{'a': {'b': 1}}"),
+        ("{{ {'a': {'b': 1}}['a']['b'] }}", "1"),
+        ("{{data['}}']}}", "braces"),
+        ("{{ '}}' }} and {{ '{{' }}", "}} and {{"),
+        ("{{ {1} }} {{ {2} }}", "{1} {2}"),
+        ("{{[i for i in {1: {2: 3}}]}}", "[1]"),
+        ("{{ {x} }}}", "{42}}"),
+    ],
+)
+def test_braces_inside_an_expression_belong_to_it(text: str, result: str) -> None:
+    assert interpolate(text, evaluate) == result
+
+
+def test_a_value_is_never_expanded_again() -> None:
+    assert interpolate("{{hostile}}", evaluate) == NAMESPACE["hostile"]
+    assert interpolate("{{ '{' }}{x}}", evaluate) == "{{x}}"
+
+
+def test_each_expression_is_evaluated_once_from_left_to_right() -> None:
+    seen: list[str] = []
+
+    def note(source: str) -> int:
+        seen.append(source)
+        return len(seen)
+
+    text = "{{a}} {{ b }} {{a}} {{ {1: {2: 3}} }}"
+    assert interpolate(text, note) == "1 2 3 4"
+    assert seen == ["a", "b", "a", "{1: {2: 3}}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        (r"\{{x}}", "{{x}}"),
+        (r"\{{ not Python }}", "{{ not Python }}"),
+        (r"\{{x}} {{x}}", "{{x}} 42"),
+        (r"{{x}}\{{", "42{{"),
+        (r"\{x} \n", r"\{x} \n"),
+    ],
+)
+def test_a_backslash_keeps_double_braces(text: str, result: str) -> None:
+    assert interpolate(text, evaluate) == result
+
+
+@pytest.mark.parametrize(
+    ("text", "expression", "reason"),
+    [
+        ("{{missing}}", "missing", "NameError: name 'missing' is not defined"),
+        ("{{ 1/0 }}", "1/0", "ZeroDivisionError"),
+        ("{{ no Python }}", "no Python", r"For literal braces write \\\{\{"),
+        ("{{ x = 1 }}", "x = 1", "For literal braces"),
+        ("{{x\0}}", "x\0", "null byte"),
+        ("{{data['no']}}", "data['no']", "KeyError: 'no'"),
+    ],
+)
+def test_an_error_names_the_expression(text: str, expression: str, reason: str) -> None:
+    with pytest.raises(InterpolationError, match=reason) as caught:
+        interpolate(text, evaluate)
+    assert caught.value.expression == expression
+    assert f"{{{{{expression}}}}}" in str(caught.value)
+
+
+def test_an_interrupt_goes_through() -> None:
+    def interrupt(_source: str) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interpolate("{{x}}", interrupt)
+
+
+def test_a_value_that_cannot_be_shown_is_an_error_too() -> None:
+    class Broken:
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    with pytest.raises(InterpolationError, match="RuntimeError: no text"):
+        interpolate("{{broken}}", lambda _source: Broken())
+
+
+@settings(deadline=None)
+@given(st.text().filter(lambda text: "{{" not in text))
+def test_a_text_without_double_braces_comes_back_unchanged(text: str) -> None:
+    assert interpolate(text, untouched) == text
+
+
+@settings(deadline=None)
+@given(st.text(), st.text().filter(lambda text: "{{" not in text and not text.endswith("\\")))
+def test_any_value_comes_out_as_it_is(value: str, before: str) -> None:
+    assert interpolate(before.rstrip("{") + "{{value}}", lambda _: value) == (
+        before.rstrip("{") + value
+    )
+
+
+PIECES = st.sampled_from(
+    ["{{", "}}", "{", "}", "\\", "\\{{", "x", " ", "'", '"', "1", "0", "{{x}}", "{{ {1: {}} }}"]
+)
+ANY_TEXT = st.text(st.characters(exclude_characters="\0")) | st.lists(PIECES).map("".join)
+
+
+@settings(deadline=None)
+@given(ANY_TEXT)
+@example("{{a}}0{{b}}")
+@example("\\{{a}}")
+def test_unshield_undoes_shield(text: str) -> None:
+    shielded, sources = shield(text)
+    assert unshield(shielded, sources) == text
+
+
+@settings(deadline=None)
+@given(ANY_TEXT)
+def test_a_shielded_text_has_no_expression_left(text: str) -> None:
+    shielded, _ = shield(text)
+    assert interpolate(shielded, untouched) == shielded.replace("\\{{", "{{")
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_a_mark_that_somebody_typed_stands_for_nothing(text: str) -> None:
+    shielded, sources = shield(f"{text}\x000\x00{{{{x}}}}")
+    assert unshield(shielded, sources).count("{{x}}") == text.count("{{x}}") + 1
+
+
+@contextmanager
+def counted_calls() -> Iterator[Callable[[], int]]:
+    """Count the calls that our own functions and C functions see: a bound without a clock."""
+    count = 0
+
+    def note(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        yield lambda: count
+    finally:
+        sys.setprofile(before)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{" * 5000,
+        "}}" * 5000,
+        "{{" * 5000 + "}}",
+        "{{" * 2500 + "}}" * 2500,
+        "{{ x " + "}} " * 5000,
+        "{{ ( }}" * 2000,
+        "\\{{" * 5000,
+        "{{" + "(" * 10_000 + "}}",
+        "{{" + "-" * 10_000 + "1}}",
+        "{{" + "x." * 10_000 + "x}}",
+    ],
+    ids=lambda text: f"{text[:8]}…{len(text)}",
+)
+def test_hostile_texts_take_few_steps(text: str) -> None:
+    with counted_calls() as count:
+        with suppress(InterpolationError):
+            interpolate(text, lambda _source: "")
+        num_calls = count()
+    assert num_calls < 50 * len(text)

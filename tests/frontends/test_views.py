@@ -1,0 +1,127 @@
+"""What is shown while the model works, and what is saved with it."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from typing import Any
+
+import pytest
+from support.scripted import ScriptedEngine
+
+from jupyter_llm.engine.base import Request
+from jupyter_llm.frontends.views import (
+    NotebookView,
+    NoView,
+    TerminalView,
+    loading_bar,
+    replay_bar,
+    show,
+)
+
+
+def test_a_terminal_gets_the_text_as_it_grows_and_no_commands() -> None:
+    out = io.StringIO()
+    view = TerminalView(out)
+    view.update("one")
+    view.update("one \x1b[31mtwo\x9b\x07")
+    view.close("one \x1b[31mtwo\x9b\x07\nthree", "a note")
+    assert out.getvalue() == "one [31mtwo\nthree\n(a note)\n"
+
+
+def test_a_terminal_gets_a_better_answer_below_the_first() -> None:
+    out = io.StringIO()
+    view = TerminalView(out)
+    view.update("x = foo")
+    view.close("x = 1", "")
+    assert out.getvalue() == "x = foo\n\nx = 1\n"
+
+
+def test_in_a_terminal_the_answer_takes_the_place_of_the_bar() -> None:
+    out = io.StringIO()
+    view = TerminalView(out)
+    view.progress("Loading 90%")
+    view.update("Paris")
+    assert out.getvalue() == "\rLoading 90%\r\x1b[KParis"
+
+
+def test_a_fast_load_shows_no_bar() -> None:
+    out = io.StringIO()
+    with loading_bar("tiny", 1000, TerminalView(out)) as on_progress:
+        on_progress(0.5)
+        on_progress(1.0)
+    assert out.getvalue() == ""
+
+
+@pytest.mark.parametrize("has_view", [True, False])
+def test_on_another_thread_a_bar_shows_in_a_view_only(
+    has_view: bool,  # noqa: FBT001
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = io.StringIO()
+
+    def replay() -> None:
+        with replay_bar(10, TerminalView(out) if has_view else None) as on_progress:
+            time.sleep(0.6)  # a bar that is over at once is not shown
+            on_progress(5)
+
+    thread = threading.Thread(target=replay)
+    thread.start()
+    thread.join()
+    assert ("5 of 10" in out.getvalue()) == has_view
+    assert capsys.readouterr() == ("", "")
+
+
+class _Published:
+    """What a notebook would keep of one output: its last state."""
+
+    def __init__(self) -> None:
+        self.states: list[tuple[dict[str, str], dict[str, Any], bool]] = []
+
+    def __call__(
+        self, data: dict[str, str], *, metadata: dict[str, Any], update: bool, **_rest: object
+    ) -> None:
+        self.states.append((data, metadata, update))
+
+
+def test_metadata_goes_with_the_last_state_of_an_output() -> None:
+    published = _Published()
+    view = NotebookView(published, "text/markdown")
+    view.update("Par")
+    view.close("Paris", "a note", {"jupyter_llm": {"kind": "answer"}})
+    assert [(metadata, update) for _, metadata, update in published.states] == [
+        ({}, False),
+        ({"jupyter_llm": {"kind": "answer"}}, True),
+    ]
+
+
+def test_an_answer_is_shown_with_its_record_or_what_the_caller_says() -> None:
+    for options, expected in (({}, "answer"), ({"metadata": lambda _: {"mine": 1}}, "mine")):
+        published = _Published()
+        stream = ScriptedEngine(["Paris"]).submit(Request(prompt="Where?"))
+        completion = show(
+            stream, NotebookView(published, "text/plain"), note=lambda _: "", **options
+        )
+        assert completion.provenance is not None
+        last = published.states[-1][1]
+        assert last == (
+            completion.provenance.to_metadata() if expected == "answer" else {"mine": 1}
+        )
+
+
+def test_views_without_a_notebook_take_metadata_and_keep_none() -> None:
+    out = io.StringIO()
+    TerminalView(out).close("Paris", "", {"jupyter_llm": {}})
+    NoView().close("Paris", "", {"jupyter_llm": {}})
+    assert out.getvalue() == "Paris\n"
+
+
+def test_the_bar_of_replays_counts_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jupyter_llm.frontends.views._BAR_DELAY_S", 0)
+    out = io.StringIO()
+    with replay_bar(4, TerminalView(out)) as tell:
+        time.sleep(0.15)  # it is drawn ten times a second
+        tell(3)
+    assert "Writing again:  75%" in out.getvalue()
+    assert "3 of 4" in out.getvalue()

@@ -1,0 +1,341 @@
+"""Cells of a real shell on the timeline."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
+from support.scripted import ScriptedEngine
+from support.shell import extension, run
+
+from jupyter_llm import llm
+from jupyter_llm.notebook.cells.events import CellEvent, Output
+from jupyter_llm.notebook.cells.outputs import CellOutputs, error_text
+
+pytestmark = pytest.mark.usefixtures("shell")
+
+
+def record(
+    shell: InteractiveShell,
+    code: str,
+    *,
+    cell_id: str | None = None,
+    raises: type[BaseException] | None = None,
+) -> CellEvent:
+    before = len(llm.timeline.cells)
+    run(shell, code, cell_id=cell_id, raises=raises, store_history=True)
+    (cell,) = llm.timeline.cells[before:]
+    return cell
+
+
+def outputs(cell: CellEvent) -> list[tuple[str, str]]:
+    return [(output.kind, output.text) for output in cell.outputs]
+
+
+def test_a_cell_is_its_source_its_count_and_its_id(shell: InteractiveShell) -> None:
+    first = record(shell, "%time x = 1", cell_id="a")
+    second = record(shell, "x = 2", cell_id="a")
+    assert (first.source, first.cell_id) == ("%time x = 1", "a")
+    assert second.execution_count == (first.execution_count or 0) + 1
+    assert second.number == first.number + 1
+
+
+def test_everything_it_shows_is_there_in_its_order(shell: InteractiveShell) -> None:
+    code = """\
+import sys
+print("one"); print("two")
+print("careful", file=sys.stderr)
+display({"text/plain": "shown"}, raw=True)
+print("three")
+6 * 7"""
+    assert outputs(record(shell, code)) == [
+        ("stdout", "one\ntwo\n"),
+        ("stderr", "careful\n"),
+        ("display", "shown"),
+        ("stdout", "three\n"),
+        ("result", "42"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bundle", "text"),
+    [
+        ({"text/plain": "<Figure size 1x1>", "image/png": "iVBORw0KGgo="}, "<image/png>"),
+        ({"text/html": "<b>x</b>"}, "<text/html>"),
+        ({"text/html": "x", "text/plain": "<IPython.core.display.HTML object>"}, "<text/html>"),
+        (
+            {"text/markdown": "# x", "text/plain": "<IPython.core.display.Markdown object>"},
+            "# x",
+        ),
+        ({"application/x+json": {}, "text/plain": "chart"}, "chart"),
+        ({"text/plain": "\x1b[31mred\x1b[0m"}, "red"),
+    ],
+)
+def test_pictures_are_named_and_never_pasted(
+    shell: InteractiveShell, bundle: dict[str, object], text: str
+) -> None:
+    shell.user_ns["bundle"] = bundle
+    cell = record(shell, "display(bundle, raw=True)")
+    assert cell.outputs == (Output("display", text),)
+
+
+def test_a_failure_is_told_with_the_lines_it_came_from(shell: InteractiveShell) -> None:
+    record(shell, "def price(row):\n    return row['price']")
+    cell = record(shell, "rows = [{}]\nprice(rows[0])", raises=KeyError)
+    count = cell.execution_count or 0
+    assert cell.has_failed
+    assert outputs(cell) == [
+        (
+            "error",
+            f"""\
+KeyError: 'price'
+  In [{count}], line 2, in <module>: price(rows[0])
+  In [{count - 1}], line 2, in price: return row['price']""",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "text"),
+    [
+        ("x = = 2", SyntaxError, "SyntaxError: invalid syntax\n  line 1: x = = 2"),
+        ("if 1:\nx = 2", IndentationError, "IndentationError: expected an indented block"),
+        ("raise ValueError('a\\nb')", ValueError, "ValueError: a\n  b\n  In ["),
+        ("import json\njson.loads('{')", ValueError, "decoder.py, line"),
+        pytest.param(
+            "def f():\n    f()\nf()",
+            RecursionError,
+            "RecursionError: maximum recursion depth",
+            marks=pytest.mark.slow,  # IPython formats all the frames
+        ),
+        ("%llm --temprature 1 x", ValueError, ""),
+        ("1\n%llm --temprature 1 x", ValueError, "MagicUsageError: Unknown option"),
+        ("raise KeyboardInterrupt", KeyboardInterrupt, "KeyboardInterrupt\n  In ["),
+    ],
+    ids=lambda value: value[:20] if isinstance(value, str) else None,
+)
+def test_any_error_is_short_and_plain(
+    shell: InteractiveShell, code: str, error: type[BaseException], text: str
+) -> None:
+    run(shell, code, raises=error, store_history=True)
+    if not text:
+        assert llm.timeline.cells == ()
+        return
+    (output,) = (o for o in llm.timeline.cells[-1].outputs if o.kind == "error")
+    assert text in output.text
+    assert "\x1b" not in output.text
+    assert len(output.text.splitlines()) < 12
+
+
+def test_an_error_that_cannot_say_what_it_is_does_no_harm(shell: InteractiveShell) -> None:
+    class OddError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    assert "OddError: <" in error_text(OddError(), lambda _file: None)
+    code = "class Odd(Exception):\n    def __str__(self): return 1 / 0\nraise Odd"
+    shell.run_cell(code, store_history=True)
+    assert llm.timeline.cells[-1].has_failed
+
+
+def test_prompts_are_no_cells_and_other_magics_are(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    prompts = (
+        "%llm hi",
+        "%%llm\nhi",
+        "# ask\n%llm hi\n%llm ho",
+        "%llm x << hi",
+        "%%llm -q\n/status",
+    )
+    for code in prompts:
+        run(shell, code, store_history=True)
+    assert llm.timeline.cells == ()
+    for code in ("%time 1", "x = 1\n%llm hi", "%%capture\n%llm hi", "y = '%llm'", "# nothing"):
+        record(shell, code)
+
+
+def test_answers_are_no_outputs(shell: InteractiveShell, scripted: ScriptedEngine) -> None:
+    cell = record(shell, "print('before')\n%llm hi\nprint('after')\n%llm /status")
+    assert outputs(cell) == [("stdout", "before\nafter\n")]
+
+
+def test_cells_that_history_leaves_out_are_left_out(shell: InteractiveShell) -> None:
+    run(shell, "x = 1")
+    shell.run_cell("x = 1", silent=True)
+    shell.run_cell("   \n", store_history=True)
+    assert llm.timeline.cells == ()
+
+
+def test_a_cell_run_inside_a_cell_belongs_to_it(shell: InteractiveShell) -> None:
+    code = """\
+shell = get_ipython()
+shell.run_cell("print(1)", store_history=True)
+shell.run_cell(" ")
+print(2)"""
+    assert outputs(record(shell, code)) == [("stdout", "1\n2\n")]
+
+
+def test_captured_and_redirected_text_is_no_output(shell: InteractiveShell) -> None:
+    code = """\
+import contextlib, io
+with contextlib.redirect_stdout(io.StringIO()):
+    print("away")
+from IPython.utils.capture import capture_output
+with capture_output():
+    print("caught"); display(1)
+"""
+    assert outputs(record(shell, code)) == []
+
+
+def test_cleared_output_is_forgotten(shell: InteractiveShell) -> None:
+    code = """\
+from IPython.display import clear_output
+for step in range(3):
+    clear_output(wait={wait})
+    print(step)
+"""
+    for wait in (False, True):
+        assert outputs(record(shell, code.format(wait=wait))) == [("stdout", "2\n")]
+    kept = record(shell, "print(1)\nclear_output(wait=True)")
+    assert outputs(kept) == [("stdout", "1\n")]
+    assert outputs(record(shell, "print(1)\nclear_output()")) == []
+
+
+def test_an_updated_display_has_its_last_state(shell: InteractiveShell) -> None:
+    code = """\
+handle = display(1, display_id="h")
+print("between")
+handle.update(2)
+"""
+    cell = record(shell, code)
+    assert outputs(cell) == [("display", "2"), ("stdout", "between\n")]
+
+
+def test_a_display_of_another_cell_stays_as_it_was() -> None:
+    first, second = CellOutputs(), CellOutputs()
+    first.show("display", "1", "h")
+    second.update("h", "2")
+    assert first.finish() == (Output("display", "1"),)
+    assert second.finish() == ()
+
+
+def test_a_flood_of_text_is_cut_with_a_number(shell: InteractiveShell) -> None:
+    cell = record(shell, "for n in range(30_000):\n    print('x' * 99)")
+    (output,) = cell.outputs
+    assert len(output.text) < 13_000
+    assert "characters left out" in output.text
+
+
+def test_a_flood_of_displays_is_cut_with_a_number(shell: InteractiveShell) -> None:
+    cell = record(shell, "for n in range(500):\n    display(n)")
+    texts = [output.text for output in cell.outputs]
+    assert texts[0] == "0"
+    assert texts[-1] == "499"
+    assert "[… 468 outputs left out …]" in texts
+    assert len(texts) == 33
+
+
+def test_other_threads_are_heard_while_the_cell_runs(shell: InteractiveShell) -> None:
+    code = """\
+import threading
+thread = threading.Thread(target=lambda: print("from a thread"))
+thread.start(); thread.join()
+"""
+    assert outputs(record(shell, code)) == [("stdout", "from a thread\n")]
+
+
+def test_a_cell_in_another_thread_is_none_of_this_one(shell: InteractiveShell) -> None:
+    recorder = shell.magics_manager.registry["LLMMagics"].recorder
+
+    def inside() -> None:
+        recorder._begin(ExecutionInfo("y = 1", *(True, False, True), "b"))
+        recorder._end(None)
+
+    shell.user_ns["inside"] = inside
+    code = "import threading\nt = threading.Thread(target=inside); t.start(); t.join()\nprint(1)"
+    assert outputs(record(shell, code)) == [("stdout", "1\n")]
+
+
+@pytest.fixture
+def methods(shell: InteractiveShell) -> Iterator[list[object]]:
+    def current() -> list[object]:
+        return [
+            vars(owner).get(name)
+            for owner, name in (
+                (shell.display_pub, "publish"),
+                (shell.display_pub, "clear_output"),
+                (shell.displayhook, "write_format_data"),
+            )
+        ]
+
+    before = current()
+    yield before
+    assert current() == before
+
+
+def test_nothing_is_left_behind(
+    shell: InteractiveShell, methods: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    num_callbacks = {name: len(found) for name, found in shell.events.callbacks.items()}
+    record(shell, "print(1)\ndisplay(2)\n3")
+    extension(shell, "reload")
+    assert {name: len(found) for name, found in shell.events.callbacks.items()} == num_callbacks
+    extension(shell, "unload")
+    run(shell, "print(4)", store_history=True)
+    assert len(llm.timeline.cells) == 1
+    extension(shell, "load")
+    record(shell, "print(5)")
+    assert capsys.readouterr().out.splitlines() == ["1", "Out[1]: 3", "4", "5"]
+
+
+def test_a_cell_that_loads_the_extension_is_recorded_from_there(shell: InteractiveShell) -> None:
+    extension(shell, "unload")
+    run(shell, "%load_ext jupyter_llm\nprint('loaded')", store_history=True)
+    (cell,) = llm.timeline.cells
+    assert outputs(cell) == [("stdout", "loaded\n")]
+    assert outputs(record(shell, "print('once')")) == [("stdout", "once\n")]
+
+
+def test_a_method_that_somebody_else_has_wrapped_stays_theirs(shell: InteractiveShell) -> None:
+    code = """\
+import sys
+seen = []
+theirs = sys.stdout.write
+def write(text):
+    seen.append(text)
+    return theirs(text)
+sys.stdout.write = write
+print("once")
+"""
+    try:
+        assert outputs(record(shell, code)) == [("stdout", "once\n")]
+        assert outputs(record(shell, "print('again')")) == [("stdout", "again\n")]
+        assert shell.user_ns["seen"][0] == "once"
+    finally:
+        vars(sys.stdout).pop("write", None)
+
+
+def test_a_stream_that_takes_no_replacement_is_left_alone(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = shell.magics_manager.registry["LLMMagics"].recorder
+    recorder._tap(object(), "write", lambda write: write)  # has none
+    recorder._tap(1, "real", lambda write: write)
+    assert recorder._taps == []
+
+
+def test_what_cannot_be_recorded_is_shown_all_the_same(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_args: object, **_options: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("jupyter_llm.notebook.cells.outputs.CellOutputs.write", fail)
+    monkeypatch.setattr("jupyter_llm.notebook.cells.outputs.CellOutputs.finish", fail)
+    shell.run_cell("print('shown')", store_history=True)
+    assert capsys.readouterr().out == "shown\n"
+    assert threading.current_thread() is threading.main_thread()

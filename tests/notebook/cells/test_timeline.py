@@ -1,0 +1,99 @@
+"""The timeline of cells: only ever added to, and what pins and hides mean."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from jupyter_llm.errors import OptionError
+from jupyter_llm.notebook.cells.timeline import Timeline
+
+
+@pytest.fixture
+def timeline() -> Timeline:
+    timeline = Timeline()
+    for count, cell_id in ((1, "a"), (2, "b"), (3, "a"), (4, None)):
+        timeline.append(f"cell {count}", execution_count=count, cell_id=cell_id)
+    return timeline
+
+
+def sources(cells: object) -> list[str]:
+    return sorted(cell.source for cell in cells)  # type: ignore[attr-defined]
+
+
+def test_runs_are_numbered_from_one_and_a_rerun_is_another(timeline: Timeline) -> None:
+    assert [cell.number for cell in timeline.cells] == [1, 2, 3, 4]
+    assert [cell.cell_id for cell in timeline.cells] == ["a", "b", "a", None]
+
+
+def test_what_was_seen_once_does_not_change(timeline: Timeline) -> None:
+    before = timeline.cells
+    snapshot = timeline.snapshot()
+    timeline.append("more")
+    timeline.hide(2)
+    assert snapshot.cells == before == timeline.cells[:4]
+    assert not snapshot.is_hidden(before[1])
+
+
+@pytest.mark.parametrize("name", [1, 3, "a"])
+def test_of_a_pinned_cell_the_latest_run_is_pinned(timeline: Timeline, name: int | str) -> None:
+    (told,) = timeline.pin(name)
+    assert told.source == "cell 3"
+    assert sources(timeline.snapshot().pinned) == ["cell 3"]
+    timeline.append("cell 5", execution_count=5, cell_id="a")
+    assert sources(timeline.snapshot().pinned) == ["cell 5"]
+    timeline.unpin(name)
+    assert not timeline.snapshot().pinned
+
+
+def test_of_a_hidden_cell_every_run_is_hidden(timeline: Timeline) -> None:
+    timeline.hide(3)
+    assert sources(timeline.snapshot().visible) == ["cell 2", "cell 4"]
+    timeline.append("cell 5", execution_count=5, cell_id="a")
+    assert "cell 5" not in sources(timeline.snapshot().visible)
+    timeline.unhide(5)
+    assert len(timeline.snapshot().visible) == 5
+
+
+def test_a_cell_without_an_id_is_marked_alone(timeline: Timeline) -> None:
+    timeline.append("cell 5", execution_count=5)
+    timeline.hide(4)
+    assert sources(timeline.snapshot().visible) == ["cell 1", "cell 2", "cell 3", "cell 5"]
+
+
+def test_tags_mark_too_until_somebody_says_otherwise(timeline: Timeline) -> None:
+    timeline.append("kept", execution_count=5, cell_id="c", tags={"llm-pin"})
+    timeline.append("secret", execution_count=6, cell_id="d", tags={"llm-hide"})
+    snapshot = timeline.snapshot()
+    assert sources(snapshot.pinned) == ["kept"]
+    assert "secret" not in sources(snapshot.visible)
+    timeline.unpin(5)
+    timeline.unhide(6)
+    snapshot = timeline.snapshot()
+    assert not snapshot.pinned
+    assert "secret" in sources(snapshot.visible)
+
+
+def test_the_tags_of_the_latest_run_count_for_all(timeline: Timeline) -> None:
+    timeline.append("cell 5", execution_count=5, cell_id="a", tags={"llm-hide"})
+    assert sources(timeline.snapshot().visible) == ["cell 2", "cell 4"]
+    timeline.append("cell 6", execution_count=6, cell_id="a")
+    assert len(timeline.snapshot().visible) == 6
+
+
+def test_a_cell_that_has_not_run_is_named_and_nothing_is_marked(timeline: Timeline) -> None:
+    with pytest.raises(OptionError, match=r"No cell In \[99\] has run"):
+        timeline.pin(2, 99)
+    with pytest.raises(OptionError, match="'zz'"):
+        timeline.hide("zz")
+    assert not timeline.snapshot().pinned
+
+
+def test_cells_from_many_threads_all_arrive_once() -> None:
+    timeline = Timeline()
+    with ThreadPoolExecutor(8) as pool:
+        for _ in pool.map(timeline.append, (f"cell {n}" for n in range(400))):
+            timeline.snapshot()
+    assert [cell.number for cell in timeline.cells] == list(range(1, 401))
+    assert len({cell.source for cell in timeline.cells}) == 400

@@ -1,0 +1,266 @@
+"""What lands always parses."""
+
+# ruff: noqa: RUF001  the ambiguous characters are the point
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from support.programs import PIECES, PROGRAMS, compile_as_ipython, mutated_programs
+
+from jupyter_llm.notebook.code.repair import repair
+from jupyter_llm.notebook.code.syntax import syntax_error
+
+
+@given(source=st.text() | st.lists(PIECES, max_size=40).map("".join), is_cut_off=st.booleans())
+@example(source="x = '\0'", is_cut_off=False)
+@example(source="\ud800", is_cut_off=False)
+@example(source="# -*- coding: utf-7 -*-\n+AGEAYgA-", is_cut_off=False)
+@example(source="%%time\n%%time\nx = (", is_cut_off=False)
+@example(source="x    temperature: float\n    top_k: int", is_cut_off=False)
+@example(source="if x:\\\n\\", is_cut_off=True)
+def test_any_text_becomes_a_cell_that_parses(source: str, *, is_cut_off: bool) -> None:
+    repaired = repair(source, is_cut_off=is_cut_off)
+    assert syntax_error(repaired.source) is None
+    compile_as_ipython(repaired.source)
+
+
+@given(source=mutated_programs(), is_cut_off=st.booleans())
+def test_any_broken_program_becomes_one_that_parses(source: str, *, is_cut_off: bool) -> None:
+    repaired = repair(source, is_cut_off=is_cut_off)
+    assert syntax_error(repaired.source) is None
+    compile_as_ipython(repaired.source)
+
+
+@given(mutated_programs())
+def test_what_is_repaired_needs_no_repair(source: str) -> None:
+    # A prompt in a text without an end is no part of it any more once that is closed.
+    assume(not any(prompt in source for prompt in (">>>", "In [", "...")))
+    once = repair(source)
+    again = repair(once.source)
+    assert (again.source, again.changes) == (once.source, ())
+    assert again.has_code == once.has_code
+
+
+@pytest.mark.parametrize("source", [*PROGRAMS[:3], "%%bash\necho 'it is", "", "x = 1\n"])
+def test_code_that_parses_is_left_alone(source: str) -> None:
+    assert repair(source).source == source
+    assert repair(source).changes == ()
+
+
+CASES = {
+    "indentation of all lines": (
+        "    x = 1\n    y = 2",
+        "x = 1\ny = 2",
+        "took off the indentation of all lines",
+    ),
+    "prompts": (
+        ">>> x = (6 *\n...      7)\n>>> x\n42",
+        "x = (6 *\n     7)\nx",
+        "took off the prompts",
+    ),
+    "a stray fence": ("```python\nx = 1\n```", "x = 1", "left out stray fences"),
+    "a fence behind code": ("print(1)```", "print(1)", "left out stray fences"),
+    "typographic quotes": (
+        "print(“It’s”, 3 × 4)",
+        'print("It\'s", 3 * 4)',
+        "replaced typographic characters",
+    ),
+    "an install command": (
+        "pip install pandas\nimport pandas",
+        "%pip install pandas\nimport pandas",
+        "put a % before the install command",
+    ),
+    "tabs": ("if x:\n\ty = 1\n    z = 2", "if x:\n    y = 1\n    z = 2", "replaced tabs by spaces"),
+    "prose around it": (
+        "Sure! Here is the code:\n\nx = 1\n\nThis sets the variable x to one.",
+        "x = 1",
+        "left out the text around the code",
+    ),
+    "a missing colon": (
+        "with open(name)\n    x = 1",
+        "with open(name):\n    x = 1",
+        "added a missing colon",
+    ),
+    "an open bracket": (
+        "df = frame({'a': [1],\n            'b': [2]}\nprint(df)",
+        "df = frame({'a': [1],\n            'b': [2]})\nprint(df)",
+        "closed what was left open",
+    ),
+    "an open bracket before a comment": (
+        "x = [\n    1,  # one\ny = 2",
+        "x = [\n    1,  # one\n]\ny = 2",
+        "closed what was left open",
+    ),
+    "an open bracket of a header": (
+        "if f(x:\n    y = 1",
+        "if f(x):\n    y = 1",
+        "closed what was left open",
+    ),
+    "an open string": ("print('hello)", "print('hello)')", "closed what was left open"),
+    "a bracket too many": (
+        "print(f(x)))\ny = 1",
+        "print(f(x))\ny = 1",
+        "left out closing brackets that nothing opens",
+    ),
+    "Python 2": (
+        "print 'a', x\ny = 1",
+        "print('a', x)\ny = 1",
+        "put what is printed into brackets",
+    ),
+    "a docstring without an end": (
+        'def f():\n    """Do it.\n    return 1\n\nf()',
+        'def f():\n    """Do it."""\n    return 1\n\nf()',
+        "closed a text",
+    ),
+    "a body that is not indented": (
+        "if x <= 0:\nreturn_value = 1\nprint(x)",
+        "if x <= 0:\n    return_value = 1\nprint(x)",
+        "indented the body of a block",
+    ),
+    "a block without a body": (
+        "def f():\n    # later\n\ndef g():\n    return 1",
+        "def f():\n    pass\n    # later\n\ndef g():\n    return 1",
+        "added a `pass`",
+    ),
+    "a try without an end": (
+        "try:\n    x = 1\ny = 2",
+        "try:\n    x = 1\nfinally:\n    pass\ny = 2",
+        "gave a `try` an end",
+    ),
+    "a return that slipped out": (
+        "def f():\n    x = 1\nreturn x",
+        "def f():\n    x = 1\n    return x",
+        "aligned the indentation",
+    ),
+    "lines that slipped in": (
+        "x = 1\n  y = 2\n  if y:\n    z = 3\nw = 4",
+        "x = 1\ny = 2\nif y:\n  z = 3\nw = 4",
+        "aligned the indentation",
+    ),
+    "a line of nonsense": (
+        "x = 1\ny = = 2\nz = 3",
+        "x = 1\n# y = = 2\nz = 3",
+        "made a comment of 1 line that is no Python",
+    ),
+    "a bad element": (
+        "x = [\n    1,\n    2 3 4,\n    5,\n]",
+        "x = [\n    1,\n    # 2 3 4,\n    5,\n]",
+        "made a comment of 1 line that is no Python",
+    ),
+    "a block whose header is nonsense": (
+        "for for x in y:\n    print(x)\n\n    print(y)\nz = 3",
+        "# for for x in y:\n    # print(x)\n\n    # print(y)\nz = 3",
+        "made comments of 3 lines that are no Python",
+    ),
+    "an else without an if": (
+        "x = 1\nelse:\n    y = 2",
+        "x = 1\n# else:\n    # y = 2",
+        "made comments of 2 lines that are no Python",
+    ),
+}
+
+
+@pytest.mark.parametrize(("source", "repaired", "change"), CASES.values(), ids=CASES)
+def test_repairs(source: str, repaired: str, change: str) -> None:
+    result = repair(source)
+    assert result.source == repaired
+    assert result.changes == (change,)
+    assert result.has_code
+
+
+def test_what_stands_in_strings_stays() -> None:
+    text = 'text = """\n>>> “x”\n\t```\n"""'
+    assert repair(f"{text}\ny = = 1").source == f"{text}\n# y = = 1"
+
+
+@pytest.mark.parametrize(
+    ("source", "kept"),
+    [
+        ("x = 1\nprint('The dist", "x = 1"),
+        ("x = 1\nrows = [\n    1,\n    2", "x = 1"),
+        ("x = 1\n@cache\ndef f(a,", "x = 1"),
+        ("def f(x):\n    return f(x -", "def f(x):\n    pass"),
+        ('def f(x):\n    """Do it', "def f(x):\n    pass"),
+        ("try:\n    x = f()\n    y = (", "try:\n    x = f()\nfinally:\n    pass"),
+        ("x = 1\nfor y in x:", "x = 1\nfor y in x:\n    pass"),
+        ("# all there is\nrows = [1, 2", "# all there is\nrows = [1, 2]"),
+    ],
+)
+def test_an_unfinished_end_is_left_out(source: str, kept: str) -> None:
+    assert repair(source, is_cut_off=True).source == kept
+
+
+def test_lines_are_counted_right_below_blank_ones_and_magics() -> None:
+    source = "\n\n%time x\nif x:\n    # later\n\ny = 1"
+    assert repair(source).source == "%time x\nif x:\n    pass\n    # later\n\ny = 1"
+
+
+def test_the_body_of_a_magic_is_repaired_too() -> None:
+    assert repair("%%time\nx = f(1").source == "%%time\nx = f(1)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "I am sorry, I cannot write that code.",
+        "Sure! Here you go: read the manual.\n\n1. Open the file.\n2. Close the file.",
+        "# only a comment",
+        "Note: important",
+        "42",
+        "a is good",
+    ],
+)
+def test_an_answer_without_code_says_so(text: str) -> None:
+    repaired = repair(text)
+    assert not repaired.has_code
+    assert syntax_error(repaired.source) is None
+
+
+@pytest.mark.parametrize("source", ["df", "df.head()", "x: int = 1", "%%html\n<p>", "!ls"])
+def test_code_is_told_from_words(source: str) -> None:
+    assert repair(source).has_code
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "this is no code at all, my friend\n" * 3000,
+        "x = (\n" * 3000,
+        "if x:\n  y = [1, 2\n" * 1500,
+        "'" * 100_000,
+        '"""a\n' * 3001,
+        "x = {" * 20_000,
+        "        for\n    while\nif\n" * 2000,
+        "try:\n x\n" * 2000,
+        "print 'a' 'b\n" * 4000,
+        "%%time\n" + "x y\n" * 5000,
+    ],
+    ids=lambda source: repr(source[:12]),
+)
+def test_long_nonsense_takes_seconds_at_most(source: str) -> None:
+    began_s = time.process_time()
+    repaired = repair(source)
+    assert time.process_time() - began_s < 5
+    assert syntax_error(repaired.source) is None
+
+
+def test_most_of_a_program_survives_a_slip_of_the_pen() -> None:
+    rng = random.Random(1)  # noqa: S311  nothing to guess
+    shares = []
+    for program in PROGRAMS[:20]:
+        source = "\n".join(program.split("\n")[:80])
+        place = rng.randrange(len(source))
+        repaired = repair(source[:place] + source[place + 1 :]).source
+        shares.append(num_code_lines(repaired) / num_code_lines(source))
+    assert sum(shares) / len(shares) > 0.9
+
+
+def num_code_lines(source: str) -> int:
+    lines = map(str.strip, source.split("\n"))
+    return max(sum(bool(line) and not line.startswith("#") for line in lines), 1)

@@ -1,0 +1,89 @@
+"""Which exception `/fix` is about."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import weakref
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from support.watch import Watch
+
+from jupyter_llm.notebook.failures.last_error import LastError
+
+
+def test_the_last_error_stays_until_another_comes(watch: Watch) -> None:
+    watch.run("1 / 0")
+    watch.run("fine = 1")
+    assert watch.failure().kind == "ZeroDivisionError"
+    watch.run("{}['k']")
+    assert watch.failure().kind == "KeyError"
+
+
+@pytest.mark.parametrize(
+    "ours",
+    [
+        "%llm /nosuchcommand",
+        "%llm --nosuchoption hello",
+        "from jupyter_llm.errors import PromptInterrupted\nraise PromptInterrupted",
+    ],
+)
+def test_our_own_errors_do_not_count(shell: InteractiveShell, ours: str) -> None:
+    watch = Watch(shell)
+    watch.run("1 / 0", cell_id="theirs")
+    assert watch.run(ours).has_failed
+    failure = watch.failure()
+    assert failure.kind == "ZeroDivisionError"
+    assert failure.run is not None
+    assert (failure.run.source, failure.run.cell_id) == ("1 / 0", "theirs")
+    assert failure.run.execution_count == 1
+    watch.close()
+
+
+def test_an_error_from_before_we_watched_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("last_exc", "last_value"):
+        monkeypatch.delattr(sys, name, raising=False)
+    assert LastError().get() is None
+    error = ValueError("early")
+    monkeypatch.setattr(sys, "last_value", error, raising=False)
+    assert LastError().get() == (error, None)
+
+
+class _Error(Exception):
+    pass
+
+
+def result_of(error: BaseException | None) -> Any:
+    info = SimpleNamespace(raw_cell="", cell_id=None)
+    return SimpleNamespace(
+        error_before_exec=None, error_in_exec=error, execution_count=1, info=info
+    )
+
+
+def test_one_exception_at_most_is_kept_and_none_after_unloading() -> None:
+    last = LastError()
+    errors = [_Error(), _Error()]
+    alive = [weakref.ref(error) for error in errors]
+    for error in errors:
+        last.end_cell(result_of(error))
+    del error
+    errors.clear()
+    gc.collect()
+    assert [ref() is not None for ref in alive] == [False, True]
+    last.clear()
+    gc.collect()
+    assert alive[1]() is None
+
+
+def test_a_cancelled_cell_without_a_result_changes_nothing() -> None:
+    last = LastError()
+    error = _Error()
+    last.end_cell(result_of(error))
+    last.end_cell(None)
+    last.end_cell(result_of(None))
+    found = last.get()
+    assert found is not None
+    assert found[0] is error

@@ -1,0 +1,235 @@
+"""A hostile namespace is told in time, and nothing runs but what a `repr` runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support import hostile
+
+from jupyter_llm.notebook.values import guard
+from jupyter_llm.notebook.values.variables import VariableSummary, describe, summarize
+
+
+def repr_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "jupyter-llm-repr"]
+
+
+def wait_for_repr_threads() -> None:
+    for thread in repr_threads():
+        thread.join(timeout=10)
+    assert not repr_threads()
+
+
+@pytest.fixture(autouse=True)
+def afresh() -> Iterator[None]:
+    guard._slow.clear()
+    hostile.ran.clear()
+    yield
+    wait_for_repr_threads()
+
+
+def told(namespace: dict[str, object], **options: Any) -> dict[str, VariableSummary]:
+    found = describe("", [], namespace, choice=",".join(namespace), max_chars=10**6, **options)
+    return {one.name: one for one in found}
+
+
+def test_a_hostile_namespace_is_told_in_under_half_a_second() -> None:
+    times = []
+    for _ in range(2):
+        guard._slow.clear()
+        namespace = hostile.namespace()
+        names = list(namespace)
+        assert len(names) > 30
+        start = time.perf_counter()
+        summaries = told(namespace)
+        times.append(time.perf_counter() - start)
+        assert list(summaries) == names
+        wait_for_repr_threads()
+    assert min(times) < 0.5, times  # the least disturbed run
+
+
+def test_of_a_hostile_namespace_nothing_runs_but_reprs() -> None:
+    summaries = told(hostile.namespace())
+    assert hostile.ran == []
+    for one in summaries.values():
+        assert one.text.startswith(f"{one.name}: "), one
+        assert len(one.text) <= 600
+        assert "not readable" not in one.text, one
+
+
+def test_what_is_told_of_hostile_objects() -> None:
+    # One by one, so that none takes another's time.
+    texts = {
+        name: summarize(name, value, deadline_s=1)
+        for name, value in list(hostile.namespace().items())
+        if "loops" not in name and "sleeps" not in name
+    }
+
+    def tells(name: str, *parts: str) -> None:
+        assert all(part in texts[name] for part in parts), texts[name]
+
+    tells("raises", "Raises: its repr failed: ValueError>")
+    tells("exits", "failed: SystemExit")
+    tells("interrupts", "failed: KeyboardInterrupt")
+    tells("recurses", "failed: RecursionError")
+    tells("prints", "Prints()")
+    tells("huge", "xxx", "(cut, 10000000 characters)")
+    tells("bytes_", "failed: TypeError")
+    tells("property_", "Property object", "shown=1")
+    tells("proxy", "<Proxy>")
+    tells("mock", "MagicMock")
+    tells("liar", "object")
+    tells("recursive_", "list, 3 items", "…(itself)")
+    tells("deep_", "list, 1 item")
+    tells("lazy_", "polars LazyFrame, lazy; it was not computed")
+    tells("large_", "100000000 rows x 1 column", "n float64")
+    tells("generator_", "it was not run")
+    tells("hostile", "Hostileobject, an iterator; it was not advanced")
+    tells("hostile_items", "list, 3 items")
+    tells("hostile_dict", "(dict), 1 item", "{'a': 1}")
+    tells("hostile_list", "(list), 2 items", "[1, 2]")
+    tells("hostile_str", "(str) of 4 characters: 'text'")
+    tells("hostile_int", "(int) 5")
+    tells("hostile_float", "(float) 1.5")
+    tells("hostile_tuple", "(1, 2)")
+    tells("hostile_set", "{1}")
+    tells("hostile_ordered", "{'a': 1}")
+    tells("hostile_error", "HostileValueError('text')")
+    tells("hostile_frame", "HostileFrame, 2 rows x 1 column", "a int64")
+    tells("hostile_array", "Hostilendarray, shape (2,), int64")
+    tells("array_of_hostile", "shape (2,), object", "HostileCell")
+    tells("frame_of_hostile", "c object (1 null)", "HostileCell")
+    tells("series_of_hostile", "HostileCell", ": 1")
+    tells("labels_of_hostile", "HostileCell", "int64")
+    tells("polars_of_hostile", "c Object", "HostileCell")
+    tells("of_meta", "OfMeta object")
+    tells("class_of_meta", "class", "OfMeta")
+    tells("answers", "a text of a subclass")
+    tells("hooks", "HooksThatFail object")
+    tells("deletes", "Deletes()")
+
+
+def test_what_a_repr_prints_lands_nowhere(capfd: pytest.CaptureFixture[str]) -> None:
+    streams = sys.stdout, sys.stderr
+    assert "Prints()" in summarize("x", hostile.Prints())
+    assert "took longer than 0.05 s" in summarize("x", hostile.Sleeps(), deadline_s=0.05)
+    print("ours, while the other still sleeps")
+    wait_for_repr_threads()
+    assert capfd.readouterr() == ("ours, while the other still sleeps\n", "")
+    assert (sys.stdout, sys.stderr) == streams
+
+
+def test_what_other_threads_print_meanwhile_is_kept(capfd: pytest.CaptureFixture[str]) -> None:
+    class Waits:
+        def __repr__(self) -> str:
+            is_asked.set()
+            has_printed.wait(10)
+            print("dropped")
+            return "Waits()"
+
+    def print_meanwhile() -> None:
+        is_asked.wait(10)
+        print("kept")
+        has_printed.set()
+
+    is_asked, has_printed = threading.Event(), threading.Event()
+    thread = threading.Thread(target=print_meanwhile)
+    thread.start()
+    assert summarize("x", Waits(), deadline_s=10).endswith("Waits()")
+    thread.join()
+    assert capfd.readouterr().out == "kept\n"
+
+
+@pytest.mark.parametrize("cls", [hostile.Loops, hostile.LoopsAndCatches])
+def test_a_loop_is_ended(cls: type) -> None:
+    start = time.perf_counter()
+    text = summarize("x", cls())
+    assert time.perf_counter() - start < 2
+    assert "its repr took longer than 0.2 s>" in text
+    wait_for_repr_threads()
+
+
+def test_a_class_that_was_too_slow_is_not_asked_again() -> None:
+    class Counts:
+        num_asked = 0
+
+        def __repr__(self) -> str:
+            type(self).num_asked += 1
+            time.sleep(0.3)
+            return "Counts()"
+
+    first = summarize("x", Counts(), deadline_s=0.1)
+    assert "took longer than 0.1 s" in first
+    assert summarize("x", Counts(), deadline_s=5) == first
+    assert Counts.num_asked == 1
+
+
+def test_a_class_that_had_hardly_any_time_is_asked_again() -> None:
+    class Slow:
+        def __repr__(self) -> str:
+            time.sleep(0.03)
+            return "Slow()"
+
+    assert "took longer" in summarize("x", Slow(), deadline_s=0.01)
+    wait_for_repr_threads()
+    assert summarize("x", Slow(), deadline_s=10) == "x: Slow()"
+
+
+def test_one_that_hangs_does_not_keep_the_others_from_being_asked() -> None:
+    hanging = {f"hanging{n}": type(f"H{n}", (hostile.Sleeps,), {})() for n in range(4)}
+    summaries = told({**hanging, "fine": hostile.Prints()})
+    assert summaries["fine"].text == f"fine: {hostile.Prints()!r}"
+
+
+def test_an_interrupt_goes_through_and_ends_the_call() -> None:
+    class Interrupted:
+        def __repr__(self) -> str:
+            os.kill(os.getpid(), signal.SIGINT)
+            while True:
+                pass
+
+    with pytest.raises(KeyboardInterrupt):
+        summarize("x", Interrupted(), deadline_s=30)
+    wait_for_repr_threads()
+
+
+def test_without_time_only_the_untrusted_are_not_asked() -> None:
+    assert "no time was left" in summarize("x", hostile.Prints(), deadline_s=0)
+    assert summarize("x", [1, 2], deadline_s=0) == "x: list, 2 items of int\n[1, 2]"
+
+
+def test_a_coroutine_is_closed_and_the_next_in_order_is_asked() -> None:
+    class Later:
+        async def _ai_repr_(self) -> str:
+            return "never awaited"
+
+        def _repr_llm_(self) -> str:
+            return "from _repr_llm_"
+
+    class Wrapped:
+        def _ai_repr_(self) -> object:
+            return Later()._ai_repr_()
+
+        def __repr__(self) -> str:
+            return "from repr"
+
+    assert summarize("x", Later()) == "x: from _repr_llm_"
+    assert summarize("x", Wrapped()) == "x: from repr"  # and no warning, which would be an error
+
+
+def test_hooks_of_an_instance_and_of_a_proxy_do_not_count() -> None:
+    class Passes:
+        def __getattr__(self, name: str) -> object:
+            hostile.ran.append(name)
+            return lambda: "from the proxy's target"
+
+    value = Passes()
+    assert "object" in summarize("x", value)
+    assert hostile.ran == []

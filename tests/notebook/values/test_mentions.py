@@ -1,0 +1,141 @@
+"""Which variables a prompt or a cell means."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jupyter_llm.errors import OptionError
+from jupyter_llm.notebook.values.variables import mentioned, used, without_at
+
+NAMESPACE: dict[str, object] = {
+    "df": 1,
+    "data": 2,
+    "the": 3,
+    "a": 4,
+    "x": 5,
+    "In": [],
+    "Out": {},
+    "_": 6,
+    "_private": 7,
+    "exit": 8,
+    "get_ipython": 9,
+    "print": print,
+    "größe": 10,
+    "sales_2024": 11,
+    "helper": len,
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Plot the data of df.", ["data", "df"]),
+        ("Why is df.price wrong? And df?", ["df"]),
+        ("What about sales_2024 and sales?", ["sales_2024"]),
+        ("Tell me the größe!", ["größe"]),
+        ("database dfs xdf", []),
+        ("a word on the In and Out of it, then exit and print", []),
+        ("what is x?", ["x"]),
+        ("Data", []),
+        ("use `a` and `_private`", ["a", "_private"]),
+        ("run\n```python\nthe = a + x\n```\nplease", ["the", "a", "x"]),
+        ("data, then @df", ["df", "data"]),
+        ("@the and @_private and @In", ["the", "_private", "In"]),
+        ("", []),
+    ],
+)
+def test_names_in_a_prompt_are_found_in_their_order(text: str, names: list[str]) -> None:
+    assert mentioned(text, NAMESPACE) == names
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "write to me@example.com or df@data.org",
+        "see https://medium.com/@someone/post",
+        "install @jupyterlab/services",
+        "`@cached` and ``@other`` are decorators",
+        "```\n@missing\ndef f(): ...\n```",
+        "~~~\n@missing\n~~~",
+        "```python\n@missing never closed",
+        "@app.route('/', x)\n@cached\nasync def f():\n    ...",
+        "  @cached\n  class A: ...",
+        "w@v and (w)@v and w @ v",
+        "3 @ 2 and @2x and @ alone",
+    ],
+)
+def test_an_at_of_something_else_is_left_alone(text: str) -> None:
+    assert without_at(text, NAMESPACE) == text
+    assert mentioned(text, {}) == []
+
+
+def test_an_at_is_taken_off_variables_only() -> None:
+    text = "Compare @df.price with @data, not @nobody; ask df@data.org about `@df`.\n@x"
+    assert without_at(text, NAMESPACE) == (
+        "Compare df.price with data, not @nobody; ask df@data.org about `@df`.\nx"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [("look at @dta", "Did you mean data?"), ("ask @zzzzzz", "Put it in `backticks`")],
+)
+def test_an_unknown_name_with_an_at_is_an_error(text: str, hint: str) -> None:
+    with pytest.raises(OptionError, match=r"There is no variable '.*' for @") as caught:
+        mentioned(text, NAMESPACE)
+    assert hint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("df['y'] = data + x", ["df", "data", "x"]),
+        ("y = 'df data'  # x", []),
+        ("def f(x, data):\n    return x + data + df", ["df"]),
+        ("[x for x in df]", ["df"]),
+        ("{x: y for x in df for y in x}; x", ["x", "df"]),
+        ("df.x.data", ["df"]),
+        ("import pandas as df", ["df"]),
+        ("%matplotlib inline\ndf", ["df"]),
+        ("files = !ls\nx = %who\ndf", ["x", "df"]),
+        ("%%time\n%%capture out\ndf", ["df"]),
+        ("%time df.sum(x)", ["df", "x"]),
+        ("%timeit -n 3 -r2 x", ["x"]),
+        ("%%bash\necho df", []),
+        ("%%llm\nWhat is df?", []),
+        ("df?", ["df"]),
+        ("df.head??", ["df"]),
+        ("if df:\n    !rm x\n    %cd data", ["df"]),
+        ("await x", ["x"]),
+        ("for df in (x", ["df", "x"]),
+        ("print(exit, In, _, _private, helper)", ["helper"]),
+        ("df\0", ["df"]),
+        ("", []),
+    ],
+)
+def test_names_that_a_cell_uses_are_found(source: str, names: list[str]) -> None:
+    assert used(source, NAMESPACE) == names
+
+
+PIECES = st.sampled_from(
+    ["@", "df", "`", "```", "\n", " ", "@df", "def ", "(", "x", "~~~", ".", "%"]
+)
+TEXTS = st.text() | st.lists(PIECES, max_size=40).map("".join)
+
+
+@given(TEXTS)
+def test_without_variables_any_text_stays(text: str) -> None:
+    assert without_at(text, {}) == text
+
+
+@given(TEXTS)
+def test_only_ats_are_ever_taken_away(text: str) -> None:
+    assert without_at(text, NAMESPACE).replace("@", "") == text.replace("@", "")
+
+
+@given(TEXTS)
+def test_only_variables_are_ever_found(text: str) -> None:
+    assert set(used(text, NAMESPACE)) <= NAMESPACE.keys()

@@ -1,0 +1,551 @@
+"""What is told of variables of all kinds, and which of them, in what room."""
+
+from __future__ import annotations
+
+import array
+import collections
+import dataclasses
+import datetime as dt
+import decimal
+import enum
+import fractions
+import functools
+import itertools
+import pathlib
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
+import polars as pl
+import pytest
+from matplotlib.figure import Figure
+
+from jupyter_llm.errors import OptionError
+from jupyter_llm.notebook.values import summaries
+from jupyter_llm.notebook.values.variables import VariableSummary, describe, register, summarize
+
+
+@dataclasses.dataclass
+class Point:
+    """A place."""
+
+    x: int
+    y: list[int] | None = None
+
+    def norm(self) -> float:
+        """Return how far it is."""
+        return 0.0
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    x: int
+
+
+class Plain:
+    """A thing of some kind.
+
+    More of it.
+    """
+
+    kind = "k"
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._hidden = 1
+
+    def grow(self, by: int = 1) -> None:
+        """Grow."""
+
+    @property
+    def price(self) -> int:
+        return 1
+
+
+class Model:
+    __pydantic_fields__ = {  # noqa: RUF012
+        "n": types.SimpleNamespace(annotation=int),
+        "name": types.SimpleNamespace(annotation=str | None),
+        "other": types.SimpleNamespace(),
+    }
+
+    def __init__(self) -> None:
+        self.n, self.name = 1, None
+
+
+class Color(enum.IntEnum):
+    RED = 1
+    BLUE = 2
+
+
+class Pair(NamedTuple):
+    a: int
+    b: str
+
+
+def mixed(a: int, /, b: str = "x", *rest: object, c: float | None = None, **more: Any) -> bool:
+    """Mix them.
+
+    More about it.
+    """
+    return True
+
+
+async def later(x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Come later."""
+
+
+def counting() -> Iterator[int]:
+    yield 1
+
+
+@functools.cache
+def remembered(x: int) -> int:
+    """Remember."""
+    return x
+
+
+HERE = __name__
+CALL_OF_POINT = "call: Point(x: int, y: list[int] | None = None)"
+SIGNATURE_OF_MIXED = (
+    "(a: int, /, b: str = 'x', *rest: object, c: float | None = None, **more: Any) -> bool"
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "None"),
+        (True, "bool True"),
+        (5, "int 5"),
+        (10**1000, "int (an integer of 3322 bits)"),
+        (1.5, "float 1.5"),
+        (2j, "complex 2j"),
+        ("a\nb", r"str of 3 characters: 'a\nb'"),
+        (b"ab", "bytes of length 2: b'ab'"),
+        (bytearray(b"ab"), "bytearray of length 2: b'ab'"),
+        (memoryview(b"ab"), "memoryview of 2 bytes"),
+        ([], "list, 0 items"),
+        ([1, 2], "list, 2 items of int\n[1, 2]"),
+        ([1, "a", 2], "list, 3 items of 2 int, 1 str\n[1, 'a', 2]"),
+        ((1,), "tuple, 1 item of int\n(1,)"),
+        ({2, 1}, "set, 2 items of int\n{1, 2}"),
+        (collections.deque([1]), "collections.deque, 1 item of int\n[1]"),
+        (array.array("i", [1, 2]), "array.array, 2 items of int\n[1, 2]"),
+        ({"a": 1}.keys(), "dict_keys, 1 item of str\n['a']"),
+        ({"a": 1}, "dict, 1 item, keys: str; values: int\n{'a': 1}"),
+        ({}, "dict, 0 items"),
+        (
+            collections.Counter("aab"),
+            "collections.Counter (dict), 2 items, keys: str; values: int\n{'a': 2, 'b': 1}",
+        ),
+        (range(3), "range(0, 3)"),
+        (pathlib.PurePosixPath("/a"), "PurePosixPath('/a')"),
+        (dt.date(2024, 1, 2), "datetime.date 2024-01-02"),
+        (
+            dt.datetime(2024, 1, 2, tzinfo=dt.UTC),
+            "datetime.datetime 2024-01-02 00:00:00+00:00",
+        ),
+        (dt.timedelta(days=1), "datetime.timedelta 1 day, 0:00:00"),
+        (decimal.Decimal("1.10"), "decimal.Decimal 1.10"),
+        (fractions.Fraction(1, 3), "fractions.Fraction 1/3"),
+        (Point(1, [2]), f"{HERE}.Point(x=1, y=[2])"),
+        (Slotted(1), f"{HERE}.Slotted(x=1)"),
+        (Pair(1, "x"), f"named tuple {HERE}.Pair(a=1, b='x')"),
+        (Color.RED, f"{HERE}.Color.RED (1)"),
+        (Plain(3), f"{HERE}.Plain object\nattributes: size=3"),
+        (types.SimpleNamespace(a=1), "types.SimpleNamespace object\nattributes: a=1"),
+        (KeyError("price"), "exception KeyError('price')"),
+        (iter([1]), "list_iterator, an iterator; it was not advanced"),
+        (itertools.count(2), "count(2)"),
+        (Model, f"class {HERE}.Model\ncall: Model()\nfields: n: int, name: str | None, other"),
+        (Model(), f"{HERE}.Model(n=1, name=None)"),
+        (counting(), "generator counting; it was not run"),
+        (
+            Point,
+            f"class {HERE}.Point\nA place.\n{CALL_OF_POINT}\nhas: norm",
+        ),
+        (
+            Plain,
+            f"class {HERE}.Plain\nA thing of some kind.\ncall: Plain(size: int)\nhas: grow, price",
+        ),
+        (
+            mixed,
+            f"function mixed{SIGNATURE_OF_MIXED} from {HERE}\nMix them.",
+        ),
+        (later, f"async function later(x) from {HERE}\nCome later."),
+        (counting, f"generator function counting() -> Iterator[int] from {HERE}"),
+        (remembered, f"function remembered(x: int) -> int from {HERE}\nRemember."),
+        (Plain(1).grow, f"method grow(by: int = 1) -> None of {HERE}.Plain\nGrow."),
+        (len, "builtin function len(obj, /)\nReturn the number of items in a container."),
+        (
+            str.upper,
+            "builtin function str.upper()\nReturn a copy of the string converted to uppercase.",
+        ),
+        (functools.partial(mixed, 1, c=2), "partial of mixed with 1, c=2"),
+        (list[int], "list[int]"),
+        (np.float64(1.5), "numpy float64 1.5"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_values_of_all_kinds(value: object, text: str) -> None:
+    assert summarize("value", value) == f"value: {text}"
+
+
+def test_classes_of_enumerations_and_modules() -> None:
+    assert summarize("x", Color).endswith("\nmembers: RED, BLUE")
+    module = summarize("x", np)
+    assert module.startswith(f"x: module numpy {np.__version__}\n")
+    own = types.ModuleType("own")
+    own.__file__ = "/home/ann/own.py"
+    own.load = mixed  # type: ignore[attr-defined]
+    assert summarize("x", own) == "x: module own\nhas: load"
+
+
+FRAME = {
+    "price": [1.5, None, 3.0],
+    "name": ["ann", "bob", None],
+    "n": [1, 2, 3],
+}
+
+
+def test_a_pandas_frame() -> None:
+    frame = pd.DataFrame(FRAME)
+    frame["when"] = pd.to_datetime(["2024-01-02"] * 3)
+    frame["thing"] = pd.Series([None, {"a": 1}, float("nan")], dtype=object)
+    lines = summarize("df", frame).splitlines()
+    assert lines[0] == "df: pandas DataFrame, 3 rows x 5 columns"
+    assert lines[1].startswith("columns: price float64 (1 null), name ")
+    assert " (1 null), n int64, when datetime64[" in lines[1]
+    assert lines[1].endswith(", thing object (2 nulls)")
+    assert lines[2:4] == ["first 3 rows:", "price | name | n | when | thing"]
+    assert lines[4] == "1.5 | 'ann' | 1 | 2024-01-02 00:00:00 | None"
+    assert lines[5] == "nan | 'bob' | 2 | 2024-01-02 00:00:00 | {'a': 1}"
+
+
+def test_a_wide_frame_says_what_is_left_out() -> None:
+    text = summarize("df", pd.DataFrame({f"column_{n}": [n] for n in range(200)}))
+    assert "1 row x 200 columns" in text
+    names = text.splitlines()[1]
+    num_named = names.count("int64")
+    assert names.endswith(f"… {200 - num_named} more")
+    assert "of the first" in text.splitlines()[2]
+
+
+def test_nulls_of_a_large_frame_are_counted_in_a_sample() -> None:
+    frame = pd.DataFrame(
+        {"x": np.full(150_000, np.nan), "y": pd.Series([None] * 150_000, dtype=object)}
+    )
+    text = summarize("df", frame)
+    assert "x float64 (100000 nulls in the first 100000 rows)" in text
+    assert "y object (5000 nulls in the first 5000 rows)" in text
+
+
+def test_frames_of_odd_shapes() -> None:
+    assert summarize("x", pd.DataFrame()).startswith("x: pandas DataFrame, 0 rows x 0 columns")
+    double = pd.DataFrame([[1, 2]], columns=["a", "a"], index=["r"])
+    assert "columns: a int64, a int64" in summarize("x", double)
+    nested = pd.DataFrame([[1]], columns=pd.MultiIndex.from_tuples([("a", "b")]))
+    assert "columns: ('a', 'b') int64" in summarize("x", nested)
+
+
+def test_other_tables() -> None:
+    assert summarize("s", pd.Series([1.0, None], index=["a", "b"], name="p")) == (
+        "s: pandas Series 'p', 2 values of float64\na: 1.0, b: nan\n1 null"
+    ).replace("a: 1.0, b: nan", "'a': 1.0, 'b': nan")
+    assert (
+        summarize("i", pd.Index([1, 2], name="n"))
+        == "i: pandas Index of n, 2 values of int64\n1, 2"
+    )
+    text = summarize("df", pl.DataFrame({**FRAME, "l": [[1], [2], [3]], "s": [{"a": 1}] * 3}))
+    assert text.startswith(
+        "df: polars DataFrame, 3 rows x 5 columns\n"
+        "columns: price Float64 (1 null), name String (1 null), n Int64, l List(Int64), "
+    )
+    assert "1.5 | 'ann' | 1 | … | …" in text
+    assert summarize("s", pl.Series("p", [1, None])) == (
+        "s: polars Series 'p', 2 values of Int64\n1, None\n1 null"
+    )
+    frames = {"one": pd.DataFrame(FRAME), "two": pl.DataFrame(FRAME)}
+    text = summarize("frames", frames)
+    assert "{'one': pandas DataFrame, 3 rows x 3 columns, 'two': polars DataFrame, 3" in text
+
+
+def test_a_subclass_of_a_frame_is_read_as_a_frame() -> None:
+    class Own(pd.DataFrame):  # type: ignore[misc]
+        pass
+
+    class OwnSeries(pd.Series):  # type: ignore[misc]
+        pass
+
+    text = summarize("x", Own({"a": [1]}))
+    assert text.startswith("x: ")
+    assert "Own, 1 row x 1 column\ncolumns: a int64" in text
+    assert "1 value of int64\n0: 7" in summarize("x", OwnSeries([7], name="n"))
+
+
+def test_arrays() -> None:
+    assert summarize("a", np.arange(6.0).reshape(2, 3)) == (
+        "a: numpy array, shape (2, 3), float64\nrange 0 to 5\nvalues: 0, 1, 2, 3, 4, 5"
+    )
+    assert "range 1 to 2, 1 NaN" in summarize("a", np.array([1, np.nan, 2]))
+    assert "range nan to nan, 2 NaN" in summarize("a", np.array([np.nan, np.nan]))
+    assert "range" not in summarize("a", np.array(["a"]))
+    assert summarize("a", np.zeros((0, 2))) == "a: numpy array, shape (0, 2), float64"
+    large = summarize("a", np.arange(3_000_000)[::-1])
+    assert "(of 20000 values, evenly spaced)" in large
+    assert "… 2999994 more" in large
+    days = np.array(["2024-01-02"], dtype="datetime64[D]")
+    assert "range 2024-01-02 to 2024-01-02\nvalues: 2024-01-02" in summarize("a", days)
+    records = np.array([(1, 2.5)], dtype=[("n", "i4"), ("x", "f8")])
+    assert "fields: n int32, x float64\nn=1, x=2.5" in summarize("a", records)
+
+
+def test_an_array_on_disk_is_not_read(tmp_path: pathlib.Path) -> None:
+    values = np.memmap(tmp_path / "values", dtype="f4", mode="w+", shape=(3,))
+    assert summarize("a", values).endswith("shape (3,), float32\non disk; its values were not read")
+
+
+def test_a_masked_array_is_not_read_behind_its_mask() -> None:
+    values = np.ma.array([1, 99], mask=[False, True])
+    assert summarize("a", values).endswith("int64\nmasked; its values were not read")
+
+
+def test_figures() -> None:
+    figure = Figure(figsize=(4, 3))
+    axes = figure.add_subplot(title="Prices", xlabel="day")
+    axes.plot([1, 2])
+    axes.bar([1], [2])
+    told = "matplotlib Axes, title 'Prices', x 'day', lines: 1, patches: 1"
+    assert summarize("ax", axes) == f"ax: {told}"
+    assert summarize("fig", figure) == f"fig: matplotlib Figure, 4 x 3 inches, 1 axes\n{told}"
+
+
+def library(monkeypatch: pytest.MonkeyPatch, module: str, **classes: type) -> None:
+    """Put classes where a library that is not installed would have them."""
+    loaded = types.ModuleType(module)
+    for name, cls in classes.items():
+        cls.__module__, cls.__qualname__ = module, name
+        setattr(loaded, name, cls)
+    monkeypatch.setitem(sys.modules, module, loaded)
+
+
+def never(*_arguments: object) -> Any:
+    raise AssertionError("computed")
+
+
+def test_lazy_tables_are_never_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class DaskMethodsMixin:
+        compute = __len__ = __repr__ = npartitions = property(never)
+
+    class DataFrame(DaskMethodsMixin):
+        def __init__(self) -> None:
+            self._expr = types.SimpleNamespace(_meta=pd.DataFrame({"a": [1]}).iloc[:0])
+
+    class Relation:
+        columns, types = ("a", "b"), ("INTEGER", "VARCHAR")
+        __repr__ = __len__ = fetchall = property(never)  # its repr runs the query
+
+    library(monkeypatch, "dask.base", DaskMethodsMixin=DaskMethodsMixin)
+    library(monkeypatch, "dask.dataframe", DataFrame=DataFrame)
+    library(monkeypatch, "_duckdb", DuckDBPyRelation=Relation)
+    assert summarize("x", DataFrame()) == (
+        "x: dask DataFrame, lazy; it was not computed\ncolumns: a int64"
+    )
+    assert summarize("x", Relation()) == (
+        "x: duckdb DuckDBPyRelation, lazy; it was not computed\ncolumns: a INTEGER, b VARCHAR"
+    )
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_tensors_are_read_on_the_cpu_only(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tensor:
+        shape, dtype, layout = (2, 3), "torch.float32", "strided"
+        is_quantized = False
+
+        def __init__(self) -> None:
+            self.device = _Device(device)
+
+        def numel(self) -> int:
+            return 6
+
+        def is_complex(self) -> bool:
+            return False
+
+        def detach(self) -> Tensor:
+            assert device == "cpu"
+            return self
+
+        reshape = __getitem__ = amin = amax = lambda self, *_: self
+
+        def item(self) -> float:
+            return 0.5
+
+    library(monkeypatch, "torch", Tensor=Tensor)
+    monkeypatch.setattr(sys.modules["torch"], "strided", "strided", raising=False)
+    told = f"x: torch Tensor, shape (2, 3), torch.float32, on {device}"
+    told += "\nrange 0.5 to 0.5" if device == "cpu" else ""
+    assert summarize("x", Tensor()) == told
+
+
+class _Device:
+    def __init__(self, name: str) -> None:
+        self.name, self.type = name, name.partition(":")[0]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+# --- who is asked first
+
+
+def test_hooks_come_before_the_registry_and_that_before_repr() -> None:
+    class Asked:
+        def __repr__(self) -> str:
+            return "repr"
+
+    def set_hook(name: str, answer: object) -> None:
+        setattr(Asked, name, lambda _self: answer)
+
+    assert summarize("x", Asked()) == "x: repr"
+    register(Asked, lambda _value, room: f"registered, {room} characters")
+    assert summarize("x", Asked(), max_chars=103) == "x: registered, 100 characters"
+    set_hook("_repr_llm_", "llm")
+    assert summarize("x", Asked()) == "x: llm"
+    set_hook("_ai_repr_", "ai")
+    assert summarize("x", Asked()) == "x: ai"
+    set_hook("_ai_repr_", {"image/png": b"", "text/markdown": "# md"})
+    assert summarize("x", Asked()) == "x: # md"
+    set_hook("_ai_repr_", {"text/markdown": "# md", "text/plain": "plain"})
+    assert summarize("x", Asked()) == "x: plain"
+    for no_text in (None, 5, b"bytes", {"image/png": b""}, ["text"], ""):
+        set_hook("_ai_repr_", no_text)
+        assert summarize("x", Asked()) == "x: llm"
+
+
+def test_the_registry_counts_for_derived_types_and_before_our_own() -> None:
+    class Base(dict[str, int]):
+        pass
+
+    class Derived(Base):
+        pass
+
+    @register(Base)
+    def told(value: Base, _room: int) -> str:
+        return f"a base of {len(value)}"
+
+    assert summarize("x", Derived(a=1)) == "x: a base of 1"
+    assert told(Base(), 0) == "a base of 0"
+    register(f"{HERE}.{Derived.__qualname__}", lambda _value, _room: "by its name")
+    assert summarize("x", Derived()) == "x: by its name"
+    register(Derived, never)
+    assert summarize("x", Derived(a=1)).startswith("x: ")  # failed: the next in order
+    assert "(dict), 1 item" in summarize("x", Derived(a=1))
+
+
+def test_the_registry_takes_types_and_functions_only() -> None:
+    with pytest.raises(OptionError, match="takes a type or its qualified name, not int"):
+        register(5, never)  # type: ignore[call-overload]
+    with pytest.raises(OptionError, match="takes a function"):
+        register(int, 5)  # type: ignore[call-overload]
+
+
+@pytest.fixture(autouse=True)
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summaries, "_by_type", {})
+    monkeypatch.setattr(summaries, "_by_name", {})
+
+
+# --- the room
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x" * 10_000,
+        list(range(10_000)),
+        dict.fromkeys(range(999), "y" * 99),
+        pd.DataFrame(FRAME),
+        Plain,
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_summary_is_never_longer_than_its_room(value: object) -> None:
+    for max_chars in range(0, 700, 9):
+        text = summarize("value", value, max_chars=max_chars)
+        assert len(text) <= max_chars
+    assert "…" in summarize("value", value, max_chars=60)
+
+
+def test_what_is_cut_is_said() -> None:
+    assert summarize("x", "y" * 5000).endswith("… (cut, 5000 characters)")
+    assert "… 9976 more]" in summarize("x", list(range(10_000)))
+
+
+# --- which variables
+
+
+def names(found: tuple[VariableSummary, ...]) -> list[str]:
+    return [one.name for one in found]
+
+
+NAMESPACE: dict[str, object] = {
+    "df": [1], "x": 5, "y": 6, "z": 7, "np": np, "f": mixed, "Plain": Plain, "_": 1, "In": [],
+}  # fmt: skip
+
+
+def test_the_prompt_s_names_come_first_then_those_of_the_latest_cell() -> None:
+    cells = ["y = 1\nnp.sum(df)", "z = f(x)\nPlain"]
+    found = describe("What is df, and @y?", cells, NAMESPACE)
+    assert names(found) == ["y", "df"]  # z and x are plain numbers: their cells say enough
+    assert found[0] == VariableSummary("y", "y: int 6")
+
+
+def test_code_of_recent_cells_is_told_only_when_named() -> None:
+    assert names(describe("", ["f(np); Plain()"], NAMESPACE)) == []
+    assert names(describe("explain f", ["f(np)"], NAMESPACE)) == ["f"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "prompt", "expected"),
+    [
+        ("none", "df and x", []),
+        ("none", "df and @x", ["x"]),
+        ("z, y", "df", ["z", "y"]),
+        ("@z,x,", "df @x", ["x", "z"]),
+        ("", "df", []),
+    ],
+)
+def test_variables_may_be_chosen(choice: str, prompt: str, expected: list[str]) -> None:
+    assert names(describe(prompt, ["y"], NAMESPACE, choice=choice)) == expected
+
+
+def test_an_unknown_choice_is_an_error_with_the_nearest() -> None:
+    namespace = {"sales": 1}
+    with pytest.raises(OptionError, match=r"^There is no variable 'sale'\. Did you mean sales\?$"):
+        describe("", [], namespace, choice="sale")
+    with pytest.raises(OptionError, match=r"@sals\. Did you mean sales\?$"):
+        describe("see @sals", [], namespace, choice="none")
+
+
+def test_all_summaries_together_keep_to_the_room() -> None:
+    namespace: dict[str, object] = {f"v{n}": "y" * 5000 for n in range(9)}
+    found = describe("", [], namespace, choice=",".join(namespace), max_chars=1500)
+    assert names(found) == list(namespace)
+    assert sum(len(one.text) + 1 for one in found if one.text) <= 1500
+    assert [bool(one.text) for one in found] == [True] * 3 + [False] * 6
+    assert all(one.was_cut for one in found)
+
+
+def test_a_namespace_with_odd_keys_is_fine() -> None:
+    namespace: dict[Any, object] = {5: 1, ("a",): 2, "x": 3}
+    assert names(describe("x", [], namespace)) == ["x"]
+
+
+def test_the_same_value_is_told_the_same_way_again() -> None:
+    value = [Plain(1), {"b", "a"}, pd.DataFrame(FRAME), object()]
+    assert summarize("x", value) == summarize("x", value)
+    assert "0x" not in summarize("x", value)

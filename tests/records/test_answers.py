@@ -1,0 +1,121 @@
+"""What was answered: in this kernel, and in a notebook that somebody saved."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.recorded import asked, generated, record, saved, shown
+
+from jupyter_llm.engine.base import Completion, Message, Request, Usage
+from jupyter_llm.errors import EngineError, ProvenanceError
+from jupyter_llm.notebook.files import read_notebook
+from jupyter_llm.records.answers import AnswerLog, answers_in
+from jupyter_llm.records.prompt_store import KeptPrompt, PromptStore
+
+TEXT = "Because.\n\n(It is so.)\n"
+REQUEST = Request(
+    prompt=(Message("system", "Be brief."), Message("user", "x = 5\n\n Why is it?\n"))
+)
+
+
+def finished(text: str = TEXT, **changes: Any) -> Future[Completion]:
+    future: Future[Completion] = Future()
+    completion = Completion(
+        text=text, finish_reason="stop", usage=Usage(), model="tiny", provenance=record(text)
+    )
+    future.set_result(replace(completion, **changes))
+    return future
+
+
+class TestLog:
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> PromptStore:
+        return PromptStore(tmp_path / "prompts")
+
+    def test_an_answer_is_kept_with_its_prompt(self, store: PromptStore) -> None:
+        log = AnswerLog(store)
+        log.add(REQUEST, finished())
+        (answer,) = log
+        assert answer.text == TEXT
+        assert answer.place == "Why is it?"
+        assert answer.prompt == KeptPrompt(REQUEST.prompt)
+        assert answer.is_as_recorded
+        assert store.flush(10)
+        assert store.find(record().prompt_sha256) == answer.prompt
+
+    def test_what_is_not_saved_is_not_on_disk(self, store: PromptStore, tmp_path: Path) -> None:
+        log = AnswerLog(store)
+        log.add(REQUEST, finished(), is_saved=False)
+        assert len(log) == 1
+        assert store.flush(10)
+        assert not (tmp_path / "prompts").exists()
+
+    def test_what_failed_or_was_never_read_is_no_answer(self, store: PromptStore) -> None:
+        log = AnswerLog(store)
+        log.add(REQUEST, finished(provenance=None))
+        failed: Future[Completion] = Future()
+        failed.set_exception(EngineError("no"))
+        log.add(REQUEST, failed)
+        assert list(log) == []
+
+    def test_only_the_latest_are_kept(self, store: PromptStore) -> None:
+        log = AnswerLog(store)
+        for number in range(600):
+            log.add(Request(prompt=f"{number} " + "word " * 20), finished(), is_saved=False)
+        places = [answer.place for answer in log]
+        assert len(places) == 500
+        assert places[-1].startswith("599 word")
+        assert max(map(len, places)) == 40
+
+
+@pytest.mark.parametrize("note", ["", "seed 7", "interrupted after 2 tokens"])
+@pytest.mark.parametrize("text", [TEXT, "", "no note", "ends so\n\n(seed 7)"])
+def test_the_text_of_an_answer_is_read_without_the_note(
+    tmp_path: Path, text: str, note: str
+) -> None:
+    path = saved(tmp_path / "a.ipynb", [asked(shown(text, record(text), note))])
+    (answer,) = answers_in(read_notebook(path))
+    assert answer.text == text
+    assert answer.is_as_recorded
+    assert answer.place == "cell 1 [1]"
+
+
+def test_a_text_that_was_edited_is_told(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.ipynb", [asked(shown("No", record("Yes")))])
+    (answer,) = answers_in(read_notebook(path))
+    assert answer.text == "No"
+    assert not answer.is_as_recorded
+
+
+def test_outputs_of_others_are_no_answers(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.ipynb", [asked(shown("plain", None)), asked()])
+    assert list(answers_in(read_notebook(path))) == []
+
+
+def test_a_damaged_record_is_an_answer_of_unknown_origin(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.ipynb", [asked(shown("Yes", {"version": 1}))])
+    (answer,) = answers_in(read_notebook(path))
+    assert isinstance(answer.record, ProvenanceError)
+    assert not answer.is_as_recorded
+
+
+def test_code_that_landed_is_known_by_its_hash_and_counts_once(tmp_path: Path) -> None:
+    answer = record("```python\nx = 1\n```")
+    path = saved(tmp_path / "a.ipynb", [*generated(answer, "x = 1"), *generated(answer, "x = 1")])
+    (found,) = answers_in(read_notebook(path))
+    assert found.text is None
+    assert isinstance(found.record, type(answer))
+    assert found.record.text_sha256 == answer.text_sha256
+
+
+@pytest.mark.parametrize("data", [None, [], "x", {"text/plain": 5}, {"text/html": "Yes"}])
+def test_an_output_of_any_shape_is_read(tmp_path: Path, data: Any) -> None:
+    cell = asked(shown("Yes", record()))
+    notebook = read_notebook(saved(tmp_path / "a.ipynb", [cell]))
+    notebook["cells"][0]["outputs"][0]["data"] = data
+    (answer,) = answers_in(notebook)
+    assert answer.text is None

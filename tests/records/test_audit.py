@@ -1,0 +1,403 @@
+"""`jupyter llm audit`: what a model wrote in notebooks, and whether the records hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell
+from support.paths import ROOT
+from support.recorded import asked, generated, record, saved, shown
+
+from jupyter_llm import __version__
+from jupyter_llm.engine.provenance import METADATA_KEY, Provenance
+from jupyter_llm.errors import NotebookFileError
+from jupyter_llm.frontends.cli import main
+from jupyter_llm.notebook.code.marks import mark
+from jupyter_llm.records.audit import audit, label
+from jupyter_llm.records.audit_report import audit_all
+from jupyter_llm.records.records import landed, to_metadata
+
+CODE = "total = 1 + 1\ntotal"
+
+
+def found(path: Path) -> list[tuple[int, str, str]]:
+    return [(item.cell, item.kind, item.state) for item in audit(path)]
+
+
+def altered(made: Provenance) -> dict[str, Any]:
+    return {**made.to_json(), "seed": 8}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "a.ipynb"
+
+
+def test_answers_and_generated_cells_are_listed(path: Path) -> None:
+    announcement, cell = generated(record("```python\n…\n```"), CODE)
+    saved(
+        path,
+        [
+            new_markdown_cell("# Title"),
+            new_code_cell("x = 1"),
+            asked(shown("Yes", record(), "seed 7")),
+            announcement,
+            cell,
+        ],
+    )
+    assert found(path) == [(3, "answer", "recorded"), (5, "code cell", "recorded")]
+    items = audit(path)
+    assert [item.model for item in items] == ["tiny", "tiny"]
+    assert items[0].record == record()
+    assert items[0].place == "cell 3 [1]"
+
+
+def test_a_cell_that_was_edited_afterwards_is_told(path: Path) -> None:
+    announcement, cell = generated(record(), CODE)
+    cell["source"] += "\nprint(total)"
+    saved(path, [announcement, cell])
+    assert found(path) == [(2, "code cell", "edited since")]
+
+
+def test_an_answer_that_was_edited_afterwards_is_told(path: Path) -> None:
+    saved(path, [asked(shown("No", record("Yes")))])
+    assert found(path) == [(1, "answer", "edited since")]
+
+
+def test_a_cell_whose_record_is_gone_is_told(path: Path) -> None:
+    _, cell = generated(record(), CODE)
+    saved(path, [cell])
+    assert found(path) == [(1, "code cell", "missing")]
+    (item,) = audit(path)
+    assert item.model == "tiny"
+    assert item.record is None
+    assert item.record_id == landed(record(), CODE).record_id
+
+
+def test_a_record_is_found_wherever_it_stands_in_the_notebook(path: Path) -> None:
+    announcement, cell = generated(record(), CODE)
+    keeper = new_markdown_cell("kept", metadata=announcement["outputs"][0]["metadata"])
+    saved(path, [cell, keeper])
+    assert (1, "code cell", "recorded") in found(path)
+
+
+@pytest.mark.parametrize("seed", [8, None])
+def test_an_altered_record_is_told(path: Path, seed: int | None) -> None:
+    announcement, cell = generated(record(), CODE)
+    announcement["outputs"][0]["metadata"][METADATA_KEY]["seed"] = seed
+    saved(path, [announcement, cell, asked(shown("Yes", altered(record())))])
+    assert found(path) == [(2, "code cell", "altered"), (3, "answer", "altered")]
+
+
+def test_a_sound_copy_of_a_record_counts_before_an_altered_one(path: Path) -> None:
+    announcement, cell = generated(record(), CODE)
+    spoilt = nbformat.from_dict(json.loads(json.dumps(announcement)))
+    spoilt["outputs"][0]["metadata"][METADATA_KEY]["seed"] = 8
+    spoilt["id"] = "spoilt"
+    for cells in ([spoilt, announcement, cell], [announcement, spoilt, cell]):
+        saved(path, cells)
+        assert found(path) == [(3, "code cell", "recorded")]
+
+
+@pytest.mark.parametrize("junk", [5, None, "x", {}, [[]], {"version": 2}, [{"digest": "0" * 64}]])
+def test_a_damaged_record_is_told(path: Path, junk: Any) -> None:
+    output = shown("Yes", record())
+    output["metadata"][METADATA_KEY] = junk
+    saved(path, [asked(output), new_code_cell(CODE, metadata={METADATA_KEY: junk})])
+    assert found(path) == [(1, "answer", "damaged"), (2, "code cell", "damaged")]
+
+
+def test_a_cell_with_a_record_of_its_own_needs_no_comment(path: Path) -> None:
+    made = landed(record(), CODE)
+    saved(
+        path,
+        [
+            new_code_cell(CODE, metadata=made.to_metadata()),
+            new_code_cell(CODE + "\n", metadata=made.to_metadata()),
+            new_code_cell("other", metadata=made.to_metadata()),
+        ],
+    )
+    assert [state for _, _, state in found(path)] == ["recorded", "recorded", "edited since"]
+
+
+def test_a_record_of_another_text_proves_nothing(path: Path) -> None:
+    _, cell = generated(record(), CODE)
+    cell["metadata"] = landed(record(), "other").to_metadata()
+    saved(path, [cell])
+    assert found(path) == [(1, "code cell", "missing")]
+
+
+def test_several_cells_of_one_answer_are_told_apart(path: Path) -> None:
+    made = [landed(record(), body) for body in ("a = 1", "b = 2")]
+    announced = shown("2 cells below", None)
+    announced["metadata"] = to_metadata(made)
+    cells = [
+        new_code_cell(mark(body, one.model.name, one.record_id))
+        for one, body in zip(made, ("a = 1", "b = 3"), strict=True)
+    ]
+    saved(path, [asked(announced), *cells])
+    assert found(path) == [(2, "code cell", "recorded"), (3, "code cell", "edited since")]
+
+
+class TestLabel:
+    def test_records_go_into_the_cells_they_are_about(self, path: Path) -> None:
+        announcement, cell = generated(record(), CODE, metadata={"tags": ["mine"]})
+        cells = [announcement, cell, asked(shown("Yes", record()))]
+        before = json.loads(saved(path, cells).read_text(encoding="utf-8"))
+        assert label(path) == 1
+        after = json.loads(path.read_text(encoding="utf-8"))
+        added = after["cells"][1]["metadata"].pop(METADATA_KEY)
+        assert after == before
+        assert Provenance.from_json(added) == landed(record(), CODE)
+        assert label(path) == 0
+
+    def test_a_labelled_cell_outlives_its_comment_and_its_output(self, path: Path) -> None:
+        saved(path, generated(record(), CODE))
+        label(path)
+        notebook = nbformat.read(path, as_version=4)
+        (cell,) = notebook["cells"][1:]
+        cell["source"] = CODE
+        saved(path, [cell])
+        assert found(path) == [(1, "code cell", "recorded")]
+
+    def test_nothing_unsound_is_written(self, path: Path) -> None:
+        announcement, cell = generated(record(), CODE)
+        announcement["outputs"][0]["metadata"][METADATA_KEY]["seed"] = 8
+        _, orphan = generated(record("other"), "x = 1")
+        before = saved(path, [announcement, cell, orphan]).read_bytes()
+        assert label(path) == 0
+        assert path.read_bytes() == before
+
+    def test_a_notebook_that_cannot_be_read_is_told(self, tmp_path: Path) -> None:
+        with pytest.raises(NotebookFileError):
+            label(tmp_path / "gone.ipynb")
+
+
+HOSTILE = "\x1b[31mevil\x07\u202e\n# x <img src=x onerror=alert(1)> | [a](javascript:b) \x9b"
+
+
+def hostile() -> Provenance:
+    made = record("Yes")
+    model = replace(made.model, name=HOSTILE, quantization=HOSTILE, license=HOSTILE * 9)
+    return replace(made, model=model, build=HOSTILE)
+
+
+def test_what_is_printed_commands_no_terminal_and_no_page(path: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "a\x1b[2J\nb.ipynb"
+    saved(odd, [asked(shown("Yes", hostile())), generated(hostile(), CODE)[1]])
+    text = str(audit_all([str(odd)]))
+    assert not set(text) & set("\x1b\x07\x9b\u202e\r")
+    assert "<img" not in text
+    assert "](javascript" not in text
+    assert len(text.splitlines()) == 6
+    table = text.splitlines()[2:]
+    assert {line.count("|") - line.count("\\|") for line in table} == {10}
+    (error,) = audit_all([str(tmp_path / "gone\x1b[2J\n.ipynb")]).errors
+    assert "\x1b" not in error
+    assert "\n" not in error
+
+
+def run(*arguments: str | Path) -> int:
+    return main(["audit", *map(str, arguments)])
+
+
+def test_a_table_for_people(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, missing = generated(record("other"), "x = 1")
+    saved(path, [asked(shown("Yes", record())), *generated(record(), CODE), missing])
+    assert run(path) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{path}: 1 answer and 2 generated cells by tiny; 1 missing."
+    table = [" ".join(line.split()) for line in lines[2:]]
+    assert table[0] == (
+        "| | what | model | quantization | licence | seed | exact | written | record |"
+    )
+    assert table[2] == (
+        f"| cell 1 [1] | answer | tiny | F32 | mit | 7 | yes | {record().time} | recorded |"
+    )
+    assert table[4] == "| cell 4 | code cell | tiny | | | | | | missing |"
+    assert len({len(line) for line in lines[2:]}) == 1
+
+
+def test_json_for_machines(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, missing = generated(record(), CODE)
+    saved(path, [asked(shown("Yes", record())), missing])
+    assert run("--json", path) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["version"] == 1
+    assert report["num_unlabelled"] == 1
+    (notebook,) = report["notebooks"]
+    assert notebook["path"] == str(path)
+    assert notebook["error"] is None
+    answer, cell = notebook["items"]
+    assert Provenance.from_json(answer["record"]) == record()
+    assert answer["cell_id"]
+    assert (cell["state"], cell["model"], cell["record"]) == ("missing", "tiny", None)
+
+
+@pytest.mark.parametrize(
+    ("cells", "code"),
+    [
+        ([], 0),
+        ([new_code_cell("x = 1")], 0),
+        ([asked(shown("Yes", record()))], 0),
+        (generated(record(), CODE), 0),
+        ([asked(shown("No", record()))], 0),  # edited since: the record holds
+        ([generated(record(), CODE)[1]], 1),
+        ([asked(shown("Yes", altered(record())))], 1),
+        ([asked(shown("Yes", {"version": 1}))], 1),
+    ],
+    ids=["empty", "own", "answer", "cell", "edited", "missing", "altered", "damaged"],
+)
+def test_it_fails_on_unlabelled_when_told_to(
+    path: Path, cells: Sequence[Any], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved(path, cells)
+    assert run(path) == 0
+    assert run("--fail-on-unlabelled", path) == code
+    assert capsys.readouterr().err == ""
+
+
+def test_what_cannot_be_read_stops_no_other(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved(path, [asked(shown("Yes", record()))])
+    (tmp_path / "page.ipynb").write_text("<!doctype html>", encoding="utf-8")
+    wanted = (tmp_path / "gone.ipynb", tmp_path / "page.ipynb", tmp_path / "*.no", path)
+    assert run(*wanted) == 2
+    printed = capsys.readouterr()
+    assert f"{path}: 1 answer by tiny." in printed.out
+    assert [line.rpartition("/")[2] for line in printed.err.splitlines()] == [
+        "gone.ipynb cannot be read: No such file or directory.",
+        "page.ipynb is no notebook.",
+        "*.no matches no file.",
+    ]
+    assert all(line.startswith("jupyter llm audit: ") for line in printed.err.splitlines())
+    assert run("--json", "--fail-on-unlabelled", *wanted) == 2
+    report = json.loads(capsys.readouterr().out)
+    assert [bool(one["error"]) for one in report["notebooks"]] == [True, True, True, False]
+
+
+def test_folders_are_read_and_named_once(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved(path, [asked(shown("Yes", record()))])
+    (tmp_path / "deep").mkdir()
+    saved(tmp_path / "deep" / "b.ipynb", [])
+    (tmp_path / "none").mkdir()
+    assert run(tmp_path, path, tmp_path / "none") == 0
+    heads = [line.partition(": ") for line in capsys.readouterr().out.splitlines() if ": " in line]
+    assert [(Path(name).name, text) for name, _, text in heads] == [
+        ("a.ipynb", "1 answer by tiny."),
+        ("b.ipynb", "nothing in it says that a model wrote it."),
+        ("none", "nothing in it says that a model wrote it."),
+    ]
+
+
+def test_labelling_says_what_it_did(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved(path, generated(record(), CODE))
+    assert run("--label", path) == 0
+    assert "Labelled 1 cell." in capsys.readouterr().out
+    assert run("--label", "--json", path) == 0
+    assert json.loads(capsys.readouterr().out)["notebooks"][0]["num_labelled"] == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["audit"], ["audit", "--jsn", "a"], ["nonsense"]])
+def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: jupyter llm" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [("--version", f"jupyter_llm {__version__}\n"), ("--help", "audit")],
+)
+def test_help_and_version_are_no_failure(
+    argument: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([argument])
+    assert caught.value.code == 0
+    assert says in capsys.readouterr().out
+
+
+def test_the_help_explains_exit_codes_and_states(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["audit", "--help"])
+    text = capsys.readouterr().out
+    for word in ("edited since", "altered", "damaged", "missing", "exit codes", "--label"):
+        assert word in text
+
+
+def script() -> tuple[str, str]:
+    pyproject = ROOT / "pyproject.toml"
+    scripts = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["scripts"]
+    module, _, name = scripts["jupyter-llm"].partition(":")
+    return module, name
+
+
+def test_the_installed_script_is_the_command_line() -> None:
+    module, name = script()
+    assert getattr(import_module(module), name) is main
+
+
+def in_a_process(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def test_jupyter_llm_audit_runs(path: Path, tmp_path: Path) -> None:
+    saved(path, generated(record(), CODE)[1:])
+    module, name = script()
+    program = tmp_path / "bin" / "jupyter-llm"  # as pip writes it
+    program.parent.mkdir()
+    program.write_text(
+        f"#!{sys.executable}\nimport sys\nfrom {module} import {name}\nsys.exit({name}())\n",
+        encoding="utf-8",
+    )
+    program.chmod(0o755)
+    search = os.pathsep.join([str(program.parent), os.environ["PATH"]])
+    command = (sys.executable, "-m", "jupyter_core", "llm", "audit", "--fail-on-unlabelled")
+    done = in_a_process(*command, str(path), PATH=search)
+    assert done.returncode == 1, done.stderr
+    assert "1 generated cell by tiny; 1 missing." in done.stdout
+    as_module = in_a_process(sys.executable, "-m", "jupyter_llm", *command[4:], str(path))
+    assert (as_module.returncode, as_module.stdout) == (1, done.stdout)
+
+
+def test_an_audit_loads_nothing_heavy(path: Path) -> None:
+    saved(path, generated(record(), CODE))
+    code = f"""
+import sys
+from jupyter_llm.frontends.cli import main
+code = main(["audit", {str(path)!r}])
+heavy = {{"llama_cpp", "numpy", "pandas", "IPython", "ipykernel", "jinja2", "psutil", "tqdm"}}
+print(code, sorted(heavy & set(sys.modules)))
+"""
+    assert in_a_process(sys.executable, "-c", code).stdout.splitlines()[-1] == "0 []"
+
+
+def test_whoever_reads_may_stop_reading(path: Path) -> None:
+    saved(path, [asked(*[shown("Yes", record())] * 500)])
+    command = f'"{sys.executable}" -m jupyter_llm audit --json "{path}" | head -n 1'
+    done = in_a_process("bash", "-c", f"set -o pipefail; {command}")
+    assert done.stdout == "{\n"
+    assert done.stderr == ""

@@ -1,0 +1,487 @@
+"""Answers are written again from their records: same, different, or not replayable, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.recorded import HASH, asked, record, saved, shown
+from support.scripted import ScriptedEngine
+from support.tiny_model import write_tiny_model
+
+from jupyter_llm import llm
+from jupyter_llm.engine.base import Completion, Engine, Message, Request, SamplingParams
+from jupyter_llm.engine.provenance import Provenance
+from jupyter_llm.errors import (
+    EngineError,
+    ModelNotFoundError,
+    NotebookFileError,
+    PromptInterrupted,
+    ProvenanceError,
+)
+from jupyter_llm.models.fingerprint import file_sha256
+from jupyter_llm.records.answers import Answer, AnswerLog
+from jupyter_llm.records.prompt_store import KeptPrompt, PromptStore
+from jupyter_llm.records.verify import ALTERED, Verdict, VerifyReport, verify
+
+HOT: dict[str, Any] = {"temperature": 1.0, "max_tokens": 12, "ignore_eos": True}
+
+
+@pytest.fixture
+def tiny(tiny_gguf: Path, fresh_llm: None) -> None:
+    file_sha256(tiny_gguf)  # as after the first seconds with a model
+    llm.use(tiny_gguf, n_threads=1)
+
+
+def answers() -> list[Answer]:
+    """What was answered in this kernel."""
+    return list(llm._answers)
+
+
+def with_record(answer: Answer, **changes: Any) -> Answer:
+    """An answer whose record somebody edited, in JSON, without counting its digest anew."""
+    assert isinstance(answer.record, Provenance)
+    return replace(answer, record=edited(answer.record, **changes))
+
+
+def edited(made: Provenance, **changes: Any) -> Provenance:
+    return Provenance.from_json({**made.to_json(), **changes})
+
+
+def replay(*wanted: Answer) -> VerifyReport:
+    return verify(wanted, llm._named, llm._prompts.find)
+
+
+@pytest.mark.usefixtures("tiny")
+class TestWithAModel:
+    def test_what_has_a_seed_or_no_temperature_is_the_same(self) -> None:
+        llm("Hello", seed=5, **HOT)
+        llm("Hello", **{**HOT, "temperature": 0})
+        llm.complete("Once upon", seed=6, **HOT)
+        report = llm.verify()
+        assert report.all_same
+        assert [row.result for row in report.rows] == ["same"] * 3
+        assert all(row.is_promised for row in report.rows)
+        assert [row.remarks for row in report.rows] == [()] * 3
+        assert [row.place for row in report.rows] == ["Hello", "Hello", "Once upon"]
+
+    def test_what_has_a_drawn_seed_is_compared_and_not_promised(self) -> None:
+        llm("Hello", **HOT)
+        (row,) = llm.verify().rows
+        assert row.result in ("same", "different")
+        assert not row.is_promised
+        assert row.remarks[0].startswith("not promised")
+        assert row.record is not None
+        assert row.record.params.seed is not None
+
+    def test_an_edited_seed_gives_another_text_and_an_altered_record(self) -> None:
+        llm("Hello", seed=5, **HOT)
+        (row,) = replay(with_record(answers()[0], seed=6)).rows
+        assert row.result == "different"
+        assert row.remarks[0] == ALTERED
+        assert row.is_altered
+        assert row.diff.startswith("--- in the notebook\n+++ written again\n")
+
+    def test_an_edit_that_changes_nothing_in_the_text_is_told_too(self) -> None:
+        llm("Hello", seed=5, **HOT)
+        report = replay(with_record(answers()[0], time="2020-01-01T00:00:00Z"))
+        assert report.num_same == 1
+        assert report.rows[0].remarks == (ALTERED,)
+        assert not report.all_same
+
+    def test_an_edited_output_is_told(self) -> None:
+        llm("Hello", seed=5, **HOT)
+        (answer,) = answers()
+        (row,) = replay(replace(answer, text="I never said so")).rows
+        assert row.result == "different"
+        assert "the output was edited" in row.remarks[0]
+        assert "-I never said so" in row.diff
+
+    def test_a_text_of_which_only_the_hash_is_known_is_compared(self) -> None:
+        llm("Hello", seed=5, **HOT)
+        (answer,) = answers()
+        same = replace(answer, text=None)
+        other = with_record(same, text_sha256=HASH)
+        assert [row.result for row in replay(same, other).rows] == ["same", "different"]
+        assert "only the hash" in replay(other).rows[0].remarks[-1]
+
+    def test_what_was_stopped_is_the_same_as_far_as_it_came(self) -> None:
+        stream = llm.stream("Hello", seed=5, max_tokens=2000, ignore_eos=True)
+        for number, _chunk in enumerate(stream):
+            if number == 3:
+                stream.cancel()
+        completion = stream.result()
+        assert completion.finish_reason == "cancelled"
+        (row,) = llm.verify().rows
+        assert row.result == "same"
+        assert f"stopped after {completion.usage.completion_tokens} tokens" in row.remarks[0]
+
+    def test_what_was_stopped_is_different_if_it_is(self) -> None:
+        stream = llm.stream("Hello", seed=5, max_tokens=2000, ignore_eos=True)
+        next(iter(stream))
+        stream.cancel()
+        stream.result()
+        (row,) = replay(with_record(answers()[0], seed=6)).rows
+        assert row.result == "different"
+
+    def test_what_filled_the_context_window_is_cut_off_there(self, tiny_gguf: Path) -> None:
+        llm.use(tiny_gguf, n_threads=1, n_ctx=256)
+        completion = llm("Hello", seed=5, max_tokens=None, ignore_eos=True)
+        assert completion.finish_reason == "length"
+        llm.use(tiny_gguf, n_threads=1, n_ctx=1024)
+        assert llm.verify().all_same
+
+    def test_a_stop_text_and_banned_tokens_are_kept_to(self) -> None:
+        llm("Hello", seed=5, stop="e", **{**HOT, "max_tokens": 40})
+        plain = llm("Hello", seed=5, **HOT)
+        assert plain.token_ids is not None
+        llm("Hello", seed=5, logit_bias={plain.token_ids[0]: float("-inf")}, **HOT)
+        report = llm.verify()
+        assert report.all_same
+        found = [Provenance.from_json(answer.record.to_json()) for answer in answers()]  # type: ignore[union-attr]
+        assert [made.params.stop for made in found] == [("e",), (), ()]
+
+    def test_the_order_does_not_matter(self) -> None:
+        for number in range(6):
+            llm(f"Number {number}", seed=number, **HOT)
+        in_order = answers()
+        shuffled = [in_order[index] for index in (4, 1, 5, 0, 3, 2)]
+        report = replay(*shuffled)
+        assert report.all_same
+        assert [row.place for row in report.rows] == [answer.place for answer in shuffled]
+
+    def test_another_context_is_no_hindrance_for_what_is_exact(self, tiny_gguf: Path) -> None:
+        llm("Hello", seed=5, **HOT)
+        llm.use(tiny_gguf, n_threads=1, n_ctx=512, n_batch=64, flash_attention=False)
+        assert llm.verify().all_same
+
+    def test_settings_that_differ_are_named_where_the_text_does(self, tiny_gguf: Path) -> None:
+        llm("Hello", seed=5, **HOT)
+        llm.use(tiny_gguf, n_threads=1, n_ctx=512)
+        (row,) = replay(with_record(answers()[0], seed=6)).rows
+        assert "another n_ctx: 4096 then, 512 now" in row.remarks
+
+    def test_each_model_is_loaded_once(self, tiny_gguf: Path, tiny_utf8_gguf: Path) -> None:
+        models = [str(tiny_gguf), str(tiny_utf8_gguf)]
+        for number in range(4):
+            llm.complete("Hello", model=models[number % 2], seed=number, **HOT)
+        names: list[str] = []
+        resident: list[Engine] = []
+
+        def engine_of(name: str) -> Engine:
+            names.append(name)
+            engine = llm.engine(models[name == "tiny-utf8"])
+            if not resident or resident[-1] is not engine:
+                resident.append(engine)
+            return engine
+
+        report = verify(answers(), engine_of, llm._prompts.find)
+        assert report.all_same
+        assert names == ["tiny", "tiny", "tiny-utf8", "tiny-utf8"]
+        assert len(resident) == 2
+
+    def test_another_file_of_the_same_name_is_not_asked(
+        self, tiny_gguf: Path, tmp_path: Path
+    ) -> None:
+        llm("Hello", seed=5, **HOT)
+        other = write_tiny_model(tmp_path / "tiny.gguf", seed=1)
+        llm.use(other, n_threads=1)
+        (row,) = llm.verify().rows
+        assert row.result == "not replayable"
+        assert row.remarks[0].startswith("another model file: it was written by tiny.gguf (")
+        assert file_sha256(tiny_gguf)[:12] in row.remarks[0]
+
+    def test_a_file_whose_hash_was_not_known_is_asked_and_said_so(self) -> None:
+        llm("Hello", seed=5, **HOT)
+        (answer,) = answers()
+        assert isinstance(answer.record, Provenance)
+        unknown = replace(answer.record, model=replace(answer.record.model, sha256=None))
+        (row,) = replay(replace(answer, record=unknown)).rows
+        assert row.result == "same"
+        assert "hash was not known" in row.remarks[0]
+
+    def test_another_build_and_machine_are_tried_and_said(self) -> None:
+        llm("Hello", seed=5, **HOT)
+        (answer,) = answers()
+        assert isinstance(answer.record, Provenance)
+        (row,) = replay(
+            replace(answer, record=replace(answer.record, build="older", machine="other"))
+        ).rows
+        assert row.result == "same"
+        assert row.remarks == (
+            f"another build: older then, {answer.record.build} now",
+            "another kind of processor wrote it",
+        )
+
+    def test_a_chat_is_the_same_with_the_tokens_it_was_told(self, tmp_path: Path) -> None:
+        first = llm("Hello", seed=5, **HOT)
+        messages = (
+            Message("user", "Hello"),
+            Message("assistant", first.text, first.token_ids),
+            Message("user", "Go on"),
+        )
+        params = llm.sampling_params({"seed": 9, **HOT})
+        completion = llm.submit(llm.engine(), messages, params).result()
+        store = PromptStore(tmp_path / "prompts")
+        AnswerLog(store).add(Request(prompt=messages), finished(completion))
+        assert store.flush(10)
+        assert completion.provenance is not None
+        restarted = Answer("cell 2", completion.provenance, completion.text)
+        found = PromptStore(tmp_path / "prompts").find
+        assert verify([restarted], llm._named, found).all_same
+
+    def test_a_prompt_that_makes_other_tokens_now_is_not_compared(self) -> None:
+        llm("Hello", seed=5, **HOT)
+        (answer,) = answers()
+        (row,) = replay(replace(answer, prompt=KeptPrompt((Message("user", "Bye"),)))).rows
+        assert row.result == "not replayable"
+        assert "makes other tokens of the prompt now" in row.remarks[0]
+
+    def test_a_notebook_is_verified_by_another_kernel(self, tmp_path: Path) -> None:
+        completion = llm("Hello", seed=5, **HOT)
+        assert llm._prompts.flush(10)
+        llm._answers = AnswerLog(llm._prompts)  # a new kernel knows of no answers
+        made = completion.provenance
+        assert made is not None
+        wrong_seed = {**made.to_json(), "seed": 6}
+        path = saved(
+            tmp_path / "a.ipynb",
+            [
+                asked(shown(completion.text, made, "seed 5")),
+                asked(shown(completion.text, wrong_seed)),
+                asked(shown(completion.text, {"version": 1})),
+            ],
+        )
+        report = llm.verify(path)
+        assert [row.result for row in report.rows] == ["same", "different", "not replayable"]
+        assert [row.place for row in report.rows] == ["cell 1 [1]", "cell 2 [1]", "cell 3 [1]"]
+        assert report.rows[2].remarks[0].startswith("its record is damaged: ")
+
+    def test_the_users_choice_of_model_stays(self, tiny_utf8_gguf: Path) -> None:
+        llm.complete("Hello", model=str(tiny_utf8_gguf), seed=1, **HOT)
+        choice = llm._choice
+        assert llm.verify().all_same
+        assert llm._choice is choice
+        assert llm("Hello", max_tokens=1).model == "tiny"
+
+
+def finished(completion: Completion) -> Future[Completion]:
+    future: Future[Completion] = Future()
+    future.set_result(completion)
+    return future
+
+
+# -- without a model -------------------------------------------------------------------------------
+
+SCRIPTED_PROMPT = KeptPrompt((Message("user", "Why?"),))
+
+
+@pytest.fixture
+def engine() -> Iterator[ScriptedEngine]:
+    engine = ScriptedEngine()
+    yield engine
+    engine.close()
+
+
+def scripted_answer(engine: ScriptedEngine, text: str = "Because.") -> Answer:
+    engine.replies.append(text)
+    request = Request(prompt=SCRIPTED_PROMPT.prompt, params=SamplingParams(seed=1))
+    completion = engine.submit(request).result()
+    assert completion.provenance is not None
+    return Answer("cell 1", completion.provenance, completion.text)
+
+
+def of(engine: ScriptedEngine) -> Callable[[str], Engine]:
+    return lambda _name: engine
+
+
+def known(_prompt_sha256: str) -> KeptPrompt | None:
+    return SCRIPTED_PROMPT
+
+
+def test_a_diff_shows_which_lines_differ(engine: ScriptedEngine) -> None:
+    answer = scripted_answer(engine, "one\ntwo\nthree")
+    engine.replies.append("one\n2\nthree")
+    report = verify([answer], of(engine), known)
+    assert report.rows[0].diff.splitlines()[2:] == [
+        "@@ -1,3 +1,3 @@",
+        " one",
+        "-two",
+        "+2",
+        " three",
+    ]
+    assert (report.num_same, report.num_different, report.num_not_replayable) == (0, 1, 0)
+
+
+def test_texts_that_differ_in_line_ends_only_are_different_and_it_is_said(
+    engine: ScriptedEngine,
+) -> None:
+    answer = scripted_answer(engine, "one")
+    engine.replies.append("one\n")
+    (row,) = verify([answer], of(engine), known).rows
+    assert row.result == "different"
+    assert row.remarks[-1] == "they differ in nothing but line ends"
+
+
+def test_an_endless_diff_is_cut(engine: ScriptedEngine) -> None:
+    answer = scripted_answer(engine, "a\n" * 150)
+    engine.replies.append("b\n" * 150)
+    (row,) = verify([answer], of(engine), known).rows
+    assert len(row.diff.splitlines()) == 201
+    assert row.diff.endswith("103 more lines")
+
+
+def test_a_prompt_that_is_not_here_is_said(engine: ScriptedEngine) -> None:
+    (row,) = verify([scripted_answer(engine)], of(engine), lambda _hash: None).rows
+    assert (row.result, row.remarks) == (
+        "not replayable",
+        ("its prompt is not kept on this machine",),
+    )
+
+
+@pytest.mark.parametrize("name", ["../../evil", "\\\\host\\share\\evil", "evil.GGUF", "tiny"])
+def test_a_name_out_of_a_notebook_is_no_path(engine: ScriptedEngine, name: str) -> None:
+    answer = scripted_answer(engine)
+    assert isinstance(answer.record, Provenance)
+    hostile = replace(answer.record, model=replace(answer.record.model, name=name))
+    names = []
+
+    def engine_of(name: str) -> Engine:
+        names.append(name)
+        raise ModelNotFoundError(name)
+
+    (row,) = verify([replace(answer, record=hostile)], engine_of, known).rows
+    assert row.remarks == (f"there is no model {name!r} on this machine",)
+    assert names == (["tiny"] if name == "tiny" else [])
+
+
+def test_the_beginning_of_a_name_is_not_enough(engine: ScriptedEngine) -> None:
+    answer = scripted_answer(engine)
+    assert isinstance(answer.record, Provenance)
+    short = replace(answer.record, model=replace(answer.record.model, name="script"))
+    (row,) = verify([replace(answer, record=short)], of(engine), known).rows
+    assert row.remarks == ("there is no model 'script' on this machine",)
+
+
+def test_a_model_that_cannot_be_loaded_is_said_and_the_others_go_on(
+    engine: ScriptedEngine,
+) -> None:
+    answer = scripted_answer(engine)
+    engine.replies.append("Because.")
+    calls = iter([EngineError("Out of order."), None])
+
+    def engine_of(_name: str) -> Engine:
+        if (error := next(calls)) is not None:
+            raise error
+        return engine
+
+    rows = verify([answer, answer], engine_of, known).rows
+    assert [row.result for row in rows] == ["not replayable", "same"]
+    assert rows[0].remarks == ("Out of order.",)
+
+
+def test_what_was_stopped_before_the_first_word_cannot_be_compared(
+    engine: ScriptedEngine,
+) -> None:
+    answer = scripted_answer(engine)
+    assert isinstance(answer.record, Provenance)
+    stopped = replace(answer.record, finish_reason="cancelled", completion_tokens=0)
+    (row,) = verify([replace(answer, record=stopped)], of(engine), known).rows
+    assert row.remarks == ("it was stopped before the first word",)
+
+
+def test_how_far_it_is_is_told(engine: ScriptedEngine) -> None:
+    answer = scripted_answer(engine, "word")
+    engine.replies.extend(["word", "word"])
+    told: list[int] = []
+    verify(
+        [answer, answer],
+        of(engine),
+        known,
+        on_progress=told.append,
+    )
+    assert told == [1, 2]
+
+
+def test_an_interrupt_ends_it_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, fresh_llm: None, engine: ScriptedEngine
+) -> None:
+    def interrupt(_model: str) -> None:
+        raise KeyboardInterrupt
+
+    llm._answers._answers.append(scripted_answer(engine))
+    monkeypatch.setattr(llm, "_named", interrupt)
+    monkeypatch.setattr(llm._prompts, "find", known)
+    with pytest.raises(PromptInterrupted):
+        llm.verify()
+
+
+def test_nothing_to_verify_is_said(fresh_llm: None, tmp_path: Path) -> None:
+    assert str(llm.verify()).startswith("There is nothing to verify")
+    assert str(llm.verify(saved(tmp_path / "a.ipynb", []))) == str(llm.verify())
+    with pytest.raises(NotebookFileError):
+        llm.verify(tmp_path / "gone.ipynb")
+
+
+REPORT = VerifyReport(
+    (
+        Verdict(place="cell 1", result="same", record=record()),
+        Verdict(
+            place="cell 2", result="different", record=record(), remarks=("why",), diff="-a\n+b"
+        ),
+        Verdict(place="cell 3", result="not replayable", remarks=("no", "prompt")),
+    )
+)
+
+
+def test_a_report_shows_as_a_table_with_diffs_below() -> None:
+    markdown = REPORT._repr_markdown_()
+    assert "3 answers written again: 1 same, 1 different, 1 not replayable." in markdown
+    assert "| cell 2 | tiny | 7 | different | why |" in markdown
+    assert "| cell 3 | unknown model |  | not replayable | no; prompt |" in markdown
+    assert "```diff\n-a\n+b\n```" in markdown
+
+
+def test_a_report_reads_as_lines() -> None:
+    assert str(REPORT).splitlines() == [
+        "3 answers written again: 1 same, 1 different, 1 not replayable.",
+        "cell 1 (tiny, seed 7): same",
+        "cell 2 (tiny, seed 7): different (why)",
+        "    -a",
+        "    +b",
+        "cell 3 (unknown model): not replayable (no; prompt)",
+    ]
+    assert repr(REPORT) == str(REPORT)
+
+
+def test_what_a_report_shows_is_safe() -> None:
+    evil = "\x1b[31m<img src=x onerror=alert(1)>|\n```\n"
+    made = record()
+    report = VerifyReport(
+        (
+            Verdict(
+                place=evil,
+                result="different",
+                record=replace(made, model=replace(made.model, name=evil)),
+                remarks=(evil,),
+                diff=f"-{evil}\n ````\n+{evil}",
+            ),
+        )
+    )
+    markdown = report._repr_markdown_()
+    prose = markdown[: markdown.index("`````diff")]
+    assert "<img" not in prose
+    assert markdown.rstrip().endswith("`````")
+    assert "\x1b" not in str(report)
+
+
+def test_a_damaged_record_is_not_replayable(engine: ScriptedEngine) -> None:
+    answer = Answer("cell 1", ProvenanceError("is damaged: seed is missing."), None)
+    (row,) = verify([answer], of(engine), known).rows
+    assert row.remarks == ("its record is damaged: seed is missing",)
+    assert not row.is_altered
+    assert not row.is_promised

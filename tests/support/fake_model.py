@@ -1,0 +1,244 @@
+"""A model without arithmetic for tests of the scheduler.
+
+Its next token depends on every token that is resident, so a wrong prefix or a wrong trim shows in
+the text; it counts shared cells once, as llama.cpp's unified KV cache does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from jupyter_llm.engine.base import Priority
+from jupyter_llm.engine.local.scheduler import Batch, Decoded, Drawn, Scheduler, Sequence, Width
+from jupyter_llm.engine.local.slots import Slot, Slots
+
+END = 0
+
+
+def next_token(token_ids: list[int]) -> int:
+    state = 7
+    for token_id in token_ids:
+        state = (state * 31 + token_id + 1) % 1009
+    return state % 40
+
+
+@dataclass(slots=True, eq=False)
+class Cell:
+    """One place of the KV cache; sequences that share a prefix share its cells."""
+
+    token_id: int
+
+
+@dataclass(slots=True)
+class FakeModel:
+    n_ctx: int = 64
+    n_batch: int = 8
+    can_trim: bool = True
+    cells: dict[int, list[Cell]] = field(default_factory=dict)
+    outcomes: list[Decoded] = field(default_factory=list)  # of the next batches; then OK
+    batches: list[Batch] = field(default_factory=list)  # that were evaluated
+    next_ids: list[int] = field(default_factory=list)
+
+    num_cells: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.num_cells = self.n_ctx
+
+    def decode(self, batch: Batch) -> Decoded:
+        if self.num_used + len(batch) > self.n_ctx:
+            return Decoded.NO_ROOM
+        outcome = self.outcomes.pop(0) if self.outcomes else Decoded.OK
+        # A batch that ends early leaves a part of itself behind.
+        num_evaluated = len(batch) if outcome is Decoded.OK else (len(batch) + 1) // 2
+        self.next_ids = []
+        columns = (batch.seq_ids, batch.positions, batch.token_ids)
+        for seq_id, position, token_id in list(zip(*columns, strict=True))[:num_evaluated]:
+            cells = self.cells.setdefault(seq_id, [])
+            assert position == len(cells), "positions go on from what is resident"
+            cells.append(Cell(token_id))
+            self.next_ids.append(next_token(self.tokens(seq_id)))
+        if outcome is Decoded.OK:
+            self.batches.append(batch)
+        return outcome
+
+    def trim(self, seq_id: int, num_tokens: int) -> bool:
+        cells = self.cells.setdefault(seq_id, [])
+        if not self.can_trim and 0 < num_tokens < len(cells):
+            return False
+        del cells[num_tokens:]
+        return True
+
+    def copy(self, source: int, target: int, num_tokens: int) -> bool:
+        assert not self.cells.get(target), "the target is empty"
+        self.cells[target] = self.cells[source][:num_tokens]
+        return True
+
+    def is_end(self, token_id: int) -> bool:
+        return token_id == END
+
+    def tokens(self, seq_id: int) -> list[int]:
+        return [cell.token_id for cell in self.cells.get(seq_id, [])]
+
+    @property
+    def num_evaluated(self) -> int:
+        return sum(map(len, self.batches))
+
+    @property
+    def num_used(self) -> int:
+        return len({id(cell) for cells in self.cells.values() for cell in cells})
+
+
+@dataclass(slots=True)
+class FakeSampler:
+    model: FakeModel
+    num_closed: int = 0
+
+    def sample(self, index: int) -> int:
+        assert not self.num_closed
+        assert self.model.batches[-1].wants_logits[index]
+        return self.model.next_ids[index]
+
+    def close(self) -> None:
+        self.num_closed += 1
+
+
+@dataclass(slots=True)
+class FakeDrafter:
+    """Guesses the next tokens right, but for those whose number is a multiple of `wrong_every`."""
+
+    token_ids: list[int]
+    wrong_every: int = 3
+
+    def propose(self, most: int) -> list[int]:
+        token_ids = list(self.token_ids)
+        for number in range(len(token_ids), len(token_ids) + most):
+            is_wrong = number % self.wrong_every == 0
+            token_ids.append((next_token(token_ids) + is_wrong) % 40)
+        return token_ids[len(self.token_ids) :]
+
+    def append(self, token_id: int) -> None:
+        self.token_ids.append(token_id)
+
+
+@dataclass(slots=True)
+class FakeScorer:
+    """Notes what it judged, and what the model would have written instead."""
+
+    model: FakeModel
+    judged: list[tuple[int, int]] = field(default_factory=list)
+
+    def observe(self, index: int, token_id: int) -> None:
+        assert self.model.batches[-1].wants_logits[index]
+        self.judged.append((token_id, self.model.next_ids[index]))
+
+
+@dataclass(slots=True)
+class FixedWidth:
+    limit: int
+
+
+class Engine:
+    """A fake model and its scheduler, and what came out of them."""
+
+    def __init__(
+        self,
+        *,
+        num_slots: int = 4,
+        n_ctx: int = 64,
+        n_batch: int = 8,
+        can_trim: bool = True,
+        width: Width | None = None,
+    ) -> None:
+        self.model = FakeModel(n_ctx, n_batch, can_trim)
+        self.slots = Slots(num_slots, can_trim=can_trim)
+        self.scheduler = Scheduler(self.model, self.slots, width=width)
+        self.sequences: list[Sequence] = []
+        self.drawn: list[Drawn] = []
+
+    def submit(
+        self,
+        prompt: list[int],
+        max_tokens: int = 6,
+        conversation: str | None = None,
+        *,
+        ignore_eos: bool = False,
+        priority: Priority = Priority.CHAT,
+        is_pinned: bool = False,
+        drafter: FakeDrafter | None = None,
+    ) -> Sequence:
+        sequence = Sequence(
+            list(prompt),
+            max_tokens,
+            FakeSampler(self.model) if max_tokens else None,
+            conversation,
+            ignore_eos,
+            priority=priority,
+            is_pinned=is_pinned,
+            drafter=drafter,
+        )
+        self.scheduler.submit(sequence)
+        self.sequences.append(sequence)
+        return sequence
+
+    def read(self, prompt: list[int], *, is_pinned: bool = False) -> Sequence:
+        """Queue a prompt to be read in the background."""
+        return self.submit(prompt, 0, priority=Priority.BACKGROUND, is_pinned=is_pinned)
+
+    def score(self, prompt: list[int], text: list[int]) -> Sequence:
+        """Queue a text to be judged after a prompt."""
+        scorer = FakeScorer(self.model)
+        sequence = Sequence([*prompt, *text], 0, scorer=scorer, num_given=len(prompt))
+        self.scheduler.submit(sequence)
+        self.sequences.append(sequence)
+        return sequence
+
+    def step(self) -> list[Drawn]:
+        drawn = self.scheduler.step()
+        self.drawn += drawn
+        self.check()
+        return drawn
+
+    def run(self) -> None:
+        while not self.scheduler.is_idle:
+            self.step()
+
+    def ask(
+        self, prompt: list[int], max_tokens: int = 6, conversation: str | None = None
+    ) -> Sequence:
+        sequence = self.submit(prompt, max_tokens, conversation)
+        self.run()
+        return sequence
+
+    def drawn_by(self, sequence: Sequence) -> list[int]:
+        return [
+            drawn.token_id
+            for drawn in self.drawn
+            if drawn.sequence is sequence and drawn.token_id is not None
+        ]
+
+    def check(self) -> None:
+        """Assert what holds after every step."""
+        busy: list[Slot] = [slot for slot in self.slots._slots if slot.is_busy]
+        assert len(busy) == self.scheduler.num_running
+        for slot in self.slots._slots:
+            assert slot.token_ids == self.model.tokens(slot.seq_id)
+        for sequence in self.sequences:
+            if isinstance(sequence.sampler, FakeSampler):
+                assert sequence.sampler.num_closed == (sequence.finish_reason is not None)
+                assert self.drawn_by(sequence) == sequence.completion_ids
+
+    def forget_idle(self) -> None:
+        """Let all that is idle give way, as if the room were needed."""
+        while (slot := self.slots.evict()) is not None:
+            self.model.trim(slot.seq_id, 0)
+
+
+def fresh(prompt: list[int], max_tokens: int = 6, *, ignore_eos: bool = False) -> list[int]:
+    """Return what a model that has read nothing else writes."""
+    token_ids = list(prompt)
+    for _ in range(max_tokens):
+        token_id = next_token(token_ids)
+        if token_id == END and not ignore_eos:
+            break
+        token_ids.append(token_id)
+    return token_ids[len(prompt) :]

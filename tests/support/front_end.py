@@ -1,0 +1,201 @@
+"""A front end for panels, without a browser: talks over a comm of its own and keeps what it hears.
+
+front = FrontEnd(panel)
+front.hello()
+front.send("What is 6 * 7?")
+front.wait_until(lambda front: front.is_idle and front.texts == ["42"])
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import Any, get_args, get_type_hints
+
+from comm.base_comm import BaseComm
+from support.scripted import ScriptedEngine
+
+from jupyter_llm.frontends.comm.messages import ToFrontEnd, fits
+from jupyter_llm.frontends.comm.parts import NoticeData, PendingData, StatusData, TurnData
+from jupyter_llm.frontends.panel import ChatPanel
+
+TIMEOUT_S = 20
+KINDS = {get_args(get_type_hints(kind)["type"])[0]: kind for kind in get_args(ToFrontEnd)}
+
+
+class RecordingComm(BaseComm):
+    """A comm that hands what is published to whoever listens."""
+
+    def __init__(self, **options: Any) -> None:
+        self.hear: Callable[[dict[str, Any]], None] | None = None
+        super().__init__(**options)
+
+    def publish_msg(self, msg_type: str, data: Any = None, *_: Any, **_options: Any) -> None:
+        if msg_type == "comm_msg" and data.get("method") == "custom" and self.hear is not None:
+            self.hear(data["content"])
+
+
+class FrontEnd:
+    """One view of a panel. Every message it hears is checked, and that none is missing."""
+
+    _numbers = count(1)
+
+    def __init__(self, panel: ChatPanel) -> None:
+        self.panel = panel
+        self.comm: Any = panel.comm
+        self.view = f"view{next(self._numbers)}"
+        self.heard: list[tuple[float, dict[str, Any]]] = []
+        self.turns: dict[int, TurnData] = {}
+        self.path: list[int] = []
+        self.notices: dict[str, NoticeData] = {}
+        self.pending: dict[str, PendingData] = {}
+        self.status: StatusData | None = None
+        self.is_asked = False  # whether it is still there
+        self.wrong: list[str] = []
+        self._seq: int | None = None
+        self._is_lost = False
+        self._ids = count(1)
+        self._changed = threading.Condition()
+        self._other = self.comm.hear
+        self.comm.hear = self._hear
+
+    # What it does
+
+    def ask(self, kind: str, /, **content: Any) -> str:
+        """Send a message and return its id; it must be acknowledged by then, without delay."""
+        request_id = f"{self.view}-{next(self._ids)}"
+        self.tell({"type": kind, "id": request_id, **content})
+        assert {"ack", "error"} & {m["type"] for m in self.messages if m.get("id") == request_id}
+        return request_id
+
+    def tell(self, content: object) -> None:
+        """Send anything."""
+        data = {"method": "custom", "content": content}
+        self.comm.handle_msg({"content": {"data": data}, "buffers": []})
+
+    def hello(self, *, can_write_cells: bool = False) -> str:
+        return self.ask("hello", view=self.view, protocol=1, can_write_cells=can_write_cells)
+
+    def send(
+        self,
+        text: str,
+        *,
+        after: int | None = None,
+        attachments: list[dict[str, str]] | None = None,
+        seed: int | None = None,
+        temperature: float | None = None,
+    ) -> str:
+        return self.ask(
+            "send",
+            text=text,
+            after=after,
+            attachments=attachments or [],
+            seed=seed,
+            temperature=temperature,
+        )
+
+    def lose_track(self) -> None:
+        """Forget everything, as after a message that was lost; only a snapshot helps then."""
+        self.turns, self.path, self._seq, self._is_lost = {}, [], None, True
+
+    def answer(self, kind: str, /, **content: Any) -> dict[str, Any]:
+        """Ask a question and wait for what answers it."""
+        request_id = self.ask(kind, **content)
+        return self.wait_for(lambda m: m.get("id") == request_id and m["type"] != "ack")
+
+    def wait_for(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Wait until a message has been heard and return it."""
+        self.wait_until(lambda front: any(map(condition, front.messages)))
+        return next(filter(condition, self.messages))
+
+    def wait_until(self, condition: Callable[[FrontEnd], bool]) -> None:
+        end = time.monotonic() + TIMEOUT_S
+        with self._changed:
+            while not condition(self):
+                if time.monotonic() > end:
+                    raise AssertionError(f"It did not come to that. Heard: {self.messages[-20:]}")
+                self._changed.wait(0.1)  # the condition may look elsewhere as well
+        assert not self.wrong, self.wrong
+
+    # What it knows
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        return [message for _, message in self.heard]
+
+    @property
+    def shown(self) -> list[TurnData]:
+        return [self.turns[number] for number in self.path]
+
+    @property
+    def texts(self) -> list[str]:
+        return [turn["text"] for turn in self.shown]
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.pending and all(turn["state"] == "finished" for turn in self.shown)
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        if self._other is not None:
+            self._other(message)
+        with self._changed:
+            self.heard.append((time.monotonic(), message))
+            try:
+                self._take(message)
+            except Exception as error:  # noqa: BLE001  the panel's thread is not to fail for us
+                self.wrong.append(f"{error!r} at {message}")
+            self._changed.notify_all()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        kind = message["type"]
+        assert fits(message, KINDS[kind]), "it is not what its type says"
+        assert self._seq in (None, message["seq"] - 1), "something is missing"
+        self._seq = message["seq"]
+        if kind == "snapshot" and message["view"] in (self.view, None):
+            self._is_lost = False
+        if self._is_lost:
+            return
+        match kind:
+            case "snapshot" if message["view"] in (self.view, None):
+                self.turns = {turn["number"]: dict(turn) for turn in message["turns"]}  # type: ignore[misc]
+                self.path = message["path"]
+                self.notices = {notice["id"]: notice for notice in message["notices"]}
+                self.pending = {request["id"]: request for request in message["pending"]}
+                self.status = message["status"]
+                assert list(self.turns) == self.path
+            case "turn":
+                self.turns[message["turn"]["number"]] = dict(message["turn"])  # type: ignore[assignment]
+                self.pending.pop(message["id"], None)
+            case "anybody":
+                self.is_asked = True
+            case "path":
+                self.path = message["path"]
+                self.turns = {number: self.turns[number] for number in self.path}
+            case "delta":
+                turn = self.turns[message["number"]]
+                turn["text"] += message["text"]
+                turn["state"] = "writing"
+            case "pending":
+                self.pending[message["pending"]["id"]] = message["pending"]
+            case "cancelled":
+                del self.pending[message["id"]]
+            case "notice":
+                self.notices[message["notice"]["id"]] = message["notice"]
+                self.pending.pop(message["notice"]["id"], None)
+            case "dismissed":
+                self.notices.pop(message["id"], None)
+            case "status":
+                self.status = message["status"]
+
+
+MakeFront = Callable[..., FrontEnd]
+
+
+def hold_on(front: FrontEnd, scripted: ScriptedEngine) -> str:
+    """Send a prompt whose answer stops after its first word; return the request's id."""
+    scripted.holds = True
+    request = front.send("hold on")
+    front.wait_until(lambda front: front.texts == ["word "])
+    return request

@@ -1,0 +1,11 @@
+"""Where the clone and its tests lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1]
+ROOT = TESTS.parent
+DATA = TESTS / "data"
+MESSAGES = TESTS / "frontends" / "panel" / "messages"
+FRONT_END = ROOT / "labextension"

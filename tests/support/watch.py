@@ -1,0 +1,99 @@
+"""Watches a real shell, in a test or in a kernel: the cells that ran and the last error."""
+
+from __future__ import annotations
+
+import atexit
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from jupyter_llm.engine.base import Completion, Usage
+from jupyter_llm.notebook.cells.events import CellEvent, Output
+from jupyter_llm.notebook.failures.last_error import LastError
+from jupyter_llm.tasks.situation import Situation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jupyter_llm.notebook.failures.failure import Failure
+
+
+@contextmanager
+def watched_shell() -> Iterator[Watch]:
+    """Start a real shell without the extension and watch it."""
+    config = Config()
+    config.HistoryManager.enabled = False  # its database would stay open
+    shell = InteractiveShell.instance(config=config, colors="nocolor")
+    shell.InteractiveTB.set_mode("Minimal")  # how IPython shows errors is slow, and not our matter
+    watch = Watch(shell)
+    yield watch
+    watch.close()
+    # Not run now either: all it would do here is to collect garbage, a tenth of a second each time.
+    atexit.unregister(shell.atexit_operations)
+    InteractiveShell.clear_instance()
+
+
+class Watch:
+    """The cells that ran in a shell and the last error; makes situations with a scripted answer."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self.shell = shell
+        self.cells: list[CellEvent] = []
+        self.last_error = LastError()
+        self.prompts: list[str] = []
+        self._depth = 0
+        self.last_error.watch(shell)
+        shell.events.register("pre_run_cell", self._start_cell)
+        shell.events.register("post_run_cell", self._end_cell)
+
+    def close(self) -> None:
+        self.last_error.unwatch(self.shell)
+        self.shell.events.unregister("pre_run_cell", self._start_cell)
+        self.shell.events.unregister("post_run_cell", self._end_cell)
+
+    def run(self, source: str, cell_id: str | None = None) -> CellEvent:
+        """Run a cell, which may fail, and return its event."""
+        self.shell.run_cell(source, store_history=True, cell_id=cell_id)
+        return self.cells[-1]
+
+    def failure(self) -> Failure:
+        failure = self.situation().failure()
+        assert failure is not None
+        return failure
+
+    def situation(self, answer: str = "", *, unknown: tuple[str, ...] = ()) -> Situation:
+        """Return the situation now; the model in it gives one answer and notes the prompts."""
+
+        def ask(prompt: str, *, as_code: bool) -> Completion:
+            self.prompts.append(prompt)
+            return Completion(text=answer, finish_reason="stop", usage=Usage(), model="script")
+
+        return Situation.of_shell(
+            self.shell,
+            self.last_error,
+            tuple(self.cells),
+            ask=ask,
+            to_code=lambda text: text,
+            unknown_names=lambda _source: unknown,
+        )
+
+    def _start_cell(self, _info: Any) -> None:
+        self._depth += 1
+
+    def _end_cell(self, result: Any) -> None:
+        self._depth = max(self._depth - 1, 0)
+        if self._depth:
+            return  # it ran inside another, as under %%capture
+        error = result.error_before_exec or result.error_in_exec
+        outputs = (Output("error", type(error).__name__),) if error is not None else ()
+        self.cells.append(
+            CellEvent(
+                number=len(self.cells) + 1,
+                source=result.info.raw_cell,
+                execution_count=result.execution_count,
+                cell_id=result.info.cell_id,
+                outputs=outputs,
+            )
+        )

@@ -1,0 +1,161 @@
+"""Many prompts answered together, on the tiny model and on an engine that answers from a script."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from support.scripted import ScriptedEngine
+
+from jupyter_llm import llm
+from jupyter_llm.engine.base import MAX_SEED, Priority, Request, SamplingParams
+from jupyter_llm.engine.stream import QueueStream
+from jupyter_llm.errors import (
+    BatchError,
+    ContextOverflowError,
+    EmptyPromptError,
+    OptionError,
+    PromptInterrupted,
+)
+from jupyter_llm.tasks.batch import run_batch
+
+
+@pytest.fixture(autouse=True)
+def tiny(tiny_gguf: Path, fresh_llm: None) -> None:
+    llm.use(tiny_gguf, n_threads=1, checkpoints=False)
+    llm.unload()
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> ScriptedEngine:
+    engine = ScriptedEngine([f"answer {number}" for number in range(20)])
+    monkeypatch.setattr(llm, "engine", lambda *_args, **_options: engine)
+    return engine
+
+
+def test_answers_come_in_the_order_of_the_prompts() -> None:
+    prompts = [f"Number {number}" for number in range(40)]
+    answers = llm.batch(prompts, max_tokens=6, temperature=0)
+    alone = [llm(prompt, max_tokens=6, temperature=0) for prompt in prompts]
+    assert [answer.text for answer in answers] == [answer.text for answer in alone]
+    assert all(answer.exact for answer in answers)
+
+
+def test_rows_are_asked_in_bulk_with_their_system_text(engine: ScriptedEngine) -> None:
+    llm.batch((str(number) for number in range(3)), system="Be brief.", max_tokens=9)
+    assert [request.priority for request in engine.requests] == [Priority.BULK] * 3
+    first = engine.requests[0].prompt
+    assert not isinstance(first, str)
+    assert [message.content for message in first] == ["Be brief.", "0"]
+    assert all(request.params.max_tokens == 9 for request in engine.requests)
+
+
+def test_raw_rows_get_no_template() -> None:
+    (raw,) = llm.batch(["Hello"], raw=True, max_tokens=2)
+    (chat,) = llm.batch(["Hello"], max_tokens=2)
+    assert raw.usage.prompt_tokens < chat.usage.prompt_tokens
+
+
+def test_no_prompts_give_no_answers_and_load_nothing() -> None:
+    assert llm.batch([]) == []
+    assert not llm.status().is_loaded
+
+
+def test_with_a_seed_equal_prompts_get_different_answers_that_come_again() -> None:
+    def texts() -> list[str]:
+        answers = llm.batch(["Hello"] * 5, seed=3, temperature=1, max_tokens=12)
+        assert [answer.seed for answer in answers] == [3, 4, 5, 6, 7]
+        return [answer.text for answer in answers]
+
+    first = texts()
+    assert len(set(first)) == 5
+    assert texts() == first
+    assert llm("Hello", seed=5, temperature=1, max_tokens=12).text == first[2]
+
+
+def test_seeds_count_on_past_the_largest_from_the_start(engine: ScriptedEngine) -> None:
+    run_batch(engine, ["a", "b", "c"], SamplingParams(seed=MAX_SEED - 1, max_tokens=2))
+    assert [request.params.seed for request in engine.requests] == [MAX_SEED - 1, MAX_SEED, 0]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "error"),
+    [(["fine", ""], EmptyPromptError), (["fine", 7], OptionError), ("one text", OptionError)],
+    ids=["empty", "number", "no list"],
+)
+def test_what_is_no_prompt_is_refused_before_anything_is_loaded(
+    prompts: list[str], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        llm.batch(prompts)
+    assert not llm.status().is_loaded
+
+
+def test_a_row_that_fails_leaves_the_others_answered() -> None:
+    prompts = ["first", "word " * 9000, "third", "word " * 9000]
+    with pytest.raises(BatchError, match=r"^2 of 4 prompts failed.*index 1: .*window") as caught:
+        llm.batch(prompts, max_tokens=4)
+    assert sorted(caught.value.errors) == [1, 3]
+    assert isinstance(caught.value.errors[1], ContextOverflowError)
+    done = caught.value.completions
+    assert [one is not None for one in done] == [True, False, True, False]
+    assert "\n" not in str(caught.value)
+    assert [answer.text for answer in llm.batch(["again"], max_tokens=4)] != [""]
+
+
+class Interrupting(ScriptedEngine):
+    """Interrupts the process while the third of five rows is written, which then holds still."""
+
+    def __init__(self) -> None:
+        super().__init__(["one", "two", *["word " * 100] * 3])
+        self.streams: list[QueueStream] = []
+
+    def submit(self, request: Request) -> QueueStream:
+        self.holds = len(self.streams) >= 2
+        self.streams.append(super().submit(request))
+        if len(self.streams) == 5:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        return self.streams[-1]
+
+
+def test_an_interrupt_keeps_what_is_finished_and_cancels_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = Interrupting()
+    monkeypatch.setattr(llm, "engine", lambda *_args, **_options: engine)
+    with pytest.raises(PromptInterrupted, match="stopped after 2 of 5 prompts") as caught:
+        llm.batch(list("abcde"))
+    texts = [one and one.text for one in caught.value.completions]
+    assert texts == ["one", "two", None, None, None]
+    for stream in engine.streams[2:]:
+        assert stream.future.result(timeout=30).finish_reason == "cancelled"
+
+
+def test_a_model_that_is_unloaded_meanwhile_fails_the_rows_that_were_left() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        rows = pool.submit(llm.batch, ["Hello"] * 40, max_tokens=None, ignore_eos=True)
+        while not llm.status().is_loaded or not llm.engine().status().num_running:
+            threading.Event().wait(0.001)
+        llm.unload()
+        error = rows.exception(timeout=30)
+    assert isinstance(error, BatchError)
+    assert "unloaded" in str(error)
+
+
+def test_a_chat_goes_before_the_rows_and_they_lose_nothing() -> None:
+    alone = [
+        answer.text for answer in llm.batch([f"Row {n}" for n in range(30)], max_tokens=30, seed=1)
+    ]
+    with ThreadPoolExecutor(1) as pool:
+        rows = pool.submit(llm.batch, [f"Row {n}" for n in range(30)], max_tokens=30, seed=1)
+        while not llm.engine().status().num_running:
+            threading.Event().wait(0.001)
+        chats = [llm(f"Chat {n}", max_tokens=5, temperature=0) for n in range(5)]
+        assert not rows.done()
+        texts = [answer.text for answer in rows.result(timeout=60)]
+    assert all(chat.usage.completion_tokens for chat in chats)
+    assert texts == alone

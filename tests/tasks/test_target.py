@@ -1,0 +1,159 @@
+"""What `/explain load` or `/test 3` is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.watch import Watch, watched_shell
+
+from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.tasks.target import Subject, find_cell, find_subject
+
+SHAPES = """
+import functools
+
+@functools.lru_cache
+def area(w, h):
+    return w * h
+
+class Box:
+    @property
+    def top(self):
+        return 1
+
+    @staticmethod
+    def unit():
+        return Box()
+
+    def fit(self, n): return n
+
+half = functools.partial(area, 2)
+square = lambda n: area(n, n)
+box = Box()
+"""
+
+
+@pytest.fixture
+def watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Watch]:
+    monkeypatch.chdir(tmp_path)
+    with watched_shell() as watch:
+        watch.run(SHAPES)
+        watch.run("count = 3")
+        yield watch
+
+
+def subject(watch: Watch, argument: str) -> Subject:
+    return find_subject(argument, watch.situation())
+
+
+@pytest.mark.parametrize("argument", ["", " ", "2", "[2]", "cell 2", "In [2]"])
+def test_a_cell_is_meant_by_its_number_or_by_nothing(watch: Watch, argument: str) -> None:
+    found = subject(watch, argument)
+    assert (found.kind, found.title, found.source) == ("cell", "cell [2]", "count = 3")
+    assert found.text == "Cell [2]:\n```python\ncount = 3\n```"
+
+
+def test_a_number_means_the_latest_run(watch: Watch) -> None:
+    watch.cells.append(watch.cells[-1].__class__(number=9, source="again", execution_count=1))
+    assert find_cell("1", watch.cells).source == "again"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "source"),
+    [
+        ("area", "function", "@functools.lru_cache\ndef area(w, h):\n    return w * h"),
+        ("area()", "function", "@functools.lru_cache\ndef area(w, h):\n    return w * h"),
+        ("`half`", "function", "@functools.lru_cache\ndef area(w, h):\n    return w * h"),
+        ("square", "function", "square = lambda n: area(n, n)"),
+        ("Box.top", "function", "@property\ndef top(self):\n    return 1"),
+        ("Box.unit", "function", "@staticmethod\ndef unit():\n    return Box()"),
+        ("box.fit", "function", "def fit(self, n): return n"),
+    ],
+)
+def test_functions_are_found_with_their_source(
+    watch: Watch, name: str, kind: str, source: str
+) -> None:
+    found = subject(watch, name)
+    assert (found.kind, found.source) == (kind, source)
+    assert found.cell == watch.cells[0]
+
+
+def test_classes_are_found_in_their_cells(watch: Watch) -> None:
+    found = subject(watch, "Box")
+    assert found.kind == "class"
+    assert found.source.startswith("class Box:\n    @property")
+    assert found.source.endswith("def fit(self, n): return n")
+    assert found.cell == watch.cells[0]
+
+
+def test_what_libraries_define_is_found_too(watch: Watch) -> None:
+    watch.run("import json")
+    found = subject(watch, "json.dumps")
+    assert found.kind == "function"
+    assert found.source.startswith("def dumps(")
+    assert found.cell is None
+    assert subject(watch, "json.JSONDecoder").source.startswith("class JSONDecoder")
+
+
+def test_a_value_is_told_with_the_cell_that_made_it(watch: Watch) -> None:
+    found = subject(watch, "count")
+    assert found.kind == "value"
+    assert "count: int 3" in found.text
+    assert "count = 3" in found.text
+    assert found.cell == watch.cells[1]
+
+
+def test_a_function_without_source_is_a_value(watch: Watch) -> None:
+    watch.run("length = len")
+    assert subject(watch, "length").kind == "value"
+
+
+def test_the_last_error_is_told_with_its_cells(watch: Watch) -> None:
+    with pytest.raises(MagicUsageError, match="No cell has failed"):
+        find_subject("error", replace(watch.situation(), error=None))
+    watch.run("area(count, None)")
+    found = subject(watch, "error")
+    assert found.kind == "error"
+    assert "TypeError" in found.text
+    assert SHAPES.strip() in found.text
+
+
+def test_a_variable_named_error_is_meant_before_the_last_error(watch: Watch) -> None:
+    watch.run("error = 0.5")
+    assert subject(watch, "error").kind == "value"
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("aera", "There is no name 'aera' here. Did you mean area?"),
+        ("box.fitt", "'box' has no attribute 'fitt'. Did you mean fit?"),
+        ("7", "There is no cell [7] here. The nearest is [2]."),
+        ("two words", "'two words' is neither a cell nor a name."),
+        ("__import__('os')", "neither a cell nor a name."),
+    ],
+)
+def test_what_is_not_there_is_named_with_the_nearest(
+    watch: Watch, argument: str, message: str
+) -> None:
+    with pytest.raises(MagicUsageError) as caught:
+        subject(watch, argument)
+    assert message in str(caught.value)
+
+
+def test_an_empty_notebook_says_so(watch: Watch) -> None:
+    watch.cells.clear()
+    for argument in ("", "3"):
+        with pytest.raises(MagicUsageError, match="has run yet"):
+            subject(watch, argument)
+
+
+def test_properties_do_not_run(watch: Watch) -> None:
+    watch.run("ran = []\nclass P:\n    @property\n    def x(self): ran.append(1)\np = P()")
+    assert subject(watch, "p.x").kind == "function"
+    assert watch.shell.user_ns["ran"] == []

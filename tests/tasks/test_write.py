@@ -1,0 +1,288 @@
+"""Code from a model: the best of a few drafts, and it always parses."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from benchmarks.code_cells import measure, write_as_ours
+from hypothesis import given
+from hypothesis import strategies as st
+from support.programs import PIECES
+from support.scripted import ScriptedEngine
+
+from jupyter_llm.engine.base import (
+    MAX_SEED,
+    Completion,
+    EngineOptions,
+    Message,
+    Request,
+    SamplingParams,
+    Stream,
+    Usage,
+)
+from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.stream import QueueStream
+from jupyter_llm.errors import EngineClosedError, PromptInterrupted
+from jupyter_llm.frontends.views import TerminalView, show
+from jupyter_llm.models.discover import find_model
+from jupyter_llm.notebook.code.blocks import code_blocks
+from jupyter_llm.notebook.code.syntax import syntax_error
+from jupyter_llm.tasks.write import (
+    ANSWER_PREFIX,
+    CodeAnswer,
+    code_cells,
+    code_prompt,
+    fenced,
+    write_code,
+)
+
+PROMPT = (Message("user", code_prompt("Set x to one.")),)
+SEEDED = SamplingParams(seed=7)
+
+
+def write(
+    *replies: str, names: tuple[str, ...] = (), params: SamplingParams = SEEDED
+) -> CodeAnswer:
+    return write_code(ScriptedEngine(replies), Request(prompt=PROMPT, params=params), names)
+
+
+def test_a_prompt_for_code_says_so_last() -> None:
+    assert code_prompt("Set x to one.\n").startswith(
+        "Set x to one.\n\nAnswer with Python code only"
+    )
+
+
+def test_the_answer_is_opened_with_a_fence_and_ends_where_it_closes() -> None:
+    engine = ScriptedEngine(["x = 1\n```\nThat sets x."])
+    params = SamplingParams(stop=("STOP",), seed=7)
+    answer = write_code(engine, Request(prompt=PROMPT, params=params, conversation="chat"))
+    (request,) = engine.requests
+    assert request.answer_prefix == ANSWER_PREFIX == "```python\n"
+    assert request.params.stop == ("STOP", "\n```")
+    assert request.conversation == "chat"
+    assert answer.sources == ("x = 1",)
+    assert answer.completion.text == "x = 1"
+    assert answer.text == "```python\nx = 1\n```"
+    assert answer.note == ""
+
+
+def test_a_good_first_draft_is_the_only_one() -> None:
+    answer = write("x = 1", "y = 2")
+    assert (answer.sources, answer.num_drafts) == (("x = 1",), 1)
+
+
+def test_more_drafts_are_drawn_with_seeds_counted_on_and_apart_from_the_chat() -> None:
+    engine = ScriptedEngine(["x = (1", "x = foo", "x = 1", "x = 2"])
+    params = SamplingParams(seed=MAX_SEED)
+    answer = write_code(engine, Request(prompt=PROMPT, params=params, conversation="chat"))
+    assert [request.params.seed for request in engine.requests] == [MAX_SEED, 0, 1, 2]
+    assert [request.conversation for request in engine.requests] == ["chat", None, None, None]
+    assert answer.sources == ("x = 1",)
+    assert answer.num_drafts == 3
+    assert answer.completion.seed == 1
+    assert answer.note == "the best of 3 drafts"
+
+
+@pytest.mark.parametrize(
+    ("replies", "best"),
+    [
+        (["x = = 1\ny = 2", "x = foo"] * 2, "x = foo"),
+        (["foo, bar", "foo", "foo, bar", "foo"], "foo"),
+        (["import nowhere_a\nfoo", "foo", "foo", "foo"], "foo"),
+        (["x = = 1\ny = 2\nz = 3", "x = = 1\ny = = 2\nz = 3"] * 2, "# x = = 1\ny = 2\nz = 3"),
+        (["I cannot do that, sorry.", "foo"] * 2, "foo"),
+        (["foo", "bar", "baz", "foo"], "foo"),
+    ],
+    ids=["parses", "fewest names", "fewest modules", "most kept", "is code", "earliest"],
+)
+def test_the_best_draft_is_taken(replies: list[str], best: str) -> None:
+    answer = write(*replies)
+    assert answer.sources == (best,)
+    assert answer.num_drafts == 4
+
+
+def test_names_of_the_namespace_are_no_reason_for_another_draft() -> None:
+    assert write("df.head()", names=("df",)).num_drafts == 1
+
+
+def test_greedy_answers_would_be_the_same_again() -> None:
+    answer = write("x = foo", params=SamplingParams(temperature=0))
+    assert answer.num_drafts == 1
+    assert answer.note == "`foo` is defined nowhere"
+
+
+def test_a_number_of_drafts_can_be_set() -> None:
+    engine = ScriptedEngine(["foo"] * 9)
+    assert write_code(engine, Request(prompt=PROMPT, params=SEEDED), num_drafts=2).num_drafts == 2
+    assert write_code(engine, Request(prompt=PROMPT, params=SEEDED), num_drafts=1).num_drafts == 1
+    assert len(engine.requests) == 3
+
+
+def test_an_answer_that_was_cut_off_loses_its_unfinished_end() -> None:
+    params = SamplingParams(seed=7, max_tokens=13)
+    answer = write_code(
+        ScriptedEngine(["x = 1\ny = f(2, 3)"]), Request(prompt=PROMPT, params=params), num_drafts=1
+    )
+    assert answer.completion.text == "x = 1\ny = f(2"
+    assert answer.sources == ("x = 1",)
+    assert answer.changes == ("left out the unfinished end",)
+
+
+def test_an_answer_without_code_lands_nothing_and_says_so() -> None:
+    answer = write(*["I am sorry, but that is beyond me."] * 4)
+    assert answer.sources == ()
+    assert answer.note == "there is no code in the answer; the best of 4 drafts"
+    assert answer.text == "```python\nI am sorry, but that is beyond me.\n```"
+
+
+def test_a_note_names_what_is_missing_and_what_was_done() -> None:
+    answer = write_code(
+        ScriptedEngine(["import nowhere_a, nowhere_b\nfoo(bar"]),
+        Request(prompt=PROMPT, params=SEEDED),
+        num_drafts=1,
+    )
+    assert answer.note == (
+        "`foo`, `bar` are defined nowhere; `nowhere_a`, `nowhere_b` are not installed; "
+        "closed what was left open"
+    )
+
+
+def test_several_blocks_are_cells_that_know_of_one_another() -> None:
+    first, second, third = code_cells(
+        "```python\nimport math\nx = 1\n```\nthen\n```bash\nls\n```\n"
+        "and\n```python\nmath.sin(x, y)\n```"
+    )
+    assert first.source == "import math\nx = 1"
+    assert second.source == "%%bash\nls"
+    assert third.unknown_names == ("y",)
+
+
+def test_a_block_that_was_cut_off_is_told_from_a_closed_one() -> None:
+    cells = code_cells("```python\nx = f(1\n```\n```python\ny = 1\nz = f(1", is_cut_off=True)
+    assert [cell.source for cell in cells] == ["x = f(1)", "y = 1"]
+
+
+def test_code_with_fences_in_it_gets_a_longer_fence() -> None:
+    source = 'x = """\n```\n"""'
+    assert [block.source for block in code_blocks(fenced(source))] == [source]
+
+
+def test_the_first_draft_is_shown_in_its_fence_while_it_is_written() -> None:
+    out = io.StringIO()
+    view = TerminalView(out)
+    seen = []
+
+    def watch(stream: Stream) -> Completion:
+        seen.append("".join(str(chunk) for chunk in stream))
+        return show(stream, view, note=lambda _completion: "")
+
+    write_code(ScriptedEngine(["x = 1\ny = 2"]), Request(prompt=PROMPT, params=SEEDED), show=watch)
+    assert seen == ["```python\nx = 1\ny = 2"]
+    assert "```python\nx = 1\ny = 2\n```" in out.getvalue()
+
+
+def test_a_failed_request_is_raised() -> None:
+    engine = ScriptedEngine()
+    engine.close()
+    with pytest.raises(EngineClosedError):
+        write_code(engine, Request(prompt=PROMPT, params=SEEDED))
+
+
+class _ThenInterrupted(ScriptedEngine):
+    """Writes one draft; while the next is written, the user interrupts."""
+
+    def submit(self, request: Request) -> QueueStream:
+        if self.requests:
+            self.holds = True
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        return super().submit(request)
+
+
+class _ThenClosed(ScriptedEngine):
+    """Writes one draft and is unloaded."""
+
+    def submit(self, request: Request) -> QueueStream:
+        if self.requests:
+            self.close()
+        return super().submit(request)
+
+
+def test_an_interrupt_while_more_drafts_are_drawn_keeps_the_first() -> None:
+    with pytest.raises(PromptInterrupted) as caught:
+        write_code(
+            _ThenInterrupted(["x = foo"]), Request(prompt=PROMPT, params=SEEDED), num_drafts=2
+        )
+    assert caught.value.completion is not None
+    assert caught.value.completion.text == "```python\nx = foo\n```"
+
+
+def test_a_draft_that_fails_leaves_the_first() -> None:
+    answer = write_code(_ThenClosed(["x = foo"]), Request(prompt=PROMPT, params=SEEDED))
+    assert (answer.sources, answer.num_drafts) == (("x = foo",), 1)
+
+
+def test_an_interrupt_of_the_first_draft_keeps_what_was_written() -> None:
+    engine = ScriptedEngine(["x = foo(1, 2)"], holds=True)
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(PromptInterrupted) as caught:
+        write_code(engine, Request(prompt=PROMPT, params=SEEDED))
+    assert caught.value.completion is not None
+    assert caught.value.completion.text == "```python\nx \n```"
+    assert len(engine.requests) == 1
+
+
+@given(st.lists(PIECES, max_size=30).map("".join) | st.text(max_size=60))
+def test_whatever_a_model_writes_lands_as_code_that_parses(text: str) -> None:
+    for cell in code_cells(ANSWER_PREFIX + text, is_cut_off=True):
+        assert syntax_error(cell.source) is None
+
+
+@pytest.fixture
+def tiny(tiny_gguf: Path) -> Iterator[LocalEngine]:
+    engine = LocalEngine(find_model(tiny_gguf), EngineOptions(n_threads=1))
+    yield engine
+    engine.close()
+
+
+def test_a_seed_gives_the_same_code_again(tiny: LocalEngine) -> None:
+    params = SamplingParams(seed=3, max_tokens=24, temperature=1, ignore_eos=True)
+    answers = [write_code(tiny, Request(prompt=PROMPT, params=params)) for _ in range(2)]
+    assert answers[0].sources == answers[1].sources
+    assert answers[0].completion.text == answers[1].completion.text
+    assert answers[0].num_drafts == answers[1].num_drafts > 1
+
+
+def test_further_drafts_read_the_prompt_no_more(tiny: LocalEngine) -> None:
+    params = SamplingParams(max_tokens=12, temperature=1, ignore_eos=True)
+    cached: list[Usage] = []
+
+    class Watched(ScriptedEngine):
+        def submit(self, request: Request) -> QueueStream:
+            stream = tiny.submit(request)
+            stream.future.add_done_callback(lambda done: cached.append(done.result().usage))
+            return stream
+
+    write_code(Watched(), Request(prompt=PROMPT, params=params), num_drafts=3)
+    assert len(cached) == 3
+    assert all(usage.cached_tokens >= usage.prompt_tokens - 1 for usage in cached[1:])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_200_cells_of_a_small_model_at_temperature_1_all_parse(smollm2: Path) -> None:
+    engine = LocalEngine(find_model(smollm2))
+    # One draft, so that there is much to repair.
+    write = partial(write_as_ours, engine, num_drafts=1)
+    cells = measure(write, 200, max_tokens=80)
+    engine.close()
+    written = [cell for cell in cells if cell.source]
+    assert [cell.source for cell in written if not cell.parses] == []
+    assert len(written) >= 190
+    assert any(cell.is_repaired for cell in written)
