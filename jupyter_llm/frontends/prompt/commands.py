@@ -113,17 +113,24 @@ def command_table(*left_out: str) -> str:
     return markdown_table(("command", ""), rows)
 
 
+_INTRODUCTION = r"""`%llm PROMPT` asks in one line, `%%llm` with a cell, `VAR << PROMPT` puts the
+answer into a variable. *Stop* ends an answer at once and keeps its text.
+
+- `{{expression}}` is evaluated once, and its value stands in the prompt. Single braces, LaTeX and
+  JSON stay as typed; `\{{` is for two braces. `@name` lets a variable go along.
+- Options come first, then the prompt. A first word that begins with `/` is a command, but after
+  `--` all is prompt. Options and commands complete on Tab.
+- `%config LLMMagics` shows the defaults, `%config LLMMagics.temperature = 0` sets one, and so does
+  `temperature = 0` below `[tool.jupyter_llm]` in a `pyproject.toml` beside or above the notebook.
+- `%llm` lines and `llm(...)` may stand in loops and functions; `%%llm` takes a whole cell.
+"""
+
+
 def _help(_call: Call) -> str:
     options = [
         (" ".join([", ".join(f"`{name}`" for name in o.names), o.metavar]), o.help) for o in OPTIONS
     ]
-    introduction = (
-        "`%llm PROMPT` asks in one line, `%%llm` with a cell. `{{expression}}` puts a value into "
-        "the prompt; `VAR << PROMPT` puts the answer into a variable. `%config LLMMagics` shows "
-        "and sets the defaults. A loop or a function may hold `%llm` lines, and `llm(...)` from "
-        "Python, but no `%%llm`: that takes a whole cell."
-    )
-    return "\n\n".join((introduction, command_table(), markdown_table(("option", ""), options)))
+    return "\n\n".join((_INTRODUCTION, command_table(), markdown_table(("option", ""), options)))
 
 
 def _status(call: Call) -> str:
@@ -247,7 +254,7 @@ def _chat(call: Call) -> ChatPanel:
 
 
 def _models(call: Call) -> str:
-    from jupyter_llm.models.discover import HOW_TO_GET_ONE, list_models
+    from jupyter_llm.models.discover import HOW_TO_GET_ONE, WHICH_ONE, list_models
     from jupyter_llm.models.inspect import inspect
 
     resident = call.llm.status().info
@@ -270,9 +277,9 @@ def _models(call: Call) -> str:
             )
         )
     if not rows:
-        return f"No model found. {HOW_TO_GET_ONE}"
+        return f"No model found. {HOW_TO_GET_ONE}\n\n{WHICH_ONE}"
     header = ("model", "size", "quantization", "context", "chats", "licence", "from")
-    return markdown_table(header, rows)
+    return f"{markdown_table(header, rows)}\n\n{WHICH_ONE}"
 
 
 def _tune(call: Call) -> str | TuneReport:
@@ -300,7 +307,7 @@ COMMANDS = {
     command.name: command
     for command in (
         Command("help", "", "this page", _help),
-        Command("status", "", "the resident model and what it holds", _status),
+        Command("status", "", "the resident model: what it holds, speed, memory, threads", _status),
         Command("models", "", "what can be loaded now", _models),
         Command("use", "MODEL", "load a model by name or path and stay with it", _use),
         Command("unload", "", "free the model's memory", _unload),
