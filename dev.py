@@ -63,8 +63,7 @@ CHECKS = {
         *("-m", "nbstripout", "--verify", "--keep-id"),
         *(str(path) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))),
     ),
-    "types": (*NPM, "run", "--silent", "types"),
-    "biome": (*NPM, "run", "--silent", "lint"),
+    "front-end": (*NPM, "run", "--silent", "lint"),
 }
 
 

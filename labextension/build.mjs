@@ -1,5 +1,4 @@
-/**
- * Bundles the front end: `node build.mjs [FOLDER]`, by default into the chat panel's static/.
+/** Bundles the front end: `node build.mjs [FOLDER]`, by default into the chat panel's static/.
  *
  * The same sources and lock give the same bytes, wherever they lie and whoever builds them.
  */

@@ -1,14 +1,14 @@
 /** The front end of ChatPanel: what anywidget calls. */
 
-import { createNotebook } from "./cells.js";
-import { createComposer } from "./composer.js";
-import { createPanel } from "./panel.js";
-import { createStore } from "./store.js";
+import { createComposer } from "./compose/composer.js";
+import { createPanel } from "./frame/panel.js";
+import { createStore } from "./kernel/store.js";
+import { createNotebook } from "./page/cells.js";
 
 /**
  * @import { AnyWidget } from "@anywidget/types"
- * @import { DescriptionMessage } from "./messages.js"
- * @import { Store } from "./store.js"
+ * @import { DescriptionMessage } from "./kernel/messages.js"
+ * @import { Store } from "./kernel/store.js"
  */
 
 /**
@@ -58,7 +58,7 @@ export default () => {
         if (views.size === 0) made.disconnect();
       };
 
-      /** @type {import("./composer.js").Describe} */
+      /** @type {import("./compose/suggestions.js").Describe} */
       async function describe(kind, name) {
         const { reply } = made.request({ type: "describe", kind, name });
         return /** @type {DescriptionMessage} */ (await reply).text;

@@ -1,6 +1,8 @@
+/** What is told as changed between two texts of a cell. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { diffLines } from "../src/diff.js";
+import { diffLines } from "../src/talk/diff.js";
 
 const SIGNS = { same: " ", removed: "-", added: "+" };
 

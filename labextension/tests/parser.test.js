@@ -1,6 +1,8 @@
+/** What Markdown is read as, and what never becomes an element. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { outerBlocks, render } from "../src/parser.js";
+import { outerBlocks, render } from "../src/markdown/parser.js";
 
 /**
  * @param {string} source

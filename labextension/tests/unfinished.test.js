@@ -1,6 +1,8 @@
+/** What half-written Markdown looks like while it grows. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { mended, withoutBareMarks } from "../src/unfinished.js";
+import { mended, withoutBareMarks } from "../src/markdown/unfinished.js";
 
 /** @type {[string, string][]} */
 const MENDED = [

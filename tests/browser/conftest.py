@@ -64,7 +64,8 @@ def page(chromium: Browser) -> Iterator[Page]:
 @pytest.fixture(scope="module")
 def answers_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("modules")
-    with serving_modules(folder, "markdown.js", "diff.js", "markdown.css") as address:
+    sources = ("markdown/markdown.js", "talk/diff.js", "markdown/markdown.css", "talk/diff.css")
+    with serving_modules(folder, *sources) as address:
         yield address
 
 

@@ -42,7 +42,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 def bundle(folder: Path, *sources: str) -> None:
     """Bundle files of src/, each with all that it imports."""
-    esbuild = ("node_modules/esbuild/bin/esbuild", "--bundle", "--format=esm")
+    esbuild = ("node_modules/esbuild/bin/esbuild", "--bundle", "--format=esm", "--outbase=src")
     names = [f"src/{source}" for source in sources]
     run_node(*esbuild, "--log-level=warning", f"--outdir={folder}", *names)
 

@@ -1,0 +1,248 @@
+/** Where prompts are written. */
+
+import { make, makeButton } from "../dom/elements.js";
+import { Chips } from "./chips.js";
+import { Recall } from "./recall.js";
+import { Suggestions } from "./suggestions.js";
+
+/**
+ * @import { Notebook } from "../page/cells.js"
+ * @import { Attachment } from "../kernel/messages.js"
+ * @import { Store } from "../kernel/store.js"
+ * @import { Describe } from "./suggestions.js"
+ */
+
+/**
+ * @typedef {object} Composer
+ * @property {HTMLElement} element
+ * @property {() => void} focus
+ * @property {() => void} dispose
+ */
+
+const OUT_OF_REACH =
+  "The cells of this page are out of reach: none can be attached or replaced, and code lands below " +
+  "the next cell that you run.";
+
+/**
+ * Make the field for the next prompt of a chat.
+ *
+ * @param {{ store: Store, notebook: Notebook | null, describe: Describe }} parts
+ * @returns {Composer}
+ */
+export function createComposer({ store, notebook, describe }) {
+  const textarea = makeTextarea();
+  const suggestions = new Suggestions(textarea, store, describe);
+  const recall = new Recall(() => store.history());
+  const chips = new Chips(() => textarea.focus());
+  const hint = make("span", "jllm-composer-hint");
+  hint.setAttribute("role", "status");
+  const send = makeButton("Send", sendText, { className: "jllm-send" });
+  const stop = makeButton("Stop", () => store.stop(null), { className: "jllm-stop" });
+  stop.title = "Stop what is being written (Esc)";
+  const attach = notebook ? attachButtons(notebook, takeAttachment) : null;
+  const element = make(
+    "div",
+    "jllm-composer",
+    chips.element,
+    make("div", "jllm-composer-box", suggestions.element, textarea),
+    make("div", "jllm-composer-actions", ...(attach?.buttons ?? []), hint, stop, send),
+  );
+  // As in VS Code and Colab.
+  if (!notebook) element.append(make("p", "jllm-out-of-reach", OUT_OF_REACH));
+
+  /**
+   * @param {string} text
+   */
+  function setText(text) {
+    textarea.value = text;
+    textarea.setSelectionRange(text.length, text.length);
+    textChanged();
+  }
+
+  function textChanged() {
+    hint.textContent = "";
+    send.disabled = !textarea.value.trim();
+    fit(textarea);
+  }
+
+  function sendText() {
+    const text = textarea.value;
+    if (!text.trim()) return;
+    suggestions.close();
+    const attachments = chips.takeAll();
+    const onRefused = () => takeBack(text, attachments);
+    store.send(text, { attachments, onRefused });
+    recall.reset();
+    setText("");
+    textarea.focus();
+  }
+
+  /**
+   * Have what could not be sent here again, unless something else is being written.
+   *
+   * @param {string} text
+   * @param {Attachment[]} attachments
+   */
+  function takeBack(text, attachments) {
+    if (textarea.value) return;
+    setText(text);
+    for (const attachment of attachments) chips.add(attachment);
+  }
+
+  /**
+   * @param {Attachment | null} attachment
+   * @param {string} reason  Why there is none.
+   */
+  function takeAttachment(attachment, reason) {
+    hint.textContent = attachment ? "" : reason;
+    if (attachment) chips.add(attachment);
+    textarea.focus();
+  }
+
+  /**
+   * Show an earlier prompt, or a later one.
+   *
+   * @param {string | null} prompt
+   * @returns {boolean}
+   */
+  function show(prompt) {
+    if (prompt !== null) setText(prompt);
+    return prompt !== null;
+  }
+
+  /**
+   * Do what a key means here.
+   *
+   * @param {KeyboardEvent} event
+   * @returns {boolean}  False if the browser is to do what it does in any text.
+   */
+  function takeKey(event) {
+    const hasModifier = event.ctrlKey || event.metaKey || event.altKey;
+    if (!hasModifier && suggestions.takeKey(event)) return true;
+    if (event.key === "Enter" && !event.shiftKey && !event.altKey) sendText();
+    else if (hasModifier || event.shiftKey) return false;
+    else if (event.key === "ArrowUp" && isAtStart(textarea, recall)) {
+      return show(recall.older(textarea.value));
+    } else if (event.key === "ArrowDown" && isAtEnd(textarea)) return show(recall.newer());
+    else if (event.key === "Escape" && isBusy(store)) store.stop(null);
+    else return false;
+    return true;
+  }
+
+  textarea.addEventListener("keydown", (event) => {
+    // While an input method composes a character, its keys are its own.
+    if (!event.isComposing && event.keyCode !== 229 && takeKey(event)) event.preventDefault();
+  });
+  textarea.addEventListener("input", () => {
+    recall.reset();
+    textChanged();
+    suggestions.ask();
+  });
+  textarea.addEventListener("blur", () => suggestions.close());
+  const showStop = () => {
+    const isNeeded = isBusy(store);
+    if (!isNeeded && document.activeElement === stop) textarea.focus();
+    stop.hidden = !isNeeded;
+  };
+  const unsubscribe = store.subscribe(showStop);
+  showStop();
+  textChanged();
+  return {
+    element,
+    focus: () => textarea.focus(),
+    dispose() {
+      unsubscribe();
+      attach?.dispose();
+      suggestions.close();
+    },
+  };
+}
+
+/**
+ * @returns {HTMLTextAreaElement}
+ */
+function makeTextarea() {
+  const textarea = document.createElement("textarea");
+  textarea.rows = 1;
+  textarea.dir = "auto";
+  textarea.placeholder = "Ask, / for commands, @ for variables and cells";
+  textarea.setAttribute("aria-label", "Message");
+  textarea.spellcheck = false;
+  textarea.autocomplete = "off";
+  // The browser's own menu, with Paste, in the place of the notebook's.
+  textarea.dataset.jpSuppressContextMenu = "true";
+  return textarea;
+}
+
+/**
+ * Make room for all lines, as far as the style sheet lets it.
+ *
+ * @param {HTMLTextAreaElement} textarea
+ */
+function fit(textarea) {
+  if (CSS.supports("field-sizing", "content")) return; // the style sheet does it
+  textarea.style.height = "auto";
+  textarea.style.height = `${textarea.scrollHeight}px`;
+}
+
+/**
+ * @param {Notebook} notebook
+ * @param {(attachment: Attachment | null, reason: string) => void} onAttach
+ * @returns {{ buttons: HTMLButtonElement[], dispose: () => void }}
+ */
+function attachButtons(notebook, onAttach) {
+  const cell = makeButton("Attach cell", () =>
+    onAttach(notebook.attachCell(), "Select a cell first."),
+  );
+  const output = makeButton("Attach output", () =>
+    onAttach(notebook.attachOutput(), "Select a cell with output first."),
+  );
+  const tell = () => {
+    cell.title = notebook.attachCell()?.label ?? "The selected cell";
+    output.title = notebook.attachOutput()?.label ?? "The output of the selected cell";
+  };
+  // Cells run and get numbers meanwhile, so that this is looked up when it is about to be read.
+  for (const button of [cell, output]) {
+    button.addEventListener("pointerenter", tell);
+    button.addEventListener("focus", tell);
+  }
+  return { buttons: [cell, output], dispose: notebook.onActiveCellChanged(tell) };
+}
+
+/**
+ * Tell whether something is being written, or will be.
+ *
+ * @param {Store} store
+ * @returns {boolean}
+ */
+function isBusy({ state: { pending, path, turns, notices } }) {
+  return (
+    pending.length > 0 ||
+    path.some((number) => turns.get(number)?.state !== "finished") ||
+    notices.some(({ is_finished }) => !is_finished)
+  );
+}
+
+/**
+ * Tell whether Up means an earlier prompt rather than the line above.
+ *
+ * @param {HTMLTextAreaElement} textarea
+ * @param {Recall} recall
+ * @returns {boolean}
+ */
+function isAtStart({ value, selectionStart, selectionEnd }, recall) {
+  if (selectionStart !== selectionEnd) return false;
+  return (
+    selectionStart === 0 || (recall.isActive && !value.slice(0, selectionStart).includes("\n"))
+  );
+}
+
+/**
+ * Tell whether Down can mean a later prompt rather than the line below.
+ *
+ * @param {HTMLTextAreaElement} textarea
+ * @returns {boolean}
+ */
+function isAtEnd({ value, selectionStart, selectionEnd }) {
+  return selectionStart === selectionEnd && !value.slice(selectionStart).includes("\n");
+}

@@ -1,0 +1,216 @@
+/** What may be typed at the cursor: commands behind `/`, variables and cells behind `@`. */
+
+import { make } from "../dom/elements.js";
+import { codePoints, fromCodePoints } from "../dom/offsets.js";
+import { randomId } from "../dom/random_id.js";
+
+/**
+ * @import { Suggestion, SuggestionKind, SuggestionsMessage } from "../kernel/messages.js"
+ * @import { Store } from "../kernel/store.js"
+ */
+
+/** @typedef {(kind: SuggestionKind, name: string) => Promise<string>} Describe */
+
+/** Only here does the kernel have anything to suggest. */
+const MAY_BE_SUGGESTED = /(?:^\s*\/[\w-]*|(?:^|[^\w@/.)\]])@[\w[]*)$/u;
+
+/** So long the pointer rests, or an entry is chosen, until there is more to read about it. */
+const DESCRIBE_MS = 200;
+
+/** A list below the hands of whoever types; the focus stays in the text. */
+export class Suggestions {
+  element = make("div", "jllm-suggestions-box");
+  #textarea;
+  #store;
+  #describe;
+  #list = make("ul", "jllm-suggestions");
+  #description = make("div", "jllm-description");
+  #id = `jllm-suggestions-${randomId()}`;
+  /** @type {SuggestionsMessage | null} */
+  #shown = null;
+  #text = "";
+  #active = -1;
+  #requestId = "";
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+
+  /**
+   * @param {HTMLTextAreaElement} textarea
+   * @param {Store} store
+   * @param {Describe} describe
+   */
+  constructor(textarea, store, describe) {
+    this.#textarea = textarea;
+    this.#store = store;
+    this.#describe = describe;
+    this.#list.id = this.#id;
+    this.#list.setAttribute("role", "listbox");
+    this.#list.setAttribute("aria-label", "Suggestions");
+    this.#description.id = `${this.#id}-description`;
+    this.element.append(this.#list, this.#description);
+    textarea.setAttribute("aria-autocomplete", "list");
+    textarea.setAttribute("aria-haspopup", "listbox");
+    this.close();
+  }
+
+  /** Whether the list is shown. */
+  get isOpen() {
+    return this.#shown !== null;
+  }
+
+  /** Ask for what may stand at the cursor now, if anything may. */
+  async ask() {
+    const { value, selectionStart, selectionEnd } = this.#textarea;
+    if (selectionStart !== selectionEnd || !MAY_BE_SUGGESTED.test(value.slice(0, selectionStart))) {
+      this.close();
+      return;
+    }
+    const cursor = codePoints(value, selectionStart);
+    const { id, reply } = this.#store.request({ type: "complete", text: value, cursor });
+    this.#requestId = id;
+    // Without suggestions one types on; the panel shows what is wrong with the kernel.
+    const answer = await reply.catch(() => null);
+    if (this.#requestId !== id || this.#textarea.value !== value) return;
+    if (answer?.type === "suggestions") this.#show(answer, value);
+  }
+
+  /** Put the list away, and take no answer that is still to come. */
+  close() {
+    this.#requestId = "";
+    this.#shown = null;
+    this.#active = -1;
+    this.element.hidden = true;
+    this.#list.replaceChildren();
+    this.#hideDescription();
+    this.#textarea.removeAttribute("aria-controls");
+    this.#textarea.removeAttribute("aria-activedescendant");
+  }
+
+  /**
+   * Take a key that was pressed in the text.
+   *
+   * @param {KeyboardEvent} event
+   * @returns {boolean}  Whether it was for the list.
+   */
+  takeKey({ key, shiftKey }) {
+    if (!this.#shown || shiftKey) return false;
+    if (key === "ArrowDown") this.#move(1);
+    else if (key === "ArrowUp") this.#move(-1);
+    else if (key === "Enter" && this.#isTyped(this.#active)) {
+      this.close(); // there is nothing to choose any more: Enter sends
+      return false;
+    } else if (key === "Enter" || key === "Tab") this.#accept(this.#active);
+    else if (key === "Escape") this.close();
+    else return false;
+    return true;
+  }
+
+  /**
+   * @param {SuggestionsMessage} answer
+   * @param {string} text  What it was asked for.
+   */
+  #show(answer, text) {
+    const typed = fromCodePoints(text, answer.start, answer.end);
+    const isComplete = answer.items.length === 1 && answer.items[0]?.text === typed;
+    this.close();
+    if (answer.items.length === 0 || isComplete) return;
+    this.#shown = answer;
+    this.#text = text;
+    this.#list.replaceChildren(...answer.items.map((item, index) => this.#option(item, index)));
+    this.element.hidden = false;
+    this.#textarea.setAttribute("aria-controls", this.#id);
+    this.#choose(0);
+  }
+
+  /**
+   * @param {Suggestion} item
+   * @param {number} index
+   * @returns {HTMLElement}
+   */
+  #option({ label, detail }, index) {
+    const option = make(
+      "li",
+      "jllm-suggestion",
+      make("span", "jllm-suggestion-label", label),
+      make("span", "jllm-suggestion-detail", detail),
+    );
+    option.id = `${this.#id}-${index}`;
+    option.setAttribute("role", "option");
+    option.addEventListener("pointerdown", (event) => event.preventDefault());
+    option.addEventListener("mousedown", (event) => event.preventDefault());
+    option.addEventListener("pointermove", () => this.#choose(index));
+    option.addEventListener("click", () => this.#accept(index));
+    return option;
+  }
+
+  /**
+   * @param {number} step
+   */
+  #move(step) {
+    const { length } = this.#list.children;
+    this.#choose((this.#active + step + length) % length);
+  }
+
+  /**
+   * @param {number} index
+   */
+  #choose(index) {
+    const item = this.#shown?.items[index];
+    if (index === this.#active || !item) return;
+    this.#active = index;
+    [...this.#list.children].forEach((option, place) => {
+      option.setAttribute("aria-selected", String(place === index));
+    });
+    const option = this.#list.children[index];
+    option?.scrollIntoView({ block: "nearest" });
+    this.#textarea.setAttribute("aria-activedescendant", option?.id ?? "");
+    this.#hideDescription();
+    this.#timer = setTimeout(() => this.#showDescription(item), DESCRIBE_MS);
+  }
+
+  /**
+   * @param {Suggestion} item
+   */
+  async #showDescription(item) {
+    const text = await this.#describe(item.kind, item.name).catch(() => "");
+    if (!text || this.#shown?.items[this.#active] !== item) return;
+    this.#description.textContent = text;
+    this.#description.hidden = false;
+    this.#list.children[this.#active]?.setAttribute("aria-describedby", this.#description.id);
+  }
+
+  #hideDescription() {
+    clearTimeout(this.#timer);
+    this.#description.hidden = true;
+    for (const option of this.#list.children) option.removeAttribute("aria-describedby");
+  }
+
+  /**
+   * @param {number} index
+   * @returns {boolean}  Whether an entry stands in the text already.
+   */
+  #isTyped(index) {
+    const item = this.#shown?.items[index];
+    if (!this.#shown || !item) return false;
+    const typed = fromCodePoints(this.#text, this.#shown.start, this.#shown.end);
+    return item.text.trimEnd() === typed;
+  }
+
+  /**
+   * Put an entry into the text.
+   *
+   * @param {number} index
+   */
+  #accept(index) {
+    const [shown, text] = [this.#shown, this.#text];
+    const item = shown?.items[index];
+    this.close();
+    if (!shown || !item) return;
+    const start = fromCodePoints(text, 0, shown.start).length;
+    const end = fromCodePoints(text, 0, shown.end).length;
+    this.#textarea.focus();
+    this.#textarea.setSelectionRange(start, end);
+    // As if it were typed, since only that can be undone.
+    document.execCommand("insertText", false, item.text);
+  }
+}

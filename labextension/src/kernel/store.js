@@ -1,0 +1,310 @@
+/** The chat as a panel has it: what the kernel has told, and what the user asks of it. */
+
+import { randomId } from "../dom/random_id.js";
+import { Changes } from "./changes.js";
+import { PROTOCOL } from "./messages.js";
+import { Requests } from "./requests.js";
+import { apply, applySnapshot, emptyState, endPending, setError, setPending } from "./state.js";
+
+/**
+ * @import { AnyModel } from "@anywidget/types"
+ * @import { Listener } from "./changes.js"
+ * @import { Attachment, ErrorMessage, Message, Request, SnapshotMessage } from "./messages.js"
+ * @import { State } from "./state.js"
+ */
+
+/** @typedef {Pick<AnyModel, "on" | "off" | "send">} Comm  What a store needs of a widget's model. */
+
+/**
+ * @typedef {object} SendOptions
+ * @property {number | null} [after]  Begin a new branch behind this turn, or with 0 from the start.
+ * @property {Attachment[]} [attachments]
+ * @property {number | null} [seed]
+ * @property {number | null} [temperature]
+ * @property {() => void} [onRefused]  Called if it did not get to the kernel or was turned down.
+ */
+
+/**
+ * So long a greeting may stay without an answer before the next one, then twice as long, and so on.
+ *
+ * JupyterLab makes the subshell of a comm when it gets to know the comm. What is sent before that is
+ * done waits for the cell that runs, be it the one that shows the panel.
+ */
+const GREETING_MS = 500;
+const MOST_GREETINGS = 6;
+
+/**
+ * Make the store of a widget model. All views of the model share it.
+ *
+ * @param {Comm} model
+ * @returns {Store}
+ */
+export function createStore(model) {
+  return new Store(model);
+}
+
+export class Store {
+  /** @type {State} */
+  state = emptyState();
+  #changes = new Changes();
+  #view = randomId();
+  #model;
+  #requests;
+  #canWriteCells = false;
+  // The number of the last message, 0 before the first, and the greeting that is not answered.
+  #seq = 0;
+  #hello = "";
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #helloTimer;
+
+  /**
+   * @param {Comm} model
+   */
+  constructor(model) {
+    this.#model = model;
+    this.#requests = new Requests(
+      this.#view,
+      (message) => model.send(message),
+      () => this.#setWaiting(),
+    );
+    model.on("msg:custom", this.#receive);
+    model.on("comm_live_update", this.#probe);
+  }
+
+  /**
+   * Hear of changes, at most once a frame.
+   *
+   * @param {Listener} listener
+   * @returns {() => void}  Ends it.
+   */
+  subscribe(listener) {
+    return this.#changes.subscribe(listener);
+  }
+
+  /**
+   * Ask for the chat. Every view calls this; only news are sent.
+   *
+   * @param {boolean} canWriteCells  Whether this page can change cells and their outputs.
+   */
+  connect(canWriteCells) {
+    const isNews = canWriteCells && !this.#canWriteCells;
+    this.#canWriteCells ||= canWriteCells;
+    if (isNews || (!this.#hello && this.state.connection === "connecting")) this.#sayHello();
+  }
+
+  /** Ask for nothing more, since the last view on this page has gone; `connect` begins anew. */
+  disconnect() {
+    clearTimeout(this.#helloTimer);
+    this.#hello = "";
+    this.#canWriteCells = false;
+    this.state.connection = "connecting";
+    this.#order({ type: "bye" });
+  }
+
+  /**
+   * Ask the kernel something. The promise is fulfilled by its answer, or fails with what it says.
+   *
+   * @param {Request} message
+   * @returns {{ id: string, reply: Promise<Message> }}
+   */
+  request(message) {
+    return this.#requests.post(message);
+  }
+
+  /**
+   * Send a prompt or a command.
+   *
+   * @param {string} text
+   * @param {SendOptions} [options]
+   * @returns {string}  The id of the request.
+   */
+  send(text, { after = null, attachments = [], seed = null, temperature = null, onRefused } = {}) {
+    const message = { type: /** @type {const} */ ("send"), text, after, attachments };
+    return this.#begin({ ...message, seed, temperature }, text, onRefused);
+  }
+
+  /**
+   * Ask for another answer to the prompt of a turn.
+   *
+   * @param {number} number
+   * @param {{ seed?: number | null, temperature?: number | null }} [options]
+   * @returns {string}  The id of the request.
+   */
+  regenerate(number, { seed = null, temperature = null } = {}) {
+    const prompt = this.state.turns.get(number)?.prompt ?? "";
+    return this.#begin({ type: "regenerate", number, seed, temperature }, prompt);
+  }
+
+  /**
+   * Stop a turn by its number, a pending request by its id, or with null all of the chat.
+   *
+   * @param {number | string | null} target
+   */
+  stop(target) {
+    this.#order({ type: "stop", target });
+  }
+
+  /**
+   * Show the branch through a turn.
+   *
+   * @param {number} number
+   */
+  choose(number) {
+    this.#order({ type: "choose", number });
+  }
+
+  /**
+   * Forget a turn for good.
+   *
+   * @param {number} number
+   */
+  remove(number) {
+    this.#order({ type: "remove", number });
+  }
+
+  /**
+   * Put a notice away, in all views.
+   *
+   * @param {string} notice
+   */
+  dismiss(notice) {
+    this.#order({ type: "dismiss", notice });
+  }
+
+  /** Put the error away. */
+  clearError() {
+    setError(this.state, null, this.#changes.note);
+  }
+
+  /**
+   * Return what was typed into this chat before, the latest last.
+   *
+   * @returns {string[]}
+   */
+  history() {
+    const { path, turns, notices, pending } = this.state;
+    const typed = [0, ...path].flatMap((number) => [
+      turns.get(number)?.prompt ?? "",
+      ...notices.filter(({ after }) => after === number).map(({ prompt }) => prompt),
+    ]);
+    const all = [...typed, ...pending.map(({ text }) => text)];
+    return all.filter((prompt, index) => prompt && prompt !== all[index + 1]);
+  }
+
+  /** Stop listening. */
+  dispose() {
+    this.#model.off("msg:custom", this.#receive);
+    this.#model.off("comm_live_update", this.#probe);
+    clearTimeout(this.#helloTimer);
+    this.#changes.dispose();
+    this.#requests.dispose();
+  }
+
+  /**
+   * Send something that becomes a turn or a notice, and show at once that it is on its way.
+   *
+   * @param {Request} message
+   * @param {string} text
+   * @param {() => void} [onRefused]
+   * @returns {string}
+   */
+  #begin(message, text, onRefused) {
+    this.clearError();
+    const id = this.#order(message, onRefused);
+    setPending(this.state, { id, text, progress: null }, this.#changes.note);
+    return id;
+  }
+
+  /**
+   * Send something whose failure nobody but the panel waits for.
+   *
+   * @param {Request} message
+   * @param {() => void} [onRefused]
+   * @returns {string}
+   */
+  #order(message, onRefused) {
+    const { id, reply } = this.request(message);
+    reply.catch((/** @type {Error} */ error) => {
+      endPending(this.state, id, this.#changes.note);
+      setError(this.state, error.message, this.#changes.note);
+      onRefused?.();
+    });
+    return id;
+  }
+
+  /** Whether there is a view on this page, which has said hello. */
+  get #isShown() {
+    return this.#hello !== "" || this.state.connection === "ready";
+  }
+
+  /**
+   * Ask for everything, and again while there is no answer.
+   *
+   * @param {number} [numBefore]  How often that was done already.
+   */
+  #sayHello(numBefore = 0) {
+    clearTimeout(this.#helloTimer);
+    const [type, view] = [/** @type {const} */ ("hello"), this.#view];
+    const message = { type, view, protocol: PROTOCOL, can_write_cells: this.#canWriteCells };
+    this.#hello = this.#order(message, () => clearTimeout(this.#helloTimer));
+    if (numBefore + 1 === MOST_GREETINGS) return;
+    const again = () => this.#sayHello(numBefore + 1);
+    this.#helloTimer = setTimeout(again, GREETING_MS * 2 ** numBefore);
+  }
+
+  /** The line to the kernel is another one, or there is none: a greeting brings out which. */
+  #probe = () => {
+    if (this.#isShown) this.#sayHello();
+  };
+
+  /** Ask for everything again; something was missed. */
+  #recover() {
+    if (!this.#hello) this.#sayHello();
+  }
+
+  #setWaiting() {
+    if (this.state.waiting === this.#requests.isLate) return;
+    this.state.waiting = this.#requests.isLate;
+    this.#changes.note("waiting");
+  }
+
+  /**
+   * @param {Message} message
+   */
+  #receive = (message) => {
+    const isGap = this.#seq > 0 && message.seq !== this.#seq + 1;
+    this.#seq = message.seq;
+    const isForUs =
+      message.type === "snapshot" &&
+      (message.view === this.#view || (message.view === null && this.#isShown));
+    if (isForUs) this.#start(message);
+    const isAwaited = this.#requests.take(message);
+    if (message.type === "error" && !isAwaited) this.#hear(message);
+    if (isForUs || !this.#isShown) return;
+    if (message.type === "anybody" && !this.#hello) this.#sayHello();
+    if (isGap) this.#recover();
+    // What comes before the snapshot is in it; after a gap nothing can be built on what there is.
+    if (this.#hello || this.state.connection === "connecting") return;
+    if (!apply(this.state, message, this.#changes.note)) this.#recover();
+  };
+
+  /**
+   * Show what went wrong, unless another view asked for it.
+   *
+   * @param {ErrorMessage} message
+   */
+  #hear({ id, text }) {
+    if (id === null || this.#requests.isOwn(id)) setError(this.state, text, this.#changes.note);
+  }
+
+  /**
+   * @param {SnapshotMessage} snapshot
+   */
+  #start(snapshot) {
+    clearTimeout(this.#helloTimer);
+    if (snapshot.id !== null) this.#requests.takeBefore(snapshot.id);
+    this.#hello = "";
+    const unsent = this.state.pending.filter(({ id }) => this.#requests.isUntaken(id));
+    applySnapshot(this.state, snapshot, unsent, this.#changes.note);
+  }
+}

@@ -1,0 +1,226 @@
+/** One outermost block of an answer on the page: a paragraph, a list, a table, a piece of code. */
+
+import { withVisibleControls } from "../dom/characters.js";
+import { makeScrollable } from "../dom/scrolling.js";
+import { CodeBlock } from "./code_block.js";
+import { render, shortened } from "./parser.js";
+import { patchChildren } from "./patch.js";
+import { sanitized } from "./sanitize.js";
+import { mended } from "./unfinished.js";
+
+/**
+ * @import { OnCodeBlock } from "./code_block.js"
+ * @import { Fence, Part } from "./parser.js"
+ */
+
+/**
+ * @typedef {object} Content
+ * @property {string} source
+ * @property {Fence | null} fence  Set when the block is one piece of code.
+ * @property {boolean} isPlain  Whether it is shown as it was written.
+ * @property {boolean} isGrowing  Whether more may follow.
+ */
+
+/** A block as it stands on the page. */
+export class Block {
+  element = document.createElement("div");
+  #onCodeBlock;
+  /** @type {Content | null} */
+  #shown = null;
+  /** @type {Part[]} */
+  #parts = [];
+  /** @type {WeakMap<Node, CodeBlock>} */
+  #codeBlocks = new WeakMap();
+
+  /**
+   * @param {OnCodeBlock} [onCodeBlock]
+   */
+  constructor(onCodeBlock) {
+    this.#onCodeBlock = onCodeBlock;
+    this.element.className = "jllm-block";
+    this.element.dir = "auto";
+  }
+
+  /**
+   * @param {Content} content
+   */
+  show(content) {
+    const old = this.#shown;
+    if (old?.source === content.source && old.isGrowing === content.isGrowing) return;
+    this.#shown = content;
+    if (content.isPlain || content.fence) this.#parts = [];
+    if (content.isPlain) this.#showPlain(content);
+    else if (content.fence) this.#showCode(content.fence, content);
+    else this.#showMarkdown(content);
+  }
+
+  /**
+   * @param {Content} content
+   */
+  #showPlain({ source }) {
+    const plain = document.createElement("pre");
+    plain.className = "jllm-plain";
+    makeScrollable(plain, "Text as it was written");
+    plain.append(withVisibleControls(source));
+    const wanted = document.createDocumentFragment();
+    wanted.append(plain);
+    patchChildren(this.element, wanted);
+  }
+
+  /**
+   * @param {Fence} fence
+   * @param {Content} content
+   */
+  #showCode(fence, content) {
+    const wanted = document.createDocumentFragment();
+    wanted.append(document.createElement("pre"));
+    this.#patch(wanted, [fence], content.isGrowing);
+  }
+
+  /**
+   * Draw what is new. Of a list or a table, that is what comes after the items that are as before.
+   *
+   * @param {Content} content
+   */
+  #showMarkdown({ source, isGrowing }) {
+    const parts = render(isGrowing ? mended(source) : source);
+    const numSame = numSameItems(this.#parts, parts);
+    this.#parts = parts;
+    const drawn = parts.filter((_, index) => index === 0 || index > numSame);
+    const wanted = sanitized(drawn.map(({ html }) => html).join(""));
+    for (const link of wanted.querySelectorAll("a")) openOutside(link);
+    for (const table of wanted.querySelectorAll("table")) wrapTable(table);
+    for (const formula of wanted.querySelectorAll("math[display=block]")) {
+      markDisplay(formula);
+    }
+    const fences = drawn.flatMap((part) => part.fences);
+    this.#patch(wanted, fences, isGrowing, numSame);
+  }
+
+  /**
+   * Show elements, with the code that goes into their `pre`s.
+   *
+   * @param {DocumentFragment} wanted
+   * @param {Fence[]} fences
+   * @param {boolean} isGrowing
+   * @param {number} numKept  How many items of the list or table are there already.
+   */
+  #patch(wanted, fences, isGrowing, numKept = 0) {
+    /** @type {Map<Node, Fence>} */
+    const fenceOf = new Map();
+    wanted.querySelectorAll("pre").forEach((pre, index) => {
+      const fence = fences[index];
+      if (fence) fenceOf.set(pre, fence);
+    });
+    /** @param {Fence} fence */
+    const isComplete = (fence) => !isGrowing || fence.isClosed;
+    const items = wanted.querySelector("ul, ol, tbody");
+    patchChildren(this.element, wanted, {
+      numKept: (node) => (node === items ? numKept : 0),
+      keep: (old, next) => {
+        const fence = fenceOf.get(next);
+        const codeBlock = this.#codeBlocks.get(old);
+        if (!fence || !codeBlock?.canShow(fence)) return false;
+        codeBlock.show(fence, isComplete(fence));
+        return true;
+      },
+      make: (next) => this.#made(next, fenceOf, isComplete),
+    });
+  }
+
+  /**
+   * Return a node with code in the place of each empty `pre`.
+   *
+   * @param {Node} node
+   * @param {Map<Node, Fence>} fenceOf
+   * @param {(fence: Fence) => boolean} isComplete
+   * @returns {Node}
+   */
+  #made(node, fenceOf, isComplete) {
+    if (!(node instanceof Element)) return node;
+    const fence = fenceOf.get(node);
+    if (fence) {
+      const codeBlock = new CodeBlock(this.#onCodeBlock);
+      codeBlock.show(fence, isComplete(fence));
+      this.#codeBlocks.set(codeBlock.element, codeBlock);
+      return codeBlock.element;
+    }
+    for (const pre of node.querySelectorAll("pre")) {
+      pre.replaceWith(this.#made(pre, fenceOf, isComplete));
+    }
+    return node;
+  }
+}
+
+/**
+ * Return how many items two versions of a list or table begin with that are the same.
+ *
+ * @param {Part[]} old
+ * @param {Part[]} parts
+ * @returns {number}
+ */
+function numSameItems(old, parts) {
+  let same = 0;
+  while (same < parts.length - 1 && isSame(old[same], parts[same])) same += 1;
+  return Math.max(0, same - 1);
+}
+
+/**
+ * Tell whether two parts look the same, and no code in them waits for its end.
+ *
+ * @param {Part | undefined} left
+ * @param {Part | undefined} right
+ * @returns {boolean}
+ */
+function isSame(left, right) {
+  if (!left || !right || left.html !== right.html) return false;
+  return right.fences.every((fence, index) => {
+    const old = left.fences[index];
+    const isClosed = old?.isClosed && fence.isClosed;
+    return isClosed && old.source === fence.source && old.language === fence.language;
+  });
+}
+
+/**
+ * Let a link open beside the notebook, and say where it leads.
+ *
+ * @param {HTMLAnchorElement} link
+ */
+function openOutside(link) {
+  const address = link.getAttribute("href");
+  if (!address) return;
+  link.target = "_blank";
+  link.rel = "noopener noreferrer";
+  const text = link.textContent.trim();
+  if ([address, `mailto:${text}`].includes(text) || `${text}/` === address) return;
+  const target = document.createElement("span");
+  target.className = "jllm-link-target";
+  target.dir = "ltr";
+  target.textContent = ` (${shortened(address)})`;
+  link.after(target);
+}
+
+/**
+ * Put a formula on lines of its own. KaTeX has a span around each.
+ *
+ * @param {Element} formula
+ */
+function markDisplay(formula) {
+  const span = formula.parentElement;
+  if (!span) return;
+  span.className = "jllm-math";
+  makeScrollable(span, "Formula");
+}
+
+/**
+ * Let a wide table scroll by itself.
+ *
+ * @param {HTMLTableElement} table
+ */
+function wrapTable(table) {
+  const wrapper = document.createElement("div");
+  wrapper.className = "jllm-table";
+  makeScrollable(wrapper, "Table");
+  table.replaceWith(wrapper);
+  wrapper.append(table);
+}

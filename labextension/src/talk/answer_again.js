@@ -1,0 +1,170 @@
+/** The menu that asks for another answer to a prompt: again, with another seed, or a temperature. */
+
+import { make, makeButton } from "../dom/elements.js";
+
+/** @typedef {{ seed?: number, temperature?: number }} Sampling */
+
+const TEMPERATURES = [0, 0.7, 1.2];
+const HIGHEST_TEMPERATURE = 5;
+
+/** Seeds are drawn from here: short enough to be written down. */
+const NUM_SEEDS = 1_000_000;
+
+/**
+ * Make the button with its menu.
+ *
+ * @param {(sampling: Sampling) => void} onChoose
+ * @returns {HTMLElement}
+ */
+export function createAnswerAgain(onChoose) {
+  const button = makeButton("Answer again", () => open());
+  button.setAttribute("aria-haspopup", "menu");
+  button.setAttribute("aria-expanded", "false");
+  const menu = make("div", "jllm-menu-items");
+  menu.setAttribute("role", "menu");
+  menu.setAttribute("aria-label", "Answer again");
+  const form = createTemperatureForm((temperature) => choose({ temperature }), close);
+  // In the top layer nothing cuts it off, and a click beside it closes it.
+  const popup = make("div", "jllm-menu", menu, form.element);
+  popup.popover = "auto";
+
+  /** @param {Sampling} sampling */
+  const choose = (sampling) => {
+    close();
+    onChoose(sampling);
+  };
+  menu.append(
+    menuItem("Again", () => choose({})),
+    menuItem("With another seed", () => choose({ seed: Math.floor(Math.random() * NUM_SEEDS) })),
+    ...TEMPERATURES.map((temperature) =>
+      menuItem(`At temperature ${temperature}`, () => choose({ temperature })),
+    ),
+    menuItem("At another temperature…", () => {
+      menu.hidden = true;
+      form.show();
+      place(popup, button);
+    }),
+  );
+
+  function open() {
+    menu.hidden = false;
+    form.element.hidden = true;
+    popup.showPopover();
+    place(popup, button);
+    focusItem(menu, 0);
+  }
+
+  function close() {
+    popup.hidePopover();
+    button.focus();
+  }
+
+  button.addEventListener("keydown", (event) => {
+    if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
+    event.preventDefault();
+    open();
+    if (event.key === "ArrowUp") focusItem(menu, -1);
+  });
+  popup.addEventListener("toggle", (event) => {
+    const isOpen = /** @type {ToggleEvent} */ (event).newState === "open";
+    button.setAttribute("aria-expanded", String(isOpen));
+  });
+  popup.addEventListener("keydown", (event) => {
+    // The row of buttons that the menu stands in has keys of its own.
+    event.stopPropagation();
+    const isMenu = form.element.hidden;
+    if (event.key === "Escape") close();
+    else if (isMenu && event.key === "Tab") popup.hidePopover();
+    else if (isMenu) moveInMenu(event, menu);
+    else return;
+    if (event.key !== "Tab") event.preventDefault();
+  });
+  return make("span", "jllm-answer-again", button, popup);
+}
+
+/**
+ * @param {string} label
+ * @param {() => void} onChoose
+ * @returns {HTMLElement}
+ */
+function menuItem(label, onChoose) {
+  const item = make("div", "jllm-menu-item", label);
+  item.setAttribute("role", "menuitem");
+  item.tabIndex = -1;
+  item.addEventListener("click", onChoose);
+  return item;
+}
+
+/**
+ * @param {HTMLElement} menu
+ * @param {number} index
+ */
+function focusItem(menu, index) {
+  const item = [...menu.children].at(index);
+  if (item instanceof HTMLElement) item.focus();
+}
+
+/**
+ * Do what a key does in a menu: move, choose, or find an item by its first letter.
+ *
+ * @param {KeyboardEvent} event
+ * @param {HTMLElement} menu
+ */
+function moveInMenu({ key }, menu) {
+  const items = [...menu.children];
+  const at = items.indexOf(/** @type {Element} */ (document.activeElement));
+  if (key === "ArrowDown") focusItem(menu, (at + 1) % items.length);
+  else if (key === "ArrowUp") focusItem(menu, at - 1);
+  else if (key === "Home") focusItem(menu, 0);
+  else if (key === "End") focusItem(menu, -1);
+  else if (key === "Enter" || key === " ") {
+    const item = items[at];
+    if (item instanceof HTMLElement) item.click();
+  }
+}
+
+/**
+ * @param {(temperature: number) => void} onChoose
+ * @param {() => void} onCancel
+ * @returns {{ element: HTMLFormElement, show: () => void }}
+ */
+function createTemperatureForm(onChoose, onCancel) {
+  const field = make("input", "jllm-field");
+  Object.assign(field, { type: "number", min: "0", max: String(HIGHEST_TEMPERATURE) });
+  Object.assign(field, { step: "any", required: true, value: "1" });
+  const answer = make("button", "jllm-button", "Answer");
+  const element = make(
+    "form",
+    "jllm-temperature",
+    make("label", "", "Temperature ", field),
+    answer,
+    makeButton("Cancel", onCancel),
+  );
+  element.addEventListener("submit", (event) => {
+    event.preventDefault();
+    onChoose(field.valueAsNumber);
+  });
+  return {
+    element,
+    show() {
+      element.hidden = false;
+      field.focus();
+      field.select();
+    },
+  };
+}
+
+/**
+ * Put a popup below a button, or above it where there is no room; always within the window.
+ *
+ * @param {HTMLElement} popup
+ * @param {HTMLElement} button
+ */
+function place(popup, button) {
+  const at = button.getBoundingClientRect();
+  const { width, height } = popup.getBoundingClientRect();
+  const hasRoom = at.bottom + height < window.innerHeight;
+  const left = Math.min(at.left, window.innerWidth - width - 4);
+  popup.style.left = `${Math.max(4, left)}px`;
+  popup.style.top = `${hasRoom ? at.bottom + 2 : Math.max(4, at.top - height - 2)}px`;
+}

@@ -1,0 +1,100 @@
+/** How an answer came about: the model, its settings, what it was told, and what it cost. */
+
+import { make } from "../dom/elements.js";
+
+/** @import { Turn } from "../kernel/state.js" */
+
+const whole = new Intl.NumberFormat("en");
+const short = new Intl.NumberFormat("en", { maximumSignificantDigits: 3, useGrouping: false });
+
+/** @type {Record<string, string>} */
+const ENDS = {
+  length: "Cut off: it reached the most tokens an answer may have.",
+  cancelled: "Stopped.",
+  error: "Broken off by an error.",
+};
+
+/**
+ * Return why an answer ended before its end, or an empty text.
+ *
+ * @param {Turn} turn
+ * @returns {string}
+ */
+export function endOf({ state, finish_reason: reason }) {
+  if (state !== "finished" || reason === null || reason === "stop") return "";
+  return ENDS[reason] ?? `Ended: ${reason}.`;
+}
+
+/**
+ * @param {number} number
+ * @returns {string}
+ */
+export function inWords(number) {
+  return whole.format(number);
+}
+
+/**
+ * @param {number} number
+ * @returns {string}
+ */
+export function rounded(number) {
+  return number >= 1000 ? whole.format(Math.round(number)) : short.format(number);
+}
+
+/** A line that unfolds to all there is to say of a finished answer. */
+export class FactsView {
+  #summary = make("summary", "");
+  #list = make("dl", "jllm-facts-list");
+  element = make("details", "jllm-facts", this.#summary, this.#list);
+  #shown = "";
+
+  /**
+   * @param {Turn} turn
+   */
+  show(turn) {
+    this.element.hidden = turn.state !== "finished";
+    const facts = factsOf(turn);
+    const key = JSON.stringify(facts);
+    if (key === this.#shown) return;
+    this.#shown = key;
+    const { usage, model } = turn;
+    const text = usage ? `${inWords(usage.completion_tokens)} tokens` : "Details";
+    this.#summary.textContent = text;
+    this.#summary.title = facts.map(([name, text]) => `${name}: ${text}`).join("\n");
+    // What is read out begins with what is seen, for those who speak to their browser.
+    this.#summary.setAttribute("aria-label", `${text}, how ${model ?? "the model"} answered`);
+    this.#list.replaceChildren(
+      ...facts.flatMap(([name, text]) => [make("dt", "", name), make("dd", "", text)]),
+    );
+  }
+}
+
+/**
+ * @param {Turn} turn
+ * @returns {[string, string][]}
+ */
+function factsOf({ model, seed, temperature, exact, usage, told, attachments }) {
+  /** @type {[string, string][]} */
+  const facts = [];
+  if (model !== null) facts.push(["Model", model]);
+  if (seed !== null) facts.push(["Seed", String(seed)]);
+  if (temperature !== null) facts.push(["Temperature", rounded(temperature)]);
+  if (usage) {
+    const { prompt_tokens: read, cached_tokens: cached, completion_tokens: written } = usage;
+    facts.push(
+      [
+        "Tokens",
+        `${inWords(written)} written, ${inWords(read)} read, ${inWords(cached)} of them cached`,
+      ],
+      [
+        "Speed",
+        `${rounded(usage.tokens_per_s)} tokens/s, the first after ${rounded(usage.first_token_s)} s`,
+      ],
+    );
+  }
+  facts.push(["Exact", exact ? "yes, the same seed gives the same answer" : "no"]);
+  const cells = `${told.cells} ${told.cells === 1 ? "cell" : "cells"}`;
+  const knows = [...(told.cells > 0 ? [cells] : []), ...told.variables, ...attachments];
+  if (knows.length > 0) facts.push(["Told", knows.join(", ")]);
+  return facts;
+}

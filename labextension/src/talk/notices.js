@@ -1,0 +1,176 @@
+/** What commands answered, what failed, and what has not begun yet. */
+
+import { make, makeButton } from "../dom/elements.js";
+import { createMarkdownView } from "../markdown/markdown.js";
+import {
+  acceptOrReject,
+  CodeActions,
+  changedCell,
+  landed,
+  prepared,
+  replaceCell,
+} from "./code_actions.js";
+import { diffView } from "./diff.js";
+import { ProgressView } from "./progress.js";
+import { PromptView } from "./prompt.js";
+
+/**
+ * @import { Place } from "./code_actions.js"
+ * @import { Notice, Pending, Proposal } from "../kernel/messages.js"
+ * @import { Surroundings } from "./turns.js"
+ */
+
+export class NoticeView {
+  element = make("article", "jllm-notice");
+  #around;
+  /** @type {Place} */
+  #place;
+  #prompt = new PromptView();
+  #code;
+  #markdown;
+  #progress;
+  #offer = make("div", "jllm-offer");
+  #closeButton;
+  #shown = "";
+
+  /**
+   * @param {string} id
+   * @param {Surroundings} around
+   */
+  constructor(id, around) {
+    this.#around = around;
+    const { store, notebook, say } = around;
+    this.#place = { store, notebook, say, origin: { number: null, notice: id } };
+    this.#code = new CodeActions(this.#place);
+    this.#markdown = createMarkdownView({ onCodeBlock: this.#code.onCodeBlock });
+    this.#progress = new ProgressView(() => store.stop(id));
+    this.#offer.hidden = true;
+    this.#closeButton = makeButton("Close", () => this.#close());
+    const content = make("div", "", this.#markdown.element, this.#offer, this.#progress.element);
+    const body = make("div", "jllm-notice-body", content, this.#closeButton);
+    this.element.append(this.#prompt.element, body);
+  }
+
+  /**
+   * @param {Notice} notice
+   */
+  show(notice) {
+    const { prompt, markdown, level, is_finished: isFinished, proposal } = notice;
+    this.element.setAttribute("aria-label", `Answer to ${prompt.slice(0, 80)}`);
+    this.element.classList.toggle("jllm-error", level === "error");
+    this.#prompt.show(prompt);
+    this.#progress.show({ state: isFinished ? "finished" : "writing", progress: null });
+    this.#markdown.update(proposal ? beforeCode(markdown) : markdown, isFinished);
+    const key = JSON.stringify(proposal);
+    if (!isFinished || key === this.#shown) return;
+    this.#shown = key;
+    if (proposal) this.#propose(proposal);
+  }
+
+  check() {
+    void this.#code.check(this.#markdown.element);
+  }
+
+  /**
+   * @param {Proposal} proposal
+   * @param {string} [remark]
+   */
+  #propose(proposal, remark) {
+    const { source, before, unknown_names: names } = proposal;
+    /** @type {HTMLElement[]} */
+    const shown = [diffView(before ?? "", source)];
+    if (remark) shown.push(make("p", "jllm-warning", remark));
+    if (names.length > 0) {
+      shown.push(make("p", "jllm-warning", `Not defined: ${names.join(", ")}.`));
+    }
+    shown.push(
+      acceptOrReject(
+        () => this.#accept(proposal),
+        () => this.#close(),
+      ),
+    );
+    this.#offer.replaceChildren(...shown);
+    this.#offer.hidden = false;
+    this.#closeButton.hidden = true;
+  }
+
+  /**
+   * @param {Proposal} proposal
+   */
+  async #accept(proposal) {
+    const { source, cell_id: cell, before } = proposal;
+    const { notebook, say } = this.#place;
+    if (!notebook) {
+      const text = await landed(this.#place, source, before !== null);
+      this.#offer.replaceChildren(make("p", "jllm-note", text));
+      this.#closeButton.hidden = false;
+      this.#closeButton.focus();
+      say(text);
+      return;
+    }
+    const changed = cell === null ? null : changedCell(notebook, cell, before ?? "");
+    if (changed) {
+      const remark = "The cell has changed meanwhile. This is what would change now.";
+      this.#propose({ ...proposal, before: changed.source }, remark);
+      this.#offer.querySelector("button")?.focus();
+      say(remark);
+      return;
+    }
+    const wanted = await prepared(this.#place, source);
+    if (cell === null) await notebook.insertBelow([wanted]);
+    else replaceCell(notebook, cell, wanted);
+    say(cell === null ? "Cell inserted" : "Cell changed");
+    this.#close();
+  }
+
+  #close() {
+    this.#around.store.dismiss(/** @type {string} */ (this.#place.origin.notice));
+    this.#around.backToComposer();
+  }
+
+  dispose() {
+    this.#code.dispose();
+    this.element.remove();
+  }
+}
+
+/**
+ * Return what is said before the code of a proposal, which is shown as what would change.
+ *
+ * @param {string} markdown
+ * @returns {string}
+ */
+function beforeCode(markdown) {
+  const [before = ""] = markdown.split(/^(?:```|~~~)/m, 1);
+  return before;
+}
+
+/** A request that is not a turn yet: the model loads, or a command runs. */
+export class PendingView {
+  element = make("article", "jllm-turn jllm-pending");
+  #prompt = new PromptView();
+  #progress;
+
+  /**
+   * @param {string} id
+   * @param {Surroundings} around
+   */
+  constructor(id, { store }) {
+    this.#progress = new ProgressView(() => store.stop(id));
+    this.element.append(this.#prompt.element, this.#progress.element);
+    this.element.setAttribute("aria-busy", "true");
+  }
+
+  /**
+   * @param {Pending} pending
+   */
+  show({ text, progress }) {
+    this.element.setAttribute("aria-label", `Sent: ${text.slice(0, 80)}`);
+    this.#prompt.show(text);
+    this.#progress.show({ state: "waiting", progress });
+  }
+
+  dispose() {
+    this.element.remove();
+  }
+}

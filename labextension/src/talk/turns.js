@@ -1,0 +1,139 @@
+/** A turn on the page: the prompt, the answer while it grows and afterwards, and what to do with it. */
+
+import { make, setText } from "../dom/elements.js";
+import { createMarkdownView } from "../markdown/markdown.js";
+import { CodeActions, messageOf } from "./code_actions.js";
+import { endOf, FactsView } from "./facts.js";
+import { ProgressView } from "./progress.js";
+import { PromptView } from "./prompt.js";
+import { TurnActions } from "./turn_actions.js";
+
+/**
+ * @import { Notebook } from "../page/cells.js"
+ * @import { Turn } from "../kernel/state.js"
+ * @import { Store } from "../kernel/store.js"
+ */
+
+/**
+ * What the parts of a panel share.
+ *
+ * @typedef {object} Surroundings
+ * @property {Store} store
+ * @property {Notebook | null} notebook
+ * @property {(text: string) => void} say
+ * @property {() => void} backToComposer
+ * @property {(number: number, step: "earlier" | "later") => void} onStep
+ *   Another branch at the place of a turn was asked for.
+ */
+
+export class TurnView {
+  element = make("article", "jllm-turn");
+  #around;
+  #prompt = new PromptView();
+  #progress;
+  #markdown;
+  #code;
+  #end = make("p", "jllm-end");
+  #problem = make("p", "jllm-problem");
+  #actions;
+  #facts = new FactsView();
+  #foot = make("div", "jllm-turn-foot");
+  /** @type {Turn | null} */
+  #turn = null;
+
+  /**
+   * @param {number} number
+   * @param {Surroundings} around
+   */
+  constructor(number, around) {
+    this.#around = around;
+    const { store, notebook, say } = around;
+    this.#code = new CodeActions({ store, notebook, say, origin: { number, notice: null } });
+    this.#markdown = createMarkdownView({ onCodeBlock: this.#code.onCodeBlock });
+    this.#progress = new ProgressView(() => store.stop(number));
+    this.#actions = new TurnActions({
+      text: () => this.#turn?.text ?? "",
+      edit: () => this.#edit(),
+      answerAgain: (sampling) => store.regenerate(number, sampling),
+      remove: () => {
+        store.remove(number);
+        around.backToComposer();
+      },
+      choose: (sibling, step) => {
+        around.onStep(number, step);
+        store.choose(sibling);
+      },
+      insertAll: () => this.#insertAll(),
+      say,
+    });
+    this.#problem.setAttribute("role", "alert");
+    this.#foot.append(this.#actions.element, this.#facts.element);
+    this.element.append(
+      this.#prompt.element,
+      this.#markdown.element,
+      this.#progress.element,
+      this.#end,
+      this.#foot,
+      this.#problem,
+    );
+  }
+
+  /**
+   * @param {Turn} turn
+   */
+  show(turn) {
+    // With each new turn the whole list is shown: all but that one is there already.
+    if (turn === this.#turn) return;
+    const isFinished = turn.state === "finished";
+    this.#turn = turn;
+    this.element.setAttribute("aria-label", `Turn: ${turn.prompt.slice(0, 80)}`);
+    this.element.setAttribute("aria-busy", String(!isFinished));
+    this.#prompt.show(turn.prompt, turn.attachments);
+    this.#markdown.update(turn.text, isFinished);
+    this.#progress.show(turn);
+    const end = endOf(turn);
+    this.#end.hidden = end === "";
+    setText(this.#end, end);
+    // A look at all the code there is, so not with every word.
+    const numPython = isFinished ? this.#code.numPython(this.#markdown.element) : 0;
+    const canInsertAll = this.#around.notebook !== null && numPython > 1;
+    this.#actions.show(turn, { canInsertAll });
+    this.#facts.show(turn);
+    this.#foot.hidden = !isFinished && turn.siblings.length < 2;
+  }
+
+  /** Look after the code in it, now that somebody can see it. */
+  check() {
+    if (this.#turn?.state === "finished") void this.#code.check(this.#markdown.element);
+  }
+
+  /**
+   * @param {"earlier" | "later"} step
+   */
+  focusStep(step) {
+    this.#actions.focusStep(step);
+  }
+
+  #edit() {
+    const { store, backToComposer } = this.#around;
+    this.#prompt.edit((text) => {
+      if (text !== null && this.#turn) store.send(text, { after: this.#turn.parent });
+      if (text !== null) backToComposer();
+      else this.#actions.focusEdit();
+    });
+  }
+
+  async #insertAll() {
+    try {
+      this.#problem.textContent = "";
+      await this.#code.insertAll(this.#markdown.element);
+    } catch (error) {
+      this.#problem.textContent = messageOf(error);
+    }
+  }
+
+  dispose() {
+    this.#code.dispose();
+    this.element.remove();
+  }
+}
