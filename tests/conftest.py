@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -32,9 +32,25 @@ settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
 
-def pytest_configure() -> None:
-    """Take in interrupts, which a shell has its background jobs ignore."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let long proofs be asked for at their full size."""
+    parser.addoption("--soak", action="store_true", help="run the long proofs, at full size")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the tests of a soak, and take in interrupts, which background jobs ignore."""
+    if config.option.soak:
+        config.option.markexpr = "soak"
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep long proofs out of the fast ring, and what is scaled in the soak."""
+    marks = {mark.name for mark in item.iter_markers()}
+    if "soak" in marks and not marks & {"slow", "browser"}:
+        raise pytest.UsageError(f"{item.nodeid} is a soak test, so mark it slow or browser too")
+    if "scaled" in getattr(item, "fixturenames", ()) and "soak" not in marks:
+        raise pytest.UsageError(f"{item.nodeid} is scaled, so mark it soak")
 
 
 def pytest_collection_finish() -> None:
@@ -61,6 +77,12 @@ def main_module() -> Iterator[None]:
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
+
+
+@pytest.fixture(scope="session")
+def scaled(pytestconfig: pytest.Config) -> Callable[[int], int]:
+    """How much of a long proof is run: all of it in a soak, else a tenth and at least one."""
+    return lambda size: size if pytestconfig.option.soak else max(1, size // 10)
 
 
 @pytest.fixture(scope="session")

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.notebook_session import NAMES, code_cells, session
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_follow_ups_read_only_what_is_new(name: str, tmp_path: Path, smollm2: Path) -> None:
-    with session(tmp_path, smollm2) as asked:
-        asked.ask("Are you there?", "-c none")  # loads the model
-        asked.usages.clear()
-        for cell in code_cells(name)[:20]:
-            asked.run(cell)
-            asked.ask("What does that show?")
-        assert not any("left out" in note for note in asked.notes)
-        assert asked.share_cached(last=20) >= 0.95, asked.usages
+@pytest.mark.soak
+def test_follow_ups_read_only_what_is_new(
+    tmp_path: Path, smollm2: Path, scaled: Callable[[int], int]
+) -> None:
+    for name in NAMES[: scaled(5)]:
+        with session(tmp_path, smollm2) as asked:
+            asked.ask("Are you there?", "-c none")  # loads the model
+            asked.usages.clear()
+            for cell in code_cells(name)[: min(20, scaled(100))]:
+                asked.run(cell)
+                asked.ask("What does that show?")
+            assert not any("left out" in note for note in asked.notes), name
+            assert asked.share_cached(last=20) >= 0.95, (name, asked.usages)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -25,10 +25,8 @@ if TYPE_CHECKING:
     from browser.lab import Notebook
     from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.browser, pytest.mark.soak, pytest.mark.timeout(1200)]
 
-NUM_TURNS = 1000  # of two messages each
-NUM_TYPED = 40
 PATIENCE_MS = 300_000
 
 CONVERSE = """
@@ -72,12 +70,14 @@ FIND_FOREIGN = """() => {
 }"""
 
 
-def messages() -> list[tuple[str, str]]:
-    """Return prompts with their answers; always the same."""
+def messages(num_turns: int) -> list[tuple[str, str]]:
+    """Prompts with their answers; always the same."""
     # No half characters, which no model writes and no file holds.
-    texts = [text["text"].encode(errors="replace").decode() for text in hostile_texts()]
+    texts = [
+        text["text"].encode(errors="replace").decode() for text in hostile_texts(3 * num_turns)
+    ]
     texts = [text for text in texts if text.strip()]
-    return list(zip(texts[:NUM_TURNS], texts[NUM_TURNS : 2 * NUM_TURNS], strict=True))
+    return list(zip(texts[:num_turns], texts[num_turns : 2 * num_turns], strict=True))
 
 
 def typed(prompt: str) -> str:
@@ -138,11 +138,13 @@ def test_two_thousand_hostile_messages(
     open_notebook: Callable[..., Notebook],
     page: Page,
     record_property: Callable[[str, object], None],
+    scaled: Callable[[int], int],
 ) -> None:
+    num_turns, num_typed = scaled(1000), scaled(40)  # a turn is two messages
     traffic, troubles = Traffic(page), note_troubles(page)
     memory = Memory(page)
-    turns = messages()
-    by_cell, by_hand = turns[:-NUM_TYPED], turns[-NUM_TYPED:]
+    turns = messages(num_turns)
+    by_cell, by_hand = turns[:-num_typed], turns[-num_typed:]
     notebook = open_notebook(
         "%load_ext jupyter_llm" + SCRIPTED,
         "panel = llm.chat('talk').panel(max_tokens=4000)\npanel",
@@ -164,7 +166,7 @@ def test_two_thousand_hostile_messages(
     notebook.run(3)
     for prompt, _ in by_hand:
         panel.ask(typed(prompt))
-    expect(panel.turns).to_have_count(NUM_TURNS)
+    expect(panel.turns).to_have_count(num_turns)
 
     notebook.run(4)
     said = json.loads((notebook.path.parent / "said.json").read_text("utf-8"))
@@ -182,7 +184,7 @@ def test_two_thousand_hostile_messages(
     held["cleared"] = memory.without_outputs(notebook, 7)
     notebook.run(5)
     again = LivePanel(notebook, notebook.cell(5).locator(".jllm-panel"))
-    expect(again.turns).to_have_count(NUM_TURNS, timeout=PATIENCE_MS)
+    expect(again.turns).to_have_count(num_turns, timeout=PATIENCE_MS)
     assert again.ask("Are you there?").startswith("word")
     held["cleared again"] = memory.without_outputs(notebook, 7)
     notebook.run(6)
@@ -200,11 +202,12 @@ def test_two_thousand_hostile_messages(
     assert troubles == []
     assert traffic.beyond_loopback == []
     assert statistics.median(keys) < KEYSTROKE_MS
-    assert held["full"]["Nodes"] - before["Nodes"] > 100 * NUM_TURNS
+    assert held["full"]["Nodes"] - before["Nodes"] > 100 * num_turns
     for when in ("cleared", "cleared again", "closed"):
-        assert held[when]["Nodes"] - before["Nodes"] < 3 * NUM_TURNS
+        # JupyterLab itself leaves three thousand nodes; a view that stays has 200 a turn.
+        assert held[when]["Nodes"] - before["Nodes"] < max(3 * num_turns, 4_000)
         # A turn has thirty. JupyterLab makes 800 each time a cell runs, whatever is in it.
-        assert held[when]["JSEventListeners"] - before["JSEventListeners"] < 12 * NUM_TURNS
+        assert held[when]["JSEventListeners"] - before["JSEventListeners"] < 12_000
     for when in ("cleared again", "closed"):
         more = held[when]["JSHeapUsedSize"] - held["cleared"]["JSHeapUsedSize"]
-        assert more < 8 * 2**20  # a view that stays is twenty
+        assert more < 8 * 2**20  # a view of a thousand turns that stays is twenty

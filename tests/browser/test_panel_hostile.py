@@ -11,11 +11,12 @@ from browser.lab import Traffic
 from common.test_markdown import FRAGMENTS, HOSTILE, IMAGE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
 
-NUM_HOSTILE_TEXTS = 3000
 # What a page may take for one update of a hopeless text; a hang takes minutes.
 PATIENCE_MS = 3000
 # Fifteen updates a second are 67 ms each, of which most belongs to the rest of the page.
@@ -31,12 +32,12 @@ MORE_FRAGMENTS = (
 )
 
 
-def hostile_texts() -> list[dict[str, Any]]:
+def hostile_texts(num_texts: int) -> list[dict[str, Any]]:
     """Return texts with the places at which they are drawn while they grow; always the same."""
     chance = random.Random(5)  # noqa: S311 - texts for a test
     fragments = [*FRAGMENTS, *MORE_FRAGMENTS, *HOSTILE.values(), IMAGE]
     texts = list(HOSTILE.values())
-    while len(texts) < NUM_HOSTILE_TEXTS:
+    while len(texts) < num_texts:
         texts.append("".join(chance.choices(fragments, k=chance.randint(1, 16))))
     return [
         {"text": text, "cuts": sorted(chance.sample(range(len(text)), min(len(text), 4)))}
@@ -44,11 +45,12 @@ def hostile_texts() -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.soak
 def test_thousands_of_hostile_texts_run_nothing_and_ask_nobody(
-    panel: Page, complaints: list[str]
+    panel: Page, complaints: list[str], scaled: Callable[[int], int]
 ) -> None:
     traffic = Traffic(panel)
-    texts = hostile_texts()
+    texts = hostile_texts(scaled(3000))
     for first in range(0, len(texts), 250):
         assert panel.evaluate(DRAW, texts[first : first + 250]) == []
     panel.evaluate("() => new Promise(resolve => setTimeout(resolve))")  # what failed to load

@@ -1,9 +1,9 @@
-"""A life of an engine in which 200 requests were promised their text; run twice, in two orders.
+"""A life of an engine in which many requests were promised their text; run twice, in two orders.
 
-`python seeded_life.py MODEL ORDER` prints what each of them got, and what logits whatever tokens
-had in the exact lane, as JSON. Nothing but the promised
-requests is the same in two runs: their order and company, unseeded requests beside them, two
-batches, what is cancelled, how many threads compute and what is evicted all follow ORDER.
+`python -m support.engine_life MODEL ORDER SIZE` prints what each of the SIZE requests got, and what
+logits whatever tokens had in the exact lane, as JSON. Nothing but the promised requests is the same
+in two runs: their order and company, unseeded requests beside them, two batches, what is cancelled,
+how many threads compute and what is evicted all follow ORDER.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.stream import QueueStream
 from jupyter_llm.tasks.batch import run_batch
 
-NUM_SINGLE, NUM_TALKS, NUM_TURNS = 110, 30, 3  # 200 requests together
+NUM_TURNS = 3
 STARTS = (
     "",
     "Answer in a few words, as a friendly librarian would who knows every book. ",
@@ -65,10 +65,11 @@ class Talk:
         return (*messages, Message("user", self.prompts[len(self.answers)]))
 
 
-def talks() -> list[Talk]:
-    """Return the 200 promised requests; the same ones each time."""
+def talks(size: int) -> list[Talk]:
+    """The promised requests, about half of them in talks of some turns; the same ones each time."""
     dice = random.Random(1)  # noqa: S311
-    lengths = [1] * NUM_SINGLE + [NUM_TURNS] * NUM_TALKS
+    num_talks = 3 * size // 20
+    lengths = [1] * (size - NUM_TURNS * num_talks) + [NUM_TURNS] * num_talks
     found = []
     for number, length in enumerate(lengths):
         starts = (*STARTS * 6, LONG_START) if length == 1 else STARTS
@@ -96,11 +97,11 @@ class Life:
 
         engine._step = disturbed_step  # type: ignore[method-assign]
 
-    def run(self) -> dict[str, Any]:
-        """Ask all promised requests, and return what they got."""
+    def run(self, size: int) -> dict[str, Any]:
+        """Ask so many promised requests, and return what they got."""
         got: dict[str, Any] = {}
         with self._batches():
-            waiting = talks()
+            waiting = talks(size)
             while waiting:
                 chosen = self._dice.sample(waiting, min(len(waiting), self._dice.randrange(1, 6)))
                 streams = [(talk, self._ask(talk)) for talk in chosen]
@@ -186,10 +187,10 @@ class Batches:
             thread.join()
 
 
-def main(path: str, order: str) -> None:
+def main(path: str, order: str, size: str) -> None:
     engine = load(Path(path), n_ctx=2048, n_threads=2)
     life = Life(engine, int(order))
-    got = life.run()
+    got = life.run(int(size))
     engine.close()
     assert life.witness is not None
     logits = {tokens: sorted(sums) for tokens, sums in life.witness.seen.items()}

@@ -136,19 +136,30 @@ class Kernel:
         *,
         cell_id: str | None = None,
         tags: Sequence[str] = (),
+        silent: bool = False,
         timeout_s: float = 60,
     ) -> Execution:
         """Run code to its end."""
-        return self.start(code, cell_id=cell_id, tags=tags).finish(timeout_s=timeout_s)
+        return self.start(code, cell_id=cell_id, tags=tags, silent=silent).finish(
+            timeout_s=timeout_s
+        )
 
     def start(
-        self, code: str, *, cell_id: str | None = None, tags: Sequence[str] = ()
+        self,
+        code: str,
+        *,
+        cell_id: str | None = None,
+        tags: Sequence[str] = (),
+        silent: bool = False,
     ) -> Execution:
-        """Send code and return at once. Id and tags of the cell are what JupyterLab would send."""
+        """Send code and return at once. Id and tags of the cell are what JupyterLab would send.
+
+        What is silent is no cell to the kernel: nobody is told that it runs.
+        """
         content = {
             "code": code,
-            "silent": False,
-            "store_history": True,
+            "silent": silent,
+            "store_history": not silent,
             "user_expressions": {},
             "allow_stdin": False,
             "stop_on_error": True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +15,14 @@ from support.paths import DATA
 
 FOLDER = DATA / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
-THINKING_S = 4.0  # whoever asks has looked at the output before
+# Whoever asks has looked at the output before, while the engine read what is new.
+READ_AHEAD = """\
+import time as _time
+while (_now := llm.resident_engine and llm.resident_engine.status()) and (
+    _now.num_running or _now.num_waiting
+):
+    _time.sleep(0.01)
+"""
 _USAGE = re.compile(r"(?P<whole>\d+) prompt tokens \((?P<cached>\d+) cached\)")
 _ROW = re.compile(r"^\| (?P<name>.*) \| (?P<place>in|out) \|", re.MULTILINE)
 
@@ -37,8 +43,8 @@ class Session:
         return execution
 
     def ask(self, prompt: str, options: str = "") -> str:
-        """Think, ask, and count what was read; return the answer with its note."""
-        time.sleep(THINKING_S)
+        """Let the engine read ahead, ask, and count what was read; return the answer's text."""
+        assert self.kernel.execute(READ_AHEAD, silent=True).error is None
         execution = self.kernel.execute(f"%llm -n 12 --ignore-eos --stats {options} {prompt}")
         assert execution.error is None, execution.text
         self.notes.append(execution.text)

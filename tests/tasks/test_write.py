@@ -6,7 +6,7 @@ import io
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -274,15 +274,18 @@ def test_further_drafts_read_the_prompt_no_more(tiny: LocalEngine) -> None:
     assert all(usage.cached_tokens >= usage.prompt_tokens - 1 for usage in cached[1:])
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_200_cells_of_a_small_model_at_temperature_1_all_parse(smollm2: Path) -> None:
+def test_200_cells_of_a_small_model_at_temperature_1_all_parse(
+    smollm2: Path, scaled: Callable[[int], int]
+) -> None:
     engine = LocalEngine(find_model(smollm2))
     # One draft, so that there is much to repair.
     write = partial(write_as_ours, engine, num_drafts=1)
-    cells = measure(write, 200, max_tokens=80)
+    cells = measure(write, scaled(200), max_tokens=80)
     engine.close()
     written = [cell for cell in cells if cell.source]
     assert [cell.source for cell in written if not cell.parses] == []
-    assert len(written) >= 190
+    assert len(written) >= 0.95 * len(cells)
     assert any(cell.is_repaired for cell in written)
