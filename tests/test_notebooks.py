@@ -12,6 +12,7 @@ from jupyter_llm import llm
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+LOOKED_AT = ("01_first_prompt", "02_notebook_context", "06_chat")  # in tests of their own, below
 
 
 def executed(path: Path, folder: Path) -> nbformat.NotebookNode:
@@ -29,9 +30,9 @@ def output(cell: nbformat.NotebookNode) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_every_notebook_runs(path: Path, tmp_path: Path, smollm2: Path) -> None:
-    executed(path, tmp_path)
+@pytest.mark.parametrize("stem", [path.stem for path in NOTEBOOKS if path.stem not in LOOKED_AT])
+def test_every_notebook_runs(stem: str, tmp_path: Path, smollm2: Path) -> None:
+    executed(FOLDER / f"{stem}.ipynb", tmp_path)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

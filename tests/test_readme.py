@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands."""
+"""The README's Python runs as it stands, and what it leads to is there."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 
 from jupyter_llm import llm
 from jupyter_llm.frontends.prompt.commands import COMMANDS
-from jupyter_llm.frontends.prompt.options import OPTIONS
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -33,8 +33,16 @@ def test_the_settings_shown_exist() -> None:
             assert name in LLMMagics.class_trait_names(config=True)
 
 
-def test_every_option_and_command_is_told() -> None:
-    for option in OPTIONS:
-        assert option.names[-1] in README
-    for name in COMMANDS:
-        assert f"/{name}" in README
+def test_every_command_is_told() -> None:
+    assert [name for name in COMMANDS if f"/{name}" not in README] == []
+
+
+def test_every_notebook_is_linked() -> None:
+    assert {path.name for path in (ROOT / "notebooks").glob("*.ipynb")} == set(
+        re.findall(r"\(notebooks/(\w+\.ipynb)\)", README)
+    )
+
+
+def test_what_is_linked_is_there() -> None:
+    linked = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert [name for name in linked if not (ROOT / name).exists()] == []
