@@ -469,7 +469,7 @@ class LLM:
         self, prompt: str, *, model: str | None = None, **sampling: Unpack[SamplingOptions]
     ) -> CodeAnswer:
         """Write code that parses, without a memory of other prompts; nothing of it runs."""
-        from jupyter_llm.tasks.asking import user_namespace
+        from jupyter_llm.notebook.cells.shell import user_namespace
 
         chat = Chat(self)
         return chat.write_code(prompt, namespace=user_namespace(), model=model, **sampling)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from jupyter_llm.chat.budget import Budget, ContextMode, budget
 from jupyter_llm.chat.plan import cells_told, told_cell
 from jupyter_llm.common.markdown import untrusted_markdown
-from jupyter_llm.engine.status import markdown_table
+from jupyter_llm.common.tables import markdown_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

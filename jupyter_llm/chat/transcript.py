@@ -12,7 +12,9 @@ from typing import Any
 
 from jupyter_llm.chat.saved import SavedChat, SavedTurn
 from jupyter_llm.chat.saved_json import chats_from_json, chats_to_json
+from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.markdown import joined_markdown, untrusted_markdown
+from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.base import Completion
 from jupyter_llm.notebook.metadata import read_metadata, write_metadata
 
@@ -24,9 +26,9 @@ _ENDS = {"cancelled": "(interrupted)", "length": "(cut off)", "error": "(failed)
 
 def to_markdown(chats: Mapping[str, SavedChat], *, title: str = "Chats") -> str:
     """Return chats as a transcript that is safe to show anywhere."""
-    parts = [f"# {_one_line(title)}"]
+    parts = [f"# {one_line(title)}"]
     for chat in chats.values():
-        parts.append(f"## {_one_line(chat.name)}")
+        parts.append(f"## {one_line(chat.name)}")
         if chat.system:
             parts.append(untrusted_markdown(f"System text:\n\n{_quoted(chat.system)}"))
         parts += _turns(chat, has_details=True)
@@ -62,7 +64,7 @@ def turn_markdown(number: int, prompt: str, answer: Completion, details: str = "
 def _details(turn: SavedTurn) -> str:
     completion = turn.completion
     seed = [] if completion.seed is None else [f"seed {completion.seed}"]
-    return ", ".join([date_of(turn), _one_line(completion.model), *seed])
+    return ", ".join([date_of(turn), one_line(completion.model), *seed])
 
 
 def date_of(turn: SavedTurn) -> str:
@@ -71,22 +73,13 @@ def date_of(turn: SavedTurn) -> str:
     return f"{when:%Y-%m-%d %H:%M %z}"
 
 
-def count_of(number: int, noun: str) -> str:
-    """Return a number of things in words: `1 turn`, `2 turns`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def other_branches(number: int) -> str:
     """Return a number of branches beside the active one in words."""
-    return f"{number} other branch{'' if number == 1 else 'es'}"
+    return count_of(number, "other branch", "other branches")
 
 
 def _quoted(text: str) -> str:
     return "\n".join(f"> {line}" for line in text.splitlines())
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def to_json(chats: Mapping[str, SavedChat]) -> str:

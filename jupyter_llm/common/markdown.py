@@ -122,9 +122,21 @@ def _code(rest: Iterator[str], marks: str, indent: int) -> list[str]:
     return code
 
 
+def code_block(source: str, language: str = "python") -> str:
+    """Source in a fence that it cannot close."""
+    marks = _longer("```", source)
+    end = "" if source.endswith("\n") else "\n"
+    return f"{marks}{language}\n{source}{end}{marks}"
+
+
+def _longer(marks: str, code: str) -> str:
+    """The marks of a fence, long enough that nothing in the code ends it."""
+    runs: list[str] = re.findall(rf"{marks[0]}{{3,}}", code)
+    return max([marks, *(run + marks[0] for run in runs)], key=len)
+
+
 def _fence(marks: str, info: str, indent: int, code: list[str]) -> list[str]:
-    runs = re.findall(rf"{marks[0]}{{3,}}", "\n".join(code))
-    marks = max([marks, *(run + marks[0] for run in runs)], key=len)
+    marks = _longer(marks, "\n".join(code))
     info = _NOT_INFO.sub("", info)
     if info.strip().lower().startswith("mermaid"):
         info = "text"  # a diagram may load images

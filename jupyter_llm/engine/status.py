@@ -6,30 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.markdown import untrusted_markdown
+from jupyter_llm.common.tables import human_size, markdown_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator
 
     from jupyter_llm.engine.base import EngineStatus, ModelInfo, ResidentPrefix
-
-
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a Markdown table; what would break a cell's border is escaped."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(
-        "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in line) + " |"
-        for line in lines
-    )
-
-
-def human_size(num_bytes: int) -> str:
-    """Return a size as people write it: `98.4 MB`, powers of ten as on disks."""
-    size = float(num_bytes)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:  # noqa: PLR2004
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
 
 
 _PREFIX_HEADER = ("tokens read", "of", "context", "state")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import sys
 import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from jupyter_llm.common.controls import plain
 from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.errors import PromptInterrupted
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Completion, Stream
 
 _MIN_INTERVAL_S = 1 / 30  # a notebook draws no faster, and Jupyter drops messages that flood it
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _BAR_DELAY_S = 0.5  # small models load before a bar could be read
 
 
@@ -106,7 +105,7 @@ class TerminalView:
             self._out.write("\n\n")
             self._shown = ""
         # A terminal obeys control characters, and the model is not the one to command it.
-        self._out.write(_CONTROLS.sub("", text[len(self._shown) :]))
+        self._out.write(plain(text[len(self._shown) :]))
         self._out.flush()
         self._shown = text
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.markdown import untrusted_markdown
+from jupyter_llm.common.tables import count_of, markdown_table
 from jupyter_llm.errors import NotebookFileError
 from jupyter_llm.notebook.files import find_notebooks
 from jupyter_llm.records.audit import Item, audit, label
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 _VERSION = 1  # of the JSON
 _HEADER = ("", "what", "model", "quantization", "licence", "seed", "exact", "written", "record")
 _MAX_WIDTH = 48  # characters of a column
-# What a terminal obeys, what ends a line, and what turns the direction of writing.
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +46,17 @@ class NotebookAudit:
         }
 
     def __str__(self) -> str:
-        path = _line(self.path)
+        path = one_line(self.path)
         if self.error is not None:
-            return _line(self.error)
+            return one_line(self.error)
         if not self.items:
             return f"{path}: nothing in it says that a model wrote it."
         lines = [f"{path}: {_summary(self.items)}."]
         if self.num_labelled:
-            lines.append(f"Labelled {_count(self.num_labelled, 'cell')}.")
-        return "\n".join([*lines, "", _table([_cells(item) for item in self.items])])
+            lines.append(f"Labelled {count_of(self.num_labelled, 'cell')}.")
+        return "\n".join(
+            [*lines, "", markdown_table(_HEADER, map(_cells, self.items), is_aligned=True)]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class AuditReport:
     @property
     def errors(self) -> list[str]:
         """What could not be read or written, a line each, fit for a terminal."""
-        return [_line(one.error) for one in self.notebooks if one.error is not None]
+        return [one_line(one.error) for one in self.notebooks if one.error is not None]
 
     @property
     def num_unsound(self) -> int:
@@ -118,19 +119,15 @@ def _audit_one(path: Path, *, is_labelling: bool) -> NotebookAudit:
 def _summary(items: Sequence[Item]) -> str:
     kinds = Counter[str](item.kind for item in items)
     what = [
-        _count(kinds[kind], word)
+        count_of(kinds[kind], word)
         for kind, word in (("answer", "answer"), ("code cell", "generated cell"))
         if kinds[kind]
     ]
-    models = sorted({_line(item.model) for item in items if item.model is not None})
+    models = sorted({one_line(item.model) for item in items if item.model is not None})
     states = Counter(item.state for item in items if item.state != "recorded")
     told = [f"{count} {state}" for state, count in states.items()]
     by = f" by {', '.join(models)}" if models else ""
     return "; ".join([f"{' and '.join(what)}{by}", *told])
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _cells(item: Item) -> tuple[str, ...]:
@@ -146,28 +143,10 @@ def _cells(item: Item) -> tuple[str, ...]:
             record.time,
         )
     return tuple(
-        _line(str(value)) for value in (item.place, item.kind, item.model or "", *facts, item.state)
+        _cut(str(value)) for value in (item.place, item.kind, item.model or "", *facts, item.state)
     )
 
 
-def _line(text: str) -> str:
-    """Return a text that stays on its line and commands no terminal."""
-    printable = text.encode("utf-8", "replace").decode()  # names of files may hold half characters
-    return " ".join(_CONTROLS.sub(" ", printable).split())
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table whose columns stand below one another in a terminal too."""
-    cut = [
-        [cell if len(cell) <= _MAX_WIDTH else cell[: _MAX_WIDTH - 1] + "…" for cell in row]
-        for row in rows
-    ]
-    lines = [[cell.replace("|", "\\|") for cell in row] for row in (_HEADER, *cut)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
-    return "\n".join(
-        "| "
-        + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        + " |"
-        for line in lines
-    )
+def _cut(text: str) -> str:
+    line = one_line(text)
+    return line if len(line) <= _MAX_WIDTH else line[: _MAX_WIDTH - 1] + "…"

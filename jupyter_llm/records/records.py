@@ -15,9 +15,6 @@ from typing import Any
 from jupyter_llm.engine.provenance import METADATA_KEY, Provenance, text_sha256
 from jupyter_llm.errors import ProvenanceError
 
-TRANSCRIPT_KEY = "jupyter_llm_transcript"
-"""Where the metadata of an output that shows a whole conversation say which panel's it is."""
-
 TRANSCRIPT_BREAK = "\n\n* * *\n\n"
 """What stands between the prompts and answers of such an output, in plain text."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from jupyter_llm.common.markdown import untrusted_markdown
+from jupyter_llm.common.controls import one_line, plain
+from jupyter_llm.common.markdown import code_block, untrusted_markdown
+from jupyter_llm.common.tables import count_of, markdown_table
 from jupyter_llm.engine.base import Request
 from jupyter_llm.engine.provenance import Provenance, text_sha256
-from jupyter_llm.engine.status import markdown_table
 from jupyter_llm.errors import (
     JupyterLLMError,
     ModelFileError,
@@ -36,7 +36,6 @@ _NOT_PROMISED = {
     "exact": "not promised: the exact context had failed its self-test",
 }
 _HEADER = ("", "model", "seed", "result", "remarks")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,18 +97,20 @@ class VerifyReport:
         """The counts in a line."""
         if not self.rows:
             return "There is nothing to verify: no answer is recorded here."
-        count = "1 answer" if len(self.rows) == 1 else f"{len(self.rows)} answers"
         counts = f"{self.num_same} same, {self.num_different} different"
         num_altered = sum(row.is_altered for row in self.rows)
         altered = f"; {num_altered} altered" if num_altered else ""
         return (
-            f"{count} written again: {counts}, {self.num_not_replayable} not replayable{altered}."
+            f"{count_of(len(self.rows), 'answer')} written again: {counts}, "
+            f"{self.num_not_replayable} not replayable{altered}."
         )
 
     def _repr_markdown_(self) -> str:
         table = markdown_table(_HEADER, map(_cells, self.rows))
         diffs = [
-            f"Diff of {_line(row.place)}:\n\n{_fenced(row.diff)}" for row in self.rows if row.diff
+            f"Diff of {one_line(row.place)}:\n\n{code_block(row.diff, 'diff')}"
+            for row in self.rows
+            if row.diff
         ]
         parts = [self.summary, *([table] if self.rows else []), *diffs]
         return untrusted_markdown("\n\n".join(parts))
@@ -121,7 +122,7 @@ class VerifyReport:
             what = f"{place} ({model}{f', seed {seed}' if seed else ''})"
             lines.append(f"{what}: {result}{f' ({remarks})' if remarks else ''}")
             lines += [f"    {line}" for line in row.diff.split("\n") if row.diff]
-        return _CONTROLS.sub("", "\n".join(lines))
+        return plain("\n".join(lines))
 
     def __repr__(self) -> str:
         return str(self)
@@ -132,17 +133,13 @@ def _cells(row: Verdict) -> tuple[str, str, str, str, str]:
     model = record.model.name if record is not None else "unknown model"
     seed = record.params.seed if record is not None else None
     seed_text = "" if seed is None else str(seed)
-    return _line(row.place), _line(model), seed_text, row.result, _line("; ".join(row.remarks))
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _fenced(diff: str) -> str:
-    longest = max(map(len, re.findall("`+", diff)), default=0)
-    marks = "`" * max(3, longest + 1)
-    return f"{marks}diff\n{diff}\n{marks}"
+    return (
+        one_line(row.place),
+        one_line(model),
+        seed_text,
+        row.result,
+        one_line("; ".join(row.remarks)),
+    )
 
 
 class _NotReplayable(Exception):  # noqa: N818  a result, no error

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.archive import finished
 from jupyter_llm.engine.base import Message, Request
+from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
 from jupyter_llm.notebook.code.names import unknown_names
 from jupyter_llm.notebook.values.summaries import summarize
 from jupyter_llm.tasks.situation import Situation
 from jupyter_llm.tasks.write import ANSWER_PREFIX, code_cells, code_prompt, write_code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from jupyter_llm.api import LLM
     from jupyter_llm.engine.base import Completion, Engine, SamplingParams, Stream
-
-
-def user_namespace() -> Mapping[str, Any]:
-    """Return the variables of the notebook; none where there is no IPython."""
-    shell = current_shell()
-    return shell.user_ns if shell is not None else {}
-
-
-def current_shell() -> Any:
-    """Return IPython's shell in this process, or None."""
-    ipython = sys.modules.get("IPython")
-    return ipython.get_ipython() if ipython is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from jupyter_llm.common.markdown import code_block
 from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.notebook.cells.rendering import cell_name
+from jupyter_llm.notebook.cells.timeline import find_cell
 from jupyter_llm.notebook.failures.causes import Cause, causing_cells, is_over
-from jupyter_llm.notebook.failures.report import cell_name, code_block, failure_text
+from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.tasks.proposal import Proposal
-from jupyter_llm.tasks.target import find_cell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from difflib import unified_diff
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.common.markdown import untrusted_markdown
-from jupyter_llm.notebook.failures.report import cell_name, code_block
+from jupyter_llm.common.markdown import code_block, untrusted_markdown
+from jupyter_llm.notebook.cells.rendering import cell_name
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.base import Completion

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.cells.sources import CellSources
 from jupyter_llm.notebook.failures.failure import read_failure
-from jupyter_llm.notebook.failures.telling import Limits, Summarize
+from jupyter_llm.notebook.failures.frames import Limits, Summarize
 from jupyter_llm.notebook.values.summaries import summarize
 
 if TYPE_CHECKING:

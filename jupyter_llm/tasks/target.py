@@ -11,8 +11,11 @@ from functools import partial
 from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
+from jupyter_llm.common.markdown import code_block
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.prompt.options import nearest
+from jupyter_llm.notebook.cells.rendering import cell_name, cell_text
+from jupyter_llm.notebook.cells.timeline import NUMBERED_CELL, find_cell
 from jupyter_llm.notebook.code.bindings import (
     DEFINITIONS,
     bindings,
@@ -22,18 +25,15 @@ from jupyter_llm.notebook.code.bindings import (
     segment,
 )
 from jupyter_llm.notebook.failures.causes import causing_cells
-from jupyter_llm.notebook.failures.report import cell_name, cell_text, code_block, failure_text
+from jupyter_llm.notebook.failures.report import failure_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.cells.sources import CellSources
     from jupyter_llm.tasks.situation import Situation
 
 Kind = Literal["cell", "function", "class", "value", "error"]
 
-_CELL = re.compile(r"(?:cell\s*|In\s*)?\[?(\d+)\]?", re.IGNORECASE)
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _UNWRAPS = 20  # decorators around one function
 
@@ -65,7 +65,7 @@ def find_subject(argument: str, situation: Situation) -> Subject:
     words = argument.strip().strip("`'\"").removesuffix("()")
     if not words:
         return _last_cell(situation)
-    if _CELL.fullmatch(words):
+    if NUMBERED_CELL.fullmatch(words):
         return _of_cell(find_cell(words, situation.cells))
     if words in ("error", "the error", "last error") and words not in situation.namespace:
         return _last_error(situation)
@@ -75,28 +75,6 @@ def find_subject(argument: str, situation: Situation) -> Subject:
         f"{words[:40]!r} is neither a cell nor a name.",
         "Give the number beside a cell, a name, or nothing for the last cell.",
     )
-
-
-def find_cell(argument: str, cells: Sequence[CellEvent]) -> CellEvent:
-    """Return the latest run of the cell with a number, as shown beside it.
-
-    Raises
-    ------
-    MagicUsageError
-        No cell ran under that number.
-    """
-    match = _CELL.fullmatch(argument.strip())
-    if match is None:
-        raise MagicUsageError(f"{argument[:40]!r} is no cell.", "Give the number beside a cell.")
-    number = int(match[1])
-    for cell in reversed(cells):
-        if cell.execution_count == number:
-            return cell
-    counts = sorted({cell.execution_count for cell in cells if cell.execution_count is not None})
-    if not counts:
-        raise MagicUsageError(f"There is no cell [{number}]: no cell has run yet.")
-    closest = min(counts, key=lambda count: abs(count - number))
-    raise MagicUsageError(f"There is no cell [{number}] here.", f"The nearest is [{closest}].")
 
 
 def _last_cell(situation: Situation) -> Subject:

@@ -26,7 +26,7 @@ from benchmarks.side_by_side import default_model, describe
 from browser.lab import CHROMIUM_HINT, Notebook, find_chromium, running_chromium, running_lab
 from playwright.sync_api import expect
 
-from jupyter_llm.engine.status import markdown_table
+from jupyter_llm.common.tables import markdown_table
 
 NUM_TOKENS = 400
 PROMPT = "Write a long story about a lighthouse and the sea, with many paragraphs."

@@ -241,7 +241,7 @@ def test_a_cell_must_be_named_and_must_have_run(shell: InteractiveShell, name: s
     error = run(shell, f"%llm /{name}", raises=MagicUsageError).error
     assert f"/{name} 3 5 means In [3] and In [5]" in str(error)
     error = run(shell, f"%llm /{name} 1 77", raises=OptionError).error
-    assert "No cell In [77] has run" in str(error)
+    assert "There is no cell [77]" in str(error)
 
 
 def test_variables_go_along_as_they_are_chosen(

@@ -27,7 +27,7 @@ def test_a_terminal_gets_the_text_as_it_grows_and_no_commands() -> None:
     view.update("one")
     view.update("one \x1b[31mtwo\x9b\x07")
     view.close("one \x1b[31mtwo\x9b\x07\nthree", "a note")
-    assert out.getvalue() == "one [31mtwo\nthree\n(a note)\n"
+    assert out.getvalue() == "one two\nthree\n(a note)\n"
 
 
 def test_a_terminal_gets_a_better_answer_below_the_first() -> None:

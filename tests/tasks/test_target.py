@@ -10,7 +10,7 @@ import pytest
 from support.watch import Watch, watched_shell
 
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.tasks.target import Subject, find_cell, find_subject
+from jupyter_llm.tasks.target import Subject, find_subject
 
 SHAPES = """
 import functools
@@ -56,11 +56,6 @@ def test_a_cell_is_meant_by_its_number_or_by_nothing(watch: Watch, argument: str
     found = subject(watch, argument)
     assert (found.kind, found.title, found.source) == ("cell", "cell [2]", "count = 3")
     assert found.text == "Cell [2]:\n```python\ncount = 3\n```"
-
-
-def test_a_number_means_the_latest_run(watch: Watch) -> None:
-    watch.cells.append(watch.cells[-1].__class__(number=9, source="again", execution_count=1))
-    assert find_cell("1", watch.cells).source == "again"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from jupyter_llm.common.markdown import untrusted_markdown
-from jupyter_llm.engine.status import markdown_table
+from jupyter_llm.common.tables import markdown_table
 from jupyter_llm.engine.tuning.figures import NEAR_LOSSLESS, Figure, Tuning, describe
 
 _CODE = re.compile("`([^`]*)`")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from jupyter_llm.engine.base import Completion, check_text
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.comm.requests import LoadingView
-from jupyter_llm.frontends.prompt.attaching import attach_cells, describer, expander, own_variables
+from jupyter_llm.frontends.prompt.attaching import attach_cells, describer, expander
 from jupyter_llm.frontends.prompt.commands import Call, command_table, find_command
+from jupyter_llm.notebook.cells.shell import current_shell, own_variables, user_namespace
 from jupyter_llm.notebook.values.variables import without_at
-from jupyter_llm.tasks.asking import current_shell, user_namespace
 from jupyter_llm.tasks.proposal import Proposal
 
 if TYPE_CHECKING:

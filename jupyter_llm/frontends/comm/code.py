@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.code.names import defined_names, missing_modules, unknown_names
 from jupyter_llm.notebook.code.repair import repair
-from jupyter_llm.tasks.asking import user_namespace
 from jupyter_llm.tasks.write import marked
 
 if TYPE_CHECKING:

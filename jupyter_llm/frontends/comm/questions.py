@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from jupyter_llm.errors import NoNotebookError
 from jupyter_llm.frontends.comm.code import check, prepare
 from jupyter_llm.frontends.comm.suggestions import description, suggestions
+from jupyter_llm.notebook.cells.shell import current_shell
 from jupyter_llm.notebook.code.landing import LaterInput
-from jupyter_llm.tasks.asking import current_shell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.frontends.prompt.attaching import own_variables
 from jupyter_llm.frontends.prompt.commands import COMMANDS
-from jupyter_llm.notebook.failures.report import cell_text
+from jupyter_llm.notebook.cells.rendering import cell_text
+from jupyter_llm.notebook.cells.shell import current_shell, own_variables
+from jupyter_llm.notebook.cells.timeline import find_cell
 from jupyter_llm.notebook.values.summaries import headline, summarize
-from jupyter_llm.tasks.asking import current_shell
-from jupyter_llm.tasks.target import find_cell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -26,9 +26,10 @@ from traitlets import Bool, Enum, Float, Int, List, TraitError, Unicode, Union
 
 from jupyter_llm.api import llm
 from jupyter_llm.chat.budget import MODES, ContextMode
+from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.base import Completion, SamplingParams, check_text
 from jupyter_llm.errors import MagicUsageError, PromptInterrupted
-from jupyter_llm.frontends.prompt.attaching import ASK_S, describer, expander, own_variables
+from jupyter_llm.frontends.prompt.attaching import ASK_S, describer, expander
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Call, find_command
 from jupyter_llm.frontends.prompt.history import restored_note
 from jupyter_llm.frontends.prompt.options import (
@@ -43,6 +44,7 @@ from jupyter_llm.frontends.views import NoView, answer_metadata, make_view, show
 from jupyter_llm.models.discover import list_models
 from jupyter_llm.notebook.cells.path import notebook_path
 from jupyter_llm.notebook.cells.recorder import Recorder
+from jupyter_llm.notebook.cells.shell import own_variables
 from jupyter_llm.notebook.code.landing import NextInput
 from jupyter_llm.notebook.values.variables import without_at
 from jupyter_llm.records.records import to_metadata
@@ -340,7 +342,7 @@ class LLMMagics(Magics):
             total = len(llm.timeline.snapshot().visible)
             if total > mode:
                 yield f"told the last {mode} of {total} cells"
-        gone = [_counted(n, what) for n, what in ((num_turns, "turn"), (num_cells, "cell")) if n]
+        gone = [count_of(n, what) for n, what in ((num_turns, "turn"), (num_cells, "cell")) if n]
         if gone:
             yield f"the chat's first {' and '.join(gone)} no longer fit and were left out"
 
@@ -468,10 +470,6 @@ def unload(shell: InteractiveShell) -> None:
     shell.events.unregister("post_run_cell", magics.end_cell)
     magics.recorder.detach()
     shell.configurables.remove(magics)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _words_at(before: str) -> tuple[str, list[str]] | None:

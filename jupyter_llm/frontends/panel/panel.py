@@ -24,7 +24,7 @@ from jupyter_llm.frontends.comm.sync import KernelSide
 from jupyter_llm.frontends.panel.subshell import keep_subshell
 from jupyter_llm.frontends.panel.transcript_output import TranscriptOutput
 from jupyter_llm.notebook.cells.path import notebook_path
-from jupyter_llm.tasks.asking import current_shell
+from jupyter_llm.notebook.cells.shell import current_shell
 
 if TYPE_CHECKING:
     from collections.abc import Callable

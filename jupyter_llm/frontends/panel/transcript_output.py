@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.chat.transcript import count_of, other_branches, turn_markdown
+from jupyter_llm.chat.transcript import other_branches, turn_markdown
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.common.markdown import blocks, joined_markdown
+from jupyter_llm.common.tables import count_of
 from jupyter_llm.frontends.comm.outbox import well_formed
-from jupyter_llm.records.records import TRANSCRIPT_BREAK, TRANSCRIPT_KEY, to_metadata
+from jupyter_llm.notebook.cells.outputs import TRANSCRIPT_KEY
+from jupyter_llm.records.records import TRANSCRIPT_BREAK, to_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.frontends.prompt.expressions import interpolate
-from jupyter_llm.notebook.failures.report import cell_text
+from jupyter_llm.notebook.cells.rendering import cell_text
+from jupyter_llm.notebook.cells.timeline import find_cell
 from jupyter_llm.notebook.values.variables import describe
-from jupyter_llm.tasks.target import find_cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,19 +23,6 @@ _NUM_RECENT_CELLS = 2  # whose variables go along unasked
 _MAX_VARIABLE_CHARS = 1600  # of all summaries that go along with a prompt: about 500 tokens
 _MAX_CELL_CHARS = 8000  # of a cell that is attached, its outputs included
 _CELL = re.compile(r"(?<![\w@/.)\]])@(?:In|Out) ?\[(\d+)\]")
-
-
-def own_variables(shell: Any) -> dict[str, Any]:
-    """Return the user's own variables, without what IPython has put among them."""
-    if shell is None:  # no IPython
-        return {}
-    hidden = shell.user_ns_hidden
-    return {
-        name: value
-        for name, value in list(shell.user_ns.items())
-        # `globals()` takes anything for a name.
-        if isinstance(name, str) and (name not in hidden or hidden[name] is not value)
-    }
 
 
 def expander(namespace: Mapping[str, Any]) -> Callable[[str], str]:

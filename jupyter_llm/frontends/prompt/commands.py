@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from jupyter_llm.chat.budget import ContextMode
-from jupyter_llm.engine.status import human_size, markdown_table
+from jupyter_llm.common.tables import count_of, human_size, markdown_table
 from jupyter_llm.errors import MagicUsageError, ModelFileError
 from jupyter_llm.frontends.prompt.history import (
     ARGUMENT as HISTORY_ARGUMENT,
@@ -156,7 +156,7 @@ def _unload(call: Call) -> str:
 def _reset(call: Call) -> str:
     count = len(call.chat.turns)
     call.chat.reset()
-    return f"Forgot {count} turn{'' if count == 1 else 's'} of chat *{call.chat.name}*."
+    return f"Forgot {count_of(count, 'turn')} of chat *{call.chat.name}*."
 
 
 def _history(call: Call) -> str:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Literal
 
 from jupyter_llm.chat.transcript import (
     chat_markdown,
-    count_of,
     date_of,
     into_notebook,
     other_branches,
     to_json,
     to_markdown,
 )
+from jupyter_llm.common.tables import count_of
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.prompt.options import nearest
 

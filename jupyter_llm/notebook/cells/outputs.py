@@ -9,24 +9,21 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.clipping import Scroll, clip
+from jupyter_llm.common.controls import plain
 from jupyter_llm.notebook.cells.events import Output, OutputKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
+TRANSCRIPT_KEY = "jupyter_llm_transcript"
+"""Where the metadata of an output that shows a whole conversation say which panel's it is."""
+
 _MAX_CHARS = 12_000  # of one output; a prompt shows less
 _NUM_HEAD, _NUM_TAIL = 12, 20  # outputs of one cell
 _NUM_FRAMES = 6
 _MAX_DEPTH = 50  # frames that are looked at
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _MEANINGLESS = re.compile(r"<IPython\.core\.display\.\w+ object>")
-
-
-def plain(text: str) -> str:
-    """Return a text without what commands a terminal: colours, bells, cursor movements."""
-    return _CONTROLS.sub("", _ESCAPES.sub("", text))
 
 
 def bundle_text(bundle: Mapping[str, Any]) -> str:

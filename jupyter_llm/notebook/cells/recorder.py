@@ -15,8 +15,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.notebook.cells.outputs import CellOutputs, bundle_text, error_text
-from jupyter_llm.records.records import TRANSCRIPT_KEY
+from jupyter_llm.notebook.cells.outputs import (
+    TRANSCRIPT_KEY,
+    CellOutputs,
+    bundle_text,
+    error_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

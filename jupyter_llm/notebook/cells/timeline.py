@@ -2,25 +2,53 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from jupyter_llm.common.watchers import Watchers
-from jupyter_llm.errors import OptionError
+from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.cells.events import CellEvent, Output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
-Mark = Literal["llm-pin", "llm-hide"]
-"""What a cell may be marked as, by the name of the cell tag that does the same."""
+NUMBERED_CELL = re.compile(r"(?:cell\s*|In\s*)?\[?(\d{1,9})\]?", re.IGNORECASE)
+"""How a cell is named by the number beside it: `3`, `[3]`, `In [3]` or `cell 3`."""
+
+Tag = Literal["llm-pin", "llm-hide"]
+"""The cell tags that mean something here."""
 
 _Key = str | int  # a cell's id, or the number of its one run where a cell has none
 
 
 def _key(cell: CellEvent) -> _Key:
     return cell.cell_id if cell.cell_id is not None else cell.number
+
+
+def find_cell(wanted: int | str, cells: Sequence[CellEvent]) -> CellEvent:
+    """The latest of some runs of cells that has a number or an id.
+
+    Raises
+    ------
+    MagicUsageError
+        There is none; the hint names the nearest.
+    """
+    words = str(wanted).strip()
+    number = NUMBERED_CELL.fullmatch(words)
+    count = int(number[1]) if number is not None else None
+    for cell in reversed(cells):
+        if cell.cell_id == words or (count is not None and cell.execution_count == count):
+            return cell
+    name = f"cell [{count}]" if count is not None else f"cell {words[:40]!r}"
+    counts = sorted({cell.execution_count for cell in cells if cell.execution_count is not None})
+    if not counts:
+        raise MagicUsageError(f"There is no {name}: no cell has run yet.")
+    if count is None:
+        raise MagicUsageError(f"There is no {name} here.", "Give the number beside a cell.")
+    nearest = min(counts, key=lambda one: abs(one - count))
+    raise MagicUsageError(f"There is no {name} here.", f"The nearest is [{nearest}].")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +80,7 @@ class Timeline:
     def __init__(self) -> None:
         self._cells: list[CellEvent] = []
         self._latest: dict[_Key, CellEvent] = {}
-        self._marks: dict[tuple[_Key, Mark], bool] = {}
+        self._tags: dict[tuple[_Key, Tag], bool] = {}
         self._watchers = Watchers()
         self._lock = threading.Lock()
 
@@ -95,47 +123,41 @@ class Timeline:
 
     def pin(self, *cells: int | str) -> list[CellEvent]:
         """Keep cells in the prompts, by execution counts or cell ids; return their latest runs."""
-        return self._mark(cells, "llm-pin", is_set=True)
+        return self._set(cells, "llm-pin", is_set=True)
 
     def unpin(self, *cells: int | str) -> list[CellEvent]:
         """Let pinned cells give way like others."""
-        return self._mark(cells, "llm-pin", is_set=False)
+        return self._set(cells, "llm-pin", is_set=False)
 
     def hide(self, *cells: int | str) -> list[CellEvent]:
         """Keep cells out of all prompts."""
-        return self._mark(cells, "llm-hide", is_set=True)
+        return self._set(cells, "llm-hide", is_set=True)
 
     def unhide(self, *cells: int | str) -> list[CellEvent]:
         """Let the model see hidden cells again."""
-        return self._mark(cells, "llm-hide", is_set=False)
+        return self._set(cells, "llm-hide", is_set=False)
 
     def snapshot(self) -> Snapshot:
         """Return the runs so far and how they are marked."""
         with self._lock:
             return Snapshot(
                 tuple(self._cells),
-                frozenset(self._latest[key] for key in self._marked("llm-pin")),
-                frozenset(self._marked("llm-hide")),
+                frozenset(self._latest[key] for key in self._tagged("llm-pin")),
+                frozenset(self._tagged("llm-hide")),
             )
 
-    def _mark(self, cells: tuple[int | str, ...], mark: Mark, *, is_set: bool) -> list[CellEvent]:
+    def _set(self, cells: tuple[int | str, ...], tag: Tag, *, is_set: bool) -> list[CellEvent]:
         with self._lock:
-            found = [self._find(cell) for cell in cells]  # all of them or none
+            # All of them or none.
+            found = [self._latest[_key(find_cell(cell, self._cells))] for cell in cells]
             for cell in found:
-                self._marks[_key(cell), mark] = is_set
+                self._tags[_key(cell), tag] = is_set
         self._watchers.tell()
         return found
 
-    def _find(self, wanted: int | str) -> CellEvent:
-        for cell in reversed(self._cells):
-            if wanted in (cell.execution_count, cell.cell_id):
-                return self._latest[_key(cell)]
-        name = f"In [{wanted}]" if isinstance(wanted, int) else f"with the id {wanted!r}"
-        raise OptionError(f"No cell {name} has run here. `%llm /context` lists those that have.")
-
-    def _marked(self, mark: Mark) -> list[_Key]:
+    def _tagged(self, tag: Tag) -> list[_Key]:
         return [
             key
             for key, cell in self._latest.items()
-            if self._marks.get((key, mark), mark in cell.tags)
+            if self._tags.get((key, tag), tag in cell.tags)
         ]

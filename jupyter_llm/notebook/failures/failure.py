@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from jupyter_llm.notebook.cells.sources import CellSources
 from jupyter_llm.notebook.failures.frames import (
     Frame,
+    Limits,
+    Teller,
     innermost_namespace,
     is_users_code,
     read_steps,
 )
 from jupyter_llm.notebook.failures.missing import Missing, find_missing, slot
-from jupyter_llm.notebook.failures.telling import Limits, Teller
 from jupyter_llm.notebook.values.summaries import summarize as summarize_value
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from jupyter_llm.notebook.cells.sources import CellSource
-    from jupyter_llm.notebook.failures.frames import Step
-    from jupyter_llm.notebook.failures.telling import Summarize, Variable
+    from jupyter_llm.notebook.failures.frames import Step, Summarize, Variable
 
 _MAX_CHAIN = 3  # exceptions that led to the one that was shown, and groups in groups
 _MAX_GROUP = 3  # exceptions of a group

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from jupyter_llm.common.markdown import code_block
+from jupyter_llm.common.tables import count_of
+from jupyter_llm.notebook.cells.rendering import cell_name
 from jupyter_llm.notebook.failures.frames import Frame, LibraryCalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from jupyter_llm.notebook.cells.events import CellEvent
-    from jupyter_llm.notebook.cells.sources import CellSource
     from jupyter_llm.notebook.failures.failure import Failure, SyntaxPlace
-    from jupyter_llm.notebook.failures.frames import Step
-    from jupyter_llm.notebook.failures.telling import Variable
-
-
-def cell_name(cell: CellEvent | CellSource) -> str:
-    """Return what a cell is called, by the number the notebook shows beside it."""
-    count = cell.execution_count
-    return "the cell" if count is None else f"cell [{count}]"
-
-
-def code_block(source: str, language: str = "python") -> str:
-    """Return source in a fence that it cannot close."""
-    longest = max((len(run) for run in re.findall("`+", source)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{source.rstrip()}\n{fence}"
-
-
-def cell_text(cell: CellEvent) -> str:
-    """Return the source of a cell and what it showed."""
-    shown = "".join(f"\n\nIt showed:\n{output.text}" for output in cell.outputs if output.text)
-    return f"{code_block(cell.source)}{shown}"
+    from jupyter_llm.notebook.failures.frames import Step, Variable
 
 
 def failure_text(failure: Failure) -> str:
@@ -71,8 +51,7 @@ def _steps(steps: Iterable[Step]) -> Iterator[str]:
         if isinstance(step, Frame):
             yield f"- {_where(step)}: {step.line_text}{_details(step)}"
         elif isinstance(step, LibraryCalls):
-            calls = "1 call" if step.num_calls == 1 else f"{step.num_calls} calls"
-            yield f"- {calls} in libraries, the last in {step.innermost}"
+            yield f"- {count_of(step.num_calls, 'call')} in libraries, the last in {step.innermost}"
         else:
             yield f"- {step.num_frames} more steps"
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from jupyter_llm.notebook.values.kinds import Kind, Reading, clean, cut, label, listed, one_line
+from jupyter_llm.common.controls import one_line
+from jupyter_llm.notebook.values.kinds import Kind, Reading, clean, cut, label, listed
 from jupyter_llm.notebook.values.peek import attribute, exported, is_a, library_types, short_name
 
 _NUM_READ: Final = 1_000_000  # up to this size the range is that of all values

@@ -11,15 +11,8 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, Final
 
-from jupyter_llm.notebook.values.kinds import (
-    ITEM_CHARS,
-    Kind,
-    Reading,
-    cut,
-    label,
-    listed,
-    plural,
-)
+from jupyter_llm.common.tables import count_of
+from jupyter_llm.notebook.values.kinds import ITEM_CHARS, Kind, Reading, cut, label, listed
 from jupyter_llm.notebook.values.peek import (
     attribute,
     class_attribute,
@@ -56,7 +49,7 @@ def _text_inline(value: Any, _reading: Reading, room: int) -> str:
 
 
 def _text_head(value: Any, reading: Reading) -> str:
-    head = f"{_label_of(value, str)} of {plural(str.__len__(value), 'character')}: "
+    head = f"{_label_of(value, str)} of {count_of(str.__len__(value), 'character')}: "
     return head + _text_inline(value, reading, reading.max_chars - len(head))
 
 
@@ -120,7 +113,7 @@ def _sequence(base: Any, brackets: str, ends: Callable[[Any, int], list[object]]
     def head(value: Any, _reading: Reading) -> str:
         length = size(value)
         types = _of_types(ends(value, _NUM_TYPED), length)
-        return f"{_label_of(value, base)}, {plural(length, 'item')}{types}"
+        return f"{_label_of(value, base)}, {count_of(length, 'item')}{types}"
 
     def body(value: Any, reading: Reading) -> str:
         return inline(value, reading, reading.max_chars - 120) if size(value) else ""
@@ -158,7 +151,7 @@ def _is_environment(value: Any) -> bool:
 
 def _mapping_head(value: Any, _reading: Reading) -> str:
     length = dict.__len__(value)
-    head = f"{_label_of(value, dict)}, {plural(length, 'item')}"
+    head = f"{_label_of(value, dict)}, {count_of(length, 'item')}"
     entries = _entries(value, _NUM_TYPED)
     if not entries:
         return head
@@ -192,7 +185,7 @@ def _names(value: Any, room: int) -> str:
 def _environment_head(value: Any, _reading: Reading) -> str:
     held = attribute(value, "_data")
     num = dict.__len__(held) if is_a(held, dict) else 0
-    return f"the environment, {plural(num, 'variable')}; values not shown"
+    return f"the environment, {count_of(num, 'variable')}; values not shown"
 
 
 # --- named tuples

@@ -24,15 +24,8 @@ from types import (
 )
 from typing import Any, Final
 
-from jupyter_llm.notebook.values.kinds import (
-    Kind,
-    Reading,
-    clean,
-    cut,
-    label,
-    listed,
-    one_line,
-)
+from jupyter_llm.common.controls import one_line
+from jupyter_llm.notebook.values.kinds import Kind, Reading, clean, cut, label, listed
 from jupyter_llm.notebook.values.objects import declared_fields
 from jupyter_llm.notebook.values.peek import (
     attribute,

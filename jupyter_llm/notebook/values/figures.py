@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from jupyter_llm.notebook.values.kinds import Kind, Reading, clean, cut, listed, one_line
+from jupyter_llm.common.controls import one_line
+from jupyter_llm.notebook.values.kinds import Kind, Reading, clean, cut, listed
 
 _DRAWN: Final = ("lines", "patches", "collections", "images")
 

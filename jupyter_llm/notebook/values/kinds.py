@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from jupyter_llm.common.controls import one_line, plain
 from jupyter_llm.notebook.values.guard import Deadline, NoAnswerError, ask
 from jupyter_llm.notebook.values.peek import qualified_name
 from jupyter_llm.notebook.values.secrets import HIDDEN, looks_secret, scrub
@@ -16,7 +17,6 @@ ITEM_CHARS: Final = 48  # of an item in a container, a field or a cell of a tabl
 _MAX_DEPTH: Final = 4
 _MARGIN: Final = 8192  # read beyond the room, so that no half of a secret stands at its end
 
-_CONTROLS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 
 
@@ -112,12 +112,7 @@ def label(value: object) -> str:
 
 def clean(text: str) -> str:
     """Return a text without control characters, halves of characters and memory addresses."""
-    return _ADDRESS.sub("", _CONTROLS.sub("", text))
-
-
-def one_line(text: str) -> str:
-    """Return a text with its blanks, line ends too, as single spaces."""
-    return " ".join(text.split())
+    return _ADDRESS.sub("", plain(text))
 
 
 def cut(text: str, room: int, length: int = 0) -> str:
@@ -130,11 +125,6 @@ def cut(text: str, room: int, length: int = 0) -> str:
         return text
     note = f"… (cut, {length} characters)" if room >= 2 * ITEM_CHARS else "…"
     return text[: max(0, room - len(note))] + note[: max(0, room)]
-
-
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def listed(parts: list[str], room: int, more: int = 0, separator: str = ", ") -> str:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from types import CoroutineType, FunctionType
 from typing import Any, Final, TypeVar, overload
 
+from jupyter_llm.common.controls import one_line
 from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.values import arrays, containers, definitions, figures, objects, tables
 from jupyter_llm.notebook.values.guard import Deadline, NoAnswerError, ask
-from jupyter_llm.notebook.values.kinds import Kind, Reading, cut, label, one_line
+from jupyter_llm.notebook.values.kinds import Kind, Reading, cut, label
 from jupyter_llm.notebook.values.peek import (
     class_attribute,
     is_a,

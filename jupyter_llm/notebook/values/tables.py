@@ -12,16 +12,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from jupyter_llm.notebook.values.kinds import (
-    Kind,
-    Reading,
-    clean,
-    cut,
-    label,
-    listed,
-    one_line,
-    plural,
-)
+from jupyter_llm.common.controls import one_line
+from jupyter_llm.common.tables import count_of
+from jupyter_llm.notebook.values.kinds import Kind, Reading, clean, cut, label, listed
 from jupyter_llm.notebook.values.peek import (
     MISSING,
     attribute,
@@ -70,10 +63,10 @@ def _columns_text(columns: list[_Column], num_columns: int, reading: Reading) ->
         shown.append(column)
     if not shown:
         return about
-    of = "" if len(shown) == num_columns else f" of the first {plural(len(shown), 'column')}"
+    of = "" if len(shown) == num_columns else f" of the first {count_of(len(shown), 'column')}"
     rows = [" | ".join(column.name for column in shown)]
     rows += [" | ".join(column.cells[row] for column in shown) for row in range(num_rows)]
-    return "\n".join([about, f"first {plural(num_rows, 'row')}{of}:", *rows])
+    return "\n".join([about, f"first {count_of(num_rows, 'row')}{of}:", *rows])
 
 
 def _cells(name: str, values: list[object], reading: Reading) -> tuple[str, ...]:
@@ -90,7 +83,7 @@ def _column(name: str, about: str, cells: tuple[str, ...] = ()) -> _Column:
 
 
 def _nulls(num: int, where: str = "") -> str:
-    return f" ({plural(num, 'null')}{where})" if num else ""
+    return f" ({count_of(num, 'null')}{where})" if num else ""
 
 
 def _values_text(cells: list[str], num: int, nulls: str, reading: Reading) -> str:
@@ -119,7 +112,7 @@ def _plain_frame(value: Any) -> Any:
 def _frame_head(value: Any, _reading: Reading) -> str:
     num_rows, num_columns = _plain_frame(value).shape
     name = label(value) if label(value).partition(".")[0] != "pandas" else "pandas DataFrame"
-    return f"{name}, {plural(num_rows, 'row')} x {plural(num_columns, 'column')}"
+    return f"{name}, {count_of(num_rows, 'row')} x {count_of(num_columns, 'column')}"
 
 
 def _frame_body(value: Any, reading: Reading) -> str:
@@ -184,7 +177,7 @@ def _named(kind: str, name: object) -> str:
 
 
 def _num_values(values: Any) -> str:
-    return f"{plural(len(values), 'value')} of {_dtype(values.dtype)}"
+    return f"{count_of(len(values), 'value')} of {_dtype(values.dtype)}"
 
 
 def _series_body(value: Any, reading: Reading) -> str:
@@ -234,7 +227,7 @@ def _plain_polars(value: Any) -> Any:
 
 def _polars_head(value: Any, _reading: Reading) -> str:
     frame = _plain_polars(value)
-    return f"polars DataFrame, {plural(frame.height, 'row')} x {plural(frame.width, 'column')}"
+    return f"polars DataFrame, {count_of(frame.height, 'row')} x {count_of(frame.width, 'column')}"
 
 
 def _polars_body(value: Any, reading: Reading) -> str:
@@ -263,7 +256,7 @@ def _polars_cells(name: str, series: Any, num: int, reading: Reading) -> tuple[s
 
 def _polars_series_head(value: Any, _reading: Reading) -> str:
     series = _plain_polars(value)
-    num_values = f"{plural(len(series), 'value')} of {_polars_dtype(series)}"
+    num_values = f"{count_of(len(series), 'value')} of {_polars_dtype(series)}"
     return f"{_named('polars Series', series.name)}, {num_values}"
 
 

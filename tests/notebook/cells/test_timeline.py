@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from jupyter_llm.errors import OptionError
-from jupyter_llm.notebook.cells.timeline import Timeline
+from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.notebook.cells.timeline import Timeline, find_cell
 
 
 @pytest.fixture
@@ -83,11 +83,17 @@ def test_the_tags_of_the_latest_run_count_for_all(timeline: Timeline) -> None:
 
 
 def test_a_cell_that_has_not_run_is_named_and_nothing_is_marked(timeline: Timeline) -> None:
-    with pytest.raises(OptionError, match=r"No cell In \[99\] has run"):
+    with pytest.raises(MagicUsageError, match=r"no cell \[99\] here\. The nearest is \[4\]"):
         timeline.pin(2, 99)
-    with pytest.raises(OptionError, match="'zz'"):
+    with pytest.raises(MagicUsageError, match="'zz'"):
         timeline.hide("zz")
     assert not timeline.snapshot().pinned
+
+
+@pytest.mark.parametrize("name", [4, "4", "[4]", "In [4]", "In[4]", "cell 4", " 4 "])
+def test_a_number_means_the_latest_run_of_that_number(timeline: Timeline, name: int | str) -> None:
+    timeline.append("again", execution_count=4, cell_id="c")
+    assert find_cell(name, timeline.cells).source == "again"
 
 
 def test_cells_from_many_threads_all_arrive_once() -> None:

@@ -12,8 +12,7 @@ import pytest
 from support.watch import Watch
 
 from jupyter_llm.notebook.failures.failure import Failure, read_failure
-from jupyter_llm.notebook.failures.frames import Frame, FramesLeftOut, LibraryCalls
-from jupyter_llm.notebook.failures.telling import Limits
+from jupyter_llm.notebook.failures.frames import Frame, FramesLeftOut, LibraryCalls, Limits
 
 DIVIDE = "\n\ndef divide(a, b):\n    quotient = a / b\n    return quotient"
 

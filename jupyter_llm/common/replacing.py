@@ -1,0 +1,33 @@
+"""A file that takes the place of another in one step: nobody ever sees half of it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DRAFT_SUFFIX = ".tmp"
+"""What the names of drafts end with; a process that is killed may leave one."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A draft to write, for its owner only, which becomes the file if nothing is raised meanwhile.
+
+    Raises
+    ------
+    OSError
+        It cannot be written; the file is as it was.
+    """
+    handle, draft = tempfile.mkstemp(suffix=DRAFT_SUFFIX, dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        Path(draft).replace(path)
+    finally:
+        Path(draft).unlink(missing_ok=True)

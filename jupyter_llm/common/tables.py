@@ -1,0 +1,44 @@
+"""Numbers and tables as people read them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_LEAST_WIDTH = 3  # dashes that make a line a table's in all renderers
+
+
+def markdown_table(
+    header: Sequence[str], rows: Iterable[Sequence[object]], *, is_aligned: bool = False
+) -> str:
+    """A Markdown table; what would break a cell's border is escaped.
+
+    With `is_aligned` its columns stand below one another in a terminal too.
+    """
+    lines = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in header]]
+    lines += [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    widths = [_LEAST_WIDTH] * len(header)
+    if is_aligned:
+        widths = [max(_LEAST_WIDTH, *map(len, column)) for column in zip(*lines, strict=True)]
+        lines = [
+            [cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines
+        ]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def human_size(num_bytes: int) -> str:
+    """A size as people write it: `98.4 MB`, powers of ten as on disks."""
+    size = float(num_bytes)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:  # noqa: PLR2004
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def count_of(number: int, noun: str, plural: str = "") -> str:
+    """A number of things in words: `1 turn`, `2 turns`; `plural` is one that is no `s` more."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"

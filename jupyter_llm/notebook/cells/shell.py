@@ -1,0 +1,34 @@
+"""IPython's shell in this process, and the user's variables in it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def current_shell() -> Any:
+    """IPython's shell in this process, or None."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None else None
+
+
+def user_namespace() -> Mapping[str, Any]:
+    """The variables of the notebook; none where there is no IPython."""
+    shell = current_shell()
+    return shell.user_ns if shell is not None else {}
+
+
+def own_variables(shell: Any) -> dict[str, Any]:
+    """The user's own variables, without what IPython has put among them."""
+    if shell is None:  # no IPython
+        return {}
+    hidden = shell.user_ns_hidden
+    return {
+        name: value
+        for name, value in list(shell.user_ns.items())
+        # `globals()` takes anything for a name.
+        if isinstance(name, str) and (name not in hidden or hidden[name] is not value)
+    }
