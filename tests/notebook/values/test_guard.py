@@ -109,7 +109,7 @@ def test_what_is_told_of_hostile_objects() -> None:
     tells("frame_of_hostile", "c object (1 null)", cell)
     tells("series_of_hostile", cell, ": 1")
     tells("labels_of_hostile", cell, "int64")
-    tells("polars_of_hostile", "c Object", "HostileCell")
+    tells("polars_of_hostile", "c Object", cell)
     tells("of_meta", "OfMeta object")
     tells("class_of_meta", "class", "OfMeta")
     tells("answers", "a text of a subclass")
