@@ -1,7 +1,8 @@
 """Everything a fresh clone needs, one command per verb: `python3 dev.py VERB`.
 
     run          play the first notebook with the real model (--lab: open it in JupyterLab)
-    test         linters, types and every test but the benchmarks (--fast: the quick tests only)
+    test         linters, types and every test but the benchmarks, the longest ones at a tenth of
+                 their size (--fast: the quick tests only; --soak: only the longest, at full size)
     check        the linters alone, or those named
     bench        measure us beside our peers
     build        make the front end's bundle, and nothing else
@@ -11,7 +12,7 @@ Each verb first makes the bundle fit its sources and `.venv` fit pyproject.toml,
 that in a moment when nothing has changed. What follows a verb and is not its own option goes on
 to pytest, to JupyterLab or to the script behind it. Standard library only, and it has to parse on
 Python 3.8, to say that the package needs a newer one. The system is touched in one place,
-`install_system_packages`, and only in CI.
+`require`, and only in CI.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,22 +36,23 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = str(VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
-STAMP = VENV / "jupyter_llm.stamp"
 INSTALL_LOG = ROOT / "build" / "install.log"
 FRONT_END = ROOT / "labextension"
 BUNDLE = ROOT / "jupyter_llm" / "frontends" / "panel" / "static" / "chat_panel.js"
-FRONT_END_STAMP = FRONT_END / "node_modules" / "jupyter_llm.stamp"
-FIRST_NOTEBOOK = ROOT / "notebooks" / "01_first_prompt.ipynb"
+NOTEBOOKS = sorted(str(path) for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_NODE = 20
+UV = shutil.which("uv")
+MAKE_VENV = (
+    (UV, "venv", "--quiet", "--seed", "--clear", f"--python={sys.executable}")
+    if UV
+    else (sys.executable, "-m", "venv", "--clear", "--upgrade-deps")
+)
+# Dependency groups came with pip 25.1.
+INSTALL = (UV, "pip", "install", f"--python={PYTHON}") if UV else (PYTHON, "-m", "pip", "install")
 # On Windows npm is a script, which has to be called by its whole name.
 NPM = (shutil.which("npm") or "npm", "--prefix", str(FRONT_END))
-# `pip install --group` came with 25.1; a new venv holds whatever pip its Python was released with.
-PIP = "pip>=25.1"
-REQUIREMENTS = ("--editable", ".[smollm2,lab]", "--group", "dev")
-# Chromium draws nothing without fonts, and models like emoji.
-CHROMIUM_PACKAGES = ("chromium", "fonts-dejavu-core", "fonts-noto-color-emoji")
 
 CHECKS = {
     "ruff": (PYTHON, "-m", "ruff", "check"),
@@ -58,17 +60,9 @@ CHECKS = {
     "mypy": (PYTHON, "-m", "mypy"),
     "codespell": (PYTHON, "-m", "codespell_lib"),
     # Notebooks are committed without outputs.
-    "nbstripout": (
-        PYTHON,
-        *("-m", "nbstripout", "--verify", "--keep-id"),
-        *(str(path) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))),
-    ),
+    "nbstripout": (PYTHON, "-m", "nbstripout", "--verify", "--keep-id", *NOTEBOOKS),
     "front-end": (*NPM, "run", "--silent", "lint"),
 }
-
-
-class DevError(Exception):
-    """Something the person at the keyboard has to know; printed as one line."""
 
 
 def call(*command: str) -> int:
@@ -85,222 +79,153 @@ def call(*command: str) -> int:
         raise
 
 
-# The environment
+def must(what: str, *command: str) -> None:
+    """Run a command that all else stands on."""
+    print(what, flush=True)
+    if call(*command):
+        sys.exit(f"dev.py: {what} failed, see above")
 
 
-def check_python() -> None:
-    """Say in one line that this Python is too old."""
-    if sys.version_info < OLDEST_PYTHON:
-        version = platform.python_version()
-        raise DevError(f"jupyter_llm needs Python 3.11 or newer, and this is {version}")
+# The system
 
 
-def ensure_environment() -> None:
-    """Make `.venv` and install the package into it, unless it is there and up to date."""
-    python_key, requirements_key = environment_keys()
-    found = STAMP.read_text("utf-8").splitlines() if STAMP.exists() else []
-    if found == [python_key, requirements_key] and Path(PYTHON).exists():
-        return
-    if found[:1] != [python_key] or not Path(PYTHON).exists():
-        create_venv()
-    STAMP.unlink(missing_ok=True)
-    pip_install()
-    STAMP.write_text(f"{python_key}\n{requirements_key}\n", "utf-8")
+def require(is_there: Callable[[], object], complaint: str, *packages: str) -> None:
+    """Give up if the system lacks something; a CI machine is given it first."""
+    if not is_there() and may_install():
+        print("Installing", *packages, flush=True)
+        apt_get = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get")
+        for verb in ("update",), ("install", "--yes", "--no-install-recommends", *packages):
+            subprocess.run((*apt_get, *verb), stdout=subprocess.DEVNULL, check=False)
+    if not is_there():
+        sys.exit(f"dev.py: {complaint}. On Debian: apt install {' '.join(packages)}")
 
 
-def environment_keys() -> tuple[str, str]:
-    """Return what a venv is bound to, and what was installed into it.
-
-    A venv cannot be moved and holds one Python, so a change of the first key means a new one. A
-    change of the second only means another `pip install`.
-    """
-    python_key = f"{platform.python_implementation()} {platform.python_version()} {ROOT}"
-    return python_key, hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
-
-
-def create_venv() -> None:
-    """Make an empty `.venv` with a pip that knows dependency groups."""
-    if not can_make_venvs():
-        package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
-        if may_install_system_packages():
-            install_system_packages(package)
-            importlib.invalidate_caches()
-        if not can_make_venvs():
-            raise DevError(
-                f"This Python cannot make virtual environments. On Debian: apt install {package}"
-            )
-    print("Creating .venv", flush=True)
-    if call(sys.executable, "-m", "venv", "--clear", str(VENV)):
-        raise DevError("The virtual environment could not be made, see above")
-    if call(PYTHON, "-m", "pip", "install", "--quiet", "--upgrade", PIP):
-        raise DevError("pip could not be upgraded, see above")
-
-
-def can_make_venvs() -> bool:
-    """Tell whether both modules are there: Debian ships Python without ensurepip."""
-    return all(importlib.util.find_spec(name) for name in ("venv", "ensurepip"))
-
-
-def pip_install() -> None:
-    """Install everything, show how far it is, and keep pip's full output in a log."""
-    print(
-        "Installing into .venv. The first time, llama.cpp is compiled, which takes 5 to 8 minutes\n"
-        "on two cores. Later installs take the built wheel from pip's own cache.",
-        flush=True,
-    )
-    began = time.monotonic()
-    INSTALL_LOG.parent.mkdir(exist_ok=True)
-    with INSTALL_LOG.open("w", encoding="utf-8") as log:
-        status = follow_pip(log)
-    if status:
-        print(*INSTALL_LOG.read_text("utf-8").splitlines()[-40:], sep="\n", flush=True)
-        raise DevError(f"The installation failed; the full log is {INSTALL_LOG.relative_to(ROOT)}")
-    print(f"Installed in {time.monotonic() - began:.0f} s", flush=True)
-
-
-def follow_pip(log: TextIO) -> int:
-    """Run pip with its output going to the log and to the progress line; return its status."""
-    process = subprocess.Popen(
-        (PYTHON, "-m", "pip", "install", "--verbose", *REQUIREMENTS),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    )
-    assert process.stdout is not None  # it was asked for as a pipe
-    progress = InstallProgress(sys.stdout)
-    with process:
-        for line in process.stdout:
-            log.write(line)
-            progress.show(line)
-    progress.end()
-    return process.returncode
-
-
-class InstallProgress:
-    """Turns pip's verbose output into progress.
-
-    A terminal gets one line that changes; anything else (a CI log) gets a line for each tenth of
-    the compilation, told from ninja's `[123/193]`.
-    """
-
-    NINJA = re.compile(r"\s*\[(\d+)/(\d+)\] ")
-    STAGE = re.compile(r"\s*((?:Collecting|Downloading|Using cached|Building wheel for) \S+)")
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._is_terminal = out.isatty()
-        self._tenths = 0
-
-    def show(self, line: str) -> None:
-        """Show what one line of pip's output tells, if anything."""
-        if match := self.NINJA.match(line):
-            done, total = int(match[1]), int(match[2])
-            self._show_compiled(done, total)
-        elif self._is_terminal and (match := self.STAGE.match(line)):
-            self._rewrite(match[1])
-
-    def end(self) -> None:
-        """Leave a clean line behind."""
-        if self._is_terminal:
-            self._rewrite("")
-
-    def _show_compiled(self, done: int, total: int) -> None:
-        message = f"Compiling llama.cpp: {done} of {total} files"
-        tenths = done * 10 // total
-        if self._is_terminal:
-            self._rewrite(message)
-        elif tenths > self._tenths:
-            self._tenths = tenths
-            print(message, file=self._out, flush=True)
-
-    def _rewrite(self, message: str) -> None:
-        columns = shutil.get_terminal_size().columns - 1
-        self._out.write("\r" + message[:columns].ljust(columns) + ("" if message else "\r"))
-        self._out.flush()
-
-
-# The front end
-
-
-def ensure_front_end() -> None:
-    """Install the front end's packages and bundle it, unless that is done and up to date."""
-    packages_key, sources_key = front_end_keys()
-    stamp = FRONT_END_STAMP
-    found = stamp.read_text("utf-8").splitlines() if stamp.exists() else []
-    if found == [packages_key, sources_key] and BUNDLE.exists():
-        return
-    check_node()
-    stamp.unlink(missing_ok=True)
-    print("Building the front end", flush=True)
-    # The lock says exactly what is installed; scripts of packages do not run (see .npmrc).
-    if found[:1] != [packages_key] and call(*NPM, "ci", "--loglevel=error"):
-        raise DevError("The front end's packages could not be installed, see above")
-    if call(*NPM, "run", "--silent", "build"):
-        raise DevError("The front end could not be built, see above")
-    stamp.write_text(f"{packages_key}\n{sources_key}\n", "utf-8")
-
-
-def front_end_keys() -> tuple[str, str]:
-    """Return what node_modules was installed from, and what the bundle was made of."""
-    lock = [FRONT_END / name for name in (".npmrc", "package.json", "package-lock.json")]
-    sources = [path for path in sorted((FRONT_END / "src").rglob("*")) if path.is_file()]
-    # Some packages are programs for one kind of machine.
-    packages_key = f"{sys.platform} {platform.machine()} {digest(lock)}"
-    return packages_key, digest([*lock, FRONT_END / "build.mjs", *sources])
-
-
-def digest(paths: Sequence[Path]) -> str:
-    """Return a hash over names and contents."""
-    total = hashlib.sha256()
-    for path in paths:
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        total.update(f"{path.relative_to(FRONT_END).as_posix()} {content}\n".encode())
-    return total.hexdigest()
-
-
-def check_node() -> None:
-    """Say in one line that Node is missing or too old; a CI machine gets it first."""
-    if not has_node() and may_install_system_packages():
-        install_system_packages("nodejs", "npm")
-    hint = "On Debian: apt install nodejs npm"
-    if not has_node():
-        raise DevError(f"Building the front end needs Node and npm on the path. {hint}")
-    node = str(shutil.which("node"))
-    version = subprocess.run((node, "--version"), stdout=subprocess.PIPE, check=False).stdout
-    match = re.match(r"v(\d+)\.", version.decode())
-    if match is None or int(match[1]) < OLDEST_NODE:
-        found = version.decode().strip() or "broken"
-        raise DevError(
-            f"Building the front end needs Node {OLDEST_NODE} or newer, and this is {found}"
-        )
-
-
-def has_node() -> bool:
-    """Tell whether Node and its package manager are there: Debian packs them apart."""
-    return all(map(shutil.which, ("node", "npm")))
-
-
-# The system: CI machines only
-
-
-def may_install_system_packages() -> bool:
+def may_install() -> bool:
     """Tell whether this is a CI machine that we may change: as root, with apt."""
     is_root = hasattr(os, "geteuid") and os.geteuid() == 0
     return bool(os.environ.get("CI")) and is_root and shutil.which("apt-get") is not None
 
 
-def install_system_packages(*packages: str) -> None:
-    """Install Debian packages. What fails is on stderr, and missed by whoever needs the package."""
-    print("Installing", *packages, flush=True)
-    apt_get = shutil.which("apt-get") or "apt-get"
-    environment = {"DEBIAN_FRONTEND": "noninteractive", **os.environ}
-    for command in (("update",), ("install", "--yes", "--no-install-recommends", *packages)):
-        subprocess.run((apt_get, *command), stdout=subprocess.DEVNULL, env=environment, check=False)
+def has_node() -> bool:
+    """Tell whether Node is new enough, and npm there: Debian packs them apart."""
+    if not all(map(shutil.which, ("node", "npm"))):
+        return False
+    said = subprocess.run(("node", "--version"), stdout=subprocess.PIPE, check=False).stdout
+    version = re.match(rb"v(\d+)\.", said)
+    return version is not None and int(version[1]) >= OLDEST_NODE
+
+
+# What every verb finds up to date
+
+
+def digest(*paths: Path) -> str:
+    """Return a hash over names and contents of files."""
+    files = (f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes() for path in paths)
+    return hashlib.sha256(b"".join(files)).hexdigest()
+
+
+def read_stamp(stamp: Path) -> list[str]:
+    """Return what something was last made from, a line for each step of making it."""
+    return stamp.read_text("utf-8").splitlines() if stamp.exists() else []
+
+
+def ensure_front_end() -> None:
+    """Install the front end's packages and bundle it, unless that is done and up to date."""
+    packages = [FRONT_END / name for name in (".npmrc", "package.json", "package-lock.json")]
+    sources = [path for path in sorted((FRONT_END / "src").rglob("*")) if path.is_file()]
+    # Some packages are programs for one kind of machine.
+    packages_key = f"{sys.platform} {platform.machine()} {digest(*packages)}"
+    keys = [packages_key, digest(FRONT_END / "build.mjs", *sources)]
+    stamp = FRONT_END / "node_modules" / "jupyter_llm.stamp"
+    found = read_stamp(stamp)
+    if found == keys and BUNDLE.exists():
+        return
+    complaint = f"Building the front end needs Node {OLDEST_NODE} or newer and npm on the path"
+    require(has_node, complaint, "nodejs", "npm")
+    stamp.unlink(missing_ok=True)
+    if found[:1] != keys[:1]:
+        # The lock says exactly what is installed; scripts of packages do not run (see .npmrc).
+        must("Installing the front end's packages", *NPM, "ci", "--loglevel=error")
+    must("Building the front end", *NPM, "run", "--silent", "build")
+    stamp.write_text("\n".join(keys), "utf-8")
+
+
+def ensure_environment() -> None:
+    """Make `.venv` and install the package into it, unless it is there and up to date.
+
+    A venv cannot be moved and holds one Python, so a change of the first key means a new one. A
+    change of the second only means another installation.
+    """
+    python_key = f"{platform.python_implementation()} {platform.python_version()} {ROOT}"
+    keys = [python_key, digest(ROOT / "pyproject.toml")]
+    stamp = VENV / "jupyter_llm.stamp"
+    found = read_stamp(stamp) if Path(PYTHON).exists() else []
+    if found == keys:
+        return
+    stamp.unlink(missing_ok=True)
+    if found[:1] != keys[:1]:
+        if not UV:
+            package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
+            complaint = "This Python cannot make virtual environments"
+            # Debian ships Python without ensurepip.
+            require(lambda: importlib.util.find_spec("ensurepip"), complaint, package)
+        must("Creating .venv", *MAKE_VENV, str(VENV))
+    install()
+    stamp.write_text("\n".join(keys), "utf-8")
+
+
+def install() -> None:
+    """Install everything. The full output goes to a log, and what is compiled is counted."""
+    print("Installing into .venv; to compile llama.cpp, once, takes 5 to 8 minutes", flush=True)
+    began = time.monotonic()
+    tenths = 0
+    process = subprocess.Popen(
+        (*INSTALL, "--verbose", "--editable", ".[smollm2,lab]", "--group", "dev"),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    INSTALL_LOG.parent.mkdir(exist_ok=True)
+    with process, INSTALL_LOG.open("wb") as log:
+        assert process.stdout is not None  # it was asked for as a pipe
+        for line in process.stdout:
+            log.write(line)
+            ninja = re.search(rb"\[(\d+)/(\d+)\] ", line)
+            if ninja and int(ninja[1]) * 10 // int(ninja[2]) > tenths:
+                tenths += 1
+                print(f"Compiling llama.cpp: {tenths}0 %", flush=True)
+    if process.returncode:
+        print(*INSTALL_LOG.read_text("utf-8", "replace").splitlines()[-40:], sep="\n", flush=True)
+        sys.exit(f"dev.py: Installing failed; the full log is {INSTALL_LOG.relative_to(ROOT)}")
+    print(f"Installed in {time.monotonic() - began:.0f} s", flush=True)
 
 
 # The verbs
+
+
+def run(options: argparse.Namespace) -> int:
+    """Play the first notebook in the terminal, or open it in JupyterLab on loopback."""
+    player = ("-m", "jupyterlab", "--ServerApp.ip=127.0.0.1") if options.lab else ("tests/play.py",)
+    return call(PYTHON, *player, NOTEBOOKS[0], *options.more)
+
+
+def test(options: argparse.Namespace) -> int:
+    """Run one ring of the tests; pytest comes last, so that its closing line ends the output."""
+    if not options.fast and may_install():
+        complaint = "The browser tests need Chromium"
+        # It draws nothing without fonts, and models like emoji.
+        packages = ("chromium", "fonts-dejavu-core", "fonts-noto-color-emoji")
+        require(lambda: shutil.which("chromium"), complaint, *packages)
+    ring = ("--soak",) if options.soak else () if options.fast else ("-m", "not benchmark")
+    checks = {} if options.soak else CHECKS
+    return run_steps({**checks, "pytest": (PYTHON, "-m", "pytest", *ring, *options.more)})
+
+
+def check(options: argparse.Namespace) -> int:
+    """Run the linters that were named, or all."""
+    if unknown := sorted(set(options.more) - CHECKS.keys()):
+        sys.exit(f"dev.py: No check called {unknown[0]}; there are {', '.join(CHECKS)}")
+    return run_steps({name: CHECKS[name] for name in options.more or CHECKS})
 
 
 def run_steps(steps: Mapping[str, Sequence[str]]) -> int:
@@ -317,127 +242,34 @@ def run_steps(steps: Mapping[str, Sequence[str]]) -> int:
     return int(any(outcome == "FAILED" for _, outcome, _ in rows))
 
 
-def check(options: argparse.Namespace) -> int:
-    """Run the linters that were named, or all."""
-    if unknown := sorted(set(options.more) - CHECKS.keys()):
-        raise DevError(f"No check called {unknown[0]}; there are {', '.join(CHECKS)}")
-    return run_steps({name: CHECKS[name] for name in options.more or CHECKS})
-
-
-def test(options: argparse.Namespace) -> int:
-    """Run linters and tests; pytest comes last, so that its closing line ends the output."""
-    if not options.fast and not shutil.which("chromium") and may_install_system_packages():
-        install_system_packages(*CHROMIUM_PACKAGES)
-    marks = () if options.fast else ("-m", "not benchmark")
-    return run_steps({**CHECKS, "pytest": (PYTHON, "-m", "pytest", *marks, *options.more)})
-
-
-def bench(options: argparse.Namespace) -> int:
-    """Run the benchmark beside our peers."""
-    return call(PYTHON, str(Path("tests", "benchmarks", "side_by_side.py")), *options.more)
-
-
-def build(options: argparse.Namespace) -> int:  # noqa: ARG001 - a verb, as the others
-    """Say where the bundle is: it was made before any verb began."""
-    print(f"{BUNDLE.relative_to(ROOT)} is up to date", flush=True)
-    return 0
-
-
-def screenshots(options: argparse.Namespace) -> int:
-    """Take the pictures of the chat panel, in JupyterLab's two themes."""
-    return call(PYTHON, str(Path("tests", "screenshots.py")), *options.more)
-
-
-def run(options: argparse.Namespace) -> int:
-    """Play the first notebook in the terminal, or open it in JupyterLab on loopback."""
-    if options.lab:
-        server = ("-m", "jupyterlab", "--ServerApp.ip=127.0.0.1")
-        return call(PYTHON, *server, str(FIRST_NOTEBOOK), *options.more)
-    # nbclient lives in .venv, and this process may be any Python.
-    return call(PYTHON, "-c", "import dev; raise SystemExit(dev.play(dev.FIRST_NOTEBOOK))")
-
-
-# Playing a notebook in the terminal (inside .venv)
-
-
-def play(path: Path) -> int:
-    """Execute a notebook and print each cell and what it gave. Return 1 if a cell failed."""
-    import nbformat
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
-
-    notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(
-        notebook,
-        timeout=600,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(path.parent)}},
-        extra_arguments=["--log-level=ERROR"],  # ipykernel warns of loopback TCP at every start
-    )
-    with client.setup_kernel():
-        for index, cell in enumerate(notebook.cells):
-            mark = "> " if cell.cell_type == "code" else ""
-            print("\n" + "\n".join(mark + line for line in cell.source.splitlines()), flush=True)
-            status = 0
-            try:
-                client.execute_cell(cell, index)
-            except CellExecutionError:
-                status = 1
-            for output in cell.get("outputs", []):
-                print(output_text(output), flush=True)
-            if status:
-                return status
-    return 0
-
-
-def output_text(output: Mapping[str, Any]) -> str:
-    """Return an output as text: the Markdown that the model wrote rather than its repr."""
-    if output["output_type"] == "stream":
-        return str(output["text"]).rstrip("\n")
-    if output["output_type"] == "error":
-        return "\n".join(output["traceback"])
-    data = output["data"]
-    return str(data.get("text/markdown", data.get("text/plain", "")))
-
-
-VERBS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+VERBS: Mapping[str, Callable[[argparse.Namespace], int | None]] = {
     "run": run,
     "test": test,
     "check": check,
-    "bench": bench,
-    "build": build,
-    "screenshots": screenshots,
+    "bench": lambda options: call(PYTHON, "tests/benchmarks/side_by_side.py", *options.more),
+    "build": lambda _: print(f"{BUNDLE.relative_to(ROOT)} is up to date"),
+    "screenshots": lambda options: call(PYTHON, "tests/screenshots.py", *options.more),
 }
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Read the command line; `more` holds what is meant for the command behind the verb."""
-    parser = argparse.ArgumentParser(
-        prog="dev.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def main() -> int | None:
+    """Run one verb; return the exit status."""
+    style = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=style, allow_abbrev=False)
     parser.add_argument("verb", choices=VERBS)
     parser.add_argument("--lab", action="store_true", help="run: open JupyterLab")
     parser.add_argument("--fast", action="store_true", help="test: the quick tests only")
-    options, more = parser.parse_known_args(arguments)
+    parser.add_argument("--soak", action="store_true", help="test: the longest, at full size")
+    options, more = parser.parse_known_args()
     options.more = more
-    return options
-
-
-def main() -> int:
-    """Run one verb; return the exit status."""
-    options = parse(sys.argv[1:])
+    if sys.version_info < OLDEST_PYTHON:
+        found = platform.python_version()
+        sys.exit(f"dev.py: jupyter_llm needs Python 3.11 or newer, and this is {found}")
     try:
-        check_python()
         ensure_front_end()  # before the package is installed, which needs the bundle
         if options.verb != "build":
             ensure_environment()
         return VERBS[options.verb](options)
-    except DevError as error:
-        print(f"dev.py: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         return 130
 
