@@ -48,12 +48,12 @@ class ModelEntry:
 
 
 def list_models() -> list[ModelEntry]:
-    """Return what can be loaded now, the embedded model first. Damaged files are left out."""
+    """What can be loaded now, the embedded model first. Damaged files are left out."""
     return [entry for entry in _candidates() if _is_sound(entry.path)]
 
 
 def find_model(name: str | os.PathLike[str]) -> ModelEntry:
-    """Return the model of a name, or of a path: what has a separator or ends in `.gguf`.
+    """The model of a name, or of a path: what has a separator or ends in `.gguf`.
 
     Case does not matter, and the beginning of a name is enough where only one model has it. Of
     two files with one name, the first in the order of `list_models` is meant. `NAME.gguf` means
@@ -95,7 +95,7 @@ def _at_path(text: str) -> ModelEntry:
 
 
 def _close(wanted: str, models: list[ModelEntry]) -> list[str]:
-    """Return the names nearest to what was wanted, or to begin with it."""
+    """The names nearest to what was wanted, or to begin with it."""
     ends = (len(wanted) or None, None)
     names = {entry.name[:end]: entry.name for entry in models for end in ends}
     found = difflib.get_close_matches(wanted, names, n=3)
@@ -103,7 +103,7 @@ def _close(wanted: str, models: list[ModelEntry]) -> list[str]:
 
 
 def default_model() -> ModelEntry | None:
-    """Return what is used without being told: `JUPYTER_LLM_MODEL`, the embedded or only model."""
+    """What is used without being told: `JUPYTER_LLM_MODEL`, the embedded or only model."""
     if chosen := os.environ.get("JUPYTER_LLM_MODEL"):
         return find_model(chosen)
     embedded = next(_embedded(), None)
@@ -149,7 +149,7 @@ def _in_folders() -> Iterator[ModelEntry]:
 
 
 def _hub_cache() -> Path:
-    """Return where huggingface_hub keeps what it downloads, by its own rules."""
+    """Where huggingface_hub keeps what it downloads, by its own rules."""
     environ = os.environ
     cache = environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = environ.get("HF_HOME") or os.path.join(cache, "huggingface")  # noqa: PTH118

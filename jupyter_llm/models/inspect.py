@@ -188,7 +188,7 @@ class _Meta:
         return value if isinstance(value, int) else None
 
     def integers(self, key: str) -> tuple[int, ...]:
-        """Return a number for each layer; a single one stands for all layers."""
+        """A number for each layer; a single one stands for all layers."""
         value = self._values.get(key)
         if isinstance(value, int):
             return (value,)
@@ -232,7 +232,7 @@ class _Sizes:
         )
 
     def _layer_state(self, n_embd: int) -> int:
-        """Return how many numbers a recurrent layer remembers of a sequence; most have none."""
+        """How many numbers a recurrent layer remembers of a sequence; most have none."""
         if head_size := self._one("wkv.head_size"):  # RWKV
             return n_embd * (head_size + (self._one("token_shift_count") or 2))
         if cache := self._one("shortconv.l_cache"):  # LFM2
@@ -360,7 +360,7 @@ class _Reader:
         self._offset = offset
 
     def _tensors(self, count: int) -> tuple[int, int]:
-        """Return the number of parameters, and where the last tensor's data ends in its section."""
+        """The number of parameters, and where the last tensor's data ends in its section."""
         num_parameters = end = 0
         for _ in range(count):
             self._text()

@@ -29,7 +29,7 @@ class Tokenize(Protocol):
     """A model's tokenizer. Special: `<|im_end|>` and the like count as one token each."""
 
     def __call__(self, text: str, *, is_special: bool) -> Sequence[int]:
-        """Return the tokens of a text."""
+        """The tokens of a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class _Piece:
 
 
 def _message_piece(message: Message, shown: str) -> _Piece:
-    """Return the piece of a message that is shown as it is or without the blanks around it."""
+    """The piece of a message that is shown as it is or without the blanks around it."""
     parts = message.parts
     if parts and shown != message.content:
         parts = (parts[0].lstrip(), *parts[1:])
@@ -93,7 +93,7 @@ class _Marks:
         ]
 
     def render(self, render: Callable[[Sequence[Message], Sequence[str]], str]) -> str:
-        """Return what the template makes of the stand-ins."""
+        """What the template makes of the stand-ins."""
         return render(self._messages, self._contents)
 
     def split(self, marked: str, whole: str) -> list[_Piece] | None:
@@ -121,7 +121,7 @@ class _Marks:
 
 
 def _interleave(outer: Sequence[T], inner: Sequence[T]) -> list[T]:
-    """Return the items of both in turn, the outer ones at both ends."""
+    """The items of both in turn, the outer ones at both ends."""
     pairs = zip(outer, inner, strict=False)  # there is one more outside
     return [*(item for pair in pairs for item in pair), outer[-1]]
 
@@ -155,11 +155,11 @@ class ChatTemplate:
             raise ChatTemplateError(model, f"its chat template is broken ({error}).") from error
 
     def format(self, messages: Sequence[Message]) -> str:
-        """Return the text the model reads, up to where its answer begins."""
+        """The text the model reads, up to where its answer begins."""
         return self._render(messages, [message.content for message in messages])
 
     def tokenize(self, messages: Sequence[Message], tokenize: Tokenize) -> tuple[int, ...]:
-        """Return the tokens the model reads, up to where its answer begins.
+        """The tokens the model reads, up to where its answer begins.
 
         Template and ordinary messages are tokenized as one text. Three kinds of message stand
         apart: those the model wrote, which keep their own tokens, those that are made of parts,

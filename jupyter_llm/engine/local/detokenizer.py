@@ -34,12 +34,12 @@ class Detokenizer:
         return text[:split]
 
     def flush(self) -> str:
-        """Return what was held back; half a character at the very end is dropped."""
+        """Give out what was held back; half a character at the very end is dropped."""
         text, self._held_back = self._held_back, ""
         return text
 
     def _num_open(self, text: str) -> int:
-        """Return the length of the longest end of the text that begins a stop string."""
+        """The length of the longest end of the text that begins a stop string."""
         return max(
             (
                 length

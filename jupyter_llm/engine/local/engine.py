@@ -137,7 +137,7 @@ class LocalEngine:
             self._make_way(Priority.BULK)
 
     def score(self, prompt: Prompt, continuations: collections.abc.Sequence[str]) -> list[Score]:
-        """Return how likely each continuation is after a prompt, all judged in one batch.
+        """How likely each continuation is after a prompt, all judged in one batch.
 
         Raises
         ------
@@ -156,7 +156,7 @@ class LocalEngine:
             raise PromptInterrupted from None
 
     def embed(self, texts: collections.abc.Sequence[str]) -> np.ndarray:
-        """Return a vector of length one for each text, as an array (num_texts, n_embd).
+        """A vector of length one for each text, as an array (num_texts, n_embd).
 
         Raises
         ------
@@ -173,25 +173,25 @@ class LocalEngine:
         return np.concatenate([np.empty((0, n_embd), np.float32), *vectors])
 
     def format(self, prompt: Prompt) -> str:
-        """Return the text the model will read: messages put through its chat template."""
+        """The text the model will read: messages put through its chat template."""
         return self._call(
             lambda: prompt if isinstance(prompt, str) else self._model.template.format(prompt)
         )
 
     def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
-        """Return the tokens the model will read for a prompt."""
+        """The tokens the model will read for a prompt."""
         return self._call(lambda: self._model.tokenize(prompt))
 
     def count_tokens(self, prompt: Prompt) -> int:
-        """Return how many tokens the model will read for a prompt."""
+        """How many tokens the model will read for a prompt."""
         return len(self.tokenize(prompt))
 
     def tokenize_texts(self, texts: collections.abc.Sequence[str]) -> list[tuple[int, ...]]:
-        """Return the tokens of plain texts: no begin token, and control texts mean nothing."""
+        """The tokens of plain texts: no begin token, and control texts mean nothing."""
         return self._call(lambda: [self._model.tokenize_plain(text) for text in texts])
 
     def status(self) -> EngineStatus:
-        """Return what the engine does at this moment."""
+        """What the engine does at this moment."""
         return self._call(
             lambda: self._model.status(
                 n_threads=self._threads.count, tokens_per_s=self._tokens_per_s

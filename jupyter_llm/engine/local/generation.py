@@ -88,7 +88,7 @@ class Generation:
         self.feed.fail(error)
 
     def completion(self, reason: FinishReason) -> Completion:
-        """Return what there is; safe from any thread, since lists only grow."""
+        """What there is; safe from any thread, since lists only grow."""
         sequence = self.sequence
         token_ids = tuple(sequence.completion_ids[: self.num_tokens]) if sequence else ()
         text, usage = "".join(self.text), self._usage(len(token_ids))
@@ -105,7 +105,7 @@ class Generation:
         )
 
     def progress(self) -> Progress:
-        """Return how far this is; safe from any thread."""
+        """How far this is; safe from any thread."""
         sequence = self.sequence
         if sequence is None:
             return Progress(state=self._state(None))

@@ -35,7 +35,7 @@ class LookupDrafter:
         self._payoff = payoff
 
     def propose(self, most: int) -> list[int]:
-        """Return the tokens that may come next, none if guessing does not pay."""
+        """The tokens that may come next, none if guessing does not pay."""
         chances = self._lookup.chances(max(0, min(most, MAX_DRAFT)))
         return self._lookup.propose(self._payoff.num_draft(chances))
 
@@ -90,7 +90,7 @@ class Lane:
             self._width.observe(scheduler.num_members, scheduler.num_evaluated, step_s)
 
     def prefixes(self) -> list[ResidentPrefix]:
-        """Return what is resident or parked, the latest used first."""
+        """What is resident or parked, the latest used first."""
         resident = [
             ResidentPrefix(
                 num_tokens=len(slot.token_ids),

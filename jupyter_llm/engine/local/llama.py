@@ -68,7 +68,7 @@ class _Log:
         self.lines.append((level, line))
 
     def reason(self) -> str:
-        """Return the first error of the log, without the name of the function that wrote it."""
+        """The first error of the log, without the name of the function that wrote it."""
         errors = [line for level, line in self.lines if level == _ERROR_LEVEL]
         if not errors:
             return "llama.cpp gave no reason."
@@ -150,7 +150,7 @@ class Weights:
         return self._text(lib.llama_vocab_eos(self._vocab))
 
     def control_texts(self) -> list[str]:
-        """Return the texts of the tokens that steer the model, such as `<|im_end|>`."""
+        """The texts of the tokens that steer the model, such as `<|im_end|>`."""
         return [
             self._text(token)
             for token in range(self.n_vocab)
@@ -158,7 +158,7 @@ class Weights:
         ]
 
     def tokenize(self, text: str, *, is_special: bool, add_bos: bool = False) -> list[int]:
-        """Return the tokens of a text.
+        """The tokens of a text.
 
         `is_special` reads `<|im_end|>` and the like as one token each; `add_bos` puts the begin
         token before, if the model wants one and the text does not begin with it.
@@ -192,7 +192,7 @@ class Weights:
         return chain
 
     def logit_bias(self, params: SamplingParams) -> list[tuple[int, float]]:
-        """Return what is added to the logits of which tokens.
+        """What is added to the logits of which tokens.
 
         Raises
         ------
@@ -235,7 +235,7 @@ class Weights:
         return text.decode("utf-8", "replace")
 
     def _bytes_of(self, token: int) -> bytes:
-        """Return a token's share of the text; it need not be whole characters."""
+        """A token's share of the text; it need not be whole characters."""
         size = 32
         while True:
             buffer = ctypes.create_string_buffer(size)
@@ -422,12 +422,12 @@ class Context:
         return 0 <= first <= max(0, num_tokens - self._window + 1)  # the window counts it too
 
     def state_size(self, seq_id: int) -> int:
-        """Return how many bytes `state` has."""
+        """How many bytes `state` has."""
         size: int = lib.llama_state_seq_get_size(self._pointer, seq_id)
         return size
 
     def state(self, seq_id: int) -> memoryview:
-        """Return what the cache holds of a sequence, to be restored later."""
+        """What the cache holds of a sequence, to be restored later."""
         size = self.state_size(seq_id)
         buffer = pages(size)
         count = lib.llama_state_seq_get_data(self._pointer, _address(buffer), size, seq_id)
@@ -448,7 +448,7 @@ class Context:
         return False
 
     def logits(self, index: int) -> np.ndarray:
-        """Return the logits of the batch's `index`-th token, (n_vocab,); valid until the next."""
+        """The logits of the batch's `index`-th token, (n_vocab,); valid until the next."""
         pointer = lib.llama_get_logits_ith(self._pointer, index)
         return np.ctypeslib.as_array(pointer, shape=(self.n_vocab,))
 
@@ -457,7 +457,7 @@ class Context:
         lib.llama_memory_clear(self._memory, True)  # noqa: FBT003  as llama.h declares it
 
     def logprob(self, index: int, token_id: int) -> float:
-        """Return the log-probability of a token as the one after the batch's `index`-th."""
+        """The log-probability of a token as the one after the batch's `index`-th."""
         pointer = lib.llama_get_logits_ith(self._pointer, index)
         logits = np.ctypeslib.as_array(pointer, shape=(self.n_vocab,)).astype(np.float64)
         highest = logits.max()
@@ -530,7 +530,7 @@ class Embedder:
         self._batch = _BatchMemory(self.n_ctx)
 
     def embed(self, texts: Sequence[Sequence[int]]) -> np.ndarray:
-        """Return the vectors of a few tokenized texts that fit together, (num_texts, n_embd)."""
+        """The vectors of a few tokenized texts that fit together, (num_texts, n_embd)."""
         batch = Batch()
         for seq_id, token_ids in enumerate(texts):
             batch.token_ids += token_ids
@@ -574,7 +574,7 @@ class Embedder:
 
 
 def _address(buffer: bytes | memoryview) -> Any:
-    """Return a pointer to bytes, which the caller keeps alive.
+    """A pointer to bytes, which the caller keeps alive.
 
     numpy's own `data_as` leaves a cycle behind that holds the array until the next collection.
     """
@@ -583,7 +583,7 @@ def _address(buffer: bytes | memoryview) -> Any:
 
 
 def device_memory() -> int | None:
-    """Return the free memory of all GPUs; None without one, or where it cannot be told."""
+    """The free memory of all GPUs; None without one, or where it cannot be told."""
     if not lib.llama_supports_gpu_offload():
         return None
     sizes = [free for kind, free in _devices() if kind == _GPU]
@@ -591,7 +591,7 @@ def device_memory() -> int | None:
 
 
 def _devices() -> list[tuple[int, int]]:
-    """Return the type and the free memory of each device that ggml computes on."""
+    """The type and the free memory of each device that ggml computes on."""
     # The bindings leave ggml's devices out; its functions are found through libllama.
     ggml = lib.llama_cpp._lib  # noqa: SLF001
     try:

@@ -63,7 +63,7 @@ class Lookup:
             self._find()
 
     def propose(self, max_tokens: int) -> list[int]:
-        """Return the next tokens as they stood before; none if the last three never did.
+        """The next tokens as they stood before; none if the last three never did.
 
         A draft that reaches the end of the text goes on with itself, as repetition does.
         """
@@ -76,7 +76,7 @@ class Lookup:
         return draft
 
     def chances(self, max_tokens: int) -> list[float]:
-        """Return for each token `propose` would return the chance that it comes to be drawn."""
+        """The chance of each token that `propose` would return to be drawn."""
         if not self._place:
             return []
         agreeing = range(self._num_agreeing, self._num_agreeing + max_tokens)
@@ -129,7 +129,7 @@ class Payoff:
         self._num_steps = 0
 
     def num_draft(self, chances: Sequence[float]) -> int:
-        """Return how many tokens to draft, given the chance of each to be drawn; 0 if none pays."""
+        """How many tokens to draft, given the chance of each to be drawn; 0 if none pays."""
         if len(self._times_s[1]) < _NUM_NEEDED:
             return 0
         plain_s = self._time_s(1)
@@ -166,7 +166,7 @@ class Payoff:
         return max(size for size in self._times_s if size <= limit)
 
     def _time_s(self, size: int) -> float:
-        """Return the time of a step; of one not tried yet, a guess that gives it a chance.
+        """The time of a step; of one not tried yet, a guess that gives it a chance.
 
         Twice the tokens are guessed to add what they added to the two sizes before.
         """

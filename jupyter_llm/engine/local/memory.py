@@ -72,7 +72,7 @@ class LoadPlan:
 
 
 def kv_bytes(shape: ModelShape, num_cells: int, kv_type: KvType = "f16") -> int:
-    """Return the size of a KV cache of so many cells.
+    """The size of a KV cache of so many cells.
 
     Layers with a sliding window count like others, since our contexts keep all their cells.
     """
@@ -91,7 +91,7 @@ def context_need(
     flash_attention: bool = True,
     is_unified: bool = True,
 ) -> MemoryNeed:
-    """Return what a context takes, beside the weights it shares with others.
+    """What a context takes, beside the weights it shares with others.
 
     A unified KV cache has `n_ctx` cells for all sequences together; otherwise each sequence has a
     stream of its own of as many.
@@ -113,7 +113,7 @@ def context_need(
 def memory_need(
     file: ModelFile, options: EngineOptions, n_ctx: int, *, num_sequences: int
 ) -> MemoryNeed:
-    """Return what a model takes that is loaded with these options and this context window."""
+    """What a model takes that is loaded with these options and this context window."""
     context = context_need(
         file.shape,
         n_ctx,
@@ -135,7 +135,7 @@ def free_memory(
     mount: Path = Path("/sys/fs/cgroup"),
     membership: Path = Path("/proc/self/cgroup"),
 ) -> FreeMemory:
-    """Return what is free: of the machine, or of the container we are in if that is less."""
+    """What is free: of the machine, or of the container we are in if that is less."""
     free = [psutil.virtual_memory().available, *_left_in_cgroups(mount, membership)]
     return FreeMemory(ram_bytes=min(free), vram_bytes=vram_bytes)
 
@@ -248,7 +248,7 @@ def _can_have_q8_0(shape: ModelShape) -> bool:
 
 
 def _default_n_ctx(n_ctx_train: int, fits: Callable[[int], bool]) -> int:
-    """Return the largest window that fits: the default one, or a smaller power of two."""
+    """The largest window that fits: the default one, or a smaller power of two."""
     n_ctx = min(n_ctx_train, _DEFAULT_N_CTX)
     while n_ctx > _LEAST_N_CTX and not fits(n_ctx):
         n_ctx = 1 << (n_ctx - 1).bit_length() - 1
@@ -256,7 +256,7 @@ def _default_n_ctx(n_ctx_train: int, fits: Callable[[int], bool]) -> int:
 
 
 def _largest_n_ctx(wanted: int, fits: Callable[[int], bool]) -> int | None:
-    """Return the largest window below the wanted one that fits, if any does."""
+    """The largest window below the wanted one that fits, if any does."""
     windows = range(_PAD, wanted, _PAD)
     index = bisect_left(windows, True, key=lambda n_ctx: not fits(n_ctx))  # noqa: FBT003
     return windows[index - 1] if index else None
@@ -278,7 +278,7 @@ def _fits(
 def _split(
     shape: ModelShape, options: EngineOptions, need: MemoryNeed, free: FreeMemory
 ) -> tuple[int, int]:
-    """Return what is needed on the GPU and in RAM."""
+    """What is needed on the GPU and in RAM."""
     if free.vram_bytes is None:
         return 0, need.total
     num_layers = _gpu_layers(shape, options, need, free.vram_bytes)
@@ -292,7 +292,7 @@ def _split(
 def _gpu_layers(
     shape: ModelShape, options: EngineOptions, need: MemoryNeed, vram_bytes: int
 ) -> int:
-    """Return how many layers go to the GPU; the output counts as one more layer."""
+    """How many layers go to the GPU; the output counts as one more layer."""
     num_layers = shape.num_layers + 1
     wanted = options.n_gpu_layers
     if wanted is None:

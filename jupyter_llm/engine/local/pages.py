@@ -11,7 +11,7 @@ from contextlib import suppress
 
 
 def pages(num_bytes: int) -> memoryview:
-    """Return zeroed memory of its own."""
+    """Zeroed memory of its own."""
     if not hasattr(mmap, "MAP_PRIVATE"):  # Windows
         return memoryview(mmap.mmap(-1, max(1, num_bytes)))[:num_bytes]
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS

@@ -54,7 +54,7 @@ class Parking:
             del self._prefixes[0]
 
     def find(self, token_ids: list[int], *, whole: bool) -> tuple[ParkedPrefix | None, int]:
-        """Return the prefix with the longest common start and its length.
+        """The prefix with the longest common start and its length.
 
         With `whole` only those count whose tokens all are the start of the prompt.
         """

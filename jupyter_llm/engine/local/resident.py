@@ -66,7 +66,7 @@ _MAX_KNOWN_TEXTS = 2048  # whose tokens are kept: the cells of a long notebook
 
 
 def checkpoint_folder() -> Path:
-    """Return where checkpoints are kept."""
+    """Where checkpoints are kept."""
     import platformdirs
 
     return platformdirs.user_cache_path("jupyter_llm") / "checkpoints"
@@ -83,7 +83,7 @@ def _plain_tokenizer(weights: Weights) -> Callable[[str], tuple[int, ...]]:
 
 
 def _continued(prompt: tuple[Message, ...], text: str) -> tuple[Message, ...]:
-    """Return a chat whose last message goes on with a text, or with a message after an answer."""
+    """A chat whose last message goes on with a text, or with a message after an answer."""
     last = prompt[-1]
     if last.role != "user":
         return (*prompt, Message("user", text))
@@ -156,7 +156,7 @@ class ResidentModel:
         return all(lane.scheduler.priority in (None, Priority.BACKGROUND) for lane in self.lanes)
 
     def lane_for(self, request: Request, *, n_threads: int) -> tuple[Lane, bool]:
-        """Return where a request runs, and whether its text is the same every time there.
+        """Where a request runs, and whether its text is the same every time there.
 
         A lane that is made for it is tested with `n_threads`, what the machine has free now.
         """
@@ -208,7 +208,7 @@ class ResidentModel:
         )
 
     def writer(self, lane: Lane) -> Writer:
-        """Return what writes in a lane, for the record. Safe from any thread."""
+        """What writes in a lane, for the record. Safe from any thread."""
         options, context = self._options, lane.context
         return Writer(
             model=ModelFacts.of(self.info, self._sha256),
@@ -226,7 +226,7 @@ class ResidentModel:
         )
 
     def next_lane(self) -> tuple[Lane, bool]:
-        """Return the lane with the most urgent work, and whether another's is more urgent.
+        """The lane with the most urgent work, and whether another's is more urgent.
 
         Equals take turns, and none starves but what is read in the background.
         """
@@ -271,7 +271,7 @@ class ResidentModel:
         )
 
     def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
-        """Return the tokens the model will read for a prompt."""
+        """The tokens the model will read for a prompt."""
         if isinstance(prompt, str):
             return tuple(self.weights.tokenize(prompt, is_special=True, add_bos=True))
         return self.template.tokenize(prompt, self._tokenize)
@@ -284,7 +284,7 @@ class ResidentModel:
         )
 
     def tokenize_open(self, prompt: Prompt) -> tuple[int, ...]:
-        """Return the tokens that a chat begins with however it goes on; those of a raw text.
+        """The tokens that a chat begins with however it goes on; those of a raw text.
 
         They are what two different continuations have in common.
         """
@@ -301,7 +301,7 @@ class ResidentModel:
         return Embedder(self.weights, n_ctx=n_ctx, n_threads=self.n_threads)
 
     def embedding_groups(self, texts: collections.abc.Sequence[str]) -> list[list[list[int]]]:
-        """Return the tokens of texts, in groups that can be embedded at once."""
+        """The tokens of texts, in groups that can be embedded at once."""
         tokenized = [self.weights.tokenize(text, is_special=False, add_bos=True) for text in texts]
         longest = max(map(len, tokenized), default=0)
         if longest > self._embedder.n_ctx:
@@ -309,11 +309,11 @@ class ResidentModel:
         return [[tokenized[i] for i in group] for group in self._embedder.batches(tokenized)]
 
     def embed(self, group: list[list[int]]) -> np.ndarray:
-        """Return the vectors of a group of tokenized texts."""
+        """The vectors of a group of tokenized texts."""
         return self._embedder.embed(group)
 
     def status(self, *, n_threads: int, tokens_per_s: float) -> EngineStatus:
-        """Return what goes on in the lanes."""
+        """What goes on in the lanes."""
         import psutil
 
         lanes = self.lanes
@@ -337,7 +337,7 @@ class ResidentModel:
         )
 
     def _num_streams(self) -> int:
-        """Return how many streams of the exact lane a modest share of the free memory holds.
+        """How many streams of the exact lane a modest share of the free memory holds.
 
         One may take most of it; 0 means that there is no room for that either.
         """

@@ -17,7 +17,7 @@ class Logits(Protocol):
     """Where the logits of the last batch are."""
 
     def logits(self, index: int) -> np.ndarray:
-        """Return the logits of the batch's `index`-th token, (n_vocab,); valid until the next."""
+        """The logits of the batch's `index`-th token, (n_vocab,); valid until the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class GreedySampler:
         self._values = np.array([value for _, value in bias], dtype=np.float32)
 
     def sample(self, index: int) -> int:
-        """Return the token with the highest of the logits of the batch's `index`-th token."""
+        """Take the token with the highest of the logits of the batch's `index`-th token."""
         logits = self._context.logits(index)
         if len(self._ids):
             logits[self._ids] += self._values

@@ -60,7 +60,7 @@ class Drafter(Protocol):
     """Guesses what a sequence goes on with, so that several tokens are evaluated at once."""
 
     def propose(self, most: int) -> list[int]:
-        """Return the tokens that may come next, none if guessing does not pay."""
+        """The tokens that may come next, none if guessing does not pay."""
 
     def append(self, token_id: int) -> None:
         """Take in a token that was drawn."""
@@ -273,7 +273,7 @@ class Scheduler:
             self._release(sequence)
 
     def of_class(self, priority: Priority) -> list[Sequence]:
-        """Return the waiting and running sequences of a class."""
+        """The waiting and running sequences of a class."""
         return [s for s in (*self._running, *self._waiting) if s.priority is priority]
 
     def step(self, *, is_guest: bool = False) -> list[Drawn]:
@@ -321,7 +321,7 @@ class Scheduler:
             self._occupy(sequence, placement)
 
     def _line(self) -> list[Sequence]:
-        """Return who waits: first one whose class got nothing for too long, then by class."""
+        """Who waits: first one whose class got nothing for too long, then by class."""
         due = [
             sequence
             for sequence in self._waiting
@@ -382,7 +382,7 @@ class Scheduler:
 
     @staticmethod
     def _num_reserved(sequence: Sequence) -> int:
-        """Return the tokens a sequence may come to hold soon.
+        """The tokens a sequence may come to hold soon.
 
         Few completions reach their limit, so all but the first part of it is left to chance. One
         that lost its place already waits until its whole completion fits.
@@ -458,7 +458,7 @@ class Scheduler:
         return members, batch
 
     def _turn(self, *, is_guest: bool) -> tuple[list[Sequence], int]:
-        """Return whose turn it is, all of one class, and how many tokens they may evaluate."""
+        """Whose turn it is, all of one class, and how many tokens they may evaluate."""
         running = [
             sequence
             for sequence in self._running

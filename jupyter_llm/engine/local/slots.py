@@ -51,7 +51,7 @@ class Placement:
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-    """Return how many leading tokens two sequences share."""
+    """How many leading tokens two sequences share."""
     length = min(len(a), len(b))
     if a[:length] == b[:length]:
         return length
@@ -142,7 +142,7 @@ class Slots:
         return shortened
 
     def adopt(self, token_ids: Sequence[int], conversation: str | None = None) -> Slot | None:
-        """Return an idle slot that is to hold these tokens from elsewhere, or None.
+        """Let an idle slot hold these tokens from elsewhere, or give None if there is none.
 
         It counts as busy, lest it gives way to itself; `release` it when it holds them.
         """
@@ -165,7 +165,7 @@ class Slots:
         return slot
 
     def num_resident(self, token_ids: list[int], *, is_busy: bool | None = None) -> int:
-        """Return how much of a prompt is resident in any slot, or in a busy (or idle) one."""
+        """How much of a prompt is resident in any slot, or in a busy (or idle) one."""
         return max(
             (
                 self._usable(slot, common_prefix(slot.token_ids, token_ids))

@@ -55,7 +55,7 @@ class ThreadCount:
                 self._grow()
 
     def _expected_s(self, size: int, step_s: float) -> float:
-        """Return what an undisturbed step takes, told by steps with other teams as well.
+        """What an undisturbed step takes, told by steps with other teams as well.
 
         A larger team is not slower than a smaller one, nor faster than by its size.
         """
@@ -99,7 +99,7 @@ class CoreLoad:
         self._last = self._read()
 
     def num_busy(self, *, without_us: bool) -> float | None:
-        """Return the average number of busy cores; None if the time was too short to tell.
+        """The average number of busy cores; None if the time was too short to tell.
 
         `without_us` leaves out what this process itself computed.
         """
@@ -118,7 +118,7 @@ class CoreLoad:
 
 
 def available_cores() -> int:
-    """Return how many physical cores this process may use."""
+    """How many physical cores this process may use."""
     import psutil
 
     limits = [psutil.cpu_count(logical=False) or psutil.cpu_count() or 1]

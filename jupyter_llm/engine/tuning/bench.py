@@ -60,11 +60,11 @@ class LlamaBench:
         self._text = _TEXT.read_text(encoding="utf-8")
 
     def copy(self, quantization: str) -> Path:
-        """Return where the copy in a quantization is."""
+        """Where the copy in a quantization is."""
         return self._scratch / f"{quantization}.gguf"
 
     def measure(self, trial: Trial, size: Size) -> tuple[float, float]:
-        """Return the speeds of prefill and decode, in tokens/s.
+        """The speeds of prefill and decode, in tokens/s.
 
         Prefill is a long prompt, and then a few short ones that follow it, as in a notebook.
         """
@@ -95,7 +95,7 @@ class LlamaBench:
         quantize(self._path, self.copy(quantization), quantization, n_threads=available_cores())
 
     def perplexity(self, quantization: str | None) -> float:
-        """Return the perplexity of the fixed text, for the file or its copy."""
+        """The perplexity of the fixed text, for the file or its copy."""
         options = EngineOptions(n_batch=_LOGITS_AT_ONCE)
         weights = self._weights(quantization, options)
         token_ids = weights.tokenize(self._text, is_special=False, add_bos=True)

@@ -109,7 +109,7 @@ class TuneReport:
         return untrusted_markdown(str(self))
 
     def _repr_html_(self) -> str:
-        """Return the report with a plot. All texts are escaped: a model's name may be anything."""
+        """The report with a plot. All texts are escaped: a model's name may be anything."""
         paragraphs = "".join(f"<p>{_paragraph(line)}</p>" for line in self._lines())
         rows = "".join(
             f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
@@ -120,7 +120,7 @@ class TuneReport:
         return f"<div>{paragraphs}{self._plot()}{table}</div>"
 
     def _plot(self) -> str:
-        """Return an SVG bar chart: prefill on the left, decode on the right, a row a figure."""
+        """An SVG bar chart: prefill on the left, decode on the right, a row a figure."""
         figures = self.tuning.figures
         width = _LABEL_WIDTH + len(_PANELS) * (_BAR_WIDTH + _GAP)
         height = _ROW_HEIGHT * (len(figures) + 1)
@@ -158,7 +158,7 @@ def _svg_text(left: float, row: int, text: str, *, is_bold: bool = False) -> str
 
 
 def _compared(before: Figure, after: Figure) -> str:
-    """Return how much faster one is than the other, and what it loses, as the end of a sentence."""
+    """How much faster one is than the other, and what it loses, as the end of a sentence."""
     prefill, decode = after.prefill / before.prefill, after.decode / before.decode
     text = (
         f"read prompts at {prefill:.2f} times the speed ({before.prefill:.0f} → "

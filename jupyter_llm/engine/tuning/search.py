@@ -39,7 +39,7 @@ class Trial:
     settings: tuple[tuple[str, int | bool], ...] = ()
 
     def named(self, prefill: float, decode: float) -> Figure:
-        """Return the trial with its speeds."""
+        """The trial with its speeds."""
         return Figure(
             quantization=self.quantization,
             settings=dict(self.settings),
@@ -48,7 +48,7 @@ class Trial:
         )
 
     def with_settings(self, settings: Settings) -> Trial:
-        """Return the same file with other settings."""
+        """The same file with other settings."""
         return Trial(self.quantization, tuple(settings.items()))
 
 
@@ -64,13 +64,13 @@ class Bench(Protocol):
     """Runs a model file and its copies."""
 
     def measure(self, trial: Trial, size: Size) -> tuple[float, float]:
-        """Return the speeds of prefill and decode, in tokens/s."""
+        """The speeds of prefill and decode, in tokens/s."""
 
     def quantize(self, quantization: str) -> None:
         """Write the copy in a quantization."""
 
     def perplexity(self, quantization: str | None) -> float:
-        """Return the perplexity of the fixed text, for the file or its copy."""
+        """The perplexity of the fixed text, for the file or its copy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +142,7 @@ class Search:
         )
 
     def _find_size(self, original: Trial) -> Size:
-        """Return how many tokens keep the machine busy long enough to be measured."""
+        """How many tokens keep the machine busy long enough to be measured."""
         self._step("how fast it is")
         least = Size(_PREFILL_TOKENS[0], _DECODE_TOKENS[0])
         self._bench.measure(original, least)  # the first time reads the file
@@ -155,7 +155,7 @@ class Search:
         return Size(num_prefill, min(high, max(low, int(decode * _DECODE_S))))
 
     def _best_copy(self, original: Trial) -> Trial | None:
-        """Return the fastest copy that is worth it, if there is one."""
+        """The fastest copy that is worth it, if there is one."""
         copies = [Trial(quantization) for quantization in self._quantizations]
         for quantization in self._quantizations:
             self._step(f"writing a {quantization} copy")
@@ -170,7 +170,7 @@ class Search:
         return min(worth, key=lambda copy: self._figures[copy].turn_s, default=None)
 
     def _best_settings(self, used: Trial, candidates: Sequence[Settings]) -> Settings:
-        """Return the settings that win, each against the defaults."""
+        """The settings that win, each against the defaults."""
         figures = self._compare([used, *(used.with_settings(one) for one in candidates)])
         default = figures.pop(used)
         best: dict[str, Figure] = {}
@@ -184,7 +184,7 @@ class Search:
     def _confirm(
         self, original: Trial, copy: Trial | None, best: Trial
     ) -> tuple[Trial, Trial | None]:
-        """Return what to use and what to offer, after all that won ran side by side once more.
+        """What to use and what to offer, after all that won ran side by side once more.
 
         The winner of many owes something to chance, and settings that won alone may not together.
         """
