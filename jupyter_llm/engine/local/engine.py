@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from jupyter_llm.engine.local.lane import Lane
-    from jupyter_llm.engine.local.sampler import RecordingSampler
-    from jupyter_llm.engine.local.scheduler import Sampler
     from jupyter_llm.models.discover import ModelEntry
 
 logger = logging.getLogger(__name__)
@@ -122,12 +120,7 @@ class LocalEngine:
         return stream
 
     def prefill(self, request: Request) -> None:
-        """Read a prompt while there is nothing else to do, so that it is resident later.
-
-        Returns at once. Any other request ends it; what was read by then stays. A chat is left
-        open at its end: what is read is what it begins with however its last message goes on, or,
-        after an answer, whatever the next message is.
-        """
+        """Read a prompt while there is nothing else to do; see `Engine.prefill`."""
         self._put(lambda: self._start_prefill(request))
 
     def hold_background(self, *, is_held: bool) -> None:
@@ -211,7 +204,8 @@ class LocalEngine:
             if not self._is_closed:
                 self._is_closed = True
                 self._commands.put(None)
-                self._abort()
+                for lane in self._model.lanes:
+                    lane.context.abort()
         self._thread.join(_CLOSE_TIMEOUT_S)
         atexit.unregister(self.close)
 
@@ -279,10 +273,6 @@ class LocalEngine:
             running = lane.scheduler.step_priority
             if running is not None and running > priority and self._model.can_trim:
                 lane.context.abort()
-
-    def _abort(self) -> None:
-        for lane in self._model.lanes:
-            lane.context.abort()
 
     # -- the engine thread's side --------------------------------------------------------------
 
@@ -401,7 +391,10 @@ class LocalEngine:
         generation.writer = partial(self._model.writer, lane)
         sampler = lane.context.sampler(params, generation.seed or 0, token_ids)
         if params.logprobs is not None:
-            sampler = generation.recorder = self._recorder(lane, sampler, params.logprobs)
+            from jupyter_llm.engine.local.sampler import RecordingSampler
+
+            sampler = RecordingSampler(sampler, lane.context, params.logprobs)
+            generation.recorder = sampler
         sequence = Sequence(
             token_ids,
             max_tokens=params.max_tokens or lane.context.n_ctx,
@@ -424,12 +417,6 @@ class LocalEngine:
         """Tell whether guessing ahead may pay: not where wrong guesses cannot be forgotten."""
         is_alone = request.priority < Priority.BULK
         return request.params.lookup and is_alone and self._model.can_forget
-
-    @staticmethod
-    def _recorder(lane: Lane, sampler: Sampler, num_top: int) -> RecordingSampler:
-        from jupyter_llm.engine.local.sampler import RecordingSampler
-
-        return RecordingSampler(sampler, lane.context, num_top)
 
     def _start_prefill(self, request: Request) -> None:
         if self._is_closed:

@@ -182,6 +182,14 @@ class Weights:
             lib.llama_model_free(pointer)
             _return_freed_memory()
 
+    def open_context(self, params: Any) -> Any:
+        """Make a context over the weights; raises `ModelLoadError`, mostly for want of memory."""
+        _log.lines.clear()
+        pointer = lib.llama_init_from_model(self._pointer, params)
+        if not pointer:
+            raise ModelLoadError(self.path, _log.reason(), [line for _, line in _log.lines])
+        return pointer
+
     def sampler(self, params: SamplingParams, seed: int, context: Sequence[int]) -> Any:
         """Make a llama.cpp sampler chain; `context` are the tokens before the first drawn one."""
         chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
@@ -321,10 +329,7 @@ class Context:
             if flash_attention
             else lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
         )
-        _log.lines.clear()
-        self._pointer: Any = lib.llama_init_from_model(weights._pointer, params)  # noqa: SLF001
-        if not self._pointer:
-            raise ModelLoadError(weights.path, _log.reason(), [line for _, line in _log.lines])
+        self._pointer = weights.open_context(params)
         self._weights = weights
         self.num_slots = num_slots
         self._is_unified = is_unified
@@ -456,13 +461,6 @@ class Context:
         """Forget all sequences."""
         lib.llama_memory_clear(self._memory, True)  # noqa: FBT003  as llama.h declares it
 
-    def logprob(self, index: int, token_id: int) -> float:
-        """The log-probability of a token as the one after the batch's `index`-th."""
-        pointer = lib.llama_get_logits_ith(self._pointer, index)
-        logits = np.ctypeslib.as_array(pointer, shape=(self.n_vocab,)).astype(np.float64)
-        highest = logits.max()
-        return float(logits[token_id] - highest - np.log(np.exp(logits - highest).sum()))
-
     def is_end(self, token_id: int) -> bool:
         """Tell whether a token ends the text."""
         return token_id in self._weights.end_ids
@@ -515,14 +513,11 @@ class Embedder:
         params.kv_unified = True
         params.embeddings = True
         params.no_perf = True
-        _log.lines.clear()
-        self._pointer: Any = lib.llama_init_from_model(weights._pointer, params)  # noqa: SLF001
-        if self._pointer and lib.llama_pooling_type(self._pointer) == lib.LLAMA_POOLING_TYPE_NONE:
+        self._pointer = weights.open_context(params)
+        if lib.llama_pooling_type(self._pointer) == lib.LLAMA_POOLING_TYPE_NONE:
             lib.llama_free(self._pointer)
             params.pooling_type = lib.LLAMA_POOLING_TYPE_MEAN
-            self._pointer = lib.llama_init_from_model(weights._pointer, params)  # noqa: SLF001
-        if not self._pointer:
-            raise ModelLoadError(weights.path, _log.reason(), [line for _, line in _log.lines])
+            self._pointer = weights.open_context(params)
         self.n_ctx: int = lib.llama_n_ctx(self._pointer)
         self._n_embd: int = lib.llama_model_n_embd(weights._pointer)  # noqa: SLF001
         self._is_encoder = bool(lib.llama_model_has_encoder(weights._pointer))  # noqa: SLF001

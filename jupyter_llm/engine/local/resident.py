@@ -96,16 +96,7 @@ class ResidentModel:
     """A loaded model with a fast lane, and an exact one on first need.
 
     Belongs to the engine thread. `on_progress` hears the loaded share and returns False to give
-    up.
-
-    Raises
-    ------
-    ModelFileError
-        The file is missing, damaged or no GGUF file.
-    ModelLoadError
-        llama.cpp refused it.
-    NotEnoughMemoryError
-        It is too large for what is free; nothing was loaded.
+    up. What it raises is told by `LocalEngine`.
     """
 
     def __init__(

@@ -157,11 +157,10 @@ class Slots:
 
     def evict(self) -> Slot | None:
         """Forget the idle slot that is worth least and return it, or None if there is none."""
-        idle = [slot for slot in self._slots if slot.token_ids and not slot.is_busy]
-        if not idle:
-            return None
-        slot = min(idle, key=_worth)
-        slot.clear()
+        idle = (slot for slot in self._slots if slot.token_ids and not slot.is_busy)
+        slot = min(idle, key=_worth, default=None)
+        if slot is not None:
+            slot.clear()
         return slot
 
     def num_resident(self, token_ids: list[int], *, is_busy: bool | None = None) -> int:

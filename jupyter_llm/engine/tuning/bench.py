@@ -23,6 +23,7 @@ from typing import Any
 
 from jupyter_llm.engine.base import EngineOptions, SamplingParams
 from jupyter_llm.engine.local.llama import Context, Weights, quantize
+from jupyter_llm.engine.local.sampler import LogprobScorer
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
 from jupyter_llm.engine.local.threads import available_cores
 from jupyter_llm.engine.tuning.search import Search, Size, Trial
@@ -100,16 +101,14 @@ class LlamaBench:
         weights = self._weights(quantization, options)
         token_ids = weights.tokenize(self._text, is_special=False, add_bos=True)
         token_ids = token_ids[: min(_TEXT_TOKENS, weights.n_ctx_train or _TEXT_TOKENS)]
-        total = 0.0
         with self._context(quantization, options, len(token_ids)) as context:
+            scorer = LogprobScorer(context)
             for start in range(0, len(token_ids) - 1, context.n_batch):
                 end = min(start + context.n_batch, len(token_ids) - 1)
                 _read(context, token_ids[start:end], start, wants_all=True)
-                total += sum(
-                    context.logprob(index, token_ids[start + index + 1])
-                    for index in range(end - start)
-                )
-        return math.exp(-total / (len(token_ids) - 1))
+                for index in range(end - start):
+                    scorer.observe(index, token_ids[start + index + 1])
+        return math.exp(-sum(scorer.logprobs) / len(scorer.logprobs))
 
     def close(self) -> None:
         """Free the weights."""
