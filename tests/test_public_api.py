@@ -19,6 +19,7 @@ HEAVY = (
     "ipywidgets",
     "anywidget",
     "jinja2",
+    "msgspec",
     "tqdm",
     "dask",
     "openai",

@@ -12,24 +12,35 @@ import threading
 import time
 from collections.abc import Callable
 from itertools import count
-from typing import Any, get_args, get_type_hints
+from typing import Any, Union
 
 from comm.base_comm import BaseComm
+from msgspec import convert, to_builtins
 from support.scripted import ScriptedEngine
 
-from jupyter_llm.frontends.comm.messages import ToFrontEnd, fits
-from jupyter_llm.frontends.comm.parts import NoticeData, PendingData, StatusData, TurnData
+from jupyter_llm.frontends.comm.messages import FromFrontEnd, ToFrontEnd
 from jupyter_llm.frontends.panel import ChatPanel
 
 TIMEOUT_S = 20
-KINDS = {get_args(get_type_hints(kind)["type"])[0]: kind for kind in get_args(ToFrontEnd)}
+Json = dict[str, Any]
+
+
+def fits(message: object, kind: type[FromFrontEnd | ToFrontEnd]) -> bool:
+    """Whether a message is one of a kind, and says all that there is to say in one."""
+    read: Any = convert(message, Union[tuple(kind.__subclasses__())])  # noqa: UP007  made here
+    return bool(to_builtins(read) == message)
+
+
+def without_seq(message: Json) -> Json:
+    """What is sent, but for its number."""
+    return {key: value for key, value in message.items() if key != "seq"}
 
 
 class RecordingComm(BaseComm):
     """A comm that hands what is published to whoever listens."""
 
     def __init__(self, **options: Any) -> None:
-        self.hear: Callable[[dict[str, Any]], None] | None = None
+        self.hear: Callable[[Json], None] | None = None
         super().__init__(**options)
 
     def publish_msg(self, msg_type: str, data: Any = None, *_: Any, **_options: Any) -> None:
@@ -46,12 +57,12 @@ class FrontEnd:
         self.panel = panel
         self.comm: Any = panel.comm
         self.view = f"view{next(self._numbers)}"
-        self.heard: list[tuple[float, dict[str, Any]]] = []
-        self.turns: dict[int, TurnData] = {}
+        self.heard: list[tuple[float, Json]] = []
+        self.turns: dict[int, Json] = {}
         self.path: list[int] = []
-        self.notices: dict[str, NoticeData] = {}
-        self.pending: dict[str, PendingData] = {}
-        self.status: StatusData | None = None
+        self.notices: dict[str, Json] = {}
+        self.pending: dict[str, Json] = {}
+        self.status: Json | None = None
         self.is_asked = False  # whether it is still there
         self.wrong: list[str] = []
         self._seq: int | None = None
@@ -100,12 +111,12 @@ class FrontEnd:
         """Forget everything, as after a message that was lost; only a snapshot helps then."""
         self.turns, self.path, self._seq, self._is_lost = {}, [], None, True
 
-    def answer(self, kind: str, /, **content: Any) -> dict[str, Any]:
+    def answer(self, kind: str, /, **content: Any) -> Json:
         """Ask a question and wait for what answers it."""
         request_id = self.ask(kind, **content)
         return self.wait_for(lambda m: m.get("id") == request_id and m["type"] != "ack")
 
-    def wait_for(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    def wait_for(self, condition: Callable[[Json], bool]) -> Json:
         """Wait until a message has been heard and return it."""
         self.wait_until(lambda front: any(map(condition, front.messages)))
         return next(filter(condition, self.messages))
@@ -122,11 +133,11 @@ class FrontEnd:
     # What it knows
 
     @property
-    def messages(self) -> list[dict[str, Any]]:
+    def messages(self) -> list[Json]:
         return [message for _, message in self.heard]
 
     @property
-    def shown(self) -> list[TurnData]:
+    def shown(self) -> list[Json]:
         return [self.turns[number] for number in self.path]
 
     @property
@@ -137,7 +148,7 @@ class FrontEnd:
     def is_idle(self) -> bool:
         return not self.pending and all(turn["state"] == "finished" for turn in self.shown)
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _hear(self, message: Json) -> None:
         if self._other is not None:
             self._other(message)
         with self._changed:
@@ -148,25 +159,26 @@ class FrontEnd:
                 self.wrong.append(f"{error!r} at {message}")
             self._changed.notify_all()
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _take(self, message: Json) -> None:
         kind = message["type"]
-        assert fits(message, KINDS[kind]), "it is not what its type says"
-        assert self._seq in (None, message["seq"] - 1), "something is missing"
-        self._seq = message["seq"]
+        seq = message["seq"]
+        assert self._seq in (None, seq - 1), "something is missing"
+        self._seq = seq
+        assert fits(without_seq(message), ToFrontEnd), "it is not what its type says"
         if kind == "snapshot" and message["view"] in (self.view, None):
             self._is_lost = False
         if self._is_lost:
             return
         match kind:
             case "snapshot" if message["view"] in (self.view, None):
-                self.turns = {turn["number"]: dict(turn) for turn in message["turns"]}  # type: ignore[misc]
+                self.turns = {turn["number"]: dict(turn) for turn in message["turns"]}
                 self.path = message["path"]
                 self.notices = {notice["id"]: notice for notice in message["notices"]}
                 self.pending = {request["id"]: request for request in message["pending"]}
                 self.status = message["status"]
                 assert list(self.turns) == self.path
             case "turn":
-                self.turns[message["turn"]["number"]] = dict(message["turn"])  # type: ignore[assignment]
+                self.turns[message["turn"]["number"]] = dict(message["turn"])
                 self.pending.pop(message["id"], None)
             case "anybody":
                 self.is_asked = True

@@ -1,14 +1,15 @@
-"""Prompts and commands of a panel, as its requests carry them out on their threads."""
+"""Prompts and commands of a front end, as its jobs carry them out on their threads."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jupyter_llm.engine.base import Completion, check_text
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.frontends.comm.requests import LoadingView
+from jupyter_llm.frontends.comm.jobs import LoadingView
+from jupyter_llm.frontends.comm.parts import ProposalData
 from jupyter_llm.frontends.prompt.attaching import attach_cells, describer, expander
 from jupyter_llm.frontends.prompt.commands import Call, command_table, find_command
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables, user_namespace
@@ -18,11 +19,12 @@ from jupyter_llm.tasks.proposal import Proposal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from jupyter_llm.chat.budget import ContextMode
+    from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.chat.draft import Turn
+    from jupyter_llm.engine.base import Stream
+    from jupyter_llm.frontends.comm.jobs import Job
     from jupyter_llm.frontends.comm.messages import Regenerate, Send
-    from jupyter_llm.frontends.comm.parts import ProposalData
-    from jupyter_llm.frontends.comm.requests import Request
-    from jupyter_llm.frontends.comm.sync import KernelSide
     from jupyter_llm.frontends.prompt.commands import Command
 
 _LITERAL = "-- "
@@ -33,43 +35,63 @@ _HELP = (
 )
 
 
+class Side(Protocol):
+    """What prompts and commands need of the kernel's side of a chat."""
+
+    chat: Chat
+    mode: ContextMode
+
+    def send_prompt(self, job: Job, prompt: str, **options: Any) -> Stream:
+        """Send a prompt of a job to the chat; the turn that appears is the job's."""
+
+    def notify(
+        self,
+        job: Job,
+        markdown: str,
+        *,
+        proposal: ProposalData | None = None,
+        answer: Completion | None = None,
+    ) -> None:
+        """Show what a job has come to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Sends what is typed in a panel, with the panel's own settings."""
+    """Sends what is typed in a front end, with settings of its own."""
 
-    side: KernelSide
+    side: Side
     model: str | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
 
-    def send(self, message: Send, request: Request) -> None:
+    def send(self, message: Send, job: Job) -> None:
         """Carry out a command, or send a prompt and wait until it is answered."""
-        typed = message["text"]
+        typed = message.text
         is_literal = typed.startswith(_LITERAL)
         found = None if is_literal else find_command(typed)
         namespace = dict(user_namespace())
         expand = expander(namespace)
         if found is not None:
             command, argument = found
-            self._obey(command, request.run(partial(expand, argument)), request)
+            self._obey(command, job.run(partial(expand, argument)), job)
             return
         typed = check_text(typed.removeprefix(_LITERAL))
         attached = attach_cells(typed, self.side.chat.llm.timeline.snapshot().visible)
-        given = [(item["label"], item["text"]) for item in message["attachments"]]
+        given = [(item.label, item.text) for item in message.attachments]
         describe = describer(attached.prompt, partial(own_variables, current_shell()))
         prompt = without_at(attached.prompt, namespace)
         self._ask(
-            request,
-            request.run(partial(expand, prompt)),
+            job,
+            job.run(partial(expand, prompt)),
             message,
-            after=message["after"],
+            after=message.after,
             attachments=[*attached.attachments, *given],
             describe=describe,
         )
 
-    def regenerate(self, message: Regenerate, turn: Turn, request: Request) -> None:
+    def regenerate(self, message: Regenerate, turn: Turn, job: Job) -> None:
         """Answer the prompt of a turn once more, as another branch."""
         self._ask(
-            request,
+            job,
             turn.prompt,
             message,
             after=turn.parent,
@@ -78,28 +100,26 @@ class Asker:
             describe=describer(turn.prompt, partial(own_variables, current_shell())),
         )
 
-    def _ask(
-        self, request: Request, prompt: str, message: Send | Regenerate, **options: Any
-    ) -> None:
+    def _ask(self, job: Job, prompt: str, message: Send | Regenerate, **options: Any) -> None:
         sampling = self._sampling(message)
-        view = LoadingView(request)
+        view = LoadingView(job)
         self.side.chat.llm.engine(self.model, view=view)
-        request.check()
+        job.check()
         stream = self.side.send_prompt(
-            request, prompt, model=self.model, view=view, **options, **sampling
+            job, prompt, model=self.model, view=view, **options, **sampling
         )
         stream.result()
 
-    def _obey(self, command: Command, argument: str, request: Request) -> None:
+    def _obey(self, command: Command, argument: str, job: Job) -> None:
         """Carry out a command, and show what it answers as a notice."""
         if command.name == "chat":
             raise MagicUsageError("/chat shows a panel below a cell.", "Type `%llm /chat` in one.")
         if command.name == "help":  # options are for lines and cells
-            self.side.notify(request, f"{_HELP}\n\n{command_table('chat')}")
+            self.side.notify(job, f"{_HELP}\n\n{command_table('chat')}")
             return
-        chat, view = self.side.chat, LoadingView(request)
+        chat, view = self.side.chat, LoadingView(job)
         situation = partial(
-            chat.llm.situation, model=self.model, show=request.show, view=view, **self.sampling
+            chat.llm.situation, model=self.model, show=job.show, view=view, **self.sampling
         )
         answer = command.run(Call(chat.llm, chat, argument, self.side.mode, situation, view))
         proposal, completion = None, None
@@ -107,23 +127,23 @@ class Asker:
             proposal, completion = proposal_data(answer), answer.completion
         elif isinstance(answer, Completion):
             completion = answer
-        self.side.notify(request, str(answer), proposal=proposal, answer=completion)
+        self.side.notify(job, str(answer), proposal=proposal, answer=completion)
 
     def _sampling(self, message: Send | Regenerate) -> dict[str, Any]:
-        asked = {"seed": message["seed"], "temperature": message["temperature"]}
+        asked = {"seed": message.seed, "temperature": message.temperature}
         chosen = {name: value for name, value in asked.items() if value is not None}
         return {**self.sampling, **chosen}
 
 
 def proposal_data(proposal: Proposal) -> ProposalData | None:
-    """Return code that is proposed as the front end knows it; None if nothing is to change."""
+    """Code that is proposed as the front end knows it; None if nothing is to change."""
     cell = proposal.cell
     if cell is not None and not proposal.diff:
         return None
-    return {
-        "source": proposal.source,
-        "cell_id": cell.cell_id if cell is not None else None,
-        "execution_count": cell.execution_count if cell is not None else None,
-        "before": cell.source if cell is not None else None,
-        "unknown_names": list(proposal.unknown_names),
-    }
+    return ProposalData(
+        source=proposal.source,
+        cell_id=cell.cell_id if cell is not None else None,
+        execution_count=cell.execution_count if cell is not None else None,
+        before=cell.source if cell is not None else None,
+        unknown_names=list(proposal.unknown_names),
+    )

@@ -1,9 +1,10 @@
-"""Code out of a panel on its way into cells: checked, made to parse, marked and landed."""
+"""Code on its way into cells: checked, made to parse, marked and landed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.frontends.comm.parts import CheckedData
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.code.names import defined_names, missing_modules, unknown_names
 from jupyter_llm.notebook.code.repair import repair
@@ -13,11 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jupyter_llm.engine.base import Completion
-    from jupyter_llm.frontends.comm.parts import CheckedData
 
 
 def check(sources: Sequence[str]) -> list[CheckedData]:
-    """Return which names and modules in pieces of code exist nowhere; nothing of it runs.
+    """The names and modules in pieces of code that exist nowhere; nothing of it runs.
 
     A piece may use the names that those before it define.
     """
@@ -26,19 +26,14 @@ def check(sources: Sequence[str]) -> list[CheckedData]:
     results: list[CheckedData] = []
     for source in sources:
         unknown = [name for name in unknown_names(source, namespace) if name not in defined]
-        results.append(
-            {
-                "source": source,
-                "unknown_names": unknown,
-                "missing_modules": list(missing_modules(source)),
-            }
-        )
+        missing = list(missing_modules(source))
+        results.append(CheckedData(source=source, unknown_names=unknown, missing_modules=missing))
         defined |= defined_names(source)
     return results
 
 
 def prepare(source: str, answer: Completion | None) -> tuple[str, dict[str, Any]]:
-    """Return Python out of an answer as a cell holds it, and the metadata of that cell.
+    """Python out of an answer as a cell holds it, and the metadata of that cell.
 
     It parses, and says which model wrote it, if that is known.
     """

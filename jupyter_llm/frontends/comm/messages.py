@@ -1,27 +1,18 @@
-"""What the panel and its kernel side say to each other: JSON objects, each with a `type`.
+"""What a chat's front end and the kernel say to each other: JSON objects, each with a `type`.
 
 tests/frontends/panel/messages/ holds one example of every message, read by the tests of both sides.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from types import UnionType
-from typing import (
-    Any,
-    Final,
-    Literal,
-    TypedDict,
-    cast,
-    get_args,
-    get_origin,
-    get_type_hints,
-    is_typeddict,
-)
+from typing import Any, Final, Union
+
+from msgspec import ValidationError, convert
 
 from jupyter_llm.frontends.comm.parts import (
     AttachmentData,
     CheckedData,
+    Data,
     NoticeData,
     PendingData,
     StatusData,
@@ -33,31 +24,35 @@ from jupyter_llm.frontends.comm.parts import (
 PROTOCOL: Final = 1
 
 
+def _tag(name: str) -> str:
+    """The `type` of a message, by the name of its class."""
+    return name.removesuffix("Message").lower()
+
+
 # From the front end
 
 
-class Hello(TypedDict):
+class FromFrontEnd(Data, tag_field="type", tag=_tag):
+    """What a front end asks for, under an id of its own."""
+
+    id: str
+
+
+class Hello(FromFrontEnd):
     """A view is there, or has missed something; it is answered with a snapshot."""
 
-    type: Literal["hello"]
-    id: str
     view: str
     protocol: int
     can_write_cells: bool
 
 
-class Bye(TypedDict):
+class Bye(FromFrontEnd):
     """The last view on a page has gone. If there is another page, it is asked whether it is."""
 
-    type: Literal["bye"]
-    id: str
 
-
-class Send(TypedDict):
+class Send(FromFrontEnd):
     """A prompt or a command. With `after` it begins a new branch behind that turn, 0: the start."""
 
-    type: Literal["send"]
-    id: str
     text: str
     after: int | None
     attachments: list[AttachmentData]
@@ -65,89 +60,69 @@ class Send(TypedDict):
     temperature: float | None
 
 
-class Regenerate(TypedDict):
+class Regenerate(FromFrontEnd):
     """A new answer to the prompt of a turn, beside the old one."""
 
-    type: Literal["regenerate"]
-    id: str
     number: int
     seed: int | None
     temperature: float | None
 
 
-class Stop(TypedDict):
+class Stop(FromFrontEnd):
     """Stop a turn by its number, a request by its id, or all that goes on in the chat."""
 
-    type: Literal["stop"]
-    id: str
     target: int | str | None
 
 
-class Choose(TypedDict):
+class Choose(FromFrontEnd):
     """Show the branch through a turn."""
 
-    type: Literal["choose"]
-    id: str
     number: int
 
 
-class Remove(TypedDict):
+class Remove(FromFrontEnd):
     """Forget a turn for good."""
 
-    type: Literal["remove"]
-    id: str
     number: int
 
 
-class Dismiss(TypedDict):
+class Dismiss(FromFrontEnd):
     """Put a notice away, in all views."""
 
-    type: Literal["dismiss"]
-    id: str
     notice: str
 
 
-class Complete(TypedDict):
+class Complete(FromFrontEnd):
     """What may stand at the cursor; it counts code points, as all places do."""
 
-    type: Literal["complete"]
-    id: str
     text: str
     cursor: int
 
 
-class Describe(TypedDict):
+class Describe(FromFrontEnd):
     """What there is to say of a suggestion; `name` is the suggestion's."""
 
-    type: Literal["describe"]
-    id: str
     kind: SuggestionKind
     name: str
 
 
-class Check(TypedDict):
+class Check(FromFrontEnd):
     """Which names in pieces of code exist nowhere; a piece may use what those before define."""
 
-    type: Literal["check"]
-    id: str
     sources: list[str]
 
 
-class Prepare(TypedDict):
+class Prepare(FromFrontEnd):
     """Make a cell of Python out of a turn, or out of the proposal in a notice."""
 
-    type: Literal["prepare"]
-    id: str
     number: int | None
     notice: str | None
     source: str
 
 
-class Land(TypedDict):
+class Land(FromFrontEnd):
     """Bring code into a cell where the front end cannot: below the next cell that runs."""
 
-    type: Literal["land"]
-    id: str
     number: int | None
     notice: str | None
     source: str
@@ -157,40 +132,33 @@ class Land(TypedDict):
 # To the front end
 
 
-class _Numbered(TypedDict, total=False):
-    """What is sent is numbered from 1 on, so that a view sees when it has missed something.
+class ToFrontEnd(Data, tag_field="type", tag=_tag):
+    """What a front end is told; every view of a chat sees everything, also what answers another.
 
-    Every view of a panel sees everything, also what answers another.
+    What is sent is numbered besides, in `seq`, so that a view sees when it has missed something.
     """
 
-    seq: int
 
-
-class Ack(_Numbered):
+class Ack(ToFrontEnd):
     """A request has arrived."""
 
-    type: Literal["ack"]
     id: str
 
 
-class ErrorMessage(_Numbered):
+class ErrorMessage(ToFrontEnd):
     """A request could not be fulfilled; a prompt's or a command's failure is a notice."""
 
-    type: Literal["error"]
     id: str | None
     text: str
 
 
-class Anybody(_Numbered):
+class Anybody(ToFrontEnd):
     """A view has said bye. Whoever still shows the chat says hello, or hears nothing more."""
 
-    type: Literal["anybody"]
 
-
-class Snapshot(_Numbered):
+class Snapshot(ToFrontEnd):
     """All there is, for the view that said hello, or for all; `turns` are those of the path."""
 
-    type: Literal["snapshot"]
     id: str | None
     view: str | None
     protocol: int
@@ -202,202 +170,126 @@ class Snapshot(_Numbered):
     pending: list[PendingData]
 
 
-class TurnMessage(_Numbered):
+class TurnMessage(ToFrontEnd):
     """A turn is new or has changed; `id` is the request that it answers, once."""
 
-    type: Literal["turn"]
     turn: TurnData
-    id: str | None
+    id: str | None = None
 
 
-class PathMessage(_Numbered):
+class PathMessage(ToFrontEnd):
     """The numbers of the turns that are shown, in their order; each has been sent before."""
 
-    type: Literal["path"]
     path: list[int]
 
 
-class Delta(_Numbered):
+class Delta(ToFrontEnd):
     """More text of a turn."""
 
-    type: Literal["delta"]
     number: int
     text: str
 
 
-class ProgressMessage(_Numbered):
+class ProgressMessage(ToFrontEnd):
     """How far a pending request (`id`) or a turn (`number`) is before there is text."""
 
-    type: Literal["progress"]
-    id: str | None
-    number: int | None
     text: str
     share: float | None
+    id: str | None = None
+    number: int | None = None
 
 
-class PendingMessage(_Numbered):
+class PendingMessage(ToFrontEnd):
     """A request has begun; it ends with a turn, a notice, or `cancelled`."""
 
-    type: Literal["pending"]
     pending: PendingData
 
 
-class Cancelled(_Numbered):
+class Cancelled(ToFrontEnd):
     """A pending request was stopped before it came to anything."""
 
-    type: Literal["cancelled"]
     id: str
 
 
-class StatusMessage(_Numbered):
+class StatusMessage(ToFrontEnd):
     """The model, or how full it is, has changed."""
 
-    type: Literal["status"]
     status: StatusData
 
 
-class NoticeMessage(_Numbered):
+class NoticeMessage(ToFrontEnd):
     """A notice is new or has grown."""
 
-    type: Literal["notice"]
     notice: NoticeData
 
 
-class Dismissed(_Numbered):
+class Dismissed(ToFrontEnd):
     """A notice was put away."""
 
-    type: Literal["dismissed"]
     id: str
 
 
-class Transcript(_Numbered):
+class Transcript(ToFrontEnd):
     """The chat as an output of the cell, for a front end that writes it there itself."""
 
-    type: Literal["transcript"]
     data: dict[str, str]
     metadata: dict[str, Any]
 
 
-class Suggestions(_Numbered):
+class Suggestions(ToFrontEnd):
     """Answers `complete`."""
 
-    type: Literal["suggestions"]
     id: str
     start: int
     end: int
     items: list[SuggestionData]
 
 
-class Description(_Numbered):
+class Description(ToFrontEnd):
     """Answers `describe`, in plain text."""
 
-    type: Literal["description"]
     id: str
     text: str
 
 
-class Checked(_Numbered):
+class Checked(ToFrontEnd):
     """Answers `check`."""
 
-    type: Literal["checked"]
     id: str
     results: list[CheckedData]
 
 
-class Prepared(_Numbered):
+class Prepared(ToFrontEnd):
     """Answers `prepare`: what the cell holds, and its metadata."""
 
-    type: Literal["prepared"]
     id: str
     source: str
     metadata: dict[str, Any]
 
 
-class Landed(_Numbered):
+class Landed(ToFrontEnd):
     """Answers `land`: where the code is, in words."""
 
-    type: Literal["landed"]
     id: str
     text: str
 
 
-FromFrontEnd = (
-    Hello
-    | Bye
-    | Send
-    | Regenerate
-    | Stop
-    | Choose
-    | Remove
-    | Dismiss
-    | Complete
-    | Describe
-    | Check
-    | Prepare
-    | Land
-)
-ToFrontEnd = (
-    Ack
-    | ErrorMessage
-    | Anybody
-    | Snapshot
-    | TurnMessage
-    | PathMessage
-    | Delta
-    | ProgressMessage
-    | PendingMessage
-    | Cancelled
-    | StatusMessage
-    | NoticeMessage
-    | Dismissed
-    | Transcript
-    | Suggestions
-    | Description
-    | Checked
-    | Prepared
-    | Landed
-)
+_ANY_REQUEST: Any = Union[tuple(FromFrontEnd.__subclasses__())]  # noqa: UP007  made here
 
 
 def read_message(content: object) -> FromFrontEnd:
-    """Return what a front end sent, checked.
+    """What a front end sent, checked.
 
     Raises
     ------
     ValueError
         It is no such message.
     """
-    if not any(fits(content, kind) for kind in get_args(FromFrontEnd)):
+    try:
+        message: FromFrontEnd = convert(content, _ANY_REQUEST)
+    except ValidationError:
         kind = content.get("type") if isinstance(content, dict) else None
-        raise ValueError(f"The panel sent a message that nobody understands: {kind!r:.40}.")
-    return cast("FromFrontEnd", content)
-
-
-def fits(value: object, hint: Any) -> bool:
-    """Whether a JSON value is of a type: one of the above, or what they are made of."""
-    if is_typeddict(hint):
-        hints = _hints(hint)
-        return (
-            isinstance(value, dict)
-            and hint.__required_keys__ <= value.keys() <= hints.keys()
-            and all(fits(value[key], hints[key]) for key in value)
-        )
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is UnionType:
-        return any(fits(value, argument) for argument in arguments)
-    if origin is Literal:
-        return value in arguments
-    if origin is list:
-        return isinstance(value, list) and all(fits(item, arguments[0]) for item in value)
-    if origin is dict:
-        return isinstance(value, dict) and all(
-            fits(key, arguments[0]) and fits(item, arguments[1]) for key, item in value.items()
-        )
-    if hint is float:
-        return isinstance(value, float | int) and not isinstance(value, bool)
-    return hint is Any or type(value) is hint
-
-
-@cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)
+        raise ValueError(
+            f"The panel sent a message that nobody understands: {kind!r:.40}."
+        ) from None
+    return message

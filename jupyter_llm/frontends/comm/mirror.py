@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
+from jupyter_llm.frontends.comm.messages import Delta, PathMessage, ProgressMessage, TurnMessage
+from jupyter_llm.frontends.comm.parts import ToldData, TurnData, UsageData
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,14 +16,13 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.tree import Exchange
     from jupyter_llm.engine.base import Completion
     from jupyter_llm.engine.base import Progress as StreamProgress
-    from jupyter_llm.frontends.comm.messages import ProgressMessage, ToFrontEnd
-    from jupyter_llm.frontends.comm.parts import ToldData, TurnData, UsageData
+    from jupyter_llm.frontends.comm.messages import ToFrontEnd
 
 
 class Mirror:
     """The turns of the active branch as all views have them.
 
-    It belongs to whoever holds the panel's lock.
+    It belongs to whoever holds the lock of the kernel's side.
     """
 
     def __init__(self) -> None:
@@ -67,7 +71,7 @@ class Mirror:
         self._exchanges = exchanges
         self._growing = [exchange for exchange in exchanges if not exchange.is_finished]
         if list(before) != list(self._turns):
-            yield {"type": "path", "path": self.path}
+            yield PathMessage(path=self.path)
 
     def _news_of(
         self, exchange: Exchange, old: TurnData | None, model: str | None, request: str | None
@@ -75,15 +79,15 @@ class Mirror:
         turn = turn_data(exchange, model, old)
         self._turns[exchange.number] = turn
         if request is not None or old is None or not _goes_on(old, turn):
-            yield {"type": "turn", "turn": turn, "id": request}
-        elif (more := turn["text"][len(old["text"]) :]) != "":
-            yield {"type": "delta", "number": exchange.number, "text": more}
+            yield TurnMessage(turn=turn, id=request)
+        elif (more := turn.text[len(old.text) :]) != "":
+            yield Delta(number=exchange.number, text=more)
         yield from self._reading(exchange, turn)
 
     def _reading(self, exchange: Exchange, turn: TurnData) -> Iterator[ProgressMessage]:
         """Yield how far the prompt is read, if that is news."""
         stream = exchange.stream
-        if turn["state"] not in ("waiting", "reading") or stream is None:
+        if turn.state not in ("waiting", "reading") or stream is None:
             self._progress.pop(exchange.number, None)
             return
         message = _progress_message(exchange.number, stream.progress)
@@ -93,7 +97,7 @@ class Mirror:
 
 
 def turn_data(exchange: Exchange, model: str | None, old: TurnData | None = None) -> TurnData:
-    """Return an exchange as the front end knows it.
+    """An exchange as the front end knows it.
 
     What nobody reads any more while it is ended stays as it was.
     """
@@ -101,7 +105,7 @@ def turn_data(exchange: Exchange, model: str | None, old: TurnData | None = None
     if turn is not None:
         return _turn_data(exchange, **_finished(turn.completion))
     stream = exchange.stream
-    text = stream.written if stream is not None else old["text"] if old is not None else ""
+    text = stream.written if stream is not None else old.text if old is not None else ""
     state = stream.progress.state if stream is not None else "waiting"
     if text or state == "finished":  # it is, once the chat has taken it in
         state = "writing"
@@ -109,25 +113,15 @@ def turn_data(exchange: Exchange, model: str | None, old: TurnData | None = None
 
 
 def _turn_data(exchange: Exchange, **known: Any) -> TurnData:
-    unknown: dict[str, Any] = {
-        "finish_reason": None,
-        "seed": None,
-        "temperature": None,
-        "exact": False,
-        "usage": None,
-    }
-    data: Any = {
-        "number": exchange.number,
-        "parent": exchange.parent,
-        "siblings": list(exchange.siblings),
-        "prompt": exchange.prompt,
-        "attachments": [label for label, _ in exchange.attachments],
-        **unknown,
+    return TurnData(
+        number=exchange.number,
+        parent=exchange.parent,
+        siblings=list(exchange.siblings),
+        prompt=exchange.prompt,
+        attachments=[label for label, _ in exchange.attachments],
+        told=_told(exchange.told),
         **known,
-        "told": _told(exchange.told),
-    }
-    turn: TurnData = data
-    return turn
+    )
 
 
 def _finished(completion: Completion) -> dict[str, Any]:
@@ -146,34 +140,35 @@ def _finished(completion: Completion) -> dict[str, Any]:
 
 def _usage(completion: Completion) -> UsageData:
     usage = completion.usage
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "cached_tokens": usage.cached_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "first_token_s": round(usage.first_token_s, 3),
-        "tokens_per_s": round(usage.tokens_per_s, 2),
-    }
+    return UsageData(
+        prompt_tokens=usage.prompt_tokens,
+        cached_tokens=usage.cached_tokens,
+        completion_tokens=usage.completion_tokens,
+        first_token_s=round(usage.first_token_s, 3),
+        tokens_per_s=round(usage.tokens_per_s, 2),
+    )
 
 
 def _told(told: Sequence[Part]) -> ToldData:
-    return {
-        "cells": sum(part.cell is not None for part in told),
-        "variables": [part.variable for part in told if part.variable is not None],
-    }
+    return ToldData(
+        cells=sum(part.cell is not None for part in told),
+        variables=[part.variable for part in told if part.variable is not None],
+    )
 
 
 def _goes_on(old: TurnData, new: TurnData) -> bool:
     """Tell whether a turn is what it was, but for more text at its end."""
-    if new["state"] == "finished":
+    if new.state == "finished":
         return old == new
-    same = {**old, "text": new["text"], "state": new["state"]} == new
-    return same and old["state"] != "finished" and new["text"].startswith(old["text"])
+    is_same = replace(old, text=new.text, state=new.state) == new
+    return is_same and old.state != "finished" and new.text.startswith(old.text)
 
 
 def _progress_message(number: int, progress: StreamProgress) -> ProgressMessage:
     if progress.state == "waiting":
-        text, share = "Waiting for the model", None
-    else:
-        text = f"Reading {progress.num_read} of {progress.num_prompt} tokens"
-        share = round(progress.num_read / max(progress.num_prompt, 1), 3)
-    return {"type": "progress", "id": None, "number": number, "text": text, "share": share}
+        return ProgressMessage(number=number, text="Waiting for the model", share=None)
+    return ProgressMessage(
+        number=number,
+        text=f"Reading {progress.num_read} of {progress.num_prompt} tokens",
+        share=round(progress.num_read / max(progress.num_prompt, 1), 3),
+    )

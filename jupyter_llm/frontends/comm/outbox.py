@@ -6,7 +6,9 @@ import contextvars
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
+
+from msgspec import to_builtins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +45,7 @@ class Outbox:
             return
         with self._lock:
             self._num_sent += 1
-            numbered = {**cast("dict[str, Any]", message), "seq": self._num_sent}
+            numbered = {**to_builtins(message), "seq": self._num_sent}
             # A copy, since a context can be entered by one thread at a time.
             run = context.copy().run
             try:
@@ -56,7 +58,7 @@ class Outbox:
 
 
 def well_formed(value: Any) -> Any:
-    """Return JSON in which every text is Unicode: half of a surrogate pair cannot be sent."""
+    """JSON in which every text is Unicode: half of a surrogate pair cannot be sent."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):

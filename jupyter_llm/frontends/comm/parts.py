@@ -1,21 +1,31 @@
-"""What the messages between the panel and its kernel side are made of."""
+"""What the messages of a chat over a comm are made of: values, as JSON holds them."""
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Any, Literal
+
+from msgspec import Struct
 
 SuggestionKind = Literal["command", "variable", "cell"]
 TurnState = Literal["waiting", "reading", "writing", "finished"]
 
 
-class AttachmentData(TypedDict):
+# Not spelled out below, since mypy does not know that Structs hand `frozen` on.
+_STRICT: Any = {"frozen": True, "forbid_unknown_fields": True}
+
+
+class Data(Struct, **_STRICT):
+    """A JSON object that has these fields and no others."""
+
+
+class AttachmentData(Data):
     """Something that goes along with a prompt: what it is called, and its text."""
 
     label: str
     text: str
 
 
-class UsageData(TypedDict):
+class UsageData(Data):
     """What an answer cost."""
 
     prompt_tokens: int
@@ -25,14 +35,14 @@ class UsageData(TypedDict):
     tokens_per_s: float
 
 
-class ToldData(TypedDict):
+class ToldData(Data):
     """What a prompt told the model of the notebook: so many cells, and these variables."""
 
     cells: int
     variables: list[str]
 
 
-class TurnData(TypedDict):
+class TurnData(Data):
     """A prompt and what was written so far; the usage comes at the end.
 
     `siblings` are the numbers of the turns with the same parent, oldest first, its own included.
@@ -46,42 +56,42 @@ class TurnData(TypedDict):
     attachments: list[str]
     text: str
     state: TurnState
-    finish_reason: str | None
-    model: str | None
-    seed: int | None
-    temperature: float | None
-    exact: bool
-    usage: UsageData | None
     told: ToldData
+    finish_reason: str | None = None
+    model: str | None = None
+    seed: int | None = None
+    temperature: float | None = None
+    exact: bool = False
+    usage: UsageData | None = None
 
 
-class PartsData(TypedDict):
+class PartsData(Data):
     """How many tokens of the next prompt each part takes."""
 
-    system: int
-    cells: int
-    turns: int
-    variables: int
+    system: int = 0
+    cells: int = 0
+    turns: int = 0
+    variables: int = 0
 
 
-class StatusData(TypedDict):
+class StatusData(Data):
     """The model and how full it is.
 
     `used` of `allowed` tokens are what the next prompt begins with; `used` counts the chat
     template's own tokens beside the parts. Without a model the numbers are None, or 0.
     """
 
-    model: str | None
-    is_loaded: bool
-    n_ctx: int | None
-    allowed: int | None
-    used: int | None
-    parts: PartsData
-    tokens_per_s: float | None
-    cached_share: float | None
+    model: str | None = None
+    is_loaded: bool = False
+    n_ctx: int | None = None
+    allowed: int | None = None
+    used: int | None = None
+    parts: PartsData = PartsData()
+    tokens_per_s: float | None = None
+    cached_share: float | None = None
 
 
-class ProposalData(TypedDict):
+class ProposalData(Data):
     """Code proposed for a cell, or for a new one where `before` is None."""
 
     source: str
@@ -91,7 +101,7 @@ class ProposalData(TypedDict):
     unknown_names: list[str]
 
 
-class NoticeData(TypedDict):
+class NoticeData(Data):
     """What a command answered, or why a prompt could not be answered; no turn.
 
     Its id is that of the request it answers, and `prompt` what was typed. It stands behind the turn
@@ -107,22 +117,22 @@ class NoticeData(TypedDict):
     proposal: ProposalData | None
 
 
-class ProgressData(TypedDict):
+class ProgressData(Data):
     """How far something is, in words, and as a share from 0 to 1 where that is known."""
 
     text: str
     share: float | None
 
 
-class PendingData(TypedDict):
+class PendingData(Data):
     """A request that has no turn and no notice yet: it loads, reads `{{…}}`, or a command runs."""
 
     id: str
     text: str
-    progress: ProgressData | None
+    progress: ProgressData | None = None
 
 
-class SuggestionData(TypedDict):
+class SuggestionData(Data):
     """What may be typed: `text` takes the place of what stands from `start` to `end`."""
 
     text: str
@@ -132,7 +142,7 @@ class SuggestionData(TypedDict):
     detail: str
 
 
-class CheckedData(TypedDict):
+class CheckedData(Data):
     """The names and modules that a piece of code uses and that exist nowhere."""
 
     source: str

@@ -7,6 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.errors import NoNotebookError
 from jupyter_llm.frontends.comm.code import check, prepare
+from jupyter_llm.frontends.comm.messages import (
+    Check,
+    Checked,
+    Complete,
+    Describe,
+    Description,
+    Land,
+    Landed,
+    Prepare,
+    Prepared,
+)
 from jupyter_llm.frontends.comm.suggestions import description, suggestions
 from jupyter_llm.notebook.cells.shell import current_shell
 from jupyter_llm.notebook.code.landing import LaterInput
@@ -14,29 +25,21 @@ from jupyter_llm.notebook.code.landing import LaterInput
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.engine.base import Completion
-    from jupyter_llm.frontends.comm.messages import (
-        Check,
-        Checked,
-        Complete,
-        Describe,
-        Description,
-        Land,
-        Landed,
-        Prepare,
-        Prepared,
-        Suggestions,
-        ToFrontEnd,
-    )
-    from jupyter_llm.frontends.comm.sync import KernelSide
+    from jupyter_llm.frontends.comm.messages import FromFrontEnd, Suggestions, ToFrontEnd
     from jupyter_llm.notebook.cells.events import CellEvent
 
 
 class Questions:
-    """Answers the questions of one panel. May take its time, so never on a thread of a comm."""
+    """Answers the questions of one front end. May take its time, so never on a thread of a comm.
 
-    def __init__(self, side: KernelSide) -> None:
-        self._side = side
+    `answer` finds the completion that a notice shows.
+    """
+
+    def __init__(self, chat: Chat, answer: Callable[[str], Completion | None]) -> None:
+        self._chat = chat
+        self._answer = answer
         self._later: LaterInput | None = None
         self._lock = threading.Lock()  # guards that there is one
 
@@ -45,35 +48,27 @@ class Questions:
         if self._later is not None:
             self._later.close()
 
-    def by_type(self) -> dict[str, Callable[[Any], ToFrontEnd]]:
-        """Return what answers each type of message."""
+    def by_type(self) -> dict[type[FromFrontEnd], Callable[[Any], ToFrontEnd]]:
+        """What answers each type of message."""
         return {
-            "complete": self.complete,
-            "describe": self.describe,
-            "check": self.check,
-            "prepare": self.prepare,
-            "land": self.land,
+            Complete: self._complete,
+            Describe: self._describe,
+            Check: lambda asked: Checked(id=asked.id, results=check(asked.sources)),
+            Prepare: self._prepare,
+            Land: self._land,
         }
 
-    def complete(self, message: Complete) -> Suggestions:
-        """Say what may stand at the cursor."""
-        return suggestions(message["id"], message["text"], message["cursor"], self._cells)
+    def _complete(self, asked: Complete) -> Suggestions:
+        return suggestions(asked.id, asked.text, asked.cursor, self._cells)
 
-    def describe(self, message: Describe) -> Description:
-        """Say what there is to say of a suggestion."""
-        text = description(message["kind"], message["name"], self._cells)
-        return {"type": "description", "id": message["id"], "text": text}
+    def _describe(self, asked: Describe) -> Description:
+        return Description(id=asked.id, text=description(asked.kind, asked.name, self._cells))
 
-    def check(self, message: Check) -> Checked:
-        """Say which names in code exist nowhere."""
-        return {"type": "checked", "id": message["id"], "results": check(message["sources"])}
+    def _prepare(self, asked: Prepare) -> Prepared:
+        source, metadata = self._prepared(asked)
+        return Prepared(id=asked.id, source=source, metadata=metadata)
 
-    def prepare(self, message: Prepare) -> Prepared:
-        """Return code as a cell is to hold it."""
-        source, metadata = self._prepared(message)
-        return {"type": "prepared", "id": message["id"], "source": source, "metadata": metadata}
-
-    def land(self, message: Land) -> Landed:
+    def _land(self, asked: Land) -> Landed:
         """Bring code below the next cell that runs, and say so."""
         shell = current_shell()
         if shell is None:
@@ -81,18 +76,18 @@ class Questions:
         with self._lock:
             if self._later is None:
                 self._later = LaterInput(shell)
-        source, _ = self._prepared(message)
-        text = self._later.write([source], replace=message["in_place"])
-        return {"type": "landed", "id": message["id"], "text": f"{text[0].upper()}{text[1:]}."}
+        source, _ = self._prepared(asked)
+        text = self._later.write([source], replace=asked.in_place)
+        return Landed(id=asked.id, text=f"{text[0].upper()}{text[1:]}.")
 
-    def _prepared(self, message: Prepare | Land) -> tuple[str, dict[str, Any]]:
+    def _prepared(self, asked: Prepare | Land) -> tuple[str, dict[str, Any]]:
         answer: Completion | None = None
-        if message["number"] is not None:
-            answer = self._side.chat.turn(message["number"]).completion
-        elif message["notice"] is not None:
-            answer = self._side.answer(message["notice"])
-        return prepare(message["source"], answer)
+        if asked.number is not None:
+            answer = self._chat.turn(asked.number).completion
+        elif asked.notice is not None:
+            answer = self._answer(asked.notice)
+        return prepare(asked.source, answer)
 
     @property
     def _cells(self) -> Sequence[CellEvent]:
-        return self._side.chat.llm.timeline.snapshot().visible
+        return self._chat.llm.timeline.snapshot().visible

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.frontends.comm.messages import Suggestions
+from jupyter_llm.frontends.comm.parts import SuggestionData
 from jupyter_llm.frontends.prompt.commands import COMMANDS
 from jupyter_llm.notebook.cells.rendering import cell_text
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
@@ -18,8 +20,7 @@ from jupyter_llm.notebook.values.summaries import headline, summarize
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jupyter_llm.frontends.comm.messages import Suggestions
-    from jupyter_llm.frontends.comm.parts import SuggestionData, SuggestionKind
+    from jupyter_llm.frontends.comm.parts import SuggestionKind
     from jupyter_llm.notebook.cells.events import CellEvent
 
 _COMMAND = re.compile(r"\s*(/[\w-]*)")
@@ -33,7 +34,7 @@ _CELL = re.compile(r"(?:In|Out)?\[?(\d+)\]?")
 
 
 def suggestions(request_id: str, text: str, cursor: int, cells: Sequence[CellEvent]) -> Suggestions:
-    """Return what may stand at the cursor of a text, given the cells that ran."""
+    """What may stand at the cursor of a text, given the cells that ran."""
     before, after = text[:cursor], text[cursor:]
     rest = _REST.match(after)
     end = cursor + (rest.end() if rest is not None else 0)
@@ -45,17 +46,11 @@ def suggestions(request_id: str, text: str, cursor: int, cells: Sequence[CellEve
         variables = islice(_variables(at[1]), _MOST_VARIABLES)
         start = at.start()
         items = [*variables, *islice(_cells(at[1], cells), _MOST_CELLS)]
-    return {
-        "type": "suggestions",
-        "id": request_id,
-        "start": start,
-        "end": end if items else start,
-        "items": items,
-    }
+    return Suggestions(id=request_id, start=start, end=end if items else start, items=items)
 
 
 def description(kind: SuggestionKind, name: str, cells: Sequence[CellEvent]) -> str:
-    """Return what there is to say of a suggestion.
+    """What there is to say of a suggestion.
 
     Raises
     ------
@@ -76,13 +71,13 @@ def description(kind: SuggestionKind, name: str, cells: Sequence[CellEvent]) -> 
 def _commands(prefix: str) -> Iterator[SuggestionData]:
     for command in COMMANDS.values():
         if command.name.startswith(prefix) and command.name != "chat":
-            yield {
-                "text": f"/{command.name} " if command.argument else f"/{command.name}",
-                "label": f"/{command.name} {command.argument}".rstrip(),
-                "kind": "command",
-                "name": command.name,
-                "detail": command.help,
-            }
+            yield SuggestionData(
+                text=f"/{command.name} " if command.argument else f"/{command.name}",
+                label=f"/{command.name} {command.argument}".rstrip(),
+                kind="command",
+                name=command.name,
+                detail=command.help,
+            )
 
 
 def _variables(prefix: str) -> Iterator[SuggestionData]:
@@ -92,13 +87,10 @@ def _variables(prefix: str) -> Iterator[SuggestionData]:
         if name.lower().startswith(prefix.lower()) and (prefix or not name.startswith("_"))
     )
     for name, value in sorted(found, key=lambda item: item[0].lower()):
-        yield {
-            "text": f"@{name}",
-            "label": f"@{name}",
-            "kind": "variable",
-            "name": name,
-            "detail": headline(name, value, max_chars=_DETAIL_CHARS),
-        }
+        detail = headline(name, value, max_chars=_DETAIL_CHARS)
+        yield SuggestionData(
+            text=f"@{name}", label=f"@{name}", kind="variable", name=name, detail=detail
+        )
 
 
 def _cells(prefix: str, cells: Sequence[CellEvent]) -> Iterator[SuggestionData]:
@@ -113,10 +105,8 @@ def _cells(prefix: str, cells: Sequence[CellEvent]) -> Iterator[SuggestionData]:
         if cell.execution_count is not None and str(cell.execution_count).startswith(digits)
     }
     for number, cell in reversed(found.items()):
-        yield {
-            "text": f"@In[{number}]",
-            "label": f"@In[{number}]",
-            "kind": "cell",
-            "name": f"In[{number}]",
-            "detail": cell.source.strip().partition("\n")[0][:_DETAIL_CHARS],
-        }
+        name = f"In[{number}]"
+        detail = cell.source.strip().partition("\n")[0][:_DETAIL_CHARS]
+        yield SuggestionData(
+            text=f"@{name}", label=f"@{name}", kind="cell", name=name, detail=detail
+        )

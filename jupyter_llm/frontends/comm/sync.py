@@ -1,4 +1,4 @@
-"""The kernel's side of a panel: keeps all its views equal to the chat."""
+"""The kernel's side of a chat over a comm: keeps all its views equal to the chat."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.workers import Chore
-from jupyter_llm.frontends.comm.messages import PROTOCOL
+from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.messages import Snapshot, TurnMessage
 from jupyter_llm.frontends.comm.mirror import Mirror, turn_data
 from jupyter_llm.frontends.comm.outbox import Outbox
-from jupyter_llm.frontends.comm.status import NO_MODEL, status_at_once, status_data
+from jupyter_llm.frontends.comm.parts import NoticeData, StatusData
+from jupyter_llm.frontends.comm.status import status_at_once, status_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,9 +23,9 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.budget import ContextMode
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.engine.base import Completion, Stream
-    from jupyter_llm.frontends.comm.messages import Hello, Snapshot, ToFrontEnd
-    from jupyter_llm.frontends.comm.parts import NoticeData, ProposalData, StatusData
-    from jupyter_llm.frontends.comm.requests import Request
+    from jupyter_llm.frontends.comm.jobs import Job
+    from jupyter_llm.frontends.comm.messages import Hello, ToFrontEnd
+    from jupyter_llm.frontends.comm.parts import ProposalData
 
 # Between two messages about what is written, at the least. A page that draws costs the model a part
 # of the cores, and twice as often is no smoother to read.
@@ -35,7 +37,7 @@ _MOST_TURNS = 50  # that are told one by one: Jupyter drops messages that flood 
 
 
 class KernelSide:
-    """What a panel's views know, and what tells them more.
+    """What the views of a chat know, and what tells them more.
 
     The chat is the truth. Whatever changes it, also elsewhere, wakes up the thread
     "jupyter-llm-panel", which says what is new; while something is written it does so fifteen
@@ -43,7 +45,7 @@ class KernelSide:
     where the last one has gone, nothing is said. All methods return at once, from any thread; in a
     forked child they do nothing.
 
-    `on_settled` is called when a turn has ended or the path has changed, on that thread.
+    `on_settled` is called when a view has come, a turn has ended or the path has changed.
     """
 
     def __init__(
@@ -56,16 +58,17 @@ class KernelSide:
         self.chat = chat
         self.mode = mode
         self.outbox = Outbox(send)
+        self.can_write_cells = False  # whether a view can
         self._on_settled = on_settled
         self._mirror = Mirror()
         self._notices: dict[str, NoticeData] = {}
         self._answers: dict[str, Completion] = {}  # what notices hold, by their ids
-        self._running: dict[str, Request] = {}
-        self._pending: dict[str, Request] = {}  # those without a turn or a notice
-        self._turn_requests: dict[int, str] = {}  # ids by the numbers of turns, not told yet
-        self._growing: dict[str, tuple[Request, Stream]] = {}
+        self._running: dict[str, Job] = {}
+        self._pending: dict[str, Job] = {}  # those without a turn or a notice
+        self._turn_jobs: dict[int, str] = {}  # ids by the numbers of turns, not told yet
+        self._growing: dict[str, tuple[Job, Stream]] = {}
         self._grew_s = 0.0
-        self._status: StatusData = NO_MODEL
+        self._status = StatusData()
         self._has_views = False
         self._pid = os.getpid()
         self._lock = threading.RLock()  # guards all of this, and the order of what is sent
@@ -91,166 +94,157 @@ class KernelSide:
     def welcome(self, hello: Hello) -> None:
         """Tell a view all there is."""
         with self._lock:
+            self.can_write_cells |= hello.can_write_cells
             self._publish()
             self._has_views = True
-            self.outbox.put(self._snapshot(hello["view"], hello["id"]))
+            self.outbox.put(self._snapshot(hello.view, hello.id))
         self._pump.ask()
         self._gauge.ask()
+        self._on_settled()
 
     def farewell(self) -> None:
         """Say nothing more once the last view has gone; if there is another, it says hello."""
         with self._lock:
-            self._tell({"type": "anybody"})
-            self._has_views = False
+            self._tell(messages.Anybody())
+            self._has_views = self.can_write_cells = False
 
     def stop(self, target: int | str | None) -> None:
-        """Stop a turn by its number, a request by its id, or all that goes on in the chat."""
+        """Stop a turn by its number, a job by its id, or all that goes on in the chat."""
         if not isinstance(target, str):
             self.chat.cancel(target)
         with self._lock:
-            requests = list(self._running.values())
-        for request in requests:
-            if target in (None, request.id):
-                request.stop()
+            jobs = list(self._running.values())
+        for job in jobs:
+            if target in (None, job.id):
+                job.stop()
 
     def dismiss(self, notice: str) -> None:
         """Put a notice away; what still writes it is stopped."""
         with self._lock:
-            request = self._running.pop(notice, None)
+            job = self._running.pop(notice, None)
             self._growing.pop(notice, None)
             self._forget_notice(notice)
-        if request is not None:
-            request.stop()
+        if job is not None:
+            job.stop()
 
     def answer(self, notice: str) -> Completion | None:
-        """Return the completion that a notice shows, if it does."""
+        """The completion that a notice shows, if it does."""
         return self._answers.get(notice)
 
-    # How requests go
+    # How jobs go
 
-    def begin(self, request: Request) -> None:
-        """Take in a request, and let it run."""
+    def begin(self, job: Job) -> None:
+        """Take in a job, and let it run."""
         with self._lock:
-            self._running[request.id] = self._pending[request.id] = request
-            self._tell({"type": "pending", "pending": request.data})
+            self._running[job.id] = self._pending[job.id] = job
+            self._tell(messages.PendingMessage(pending=job.data))
         try:
-            request.start()
+            job.start()
         except RuntimeError as error:
-            self.end(request, f"The kernel has no room for another thread: {error}.")
+            self.end(job, f"The kernel has no room for another thread: {error}.")
 
-    def tell_progress(self, request: Request) -> None:
-        """Say how far a pending request is."""
+    def tell_progress(self, job: Job) -> None:
+        """Say how far a job is that shows nothing yet."""
         with self._lock:
-            progress = request.progress
-            if request.id in self._pending and progress is not None:
-                self._tell(
-                    {
-                        "type": "progress",
-                        "id": request.id,
-                        "number": None,
-                        "text": progress["text"],
-                        "share": progress["share"],
-                    }
-                )
+            now = job.progress
+            if job.id in self._pending and now is not None:
+                self._tell(messages.ProgressMessage(id=job.id, text=now.text, share=now.share))
 
-    def send_prompt(self, request: Request, prompt: str, **options: Any) -> Stream:
-        """Send a prompt of a request to the chat; the turn that appears is the request's.
+    def send_prompt(self, job: Job, prompt: str, **options: Any) -> Stream:
+        """Send a prompt of a job to the chat; the turn that appears is the job's.
 
         Waits for the engine, and only returns early in an error.
         """
         stream = self.chat.stream(
-            prompt, context=self.mode, on_begin=partial(self._note_turn, request), **options
+            prompt, context=self.mode, on_begin=partial(self._note_turn, job), **options
         )
-        request.hold(stream)
+        job.hold(stream)
         return stream
 
-    def show(self, request: Request, stream: Stream) -> None:
-        """Show the growing text of a stream as the notice of a request."""
+    def show(self, job: Job, stream: Stream) -> None:
+        """Show the growing text of a stream as the notice of a job."""
         with self._lock:
-            if request.id in self._running:
-                self._growing[request.id] = request, stream
+            if job.id in self._running:
+                self._growing[job.id] = job, stream
         self._pump.ask()
 
     def notify(
         self,
-        request: Request,
+        job: Job,
         markdown: str,
         *,
         is_error: bool = False,
         proposal: ProposalData | None = None,
         answer: Completion | None = None,
     ) -> None:
-        """Show what a request has come to, in its final form."""
+        """Show what a job has come to, in its final form."""
         with self._lock:
-            if request.id not in self._running:
+            if job.id not in self._running:
                 return  # it was stopped meanwhile
-            self._growing.pop(request.id, None)
+            self._growing.pop(job.id, None)
             if answer is not None:
-                self._answers[request.id] = answer
-            self._put_notice(
-                request, markdown, is_finished=True, is_error=is_error, proposal=proposal
-            )
+                self._answers[job.id] = answer
+            self._put_notice(job, markdown, is_error=is_error, proposal=proposal)
         self.measure()
 
-    def give_up(self, request: Request) -> None:
-        """Say that a request was stopped; whatever it still comes to is dropped."""
+    def give_up(self, job: Job) -> None:
+        """Say that a job was stopped; whatever it still comes to is dropped."""
         with self._lock:
-            self._running.pop(request.id, None)
-            self._drop(request)
+            self._running.pop(job.id, None)
+            self._drop(job)
 
-    def end(self, request: Request, error: str | None) -> None:
-        """Take in that a request's work has ended, and why if it came to nothing."""
+    def end(self, job: Job, error: str | None) -> None:
+        """Take in that a job's work has ended, and why if it came to nothing."""
         with self._lock:
             if error is not None:
-                self.notify(request, error, is_error=True)
-            if self._running.pop(request.id, None) is not None:
-                self._drop(request)
+                self.notify(job, error, is_error=True)
+            if self._running.pop(job.id, None) is not None:
+                self._drop(job)
         self.measure()
 
-    def _drop(self, request: Request) -> None:
-        """Forget a request that shows nothing; of one that does, what it shows stays."""
-        growing = self._growing.pop(request.id, None)
-        if growing is not None and (shown := self._notices.get(request.id)) is not None:
-            self._put_notice(request, shown["markdown"], is_finished=True)
-        elif request.id not in self._turn_requests.values():  # else it ends when that is told
-            self._end_pending(request.id)
+    def _drop(self, job: Job) -> None:
+        """Forget a job that shows nothing; of one that does, what it shows stays."""
+        growing = self._growing.pop(job.id, None)
+        if growing is not None and (shown := self._notices.get(job.id)) is not None:
+            self._put_notice(job, shown.markdown)
+        elif job.id not in self._turn_jobs.values():  # else it ends when that is told
+            self._end_pending(job.id)
 
-    def _end_pending(self, request_id: str) -> None:
-        if self._pending.pop(request_id, None) is not None:
-            self._tell({"type": "cancelled", "id": request_id})
+    def _end_pending(self, job_id: str) -> None:
+        if self._pending.pop(job_id, None) is not None:
+            self._tell(messages.Cancelled(id=job_id))
 
     def _put_notice(
         self,
-        request: Request,
+        job: Job,
         markdown: str,
         *,
-        is_finished: bool,
+        is_finished: bool = True,
         is_error: bool = False,
         proposal: ProposalData | None = None,
     ) -> None:
-        old = self._notices.get(request.id)
-        path = self._mirror.path
-        notice: NoticeData = {
-            "id": request.id,
-            "after": old["after"] if old is not None else path[-1] if path else 0,
-            "prompt": request.text,
-            "markdown": markdown,
-            "level": "error" if is_error else "info",
-            "is_finished": is_finished,
-            "proposal": proposal,
-        }
+        old = self._notices.get(job.id)
+        notice = NoticeData(
+            id=job.id,
+            after=old.after if old is not None else [0, *self._mirror.path][-1],
+            prompt=job.text,
+            markdown=markdown,
+            level="error" if is_error else "info",
+            is_finished=is_finished,
+            proposal=proposal,
+        )
         if notice == old:
             return
-        self._pending.pop(request.id, None)
-        self._notices[request.id] = notice
-        self._tell({"type": "notice", "notice": notice})
+        self._pending.pop(job.id, None)
+        self._notices[job.id] = notice
+        self._tell(messages.NoticeMessage(notice=notice))
         while len(self._notices) > _MOST_NOTICES:
             self._forget_notice(next(iter(self._notices)))
 
     def _forget_notice(self, notice: str) -> None:
         self._notices.pop(notice, None)
         self._answers.pop(notice, None)
-        self._tell({"type": "dismissed", "id": notice})
+        self._tell(messages.Dismissed(id=notice))
 
     # What is new
 
@@ -269,11 +263,11 @@ class KernelSide:
         """Whether this is the process with the views; a fork has locks that nobody lets go of."""
         return os.getpid() == self._pid
 
-    def _note_turn(self, request: Request, number: int) -> None:
-        """Take note of the turn that a request has become."""
+    def _note_turn(self, job: Job, number: int) -> None:
+        """Take note of the turn that a job has become."""
         with self._lock:
-            if request.id in self._pending:
-                self._turn_requests[number] = request.id
+            if job.id in self._pending:
+                self._turn_jobs[number] = job.id
 
     def _tick(self) -> tuple[float, bool]:
         """Send what is new; return when to look again, and whether that is needed."""
@@ -287,14 +281,14 @@ class KernelSide:
         exchanges = self.chat.exchanges
         engine = self.chat.llm.resident_engine
         model = engine.info.name if engine is not None else None
-        requests, self._turn_requests = self._turn_requests, {}
-        news = list(self._mirror.news(exchanges, model, requests))
-        for number, request_id in requests.items():
+        jobs, self._turn_jobs = self._turn_jobs, {}
+        news = list(self._mirror.news(exchanges, model, jobs))
+        for number, job_id in jobs.items():
             if number in self._mirror:
-                self._pending.pop(request_id, None)
+                self._pending.pop(job_id, None)
             else:
-                self._tell_elsewhere(number, request_id, model)
-        is_flood = sum(message["type"] == "turn" for message in news) > _MOST_TURNS
+                self._tell_elsewhere(number, job_id, model)
+        is_flood = sum(isinstance(message, TurnMessage) for message in news) > _MOST_TURNS
         told: list[ToFrontEnd] = [self._snapshot()] if is_flood else news
         for message in told:
             self._tell(message)
@@ -303,40 +297,38 @@ class KernelSide:
             self._on_settled()
         return len(told)
 
-    def _tell_elsewhere(self, number: int, request_id: str, model: str | None) -> None:
-        """Say that a request has become a turn of another branch, or one that has gone."""
+    def _tell_elsewhere(self, number: int, job_id: str, model: str | None) -> None:
+        """Say that a job has become a turn of another branch, or one that has gone."""
         exchange = self.chat.exchange(number)
         if exchange is None:
-            self._end_pending(request_id)
+            self._end_pending(job_id)
         else:
-            self._pending.pop(request_id, None)
-            turn = turn_data(exchange, model)
-            self._tell({"type": "turn", "turn": turn, "id": request_id})
+            self._pending.pop(job_id, None)
+            self._tell(TurnMessage(turn=turn_data(exchange, model), id=job_id))
 
     def _snapshot(self, view: str | None = None, request_id: str | None = None) -> Snapshot:
-        """Return all there is, for the view that asked or for all."""
-        return {
-            "type": "snapshot",
-            "id": request_id,
-            "view": view,
-            "protocol": PROTOCOL,
-            "chat": self.chat.name,
-            "turns": self._mirror.turns,
-            "path": self._mirror.path,
-            "status": self._status,
-            "notices": list(self._notices.values()),
-            "pending": [request.data for request in self._pending.values()],
-        }
+        """All there is, for the view that asked or for all."""
+        return Snapshot(
+            id=request_id,
+            view=view,
+            protocol=messages.PROTOCOL,
+            chat=self.chat.name,
+            turns=self._mirror.turns,
+            path=self._mirror.path,
+            status=self._status,
+            notices=list(self._notices.values()),
+            pending=[job.data for job in self._pending.values()],
+        )
 
     def _grow(self) -> int:
         """Send the notices that have grown."""
         if not self._growing or time.monotonic() - self._grew_s < _GROWTH_S:
             return 0
         self._grew_s = time.monotonic()
-        texts = [(request, stream.written) for request, stream in self._growing.values()]
-        for request, text in texts:
+        texts = [(job, stream.written) for job, stream in self._growing.values()]
+        for job, text in texts:
             if text:
-                self._put_notice(request, text, is_finished=False)
+                self._put_notice(job, text, is_finished=False)
         return len(texts)
 
     def _measure(self) -> tuple[float, bool]:
@@ -345,16 +337,14 @@ class KernelSide:
         While an answer is written it only says which model writes: the engine has other things to
         do than to count tokens, and is asked again when the answer is there.
         """
-        is_writing = any(not exchange.is_finished for exchange in self.chat.exchanges)
-        status = (
-            status_at_once(self.chat, self._status)
-            if is_writing
-            else status_data(self.chat, self.mode)
-        )
+        if any(not exchange.is_finished for exchange in self.chat.exchanges):
+            status = status_at_once(self.chat, self._status)
+        else:
+            status = status_data(self.chat, self.mode)
         with self._lock:
             if status != self._status:
                 self._status = status
-                self._tell({"type": "status", "status": status})
+                self._tell(messages.StatusMessage(status=status))
         return _GAUGE_S, False
 
     def _tell(self, message: ToFrontEnd) -> None:
@@ -364,13 +354,13 @@ class KernelSide:
 
 
 def _settles(message: ToFrontEnd) -> bool:
-    if message["type"] == "turn":
-        return message["turn"]["state"] == "finished"
-    return message["type"] == "path"
+    if isinstance(message, TurnMessage):
+        return message.turn.state == "finished"
+    return isinstance(message, messages.PathMessage)
 
 
 def _weak(side: KernelSide, method: Callable[[KernelSide], None]) -> Callable[[], None]:
-    """Return what calls a method of a side, and does not keep it alive."""
+    """What calls a method of a side, and does not keep it alive."""
     reference = weakref.ref(side)
 
     def call() -> None:

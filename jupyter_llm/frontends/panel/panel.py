@@ -1,25 +1,23 @@
-"""The chat panel, a widget: takes messages of its front end and lets others do what they ask."""
+"""The chat panel: an anywidget that hosts a chat over its comm, and the output below it."""
 
 from __future__ import annotations
 
-import logging
 import os
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from anywidget import AnyWidget
 from traitlets import Unicode
 
 from jupyter_llm.api import llm
 from jupyter_llm.chat.budget import ContextMode, check_mode
-from jupyter_llm.common.workers import Chore, start_worker
-from jupyter_llm.errors import JupyterLLMError, PanelFilesError
+from jupyter_llm.common.workers import Chore
+from jupyter_llm.errors import PanelFilesError
 from jupyter_llm.frontends.comm.asker import Asker
-from jupyter_llm.frontends.comm.messages import read_message
-from jupyter_llm.frontends.comm.questions import Questions
-from jupyter_llm.frontends.comm.requests import Request
+from jupyter_llm.frontends.comm.inbox import Inbox
+from jupyter_llm.frontends.comm.messages import Transcript
 from jupyter_llm.frontends.comm.sync import KernelSide
 from jupyter_llm.frontends.panel.subshell import keep_subshell
 from jupyter_llm.frontends.panel.transcript_output import TranscriptOutput
@@ -32,9 +30,6 @@ if TYPE_CHECKING:
 
     from jupyter_llm.api import SamplingOptions
     from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.frontends.comm.messages import Bye, Hello, Regenerate, Send, ToFrontEnd
-
-logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
 _TRANSCRIPT_S = 2.0  # between two states of the transcript, at the least
@@ -46,9 +41,6 @@ class ChatPanel(AnyWidget):
     It shows a conversation by its name, or one of `llm.chat()`: the same turns as `%%llm --chat
     NAME` and `llm.chat("NAME")`, live, in any number of panels and views. `model`, `context` and
     the sampling options are for the prompts that are typed in it.
-
-    The panel's messages are handled on whatever thread they come. What may take its time runs on
-    workers; nothing here waits for anything.
     """
 
     _esm = Unicode().tag(sync=True)
@@ -73,11 +65,9 @@ class ChatPanel(AnyWidget):
         self._transcript = TranscriptOutput(self.panel_id, self.chat)
         self._transcribing = Chore(self._transcribe, "jupyter-llm-transcript")
         self._side = KernelSide(self.chat, context, self.send, self._transcribing.ask)
-        self._asker = Asker(self._side, model, sampling)
-        self._questions = Questions(self._side)
-        self._handlers = self._handlers_by_type()
-        self.on_msg(self._take)
-        self._unfollow_cells = _after_each_cell(self._transcript.catch_up)
+        self._inbox = Inbox(self._side, Asker(self._side, model, sampling))
+        self.on_msg(lambda _widget, content, _buffers: self._inbox.take(content))
+        self._unfollow_cells = _after_each_cell(self._catch_up)
 
     def __repr__(self) -> str:
         return f"ChatPanel({self.chat.name!r})" if self.chat.name else "ChatPanel(llm.chat())"
@@ -87,7 +77,7 @@ class ChatPanel(AnyWidget):
         if hasattr(self, "_side"):
             self._side.close()
             self._transcribing.close()
-            self._questions.close()
+            self._inbox.close()
             self._unfollow_cells()
             self._own_layout.close()
         super().close()
@@ -102,71 +92,6 @@ class ChatPanel(AnyWidget):
             display({**data, "text/plain": repr(self)}, raw=True, metadata=metadata)
         self._transcript.show()
 
-    # What comes from the front end
-
-    def _take(self, _widget: object, content: object, _buffers: object) -> None:
-        """Do what a message asks. Returns at once, whatever it is."""
-        self._side.outbox.listen()
-        request_id = content.get("id") if isinstance(content, dict) else None
-        try:
-            message = read_message(content)
-            self._side.outbox.put({"type": "ack", "id": message["id"]})
-            self._handlers[message["type"]](message)
-        except Exception as error:  # noqa: BLE001  whatever it is, the front end must hear of it
-            self._refuse(request_id if isinstance(request_id, str) else None, error)
-
-    def _handlers_by_type(self) -> dict[str, Callable[[Any], None]]:
-        """Return what handles each message, without waiting for anything."""
-        return {
-            "hello": self._on_hello,
-            "bye": self._on_bye,
-            "send": self._on_send,
-            "regenerate": self._on_regenerate,
-            "stop": lambda message: self._side.stop(message["target"]),
-            "choose": lambda message: self.chat.choose(message["number"]),
-            "remove": lambda message: self.chat.remove(message["number"]),
-            "dismiss": lambda message: self._side.dismiss(message["notice"]),
-            **{
-                name: partial(self._ask, question)
-                for name, question in self._questions.by_type().items()
-            },
-        }
-
-    def _on_hello(self, message: Hello) -> None:
-        self._transcript.is_written_by_view |= message["can_write_cells"]
-        self._side.welcome(message)
-        self._transcribing.ask()
-
-    def _on_bye(self, _message: Bye) -> None:
-        self._transcript.is_written_by_view = False
-        self._side.farewell()
-
-    def _on_send(self, message: Send) -> None:
-        self._begin(message["id"], message["text"], partial(self._asker.send, message))
-
-    def _on_regenerate(self, message: Regenerate) -> None:
-        turn = self.chat.turn(message["number"])
-        self._begin(message["id"], turn.prompt, partial(self._asker.regenerate, message, turn))
-
-    def _begin(self, request_id: str, text: str, work: Callable[[Request], None]) -> None:
-        self._side.begin(Request(request_id, text, work, self._side))
-
-    def _ask(self, reply: Callable[[Any], ToFrontEnd], message: Any) -> None:
-        """Answer a question on a thread of its own: it may take a while to know."""
-
-        def work() -> None:
-            try:
-                self._side.outbox.put(reply(message))
-            except Exception as error:  # noqa: BLE001  as below
-                self._refuse(message["id"], error)
-
-        start_worker(work, f"jupyter-llm-reply-{message['id']}")
-
-    def _refuse(self, request_id: str | None, error: Exception) -> None:
-        if not isinstance(error, JupyterLLMError | ValueError):
-            logger.error("A message of the panel failed", exc_info=error)
-        self._side.outbox.put({"type": "error", "id": request_id, "text": str(error)})
-
     # The transcript
 
     def _transcribe(self) -> tuple[float, bool]:
@@ -175,12 +100,17 @@ class ChatPanel(AnyWidget):
         A front end that loads the page again knows nothing of updates of its outputs, so one that
         can write the notebook does that.
         """
-        if self._transcript.is_written_by_view:
+        if self._side.can_write_cells:
             data, metadata = self._transcript.bundle
-            self._side.outbox.put({"type": "transcript", "data": data, "metadata": metadata})
+            self._side.outbox.put(Transcript(data=data, metadata=metadata))
         else:
             self._transcript.update()
         return _TRANSCRIPT_S, False
+
+    def _catch_up(self) -> None:
+        """Let the cell that ends tell of what is new, where no view writes it."""
+        if not self._side.can_write_cells:
+            self._transcript.catch_up()
 
 
 def _after_each_cell(callback: Callable[[], None]) -> Callable[[], None]:
@@ -202,7 +132,7 @@ def _after_each_cell(callback: Callable[[], None]) -> Callable[[], None]:
 
 
 def _named_chat(name: str) -> Chat:
-    """Return a chat by its name, as it was kept of an earlier kernel if it was."""
+    """A chat by its name, as it was kept of an earlier kernel if it was."""
     shell = current_shell()
     if llm.archive.path is None and shell is not None:  # without %load_ext nobody has opened it
         llm.archive.open(llm.notebook.path or notebook_path(shell.user_ns))
@@ -211,7 +141,7 @@ def _named_chat(name: str) -> Chat:
 
 @cache
 def panel_files(folder: Path) -> tuple[str, str]:
-    """Return the panel's script and style.
+    """The panel's script and style.
 
     Raises
     ------

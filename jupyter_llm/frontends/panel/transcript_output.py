@@ -55,7 +55,6 @@ class TranscriptOutput:
         self._chat = chat
         self._context: contextvars.Context | None = None
         self._told_by_cells: list[Turn] = []
-        self.is_written_by_view = False
         self._known: dict[int, _Piece] = {}
 
     @property
@@ -84,7 +83,7 @@ class TranscriptOutput:
 
     def catch_up(self) -> None:
         """Let the cell that ends tell of the turns that have come or gone."""
-        if self._context is None or self.is_written_by_view:
+        if self._context is None:
             return
         turns = self._chat.turns
         if turns != self._told_by_cells:

@@ -280,7 +280,7 @@ def test_only_what_goes_along_is_counted(
         return tokenize(texts)
 
     monkeypatch.setattr(scripted, "tokenize_texts", counting)
-    num_tokens = status_data(chat, "auto")["parts"]["turns"]
+    num_tokens = status_data(chat, "auto").parts.turns
     assert counted == [turn.prompt for turn in chat.turns[-len(counted) :]]
     assert len(counted) < 20
     told = chat.turns[-len(counted) :]

@@ -48,7 +48,7 @@ def hold_on_explaining(front: FrontEnd, scripted: ScriptedEngine, shell: Interac
 
 
 def workers() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name.startswith("jupyter-llm-request")]
+    return [t.name for t in threading.enumerate() if t.name.startswith("jupyter-llm-job")]
 
 
 def wait_for_workers() -> None:

@@ -1,21 +1,20 @@
-"""What is asked for in a panel and takes its time: prompts and commands, each on its thread."""
+"""What a front end asks for and takes its time: prompts and commands, each on its thread."""
 
 from __future__ import annotations
 
 import logging
 import re
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from jupyter_llm.common.workers import UserCode, start_worker
 from jupyter_llm.errors import JupyterLLMError, PromptInterrupted
+from jupyter_llm.frontends.comm.parts import PendingData, ProgressData
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jupyter_llm.engine.base import Completion, Stream
-    from jupyter_llm.frontends.comm.parts import PendingData, ProgressData
-    from jupyter_llm.frontends.comm.sync import KernelSide
 
 logger = logging.getLogger(__name__)
 
@@ -24,16 +23,32 @@ T = TypeVar("T")
 _BAR = re.compile(r"(?P<what>.*?):?\s+(?P<percent>\d{1,3})%\|")
 
 
-class Request:
-    """A prompt or a command on its way.
+class Audience(Protocol):
+    """Who is told how jobs go. All methods return at once, from any thread."""
 
-    `work` is given the request and runs on a thread of its own. `stop` ends what it writes or the
-    code of the user's that it runs; elsewhere the work itself looks whether it is to go on. Nobody
-    waits for that: whatever a stopped request still comes to is dropped.
+    def tell_progress(self, job: Job) -> None:
+        """Say how far a job is that shows nothing yet."""
+
+    def show(self, job: Job, stream: Stream) -> None:
+        """Show the growing text of a stream."""
+
+    def give_up(self, job: Job) -> None:
+        """Say that it was stopped; whatever it still comes to is dropped."""
+
+    def end(self, job: Job, error: str | None) -> None:
+        """Take in that its work has ended, and why if it came to nothing."""
+
+
+class Job:
+    """A prompt or a command on its way, under the id of the message that asked for it.
+
+    `work` is given the job and runs on a thread of its own. `stop` ends what it writes or the code
+    of the user's that it runs; elsewhere the work itself looks whether it is to go on. Nobody waits
+    for that: whatever a stopped job still comes to is dropped.
     """
 
     def __init__(
-        self, request_id: str, text: str, work: Callable[[Request], None], side: KernelSide
+        self, request_id: str, text: str, work: Callable[[Job], None], audience: Audience
     ) -> None:
         self.id = request_id
         self.text = text
@@ -41,19 +56,14 @@ class Request:
         self._work = work
         self._stream: Stream | None = None
         self._code: UserCode[Any] | None = None
-        self._side = side
+        self._audience = audience
         self._is_stopped = False
         self._lock = threading.Lock()  # guards what goes on against a stop
 
     @property
     def data(self) -> PendingData:
-        """The request as the front end knows it."""
-        return {"id": self.id, "text": self.text, "progress": self.progress}
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether somebody has stopped it."""
-        return self._is_stopped
+        """The job as the front end knows it."""
+        return PendingData(id=self.id, text=self.text, progress=self.progress)
 
     def start(self) -> None:
         """Begin the work. Returns at once.
@@ -63,7 +73,7 @@ class Request:
         RuntimeError
             There is no room for another thread.
         """
-        start_worker(self._run, f"jupyter-llm-request-{self.id}")
+        start_worker(self._run, f"jupyter-llm-job-{self.id}")
 
     def stop(self) -> None:
         """End it; what there is of a text stays. Returns at once."""
@@ -75,7 +85,7 @@ class Request:
         if stream is not None and not stream.future.done():
             stream.cancel()
         else:
-            self._side.give_up(self)
+            self._audience.give_up(self)
 
     def check(self) -> None:
         """Go no further if it was stopped.
@@ -96,7 +106,7 @@ class Request:
             stream.cancel()
 
     def run(self, call: Callable[[], T]) -> T:
-        """Run code of the user's and return what it returns, unless the request is stopped."""
+        """Run code of the user's and return what it returns, unless the job is stopped."""
         code = UserCode(call, f"jupyter-llm-code-{self.id}")
         with self._lock:
             self._code = code
@@ -109,7 +119,7 @@ class Request:
     def show(self, stream: Stream) -> Completion:
         """Let the text of a stream be shown while it grows, and wait for its end."""
         self.hold(stream)
-        self._side.show(self, stream)
+        self._audience.show(self, stream)
         return stream.result()
 
     def _run(self) -> None:
@@ -122,10 +132,10 @@ class Request:
         except JupyterLLMError as refusal:
             error = str(refusal)
         except BaseException as failure:  # a prompt may hold any code of the user's
-            logger.debug("A request of the panel failed", exc_info=True)
+            logger.debug("A job of a front end failed", exc_info=True)
             error = f"{type(failure).__name__}: {failure}"
         finally:
-            self._side.end(self, error)
+            self._audience.end(self, error)
 
     # As a `View`: where a loading bar appears
 
@@ -135,19 +145,19 @@ class Request:
         bar = _BAR.match(text)
         share = int(bar["percent"]) / 100 if bar is not None else None
         words = text if bar is None else f"{bar['what']}: {bar['percent']}%"
-        self.progress = {"text": words, "share": share}
-        self._side.tell_progress(self)
+        self.progress = ProgressData(text=words, share=share)
+        self._audience.tell_progress(self)
 
 
 class LoadingView:
-    """Where the loading bar of a request appears; a request that was stopped ends the loading."""
+    """Where the loading bar of a job appears; a job that was stopped ends the loading."""
 
-    def __init__(self, request: Request) -> None:
-        self._request = request
+    def __init__(self, job: Job) -> None:
+        self._job = job
 
     def progress(self, text: str) -> None:
         """Show how far the model is."""
-        self._request.progress_text(text)
+        self._job.progress_text(text)
 
     def update(self, text: str) -> None:
         """Do nothing: the chat shows its turns."""
