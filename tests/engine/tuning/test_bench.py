@@ -38,7 +38,7 @@ def test_perplexity_does_not_depend_on_how_often_it_is_measured(bench: LlamaBenc
 def test_speeds_are_measured_with_each_setting(bench: LlamaBench) -> None:
     for settings in ({}, *candidates(256)):
         prefill, decode = bench.measure(Trial().with_settings(settings), Size(600, 4))
-        assert prefill > decode > 0
+        assert min(prefill, decode) > 0
 
 
 def test_a_file_that_cannot_be_copied_is_one_clear_line(tmp_path: Path, tiny_gguf: Path) -> None:
