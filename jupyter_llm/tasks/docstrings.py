@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from jupyter_llm.notebook.code.bindings import (
-    DEFINITIONS,
-    Definition,
-    cell_python,
-    first_line_of,
-    parse_cell,
-    parse_python,
-    segment,
-)
+from jupyter_llm.notebook.code.bindings import DEFINITIONS, Definition, first_line_of, segment
+from jupyter_llm.notebook.code.syntax import cell_python, parse_cell, parse_python
 
 
 def docstring_in(answer: str, name: str) -> str | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.notebook.code.bindings import DEFINITIONS, parse_cell
+from jupyter_llm.notebook.code.bindings import DEFINITIONS
+from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.tasks.docstrings import docstring_in, with_docstring
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.target import find_subject

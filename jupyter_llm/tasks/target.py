@@ -16,14 +16,8 @@ from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.prompt.options import nearest
 from jupyter_llm.notebook.cells.rendering import cell_name, cell_text
 from jupyter_llm.notebook.cells.timeline import NUMBERED_CELL, find_cell
-from jupyter_llm.notebook.code.bindings import (
-    DEFINITIONS,
-    bindings,
-    first_line_of,
-    parse_cell,
-    parse_python,
-    segment,
-)
+from jupyter_llm.notebook.code.bindings import DEFINITIONS, bindings, first_line_of, segment
+from jupyter_llm.notebook.code.syntax import parse_cell, parse_python
 from jupyter_llm.notebook.failures.causes import causing_cells
 from jupyter_llm.notebook.failures.report import failure_text
 

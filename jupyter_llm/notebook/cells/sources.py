@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.notebook.code.bindings import transform
+from jupyter_llm.notebook.code.syntax import transform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import ast
-import re
-import warnings
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
+
+from jupyter_llm.notebook.code.names import Act, Use, uses_in
+from jupyter_llm.notebook.code.syntax import parse_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 Verb = Literal["assigns", "imports", "defines", "changes", "deletes", "passes on"]
 
-# The cell magics whose body is Python that runs in the notebook's own namespace.
-_PYTHON_MAGICS = frozenset({"time", "timeit", "capture", "prun", "memit", "mprun", "snakeviz"})
+_VERBS: dict[Act, Verb] = {"binds": "assigns", "changes": "assigns", "deletes": "deletes"}
 # Methods that change their object, as a statement of their own.
 _MUTATORS = frozenset(
     {
@@ -26,8 +25,6 @@ _MUTATORS = frozenset(
 )
 _HARMLESS = frozenset({"print", "display", "len", "repr", "help", "assert_", "type"})
 _MAGIC_CALL = "get_ipython"  # what IPython puts in the place of a magic
-_MAX_SOURCE = 500_000  # characters; parsing more takes longer than anybody waits
-_SYNTAX_ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
@@ -52,56 +49,8 @@ class Binding:
         return self.verb == "changes" or (self.verb == "assigns" and self.name in self.uses)
 
 
-def transform(source: str) -> str | None:
-    """Return a cell as Python, its magics turned into calls; None where IPython refuses it."""
-    from IPython.core.inputtransformer2 import TransformerManager
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return str(TransformerManager().transform_cell(source))
-        except (*_SYNTAX_ERRORS, IndexError):
-            return None
-
-
-@lru_cache(maxsize=256)
-def parse_python(source: str) -> ast.Module | None:
-    """Return the syntax tree of Python source, or None if it is none, or too long to be read."""
-    if len(source) > _MAX_SOURCE:
-        return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of invalid escapes, which are the user's to hear of
-        try:
-            return ast.parse(source)
-        except _SYNTAX_ERRORS:
-            return None
-
-
-def parse_cell(source: str) -> ast.Module | None:
-    """Return the syntax tree of a cell as typed, magics allowed, or None if it has none.
-
-    Of a cell magic such as `%%time` it is the body's; of one with another language, such as
-    `%%bash`, the tree holds the call of the magic alone.
-    """
-    return parse_python(cell_python(source))
-
-
-@lru_cache(maxsize=512)
-def cell_python(source: str) -> str:
-    """Return a cell as Python whose lines stand where they stand in the cell."""
-    magic = re.match(r"\s*%%(\w+)[^\n]*\n", source)
-    if magic is not None and magic[1] in _PYTHON_MAGICS:
-        return "\n" * magic[0].count("\n") + cell_python(source[magic.end() :])
-    compiled = transform(source)
-    if compiled is None or parse_python(compiled) is None:
-        # A line that IPython cannot transform must not hide all others.
-        return re.sub(r"(?m)^(\s*)[%!?].*$", r"\1pass", source)
-    # IPython takes away the empty lines at the top.
-    return "\n" * source[: len(source) - len(source.lstrip())].count("\n") + compiled
-
-
 def bindings(source: str) -> tuple[Binding, ...]:
-    """Return what a cell binds and changes at its top level, in order."""
+    """What a cell binds and changes at its top level, in order."""
     tree = parse_cell(source)
     try:
         return tuple(_of_block(tree.body)) if tree is not None else ()
@@ -110,13 +59,18 @@ def bindings(source: str) -> tuple[Binding, ...]:
 
 
 def names_in(node: ast.AST) -> tuple[str, ...]:
-    """Return the names an expression or statement reads, in order, each once."""
-    names = (n.id for n in _walk(node) if isinstance(n, ast.Name) and _is_read(n))
-    return tuple(dict.fromkeys(name for name in names if name != _MAGIC_CALL))
+    """The names around an expression or statement that it reads, in order, each once."""
+    return tuple(dict.fromkeys(_read(uses_in(node))))
+
+
+def _read(uses: Iterable[Use]) -> Iterator[str]:
+    for use in uses:
+        if use.act in ("reads", "changes") and use.name != _MAGIC_CALL:
+            yield use.name
 
 
 def keys_in(node: ast.AST) -> frozenset[str]:
-    """Return the texts, keyword names and attributes in an expression; methods called are none."""
+    """The texts, keyword names and attributes in an expression; methods called are none."""
     found: set[str] = set()
     called = {id(child.func) for child in ast.walk(node) if isinstance(child, ast.Call)}
     for child in ast.walk(node):
@@ -130,13 +84,13 @@ def keys_in(node: ast.AST) -> frozenset[str]:
 
 
 def statement_at(tree: ast.AST, line: int) -> ast.stmt | None:
-    """Return the innermost statement that a line belongs to."""
+    """The innermost statement that a line belongs to."""
     covering = [n for n in ast.walk(tree) if isinstance(n, ast.stmt) and _covers(n, line)]
     return min(covering, key=_num_lines, default=None)
 
 
 def function_at(tree: ast.AST, line: int, name: str) -> ast.stmt | None:
-    """Return the innermost function of a name around a line; the statement of a lambda."""
+    """The innermost function of a name around a line; the statement of a lambda."""
     covering = [
         node
         for node in ast.walk(tree)
@@ -146,7 +100,7 @@ def function_at(tree: ast.AST, line: int, name: str) -> ast.stmt | None:
 
 
 def segment(text: str, node: ast.stmt) -> str:
-    """Return the lines of a statement, decorators included, without what all are indented by."""
+    """The lines of a statement, decorators included, without what all are indented by."""
     lines = text.split("\n")[first_line_of(node) - 1 : node.end_lineno]
     indentation = len(lines[0]) - len(lines[0].lstrip()) if lines else 0
     cut = (line[indentation:] if not line[:indentation].strip() else line for line in lines)
@@ -154,7 +108,7 @@ def segment(text: str, node: ast.stmt) -> str:
 
 
 def first_line_of(node: ast.stmt) -> int:
-    """Return a statement's first line, decorators included."""
+    """A statement's first line, decorators included."""
     decorators: list[ast.expr] = getattr(node, "decorator_list", [])
     return min([node.lineno, *(decorator.lineno for decorator in decorators)])
 
@@ -171,43 +125,32 @@ def _of_block(body: Iterable[ast.stmt]) -> Iterator[Binding]:
 
 
 def _of_statement(statement: ast.stmt) -> Iterator[Binding]:
-    line = statement.lineno
-
-    def binding(name: str, verb: Verb) -> Binding:
-        return Binding(name, verb, line, frozenset(uses), keys)
-
-    if isinstance(statement, DEFINITIONS):
-        uses, keys = set(_free_names(statement)), keys_in(statement)
-        yield binding(statement.name, "defines")
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Global):
-                yield from (binding(name, "assigns") for name in node.names)
-        return
     head = _head(statement)
-    uses = {name for node in head for name in names_in(node)}
-    keys = frozenset().union(*(keys_in(node) for node in head))
-    if isinstance(statement, (ast.Import, ast.ImportFrom)):
-        for alias in statement.names:
-            yield binding(alias.asname or alias.name.partition(".")[0], "imports")
-        return
-    if isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name):
-        uses.add(statement.target.id)
-    for node in head:
-        for child in _walk(node):
-            yield from (binding(name, verb) for name, verb in _targets(child))
+    uses = uses_in(*head)
+    read = frozenset(_read(uses))
+    keys = frozenset[str]().union(*map(keys_in, head))
+    done = [(use.name, _verb(statement, use)) for use in uses if use.act in _VERBS]
+    if not isinstance(statement, DEFINITIONS):
+        done += [(name, "changes") for node in head for name in _changed(node)]
     if isinstance(statement, ast.Expr):
-        yield from (binding(name, verb) for name, verb in _effects(statement.value))
+        done += _effects(statement.value)
+    for name, verb in done:
+        yield Binding(name, verb, statement.lineno, read, keys)
 
 
-def _targets(node: ast.AST) -> Iterator[tuple[str, Verb]]:
-    """Yield the name that a target binds, changes or deletes."""
-    if isinstance(node, ast.Name) and not _is_read(node):
-        yield node.id, "deletes" if isinstance(node.ctx, ast.Del) else "assigns"
-    elif isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load):
-        if (root := _root(node)) is not None:
-            yield root, "changes"
-    elif isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name:
-        yield node.name, "assigns"
+def _verb(statement: ast.stmt, use: Use) -> Verb:
+    if isinstance(statement, (ast.Import, ast.ImportFrom)):
+        return "imports"
+    if isinstance(statement, DEFINITIONS) and use.name == statement.name:
+        return "defines"
+    return _VERBS[use.act]
+
+
+def _changed(node: ast.AST) -> Iterator[str]:
+    """Yield the names whose attributes or items are set or deleted."""
+    for part in ast.walk(node):
+        if isinstance(part, (ast.Attribute, ast.Subscript)) and not isinstance(part.ctx, ast.Load):
+            yield from _root(part)
 
 
 def _effects(value: ast.expr) -> Iterator[tuple[str, Verb]]:
@@ -222,8 +165,8 @@ def _effects(value: ast.expr) -> Iterator[tuple[str, Verb]]:
         for keyword in value.keywords
     )
     if isinstance(function, ast.Attribute):
-        if (function.attr in _MUTATORS or in_place) and (root := _root(function)) is not None:
-            yield root, "changes"
+        if function.attr in _MUTATORS or in_place:
+            yield from ((name, "changes") for name in _root(function))
     elif isinstance(function, ast.Name) and function.id not in _HARMLESS:
         for argument in (*value.args, *(keyword.value for keyword in value.keywords)):
             if isinstance(argument, ast.Name):
@@ -231,64 +174,24 @@ def _effects(value: ast.expr) -> Iterator[tuple[str, Verb]]:
 
 
 def _head(statement: ast.stmt) -> list[ast.AST]:
-    """Return the parts of a statement that are no statements of their own."""
+    """The parts of a statement that are no statements of their own; or all of it."""
+    if isinstance(statement, DEFINITIONS) or not {"body", "cases"}.intersection(statement._fields):
+        return [statement]
     parts: list[ast.AST] = []
     for child in ast.iter_child_nodes(statement):
-        if isinstance(child, (ast.stmt, ast.ExceptHandler)):
-            continue
         if isinstance(child, ast.match_case):
             parts += [child.pattern, *([child.guard] if child.guard else [])]
-        else:
+        elif not isinstance(child, (ast.stmt, ast.ExceptHandler)):
             parts.append(child)
     return parts
 
 
-def _walk(root: ast.AST) -> Iterator[ast.AST]:
-    """Walk a tree in the order of its text, without what lambdas and comprehensions bind."""
-    nothing: frozenset[str] = frozenset()
-    stack = [(root, nothing)]
-    while stack:
-        node, hidden = stack.pop()
-        if isinstance(node, ast.Name) and node.id in hidden:
-            continue
-        yield node
-        hidden = hidden | _own_names(node)
-        stack += [(child, hidden) for child in reversed(list(ast.iter_child_nodes(node)))]
-
-
-def _own_names(node: ast.AST) -> frozenset[str]:
-    """Return the names that only exist inside an expression."""
-    if isinstance(node, ast.Lambda):
-        return frozenset(a.arg for a in ast.walk(node.args) if isinstance(a, ast.arg))
-    if isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
-        targets = (generator.target for generator in node.generators)
-        return frozenset(n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name))
-    return frozenset()
-
-
-def _free_names(node: ast.AST) -> set[str]:
-    """Return the names a function or class reads and does not bind itself."""
-    read: set[str] = set()
-    bound: set[str] = set()
-    for child in ast.walk(node):
-        if isinstance(child, ast.Name):
-            (read if _is_read(child) else bound).add(child.id)
-        elif isinstance(child, ast.arg):
-            bound.add(child.arg)
-        elif child is not node and isinstance(child, DEFINITIONS):
-            bound.add(child.name)
-    return read - bound
-
-
-def _root(node: ast.expr) -> str | None:
-    """Return the name that a chain of attributes, items and calls begins with."""
+def _root(node: ast.expr) -> Iterator[str]:
+    """Yield the name that a chain of attributes, items and calls begins with, if it is one."""
     while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
         node = node.func if isinstance(node, ast.Call) else node.value
-    return node.id if isinstance(node, ast.Name) else None
-
-
-def _is_read(node: ast.Name) -> bool:
-    return isinstance(node.ctx, ast.Load)
+    if isinstance(node, ast.Name):
+        yield node.id
 
 
 def _covers(node: ast.stmt, line: int) -> bool:

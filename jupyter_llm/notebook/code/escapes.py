@@ -20,7 +20,7 @@ _INDENTS = frozenset({tokenize.INDENT, tokenize.DEDENT})
 
 
 def _first(tokens: list[tokenize.TokenInfo]) -> tuple[tokenize.TokenInfo | None, str]:
-    """Return a line's first token and the text of the line from there."""
+    """A line's first token and the text of the line from there."""
     for token in tokens:
         if token.type not in _INDENTS:
             return token, (token.line.splitlines() or [""])[0][token.start[1] :]
@@ -63,6 +63,6 @@ def _manager() -> TransformerManager:
     return manager
 
 
-def transform(source: str) -> str:
-    """Return the Python that a cell stands for; raises anything for what is none."""
+def without_escapes(source: str) -> str:
+    """The Python that a cell stands for; raises anything for what is none."""
     return str(_manager().transform_cell(source))

@@ -1,18 +1,20 @@
-"""The names and modules a cell uses, and which of them exist. Nothing is run or imported."""
+"""The names that code uses and binds, and the modules; and which of them exist.
+
+Nothing is run or imported.
+"""
 
 from __future__ import annotations
 
 import ast
 import builtins
 import re
-import symtable
 import sys
-import warnings
 from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, field
 from importlib.util import find_spec
+from typing import Literal
 
-from jupyter_llm.notebook.code.statements import parse
-from jupyter_llm.notebook.code.syntax import PYTHON_MAGICS, split_cell_magic, to_python
+from jupyter_llm.notebook.code.syntax import parse_cell
 
 _IPYTHON_NAMES = frozenset(
     (
@@ -23,154 +25,168 @@ _IPYTHON_NAMES = frozenset(
 )
 _DEFINING_MAGIC = re.compile(r"^[ \t]*%(?:run|pylab|store)\b", re.MULTILINE)
 _CAPTURE = re.compile(r"%%capture[ \t]+(?:--\S+[ \t]+)*([^\W\d]\w*)")
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 _CATCHES_IMPORT = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
 
+Act = Literal["reads", "binds", "changes", "deletes", "declares"]
+_ACTS: dict[type, Act] = {ast.Load: "reads", ast.Store: "binds", ast.Del: "deletes"}
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A name of the namespace around some code, and what the code does with it.
+
+    `x += 1` changes a name, and `x: int` only declares it.
+    """
+
+    name: str
+    act: Act
+    place: tuple[int, int]
+
+
+@dataclass(slots=True, eq=False)
+class _Scope:
+    """A function, class or comprehension; or the code itself, which has no `outer`."""
+
+    outer: _Scope | None = None
+    own: set[str] = field(default_factory=set)
+    shared: set[str] = field(default_factory=set)  # by `global`
+    borrowed: set[str] = field(default_factory=set)  # by `nonlocal`
+    kind: Literal["function", "class", "comprehension"] = "function"
+
+    def reaches_out(self, name: str) -> bool:
+        """Whether a name that is used here is that of the namespace around all the code."""
+        scope = self
+        while scope.outer is not None:
+            if name in scope.shared:
+                return True
+            # A class shows its names to no function inside it.
+            is_seen = scope is self or scope.kind != "class"
+            if is_seen and name in scope.own and name not in scope.borrowed:
+                return False
+            scope = scope.outer
+        return True
+
+
+def uses_in(*nodes: ast.AST) -> list[Use]:
+    """What some code does with the names around it, in order; its functions' own names are none."""
+    top = _Scope()
+    found: list[tuple[Use, _Scope]] = []
+    waiting: list[tuple[ast.AST, _Scope]] = [(node, top) for node in nodes]
+    while waiting:
+        node, scope = waiting.pop()
+        if isinstance(node, ast.Global):
+            scope.shared.update(node.names)
+        elif isinstance(node, ast.Nonlocal):
+            scope.borrowed.update(node.names)
+        for name, act in _acts(node):
+            found.append((Use(name, act, _place(node)), scope))
+            if act != "reads":
+                scope.own.add(name)
+        waiting += _parts(node, scope)
+    outer = (use for use, scope in found if scope.reaches_out(use.name))
+    return sorted(outer, key=lambda use: use.place)
+
+
+def _place(node: ast.AST) -> tuple[int, int]:
+    return getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
+
+
+def _acts(node: ast.AST) -> Iterator[tuple[str, Act]]:
+    """Yield the names in a node itself, and what it does with them."""
+    match node:
+        case ast.Name(id=name, ctx=context):
+            yield name, _ACTS[type(context)]
+        case ast.AugAssign(target=ast.Name(id=name)):
+            yield name, "changes"
+        case ast.AnnAssign(target=ast.Name(id=name), value=None):
+            yield name, "declares"
+        case ast.alias(name=name, asname=other) if name != "*":
+            yield other or name.partition(".")[0], "binds"
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            yield name, "binds"
+        case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)):
+            yield name, "binds"
+        case ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name)):
+            yield name, "binds"
+
+
+def _parts(node: ast.AST, scope: _Scope) -> Iterator[tuple[ast.AST, _Scope]]:
+    """Yield what a node consists of, each part with the scope it belongs to."""
+    children = list(ast.iter_child_nodes(node))
+    inner: dict[ast.AST, _Scope] = {}
+    if parameters := {one.name for one in getattr(node, "type_params", ())}:  # of Python 3.12
+        inner[getattr(node, "name", node)] = scope  # what `type` binds
+        scope = _Scope(scope, parameters)
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
+            own = {one.arg for one in ast.iter_child_nodes(node.args) if isinstance(one, ast.arg)}
+            body = node.body if isinstance(node.body, list) else [node.body]
+            inner |= dict.fromkeys(body, _Scope(scope, own))
+        case ast.ClassDef(body=body):
+            inner |= dict.fromkeys(body, _Scope(scope, kind="class"))
+        case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+            first, *_ = node.generators
+            children += [first.target, first.iter, *first.ifs]
+            children.remove(first)
+            inner = dict.fromkeys(children, _Scope(scope, kind="comprehension"))
+            inner[first.iter] = scope
+        case ast.NamedExpr(target=target):
+            outside = scope
+            while outside.kind == "comprehension" and outside.outer is not None:
+                outside = outside.outer
+            inner[target] = outside
+        case ast.AugAssign(target=ast.Name() as target):
+            children.remove(target)
+        case ast.AnnAssign(target=ast.Name() as target, value=None):
+            children.remove(target)
+    yield from ((child, inner.get(child, scope)) for child in children)
+
+
 def unknown_names(source: str, namespace: Container[str] = ()) -> tuple[str, ...]:
-    """Return the names a cell uses that exist neither in itself nor in the namespace.
+    """The names a cell uses that exist neither in itself nor in the namespace.
 
     They come in the order of their first use. Builtins and what IPython provides exist. Where the
     cell may define any name, as with `from module import *`, nothing can be told.
     """
-    found = _tables(source)
-    if found is None:
+    tree = parse_cell(source)
+    if tree is None or _DEFINING_MAGIC.search(source) or any(map(_is_star_import, ast.walk(tree))):
         return ()
-    python, tree, table = found
-    if _DEFINING_MAGIC.search(source) or any(map(_is_star_import, ast.walk(tree))):
-        return ()
-    defined = _defined(source, tree, table)
-    unknown = {
+    uses = uses_in(tree)
+    defined = _defined(source, uses)
+    used = dict.fromkeys(use.name for use in uses if use.act != "declares")
+    return tuple(
         name
-        for name in (*_global_uses(table), *_changed(tree))
+        for name in used
         if name not in defined
         and name not in _IPYTHON_NAMES
         and not hasattr(builtins, name)
         and name not in namespace
-    }
-    return tuple(sorted(unknown, key=lambda name: _first_place(name, python)))
+    )
 
 
 def defined_names(source: str) -> frozenset[str]:
-    """Return the names that a cell adds to the namespace."""
-    found = _tables(source)
-    return _defined(source, *found[1:]) if found is not None else frozenset()
+    """The names that a cell adds to the namespace."""
+    tree = parse_cell(source)
+    return _defined(source, uses_in(tree)) if tree is not None else frozenset()
 
 
-def missing_modules(source: str) -> tuple[str, ...]:
-    """Return the top-level modules a cell imports that are not installed.
-
-    Imports whose failure the cell provides for do not count.
-    """
-    found = _tables(source)
-    if found is None:
-        return ()
-    names = dict.fromkeys(name.split(".")[0] for name in _imports(found[1]))
-    return tuple(name for name in names if not _is_installed(name))
-
-
-def _tables(source: str) -> tuple[str, ast.Module, symtable.SymbolTable] | None:
-    """Return a cell as Python, its tree and its scopes; None if it is no Python."""
-    name, _, body = split_cell_magic(source)
-    if name and name not in PYTHON_MAGICS:
-        return None
-    try:
-        python = to_python(body)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return python, parse(python), symtable.symtable(python, "<cell>", "exec")
-    except Exception:  # noqa: BLE001  whatever is raised: it is no code
-        return None
-
-
-def _defined(source: str, tree: ast.Module, table: symtable.SymbolTable) -> frozenset[str]:
-    bound = {
-        symbol.get_name()
-        for symbol in table.get_symbols()
-        if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
-    }
-    bound |= {
-        symbol.get_name()
-        for inner in _inner_tables(table)
-        for symbol in inner.get_symbols()
-        if symbol.is_declared_global() and (symbol.is_assigned() or symbol.is_imported())
-    }
-    bound -= _changed(tree) | _only_annotated(tree)
+def _defined(source: str, uses: Iterable[Use]) -> frozenset[str]:
     captured = _CAPTURE.match(source.lstrip())
+    bound = {use.name for use in uses if use.act == "binds"}
     return frozenset(bound | ({captured[1]} if captured else set()))
 
 
-def _global_uses(table: symtable.SymbolTable) -> Iterator[str]:
-    """Yield the names that are looked up in the notebook's namespace, wherever in the cell."""
-    for scope in (table, *_inner_tables(table)):
-        for symbol in scope.get_symbols():
-            if symbol.is_referenced() and symbol.is_global():
-                yield symbol.get_name()
+def missing_modules(source: str) -> tuple[str, ...]:
+    """The top-level modules a cell imports that are not installed.
 
-
-def _inner_tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
-    for child in table.get_children():
-        yield child
-        yield from _inner_tables(child)
-
-
-def _changed(tree: ast.Module) -> set[str]:
-    """Return the names that are changed or deleted at the top, but set nowhere: `count += 1`.
-
-    The scopes call such names assigned.
+    Imports whose failure the cell provides for do not count.
     """
-    nodes = list(_own_nodes(tree))
-    changed: list[ast.expr] = [node.target for node in nodes if isinstance(node, ast.AugAssign)]
-    changed += [target for node in nodes if isinstance(node, ast.Delete) for target in node.targets]
-    return _names_of(changed) - _set_names(tree, changed)
-
-
-def _only_annotated(tree: ast.Module) -> set[str]:
-    """Return the names that have a type and no value: `count: int`."""
-    targets = [
-        node.target
-        for node in ast.walk(tree)
-        if isinstance(node, ast.AnnAssign) and node.value is None
-    ]
-    return _names_of(targets) - _set_names(tree, targets)
-
-
-def _names_of(nodes: Iterable[ast.expr]) -> set[str]:
-    return {node.id for node in nodes if isinstance(node, ast.Name)}
-
-
-def _set_names(tree: ast.Module, apart_from: Iterable[ast.expr]) -> set[str]:
-    """Return all names that are set in a tree in any way, some places aside."""
-    names: set[str] = set()
-    others = set(map(id, apart_from))
-    for node in ast.walk(tree):
-        match node:
-            case ast.Name(ctx=ast.Store()) if id(node) not in others:
-                names.add(node.id)
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                names.add(node.name)
-            case ast.alias():
-                names.add((node.asname or node.name).split(".")[0])
-            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)):
-                names.add(name)
-            case ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name)):
-                names.add(name)
-    return names
-
-
-def _own_nodes(tree: ast.Module) -> Iterator[ast.AST]:
-    """Yield the nodes of a tree that belong to its own scope."""
-    waiting: list[ast.AST] = [tree]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        if not isinstance(node, _SCOPES):
-            waiting.extend(ast.iter_child_nodes(node))
-
-
-def _first_place(name: str, python: str) -> int:
-    found = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", python)
-    return found.start() if found is not None else len(python)
+    tree = parse_cell(source)
+    if tree is None:
+        return ()
+    names = dict.fromkeys(name.split(".")[0] for name in _imports(tree))
+    return tuple(name for name in names if not _is_installed(name))
 
 
 def _is_star_import(node: ast.AST) -> bool:

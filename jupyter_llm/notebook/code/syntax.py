@@ -1,13 +1,26 @@
-"""What can be a cell: Python with IPython's magics. Nothing is run to find out."""
+"""Cells as Python: what can be one, and what one says. Nothing is run to find out.
+
+There are two ways to read a cell, and this is the only place that knows either. What ran in a
+notebook is one, so `cell_python` makes the most of it. Of what a model wrote that is the question,
+and `syntax_error` takes only what IPython and people alike would read as code.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
 import warnings
+from functools import lru_cache
 
-PYTHON_MAGICS = frozenset({"capture", "prun", "time", "timeit"})
-"""The cell magics whose body is Python."""
+PYTHON_MAGICS = frozenset({"capture", "memit", "mprun", "prun", "snakeviz", "time", "timeit"})
+"""The cell magics whose body is Python that runs in the notebook's own namespace."""
+
+_MAX_SOURCE = 500_000  # characters; parsing more takes longer than anybody waits
+# Lines with a name or a statement behind what only IPython reads.
+_OPTION = r"-(?:s[ \t]+)?\S+[ \t]+(?:\d+[ \t]+)?"
+_TIMED = re.compile(rf"(?m)^([ \t]*)%(?:time|timeit|prun|memit)[ \t]+(?:{_OPTION})*")
+_HELP = re.compile(r"(?m)^([ \t]*[^\W\d][\w.]*)\?\??[ \t]*$")
+_ESCAPED_LINE = re.compile(r"(?m)^([ \t]*)[%!?].*$")
 
 _CELL_MAGIC = re.compile(r"(?:[ \t]*\n)*%%([A-Za-z_]\w*)(?:[ \t][^\n]*)?(?:\n|\Z)")
 # Where this finds nothing, IPython leaves valid Python as it is. The last are what it takes for
@@ -20,26 +33,80 @@ _IPYTHON = re.compile(
 
 
 def split_cell_magic(source: str) -> tuple[str, str, str]:
-    """Return the name of a cell's `%%magic`, its line and what follows; name and line may be ""."""
+    """The name of a cell's `%%magic`, its line and what follows; name and line may be ""."""
     found = _CELL_MAGIC.match(source)
     if found is None:
         return "", "", source
     return found[1], found[0], source[found.end() :]
 
 
+@lru_cache(maxsize=256)
+def parse_python(source: str) -> ast.Module | None:
+    """The syntax tree of Python source, or None if it is none, or too long to be read."""
+    if len(source) > _MAX_SOURCE:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of invalid escapes, which are the user's to hear of
+        try:
+            return ast.parse(source)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+
+
+def parse_cell(source: str) -> ast.Module | None:
+    """The syntax tree of a cell as typed, magics allowed, or None if it has none."""
+    return parse_python(cell_python(source))
+
+
+@lru_cache(maxsize=512)
+def cell_python(source: str) -> str:
+    """A cell that ran as Python whose lines stand where they stand in the cell.
+
+    Of a cell magic such as `%%time` it is the body; one with another language, such as `%%bash`, is
+    blank. What `%time` measures counts, and so does the name in `name?`.
+    """
+    name, line, body = split_cell_magic(source)
+    if name:
+        return "\n" * line.count("\n") + (cell_python(body) if name in PYTHON_MAGICS else "")
+    named = _HELP.sub(r"\1", _TIMED.sub(r"\1", source))
+    for text in (named, source):
+        compiled = transform(text)
+        if compiled is not None and parse_python(compiled) is not None:
+            return (
+                "\n" * _num_blank(text) + compiled
+            )  # IPython takes away the empty lines at the top
+    # A line that IPython cannot transform must not hide all others.
+    return _ESCAPED_LINE.sub(r"\1pass", named)
+
+
+def transform(source: str) -> str | None:
+    """What IPython compiles of a cell, magics turned into calls; None where it refuses it."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return str(TransformerManager().transform_cell(source))
+        except Exception:  # noqa: BLE001  the cell may be anything, and IPython makes slips
+            return None
+
+
 def to_python(source: str) -> str:
-    """Return the Python that a cell without a `%%magic` stands for; raises anything if none."""
+    """The Python that a cell without a `%%magic` stands for; raises anything if none.
+
+    Prose that IPython would take for a command stays as it is.
+    """
     if _IPYTHON.search(source) is None:
         return source
-    from jupyter_llm.notebook.code.escapes import transform
+    from jupyter_llm.notebook.code.escapes import without_escapes
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about line ends
-        return transform(source)
+        return without_escapes(source)
 
 
 def syntax_error(source: str) -> SyntaxError | None:
-    """Return what is wrong with a cell, or None if Python and IPython can read it.
+    """What is wrong with a cell, or None if Python and IPython can read it.
 
     Stricter than a parser: what only the compiler refuses, such as `return` outside a function, is
     wrong too. So is what IPython accepts and nobody means: "What is this?" asks it about `this`.
@@ -58,7 +125,7 @@ _FRAGILE = re.compile("^[ \t]*\\.{3,}:|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", re.
 
 
 def _fragility(source: str) -> SyntaxError | None:
-    """Return what makes a cell depend on nothing being put above it."""
+    """What makes a cell depend on nothing being put above it."""
     if (found := _FRAGILE.search(source)) is not None:
         line = source.count("\n", 0, found.start()) + 1
         return SyntaxError("a prompt, or an odd character", ("<cell>", line, 1, None))
@@ -89,7 +156,7 @@ def _python_error(source: str) -> SyntaxError | None:
 
 
 def _num_blank(source: str) -> int:
-    """Count the blank lines at the top."""
+    """How many blank lines are at the top."""
     return source[: len(source) - len(source.lstrip())].count("\n")
 
 

@@ -20,9 +20,9 @@ from jupyter_llm.notebook.code.bindings import (
     function_at,
     keys_in,
     names_in,
-    parse_python,
     statement_at,
 )
+from jupyter_llm.notebook.code.syntax import parse_python
 from jupyter_llm.notebook.values.guard import Deadline
 
 if TYPE_CHECKING:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import builtins
 import difflib
 import keyword
 import re
-import symtable
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 from jupyter_llm.errors import OptionError
+from jupyter_llm.notebook.code.names import uses_in
+from jupyter_llm.notebook.code.syntax import cell_python, parse_cell
 
 # What IPython itself puts into the namespace.
 _IPYTHON: Final = frozenset({"In", "Out", "exit", "quit", "get_ipython", "open"})
@@ -38,14 +38,6 @@ _DECORATORS: Final = re.compile(
 # No `@` of an address, a URL, a package (`@scope/name`) or a matrix product (`a@b`).
 _AT: Final = re.compile(r"(?<![\w@/.)\]])@([^\W\d]\w*)(?![\w/@])")
 _NAME: Final = re.compile(r"(?<![\w@])[^\W\d]\w*")
-
-_CELL_MAGIC: Final = re.compile(r"\s*%%(\w+)[^\n]*\n?")
-_OF_PYTHON: Final = frozenset({"time", "timeit", "capture", "prun", "memit"})
-_TIMED: Final = re.compile(r"(?m)^([ \t]*)%(?:time|timeit|prun|memit)[ \t]+(?:-\S+[ \t]+)*")
-_LINE_MAGIC: Final = re.compile(r"(?m)^([ \t]*)(?:%|!|\?).*$")
-_ASSIGNED_MAGIC: Final = re.compile(r"(?m)^([\w, \t]++=[ \t]*)(?:%|!).*$")
-_COMPREHENSIONS: Final = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_HELP: Final = re.compile(r"(?m)\?{1,2}[ \t]*$")
 
 
 def mentioned(text: str, namespace: Mapping[str, object]) -> list[str]:
@@ -113,16 +105,12 @@ def used(source: str, namespace: Mapping[str, object]) -> list[str]:
     What is local to its functions does not count. Lines of magics are passed over; where the rest
     is no Python, every name in it counts.
     """
-    code = _without_magics(source)
-    try:
-        names = _global_names(code)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        names = None
-    return [
-        name
-        for name in dict.fromkeys(_NAME.findall(code))
-        if (names is None or name in names) and _is_told(name, namespace)
-    ]
+    tree = parse_cell(source)
+    if tree is not None:
+        names = [use.name for use in uses_in(tree)]
+    else:
+        names = _NAME.findall(cell_python(source))
+    return [name for name in dict.fromkeys(names) if _is_told(name, namespace)]
 
 
 def _is_told(name: str, namespace: Mapping[str, object]) -> bool:
@@ -166,44 +154,3 @@ def _nearest(name: str, namespace: Mapping[str, object]) -> str:
     known = [one for one in namespace if not one.startswith("_") and one not in _IPYTHON]
     close = difflib.get_close_matches(name, known, n=1)
     return f"Did you mean {close[0]}?" if close else ""
-
-
-def _without_magics(source: str) -> str:
-    """Return a cell's Python: magics and shell commands become `pass`, help its subject."""
-    while magic := _CELL_MAGIC.match(source):
-        if magic[1] not in _OF_PYTHON:
-            return ""
-        source = source[magic.end() :]
-    source = _TIMED.sub(r"\1", source)
-    source = _ASSIGNED_MAGIC.sub(r"\1None", source)
-    return _HELP.sub("", _LINE_MAGIC.sub(r"\1pass", source))
-
-
-def _global_names(code: str) -> set[str]:
-    """Return the names in a source that are the notebook's, at any depth."""
-    top = symtable.symtable(code, "<cell>", "exec")
-    # From Python 3.12 on, the table has what is local to a comprehension as the cell's own.
-    names = set(top.get_identifiers()) - _of_comprehensions(ast.parse(code))
-    waiting = top.get_children()
-    while waiting:
-        table = waiting.pop()
-        names |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
-        waiting += table.get_children()
-    return names
-
-
-def _of_comprehensions(tree: ast.AST) -> set[str]:
-    """Return the names that occur only within comprehensions that run over them."""
-    bound: set[str] = set()
-    free: set[str] = set()
-    waiting: list[tuple[ast.AST, frozenset[str]]] = [(tree, frozenset())]
-    while waiting:
-        node, local = waiting.pop()
-        if isinstance(node, ast.Name) and node.id not in local:
-            free.add(node.id)
-        if isinstance(node, _COMPREHENSIONS):
-            targets = [part for one in node.generators for part in ast.walk(one.target)]
-            local |= {part.id for part in targets if isinstance(part, ast.Name)}
-            bound |= local
-        waiting += [(child, local) for child in ast.iter_child_nodes(node)]
-    return bound - free

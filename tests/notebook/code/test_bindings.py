@@ -11,10 +11,10 @@ from jupyter_llm.notebook.code.bindings import (
     function_at,
     keys_in,
     names_in,
-    parse_cell,
     segment,
     statement_at,
 )
+from jupyter_llm.notebook.code.syntax import parse_cell
 
 
 def verbs(source: str) -> list[tuple[str, str]]:

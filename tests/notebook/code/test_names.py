@@ -52,7 +52,7 @@ from jupyter_llm.notebook.code.repair import repair
         ("get_ipython(), display, In, Out, _, __, exit, __name__", ()),
         ("len, True, __file__", ("__file__",)),
         ("%matplotlib inline\nfiles = !ls\nfiles, x", ("x",)),
-        ("x?\n!echo {y}", ()),
+        ("x?\n!echo {y}", ("x",)),
         ("%%bash\necho $x", ()),
         ("%%time\ny = x", ("x",)),
         ("%%capture out\nprint(1)\nout", ()),

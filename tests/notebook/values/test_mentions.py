@@ -96,7 +96,7 @@ def test_an_unknown_name_with_an_at_is_an_error(text: str, hint: str) -> None:
         ("y = 'df data'  # x", []),
         ("def f(x, data):\n    return x + data + df", ["df"]),
         ("[x for x in df]", ["df"]),
-        ("{x: y for x in df for y in x}; x", ["x", "df"]),
+        ("{x: y for x in df for y in x}; x", ["df", "x"]),
         ("df.x.data", ["df"]),
         ("import pandas as df", ["df"]),
         ("%matplotlib inline\ndf", ["df"]),
