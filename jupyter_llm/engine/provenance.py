@@ -11,11 +11,11 @@ import hashlib
 import json
 import re
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
 from jupyter_llm._version import __version__
 from jupyter_llm.engine.base import FinishReason, KvType, SamplingParams
@@ -30,19 +30,17 @@ METADATA_KEY = "jupyter_llm"
 VERSION = 1
 """Of the JSON; what is not of this version is not read."""
 
-Kind = Literal["answer", "code cell"]
+RecordKind = Literal["answer", "code cell"]
 LaneName = Literal["fast", "exact"]
 
 _ID_LENGTH = 12
 _MAX_LICENSE = 200  # characters; some files carry the whole text
 _MAX_COUNT = 2**53  # beyond it a front end's numbers are no longer whole
-_SHA256 = re.compile("[0-9a-f]{64}")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 # The seed and the lane stand apart, and log-probabilities change nothing in the text.
 _APART = ("seed", "exact", "logprobs")
-_SAMPLING = {
-    option.name: option.default for option in fields(SamplingParams) if option.name not in _APART
-}
+_SAMPLING = [option.name for option in fields(SamplingParams) if option.name not in _APART]
+_WHERE = re.compile(r".* - at `\$\.([\w.]+)[^`]*`", re.DOTALL)  # in what msgspec complains of
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 
 def text_sha256(text: str) -> str:
@@ -151,7 +149,7 @@ class Provenance:
     machine: str
     package: str
     time: str
-    kind: Kind = "answer"
+    kind: RecordKind = "answer"
     source_sha256: str | None = None
     stated_digest: str | None = field(default=None, repr=False, compare=False)
 
@@ -204,23 +202,23 @@ class Provenance:
         return self.stated_digest is not None and self.stated_digest != self.digest
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record as JSON holds it, its digest included."""
+        """The record as JSON holds it, its digest included."""
         return {**self._content(), "digest": self.stated_digest or self.digest}
 
     def to_metadata(self) -> dict[str, Any]:
-        """Return the metadata of an output that shows the text."""
+        """The metadata of an output that shows the text."""
         return {METADATA_KEY: self.to_json()}
 
     def _content(self) -> dict[str, Any]:
+        content = {each.name: getattr(self, each.name) for each in fields(self)}
+        del content["params"], content["stated_digest"]
         return {
+            **content,
             "version": VERSION,
-            "kind": self.kind,
             "model": asdict(self.model),
-            "seed": self.params.seed,
-            "exact": self.exact,
-            "sampling": {name: _plain(getattr(self.params, name)) for name in _SAMPLING},
             "context": asdict(self.context),
-            **{name: getattr(self, name) for name in _SIMPLE},
+            "seed": self.params.seed,
+            "sampling": {name: _plain(getattr(self.params, name)) for name in _SAMPLING},
         }
 
     @classmethod
@@ -232,143 +230,71 @@ class Provenance:
         ProvenanceError
             It is no record, of another version, or damaged; the message names the field.
         """
+        from msgspec import ValidationError, convert
+        from msgspec.structs import asdict as content_of
+
         if isinstance(data, Mapping) and data.get("version", VERSION) != VERSION:
             raise ProvenanceError(f"is not of version {VERSION}, which is what is read here.")
-        record = _checked(data, _RECORD, "the record")
-        context = ContextSettings(**_checked(record["context"], _CONTEXT, "context"))
-        return cls(
-            model=ModelFacts(**_checked(record["model"], _MODEL, "model")),
-            context=context,
-            params=_params(record["sampling"], seed=record["seed"], exact=context.lane == "exact"),
-            exact=record["exact"],
-            kind=record["kind"],
-            stated_digest=record["digest"],
-            **{name: record[name] for name in _SIMPLE},
-        )
+        try:
+            record = content_of(convert(data, _record_type()))
+        except ValidationError as error:
+            raise ProvenanceError(_complaint(str(error))) from None
+        del record["version"]
+        digest, seed = record.pop("digest"), record.pop("seed")
+        record["model"] = ModelFacts(**content_of(record["model"]))
+        record["context"] = context = ContextSettings(**content_of(record["context"]))
+        sampling = content_of(record.pop("sampling"))
+        try:
+            params = SamplingParams(**sampling, seed=seed, exact=context.lane == "exact")
+        except (OptionError, TypeError):
+            raise ProvenanceError("is damaged: its sampling options are out of range.") from None
+        return cls(**record, params=params, stated_digest=digest)
 
 
 def _plain(value: Any) -> Any:
-    """Return a sampling option as JSON has it, which knows no infinity."""
+    """A sampling option as JSON has it, which knows no infinity."""
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return str(value) if value in (float("inf"), float("-inf")) else value
 
 
-Check = Callable[[Any], bool]
+@cache
+def _record_type() -> Any:
+    """The JSON of a record as a type: objects that have these fields and no others."""
+    from msgspec import Meta, defstruct
+
+    sha256: Any = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    time: Any = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")]
+    number: Any = Annotated[int, Meta(gt=-_MAX_COUNT, lt=_MAX_COUNT)]
+    count: Any = Annotated[int, Meta(ge=0, lt=_MAX_COUNT)]
+    bias = tuple[tuple[int, float | Literal["-inf"]], ...]
+
+    def object_of(kind: type, *left_out: str, **narrower: Any) -> Any:
+        hints = {**get_type_hints(kind), **narrower}
+        known = [(name, hint) for name, hint in hints.items() if name not in left_out]
+        return defstruct(kind.__name__, known, forbid_unknown_fields=True)
+
+    return object_of(
+        Provenance,
+        *("params", "stated_digest"),
+        version=int,
+        model=object_of(ModelFacts, sha256=sha256 | None),
+        seed=count | None,
+        sampling=object_of(SamplingParams, *_APART, logit_bias=bias),
+        context=object_of(ContextSettings, n_ctx=count, n_batch=count, n_gpu_layers=number | None),
+        **dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens"), count),
+        **dict.fromkeys(("prompt_sha256", "text_sha256", "digest"), sha256),
+        source_sha256=sha256 | None,
+        time=time,
+    )
 
 
-def _optional(check: Check) -> Check:
-    return lambda value: value is None or check(value)
-
-
-def _one_of(*choices: str) -> Check:
-    return lambda value: isinstance(value, str) and value in choices
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MAX_COUNT
-
-
-def _is_count(value: Any) -> bool:
-    return _is_number(value) and value >= 0
-
-
-def _is_sha256(value: Any) -> bool:
-    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
-
-
-def _is_time(value: Any) -> bool:
-    return isinstance(value, str) and _TIME.fullmatch(value) is not None
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, Mapping)
-
-
-_MODEL: dict[str, Check] = {
-    "name": _is_text,
-    "file": _is_text,
-    "sha256": _optional(_is_sha256),
-    "original": _optional(_is_text),
-    "quantization": _is_text,
-    "license": _optional(_is_text),
-}
-_CONTEXT: dict[str, Check] = {
-    "lane": _one_of(*get_args(LaneName)),
-    "n_ctx": _is_count,
-    "n_batch": _is_count,
-    "kv_type": _one_of(*get_args(KvType)),
-    "flash_attention": _is_flag,
-    "n_gpu_layers": _optional(_is_number),
-    "repack": _optional(_is_flag),
-    "full_window": _is_flag,
-}
-_SIMPLE: dict[str, Check] = {  # fields that stand in JSON as they are
-    "prompt_sha256": _is_sha256,
-    "prompt_tokens": _is_count,
-    "cached_tokens": _is_count,
-    "completion_tokens": _is_count,
-    "finish_reason": _one_of(*get_args(FinishReason)),
-    "text_sha256": _is_sha256,
-    "source_sha256": _optional(_is_sha256),
-    "build": _is_text,
-    "machine": _is_text,
-    "package": _is_text,
-    "time": _is_time,
-}
-_RECORD: dict[str, Check] = {
-    "version": _is_number,
-    "kind": _one_of(*get_args(Kind)),
-    "model": _is_object,
-    "seed": _optional(_is_count),
-    "exact": _is_flag,
-    "sampling": _is_object,
-    "context": _is_object,
-    **_SIMPLE,
-    "digest": _is_sha256,
-}
-
-
-def _checked(data: object, checks: Mapping[str, Check], what: str) -> Mapping[str, Any]:
-    """Return an object that has these fields, no others, and in each what belongs there."""
-    if not isinstance(data, Mapping):
-        raise ProvenanceError(f"is no record: {what} is no object.")
-    for name, check in checks.items():
-        if name not in data:
-            raise ProvenanceError(f"is damaged: {name} is missing in {what}.")
-        if not check(data[name]):
-            raise ProvenanceError(f"is damaged: {name} in {what} is not what it should be.")
-    if len(data) > len(checks):
-        raise ProvenanceError(f"is damaged: {what} has fields that do not belong there.")
-    return data
-
-
-def _params(data: Mapping[str, Any], *, seed: int | None, exact: bool) -> SamplingParams:
-    values: dict[str, Any] = {}
-    for name, value in data.items():
-        if name not in _SAMPLING or not _is_like(value, _SAMPLING[name]):
-            raise ProvenanceError("is damaged, or newer: its sampling options are not known here.")
-        values[name] = _tuples(value)
-    try:
-        return SamplingParams(**values, seed=seed, exact=exact)
-    except (OptionError, TypeError):
-        raise ProvenanceError("is damaged: its sampling options are out of range.") from None
-
-
-def _is_like(value: Any, default: Any) -> bool:
-    """Tell whether a value has the form of an option, where `SamplingParams` does not look."""
-    if isinstance(default, tuple):
-        return isinstance(value, list)
-    return isinstance(value, bool) is isinstance(default, bool)
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+def _complaint(error: str) -> str:
+    """What is wrong, in names of ours alone: msgspec's own words may repeat what was read."""
+    where = _WHERE.fullmatch(error)
+    what = where[1] if where is not None else "the record"
+    if (missing := _MISSING.match(error)) is not None:
+        return f"is damaged: {missing[1]} is missing in {what}."
+    if error.startswith("Object contains unknown field"):
+        return f"is damaged, or newer: {what} has fields that do not belong there."
+    return f"is damaged: {what} is not what it should be."

@@ -20,7 +20,7 @@ from jupyter_llm.records.records import read_metadata, source_sha256
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jupyter_llm.engine.provenance import Kind
+    from jupyter_llm.engine.provenance import RecordKind
     from jupyter_llm.notebook.code.marks import Mark
 
 State = Literal["recorded", "edited since", "altered", "damaged", "missing"]
@@ -40,7 +40,7 @@ class Item:
     cell: int
     place: str
     cell_id: str | None
-    kind: Kind
+    kind: RecordKind
     model: str | None
     record_id: str | None
     record: Provenance | None
@@ -179,7 +179,7 @@ def _record_of(
 def _item(
     number: int,
     cell: Mapping[str, Any],
-    kind: Kind,
+    kind: RecordKind,
     record: Provenance | ProvenanceError | None,
     *,
     is_edited: bool,
