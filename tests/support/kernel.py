@@ -11,6 +11,7 @@ with running_kernel(tmp_path) as kernel:
 from __future__ import annotations
 
 import os
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -226,9 +227,13 @@ class Kernel:
 
 
 @contextmanager
-def running_kernel(folder: Path, **environment: str) -> Iterator[Kernel]:
+def running_kernel(
+    folder: Path, *, python: str = sys.executable, **environment: str
+) -> Iterator[Kernel]:
     """Start a kernel that keeps its files in a folder, and leave nothing of it behind."""
     manager = KernelManager(kernel_name="python3", connection_file=str(folder / "kernel.json"))
+    assert manager.kernel_spec is not None
+    manager.kernel_spec.argv[0] = python
     ipython = {"IPYTHONDIR": str(folder / "ipython")}
     manager.start_kernel(cwd=str(folder), env={**os.environ, **ipython, **environment})
     client = manager.client()

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 from support.node_tools import run_node
-from support.paths import FRONT_END, ROOT
+from support.paths import FRONT_END
 
 NAMES = ("LICENSES.txt", "chat_panel.css", "chat_panel.js")
 MOST_BYTES = 650_000
@@ -83,18 +80,3 @@ def test_the_lock_names_no_server() -> None:
     lock = (FRONT_END / "package-lock.json").read_text("utf-8")
     assert '"resolved"' not in lock
     assert '"integrity"' in lock
-
-
-@pytest.mark.slow
-def test_a_wheel_holds_the_bundle_and_not_what_it_was_made_of(tmp_path: Path) -> None:
-    if not (ROOT / "dev.py").exists():
-        pytest.skip("Only a clone can be packed")
-    run_node("--version")
-    command = (sys.executable, "-m", "hatchling", "build", "--target", "wheel")
-    subprocess.run((*command, "--directory", str(tmp_path)), cwd=ROOT, check=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    folder = "jupyter_llm/frontends/panel/"
-    with zipfile.ZipFile(wheel) as packed:
-        names = [name.removeprefix(folder) for name in packed.namelist() if folder in name]
-    assert {f"static/{name}" for name in NAMES} <= set(names)
-    assert [name for name in names if not name.endswith(".py") and "static/" not in name] == []

@@ -1,0 +1,146 @@
+"""What a wheel and an sdist hold, and that a wheel is enough: no clone, no Node."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from support.kernel import running_kernel
+from support.node_tools import run_node
+from support.panel_kernel import KernelPanel
+from support.paths import FRONT_END, ROOT
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (ROOT / "dev.py").exists(), reason="Only a clone can be packed"),
+]
+
+BUNDLE = {
+    f"jupyter_llm/frontends/panel/static/{name}"
+    for name in ("LICENSES.txt", "chat_panel.css", "chat_panel.js")
+}
+
+
+def run(*command: str | Path, folder: Path, **environment: str) -> str:
+    """Run a command and return what it prints."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        env={**inherited, **environment},
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    ).stdout
+
+
+def pack(folder: Path, *targets: str, **environment: str) -> None:
+    """Build what goes into `dist/`, as any installer has it built."""
+    run(sys.executable, "-m", "hatchling", "build", *targets, folder=folder, **environment)
+
+
+@pytest.fixture(scope="module")
+def committed() -> list[str]:
+    """The files of this clone that a fresh one would have, were all committed."""
+    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", folder=ROOT)
+    return [name for name in listed.splitlines() if (ROOT / name).is_file()]
+
+
+@pytest.fixture(scope="module")
+def clone(committed: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh clone, packed, to which the front end's packages came from this one."""
+    run_node("--version")
+    clone = tmp_path_factory.mktemp("clone")
+    for name in committed:
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, clone / name)
+    packages = clone / FRONT_END.relative_to(ROOT) / "node_modules"
+    shutil.copytree(FRONT_END / "node_modules", packages, symlinks=True)
+    pack(clone)
+    return clone
+
+
+@pytest.fixture(scope="module")
+def wheel(clone: Path) -> Path:
+    return next(clone.glob("dist/*.whl"))
+
+
+@pytest.fixture(scope="module")
+def unpacked_sdist(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(next(clone.glob("dist/*.tar.gz"))) as packed:
+        packed.extractall(folder, filter="data")
+    return next(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def no_programs(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PATH on which there is nothing, Node least of all."""
+    return str(tmp_path_factory.mktemp("no programs"))
+
+
+def test_a_wheel_holds_the_package_and_the_bundle_and_nothing_else(
+    wheel: Path, committed: list[str]
+) -> None:
+    with zipfile.ZipFile(wheel) as packed:
+        names = {name for name in packed.namelist() if ".dist-info/" not in name}
+    assert names == BUNDLE | {name for name in committed if name.startswith("jupyter_llm/")}
+
+
+def test_an_sdist_holds_the_bundle_its_sources_and_no_package_of_others(
+    unpacked_sdist: Path, committed: list[str]
+) -> None:
+    files = (path for path in unpacked_sdist.rglob("*") if path.is_file())
+    names = {path.relative_to(unpacked_sdist).as_posix() for path in files}
+    wanted = ("jupyter_llm/", "labextension/", "tests/", "notebooks/")
+    assert names >= BUNDLE | {name for name in committed if name.startswith(wanted)}
+    assert not [name for name in names if "node_modules" in name]
+
+
+def test_an_sdist_becomes_the_same_wheel_without_node(
+    unpacked_sdist: Path, wheel: Path, no_programs: str
+) -> None:
+    pack(unpacked_sdist, "--target", "wheel", PATH=no_programs)
+    (again,) = unpacked_sdist.glob("dist/*.whl")
+    assert again.read_bytes() == wheel.read_bytes()
+
+
+def test_magics_and_panel_need_the_wheel_only(
+    wheel: Path, tiny_gguf: Path, tmp_path: Path, no_programs: str
+) -> None:
+    venv = tmp_path / "venv"
+    run(sys.executable, "-m", "venv", "--without-pip", venv, folder=tmp_path)
+    python = venv / Path(sys.executable).relative_to(sys.prefix)
+    paths = {"base": str(venv), "platbase": str(venv)}
+    # The libraries are those of this environment, but not the clone that was installed into it.
+    ours = sysconfig.get_path("purelib")
+    site_packages = Path(sysconfig.get_path("purelib", vars=paths))
+    (site_packages / "libraries.pth").write_text(ours + "\n", "utf-8")
+    install = ("install", "--quiet", "--no-deps", "--no-index", "--disable-pip-version-check")
+    run(sys.executable, "-m", "pip", "--python", python, *install, wheel, folder=tmp_path)
+
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    home = {"HOME": str(elsewhere), "PATH": no_programs, "PYTHONPATH": ""}
+    with running_kernel(
+        elsewhere, python=str(python), JUPYTER_LLM_MODEL=str(tiny_gguf), **home
+    ) as kernel:
+        kernel.execute("import jupyter_llm\nfrom jupyter_llm import ChatPanel")
+        where = kernel.execute("print(jupyter_llm.__file__)").text
+        assert Path(where).is_relative_to(site_packages)
+        assert kernel.execute("%load_ext jupyter_llm").error is None
+        for cell in ("%llm -n 8 Hello", "%%llm -n 8\nHello"):
+            answer = kernel.execute(cell)
+            assert answer.error is None
+            assert answer.text != ""
+        panel = KernelPanel(kernel)
+        assert int(kernel.execute(f"print(len({panel.view}._esm))").text) > 100_000
+        panel.hello()
+        panel.wait_for_answer(panel.send("Hello"))
