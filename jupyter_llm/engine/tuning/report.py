@@ -1,10 +1,10 @@
-"""What `/tune` found, as a value that shows as a table and a plot."""
+"""What `/tune` found, as a value that shows as a table with bars."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jupyter_llm.common.markdown import untrusted_markdown
@@ -13,11 +13,6 @@ from jupyter_llm.engine.tuning.figures import NEAR_LOSSLESS, Figure, Tuning, des
 
 _CODE = re.compile("`([^`]*)`")
 _HEADER = ("", "prefill, tokens/s", "decode, tokens/s", "perplexity", "")
-_ROW_HEIGHT, _LABEL_WIDTH, _BAR_WIDTH, _GAP = 22, 230, 170, 60  # pixels
-_PANELS: tuple[tuple[str, str, Callable[[Figure], float]], ...] = (
-    ("prefill, tokens/s", "#4c78a8", lambda figure: figure.prefill),
-    ("decode, tokens/s", "#f58518", lambda figure: figure.decode),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,17 +77,14 @@ class TuneReport:
     def _command(self, *flags: str) -> str:
         return f"`{' '.join(filter(None, ('%llm /tune', self.asked, *flags)))}`"
 
-    def _rows(self) -> list[tuple[str, str, str, str, str]]:
-        return [
-            (
-                figure.label,
-                f"{figure.prefill:.0f}",
-                f"{figure.decode:.0f}",
-                "" if figure.perplexity is None else f"{figure.perplexity:.2f}",
-                self._mark(figure),
-            )
-            for figure in self.tuning.figures
-        ]
+    def _row(self, figure: Figure) -> tuple[str, str, str, str, str]:
+        return (
+            figure.label,
+            f"{figure.prefill:.0f}",
+            f"{figure.decode:.0f}",
+            "" if figure.perplexity is None else f"{figure.perplexity:.2f}",
+            self._mark(figure),
+        )
 
     def _mark(self, figure: Figure) -> str:
         if figure == self.after:
@@ -100,7 +92,7 @@ class TuneReport:
         return "offered" if figure == self.offer else ""
 
     def __str__(self) -> str:
-        return f"{self.text}\n\n{markdown_table(_HEADER, self._rows())}"
+        return f"{self.text}\n\n{markdown_table(_HEADER, map(self._row, self.tuning.figures))}"
 
     def __repr__(self) -> str:
         return str(self)
@@ -109,52 +101,25 @@ class TuneReport:
         return untrusted_markdown(str(self))
 
     def _repr_html_(self) -> str:
-        """The report with a plot. All texts are escaped: a model's name may be anything."""
+        """The report with a bar for each speed. All is escaped: a model's name may be anything."""
         paragraphs = "".join(f"<p>{_paragraph(line)}</p>" for line in self._lines())
-        rows = "".join(
-            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
-            for row in self._rows()
-        )
         header = "".join(f"<th>{html.escape(cell)}</th>" for cell in _HEADER)
+        rows = "".join(f"<tr>{''.join(self._cells(figure))}</tr>" for figure in self.tuning.figures)
         table = f"<table><thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table>"
-        return f"<div>{paragraphs}{self._plot()}{table}</div>"
+        return f"<div>{paragraphs}{table}</div>"
 
-    def _plot(self) -> str:
-        """An SVG bar chart: prefill on the left, decode on the right, a row a figure."""
-        figures = self.tuning.figures
-        width = _LABEL_WIDTH + len(_PANELS) * (_BAR_WIDTH + _GAP)
-        height = _ROW_HEIGHT * (len(figures) + 1)
-        parts = [
-            _svg_text(0, row, figure.label, is_bold=bool(self._mark(figure)))
-            for row, figure in enumerate(figures, 1)
-        ]
-        for number, (title, colour, value_of) in enumerate(_PANELS):
-            left = _LABEL_WIDTH + number * (_BAR_WIDTH + _GAP)
-            highest = max(map(value_of, figures), default=1.0)
-            parts.append(_svg_text(left, 0, title))
-            for row, figure in enumerate(figures, 1):
-                value = value_of(figure)
-                length = max(1.0, _BAR_WIDTH * value / highest)
-                parts.append(
-                    f'<rect x="{left}" y="{row * _ROW_HEIGHT + 3}" width="{length:.1f}" '
-                    f'height="{_ROW_HEIGHT - 6}" fill="{colour}"/>'
-                )
-                parts.append(_svg_text(left + length + 4, row, f"{value:.0f}"))
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width}" '
-            f'height="{height}" font-family="sans-serif" font-size="12" fill="currentColor">'
-            f"<title>Speed by setting</title>{''.join(parts)}</svg>"
-        )
+    def _cells(self, figure: Figure) -> Iterator[str]:
+        share = {
+            1: figure.prefill / max(other.prefill for other in self.tuning.figures),
+            2: figure.decode / max(other.decode for other in self.tuning.figures),
+        }
+        for column, text in enumerate(self._row(figure)):
+            bar = f'<meter value="{share[column]:.3f}"></meter> ' if column in share else ""
+            yield f"<td>{bar}{html.escape(text)}</td>"
 
 
 def _paragraph(line: str) -> str:
     return _CODE.sub(r"<code>\1</code>", html.escape(line))
-
-
-def _svg_text(left: float, row: int, text: str, *, is_bold: bool = False) -> str:
-    weight = ' font-weight="bold"' if is_bold else ""
-    y = row * _ROW_HEIGHT + 15
-    return f'<text x="{left:.1f}" y="{y}"{weight}>{html.escape(text)}</text>'
 
 
 def _compared(before: Figure, after: Figure) -> str:
