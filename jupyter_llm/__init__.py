@@ -12,20 +12,24 @@ from jupyter_llm._version import __version__
 from jupyter_llm.api import LLM, llm
 from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.chat.draft import Turn
-from jupyter_llm.engine.base import Chunk, Completion, SamplingParams, Usage
+from jupyter_llm.engine.completion import BatchError, Chunk, Completion, PromptInterrupted, Usage
+from jupyter_llm.engine.options import SamplingParams
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from jupyter_llm.chat.budget import ContextMode
     from jupyter_llm.frontends.panel import ChatPanel
     from jupyter_llm.notebook.values.summaries import register
 
 __all__ = [
     "LLM",
+    "BatchError",
     "Chat",
     "ChatPanel",
     "Chunk",
     "Completion",
+    "PromptInterrupted",
     "SamplingParams",
     "Turn",
     "Usage",
@@ -53,7 +57,13 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     """Register `%llm` and `%%llm` (called by `%load_ext jupyter_llm`)."""
     from jupyter_llm.frontends.magics.magics import load
 
-    load(shell)
+    load(shell, _open_panel)
+
+
+def _open_panel(chat: Chat, context: ContextMode) -> ChatPanel:
+    from jupyter_llm.frontends.panel import ChatPanel
+
+    return ChatPanel(chat, context=context)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:

@@ -21,7 +21,8 @@ JupyterLLMError
 └── NotebookFileError (OSError)          a notebook cannot be read or written; .path
 
 PromptInterrupted and TuneInterrupted (KeyboardInterrupt) stand beside the tree: they are the user's
-own doing, and code that handles KeyboardInterrupt must go on working.
+own doing, and code that handles KeyboardInterrupt must go on working. PromptInterrupted and
+BatchError carry completions, so they are defined beside these, in engine.completion.
 """
 
 from __future__ import annotations
@@ -32,14 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from jupyter_llm.engine.base import Completion
-
 
 def _did_you_mean(close_matches: Sequence[str]) -> str:
     return f" Did you mean {' or '.join(close_matches)}?" if close_matches else ""
 
 
-class _OneLine(BaseException):
+class OneLine(BaseException):
     """Shows as one line in a notebook instead of a traceback, and stays catchable."""
 
     def _render_traceback_(self) -> list[str]:
@@ -47,7 +46,7 @@ class _OneLine(BaseException):
         return [f"{type(self).__name__}: {self}"]
 
 
-class JupyterLLMError(_OneLine, Exception):
+class JupyterLLMError(OneLine, Exception):
     """Base of everything that jupyter_llm raises on purpose."""
 
 
@@ -138,25 +137,6 @@ class TurnNotFoundError(JupyterLLMError, LookupError):
         self.number = number
 
 
-class BatchError(JupyterLLMError, RuntimeError):
-    """Some prompts of a batch failed, the others were answered.
-
-    `completions` are in the order of the prompts, None where one failed; `errors` say why, by the
-    prompt's index.
-    """
-
-    def __init__(
-        self, completions: Sequence[Completion | None], errors: dict[int, JupyterLLMError]
-    ) -> None:
-        index, error = next(iter(errors.items()))
-        super().__init__(
-            f"{len(errors)} of {len(completions)} prompts failed, the first one at index {index}: "
-            f"{error} The other answers are in the exception's completions."
-        )
-        self.completions = tuple(completions)
-        self.errors = errors
-
-
 class EngineError(JupyterLLMError, RuntimeError):
     """The engine failed while it ran a request."""
 
@@ -219,33 +199,7 @@ class NoNotebookError(JupyterLLMError, RuntimeError):
         super().__init__("There is no notebook to bring the code into. Copy it instead.")
 
 
-class PromptInterrupted(_OneLine, KeyboardInterrupt):
-    """The user interrupted a prompt.
-
-    `completion` holds what had been written, or is None if the model had not begun; `completions`
-    are those of a batch that had been finished, None where one was not.
-    """
-
-    def __init__(
-        self,
-        completion: Completion | None = None,
-        completions: Sequence[Completion | None] = (),
-    ) -> None:
-        count = completion.usage.completion_tokens if completion is not None else 0
-        num_done = sum(one is not None for one in completions)
-        super().__init__(
-            f"stopped after {count} tokens; the text so far is kept."
-            if count
-            else "stopped before the first word."
-            if not completions
-            else f"stopped after {num_done} of {len(completions)} prompts; their answers are in "
-            "the exception's completions."
-        )
-        self.completion = completion
-        self.completions = tuple(completions)
-
-
-class TuneInterrupted(_OneLine, KeyboardInterrupt):
+class TuneInterrupted(OneLine, KeyboardInterrupt):
     """The user interrupted `/tune`."""
 
     def __init__(self) -> None:

@@ -22,10 +22,8 @@ from support.tiny_model import write_tiny_model
 from traitlets.config import Config
 
 from jupyter_llm import llm
-from jupyter_llm.engine.base import Request
+from jupyter_llm.engine.request import Request
 from jupyter_llm.engine.stream import QueueStream
-from jupyter_llm.notebook.cells.timeline import Timeline
-from jupyter_llm.records.answers import AnswerLog
 
 # On a busy machine a deadline tells nothing about the code.
 settings.register_profile("no deadline", deadline=None)
@@ -155,10 +153,7 @@ def fresh_llm() -> Iterator[None]:
 
     def forget() -> None:
         llm.unload()
-        llm._choice = llm._resident = None
-        llm._chats.clear()
-        llm._timeline = Timeline()
-        llm._answers = AnswerLog(llm._prompts)
+        llm.__init__()  # type: ignore[misc]
 
     forget()
     yield
@@ -193,7 +188,7 @@ def shell(
 def scripted(monkeypatch: pytest.MonkeyPatch, shell: InteractiveShell) -> ScriptedEngine:
     """The engine behind `llm`, replaced by one that answers from a script."""
     engine = ScriptedEngine()
-    monkeypatch.setattr(llm, "engine", lambda *_args, **_options: engine)
+    monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: engine)
     return engine
 
 
@@ -210,5 +205,5 @@ class _InterruptedEngine(ScriptedEngine):
 def interrupted(monkeypatch: pytest.MonkeyPatch, shell: InteractiveShell) -> ScriptedEngine:
     """An engine that holds still after the first word until the user interrupts."""
     engine = _InterruptedEngine(holds=True)
-    monkeypatch.setattr(llm, "engine", lambda *_args, **_options: engine)
+    monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: engine)
     return engine

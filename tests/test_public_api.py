@@ -46,10 +46,12 @@ def in_a_fresh_process(code: str, bytecode: Path | None = None) -> str:
 def test_public_names() -> None:
     assert jupyter_llm.__all__ == [
         "LLM",
+        "BatchError",
         "Chat",
         "ChatPanel",
         "Chunk",
         "Completion",
+        "PromptInterrupted",
         "SamplingParams",
         "Turn",
         "Usage",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_llm import llm
-from jupyter_llm.frontends.prompt.commands import COMMANDS
+from jupyter_llm.frontends.magics.commands import magic_commands
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,7 +34,8 @@ def test_the_settings_shown_exist() -> None:
 
 
 def test_every_command_is_told() -> None:
-    assert [name for name in COMMANDS if f"/{name}" not in README] == []
+    names = magic_commands(lambda _chat, _context: None)
+    assert [name for name in names if f"/{name}" not in README] == []
 
 
 def test_every_notebook_is_linked() -> None:

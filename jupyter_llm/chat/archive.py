@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.history import History
     from jupyter_llm.chat.saved import Json, Origin, SavedChat, SavedTurn
-    from jupyter_llm.engine.base import Completion
     from jupyter_llm.engine.provenance import Provenance
     from jupyter_llm.notebook.cells.path import PathChange
 
@@ -203,13 +201,6 @@ def restored_cuts(chat: SavedChat) -> dict[str, Cut]:
         for conversation, last in state.items()
         if isinstance(last, int)
     }
-
-
-def finished(completion: Completion) -> Future[Completion]:
-    """Return the future of what is there already."""
-    future: Future[Completion] = Future()
-    future.set_result(completion)
-    return future
 
 
 def _provenance(saved: SavedTurn) -> Provenance | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from jupyter_llm.errors import OptionError
 
 if TYPE_CHECKING:
-    from jupyter_llm.engine.base import ModelInfo
+    from jupyter_llm.engine.info import ModelInfo
 
 ContextMode = Literal["auto", "none", "all"] | int
 """Which cells go along with a prompt; a number means the last so many."""

@@ -13,7 +13,6 @@ from jupyter_llm.common.tables import markdown_table
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from jupyter_llm.api import LLM
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.chat.draft import Draft, Turn
     from jupyter_llm.notebook.cells.events import CellEvent
@@ -93,21 +92,19 @@ class ContextReport:
         return self.to_markdown()
 
 
-def context_report(
-    llm: LLM, chat: Chat, mode: ContextMode, *, counts_all: bool = True
-) -> ContextReport:
+def context_report(chat: Chat, mode: ContextMode, *, counts_all: bool = True) -> ContextReport:
     """Say what would go along with the next prompt of a chat; loads no model.
 
     With `counts_all=False` only the tokens of what goes along are counted, which takes no longer in
     a long chat than in a short one.
     """
-    engine = llm.resident_engine
+    engine = chat.current.resident
     allowed = budget(engine.info, mode, None) if engine is not None else _UNCOUNTED
     # Some chat templates refuse messages that do not end with a prompt.
     draft = replace(chat.next_draft(allowed, mode), prompt=_SOME_PROMPT)
     if engine is not None:
         draft = draft.fitted(allowed, engine.count_tokens)
-    listed = _Listing(draft, llm.timeline.snapshot(), mode, allowed)
+    listed = _Listing(draft, chat.timeline.snapshot(), mode, allowed)
     items = [*listed.system(), *listed.turns(chat.turns), *listed.cells(chat.turns)]
     counts: dict[int, int] = {}
     if engine is not None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jupyter_llm.chat.archive import finished
 from jupyter_llm.chat.budget import Budget, ContextMode, budget, check_mode
 from jupyter_llm.chat.draft import Cut, Draft, Turn
 from jupyter_llm.chat.plan import (
@@ -22,19 +21,25 @@ from jupyter_llm.chat.plan import (
 )
 from jupyter_llm.chat.tree import CutChange, Writing
 from jupyter_llm.chat.turns import ChatTurns
-from jupyter_llm.engine.base import Completion, Message, Request, SamplingParams, check_text
-from jupyter_llm.errors import EngineClosedError, OptionError, PromptInterrupted
+from jupyter_llm.engine.completion import Completion, PromptInterrupted
+from jupyter_llm.engine.options import SamplingParams, sampling_params
+from jupyter_llm.engine.request import Message, Request, check_text
+from jupyter_llm.engine.stream import finished
+from jupyter_llm.errors import EngineClosedError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Hashable, Iterator, Sequence
     from concurrent.futures import Future
-    from typing import Any, Unpack
+    from typing import Unpack
 
-    from jupyter_llm.api import LLM, SamplingOptions
+    from jupyter_llm.chat.archive import Archive
+    from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
-    from jupyter_llm.frontends.panel import ChatPanel
-    from jupyter_llm.frontends.views import View
+    from jupyter_llm.engine.current import CurrentEngine
+    from jupyter_llm.engine.options import SamplingOptions
     from jupyter_llm.notebook.cells.events import CellEvent
+    from jupyter_llm.notebook.cells.timeline import Timeline
+    from jupyter_llm.records.answers import AnswerLog
     from jupyter_llm.tasks.write import CodeAnswer
 
     Describe = Callable[[str, Sequence[CellEvent]], Sequence[tuple[str, str]]]
@@ -74,16 +79,22 @@ class Chat(ChatTurns):
     last cells to this prompt alone.
     """
 
-    def __init__(self, llm: LLM, name: str | None = None, *, system: str | None = None) -> None:
-        super().__init__(llm.archive, name, system=system)
-        self._llm = llm
+    def __init__(
+        self,
+        current: CurrentEngine,
+        timeline: Timeline,
+        answers: AnswerLog,
+        archive: Archive,
+        name: str | None = None,
+        *,
+        system: str | None = None,
+    ) -> None:
+        super().__init__(archive, name, system=system)
+        self.current = current
+        self.timeline = timeline
+        self._answers = answers
         self._last_mode: ContextMode = "none"
         self._last_params = SamplingParams()
-
-    @property
-    def llm(self) -> LLM:
-        """Who is talked with."""
-        return self._llm
 
     @property
     def num_left_out(self) -> int:
@@ -94,7 +105,7 @@ class Chat(ChatTurns):
     def cells_left_out(self) -> list[CellEvent]:
         """The runs of cells that the last prompt left out, since they no longer fit."""
         turns, cut = self._turns_left_out()
-        notebook = self._llm.timeline.snapshot()
+        notebook = self.timeline.snapshot()
         gone = (cells_told(turns) | cut.cells) - notebook.pinned
         return [cell for cell in notebook.visible if cell in gone]
 
@@ -122,7 +133,7 @@ class Chat(ChatTurns):
         context: ContextMode = "none",
         describe: Describe | None = None,
         is_kept: bool = True,
-        view: View | None = None,
+        show_progress: ShowProgress | None = None,
         on_begin: Callable[[int], None] | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> Stream:
@@ -137,9 +148,9 @@ class Chat(ChatTurns):
 
         `describe` gives the summaries of variables that go along; one that a turn has told already
         is not told again. `attachments` are names and texts that go along with this prompt. With
-        `is_kept=False` nothing of it is written to the disk. A loading bar appears in `view`, or
-        is printed. `on_begin` is called with the number of the turn that has begun, before those
-        who watch.
+        `is_kept=False` nothing of it is written to the disk. `show_progress` is given the loading
+        bar; without it the bar is printed. `on_begin` is called with the number of the turn that
+        has begun, before those who watch.
 
         Raises
         ------
@@ -157,11 +168,11 @@ class Chat(ChatTurns):
             context=context,
             describe=describe,
             is_kept=is_kept,
-            view=view,
+            show_progress=show_progress,
             sampling=sampling,
         ) as sending:
             stream = sending.engine.submit(sending.request)
-            self._llm.log(sending.request, stream.future, is_saved=sending.is_saved)
+            self._answers.log(sending.request, stream.future, is_saved=sending.is_saved)
             self._take_in(sending, stream.future, stream, on_begin)
         return stream
 
@@ -179,7 +190,7 @@ class Chat(ChatTurns):
         context: ContextMode = "none",
         describe: Describe | None = None,
         is_kept: bool = True,
-        view: View | None = None,
+        show_progress: ShowProgress | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> CodeAnswer:
         """Send a prompt that is answered with code that parses, and wait for it.
@@ -198,7 +209,7 @@ class Chat(ChatTurns):
             context=context,
             describe=describe,
             is_kept=is_kept,
-            view=view,
+            show_progress=show_progress,
             sampling=sampling,
         ) as sending:
             try:
@@ -214,7 +225,7 @@ class Chat(ChatTurns):
                     self._take_in(sending, finished(interrupt.completion))
                 raise
             completion = finished(answer.completion)
-            self._llm.log(answer.request, completion, is_saved=sending.is_saved)
+            self._answers.log(answer.request, completion, is_saved=sending.is_saved)
             shown = replace(answer.completion, text=answer.text, token_ids=None)
             self._take_in(sending, finished(shown))
         return answer
@@ -237,7 +248,7 @@ class Chat(ChatTurns):
             engine,
             prompt,
             place,
-            self._llm.sampling_params(sampling),
+            sampling_params(sampling),
             context,
             system=self.system if system is None else system,
             cut=Cut() if is_new else self._cut(context).on(place.branch),
@@ -254,7 +265,7 @@ class Chat(ChatTurns):
         allowed = budget(engine.info, "auto", self._last_params.max_tokens)
         draft = self.next_draft(allowed)
         if draft.cells and describe is not None:
-            recent = self._llm.timeline.snapshot().visible[-_NUM_RECENT:]
+            recent = self.timeline.snapshot().visible[-_NUM_RECENT:]
             draft = replace(draft, variables=variable_parts(describe("", recent)))
         if draft.cells:
             self._read(engine, draft, allowed, "auto")
@@ -265,7 +276,7 @@ class Chat(ChatTurns):
         return draft_prompt(
             "",
             place,
-            self._llm.timeline.snapshot(),
+            self.timeline.snapshot(),
             mode=mode,
             allowed=allowed,
             cut=self._cut(mode).on(place.branch),
@@ -284,12 +295,6 @@ class Chat(ChatTurns):
         super().choose(number)
         self._read_branch()
 
-    def panel(self, **options: Any) -> ChatPanel:
-        """Return a panel to talk in, also while cells run; see `ChatPanel` for the options."""
-        from jupyter_llm.frontends.panel import ChatPanel
-
-        return ChatPanel(self, **options)
-
     # A prompt on its way
 
     @contextmanager
@@ -304,7 +309,7 @@ class Chat(ChatTurns):
         context: ContextMode,
         describe: Describe | None,
         is_kept: bool,
-        view: View | None,
+        show_progress: ShowProgress | None,
         sampling: SamplingOptions,
         after: int | None = None,
         attachments: Sequence[tuple[str, str]] = (),
@@ -315,8 +320,8 @@ class Chat(ChatTurns):
         check_attachments(attachments)
         if after is not None and (is_new or origin is not None):
             raise OptionError("`after` says where a prompt stands; `is_new` and `origin` do too.")
-        params = self._llm.sampling_params(sampling)
-        engine = self._llm.engine(model, view=view)
+        params = sampling_params(sampling)
+        engine = self.current.get(model, show=show_progress)
         # Only now: a prompt that cannot be sent leaves the conversation as it was.
         if is_new:
             self.reset()
@@ -363,7 +368,7 @@ class Chat(ChatTurns):
         describe: Describe | None,
         attachments: Sequence[tuple[str, str]] = (),
     ) -> Plan:
-        notebook = self._llm.timeline.snapshot()
+        notebook = self.timeline.snapshot()
         recent = notebook.visible[-_NUM_RECENT:]
         allowed = budget(engine.info, mode, params.max_tokens)
         draft = draft_prompt(
@@ -407,7 +412,7 @@ class Chat(ChatTurns):
 
     def _forget_prompts(self, prompt_sha256s: Collection[str]) -> None:
         """Forget prompts wherever they are kept."""
-        self._llm.forget_prompts(prompt_sha256s)
+        self._answers.forget(prompt_sha256s)
 
     # What is left out, and what is read
 
@@ -428,7 +433,7 @@ class Chat(ChatTurns):
 
     def _read_branch(self) -> None:
         """Let the engine read the active branch, if there is one and it will go along as it is."""
-        engine, mode = self._llm.resident_engine, self._last_mode
+        engine, mode = self.current.resident, self._last_mode
         if engine is None or isinstance(mode, int):
             return
         with suppress(EngineClosedError):

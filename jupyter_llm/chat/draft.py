@@ -11,7 +11,8 @@ from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from jupyter_llm.engine.base import Completion, Message
+from jupyter_llm.engine.completion import Completion
+from jupyter_llm.engine.request import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Hashable, Sequence

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from jupyter_llm.engine.base import Completion, Message
+from jupyter_llm.engine.completion import Completion
+from jupyter_llm.engine.request import Message
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Origin: TypeAlias = tuple[str, int]

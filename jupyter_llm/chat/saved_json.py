@@ -27,7 +27,9 @@ from jupyter_llm.chat.saved import (
     TurnRemoved,
     TurnsDropped,
 )
-from jupyter_llm.engine.base import Completion, FinishReason, Message, Usage
+from jupyter_llm.engine.completion import Completion, Usage
+from jupyter_llm.engine.options import FinishReason
+from jupyter_llm.engine.request import Message
 from jupyter_llm.notebook.cells.events import CellEvent, Output, OutputKind
 
 T = TypeVar("T")

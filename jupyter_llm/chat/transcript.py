@@ -15,7 +15,7 @@ from jupyter_llm.chat.saved_json import chats_from_json, chats_to_json
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.markdown import joined_markdown, untrusted_markdown
 from jupyter_llm.common.tables import count_of
-from jupyter_llm.engine.base import Completion
+from jupyter_llm.engine.completion import Completion
 from jupyter_llm.notebook.metadata import read_metadata, write_metadata
 
 logger = logging.getLogger(__name__)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from weakref import ReferenceType
 
-    from jupyter_llm.engine.base import Completion, Stream
+    from jupyter_llm.engine.base import Stream
+    from jupyter_llm.engine.completion import Completion
 
 _TICK_S = 1e-3  # no two turns of a chat are finished at the same time
 

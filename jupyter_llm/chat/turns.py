@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.archive import Archive
     from jupyter_llm.chat.plan import Place
     from jupyter_llm.chat.saved import SavedChat
-    from jupyter_llm.engine.base import Completion
+    from jupyter_llm.engine.completion import Completion
 
 
 class ChatTurns:

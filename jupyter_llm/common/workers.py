@@ -9,7 +9,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from jupyter_llm.errors import PromptInterrupted
+from jupyter_llm.engine.completion import PromptInterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

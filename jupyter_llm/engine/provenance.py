@@ -12,17 +12,14 @@ import json
 import re
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field, fields
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
-from jupyter_llm._version import __version__
-from jupyter_llm.engine.base import FinishReason, KvType, SamplingParams
+from jupyter_llm.engine.info import ModelInfo
+from jupyter_llm.engine.options import FinishReason, KvType, SamplingParams
 from jupyter_llm.errors import OptionError, ProvenanceError
-
-if TYPE_CHECKING:
-    from jupyter_llm.engine.base import ModelInfo, Usage
+from jupyter_llm.models.machine import this_machine
 
 METADATA_KEY = "jupyter_llm"
 """Where records stand in the metadata of outputs and cells."""
@@ -56,9 +53,7 @@ def token_sha256(token_ids: Sequence[int]) -> str:
 @cache
 def machine_name() -> str:
     """Return a short name for this kind of processor, which does not tell whose it is."""
-    from jupyter_llm.engine.tuning.figures import this_machine
-
-    return replace(this_machine(1), build="").key
+    return this_machine(1).processor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,38 +147,6 @@ class Provenance:
     kind: RecordKind = "answer"
     source_sha256: str | None = None
     stated_digest: str | None = field(default=None, repr=False, compare=False)
-
-    @classmethod
-    def of_answer(
-        cls,
-        writer: Writer,
-        params: SamplingParams,
-        *,
-        seed: int | None,
-        exact: bool,
-        prompt_ids: Sequence[int],
-        text: str,
-        usage: Usage,
-        finish_reason: FinishReason,
-    ) -> Self:
-        """Record an answer that was written just now."""
-        is_exact_lane = writer.context.lane == "exact"
-        return cls(
-            model=writer.model,
-            context=writer.context,
-            params=replace(params, seed=seed, exact=is_exact_lane, logprobs=None),
-            exact=exact,
-            prompt_sha256=token_sha256(prompt_ids),
-            prompt_tokens=usage.prompt_tokens,
-            cached_tokens=usage.cached_tokens,
-            completion_tokens=usage.completion_tokens,
-            finish_reason=finish_reason,
-            text_sha256=text_sha256(text),
-            build=writer.build,
-            machine=machine_name(),
-            package=f"jupyter_llm {__version__}",
-            time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        )
 
     @property
     def digest(self) -> str:

@@ -11,7 +11,7 @@ from jupyter_llm.common.tables import human_size, markdown_table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jupyter_llm.engine.base import EngineStatus, ModelInfo, ResidentPrefix
+    from jupyter_llm.engine.info import EngineStatus, ModelInfo, ResidentPrefix
 
 
 _PREFIX_HEADER = ("tokens read", "of", "context", "state")

@@ -8,12 +8,13 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Self
 
-from jupyter_llm.errors import JupyterLLMError, PromptInterrupted
+from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.errors import JupyterLLMError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from jupyter_llm.engine.base import Chunk, Completion, Progress
+    from jupyter_llm.engine.completion import Chunk, Completion, Progress
 
 # How long an interrupt waits for the engine to hand over what it wrote, in seconds. The engine
 # gives up a batch within milliseconds; the user must have the kernel back in any case.
@@ -120,3 +121,10 @@ class QueueStream:
 def _cancel_running(feed: StreamFeed, cancel: Callable[[], None]) -> None:
     if not feed.future.done():
         cancel()
+
+
+def finished(completion: Completion) -> Future[Completion]:
+    """The future of what is there already."""
+    future: Future[Completion] = Future()
+    future.set_result(completion)
+    return future

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
-import threading
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from jupyter_llm.common.controls import plain
 from jupyter_llm.common.markdown import untrusted_markdown
-from jupyter_llm.errors import PromptInterrupted
+from jupyter_llm.engine.completion import PromptInterrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
-    from jupyter_llm.engine.base import Completion, Stream
+    from jupyter_llm.engine.base import Stream
+    from jupyter_llm.engine.completion import Completion
 
 _MIN_INTERVAL_S = 1 / 30  # a notebook draws no faster, and Jupyter drops messages that flood it
-_BAR_DELAY_S = 0.5  # small models load before a bar could be read
 
 
 class View(Protocol):
@@ -196,82 +193,3 @@ def show_interrupt(interrupt: PromptInterrupted, view: View) -> None:
     text = completion.text if completion is not None else ""
     metadata = answer_metadata(completion) if completion is not None else None
     view.close(text, f"interrupted after {count} tokens", metadata)
-
-
-@contextmanager
-def loading_bar(
-    name: str, size_bytes: int, view: View | None = None
-) -> Iterator[Callable[[float], None]]:
-    """Show how far a model has been loaded; give the function to be told the share, 0 to 1.
-
-    In a view the answer takes the bar's place; without one the bar is printed and wiped away, but
-    on the main thread only: what other threads print lands in whichever cell ran last.
-    """
-    options = {"desc": f"Loading {name}", "unit": "B", "unit_scale": True, "delay": _BAR_DELAY_S}
-    with _bar(size_bytes, view, **options) as bar:
-        yield lambda share: _advance(bar, int(share * size_bytes))
-
-
-@contextmanager
-def tuning_bar(name: str, view: View | None = None) -> Iterator[Callable[[float, str], None]]:
-    """Show how far a model has been measured; give the function to be told the share and what.
-
-    It appears as `loading_bar` does.
-    """
-    line = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
-    with _bar(100, view, desc=f"Measuring {name}", bar_format=line) as bar:
-
-        def tell(share: float, text: str) -> None:
-            if bar is not None:
-                bar.n = int(100 * share)
-                bar.set_postfix_str(text)
-
-        yield tell
-
-
-@contextmanager
-def replay_bar(num_answers: int, view: View | None = None) -> Iterator[Callable[[int], None]]:
-    """Show how many answers have been written again; give the function to be told the number.
-
-    It appears as `loading_bar` does.
-    """
-    line = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} [{elapsed}]"
-    options = {"desc": "Writing again", "bar_format": line, "delay": _BAR_DELAY_S}
-    with _bar(num_answers, view, **options) as bar:
-        yield lambda num_done: _advance(bar, num_done)
-
-
-@contextmanager
-def _bar(total: int, view: View | None, **options: Any) -> Iterator[Any]:
-    """Show a progress bar of tqdm's, or None where nobody would see it."""
-    if view is None and threading.current_thread() is not threading.main_thread():
-        yield None
-        return
-    from tqdm import tqdm
-
-    file = _bar_file() if view is None else _ViewFile(view)
-    with tqdm(total=total, leave=False, file=file, **options) as bar:
-        yield bar
-
-
-def _bar_file() -> TextIO:
-    """Return where a bar is printed: a notebook shows stderr in red, a pipeline reads stdout."""
-    return sys.stdout if "ipykernel" in sys.modules else sys.stderr
-
-
-def _advance(bar: Any, position: int) -> None:
-    if bar is not None:
-        bar.update(position - bar.n)
-
-
-class _ViewFile(io.TextIOBase):
-    """Where tqdm writes its bar, for a view to show."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-
-    def write(self, text: str) -> int:
-        bar = text.strip()
-        if bar:  # tqdm wipes its bar away with spaces
-            self._view.progress(bar)
-        return len(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.engine.provenance import Provenance, text_sha256
@@ -15,7 +16,9 @@ from jupyter_llm.records.records import TRANSCRIPT_BREAK, read_metadata
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from jupyter_llm.engine.base import Completion, Request
+    from jupyter_llm.engine.base import Engine, Stream
+    from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.engine.request import Request
     from jupyter_llm.records.prompt_store import PromptStore
 
 _MAX_ANSWERS = 500
@@ -61,6 +64,16 @@ class AnswerLog:
         self._answers.append(Answer(_last_line(prompt), record, future.result().text, prompt))
         if is_saved:
             self._store.keep(record.prompt_sha256, prompt)
+
+    def submit(self, engine: Engine, request: Request) -> Stream:
+        """Let an engine answer, and remember what it wrote."""
+        stream = engine.submit(request)
+        self.log(request, stream.future)
+        return stream
+
+    def log(self, request: Request, future: Future[Completion], *, is_saved: bool = True) -> None:
+        """Remember an answer once it is written; for whoever submits by themselves."""
+        future.add_done_callback(partial(self.add, request, is_saved=is_saved))
 
     def forget(self, prompt_sha256s: Collection[str]) -> None:
         """Forget the answers to some prompts, and remove these from the disk."""

@@ -24,12 +24,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
 
-from jupyter_llm.engine.base import Message, Prompt, Role
+from jupyter_llm.engine.request import Message, Prompt, Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from jupyter_llm.engine.base import Request
+    from jupyter_llm.engine.request import Request
 
 logger = logging.getLogger(__name__)
 

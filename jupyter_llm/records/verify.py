@@ -5,13 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from jupyter_llm.common.bars import replay_bar
 from jupyter_llm.common.controls import one_line, plain
 from jupyter_llm.common.markdown import code_block, untrusted_markdown
 from jupyter_llm.common.tables import count_of, markdown_table
-from jupyter_llm.engine.base import Request
+from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.provenance import Provenance, text_sha256
+from jupyter_llm.engine.request import Request
 from jupyter_llm.errors import (
     JupyterLLMError,
     ModelFileError,
@@ -19,11 +22,18 @@ from jupyter_llm.errors import (
     ProvenanceError,
 )
 from jupyter_llm.models.fingerprint import file_sha256
+from jupyter_llm.notebook.files import read_notebook
+from jupyter_llm.records.answers import answers_in
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
 
-    from jupyter_llm.engine.base import Completion, Engine, ModelInfo, SamplingParams
+    from jupyter_llm.common.bars import ShowProgress
+    from jupyter_llm.engine.base import Engine
+    from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.engine.info import ModelInfo
+    from jupyter_llm.engine.options import SamplingParams
     from jupyter_llm.records.answers import Answer
     from jupyter_llm.records.prompt_store import KeptPrompt
 
@@ -319,3 +329,28 @@ def _diff(before: str | None, after: str) -> str:
     if len(lines) > _MAX_DIFF_LINES:
         lines[_MAX_DIFF_LINES:] = [f"… {len(lines) - _MAX_DIFF_LINES} more lines"]
     return "\n".join(lines)
+
+
+def verify_answers(
+    notebook: str | os.PathLike[str] | None,
+    log: Iterable[Answer],
+    engine_of: Callable[[str], Engine],
+    find_prompt: Callable[[str], KeptPrompt | None],
+    *,
+    show: ShowProgress | None = None,
+) -> VerifyReport:
+    """Verify the answers of a log, or those in a notebook file; a bar goes to `show`.
+
+    Raises
+    ------
+    NotebookFileError, PromptInterrupted
+    """
+    if notebook is None:
+        answers = list(log)
+    else:
+        answers = list(answers_in(read_notebook(Path(notebook).expanduser())))
+    try:
+        with replay_bar(len(answers), show) as on_progress:
+            return verify(answers, engine_of, find_prompt, on_progress=on_progress)
+    except KeyboardInterrupt:
+        raise PromptInterrupted from None

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
-from jupyter_llm.engine.base import MAX_SEED, Priority, Request
-from jupyter_llm.errors import BatchError, JupyterLLMError, PromptInterrupted
+from jupyter_llm.engine.completion import BatchError, PromptInterrupted
+from jupyter_llm.engine.options import MAX_SEED
+from jupyter_llm.engine.request import Priority, Request
+from jupyter_llm.errors import JupyterLLMError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jupyter_llm.engine.base import Completion, Engine, Prompt, SamplingParams, Stream
+    from jupyter_llm.engine.base import Engine, Stream
+    from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.engine.options import SamplingParams
+    from jupyter_llm.engine.request import Prompt
 
 
 def run_batch(
@@ -39,6 +45,13 @@ def run_batch(
     finally:
         for stream in streams:
             stream.cancel()
+
+
+def repeated(prompt: str, n: object) -> list[str]:
+    """The same prompt `n` times over; refuse what is no number of times."""
+    if not isinstance(n, SupportsIndex) or operator.index(n) < 1:
+        raise OptionError(f"n must be a whole number from 1 on, not {n!r}.")
+    return [prompt] * operator.index(n)
 
 
 def _params_of(params: SamplingParams, index: int) -> SamplingParams:

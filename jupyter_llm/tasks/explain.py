@@ -12,9 +12,9 @@ from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.target import find_subject
 
 if TYPE_CHECKING:
-    from jupyter_llm.engine.base import Completion
-    from jupyter_llm.tasks.situation import Situation
+    from jupyter_llm.engine.completion import Completion
     from jupyter_llm.tasks.target import Subject
+    from jupyter_llm.tasks.task import Task
 
 _EXPLAIN = {
     "cell": "Explain step by step what this cell does and what comes out of it.",
@@ -39,32 +39,32 @@ _DOC = (
 )
 
 
-def explain(situation: Situation, argument: str = "") -> Completion:
+def explain(task: Task, argument: str = "") -> Completion:
     """Explain the last cell, a cell by its number, a name, or the last error by `error`."""
-    subject = find_subject(argument, situation)
-    return situation.ask(_prompt(subject, _EXPLAIN[subject.kind]), as_code=False)
+    subject = find_subject(argument, task)
+    return task.ask(_prompt(subject, _EXPLAIN[subject.kind]))
 
 
-def review(situation: Situation, argument: str = "") -> Completion:
+def review(task: Task, argument: str = "") -> Completion:
     """Say what is wrong with a cell, a function or a class."""
-    subject = _with_source(find_subject(argument, situation), "review")
-    return situation.ask(_prompt(subject, _REVIEW), as_code=False)
+    subject = _with_source(find_subject(argument, task), "review")
+    return task.ask(_prompt(subject, _REVIEW))
 
 
-def write_tests(situation: Situation, argument: str = "") -> Proposal:
+def write_tests(task: Task, argument: str = "") -> Proposal:
     """Propose a new cell with tests of a cell, a function or a class."""
-    subject = _with_source(find_subject(argument, situation), "test")
+    subject = _with_source(find_subject(argument, task), "test")
     title = subject.title
     request = _TEST.format(title=title, title_first=title[0].upper() + title[1:])
-    source, completion = situation.ask_for_code(_prompt(subject, request))
+    answer = task.code(_prompt(subject, request))
     return Proposal(
-        source=source,
-        completion=completion,
-        unknown_names=tuple(situation.unknown_names(source)),
+        source=answer.source,
+        completion=answer.completion,
+        unknown_names=answer.unknown_names,
     )
 
 
-def document(situation: Situation, argument: str = "") -> Proposal:
+def document(task: Task, argument: str = "") -> Proposal:
     """Propose a docstring for a function, a class, or the only one in a cell.
 
     Nothing else changes: the docstring is taken out of the answer and put into the code as it was.
@@ -74,17 +74,17 @@ def document(situation: Situation, argument: str = "") -> Proposal:
     MagicUsageError
         There is nothing to describe, or no docstring in the answer.
     """
-    subject = _with_source(find_subject(argument, situation), "doc")
+    subject = _with_source(find_subject(argument, task), "doc")
     name = subject.name or _only_definition(subject)
     request = _DOC.format(title=f"`{name}`")
-    answer, completion = situation.ask_for_code(_prompt(subject, request))
-    docstring = docstring_in(answer, name)
+    answer = task.code(_prompt(subject, request))
+    docstring = docstring_in(answer.source, name)
     if docstring is None:
         raise MagicUsageError("The model wrote no docstring.", "Try again, or another model.")
     before = subject.cell.source if subject.cell is not None else subject.source
     return Proposal(
         source=with_docstring(before, name, docstring, like=subject.source),
-        completion=completion,
+        completion=answer.completion,
         cell=subject.cell,
         reason=f"defines `{name}`",
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.failures.failure import Failure
-    from jupyter_llm.tasks.situation import Situation
+    from jupyter_llm.tasks.task import Task
 
 _MAX_OTHERS_CHARS = 4000  # of the cells shown beside the one to change
 _REQUEST = (
@@ -27,7 +27,7 @@ _REQUEST = (
 )
 
 
-def fix(situation: Situation, argument: str = "") -> Proposal:
+def fix(task: Task, argument: str = "") -> Proposal:
     """Propose a change to the cell the last error came from, or to the one that was named.
 
     Raises
@@ -35,23 +35,23 @@ def fix(situation: Situation, argument: str = "") -> Proposal:
     MagicUsageError
         No cell has failed, there is no such cell, or no code in the answer.
     """
-    failure = situation.failure()
+    failure = task.failure()
     if failure is None:
         raise MagicUsageError("No cell has failed, so there is nothing to fix.")
-    if not argument.strip() and is_over(failure, situation.cells):
+    if not argument.strip() and is_over(failure, task.cells):
         raise MagicUsageError(
             f"The last error, {failure.kind}, is over: its cell has run since without one.",
             "Name a cell to change it all the same, as in /fix 3.",
         )
-    causes = causing_cells(failure, situation.cells)
-    target = choose_target(causes, argument, situation.cells)
-    source, completion = situation.ask_for_code(fix_prompt(failure, causes, target))
+    causes = causing_cells(failure, task.cells)
+    target = choose_target(causes, argument, task.cells)
+    answer = task.code(fix_prompt(failure, causes, target))
     return Proposal(
-        source=source,
-        completion=completion,
+        source=answer.source,
+        completion=answer.completion,
         cell=target.cell,
         reason=target.reason,
-        unknown_names=tuple(situation.unknown_names(source)),
+        unknown_names=answer.unknown_names,
     )
 
 

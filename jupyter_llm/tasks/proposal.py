@@ -10,7 +10,7 @@ from jupyter_llm.common.markdown import code_block, untrusted_markdown
 from jupyter_llm.notebook.cells.rendering import cell_name
 
 if TYPE_CHECKING:
-    from jupyter_llm.engine.base import Completion
+    from jupyter_llm.engine.completion import Completion
     from jupyter_llm.notebook.cells.events import CellEvent
 
 

@@ -12,8 +12,8 @@ from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from jupyter_llm.common.markdown import code_block
+from jupyter_llm.common.nearest import nearest
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.frontends.prompt.options import nearest
 from jupyter_llm.notebook.cells.rendering import cell_name, cell_text
 from jupyter_llm.notebook.cells.timeline import NUMBERED_CELL, find_cell
 from jupyter_llm.notebook.code.bindings import DEFINITIONS, bindings, first_line_of, segment
@@ -24,7 +24,7 @@ from jupyter_llm.notebook.failures.report import failure_text
 if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.cells.sources import CellSources
-    from jupyter_llm.tasks.situation import Situation
+    from jupyter_llm.tasks.task import Task
 
 Kind = Literal["cell", "function", "class", "value", "error"]
 
@@ -48,7 +48,12 @@ class Subject:
     text: str = ""
 
 
-def find_subject(argument: str, situation: Situation) -> Subject:
+def subject_name(subject: object) -> str:
+    """How a subject is called on a command line: functions go by their names."""
+    return str(getattr(subject, "__qualname__", subject))
+
+
+def find_subject(argument: str, task: Task) -> Subject:
     """Return what somebody means: nothing for the last cell, a number, a name, or `error`.
 
     Raises
@@ -58,23 +63,23 @@ def find_subject(argument: str, situation: Situation) -> Subject:
     """
     words = argument.strip().strip("`'\"").removesuffix("()")
     if not words:
-        return _last_cell(situation)
+        return _last_cell(task)
     if NUMBERED_CELL.fullmatch(words):
-        return _of_cell(find_cell(words, situation.cells))
-    if words in ("error", "the error", "last error") and words not in situation.namespace:
-        return _last_error(situation)
+        return _of_cell(find_cell(words, task.cells))
+    if words in ("error", "the error", "last error") and words not in task.namespace:
+        return _last_error(task)
     if _NAME.fullmatch(words):
-        return _named(words, situation)
+        return _named(words, task)
     raise MagicUsageError(
         f"{words[:40]!r} is neither a cell nor a name.",
         "Give the number beside a cell, a name, or nothing for the last cell.",
     )
 
 
-def _last_cell(situation: Situation) -> Subject:
-    if not situation.cells:
+def _last_cell(task: Task) -> Subject:
+    if not task.cells:
         raise MagicUsageError("No cell has run yet.", "Run one first, or give a name.")
-    return _of_cell(situation.cells[-1])
+    return _of_cell(task.cells[-1])
 
 
 def _of_cell(cell: CellEvent) -> Subject:
@@ -88,11 +93,11 @@ def _of_cell(cell: CellEvent) -> Subject:
     )
 
 
-def _last_error(situation: Situation) -> Subject:
-    failure = situation.failure()
+def _last_error(task: Task) -> Subject:
+    failure = task.failure()
     if failure is None:
         raise MagicUsageError("No cell has failed.", "Give a cell's number or a name instead.")
-    causes = causing_cells(failure, situation.cells)[:2]
+    causes = causing_cells(failure, task.cells)[:2]
     cells = [
         f"{cell_name(c.cell)} ({c.reason}):\n{code_block(c.cell.source)}" for c in reversed(causes)
     ]
@@ -104,21 +109,21 @@ def _last_error(situation: Situation) -> Subject:
     )
 
 
-def _named(name: str, situation: Situation) -> Subject:
-    value = _lookup(name, situation)
+def _named(name: str, task: Task) -> Subject:
+    value = _lookup(name, task)
     value = _unwrapped(value)
     if type(value) is FunctionType:
-        found = _function_source(value, situation.sources)
-        return _definition("function", name, found, situation)
+        found = _function_source(value, task.sources)
+        return _definition("function", name, found, task)
     if _is_class(value):
-        return _definition("class", name, _class_source(value, situation), situation)
-    return _of_value(name, value, situation)
+        return _definition("class", name, _class_source(value, task), task)
+    return _of_value(name, value, task)
 
 
-def _lookup(name: str, situation: Situation) -> object:
+def _lookup(name: str, task: Task) -> object:
     """Return what a dotted name stands for; no property runs on the way."""
     first, *rest = name.split(".")
-    namespace = situation.namespace
+    namespace = task.namespace
     if first not in namespace:
         names = [known for known in namespace if not known.startswith("_")]
         hint = nearest(first, names, "Give a name that a cell defined, or a cell's number.")
@@ -200,9 +205,9 @@ def _function_source(function: FunctionType, sources: CellSources) -> tuple[str,
     return (segment(text, smallest), number) if smallest is not None else ("", number)
 
 
-def _class_source(kind: type, situation: Situation) -> tuple[str, int | None]:
+def _class_source(kind: type, task: Task) -> tuple[str, int | None]:
     """Return the source of a class: the latest cell's that defines it, or its file's."""
-    for cell in reversed(situation.cells):
+    for cell in reversed(task.cells):
         tree = parse_cell(cell.source)
         for node in ast.walk(tree) if tree is not None else ():
             if isinstance(node, ast.ClassDef) and node.name == kind.__name__:
@@ -217,12 +222,12 @@ def _definition(
     kind: Literal["function", "class"],
     name: str,
     found: tuple[str, int | None],
-    situation: Situation,
+    task: Task,
 ) -> Subject:
     source, number = found
     if not source:
-        return _of_value(name, situation.namespace.get(name), situation)
-    cell = next((cell for cell in situation.cells if cell.number == number), None)
+        return _of_value(name, task.namespace.get(name), task)
+    cell = next((cell for cell in task.cells if cell.number == number), None)
     title = f"the {kind} `{name}`"
     return Subject(
         kind=kind,
@@ -234,15 +239,13 @@ def _definition(
     )
 
 
-def _of_value(name: str, value: object, situation: Situation) -> Subject:
-    limits = situation.limits
-    summary = situation.summarize(
+def _of_value(name: str, value: object, task: Task) -> Subject:
+    limits = task.limits
+    summary = task.summarize(
         name, value, max_chars=limits.max_chars_each, deadline_s=limits.deadline_s
     )
     first = name.partition(".")[0]
-    makers = [
-        cell for cell in situation.cells if any(b.name == first for b in bindings(cell.source))
-    ]
+    makers = [cell for cell in task.cells if any(b.name == first for b in bindings(cell.source))]
     parts = [f"The variable `{name}`:\n{summary}"]
     if makers:
         maker = makers[-1]

@@ -6,8 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from jupyter_llm.engine.base import MAX_SEED, Chunk, Request
-from jupyter_llm.errors import JupyterLLMError, PromptInterrupted
+from jupyter_llm.engine.completion import Chunk, PromptInterrupted
+from jupyter_llm.engine.options import MAX_SEED
+from jupyter_llm.engine.request import Request
+from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.notebook.code.blocks import code_blocks
 from jupyter_llm.notebook.code.marks import mark
 from jupyter_llm.notebook.code.names import defined_names, missing_modules, unknown_names
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
     from concurrent.futures import Future
 
-    from jupyter_llm.engine.base import Completion, Engine, Progress, Stream
+    from jupyter_llm.engine.base import Engine, Stream
+    from jupyter_llm.engine.completion import Completion, Progress
     from jupyter_llm.engine.provenance import Provenance
     from jupyter_llm.notebook.code.landing import CellWriter
 
@@ -66,6 +69,11 @@ class CodeAnswer:
     def sources(self) -> tuple[str, ...]:
         """The sources of the cells."""
         return tuple(cell.source for cell in self.cells)
+
+    @property
+    def source(self) -> str:
+        """All cells as one."""
+        return "\n\n".join(self.sources)
 
     @property
     def unknown_names(self) -> tuple[str, ...]:

@@ -26,8 +26,10 @@ from benchmarks.side_by_side import default_model, describe
 from support.notebook_session import NAMES, code_cells
 
 from jupyter_llm.common.tables import markdown_table
-from jupyter_llm.engine.base import Engine, Message, Request, SamplingParams
+from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.models.discover import find_model
 from jupyter_llm.notebook.code.blocks import code_blocks
 from jupyter_llm.notebook.code.names import defined_names, unknown_names

@@ -77,7 +77,7 @@ class Ours(Contestant):
     @contextmanager
     def bulk(self, prompts: Sequence[str], max_tokens: int) -> Iterator[None]:
         """Map the prompts beside what else is asked; at the end the model is unloaded."""
-        from jupyter_llm.errors import BatchError
+        from jupyter_llm.engine.completion import BatchError
 
         def work() -> None:
             with suppress(BatchError):

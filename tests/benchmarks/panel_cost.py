@@ -33,11 +33,11 @@ PROMPT = "Write a long story about a lighthouse and the sea, with many paragraph
 
 LOAD = """%load_ext jupyter_llm
 import json
-from jupyter_llm import llm
+from jupyter_llm import ChatPanel, llm
 llm.use({model!r}, n_threads={n_threads})
 chat = llm.chat("talk")
 panels = []"""
-SHOW = "panels.append(chat.panel())\npanels[-1]"
+SHOW = "panels.append(ChatPanel(chat))\npanels[-1]"
 CLOSE = "panels.pop().close()"
 WRITE = f"""chat.reset()
 usage = chat({PROMPT!r}, max_tokens={NUM_TOKENS}, ignore_eos=True, temperature=1).usage

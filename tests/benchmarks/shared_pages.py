@@ -29,8 +29,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.side_by_side import default_model, describe
 
 from jupyter_llm.common.tables import markdown_table
-from jupyter_llm.engine.base import EngineOptions, Request, SamplingParams
 from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.options import EngineOptions, SamplingParams
+from jupyter_llm.engine.request import Request
 from jupyter_llm.models.discover import find_model
 
 N_CTX = 2048

@@ -17,9 +17,9 @@ SCRIPTED = f"""
 import sys
 sys.path.insert(0, {str(TESTS)!r})
 from support.scripted import ScriptedEngine
-from jupyter_llm import llm
+from jupyter_llm import ChatPanel, llm
 engine = ScriptedEngine()
-llm.engine = lambda *args, **options: engine
+llm.current.get = lambda *args, **options: engine
 """
 
 # Clicks, and waits in the page itself until nothing is written any more; gives milliseconds.

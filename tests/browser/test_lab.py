@@ -51,7 +51,7 @@ def test_an_answer_grows_while_its_cell_runs(ask: Callable[..., Notebook]) -> No
 
 
 def test_an_answer_takes_the_place_of_the_loading_bar(ask: Callable[..., Notebook]) -> None:
-    notebook = ask("from jupyter_llm.frontends import views\nviews._BAR_DELAY_S = 0", SHORT)
+    notebook = ask("from jupyter_llm.common import bars\nbars._DELAY_S = 0", SHORT)
     notebook.run(1)
     notebook.watch(2)
     notebook.run(2)

@@ -13,8 +13,8 @@ from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
-LOAD = "%load_ext jupyter_llm\nfrom jupyter_llm import llm"
-PANEL = "llm.chat('talk').panel(temperature=1, max_tokens={max_tokens}, ignore_eos=True)"
+LOAD = "%load_ext jupyter_llm\nfrom jupyter_llm import ChatPanel, llm"
+PANEL = "ChatPanel('talk', temperature=1, max_tokens={max_tokens}, ignore_eos=True)"
 STOP_MS = 300
 SLEEP = "import time\ntime.sleep(90)"
 BURN = """

@@ -35,7 +35,7 @@ USUAL = {"color_scheme": "light", "forced_colors": "none", "contrast": "no-prefe
 
 # The engine counts as loaded, so that there is something to say of it.
 LOADED = f"""
-llm._engine = engine
+llm.current._engine = engine
 engine.replies.extend(['Hi.', 'Ho.', {TEXT!r}])
 """
 
@@ -58,7 +58,7 @@ def busy_panel(open_notebook: Callable[..., Notebook]) -> LivePanel:
     """Return a panel that shows all there is, at once."""
     notebook = open_notebook(
         "%load_ext jupyter_llm" + SCRIPTED + LOADED,
-        "llm.chat('talk').panel(max_tokens=1000)",
+        "ChatPanel('talk', max_tokens=1000)",
         "engine.holds = True",
         "data = {'tea': 3}",
     )
@@ -113,7 +113,7 @@ def test_enlarged_a_prompt_can_be_typed_and_stopped(
     open_notebook: Callable[..., Notebook], lab: Lab
 ) -> None:
     notebook = open_notebook(
-        "%load_ext jupyter_llm" + SCRIPTED + "engine.holds = True", "llm.chat('talk').panel()"
+        "%load_ext jupyter_llm" + SCRIPTED + "engine.holds = True", "ChatPanel('talk')"
     )
     page = notebook.page
     for index in (0, 1):

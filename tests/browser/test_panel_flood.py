@@ -147,7 +147,7 @@ def test_two_thousand_hostile_messages(
     by_cell, by_hand = turns[:-num_typed], turns[-num_typed:]
     notebook = open_notebook(
         "%load_ext jupyter_llm" + SCRIPTED,
-        "panel = llm.chat('talk').panel(max_tokens=4000)\npanel",
+        "panel = ChatPanel('talk', max_tokens=4000)\npanel",
         CONVERSE,
         EXPECT_ANSWERS.format(answers=[answer for _, answer in by_hand]),
         NOTE,

@@ -17,7 +17,7 @@ from support.template_engine import ScriptedLLM, TemplateEngine
 
 from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.chat.tree import Exchange
-from jupyter_llm.engine.base import Message
+from jupyter_llm.engine.request import Message
 from jupyter_llm.errors import ContextOverflowError, OptionError, TurnNotFoundError
 
 TOO_LONG = "x" * 5000
@@ -150,7 +150,7 @@ class TestBranching:
 
     def test_cells_are_told_once_a_branch(self) -> None:
         chat, engine = chat_with(*"ABCDEF")
-        timeline = chat._llm.timeline
+        timeline = chat.timeline
         timeline.append("x = 1", execution_count=1)
         chat.stream("one", context="auto").result()
         timeline.append("y = 1", execution_count=2)
@@ -544,7 +544,7 @@ class TestWatching:
 class TestAttachments:
     def test_an_attachment_is_told_with_its_prompt_and_stays_in_its_turn(self) -> None:
         chat, engine = chat_with(*"ABC")
-        chat._llm.timeline.append("x = 1", execution_count=1)
+        chat.timeline.append("x = 1", execution_count=1)
         chat.stream(
             "one",
             context="auto",

@@ -57,7 +57,7 @@ def kernels(home: Path) -> Iterator[Kernels]:
 
 
 def ask(chat: Chat, prompt: str, answer: str = "yes", **options: object) -> None:
-    engine = chat._llm.engine()
+    engine = chat.current.get()
     assert isinstance(engine, ScriptedEngine)
     engine.replies.clear()
     engine.replies.append(answer)
@@ -109,7 +109,7 @@ def test_the_newest_branch_is_active_where_none_was_chosen(kernels: Kernels) -> 
 
 def kept_prompts(chat: Chat) -> list[str]:
     """Return those of the chat's prompts that are on the disk, as another kernel finds them."""
-    assert chat.llm._prompts.flush(10)
+    assert chat._answers._store.flush(10)
     made = [chat.turn(number).completion.provenance for number in chat._exchanges._branches]
     kept = [PromptStore().find(record.prompt_sha256) for record in made if record is not None]
     return [prompt.prompt[-1].content for prompt in kept if prompt is not None]  # type: ignore[union-attr]
@@ -132,7 +132,7 @@ def test_a_removed_turn_is_in_no_prompt_that_is_kept(kernels: Kernels) -> None:
     ask(chat, "beside", after=0)
     chat.remove(2)
     assert kept_prompts(chat) == ["one", "two", "beside"]
-    assert len(chat.llm._answers) == 4
+    assert len(chat._answers) == 4
 
 
 def test_a_removed_turn_is_gone_from_the_disk(kernels: Kernels) -> None:
@@ -155,7 +155,7 @@ def test_a_chat_whose_last_turn_was_removed_is_gone(kernels: Kernels) -> None:
     ask(chat, "one")
     chat.remove(1)
     llm = kernels.start()
-    assert llm.saved_chats() == {}
+    assert llm.conversations.saved() == {}
     assert not kernels.file.exists()
     assert llm.chat("default").turns == []
 
@@ -367,7 +367,7 @@ def test_exports_hold_the_active_branch_and_count_the_others(kernels: Kernels) -
     assert [turn.prompt for turn in saved.turns] == ["one", "two again", "and on"]
     assert saved.num_other_branches == 2
     again = kernels.start()
-    waiting = again.saved_chats()["default"]  # nobody has asked for it yet
+    waiting = again.conversations.saved()["default"]  # nobody has asked for it yet
     assert [turn.prompt for turn in waiting.turns] == ["one", "two again", "and on"]
     assert waiting.num_other_branches == 2
     assert waiting.turns == saved.turns

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.template_engine import ScriptedLLM, TemplateEngine, common
 
 from jupyter_llm.chat.conversation import Chat
-from jupyter_llm.engine.base import Message, Request
+from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.errors import ContextOverflowError, OptionError
 from jupyter_llm.notebook.cells.events import CellEvent, Output
 

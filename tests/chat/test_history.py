@@ -32,7 +32,7 @@ from jupyter_llm.chat.saved import (
     fold,
 )
 from jupyter_llm.common.file_lock import file_lock
-from jupyter_llm.engine.base import Message
+from jupyter_llm.engine.request import Message
 
 NOTEBOOK = Path("/a.ipynb")
 ONE, TWO, THREE = (turn(word, origin=(word, 1)) for word in ("one", "two", "three"))

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("shell")
 @pytest.fixture
 def resident(monkeypatch: pytest.MonkeyPatch, scripted: ScriptedEngine) -> ScriptedEngine:
     """A scripted engine that is loaded already."""
-    monkeypatch.setattr(type(llm), "resident_engine", property(lambda _self: scripted))
+    monkeypatch.setattr(type(llm.current), "resident", property(lambda _self: scripted))
     scripted.replies.extend(["fine"] * 50)
     return scripted
 

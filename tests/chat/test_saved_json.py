@@ -20,7 +20,8 @@ from jupyter_llm.chat.saved_json import (
     part_to_json,
     turn_to_json,
 )
-from jupyter_llm.engine.base import Completion, Message, TokenLogprob, Usage
+from jupyter_llm.engine.completion import Completion, TokenLogprob, Usage
+from jupyter_llm.engine.request import Message
 from jupyter_llm.notebook.cells.events import CellEvent, Output
 
 

@@ -24,7 +24,7 @@ from jupyter_llm.chat.transcript import (
     to_json,
     to_markdown,
 )
-from jupyter_llm.engine.base import Message
+from jupyter_llm.engine.request import Message
 
 CHATS = {"default": chat_of(turn("Who?", "Me.", provenance={"id": "abc"}), system="Be brief.")}
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from support.scripted import ScriptedEngine
 
-from jupyter_llm.engine.base import Engine, EngineOptions, Message, Request, SamplingParams
+from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.options import EngineOptions, SamplingParams
+from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.errors import ContextOverflowError, EmptyPromptError, EngineClosedError
 from jupyter_llm.models.discover import find_model
 

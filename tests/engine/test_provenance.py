@@ -15,18 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.recorded import HASH, record
 
-from jupyter_llm.engine.base import (
-    MAX_SEED,
-    Completion,
-    EngineOptions,
-    Message,
-    ModelInfo,
-    Request,
-    SamplingParams,
-    Usage,
-)
+from jupyter_llm.engine.completion import Completion, Usage
+from jupyter_llm.engine.info import ModelInfo
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.resident import ResidentModel
+from jupyter_llm.engine.options import MAX_SEED, EngineOptions, SamplingParams
 from jupyter_llm.engine.provenance import (
     METADATA_KEY,
     ContextSettings,
@@ -35,6 +28,7 @@ from jupyter_llm.engine.provenance import (
     text_sha256,
     token_sha256,
 )
+from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.errors import ProvenanceError
 from jupyter_llm.models.discover import find_model
 from jupyter_llm.models.fingerprint import file_sha256

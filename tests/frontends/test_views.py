@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import io
-import threading
-import time
 from typing import Any
 
-import pytest
 from support.scripted import ScriptedEngine
 
-from jupyter_llm.engine.base import Request
+from jupyter_llm.engine.request import Request
 from jupyter_llm.frontends.views import (
     NotebookView,
     NoView,
     TerminalView,
-    loading_bar,
-    replay_bar,
     show,
 )
 
@@ -44,33 +39,6 @@ def test_in_a_terminal_the_answer_takes_the_place_of_the_bar() -> None:
     view.progress("Loading 90%")
     view.update("Paris")
     assert out.getvalue() == "\rLoading 90%\r\x1b[KParis"
-
-
-def test_a_fast_load_shows_no_bar() -> None:
-    out = io.StringIO()
-    with loading_bar("tiny", 1000, TerminalView(out)) as on_progress:
-        on_progress(0.5)
-        on_progress(1.0)
-    assert out.getvalue() == ""
-
-
-@pytest.mark.parametrize("has_view", [True, False])
-def test_on_another_thread_a_bar_shows_in_a_view_only(
-    has_view: bool,  # noqa: FBT001
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    out = io.StringIO()
-
-    def replay() -> None:
-        with replay_bar(10, TerminalView(out) if has_view else None) as on_progress:
-            time.sleep(0.6)  # a bar that is over at once is not shown
-            on_progress(5)
-
-    thread = threading.Thread(target=replay)
-    thread.start()
-    thread.join()
-    assert ("5 of 10" in out.getvalue()) == has_view
-    assert capsys.readouterr() == ("", "")
 
 
 class _Published:
@@ -115,13 +83,3 @@ def test_views_without_a_notebook_take_metadata_and_keep_none() -> None:
     TerminalView(out).close("Paris", "", {"jupyter_llm": {}})
     NoView().close("Paris", "", {"jupyter_llm": {}})
     assert out.getvalue() == "Paris\n"
-
-
-def test_the_bar_of_replays_counts_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jupyter_llm.frontends.views._BAR_DELAY_S", 0)
-    out = io.StringIO()
-    with replay_bar(4, TerminalView(out)) as tell:
-        time.sleep(0.15)  # it is drawn ten times a second
-        tell(3)
-    assert "Writing again:  75%" in out.getvalue()
-    assert "3 of 4" in out.getvalue()

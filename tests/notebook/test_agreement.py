@@ -48,6 +48,7 @@ def test_the_names_of_a_cell_are_the_same_for_all(
 @pytest.mark.parametrize("source", ["%%bash\ny = x", "%%llm\nWhat is x?", "%%html\n<p>x"])
 def test_a_cell_in_another_language_has_no_names_for_any(source: str) -> None:
     assert syntax_error(source) is None
-    assert unknown_names(source) == bindings(source) == ()
+    assert not unknown_names(source)
+    assert not bindings(source)
     assert not defined_names(source)
     assert used(source, {"x": 1, "y": 2, "p": 3}) == []

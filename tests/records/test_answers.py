@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from support.recorded import asked, generated, record, saved, shown
 
-from jupyter_llm.engine.base import Completion, Message, Request, Usage
+from jupyter_llm.engine.completion import Completion, Usage
+from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.errors import EngineError, ProvenanceError
 from jupyter_llm.notebook.files import read_notebook
 from jupyter_llm.records.answers import AnswerLog, answers_in

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jupyter_llm.engine.base import Message, Request
+from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.records.prompt_store import KeptPrompt, PromptStore, prompts_folder
 
 HASHES = [sha256(bytes([number])).hexdigest() for number in range(20)]

@@ -14,15 +14,12 @@ from support.scripted import ScriptedEngine
 from support.tiny_model import write_tiny_model
 
 from jupyter_llm import llm
-from jupyter_llm.engine.base import Completion, Engine, Message, Request, SamplingParams
+from jupyter_llm.engine.base import Engine
+from jupyter_llm.engine.completion import Completion, PromptInterrupted
+from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.engine.provenance import Provenance
-from jupyter_llm.errors import (
-    EngineError,
-    ModelNotFoundError,
-    NotebookFileError,
-    PromptInterrupted,
-    ProvenanceError,
-)
+from jupyter_llm.engine.request import Message, Request
+from jupyter_llm.errors import EngineError, ModelNotFoundError, NotebookFileError, ProvenanceError
 from jupyter_llm.models.fingerprint import file_sha256
 from jupyter_llm.records.answers import Answer, AnswerLog
 from jupyter_llm.records.prompt_store import KeptPrompt, PromptStore
@@ -39,7 +36,7 @@ def tiny(tiny_gguf: Path, fresh_llm: None) -> None:
 
 def answers() -> list[Answer]:
     """What was answered in this kernel."""
-    return list(llm._answers)
+    return list(llm.answers)
 
 
 def with_record(answer: Answer, **changes: Any) -> Answer:
@@ -53,7 +50,7 @@ def edited(made: Provenance, **changes: Any) -> Provenance:
 
 
 def replay(*wanted: Answer) -> VerifyReport:
-    return verify(wanted, llm._named, llm._prompts.find)
+    return verify(wanted, llm.current.named, llm.prompts.find)
 
 
 @pytest.mark.usefixtures("tiny")
@@ -179,7 +176,7 @@ class TestWithAModel:
                 resident.append(engine)
             return engine
 
-        report = verify(answers(), engine_of, llm._prompts.find)
+        report = verify(answers(), engine_of, llm.prompts.find)
         assert report.all_same
         assert names == ["tiny", "tiny", "tiny-utf8", "tiny-utf8"]
         assert len(resident) == 2
@@ -224,15 +221,16 @@ class TestWithAModel:
             Message("assistant", first.text, first.token_ids),
             Message("user", "Go on"),
         )
-        params = llm.sampling_params({"seed": 9, **HOT})
-        completion = llm.submit(llm.engine(), messages, params).result()
+        params = sampling_params({"seed": 9, **HOT})
+        request = Request(prompt=messages, params=params)
+        completion = llm.answers.submit(llm.engine(), request).result()
         store = PromptStore(tmp_path / "prompts")
         AnswerLog(store).add(Request(prompt=messages), finished(completion))
         assert store.flush(10)
         assert completion.provenance is not None
         restarted = Answer("cell 2", completion.provenance, completion.text)
         found = PromptStore(tmp_path / "prompts").find
-        assert verify([restarted], llm._named, found).all_same
+        assert verify([restarted], llm.current.named, found).all_same
 
     def test_a_prompt_that_makes_other_tokens_now_is_not_compared(self) -> None:
         llm("Hello", seed=5, **HOT)
@@ -243,8 +241,8 @@ class TestWithAModel:
 
     def test_a_notebook_is_verified_by_another_kernel(self, tmp_path: Path) -> None:
         completion = llm("Hello", seed=5, **HOT)
-        assert llm._prompts.flush(10)
-        llm._answers = AnswerLog(llm._prompts)  # a new kernel knows of no answers
+        assert llm.prompts.flush(10)
+        llm.answers = AnswerLog(llm.prompts)  # a new kernel knows of no answers
         made = completion.provenance
         assert made is not None
         wrong_seed = {**made.to_json(), "seed": 6}
@@ -263,9 +261,9 @@ class TestWithAModel:
 
     def test_the_users_choice_of_model_stays(self, tiny_utf8_gguf: Path) -> None:
         llm.complete("Hello", model=str(tiny_utf8_gguf), seed=1, **HOT)
-        choice = llm._choice
+        choice = llm.current._choice
         assert llm.verify().all_same
-        assert llm._choice is choice
+        assert llm.current._choice is choice
         assert llm("Hello", max_tokens=1).model == "tiny"
 
 
@@ -413,9 +411,9 @@ def test_an_interrupt_ends_it_in_one_line(
     def interrupt(_model: str) -> None:
         raise KeyboardInterrupt
 
-    llm._answers._answers.append(scripted_answer(engine))
-    monkeypatch.setattr(llm, "_named", interrupt)
-    monkeypatch.setattr(llm._prompts, "find", known)
+    llm.answers._answers.append(scripted_answer(engine))
+    monkeypatch.setattr(llm.current, "named", interrupt)
+    monkeypatch.setattr(llm.prompts, "find", known)
     with pytest.raises(PromptInterrupted):
         llm.verify()
 

@@ -20,8 +20,10 @@ from typing import Any
 from support.engines import load, submit
 from support.logit_watch import Witness
 
-from jupyter_llm.engine.base import Completion, Message, Priority, Prompt, SamplingParams
+from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.request import Message, Priority, Prompt
 from jupyter_llm.engine.stream import QueueStream
 from jupyter_llm.tasks.batch import run_batch
 

@@ -11,16 +11,11 @@ from typing import Any, TypeVar
 import llama_cpp
 import pytest
 
-from jupyter_llm.engine.base import (
-    Completion,
-    EngineOptions,
-    Priority,
-    Prompt,
-    Request,
-    SamplingParams,
-)
+from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.lane import Lane
+from jupyter_llm.engine.options import EngineOptions, SamplingParams
+from jupyter_llm.engine.request import Priority, Prompt, Request
 from jupyter_llm.engine.stream import QueueStream
 from jupyter_llm.models.discover import find_model
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from jupyter_llm.engine.base import Priority
 from jupyter_llm.engine.local.scheduler import Batch, Decoded, Drawn, Scheduler, Sequence, Width
 from jupyter_llm.engine.local.slots import Slot, Slots
+from jupyter_llm.engine.request import Priority
 
 END = 0
 

@@ -18,7 +18,7 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
 # Whoever asks has looked at the output before, while the engine read what is new.
 READ_AHEAD = """\
 import time as _time
-while (_now := llm.resident_engine and llm.resident_engine.status()) and (
+while (_now := llm.current.resident and llm.current.resident.status()) and (
     _now.num_running or _now.num_waiting
 ):
     _time.sleep(0.01)

@@ -32,7 +32,7 @@ from jupyter_llm import ChatPanel, llm
 from jupyter_llm.frontends.panel import panel as panel_module
 panel_module.STATIC = Path({static!r})
 engine = ScriptedEngine()
-llm.engine = lambda *args, **options: engine
+llm.current.get = lambda *args, **options: engine
 """
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from jupyter_llm.engine.base import SamplingParams, Usage
+from jupyter_llm.engine.completion import Usage, answer_record
+from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.provenance import (
     METADATA_KEY,
     ContextSettings,
@@ -45,7 +46,7 @@ def record(text: str = "Yes", **changes: Any) -> Provenance:
         quantization="F32",
         license="mit",
     )
-    made = Provenance.of_answer(
+    made = answer_record(
         Writer(model=model, context=context, build="test"),
         SamplingParams(temperature=1, stop=(".",), logit_bias=((5, -math.inf),)),
         seed=7,

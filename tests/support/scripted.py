@@ -9,20 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from jupyter_llm.engine.base import (
-    Chunk,
-    Completion,
-    EngineStatus,
-    FinishReason,
-    Message,
-    ModelInfo,
-    Progress,
-    Prompt,
-    Request,
-    Score,
-    Usage,
-)
-from jupyter_llm.engine.provenance import ContextSettings, ModelFacts, Provenance, Writer
+from jupyter_llm.engine.completion import Chunk, Completion, Progress, Score, Usage, answer_record
+from jupyter_llm.engine.info import EngineStatus, ModelInfo
+from jupyter_llm.engine.options import FinishReason
+from jupyter_llm.engine.provenance import ContextSettings, ModelFacts, Writer
+from jupyter_llm.engine.request import Message, Prompt, Request
 from jupyter_llm.engine.stream import QueueStream, StreamFeed
 from jupyter_llm.errors import ContextOverflowError, EmptyPromptError, EngineClosedError
 
@@ -90,7 +81,7 @@ class ScriptedEngine:
                 usage=usage,
                 model="scripted",
                 seed=seed,
-                provenance=Provenance.of_answer(
+                provenance=answer_record(
                     Writer(model=ModelFacts.of(self.info, None), context=CONTEXT, build="test"),
                     params,
                     seed=seed,

@@ -7,14 +7,14 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from jupyter_llm.engine.base import Chunk
+from jupyter_llm.engine.completion import Chunk
 from jupyter_llm.engine.stream import QueueStream, StreamFeed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jupyter_llm.engine.base import Request
     from jupyter_llm.engine.local.engine import LocalEngine
+    from jupyter_llm.engine.request import Request
 
 
 def dictate(engine: LocalEngine, texts: Sequence[str]) -> None:

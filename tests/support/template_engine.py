@@ -9,8 +9,9 @@ from dataclasses import replace
 from support.scripted import ScriptedEngine
 
 from jupyter_llm import LLM
-from jupyter_llm.engine.base import Message, Prompt
+from jupyter_llm.engine.current import CurrentEngine
 from jupyter_llm.engine.local.chat_template import ChatTemplate
+from jupyter_llm.engine.request import Message, Prompt
 
 CONTROL_TEXTS = ("<|im_start|>", "<|im_end|>")
 TEMPLATE = (
@@ -61,19 +62,27 @@ class TemplateEngine(ScriptedEngine):
         return [self._ids.setdefault(pair, len(self._ids)) for pair in pairs]
 
 
-class ScriptedLLM(LLM):
-    """An `llm` with an engine of its own."""
+class ScriptedCurrent(CurrentEngine):
+    """A current engine that is always the same one."""
 
     def __init__(self, engine: ScriptedEngine) -> None:
         super().__init__()
         self.scripted = engine
 
-    def engine(self, *_args: object, **_options: object) -> ScriptedEngine:
+    def get(self, *_args: object, **_options: object) -> ScriptedEngine:
         return self.scripted
 
     @property
-    def resident_engine(self) -> ScriptedEngine:
+    def resident(self) -> ScriptedEngine:
         return self.scripted
+
+
+class ScriptedLLM(LLM):
+    """An `llm` with an engine of its own."""
+
+    def __init__(self, engine: ScriptedEngine) -> None:
+        super().__init__(ScriptedCurrent(engine))
+        self.scripted = engine
 
 
 def common(one: Sequence[int], other: Sequence[int]) -> int:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from support.tiny_model import SPECIAL_TOKENS, write_tiny_model
 
-from jupyter_llm.engine.base import Completion, EngineOptions, Request, SamplingParams
+from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.options import EngineOptions, SamplingParams
+from jupyter_llm.engine.request import Request
 from jupyter_llm.models.discover import find_model
 
 PROMPTS = ("Hello", "def f(x):\n", "What is a list?", "What is a tuple?", "a", "Füße ✓")

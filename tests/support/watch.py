@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from jupyter_llm.engine.base import Completion, Usage
+from jupyter_llm.engine.completion import Completion, Usage
+from jupyter_llm.engine.request import Request
 from jupyter_llm.notebook.cells.events import CellEvent, Output
 from jupyter_llm.notebook.failures.last_error import LastError
-from jupyter_llm.tasks.situation import Situation
+from jupyter_llm.tasks.task import Task
+from jupyter_llm.tasks.write import CodeAnswer, CodeCell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +38,7 @@ def watched_shell() -> Iterator[Watch]:
 
 
 class Watch:
-    """The cells that ran in a shell and the last error; makes situations with a scripted answer."""
+    """The cells that ran in a shell and the last error; makes tasks with a scripted answer."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self.shell = shell
@@ -59,25 +61,23 @@ class Watch:
         return self.cells[-1]
 
     def failure(self) -> Failure:
-        failure = self.situation().failure()
+        failure = self.task().failure()
         assert failure is not None
         return failure
 
-    def situation(self, answer: str = "", *, unknown: tuple[str, ...] = ()) -> Situation:
-        """Return the situation now; the model in it gives one answer and notes the prompts."""
+    def task(self, answer: str = "", *, unknown: tuple[str, ...] = ()) -> Task:
+        """A task now; the model in it gives one answer and notes the prompts."""
 
-        def ask(prompt: str, *, as_code: bool) -> Completion:
+        def ask(prompt: str) -> Completion:
             self.prompts.append(prompt)
             return Completion(text=answer, finish_reason="stop", usage=Usage(), model="script")
 
-        return Situation.of_shell(
-            self.shell,
-            self.last_error,
-            tuple(self.cells),
-            ask=ask,
-            to_code=lambda text: text,
-            unknown_names=lambda _source: unknown,
-        )
+        def write(prompt: str) -> CodeAnswer:
+            cells = (CodeCell(source=answer, unknown_names=unknown),) if answer.strip() else ()
+            return CodeAnswer(completion=ask(prompt), cells=cells, request=Request(prompt=prompt))
+
+        cells = tuple(self.cells)
+        return Task.of_shell(self.shell, self.last_error, cells, ask=ask, write=write)
 
     def _start_cell(self, _info: Any) -> None:
         self._depth += 1

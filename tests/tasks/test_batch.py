@@ -12,15 +12,11 @@ import pytest
 from support.scripted import ScriptedEngine
 
 from jupyter_llm import llm
-from jupyter_llm.engine.base import MAX_SEED, Priority, Request, SamplingParams
+from jupyter_llm.engine.completion import BatchError, PromptInterrupted
+from jupyter_llm.engine.options import MAX_SEED, SamplingParams
+from jupyter_llm.engine.request import Priority, Request
 from jupyter_llm.engine.stream import QueueStream
-from jupyter_llm.errors import (
-    BatchError,
-    ContextOverflowError,
-    EmptyPromptError,
-    OptionError,
-    PromptInterrupted,
-)
+from jupyter_llm.errors import ContextOverflowError, EmptyPromptError, OptionError
 from jupyter_llm.tasks.batch import run_batch
 
 
@@ -33,7 +29,7 @@ def tiny(tiny_gguf: Path, fresh_llm: None) -> None:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> ScriptedEngine:
     engine = ScriptedEngine([f"answer {number}" for number in range(20)])
-    monkeypatch.setattr(llm, "engine", lambda *_args, **_options: engine)
+    monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: engine)
     return engine
 
 
@@ -126,7 +122,7 @@ def test_an_interrupt_keeps_what_is_finished_and_cancels_the_rest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     engine = Interrupting()
-    monkeypatch.setattr(llm, "engine", lambda *_args, **_options: engine)
+    monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: engine)
     with pytest.raises(PromptInterrupted, match="stopped after 2 of 5 prompts") as caught:
         llm.batch(list("abcde"))
     texts = [one and one.text for one in caught.value.completions]

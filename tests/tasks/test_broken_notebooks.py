@@ -25,7 +25,7 @@ watch = Watch(get_ipython())
 FIX = """
 import json
 from jupyter_llm.tasks.fix import fix
-proposal = fix(watch.situation({answer!r}))
+proposal = fix(watch.task({answer!r}))
 print(json.dumps([watch.prompts[-1], proposal.cell.cell_id, proposal.source, proposal.diff]))
 watch.close()
 """

@@ -13,7 +13,7 @@ from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.tasks.explain import document, explain, review, write_tests
 from jupyter_llm.tasks.fix import fix
 from jupyter_llm.tasks.proposal import Proposal
-from jupyter_llm.tasks.situation import Situation
+from jupyter_llm.tasks.task import Task
 
 LOAD = "def load(rows):\n    return [row['price'] for row in rows]"
 
@@ -30,7 +30,7 @@ def watch(
 def test_fix_shows_a_diff_of_the_causing_cell(watch: Watch) -> None:
     for source in ("n = 0", "m = 1", "1 / n"):
         watch.run(source)
-    proposal = fix(watch.situation("n = 2", unknown=("k",)))
+    proposal = fix(watch.task("n = 2", unknown=("k",)))
     assert proposal.cell == watch.cells[0]
     assert proposal.diff == "--- cell [1]\n+++ cell [1], changed\n@@ -1 +1 @@\n-n = 0\n+n = 2\n"
     assert proposal.to_markdown() == (
@@ -43,49 +43,49 @@ def test_fix_shows_a_diff_of_the_causing_cell(watch: Watch) -> None:
 def test_fix_of_another_cell_when_one_is_named(watch: Watch) -> None:
     watch.run("n = 0")
     watch.run("1 / n")
-    proposal = fix(watch.situation("1 / (n or 1)"), "2")
+    proposal = fix(watch.task("1 / (n or 1)"), "2")
     assert proposal.cell == watch.cells[1]
     assert "Correct cell [2]" in watch.prompts[-1]
     assert "n = 0" in watch.prompts[-1]
     with pytest.raises(MagicUsageError, match=r"no cell \[9\] here\. The nearest is \[2\]"):
-        fix(watch.situation(), "9")
+        fix(watch.task(), "9")
 
 
 def test_fix_says_when_nothing_changes(watch: Watch) -> None:
     watch.run("1 / 0")
-    proposal = fix(watch.situation("1 / 0\n"))
+    proposal = fix(watch.task("1 / 0\n"))
     assert proposal.diff == ""
     assert proposal.to_markdown() == "The model would leave cell [1] as it is."
 
 
 @pytest.mark.parametrize("task", [fix, write_tests, document])
 def test_an_answer_without_code_changes_nothing(
-    watch: Watch, task: Callable[[Situation], Proposal]
+    watch: Watch, task: Callable[[Task], Proposal]
 ) -> None:
     watch.run("def f(): pass\n1 / 0")
     with pytest.raises(MagicUsageError, match="wrote no code"):
-        task(watch.situation(" \n"))
+        task(watch.task(" \n"))
 
 
 def test_fix_without_an_error_says_so(watch: Watch) -> None:
     watch.run("x = 1")
     with pytest.raises(MagicUsageError, match="nothing to fix"):
-        fix(replace(watch.situation(), error=None))
+        fix(replace(watch.task(), error=None))
 
 
 def test_an_error_that_is_over_is_not_fixed_unless_a_cell_is_named(watch: Watch) -> None:
     watch.run("1 / 0", cell_id="a")
     watch.run("1 / 1", cell_id="a")
     with pytest.raises(MagicUsageError, match="ZeroDivisionError, is over"):
-        fix(watch.situation("pass"))
-    assert fix(watch.situation("pass"), "1").cell == watch.cells[0]
+        fix(watch.task("pass"))
+    assert fix(watch.task("pass"), "1").cell == watch.cells[0]
 
 
 def test_fix_changes_the_cell_as_it_is_now(watch: Watch) -> None:
     watch.run("n = 0", cell_id="a")
     watch.run("1 / n", cell_id="b")
     watch.run("n = 0  # later", cell_id="a")
-    proposal = fix(watch.situation("n = 1"))
+    proposal = fix(watch.task("n = 1"))
     assert proposal.cell == watch.cells[2]
     assert "-n = 0  # later" in proposal.diff
     assert watch.prompts[-1].count("n = 0") == 1
@@ -96,7 +96,7 @@ def test_the_prompt_of_fix_tells_everything_in_order(watch: Watch) -> None:
     watch.run("rows = [{'price': 1}, {'cost': 2}]")
     watch.run("unrelated = 'never told'")
     watch.run("prices = load(rows)")
-    fix(watch.situation(LOAD))
+    fix(watch.task(LOAD))
     (prompt,) = watch.prompts
     parts = [
         f"Cell [1] (raised the error; defines `load`):\n```python\n{LOAD}\n```",
@@ -119,15 +119,15 @@ def test_the_prompt_of_fix_tells_everything_in_order(watch: Watch) -> None:
 def test_long_cells_beside_the_target_are_left_out_of_the_prompt(watch: Watch) -> None:
     watch.run("n = 0\n" + "# filler\n" * 1000)
     watch.run("1 / n")
-    fix(watch.situation("pass"), "2")
+    fix(watch.task("pass"), "2")
     assert "filler" not in watch.prompts[-1]
-    fix(watch.situation("pass"))
+    fix(watch.task("pass"))
     assert "filler" in watch.prompts[-1]
 
 
 def test_fences_in_a_cell_do_not_end_its_block(watch: Watch) -> None:
     watch.run('text = """\n```\n"""\nint(text)')
-    fix(watch.situation("pass"))
+    fix(watch.task("pass"))
     assert '````python\ntext = """\n```' in watch.prompts[-1]
 
 
@@ -138,7 +138,7 @@ def test_fences_in_a_cell_do_not_end_its_block(watch: Watch) -> None:
 def test_explain_asks_about_its_subject(watch: Watch, argument: str, asks: str) -> None:
     watch.run(LOAD)
     watch.run("rows = [{'price': 1}]")
-    completion = explain(watch.situation("It is simple."), argument)
+    completion = explain(watch.task("It is simple."), argument)
     assert str(completion) == "It is simple."
     assert asks in watch.prompts[-1]
     assert ("rows = [" if argument == "rows" else LOAD) in watch.prompts[-1]
@@ -146,14 +146,14 @@ def test_explain_asks_about_its_subject(watch: Watch, argument: str, asks: str) 
 
 def test_explain_tells_of_the_last_error(watch: Watch) -> None:
     watch.run("1 / 0")
-    explain(watch.situation("No."), "error")
+    explain(watch.task("No."), "error")
     assert "ZeroDivisionError: division by zero" in watch.prompts[-1]
     assert "why this error came" in watch.prompts[-1]
 
 
 def test_review_shows_the_code(watch: Watch) -> None:
     watch.run(LOAD)
-    assert str(review(watch.situation("Good."))) == "Good."
+    assert str(review(watch.task("Good."))) == "Good."
     assert LOAD in watch.prompts[-1]
     assert "bugs first" in watch.prompts[-1]
 
@@ -162,13 +162,13 @@ def test_what_has_no_source_cannot_be_reviewed(watch: Watch) -> None:
     watch.run("rows = []")
     for task in (review, write_tests, document):
         with pytest.raises(MagicUsageError, match="no source of `rows`"):
-            task(watch.situation(), "rows")
+            task(watch.task(), "rows")
 
 
 def test_tests_become_a_new_cell(watch: Watch) -> None:
     watch.run(LOAD)
     answer = "def test_load():\n    assert load([]) == []"
-    proposal = write_tests(watch.situation(answer), "load")
+    proposal = write_tests(watch.task(answer), "load")
     assert (proposal.cell, proposal.source, proposal.diff) == (None, answer, "")
     assert proposal.to_markdown() == f"```python\n{answer}\n```"
     assert "The function `load` is already defined" in watch.prompts[-1]
@@ -178,7 +178,7 @@ def test_tests_become_a_new_cell(watch: Watch) -> None:
 def test_a_docstring_changes_nothing_but_itself(watch: Watch, argument: str) -> None:
     watch.run(f"%time x = 1\n{LOAD}")
     answer = 'def load(lines):\n    """Return the prices."""\n    return None'
-    proposal = document(watch.situation(answer), argument)
+    proposal = document(watch.task(answer), argument)
     assert proposal.cell == watch.cells[0]
     assert proposal.source == (
         "%time x = 1\ndef load(rows):\n"
@@ -190,21 +190,21 @@ def test_a_docstring_changes_nothing_but_itself(watch: Watch, argument: str) -> 
 def test_a_cell_needs_one_definition_to_be_documented(watch: Watch) -> None:
     watch.run("x = 1")
     with pytest.raises(MagicUsageError, match=r"Cell \[1\] defines no function and no class"):
-        document(watch.situation())
+        document(watch.task())
     watch.run("def f(): pass\ndef g(): pass")
     with pytest.raises(MagicUsageError, match=r"Cell \[2\] defines f, g\. /doc needs one"):
-        document(watch.situation())
+        document(watch.task())
 
 
 def test_an_answer_without_a_docstring_is_an_error(watch: Watch) -> None:
     watch.run(LOAD)
     with pytest.raises(MagicUsageError, match="wrote no docstring"):
-        document(watch.situation("x = 1"))
+        document(watch.task("x = 1"))
 
 
 def test_a_proposal_is_no_way_out_of_its_fence(watch: Watch) -> None:
     watch.run("1 / 0")
-    proposal = fix(watch.situation("x = '''\n```\n<img src=x onerror=alert(1)>\n'''"))
+    proposal = fix(watch.task("x = '''\n```\n<img src=x onerror=alert(1)>\n'''"))
     shown = proposal._repr_markdown_()
     assert "````diff" in shown
     assert shown.index("<img") < shown.rindex("````")

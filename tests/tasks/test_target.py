@@ -48,7 +48,7 @@ def watch(
 
 
 def subject(watch: Watch, argument: str) -> Subject:
-    return find_subject(argument, watch.situation())
+    return find_subject(argument, watch.task())
 
 
 @pytest.mark.parametrize("argument", ["", " ", "2", "[2]", "cell 2", "In [2]"])
@@ -110,7 +110,7 @@ def test_a_function_without_source_is_a_value(watch: Watch) -> None:
 
 def test_the_last_error_is_told_with_its_cells(watch: Watch) -> None:
     with pytest.raises(MagicUsageError, match="No cell has failed"):
-        find_subject("error", replace(watch.situation(), error=None))
+        find_subject("error", replace(watch.task(), error=None))
     watch.run("area(count, None)")
     found = subject(watch, "error")
     assert found.kind == "error"

@@ -17,19 +17,13 @@ from hypothesis import strategies as st
 from support.programs import PIECES
 from support.scripted import ScriptedEngine
 
-from jupyter_llm.engine.base import (
-    MAX_SEED,
-    Completion,
-    EngineOptions,
-    Message,
-    Request,
-    SamplingParams,
-    Stream,
-    Usage,
-)
+from jupyter_llm.engine.base import Stream
+from jupyter_llm.engine.completion import Completion, PromptInterrupted, Usage
 from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.options import MAX_SEED, EngineOptions, SamplingParams
+from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.engine.stream import QueueStream
-from jupyter_llm.errors import EngineClosedError, PromptInterrupted
+from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.frontends.views import TerminalView, show
 from jupyter_llm.models.discover import find_model
 from jupyter_llm.notebook.code.blocks import code_blocks

@@ -19,7 +19,7 @@ from jinja2.nodes import Node
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from jupyter_llm.engine.base import Message
+from jupyter_llm.engine.request import Message
 from jupyter_llm.errors import ChatTemplateError
 
 T = TypeVar("T")

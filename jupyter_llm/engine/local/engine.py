@@ -13,29 +13,15 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
-from jupyter_llm.engine.base import (
-    MAX_SEED,
-    EngineOptions,
-    EngineStatus,
-    FinishReason,
-    ModelInfo,
-    Priority,
-    Prompt,
-    Request,
-    Score,
-    check_text,
-)
+from jupyter_llm.engine.completion import PromptInterrupted, Score
+from jupyter_llm.engine.info import EngineStatus, ModelInfo
 from jupyter_llm.engine.local.generation import Generation, Scoring
 from jupyter_llm.engine.local.scheduler import Drawn, Sequence
 from jupyter_llm.engine.local.threads import CoreLoad, ThreadCount
+from jupyter_llm.engine.options import MAX_SEED, EngineOptions, FinishReason
+from jupyter_llm.engine.request import Priority, Prompt, Request, check_text
 from jupyter_llm.engine.stream import QueueStream
-from jupyter_llm.errors import (
-    EmptyPromptError,
-    EngineClosedError,
-    EngineError,
-    JupyterLLMError,
-    PromptInterrupted,
-)
+from jupyter_llm.errors import EmptyPromptError, EngineClosedError, EngineError, JupyterLLMError
 
 if TYPE_CHECKING:
     import collections.abc

@@ -17,8 +17,7 @@ import numpy as np
 
 from jupyter_llm.engine.local.groups import MAX_GROUP
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
-from jupyter_llm.engine.local.threads import available_cores
-from jupyter_llm.engine.tuning.figures import this_machine
+from jupyter_llm.models.machine import available_cores, this_machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

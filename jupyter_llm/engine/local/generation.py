@@ -7,27 +7,29 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from jupyter_llm.engine.base import (
+from jupyter_llm.engine.completion import (
     Chunk,
     Completion,
     Progress,
     Score,
     TokenLogprob,
     Usage,
+    answer_record,
 )
 from jupyter_llm.engine.local.detokenizer import Detokenizer
-from jupyter_llm.engine.provenance import Provenance
 from jupyter_llm.engine.stream import StreamFeed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jupyter_llm.engine.base import FinishReason, ProgressState, Request
+    from jupyter_llm.engine.completion import ProgressState
     from jupyter_llm.engine.local.lane import Lane
     from jupyter_llm.engine.local.sampler import LogprobScorer, RecordingSampler
     from jupyter_llm.engine.local.scheduler import Sequence
     from jupyter_llm.engine.local.slots import Slot
-    from jupyter_llm.engine.provenance import Writer
+    from jupyter_llm.engine.options import FinishReason
+    from jupyter_llm.engine.provenance import Provenance, Writer
+    from jupyter_llm.engine.request import Request
     from jupyter_llm.errors import JupyterLLMError
 
 # A reader that wakes up for every token takes the time of the next one where cores are few.
@@ -129,7 +131,7 @@ class Generation:
         sequence = self.sequence
         if sequence is None or self.writer is None:
             return None
-        return Provenance.of_answer(
+        return answer_record(
             self.writer(),
             self.request.params,
             seed=self.seed,

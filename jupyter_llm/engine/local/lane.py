@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from jupyter_llm.engine.base import Priority, ResidentPrefix
+from jupyter_llm.engine.info import ResidentPrefix
 from jupyter_llm.engine.local.lookup import MAX_DRAFT, Lookup, Payoff
 from jupyter_llm.engine.local.parking import ParkedPrefix, Parking
 from jupyter_llm.engine.local.scheduler import Scheduler
 from jupyter_llm.engine.local.slots import Slots, common_prefix
 from jupyter_llm.engine.local.width import BulkWidth
+from jupyter_llm.engine.request import Priority
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.local.checkpoint import CheckpointStore

@@ -27,7 +27,7 @@ from jupyter_llm.errors import EngineError, ModelLoadError, OptionError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jupyter_llm.engine.base import KvType, SamplingParams
+    from jupyter_llm.engine.options import KvType, SamplingParams
 
 logger = logging.getLogger(__name__)
 

@@ -13,18 +13,15 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, replace
-from itertools import takewhile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from jupyter_llm.errors import NotEnoughMemoryError, OptionError
+from jupyter_llm.models.machine import FreeMemory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from jupyter_llm.engine.base import EngineOptions, KvType
+    from jupyter_llm.engine.options import EngineOptions, KvType
     from jupyter_llm.models.inspect import ModelFile, ModelShape
 
 _DEFAULT_N_CTX = 8192  # tokens; more costs memory that most notebooks never use
@@ -52,14 +49,6 @@ class MemoryNeed:
     def total(self) -> int:
         """All of it together."""
         return self.weights_bytes + self.kv_bytes + self.buffer_bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FreeMemory:
-    """What is free, in bytes; `vram_bytes` is None without a GPU that llama.cpp can use."""
-
-    ram_bytes: int
-    vram_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,44 +116,6 @@ def memory_need(
         weights_bytes=file.size_bytes,
         buffer_bytes=context.buffer_bytes + _VOCABULARY * file.shape.n_vocab,
     )
-
-
-def free_memory(
-    vram_bytes: int | None = None,
-    *,
-    mount: Path = Path("/sys/fs/cgroup"),
-    membership: Path = Path("/proc/self/cgroup"),
-) -> FreeMemory:
-    """What is free: of the machine, or of the container we are in if that is less."""
-    free = [psutil.virtual_memory().available, *_left_in_cgroups(mount, membership)]
-    return FreeMemory(ram_bytes=min(free), vram_bytes=vram_bytes)
-
-
-def _left_in_cgroups(mount: Path, membership: Path) -> Iterator[int]:
-    """Yield what each limited control group (version 2) around us has left."""
-    try:
-        lines = membership.read_text(encoding="utf-8").splitlines()
-    except OSError:  # no Linux
-        return
-    for line in lines:
-        if line.startswith("0::"):
-            group = mount / line[3:].lstrip("/")
-            # Inside a container the path may be the host's, while the mount shows ours as the root.
-            for folder in (group, *takewhile(lambda parent: parent != mount.parent, group.parents)):
-                yield from _left_in_cgroup(folder)
-
-
-def _left_in_cgroup(folder: Path) -> Iterator[int]:
-    try:
-        limit = int((folder / "memory.max").read_text(encoding="ascii"))
-        used = int((folder / "memory.current").read_text(encoding="ascii"))
-        statistics = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
-    except (OSError, ValueError):  # there is no such group, or its limit is "max"
-        return
-    fields = dict(line.partition(" ")[::2] for line in statistics)
-    # The page cache counts as used, but makes way; model files are the best part of it.
-    cached = int(fields.get("active_file", 0)) + int(fields.get("inactive_file", 0))
-    yield max(0, limit - used + cached)
 
 
 def plan_load(

@@ -8,24 +8,12 @@ from functools import cached_property, lru_cache
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from jupyter_llm.engine.base import (
-    EngineOptions,
-    EngineStatus,
-    Message,
-    ModelInfo,
-    Priority,
-    Prompt,
-    Request,
-)
-from jupyter_llm.engine.local.memory import (
-    context_need,
-    free_memory,
-    kv_bytes,
-    plan_load,
-)
+from jupyter_llm.engine.info import EngineStatus, ModelInfo
+from jupyter_llm.engine.local.memory import context_need, kv_bytes, plan_load
 from jupyter_llm.engine.local.slots import common_prefix
-from jupyter_llm.engine.local.threads import available_cores
+from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.engine.provenance import ContextSettings, ModelFacts, Writer
+from jupyter_llm.engine.request import Message, Priority, Prompt, Request
 from jupyter_llm.errors import (
     ChatTemplateError,
     ContextOverflowError,
@@ -34,6 +22,7 @@ from jupyter_llm.errors import (
 )
 from jupyter_llm.models.fingerprint import file_sha256, known_sha256
 from jupyter_llm.models.inspect import inspect
+from jupyter_llm.models.machine import available_cores, free_memory
 
 if TYPE_CHECKING:
     import collections.abc
@@ -406,7 +395,7 @@ class ResidentModel:
 
     def _store(self, lane: Lane, digest: str) -> CheckpointStore:
         from jupyter_llm.engine.local.checkpoint import CheckpointStore
-        from jupyter_llm.engine.tuning.figures import this_machine
+        from jupyter_llm.models.machine import this_machine
 
         options = self._options
         settings = (

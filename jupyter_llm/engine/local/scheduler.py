@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from jupyter_llm.engine.base import Priority
 from jupyter_llm.engine.local.slots import common_prefix
+from jupyter_llm.engine.request import Priority
 from jupyter_llm.errors import ContextOverflowError, EngineError
 
 if TYPE_CHECKING:
-    from jupyter_llm.engine.base import FinishReason
     from jupyter_llm.engine.local.slots import Placement, Slot, Slots
+    from jupyter_llm.engine.options import FinishReason
 
 _HEADROOM = 256  # tokens of a completion that must have room before it begins
 _MIN_WAIT = 16  # tokens: a shorter start is read twice rather than waited for

@@ -8,10 +8,8 @@ team shrinks when the machine is busy and grows back when it is not.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 _STALL = 4.0  # a step that takes this many times the usual was held up
 _HARD_STALL = 16.0  # once is enough; the milder kind must come twice in a row
@@ -115,18 +113,3 @@ class CoreLoad:
         idle_s = times.idle + getattr(times, "iowait", 0.0)
         own = self._process.cpu_times()
         return time.monotonic(), sum(times[:8]) - idle_s, own.user + own.system
-
-
-def available_cores() -> int:
-    """How many physical cores this process may use."""
-    import psutil
-
-    limits = [psutil.cpu_count(logical=False) or psutil.cpu_count() or 1]
-    if hasattr(os, "sched_getaffinity"):
-        limits.append(len(os.sched_getaffinity(0)))
-    try:  # a container's share of the machine (cgroup v2): "quota period" in µs, or "max period"
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        limits.append(max(1, int(quota) // int(period)))
-    except (OSError, ValueError):
-        pass
-    return min(limits)

@@ -21,13 +21,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jupyter_llm.engine.base import EngineOptions, SamplingParams
 from jupyter_llm.engine.local.llama import Context, Weights, quantize
 from jupyter_llm.engine.local.sampler import LogprobScorer
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
-from jupyter_llm.engine.local.threads import available_cores
+from jupyter_llm.engine.options import EngineOptions, SamplingParams
 from jupyter_llm.engine.tuning.search import Search, Size, Trial
 from jupyter_llm.errors import EngineError, JupyterLLMError
+from jupyter_llm.models.machine import available_cores
 
 # Our own prose and code, as notebooks hold it; changing it changes the meaning of stored figures.
 _TEXT = Path(__file__).with_name("bench_text.txt")

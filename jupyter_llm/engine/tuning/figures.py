@@ -6,21 +6,19 @@ whatever cannot be read there counts as not measured.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import platform
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
 from jupyter_llm.errors import ModelFileError
 from jupyter_llm.models.fingerprint import file_sha256, known_sha256
 from jupyter_llm.models.inspect import ModelFile, inspect
+from jupyter_llm.models.machine import Machine
 
 T = TypeVar("T")
 
@@ -39,51 +37,6 @@ _SPARE = 1.1
 _SPARE_BYTES = 64 << 20
 # A turn of a conversation, in tokens: what is read anew, and what is written.
 _TURN_PREFILL, _TURN_DECODE = 256, 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """What a speed depends on besides the file."""
-
-    cpu: str
-    num_cores: int
-    build: str
-    features: str = ""  # of the processor, which a virtual machine's name for it does not tell
-
-    @property
-    def key(self) -> str:
-        """A short name for files."""
-        text = json.dumps(asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-    def __str__(self) -> str:
-        cores = "1 core" if self.num_cores == 1 else f"{self.num_cores} cores"
-        return f"{self.cpu}, {cores}, {self.build}"
-
-
-def this_machine(num_cores: int) -> Machine:
-    """Describe this machine, of which this process may use so many cores."""
-    fields = _cpuinfo()
-    try:
-        build = f"llama-cpp-python {version('llama-cpp-python')}"
-    except PackageNotFoundError:
-        build = "unknown build"
-    return Machine(
-        cpu=fields.get("model name") or platform.processor() or platform.machine(),
-        num_cores=num_cores,
-        build=build,
-        features=" ".join(fields.get(name, "") for name in ("cpu family", "model", "flags")),
-    )
-
-
-def _cpuinfo() -> dict[str, str]:
-    """Return what Linux says of the first core; nothing elsewhere."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
-    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from jupyter_llm.engine.local.threads import available_cores
 from jupyter_llm.engine.tuning.figures import Figure, Settings
 from jupyter_llm.errors import JupyterLLMError
+from jupyter_llm.models.machine import available_cores
 
 ROUNDS = 3
 # A setting or a copy must win by this much: less is noise, or not worth being different for.

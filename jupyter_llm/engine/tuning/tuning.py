@@ -15,11 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-from jupyter_llm.engine.local.threads import available_cores
 from jupyter_llm.engine.tuning.figures import (
     NEAR_LOSSLESS,
     Figure,
-    Machine,
     Tuning,
     check_room,
     copy_candidates,
@@ -27,7 +25,6 @@ from jupyter_llm.engine.tuning.figures import (
     load_tuning,
     read_figures,
     save_tuning,
-    this_machine,
     tuned_folder,
 )
 from jupyter_llm.engine.tuning.report import TuneReport
@@ -35,6 +32,7 @@ from jupyter_llm.errors import EngineError, ModelFileError, TuneInterrupted
 from jupyter_llm.models.discover import ModelEntry
 from jupyter_llm.models.fingerprint import file_sha256
 from jupyter_llm.models.inspect import ModelFile, inspect
+from jupyter_llm.models.machine import Machine, available_cores, this_machine
 
 _PART = re.compile(r"-\d{5}-of-\d{5}$")
 _QUICK_BYTES = 1_000_000_000  # a copy of a file below this takes seconds: it is made to be measured

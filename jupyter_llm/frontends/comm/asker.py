@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jupyter_llm.engine.base import Completion, check_text
-from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.frontends.comm.jobs import LoadingView
+from jupyter_llm.api import llm
+from jupyter_llm.engine.completion import Completion
+from jupyter_llm.engine.request import check_text
+from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
 from jupyter_llm.frontends.comm.parts import ProposalData
 from jupyter_llm.frontends.prompt.attaching import attach_cells, describer, expander
-from jupyter_llm.frontends.prompt.commands import Call, command_table, find_command
+from jupyter_llm.frontends.prompt.commands import Call, find_command
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables, user_namespace
 from jupyter_llm.notebook.values.variables import without_at
 from jupyter_llm.tasks.proposal import Proposal
@@ -28,11 +29,6 @@ if TYPE_CHECKING:
     from jupyter_llm.frontends.prompt.commands import Command
 
 _LITERAL = "-- "
-_HELP = (
-    "Type a prompt, or a command. `@name` tells more of a variable and `@In[3]` of a cell; "
-    "`{{expression}}` puts a value into the prompt. After `-- ` a prompt may begin with a slash. "
-    "Enter sends, Shift+Enter begins a new line, Up brings back what you typed, Esc stops."
-)
 
 
 class Side(Protocol):
@@ -67,7 +63,7 @@ class Asker:
         """Carry out a command, or send a prompt and wait until it is answered."""
         typed = message.text
         is_literal = typed.startswith(_LITERAL)
-        found = None if is_literal else find_command(typed)
+        found = None if is_literal else find_command(typed, PANEL_COMMANDS)
         namespace = dict(user_namespace())
         expand = expander(namespace)
         if found is not None:
@@ -75,7 +71,7 @@ class Asker:
             self._obey(command, job.run(partial(expand, argument)), job)
             return
         typed = check_text(typed.removeprefix(_LITERAL))
-        attached = attach_cells(typed, self.side.chat.llm.timeline.snapshot().visible)
+        attached = attach_cells(typed, self.side.chat.timeline.snapshot().visible)
         given = [(item.label, item.text) for item in message.attachments]
         describe = describer(attached.prompt, partial(own_variables, current_shell()))
         prompt = without_at(attached.prompt, namespace)
@@ -102,26 +98,29 @@ class Asker:
 
     def _ask(self, job: Job, prompt: str, message: Send | Regenerate, **options: Any) -> None:
         sampling = self._sampling(message)
-        view = LoadingView(job)
-        self.side.chat.llm.engine(self.model, view=view)
+        self.side.chat.current.get(self.model, show=job.progress_text)
         job.check()
         stream = self.side.send_prompt(
-            job, prompt, model=self.model, view=view, **options, **sampling
+            job,
+            prompt,
+            model=self.model,
+            show_progress=job.progress_text,
+            **options,
+            **sampling,
         )
         stream.result()
 
     def _obey(self, command: Command, argument: str, job: Job) -> None:
         """Carry out a command, and show what it answers as a notice."""
-        if command.name == "chat":
-            raise MagicUsageError("/chat shows a panel below a cell.", "Type `%llm /chat` in one.")
-        if command.name == "help":  # options are for lines and cells
-            self.side.notify(job, f"{_HELP}\n\n{command_table('chat')}")
-            return
-        chat, view = self.side.chat, LoadingView(job)
-        situation = partial(
-            chat.llm.situation, model=self.model, show=job.show, view=view, **self.sampling
+        chat, show_progress = self.side.chat, job.progress_text
+        task = partial(
+            llm.task,
+            model=self.model,
+            show=job.show,
+            show_progress=show_progress,
+            **self.sampling,
         )
-        answer = command.run(Call(chat.llm, chat, argument, self.side.mode, situation, view))
+        answer = command.run(Call(llm, chat, argument, self.side.mode, task, show_progress))
         proposal, completion = None, None
         if isinstance(answer, Proposal):
             proposal, completion = proposal_data(answer), answer.completion

@@ -13,7 +13,7 @@ from jupyter_llm.tasks.write import marked
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jupyter_llm.engine.base import Completion
+    from jupyter_llm.engine.completion import Completion
 
 
 def check(sources: Sequence[str]) -> list[CheckedData]:

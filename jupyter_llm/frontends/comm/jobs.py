@@ -8,13 +8,15 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from jupyter_llm.common.workers import UserCode, start_worker
-from jupyter_llm.errors import JupyterLLMError, PromptInterrupted
+from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.frontends.comm.parts import PendingData, ProgressData
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from jupyter_llm.engine.base import Completion, Stream
+    from jupyter_llm.engine.base import Stream
+    from jupyter_llm.engine.completion import Completion
 
 logger = logging.getLogger(__name__)
 
@@ -137,30 +139,11 @@ class Job:
         finally:
             self._audience.end(self, error)
 
-    # As a `View`: where a loading bar appears
-
     def progress_text(self, text: str) -> None:
-        """Take in how far a model is loaded."""
+        """Take in how far a model is loaded; a request that was stopped ends the loading."""
         self.check()
         bar = _BAR.match(text)
         share = int(bar["percent"]) / 100 if bar is not None else None
         words = text if bar is None else f"{bar['what']}: {bar['percent']}%"
         self.progress = ProgressData(text=words, share=share)
         self._audience.tell_progress(self)
-
-
-class LoadingView:
-    """Where the loading bar of a job appears; a job that was stopped ends the loading."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-
-    def progress(self, text: str) -> None:
-        """Show how far the model is."""
-        self._job.progress_text(text)
-
-    def update(self, text: str) -> None:
-        """Do nothing: the chat shows its turns."""
-
-    def close(self, text: str, note: str, metadata: Mapping[str, Any] | None = None) -> None:
-        """Do nothing."""

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.draft import Part
     from jupyter_llm.chat.tree import Exchange
-    from jupyter_llm.engine.base import Completion
-    from jupyter_llm.engine.base import Progress as StreamProgress
+    from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.engine.completion import Progress as StreamProgress
     from jupyter_llm.frontends.comm.messages import ToFrontEnd
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.engine.base import Completion
+    from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.comm.messages import FromFrontEnd, Suggestions, ToFrontEnd
     from jupyter_llm.notebook.cells.events import CellEvent
 
@@ -90,4 +90,4 @@ class Questions:
 
     @property
     def _cells(self) -> Sequence[CellEvent]:
-        return self._chat.llm.timeline.snapshot().visible
+        return self._chat.timeline.snapshot().visible

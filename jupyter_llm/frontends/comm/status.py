@@ -17,11 +17,11 @@ NO_MODEL: Final = StatusData()
 
 def status_data(chat: Chat, mode: ContextMode) -> StatusData:
     """How things stand before the next prompt of a chat. Waits for the engine."""
-    engine = chat.llm.resident_engine
+    engine = chat.current.resident
     if engine is None:
         return NO_MODEL
     try:
-        report = context_report(chat.llm, chat, mode, counts_all=False)
+        report = context_report(chat, mode, counts_all=False)
         speed = engine.status().tokens_per_s
     except EngineClosedError:  # unloaded meanwhile
         return NO_MODEL
@@ -48,7 +48,7 @@ def status_data(chat: Chat, mode: ContextMode) -> StatusData:
 
 def status_at_once(chat: Chat, known: StatusData) -> StatusData:
     """What is known without the engine: which model there is, and what was measured of it."""
-    engine = chat.llm.resident_engine
+    engine = chat.current.resident
     if engine is None:
         return NO_MODEL
     info = engine.info

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.frontends.comm.commands import SHOWN_COMMANDS
 from jupyter_llm.frontends.comm.messages import Suggestions
 from jupyter_llm.frontends.comm.parts import SuggestionData
-from jupyter_llm.frontends.prompt.commands import COMMANDS
 from jupyter_llm.notebook.cells.rendering import cell_text
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.cells.timeline import find_cell
@@ -57,8 +57,8 @@ def description(kind: SuggestionKind, name: str, cells: Sequence[CellEvent]) -> 
     MagicUsageError
         There is no such command, variable or cell any more.
     """
-    if kind == "command" and name in COMMANDS:
-        command = COMMANDS[name]
+    if kind == "command" and name in SHOWN_COMMANDS:
+        command = SHOWN_COMMANDS[name]
         return f"/{name} {command.argument}".rstrip() + f"\n{command.help}"
     if kind == "cell" and (number := _CELL.fullmatch(name)) is not None:
         return clip(cell_text(find_cell(number[1], cells)), _DESCRIPTION_CHARS)
@@ -69,8 +69,8 @@ def description(kind: SuggestionKind, name: str, cells: Sequence[CellEvent]) -> 
 
 
 def _commands(prefix: str) -> Iterator[SuggestionData]:
-    for command in COMMANDS.values():
-        if command.name.startswith(prefix) and command.name != "chat":
+    for command in SHOWN_COMMANDS.values():
+        if command.name.startswith(prefix):
             yield SuggestionData(
                 text=f"/{command.name} " if command.argument else f"/{command.name}",
                 label=f"/{command.name} {command.argument}".rstrip(),

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.budget import ContextMode
     from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.engine.base import Completion, Stream
+    from jupyter_llm.engine.base import Stream
+    from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.comm.jobs import Job
     from jupyter_llm.frontends.comm.messages import Hello, ToFrontEnd
     from jupyter_llm.frontends.comm.parts import ProposalData
@@ -78,8 +79,8 @@ class KernelSide:
         is_fuller = _weak(self, KernelSide.measure)
         self._unwatch = (
             chat.watch(changed),
-            chat.llm.watch(is_fuller),
-            chat.llm.timeline.watch(is_fuller),
+            chat.current.watch(is_fuller),
+            chat.timeline.watch(is_fuller),
         )
 
     def close(self) -> None:
@@ -279,7 +280,7 @@ class KernelSide:
     def _publish(self) -> int:
         """Send what is new of the turns, and return how many messages that took."""
         exchanges = self.chat.exchanges
-        engine = self.chat.llm.resident_engine
+        engine = self.chat.current.resident
         model = engine.info.name if engine is not None else None
         jobs, self._turn_jobs = self._turn_jobs, {}
         news = list(self._mirror.news(exchanges, model, jobs))

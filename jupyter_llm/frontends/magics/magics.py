@@ -26,17 +26,20 @@ from traitlets import Bool, Enum, Float, Int, List, TraitError, Unicode, Union
 
 from jupyter_llm.api import llm
 from jupyter_llm.chat.budget import MODES, ContextMode
+from jupyter_llm.common.nearest import nearest
 from jupyter_llm.common.tables import count_of
-from jupyter_llm.engine.base import Completion, SamplingParams, check_text
-from jupyter_llm.errors import MagicUsageError, PromptInterrupted
+from jupyter_llm.engine.completion import Completion, PromptInterrupted
+from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.request import check_text
+from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.frontends.magics.commands import OpenPanel, magic_commands
 from jupyter_llm.frontends.prompt.attaching import ASK_S, describer, expander
-from jupyter_llm.frontends.prompt.commands import COMMANDS, Call, find_command
+from jupyter_llm.frontends.prompt.commands import Call, find_command
 from jupyter_llm.frontends.prompt.history import restored_note
 from jupyter_llm.frontends.prompt.options import (
     FORMATS,
     PromptLine,
     complete_option,
-    nearest,
     parse_line,
     pending_option,
 )
@@ -120,8 +123,9 @@ class LLMMagics(Magics):
     chat = Unicode("default", help="The conversation to talk in.").tag(config=True)
     stats = Bool(default_value=False, help="Show token counts and times.").tag(config=True)
 
-    def __init__(self, shell: InteractiveShell, **kwargs: Any) -> None:
+    def __init__(self, shell: InteractiveShell, open_panel: OpenPanel, **kwargs: Any) -> None:
         super().__init__(shell, **kwargs)
+        self.commands = magic_commands(open_panel)
         self.shell: InteractiveShell = shell
         self.recorder = Recorder(shell, llm.timeline)
         self.writer = NextInput(shell)
@@ -144,7 +148,7 @@ class LLMMagics(Magics):
         parsed = parse_line(line, expand)
         prompt = parsed.prompt if cell is None else f"{parsed.prompt}\n{cell}".strip()
         chat = self._chat(parsed)
-        found = None if parsed.is_literal else find_command(prompt)
+        found = None if parsed.is_literal else find_command(prompt, self.commands)
         if found is not None:
             command, argument = found
             self._obey(command, expand(argument), parsed, chat)
@@ -161,15 +165,15 @@ class LLMMagics(Magics):
         place = {word for word in words if word in _PLACES} if command.name in _PROPOSING else set()
         argument = " ".join(w for w in words if w not in place) if place else argument
         view = self._view(parsed)
-        situation = partial(
-            llm.situation,
+        task = partial(
+            llm.task,
             model=self._model(parsed),
             show=lambda stream: watch(stream, view),
-            view=view,
+            show_progress=view.progress,
             **self._sampling(parsed),
         )
         with self._interruptible(view):
-            answer = command.run(Call(llm, chat, argument, self._mode(parsed), situation))
+            answer = command.run(Call(llm, chat, argument, self._mode(parsed), task))
         in_place = "--replace" in place or bool(parsed.options.get("replace"))
         if isinstance(answer, str):
             self._show_markdown(answer)
@@ -212,7 +216,7 @@ class LLMMagics(Magics):
     def _write(
         self, parsed: PromptLine, chat: Chat, prompt: str, view: View, settings: dict[str, Any]
     ) -> Completion:
-        with chat.stream(prompt, view=view, **settings) as stream:
+        with chat.stream(prompt, show_progress=view.progress, **settings) as stream:
             completion = watch(stream, view)
         notes = self._notes(parsed, chat, completion)
         records: list[Provenance] = []
@@ -233,7 +237,7 @@ class LLMMagics(Magics):
             prompt,
             namespace=self.shell.user_ns,
             show=lambda stream: watch(stream, view),
-            view=view,
+            show_progress=view.progress,
             **settings,
         )
         place, records = self._land(parsed, answer.sources, answer.completion)
@@ -350,7 +354,7 @@ class LLMMagics(Magics):
         self, chat: Chat, prompt: str, parsed: PromptLine, settings: dict[str, Any]
     ) -> None:
         view = make_view(self.shell, "text/plain")
-        engine = llm.engine(self._model(parsed), view=view)
+        engine = llm.current.get(self._model(parsed), show=view.progress)
         messages = chat.preview(engine, prompt, **settings)
         text = engine.format(messages)
         count, n_ctx = engine.count_tokens(messages), engine.info.n_ctx
@@ -364,7 +368,7 @@ class LLMMagics(Magics):
 
         What runs inside a cell without an id of its own, as under `%%capture`, counts as the cell.
         """
-        llm.hold_background(is_held=True)
+        llm.current.hold_background(is_held=True)
         cell_id = getattr(info, "cell_id", None)
         if cell_id is not None:
             self._runs = [_CellRun(cell_id)]
@@ -375,7 +379,7 @@ class LLMMagics(Magics):
         """Forget what this cell asked before and asks no more (IPython's post_run_cell)."""
         run = self._runs.pop() if self._runs else _CellRun(None)  # it began before we were loaded
         if run not in self._runs:
-            llm.hold_background(is_held=False)
+            llm.current.hold_background(is_held=False)
             self._read_ahead()
             llm.archive.flush()
         if result is None:  # a cell with `await` was broken off
@@ -387,7 +391,7 @@ class LLMMagics(Magics):
 
     def _read_ahead(self) -> None:
         """Let the resident model read the cells that the next prompt tells."""
-        engine = llm.resident_engine
+        engine = llm.current.resident
         if engine is None or self.context != "auto":
             return
         try:
@@ -400,7 +404,7 @@ class LLMMagics(Magics):
     def complete(self, context: CompletionContext) -> SimpleMatcherResult:
         """Complete options, their values and commands on `%llm` lines."""
         match = _MAGIC.match(context.text_until_cursor)
-        words = _words_at(match[1]) if match else None
+        words = _words_at(match[1], self.commands) if match else None
         if words is None:
             return {"completions": []}
         fragment, candidates = words
@@ -430,9 +434,12 @@ class _PromptLine(EscapedCommand):
         return None
 
 
-def load(shell: InteractiveShell) -> None:
-    """Register the magics with a shell, with the defaults of the nearest pyproject.toml."""
-    magics = LLMMagics(shell)
+def load(shell: InteractiveShell, open_panel: OpenPanel) -> None:
+    """Register the magics with a shell, with the defaults of the nearest pyproject.toml.
+
+    `/chat` shows what `open_panel` makes.
+    """
+    magics = LLMMagics(shell, open_panel)
     path, defaults = _project_defaults(Path.cwd())
     for name, value in defaults.items():
         if name not in magics.trait_names(config=True):
@@ -472,9 +479,9 @@ def unload(shell: InteractiveShell) -> None:
     shell.configurables.remove(magics)
 
 
-def _words_at(before: str) -> tuple[str, list[str]] | None:
+def _words_at(before: str, names: Iterable[str]) -> tuple[str, list[str]] | None:
     """Return the word at the end of an option line and all it may become."""
-    commands = [f"/{name}" for name in COMMANDS]
+    commands = [f"/{name}" for name in names]
     argument = re.fullmatch(r"\s*/use\s+(\S*)", before)
     if argument is not None:
         return argument[1], [entry.name for entry in list_models()]

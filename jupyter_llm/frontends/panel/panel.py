@@ -14,6 +14,7 @@ from traitlets import Unicode
 from jupyter_llm.api import llm
 from jupyter_llm.chat.budget import ContextMode, check_mode
 from jupyter_llm.common.workers import Chore
+from jupyter_llm.engine.options import SamplingOptions, sampling_params
 from jupyter_llm.errors import PanelFilesError
 from jupyter_llm.frontends.comm.asker import Asker
 from jupyter_llm.frontends.comm.inbox import Inbox
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Unpack
 
-    from jupyter_llm.api import SamplingOptions
     from jupyter_llm.chat.conversation import Chat
 
 STATIC = Path(__file__).parent / "static"
@@ -57,7 +57,7 @@ class ChatPanel(AnyWidget):
     ) -> None:
         script, style = panel_files(STATIC)
         check_mode(context)
-        llm.sampling_params(sampling)  # refuses what is none
+        sampling_params(sampling)  # refuses what is none
         self.chat = _named_chat(chat) if isinstance(chat, str) else chat
         super().__init__(_esm=script, _css=style, panel_id=os.urandom(8).hex())
         keep_subshell(self.comm)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.chat.draft import Turn
-    from jupyter_llm.engine.base import Completion
+    from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.provenance import Provenance
 
 ROOT_CLASS = "jupyter-llm-transcript"

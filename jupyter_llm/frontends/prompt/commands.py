@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from jupyter_llm.chat.budget import ContextMode
+from jupyter_llm.common.nearest import nearest
 from jupyter_llm.common.tables import count_of, human_size, markdown_table
 from jupyter_llm.errors import MagicUsageError, ModelFileError
 from jupyter_llm.frontends.prompt.history import (
@@ -23,24 +24,19 @@ from jupyter_llm.frontends.prompt.history import (
     parse_history,
     shown,
 )
-from jupyter_llm.frontends.prompt.options import OPTIONS, nearest
 
 if TYPE_CHECKING:
     from jupyter_llm.api import LLM
     from jupyter_llm.chat.context_report import ContextReport
     from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.engine.base import Completion
+    from jupyter_llm.common.bars import ShowProgress
+    from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.tuning.report import TuneReport
-    from jupyter_llm.frontends.panel import ChatPanel
-    from jupyter_llm.frontends.views import View
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.records.verify import VerifyReport
     from jupyter_llm.tasks.proposal import Proposal
-    from jupyter_llm.tasks.situation import Situation
+    from jupyter_llm.tasks.task import Task
 
-    Answer: TypeAlias = (
-        str | TuneReport | ContextReport | VerifyReport | Completion | Proposal | ChatPanel
-    )
 
 T = TypeVar("T")
 
@@ -55,13 +51,12 @@ class Call:
     chat: Chat
     argument: str
     context: ContextMode = "auto"
-    situation: Callable[[], Situation] | None = None
-    view: View | None = None  # where bars appear; they are printed without one
+    task: Callable[[], Task] | None = None
+    show_progress: ShowProgress | None = None  # is given bars, which are printed without it
 
-    def ask(self, task: Callable[[Situation, str], T]) -> T:
+    def ask(self, what: Callable[[Task, str], T]) -> T:
         """Carry out a task about the notebook."""
-        situation = self.situation or self.llm.situation
-        return task(situation(), self.argument)
+        return what((self.task or self.llm.task)(), self.argument)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +65,24 @@ class Command:
 
     `run` returns Markdown, which whoever shows it takes for untrusted; or a report that knows how
     to show itself and whose `str` is such Markdown; or what the model wrote, as a completion or as
-    a proposal for a cell.
+    a proposal for a cell. The command of a front end's own may return whatever that displays.
     """
 
     name: str
     argument: str
     help: str
-    run: Callable[[Call], Answer]
+    run: Callable[[Call], object]
 
 
-def find_command(prompt: str) -> tuple[Command, str] | None:
+def named(*commands: Command) -> dict[str, Command]:
+    """Commands by their names."""
+    return {command.name: command for command in commands}
+
+
+def find_command(prompt: str, commands: Mapping[str, Command]) -> tuple[Command, str] | None:
     """Return the command a prompt consists of and its argument; None for an ordinary prompt.
+
+    `commands` are those that there are.
 
     Raises
     ------
@@ -90,9 +92,9 @@ def find_command(prompt: str) -> tuple[Command, str] | None:
     match = _COMMAND.fullmatch(prompt.strip())
     if match is None:
         return None
-    command = COMMANDS.get(match[1])
+    command = commands.get(match[1])
     if command is None:
-        hint = nearest(match[1], list(COMMANDS), "`/help` lists them.")
+        hint = nearest(match[1], list(commands), "`/help` lists them.")
         raise MagicUsageError(
             f"There is no command /{match[1]}.",
             f"{hint.replace('mean ', 'mean /')} A prompt may begin with a slash after --.",
@@ -103,34 +105,12 @@ def find_command(prompt: str) -> tuple[Command, str] | None:
     return command, argument
 
 
-def command_table(*left_out: str) -> str:
-    """Return all commands and what they do, as a Markdown table."""
+def command_table(commands: Mapping[str, Command]) -> str:
+    """Return commands and what they do, as a Markdown table."""
     rows = [
-        (f"`/{c.name}{' ' if c.argument else ''}{c.argument}`", c.help)
-        for c in COMMANDS.values()
-        if c.name not in left_out
+        (f"`/{c.name}{' ' if c.argument else ''}{c.argument}`", c.help) for c in commands.values()
     ]
     return markdown_table(("command", ""), rows)
-
-
-_INTRODUCTION = r"""`%llm PROMPT` asks in one line, `%%llm` with a cell, `VAR << PROMPT` puts the
-answer into a variable. *Stop* ends an answer at once and keeps its text.
-
-- `{{expression}}` is evaluated once, and its value stands in the prompt. Single braces, LaTeX and
-  JSON stay as typed; `\{{` is for two braces. `@name` lets a variable go along.
-- Options come first, then the prompt. A first word that begins with `/` is a command, but after
-  `--` all is prompt. Options and commands complete on Tab.
-- `%config LLMMagics` shows the defaults, `%config LLMMagics.temperature = 0` sets one, and so does
-  `temperature = 0` below `[tool.jupyter_llm]` in a `pyproject.toml` beside or above the notebook.
-- `%llm` lines and `llm(...)` may stand in loops and functions; `%%llm` takes a whole cell.
-"""
-
-
-def _help(_call: Call) -> str:
-    options = [
-        (" ".join([", ".join(f"`{name}`" for name in o.names), o.metavar]), o.help) for o in OPTIONS
-    ]
-    return "\n\n".join((_INTRODUCTION, command_table(), markdown_table(("option", ""), options)))
 
 
 def _status(call: Call) -> str:
@@ -141,7 +121,7 @@ def _use(call: Call) -> str:
     name = call.argument.strip("\"'")
     if not name:
         raise MagicUsageError("/use needs a model.", "`%llm /models` lists what can be loaded.")
-    info = call.llm.use(name, view=call.view).info
+    info = call.llm.use(name, show_progress=call.show_progress).info
     assert info is not None
     return f"Using **{info.name}** ({info.quantization}, context window {info.n_ctx} tokens)."
 
@@ -164,11 +144,11 @@ def _history(call: Call) -> str:
     asked = parse_history(call.argument)
     if asked.action == "show":
         return shown(call.chat.saved(), archive.path)
-    chats = call.llm.saved_chats()
+    chats = call.llm.conversations.saved()
     if asked.action == "into notebook":
         return kept_in_notebook(archive.path, chats)
     if asked.action == "clear":
-        call.llm.clear_chats()
+        call.llm.conversations.clear()
         return cleared(chats)
     assert asked.path is not None
     return exported(asked.path, chats)
@@ -205,13 +185,13 @@ def _review(call: Call) -> Completion:
 
 
 def _verify(call: Call) -> VerifyReport:
-    return call.llm.verify(call.argument.strip("\"'") or None, view=call.view)
+    return call.llm.verify(call.argument.strip("\"'") or None, show_progress=call.show_progress)
 
 
 def _context(call: Call) -> ContextReport:
     from jupyter_llm.chat.context_report import context_report
 
-    return context_report(call.llm, call.chat, call.context)
+    return context_report(call.chat, call.context)
 
 
 def _cells(call: Call, name: str) -> list[int | str]:
@@ -245,12 +225,6 @@ def _hide(call: Call) -> str:
 
 def _unhide(call: Call) -> str:
     return _told(call.llm.timeline.unhide(*_cells(call, "unhide")), "no longer hidden.")
-
-
-def _chat(call: Call) -> ChatPanel:
-    name = call.argument.strip("\"'")
-    chat = call.llm.chat(name) if name else call.chat
-    return chat.panel(context=call.context)
 
 
 def _models(call: Call) -> str:
@@ -294,7 +268,7 @@ def _tune(call: Call) -> str | TuneReport:
             return "There is no tuning of this model."
         return "Forgot the tuning. The next prompt loads the file as it is, with the defaults."
     copy, lossy = "--copy" in flags, "--lossy" in flags
-    return call.llm.tune(name, copy=copy, lossy=lossy, view=call.view)
+    return call.llm.tune(name, copy=copy, lossy=lossy, show_progress=call.show_progress)
 
 
 _TUNE_FLAGS = {"--copy", "--lossy", "--forget"}
@@ -303,41 +277,34 @@ _TUNE_FLAGS = {"--copy", "--lossy", "--forget"}
 _SUBJECT = "[N|NAME|error]"
 
 
-COMMANDS = {
-    command.name: command
-    for command in (
-        Command("help", "", "this page", _help),
-        Command("status", "", "the resident model: what it holds, speed, memory, threads", _status),
-        Command("models", "", "what can be loaded now", _models),
-        Command("use", "MODEL", "load a model by name or path and stay with it", _use),
-        Command("unload", "", "free the model's memory", _unload),
-        Command(
-            "tune",
-            "[MODEL] [--copy] [--lossy] [--forget]",
-            "measure a model here and use the best settings from then on; `--copy` makes a faster "
-            "near-lossless copy, `--lossy` admits others, `--forget` undoes it all",
-            _tune,
-        ),
-        Command("context", "", "what the next prompt tells of the notebook, and why", _context),
-        Command("pin", "N…", "keep cells In [N] in the prompts when others no longer fit", _pin),
-        Command("unpin", "N…", "let pinned cells give way again", _unpin),
-        Command("hide", "N…", "keep cells In [N] out of all prompts", _hide),
-        Command("unhide", "N…", "let the model see hidden cells again", _unhide),
-        Command("fix", "[N]", "propose a change to the cell that caused the last error", _fix),
-        Command(
-            "explain", _SUBJECT, "explain the last cell, In [N], a name or the error", _explain
-        ),
-        Command("doc", "[N|NAME]", "propose a docstring for a function or a class", _doc),
-        Command("test", "[N|NAME]", "propose a cell with tests", _test),
-        Command("review", "[N|NAME]", "say what is wrong with a cell or a function", _review),
-        Command(
-            "verify",
-            "[NOTEBOOK]",
-            "write recorded answers again, of this kernel or a notebook file, and compare",
-            _verify,
-        ),
-        Command("chat", "[NAME]", "show a panel to talk in, also while cells run", _chat),
-        Command("history", HISTORY_ARGUMENT, HISTORY_HELP, _history),
-        Command("reset", "", "forget the turns of the chat", _reset),
-    )
-}
+COMMANDS = named(
+    Command("status", "", "the resident model: what it holds, speed, memory, threads", _status),
+    Command("models", "", "what can be loaded now", _models),
+    Command("use", "MODEL", "load a model by name or path and stay with it", _use),
+    Command("unload", "", "free the model's memory", _unload),
+    Command(
+        "tune",
+        "[MODEL] [--copy] [--lossy] [--forget]",
+        "measure a model here and use the best settings from then on; `--copy` makes a faster "
+        "near-lossless copy, `--lossy` admits others, `--forget` undoes it all",
+        _tune,
+    ),
+    Command("context", "", "what the next prompt tells of the notebook, and why", _context),
+    Command("pin", "N…", "keep cells In [N] in the prompts when others no longer fit", _pin),
+    Command("unpin", "N…", "let pinned cells give way again", _unpin),
+    Command("hide", "N…", "keep cells In [N] out of all prompts", _hide),
+    Command("unhide", "N…", "let the model see hidden cells again", _unhide),
+    Command("fix", "[N]", "propose a change to the cell that caused the last error", _fix),
+    Command("explain", _SUBJECT, "explain the last cell, In [N], a name or the error", _explain),
+    Command("doc", "[N|NAME]", "propose a docstring for a function or a class", _doc),
+    Command("test", "[N|NAME]", "propose a cell with tests", _test),
+    Command("review", "[N|NAME]", "say what is wrong with a cell or a function", _review),
+    Command(
+        "verify",
+        "[NOTEBOOK]",
+        "write recorded answers again, of this kernel or a notebook file, and compare",
+        _verify,
+    ),
+    Command("history", HISTORY_ARGUMENT, HISTORY_HELP, _history),
+    Command("reset", "", "forget the turns of the chat", _reset),
+)

@@ -16,9 +16,9 @@ from jupyter_llm.chat.transcript import (
     to_json,
     to_markdown,
 )
+from jupyter_llm.common.nearest import nearest
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.frontends.prompt.options import nearest
 
 if TYPE_CHECKING:
     from jupyter_llm.chat.saved import SavedChat

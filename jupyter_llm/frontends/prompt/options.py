@@ -5,13 +5,13 @@ A line is options first and then the prompt, which stays as typed: `%llm -n 20 W
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from jupyter_llm.chat.budget import MODES, ContextMode, check_mode
+from jupyter_llm.common.nearest import nearest
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.prompt.expressions import shield, unshield
 
@@ -257,12 +257,6 @@ def _typing(before: str) -> tuple[str, Option | None] | None:
                 return word[1] if word else "", option
             rest = rest[word.end() :]
     return "", None
-
-
-def nearest(word: str, words: Sequence[str], otherwise: str) -> str:
-    """Return a hint that names the nearest match, or `otherwise`."""
-    close = difflib.get_close_matches(word, words, n=1)
-    return f"Did you mean {close[0]}?" if close else otherwise
 
 
 def _name_and_value(word: str) -> tuple[str, str | None]:

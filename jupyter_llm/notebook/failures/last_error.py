@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.errors import JupyterLLMError, PromptInterrupted, TuneInterrupted
+from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.errors import JupyterLLMError, TuneInterrupted
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionResult, InteractiveShell

@@ -23,9 +23,10 @@ from support.engines import (
 from support.fake_model import Engine as FakeEngine
 from support.fake_model import fresh
 
-from jupyter_llm.engine.base import EngineStatus, Priority
+from jupyter_llm.engine.info import EngineStatus
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
+from jupyter_llm.engine.request import Priority
 from jupyter_llm.engine.stream import QueueStream
 from jupyter_llm.errors import EngineError
 

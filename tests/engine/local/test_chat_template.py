@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from jupyter_llm.engine.base import Message, Role
 from jupyter_llm.engine.local.chat_template import ChatTemplate
+from jupyter_llm.engine.request import Message, Role
 from jupyter_llm.errors import ChatTemplateError
 
 CONTROL_TEXTS = ("<|bos|>", "<|im_start|>", "<|im_end|>")

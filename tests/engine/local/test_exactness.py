@@ -18,14 +18,16 @@ from support.engines import ask, assert_nothing_leaks, load, paused, submit
 from support.paths import TESTS
 
 from jupyter_llm import llm
-from jupyter_llm.engine.base import Completion, Priority
+from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local import exactness, resident
 from jupyter_llm.engine.local.exactness import make_exact, measure
 from jupyter_llm.engine.local.groups import fill_groups
 from jupyter_llm.engine.local.llama import SPARE_CELLS, Context, Weights
-from jupyter_llm.engine.local.memory import FreeMemory, context_need
+from jupyter_llm.engine.local.memory import context_need
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
+from jupyter_llm.engine.request import Priority
 from jupyter_llm.models.inspect import inspect
+from jupyter_llm.models.machine import FreeMemory
 
 LONG = "the quick brown fox jumps over the lazy dog and "
 

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from support.engines import ask, assert_nothing_leaks, inside, load, paused, submit, wait_until_idle
 
-from jupyter_llm.engine.base import Completion, Message, Priority, Prompt, Request, SamplingParams
+from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
+from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.request import Message, Priority, Prompt, Request
 
 LONG = "the quick brown fox jumps over the lazy dog and "
 PLAIN: dict[str, Any] = {"exact": False, "flash_attention": False}

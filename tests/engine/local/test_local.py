@@ -15,17 +15,11 @@ from typing import Any
 
 import pytest
 
-from jupyter_llm.engine.base import (
-    Completion,
-    EngineOptions,
-    Message,
-    Progress,
-    Prompt,
-    Request,
-    SamplingParams,
-    Stream,
-)
+from jupyter_llm.engine.base import Stream
+from jupyter_llm.engine.completion import Completion, Progress
 from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.options import EngineOptions, SamplingParams
+from jupyter_llm.engine.request import Message, Prompt, Request
 from jupyter_llm.errors import (
     ChatTemplateError,
     JupyterLLMError,

@@ -17,22 +17,22 @@ from typing import Any
 import pytest
 
 from jupyter_llm import llm
-from jupyter_llm.engine.base import EngineOptions, Message, Request, SamplingParams
 from jupyter_llm.engine.local import llama
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.memory import (
-    FreeMemory,
     LoadPlan,
     check_fits,
     context_need,
-    free_memory,
     kv_bytes,
     memory_need,
     plan_load,
 )
+from jupyter_llm.engine.options import EngineOptions, SamplingParams
+from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.errors import JupyterLLMError, ModelLoadError, NotEnoughMemoryError, OptionError
 from jupyter_llm.models.discover import find_model
 from jupyter_llm.models.inspect import ModelFile, ModelShape, inspect
+from jupyter_llm.models.machine import FreeMemory, free_memory
 
 MIB = 1 << 20
 GB = 10**9
@@ -156,7 +156,8 @@ import json, os, sys
 from pathlib import Path
 import psutil
 from jupyter_llm.engine.local import llama
-from jupyter_llm.engine.base import EngineOptions, Request, SamplingParams
+from jupyter_llm.engine.options import EngineOptions, SamplingParams
+from jupyter_llm.engine.request import Request
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.models.discover import find_model
 

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from support.engines import ask, assert_nothing_leaks, forget_all, load, paused, submit
 
-from jupyter_llm.engine.base import Completion, Priority, ResidentPrefix
+from jupyter_llm.engine.completion import Completion
+from jupyter_llm.engine.info import ResidentPrefix
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.lane import Lane
 from jupyter_llm.engine.local.parking import ParkedPrefix, Parking
+from jupyter_llm.engine.request import Priority
 
 # -- bookkeeping -----------------------------------------------------------------------------------
 

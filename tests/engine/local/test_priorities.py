@@ -22,9 +22,10 @@ from support.fake_model import Engine as FakeEngine
 from support.fake_model import FakeDrafter, FixedWidth, fresh
 
 from jupyter_llm import llm
-from jupyter_llm.engine.base import Message, Priority, Request, SamplingParams
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.scheduler import Decoded
+from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.request import Message, Priority, Request
 
 LONG = "the quick brown fox jumps over the lazy dog and "
 INSTRUCTION = "Say in one word what this is: "
@@ -437,10 +438,10 @@ def test_llm_prefill_reads_ahead_and_a_cell_that_runs_holds_it(
     tiny_gguf: Path, fresh_llm: None
 ) -> None:
     llm.use(tiny_gguf, n_threads=1, checkpoints=False)
-    llm.hold_background(is_held=True)
+    llm.current.hold_background(is_held=True)
     llm.prefill(LONG * 9, raw=True, pin=True)
     assert llm.status().engine.resident_tokens == ()  # type: ignore[union-attr]
-    llm.hold_background(is_held=False)
+    llm.current.hold_background(is_held=False)
     engine = llm.engine()
     assert isinstance(engine, LocalEngine)
     wait_until_idle(engine)

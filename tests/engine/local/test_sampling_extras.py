@@ -12,9 +12,11 @@ import pytest
 from support.engines import ask, assert_nothing_leaks, inside, load, paused, submit
 
 from jupyter_llm import llm
-from jupyter_llm.engine.base import Completion, Message, Priority, Request, SamplingParams
+from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
+from jupyter_llm.engine.options import SamplingParams, sampling_params
+from jupyter_llm.engine.request import Message, Priority, Request
 from jupyter_llm.errors import ContextOverflowError, EmptyPromptError, OptionError
 
 PROMPT = "the quick brown fox jumps over "
@@ -304,7 +306,7 @@ def test_a_token_the_model_does_not_have_is_one_clear_line(engine: LocalEngine) 
 )
 def test_a_bias_that_is_none_is_one_clear_line(bias: Any) -> None:
     with pytest.raises(OptionError, match=r"^logit_bias must map token ids") as caught:
-        llm.sampling_params({"logit_bias": bias})
+        sampling_params({"logit_bias": bias})
     assert "\n" not in str(caught.value)
 
 

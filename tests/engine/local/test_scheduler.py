@@ -19,8 +19,8 @@ from hypothesis.stateful import (
 )
 from support.fake_model import END, Engine, FakeDrafter, FakeScorer, FixedWidth, fresh, next_token
 
-from jupyter_llm.engine.base import Priority
 from jupyter_llm.engine.local.scheduler import Decoded, Drawn, Sequence
+from jupyter_llm.engine.request import Priority
 from jupyter_llm.errors import ContextOverflowError, EngineError
 
 

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from jupyter_llm.engine.local.threads import CoreLoad, ThreadCount, available_cores
+from jupyter_llm.engine.local.threads import CoreLoad, ThreadCount
+from jupyter_llm.models.machine import available_cores
 
 
 def steps(threads: ThreadCount, number: int, step_s: float, num_tokens: int = 1) -> None:

@@ -26,8 +26,10 @@ from support.engines import (
 )
 from support.tiny_kinds import WINDOW
 
-from jupyter_llm.engine.base import Completion, Message, Priority, Prompt, Request, SamplingParams
+from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.request import Message, Priority, Prompt, Request
 
 SENTENCE = "The quick brown fox jumps over the lazy dog, and the dog sleeps on. "
 SLOW = pytest.mark.slow

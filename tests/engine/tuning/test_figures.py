@@ -11,7 +11,6 @@ import pytest
 
 from jupyter_llm.engine.tuning.figures import (
     Figure,
-    Machine,
     Tuning,
     check_room,
     copy_candidates,
@@ -20,12 +19,12 @@ from jupyter_llm.engine.tuning.figures import (
     keep_copy,
     load_tuning,
     save_tuning,
-    this_machine,
     tuned_folder,
 )
 from jupyter_llm.errors import ModelFileError
 from jupyter_llm.models.fingerprint import file_sha256
 from jupyter_llm.models.inspect import inspect
+from jupyter_llm.models.machine import Machine, this_machine
 
 HERE = Machine(cpu="Abacus 7", num_cores=4, build="llama-cpp-python 0")
 SETTINGS = {"n_threads": 3, "n_batch": 256, "flash_attention": False, "repack": False}

@@ -10,6 +10,7 @@ from support.scripted import ScriptedEngine
 from support.shell import extension, run, run_line
 
 from jupyter_llm import Completion, llm
+from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import (
     ContextOverflowError,
     EmptyPromptError,
@@ -18,7 +19,6 @@ from jupyter_llm.errors import (
     ModelFileError,
     ModelNotFoundError,
     OptionError,
-    PromptInterrupted,
 )
 
 pytestmark = pytest.mark.usefixtures("shell")
@@ -263,11 +263,11 @@ def test_commands_answer_as_markdown(shell: InteractiveShell) -> None:
 
 
 def test_help_names_every_option_and_command(shell: InteractiveShell) -> None:
-    from jupyter_llm.frontends.prompt.commands import COMMANDS
+    from jupyter_llm.frontends.magics.commands import magic_commands
     from jupyter_llm.frontends.prompt.options import OPTIONS
 
     text = run(shell, "%llm /help").text
-    assert all(f"/{name}" in text for name in COMMANDS)
+    assert all(f"/{name}" in text for name in magic_commands(lambda _chat, _context: None))
     assert all(name in text for option in OPTIONS for name in option.names)
 
 

@@ -14,9 +14,9 @@ from support.shell import run
 
 from jupyter_llm import ChatPanel, llm
 from jupyter_llm.errors import OptionError, PanelFilesError
+from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
 from jupyter_llm.frontends.comm.status import status_data
 from jupyter_llm.frontends.panel import panel as panel_module
-from jupyter_llm.frontends.prompt.commands import COMMANDS
 from jupyter_llm.notebook.code.marks import read_mark
 from jupyter_llm.records.records import read_metadata, source_sha256
 
@@ -41,7 +41,7 @@ def accept(text: str, answer: dict[str, Any], index: int = 0) -> str:
 
 def test_a_slash_lists_the_commands_that_a_panel_knows(front: FrontEnd) -> None:
     answer = complete(front, "/|")
-    assert names(answer, "command") == [name for name in COMMANDS if name != "chat"]
+    assert names(answer, "command") == [name for name in PANEL_COMMANDS if name != "chat"]
     assert all(item["detail"] for item in answer["items"])
 
 
@@ -149,7 +149,7 @@ def test_hovering_tells_more(front: FrontEnd, shell: InteractiveShell) -> None:
     assert "prices = [1.5, 2.5]" in cell
     assert "shown" in cell
     command = front.answer("describe", kind="command", name="fix")["text"]
-    assert command == f"/fix [N]\n{COMMANDS['fix'].help}"
+    assert command == f"/fix [N]\n{PANEL_COMMANDS['fix'].help}"
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_the_status_says_how_full_the_context_is_by_parts(
     shell: InteractiveShell,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(type(llm), "resident_engine", property(lambda _: scripted))
+    monkeypatch.setattr(type(llm.current), "resident", property(lambda _: scripted))
     run(shell, "prices = [1.5, 2.5]", store_history=True)
     llm.chat("default").system = "Be brief."
     front = make_front()
@@ -267,7 +267,7 @@ def test_the_status_says_how_full_the_context_is_by_parts(
 def test_only_what_goes_along_is_counted(
     scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(type(llm), "resident_engine", property(lambda _: scripted))
+    monkeypatch.setattr(type(llm.current), "resident", property(lambda _: scripted))
     chat = llm.chat("long")
     for number in range(40):
         scripted.replies.append("word " * 40)
@@ -295,7 +295,7 @@ def test_a_cell_that_ran_is_in_the_status(
 ) -> None:
     front = make_front()
     front.wait_until(lambda front: front.status is not None)
-    monkeypatch.setattr(type(llm), "resident_engine", property(lambda _: scripted))
+    monkeypatch.setattr(type(llm.current), "resident", property(lambda _: scripted))
     run(shell, "prices = [1.5, 2.5]", store_history=True)
     front.wait_until(lambda front: front.status is not None and front.status["is_loaded"])
     assert front.status is not None

@@ -12,8 +12,8 @@ from support.front_end import FrontEnd, MakeFront
 from support.shell import run
 
 from jupyter_llm import llm
+from jupyter_llm.common import bars
 from jupyter_llm.engine.local.engine import LocalEngine
-from jupyter_llm.frontends import views
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_a_panel_can_be_made_while_a_model_is_loaded(
         make_live_front("another one")
         shown.set()
 
-    with llm._lock:  # as long as it takes
+    with llm.current._lock:  # as long as it takes
         threading.Thread(target=show).start()
         assert shown.wait(10)
 
@@ -143,7 +143,7 @@ def test_a_panel_can_be_made_while_a_model_is_loaded(
 def test_a_command_that_loads_a_model_shows_how_far_it_is(
     live: FrontEnd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(views, "_BAR_DELAY_S", 0)
+    monkeypatch.setattr(bars, "_DELAY_S", 0)
     request = live.send("/use tiny")
     progress = live.wait_for(lambda message: message["type"] == "progress")
     assert progress["id"] == request

@@ -17,7 +17,7 @@ from support.shell import run
 
 from jupyter_llm import llm
 from jupyter_llm.frontends.comm import sync as kernel_side
-from jupyter_llm.frontends.prompt.commands import COMMANDS
+from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
 
 AT_ONCE_S = 0.25
 
@@ -66,19 +66,19 @@ class Loading:
         self.is_over = threading.Event()
         self.has_begun = threading.Event()
 
-    def __call__(self, *_: Any, view: Any = None, **_options: Any) -> ScriptedEngine:
+    def __call__(self, *_: Any, show: Any = None, **_options: Any) -> ScriptedEngine:
         percent = 0
         self.has_begun.set()
         while not self.is_over.wait(0.01):
             percent = min(percent + 1, 99)
-            view.progress(f"Loading tiny:  {percent}%|###   | 40.0M/98.0M [00:01<00:02]")
+            show(f"Loading tiny:  {percent}%|###   | 40.0M/98.0M [00:01<00:02]")
         return self.engine
 
 
 @pytest.fixture
 def loading(scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loading]:
     loading = Loading(scripted)
-    monkeypatch.setattr(llm, "engine", loading)
+    monkeypatch.setattr(llm.current, "get", loading)
     yield loading
     loading.is_over.set()
     wait_for_workers()
@@ -321,7 +321,7 @@ def test_a_command_is_answered_by_a_notice_and_is_no_turn(front: FrontEnd) -> No
 
 def test_help_in_a_panel_tells_what_can_be_typed_there(front: FrontEnd) -> None:
     told = notice(front, front.send("/help"))["markdown"]
-    assert all((f"`/{name}" in told) == (name != "chat") for name in COMMANDS)
+    assert all((f"`/{name}" in told) == (name != "chat") for name in PANEL_COMMANDS)
     assert "--seed" not in told
     assert "Shift+Enter" in told
 
@@ -440,7 +440,7 @@ def test_closed_panels_leave_nothing_behind(
     for front in fronts:
         front.panel.close()
     assert len(_instances) == before
-    for watchers in (chat._watchers, llm._watchers, llm.timeline._watchers):
+    for watchers in (chat._watchers, llm.current._watchers, llm.timeline._watchers):
         assert not watchers._watchers
     end = time.monotonic() + 10
     while any(thread.name.startswith("jupyter-llm-") for thread in threading.enumerate()):

@@ -25,7 +25,7 @@ from jupyter_llm.chat.branches import Branches
 from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.chat.draft import Turn
 from jupyter_llm.chat.tree import Exchanges
-from jupyter_llm.engine.base import Completion, Usage
+from jupyter_llm.engine.completion import Completion, Usage
 from jupyter_llm.frontends.panel import transcript_output
 from jupyter_llm.frontends.panel.transcript_output import TranscriptOutput, to_html, turn_html
 from jupyter_llm.records.audit import audit
@@ -112,8 +112,8 @@ def test_the_command_and_the_chat_show_the_panel_too(
     for code, name in (
         ("%llm /chat", "'default'"),
         ("%llm /chat ideas", "'ideas'"),
-        ("from jupyter_llm import llm\nllm.chat('ideas').panel()", "'ideas'"),
-        ("from jupyter_llm import llm\nllm.chat().panel()", "llm.chat()"),
+        ("from jupyter_llm import ChatPanel\nChatPanel('ideas')", "'ideas'"),
+        ("from jupyter_llm import ChatPanel, llm\nChatPanel(llm.chat())", "llm.chat()"),
     ):
         view, _ = run(shell, code).displays
         assert view["text/plain"] == f"ChatPanel({name})"

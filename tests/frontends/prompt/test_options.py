@@ -11,8 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jupyter_llm import llm
+from jupyter_llm.common.nearest import nearest
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
+from jupyter_llm.frontends.magics.commands import magic_commands
+from jupyter_llm.frontends.prompt.commands import Call
 from jupyter_llm.frontends.prompt.expressions import interpolate
 from jupyter_llm.frontends.prompt.options import (
     FORMATS,
@@ -20,7 +22,6 @@ from jupyter_llm.frontends.prompt.options import (
     Option,
     PromptLine,
     complete_option,
-    nearest,
     parse_line,
     pending_option,
 )
@@ -228,7 +229,7 @@ def test_every_option_parses_by_each_of_its_names(name: str) -> None:
 
 
 def test_every_option_is_in_the_help() -> None:
-    text = str(COMMANDS["help"].run(Call(llm, llm.chat(), "")))
+    text = str(magic_commands(lambda _chat, _context: None)["help"].run(Call(llm, llm.chat(), "")))
     for option in OPTIONS:
         assert all(f"`{name}`" in text for name in option.names)
         assert option.help in text

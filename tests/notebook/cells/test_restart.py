@@ -6,8 +6,9 @@ from pathlib import Path
 
 from jupyter_llm.chat.history import History
 from jupyter_llm.chat.saved import SavedTurn
-from jupyter_llm.engine.base import EngineOptions, Message, Request, SamplingParams
 from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.options import EngineOptions, SamplingParams
+from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.models.discover import find_model
 
 LETTERS = tuple((ord(letter), 100.0) for letter in "in")

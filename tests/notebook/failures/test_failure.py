@@ -267,7 +267,7 @@ def test_a_hostile_exception_is_read_at_once_and_runs_nothing(watch: Watch) -> N
         watch.shell.user_ns["fail"]()
     except ValueError as error:
         start_s = time.monotonic()
-        failure = read_failure(error, watch.situation().sources)
+        failure = read_failure(error, watch.task().sources)
     assert time.monotonic() - start_s < 0.5
     assert failure.headline == "Hostile: exception Hostile(1)"
     assert where(failure)[-1] == (1, 10, "raise Hostile(1)")
@@ -280,7 +280,7 @@ def test_a_summary_that_fails_is_left_out(watch: Watch) -> None:
     watch.run("x = 0\n1 / x")
     error = watch.last_error.get()
     assert error is not None
-    failure = read_failure(error[0], watch.situation().sources, summarize=summarize)
+    failure = read_failure(error[0], watch.task().sources, summarize=summarize)
     assert told(failure.failing_frame) == {"x": "x: cannot be summarized"}
 
 
@@ -295,7 +295,7 @@ def test_room_and_time_for_variables_are_limited(watch: Watch) -> None:
     watch.run(f"{names} = range(50)\n[{names}][50]")
     error = watch.last_error.get()
     assert error is not None
-    sources = watch.situation().sources
+    sources = watch.task().sources
     limits = Limits(max_chars=100, max_chars_each=40, deadline_s=0.1)
     frame = read_failure(error[0], sources, summarize=slow, limits=limits).failing_frame
     assert frame is not None
@@ -335,7 +335,7 @@ def test_nothing_of_the_users_is_kept_alive(watch: Watch) -> None:
         try:
             watch.shell.user_ns["f"]()
         except ZeroDivisionError as error:
-            return read_failure(error, watch.situation().sources)
+            return read_failure(error, watch.task().sources)
         raise AssertionError
 
     failure = read()

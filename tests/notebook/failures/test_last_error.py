@@ -28,7 +28,7 @@ def test_the_last_error_stays_until_another_comes(watch: Watch) -> None:
     [
         "%llm /nosuchcommand",
         "%llm --nosuchoption hello",
-        "from jupyter_llm.errors import PromptInterrupted\nraise PromptInterrupted",
+        "from jupyter_llm.engine.completion import PromptInterrupted\nraise PromptInterrupted",
     ],
 )
 def test_our_own_errors_do_not_count(shell: InteractiveShell, ours: str) -> None:

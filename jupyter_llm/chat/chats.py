@@ -1,0 +1,72 @@
+"""The conversations of a notebook, by their names."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from jupyter_llm.chat.archive import active_branch
+from jupyter_llm.chat.conversation import Chat
+
+if TYPE_CHECKING:
+    from jupyter_llm.chat.archive import Archive
+    from jupyter_llm.chat.saved import SavedChat
+    from jupyter_llm.engine.current import CurrentEngine
+    from jupyter_llm.notebook.cells.timeline import Timeline
+    from jupyter_llm.records.answers import AnswerLog
+
+
+class Chats:
+    """The named conversations with the current model; those on the disk come when asked for.
+
+    Safe from any thread.
+    """
+
+    def __init__(
+        self, current: CurrentEngine, timeline: Timeline, answers: AnswerLog, archive: Archive
+    ) -> None:
+        self._current = current
+        self._timeline = timeline
+        self._answers = answers
+        self._archive = archive
+        self._chats: dict[str, Chat] = {}
+        self._lock = threading.Lock()
+
+    def get(self, name: str | None = None, *, system: str | None = None) -> Chat:
+        """Return the conversation of that name, or a new one of its own without a name."""
+        if name is None:
+            return self._new(None, system)
+        with self._lock:
+            chat = self._chats.get(name)
+            if chat is None:
+                chat = self._chats[name] = self._new(name, None)
+                if (kept := self._archive.take(name)) is not None:
+                    chat.restore(kept)
+        if system is not None:
+            chat.system = system
+        return chat
+
+    def _new(self, name: str | None, system: str | None) -> Chat:
+        return Chat(
+            self._current, self._timeline, self._answers, self._archive, name, system=system
+        )
+
+    @property
+    def named(self) -> list[Chat]:
+        """The conversations that have a name, in the order they were first asked for."""
+        return list(self._chats.values())
+
+    def saved(self) -> dict[str, SavedChat]:
+        """The chats of this notebook as they are kept, those of earlier kernels too.
+
+        They are their active branches.
+        """
+        present = {chat.name or "": chat.saved() for chat in self.named if chat.turns}
+        waiting = {name: active_branch(chat) for name, chat in self._archive.waiting.items()}
+        return {**waiting, **present}
+
+    def clear(self) -> None:
+        """Forget the turns of all chats of this notebook, those on the disk too."""
+        for chat in self.named:
+            chat.reset()
+        self._archive.clear()

@@ -1,0 +1,218 @@
+"""What a model wrote, whole or in pieces, and the exceptions that carry it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from jupyter_llm._version import __version__
+from jupyter_llm.engine.options import FinishReason, SamplingParams
+from jupyter_llm.engine.provenance import (
+    Provenance,
+    Writer,
+    machine_name,
+    text_sha256,
+    token_sha256,
+)
+from jupyter_llm.errors import JupyterLLMError, OneLine
+
+ProgressState = Literal["waiting", "reading", "writing", "finished"]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a completion as it is written; whole characters only."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a request is, in tokens: of `num_prompt` so many are read, and so many written."""
+
+    state: ProgressState
+    num_prompt: int = 0
+    num_read: int = 0
+    num_written: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a completion cost.
+
+    `cached_tokens` of the `prompt_tokens` were still resident and not read again. Times are in
+    seconds: `queue_s` until the engine took it up, `prefill_s` from there until the first token
+    was drawn, `decode_s` from there to the last.
+    """
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    queue_s: float = 0.0
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+
+    @property
+    def first_token_s(self) -> float:
+        """The seconds from the call to the first token."""
+        return self.queue_s + self.prefill_s
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Decode speed: the tokens after the first, over the time they took."""
+        return (self.completion_tokens - 1) / self.decode_s if self.decode_s > 0 else 0.0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.prompt_tokens} prompt tokens ({self.cached_tokens} cached), "
+            f"{self.completion_tokens} completion tokens, "
+            f"first token after {self.first_token_s:.2f} s, then {self.tokens_per_s:.0f} tokens/s"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """One token of a completion with its natural log-probability before any sampling option.
+
+    `top` are the likeliest tokens in its place, with theirs, the likeliest first.
+    """
+
+    token_id: int
+    text: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What the model wrote. Shows as Markdown; `str()` is the text.
+
+    `seed` is the one that was used, drawn or given, and None at temperature 0. `token_ids` are the
+    model's own tokens for the text, or None where a stop string cut the text inside them. `exact`
+    says whether the same request gives the same text again whatever else the model does.
+    `logprobs` are there if they were asked for. `provenance` records how the text was made, and
+    goes along with it into the notebook; only a prompt that was never read has none.
+    """
+
+    text: str
+    finish_reason: FinishReason
+    usage: Usage
+    model: str
+    seed: int | None = None
+    token_ids: tuple[int, ...] | None = field(default=None, repr=False)
+    exact: bool = False
+    logprobs: tuple[TokenLogprob, ...] | None = field(default=None, repr=False)
+    provenance: Provenance | None = field(default=None, repr=False, compare=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_mimebundle_(self, **_wanted: object) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return no form of its own, and the metadata of whatever output shows the completion."""
+        return {}, self.provenance.to_metadata() if self.provenance is not None else {}
+
+    def _repr_markdown_(self) -> str:
+        from jupyter_llm.common.markdown import untrusted_markdown
+
+        return untrusted_markdown(self.text)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001
+        printer.text("Completion(…)" if cycle else self.text)
+
+
+def answer_record(
+    writer: Writer,
+    params: SamplingParams,
+    *,
+    seed: int | None,
+    exact: bool,
+    prompt_ids: Sequence[int],
+    text: str,
+    usage: Usage,
+    finish_reason: FinishReason,
+) -> Provenance:
+    """Record an answer that was written just now."""
+    return Provenance(
+        model=writer.model,
+        context=writer.context,
+        params=replace(params, seed=seed, exact=writer.context.lane == "exact", logprobs=None),
+        exact=exact,
+        prompt_sha256=token_sha256(prompt_ids),
+        prompt_tokens=usage.prompt_tokens,
+        cached_tokens=usage.cached_tokens,
+        completion_tokens=usage.completion_tokens,
+        finish_reason=finish_reason,
+        text_sha256=text_sha256(text),
+        build=writer.build,
+        machine=machine_name(),
+        package=f"jupyter_llm {__version__}",
+        time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How likely a text is after a prompt: natural logarithms, one a token."""
+
+    text: str
+    logprobs: tuple[float, ...]
+
+    @property
+    def logprob(self) -> float:
+        """The log-probability of the whole text."""
+        return sum(self.logprobs)
+
+    @property
+    def mean_logprob(self) -> float:
+        """The log-probability a token, which compares texts of different lengths."""
+        return self.logprob / len(self.logprobs)
+
+
+class BatchError(JupyterLLMError, RuntimeError):
+    """Some prompts of a batch failed, the others were answered.
+
+    `completions` are in the order of the prompts, None where one failed; `errors` say why, by the
+    prompt's index.
+    """
+
+    def __init__(
+        self, completions: Sequence[Completion | None], errors: dict[int, JupyterLLMError]
+    ) -> None:
+        index, error = next(iter(errors.items()))
+        super().__init__(
+            f"{len(errors)} of {len(completions)} prompts failed, the first one at index {index}: "
+            f"{error} The other answers are in the exception's completions."
+        )
+        self.completions = tuple(completions)
+        self.errors = errors
+
+
+class PromptInterrupted(OneLine, KeyboardInterrupt):
+    """The user interrupted a prompt.
+
+    `completion` holds what had been written, or is None if the model had not begun; `completions`
+    are those of a batch that had been finished, None where one was not.
+    """
+
+    def __init__(
+        self,
+        completion: Completion | None = None,
+        completions: Sequence[Completion | None] = (),
+    ) -> None:
+        count = completion.usage.completion_tokens if completion is not None else 0
+        num_done = sum(one is not None for one in completions)
+        super().__init__(
+            f"stopped after {count} tokens; the text so far is kept."
+            if count
+            else "stopped before the first word."
+            if not completions
+            else f"stopped after {num_done} of {len(completions)} prompts; their answers are in "
+            "the exception's completions."
+        )
+        self.completion = completion
+        self.completions = tuple(completions)

@@ -1,0 +1,215 @@
+"""The one resident model: which it is, loaded when it is first needed, watched, unloaded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.common.bars import loading_bar, tuning_bar
+from jupyter_llm.common.watchers import Watchers
+from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.options import EngineOptions, check_names
+from jupyter_llm.engine.status import Status
+from jupyter_llm.errors import EngineClosedError, ModelNotFoundError
+
+if TYPE_CHECKING:
+    import os
+
+    from jupyter_llm.common.bars import ShowProgress
+    from jupyter_llm.engine.base import Engine
+    from jupyter_llm.engine.local.engine import LocalEngine
+    from jupyter_llm.engine.tuning.report import TuneReport
+    from jupyter_llm.models.discover import ModelEntry
+
+
+class CurrentEngine:
+    """The engine of the resident model. Safe from any thread.
+
+    Nothing is loaded before an engine is asked for, and then exactly once: several threads wait
+    for the same model.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # guards the choice of model and its loading
+        self._engine: LocalEngine | None = None
+        self._choice: tuple[ModelEntry, EngineOptions] | None = None  # by `use`
+        self._resident: tuple[ModelEntry, EngineOptions] | None = None  # what _engine runs
+        self._is_background_held = False
+        self._watchers = Watchers()
+
+    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back whenever a model was loaded or has gone; what is returned ends that.
+
+        The call comes on any thread, with the choice of models locked, so it must return at once.
+        Its errors are logged.
+        """
+        return self._watchers.add(callback)
+
+    @property
+    def resident(self) -> Engine | None:
+        """The engine of the model that is loaded, or None."""
+        engine = self._engine
+        return None if engine is None or engine.is_closed else engine
+
+    def get(
+        self, model: str | os.PathLike[str] | None = None, *, show: ShowProgress | None = None
+    ) -> Engine:
+        """Return the engine of a model, loading it if it is not the resident one.
+
+        Without a model it is the one that `use` chose, or else the default one. `show` is given
+        the loading bar; without it the bar is printed.
+
+        Raises
+        ------
+        ModelNotFoundError, ModelFileError, ModelLoadError, PromptInterrupted
+        """
+        with self._lock:
+            return self._ensure(*self._chosen(model), show)
+
+    def named(self, model: str) -> Engine:
+        """Return the engine of a model's name; the resident one need not be found by it."""
+        if self._resident is not None and self._resident[0].name == model:
+            return self.get(self._resident[0].path)
+        return self.get(model)
+
+    def use(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        show: ShowProgress | None = None,
+        **options: Any,
+    ) -> Status:
+        """Load a model and stay with it; without one, the options are for the model in use.
+
+        If the new model cannot be loaded, the old choice stays.
+        """
+        check_names(options, EngineOptions, "a loading option")
+        with self._lock:
+            if model is None and self._resident is not None:
+                entry = self._resident[0]
+            else:
+                entry = self._find(model)
+            choice = (entry, EngineOptions(**options))
+            self._ensure(*choice, show)
+            self._choice = choice
+        return self.status()
+
+    def unload(self) -> None:
+        """Free the model's memory. The next `get` loads it again."""
+        with self._lock:
+            engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
+            self._watchers.tell()
+
+    def status(self) -> Status:
+        """What is loaded and what it holds."""
+        engine = self._engine
+        try:
+            if engine is not None:
+                return Status(info=engine.info, engine=engine.status())
+        except EngineClosedError:
+            pass  # unloaded by another thread, or failed
+        return Status(info=None, engine=None)
+
+    def hold_background(self, *, is_held: bool) -> None:
+        """Let nothing be read in the background, as while a cell runs, or let it go on."""
+        self._is_background_held = is_held
+        engine = self._engine
+        with suppress(EngineClosedError):
+            if engine is not None:
+                engine.hold_background(is_held=is_held)
+
+    def tune(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        copy: bool = False,
+        lossy: bool = False,
+        show: ShowProgress | None = None,
+    ) -> TuneReport:
+        """Measure a model, and load it with the best settings from then on; see `LLM.tune`."""
+        from jupyter_llm.engine.tuning.tuning import tune
+
+        with (
+            self._set_aside(model) as (entry, options),
+            tuning_bar(entry.name, show) as on_progress,
+        ):
+            report = tune(
+                entry,
+                copy=copy,
+                lossy=lossy,
+                n_gpu_layers=options.n_gpu_layers,
+                on_progress=on_progress,
+            )
+        return replace(report, asked=str(model) if model is not None else "")
+
+    def forget_tuning(self, model: str | os.PathLike[str] | None = None) -> bool:
+        """Remove a model's measured settings and its copy; False if there were none."""
+        from jupyter_llm.engine.tuning.figures import forget_tuning
+
+        with self._set_aside(model) as (entry, _options):
+            return forget_tuning(entry.path)
+
+    @contextmanager
+    def _set_aside(
+        self, model: str | os.PathLike[str] | None
+    ) -> Iterator[tuple[ModelEntry, EngineOptions]]:
+        """Unload and keep prompts waiting: two programs that compute would measure each other."""
+        with self._lock:
+            chosen = self._chosen(model)
+            self.unload()
+            yield chosen
+
+    def _find(self, model: str | os.PathLike[str] | None) -> ModelEntry:
+        from jupyter_llm.models.discover import HOW_TO_GET_ONE, default_model, find_model
+
+        if model is not None:
+            return find_model(model)
+        entry = default_model()
+        if entry is None and self._resident is not None:
+            return self._resident[0]
+        if entry is None:
+            raise ModelNotFoundError("", message=f"There is no model yet. {HOW_TO_GET_ONE}")
+        return entry
+
+    def _chosen(self, model: str | os.PathLike[str] | None) -> tuple[ModelEntry, EngineOptions]:
+        """Return the model that is meant, with the options that `use` was told for it."""
+        if model is None and self._choice is not None:
+            return self._choice
+        entry = self._find(model)
+        if self._choice is not None and self._choice[0].path == entry.path:
+            return entry, self._choice[1]
+        return entry, EngineOptions()
+
+    def _ensure(
+        self, entry: ModelEntry, options: EngineOptions, show: ShowProgress | None = None
+    ) -> LocalEngine:
+        """Make the engine of this file and these options the resident one."""
+        from jupyter_llm.engine.local.engine import LocalEngine
+        from jupyter_llm.engine.tuning.tuning import tuned
+        from jupyter_llm.models.inspect import inspect
+
+        engine = self._engine
+        if engine is not None and not engine.is_closed and self._resident is not None:
+            resident, resident_options = self._resident
+            if (resident.path, resident_options) == (entry.path, options):
+                return engine
+        # The old model goes first, since two need not fit into memory; but not for a bad file.
+        tuned_entry, settings = tuned(entry)
+        size = inspect(tuned_entry.file).size_bytes
+        self.unload()
+        try:
+            with loading_bar(entry.name, size, show) as on_progress:
+                self._engine = LocalEngine(
+                    tuned_entry, options.filled(settings), on_progress=on_progress
+                )
+        except KeyboardInterrupt:
+            raise PromptInterrupted from None
+        self._engine.hold_background(is_held=self._is_background_held)
+        self._resident = (entry, options)
+        self._watchers.tell()
+        return self._engine

@@ -1,0 +1,71 @@
+"""What is known of a loaded model, and what it holds at the moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jupyter_llm.engine.options import KvType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """What is known of a loaded model.
+
+    `tuned_copy` is the file that was loaded in place of the one at `path`, if `/tune` made one;
+    quantization and size are then the copy's.
+    """
+
+    name: str
+    path: Path
+    architecture: str
+    quantization: str
+    size_bytes: int
+    license: str | None
+    n_ctx: int
+    n_ctx_train: int
+    n_vocab: int
+    n_threads: int
+    flash_attention: bool
+    has_chat_template: bool
+    build: str
+    kv_type: KvType = "f16"
+    kv_bytes: int = 0
+    tuned_copy: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResidentPrefix:
+    """Tokens that a prompt may begin with, in the KV cache or parked beside it."""
+
+    num_tokens: int
+    conversation: str | None = None
+    is_busy: bool = False
+    is_pinned: bool = False
+    is_parked: bool = False
+    is_exact: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStatus:
+    """What an engine does at this moment.
+
+    `prefixes` are the latest used first; those that share a start each count it. `num_cells` is
+    the room of the KV cache in tokens and `kv_bytes` what it takes, the exact one's included.
+    `tokens_per_s` is the speed of the last completion, `process_bytes` the memory of the process.
+    """
+
+    num_running: int = 0
+    num_waiting: int = 0
+    prefixes: tuple[ResidentPrefix, ...] = ()
+    num_cells: int = 0
+    kv_bytes: int = 0
+    n_threads: int = 1
+    tokens_per_s: float = 0.0
+    process_bytes: int = 0
+    is_exact: bool | None = None
+
+    @property
+    def resident_tokens(self) -> tuple[int, ...]:
+        """How many tokens each prefix in the KV cache has."""
+        return tuple(prefix.num_tokens for prefix in self.prefixes if not prefix.is_parked)

@@ -1,0 +1,228 @@
+"""How text is drawn and how a model is loaded, as checked values."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, SupportsFloat, TypedDict, get_args
+
+from jupyter_llm.common.nearest import nearest
+from jupyter_llm.errors import OptionError
+
+FinishReason = Literal["stop", "length", "cancelled", "error"]
+KvType = Literal["f16", "q8_0"]
+
+# llama.cpp takes an unsigned 32-bit seed and reads the largest one as "draw one".
+MAX_SEED = 2**32 - 2
+_DEFAULT_N_BATCH = 512  # tokens a step
+_MAX_INT = 2**31 - 1
+_UNBOUNDED = 1e30  # a 32-bit float still holds it
+_LEAST = 1e-6
+_MAX_LOGPROBS = 100
+
+
+class SamplingOptions(TypedDict, total=False):
+    """The options every prompt takes, by the names of `SamplingParams`; `stop` may be one text."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repeat_penalty: float
+    seed: int | None
+    max_tokens: int | None
+    stop: str | Iterable[str]
+    ignore_eos: bool
+    logit_bias: dict[int, float]
+    logprobs: int | None
+    exact: bool | None
+    lookup: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingParams:
+    """How the next token is drawn, and when to stop.
+
+    Temperature 0 always takes the likeliest token, whatever the seed. `top_k=0`, `top_p=1`,
+    `min_p=0` and `repeat_penalty=1` each switch themselves off. Without a seed one is drawn; the
+    completion says which. `max_tokens=None` goes on until the context window is full.
+
+    `logit_bias` adds to the logits of tokens, as pairs of a token id and a number; `-inf` bans a
+    token. `logprobs=k` tells each token's log-probability and those of the k likeliest. `exact`
+    asks for the same text whatever else the model does: None does so with a seed or at
+    temperature 0, False never. `lookup` guesses ahead from what the text repeats; it changes the
+    speed and not the text.
+    """
+
+    temperature: float = 0.7
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    repeat_penalty: float = 1.0
+    seed: int | None = None
+    max_tokens: int | None = 512
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    logprobs: int | None = None
+    exact: bool | None = None
+    lookup: bool = True
+
+    @property
+    def wants_exact(self) -> bool:
+        """Whether the text is promised to be the same every time."""
+        if self.exact is not None:
+            return self.exact
+        return self.seed is not None or self.temperature == 0
+
+    def __post_init__(self) -> None:
+        """Refuse values that mean nothing, with the value in hand."""
+        _number(self, "temperature", 0, _UNBOUNDED)
+        _number(self, "top_p", _LEAST, 1)
+        _number(self, "min_p", 0, 1)
+        _number(self, "repeat_penalty", _LEAST, _UNBOUNDED)
+        _whole(self, "top_k", 0, _MAX_INT)
+        _whole(self, "seed", 0, MAX_SEED)
+        _whole(self, "max_tokens", 1, _MAX_INT)
+        texts: tuple[object, ...] = self.stop
+        if not all(isinstance(text, str) and text for text in texts):
+            raise OptionError(f"stop must be made of non-empty texts, not {self.stop!r}.")
+        _whole(self, "logprobs", 0, _MAX_LOGPROBS)
+        self._check_logit_bias()
+
+    def _check_logit_bias(self) -> None:
+        bias = self.logit_bias
+        try:
+            pairs = tuple((operator.index(token), float(value)) for token, value in bias)
+        except (TypeError, ValueError):
+            raise OptionError(
+                f"logit_bias must map token ids to numbers, such as {{42: -5}}, not {bias!r}."
+            ) from None
+        if not all(0 <= token <= _MAX_INT and value <= _UNBOUNDED for token, value in pairs):
+            raise OptionError(
+                f"logit_bias must map token ids from 0 on to numbers below infinity, not {bias!r}."
+            )
+        object.__setattr__(self, "logit_bias", pairs)
+
+
+def sampling_params(options: Mapping[str, Any]) -> SamplingParams:
+    """Checked parameters of options as people write them.
+
+    Raises
+    ------
+    OptionError
+        A name is unknown (the nearest one is named), or a value means nothing.
+    """
+    check_names(options, SamplingParams, "a sampling option")
+    values = dict(options)
+    if "stop" in values:
+        stop = values["stop"]
+        values["stop"] = (stop,) if isinstance(stop, str) else tuple(stop or ())
+    if isinstance(bias := values.get("logit_bias"), dict):
+        values["logit_bias"] = tuple(bias.items())
+    return SamplingParams(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """How a model is loaded. None leaves the choice to us: what the model and the machine take.
+
+    `n_ctx` is the context window in tokens; all resident conversations share its room.
+    Without `flash_attention` long prompts and long answers take a tenth longer on a CPU, and short
+    prompts a third less. `kv_type="q8_0"` halves the KV cache, at a small loss, and needs it. With
+    `repack` llama.cpp rearranges weights it has faster kernels for, as it does by default; they
+    are then this process's own, while others are shared with all that map the file.
+
+    `exact=True` answers every request exactly, `exact=False` none; None those with a seed or at
+    temperature 0. `checkpoints` keeps what was read on disk, for the next kernel.
+    `full_window=False` lets models with sliding-window attention forget what their window left
+    behind: less memory, but fewer prefixes to go on from, and no answer is exact.
+    """
+
+    n_ctx: int | None = None
+    n_batch: int | None = None
+    n_threads: int | None = None
+    n_gpu_layers: int | None = None
+    flash_attention: bool | None = None
+    kv_type: KvType = "f16"
+    repack: bool | None = None
+    exact: bool | None = None
+    checkpoints: bool = True
+    full_window: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what llama.cpp would abort the process for, with the value in hand."""
+        _whole(self, "n_ctx", 128, _MAX_INT)
+        _whole(self, "n_batch", 32, 65536)
+        _whole(self, "n_threads", 1, 512)
+        _whole(self, "n_gpu_layers", -1, _MAX_INT)
+        if self.kv_type not in get_args(KvType):
+            choices = " or ".join(map(repr, get_args(KvType)))
+            raise OptionError(f"kv_type must be {choices}, not {self.kv_type!r}.")
+        if self.kv_type != "f16" and not self.has_flash_attention:
+            raise OptionError(
+                f"kv_type={self.kv_type!r} needs flash attention. Use kv_type='f16', or leave "
+                "flash_attention on."
+            )
+
+    @property
+    def has_flash_attention(self) -> bool:
+        """Whether flash attention is on, by our choice too."""
+        return self.flash_attention is not False
+
+    @property
+    def batch_size(self) -> int:
+        """How many tokens a step evaluates: `n_batch`, or our choice."""
+        return self.n_batch or _DEFAULT_N_BATCH
+
+    def filled(self, settings: Mapping[str, int | bool]) -> EngineOptions:
+        """Return these options, with settings for those that leave the choice to us."""
+        open_ones: dict[str, Any] = {
+            name: value for name, value in settings.items() if getattr(self, name) is None
+        }
+        if self.kv_type != "f16":
+            open_ones.pop("flash_attention", None)  # such a cache needs it on
+        return replace(self, **open_ones)
+
+
+def check_names(options: Mapping[str, Any], params: type, what: str) -> None:
+    """Refuse options that `params` does not have; `what` says what they should be."""
+    names = [field.name for field in fields(params)]
+    for name in options:
+        if name not in names:
+            hint = nearest(name, names, f"There are: {', '.join(names)}.")
+            raise OptionError(f"{name!r} is not {what}. {hint}")
+
+
+def _number(options: object, name: str, low: float, high: float) -> None:
+    """Refuse a float that is none or out of range; whole numbers become floats."""
+    value = getattr(options, name)
+    number: float | None = None
+    if isinstance(value, SupportsFloat):  # no text, though float() would read it
+        with suppress(TypeError, ValueError, OverflowError):
+            number = float(value)
+    if number is None or not low <= number <= high:
+        raise OptionError(f"{name} must be {_range(low, high)}, not {value!r}.")
+    object.__setattr__(options, name, number)
+
+
+def _whole(options: object, name: str, low: int, high: int) -> None:
+    """Refuse what is no whole number in the range. None stands for no choice."""
+    value = getattr(options, name)
+    if value is None:
+        return
+    number: int | None = None
+    with suppress(TypeError):
+        number = operator.index(value)
+    if number is None:
+        raise OptionError(f"{name} must be a whole number, not {value!r}.")
+    if not low <= number <= high:
+        raise OptionError(f"{name} must be {_range(low, high)}, not {value!r}.")
+    object.__setattr__(options, name, number)
+
+
+def _range(low: float, high: float) -> str:
+    unbounded = high in (_MAX_INT, _UNBOUNDED)
+    return f"at least {low}" if unbounded else f"from {low} to {high}"

@@ -1,0 +1,116 @@
+"""What is asked of a model: messages or raw text, and how to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Literal
+
+from jupyter_llm.engine.options import SamplingParams, sampling_params
+from jupyter_llm.errors import EmptyPromptError, OptionError
+
+Role = Literal["system", "user", "assistant"]
+
+
+class Priority(IntEnum):
+    """Whose step is next: the smaller number. A class is not felt by those above it."""
+
+    GHOST = 0
+    CHAT = 1
+    BULK = 2
+    BACKGROUND = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat.
+
+    `token_ids` are the tokens the model itself wrote for `content`. With them a follow-up prompt
+    repeats the resident tokens exactly; without, the text is tokenized again, which need not give
+    the same tokens back.
+
+    `parts` make up `content` and are tokenized one by one, as plain text: a message that goes on
+    with more parts begins with the same tokens, whatever stands where they meet.
+    """
+
+    role: Role
+    content: str
+    token_ids: tuple[int, ...] | None = field(default=None, repr=False)
+    parts: tuple[str, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of_parts(cls, role: Role, parts: Sequence[str]) -> Message:
+        """Make a message of parts that are tokenized one by one."""
+        return cls(role, "".join(parts), parts=tuple(parts))
+
+
+Prompt = str | tuple[Message, ...]
+"""Raw text to continue, or the messages of a chat to answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One prompt and how to answer it.
+
+    Requests with the same `conversation` follow one another: the later one may reuse the resident
+    tokens of the earlier one in place. Others share what they have in common and keep the rest
+    apart. A pinned prompt stays resident when others have to go.
+
+    The answer begins with `answer_prefix`. It is plain text that the model reads as if it had
+    written it: it counts as prompt tokens, and neither the completion nor a stop text sees it.
+    `prefill` leaves it out.
+    """
+
+    prompt: Prompt
+    params: SamplingParams = field(default_factory=SamplingParams)
+    answer_prefix: str = ""
+    conversation: str | None = None
+    priority: Priority = Priority.CHAT
+    is_pinned: bool = False
+
+
+def check_text(prompt: object, *, is_raw: bool = False) -> str:
+    """Return a prompt that is a text with something in it; blanks count in raw text only.
+
+    Raises
+    ------
+    OptionError
+        It is no text.
+    EmptyPromptError
+        There is nothing in it.
+    """
+    if not isinstance(prompt, str):
+        raise OptionError(f"A prompt is a text, not a {type(prompt).__name__}. Use str(…).")
+    if not (prompt if is_raw else prompt.strip()):
+        raise EmptyPromptError
+    return prompt
+
+
+def check_texts(texts: Iterable[str]) -> list[str]:
+    """Return several texts that have something in them; one alone is not several."""
+    if isinstance(texts, str):
+        raise OptionError("Several texts are wanted, not one. Put it into a list: [text].")
+    return [check_text(text, is_raw=True) for text in texts]
+
+
+def chat_prompt(prompt: str, system: str | None = None, *, raw: bool = False) -> Prompt:
+    """The messages of one question, or with `raw=True` the text as it is."""
+    check_text(prompt, is_raw=raw)
+    if raw:
+        return prompt
+    user = Message("user", prompt)
+    return (Message("system", system), user) if system else (user,)
+
+
+def request_of(
+    prompt: str,
+    system: str | None = None,
+    *,
+    raw: bool = False,
+    is_pinned: bool = False,
+    sampling: Mapping[str, Any],
+) -> Request:
+    """One question with its options, both as people write them and checked."""
+    params = sampling_params(sampling)
+    return Request(prompt=chat_prompt(prompt, system, raw=raw), params=params, is_pinned=is_pinned)

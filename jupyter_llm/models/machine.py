@@ -1,0 +1,126 @@
+"""The machine we run on: its processor and cores, and how much memory is free."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from itertools import takewhile
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a speed depends on besides the file."""
+
+    cpu: str
+    num_cores: int
+    build: str
+    features: str = ""  # of the processor, which a virtual machine's name for it does not tell
+
+    @property
+    def processor(self) -> str:
+        """A short name for this kind of processor, which does not tell whose it is."""
+        return replace(self, num_cores=1, build="").key
+
+    @property
+    def key(self) -> str:
+        """A short name for files."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def __str__(self) -> str:
+        cores = "1 core" if self.num_cores == 1 else f"{self.num_cores} cores"
+        return f"{self.cpu}, {cores}, {self.build}"
+
+
+def this_machine(num_cores: int) -> Machine:
+    """Describe this machine, of which this process may use so many cores."""
+    fields = _cpuinfo()
+    try:
+        build = f"llama-cpp-python {version('llama-cpp-python')}"
+    except PackageNotFoundError:
+        build = "unknown build"
+    return Machine(
+        cpu=fields.get("model name") or platform.processor() or platform.machine(),
+        num_cores=num_cores,
+        build=build,
+        features=" ".join(fields.get(name, "") for name in ("cpu family", "model", "flags")),
+    )
+
+
+def _cpuinfo() -> dict[str, str]:
+    """Return what Linux says of the first core; nothing elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def available_cores() -> int:
+    """Return how many physical cores this process may use."""
+    import psutil
+
+    limits = [psutil.cpu_count(logical=False) or psutil.cpu_count() or 1]
+    if hasattr(os, "sched_getaffinity"):
+        limits.append(len(os.sched_getaffinity(0)))
+    try:  # a container's share of the machine (cgroup v2): "quota period" in µs, or "max period"
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        limits.append(max(1, int(quota) // int(period)))
+    except (OSError, ValueError):
+        pass
+    return min(limits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreeMemory:
+    """What is free, in bytes; `vram_bytes` is None without a GPU that llama.cpp can use."""
+
+    ram_bytes: int
+    vram_bytes: int | None = None
+
+
+def free_memory(
+    vram_bytes: int | None = None,
+    *,
+    mount: Path = Path("/sys/fs/cgroup"),
+    membership: Path = Path("/proc/self/cgroup"),
+) -> FreeMemory:
+    """Return what is free: of the machine, or of the container we are in if that is less."""
+    import psutil
+
+    free = [psutil.virtual_memory().available, *_left_in_cgroups(mount, membership)]
+    return FreeMemory(ram_bytes=min(free), vram_bytes=vram_bytes)
+
+
+def _left_in_cgroups(mount: Path, membership: Path) -> Iterator[int]:
+    """Yield what each limited control group (version 2) around us has left."""
+    try:
+        lines = membership.read_text(encoding="utf-8").splitlines()
+    except OSError:  # no Linux
+        return
+    for line in lines:
+        if line.startswith("0::"):
+            group = mount / line[3:].lstrip("/")
+            # Inside a container the path may be the host's, while the mount shows ours as the root.
+            for folder in (group, *takewhile(lambda parent: parent != mount.parent, group.parents)):
+                yield from _left_in_cgroup(folder)
+
+
+def _left_in_cgroup(folder: Path) -> Iterator[int]:
+    try:
+        limit = int((folder / "memory.max").read_text(encoding="ascii"))
+        used = int((folder / "memory.current").read_text(encoding="ascii"))
+        statistics = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError):  # there is no such group, or its limit is "max"
+        return
+    fields = dict(line.partition(" ")[::2] for line in statistics)
+    # The page cache counts as used, but makes way; model files are the best part of it.
+    cached = int(fields.get("active_file", 0)) + int(fields.get("inactive_file", 0))
+    yield max(0, limit - used + cached)

@@ -1,0 +1,124 @@
+"""What there is to do: the notebook as it is now, and the model that is asked about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.engine.request import Message, Request
+from jupyter_llm.engine.stream import finished
+from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
+from jupyter_llm.notebook.cells.sources import CellSources
+from jupyter_llm.notebook.failures.failure import read_failure
+from jupyter_llm.notebook.failures.frames import Limits, Summarize
+from jupyter_llm.notebook.values.summaries import summarize
+from jupyter_llm.tasks.write import code_prompt, write_code
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from jupyter_llm.engine.base import Engine, Stream
+    from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.engine.options import SamplingParams
+    from jupyter_llm.notebook.cells.events import CellEvent
+    from jupyter_llm.notebook.cells.timeline import Timeline
+    from jupyter_llm.notebook.failures.failure import FailedRun, Failure
+    from jupyter_llm.notebook.failures.last_error import LastError
+    from jupyter_llm.records.answers import AnswerLog
+    from jupyter_llm.tasks.write import CodeAnswer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """Something to do about the notebook, as it is at this moment.
+
+    `cells` are the runs on the timeline, `error` is the last exception of the user's with the run
+    it ended. `ask` sends one prompt to the model and waits, `write` asks it for code.
+    """
+
+    ask: Callable[[str], Completion]
+    write: Callable[[str], CodeAnswer]
+    cells: Sequence[CellEvent] = ()
+    namespace: Mapping[str, Any] = field(default_factory=dict)
+    sources: CellSources = field(default_factory=CellSources)
+    error: tuple[BaseException, FailedRun | None] | None = None
+    summarize: Summarize = summarize
+    limits: Limits = field(default_factory=Limits)
+
+    @classmethod
+    def of_shell(
+        cls,
+        shell: InteractiveShell | None,
+        last_error: LastError,
+        cells: Sequence[CellEvent] = (),
+        **rest: Any,
+    ) -> Task:
+        """A task in a shell; without one there are no cells, and no names."""
+        if shell is None:
+            return cls(error=last_error.get(), **rest)
+        return cls(
+            cells=cells,
+            namespace=shell.user_ns,
+            sources=CellSources.of_shell(shell, cells),
+            error=last_error.get(),
+            **rest,
+        )
+
+    def code(self, prompt: str) -> CodeAnswer:
+        """Return the code that the model answers with.
+
+        Raises
+        ------
+        MagicUsageError
+            There is no code in the answer.
+        """
+        answer = self.write(prompt)
+        if not answer.cells:
+            raise MagicUsageError("The model wrote no code.", "Try again, or another model.")
+        return answer
+
+    def failure(self) -> Failure | None:
+        """Return the last error as a value, or None if there was none."""
+        if self.error is None:
+            return None
+        error, run = self.error
+        return read_failure(
+            error,
+            self.sources,
+            run=run,
+            namespace=self.namespace,
+            summarize=self.summarize,
+            limits=self.limits,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Sends the prompts of a task to an engine; `show` reads the stream of each answer."""
+
+    engine: Engine
+    params: SamplingParams
+    answers: AnswerLog
+    show: Callable[[Stream], Completion]
+
+    def task(self, timeline: Timeline, last_error: LastError) -> Task:
+        """A task about the notebook of this process, as it is now."""
+        cells = timeline.snapshot().visible
+        return Task.of_shell(current_shell(), last_error, cells, ask=self.ask, write=self.write)
+
+    def ask(self, prompt: str) -> Completion:
+        """Return the answer to a prompt."""
+        with self.answers.submit(self.engine, self._request(prompt)) as stream:
+            return self.show(stream)
+
+    def write(self, prompt: str) -> CodeAnswer:
+        """Return the best of a few drafts of code."""
+        request = self._request(code_prompt(prompt))
+        answer = write_code(self.engine, request, user_namespace(), show=self.show)
+        self.answers.log(answer.request, finished(answer.completion))
+        return answer
+
+    def _request(self, prompt: str) -> Request:
+        return Request(prompt=(Message("user", prompt),), params=self.params)
