@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,16 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_llm.chat.saved import SavedChat, SavedTurn
-from jupyter_llm.chat.saved_json import chats_from_json, chats_to_json
+from jupyter_llm.chat.saved_json import chats_to_json
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.markdown import joined_markdown, untrusted_markdown
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import Completion
-from jupyter_llm.notebook.metadata import read_metadata, write_metadata
+from jupyter_llm.notebook.files import write_metadata
 
-logger = logging.getLogger(__name__)
-
-_PLACE = ("jupyter_llm", "chats")  # in a notebook's metadata
 _ENDS = {"cancelled": "(interrupted)", "length": "(cut off)", "error": "(failed)"}
 
 
@@ -107,10 +103,10 @@ def portable(chat: SavedChat) -> SavedChat:
     return replace(chat, turns=tuple(turns), state=None)
 
 
-def into_notebook(notebook: Path | dict[str, Any], chats: Mapping[str, SavedChat]) -> None:
-    """Write chats into the metadata of a notebook, a file or what nbformat made of one.
+def into_notebook(notebook: Path, chats: Mapping[str, SavedChat]) -> None:
+    """Write chats into the metadata of a notebook file.
 
-    They are as `portable` leaves them, and replace those that are there. Nothing else of a file
+    They are as `portable` leaves them, and replace those that are there. Nothing else of the file
     changes; whoever has it open must load it again.
 
     Raises
@@ -118,31 +114,7 @@ def into_notebook(notebook: Path | dict[str, Any], chats: Mapping[str, SavedChat
     NotebookFileError
         The file cannot be read or written, or is no valid notebook; nothing changed.
     """
-    if isinstance(notebook, Path):
-        write_metadata(notebook, _PLACE, _record(chats))
-    else:
-        room, name = _PLACE
-        notebook["metadata"].setdefault(room, {})[name] = _record(chats)
-
-
-def from_notebook(notebook: Path | dict[str, Any]) -> dict[str, SavedChat]:
-    """Return the chats in a notebook's metadata, without what is damaged.
-
-    Raises
-    ------
-    NotebookFileError
-        The file cannot be read, or is no notebook.
-    """
-    if isinstance(notebook, Path):
-        record = read_metadata(notebook, _PLACE)
-    else:
-        room, name = _PLACE
-        ours = notebook["metadata"].get(room)
-        record = ours.get(name) if isinstance(ours, dict) else None
-    chats, num_damaged = chats_from_json(record)
-    if num_damaged:
-        logger.warning("%s in the notebook could not be read.", count_of(num_damaged, "turn"))
-    return {name: portable(chat) for name, chat in chats.items()}
+    write_metadata(notebook, ("jupyter_llm", "chats"), _record(chats))
 
 
 def _record(chats: Mapping[str, SavedChat]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +17,10 @@ DRAFT_SUFFIX = ".tmp"
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A draft to write, for its owner only, which becomes the file if nothing is raised meanwhile.
+def replacing(path: Path, *, is_private: bool = True) -> Iterator[BinaryIO]:
+    """A draft to write, which becomes the file if nothing is raised meanwhile.
+
+    It is for its owner only, or as the file before it.
 
     Raises
     ------
@@ -28,6 +31,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
+        if not is_private:
+            shutil.copymode(path, draft)
         Path(draft).replace(path)
     finally:
         Path(draft).unlink(missing_ok=True)

@@ -10,28 +10,28 @@ import copy
 import glob
 import json
 import os
-import shutil
-import tempfile
+import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from json import JSONDecoder
 from pathlib import Path
 from typing import Any
 
+from jupyter_llm.common.replacing import replacing
 from jupyter_llm.errors import NotebookFileError
 
 _FORMAT = 4  # of nbformat; what came before is converted
 _CHECKPOINTS = ".ipynb_checkpoints"
 _SUFFIX = ".ipynb"
-# How programs lay out JSON, nbformat's way first.
-_LAYOUTS: tuple[dict[str, Any], ...] = tuple(
-    {"indent": indent, "ensure_ascii": is_ascii, "separators": separators}
-    for indent, separators in (
-        *((indent, (",", ": ")) for indent in (1, 2, 4, "\t")),
-        (None, (",", ":")),
-        (None, (", ", ": ")),
-    )
-    for is_ascii in (False, True)
-)
+_MAX_CHARS = 1 << 30  # larger ones no front end opens
+_INDENT = re.compile(r"\{(?P<line_end>\r?\n)(?P<indent>[ \t]+)")
+_BLANKS = re.compile(r"[ \t\r\n]*")
+_LONE_SURROGATES = re.compile("[\ud800-\udfff]")
+# Of a character outside of ASCII, where nobody wrote the backslash himself.
+_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u(?!00[01])")
+
+_decode = JSONDecoder().raw_decode
 
 
 def find_notebooks(name: str) -> Iterator[Path]:
@@ -141,62 +141,103 @@ def add_cell_metadata(
     """Add to the metadata of some cells, and leave the rest of the file alone.
 
     `choose` gets the notebook as `read_notebook` gives it, and returns what to add, by the index
-    of the cell. Return how many cells that were. The file is replaced in one step, and laid out as
-    it was if a program laid it out.
+    of the cell. Return how many cells that were. The file is replaced in one step.
 
     Raises
     ------
     NotebookFileError
         It cannot be read or written, is not in nbformat's version 4 or not valid; nothing changed.
     """
-    target = Path(os.path.realpath(path))  # a link stays a link
-    text = _read_text(target)
-    additions = choose(_notebook(path, text))
+    before = _read_text(path)
+    additions = choose(_notebook(path, before))
     if not additions:
         return 0
-    document = _parsed(path, text)
-    if document.get("nbformat") != _FORMAT:
-        raise NotebookFileError(
-            path, f"{path} is in an old format. Save it with Jupyter first; nothing was written."
-        )
-    _check(path, document)
-    dump = _layout_of(text, document)
-    for index, addition in additions.items():
-        cell = document["cells"][index]
-        metadata = cell["metadata"]
-        was_sorted = list(metadata) == sorted(metadata)
-        metadata.update(addition)
-        if was_sorted:  # as nbformat does it, so that the next save changes nothing
-            cell["metadata"] = dict(sorted(metadata.items()))
-    _replace(path, target, text, dump(document))
+    document = _current(path, before)
+    starts = [start for _, start, _ in _members(before, _start_of(before, "cells"))]
+    layout, after = _Layout.of(before), before
+    for index, addition in sorted(additions.items(), reverse=True):  # what stands before stays put
+        for name, value in addition.items():
+            names = ("metadata", name)
+            _set(path, document["cells"][index], names, value)
+            after = layout.put(after, names, value, start=starts[index], depth=2)
+    _save(path, before, after, document)
     return len(additions)
+
+
+def write_metadata(path: Path, names: Sequence[str], value: Any) -> None:
+    """Put JSON into a notebook's metadata under nested names, and leave the rest of the file alone.
+
+    Raises
+    ------
+    NotebookFileError
+        It cannot be read or written, is not in nbformat's version 4 or not valid; nothing changed.
+    """
+    before = _read_text(path)
+    document = _current(path, before)
+    # Jupyter would fail to save a notebook with a text that is no Unicode.
+    value = json.loads(_LONE_SURROGATES.sub("\ufffd", json.dumps(value, ensure_ascii=False)))
+    _set(path, document, ("metadata", *names), value)
+    after = _Layout.of(before).put(before, ("metadata", *names), value)
+    _save(path, before, after, document)
 
 
 def _read_text(path: Path) -> str:
     try:
         with path.open(encoding="utf-8", newline="") as file:  # line ends as they are
-            return file.read()
+            text = file.read(_MAX_CHARS + 1)
     except UnicodeDecodeError:
         raise NotebookFileError(path, f"{path} is no notebook: it is not text.") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise NotebookFileError(path, f"{path} cannot be read: {reason}.") from None
+        raise NotebookFileError(path, f"{path} cannot be read: {_reason(error)}.") from None
+    if len(text) > _MAX_CHARS:
+        raise NotebookFileError(path, f"{path} is larger than {_MAX_CHARS / 1e9:.0f} GB.")
+    return text
 
 
-def _layout_of(text: str, document: Any) -> Any:
-    """Return what writes a document as the text has it, or as nbformat would."""
-    body = text.rstrip()
-    end = text[len(body) :]
-    line_end = "\r\n" if "\r\n" in text else "\n"
-
-    def dump(document: Any, layout: Mapping[str, Any]) -> str:
-        return json.dumps(document, **layout).replace("\n", line_end)
-
-    layout = next((one for one in _LAYOUTS if dump(document, one) == body), _LAYOUTS[0])
-    return lambda document: dump(document, layout) + end
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
-def _check(path: Path, document: Any) -> None:
+def _current(path: Path, text: str) -> dict[str, Any]:
+    """A notebook as it stands in a file, to be changed: one in an old format is refused."""
+    document = _parsed(path, text)
+    if document.get("nbformat") != _FORMAT:
+        raise NotebookFileError(
+            path, f"{path} is in an old format. Save it with Jupyter first; nothing was written."
+        )
+    return document
+
+
+def _set(path: Path, nested: Any, names: Sequence[str], value: Any) -> None:
+    for name in names[:-1]:
+        nested = nested.setdefault(name, {})
+        if not isinstance(nested, dict):
+            raise NotebookFileError(path, f"{path} has something else than an object as {name!r}.")
+    nested[names[-1]] = value
+
+
+def _save(path: Path, before: str, after: str, document: dict[str, Any]) -> None:
+    """Replace a notebook file in one step, if what it is to hold is the document and valid."""
+    _check(path, document)
+    if _canonical(json.loads(after)) != _canonical(document):  # a name stands there twice, say
+        raise NotebookFileError(path, f"{path} is ambiguous JSON; nothing was written.")
+    target = Path(os.path.realpath(path))  # a link stays a link
+    try:
+        with replacing(target, is_private=False) as file:
+            file.write(after.encode())
+            _check_unchanged(path, before)
+    except NotebookFileError:
+        raise
+    except (OSError, ValueError) as error:
+        raise NotebookFileError(path, f"{path} cannot be written: {_reason(error)}.") from None
+
+
+def _check_unchanged(path: Path, before: str) -> None:
+    if _read_text(path) != before:
+        raise NotebookFileError(path, f"{path} has just changed; nothing was written.")
+
+
+def _check(path: Path, document: dict[str, Any]) -> None:
     import nbformat
 
     try:
@@ -209,20 +250,99 @@ def _check(path: Path, document: Any) -> None:
         ) from None
 
 
-def _replace(path: Path, target: Path, before: str, after: str) -> None:
-    try:
-        handle, temporary = tempfile.mkstemp(suffix=".tmp", dir=target.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-                file.write(after)
-            shutil.copymode(target, temporary)
-            if _read_text(target) != before:
-                raise NotebookFileError(path, f"{path} has just changed; nothing was written.")
-            Path(temporary).replace(target)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-    except (OSError, ValueError) as error:
-        if isinstance(error, NotebookFileError):
-            raise
-        reason = getattr(error, "strerror", None) or error
-        raise NotebookFileError(path, f"{path} cannot be written: {reason}.") from None
+def _canonical(document: Any) -> str:
+    return json.dumps(document, sort_keys=True)  # where NaN is NaN
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How a file is laid out: what each level is indented by, None if all is in one line."""
+
+    indent: str | None
+    line_end: str
+    comma: str
+    colon: str
+    is_ascii: bool
+
+    @classmethod
+    def of(cls, text: str) -> _Layout:
+        found = _INDENT.search(text, 0, 1000)
+        colon = ": " if '": ' in text[:1000] else ":"
+        return cls(
+            indent=found["indent"] if found else None,
+            line_end=found["line_end"] if found else "\n",
+            comma="," if found else colon.replace(":", ","),
+            colon=colon,
+            is_ascii=text.isascii() and _ESCAPE.search(text) is not None,
+        )
+
+    def dump(self, value: Any, depth: int) -> str:
+        """JSON as it stands so many levels deep."""
+        text = json.dumps(
+            value,
+            ensure_ascii=self.is_ascii,
+            indent=self.indent,
+            separators=(self.comma, self.colon),
+            sort_keys=True,  # as nbformat does it, so that the next save changes nothing
+        )
+        return text if self.indent is None else text.replace("\n", self.gap(depth))
+
+    def gap(self, depth: int) -> str:
+        """What stands before a member that is so many levels deep."""
+        return "" if self.indent is None else self.line_end + self.indent * depth
+
+    def put(
+        self, text: str, names: Sequence[str], value: Any, *, start: int = 0, depth: int = 0
+    ) -> str:
+        """A text with a value under nested names in the object that begins at `start`.
+
+        All else is as it was. A name that is new goes where nbformat would sort it, or to the end.
+        """
+        first, *rest = names
+        members = list(_members(text, start))
+        for name, begin, end in members:
+            if name == first and rest:
+                return self.put(text, rest, value, start=begin, depth=depth + 1)
+            if name == first:
+                return text[:begin] + self.dump(value, depth + 1) + text[end:]
+        for outer in reversed(rest):
+            value = {outer: value}
+        name = json.dumps(first, ensure_ascii=self.is_ascii)
+        member = f"{self.gap(depth + 1)}{name}{self.colon}{self.dump(value, depth + 1)}"
+        if not members:
+            place = _skip(text, start) + 1
+            return text[:place] + member + self.gap(depth) + text[_skip(text, place) :]
+        keys = [str(key) for key, _, _ in members]
+        number = sum(key < first for key in keys) if keys == sorted(keys) else len(keys)
+        if not number:
+            place = _skip(text, start) + 1
+            return text[:place] + member + self.comma + text[place:]
+        place = members[number - 1][2]
+        return text[:place] + self.comma + member + text[place:]
+
+
+def _start_of(text: str, name: str) -> int:
+    return next(start for key, start, _ in _members(text, 0) if key == name)
+
+
+def _members(text: str, start: int) -> Iterator[tuple[str | None, int, int]]:
+    """Yield what is in the object or list that begins at `start`: key, begin and end of a value."""
+    position = _skip(text, _skip(text, start) + 1)
+    is_list = text[_skip(text, start)] == "["
+    while text[position] not in "}]":
+        key = None
+        if not is_list:
+            key, position = _decode(text, position)
+            position = _skip(text, _skip(text, position) + 1)  # a colon
+        _, end = _decode(text, position)
+        yield key, position, end
+        position = _skip(text, end)
+        if text[position] == ",":
+            position = _skip(text, position + 1)
+
+
+def _skip(text: str, position: int) -> int:
+    """Where the blanks from a position on end."""
+    blanks = _BLANKS.match(text, position)
+    assert blanks is not None
+    return blanks.end()

@@ -5,7 +5,6 @@ Reads files with nbformat; no kernel and no model.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -90,9 +89,9 @@ def label(path: Path) -> int:
 
 
 def _labels(notebook: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
-    """Return the metadata that cells lack, by their index, sorted as nbformat sorts it."""
+    """The metadata that cells lack, by their index."""
     return {
-        item.cell - 1: json.loads(json.dumps(item.record.to_metadata(), sort_keys=True))
+        item.cell - 1: item.record.to_metadata()
         for item in _items(notebook)
         if item.kind == "code cell" and item.is_sound and not item.is_labelled and item.record
     }

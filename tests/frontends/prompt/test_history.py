@@ -11,7 +11,7 @@ import pytest
 from support.saved_turns import chat_of, turn
 
 from jupyter_llm.chat.saved import SavedChat
-from jupyter_llm.chat.transcript import from_notebook, to_markdown
+from jupyter_llm.chat.transcript import to_json, to_markdown
 from jupyter_llm.errors import MagicUsageError, NotebookFileError
 from jupyter_llm.frontends.prompt.history import (
     HistoryRequest,
@@ -116,7 +116,8 @@ def test_the_notebook_gets_the_chats_and_the_reader_is_warned(tmp_path: Path) ->
     text = kept_in_notebook(path, CHATS)
     assert "3 turns of 2 chats" in text
     assert "Load it again before you save it" in text
-    assert from_notebook(path) == CHATS
+    metadata = json.loads(path.read_text(encoding="utf-8"))["metadata"]
+    assert metadata["jupyter_llm"] == json.loads(to_json(CHATS))
 
 
 def test_without_a_notebook_there_is_another_way(tmp_path: Path) -> None:
