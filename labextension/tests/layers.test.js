@@ -20,7 +20,7 @@ const IMPORT = /\b(?:from|import)\s*\(?\s*["'](\.[^"']+)["']/g;
  */
 function sources() {
   const names = readdirSync(SRC, { recursive: true, encoding: "utf8" });
-  const files = names.filter((name) => /\.(?:js|css)$/.test(name));
+  const files = names.filter((name) => /\.(?:[jt]s|css)$/.test(name));
   return Object.fromEntries(
     files.map((name) => [name.replaceAll("\\", "/"), readFileSync(new URL(name, SRC), "utf8")]),
   );
