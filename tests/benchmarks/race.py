@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 from benchmarks.build_peers import peer_paths
-from benchmarks.contestants import BENCHES, OURS_TUNED, Entrant
+from benchmarks.contestants import BENCHES, OURS_BEFORE, OURS_TUNED, Entrant
 from benchmarks.figures import Figures
 from benchmarks.requantize import near_lossless_copy
 from benchmarks.workloads import WORKLOADS, run_bench, run_entrant
@@ -51,6 +51,7 @@ class Race:
     contestants: Sequence[str]
     rounds: int
     patience_s: float
+    before: Path | None = None
 
     def runs(self) -> Iterator[Run]:
         """Run everything; the contestants follow one another within each workload.
@@ -66,6 +67,8 @@ class Race:
                     yield self._quiet_run(number, workload, name)
 
     def _is_built(self, name: str) -> bool:
+        if name == OURS_BEFORE:
+            return self.before is not None
         binary = peer_paths(self.peers).get("llama-bench" if name in BENCHES else name)
         if binary is None or binary.exists():
             return True
@@ -104,7 +107,13 @@ class Race:
             return run_bench(binary, self.model, flash_attention=BENCHES[name])
         model = near_lossless_copy(self.model, COPIES_FOLDER) if name == OURS_TUNED else self.model
         with tempfile.TemporaryDirectory(prefix="jupyter-llm-benchmark-") as folder:
-            entrant = Entrant(name=name, model=model, peers=self.peers, cache_folder=Path(folder))
+            entrant = Entrant(
+                name=name,
+                model=model,
+                peers=self.peers,
+                cache_folder=Path(folder),
+                before=self.before,
+            )
             if WORKLOADS[workload].is_restart:
                 run_alone(entrant, workload)
             return run_alone(entrant, workload)

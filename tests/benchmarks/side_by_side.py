@@ -75,6 +75,9 @@ def parse_arguments() -> argparse.Namespace:
         metavar="MINUTES",
         help="how long each run may wait for a quiet machine and be repeated (default: 0)",
     )
+    parser.add_argument(
+        "--before", type=Path, metavar="FOLDER", help="another checkout, to compare us with"
+    )
     parser.add_argument("--json", type=Path, help="write the raw figures to this file")
     return parser.parse_args()
 
@@ -116,6 +119,7 @@ def main() -> None:
         contestants=arguments.contestants,
         rounds=arguments.rounds,
         patience_s=arguments.patience * 60,
+        before=arguments.before,
     )
     setting = describe(model, arguments.rounds)
     runs: list[Run] = []

@@ -24,7 +24,16 @@ from typing import Any
 
 from benchmarks import ours_alone
 from benchmarks.contestant import Contestant, Generation, RawTalk
-from benchmarks.contestants import BENCHES, EVERYONE, OURS, OURS_EXACT, OURS_TUNED, SERVER, Entrant
+from benchmarks.contestants import (
+    BENCHES,
+    EVERYONE,
+    OURS,
+    OURS_BEFORE,
+    OURS_EXACT,
+    OURS_TUNED,
+    SERVER,
+    Entrant,
+)
 from benchmarks.figures import (
     W1_FIRST_TOKEN,
     W1_TOTAL,
@@ -142,12 +151,13 @@ class Workload:
 
 
 WORKLOADS: Mapping[str, Workload] = {
-    "W1": Workload(measure=follow_up, contestants=(*EVERYONE, OURS_EXACT)),
-    "W2": Workload(measure=interleaved, contestants=(*EVERYONE, OURS_EXACT)),
-    "W3": Workload(measure=map_column, contestants=(*EVERYONE, OURS_TUNED)),
+    "W1": Workload(measure=follow_up, contestants=(*EVERYONE, OURS_BEFORE, OURS_EXACT)),
+    "W2": Workload(measure=interleaved, contestants=(*EVERYONE, OURS_BEFORE, OURS_EXACT)),
+    "W3": Workload(measure=map_column, contestants=(*EVERYONE, OURS_BEFORE, OURS_TUNED)),
     "W4": Workload(measure=restarted_kernel, contestants=EVERYONE, is_restart=True),
     "W5": Workload(
-        measure=long_generation, contestants=(*EVERYONE, *BENCHES, OURS_EXACT, OURS_TUNED)
+        measure=long_generation,
+        contestants=(*EVERYONE, *BENCHES, OURS_BEFORE, OURS_EXACT, OURS_TUNED),
     ),
     "W7": Workload(measure=chat_beside_bulk, contestants=(OURS, SERVER)),
     "background": Workload(measure=ours_alone.background_prefill, contestants=(OURS,)),
