@@ -8,7 +8,6 @@ import os
 import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from itertools import takewhile
 from pathlib import Path
 
@@ -40,6 +39,8 @@ class Machine:
 
 def this_machine(num_cores: int) -> Machine:
     """Describe this machine, of which this process may use so many cores."""
+    from importlib.metadata import PackageNotFoundError, version  # as long as all of ours
+
     fields = _cpuinfo()
     try:
         build = f"llama-cpp-python {version('llama-cpp-python')}"

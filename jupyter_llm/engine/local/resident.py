@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from contextlib import suppress
 from functools import cached_property, lru_cache
@@ -179,10 +180,16 @@ class ResidentModel:
         file, options = self._file, self._options
         if self.weights.has_window and not options.full_window:
             return False  # where a token's cell is depends on all that the window has passed
-        settings = (file.architecture, file.quantization, options.n_gpu_layers, options.repack)
+        key = {
+            "build": BUILD,
+            "architecture": file.architecture,
+            "quantization": file.quantization,
+            "n_gpu_layers": options.n_gpu_layers,
+            "repack": options.repack,
+        }
         return make_exact(
             context,
-            key=" ".join(map(str, (BUILD, *settings))),
+            key=json.dumps(key),
             num_tokens=96 if file.size_bytes < _SMALL_FILE_BYTES else 48,
             folder=platformdirs.user_cache_path("jupyter_llm"),
         )
@@ -398,17 +405,20 @@ class ResidentModel:
         from jupyter_llm.models.machine import this_machine
 
         options = self._options
-        settings = (
-            *(this_machine(self.n_threads).key, self._plan.n_gpu_layers, options.repack),
-            *(
-                options.full_window,
-                options.kv_type,
-                self._options.has_flash_attention,
-                lane.is_exact,
-            ),
+        # Whatever of this changes, what was read before is of no use.
+        scope = {
+            "file": digest,
+            "machine": this_machine(self.n_threads).key,
+            "n_gpu_layers": self._plan.n_gpu_layers,
+            "repack": options.repack,
+            "full_window": options.full_window,
+            "kv_type": options.kv_type,
+            "flash_attention": options.has_flash_attention,
+            "exact": lane.is_exact,
+        }
+        return CheckpointStore(
+            checkpoint_folder(), json.dumps(scope), max_bytes=_MAX_CHECKPOINT_BYTES
         )
-        scope = f"{digest} {settings}"
-        return CheckpointStore(checkpoint_folder(), scope, max_bytes=_MAX_CHECKPOINT_BYTES)
 
     @property
     def _is_on_gpu(self) -> bool:
