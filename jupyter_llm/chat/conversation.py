@@ -24,7 +24,6 @@ from jupyter_llm.chat.turns import ChatTurns
 from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.engine.request import Message, Request, check_text
-from jupyter_llm.engine.stream import finished
 from jupyter_llm.errors import EngineClosedError, OptionError
 
 if TYPE_CHECKING:
@@ -198,6 +197,7 @@ class Chat(ChatTurns):
         Of a few drafts the best becomes the turn, which is there when it is; see
         `coding.write_code` for `namespace`, `num_drafts` and `show`, and `stream` for the rest.
         """
+        from jupyter_llm.engine.stream import finished
         from jupyter_llm.tasks.write import NUM_DRAFTS, code_prompt, write_code
 
         with self._sending(

@@ -19,7 +19,6 @@ from typing import Annotated, Any, Literal, Self, get_type_hints
 from jupyter_llm.engine.info import ModelInfo
 from jupyter_llm.engine.options import FinishReason, KvType, SamplingParams
 from jupyter_llm.errors import OptionError, ProvenanceError
-from jupyter_llm.models.machine import this_machine
 
 METADATA_KEY = "jupyter_llm"
 """Where records stand in the metadata of outputs and cells."""
@@ -53,6 +52,8 @@ def token_sha256(token_ids: Sequence[int]) -> str:
 @cache
 def machine_name() -> str:
     """Return a short name for this kind of processor, which does not tell whose it is."""
+    from jupyter_llm.models.machine import this_machine  # only once there is an answer
+
     return this_machine(1).processor
 
 
