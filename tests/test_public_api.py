@@ -19,6 +19,7 @@ HEAVY = (
     "ipywidgets",
     "anywidget",
     "jinja2",
+    "markdown_it",
     "msgspec",
     "tqdm",
     "dask",

@@ -23,6 +23,7 @@ from jupyter_llm.frontends.panel import ChatPanel
 
 TIMEOUT_S = 20
 Json = dict[str, Any]
+PROMPT: Json = {"after": None, "attachments": [], "seed": None, "temperature": None}
 
 
 def fits(message: object, kind: type[FromFrontEnd | ToFrontEnd]) -> bool:
@@ -82,30 +83,39 @@ class FrontEnd:
         return request_id
 
     def tell(self, content: object) -> None:
-        """Send anything."""
+        """Send anything, and expect nothing."""
         data = {"method": "custom", "content": content}
         self.comm.handle_msg({"content": {"data": data}, "buffers": []})
 
     def hello(self, *, can_write_cells: bool = False) -> str:
         return self.ask("hello", view=self.view, protocol=1, can_write_cells=can_write_cells)
 
-    def send(
-        self,
-        text: str,
-        *,
-        after: int | None = None,
-        attachments: list[dict[str, str]] | None = None,
-        seed: int | None = None,
-        temperature: float | None = None,
-    ) -> str:
-        return self.ask(
-            "send",
-            text=text,
-            after=after,
-            attachments=attachments or [],
-            seed=seed,
-            temperature=temperature,
-        )
+    def send(self, text: str, **options: Any) -> str:
+        return self.ask("send", **{**PROMPT, "text": text, **options})
+
+    def say(self, text: str, **options: Any) -> Json:
+        """Send a prompt and wait until it is answered; return its turn."""
+        return self._answered(self.send(text, **options))
+
+    def regenerate(self, number: int, **options: Any) -> Json:
+        """Ask for another answer and wait until it is there; return its turn."""
+        options = {"seed": None, "temperature": None, **options}
+        return self._answered(self.ask("regenerate", number=number, **options))
+
+    def _answered(self, request: str) -> Json:
+        told = self.wait_for(lambda m: m["type"] == "turn" and m["id"] == request)
+        number = told["turn"]["number"]
+        self.wait_until(lambda front: number in front.path and front.is_idle)
+        return self.turns[number]
+
+    def command(self, text: str) -> Json:
+        """Send what is answered by a notice, and wait for its final form."""
+        return self.notice(self.send(text))
+
+    def notice(self, request: str) -> Json:
+        """Wait for the notice that a request ends with."""
+        self.wait_until(lambda front: front.notices.get(request, {}).get("is_finished", False))
+        return self.notices[request]
 
     def lose_track(self) -> None:
         """Forget everything, as after a message that was lost; only a snapshot helps then."""
@@ -203,6 +213,11 @@ class FrontEnd:
 
 
 MakeFront = Callable[..., FrontEnd]
+
+
+def is_done(front: FrontEnd) -> bool:
+    """Whether there is a turn, and nothing goes on."""
+    return bool(front.path) and front.is_idle
 
 
 def hold_on(front: FrontEnd, scripted: ScriptedEngine) -> str:

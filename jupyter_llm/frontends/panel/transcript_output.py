@@ -8,14 +8,13 @@ from __future__ import annotations
 import contextvars
 import html
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.chat.transcript import other_branches, turn_markdown
 from jupyter_llm.common.clipping import clip
-from jupyter_llm.common.markdown import blocks, joined_markdown
+from jupyter_llm.common.markdown import joined_markdown
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.frontends.comm.outbox import well_formed
 from jupyter_llm.notebook.cells.outputs import TRANSCRIPT_KEY
@@ -23,6 +22,9 @@ from jupyter_llm.records.records import TRANSCRIPT_BREAK, to_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from markdown_it import MarkdownIt
+    from markdown_it.rules_inline import StateInline
 
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.chat.draft import Turn
@@ -34,9 +36,14 @@ _EMPTY = "An empty chat. What is said in the panel is kept here."
 _MOST_TURNS = 200
 _MOST_CHARS = 200_000  # of prompts and answers: a notebook is read, sent and compared as a whole
 _ENDS = {"cancelled": "(interrupted)", "length": "(cut off)", "error": "(failed)"}
-_MARK = re.compile(r"`+|\*{2,}")  # of code or of bold
-_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(.*?)[ \t#]*$")
-_ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+(.*)$")
+_DEEPEST = 40  # nested blocks
+_LINE_END = re.compile("\r\n?")
+_BLANK = re.compile(r"\n[ \t]*\n")
+_FORMULA = re.compile(
+    r"\$\$[^$]+\$\$|\$(?=\S)[^$\n]+(?<=\S)\$(?!\d)"  # no prices
+    r"|\\\((?:(?!\\\().)+?\\\)|\\\[(?:(?!\\\[).)+?\\\]",
+    re.DOTALL,
+)
 
 
 class TranscriptOutput:
@@ -186,64 +193,47 @@ def turn_html(prompt: str, answer: Completion) -> str:
 
 
 def to_html(text: str) -> str:
-    """Return Markdown as HTML that shows what it says and does nothing, whatever the text.
+    """Markdown as HTML that shows what it says and does nothing, whatever the text.
 
-    It has paragraphs, lists, code and bold, and no links, images, attributes or anything that
-    loads; all else stays as it was written.
+    It has no links, images or attributes, nor anything that loads: what would be that stays as it
+    was written. So do quotes, which would look like prompts.
     """
-    return "".join(_html(text))
-
-
-def _html(text: str) -> Iterator[str]:
-    for is_code, lines in blocks(text):
-        if is_code:
-            yield f"<pre><code>{html.escape(chr(10).join(lines[1:-1]))}</code></pre>\n"
-        else:
-            for paragraph in re.split(r"\n{2,}", "\n".join(lines).strip("\n")):
-                if paragraph.strip():
-                    yield _paragraph(paragraph)
-
-
-def _paragraph(text: str) -> str:
-    lines = text.split("\n")
-    if all(line.lstrip().startswith("|") for line in lines):  # a table
+    text = _LINE_END.sub("\n", text)
+    reader = _reader(has_tables=2 * _num_cells(text) <= len(text))
+    tokens = reader.parse(text)
+    if any(token.level > _DEEPEST for token in tokens):  # what is still deeper would be left out
         return f"<pre>{html.escape(text)}</pre>\n"
-    if len(lines) == 1 and (heading := _HEADING.match(text)) is not None:
-        return f"<p><strong>{_inline(heading[1])}</strong></p>\n"
-    items = [_ITEM.match(line) for line in lines]
-    if all(item is not None for item in items):
-        listed = "".join(f"<li>{_inline(item[1])}</li>\n" for item in items if item is not None)
-        return f"<ul>\n{listed}</ul>\n"
-    return f"<p>{_inline(text)}</p>\n"
+    for token in tokens:
+        token.info = ""  # a fence's language
+        token.attrs = {name: value for name, value in token.attrs.items() if name == "start"}
+    return str(reader.renderer.render(tokens, reader.options, {}))
 
 
-def _inline(text: str) -> str:
-    marks = list(_MARK.finditer(text))
-    ends = _ends(text, marks)
-    parts = []
-    shown = 0  # so much of the text is told
-    for mark, end in zip(marks, ends, strict=True):
-        if end is None or mark.start() < shown:
-            continue
-        tag = "code" if mark[0].startswith("`") else "strong"
-        inner = html.escape(text[mark.end() : end.start()])
-        parts += [html.escape(text[shown : mark.start()]), f"<{tag}>{inner}</{tag}>"]
-        shown = end.end()
-    parts.append(html.escape(text[shown:]))
-    return "".join(parts).replace("\n", "<br>\n")
+def _num_cells(text: str) -> int:
+    """How many cells there may be in tables; rows are filled up, so a hostile one may be huge."""
+    parts = [part.split("\n") for part in _BLANK.split(text)]
+    return sum(len(lines) * max(line.count("|") for line in lines) for lines in parts)
 
 
-def _ends(text: str, marks: Sequence[re.Match[str]]) -> list[re.Match[str] | None]:
-    """Return what ends the code or the bold text that each mark would begin; None begins nothing.
+@cache
+def _reader(*, has_tables: bool) -> MarkdownIt:
+    """A reader of Markdown that knows what is enabled here and nothing else."""
+    from markdown_it import MarkdownIt
 
-    It takes one way back through the marks, since a hostile text has many that match no other.
-    """
-    ends: list[re.Match[str] | None] = []
-    following: dict[str, re.Match[str]] = {}  # what is nearest of those that may end something
-    for mark in reversed(marks):
-        is_bold = mark[0].startswith("*")
-        begins = not is_bold or not text[mark.end() : mark.end() + 1].isspace()
-        ends.append(following.get(mark[0]) if begins else None)
-        if not is_bold or not text[mark.start() - 1 : mark.start()].isspace():
-            following[mark[0]] = mark
-    return ends[::-1]
+    reader = MarkdownIt("zero", {"breaks": True, "maxNesting": _DEEPEST + 4})
+    reader.enable(["fence", "list", "heading", "hr", "backticks", "emphasis", "newline", "entity"])
+    reader.enable("table" if has_tables else [])
+    reader.inline.ruler.before("backticks", "formula", _formula)
+    # Real headings would come into the notebook's table of contents.
+    reader.add_render_rule("heading_open", lambda *_: "<p><strong>")
+    reader.add_render_rule("heading_close", lambda *_: "</strong></p>\n")
+    return reader
+
+
+def _formula(state: StateInline, _silent: bool) -> bool:  # noqa: FBT001
+    """A rule: stars and underscores in a formula are its own."""
+    found = _FORMULA.match(state.src, state.pos)
+    if found is not None:
+        state.pending += found[0]
+        state.pos = found.end()
+    return found is not None
