@@ -5,11 +5,9 @@ from __future__ import annotations
 import ctypes
 import logging
 import threading
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future, InvalidStateError, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
-
-from jupyter_llm.engine.completion import PromptInterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,55 +38,82 @@ def start_worker(work: Callable[[], None], name: str) -> None:
 class UserCode(Generic[T]):
     """A call of the user's code on a thread of its own, which can be given up at any time.
 
-    Whoever waits for it is let go at once. The code itself gets `PromptInterrupted` wherever its
+    Whoever waits for it is let go at once, with `ending`. The code itself gets that wherever its
     Python is; what waits inside C hears of it when that returns. Code of ours is not treated so:
     while a thread starts another one, CPython up to 3.11 may take the new one for it. That dies
     before it has begun, and its starter waits for it for ever, with all locks that it holds.
+
+    `at_end` is called on the thread when the code has come to its end, before anybody hears of it.
     """
 
-    def __init__(self, call: Callable[[], T], name: str) -> None:
+    def __init__(
+        self,
+        call: Callable[[], T],
+        name: str,
+        *,
+        ending: type[BaseException],
+        at_end: Callable[[], None] = lambda: None,
+    ) -> None:
         self._call = call
+        self._ending = ending
+        self._at_end = at_end
         self._future: Future[T] = Future()
         self._lock = threading.Lock()
-        self._is_past = False  # nothing may be raised in the thread any more
+        self._is_running = False  # only then something may be raised in the thread
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
-    def result(self) -> T:
-        """Run it and return what it returns; raise what it raises.
+    def start(self) -> None:
+        """Begin.
 
         Raises
         ------
-        PromptInterrupted
-            It was given up.
+        RuntimeError
+            No thread can be started.
         """
         self._thread.start()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the end, and tell whether it has come in time."""
+        return bool(wait([self._future], timeout_s).done)
+
+    def result(self) -> T:
+        """Wait for the end; return what the code returns, and raise what it raises."""
         return self._future.result()
+
+    def error(self) -> BaseException | None:
+        """Wait for the end, and return what the code raises."""
+        return self._future.exception()
 
     def give_up(self) -> None:
         """Break it off. Returns at once."""
         with suppress(InvalidStateError):
-            self._future.set_exception(PromptInterrupted())
+            self._future.set_exception(self._ending())
         with self._lock:
-            if not self._is_past and self._thread.ident is not None:
-                self._is_past = True  # twice might be once too late
+            if self._is_running and self._thread.ident is not None:
+                self._is_running = False  # twice might be once too late
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(self._thread.ident), ctypes.py_object(PromptInterrupted)
+                    ctypes.c_ulong(self._thread.ident), ctypes.py_object(self._ending)
                 )
 
     def _run(self) -> None:
-        if self._future.done():  # given up before it began
-            return
         try:
+            with self._lock:
+                self._is_running = begins = not self._future.done()
+            if not begins:  # given up before
+                self._at_end()
+                return
             try:
                 result = self._call()
             finally:
                 with self._lock:
-                    self._is_past = True
+                    self._is_running = False
             _let_pending_through()
-        except BaseException as error:  # noqa: BLE001  SystemExit too: it is only an expression
+        except BaseException as failure:  # noqa: BLE001  SystemExit too: it is only an expression
+            self._at_end()
             with suppress(InvalidStateError):
-                self._future.set_exception(error)
+                self._future.set_exception(failure)
         else:
+            self._at_end()
             with suppress(InvalidStateError):
                 self._future.set_result(result)
 

@@ -109,11 +109,12 @@ class Job:
 
     def run(self, call: Callable[[], T]) -> T:
         """Run code of the user's and return what it returns, unless the job is stopped."""
-        code = UserCode(call, f"jupyter-llm-code-{self.id}")
+        code = UserCode(call, f"jupyter-llm-code-{self.id}", ending=PromptInterrupted)
         with self._lock:
             self._code = code
         try:
             self.check()
+            code.start()
             return code.result()
         finally:
             self._code = None

@@ -8,7 +8,6 @@ Python; what waits inside C goes on until it returns, with its output dropped.
 from __future__ import annotations
 
 import contextvars
-import ctypes
 import io
 import sys
 import threading
@@ -18,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from jupyter_llm.common.workers import UserCode
 from jupyter_llm.notebook.values.peek import is_a, short_name
 
 _FAIR_S: Final = 0.05  # whoever had less than this may be asked again
@@ -46,7 +46,7 @@ class Deadline:
 
 
 def ask(call: Callable[[], object], asked: type, within_s: float) -> str:
-    """Return the text that a call of the user's code gives; `asked` is the class it belongs to.
+    """The text that a call of the user's code gives; `asked` is the class it belongs to.
 
     A class that was too slow once is not asked again.
 
@@ -60,13 +60,38 @@ def ask(call: Callable[[], object], asked: type, within_s: float) -> str:
         raise NoAnswerError(before[1])
     if within_s < _LEAST_S:
         raise NoAnswerError("was not asked: no time was left")
-    call_in_hand = _Call(call)
-    if not call_in_hand.wait(within_s):
+    in_context = contextvars.copy_context().run
+    code = UserCode(
+        lambda: in_context(_unheard, call), "jupyter-llm-repr", ending=_TimeIsUp, at_end=_unmute
+    )
+    _mute()
+    try:
+        code.start()
+        has_ended = code.wait(within_s)
+    except RuntimeError:
+        _unmute()
+        raise NoAnswerError("was not asked: no thread could be started") from None
+    except BaseException:  # the user's interrupt is ours to pass on, not to keep
+        code.give_up()
+        raise
+    if not has_ended:
+        code.give_up()
         reason = f"took longer than {within_s:.2g} s"
         if within_s >= _FAIR_S:
             _slow[id(asked)] = (weakref.ref(asked), reason)
         raise NoAnswerError(reason)
-    return call_in_hand.text()
+    if (error := code.error()) is not None:
+        raise NoAnswerError(f"failed: {short_name(type(error))}")
+    answer = code.result()
+    if not is_a(answer, str):
+        raise NoAnswerError(f"gave {short_name(type(answer))}, not a text")
+    return str.__str__(answer)  # a plain one of a subclass too
+
+
+def _unheard(call: Callable[[], object]) -> object:
+    """Make a call on this thread, and let nobody see what it prints."""
+    _thread.is_muted = True
+    return call()
 
 
 _slow: dict[int, tuple[weakref.ref[type], str]] = {}
@@ -74,74 +99,6 @@ _slow: dict[int, tuple[weakref.ref[type], str]] = {}
 
 class _TimeIsUp(BaseException):
     """Ends a call that was given up. No Exception: `except Exception` must not keep it alive."""
-
-
-class _Call:
-    """One call of the user's code on a thread of its own."""
-
-    def __init__(self, call: Callable[[], object]) -> None:
-        self._call = contextvars.copy_context().run, call
-        self._answer: object = None
-        self._error: type | None = None
-        self._has_ended = threading.Event()
-        self._lock = threading.Lock()
-        self._is_given_up = False
-        self._is_past = False  # the user's code is, so nothing may be raised in the thread any more
-        self._thread = threading.Thread(target=self._run, name="jupyter-llm-repr", daemon=True)
-
-    def wait(self, seconds: float) -> bool:
-        """Start, and return whether the call ended in time; end it if not."""
-        _mute()
-        try:
-            self._thread.start()
-            has_ended = self._has_ended.wait(seconds)
-        except RuntimeError:
-            _unmute()
-            raise NoAnswerError("was not asked: no thread could be started") from None
-        except BaseException:  # the user's interrupt is ours to pass on, not to keep
-            self._give_up()
-            raise
-        if not has_ended:
-            self._give_up()
-        return has_ended
-
-    def text(self) -> str:
-        """Return the answer if it is a text."""
-        if self._error is not None:
-            raise NoAnswerError(f"failed: {short_name(self._error)}")
-        if not is_a(self._answer, str):
-            raise NoAnswerError(f"gave {short_name(type(self._answer))}, not a text")
-        return str.__str__(self._answer)  # a plain one of a subclass too
-
-    def _run(self) -> None:
-        try:
-            try:
-                _thread.is_muted = True
-                if not self._is_given_up:
-                    run, call = self._call
-                    self._answer = run(call)
-            except BaseException as error:  # noqa: BLE001  SystemExit too: it is only a repr
-                self._error = type(error)
-            with self._lock:
-                self._is_past = True
-            _let_pending_through()
-        except BaseException:  # noqa: BLE001, S110  the exception came after the call had ended
-            pass
-        finally:
-            _unmute()
-            self._has_ended.set()
-
-    def _give_up(self) -> None:
-        with self._lock:
-            self._is_given_up = True
-            if not self._is_past and self._thread.ident is not None:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(self._thread.ident), ctypes.py_object(_TimeIsUp)
-                )
-
-
-def _let_pending_through() -> None:
-    """Do nothing: where a function begins, the interpreter raises what waits for this thread."""
 
 
 class _ThreadState(threading.local):
