@@ -155,12 +155,12 @@ class LLM:
         model: str | None = None,
         raw: bool = False,
     ) -> list[Score]:
-        """Return how likely each of some answers is, without writing any; all in one batch."""
+        """How likely each of some answers is, without writing any; all in one batch."""
         asked = chat_prompt(prompt, system, raw=raw)
         return self.current.get(model).score(asked, check_texts(continuations))
 
     def embed(self, texts: Iterable[str], *, model: str | None = None) -> np.ndarray:
-        """Return a vector of length one for each text, as an array (num_texts, n_embd).
+        """A vector of length one for each text, as an array (num_texts, n_embd).
 
         The dot product of two is their likeness. A model made for embedding does this best.
         """
@@ -186,7 +186,7 @@ class LLM:
         self.current.get(model).prefill(request)
 
     def chat(self, name: str | None = None, *, system: str | None = None) -> Chat:
-        """Return the conversation of that name, or a new one of its own without a name.
+        """The conversation of that name, or a new one of its own without a name.
 
         Names are shared with `%%llm --chat NAME`; plain `%%llm` cells talk in "default".
         """
@@ -204,11 +204,11 @@ class LLM:
         show_progress: ShowProgress | None = None,
         **options: Any,
     ) -> Status:
-        """Load a model by name or path and stay with it; see `EngineOptions` for the options.
+        """Load a model by name or path and stay with it.
 
-        Without a name the options are for the model that is in use. If the new model cannot be
-        loaded, the old choice stays. `show_progress` is given the bar as text;
-        without it the bar is printed.
+        The options are those of `jupyter_llm.engine.options.EngineOptions`; without a name they are
+        for the model that is in use. If the new model cannot be loaded, the old choice stays.
+        `show_progress` is given the bar as text; without it the bar is printed.
 
         Raises
         ------
@@ -248,7 +248,7 @@ class LLM:
         return self.current.forget_tuning(model)
 
     def status(self) -> Status:
-        """Return what is loaded and what it holds."""
+        """What is loaded and what it holds."""
         return self.current.status()
 
     def engine(
@@ -257,7 +257,7 @@ class LLM:
         *,
         show_progress: ShowProgress | None = None,
     ) -> Engine:
-        """Return the engine of a model, loading it if it is not the resident one.
+        """The engine of a model, which is loaded if it is not the resident one.
 
         Without a model it is the one that `use` chose, or else the default one. `show_progress` is
         given the loading bar as text; without it the bar is printed.
@@ -272,7 +272,7 @@ class LLM:
         show_progress: ShowProgress | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> Task:
-        """Return what `fix`, `explain` and their like know of the notebook, and whom they ask.
+        """What `fix`, `explain` and their like know of the notebook, and whom they ask.
 
         `show` is given the stream of each answer, to read it to its end.
         """

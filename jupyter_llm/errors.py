@@ -42,7 +42,7 @@ class OneLine(BaseException):
     """Shows as one line in a notebook instead of a traceback, and stays catchable."""
 
     def _render_traceback_(self) -> list[str]:
-        """Return what IPython prints, by its protocol for exceptions that format themselves."""
+        """What IPython prints, by its protocol for exceptions that format themselves."""
         return [f"{type(self).__name__}: {self}"]
 
 

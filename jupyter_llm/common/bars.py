@@ -77,7 +77,7 @@ def _bar(total: int, show: ShowProgress | None, **options: Any) -> Iterator[Any]
 
 
 def _bar_file() -> TextIO:
-    """Return where a bar is printed: a notebook shows stderr in red, a pipeline reads stdout."""
+    """Where a bar is printed: a notebook shows stderr in red, a pipeline reads stdout."""
     return sys.stdout if "ipykernel" in sys.modules else sys.stderr
 
 

@@ -9,7 +9,7 @@ _MANY_TAILS = 4  # as much is collected before all but the tail of it is thrown 
 
 
 def clip(text: str, max_chars: int) -> str:
-    """Return a text with its middle left out if it is longer than `max_chars`.
+    """A text with its middle left out if it is longer than `max_chars`.
 
     The head gets two parts of the room and the tail one, and both end with whole lines where that
     costs little. What was left out of the middle before is counted too.
@@ -21,7 +21,7 @@ def clip(text: str, max_chars: int) -> str:
 
 
 def _joined(head: str, rest: str, num_tail: int, num_gone: int) -> str:
-    """Return a head, a note and the end of the rest; `num_gone` characters stood between them."""
+    """A head, a note and the end of the rest; `num_gone` characters stood between them."""
     tail = rest[len(rest) - num_tail :]
     middle = rest[: len(rest) - num_tail]
     end = head.rfind("\n") + 1

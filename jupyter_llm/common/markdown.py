@@ -40,7 +40,7 @@ _PROSE_AND_SPANS = re.compile(rf"(?P<span>{_SPAN})|{_TOKEN}", _FLAGS)
 
 
 def untrusted_markdown(text: str) -> str:
-    """Return Markdown that shows what the text says and does nothing else."""
+    """Markdown that shows what the text says and does nothing else."""
     found = blocks(text)
     has_formula = _FORMULA.search(text) is not None
     # nbconvert lets a formula that begins in one block end in another, blank lines or not.
@@ -64,7 +64,7 @@ def untrusted_markdown(text: str) -> str:
 
 
 def joined_markdown(parts: Iterable[str]) -> str:
-    """Return pieces of such Markdown as one, which is as harmless.
+    """Pieces of such Markdown as one, which is as harmless.
 
     Pieces alone would not do: a formula might begin in one of them and end in another.
     """
@@ -73,7 +73,7 @@ def joined_markdown(parts: Iterable[str]) -> str:
 
 
 def blocks(text: str) -> list[tuple[bool, list[str]]]:
-    """Return the lines of each block of a text, and whether it is code, with its fences."""
+    """The lines of each block of a text, and whether it is code, with its fences."""
     text = _LINE_END.sub("\n", text).replace("\x00", "\ufffd")
     return list(_blocks(text.split("\n")))
 

@@ -66,16 +66,16 @@ class Engine(Protocol):
         """Queue a request; its errors are raised by the stream."""
 
     def format(self, prompt: Prompt) -> str:
-        """Return the text the model will read: messages put through its chat template."""
+        """The text the model will read: messages put through its chat template."""
 
     def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
-        """Return the tokens the model will read for a prompt."""
+        """The tokens the model will read for a prompt."""
 
     def count_tokens(self, prompt: Prompt) -> int:
-        """Return how many tokens the model will read for a prompt."""
+        """How many tokens the model will read for a prompt."""
 
     def tokenize_texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """Return the tokens of plain texts: no begin token, and control texts mean nothing."""
+        """The tokens of plain texts: no begin token, and control texts mean nothing."""
 
     def prefill(self, request: Request) -> None:
         """Read a prompt while there is nothing else to do, so that it is resident later.
@@ -89,13 +89,13 @@ class Engine(Protocol):
         """Let nothing be read in the background until it is allowed again."""
 
     def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[Score]:
-        """Return how likely each continuation is after a prompt."""
+        """How likely each continuation is after a prompt."""
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """Return a vector of length one for each text, as an array (num_texts, n_embd)."""
+        """A vector of length one for each text, as an array (num_texts, n_embd)."""
 
     def status(self) -> EngineStatus:
-        """Return what the engine does at this moment."""
+        """What the engine does at this moment."""
 
     def close(self) -> None:
         """Cancel everything and free the model. May be called twice."""

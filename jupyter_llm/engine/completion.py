@@ -113,7 +113,7 @@ class Completion:
         return self.text
 
     def _repr_mimebundle_(self, **_wanted: object) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return no form of its own, and the metadata of whatever output shows the completion."""
+        """No form of its own, and the metadata of whatever output shows the completion."""
         return {}, self.provenance.to_metadata() if self.provenance is not None else {}
 
     def _repr_markdown_(self) -> str:

@@ -57,7 +57,7 @@ class CurrentEngine:
     def get(
         self, model: str | os.PathLike[str] | None = None, *, show: ShowProgress | None = None
     ) -> Engine:
-        """Return the engine of a model, loading it if it is not the resident one.
+        """The engine of a model, which is loaded if it is not the resident one.
 
         Without a model it is the one that `use` chose, or else the default one. `show` is given
         the loading bar; without it the bar is printed.
@@ -70,7 +70,7 @@ class CurrentEngine:
             return self._ensure(*self._chosen(model), show)
 
     def named(self, model: str) -> Engine:
-        """Return the engine of a model's name; the resident one need not be found by it."""
+        """The engine of a model's name; the resident one need not be found by it."""
         if self._resident is not None and self._resident[0].name == model:
             return self.get(self._resident[0].path)
         return self.get(model)
@@ -177,7 +177,7 @@ class CurrentEngine:
         return entry
 
     def _chosen(self, model: str | os.PathLike[str] | None) -> tuple[ModelEntry, EngineOptions]:
-        """Return the model that is meant, with the options that `use` was told for it."""
+        """The model that is meant, with the options that `use` was told for it."""
         if model is None and self._choice is not None:
             return self._choice
         entry = self._find(model)

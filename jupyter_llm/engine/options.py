@@ -129,7 +129,10 @@ def sampling_params(options: Mapping[str, Any]) -> SamplingParams:
 class EngineOptions:
     """How a model is loaded. None leaves the choice to us: what the model and the machine take.
 
-    `n_ctx` is the context window in tokens; all resident conversations share its room.
+    `n_ctx` is the context window in tokens; all resident conversations share its room. `n_batch`
+    tokens are read at a time, by `n_threads` threads at most; `n_gpu_layers` go to a GPU, where the
+    build of llama.cpp has one.
+
     Without `flash_attention` long prompts and long answers take a tenth longer on a CPU, and short
     prompts a third less. `kv_type="q8_0"` halves the KV cache, at a small loss, and needs it. With
     `repack` llama.cpp rearranges weights it has faster kernels for, as it does by default; they
@@ -178,7 +181,7 @@ class EngineOptions:
         return self.n_batch or _DEFAULT_N_BATCH
 
     def filled(self, settings: Mapping[str, int | bool]) -> EngineOptions:
-        """Return these options, with settings for those that leave the choice to us."""
+        """These options, with settings for those that leave the choice to us."""
         open_ones: dict[str, Any] = {
             name: value for name, value in settings.items() if getattr(self, name) is None
         }

@@ -40,18 +40,18 @@ _MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 
 def text_sha256(text: str) -> str:
-    """Return the SHA-256 of a text."""
+    """The SHA-256 of a text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def token_sha256(token_ids: Sequence[int]) -> str:
-    """Return the SHA-256 of token ids, each as a little-endian signed 32-bit number."""
+    """The SHA-256 of token ids, each as a little-endian signed 32-bit number."""
     return hashlib.sha256(struct.pack(f"<{len(token_ids)}i", *token_ids)).hexdigest()
 
 
 @cache
 def machine_name() -> str:
-    """Return a short name for this kind of processor, which does not tell whose it is."""
+    """A short name for this kind of processor, which does not tell whose it is."""
     from jupyter_llm.models.machine import this_machine  # only once there is an answer
 
     return this_machine(1).processor
@@ -74,7 +74,7 @@ class ModelFacts:
 
     @classmethod
     def of(cls, info: ModelInfo, sha256: str | None) -> Self:
-        """Return the facts of a loaded model."""
+        """The facts of a loaded model."""
         return cls(
             name=_sound(info.name),
             file=_sound((info.tuned_copy or info.path).name),
@@ -86,7 +86,7 @@ class ModelFacts:
 
 
 def _sound(text: str) -> str:
-    """Return a text without halves of characters, which a file's name may hold and JSON may not."""
+    """A text without halves of characters, which a file's name may hold and JSON may not."""
     return text.encode("utf-8", "replace").decode()
 
 

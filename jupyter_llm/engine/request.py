@@ -71,7 +71,7 @@ class Request:
 
 
 def check_text(prompt: object, *, is_raw: bool = False) -> str:
-    """Return a prompt that is a text with something in it; blanks count in raw text only.
+    """Check that a prompt is a text with something in it; blanks count in raw text only.
 
     Raises
     ------

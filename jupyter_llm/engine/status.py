@@ -41,7 +41,7 @@ class Status:
         return self.info is not None
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return what there is to say, as pairs of a name and a value."""
+        """What there is to say, as pairs of a name and a value."""
         info, engine = self.info, self.engine
         if info is None or engine is None:
             return [("model", "none loaded; the first prompt loads one")]
@@ -72,7 +72,7 @@ class Status:
         return f"{size} for {engine.num_cells} tokens ({info.kv_type}), {num_used} used"
 
     def prefix_rows(self) -> list[tuple[str, str, str, str]]:
-        """Return what of prompts and answers need not be read again, the latest used first."""
+        """What of prompts and answers need not be read again, the latest used first."""
         prefixes = self.engine.prefixes if self.engine is not None else ()
         return [
             (
@@ -85,7 +85,7 @@ class Status:
         ]
 
     def to_markdown(self) -> str:
-        """Return everything as tables; texts from the model file are not made safe."""
+        """Everything as tables; texts from the model file are not made safe."""
         tables = [markdown_table(("", ""), self.rows())]
         if prefixes := self.prefix_rows():
             tables.append(markdown_table(_PREFIX_HEADER, prefixes))

@@ -55,7 +55,7 @@ def this_machine(num_cores: int) -> Machine:
 
 
 def _cpuinfo() -> dict[str, str]:
-    """Return what Linux says of the first core; nothing elsewhere."""
+    """What Linux says of the first core; nothing elsewhere."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -65,7 +65,7 @@ def _cpuinfo() -> dict[str, str]:
 
 
 def available_cores() -> int:
-    """Return how many physical cores this process may use."""
+    """How many physical cores this process may use."""
     import psutil
 
     limits = [psutil.cpu_count(logical=False) or psutil.cpu_count() or 1]
@@ -93,7 +93,7 @@ def free_memory(
     mount: Path = Path("/sys/fs/cgroup"),
     membership: Path = Path("/proc/self/cgroup"),
 ) -> FreeMemory:
-    """Return what is free: of the machine, or of the container we are in if that is less."""
+    """What is free: of the machine, or of the container we are in if that is less."""
     import psutil
 
     free = [psutil.virtual_memory().available, *_left_in_cgroups(mount, membership)]
