@@ -132,14 +132,14 @@ class Chore:
     def __init__(self, work: Callable[[], tuple[float, bool]], name: str) -> None:
         self._work = work
         self._name = name
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._is_asked = False
         self._is_running = False
         self._closed = threading.Event()
 
     def ask(self) -> None:
         """Let the work be done. Returns at once; from any thread."""
-        with self._lock:
+        with self._changed:
             self._is_asked = True
             if self._is_running or self._closed.is_set():
                 return
@@ -148,7 +148,12 @@ class Chore:
             threading.Thread(target=self._run, name=self._name, daemon=True).start()
         except RuntimeError:  # the kernel ends, or there are too many: the next time may go well
             logger.debug("No thread could be started", exc_info=True)
-            self._is_running = False
+            self._stop()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until nothing is to be done, and return whether that is so."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._is_running, timeout_s)
 
     def close(self) -> None:
         """Do nothing any more. Returns at once."""
@@ -167,9 +172,14 @@ class Chore:
 
     def _is_due(self) -> bool:
         """Return whether there is something to do; if not, the thread has ended."""
-        with self._lock:
+        with self._changed:
             if self._is_asked and not self._closed.is_set():
                 self._is_asked = False
                 return True
-            self._is_running = False
+            self._stop()
             return False
+
+    def _stop(self) -> None:
+        with self._changed:
+            self._is_running = False
+            self._changed.notify_all()

@@ -27,7 +27,6 @@ import logging
 import os
 import re
 import struct
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +36,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
+from jupyter_llm.common.replacing import DRAFT_SUFFIX, replacing
+from jupyter_llm.common.workers import Chore
 from jupyter_llm.engine.local.pages import pages
 from jupyter_llm.engine.local.slots import common_prefix
 
@@ -50,7 +51,6 @@ _HEADER_SIZE = _FIELDS.size + _DIGEST_SIZE
 _TOKEN_SIZE = 4
 
 _SUFFIX = ".kv"
-_TEMPORARY = ".tmp"
 _SCOPE_NAME = re.compile("[0-9a-f]{32}")  # of no other folder do we touch a file
 
 _MAX_PENDING = 2  # writes; each holds a whole state in memory
@@ -244,7 +244,6 @@ class _Write:
     tokens: bytes
     state: bytes | memoryview
     whole: bool
-    num_clears: int  # of the store when it was asked for
 
     def supersedes(self, tokens: bytes) -> bool:
         """Tell whether it serves every prompt that a checkpoint of these tokens does."""
@@ -260,7 +259,7 @@ class CheckpointStore:
     "jupyter-llm-checkpoints" writes, and ends when it has nothing to do.
 
     Trouble with the disk is logged once as a warning, never raised. In a forked child the store
-    finds, writes and clears nothing: its lock and its thread are the parent's.
+    finds and writes nothing: its lock and its thread are the parent's.
     """
 
     def __init__(self, folder: Path, scope: str, *, max_bytes: int) -> None:
@@ -270,11 +269,10 @@ class CheckpointStore:
         self._trouble = _Trouble(folder)
         self._files = _ScopeFolder(folder / self._scope.hex()[:32], self._scope, self._trouble)
         self._pid = os.getpid()
-        self._changed = threading.Condition()  # guards all below
+        self._lock = threading.Lock()  # guards the two below
         self._pending: dict[str, _Write] = {}  # by file name, the oldest first
-        self._writer: threading.Thread | None = None
         self._is_closed = False
-        self._num_clears = 0
+        self._writer = Chore(self._write_next, "jupyter-llm-checkpoints")
 
     def find(
         self, token_ids: Sequence[int], *, more_than: int, whole: bool = False
@@ -308,35 +306,21 @@ class CheckpointStore:
         if _HEADER_SIZE + len(tokens) + len(state) > self._max_bytes:
             logger.debug("A state of %d bytes is more than the folder may hold.", len(state))
             return
-        with self._changed:
-            if not self._is_closed:
-                self._queue(_Write(tokens, state, whole, self._num_clears))
+        with self._lock:
+            if self._is_closed:
+                return
+            self._queue(_Write(tokens, state, whole))
+        self._writer.ask()
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all is written, and return whether it is."""
-        if self._is_forked:
-            return True
-        with self._changed:
-            return self._changed.wait_for(lambda: self._writer is None, timeout_s)
+        return self._is_forked or self._writer.wait(timeout_s)
 
     def close(self) -> None:
         """Take no more writes; those that wait are still made, and `flush` waits for them."""
         if not self._is_forked:
-            with self._changed:
+            with self._lock:
                 self._is_closed = True
-
-    def clear(self) -> None:
-        """Remove the checkpoints of all scopes, and forget what is waiting to be written."""
-        if self._is_forked:
-            return
-        with self._changed:
-            self._pending.clear()
-            self._num_clears += 1
-        for scope in self._scope_folders():
-            for file in _files_in(scope):
-                _remove(file.path, self._trouble)
-            with contextlib.suppress(OSError):  # another kernel writes there
-                scope.rmdir()
 
     @property
     def _is_forked(self) -> bool:
@@ -349,54 +333,29 @@ class CheckpointStore:
         while len(self._pending) >= _MAX_PENDING:
             del self._pending[next(iter(self._pending))]
         self._pending[_file_name(write.tokens)] = write
-        if self._writer is None:
-            self._start_writer()
 
-    def _start_writer(self) -> None:
-        writer = threading.Thread(
-            target=self._write_pending, name="jupyter-llm-checkpoints", daemon=True
-        )
+    def _write_next(self) -> tuple[float, bool]:
+        with self._lock:
+            if not self._pending:
+                return 0.0, False
+            name = next(iter(self._pending))
+            write = self._pending.pop(name)
         try:
-            writer.start()
-        except RuntimeError as error:  # the interpreter is shutting down, or has no room
-            logger.debug("Nothing more is written: %s", error)
-            self._pending.clear()
-        else:
-            self._writer = writer
-
-    def _write_pending(self) -> None:
-        while True:
-            with self._changed:
-                if not self._pending:
-                    self._writer = None
-                    self._changed.notify_all()
-                    return
-                name = next(iter(self._pending))
-                write = self._pending.pop(name)
-            try:
-                self._write(name, write)
-            except FileNotFoundError:
-                logger.debug("Another kernel cleared %s meanwhile.", self._folder)
-            except OSError as error:
-                self._trouble.tell(error)
-            del write  # the next one may be long in coming
+            self._write(name, write)
+        except FileNotFoundError:
+            logger.debug("Somebody cleared %s meanwhile.", self._folder)
+        except OSError as error:
+            self._trouble.tell(error)
+        return 0.0, True
 
     def _write(self, name: str, write: _Write) -> None:
         folder = self._files.path
         for path in (self._folder, folder):  # the files hold what the user wrote
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(suffix=_TEMPORARY, dir=folder)  # for its owner only
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(_header(self._scope, write.tokens, write.state))
-                file.write(write.tokens)
-                file.write(write.state)
-            with self._changed:
-                if write.num_clears != self._num_clears:
-                    return
-                Path(temporary).replace(folder / name)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        with replacing(folder / name) as file:
+            file.write(_header(self._scope, write.tokens, write.state))
+            file.write(write.tokens)
+            file.write(write.state)
         for other, tokens in self._files.tokens().items():
             if other != name and write.supersedes(tokens):
                 _remove(folder / other, self._trouble)
@@ -446,7 +405,9 @@ def _files_in(scope: Path) -> Iterator[_File]:
     """Return the checkpoints and temporary files of a scope; none if they cannot be listed."""
     with contextlib.suppress(OSError), os.scandir(scope) as found:
         for entry in found:
-            if entry.name.endswith((_SUFFIX, _TEMPORARY)) and entry.is_file(follow_symlinks=False):
+            if entry.name.endswith((_SUFFIX, DRAFT_SUFFIX)) and entry.is_file(
+                follow_symlinks=False
+            ):
                 with contextlib.suppress(FileNotFoundError):  # others remove files too
                     status = entry.stat(follow_symlinks=False)
                     yield _File(Path(entry.path), status.st_size, status.st_mtime_ns)
