@@ -22,6 +22,7 @@ from support.tiny_model import write_tiny_model
 from traitlets.config import Config
 
 from jupyter_llm import llm
+from jupyter_llm.common import database
 from jupyter_llm.engine.request import Request
 from jupyter_llm.engine.stream import QueueStream
 
@@ -66,6 +67,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
         monkeypatch.delenv(name, raising=False)
     for name in ("JUPYTER_LLM_MODEL", "JUPYTER_LLM_PATH"):
         monkeypatch.delenv(name, raising=False)
+    # No test lives through a power cut, so none waits for the disk.
+    monkeypatch.setattr(database, "_PRAGMAS", (*database._PRAGMAS, "synchronous = OFF"))
     return home
 
 

@@ -10,7 +10,7 @@ from jupyter_llm.chat.conversation import Chat
 
 if TYPE_CHECKING:
     from jupyter_llm.chat.archive import Archive
-    from jupyter_llm.chat.saved import SavedChat
+    from jupyter_llm.chat.store import SavedChat
     from jupyter_llm.engine.current import CurrentEngine
     from jupyter_llm.notebook.cells.timeline import Timeline
     from jupyter_llm.records.answers import AnswerLog

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.request import Message
+from jupyter_llm.notebook.cells.events import CellEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Hashable, Sequence
 
     from jupyter_llm.chat.budget import Budget
-    from jupyter_llm.notebook.cells.events import CellEvent
 
     Count = Callable[[tuple[Message, ...]], int]
 

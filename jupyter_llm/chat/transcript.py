@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jupyter_llm.chat.saved import SavedChat, SavedTurn
-from jupyter_llm.chat.saved_json import chats_to_json
+from jupyter_llm.chat.draft import Turn
+from jupyter_llm.chat.store import ChatState, SavedChat, Words, origin_of
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.markdown import joined_markdown, untrusted_markdown
+from jupyter_llm.common.packing import packed
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.notebook.files import write_metadata
@@ -25,8 +26,8 @@ def to_markdown(chats: Mapping[str, SavedChat], *, title: str = "Chats") -> str:
     parts = [f"# {one_line(title)}"]
     for chat in chats.values():
         parts.append(f"## {one_line(chat.name)}")
-        if chat.system:
-            parts.append(untrusted_markdown(f"System text:\n\n{_quoted(chat.system)}"))
+        if chat.state.system:
+            parts.append(untrusted_markdown(f"System text:\n\n{_quoted(chat.state.system)}"))
         parts += _turns(chat, has_details=True)
     # Once more, since a formula might begin in one turn and end in another.
     return untrusted_markdown("\n\n".join(parts)) + "\n"
@@ -57,13 +58,13 @@ def turn_markdown(number: int, prompt: str, answer: Completion, details: str = "
     return untrusted_markdown(f"**{number}.**{details}\n\n{_quoted(prompt)}\n\n{text}")
 
 
-def _details(turn: SavedTurn) -> str:
+def _details(turn: Turn) -> str:
     completion = turn.completion
     seed = [] if completion.seed is None else [f"seed {completion.seed}"]
     return ", ".join([date_of(turn), one_line(completion.model), *seed])
 
 
-def date_of(turn: SavedTurn) -> str:
+def date_of(turn: Turn) -> str:
     """Return when a turn was finished, by the clock here; its zone goes along on journeys."""
     when = datetime.fromtimestamp(turn.finished_at, UTC).astimezone()
     return f"{when:%Y-%m-%d %H:%M %z}"
@@ -89,18 +90,17 @@ def portable(chat: SavedChat) -> SavedChat:
     What went along with the prompts stays here: it is not what the user chose to show. So do the
     tokens, which could say something else than the words beside them if somebody else wrote them.
     """
-    turns = (
+    turns = tuple(
         replace(
             turn,
             completion=replace(turn.completion, token_ids=None),
-            sent=None,
-            told=None,
+            told=(),
             number=0,
-            parent=None,
+            parent=0,
         )
         for turn in chat.turns
     )
-    return replace(chat, turns=tuple(turns), state=None)
+    return replace(chat, turns=turns, state=ChatState(chat.state.system))
 
 
 def into_notebook(notebook: Path, chats: Mapping[str, SavedChat]) -> None:
@@ -118,4 +118,21 @@ def into_notebook(notebook: Path, chats: Mapping[str, SavedChat]) -> None:
 
 
 def _record(chats: Mapping[str, SavedChat]) -> dict[str, Any]:
-    return chats_to_json({name: portable(chat) for name, chat in chats.items()})
+    return {name: _chat_record(portable(chat)) for name, chat in chats.items()}
+
+
+def _chat_record(chat: SavedChat) -> dict[str, Any]:
+    record = {
+        "system": chat.state.system,
+        "num_dropped": chat.num_dropped or None,
+        "num_other_branches": chat.num_other_branches or None,
+        "turns": [_turn_record(turn) for turn in chat.turns],
+    }
+    return {name: value for name, value in record.items() if value is not None}
+
+
+def _turn_record(turn: Turn) -> dict[str, Any]:
+    words = json.loads(packed(Words.of(turn)))
+    origin = origin_of(turn.origin)
+    record = {"finished_at": turn.finished_at, "origin": origin and list(origin), **words}
+    return {name: value for name, value in record.items() if value is not None and value != []}

@@ -7,8 +7,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jupyter_llm.chat.archive import restored_cuts, restored_turns, saved_chat
+from jupyter_llm.chat.archive import restored_cuts, restored_turns
 from jupyter_llm.chat.draft import Cut, Turn
+from jupyter_llm.chat.store import ChatState, SavedChat
 from jupyter_llm.chat.tree import Exchange, Exchanges, Writing
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.errors import TurnNotFoundError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.archive import Archive
     from jupyter_llm.chat.plan import Place
-    from jupyter_llm.chat.saved import SavedChat
     from jupyter_llm.engine.completion import Completion
 
 
@@ -174,7 +174,7 @@ class ChatTurns:
     def restore(self, chat: SavedChat) -> None:
         """Go on from the turns of an earlier kernel."""
         with self._lock:
-            self.system = chat.system
+            self.system = chat.state.system
             self._exchanges = Exchanges(restored_turns(chat))
             self._cuts = restored_cuts(chat)
         self._watchers.tell()
@@ -183,10 +183,10 @@ class ChatTurns:
         """Return the active branch as it is kept on disk, and how many others there are."""
         with self._lock:
             self._take_in_answers()
-            return saved_chat(
-                self.name or "",
-                self._exchanges.turns(),
-                system=self.system,
+            return SavedChat(
+                name=self.name or "",
+                state=ChatState(self.system),
+                turns=tuple(self._exchanges.turns()),
                 num_other_branches=self._exchanges.num_others,
             )
 

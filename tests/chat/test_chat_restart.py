@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.saved_turns import turn
 from support.scripted import ScriptedEngine
+from support.stored import rows, stored_bytes
 from support.template_engine import ScriptedLLM
 
 from jupyter_llm.chat.archive import active_branch
 from jupyter_llm.chat.conversation import Chat
-from jupyter_llm.chat.history import history_file
 from jupyter_llm.records.prompt_store import PromptStore
 
 
@@ -43,10 +43,6 @@ class Kernels:
                 assert chat.turns is not None  # what has been answered is taken in
             llm.archive.open(None)
         self._llms.clear()
-
-    @property
-    def file(self) -> Path:
-        return history_file(self.notebook)
 
 
 @pytest.fixture
@@ -104,7 +100,7 @@ def test_the_newest_branch_is_active_where_none_was_chosen(kernels: Kernels) -> 
     ask(chat, "two")
     ask(chat, "two again", after=1)
     assert [turn.number for turn in kernels.chat().turns] == [1, 3]
-    assert b"chosen" not in kernels.file.read_bytes()
+    assert kernels.start().archive.waiting["default"].state.choices == {}
 
 
 def kept_prompts(chat: Chat) -> list[str]:
@@ -145,7 +141,7 @@ def test_a_removed_turn_is_gone_from_the_disk(kernels: Kernels) -> None:
     before = shape(chat)
     assert before[-1] == (4, 1, "three again", (3, 4))
     assert shape(kernels.chat()) == before
-    data = kernels.file.read_bytes()
+    data = stored_bytes()
     assert b"confidential" not in data
     assert b"secret" not in data
 
@@ -156,7 +152,7 @@ def test_a_chat_whose_last_turn_was_removed_is_gone(kernels: Kernels) -> None:
     chat.remove(1)
     llm = kernels.start()
     assert llm.conversations.saved() == {}
-    assert not kernels.file.exists()
+    assert rows("SELECT * FROM chats") == []
     assert llm.chat("default").turns == []
 
 
@@ -180,7 +176,7 @@ def test_what_follows_a_turn_that_is_not_kept_follows_the_one_before_it(kernels:
     assert [turn.parent for turn in chat.turns] == [0, 1, 4, 5, 7, 8]
     again = kernels.chat()
     assert [(turn.number, turn.parent) for turn in again.turns] == [(1, 0), (4, 1), (5, 4), (9, 5)]
-    assert b"hush" not in kernels.file.read_bytes()
+    assert b"hush" not in stored_bytes()
 
 
 def test_so_does_what_follows_a_prompt_that_had_no_answer(kernels: Kernels) -> None:
@@ -224,29 +220,13 @@ def test_attachments_come_back_as_they_were_sent(kernels: Kernels) -> None:
     assert sent[:3] == before[:3]
 
 
-def test_a_file_from_before_there_were_branches_reads_as_a_line(kernels: Kernels) -> None:
-    chat = kernels.chat()
-    for prompt in ("one", "two", "three"):
-        ask(chat, prompt, origin=(prompt, 1))
-    kernels.close()
-    lines = [json.loads(line) for line in kernels.file.read_text().splitlines()]
-    for line in lines:
-        line.pop("parent", None)
-        if line.get("op") == "chat":
-            line["state"] = {}
-    kernels.file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    again = kernels.chat()
-    assert shape(again) == shape(chat)
-    ask(again, "two again", after=1)
-    assert shape(kernels.chat()) == shape(again)
-
-
 def test_two_kernels_of_a_notebook_lose_nothing(kernels: Kernels) -> None:
     first = kernels.start()
     ask(first.chat("default"), "one")
-    first.archive.flush()
+    assert len(first.chat("default").turns) == 1  # which takes in what has been answered
     other = ScriptedLLM(kernels.engine)
     other.archive.open(kernels.notebook)
+    assert len(other.chat("default").turns) == 1
     ask(first.chat("default"), "two here")
     ask(other.chat("default"), "two there")
     ask(first.chat("default"), "three here")
@@ -260,43 +240,31 @@ def test_two_kernels_of_a_notebook_lose_nothing(kernels: Kernels) -> None:
     assert len(set(found)) == 4
 
 
-def test_a_damaged_line_takes_nothing_else_along(kernels: Kernels) -> None:
-    chat = kernels.chat()
-    branching(chat)
+def test_a_damaged_turn_takes_nothing_else_along(kernels: Kernels) -> None:
+    branching(kernels.chat())
     kernels.close()
-    lines = kernels.file.read_bytes().splitlines(keepends=True)
-    kept = [line for line in lines if b'"two again"' not in line]
-    kernels.file.write_bytes(b"".join(kept))
+    rows("UPDATE turns SET words = '' WHERE number = 4")
     found = whole(kernels.chat())
     assert sorted(found) == [1, 2, 3, 5, 6]
     assert found[5][0] in (1, 3)  # whatever was there before what it followed
 
 
-HOSTILE = st.lists(
-    st.fixed_dictionaries({"number": st.integers(0, 6)}, optional={"parent": st.integers(0, 8)}),
-    max_size=8,
-)
+NUMBERS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 8)), max_size=8)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(HOSTILE, st.dictionaries(st.sampled_from(["0", "1", "2", "x", "²"]), st.integers(0, 7)))
-def test_whatever_a_file_says_of_numbers_becomes_branches(
-    kernels: Kernels, records: list[dict[str, int]], chosen: dict[str, int]
+@given(NUMBERS, st.dictionaries(st.integers(0, 2), st.integers(0, 7)))
+def test_whatever_stands_there_of_numbers_becomes_branches(
+    kernels: Kernels, numbers: list[tuple[int, int]], choices: dict[int, int]
 ) -> None:
-    kernels.close()
-    kernels.file.unlink(missing_ok=True)
-    chat = kernels.chat()
-    ask(chat, "one")
-    kernels.close()
-    header, *_, line = kernels.file.read_text().splitlines()
-    turn = json.loads(line)
-    del turn["number"], turn["parent"]
-    state = {"op": "chat", "chat": "default", "state": {"chosen": chosen}}
-    entries = [state, *(turn | record | {"finished_at": n} for n, record in enumerate(records))]
-    kernels.file.write_text("\n".join([header, *map(json.dumps, entries), ""]))
+    archive = kernels.start().archive
+    archive.clear()
+    archive.describe("default", system=None, cuts={}, choices=choices)
+    for clock, (number, parent) in enumerate(numbers):
+        archive.keep("default", turn(number=number, parent=parent, finished_at=float(clock)))
     again = kernels.chat()
     found = whole(again)
-    assert len(found) == len(records)
+    assert len(found) == len(numbers)
     assert all(parent == 0 or parent in found for parent, _ in found.values())
     assert all(parent < number for number, (parent, _) in found.items())
     ask(again, "go on")
@@ -317,9 +285,9 @@ STEPS = st.lists(
 def test_any_talk_is_the_same_after_a_restart(
     kernels: Kernels, steps: list[tuple[str, int]]
 ) -> None:
-    kernels.close()
-    kernels.file.unlink(missing_ok=True)
-    chat = kernels.chat()
+    llm = kernels.start()
+    llm.conversations.clear()
+    chat = llm.chat("default")
     hushed: set[int] = set()
     for clock, (step, pick) in enumerate(steps):
         known = [0, *chat._exchanges._branches]

@@ -34,8 +34,8 @@ def finished(text: str = TEXT, **changes: Any) -> Future[Completion]:
 
 class TestLog:
     @pytest.fixture
-    def store(self, tmp_path: Path) -> PromptStore:
-        return PromptStore(tmp_path / "prompts")
+    def store(self) -> PromptStore:
+        return PromptStore()
 
     def test_an_answer_is_kept_with_its_prompt(self, store: PromptStore) -> None:
         log = AnswerLog(store)
@@ -48,12 +48,12 @@ class TestLog:
         assert store.flush(10)
         assert store.find(record().prompt_sha256) == answer.prompt
 
-    def test_what_is_not_saved_is_not_on_disk(self, store: PromptStore, tmp_path: Path) -> None:
+    def test_what_is_not_saved_is_not_on_disk(self, store: PromptStore, home: Path) -> None:
         log = AnswerLog(store)
         log.add(REQUEST, finished(), is_saved=False)
         assert len(log) == 1
         assert store.flush(10)
-        assert not (tmp_path / "prompts").exists()
+        assert list(home.iterdir()) == []
 
     def test_what_failed_or_was_never_read_is_no_answer(self, store: PromptStore) -> None:
         log = AnswerLog(store)

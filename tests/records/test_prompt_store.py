@@ -1,22 +1,22 @@
-"""Prompts outlive the kernel: found by the hash of their tokens, private, and not too many."""
+"""Prompts outlive the kernel: found by the hash of their tokens, and not too many."""
 
 from __future__ import annotations
 
-import json
 import os
-import time
 import zlib
-from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.stored import rows, stored_bytes
 
+from jupyter_llm.common.database import erasable
+from jupyter_llm.common.packing import packed
 from jupyter_llm.engine.request import Message, Request
-from jupyter_llm.records.prompt_store import KeptPrompt, PromptStore, prompts_folder
+from jupyter_llm.records import prompt_store
+from jupyter_llm.records.prompt_store import KeptPrompt, PromptStore
 
 HASHES = [sha256(bytes([number])).hexdigest() for number in range(20)]
 ONE, OTHER = HASHES[:2]
@@ -25,65 +25,47 @@ CHAT = KeptPrompt(
         Message("system", "Be brief."),
         Message("user", "Why \ud800?"),
         Message("assistant", "Because.", (1, -1, 2**31 - 1)),
+        Message.of_parts("user", ("And", "?")),
         Message("user", "And?", ()),
     )
 )
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "prompts"
+def store() -> PromptStore:
+    return PromptStore()
 
 
-def keep(folder: Path, prompts: dict[str, KeptPrompt], **options: Any) -> PromptStore:
-    store = PromptStore(folder, **options)
-    for name, prompt in prompts.items():
-        store.keep(name, prompt)
-        assert store.flush(10)
-    return store
+def known() -> list[str]:
+    return [name for (name,) in rows("SELECT sha256 FROM prompts ORDER BY id")]
 
 
-@pytest.mark.parametrize(
-    "prompt", [CHAT, KeptPrompt("raw text"), KeptPrompt(CHAT.prompt, "```python\n")]
-)
-def test_another_kernel_finds_a_prompt(folder: Path, prompt: KeptPrompt) -> None:
-    keep(folder, {ONE: prompt})
-    found = PromptStore(folder).find(ONE)
-    assert found == prompt
-    assert PromptStore(folder).find(OTHER) is None
-
-
-def test_a_prompt_that_is_forgotten_goes_from_the_disk(folder: Path) -> None:
-    store = keep(folder, {ONE: CHAT, OTHER: CHAT})
-    store.forget([ONE, HASHES[2], "../" + OTHER])
-    assert store.find(ONE) is None  # at once
-    assert store.flush(10)
-    assert [path.stem for path in folder.iterdir()] == [OTHER]
+def test_a_prompt_is_found_under_its_hash(store: PromptStore) -> None:
     store.keep(ONE, CHAT)
     assert store.find(ONE) == CHAT
+    assert store.find(OTHER) is None
 
 
-def test_a_prompt_that_is_forgotten_while_it_waits_is_not_written(folder: Path) -> None:
-    store = PromptStore(folder)
+def test_a_prompt_that_is_forgotten_goes_from_the_disk(store: PromptStore) -> None:
+    for name in (ONE, OTHER):
+        store.keep(name, KeptPrompt(os.urandom(20_000).hex()))
+    ((data,),) = rows("SELECT prompt FROM prompts WHERE sha256 = ?", ONE)
+    pieces = [data.strip()[n : n + 32] for n in range(0, len(data.strip()) - 32, 32)]
+    there = stored_bytes()
+    assert sum(piece in there for piece in pieces) > 0.9 * len(pieces)  # others span two pages
+    store.forget([ONE, HASHES[2], "../" + OTHER])
+    assert store.find(ONE) is None
+    assert known() == [OTHER]
+    left = stored_bytes()
+    assert not any(piece in left for piece in pieces)
+
+
+def test_a_prompt_that_is_forgotten_while_it_waits_is_not_kept(store: PromptStore) -> None:
     for _ in range(20):
         for name in HASHES:
             store.keep(name, CHAT)
         store.forget(HASHES)
-    assert store.flush(10)
-    assert list(folder.glob("*")) == []  # the folder itself is missing where none was begun
-
-
-def test_what_messages_may_hold_in_future_is_kept_too(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    @dataclass(frozen=True)
-    class NewerMessage(Message):
-        parts: tuple[str, ...] = ()
-
-    prompt: Any = KeptPrompt((NewerMessage("user", "ab", parts=("a", "b")),))
-    keep(folder, {ONE: prompt})
-    monkeypatch.setattr("jupyter_llm.records.prompt_store.Message", NewerMessage)
-    assert PromptStore(folder).find(ONE) == prompt
+    assert known() == []
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
@@ -93,156 +75,99 @@ def test_what_messages_may_hold_in_future_is_kept_too(
         st.builds(
             Message,
             st.sampled_from(["system", "user", "assistant"]),
-            st.text(),
+            st.text(st.characters()),
             st.none() | st.lists(st.integers(-(2**31), 2**31 - 1)).map(tuple),
         ),
         min_size=1,
     ).map(tuple),
     st.text(),
 )
-def test_what_is_kept_comes_back_as_it_was(folder: Path, prompt: Any, prefix: str) -> None:
-    (folder / f"{ONE}.prompt").unlink(missing_ok=True)
-    keep(folder, {ONE: KeptPrompt(prompt, prefix)})
-    assert PromptStore(folder).find(ONE) == KeptPrompt(prompt, prefix)
+def test_what_is_kept_comes_back_as_it_was(store: PromptStore, prompt: Any, prefix: str) -> None:
+    store.forget([ONE])
+    store.keep(ONE, KeptPrompt(prompt, prefix))
+    assert store.find(ONE) == KeptPrompt(prompt, prefix)
 
 
-def test_a_prompt_is_found_before_it_is_on_disk(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_least_recently_used_go_when_there_are_too_many(
+    store: PromptStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(PromptStore, "_start_writer", lambda _self: None)
-    store = PromptStore(folder)
+    monkeypatch.setattr(prompt_store, "_MAX_BYTES", 45_000)  # five of them
+    for name in HASHES[:4]:
+        store.keep(name, KeptPrompt(os.urandom(6000).hex()))
+    assert store.find(HASHES[0])  # used just now
+    store.keep(HASHES[1], CHAT)  # so is that, which is known
+    for name in HASHES[4:7]:
+        store.keep(name, KeptPrompt(os.urandom(6000).hex()))
+    assert set(known()) == {HASHES[number] for number in (0, 1, 4, 5, 6)}
+
+
+def test_the_same_prompt_is_written_once(store: PromptStore) -> None:
     store.keep(ONE, CHAT)
+    before = stored_bytes()
+    store.keep(ONE, KeptPrompt("the hash says that it is the same"))
     assert store.find(ONE) == CHAT
-    assert not folder.exists()
+    assert abs(len(stored_bytes()) - len(before)) < 1000
 
 
-def test_files_are_their_owners_alone(folder: Path) -> None:
-    keep(folder, {ONE: CHAT})
-    (file,) = folder.iterdir()
-    assert file.stat().st_mode & 0o777 == 0o600
-    assert folder.stat().st_mode & 0o777 == 0o700
-
-
-def test_the_least_recently_used_go_when_there_are_too_many(folder: Path) -> None:
-    noise = [KeptPrompt(os.urandom(600).hex()) for _ in HASHES]
-    size = 700  # of each; hexadecimal digits pack to about half
-    store = keep(folder, dict(zip(HASHES[:4], noise, strict=False)), max_bytes=5 * size)
-    for age, name in enumerate(HASHES[:4]):
-        mtime = time.time() - 1000 + age
-        os.utime(folder / f"{name}.prompt", (mtime, mtime))
-    assert store.find(HASHES[0]) == noise[0]  # used just now
-    for name, prompt in zip(HASHES[4:7], noise[4:7], strict=True):
-        store.keep(name, prompt)
-    assert store.flush(10)
-    assert sum(file.stat().st_size for file in folder.iterdir()) <= 5 * size
-    assert store.find(HASHES[0]) == noise[0]
-    assert store.find(HASHES[1]) is None
-    assert store.find(HASHES[6]) == noise[6]
-
-
-def test_the_same_prompt_is_written_once_and_counts_as_used(folder: Path) -> None:
-    keep(folder, {ONE: CHAT})
-    (file,) = folder.iterdir()
-    os.utime(file, (1, 1))
-    inode = file.stat().st_ino
-    keep(folder, {ONE: CHAT})
-    assert file.stat().st_ino == inode
-    assert file.stat().st_mtime > time.time() - 60
-
-
-def test_what_a_crashed_kernel_left_goes(folder: Path) -> None:
-    folder.mkdir(parents=True)
-    for name, age_s in (("old.tmp", 3600), ("new.tmp", 0), ("notes.txt", 3600)):
-        (folder / name).touch()
-        os.utime(folder / name, (time.time() - age_s,) * 2)
-    keep(folder, {ONE: CHAT})
-    left = {file.name for file in folder.iterdir()}
-    assert left == {"new.tmp", "notes.txt", f"{ONE}.prompt"}
-
-
-def file_of(content: Any) -> bytes:
-    body = zlib.compress(json.dumps(content).encode())
-    return b"jllm-prompt 1\n" + sha256(body).digest() + body
+def column(prompt: object, prefix: object = "") -> bytes:
+    return erasable(zlib.compress(packed({"prompt": prompt, "answer_prefix": prefix})))
 
 
 HI = {"role": "user", "content": "hi"}
-SOUND = {"prompt_sha256": ONE, "answer_prefix": "", "prompt": "text"}
 
 
 @pytest.mark.parametrize(
     "data",
     [
         b"",
-        b"jllm-prompt 1\n",
-        b"jllm-prompt 2\n" + file_of(SOUND)[14:],
-        file_of(SOUND)[:-1],
-        file_of(SOUND)[:-5] + b"xxxxx",
-        b"jllm-prompt 1\n" + sha256(b"no zlib").digest() + b"no zlib",
-        file_of([]),
-        file_of("text"),
-        file_of({**SOUND, "prompt_sha256": OTHER}),  # another one's, renamed
-        file_of({**SOUND, "answer_prefix": 5}),
-        file_of({**SOUND, "prompt": 5}),
-        file_of({**SOUND, "prompt": [["user", "hi"]]}),
-        file_of({**SOUND, "prompt": [{"content": "hi"}]}),
-        file_of({**SOUND, "prompt": [{"role": "root", "content": "hi"}]}),
-        file_of({**SOUND, "prompt": [{"role": [], "content": "hi"}]}),
-        file_of({**SOUND, "prompt": [{"role": "user", "content": 5}]}),
-        file_of({**SOUND, "prompt": [{**HI, "token_ids": [True]}]}),
-        file_of({**SOUND, "prompt": [{**HI, "token_ids": [2**31]}]}),
-        file_of({**SOUND, "prompt": [{**HI, "token_ids": "12"}]}),
-        file_of({**SOUND, "prompt": [{**HI, "token_ids": 5}]}),
-        file_of({**SOUND, "prompt": [{**HI, "newer": ["x"]}]}),
+        "text",
+        b"no zlib",
+        column("text").rstrip()[:-1],
+        column("text").rstrip()[:-5] + b"xxxxx",
+        zlib.compress(b"{"),
+        zlib.compress(b"[]"),
+        zlib.compress(b'"text"'),
+        zlib.compress(b"{}"),
+        column("text", 5),
+        column(5),
+        column([["user", "hi"]]),
+        column([{"content": "hi"}]),
+        column([{"role": "root", "content": "hi"}]),
+        column([{"role": [], "content": "hi"}]),
+        column([{"role": "user", "content": 5}]),
+        column([{**HI, "token_ids": [True]}]),
+        column([{**HI, "token_ids": [2**31]}]),
+        column([{**HI, "token_ids": "12"}]),
+        column([{**HI, "token_ids": 5}]),
+        column([{**HI, "parts": [5]}]),
     ],
 )
-def test_a_damaged_file_is_no_prompt_and_goes(folder: Path, data: bytes) -> None:
-    folder.mkdir(parents=True)
-    file = folder / f"{ONE}.prompt"
-    file.write_bytes(data)
-    assert PromptStore(folder).find(ONE) is None
-    assert not file.exists()
+def test_a_damaged_prompt_is_none_and_goes(store: PromptStore, data: bytes | str) -> None:
+    for name in (ONE, OTHER):
+        store.keep(name, CHAT)
+    assert store.find(ONE) == CHAT
+    rows("UPDATE prompts SET prompt = ? WHERE sha256 = ?", data, ONE)
+    assert store.find(ONE) is None
+    assert known() == [OTHER]
 
 
-def test_a_file_that_unpacks_to_gigabytes_is_not_unpacked(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_prompt_that_unpacks_to_gigabytes_is_not_unpacked(
+    store: PromptStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jupyter_llm.records.prompt_store._MAX_UNPACKED", 10_000)
-    keep(folder, {ONE: KeptPrompt("x" * 9_000), OTHER: KeptPrompt("x" * 20_000)})
-    assert PromptStore(folder).find(ONE) is not None
-    assert PromptStore(folder).find(OTHER) is None
+    monkeypatch.setattr(prompt_store, "_MAX_UNPACKED", 10_000)
+    store.keep(ONE, KeptPrompt("x" * 9_000))
+    store.keep(OTHER, KeptPrompt("x" * 20_000))
+    assert store.find(ONE) is not None
+    assert store.find(OTHER) is None
 
 
 @pytest.mark.parametrize("name", ["", "../secrets", "0" * 63, "A" * 64, "0" * 64 + "\n"])
-def test_no_name_leads_out_of_the_folder(folder: Path, name: str) -> None:
-    store = keep(folder, {name: CHAT})
+def test_what_is_no_hash_names_no_prompt(store: PromptStore, name: str) -> None:
+    store.keep(ONE, CHAT)
+    store.keep(name, CHAT)
     assert store.find(name) is None
-    assert not folder.exists()
-
-
-def test_a_folder_that_cannot_be_written_is_told_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "file").touch()
-    store = keep(tmp_path / "file" / "prompts", {ONE: CHAT, OTHER: CHAT})
-    assert [entry.levelname for entry in caplog.records] == ["WARNING"]
-    assert "cannot be kept" in caplog.text
-    assert store.find(ONE) is None
-
-
-def test_a_disk_that_is_too_slow_keeps_the_latest(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("jupyter_llm.records.prompt_store._MAX_PENDING", 2)
-    monkeypatch.setattr(PromptStore, "_start_writer", lambda _self: None)
-    store = PromptStore(folder)
-    for name in HASHES[:3]:
-        store.keep(name, CHAT)
-    assert [store.find(name) is not None for name in HASHES[:3]] == [False, True, True]
-
-
-def test_prompts_are_data_of_the_user(home: Path) -> None:
-    assert prompts_folder() == home / ".local" / "share" / "jupyter_llm" / "prompts"
+    assert known() == [ONE]
 
 
 def test_a_request_tells_its_prompt() -> None:
-    assert KeptPrompt.of(Request(prompt="text")) == KeptPrompt("text")
+    assert KeptPrompt.of(Request(prompt="text", answer_prefix="a")) == KeptPrompt("text", "a")

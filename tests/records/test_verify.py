@@ -214,7 +214,7 @@ class TestWithAModel:
             "another kind of processor wrote it",
         )
 
-    def test_a_chat_is_the_same_with_the_tokens_it_was_told(self, tmp_path: Path) -> None:
+    def test_a_chat_is_the_same_with_the_tokens_it_was_told(self) -> None:
         first = llm("Hello", seed=5, **HOT)
         messages = (
             Message("user", "Hello"),
@@ -224,13 +224,12 @@ class TestWithAModel:
         params = sampling_params({"seed": 9, **HOT})
         request = Request(prompt=messages, params=params)
         completion = llm.answers.submit(llm.engine(), request).result()
-        store = PromptStore(tmp_path / "prompts")
+        store = PromptStore()
         AnswerLog(store).add(Request(prompt=messages), finished(completion))
         assert store.flush(10)
         assert completion.provenance is not None
         restarted = Answer("cell 2", completion.provenance, completion.text)
-        found = PromptStore(tmp_path / "prompts").find
-        assert verify([restarted], llm.current.named, found).all_same
+        assert verify([restarted], llm.current.named, store.find).all_same
 
     def test_a_prompt_that_makes_other_tokens_now_is_not_compared(self) -> None:
         llm("Hello", seed=5, **HOT)

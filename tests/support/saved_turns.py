@@ -1,4 +1,4 @@
-"""Saved turns for tests: a plain one to vary, and any."""
+"""Turns as they are kept, for tests: a plain one to vary, and any."""
 
 from __future__ import annotations
 
@@ -6,39 +6,26 @@ from typing import get_args
 
 from hypothesis import strategies as st
 
-from jupyter_llm.chat.saved import (
-    ChatChanged,
-    ChatCleared,
-    Entry,
-    Json,
-    Origin,
-    SavedChat,
-    SavedTurn,
-    TurnForgotten,
-    TurnRemoved,
-    TurnsDropped,
-)
+from jupyter_llm.chat.draft import Part, Turn
+from jupyter_llm.chat.store import ChatState, Origin, SavedChat
 from jupyter_llm.engine.completion import Completion, Usage
 from jupyter_llm.engine.options import FinishReason
-from jupyter_llm.engine.request import Message
+from jupyter_llm.notebook.cells.events import CellEvent, Output, OutputKind
 
 
 def turn(
     prompt: str = "Who?",
     text: str = "Me.",
     *,
-    chat: str = "default",
     finish_reason: FinishReason = "stop",
     token_ids: tuple[int, ...] | None = None,
-    sent: Message | None = None,
-    told: Json = None,
-    provenance: Json = None,
+    told: tuple[Part, ...] = (),
     origin: Origin | None = None,
-    number: int = 0,
-    parent: int | None = None,
+    number: int = 1,
+    parent: int = 0,
     finished_at: float = 1_700_000_000.0,
     seed: int | None = 7,
-) -> SavedTurn:
+) -> Turn:
     completion = Completion(
         text=text,
         finish_reason=finish_reason,
@@ -47,13 +34,10 @@ def turn(
         seed=seed,
         token_ids=token_ids,
     )
-    return SavedTurn(
-        chat=chat,
+    return Turn(
         prompt=prompt,
         completion=completion,
-        sent=sent,
         told=told,
-        provenance=provenance,
         origin=origin,
         number=number,
         parent=parent,
@@ -61,27 +45,35 @@ def turn(
     )
 
 
-def chat_of(
-    *turns: SavedTurn, name: str = "default", system: str | None = None, state: Json = None
-) -> SavedChat:
-    return SavedChat(name=name, system=system, turns=turns, state=state)
+def chat_of(*turns: Turn, name: str = "default", system: str | None = None) -> SavedChat:
+    return SavedChat(name=name, state=ChatState(system), turns=turns)
 
 
-NAMES = st.sampled_from(["default", "other", "ünï codé"])
-ORIGINS = st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(1, 2))
 TOKENS = st.none() | st.lists(st.integers(0, 2**31 - 1), max_size=5).map(tuple)
-COUNTS = st.integers(0, 2**40)
+COUNTS = st.integers(0, 2**37)
 SECONDS = st.floats(0, 1e6)
 TEXTS = st.text(st.characters(), max_size=20)  # surrogates too
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-    | TEXTS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
-    max_leaves=8,
-)  # fmt: skip
+CELLS = st.builds(
+    CellEvent,
+    number=st.integers(-5, -1),  # of an earlier kernel
+    source=TEXTS,
+    execution_count=st.none() | COUNTS,
+    cell_id=st.none() | TEXTS,
+    outputs=st.lists(
+        st.builds(Output, st.sampled_from(get_args(OutputKind)), TEXTS), max_size=2
+    ).map(tuple),
+    tags=st.frozensets(TEXTS, max_size=2),
+)
+PARTS = st.builds(
+    Part,
+    TEXTS,
+    cell=st.none() | CELLS,
+    variable=st.none() | TEXTS,
+    attachment=st.none() | TEXTS,
+)
 
 
-def saved_turns() -> st.SearchStrategy[SavedTurn]:
+def turns() -> st.SearchStrategy[Turn]:
     """Any turn."""
     completions = st.builds(
         Completion,
@@ -102,35 +94,12 @@ def saved_turns() -> st.SearchStrategy[SavedTurn]:
         exact=st.booleans(),
     )
     return st.builds(
-        SavedTurn,
-        chat=NAMES,
+        Turn,
         prompt=TEXTS,
         completion=completions,
-        sent=st.none()
-        | st.builds(Message, st.just("user"), TEXTS, TOKENS)
-        | st.builds(Message.of_parts, st.just("user"), st.lists(TEXTS, max_size=3)),
-        told=JSON,
-        provenance=JSON,
-        origin=st.none() | ORIGINS,
-        number=st.integers(0, 6),
-        parent=st.none() | st.integers(0, 6),
-        finished_at=st.sampled_from([0.0, 1.5, 2.5]) | st.floats(0, 2e9),
-    )
-
-
-def entries() -> st.SearchStrategy[Entry]:
-    """Anything a log may hold."""
-    return (
-        saved_turns()
-        | st.builds(TurnForgotten, NAMES, ORIGINS)
-        | st.builds(
-            TurnRemoved,
-            NAMES,
-            st.integers(0, 6),
-            st.integers(0, 6),
-            st.sampled_from([0.0, 1.5, 2.5]),
-        )
-        | st.builds(ChatCleared, st.none() | NAMES)
-        | st.builds(ChatChanged, NAMES, st.none() | TEXTS, JSON)
-        | st.builds(TurnsDropped, NAMES, st.integers(0, 3))
+        told=st.lists(PARTS, max_size=2).map(tuple),
+        origin=st.none() | st.tuples(TEXTS, st.integers(1, 2)),
+        number=st.integers(1, 6),
+        parent=st.integers(0, 5),
+        finished_at=st.floats(0, 2e9),
     )

@@ -6,15 +6,12 @@ the quantization and on the kernels; a GPU need not be. See `Lane` for the rest 
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.engine.local.groups import MAX_GROUP
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
 from jupyter_llm.models.machine import available_cores, this_machine
@@ -26,29 +23,30 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_FILE = "exactness.json"
+_REMEMBERED = Remembered("exactness")
 _REVISION = 2  # of the measurement: what an earlier one found is no answer to this one
 _GROUP_SIZES = (1, 2, 4, MAX_GROUP)
 _NEVER = 0  # no size makes the context exact
 _SHARES = (1, 3, 2, 5, 4, 7, 1, 6)  # tokens of a sequence in a batch, one after the other
 
 
-def make_exact(context: Context, *, key: str, num_tokens: int, folder: Path) -> bool:
+def make_exact(context: Context, *, key: str, num_tokens: int) -> bool:
     """Set an empty context's group size so that its logits are the same whatever it is busy with.
 
-    Returns whether there is one. Takes the answer for the same `key` and machine from `folder` if
-    it is there. Measures with up to `num_tokens` tokens otherwise, several times over, and leaves
+    Returns whether there is one. Takes the remembered answer for the same `key` and machine if
+    there is one. Measures with up to `num_tokens` tokens otherwise, several times over, and leaves
     the context empty.
     """
     name = f"{_REVISION} {this_machine(available_cores()).key} {key}"
-    size = _read(folder / _FILE).get(name)
-    if size not in (_NEVER, *_GROUP_SIZES):
+    answers = {str(size): size for size in (_NEVER, *_GROUP_SIZES)}
+    size = answers.get(_REMEMBERED.get(name) or "")
+    if size is None:
         try:
             size = measure(context, num_tokens)
         except ArithmeticError as error:  # nothing is promised then, and nothing remembered
             logger.warning("Whether answers are exact cannot be told: %s.", error)
             return False
-        _write(folder / _FILE, {**_read(folder / _FILE), name: size})
+        _REMEMBERED.put(name, str(size))
     context.group_size = size or 1
     return size != _NEVER
 
@@ -186,22 +184,3 @@ def _extend(
     batch.positions += range(start, start + len(token_ids))
     batch.seq_ids += [seq_id] * len(token_ids)
     batch.wants_logits += [number >= wants_from for number in range(len(token_ids))]
-
-
-def _read(path: Path) -> dict[str, int]:
-    try:
-        answers = json.loads(path.read_text(encoding="utf-8"))
-        return {str(key): int(value) for key, value in answers.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-def _write(path: Path, answers: dict[str, int]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(answers, file)
-        Path(name).replace(path)
-    except OSError as error:
-        logger.warning("The result of the self-test could not be kept: %s", error)

@@ -172,8 +172,6 @@ class ResidentModel:
 
     def _passes_self_test(self, context: Context) -> bool:
         """Tell whether an exact context is exact on this machine."""
-        import platformdirs
-
         from jupyter_llm.engine.local.exactness import make_exact
         from jupyter_llm.engine.local.llama import BUILD
 
@@ -191,7 +189,6 @@ class ResidentModel:
             context,
             key=json.dumps(key),
             num_tokens=96 if file.size_bytes < _SMALL_FILE_BYTES else 48,
-            folder=platformdirs.user_cache_path("jupyter_llm"),
         )
 
     def writer(self, lane: Lane) -> Writer:

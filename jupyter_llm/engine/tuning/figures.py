@@ -6,21 +6,18 @@ whatever cannot be read there counts as not measured.
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from jupyter_llm.common.packing import DamagedValueError, converted, packed, unpacked
+from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.errors import ModelFileError
 from jupyter_llm.models.fingerprint import file_sha256, known_sha256
 from jupyter_llm.models.inspect import ModelFile, inspect
 from jupyter_llm.models.machine import Machine
-
-T = TypeVar("T")
 
 Settings = Mapping[str, int | bool]
 """Loading options by their names in `EngineOptions`; what is missing is left to the default."""
@@ -28,7 +25,8 @@ Settings = Mapping[str, int | bool]
 NEAR_LOSSLESS = "Q8_0"
 """The quantization that keeps what any other holds, to within a rounding."""
 
-# What a stored setting may be: a number in a range, or a choice.
+_REMEMBERED = Remembered("tuning")
+# What a setting may be: a number in a range, or a choice.
 _NUMBERS = {"n_threads": range(1, 513), "n_batch": range(32, 65537)}
 _CHOICES = ("flash_attention", "repack")
 # Bytes a weight takes. Small tensors stay larger and the vocabulary comes on top: see _SPARE.
@@ -52,6 +50,10 @@ class Figure:
     prefill: float
     decode: float
     perplexity: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse settings that there are not."""
+        check_settings(self.settings)
 
     @property
     def turn_s(self) -> float:
@@ -93,6 +95,21 @@ class Tuning:
     copy_sha256: str | None = None
     figures: tuple[Figure, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse settings that there are not, and a copy of another file."""
+        check_settings(self.settings)
+        if self.copy is not None and not self.copy.name.startswith(f"{self.sha256}-"):
+            raise ValueError(f"{self.copy.name} is no copy of {self.sha256}")
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuse a setting that there is not, or a value that it cannot have."""
+    for name, value in settings.items():
+        is_choice = name in _CHOICES
+        is_known = isinstance(value, bool) if is_choice else value in _NUMBERS.get(name, ())
+        if not is_known or isinstance(value, bool) is not is_choice:
+            raise ValueError(f"{name} cannot be {value!r}")
+
 
 def tuned_folder() -> Path:
     """Return where tunings and copies are kept; it need not exist."""
@@ -112,7 +129,7 @@ def load_tuning(path: Path, machine: Machine) -> Tuning | None:
         sha256 = known_sha256(path) or _sha256_if_likely(path, machine)
         if sha256 is None:
             return None
-        tuning = _read(tuned_folder() / _record_name(sha256, machine), sha256, machine)
+        tuning = _read(_REMEMBERED.get(_key(sha256, machine)))
         if tuning and tuning.copy and file_sha256(tuning.copy) != tuning.copy_sha256:
             return None
     except OSError:
@@ -123,27 +140,17 @@ def load_tuning(path: Path, machine: Machine) -> Tuning | None:
 def _sha256_if_likely(path: Path, machine: Machine) -> str | None:
     """Hash a file if one as large was measured: it may have been moved or installed anew."""
     size_bytes = path.stat().st_size
-    for record in tuned_folder().glob(f"*-{machine.key}.json"):
-        tuning = _read(record, record.name.partition("-")[0], machine)
-        if tuning is not None and tuning.size_bytes == size_bytes:
+    for record in _REMEMBERED.all().values():
+        tuning = _read(record)
+        if tuning is not None and (tuning.machine, tuning.size_bytes) == (machine, size_bytes):
             return file_sha256(path)
     return None
 
 
 def save_tuning(tuning: Tuning) -> None:
     """Remember a tuning in place of an earlier one, whose copy goes if it is another."""
-    record = asdict(tuning) | {"copy": tuning.copy.name if tuning.copy else None}
-    del record["sha256"], record["machine"]  # the file's name tells both
-    folder = tuned_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / _record_name(tuning.sha256, tuning.machine)
-    draft = target.with_suffix(f".{os.getpid()}.part")
-    try:
-        draft.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
-    for copy in folder.glob(f"{tuning.sha256}-*.gguf"):
+    _REMEMBERED.put(_key(tuning.sha256, tuning.machine), packed(tuning, _copy_name).decode())
+    for copy in tuned_folder().glob(f"{tuning.sha256}-*.gguf"):
         if copy != tuning.copy:
             copy.unlink(missing_ok=True)
 
@@ -158,13 +165,16 @@ def keep_copy(scratch: Path, sha256: str, quantization: str) -> Path:
 def forget_tuning(path: Path) -> bool:
     """Remove all that is remembered of a file, copies too; False if there was nothing."""
     inspect(path)  # says it if the file is not there
-    found = list(tuned_folder().glob(f"{file_sha256(path)}-*"))
+    sha256 = file_sha256(path)
+    known = [key for key in _REMEMBERED.all() if key.startswith(sha256)]
+    _REMEMBERED.forget(known)
+    found = list(tuned_folder().glob(f"{sha256}-*"))
     for item in found:
         if item.is_dir():
             shutil.rmtree(item, ignore_errors=True)
         else:
             item.unlink(missing_ok=True)
-    return bool(found)
+    return bool(known or found)
 
 
 def copy_bytes(file: ModelFile, quantization: str) -> int:
@@ -196,60 +206,36 @@ def check_room(
         )
 
 
-def _record_name(sha256: str, machine: Machine) -> str:
-    return f"{sha256}-{machine.key}.json"
+def _key(sha256: str, machine: Machine) -> str:
+    return f"{sha256} {machine.key}"
 
 
-def _read(path: Path, sha256: str, machine: Machine) -> Tuning | None:
-    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        name = _optional(record["copy"], str)
-        if name is not None and not name.startswith(f"{sha256}-"):
-            raise ValueError(name)
-        return Tuning(
-            sha256=sha256,
-            size_bytes=int(record["size_bytes"]),
-            machine=machine,
-            settings=_settings(record["settings"]),
-            copy=path.with_name(name) if name else None,
-            copy_quantization=_optional(record["copy_quantization"], str),
-            copy_sha256=_optional(record["copy_sha256"], str),
-            figures=tuple(read_figures(record["figures"])),
-        )
-    return None
+def _read(record: str | None) -> Tuning | None:
+    if record is None:
+        return None
+    try:
+        return unpacked(record.encode("utf-8", "surrogateescape"), Tuning, _copy_of_name)
+    except DamagedValueError:
+        return None
 
 
-def read_figures(records: list[dict[str, Any]]) -> Iterator[Figure]:
+def _copy_name(copy: Path) -> str:
+    return copy.name
+
+
+def _copy_of_name(_kind: type, name: Any) -> Path:
+    return tuned_folder() / Path(name).name
+
+
+def read_figures(records: list[dict[str, Any]]) -> tuple[Figure, ...]:
     """Make figures of what `asdict` made of them.
 
     Raises
     ------
-    KeyError, TypeError, ValueError
+    DamagedValueError
         They are damaged.
     """
-    for record in records:
-        perplexity = record["perplexity"]
-        yield Figure(
-            quantization=_optional(record["quantization"], str),
-            settings=_settings(record["settings"]),
-            prefill=float(record["prefill"]),
-            decode=float(record["decode"]),
-            perplexity=None if perplexity is None else float(perplexity),
-        )
-
-
-def _settings(record: Any) -> Settings:
-    for name, value in dict(record).items():
-        is_choice = name in _CHOICES
-        if isinstance(value, bool) is not is_choice or not (is_choice or value in _NUMBERS[name]):
-            raise ValueError(name)
-    return dict(record)
-
-
-def _optional(value: Any, kind: type[T]) -> T | None:
-    if value is not None and not isinstance(value, kind):
-        raise TypeError(value)
-    return value
+    return converted(records, tuple[Figure, ...])
 
 
 def copy_candidates(file: ModelFile, *, lossy: bool) -> tuple[str, ...]:

@@ -173,8 +173,8 @@ class _Measured:
 
     def __init__(self, outcome: dict[str, Any]) -> None:
         self.before, self.after = read_figures([outcome["before"], outcome["after"]])
-        self.offer = next(read_figures([outcome["offer"]] if outcome["offer"] else []), None)
-        self.figures = tuple(read_figures(outcome["figures"]))
+        self.offer = next(iter(read_figures([outcome["offer"]] if outcome["offer"] else [])), None)
+        self.figures = read_figures(outcome["figures"])
 
 
 def _measure(

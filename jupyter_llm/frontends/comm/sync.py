@@ -54,7 +54,7 @@ class KernelSide:
         chat: Chat,
         mode: ContextMode,
         send: Callable[[Any], None],
-        on_settled: Callable[[], None],
+        on_settled: Callable[[], object],
     ) -> None:
         self.chat = chat
         self.mode = mode

@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     )
 
     from jupyter_llm.chat.conversation import Chat, Describe
-    from jupyter_llm.chat.saved import SavedChat
+    from jupyter_llm.chat.store import SavedChat
     from jupyter_llm.engine.provenance import Provenance
     from jupyter_llm.frontends.prompt.commands import Command
     from jupyter_llm.frontends.prompt.options import Variables

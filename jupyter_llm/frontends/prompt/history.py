@@ -21,7 +21,7 @@ from jupyter_llm.common.tables import count_of
 from jupyter_llm.errors import MagicUsageError
 
 if TYPE_CHECKING:
-    from jupyter_llm.chat.saved import SavedChat
+    from jupyter_llm.chat.store import SavedChat
 
 Action = Literal["show", "export", "into notebook", "clear"]
 

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 from support.engines import ask, assert_nothing_leaks, load, paused, submit
 from support.paths import TESTS
+from support.stored import rows
 
 from jupyter_llm import llm
+from jupyter_llm.common.database import store
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local import exactness, resident
 from jupyter_llm.engine.local.exactness import make_exact, measure
@@ -159,11 +161,11 @@ def test_a_memory_that_cannot_trim_has_no_fillers(unit: int, size: int) -> None:
 
 
 def test_the_answer_is_remembered_for_each_build_and_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def make(key: str) -> tuple[bool, int, bool]:
         kernels = context(unit=4)
-        is_exact = make_exact(kernels, key=key, num_tokens=48, folder=tmp_path / "new")
+        is_exact = make_exact(kernels, key=key, num_tokens=48)
         return is_exact, kernels.group_size, kernels.num_decoded > 0
 
     assert make("one") == (True, 4, True)
@@ -172,35 +174,39 @@ def test_the_answer_is_remembered_for_each_build_and_machine(
     monkeypatch.setattr(exactness, "available_cores", lambda: 99)
     assert make("one") == (True, 4, True)
     never = context(unit=3)
-    assert not make_exact(never, key="three", num_tokens=48, folder=tmp_path)
+    assert not make_exact(never, key="three", num_tokens=48)
     again = context()
-    assert not make_exact(again, key="three", num_tokens=48, folder=tmp_path)
+    assert not make_exact(again, key="three", num_tokens=48)
     assert again.num_decoded == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"a": "b"}', b"\xff\xfe", b'{"a": null}'])
-def test_a_damaged_memory_of_answers_is_measured_anew(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "exactness.json").write_bytes(content)
+@pytest.mark.parametrize("value", [b"", b"3", b"two", b"\xff", None, 2])
+def test_a_damaged_memory_of_answers_is_measured_anew(value: object) -> None:
     for is_known in (False, True):
         kernels = context(unit=2)
-        assert make_exact(kernels, key="k", num_tokens=48, folder=tmp_path)
+        assert make_exact(kernels, key="k", num_tokens=48)
         assert (kernels.num_decoded == 0) == is_known
+    rows("UPDATE remembered SET value = ?", value)
+    kernels = context(unit=2)
+    assert make_exact(kernels, key="k", num_tokens=48)
+    assert kernels.num_decoded > 0
 
 
 def test_an_answer_that_cannot_be_remembered_holds_all_the_same(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "file").write_text("in the way")
-    assert make_exact(context(unit=2), key="k", num_tokens=48, folder=tmp_path / "file")
-    assert "could not be kept" in caplog.text
+    (home / ".local").write_text("in the way")
+    assert make_exact(context(unit=2), key="k", num_tokens=48)
+    assert not store().flush(30)
+    assert "cannot be kept" in caplog.text
 
 
 def test_a_self_test_that_cannot_run_promises_nothing_and_is_not_remembered(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert not make_exact(context(fails=True), key="k", num_tokens=48, folder=tmp_path)
+    assert not make_exact(context(fails=True), key="k", num_tokens=48)
     assert "cannot be told" in caplog.text
-    assert make_exact(context(), key="k", num_tokens=48, folder=tmp_path)
+    assert make_exact(context(), key="k", num_tokens=48)
 
 
 @pytest.mark.parametrize("num_slots", [1, 2, 4])

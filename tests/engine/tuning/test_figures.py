@@ -6,8 +6,10 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from support.stored import rows
 
 from jupyter_llm.engine.tuning.figures import (
     Figure,
@@ -56,8 +58,16 @@ def with_copy(path: Path) -> Tuning:
     return replace(tuning, copy=copy, copy_quantization="Q8_0", copy_sha256=file_sha256(copy))
 
 
-def record_of(tuning: Tuning) -> Path:
-    return tuned_folder() / f"{tuning.sha256}-{HERE.key}.json"
+def put(record: object) -> None:
+    """Change what is remembered."""
+    data = json.dumps(record).encode() if isinstance(record, dict) else record
+    rows("UPDATE remembered SET value = ? WHERE kind = 'tuning'", data)
+
+
+def record() -> dict[str, Any]:
+    ((value,),) = rows("SELECT value FROM remembered WHERE kind = 'tuning'")
+    found: dict[str, Any] = json.loads(value)
+    return found
 
 
 def change(path: Path) -> None:
@@ -73,7 +83,6 @@ def test_what_is_saved_is_loaded(model: Path) -> None:
         tuning = make(model)
         save_tuning(tuning)
         assert load_tuning(model, HERE) == tuning
-    assert [item.suffix for item in tuned_folder().glob("*part*")] == []
 
 
 def test_a_file_that_changed_counts_as_not_measured(model: Path) -> None:
@@ -119,9 +128,8 @@ def test_without_its_copy_a_tuning_does_not_count(model: Path) -> None:
     "text", ["", "{", "[]", "null", "\x00", "[" * 100_000, '{"copy": 5}'], ids=lambda t: t[:12]
 )
 def test_a_damaged_record_is_ignored(model: Path, text: str) -> None:
-    tuning = tuning_of(model)
-    save_tuning(tuning)
-    record_of(tuning).write_text(text)
+    save_tuning(tuning_of(model))
+    put(text.encode())
     assert load_tuning(model, HERE) is None
 
 
@@ -145,10 +153,8 @@ def test_a_damaged_record_is_ignored(model: Path, text: str) -> None:
     ids=str,
 )
 def test_a_record_with_a_wrong_value_is_ignored(model: Path, damage: dict[str, object]) -> None:
-    tuning = tuning_of(model)
-    save_tuning(tuning)
-    record = json.loads(record_of(tuning).read_text())
-    record_of(tuning).write_text(json.dumps(record | damage))
+    save_tuning(tuning_of(model))
+    put(record() | damage)
     assert load_tuning(model, HERE) is None
 
 
@@ -156,9 +162,8 @@ def test_a_record_cannot_name_a_file_outside_its_folder(model: Path, tmp_path: P
     tuning = tuning_of(model)
     save_tuning(tuning)
     outside = Path(shutil.copy(model, tmp_path / "outside.gguf"))
-    record = json.loads(record_of(tuning).read_text())
-    record |= {"copy": f"{tuning.sha256}-/../{outside}", "copy_sha256": file_sha256(outside)}
-    record_of(tuning).write_text(json.dumps(record))
+    copy = {"copy": f"{tuning.sha256}-/../{outside}", "copy_sha256": file_sha256(outside)}
+    put(record() | copy)
     assert load_tuning(model, HERE) is None
 
 
@@ -170,7 +175,8 @@ def test_forgetting_removes_record_and_copy_of_this_file_alone(
     tuning = with_copy(model)
     save_tuning(tuning)
     assert forget_tuning(model)
-    assert list(tuned_folder().iterdir()) == [record_of(other)]
+    assert list(tuned_folder().iterdir()) == []
+    assert (load_tuning(model, HERE), load_tuning(tiny_base_gguf, HERE)) == (None, other)
     assert not forget_tuning(model)
 
 
@@ -179,7 +185,7 @@ def test_a_new_copy_replaces_the_old_one(model: Path) -> None:
     scratch = Path(shutil.copy(model, tuned_folder() / "scratch"))
     second = keep_copy(scratch, first.sha256, "Q4_0")
     save_tuning(replace(first, copy=second))
-    assert set(tuned_folder().iterdir()) == {second, record_of(first)}
+    assert set(tuned_folder().iterdir()) == {second}
 
 
 def test_a_full_disk_is_refused_with_the_numbers(model: Path) -> None:

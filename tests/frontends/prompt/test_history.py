@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from support.saved_turns import chat_of, turn
 
-from jupyter_llm.chat.saved import SavedChat
+from jupyter_llm.chat.store import SavedChat
 from jupyter_llm.chat.transcript import to_json, to_markdown
 from jupyter_llm.errors import MagicUsageError, NotebookFileError
 from jupyter_llm.frontends.prompt.history import (
@@ -25,7 +25,7 @@ from jupyter_llm.frontends.prompt.history import (
 
 CHATS = {
     "default": chat_of(turn("Who?", "Me."), turn("Why?", "So.")),
-    "other": chat_of(turn("What?", "That.", chat="other"), name="other"),
+    "other": chat_of(turn("What?", "That."), name="other"),
 }
 
 

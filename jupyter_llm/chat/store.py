@@ -1,0 +1,415 @@
+"""The chats of notebooks in the user's store: their tables, and what may happen to them there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+from dataclasses import astuple, dataclass, field, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from jupyter_llm.chat.draft import Part, Turn
+from jupyter_llm.common.database import Schema, check, erasable
+from jupyter_llm.common.packing import converted, packed, unpacked
+from jupyter_llm.engine.completion import Completion, Usage
+from jupyter_llm.engine.options import FinishReason
+from jupyter_llm.errors import ProvenanceError
+from jupyter_llm.notebook.cells.path import absolute
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+    from sqlite3 import Connection, Cursor
+
+    from jupyter_llm.engine.provenance import Provenance
+
+logger = logging.getLogger(__name__)
+
+Origin: TypeAlias = tuple[str, int]
+"""The cell a prompt came from: its id, and which of its prompts it was."""
+
+_MAX_BYTES = 32 << 20  # a notebook; a long turn with its tokens takes 20 kB
+_MAX_TURN = 8 << 20  # what the largest context windows hold, several times
+_END_OF_TIME = 253402300800.0  # the year 10000, which dates do not reach
+_TOKEN_SIZE = 4
+
+SCHEMA = Schema(
+    "chats",
+    (
+        (
+            """CREATE TABLE chats (
+                id INTEGER PRIMARY KEY,
+                notebook BLOB NOT NULL,
+                name BLOB NOT NULL,
+                state BLOB,
+                num_dropped INTEGER NOT NULL DEFAULT 0,
+                UNIQUE (notebook, name)
+            )""",
+            """CREATE TABLE turns (
+                id INTEGER PRIMARY KEY,
+                chat INTEGER NOT NULL REFERENCES chats ON DELETE CASCADE,
+                number INTEGER NOT NULL,
+                parent INTEGER NOT NULL,
+                finished_at REAL NOT NULL,
+                cell BLOB,
+                prompt_of_cell INTEGER,
+                size INTEGER NOT NULL,
+                words BLOB NOT NULL,
+                UNIQUE (chat, cell, prompt_of_cell)
+            )""",
+            "CREATE INDEX turns_by_age ON turns (chat, finished_at, size)",
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatState:
+    """What a chat is beside its turns: its system text, and which turns do not go along.
+
+    `cuts` are the numbers of the last turns that its conversations leave out. Where a branch was
+    chosen that is not the newest, `choices` has it by the turn before it.
+    """
+
+    system: str | None = None
+    cuts: dict[str, int] = field(default_factory=dict)
+    choices: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedChat:
+    """A chat as it is kept: its turns, the oldest first.
+
+    `num_dropped` older turns are not kept any more, for want of room. Where only one branch is
+    taken along, `num_other_branches` counts those that are not.
+    """
+
+    name: str
+    state: ChatState = ChatState()
+    turns: tuple[Turn, ...] = ()
+    num_dropped: int = 0
+    num_other_branches: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """All of a turn that is never searched for: it stands in one column, as JSON."""
+
+    prompt: str
+    text: str
+    finish_reason: FinishReason
+    usage: Usage
+    model: str
+    seed: int | None = None
+    exact: bool = False
+    provenance: dict[str, Any] | None = None
+    told: tuple[Part, ...] = ()
+    tokens: bytes | None = None  # four bytes each
+
+    @classmethod
+    def of(cls, turn: Turn) -> Words:
+        """Return those of a turn. Log-probabilities are not kept: they outgrow all the rest."""
+        completion = turn.completion
+        record, ids = completion.provenance, completion.token_ids
+        return cls(
+            prompt=turn.prompt,
+            text=completion.text,
+            finish_reason=completion.finish_reason,
+            usage=completion.usage,
+            model=completion.model,
+            seed=completion.seed,
+            exact=completion.exact,
+            provenance=record.to_json() if record is not None else None,
+            told=turn.told,
+            tokens=None if ids is None else struct.pack(f"<{len(ids)}i", *ids),
+        )
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that nobody counts up to."""
+        numbers = (*astuple(self.usage), self.seed or 0)
+        if not all(0 <= number < _END_OF_TIME for number in numbers):
+            raise ValueError(f"there is a number out of range among {numbers}")
+        if len(self.tokens or b"") % _TOKEN_SIZE or min(self.token_ids or (0,)) < 0:
+            raise ValueError("what stands there are no tokens")
+
+    @property
+    def token_ids(self) -> tuple[int, ...] | None:
+        """The tokens of the answer."""
+        if self.tokens is None:
+            return None
+        return struct.unpack(f"<{len(self.tokens) // _TOKEN_SIZE}i", self.tokens)
+
+    @property
+    def completion(self) -> Completion:
+        """The answer."""
+        return Completion(
+            text=self.text,
+            finish_reason=self.finish_reason,
+            usage=self.usage,
+            model=self.model,
+            seed=self.seed,
+            exact=self.exact,
+            provenance=_provenance(self.provenance),
+            token_ids=self.token_ids,
+        )
+
+
+def _provenance(record: dict[str, Any] | None) -> Provenance | None:
+    from jupyter_llm.engine.provenance import Provenance
+
+    try:
+        return Provenance.from_json(record) if record is not None else None
+    except ProvenanceError as error:
+        logger.debug("The record of a turn is damaged: %s", error)
+        return None
+
+
+def origin_of(origin: Hashable) -> Origin | None:
+    """Return the cell and the number of a prompt, if that is what tells it from others."""
+    match origin:
+        case (str() as cell, int() as number):
+            return cell, number
+        case _:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChats:
+    """The chats of one notebook, through a connection that is open for a moment.
+
+    Two kernels of a notebook may give the same number to turns, so it is the time that tells which
+    one is meant, and what followed a turn that has gone is only joined to the one before it if no
+    other has that number.
+    """
+
+    connection: Connection
+    notebook: bytes
+
+    @classmethod
+    def of(cls, path: Path, connection: Connection) -> StoredChats:
+        """Return those of a notebook's path."""
+        return cls(connection, _key(path))
+
+    def load(self) -> dict[str, SavedChat]:
+        """Return the chats by name, as they were last written by any kernel; no empty ones."""
+        rows = self._run(
+            "SELECT id, name, state, num_dropped FROM chats WHERE notebook = ? ORDER BY id",
+            self.notebook,
+        )
+        chats, num_lost = [], 0
+        for chat, *row in rows.fetchall():
+            saved = _chat(row)
+            turns = list(map(_turn, self._run(_TURNS, chat)))
+            num_lost += turns.count(None) if saved is not None else len(turns)
+            if saved is not None:
+                chats.append(replace(saved, turns=tuple(filter(None, turns))))
+        if num_lost:
+            check(self.connection)  # perhaps there is more that is not as it should be
+            logger.warning(
+                "%d of the turns of %s could not be read, as they are damaged. The rest is there.",
+                num_lost,
+                os.fsdecode(self.notebook),
+            )
+        return {chat.name: chat for chat in chats if chat != SavedChat(name=chat.name)}
+
+    def keep(self, chat: str, turn: Turn) -> None:
+        """Keep a turn, in the place of an earlier one of its cell."""
+        words = erasable(packed(Words.of(turn)))
+        if len(words) > _MAX_TURN:
+            logger.warning(
+                "A turn of %.1f MB is more than can be kept of one; it will be gone after a "
+                "restart.",
+                len(words) / 1e6,
+            )
+            return
+        cell, prompt_of_cell = origin_of(turn.origin) or (None, None)
+        self._run(
+            """INSERT INTO turns
+                (chat, number, parent, finished_at, cell, prompt_of_cell, size, words)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT (chat, cell, prompt_of_cell) DO UPDATE SET
+                number = excluded.number, parent = excluded.parent, size = excluded.size,
+                finished_at = excluded.finished_at, words = excluded.words""",
+            *(self._made(chat), turn.number, turn.parent, turn.finished_at),
+            *(None if cell is None else _bytes(cell), prompt_of_cell, len(words), words),
+        )
+        self._shrink()
+
+    def describe(self, chat: str, state: ChatState) -> None:
+        """Keep what a chat is beside its turns."""
+        if state == ChatState():
+            self._run("UPDATE chats SET state = NULL WHERE id = ?", self._id(chat))
+            self._leave_out_if_empty(chat)
+        else:
+            words = erasable(packed(state))
+            statement = "UPDATE chats SET state = ? WHERE id = ? AND state IS NOT ?"
+            self._run(statement, words, self._made(chat), words)
+
+    def forget(self, chat: str, origins: Iterable[Origin]) -> None:
+        """Forget the turns of some cells."""
+        for cell, prompt_of_cell in origins:
+            row = self._run(
+                "SELECT id, number, parent FROM turns"
+                " WHERE chat = ? AND cell = ? AND prompt_of_cell = ?",
+                *(self._id(chat), _bytes(cell), prompt_of_cell),
+            ).fetchone()
+            if row is not None:
+                self._run("DELETE FROM turns WHERE id = ?", row[0])
+                self._join(chat, number=row[1], parent=row[2])
+
+    def remove(self, chat: str, number: int, parent: int, finished_at: float | None) -> None:
+        """Forget a turn. There is none without a time, of a prompt that never had an answer."""
+        row = self._run(
+            "SELECT id, parent FROM turns WHERE chat = ? AND finished_at = ?",
+            *(self._id(chat), finished_at),
+        ).fetchone()
+        if row is not None:
+            self._run("DELETE FROM turns WHERE id = ?", row[0])
+            parent = row[1]
+        self._join(chat, number=number, parent=parent)
+
+    def clear(self, chat: str | None) -> None:
+        """Forget a chat, or all of them."""
+        name = None if chat is None else _bytes(chat)
+        statement = "DELETE FROM chats WHERE notebook = ? AND name = coalesce(?, name)"
+        self._run(statement, self.notebook, name)
+
+    def move(self, path: Path) -> None:
+        """Follow the notebook to another path; what was kept for that one before is replaced."""
+        target = _key(path)
+        if target != self.notebook:
+            self._run("DELETE FROM chats WHERE notebook = ?", target)
+            self._run("UPDATE chats SET notebook = ? WHERE notebook = ?", target, self.notebook)
+
+    def _run(self, statement: str, *values: object) -> Cursor:
+        return self.connection.execute(statement, values)
+
+    def _id(self, chat: str) -> int | None:
+        row = self._run(
+            "SELECT id FROM chats WHERE notebook = ? AND name = ?", self.notebook, _bytes(chat)
+        ).fetchone()
+        return row[0] if row is not None else None
+
+    def _made(self, chat: str) -> int | None:
+        """Return the id of a chat, which is made if need be."""
+        statement = "INSERT OR IGNORE INTO chats (notebook, name) VALUES (?, ?)"
+        self._run(statement, self.notebook, _bytes(chat))
+        return self._id(chat)
+
+    def _join(self, chat: str, *, number: int, parent: int) -> None:
+        """Let what followed a turn that has gone follow the one before it."""
+        self._run(
+            "UPDATE turns SET parent = ?3 WHERE chat = ?1 AND parent = ?2 AND NOT EXISTS"
+            " (SELECT 1 FROM turns WHERE chat = ?1 AND number = ?2)",
+            *(self._id(chat), number, parent),
+        )
+        self._leave_out_if_empty(chat)
+
+    def _leave_out_if_empty(self, chat: str) -> None:
+        self._run(
+            "DELETE FROM chats WHERE id = ? AND state IS NULL AND num_dropped = 0"
+            " AND NOT EXISTS (SELECT 1 FROM turns WHERE chat = chats.id)",
+            self._id(chat),
+        )
+
+    def _shrink(self) -> None:
+        """Drop the oldest turns of a notebook that takes too much room, down to 3/4 of it."""
+        turns = self._run(
+            "SELECT turns.id, chat, size FROM turns JOIN chats ON chats.id = chat"
+            " WHERE notebook = ? ORDER BY finished_at, turns.id",
+            self.notebook,
+        ).fetchall()
+        excess = sum(size for *_, size in turns) - _MAX_BYTES
+        if excess <= 0:
+            return
+        excess += _MAX_BYTES // 4
+        for turn, chat, size in turns:
+            if excess <= 0:
+                break
+            self._run("DELETE FROM turns WHERE id = ?", turn)
+            self._run("UPDATE chats SET num_dropped = num_dropped + 1 WHERE id = ?", chat)
+            excess -= size
+        _tell_full(self.notebook)
+
+
+_TURNS = """SELECT number, parent, finished_at, cell, prompt_of_cell, words
+    FROM turns WHERE chat = ? ORDER BY id"""
+
+
+@cache
+def _tell_full(notebook: bytes) -> None:
+    logger.warning(
+        "The chats of %s outgrew the %.1f MB that are kept of them, so the oldest turns are gone "
+        "from the disk. `%%llm /history --export FILE.md` copies the others.",
+        Path(os.fsdecode(notebook)).name,
+        _MAX_BYTES / 1e6,
+    )
+
+
+def _chat(row: list[object]) -> SavedChat | None:
+    """Return the chat of a row without its turns, or None if it is damaged."""
+    name, state, num_dropped = row
+    try:
+        return SavedChat(
+            name=_text(converted(name, bytes)),
+            state=ChatState() if state is None else unpacked(converted(state, bytes), ChatState),
+            num_dropped=converted(num_dropped, int),
+        )
+    except ValueError as error:
+        logger.debug("A chat is damaged: %s", error)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A turn in its columns."""
+
+    number: int
+    parent: int
+    finished_at: float
+    cell: bytes | None
+    prompt_of_cell: int | None
+    words: bytes
+
+    def turn(self) -> Turn:
+        words = unpacked(self.words, Words)
+        origin = None if self.cell is None else (_text(self.cell), self.prompt_of_cell)
+        return Turn(
+            prompt=words.prompt,
+            completion=words.completion,
+            origin=origin,
+            told=tuple(map(_of_an_earlier_kernel, words.told)),
+            number=self.number,
+            parent=self.parent,
+            finished_at=self.finished_at if 0 <= self.finished_at < _END_OF_TIME else 0.0,
+        )
+
+
+def _turn(row: tuple[object, ...]) -> Turn | None:
+    """Return the turn of a row, or None if it is damaged."""
+    names = (column.name for column in fields(_Row))
+    try:
+        return converted(dict(zip(names, row, strict=True)), _Row).turn()
+    except ValueError as error:
+        logger.debug("A turn is damaged: %s", error)
+        return None
+
+
+def _of_an_earlier_kernel(part: Part) -> Part:
+    """Return what was told without taking its cell for one of this kernel's timeline."""
+    if part.cell is None:
+        return part
+    return replace(part, cell=replace(part.cell, number=-abs(part.cell.number)))
+
+
+def _key(notebook: Path) -> bytes:
+    return os.fsencode(absolute(notebook))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogatepass")

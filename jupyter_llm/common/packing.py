@@ -1,0 +1,59 @@
+"""Values as JSON and back, checked against the types of their fields."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+class DamagedValueError(ValueError):
+    """What was read is not what we write."""
+
+
+def packed(value: object, encode: Callable[[Any], object] | None = None) -> bytes:
+    """Return a dataclass as JSON; `encode` makes something plain of what JSON does not know.
+
+    A text that is no Unicode comes back as it was, so msgspec does not write it by itself.
+    """
+    import msgspec
+
+    plain = msgspec.to_builtins(value, enc_hook=encode)
+    text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass")
+
+
+def unpacked(data: bytes, kind: type[T], decode: Callable[[type, Any], object] | None = None) -> T:
+    """Return what `packed` made JSON of. Fields that it does not know are a newer version's.
+
+    Raises
+    ------
+    DamagedValueError
+        It is not as we write it.
+    """
+    try:
+        return converted(json.loads(data.decode("utf-8", "surrogatepass")), kind, decode)
+    except (ValueError, RecursionError) as error:
+        raise DamagedValueError(str(error)) from None
+
+
+def converted(
+    plain: object, kind: type[T], decode: Callable[[type, Any], object] | None = None
+) -> T:
+    """Return a value of the given type, made of what JSON holds.
+
+    Raises
+    ------
+    DamagedValueError
+        It is not one.
+    """
+    import msgspec
+
+    try:
+        return msgspec.convert(plain, kind, str_keys=True, dec_hook=decode)
+    except (msgspec.ValidationError, ValueError, RecursionError) as error:
+        raise DamagedValueError(str(error)) from None

@@ -1,0 +1,79 @@
+"""What costs time to find out and is true again in the next kernel, by what it depends on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jupyter_llm.common.database import Schema, store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from sqlite3 import Connection
+
+_SCHEMA = Schema(
+    "remembered",
+    (
+        (
+            """CREATE TABLE remembered (
+                number INTEGER PRIMARY KEY, kind TEXT, key BLOB, value BLOB, UNIQUE (kind, key)
+            )""",
+        ),
+    ),
+)
+
+
+class Remembered:
+    """Facts of one kind about models and machines in the user's store, the latest `max_values`."""
+
+    def __init__(self, kind: str, *, max_values: int = 256) -> None:
+        self._kind = kind
+        self._max_values = max_values
+
+    def get(self, key: str) -> str | None:
+        """Return a value, if it is known."""
+        found = self._look("WHERE kind = ? AND key = ?", self._kind, _bytes(key))
+        return found.get(key)
+
+    def all(self) -> dict[str, str]:
+        """Return all values by their keys, the oldest first."""
+        return self._look("WHERE kind = ? ORDER BY number", self._kind)
+
+    def put(self, key: str, value: str) -> None:
+        """Remember a value, in place of an earlier one."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(
+                "INSERT OR REPLACE INTO remembered (kind, key, value) VALUES (?, ?, ?)",
+                (self._kind, _bytes(key), _bytes(value)),
+            )
+            connection.execute(
+                "DELETE FROM remembered WHERE kind = ? AND number NOT IN (SELECT number FROM"
+                " remembered WHERE kind = ? ORDER BY number DESC LIMIT ?)",
+                (self._kind, self._kind, self._max_values),
+            )
+
+        store().write(_SCHEMA, work)
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Forget some values."""
+        rows = [(self._kind, _bytes(key)) for key in keys]
+        statement = "DELETE FROM remembered WHERE kind = ? AND key = ?"
+        store().write(_SCHEMA, lambda connection: connection.executemany(statement, rows))
+
+    def _look(self, condition: str, *values: object) -> dict[str, str]:
+        statement = f"SELECT key, value FROM remembered {condition}"  # noqa: S608  our own words
+
+        def look(connection: Connection) -> dict[str, str]:
+            rows = connection.execute(statement, values)
+            return {_text(key): _text(value) for key, value in rows}
+
+        return store().read(_SCHEMA, look, {})
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")  # paths need not be Unicode
+
+
+def _text(value: object) -> str:
+    """Return a text, whatever a damaged row holds."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else ""

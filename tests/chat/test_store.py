@@ -1,0 +1,447 @@
+"""Chats of a notebook that are there after a restart."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from support.saved_turns import chat_of, turn, turns
+from support.stored import rows, stored_bytes, written
+
+from jupyter_llm.chat import store as chat_store
+from jupyter_llm.chat.archive import Archive
+from jupyter_llm.chat.draft import Cut, Part, Turn
+from jupyter_llm.chat.store import ChatState, SavedChat, Words
+from jupyter_llm.common.packing import DamagedValueError, packed, unpacked
+from jupyter_llm.engine.completion import Completion, TokenLogprob, Usage
+from jupyter_llm.notebook.cells.events import CellEvent, Output
+from jupyter_llm.notebook.cells.path import PathChange
+
+NOTEBOOK = Path("/notebooks/a.ipynb")
+OTHER = Path("/notebooks/b.ipynb")
+ONE, TWO, THREE = (
+    turn(word, origin=(word, 1), number=number, parent=number - 1, finished_at=float(number))
+    for number, word in enumerate(["one", "two", "three"], 1)
+)
+
+Warnings = Callable[[], list[str]]
+
+
+def start(path: Path = NOTEBOOK) -> Archive:
+    """Open the notebook as a kernel does when it starts."""
+    archive = Archive()
+    archive.open(path)
+    return archive
+
+
+def keep(archive: Archive, *turns: Turn, chat: str = "default") -> Archive:
+    for one in turns:
+        archive.keep(chat, one)
+    return archive
+
+
+def found(path: Path = NOTEBOOK) -> dict[str, SavedChat]:
+    """Return what the next kernel finds."""
+    return start(path).waiting
+
+
+def describe(archive: Archive, system: str | None, *, chat: str = "default") -> None:
+    archive.describe(chat, system=system, cuts={}, choices={})
+
+
+@pytest.fixture
+def warnings(caplog: pytest.LogCaptureFixture) -> Warnings:
+    caplog.set_level(logging.WARNING, logger="jupyter_llm")
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+# What is kept
+
+
+def test_turns_are_there_after_a_restart_in_the_order_they_came() -> None:
+    keep(keep(start(), ONE, TWO, THREE), TWO, chat="ünï codé \ud800")
+    assert found() == {
+        "default": chat_of(ONE, TWO, THREE),
+        "ünï codé \ud800": chat_of(TWO, name="ünï codé \ud800"),
+    }
+
+
+def test_a_notebook_without_chats_writes_nothing() -> None:
+    archive = start()
+    assert archive.waiting == {}
+    describe(archive, None)
+    archive.clear()
+    archive.flush()
+    assert rows("SELECT count(*) FROM chats") == [(0,)]
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(one=turns())
+def test_any_turn_comes_back_as_it_was(one: Turn) -> None:
+    archive = start()
+    archive.clear()
+    keep(archive, one)
+    (restored,) = found()["default"].turns
+    assert restored == one
+    assert restored.finished_at == one.finished_at
+    assert type(restored.completion.token_ids) is type(one.completion.token_ids)
+
+
+CELL = CellEvent(
+    number=3,
+    source="%time x = 1\n",
+    execution_count=2,
+    cell_id="d41d8c",
+    outputs=(Output("stdout", "1\n"), Output("error", "KeyError: 'x'\n")),
+    tags=frozenset({"llm-pin", "a"}),
+)
+
+
+@pytest.mark.parametrize("cell", [None, CELL, CellEvent(number=1, source="")])
+def test_what_was_told_comes_back_but_its_cell_is_none_of_this_kernels(
+    cell: CellEvent | None,
+) -> None:
+    part = Part("In [2]: …\n", cell=cell, variable="x", attachment="In [2]")
+    keep(start(), turn(told=(part,)))
+    (restored,) = found()["default"].turns
+    assert restored.told == (replace(part, cell=cell and replace(cell, number=-cell.number)),)
+
+
+def test_every_number_of_a_completion_is_kept_and_log_probabilities_are_not() -> None:
+    completion = Completion(
+        text="Yes.",
+        finish_reason="length",
+        usage=Usage(
+            prompt_tokens=1,
+            cached_tokens=2,
+            completion_tokens=3,
+            queue_s=0.1,
+            prefill_s=0.2,
+            decode_s=1 / 3,
+        ),
+        model="tiny",
+        seed=0,
+        token_ids=(0, 2**31 - 1),
+        exact=True,
+        logprobs=(TokenLogprob(1, "a", -0.5),),
+    )
+    keep(start(), replace(turn(), completion=completion))
+    (restored,) = found()["default"].turns
+    assert restored.completion == replace(completion, logprobs=None)
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\ud83d\ude00", "\u2028\x85\r\v", "\x00", 'é\n\t\\"'])
+def test_text_that_others_would_change_comes_back_as_it_was(text: str) -> None:
+    one = turn(text, text, told=(Part(text),), origin=(text, 1))
+    archive = keep(start(), one)
+    describe(archive, text)
+    assert found() == {"default": chat_of(one, system=text)}
+
+
+def test_a_token_takes_less_than_six_bytes() -> None:
+    ids = tuple(range(150_000, 151_000))
+    assert len(packed(Words.of(turn(token_ids=ids)))) - len(packed(Words.of(turn()))) < 6 * len(ids)
+
+
+def test_turns_without_an_origin_replace_none() -> None:
+    keep(start(), turn(), turn())
+    assert found() == {"default": chat_of(turn(), turn())}
+
+
+def test_a_prompt_that_is_sent_again_takes_its_old_place() -> None:
+    again = replace(ONE, prompt="again")
+    keep(start(), ONE, TWO, again)
+    assert found() == {"default": chat_of(again, TWO)}
+
+
+def test_a_turn_that_is_not_to_be_kept_leaves_no_trace() -> None:
+    archive = keep(start(), ONE)
+    archive.keep("default", turn("secret", origin=("two", 1)), is_kept=False)
+    archive.keep("default", turn("secret"), is_kept=False)
+    archive.keep(None, turn("secret"))
+    Archive().keep("default", turn("secret"))  # of a notebook that nobody knows
+    assert found() == {"default": chat_of(ONE)}
+    assert b"secret" not in stored_bytes()
+
+
+def test_a_turn_that_is_not_kept_takes_the_one_it_replaces_along() -> None:
+    archive = keep(start(), ONE, TWO)
+    archive.keep("default", replace(ONE, prompt="secret"), is_kept=False)
+    assert found() == {"default": chat_of(replace(TWO, parent=0))}
+
+
+def test_what_a_chat_is_beside_its_turns_is_kept() -> None:
+    archive = keep(start(), ONE, TWO)
+    describe(archive, "Be brief.")
+    cuts = {"default": Cut(last_turn=1), "code": Cut(cells=frozenset({CELL}))}
+    archive.describe("default", system="Be kind.", cuts=cuts, choices={0: 2})
+    (chat,) = found().values()
+    assert chat.state == ChatState("Be kind.", {"default": 1}, {0: 2})
+    describe(archive, None)
+    assert found() == {"default": chat_of(ONE, TWO)}
+
+
+def test_what_did_not_change_is_not_written_again() -> None:
+    archive = keep(start(), ONE)
+    describe(archive, "Be brief.")
+    before = written().read_bytes()
+    describe(archive, "Be brief.")
+    assert written().read_bytes() == before
+
+
+# What is forgotten
+
+
+def line(count: int) -> list[Turn]:
+    """Return turns that follow one another, each of a cell of its own."""
+    return [
+        turn(f"{n}", origin=(f"{n}", 1), number=n, parent=n - 1, finished_at=float(n))
+        for n in range(1, count + 1)
+    ]
+
+
+def parents() -> dict[int, int]:
+    return {one.number: one.parent for one in found()["default"].turns}
+
+
+def test_a_forgotten_turn_is_gone_and_may_come_again_at_the_end() -> None:
+    archive = keep(start(), ONE, TWO)
+    archive.forget("default", [("one", 1), ("never", 1), "no cell"])
+    assert found() == {"default": chat_of(replace(TWO, parent=0))}
+    keep(archive, ONE)
+    assert found() == {"default": chat_of(replace(TWO, parent=0), ONE)}
+
+
+@pytest.mark.parametrize("is_forgotten", [False, True])
+def test_what_followed_a_turn_that_has_gone_follows_the_one_before_it(
+    is_forgotten: bool,  # noqa: FBT001
+) -> None:
+    turns = line(3)
+    archive = keep(start(), *turns, turn("two again", number=4, parent=2, finished_at=4.0))
+    if is_forgotten:
+        archive.forget("default", [("2", 1)])
+    else:
+        archive.remove("default", 2, 1, turns[1])
+    assert parents() == {1: 0, 3: 1, 4: 1}
+
+
+def test_a_prompt_that_never_had_an_answer_takes_nothing_along() -> None:
+    archive = keep(start(), *line(2), turn("four", number=4, parent=3, finished_at=4.0))
+    archive.remove("default", 3, 2, None)
+    assert parents() == {1: 0, 2: 1, 4: 2}
+
+
+def test_the_turn_of_another_kernel_with_the_same_number_is_not_removed() -> None:
+    turns = line(3)
+    archive = keep(start(), *turns, turn("there", number=2, parent=1, finished_at=2.5))
+    archive.remove("default", 2, 1, turns[1])
+    assert [one.prompt for one in found()["default"].turns] == ["1", "3", "there"]
+    assert parents()[3] == 2  # it is not known whose it was
+
+
+def test_what_is_removed_from_no_chat_changes_nothing() -> None:
+    start().remove("default", 1, 0, ONE)
+    assert found() == {}
+
+
+@pytest.mark.parametrize("name", ["default", None])
+def test_a_cleared_chat_is_gone_from_the_disk(name: str | None) -> None:
+    archive = keep(start(), turn("confidential", origin=("secret", 1)), TWO)
+    describe(archive, "hush")
+    keep(archive, TWO, chat="other")
+    keep(start(OTHER), THREE)
+    archive.clear(name)
+    assert found().keys() == ({"other"} if name else set())
+    assert found(OTHER) == {"default": chat_of(THREE)}
+    assert not [word for word in (b"confidential", b"hush") if word in stored_bytes()]
+    keep(archive, ONE)
+    assert found()["default"] == chat_of(ONE)
+
+
+def test_a_removed_turn_is_gone_from_the_disk_and_so_is_an_empty_chat() -> None:
+    first = turn("confidential", "the " + "very " * 5000 + "secret")
+    archive = keep(start(), first)
+    describe(archive, "Be brief.")
+    archive.remove("default", 1, 0, first)
+    assert found() == {"default": chat_of(system="Be brief.")}
+    describe(archive, None)
+    assert rows("SELECT count(*) FROM chats") == [(0,)]
+    assert not [word for word in (b"confidential", b"secret", b"brief") if word in stored_bytes()]
+
+
+# Renames and copies
+
+
+def test_the_chats_follow_a_rename() -> None:
+    archive = keep(start(), ONE)
+    archive.follow(PathChange(NOTEBOOK, OTHER, is_rename=True))
+    keep(archive, TWO)
+    assert archive.path == OTHER
+    assert found(OTHER) == {"default": chat_of(ONE, TWO)}
+    assert found() == {}
+
+
+def test_a_rename_onto_another_notebook_replaces_its_chats() -> None:
+    keep(start(OTHER), ONE)
+    keep(start(OTHER), ONE, chat="other")
+    archive = keep(start(), TWO)
+    archive.follow(PathChange(NOTEBOOK, OTHER, is_rename=True))
+    assert found(OTHER) == {"default": chat_of(TWO)}
+
+
+def test_another_notebook_has_its_own_chats() -> None:
+    archive = keep(start(), ONE)
+    archive.follow(PathChange(NOTEBOOK, OTHER, is_rename=False))
+    keep(archive, TWO)
+    assert found(OTHER) == {"default": chat_of(TWO)}
+    assert found() == {"default": chat_of(ONE)}
+
+
+def test_another_way_to_write_the_path_finds_the_same_chats() -> None:
+    keep(start(), ONE)
+    assert found(NOTEBOOK.parent / "sub" / ".." / NOTEBOOK.name).keys() == {"default"}
+
+
+# Rows that are not as we wrote them
+
+
+def changed(**fields: object) -> bytes:
+    return packed({**unpacked(packed(Words.of(turn(token_ids=(1, 2)))), dict), **fields})
+
+
+USAGE = unpacked(packed(Words.of(turn())), dict)["usage"]
+TOLD = {"text": ""}
+RAN = {"number": 1, "source": ""}
+
+DAMAGED: dict[str, bytes | str | None] = {
+    "no JSON": b"{",
+    "cut in a character": "{'é".encode()[:-1],
+    "no UTF-8": b'{"prompt":"\xff"}',
+    "no object": b"[]",
+    "deep": b'{"prompt":' + b"[" * 100_000,
+    "no bytes": "text",
+    "prompt missing": b"{}",
+    "prompt is a list": changed(prompt=["Hi"]),
+    "unknown finish reason": changed(finish_reason="done"),
+    "finish reason is a list": changed(finish_reason=["stop"]),
+    "tokens are a list": changed(tokens=[1, 2]),
+    "tokens are no base64": changed(tokens="!"),
+    "tokens are half": changed(tokens="AAAA"),
+    "a token is negative": changed(tokens="/////w=="),
+    "usage is a list": changed(usage=[1]),
+    "usage is negative": changed(usage={**USAGE, "prompt_tokens": -1}),
+    "usage is true": changed(usage={**USAGE, "prompt_tokens": True}),
+    "usage is half a token": changed(usage={**USAGE, "prompt_tokens": 0.5}),
+    "time is endless": changed(usage={**USAGE, "decode_s": 1e300}),
+    "time is infinite": changed(usage=0).replace(b'usage":0', b'usage":{"decode_s":1e999}'),
+    "time is no number": changed(usage=0).replace(b'usage":0', b'usage":{"decode_s":NaN}'),
+    "seed is text": changed(seed="7"),
+    "seed is huge": changed(seed=1 << 64),
+    "seed has a million digits": changed(seed=0).replace(b'seed":0', b'seed":' + b"9" * 10**6),
+    "exact is a number": changed(exact=1),
+    "told is no list": changed(told="x"),
+    "told is nothing": changed(told=[None]),
+    "told without a text": changed(told=[{}]),
+    "told a number": changed(told=[{"text": 1}]),
+    "told a text for a cell": changed(told=[TOLD | {"cell": "x"}]),
+    "told half a cell": changed(told=[TOLD | {"cell": {"number": 1}}]),
+    "told a picture": changed(told=[TOLD | {"cell": RAN | {"outputs": [["png", ""]]}}]),
+    "told an odd picture": changed(
+        told=[TOLD | {"cell": RAN | {"outputs": [{"kind": "png", "text": ""}]}}]
+    ),
+    "told odd tags": changed(told=[TOLD | {"cell": RAN | {"tags": [["a"]]}}]),
+    "told an odd variable": changed(told=[TOLD | {"variable": 7}]),
+    "told an odd attachment": changed(told=[TOLD | {"attachment": ["x"]}]),
+}
+
+
+@pytest.mark.parametrize("words", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_turn_costs_only_itself_and_is_told(
+    words: bytes | str, warnings: Warnings
+) -> None:
+    keep(start(), ONE, TWO)
+    rows("UPDATE turns SET words = ? WHERE number = 2", words)
+    keep(start(), THREE)
+    assert found() == {"default": chat_of(ONE, THREE)}
+    (message,) = warnings()
+    assert message.startswith("1 of the turns")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *("number = 'x'", "parent = x'00'", "finished_at = 'now'", "cell = x'ff'"),
+        *("cell = 'text'", "prompt_of_cell = 'x'", "number = 0.5"),
+    ],
+)
+def test_so_does_a_turn_with_a_damaged_column(change: str, warnings: Warnings) -> None:
+    keep(start(), ONE, TWO)
+    rows(f"UPDATE turns SET {change} WHERE number = 2")  # noqa: S608  our own words
+    assert found() == {"default": chat_of(ONE)}
+    assert len(warnings()) == 1
+
+
+@pytest.mark.parametrize("change", ["name = x'ff'", "state = '{'", "state = x'00'", "name = 7"])
+def test_a_damaged_chat_costs_no_other(change: str, warnings: Warnings) -> None:
+    keep(keep(start(), ONE), TWO, chat="other")
+    rows(f"UPDATE chats SET {change} WHERE name = CAST('default' AS BLOB)")  # noqa: S608
+    assert found() == {"other": chat_of(TWO, name="other")}
+    assert len(warnings()) == 1
+
+
+@pytest.mark.parametrize("finished_at", [-1.0, 1e300, float("inf")])
+def test_a_time_that_no_clock_shows_costs_no_turn(finished_at: float) -> None:
+    keep(start(), ONE)
+    rows("UPDATE turns SET finished_at = ?", finished_at)
+    assert found()["default"].turns[0].finished_at == 0.0
+
+
+def test_what_a_later_version_adds_is_no_damage() -> None:
+    assert unpacked(changed(mood="good"), Words) == Words.of(turn(token_ids=(1, 2)))
+    with pytest.raises(DamagedValueError):
+        unpacked(changed(prompt=7), Words)
+
+
+# Room
+
+
+def test_the_oldest_turns_give_way_whatever_their_chat_and_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, warnings: Warnings, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(chat_store, "_MAX_BYTES", 300_000)
+    notebook = tmp_path / "a.ipynb"
+    keep(start(OTHER), turn("x" * 200_000))
+    archive = start(notebook)
+    for number in range(30):
+        one = turn(str(number), "x" * 20_000, finished_at=float(number))
+        keep(archive, one, chat="ab"[number % 2])
+    chats = found(notebook)
+    kept = sorted(int(one.prompt) for chat in chats.values() for one in chat.turns)
+    assert kept == list(range(30 - len(kept), 30))
+    assert 8 < len(kept) < 14
+    assert sum(chat.num_dropped for chat in chats.values()) == 30 - len(kept)
+    assert found(OTHER)["default"].num_dropped == 0
+    (message,) = warnings()
+    assert "oldest turns are gone" in message
+
+
+def test_a_turn_that_is_larger_than_is_kept_of_one_is_told_and_not_kept(
+    monkeypatch: pytest.MonkeyPatch, warnings: Warnings
+) -> None:
+    monkeypatch.setattr(chat_store, "_MAX_TURN", 100_000)
+    keep(start(), ONE, turn("x" * 200_000))
+    assert found() == {"default": chat_of(ONE)}
+    (message,) = warnings()
+    assert "0.2 MB" in message
+
+
+def test_turns_that_are_replaced_take_no_room() -> None:
+    archive = start()
+    for number in range(50):
+        keep(archive, turn(f"run {number}", "x" * 50_000, origin=("cell", 1)))
+    assert written().stat().st_size < 200_000
+    assert [one.prompt for one in found()["default"].turns] == ["run 49"]

@@ -1,0 +1,413 @@
+"""The user's store: private, shared by processes, and trouble with the disk stops nobody."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from random import Random
+
+import pytest
+from support.paths import TESTS
+from support.stored import rows, stored_bytes, written
+
+from jupyter_llm.common import database
+from jupyter_llm.common.database import Database, Schema, erasable, store
+
+TABLE = "CREATE TABLE words (id INTEGER PRIMARY KEY, word BLOB NOT NULL)"
+WORDS = Schema("words", ((TABLE,),))
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
+
+Warnings = Callable[[], list[str]]
+
+
+def add(word: str) -> Callable[[sqlite3.Connection], object]:
+    data = (erasable(word.encode()),)
+    return lambda connection: connection.execute("INSERT INTO words (word) VALUES (?)", data)
+
+
+def put(*words: str, size: int = 0) -> None:
+    for word in words:
+        store().write(WORDS, add(word), size=size)
+
+
+def all_words(connection: sqlite3.Connection) -> list[str]:
+    return [word.strip().decode() for (word,) in connection.execute("SELECT word FROM words")]
+
+
+def words() -> list[str]:
+    found: list[str] = store().read(WORDS, all_words, list[str]())
+    return found
+
+
+@pytest.fixture
+def path(home: Path) -> Path:
+    return store().path
+
+
+@pytest.fixture
+def start(path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Go on as a process that knows nothing of what this one has seen."""
+
+    def start() -> None:
+        written()
+        monkeypatch.setitem(database._databases, path, Database(path))
+
+    return start
+
+
+@pytest.fixture
+def warnings(caplog: pytest.LogCaptureFixture) -> Warnings:
+    caplog.set_level(logging.WARNING, logger="jupyter_llm")
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+# What is written
+
+
+def test_what_is_written_is_read_in_its_order(path: Path) -> None:
+    put("one", "two")
+    assert words() == ["one", "two"]
+    put("three")
+    assert store().flush(30)
+    assert Database(path).read(WORDS, all_words, list[str]()) == ["one", "two", "three"]
+
+
+def test_it_lies_among_the_users_data(home: Path, path: Path) -> None:
+    assert path == home / ".local" / "share" / "jupyter_llm" / "store" / "store.sqlite3"
+
+
+def test_reading_makes_no_file(path: Path) -> None:
+    assert words() == []
+    assert not path.parent.exists()
+
+
+@POSIX
+def test_it_is_its_owners_alone_and_so_is_the_journal(path: Path) -> None:
+    modes: list[int] = []
+
+    def look(connection: sqlite3.Connection) -> None:
+        add("one")(connection)
+        files = (Path(f"{path}-journal"), path, path.parent)
+        modes.extend(stat.S_IMODE(file.stat().st_mode) for file in files)
+
+    store().write(WORDS, look)
+    assert words() == ["one"]
+    assert modes == [0o600, 0o600, 0o700]
+
+
+def test_work_that_cannot_be_done_holds_nothing_up(caplog: pytest.LogCaptureFixture) -> None:
+    put("one")
+    store().write(WORDS, lambda connection: connection.execute("INSERT INTO words VALUES (1, 2)"))
+    store().write(WORDS, lambda _connection: 1 / 0)
+    put("two")
+    assert words() == ["one", "two"]
+    assert caplog.text.count("Something could not be kept") == 2
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_nothing_of_what_is_deleted_stays_in_the_file(seed: int, path: Path) -> None:
+    random = Random(seed)  # noqa: S311  no secrets here
+    there: dict[int, str] = {}
+
+    def change(connection: sqlite3.Connection) -> None:
+        for step in range(300):
+            word = f"<{seed} {step:08}>"
+            text = word + "x" * random.choice([0, 30, 300, 3000, random.randrange(30_000)]) + word
+            number = random.choice(list(there) or [0])
+            match random.choice(["add", "add", "add", "change", "delete"]):
+                case "add":
+                    added = add(text)(connection)
+                    assert isinstance(added, sqlite3.Cursor)
+                    assert added.lastrowid is not None
+                    there[added.lastrowid] = word
+                case "change" if number:
+                    row = (erasable(text.encode()), number)
+                    connection.execute("UPDATE words SET word = ? WHERE id = ?", row)
+                    there[number] = word
+                case "delete" if number:
+                    connection.execute("DELETE FROM words WHERE id = ?", (number,))
+                    del there[number]
+
+    store().write(WORDS, change)
+    data = stored_bytes()
+    assert [step for step in range(300) if b"<%d %08d>" % (seed, step) in data] == sorted(
+        int(word[-9:-1]) for word in there.values()
+    )
+
+
+def test_what_is_deleted_gives_its_room_back(path: Path) -> None:
+    put("x" * 1_000_000)
+    store().write(WORDS, lambda connection: connection.execute("DELETE FROM words"))
+    assert written().stat().st_size < 50_000
+
+
+# Versions
+
+
+NEWER = Schema(
+    "words",
+    (*WORDS.versions, ("ALTER TABLE words ADD COLUMN kind TEXT", "UPDATE words SET kind = 'old'")),
+)
+
+
+@pytest.mark.parametrize("is_written_first", [False, True])
+def test_older_tables_become_what_they_are_today(is_written_first: bool) -> None:  # noqa: FBT001
+    put("one")
+    if is_written_first:
+        store().write(NEWER, add("two"))
+    found: list[tuple[str]] = []
+    store().read(NEWER, lambda c: found.extend(c.execute("SELECT kind FROM words")), None)
+    assert found == [("old",), (None,)][: 1 + is_written_first]
+    assert rows("SELECT name, version FROM rooms") == [("words", 2)]
+
+
+def test_rooms_keep_out_of_each_others_way() -> None:
+    other = Schema("other", (("CREATE TABLE other (id)",), ("CREATE TABLE more (id)",)))
+    put("one")
+    store().write(other, lambda connection: connection.execute("INSERT INTO more VALUES (7)"))
+    assert words() == ["one"]
+    assert rows("SELECT * FROM rooms ORDER BY name") == [("other", 2), ("words", 1)]
+
+
+@pytest.mark.parametrize(
+    "statement", ["PRAGMA user_version = 2", "UPDATE rooms SET version = version + 1"]
+)
+def test_a_store_of_a_newer_version_is_left_alone(
+    statement: str, path: Path, warnings: Warnings
+) -> None:
+    put("one")
+    rows(statement)
+    before = path.read_bytes()
+    for _ in range(2):
+        put("two")
+        assert words() == []
+        assert not store().flush(30)
+    assert path.read_bytes() == before
+    (message,) = warnings()
+    assert "newer version" in message
+
+
+# Damage
+
+
+def overwritten(data: bytes, start: int, length: int = 500) -> bytes:
+    noise = Random(start).randbytes(length)  # noqa: S311  no secrets here
+    return data[:start] + noise + data[start + length :]
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "text": lambda _: b"These are no tables.\n" * 100,
+    "zeros": lambda data: bytes(len(data)),
+    "cut off": lambda data: data[:9000],
+    "half a page": lambda data: data[:700],
+    "no header": lambda data: overwritten(data, 0, 16),
+    "page of tables": lambda data: overwritten(data, 100),
+    "page of words": lambda data: data[:8192] + b"\xff" * 3000 + data[11192:],
+    "a table's name": lambda data: data.replace(b"TABLE words", b"TABLE werds").replace(
+        b"tablewordswords", b"tablewerdswerds"
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+@pytest.mark.parametrize("is_read_first", [False, True])
+def test_a_damaged_store_is_set_aside_and_told_in_one_line(
+    damage: Callable[[bytes], bytes],
+    is_read_first: bool,  # noqa: FBT001
+    path: Path,
+    start: Callable[[], None],
+    warnings: Warnings,
+) -> None:
+    put(*map(str, range(20)))
+    start()
+    data = damage(path.read_bytes())
+    path.write_bytes(data)
+    if is_read_first:
+        assert words() in ([], list(map(str, range(20))))
+    put("after")
+    assert words() == ["after"]
+    (aside,) = path.parent.glob("*damaged*.sqlite3")
+    assert aside.read_bytes() == data
+    (message,) = warnings()
+    assert aside.name in message
+    assert "\n" not in message
+
+
+def test_no_damaged_store_takes_the_place_of_another(path: Path, warnings: Warnings) -> None:
+    for number in range(3):
+        put("one")
+        written().write_bytes(b"no store %d" % number)
+        assert words() == []
+    aside = sorted(path.parent.glob("*damaged*.sqlite3"))
+    assert [file.read_bytes() for file in aside] == [b"no store %d" % n for n in range(3)]
+    assert len(warnings()) == 3
+
+
+def test_of_two_processes_that_see_the_damage_one_sets_the_file_aside(path: Path) -> None:
+    other = Database(path)
+    put("one")
+    damage = database._DamagedError(written().stat().st_ino, "seen by both")
+    store()._set_aside(damage)
+    put("new")
+    assert words() == ["new"]
+    other._set_aside(damage)
+    assert words() == ["new"]
+
+
+# A disk that does not do as asked
+
+
+def test_a_folder_that_cannot_be_made_is_told_once_and_nothing_fails(
+    path: Path, warnings: Warnings
+) -> None:
+    path.parent.parent.mkdir(parents=True)
+    path.parent.write_text("a file", encoding="utf-8")
+    for word in ("one", "two"):
+        put(word)
+        assert not store().flush(30)
+        assert words() == []
+    (message,) = warnings()
+    assert "will be gone after a restart" in message
+    path.parent.unlink()
+    put("three")
+    assert words() == ["one", "two", "three"]
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_can_still_be_read(path: Path, start: Callable[[], None]) -> None:
+    put("one")
+    start()
+    path.parent.chmod(0o500)
+    try:
+        assert words() == ["one"]
+    finally:
+        path.parent.chmod(0o700)
+
+
+def test_what_waits_for_a_disk_does_not_fill_the_memory(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_MAX_PENDING", 100)
+    path.parent.parent.mkdir(parents=True)
+    path.parent.touch()
+    put("never given up")
+    put(*map(str, range(50)), size=10)
+    assert not store().flush(30)
+    assert len(store()._pending) == 11
+    path.parent.unlink()
+    assert words() == ["never given up", *map(str, range(40, 50))]
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+
+
+FULL_DISK = """
+import resource
+from common.test_database import put, store, words
+
+put("before")
+assert store().flush(30)
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+size = store().path.stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+put("during", "then" * 10_000)
+assert not store().flush(30)
+assert words() == ["before"]
+resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+put("after")
+print([word[:6] for word in words()])
+"""
+
+
+@POSIX
+def test_a_full_disk_loses_nothing_once_there_is_room_again() -> None:
+    done = run_python(FULL_DISK)
+    assert done.stdout.strip() == "['before', 'during', 'thenth', 'after']"
+    assert done.stderr.count("will be gone after a restart") == 1
+
+
+# Processes and threads
+
+
+def test_what_was_written_last_is_there_when_the_process_has_ended() -> None:
+    run_python("from common.test_database import put\nput(*map(str, range(200)))")
+    assert words() == list(map(str, range(200)))
+
+
+def test_threads_lose_nothing() -> None:
+    names = "abcd"
+    threads = [
+        threading.Thread(target=put, args=[f"{name}{n:02}" for n in range(50)]) for name in names
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = words()
+    for name in names:
+        assert [word for word in found if word[0] == name] == [f"{name}{n:02}" for n in range(50)]
+
+
+def test_no_thread_is_left_when_all_is_written() -> None:
+    put("one")
+    writers = [one for one in threading.enumerate() if one.name == "jupyter-llm-store"]
+    for writer in writers:
+        writer.join(30)
+        assert not writer.is_alive()
+    assert words() == ["one"]
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_writing_waits_for_no_other_process(
+    is_stopped: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+    warnings: Warnings,
+) -> None:
+    if is_stopped:
+        monkeypatch.setattr(database, "_BUSY_S", 0.001)
+    put("one")
+    with closing(sqlite3.connect(written(), isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        put("two")
+        assert not store().flush(0.05)
+        while is_stopped and not warnings():
+            store().flush(0.01)
+        other.execute("COMMIT")
+    assert store().flush(30)
+    assert words() == ["one", "two"]
+    assert len(warnings()) == is_stopped
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_writes_nothing_and_does_not_hang() -> None:
+    put("one")
+    assert words() == ["one"]
+    with store()._lock, store()._writer._changed, store()._making:  # another thread's, say
+        child = os.fork()
+        if not child:
+            put("two")
+            os._exit(0 if store().flush(0) and words() == [] else 1)
+        alarm = threading.Timer(20, os.kill, (child, signal.SIGKILL))  # should it hang
+        alarm.start()
+        _, status = os.waitpid(child, 0)
+        alarm.cancel()
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert words() == ["one"]

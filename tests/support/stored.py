@@ -1,0 +1,27 @@
+"""The user's store, for tests that look at the file itself."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from sqlite3 import connect
+from typing import Any
+
+from jupyter_llm.common.database import store
+
+
+def written() -> Path:
+    """Return the file with all in it that was to be written."""
+    assert store().flush(60)
+    return store().path
+
+
+def rows(statement: str, *values: object) -> list[tuple[Any, ...]]:
+    """Return what a statement finds in the store, or change something there behind our back."""
+    with closing(connect(written(), isolation_level=None)) as connection:
+        return connection.execute(statement, values).fetchall()
+
+
+def stored_bytes() -> bytes:
+    """Return all that stands in the store's folder, deleted or not."""
+    return b"".join(path.read_bytes() for path in sorted(written().parent.iterdir()))
