@@ -20,6 +20,7 @@ from jupyter_llm.notebook.code.bindings import DEFINITIONS, bindings, first_line
 from jupyter_llm.notebook.code.syntax import parse_cell, parse_python
 from jupyter_llm.notebook.failures.causes import causing_cells
 from jupyter_llm.notebook.failures.report import failure_text
+from jupyter_llm.notebook.values.summaries import summarize
 
 if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import CellEvent
@@ -240,13 +241,9 @@ def _definition(
 
 
 def _of_value(name: str, value: object, task: Task) -> Subject:
-    limits = task.limits
-    summary = task.summarize(
-        name, value, max_chars=limits.max_chars_each, deadline_s=limits.deadline_s
-    )
     first = name.partition(".")[0]
     makers = [cell for cell in task.cells if any(b.name == first for b in bindings(cell.source))]
-    parts = [f"The variable `{name}`:\n{summary}"]
+    parts = [f"The variable `{name}`:\n{summarize(name, value)}"]
     if makers:
         maker = makers[-1]
         parts.append(f"It was made or changed last in {cell_name(maker)}:")

@@ -12,8 +12,6 @@ from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
 from jupyter_llm.notebook.cells.sources import CellSources
 from jupyter_llm.notebook.failures.failure import read_failure
-from jupyter_llm.notebook.failures.frames import Limits, Summarize
-from jupyter_llm.notebook.values.summaries import summarize
 from jupyter_llm.tasks.write import code_prompt, write_code
 
 if TYPE_CHECKING:
@@ -44,8 +42,6 @@ class Task:
     namespace: Mapping[str, Any] = field(default_factory=dict)
     sources: CellSources = field(default_factory=CellSources)
     error: tuple[BaseException, FailedRun | None] | None = None
-    summarize: Summarize = summarize
-    limits: Limits = field(default_factory=Limits)
 
     @classmethod
     def of_shell(
@@ -84,14 +80,7 @@ class Task:
         if self.error is None:
             return None
         error, run = self.error
-        return read_failure(
-            error,
-            self.sources,
-            run=run,
-            namespace=self.namespace,
-            summarize=self.summarize,
-            limits=self.limits,
-        )
+        return read_failure(error, self.sources, run=run, namespace=self.namespace)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from jupyter_llm.frontends.comm.parts import ProposalData
 from jupyter_llm.frontends.prompt.attaching import attach_cells, describer, expander
 from jupyter_llm.frontends.prompt.commands import Call, find_command
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables, user_namespace
-from jupyter_llm.notebook.values.variables import without_at
+from jupyter_llm.notebook.values.mentions import without_at
 from jupyter_llm.tasks.proposal import Proposal
 
 if TYPE_CHECKING:

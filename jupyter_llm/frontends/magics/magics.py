@@ -49,7 +49,7 @@ from jupyter_llm.notebook.cells.path import notebook_path
 from jupyter_llm.notebook.cells.recorder import Recorder
 from jupyter_llm.notebook.cells.shell import own_variables
 from jupyter_llm.notebook.code.landing import NextInput
-from jupyter_llm.notebook.values.variables import without_at
+from jupyter_llm.notebook.values.mentions import without_at
 from jupyter_llm.records.records import to_metadata
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.write import code_cells, code_prompt, land

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.conversation import Describe
     from jupyter_llm.notebook.cells.events import CellEvent
+    from jupyter_llm.notebook.values.summaries import Summary
 
 ASK_S = 0.4  # that the user's own `repr`s may take when a prompt is sent
 _NUM_RECENT_CELLS = 2  # whose variables go along unasked
@@ -46,17 +47,15 @@ def describer(
     The prompt is as it was typed: an `@` in a value that is put in means nothing.
     """
 
-    def summaries(_prompt: str, cells: Sequence[CellEvent]) -> list[tuple[str, str]]:
-        sources = [cell.source for cell in cells[-_NUM_RECENT_CELLS:]]
-        found = describe(
+    def summaries(_prompt: str, cells: Sequence[CellEvent]) -> Sequence[Summary]:
+        return describe(
             prompt,
-            sources,
+            [cell.source for cell in cells[-_NUM_RECENT_CELLS:]],
             variables(),
             choice=choice,
             max_chars=_MAX_VARIABLE_CHARS,
             deadline_s=deadline_s,
         )
-        return [(summary.name, summary.text) for summary in found if summary.text]
 
     return summaries
 

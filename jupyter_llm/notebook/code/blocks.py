@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -139,12 +138,3 @@ def _without_lead(line: str, lead: str) -> str:
         return re.sub(r"^[ \t]*(?:>[ \t]?)+", "", line)
     width = len(line) - len(line.lstrip(" \t"))
     return line[min(width, len(lead)) :]
-
-
-def diff(old: str, new: str, *, old_name: str = "before", new_name: str = "after") -> str:
-    """Return what changed between two sources of a cell as a unified diff; "" if nothing did.
-
-    Cells have no line end at their end, so the diff does not speak of it.
-    """
-    lines = difflib.unified_diff(old.split("\n"), new.split("\n"), old_name, new_name, lineterm="")
-    return "\n".join(lines)

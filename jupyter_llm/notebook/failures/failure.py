@@ -11,25 +11,27 @@ from typing import TYPE_CHECKING
 from jupyter_llm.notebook.cells.sources import CellSources
 from jupyter_llm.notebook.failures.frames import (
     Frame,
-    Limits,
-    Teller,
     innermost_namespace,
     is_users_code,
     read_steps,
+    told,
 )
 from jupyter_llm.notebook.failures.missing import Missing, find_missing, slot
-from jupyter_llm.notebook.values.summaries import summarize as summarize_value
+from jupyter_llm.notebook.values.summaries import Room, summarize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     from jupyter_llm.notebook.cells.sources import CellSource
-    from jupyter_llm.notebook.failures.frames import Step, Summarize, Variable
+    from jupyter_llm.notebook.failures.frames import Step
+    from jupyter_llm.notebook.values.summaries import Summary
 
 _MAX_CHAIN = 3  # exceptions that led to the one that was shown, and groups in groups
 _MAX_GROUP = 3  # exceptions of a group
 _MAX_MESSAGE = 600
+_MAX_CHARS = 3000  # of the variables of one error
+_DEADLINE_S = 0.3
 _MAX_ITEMS = 20  # of a tuple that is shown
 _TAME_MODULES = frozenset({"datetime", "decimal", "numpy", "pandas", "pathlib", "polars"})
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
@@ -56,7 +58,7 @@ class SyntaxPlace:
     column: int
     cell: CellSource | None = None
     path: str | None = None
-    variables: tuple[Variable, ...] = ()
+    variables: tuple[Summary, ...] = ()
 
     @property
     def marked_line(self) -> str:
@@ -106,26 +108,20 @@ def read_failure(
     *,
     run: FailedRun | None = None,
     namespace: Mapping[str, object] | None = None,
-    summarize: Summarize = summarize_value,
-    limits: Limits | None = None,
 ) -> Failure:
     """Return an exception as a value; never raises, and keeps nothing of the exception alive.
 
     `namespace` is the notebook's, for a cell that could not run and so has no variables.
     """
-    teller = Teller(summarize, limits or Limits())
-    reader = _Reader(sources or CellSources(), teller, namespace or {})
-    return reader.read(error, run, _MAX_CHAIN)
+    return _Reader(sources or CellSources(), namespace or {}).read(error, run, _MAX_CHAIN)
 
 
 class _Reader:
     """Reads an exception and those that led to it, each once."""
 
-    def __init__(
-        self, sources: CellSources, teller: Teller, namespace: Mapping[str, object]
-    ) -> None:
+    def __init__(self, sources: CellSources, namespace: Mapping[str, object]) -> None:
         self._sources = sources
-        self._teller = teller
+        self._room = Room(_MAX_CHARS, _DEADLINE_S)
         self._namespace = namespace
         self._seen: set[int] = set()
 
@@ -133,7 +129,7 @@ class _Reader:
         self._seen.add(id(error))
         kind = type(error)
         traceback: TracebackType | None = slot(error, BaseException, "__traceback__")
-        steps = read_steps(traceback, self._sources, self._teller)
+        steps = read_steps(traceback, self._sources, self._room)
         frames = [step for step in steps if isinstance(step, Frame)]
         namespace = innermost_namespace(traceback, self._sources)
         origin, is_direct_cause = _origin(error)
@@ -170,7 +166,7 @@ class _Reader:
         with suppress(Exception):  # what an error does when it is shown must not end /fix
             if self._is_tame(error):
                 return str(error)[:_MAX_MESSAGE]
-        return self._teller.summary("error", error, _MAX_MESSAGE).removeprefix("error: ")
+        return summarize("error", error, max_chars=_MAX_MESSAGE).removeprefix("error: ")
 
     def _is_tame(self, error: BaseException) -> bool:
         show = next(c.__dict__["__str__"] for c in type(error).__mro__ if "__str__" in c.__dict__)
@@ -204,10 +200,10 @@ class _Reader:
             variables=self._variables_named_in(f"{shown}\n{cell.source}"),
         )
 
-    def _variables_named_in(self, text: str) -> tuple[Variable, ...]:
+    def _variables_named_in(self, text: str) -> tuple[Summary, ...]:
         names = dict.fromkeys(re.findall(r"[^\W\d]\w*", text))
         values = {name: self._namespace[name] for name in names if name in self._namespace}
-        return self._teller.tell(values)[0]
+        return told(values, self._room)[0]
 
 
 def _names_read(frames: list[Frame]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.notebook.code.bindings import (
     first_line_of,
@@ -23,13 +23,13 @@ from jupyter_llm.notebook.code.bindings import (
     statement_at,
 )
 from jupyter_llm.notebook.code.syntax import parse_python
-from jupyter_llm.notebook.values.guard import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from types import CodeType, FrameType, TracebackType
 
     from jupyter_llm.notebook.cells.sources import CellSource, CellSources
+    from jupyter_llm.notebook.values.summaries import Room, Summary
 
 _PACKAGE = Path(__file__).parents[2]
 _MACHINERY = ("IPython", "ipykernel", "ipyparallel")  # what runs cells, above their own code
@@ -38,61 +38,6 @@ _COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>
 _MAX_WALK = 100_000
 _MAX_EXPRESSION = 200  # characters
 _MAX_SOURCE_LINES = 60  # of a function in a file
-_LEAST_S = 0.01  # that a variable may be asked in
-
-
-class Summarize(Protocol):
-    """Says in a few words what a variable holds, hides secrets and never raises."""
-
-    def __call__(self, name: str, value: object, *, max_chars: int, deadline_s: float) -> str:
-        """Return at most `max_chars` characters within about `deadline_s` seconds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How much may be said of the variables of one error, and how long that may take."""
-
-    max_chars: int = 3000
-    max_chars_each: int = 600
-    deadline_s: float = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """A variable of a frame and what it held when the error was raised."""
-
-    name: str
-    summary: str
-
-
-class Teller:
-    """Summarizes the variables of frames until room or time are used up."""
-
-    def __init__(self, summarize: Summarize, limits: Limits) -> None:
-        self._summarize = summarize
-        self._max_chars_each = limits.max_chars_each
-        self._room = limits.max_chars
-        self._deadline = Deadline(limits.deadline_s)
-
-    def tell(self, values: Mapping[str, object]) -> tuple[tuple[Variable, ...], int]:
-        """The variables there is room and time for, and how many more there are."""
-        told = []
-        for name, value in values.items():
-            max_chars = min(self._max_chars_each, self._room)
-            if self._deadline.is_over or max_chars <= len(name):
-                break
-            summary = self.summary(name, value, max_chars)
-            self._room -= len(summary)
-            told.append(Variable(name, summary))
-        return tuple(told), len(values) - len(told)
-
-    def summary(self, name: str, value: object, max_chars: int) -> str:
-        """The summary of one value, whatever it does."""
-        left_s = max(self._deadline.left_s, _LEAST_S)
-        try:
-            return self._summarize(name, value, max_chars=max_chars, deadline_s=left_s)
-        except Exception:  # noqa: BLE001  the user's objects may do anything, and /fix goes on
-            return f"{name}: cannot be summarized"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +62,7 @@ class Frame:
     keys: frozenset[str] = frozenset()
     is_raise: bool = False
     local_names: frozenset[str] = frozenset()
-    variables: tuple[Variable, ...] = ()
+    variables: tuple[Summary, ...] = ()
     num_untold: int = 0
     num_repeats: int = 1
 
@@ -160,7 +105,7 @@ Step = Frame | LibraryCalls | FramesLeftOut
 def read_steps(
     traceback: TracebackType | None,
     sources: CellSources,
-    teller: Teller,
+    room: Room,
 ) -> tuple[Step, ...]:
     """Return the steps of a traceback, the outermost first.
 
@@ -168,10 +113,10 @@ def read_steps(
     """
     entries = _folded(_walk(traceback, sources))
     own = [entry for entry in entries if entry.origin.is_own]
-    told = {id(own[0]), id(own[-1])} if own else set()
+    ends = {id(own[0]), id(own[-1])} if own else set()
     steps: list[Step] = []
     # The innermost frame's variables come first: what does not fit is left out of the others.
-    variables = {id(e): teller.tell(_values(e)) for e in reversed(own) if id(e) in told}
+    variables = {id(e): told(_values(e), room) for e in reversed(own) if id(e) in ends}
     shown = {id(entry) for entry in (*own[: _MAX_FRAMES // 2], *own[-_MAX_FRAMES // 2 :])}
     num_left_out = len(own) - len(shown)
     for entry in entries:
@@ -184,6 +129,12 @@ def read_steps(
         else:
             steps.append(entry.frame(*variables.get(id(entry), ((), 0))))
     return tuple(steps)
+
+
+def told(values: Mapping[str, object], room: Room) -> tuple[tuple[Summary, ...], int]:
+    """What is told of variables as far as there is room, and how many more there are."""
+    summaries = [room.tell(name, value) for name, value in values.items()]
+    return tuple(one for one in summaries if one is not None), summaries.count(None)
 
 
 def innermost_namespace(traceback: TracebackType | None, sources: CellSources) -> dict[str, object]:
@@ -245,7 +196,7 @@ class _Entry:
                 return node, statement
         return statement, statement
 
-    def frame(self, variables: tuple[Variable, ...], num_untold: int) -> Frame:
+    def frame(self, variables: tuple[Summary, ...], num_untold: int) -> Frame:
         expression, statement = self.nodes()
         source, first_line = self.source()
         cell = self.origin.cell

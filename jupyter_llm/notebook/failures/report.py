@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from jupyter_llm.notebook.failures.failure import Failure, SyntaxPlace
-    from jupyter_llm.notebook.failures.frames import Step, Variable
+    from jupyter_llm.notebook.failures.frames import Step
+    from jupyter_llm.notebook.values.summaries import Summary
 
 
 def failure_text(failure: Failure) -> str:
@@ -77,8 +78,8 @@ def _syntax_text(place: SyntaxPlace) -> str:
     return "\n\n".join((text, *_variables(place.variables, "that exist", 0)))
 
 
-def _variables(variables: Iterable[Variable], where: str, num_untold: int) -> Iterator[str]:
-    lines = ["- " + variable.summary.replace("\n", "\n  ") for variable in variables]
+def _variables(variables: Iterable[Summary], where: str, num_untold: int) -> Iterator[str]:
+    lines = ["- " + variable.text.replace("\n", "\n  ") for variable in variables]
     if num_untold:
         lines.append(f"- and {num_untold} more")
     if lines:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from types import CoroutineType, FunctionType
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.errors import OptionError
@@ -25,6 +25,7 @@ from jupyter_llm.notebook.values.secrets import HIDDEN, looks_secret
 
 MAX_CHARS: Final = 600
 DEADLINE_S: Final = 0.2
+_LEAST_CHARS: Final = 40  # less is no summary
 
 SummaryFunction = Callable[[Any, int], str]
 _Registered = TypeVar("_Registered", bound=SummaryFunction)
@@ -85,6 +86,32 @@ def summarize(
     except Exception as error:  # noqa: BLE001  a broken value is no reason to lose the prompt
         text = f"{label(value)} (not readable: {qualified_name(type(error))})"
     return cut(start + text, max_chars)
+
+
+class Summary(NamedTuple):
+    """What a model is told of a variable; the text begins with its name."""
+
+    name: str
+    text: str
+
+
+class Room:
+    """Room for the summaries of several variables, and time for all of them."""
+
+    def __init__(self, max_chars: int, deadline_s: float) -> None:
+        self._max_chars = max_chars
+        self._deadline = Deadline(deadline_s)
+
+    def tell(self, name: str, value: object, max_chars: int = MAX_CHARS) -> Summary | None:
+        """What a model is told of a variable, or None where there is no more room."""
+        if self._max_chars <= _LEAST_CHARS:
+            return None
+        # Half of the time that is left: whoever hangs does not keep the others from being asked.
+        within_s = min(DEADLINE_S, self._deadline.left_s / 2)
+        most = min(max_chars, self._max_chars - 1)
+        text = summarize(name, value, max_chars=most, deadline_s=within_s)
+        self._max_chars -= len(text) + 1
+        return Summary(name, text)
 
 
 def headline(name: str, value: object, *, max_chars: int) -> str:

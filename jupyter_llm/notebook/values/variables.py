@@ -3,54 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from jupyter_llm.notebook.values.guard import Deadline
-from jupyter_llm.notebook.values.mentions import (
-    at_names,
-    chosen,
-    mentioned,
-    used,
-    without_at,
-)
-from jupyter_llm.notebook.values.summaries import (
-    DEADLINE_S,
-    MAX_CHARS,
-    SummaryFunction,
-    register,
-    summarize,
-    tells_data,
-)
-
-__all__ = [
-    "SummaryFunction",
-    "VariableSummary",
-    "describe",
-    "mentioned",
-    "register",
-    "summarize",
-    "used",
-    "without_at",
-]
+from jupyter_llm.notebook.values.mentions import at_names, chosen, mentioned, used
+from jupyter_llm.notebook.values.summaries import Room, Summary, tells_data
 
 _PLAIN: Final = (type(None), bool, int, float, complex)
 _PLAIN_CHARS: Final = 80
 _CELL_CHARS: Final = 160  # of a variable nobody named: what it is, and hardly more
-_LEAST_CHARS: Final = 40  # less is no summary
-
-
-@dataclass(frozen=True, slots=True)
-class VariableSummary:
-    """What a model is told of a variable.
-
-    `text` begins with the name, and has a `…` wherever something was cut. It is empty where there
-    was no room left for the variable at all.
-    """
-
-    name: str
-    text: str
-    was_cut: bool = False
 
 
 def describe(
@@ -61,8 +21,8 @@ def describe(
     choice: str = "auto",
     max_chars: int = 4000,
     deadline_s: float = 0.4,
-) -> tuple[VariableSummary, ...]:
-    """Return summaries of the variables that are meant, within a room and a time for all of them.
+) -> list[Summary]:
+    """Summaries of the variables that are meant, within a room and a time for all of them.
 
     `choice` is `auto`: those the prompt names and those that hold data in the recent cells, the
     latest cell first and in few words; or `none`; or names: `a,b`. An `@name` in the prompt counts
@@ -75,28 +35,18 @@ def describe(
         There is no variable of a name that was chosen or has an `@`.
     """
     known = {key: value for key, value in list(namespace.items()) if type(key) is str}
-    clock = Deadline(deadline_s)
-    found: list[VariableSummary] = []
-    room = max_chars
+    room = Room(max_chars, deadline_s)
     named, in_cells = _meant(prompt, recent_sources, known, choice)
-    for name in (*named, *in_cells):
-        if room <= _LEAST_CHARS:
-            found.append(VariableSummary(name, "", was_cut=True))
-            continue
-        # Half of the time that is left: whoever hangs does not keep the others from being asked.
-        within_s = min(DEADLINE_S, clock.left_s / 2)
-        most = MAX_CHARS if name in named else _CELL_CHARS
-        text = summarize(name, known[name], max_chars=min(most, room - 1), deadline_s=within_s)
-        found.append(VariableSummary(name, text, was_cut="…" in text))
-        room -= len(text) + 1
+    told = [room.tell(name, known[name]) for name in named]
     # Those that no prompt changes come first, so that they can be read before it is asked.
-    return tuple(found[len(named) :] + found[: len(named)])
+    told = [*(room.tell(name, known[name], _CELL_CHARS) for name in in_cells), *told]
+    return [summary for summary in told if summary is not None]
 
 
 def _meant(
     prompt: str, recent_sources: Sequence[str], known: Mapping[str, object], choice: str
 ) -> tuple[list[str], list[str]]:
-    """Return the variables that are named, and those that only the recent cells use."""
+    """The variables that are named, and those that only the recent cells use."""
     if choice == "auto":
         others = mentioned(prompt, known)
     else:

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_llm.notebook.code.blocks import CodeBlock, code_blocks, diff
-
-LINES = st.lists(
-    st.sampled_from(["a", "b", "c", "", "+a", "-b", "--- x", "@@ 1 @@", "é"]), max_size=9
-)
+from jupyter_llm.notebook.code.blocks import CodeBlock, code_blocks
 
 
 def sources(answer: str) -> list[str]:
@@ -147,53 +139,3 @@ def test_any_answer_can_be_searched(answer: str) -> None:
 )
 def test_long_answers_are_searched_in_time(text: str) -> None:
     code_blocks(text)  # the suite's timeout would tell
-
-
-def test_a_diff_shows_what_changed() -> None:
-    shown = diff("x = 1\ny = 2", "x = 1\ny = 3", old_name="cell 4", new_name="proposed")
-    assert shown.split("\n") == [
-        *("--- cell 4", "+++ proposed", "@@ -1,2 +1,2 @@"),
-        *(" x = 1", "-y = 2", "+y = 3"),
-    ]
-    assert diff("x", "x") == ""
-
-
-def patched(old: str, patch: str) -> str:
-    """Apply a unified diff by hand."""
-    if not patch:
-        return old
-    lines, new, at = old.split("\n"), list[str](), 0
-    for line in patch.split("\n")[2:]:
-        if line.startswith("@@"):
-            start = int(line.split()[1].lstrip("-").split(",")[0])
-            length = [*line.split()[1].split(","), "1"][1]
-            begin = start - 1 if int(length) else start
-            new += lines[at:begin]
-            at = begin
-            continue
-        if line[0] in " -":
-            assert lines[at] == line[1:]
-            at += 1
-        if line[0] in " +":
-            new.append(line[1:])
-    return "\n".join(new + lines[at:])
-
-
-@given(LINES.map("\n".join), LINES.map("\n".join))
-def test_a_diff_applies(old: str, new: str) -> None:
-    assert patched(old, diff(old, new)) == new
-
-
-@pytest.mark.skipif(shutil.which("patch") is None, reason="needs the program patch")
-def test_a_diff_applies_with_patch(tmp_path: Path) -> None:
-    old, new = "a\nb\nc\nd\ne\nf\ng\nh", "a\nB\nc\nd\ne\nf\ng\nh\ni"
-    cell = tmp_path / "cell.py"
-    cell.write_text(f"{old}\n")
-    subprocess.run(
-        ["patch", str(cell)],  # noqa: S607
-        input=diff(old, new) + "\n",
-        text=True,
-        check=True,
-        capture_output=True,
-    )
-    assert cell.read_text() == f"{new}\n"

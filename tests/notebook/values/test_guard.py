@@ -14,7 +14,8 @@ import pytest
 from support import hostile
 
 from jupyter_llm.notebook.values import guard
-from jupyter_llm.notebook.values.variables import VariableSummary, describe, summarize
+from jupyter_llm.notebook.values.summaries import Summary, summarize
+from jupyter_llm.notebook.values.variables import describe
 
 
 def repr_threads() -> list[threading.Thread]:
@@ -35,7 +36,7 @@ def afresh() -> Iterator[None]:
     wait_for_repr_threads()
 
 
-def told(namespace: dict[str, object], **options: Any) -> dict[str, VariableSummary]:
+def told(namespace: dict[str, object], **options: Any) -> dict[str, Summary]:
     found = describe("", [], namespace, choice=",".join(namespace), max_chars=10**6, **options)
     return {one.name: one for one in found}
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_llm.errors import OptionError
-from jupyter_llm.notebook.values.variables import mentioned, used, without_at
+from jupyter_llm.notebook.values.mentions import mentioned, used, without_at
 
 NAMESPACE: dict[str, object] = {
     "df": 1,

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_llm.notebook.values.secrets import HIDDEN, looks_secret, scrub
-from jupyter_llm.notebook.values.variables import describe, register, summarize
+from jupyter_llm.notebook.values.summaries import register, summarize
+from jupyter_llm.notebook.values.variables import describe
 
 SECRET = "hunter2-correct-horse"  # noqa: S105
 
