@@ -14,9 +14,11 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 
 import pytest
 from support.paths import TESTS
+from support.permissions import POSIX, unprivileged
 from support.stored import rows, stored_bytes, written
 
 from jupyter_llm.common import database
@@ -24,7 +26,6 @@ from jupyter_llm.common.database import Database, Schema, erasable, store
 
 TABLE = "CREATE TABLE words (id INTEGER PRIMARY KEY, word BLOB NOT NULL)"
 WORDS = Schema("words", ((TABLE,),))
-POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
 
 Warnings = Callable[[], list[str]]
 
@@ -282,15 +283,28 @@ def test_a_folder_that_cannot_be_made_is_told_once_and_nothing_fails(
     assert words() == ["one", "two", "three"]
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_can_still_be_read(path: Path, start: Callable[[], None]) -> None:
-    put("one")
-    start()
-    path.parent.chmod(0o500)
-    try:
-        assert words() == ["one"]
-    finally:
-        path.parent.chmod(0o700)
+@POSIX
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_what_is_read_only_is_still_read_and_told_once(
+    is_folder: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+    warnings: Warnings,
+) -> None:
+    with TemporaryDirectory() as home, unprivileged(Path(home)):
+        monkeypatch.setenv("HOME", home)
+        put("one")
+        path = written()
+        Path(f"{path}-journal").unlink()  # with it, nothing need be made in the folder
+        (path.parent if is_folder else path).chmod(0o500 if is_folder else 0o400)
+        before = path.read_bytes()
+        for _ in range(2):
+            assert words() == ["one"]
+            put("two")
+            assert not store().flush(30)
+        assert path.read_bytes() == before
+        (path.parent if is_folder else path).chmod(0o700)
+        assert words() == ["one", "two", "two"]
+    assert len(warnings()) == 1
 
 
 def test_what_waits_for_a_disk_does_not_fill_the_memory(

@@ -1,7 +1,7 @@
 """What was measured of a model file on a machine, and what to load since then.
 
-Light: no threads, no llama.cpp. One JSON file for each file hash and machine, in the cache folder;
-whatever cannot be read there counts as not measured.
+Light: no llama.cpp. What is remembered of a file hash and a machine stands in the user's store, and
+copies in the cache folder; whatever cannot be read there counts as not measured.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
 import os
@@ -10,12 +9,10 @@ import shutil
 import signal
 import stat
 import struct
-import sys
 import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -23,13 +20,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.permissions import POSIX, unprivileged
 
 from jupyter_llm.engine.local.checkpoint import _HEADER_SIZE, CheckpointStore
 
 SCOPE = "sha256 of the model, build, context"
 STATE = bytes(range(256))
 ROOMY = 1 << 30
-POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
 
 
 def open_store(folder: Path, scope: str = SCOPE, max_bytes: int = ROOMY) -> CheckpointStore:
@@ -419,20 +416,6 @@ def test_only_their_owner_can_read_the_files(store: CheckpointStore, folder: Pat
 
 
 # Trouble with the disk
-
-
-@contextlib.contextmanager
-def unprivileged(folder: Path) -> Iterator[None]:
-    """Give up root's rights to write everywhere, and let a folder be ours nonetheless."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.chown(folder, 65534, -1)
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
