@@ -100,7 +100,7 @@ class Archive:
     def clear(self, name: str | None = None) -> None:
         """Forget a chat, or all of them, and remove what they said from the disk."""
         if name is None:
-            self.waiting.clear()
+            self._waiting = {}
         else:
             self.waiting.pop(name, None)
         self._write(lambda chats: chats.clear(name))

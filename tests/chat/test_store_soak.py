@@ -14,6 +14,7 @@ from random import Random
 from sqlite3 import connect
 
 import pytest
+from support.kernel import running_kernel
 from support.paths import TESTS
 from support.scripted import ScriptedEngine
 from support.stored import rows, written
@@ -221,3 +222,25 @@ def test_a_damaged_file_stops_no_kernel(
         assert kernel().chat("default").turns[-1].prompt == "after"
         with closing(connect(path)) as connection:
             assert connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
+
+
+def test_a_kernel_with_a_damaged_store_says_so_once_and_goes_on(
+    tiny_gguf: Path, tmp_path: Path, home: Path
+) -> None:
+    path = store().path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no store at all" * 1000)
+    notebook = tmp_path / "a.ipynb"
+    notebook.touch()
+    surroundings = {"HOME": str(home), "JUPYTER_LLM_MODEL": str(tiny_gguf)}
+    with running_kernel(tmp_path, JPY_SESSION_NAME=str(notebook), **surroundings) as kernel:
+        kernel.execute("%load_ext jupyter_llm")
+        cells = [kernel.execute("%llm -n 3 Hello?"), kernel.execute("%llm -n 3 And now?")]
+        assert [cell.error for cell in cells] == [None, None]
+        said = [str(output.get("text")) for cell in cells for output in cell.outputs]
+        assert sum("is damaged" in text for text in said) == 1
+        kernel.restart()
+        kernel.execute("%load_ext jupyter_llm")
+        assert "And now?" in kernel.execute("%llm /history").text
+    (aside,) = path.parent.glob("*damaged*.sqlite3")
+    assert aside.read_bytes() == b"no store at all" * 1000
