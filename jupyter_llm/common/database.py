@@ -125,7 +125,7 @@ class Database:
         self._writer.ask()
 
     def read(self, schema: Schema, look: Callable[[Connection], T], default: T) -> T:
-        """Return what is found, after all that was written before; the default if there is nothing.
+        """What is found, after all that was written before; the default if there is nothing.
 
         There is nothing either if the file cannot be read.
         """
@@ -313,7 +313,7 @@ def check(connection: Connection) -> None:
 
 
 def _version(connection: Connection, schema: Schema) -> int:
-    """Return the version of a room's tables, 0 if there are none."""
+    """The version of a room's tables, 0 if there are none."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == _VERSION:
         found = connection.execute("SELECT version FROM rooms WHERE name = ?", (schema.room,))
@@ -339,7 +339,7 @@ def _bring_up_to_date(connection: Connection, schema: Schema) -> None:
 
 
 def _code(error: Exception) -> int | None:
-    """Return SQLite's own number of an error, None if it is another's."""
+    """SQLite's own number of an error, None if it is another's."""
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
 
@@ -355,7 +355,7 @@ def _is_damage(error: Exception) -> bool:
 
 
 def erasable(data: bytes) -> bytes:
-    """Return data between blanks, laid out so that nothing of it stays when its row is deleted.
+    """Data between blanks, laid out so that nothing of it stays when its row is deleted.
 
     SQLite overwrites what is deleted with zeros. But when it puts the rows in a page in order, it
     may leave copies there of which it knows nothing any more. A long row keeps its first bytes in
@@ -369,7 +369,7 @@ _databases: dict[Path, Database] = {}
 
 
 def store() -> Database:
-    """Return the user's own; its file need not exist."""
+    """The user's own; its file need not exist."""
     from platformdirs import user_data_path
 
     path = user_data_path("jupyter_llm") / "store" / "store.sqlite3"

@@ -16,7 +16,7 @@ class DamagedValueError(ValueError):
 
 
 def packed(value: object, encode: Callable[[Any], object] | None = None) -> bytes:
-    """Return a dataclass as JSON; `encode` makes something plain of what JSON does not know.
+    """A dataclass as JSON; `encode` makes something plain of what JSON does not know.
 
     A text that is no Unicode comes back as it was, so msgspec does not write it by itself.
     """
@@ -28,7 +28,7 @@ def packed(value: object, encode: Callable[[Any], object] | None = None) -> byte
 
 
 def unpacked(data: bytes, kind: type[T], decode: Callable[[type, Any], object] | None = None) -> T:
-    """Return what `packed` made JSON of. Fields that it does not know are a newer version's.
+    """What `packed` made JSON of. Fields that it does not know are a newer version's.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def unpacked(data: bytes, kind: type[T], decode: Callable[[type, Any], object] |
 def converted(
     plain: object, kind: type[T], decode: Callable[[type, Any], object] | None = None
 ) -> T:
-    """Return a value of the given type, made of what JSON holds.
+    """A value of the given type, made of what JSON holds.
 
     Raises
     ------

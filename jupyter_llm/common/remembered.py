@@ -30,12 +30,12 @@ class Remembered:
         self._max_values = max_values
 
     def get(self, key: str) -> str | None:
-        """Return a value, if it is known."""
+        """A value, if it is known."""
         found = self._look("WHERE kind = ? AND key = ?", self._kind, _bytes(key))
         return found.get(key)
 
     def all(self) -> dict[str, str]:
-        """Return all values by their keys, the oldest first."""
+        """All values by their keys, the oldest first."""
         return self._look("WHERE kind = ? ORDER BY number", self._kind)
 
     def put(self, key: str, value: str) -> None:
@@ -75,5 +75,5 @@ def _bytes(text: str) -> bytes:
 
 
 def _text(value: object) -> str:
-    """Return a text, whatever a damaged row holds."""
+    """A text, whatever a damaged row holds."""
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else ""

@@ -18,7 +18,7 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal; reads the file only if it is not known yet.
+    """The SHA-256 of a file in hexadecimal; the file is read only if it is not known yet.
 
     Other threads run while the file is read. A store that is damaged or cannot be written costs
     only time.
@@ -43,7 +43,7 @@ def file_sha256(path: Path) -> str:
 
 
 def known_sha256(path: Path) -> str | None:
-    """Return the SHA-256 of a file if `file_sha256` has read it as it is now, at no cost."""
+    """The SHA-256 of a file if `file_sha256` has read it as it is now, at no cost."""
     try:
         return _known(_key(path, path.stat()))
     except OSError:

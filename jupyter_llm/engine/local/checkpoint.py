@@ -82,7 +82,7 @@ class _Header:
 
 
 def _header(scope: bytes, tokens: bytes, state: bytes | memoryview) -> bytes:
-    """Return what stands before the tokens in a file."""
+    """What stands before the tokens in a file."""
     num_tokens = len(tokens) // _TOKEN_SIZE
     state_digest = sha256(state).digest()
     fields = _FIELDS.pack(_MAGIC, _VERSION, num_tokens, len(state), scope, state_digest)
@@ -139,7 +139,7 @@ class _ScopeFolder:
         self._unremovable: set[str] = set()
 
     def tokens(self) -> dict[str, bytes]:
-        """Return the packed tokens by file name, the shortest first. The dict never changes.
+        """The packed tokens by file name, the shortest first. The dict never changes.
 
         Costs one `stat` while nothing changes, else a listing and the headers of new files.
         """
@@ -230,7 +230,7 @@ class Checkpoint:
     _read: Callable[[], memoryview | None] = field(repr=False)
 
     def read(self) -> memoryview | None:
-        """Return the state, or None if the file turned out to be damaged or is gone.
+        """The state, or None if the file turned out to be damaged or is gone.
 
         A damaged file is removed, so `CheckpointStore.find` may be asked again.
         """
@@ -277,7 +277,7 @@ class CheckpointStore:
     def find(
         self, token_ids: Sequence[int], *, more_than: int, whole: bool = False
     ) -> Checkpoint | None:
-        """Return the stored prefix that shares the most leading tokens with a prompt.
+        """The stored prefix that shares the most leading tokens with a prompt.
 
         It must share more than `more_than` tokens. Of equals the shortest is meant. With `whole`,
         for models that cannot forget the end of what they have read, the prompt must begin with
@@ -402,7 +402,7 @@ class _File:
 
 
 def _files_in(scope: Path) -> Iterator[_File]:
-    """Return the checkpoints and temporary files of a scope; none if they cannot be listed."""
+    """The checkpoints and temporary files of a scope; none if they cannot be listed."""
     with contextlib.suppress(OSError), os.scandir(scope) as found:
         for entry in found:
             if entry.name.endswith((_SUFFIX, DRAFT_SUFFIX)) and entry.is_file(
@@ -416,7 +416,7 @@ def _files_in(scope: Path) -> Iterator[_File]:
 def _longest(
     stored: dict[str, bytes], prompt: bytes, more_than: int, *, whole: bool
 ) -> tuple[str, bytes, int] | None:
-    """Return name, tokens and number of common tokens of what shares the most with a prompt."""
+    """Name, tokens and number of common tokens of what shares the most with a prompt."""
     found = None
     length = max(more_than, 0) * _TOKEN_SIZE  # what must be surpassed
     longer = prompt[: length + _TOKEN_SIZE]

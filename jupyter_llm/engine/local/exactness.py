@@ -52,7 +52,7 @@ def make_exact(context: Context, *, key: str, num_tokens: int) -> bool:
 
 
 def measure(context: Context, num_tokens: int) -> int:
-    """Return the smallest group size with which the logits are always the same, or 0.
+    """The smallest group size with which the logits are always the same, or 0.
 
     Raises
     ------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import suppress
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.local.chat_template import ChatTemplate
     from jupyter_llm.engine.local.checkpoint import CheckpointStore
     from jupyter_llm.engine.local.lane import Lane
-    from jupyter_llm.engine.local.llama import Context, Embedder, Weights
+    from jupyter_llm.engine.local.llama import Context, Embedder
     from jupyter_llm.models.discover import ModelEntry
 
 logger = logging.getLogger(__name__)
@@ -60,16 +60,6 @@ def checkpoint_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_cache_path("jupyter_llm") / "checkpoints"
-
-
-def _plain_tokenizer(weights: Weights) -> Callable[[str], tuple[int, ...]]:
-    """Make what tokenizes texts in which control texts mean nothing, and knows the last ones."""
-
-    @lru_cache(_MAX_KNOWN_TEXTS)
-    def tokenize_plain(text: str) -> tuple[int, ...]:
-        return tuple(weights.tokenize(text, is_special=False))
-
-    return tokenize_plain
 
 
 def _continued(prompt: tuple[Message, ...], text: str) -> tuple[Message, ...]:
@@ -110,7 +100,9 @@ class ResidentModel:
             on_progress=on_progress,
             repack=options.repack,
         )
-        self.tokenize_plain = _plain_tokenizer(self.weights)
+        tokenize = partial(self.weights.tokenize, is_special=False)
+        # Control texts mean nothing in these.
+        self.tokenize_plain = lru_cache(_MAX_KNOWN_TEXTS)(lambda text: tuple(tokenize(text)))
         self.can_trim = self.weights.can_trim
         # With a narrow window a wrong guess may push out what the next right one looks at.
         self.can_forget = self.can_trim and (options.full_window or not self.weights.has_window)

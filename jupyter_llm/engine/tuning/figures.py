@@ -61,7 +61,7 @@ class Figure:
         return _TURN_PREFILL / self.prefill + _TURN_DECODE / self.decode
 
     def times_as_fast(self, other: Figure) -> float:
-        """Return how many of our turns take the time of one of the other's."""
+        """How many of our turns take the time of one of the other's."""
         return other.turn_s / self.turn_s
 
     @property
@@ -72,7 +72,7 @@ class Figure:
 
 
 def describe(settings: Settings) -> list[str]:
-    """Return each setting in words."""
+    """Each setting in words."""
     words: dict[str, Callable[[int | bool], str]] = {
         "n_threads": lambda n: "1 thread" if n == 1 else f"{n} threads",
         "n_batch": lambda n: f"batches of {n}",
@@ -112,14 +112,14 @@ def check_settings(settings: Settings) -> None:
 
 
 def tuned_folder() -> Path:
-    """Return where tunings and copies are kept; it need not exist."""
+    """Where tunings and copies are kept; it need not exist."""
     from platformdirs import user_cache_path
 
     return user_cache_path("jupyter_llm") / "tuned"
 
 
 def load_tuning(path: Path, machine: Machine) -> Tuning | None:
-    """Return what was measured of a file on this machine, if it was.
+    """What was measured of a file on this machine, if it was.
 
     Cheap: a file is only read if its hash is not known and one of its size was measured here. A
     file that changed since, a copy that is gone or changed and a damaged record all count as not
@@ -178,7 +178,7 @@ def forget_tuning(path: Path) -> bool:
 
 
 def copy_bytes(file: ModelFile, quantization: str) -> int:
-    """Return about how large a copy in another quantization is."""
+    """About how large a copy in another quantization is."""
     return int(file.num_parameters * _BYTES_PER_WEIGHT[quantization] * _SPARE) + (4 << 20)
 
 
@@ -239,7 +239,7 @@ def read_figures(records: list[dict[str, Any]]) -> tuple[Figure, ...]:
 
 
 def copy_candidates(file: ModelFile, *, lossy: bool) -> tuple[str, ...]:
-    """Return the quantizations worth a try in a copy: those with fast kernels nearly everywhere.
+    """The quantizations worth a try in a copy: those with fast kernels nearly everywhere.
 
     Q8_0 keeps what the file has, to within a rounding that perplexity does not notice; the others
     lose more. From Q8_0 on, a copy can only lose.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -48,7 +47,7 @@ def current_machine() -> Machine:
 
 
 def tuned(entry: ModelEntry) -> tuple[ModelEntry, dict[str, int | bool]]:
-    """Return what to load for a model and with which settings, by its tuning if there is one."""
+    """What to load for a model and with which settings, by its tuning if there is one."""
     tuning = load_tuning(entry.path, current_machine())
     if tuning is None:
         return entry, {}
@@ -90,7 +89,7 @@ def tune(
         with _scratch_folder(sha256) as scratch:
             plan = {
                 "path": str(entry.path),
-                "scratch": str(scratch),
+                "scratch": scratch,
                 "quantizations": quantizations,
                 "keeps_copy": copy,
                 "allows_loss": lossy,
@@ -104,7 +103,7 @@ def tune(
                 settings=found.after.settings,
                 figures=found.figures,
             )
-            tuning = _keep(tuning, found.after, scratch)
+            tuning = _keep(tuning, found.after, Path(scratch))
     except KeyboardInterrupt:
         raise TuneInterrupted from None
     return TuneReport(
@@ -136,7 +135,7 @@ def _keep(tuning: Tuning, after: Figure, scratch: Path) -> Tuning:
 def _copies_to_try(
     file: ModelFile, *, copy: bool, lossy: bool
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the quantizations of the copies to measure, and what to tell about those left out."""
+    """The quantizations of the copies to measure, and what to tell about those left out."""
     quantizations = copy_candidates(file, lossy=lossy)
     if not quantizations:
         return (), (f"The file is {file.quantization} already: a copy has nothing to gain.",)
@@ -157,15 +156,13 @@ def _copies_to_try(
     return quantizations, ()
 
 
-@contextmanager
-def _scratch_folder(sha256: str) -> Iterator[Path]:
-    """Make a folder beside the copies, on the same disk, and remove it at the end."""
-    tuned_folder().mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(prefix=f"{sha256}-part-", dir=tuned_folder()))
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
+def _scratch_folder(sha256: str) -> tempfile.TemporaryDirectory[str]:
+    """Make a folder beside the copies, on the same disk, that is removed at the end."""
+    folder = tuned_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(
+        prefix=f"{sha256}-part-", dir=folder, ignore_cleanup_errors=True
+    )
 
 
 class _Measured:
