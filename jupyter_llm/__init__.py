@@ -55,7 +55,7 @@ def __getattr__(name: str) -> object:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Register `%llm` and `%%llm` (called by `%load_ext jupyter_llm`)."""
-    from jupyter_llm.frontends.magics.magics import load
+    from jupyter_llm.frontends.magics.setup import load
 
     load(shell, _open_panel)
 
@@ -68,6 +68,6 @@ def _open_panel(chat: Chat, context: ContextMode) -> ChatPanel:
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Take the magics away; the model and its chats stay (called by `%unload_ext`)."""
-    from jupyter_llm.frontends.magics.magics import unload
+    from jupyter_llm.frontends.magics.setup import unload
 
     unload(shell)

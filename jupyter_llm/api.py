@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Unpack
 
 from jupyter_llm.chat.archive import Archive
+from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.chats import Chats
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.current import CurrentEngine
@@ -342,8 +343,8 @@ class LLM:
         """Write code that parses, without a memory of other prompts; nothing of it runs."""
         from jupyter_llm.notebook.cells.shell import user_namespace
 
-        chat = self.conversations.get()
-        return chat.write_code(prompt, namespace=user_namespace(), model=model, **sampling)
+        asked = Asked(prompt=prompt, model=model, params=sampling_params(sampling))
+        return self.conversations.get().write_code(asked, namespace=user_namespace())
 
     def verify(
         self,

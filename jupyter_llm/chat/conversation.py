@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jupyter_llm.chat.budget import Budget, ContextMode, budget, check_mode
+from jupyter_llm.chat.asked import Asked
+from jupyter_llm.chat.budget import Budget, ContextMode, budget
 from jupyter_llm.chat.draft import Cut, Draft, Turn
 from jupyter_llm.chat.plan import (
     Place,
     Plan,
     cells_told,
-    check_attachments,
     draft_prompt,
     plan_prompt,
     variable_parts,
@@ -23,8 +23,8 @@ from jupyter_llm.chat.tree import CutChange, Writing
 from jupyter_llm.chat.turns import ChatTurns
 from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams, sampling_params
-from jupyter_llm.engine.request import Message, Request, check_text
-from jupyter_llm.errors import EngineClosedError, OptionError
+from jupyter_llm.engine.request import Message, Request
+from jupyter_llm.errors import EngineClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Hashable, Iterator, Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from jupyter_llm.chat.archive import Archive
+    from jupyter_llm.chat.asked import Describe
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.current import CurrentEngine
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
     from jupyter_llm.records.answers import AnswerLog
     from jupyter_llm.tasks.write import CodeAnswer
 
-    Describe = Callable[[str, Sequence[CellEvent]], Sequence[tuple[str, str]]]
-    """Names and summarises the variables that matter to a prompt and the cells before it."""
-
 _NUM_RECENT = 5  # cells whose variables may matter
 
 
@@ -51,13 +49,11 @@ _NUM_RECENT = 5  # cells whose variables may matter
 class _Sending:
     """A prompt of a chat, ready to be sent."""
 
+    asked: Asked
     engine: Engine
     request: Request
-    prompt: str
     place: Place
     plan: Plan
-    mode: ContextMode
-    is_kept: bool
     is_saved: bool  # the prompt as it was sent, with the turns before it
 
 
@@ -136,28 +132,15 @@ class Chat(ChatTurns):
         on_begin: Callable[[int], None] | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> Stream:
-        """Send a prompt and return its stream.
-
-        `system` is the chat's system text from here on, and `is_new` forgets the turns first. If a
-        turn of the same `origin` exists, the new one takes its place and is answered from what
-        came before it; later turns stay, and its branch becomes the active one. It tells the cells
-        that the old one told, and those that no turn has told. With `after` the number of a turn
-        is given that the prompt follows, or 0 for the start: what followed that turn stays, as
-        another branch.
-
-        `describe` gives the summaries of variables that go along; one that a turn has told already
-        is not told again. `attachments` are names and texts that go along with this prompt. With
-        `is_kept=False` nothing of it is written to the disk. `show_progress` is given the loading
-        bar; without it the bar is printed. `on_begin` is called with the number of the turn that
-        has begun, before those who watch.
+        """Send a prompt and return its stream; `Asked` explains the options, `send` the callbacks.
 
         Raises
         ------
         TurnNotFoundError
             There is no turn `after` which it could be sent.
         """
-        with self._sending(
-            prompt,
+        asked = Asked(
+            prompt=prompt,
             model=model,
             system=system,
             is_new=is_new,
@@ -167,9 +150,23 @@ class Chat(ChatTurns):
             context=context,
             describe=describe,
             is_kept=is_kept,
-            show_progress=show_progress,
-            sampling=sampling,
-        ) as sending:
+            params=sampling_params(sampling),
+        )
+        return self.send(asked, show_progress=show_progress, on_begin=on_begin)
+
+    def send(
+        self,
+        asked: Asked,
+        *,
+        show_progress: ShowProgress | None = None,
+        on_begin: Callable[[int], None] | None = None,
+    ) -> Stream:
+        """Send a prompt and return its stream.
+
+        `show_progress` is given the loading bar; without it the bar is printed. `on_begin` is
+        called with the number of the turn that has begun, before those who watch.
+        """
+        with self._sending(asked, show_progress) as sending:
             stream = sending.engine.submit(sending.request)
             self._answers.log(sending.request, stream.future, is_saved=sending.is_saved)
             self._take_in(sending, stream.future, stream, on_begin)
@@ -177,49 +174,24 @@ class Chat(ChatTurns):
 
     def write_code(
         self,
-        prompt: str,
+        asked: Asked,
         *,
         namespace: Container[str] = (),
-        num_drafts: int | None = None,
         show: Callable[[Stream], Completion] = lambda stream: stream.result(),
-        model: str | None = None,
-        system: str | None = None,
-        is_new: bool = False,
-        origin: Hashable = None,
-        context: ContextMode = "none",
-        describe: Describe | None = None,
-        is_kept: bool = True,
         show_progress: ShowProgress | None = None,
-        **sampling: Unpack[SamplingOptions],
     ) -> CodeAnswer:
         """Send a prompt that is answered with code that parses, and wait for it.
 
-        Of a few drafts the best becomes the turn, which is there when it is; see
-        `coding.write_code` for `namespace`, `num_drafts` and `show`, and `stream` for the rest.
+        Of a few drafts the best becomes the turn, which is there when it is; `tasks.write` explains
+        `namespace` and `show`.
         """
         from jupyter_llm.engine.stream import finished
-        from jupyter_llm.tasks.write import NUM_DRAFTS, code_prompt, write_code
+        from jupyter_llm.tasks.write import code_prompt, write_code
 
-        with self._sending(
-            code_prompt(prompt),
-            model=model,
-            system=system,
-            is_new=is_new,
-            origin=origin,
-            context=context,
-            describe=describe,
-            is_kept=is_kept,
-            show_progress=show_progress,
-            sampling=sampling,
-        ) as sending:
+        asked = replace(asked, prompt=code_prompt(asked.prompt))
+        with self._sending(asked, show_progress) as sending:
             try:
-                answer = write_code(
-                    sending.engine,
-                    sending.request,
-                    namespace,
-                    num_drafts=num_drafts or NUM_DRAFTS,
-                    show=show,
-                )
+                answer = write_code(sending.engine, sending.request, namespace, show=show)
             except PromptInterrupted as interrupt:
                 if interrupt.completion is not None:
                     self._take_in(sending, finished(interrupt.completion))
@@ -230,31 +202,11 @@ class Chat(ChatTurns):
             self._take_in(sending, finished(shown))
         return answer
 
-    def preview(
-        self,
-        engine: Engine,
-        prompt: str,
-        *,
-        system: str | None = None,
-        is_new: bool = False,
-        origin: Hashable = None,
-        context: ContextMode = "none",
-        describe: Describe | None = None,
-        **sampling: Unpack[SamplingOptions],
-    ) -> tuple[Message, ...]:
-        """Return the messages that `stream` would send, and change nothing."""
-        place = Place(number=1) if is_new else self._place(origin)
-        plan = self._plan(
-            engine,
-            prompt,
-            place,
-            sampling_params(sampling),
-            context,
-            system=self.system if system is None else system,
-            cut=Cut() if is_new else self._cut(context).on(place.branch),
-            describe=describe,
-        )
-        return plan.draft.messages
+    def preview(self, engine: Engine, asked: Asked) -> tuple[Message, ...]:
+        """The messages that `send` would send; nothing changes."""
+        place = Place(number=1) if asked.is_new else self._place(asked.origin, asked.after)
+        cut = Cut() if asked.is_new else self._cut_at(place, asked.context)
+        return self._plan(engine, asked, place, cut).draft.messages
 
     def read_ahead(self, engine: Engine, describe: Describe | None = None) -> None:
         """Let the engine read the cells that go along with the next prompt, while it is idle.
@@ -279,7 +231,7 @@ class Chat(ChatTurns):
             self.timeline.snapshot(),
             mode=mode,
             allowed=allowed,
-            cut=self._cut(mode).on(place.branch),
+            cut=self._cut_at(place, mode),
             system=self.system,
         )
 
@@ -298,89 +250,46 @@ class Chat(ChatTurns):
     # A prompt on its way
 
     @contextmanager
-    def _sending(
-        self,
-        prompt: str,
-        *,
-        model: str | None,
-        system: str | None,
-        is_new: bool,
-        origin: Hashable,
-        context: ContextMode,
-        describe: Describe | None,
-        is_kept: bool,
-        show_progress: ShowProgress | None,
-        sampling: SamplingOptions,
-        after: int | None = None,
-        attachments: Sequence[tuple[str, str]] = (),
-    ) -> Iterator[_Sending]:
+    def _sending(self, asked: Asked, show_progress: ShowProgress | None) -> Iterator[_Sending]:
         """Make a prompt ready, and hold its place until it has begun or it is known not to."""
-        check_text(prompt)
-        check_mode(context)
-        check_attachments(attachments)
-        if after is not None and (is_new or origin is not None):
-            raise OptionError("`after` says where a prompt stands; `is_new` and `origin` do too.")
-        params = sampling_params(sampling)
-        engine = self.current.get(model, show=show_progress)
+        engine = self.current.get(asked.model, show=show_progress)
         # Only now: a prompt that cannot be sent leaves the conversation as it was.
-        if is_new:
+        if asked.is_new:
             self.reset()
-        place = self._place(origin, after, is_held=True)
+        place = self._place(asked.origin, asked.after, is_held=True)
         try:
-            if system is not None:
-                self.system = system
-            plan = self._plan(
-                engine,
-                prompt,
-                place,
-                params,
-                context,
-                system=self.system,
-                cut=self._cut(context).on(place.branch),
-                describe=describe,
-                attachments=attachments,
-            )
-            conversation = None if plan.is_aside else self._conversation(context)
-            request = Request(prompt=plan.draft.messages, params=params, conversation=conversation)
+            if asked.system is not None:
+                self.system = asked.system
+            plan = self._plan(engine, asked, place, self._cut_at(place, asked.context))
+            conversation = None if plan.is_aside else self._conversation(asked.context)
+            told = (turn.number for turn in plan.draft.turns)
             yield _Sending(
+                asked=asked,
                 engine=engine,
-                request=request,
-                prompt=prompt,
+                request=Request(
+                    prompt=plan.draft.messages, params=asked.params, conversation=conversation
+                ),
                 place=place,
                 plan=plan,
-                mode=context,
-                is_kept=is_kept,
-                is_saved=is_kept and self.is_kept(*(turn.number for turn in plan.draft.turns)),
+                is_saved=asked.is_kept and self.is_kept(*told),
             )
         finally:
             self._release(place)
 
-    def _plan(
-        self,
-        engine: Engine,
-        prompt: str,
-        place: Place,
-        params: SamplingParams,
-        mode: ContextMode,
-        *,
-        system: str | None,
-        cut: Cut,
-        describe: Describe | None,
-        attachments: Sequence[tuple[str, str]] = (),
-    ) -> Plan:
-        notebook = self.timeline.snapshot()
+    def _plan(self, engine: Engine, asked: Asked, place: Place, cut: Cut) -> Plan:
+        notebook, mode = self.timeline.snapshot(), asked.context
         recent = notebook.visible[-_NUM_RECENT:]
-        allowed = budget(engine.info, mode, params.max_tokens)
+        allowed = budget(engine.info, mode, asked.params.max_tokens)
         draft = draft_prompt(
-            prompt,
+            asked.prompt,
             place,
             notebook,
             mode=mode,
             allowed=allowed,
             cut=cut,
-            system=system,
-            variables=describe(prompt, recent) if describe is not None else (),
-            attachments=attachments,
+            system=self.system if asked.system is None else asked.system,
+            variables=asked.describe(asked.prompt, recent) if asked.describe is not None else (),
+            attachments=asked.attachments,
         )
         return plan_prompt(
             draft, place, mode=mode, allowed=allowed, cut=cut, count=engine.count_tokens
@@ -394,15 +303,15 @@ class Chat(ChatTurns):
         on_begin: Callable[[int], None] | None = None,
     ) -> None:
         """Take in a prompt that was sent: its turn, what it leaves out, and what to read next."""
-        plan, request = sending.plan, sending.request
-        self._last_mode, self._last_params = sending.mode, request.params
-        conversation, before = self._conversation(sending.mode), self._cut(sending.mode)
+        asked, plan, request = sending.asked, sending.plan, sending.request
+        self._last_mode, self._last_params = asked.context, request.params
+        conversation, before = self._conversation(asked.context), self._cut(asked.context)
         writing = Writing(
-            prompt=sending.prompt,
+            prompt=asked.prompt,
             future=future,
             told=plan.told,
             cut=None if plan.is_aside else CutChange(conversation, before, plan.cut),
-            is_kept=sending.is_kept,
+            is_kept=asked.is_kept,
             stream=weakref.ref(stream) if stream is not None else None,
         )
         self._begin(sending.place, writing, on_begin)
@@ -422,8 +331,12 @@ class Chat(ChatTurns):
         return f"{name}, all" if mode == "all" else name
 
     def _cut(self, mode: ContextMode) -> Cut:
-        """Return what was last left out, on whatever branch."""
+        """What was last left out, on whatever branch."""
         return self._cuts.get(self._conversation(mode), Cut())
+
+    def _cut_at(self, place: Place, mode: ContextMode) -> Cut:
+        """What is left out of a prompt in this place."""
+        return self._cut(mode).on(place.branch)
 
     def _turns_left_out(self) -> tuple[list[Turn], Cut]:
         """Return the turns that the last prompt left out, and all that it did."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.draft import Cut, Draft, Part, Turn
-from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.cells.rendering import render_cell
 
 if TYPE_CHECKING:
@@ -51,22 +50,6 @@ class Plan:
     told: tuple[Part, ...]
     cut: Cut
     is_aside: bool
-
-
-def check_attachments(attachments: Sequence[tuple[object, object]]) -> None:
-    """Refuse what cannot be attached to a prompt.
-
-    Raises
-    ------
-    OptionError
-        It is no pair of a name and a text.
-    """
-    for attachment in attachments:
-        match attachment:
-            case (str(), str()):
-                pass
-            case _:
-                raise OptionError(f"An attachment is a name and a text, not {attachment!r:.60}.")
 
 
 def draft_prompt(

@@ -143,27 +143,10 @@ def answer_metadata(completion: Completion) -> Mapping[str, Any]:
     return completion.provenance.to_metadata() if completion.provenance is not None else {}
 
 
-def show(
-    stream: Stream,
-    view: View,
-    *,
-    note: Callable[[Completion], str],
-    metadata: Callable[[Completion], Mapping[str, Any]] = answer_metadata,
-) -> Completion:
-    """Show a stream until its end and return the completion.
-
-    `note` makes the line below the finished text, and `metadata` what the output is saved with.
-    What an interrupt leaves is shown and marked before `PromptInterrupted` goes on to the caller.
-    """
-    completion = watch(stream, view)
-    view.close(completion.text, note(completion), metadata(completion))
-    return completion
-
-
 def watch(stream: Stream, view: View) -> Completion:
-    """Show a stream while it is written, and leave it to others to close the view.
+    """Show a stream until its end, and leave it to others to close the view.
 
-    Only what ends it early is shown and marked here.
+    What an interrupt leaves is shown and marked before `PromptInterrupted` goes on to the caller.
     """
     text = ""
     shown_s = float("-inf")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from support.scripted import ScriptedEngine
 from support.template_engine import ScriptedLLM, TemplateEngine
 
+from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.chat.tree import Exchange
 from jupyter_llm.engine.request import Message
@@ -331,7 +332,7 @@ class TestExchanges:
             assert prompts(chat) == ["meanwhile"]
             return stream.result()  # type: ignore[attr-defined]
 
-        chat.write_code("Print 1", show=show)  # type: ignore[arg-type]
+        chat.write_code(Asked(prompt="Print 1"), show=show)  # type: ignore[arg-type]
         assert [turn.completion.text for turn in chat.turns][1] == "B"
         assert "print(1)" in chat.turns[0].completion.text
         assert [(turn.number, turn.parent) for turn in chat.turns] == [(1, 0), (2, 1)]
@@ -346,7 +347,7 @@ class TestExchanges:
             chat.choose(1)
             return stream.result()  # type: ignore[attr-defined]
 
-        chat.write_code("Print 1", show=show)  # type: ignore[arg-type]
+        chat.write_code(Asked(prompt="Print 1"), show=show)  # type: ignore[arg-type]
         assert numbers(chat) == [1]
         chat.choose(2)
         assert numbers(chat) == [2, 3]

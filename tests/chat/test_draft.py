@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.template_engine import ScriptedLLM, TemplateEngine, common
 
+from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.errors import ContextOverflowError, OptionError
@@ -196,8 +197,9 @@ def test_a_preview_is_what_is_sent_and_changes_nothing(session: Session) -> None
     session.run("x = 1")
     session.ask("first")
     session.run("y = 2")
-    shown = session.chat.preview(session.engine, "second", context="auto")
-    assert session.chat.preview(session.engine, "second", context="auto") == shown
+    asked = Asked(prompt="second", context="auto")
+    shown = session.chat.preview(session.engine, asked)
+    assert session.chat.preview(session.engine, asked) == shown
     session.ask("second")
     assert session.messages == shown
 

@@ -10,7 +10,8 @@ from support.scripted import ScriptedEngine
 from support.shell import Cell, extension, run
 
 from jupyter_llm import llm
-from jupyter_llm.errors import MagicUsageError, OptionError
+from jupyter_llm.chat.asked import Asked
+from jupyter_llm.errors import JupyterLLMError, MagicUsageError
 
 pytestmark = pytest.mark.usefixtures("shell")
 
@@ -151,7 +152,7 @@ class TestContextCommand:
         ]
         assert table[0][3] == "5"
         assert all(int(row[3]) > 0 for row in table)
-        draft = llm.chat("default").preview(resident, "?", context="auto")
+        draft = llm.chat("default").preview(resident, Asked(prompt="?", context="auto"))
         assert f"**{resident.count_tokens(draft)} of 2048 tokens**" in text
 
     def test_it_tells_what_the_cut_of_the_next_prompt_would_leave_out(
@@ -240,7 +241,7 @@ def test_a_cell_must_be_named_and_must_have_run(shell: InteractiveShell, name: s
     cell(shell, "x = 1")
     error = run(shell, f"%llm /{name}", raises=MagicUsageError).error
     assert f"/{name} 3 5 means In [3] and In [5]" in str(error)
-    error = run(shell, f"%llm /{name} 1 77", raises=OptionError).error
+    error = run(shell, f"%llm /{name} 1 77", raises=JupyterLLMError).error
     assert "There is no cell [77]" in str(error)
 
 
@@ -264,20 +265,36 @@ def test_variables_go_along_as_they_are_chosen(
     assert "other: tuple" in sent("%llm --new fifth")
 
 
-def test_an_at_name_is_sent_as_a_name(shell: InteractiveShell, resident: ScriptedEngine) -> None:
-    shell.user_ns["rows"] = [1, 2]
-    cell(shell, "%llm What are @rows?")
-    assert str(resident.requests[-1].prompt[-1].content).endswith("What are rows?")  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize("line", ["%llm --vars rwos hi", "%llm What are @rwos?"])
-def test_an_unknown_variable_is_named_with_the_nearest(
-    shell: InteractiveShell, resident: ScriptedEngine, line: str
+@pytest.mark.parametrize("prompt", ["%llm What did @In[1] do to @rows?", "%%llm\n@In[1], @rows?"])
+def test_what_has_an_at_goes_along_once_and_is_sent_by_its_name(
+    shell: InteractiveShell, resident: ScriptedEngine, prompt: str
 ) -> None:
-    shell.user_ns["rows"] = [1, 2]
-    error = run(shell, line, raises=OptionError).error
-    assert "rwos" in str(error)
-    assert "rows" in str(error)
+    cell(shell, "rows = [1, 2]\nprint('sorted')")
+    cell(shell, "%llm -c none hello")
+    shown = run(shell, prompt.replace("llm", "llm --dry-run -c none", 1)).text
+    cell(shell, prompt.replace("llm", "llm -c none", 1))
+    assert shown.startswith(told(resident))
+    (turn,) = llm.chat("default").turns[1:]
+    assert "@" not in turn.prompt
+    assert [label for label, _ in turn.attachments] == ["In [1]"]
+    cell(shell, "%llm And now?")
+    assert told(resident).count("Attached:\n\nIn [1]:\n") == 1
+    assert told(resident).count("rows: list") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("%llm --vars rwos hi", "Did you mean rows?"),
+        ("%llm What are @rwos?", "Did you mean rows?"),
+        ("%%llm\nWhat is @In[77]?", "There is no cell [77] here. The nearest is [1]."),
+    ],
+)
+def test_what_is_not_there_is_named_with_the_nearest(
+    shell: InteractiveShell, resident: ScriptedEngine, line: str, says: str
+) -> None:
+    cell(shell, "rows = [1, 2]")
+    assert says in str(run(shell, line, raises=JupyterLLMError).error)
     assert resident.requests == []
 
 

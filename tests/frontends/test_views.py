@@ -5,15 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from support.scripted import ScriptedEngine
-
-from jupyter_llm.engine.request import Request
-from jupyter_llm.frontends.views import (
-    NotebookView,
-    NoView,
-    TerminalView,
-    show,
-)
+from jupyter_llm.frontends.views import NotebookView, NoView, TerminalView
 
 
 def test_a_terminal_gets_the_text_as_it_grows_and_no_commands() -> None:
@@ -62,20 +54,6 @@ def test_metadata_goes_with_the_last_state_of_an_output() -> None:
         ({}, False),
         ({"jupyter_llm": {"kind": "answer"}}, True),
     ]
-
-
-def test_an_answer_is_shown_with_its_record_or_what_the_caller_says() -> None:
-    for options, expected in (({}, "answer"), ({"metadata": lambda _: {"mine": 1}}, "mine")):
-        published = _Published()
-        stream = ScriptedEngine(["Paris"]).submit(Request(prompt="Where?"))
-        completion = show(
-            stream, NotebookView(published, "text/plain"), note=lambda _: "", **options
-        )
-        assert completion.provenance is not None
-        last = published.states[-1][1]
-        assert last == (
-            completion.provenance.to_metadata() if expected == "answer" else {"mine": 1}
-        )
 
 
 def test_views_without_a_notebook_take_metadata_and_keep_none() -> None:

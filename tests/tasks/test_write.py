@@ -24,7 +24,7 @@ from jupyter_llm.engine.options import MAX_SEED, EngineOptions, SamplingParams
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.engine.stream import QueueStream
 from jupyter_llm.errors import EngineClosedError
-from jupyter_llm.frontends.views import TerminalView, show
+from jupyter_llm.frontends.views import TerminalView, watch
 from jupyter_llm.models.discover import find_model
 from jupyter_llm.notebook.code.blocks import code_blocks
 from jupyter_llm.notebook.code.syntax import syntax_error
@@ -173,11 +173,13 @@ def test_the_first_draft_is_shown_in_its_fence_while_it_is_written() -> None:
     view = TerminalView(out)
     seen = []
 
-    def watch(stream: Stream) -> Completion:
+    def show(stream: Stream) -> Completion:
         seen.append("".join(str(chunk) for chunk in stream))
-        return show(stream, view, note=lambda _completion: "")
+        completion = watch(stream, view)
+        view.close(completion.text, "")
+        return completion
 
-    write_code(ScriptedEngine(["x = 1\ny = 2"]), Request(prompt=PROMPT, params=SEEDED), show=watch)
+    write_code(ScriptedEngine(["x = 1\ny = 2"]), Request(prompt=PROMPT, params=SEEDED), show=show)
     assert seen == ["```python\nx = 1\ny = 2"]
     assert "```python\nx = 1\ny = 2\n```" in out.getvalue()
 

@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from jupyter_llm.api import llm
+from jupyter_llm.chat.asked import Asked
 from jupyter_llm.engine.completion import Completion
-from jupyter_llm.engine.request import check_text
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
 from jupyter_llm.frontends.comm.parts import ProposalData
-from jupyter_llm.frontends.prompt.attaching import attach_cells, describer, expander
-from jupyter_llm.frontends.prompt.commands import Call, find_command
-from jupyter_llm.notebook.cells.shell import current_shell, own_variables, user_namespace
-from jupyter_llm.notebook.values.mentions import without_at
+from jupyter_llm.frontends.prompt.attaching import describer
+from jupyter_llm.frontends.prompt.commands import Call, Order
+from jupyter_llm.frontends.prompt.typed import read
+from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.tasks.proposal import Proposal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from jupyter_llm.chat.budget import ContextMode
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.chat.draft import Turn
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.frontends.comm.jobs import Job
     from jupyter_llm.frontends.comm.messages import Regenerate, Send
-    from jupyter_llm.frontends.prompt.commands import Command
-
-_LITERAL = "-- "
+    from jupyter_llm.frontends.prompt.options import Options
 
 
 class Side(Protocol):
     """What prompts and commands need of the kernel's side of a chat."""
 
     chat: Chat
-    mode: ContextMode
 
-    def send_prompt(self, job: Job, prompt: str, **options: Any) -> Stream:
+    def send_prompt(self, job: Job, asked: Asked) -> Stream:
         """Send a prompt of a job to the chat; the turn that appears is the job's."""
 
     def notify(
@@ -53,74 +47,63 @@ class Side(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Sends what is typed in a front end, with settings of its own."""
+    """Sends what is typed in a front end, with options of its own."""
 
     side: Side
-    model: str | None = None
-    sampling: Mapping[str, Any] = field(default_factory=dict)
+    options: Options
 
     def send(self, message: Send, job: Job) -> None:
         """Carry out a command, or send a prompt and wait until it is answered."""
-        typed = message.text
-        is_literal = typed.startswith(_LITERAL)
-        found = None if is_literal else find_command(typed, PANEL_COMMANDS)
-        namespace = dict(user_namespace())
-        expand = expander(namespace)
-        if found is not None:
-            command, argument = found
-            self._obey(command, job.run(partial(expand, argument)), job)
-            return
-        typed = check_text(typed.removeprefix(_LITERAL))
-        attached = attach_cells(typed, self.side.chat.timeline.snapshot().visible)
-        given = [(item.label, item.text) for item in message.attachments]
-        describe = describer(attached.prompt, partial(own_variables, current_shell()))
-        prompt = without_at(attached.prompt, namespace)
-        self._ask(
-            job,
-            job.run(partial(expand, prompt)),
-            message,
-            after=message.after,
-            attachments=[*attached.attachments, *given],
-            describe=describe,
+        reading = partial(
+            read,
+            message.text,
+            commands=PANEL_COMMANDS,
+            namespace=user_namespace(),
+            cells=self.side.chat.timeline.snapshot().visible,
+            defaults=self._options(message),
+            has_options=False,
         )
+        typed = job.run(reading)
+        if isinstance(typed.what, Order):
+            self._obey(typed.what, typed.options, job)
+            return
+        given = [(item.label, item.text) for item in message.attachments]
+        attachments = (*typed.what.attachments, *given)
+        self._ask(replace(typed.what, after=message.after, attachments=attachments), job)
 
     def regenerate(self, message: Regenerate, turn: Turn, job: Job) -> None:
         """Answer the prompt of a turn once more, as another branch."""
-        self._ask(
-            job,
-            turn.prompt,
-            message,
+        options = self._options(message)
+        asked = Asked(
+            prompt=turn.prompt,
+            model=options.model,
             after=turn.parent,
             attachments=turn.attachments,
+            context=options.context,
+            # Whatever `@` is left in it was no variable's.
+            describe=describer(turn.prompt.replace("@", "@@"), options.vars),
             is_kept=self.side.chat.is_kept(turn.number),
-            describe=describer(turn.prompt, partial(own_variables, current_shell())),
+            params=options.params,
         )
+        self._ask(asked, job)
 
-    def _ask(self, job: Job, prompt: str, message: Send | Regenerate, **options: Any) -> None:
-        sampling = self._sampling(message)
-        self.side.chat.current.get(self.model, show=job.progress_text)
+    def _ask(self, asked: Asked, job: Job) -> None:
+        self.side.chat.current.get(asked.model, show=job.progress_text)
         job.check()
-        stream = self.side.send_prompt(
-            job,
-            prompt,
-            model=self.model,
-            show_progress=job.progress_text,
-            **options,
-            **sampling,
-        )
-        stream.result()
+        self.side.send_prompt(job, asked).result()
 
-    def _obey(self, command: Command, argument: str, job: Job) -> None:
+    def _obey(self, order: Order, options: Options, job: Job) -> None:
         """Carry out a command, and show what it answers as a notice."""
-        chat, show_progress = self.side.chat, job.progress_text
-        task = partial(
-            llm.task,
-            model=self.model,
+        call = Call(
+            llm=llm,
+            chat=self.side.chat,
+            argument=order.argument,
+            options=options,
             show=job.show,
-            show_progress=show_progress,
-            **self.sampling,
+            show_loading=job.progress_text,
+            show_progress=job.progress_text,
         )
-        answer = command.run(Call(llm, chat, argument, self.side.mode, task, show_progress))
+        answer = order.command.run(call)
         proposal, completion = None, None
         if isinstance(answer, Proposal):
             proposal, completion = proposal_data(answer), answer.completion
@@ -128,10 +111,10 @@ class Asker:
             completion = answer
         self.side.notify(job, str(answer), proposal=proposal, answer=completion)
 
-    def _sampling(self, message: Send | Regenerate) -> dict[str, Any]:
+    def _options(self, message: Send | Regenerate) -> Options:
+        """What the message asks for, or else what the front end is set to."""
         asked = {"seed": message.seed, "temperature": message.temperature}
-        chosen = {name: value for name, value in asked.items() if value is not None}
-        return {**self.sampling, **chosen}
+        return self.options.given({k: v for k, v in asked.items() if v is not None})
 
 
 def proposal_data(proposal: Proposal) -> ProposalData | None:

@@ -20,6 +20,7 @@ from jupyter_llm.frontends.comm.status import status_at_once, status_data
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.budget import ContextMode
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.engine.base import Stream
@@ -151,13 +152,13 @@ class KernelSide:
             if job.id in self._pending and now is not None:
                 self._tell(messages.ProgressMessage(id=job.id, text=now.text, share=now.share))
 
-    def send_prompt(self, job: Job, prompt: str, **options: Any) -> Stream:
+    def send_prompt(self, job: Job, asked: Asked) -> Stream:
         """Send a prompt of a job to the chat; the turn that appears is the job's.
 
         Waits for the engine, and only returns early in an error.
         """
-        stream = self.chat.stream(
-            prompt, context=self.mode, on_begin=partial(self._note_turn, job), **options
+        stream = self.chat.send(
+            asked, show_progress=job.progress_text, on_begin=partial(self._note_turn, job)
         )
         job.hold(stream)
         return stream

@@ -17,7 +17,8 @@ _INTRODUCTION = r"""`%llm PROMPT` asks in one line, `%%llm` with a cell, `VAR <<
 answer into a variable. *Stop* ends an answer at once and keeps its text.
 
 - `{{expression}}` is evaluated once, and its value stands in the prompt. Single braces, LaTeX and
-  JSON stay as typed; `\{{` is for two braces. `@name` lets a variable go along.
+  JSON stay as typed; `\{{` is for two braces. `@name` lets a variable go along, and
+  `@In[3]` a cell with what it showed.
 - Options come first, then the prompt. A first word that begins with `/` is a command, but after
   `--` all is prompt. Options and commands complete on Tab.
 - `%config LLMMagics` shows the defaults, `%config LLMMagics.temperature = 0` sets one, and so does
@@ -31,7 +32,7 @@ def magic_commands(open_panel: OpenPanel) -> dict[str, Command]:
 
     def chat(call: Call) -> object:
         name = call.argument.strip("\"'")
-        return open_panel(call.llm.chat(name) if name else call.chat, call.context)
+        return open_panel(call.llm.chat(name) if name else call.chat, call.options.context)
 
     def help_page(_call: Call) -> str:
         options = [

@@ -22,6 +22,7 @@ from jupyter_llm.frontends.comm.messages import Transcript
 from jupyter_llm.frontends.comm.sync import KernelSide
 from jupyter_llm.frontends.panel.subshell import keep_subshell
 from jupyter_llm.frontends.panel.transcript_output import TranscriptOutput
+from jupyter_llm.frontends.prompt.options import Options
 from jupyter_llm.notebook.cells.path import notebook_path
 from jupyter_llm.notebook.cells.shell import current_shell
 
@@ -57,7 +58,7 @@ class ChatPanel(AnyWidget):
     ) -> None:
         script, style = panel_files(STATIC)
         check_mode(context)
-        sampling_params(sampling)  # refuses what is none
+        options = Options(model=model, context=context, params=sampling_params(sampling))
         self.chat = _named_chat(chat) if isinstance(chat, str) else chat
         super().__init__(_esm=script, _css=style, panel_id=os.urandom(8).hex())
         keep_subshell(self.comm)
@@ -65,7 +66,7 @@ class ChatPanel(AnyWidget):
         self._transcript = TranscriptOutput(self.panel_id, self.chat)
         self._transcribing = Chore(self._transcribe, "jupyter-llm-transcript")
         self._side = KernelSide(self.chat, context, self.send, self._transcribing.ask)
-        self._inbox = Inbox(self._side, Asker(self._side, model, sampling))
+        self._inbox = Inbox(self._side, Asker(self._side, options))
         self.on_msg(lambda _widget, content, _buffers: self._inbox.take(content))
         self._unfollow_cells = _after_each_cell(self._catch_up)
 

@@ -4,37 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from jupyter_llm.chat.budget import ContextMode
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.common.tables import count_of, human_size, markdown_table
 from jupyter_llm.errors import MagicUsageError, ModelFileError
-from jupyter_llm.frontends.prompt.history import (
-    ARGUMENT as HISTORY_ARGUMENT,
-)
-from jupyter_llm.frontends.prompt.history import (
-    HELP as HISTORY_HELP,
-)
-from jupyter_llm.frontends.prompt.history import (
-    cleared,
-    exported,
-    kept_in_notebook,
-    parse_history,
-    shown,
-)
+from jupyter_llm.frontends.prompt import history
+from jupyter_llm.frontends.prompt.options import Options
+from jupyter_llm.tasks.explain import document, explain, review, write_tests
+from jupyter_llm.tasks.fix import fix
+from jupyter_llm.tasks.task import Asking
 
 if TYPE_CHECKING:
     from jupyter_llm.api import LLM
     from jupyter_llm.chat.context_report import ContextReport
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.common.bars import ShowProgress
+    from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.tuning.report import TuneReport
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.records.verify import VerifyReport
-    from jupyter_llm.tasks.proposal import Proposal
     from jupyter_llm.tasks.task import Task
 
 
@@ -43,20 +34,27 @@ T = TypeVar("T")
 _COMMAND = re.compile(r"/([A-Za-z][\w-]*)(?=\s|$)\s*(.*)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A command somebody typed, and what it acts on."""
+    """A command somebody typed, and what it acts on.
+
+    `show` reads the stream of an answer to its end, and `show_loading` is told how far the model is
+    that is to write it. `show_progress` is given the bars of all else, which are printed without.
+    """
 
     llm: LLM
     chat: Chat
-    argument: str
-    context: ContextMode = "auto"
-    task: Callable[[], Task] | None = None
-    show_progress: ShowProgress | None = None  # is given bars, which are printed without it
+    argument: str = ""
+    options: Options = field(default_factory=Options)
+    show: Callable[[Stream], Completion] = lambda stream: stream.result()
+    show_loading: ShowProgress | None = None
+    show_progress: ShowProgress | None = None
 
     def ask(self, what: Callable[[Task, str], T]) -> T:
         """Carry out a task about the notebook."""
-        return what((self.task or self.llm.task)(), self.argument)
+        engine = self.llm.current.get(self.options.model, show=self.show_loading)
+        asking = Asking(engine, self.options.params, self.llm.answers, self.show)
+        return what(asking.task(self.llm.timeline, self.llm.last_error), self.argument)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +72,21 @@ class Command:
     run: Callable[[Call], object]
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A command that was typed, and what stands after it."""
+
+    command: Command
+    argument: str
+
+
 def named(*commands: Command) -> dict[str, Command]:
     """Commands by their names."""
     return {command.name: command for command in commands}
 
 
-def find_command(prompt: str, commands: Mapping[str, Command]) -> tuple[Command, str] | None:
-    """Return the command a prompt consists of and its argument; None for an ordinary prompt.
-
-    `commands` are those that there are.
+def find_command(prompt: str, commands: Mapping[str, Command]) -> Order | None:
+    """The command that a prompt is, out of those that there are; None for an ordinary prompt.
 
     Raises
     ------
@@ -102,7 +106,7 @@ def find_command(prompt: str, commands: Mapping[str, Command]) -> tuple[Command,
     argument = match[2].strip()
     if argument and not command.argument:
         raise MagicUsageError(f"/{command.name} takes nothing after it, not {argument[:40]!r}.")
-    return command, argument
+    return Order(command, argument)
 
 
 def command_table(commands: Mapping[str, Command]) -> str:
@@ -140,48 +144,13 @@ def _reset(call: Call) -> str:
 
 
 def _history(call: Call) -> str:
-    archive = call.llm.archive
-    asked = parse_history(call.argument)
-    if asked.action == "show":
-        return shown(call.chat.saved(), archive.path)
-    chats = call.llm.conversations.saved()
-    if asked.action == "into notebook":
-        return kept_in_notebook(archive.path, chats)
-    if asked.action == "clear":
-        call.llm.conversations.clear()
-        return cleared(chats)
-    assert asked.path is not None
-    return exported(asked.path, chats)
+    chats = call.llm.conversations
+    return history.answer(call.argument, call.chat, chats, call.llm.archive.path)
 
 
-def _fix(call: Call) -> Proposal:
-    from jupyter_llm.tasks.fix import fix
-
-    return call.ask(fix)
-
-
-def _explain(call: Call) -> Completion:
-    from jupyter_llm.tasks.explain import explain
-
-    return call.ask(explain)
-
-
-def _doc(call: Call) -> Proposal:
-    from jupyter_llm.tasks.explain import document
-
-    return call.ask(document)
-
-
-def _test(call: Call) -> Proposal:
-    from jupyter_llm.tasks.explain import write_tests
-
-    return call.ask(write_tests)
-
-
-def _review(call: Call) -> Completion:
-    from jupyter_llm.tasks.explain import review
-
-    return call.ask(review)
+def _task(what: Callable[[Task, str], object]) -> Callable[[Call], object]:
+    """What carries out a task about the notebook."""
+    return lambda call: call.ask(what)
 
 
 def _verify(call: Call) -> VerifyReport:
@@ -191,7 +160,7 @@ def _verify(call: Call) -> VerifyReport:
 def _context(call: Call) -> ContextReport:
     from jupyter_llm.chat.context_report import context_report
 
-    return context_report(call.chat, call.context)
+    return context_report(call.chat, call.options.context)
 
 
 def _cells(call: Call, name: str) -> list[int | str]:
@@ -294,17 +263,19 @@ COMMANDS = named(
     Command("unpin", "N…", "let pinned cells give way again", _unpin),
     Command("hide", "N…", "keep cells In [N] out of all prompts", _hide),
     Command("unhide", "N…", "let the model see hidden cells again", _unhide),
-    Command("fix", "[N]", "propose a change to the cell that caused the last error", _fix),
-    Command("explain", _SUBJECT, "explain the last cell, In [N], a name or the error", _explain),
-    Command("doc", "[N|NAME]", "propose a docstring for a function or a class", _doc),
-    Command("test", "[N|NAME]", "propose a cell with tests", _test),
-    Command("review", "[N|NAME]", "say what is wrong with a cell or a function", _review),
+    Command("fix", "[N]", "propose a change to the cell that caused the last error", _task(fix)),
+    Command(
+        "explain", _SUBJECT, "explain the last cell, In [N], a name or the error", _task(explain)
+    ),
+    Command("doc", "[N|NAME]", "propose a docstring for a function or a class", _task(document)),
+    Command("test", "[N|NAME]", "propose a cell with tests", _task(write_tests)),
+    Command("review", "[N|NAME]", "say what is wrong with a cell or a function", _task(review)),
     Command(
         "verify",
         "[NOTEBOOK]",
         "write recorded answers again, of this kernel or a notebook file, and compare",
         _verify,
     ),
-    Command("history", HISTORY_ARGUMENT, HISTORY_HELP, _history),
+    Command("history", history.ARGUMENT, history.HELP, _history),
     Command("reset", "", "forget the turns of the chat", _reset),
 )

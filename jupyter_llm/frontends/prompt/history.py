@@ -1,12 +1,10 @@
-"""What `/history` is asked for, and what it answers."""
+"""What `/history` does, and what it answers."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.transcript import (
     chat_markdown,
@@ -21,74 +19,71 @@ from jupyter_llm.common.tables import count_of
 from jupyter_llm.errors import MagicUsageError
 
 if TYPE_CHECKING:
-    from jupyter_llm.chat.store import SavedChat
+    from collections.abc import Mapping
 
-Action = Literal["show", "export", "into notebook", "clear"]
+    from jupyter_llm.chat.chats import Chats
+    from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.chat.store import SavedChat
 
 ARGUMENT = "[--export FILE] [--into-notebook] [--clear]"
 HELP = (
     "the turns of the chat; `--export` writes all chats of the notebook to a .md or .json file, "
     "`--into-notebook` into its metadata, `--clear` forgets them and removes them from the disk"
 )
-_FLAGS: dict[str, Action] = {
-    "--export": "export",
-    "--into-notebook": "into notebook",
-    "--clear": "clear",
-}
+_FLAGS = ("--export", "--into-notebook", "--clear")
 _WRITERS = {".md": to_markdown, ".json": to_json}
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryRequest:
-    """What is to be done with the chats; `path` is the file to export to."""
-
-    action: Action
-    path: Path | None = None
-
-
-def parse_history(argument: str) -> HistoryRequest:
-    """Return what the words after `/history` ask for.
+def answer(argument: str, chat: Chat, chats: Chats, notebook: Path | None) -> str:
+    """Do what the words after `/history` ask for, and say so.
 
     Raises
     ------
     MagicUsageError
-        They ask for nothing that there is.
+        They ask for nothing that there is, or a file cannot be written.
+    NotebookFileError
+        The notebook cannot be read or written; nothing changed.
     """
     flag, _, rest = argument.strip().partition(" ")
     name = rest.strip().strip("\"'")
-    if not flag:
-        return HistoryRequest("show")
-    action = _FLAGS.get(flag)
-    if action is None:
-        hint = nearest(flag, list(_FLAGS), f"It takes {', '.join(_FLAGS)}.")
+    if flag and flag not in _FLAGS:
+        hint = nearest(flag, _FLAGS, f"It takes {', '.join(_FLAGS)}.")
         raise MagicUsageError(f"/history does not know {flag}.", hint)
-    if action != "export":
-        if name:
-            raise MagicUsageError(f"/history {flag} takes nothing after it, not {name[:40]!r}.")
-        return HistoryRequest(action)
-    path = Path(os.path.expanduser(name))  # noqa: PTH111  pathlib's raises
-    if path.suffix.lower() not in _WRITERS:
-        raise MagicUsageError("/history --export needs a file.", "Its name ends in .md or .json.")
-    return HistoryRequest(action, path)
+    if name and flag != "--export":
+        raise MagicUsageError(f"/history {flag} takes nothing after it, not {name[:40]!r}.")
+    if not flag:
+        return _shown(chat.saved(), notebook)
+    saved = chats.saved()
+    if flag == "--export":
+        return _exported(Path(os.path.expanduser(name)), saved)  # noqa: PTH111  pathlib's raises
+    if flag == "--into-notebook":
+        return _kept_in_notebook(notebook, saved)
+    chats.clear()
+    return _cleared(saved)
 
 
-def shown(chat: SavedChat, file: Path | None) -> str:
-    """Answer `/history`: the turns, and where they are kept."""
+def restored_note(chat: SavedChat) -> str:
+    """What stands under the first answer of a chat that goes on after a restart."""
+    if not chat.turns:
+        return ""
+    return (
+        f"goes on from {count_of(len(chat.turns), 'turn')} kept since {date_of(chat.turns[-1])}; "
+        "--new starts afresh"
+    )
+
+
+def _shown(chat: SavedChat, notebook: Path | None) -> str:
     turns = chat_markdown(chat) if chat.turns else f"Chat *{chat.name}* has no turns yet."
-    if file is None:
+    if notebook is None:
         return f"{turns}\n\n(It is not known which notebook this is, so chats end with the kernel.)"
     return turns
 
 
-def exported(path: Path, chats: Mapping[str, SavedChat]) -> str:
-    """Write chats to a new file and say so.
-
-    Raises
-    ------
-    MagicUsageError
-        There is such a file, or it cannot be written.
-    """
-    text = _WRITERS[path.suffix.lower()](chats)
+def _exported(path: Path, chats: Mapping[str, SavedChat]) -> str:
+    write = _WRITERS.get(path.suffix.lower())
+    if write is None:
+        raise MagicUsageError("/history --export needs a file.", "Its name ends in .md or .json.")
+    text = write(chats)
     try:
         # What is no Unicode in a text is no reason to keep nothing of it.
         with path.open("x", encoding="utf-8", errors="replace") as file:
@@ -101,16 +96,7 @@ def exported(path: Path, chats: Mapping[str, SavedChat]) -> str:
     return f"Wrote {_sum(chats)} to `{path}`."
 
 
-def kept_in_notebook(notebook: Path | None, chats: Mapping[str, SavedChat]) -> str:
-    """Write chats into the notebook's metadata and say what to do now.
-
-    Raises
-    ------
-    NotebookFileError
-        The notebook cannot be read or written; nothing changed.
-    MagicUsageError
-        It is not known which notebook this is.
-    """
+def _kept_in_notebook(notebook: Path | None, chats: Mapping[str, SavedChat]) -> str:
     if notebook is None:
         raise MagicUsageError(
             "It is not known which notebook this is.", "`/history --export FILE.md` needs none."
@@ -123,23 +109,12 @@ def kept_in_notebook(notebook: Path | None, chats: Mapping[str, SavedChat]) -> s
     )
 
 
-def cleared(chats: Mapping[str, SavedChat]) -> str:
-    """Say what was forgotten."""
+def _cleared(chats: Mapping[str, SavedChat]) -> str:
     if not chats:
         return "There were no chats."
     num_others = sum(chat.num_other_branches for chat in chats.values())
     more = f" and {other_branches(num_others)}" if num_others else ""
     return f"Forgot {_sum(chats)}{more}, here and on the disk."
-
-
-def restored_note(chat: SavedChat) -> str:
-    """Return the note under the first answer of a chat that goes on after a restart."""
-    if not chat.turns:
-        return ""
-    return (
-        f"goes on from {count_of(len(chat.turns), 'turn')} kept since {date_of(chat.turns[-1])}; "
-        "--new starts afresh"
-    )
 
 
 def _sum(chats: Mapping[str, SavedChat]) -> str:

@@ -6,18 +6,17 @@ A line is options first and then the prompt, which stays as typed: `%llm -n 20 W
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from jupyter_llm.chat.budget import MODES, ContextMode, check_mode
 from jupyter_llm.common.nearest import nearest
+from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.prompt.expressions import shield, unshield
 
 Convert = Callable[[str], Any]
-Variables = Literal["auto", "none"] | tuple[str, ...]
-"""The variables that go along with a prompt: those that matter, none, or the named ones."""
 
 FORMATS = ("markdown", "code", "text")
 
@@ -33,22 +32,34 @@ _DASHES = re.compile(r"-(-$|-?[A-Za-z])")  # so a prompt may begin with "- item"
 _ASSIGNMENT = re.compile(r"\s*([^\W\d][^\s<]*)\s*<<(?=\s|$)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Option:
-    """One option. Without a `metavar` it is a switch; `convert` raises ValueError on nonsense."""
+    """One option, by its names with blanks between them. Without a `metavar` it is a switch.
 
-    names: tuple[str, ...]
+    `convert` raises ValueError on nonsense.
+    """
+
+    spelling: str
+    metavar: str
     help: str
-    metavar: str = ""
     convert: Convert = str
-    expects: str = "a text"
     choices: tuple[str, ...] = ()
     is_list: bool = False
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What may be typed for it, the long name last."""
+        return tuple(self.spelling.split())
+
+    @property
     def key(self) -> str:
-        """The option's name as a Python identifier."""
+        """Its name in `Options`, or in the `SamplingParams` there."""
         return self.names[-1].lstrip("-").replace("-", "_")
+
+    @property
+    def expects(self) -> str:
+        """What its value should be, in words."""
+        return "a format" if self.choices else _EXPECTED[self.convert]
 
 
 def _identifier(text: str) -> str:
@@ -63,110 +74,110 @@ def _context_mode(text: str) -> ContextMode:
     return check_mode(int(text) if text.isdecimal() else text)
 
 
-def _variables(text: str) -> Variables:
-    if text in ("auto", "none"):
-        return text  # type: ignore[return-value]
-    return tuple(_identifier(name.strip()) for name in text.split(","))
+def _variables(text: str) -> str:
+    return ",".join(_identifier(name.strip()) for name in text.split(","))
 
+
+_EXPECTED: dict[Convert, str] = {
+    str: "a text",
+    float: "a number",
+    int: "a whole number",
+    _identifier: "a variable's name",
+    _context_mode: "auto, none, all or a number of cells",
+    _variables: "auto, none or names such as a,b",
+}
 
 OPTIONS = (
-    Option(names=("-m", "--model"), metavar="NAME", help="model for this prompt: a name or a path"),
-    Option(names=("-s", "--system"), metavar="TEXT", help="system text of the chat from here on"),
+    Option("-m --model", "NAME", "model for this prompt: a name or a path"),
+    Option("-s --system", "TEXT", "system text of the chat from here on"),
     Option(
-        names=("-t", "--temperature"),
-        metavar="X",
-        convert=float,
-        expects="a number",
-        help="0 always takes the likeliest token; higher is more varied",
+        "-t --temperature", "X", "0 always takes the likeliest token; higher varies more", float
     ),
+    Option("--top-p", "X", "draw from the likeliest tokens that add up to this probability", float),
+    Option("--top-k", "N", "draw from this many of the likeliest tokens; 0 for all", int),
+    Option("--min-p", "X", "leave out tokens less likely than this share of the likeliest", float),
+    Option("--repeat-penalty", "X", "above 1 makes repetition less likely", float),
+    Option("--seed", "N", "the same seed in the same place gives the same text", int),
+    Option("-n --max-tokens", "N", "longest answer, in tokens", int),
+    Option("--stop", "TEXT", "end before this text; may be given several times", is_list=True),
+    Option("--ignore-eos", "", "write on until the longest answer is reached"),
     Option(
-        names=("--top-p",),
-        metavar="X",
-        convert=float,
-        expects="a number",
-        help="draw from the likeliest tokens that together reach this probability",
-    ),
-    Option(
-        names=("--top-k",),
-        metavar="N",
-        convert=int,
-        expects="a whole number",
-        help="draw from this many of the likeliest tokens; 0 for all",
-    ),
-    Option(
-        names=("--min-p",),
-        metavar="X",
-        convert=float,
-        expects="a number",
-        help="leave out tokens less likely than this share of the likeliest",
-    ),
-    Option(
-        names=("--repeat-penalty",),
-        metavar="X",
-        convert=float,
-        expects="a number",
-        help="above 1 makes repetition less likely",
-    ),
-    Option(
-        names=("--seed",),
-        metavar="N",
-        convert=int,
-        expects="a whole number",
-        help="the same seed in the same place gives the same text",
-    ),
-    Option(
-        names=("-n", "--max-tokens"),
-        metavar="N",
-        convert=int,
-        expects="a whole number",
-        help="longest answer, in tokens",
-    ),
-    Option(
-        names=("--stop",),
-        metavar="TEXT",
-        is_list=True,
-        help="end before this text; may be given several times",
-    ),
-    Option(names=("--ignore-eos",), help="write on until the longest answer is reached"),
-    Option(
-        names=("-f", "--format"),
-        metavar="FORMAT",
+        "-f --format",
+        "FORMAT",
+        "markdown; code, which lands in a new cell and always parses; or text as it is",
         choices=FORMATS,
-        expects="a format",
-        help="markdown; code, which lands in a new cell and always parses; or text as it is",
     ),
     Option(
-        names=("-o", "--out"),
-        metavar="VAR",
-        convert=_identifier,
-        expects="a variable's name",
-        help="also put the completion into a variable (VAR << does so silently)",
+        "-o --out",
+        "VAR",
+        "also put the completion into a variable (VAR << does so silently)",
+        _identifier,
     ),
     Option(
-        names=("-c", "--context"),
-        metavar="WHICH",
-        convert=_context_mode,
-        expects="auto, none, all or a number of cells",
-        help="which cells of the notebook go along: auto, none, all, or the last so many",
+        "-c --context",
+        "WHICH",
+        "which cells of the notebook go along: auto, none, all, or the last so many",
+        _context_mode,
     ),
     Option(
-        names=("--vars",),
-        metavar="WHICH",
-        convert=_variables,
-        expects="auto, none or names such as a,b",
-        help="which variables go along: auto (those that matter), none, or these",
+        "--vars",
+        "WHICH",
+        "which variables go along: auto (those that matter), none, or these",
+        _variables,
     ),
-    Option(names=("--below",), help="put the code of the answer into a new cell below"),
-    Option(names=("--replace",), help="put the code of the answer in place of this cell"),
-    Option(names=("--no-save",), help="keep nothing of this prompt and its answer on the disk"),
-    Option(names=("--chat",), metavar="NAME", help="the conversation to talk in"),
-    Option(names=("--new",), help="forget the conversation's turns first"),
-    Option(names=("--stats",), help="show token counts and times below the answer"),
-    Option(names=("--dry-run",), help="show the exact prompt instead of running it"),
-    Option(names=("-q", "--quiet"), help="show nothing"),
+    Option("--below", "", "put the code of the answer into a new cell below"),
+    Option("--replace", "", "put the code of the answer in place of this cell"),
+    Option("--no-save", "", "keep nothing of this prompt and its answer on the disk"),
+    Option("--chat", "NAME", "the conversation to talk in"),
+    Option("--new", "", "forget the conversation's turns first"),
+    Option("--stats", "", "show token counts and times below the answer"),
+    Option("--dry-run", "", "show the exact prompt instead of running it"),
+    Option("-q --quiet", "", "show nothing"),
 )
 
 _BY_NAME = {name: option for option in OPTIONS for name in option.names}
+_SAMPLING = {field.name for field in fields(SamplingParams)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What is asked for besides a prompt, by the keys of `OPTIONS`.
+
+    `assign_to` is the variable before `<<`. `vars` names variables with commas between them, or is
+    "auto" or "none".
+    """
+
+    model: str | None = None
+    system: str | None = None
+    params: SamplingParams = field(default_factory=SamplingParams)
+    format: str = "markdown"
+    assign_to: str | None = None
+    out: str | None = None
+    context: ContextMode = "auto"
+    vars: str = "auto"
+    below: bool = False
+    replace: bool = False
+    no_save: bool = False
+    chat: str = "default"
+    new: bool = False
+    stats: bool = False
+    dry_run: bool = False
+    quiet: bool = False
+
+    def given(self, line: Mapping[str, Any]) -> Options:
+        """These options, but for those that a line gives.
+
+        Raises
+        ------
+        OptionError
+            A value means nothing.
+        """
+        drawn = {name: value for name, value in line.items() if name in _SAMPLING}
+        others = {name: value for name, value in line.items() if name not in _SAMPLING}
+        options = replace(self, params=replace(self.params, **drawn), **others)
+        # Where no cells go along no variables do, but for those that are asked for by name.
+        is_bare = options.context == "none" and "vars" not in line
+        return replace(options, vars="none") if is_bare else options
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +186,6 @@ class PromptLine:
 
     options: dict[str, Any] = field(default_factory=dict)
     prompt: str = ""
-    assign_to: str | None = None
     is_literal: bool = False  # `--` said that the prompt is one whatever it looks like
 
 
@@ -194,13 +204,12 @@ def parse_line(line: str, expand: Callable[[str], str] = str) -> PromptLine:
 
     options: dict[str, Any] = {}
     rest, is_over = _take_options(shielded, options, restore)
-    assign_to = None
     if not is_over and (assignment := _ASSIGNMENT.match(rest)):
-        assign_to = assignment[1]
-        if not assign_to.isidentifier():
-            raise MagicUsageError(f"{assign_to!r} before << is not a variable's name.")
-        rest, _ = _take_options(rest[assignment.end() :], options, restore)
-    return PromptLine(options, unshield(rest, sources).strip(), assign_to, is_over)
+        name = options["assign_to"] = assignment[1]
+        if not name.isidentifier():
+            raise MagicUsageError(f"{name!r} before << is not a variable's name.")
+        rest, is_over = _take_options(rest[assignment.end() :], options, restore)
+    return PromptLine(options, unshield(rest, sources).strip(), is_over)
 
 
 def _take_options(
@@ -217,29 +226,11 @@ def _take_options(
     return rest, False
 
 
-def complete_option(before: str) -> tuple[str, list[str]] | None:
-    """Return the word being typed at the end of an option line and the words it may become.
+def word_at(before: str) -> tuple[str, Option | None] | None:
+    """The word at the end of an option line, and the option if the word is its value.
 
-    None where options are over and the prompt has begun. For the value of an option the words are
-    the option's choices, if it has any.
+    None where options are over and the prompt has begun.
     """
-    typing = _typing(before)
-    if typing is None:
-        return None
-    fragment, option = typing
-    if option is not None:
-        return fragment, list(option.choices)
-    return fragment, [name for name in _BY_NAME if name.startswith("--") or name == fragment]
-
-
-def pending_option(before: str) -> str | None:
-    """Return the key of the option whose value is being typed at the end of a line."""
-    typing = _typing(before)
-    return typing[1].key if typing is not None and typing[1] is not None else None
-
-
-def _typing(before: str) -> tuple[str, Option | None] | None:
-    """Return the word at the end of an option line, and the option if the word is its value."""
     rest = shield(before)[0]
     while (word := _WORD.match(rest)) is not None:
         rest = rest[word.end() :]
@@ -297,7 +288,7 @@ def _store(options: dict[str, Any], option: Option, name: str, text: str | None)
         hint = nearest(text, option.choices, f"There are: {', '.join(option.choices)}.")
         raise MagicUsageError(f"{name} takes {option.expects}, not {text!r}.", hint)
     if option.is_list:
-        options.setdefault(option.key, []).append(value)
+        options[option.key] = (*options.get(option.key, ()), value)
     else:
         options[option.key] = value
 

@@ -9,11 +9,17 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jupyter_llm.errors import InterpolationError
 from jupyter_llm.frontends.prompt.expressions import interpolate, shield, unshield
+
+
+class _Broken:
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
 
 NAMESPACE: dict[str, Any] = {
     "x": 42,
@@ -21,6 +27,7 @@ NAMESPACE: dict[str, Any] = {
     "data": {"a": {"b": 1}, "}}": "braces"},
     "hostile": "{{secret}} {{ 1/0 }} \\{{ {x}",
     "secret": "!",
+    "broken": _Broken(),
 }
 
 
@@ -36,18 +43,14 @@ def untouched(source: str) -> Any:
     "text",
     [
         "",
-        "plain",
         "f({x}) = {name}",
-        '{"a": {"b": [1, 2]}, "c": {}}',
         '{"a": {"b": {"c": {}}}}',
         r"\frac{1}{x} + \sqrt{\frac{a}{b}}",
         r"\begin{pmatrix} a & b \end{pmatrix}",
         "f'{x}' and }} and {",
         "{{}}",
-        "{{   }}",
         "{{\n}}",
         "{{ never closed",
-        "{{",
         "100% $HOME $x ${x}",
     ],
 )
@@ -58,39 +61,30 @@ def test_what_is_no_expression_stays_as_typed(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "result"),
     [
-        ("{{x}}", "42"),
-        ("{{ x }}", "42"),
         ("{{\tx\n}}", "42"),
         ("Hi {{name}}, {{x}} times {x}!", "Hi Ada, 42 times {x}!"),
         ("{{x}}{{x}}", "4242"),
         ("{ {{x}} }", "{ 42 }"),
-        ("{{name.upper()}}", "ADA"),
         ("{{f'{x:>5}'}}", "   42"),
-    ],
-)
-def test_the_value_stands_in_place_of_the_expression(text: str, result: str) -> None:
-    assert interpolate(text, evaluate) == result
-
-
-@pytest.mark.parametrize(
-    ("text", "result"),
-    [
+        # Braces inside an expression belong to it.
         ("{{ {'a': {'b': 1}} }}", "{'a': {'b': 1}}"),
-        ("{{ {'a': {'b': 1}}['a']['b'] }}", "1"),
         ("{{data['}}']}}", "braces"),
         ("{{ '}}' }} and {{ '{{' }}", "}} and {{"),
         ("{{ {1} }} {{ {2} }}", "{1} {2}"),
         ("{{[i for i in {1: {2: 3}}]}}", "[1]"),
         ("{{ {x} }}}", "{42}}"),
+        # A backslash keeps double braces.
+        (r"\{{x}} {{x}}", "{{x}} 42"),
+        (r"\{{ not Python }}", "{{ not Python }}"),
+        (r"{{x}}\{{", "42{{"),
+        (r"\{x} \n", r"\{x} \n"),
+        # A value is never expanded again.
+        ("{{hostile}}", NAMESPACE["hostile"]),
+        ("{{ '{' }}{x}}", "{{x}}"),
     ],
 )
-def test_braces_inside_an_expression_belong_to_it(text: str, result: str) -> None:
+def test_the_value_stands_in_place_of_the_expression(text: str, result: str) -> None:
     assert interpolate(text, evaluate) == result
-
-
-def test_a_value_is_never_expanded_again() -> None:
-    assert interpolate("{{hostile}}", evaluate) == NAMESPACE["hostile"]
-    assert interpolate("{{ '{' }}{x}}", evaluate) == "{{x}}"
 
 
 def test_each_expression_is_evaluated_once_from_left_to_right() -> None:
@@ -100,34 +94,19 @@ def test_each_expression_is_evaluated_once_from_left_to_right() -> None:
         seen.append(source)
         return len(seen)
 
-    text = "{{a}} {{ b }} {{a}} {{ {1: {2: 3}} }}"
-    assert interpolate(text, note) == "1 2 3 4"
+    assert interpolate("{{a}} {{ b }} {{a}} {{ {1: {2: 3}} }}", note) == "1 2 3 4"
     assert seen == ["a", "b", "a", "{1: {2: 3}}"]
-
-
-@pytest.mark.parametrize(
-    ("text", "result"),
-    [
-        (r"\{{x}}", "{{x}}"),
-        (r"\{{ not Python }}", "{{ not Python }}"),
-        (r"\{{x}} {{x}}", "{{x}} 42"),
-        (r"{{x}}\{{", "42{{"),
-        (r"\{x} \n", r"\{x} \n"),
-    ],
-)
-def test_a_backslash_keeps_double_braces(text: str, result: str) -> None:
-    assert interpolate(text, evaluate) == result
 
 
 @pytest.mark.parametrize(
     ("text", "expression", "reason"),
     [
         ("{{missing}}", "missing", "NameError: name 'missing' is not defined"),
-        ("{{ 1/0 }}", "1/0", "ZeroDivisionError"),
         ("{{ no Python }}", "no Python", r"For literal braces write \\\{\{"),
         ("{{ x = 1 }}", "x = 1", "For literal braces"),
         ("{{x\0}}", "x\0", "null byte"),
         ("{{data['no']}}", "data['no']", "KeyError: 'no'"),
+        ("{{broken}}", "broken", "RuntimeError: no text"),
     ],
 )
 def test_an_error_names_the_expression(text: str, expression: str, reason: str) -> None:
@@ -145,27 +124,14 @@ def test_an_interrupt_goes_through() -> None:
         interpolate("{{x}}", interrupt)
 
 
-def test_a_value_that_cannot_be_shown_is_an_error_too() -> None:
-    class Broken:
-        def __str__(self) -> str:
-            raise RuntimeError("no text")
-
-    with pytest.raises(InterpolationError, match="RuntimeError: no text"):
-        interpolate("{{broken}}", lambda _source: Broken())
+PLAIN = st.text().map(lambda text: text.replace("{{", ""))
 
 
-@settings(deadline=None)
-@given(st.text().filter(lambda text: "{{" not in text))
-def test_a_text_without_double_braces_comes_back_unchanged(text: str) -> None:
-    assert interpolate(text, untouched) == text
-
-
-@settings(deadline=None)
-@given(st.text(), st.text().filter(lambda text: "{{" not in text and not text.endswith("\\")))
-def test_any_value_comes_out_as_it_is(value: str, before: str) -> None:
-    assert interpolate(before.rstrip("{") + "{{value}}", lambda _: value) == (
-        before.rstrip("{") + value
-    )
+@given(PLAIN, st.text())
+def test_any_text_stays_and_any_value_comes_out_as_it_is(before: str, value: str) -> None:
+    assert interpolate(before, untouched) == before
+    before = before.rstrip("{\\")
+    assert interpolate(before + "{{value}}", lambda _: value) == before + value
 
 
 PIECES = st.sampled_from(
@@ -174,23 +140,15 @@ PIECES = st.sampled_from(
 ANY_TEXT = st.text(st.characters(exclude_characters="\0")) | st.lists(PIECES).map("".join)
 
 
-@settings(deadline=None)
 @given(ANY_TEXT)
 @example("{{a}}0{{b}}")
 @example("\\{{a}}")
-def test_unshield_undoes_shield(text: str) -> None:
+def test_a_shielded_text_has_no_expression_left_and_comes_back_whole(text: str) -> None:
     shielded, sources = shield(text)
+    assert interpolate(shielded, untouched) == shielded.replace("\\{{", "{{")
     assert unshield(shielded, sources) == text
 
 
-@settings(deadline=None)
-@given(ANY_TEXT)
-def test_a_shielded_text_has_no_expression_left(text: str) -> None:
-    shielded, _ = shield(text)
-    assert interpolate(shielded, untouched) == shielded.replace("\\{{", "{{")
-
-
-@settings(deadline=None)
 @given(st.text())
 def test_a_mark_that_somebody_typed_stands_for_nothing(text: str) -> None:
     shielded, sources = shield(f"{text}\x000\x00{{{{x}}}}")
@@ -217,8 +175,6 @@ def counted_calls() -> Iterator[Callable[[], int]]:
 @pytest.mark.parametrize(
     "text",
     [
-        "{{" * 5000,
-        "}}" * 5000,
         "{{" * 5000 + "}}",
         "{{" * 2500 + "}}" * 2500,
         "{{ x " + "}} " * 5000,

@@ -1,0 +1,61 @@
+"""What a chat is asked: a prompt, what goes along with it, and how it is to be answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jupyter_llm.chat.budget import ContextMode, check_mode
+from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.request import check_text
+from jupyter_llm.errors import OptionError
+
+if TYPE_CHECKING:
+    from jupyter_llm.notebook.cells.events import CellEvent
+
+    Describe = Callable[[str, Sequence[CellEvent]], Sequence[tuple[str, str]]]
+    """Names and summarises the variables that matter to a prompt and the cells before it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A prompt for a chat, checked.
+
+    `system` is the chat's system text from here on, and `is_new` forgets the turns first. If a turn
+    of the same `origin` exists, the new one takes its place and is answered from what came before
+    it; later turns stay, and its branch becomes the active one. It tells the cells that the old one
+    told, and those that no turn has told. With `after` the number of a turn is given that the
+    prompt follows, or 0 for the start: what followed that turn stays, as another branch.
+
+    `attachments` are names and texts that go along with this prompt. `describe` gives the summaries
+    of variables that do; one that a turn has told already is not told again. With `is_kept=False`
+    nothing of it is written to the disk.
+    """
+
+    prompt: str
+    model: str | None = None
+    system: str | None = None
+    is_new: bool = False
+    origin: Hashable = None
+    after: int | None = None
+    attachments: Sequence[tuple[str, str]] = ()
+    context: ContextMode = "none"
+    describe: Describe | None = None
+    is_kept: bool = True
+    params: SamplingParams = field(default_factory=SamplingParams)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be asked, with the value in hand."""
+        check_text(self.prompt)
+        check_mode(self.context)
+        for attachment in self.attachments:
+            match attachment:
+                case (str(), str()):
+                    pass
+                case _:
+                    raise OptionError(
+                        f"An attachment is a name and a text, not {attachment!r:.60}."
+                    )
+        if self.after is not None and (self.is_new or self.origin is not None):
+            raise OptionError("`after` says where a prompt stands; `is_new` and `origin` do too.")

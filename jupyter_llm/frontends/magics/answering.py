@@ -1,0 +1,114 @@
+"""Answers of cells: shown, put into cells, and what is said below them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.common.tables import count_of
+from jupyter_llm.frontends.views import watch
+from jupyter_llm.records.records import to_metadata
+from jupyter_llm.tasks.write import code_cells, code_prompt, land
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jupyter_llm.chat.asked import Asked
+    from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.engine.provenance import Provenance
+    from jupyter_llm.frontends.prompt.options import Options
+    from jupyter_llm.frontends.views import View
+    from jupyter_llm.notebook.code.landing import CellWriter
+    from jupyter_llm.tasks.proposal import Proposal
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """How the answer to a prompt of a cell gets into the notebook."""
+
+    options: Options
+    view: View
+    writer: CellWriter
+    namespace: dict[str, Any]
+    note: str = ""  # about the chat
+
+    def write(self, chat: Chat, asked: Asked) -> Completion:
+        """Answer a prompt, with a cell for the code in the answer if that is wanted."""
+        with chat.send(asked, show_progress=self.view.progress) as stream:
+            completion = watch(stream, self.view)
+        notes = list(self._notes(chat, completion))
+        records = [completion.provenance] if completion.provenance is not None else []
+        if self.options.below or self.options.replace:
+            is_cut_off = completion.finish_reason != "stop"
+            cells = code_cells(completion.text, self.namespace, is_cut_off=is_cut_off)
+            place, landed = self._land([cell.source for cell in cells], completion)
+            notes.insert(0, place or "there is no code in the answer")
+            records += landed
+        self.view.close(completion.text, "; ".join(notes), to_metadata(records))
+        return completion
+
+    def write_code(self, chat: Chat, asked: Asked) -> Completion:
+        """Answer a prompt with cells of code."""
+        answer = chat.write_code(
+            asked,
+            namespace=self.namespace,
+            show=lambda stream: watch(stream, self.view),
+            show_progress=self.view.progress,
+        )
+        place, records = self._land(answer.sources, answer.completion)
+        notes = [place, answer.note, *self._notes(chat, answer.completion)]
+        self.view.close(answer.text, "; ".join(filter(None, notes)), to_metadata(records))
+        return replace(answer.completion, text="\n\n".join(answer.sources), token_ids=None)
+
+    def propose(self, proposal: Proposal) -> None:
+        """Show a proposal, and put it into a cell if it changes something."""
+        note = ""
+        records: list[Provenance] = []
+        if proposal.diff or proposal.cell is None:
+            note, records = self._land([proposal.source], proposal.completion)
+        self.view.close(str(proposal), note, to_metadata(records))
+
+    def preview(self, chat: Chat, asked: Asked) -> None:
+        """Show the exact prompt, and send nothing."""
+        if self.options.format == "code":
+            asked = replace(asked, prompt=code_prompt(asked.prompt))
+        engine = chat.current.get(asked.model, show=self.view.progress)
+        messages = chat.preview(engine, asked)
+        text = engine.format(messages)
+        count, n_ctx = engine.count_tokens(messages), engine.info.n_ctx
+        note = f"{count} tokens of {n_ctx}, for {engine.info.name}; nothing was run"
+        self.view.close(text, note)
+
+    def _land(self, sources: Sequence[str], completion: Completion) -> tuple[str, list[Provenance]]:
+        return land(self.writer, sources, completion, in_place=self.options.replace)
+
+    def _notes(self, chat: Chat, completion: Completion) -> Iterator[str]:
+        if completion.finish_reason == "length":
+            yield (
+                f"cut off after {completion.usage.completion_tokens} tokens; "
+                "-n allows more, as far as the context window reaches"
+            )
+        yield from _left_out(chat, self.options)
+        yield from filter(None, (self.note, cost(completion, self.options)))
+
+
+def cost(completion: Completion, options: Options) -> str:
+    """What an answer took, if that is wanted."""
+    if not options.stats:
+        return ""
+    seed = f"; seed {completion.seed}" if completion.seed is not None else ""
+    return f"{completion.usage}{seed}"
+
+
+def _left_out(chat: Chat, options: Options) -> Iterator[str]:
+    """How much the prompt left out, if anything; `/context` tells what."""
+    num_turns, num_cells = chat.num_left_out, len(chat.cells_left_out)
+    if isinstance(options.context, int):
+        num_cells = 0
+        total = len(chat.timeline.snapshot().visible)
+        if total > options.context:
+            yield f"told the last {options.context} of {total} cells"
+    gone = [count_of(n, what) for n, what in ((num_turns, "turn"), (num_cells, "cell")) if n]
+    if gone:
+        yield f"the chat's first {' and '.join(gone)} no longer fit and were left out"

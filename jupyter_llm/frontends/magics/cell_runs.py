@@ -1,0 +1,85 @@
+"""What happens before and after each cell: its prompts are told apart, and what ran is read."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jupyter_llm.api import llm
+from jupyter_llm.frontends.prompt.attaching import describer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult
+
+    from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.frontends.prompt.options import Options
+
+logger = logging.getLogger(__name__)
+
+_READ_AHEAD_S = 0.1  # that the user's own `repr`s may take where nobody waits for us
+
+
+@dataclass(slots=True, eq=False)
+class _CellRun:
+    """One run of a cell, and how many prompts it has sent."""
+
+    cell_id: Hashable
+    num_prompts: int = 0
+
+
+class CellRuns:
+    """The cells that run now. At their end the model reads what the next prompt will tell."""
+
+    def __init__(self, defaults: Callable[[], Options], chat_of: Callable[[Options], Chat]) -> None:
+        self._defaults = defaults
+        self._chat_of = chat_of
+        self._runs: list[_CellRun] = []  # the innermost last
+
+    def next_origin(self) -> Hashable:
+        """What tells a prompt from the others of its cell, the same on a re-run."""
+        if not self._runs or self._runs[-1].cell_id is None:
+            return None
+        run = self._runs[-1]
+        run.num_prompts += 1
+        return (run.cell_id, run.num_prompts)
+
+    def start(self, info: ExecutionInfo) -> None:
+        """Note which cell runs (IPython's pre_run_cell).
+
+        What runs inside a cell without an id of its own, as under `%%capture`, counts as the cell.
+        """
+        llm.current.hold_background(is_held=True)
+        cell_id = getattr(info, "cell_id", None)
+        if cell_id is not None:
+            self._runs = [_CellRun(cell_id)]
+        else:
+            self._runs.append(self._runs[-1] if self._runs else _CellRun(None))
+
+    def end(self, result: ExecutionResult | None) -> None:
+        """Forget what this cell asked before and asks no more (IPython's post_run_cell)."""
+        run = self._runs.pop() if self._runs else _CellRun(None)  # it began before we were loaded
+        if run in self._runs:
+            return
+        llm.current.hold_background(is_held=False)
+        self._read_ahead()
+        llm.archive.flush()
+        # Without a result, a cell with `await` was broken off.
+        if result is None or not result.success or run.cell_id is None or not run.num_prompts:
+            return
+        for chat in llm.chats:
+            chat.forget(lambda o: o is not None and o[0] == run.cell_id and o[1] > run.num_prompts)
+
+    def _read_ahead(self) -> None:
+        engine = llm.current.resident
+        if engine is None:
+            return
+        try:
+            options = self._defaults()
+            if options.context == "auto":
+                describe = describer("", options.vars, deadline_s=_READ_AHEAD_S)
+                self._chat_of(options).read_ahead(engine, describe)
+        except Exception:  # whoever ran the cell asked for nothing
+            logger.debug("The cells could not be read ahead", exc_info=True)

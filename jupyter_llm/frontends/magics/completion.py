@@ -1,0 +1,61 @@
+"""Tab on `%llm` lines: options, their values and commands."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from IPython.core.completer import SimpleCompletion, context_matcher
+
+from jupyter_llm.api import llm
+from jupyter_llm.chat.budget import MODES
+from jupyter_llm.frontends.prompt.options import OPTIONS, word_at
+from jupyter_llm.models.discover import list_models
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from IPython.core.completer import CompletionContext, SimpleMatcherResult
+
+    Matcher = Callable[[CompletionContext], SimpleMatcherResult]
+
+_MAGIC = re.compile(r"\s*%%?llm(\s.*)", re.DOTALL)
+_NAMES = [name for option in OPTIONS for name in option.names]
+_VALUES: dict[str, Callable[[], Iterable[str]]] = {
+    "model": lambda: (entry.name for entry in list_models()),
+    "chat": lambda: (chat.name or "" for chat in llm.chats),
+    "context": lambda: MODES,
+    "vars": lambda: ("auto", "none"),
+}
+
+
+def matcher(commands: Iterable[str]) -> Matcher:
+    """What IPython asks for the words that may stand at the cursor."""
+
+    def complete(context: CompletionContext) -> SimpleMatcherResult:
+        match = _MAGIC.match(context.text_until_cursor)
+        fragment, words = words_at(match[1], commands) if match is not None else ("", [])
+        found = [word for word in words if word.startswith(fragment)]
+        return {
+            "completions": [SimpleCompletion(word, type="magic") for word in found],
+            "matched_fragment": fragment,
+            "suppress": bool(found),
+        }
+
+    asked: Matcher = context_matcher(identifier="LLMMagics.complete")(complete)
+    return asked
+
+
+def words_at(before: str, commands: Iterable[str]) -> tuple[str, list[str]]:
+    """The word at the end of a line, and all it may become."""
+    if argument := re.fullmatch(r"\s*/use\s+(\S*)", before):
+        return argument[1], list(_VALUES["model"]())
+    if command := re.fullmatch(r"\s*(/\w*)", before):
+        return command[1], [f"/{name}" for name in commands]
+    typing = word_at(before)
+    if typing is None:
+        return "", []
+    fragment, option = typing
+    if option is not None:
+        return fragment, list(_VALUES.get(option.key, lambda: option.choices)())
+    return fragment, [name for name in _NAMES if name.startswith("--") or name == fragment]

@@ -1,0 +1,110 @@
+"""Brings the magics into a shell and out again, with the defaults of a project."""
+
+from __future__ import annotations
+
+import re
+import tokenize
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.inputtransformer2 import EscapedCommand
+from traitlets import TraitError
+
+from jupyter_llm.api import llm
+from jupyter_llm.common.nearest import nearest
+from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.frontends.magics.magics import LLMMagics
+from jupyter_llm.notebook.cells.path import notebook_path
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from jupyter_llm.frontends.magics.commands import OpenPanel
+
+
+def load(shell: InteractiveShell, open_panel: OpenPanel) -> None:
+    """Register the magics with a shell, with the defaults of the nearest pyproject.toml.
+
+    `/chat` shows what `open_panel` makes.
+
+    Raises
+    ------
+    MagicUsageError
+        A default of the project means nothing.
+    """
+    magics = LLMMagics(shell, open_panel)
+    _set_defaults(magics, Path.cwd())
+    unload(shell)
+    shell.register_magics(magics)
+    llm.last_error.watch(shell)
+    llm.archive.open(llm.notebook.path or notebook_path(shell.user_ns))
+    magics.recorder.attach()  # before us: at the end of a cell we read what it has written down
+    shell.Completer.custom_matchers.append(magics.complete)
+    shell.input_transformer_manager.token_transformers.append(_Question)
+    shell.events.register("pre_run_cell", magics.runs.start)
+    shell.events.register("post_run_cell", magics.runs.end)
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take the magics out of a shell; the model and its chats stay."""
+    magics = shell.magics_manager.registry.pop("LLMMagics", None)
+    if magics is None:
+        return
+    magics.writer.close()
+    llm.last_error.unwatch(shell)
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop("llm", None)
+    shell.Completer.custom_matchers.remove(magics.complete)
+    shell.input_transformer_manager.token_transformers.remove(_Question)
+    shell.events.unregister("pre_run_cell", magics.runs.start)
+    shell.events.unregister("post_run_cell", magics.runs.end)
+    magics.recorder.detach()
+    shell.configurables.remove(magics)
+
+
+class _Question(EscapedCommand):
+    """Lets a `%llm` line end with a question mark, which IPython takes for a call for help."""
+
+    priority = 4  # before IPython's HelpEnd; `%llm?` alone is left to it
+
+    @classmethod
+    def find(cls, tokens_by_line: list[list[tokenize.TokenInfo]]) -> _Question | None:
+        """The first `%llm PROMPT` in the tokens of a cell."""
+        for line in tokens_by_line:
+            tokens = [t for t in line if t.type not in (tokenize.INDENT, tokenize.DEDENT)]
+            if not tokens or tokens[0].string != "%":
+                continue
+            row, column = tokens[0].start
+            if re.match(r"%llm\s+\S", tokens[0].line.splitlines()[0][column:]):
+                return cls((row, column))
+        return None
+
+
+def _set_defaults(magics: LLMMagics, folder: Path) -> None:
+    path, defaults = _project_defaults(folder)
+    names = magics.trait_names(config=True)
+    for name, value in defaults.items():
+        if name not in names:
+            hint = nearest(name, names, "`%config LLMMagics` lists them.")
+            raise MagicUsageError(f"{path}: [tool.jupyter_llm] has no setting {name!r}.", hint)
+        if name in magics.shell.config.LLMMagics:
+            continue  # IPython's own configuration is the user's, the project's comes second
+        try:
+            setattr(magics, name, value)
+        except TraitError as error:
+            raise MagicUsageError(f"{path}: [tool.jupyter_llm] {name} is wrong: {error}") from None
+
+
+def _project_defaults(folder: Path) -> tuple[Path | None, dict[str, Any]]:
+    """The nearest pyproject.toml, upwards, and its [tool.jupyter_llm] table."""
+    for parent in (folder, *folder.parents):
+        path = parent / "pyproject.toml"
+        if not path.is_file():
+            continue
+        try:
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+            return path, {}  # not ours to complain about: other tools will
+        return path, document.get("tool", {}).get("jupyter_llm", {})
+    return None, {}

@@ -1,0 +1,85 @@
+"""What was typed, read once: the one way from a text to a prompt or a command, for all front ends.
+
+The order matters. Options come first, and a prompt behind `--` is no command. `@` is looked for in
+what was typed, before values are put in, so one in a value means nothing; nor is a value expanded
+again. Expressions see a copy of the variables: they are to read them, not to set them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from jupyter_llm.chat.asked import Asked
+from jupyter_llm.engine.request import check_text
+from jupyter_llm.frontends.prompt.attaching import attach_cells, describer
+from jupyter_llm.frontends.prompt.commands import find_command
+from jupyter_llm.frontends.prompt.expressions import interpolate, shield, unshield
+from jupyter_llm.frontends.prompt.options import PromptLine, parse_line
+from jupyter_llm.notebook.values.mentions import without_at
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from jupyter_llm.frontends.prompt.commands import Command, Order
+    from jupyter_llm.frontends.prompt.options import Options
+    from jupyter_llm.notebook.cells.events import CellEvent
+
+_LITERAL = "-- "
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What somebody typed: a prompt or a command, and the options for it."""
+
+    what: Asked | Order
+    options: Options
+
+
+def read(
+    line: str,
+    body: str = "",
+    *,
+    commands: Mapping[str, Command],
+    namespace: Mapping[str, Any],
+    cells: Sequence[CellEvent],
+    defaults: Options,
+    has_options: bool = True,
+) -> Typed:
+    """Read what was typed: a line, which begins with its options, and the rest of a cell.
+
+    Runs the user's code. Without `has_options` a text is a prompt whatever it begins with, but for
+    `-- ` and commands: in a chat one pastes lists, diffs and calls of programs.
+
+    Raises
+    ------
+    MagicUsageError, OptionError, EmptyPromptError, InterpolationError
+    """
+    copy = dict(namespace)
+
+    def expand(text: str) -> str:
+        return interpolate(text, lambda source: eval(source, copy))  # noqa: S307  theirs
+
+    is_parsed = has_options or line.startswith(_LITERAL)
+    parsed = parse_line(line, expand) if is_parsed else PromptLine(prompt=line)
+    options = defaults.given(parsed.options)
+    prompt = check_text(f"{parsed.prompt}\n{body}".strip() if body else parsed.prompt)
+    order = None if parsed.is_literal else find_command(prompt, commands)
+    if order is not None:
+        return Typed(replace(order, argument=expand(order.argument)), options)
+    shielded, sources = shield(prompt)
+    named, attachments = attach_cells(shielded, cells)
+    quoted = [source.replace("@", "@@") for source in sources]  # a product, or a text's: no mention
+    asked = Asked(
+        prompt=expand(unshield(without_at(named, namespace), sources)),
+        model=options.model,
+        system=options.system,
+        is_new=options.new,
+        attachments=attachments,
+        context=options.context,
+        describe=describer(unshield(named, quoted), options.vars),
+        is_kept=not options.no_save,
+        params=options.params,
+    )
+    return Typed(asked, options)
