@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_llm.engine.provenance import Provenance, text_sha256
 from jupyter_llm.errors import ProvenanceError
 from jupyter_llm.records.prompt_store import KeptPrompt
-from jupyter_llm.records.records import TRANSCRIPT_BREAK, read_metadata
+from jupyter_llm.records.records import TRANSCRIPT_BREAK, place_of, records_in
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.request import Request
     from jupyter_llm.records.prompt_store import PromptStore
+    from jupyter_llm.records.records import Record
 
 _MAX_ANSWERS = 500
 _MAX_PLACE = 40  # characters of a prompt that tell it from others
@@ -33,7 +34,7 @@ class Answer:
     """
 
     place: str
-    record: Provenance | ProvenanceError
+    record: Record
     text: str | None
     prompt: KeptPrompt | None = None
 
@@ -91,7 +92,7 @@ class AnswerLog:
 
 
 def _last_line(kept: KeptPrompt) -> str:
-    """Return what tells a prompt from others: what was asked comes last."""
+    """What tells a prompt from others: what was asked comes last."""
     messages = kept.prompt
     text = messages if isinstance(messages, str) else "".join(m.content for m in messages[-1:])
     line = text.rstrip().rpartition("\n")[2].strip()
@@ -104,35 +105,17 @@ def answers_in(notebook: Mapping[str, Any]) -> Iterator[Answer]:
     Code that landed in cells counts as the answer it was taken from, once.
     """
     seen: set[tuple[object, ...]] = set()
-    for place, record, output in _recorded(notebook):
+    for number, cell, record, output in records_in(notebook):
         if isinstance(record, Provenance):
             key = (record.prompt_sha256, record.params, record.text_sha256)
             if record.kind == "code cell" and key in seen:
                 continue
             seen.add(key)
-        yield Answer(place, record, shown_text(output, record))
+        yield Answer(place_of(number, cell), record, shown_text(output, record))
 
 
-def _recorded(
-    notebook: Mapping[str, Any],
-) -> Iterator[tuple[str, Provenance | ProvenanceError, Any]]:
-    """Yield each record with its place and, if there is one, the output it belongs to."""
-    for number, cell in enumerate(notebook["cells"], 1):
-        for output in cell.get("outputs", ()):
-            for record in read_metadata(output.get("metadata")):
-                yield place_of(number, cell), record, output
-        for record in read_metadata(cell.get("metadata")):
-            yield place_of(number, cell), record, None
-
-
-def place_of(number: int, cell: Mapping[str, Any]) -> str:
-    """Return how people find a cell: its place from the top, and what stands before it."""
-    count = cell.get("execution_count")
-    return f"cell {number} [{count}]" if isinstance(count, int) else f"cell {number}"
-
-
-def shown_text(output: Any, record: Provenance | ProvenanceError) -> str | None:
-    """Return the answer that an output shows, without the note that may stand below it.
+def shown_text(output: Any, record: Record) -> str | None:
+    """The answer that an output shows, without the note that may stand below it.
 
     None if the output is not there to show the answer, or nobody can tell.
     """

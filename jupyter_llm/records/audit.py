@@ -5,22 +5,22 @@ Reads files with nbformat; no kernel and no model.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from jupyter_llm.engine.provenance import Provenance, text_sha256
+from jupyter_llm.engine.provenance import Provenance
 from jupyter_llm.errors import ProvenanceError
 from jupyter_llm.notebook.code.marks import read_mark
 from jupyter_llm.notebook.files import add_cell_metadata, read_notebook
-from jupyter_llm.records.answers import place_of, shown_text
-from jupyter_llm.records.records import read_metadata, source_sha256
+from jupyter_llm.records.answers import Answer, shown_text
+from jupyter_llm.records.records import Record, place_of, records_in, source_sha256
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from jupyter_llm.engine.provenance import RecordKind
-    from jupyter_llm.notebook.code.marks import Mark
 
 State = Literal["recorded", "edited since", "altered", "damaged", "missing"]
 """Of an item's record; what was "edited since" is the text or the code, not the record."""
@@ -98,115 +98,74 @@ def _labels(notebook: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
 
 
 def _items(notebook: Mapping[str, Any]) -> Iterator[Item]:
-    index = _index(notebook["cells"])
-    for number, cell in enumerate(notebook["cells"], 1):
-        generated = _generated(number, cell, index)
-        if generated is not None:
-            yield generated
-        yield from _answers(number, cell)
-
-
-def _index(cells: list[Mapping[str, Any]]) -> dict[str, Provenance]:
-    """Return all records of a notebook by their ids; of two, the one that was not altered."""
+    answers: defaultdict[int, list[Item]] = defaultdict(list)
+    own: defaultdict[int, list[Record]] = defaultdict(list)
     index: dict[str, Provenance] = {}
-    for cell in cells:
-        for holder in (cell, *cell.get("outputs", ())):
-            for record in read_metadata(holder.get("metadata")):
-                if isinstance(record, Provenance):
-                    known = index.setdefault(record.record_id, record)
-                    if known.is_altered:
-                        index[record.record_id] = record
-    return index
-
-
-def _answers(number: int, cell: Mapping[str, Any]) -> Iterator[Item]:
-    """Yield the answers in a cell's outputs; what announces other cells is none."""
-    for output in cell.get("outputs", ()):
-        for record in read_metadata(output.get("metadata")):
-            if isinstance(record, Provenance) and record.kind != "answer":
-                continue
-            text = shown_text(output, record)
-            is_edited = (
-                isinstance(record, Provenance)
-                and text is not None
-                and text_sha256(text) != record.text_sha256
-            )
-            yield _item(number, cell, "answer", record, is_edited=is_edited)
+    for number, cell, record, output in records_in(notebook):
+        if output is None:
+            own[number].append(record)
+        elif isinstance(record, ProvenanceError) or record.kind == "answer":
+            answer = Answer("", record, shown_text(output, record))
+            is_edited = not answer.is_as_recorded
+            answers[number].append(_item(number, cell, "answer", record, is_edited=is_edited))
+        if isinstance(record, Provenance):  # of two, the one that was not altered
+            known = index.get(record.record_id)
+            index[record.record_id] = record if known is None or known.is_altered else known
+    for number, cell in enumerate(notebook["cells"], 1):
+        yield from _generated(number, cell, own[number], index)
+        yield from answers[number]
 
 
 def _generated(
-    number: int, cell: Mapping[str, Any], index: Mapping[str, Provenance]
-) -> Item | None:
-    """Return what a cell says of its own source, or None if it says nothing."""
-    source = cell["source"]
-    marker = read_mark(source) if cell.get("cell_type") == "code" else None
-    own = read_metadata(cell.get("metadata"))
-    if marker is None and not own:
-        return None
-    record = _record_of(marker, own, index)
-    body = marker.body if marker is not None else source
+    number: int, cell: Mapping[str, Any], own: list[Record], index: Mapping[str, Provenance]
+) -> Iterator[Item]:
+    """Yield what a cell says of its own source, if it says anything."""
+    marker = read_mark(cell["source"]) if cell.get("cell_type") == "code" else None
+    record: Record | None
+    if marker is not None:
+        # A sound record of another text proves nothing about this one.
+        damaged = (one for one in own if isinstance(one, ProvenanceError))
+        record = index.get(marker.record_id) or next(damaged, None)
+    elif own:
+        record = own[0]
+    else:
+        return
+    body = marker.body if marker is not None else cell["source"]
     is_edited = (
         isinstance(record, Provenance)
         and record.source_sha256 is not None
         and record.source_sha256 != source_sha256(body)
     )
-    return _item(
-        number,
-        cell,
-        "code cell",
-        record,
-        is_edited=is_edited,
-        marker=marker,
-        is_labelled=bool(own),
-    )
-
-
-def _record_of(
-    marker: Mark | None,
-    own: list[Provenance | ProvenanceError],
-    index: Mapping[str, Provenance],
-) -> Provenance | ProvenanceError | None:
-    """Return the record that a cell's comment names, or else the first of its own."""
-    if marker is not None and marker.record_id in index:
-        return index[marker.record_id]
-    if marker is not None:
-        # A sound record of another text proves nothing about this one.
-        return next((record for record in own if isinstance(record, ProvenanceError)), None)
-    return own[0]
+    item = _item(number, cell, "code cell", record, is_edited=is_edited)
+    if marker is not None and item.record is None:
+        item = replace(item, model=marker.model, record_id=marker.record_id)
+    yield replace(item, is_labelled=bool(own))
 
 
 def _item(
     number: int,
     cell: Mapping[str, Any],
     kind: RecordKind,
-    record: Provenance | ProvenanceError | None,
+    record: Record | None,
     *,
     is_edited: bool,
-    marker: Mark | None = None,
-    is_labelled: bool = False,
 ) -> Item:
     found = record if isinstance(record, Provenance) else None
     cell_id = cell.get("id")
-    marked_id = marker.record_id if marker is not None else None
-    marked_model = marker.model if marker is not None else None
+    state: State = "edited since" if is_edited else "recorded"
+    if record is None:
+        state = "missing"
+    elif found is None:
+        state = "damaged"
+    elif found.is_altered:
+        state = "altered"
     return Item(
         cell=number,
         place=place_of(number, cell),
         cell_id=cell_id if isinstance(cell_id, str) else None,
         kind=kind,
-        model=found.model.name if found is not None else marked_model,
-        record_id=found.record_id if found is not None else marked_id,
+        model=found.model.name if found is not None else None,
+        record_id=found.record_id if found is not None else None,
         record=found,
-        state=_state(record, is_edited=is_edited),
-        is_labelled=is_labelled,
+        state=state,
     )
-
-
-def _state(record: Provenance | ProvenanceError | None, *, is_edited: bool) -> State:
-    if record is None:
-        return "missing"
-    if isinstance(record, ProvenanceError):
-        return "damaged"
-    if record.is_altered:
-        return "altered"
-    return "edited since" if is_edited else "recorded"

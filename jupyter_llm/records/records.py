@@ -8,7 +8,7 @@ of the output that announced the cell.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,29 +18,32 @@ from jupyter_llm.errors import ProvenanceError
 TRANSCRIPT_BREAK = "\n\n* * *\n\n"
 """What stands between the prompts and answers of such an output, in plain text."""
 
+Record = Provenance | ProvenanceError
+"""A record of how a text was made, or what is wrong with one."""
+
 # A record is about 1 kB, and an output announces a handful of cells.
 _MAX_RECORDS = 1000
 
 
 def landed(answer: Provenance, body: str) -> Provenance:
-    """Return the record of a cell that holds code out of an answer; `body` is without mark."""
+    """The record of a cell that holds code out of an answer; `body` is without mark."""
     return replace(answer, kind="code cell", source_sha256=source_sha256(body), stated_digest=None)
 
 
 def source_sha256(body: str) -> str:
-    """Return the SHA-256 of a cell's source; what editors change by themselves does not count."""
+    """The SHA-256 of a cell's source; what editors change by themselves does not count."""
     return text_sha256("\n".join(body.splitlines()).strip("\n"))
 
 
 def to_metadata(records: Sequence[Provenance]) -> dict[str, Any]:
-    """Return the metadata of an output that several records go along with."""
+    """The metadata of an output that several records go along with."""
     if len(records) == 1:
         return records[0].to_metadata()
     return {METADATA_KEY: [record.to_json() for record in records]} if records else {}
 
 
-def read_metadata(metadata: object) -> list[Provenance | ProvenanceError]:
-    """Return the records in the metadata of an output or a cell; of damaged ones, the error."""
+def read_metadata(metadata: object) -> list[Record]:
+    """The records in the metadata of an output or a cell; of damaged ones, the error."""
     if not isinstance(metadata, Mapping) or METADATA_KEY not in metadata:
         return []
     found = metadata[METADATA_KEY]
@@ -48,8 +51,26 @@ def read_metadata(metadata: object) -> list[Provenance | ProvenanceError]:
     return [_read(item) for item in items]
 
 
-def _read(item: object) -> Provenance | ProvenanceError:
+def _read(item: object) -> Record:
     try:
         return Provenance.from_json(item)
     except ProvenanceError as error:
         return error
+
+
+def records_in(notebook: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any], Record, Any]]:
+    """Yield the records of a notebook, as nbformat gives it, with the cells they stand in.
+
+    Cells count from 1. Beside the record is the output it belongs to, or None.
+    """
+    for number, cell in enumerate(notebook["cells"], 1):
+        for output in (*cell.get("outputs", ()), None):
+            holder = cell if output is None else output
+            for record in read_metadata(holder.get("metadata")):
+                yield number, cell, record, output
+
+
+def place_of(number: int, cell: Mapping[str, Any]) -> str:
+    """How people find a cell: its place from the top, and what stands before it."""
+    count = cell.get("execution_count")
+    return f"cell {number} [{count}]" if isinstance(count, int) else f"cell {number}"

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from jupyter_llm.common.bars import replay_bar
 from jupyter_llm.common.controls import one_line, plain
@@ -17,7 +17,6 @@ from jupyter_llm.engine.provenance import Provenance, text_sha256
 from jupyter_llm.engine.request import Request
 from jupyter_llm.errors import (
     JupyterLLMError,
-    ModelFileError,
     ModelNotFoundError,
     ProvenanceError,
 )
@@ -170,23 +169,19 @@ class _Replayer:
             remark = f"its record {record.reason.rstrip('.')}"
             return Verdict(place=answer.place, result="not replayable", remarks=(remark,))
         remarks = [ALTERED] if record.is_altered else []
+        result: Result = "not replayable"
+        diff = ""
         try:
             completion = self._replay(answer, record)
         except _NotReplayable as why:
-            return Verdict(
-                place=answer.place,
-                result="not replayable",
-                record=record,
-                remarks=(*remarks, str(why)),
-            )
-        is_same = _is_same(answer, record, completion.text)
-        remarks += _remarks(answer, record, completion, is_same=is_same)
+            remarks.append(str(why))
+        else:
+            is_same = _is_same(answer, record, completion.text)
+            remarks += _remarks(answer, record, completion, is_same=is_same)
+            result = "same" if is_same else "different"
+            diff = "" if is_same else _diff(answer.text, completion.text)
         return Verdict(
-            place=answer.place,
-            result="same" if is_same else "different",
-            record=record,
-            remarks=tuple(remarks),
-            diff="" if is_same else _diff(answer.text, completion.text),
+            place=answer.place, result=result, record=record, remarks=tuple(remarks), diff=diff
         )
 
     def _replay(self, answer: Answer, record: Provenance) -> Completion:
@@ -195,9 +190,11 @@ class _Replayer:
         prompt = answer.prompt or self.prompt_of(record.prompt_sha256)
         if prompt is None:
             raise _NotReplayable("its prompt is not kept on this machine")
+        request = Request(
+            prompt=prompt.prompt, params=_params(record), answer_prefix=prompt.answer_prefix
+        )
         try:
-            engine = self._engine(record)
-            completion = engine.submit(_request(prompt, record)).result()
+            completion = self._engine(record).submit(request).result()
         except JupyterLLMError as error:
             raise _NotReplayable(str(error)) from error
         replayed = completion.provenance
@@ -234,27 +231,22 @@ def verify(
     """
     todo = list(answers)
     replayer = _Replayer(engine_of, prompt_of)
-    models: dict[str, list[int]] = {}
-    for index, answer in enumerate(todo):
-        record = answer.record
-        models.setdefault(record.model.name if isinstance(record, Provenance) else "", []).append(
-            index
-        )
     verdicts: dict[int, Verdict] = {}
-    for index in (index for indices in models.values() for index in indices):
+    for index in sorted(range(len(todo)), key=lambda index: _model_of(todo[index])):
         verdicts[index] = replayer.verdict(todo[index])
         on_progress(len(verdicts))
     return VerifyReport(tuple(verdicts[index] for index in range(len(todo))))
+
+
+def _model_of(answer: Answer) -> str:
+    return answer.record.model.name if isinstance(answer.record, Provenance) else ""
 
 
 def _check_file(info: ModelInfo, record: Provenance) -> None:
     """Refuse to replay with another file than the one that wrote."""
     if record.model.sha256 is None:
         return
-    try:
-        sha256 = file_sha256(info.tuned_copy or info.path)
-    except ModelFileError as error:
-        raise _NotReplayable(str(error)) from error
+    sha256 = file_sha256(info.tuned_copy or info.path)
     if sha256 != record.model.sha256:
         copy = f", a copy of {record.model.original}" if record.model.original else ""
         raise _NotReplayable(
@@ -262,14 +254,6 @@ def _check_file(info: ModelInfo, record: Provenance) -> None:
             f"({record.model.sha256[:12]}…{copy}), and {info.name} is now "
             f"{(info.tuned_copy or info.path).name} ({sha256[:12]}…)"
         )
-
-
-def _request(prompt: KeptPrompt, record: Provenance) -> Request:
-    # An option of requests that only some prompts use.
-    options: dict[str, Any] = (
-        {"answer_prefix": prompt.answer_prefix} if prompt.answer_prefix else {}
-    )
-    return Request(prompt=prompt.prompt, params=_params(record), **options)
 
 
 def _params(record: Provenance) -> SamplingParams:
