@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -44,110 +43,78 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "a.ipynb"
 
 
-def test_answers_and_generated_cells_are_listed(path: Path) -> None:
-    announcement, cell = generated(record("```python\n…\n```"), CODE)
-    saved(
-        path,
-        [
-            new_markdown_cell("# Title"),
-            new_code_cell("x = 1"),
-            asked(shown("Yes", record(), "seed 7")),
-            announcement,
-            cell,
-        ],
-    )
-    assert found(path) == [(3, "answer", "recorded"), (5, "code cell", "recorded")]
-    items = audit(path)
-    assert [item.model for item in items] == ["tiny", "tiny"]
-    assert items[0].record == record()
-    assert items[0].place == "cell 3 [1]"
+ANNOUNCED, CELL = generated(record(), CODE)
+SPOILT = new_code_cell("", outputs=[shown("1 cell below", altered(landed(record(), CODE)))])
+OWN = landed(record(), CODE).to_metadata()
 
 
-def test_a_cell_that_was_edited_afterwards_is_told(path: Path) -> None:
-    announcement, cell = generated(record(), CODE)
-    cell["source"] += "\nprint(total)"
-    saved(path, [announcement, cell])
-    assert found(path) == [(2, "code cell", "edited since")]
+def saying(source: str, **metadata: Any) -> Any:
+    return new_code_cell(source, metadata=metadata)
 
 
-def test_an_answer_that_was_edited_afterwards_is_told(path: Path) -> None:
-    saved(path, [asked(shown("No", record("Yes")))])
-    assert found(path) == [(1, "answer", "edited since")]
+def two_cells(first: str, second: str) -> list[Any]:
+    """An answer of two cells, `a = 1` and `b = 2`, and what became of them."""
+    made = [landed(record(), body) for body in ("a = 1", "b = 2")]
+    announced = shown("2 cells below", None)
+    announced["metadata"] = to_metadata(made)
+    bodies = zip((first, second), made, strict=True)
+    cells = [saying(mark(body, one.model.name, one.record_id)) for body, one in bodies]
+    return [asked(announced), *cells]
 
 
-def test_a_cell_whose_record_is_gone_is_told(path: Path) -> None:
-    _, cell = generated(record(), CODE)
-    saved(path, [cell])
-    assert found(path) == [(1, "code cell", "missing")]
-    (item,) = audit(path)
-    assert item.model == "tiny"
-    assert item.record is None
-    assert item.record_id == landed(record(), CODE).record_id
+# What stands in a notebook, and what is told of it.
+NOTEBOOKS: dict[str, tuple[list[Any], list[str]]] = {
+    "nothing": ([], []),
+    "text and code of the user's": ([new_markdown_cell("# Title"), saying("x = 1")], []),
+    "an answer": ([asked(shown("Yes", record(), "seed 7"))], ["1 answer recorded"]),
+    "an edited answer": ([asked(shown("No", record()))], ["1 answer edited since"]),
+    "an altered answer": ([asked(shown("Yes", altered(record())))], ["1 answer altered"]),
+    "a cell": ([ANNOUNCED, CELL], ["2 code cell recorded"]),
+    "an edited cell": ([ANNOUNCED, saying(CELL["source"] + "\n")], ["2 code cell recorded"]),
+    "a changed cell": ([ANNOUNCED, saying(CELL["source"] + "\nx")], ["2 code cell edited since"]),
+    "a cell without its record": ([CELL], ["1 code cell missing"]),
+    "a cell with its record elsewhere": (
+        [CELL, new_markdown_cell("kept", metadata=ANNOUNCED["outputs"][0]["metadata"])],
+        ["1 code cell recorded", "2 code cell edited since"],
+    ),
+    "a cell with an altered record": ([SPOILT, CELL], ["2 code cell altered"]),
+    "a sound record behind an altered one": ([SPOILT, ANNOUNCED, CELL], ["3 code cell recorded"]),
+    "an altered record behind a sound one": ([ANNOUNCED, SPOILT, CELL], ["3 code cell recorded"]),
+    "a cell with a record of its own": ([saying(CODE, **OWN)], ["1 code cell recorded"]),
+    "one that ends with a line end": ([saying(f"{CODE}\n", **OWN)], ["1 code cell recorded"]),
+    "a record of another text": ([saying("other", **OWN)], ["1 code cell edited since"]),
+    "one that proves nothing": (
+        [saying(CELL["source"], **landed(record(), "other").to_metadata())],
+        ["1 code cell missing"],
+    ),
+    "two cells of one answer": (
+        two_cells("a = 1", "b = 3"),
+        ["2 code cell recorded", "3 code cell edited since"],
+    ),
+}
+each_notebook = pytest.mark.parametrize(
+    ("cells", "expected"), NOTEBOOKS.values(), ids=NOTEBOOKS.keys()
+)
 
 
-def test_a_record_is_found_wherever_it_stands_in_the_notebook(path: Path) -> None:
-    announcement, cell = generated(record(), CODE)
-    keeper = new_markdown_cell("kept", metadata=announcement["outputs"][0]["metadata"])
-    saved(path, [cell, keeper])
-    assert (1, "code cell", "recorded") in found(path)
-
-
-@pytest.mark.parametrize("seed", [8, None])
-def test_an_altered_record_is_told(path: Path, seed: int | None) -> None:
-    announcement, cell = generated(record(), CODE)
-    announcement["outputs"][0]["metadata"][METADATA_KEY]["seed"] = seed
-    saved(path, [announcement, cell, asked(shown("Yes", altered(record())))])
-    assert found(path) == [(2, "code cell", "altered"), (3, "answer", "altered")]
-
-
-def test_a_sound_copy_of_a_record_counts_before_an_altered_one(path: Path) -> None:
-    announcement, cell = generated(record(), CODE)
-    spoilt = nbformat.from_dict(json.loads(json.dumps(announcement)))
-    spoilt["outputs"][0]["metadata"][METADATA_KEY]["seed"] = 8
-    spoilt["id"] = "spoilt"
-    for cells in ([spoilt, announcement, cell], [announcement, spoilt, cell]):
-        saved(path, cells)
-        assert found(path) == [(3, "code cell", "recorded")]
+@each_notebook
+def test_what_a_model_wrote_is_told_with_the_state_of_its_record(
+    path: Path, cells: list[Any], expected: list[str]
+) -> None:
+    items = audit(saved(path, cells))
+    assert [f"{item.cell} {item.kind} {item.state}" for item in items] == expected
+    assert all(item.model == "tiny" for item in items)
+    assert all((item.record is None) == (item.state == "missing") for item in items)
+    assert all(item.record_id for item in items)
 
 
 @pytest.mark.parametrize("junk", [5, None, "x", {}, [[]], {"version": 2}, [{"digest": "0" * 64}]])
 def test_a_damaged_record_is_told(path: Path, junk: Any) -> None:
     output = shown("Yes", record())
     output["metadata"][METADATA_KEY] = junk
-    saved(path, [asked(output), new_code_cell(CODE, metadata={METADATA_KEY: junk})])
+    saved(path, [asked(output), saying(CODE, **{METADATA_KEY: junk})])
     assert found(path) == [(1, "answer", "damaged"), (2, "code cell", "damaged")]
-
-
-def test_a_cell_with_a_record_of_its_own_needs_no_comment(path: Path) -> None:
-    made = landed(record(), CODE)
-    saved(
-        path,
-        [
-            new_code_cell(CODE, metadata=made.to_metadata()),
-            new_code_cell(CODE + "\n", metadata=made.to_metadata()),
-            new_code_cell("other", metadata=made.to_metadata()),
-        ],
-    )
-    assert [state for _, _, state in found(path)] == ["recorded", "recorded", "edited since"]
-
-
-def test_a_record_of_another_text_proves_nothing(path: Path) -> None:
-    _, cell = generated(record(), CODE)
-    cell["metadata"] = landed(record(), "other").to_metadata()
-    saved(path, [cell])
-    assert found(path) == [(1, "code cell", "missing")]
-
-
-def test_several_cells_of_one_answer_are_told_apart(path: Path) -> None:
-    made = [landed(record(), body) for body in ("a = 1", "b = 2")]
-    announced = shown("2 cells below", None)
-    announced["metadata"] = to_metadata(made)
-    cells = [
-        new_code_cell(mark(body, one.model.name, one.record_id))
-        for one, body in zip(made, ("a = 1", "b = 3"), strict=True)
-    ]
-    saved(path, [asked(announced), *cells])
-    assert found(path) == [(2, "code cell", "recorded"), (3, "code cell", "edited since")]
+    assert run("--fail-on-unlabelled", path) == 1
 
 
 class TestLabel:
@@ -245,26 +212,14 @@ def test_json_for_machines(path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert (cell["state"], cell["model"], cell["record"]) == ("missing", "tiny", None)
 
 
-@pytest.mark.parametrize(
-    ("cells", "code"),
-    [
-        ([], 0),
-        ([new_code_cell("x = 1")], 0),
-        ([asked(shown("Yes", record()))], 0),
-        (generated(record(), CODE), 0),
-        ([asked(shown("No", record()))], 0),  # edited since: the record holds
-        ([generated(record(), CODE)[1]], 1),
-        ([asked(shown("Yes", altered(record())))], 1),
-        ([asked(shown("Yes", {"version": 1}))], 1),
-    ],
-    ids=["empty", "own", "answer", "cell", "edited", "missing", "altered", "damaged"],
-)
+@each_notebook
 def test_it_fails_on_unlabelled_when_told_to(
-    path: Path, cells: Sequence[Any], code: int, capsys: pytest.CaptureFixture[str]
+    path: Path, cells: list[Any], expected: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     saved(path, cells)
+    is_sound = not any(one.endswith(("missing", "altered")) for one in expected)
     assert run(path) == 0
-    assert run("--fail-on-unlabelled", path) == code
+    assert run("--fail-on-unlabelled", path) == (not is_sound)
     assert capsys.readouterr().err == ""
 
 

@@ -25,6 +25,7 @@ from jupyter_llm.records.answers import Answer, AnswerLog
 from jupyter_llm.records.prompt_store import KeptPrompt, PromptStore
 from jupyter_llm.records.verify import ALTERED, Verdict, VerifyReport, verify
 
+BYE = KeptPrompt((Message("user", "Bye"),))
 HOT: dict[str, Any] = {"temperature": 1.0, "max_tokens": 12, "ignore_eos": True}
 
 
@@ -39,14 +40,32 @@ def answers() -> list[Answer]:
     return list(llm.answers)
 
 
+def made(answer: Answer) -> Provenance:
+    assert isinstance(answer.record, Provenance)
+    return answer.record
+
+
 def with_record(answer: Answer, **changes: Any) -> Answer:
     """An answer whose record somebody edited, in JSON, without counting its digest anew."""
-    assert isinstance(answer.record, Provenance)
-    return replace(answer, record=edited(answer.record, **changes))
+    return replace(answer, record=Provenance.from_json({**made(answer).to_json(), **changes}))
 
 
-def edited(made: Provenance, **changes: Any) -> Provenance:
-    return Provenance.from_json({**made.to_json(), **changes})
+def recorded(answer: Answer, **changes: Any) -> Answer:
+    """An answer with another record, which was made so."""
+    return replace(answer, record=replace(made(answer), **changes))
+
+
+def of_model(answer: Answer, **changes: Any) -> Answer:
+    """An answer of another model, or with another file."""
+    return recorded(answer, model=replace(made(answer).model, **changes))
+
+
+EDITS: dict[str, Callable[..., Answer]] = {
+    "json": with_record,
+    "answer": replace,
+    "model": of_model,
+    "record": recorded,
+}
 
 
 def replay(*wanted: Answer) -> VerifyReport:
@@ -75,28 +94,33 @@ class TestWithAModel:
         assert row.record is not None
         assert row.record.params.seed is not None
 
-    def test_an_edited_seed_gives_another_text_and_an_altered_record(self) -> None:
-        llm("Hello", seed=5, **HOT)
-        (row,) = replay(with_record(answers()[0], seed=6)).rows
-        assert row.result == "different"
-        assert row.remarks[0] == ALTERED
-        assert row.is_altered
-        assert row.diff.startswith("--- in the notebook\n+++ written again\n")
-
-    def test_an_edit_that_changes_nothing_in_the_text_is_told_too(self) -> None:
-        llm("Hello", seed=5, **HOT)
-        report = replay(with_record(answers()[0], time="2020-01-01T00:00:00Z"))
-        assert report.num_same == 1
-        assert report.rows[0].remarks == (ALTERED,)
-        assert not report.all_same
-
-    def test_an_edited_output_is_told(self) -> None:
+    @pytest.mark.parametrize(
+        ("what", "changes", "result", "remark"),
+        [
+            ("json", {"seed": 6}, "different", ALTERED),
+            ("json", {"time": "2020-01-01T00:00:00Z"}, "same", ALTERED),
+            ("answer", {"text": "I never said so"}, "different", "the output was edited"),
+            ("answer", {"prompt": BYE}, "not replayable", "makes other tokens of the prompt now"),
+            ("model", {"sha256": None}, "same", "the model file's hash was not known yet"),
+            ("record", {"build": "older"}, "same", "another build: older then, "),
+            ("record", {"machine": "other"}, "same", "another kind of processor wrote it"),
+        ],
+    )
+    def test_what_is_odd_about_an_answer_is_told(
+        self, what: str, changes: dict[str, Any], result: str, remark: str
+    ) -> None:
         llm("Hello", seed=5, **HOT)
         (answer,) = answers()
-        (row,) = replay(replace(answer, text="I never said so")).rows
-        assert row.result == "different"
-        assert "the output was edited" in row.remarks[0]
-        assert "-I never said so" in row.diff
+        report = replay(EDITS[what](answer, **changes))
+        (row,) = report.rows
+        assert row.result == result
+        assert remark in row.remarks[0]
+        assert row.is_altered == (remark == ALTERED)
+        assert row.diff.startswith("--- in the notebook\n+++ written again\n") == (
+            result == "different"
+        )
+        assert report.num_same == (result == "same")
+        assert report.all_same == (result == "same" and not row.is_altered)
 
     def test_a_text_of_which_only_the_hash_is_known_is_compared(self) -> None:
         llm("Hello", seed=5, **HOT)
@@ -106,24 +130,18 @@ class TestWithAModel:
         assert [row.result for row in replay(same, other).rows] == ["same", "different"]
         assert "only the hash" in replay(other).rows[0].remarks[-1]
 
-    def test_what_was_stopped_is_the_same_as_far_as_it_came(self) -> None:
+    @pytest.mark.parametrize("seed", [5, 6])
+    def test_what_was_stopped_is_compared_as_far_as_it_came(self, seed: int) -> None:
         stream = llm.stream("Hello", seed=5, max_tokens=2000, ignore_eos=True)
         for number, _chunk in enumerate(stream):
             if number == 3:
                 stream.cancel()
         completion = stream.result()
         assert completion.finish_reason == "cancelled"
-        (row,) = llm.verify().rows
-        assert row.result == "same"
-        assert f"stopped after {completion.usage.completion_tokens} tokens" in row.remarks[0]
-
-    def test_what_was_stopped_is_different_if_it_is(self) -> None:
-        stream = llm.stream("Hello", seed=5, max_tokens=2000, ignore_eos=True)
-        next(iter(stream))
-        stream.cancel()
-        stream.result()
-        (row,) = replay(with_record(answers()[0], seed=6)).rows
-        assert row.result == "different"
+        (row,) = replay(with_record(answers()[0], seed=seed)).rows
+        assert row.result == ("same" if seed == 5 else "different")
+        told = f"it was stopped after {completion.usage.completion_tokens} tokens"
+        assert any(remark.startswith(told) for remark in row.remarks)
 
     def test_what_filled_the_context_window_is_cut_off_there(self, tiny_gguf: Path) -> None:
         llm.use(tiny_gguf, n_threads=1, n_ctx=256)
@@ -151,14 +169,12 @@ class TestWithAModel:
         assert report.all_same
         assert [row.place for row in report.rows] == [answer.place for answer in shuffled]
 
-    def test_another_context_is_no_hindrance_for_what_is_exact(self, tiny_gguf: Path) -> None:
+    def test_another_context_is_no_hindrance_and_named_where_the_text_differs(
+        self, tiny_gguf: Path
+    ) -> None:
         llm("Hello", seed=5, **HOT)
         llm.use(tiny_gguf, n_threads=1, n_ctx=512, n_batch=64, flash_attention=False)
         assert llm.verify().all_same
-
-    def test_settings_that_differ_are_named_where_the_text_does(self, tiny_gguf: Path) -> None:
-        llm("Hello", seed=5, **HOT)
-        llm.use(tiny_gguf, n_threads=1, n_ctx=512)
         (row,) = replay(with_record(answers()[0], seed=6)).rows
         assert "another n_ctx: 4096 then, 512 now" in row.remarks
 
@@ -192,28 +208,6 @@ class TestWithAModel:
         assert row.remarks[0].startswith("another model file: it was written by tiny.gguf (")
         assert file_sha256(tiny_gguf)[:12] in row.remarks[0]
 
-    def test_a_file_whose_hash_was_not_known_is_asked_and_said_so(self) -> None:
-        llm("Hello", seed=5, **HOT)
-        (answer,) = answers()
-        assert isinstance(answer.record, Provenance)
-        unknown = replace(answer.record, model=replace(answer.record.model, sha256=None))
-        (row,) = replay(replace(answer, record=unknown)).rows
-        assert row.result == "same"
-        assert "hash was not known" in row.remarks[0]
-
-    def test_another_build_and_machine_are_tried_and_said(self) -> None:
-        llm("Hello", seed=5, **HOT)
-        (answer,) = answers()
-        assert isinstance(answer.record, Provenance)
-        (row,) = replay(
-            replace(answer, record=replace(answer.record, build="older", machine="other"))
-        ).rows
-        assert row.result == "same"
-        assert row.remarks == (
-            f"another build: older then, {answer.record.build} now",
-            "another kind of processor wrote it",
-        )
-
     def test_a_chat_is_the_same_with_the_tokens_it_was_told(self) -> None:
         first = llm("Hello", seed=5, **HOT)
         messages = (
@@ -230,13 +224,6 @@ class TestWithAModel:
         assert completion.provenance is not None
         restarted = Answer("cell 2", completion.provenance, completion.text)
         assert verify([restarted], llm.current.named, store.find).all_same
-
-    def test_a_prompt_that_makes_other_tokens_now_is_not_compared(self) -> None:
-        llm("Hello", seed=5, **HOT)
-        (answer,) = answers()
-        (row,) = replay(replace(answer, prompt=KeptPrompt((Message("user", "Bye"),)))).rows
-        assert row.result == "not replayable"
-        assert "makes other tokens of the prompt now" in row.remarks[0]
 
     def test_a_notebook_is_verified_by_another_kernel(self, tmp_path: Path) -> None:
         completion = llm("Hello", seed=5, **HOT)
@@ -300,28 +287,22 @@ def known(_prompt_sha256: str) -> KeptPrompt | None:
     return SCRIPTED_PROMPT
 
 
-def test_a_diff_shows_which_lines_differ(engine: ScriptedEngine) -> None:
-    answer = scripted_answer(engine, "one\ntwo\nthree")
-    engine.replies.append("one\n2\nthree")
-    report = verify([answer], of(engine), known)
-    assert report.rows[0].diff.splitlines()[2:] == [
-        "@@ -1,3 +1,3 @@",
-        " one",
-        "-two",
-        "+2",
-        " three",
-    ]
-    assert (report.num_same, report.num_different, report.num_not_replayable) == (0, 1, 0)
-
-
-def test_texts_that_differ_in_line_ends_only_are_different_and_it_is_said(
-    engine: ScriptedEngine,
+@pytest.mark.parametrize(
+    ("before", "after", "diff", "is_alike"),
+    [
+        ("one\ntwo", "one\n2", ["@@ -1,2 +1,2 @@", " one", "-two", "+2"], False),
+        ("one", "one\n", [], True),
+    ],
+)
+def test_a_diff_shows_which_lines_differ(
+    engine: ScriptedEngine, before: str, after: str, diff: list[str], *, is_alike: bool
 ) -> None:
-    answer = scripted_answer(engine, "one")
-    engine.replies.append("one\n")
-    (row,) = verify([answer], of(engine), known).rows
-    assert row.result == "different"
-    assert row.remarks[-1] == "they differ in nothing but line ends"
+    answer = scripted_answer(engine, before)
+    engine.replies.append(after)
+    report = verify([answer], of(engine), known)
+    assert report.rows[0].diff.splitlines()[2:] == diff
+    assert ("they differ in nothing but line ends" in report.rows[0].remarks) == is_alike
+    assert (report.num_same, report.num_different, report.num_not_replayable) == (0, 1, 0)
 
 
 def test_an_endless_diff_is_cut(engine: ScriptedEngine) -> None:
@@ -342,25 +323,21 @@ def test_a_prompt_that_is_not_here_is_said(engine: ScriptedEngine) -> None:
 
 @pytest.mark.parametrize("name", ["../../evil", "\\\\host\\share\\evil", "evil.GGUF", "tiny"])
 def test_a_name_out_of_a_notebook_is_no_path(engine: ScriptedEngine, name: str) -> None:
-    answer = scripted_answer(engine)
-    assert isinstance(answer.record, Provenance)
-    hostile = replace(answer.record, model=replace(answer.record.model, name=name))
+    answer = of_model(scripted_answer(engine), name=name)
     names = []
 
     def engine_of(name: str) -> Engine:
         names.append(name)
         raise ModelNotFoundError(name)
 
-    (row,) = verify([replace(answer, record=hostile)], engine_of, known).rows
+    (row,) = verify([answer], engine_of, known).rows
     assert row.remarks == (f"there is no model {name!r} on this machine",)
     assert names == (["tiny"] if name == "tiny" else [])
 
 
 def test_the_beginning_of_a_name_is_not_enough(engine: ScriptedEngine) -> None:
-    answer = scripted_answer(engine)
-    assert isinstance(answer.record, Provenance)
-    short = replace(answer.record, model=replace(answer.record.model, name="script"))
-    (row,) = verify([replace(answer, record=short)], of(engine), known).rows
+    answer = of_model(scripted_answer(engine), name="script")
+    (row,) = verify([answer], of(engine), known).rows
     assert row.remarks == ("there is no model 'script' on this machine",)
 
 
@@ -385,9 +362,8 @@ def test_what_was_stopped_before_the_first_word_cannot_be_compared(
     engine: ScriptedEngine,
 ) -> None:
     answer = scripted_answer(engine)
-    assert isinstance(answer.record, Provenance)
-    stopped = replace(answer.record, finish_reason="cancelled", completion_tokens=0)
-    (row,) = verify([replace(answer, record=stopped)], of(engine), known).rows
+    stopped = recorded(answer, finish_reason="cancelled", completion_tokens=0)
+    (row,) = verify([stopped], of(engine), known).rows
     assert row.remarks == ("it was stopped before the first word",)
 
 
@@ -395,12 +371,7 @@ def test_how_far_it_is_is_told(engine: ScriptedEngine) -> None:
     answer = scripted_answer(engine, "word")
     engine.replies.extend(["word", "word"])
     told: list[int] = []
-    verify(
-        [answer, answer],
-        of(engine),
-        known,
-        on_progress=told.append,
-    )
+    verify([answer, answer], of(engine), known, on_progress=told.append)
     assert told == [1, 2]
 
 

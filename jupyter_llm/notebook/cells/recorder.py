@@ -11,8 +11,10 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.notebook.cells.outputs import (
@@ -23,12 +25,14 @@ from jupyter_llm.notebook.cells.outputs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
     from jupyter_llm.notebook.cells.events import OutputKind
     from jupyter_llm.notebook.cells.timeline import Timeline
+
+_Note = Callable[..., None]  # gets the outputs, and what a method was called with
 
 logger = logging.getLogger(__name__)
 
@@ -172,9 +176,12 @@ class Recorder:
         publisher, hook = self._shell.display_pub, self._shell.displayhook
         self._tap(sys.stdout, "write", lambda write: self._stream(write, "stdout"))
         self._tap(sys.stderr, "write", lambda write: self._stream(write, "stderr"))
-        self._tap(publisher, "publish", self._publisher)
-        self._tap(publisher, "clear_output", self._clearer)
-        self._tap(hook, "write_format_data", self._result_writer)
+        for owner, name, note in (
+            (publisher, "publish", _published),
+            (publisher, "clear_output", _cleared),
+            (hook, "write_format_data", _shown),
+        ):
+            self._tap(owner, name, partial(self._unheard_but, note=note))
 
     def _close(self) -> None:
         for tap in reversed(self._taps):
@@ -208,49 +215,36 @@ class Recorder:
 
         return tapped
 
-    def _publisher(self, publish: Callable[..., Any]) -> Callable[..., Any]:
+    def _unheard_but(self, method: Callable[..., Any], note: _Note) -> Callable[..., Any]:
+        """Wrap a method: what it prints, as in a terminal, is left out, and what it shows noted."""
         run = self._run
 
-        def tapped(data: Any, *args: Any, **options: Any) -> Any:
-            with self.unheard():  # a terminal prints it
-                published = publish(data, *args, **options)
-            display_id = (options.get("transient") or {}).get("display_id")
-            is_update = options.get("update", False)
-
-            def note(outputs: CellOutputs) -> None:
-                text = bundle_text(data)
-                if is_update:
-                    outputs.update(display_id, text)
-                else:
-                    outputs.show("display", text, display_id)
-
-            if TRANSCRIPT_KEY not in (options.get("metadata") or {}):  # its turns are the chat's
-                self._note(run, note)
-            return published
-
-        return tapped
-
-    def _clearer(self, clear: Callable[..., Any]) -> Callable[..., Any]:
-        run = self._run
-
-        def tapped(wait: bool = False) -> Any:  # noqa: FBT001, FBT002  as IPython's
+        def tapped(*args: Any, **options: Any) -> Any:
             with self.unheard():
-                cleared = clear(wait)
-            self._note(run, lambda outputs: outputs.clear(wait=wait))
-            return cleared
+                done = method(*args, **options)
+            self._note(run, lambda outputs: note(outputs, *args, **options))
+            return done
 
         return tapped
 
-    def _result_writer(self, write: Callable[..., Any]) -> Callable[..., Any]:
-        run = self._run
 
-        def tapped(format_dict: Any, *args: Any, **options: Any) -> Any:
-            with self.unheard():
-                written = write(format_dict, *args, **options)
-            self._note(run, lambda outputs: outputs.show("result", bundle_text(format_dict)))
-            return written
+def _published(outputs: CellOutputs, data: Any, *_args: Any, **options: Any) -> None:
+    if TRANSCRIPT_KEY in (options.get("metadata") or {}):  # its turns are the chat's
+        return
+    text = bundle_text(data)
+    display_id = (options.get("transient") or {}).get("display_id")
+    if options.get("update", False):
+        outputs.update(display_id, text)
+    else:
+        outputs.show("display", text, display_id)
 
-        return tapped
+
+def _cleared(outputs: CellOutputs, wait: bool = False) -> None:  # noqa: FBT001, FBT002  as IPython's
+    outputs.clear(wait=wait)
+
+
+def _shown(outputs: CellOutputs, format_dict: Any, *_args: Any, **_options: Any) -> None:
+    outputs.show("result", bundle_text(format_dict))
 
 
 def _is_prompt(source: str) -> bool:

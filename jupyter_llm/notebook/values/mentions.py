@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import builtins
-import difflib
 import keyword
 import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from jupyter_llm.common.nearest import nearest
 from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.code.names import uses_in
 from jupyter_llm.notebook.code.syntax import cell_python, parse_cell
@@ -65,10 +65,8 @@ def at_names(text: str, namespace: Mapping[str, object]) -> list[str]:
     names = [found[1] for found in _ats(text)]
     for name in names:
         if name not in namespace:
-            raise OptionError(
-                f"There is no variable {name!r} for @{name}. "
-                + (_nearest(name, namespace) or "Put it in `backticks` to keep the @ as it is.")
-            )
+            hint = _nearest(name, namespace, "Put it in `backticks` to keep the @ as it is.")
+            raise OptionError(f"There is no variable {name!r} for @{name}. {hint}")
     return list(dict.fromkeys(names))
 
 
@@ -83,7 +81,8 @@ def chosen(choice: str, namespace: Mapping[str, object]) -> list[str]:
     names = [name for part in choice.split(",") if (name := part.strip().removeprefix("@"))]
     for name in names:
         if name not in namespace:
-            hint = _nearest(name, namespace) or "--vars takes auto, none, or names: --vars df,x."
+            otherwise = "--vars takes auto, none, or names: --vars df,x."
+            hint = _nearest(name, namespace, otherwise)
             raise OptionError(f"There is no variable {name!r}. {hint}")
     return list(dict.fromkeys(names))
 
@@ -150,7 +149,6 @@ def _ats(text: str) -> Iterator[re.Match[str]]:
             yield found
 
 
-def _nearest(name: str, namespace: Mapping[str, object]) -> str:
+def _nearest(name: str, namespace: Mapping[str, object], otherwise: str) -> str:
     known = [one for one in namespace if not one.startswith("_") and one not in _IPYTHON]
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"Did you mean {close[0]}?" if close else ""
+    return nearest(name, known, otherwise)

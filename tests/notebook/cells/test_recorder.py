@@ -18,6 +18,9 @@ from jupyter_llm.notebook.cells.outputs import CellOutputs, error_text
 pytestmark = pytest.mark.usefixtures("shell")
 
 
+CLEAR = "from IPython.display import clear_output\n"
+
+
 def record(
     shell: InteractiveShell,
     code: str,
@@ -43,21 +46,64 @@ def test_a_cell_is_its_source_its_count_and_its_id(shell: InteractiveShell) -> N
     assert second.number == first.number + 1
 
 
-def test_everything_it_shows_is_there_in_its_order(shell: InteractiveShell) -> None:
-    code = """\
-import sys
-print("one"); print("two")
-print("careful", file=sys.stderr)
-display({"text/plain": "shown"}, raw=True)
-print("three")
-6 * 7"""
-    assert outputs(record(shell, code)) == [
-        ("stdout", "one\ntwo\n"),
-        ("stderr", "careful\n"),
-        ("display", "shown"),
-        ("stdout", "three\n"),
-        ("result", "42"),
-    ]
+SHOWN = {
+    "everything, in its order": (
+        (
+            "import sys\nprint('one'); print('two')\nprint('careful', file=sys.stderr)\n"
+            "display({'text/plain': 'shown'}, raw=True)\nprint('three')\n6 * 7"
+        ),
+        [
+            *(("stdout", "one\ntwo\n"), ("stderr", "careful\n"), ("display", "shown")),
+            *(("stdout", "three\n"), ("result", "42")),
+        ],
+    ),
+    "what a cell run inside it shows": (
+        (
+            "shell = get_ipython()\nshell.run_cell('print(1)', store_history=True)\n"
+            "shell.run_cell(' ')\nprint(2)"
+        ),
+        [("stdout", "1\n2\n")],
+    ),
+    "nothing that goes elsewhere": (
+        (
+            "import contextlib, io\nfrom IPython.utils.capture import capture_output\n"
+            "with contextlib.redirect_stdout(io.StringIO()): print('away')\n"
+            "with capture_output():\n    print('caught'); display(1)"
+        ),
+        [],
+    ),
+    "nothing that was cleared": (f"{CLEAR}print(1)\nclear_output()", []),
+    "what comes after it was cleared": (
+        f"{CLEAR}for step in range(3):\n    clear_output()\n    print(step)",
+        [("stdout", "2\n")],
+    ),
+    "what comes after it was to be cleared": (
+        f"{CLEAR}for step in range(3):\n    clear_output(wait=True)\n    print(step)",
+        [("stdout", "2\n")],
+    ),
+    "what was to be cleared by what never came": (
+        f"{CLEAR}print(1)\nclear_output(wait=True)",
+        [("stdout", "1\n")],
+    ),
+    "the last state of a display": (
+        "handle = display(1, display_id='h')\nprint('between')\nhandle.update(2)",
+        [("display", "2"), ("stdout", "between\n")],
+    ),
+    "what other threads show meanwhile": (
+        (
+            "import threading\nthread = threading.Thread(target=lambda: print('from a thread'))\n"
+            "thread.start(); thread.join()"
+        ),
+        [("stdout", "from a thread\n")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "expected"), SHOWN.values(), ids=SHOWN.keys())
+def test_of_what_a_cell_shows_there_is(
+    shell: InteractiveShell, code: str, expected: list[tuple[str, str]]
+) -> None:
+    assert outputs(record(shell, code)) == expected
 
 
 @pytest.mark.parametrize(
@@ -170,51 +216,6 @@ def test_cells_that_history_leaves_out_are_left_out(shell: InteractiveShell) -> 
     assert llm.timeline.cells == ()
 
 
-def test_a_cell_run_inside_a_cell_belongs_to_it(shell: InteractiveShell) -> None:
-    code = """\
-shell = get_ipython()
-shell.run_cell("print(1)", store_history=True)
-shell.run_cell(" ")
-print(2)"""
-    assert outputs(record(shell, code)) == [("stdout", "1\n2\n")]
-
-
-def test_captured_and_redirected_text_is_no_output(shell: InteractiveShell) -> None:
-    code = """\
-import contextlib, io
-with contextlib.redirect_stdout(io.StringIO()):
-    print("away")
-from IPython.utils.capture import capture_output
-with capture_output():
-    print("caught"); display(1)
-"""
-    assert outputs(record(shell, code)) == []
-
-
-def test_cleared_output_is_forgotten(shell: InteractiveShell) -> None:
-    code = """\
-from IPython.display import clear_output
-for step in range(3):
-    clear_output(wait={wait})
-    print(step)
-"""
-    for wait in (False, True):
-        assert outputs(record(shell, code.format(wait=wait))) == [("stdout", "2\n")]
-    kept = record(shell, "print(1)\nclear_output(wait=True)")
-    assert outputs(kept) == [("stdout", "1\n")]
-    assert outputs(record(shell, "print(1)\nclear_output()")) == []
-
-
-def test_an_updated_display_has_its_last_state(shell: InteractiveShell) -> None:
-    code = """\
-handle = display(1, display_id="h")
-print("between")
-handle.update(2)
-"""
-    cell = record(shell, code)
-    assert outputs(cell) == [("display", "2"), ("stdout", "between\n")]
-
-
 def test_a_display_of_another_cell_stays_as_it_was() -> None:
     first, second = CellOutputs(), CellOutputs()
     first.show("display", "1", "h")
@@ -237,15 +238,6 @@ def test_a_flood_of_displays_is_cut_with_a_number(shell: InteractiveShell) -> No
     assert texts[-1] == "499"
     assert "[… 468 outputs left out …]" in texts
     assert len(texts) == 33
-
-
-def test_other_threads_are_heard_while_the_cell_runs(shell: InteractiveShell) -> None:
-    code = """\
-import threading
-thread = threading.Thread(target=lambda: print("from a thread"))
-thread.start(); thread.join()
-"""
-    assert outputs(record(shell, code)) == [("stdout", "from a thread\n")]
 
 
 def test_a_cell_in_another_thread_is_none_of_this_one(shell: InteractiveShell) -> None:

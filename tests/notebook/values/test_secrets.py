@@ -22,47 +22,27 @@ from jupyter_llm.notebook.values.variables import describe
 SECRET = "hunter2-correct-horse"  # noqa: S105
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("password", "db_password", "PASSWD", "dbpassword", "user.passwd", "pwd", "passphrase"),
-        *("secret", "client_secret", "SECRETS", "AWS_SECRET_ACCESS_KEY", "aws_access_key_id"),
-        *("token", "hf_token", "HF_TOKEN", "githubToken", "token_2", "access_token", "token_value"),
-        *(
-            "api_key",
-            "apikey",
-            "API-KEY",
-            "openaiApiKey",
-            "OPENAI_API_KEY",
-            "private_key",
-            "ssh_key",
-        ),
-        *("credential", "credentials", "creds", "auth", "basic_auth", "Authorization", "bearer"),
-        *("cookie", "set-cookie", "session_id", "sessionId", "dsn", "connection_string"),
-    ],
-)
+SECRETS = """
+password db_password PASSWD dbpassword user.passwd pwd passphrase secret client_secret SECRETS
+AWS_SECRET_ACCESS_KEY aws_access_key_id token hf_token HF_TOKEN githubToken token_2 access_token
+token_value api_key apikey API-KEY openaiApiKey OPENAI_API_KEY private_key ssh_key credential
+credentials creds auth basic_auth Authorization bearer cookie set-cookie session_id sessionId dsn
+connection_string
+"""
+FALSE_FRIENDS = """
+tokenizer num_tokens tokens token_ids token_count eos_token pad_token next_token max_token
+token_type tokenized author authors authored password_length has_password is_secret num_secrets
+credentials_path key keys monkey keyboard session sessions passenger compass secretary df x _ 123
+compassion bypass pass_rate stoken
+"""
+
+
+@pytest.mark.parametrize("name", SECRETS.split())
 def test_names_of_secrets(name: str) -> None:
     assert looks_secret(name)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *(
-            "tokenizer",
-            "num_tokens",
-            "tokens",
-            "token_ids",
-            "token_count",
-            "eos_token",
-            "pad_token",
-        ),
-        *("next_token", "max_token", "token_type", "tokenized", "author", "authors", "authored"),
-        *("password_length", "has_password", "is_secret", "num_secrets", "credentials_path"),
-        *("key", "keys", "monkey", "keyboard", "session", "sessions", "passenger", "compass"),
-        *("secretary", "df", "x", "", "_", "123", "compassion", "bypass", "pass_rate", "stoken"),
-    ],
-)
+@pytest.mark.parametrize("name", ["", *FALSE_FRIENDS.split()])
 def test_false_friends(name: str) -> None:
     assert not looks_secret(name)
 
