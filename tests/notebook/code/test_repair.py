@@ -52,121 +52,76 @@ def test_code_that_parses_is_left_alone(source: str) -> None:
     assert repair(source).changes == ()
 
 
-CASES = {
-    "indentation of all lines": (
-        "    x = 1\n    y = 2",
-        "x = 1\ny = 2",
-        "took off the indentation of all lines",
-    ),
-    "prompts": (
-        ">>> x = (6 *\n...      7)\n>>> x\n42",
-        "x = (6 *\n     7)\nx",
-        "took off the prompts",
-    ),
-    "a stray fence": ("```python\nx = 1\n```", "x = 1", "left out stray fences"),
-    "a fence behind code": ("print(1)```", "print(1)", "left out stray fences"),
-    "typographic quotes": (
-        "print(“It’s”, 3 × 4)",
-        'print("It\'s", 3 * 4)',
-        "replaced typographic characters",
-    ),
-    "an install command": (
-        "pip install pandas\nimport pandas",
-        "%pip install pandas\nimport pandas",
-        "put a % before the install command",
-    ),
-    "tabs": ("if x:\n\ty = 1\n    z = 2", "if x:\n    y = 1\n    z = 2", "replaced tabs by spaces"),
-    "prose around it": (
-        "Sure! Here is the code:\n\nx = 1\n\nThis sets the variable x to one.",
-        "x = 1",
-        "left out the text around the code",
-    ),
-    "a missing colon": (
-        "with open(name)\n    x = 1",
-        "with open(name):\n    x = 1",
-        "added a missing colon",
-    ),
-    "an open bracket": (
-        "df = frame({'a': [1],\n            'b': [2]}\nprint(df)",
-        "df = frame({'a': [1],\n            'b': [2]})\nprint(df)",
-        "closed what was left open",
-    ),
-    "an open bracket before a comment": (
-        "x = [\n    1,  # one\ny = 2",
-        "x = [\n    1,  # one\n]\ny = 2",
-        "closed what was left open",
-    ),
-    "an open bracket of a header": (
-        "if f(x:\n    y = 1",
-        "if f(x):\n    y = 1",
-        "closed what was left open",
-    ),
-    "an open string": ("print('hello)", "print('hello)')", "closed what was left open"),
-    "a bracket too many": (
-        "print(f(x)))\ny = 1",
-        "print(f(x))\ny = 1",
-        "left out closing brackets that nothing opens",
-    ),
-    "Python 2": (
-        "print 'a', x\ny = 1",
-        "print('a', x)\ny = 1",
-        "put what is printed into brackets",
-    ),
-    "a docstring without an end": (
-        'def f():\n    """Do it.\n    return 1\n\nf()',
-        'def f():\n    """Do it."""\n    return 1\n\nf()',
-        "closed a text",
-    ),
-    "a body that is not indented": (
-        "if x <= 0:\nreturn_value = 1\nprint(x)",
-        "if x <= 0:\n    return_value = 1\nprint(x)",
-        "indented the body of a block",
-    ),
-    "a block without a body": (
-        "def f():\n    # later\n\ndef g():\n    return 1",
-        "def f():\n    pass\n    # later\n\ndef g():\n    return 1",
-        "added a `pass`",
-    ),
-    "a try without an end": (
-        "try:\n    x = 1\ny = 2",
-        "try:\n    x = 1\nfinally:\n    pass\ny = 2",
-        "gave a `try` an end",
-    ),
-    "a return that slipped out": (
-        "def f():\n    x = 1\nreturn x",
-        "def f():\n    x = 1\n    return x",
-        "aligned the indentation",
-    ),
-    "lines that slipped in": (
-        "x = 1\n  y = 2\n  if y:\n    z = 3\nw = 4",
-        "x = 1\ny = 2\nif y:\n  z = 3\nw = 4",
-        "aligned the indentation",
-    ),
-    "a line of nonsense": (
-        "x = 1\ny = = 2\nz = 3",
-        "x = 1\n# y = = 2\nz = 3",
-        "made a comment of 1 line that is no Python",
-    ),
-    "a bad element": (
-        "x = [\n    1,\n    2 3 4,\n    5,\n]",
-        "x = [\n    1,\n    # 2 3 4,\n    5,\n]",
-        "made a comment of 1 line that is no Python",
-    ),
-    "a block whose header is nonsense": (
-        "for for x in y:\n    print(x)\n\n    print(y)\nz = 3",
-        "# for for x in y:\n    # print(x)\n\n    # print(y)\nz = 3",
-        "made comments of 3 lines that are no Python",
-    ),
-    "an else without an if": (
-        "x = 1\nelse:\n    y = 2",
-        "x = 1\n# else:\n    # y = 2",
-        "made comments of 2 lines that are no Python",
-    ),
+REPAIRS = {
+    "took off the indentation of all lines": [("    x = 1\n    y = 2", "x = 1\ny = 2")],
+    "took off the prompts": [(">>> x = (6 *\n...      7)\n>>> x\n42", "x = (6 *\n     7)\nx")],
+    "left out stray fences": [
+        ("```python\nx = 1\n```", "x = 1"),
+        ("print(1)```", "print(1)"),
+    ],
+    "replaced typographic characters": [("print(“It’s”, 3 × 4)", 'print("It\'s", 3 * 4)')],
+    "put a % before the install command": [
+        ("pip install pandas\nimport pandas", "%pip install pandas\nimport pandas")
+    ],
+    "replaced tabs by spaces": [("if x:\n\ty = 1\n    z = 2", "if x:\n    y = 1\n    z = 2")],
+    "left out the text around the code": [
+        ("Sure! Here is the code:\n\nx = 1\n\nThis sets the variable x to one.", "x = 1")
+    ],
+    "added a missing colon": [("with open(name)\n    x = 1", "with open(name):\n    x = 1")],
+    "closed what was left open": [
+        (
+            "df = frame({'a': [1],\n            'b': [2]}\nprint(df)",
+            "df = frame({'a': [1],\n            'b': [2]})\nprint(df)",
+        ),
+        ("x = [\n    1,  # one\ny = 2", "x = [\n    1,  # one\n]\ny = 2"),
+        ("if f(x:\n    y = 1", "if f(x):\n    y = 1"),
+        ("print('hello)", "print('hello)')"),
+    ],
+    "left out closing brackets that nothing opens": [("print(f(x)))\ny = 1", "print(f(x))\ny = 1")],
+    "put what is printed into brackets": [("print 'a', x\ny = 1", "print('a', x)\ny = 1")],
+    "closed a text": [
+        (
+            'def f():\n    """Do it.\n    return 1\n\nf()',
+            'def f():\n    """Do it."""\n    return 1\n\nf()',
+        )
+    ],
+    "indented the body of a block": [
+        ("if x <= 0:\nreturn_value = 1\nprint(x)", "if x <= 0:\n    return_value = 1\nprint(x)")
+    ],
+    "added a `pass`": [
+        (
+            "def f():\n    # later\n\ndef g():\n    return 1",
+            "def f():\n    pass\n    # later\n\ndef g():\n    return 1",
+        )
+    ],
+    "gave a `try` an end": [
+        ("try:\n    x = 1\ny = 2", "try:\n    x = 1\nfinally:\n    pass\ny = 2")
+    ],
+    "aligned the indentation": [
+        ("def f():\n    x = 1\nreturn x", "def f():\n    x = 1\n    return x"),
+        ("x = 1\n  y = 2\n  if y:\n    z = 3\nw = 4", "x = 1\ny = 2\nif y:\n  z = 3\nw = 4"),
+    ],
+    "made a comment of 1 line that is no Python": [
+        ("x = 1\ny = = 2\nz = 3", "x = 1\n# y = = 2\nz = 3"),
+        ("x = [\n    1,\n    2 3 4,\n    5,\n]", "x = [\n    1,\n    # 2 3 4,\n    5,\n]"),
+    ],
+    "made comments of 3 lines that are no Python": [
+        (
+            "for for x in y:\n    print(x)\n\n    print(y)\nz = 3",
+            "# for for x in y:\n    # print(x)\n\n    # print(y)\nz = 3",
+        )
+    ],
+    "made comments of 2 lines that are no Python": [
+        ("x = 1\nelse:\n    y = 2", "x = 1\n# else:\n    # y = 2")
+    ],
 }
 
 
-@pytest.mark.parametrize(("source", "repaired", "change"), CASES.values(), ids=CASES)
-def test_repairs(source: str, repaired: str, change: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "source", "repaired"),
+    [(change, *case) for change, cases in REPAIRS.items() for case in cases],
+)
+def test_repairs(change: str, source: str, repaired: str) -> None:
     result = repair(source)
     assert result.source == repaired
     assert result.changes == (change,)
