@@ -23,6 +23,7 @@ from jupyter_llm.notebook.code.bindings import (
     statement_at,
 )
 from jupyter_llm.notebook.code.syntax import parse_python
+from jupyter_llm.notebook.values.summaries import tells_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -257,7 +258,7 @@ def _values(entry: _Entry) -> dict[str, object]:
             continue
         value = local[name] if name in local else shared[name]
         if name not in near and (
-            not name.isidentifier() or name.startswith("_") or _is_code(value)
+            not name.isidentifier() or name.startswith("_") or not tells_data(value)
         ):
             continue
         found[name] = value
@@ -267,13 +268,6 @@ def _values(entry: _Entry) -> dict[str, object]:
 def _namespace(names: Mapping[str, Any]) -> Mapping[str, Any]:
     # Code may run in a mapping of the user's own, and asking that one would run their code.
     return names if type(names) is dict or type(names).__name__ == "FrameLocalsProxy" else {}
-
-
-def _is_code(value: object) -> bool:
-    kind = type(value)
-    return kind.__name__ in ("function", "module", "builtin_function_or_method", "method") or (
-        issubclass(kind, type)
-    )
 
 
 def _local_names(code: CodeType) -> Iterator[str]:

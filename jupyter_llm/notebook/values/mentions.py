@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from jupyter_llm.common.nearest import nearest
@@ -124,29 +124,28 @@ def _is_told(name: str, namespace: Mapping[str, object]) -> bool:
 
 
 def _plain_names(text: str, namespace: Mapping[str, object]) -> Iterator[str]:
-    as_code = [
-        *((found.start(), found.end()) for found in _FENCE.finditer(text)),
-        *((found.start(), found.end()) for found in _SPAN.finditer(text)),
-    ]
+    is_within = _finder(text, _FENCE, _SPAN)
     for found in _NAME.finditer(text):
         name = found[0]
         if name not in namespace:
             continue
-        is_code = any(start <= found.start() < end for start, end in as_code)
+        is_code = is_within(found.start())
         if is_code or (_is_told(name, namespace) and not _FUNCTION_WORDS.fullmatch(name)):
             yield name
 
 
 def _ats(text: str) -> Iterator[re.Match[str]]:
     """Yield the `@name`s of a text that stand outside of code."""
-    code = [
-        (found.start(), found.end())
-        for pattern in (_FENCE, _SPAN, _DECORATORS)
-        for found in pattern.finditer(text)
-    ]
+    is_within = _finder(text, _FENCE, _SPAN, _DECORATORS)
     for found in _AT.finditer(text):
-        if not any(start <= found.start() < end for start, end in code):
+        if not is_within(found.start()):
             yield found
+
+
+def _finder(text: str, *patterns: re.Pattern[str]) -> Callable[[int], bool]:
+    """What tells whether a place of a text is within a match of one of some patterns."""
+    spans = [found.span() for pattern in patterns for found in pattern.finditer(text)]
+    return lambda place: any(start <= place < end for start, end in spans)
 
 
 def _nearest(name: str, namespace: Mapping[str, object], otherwise: str) -> str:

@@ -92,31 +92,59 @@ def _values_text(cells: list[str], num: int, nulls: str, reading: Reading) -> st
     return f"{text}\n{nulls.strip(' ()')}" if nulls else text
 
 
-# --- pandas
+# --- pandas and polars
 
 
-def _plain_frame(value: Any) -> Any:
-    """Return a DataFrame or Series of a subclass as a plain one, without copying."""
-    for package, name, cls in library_types(type(value)):
-        if package == "pandas" and name in ("DataFrame", "Series"):
-            if cls is type(value):
-                return value
-            data = attribute(value, "_mgr")
-            plain = cls._from_mgr(data, axes=data.axes)  # type: ignore[attr-defined]
-            if name == "Series":
-                plain.name = attribute(value, "_name")
-            return plain
+def _plain(value: Any) -> Any:
+    """A frame or series of a subclass as a plain one, without copying."""
+    for package, name, found in library_types(type(value)):
+        cls: Any = found
+        if name not in ("DataFrame", "Series"):
+            continue
+        if cls is type(value):
+            return value
+        if package == "polars" and name == "DataFrame":
+            return cls._from_pydf(attribute(value, "_df"))
+        if package == "polars":
+            return cls._from_pyseries(attribute(value, "_s"))
+        data = attribute(value, "_mgr")
+        plain = cls._from_mgr(data, axes=data.axes)
+        if name == "Series":
+            plain.name = attribute(value, "_name")
+        return plain
     return value
 
 
 def _frame_head(value: Any, _reading: Reading) -> str:
-    num_rows, num_columns = _plain_frame(value).shape
-    name = label(value) if label(value).partition(".")[0] != "pandas" else "pandas DataFrame"
+    num_rows, num_columns = _plain(value).shape
+    name, package = label(value), label(value).partition(".")[0]
+    name = f"{package} DataFrame" if package in ("pandas", "polars") else name
     return f"{name}, {count_of(num_rows, 'row')} x {count_of(num_columns, 'column')}"
 
 
+def _series_head(value: Any, _reading: Reading) -> str:
+    series = _plain(value)
+    package = next(package for package, name, _ in library_types(type(value)) if name == "Series")
+    name = cut(one_line(clean(text_of(series.name)[:400])), _NAME_CHARS)
+    return f"{package} Series{f' {name!r}' if name else ''}, {_num_values(series)}"
+
+
+def _num_values(values: Any) -> str:
+    return f"{count_of(len(values), 'value')} of {_dtype(values.dtype)}"
+
+
+def _is_known(dtype: object) -> bool:
+    """Whether a dtype is a library's own, so that its arrays may be read."""
+    own = (package for package, _, cls in library_types(type(dtype)) if cls is type(dtype))
+    return next(own, "") in ("numpy", "pandas", "polars")
+
+
+def _dtype(dtype: object) -> str:
+    return cut(one_line(clean(str(dtype))), 60) if _is_known(dtype) else label(dtype)
+
+
 def _frame_body(value: Any, reading: Reading) -> str:
-    frame = _plain_frame(value)
+    frame = _plain(value)
     labels = frame.columns[:_MAX_COLUMNS].tolist()
     dtypes = frame.dtypes.array
     columns = []
@@ -134,16 +162,6 @@ def _frame_body(value: Any, reading: Reading) -> str:
 def _pandas_values(series: Any, num: int) -> list[object]:
     first = series.iloc[:num].array
     return [first[row] for row in range(len(first))]
-
-
-def _is_known(dtype: object) -> bool:
-    """Whether a dtype is numpy's or pandas's own, so that its arrays may be read."""
-    own = (package for package, _, cls in library_types(type(dtype)) if cls is type(dtype))
-    return next(own, "") in ("numpy", "pandas")
-
-
-def _dtype(dtype: object) -> str:
-    return cut(one_line(clean(str(dtype))), 60) if _is_known(dtype) else label(dtype)
 
 
 def _pandas_nulls(series: Any) -> str:
@@ -166,22 +184,8 @@ def _is_null(value: object) -> bool:
     return type(value) is float and value != value  # noqa: PLR0124  that is how NaN is told
 
 
-def _series_head(value: Any, _reading: Reading) -> str:
-    series = _plain_frame(value)
-    return f"{_named('pandas Series', series.name)}, {_num_values(series)}"
-
-
-def _named(kind: str, name: object) -> str:
-    plain = cut(one_line(clean(text_of(name)[:400])), _NAME_CHARS)
-    return f"{kind} {plain!r}" if plain else kind
-
-
-def _num_values(values: Any) -> str:
-    return f"{count_of(len(values), 'value')} of {_dtype(values.dtype)}"
-
-
 def _series_body(value: Any, reading: Reading) -> str:
-    series = _plain_frame(value)
+    series = _plain(value)
     if not _is_known(series.dtype):
         return ""
     values = _pandas_values(series, 2 * _NUM_ROWS)
@@ -210,39 +214,15 @@ def _index_body(value: Any, reading: Reading) -> str:
     return _values_text(cells, len(value), "", reading)
 
 
-# --- polars
-
-
-def _plain_polars(value: Any) -> Any:
-    """Return a polars frame or series of a subclass as a plain one, without copying."""
-    for package, name, cls in library_types(type(value)):
-        if package == "polars" and name in ("DataFrame", "Series"):
-            if cls is type(value):
-                return value
-            if name == "DataFrame":
-                return cls._from_pydf(attribute(value, "_df"))  # type: ignore[attr-defined]
-            return cls._from_pyseries(attribute(value, "_s"))  # type: ignore[attr-defined]
-    return value
-
-
-def _polars_head(value: Any, _reading: Reading) -> str:
-    frame = _plain_polars(value)
-    return f"polars DataFrame, {count_of(frame.height, 'row')} x {count_of(frame.width, 'column')}"
-
-
 def _polars_body(value: Any, reading: Reading) -> str:
-    frame = _plain_polars(value)
+    frame = _plain(value)
     columns = []
     for place in range(min(frame.width, _MAX_COLUMNS)):
         series = frame.to_series(place)
         name = _label(series.name, reading)
-        about = f"{_polars_dtype(series)}{_nulls(series.null_count())}"
+        about = f"{_dtype(series.dtype)}{_nulls(series.null_count())}"
         columns.append(_column(name, about, _polars_cells(name, series, _NUM_ROWS, reading)))
     return _columns_text(columns, frame.width, reading)
-
-
-def _polars_dtype(series: Any) -> str:
-    return cut(one_line(str(series.dtype)), 60)
 
 
 def _polars_cells(name: str, series: Any, num: int, reading: Reading) -> tuple[str, ...]:
@@ -254,14 +234,8 @@ def _polars_cells(name: str, series: Any, num: int, reading: Reading) -> tuple[s
     return _cells(name, list(first), reading)
 
 
-def _polars_series_head(value: Any, _reading: Reading) -> str:
-    series = _plain_polars(value)
-    num_values = f"{count_of(len(series), 'value')} of {_polars_dtype(series)}"
-    return f"{_named('polars Series', series.name)}, {num_values}"
-
-
 def _polars_series_body(value: Any, reading: Reading) -> str:
-    series = _plain_polars(value)
+    series = _plain(value)
     cells = _polars_cells(series.name, series, 2 * _NUM_ROWS, reading)
     return _values_text(list(cells), len(series), _nulls(series.null_count()), reading)
 
@@ -312,8 +286,8 @@ _LAZY: Final = Kind(_lazy_head)
 TABLES: Final = {
     ("pandas", "DataFrame"): Kind(_frame_head, _frame_body),
     ("pandas", "Series"): Kind(_series_head, _series_body),
-    ("polars", "DataFrame"): Kind(_polars_head, _polars_body),
-    ("polars", "Series"): Kind(_polars_series_head, _polars_series_body),
+    ("polars", "DataFrame"): Kind(_frame_head, _polars_body),
+    ("polars", "Series"): Kind(_series_head, _polars_series_body),
     ("polars", "LazyFrame"): _LAZY,
     ("dask", "DaskMethodsMixin"): Kind(_lazy_head, _dask_body),
     ("ibis", "Expr"): _LAZY,
