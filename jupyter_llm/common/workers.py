@@ -1,4 +1,4 @@
-"""Threads of the panel. All are daemons, so that none keeps the kernel from ending."""
+"""Threads beside the kernel's own. All are daemons, so that none keeps it from ending."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ class Chore:
             self._closed.wait(pause_s)
 
     def _is_due(self) -> bool:
-        """Return whether there is something to do; if not, the thread has ended."""
+        """Whether there is something to do; if not, the thread has ended."""
         with self._changed:
             if self._is_asked and not self._closed.is_set():
                 self._is_asked = False

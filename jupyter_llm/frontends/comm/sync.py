@@ -76,8 +76,7 @@ class KernelSide:
         self._lock = threading.RLock()  # guards all of this, and the order of what is sent
         self._pump = Chore(self._tick, "jupyter-llm-panel")
         self._gauge = Chore(self._measure, "jupyter-llm-gauge")
-        changed = _weak(self, KernelSide.changed)
-        is_fuller = _weak(self, KernelSide.measure)
+        changed, is_fuller = _weak(self.changed), _weak(self.measure)
         self._unwatch = (
             chat.watch(changed),
             chat.current.watch(is_fuller),
@@ -361,13 +360,12 @@ def _settles(message: ToFrontEnd) -> bool:
     return isinstance(message, messages.PathMessage)
 
 
-def _weak(side: KernelSide, method: Callable[[KernelSide], None]) -> Callable[[], None]:
-    """What calls a method of a side, and does not keep it alive."""
-    reference = weakref.ref(side)
+def _weak(method: Callable[[], None]) -> Callable[[], None]:
+    """A call of a method that does not keep its object alive."""
+    reference = weakref.WeakMethod(method)
 
     def call() -> None:
-        alive = reference()
-        if alive is not None:
-            method(alive)
+        if (alive := reference()) is not None:
+            alive()
 
     return call

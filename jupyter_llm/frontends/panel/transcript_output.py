@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.provenance import Provenance
 
-ROOT_CLASS = "jupyter-llm-transcript"
+_ROOT_CLASS = "jupyter-llm-transcript"
 _EMPTY = "An empty chat. What is said in the panel is kept here."
 _MOST_TURNS = 200
 _MOST_CHARS = 200_000  # of prompts and answers: a notebook is read, sent and compared as a whole
@@ -62,7 +62,7 @@ class TranscriptOutput:
         self._chat = chat
         self._context: contextvars.Context | None = None
         self._told_by_cells: list[Turn] = []
-        self._known: dict[int, _Piece] = {}
+        self._known: dict[int, tuple[Turn, _Piece]] = {}  # by their places
 
     @property
     def bundle(self) -> tuple[dict[str, str], dict[str, Any]]:
@@ -70,12 +70,13 @@ class TranscriptOutput:
         turns = self._chat.kept_turns
         num_older = len(turns) - _num_with_room(turns)
         pieces = self._pieces(turns[num_older:], num_older + 1)
-        before = [f"({count_of(num_older, 'older turn')} not shown here)"] if num_older else []
-        num_others = self._chat.num_other_branches
-        after = [f"({other_branches(num_others)} of this chat not shown)"] if num_others else []
+        if num_older:
+            pieces.insert(0, _note(f"({count_of(num_older, 'older turn')} not shown here)"))
+        if (num_others := self._chat.num_other_branches) and pieces:
+            pieces.append(_note(f"({other_branches(num_others)} of this chat not shown)"))
         records = [piece.record for piece in pieces if piece.record is not None]
         metadata = {TRANSCRIPT_KEY: self._panel_id, **to_metadata(records)}
-        return well_formed(_data(before, pieces, after)), metadata
+        return well_formed(_data(pieces or [_note(_EMPTY)])), metadata
 
     def show(self) -> None:
         """Show it below the cell that runs."""
@@ -110,30 +111,28 @@ class TranscriptOutput:
         )
 
     def _pieces(self, turns: Sequence[Turn], start: int) -> list[_Piece]:
-        """Return turns in every form, the first of them being the chat's `start`th."""
-        pieces: dict[int, _Piece] = {}
+        """Turns in every form, the first of them being the chat's `start`th."""
+        pieces: dict[int, tuple[Turn, _Piece]] = {}
         for place, turn in enumerate(turns, start):
-            known = self._known.get(turn.number)
-            is_known = known is not None and known.turn is turn and known.place == place
-            pieces[turn.number] = known if known is not None and is_known else _piece(turn, place)
+            old = self._known.get(place)
+            is_known = old is not None and old[0] is turn
+            pieces[place] = old if old is not None and is_known else (turn, _piece(turn, place))
         self._known = pieces
-        return list(pieces.values())
+        return [piece for _, piece in pieces.values()]
 
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """One turn in every form, and the record of its answer if that is there as it was written."""
+    """A turn or a note in every form, and the record of an answer that is there as written."""
 
-    turn: Turn
-    place: int
     html: str
     markdown: str
     plain: str
-    record: Provenance | None
+    record: Provenance | None = None
 
 
 def _num_with_room(turns: Sequence[Turn]) -> int:
-    """Return how many of the last turns there is room for; of those there are, one at least."""
+    """How many of the last turns there is room for; of those there are, one at least."""
     num_chars = 0
     for num_turns, turn in enumerate(reversed(turns)):
         num_chars += len(turn.prompt) + len(turn.completion.text)
@@ -150,8 +149,6 @@ def _piece(turn: Turn, place: int) -> _Piece:
         answer, record = replace(answer, text=text), None
     quoted = "\n".join(f"> {line}" for line in prompt.splitlines())
     return _Piece(
-        turn=turn,
-        place=place,
         html=turn_html(prompt, answer),
         markdown=turn_markdown(place, prompt, answer),
         plain=TRANSCRIPT_BREAK.join([quoted, answer.text]),
@@ -159,32 +156,23 @@ def _piece(turn: Turn, place: int) -> _Piece:
     )
 
 
-def _data(before: list[str], pieces: Sequence[_Piece], after: list[str]) -> dict[str, str]:
-    """Return pieces, and what is to be said of what is not there, as one output."""
-    if not pieces:
-        return {
-            "text/html": f'<div class="{ROOT_CLASS}"><p>{_EMPTY}</p></div>',
-            "text/markdown": f"*{_EMPTY}*",
-            "text/plain": _EMPTY,
-        }
-    parts = [*map(_note_html, before), *(piece.html for piece in pieces), *map(_note_html, after)]
-    markdown = [*before, *(piece.markdown for piece in pieces), *after]
-    plain = [*before, *(piece.plain for piece in pieces), *after]
+def _note(text: str) -> _Piece:
+    return _Piece(html=f"<p><em>{text}</em></p>\n", markdown=f"*{text}*", plain=text)
+
+
+def _data(pieces: Sequence[_Piece]) -> dict[str, str]:
+    shown = "".join(piece.html for piece in pieces)
     return {
-        "text/html": f'<div class="{ROOT_CLASS}">\n{"".join(parts)}</div>',
-        "text/markdown": joined_markdown(markdown),
-        "text/plain": TRANSCRIPT_BREAK.join(plain),
+        "text/html": f'<div class="{_ROOT_CLASS}">{shown.strip()}</div>',
+        "text/markdown": joined_markdown(piece.markdown for piece in pieces),
+        "text/plain": TRANSCRIPT_BREAK.join(piece.plain for piece in pieces),
     }
 
 
-def _note_html(note: str) -> str:
-    return f"<p><em>{note}</em></p>\n"
-
-
 def turn_html(prompt: str, answer: Completion) -> str:
-    """Return a turn as HTML that does nothing, whatever was said."""
+    """A turn as HTML that does nothing, whatever was said."""
     end = _ENDS.get(answer.finish_reason, "")
-    note = _note_html(end) if end else ""
+    note = _note(end).html if end else ""
     asked = html.escape(prompt).replace("\n", "<br>\n")
     return (
         f"<blockquote><p>{asked}</p></blockquote>\n"
