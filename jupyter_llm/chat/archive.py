@@ -57,7 +57,7 @@ class Archive:
         return self._waiting
 
     def take(self, name: str) -> SavedChat | None:
-        """Return a chat of an earlier kernel, once."""
+        """Take out a chat of an earlier kernel."""
         return self.waiting.pop(name, None)
 
     def describe(
@@ -125,14 +125,14 @@ class Archive:
 
 
 def active_branch(chat: SavedChat) -> SavedChat:
-    """Return a kept chat with the turns of its active branch alone."""
+    """A kept chat with the turns of its active branch alone."""
     branches = _branches(chat)
     turns = tuple(branches[number] for number in branches.path())
     return replace(chat, turns=turns, num_other_branches=branches.num_others)
 
 
 def restored_turns(chat: SavedChat) -> Branches[Turn]:
-    """Return the turns of a kept chat, with the numbers that they have from here on."""
+    """The turns of a kept chat, with the numbers that they have from here on."""
     branches = _branches(chat)
     return branches.mapped(
         lambda number, turn: replace(turn, number=number, parent=branches.parent(number))
@@ -140,7 +140,7 @@ def restored_turns(chat: SavedChat) -> Branches[Turn]:
 
 
 def _branches(chat: SavedChat) -> Branches[Turn]:
-    """Return kept turns as branches.
+    """Kept turns as branches.
 
     A turn whose parent is not there, since it was dropped for want of room or never got to the
     disk, follows the last one from before that. Of turns with the same number, which two kernels
@@ -160,5 +160,5 @@ def _branches(chat: SavedChat) -> Branches[Turn]:
 
 
 def restored_cuts(chat: SavedChat) -> dict[str, Cut]:
-    """Return what a kept chat left out."""
+    """What a kept chat left out."""
     return {at: Cut(last_turn=last_turn) for at, last_turn in chat.state.cuts.items()}

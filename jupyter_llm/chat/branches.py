@@ -40,7 +40,7 @@ class Branches(Generic[T]):
         return self._values[number]
 
     def get(self, number: int) -> T | None:
-        """Return the value of a number, or None if there is none."""
+        """The value of a number, or None if there is none."""
         return self._values.get(number)
 
     def __setitem__(self, number: int, value: T) -> None:
@@ -55,11 +55,11 @@ class Branches(Generic[T]):
         return self._last_number + 1
 
     def parent(self, number: int) -> int:
-        """Return the number before a number."""
+        """The number before a number."""
         return self._parents[number]
 
     def children(self, number: int) -> list[int]:
-        """Return the numbers that follow a number or the start, the oldest first."""
+        """The numbers that follow a number or the start, the oldest first."""
         return sorted(self._children[number])
 
     def add(self, value: T, parent: int, number: int | None = None) -> int:
@@ -105,11 +105,11 @@ class Branches(Generic[T]):
         self._children = {START: []}
 
     def path(self) -> list[int]:
-        """Return the numbers of the active branch."""
+        """The numbers of the active branch."""
         return self._down(START)
 
     def path_to(self, number: int) -> list[int]:
-        """Return the numbers from the start up to one of them."""
+        """The numbers from the start up to one of them."""
         path = []
         while number != START:
             path.append(number)
@@ -118,7 +118,7 @@ class Branches(Generic[T]):
         return path
 
     def path_through(self, number: int) -> list[int]:
-        """Return the numbers of the branch that choosing one of them would make active."""
+        """The numbers of the branch that choosing one of them would make active."""
         return [*self.path_to(number), *self._down(number)]
 
     @property
@@ -143,7 +143,7 @@ class Branches(Generic[T]):
             children.sort(key=lambda child: (child == chosen, child))
 
     def mapped(self, function: Callable[[int, T], U]) -> Branches[U]:
-        """Return the same branches, of what a function makes of numbers and values."""
+        """The same branches, of what a function makes of numbers and values."""
         copy: Branches[U] = Branches()
         copy._values = {number: function(number, value) for number, value in self._values.items()}
         copy._parents = dict(self._parents)

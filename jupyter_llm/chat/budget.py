@@ -27,7 +27,7 @@ _MIN_CHARS, _MAX_CHARS = 400, 8000
 
 
 def check_mode(mode: object) -> ContextMode:
-    """Return a context mode that is one.
+    """Check that a context mode is one.
 
     Raises
     ------
@@ -67,7 +67,7 @@ class Budget:
 
 
 def budget(info: ModelInfo, mode: ContextMode, max_tokens: int | None) -> Budget:
-    """Return how much a model is told.
+    """How much a model is told.
 
     By itself (`auto`, or a number of cells) half the context window, and no more than 4096 tokens
     for models of up to 700 MB, 8192 up to 3 GB, 16384 up to 10 GB and 32768 beyond. With `all`, and

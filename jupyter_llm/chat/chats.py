@@ -33,7 +33,7 @@ class Chats:
         self._lock = threading.Lock()
 
     def get(self, name: str | None = None, *, system: str | None = None) -> Chat:
-        """Return the conversation of that name, or a new one of its own without a name."""
+        """The conversation of that name, or a new one of its own without a name."""
         if name is None:
             return self._new(None, system)
         with self._lock:

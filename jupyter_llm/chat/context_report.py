@@ -59,7 +59,7 @@ class ContextReport:
     num_allowed: int | None = None
 
     def num_tokens_of(self, kind: RowKind) -> int:
-        """Return how many tokens go along of a kind, without the chat template's own."""
+        """How many tokens go along of a kind, without the chat template's own."""
         return sum(row.num_tokens or 0 for row in self.rows if row.is_in and row.kind == kind)
 
     @property
@@ -76,7 +76,7 @@ class ContextReport:
         )
 
     def to_markdown(self) -> str:
-        """Return everything as a table; texts from the notebook are not made safe."""
+        """Everything as a table; texts from the notebook are not made safe."""
         table = [
             (row.name, "in" if row.is_in else "out", row.state, row.num_tokens or "")
             for row in self.rows
@@ -202,6 +202,6 @@ class _Listing:
 
 
 def _code(text: str | None) -> str:
-    """Return the beginning of a text as a code span."""
+    """The beginning of a text as a code span."""
     line = next(iter((text or "").strip().splitlines()), "").replace("`", "'")
     return f"`{line[:_MAX_SNIPPET]}…`" if len(line) > _MAX_SNIPPET else f"`{line}`"

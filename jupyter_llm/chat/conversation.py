@@ -223,7 +223,7 @@ class Chat(ChatTurns):
             self._read(engine, draft, allowed, "auto")
 
     def next_draft(self, allowed: Budget, mode: ContextMode = "auto") -> Draft:
-        """Return what would go along with another prompt, however long that is."""
+        """What would go along with another prompt, however long that is."""
         place = self._place()
         return draft_prompt(
             "",
@@ -326,7 +326,7 @@ class Chat(ChatTurns):
     # What is left out, and what is read
 
     def _conversation(self, mode: ContextMode) -> str:
-        """Return whose resident tokens a prompt goes on from; "all" leaves out other turns."""
+        """Whose resident tokens a prompt goes on from; "all" leaves out other turns."""
         name = f"chat {self.name or id(self)}"
         return f"{name}, all" if mode == "all" else name
 
@@ -339,7 +339,7 @@ class Chat(ChatTurns):
         return self._cut(mode).on(place.branch)
 
     def _turns_left_out(self) -> tuple[list[Turn], Cut]:
-        """Return the turns that the last prompt left out, and all that it did."""
+        """The turns that the last prompt left out, and all that it did."""
         turns = self.turns
         cut = self._cut(self._last_mode).on({turn.number for turn in turns})
         return [turn for turn in turns if turn.number <= cut.last_turn], cut

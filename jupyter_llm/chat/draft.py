@@ -75,13 +75,13 @@ class Cut:
     cells: frozenset[CellEvent] = frozenset()
 
     def on(self, branch: Container[int]) -> Cut:
-        """Return what holds on a branch: if it goes round the last turn, none is left out."""
+        """What holds on a branch: if it goes round the last turn, none is left out."""
         if not self.last_turn or self.last_turn in branch:
             return self
         return replace(self, last_turn=0)
 
     def without(self, number: int, parent: int) -> Cut:
-        """Return the same cut when a turn has gone, and what followed it follows its parent."""
+        """The same cut when a turn has gone, and what followed it follows its parent."""
         return replace(self, last_turn=parent) if self.last_turn == number else self
 
 
@@ -154,7 +154,7 @@ class Draft:
         )
 
     def fitted(self, allowed: Budget, count: Count) -> Draft:
-        """Return this draft if it is within the budget, or one that takes half of it.
+        """This draft if it is within the budget, or one that takes half of it.
 
         Where much cannot be left out, a third of the room beside it is filled with what can.
         """
@@ -173,12 +173,12 @@ class Draft:
 
 
 def attachments_in(told: Sequence[Part]) -> tuple[tuple[str, str], ...]:
-    """Return the names and texts of what was attached, out of all that was told."""
+    """The names and texts of what was attached, out of all that was told."""
     return tuple((part.attachment, part.text) for part in told if part.attachment is not None)
 
 
 def _user_message(told: Sequence[Part], prompt: str) -> Message:
-    """Return a message that is only made of parts if something is told with the prompt."""
+    """A message that is only made of parts if something is told with the prompt."""
     if not told:
         return Message("user", prompt)
     sections: dict[str, list[str]] = {_CELLS: [], _VARIABLES: [], _ATTACHED: []}

@@ -64,7 +64,7 @@ def draft_prompt(
     variables: Sequence[tuple[str, str]] = (),
     attachments: Sequence[tuple[str, str]] = (),
 ) -> Draft:
-    """Return a prompt with all that would go along with it, however long that is.
+    """A prompt with all that would go along with it, however long that is.
 
     A turn from before the cut that is asked again is answered from what came before it.
     """
@@ -95,12 +95,12 @@ def draft_prompt(
 
 
 def variable_parts(variables: Sequence[tuple[str, str]]) -> tuple[Part, ...]:
-    """Return what a chat tells of variables, given their names and summaries."""
+    """What a chat tells of variables, given their names and summaries."""
     return tuple(Part(f"{text}\n\n", variable=name) for name, text in variables)
 
 
 def told_cell(cell: CellEvent, allowed: Budget) -> Part:
-    """Return what a chat tells of a run of a cell."""
+    """What a chat tells of a run of a cell."""
     text = render_cell(cell, source_chars=allowed.source_chars, output_chars=allowed.output_chars)
     return Part(f"{text}\n", cell=cell)
 
@@ -128,7 +128,7 @@ def plan_prompt(
 def shown_turns(
     turns: Sequence[Turn], cut: Cut, notebook: Snapshot, only: frozenset[CellEvent] | None
 ) -> tuple[tuple[Turn, ...], tuple[Part, ...]]:
-    """Return the turns that are not left out, and the pinned cells of those that are.
+    """The turns that are not left out, and the pinned cells of those that are.
 
     A cell that two turns have told, since they were written at the same time, is shown once.
     """
@@ -163,11 +163,11 @@ def is_in(
 
 
 def cells_told(turns: Iterable[Turn]) -> set[CellEvent]:
-    """Return the runs of cells that turns have told."""
+    """The runs of cells that turns have told."""
     return {part.cell for turn in turns for part in turn.told if part.cell is not None}
 
 
 def _last(notebook: Snapshot, count: int) -> frozenset[CellEvent]:
-    """Return the last cells, and those that are pinned."""
+    """The last cells, and those that are pinned."""
     visible = notebook.visible
     return notebook.pinned.union(visible[max(0, len(visible) - count) :])

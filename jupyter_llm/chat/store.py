@@ -109,7 +109,7 @@ class Words:
 
     @classmethod
     def of(cls, turn: Turn) -> Words:
-        """Return those of a turn. Log-probabilities are not kept: they outgrow all the rest."""
+        """Those of a turn. Log-probabilities are not kept: they outgrow all the rest."""
         completion = turn.completion
         record, ids = completion.provenance, completion.token_ids
         return cls(
@@ -166,7 +166,7 @@ def _provenance(record: dict[str, Any] | None) -> Provenance | None:
 
 
 def origin_of(origin: Hashable) -> Origin | None:
-    """Return the cell and the number of a prompt, if that is what tells it from others."""
+    """The cell and the number of a prompt, if that is what tells it from others."""
     match origin:
         case (str() as cell, int() as number):
             return cell, number
@@ -188,11 +188,11 @@ class StoredChats:
 
     @classmethod
     def of(cls, path: Path, connection: Connection) -> StoredChats:
-        """Return those of a notebook's path."""
+        """Those of a notebook's path."""
         return cls(connection, _key(path))
 
     def load(self) -> dict[str, SavedChat]:
-        """Return the chats by name, as they were last written by any kernel; no empty ones."""
+        """The chats by name, as they were last written by any kernel; no empty ones."""
         rows = self._run(
             "SELECT id, name, state, num_dropped FROM chats WHERE notebook = ? ORDER BY id",
             self.notebook,
@@ -292,7 +292,7 @@ class StoredChats:
         return row[0] if row is not None else None
 
     def _made(self, chat: str) -> int | None:
-        """Return the id of a chat, which is made if need be."""
+        """The id of a chat, which is made if need be."""
         statement = "INSERT OR IGNORE INTO chats (notebook, name) VALUES (?, ?)"
         self._run(statement, self.notebook, _bytes(chat))
         return self._id(chat)
@@ -348,7 +348,7 @@ def _tell_full(notebook: bytes) -> None:
 
 
 def _chat(row: list[object]) -> SavedChat | None:
-    """Return the chat of a row without its turns, or None if it is damaged."""
+    """The chat of a row without its turns, or None if it is damaged."""
     name, state, num_dropped = row
     try:
         return SavedChat(
@@ -387,7 +387,7 @@ class _Row:
 
 
 def _turn(row: tuple[object, ...]) -> Turn | None:
-    """Return the turn of a row, or None if it is damaged."""
+    """The turn of a row, or None if it is damaged."""
     names = (column.name for column in fields(_Row))
     try:
         return converted(dict(zip(names, row, strict=True)), _Row).turn()
@@ -397,7 +397,7 @@ def _turn(row: tuple[object, ...]) -> Turn | None:
 
 
 def _of_an_earlier_kernel(part: Part) -> Part:
-    """Return what was told without taking its cell for one of this kernel's timeline."""
+    """What was told without taking its cell for one of this kernel's timeline."""
     if part.cell is None:
         return part
     return replace(part, cell=replace(part.cell, number=-abs(part.cell.number)))

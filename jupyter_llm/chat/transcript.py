@@ -22,7 +22,7 @@ _ENDS = {"cancelled": "(interrupted)", "length": "(cut off)", "error": "(failed)
 
 
 def to_markdown(chats: Mapping[str, SavedChat], *, title: str = "Chats") -> str:
-    """Return chats as a transcript that is safe to show anywhere."""
+    """Chats as a transcript that is safe to show anywhere."""
     parts = [f"# {one_line(title)}"]
     for chat in chats.values():
         parts.append(f"## {one_line(chat.name)}")
@@ -34,7 +34,7 @@ def to_markdown(chats: Mapping[str, SavedChat], *, title: str = "Chats") -> str:
 
 
 def chat_markdown(chat: SavedChat) -> str:
-    """Return the turns of one chat, numbered, as Markdown that is safe to show."""
+    """The turns of one chat, numbered, as Markdown that is safe to show."""
     return joined_markdown(_turns(chat, has_details=False))
 
 
@@ -49,7 +49,7 @@ def _turns(chat: SavedChat, *, has_details: bool) -> Iterator[str]:
 
 
 def turn_markdown(number: int, prompt: str, answer: Completion, details: str = "") -> str:
-    """Return one turn as Markdown that is safe to show.
+    """One turn as Markdown that is safe to show.
 
     An answer that was cut off in a code block does not swallow what comes after it.
     """
@@ -65,13 +65,13 @@ def _details(turn: Turn) -> str:
 
 
 def date_of(turn: Turn) -> str:
-    """Return when a turn was finished, by the clock here; its zone goes along on journeys."""
+    """When a turn was finished, by the clock here; its zone goes along on journeys."""
     when = datetime.fromtimestamp(turn.finished_at, UTC).astimezone()
     return f"{when:%Y-%m-%d %H:%M %z}"
 
 
 def other_branches(number: int) -> str:
-    """Return a number of branches beside the active one in words."""
+    """A number of branches beside the active one in words."""
     return count_of(number, "other branch", "other branches")
 
 
@@ -80,12 +80,12 @@ def _quoted(text: str) -> str:
 
 
 def to_json(chats: Mapping[str, SavedChat]) -> str:
-    """Return chats as JSON, in the form that `portable` leaves."""
+    """Chats as JSON, in the form that `portable` leaves."""
     return json.dumps({"chats": _record(chats)}, indent=1) + "\n"
 
 
 def portable(chat: SavedChat) -> SavedChat:
-    """Return the words of a chat alone, as they go from hand to hand.
+    """The words of a chat alone, as they go from hand to hand.
 
     What went along with the prompts stays here: it is not what the user chose to show. So do the
     tokens, which could say something else than the words beside them if somebody else wrote them.

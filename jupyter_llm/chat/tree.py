@@ -126,27 +126,27 @@ class Exchanges:
     # What there is
 
     def shown(self) -> tuple[Exchange, ...]:
-        """Return the active branch."""
+        """The active branch."""
         if self._shown is None:
             numbers = filter(self.__contains__, self._branches.path())
             self._shown = tuple(map(self._exchange, numbers))
         return self._shown
 
     def turns(self) -> tuple[Turn, ...]:
-        """Return the finished turns of the active branch, those being replaced included."""
+        """The finished turns of the active branch, those being replaced included."""
         return self._turns(self._branches.path())
 
     def turn(self, number: int) -> Turn | None:
-        """Return the turn that counts at a number, on any branch; None while there is none."""
+        """The turn that counts at a number, on any branch; None while there is none."""
         entry = self._branches.get(number)
         return entry.turn if entry is not None else None
 
     def exchange(self, number: int) -> Exchange | None:
-        """Return what stands at a number, on any branch; None if nothing is to be shown of it."""
+        """What stands at a number, on any branch; None if nothing is to be shown of it."""
         return self._exchange(number) if number in self else None
 
     def writing(self, number: int) -> Writing | None:
-        """Return what is being written at a number."""
+        """What is being written at a number."""
         return self._writings.get(number)
 
     @property
@@ -155,7 +155,7 @@ class Exchanges:
         return dict(self._writings)
 
     def over(self) -> list[int]:
-        """Return the numbers whose answers are there and have not been taken in yet."""
+        """The numbers whose answers are there and have not been taken in yet."""
         return [number for number, writing in self._writings.items() if writing.future.done()]
 
     def is_active(self, number: int) -> bool:
@@ -163,7 +163,7 @@ class Exchanges:
         return number in self._branches.path()
 
     def kept_parent(self, number: int) -> int:
-        """Return the last number before another one that is written to the disk, or is to be."""
+        """The last number before another one that is written to the disk, or is to be."""
         parent = self._branches.parent(number)
         while parent != START and not self._branches[parent].is_kept:
             parent = self._branches.parent(parent)
@@ -178,7 +178,7 @@ class Exchanges:
         return bool(self._branches.children(number))
 
     def prompts_with(self, number: int) -> set[str]:
-        """Return the hashes of the prompts that told a number, its own included."""
+        """The hashes of the prompts that told a number, its own included."""
         told = {number}
         for other in sorted(self._branches):  # a number is larger than its parent's
             if self._branches.parent(other) in told:
@@ -190,7 +190,7 @@ class Exchanges:
         return {record.prompt_sha256 for record in made if record is not None}
 
     def of_origin(self, is_wanted: Callable[[Any], bool]) -> dict[int, Hashable]:
-        """Return the origins that are wanted, by number, on all branches."""
+        """The origins that are wanted, by number, on all branches."""
         origins = ((number, self._branches[number].origin) for number in self._branches)
         return {number: origin for number, origin in origins if is_wanted(origin)}
 
@@ -207,7 +207,7 @@ class Exchanges:
     # What is sent
 
     def place(self, origin: Hashable = None, after: int | None = None) -> Place:
-        """Return where a prompt stands; nothing changes.
+        """Where a prompt stands; nothing changes.
 
         That is after a number that is there, where the last prompt of its origin stands, or at the
         end.
@@ -268,7 +268,7 @@ class Exchanges:
         return True
 
     def settle(self, number: int) -> Turn | None:
-        """Return the turn that an answer makes; without a word of it, what was is again."""
+        """The turn that an answer makes; without a word of it, what was is again."""
         entry, writing = self._branches[number], self._writings.pop(number)
         self._shown = None
         completion = writing.completion

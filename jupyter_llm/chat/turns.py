@@ -69,13 +69,13 @@ class ChatTurns:
             return self._exchanges.shown()
 
     def exchange(self, number: int) -> Exchange | None:
-        """Return what stands at a number, on any branch; None if nothing is to be shown of it."""
+        """What stands at a number, on any branch; None if nothing is to be shown of it."""
         with self._lock:
             self._take_in_answers()
             return self._exchanges.exchange(number)
 
     def turn(self, number: int) -> Turn:
-        """Return a finished turn of any branch.
+        """A finished turn of any branch.
 
         Raises
         ------
@@ -180,7 +180,7 @@ class ChatTurns:
         self._watchers.tell()
 
     def saved(self) -> SavedChat:
-        """Return the active branch as it is kept on disk, and how many others there are."""
+        """The active branch as it is kept on disk, and how many others there are."""
         with self._lock:
             self._take_in_answers()
             return SavedChat(
@@ -203,7 +203,7 @@ class ChatTurns:
     def _place(
         self, origin: Hashable = None, after: int | None = None, *, is_held: bool = False
     ) -> Place:
-        """Return where a prompt stands, and hold the place for it if that is wanted."""
+        """Find where a prompt stands, and hold the place for it if that is wanted."""
         with self._lock:
             self._take_in_answers()
             if after:

@@ -131,7 +131,7 @@ class NoView:
 
 
 def make_view(shell: Any, mime: str) -> View:
-    """Return the view for a shell: its cell's output, or the terminal."""
+    """The view for a shell: its cell's output, or the terminal."""
     is_terminal = any(base.__name__ == "TerminalInteractiveShell" for base in type(shell).__mro__)
     return (
         TerminalView(sys.stdout) if is_terminal else NotebookView(shell.display_pub.publish, mime)
@@ -139,7 +139,7 @@ def make_view(shell: Any, mime: str) -> View:
 
 
 def answer_metadata(completion: Completion) -> Mapping[str, Any]:
-    """Return the metadata of an output that shows a completion: its record."""
+    """The metadata of an output that shows a completion: its record."""
     return completion.provenance.to_metadata() if completion.provenance is not None else {}
 
 

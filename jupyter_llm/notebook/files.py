@@ -69,7 +69,7 @@ def _in_folder(folder: Path) -> Iterator[Path]:
 
 
 def read_notebook(path: Path) -> Mapping[str, Any]:
-    """Return a notebook in nbformat's version 4, whatever its own.
+    """A notebook in nbformat's version 4, whatever its own.
 
     Its cells have a source, their outputs are objects; the rest is as it was written, and may be
     anything. Texts that the file has as lines are whole.
@@ -130,7 +130,7 @@ def _whole_output(path: Path, output: Any) -> dict[str, Any]:
 
 
 def _whole(text: Any) -> Any:
-    """Return a text that may stand in the file as a list of its lines."""
+    """A text that may stand in the file as a list of its lines."""
     is_lines = isinstance(text, list) and all(isinstance(line, str) for line in text)
     return "".join(text) if is_lines else text
 

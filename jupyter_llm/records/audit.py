@@ -52,7 +52,7 @@ class Item:
         return self.state in _SOUND
 
     def to_json(self) -> dict[str, Any]:
-        """Return the item as JSON holds it."""
+        """The item as JSON holds it."""
         return {
             "cell": self.cell,
             "cell_id": self.cell_id,
@@ -65,7 +65,7 @@ class Item:
 
 
 def audit(path: Path) -> list[Item]:
-    """Return what a model wrote in a notebook file, in order.
+    """What a model wrote in a notebook file, in order.
 
     Raises
     ------

@@ -37,7 +37,7 @@ class NotebookAudit:
         return sum(not item.is_sound for item in self.items)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what was found as JSON holds it."""
+        """What was found as JSON holds it."""
         return {
             "path": self.path,
             "error": self.error,
@@ -76,7 +76,7 @@ class AuditReport:
         return sum(one.num_unsound for one in self.notebooks)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what was found as JSON holds it."""
+        """What was found as JSON holds it."""
         return {
             "version": _VERSION,
             "num_unlabelled": self.num_unsound,
@@ -84,7 +84,7 @@ class AuditReport:
         }
 
     def __str__(self) -> str:
-        """Return tables that show in a terminal as in Markdown, whatever the notebooks hold."""
+        """Tables that show in a terminal as in Markdown, whatever the notebooks hold."""
         readable = [str(one) for one in self.notebooks if one.error is None]
         return untrusted_markdown("\n\n".join(readable))
 

@@ -52,7 +52,7 @@ class KeptPrompt:
 
     @classmethod
     def of(cls, request: Request) -> Self:
-        """Return the prompt of a request."""
+        """The prompt of a request."""
         return cls(request.prompt, request.answer_prefix)
 
     @property
@@ -86,7 +86,7 @@ class PromptStore:
         store().write(_SCHEMA, lambda connection: connection.executemany(statement, names))
 
     def find(self, prompt_sha256: str) -> KeptPrompt | None:
-        """Return a prompt, if it is here and sound; a damaged one is removed."""
+        """A prompt, if it is here and sound; a damaged one is removed."""
 
         def look(connection: Connection) -> tuple[object] | None:
             statement = "SELECT prompt FROM prompts WHERE sha256 = ?"
@@ -140,7 +140,7 @@ def _keep(connection: Connection, prompt_sha256: str, prompt: KeptPrompt, used_a
 
 
 def _unpacked(data: object) -> KeptPrompt:
-    """Return the prompt of a row.
+    """The prompt of a row.
 
     Raises
     ------

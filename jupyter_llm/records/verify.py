@@ -257,7 +257,7 @@ def _check_file(info: ModelInfo, record: Provenance) -> None:
 
 
 def _params(record: Provenance) -> SamplingParams:
-    """Return the parameters of a replay: what was cut off or stopped ends where it did."""
+    """The parameters of a replay: what was cut off or stopped ends where it did."""
     if record.finish_reason in ("length", "cancelled"):
         return replace(record.params, max_tokens=max(1, record.completion_tokens))
     return record.params

@@ -75,7 +75,7 @@ def _collect(streams: Sequence[Stream]) -> list[Completion]:
 
 
 def _finished(stream: Stream) -> Completion | None:
-    """Return the completion of a stream that ended by itself."""
+    """The completion of a stream that ended by itself."""
     future = stream.future
     if not future.done() or future.exception() is not None:
         return None

@@ -9,7 +9,7 @@ from jupyter_llm.notebook.code.syntax import cell_python, parse_cell, parse_pyth
 
 
 def docstring_in(answer: str, name: str) -> str | None:
-    """Return the docstring of a definition in an answer, or the text the answer consists of."""
+    """The docstring of a definition in an answer, or the text the answer consists of."""
     tree = parse_python(answer)
     if tree is None:
         return None
@@ -19,7 +19,7 @@ def docstring_in(answer: str, name: str) -> str | None:
 
 
 def with_docstring(source: str, name: str, docstring: str, *, like: str = "") -> str:
-    """Return code with a docstring in the definition of a name, in place of one that was there.
+    """Code with a docstring in the definition of a name, in place of one that was there.
 
     Of several definitions of that name it is the one whose text is `like`. All other lines stay as
     they are, magics too; where that cannot be, the code comes back unchanged.
@@ -50,7 +50,7 @@ def _definition(source: str, name: str, like: str) -> Definition | None:
 
 
 def _end_of_header(node: Definition) -> int:
-    """Return the line the colon stands on, as far as it can be on the first statement's line."""
+    """The line the colon stands on, as far as it can be on the first statement's line."""
     parts = [node.lineno]
     for part in ast.iter_child_nodes(node):
         if part in node.body or part in node.decorator_list:
@@ -62,7 +62,7 @@ def _end_of_header(node: Definition) -> int:
 
 
 def _unfolded(lines: list[str], node: Definition, docstring: str, *, has_one: bool) -> list[str]:
-    """Return lines with a body that stood behind the colon set on lines of its own."""
+    """Lines with a body that stood behind the colon set on lines of its own."""
     first = node.body[0]
     row = first.lineno - 1
     line = lines[row]

@@ -56,7 +56,7 @@ def fix(task: Task, argument: str = "") -> Proposal:
 
 
 def choose_target(causes: Sequence[Cause], argument: str, cells: Sequence[CellEvent]) -> Cause:
-    """Return the cell to change: the likeliest cause, unless another was named."""
+    """The cell to change: the likeliest cause, unless another was named."""
     if argument.strip():
         cell = find_cell(argument, cells)
         known = next((cause for cause in causes if cause.cell == cell), None)
@@ -71,13 +71,13 @@ def choose_target(causes: Sequence[Cause], argument: str, cells: Sequence[CellEv
 
 
 def _as_it_is_now(cell: CellEvent, cells: Sequence[CellEvent]) -> CellEvent:
-    """Return the latest run of a cell: it may have been changed since it caused the error."""
+    """The latest run of a cell: it may have been changed since it caused the error."""
     same = [c for c in cells if c.cell_id is not None and c.cell_id == cell.cell_id]
     return same[-1] if same else cell
 
 
 def fix_prompt(failure: Failure, causes: Sequence[Cause], target: Cause) -> str:
-    """Return the prompt that asks for a corrected cell.
+    """The prompt that asks for a corrected cell.
 
     Cells stand in the order they ran, the raising one among them; what there is no room for are
     the unlikeliest.

@@ -38,7 +38,7 @@ class Proposal:
         return "".join(unified_diff(before, after, name, f"{name}, changed"))
 
     def to_markdown(self) -> str:
-        """Return the proposal as Markdown, to be taken for untrusted."""
+        """The proposal as Markdown, to be taken for untrusted."""
         return "\n\n".join(self._parts())
 
     def _parts(self) -> list[str]:
@@ -66,5 +66,5 @@ class Proposal:
 
 
 def _lines(text: str) -> list[str]:
-    """Return lines that all end alike: that a text's last one does not is nothing to change."""
+    """Lines that all end alike: that a text's last one does not is nothing to change."""
     return [f"{line}\n" for line in text.rstrip("\n").split("\n")]

@@ -55,7 +55,7 @@ def subject_name(subject: object) -> str:
 
 
 def find_subject(argument: str, task: Task) -> Subject:
-    """Return what somebody means: nothing for the last cell, a number, a name, or `error`.
+    """What somebody means: nothing for the last cell, a number, a name, or `error`.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def _named(name: str, task: Task) -> Subject:
 
 
 def _lookup(name: str, task: Task) -> object:
-    """Return what a dotted name stands for; no property runs on the way."""
+    """What a dotted name stands for; no property runs on the way."""
     first, *rest = name.split(".")
     namespace = task.namespace
     if first not in namespace:
@@ -153,7 +153,7 @@ def _is_class(value: object) -> TypeGuard[type]:
 
 
 def _bare(value: Any) -> Any:
-    """Return the function in a method, property or partial."""
+    """The function in a method, property or partial."""
     kind = type(value)
     if kind in (staticmethod, classmethod, MethodType):
         return value.__func__
@@ -163,7 +163,7 @@ def _bare(value: Any) -> Any:
 
 
 def _unwrapped(value: object) -> object:
-    """Return the function that decorators were put around."""
+    """The function that decorators were put around."""
     for _ in range(_UNWRAPS):
         value = _bare(value)
         # A decorator may be an object of its own, such as functools.cache's.
@@ -183,7 +183,7 @@ def _instance_dict(value: object) -> dict[str, object]:
 
 
 def _function_source(function: FunctionType, sources: CellSources) -> tuple[str, int | None]:
-    """Return the source of a function, and the timeline number of its cell."""
+    """The source of a function, and the timeline number of its cell."""
     code = function.__code__
     cell = sources.find(code.co_filename)
     text = cell.compiled if cell is not None else "".join(linecache.getlines(code.co_filename))
@@ -207,7 +207,7 @@ def _function_source(function: FunctionType, sources: CellSources) -> tuple[str,
 
 
 def _class_source(kind: type, task: Task) -> tuple[str, int | None]:
-    """Return the source of a class: the latest cell's that defines it, or its file's."""
+    """The source of a class: the latest cell's that defines it, or its file's."""
     for cell in reversed(task.cells):
         tree = parse_cell(cell.source)
         for node in ast.walk(tree) if tree is not None else ():

@@ -63,7 +63,7 @@ class Task:
         )
 
     def code(self, prompt: str) -> CodeAnswer:
-        """Return the code that the model answers with.
+        """Ask for code, and give what the model answers with.
 
         Raises
         ------
@@ -76,7 +76,7 @@ class Task:
         return answer
 
     def failure(self) -> Failure | None:
-        """Return the last error as a value, or None if there was none."""
+        """The last error as a value, or None if there was none."""
         if self.error is None:
             return None
         error, run = self.error
@@ -98,12 +98,12 @@ class Asking:
         return Task.of_shell(current_shell(), last_error, cells, ask=self.ask, write=self.write)
 
     def ask(self, prompt: str) -> Completion:
-        """Return the answer to a prompt."""
+        """Ask, and give the answer."""
         with self.answers.submit(self.engine, self._request(prompt)) as stream:
             return self.show(stream)
 
     def write(self, prompt: str) -> CodeAnswer:
-        """Return the best of a few drafts of code."""
+        """Ask for a few drafts of code, and give the best."""
         request = self._request(code_prompt(prompt))
         answer = write_code(self.engine, request, user_namespace(), show=self.show)
         self.answers.log(answer.request, finished(answer.completion))

@@ -34,7 +34,7 @@ _INSTRUCTION = "Answer with Python code only, in one code block, without explana
 
 
 def code_prompt(prompt: str) -> str:
-    """Return a prompt that asks for code and nothing else."""
+    """A prompt that asks for code and nothing else."""
     return f"{prompt.rstrip()}\n\n{_INSTRUCTION}"
 
 
@@ -114,7 +114,7 @@ class CodeAnswer:
 
 
 def fenced(source: str) -> str:
-    """Return code as a block of Markdown."""
+    """Code as a block of Markdown."""
     marks = "```"
     while marks in source:
         marks += "`"
@@ -124,7 +124,7 @@ def fenced(source: str) -> str:
 def code_cells(
     answer: str, namespace: Container[str] = (), *, is_cut_off: bool = False
 ) -> tuple[CodeCell, ...]:
-    """Return the code in an answer as cells that parse; several blocks are several cells.
+    """The code in an answer as cells that parse; several blocks are several cells.
 
     A cell may use the names that those before it define.
     """
@@ -157,7 +157,7 @@ def land(
 
 
 def marked(source: str, completion: Completion) -> tuple[str, Provenance | None]:
-    """Return code out of an answer as a cell holds it, with the line that says whose it is.
+    """Code out of an answer as a cell holds it, with the line that says whose it is.
 
     Without a record of the answer there is no such line, and no record of the code.
     """

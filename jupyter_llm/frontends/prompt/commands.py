@@ -110,7 +110,7 @@ def find_command(prompt: str, commands: Mapping[str, Command]) -> Order | None:
 
 
 def command_table(commands: Mapping[str, Command]) -> str:
-    """Return commands and what they do, as a Markdown table."""
+    """Commands and what they do, as a Markdown table."""
     rows = [
         (f"`/{c.name}{' ' if c.argument else ''}{c.argument}`", c.help) for c in commands.values()
     ]
@@ -164,7 +164,7 @@ def _context(call: Call) -> ContextReport:
 
 
 def _cells(call: Call, name: str) -> list[int | str]:
-    """Return the cells a command names: execution counts, or ids."""
+    """The cells a command names: execution counts, or ids."""
     words = call.argument.replace(",", " ").split()
     if not words:
         raise MagicUsageError(

@@ -19,7 +19,7 @@ _MAX_CLOSINGS = 50  # how many `}}` are tried as the end; a longer expression be
 
 
 def interpolate(text: str, evaluate: Evaluate) -> str:
-    """Return the text with the value of each `{{expression}}` in its place.
+    """The text with the value of each `{{expression}}` in its place.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def _split(text: str, *, keep_escapes: bool = False) -> list[str | _Expression]:
 
 
 def _expression_at(text: str, start: int) -> str | None:
-    """Return the source up to the `}}` that makes it an expression; None if there is none.
+    """The source up to the `}}` that makes it an expression; None if there is none.
 
     The value of `{{ {"a": {"b": 1}} }}` holds `}}` itself, so ends are tried from the left.
     """

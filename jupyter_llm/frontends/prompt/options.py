@@ -259,7 +259,7 @@ def _name_and_value(word: str) -> tuple[str, str | None]:
 
 
 def _split_option(word: str, rest: str) -> tuple[str, str | None, str]:
-    """Return the option's name, its value if it takes one, and what follows."""
+    """The option's name, its value if it takes one, and what follows."""
     name, value = _name_and_value(word)
     option = _BY_NAME.get(name)
     if option is None:

@@ -27,7 +27,7 @@ _MEANINGLESS = re.compile(r"<IPython\.core\.display\.\w+ object>")
 
 
 def bundle_text(bundle: Mapping[str, Any]) -> str:
-    """Return a MIME bundle as text: its plain text, or the name of what only a screen shows."""
+    """A MIME bundle as text: its plain text, or the name of what only a screen shows."""
     for mime in bundle:
         if mime.startswith(("image/", "video/", "audio/")):
             return f"<{mime}>"
@@ -41,7 +41,7 @@ def bundle_text(bundle: Mapping[str, Any]) -> str:
 
 
 def error_text(error: BaseException, cell_name: Callable[[str], str | None]) -> str:
-    """Return an exception as text: what it says, then where in the notebook it came from.
+    """An exception as text: what it says, then where in the notebook it came from.
 
     `cell_name` names the cell that a file name stands for, and is None for other files. Of these
     only the innermost frame is told.
@@ -77,7 +77,7 @@ def _frame_line(frame: traceback.FrameSummary, name: str | None) -> str:
 
 
 def _short(filename: str) -> str:
-    """Return a path without what only this machine knows."""
+    """A path without what only this machine knows."""
     _folder, is_installed, inside = filename.rpartition("site-packages/")
     return inside if is_installed else PurePath(filename).name
 
@@ -132,7 +132,7 @@ class CellOutputs:
             self._begin()
 
     def finish(self) -> tuple[Output, ...]:
-        """Return the outputs there are."""
+        """The outputs there are."""
         outputs = [shown.output() for shown in self._shown]
         if self._num_gone:
             note = Output("display", f"[… {self._num_gone:,} outputs left out …]")
@@ -140,7 +140,7 @@ class CellOutputs:
         return tuple(output for output in outputs if output.text)
 
     def _begin(self) -> _Shown | None:
-        """Return the last output, after the clearing that waited for this one."""
+        """The last output, after the clearing that waited for this one."""
         if self._is_cleared:
             self._is_cleared = False
             self._shown.clear()

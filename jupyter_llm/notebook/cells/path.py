@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def notebook_path(namespace: Mapping[str, object] | None = None) -> Path | None:
-    """Return the path of the notebook this kernel was started for; None if nobody told us.
+    """The path of the notebook this kernel was started for; None if nobody told us.
 
     `namespace` is the user's: VS Code leaves the path there, Jupyter servers in the environment.
     Colab keeps notebooks elsewhere than on the kernel's disk.
@@ -104,7 +104,7 @@ class NotebookIdentity:
 
 
 def absolute(path: Path) -> str:
-    """Return the one way a path is written here; links are not followed."""
+    """The one way a path is written here; links are not followed."""
     return os.path.normcase(os.path.abspath(path))  # noqa: PTH100  pathlib's keeps `..`
 
 

@@ -161,7 +161,7 @@ class Recorder:
         return name[1].replace("In[", "In [") if name else None
 
     def _tags(self, info: ExecutionInfo) -> frozenset[str]:
-        """Return the cell's tags, which JupyterLab sends along with the code."""
+        """The cell's tags, which JupyterLab sends along with the code."""
         metadata = getattr(info, "cell_meta", None)
         if metadata is None:  # before IPython 9.3 only ipykernel knows
             parent = getattr(self._shell, "parent_header", None) or {}

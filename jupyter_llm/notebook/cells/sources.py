@@ -40,7 +40,7 @@ class CellSource:
     blocks: tuple[tuple[int, int], ...] = field(default=((0, 0),), repr=False)
 
     def typed_line(self, line: int) -> int:
-        """Return the typed line that a compiled one stands for; both count from 1."""
+        """The typed line that a compiled one stands for; both count from 1."""
         index = bisect_right(self.blocks, line - 1, key=lambda block: block[0]) - 1
         compiled, typed = self.blocks[max(index, 0)]
         last = self.source.count("\n") + 1
@@ -67,7 +67,7 @@ class CellSources:
 
     @classmethod
     def of_shell(cls, shell: Any, cells: Sequence[CellEvent] = ()) -> CellSources:
-        """Return the sources of all that a shell has run."""
+        """The sources of all that a shell has run."""
         history = getattr(shell, "history_manager", None)
         return cls(
             cells,
@@ -76,7 +76,7 @@ class CellSources:
         )
 
     def find(self, filename: str) -> CellSource | None:
-        """Return the cell that was compiled under a name; None if the name is no cell's.
+        """The cell that was compiled under a name; None if the name is no cell's.
 
         The kernel names a cell after its text, so the same text run again is the later run.
         """
@@ -89,7 +89,7 @@ class CellSources:
         )
 
     def find_text(self, source: str, execution_count: int | None = None) -> CellSource:
-        """Return the cell of a typed text, which need not have been compiled."""
+        """The cell of a typed text, which need not have been compiled."""
         compiled = transform(source) or source
         found = self._cell(compiled, execution_count)
         if found is not None and found.source == source:
@@ -97,7 +97,7 @@ class CellSources:
         return _aligned(source, compiled, execution_count=execution_count)
 
     def body_of(self, cell: CellSource, filename: str) -> CellSource | None:
-        """Return the body of a cell like `%%time`, which is compiled apart under a name of its own.
+        """The body of a cell like `%%time`, which is compiled apart under a name of its own.
 
         None if the name is none of those, or the cell begins with no magic.
         """
@@ -143,7 +143,7 @@ def _holds(typed: str, compiled: str, *, is_counted: bool) -> bool:
 
 
 def _aligned(typed: str, compiled: str, **place: Any) -> CellSource:
-    """Return a cell whose compiled lines are matched with the typed ones."""
+    """A cell whose compiled lines are matched with the typed ones."""
     ours = [line.strip() for line in compiled.split("\n")]
     theirs = [line.strip() for line in typed.split("\n")]
     start = next((i for i, line in enumerate(theirs) if line), 0)

@@ -138,7 +138,7 @@ class Timeline:
         return self._set(cells, "llm-hide", is_set=False)
 
     def snapshot(self) -> Snapshot:
-        """Return the runs so far and how they are marked."""
+        """The runs so far and how they are marked."""
         with self._lock:
             return Snapshot(
                 tuple(self._cells),

@@ -42,7 +42,7 @@ class CodeBlock:
 
 
 def code_blocks(answer: str) -> tuple[CodeBlock, ...]:
-    """Return the code in an answer, in order.
+    """The code in an answer, in order.
 
     That is what stands in fences and can be a cell, or else the whole answer if it is code.
     """
@@ -103,7 +103,7 @@ def _fenced(lines: list[str]) -> Iterator[tuple[str, list[str], bool]]:
 def _inside(
     lines: list[str], start: int, opening: re.Match[str], *, is_python: bool
 ) -> tuple[list[str], int, bool]:
-    """Return a block's lines, where the text goes on, and whether the block was closed.
+    """A block's lines, where the text goes on, and whether the block was closed.
 
     Fences in a text of triple quotes are part of it, if the text ends. Where the next fence of
     Python opens before this one is closed, the end was forgotten.

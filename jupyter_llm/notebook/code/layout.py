@@ -100,7 +100,7 @@ class Line:
 
 
 def layout(source: str) -> list[Line]:
-    """Return the lines of some code."""
+    """The lines of some code."""
     scanner = Scanner()
     lines = []
     for text in source.split("\n"):
@@ -110,13 +110,13 @@ def layout(source: str) -> list[Line]:
 
 
 def indent_of(line: str) -> int:
-    """Return how many columns a line is indented, with tabs as wide as Python takes them."""
+    """How many columns a line is indented, with tabs as wide as Python takes them."""
     space = line[: len(line) - len(line.lstrip(" \t"))]
     return len(space.expandtabs(8))
 
 
 def statement_end(lines: Sequence[str], start: int) -> tuple[int, Scanner]:
-    """Return where the statement that begins in a line ends, as the index after its last line.
+    """Where the statement that begins in a line ends, as the index after its last line.
 
     A statement that leaves a bracket open ends before the next line that is not indented more.
     The scanner tells what it left open.

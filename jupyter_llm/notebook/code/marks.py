@@ -36,7 +36,7 @@ class Mark:
 
 
 def mark(source: str, model: str, record_id: str) -> str:
-    """Return a cell's source with the line that says which model wrote it.
+    """A cell's source with the line that says which model wrote it.
 
     It is the first line, or the second one below a `%%magic` in whose language it is a comment.
     Cells of other magics stay as they are.
@@ -52,7 +52,7 @@ def mark(source: str, model: str, record_id: str) -> str:
 
 
 def read_mark(source: str) -> Mark | None:
-    """Return what a cell says of its origin, or None if it says nothing.
+    """What a cell says of its origin, or None if it says nothing.
 
     The line stands before the code; other comments and magics may have come before it.
     """
@@ -68,6 +68,6 @@ def read_mark(source: str) -> Mark | None:
 
 
 def unmark(source: str) -> str:
-    """Return a cell's source without the line that says which model wrote it."""
+    """A cell's source without the line that says which model wrote it."""
     found = read_mark(source)
     return source if found is None else found.body

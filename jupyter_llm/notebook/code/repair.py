@@ -56,7 +56,7 @@ _NO_BODY = re.compile(r"\s*(?:def|class|import|from|@|if __name__|el(?:if|se)|ex
 
 
 def repair(source: str, *, is_cut_off: bool = False) -> Repaired:
-    """Return code that certainly can be read, with as much of the source as can be kept.
+    """Code that certainly can be read, with as much of the source as can be kept.
 
     With `is_cut_off` its end is known to be missing: an unfinished last statement is then left
     out, if there is more, while its brackets and strings are closed otherwise.
@@ -106,7 +106,7 @@ class _Mending:
         return "\n".join(self._lines)
 
     def changes(self) -> list[str]:
-        """Return in words what was done."""
+        """What was done, in words."""
         count = self._changes.pop("comment", 0)
         words = list(self._changes)
         if count == 1:
@@ -133,7 +133,7 @@ class _Mending:
         return syntax_error(source)
 
     def _place(self, error: SyntaxError) -> int:
-        """Return the index of the line where Python stumbled; the last one if it did not say."""
+        """The index of the line where Python stumbled; the last one if it did not say."""
         last = len(self._lines) - 1
         return last if error.lineno is None else min(max(error.lineno - 1, 0), last)
 
@@ -157,7 +157,7 @@ class _Mending:
             self._comment_out(start, self._block_end(start, end))
 
     def _suspect(self, place: int, *, is_near: bool) -> tuple[int, int]:
-        """Return where the statement begins and ends that made Python stumble in a line.
+        """Where the statement begins and ends that made Python stumble in a line.
 
         It is the first one up to that line that cannot be read alone, since Python may notice late
         that a bracket was never closed; or else the one of the line.
@@ -273,7 +273,7 @@ class _Mending:
                 return
 
     def _indent_before(self, start: int) -> int:
-        """Return the indentation that fits a line after the statement before it."""
+        """The indentation that fits a line after the statement before it."""
         lines = layout(self.source)
         before = start - 1
         while before > 0 and (lines[before].is_blank or not lines[before].is_start):
@@ -285,13 +285,13 @@ class _Mending:
         return indent_of(self._lines[before]) + deeper
 
     def _block_end(self, start: int, end: int) -> int:
-        """Return where the block ends that a statement begins, or the statement itself."""
+        """Where the block ends that a statement begins, or the statement itself."""
         if not is_header("\n".join(self._lines[start:end])):
             return end
         return self._run_end(start, indent_of(self._lines[start]) + 1)
 
     def _run_end(self, start: int, indent: int | None = None) -> int:
-        """Return where the lines end that are indented so far at least, or as far as the first."""
+        """Where the lines end that are indented so far at least, or as far as the first."""
         least = indent_of(self._lines[start]) if indent is None else indent
         lines = layout(self.source)
         end = start + 1
@@ -305,7 +305,7 @@ class _Mending:
         return end
 
     def _shifted(self, start: int, end: int, indent: int) -> list[str]:
-        """Return all lines, with some of them moved so that the first is indented so far."""
+        """All lines, with some of them moved so that the first is indented so far."""
         by = indent - indent_of(self._lines[start])
         moved = [
             line.text

@@ -28,7 +28,7 @@ _MOST_CLOSERS = 3  # brackets too many at the end of a statement
 
 
 def parse(source: str) -> ast.Module:
-    """Return the tree of a cell without a `%%magic`; raises anything for what is no code."""
+    """The tree of a cell without a `%%magic`; anything may be raised for what is no code."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ast.parse(to_python(source))
@@ -91,7 +91,7 @@ def is_code_line(line: str) -> bool:
 
 
 def space_of(text: str) -> str:
-    """Return what a text begins with before its first word."""
+    """What a text begins with before its first word."""
     return text[: len(text) - len(text.lstrip(" \t"))]
 
 
@@ -135,7 +135,7 @@ def closings(text: str) -> Iterator[str]:
 
 
 def comment(line: str) -> str:
-    """Return a line as a comment."""
+    """A line as a comment."""
     space = space_of(line)
     text = line[len(space) :]
     return line if not text or text.startswith("#") else f"{space}# {text}"

@@ -70,7 +70,7 @@ def dedented(source: str) -> str:
 
 
 def without_prompts(source: str) -> str:
-    r"""Return what was typed at the prompts `>>>` or `In [1]:`; what was printed goes.
+    r"""What was typed at the prompts `>>>` or `In [1]:`; what was printed goes.
 
     >>> without_prompts(">>> 6 * 7\n42")
     '6 * 7'

@@ -72,7 +72,7 @@ class Cause:
 
 
 def causing_cells(failure: Failure, cells: Sequence[CellEvent]) -> tuple[Cause, ...]:
-    """Return the cells a failure may have come from, the likeliest first.
+    """The cells a failure may have come from, the likeliest first.
 
     The first one is the cell to change; see the rules at the top. Cells of the traceback that are
     not on the timeline, since they ran before it began, take part all the same.
@@ -129,7 +129,7 @@ def _weigh(
 
 
 def _root(failure: Failure) -> Failure:
-    """Return the exception that began it, where the user's own code raised another from it."""
+    """The exception that began it, where the user's own code raised another from it."""
     frame, origin = failure.failing_frame, failure.led_to_by
     if frame is not None and frame.is_raise and origin is not None and origin.frames:
         return _root(origin)
@@ -137,7 +137,7 @@ def _root(failure: Failure) -> Failure:
 
 
 def _blamed(failure: Failure) -> Frame | None:
-    """Return the innermost step that is a cell's and does not raise on its caller's behalf."""
+    """The innermost step that is a cell's and does not raise on its caller's behalf."""
     frames = [frame for frame in failure.frames if frame.cell is not None]
     own = [frame for frame in frames if not frame.is_comprehension]
     blamed = [frame for frame in own if frame.is_module_level or not frame.is_raise]
@@ -145,7 +145,7 @@ def _blamed(failure: Failure) -> Frame | None:
 
 
 def _failed_cell(failure: Failure, cells: Sequence[CellEvent]) -> CellEvent | None:
-    """Return the cell whose run ended with the failure."""
+    """The cell whose run ended with the failure."""
     found = [frame.cell for frame in failure.frames if frame.cell is not None]
     if not found and failure.syntax is not None and failure.syntax.cell is not None:
         found = [failure.syntax.cell]
@@ -168,12 +168,12 @@ def _event_of(source: CellSource, cells: Sequence[CellEvent]) -> CellEvent:
 
 
 def _made_up(source: str, execution_count: int | None, cell_id: str | None) -> CellEvent:
-    """Return an event for a cell that ran before the timeline began."""
+    """An event for a cell that ran before the timeline began."""
     return CellEvent(number=0, source=source, execution_count=execution_count, cell_id=cell_id)
 
 
 def _shared_names(frame: Frame) -> list[str]:
-    """Return the names a step reads from the notebook's namespace."""
+    """The names a step reads from the notebook's namespace."""
     own = frozenset() if frame.is_module_level else frame.local_names
     return [name for name in frame.names if name not in own]
 

@@ -109,7 +109,7 @@ def read_failure(
     run: FailedRun | None = None,
     namespace: Mapping[str, object] | None = None,
 ) -> Failure:
-    """Return an exception as a value; never raises, and keeps nothing of the exception alive.
+    """An exception as plain data; raises nothing, and keeps nothing of the exception alive.
 
     `namespace` is the notebook's, for a cell that could not run and so has no variables.
     """
@@ -158,7 +158,7 @@ class _Reader:
                     yield failure
 
     def _message(self, error: BaseException) -> str:
-        """Return `str(error)` where that runs none of the user's code, or else a summary."""
+        """`str(error)` where that runs none of the user's code, or else a summary."""
         if issubclass(type(error), SyntaxError):
             return str(slot(error, SyntaxError, "msg"))[:_MAX_MESSAGE]  # the place is told apart
         if issubclass(type(error), BaseExceptionGroup):
@@ -175,7 +175,7 @@ class _Reader:
         return all(map(_is_tame, slot(error, BaseException, "args")))
 
     def _syntax(self, error: BaseException, run: FailedRun | None) -> SyntaxPlace:
-        """Return where a cell, a file or a text is no Python."""
+        """Where a cell, a file or a text is no Python."""
         line, column, text, name = (
             slot(error, SyntaxError, field) for field in ("lineno", "offset", "text", "filename")
         )
@@ -211,7 +211,7 @@ def _names_read(frames: list[Frame]) -> tuple[str, ...]:
 
 
 def _origin(error: BaseException) -> tuple[BaseException | None, bool]:
-    """Return the exception that led to this one, and whether that was said with `from`."""
+    """The exception that led to this one, and whether that was said with `from`."""
     cause = slot(error, BaseException, "__cause__")
     if cause is not None:
         return cause, True

@@ -108,7 +108,7 @@ def read_steps(
     sources: CellSources,
     room: Room,
 ) -> tuple[Step, ...]:
-    """Return the steps of a traceback, the outermost first.
+    """The steps of a traceback, the outermost first.
 
     IPython's own steps above the first cell are left out, and so is what runs under its magics.
     """
@@ -139,7 +139,7 @@ def told(values: Mapping[str, object], room: Room) -> tuple[tuple[Summary, ...],
 
 
 def innermost_namespace(traceback: TracebackType | None, sources: CellSources) -> dict[str, object]:
-    """Return what was defined at the innermost step in the user's own code."""
+    """What was defined at the innermost step in the user's own code."""
     own = [entry for entry in _walk(traceback, sources) if entry.origin.is_own]
     if not own:
         return {}
@@ -184,7 +184,7 @@ class _Entry:
         return parse_python(self.text())
 
     def nodes(self) -> tuple[ast.AST | None, ast.stmt | None]:
-        """Return the expression and the statement that were running."""
+        """The expression and the statement that were running."""
         tree = self.tree()
         if tree is None:
             return None, None
@@ -220,7 +220,7 @@ class _Entry:
         )
 
     def source(self) -> tuple[str, int]:
-        """Return the cell as typed, or the function in its file, and the number of its first line.
+        """The cell as typed, or the function in its file, and the number of its first line.
 
         The code of a file at its top level, and what is longer than a screen or two, is cut to the
         lines around the running one.
@@ -240,7 +240,7 @@ class _Entry:
 
 
 def _values(entry: _Entry) -> dict[str, object]:
-    """Return a frame's variables: those of the running expression first, then its function's.
+    """A frame's variables: those of the running expression first, then its function's.
 
     Of the notebook's own variables only those that the cell reads; and no functions and modules,
     whose source says more, unless the running statement reads them.
@@ -276,7 +276,7 @@ def _local_names(code: CodeType) -> Iterator[str]:
 
 
 def _walk(traceback: TracebackType | None, sources: CellSources) -> list[_Entry]:
-    """Return the entries from the first one in the user's code on."""
+    """The entries from the first one in the user's code on."""
     found: dict[str, _Origin] = {}
     entries: list[_Entry] = []
     cell: CellSource | None = None
@@ -362,7 +362,7 @@ def _is_users_file(filename: str) -> bool:
 
 
 def _library_name(filename: str) -> str:
-    """Return a library file's name from its package on, as `pandas/core/frame.py`."""
+    """A library file's name from its package on, as `pandas/core/frame.py`."""
     for folder in ("site-packages", "dist-packages", *_library_folders()):
         _, found, rest = filename.rpartition(folder)
         if found:

@@ -61,7 +61,7 @@ class LastError:
         )
 
     def get(self) -> tuple[BaseException, FailedRun | None] | None:
-        """Return the exception and its run; what ended a cell before we watched has no run."""
+        """The exception and its run; what ended a cell before we watched has no run."""
         if self._error is not None:
             return self._error, self._run
         error = getattr(sys, "last_exc", getattr(sys, "last_value", None))

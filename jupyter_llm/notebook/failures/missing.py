@@ -32,7 +32,7 @@ class Missing:
 def find_missing(
     error: BaseException, namespace: Mapping[str, Any], names: Sequence[str]
 ) -> Missing | None:
-    """Return what an error misses; `names` are those the failing expression reads."""
+    """What an error misses; `names` are those the failing expression reads."""
     kind = type(error)
     if issubclass(kind, NameError):
         return _missing("name", slot(error, NameError, "name"), namespace)
@@ -49,7 +49,7 @@ def find_missing(
 
 
 def slot(error: BaseException, owner: type, name: str) -> Any:
-    """Return an attribute that exceptions are born with, past what a subclass may put over it."""
+    """An attribute that exceptions are born with, past what a subclass may put over it."""
     return owner.__dict__[name].__get__(error)
 
 
@@ -78,7 +78,7 @@ def _attributes(holder: Any) -> Iterable[str]:
 
 
 def _keys(holder: object) -> Iterable[object]:
-    """Return the keys of a mapping, or the columns of a frame."""
+    """The keys of a mapping, or the columns of a frame."""
     kind = type(holder)
     if issubclass(kind, dict):
         return list(dict.keys(holder))[:_MAX_NAMES]  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def failure_text(failure: Failure) -> str:
-    """Return what was raised, where, with what in the variables, and what led to it."""
+    """What was raised, where, with what in the variables, and what led to it."""
     return "\n\n".join(_parts(failure))
 
 

@@ -26,7 +26,7 @@ def _text(value: object) -> str:
 
 
 def _plain_array(value: Any) -> Any:
-    """Return an array of a subclass as a plain one, without copying."""
+    """An array of a subclass as a plain one, without copying."""
     ndarray = exported("numpy", "ndarray")
     return value if type(value) is ndarray else ndarray.view(value, ndarray)
 
@@ -61,7 +61,7 @@ def _array_body(value: Any, reading: Reading) -> str:
 
 
 def _range(array: Any) -> str:
-    """Return the smallest and the largest value, without NaN, and how many are NaN."""
+    """The smallest and the largest value, without NaN, and how many are NaN."""
     import numpy as np
 
     kind, size = array.dtype.kind, array.size

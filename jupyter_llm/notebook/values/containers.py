@@ -86,7 +86,7 @@ def _constant(text: str) -> Kind:
 
 
 def _types(items: Iterable[object]) -> str:
-    """Return which types items have, the most frequent first: `9 int, 1 str`."""
+    """Which types items have, the most frequent first: `9 int, 1 str`."""
     counts: dict[int, int] = {}
     classes: dict[int, type] = {}
     for item in items:
@@ -177,7 +177,7 @@ def _mapping_inline(value: Any, reading: Reading, room: int) -> str:
 
 
 def _names(value: Any, room: int) -> str:
-    """Return the keys of a mapping whose values are not shown."""
+    """The keys of a mapping whose values are not shown."""
     names = [cut(text_of(key), 32) for key, _ in _entries(value, 100)]
     return f"values not shown: {listed(names, room - 18, dict.__len__(value) - len(names))}"
 
@@ -192,7 +192,7 @@ def _environment_head(value: Any, _reading: Reading) -> str:
 
 
 def tuple_fields(value: object) -> tuple[str, ...]:
-    """Return the names of a named tuple's fields; nothing for any other value."""
+    """The names of a named tuple's fields; nothing for any other value."""
     names = class_attribute(type(value), "_fields")
     if not is_a(value, tuple) or type(names) is not tuple:
         return ()
@@ -254,7 +254,7 @@ _BUILTINS: Final[dict[int, Kind]] = {
 
 
 def builtin_kind(value: object) -> Kind | None:
-    """Return the kind of a value whose type is a builtin, or derived from one."""
+    """The kind of a value whose type is a builtin, or derived from one."""
     for entry in mro(type(value)):
         if kind := _BUILTINS.get(id(entry)):
             return kind

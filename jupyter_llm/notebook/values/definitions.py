@@ -48,7 +48,7 @@ _MAX_WRAPPED: Final = 20  # `__wrapped__` may lead in a circle
 
 
 def _doc_line(doc: object) -> str:
-    """Return the first line of a docstring that says something."""
+    """The first line of a docstring that says something."""
     lines = clean(text_of(doc)[:4096]).strip().splitlines()
     return cut(scrub(one_line(lines[0])), _DOC_CHARS) if lines else ""
 
@@ -61,7 +61,7 @@ def _lines(*lines: str) -> str:
 
 
 def _unwrapped(function: object) -> object:
-    """Return the function below decorators that name what they wrap."""
+    """The function below decorators that name what they wrap."""
     for _ in range(_MAX_WRAPPED):
         inner = attribute(function, "__wrapped__")
         if type(inner) is not FunctionType:
@@ -92,7 +92,7 @@ def _annotation(found: object, reading: Reading) -> str:
 
 
 def signature(function: FunctionType, reading: Reading, *, is_bound: bool = False) -> str:
-    """Return a function's parameters as they are written: `(x, /, y: int = 1, *, z)`."""
+    """A function's parameters as they are written: `(x, /, y: int = 1, *, z)`."""
     code: CodeType = function.__code__
     names = list(code.co_varnames)
     num_places = code.co_argcount
@@ -219,7 +219,7 @@ def _class_body(value: Any, reading: Reading) -> str:
 
 
 def _model_fields(value: type, reading: Reading) -> str:
-    """Return the fields of a pydantic model, whose `__init__` does not name them."""
+    """The fields of a pydantic model, whose `__init__` does not name them."""
     if type(class_attribute(value, "__pydantic_fields__")) is not dict:
         return ""
     fields = [
@@ -269,7 +269,7 @@ _BY_TYPE: Final = (
 
 
 def definition_kind(value: object) -> Kind | None:
-    """Return the kind of a function, a class or a module; None for any other value."""
+    """The kind of a function, a class or a module; None for any other value."""
     for cls, kind in _BY_TYPE:
         if type(value) is cls:
             return kind

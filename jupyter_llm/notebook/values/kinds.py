@@ -46,7 +46,7 @@ class Reading:
     _inside: list[int] = field(default_factory=list)
 
     def whole(self, value: object) -> str:
-        """Return all that is told of a value, without its name."""
+        """All that is told of a value, without its name."""
         kind = self.kind_of(value)
         if kind is None:
             return self.asked(value)
@@ -58,7 +58,7 @@ class Reading:
         return f"{head}\n{body}" if body else head
 
     def brief(self, value: object, room: int = ITEM_CHARS) -> str:
-        """Return one short line for a value inside of another."""
+        """One short line for a value inside of another."""
         if id(value) in self._inside:
             return "…(itself)"
         kind = self.kind_of(value)
@@ -72,7 +72,7 @@ class Reading:
             return cut(one_line(kind.inline(value, self, room)), room)
 
     def brief_of(self, name: str, value: object, room: int = ITEM_CHARS) -> str:
-        """Return one short line for a value that goes by a name."""
+        """One short line for a value that goes by a name."""
         if looks_secret(name) and self.holds_data(value):
             return HIDDEN if room >= len(HIDDEN) else cut("<hidden>", room)
         return self.brief(value, room)
@@ -83,7 +83,7 @@ class Reading:
         return kind is None or kind.holds_data
 
     def asked(self, value: object) -> str:
-        """Return the value's own `repr`, or why there is none, in angle brackets."""
+        """The value's own `repr`, or why there is none, in angle brackets."""
         name = label(value)
         try:
             return self.tidy(ask(lambda: repr(value), type(value), self.deadline.left_s))
@@ -91,7 +91,7 @@ class Reading:
             return f"<{name}: its repr {error}>"
 
     def tidy(self, text: str) -> str:
-        """Return a text of the user's code as it may be shown; what it left out is said."""
+        """A text of the user's code as it may be shown; what it left out is said."""
         window = self.max_chars + _MARGIN
         length = len(text) if len(text) > window else 0
         return cut(scrub(clean(text[:window])), self.max_chars, length)
@@ -106,17 +106,17 @@ class Reading:
 
 
 def label(value: object) -> str:
-    """Return the name of the value's true type."""
+    """The name of the value's true type."""
     return qualified_name(type(value))
 
 
 def clean(text: str) -> str:
-    """Return a text without control characters, halves of characters and memory addresses."""
+    """A text without control characters, halves of characters and memory addresses."""
     return _ADDRESS.sub("", plain(text))
 
 
 def cut(text: str, room: int, length: int = 0) -> str:
-    """Return a text that is at most `room` long, ending with how much is left out.
+    """A text that is at most `room` long, ending with how much is left out.
 
     `length` is that of the whole where the text is its start.
     """

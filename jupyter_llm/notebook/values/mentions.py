@@ -41,7 +41,7 @@ _NAME: Final = re.compile(r"(?<![\w@])[^\W\d]\w*")
 
 
 def mentioned(text: str, namespace: Mapping[str, object]) -> list[str]:
-    """Return the variables that a text names: those with `@` first, then in their order.
+    """The variables that a text names: those with `@` first, then in their order.
 
     Without `@`, names with an underscore before them, what IPython defines and words like "the"
     are meant only where they stand as code, in backticks.
@@ -55,7 +55,7 @@ def mentioned(text: str, namespace: Mapping[str, object]) -> list[str]:
 
 
 def at_names(text: str, namespace: Mapping[str, object]) -> list[str]:
-    """Return the variables that a text names with `@`.
+    """The variables that a text names with `@`.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def at_names(text: str, namespace: Mapping[str, object]) -> list[str]:
 
 
 def chosen(choice: str, namespace: Mapping[str, object]) -> list[str]:
-    """Return the variables of a list like `a,b`.
+    """The variables of a list like `a,b`.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def chosen(choice: str, namespace: Mapping[str, object]) -> list[str]:
 
 
 def without_at(text: str, namespace: Mapping[str, object]) -> str:
-    """Return a prompt in which `@name` is `name`, for variables; any other `@` stays."""
+    """A prompt in which `@name` is `name`, for variables; any other `@` stays."""
     parts: list[str] = []
     end = 0
     for found in _ats(text):
@@ -99,7 +99,7 @@ def without_at(text: str, namespace: Mapping[str, object]) -> str:
 
 
 def used(source: str, namespace: Mapping[str, object]) -> list[str]:
-    """Return the variables that a cell uses or defines, in the order of its source.
+    """The variables that a cell uses or defines, in the order of its source.
 
     What is local to its functions does not count. Lines of magics are passed over; where the rest
     is no Python, every name in it counts.

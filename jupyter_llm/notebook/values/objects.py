@@ -27,7 +27,7 @@ _MAX_FIELDS: Final = 40
 
 
 def declared_fields(cls: type) -> list[tuple[str, object]]:
-    """Return the fields that a class declares, as dataclasses, attrs and pydantic keep them."""
+    """The fields that a class declares, as dataclasses, attrs and pydantic keep them."""
     for name in ("__dataclass_fields__", "__pydantic_fields__"):
         found = class_attribute(cls, name)
         if type(found) is dict:
@@ -39,7 +39,7 @@ def declared_fields(cls: type) -> list[tuple[str, object]]:
 
 
 def _fields(value: object) -> dict[str, object]:
-    """Return what an instance holds in its fields; those left out of its repr are left out here."""
+    """What an instance holds in its fields; those left out of its repr are left out here."""
     found: dict[str, object] = {}
     for name, field in declared_fields(type(value))[:_MAX_FIELDS]:
         held = attribute(value, name)
@@ -151,7 +151,7 @@ def is_member(value: object) -> bool:
 
 
 def object_kind(value: object) -> Kind | None:
-    """Return the kind of an instance that can be told without asking it; None for others."""
+    """The kind of an instance that can be told without asking it; None for others."""
     cls = type(value)
     if declared_fields(cls):
         return RECORD

@@ -30,7 +30,7 @@ _MAX_NAME = 80
 
 
 def mro(cls: type) -> tuple[type, ...]:
-    """Return the class and its bases, the nearest first."""
+    """The class and its bases, the nearest first."""
     found: tuple[type, ...] = _mro(cls)
     return found
 
@@ -46,12 +46,12 @@ def is_one_of(cls: type, classes: Iterable[type]) -> bool:
 
 
 def class_dict(cls: type) -> dict[str, Any]:
-    """Return what the class itself defines."""
+    """What the class itself defines."""
     return dict(_dict(cls))
 
 
 def class_attribute(cls: type, name: str) -> Any:
-    """Return what the class or a base has under a name, as it stands there, or MISSING."""
+    """What the class or a base has under a name, as it stands there, or MISSING."""
     for entry in mro(cls):
         own = _dict(entry)
         if name in own:
@@ -60,12 +60,12 @@ def class_attribute(cls: type, name: str) -> Any:
 
 
 def instance_dict(value: object) -> dict[str, Any]:
-    """Return a copy of the instance's dictionary; empty if it has none or the class hides it."""
+    """A copy of the instance's dictionary; empty if it has none or the class hides it."""
     return text_keys(_held(value))
 
 
 def text_keys(found: object) -> dict[str, Any]:
-    """Return a copy of a dictionary, of its entries under true strings; of nothing else."""
+    """A copy of a dictionary, of its entries under true strings; of nothing else."""
     if type(found) is not dict:
         return {}
     # `list` of the items first: another thread may add to the dictionary meanwhile.
@@ -73,7 +73,7 @@ def text_keys(found: object) -> dict[str, Any]:
 
 
 def attribute(value: object, name: str) -> Any:
-    """Return what the instance holds under a name, in a slot or its dictionary, or MISSING."""
+    """What the instance holds under a name, in a slot or its dictionary, or MISSING."""
     found = class_attribute(type(value), name)
     if type(found) is MemberDescriptorType:
         try:
@@ -84,14 +84,14 @@ def attribute(value: object, name: str) -> Any:
 
 
 def qualified_name(cls: type) -> str:
-    """Return `module.Class`, or `Class` alone if it is a builtin or the notebook's own."""
+    """`module.Class`, or `Class` alone if it is a builtin or the notebook's own."""
     name, module = text_of(_qualname(cls)), _module_of(cls)
     name = name.removeprefix("<locals>.")[-_MAX_NAME:]
     return name if module in ("", "builtins", "__main__") else f"{module[-_MAX_NAME:]}.{name}"
 
 
 def short_name(cls: type) -> str:
-    """Return the class's name without its module."""
+    """The class's name without its module."""
     return text_of(_qualname(cls)).rpartition(".")[2][:_MAX_NAME]
 
 
@@ -108,7 +108,7 @@ def library_types(cls: type) -> Iterator[tuple[str, str, type]]:
 
 
 def exported(package: str, name: str) -> Any:
-    """Return what a package that is loaded has under a name, or MISSING."""
+    """What a package that is loaded has under a name, or MISSING."""
     loaded = sys.modules.get(package)
     return MISSING if loaded is None else _held(loaded).get(name, MISSING)
 
@@ -121,12 +121,12 @@ def _module_of(cls: type) -> str:
 
 
 def text_of(value: object) -> str:
-    """Return a value that is a text as a plain one, and an empty text for any other."""
+    """A value that is a text as a plain one, and an empty text for any other."""
     return str.__str__(value) if is_a(value, str) else ""
 
 
 def _held(value: object) -> dict[Any, Any]:
-    """Return the instance's own dictionary, or an empty one."""
+    """The instance's own dictionary, or an empty one."""
     for entry in mro(type(value)):
         found = _dict(entry).get("__dict__", MISSING)
         if found is MISSING:

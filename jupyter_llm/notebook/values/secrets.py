@@ -83,7 +83,7 @@ _CLOSING = {"(": ")", "[": "]", "{": "}", "<": ">"}
 
 
 def scrub(text: str) -> str:
-    """Return a text with what looks like a secret in it replaced."""
+    """A text with what looks like a secret in it replaced."""
     text = _URL_PASSWORD.sub(rf"\1{HIDDEN}@", _KEYS.sub(HIDDEN, text))
     parts: list[str] = []
     end = 0
@@ -105,7 +105,7 @@ def _secret_values(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _value_end(text: str, start: int) -> int:
-    """Return where a value ends that begins at `start`: a quoted text, a bracket or a word."""
+    """Where a value ends that begins at `start`: a quoted text, a bracket or a word."""
     if quoted := _QUOTED.match(text, start):
         return quoted.end()
     if opening := _OPENING.match(text, start):
@@ -115,7 +115,7 @@ def _value_end(text: str, start: int) -> int:
 
 
 def _bracket_end(text: str, start: int) -> int:
-    """Return where the bracket at `start` is closed, or the text's end."""
+    """Where the bracket at `start` is closed, or the text's end."""
     waiting: list[str] = []
     place = start
     while place < len(text):

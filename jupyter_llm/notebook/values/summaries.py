@@ -74,7 +74,7 @@ def register(kind: type | str, function: Any = None) -> Any:
 def summarize(
     name: str, value: object, *, max_chars: int = MAX_CHARS, deadline_s: float = DEADLINE_S
 ) -> str:
-    """Return what a model is told of a variable: a line, and more lines where there is more.
+    """What a model is told of a variable: a line, and more lines where there is more.
 
     It is never longer than `max_chars`, and says what was cut. What the user's own code has to say
     is waited for `deadline_s` at most. Nothing is raised but what the user's interrupt raises.
@@ -115,7 +115,7 @@ class Room:
 
 
 def headline(name: str, value: object, *, max_chars: int) -> str:
-    """Return in one line what a variable is, without its name; no code of the user's is run."""
+    """In one line what a variable is, without its name; no code of the user's is run."""
     try:
         kind = kind_of(value)
         if kind is None or (kind.holds_data and looks_secret(name)):
@@ -126,7 +126,7 @@ def headline(name: str, value: object, *, max_chars: int) -> str:
 
 
 def kind_of(value: object) -> Kind | None:
-    """Return how a value is told, or None if only its own `repr` knows."""
+    """How a value is told, or None if only its own `repr` knows."""
     if found := definitions.definition_kind(value) or _library_kind(value):
         return found
     if objects.is_member(value):
@@ -154,7 +154,7 @@ def tells_data(value: object) -> bool:
 
 
 def _hidden(value: object) -> str:
-    """Return the type and the length of a value that is not shown."""
+    """The type and the length of a value that is not shown."""
     for base in (str, bytes, list, tuple, dict):
         if is_a(value, base):
             return f"{HIDDEN} ({label(value)} of length {base.__len__(value)})"  # type: ignore[arg-type]
@@ -182,14 +182,14 @@ def _registered(cls: type) -> SummaryFunction | None:
 
 
 def _from_hook(hook: object, value: object, reading: Reading) -> str:
-    """Return what a method of the value's class says; nothing if it is asynchronous."""
+    """What a method of the value's class says; nothing if it is asynchronous."""
     if type(hook) is not FunctionType or hook.__code__.co_flags & inspect.CO_COROUTINE:
         return ""
     return _asked(lambda: hook(value), type(value), reading)
 
 
 def _asked(call: Callable[[], object], cls: type, reading: Reading) -> str:
-    """Return the text that the user's code gives, or nothing if it gives none."""
+    """The text that the user's code gives, or nothing if it gives none."""
     try:
         return reading.tidy(ask(lambda: _text_in(call()), cls, reading.deadline.left_s))
     except NoAnswerError:
@@ -197,7 +197,7 @@ def _asked(call: Callable[[], object], cls: type, reading: Reading) -> str:
 
 
 def _text_in(answer: object) -> str | None:
-    """Return a text, or the text in a bundle by MIME type."""
+    """A text, or the text in a bundle by MIME type."""
     if type(answer) is CoroutineType:
         answer.close()  # it would warn that nobody awaited it
         return None

@@ -48,7 +48,7 @@ class _Column:
 
 
 def _columns_text(columns: list[_Column], num_columns: int, reading: Reading) -> str:
-    """Return the columns and, as far as there is room, the rows."""
+    """The columns and, as far as there is room, the rows."""
     room = reading.max_chars - 120
     names = listed([str(one) for one in columns], room * 3 // 5, num_columns - len(columns))
     about = f"columns: {names}"
@@ -74,7 +74,7 @@ def _cells(name: str, values: list[object], reading: Reading) -> tuple[str, ...]
 
 
 def _label(value: object, reading: Reading) -> str:
-    """Return a column's label: a text as it is, anything else as a value."""
+    """A column's label: a text as it is, anything else as a value."""
     return one_line(clean(text_of(value)[:400])) or reading.brief(value, 200)
 
 
@@ -87,7 +87,7 @@ def _nulls(num: int, where: str = "") -> str:
 
 
 def _values_text(cells: list[str], num: int, nulls: str, reading: Reading) -> str:
-    """Return the first of many values, and how many are null."""
+    """The first of many values, and how many are null."""
     text = listed(cells, reading.max_chars - 160, num - len(cells))
     return f"{text}\n{nulls.strip(' ()')}" if nulls else text
 
