@@ -7,7 +7,6 @@ import gc
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from IPython.core.interactiveshell import InteractiveShell
+from support.interrupts import interrupt_main
 from support.scripted import ScriptedEngine
 from support.shell import RecordingPublisher, extension
 from support.tiny_kinds import write_tiny_recurrent, write_tiny_window
@@ -23,8 +23,6 @@ from traitlets.config import Config
 
 from jupyter_llm import llm
 from jupyter_llm.common import database
-from jupyter_llm.engine.request import Request
-from jupyter_llm.engine.stream import QueueStream
 
 # On a busy machine a deadline tells nothing about the code.
 settings.register_profile("no deadline", deadline=None)
@@ -195,18 +193,9 @@ def scripted(monkeypatch: pytest.MonkeyPatch, shell: InteractiveShell) -> Script
     return engine
 
 
-class _InterruptedEngine(ScriptedEngine):
-    """Sends the process an interrupt while an answer is being read."""
-
-    def submit(self, request: Request) -> QueueStream:
-        if self.holds:
-            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-        return super().submit(request)
-
-
 @pytest.fixture
 def interrupted(monkeypatch: pytest.MonkeyPatch, shell: InteractiveShell) -> ScriptedEngine:
     """An engine that holds still after the first word until the user interrupts."""
-    engine = _InterruptedEngine(holds=True)
+    engine = ScriptedEngine(holds=True, on_hold=interrupt_main)
     monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: engine)
     return engine

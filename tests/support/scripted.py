@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,15 +34,23 @@ class ScriptedEngine:
     """Replies from a queue of texts, one chunk a word; remembers what it was asked.
 
     Without a reply left it answers "word word word …", as long as it is let. Counts a token a
-    character. With `holds=True` it writes one chunk and then waits until it is cancelled.
+    character. With `holds=True` it writes one chunk, calls `on_hold` on a thread of its own, and
+    then waits until it is cancelled.
     """
 
-    def __init__(self, replies: Sequence[str] = (), *, holds: bool = False) -> None:
+    def __init__(
+        self,
+        replies: Sequence[str] = (),
+        *,
+        holds: bool = False,
+        on_hold: Callable[[], None] = lambda: None,
+    ) -> None:
         self.replies = deque(replies)
         self.requests: list[Request] = []
         self.prefilled: list[Request] = []
         self.is_background_held = False
         self.holds = holds
+        self.on_hold = on_hold
         self.is_closed = False
         self.info = ModelInfo(
             name="scripted",
@@ -120,6 +128,8 @@ class ScriptedEngine:
                     return
                 written.append(word)
                 feed.put(Chunk(word))
+                if self.holds:
+                    self.on_hold()
                 cancelled.wait(30 if self.holds else 0.001)  # at a model's pace, not at once
             feed.finish(completion(reason))
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from support.interrupts import interrupt_main
 from support.scripted import ScriptedEngine
 
 from jupyter_llm import llm
@@ -104,7 +103,7 @@ def test_a_row_that_fails_leaves_the_others_answered() -> None:
 
 
 class Interrupting(ScriptedEngine):
-    """Interrupts the process while the third of five rows is written, which then holds still."""
+    """Interrupts whoever waits for the third of five rows, which holds still."""
 
     def __init__(self) -> None:
         super().__init__(["one", "two", *["word " * 100] * 3])
@@ -114,8 +113,13 @@ class Interrupting(ScriptedEngine):
         self.holds = len(self.streams) >= 2
         self.streams.append(super().submit(request))
         if len(self.streams) == 5:
-            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+            threading.Thread(target=self._interrupt).start()
         return self.streams[-1]
+
+    def _interrupt(self) -> None:
+        for stream in self.streams[:2]:
+            stream.future.result(timeout=30)
+        interrupt_main()
 
 
 def test_an_interrupt_keeps_what_is_finished_and_cancels_the_rest(

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,6 +11,7 @@ import pytest
 from benchmarks.code_cells import measure, write_as_ours
 from hypothesis import given
 from hypothesis import strategies as st
+from support.interrupts import interrupt_main
 from support.programs import PIECES
 from support.scripted import ScriptedEngine
 
@@ -196,8 +194,7 @@ class _ThenInterrupted(ScriptedEngine):
 
     def submit(self, request: Request) -> QueueStream:
         if self.requests:
-            self.holds = True
-            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+            self.holds, self.on_hold = True, interrupt_main
         return super().submit(request)
 
 
@@ -225,8 +222,7 @@ def test_a_draft_that_fails_leaves_the_first() -> None:
 
 
 def test_an_interrupt_of_the_first_draft_keeps_what_was_written() -> None:
-    engine = ScriptedEngine(["x = foo(1, 2)"], holds=True)
-    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    engine = ScriptedEngine(["x = foo(1, 2)"], holds=True, on_hold=interrupt_main)
     with pytest.raises(PromptInterrupted) as caught:
         write_code(engine, Request(prompt=PROMPT, params=SEEDED))
     assert caught.value.completion is not None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ from xml.etree import ElementTree as ET
 import psutil
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from support.interrupts import interrupt_main
 from support.shell import run
 
 from jupyter_llm import llm
@@ -158,7 +157,7 @@ def test_a_process_that_fails_leaves_all_as_it_was(entry: ModelEntry, code: str,
 def test_an_interrupt_ends_the_process_and_leaves_all_as_it_was(entry: ModelEntry) -> None:
     def interrupt(_share: float, text: str) -> None:
         if text == "as it is":
-            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+            threading.Thread(target=interrupt_main).start()
 
     waits = 'print(\'{"share": 0.1, "text": "as it is"}\', flush=True); input()'
     kept = tune_by(entry, outcome()).tuning

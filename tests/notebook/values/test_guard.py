@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import threading
 import time
@@ -12,6 +10,7 @@ from typing import Any
 
 import pytest
 from support import hostile
+from support.interrupts import interrupt_main
 
 from jupyter_llm.notebook.values import guard
 from jupyter_llm.notebook.values.summaries import Summary, summarize
@@ -193,7 +192,7 @@ def test_one_that_hangs_does_not_keep_the_others_from_being_asked() -> None:
 def test_an_interrupt_goes_through_and_ends_the_call() -> None:
     class Interrupted:
         def __repr__(self) -> str:
-            os.kill(os.getpid(), signal.SIGINT)
+            interrupt_main()
             while True:
                 pass
 
