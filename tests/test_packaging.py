@@ -143,4 +143,4 @@ def test_magics_and_panel_need_the_wheel_only(
         panel = KernelPanel(kernel)
         assert int(kernel.execute(f"print(len({panel.view}._esm))").text) > 100_000
         panel.hello()
-        panel.wait_for_answer(panel.send("Hello"))
+        panel.say("Hello")

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from itertools import count
-from typing import Any, Union
+from typing import Any, Self, Union
 
 from comm.base_comm import BaseComm
 from msgspec import convert, to_builtins
@@ -49,46 +49,46 @@ class RecordingComm(BaseComm):
             self.hear(data["content"])
 
 
-class FrontEnd:
-    """One view of a panel. Every message it hears is checked, and that none is missing."""
+class View:
+    """What one view of a panel knows. All it hears is checked, and that nothing is missing."""
 
     _numbers = count(1)
 
-    def __init__(self, panel: ChatPanel) -> None:
-        self.panel = panel
-        self.comm: Any = panel.comm
+    def __init__(self) -> None:
         self.view = f"view{next(self._numbers)}"
         self.heard: list[tuple[float, Json]] = []
         self.turns: dict[int, Json] = {}
         self.path: list[int] = []
         self.notices: dict[str, Json] = {}
         self.pending: dict[str, Json] = {}
-        self.status: Json | None = None
+        self.status: Json = {}
         self.is_asked = False  # whether it is still there
         self.wrong: list[str] = []
         self._seq: int | None = None
         self._is_lost = False
         self._ids = count(1)
         self._changed = threading.Condition()
-        self._other = self.comm.hear
-        self.comm.hear = self._hear
 
     # What it does
 
-    def ask(self, kind: str, /, **content: Any) -> str:
-        """Send a message and return its id; it must be acknowledged by then, without delay."""
-        request_id = f"{self.view}-{next(self._ids)}"
-        self.tell({"type": kind, "id": request_id, **content})
-        assert {"ack", "error"} & {m["type"] for m in self.messages if m.get("id") == request_id}
-        return request_id
-
     def tell(self, content: object) -> None:
         """Send anything, and expect nothing."""
-        data = {"method": "custom", "content": content}
-        self.comm.handle_msg({"content": {"data": data}, "buffers": []})
+        raise NotImplementedError
 
-    def hello(self, *, can_write_cells: bool = False) -> str:
-        return self.ask("hello", view=self.view, protocol=1, can_write_cells=can_write_cells)
+    def _hear_more(self) -> None:
+        """Wait for a while for a message."""
+        raise NotImplementedError
+
+    def ask(self, kind: str, /, **content: Any) -> str:
+        """Send a message and return its id."""
+        request_id = f"{self.view}-{next(self._ids)}"
+        self.tell({"type": kind, "id": request_id, **content})
+        return request_id
+
+    def hello(self, *, can_write_cells: bool = False) -> Json:
+        """Say hello and wait for what there is."""
+        request = self.ask("hello", view=self.view, protocol=1, can_write_cells=can_write_cells)
+        return self.wait_for(lambda m: m["type"] == "snapshot" and m["id"] == request)
 
     def send(self, text: str, **options: Any) -> str:
         return self.ask("send", **{**PROMPT, "text": text, **options})
@@ -104,13 +104,13 @@ class FrontEnd:
 
     def _answered(self, request: str) -> Json:
         told = self.wait_for(lambda m: m["type"] == "turn" and m["id"] == request)
-        number = told["turn"]["number"]
+        number: int = told["turn"]["number"]
         self.wait_until(lambda front: number in front.path and front.is_idle)
         return self.turns[number]
 
-    def command(self, text: str) -> Json:
+    def command(self, text: str, **options: Any) -> Json:
         """Send what is answered by a notice, and wait for its final form."""
-        return self.notice(self.send(text))
+        return self.notice(self.send(text, **options))
 
     def notice(self, request: str) -> Json:
         """Wait for the notice that a request ends with."""
@@ -131,13 +131,13 @@ class FrontEnd:
         self.wait_until(lambda front: any(map(condition, front.messages)))
         return next(filter(condition, self.messages))
 
-    def wait_until(self, condition: Callable[[FrontEnd], bool]) -> None:
+    def wait_until(self, condition: Callable[[Self], bool]) -> None:
         end = time.monotonic() + TIMEOUT_S
         with self._changed:
             while not condition(self):
                 if time.monotonic() > end:
                     raise AssertionError(f"It did not come to that. Heard: {self.messages[-20:]}")
-                self._changed.wait(0.1)  # the condition may look elsewhere as well
+                self._hear_more()
         assert not self.wrong, self.wrong
 
     # What it knows
@@ -159,8 +159,6 @@ class FrontEnd:
         return not self.pending and all(turn["state"] == "finished" for turn in self.shown)
 
     def _hear(self, message: Json) -> None:
-        if self._other is not None:
-            self._other(message)
         with self._changed:
             self.heard.append((time.monotonic(), message))
             try:
@@ -212,10 +210,38 @@ class FrontEnd:
                 self.status = message["status"]
 
 
+class FrontEnd(View):
+    """A view of a panel in this process, which acknowledges each message without delay."""
+
+    def __init__(self, panel: ChatPanel) -> None:
+        super().__init__()
+        self.panel = panel
+        self.comm: Any = panel.comm
+        self._other = self.comm.hear
+        self.comm.hear = self._hear
+
+    def tell(self, content: object) -> None:
+        data = {"method": "custom", "content": content}
+        self.comm.handle_msg({"content": {"data": data}, "buffers": []})
+
+    def ask(self, kind: str, /, **content: Any) -> str:
+        request_id = super().ask(kind, **content)
+        assert {"ack", "error"} & {m["type"] for m in self.messages if m.get("id") == request_id}
+        return request_id
+
+    def _hear_more(self) -> None:
+        self._changed.wait(0.1)  # what is waited for may be seen elsewhere as well
+
+    def _hear(self, message: Json) -> None:
+        if self._other is not None:
+            self._other(message)
+        super()._hear(message)
+
+
 MakeFront = Callable[..., FrontEnd]
 
 
-def is_done(front: FrontEnd) -> bool:
+def is_done(front: View) -> bool:
     """Whether there is a turn, and nothing goes on."""
     return bool(front.path) and front.is_idle
 

@@ -21,54 +21,56 @@ def live(make_live_front: MakeFront) -> FrontEnd:
     return make_live_front(max_tokens=None, ignore_eos=True, context="none")
 
 
-def is_writing(front: FrontEnd) -> bool:
-    return bool(front.path) and len(front.texts[-1]) > 10 and not front.is_idle
+def begin(front: FrontEnd) -> None:
+    """Send a prompt, and wait until some of the answer is there."""
+    count = len(front.path) + 1
+    front.send("Hello?")
+    front.wait_until(
+        lambda front: len(front.path) == count and len(front.texts[-1]) > 10 and not front.is_idle
+    )
+
+
+def stop(front: FrontEnd) -> None:
+    front.ask("stop", target=None)
+    front.wait_until(lambda front: front.is_idle)
 
 
 def is_loaded(front: FrontEnd) -> bool:
-    return front.status is not None and front.status["is_loaded"]
+    return bool(front.status["is_loaded"])
 
 
 def test_the_status_knows_the_model_as_soon_as_it_is_loaded(live: FrontEnd) -> None:
     assert not is_loaded(live)
     live.send("Hello?")
     live.wait_until(lambda front: is_loaded(front) and not front.is_idle)
-    live.ask("stop", target=None)
-    live.wait_until(lambda front: front.is_idle)
-    live.wait_until(lambda front: front.status is not None and (front.status["used"] or 0) > 0)
-    assert live.status is not None
+    stop(live)
+    live.wait_until(lambda front: (front.status["used"] or 0) > 0)
     assert (live.status["model"], live.status["n_ctx"]) == ("tiny", llm.status().info.n_ctx)  # type: ignore[union-attr]
 
 
 def test_unloading_the_model_while_the_panel_writes_keeps_what_there_is(
     live: FrontEnd, shell: InteractiveShell
 ) -> None:
-    live.send("Hello?")
-    live.wait_until(is_writing)
+    begin(live)
     run(shell, "%llm /unload")
     live.wait_until(lambda front: front.is_idle and not is_loaded(front))
     assert len(live.texts[0]) > 10
-    live.send("And again?")
-    live.wait_until(lambda front: len(front.path) == 2 and is_writing(front))
+    begin(live)
     live.wait_until(is_loaded)
-    live.ask("stop", target=None)
-    live.wait_until(lambda front: front.is_idle)
+    stop(live)
 
 
 def test_changing_the_model_while_the_panel_writes_is_told(
     live: FrontEnd, tiny_utf8_gguf: Path
 ) -> None:
-    live.send("Hello?")
-    live.wait_until(is_writing)
+    begin(live)
     llm.use(tiny_utf8_gguf)
     live.wait_until(lambda front: front.is_idle)
-    live.wait_until(lambda front: front.status is not None and front.status["model"] == "tiny-utf8")
-    live.send("Who are you?")
-    live.wait_until(lambda front: len(front.path) == 2 and is_writing(front))
+    live.wait_until(lambda front: front.status["model"] == "tiny-utf8")
+    begin(live)
     assert live.shown[0]["finish_reason"] == "cancelled"
     assert live.shown[1]["model"] == "tiny-utf8"
-    live.ask("stop", target=None)
-    live.wait_until(lambda front: front.is_idle)
+    stop(live)
     assert [turn["model"] for turn in live.shown] == ["tiny", "tiny-utf8"]
 
 
@@ -86,7 +88,7 @@ def test_the_status_follows_the_cells_that_run_and_are_hidden(
     llm.use("tiny")
 
     def num_cells(front: FrontEnd) -> int:
-        return front.status["parts"]["cells"] if front.status is not None else 0
+        return int(front.status["parts"]["cells"])
 
     run(shell, "x = 'a string that takes some tokens'", store_history=True)
     live.wait_until(lambda front: num_cells(front) > 5)
@@ -97,8 +99,7 @@ def test_the_status_follows_the_cells_that_run_and_are_hidden(
 def test_no_tokens_are_counted_while_the_panel_writes(
     live: FrontEnd, monkeypatch: pytest.MonkeyPatch, shell: InteractiveShell
 ) -> None:
-    live.send("Hello?")
-    live.wait_until(is_writing)
+    begin(live)
     was_finished: list[bool] = []  # at each count; a small model comes to its end by itself, too
     tokenize = LocalEngine.tokenize_texts
 
@@ -120,10 +121,8 @@ def test_loading_that_is_stopped_leaves_a_panel_that_loads_again(live: FrontEnd)
     request = live.send("Hello?")
     live.ask("stop", target=request)
     live.wait_until(lambda front: front.is_idle)
-    live.send("Hello again?")
-    live.wait_until(is_writing)
-    live.ask("stop", target=None)
-    live.wait_until(lambda front: front.is_idle)
+    begin(live)
+    stop(live)
 
 
 def test_a_panel_can_be_made_while_a_model_is_loaded(

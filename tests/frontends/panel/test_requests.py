@@ -11,31 +11,13 @@ from typing import Any
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from ipywidgets.widgets.widget import _instances
-from support.front_end import FrontEnd, MakeFront, hold_on
+from support.front_end import PROMPT, FrontEnd, MakeFront, hold_on, is_done
 from support.scripted import ScriptedEngine
 from support.shell import run
 
 from jupyter_llm import llm
 from jupyter_llm.frontends.comm import sync as kernel_side
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
-
-AT_ONCE_S = 0.25
-
-
-def is_done(front: FrontEnd) -> bool:
-    return bool(front.path) and front.is_idle
-
-
-def notice(front: FrontEnd, request: str) -> dict[str, Any]:
-    """Wait for the notice that a request ends with."""
-
-    def is_it(message: dict[str, Any]) -> bool:
-        if message["type"] != "notice" or message["notice"]["id"] != request:
-            return False
-        return bool(message["notice"]["is_finished"])
-
-    found: dict[str, Any] = front.wait_for(is_it)["notice"]
-    return found
 
 
 def hold_on_explaining(front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell) -> str:
@@ -47,14 +29,11 @@ def hold_on_explaining(front: FrontEnd, scripted: ScriptedEngine, shell: Interac
     return request
 
 
-def workers() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name.startswith("jupyter-llm-job")]
-
-
-def wait_for_workers() -> None:
+def wait_for_threads(prefix: str = "jupyter-llm-job") -> None:
+    """Wait until no thread of a name that begins so is alive."""
     end = time.monotonic() + 10
-    while workers():
-        assert time.monotonic() < end, workers()
+    while names := [t.name for t in threading.enumerate() if t.name.startswith(prefix)]:
+        assert time.monotonic() < end, names
         time.sleep(0.01)
 
 
@@ -81,7 +60,7 @@ def loading(scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setattr(llm.current, "get", loading)
     yield loading
     loading.is_over.set()
-    wait_for_workers()
+    wait_for_threads()
 
 
 # Stop
@@ -95,28 +74,17 @@ def loading(scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> Iterat
         pytest.param(lambda _request: None, id="whatever runs"),
     ],
 )
-def test_stop_ends_a_turn_at_once_and_keeps_what_there_is(
+def test_stop_ends_a_turn_and_the_next_prompt_goes_on_from_what_there_is(
     front: FrontEnd, scripted: ScriptedEngine, target: Callable[[str], int | str | None]
 ) -> None:
-    request = hold_on(front, scripted)
-    began = time.monotonic()
+    request = hold_on(front, scripted)  # as good as for ever
     front.ask("stop", target=target(request))
     front.wait_until(is_done)
-    assert time.monotonic() - began < AT_ONCE_S
     assert front.shown[0]["finish_reason"] == "cancelled"
     assert front.texts == ["word "]
-
-
-def test_a_stopped_turn_stays_and_the_next_prompt_goes_on_from_it(
-    front: FrontEnd, scripted: ScriptedEngine
-) -> None:
-    hold_on(front, scripted)
-    front.ask("stop", target=None)
-    front.wait_until(is_done)
     scripted.holds = False
     scripted.replies.append("Going on.")
-    front.send("go on")
-    front.wait_until(lambda front: len(front.path) == 2 and front.is_idle)
+    front.say("go on")
     contents = [message.content for message in scripted.requests[-1].prompt]  # type: ignore[union-attr]
     assert contents == ["hold on", "word ", "go on"]
 
@@ -139,39 +107,30 @@ def test_stop_while_the_model_loads_ends_the_loading_and_sends_nothing(
 ) -> None:
     request = front.send("hello")
     front.wait_for(lambda message: message["type"] == "progress")
-    began = time.monotonic()
     front.ask("stop", target=request if is_by_id else None)
     front.wait_for(lambda message: message["type"] == "cancelled")
-    assert time.monotonic() - began < AT_ONCE_S
-    wait_for_workers()  # though nobody has let the model be loaded
+    wait_for_threads()  # though nobody has let the model be loaded
     assert loading.engine.requests == []
     assert front.is_idle
 
 
+@pytest.mark.parametrize(
+    ("waiting", "end"),
+    [
+        ("while True: pass", "pass"),
+        ("door.wait()", "door.set()"),  # in C, which hears of nothing
+    ],
+)
 def test_stop_while_an_expression_never_ends(
-    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell, waiting: str, end: str
 ) -> None:
-    run(shell, "def loop():\n    while True: pass")
-    front.send("What is {{loop()}}?")
-    front.wait_until(lambda front: bool(front.pending))
-    began = time.monotonic()
-    front.ask("stop", target=None)
-    front.wait_for(lambda message: message["type"] == "cancelled")
-    assert time.monotonic() - began < AT_ONCE_S
-    wait_for_workers()
-    assert scripted.requests == []
-
-
-def test_stop_while_an_expression_waits_in_c_is_told_at_once(
-    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
-) -> None:
-    run(shell, "import threading\ndoor = threading.Event()\ndef wait(): return door.wait(20)")
+    run(shell, f"import threading\ndoor = threading.Event()\ndef wait():\n    {waiting}")
     front.send("What is {{wait()}}?")
     front.wait_until(lambda front: bool(front.pending))
     front.ask("stop", target=None)
     front.wait_until(lambda front: front.is_idle)
-    run(shell, "door.set()")
-    wait_for_workers()
+    run(shell, end)
+    wait_for_threads()
     assert scripted.requests == []
     assert front.path == []
 
@@ -183,7 +142,7 @@ def test_stop_of_a_command_keeps_what_it_has_written(
     assert front.notices[request]["markdown"] == "word "
     assert not front.notices[request]["is_finished"]
     front.ask("stop", target=request)
-    assert notice(front, request)["markdown"] == "word "
+    assert front.notice(request)["markdown"] == "word "
 
 
 def test_stop_of_what_is_not_there_does_nothing(front: FrontEnd) -> None:
@@ -196,13 +155,11 @@ def test_stop_of_what_is_not_there_does_nothing(front: FrontEnd) -> None:
 
 
 def test_no_message_waits_for_a_model_that_loads(front: FrontEnd, loading: Loading) -> None:
-    began = time.monotonic()
     requests = [front.send(f"prompt {number}") for number in range(5)]
     front.ask("choose", number=4)
     front.ask("stop", target=requests[0])
     front.hello()
     answer = front.answer("complete", text="/he", cursor=3)
-    assert time.monotonic() - began < 2 * AT_ONCE_S
     assert [item["name"] for item in answer["items"]] == ["help"]
     front.ask("stop", target=None)
     front.wait_until(lambda front: front.is_idle)
@@ -217,9 +174,7 @@ def test_values_are_put_in_and_variables_and_cells_go_along(
     run(shell, "price = [1, 2, 3]\nprint('hello from the cell')", store_history=True)
     number = shell.execution_count - 1
     scripted.replies.append("I see.")
-    front.send(f"Is {{{{len(price)}}}} the length of @price, and what did @In[{number}] do?")
-    front.wait_until(is_done)
-    turn = front.shown[0]
+    turn = front.say(f"Is {{{{len(price)}}}} the length of @price, and what did @In[{number}] do?")
     assert turn["prompt"] == f"Is 3 the length of price, and what did In [{number}] do?"
     assert turn["attachments"] == [f"In [{number}]"]
     assert turn["told"]["variables"] == ["price"]
@@ -233,9 +188,7 @@ def test_a_value_that_is_put_in_is_not_expanded_again(
 ) -> None:
     run(shell, "text = '{{1 + 1}} @text /help @In[1]'")
     scripted.replies.append("I see.")
-    front.send("Look: {{text}}")
-    front.wait_until(is_done)
-    assert front.shown[0]["prompt"] == "Look: {{1 + 1}} @text /help @In[1]"
+    assert front.say("Look: {{text}}")["prompt"] == "Look: {{1 + 1}} @text /help @In[1]"
 
 
 def test_expressions_set_no_variables(
@@ -243,16 +196,13 @@ def test_expressions_set_no_variables(
 ) -> None:
     run(shell, "x = 1")
     scripted.replies.append("I see.")
-    front.send("{{(x := 7)}}")
-    front.wait_until(is_done)
+    front.say("{{(x := 7)}}")
     assert shell.user_ns["x"] == 1
 
 
 def test_a_text_after_two_dashes_is_no_command(front: FrontEnd, scripted: ScriptedEngine) -> None:
     scripted.replies.append("I see.")
-    front.send("-- /help me")
-    front.wait_until(is_done)
-    assert front.shown[0]["prompt"] == "/help me"
+    assert front.say("-- /help me")["prompt"] == "/help me"
 
 
 @pytest.mark.parametrize(
@@ -274,8 +224,7 @@ def test_what_is_wrong_is_said_in_one_line(
     front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell, text: str, says: str
 ) -> None:
     run(shell, "precious = 42")
-    request = front.send(text)
-    found = notice(front, request)
+    found = front.command(text)
     assert found["level"] == "error"
     assert says in found["markdown"]
     assert "\n" not in found["markdown"].strip()
@@ -286,7 +235,7 @@ def test_what_is_wrong_is_said_in_one_line(
 def test_a_prompt_after_a_turn_that_has_gone_says_so(
     front: FrontEnd, scripted: ScriptedEngine
 ) -> None:
-    assert "no turn 7" in notice(front, front.send("and?", after=7))["markdown"]
+    assert "no turn 7" in front.command("and?", after=7)["markdown"]
 
 
 def test_what_was_asked_without_saving_is_asked_again_so(
@@ -296,10 +245,9 @@ def test_what_was_asked_without_saving_is_asked_again_so(
     llm.archive.open(home / "a.ipynb")
     llm.chat("default").stream("Hush!", is_kept=False).result()
     front.wait_until(is_done)
-    front.ask("regenerate", number=1, seed=None, temperature=None)
-    front.wait_until(lambda front: front.texts == ["Two."] and front.is_idle)
-    front.send("And now?")
-    front.wait_until(lambda front: front.texts == ["Two.", "Three."] and front.is_idle)
+    front.regenerate(1)
+    front.say("And now?")
+    assert front.texts == ["Two.", "Three."]
     llm.archive.open(None)
     assert [turn.prompt for turn in llm.chat("default").kept_turns] == ["And now?"]
     data = home / ".local" / "share" / "jupyter_llm"
@@ -311,16 +259,13 @@ def test_what_was_asked_without_saving_is_asked_again_so(
 # Commands
 
 
-def test_a_command_is_answered_by_a_notice_and_is_no_turn(front: FrontEnd) -> None:
-    request = front.send("/help")
-    found = notice(front, request)
-    assert "`/status`" in found["markdown"]
+def test_help_is_a_notice_and_no_turn_and_tells_what_can_be_typed_in_a_panel(
+    front: FrontEnd,
+) -> None:
+    found = front.command("/help")
     assert (found["prompt"], found["after"], found["level"]) == ("/help", 0, "info")
     assert llm.chat("default").turns == []
-
-
-def test_help_in_a_panel_tells_what_can_be_typed_there(front: FrontEnd) -> None:
-    told = notice(front, front.send("/help"))["markdown"]
+    told = found["markdown"]
     assert all((f"`/{name}" in told) == (name != "chat") for name in PANEL_COMMANDS)
     assert "--seed" not in told
     assert "Shift+Enter" in told
@@ -332,8 +277,7 @@ def test_an_explanation_is_shown_while_it_grows(
     front = make_front(max_tokens=None)
     run(shell, "x = 1", store_history=True)
     scripted.replies.append("word " * 500)
-    request = front.send("/explain")
-    assert notice(front, request)["markdown"] == "word " * 500
+    assert front.command("/explain")["markdown"] == "word " * 500
     notices = [m["notice"] for m in front.messages if m["type"] == "notice"]
     assert 2 <= len(notices) <= 10
     assert notices[-1]["markdown"].startswith(notices[0]["markdown"])
@@ -346,15 +290,14 @@ def test_a_proposal_says_what_it_would_change(
     run(shell, "price", cell_id="c3d4", raises=NameError, store_history=True)
     number = shell.execution_count - 1
     scripted.replies.append("prise\n")
-    proposal = notice(front, front.send("/fix"))["proposal"]
+    proposal = front.command("/fix")["proposal"]
     assert proposal["source"] == "prise"
     assert proposal["before"] == "price"
     assert (proposal["cell_id"], proposal["execution_count"]) == ("c3d4", number)
 
 
 def test_notices_stay_until_they_are_put_away_in_all_views(front: FrontEnd) -> None:
-    request = front.send("/status")
-    notice(front, request)
+    request = front.command("/status")["id"]
     second = FrontEnd(front.panel)
     second.hello()
     assert list(second.notices) == [request]
@@ -367,7 +310,7 @@ def test_all_views_have_the_same_notices_however_many_there_were(
 ) -> None:
     monkeypatch.setattr(kernel_side, "_MOST_NOTICES", 3)
     for _ in range(5):
-        notice(front, front.send("/help"))
+        front.command("/help")
     second = FrontEnd(front.panel)
     second.hello()
     assert len(second.notices) == 3
@@ -379,7 +322,7 @@ def test_a_notice_that_is_put_away_while_it_grows_does_not_come_back(
 ) -> None:
     request = hold_on_explaining(front, scripted, shell)
     front.ask("dismiss", notice=request)
-    wait_for_workers()
+    wait_for_threads()
     assert front.notices == {}
     assert front.is_idle
 
@@ -391,7 +334,7 @@ def test_reset_forgets_the_turns_of_all_panels(
     scripted.replies.append("One.")
     first.send("a")
     second.wait_until(is_done)
-    assert "Forgot 1 turn" in notice(first, first.send("/reset"))["markdown"]
+    assert "Forgot 1 turn" in first.command("/reset")["markdown"]
     for front in (first, second):
         front.wait_until(lambda front: front.path == [])
 
@@ -409,10 +352,9 @@ def test_a_kernel_without_room_for_threads_says_so_and_the_panel_lives_on(
     monkeypatch.setattr(threading.Thread, "start", refuse)
     request = front.send("hello?")
     monkeypatch.setattr(threading.Thread, "start", start)
-    assert "no room for another thread" in notice(front, request)["markdown"]
+    assert "no room for another thread" in front.notice(request)["markdown"]
     scripted.replies.append("Yes.")
-    front.send("hello?")
-    front.wait_until(is_done)
+    assert front.say("hello?")["text"] == "Yes."
 
 
 def test_no_stop_harms_a_thread_that_a_request_is_just_starting(
@@ -423,7 +365,7 @@ def test_no_stop_harms_a_thread_that_a_request_is_just_starting(
         front.send(f"prompt {number}")
         time.sleep(number % 50 * 1e-4)
         front.ask("stop", target=None)
-    wait_for_workers()
+    wait_for_threads()
     front.wait_until(lambda front: front.is_idle)
 
 
@@ -442,10 +384,7 @@ def test_closed_panels_leave_nothing_behind(
     assert len(_instances) == before
     for watchers in (chat._watchers, llm.current._watchers, llm.timeline._watchers):
         assert not watchers._watchers
-    end = time.monotonic() + 10
-    while any(thread.name.startswith("jupyter-llm-") for thread in threading.enumerate()):
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    wait_for_threads("jupyter-llm-")
 
 
 def test_a_closed_panel_lets_the_answer_be_written(
@@ -457,7 +396,7 @@ def test_a_closed_panel_lets_the_answer_be_written(
     front.wait_until(lambda front: bool(front.path))
     front.panel.close()
     front.panel.close()
-    wait_for_workers()
+    wait_for_threads()
     assert [turn.completion.text for turn in llm.chat("default").turns] == ["word " * 200]
 
 
@@ -471,19 +410,10 @@ def test_a_dead_comm_harms_nobody(
 
     monkeypatch.setattr(dead.comm, "publish_msg", refuse)
     scripted.replies.append("Still here.")
-    dead.tell({**_SEND, "id": "dead-1", "text": "hello?"})
+    dead.tell({**PROMPT, "type": "send", "id": "dead-1", "text": "hello?"})
     alive.wait_until(is_done)
     assert alive.texts == ["Still here."]
     monkeypatch.undo()
-
-
-_SEND: dict[str, Any] = {
-    "type": "send",
-    "after": None,
-    "attachments": [],
-    "seed": None,
-    "temperature": None,
-}
 
 
 @pytest.mark.parametrize("content", [None, 7, {"type": "send"}, {"type": "nonsense", "id": "x-1"}])
@@ -496,9 +426,5 @@ def test_a_message_that_nobody_understands_is_refused(front: FrontEnd, content: 
 
 def test_threads_end_when_nothing_is_to_be_done(front: FrontEnd, scripted: ScriptedEngine) -> None:
     scripted.replies.append("Yes.")
-    front.send("Are you there?")
-    front.wait_until(is_done)
-    end = time.monotonic() + 10
-    while any(t.name.startswith("jupyter-llm-panel") for t in threading.enumerate()):
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    front.say("Are you there?")
+    wait_for_threads("jupyter-llm-panel")
