@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,15 @@ def notebook(tmp_path: Path) -> Path:
     return path
 
 
-def test_without_a_notebook_there_is_no_path() -> None:
-    assert notebook_path() is None
-    assert notebook_path({}) is None
+@pytest.mark.parametrize(
+    "namespace",
+    [
+        *(None, {}, {"__vsc_ipynb_file__": 7}),
+        *({"__vsc_ipynb_file__": n} for n in ("", "a.ipynb", "/Untitled-1.ipynb", "\0", "/a\0b")),
+    ],
+)
+def test_without_a_notebook_on_disk_there_is_no_path(namespace: dict[str, object] | None) -> None:
+    assert notebook_path(namespace) is None
 
 
 def test_the_session_of_a_server_names_the_notebook(
@@ -88,61 +95,42 @@ def test_vscode_leaves_the_path_in_the_namespace(
     assert notebook_path({"__vsc_ipynb_file__": str(notebook)}) == notebook
 
 
-@pytest.mark.parametrize("name", ["", "a.ipynb", "/Untitled-1.ipynb", "\0", "/a\0b"])
-def test_a_notebook_that_was_never_saved_has_no_path(name: str) -> None:
-    assert notebook_path({"__vsc_ipynb_file__": name}) is None
-
-
-def test_a_variable_of_that_name_does_no_harm() -> None:
-    assert notebook_path({"__vsc_ipynb_file__": 7}) is None
-
-
 def test_colab_has_none(notebook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JPY_SESSION_NAME", str(notebook))
     monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab-20260101")
     assert notebook_path() is None
 
 
-def watched(path: Path | None) -> tuple[NotebookIdentity, list[PathChange]]:
-    identity = NotebookIdentity(path)
+# What was known, what a front end says, and whether that is told as a rename; files end with "!".
+@pytest.mark.parametrize(
+    ("known", "says", "is_rename"),
+    [
+        ("a!", lambda identity, new: identity.moved(identity.path, new), True),
+        ("a", lambda identity, new: identity.report(new), True),  # it is not there any more
+        ("a!", lambda identity, new: identity.report(new), False),  # another one
+        (None, lambda identity, new: identity.report(new), False),
+        (None, lambda identity, new: identity.moved(new.with_name("c.ipynb"), new), False),
+    ],
+    ids=["a rename", "an unseen rename", "another notebook", "the first word", "a first rename"],
+)
+def test_a_change_of_the_path_is_passed_on_once(
+    tmp_path: Path,
+    known: str | None,
+    says: Callable[[NotebookIdentity, Path], None],
+    *,
+    is_rename: bool,
+) -> None:
+    old = tmp_path / f"{known.rstrip('!')}.ipynb" if known is not None else None
+    new = tmp_path / "b.ipynb"
+    new.touch()
+    if old is not None and known is not None and known.endswith("!"):
+        old.touch()
+    identity = NotebookIdentity(old)
     changes: list[PathChange] = []
     identity.watch(changes.append)
-    return identity, changes
-
-
-def test_a_rename_is_passed_on(notebook: Path) -> None:
-    identity, changes = watched(notebook)
-    new = notebook.with_name("b.ipynb")
-    identity.moved(notebook, new)
-    assert identity.path == new
-    assert changes == [PathChange(notebook, new, is_rename=True)]
-
-
-def test_the_rename_of_another_notebook_is_ignored(notebook: Path) -> None:
-    identity, changes = watched(notebook)
-    identity.moved(notebook.with_name("other.ipynb"), notebook.with_name("b.ipynb"))
-    assert identity.path == notebook
-    assert not changes
-
-
-def test_a_path_that_was_not_known_is_no_rename(notebook: Path) -> None:
-    identity, changes = watched(None)
-    identity.report(notebook)
-    identity.report(notebook.parent / "sub" / ".." / notebook.name)  # the same again
-    assert changes == [PathChange(None, notebook, is_rename=False)]
-
-
-def test_a_report_after_an_unseen_rename_is_a_rename(notebook: Path) -> None:
-    identity, changes = watched(notebook)
-    new = notebook.rename(notebook.with_name("b.ipynb"))
-    identity.report(new)
-    assert changes == [PathChange(notebook, new, is_rename=True)]
-
-
-def test_a_report_of_another_notebook_is_no_rename(notebook: Path) -> None:
-    identity, changes = watched(notebook)
-    copy = notebook.with_name("copy.ipynb")
-    copy.write_bytes(notebook.read_bytes())
-    identity.report(copy)
-    assert identity.path == copy
-    assert changes == [PathChange(notebook, copy, is_rename=False)]
+    says(identity, new)
+    identity.report(tmp_path / "sub" / ".." / new.name)  # the same again
+    identity.moved(tmp_path / "other.ipynb", tmp_path / "c.ipynb")  # of no concern
+    assert changes == [PathChange(old, new, is_rename)]
+    assert identity.path is not None
+    assert identity.path.name == new.name

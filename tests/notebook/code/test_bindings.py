@@ -68,11 +68,6 @@ def test_a_value_made_from_itself_is_made_again(source: str) -> None:
     assert bindings(source)[0].makes_again
 
 
-def test_a_function_uses_what_it_does_not_bind_itself() -> None:
-    (binding,) = bindings("def f(a, *b):\n    c = a + rate\n    return [d for d in c]")
-    assert binding.uses == {"rate"}
-
-
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
