@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.sources import CellSources
     from jupyter_llm.tasks.task import Task
 
-Kind = Literal["cell", "function", "class", "value", "error"]
+SubjectKind = Literal["cell", "function", "class", "value", "error"]
 
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _UNWRAPS = 20  # decorators around one function
@@ -41,7 +41,7 @@ class Subject:
     the one it was typed in, if known. `text` says all of it to a model.
     """
 
-    kind: Kind
+    kind: SubjectKind
     title: str
     source: str = ""
     name: str = ""

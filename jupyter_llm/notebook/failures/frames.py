@@ -166,7 +166,7 @@ class _Origin:
 
 
 @dataclass(slots=True, eq=False)
-class _Entry:
+class _LiveStep:
     """A step while it is read; it holds the frame and does not outlive the reading."""
 
     live: FrameType
@@ -239,7 +239,7 @@ class _Entry:
         return "\n".join(lines[first - 1 : last]), first
 
 
-def _values(entry: _Entry) -> dict[str, object]:
+def _values(entry: _LiveStep) -> dict[str, object]:
     """A frame's variables: those of the running expression first, then its function's.
 
     Of the notebook's own variables only those that the cell reads; and no functions and modules,
@@ -275,10 +275,10 @@ def _local_names(code: CodeType) -> Iterator[str]:
         yield from (*code.co_varnames, *code.co_cellvars, *code.co_freevars)
 
 
-def _walk(traceback: TracebackType | None, sources: CellSources) -> list[_Entry]:
+def _walk(traceback: TracebackType | None, sources: CellSources) -> list[_LiveStep]:
     """The entries from the first one in the user's code on."""
     found: dict[str, _Origin] = {}
-    entries: list[_Entry] = []
+    entries: list[_LiveStep] = []
     cell: CellSource | None = None
     for _ in range(_MAX_WALK):
         if traceback is None:
@@ -294,7 +294,7 @@ def _walk(traceback: TracebackType | None, sources: CellSources) -> list[_Entry]
         cell = origin.cell or cell
         if entries or origin.is_own or not _is_machinery(name):
             entries.append(
-                _Entry(
+                _LiveStep(
                     live=traceback.tb_frame,
                     code=code,
                     line=traceback.tb_lineno,
@@ -311,12 +311,12 @@ def _positions(code: CodeType, instruction: int) -> tuple[int | None, ...]:
     return positions or (None, None, None, None)
 
 
-def _folded(entries: Iterable[_Entry]) -> list[_Entry]:
+def _folded(entries: Iterable[_LiveStep]) -> list[_LiveStep]:
     """Tell what calls itself once, with its count; and the last step, where the error was."""
     entries = list(entries)
     if not entries:
         return []
-    kept: dict[tuple[str, str, int], _Entry] = {}
+    kept: dict[tuple[str, str, int], _LiveStep] = {}
     own = [entry for entry in entries if entry.origin.is_own]
     last = own[-1] if own else None
     result = []
@@ -331,7 +331,7 @@ def _folded(entries: Iterable[_Entry]) -> list[_Entry]:
     return result
 
 
-def _add_library_call(steps: list[Step], entry: _Entry) -> None:
+def _add_library_call(steps: list[Step], entry: _LiveStep) -> None:
     name = _library_name(entry.code.co_filename)
     where = f"{name}:{entry.line} in {entry.code.co_name}"
     before = 0

@@ -10,7 +10,7 @@ import math
 from typing import Any, Final
 
 from jupyter_llm.common.controls import one_line
-from jupyter_llm.notebook.values.kinds import Kind, Reading, clean, cut, label, listed
+from jupyter_llm.notebook.values.kinds import Kind, Reading, clean, cut, listed, type_name
 from jupyter_llm.notebook.values.peek import attribute, exported, is_a, library_types, short_name
 
 _NUM_READ: Final = 1_000_000  # up to this size the range is that of all values
@@ -33,7 +33,7 @@ def _plain_array(value: Any) -> Any:
 
 def _array_head(value: Any, _reading: Reading) -> str:
     array = _plain_array(value)
-    name = "numpy array" if array is value else label(value)
+    name = "numpy array" if array is value else type_name(value)
     fields = array.dtype.names
     dtype = f"{len(fields)} fields" if fields else _text(array.dtype)
     return f"{name}, shape {array.shape}, {dtype}"

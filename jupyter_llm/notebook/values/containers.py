@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, Final
 
 from jupyter_llm.common.tables import count_of
-from jupyter_llm.notebook.values.kinds import ITEM_CHARS, Kind, Reading, cut, label, listed
+from jupyter_llm.notebook.values.kinds import ITEM_CHARS, Kind, Reading, cut, listed, type_name
 from jupyter_llm.notebook.values.peek import (
     attribute,
     class_attribute,
@@ -30,7 +30,7 @@ _NUM_ITEMS: Final = 24  # how many are read at most; how many are shown depends 
 
 
 def _label_of(value: object, base: type) -> str:
-    own = label(value)
+    own = type_name(value)
     return own if type(value) is base else f"{own} ({base.__name__})"
 
 
@@ -206,7 +206,7 @@ def _record_inline(value: Any, reading: Reading, room: int) -> str:
         f"{name}={reading.brief_of(name, item, each)}"
         for name, item in zip(tuple_fields(value), items, strict=False)
     ]
-    return f"{label(value)}({listed(parts, room - len(label(value)) - 2)})"
+    return f"{type_name(value)}({listed(parts, room - len(type_name(value)) - 2)})"
 
 
 RECORD: Final = Kind(

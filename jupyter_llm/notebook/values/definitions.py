@@ -25,7 +25,7 @@ from types import (
 from typing import Any, Final
 
 from jupyter_llm.common.controls import one_line
-from jupyter_llm.notebook.values.kinds import Kind, Reading, clean, cut, label, listed
+from jupyter_llm.notebook.values.kinds import Kind, Reading, clean, cut, listed, type_name
 from jupyter_llm.notebook.values.objects import declared_fields
 from jupyter_llm.notebook.values.peek import (
     attribute,
@@ -134,7 +134,7 @@ def signature(function: FunctionType, reading: Reading, *, is_bound: bool = Fals
 def _function_head(value: Any, reading: Reading) -> str:
     function = _unwrapped(value)
     if type(function) is not FunctionType:
-        return label(value)
+        return type_name(value)
     flags = function.__code__.co_flags
     kind = (
         "async function"
@@ -157,7 +157,7 @@ def _function_body(value: Any, _reading: Reading) -> str:
 def _method_head(value: Any, reading: Reading) -> str:
     function = value.__func__
     if type(function) is not FunctionType:
-        return label(value)
+        return type_name(value)
     owner = value.__self__
     cls = owner if is_a(owner, type) else type(owner)
     parameters = signature(function, reading, is_bound=True)
@@ -177,7 +177,7 @@ def _builtin_head(value: Any, _reading: Reading) -> str:
 
 def _partial_head(value: Any, reading: Reading) -> str:
     function = value.func
-    name = text_of(function.__qualname__) if type(function) is FunctionType else label(function)
+    name = text_of(function.__qualname__) if type(function) is FunctionType else type_name(function)
     parts = [reading.brief(one, 24) for one in value.args]
     parts += [
         f"{key}={reading.brief_of(key, item, 24)}"

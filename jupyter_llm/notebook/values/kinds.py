@@ -67,7 +67,7 @@ class Reading:
         if kind.inline is None:
             return cut(one_line(kind.head(value, self)), room)
         if kind.holds_items and len(self._inside) >= _MAX_DEPTH:
-            return cut(label(value), room)
+            return cut(type_name(value), room)
         with self._going_into(value):
             return cut(one_line(kind.inline(value, self, room)), room)
 
@@ -84,7 +84,7 @@ class Reading:
 
     def asked(self, value: object) -> str:
         """The value's own `repr`, or why there is none, in angle brackets."""
-        name = label(value)
+        name = type_name(value)
         try:
             return self.tidy(ask(lambda: repr(value), type(value), self.deadline.left_s))
         except NoAnswerError as error:
@@ -105,7 +105,7 @@ class Reading:
             self._inside.pop()
 
 
-def label(value: object) -> str:
+def type_name(value: object) -> str:
     """The name of the value's true type."""
     return qualified_name(type(value))
 

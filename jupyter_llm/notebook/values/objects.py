@@ -11,9 +11,9 @@ from types import (
 )
 from typing import Any, Final
 
-from jupyter_llm.notebook.values.kinds import ITEM_CHARS, Kind, Reading, cut, label, listed
+from jupyter_llm.notebook.values.kinds import ITEM_CHARS, Kind, Reading, cut, listed, type_name
 from jupyter_llm.notebook.values.peek import (
-    MISSING,
+    ABSENT,
     attribute,
     class_attribute,
     instance_dict,
@@ -43,7 +43,7 @@ def _fields(value: object) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, field in declared_fields(type(value))[:_MAX_FIELDS]:
         held = attribute(value, name)
-        if held is not MISSING and attribute(field, "repr") is not False:
+        if held is not ABSENT and attribute(field, "repr") is not False:
             found[name] = held
     return found
 
@@ -64,12 +64,12 @@ def _record_head(value: Any, reading: Reading) -> str:
 
 
 def _record_inline(value: Any, reading: Reading, room: int) -> str:
-    name = label(value)
+    name = type_name(value)
     return f"{name}({_named(_fields(value), reading, room - len(name) - 2)})"
 
 
 def _object_head(value: Any, _reading: Reading) -> str:
-    return f"{label(value)} object"
+    return f"{type_name(value)} object"
 
 
 def _object_body(value: Any, reading: Reading) -> str:
@@ -78,17 +78,17 @@ def _object_body(value: Any, reading: Reading) -> str:
 
 
 def _object_inline(value: Any, reading: Reading, room: int) -> str:
-    name = label(value)
+    name = type_name(value)
     return f"<{name} {_named(_public(value), reading, room - len(name) - 3)}>".replace(" >", ">")
 
 
 def _member(value: Any, reading: Reading, room: int = ITEM_CHARS) -> str:
     name = text_of(attribute(value, "_name_"))
-    return f"{label(value)}.{name} ({reading.brief(attribute(value, '_value_'), room)})"
+    return f"{type_name(value)}.{name} ({reading.brief(attribute(value, '_value_'), room)})"
 
 
 def _exception(value: Any, reading: Reading, room: int) -> str:
-    name = label(value)
+    name = type_name(value)
     arguments = [reading.brief(one, 200) for one in BaseException.args.__get__(value)]  # type: ignore[attr-defined]
     return f"{name}({listed(arguments, room - len(name) - 2)})"
 
@@ -106,15 +106,17 @@ def _plain(value: Any, _reading: Reading, room: int) -> str:
 
 
 def _head_of(inline: Callable[[Any, Reading, int], str]) -> Callable[[Any, Reading], str]:
-    return lambda value, reading: f"{label(value)} {inline(value, reading, reading.max_chars - 80)}"
+    return lambda value, reading: (
+        f"{type_name(value)} " + inline(value, reading, reading.max_chars - 80)
+    )
 
 
 def _iterator_head(value: Any, _reading: Reading) -> str:
-    return f"{label(value)}, an iterator; it was not advanced"
+    return f"{type_name(value)}, an iterator; it was not advanced"
 
 
 def _awaitable_head(value: Any, _reading: Reading) -> str:
-    return f"{label(value)} {value.__qualname__}; it was not run"
+    return f"{type_name(value)} {value.__qualname__}; it was not run"
 
 
 RECORD: Final = Kind(_record_head, inline=_record_inline, holds_items=True)
@@ -145,7 +147,7 @@ AWAITABLE: Final = Kind(_awaitable_head, holds_data=False)
 
 def is_member(value: object) -> bool:
     """Whether a value is a member of an enumeration."""
-    return attribute(value, "_name_") is not MISSING and any(
+    return attribute(value, "_name_") is not ABSENT and any(
         package == "enum" and name == "Enum" for package, name, _ in library_types(type(value))
     )
 
@@ -163,4 +165,4 @@ def object_kind(value: object) -> Kind | None:
         return OBJECT
     if class_attribute(cls, "__repr__") is not object.__dict__["__repr__"]:
         return None
-    return OBJECT if class_attribute(cls, "__next__") is MISSING else ITERATOR
+    return OBJECT if class_attribute(cls, "__next__") is ABSENT else ITERATOR

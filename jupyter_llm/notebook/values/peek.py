@@ -14,18 +14,18 @@ from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any, Final
 
 
-class _Missing:
+class _Absent:
     """There is no such attribute."""
 
 
-MISSING: Final = _Missing()
+ABSENT: Final = _Absent()
 
 _mro = type.__dict__["__mro__"].__get__
 _dict = type.__dict__["__dict__"].__get__
 _module = type.__dict__["__module__"].__get__
 _qualname = type.__dict__["__qualname__"].__get__
 _TYPES_IN_C = (FunctionType, BaseException, functools.partial, type(functools.lru_cache(len)))
-_DOC_OF_DICT = _dict(_Missing)["__dict__"].__doc__  # of every class that Python code defines
+_DOC_OF_DICT = _dict(_Absent)["__dict__"].__doc__  # of every class that Python code defines
 _MAX_NAME = 80
 
 
@@ -51,12 +51,12 @@ def class_dict(cls: type) -> dict[str, Any]:
 
 
 def class_attribute(cls: type, name: str) -> Any:
-    """What the class or a base has under a name, as it stands there, or MISSING."""
+    """What the class or a base has under a name, as it stands there, or ABSENT."""
     for entry in mro(cls):
         own = _dict(entry)
         if name in own:
             return own[name]
-    return MISSING
+    return ABSENT
 
 
 def instance_dict(value: object) -> dict[str, Any]:
@@ -73,14 +73,14 @@ def text_keys(found: object) -> dict[str, Any]:
 
 
 def attribute(value: object, name: str) -> Any:
-    """What the instance holds under a name, in a slot or its dictionary, or MISSING."""
+    """What the instance holds under a name, in a slot or its dictionary, or ABSENT."""
     found = class_attribute(type(value), name)
     if type(found) is MemberDescriptorType:
         try:
             return found.__get__(value)
         except AttributeError:
-            return MISSING
-    return _held(value).get(name, MISSING)
+            return ABSENT
+    return _held(value).get(name, ABSENT)
 
 
 def qualified_name(cls: type) -> str:
@@ -103,14 +103,14 @@ def library_types(cls: type) -> Iterator[tuple[str, str, type]]:
     for entry in mro(cls):
         module, name = _module_of(entry), text_of(_qualname(entry))
         loaded = sys.modules.get(module)
-        if loaded is not None and _held(loaded).get(name, MISSING) is entry:
+        if loaded is not None and _held(loaded).get(name, ABSENT) is entry:
             yield module.partition(".")[0], name, entry
 
 
 def exported(package: str, name: str) -> Any:
-    """What a package that is loaded has under a name, or MISSING."""
+    """What a package that is loaded has under a name, or ABSENT."""
     loaded = sys.modules.get(package)
-    return MISSING if loaded is None else _held(loaded).get(name, MISSING)
+    return ABSENT if loaded is None else _held(loaded).get(name, ABSENT)
 
 
 def _module_of(cls: type) -> str:
@@ -128,8 +128,8 @@ def text_of(value: object) -> str:
 def _held(value: object) -> dict[Any, Any]:
     """The instance's own dictionary, or an empty one."""
     for entry in mro(type(value)):
-        found = _dict(entry).get("__dict__", MISSING)
-        if found is MISSING:
+        found = _dict(entry).get("__dict__", ABSENT)
+        if found is ABSENT:
             continue
         if not _is_plain_dict(found, entry):
             return {}

@@ -11,7 +11,7 @@ from jupyter_llm.common.controls import one_line
 from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.values import arrays, containers, definitions, figures, objects, tables
 from jupyter_llm.notebook.values.guard import Deadline, NoAnswerError, ask
-from jupyter_llm.notebook.values.kinds import Kind, Reading, cut, label
+from jupyter_llm.notebook.values.kinds import Kind, Reading, cut, type_name
 from jupyter_llm.notebook.values.peek import (
     class_attribute,
     is_a,
@@ -67,7 +67,7 @@ def register(kind: type | str, function: Any = None) -> Any:
     elif is_a(kind, type):
         _by_type[id(kind)] = (kind, function)  # type: ignore[assignment]
     else:
-        raise OptionError(f"register takes a type or its qualified name, not {label(kind)}.")
+        raise OptionError(f"register takes a type or its qualified name, not {type_name(kind)}.")
     return function
 
 
@@ -84,7 +84,7 @@ def summarize(
         reading = Reading(max(0, max_chars - len(start)), Deadline(deadline_s), kind_of)
         text = _hidden(value) if looks_secret(name) and tells_data(value) else _told(value, reading)
     except Exception as error:  # noqa: BLE001  a broken value is no reason to lose the prompt
-        text = f"{label(value)} (not readable: {qualified_name(type(error))})"
+        text = f"{type_name(value)} (not readable: {qualified_name(type(error))})"
     return cut(start + text, max_chars)
 
 
@@ -119,10 +119,10 @@ def headline(name: str, value: object, *, max_chars: int) -> str:
     try:
         kind = kind_of(value)
         if kind is None or (kind.holds_data and looks_secret(name)):
-            return cut(label(value), max_chars)
+            return cut(type_name(value), max_chars)
         return cut(one_line(kind.head(value, Reading(max_chars, Deadline(0), kind_of))), max_chars)
     except Exception:  # noqa: BLE001  a broken value is a value, too
-        return cut(label(value), max_chars)
+        return cut(type_name(value), max_chars)
 
 
 def kind_of(value: object) -> Kind | None:
@@ -157,8 +157,8 @@ def _hidden(value: object) -> str:
     """The type and the length of a value that is not shown."""
     for base in (str, bytes, list, tuple, dict):
         if is_a(value, base):
-            return f"{HIDDEN} ({label(value)} of length {base.__len__(value)})"  # type: ignore[arg-type]
-    return f"{HIDDEN} ({label(value)})"
+            return f"{HIDDEN} ({type_name(value)} of length {base.__len__(value)})"  # type: ignore[arg-type]
+    return f"{HIDDEN} ({type_name(value)})"
 
 
 def _told(value: object, reading: Reading) -> str:

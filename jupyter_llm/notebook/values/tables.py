@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.tables import count_of
-from jupyter_llm.notebook.values.kinds import Kind, Reading, clean, cut, label, listed
+from jupyter_llm.notebook.values.kinds import Kind, Reading, clean, cut, listed, type_name
 from jupyter_llm.notebook.values.peek import (
-    MISSING,
+    ABSENT,
     attribute,
     exported,
     is_a,
@@ -117,7 +117,7 @@ def _plain(value: Any) -> Any:
 
 def _frame_head(value: Any, _reading: Reading) -> str:
     num_rows, num_columns = _plain(value).shape
-    name, package = label(value), label(value).partition(".")[0]
+    name, package = type_name(value), type_name(value).partition(".")[0]
     name = f"{package} DataFrame" if package in ("pandas", "polars") else name
     return f"{name}, {count_of(num_rows, 'row')} x {count_of(num_columns, 'column')}"
 
@@ -140,7 +140,7 @@ def _is_known(dtype: object) -> bool:
 
 
 def _dtype(dtype: object) -> str:
-    return cut(one_line(clean(str(dtype))), 60) if _is_known(dtype) else label(dtype)
+    return cut(one_line(clean(str(dtype))), 60) if _is_known(dtype) else type_name(dtype)
 
 
 def _frame_body(value: Any, reading: Reading) -> str:
@@ -261,7 +261,7 @@ def _schema(pairs: Iterable[tuple[object, object]], num: int, reading: Reading) 
 def _dask_body(value: Any, reading: Reading) -> str:
     """Tell the columns that dask found out when the graph was made."""
     meta = attribute(attribute(value, "_expr"), "_meta")
-    if meta is MISSING:
+    if meta is ABSENT:
         meta = attribute(value, "_meta")
     own = {name for _, name, cls in library_types(type(meta)) if cls is type(meta)}
     if "DataFrame" in own:
