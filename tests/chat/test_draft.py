@@ -202,6 +202,11 @@ def test_a_preview_is_what_is_sent_and_changes_nothing(session: Session) -> None
     assert session.chat.preview(session.engine, asked) == shown
     session.ask("second")
     assert session.messages == shown
+    for _ in range(40):  # what the run leaves out, too
+        shown = session.chat.preview(session.engine, Asked(prompt="question " * 60, context="auto"))
+        session.ask("question " * 60)
+        assert session.messages == shown
+    assert session.chat.num_left_out > 0
 
 
 def test_what_is_read_ahead_is_what_the_next_prompt_begins_with(session: Session) -> None:

@@ -38,12 +38,13 @@ def rows(text: str) -> list[list[str]]:
     return [[part.strip() for part in line.strip("| ").split(" | ")] for line in lines[2:]]
 
 
-def test_cells_and_their_outputs_go_along(
+def test_cells_and_their_outputs_go_along_as_a_dry_run_shows(
     shell: InteractiveShell, resident: ScriptedEngine
 ) -> None:
     cell(shell, "x = 6 * 7\nx")
     cell(shell, "%llm What is it?")
     cell(shell, "print('more')")
+    shown = run(shell, "%%llm --dry-run\nAnd now?").text
     cell(shell, "%%llm\nAnd now?")
     assert told(resident) == (
         "[user] These cells ran in the notebook:\n\n"
@@ -52,31 +53,34 @@ def test_cells_and_their_outputs_go_along(
         "[user] These cells ran in the notebook:\n\n"
         "In [3]:\nprint('more')\nOut [3]:\nmore\n\nAnd now?\n"
     )
+    assert shown.startswith(told(resident))
 
 
 @pytest.mark.parametrize(
-    ("option", "expected"),
-    [("", 3), ("-c auto", 3), ("-c none", 0), ("-c 2", 2), ("--context all", 3), ("-c 0", 0)],
+    ("setting", "option", "expected"),
+    [
+        ("auto", "", 3),
+        ("auto", "-c none", 0),
+        ("auto", "-c 2", 2),
+        ("auto", "-c 0", 0),
+        ("none", "--context all", 3),
+        ("none", "", 0),
+        (1, "", 1),
+    ],
 )
-def test_the_context_is_chosen_for_one_prompt(
-    shell: InteractiveShell, resident: ScriptedEngine, option: str, expected: int
+def test_the_context_is_a_setting_and_chosen_for_one_prompt(
+    shell: InteractiveShell,
+    resident: ScriptedEngine,
+    setting: object,
+    option: str,
+    expected: int,
 ) -> None:
+    run(shell, f"%config LLMMagics.context = {setting!r}")
     for number in range(3):
         cell(shell, f"x{number} = 1")
     text = cell(shell, f"%llm {option} hello").text
     assert told(resident).count(" = 1") == expected
     assert ("told the last 2 of 3 cells" in text) == (option == "-c 2")
-
-
-@pytest.mark.parametrize(("value", "expected"), [("'none'", 0), ("1", 1), ("'auto'", 2)])
-def test_the_context_is_a_setting(
-    shell: InteractiveShell, resident: ScriptedEngine, value: str, expected: int
-) -> None:
-    run(shell, f"%config LLMMagics.context = {value}")
-    cell(shell, "a = 1")
-    cell(shell, "b = 1")
-    cell(shell, "%llm hello")
-    assert told(resident).count(" = 1") == expected
 
 
 def test_a_prompt_inside_a_loop_is_told_the_cells_before_it_once(
@@ -88,26 +92,6 @@ def test_a_prompt_inside_a_loop_is_told_the_cells_before_it_once(
     assert [t.prompt for t in llm.chat("default").turns] == ["number 0", "number 1", "number 2"]
     cell(shell, "%llm and?")
     assert told(resident).count("def ask(n)") == 1
-
-
-def test_a_python_call_takes_the_context_too(
-    shell: InteractiveShell, resident: ScriptedEngine
-) -> None:
-    cell(shell, "x = 1")
-    llm("hello")
-    assert "x = 1" not in told(resident)
-    llm.chat("default")("hello", context="auto")
-    assert "x = 1" in told(resident)
-
-
-def test_a_dry_run_shows_the_cells_as_they_would_be_sent(
-    shell: InteractiveShell, resident: ScriptedEngine
-) -> None:
-    cell(shell, "x = 1")
-    shown = run(shell, "%llm --dry-run hello").text
-    cell(shell, "%llm hello")
-    assert shown.startswith(told(resident))
-    assert "In [1]:\nx = 1" in shown
 
 
 def test_what_no_longer_fits_is_said_with_numbers(

@@ -220,9 +220,17 @@ def _take_options(
         rest = rest[word.end() :]
         if word[1] == "--":
             return rest, True
-        name, value, rest = _split_option(word[1], rest)
+        name, value = _name_and_value(word[1])
         option = _BY_NAME.get(name) or _unknown(name)
-        _store(options, option, name, None if value is None else restore(value))
+        if not option.metavar:
+            if value is not None:
+                raise MagicUsageError(f"{name} takes no value.")
+            options[option.key] = True
+            continue
+        if value is None:
+            value, rest = _following(rest, option, name)
+        found = _converted(restore(_unquote(value)), option, name)
+        options[option.key] = (*options.get(option.key, ()), found) if option.is_list else found
     return rest, False
 
 
@@ -231,23 +239,19 @@ def word_at(before: str) -> tuple[str, Option | None] | None:
 
     None where options are over and the prompt has begun.
     """
-    rest = shield(before)[0]
+    rest, option = shield(before)[0], None
     while (word := _WORD.match(rest)) is not None:
         rest = rest[word.end() :]
         if not rest:
-            return (word[1], None) if word[1].startswith("-") else None
-        if not _DASHES.match(word[1]) or word[1] == "--":
-            return None
+            return (word[1], option) if option or word[1].startswith("-") else None
+        if option is not None:
+            option = None
+            continue
         name, value = _name_and_value(word[1])
-        option = _BY_NAME.get(name)
-        if option is None:
+        if not _DASHES.match(name) or name not in _BY_NAME:
             return None
-        if option.metavar and value is None:
-            word = _WORD.match(rest)
-            if word is None or word.end() == len(rest):
-                return word[1] if word else "", option
-            rest = rest[word.end() :]
-    return "", None
+        option = _BY_NAME[name] if _BY_NAME[name].metavar and value is None else None
+    return "", option
 
 
 def _name_and_value(word: str) -> tuple[str, str | None]:
@@ -258,39 +262,25 @@ def _name_and_value(word: str) -> tuple[str, str | None]:
     return name, value if equals else None
 
 
-def _split_option(word: str, rest: str) -> tuple[str, str | None, str]:
-    """The option's name, its value if it takes one, and what follows."""
-    name, value = _name_and_value(word)
-    option = _BY_NAME.get(name)
-    if option is None:
-        return name, None, rest
-    if not option.metavar:
-        if value is not None:
-            raise MagicUsageError(f"{name} takes no value.")
-        return name, None, rest
-    if value is not None:
-        return name, _unquote(value), rest
-    following = _WORD.match(rest)
-    if following is None:
+def _following(rest: str, option: Option, name: str) -> tuple[str, str]:
+    """The word that is an option's value, and what comes after it."""
+    word = _WORD.match(rest)
+    if word is None:
         raise MagicUsageError(f"{name} needs {option.expects}.", f"Write {name} {option.metavar}.")
-    return name, _unquote(following[1]), rest[following.end() :]
+    return word[1], rest[word.end() :]
 
 
-def _store(options: dict[str, Any], option: Option, name: str, text: str | None) -> None:
-    if text is None:
-        options[option.key] = True
-        return
+def _converted(text: str, option: Option, name: str) -> Any:
+    hint = ""
     try:
         value = option.convert(text)
     except ValueError:
-        raise MagicUsageError(f"{name} takes {option.expects}, not {text!r}.") from None
-    if option.choices and value not in option.choices:
+        value = None
+    if value is not None and (not option.choices or value in option.choices):
+        return value
+    if option.choices:
         hint = nearest(text, option.choices, f"There are: {', '.join(option.choices)}.")
-        raise MagicUsageError(f"{name} takes {option.expects}, not {text!r}.", hint)
-    if option.is_list:
-        options[option.key] = (*options.get(option.key, ()), value)
-    else:
-        options[option.key] = value
+    raise MagicUsageError(f"{name} takes {option.expects}, not {text!r}.", hint)
 
 
 def _unknown(name: str) -> Option:

@@ -71,38 +71,38 @@ def test_assignment_is_silent_and_out_shows_too(shell: InteractiveShell) -> None
         assert shell.user_ns[name].text
 
 
-def test_turns_are_remembered_until_new(shell: InteractiveShell, scripted: ScriptedEngine) -> None:
-    scripted.replies.extend(["one", "two", "three"])
-    run(shell, "%llm first")
-    run(shell, "%llm second")
-    run(shell, "%llm --new third")
-    contents = [[m.content for m in r.prompt] for r in scripted.requests]  # type: ignore[union-attr]
-    assert contents == [["first"], ["first", "one", "second"], ["third"]]
-
-
-def test_running_a_cell_again_replaces_its_turn(
+def test_turns_are_remembered_a_rerun_replaces_its_own_and_new_forgets_them(
     shell: InteractiveShell, scripted: ScriptedEngine
 ) -> None:
-    scripted.replies.extend(["one", "two", "one again", "three"])
+    scripted.replies.extend(["one", "two", "one again", "three", "four"])
     run(shell, "%llm first", cell_id="a")
     run(shell, "%llm second", cell_id="b")
     run(shell, "%llm first, better", cell_id="a")
     run(shell, "%llm third", cell_id="c")
+    run(shell, "%llm --new fourth", cell_id="d")
     contents = [[m.content for m in r.prompt] for r in scripted.requests]  # type: ignore[union-attr]
-    assert contents[2] == ["first, better"]
-    assert contents[3] == ["first, better", "one again", "second", "two", "third"]
+    assert contents[1:] == [
+        ["first", "one", "second"],
+        ["first, better"],
+        ["first, better", "one again", "second", "two", "third"],
+        ["fourth"],
+    ]
 
 
 def test_a_cell_with_several_prompts_replaces_each_and_forgets_the_dropped(
     shell: InteractiveShell, scripted: ScriptedEngine
 ) -> None:
-    scripted.replies.extend("abcde")
+    scripted.replies.extend("abcdefg")
     run(shell, "for n in range(3):\n    %llm number {{n}}", cell_id="loop")
     run(shell, "for n in range(2):\n    %llm number {{n * 10}}", cell_id="loop")
+    run(shell, "%llm no id")
+    run(shell, "%llm no id")
     turns = llm.chat("default").turns
     assert [(turn.prompt, turn.completion.text) for turn in turns] == [
         ("number 0", "d"),
         ("number 10", "e"),
+        ("no id", "f"),
+        ("no id", "g"),
     ]
 
 
@@ -117,33 +117,55 @@ def test_named_chats_are_apart_and_shared_with_python(
     assert [t.completion.text for t in llm.chat("fun").turns] == ["for fun"]
 
 
-def test_text_format_shows_the_text_as_it_is(
+def test_what_the_model_writes_cannot_run_and_is_text_where_that_is_wanted(
     shell: InteractiveShell, scripted: ScriptedEngine
 ) -> None:
-    scripted.replies.append("# <b>not a heading</b>")
-    (display,) = run(shell, "%llm -f text hello").displays
-    assert display == {"text/plain": "# <b>not a heading</b>"}
+    text = "# <script>alert(1)</script> ![x](https://evil.example/x.png)"
+    scripted.replies.extend([text, text])
+    shown = run(shell, "%llm hello").text
+    assert "<script" not in shown
+    assert "![" not in shown
+    assert llm.chat("default").turns[0].completion.text == text
+    assert run(shell, "%llm -f text hello").displays == [{"text/plain": text}]
 
 
-def test_what_the_model_writes_cannot_run_in_the_notebook(
-    shell: InteractiveShell, scripted: ScriptedEngine
+@pytest.mark.parametrize(
+    ("line", "source", "in_place"),
+    [
+        ("%%llm -f code\nPrint 1", "print(1)", False),
+        ("%llm -f code --replace Print 1", "print(1)", True),
+        ("%llm --below Print 1", "print(1)", False),
+        ("%llm /fix", "print(1)", False),
+        ("%llm /fix 1 --replace", "print(1)", True),
+        ("%llm --replace /test 1", "print(1)", True),
+        ("%llm Print 1", None, False),
+    ],
+)
+def test_code_lands_where_it_is_wanted(
+    shell: InteractiveShell,
+    scripted: ScriptedEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    source: str | None,
+    *,
+    in_place: bool,
 ) -> None:
-    scripted.replies.append("<script>alert(1)</script> ![x](https://evil.example/x.png)")
-    cell = run(shell, "%llm hello")
-    assert "<script" not in cell.text
-    assert "![" not in cell.text
-    assert llm.chat("default").turns[0].completion.text.startswith("<script>")
+    landed: list[tuple[str, bool]] = []
+    monkeypatch.setattr(shell, "set_next_input", lambda s, replace: landed.append((s, replace)))
+    run(shell, "pront(1)", raises=NameError, store_history=True)
+    scripted.replies.append("```python\nprint(1)\n```" if "-f" not in line else "print(1)\n```")
+    cell = run(shell, line)
+    assert "print(1)" in cell.text
+    assert [code.splitlines()[-1:] for code, _ in landed] == ([] if source is None else [[source]])
+    assert [replaces for _, replaces in landed] == ([] if source is None else [in_place])
 
 
-def test_stats_tell_tokens_and_times(shell: InteractiveShell) -> None:
-    text = run(shell, "%llm -n 5 --stats hello").text
-    assert "5 completion tokens" in text
-    assert "cached" in text
-    assert "tokens/s" in text
-
-
-def test_a_cut_off_answer_says_so(shell: InteractiveShell) -> None:
-    assert "cut off after 5 tokens" in run(shell, "%llm -n 5 --ignore-eos hello").text
+def test_stats_tell_tokens_and_times_and_an_answer_that_was_cut_off_says_so(
+    shell: InteractiveShell,
+) -> None:
+    text = run(shell, "%llm -n 5 --ignore-eos --stats hello").text
+    for said in ("5 completion tokens", "cached", "tokens/s", "cut off after 5 tokens"):
+        assert said in text
 
 
 def test_a_dry_run_shows_the_exact_prompt_and_changes_nothing(
@@ -157,18 +179,6 @@ def test_a_dry_run_shows_the_exact_prompt_and_changes_nothing(
     assert len(scripted.requests) == 1
     assert [turn.prompt for turn in llm.chat("default").turns] == ["first"]
     assert llm.chat("default").system is None
-
-
-def test_a_dry_run_leaves_out_what_the_run_would_leave_out(
-    shell: InteractiveShell, scripted: ScriptedEngine
-) -> None:
-    scripted.replies.extend(["answer " * 60] * 9)
-    for number in range(8):
-        run(shell, f"%llm -q {number} {'question ' * 20}")
-    shown = run(shell, "%llm --dry-run last").text
-    run(shell, "%llm -q last")
-    assert shown.startswith(scripted.format(scripted.requests[-1].prompt))
-    assert llm.chat("default").num_left_out > 0
 
 
 def test_a_new_chat_that_cannot_begin_leaves_the_old_one(shell: InteractiveShell) -> None:
@@ -301,12 +311,3 @@ def test_a_wrong_project_setting_is_named(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MagicUsageError, match=says):
         extension(shell, "reload")
-
-
-def test_cells_without_an_id_append_their_turns(
-    shell: InteractiveShell, scripted: ScriptedEngine
-) -> None:
-    scripted.replies.extend("ab")
-    run(shell, "%llm go on")
-    run(shell, "%llm go on")
-    assert len(llm.chat("default").turns) == 2

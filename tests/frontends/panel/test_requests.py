@@ -183,40 +183,23 @@ def test_values_are_put_in_and_variables_and_cells_go_along(
     assert "price: list" in content
 
 
-def test_a_value_that_is_put_in_is_not_expanded_again(
-    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+def test_an_at_in_a_value_means_nothing_when_the_prompt_is_answered_again_either(
+    front: FrontEnd, scripted: ScriptedEngine
 ) -> None:
-    run(shell, "text = '{{1 + 1}} @text /help @In[1]'")
-    scripted.replies.append("I see.")
-    assert front.say("Look: {{text}}")["prompt"] == "Look: {{1 + 1}} @text /help @In[1]"
-
-
-def test_expressions_set_no_variables(
-    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
-) -> None:
-    run(shell, "x = 1")
-    scripted.replies.append("I see.")
-    front.say("{{(x := 7)}}")
-    assert shell.user_ns["x"] == 1
-
-
-def test_a_text_after_two_dashes_is_no_command(front: FrontEnd, scripted: ScriptedEngine) -> None:
-    scripted.replies.append("I see.")
-    assert front.say("-- /help me")["prompt"] == "/help me"
+    scripted.replies.extend(["I see.", "I see."])
+    front.say("-- /mail {{'@nobody'}}")
+    front.ask("regenerate", number=1, seed=None, temperature=None)
+    front.wait_until(lambda front: front.path == [2] and front.is_idle)
+    assert front.shown[0]["prompt"] == "/mail @nobody"
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("{{1/0}}", "ZeroDivisionError"),
-        ("{{nobody}}", "nobody"),
         ("{{__import__('sys').exit(3)}}", "SystemExit"),
         ("@nobody", "There is no variable 'nobody'"),
-        ("@In[999]", "There is no cell [999]"),
-        ("/helpp", "Did you mean /help?"),
-        ("/status of it", "takes nothing after it"),
         ("/chat", "below a cell"),
-        ("  ", "The prompt is empty"),
         ("word " * 900, "the context window is 4096"),
     ],
 )

@@ -2,15 +2,13 @@ r"""`{{expression}}` is evaluated once; everything else stays as typed."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from types import FrameType
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.steps import counted_calls
 
 from jupyter_llm.errors import InterpolationError
 from jupyter_llm.frontends.prompt.expressions import interpolate, shield, unshield
@@ -153,23 +151,6 @@ def test_a_shielded_text_has_no_expression_left_and_comes_back_whole(text: str) 
 def test_a_mark_that_somebody_typed_stands_for_nothing(text: str) -> None:
     shielded, sources = shield(f"{text}\x000\x00{{{{x}}}}")
     assert unshield(shielded, sources).count("{{x}}") == text.count("{{x}}") + 1
-
-
-@contextmanager
-def counted_calls() -> Iterator[Callable[[], int]]:
-    """Count the calls that our own functions and C functions see: a bound without a clock."""
-    count = 0
-
-    def note(_frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
-        yield lambda: count
-    finally:
-        sys.setprofile(before)
 
 
 @pytest.mark.parametrize(
