@@ -1,24 +1,4 @@
-"""Every exception a user may catch, in one tree.
-
-JupyterLLMError
-├── ModelNotFoundError (LookupError)     no such model, or none at all; .name, .close_matches
-├── ModelFileError (OSError)             missing, damaged, or no GGUF; .path
-├── ModelLoadError (RuntimeError)        llama.cpp refused the file; .path, .log
-│   └── NotEnoughMemoryError             too large; .needed_bytes, .free_bytes, .n_ctx that fits
-├── OptionError (ValueError)             an option is unknown or out of range
-│   └── MagicUsageError                  wrong use of `%llm`; .hint
-├── EmptyPromptError (ValueError)        nothing to read
-├── ContextOverflowError (ValueError)    the prompt is too long; .num_tokens, .n_ctx
-├── ChatTemplateError (ValueError)       the model file cannot format a chat; .model
-├── TurnNotFoundError (LookupError)      a chat has no such turn; .number
-├── BatchError (RuntimeError)            some prompts of a batch failed; .completions, .errors
-├── EngineError (RuntimeError)           the engine failed while running
-│   └── EngineClosedError                it was unloaded meanwhile
-├── InterpolationError (ValueError)      a {{expression}} failed; .expression
-├── PanelFilesError (OSError)            the chat panel was not built; .path
-├── ProvenanceError (ValueError)         a record of how a text was made is damaged
-├── NoNotebookError (RuntimeError)       there is no IPython to bring code into
-└── NotebookFileError (OSError)          a notebook cannot be read or written; .path
+"""Every exception a user may catch, in one tree below `JupyterLLMError`.
 
 PromptInterrupted and TuneInterrupted (KeyboardInterrupt) stand beside the tree: they are the user's
 own doing, and code that handles KeyboardInterrupt must go on working. PromptInterrupted and

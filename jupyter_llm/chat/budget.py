@@ -27,13 +27,7 @@ _MIN_CHARS, _MAX_CHARS = 400, 8000
 
 
 def check_mode(mode: object) -> ContextMode:
-    """Check that a context mode is one.
-
-    Raises
-    ------
-    OptionError
-        It is neither `auto`, `none`, `all` nor a number of cells.
-    """
+    """Check that a mode is `auto`, `none`, `all` or a number of cells; else raise `OptionError`."""
     if mode in MODES or (isinstance(mode, int) and not isinstance(mode, bool) and mode >= 0):
         return mode  # type: ignore[return-value]
     raise OptionError(f"context must be auto, none, all or a number of cells, not {mode!r}.")

@@ -107,12 +107,7 @@ def into_notebook(notebook: Path, chats: Mapping[str, SavedChat]) -> None:
     """Write chats into the metadata of a notebook file.
 
     They are as `portable` leaves them, and replace those that are there. Nothing else of the file
-    changes; whoever has it open must load it again.
-
-    Raises
-    ------
-    NotebookFileError
-        The file cannot be read or written, or is no valid notebook; nothing changed.
+    changes; whoever has it open must load it again. `NotebookFileError` says that nothing changed.
     """
     write_metadata(notebook, ("jupyter_llm", "chats"), _record(chats))
 

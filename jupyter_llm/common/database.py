@@ -298,12 +298,9 @@ class Database:
 
 
 def check(connection: Connection) -> None:
-    """Look whether the pages of the file fit together: 60 ms for 64 MB.
+    """Raise `sqlite3.DatabaseError` if the pages of the file do not fit together: 60 ms for 64 MB.
 
-    Raises
-    ------
-    sqlite3.DatabaseError
-        They do not. Raised through `Database.read` and `Database.write`, it sets the file aside.
+    Raised through `Database.read` and `Database.write`, it sets the file aside.
     """
     import sqlite3
 

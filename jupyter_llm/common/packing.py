@@ -28,12 +28,9 @@ def packed(value: object, encode: Callable[[Any], object] | None = None) -> byte
 
 
 def unpacked(data: bytes, kind: type[T], decode: Callable[[type, Any], object] | None = None) -> T:
-    """What `packed` made JSON of. Fields that it does not know are a newer version's.
+    """What `packed` made JSON of; `DamagedValueError` if it is not as we write it.
 
-    Raises
-    ------
-    DamagedValueError
-        It is not as we write it.
+    Fields that the type does not know are a newer version's.
     """
     try:
         return converted(json.loads(data.decode("utf-8", "surrogatepass")), kind, decode)
@@ -44,13 +41,7 @@ def unpacked(data: bytes, kind: type[T], decode: Callable[[type, Any], object] |
 def converted(
     plain: object, kind: type[T], decode: Callable[[type, Any], object] | None = None
 ) -> T:
-    """A value of the given type, made of what JSON holds.
-
-    Raises
-    ------
-    DamagedValueError
-        It is not one.
-    """
+    """A value of the given type, made of what JSON holds; `DamagedValueError` if it is not one."""
     import msgspec
 
     try:

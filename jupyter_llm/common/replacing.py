@@ -20,12 +20,7 @@ DRAFT_SUFFIX = ".tmp"
 def replacing(path: Path, *, is_private: bool = True) -> Iterator[BinaryIO]:
     """A draft to write, which becomes the file if nothing is raised meanwhile.
 
-    It is for its owner only, or as the file before it.
-
-    Raises
-    ------
-    OSError
-        It cannot be written; the file is as it was.
+    It is for its owner only, or as the file before it. After an `OSError` the file is as it was.
     """
     handle, draft = tempfile.mkstemp(suffix=DRAFT_SUFFIX, dir=path.parent)
     try:

@@ -20,10 +20,7 @@ T = TypeVar("T")
 def start_worker(work: Callable[[], None], name: str) -> None:
     """Let work be done on a thread of its own; it answers for its own errors.
 
-    Raises
-    ------
-    RuntimeError
-        No thread can be started, as the kernel ends or there are too many.
+    Raises `RuntimeError` where none can be started: the kernel ends, or there are too many.
     """
 
     def run() -> None:
@@ -63,13 +60,7 @@ class UserCode(Generic[T]):
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin.
-
-        Raises
-        ------
-        RuntimeError
-            No thread can be started.
-        """
+        """Begin, or raise `RuntimeError` if no thread can be started."""
         self._thread.start()
 
     def wait(self, timeout_s: float) -> bool:

@@ -110,10 +110,7 @@ class SamplingParams:
 def sampling_params(options: Mapping[str, Any]) -> SamplingParams:
     """Checked parameters of options as people write them.
 
-    Raises
-    ------
-    OptionError
-        A name is unknown (the nearest one is named), or a value means nothing.
+    Raises `OptionError` if a name is unknown (the nearest is named) or a value means nothing.
     """
     check_names(options, SamplingParams, "a sampling option")
     values = dict(options)

@@ -187,13 +187,7 @@ class Provenance:
 
     @classmethod
     def from_json(cls, data: object) -> Self:
-        """Read a record that somebody wrote.
-
-        Raises
-        ------
-        ProvenanceError
-            It is no record, of another version, or damaged; the message names the field.
-        """
+        """Read a record that somebody wrote; `ProvenanceError` names the field that is wrong."""
         from msgspec import ValidationError, convert
         from msgspec.structs import asdict as content_of
 

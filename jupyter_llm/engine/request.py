@@ -73,12 +73,7 @@ class Request:
 def check_text(prompt: object, *, is_raw: bool = False) -> str:
     """Check that a prompt is a text with something in it; blanks count in raw text only.
 
-    Raises
-    ------
-    OptionError
-        It is no text.
-    EmptyPromptError
-        There is nothing in it.
+    Raises `OptionError` if it is no text, `EmptyPromptError` if there is nothing in it.
     """
     if not isinstance(prompt, str):
         raise OptionError(f"A prompt is a text, not a {type(prompt).__name__}. Use str(…).")

@@ -55,15 +55,10 @@ def list_models() -> list[ModelEntry]:
 def find_model(name: str | os.PathLike[str]) -> ModelEntry:
     """The model of a name, or of a path: what has a separator or ends in `.gguf`.
 
-    Case does not matter, and the beginning of a name is enough where only one model has it. Of
-    two files with one name, the first in the order of `list_models` is meant. `NAME.gguf` means
-    the file here, or else the model of that name. A path is not opened: whether a sound file is
-    there, `inspect` tells.
-
-    Raises
-    ------
-    ModelNotFoundError
-        There is no such name, or several begin with it.
+    Case does not matter, and the beginning of a name is enough where only one model has it;
+    otherwise `ModelNotFoundError` is raised. Of two files with one name, the first in the order of
+    `list_models` is meant. `NAME.gguf` means the file here, or else the model of that name. A path
+    is not opened: whether a sound file is there, `inspect` tells.
     """
     text = os.fspath(name)
     if not isinstance(name, str) or _is_path(text):

@@ -21,12 +21,7 @@ def file_sha256(path: Path) -> str:
     """The SHA-256 of a file in hexadecimal; the file is read only if it is not known yet.
 
     Other threads run while the file is read. A store that is damaged or cannot be written costs
-    only time.
-
-    Raises
-    ------
-    ModelFileError
-        The file cannot be read.
+    only time; a file that cannot be read is a `ModelFileError`.
     """
     try:
         with path.open("rb") as file:

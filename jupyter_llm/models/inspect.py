@@ -106,10 +106,7 @@ class ModelFile:
 def inspect(path: Path) -> ModelFile:
     """Read a model file's header, and check that the file is as long as the header promises.
 
-    Raises
-    ------
-    ModelFileError
-        The file is missing, unreadable, damaged, or no GGUF file; the message says what to do.
+    Otherwise, and if it is no GGUF file, `ModelFileError` says what is wrong and what to do.
     """
     try:
         status = path.stat()

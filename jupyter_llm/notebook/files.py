@@ -38,12 +38,8 @@ def find_notebooks(name: str) -> Iterator[Path]:
     """Yield what a name means: a file, the notebooks in a folder and below, or those of a pattern.
 
     Shells that know no patterns hand them on. Jupyter's own checkpoints are left out. A file need
-    not be there: reading it tells.
-
-    Raises
-    ------
-    NotebookFileError
-        A folder cannot be read, or a pattern matches nothing.
+    not be there: reading it tells. `NotebookFileError`: a folder cannot be read, or a pattern
+    matches nothing.
     """
     path = Path(name)
     matches = [name]
@@ -69,15 +65,10 @@ def _in_folder(folder: Path) -> Iterator[Path]:
 
 
 def read_notebook(path: Path) -> Mapping[str, Any]:
-    """A notebook in nbformat's version 4, whatever its own.
+    """A notebook in nbformat's version 4, whatever its own; else `NotebookFileError` says why.
 
     Its cells have a source, their outputs are objects; the rest is as it was written, and may be
     anything. Texts that the file has as lines are whole.
-
-    Raises
-    ------
-    NotebookFileError
-        It is no notebook, damaged, or cannot be read.
     """
     return _notebook(path, _read_text(path))
 
@@ -141,12 +132,8 @@ def add_cell_metadata(
     """Add to the metadata of some cells, and leave the rest of the file alone.
 
     `choose` gets the notebook as `read_notebook` gives it, and returns what to add, by the index
-    of the cell. Return how many cells that were. The file is replaced in one step.
-
-    Raises
-    ------
-    NotebookFileError
-        It cannot be read or written, is not in nbformat's version 4 or not valid; nothing changed.
+    of the cell. Return how many cells that were. The file is replaced in one step, and not changed
+    where `NotebookFileError` is raised: it must be valid, and in nbformat's version 4.
     """
     before = _read_text(path)
     additions = choose(_notebook(path, before))
@@ -167,10 +154,7 @@ def add_cell_metadata(
 def write_metadata(path: Path, names: Sequence[str], value: Any) -> None:
     """Put JSON into a notebook's metadata under nested names, and leave the rest of the file alone.
 
-    Raises
-    ------
-    NotebookFileError
-        It cannot be read or written, is not in nbformat's version 4 or not valid; nothing changed.
+    `NotebookFileError` is raised as by `add_cell_metadata`.
     """
     before = _read_text(path)
     document = _current(path, before)

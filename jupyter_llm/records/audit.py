@@ -65,25 +65,15 @@ class Item:
 
 
 def audit(path: Path) -> list[Item]:
-    """What a model wrote in a notebook file, in order.
-
-    Raises
-    ------
-    NotebookFileError
-        It is no notebook, or cannot be read.
-    """
+    """What a model wrote in a notebook file, in order; `NotebookFileError` if it cannot be read."""
     return list(_items(read_notebook(path)))
 
 
 def label(path: Path) -> int:
     """Write records that are found into the metadata of the cells they are about.
 
-    Return how many cells got one. Nothing else in the file changes.
-
-    Raises
-    ------
-    NotebookFileError
-        It cannot be read or written, or is not valid.
+    Return how many cells got one. Nothing else in the file changes, nor that where
+    `NotebookFileError` is raised.
     """
     return add_cell_metadata(path, _labels)
 

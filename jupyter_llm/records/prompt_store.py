@@ -140,13 +140,7 @@ def _keep(connection: Connection, prompt_sha256: str, prompt: KeptPrompt, used_a
 
 
 def _unpacked(data: object) -> KeptPrompt:
-    """The prompt of a row.
-
-    Raises
-    ------
-    DamagedValueError, zlib.error
-        It is not as we write it.
-    """
+    """The prompt of a row; `DamagedValueError` or `zlib.error` if it is not as we write it."""
     unpacker = zlib.decompressobj()
     text = unpacker.decompress(data.lstrip(b" ") if isinstance(data, bytes) else b"", _MAX_UNPACKED)
     if not unpacker.eof:

@@ -323,12 +323,7 @@ def verify_answers(
     *,
     show: ShowProgress | None = None,
 ) -> VerifyReport:
-    """Verify the answers of a log, or those in a notebook file; a bar goes to `show`.
-
-    Raises
-    ------
-    NotebookFileError, PromptInterrupted
-    """
+    """Verify the answers of a log, or those in a notebook file; a bar goes to `show`."""
     if notebook is None:
         answers = list(log)
     else:

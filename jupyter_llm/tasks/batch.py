@@ -25,10 +25,7 @@ def run_batch(
 ) -> list[Completion]:
     """Answer prompts at bulk priority; return the completions in their order.
 
-    Raises
-    ------
-    BatchError, PromptInterrupted
-        Both hold the completions there are.
+    `BatchError` and `PromptInterrupted` hold the completions there are.
     """
     streams: list[Stream] = []
     try:

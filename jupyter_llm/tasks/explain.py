@@ -68,11 +68,7 @@ def document(task: Task, argument: str = "") -> Proposal:
     """Propose a docstring for a function, a class, or the only one in a cell.
 
     Nothing else changes: the docstring is taken out of the answer and put into the code as it was.
-
-    Raises
-    ------
-    MagicUsageError
-        There is nothing to describe, or no docstring in the answer.
+    `MagicUsageError`: there is nothing to describe, or no docstring in the answer.
     """
     subject = _with_source(find_subject(argument, task), "doc")
     name = subject.name or _only_definition(subject)

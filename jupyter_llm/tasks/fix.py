@@ -30,10 +30,7 @@ _REQUEST = (
 def fix(task: Task, argument: str = "") -> Proposal:
     """Propose a change to the cell the last error came from, or to the one that was named.
 
-    Raises
-    ------
-    MagicUsageError
-        No cell has failed, there is no such cell, or no code in the answer.
+    `MagicUsageError`: no cell has failed, there is no such cell, or no code in the answer.
     """
     failure = task.failure()
     if failure is None:

@@ -57,10 +57,7 @@ def subject_name(subject: object) -> str:
 def find_subject(argument: str, task: Task) -> Subject:
     """What somebody means: nothing for the last cell, a number, a name, or `error`.
 
-    Raises
-    ------
-    MagicUsageError
-        There is no such cell or name; the hint names the nearest.
+    `MagicUsageError` names what is nearest if there is no such cell or name.
     """
     words = argument.strip().strip("`'\"").removesuffix("()")
     if not words:

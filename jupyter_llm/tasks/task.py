@@ -63,13 +63,7 @@ class Task:
         )
 
     def code(self, prompt: str) -> CodeAnswer:
-        """Ask for code, and give what the model answers with.
-
-        Raises
-        ------
-        MagicUsageError
-            There is no code in the answer.
-        """
+        """Ask for code; `MagicUsageError` if there is none in the answer."""
         answer = self.write(prompt)
         if not answer.cells:
             raise MagicUsageError("The model wrote no code.", "Try again, or another model.")

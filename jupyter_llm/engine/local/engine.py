@@ -116,12 +116,7 @@ class LocalEngine:
             self._make_way(Priority.BULK)
 
     def score(self, prompt: Prompt, continuations: collections.abc.Sequence[str]) -> list[Score]:
-        """How likely each continuation is after a prompt, all judged in one batch.
-
-        Raises
-        ------
-        OptionError, EmptyPromptError, ContextOverflowError
-        """
+        """How likely each continuation is after a prompt, all judged in one batch."""
         texts = [check_text(text, is_raw=True) for text in continuations]
         if not texts:
             return []
@@ -135,12 +130,7 @@ class LocalEngine:
             raise PromptInterrupted from None
 
     def embed(self, texts: collections.abc.Sequence[str]) -> np.ndarray:
-        """A vector of length one for each text, as an array (num_texts, n_embd).
-
-        Raises
-        ------
-        OptionError, EmptyPromptError, ContextOverflowError
-        """
+        """A vector of length one for each text, as an array (num_texts, n_embd)."""
         import numpy as np
 
         for text in texts:

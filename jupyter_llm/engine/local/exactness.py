@@ -54,10 +54,7 @@ def make_exact(context: Context, *, key: str, num_tokens: int) -> bool:
 def measure(context: Context, num_tokens: int) -> int:
     """The smallest group size with which the logits are always the same, or 0.
 
-    Raises
-    ------
-    ArithmeticError
-        The context could not evaluate a batch.
+    Raises `ArithmeticError` if the context could not evaluate a batch.
     """
     try:
         # Fillers cannot be forgotten by a memory that cannot trim.

@@ -83,12 +83,7 @@ class Weights:
 
     `on_progress` hears the loaded share from 0 to 1, on the loading thread, and returns False to
     give up. `repack=False` leaves the weights as they lie in the file, where llama.cpp would lay
-    them out anew for the kernels of this machine.
-
-    Raises
-    ------
-    ModelLoadError
-        llama.cpp refused the file, or `on_progress` gave up.
+    them out anew for the kernels of this machine. `ModelLoadError` tells why it refused the file.
     """
 
     def __init__(
@@ -200,13 +195,7 @@ class Weights:
         return chain
 
     def logit_bias(self, params: SamplingParams) -> list[tuple[int, float]]:
-        """What is added to the logits of which tokens.
-
-        Raises
-        ------
-        OptionError
-            The model has no such token.
-        """
+        """What is added to which tokens' logits; `OptionError` if the model has no such token."""
         bias = dict(params.logit_bias)
         for token in bias:
             if token >= self.n_vocab:
@@ -293,11 +282,6 @@ class Context:
     The cache is unified, `n_ctx` cells that all sequences share, or gives each sequence a stream
     of `n_ctx` cells of its own. `full_window` keeps all cells of sliding-window layers. A context
     with streams may set `group_size`, so that tokens are evaluated in groups; see `groups`.
-
-    Raises
-    ------
-    ModelLoadError
-        llama.cpp could not set it up, mostly for want of memory.
     """
 
     def __init__(
@@ -614,14 +598,9 @@ def _return_freed_memory() -> None:
 
 
 def quantize(source: Path, target: Path, quantization: str, *, n_threads: int) -> None:
-    """Write a model file anew in another quantization, such as Q8_0.
+    """Write a model file anew in another quantization, such as Q8_0, or raise `EngineError`.
 
     What the source lost when it was quantized stays lost.
-
-    Raises
-    ------
-    EngineError
-        llama.cpp could not read the source or write the target.
     """
     params = lib.llama_model_quantize_default_params()
     params.ftype = getattr(lib, f"LLAMA_FTYPE_MOSTLY_{quantization}")

@@ -123,12 +123,8 @@ def plan_load(
 ) -> LoadPlan:
     """Choose what the options leave open, so that the model fits.
 
-    Raises
-    ------
-    NotEnoughMemoryError
-        It does not fit; the message says what would.
-    OptionError
-        This model cannot have such a KV cache.
+    Raises `NotEnoughMemoryError`, which says what would fit, or `OptionError` where this model
+    cannot have such a KV cache.
     """
     if options.kv_type == "q8_0" and not _can_have_q8_0(file.shape):
         raise OptionError(
@@ -150,13 +146,7 @@ def plan_load(
 def check_fits(
     file: ModelFile, options: EngineOptions, n_ctx: int, free: FreeMemory, *, num_sequences: int
 ) -> None:
-    """Refuse a model that needs more memory than there is.
-
-    Raises
-    ------
-    NotEnoughMemoryError
-        With the numbers, and what to change.
-    """
+    """Refuse a model that needs more memory than there is, with the numbers and what to change."""
     if _fits(file, options, n_ctx, free, num_sequences=num_sequences):
         return
     need = memory_need(file, options, n_ctx, num_sequences=num_sequences)

@@ -187,13 +187,7 @@ def check_room(
     quantizations: tuple[str, ...],
     free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
 ) -> None:
-    """Refuse to write copies that do not fit on the disk.
-
-    Raises
-    ------
-    ModelFileError
-        There is not room enough; the message has the numbers.
-    """
+    """Refuse, with the numbers, to write copies that do not fit on the disk: `ModelFileError`."""
     folder = tuned_folder()
     folder.mkdir(parents=True, exist_ok=True)
     needed = sum(copy_bytes(file, quantization) for quantization in quantizations) + _SPARE_BYTES
@@ -228,13 +222,7 @@ def _copy_of_name(_kind: type, name: Any) -> Path:
 
 
 def read_figures(records: list[dict[str, Any]]) -> tuple[Figure, ...]:
-    """Make figures of what `asdict` made of them.
-
-    Raises
-    ------
-    DamagedValueError
-        They are damaged.
-    """
+    """Figures of what `asdict` made of them; `DamagedValueError` if that is damaged."""
     return converted(records, tuple[Figure, ...])
 
 

@@ -68,14 +68,8 @@ def tune(
     With `copy` a requantized copy is kept if it is faster, else it is only offered. A tuned copy
     that is in use already is made anew. `bench` is the command that measures.
 
-    Raises
-    ------
-    ModelFileError
-        The file is no good, or there is no room for the copy.
-    EngineError
-        What measured came to an end without a result.
-    TuneInterrupted
-        The user interrupted; all is as it was before.
+    Raises `ModelFileError` if the file is no good or there is no room for the copy, `EngineError`
+    if there was no result, and `TuneInterrupted`, after which all is as it was before.
     """
     file = inspect(entry.path)
     machine = current_machine()

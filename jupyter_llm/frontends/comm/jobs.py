@@ -68,13 +68,7 @@ class Job:
         return PendingData(id=self.id, text=self.text, progress=self.progress)
 
     def start(self) -> None:
-        """Begin the work. Returns at once.
-
-        Raises
-        ------
-        RuntimeError
-            There is no room for another thread.
-        """
+        """Begin, at once; raises `RuntimeError` if there is no room for another thread."""
         start_worker(self._run, f"jupyter-llm-job-{self.id}")
 
     def stop(self) -> None:
@@ -90,12 +84,7 @@ class Job:
             self._audience.give_up(self)
 
     def check(self) -> None:
-        """Go no further if it was stopped.
-
-        Raises
-        ------
-        PromptInterrupted
-        """
+        """Go no further if it was stopped: raise `PromptInterrupted`."""
         if self._is_stopped:
             raise PromptInterrupted
 

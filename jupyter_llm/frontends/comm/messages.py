@@ -278,13 +278,7 @@ _ANY_REQUEST: Any = Union[tuple(FromFrontEnd.__subclasses__())]  # noqa: UP007  
 
 
 def read_message(content: object) -> FromFrontEnd:
-    """What a front end sent, checked.
-
-    Raises
-    ------
-    ValueError
-        It is no such message.
-    """
+    """What a front end sent, checked; `ValueError` if it is no such message."""
     try:
         message: FromFrontEnd = convert(content, _ANY_REQUEST)
     except ValidationError:

@@ -52,10 +52,7 @@ def suggestions(request_id: str, text: str, cursor: int, cells: Sequence[CellEve
 def description(kind: SuggestionKind, name: str, cells: Sequence[CellEvent]) -> str:
     """What there is to say of a suggestion.
 
-    Raises
-    ------
-    MagicUsageError
-        There is no such command, variable or cell any more.
+    Raises `MagicUsageError` if there is no such command, variable or cell any more.
     """
     if kind == "command" and name in SHOWN_COMMANDS:
         command = SHOWN_COMMANDS[name]

@@ -26,12 +26,7 @@ if TYPE_CHECKING:
 def load(shell: InteractiveShell, open_panel: OpenPanel) -> None:
     """Register the magics with a shell, with the defaults of the nearest pyproject.toml.
 
-    `/chat` shows what `open_panel` makes.
-
-    Raises
-    ------
-    MagicUsageError
-        A default of the project means nothing.
+    `/chat` shows what `open_panel` makes. `MagicUsageError` says that a default means nothing.
     """
     magics = LLMMagics(shell, open_panel)
     _set_defaults(magics, Path.cwd())

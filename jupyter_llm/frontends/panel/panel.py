@@ -142,13 +142,7 @@ def _named_chat(name: str) -> Chat:
 
 @cache
 def panel_files(folder: Path) -> tuple[str, str]:
-    """The panel's script and style.
-
-    Raises
-    ------
-    PanelFilesError
-        They were not built.
-    """
+    """The panel's script and style; `PanelFilesError` if they were not built."""
     try:
         script, style = (folder / f"chat_panel.{kind}" for kind in ("js", "css"))
         return script.read_text("utf-8"), style.read_text("utf-8")

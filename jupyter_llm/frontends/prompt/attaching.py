@@ -49,10 +49,7 @@ def attach_cells(
 ) -> tuple[str, tuple[tuple[str, str], ...]]:
     """A prompt whose `@In[3]` have become names, and what they attach: cells with what they showed.
 
-    Raises
-    ------
-    MagicUsageError
-        No such cell has run.
+    Raises `MagicUsageError` if no such cell has run.
     """
     attachments = tuple(
         (f"In [{number}]", clip(cell_text(find_cell(number, cells)), _MAX_CELL_CHARS))

@@ -88,10 +88,7 @@ def named(*commands: Command) -> dict[str, Command]:
 def find_command(prompt: str, commands: Mapping[str, Command]) -> Order | None:
     """The command that a prompt is, out of those that there are; None for an ordinary prompt.
 
-    Raises
-    ------
-    MagicUsageError
-        There is no command of that name.
+    Raises `MagicUsageError` if there is no command of that name.
     """
     match = _COMMAND.fullmatch(prompt.strip())
     if match is None:

@@ -21,10 +21,7 @@ _MAX_CLOSINGS = 50  # how many `}}` are tried as the end; a longer expression be
 def interpolate(text: str, evaluate: Evaluate) -> str:
     """The text with the value of each `{{expression}}` in its place.
 
-    Raises
-    ------
-    InterpolationError
-        An expression is no Python, or failed.
+    Raises `InterpolationError` if an expression is no Python, or failed.
     """
     return "".join(
         part if isinstance(part, str) else _value(part.source, evaluate) for part in _split(text)

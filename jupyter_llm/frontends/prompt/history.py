@@ -37,12 +37,8 @@ _WRITERS = {".md": to_markdown, ".json": to_json}
 def answer(argument: str, chat: Chat, chats: Chats, notebook: Path | None) -> str:
     """Do what the words after `/history` ask for, and say so.
 
-    Raises
-    ------
-    MagicUsageError
-        They ask for nothing that there is, or a file cannot be written.
-    NotebookFileError
-        The notebook cannot be read or written; nothing changed.
+    Raises `MagicUsageError` if there is no such thing or a file cannot be written, and
+    `NotebookFileError` if the notebook cannot be changed; nothing has changed then.
     """
     flag, _, rest = argument.strip().partition(" ")
     name = rest.strip().strip("\"'")

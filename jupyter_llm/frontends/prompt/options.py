@@ -165,13 +165,7 @@ class Options:
     quiet: bool = False
 
     def given(self, line: Mapping[str, Any]) -> Options:
-        """These options, but for those that a line gives.
-
-        Raises
-        ------
-        OptionError
-            A value means nothing.
-        """
+        """These options, but for those that a line gives; `OptionError` if one means nothing."""
         drawn = {name: value for name, value in line.items() if name in _SAMPLING}
         others = {name: value for name, value in line.items() if name not in _SAMPLING}
         options = replace(self, params=replace(self.params, **drawn), **others)
@@ -192,10 +186,7 @@ class PromptLine:
 def parse_line(line: str, expand: Callable[[str], str] = str) -> PromptLine:
     """Parse the options at the start of a line; `expand` is applied to the options' texts.
 
-    Raises
-    ------
-    MagicUsageError
-        An option is unknown or its value is wrong; the message names the nearest match.
+    Raises `MagicUsageError`, with the nearest match, if an option is unknown or its value is wrong.
     """
     shielded, sources = shield(line)
 

@@ -48,12 +48,8 @@ class Deadline:
 def ask(call: Callable[[], object], asked: type, within_s: float) -> str:
     """The text that a call of the user's code gives; `asked` is the class it belongs to.
 
-    A class that was too slow once is not asked again.
-
-    Raises
-    ------
-    NoAnswerError
-        It took too long, failed, or gave no text.
+    `NoAnswerError`: it took too long, failed, or gave no text. A class that was too slow once is
+    not asked again.
     """
     before = _slow.get(id(asked))
     if before is not None and before[0]() is asked:

@@ -44,24 +44,13 @@ def mentioned(text: str, namespace: Mapping[str, object]) -> list[str]:
     """The variables that a text names: those with `@` first, then in their order.
 
     Without `@`, names with an underscore before them, what IPython defines and words like "the"
-    are meant only where they stand as code, in backticks.
-
-    Raises
-    ------
-    OptionError
-        There is no variable of a name with `@`.
+    are meant only where they stand as code, in backticks. With `@` they must exist: `OptionError`.
     """
     return list(dict.fromkeys([*at_names(text, namespace), *_plain_names(text, namespace)]))
 
 
 def at_names(text: str, namespace: Mapping[str, object]) -> list[str]:
-    """The variables that a text names with `@`.
-
-    Raises
-    ------
-    OptionError
-        There is no such variable.
-    """
+    """The variables that a text names with `@`; `OptionError` if there is no such variable."""
     names = [found[1] for found in _ats(text)]
     for name in names:
         if name not in namespace:
@@ -71,13 +60,7 @@ def at_names(text: str, namespace: Mapping[str, object]) -> list[str]:
 
 
 def chosen(choice: str, namespace: Mapping[str, object]) -> list[str]:
-    """The variables of a list like `a,b`.
-
-    Raises
-    ------
-    OptionError
-        There is no such variable.
-    """
+    """The variables of a list like `a,b`; `OptionError` if there is no such variable."""
     names = [name for part in choice.split(",") if (name := part.strip().removeprefix("@"))]
     for name in names:
         if name not in namespace:

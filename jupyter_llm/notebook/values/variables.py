@@ -27,12 +27,7 @@ def describe(
     `choice` is `auto`: those the prompt names and those that hold data in the recent cells, the
     latest cell first and in few words; or `none`; or names: `a,b`. An `@name` in the prompt counts
     in any case, and what is named has the first claim to the room. Those that only cells use come
-    first.
-
-    Raises
-    ------
-    OptionError
-        There is no variable of a name that was chosen or has an `@`.
+    first. `OptionError`: there is no variable of a name that was chosen or has an `@`.
     """
     known = {key: value for key, value in list(namespace.items()) if type(key) is str}
     room = Room(max_chars, deadline_s)
