@@ -12,7 +12,6 @@ from jupyter_llm.frontends.comm.parts import ToldData, TurnData, UsageData
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from jupyter_llm.chat.draft import Part
     from jupyter_llm.chat.tree import Exchange
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.completion import Progress as StreamProgress
@@ -101,58 +100,46 @@ def turn_data(exchange: Exchange, model: str | None, old: TurnData | None = None
 
     What nobody reads any more while it is ended stays as it was.
     """
-    turn = exchange.turn
-    if turn is not None:
-        return _turn_data(exchange, **_finished(turn.completion))
+    told = exchange.told
+    known: dict[str, Any] = {
+        "number": exchange.number,
+        "parent": exchange.parent,
+        "siblings": list(exchange.siblings),
+        "prompt": exchange.prompt,
+        "attachments": [label for label, _ in exchange.attachments],
+        "told": ToldData(
+            cells=sum(part.cell is not None for part in told),
+            variables=[part.variable for part in told if part.variable is not None],
+        ),
+    }
+    if exchange.turn is not None:
+        return _finished(exchange.turn.completion, known)
     stream = exchange.stream
     text = stream.written if stream is not None else old.text if old is not None else ""
     state = stream.progress.state if stream is not None else "waiting"
     if text or state == "finished":  # it is, once the chat has taken it in
         state = "writing"
-    return _turn_data(exchange, text=text, state=state, model=model)
+    return TurnData(**known, text=text, state=state, model=model)
 
 
-def _turn_data(exchange: Exchange, **known: Any) -> TurnData:
+def _finished(completion: Completion, known: dict[str, Any]) -> TurnData:
+    made, usage = completion.provenance, completion.usage
     return TurnData(
-        number=exchange.number,
-        parent=exchange.parent,
-        siblings=list(exchange.siblings),
-        prompt=exchange.prompt,
-        attachments=[label for label, _ in exchange.attachments],
-        told=_told(exchange.told),
         **known,
-    )
-
-
-def _finished(completion: Completion) -> dict[str, Any]:
-    made = completion.provenance
-    return {
-        "text": completion.text,
-        "state": "finished",
-        "finish_reason": completion.finish_reason,
-        "model": completion.model,
-        "seed": completion.seed,
-        "temperature": made.params.temperature if made is not None else None,
-        "exact": completion.exact,
-        "usage": _usage(completion),
-    }
-
-
-def _usage(completion: Completion) -> UsageData:
-    usage = completion.usage
-    return UsageData(
-        prompt_tokens=usage.prompt_tokens,
-        cached_tokens=usage.cached_tokens,
-        completion_tokens=usage.completion_tokens,
-        first_token_s=round(usage.first_token_s, 3),
-        tokens_per_s=round(usage.tokens_per_s, 2),
-    )
-
-
-def _told(told: Sequence[Part]) -> ToldData:
-    return ToldData(
-        cells=sum(part.cell is not None for part in told),
-        variables=[part.variable for part in told if part.variable is not None],
+        text=completion.text,
+        state="finished",
+        finish_reason=completion.finish_reason,
+        model=completion.model,
+        seed=completion.seed,
+        temperature=made.params.temperature if made is not None else None,
+        exact=completion.exact,
+        usage=UsageData(
+            prompt_tokens=usage.prompt_tokens,
+            cached_tokens=usage.cached_tokens,
+            completion_tokens=usage.completion_tokens,
+            first_token_s=round(usage.first_token_s, 3),
+            tokens_per_s=round(usage.tokens_per_s, 2),
+        ),
     )
 
 
