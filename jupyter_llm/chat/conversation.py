@@ -11,14 +11,7 @@ from typing import TYPE_CHECKING
 from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.budget import Budget, ContextMode, budget
 from jupyter_llm.chat.draft import Cut, Draft, Turn
-from jupyter_llm.chat.plan import (
-    Place,
-    Plan,
-    cells_told,
-    draft_prompt,
-    plan_prompt,
-    variable_parts,
-)
+from jupyter_llm.chat.plan import Place, Plan, cells_told, draft_prompt, plan_prompt, variable_parts
 from jupyter_llm.chat.tree import CutChange, Writing
 from jupyter_llm.chat.turns import ChatTurns
 from jupyter_llm.engine.completion import Completion, PromptInterrupted

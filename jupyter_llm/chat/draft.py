@@ -147,10 +147,7 @@ class Draft:
             else:
                 cells.append(part)
         return replace(
-            self,
-            turns=self.turns[num_turns:],
-            cells=tuple(cells),
-            front=(*self.front, *saved),
+            self, turns=self.turns[num_turns:], cells=tuple(cells), front=(*self.front, *saved)
         )
 
     def fitted(self, allowed: Budget, count: Count) -> Draft:

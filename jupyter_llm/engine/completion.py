@@ -200,9 +200,7 @@ class PromptInterrupted(OneLine, KeyboardInterrupt):
     """
 
     def __init__(
-        self,
-        completion: Completion | None = None,
-        completions: Sequence[Completion | None] = (),
+        self, completion: Completion | None = None, completions: Sequence[Completion | None] = ()
     ) -> None:
         count = completion.usage.completion_tokens if completion is not None else 0
         num_done = sum(one is not None for one in completions)

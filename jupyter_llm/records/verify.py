@@ -15,11 +15,7 @@ from jupyter_llm.common.tables import count_of, markdown_table
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.provenance import Provenance, text_sha256
 from jupyter_llm.engine.request import Request
-from jupyter_llm.errors import (
-    JupyterLLMError,
-    ModelNotFoundError,
-    ProvenanceError,
-)
+from jupyter_llm.errors import JupyterLLMError, ModelNotFoundError, ProvenanceError
 from jupyter_llm.models.fingerprint import file_sha256
 from jupyter_llm.notebook.files import read_notebook
 from jupyter_llm.records.answers import answers_in

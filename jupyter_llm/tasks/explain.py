@@ -58,9 +58,7 @@ def write_tests(task: Task, argument: str = "") -> Proposal:
     request = _TEST.format(title=title, title_first=title[0].upper() + title[1:])
     answer = task.code(_prompt(subject, request))
     return Proposal(
-        source=answer.source,
-        completion=answer.completion,
-        unknown_names=answer.unknown_names,
+        source=answer.source, completion=answer.completion, unknown_names=answer.unknown_names
     )
 
 

@@ -217,10 +217,7 @@ def _class_source(kind: type, task: Task) -> tuple[str, int | None]:
 
 
 def _definition(
-    kind: Literal["function", "class"],
-    name: str,
-    found: tuple[str, int | None],
-    task: Task,
+    kind: Literal["function", "class"], name: str, found: tuple[str, int | None], task: Task
 ) -> Subject:
     source, number = found
     if not source:

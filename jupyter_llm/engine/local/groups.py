@@ -22,10 +22,7 @@ def fill_groups(batch: Batch, size: int) -> tuple[Batch, dict[int, int]]:
     evaluation. Where one of a group wants logits, all do.
     """
     filled = Batch(
-        list(batch.token_ids),
-        list(batch.positions),
-        list(batch.seq_ids),
-        list(batch.wants_logits),
+        list(batch.token_ids), list(batch.positions), list(batch.seq_ids), list(batch.wants_logits)
     )
     places: dict[int, list[int]] = {}
     for place, seq_id in enumerate(batch.seq_ids):

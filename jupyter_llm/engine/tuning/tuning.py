@@ -117,10 +117,7 @@ def _keep(tuning: Tuning, after: Figure, scratch: Path) -> Tuning:
         source = scratch / f"{after.quantization}.gguf"
         kept = keep_copy(source, tuning.sha256, after.quantization)
         tuning = replace(
-            tuning,
-            copy=kept,
-            copy_quantization=after.quantization,
-            copy_sha256=file_sha256(kept),
+            tuning, copy=kept, copy_quantization=after.quantization, copy_sha256=file_sha256(kept)
         )
     save_tuning(tuning)
     return tuning

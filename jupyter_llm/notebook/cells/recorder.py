@@ -17,12 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.notebook.cells.outputs import (
-    TRANSCRIPT_KEY,
-    CellOutputs,
-    bundle_text,
-    error_text,
-)
+from jupyter_llm.notebook.cells.outputs import TRANSCRIPT_KEY, CellOutputs, bundle_text, error_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -104,9 +104,7 @@ Step = Frame | LibraryCalls | FramesLeftOut
 
 
 def read_steps(
-    traceback: TracebackType | None,
-    sources: CellSources,
-    room: Room,
+    traceback: TracebackType | None, sources: CellSources, room: Room
 ) -> tuple[Step, ...]:
     """The steps of a traceback, the outermost first.
 

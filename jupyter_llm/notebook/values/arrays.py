@@ -155,9 +155,7 @@ def _dask_head(value: Any, _reading: Reading) -> str:
 
 _TENSOR: Final = Kind(_tensor_head)
 
-ARRAYS: Final = {
-    ("numpy", "ndarray"): Kind(_array_head, _array_body),
-}
+ARRAYS: Final = {("numpy", "ndarray"): Kind(_array_head, _array_body)}
 # Of these only the library's own classes: a subclass may override what is called.
 OWN_ARRAYS: Final = {
     ("numpy", "generic"): Kind(_generic_head, inline=_generic_inline),

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import (
-    AsyncGeneratorType,
-    CoroutineType,
-    GeneratorType,
-    SimpleNamespace,
-)
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, SimpleNamespace
 from typing import Any, Final
 
 from jupyter_llm.notebook.values.kinds import ITEM_CHARS, Kind, Reading, cut, listed, type_name
