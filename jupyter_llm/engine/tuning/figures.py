@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jupyter_llm.common.packing import DamagedValueError, converted, packed, unpacked
+from jupyter_llm.common.packing import DamagedValueError, packed, unpacked
 from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.errors import ModelFileError
 from jupyter_llm.models.fingerprint import file_sha256, known_sha256
@@ -219,11 +219,6 @@ def _copy_name(copy: Path) -> str:
 
 def _copy_of_name(_kind: type, name: Any) -> Path:
     return tuned_folder() / Path(name).name
-
-
-def read_figures(records: list[dict[str, Any]]) -> tuple[Figure, ...]:
-    """Figures of what `asdict` made of them; `DamagedValueError` if that is damaged."""
-    return converted(records, tuple[Figure, ...])
 
 
 def copy_candidates(file: ModelFile, *, lossy: bool) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+from jupyter_llm.common.packing import converted
 from jupyter_llm.engine.tuning.figures import (
     NEAR_LOSSLESS,
     Figure,
@@ -22,11 +23,11 @@ from jupyter_llm.engine.tuning.figures import (
     copy_candidates,
     keep_copy,
     load_tuning,
-    read_figures,
     save_tuning,
     tuned_folder,
 )
 from jupyter_llm.engine.tuning.report import TuneReport
+from jupyter_llm.engine.tuning.search import Outcome
 from jupyter_llm.errors import EngineError, ModelFileError, TuneInterrupted
 from jupyter_llm.models.discover import ModelEntry
 from jupyter_llm.models.fingerprint import file_sha256
@@ -156,21 +157,12 @@ def _scratch_folder(sha256: str) -> tempfile.TemporaryDirectory[str]:
     )
 
 
-class _Measured:
-    """What the other process found, see `engine.tune.Outcome`."""
-
-    def __init__(self, outcome: dict[str, Any]) -> None:
-        self.before, self.after = read_figures([outcome["before"], outcome["after"]])
-        self.offer = next(iter(read_figures([outcome["offer"]] if outcome["offer"] else [])), None)
-        self.figures = read_figures(outcome["figures"])
-
-
 def _measure(
     name: str,
     plan: dict[str, Any],
     on_progress: Callable[[float, str], None],
     bench: tuple[str, ...],
-) -> _Measured:
+) -> Outcome:
     """Let the other process measure, and return its outcome."""
     outcome: dict[str, Any] | None = None
     with tempfile.TemporaryFile() as log, _running(bench, plan, log) as process:
@@ -190,7 +182,7 @@ def _measure(
             raise EngineError(
                 f"Measuring {name} broke off with exit code {code}{reason}. Nothing was changed."
             )
-    return _Measured(outcome)
+    return converted(outcome, Outcome)
 
 
 def _message(line: str) -> dict[str, Any]:
