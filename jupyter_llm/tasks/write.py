@@ -196,7 +196,7 @@ def write_code(
     )
     stream = engine.submit(request)
     with stream:
-        show(FencedStream(stream))
+        show(_FencedStream(stream))
         first = stream.result()
     answers = [_read(first, request, namespace)]
     is_settled = first.finish_reason == "cancelled" or params.temperature == 0
@@ -284,25 +284,22 @@ def _in_fence(completion: Completion) -> Completion:
     return replace(completion, text=fenced(completion.text), token_ids=None)
 
 
-class FencedStream:
-    """The stream of an answer that was opened with a fence, as Markdown with that fence."""
+class _FencedStream:
+    """The stream of an answer that was opened with a fence, as Markdown with it; see `Stream`."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
 
     @property
     def future(self) -> Future[Completion]:
-        """The result, without the fence."""
         return self._stream.future
 
     @property
     def written(self) -> str:
-        """The text so far, with the fence."""
         return ANSWER_PREFIX + self._stream.written
 
     @property
     def progress(self) -> Progress:
-        """How far the request is."""
         return self._stream.progress
 
     def __iter__(self) -> Iterator[Chunk]:
@@ -313,16 +310,13 @@ class FencedStream:
             raise self.interrupt() from None
 
     def cancel(self) -> None:
-        """Stop writing; what there is becomes the result. Returns at once."""
         self._stream.cancel()
 
     def interrupt(self) -> PromptInterrupted:
-        """Cancel, and return the exception that carries what was written."""
         completion = self._stream.interrupt().completion
         return PromptInterrupted(completion and _in_fence(completion))
 
     def result(self, timeout: float | None = None) -> Completion:
-        """Wait for the end and return the whole completion; `timeout` in seconds."""
         try:
             return _in_fence(self._stream.result(timeout))
         except PromptInterrupted:
