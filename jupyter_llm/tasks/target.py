@@ -8,18 +8,19 @@ import linecache
 import re
 from dataclasses import dataclass
 from functools import partial
-from types import FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any, Literal, TypeGuard
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, Literal
 
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.cells.rendering import cell_name, cell_text
 from jupyter_llm.notebook.cells.timeline import NUMBERED_CELL, find_cell
-from jupyter_llm.notebook.code.bindings import DEFINITIONS, bindings, first_line_of, segment
+from jupyter_llm.notebook.code.bindings import bindings, function_at, segment
 from jupyter_llm.notebook.code.syntax import parse_cell, parse_python
 from jupyter_llm.notebook.failures.causes import causing_cells
 from jupyter_llm.notebook.failures.report import failure_text
+from jupyter_llm.notebook.values.peek import ABSENT, attribute, is_a, public_names
 from jupyter_llm.notebook.values.summaries import summarize
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _named(name: str, task: Task) -> Subject:
     if type(value) is FunctionType:
         found = _function_source(value, task.sources)
         return _definition("function", name, found, task)
-    if _is_class(value):
+    if is_a(value, type):
         return _definition("class", name, _class_source(value, task), task)
     return _of_value(name, value, task)
 
@@ -127,26 +128,14 @@ def _lookup(name: str, task: Task) -> object:
         hint = nearest(first, names, "Give a name that a cell defined, or a cell's number.")
         raise MagicUsageError(f"There is no name {first!r} here.", hint)
     value: object = namespace[first]
-    for attribute in rest:
+    for one in rest:
         try:
-            found = inspect.getattr_static(value, attribute)
+            found = inspect.getattr_static(value, one)
         except AttributeError:
-            names = [n for n in _attributes(value) if not n.startswith("_")]
-            hint = nearest(attribute, names, "")
-            raise MagicUsageError(f"{first!r} has no attribute {attribute!r}.", hint) from None
+            hint = nearest(one, list(public_names(value)), "")
+            raise MagicUsageError(f"{first!r} has no attribute {one!r}.", hint) from None
         value = _bare(found)
     return value
-
-
-def _attributes(value: Any) -> list[str]:
-    kinds = value.__mro__ if _is_class(value) else type(value).__mro__
-    own = value.__dict__ if type(value) is ModuleType else {}
-    return [*own, *(name for kind in kinds for name in kind.__dict__)]
-
-
-def _is_class(value: object) -> TypeGuard[type]:
-    """Whether a value is a class; it is not asked itself, as `isinstance` would."""
-    return issubclass(type(value), type)
 
 
 def _bare(value: Any) -> Any:
@@ -164,19 +153,11 @@ def _unwrapped(value: object) -> object:
     for _ in range(_UNWRAPS):
         value = _bare(value)
         # A decorator may be an object of its own, such as functools.cache's.
-        names = {} if _is_class(value) else _instance_dict(value)
-        if "__wrapped__" not in names:
+        inner = attribute(value, "__wrapped__")
+        if inner is ABSENT:
             break
-        value = names["__wrapped__"]
+        value = inner
     return value
-
-
-def _instance_dict(value: object) -> dict[str, object]:
-    try:
-        found = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return {}
-    return found if type(found) is dict else {}
 
 
 def _function_source(function: FunctionType, sources: CellSources) -> tuple[str, int | None]:
@@ -185,25 +166,12 @@ def _function_source(function: FunctionType, sources: CellSources) -> tuple[str,
     cell = sources.find(code.co_filename)
     text = cell.compiled if cell is not None else "".join(linecache.getlines(code.co_filename))
     tree = parse_python(text)
-    if tree is None:
-        return "", None
-    number = cell.number if cell is not None else None
-    for node in ast.walk(tree):
-        if not isinstance(node, DEFINITIONS) or node.name != code.co_name:
-            continue
-        if first_line_of(node) == code.co_firstlineno:
-            return segment(text, node), number
-    statements = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.stmt)
-        and node.lineno <= code.co_firstlineno <= (node.end_lineno or 0)
-    ]
-    smallest = min(statements, key=lambda n: (n.end_lineno or 0) - n.lineno, default=None)
-    return (segment(text, smallest), number) if smallest is not None else ("", number)
+    node = function_at(tree, code.co_firstlineno, code.co_name) if tree is not None else None
+    source = segment(text, node) if node is not None else ""
+    return source, cell.number if cell is not None else None
 
 
-def _class_source(kind: type, task: Task) -> tuple[str, int | None]:
+def _class_source(kind: Any, task: Task) -> tuple[str, int | None]:
     """The source of a class: the latest cell's that defines it, or its file's."""
     for cell in reversed(task.cells):
         tree = parse_cell(cell.source)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
-from types import ModuleType
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
+
+from jupyter_llm.notebook.values.peek import public_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +40,8 @@ def find_missing(
         return _missing("name", slot(error, NameError, "name"), namespace)
     if issubclass(kind, AttributeError):
         holder = slot(error, AttributeError, "obj")
-        return _missing("attribute", slot(error, AttributeError, "name"), _attributes(holder))
+        others = chain(public_names(holder), _keys(holder))
+        return _missing("attribute", slot(error, AttributeError, "name"), others)
     if issubclass(kind, ModuleNotFoundError):
         return _missing("module", slot(error, ImportError, "name"), ())
     args = slot(error, BaseException, "args")
@@ -64,17 +67,6 @@ def _missing(
             known[other] = None
     by_case = [other for other in known if other.lower() == name.lower()]
     return Missing(kind, name, tuple(by_case or get_close_matches(name, known, n=_MAX_NEAREST)))
-
-
-def _attributes(holder: Any) -> Iterable[str]:
-    # `isinstance` would ask the object itself.
-    kinds = holder.__mro__ if issubclass(type(holder), type) else type(holder).__mro__
-    spaces: list[Mapping[str, object]] = [kind.__dict__ for kind in kinds]
-    if type(holder) is ModuleType:
-        spaces.append(holder.__dict__)
-    for space in spaces:
-        yield from (name for name in space if not name.startswith("_"))
-    yield from (key for key in _keys(holder) if isinstance(key, str))
 
 
 def _keys(holder: object) -> Iterable[object]:

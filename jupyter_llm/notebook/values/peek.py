@@ -83,6 +83,13 @@ def attribute(value: object, name: str) -> Any:
     return _held(value).get(name, ABSENT)
 
 
+def public_names(value: object) -> Iterator[str]:
+    """Yield the attributes of a class, a module or an instance that begin with no underscore."""
+    classes = mro(value) if is_a(value, type) else mro(type(value))  # type: ignore[arg-type]
+    for names in (instance_dict(value), *map(_dict, classes)):
+        yield from (name for name in text_keys(dict(names)) if not name.startswith("_"))
+
+
 def qualified_name(cls: type) -> str:
     """`module.Class`, or `Class` alone if it is a builtin or the notebook's own."""
     name, module = text_of(_qualname(cls)), _module_of(cls)

