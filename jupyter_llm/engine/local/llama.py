@@ -126,6 +126,9 @@ class Weights:
         self.end_ids = frozenset(
             token for token in range(self.n_vocab) if lib.llama_vocab_is_eog(self._vocab, token)
         )
+        # The texts of the begin and end tokens, "" where there is none.
+        self.bos = self._text(lib.llama_vocab_bos(self._vocab))
+        self.eos = self._text(lib.llama_vocab_eos(self._vocab))
         self.bytes_of = lru_cache(maxsize=None)(self._bytes_of)
 
     @property
@@ -133,16 +136,6 @@ class Weights:
         """The jinja2 source in the file, if there is one."""
         source = lib.llama_model_chat_template(self._pointer, None)
         return source.decode("utf-8", "replace") if source else None
-
-    @property
-    def bos(self) -> str:
-        """The text of the begin-of-text token, "" without one."""
-        return self._text(lib.llama_vocab_bos(self._vocab))
-
-    @property
-    def eos(self) -> str:
-        """The text of the end-of-text token, "" without one."""
-        return self._text(lib.llama_vocab_eos(self._vocab))
 
     def control_texts(self) -> list[str]:
         """The texts of the tokens that steer the model, such as `<|im_end|>`."""
@@ -412,8 +405,7 @@ class Context:
 
     def state_size(self, seq_id: int) -> int:
         """How many bytes `state` has."""
-        size: int = lib.llama_state_seq_get_size(self._pointer, seq_id)
-        return size
+        return int(lib.llama_state_seq_get_size(self._pointer, seq_id))
 
     def state(self, seq_id: int) -> memoryview:
         """What the cache holds of a sequence, to be restored later."""
@@ -472,8 +464,7 @@ class ChainSampler:
 
     def sample(self, index: int) -> int:
         """Draw a token from the logits of the batch's `index`-th token, and remember it."""
-        token: int = lib.llama_sampler_sample(self._chain, self._context._pointer, index)  # noqa: SLF001
-        return token
+        return int(lib.llama_sampler_sample(self._chain, self._context._pointer, index))  # noqa: SLF001
 
     def close(self) -> None:
         """Free the chain; may be called twice."""

@@ -81,7 +81,7 @@ class Slots:
 
     def __init__(self, num_slots: int, *, can_trim: bool = True, min_copy: int = 1) -> None:
         self._slots = [Slot(seq_id) for seq_id in range(num_slots)]
-        self._can_trim = can_trim
+        self.can_trim = can_trim
         self._min_copy = min_copy
         self._clock = 0
 
@@ -110,7 +110,7 @@ class Slots:
             and self._may_take_over(best, num_cached, conversation)
         ):
             return self._take(Placement(best, num_cached), token_ids, conversation)
-        if not self._can_trim or num_cached < self._min_copy:
+        if not self.can_trim or num_cached < self._min_copy:
             best, num_cached = None, 0
         free = self._least_worth(without=best)
         if free is not None:
@@ -128,7 +128,7 @@ class Slots:
         slot.is_busy = False
         self._touch(slot)
         shortened = []
-        if is_bulk and self._can_trim and slot.conversation is None and slot.num_shared:
+        if is_bulk and self.can_trim and slot.conversation is None and slot.num_shared:
             self._keep_shared(slot)
             shortened.append(slot)
         one_offs = [
@@ -175,11 +175,6 @@ class Slots:
         )
 
     @property
-    def can_trim(self) -> bool:
-        """Whether the model's memory can forget the end of a sequence."""
-        return self._can_trim
-
-    @property
     def used(self) -> tuple[Slot, ...]:
         """The slots that hold tokens, the latest used first."""
         by_use = sorted(self._slots, key=lambda slot: -slot.last_used)
@@ -191,7 +186,7 @@ class Slots:
         return tuple(len(slot.token_ids) for slot in self.used)
 
     def _usable(self, slot: Slot, length: int) -> int:
-        return length if self._can_trim or length == len(slot.token_ids) else 0
+        return length if self.can_trim or length == len(slot.token_ids) else 0
 
     def _longest_prefix(
         self, token_ids: list[int], conversation: str | None, limit: int
@@ -213,7 +208,7 @@ class Slots:
             return True
         is_same = conversation is not None and slot.conversation == conversation
         is_repeated = slot.conversation is None and num_cached >= slot.num_prompt - 1
-        return self._can_trim and (is_same or is_repeated)
+        return self.can_trim and (is_same or is_repeated)
 
     def _least_worth(self, without: Slot | None) -> Slot | None:
         idle = [slot for slot in self._slots if not slot.is_busy and slot is not without]
