@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from jupyter_llm.common.packing import DamagedValueError, packed, unpacked
 from jupyter_llm.common.remembered import Remembered
@@ -149,7 +148,8 @@ def _sha256_if_likely(path: Path, machine: Machine) -> str | None:
 
 def save_tuning(tuning: Tuning) -> None:
     """Remember a tuning in place of an earlier one, whose copy goes if it is another."""
-    _REMEMBERED.put(_key(tuning.sha256, tuning.machine), packed(tuning, _copy_name).decode())
+    record = packed(tuning, lambda copy: copy.name).decode()
+    _REMEMBERED.put(_key(tuning.sha256, tuning.machine), record)
     for copy in tuned_folder().glob(f"{tuning.sha256}-*.gguf"):
         if copy != tuning.copy:
             copy.unlink(missing_ok=True)
@@ -208,17 +208,10 @@ def _read(record: str | None) -> Tuning | None:
     if record is None:
         return None
     try:
-        return unpacked(record.encode("utf-8", "surrogateescape"), Tuning, _copy_of_name)
+        data = record.encode("utf-8", "surrogateescape")
+        return unpacked(data, Tuning, lambda _kind, name: tuned_folder() / Path(name).name)
     except DamagedValueError:
         return None
-
-
-def _copy_name(copy: Path) -> str:
-    return copy.name
-
-
-def _copy_of_name(_kind: type, name: Any) -> Path:
-    return tuned_folder() / Path(name).name
 
 
 def copy_candidates(file: ModelFile, *, lossy: bool) -> tuple[str, ...]:
