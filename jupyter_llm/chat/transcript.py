@@ -18,7 +18,7 @@ from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.notebook.files import write_metadata
 
-_ENDS = {"cancelled": "(interrupted)", "length": "(cut off)", "error": "(failed)"}
+ENDS = {"cancelled": "(interrupted)", "length": "(cut off)", "error": "(failed)"}
 
 
 def to_markdown(chats: Mapping[str, SavedChat], *, title: str = "Chats") -> str:
@@ -53,7 +53,7 @@ def turn_markdown(number: int, prompt: str, answer: Completion, details: str = "
 
     An answer that was cut off in a code block does not swallow what comes after it.
     """
-    end = _ENDS.get(answer.finish_reason)
+    end = ENDS.get(answer.finish_reason)
     text = "\n\n".join([answer.text, *([end] if end else [])])
     return untrusted_markdown(f"**{number}.**{details}\n\n{_quoted(prompt)}\n\n{text}")
 

@@ -27,7 +27,6 @@ from jupyter_llm.notebook.cells.path import notebook_path
 from jupyter_llm.notebook.cells.shell import current_shell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Unpack
 
     from jupyter_llm.chat.conversation import Chat
@@ -68,7 +67,9 @@ class ChatPanel(AnyWidget):
         self._side = KernelSide(self.chat, context, self.send, self._transcribing.ask)
         self._inbox = Inbox(self._side, Asker(self._side, options))
         self.on_msg(lambda _widget, content, _buffers: self._inbox.take(content))
-        self._unfollow_cells = _after_each_cell(self._catch_up)
+        self._shell = current_shell()
+        if self._shell is not None:
+            self._shell.events.register("post_run_cell", self._catch_up)
 
     def __repr__(self) -> str:
         return f"ChatPanel({self.chat.name!r})" if self.chat.name else "ChatPanel(llm.chat())"
@@ -79,8 +80,10 @@ class ChatPanel(AnyWidget):
             self._side.close()
             self._transcribing.close()
             self._inbox.close()
-            self._unfollow_cells()
             self._own_layout.close()
+            if self._shell is not None:
+                with suppress(ValueError):  # it was closed before
+                    self._shell.events.unregister("post_run_cell", self._catch_up)
         super().close()
 
     def _ipython_display_(self) -> None:
@@ -108,28 +111,10 @@ class ChatPanel(AnyWidget):
             self._transcript.update()
         return _TRANSCRIPT_S, False
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, _result: object) -> None:
         """Let the cell that ends tell of what is new, where no view writes it."""
         if not self._side.can_write_cells:
             self._transcript.catch_up()
-
-
-def _after_each_cell(callback: Callable[[], None]) -> Callable[[], None]:
-    """Call back whenever a cell has ended; what is returned ends that."""
-    shell = current_shell()
-    if shell is None:
-        return lambda: None
-
-    def ended(_result: object) -> None:
-        callback()
-
-    def end() -> None:
-        with suppress(ValueError):  # it was ended before
-            shell.events.unregister("post_run_cell", ended)
-
-    shell.events.register("post_run_cell", ended)
-
-    return end
 
 
 def _named_chat(name: str) -> Chat:

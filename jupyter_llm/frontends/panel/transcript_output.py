@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.chat.transcript import other_branches, turn_markdown
+from jupyter_llm.chat.transcript import ENDS, other_branches, turn_markdown
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.common.markdown import joined_markdown
 from jupyter_llm.common.tables import count_of
@@ -35,7 +35,6 @@ _ROOT_CLASS = "jupyter-llm-transcript"
 _EMPTY = "An empty chat. What is said in the panel is kept here."
 _MOST_TURNS = 200
 _MOST_CHARS = 200_000  # of prompts and answers: a notebook is read, sent and compared as a whole
-_ENDS = {"cancelled": "(interrupted)", "length": "(cut off)", "error": "(failed)"}
 _DEEPEST = 40  # nested blocks
 _LINE_END = re.compile("\r\n?")
 _BLANK = re.compile(r"\n[ \t]*\n")
@@ -171,8 +170,8 @@ def _data(pieces: Sequence[_Piece]) -> dict[str, str]:
 
 def turn_html(prompt: str, answer: Completion) -> str:
     """A turn as HTML that does nothing, whatever was said."""
-    end = _ENDS.get(answer.finish_reason, "")
-    note = _note(end).html if end else ""
+    end = ENDS.get(answer.finish_reason)
+    note = _note(end).html if end is not None else ""
     asked = html.escape(prompt).replace("\n", "<br>\n")
     return (
         f"<blockquote><p>{asked}</p></blockquote>\n"

@@ -170,16 +170,21 @@ def test_what_is_not_there_cannot_be_chosen_or_removed(front: FrontEnd, kind: st
     assert "\n" not in error["text"]
 
 
-def test_a_reset_while_something_is_written_empties_all_views(
-    front: FrontEnd, scripted: ScriptedEngine
+def test_a_reset_while_something_is_written_empties_all_panels(
+    make_front: MakeFront, scripted: ScriptedEngine
 ) -> None:
-    hold_on(front, scripted)
-    llm.chat("default").reset()
-    front.wait_until(lambda front: front.path == [] and front.is_idle)
+    front, other = make_front(), make_front()
+    scripted.replies.append("One.")
+    front.say("a")
+    scripted.holds = True
+    front.send("hold on")
+    front.wait_until(lambda front: front.texts == ["One.", "word "])
+    assert "Forgot 1 turn" in other.command("/reset")["markdown"]
+    for one in (front, other):
+        one.wait_until(lambda front: front.path == [] and front.is_idle)
     scripted.holds = False
     scripted.replies.append("Still here.")
-    front.say("are you?")
-    assert front.texts == ["Still here."]
+    assert front.say("are you?")["text"] == "Still here."
 
 
 def test_a_model_that_goes_away_while_it_writes_leaves_what_there_is(

@@ -310,18 +310,6 @@ def test_a_notice_that_is_put_away_while_it_grows_does_not_come_back(
     assert front.is_idle
 
 
-def test_reset_forgets_the_turns_of_all_panels(
-    make_front: MakeFront, scripted: ScriptedEngine
-) -> None:
-    first, second = make_front(), make_front()
-    scripted.replies.append("One.")
-    first.send("a")
-    second.wait_until(is_done)
-    assert "Forgot 1 turn" in first.command("/reset")["markdown"]
-    for front in (first, second):
-        front.wait_until(lambda front: front.path == [])
-
-
 # Life and death
 
 
