@@ -16,24 +16,6 @@ def line(count: int) -> Branches[str]:
     return branches
 
 
-def test_values_follow_one_another() -> None:
-    branches = line(3)
-    assert branches.path() == [1, 2, 3]
-    assert [branches.parent(number) for number in branches] == [START, 1, 2]
-    assert [branches[number] for number in branches.path()] == ["value 1", "value 2", "value 3"]
-    assert (branches.num_others, branches.choices) == (0, {})
-
-
-def test_what_is_added_beside_another_is_not_active_until_it_is_chosen() -> None:
-    branches = line(3)
-    assert branches.add("again", 1) == 4
-    assert branches.path() == [1, 2, 3]
-    branches.choose(4)
-    assert branches.path() == [1, 4]
-    assert branches.children(1) == [2, 4]
-    assert branches.num_others == 1
-
-
 def test_a_branch_goes_on_as_it_did_when_it_was_active_last() -> None:
     branches = line(3)
     branches.choose(branches.add("other", 2))

@@ -527,14 +527,15 @@ STEPS = st.lists(st.tuples(st.sampled_from(KINDS.split()), st.integers(0, 20)), 
 def test_any_talk_is_what_a_simple_model_says(steps: list[tuple[str, int]]) -> None:
     chat, engine = chat_with()
     parents: dict[int, int] = {}
-    asked: dict[int, str] = {}
+    said: dict[int, tuple[str, str]] = {}
     cells: dict[int, int] = {}  # by the turn that stands for them
     active: list[int] = []
     for clock, (step, pick) in enumerate(steps):
         known = [0, *parents]
         number = known[pick % len(known)]
         prompt = f"prompt {clock}"
-        engine.replies.append("" if step == "empty" else "word")
+        answer = "" if step == "empty" else f"answer {clock}"
+        engine.replies.append(answer)
         before = numbers(chat)
         assert before == active
         match step:
@@ -552,9 +553,9 @@ def test_any_talk_is_what_a_simple_model_says(steps: list[tuple[str, int]]) -> N
                     parents[new] = number if step == "after" else (active or [0])[-1]
                     if step == "cell":
                         cells[new] = cell
-                asked[new] = prompt
+                said[new] = prompt, answer
                 path = path_to(parents, new)
-                assert sent(engine)[::2] == [asked[n] for n in path]
+                assert [*sent(engine), answer] == [text for n in path for text in said[n]]
                 assert numbers(chat)[: len(path)] == path
             case "fail" | "empty":
                 text = TOO_LONG if step == "fail" else prompt
@@ -581,12 +582,14 @@ def test_any_talk_is_what_a_simple_model_says(steps: list[tuple[str, int]]) -> N
         engine.replies.clear()
         active = numbers(chat)
         assert [turn.parent for turn in chat.turns] == [parents[n] for n in active]
-        assert [turn.prompt for turn in chat.turns] == [asked[n] for n in active]
+
         assert not active or active[-1] not in parents.values()  # it goes on to an end
         for exchange in chat.exchanges:
             same = [n for n, p in parents.items() if p == exchange.parent]
             assert exchange.siblings == tuple(sorted(same))
-        assert {chat.turn(n).parent for n in parents} == set(parents.values())
+        for n, parent in parents.items():
+            turn = chat.turn(n)
+            assert (turn.parent, turn.prompt, turn.completion.text) == (parent, *said[n])
 
 
 def take_out(parents: dict[int, int], number: int) -> None:
