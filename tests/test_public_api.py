@@ -95,10 +95,12 @@ def patience(tmp_path_factory: pytest.TempPathFactory) -> float:
     return max(1.0, import_seconds("asyncio, email.message, http.client", bytecode) / 0.05)
 
 
+@pytest.mark.benchmark
 def test_import_takes_under_100_ms(tmp_path: Path, patience: float) -> None:
     assert import_seconds("jupyter_llm", tmp_path) < 0.1 * patience
 
 
+@pytest.mark.benchmark
 def test_load_ext_takes_under_200_ms_and_loads_nothing_heavy(
     tmp_path: Path, patience: float
 ) -> None:

@@ -23,6 +23,7 @@ from nbformat.v4 import output_from_msg
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from jupyter_client.blocking.client import BlockingKernelClient
@@ -34,7 +35,7 @@ OUTPUT_KINDS = frozenset({"stream", "display_data", "execute_result", "error"})
 class Event:
     """A message that the kernel published for one request."""
 
-    at_s: float  # since the request was sent
+    sent_at: datetime
     kind: str  # message type
     content: dict[str, Any]
 
@@ -45,11 +46,10 @@ class Execution:
 
     kernel: Kernel
     msg_id: str
-    began: float
     events: list[Event] = field(default_factory=list)
     outputs: list[dict[str, Any]] = field(default_factory=list)  # as a notebook would keep them
     reply: dict[str, Any] = field(default_factory=dict)
-    duration_s: float = 0.0  # from the request to its reply
+    interrupted_s: float = 0.0  # from the interrupt to the reply
     _displays: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _clear_before_next: bool = False
 
@@ -88,7 +88,7 @@ class Execution:
         while not self.is_idle:
             self._receive(deadline)
         self.reply = self.kernel.reply_to(self.msg_id, timeout_s=timeout_s)
-        self.duration_s = time.monotonic() - self.began
+        self.interrupted_s = time.monotonic() - self.kernel.interrupted_at
         return self
 
     def _receive(self, deadline: float) -> None:
@@ -96,7 +96,7 @@ class Execution:
         if message["parent_header"].get("msg_id") != self.msg_id:
             return
         kind, content = message["header"]["msg_type"], message["content"]
-        self.events.append(Event(time.monotonic() - self.began, kind, content))
+        self.events.append(Event(message["header"]["date"], kind, content))
         if kind in OUTPUT_KINDS:
             self._add_output(output_from_msg(message), content)
         elif kind == "update_display_data":
@@ -129,6 +129,7 @@ class Kernel:
     def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
         self._manager = manager
         self._client = client
+        self.interrupted_at = 0.0
         self.listeners: list[Callable[[dict[str, Any]], None]] = []  # to all that is published
 
     def execute(
@@ -169,9 +170,8 @@ class Kernel:
         if tags:
             metadata["tags"] = list(tags)
         message = self._client.session.msg("execute_request", content, metadata=metadata)
-        began = time.monotonic()
         self._client.shell_channel.send(message)
-        return Execution(self, message["header"]["msg_id"], began)
+        return Execution(self, message["header"]["msg_id"])
 
     def complete(self, code: str, cursor_pos: int | None = None) -> list[str]:
         """Return what Tab would offer at the cursor (the end, if not given)."""
@@ -196,6 +196,7 @@ class Kernel:
 
     def interrupt(self) -> None:
         """Do what the Interrupt button does."""
+        self.interrupted_at = time.monotonic()
         self._manager.interrupt_kernel()
 
     def restart(self) -> None:

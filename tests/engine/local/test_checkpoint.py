@@ -572,6 +572,7 @@ def test_a_folder_that_has_not_changed_for_a_while_is_not_listed_again(
     assert store.find([7, 8, 9], more_than=0)
 
 
+@pytest.mark.benchmark
 def test_finding_among_a_hundred_takes_less_than_a_millisecond(
     store: CheckpointStore, folder: Path
 ) -> None:

@@ -174,6 +174,7 @@ def test_a_text_that_never_does_as_before_gets_low_chances_without_a_draft() -> 
     assert lookup.chances(1)[0] < 0.05
 
 
+@pytest.mark.benchmark
 @pytest.mark.parametrize("kinds", [50_000, 3, 1])
 def test_a_long_prompt_is_indexed_at_once_and_a_token_costs_microseconds(kinds: int) -> None:
     roll = dice(0)

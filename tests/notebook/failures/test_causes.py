@@ -137,6 +137,7 @@ def test_an_error_that_no_cell_raised_has_no_cause(watch: Watch) -> None:
     assert causing_cells(read_failure(ValueError("elsewhere")), watch.cells) == ()
 
 
+@pytest.mark.benchmark
 def test_a_long_history_is_searched_in_no_time(watch: Watch) -> None:
     watch.run("n = 0")
     watch.cells += [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import sys
-import time
 import weakref
 from pathlib import Path
 
@@ -249,9 +248,9 @@ def test_what_is_missing_is_named_with_the_nearest(
 
 
 HOSTILE = """
-import time
+ran = []
 class Hostile(ValueError):
-    def __str__(self): time.sleep(30)
+    def __str__(self): ran.append("str")
     __repr__ = __str__
     def __getattribute__(self, name): raise RuntimeError(name)
     def __bool__(self): raise RuntimeError
@@ -261,14 +260,13 @@ def fail():
 """
 
 
-def test_a_hostile_exception_is_read_at_once_and_runs_nothing(watch: Watch) -> None:
+def test_a_hostile_exception_is_read_and_runs_nothing(watch: Watch) -> None:
     watch.run(HOSTILE)
     try:
         watch.shell.user_ns["fail"]()
     except ValueError as error:
-        start_s = time.monotonic()
         failure = read_failure(error, watch.task().sources)
-    assert time.monotonic() - start_s < 0.5
+    assert watch.shell.user_ns["ran"] == []
     assert failure.headline == "Hostile: exception Hostile(1)"
     assert where(failure)[-1] == (1, 10, "raise Hostile(1)")
 
