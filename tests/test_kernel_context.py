@@ -16,6 +16,12 @@ from jupyter_llm import llm
 llm.use("tiny", n_threads=1)
 %config LLMMagics.max_tokens = 8
 """
+RESET = """\
+%unload_ext jupyter_llm
+from jupyter_llm import llm
+llm.unload(), llm.__init__()
+get_ipython().reset()
+"""
 CELLS = """\
 import json
 print(json.dumps([
@@ -24,12 +30,20 @@ print(json.dumps([
 """
 
 
-@pytest.fixture
-def kernel(tmp_path: Path, tiny_gguf: Path) -> Iterator[Kernel]:
-    path = str(tiny_gguf.parent)
-    with running_kernel(tmp_path, JUPYTER_LLM_PATH=path, JUPYTER_LLM_MODEL="tiny") as kernel:
-        kernel.execute(LOAD, cell_id="load")
+@pytest.fixture(scope="module")
+def shared_kernel(tmp_path_factory: pytest.TempPathFactory, tiny_gguf: Path) -> Iterator[Kernel]:
+    folder = tmp_path_factory.mktemp("kernel")
+    settings = {"JUPYTER_LLM_PATH": str(tiny_gguf.parent), "JUPYTER_LLM_MODEL": "tiny"}
+    with running_kernel(folder, HOME=str(folder), **settings) as kernel:
         yield kernel
+
+
+@pytest.fixture
+def kernel(shared_kernel: Kernel) -> Kernel:
+    """A kernel in which nothing has run but the cell that loads the extension."""
+    shared_kernel.execute(RESET, silent=True)
+    assert shared_kernel.execute(LOAD, cell_id="load").error is None
+    return shared_kernel
 
 
 def recorded(kernel: Kernel) -> list[list[Any]]:

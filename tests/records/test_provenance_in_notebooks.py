@@ -14,21 +14,15 @@ from support.kernel import Execution, Kernel, running_kernel
 
 from jupyter_llm import llm
 from jupyter_llm.engine.provenance import METADATA_KEY, Provenance, text_sha256
-from jupyter_llm.models.fingerprint import file_sha256
 from jupyter_llm.records.audit import audit
 
 LOAD = "%load_ext jupyter_llm\nfrom jupyter_llm import llm\nllm.use(n_threads=1);"
 
 
-@pytest.fixture
-def tiny(tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file_sha256(tiny_gguf)
-    monkeypatch.setenv("JUPYTER_LLM_MODEL", str(tiny_gguf))
-
-
-@pytest.fixture
-def kernel(tmp_path: Path, tiny: None) -> Iterator[Kernel]:
-    with running_kernel(tmp_path) as kernel:
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory, tiny_gguf: Path) -> Iterator[Kernel]:
+    folder = tmp_path_factory.mktemp("kernel")
+    with running_kernel(folder, HOME=str(folder), JUPYTER_LLM_MODEL=str(tiny_gguf)) as kernel:
         kernel.execute(LOAD)
         yield kernel
 
@@ -75,8 +69,9 @@ def test_what_a_cell_returns_carries_its_record(kernel: Kernel) -> None:
 
 
 def test_a_notebook_that_ran_elsewhere_is_audited_and_replayed(
-    tmp_path: Path, tiny: None, fresh_llm: None
+    tmp_path: Path, tiny_gguf: Path, fresh_llm: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("JUPYTER_LLM_MODEL", str(tiny_gguf))
     cells = [
         new_code_cell(LOAD),
         new_code_cell("%%llm -n 9 -t 0\nHello there"),
