@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
 
 import pytest
 from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
@@ -46,64 +45,45 @@ def test_a_cell_is_its_source_its_count_and_its_id(shell: InteractiveShell) -> N
     assert second.number == first.number + 1
 
 
-SHOWN = {
-    "everything, in its order": (
-        (
-            "import sys\nprint('one'); print('two')\nprint('careful', file=sys.stderr)\n"
-            "display({'text/plain': 'shown'}, raw=True)\nprint('three')\n6 * 7"
-        ),
-        [
-            *(("stdout", "one\ntwo\n"), ("stderr", "careful\n"), ("display", "shown")),
-            *(("stdout", "three\n"), ("result", "42")),
-        ],
-    ),
-    "what a cell run inside it shows": (
-        (
-            "shell = get_ipython()\nshell.run_cell('print(1)', store_history=True)\n"
-            "shell.run_cell(' ')\nprint(2)"
-        ),
-        [("stdout", "1\n2\n")],
-    ),
-    "nothing that goes elsewhere": (
-        (
-            "import contextlib, io\nfrom IPython.utils.capture import capture_output\n"
-            "with contextlib.redirect_stdout(io.StringIO()): print('away')\n"
-            "with capture_output():\n    print('caught'); display(1)"
-        ),
-        [],
-    ),
-    "nothing that was cleared": (f"{CLEAR}print(1)\nclear_output()", []),
-    "what comes after it was cleared": (
-        f"{CLEAR}for step in range(3):\n    clear_output()\n    print(step)",
-        [("stdout", "2\n")],
-    ),
-    "what comes after it was to be cleared": (
-        f"{CLEAR}for step in range(3):\n    clear_output(wait=True)\n    print(step)",
-        [("stdout", "2\n")],
-    ),
-    "what was to be cleared by what never came": (
-        f"{CLEAR}print(1)\nclear_output(wait=True)",
-        [("stdout", "1\n")],
-    ),
-    "the last state of a display": (
-        "handle = display(1, display_id='h')\nprint('between')\nhandle.update(2)",
-        [("display", "2"), ("stdout", "between\n")],
-    ),
-    "what other threads show meanwhile": (
-        (
-            "import threading\nthread = threading.Thread(target=lambda: print('from a thread'))\n"
-            "thread.start(); thread.join()"
-        ),
-        [("stdout", "from a thread\n")],
-    ),
-}
+SHOWS = """
+print('one'); print('two')
+import sys; print('careful', file=sys.stderr)
+display({'text/plain': 'shown'}, raw=True)
+print('three')
+6 * 7"""
+RUNS_INSIDE = """
+get_ipython().run_cell("print(1)", store_history=True)
+get_ipython().run_cell(" ")
+print(2)"""
+GOES_ELSEWHERE = """
+import contextlib, io
+from IPython.utils.capture import capture_output
+with contextlib.redirect_stdout(io.StringIO()): print("away")
+with capture_output(): print("caught"); display(1)"""
+COUNTS = f"{CLEAR}for step in range(3):\n    clear_output(wait=%s)\n    print(step)"
+UPDATES = "handle = display(1, display_id='h')\nprint('between')\nhandle.update(2)"
+THREAD = "import threading\nt = threading.Thread(target=lambda: print(1)); t.start(); t.join()"
 
 
-@pytest.mark.parametrize(("code", "expected"), SHOWN.values(), ids=SHOWN.keys())
-def test_of_what_a_cell_shows_there_is(
-    shell: InteractiveShell, code: str, expected: list[tuple[str, str]]
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (SHOWS, "stdout: one\ntwo\n|stderr: careful\n|display: shown|stdout: three\n|result: 42"),
+        (RUNS_INSIDE, "stdout: 1\n2\n"),
+        (GOES_ELSEWHERE, ""),
+        (f"{CLEAR}print(1)\nclear_output()", ""),
+        (COUNTS % False, "stdout: 2\n"),
+        (COUNTS % True, "stdout: 2\n"),
+        (f"{CLEAR}print(1)\nclear_output(wait=True)", "stdout: 1\n"),  # nothing came after it
+        (UPDATES, "display: 2|stdout: between\n"),
+        (THREAD, "stdout: 1\n"),
+    ],
+)
+def test_what_a_cell_shows_is_there_in_its_order(
+    shell: InteractiveShell, code: str, expected: str
 ) -> None:
-    assert outputs(record(shell, code)) == expected
+    shown = record(shell, code).outputs
+    assert "|".join(f"{output.kind}: {output.text}" for output in shown) == expected
 
 
 @pytest.mark.parametrize(
@@ -245,36 +225,25 @@ def test_a_cell_in_another_thread_is_none_of_this_one(shell: InteractiveShell) -
     assert outputs(record(shell, code)) == [("stdout", "1\n")]
 
 
-@pytest.fixture
-def methods(shell: InteractiveShell) -> Iterator[list[object]]:
-    def current() -> list[object]:
-        return [
-            vars(owner).get(name)
-            for owner, name in (
-                (shell.display_pub, "publish"),
-                (shell.display_pub, "clear_output"),
-                (shell.displayhook, "write_format_data"),
-            )
-        ]
-
-    before = current()
-    yield before
-    assert current() == before
-
-
 def test_nothing_is_left_behind(
-    shell: InteractiveShell, methods: list[object], capsys: pytest.CaptureFixture[str]
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    num_callbacks = {name: len(found) for name, found in shell.events.callbacks.items()}
+    def state() -> tuple[object, ...]:
+        callbacks = {name: len(found) for name, found in shell.events.callbacks.items()}
+        methods = vars(shell.display_pub).keys() & {"publish", "clear_output"}
+        return callbacks, methods, "write_format_data" in vars(shell.displayhook)
+
+    before = state()
     record(shell, "print(1)\ndisplay(2)\n3")
     extension(shell, "reload")
-    assert {name: len(found) for name, found in shell.events.callbacks.items()} == num_callbacks
+    assert state() == before
     extension(shell, "unload")
     run(shell, "print(4)", store_history=True)
     assert len(llm.timeline.cells) == 1
     extension(shell, "load")
     record(shell, "print(5)")
     assert capsys.readouterr().out.splitlines() == ["1", "Out[1]: 3", "4", "5"]
+    assert state() == before
 
 
 def test_a_cell_that_loads_the_extension_is_recorded_from_there(shell: InteractiveShell) -> None:
