@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import logging
 import os
 import signal
 import sys
@@ -76,6 +77,13 @@ def main_module() -> Iterator[None]:
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
+
+
+@pytest.fixture
+def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """What we have warned of so far."""
+    caplog.set_level(logging.WARNING, logger="jupyter_llm")
+    return lambda: [record.getMessage() for record in caplog.records]
 
 
 @pytest.fixture(scope="session")

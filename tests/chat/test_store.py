@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from support.saved_turns import chat_of, turn, turns
-from support.stored import rows, stored_bytes, written
+from support.stored import Warnings, rows, stored_bytes, written
 
 from jupyter_llm.chat import store as chat_store
 from jupyter_llm.chat.archive import Archive
 from jupyter_llm.chat.draft import Cut, Part, Turn
 from jupyter_llm.chat.store import ChatState, SavedChat, Words
 from jupyter_llm.common.packing import DamagedValueError, packed, unpacked
-from jupyter_llm.engine.completion import Completion, TokenLogprob, Usage
-from jupyter_llm.notebook.cells.events import CellEvent, Output
+from jupyter_llm.engine.completion import TokenLogprob
+from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.path import PathChange
 
 NOTEBOOK = Path("/notebooks/a.ipynb")
@@ -27,8 +25,6 @@ ONE, TWO, THREE = (
     turn(word, origin=(word, 1), number=number, parent=number - 1, finished_at=float(number))
     for number, word in enumerate(["one", "two", "three"], 1)
 )
-
-Warnings = Callable[[], list[str]]
 
 
 def start(path: Path = NOTEBOOK) -> Archive:
@@ -53,12 +49,6 @@ def describe(archive: Archive, system: str | None, *, chat: str = "default") -> 
     archive.describe(chat, system=system, cuts={}, choices={})
 
 
-@pytest.fixture
-def warnings(caplog: pytest.LogCaptureFixture) -> Warnings:
-    caplog.set_level(logging.WARNING, logger="jupyter_llm")
-    return lambda: [record.getMessage() for record in caplog.records]
-
-
 # What is kept
 
 
@@ -72,11 +62,16 @@ def test_turns_are_there_after_a_restart_in_the_order_they_came() -> None:
 
 def test_a_notebook_without_chats_writes_nothing() -> None:
     archive = start()
-    assert archive.waiting == {}
     describe(archive, None)
     archive.clear()
     archive.flush()
     assert rows("SELECT count(*) FROM chats") == [(0,)]
+
+
+def test_log_probabilities_are_not_kept() -> None:
+    completion = replace(turn().completion, logprobs=(TokenLogprob(1, "a", -0.5),))
+    keep(start(), replace(turn(), completion=completion))
+    assert found() == {"default": chat_of(turn())}
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -91,47 +86,10 @@ def test_any_turn_comes_back_as_it_was(one: Turn) -> None:
     assert type(restored.completion.token_ids) is type(one.completion.token_ids)
 
 
-CELL = CellEvent(
-    number=3,
-    source="%time x = 1\n",
-    execution_count=2,
-    cell_id="d41d8c",
-    outputs=(Output("stdout", "1\n"), Output("error", "KeyError: 'x'\n")),
-    tags=frozenset({"llm-pin", "a"}),
-)
-
-
-@pytest.mark.parametrize("cell", [None, CELL, CellEvent(number=1, source="")])
-def test_what_was_told_comes_back_but_its_cell_is_none_of_this_kernels(
-    cell: CellEvent | None,
-) -> None:
-    part = Part("In [2]: …\n", cell=cell, variable="x", attachment="In [2]")
-    keep(start(), turn(told=(part,)))
+def test_a_cell_that_was_told_is_none_of_the_next_kernels() -> None:
+    keep(start(), turn(told=(Part("In [2]: …\n", cell=CellEvent(number=3, source="")),)))
     (restored,) = found()["default"].turns
-    assert restored.told == (replace(part, cell=cell and replace(cell, number=-cell.number)),)
-
-
-def test_every_number_of_a_completion_is_kept_and_log_probabilities_are_not() -> None:
-    completion = Completion(
-        text="Yes.",
-        finish_reason="length",
-        usage=Usage(
-            prompt_tokens=1,
-            cached_tokens=2,
-            completion_tokens=3,
-            queue_s=0.1,
-            prefill_s=0.2,
-            decode_s=1 / 3,
-        ),
-        model="tiny",
-        seed=0,
-        token_ids=(0, 2**31 - 1),
-        exact=True,
-        logprobs=(TokenLogprob(1, "a", -0.5),),
-    )
-    keep(start(), replace(turn(), completion=completion))
-    (restored,) = found()["default"].turns
-    assert restored.completion == replace(completion, logprobs=None)
+    assert restored.told == (Part("In [2]: …\n", cell=CellEvent(number=-3, source="")),)
 
 
 @pytest.mark.parametrize("text", ["\ud800", "\ud83d\ude00", "\u2028\x85\r\v", "\x00", 'é\n\t\\"'])
@@ -177,7 +135,8 @@ def test_a_turn_that_is_not_kept_takes_the_one_it_replaces_along() -> None:
 def test_what_a_chat_is_beside_its_turns_is_kept() -> None:
     archive = keep(start(), ONE, TWO)
     describe(archive, "Be brief.")
-    cuts = {"default": Cut(last_turn=1), "code": Cut(cells=frozenset({CELL}))}
+    cell = CellEvent(number=3, source="")
+    cuts = {"default": Cut(last_turn=1), "code": Cut(cells=frozenset({cell}))}
     archive.describe("default", system="Be kind.", cuts=cuts, choices={0: 2})
     (chat,) = found().values()
     assert chat.state == ChatState("Be kind.", {"default": 1}, {0: 2})
@@ -196,14 +155,6 @@ def test_what_did_not_change_is_not_written_again() -> None:
 # What is forgotten
 
 
-def line(count: int) -> list[Turn]:
-    """Return turns that follow one another, each of a cell of its own."""
-    return [
-        turn(f"{n}", origin=(f"{n}", 1), number=n, parent=n - 1, finished_at=float(n))
-        for n in range(1, count + 1)
-    ]
-
-
 def parents() -> dict[int, int]:
     return {one.number: one.parent for one in found()["default"].turns}
 
@@ -220,26 +171,24 @@ def test_a_forgotten_turn_is_gone_and_may_come_again_at_the_end() -> None:
 def test_what_followed_a_turn_that_has_gone_follows_the_one_before_it(
     is_forgotten: bool,  # noqa: FBT001
 ) -> None:
-    turns = line(3)
-    archive = keep(start(), *turns, turn("two again", number=4, parent=2, finished_at=4.0))
+    archive = keep(start(), ONE, TWO, THREE, turn("two again", number=4, parent=2))
     if is_forgotten:
-        archive.forget("default", [("2", 1)])
+        archive.forget("default", [("two", 1)])
     else:
-        archive.remove("default", 2, 1, turns[1])
+        archive.remove("default", 2, 1, TWO)
     assert parents() == {1: 0, 3: 1, 4: 1}
 
 
 def test_a_prompt_that_never_had_an_answer_takes_nothing_along() -> None:
-    archive = keep(start(), *line(2), turn("four", number=4, parent=3, finished_at=4.0))
+    archive = keep(start(), ONE, TWO, turn("four", number=4, parent=3))
     archive.remove("default", 3, 2, None)
     assert parents() == {1: 0, 2: 1, 4: 2}
 
 
 def test_the_turn_of_another_kernel_with_the_same_number_is_not_removed() -> None:
-    turns = line(3)
-    archive = keep(start(), *turns, turn("there", number=2, parent=1, finished_at=2.5))
-    archive.remove("default", 2, 1, turns[1])
-    assert [one.prompt for one in found()["default"].turns] == ["1", "3", "there"]
+    archive = keep(start(), ONE, TWO, THREE, turn("there", number=2, parent=1))
+    archive.remove("default", 2, 1, TWO)
+    assert [one.prompt for one in found()["default"].turns] == ["one", "three", "there"]
     assert parents()[3] == 2  # it is not known whose it was
 
 
@@ -316,6 +265,7 @@ def changed(**fields: object) -> bytes:
 USAGE = unpacked(packed(Words.of(turn())), dict)["usage"]
 TOLD = {"text": ""}
 RAN = {"number": 1, "source": ""}
+ODD_PICTURE = {"kind": "png", "text": ""}
 
 DAMAGED: dict[str, bytes | str | None] = {
     "no JSON": b"{",
@@ -350,9 +300,7 @@ DAMAGED: dict[str, bytes | str | None] = {
     "told a text for a cell": changed(told=[TOLD | {"cell": "x"}]),
     "told half a cell": changed(told=[TOLD | {"cell": {"number": 1}}]),
     "told a picture": changed(told=[TOLD | {"cell": RAN | {"outputs": [["png", ""]]}}]),
-    "told an odd picture": changed(
-        told=[TOLD | {"cell": RAN | {"outputs": [{"kind": "png", "text": ""}]}}]
-    ),
+    "told an odd picture": changed(told=[TOLD | {"cell": RAN | {"outputs": [ODD_PICTURE]}}]),
     "told odd tags": changed(told=[TOLD | {"cell": RAN | {"tags": [["a"]]}}]),
     "told an odd variable": changed(told=[TOLD | {"variable": 7}]),
     "told an odd attachment": changed(told=[TOLD | {"attachment": ["x"]}]),

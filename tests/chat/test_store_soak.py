@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 from random import Random
 from sqlite3 import connect
 
 import pytest
 from support.kernel import running_kernel
-from support.paths import TESTS
+from support.processes import run_python, started
 from support.scripted import ScriptedEngine
-from support.stored import rows, written
+from support.stored import Warnings, rows, written
 from support.template_engine import ScriptedLLM
 
 from jupyter_llm.chat.archive import Archive
@@ -27,22 +24,6 @@ from jupyter_llm.common.database import Database, store
 NOTEBOOK = Path("/notebooks/a.ipynb")
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(900)]
-
-
-@contextmanager
-def started(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """Run some code in a process, which ends at the latest when we do."""
-    path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
-    with subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 KERNEL = """
@@ -142,10 +123,7 @@ for number in range(int(sys.argv[1])):
 def test_what_was_acknowledged_is_there_though_the_kernel_was_killed(
     scaled: Callable[[int], int],
 ) -> None:
-    with started(KILLED, scaled(100)) as process:  # two each
-        assert process.stdout is not None
-        lines = process.stdout.read().splitlines()
-        assert process.wait(60) == 0
+    lines = run_python(KILLED, scaled(100), timeout=600)[0].splitlines()  # two each
     assert len(lines) == scaled(100)
     num_acknowledged = 0
     for line in lines:
@@ -186,11 +164,8 @@ def ask(llm: ScriptedLLM, prompt: str) -> None:
 
 
 def test_a_damaged_file_stops_no_kernel(
-    scaled: Callable[[int], int],
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    scaled: Callable[[int], int], monkeypatch: pytest.MonkeyPatch, warnings: Warnings
 ) -> None:
-    caplog.set_level(logging.WARNING, logger="jupyter_llm")
     path = store().path
 
     def kernel() -> ScriptedLLM:
@@ -204,19 +179,20 @@ def test_a_damaged_file_stops_no_kernel(
         ask(first, f"before {number} " + "word " * 500)
     sound = written().read_bytes()
     for seed in range(scaled(100)):
+        num_warned = len(warnings())
         for file in path.parent.iterdir():
             file.unlink()
         data = damaged(sound, seed)
         path.write_bytes(data)
-        caplog.clear()
         llm = kernel()
         ask(llm, "after")
         is_kept = store().flush(60)
         aside = [file.read_bytes() for file in path.parent.glob("*damaged*.sqlite3")]
-        assert len(caplog.records) <= 1, seed
+        num_warnings = len(warnings()) - num_warned
+        assert num_warnings <= 1, seed
         assert aside in ([], [data])
         if not is_kept:  # it says that it is of a newer version, or that nobody may write it
-            assert len(caplog.records) == 1
+            assert num_warnings == 1
             assert path.read_bytes() == data
             continue
         assert kernel().chat("default").turns[-1].prompt == "after"

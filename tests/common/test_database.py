@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sqlite3
 import stat
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -18,17 +15,15 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 import pytest
-from support.paths import TESTS
 from support.permissions import POSIX, unprivileged
-from support.stored import rows, stored_bytes, written
+from support.processes import run_python
+from support.stored import Warnings, rows, stored_bytes, written
 
 from jupyter_llm.common import database
 from jupyter_llm.common.database import Database, Schema, erasable, store
 
 TABLE = "CREATE TABLE words (id INTEGER PRIMARY KEY, word BLOB NOT NULL)"
 WORDS = Schema("words", ((TABLE,),))
-
-Warnings = Callable[[], list[str]]
 
 
 def add(word: str) -> Callable[[sqlite3.Connection], object]:
@@ -64,12 +59,6 @@ def start(path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         monkeypatch.setitem(database._databases, path, Database(path))
 
     return start
-
-
-@pytest.fixture
-def warnings(caplog: pytest.LogCaptureFixture) -> Warnings:
-    caplog.set_level(logging.WARNING, logger="jupyter_llm")
-    return lambda: [record.getMessage() for record in caplog.records]
 
 
 # What is written
@@ -317,18 +306,6 @@ def test_what_waits_for_a_disk_does_not_fill_the_memory(
     assert words() == ["never given up", *map(str, range(40, 50))]
 
 
-def run_python(code: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-
-
 FULL_DISK = """
 import resource
 from common.test_database import put, store, words
@@ -349,9 +326,9 @@ print([word[:6] for word in words()])
 
 @POSIX
 def test_a_full_disk_loses_nothing_once_there_is_room_again() -> None:
-    done = run_python(FULL_DISK)
-    assert done.stdout.strip() == "['before', 'during', 'thenth', 'after']"
-    assert done.stderr.count("will be gone after a restart") == 1
+    said, errors = run_python(FULL_DISK)
+    assert said.strip() == "['before', 'during', 'thenth', 'after']"
+    assert errors.count("will be gone after a restart") == 1
 
 
 # Processes and threads

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from sqlite3 import connect
 from typing import Any
 
 from jupyter_llm.common.database import store
+
+Warnings = Callable[[], list[str]]
 
 
 def written() -> Path:
