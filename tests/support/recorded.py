@@ -56,7 +56,8 @@ def record(text: str = "Yes", **changes: Any) -> Provenance:
         usage=Usage(prompt_tokens=3, cached_tokens=1, completion_tokens=2),
         finish_reason="stop",
     )
-    return replace(made, **changes)
+    # Always the same second: records that are made one after another must be equal.
+    return replace(made, **{"time": "2026-01-02T03:04:05Z", **changes})
 
 
 def shown(text: str, made: Provenance | Mapping[str, Any] | None, note: str = "") -> Any:
