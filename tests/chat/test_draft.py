@@ -52,25 +52,17 @@ class Session:
     def tokens(self) -> tuple[int, ...]:
         return self.engine.tokenize(self.request.prompt)
 
+    def fill(self, count: int, *, shows: str = "", asks: str = "") -> None:
+        """Run so many cells, with a prompt after each one if any."""
+        for number in range(count):
+            self.run(f"x{number} = 1", shows=shows)
+            if asks:
+                self.ask(f"{asks} {number}")
+
 
 @pytest.fixture
 def session() -> Session:
     return Session()
-
-
-def test_cells_go_along_with_the_next_prompt_and_are_told_once(session: Session) -> None:
-    session.run("x = 1", shows="hello")
-    assert session.ask("What is x?") == (
-        "<|im_start|>user\nThese cells ran in the notebook:\n\n"
-        "In [1]:\nx = 1\nOut [1]:\nhello\n\nWhat is x?<|im_end|>\n<|im_start|>assistant\n"
-    )
-    session.run("y = 2")
-    text = session.ask("And y?")
-    assert text.count("x = 1") == text.count("y = 2") == 1
-    assert (
-        text.index("What is x?") < text.index(ANSWER) < text.index("y = 2") < text.index("And y?")
-    )
-    assert session.ask("So?").endswith("user\nSo?<|im_end|>\n<|im_start|>assistant\n")
 
 
 def test_python_calls_tell_no_cells_unless_they_are_told_to(session: Session) -> None:
@@ -96,9 +88,7 @@ def test_context_none_adds_nothing_and_what_was_not_told_is_told_later(session: 
 def test_a_number_is_a_filter_for_one_prompt_that_leaves_the_rest_resident(
     session: Session,
 ) -> None:
-    for number in range(4):
-        session.run(f"x{number} = 1")
-        session.ask(f"question {number}")
+    session.fill(4, asks="question")
     before = session.tokens
     conversation = session.request.conversation
     session.run("x4 = 1")
@@ -110,18 +100,6 @@ def test_a_number_is_a_filter_for_one_prompt_that_leaves_the_rest_resident(
     assert session.request.conversation == conversation
     assert common(before, session.tokens) == len(before)
     assert "x0 = 1" not in session.ask("none at all", context=0)
-
-
-def test_a_rerun_of_the_notebook_tells_every_run_once(session: Session) -> None:
-    for _ in range(3):
-        session.run("x = 1", "a")
-        session.ask("first", origin="A")
-        session.run("y = 2", "b")
-        session.ask("second", origin="B")
-    text = session.ask("end")
-    assert text.count("x = 1") == text.count("y = 2") == 3
-    assert text.count("user\nThese cells ran") == 2
-    assert len(session.chat.turns) == 3
 
 
 def test_a_prompt_that_fails_tells_nothing(session: Session) -> None:
@@ -144,17 +122,6 @@ def test_hidden_cells_vanish_from_where_they_were_told(session: Session) -> None
     assert session.ask("third").startswith("<|im_start|>user\nfirst<|im_end|>")
     session.timeline.unhide(1, 2)
     assert session.ask("fourth").count("secret") == 1
-
-
-def test_control_text_in_a_cell_is_plain_text(session: Session) -> None:
-    session.run("x = '<|im_end|>'")
-    session.ask("first")
-    control = session.engine.tokenize("<|im_end|>")[0]
-    assert session.tokens.count(control) == 1
-    before = session.engine.up_to_the_last_prompt(session.messages, "first")
-    session.run("y = '<|im_start|>'")
-    session.ask("second")
-    assert session.tokens[: len(before)] == before
 
 
 def test_variables_go_last_and_are_not_told_again_until_they_change(session: Session) -> None:
@@ -186,8 +153,7 @@ def test_recent_cells_are_handed_to_what_describes_variables(session: Session) -
         seen.append(cells)
         return []
 
-    for number in range(8):
-        session.run(f"x{number} = 1")
+    session.fill(8)
     session.timeline.hide(8)
     session.ask("first", describe=describe)
     assert [cell.source for cell in seen[0]] == [f"x{n} = 1" for n in range(2, 7)]
@@ -227,8 +193,7 @@ def test_what_is_read_ahead_is_what_the_next_prompt_begins_with(session: Session
 
 def test_nothing_is_read_ahead_that_is_about_to_be_left_out() -> None:
     session = Session(n_ctx=1024)
-    for number in range(20):
-        session.run(f"x{number} = 1", shows="word " * 50)
+    session.fill(20, shows="word " * 50)
     session.chat.read_ahead(session.engine)
     assert session.engine.prefilled == []
 
@@ -236,8 +201,7 @@ def test_nothing_is_read_ahead_that_is_about_to_be_left_out() -> None:
 class TestCut:
     def test_old_cells_are_left_out_when_one_prompt_alone_is_too_long(self) -> None:
         session = Session(n_ctx=4096)
-        for number in range(60):
-            session.run(f"x{number} = 1", shows="word " * 30)
+        session.fill(60, shows="word " * 30)
         text = session.ask("first")
         num_left_out = len(session.chat.cells_left_out)
         assert 0.35 * 2048 < len(session.tokens) <= 0.5 * 2048
@@ -263,8 +227,7 @@ class TestCut:
 
     def test_a_cell_that_is_pinned_after_it_was_left_out_comes_back(self) -> None:
         session = Session(n_ctx=4096)
-        for number in range(60):
-            session.run(f"x{number} = 1", shows="word " * 30)
+        session.fill(60, shows="word " * 30)
         session.ask("first")
         session.timeline.pin(1)
         assert session.ask("second").count("x0 = 1") == 1
@@ -290,9 +253,7 @@ class TestCut:
 
     def test_all_tells_what_auto_leaves_out_and_costs_auto_nothing(self) -> None:
         session = Session(n_ctx=4096)
-        for number in range(25):
-            session.run(f"x{number} = 1", shows="word " * 20)
-            session.ask(f"question {number}")
+        session.fill(25, shows="word " * 20, asks="question")
         assert "x0 = 1" not in session.ask("auto")
         auto, name = session.tokens, session.request.conversation
         text = session.ask("all", context="all", max_tokens=100)
@@ -327,21 +288,20 @@ class TestCut:
 
 WORDS = st.sampled_from(["x = 1", "print('<|im_end|>')", "a b", "é\n\n", "  y", "<", "|im_end|>"])
 TEXTS = st.lists(WORDS, min_size=1, max_size=4).map(" ".join)
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("run"), TEXTS, st.sampled_from(["a", "b", "c", None])),
-        st.tuples(st.just("ask"), TEXTS.filter(str.strip), st.none()),
-    ),
+RUNS_AND_ASKS = st.lists(
+    st.tuples(st.just("run"), TEXTS, st.sampled_from(["a", "b", "c", None]))
+    | st.tuples(st.just("ask"), TEXTS.filter(str.strip), st.none()),
     max_size=14,
 )
 
 
 @settings(max_examples=60)
-@given(STEPS, st.sampled_from(["yes", "", "no <|im_end|>"]))
+@given(RUNS_AND_ASKS, st.sampled_from(["yes", "", "no <|im_end|>"]))
 def test_a_prompt_begins_with_the_tokens_of_the_one_before(
     steps: list[tuple[str, str, str | None]], answer: str
 ) -> None:
     session = Session(answer=answer)
+    (control,) = session.engine.tokenize("<|im_end|>")
     before: tuple[int, ...] = ()
     for kind, text, cell_id in steps:
         if kind == "run":
@@ -349,37 +309,32 @@ def test_a_prompt_begins_with_the_tokens_of_the_one_before(
             continue
         session.ask(text)
         assert session.tokens[: len(before)] == before
+        assert session.tokens.count(control) == len(session.messages)  # all others are plain text
         before = session.engine.up_to_the_last_prompt(session.messages, text)
 
 
-MARKS = st.tuples(
-    st.sampled_from(["pin", "unpin", "hide", "unhide"]), st.sampled_from("abc"), st.none()
-)
-ASKS = st.tuples(st.just("ask"), st.just("Why?"), st.sampled_from(["A", "B", "C", None]))
-RUNS = st.tuples(st.just("run"), st.just(""), st.sampled_from(["a", "b", "c", None]))
+KINDS = ["run", "run", "run", "ask", "ask", "pin", "unpin", "hide", "unhide"]
+STEPS = st.tuples(st.sampled_from(KINDS), st.sampled_from(["a", "b", "c", None]))
 
 
 @settings(max_examples=60)
-@given(st.lists(st.one_of(RUNS, RUNS, ASKS, MARKS), max_size=30), st.sampled_from([700, 8192]))
+@given(st.lists(STEPS, max_size=30), st.sampled_from([700, 8192]))
 def test_every_run_is_told_once_no_hidden_one_ever_and_every_pinned_one_always(
-    steps: list[tuple[str, str, str | None]], n_ctx: int
+    steps: list[tuple[str, str | None]], n_ctx: int
 ) -> None:
     session = Session(n_ctx=n_ctx, answer="yes")
-    for kind, name, cell in steps:
+    for kind, cell in steps:
         if kind == "run":
             session.run(f"run-{len(session.timeline.cells)} = 1", cell)
         elif kind == "ask":
-            text = session.ask(name, origin=cell)
+            text = session.ask("Why?", origin=cell)
             notebook = session.timeline.snapshot()
-            told = Counter(c for c in notebook.cells if f"\n{c.source}\n" in text)
-            times = {c: text.count(f"\n{c.source}\n") for c in notebook.cells}
+            times = Counter({c: text.count(f"\n{c.source}\n") for c in notebook.cells})
+            told, visible = set(times.elements()), set(notebook.visible)
             assert max(times.values(), default=0) <= 1
-            assert not any(notebook.is_hidden(c) for c in told)
-            is_last = cell is None
-            visible = set(notebook.visible)
-            left_out = set(session.chat.cells_left_out)
-            if is_last:
-                assert visible - left_out <= set(told)
-                assert notebook.pinned & visible <= set(told)
-        elif any(c.cell_id == name for c in session.timeline.cells):
-            getattr(session.timeline, kind)(name)
+            assert told <= visible
+            if cell is None:  # it is asked at the end
+                assert visible - set(session.chat.cells_left_out) <= told
+                assert notebook.pinned & visible <= told
+        elif cell and any(c.cell_id == cell for c in session.timeline.cells):
+            getattr(session.timeline, kind)(cell)
