@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Dialog, Page
+    from playwright.sync_api import ConsoleMessage, Dialog, Page
 
 # A view on the page; what it said of its code blocks is in `code_blocks`.
 MAKE_VIEW = """() => {
@@ -80,16 +80,22 @@ GROW = """([text, step]) => {
 }"""
 
 
-def note_complaints(page: Page, complaints: list[str]) -> None:
-    """Write down what goes wrong on a page from now on, and which scripts of a text run."""
+def note_complaints(page: Page, *kinds: str) -> list[str]:
+    """What goes wrong on a page from now on: what it logs, of these kinds if any, and scripts."""
+    complaints: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if not kinds or message.type in kinds:
+            complaints.append(message.text)
 
     def dismiss(dialog: Dialog) -> None:
         complaints.append("a script ran")
         dialog.dismiss()
 
-    page.on("console", lambda message: complaints.append(message.text))
+    page.on("console", note)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("dialog", dismiss)
+    return complaints
 
 
 def show(panel: Page, text: str, *, is_final: bool = True) -> None:

@@ -48,8 +48,9 @@ def chromium(chromium_path: str) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with running_lab(tmp_path_factory.mktemp("lab")) as server:
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    app = getattr(request, "param", "jupyterlab")
+    with running_lab(tmp_path_factory.mktemp(app), app) as server:
         yield server
 
 
@@ -70,14 +71,13 @@ def answers_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def complaints() -> list[str]:
-    return []
+def complaints(page: Page) -> list[str]:
+    return note_complaints(page)
 
 
 @pytest.fixture
 def panel(page: Page, answers_address: str, complaints: list[str]) -> Page:
     """Return a page with an empty answer; what goes wrong on it is in `complaints`."""
-    note_complaints(page, complaints)
     page.goto(answers_address)
     page.wait_for_function("() => window.isReady")
     page.evaluate(MAKE_VIEW)
@@ -98,7 +98,6 @@ def panel_address(panel_folder: Path) -> Iterator[str]:
 @pytest.fixture
 def chat(page: Page, panel_address: str, complaints: list[str]) -> Iterator[PanelPage]:
     """Return a page for a chat panel; nothing may go wrong on it until the test ends."""
-    note_complaints(page, complaints)
     yield PanelPage(page, panel_address)
     assert complaints == []
 

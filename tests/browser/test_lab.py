@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nbformat
 import pytest
+from browser.answers import note_complaints
 from browser.lab import Notebook, Traffic
+from common.test_markdown import HOSTILE
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from browser.lab import Lab
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
@@ -23,6 +21,27 @@ pytestmark = pytest.mark.browser
 LOAD = "%load_ext jupyter_llm"
 SHORT = "%%llm -n 24 --seed 1\nWhat is a notebook?"
 LONG = "%%llm -n 1000 --seed 1\nTell a very long story about a lighthouse and the sea."
+BAR_AT_ONCE = "from jupyter_llm.common import bars\nbars._DELAY_S = 0"
+CODE = "%%llm -f code {option} -n 60 --seed 4\nAdd two numbers."
+SHOW = """
+from IPython import get_ipython
+from jupyter_llm.frontends.views import make_view
+
+def show(text):
+    make_view(get_ipython(), "text/markdown").close(text, "")
+"""
+FIND_FOREIGN = """() => {
+  const outputs = Array.from(document.querySelectorAll('.jp-OutputArea-output'));
+  const found = [];
+  for (const node of outputs.flatMap(o => Array.from(o.querySelectorAll('*')))) {
+    if (['SCRIPT', 'IMG', 'IFRAME', 'STYLE', 'OBJECT', 'FORM', 'LINK'].includes(node.tagName))
+      found.push(node.outerHTML.slice(0, 200));
+    for (const { name, value } of Array.from(node.attributes))
+      if (name.startsWith('on') || (name === 'href' && !/^(https?:|mailto:|#|$)/.test(value)))
+        found.push(node.outerHTML.slice(0, 200));
+  }
+  return found;
+}"""
 
 
 @pytest.fixture
@@ -38,30 +57,28 @@ def ask(open_notebook: Callable[..., Notebook]) -> Callable[..., Notebook]:
     return ask
 
 
-def test_an_answer_grows_while_its_cell_runs(ask: Callable[..., Notebook]) -> None:
-    notebook = ask(SHORT, SHORT)
-    notebook.run(1)  # loads the model, which may show a bar first
-    notebook.watch(2)
-    notebook.run(2)
-    seen = [frame["text"] for frame in notebook.frames() if frame["is_running"]]
-    lengths = list(dict.fromkeys(len(text) for text in seen if text.strip()))
-    assert len(lengths) > 2
-    assert lengths == sorted(lengths)
-    expect(notebook.rendered(2).locator("p").first).to_be_visible()
-
-
-def test_an_answer_takes_the_place_of_the_loading_bar(ask: Callable[..., Notebook]) -> None:
-    notebook = ask("from jupyter_llm.common import bars\nbars._DELAY_S = 0", SHORT)
+def test_an_answer_grows_in_place_of_the_loading_bar_while_its_cell_runs(
+    ask: Callable[..., Notebook],
+) -> None:
+    notebook = ask(BAR_AT_ONCE, SHORT)
     notebook.run(1)
     notebook.watch(2)
     notebook.run(2)
-    assert any("Loading" in frame["text"] for frame in notebook.frames())
+    seen = [frame["text"].strip() for frame in notebook.frames() if frame["is_running"]]
+    texts = [text for text in seen if text and "Loading" not in text]
+    assert len(texts) < len(list(filter(None, seen)))
+    lengths = list(dict.fromkeys(map(len, texts)))
+    assert len(lengths) > 2
+    assert lengths == sorted(lengths)
     assert len(notebook.outputs(2)) == 1
-    expect(notebook.rendered(2)).to_be_visible()
+    expect(notebook.rendered(2).locator("p").first).to_be_visible()
     expect(notebook.rendered(2)).not_to_contain_text("Loading")
 
 
-def test_an_answer_is_one_output_and_saved_as_markdown(ask: Callable[..., Notebook]) -> None:
+def test_an_answer_is_saved_as_one_markdown_output_that_asks_nobody(
+    ask: Callable[..., Notebook], page: Page
+) -> None:
+    traffic = Traffic(page)
     notebook = ask(SHORT)
     notebook.run(1)
     (output,) = notebook.save().cells[1].outputs
@@ -69,17 +86,10 @@ def test_an_answer_is_one_output_and_saved_as_markdown(ask: Callable[..., Notebo
     words = re.findall(r"\w+", output.data["text/markdown"])
     assert len(words) > 10
     expect(notebook.rendered(1)).to_contain_text(re.compile(r"\W+".join(words)))
-
-
-def test_a_saved_answer_is_there_when_the_page_is_opened_again(
-    ask: Callable[..., Notebook],
-) -> None:
-    notebook = ask(SHORT)
-    notebook.run(1)
-    words = re.findall(r"\w+", notebook.outputs(1)[0]["data"]["text/markdown"])
-    notebook.save()
     notebook.reload()
     expect(notebook.rendered(1)).to_contain_text(re.compile(r"\W+".join(words)))
+    assert traffic.urls
+    assert traffic.beyond_loopback == []
 
 
 def test_an_interrupted_answer_keeps_its_text_and_the_next_cell_works(
@@ -113,50 +123,47 @@ def test_tab_completes_an_option(ask: Callable[..., Notebook], page: Page) -> No
 
 
 def test_commands_render_as_tables(ask: Callable[..., Notebook]) -> None:
-    notebook = ask(SHORT, "%llm /help", "%llm /status", "%llm /models")
-    for index in range(1, 5):
+    words = {"/help": "--temperature", "/status": "smollm2", "/models": "smollm2"}
+    notebook = ask(SHORT, *(f"%llm {command}" for command in words), "%llm /context")
+    for index in range(1, 6):
         notebook.run(index)
-    for index, word in ((2, "--temperature"), (3, "smollm2"), (4, "smollm2")):
+    for index, word in enumerate((*words.values(), "%load_ext"), 2):
         table = notebook.rendered(index).locator("table").filter(has_text=word)
         expect(table).to_have_count(1)
 
 
-def test_running_a_cell_again_replaces_its_turn(ask: Callable[..., Notebook]) -> None:
-    notebook = ask(SHORT, "%llm /history")
+@pytest.mark.parametrize(("option", "place"), [("", 2), ("--replace", 1)], ids=["below", "here"])
+def test_code_lands_marked_and_is_not_run(
+    ask: Callable[..., Notebook], option: str, place: int
+) -> None:
+    notebook = ask(CODE.format(option=option), "'after'")
     notebook.run(1)
+    (announced,) = notebook.outputs(1)
+    landed = notebook.source(place)
+    assert landed.startswith("# Generated by ")
+    assert announced["metadata"]["jupyter_llm"]["digest"][:12] in landed
+    assert notebook.source(place + 1) == "'after'"
+    if option == "":
+        assert notebook.outputs(2) == []
+        expect(notebook.rendered(1)).to_contain_text("in a new cell below")
+
+
+def test_chats_are_kept_for_the_notebook_that_is_open(ask: Callable[..., Notebook]) -> None:
+    notebook = ask("%llm -n 8 --seed 1 hello", "%llm /history")
     notebook.run(1)
     notebook.run(2)
-    expect(notebook.rendered(2).locator("blockquote")).to_have_text(["What is a notebook?"])
+    expect(notebook.rendered(2)).to_contain_text("hello")
+    expect(notebook.rendered(2)).not_to_contain_text("not known which notebook")
 
 
-def test_an_unknown_option_is_one_line(ask: Callable[..., Notebook]) -> None:
-    notebook = ask("%%llm --temprature 1\nHello")
-    notebook.run(1)
-    (output,) = notebook.outputs(1)
-    assert output["output_type"] == "error"
-    expect(notebook.rendered(1)).to_have_text(re.compile(r"^.*--temperature.*\s*$"))
-
-
-def test_the_page_asks_nobody_but_its_server(ask: Callable[..., Notebook], page: Page) -> None:
-    traffic = Traffic(page)
-    notebook = ask(SHORT)
-    notebook.run(1)
-    assert traffic.urls
+def test_hostile_text_runs_nothing_and_asks_nobody(
+    open_notebook: Callable[..., Notebook], page: Page
+) -> None:
+    complaints, traffic = note_complaints(page, "dialogs alone"), Traffic(page)
+    notebook = open_notebook(SHOW, *(f"show({text!r})" for text in HOSTILE.values()))
+    for index in range(len(HOSTILE) + 1):
+        notebook.run(index)
+    assert len(notebook.outputs(1)) == 1
+    assert page.evaluate(FIND_FOREIGN) == []
+    assert complaints == []
     assert traffic.beyond_loopback == []
-
-
-def test_the_first_notebook_runs_in_jupyterlab(lab: Lab, page: Page) -> None:
-    source = Path(__file__).parents[2] / "notebooks" / "01_first_prompt.ipynb"
-    path = Path(shutil.copy(source, lab.folder))
-    page.goto(lab.page_url(path.name))
-    notebook = Notebook(page, path)
-    try:
-        cells = nbformat.read(path, as_version=4)["cells"]
-        for index, cell in enumerate(cells):
-            if cell["cell_type"] == "code":
-                notebook.run(index)
-                assert all(output["output_type"] != "error" for output in notebook.outputs(index))
-        expect(notebook.rendered(3)).to_contain_text("cached")
-        notebook.cell(0).scroll_into_view_if_needed()
-    finally:
-        notebook.shut_down()
