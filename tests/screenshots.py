@@ -95,7 +95,7 @@ def have_conversation(notebook: Notebook) -> None:
     page.evaluate(EXECUTE_QUIETLY, PREPARE)
     notebook.run(0)
     notebook.run(1)
-    panel = LivePanel(notebook, notebook.cell(1).locator(".jllm-panel"))
+    panel = LivePanel(notebook)
     panel.ask(PROMPT)
     notebook.save()  # no star in the tab
 

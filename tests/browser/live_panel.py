@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 from support.paths import TESTS
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 
+LOAD = "%load_ext jupyter_llm\nfrom jupyter_llm import ChatPanel, llm"
 # Answers in the kernel that are known beforehand, where a test is about what becomes of them.
-SCRIPTED = f"""
+SCRIPTED = f"""{LOAD}
 import sys
 sys.path.insert(0, {str(TESTS)!r})
 from support.scripted import ScriptedEngine
-from jupyter_llm import ChatPanel, llm
 engine = ScriptedEngine()
 llm.current.get = lambda *args, **options: engine
 """
@@ -34,13 +34,13 @@ TIME_STOP = """async ([button, panel]) => {
 
 
 class LivePanel:
-    """A panel on the page, below a cell unless it is told another place."""
+    """The panel below a cell."""
 
-    def __init__(self, notebook: Notebook, root: Locator) -> None:
+    def __init__(self, notebook: Notebook, index: int = 1) -> None:
         self.notebook = notebook
         self.page: Page = notebook.page
-        self.root = root
-        expect(root.locator(".jllm-status")).not_to_contain_text("Connecting")
+        self.root = notebook.cell(index).locator(".jllm-panel")
+        expect(self.root.locator(".jllm-status")).not_to_contain_text("Connecting")
 
     @property
     def box(self) -> Locator:
@@ -96,11 +96,3 @@ class LivePanel:
         # Not as it is drawn: what is out of sight is not.
         prompts = self.root.locator(".jllm-turn .jllm-prompt-text").all_text_contents()
         return [*prompts, *self.answers.all_text_contents()]
-
-
-def saved_transcript(notebook: Notebook, index: int) -> dict[str, Any]:
-    """Save the notebook and return the output that holds a cell's conversation as text."""
-    outputs = notebook.save()["cells"][index]["outputs"]
-    (transcript,) = (out for out in outputs if "jupyter_llm_transcript" in out.get("metadata", {}))
-    data: dict[str, Any] = transcript["data"]
-    return data

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import nbformat
 import pytest
-from browser.lab import App, Lab, Notebook, running_lab
-from browser.live_panel import SCRIPTED, LivePanel, saved_transcript
-from playwright.sync_api import Page, expect
+from browser.lab import APPS, Notebook
+from browser.live_panel import LOAD, SCRIPTED, LivePanel
+from nbconvert import HTMLExporter, MarkdownExporter
+from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(240),
+    pytest.mark.parametrize("lab", APPS, indirect=True),
+]
 
-LOAD = "%load_ext jupyter_llm\nfrom jupyter_llm import ChatPanel, llm"
-PANEL = "ChatPanel('talk', temperature=1, max_tokens={max_tokens}, ignore_eos=True)"
 STOP_MS = 300
 SLEEP = "import time\ntime.sleep(90)"
 BURN = """
@@ -48,29 +51,10 @@ NOTE_SAVE = """() => {
 }"""
 
 
-@pytest.fixture(scope="module", params=["jupyterlab", "notebook"])
-def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    app: App = request.param
-    with running_lab(tmp_path_factory.mktemp(app), app) as server:
-        yield server
-
-
-@pytest.fixture
-def open_panel(open_notebook: Callable[..., Notebook]) -> Callable[..., LivePanel]:
-    """Open a notebook whose cell 1 shows a panel; cells given follow."""
-
-    def open_panel(*sources: str, load: str = LOAD, max_tokens: int = 24) -> LivePanel:
-        notebook = open_notebook(load, PANEL.format(max_tokens=max_tokens), *sources)
-        notebook.run(0)
-        return shown(notebook)
-
-    return open_panel
-
-
 def shown(notebook: Notebook) -> LivePanel:
     """Run the cell of the panel, and return it."""
     notebook.run(1)
-    return LivePanel(notebook, notebook.cell(1).locator(".jllm-panel"))
+    return LivePanel(notebook)
 
 
 def is_running(notebook: Notebook, index: int) -> bool:
@@ -125,11 +109,10 @@ def test_everything_works_while_a_cell(open_panel: Callable[..., LivePanel], cel
 def test_the_panel_of_a_cell_that_goes_on_answers_at_once(
     open_notebook: Callable[..., Notebook],
 ) -> None:
-    panel = PANEL.format(max_tokens=8)
-    notebook = open_notebook(LOAD, f"display({panel})\n{SLEEP}")
+    notebook = open_notebook(LOAD, f"display(ChatPanel(max_tokens=8))\n{SLEEP}")
     notebook.run(0)
     notebook.start(1)
-    live = LivePanel(notebook, notebook.cell(1).locator(".jllm-panel"))
+    live = LivePanel(notebook)
     assert live.ask("Hello.").strip()
     assert is_running(notebook, 1)
     end(notebook)
@@ -150,18 +133,6 @@ def test_stop_is_felt_at_once_while_it_writes_and_while_it_reads(
     panel.wait_until_writing()
 
 
-def test_a_conversation_outlives_the_page(open_panel: Callable[..., LivePanel]) -> None:
-    panel = open_panel()
-    panel.ask("My name is Ada.")
-    before = panel.texts()
-    panel.notebook.save()
-    panel.notebook.reload()
-    panel = LivePanel(panel.notebook, panel.notebook.cell(1).locator(".jllm-panel"))
-    assert panel.texts() == before
-    panel.ask("What is my name?")
-    assert "What is my name?" in saved_after(panel)
-
-
 def saved_after(panel: LivePanel) -> str:
     """Return the conversation as text, once the last turn has reached the notebook."""
     panel.page.wait_for_function(
@@ -169,57 +140,53 @@ def saved_after(panel: LivePanel) -> str:
             output => output.data && String(output.data['text/plain']).includes(prompt))""",
         arg=panel.root.locator(".jllm-turn .jllm-prompt-text").last.inner_text(),
     )
-    return str(saved_transcript(panel.notebook, 1)["text/plain"])
+    outputs = panel.notebook.save()["cells"][1]["outputs"]
+    (transcript,) = (out for out in outputs if "jupyter_llm_transcript" in out.get("metadata", {}))
+    return str(transcript["data"]["text/plain"])
 
 
-def test_a_conversation_outlives_the_kernel(open_panel: Callable[..., LivePanel]) -> None:
+def test_a_conversation_outlives_the_page_and_panels_shown_again(
+    open_panel: Callable[..., LivePanel],
+) -> None:
+    panel = open_panel(COUNT_SPEAKERS, load=SCRIPTED)
+    notebook = panel.notebook
+    for _ in range(3):
+        panel = shown(notebook)
+    panel.ask("Who is there?")
+    before = panel.texts()
+    notebook.run(2)
+    assert notebook.text(2).strip() == "4 panels, 1 has views"
+    notebook.save()
+    notebook.reload()
+    panel = LivePanel(notebook)
+    assert panel.texts() == before
+    panel.ask("And now?")
+    expect(panel.turns).to_have_count(2)
+    assert "And now?" in saved_after(panel)
+
+
+def test_a_panel_says_that_its_kernel_was_restarted_and_the_next_one_goes_on(
+    open_panel: Callable[..., LivePanel],
+) -> None:
     panel = open_panel()
     panel.ask("My name is Ada.")
     before = panel.texts()
     saved_after(panel)
     panel.notebook.restart()
+    expect(panel.root.locator(".jllm-alert")).to_contain_text("Run its cell again")
     panel.notebook.run(0)
     panel = shown(panel.notebook)
     assert panel.texts() == before
     panel.ask("What is my name?")
 
 
-def test_the_panel_says_that_its_kernel_was_restarted(
-    open_panel: Callable[..., LivePanel],
-) -> None:
-    panel = open_panel(max_tokens=2000)
-    panel.send("Tell a very long story.")
-    panel.wait_until_writing()
-    panel.notebook.restart()
-    expect(panel.root.locator(".jllm-alert")).to_contain_text("Run its cell again")
-
-
-def test_without_a_kernel_the_conversation_can_be_read(
-    open_panel: Callable[..., LivePanel], lab: Lab
-) -> None:
-    panel = open_panel()
-    panel.ask("My name is Ada.")
-    text = saved_after(panel)
-    assert "My name is Ada." in text
-    notebook = panel.notebook
-    expect(notebook.cell(1).locator(".jupyter-llm-transcript")).to_be_hidden()
-    from nbconvert import HTMLExporter, MarkdownExporter
-
-    saved = nbformat.read(notebook.path, as_version=4)
-    for exporter in (HTMLExporter(), MarkdownExporter()):
-        assert "My name is Ada." in exporter.from_notebook_node(saved)[0]
-    notebook.shut_down()
-    notebook.reload()
-    expect(notebook.cell(1).locator(".jupyter-llm-transcript")).to_contain_text("My name is Ada.")
-
-
-def test_formulas_are_drawn_once_and_not_for_a_transcript_that_nobody_sees(
+def test_without_a_kernel_the_conversation_can_be_read_and_its_formulas_are_drawn_not_before(
     open_panel: Callable[..., LivePanel],
 ) -> None:
     panel = open_panel(
         "engine.replies.append('It is $x^2$.')",
         "from IPython.display import HTML\nHTML('$y$')",
-        load=LOAD + SCRIPTED,
+        load=SCRIPTED,
     )
     notebook = panel.notebook
     notebook.run(2)
@@ -228,99 +195,16 @@ def test_formulas_are_drawn_once_and_not_for_a_transcript_that_nobody_sees(
     saved_after(panel)
     transcript = notebook.cell(1).locator(".jupyter-llm-transcript")
     expect(transcript).to_contain_text("What is it?")
+    expect(transcript).to_be_hidden()
     notebook.run(3)
     expect(notebook.cell(3).locator("mjx-container")).to_have_count(1)
     expect(transcript.locator("mjx-container")).to_have_count(0)
-    notebook.save()
+    saved = notebook.save()
+    for exporter in (HTMLExporter(), MarkdownExporter()):
+        assert "What is it?" in exporter.from_notebook_node(saved)[0]
     notebook.shut_down()
     notebook.reload()
     expect(transcript.locator("mjx-container")).to_have_count(1)
-
-
-def test_two_views_and_a_cell_show_one_conversation(open_panel: Callable[..., LivePanel]) -> None:
-    cell = "%%llm --chat talk -n 8\nFrom a cell."
-    panel = open_panel(cell, PANEL.format(max_tokens=8), cell.replace("From a cell", "Once more"))
-    notebook = panel.notebook
-    panel.ask("From the panel.")
-    notebook.run(2)
-    expect(panel.turns).to_have_count(2)
-    notebook.run(3)
-    other = LivePanel(notebook, notebook.cell(3).locator(".jllm-panel"))
-    assert other.texts() == panel.texts()
-    other.send("From the other.")
-    notebook.run(4)
-    for view in (panel, other):
-        expect(view.turns).to_have_count(4)
-        view.wait_until_finished()
-    assert other.texts() == panel.texts()
-    other.button("Delete").click()
-    other.button("Yes, delete").click()
-    expect(panel.turns).to_have_count(3)
-    expect(other.turns).to_have_count(3)
-
-
-def test_panels_whose_cell_was_run_again_say_nothing_more(
-    open_panel: Callable[..., LivePanel],
-) -> None:
-    panel = open_panel(COUNT_SPEAKERS, load=LOAD + SCRIPTED)
-    notebook = panel.notebook
-    for _ in range(3):
-        panel = shown(notebook)
-    panel.ask("Who is there?")
-    notebook.run(2)
-    assert notebook.text(2).strip() == "4 panels, 1 has views"
-    notebook.save()
-    notebook.reload()
-    panel = LivePanel(notebook, notebook.cell(1).locator(".jllm-panel"))
-    expect(panel.turns).to_have_count(1)
-    panel.ask("And now?")
-    expect(panel.turns).to_have_count(2)
-
-
-def test_branches_are_kept_and_chosen(open_panel: Callable[..., LivePanel]) -> None:
-    panel = open_panel("[turn.prompt for turn in llm.chat('talk').turns]")
-    panel.ask("One.")
-    panel.ask("Two.")
-    panel.button("Answer again").click()
-    panel.root.get_by_role("menuitem").first.click()
-    expect(panel.turns.last).to_contain_text("2/2")
-    panel.wait_until_finished()
-    panel.turns.first.get_by_role("button", name="Edit", exact=True).click()
-    panel.turns.first.get_by_role("textbox").fill("Other.")
-    panel.page.keyboard.press("Enter")
-    expect(panel.turns).to_have_count(1)
-    panel.wait_until_finished()
-    panel.notebook.run(2)
-    assert panel.notebook.text(2) == "['Other.']"
-    panel.button("Earlier answer").click()
-    expect(panel.turns).to_have_count(2)
-    panel.notebook.run(2)
-    assert panel.notebook.text(2) == "['One.', 'Two.']"
-
-
-def test_commands_variables_and_cells_are_suggested(open_panel: Callable[..., LivePanel]) -> None:
-    panel = open_panel("price = {'tea': 3}\nprice", "price['cake']")
-    panel.notebook.run(2)
-    panel.box.press_sequentially("What is @pri")
-    option = panel.root.get_by_role("option", name="price")
-    expect(option).to_be_visible()
-    panel.box.press("Enter")
-    expect(panel.box).to_have_value("What is @price")
-    panel.box.press_sequentially(" in @In")
-    expect(panel.root.get_by_role("option").first).to_contain_text("In[")
-    panel.box.press("Enter")
-    panel.box.press("Enter")
-    expect(panel.turns).to_have_count(1)
-    panel.wait_until_finished()
-    panel.box.press_sequentially("/sta")
-    expect(panel.root.get_by_role("option", name="/status")).to_be_visible()
-    panel.box.press("Enter")
-    panel.box.press("Enter")
-    expect(panel.root.locator(".jllm-notice")).to_contain_text("smollm2")
-    panel.box.press("ArrowUp")
-    expect(panel.box).not_to_be_empty()
-    panel.send("/nonsense")
-    expect(panel.root.locator(".jllm-notice").last).to_contain_text("There is no command /nonsense")
 
 
 CODE = "Two ways:\n\n```python\nfirst = 1\n```\n\nor\n\n```python\nsecond = nowhere + 1\n```\n"
@@ -331,7 +215,7 @@ def test_code_goes_into_cells_also_while_one_runs(open_panel: Callable[..., Live
         f"engine.replies.append({CODE!r})",
         "old = 0",
         SLEEP,
-        load=LOAD + SCRIPTED,
+        load=SCRIPTED,
         max_tokens=1000,
     )
     notebook, page = panel.notebook, panel.page
@@ -364,7 +248,7 @@ def test_fix_proposes_a_change_that_can_be_accepted(open_panel: Callable[..., Li
     panel = open_panel(
         "engine.replies.append('total = 1 / 4\\n```')",
         "total = 1 / 0",
-        load=LOAD + SCRIPTED,
+        load=SCRIPTED,
         max_tokens=1000,
     )
     notebook = panel.notebook
@@ -394,13 +278,16 @@ def test_a_cell_and_an_output_are_attached(open_panel: Callable[..., LivePanel])
 def test_typing_in_the_panel_is_no_shortcut(open_panel: Callable[..., LivePanel]) -> None:
     panel = open_panel("1", "2")
     panel.ask("Hello.")
+    panel.notebook.activate(2)
     cells = panel.page.evaluate("() => notebook.content.widgets.length")
     panel.box.press_sequentially("dd abx m y")
     for place in (panel.root.locator(".jllm-log"), panel.button("Edit"), panel.button("Copy")):
         place.focus()
         for key in ("d", "d", "a", "b", "x", "m", "Control+Shift+m", "Control+Backspace"):
             panel.page.keyboard.press(key)
+    panel.root.locator(".jllm-log").press("Control+Enter")
     assert panel.page.evaluate("() => notebook.content.widgets.length") == cells
+    assert panel.notebook.outputs(2) == []
     expect(panel.box).to_have_value("dd abx m y")
     panel.box.press("Shift+Enter")
     expect(panel.turns).to_have_count(1)
@@ -433,26 +320,3 @@ def test_the_notebook_is_saved_from_within_the_panel(open_panel: Callable[..., L
         assert saved["cells"][2]["source"] == f"saved = {index}"
     panel.box.press("Control+Shift+c")
     expect(panel.page.locator("#modal-command-palette .lm-CommandPalette-input")).to_be_focused()
-
-
-def test_the_command_opens_the_panel_of_a_chat(open_notebook: Callable[..., Notebook]) -> None:
-    notebook = open_notebook("%load_ext jupyter_llm", "%llm /chat ideas")
-    notebook.run(0)
-    panel = shown(notebook)
-    expect(panel.root).to_contain_text("ideas")
-
-
-def test_a_page_that_is_quiet_about_it(open_notebook: Callable[..., Notebook], page: Page) -> None:
-    notebook = open_notebook(LOAD, PANEL.format(max_tokens=24))
-    notebook.run(0)
-    # From here on: Notebook 7 has an error of its own while it loads.
-    troubles: list[str] = []
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("console", lambda m: troubles.append(m.text) if m.type == "error" else None)
-    panel = shown(notebook)
-    panel.ask("Hello.")
-    panel.button("Edit").click()
-    panel.page.keyboard.press("Escape")
-    notebook.command("notebook:clear-all-cell-outputs")
-    expect(panel.root).to_have_count(0)
-    assert troubles == []

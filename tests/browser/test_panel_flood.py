@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import statistics
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from browser.answers import note_complaints
 from browser.lab import Traffic
 from browser.live_panel import SCRIPTED, LivePanel
 from browser.smoothness import KEYSTROKE_MS, typing_ms
@@ -120,20 +121,6 @@ class Memory:
         return self.now()
 
 
-def note_troubles(page: Page) -> list[str]:
-    """Write down errors and dialogs from now on."""
-    troubles: list[str] = []
-
-    def refuse(dialog: Any) -> None:
-        troubles.append(f"dialog: {dialog.message}")
-        dialog.dismiss()
-
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("console", lambda m: troubles.append(m.text) if m.type == "error" else None)
-    page.on("dialog", refuse)
-    return troubles
-
-
 def test_two_thousand_hostile_messages(
     open_notebook: Callable[..., Notebook],
     page: Page,
@@ -141,12 +128,12 @@ def test_two_thousand_hostile_messages(
     scaled: Callable[[int], int],
 ) -> None:
     num_turns, num_typed = scaled(1000), scaled(40)  # a turn is two messages
-    traffic, troubles = Traffic(page), note_troubles(page)
+    traffic, complaints = Traffic(page), note_complaints(page, "error")
     memory = Memory(page)
     turns = messages(num_turns)
     by_cell, by_hand = turns[:-num_typed], turns[-num_typed:]
     notebook = open_notebook(
-        "%load_ext jupyter_llm" + SCRIPTED,
+        SCRIPTED,
         "panel = ChatPanel('talk', max_tokens=4000)\npanel",
         CONVERSE,
         EXPECT_ANSWERS.format(answers=[answer for _, answer in by_hand]),
@@ -159,7 +146,7 @@ def test_two_thousand_hostile_messages(
     notebook.run(0)
     before = memory.now()
     notebook.run(1)
-    panel = LivePanel(notebook, notebook.cell(1).locator(".jllm-panel"))
+    panel = LivePanel(notebook)
 
     notebook.run(2)
     expect(panel.turns).to_have_count(len(by_cell), timeout=PATIENCE_MS)
@@ -183,7 +170,7 @@ def test_two_thousand_hostile_messages(
     held = {"before": before, "full": memory.now()}
     held["cleared"] = memory.without_outputs(notebook, 7)
     notebook.run(5)
-    again = LivePanel(notebook, notebook.cell(5).locator(".jllm-panel"))
+    again = LivePanel(notebook, 5)
     expect(again.turns).to_have_count(num_turns, timeout=PATIENCE_MS)
     assert again.ask("Are you there?").startswith("word")
     held["cleared again"] = memory.without_outputs(notebook, 7)
@@ -199,7 +186,7 @@ def test_two_thousand_hostile_messages(
         record_property(name, value)
     print(json.dumps(numbers, indent=1))
 
-    assert troubles == []
+    assert complaints == []
     assert traffic.beyond_loopback == []
     assert statistics.median(keys) < KEYSTROKE_MS
     assert held["full"]["Nodes"] - before["Nodes"] > 100 * num_turns

@@ -5,11 +5,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser.lab import App, Lab, Notebook, running_lab
-from browser.live_panel import LivePanel
+from browser.accessibility import is_in_sight, is_in_sight_with_focus, violations
+from browser.answers import note_complaints
+from browser.lab import APPS, App, Lab, Notebook, running_lab
+from browser.live_panel import SCRIPTED, LivePanel
+from browser.test_panel_for_all import TEXT
 from playwright.sync_api import expect
 from screenshots import WIDTH, take_pictures
 
@@ -18,9 +21,37 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+in_both_apps = pytest.mark.parametrize("lab", APPS, indirect=True)
 
+# The application's theme, and what the browser is told.
+LOOKS: dict[App, dict[str, tuple[str, dict[str, Any]]]] = {
+    "jupyterlab": {
+        "light": ("JupyterLab Light", {}),
+        "dark": ("JupyterLab Dark", {}),
+        "high contrast": ("JupyterLab Dark High Contrast", {"contrast": "more"}),
+        "forced colors": ("JupyterLab Light", {"forced_colors": "active"}),
+        "forced dark colors": (
+            "JupyterLab Dark",
+            {"forced_colors": "active", "color_scheme": "dark"},
+        ),
+    },
+    "notebook": {"light": ("JupyterLab Light", {})},
+}
+USUAL = {"color_scheme": "light", "forced_colors": "none", "contrast": "no-preference"}
 MOST_BYTES = 300_000
+
+# The engine counts as loaded, so that there is something to say of it.
+LOADED = f"""
+llm.current._engine = engine
+engine.replies.extend(['Hi.', 'Ho.', {TEXT!r}])
+"""
+
+SHOW_THEME = """async theme => {
+    await jupyterapp.commands.execute('apputils:change-theme', { theme });
+    while (document.body.dataset.jpThemeName !== theme)
+        await new Promise(requestAnimationFrame);
+}"""
 
 # Pairs of a name and what stands beside it that are not in one line, one beside the other.
 TORN_PAIRS = """list => [...list.querySelectorAll('dt')].flatMap(name => {
@@ -32,30 +63,89 @@ TORN_PAIRS = """list => [...list.querySelectorAll('dt')].flatMap(name => {
 })"""
 
 
-@pytest.fixture(scope="module", params=["jupyterlab", "notebook"])
-def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    app: App = request.param
-    with running_lab(tmp_path_factory.mktemp(app), app) as server:
-        yield server
+@pytest.fixture
+def busy_panel(open_panel: Callable[..., LivePanel]) -> Iterator[LivePanel]:
+    """Return a panel that shows all there is, at once, and comes and goes without a complaint."""
+    cells = ("engine.holds = True", "data = {'tea': 3}")
+    panel = open_panel(*cells, load=SCRIPTED + LOADED, max_tokens=1000)
+    # From here on: Notebook 7 has an error of its own while it loads.
+    complaints = note_complaints(panel.page, "error")
+    panel.page.set_viewport_size({"width": 1200, "height": 3400})
+    panel.notebook.run(1)
+    panel.notebook.run(3)
+    panel.ask("Hello")
+    panel.button("Answer again").click()
+    panel.root.get_by_role("menuitem").first.click()
+    expect(panel.turns.last).to_contain_text("2/2")
+    panel.wait_until_finished()
+    panel.ask("What is a mean?")
+    for command, shown in (("/help", ".jllm-notice"), ("/nonsense", ".jllm-error")):
+        panel.send(command)
+        expect(panel.root.locator(shown)).to_be_visible()
+    panel.notebook.run(2)
+    panel.notebook.activate(3)
+    panel.send("Hold on.")
+    panel.wait_until_writing()
+    unfold_all(panel)
+    yield panel
+    panel.notebook.command("notebook:clear-all-cell-outputs")
+    expect(panel.root).to_have_count(0)
+    assert complaints == []
 
 
-def test_each_number_stands_beside_its_name(open_notebook: Callable[..., Notebook]) -> None:
-    notebook = open_notebook(
-        "%load_ext jupyter_llm\nfrom jupyter_llm import ChatPanel", "ChatPanel(max_tokens=8)"
-    )
-    notebook.run(0)
-    notebook.run(1)
-    panel = LivePanel(notebook, notebook.cell(1).locator(".jllm-panel"))
-    panel.ask("Hello.")
-    panel.root.locator(".jllm-facts summary").click()
+def unfold_all(panel: LivePanel) -> None:
+    """Open what the panel opens on demand."""
+    panel.page.add_style_tag(content=".jllm-panel { block-size: 3000px; }")
+    expect(panel.root.locator(".jllm-warning").first).to_be_visible()
+    panel.button("Replace cell").click()
+    expect(panel.root.locator(".jllm-code .jllm-offer")).to_be_visible()
+    panel.turns.first.get_by_role("button", name="Edit", exact=True).click()
+    panel.turns.nth(1).get_by_role("button", name="Delete", exact=True).click()
+    panel.root.locator(".jllm-facts summary").first.click()
     panel.root.locator(".jllm-gauge-button").click()
+    panel.box.press_sequentially("What is @dat")
+    expect(panel.root.get_by_role("listbox")).to_be_visible()
+    expect(panel.root.locator(".jllm-description")).to_be_visible()
+
+
+@in_both_apps
+def test_axe_finds_no_serious_issue_and_each_number_stands_beside_its_name(
+    busy_panel: LivePanel, lab: Lab
+) -> None:
+    page = busy_panel.page
     for name in (".jllm-facts-list", ".jllm-legend-list"):
-        shown = panel.root.locator(name)
+        shown = busy_panel.root.locator(name).first
         assert shown.locator("dt").count() > 4
         assert shown.evaluate(TORN_PAIRS) == []
+    found = {}
+    for look, (theme, media) in LOOKS[lab.app].items():
+        page.emulate_media(**{**USUAL, **media})
+        page.evaluate(SHOW_THEME, theme)
+        expect(busy_panel.root.get_by_role("listbox")).to_be_visible()
+        found[look] = violations(page, ".jllm-panel")
+    assert found == {look: [] for look in LOOKS[lab.app]}
 
 
-@pytest.mark.parametrize("lab", ["jupyterlab"], indirect=True)
+@in_both_apps
+def test_enlarged_a_prompt_can_be_typed_and_stopped(
+    open_panel: Callable[..., LivePanel], lab: Lab
+) -> None:
+    panel = open_panel(load=SCRIPTED + "engine.holds = True")
+    page = panel.page
+    if lab.app == "jupyterlab":
+        panel.notebook.command("application:toggle-left-area")  # it takes all the room there is
+    for percent in (200, 400):
+        page.set_viewport_size({"width": 128_000 // percent, "height": 102_400 // percent})
+        panel.box.scroll_into_view_if_needed()
+        assert is_in_sight(panel.box)
+        panel.send("Hold on.")
+        panel.wait_until_writing()
+        stop = panel.root.locator(".jllm-stop")
+        assert is_in_sight_with_focus(stop)
+        page.keyboard.press("Enter")
+        panel.wait_until_finished()
+
+
 def test_a_view_of_its_own_takes_all_the_room(open_notebook: Callable[..., Notebook]) -> None:
     notebook = open_notebook("%load_ext jupyter_llm", "%llm /chat")
     notebook.run(0)
