@@ -20,12 +20,38 @@ function isFormula(text) {
   return html(text).includes("<math");
 }
 
-for (const text of ["$5 and $10", "$5-$10", "US$5 or US$6", "5$, 6$", "$10 or 5$", "$HOME `$x$`"]) {
+for (const text of [
+  "$5 and $10",
+  "$5-$10",
+  "US$5 or US$6",
+  "5$, 6$",
+  "$10 or 5$",
+  "$HOME `$x$`, \\$a$",
+  "```\n$x$\n```",
+]) {
   test(`${text} is no formula`, () => assert.ok(!isFormula(text)));
 }
 
-for (const text of ["$x$", "the $n$th", "$2x$", "$$x$$", "\\(x\\)", "a \\[x\\] b", "($y$)"]) {
+for (const text of [
+  "$x$",
+  "the $n$th",
+  "$2x$",
+  "$$x$$",
+  "\\(x\\)",
+  "a \\[x\\] b",
+  "($y$)",
+  "|$a$|\n|--|",
+]) {
   test(`${text} is a formula`, () => assert.ok(isFormula(text)));
+}
+
+for (const text of [
+  "$$x$$",
+  "so\n\\[\n- x\n+ 1\n\\]\nand on",
+  "- in a list: $$\n  a\n  = b\n  $$",
+]) {
+  test(`${JSON.stringify(text)} is a formula by itself`, () =>
+    assert.match(html(text), /<math[^>]* display="block"/));
 }
 
 test("lines of a formula that look like something else stay in it", () => {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser.answers import MAKE_VIEW, note_complaints
-from browser.lab import CHROMIUM_HINT, Notebook, find_chromium, running_chromium, running_lab
+from browser.lab import CHROMIUM_HINT, App, Notebook, find_chromium, running_chromium, running_lab
 from browser.live_panel import LOAD, LivePanel
 from browser.panel_page import PanelPage, serving_panel
 from browser.plain_page import serving_modules
@@ -50,7 +50,7 @@ def chromium(chromium_path: str) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    app = getattr(request, "param", "jupyterlab")
+    app: App = getattr(request, "param", "jupyterlab")
     with running_lab(tmp_path_factory.mktemp(app), app) as server:
         yield server
 

@@ -12,11 +12,9 @@ from browser.live_panel import LOAD, SCRIPTED, LivePanel
 from nbconvert import HTMLExporter, MarkdownExporter
 from playwright.sync_api import expect
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(240),
-    pytest.mark.parametrize("lab", APPS, indirect=True),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+# For what the page decides. All else the kernel does, whoever shows it.
+in_both_apps = pytest.mark.parametrize("lab", APPS, indirect=True)
 
 STOP_MS = 300
 SLEEP = "import time\ntime.sleep(90)"
@@ -66,6 +64,7 @@ def end(notebook: Notebook) -> None:
     notebook.finish()
 
 
+@in_both_apps
 def test_an_answer_grows_and_the_status_says_what_it_took(
     open_panel: Callable[..., LivePanel],
 ) -> None:
@@ -145,6 +144,7 @@ def saved_after(panel: LivePanel) -> str:
     return str(transcript["data"]["text/plain"])
 
 
+@in_both_apps
 def test_a_conversation_outlives_the_page_and_panels_shown_again(
     open_panel: Callable[..., LivePanel],
 ) -> None:
@@ -180,6 +180,7 @@ def test_a_panel_says_that_its_kernel_was_restarted_and_the_next_one_goes_on(
     panel.ask("What is my name?")
 
 
+@in_both_apps
 def test_without_a_kernel_the_conversation_can_be_read_and_its_formulas_are_drawn_not_before(
     open_panel: Callable[..., LivePanel],
 ) -> None:
@@ -210,6 +211,7 @@ def test_without_a_kernel_the_conversation_can_be_read_and_its_formulas_are_draw
 CODE = "Two ways:\n\n```python\nfirst = 1\n```\n\nor\n\n```python\nsecond = nowhere + 1\n```\n"
 
 
+@in_both_apps
 def test_code_goes_into_cells_also_while_one_runs(open_panel: Callable[..., LivePanel]) -> None:
     panel = open_panel(
         f"engine.replies.append({CODE!r})",
@@ -261,6 +263,7 @@ def test_fix_proposes_a_change_that_can_be_accepted(open_panel: Callable[..., Li
     expect(notebook.cell(3)).to_contain_text("total = 1 / 4")
 
 
+@in_both_apps
 def test_a_cell_and_an_output_are_attached(open_panel: Callable[..., LivePanel]) -> None:
     panel = open_panel("number = 4711\nprint(number)", "llm.chat('talk').turns[-1].told")
     notebook = panel.notebook
@@ -275,6 +278,7 @@ def test_a_cell_and_an_output_are_attached(open_panel: Callable[..., LivePanel])
     assert "4711" in notebook.text(3)
 
 
+@in_both_apps
 def test_typing_in_the_panel_is_no_shortcut(open_panel: Callable[..., LivePanel]) -> None:
     panel = open_panel("1", "2")
     panel.ask("Hello.")
@@ -293,6 +297,7 @@ def test_typing_in_the_panel_is_no_shortcut(open_panel: Callable[..., LivePanel]
     expect(panel.turns).to_have_count(1)
 
 
+@in_both_apps
 def test_undo_in_the_panel_takes_back_what_was_typed_there(
     open_panel: Callable[..., LivePanel],
 ) -> None:
@@ -309,6 +314,7 @@ def test_undo_in_the_panel_takes_back_what_was_typed_there(
     assert panel.notebook.source(2) == "123"
 
 
+@in_both_apps
 def test_the_notebook_is_saved_from_within_the_panel(open_panel: Callable[..., LivePanel]) -> None:
     panel = open_panel("1")
     for index, place in enumerate((panel.box, panel.root.locator(".jllm-log"))):

@@ -16,13 +16,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-# How a page may look: JupyterLab's theme, what the browser is told, and how wide it is.
+# Pages that are no JupyterLab, and narrow ones: their theme, and what the browser is told.
 LOOKS: dict[str, dict[str, Any]] = {
-    "light": {"theme": "light"},
-    "dark": {"theme": "dark"},
     "plain light": {"theme": None, "color_scheme": "light"},
     "plain dark": {"theme": None, "color_scheme": "dark"},
-    "forced colors": {"theme": "light", "forced_colors": "active"},
     "narrow": {"theme": "light", "width": 320},
     "narrow dark": {"theme": "dark", "width": 320},
 }
