@@ -95,7 +95,8 @@ class SamplingParams:
     def _check_logit_bias(self) -> None:
         bias = self.logit_bias
         try:
-            pairs = tuple((operator.index(token), float(value)) for token, value in bias)
+            # No -0.0, which front ends save as 0: a record would seem altered.
+            pairs = tuple((operator.index(token), float(value) + 0.0) for token, value in bias)
         except (TypeError, ValueError):
             raise OptionError(
                 f"logit_bias must map token ids to numbers, such as {{42: -5}}, not {bias!r}."
@@ -202,7 +203,7 @@ def _number(options: object, name: str, low: float, high: float) -> None:
     number: float | None = None
     if isinstance(value, SupportsFloat):  # no text, though float() would read it
         with suppress(TypeError, ValueError, OverflowError):
-            number = float(value)
+            number = float(value) + 0.0  # as in `_check_logit_bias`
     if number is None or not low <= number <= high:
         raise OptionError(f"{name} must be {_range(low, high)}, not {value!r}.")
     object.__setattr__(options, name, number)
