@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,9 +21,28 @@ from jupyter_llm.models.discover import find_model
 
 T = TypeVar("T")
 
+_loaded: list[LocalEngine] = []
 
-def load(path: Path, **options: Any) -> LocalEngine:
-    return LocalEngine(find_model(path), EngineOptions(**{"n_threads": 1, **options}))
+
+def load(
+    path: Path, *, on_progress: Callable[[float], None] = lambda _share: None, **options: Any
+) -> LocalEngine:
+    """Load a model; for who closes it see `closing`."""
+    chosen = EngineOptions(**{"n_threads": 1, **options})
+    engine = LocalEngine(find_model(path), chosen, on_progress=on_progress)
+    _loaded.append(engine)
+    return engine
+
+
+@contextmanager
+def closing() -> Iterator[None]:
+    """Close in the end what is loaded meanwhile."""
+    num_before = len(_loaded)
+    try:
+        yield
+    finally:
+        while len(_loaded) > num_before:
+            _loaded.pop().close()
 
 
 def submit(
@@ -54,6 +73,59 @@ def ask(
 ) -> Completion:
     """Answer a prompt; for the options see `submit`."""
     return submit(engine, prompt, max_tokens, **more).result(timeout=60)
+
+
+def ask_together(
+    engine: LocalEngine, prompts: Iterable[Prompt], max_tokens: int | None = 24, **more: Any
+) -> list[Completion]:
+    """Answer prompts that come at once."""
+    with paused(engine):
+        streams = [submit(engine, prompt, max_tokens, **more) for prompt in prompts]
+    return [stream.result(timeout=60) for stream in streams]
+
+
+def ask_afresh(
+    path: Path,
+    prompt: Prompt,
+    max_tokens: int | None = 24,
+    *,
+    logprobs: int | None = None,
+    **options: Any,
+) -> Completion:
+    """Answer a prompt in an engine that has read nothing else."""
+    engine = load(path, **{"checkpoints": False, **options})
+    completion = ask(engine, prompt, max_tokens, logprobs=logprobs)
+    engine.close()
+    assert completion.usage.cached_tokens == 0
+    return completion
+
+
+def prefill(engine: LocalEngine, prompt: Prompt, *, temperature: float = 0, **more: Any) -> None:
+    """Let a prompt be read in the background; for a greedy answer, unless told otherwise."""
+    params = SamplingParams(temperature=temperature)
+    engine.prefill(Request(prompt=prompt, params=params, **more))
+
+
+def num_read(completion: Completion) -> int:
+    """How many tokens of a prompt had not been read before."""
+    return completion.usage.prompt_tokens - completion.usage.cached_tokens
+
+
+def assert_near(one: Completion, other: Completion, bound: float) -> None:
+    """Compare two answers of the fast mode, where the bits of logits differ with the company.
+
+    Their log-probabilities are near each other, up to where another token is chosen: there the two
+    likeliest ones are. What follows another token is another text.
+    """
+    assert not one.exact
+    assert one.logprobs is not None
+    assert other.logprobs is not None
+    for ours, theirs in zip(one.logprobs, other.logprobs, strict=True):
+        if ours.token_id != theirs.token_id:
+            (_, best), (_, second) = ours.top
+            assert best - second < bound
+            return
+        assert abs(ours.logprob - theirs.logprob) < bound
 
 
 @contextmanager

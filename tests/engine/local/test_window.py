@@ -15,21 +15,24 @@ import llama_cpp
 import pytest
 from support.engines import (
     ask,
+    ask_afresh,
+    ask_together,
+    assert_near,
     assert_nothing_leaks,
     before_each_step,
     forget_all,
     inside,
     load,
+    num_read,
     paused,
+    prefill,
     submit,
     wait_until_idle,
 )
-from support.tiny_kinds import WINDOW
 
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
-from jupyter_llm.engine.options import SamplingParams
-from jupyter_llm.engine.request import Message, Priority, Prompt, Request
+from jupyter_llm.engine.request import Message, Priority, Prompt
 
 SENTENCE = "The quick brown fox jumps over the lazy dog, and the dog sleeps on. "
 SLOW = pytest.mark.slow
@@ -42,50 +45,22 @@ def window_model(request: pytest.FixtureRequest) -> Path:
     return path
 
 
-def num_repeats(path: Path) -> int:
-    """Return how often to repeat the sentence so that it is several windows long."""
-    return 24 if path.name.startswith("tiny") else 80
+def long_and_early(path: Path) -> tuple[str, str]:
+    """A prompt of several windows, and one that leaves it far outside the window of its end."""
+    num_repeats = 24 if path.name.startswith("tiny") else 80
+    return SENTENCE * num_repeats + "one", SENTENCE * (num_repeats // 3) + "two"
+
+
+def threads_for(path: Path) -> int:
+    return 1 if path.name.startswith("tiny") else 2
 
 
 def load_real(path: Path, **options: Any) -> LocalEngine:
-    """Load a model, with two threads if it is large enough to need them."""
-    return load(path, n_threads=1 if path.name.startswith("tiny") else 2, **options)
+    return load(path, n_threads=threads_for(path), checkpoints=False, **options)
 
 
-def fresh(
-    path: Path,
-    prompt: Prompt,
-    max_tokens: int = 8,
-    *,
-    logprobs: int | None = None,
-    **options: Any,
-) -> Completion:
-    """Return what an engine answers that has read nothing else."""
-    engine = load_real(path, checkpoints=False, **options)
-    completion = ask(engine, prompt, max_tokens, logprobs=logprobs)
-    engine.close()
-    return completion
-
-
-def distance(one: Completion, other: Completion) -> float:
-    assert one.logprobs is not None
-    assert other.logprobs is not None
-    return max(
-        abs(a.logprob - b.logprob) for a, b in zip(one.logprobs, other.logprobs, strict=True)
-    )
-
-
-def assert_as_fresh(reused: Completion, fresh: Completion) -> None:
-    """Compare what nothing is promised of: the bits of logits differ, and so may a close choice."""
-    assert not reused.exact
-    assert reused.logprobs is not None
-    assert fresh.logprobs is not None
-    for ours, other in zip(reused.logprobs, fresh.logprobs, strict=True):
-        if ours.token_id != other.token_id:
-            (_, best), (_, second) = ours.top
-            assert best - second < NEAR
-            return  # what follows another token is another text
-        assert abs(ours.logprob - other.logprob) < NEAR
+def fresh(path: Path, prompt: Prompt, max_tokens: int = 8, **more: Any) -> Completion:
+    return ask_afresh(path, prompt, max_tokens, n_threads=threads_for(path), **more)
 
 
 # -- a window of which all cells are kept ----------------------------------------------------------
@@ -94,90 +69,74 @@ def assert_as_fresh(reused: Completion, fresh: Completion) -> None:
 def test_with_the_whole_window_kept_an_old_prefix_is_reused_and_changes_nothing(
     window_model: Path,
 ) -> None:
-    repeats = num_repeats(window_model)
-    engine = load_real(window_model, checkpoints=False)
+    long, early = long_and_early(window_model)
+    engine = load_real(window_model)
     assert engine._model.weights.has_window
-    whole = ask(engine, SENTENCE * repeats + "one", 8, conversation="a")
-    assert whole.exact
-    # Two thirds back, far outside the window of what was read last.
-    early = SENTENCE * (repeats // 3) + "two"
-    reused = ask(engine, early, 8, conversation="b")
-    replaced = ask(engine, early + "!", 8, conversation="a")
-    for completion in (reused, replaced):
-        assert completion.usage.cached_tokens >= completion.usage.prompt_tokens - 4
-    engine.close()
-    assert reused.token_ids == fresh(window_model, early).token_ids
-    assert replaced.token_ids == fresh(window_model, early + "!").token_ids
+    assert ask(engine, long, 8, conversation="a").exact
+    for prompt, conversation in ((early, "b"), (early + "!", "a")):
+        reused = ask(engine, prompt, 8, conversation=conversation)
+        assert num_read(reused) <= 4
+        assert reused.token_ids == fresh(window_model, prompt).token_ids
 
 
 def test_with_the_whole_window_kept_the_fast_mode_stays_near_fresh(window_model: Path) -> None:
-    repeats = num_repeats(window_model)
-    options: dict[str, Any] = {"exact": False, "logprobs": 0}
-    engine = load_real(window_model, checkpoints=False, exact=False)
-    ask(engine, SENTENCE * repeats + "one", 2, conversation="a")
-    early = SENTENCE * (repeats // 3) + "two"
-    reused = ask(engine, early, 1, conversation="b", **options)
-    forget_all(engine)
-    again = ask(engine, early, 1, **options)
-    assert again.usage.cached_tokens == 0
+    long, early = long_and_early(window_model)
+    engine = load_real(window_model, exact=False)
+    ask(engine, long, 2, conversation="a")
+    reused = ask(engine, early, 1, conversation="b", logprobs=2)
     assert reused.usage.cached_tokens > 0
-    assert distance(reused, again) < NEAR
-    engine.close()
+    assert_near(reused, fresh(window_model, early, 1, exact=False, logprobs=2), NEAR)
 
 
 # -- a window that forgets -------------------------------------------------------------------------
 
 
 def test_a_window_that_forgets_goes_on_where_it_is(window_model: Path) -> None:
-    repeats = num_repeats(window_model)
-    engine = load_real(window_model, full_window=False, checkpoints=False)
-    first = ask(engine, SENTENCE * repeats + "one", 8, conversation="a")
-    follow_up = SENTENCE * repeats + "one" + first.text + " And then? "
+    long, _ = long_and_early(window_model)
+    engine = load_real(window_model, full_window=False)
+    first = ask(engine, long, 8, conversation="a")
+    follow_up = long + first.text + " And then? "
     second = ask(engine, follow_up, 8, conversation="a", logprobs=2)
     assert second.usage.cached_tokens > 0.8 * second.usage.prompt_tokens
     assert second.usage.cached_tokens >= first.usage.prompt_tokens - 8
-    engine.close()
-    assert_as_fresh(second, fresh(window_model, follow_up, full_window=False, logprobs=2))
+    assert_near(second, fresh(window_model, follow_up, full_window=False, logprobs=2), NEAR)
 
 
 def test_a_window_that_forgot_is_read_anew_with_the_right_tokens(window_model: Path) -> None:
-    repeats = num_repeats(window_model)
-    engine = load_real(window_model, full_window=False, checkpoints=False)
-    ask(engine, SENTENCE * repeats + "one", 8, conversation="a")
-    early = SENTENCE * (repeats // 3) + "two"
+    long, early = long_and_early(window_model)
+    engine = load_real(window_model, full_window=False)
+    ask(engine, long, 8, conversation="a")
     elsewhere = ask(engine, early, 8, conversation="b", logprobs=2)
     replaced = ask(engine, early + "!", 8, conversation="a", logprobs=2)
     assert elsewhere.usage.cached_tokens == 0
     for reused, prompt in ((replaced, early + "!"), (elsewhere, early)):
-        assert_as_fresh(reused, fresh(window_model, prompt, full_window=False, logprobs=2))
+        assert_near(reused, fresh(window_model, prompt, full_window=False, logprobs=2), NEAR)
     # What it read anew is whole, and can be gone on from.
     longer = early + elsewhere.text + " And then? "
     assert ask(engine, longer, 8, conversation="b").usage.cached_tokens > 0
-    engine.close()
 
 
 def test_a_window_that_forgets_holds_less(window_model: Path) -> None:
     firsts = []
     for full_window in (True, False):
-        engine = load_real(window_model, full_window=full_window, exact=True, checkpoints=False)
-        ask(engine, SENTENCE * num_repeats(window_model), 1)
+        engine = load_real(window_model, full_window=full_window, exact=True)
+        ask(engine, long_and_early(window_model)[0], 1)
         (lane,) = engine._model.lanes
         (slot,) = lane.slots.used
         memory = lane.context._memory
-        firsts.append(
-            inside(engine, partial(llama_cpp.llama_memory_seq_pos_min, memory, slot.seq_id))
-        )
-        engine.close()
-    assert firsts[0] == 0
-    assert firsts[1] > 0
+        first = partial(llama_cpp.llama_memory_seq_pos_min, memory, slot.seq_id)
+        firsts.append(inside(engine, first))
+    assert firsts[0] == 0 < firsts[1]
 
 
 @pytest.mark.parametrize("full_window", [True, False])
 def test_every_place_to_go_back_to_gives_what_a_fresh_read_gives(
     tiny_window_gguf: Path, *, full_window: bool
 ) -> None:
-    engine = load(tiny_window_gguf, full_window=full_window, checkpoints=False, n_batch=32)
-    reference = load(tiny_window_gguf, full_window=full_window, checkpoints=False, n_batch=32)
+    engine, reference = (
+        load(tiny_window_gguf, full_window=full_window, checkpoints=False, n_batch=32)
+        for _ in range(2)
+    )
     text = "".join(f"{number} apples. " for number in range(60))
     num_reused = 0
     for place in range(8, len(text), 37):
@@ -192,33 +151,30 @@ def test_every_place_to_go_back_to_gives_what_a_fresh_read_gives(
     assert num_reused >= 1
     assert not full_window or num_reused == len(range(8, len(text), 37))
     assert_nothing_leaks(engine)
-    engine.close()
-    reference.close()
 
 
 def test_a_row_that_goes_back_in_a_window_that_forgot_is_read_anew(tiny_window_gguf: Path) -> None:
     engine = load(tiny_window_gguf, full_window=False, checkpoints=False)
     prompts = [SENTENCE * 9 + f"row {number}" for number in range(6)]
     alone = [ask(engine, prompt, 6).token_ids for prompt in prompts]
-    with paused(engine):
-        streams = [submit(engine, prompt, 6, priority=Priority.BULK) for prompt in prompts]
-    assert [stream.result(timeout=60).token_ids for stream in streams] == alone
+    together = ask_together(engine, prompts, 6, priority=Priority.BULK)
+    assert [row.token_ids for row in together] == alone
     assert_nothing_leaks(engine)
-    engine.close()
 
 
+@pytest.mark.parametrize(
+    ("model", "full_window", "can_forget"),
+    [
+        ("tiny_window_gguf", True, True),
+        ("tiny_window_gguf", False, False),
+        ("tiny_gguf", False, True),
+    ],
+)
 def test_guesses_are_not_made_where_a_wrong_one_would_push_out_what_is_needed(
-    tiny_window_gguf: Path, tiny_gguf: Path
+    model: str, request: pytest.FixtureRequest, *, full_window: bool, can_forget: bool
 ) -> None:
-    for path, full_window, can_forget in (
-        (tiny_window_gguf, True, True),
-        (tiny_window_gguf, False, False),
-        (tiny_gguf, False, True),
-    ):
-        engine = load(path, full_window=full_window)
-        assert engine._model.can_forget == can_forget
-        engine.close()
-    assert WINDOW < 100
+    engine = load(request.getfixturevalue(model), full_window=full_window)
+    assert engine._model.can_forget == can_forget
 
 
 KINDS_OF_WINDOW = pytest.mark.parametrize("full_window", [True, False])
@@ -242,8 +198,7 @@ def test_a_parked_conversation_with_a_window_comes_back(
     engine, turn = parked(tiny_window_gguf, full_window=full_window)
     follow_up = (*turn, Message("user", "Go on."))
     back = ask(engine, follow_up, 8, conversation="a")
-    assert back.usage.prompt_tokens - back.usage.cached_tokens < 60
-    engine.close()
+    assert num_read(back) < 60
     other = fresh(tiny_window_gguf, follow_up, full_window=full_window, **PLAIN)
     assert back.token_ids == other.token_ids
 
@@ -257,7 +212,6 @@ def test_of_a_parked_state_which_holds_one_window_no_part_is_taken(
     replaced = (Message("user", SENTENCE * num_sentences + "or not"),)
     back = ask(engine, replaced, 24, conversation="a")
     assert back.usage.cached_tokens == 0
-    engine.close()
     other = fresh(tiny_window_gguf, replaced, 24, full_window=full_window, **PLAIN)
     assert back.token_ids == other.token_ids
 
@@ -273,13 +227,11 @@ def recurrent(tiny_recurrent_gguf: Path) -> LocalEngine:
 def test_a_recurrent_conversation_goes_on_from_its_state(
     recurrent: LocalEngine, tiny_recurrent_gguf: Path
 ) -> None:
-    engine = recurrent
-    assert not engine._model.can_trim
-    first = ask(engine, SENTENCE * 3, 8, conversation="a")
+    assert not recurrent._model.can_trim
+    first = ask(recurrent, SENTENCE * 3, 8, conversation="a")
     follow_up = SENTENCE * 3 + first.text + " And then? "
-    second = ask(engine, follow_up, 8, conversation="a")
+    second = ask(recurrent, follow_up, 8, conversation="a")
     assert second.usage.cached_tokens >= first.usage.prompt_tokens + 6
-    engine.close()
     assert second.token_ids == fresh(tiny_recurrent_gguf, follow_up).token_ids
 
 
@@ -290,18 +242,15 @@ def test_a_recurrent_state_that_went_too_far_is_read_anew(
     ask(recurrent, SENTENCE * 3, 8, conversation="a")
     anew = ask(recurrent, prompt, 8, conversation="a")
     assert anew.usage.cached_tokens == 0
-    recurrent.close()
     assert anew.token_ids == fresh(tiny_recurrent_gguf, prompt).token_ids
 
 
 def test_recurrent_sequences_together_equal_each_alone(recurrent: LocalEngine) -> None:
     prompts = [f"{SENTENCE}{number}" for number in range(7)]
     alone = [ask(recurrent, prompt, 12).token_ids for prompt in prompts]
-    with paused(recurrent):
-        streams = [submit(recurrent, prompt, 12, priority=Priority.BULK) for prompt in prompts]
-    assert [stream.result(timeout=60).token_ids for stream in streams] == alone
+    together = ask_together(recurrent, prompts, 12, priority=Priority.BULK)
+    assert [row.token_ids for row in together] == alone
     assert_nothing_leaks(recurrent)
-    recurrent.close()
 
 
 def test_recurrent_sequences_wait_for_nobody_s_prefix_since_they_cannot_share_it(
@@ -310,14 +259,9 @@ def test_recurrent_sequences_wait_for_nobody_s_prefix_since_they_cannot_share_it
     with paused(recurrent):
         streams = [submit(recurrent, SENTENCE * 20 + str(number), 40) for number in range(3)]
     most = 0
-
-    def look() -> int:
-        return recurrent._model.lanes[-1].scheduler.num_running
-
     while not streams[0].future.done():
-        most = max(most, inside(recurrent, look))
+        most = max(most, recurrent.status().num_running)
     assert most == 3
-    recurrent.close()
 
 
 def test_a_recurrent_batch_that_is_torn_off_changes_no_token(
@@ -335,7 +279,6 @@ def test_a_recurrent_batch_that_is_torn_off_changes_no_token(
         doomed = submit(recurrent, SENTENCE, 500)
     doomed.cancel()
     assert [stream.result(timeout=60).token_ids for stream in streams] == alone
-    recurrent.close()
 
 
 def test_a_recurrent_model_promises_only_what_its_self_test_found(recurrent: LocalEngine) -> None:
@@ -343,16 +286,13 @@ def test_a_recurrent_model_promises_only_what_its_self_test_found(recurrent: Loc
     assert completion.usage.completion_tokens == 5
     assert completion.exact == recurrent.status().is_exact
     assert ask(recurrent, SENTENCE, 5, seed=3, temperature=1).token_ids == completion.token_ids
-    recurrent.close()
 
 
 def test_a_recurrent_prompt_that_was_read_ahead_is_gone_on_from(recurrent: LocalEngine) -> None:
-    params = SamplingParams(temperature=0)
-    recurrent.prefill(Request(prompt=SENTENCE * 3, params=params))
+    prefill(recurrent, SENTENCE * 3)
     wait_until_idle(recurrent)
     longer = ask(recurrent, SENTENCE * 3 + "and", 5)
     assert longer.usage.cached_tokens == recurrent.count_tokens(SENTENCE * 3)
-    recurrent.close()
 
 
 SCORED: list[Callable[[LocalEngine], object]] = [
@@ -366,4 +306,3 @@ def test_a_recurrent_model_is_judged_the_same_each_time(
     recurrent: LocalEngine, score: Callable[[LocalEngine], object]
 ) -> None:
     assert score(recurrent) == score(recurrent)
-    recurrent.close()
