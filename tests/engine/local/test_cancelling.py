@@ -14,14 +14,13 @@ from support.engines import (
     ask,
     assert_nothing_leaks,
     before_each_step,
+    closing,
     forget_all,
     inside,
     load,
     paused,
     submit,
 )
-from support.fake_model import Engine as FakeEngine
-from support.fake_model import fresh
 
 from jupyter_llm.engine.info import EngineStatus
 from jupyter_llm.engine.local.engine import LocalEngine
@@ -39,9 +38,8 @@ CLASSES = (Priority.CHAT, Priority.CHAT, Priority.CHAT, Priority.BULK)
 
 @pytest.fixture(scope="module")
 def engine(tiny_gguf: Path) -> Iterator[LocalEngine]:
-    engine = load(tiny_gguf, n_batch=96, checkpoints=False)
-    yield engine
-    engine.close()
+    with closing():
+        yield load(tiny_gguf, n_batch=96, checkpoints=False)
 
 
 @pytest.fixture(scope="module")
@@ -50,35 +48,10 @@ def alone(engine: LocalEngine) -> list[tuple[int, ...] | None]:
 
 
 def submit_all(engine: LocalEngine) -> list[QueueStream]:
-    with paused(engine):
-        return [
-            submit(engine, prompt, NUM_TOKENS, priority=priority)
-            for prompt, priority in zip(PROMPTS, CLASSES, strict=True)
-        ]
-
-
-@pytest.mark.parametrize("num_steps", range(14))
-def test_cancelling_any_sequence_at_any_step_leaves_the_others_theirs(num_steps: int) -> None:
-    prompts = [[1, 2, 3, 4, 5, 6, number] for number in range(5)]
-    for doomed in range(5):
-        engine = FakeEngine(num_slots=3, n_ctx=60)
-        sequences = [
-            engine.submit(prompt, 6, ignore_eos=True, priority=Priority(1 + number % 2))
-            for number, prompt in enumerate(prompts)
-        ]
-        for _ in range(num_steps):
-            engine.step()
-        engine.scheduler.finish(sequences[doomed], "cancelled")
-        engine.check()
-        engine.run()
-        for number, (sequence, prompt) in enumerate(zip(sequences, prompts, strict=True)):
-            whole = fresh(prompt, 6, ignore_eos=True)
-            if number == doomed:
-                assert sequence.completion_ids == whole[: len(sequence.completion_ids)]
-            else:
-                assert sequence.completion_ids == whole
-        engine.forget_idle()
-        assert engine.model.num_used == 0
+    return [
+        submit(engine, prompt, NUM_TOKENS, priority=priority)
+        for prompt, priority in zip(PROMPTS, CLASSES, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("doomed", range(len(PROMPTS)))
@@ -101,10 +74,7 @@ def test_cancelling_any_request_at_any_step_leaves_the_others_theirs(
         with monkeypatch.context() as patch:
             with paused(engine):
                 before_each_step(engine, patch, cancel)
-                streams += [
-                    submit(engine, prompt, NUM_TOKENS, priority=priority)
-                    for prompt, priority in zip(PROMPTS, CLASSES, strict=True)
-                ]
+                streams += submit_all(engine)
             results = [stream.result(timeout=60) for stream in streams]
         reasons.append(results[doomed].finish_reason)
         for number, (result, tokens) in enumerate(zip(results, alone, strict=True)):
@@ -116,15 +86,6 @@ def test_cancelling_any_request_at_any_step_leaves_the_others_theirs(
                 assert result.token_ids == tokens
     assert reasons.count("cancelled") >= 10
     assert "length" in reasons  # the last ones came too late
-    assert_nothing_leaks(engine)
-
-
-def test_a_cancelled_request_ends_within_its_batch(
-    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stream = submit(engine, LONG * 60, 5)
-    stream.cancel()
-    assert stream.result(timeout=10).finish_reason == "cancelled"
     assert_nothing_leaks(engine)
 
 
@@ -148,7 +109,8 @@ def test_a_batch_that_fails_takes_one_request_and_leaves_the_others_running(
 
     with monkeypatch.context() as patch:
         patch.setattr(context, "decode", failing)
-        streams = submit_all(engine)
+        with paused(engine):
+            streams = submit_all(engine)
         errors = [stream.future.exception(timeout=60) for stream in streams]
     for stream, error, tokens in zip(streams, errors, alone, strict=True):
         if error is None:
@@ -186,7 +148,6 @@ def test_whoever_waits_while_the_engine_stops_is_told(
         stopping.result(timeout=30)
         for future in waiting:
             assert isinstance(future.exception(timeout=30), EngineError | None)
-    engine.close()
 
 
 def rounds(engine: LocalEngine, num_rounds: int) -> EngineStatus:
@@ -208,19 +169,14 @@ def rounds(engine: LocalEngine, num_rounds: int) -> EngineStatus:
     return engine.status()
 
 
-def grown(measure: Callable[[], int], before: int) -> int:
-    return measure() - before
-
-
 def test_memory_after_500_requests_is_flat(tiny_gguf: Path) -> None:
     engine = load(tiny_gguf, n_ctx=1024, checkpoints=False)
     warm = rounds(engine, 60)
     resident = inside(engine, lambda: [len(lane.slots.used) for lane in engine._model.lanes])
     end = rounds(engine, 125)
-    assert grown(lambda: end.process_bytes, warm.process_bytes) < 2 << 20
+    assert end.process_bytes - warm.process_bytes < 2 << 20
     assert sum(end.resident_tokens) <= end.num_cells * 2  # what is shared counts for each
     after = inside(engine, lambda: [len(lane.slots.used) for lane in engine._model.lanes])
     assert all(now <= max(then, 10) for now, then in zip(after, resident, strict=True))
     assert psutil.Process().num_threads() < 64
     assert_nothing_leaks(engine)
-    engine.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,9 @@ from support.engines import (
     forget_all,
     inside,
     load,
+    num_read,
     paused,
+    prefill,
     submit,
     wait_until_idle,
 )
@@ -24,7 +25,6 @@ from support.fake_model import FakeDrafter, FixedWidth, fresh
 from jupyter_llm import llm
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.scheduler import Decoded
-from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Priority, Request
 
 LONG = "the quick brown fox jumps over the lazy dog and "
@@ -32,10 +32,8 @@ INSTRUCTION = "Say in one word what this is: "
 
 
 @pytest.fixture
-def engine(tiny_gguf: Path) -> Iterator[LocalEngine]:
-    engine = load(tiny_gguf, checkpoints=False)
-    yield engine
-    engine.close()
+def engine(tiny_gguf: Path) -> LocalEngine:
+    return load(tiny_gguf, checkpoints=False)
 
 
 # -- the scheduler on the fake model ---------------------------------------------------------------
@@ -79,18 +77,21 @@ def test_a_lower_class_gets_a_small_step_after_each_240_tokens_of_a_higher_one()
     assert row.completion_ids == fresh(list(range(1, 40)) * 5, 9, ignore_eos=True)
 
 
-@pytest.mark.parametrize("lower", [Priority.CHAT, Priority.BULK])
-def test_no_class_starves_under_a_stream_of_higher_ones_that_never_ends(lower: Priority) -> None:
+def test_no_class_starves_under_a_stream_of_higher_ones_that_never_ends() -> None:
     engine = FakeEngine(n_ctx=400, num_slots=4)
-    patient = engine.submit([7, 7, 7], 12, ignore_eos=True, priority=lower)
+    patient = [
+        engine.submit([7, 7, 7], 12, ignore_eos=True, priority=priority)
+        for priority in (Priority.CHAT, Priority.BULK)
+    ]
     urgent = engine.submit([1], 50, ignore_eos=True, priority=Priority.GHOST)
     for _ in range(20_000):
         engine.scheduler.step()
         if urgent.finish_reason is not None:
             urgent = engine.submit([1], 50, ignore_eos=True, priority=Priority.GHOST)
-        if patient.finish_reason is not None:
+        if all(sequence.finish_reason for sequence in patient):
             break
-    assert patient.completion_ids == fresh([7, 7, 7], 12, ignore_eos=True)
+    for sequence in patient:
+        assert sequence.completion_ids == fresh([7, 7, 7], 12, ignore_eos=True)
 
 
 def test_no_class_starves_where_higher_ones_take_every_slot() -> None:
@@ -107,21 +108,6 @@ def test_no_class_starves_where_higher_ones_take_every_slot() -> None:
                 chats[place] = engine.submit([num_steps % 39 + 1], 60, ignore_eos=True)
     assert num_steps > 1000  # it was not to be felt before
     assert row.completion_ids == fresh([7, 7, 7], 5, ignore_eos=True)
-
-
-def test_each_waiting_class_gets_its_turn() -> None:
-    engine = FakeEngine(n_ctx=900, num_slots=4)
-    engine.submit([1], 800, ignore_eos=True, priority=Priority.GHOST)
-    others = {
-        priority: engine.submit([int(priority), 5], 3, ignore_eos=True, priority=priority)
-        for priority in (Priority.CHAT, Priority.BULK)
-    }
-    engine.run()
-    turns = [drawn.sequence.priority for drawn in engine.drawn]
-    last_ghost = len(turns) - 1 - turns[::-1].index(Priority.GHOST)
-    for priority, sequence in others.items():
-        assert priority in turns[:last_ghost]
-        assert len(sequence.completion_ids) == 3
 
 
 def test_a_chat_takes_the_slot_and_the_room_of_the_youngest_row_which_loses_nothing() -> None:
@@ -179,36 +165,15 @@ def test_background_reading_starts_only_when_nothing_runs_and_never_while_held()
     assert engine.ask([5] * 20 + [6]).num_cached == 20
 
 
-def test_a_prompt_that_was_read_ahead_reads_only_its_last_token() -> None:
-    engine = FakeEngine()
-    engine.read([1, 2, 3, 4, 5])
-    engine.run()
-    before = engine.model.num_evaluated
-    assert engine.ask([1, 2, 3, 4, 5], 1).num_cached == 4
-    assert engine.model.num_evaluated == before + 1
-
-
 def test_batches_that_are_aborted_again_and_again_become_short_until_they_come_through() -> None:
     engine = FakeEngine(n_ctx=900, n_batch=256)
-    prompt = [1, 2, 3, 4, 5, 6, 7, 8] * 60
-    row = engine.submit(prompt, 2, ignore_eos=True, priority=Priority.BULK)
+    engine.submit([1, 2, 3, 4, 5, 6, 7, 8] * 60, 2, ignore_eos=True, priority=Priority.BULK)
     for _ in range(6):
         engine.model.outcomes = [Decoded.ABORTED]
-        engine.step()
-    engine.model.outcomes = []
+        assert engine.step() == []
     engine.step()
-    assert len(engine.model.batches[-1]) == 32
     engine.step()
-    assert len(engine.model.batches[-1]) == 64
-    engine.run()
-    assert row.completion_ids == fresh(prompt, 2, ignore_eos=True)
-
-
-def test_a_guest_takes_a_small_step() -> None:
-    engine = FakeEngine(n_ctx=900, n_batch=256)
-    engine.submit([1, 2, 3] * 100, 1, priority=Priority.BULK)
-    engine.scheduler.step(is_guest=True)
-    assert len(engine.model.batches[-1]) == 32
+    assert [len(batch) for batch in engine.model.batches] == [32, 64]
 
 
 def test_guesses_are_made_only_where_one_decodes_alone() -> None:
@@ -230,15 +195,11 @@ def test_guesses_are_made_only_where_one_decodes_alone() -> None:
 # -- the engine on the tiny model ------------------------------------------------------------------
 
 
-def rows_of(engine: LocalEngine, num_rows: int, **more: object) -> list[tuple[int, ...] | None]:
-    """Return what each row gets when it is asked alone."""
-    return [ask(engine, f"{INSTRUCTION}{row}", 30, **more).token_ids for row in range(num_rows)]
-
-
 def test_a_chat_beside_a_bulk_batch_has_every_next_step_and_the_rows_stay_the_same(
     engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alone = rows_of(engine, 12)
+    prompts = [f"{INSTRUCTION}{row}" for row in range(12)]
+    alone = [ask(engine, prompt, 30).token_ids for prompt in prompts]
     steps: list[tuple[Priority | None, int]] = []
     lane = engine._model._exact_lane
     step = lane.scheduler.step
@@ -249,9 +210,7 @@ def test_a_chat_beside_a_bulk_batch_has_every_next_step_and_the_rows_stay_the_sa
         return drawn
 
     with paused(engine):
-        rows = [
-            submit(engine, f"{INSTRUCTION}{row}", 30, priority=Priority.BULK) for row in range(12)
-        ]
+        rows = [submit(engine, prompt, 30, priority=Priority.BULK) for prompt in prompts]
     next(iter(rows[0]))
     monkeypatch.setattr(lane.scheduler, "step", watched)
     rows = rows[1:]  # the first one ended with its loop
@@ -289,41 +248,19 @@ def test_a_chat_in_one_context_is_not_held_up_by_a_batch_in_the_other(
     assert all(row.result(timeout=60).usage.completion_tokens == 5 for row in rows)
 
 
-def test_no_class_starves_beside_chats_that_never_end(engine: LocalEngine) -> None:
-    is_over = threading.Event()
-
-    def chat_on() -> None:
-        while not is_over.is_set():
-            ask(engine, "and again", 40)
-
-    chatting = threading.Thread(target=chat_on)
-    chatting.start()
-    try:
-        rows = [
-            submit(engine, f"{INSTRUCTION}{row}", 6, priority=Priority.BULK) for row in range(5)
-        ]
-        assert all(row.result(timeout=60).usage.completion_tokens == 6 for row in rows)
-    finally:
-        is_over.set()
-        chatting.join()
-
-
-def prefill(engine: LocalEngine, prompt: str, *, is_pinned: bool = False) -> None:
-    engine.prefill(
-        Request(prompt=prompt, params=SamplingParams(temperature=0), is_pinned=is_pinned)
-    )
-
-
 def test_what_was_read_in_the_background_is_cached_and_changes_no_token(
     engine: LocalEngine,
 ) -> None:
-    prefill(engine, LONG * 20)
+    prompts = ["one " * 80, "two " * 80]
+    for prompt in prompts:
+        prefill(engine, prompt)
     wait_until_idle(engine)
-    completion = ask(engine, LONG * 20 + "then")
-    assert completion.usage.cached_tokens >= engine.count_tokens(LONG * 20) - 1
+    answers = [ask(engine, prompt) for prompt in prompts]
+    assert [num_read(answer) for answer in answers] == [1, 1]
     forget_all(engine)
-    fresh_tokens = ask(engine, LONG * 20 + "then")
-    assert fresh_tokens.token_ids == completion.token_ids
+    assert [ask(engine, prompt).token_ids for prompt in prompts] == [
+        answer.token_ids for answer in answers
+    ]
 
 
 def test_any_request_ends_background_reading_at_once(
@@ -347,19 +284,6 @@ def test_any_request_ends_background_reading_at_once(
     assert 256 <= cached < engine.count_tokens(long) - 1  # what it had read by then stays
 
 
-def test_nothing_is_read_in_the_background_while_it_is_held(engine: LocalEngine) -> None:
-    ask(engine, "make the exact context", 1)
-    lane = engine._model._exact_lane
-    engine.hold_background(is_held=True)
-    prefill(engine, LONG * 20)
-    engine.status()  # the command before is obeyed
-    assert inside(engine, lambda: lane.scheduler.num_running) == 0
-    assert inside(engine, lambda: len(lane.scheduler.of_class(Priority.BACKGROUND))) == 1
-    engine.hold_background(is_held=False)
-    wait_until_idle(engine)
-    assert ask(engine, LONG * 20, 1).usage.cached_tokens == engine.count_tokens(LONG * 20) - 1
-
-
 def test_holding_stops_what_is_being_read_and_lets_it_go_on_later(
     engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -377,13 +301,12 @@ def test_holding_stops_what_is_being_read_and_lets_it_go_on_later(
     prefill(engine, long)
     assert is_held.wait(60)
     engine.status()  # the step is over, and the command obeyed
-    num_read = inside(engine, lambda: max(lane.slots.resident_tokens))
-    assert 256 <= num_read < engine.count_tokens(long)
+    once, later = (inside(engine, lambda: max(lane.slots.resident_tokens)) for _ in range(2))
+    assert 256 <= once == later < engine.count_tokens(long)
     assert inside(engine, lambda: engine._model.is_idle)
-    assert inside(engine, lambda: max(lane.slots.resident_tokens)) == num_read
     engine.hold_background(is_held=False)
     wait_until_idle(engine)
-    assert ask(engine, long, 1).usage.cached_tokens == engine.count_tokens(long) - 1
+    assert num_read(ask(engine, long, 1)) == 1
 
 
 def test_a_request_runs_while_the_background_is_held(engine: LocalEngine) -> None:
@@ -391,26 +314,6 @@ def test_a_request_runs_while_the_background_is_held(engine: LocalEngine) -> Non
     prefill(engine, LONG * 20)
     assert ask(engine, "hello", 5).usage.completion_tokens == 5
     assert engine.status().num_waiting == 0  # the request ended the reading
-
-
-def test_two_prompts_are_read_one_after_the_other(engine: LocalEngine) -> None:
-    prompts = ["one " * 80, "two " * 80]
-    for prompt in prompts:
-        prefill(engine, prompt)
-    wait_until_idle(engine)
-    for prompt in prompts:
-        assert ask(engine, prompt, 1).usage.cached_tokens == engine.count_tokens(prompt) - 1
-
-
-def test_a_pinned_prompt_stays_when_others_have_to_go(tiny_gguf: Path) -> None:
-    engine = load(tiny_gguf, n_ctx=1024, exact=False, checkpoints=False)
-    prefill(engine, LONG * 2, is_pinned=True)
-    wait_until_idle(engine)
-    for number in range(12):
-        ask(engine, f"{number} " + LONG * 8, 4, conversation=str(number))
-    assert [prefix.is_pinned for prefix in engine.status().prefixes].count(True) == 1
-    assert ask(engine, LONG * 2 + "x", 1).usage.cached_tokens == engine.count_tokens(LONG * 2)
-    engine.close()
 
 
 @pytest.mark.parametrize("exact", [True, False])
@@ -422,7 +325,6 @@ def test_pinning_again_takes_no_second_slot(tiny_gguf: Path, *, exact: bool) -> 
         if number % 2:
             ask(engine, LONG * 3, 2, is_pinned=True)
     assert [prefix.is_pinned for prefix in engine.status().prefixes] == [True]
-    engine.close()
 
 
 def test_a_prompt_that_cannot_be_read_ahead_leaves_the_engine_alone(tiny_base_gguf: Path) -> None:
@@ -431,7 +333,6 @@ def test_a_prompt_that_cannot_be_read_ahead_leaves_the_engine_alone(tiny_base_gg
     engine.prefill(Request(prompt="word " * 9000))
     engine.prefill(Request(prompt=""))
     assert ask(engine, "still there", 3).usage.completion_tokens == 3
-    engine.close()
 
 
 def test_llm_prefill_reads_ahead_and_a_cell_that_runs_holds_it(
