@@ -7,97 +7,55 @@ import gc
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.engines import (
+    ask,
+    ask_afresh,
+    assert_nothing_leaks,
+    before_each_step,
+    load,
+    num_read,
+    paused,
+    prefill,
+    submit,
+    wait_until_idle,
+)
 
-from jupyter_llm.engine.base import Stream
 from jupyter_llm.engine.completion import Completion, Progress
 from jupyter_llm.engine.local.engine import LocalEngine
-from jupyter_llm.engine.options import EngineOptions, SamplingParams
-from jupyter_llm.engine.request import Message, Prompt, Request
+from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.request import Message, Request
+from jupyter_llm.engine.stream import QueueStream
 from jupyter_llm.errors import (
     ChatTemplateError,
     JupyterLLMError,
     ModelFileError,
     ModelLoadError,
 )
-from jupyter_llm.models.discover import find_model
 
-PLAIN = EngineOptions(flash_attention=False, n_threads=1)
 LONG = "the quick brown fox jumps over the lazy dog and " * 12
 
 
-def load(path: Path, options: EngineOptions = PLAIN) -> LocalEngine:
-    return LocalEngine(find_model(path), options)
-
-
-def ask(
-    engine: LocalEngine,
-    prompt: Prompt,
-    max_tokens: int = 24,
-    conversation: str | None = None,
-    seed: int | None = None,
-    temperature: float = 0,
-) -> Completion:
-    params = SamplingParams(
-        temperature=temperature, seed=seed, max_tokens=max_tokens, ignore_eos=True
-    )
-    request = Request(prompt=prompt, params=params, conversation=conversation)
-    return engine.submit(request).result(timeout=60)
-
-
 @pytest.fixture
-def engine(tiny_gguf: Path) -> Iterator[LocalEngine]:
-    engine = load(tiny_gguf)
-    yield engine
-    engine.close()
+def engine(tiny_gguf: Path) -> LocalEngine:
+    return load(tiny_gguf, flash_attention=False)
 
 
-def test_prefix_reuse_matches_fresh(engine: LocalEngine, tiny_gguf: Path) -> None:
-    first = ask(engine, LONG)
-    again = ask(engine, LONG)
-    longer = LONG + first.text + " and then"
-    reused = ask(engine, longer)
-    fresh_engine = load(tiny_gguf)
-    fresh = ask(fresh_engine, longer)
-    fresh_engine.close()
-    assert again.token_ids == first.token_ids
-    assert again.usage.cached_tokens == again.usage.prompt_tokens - 1
-    assert reused.usage.cached_tokens >= first.usage.prompt_tokens
-    assert fresh.usage.cached_tokens == 0
-    assert reused.token_ids == fresh.token_ids
-
-
-def test_a_replaced_turn_matches_fresh(engine: LocalEngine, tiny_gguf: Path) -> None:
-    ask(engine, LONG + "one way", conversation="c")
-    replaced = ask(engine, LONG + "another way", conversation="c")
-    fresh_engine = load(tiny_gguf)
-    fresh = ask(fresh_engine, LONG + "another way")
-    fresh_engine.close()
-    assert replaced.usage.cached_tokens >= engine.count_tokens(LONG) - 1
-    assert replaced.token_ids == fresh.token_ids
-
-
-def test_interleaved_conversations_both_keep_their_prefix(engine: LocalEngine) -> None:
-    talks = {name: [Message("user", f"{name}: {LONG}")] for name in ("ann", "bob")}
-    new_tokens: dict[str, list[int]] = {name: [] for name in talks}
-    for _ in range(3):
-        for name, messages in talks.items():
-            completion = ask(engine, tuple(messages), conversation=name)
-            usage = completion.usage
-            new_tokens[name].append(usage.prompt_tokens - usage.cached_tokens)
-            messages.append(Message("assistant", completion.text, completion.token_ids))
-            messages.append(Message("user", "go on"))
-    follow_up = engine.count_tokens((Message("user", "go on"),))
-    for first, second, third in new_tokens.values():
-        # What is new: the answer's last token, which was drawn but never read, its end of turn,
-        # and the new message.
-        assert second == third <= follow_up + 4 < first
+def test_what_was_read_before_is_reused_and_changes_no_token(
+    engine: LocalEngine, tiny_gguf: Path
+) -> None:
+    first = ask(engine, LONG, conversation="c")
+    again = ask(engine, LONG, conversation="c")
+    assert (again.token_ids, num_read(again)) == (first.token_ids, 1)
+    for prompt, num_before in (
+        (LONG + first.text + " and then", first.usage.prompt_tokens),  # gone on
+        (LONG + "another way", engine.count_tokens(LONG) - 1),  # the turn replaced
+    ):
+        reused = ask(engine, prompt, conversation="c")
+        assert reused.usage.cached_tokens >= num_before
+        assert reused.token_ids == ask_afresh(tiny_gguf, prompt).token_ids
 
 
 def cells(*numbers: int) -> list[str]:
@@ -105,55 +63,43 @@ def cells(*numbers: int) -> list[str]:
 
 
 def test_what_was_told_is_not_read_again(engine: LocalEngine) -> None:
-    told = [*cells(1, 2), "What is x?"]
-    messages = [Message.of_parts("user", told)]
+    messages = [Message.of_parts("user", [*cells(1, 2), "What is x?"])]
     first = ask(engine, tuple(messages), conversation="c")
+    ask(engine, LONG, conversation="d")
     messages.append(Message("assistant", first.text, first.token_ids))
-    messages.append(Message.of_parts("user", [*cells(3), "And now?"]))
+    news = [*cells(3), "And now?"]
+    messages.append(Message.of_parts("user", news))
     second = ask(engine, tuple(messages), conversation="c")
-    num_told = sum(map(len, engine.tokenize_texts(told)))
-    assert second.usage.cached_tokens >= first.usage.prompt_tokens > num_told
-
-
-def wait_until_idle(engine: LocalEngine, num_resident: int) -> None:
-    """Wait until the engine has read so many tokens in the background."""
-    deadline = time.monotonic() + 30
-    while max(engine.status().resident_tokens, default=0) < num_resident:
-        assert time.monotonic() < deadline, engine.status()
-    assert not engine.status().num_waiting
+    num_new = num_read(second) - sum(map(len, engine.tokenize_texts(news)))
+    # The answer's last token, which was drawn but never read, and what the template adds.
+    assert num_new <= engine.count_tokens((Message("user", ""),)) + 4
 
 
 def test_cells_that_were_read_ahead_are_what_the_next_prompt_begins_with(
     engine: LocalEngine,
 ) -> None:
-    num_told = 0
     for last in range(1, 4):
-        told = cells(*range(1, last + 1))
-        engine.prefill(Request(prompt=(Message.of_parts("user", told),), conversation="c"))
-        num_told = sum(map(len, engine.tokenize_texts(told)))
-        wait_until_idle(engine, num_told)
+        told = (Message.of_parts("user", cells(*range(1, last + 1))),)
+        prefill(engine, told, temperature=1, conversation="c")
+        wait_until_idle(engine)
     message = Message.of_parts("user", [*cells(1, 2, 3), "What is x?"])
-    params = SamplingParams(max_tokens=4, temperature=1)
-    request = Request(prompt=(message,), params=params, conversation="c")
-    usage = engine.submit(request).result(timeout=30).usage
-    assert usage.cached_tokens >= num_told
+    usage = ask(engine, (message,), 4, temperature=1, conversation="c").usage
+    assert usage.cached_tokens >= sum(map(len, engine.tokenize_texts(cells(1, 2, 3))))
     assert usage.prompt_tokens - usage.cached_tokens < 40
 
 
-def test_how_far_a_prompt_is_read_can_be_told(tiny_gguf: Path) -> None:
-    engine = load(tiny_gguf, replace(PLAIN, n_batch=32))
-    streams: list[Stream] = []
+def test_how_far_a_prompt_is_read_can_be_told(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = load(tiny_gguf, n_batch=32)
+    streams: list[QueueStream] = []
     seen: list[Progress] = []
-    step = engine._step
-
-    def watched_step() -> None:
-        step()
-        seen.extend(stream.progress for stream in streams)
-
-    engine._step = watched_step  # type: ignore[method-assign]
-    params = SamplingParams(max_tokens=4, temperature=1, ignore_eos=True)
-    stream = engine.submit(Request(prompt=LONG, params=params))
-    streams.append(stream)
+    before_each_step(
+        engine, monkeypatch, lambda _number: seen.extend(stream.progress for stream in streams)
+    )
+    with paused(engine):
+        stream = submit(engine, LONG, 4, temperature=1)
+        streams.append(stream)
     stream.result(timeout=30)
     reading = [progress.num_read for progress in seen if progress.state == "reading"]
     assert reading == sorted(reading)
@@ -161,33 +107,26 @@ def test_how_far_a_prompt_is_read_can_be_told(tiny_gguf: Path) -> None:
     assert {progress.num_prompt for progress in seen} <= {0, engine.count_tokens(LONG)}
     assert stream.progress.state == "finished"
     assert stream.progress.num_written == 4
-    engine.close()
 
 
 def test_a_longer_read_ahead_takes_the_place_of_a_shorter_one(engine: LocalEngine) -> None:
     engine.hold_background(is_held=True)
     for last in range(1, 5):
-        told = cells(*range(1, last + 1))
-        engine.prefill(Request(prompt=(Message.of_parts("user", told),), conversation="c"))
+        told = (Message.of_parts("user", cells(*range(1, last + 1))),)
+        prefill(engine, told, temperature=1, conversation="c")
     assert engine.status().num_waiting == 1
     engine.hold_background(is_held=False)
-    wait_until_idle(engine, sum(map(len, engine.tokenize_texts(cells(1, 2, 3, 4)))))
+    wait_until_idle(engine)
+    num_told = sum(map(len, engine.tokenize_texts(cells(1, 2, 3, 4))))
+    assert max(engine.status().resident_tokens) >= num_told
 
 
 def test_a_text_that_was_prefilled_may_go_on(engine: LocalEngine) -> None:
-    engine.prefill(Request(prompt=(Message("user", LONG),)))
+    prefill(engine, (Message("user", LONG),), temperature=1)
+    wait_until_idle(engine)
     num_tokens = len(engine.tokenize_texts([LONG])[0])
-    wait_until_idle(engine, num_tokens - 3)  # the last ones may change with what follows
-    params = SamplingParams(max_tokens=2, temperature=1)
-    request = Request(prompt=(Message("user", f"{LONG} and so on"),), params=params)
-    assert engine.submit(request).result(30).usage.cached_tokens >= num_tokens - 3
-
-
-def test_a_prefill_that_cannot_be_read_does_no_harm(tiny_base_gguf: Path) -> None:
-    engine = load(tiny_base_gguf)
-    engine.prefill(Request(prompt=(Message("user", "no template"),)))
-    assert ask(engine, "still there").text
-    engine.close()
+    longer = ask(engine, (Message("user", f"{LONG} and so on"),), 2, temperature=1)
+    assert longer.usage.cached_tokens >= num_tokens - 3  # the last ones may change
 
 
 def test_conversations_share_what_they_have_in_common(engine: LocalEngine) -> None:
@@ -199,96 +138,49 @@ def test_conversations_share_what_they_have_in_common(engine: LocalEngine) -> No
     assert ann.usage.cached_tokens >= shared + 2
 
 
-def test_batched_matches_sequential(engine: LocalEngine) -> None:
-    prompts = [LONG + f"number {number}" for number in range(4)]
-    sequential = [ask(engine, prompt).token_ids for prompt in prompts]
-    params = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
-    streams = [engine.submit(Request(prompt=prompt, params=params)) for prompt in prompts]
-    assert [stream.result(timeout=60).token_ids for stream in streams] == sequential
-
-
 def test_same_seed_same_text_in_a_fresh_engine(tiny_gguf: Path) -> None:
-    completions = []
-    for seed in (5, 5, 6):
-        engine = load(tiny_gguf)
-        completions.append(ask(engine, LONG, seed=seed, temperature=1.0))
-        engine.close()
+    completions = [ask(load(tiny_gguf), LONG, seed=seed, temperature=1.0) for seed in (5, 5, 6)]
     assert completions[0].text == completions[1].text != completions[2].text
     assert [c.seed for c in completions] == [5, 5, 6]
 
 
 def test_an_unseeded_completion_tells_the_seed_that_repeats_it(tiny_gguf: Path) -> None:
-    engine = load(tiny_gguf)
-    drawn = ask(engine, LONG, temperature=1.0)
-    other = ask(engine, LONG, temperature=1.0)
-    engine.close()
-    engine = load(tiny_gguf)
-    repeated = ask(engine, LONG, seed=drawn.seed, temperature=1.0)
-    engine.close()
-    assert repeated.text == drawn.text
+    engine = load(tiny_gguf, flash_attention=False)
+    drawn, other = (ask(engine, LONG, temperature=1.0) for _ in range(2))
+    again = load(tiny_gguf, flash_attention=False)
+    assert ask(again, LONG, seed=drawn.seed, temperature=1.0).text == drawn.text
     assert other.seed != drawn.seed
 
 
 def test_temperature_zero_ignores_the_seed(engine: LocalEngine) -> None:
-    assert ask(engine, LONG, seed=1).token_ids == ask(engine, LONG, seed=2).token_ids
-    assert ask(engine, LONG, seed=1).seed is None
+    one, two = (ask(engine, LONG, seed=seed) for seed in (1, 2))
+    assert one.token_ids == two.token_ids
+    assert one.seed is None
 
 
-def test_max_tokens_are_respected_and_the_window_ends_the_rest(tiny_gguf: Path) -> None:
-    engine = load(tiny_gguf, replace(PLAIN, n_ctx=256))
-    assert ask(engine, "one", max_tokens=7).usage.completion_tokens == 7
-    params = SamplingParams(max_tokens=None, ignore_eos=True)
-    full = engine.submit(Request(prompt="two", params=params)).result(timeout=60)
+@pytest.mark.parametrize("exact", [True, False])
+def test_max_tokens_are_respected_and_the_window_ends_the_rest(
+    tiny_gguf: Path, *, exact: bool
+) -> None:
+    engine = load(tiny_gguf, n_ctx=256, exact=exact)
+    assert ask(engine, "one", 7).usage.completion_tokens == 7
+    full = ask(engine, LONG[:240], None)
+    assert full.exact is exact
     assert full.finish_reason == "length"
     assert full.usage.prompt_tokens + full.usage.completion_tokens == engine.info.n_ctx
-    engine.close()
-
-
-def test_more_conversations_than_fit_evict_the_oldest(tiny_gguf: Path) -> None:
-    engine = load(tiny_gguf, replace(PLAIN, n_ctx=1024, exact=False))
-    prompts = [f"{number} " + LONG for number in range(12)]
-    first = [ask(engine, prompt, conversation=prompt) for prompt in prompts]
-    second = [ask(engine, prompt, conversation=prompt) for prompt in prompts]
-    assert [c.token_ids for c in first] == [c.token_ids for c in second]
-    assert sum(engine.status().resident_tokens) <= 1024 + 12  # shared cells are counted twice
-    engine.close()
-
-
-def test_cancelling_one_request_leaves_the_others_tokens_unchanged(engine: LocalEngine) -> None:
-    alone = ask(engine, LONG + "alone", max_tokens=60).token_ids
-    long = SamplingParams(temperature=0, max_tokens=None, ignore_eos=True)
-    for _ in range(5):
-        doomed = engine.submit(Request(prompt=LONG * 4 + "doomed", params=long))
-        other = engine.submit(
-            Request(
-                prompt=LONG + "alone",
-                params=SamplingParams(temperature=0, max_tokens=60, ignore_eos=True),
-            )
-        )
-        doomed.cancel()
-        assert doomed.result(timeout=60).finish_reason == "cancelled"
-        assert other.result(timeout=60).token_ids == alone
-    assert engine.status().num_running == engine.status().num_waiting == 0
+    assert_nothing_leaks(engine)
 
 
 def test_text_is_cut_at_whole_characters_only(tiny_utf8_gguf: Path) -> None:
-    engine = load(tiny_utf8_gguf)
-    params = SamplingParams(temperature=0, max_tokens=200, ignore_eos=True)
-    stream = engine.submit(Request(prompt="äöü", params=params))
+    stream = submit(load(tiny_utf8_gguf), "äöü", 200)
     chunks = [chunk.text for chunk in stream]
-    engine.close()
     assert len(chunks) < stream.result().usage.completion_tokens  # some tokens are half characters
     assert max("".join(chunks)) > "\x7f"
 
 
 def test_progress_is_told_on_the_calling_thread(tiny_gguf: Path) -> None:
     heard: list[tuple[float, threading.Thread]] = []
-    engine = LocalEngine(
-        find_model(tiny_gguf),
-        PLAIN,
-        on_progress=lambda share: heard.append((share, threading.current_thread())),
-    )
-    engine.close()
+    load(tiny_gguf, on_progress=lambda share: heard.append((share, threading.current_thread())))
     shares = [share for share, _ in heard]
     assert shares == sorted(shares)
     assert shares[-1] == 1
@@ -300,7 +192,7 @@ def test_giving_up_while_loading_leaves_no_thread(tiny_gguf: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        LocalEngine(find_model(tiny_gguf), PLAIN, on_progress=interrupt)
+        load(tiny_gguf, on_progress=interrupt)
     for thread in threading.enumerate():
         if thread.name == "jupyter-llm-engine":
             thread.join(10)
@@ -339,11 +231,15 @@ def test_a_base_model_continues_raw_text_and_refuses_chats(tiny_base_gguf: Path)
     assert ask(engine, "raw text").text
     with pytest.raises(ChatTemplateError, match="complete"):
         ask(engine, (Message("user", "hello"),))
-    engine.close()
+
+
+def run_code(code: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_a_forked_process_is_told_to_ask_its_parent(tiny_gguf: Path) -> None:
-    code = f"""
+    done = run_code(f"""
 import os, warnings
 warnings.simplefilter("ignore")
 from jupyter_llm import llm
@@ -356,10 +252,7 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 print(llm.complete("hello", max_tokens=3).finish_reason)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
-    )
+""")
     child, parent = done.stdout.splitlines()
     assert child.startswith("EngineClosedError")
     assert "fork" in child
@@ -367,46 +260,43 @@ print(llm.complete("hello", max_tokens=3).finish_reason)
 
 
 def test_the_process_ends_cleanly_in_the_middle_of_an_answer(tiny_gguf: Path) -> None:
-    code = f"""
+    done = run_code(f"""
 from jupyter_llm import llm
 llm.use({str(tiny_gguf)!r}, n_threads=1)
 stream = llm.stream("word " * 500, raw=True, max_tokens=None, ignore_eos=True)
 next(iter(stream))
 streams = [llm.stream("word " * n, raw=True, max_tokens=None) for n in range(1, 9)]
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
+""")
     assert done.returncode == 0
     assert "Error" not in done.stderr
 
 
-@pytest.mark.parametrize("prompt", ["lone \ud83d surrogate", 7, (7,)], ids=["text", "int", "list"])
-def test_a_request_that_cannot_be_read_fails_alone(engine: LocalEngine, prompt: Any) -> None:
-    other = engine.submit(Request(prompt=LONG, params=SamplingParams(max_tokens=200)))
-    stream = engine.submit(Request(prompt=prompt, params=SamplingParams(max_tokens=2)))
-    error = stream.future.exception(timeout=30)
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Request(prompt="lone \ud83d surrogate", params=SamplingParams(max_tokens=2)),
+        Request(prompt=7),  # type: ignore[arg-type]
+        Request(prompt=(7,)),  # type: ignore[arg-type]
+        Request(prompt=LONG, params=SamplingParams(logit_bias=((10**6, 1.0),))),
+    ],
+    ids=["text", "int", "list", "bias"],
+)
+def test_a_request_that_cannot_be_read_fails_alone(engine: LocalEngine, bad: Request) -> None:
+    alone = ask(engine, LONG, 200).token_ids
+    with paused(engine):
+        streams = [submit(engine, LONG, 200), engine.submit(bad), submit(engine, LONG, 200)]
+    error = streams.pop(1).future.exception(timeout=30)
     assert error is None or isinstance(error, JupyterLLMError)
-    assert other.result(timeout=60).usage.completion_tokens == 200
-    assert ask(engine, "still there").text
+    assert [stream.result(timeout=60).token_ids for stream in streams] == [alone, alone]
 
 
 def test_a_stream_that_nobody_holds_stops(engine: LocalEngine) -> None:
-    params = SamplingParams(max_tokens=None, ignore_eos=True)
-    stream = engine.submit(Request(prompt=LONG, params=params))
+    stream = submit(engine, LONG, None)
     future = stream.future
     del stream
     gc.collect()
     assert future.result(timeout=30).finish_reason == "cancelled"
     assert engine.status().num_running == 0
-
-
-def test_one_off_prompts_do_not_evict_a_conversation(engine: LocalEngine) -> None:
-    ask(engine, LONG + "for ann", conversation="ann")
-    for number in range(50):
-        ask(engine, f"{number}: something else", max_tokens=2)
-    ann = ask(engine, LONG + "for ann, again", conversation="ann")
-    assert ann.usage.cached_tokens >= engine.count_tokens(LONG)
 
 
 @pytest.mark.slow
@@ -421,35 +311,31 @@ def test_one_off_prompts_do_not_evict_a_conversation(engine: LocalEngine) -> Non
 def test_extreme_options_leave_the_process_alive(
     tiny_gguf: Path, options: dict[str, int], num_prompts: int
 ) -> None:
-    code = f"""
+    done = run_code(f"""
 from jupyter_llm import llm
 llm.use({str(tiny_gguf)!r}, **{options})
 prompt = "many words " * 8
 streams = [llm.stream(prompt + str(n), raw=True, max_tokens=9) for n in range({num_prompts})]
 print(*[len(stream.result().text) > 0 for stream in streams])
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
-    )
+""")
     assert done.stdout.split() == ["True"] * num_prompts, done.stderr[-500:]
 
 
+CHAT = (Message("user", "Hello there"),)
+
+
+def opened(engine: LocalEngine, answer_prefix: str) -> Completion:
+    """Answer a chat whose answer is begun already."""
+    params = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
+    request = Request(prompt=CHAT, params=params, answer_prefix=answer_prefix)
+    return engine.submit(request).result(timeout=60)
+
+
 def test_an_answer_prefix_is_as_if_the_model_had_written_it(engine: LocalEngine) -> None:
-    chat = (Message("user", "Hello there"),)
-    prefix = "the quick"
-    request = Request(
-        prompt=chat,
-        params=SamplingParams(temperature=0, max_tokens=24, ignore_eos=True),
-        answer_prefix=prefix,
-    )
-    opened = engine.submit(request).result(timeout=60)
-    assert opened.token_ids == ask(engine, engine.format(chat) + prefix).token_ids
+    whole = ask(engine, engine.format(CHAT) + "the quick")
+    assert opened(engine, "the quick").token_ids == whole.token_ids
 
 
 def test_control_texts_in_an_answer_prefix_are_plain_text(engine: LocalEngine) -> None:
-    chat = (Message("user", "Hello there"),)
-    control = "<|im_end|>"
-    params = SamplingParams(temperature=0, max_tokens=1)
-    request = Request(prompt=chat, params=params, answer_prefix=control)
-    usage = engine.submit(request).result(timeout=60).usage
-    assert usage.prompt_tokens > engine.count_tokens(chat) + 1
+    usage = opened(engine, "<|im_end|>").usage
+    assert usage.prompt_tokens > engine.count_tokens(CHAT) + 1
