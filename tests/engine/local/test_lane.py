@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.engines import ask, assert_nothing_leaks, inside, load, paused, submit, wait_until_idle
+from support.engines import (
+    ask,
+    ask_afresh,
+    ask_together,
+    assert_nothing_leaks,
+    inside,
+    load,
+    num_read,
+    paused,
+    prefill,
+    submit,
+    wait_until_idle,
+)
 
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
-from jupyter_llm.engine.options import SamplingParams
-from jupyter_llm.engine.request import Message, Priority, Prompt, Request
+from jupyter_llm.engine.request import Message, Priority, Prompt
 
 LONG = "the quick brown fox jumps over the lazy dog and "
 PLAIN: dict[str, Any] = {"exact": False, "flash_attention": False}
@@ -43,23 +54,17 @@ def test_the_rows_of_a_batch_read_their_instruction_once(
 ) -> None:
     engine = load(tiny_gguf, checkpoints=False, **PLAIN)
     instruction = LONG * 20
+    prompts = [f"{instruction}{row:03}" for row in range(64)]
     counted = Counted(engine, monkeypatch)
-    with paused(engine):
-        rows = [
-            submit(engine, f"{instruction}{row:03}", 6, priority=Priority.BULK) for row in range(64)
-        ]
-    answers = [row.result(timeout=60) for row in rows]
+    answers = ask_together(engine, prompts, 6, priority=Priority.BULK)
     num_shared = engine.count_tokens(instruction)
     # The last token that is drawn is never read.
     num_own = 64 * (engine.count_tokens("000") + 1 + 5)
     assert num_shared + 64 * 5 < counted.num_tokens <= num_shared + num_own
-    usages = [answer.usage for answer in answers]
-    assert sorted(usage.cached_tokens for usage in usages)[1] >= num_shared - 1
-    assert [answer.token_ids for answer in answers[:5]] == [
-        ask(engine, f"{instruction}{row:03}", 6).token_ids for row in range(5)
-    ]
+    assert sorted(answer.usage.cached_tokens for answer in answers)[1] >= num_shared - 1
+    alone = [ask(engine, prompt, 6).token_ids for prompt in prompts[:5]]
+    assert [answer.token_ids for answer in answers[:5]] == alone
     assert_nothing_leaks(engine)
-    engine.close()
 
 
 def test_rows_that_begin_alike_in_two_ways_read_both_once(
@@ -68,33 +73,21 @@ def test_rows_that_begin_alike_in_two_ways_read_both_once(
     engine = load(tiny_gguf, checkpoints=False, **PLAIN)
     starts = ["one " * 90, "two " * 90]
     counted = Counted(engine, monkeypatch)
-    with paused(engine):
-        rows = [
-            submit(engine, starts[row % 2] + str(row), 2, priority=Priority.BULK)
-            for row in range(20)
-        ]
-    for row in rows:
-        row.result(timeout=60)
+    prompts = [starts[row % 2] + str(row) for row in range(20)]
+    ask_together(engine, prompts, 2, priority=Priority.BULK)
     assert counted.num_tokens < sum(map(engine.count_tokens, starts)) + 20 * 5
-    engine.close()
 
 
 def test_rows_leave_their_instruction_behind_and_nothing_else(tiny_gguf: Path) -> None:
     engine = load(tiny_gguf, checkpoints=False, **PLAIN)
     for batch in range(3):
-        with paused(engine):
-            rows = [
-                submit(engine, f"{LONG * 9}{batch} {row}", 9, priority=Priority.BULK)
-                for row in range(12)
-            ]
-        for row in rows:
-            row.result(timeout=60)
+        prompts = [f"{LONG * 9}{batch} {row}" for row in range(12)]
+        ask_together(engine, prompts, 9, priority=Priority.BULK)
     resident = engine.status().resident_tokens
     assert len(resident) <= 5
     assert max(resident) <= engine.count_tokens(LONG * 9) + 20
     again = ask(engine, LONG * 9 + "3 0", 1, priority=Priority.BULK)
     assert again.usage.cached_tokens >= engine.count_tokens(LONG * 9)
-    engine.close()
 
 
 def test_seeded_rows_read_a_long_instruction_once_in_each_stream(
@@ -102,26 +95,20 @@ def test_seeded_rows_read_a_long_instruction_once_in_each_stream(
 ) -> None:
     engine = load(tiny_gguf, exact=True, checkpoints=False)
     counted = Counted(engine, monkeypatch)
-    with paused(engine):
-        rows = [
-            submit(engine, f"{LONG * 20}{row:03}", 2, priority=Priority.BULK) for row in range(24)
-        ]
-    for row in rows:
-        row.result(timeout=60)
+    prompts = [f"{LONG * 20}{row:03}" for row in range(24)]
+    ask_together(engine, prompts, 2, priority=Priority.BULK)
     assert counted.num_tokens < engine.count_tokens(LONG * 20) + 24 * 8
-    engine.close()
 
 
 # -- who gives way ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def small(tiny_gguf: Path) -> Iterator[LocalEngine]:
+def small(tiny_gguf: Path) -> LocalEngine:
     """An engine with room for about three of our conversations, which parks none."""
     engine = load(tiny_gguf, n_ctx=1024, checkpoints=False, **PLAIN)
     engine._model.lanes[0]._parking = None
-    yield engine
-    engine.close()
+    return engine
 
 
 def cached(engine: LocalEngine, name: str) -> bool:
@@ -147,8 +134,7 @@ def test_one_off_prompts_give_way_before_conversations(small: LocalEngine) -> No
 
 
 def test_pinned_prompts_give_way_last_but_they_do(small: LocalEngine) -> None:
-    params = SamplingParams(temperature=0)
-    small.prefill(Request(prompt=LONG * 7, params=params, is_pinned=True))
+    prefill(small, LONG * 7, is_pinned=True)
     wait_until_idle(small)
     for name in "abcd":
         assert not cached(small, name)
@@ -183,13 +169,17 @@ def kernel_before(path: Path, prompt: Prompt, options: dict[str, Any]) -> Comple
     """Answer a prompt in an engine that may keep what it read, and close it."""
     engine = load(path, **options)
     answer = ask(engine, prompt, 8)
-    is_there = threading.Event()  # the hash of the model file is found out in the background
-    for _ in range(5000):
-        if all(lane.store is not None for lane in engine._model.lanes):
-            break
-        is_there.wait(0.001)
+    # The hash of the model file is found out in the background.
+    wait_for(lambda: all(lane.store is not None for lane in engine._model.lanes))
     engine.close()
     return answer
+
+
+def wait_for(is_there: Callable[[], object]) -> None:
+    for _ in range(5000):
+        if is_there():
+            break
+        threading.Event().wait(0.001)
 
 
 def checkpoints(home: Path) -> list[Path]:
@@ -205,11 +195,7 @@ def test_a_checkpoint_restored_equals_a_fresh_prefill(
     restarted = load(tiny_gguf, **options)
     resumed = ask(restarted, PROMPT + "what then?", 40, logprobs=5)
     assert resumed.usage.cached_tokens >= restarted.count_tokens(PROMPT) - 1
-    restarted.close()
-    without = load(tiny_gguf, checkpoints=False, **options)
-    plain = ask(without, PROMPT + "what then?", 40, logprobs=5)
-    without.close()
-    assert plain.usage.cached_tokens == 0
+    plain = ask_afresh(tiny_gguf, PROMPT + "what then?", 40, logprobs=5, **options)
     assert resumed.token_ids == plain.token_ids
     if not options:
         assert resumed.logprobs == plain.logprobs
@@ -224,25 +210,16 @@ def test_a_damaged_checkpoint_is_removed_and_read_anew(
     data = bytearray(path.read_bytes())
     data[int(share * len(data))] ^= 1
     path.write_bytes(data)
-    engine = load(tiny_gguf)
-    damaged = ask(engine, PROMPT + "?", 12)
-    assert damaged.usage.cached_tokens == 0
+    damaged = ask_afresh(tiny_gguf, PROMPT + "?", 12, checkpoints=True)
     assert not path.exists()
-    engine.close()
-    without = load(tiny_gguf, checkpoints=False)
-    assert damaged.token_ids == ask(without, PROMPT + "?", 12).token_ids
-    without.close()
+    assert damaged.token_ids == ask_afresh(tiny_gguf, PROMPT + "?", 12).token_ids
 
 
 def test_other_settings_find_nothing(tiny_gguf: Path, home: Path) -> None:
     kernel_before(tiny_gguf, PROMPT, PLAIN)
     for options in ({}, {"exact": False}, {**PLAIN, "repack": False}):
-        engine = load(tiny_gguf, **options)
-        assert ask(engine, PROMPT + "?", 1).usage.cached_tokens == 0
-        engine.close()
-    engine = load(tiny_gguf, **PLAIN)
-    assert ask(engine, PROMPT + "?", 1).usage.cached_tokens > 0
-    engine.close()
+        ask_afresh(tiny_gguf, PROMPT + "?", 1, checkpoints=True, **options)
+    assert ask(load(tiny_gguf, **PLAIN), PROMPT + "?", 1).usage.cached_tokens > 0
 
 
 def test_of_a_checkpoint_only_the_common_start_is_brought_in(tiny_gguf: Path) -> None:
@@ -252,10 +229,7 @@ def test_of_a_checkpoint_only_the_common_start_is_brought_in(tiny_gguf: Path) ->
     answer = ask(engine, other, 4)
     assert answer.usage.cached_tokens >= engine.count_tokens(LONG * 8) - 1
     assert max(engine.status().resident_tokens) <= engine.count_tokens(other) + 4
-    engine.close()
-    without = load(tiny_gguf, checkpoints=False, **PLAIN)
-    assert ask(without, other, 4).token_ids == answer.token_ids
-    without.close()
+    assert ask_afresh(tiny_gguf, other, 4, **PLAIN).token_ids == answer.token_ids
 
 
 @pytest.mark.parametrize("model", ["tiny_gguf", "tiny_recurrent_gguf", "tiny_window_gguf"])
@@ -263,20 +237,13 @@ def test_a_chat_of_the_kernel_before_goes_on_where_it_was(
     model: str, request: pytest.FixtureRequest
 ) -> None:
     path: Path = request.getfixturevalue(model)
-    messages = (Message("user", LONG * 15),)
-    answer = kernel_before(path, messages, PLAIN)
-    follow_up = (
-        *messages,
-        Message("assistant", answer.text, answer.token_ids),
-        Message("user", "go on"),
-    )
-    engine = load(path, **PLAIN)
-    second = ask(engine, follow_up, 20, conversation="chat")
-    assert second.usage.prompt_tokens - second.usage.cached_tokens < 60
-    engine.close()
-    without = load(path, checkpoints=False, **PLAIN)
-    assert ask(without, follow_up, 20).token_ids == second.token_ids
-    without.close()
+    question = Message("user", LONG * 15)
+    answer = kernel_before(path, (question,), PLAIN)
+    turn = question, Message("assistant", answer.text, answer.token_ids)
+    follow_up = (*turn, Message("user", "go on"))
+    second = ask(load(path, **PLAIN), follow_up, 20, conversation="chat")
+    assert num_read(second) < 60
+    assert ask_afresh(path, follow_up, 20, **PLAIN).token_ids == second.token_ids
 
 
 @pytest.mark.parametrize("model", ["tiny_recurrent_gguf", "tiny_window_gguf"])
@@ -286,30 +253,18 @@ def test_a_state_that_cannot_be_cut_is_resumed_as_a_whole_or_not_at_all(
     path: Path = request.getfixturevalue(model)
     kernel_before(path, PROMPT, PLAIN)
     other = LONG * 15 + "something else"
-    engine = load(path, **PLAIN)
-    elsewhere = ask(engine, other, 20)
-    assert elsewhere.usage.cached_tokens == 0
-    engine.close()
-    without = load(path, checkpoints=False, **PLAIN)
-    assert ask(without, other, 20).token_ids == elsewhere.token_ids
-    without.close()
+    elsewhere = ask_afresh(path, other, 20, checkpoints=True, **PLAIN)
+    assert ask_afresh(path, other, 20, **PLAIN).token_ids == elsewhere.token_ids
 
 
 def test_what_has_grown_is_kept_while_the_kernel_is_idle(tiny_gguf: Path, home: Path) -> None:
     engine = load(tiny_gguf, **PLAIN)
     ask(engine, PROMPT, 8)
-    is_there = threading.Event()
-    for _ in range(5000):
-        if checkpoints(home):
-            break
-        is_there.wait(0.001)
+    wait_for(lambda: checkpoints(home))
     assert len(checkpoints(home)) == 1
     assert inside(engine, lambda: engine._model.lanes[0].slots.used[0].num_saved) > 256
-    engine.close()
 
 
 def test_without_checkpoints_nothing_is_written(tiny_gguf: Path, home: Path) -> None:
-    engine = load(tiny_gguf, checkpoints=False)
-    ask(engine, PROMPT, 8)
-    engine.close()
+    ask_afresh(tiny_gguf, PROMPT, 8)
     assert checkpoints(home) == []

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.engines import ask, assert_nothing_leaks, forget_all, load, paused, submit
+from support.engines import ask, assert_nothing_leaks, forget_all, load, num_read, paused, submit
 
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.info import ResidentPrefix
 from jupyter_llm.engine.local.engine import LocalEngine
-from jupyter_llm.engine.local.lane import Lane
 from jupyter_llm.engine.local.parking import ParkedPrefix, Parking
-from jupyter_llm.engine.request import Priority
 
 # -- bookkeeping -----------------------------------------------------------------------------------
 
@@ -88,22 +85,32 @@ OPTIONS: dict[str, Any] = {"exact": False, "flash_attention": False, "checkpoint
 
 
 @pytest.fixture
-def engine(tiny_gguf: Path) -> Iterator[LocalEngine]:
-    engine = load(tiny_gguf, **OPTIONS)
-    yield engine
-    engine.close()
+def engine(tiny_gguf: Path) -> LocalEngine:
+    return load(tiny_gguf, **OPTIONS)
 
 
-def lane_of(engine: LocalEngine) -> Lane:
-    return engine._model.lanes[0]
+def parking_of(engine: LocalEngine) -> Parking:
+    parking = engine._model.lanes[0]._parking
+    assert parking is not None
+    return parking
 
 
-def talk(engine: LocalEngine, name: str, answers: dict[str, str], **more: Any) -> Completion:
-    """Begin a conversation, or go on with it."""
-    prompt = f"{name}: {LONG * 9}" + answers.get(name, "")
-    completion = ask(engine, prompt, 8, conversation=name, **more)
-    answers[name] = answers.get(name, "") + completion.text + " and then "
-    return completion
+class Talks:
+    """Conversations that are begun, or gone on with."""
+
+    def __init__(self, engine: LocalEngine, names: str = "") -> None:
+        self.engine = engine
+        self._told: dict[str, str] = {}
+        for name in names:
+            self.go_on(name)
+
+    def prompt(self, name: str) -> str:
+        return f"{name}: {LONG * 9}{self._told.get(name, '')}"
+
+    def go_on(self, name: str) -> Completion:
+        completion = ask(self.engine, self.prompt(name), 8, conversation=name)
+        self._told[name] = self._told.get(name, "") + completion.text + " and then "
+        return completion
 
 
 def states(engine: LocalEngine) -> dict[str | None, str]:
@@ -114,11 +121,9 @@ def states(engine: LocalEngine) -> dict[str | None, str]:
 
 
 def test_the_conversation_that_is_asked_is_alone_in_the_cache(engine: LocalEngine) -> None:
-    answers: dict[str, str] = {}
-    for name in "abc":
-        talk(engine, name, answers)
+    talks = Talks(engine, "abc")
     assert states(engine) == {"a": "parked", "b": "parked", "c": "resident"}
-    talk(engine, "a", answers)
+    talks.go_on("a")
     assert states(engine) == {"a": "resident", "b": "parked", "c": "parked"}
     assert_nothing_leaks(engine)
 
@@ -126,22 +131,13 @@ def test_the_conversation_that_is_asked_is_alone_in_the_cache(engine: LocalEngin
 def test_a_parked_conversation_reads_only_what_is_new_and_gets_the_same_tokens(
     engine: LocalEngine, tiny_gguf: Path
 ) -> None:
-    answers: dict[str, str] = {}
-    got: list[tuple[int, ...] | None] = []
-    for _ in range(4):
-        for name in "abc":
-            completion = talk(engine, name, answers)
-            new = completion.usage.prompt_tokens - completion.usage.cached_tokens
-            assert len(got) < 3 or new < 20
-            got.append(completion.token_ids)
-    answers.clear()
-    reference = load(tiny_gguf, **OPTIONS)
-    for number, tokens_got in enumerate(got):
-        forget_all(reference)
-        completion = talk(reference, "abc"[number % 3], answers)
-        assert completion.usage.cached_tokens == 0
-        assert completion.token_ids == tokens_got
-    reference.close()
+    talks, reference = Talks(engine), Talks(load(tiny_gguf, **OPTIONS))
+    for number, name in enumerate("abc" * 4):
+        forget_all(reference.engine)
+        got, fresh = talks.go_on(name), reference.go_on(name)
+        assert number < 3 or num_read(got) < 20
+        assert fresh.usage.cached_tokens == 0
+        assert got.token_ids == fresh.token_ids
 
 
 def test_short_conversations_stay_where_they_are(engine: LocalEngine) -> None:
@@ -151,52 +147,37 @@ def test_short_conversations_stay_where_they_are(engine: LocalEngine) -> None:
 
 
 def test_two_that_come_back_at_once_both_find_theirs(engine: LocalEngine) -> None:
-    answers: dict[str, str] = {}
-    for name in "abc":
-        talk(engine, name, answers)
+    talks = Talks(engine, "abc")
     with paused(engine):
-        streams = [
-            submit(engine, f"{name}: {LONG * 9}{answers[name]}", 8, conversation=name)
-            for name in "ab"
-        ]
+        streams = [submit(engine, talks.prompt(name), 8, conversation=name) for name in "ab"]
     for stream in streams:
-        usage = stream.result(timeout=60).usage
-        assert usage.prompt_tokens - usage.cached_tokens < 20
+        assert num_read(stream.result(timeout=60)) < 20
 
 
 def test_nothing_is_parked_under_those_that_run(engine: LocalEngine) -> None:
-    answers: dict[str, str] = {}
-    talk(engine, "a", answers)
-    stream = submit(engine, "b: " + LONG * 9, None, conversation="b")
+    talks = Talks(engine, "a")
+    stream = submit(engine, talks.prompt("b"), None, conversation="b")
     chunks = iter(stream)
     next(chunks)
-    ask(engine, "c: " + LONG * 9, 4, conversation="c")
+    talks.go_on("c")
     assert states(engine)["a"] == "parked"
     assert states(engine)["b"] == "resident"
     stream.cancel()
 
 
 def test_one_too_large_to_be_parked_stays_in_the_cache(engine: LocalEngine) -> None:
-    parking = lane_of(engine)._parking
-    assert parking is not None
-    answers: dict[str, str] = {}
-    talk(engine, "a", answers)
-    parking.max_bytes = 1000
-    talk(engine, "b", answers)
+    talks = Talks(engine, "a")
+    parking_of(engine).max_bytes = 1000
+    talks.go_on("b")
     assert states(engine) == {"a": "resident", "b": "resident"}
-    back = talk(engine, "a", answers)
-    assert back.usage.prompt_tokens - back.usage.cached_tokens < 20
+    assert num_read(talks.go_on("a")) < 20
 
 
 def test_the_longest_parked_go_first_when_the_parking_is_full(engine: LocalEngine) -> None:
-    parking = lane_of(engine)._parking
-    assert parking is not None
-    answers: dict[str, str] = {}
-    talk(engine, "a", answers)
-    talk(engine, "b", answers)
-    parking.max_bytes = 5 * parking.num_bytes // 2
+    talks = Talks(engine, "ab")
+    parking_of(engine).max_bytes = 5 * parking_of(engine).num_bytes // 2
     for name in "cd":
-        talk(engine, name, answers)
+        talks.go_on(name)
     assert set(states(engine)) == {"b", "c", "d"}
 
 
@@ -224,50 +205,37 @@ def test_a_replaced_turn_takes_its_own_parked_prefix_over(engine: LocalEngine) -
 
 
 def test_a_parked_prefix_is_not_lost_while_every_slot_is_busy(engine: LocalEngine) -> None:
-    answers: dict[str, str] = {}
-    talk(engine, "a", answers)
-    talk(engine, "b", answers)
-    num_slots = lane_of(engine).context.num_slots
+    talks = Talks(engine, "ab")
+    num_slots = engine._model.lanes[0].context.num_slots
     with paused(engine):
         rows = [
             submit(engine, f"row {row}", 120, conversation=str(row)) for row in range(num_slots)
         ]
     chunks = iter(rows[0])
     next(chunks)
-    prompt = f"a: {LONG * 9}{answers['a']}"
-    waiting = submit(engine, prompt, 8, conversation="a", priority=Priority.CHAT)
+    waiting = submit(engine, talks.prompt("a"), 8, conversation="a")
     for row in rows:
         row.cancel()
     assert waiting.result(timeout=60).finish_reason == "length"
-    back = ask(engine, prompt, 1, conversation="a")
-    assert back.usage.prompt_tokens - back.usage.cached_tokens < 20
+    assert num_read(talks.go_on("a")) < 20
 
 
 def test_coming_back_makes_idle_conversations_give_way_if_room_is_short(tiny_gguf: Path) -> None:
     engine = load(tiny_gguf, n_ctx=1024, **OPTIONS)
-    answers: dict[str, str] = {}
-    talk(engine, "a", answers)
-    talk(engine, "b", answers)
+    talks = Talks(engine, "ab")
     running = submit(engine, "c: " + "x " * 20, 200, conversation="c")  # so nothing is parked
     chunks = iter(running)
     next(chunks)
     for name in ("d", "e"):
         ask(engine, f"{name}: {'y ' * 90}", 2, conversation=name)
-    streaming = submit(engine, f"a: {LONG * 9}{answers['a']}", 8, conversation="a")
-    usage = streaming.result(timeout=60).usage
-    assert usage.prompt_tokens - usage.cached_tokens < 20
-    engine.close()
+    assert num_read(talks.go_on("a")) < 20
 
 
 def test_the_exact_context_parks_nothing_since_streams_do_not_slow_one_another(
     tiny_gguf: Path,
 ) -> None:
     engine = load(tiny_gguf, exact=True, checkpoints=False)
-    answers: dict[str, str] = {}
-    for name in "abc":
-        talk(engine, name, answers)
+    talks = Talks(engine, "abc")
     assert set(states(engine).values()) == {"resident"}
     for name in "abc":
-        usage = talk(engine, name, answers).usage
-        assert usage.prompt_tokens - usage.cached_tokens < 20
-    engine.close()
+        assert num_read(talks.go_on(name)) < 20
