@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.engines import ask, assert_nothing_leaks, load, paused, submit
+from support.engines import ask, ask_afresh, ask_together, assert_near, load
 from support.paths import TESTS
 from support.stored import rows
 
 from jupyter_llm import llm
 from jupyter_llm.common.database import store
-from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local import exactness, resident
 from jupyter_llm.engine.local.exactness import make_exact, measure
 from jupyter_llm.engine.local.groups import fill_groups
@@ -38,19 +37,15 @@ LONG = "the quick brown fox jumps over the lazy dog and "
 
 @dataclass(slots=True, eq=False)
 class Kernels:
-    """A context without arithmetic whose bits depend on how tokens come, in one way or another.
+    """A context without arithmetic whose bits depend on how tokens come.
 
-    Tokens that fill no whole `unit` of their sequence's share come out a little different. With
-    `feels_company` they also do where another sequence takes part, with `feels_threads` on one
-    thread, with `feels_copies` after a copy, and with `feels_tears` where a batch was torn off
-    before it came to a sequence.
+    Tokens that fill no whole `unit` of their sequence's share come out a little different. They
+    also do by what it `feels`: the "company" of another sequence, "threads" that are one only,
+    "copies" of a sequence, "tears" of a batch that was torn off before it came to a sequence.
     """
 
     unit: int = 1
-    feels_company: bool = False
-    feels_threads: bool = False
-    feels_copies: bool = False
-    feels_tears: bool = False
+    feels: str = ""
     num_slots: int = 2
     n_batch: int = 64
     can_trim: bool = True
@@ -83,10 +78,13 @@ class Kernels:
             is_left_over = done[seq_id] >= counts[seq_id] // self.unit * self.unit
             is_felt = (
                 is_left_over
-                or (self.feels_company and len(counts) > 1)
-                or (self.feels_threads and self._n_threads == 1)
-                or (self.feels_copies and seq_id in self._copied)
-                or (self.feels_tears and seq_id in self._torn)
+                or {
+                    "": False,
+                    "company": len(counts) > 1,
+                    "threads": self._n_threads == 1,
+                    "copies": seq_id in self._copied,
+                    "tears": seq_id in self._torn,
+                }[self.feels]
             )
             done[seq_id] += 1
             cells.append(float(token_id) + (1e-6 if is_felt else 0.0))
@@ -139,15 +137,15 @@ def test_the_smallest_group_that_leaves_nothing_over_is_found(unit: int, size: i
 
 
 @pytest.mark.parametrize("n_batch", [32, 256])
-@pytest.mark.parametrize("what", ["feels_company", "feels_threads", "feels_copies", "feels_tears"])
-def test_bits_that_depend_on_anything_else_are_noticed(what: str, n_batch: int) -> None:
-    kernels = context(**{what: True}, num_slots=4, n_batch=n_batch)
+@pytest.mark.parametrize("feels", ["company", "threads", "copies", "tears"])
+def test_bits_that_depend_on_anything_else_are_noticed(feels: str, n_batch: int) -> None:
+    kernels = context(feels=feels, num_slots=4, n_batch=n_batch)
     assert measure(kernels, 48) == 0
     assert kernels.is_as_it_was
 
 
 def test_a_context_with_one_stream_is_tested_alone() -> None:
-    assert measure(context(num_slots=1, feels_company=True, unit=2), 48) == 2
+    assert measure(context(num_slots=1, feels="company", unit=2), 48) == 2
 
 
 @pytest.mark.parametrize("n_batch", [32, 48, 256])
@@ -160,43 +158,38 @@ def test_a_memory_that_cannot_trim_has_no_fillers(unit: int, size: int) -> None:
     assert measure(context(unit=unit, can_trim=False), 48) == size
 
 
+def make(unit: int = 1, key: str = "k", **kind: Any) -> tuple[bool, int, bool]:
+    """Whether kernels could be made exact, their groups then, and whether that was measured."""
+    kernels = context(unit=unit, **kind)
+    is_exact = make_exact(kernels, key=key, num_tokens=48)
+    return is_exact, kernels.group_size, kernels.num_decoded > 0
+
+
 def test_the_answer_is_remembered_for_each_build_and_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def make(key: str) -> tuple[bool, int, bool]:
-        kernels = context(unit=4)
-        is_exact = make_exact(kernels, key=key, num_tokens=48)
-        return is_exact, kernels.group_size, kernels.num_decoded > 0
-
-    assert make("one") == (True, 4, True)
-    assert make("one") == (True, 4, False)
-    assert make("two") == (True, 4, True)
+    assert make(4, "one") == (True, 4, True)
+    assert make(4, "one") == (True, 4, False)
+    assert make(4, "two") == (True, 4, True)
     monkeypatch.setattr(exactness, "available_cores", lambda: 99)
-    assert make("one") == (True, 4, True)
-    never = context(unit=3)
-    assert not make_exact(never, key="three", num_tokens=48)
-    again = context()
-    assert not make_exact(again, key="three", num_tokens=48)
-    assert again.num_decoded == 0
+    assert make(4, "one") == (True, 4, True)
+    assert make(3, "three") == (False, 1, True)
+    assert make(1, "three") == (False, 1, False)
 
 
 @pytest.mark.parametrize("value", [b"", b"3", b"two", b"\xff", None, 2])
 def test_a_damaged_memory_of_answers_is_measured_anew(value: object) -> None:
-    for is_known in (False, True):
-        kernels = context(unit=2)
-        assert make_exact(kernels, key="k", num_tokens=48)
-        assert (kernels.num_decoded == 0) == is_known
+    make(2)
+    assert make(2) == (True, 2, False)
     rows("UPDATE remembered SET value = ?", value)
-    kernels = context(unit=2)
-    assert make_exact(kernels, key="k", num_tokens=48)
-    assert kernels.num_decoded > 0
+    assert make(2) == (True, 2, True)
 
 
 def test_an_answer_that_cannot_be_remembered_holds_all_the_same(
     home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (home / ".local").write_text("in the way")
-    assert make_exact(context(unit=2), key="k", num_tokens=48)
+    assert make(2) == (True, 2, True)
     assert not store().flush(30)
     assert "cannot be kept" in caplog.text
 
@@ -204,9 +197,9 @@ def test_an_answer_that_cannot_be_remembered_holds_all_the_same(
 def test_a_self_test_that_cannot_run_promises_nothing_and_is_not_remembered(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert not make_exact(context(fails=True), key="k", num_tokens=48)
+    assert make(fails=True) == (False, 1, True)
     assert "cannot be told" in caplog.text
-    assert make_exact(context(), key="k", num_tokens=48)
+    assert make() == (True, 1, True)
 
 
 @pytest.mark.parametrize("num_slots", [1, 2, 4])
@@ -250,31 +243,21 @@ def unknown_machine(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_where_nothing_is_exact_the_request_runs_and_its_record_says_so(
     tiny_gguf: Path, unknown_machine: list[int]
 ) -> None:
-    for _ in range(2):
-        engine = load(tiny_gguf)
+    for repack in (None, False, True, None):
+        engine = load(tiny_gguf, repack=repack)
         assert engine.status().is_exact is None
         completion = ask(engine, LONG, 5, seed=1, temperature=1)
         assert completion.usage.completion_tokens == 5
         assert completion.exact is False
         assert engine.status().is_exact is False
-        engine.close()
-    assert len(unknown_machine) == 1  # for the second engine it was known
-
-
-def test_other_kernels_are_measured_for_themselves(
-    tiny_gguf: Path, unknown_machine: list[int]
-) -> None:
-    for repack in (None, False, None):
-        engine = load(tiny_gguf, repack=repack)
-        assert not ask(engine, LONG, 1).exact
-        engine.close()
-    assert len(unknown_machine) == 2
+    assert len(unknown_machine) == 3  # each with kernels of its own; for the last it was known
 
 
 @pytest.mark.parametrize(
     ("options", "sampling", "is_exact"),
     [
         ({}, {"seed": 1}, True),
+        ({"n_batch": 32}, {"seed": 1}, True),
         ({}, {"temperature": 0}, True),
         ({}, {"seed": 1, "exact": False}, False),
         ({}, {}, False),
@@ -315,10 +298,7 @@ def test_the_self_test_disturbs_nothing_that_is_resident(tiny_gguf: Path) -> Non
     reused = ask(engine, LONG * 3 + "and", 12)
     assert reused.exact
     assert reused.usage.cached_tokens > 100
-    engine.close()
-    engine = load(tiny_gguf, exact=True, checkpoints=False)
-    assert ask(engine, LONG * 3 + "and", 12).token_ids == reused.token_ids
-    engine.close()
+    assert ask_afresh(tiny_gguf, LONG * 3 + "and", 12).token_ids == reused.token_ids
 
 
 def free_bytes(monkeypatch: pytest.MonkeyPatch, num_bytes: int) -> None:
@@ -336,7 +316,6 @@ def test_without_room_for_an_exact_context_the_fast_one_answers(
         assert completion.exact is False
     assert len(engine._model.lanes) == 1
     assert caplog.text.count("Memory is too short for an exact context") == 1
-    engine.close()
 
 
 @pytest.mark.parametrize(("share", "num_streams"), [(0.25, 4), (0.25, 2), (0.75, 1)])
@@ -353,22 +332,12 @@ def test_the_exact_context_takes_a_modest_share_of_what_is_free(
         is_unified=False,
     )
     free_bytes(monkeypatch, round(need.total / share) + 1)
-    with paused(engine):
-        streams = [submit(engine, f"{LONG}{number}", 8) for number in range(6)]
-    answers = [stream.result(timeout=60) for stream in streams]
+    prompts = [f"{LONG}{number}" for number in range(6)]
+    answers = ask_together(engine, prompts, 8)
     assert all(answer.exact for answer in answers)
     assert engine._model._exact_lane.context.num_slots == num_streams
-    assert [ask(engine, f"{LONG}{number}", 8).token_ids for number in range(6)] == [
-        answer.token_ids for answer in answers
-    ]
-    engine.close()
-
-
-@pytest.mark.parametrize("n_batch", [32, 64])
-def test_seeded_requests_run_in_small_batches_too(tiny_gguf: Path, n_batch: int) -> None:
-    engine = load(tiny_gguf, n_batch=n_batch)
-    assert ask(engine, LONG * 5, 5, seed=1).exact
-    engine.close()
+    alone = [ask(engine, prompt, 8).token_ids for prompt in prompts]
+    assert [answer.token_ids for answer in answers] == alone
 
 
 def test_a_model_whose_streams_cannot_be_mended_has_one(
@@ -378,13 +347,10 @@ def test_a_model_whose_streams_cannot_be_mended_has_one(
     monkeypatch.setattr(engine._model.weights, "can_have_streams", False)
     assert ask(engine, LONG, 3).exact
     assert engine._model._exact_lane.context.num_slots == 1
-    engine.close()
 
 
 def test_a_window_that_forgets_promises_nothing(tiny_window_gguf: Path) -> None:
-    engine = load(tiny_window_gguf, full_window=False, checkpoints=False)
-    assert ask(engine, LONG, 3).exact is False
-    engine.close()
+    assert ask_afresh(tiny_window_gguf, LONG, 3, full_window=False).exact is False
 
 
 def test_no_promised_text_goes_on_from_a_state_that_is_put_back_elsewhere(
@@ -399,44 +365,14 @@ def test_no_promised_text_goes_on_from_a_state_that_is_put_back_elsewhere(
         engine.close()
 
 
-def test_the_whole_window_can_be_used_exactly(tiny_gguf: Path) -> None:
-    engine = load(tiny_gguf, n_ctx=256)
-    full = ask(engine, LONG * 5, None)
-    assert full.exact
-    assert full.usage.prompt_tokens + full.usage.completion_tokens == engine.info.n_ctx
-    assert_nothing_leaks(engine)
-    engine.close()
-
-
-def test_batched_equals_sequential(tiny_gguf: Path) -> None:
+@pytest.mark.parametrize("sampling", [{}, {"temperature": 1.0, "seed": 4}], ids=str)
+def test_batched_equals_sequential(tiny_gguf: Path, sampling: dict[str, Any]) -> None:
     engine = load(tiny_gguf, checkpoints=False)
     prompts = [f"{LONG * (1 + number % 3)}{number}" for number in range(24)]
-    ways: tuple[dict[str, Any], ...] = ({}, {"temperature": 1.0, "seed": 4})
-    for sampling in ways:
-        sequential = [ask(engine, prompt, 12, **sampling) for prompt in prompts]
-        with paused(engine):
-            streams = [
-                submit(engine, prompt, 12, priority=Priority.BULK, **sampling) for prompt in prompts
-            ]
-        batched = [stream.result(timeout=60) for stream in streams]
-        assert all(answer.exact for answer in (*sequential, *batched))
-        assert [b.token_ids for b in batched] == [s.token_ids for s in sequential]
-    engine.close()
-
-
-def distance(one: Completion, other: Completion) -> float:
-    """Return how far the log-probabilities of two answers to one prompt are from one another.
-
-    That is, up to where they part; there, how far the likeliest token is from the one it was.
-    """
-    assert one.logprobs is not None
-    assert other.logprobs is not None
-    largest = 0.0
-    for a, b in zip(one.logprobs, other.logprobs, strict=True):
-        if a.token_id != b.token_id:
-            return max(largest, abs(a.logprob - dict(b.top).get(a.text, float("-inf"))))
-        largest = max(largest, abs(a.logprob - b.logprob))
-    return largest
+    sequential = [ask(engine, prompt, 12, **sampling) for prompt in prompts]
+    batched = ask_together(engine, prompts, 12, priority=Priority.BULK, **sampling)
+    assert all(answer.exact for answer in (*sequential, *batched))
+    assert [b.token_ids for b in batched] == [s.token_ids for s in sequential]
 
 
 @pytest.mark.parametrize(
@@ -448,16 +384,10 @@ def test_in_the_fast_mode_batched_is_near_sequential(
 ) -> None:
     engine = load(request.getfixturevalue(model), exact=False, checkpoints=False)
     prompts = [f"{LONG * (1 + number % 3)}{number}" for number in range(16)]
-    sequential = [ask(engine, prompt, 12, logprobs=20) for prompt in prompts]
-    with paused(engine):
-        streams = [
-            submit(engine, prompt, 12, priority=Priority.BULK, logprobs=20) for prompt in prompts
-        ]
-    batched = [stream.result(timeout=60) for stream in streams]
-    assert not any(answer.exact for answer in batched)
-    distances = [distance(a, b) for a, b in zip(sequential, batched, strict=True)]
-    assert max(distances) < bound
-    engine.close()
+    sequential = [ask(engine, prompt, 12, logprobs=2) for prompt in prompts]
+    batched = ask_together(engine, prompts, 12, priority=Priority.BULK, logprobs=2)
+    for one, other in zip(batched, sequential, strict=True):
+        assert_near(one, other, bound)
 
 
 # -- promised requests, in a random order, in company, in two processes ----------------------------
