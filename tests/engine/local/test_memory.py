@@ -15,22 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.engines import ask, load
 
 from jupyter_llm import llm
 from jupyter_llm.engine.local import llama
-from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.memory import (
     LoadPlan,
-    check_fits,
     context_need,
     kv_bytes,
     memory_need,
     plan_load,
 )
-from jupyter_llm.engine.options import EngineOptions, SamplingParams
-from jupyter_llm.engine.request import Message, Request
+from jupyter_llm.engine.options import EngineOptions
+from jupyter_llm.engine.request import Message
 from jupyter_llm.errors import JupyterLLMError, ModelLoadError, NotEnoughMemoryError, OptionError
-from jupyter_llm.models.discover import find_model
 from jupyter_llm.models.inspect import ModelFile, ModelShape, inspect
 from jupyter_llm.models.machine import FreeMemory, free_memory
 
@@ -152,13 +150,13 @@ def test_the_estimate_is_what_llama_cpp_allocates(
 
 
 MEASURE = """
-import json, os, sys
+import json, sys
 from pathlib import Path
 import psutil
 from jupyter_llm.engine.local import llama
+from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import EngineOptions, SamplingParams
 from jupyter_llm.engine.request import Request
-from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.models.discover import find_model
 
 path, rounds = Path(sys.argv[1]), int(sys.argv[2])
@@ -205,15 +203,11 @@ def test_a_loaded_model_takes_no_more_than_estimated(
     assert 0.6 * need.total < taken < need.total
 
 
-def test_unloading_gives_the_memory_back(measured: dict[str, list[int]]) -> None:
-    loaded, after = measured["loaded"], measured["after"]
-    assert loaded[0] > 200 * MIB
-    # What stays: modules imported on first use, and llama.cpp's code that was paged in.
-    assert after[0] < 16 * MIB
-
-
-def test_loading_and_unloading_again_does_not_grow(measured: dict[str, list[int]]) -> None:
+def test_unloading_gives_the_memory_back_each_time(measured: dict[str, list[int]]) -> None:
     first, *_, last = measured["after"]
+    assert measured["loaded"][0] > 200 * MIB
+    # What stays: modules imported on first use, and llama.cpp's code that was paged in.
+    assert first < 16 * MIB
     assert last - first < 4 * MIB
 
 
@@ -298,6 +292,8 @@ def test_the_default_window_is_no_longer_than_the_model_s() -> None:
 
 def test_a_refusal_tells_the_numbers_and_what_to_change() -> None:
     error = refusal(ram(11), EngineOptions(n_ctx=32768))
+    assert error.n_ctx is not None
+    assert 4096 < error.n_ctx == plan(ram(11), EngineOptions(n_ctx=error.n_ctx)).n_ctx
     assert str(error) == (
         "large.gguf cannot be loaded: it needs 12,709 MB of memory, and 11,000 MB are free. "
         "Weights take 8,000 MB, a KV cache for n_ctx=32768 in f16 4,295 MB, buffers 414 MB. "
@@ -306,13 +302,6 @@ def test_a_refusal_tells_the_numbers_and_what_to_change() -> None:
     assert isinstance(error, ModelLoadError)
     assert error.needed_bytes == pytest.approx(12.71 * GB, rel=0.001)
     assert error.free_bytes == 11 * GB
-
-
-def test_the_window_a_refusal_names_fits() -> None:
-    error = refusal(ram(11), EngineOptions(n_ctx=32768))
-    assert error.n_ctx is not None
-    assert error.n_ctx > 4096
-    assert plan(ram(11), EngineOptions(n_ctx=error.n_ctx)).n_ctx == error.n_ctx
 
 
 def test_a_quantized_kv_cache_is_advised_where_it_would_fit() -> None:
@@ -363,32 +352,19 @@ def test_a_full_gpu_is_named() -> None:
     plan(free, EngineOptions(n_gpu_layers=10, n_ctx=8192))
 
 
-def test_the_check_alone_says_the_same() -> None:
-    options = EngineOptions()
-    check_fits(LARGE, options, 8192, ram(64), num_sequences=NUM_SLOTS)
-    with pytest.raises(NotEnoughMemoryError):
-        check_fits(LARGE, options, 8192, ram(6), num_sequences=NUM_SLOTS)
-
-
 # -- the engine ------------------------------------------------------------------------------------
 
 
 def test_a_model_too_large_is_refused_before_it_is_loaded(tiny_gguf: Path) -> None:
     shares: list[float] = []
     with pytest.raises(NotEnoughMemoryError, match=rf"n_ctx={FAR_TOO_LARGE} in f16 .*Use n_ctx="):
-        LocalEngine(
-            find_model(tiny_gguf),
-            EngineOptions(n_ctx=FAR_TOO_LARGE),
-            on_progress=shares.append,
-        )
+        load(tiny_gguf, n_ctx=FAR_TOO_LARGE, on_progress=shares.append)
     assert shares == []
 
 
 def test_the_window_a_refusal_names_can_be_loaded(tiny_gguf: Path) -> None:
     error = refusal(ram(0.02), EngineOptions(n_ctx=100_000), inspect(tiny_gguf))
-    engine = LocalEngine(find_model(tiny_gguf), EngineOptions(n_ctx=error.n_ctx, n_threads=1))
-    assert engine.info.n_ctx == error.n_ctx
-    engine.close()
+    assert load(tiny_gguf, n_ctx=error.n_ctx).info.n_ctx == error.n_ctx
 
 
 def test_after_a_refusal_the_old_choice_goes_on(tiny_gguf: Path, fresh_llm: None) -> None:
@@ -405,28 +381,17 @@ def test_after_a_refusal_the_old_choice_goes_on(tiny_gguf: Path, fresh_llm: None
 def test_a_quantized_kv_cache_is_half_as_large_and_still_knows(smollm2: Path) -> None:
     sizes = []
     question = (Message("user", "What is the capital of France? Answer with one word."),)
-    params = SamplingParams(temperature=0, max_tokens=12)
-    for options in (EngineOptions(n_ctx=2048), EngineOptions(n_ctx=2048, kv_type="q8_0")):
-        engine = LocalEngine(find_model(smollm2), options)
-        answer = engine.submit(Request(prompt=question, params=params)).result(timeout=60)
+    for kv_type in ("f16", "q8_0"):
+        engine = load(smollm2, n_ctx=2048, n_threads=2, kv_type=kv_type)
+        assert "Paris" in ask(engine, question, 12, ignore_eos=False).text
         sizes.append(engine.info.kv_bytes)
-        engine.close()
-        assert "Paris" in answer.text
-        assert engine.info.kv_type == options.kv_type
+        assert engine.info.kv_type == kv_type
     assert sizes[1] == pytest.approx(sizes[0] / 2, rel=0.07)
 
 
 def test_the_status_tells_the_kv_cache(tiny_gguf: Path, fresh_llm: None) -> None:
     status = llm.use(tiny_gguf, n_ctx=1024, n_threads=1)
     assert dict(status.rows())["KV cache"] == "262.1 kB for 1024 tokens (f16), 0 used"
-
-
-@pytest.mark.parametrize("repack", [None, True, False])
-def test_repacking_is_a_choice(tiny_gguf: Path, *, repack: bool | None) -> None:
-    engine = LocalEngine(find_model(tiny_gguf), EngineOptions(repack=repack, n_threads=1))
-    params = SamplingParams(temperature=0, max_tokens=3, ignore_eos=True)
-    assert engine.submit(Request(prompt="the fox", params=params)).result(timeout=60).text
-    engine.close()
 
 
 @pytest.mark.parametrize(
