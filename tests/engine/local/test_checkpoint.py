@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import shutil
@@ -12,7 +11,7 @@ import struct
 import tempfile
 import threading
 import time
-import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.permissions import POSIX, unprivileged
+from support.template_engine import common
 
 from jupyter_llm.engine.local.checkpoint import _HEADER_SIZE, CheckpointStore
 
@@ -84,29 +84,6 @@ def test_what_was_written_is_found_after_a_restart(folder: Path) -> None:
     assert bytes(found.read() or b"") == STATE
 
 
-def test_an_empty_folder_holds_nothing(store: CheckpointStore) -> None:
-    assert store.find([1, 2, 3], more_than=0) is None
-    assert store.find([], more_than=0) is None
-
-
-def test_a_prompt_that_leaves_a_checkpoint_shares_what_comes_before(store: CheckpointStore) -> None:
-    keep(store, [1, 2, 3, 4])
-    found = store.find([1, 2, 9], more_than=0)
-    assert found is not None
-    assert (found.token_ids, found.num_common) == ((1, 2, 3, 4), 2)
-
-
-@pytest.mark.parametrize(("more_than", "is_found"), [(-1, True), (1, True), (2, False), (7, False)])
-def test_only_a_prefix_longer_than_asked_for_counts(
-    store: CheckpointStore,
-    more_than: int,
-    is_found: bool,  # noqa: FBT001
-) -> None:
-    keep(store, [1, 2, 3])
-    assert (store.find([1, 2, 9], more_than=more_than) is not None) == is_found
-    assert store.find([9], more_than=more_than) is None
-
-
 def test_tokens_that_share_only_some_bytes_are_not_the_same(store: CheckpointStore) -> None:
     keep(store, [0x01020304, 5])
     assert store.find([0x09020304, 5], more_than=0) is None
@@ -131,16 +108,11 @@ def test_a_model_that_cannot_trim_is_only_given_what_the_prompt_continues(
     assert state_of(store, [1, 2, 3, 9], more_than=2, whole=True) is None
 
 
-def naive_prefix(a: list[int], b: list[int]) -> int:
-    pairs = zip(a, b, strict=False)
-    return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))
-
-
 PROMPTS = st.lists(st.integers(0, 2), min_size=1, max_size=6)
 
 
-@settings(deadline=None, max_examples=40)
-@given(stored=st.lists(PROMPTS, max_size=8), prompt=PROMPTS, more_than=st.integers(0, 4))
+@settings(max_examples=40)
+@given(stored=st.lists(PROMPTS, max_size=8), prompt=PROMPTS, more_than=st.integers(-1, 4))
 def test_the_longest_common_prefix_is_found(
     stored: list[list[int]], prompt: list[int], more_than: int
 ) -> None:
@@ -148,13 +120,13 @@ def test_the_longest_common_prefix_is_found(
         store = open_store(Path(folder))
         for token_ids in stored:
             keep(store, token_ids, bytes(token_ids))
-        common = [naive_prefix(one, prompt) for one in stored]
+        shared = [common(one, prompt) for one in stored]
         found = store.find(prompt, more_than=more_than)
-        if max(common, default=0) <= more_than:
+        if max(shared, default=0) <= max(0, more_than):
             assert found is None
         else:
             assert found is not None
-            assert found.num_common == max(common)
+            assert found.num_common == max(shared)
             assert list(found.token_ids[: found.num_common]) == prompt[: found.num_common]
             assert bytes(found.read() or b"") == bytes(found.token_ids)
 
@@ -198,35 +170,6 @@ def test_of_many_states_waiting_the_newest_are_written(
 # Damage
 
 
-def damaged(data: bytes, kind: str) -> bytes:
-    match kind:
-        case "empty":
-            return b""
-        case "garbage":
-            return bytes(range(255)) * 3
-        case "cut in the header":
-            return data[: _HEADER_SIZE - 1]
-        case "cut after the header":
-            return data[:_HEADER_SIZE]
-        case "cut in the tokens":
-            return data[: _HEADER_SIZE + 5]
-        case "cut by one byte":
-            return data[:-1]
-        case "one byte more":
-            return data + b"\0"
-        case "zeroed block":
-            return data[:-64] + bytes(64)
-        case "wrong magic":
-            return sealed(data, 0, b"GGUF\0\0\0\3")
-        case "other version":
-            return sealed(data, 8, struct.pack("<I", 2))
-        case "promises more tokens than memory":
-            return sealed(data, 12, struct.pack("<I", 2**32 - 1))
-        case "promises a longer state than memory":
-            return sealed(data, 16, struct.pack("<Q", 2**63))
-    raise AssertionError(kind)
-
-
 def sealed(data: bytes, offset: int, field: bytes) -> bytes:
     """Change a field and make the header's sum fit, as a sound file of another kind has it."""
     tokens = data[_HEADER_SIZE : -len(STATE)]
@@ -234,38 +177,44 @@ def sealed(data: bytes, offset: int, field: bytes) -> bytes:
     return fields + sha256(fields + tokens).digest() + data[_HEADER_SIZE:]
 
 
-KINDS = [
-    "empty", "garbage", "cut in the header", "cut after the header", "cut in the tokens",
-    "cut by one byte", "one byte more", "zeroed block", "wrong magic", "other version",
-    "promises more tokens than memory", "promises a longer state than memory",
-]  # fmt: skip
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _data: b"",
+    "garbage": lambda _data: bytes(range(255)) * 3,
+    "cut in the header": lambda data: data[: _HEADER_SIZE - 1],
+    "cut after the header": lambda data: data[:_HEADER_SIZE],
+    "cut in the tokens": lambda data: data[: _HEADER_SIZE + 5],
+    "cut by one byte": lambda data: data[:-1],
+    "one byte more": lambda data: data + b"\0",
+    "zeroed block": lambda data: data[:-64] + bytes(64),
+    "wrong magic": lambda data: sealed(data, 0, b"GGUF\0\0\0\3"),
+    "other version": lambda data: sealed(data, 8, struct.pack("<I", 2)),
+    "more tokens than memory": lambda data: sealed(data, 12, struct.pack("<I", 2**32 - 1)),
+    "a longer state than memory": lambda data: sealed(data, 16, struct.pack("<Q", 2**63)),
+}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_damaged_file_is_removed_and_never_loaded(folder: Path, kind: str) -> None:
-    keep(open_store(folder), [1, 2, 3])
-    path = only_file(folder)
-    path.write_bytes(damaged(path.read_bytes(), kind))
-    store = open_store(folder)
-    assert state_of(store, [1, 2, 3]) is None
-    assert not path.exists()
-    keep(store, [1, 2, 3])
-    assert state_of(store, [1, 2, 3]) == STATE
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_damage_that_comes_after_the_file_was_found_is_seen(folder: Path, kind: str) -> None:
+@pytest.mark.parametrize("is_found_before", [False, True])
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_file_is_removed_and_never_loaded(
+    folder: Path, damage: Callable[[bytes], bytes], *, is_found_before: bool
+) -> None:
     store = open_store(folder)
     keep(store, [1, 2, 3])
     found = store.find([1, 2, 3], more_than=0)
     assert found is not None
     path = only_file(folder)
-    path.write_bytes(damaged(path.read_bytes(), kind))
-    assert found.read() is None
+    path.write_bytes(damage(path.read_bytes()))
+    if is_found_before:
+        assert found.read() is None
+    else:
+        store = open_store(folder)
+        assert state_of(store, [1, 2, 3]) is None
     assert not path.exists()
+    keep(store, [1, 2, 3])
+    assert state_of(store, [1, 2, 3]) == STATE
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(position=st.integers(0, _HEADER_SIZE + 3 * 4 + len(STATE) - 1), mask=st.integers(1, 255))
 def test_no_flipped_byte_goes_unnoticed(position: int, mask: int) -> None:
     with tempfile.TemporaryDirectory() as name:
@@ -508,9 +457,12 @@ def test_two_stores_on_one_folder_see_what_the_other_writes_and_drops(folder: Pa
     only_file(folder)
 
 
-def test_many_kernels_at_once_read_only_what_was_written(folder: Path) -> None:
+@pytest.mark.parametrize("is_one", [True, False], ids=["threads of one", "many"])
+def test_many_kernels_at_once_read_only_what_was_written(folder: Path, *, is_one: bool) -> None:
+    shared = open_store(folder, max_bytes=20_000)
+
     def work(seed: int) -> int:
-        store = open_store(folder, max_bytes=20_000)
+        store = shared if is_one else open_store(folder, max_bytes=20_000)
         num_read = 0
         for step in range(40):
             token_ids = [(seed * step) % 5, step % 3]
@@ -529,17 +481,6 @@ def test_many_kernels_at_once_read_only_what_was_written(folder: Path) -> None:
         assert sum(threads.map(work, range(1, 5))) > 0
     assert not list(folder.rglob("*.tmp"))
     assert sum(path.stat().st_size for path in files(folder)) <= 20_000
-
-
-def test_one_store_may_be_used_from_many_threads(store: CheckpointStore) -> None:
-    def work(number: int) -> None:
-        for _ in range(10):
-            store.write([number], bytes([number]) * 1000)
-            assert state_of(store, [number]) in (None, bytes([number]) * 1000)
-
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(work, range(4)))
-    assert store.flush(20)
 
 
 # What the engine thread pays
@@ -614,37 +555,26 @@ def test_a_closed_store_writes_what_waits_and_takes_no_more(store: CheckpointSto
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # threads and fork: that is the point
 def test_a_forked_child_touches_neither_the_locks_nor_the_thread(
     store: CheckpointStore, folder: Path
 ) -> None:
     keep(store, [1])
-    is_locked, may_go_on = threading.Event(), threading.Event()
 
-    def hold_the_locks() -> None:
-        with store._lock, store._writer._changed, store._files._lock:
-            is_locked.set()
-            may_go_on.wait(40)
+    def fork() -> int:
+        if child := os.fork():
+            return child
+        store.write([2], STATE)
+        is_inert = store.find([1], more_than=0) is None and store.flush(5)
+        store.close()
+        os._exit(0 if is_inert else 1)
 
-    holder = threading.Thread(target=hold_the_locks)
-    holder.start()
-    assert is_locked.wait(20)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # threads and fork: that is the point
-        child = os.fork()
-    if child == 0:
-        try:
-            store.write([2], STATE)
-            is_inert = store.find([1], more_than=0) is None and store.flush(5)
-            store.close()
-            os._exit(0 if is_inert else 1)
-        finally:
-            os._exit(2)
+    with store._lock, store._writer._changed, store._files._lock, ThreadPoolExecutor(1) as other:
+        child = other.submit(fork).result()
     alarm = threading.Timer(20, os.kill, (child, signal.SIGKILL))  # should it hang
     alarm.start()
     _, status = os.waitpid(child, 0)
     alarm.cancel()
-    may_go_on.set()
-    holder.join()
     assert os.waitstatus_to_exitcode(status) == 0
     only_file(folder)
     assert state_of(store, [1]) == STATE
