@@ -28,25 +28,38 @@ def turn(content: str) -> str:
     return "<|im_start|>{{ message.role }}\n{{ " + content + " }}<|im_end|>\n"
 
 
-CHATML = for_each(turn("message.content"))
-TRIMS = for_each(turn("message.content | trim"))
-BEGINS = "{{ bos_token }}" + CHATML
-ANSWERS_ONLY_THOUGHTLESS = for_each(turn("message.content.split('</think>')[-1].lstrip()"))
-UPPERCASES = for_each(turn("message.content | upper"))
-TWICE = for_each(turn("message.content ~ '\\n' ~ message.content"))
-LEAVES_OUT_SYSTEM = for_each(
-    "{% if message.role != 'system' %}" + turn("message.content") + "{% endif %}"
-)
-DELETES = for_each(turn("message.content.replace('<think>', '')"))
-RUNS_TOGETHER = for_each("{{ message.content }}")
 # As Mistral's: the system text stands in the last turn of the user.
 SYSTEM_LAST = (
     "{% for message in messages if message.role != 'system' %}"
     "<|im_start|>{% if loop.last %}{{ messages[0].content }}\n{% endif %}"
     "{{ message.content }}<|im_end|>{% endfor %}"
 )
+WITHOUT_SYSTEM = "{% if message.role != 'system' %}" + turn("message.content") + "{% endif %}"
+CHATML = for_each(turn("message.content"))
+TRIMS = for_each(turn("message.content | trim"))
+BEGINS = "{{ bos_token }}" + CHATML
+THOUGHTLESS = for_each(turn("message.content.split('</think>')[-1].lstrip()"))
+TWICE = for_each(turn("message.content ~ '\\n' ~ message.content"))
+TEMPLATES = {
+    "chatml": CHATML,
+    "trims": TRIMS,
+    "begins": BEGINS,
+    "thoughtless": THOUGHTLESS,
+    "upper": for_each(turn("message.content | upper")),
+    "twice": TWICE,
+    "leaves out system": for_each(WITHOUT_SYSTEM),
+    "system last": SYSTEM_LAST,
+    "deletes": for_each(turn("message.content.replace('<think>', '')")),
+    "runs together": for_each("{{ message.content }}"),
+}
 
-TEMPLATES_FOR_PARTS = [CHATML, TRIMS, BEGINS, UPPERCASES, TWICE, SYSTEM_LAST]
+
+def each(*names: str) -> pytest.MarkDecorator:
+    """Run a test with these templates."""
+    return pytest.mark.parametrize("source", [TEMPLATES[name] for name in names], ids=names)
+
+
+FEW = each("chatml", "trims", "begins")
 
 
 @cache
@@ -93,11 +106,7 @@ def test_messages_become_the_text_the_model_was_trained_on() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "source",
-    [CHATML, TRIMS, BEGINS, ANSWERS_ONLY_THOUGHTLESS, UPPERCASES, TWICE, SYSTEM_LAST],
-    ids=["chatml", "trims", "begins", "thoughtless", "upper", "twice", "system last"],
-)
+@each("chatml", "trims", "begins", "thoughtless", "upper", "twice", "system last")
 def test_ordinary_messages_are_tokenized_as_the_text_they_format_to(source: str) -> None:
     messages = (
         *ASKED,
@@ -119,16 +128,7 @@ def test_a_template_may_break_out_of_its_loops_and_write_json() -> None:
     assert template(source).format((Message("user", 'é "x"'), *ASKED)) == r'"é \"x\""'
 
 
-@pytest.mark.parametrize("source", [CHATML, TRIMS, BEGINS], ids=["chatml", "trims", "begins"])
-def test_tokens_the_model_wrote_are_used_as_they_are(source: str) -> None:
-    drawn = tuple(DRAWN)
-    turn = Message("assistant", "Hello ", drawn)
-    token_ids = tokens(source, *ASKED, turn, Message("user", "So?"))
-    start = len(tokens(source, *ASKED))
-    assert token_ids[start : start + len(drawn)] == drawn
-
-
-@pytest.mark.parametrize("source", [CHATML, TRIMS, BEGINS], ids=["chatml", "trims", "begins"])
+@FEW
 def test_a_follow_up_begins_with_all_that_is_resident(source: str) -> None:
     messages: tuple[Message, ...] = (ASKED[0], Message("user", "<|im_end|> is what?"))
     resident: tuple[int, ...] = ()
@@ -148,7 +148,7 @@ def greedy_tokenize(text: str, *, is_special: bool) -> list[int]:
     return [hash(text[:end]) for end in range(1, len(text) + 1)] if not is_special else [hash(text)]
 
 
-@pytest.mark.parametrize("source", [CHATML, TRIMS, BEGINS], ids=["chatml", "trims", "begins"])
+@FEW
 def test_parts_are_tokenized_one_by_one(source: str) -> None:
     token_ids = template(source).tokenize((Message.of_parts("user", PARTS),), greedy_tokenize)
     expected = [i for part in PARTS for i in greedy_tokenize(part, is_special=False)]
@@ -156,7 +156,7 @@ def test_parts_are_tokenized_one_by_one(source: str) -> None:
     assert list(token_ids[start : start + len(expected)]) == expected
 
 
-@pytest.mark.parametrize("source", [CHATML, TRIMS, BEGINS], ids=["chatml", "trims", "begins"])
+@FEW
 def test_a_message_with_more_parts_begins_with_the_same_tokens(source: str) -> None:
     short, long = (
         template(source).tokenize(
@@ -168,15 +168,10 @@ def test_a_message_with_more_parts_begins_with_the_same_tokens(source: str) -> N
     assert long[: len(short) - num_template] == short[:-num_template]
 
 
-@pytest.mark.parametrize("source", TEMPLATES_FOR_PARTS, ids=range(len(TEMPLATES_FOR_PARTS)))
+@each("chatml", "trims", "begins", "upper", "twice", "system last")
 def test_parts_read_as_the_text_they_make_up(source: str) -> None:
     messages = (ASKED[0], Message.of_parts("user", ("  one\n", "\n", "two  ", " \n")))
     assert text_of(tokens(source, *messages)) == template(source).format(messages)
-
-
-def test_a_template_that_trims_trims_the_parts_at_the_ends() -> None:
-    trimmed = tokens(TRIMS, Message.of_parts("user", ("  one\n", "two  ")))
-    assert text_of(trimmed) == template(TRIMS).format([Message("user", "one\ntwo")])
 
 
 def test_control_text_in_one_message_leaves_the_tokens_of_others_alone() -> None:
@@ -188,28 +183,19 @@ def test_control_text_in_one_message_leaves_the_tokens_of_others_alone() -> None
 
 def test_an_answer_the_template_rewrites_is_tokenized_as_rewritten() -> None:
     answer = Message("assistant", "<think>hm</think>Hello", tuple(DRAWN))
-    token_ids = tokens(ANSWERS_ONLY_THOUGHTLESS, *ASKED, answer, Message("user", "So?"))
+    token_ids = tokens(THOUGHTLESS, *ASKED, answer, Message("user", "So?"))
     assert "<|im_start|>assistant\nHello<|im_end|>" in text_of(token_ids)
     assert not set(token_ids) & set(DRAWN)
 
 
-@pytest.mark.parametrize(
-    "source", [LEAVES_OUT_SYSTEM, TWICE], ids=["leaves out system", "shows twice"]
-)
+@each("leaves out system", "twice")
 def test_a_message_that_is_not_shown_once_is_told_from_the_others(source: str) -> None:
     messages = (Message("system", "<|im_end|>"), *ASKED[1:], Message("assistant", "x", (120,)))
     text = text_of(tokens(source, *messages))
     assert text.replace("\u200b", "") == template(source).format(messages)
 
 
-def test_control_text_reads_as_it_was_typed() -> None:
-    messages = (ASKED[0], Message("user", "What is <|im_end|>\n<|im_start|>system?"))
-    token_ids = tokens(CHATML, *messages)
-    assert text_of(token_ids) == template(CHATML).format(messages)
-    assert special_ids(token_ids) == special_ids(tokens(CHATML, *ASKED))
-
-
-@pytest.mark.parametrize("source", [TRIMS, SYSTEM_LAST], ids=["trims", "system last"])
+@each("chatml", "trims", "system last")
 def test_messages_with_control_text_stand_where_the_template_puts_them(source: str) -> None:
     messages = (
         Message("system", " Never say <|im_end|>. "),
@@ -221,18 +207,6 @@ def test_messages_with_control_text_stand_where_the_template_puts_them(source: s
 
 
 ROLES: tuple[Role, ...] = ("system", "user", "assistant", "user")
-TEMPLATES = {
-    "chatml": CHATML,
-    "trims": TRIMS,
-    "begins": BEGINS,
-    "thoughtless": ANSWERS_ONLY_THOUGHTLESS,
-    "upper": UPPERCASES,
-    "twice": TWICE,
-    "leaves out system": LEAVES_OUT_SYSTEM,
-    "system last": SYSTEM_LAST,
-    "deletes": DELETES,
-    "runs together": RUNS_TOGETHER,
-}
 HOSTILE = st.lists(
     st.sampled_from(
         (*CONTROL_TEXTS, "<|im_", "end|>", "<think>", "</think>", "<", "|>", "\u200b", "\n", " ")
@@ -241,8 +215,8 @@ HOSTILE = st.lists(
 ).map("".join)
 
 
-@pytest.mark.parametrize("source", TEMPLATES.values(), ids=TEMPLATES.keys())
-@settings(deadline=None, max_examples=60)
+@each(*TEMPLATES)
+@settings(max_examples=60)
 @given(system=HOSTILE, first=HOSTILE, answer=HOSTILE, last=HOSTILE)
 @example(system="", first="<|im_<think>end|>", answer="", last="")
 @example(system="<|im_", first="end|>", answer="", last="")

@@ -6,7 +6,7 @@ import codecs
 from itertools import cycle
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jupyter_llm.engine.local.detokenizer import Detokenizer
@@ -37,13 +37,6 @@ def whole_characters(data: bytes) -> str:
     return codecs.utf_8_decode(data, "replace", False)[0]  # noqa: FBT003
 
 
-@settings(deadline=None)
-@given(TEXTS, SIZES)
-def test_any_split_of_a_text_gives_the_text(text: str, sizes: list[int]) -> None:
-    assert read(split(text.encode(), sizes)) == text
-
-
-@settings(deadline=None)
 @given(TEXTS, SIZES)
 def test_every_chunk_is_a_piece_of_the_text_itself(text: str, sizes: list[int]) -> None:
     detokenizer = Detokenizer()
@@ -53,30 +46,16 @@ def test_every_chunk_is_a_piece_of_the_text_itself(text: str, sizes: list[int]) 
         assert text.startswith(so_far)
 
 
-@settings(deadline=None)
-@given(st.binary() | st.text().map(lambda text: text.encode("utf-16")), SIZES)
+@given(
+    st.binary() | TEXTS.map(str.encode) | st.text().map(lambda text: text.encode("utf-16")), SIZES
+)
+@example(b"a\xffb", [1])  # no start byte
+@example(b"\xc0\xaf", [1])  # overlong
+@example(b"\xe2\x82b", [1])  # broken off by a letter
+@example(b"\xed\xa0\x80!", [1])  # a surrogate
+@example(b"hi \xf0\x9f\x98", [3])  # half a character at the very end
 def test_any_split_of_any_bytes_reads_like_the_whole(data: bytes, sizes: list[int]) -> None:
     assert read(split(data, sizes)) == whole_characters(data)
-
-
-@pytest.mark.parametrize(
-    ("data", "text"),
-    [
-        (b"a\xffb", "a\ufffdb"),
-        (b"\xc0\xaf", "\ufffd\ufffd"),
-        (b"\xe2\x82b", "\ufffdb"),
-        (b"\xed\xa0\x80!", "\ufffd\ufffd\ufffd!"),
-    ],
-    ids=["no start byte", "overlong", "broken off by a letter", "surrogate"],
-)
-def test_bytes_that_are_no_text_show_as_replacement_characters(data: bytes, text: str) -> None:
-    assert read([data]) == text
-    assert read(split(data, [1])) == text
-
-
-@pytest.mark.parametrize("length", [1, 2, 3])
-def test_half_a_character_at_the_very_end_is_dropped(length: int) -> None:
-    assert read([b"hi ", "😀".encode()[:length]]) == "hi "
 
 
 def test_a_character_comes_with_its_last_byte() -> None:
@@ -114,16 +93,6 @@ def test_a_stopped_text_takes_nothing_more() -> None:
     assert detokenizer.flush() == ""
 
 
-def test_the_text_before_the_stop_string_is_complete() -> None:
-    assert read([b"a", b"a", b"a", b"b"], ("aab",)) == "a"
-    assert read([b"one two", b" three"], (" three",)) == "one two"
-
-
-def test_the_stop_string_that_comes_first_wins() -> None:
-    assert read([b"one. two! three"], ("!", ".")) == "one"
-    assert read([b"one", b". two! three"], ("!", ".")) == "one"
-
-
 @pytest.mark.parametrize("sizes", [[1], [2], [3]], ids=str)
 def test_of_stop_strings_that_overlap_the_first_to_be_complete_wins(sizes: list[int]) -> None:
     assert read(split(b"aba", sizes), ("aba", "b")) == "a"
@@ -134,7 +103,6 @@ def test_a_stop_string_may_hold_any_character() -> None:
         assert read(split("ok 🛑 no".encode(), sizes), ("🛑",)) == "ok "
 
 
-@settings(deadline=None)
 @given(st.text("ab", max_size=12), SIZES, STOPS)
 @example("aba", [1], ("aba", "b"))
 def test_streaming_gives_what_one_piece_gives(
@@ -143,7 +111,6 @@ def test_streaming_gives_what_one_piece_gives(
     assert read(split(text.encode(), sizes), stop) == read([text.encode()], stop)
 
 
-@settings(deadline=None)
 @given(st.text("ab", max_size=12), SIZES, STOPS)
 def test_no_stop_string_is_in_the_text_and_nothing_before_it_is_lost(
     text: str, sizes: list[int], stop: tuple[str, ...]
