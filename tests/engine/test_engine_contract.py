@@ -2,44 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from support.engines import load
 from support.scripted import ScriptedEngine
 
-from jupyter_llm.engine.base import Engine
-from jupyter_llm.engine.local.engine import LocalEngine
-from jupyter_llm.engine.options import EngineOptions, SamplingParams
-from jupyter_llm.engine.request import Message, Request
+from jupyter_llm.engine.base import Engine, Stream
+from jupyter_llm.engine.completion import Completion
+from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.request import Message, Prompt, Request
 from jupyter_llm.errors import ContextOverflowError, EmptyPromptError, EngineClosedError
-from jupyter_llm.models.discover import find_model
 
 HELLO = (Message("user", "Hello there"),)
 
 
-def greedy(max_tokens: int | None = 12, *, stop: tuple[str, ...] = ()) -> SamplingParams:
-    return SamplingParams(temperature=0, max_tokens=max_tokens, stop=stop, ignore_eos=True)
-
-
 @pytest.fixture(params=["local", "scripted"])
-def engine(request: pytest.FixtureRequest, tiny_gguf: Path) -> Iterator[Engine]:
-    engine: Engine = ScriptedEngine()
-    if request.param == "local":
-        engine = LocalEngine(find_model(tiny_gguf), EngineOptions(n_threads=1))
-    yield engine
-    engine.close()
+def engine(request: pytest.FixtureRequest, tiny_gguf: Path) -> Engine:
+    return load(tiny_gguf) if request.param == "local" else ScriptedEngine()
 
 
-def test_chunks_add_up_to_the_result(engine: Engine) -> None:
-    stream = engine.submit(Request(prompt=HELLO, params=greedy()))
-    text = "".join(chunk.text for chunk in stream)
-    assert text
-    assert text == stream.result().text == str(stream.result())
+def submit(
+    engine: Engine,
+    max_tokens: int | None = 12,
+    *,
+    prompt: Prompt = HELLO,
+    stop: tuple[str, ...] = (),
+    answer_prefix: str = "",
+) -> Stream:
+    params = SamplingParams(temperature=0, max_tokens=max_tokens, stop=stop, ignore_eos=True)
+    return engine.submit(Request(prompt=prompt, params=params, answer_prefix=answer_prefix))
+
+
+def ask(engine: Engine, max_tokens: int | None = 12, **more: Any) -> Completion:
+    return submit(engine, max_tokens, **more).result(timeout=30)
 
 
 def test_result_alone_waits_for_the_end(engine: Engine) -> None:
-    completion = engine.submit(Request(prompt=HELLO, params=greedy())).result(timeout=30)
+    completion = ask(engine)
     assert completion.finish_reason == "length"
     assert completion.usage.completion_tokens == 12
     assert completion.usage.prompt_tokens == engine.count_tokens(HELLO)
@@ -47,14 +48,14 @@ def test_result_alone_waits_for_the_end(engine: Engine) -> None:
 
 
 def test_a_finished_stream_can_be_read_again_and_is_over(engine: Engine) -> None:
-    stream = engine.submit(Request(prompt=HELLO, params=greedy()))
+    stream = submit(engine)
     assert list(stream)
     assert list(stream) == []
 
 
 def test_cancel_ends_the_stream_with_what_there_is(engine: Engine) -> None:
-    stream = engine.submit(Request(prompt=HELLO, params=greedy(None)))
-    chunks = iter(stream)
+    stream = submit(engine, None)
+    chunks = iter(stream)  # which would cancel it too, were it gone
     first = next(chunks).text
     stream.cancel()
     completion = stream.result(timeout=30)
@@ -62,8 +63,8 @@ def test_cancel_ends_the_stream_with_what_there_is(engine: Engine) -> None:
     assert completion.text.startswith(first)
 
 
-def test_others_may_look_on_while_a_stream_is_read(engine: Engine) -> None:
-    stream = engine.submit(Request(prompt=HELLO, params=greedy()))
+def test_chunks_add_up_to_the_result_and_others_may_look_on(engine: Engine) -> None:
+    stream = submit(engine)
     read = ""
     for chunk in stream:
         read += chunk.text
@@ -71,84 +72,68 @@ def test_others_may_look_on_while_a_stream_is_read(engine: Engine) -> None:
         progress = stream.progress
         assert progress.state in ("writing", "finished")
         assert progress.num_read == progress.num_prompt > 0
-    assert stream.written == stream.result(timeout=30).text == read
+    completion = stream.result(timeout=30)
+    assert stream.written == completion.text == str(completion) == read
     assert stream.progress.state == "finished"
     assert stream.progress.num_written >= 12
 
 
 def test_cancel_after_the_end_changes_nothing(engine: Engine) -> None:
-    stream = engine.submit(Request(prompt=HELLO, params=greedy()))
+    stream = submit(engine)
     completion = stream.result(timeout=30)
     stream.cancel()
     assert stream.result() is completion
 
 
 def test_leaving_the_loop_stops_the_engine(engine: Engine) -> None:
-    stream = engine.submit(Request(prompt=HELLO, params=greedy(None)))
+    stream = submit(engine, None)
     for _ in stream:
         break
     assert stream.result(timeout=30).finish_reason == "cancelled"
 
 
 def test_a_stop_text_is_not_in_the_reply(engine: Engine) -> None:
-    whole = engine.submit(Request(prompt=HELLO, params=greedy(12))).result(timeout=30).text
-    stop = whole[2:4]
-    completion = engine.submit(Request(prompt=HELLO, params=greedy(12, stop=(stop,)))).result(30)
+    whole = ask(engine).text
+    completion = ask(engine, stop=(whole[2:4],))
     assert completion.finish_reason == "stop"
-    assert completion.text == whole[: whole.index(stop)]
+    assert completion.text == whole[: whole.index(whole[2:4])]
 
 
 def test_an_answer_prefix_is_read_and_not_part_of_the_completion(engine: Engine) -> None:
     prefix = "the quick"
-    request = Request(prompt=HELLO, params=greedy(), answer_prefix=prefix)
-    stream = engine.submit(request)
+    stream = submit(engine, answer_prefix=prefix)
     text = "".join(chunk.text for chunk in stream)
     completion = stream.result(timeout=30)
     assert completion.text == text
     assert not text.startswith(prefix)
     assert completion.usage.completion_tokens == 12
-    assert completion.usage.prompt_tokens == engine.count_tokens(HELLO) + len(
-        engine.tokenize(prefix)
-    )
+    num_tokens = engine.count_tokens(HELLO) + len(engine.tokenize(prefix))
+    assert completion.usage.prompt_tokens == num_tokens
 
 
 def test_a_stop_text_in_the_answer_prefix_stops_nothing(engine: Engine) -> None:
-    params = greedy(stop=("```",))
-    completion = engine.submit(Request(prompt=HELLO, params=params, answer_prefix="```")).result(30)
+    completion = ask(engine, stop=("```",), answer_prefix="```")
     assert completion.text
     assert completion.finish_reason == "length"
 
 
-def test_an_empty_prompt_is_refused_whatever_the_answer_begins_with(engine: Engine) -> None:
-    with pytest.raises(EmptyPromptError):
-        list(engine.submit(Request(prompt="", answer_prefix="the quick")))
-
-
-def test_an_answer_prefix_counts_towards_the_context_window(engine: Engine) -> None:
+@pytest.mark.parametrize("more", [{"prompt": "a b"}, {"answer_prefix": "a b"}], ids=str)
+def test_an_overlong_prompt_names_both_numbers(engine: Engine, more: dict[str, str]) -> None:
     n_ctx = engine.info.n_ctx
-    stream = engine.submit(Request(prompt=HELLO, params=greedy(), answer_prefix="a b" * n_ctx))
-    with pytest.raises(ContextOverflowError, match=str(n_ctx)):
-        stream.result(timeout=30)
-
-
-def test_an_overlong_prompt_names_both_numbers(engine: Engine) -> None:
-    n_ctx = engine.info.n_ctx
-    stream = engine.submit(Request(prompt="a b" * n_ctx, params=greedy()))
+    stream = submit(engine, **{name: text * n_ctx for name, text in more.items()})  # type: ignore[arg-type]
     with pytest.raises(ContextOverflowError, match=str(n_ctx)) as caught:
         stream.result(timeout=30)
     assert caught.value.num_tokens > caught.value.n_ctx == n_ctx
 
 
-def test_an_empty_prompt_is_refused(engine: Engine) -> None:
+@pytest.mark.parametrize("answer_prefix", ["", "the quick"])
+def test_an_empty_prompt_is_refused_and_leaves_the_engine_working(
+    engine: Engine, answer_prefix: str
+) -> None:
+    failed = submit(engine, prompt="", answer_prefix=answer_prefix)
+    assert ask(engine).text
     with pytest.raises(EmptyPromptError):
-        list(engine.submit(Request(prompt="")))
-
-
-def test_a_failed_request_leaves_the_engine_working(engine: Engine) -> None:
-    failed = engine.submit(Request(prompt=""))
-    good = engine.submit(Request(prompt=HELLO, params=greedy()))
-    assert good.result(timeout=30).text
-    assert failed.future.exception(timeout=30) is not None
+        list(failed)
 
 
 def test_format_and_tokenize_agree(engine: Engine) -> None:
@@ -161,21 +146,20 @@ def test_a_closed_engine_says_so(engine: Engine) -> None:
     engine.close()
     engine.close()
     with pytest.raises(EngineClosedError):
-        engine.submit(Request(prompt=HELLO))
+        submit(engine)
     with pytest.raises(EngineClosedError):
         engine.status()
 
 
 def test_closing_ends_running_streams(engine: Engine) -> None:
-    stream = engine.submit(Request(prompt=HELLO, params=greedy(None)))
+    stream = submit(engine, None)
     next(iter(stream))
     engine.close()
     assert stream.future.exception(timeout=30) or stream.result().finish_reason == "cancelled"
 
 
 def test_two_requests_at_once_both_come_back(engine: Engine) -> None:
-    prompts = [(Message("user", name),) for name in ("ann", "bob")]
-    streams = [engine.submit(Request(prompt=prompt, params=greedy())) for prompt in prompts]
+    streams = [submit(engine, prompt=(Message("user", name),)) for name in ("ann", "bob")]
     assert all(stream.result(timeout=30).text for stream in streams)
 
 
@@ -195,9 +179,10 @@ def test_a_message_made_of_parts_reads_as_the_whole(engine: Engine) -> None:
     message = Message.of_parts("user", ("In [1]:\nx", " = 1\n\n", "What is x?"))
     assert message.content == "In [1]:\nx = 1\n\nWhat is x?"
     assert message.content in engine.format((message,))
-    assert engine.submit(Request(prompt=(message,), params=greedy(3))).result(30).text
+    assert ask(engine, 3, prompt=(message,)).text
 
 
 def test_a_prefilled_chat_changes_no_answer(engine: Engine) -> None:
-    engine.prefill(Request(prompt=HELLO, params=greedy()))
-    assert engine.submit(Request(prompt=HELLO, params=greedy())).result(30).text
+    answer = ask(engine).text
+    engine.prefill(Request(prompt=HELLO))
+    assert ask(engine).text == answer
