@@ -60,7 +60,6 @@ def compile_peers(source: Path, build: Path, jobs: int) -> None:
 
 
 def main() -> None:
-    """Build what is missing and print the two paths."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path, nargs="?", default=DEFAULT_FOLDER)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)

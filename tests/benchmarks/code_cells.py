@@ -10,8 +10,6 @@ that the cells before a prompt define exist. Prints Markdown and asserts nothing
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.side_by_side import default_model, describe
+from benchmarks.side_by_side import default_model, describe, parser_for, show, write_json
 from support.notebook_session import NAMES, code_cells
 
 from jupyter_llm.common.tables import markdown_table
@@ -104,7 +102,6 @@ def write_as_usual(engine: Engine, task: Task, params: SamplingParams) -> Cell:
 
 
 def write_as_ours(engine: Engine, task: Task, params: SamplingParams, *, num_drafts: int) -> Cell:
-    """Ask as `-f code` does."""
     request = Request(prompt=task.messages, params=params)
     answer = write_code(engine, request, task.namespace, num_drafts=num_drafts)
     source = "\n\n".join(answer.sources)
@@ -121,7 +118,6 @@ def write_as_ours(engine: Engine, task: Task, params: SamplingParams, *, num_dra
 def measure(
     write: Callable[[Task, SamplingParams], Cell], num_cells: int, max_tokens: int
 ) -> list[Cell]:
-    """Write so many cells, each with a seed of its own."""
     cells = []
     for number, task in enumerate(islice(tasks(), num_cells)):
         seed = FIRST_SEED + 100 * number  # drafts count on from it
@@ -133,7 +129,6 @@ def measure(
 
 
 def row(name: str, cells: list[Cell]) -> tuple[str, ...]:
-    """Summarise the cells of one way to ask."""
     total = len(cells)
 
     def share(number: int) -> str:
@@ -153,23 +148,14 @@ def row(name: str, cells: list[Cell]) -> tuple[str, ...]:
     )
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--model", type=Path, help="a GGUF file (default: SmolLM2's)")
+def main() -> None:
+    parser = parser_for(__doc__)
     parser.add_argument("--generations", type=int, default=40)
     parser.add_argument("--drafts", type=int, default=4)
     parser.add_argument("--max-tokens", type=int, default=384)
-    parser.add_argument("--json", type=Path, help="also write the cells to this file")
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Measure and print."""
-    arguments = parse_arguments()
+    arguments = parser.parse_args()
     model = arguments.model or default_model()
     setting = describe(model, arguments.generations)
-    print("; ".join(f"{name}: {value}" for name, value in setting.items()), flush=True)
     engine = LocalEngine(find_model(model))
     ways = {
         "as usual": partial(write_as_usual, engine),
@@ -187,11 +173,9 @@ def main() -> None:
         *("code", "cells", "parse", "parse, names unknown", "parse, all names known"),
         *("repaired", "drafts", "s a cell"),
     )
-    print(markdown_table(header, [row(name, each) for name, each in cells.items()]))
-    if arguments.json is not None:
-        record = {name: [asdict(cell) for cell in each] for name, each in cells.items()}
-        raw = {"setting": setting, "cells": record}
-        arguments.json.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+    show(setting, markdown_table(header, [row(name, each) for name, each in cells.items()]))
+    raw = {name: [asdict(cell) for cell in each] for name, each in cells.items()}
+    write_json(arguments.json, setting, cells=raw)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,6 @@ class RawTalk:
         self._prompt = system
 
     def turn(self, question: str, max_tokens: int) -> Generation:
-        """Ask, and say how long the reply took."""
         self._prompt += f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
         reply = self._contestant.generate(self._prompt, max_tokens)
         self._prompt += f"{reply.text}<|im_end|>\n"

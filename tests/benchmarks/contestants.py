@@ -36,7 +36,6 @@ class Entrant:
     before: Path | None = None
 
     def start(self) -> Contestant:
-        """Load the model."""
         if self.name == OURS_BEFORE:
             sys.path.insert(0, str(self.before))  # in this process nobody has imported us yet
             return Ours(self.model, self.cache_folder, is_exact=False)

@@ -13,22 +13,7 @@ import os
 import time
 from functools import partial
 
-from benchmarks.figures import (
-    BUSY_ALL_LOOPS_ALONE,
-    BUSY_ALL_LOOPS_BESIDE,
-    BUSY_ALL_SPEED,
-    BUSY_NONE_SPEED,
-    BUSY_ONE_LOOP_ALONE,
-    BUSY_ONE_LOOP_BESIDE,
-    BUSY_ONE_SPEED,
-    COLD_FIRST_TOKEN,
-    PREFILLED_FIRST_TOKEN,
-    REPEAT_LOOKUP_SPEED,
-    REPEAT_PLAIN_SPEED,
-    REPEAT_TALE_LOOKUP_SPEED,
-    REPEAT_TALE_PLAIN_SPEED,
-    Figures,
-)
+from benchmarks.figures import Figure, Figures
 from benchmarks.ours import Ours
 from benchmarks.prompts import CLOSING, EDITING, TALE, TOPICS, long_notebook
 from benchmarks.spinners import Spinners
@@ -42,10 +27,11 @@ TALE_TOKENS = 256
 
 def background_prefill(ours: Ours) -> Figures:
     """Take turns between notebooks that were prefilled and others that were not."""
-    figures: Figures = {COLD_FIRST_TOKEN: [], PREFILLED_FIRST_TOKEN: []}
+    figures: Figures = {Figure.COLD_FIRST: [], Figure.PREFILLED_FIRST: []}
     for cold, prefilled in zip(TOPICS[::2], TOPICS[1::2], strict=True):
         ours.prefill(long_notebook(prefilled))
-        for name, topic in ((PREFILLED_FIRST_TOKEN, prefilled), (COLD_FIRST_TOKEN, cold)):
+        topics = {Figure.PREFILLED_FIRST: prefilled, Figure.COLD_FIRST: cold}
+        for name, topic in topics.items():
             reply = ours.generate(long_notebook(topic) + CLOSING, 1)
             figures[name].append(reply.first_token_s)
     return figures
@@ -54,14 +40,13 @@ def background_prefill(ours: Ours) -> Figures:
 def busy_machine(ours: Ours) -> Figures:
     """Take turns between no, one and all cores busy; each loop is alone before we join it."""
     speed = partial(ours.generate, TALE, BUSY_TOKENS)
-    levels = (
-        (1, BUSY_ONE_SPEED, BUSY_ONE_LOOP_ALONE, BUSY_ONE_LOOP_BESIDE),
-        (os.cpu_count() or 1, BUSY_ALL_SPEED, BUSY_ALL_LOOPS_ALONE, BUSY_ALL_LOOPS_BESIDE),
-    )
-    figures: Figures = {BUSY_NONE_SPEED: []}
+    one = Figure.BUSY_ONE_SPEED, Figure.BUSY_ONE_LOOP_ALONE, Figure.BUSY_ONE_LOOP_BESIDE
+    every = Figure.BUSY_ALL_SPEED, Figure.BUSY_ALL_LOOPS_ALONE, Figure.BUSY_ALL_LOOPS_BESIDE
+    levels = ((1, one), (os.cpu_count() or 1, every))
+    figures: Figures = {Figure.BUSY_NONE_SPEED: []}
     for _ in range(REPEATS):
-        figures[BUSY_NONE_SPEED].append(speed().tokens_per_s)
-        for num_cores, speed_name, alone_name, beside_name in levels:
+        figures[Figure.BUSY_NONE_SPEED].append(speed().tokens_per_s)
+        for num_cores, (speed_name, alone_name, beside_name) in levels:
             with Spinners(num_cores) as spinners:
                 alone, _none = spinners.rounds_per_s(partial(time.sleep, BUSY_ALONE_S))
                 beside, reply = spinners.rounds_per_s(speed)
@@ -74,8 +59,8 @@ def busy_machine(ours: Ours) -> Figures:
 def repetition(ours: Ours) -> Figures:
     """Take turns between prompt lookup and none."""
     cases = (
-        (EDITING, EDITING_TOKENS, REPEAT_PLAIN_SPEED, REPEAT_LOOKUP_SPEED),
-        (TALE, TALE_TOKENS, REPEAT_TALE_PLAIN_SPEED, REPEAT_TALE_LOOKUP_SPEED),
+        (EDITING, EDITING_TOKENS, Figure.REPEAT_PLAIN_SPEED, Figure.REPEAT_LOOKUP_SPEED),
+        (TALE, TALE_TOKENS, Figure.REPEAT_TALE_PLAIN_SPEED, Figure.REPEAT_TALE_LOOKUP_SPEED),
     )
     figures: Figures = {}
     for _ in range(REPEATS):

@@ -11,7 +11,6 @@ asserts nothing.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import sys
@@ -22,7 +21,7 @@ from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.side_by_side import default_model, describe
+from benchmarks.side_by_side import default_model, describe, parser_for, show, write_json
 from browser.lab import CHROMIUM_HINT, Notebook, find_chromium, running_chromium, running_lab
 from playwright.sync_api import expect
 
@@ -65,7 +64,6 @@ class Session:
         self.write(is_open=False)  # a warm-up
 
     def write(self, *, is_open: bool) -> Generation:
-        """Write an answer, with a panel in sight or without."""
         turns = self._notebook.cell(1).locator(".jllm-turn")
         if is_open:
             self._notebook.run(1)
@@ -135,9 +133,7 @@ def table(measured: Sequence[Generation]) -> str:
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--model", type=Path, help="a GGUF file (default: SmolLM2's)")
+    parser = parser_for(__doc__)
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument(
         "--threads",
@@ -145,16 +141,12 @@ def main() -> None:
         default=[1, 2],
         help="how many threads decode (default: 1,2)",
     )
-    parser.add_argument("--json", type=Path, help="write the raw figures to this file")
     arguments = parser.parse_args()
     model: Path = arguments.model or default_model()
     measured = list(generations(model, arguments.threads, arguments.rounds))
     setting = describe(model, arguments.rounds)
-    if arguments.json:
-        raw = {"setting": setting, "generations": [asdict(one) for one in measured]}
-        arguments.json.write_text(json.dumps(raw, indent=1) + "\n")
-    print(*(f"- {name}: {value}" for name, value in setting.items()), "", sep="\n")
-    print(table(measured))
+    write_json(arguments.json, setting, generations=[asdict(one) for one in measured])
+    show(setting, table(measured))
 
 
 if __name__ == "__main__":

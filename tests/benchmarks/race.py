@@ -16,7 +16,6 @@ import psutil
 from benchmarks.build_peers import peer_paths
 from benchmarks.contestants import BENCHES, OURS_BEFORE, OURS_TUNED, Entrant
 from benchmarks.figures import Figures
-from benchmarks.requantize import near_lossless_copy
 from benchmarks.workloads import WORKLOADS, run_bench, run_entrant
 
 COPIES_FOLDER = Path("build/benchmarks")
@@ -117,6 +116,19 @@ class Race:
             if WORKLOADS[workload].is_restart:
                 run_alone(entrant, workload)
             return run_alone(entrant, workload)
+
+
+def near_lossless_copy(model: Path, folder: Path) -> Path:
+    """Return the model as Q8_0, which has fast kernels everywhere; made once."""
+    from jupyter_llm.engine.local.llama import quantize
+
+    copy = folder.absolute() / f"{model.stem}-Q8_0.gguf"
+    if not copy.exists() or copy.stat().st_mtime < model.stat().st_mtime:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = copy.with_suffix(".part")
+        quantize(model, partial, "Q8_0", n_threads=os.cpu_count() or 1)
+        partial.replace(copy)
+    return copy
 
 
 def run_alone(entrant: Entrant, workload: str) -> Figures:

@@ -9,36 +9,16 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Self
 
 from benchmarks.contestants import CONTESTANTS
-from benchmarks.figures import FIGURES, RATIOS
+from benchmarks.figures import RATIOS, Figure
 from benchmarks.race import Run
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """The smallest, middle and largest of the values that the rounds gave."""
-
-    minimum: float
-    median: float
-    maximum: float
-
-    @classmethod
-    def of(cls, values: Collection[float]) -> Self:
-        """Summarize at least one value."""
-        return cls(min(values), statistics.median(values), max(values))
-
-    def cells(self) -> list[str]:
-        """Format the three with three significant digits."""
-        return [significant(value) for value in (self.minimum, self.median, self.maximum)]
-
-
-def significant(value: float) -> str:
-    """Write three significant digits, never in scientific notation."""
-    digits = 1 if value >= 100 else 2 if value >= 10 else 3
-    return f"{value:.{digits}f}"
+def spread(values: Collection[float]) -> list[str]:
+    """Write the smallest, middle and largest value, each with three significant digits."""
+    three = min(values), statistics.median(values), max(values)
+    return [f"{value:.{1 if value >= 100 else 2 if value >= 10 else 3}f}" for value in three]
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -47,8 +27,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
 
 
-def medians(runs: Iterable[Run], contestant: str, figure: str) -> dict[int, float]:
-    """Return a contestant's figure in every round that has it."""
+def medians(runs: Iterable[Run], contestant: str, figure: Figure) -> dict[int, float]:
     return {
         run.round: statistics.median(run.figures[figure])
         for run in runs
@@ -56,7 +35,7 @@ def medians(runs: Iterable[Run], contestant: str, figure: str) -> dict[int, floa
     }
 
 
-def disturbance(runs: Iterable[Run], contestant: str, figure: str) -> str:
+def disturbance(runs: Iterable[Run], contestant: str, figure: Figure) -> str:
     """Return the most that others took of the machine while a figure was measured, in cores."""
     cores = [
         run.others_cores for run in runs if run.contestant == contestant and figure in run.figures
@@ -65,10 +44,9 @@ def disturbance(runs: Iterable[Run], contestant: str, figure: str) -> str:
 
 
 def figures_table(runs: Sequence[Run]) -> str:
-    """Show each contestant's figures: minimum, median and maximum over the rounds."""
     rows = [
-        [figure, name, *Spread.of(values.values()).cells(), disturbance(runs, name, figure)]
-        for figure in FIGURES
+        [figure, name, *spread(values.values()), disturbance(runs, name, figure)]
+        for figure in Figure
         for name in CONTESTANTS
         if (values := medians(runs, name, figure))
     ]
@@ -76,11 +54,10 @@ def figures_table(runs: Sequence[Run]) -> str:
 
 
 def ratios_table(runs: Sequence[Run]) -> str:
-    """Show every ratio there are figures for: minimum, median and maximum over the rounds."""
     rows = []
     for ratio in RATIOS:
         tops = medians(runs, ratio.contestant, ratio.figure)
         bases = medians(runs, ratio.peer, ratio.base or ratio.figure)
         if values := [tops[number] / bases[number] for number in tops if number in bases]:
-            rows.append([ratio.figure, ratio.label, *Spread.of(values).cells(), ratio.target])
+            rows.append([ratio.figure, ratio.label, *spread(values), ratio.target])
     return table(["figure", "ratio", "min", "median", "max", "target"], rows)

@@ -26,10 +26,11 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.side_by_side import default_model, describe
+from benchmarks.side_by_side import default_model, describe, parser_for, show, write_json
 
 from jupyter_llm.common.tables import markdown_table
 from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.local.llama import quantize  # its code is no part of the model
 from jupyter_llm.engine.options import EngineOptions, SamplingParams
 from jupyter_llm.engine.request import Request
 from jupyter_llm.models.discover import find_model
@@ -60,8 +61,6 @@ class Measurement:
 
 def serve(model: Path, *, repack: bool) -> None:
     """Load the model, say so, and report this process's memory when asked."""
-    from jupyter_llm.engine.local import llama  # noqa: F401  its code is no part of the model
-
     process = psutil.Process()
     before = process.memory_full_info().uss
     engine = LocalEngine(find_model(model), EngineOptions(n_ctx=N_CTX, repack=repack))
@@ -97,14 +96,12 @@ def read_line(process: subprocess.Popen[str]) -> str:
 
 
 def tell(process: subprocess.Popen[str]) -> None:
-    """Let a process go on."""
     assert process.stdin is not None
     process.stdin.write("\n")
     process.stdin.flush()
 
 
 def measure(model: Path, num_processes: int, *, repack: bool) -> Measurement:
-    """Measure so many processes while all have the model loaded."""
     with ExitStack() as stack:
         # One after another: models that compute at the same time hinder one another.
         kernels = [stack.enter_context(kernel(model, repack=repack)) for _ in range(num_processes)]
@@ -113,19 +110,6 @@ def measure(model: Path, num_processes: int, *, repack: bool) -> Measurement:
             tell(process)
             memories.append(Memory(**json.loads(read_line(process))))
     return Measurement(model=model.name, repack=repack, processes=memories)
-
-
-def requantized(model: Path, quantization: str, folder: Path) -> Path:
-    """Write a copy of the model in another quantization."""
-    import llama_cpp as lib
-
-    path = folder / f"{model.name.split('.')[0]}.{quantization}.gguf"
-    params = lib.llama_model_quantize_default_params()
-    params.ftype = getattr(lib, f"LLAMA_FTYPE_MOSTLY_{quantization}")
-    params.allow_requantize = True
-    if lib.llama_model_quantize(os.fsencode(model), os.fsencode(path), params):
-        sys.exit(f"{model.name} could not be requantized; what llama.cpp wrote stands above.")
-    return path
 
 
 def table(measurements: list[Measurement], sizes: dict[str, int]) -> str:
@@ -150,9 +134,7 @@ def table(measurements: list[Measurement], sizes: dict[str, int]) -> str:
 
 
 def main() -> None:
-    """Measure each file with and without repacking, and print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--model", type=Path, help="a GGUF file (default: SmolLM2's)")
+    parser = parser_for(__doc__)
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument(
         "--copy",
@@ -161,7 +143,6 @@ def main() -> None:
         default=[],
         help="measure a copy in this quantization as well; may be given again",
     )
-    parser.add_argument("--json", type=Path, help="write the raw figures to this file")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--repack", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -170,8 +151,10 @@ def main() -> None:
         serve(model, repack=arguments.repack)
         return
     with TemporaryDirectory() as folder:
-        copies = (requantized(model, name, Path(folder)) for name in arguments.copy)
-        models = [model, *copies]
+        models = [model]
+        for quantization in arguments.copy:
+            models.append(Path(folder) / f"{model.name.split('.')[0]}.{quantization}.gguf")
+            quantize(model, models[-1], quantization, n_threads=os.cpu_count() or 1)
         sizes = {model.name: model.stat().st_size for model in models}
         measurements = [
             measure(model, arguments.processes, repack=repack)
@@ -179,11 +162,8 @@ def main() -> None:
             for repack in (False, True)
         ]
     setting = describe(model, rounds=1) | {"processes": str(arguments.processes)}
-    lines = [f"- {name}: {value}" for name, value in setting.items()]
-    print(*lines, "", table(measurements, sizes), sep="\n")
-    if arguments.json:
-        raw = {"setting": setting, "measurements": [asdict(each) for each in measurements]}
-        arguments.json.write_text(json.dumps(raw, indent=1) + "\n")
+    show(setting, table(measurements, sizes))
+    write_json(arguments.json, setting, measurements=[asdict(each) for each in measurements])
 
 
 if __name__ == "__main__":

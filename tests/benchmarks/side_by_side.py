@@ -14,8 +14,9 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,24 +51,25 @@ def choices(allowed: tuple[str, ...], text: str) -> list[str]:
     return [name for name in allowed if name in words]
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+def parser_for(doc: str | None) -> argparse.ArgumentParser:
+    """What every benchmark of a model may be told."""
+    parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     parser.add_argument("--model", type=Path, help="a GGUF file (default: SmolLM2's)")
+    parser.add_argument("--json", type=Path, help="write the raw figures to this file")
+    return parser
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = parser_for(__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", type=Path, default=DEFAULT_FOLDER, help="see build_peers.py")
-    parser.add_argument(
-        "--only",
-        type=lambda text: choices(tuple(WORKLOADS), text),
-        default=list(WORKLOADS),
-        help=f"some of {','.join(WORKLOADS)}",
-    )
-    parser.add_argument(
-        "--contestants",
-        type=lambda text: choices(CONTESTANTS, text),
-        default=list(CONTESTANTS),
-        help=f"some of {','.join(CONTESTANTS)}",
-    )
+    for option, allowed in (("--only", tuple(WORKLOADS)), ("--contestants", CONTESTANTS)):
+        parser.add_argument(
+            option,
+            type=partial(choices, allowed),
+            default=list(allowed),
+            help=f"some of {','.join(allowed)}",
+        )
     parser.add_argument(
         "--patience",
         type=float,
@@ -78,12 +80,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--before", type=Path, metavar="FOLDER", help="another checkout, to compare us with"
     )
-    parser.add_argument("--json", type=Path, help="write the raw figures to this file")
     return parser.parse_args()
 
 
 def cpu_model() -> str:
-    """Return the processor's name as the system gives it."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -91,7 +91,6 @@ def cpu_model() -> str:
 
 
 def describe(model: Path, rounds: int) -> dict[str, str]:
-    """Say what was measured, where and when."""
     return {
         "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
         "CPU": f"{cpu_model()}, {os.cpu_count()} cores",
@@ -102,14 +101,18 @@ def describe(model: Path, rounds: int) -> dict[str, str]:
     }
 
 
-def write_json(path: Path, setting: Mapping[str, str], runs: Sequence[Run]) -> None:
-    """Write the raw figures."""
-    raw = {"setting": setting, "runs": [asdict(run) for run in runs]}
-    path.write_text(json.dumps(raw, indent=1) + "\n")
+def show(setting: Mapping[str, str], *tables: str) -> None:
+    lines = [f"- {name}: {value}" for name, value in setting.items()]
+    print("\n".join(lines), *tables, sep="\n\n")
+
+
+def write_json(path: Path | None, setting: Mapping[str, str], **raw: object) -> None:
+    """Write the raw figures, if they are wanted."""
+    if path is not None:
+        path.write_text(json.dumps({"setting": setting, **raw}, indent=1) + "\n")
 
 
 def main() -> None:
-    """Measure, write the raw figures, and print the tables."""
     arguments = parse_arguments()
     model: Path = arguments.model or default_model()
     race = Race(
@@ -124,11 +127,9 @@ def main() -> None:
     setting = describe(model, arguments.rounds)
     runs: list[Run] = []
     for run in race.runs():
-        runs.append(run)
-        if arguments.json:  # after every run, so that an interrupt loses none
-            write_json(arguments.json, setting, runs)
-    lines = [f"- {name}: {value}" for name, value in setting.items()]
-    print(*lines, "", figures_table(runs), "", ratios_table(runs), sep="\n")
+        runs.append(run)  # and written every time, so that an interrupt loses none
+        write_json(arguments.json, setting, runs=[asdict(run) for run in runs])
+    show(setting, figures_table(runs), ratios_table(runs))
 
 
 if __name__ == "__main__":

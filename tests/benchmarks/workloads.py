@@ -34,19 +34,7 @@ from benchmarks.contestants import (
     SERVER,
     Entrant,
 )
-from benchmarks.figures import (
-    W1_FIRST_TOKEN,
-    W1_TOTAL,
-    W2_FIRST_TOKEN,
-    W3_ROWS,
-    W4_FIRST_TOKEN,
-    W5_SPEED,
-    W7_ALONE_FIRST_TOKEN,
-    W7_ALONE_SPEED,
-    W7_BESIDE_FIRST_TOKEN,
-    W7_BESIDE_SPEED,
-    Figures,
-)
+from benchmarks.figures import Figure, Figures
 from benchmarks.ours import Ours
 from benchmarks.peers import LlamaServer, bench_decode
 from benchmarks.prompts import (
@@ -77,8 +65,8 @@ def follow_up(contestant: Contestant) -> Figures:
         time.sleep(THINKING_S)
         turns.append(talk.turn(f"Explain cell {number} in a short sentence.", 24))
     return {
-        W1_FIRST_TOKEN: [turn.first_token_s for turn in turns],
-        W1_TOTAL: [turn.total_s for turn in turns],
+        Figure.W1_FIRST: [turn.first_token_s for turn in turns],
+        Figure.W1_TOTAL: [turn.total_s for turn in turns],
     }
 
 
@@ -92,7 +80,7 @@ def interleaved(contestant: Contestant) -> Figures:
     for talk in talks * 3:
         time.sleep(THINKING_S)
         turns.append(talk.turn("Tell me more.", 16))
-    return {W2_FIRST_TOKEN: [turn.first_token_s for turn in turns]}
+    return {Figure.W2_FIRST: [turn.first_token_s for turn in turns]}
 
 
 def map_column(contestant: Contestant) -> Figures:
@@ -101,20 +89,19 @@ def map_column(contestant: Contestant) -> Figures:
     contestant.generate(rows[0], 2)
     started = time.perf_counter()
     contestant.map(rows, ROW_TOKENS)
-    return {W3_ROWS: [len(rows) / (time.perf_counter() - started)]}
+    return {Figure.W3_ROWS: [len(rows) / (time.perf_counter() - started)]}
 
 
 def restarted_kernel(contestant: Contestant) -> Figures:
     """W4; runs in two processes, the second of which counts."""
     loading_s = time.perf_counter() - contestant.started_s
     first_token_s = contestant.generate(long_notebook("budget") + CLOSING, 1).first_token_s
-    return {W4_FIRST_TOKEN: [loading_s + first_token_s]}
+    return {Figure.W4_FIRST: [loading_s + first_token_s]}
 
 
 def long_generation(contestant: Contestant) -> Figures:
-    """W5."""
     replies = [contestant.generate(TALE, LONG_TOKENS) for _ in range(LONG_REPEATS)]
-    return {W5_SPEED: [reply.tokens_per_s for reply in replies]}
+    return {Figure.W5_SPEED: [reply.tokens_per_s for reply in replies]}
 
 
 def chat_beside_bulk(contestant: Ours | LlamaServer) -> Figures:
@@ -130,10 +117,10 @@ def chat_beside_bulk(contestant: Ours | LlamaServer) -> Figures:
         time.sleep(BULK_HEAD_START_S)
         beside = turns()
     return {
-        W7_ALONE_FIRST_TOKEN: [turn.first_token_s for turn in alone],
-        W7_BESIDE_FIRST_TOKEN: [turn.first_token_s for turn in beside],
-        W7_ALONE_SPEED: [turn.tokens_per_s for turn in alone],
-        W7_BESIDE_SPEED: [turn.tokens_per_s for turn in beside],
+        Figure.W7_ALONE_FIRST: [turn.first_token_s for turn in alone],
+        Figure.W7_BESIDE_FIRST: [turn.first_token_s for turn in beside],
+        Figure.W7_ALONE_SPEED: [turn.tokens_per_s for turn in alone],
+        Figure.W7_BESIDE_SPEED: [turn.tokens_per_s for turn in beside],
     }
 
 
@@ -181,4 +168,4 @@ def run_entrant(entrant: Entrant, workload: str) -> Figures:
 def run_bench(binary: Path, model: Path, *, flash_attention: bool) -> Figures:
     """Take the decode speed of W5 from llama-bench; it warms itself up."""
     speeds = bench_decode(binary, model, LONG_TOKENS, LONG_REPEATS, flash_attention=flash_attention)
-    return {W5_SPEED: speeds}
+    return {Figure.W5_SPEED: speeds}
