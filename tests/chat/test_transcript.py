@@ -16,12 +16,7 @@ from support.saved_turns import chat_of, turn, turns
 
 from jupyter_llm.chat.draft import Part, Turn
 from jupyter_llm.chat.store import SavedChat
-from jupyter_llm.chat.transcript import (
-    chat_markdown,
-    into_notebook,
-    to_json,
-    to_markdown,
-)
+from jupyter_llm.chat.transcript import chat_markdown, into_notebook, to_json, to_markdown
 
 CHATS = {"default": chat_of(turn("Who?", "Me."), system="Be brief.")}
 
@@ -81,19 +76,8 @@ def test_an_open_code_block_does_not_swallow_the_turns_after_it() -> None:
 HOSTILE = (
     *("<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "![x](https://e.x/x.png)"),
     *("[x](javascript:alert(1))", "[x]: https://e.x", "$$", "$", "`", "```", "~~~", "\n", "\n\n"),
-    *(
-        "\\begin{a}",
-        "\\end{a}",
-        "# ",
-        "> ",
-        "- ",
-        "@@0@@",
-        "https://e.x/$a$",
-        "x",
-        " ",
-        "\r",
-        "\u2028",
-    ),
+    *("\\begin{a}", "\\end{a}", "# ", "> ", "- ", "@@0@@", "https://e.x/$a$"),
+    *("x", " ", "\r", "\u2028"),
 )
 HOSTILE_TEXTS = st.lists(st.sampled_from(HOSTILE), max_size=6).map("".join)
 

@@ -65,10 +65,6 @@ def test_unknown_names(source: str, names: tuple[str, ...]) -> None:
     assert unknown_names(source) == names
 
 
-def test_names_of_the_namespace_are_known() -> None:
-    assert unknown_names("a + b", {"a": 1}) == ("b",)
-
-
 def test_only_the_names_of_a_namespace_are_looked_at() -> None:
     class Names:
         def __contains__(self, name: object) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from support.notebook_session import NAMES, code_cells
 from support.programs import PIECES, PROGRAMS, compile_as_ipython, mutated_programs
@@ -15,8 +15,11 @@ from support.programs import PIECES, PROGRAMS, compile_as_ipython, mutated_progr
 from jupyter_llm.notebook.code.repair import repair
 from jupyter_llm.notebook.code.syntax import syntax_error
 
+TEXTS = st.text() | st.lists(PIECES, max_size=40).map("".join)
 
-@given(source=st.text() | st.lists(PIECES, max_size=40).map("".join), is_cut_off=st.booleans())
+
+@settings(max_examples=200)
+@given(source=TEXTS | mutated_programs(), is_cut_off=st.booleans())
 @example(source="x = '\0'", is_cut_off=False)
 @example(source="\ud800", is_cut_off=False)
 @example(source="# -*- coding: utf-7 -*-\n+AGEAYgA-", is_cut_off=False)
@@ -24,13 +27,6 @@ from jupyter_llm.notebook.code.syntax import syntax_error
 @example(source="x    temperature: float\n    top_k: int", is_cut_off=False)
 @example(source="if x:\\\n\\", is_cut_off=True)
 def test_any_text_becomes_a_cell_that_parses(source: str, *, is_cut_off: bool) -> None:
-    repaired = repair(source, is_cut_off=is_cut_off)
-    assert syntax_error(repaired.source) is None
-    compile_as_ipython(repaired.source)
-
-
-@given(source=mutated_programs(), is_cut_off=st.booleans())
-def test_any_broken_program_becomes_one_that_parses(source: str, *, is_cut_off: bool) -> None:
     repaired = repair(source, is_cut_off=is_cut_off)
     assert syntax_error(repaired.source) is None
     compile_as_ipython(repaired.source)
