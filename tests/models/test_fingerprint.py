@@ -32,20 +32,11 @@ def mark(value: object = MARK.encode()) -> None:
     rows("UPDATE remembered SET value = ?", value)
 
 
-def test_it_is_the_files_sha256(model: Path) -> None:
-    assert file_sha256(model) == DIGEST
-
-
-def test_a_file_is_read_once(model: Path) -> None:
-    file_sha256(model)
+def test_a_file_is_read_once_and_known_from_then_on(model: Path) -> None:
+    assert known_sha256(model) is None
+    assert file_sha256(model) == known_sha256(model) == DIGEST
     mark()
     assert file_sha256(model) == MARK
-
-
-def test_it_is_known_only_after_it_was_read(model: Path) -> None:
-    assert known_sha256(model) is None
-    file_sha256(model)
-    assert known_sha256(model) == DIGEST
 
 
 def test_a_link_is_the_file_it_leads_to(model: Path) -> None:

@@ -75,20 +75,20 @@ print(json.dumps({{"outcome": json.loads({json.dumps(json.dumps(found))})}}))
 """
 
 
-def tune_by(entry: ModelEntry, code: str, *, copy: bool = True, lossy: bool = False) -> TuneReport:
-    return tune(entry, copy=copy, lossy=lossy, bench=scripted_process(code))
-
-
 @pytest.fixture
 def resident(tiny_gguf: Path, fresh_llm: None) -> Path:
     llm.use(tiny_gguf)
+    llm.unload()
     return tiny_gguf
+
+
+def tune_by(entry: ModelEntry, code: str, *, copy: bool = True, lossy: bool = False) -> TuneReport:
+    return tune(entry, copy=copy, lossy=lossy, bench=scripted_process(code))
 
 
 def test_the_tuned_copy_and_settings_are_used_from_then_on(
     entry: ModelEntry, resident: Path
 ) -> None:
-    llm.unload()
     report = tune_by(entry, outcome(n_threads=1, flash_attention=False))
     info = llm.use(resident).info
     assert info is not None
@@ -102,7 +102,6 @@ def test_the_tuned_copy_and_settings_are_used_from_then_on(
 def test_what_the_user_says_goes_before_what_was_measured(
     entry: ModelEntry, resident: Path
 ) -> None:
-    llm.unload()
     tune_by(entry, outcome(None, n_threads=1, flash_attention=False))
     info = llm.use(resident, flash_attention=True).info
     assert info is not None
@@ -110,7 +109,6 @@ def test_what_the_user_says_goes_before_what_was_measured(
 
 
 def test_forgetting_brings_the_file_itself_back(entry: ModelEntry, resident: Path) -> None:
-    llm.unload()
     tune_by(entry, outcome())
     assert llm.use(resident).info.tuned_copy is not None  # type: ignore[union-attr]
     assert llm.forget_tuning()
