@@ -14,6 +14,7 @@ import pytest
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.lane import Lane
+from jupyter_llm.engine.local.llama import Context, Weights
 from jupyter_llm.engine.options import EngineOptions, SamplingParams
 from jupyter_llm.engine.request import Priority, Prompt, Request
 from jupyter_llm.engine.stream import QueueStream
@@ -32,6 +33,26 @@ def load(
     engine = LocalEngine(find_model(path), chosen, on_progress=on_progress)
     _loaded.append(engine)
     return engine
+
+
+@contextmanager
+def exact_context(path: Path, *, num_slots: int = 4, n_batch: int = 256) -> Iterator[Context]:
+    """A context with a stream for each sequence, as exact answers need it, without an engine."""
+    weights = Weights(path, n_gpu_layers=0, on_progress=lambda _share: True)
+    context = Context(
+        weights,
+        n_ctx=512,
+        n_batch=n_batch,
+        num_slots=num_slots,
+        n_threads=2,
+        flash_attention=False,
+        is_unified=False,
+    )
+    try:
+        yield context
+    finally:
+        context.close()
+        weights.close()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.engines import ask, ask_afresh, ask_together, assert_near, load
+from support.engines import ask, ask_afresh, ask_together, assert_near, exact_context, load
 from support.paths import TESTS
 from support.stored import rows
 
@@ -23,7 +23,7 @@ from jupyter_llm.common.database import store
 from jupyter_llm.engine.local import exactness, resident
 from jupyter_llm.engine.local.exactness import make_exact, measure
 from jupyter_llm.engine.local.groups import fill_groups
-from jupyter_llm.engine.local.llama import SPARE_CELLS, Context, Weights
+from jupyter_llm.engine.local.llama import SPARE_CELLS, Context
 from jupyter_llm.engine.local.memory import context_need
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
 from jupyter_llm.engine.request import Priority
@@ -207,21 +207,10 @@ def test_a_self_test_that_cannot_run_promises_nothing_and_is_not_remembered(
 def test_on_this_machine_the_exact_context_is_exact(
     tiny_gguf: Path, num_slots: int, n_batch: int
 ) -> None:
-    weights = Weights(tiny_gguf, n_gpu_layers=0, on_progress=lambda _share: True)
-    real = Context(
-        weights,
-        n_ctx=512,
-        n_batch=n_batch,
-        num_slots=num_slots,
-        n_threads=2,
-        flash_attention=False,
-        is_unified=False,
-    )
-    assert real.n_ctx == 512
-    assert real.num_cells == 512 * num_slots
-    assert measure(real, 96) > 0
-    real.close()
-    weights.close()
+    with exact_context(tiny_gguf, num_slots=num_slots, n_batch=n_batch) as real:
+        assert real.n_ctx == 512
+        assert real.num_cells == 512 * num_slots
+        assert measure(real, 96) > 0
 
 
 # -- the engine ------------------------------------------------------------------------------------

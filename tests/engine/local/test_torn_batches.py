@@ -13,12 +13,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.engines import ask, assert_nothing_leaks, before_each_step, load, paused, submit
+from support.engines import (
+    ask,
+    ask_together,
+    assert_nothing_leaks,
+    before_each_step,
+    exact_context,
+    load,
+)
 from support.logit_watch import Witness
 from support.tiny_kinds import WINDOW
 
 from jupyter_llm.engine.local.exactness import measure
-from jupyter_llm.engine.local.llama import Context, Weights
+from jupyter_llm.engine.local.llama import Context
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
 
 LONG = "the quick brown fox jumps over the lazy dog and "
@@ -53,23 +60,10 @@ class Reader:
 
 @contextmanager
 def reader_of(path: Path) -> Iterator[Reader]:
-    weights = Weights(path, n_gpu_layers=0, on_progress=lambda _share: True)
-    context = Context(
-        weights,
-        n_ctx=512,
-        n_batch=256,
-        num_slots=4,
-        n_threads=2,
-        flash_attention=False,
-        is_unified=False,
-    )
-    context.group_size = measure(context, 96)
     texts = np.random.default_rng(3).integers(1, 250, (4, 400)).tolist()
-    try:
+    with exact_context(path) as context:
+        context.group_size = measure(context, 96)
         yield Reader(context, texts)
-    finally:
-        context.close()
-        weights.close()
 
 
 @pytest.mark.parametrize(("num_others", "count"), [(150, 100), (33, 100), (77, 60), (20, 64)])
@@ -126,10 +120,8 @@ def test_tearing_batches_off_again_and_again_changes_no_logit(
     before_each_step(engine, monkeypatch, disturb)
     for _ in range(40):
         kinds = dice.integers(0, 12, dice.integers(1, 6)).tolist()
-        with paused(engine):
-            streams = [submit(engine, f"{kind} dogs and {LONG * (kind % 7)}", 6) for kind in kinds]
-        assert all(stream.result(timeout=60).exact for stream in streams)
+        prompts = [f"{kind} dogs and {LONG * (kind % 7)}" for kind in kinds]
+        assert all(answer.exact for answer in ask_together(engine, prompts, 6))
     assert len(witness.seen) > 1000
     assert witness.doubtful == []
     assert_nothing_leaks(engine)
-    engine.close()
