@@ -169,7 +169,7 @@ def test_a_forgotten_turn_is_gone_and_may_come_again_at_the_end() -> None:
 
 @pytest.mark.parametrize("is_forgotten", [False, True])
 def test_what_followed_a_turn_that_has_gone_follows_the_one_before_it(
-    is_forgotten: bool,  # noqa: FBT001
+    *, is_forgotten: bool
 ) -> None:
     archive = keep(start(), ONE, TWO, THREE, turn("two again", number=4, parent=2))
     if is_forgotten:

@@ -21,8 +21,7 @@ def test_a_fast_load_shows_no_bar() -> None:
 
 @pytest.mark.parametrize("is_shown", [True, False])
 def test_on_another_thread_a_bar_goes_to_whoever_shows_it_only(
-    is_shown: bool,  # noqa: FBT001
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], *, is_shown: bool
 ) -> None:
     shown: list[str] = []
 

@@ -146,7 +146,7 @@ NEWER = Schema(
 
 
 @pytest.mark.parametrize("is_written_first", [False, True])
-def test_older_tables_become_what_they_are_today(is_written_first: bool) -> None:  # noqa: FBT001
+def test_older_tables_become_what_they_are_today(*, is_written_first: bool) -> None:
     put("one")
     if is_written_first:
         store().write(NEWER, add("two"))
@@ -208,10 +208,11 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("is_read_first", [False, True])
 def test_a_damaged_store_is_set_aside_and_told_in_one_line(
     damage: Callable[[bytes], bytes],
-    is_read_first: bool,  # noqa: FBT001
     path: Path,
     start: Callable[[], None],
     warnings: Warnings,
+    *,
+    is_read_first: bool,
 ) -> None:
     put(*map(str, range(20)))
     start()
@@ -271,9 +272,7 @@ def test_a_folder_that_cannot_be_made_is_told_once_and_nothing_fails(
 @POSIX
 @pytest.mark.parametrize("is_folder", [False, True])
 def test_what_is_read_only_is_still_read_and_told_once(
-    is_folder: bool,  # noqa: FBT001
-    monkeypatch: pytest.MonkeyPatch,
-    warnings: Warnings,
+    monkeypatch: pytest.MonkeyPatch, warnings: Warnings, *, is_folder: bool
 ) -> None:
     with TemporaryDirectory() as home, unprivileged(Path(home)):
         monkeypatch.setenv("HOME", home)
@@ -364,9 +363,7 @@ def test_no_thread_is_left_when_all_is_written() -> None:
 
 @pytest.mark.parametrize("is_stopped", [False, True])
 def test_writing_waits_for_no_other_process(
-    is_stopped: bool,  # noqa: FBT001
-    monkeypatch: pytest.MonkeyPatch,
-    warnings: Warnings,
+    monkeypatch: pytest.MonkeyPatch, warnings: Warnings, *, is_stopped: bool
 ) -> None:
     if is_stopped:
         monkeypatch.setattr(database, "_BUSY_S", 0.001)

@@ -127,18 +127,12 @@ def payloads(execution: Execution) -> list[tuple[str, bool]]:
     return [(each["text"], each["replace"]) for each in execution.reply["payload"]]
 
 
-def test_cells_arrive_in_the_replies_of_a_real_kernel(kernel: Kernel) -> None:
+def test_cells_arrive_in_the_replies_of_a_real_kernel_and_do_not_run(kernel: Kernel) -> None:
     asked = kernel.execute("writer.write(['a = 1', 'b = a', 'a + b'])", cell_id="asked")
     assert payloads(asked) == [("a = 1", False)]
-    first = kernel.execute("a = 1", cell_id="one")
-    assert payloads(first) == [("b = a", False)]
-    assert payloads(kernel.execute("print(1)", cell_id="other")) == []
-    second = kernel.execute("b = a", cell_id="two")
-    assert payloads(second) == [("a + b", False)]
-    assert payloads(kernel.execute("a + b", cell_id="three")) == []
-
-
-def test_a_cell_can_be_replaced_in_a_real_kernel(kernel: Kernel) -> None:
+    assert kernel.execute("'a' in globals()", cell_id="other").text == "False"
+    codes = ("a = 1", "print(1)", "b = a", "a + b")
+    followers = [payloads(kernel.execute(code, cell_id=code)) for code in codes]
+    assert followers == [[("b = a", False)], [], [("a + b", False)], []]
     asked = kernel.execute("writer.write(['x = 1'], replace=True)", cell_id="asked")
     assert payloads(asked) == [("x = 1", True)]
-    assert kernel.execute("'x' in globals()").text == "False"
