@@ -206,7 +206,7 @@ def test_a_file_here_wins_over_a_model_of_its_name(
 
 def default_path() -> Path | None:
     entry = default_model()
-    return entry and entry.path
+    return None if entry is None else entry.path
 
 
 def test_the_environment_chooses_the_default_else_it_is_the_embedded_model(

@@ -143,8 +143,9 @@ def test_what_recurrent_layers_remember_is_counted(tmp_path: Path, architecture:
 
 
 def test_absurd_sizes_count_as_unsaid(tmp_path: Path) -> None:
-    heads = {"attention__head_count": [-5, -5], "embedding_length": -64}
-    shape = write_header(tmp_path / "model.gguf", "llama", block_count=-1, **heads)
+    heads: dict[str, int | list[int]] = {"attention__head_count": [-5, -5]}
+    sizes = {"block_count": -1, "embedding_length": -64}
+    shape = write_header(tmp_path / "model.gguf", "llama", **sizes, **heads)
     assert set(astuple(shape)) == {0}
 
 
