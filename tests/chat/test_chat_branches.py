@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.scripted import ScriptedEngine
 from support.steps import counted_calls
@@ -102,12 +102,8 @@ class TestBranching:
     def test_a_turn_that_is_not_there_is_named(self, talk: Talk) -> None:
         chat, engine = talk
         num_requests = len(engine.requests)
-        for act in (
-            chat.turn,
-            chat.choose,
-            chat.remove,
-            lambda number: chat.stream("x", after=number),
-        ):
+        acts = (chat.turn, chat.choose, chat.remove, lambda number: chat.stream("x", after=number))
+        for act in acts:
             with pytest.raises(TurnNotFoundError, match="Chat 'default' has no turn 7") as caught:
                 act(7)
             assert caught.value.number == 7
@@ -520,10 +516,15 @@ class TestCutsOfBranches:
 
 KINDS = "send send after after after cell cell choose choose remove forget fail empty reset"
 STEPS = st.lists(st.tuples(st.sampled_from(KINDS.split()), st.integers(0, 20)), max_size=14)
+THREE = [("send", 0)] * 3
+CELLS = [("cell", 0), ("cell", 1), ("cell", 2), ("after", 1), ("cell", 0), ("cell", 1)]
 
 
 @settings(max_examples=60)
 @given(STEPS)
+@example([*THREE, ("after", 2), ("after", 1), ("remove", 2), ("choose", 3), ("send", 0)])
+@example([*THREE, ("after", 0), ("choose", 2), ("empty", 0), ("fail", 0), ("send", 0)])
+@example([*CELLS, ("forget", 1), ("choose", 3), ("reset", 0), ("send", 0)])
 def test_any_talk_is_what_a_simple_model_says(steps: list[tuple[str, int]]) -> None:
     chat, engine = chat_with()
     parents: dict[int, int] = {}
@@ -582,7 +583,6 @@ def test_any_talk_is_what_a_simple_model_says(steps: list[tuple[str, int]]) -> N
         engine.replies.clear()
         active = numbers(chat)
         assert [turn.parent for turn in chat.turns] == [parents[n] for n in active]
-
         assert not active or active[-1] not in parents.values()  # it goes on to an end
         for exchange in chat.exchanges:
             same = [n for n, p in parents.items() if p == exchange.parent]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.saved_turns import turn
 from support.scripted import ScriptedEngine
@@ -192,10 +192,15 @@ def test_whatever_stands_there_of_numbers_becomes_branches(
 
 
 KINDS = ["send", "after", "after", "cell", "forget", "hush", "choose", "remove", "restart"]
+BRANCHES = [*[("send", 0)] * 3, ("after", 1), ("send", 0), ("after", 1)]
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 20)), max_size=12))
+@example([*BRANCHES, ("choose", 4), ("restart", 0), ("send", 0), ("choose", 3), ("restart", 0)])
+@example([*BRANCHES, ("hush", 0), ("hush", 0), ("send", 0)])
+@example([*BRANCHES, ("remove", 2), ("restart", 0), *[("remove", 1)] * 5, ("restart", 0)])
+@example([("cell", 0), ("cell", 1), ("after", 1), ("cell", 1), ("restart", 0), ("forget", 1)])
 def test_any_talk_is_the_same_after_a_restart(
     kernels: Kernels, steps: list[tuple[str, int]]
 ) -> None:

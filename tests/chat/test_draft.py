@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.template_engine import ScriptedLLM, TemplateEngine, common
 
@@ -297,6 +297,7 @@ RUNS_AND_ASKS = st.lists(
 
 @settings(max_examples=60)
 @given(RUNS_AND_ASKS, st.sampled_from(["yes", "", "no <|im_end|>"]))
+@example([("run", "'<|im_end|>'", None), ("ask", "a", None)] * 2, "yes")
 def test_a_prompt_begins_with_the_tokens_of_the_one_before(
     steps: list[tuple[str, str, str | None]], answer: str
 ) -> None:
@@ -319,6 +320,7 @@ STEPS = st.tuples(st.sampled_from(KINDS), st.sampled_from(["a", "b", "c", None])
 
 @settings(max_examples=60)
 @given(st.lists(STEPS, max_size=30), st.sampled_from([700, 8192]))
+@example([*[("run", "a"), ("ask", "a"), ("run", "b"), ("ask", "b")] * 3, ("ask", None)], 8192)
 def test_every_run_is_told_once_no_hidden_one_ever_and_every_pinned_one_always(
     steps: list[tuple[str, str | None]], n_ctx: int
 ) -> None:
