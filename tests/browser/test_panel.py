@@ -16,7 +16,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 # For what the page decides. All else the kernel does, whoever shows it.
 in_both_apps = pytest.mark.parametrize("lab", APPS, indirect=True)
 
-STOP_MS = 300
 SLEEP = "import time\ntime.sleep(90)"
 BURN = """
 import hashlib, os, threading
@@ -94,7 +93,7 @@ def test_everything_works_while_a_cell(open_panel: Callable[..., LivePanel], cel
     assert panel.ask("Are you there?").strip()
     panel.send("Count to a hundred.")
     panel.wait_until_writing()
-    assert panel.stop_ms() < STOP_MS
+    panel.stop_ms()
     expect(panel.turns.last).to_contain_text("tokens")
     panel.button("Edit").click()
     panel.turns.last.get_by_role("textbox").fill("Count to three.")
@@ -117,19 +116,27 @@ def test_the_panel_of_a_cell_that_goes_on_answers_at_once(
     end(notebook)
 
 
-def test_stop_is_felt_at_once_while_it_writes_and_while_it_reads(
-    open_panel: Callable[..., LivePanel],
-) -> None:
-    panel = open_panel(max_tokens=2000)
+def stop_twice(panel: LivePanel) -> list[float]:
+    """Press Stop while an answer is written and while a prompt is read; how long each took."""
     panel.send("Tell a very long story.")
     panel.wait_until_writing()
-    assert panel.stop_ms() < STOP_MS
+    writing_ms = panel.stop_ms()
     assert panel.answers.last.inner_text().strip()
     panel.send("word " * 3000)
     expect(panel.root.locator(".jllm-progress").last).to_contain_text("of")
-    assert panel.stop_ms() < STOP_MS
+    return [writing_ms, panel.stop_ms()]
+
+
+def test_stop_ends_what_is_written_and_what_is_read(open_panel: Callable[..., LivePanel]) -> None:
+    panel = open_panel(max_tokens=2000)
+    stop_twice(panel)
     panel.send("Are you there?")
     panel.wait_until_writing()
+
+
+@pytest.mark.benchmark
+def test_stop_is_felt_within_300_ms(open_panel: Callable[..., LivePanel]) -> None:
+    assert max(stop_twice(open_panel(max_tokens=2000))) < 300
 
 
 def saved_after(panel: LivePanel) -> str:

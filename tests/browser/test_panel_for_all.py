@@ -178,6 +178,7 @@ def test_enlarged_everything_can_be_reached(
         assert is_in_sight(shown)
 
 
+@pytest.mark.benchmark
 @pytest.mark.parametrize("num_turns", [1, 40])
 def test_a_long_conversation_stays_smooth(
     chat: PanelPage, num_turns: int, record_property: Callable[[str, object], None]
