@@ -7,6 +7,7 @@ the text; it counts shared cells once, as llama.cpp's unified KV cache does.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from jupyter_llm.engine.local.scheduler import Batch, Decoded, Drawn, Scheduler, Sequence, Width
 from jupyter_llm.engine.local.slots import Slot, Slots
@@ -140,45 +141,18 @@ class FixedWidth:
 class Engine:
     """A fake model and its scheduler, and what came out of them."""
 
-    def __init__(
-        self,
-        *,
-        num_slots: int = 4,
-        n_ctx: int = 64,
-        n_batch: int = 8,
-        can_trim: bool = True,
-        width: Width | None = None,
-    ) -> None:
-        self.model = FakeModel(n_ctx, n_batch, can_trim)
-        self.slots = Slots(num_slots, can_trim=can_trim)
+    def __init__(self, *, num_slots: int = 4, width: Width | None = None, **model: Any) -> None:
+        self.model = FakeModel(**model)
+        self.slots = Slots(num_slots, can_trim=self.model.can_trim)
         self.scheduler = Scheduler(self.model, self.slots, width=width)
         self.sequences: list[Sequence] = []
         self.drawn: list[Drawn] = []
 
     def submit(
-        self,
-        prompt: list[int],
-        max_tokens: int = 6,
-        conversation: str | None = None,
-        *,
-        ignore_eos: bool = False,
-        priority: Priority = Priority.CHAT,
-        is_pinned: bool = False,
-        drafter: FakeDrafter | None = None,
+        self, prompt: list[int], max_tokens: int = 6, conversation: str | None = None, **more: Any
     ) -> Sequence:
-        sequence = Sequence(
-            list(prompt),
-            max_tokens,
-            FakeSampler(self.model) if max_tokens else None,
-            conversation,
-            ignore_eos,
-            priority=priority,
-            is_pinned=is_pinned,
-            drafter=drafter,
-        )
-        self.scheduler.submit(sequence)
-        self.sequences.append(sequence)
-        return sequence
+        sampler = FakeSampler(self.model) if max_tokens else None
+        return self._queue(Sequence(list(prompt), max_tokens, sampler, conversation, **more))
 
     def read(self, prompt: list[int], *, is_pinned: bool = False) -> Sequence:
         """Queue a prompt to be read in the background."""
@@ -187,7 +161,9 @@ class Engine:
     def score(self, prompt: list[int], text: list[int]) -> Sequence:
         """Queue a text to be judged after a prompt."""
         scorer = FakeScorer(self.model)
-        sequence = Sequence([*prompt, *text], 0, scorer=scorer, num_given=len(prompt))
+        return self._queue(Sequence([*prompt, *text], 0, scorer=scorer, num_given=len(prompt)))
+
+    def _queue(self, sequence: Sequence) -> Sequence:
         self.scheduler.submit(sequence)
         self.sequences.append(sequence)
         return sequence

@@ -119,41 +119,11 @@ class Liar:
 Liar.__module__, Liar.__qualname__ = "pandas.core.frame", "DataFrame"
 
 
-class Raises:
-    def __repr__(self) -> str:
-        raise ValueError("no")
-
-
-class Exits:
-    def __repr__(self) -> str:
-        raise SystemExit(3)
-
-
-class Interrupts:
-    def __repr__(self) -> str:
-        raise KeyboardInterrupt
-
-
-class Recurses:
-    def __repr__(self) -> str:
-        return repr(self)
-
-
 class Prints:
     def __repr__(self) -> str:
         print("printed by a repr")
         sys.stderr.write("written by a repr")
         return "Prints()"
-
-
-class Huge:
-    def __repr__(self) -> str:
-        return "x" * 10_000_000
-
-
-class Bytes:
-    def __repr__(self) -> Any:
-        return b"bytes"
 
 
 class Sleeps:
@@ -176,11 +146,6 @@ class LoopsAndCatches:
                 time.sleep(0.001)
 
 
-class AnswersWithSubclass:
-    def __repr__(self) -> str:
-        return trapped(str)("a text of a subclass")  # type: ignore[no-any-return]
-
-
 class Deletes:
     namespace: dict[str, object] = {}  # noqa: RUF012
 
@@ -195,6 +160,18 @@ class HooksThatFail:
 
     def _repr_llm_(self) -> Any:
         return 5
+
+
+def shown_by(show: Callable[[object], Any]) -> object:
+    """An object with a `__repr__`."""
+    return type("Shown", (), {"__repr__": show})()
+
+
+def raising(error: BaseException) -> Callable[[object], NoReturn]:
+    def show(_: object) -> NoReturn:
+        raise error
+
+    return show
 
 
 def recursive() -> list[object]:
@@ -237,13 +214,13 @@ def namespace() -> dict[str, object]:
     cls, instance = of_meta()
     hostile = Hostile()
     values: dict[str, object] = {
-        "raises": Raises(),
-        "exits": Exits(),
-        "interrupts": Interrupts(),
-        "recurses": Recurses(),
+        "raises": shown_by(raising(ValueError("no"))),
+        "exits": shown_by(raising(SystemExit(3))),
+        "interrupts": shown_by(raising(KeyboardInterrupt())),
+        "recurses": shown_by(lambda self: repr(self)),  # noqa: PLW0108  of itself
         "prints": Prints(),
-        "huge": Huge(),
-        "bytes_": Bytes(),
+        "huge": shown_by(lambda _: "x" * 10_000_000),
+        "bytes_": shown_by(lambda _: b"bytes"),
         "sleeps": Sleeps(),
         "sleeps_too": [Sleeps()] * 5,
         "loops": Loops(),
@@ -274,7 +251,7 @@ def namespace() -> dict[str, object]:
         "of_meta": instance,
         "class_of_meta": cls,
         "items_of_meta": [instance, cls],
-        "answers": AnswersWithSubclass(),
+        "answers": shown_by(lambda _: trapped(str)("a text of a subclass")),
         "hooks": HooksThatFail(),
     }
     Deletes.namespace = values

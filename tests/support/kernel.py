@@ -132,19 +132,9 @@ class Kernel:
         self.interrupted_at = 0.0
         self.listeners: list[Callable[[dict[str, Any]], None]] = []  # to all that is published
 
-    def execute(
-        self,
-        code: str,
-        *,
-        cell_id: str | None = None,
-        tags: Sequence[str] = (),
-        silent: bool = False,
-        timeout_s: float = 60,
-    ) -> Execution:
+    def execute(self, code: str, *, timeout_s: float = 60, **sent: Any) -> Execution:
         """Run code to its end."""
-        return self.start(code, cell_id=cell_id, tags=tags, silent=silent).finish(
-            timeout_s=timeout_s
-        )
+        return self.start(code, **sent).finish(timeout_s=timeout_s)
 
     def start(
         self,

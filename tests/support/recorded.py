@@ -10,16 +10,11 @@ from typing import Any
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+from support.scripted import CONTEXT
 
 from jupyter_llm.engine.completion import Usage, answer_record
 from jupyter_llm.engine.options import SamplingParams
-from jupyter_llm.engine.provenance import (
-    METADATA_KEY,
-    ContextSettings,
-    ModelFacts,
-    Provenance,
-    Writer,
-)
+from jupyter_llm.engine.provenance import METADATA_KEY, ModelFacts, Provenance, Writer
 from jupyter_llm.notebook.code.marks import mark
 from jupyter_llm.records.records import landed
 
@@ -28,23 +23,9 @@ HASH = "0123456789abcdef" * 4
 
 def record(text: str = "Yes", **changes: Any) -> Provenance:
     """Return a record of an answer to nothing in particular."""
-    context = ContextSettings(
-        lane="exact",
-        n_ctx=4096,
-        n_batch=256,
-        kv_type="f16",
-        flash_attention=False,
-        n_gpu_layers=None,
-        repack=None,
-        full_window=True,
-    )
+    context = replace(CONTEXT, lane="exact", n_batch=256)
     model = ModelFacts(
-        name="tiny",
-        file="tiny.gguf",
-        sha256=HASH,
-        original=None,
-        quantization="F32",
-        license="mit",
+        name="tiny", file="tiny.gguf", sha256=HASH, original=None, quantization="F32", license="mit"
     )
     made = answer_record(
         Writer(model=model, context=context, build="test"),

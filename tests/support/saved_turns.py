@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from dataclasses import replace
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
 from jupyter_llm.chat.draft import Part, Turn
-from jupyter_llm.chat.store import ChatState, Origin, SavedChat
+from jupyter_llm.chat.store import ChatState, SavedChat
 from jupyter_llm.engine.completion import Completion, Usage
 from jupyter_llm.engine.options import FinishReason
 from jupyter_llm.notebook.cells.events import CellEvent, Output, OutputKind
@@ -17,32 +18,14 @@ def turn(
     prompt: str = "Who?",
     text: str = "Me.",
     *,
-    finish_reason: FinishReason = "stop",
     token_ids: tuple[int, ...] | None = None,
-    told: tuple[Part, ...] = (),
-    origin: Origin | None = None,
-    number: int = 1,
-    parent: int = 0,
-    finished_at: float = 1_700_000_000.0,
-    seed: int | None = 7,
+    **changes: Any,
 ) -> Turn:
-    completion = Completion(
-        text=text,
-        finish_reason=finish_reason,
-        usage=Usage(prompt_tokens=3, completion_tokens=2),
-        model="tiny",
-        seed=seed,
-        token_ids=token_ids,
-    )
-    return Turn(
-        prompt=prompt,
-        completion=completion,
-        told=told,
-        origin=origin,
-        number=number,
-        parent=parent,
-        finished_at=finished_at,
-    )
+    usage = Usage(prompt_tokens=3, completion_tokens=2)
+    answer: dict[str, Any] = {"text": text, "usage": usage, "token_ids": token_ids}
+    completion = Completion(finish_reason="stop", model="tiny", seed=7, **answer)
+    made = Turn(prompt, completion, number=1, finished_at=1_700_000_000.0)
+    return replace(made, **changes)
 
 
 def chat_of(*turns: Turn, name: str = "default", system: str | None = None) -> SavedChat:

@@ -95,21 +95,20 @@ def write_tiny_model(
     four tokens. With `is_touchy`, the logits change with the last bit of any sum over the past.
     Without `chat_template` it stands for a base model.
     """
-    tokens = [*byte_symbols(), *(merge.replace(" ", "") for merge in MERGES), *SPECIAL_TOKENS]
-    kinds, followers = _kinds(tokens, utf8=utf8, end_after=end_after)
-    writer = gguf.GGUFWriter(path, "llama")
-    _add_hyperparameters(writer, n_ctx=n_ctx)
-    _add_tokenizer(writer, tokens)
-    if chat_template:
-        writer.add_chat_template(CHAT_TEMPLATE)
+    tokens = all_tokens()
+    kinds, followers = kinds_of(tokens, utf8=utf8, end_after=end_after)
+    writer = start(path, "llama", n_ctx=n_ctx, chat_template=chat_template)
+    writer.add_license("cc0-1.0")
+    writer.add_feed_forward_length(FFN_DIM)
+    writer.add_head_count(NUM_HEADS)
+    writer.add_head_count_kv(NUM_KV_HEADS)
+    writer.add_rope_dimension_count(HEAD_DIM)
     rng = np.random.default_rng(seed)
-    for name, tensor in _weights(kinds, followers, rng, is_touchy=is_touchy).items():
-        writer.add_tensor(name, tensor)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+    return write(writer, path, _weights(kinds, followers, rng, is_touchy=is_touchy))
+
+
+def all_tokens() -> list[str]:
+    return [*byte_symbols(), *(merge.replace(" ", "") for merge in MERGES), *SPECIAL_TOKENS]
 
 
 def byte_symbols() -> list[str]:
@@ -119,18 +118,31 @@ def byte_symbols() -> list[str]:
     return [chr(byte if byte in stand_for_themselves else next(spare)) for byte in range(256)]
 
 
-def _add_hyperparameters(writer: gguf.GGUFWriter, *, n_ctx: int) -> None:
-    writer.add_name("Tiny Llama")
-    writer.add_license("cc0-1.0")
+def start(
+    path: Path, architecture: str, *, n_ctx: int = 4096, chat_template: bool = True
+) -> gguf.GGUFWriter:
+    """Begin a file with what all tiny models say of themselves."""
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_name(f"Tiny {architecture.capitalize()}")
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     writer.add_context_length(n_ctx)
     writer.add_embedding_length(DIM)
     writer.add_block_count(NUM_LAYERS)
-    writer.add_feed_forward_length(FFN_DIM)
-    writer.add_head_count(NUM_HEADS)
-    writer.add_head_count_kv(NUM_KV_HEADS)
-    writer.add_rope_dimension_count(HEAD_DIM)
     writer.add_layer_norm_rms_eps(1e-5)
+    _add_tokenizer(writer, all_tokens())
+    if chat_template:
+        writer.add_chat_template(CHAT_TEMPLATE)
+    return writer
+
+
+def write(writer: gguf.GGUFWriter, path: Path, tensors: dict[str, Array]) -> Path:
+    for name, tensor in tensors.items():
+        writer.add_tensor(name, tensor)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
 
 
 def _add_tokenizer(writer: gguf.GGUFWriter, tokens: list[str]) -> None:
@@ -152,7 +164,7 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokens: list[str]) -> None:
     writer.add_add_bos_token(value=False)
 
 
-def _kinds(
+def kinds_of(
     tokens: list[str], *, utf8: bool, end_after: str
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Return the kind of each token, and the kind of token that follows each token."""
@@ -183,24 +195,35 @@ def _weights(
 ) -> dict[str, Array]:
     num_tokens = len(kinds)
     gain = TOUCHY_EMBEDDING_GAIN if is_touchy else EMBEDDING_GAIN
-    embedding = _random(rng, num_tokens, DIM, gain=gain)
-    head = _random(rng, num_tokens, DIM, gain=LOGIT_GAIN) - SELF_AVERSION * embedding
-    embedding[:, :NUM_KINDS] = 0
+    embedding = matrix(rng, num_tokens, DIM, gain=gain)
+    head = matrix(rng, num_tokens, DIM, gain=LOGIT_GAIN) - SELF_AVERSION * embedding
     signal = TOUCHY_KIND_SIGNAL if is_touchy else KIND_SIGNAL
-    embedding[np.arange(num_tokens), followers] = signal
-    head[:, :NUM_KINDS] = 0
-    can_come = np.flatnonzero(kinds != NO_KIND)
-    head[can_come, kinds[can_come]] = KIND_LIFT
-    tensors = {
-        "token_embd.weight": embedding,
-        "output_norm.weight": np.ones(DIM, np.float32),
-        "output.weight": head,
-    }
+    tensors = ends(embedding, head, kinds, followers, signal)
     sharpness = TOUCHY_ATTENTION_SHARPNESS if is_touchy else ATTENTION_SHARPNESS
     for index in range(NUM_LAYERS):
         for name, tensor in _layer(rng, index, sharpness[index]).items():
             tensors[f"blk.{index}.{name}.weight"] = tensor
     return tensors
+
+
+def ends(
+    embedding: Array,
+    head: Array,
+    kinds: npt.NDArray[np.intp],
+    followers: npt.NDArray[np.intp],
+    signal: float = KIND_SIGNAL,
+) -> dict[str, Array]:
+    """Reserve the dimensions of the next token's kind, where a text comes in and goes out."""
+    embedding[:, :NUM_KINDS] = 0
+    embedding[np.arange(len(kinds)), followers] = signal
+    head[:, :NUM_KINDS] = 0
+    can_come = np.flatnonzero(kinds != NO_KIND)
+    head[can_come, kinds[can_come]] = KIND_LIFT
+    return {
+        "token_embd.weight": embedding,
+        "output_norm.weight": np.ones(DIM, np.float32),
+        "output.weight": head,
+    }
 
 
 def _layer(rng: np.random.Generator, index: int, sharpness: float) -> dict[str, Array]:
@@ -209,14 +232,14 @@ def _layer(rng: np.random.Generator, index: int, sharpness: float) -> dict[str, 
     kv_dim = NUM_KV_HEADS * HEAD_DIM
     tensors = {
         "attn_norm": reads,
-        "attn_q": _random(rng, DIM, DIM, gain=sharpness),
-        "attn_k": _random(rng, kv_dim, DIM),
-        "attn_v": _random(rng, kv_dim, DIM),
-        "attn_output": _random(rng, DIM, DIM, gain=ATTENTION_GAIN[index]),
+        "attn_q": matrix(rng, DIM, DIM, gain=sharpness),
+        "attn_k": matrix(rng, kv_dim, DIM),
+        "attn_v": matrix(rng, kv_dim, DIM),
+        "attn_output": matrix(rng, DIM, DIM, gain=ATTENTION_GAIN[index]),
         "ffn_norm": reads,
-        "ffn_gate": _random(rng, FFN_DIM, DIM, gain=GATE_GAIN),
-        "ffn_up": _random(rng, FFN_DIM, DIM),
-        "ffn_down": _random(rng, DIM, FFN_DIM),
+        "ffn_gate": matrix(rng, FFN_DIM, DIM, gain=GATE_GAIN),
+        "ffn_up": matrix(rng, FFN_DIM, DIM),
+        "ffn_down": matrix(rng, DIM, FFN_DIM),
     }
     # No layer writes to the dimensions that hold the next token's kind.
     tensors["attn_output"][:NUM_KINDS] = 0
@@ -224,7 +247,7 @@ def _layer(rng: np.random.Generator, index: int, sharpness: float) -> dict[str, 
     return tensors
 
 
-def _random(rng: np.random.Generator, rows: int, columns: int, *, gain: float = 1.0) -> Array:
+def matrix(rng: np.random.Generator, rows: int, columns: int, *, gain: float = 1.0) -> Array:
     """Return a matrix whose products are about `gain` times as large as a vector's elements."""
     matrix: Array = rng.standard_normal((rows, columns), np.float32)
     return matrix * np.float32(gain / columns**0.5)

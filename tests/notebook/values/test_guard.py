@@ -68,7 +68,7 @@ def test_what_is_told_of_hostile_objects() -> None:
     def tells(name: str, *parts: str) -> None:
         assert all(part in texts[name] for part in parts), texts[name]
 
-    tells("raises", "Raises: its repr failed: ValueError>")
+    tells("raises", "Shown: its repr failed: ValueError>")
     tells("exits", "failed: SystemExit")
     tells("interrupts", "failed: KeyboardInterrupt")
     tells("recurses", "failed: RecursionError")
