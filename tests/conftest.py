@@ -20,6 +20,7 @@ from support.scripted import ScriptedEngine
 from support.shell import RecordingPublisher, extension
 from support.tiny_kinds import write_tiny_recurrent, write_tiny_window
 from support.tiny_model import write_tiny_model
+from support.watch import Watch, watched_shell
 from traitlets.config import Config
 
 from jupyter_llm import llm
@@ -191,6 +192,16 @@ def shell(
     shell.atexit_operations()
     atexit.unregister(shell.atexit_operations)  # it can run only once
     InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Watch]:
+    """A real shell that is watched; what its cells print is nobody's business."""
+    monkeypatch.chdir(tmp_path)
+    with watched_shell() as watch:
+        yield watch
 
 
 @pytest.fixture

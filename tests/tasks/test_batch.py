@@ -147,11 +147,10 @@ def test_a_model_that_is_unloaded_meanwhile_fails_the_rows_that_were_left() -> N
 
 
 def test_a_chat_goes_before_the_rows_and_they_lose_nothing() -> None:
-    alone = [
-        answer.text for answer in llm.batch([f"Row {n}" for n in range(30)], max_tokens=30, seed=1)
-    ]
+    prompts = [f"Row {n}" for n in range(30)]
+    alone = [answer.text for answer in llm.batch(prompts, max_tokens=30, seed=1)]
     with ThreadPoolExecutor(1) as pool:
-        rows = pool.submit(llm.batch, [f"Row {n}" for n in range(30)], max_tokens=30, seed=1)
+        rows = pool.submit(llm.batch, prompts, max_tokens=30, seed=1)
         while not llm.engine().status().num_running:
             threading.Event().wait(0.001)
         chats = [llm(f"Chat {n}", max_tokens=5, temperature=0) for n in range(5)]

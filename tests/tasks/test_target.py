@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from support.watch import Watch, watched_shell
+from support.watch import Watch
 
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.tasks.target import Subject, find_subject
 
-SHAPES = """
+AREA = "@functools.lru_cache\ndef area(w, h):\n    return w * h"
+SHAPES = f"""
 import functools
 
-@functools.lru_cache
-def area(w, h):
-    return w * h
+{AREA}
 
 class Box:
     @property
@@ -37,14 +34,10 @@ box = Box()
 
 
 @pytest.fixture
-def watch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Watch]:
-    monkeypatch.chdir(tmp_path)
-    with watched_shell() as watch:
-        watch.run(SHAPES)
-        watch.run("count = 3")
-        yield watch
+def watch(watch: Watch) -> Watch:
+    watch.run(SHAPES)
+    watch.run("count = 3")
+    return watch
 
 
 def subject(watch: Watch, argument: str) -> Subject:
@@ -59,22 +52,18 @@ def test_a_cell_is_meant_by_its_number_or_by_nothing(watch: Watch, argument: str
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "source"),
+    ("name", "source"),
     [
-        ("area", "function", "@functools.lru_cache\ndef area(w, h):\n    return w * h"),
-        ("area()", "function", "@functools.lru_cache\ndef area(w, h):\n    return w * h"),
-        ("`half`", "function", "@functools.lru_cache\ndef area(w, h):\n    return w * h"),
-        ("square", "function", "square = lambda n: area(n, n)"),
-        ("Box.top", "function", "@property\ndef top(self):\n    return 1"),
-        ("Box.unit", "function", "@staticmethod\ndef unit():\n    return Box()"),
-        ("box.fit", "function", "def fit(self, n): return n"),
+        *((name, AREA) for name in ("area", "area()", "`half`")),
+        ("square", "square = lambda n: area(n, n)"),
+        ("Box.top", "@property\ndef top(self):\n    return 1"),
+        ("Box.unit", "@staticmethod\ndef unit():\n    return Box()"),
+        ("box.fit", "def fit(self, n): return n"),
     ],
 )
-def test_functions_are_found_with_their_source(
-    watch: Watch, name: str, kind: str, source: str
-) -> None:
+def test_functions_are_found_with_their_source(watch: Watch, name: str, source: str) -> None:
     found = subject(watch, name)
-    assert (found.kind, found.source) == (kind, source)
+    assert (found.kind, found.source) == ("function", source)
     assert found.cell == watch.cells[0]
 
 
@@ -103,11 +92,6 @@ def test_a_value_is_told_with_the_cell_that_made_it(watch: Watch) -> None:
     assert found.cell == watch.cells[1]
 
 
-def test_a_function_without_source_is_a_value(watch: Watch) -> None:
-    watch.run("length = len")
-    assert subject(watch, "length").kind == "value"
-
-
 def test_the_last_error_is_told_with_its_cells(watch: Watch) -> None:
     with pytest.raises(MagicUsageError, match="No cell has failed"):
         find_subject("error", replace(watch.task(), error=None))
@@ -118,9 +102,12 @@ def test_the_last_error_is_told_with_its_cells(watch: Watch) -> None:
     assert SHAPES.strip() in found.text
 
 
-def test_a_variable_named_error_is_meant_before_the_last_error(watch: Watch) -> None:
-    watch.run("error = 0.5")
-    assert subject(watch, "error").kind == "value"
+@pytest.mark.parametrize(("name", "value"), [("length", "len"), ("error", "0.5")])
+def test_a_function_without_source_and_a_variable_named_error_are_values(
+    watch: Watch, name: str, value: str
+) -> None:
+    watch.run(f"{name} = {value}")
+    assert subject(watch, name).kind == "value"
 
 
 @pytest.mark.parametrize(

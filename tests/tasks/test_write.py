@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from benchmarks.code_cells import measure, write_as_ours
@@ -15,7 +16,7 @@ from support.interrupts import interrupt_main
 from support.programs import PIECES
 from support.scripted import ScriptedEngine
 
-from jupyter_llm.engine.base import Stream
+from jupyter_llm.engine.base import Engine, Stream
 from jupyter_llm.engine.completion import Completion, PromptInterrupted, Usage
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import MAX_SEED, EngineOptions, SamplingParams
@@ -40,9 +41,14 @@ SEEDED = SamplingParams(seed=7)
 
 
 def write(
-    *replies: str, names: tuple[str, ...] = (), params: SamplingParams = SEEDED
+    *replies: str,
+    engine: Engine | None = None,
+    params: SamplingParams = SEEDED,
+    conversation: str | None = None,
+    **options: Any,
 ) -> CodeAnswer:
-    return write_code(ScriptedEngine(replies), Request(prompt=PROMPT, params=params), names)
+    request = Request(prompt=PROMPT, params=params, conversation=conversation)
+    return write_code(engine or ScriptedEngine(replies), request, **options)
 
 
 def test_a_prompt_for_code_says_so_last() -> None:
@@ -54,7 +60,7 @@ def test_a_prompt_for_code_says_so_last() -> None:
 def test_the_answer_is_opened_with_a_fence_and_ends_where_it_closes() -> None:
     engine = ScriptedEngine(["x = 1\n```\nThat sets x."])
     params = SamplingParams(stop=("STOP",), seed=7)
-    answer = write_code(engine, Request(prompt=PROMPT, params=params, conversation="chat"))
+    answer = write(engine=engine, params=params, conversation="chat")
     (request,) = engine.requests
     assert request.answer_prefix == ANSWER_PREFIX == "```python\n"
     assert request.params.stop == ("STOP", "\n```")
@@ -73,7 +79,7 @@ def test_a_good_first_draft_is_the_only_one() -> None:
 def test_more_drafts_are_drawn_with_seeds_counted_on_and_apart_from_the_chat() -> None:
     engine = ScriptedEngine(["x = (1", "x = foo", "x = 1", "x = 2"])
     params = SamplingParams(seed=MAX_SEED)
-    answer = write_code(engine, Request(prompt=PROMPT, params=params, conversation="chat"))
+    answer = write(engine=engine, params=params, conversation="chat")
     assert [request.params.seed for request in engine.requests] == [MAX_SEED, 0, 1, 2]
     assert [request.conversation for request in engine.requests] == ["chat", None, None, None]
     assert answer.sources == ("x = 1",)
@@ -101,7 +107,7 @@ def test_the_best_draft_is_taken(replies: list[str], best: str) -> None:
 
 
 def test_names_of_the_namespace_are_no_reason_for_another_draft() -> None:
-    assert write("df.head()", names=("df",)).num_drafts == 1
+    assert write("df.head()", namespace=("df",)).num_drafts == 1
 
 
 def test_greedy_answers_would_be_the_same_again() -> None:
@@ -112,16 +118,14 @@ def test_greedy_answers_would_be_the_same_again() -> None:
 
 def test_a_number_of_drafts_can_be_set() -> None:
     engine = ScriptedEngine(["foo"] * 9)
-    assert write_code(engine, Request(prompt=PROMPT, params=SEEDED), num_drafts=2).num_drafts == 2
-    assert write_code(engine, Request(prompt=PROMPT, params=SEEDED), num_drafts=1).num_drafts == 1
+    assert write(engine=engine, num_drafts=2).num_drafts == 2
+    assert write(engine=engine, num_drafts=1).num_drafts == 1
     assert len(engine.requests) == 3
 
 
 def test_an_answer_that_was_cut_off_loses_its_unfinished_end() -> None:
     params = SamplingParams(seed=7, max_tokens=13)
-    answer = write_code(
-        ScriptedEngine(["x = 1\ny = f(2, 3)"]), Request(prompt=PROMPT, params=params), num_drafts=1
-    )
+    answer = write("x = 1\ny = f(2, 3)", params=params, num_drafts=1)
     assert answer.completion.text == "x = 1\ny = f(2"
     assert answer.sources == ("x = 1",)
     assert answer.changes == ("left out the unfinished end",)
@@ -135,11 +139,7 @@ def test_an_answer_without_code_lands_nothing_and_says_so() -> None:
 
 
 def test_a_note_names_what_is_missing_and_what_was_done() -> None:
-    answer = write_code(
-        ScriptedEngine(["import nowhere_a, nowhere_b\nfoo(bar"]),
-        Request(prompt=PROMPT, params=SEEDED),
-        num_drafts=1,
-    )
+    answer = write("import nowhere_a, nowhere_b\nfoo(bar", num_drafts=1)
     assert answer.note == (
         "`foo`, `bar` are defined nowhere; `nowhere_a`, `nowhere_b` are not installed; "
         "closed what was left open"
@@ -177,7 +177,7 @@ def test_the_first_draft_is_shown_in_its_fence_while_it_is_written() -> None:
         view.close(completion.text, "")
         return completion
 
-    write_code(ScriptedEngine(["x = 1\ny = 2"]), Request(prompt=PROMPT, params=SEEDED), show=show)
+    write("x = 1\ny = 2", show=show)
     assert seen == ["```python\nx = 1\ny = 2"]
     assert "```python\nx = 1\ny = 2\n```" in out.getvalue()
 
@@ -186,7 +186,7 @@ def test_a_failed_request_is_raised() -> None:
     engine = ScriptedEngine()
     engine.close()
     with pytest.raises(EngineClosedError):
-        write_code(engine, Request(prompt=PROMPT, params=SEEDED))
+        write(engine=engine)
 
 
 class _ThenInterrupted(ScriptedEngine):
@@ -209,22 +209,20 @@ class _ThenClosed(ScriptedEngine):
 
 def test_an_interrupt_while_more_drafts_are_drawn_keeps_the_first() -> None:
     with pytest.raises(PromptInterrupted) as caught:
-        write_code(
-            _ThenInterrupted(["x = foo"]), Request(prompt=PROMPT, params=SEEDED), num_drafts=2
-        )
+        write(engine=_ThenInterrupted(["x = foo"]), num_drafts=2)
     assert caught.value.completion is not None
     assert caught.value.completion.text == "```python\nx = foo\n```"
 
 
 def test_a_draft_that_fails_leaves_the_first() -> None:
-    answer = write_code(_ThenClosed(["x = foo"]), Request(prompt=PROMPT, params=SEEDED))
+    answer = write(engine=_ThenClosed(["x = foo"]))
     assert (answer.sources, answer.num_drafts) == (("x = foo",), 1)
 
 
 def test_an_interrupt_of_the_first_draft_keeps_what_was_written() -> None:
     engine = ScriptedEngine(["x = foo(1, 2)"], holds=True, on_hold=interrupt_main)
     with pytest.raises(PromptInterrupted) as caught:
-        write_code(engine, Request(prompt=PROMPT, params=SEEDED))
+        write(engine=engine)
     assert caught.value.completion is not None
     assert caught.value.completion.text == "```python\nx \n```"
     assert len(engine.requests) == 1
@@ -245,7 +243,7 @@ def tiny(tiny_gguf: Path) -> Iterator[LocalEngine]:
 
 def test_a_seed_gives_the_same_code_again(tiny: LocalEngine) -> None:
     params = SamplingParams(seed=3, max_tokens=24, temperature=1, ignore_eos=True)
-    answers = [write_code(tiny, Request(prompt=PROMPT, params=params)) for _ in range(2)]
+    answers = [write(engine=tiny, params=params) for _ in range(2)]
     assert answers[0].sources == answers[1].sources
     assert answers[0].completion.text == answers[1].completion.text
     assert answers[0].num_drafts == answers[1].num_drafts > 1
@@ -261,7 +259,7 @@ def test_further_drafts_read_the_prompt_no_more(tiny: LocalEngine) -> None:
             stream.future.add_done_callback(lambda done: cached.append(done.result().usage))
             return stream
 
-    write_code(Watched(), Request(prompt=PROMPT, params=params), num_drafts=3)
+    write(engine=Watched(), params=params, num_drafts=3)
     assert len(cached) == 3
     assert all(usage.cached_tokens >= usage.prompt_tokens - 1 for usage in cached[1:])
 
