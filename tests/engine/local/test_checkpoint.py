@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.permissions import POSIX, unprivileged
 from support.template_engine import common
@@ -113,6 +113,8 @@ PROMPTS = st.lists(st.integers(0, 2), min_size=1, max_size=6)
 
 @settings(max_examples=40)
 @given(stored=st.lists(PROMPTS, max_size=8), prompt=PROMPTS, more_than=st.integers(-1, 4))
+@example(stored=[[1]], prompt=[2], more_than=-1)
+@example(stored=[[1, 2, 3]], prompt=[1, 2, 0], more_than=2)
 def test_the_longest_common_prefix_is_found(
     stored: list[list[int]], prompt: list[int], more_than: int
 ) -> None:
