@@ -46,7 +46,7 @@ def write_tiny_window(path: Path, *, seed: int = 0) -> Path:
 
 
 def _recurrent_weights(rng: np.random.Generator) -> dict[str, Array]:
-    kinds, followers = tiny.kinds_of(tiny.all_tokens(), utf8=False, end_after="")
+    kinds, followers = tiny.kinds_of(tiny.all_tokens(), utf8=False)
     num_tokens = len(kinds)
     embedding = matrix(rng, num_tokens, DIM, gain=8.0)
     head = matrix(rng, num_tokens, DIM, gain=4.0)

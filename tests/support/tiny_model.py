@@ -84,19 +84,17 @@ def write_tiny_model(
     n_ctx: int = 4096,
     seed: int = 0,
     utf8: bool = False,
-    end_after: str = "",
     is_touchy: bool = False,
 ) -> Path:
     """Write the model to `path` and return the path.
 
     Token ids 0 to 255 are the bytes themselves, then come the merges, and last the special tokens
-    `<|endoftext|>`, `<|im_start|>` and `<|im_end|>`. By itself the text never ends: with
-    `end_after`, it ends after any of these characters. With `utf8`, most characters take two to
-    four tokens. With `is_touchy`, the logits change with the last bit of any sum over the past.
-    Without `chat_template` it stands for a base model.
+    `<|endoftext|>`, `<|im_start|>` and `<|im_end|>`. The text never ends by itself. With `utf8`,
+    most characters take two to four tokens. With `is_touchy`, the logits change with the last bit
+    of any sum over the past. Without `chat_template` it stands for a base model.
     """
     tokens = all_tokens()
-    kinds, followers = kinds_of(tokens, utf8=utf8, end_after=end_after)
+    kinds, followers = kinds_of(tokens, utf8=utf8)
     writer = start(path, "llama", n_ctx=n_ctx, chat_template=chat_template)
     writer.add_license("cc0-1.0")
     writer.add_feed_forward_length(FFN_DIM)
@@ -164,9 +162,7 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokens: list[str]) -> None:
     writer.add_add_bos_token(value=False)
 
 
-def kinds_of(
-    tokens: list[str], *, utf8: bool, end_after: str
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def kinds_of(tokens: list[str], *, utf8: bool) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Return the kind of each token, and the kind of token that follows each token."""
     kinds = np.full(len(tokens), NO_KIND)
     followers = np.full(len(tokens), START)
@@ -180,9 +176,6 @@ def kinds_of(
         kinds[list(PRINTABLE)] = START
         kinds[256 : 256 + len(MERGES)] = START
     kinds[-1] = END
-    for token_id, token in enumerate(tokens[: -len(SPECIAL_TOKENS)]):
-        if token.endswith(tuple(end_after)):
-            followers[token_id] = END
     return kinds, followers
 
 
