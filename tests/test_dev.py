@@ -125,8 +125,8 @@ def test_an_old_python_is_told_so(dev: ModuleType, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
     [
-        ("--fast -k chat", "-m pytest -k chat"),
-        ("", "-m pytest -m not benchmark"),
+        ("--fast -k chat", "-m pytest -n 2 -k chat"),
+        ("", "-m pytest -n 2 -m not benchmark"),
         ("--soak", "-m pytest --soak"),
     ],
 )
