@@ -213,7 +213,7 @@ def test(options: argparse.Namespace) -> int:
         # It draws nothing without fonts, and models like emoji.
         packages = ("chromium", "fonts-dejavu-core", "fonts-noto-color-emoji")
         require(lambda: shutil.which("chromium"), complaint, *packages)
-    # Two processes: much of the time kernels and browsers are waited for, and models want the cores.
+    # Two processes: much of the time is spent waiting for kernels and browsers.
     ring = ("-n", "2") if options.fast else ("-n", "2", "-m", "not benchmark")
     ring = ("--soak",) if options.soak else ring
     checks = {} if options.soak else CHECKS
