@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from browser.panel_page import PanelPage, a_snapshot, a_turn, example
+from browser.test_panel_code import CHECKED, CODE
 from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.sync_api import Page, Route
 
 pytestmark = pytest.mark.browser
 
-CODE = "Try:\n\n```python\nprint(len(dff))\n```\n\nand\n\n```python\nimport seaborn\n```\n"
-CHECKED = {
-    "type": "checked",
-    "results": [
-        {"source": "", "unknown_names": ["dff"], "missing_modules": []},
-        {"source": "", "unknown_names": [], "missing_modules": ["seaborn"]},
-    ],
-}
-PREPARED = example("prepared")
+NOTICE = {**example("notice-error")["notice"], "level": "info"}
 DELTA = example("delta")
 PENDING = example("pending")["pending"]
-PROPOSAL = example("notice")["notice"]["proposal"]
 
 
 def writing(number: int, **changes: Any) -> dict[str, Any]:
@@ -220,173 +217,6 @@ def test_copy_copies_the_answer_as_it_was_written(chat: PanelPage) -> None:
     assert chat.page.evaluate("() => navigator.clipboard.readText()") == "It is **so**."
 
 
-# Code
-
-
-def test_names_that_do_not_exist_are_marked(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1, text=CODE)), check=CHECKED)
-    expect(chat.panel.locator(".jllm-code .jllm-warning")).to_have_text(
-        ["Not defined: dff.", "Not installed: seaborn."]
-    )
-    assert chat.sent("check")[0]["sources"] == ["print(len(dff))", "import seaborn"]
-    marked = chat.page.evaluate(
-        """() => [...CSS.highlights.get('jllm-unknown-name')].map(range =>
-            range.startContainer.data.slice(range.startOffset, range.endOffset))"""
-    )
-    assert marked == ["dff", "seaborn"]
-
-
-def test_code_out_of_sight_is_not_checked_yet(chat: PanelPage) -> None:
-    chat.open(a_snapshot(*(a_turn(number, text=CODE * 5) for number in range(1, 11))))
-    chat.wait_for("check")
-    assert len(chat.sent("check")) < 5
-
-
-def test_code_goes_below_the_active_cell_with_its_record(chat: PanelPage) -> None:
-    cells = ["a = 1", "b = 2", "c = 3"]
-    chat.open(a_snapshot(a_turn(1, text=CODE)), cells=cells, prepare=PREPARED)
-    chat.page.locator(".jp-Cell").nth(1).click()
-    chat.button("Insert below").first.click()
-    expect(chat.button("Inserted")).to_be_visible()
-    assert [cell["source"] for cell in chat.cells()] == [
-        "a = 1",
-        "b = 2",
-        PREPARED["source"],
-        "c = 3",
-    ]
-    assert chat.cells()[2]["metadata"] == PREPARED["metadata"]
-    assert chat.sent("prepare")[0]["number"] == 1
-
-
-def test_all_code_of_an_answer_becomes_cells(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1, text=CODE)), cells=["a = 1"], prepare=PREPARED)
-    chat.page.locator(".jp-Cell").click()
-    chat.button("Insert all").click()
-    expect(chat.page.locator(".jp-Cell")).to_have_count(3)
-    sources = [message["source"] for message in chat.sent("prepare")]
-    assert sources == ["print(len(dff))", "import seaborn"]
-
-
-def test_a_cell_is_replaced_only_after_its_change_was_shown(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1, text=CODE)), cells=["a = 1", "b = 2"], prepare=PREPARED)
-    chat.button("Replace cell").first.click()
-    expect(chat.panel.locator(".jllm-code-below").first).to_contain_text("Click into the cell")
-    chat.page.locator(".jp-Cell").nth(1).click()
-    chat.button("Replace cell").first.click()
-    expect(chat.panel.locator(".jllm-diff-removed")).to_have_text("-b = 2")
-    chat.button("Reject").click()
-    assert chat.cells()[1]["source"] == "b = 2"
-    chat.button("Replace cell").first.click()
-    expect(chat.button("Accept")).to_be_focused()
-    chat.page.keyboard.press("Enter")
-    expect(chat.panel.locator(".jllm-code-below").first).to_have_text("Cell 2 replaced.")
-    assert chat.cells()[1] == {"source": PREPARED["source"], "metadata": PREPARED["metadata"]}
-
-
-def test_without_a_notebook_the_panel_says_so_and_the_kernel_brings_code_into_a_cell(
-    chat: PanelPage,
-) -> None:
-    chat.open(a_snapshot(a_turn(1, text=CODE)), land=example("landed"))
-    expect(chat.panel).to_contain_text("The cells of this page are out of reach")
-    for name in ("Attach cell", "Replace cell"):
-        expect(chat.button(name)).to_have_count(0)
-    expect(chat.button("Insert all")).to_be_hidden()
-    chat.button("Insert below").first.click()
-    expect(chat.panel.locator(".jllm-note")).to_have_text(example("landed")["text"])
-    chat.open(a_snapshot(a_turn(1, text=CODE)), cells=["df = load()"])
-    expect(chat.button("Replace cell").first).to_be_visible()
-    expect(chat.panel).not_to_contain_text("out of reach")
-
-
-def test_what_is_no_python_can_only_be_copied(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1, text="```bash\nls\n```")), cells=["a = 1"])
-    expect(chat.panel.locator(".jllm-code-toolbar").get_by_role("button")).to_have_text(["Copy"])
-
-
-def test_a_code_action_that_fails_says_why(chat: PanelPage) -> None:
-    failure = {"type": "error", "text": "There is no turn 1."}
-    chat.open(a_snapshot(a_turn(1, text=CODE)), cells=["a = 1"], prepare=failure)
-    chat.button("Insert below").first.click()
-    expect(chat.panel.locator(".jllm-code-below").first).to_have_text("There is no turn 1.")
-
-
-# Notices and proposals
-
-
-def notice(**changes: Any) -> dict[str, Any]:
-    """Return a notice behind the only turn."""
-    return {**example("notice-error")["notice"], "after": 1, "level": "info", **changes}
-
-
-def proposal(chat: PanelPage) -> dict[str, Any]:
-    """Return a proposal to change the second cell of the page."""
-    cell = chat.page.evaluate("() => panelPage.notebook.cells[1].id")
-    return {**PROPOSAL, "cell_id": cell}
-
-
-def test_a_notice_grows_and_is_put_away(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1), a_turn(2)))
-    chat.tell({"type": "notice", "notice": notice(markdown="This", is_finished=False)})
-    expect(chat.turns.nth(1)).to_contain_text("This")
-    chat.tell({"type": "notice", "notice": notice(markdown="This is *it*")})
-    expect(chat.turns.nth(1).locator("em")).to_have_text("it")
-    chat.button("Close").click()
-    assert chat.sent("dismiss") == [{"type": "dismiss", "notice": notice()["id"]}]
-    chat.tell({"type": "dismissed", "id": notice()["id"]})
-    expect(chat.turns).to_have_count(2)
-
-
-def test_an_accepted_proposal_changes_its_cell(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1)), cells=["a = 1", "df['price'].mean()"], prepare=PREPARED)
-    markdown = example("notice")["notice"]["markdown"]
-    changed = notice(markdown=markdown, proposal=proposal(chat))
-    chat.tell({"type": "notice", "notice": changed})
-    expect(chat.turns.nth(1).locator(".jllm-diff")).to_have_count(1)
-    expect(chat.turns.nth(1).locator(".jllm-code")).to_have_count(0)
-    chat.button("Accept").click()
-    chat.wait_for("dismiss")
-    assert chat.sent("prepare")[0]["notice"] == changed["id"]
-    assert chat.cells()[1]["source"] == PREPARED["source"]
-
-
-def test_a_rejected_proposal_changes_nothing(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1)), cells=["a = 1", "b = 2"])
-    chat.tell({"type": "notice", "notice": notice(proposal=proposal(chat))})
-    chat.button("Reject").click()
-    chat.wait_for("dismiss")
-    assert [cell["source"] for cell in chat.cells()] == ["a = 1", "b = 2"]
-
-
-def test_a_proposal_whose_cell_is_gone_says_so(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1)), cells=["a = 1", "b = 2"], prepare=PREPARED)
-    gone = {**proposal(chat), "cell_id": "gone"}
-    chat.tell({"type": "notice", "notice": notice(proposal=gone)})
-    chat.button("Accept").click()
-    expect(chat.turns.nth(1).get_by_role("alert")).to_contain_text("The cell is gone")
-    assert chat.sent("dismiss") == []
-
-
-def test_a_proposal_for_a_new_cell_inserts_one(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1)), cells=["a = 1", "b = 2"], prepare=PREPARED)
-    new = {**proposal(chat), "cell_id": None, "before": None, "unknown_names": ["dff"]}
-    chat.tell({"type": "notice", "notice": notice(markdown="", proposal=new)})
-    expect(chat.turns.nth(1).locator(".jllm-warning")).to_have_text("Not defined: dff.")
-    chat.page.locator(".jp-Cell").first.click()
-    chat.button("Accept").click()
-    expect(chat.page.locator(".jp-Cell")).to_have_count(3)
-    assert chat.cells()[1]["source"] == PREPARED["source"]
-
-
-def test_without_a_notebook_a_proposal_lands_through_the_kernel(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1)), land=example("landed"))
-    chat.tell({"type": "notice", "notice": notice(proposal=PROPOSAL)})
-    chat.button("Accept").click()
-    expect(chat.turns.nth(1)).to_contain_text(example("landed")["text"])
-    (land,) = chat.sent("land")
-    assert (land["in_place"], land["notice"]) == (True, notice()["id"])
-    expect(chat.button("Close")).to_be_visible()
-
-
 # The status
 
 
@@ -435,6 +265,20 @@ def test_an_error_nobody_asked_for_is_shown_and_closed(chat: PanelPage) -> None:
     expect(chat.page.get_by_role("textbox")).to_be_focused()
 
 
+def test_a_prompt_that_cannot_be_sent_is_not_lost(chat: PanelPage) -> None:
+    chat.open(cells=["a = 1"])
+    chat.page.evaluate("() => { panelPage.model.send = () => { throw new Error('gone'); }; }")
+    chat.page.locator(".jp-Cell").click()
+    chat.button("Attach cell").click()
+    box = chat.page.get_by_role("textbox")
+    box.fill("A long prompt")
+    box.press("Enter")
+    expect(chat.panel.get_by_role("alert")).to_contain_text("The kernel of this panel is gone.")
+    expect(box).to_have_value("A long prompt")
+    expect(chat.panel.locator(".jllm-chip")).to_have_count(1)
+    expect(chat.turns).to_have_count(0)
+
+
 # Scrolling
 
 
@@ -473,8 +317,8 @@ def test_a_long_answer_to_a_command_is_shown_from_its_start(chat: PanelPage) -> 
         chat.tell(
             {"type": "pending", "pending": {"id": request, "text": "/help", "progress": None}}
         )
-        said = notice(id=request, prompt="/help", markdown=markdown)
-        chat.tell({"type": "notice", "notice": said})
+        said = {"id": request, "after": 1, "prompt": "/help", "markdown": markdown}
+        chat.tell({"type": "notice", "notice": {**NOTICE, **said}})
         if markdown == long:
             expect(chat.turns.last.get_by_text("/help")).to_be_in_viewport()
             expect(chat.button("↓ Newest")).to_be_visible()
@@ -582,6 +426,29 @@ def test_the_saved_transcript_is_hidden_beside_a_live_panel(chat: PanelPage) -> 
     expect(chat.page.get_by_text("Saved")).to_be_visible()
 
 
+# The focus, without which keys go nowhere
+
+
+@pytest.mark.parametrize("where", ["turn", "composer"])
+def test_who_has_stopped_an_answer_can_type_on(chat: PanelPage, where: str) -> None:
+    chat.open(a_snapshot(a_turn(1, state="writing", finish_reason=None, usage=None)))
+    stops = chat.button("Stop")
+    (stops.first if where == "turn" else stops.last).press("Enter")
+    chat.tell({"type": "turn", "turn": a_turn(1, finish_reason="cancelled"), "id": None})
+    expect(stops).to_have_count(0)
+    expect(chat.page.get_by_role("textbox")).to_be_focused()
+
+
+def test_what_comes_in_takes_the_focus_from_nobody(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1)))
+    chat.button("Copy").first.focus()
+    chat.tell({"type": "turn", "turn": a_turn(2), "id": None}, {"type": "path", "path": [1, 2]})
+    expect(chat.button("Copy").first).to_be_focused()
+    chat.page.evaluate("() => document.activeElement.blur()")
+    chat.tell({"type": "path", "path": [1]})
+    expect(chat.page.locator("body")).to_be_focused()
+
+
 # For everybody
 
 
@@ -605,7 +472,7 @@ def test_an_answer_is_announced_once_and_only_when_it_is_finished(chat: PanelPag
 
 
 def test_everything_is_reached_with_the_keyboard_and_in_order(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1, text=CODE)), cells=["a = 1"], prepare=PREPARED)
+    chat.open(a_snapshot(a_turn(1, text=CODE)), cells=["a = 1"])
     # Starts at the panel, wherever the page's focus is.
     chat.page.evaluate(
         """() => {
@@ -643,3 +510,72 @@ def test_everything_is_reached_with_the_keyboard_and_in_order(chat: PanelPage) -
         names.append(chat.page.evaluate("() => document.activeElement.textContent"))
         keys.press("ArrowRight")
     assert names == ["Copy", "Insert all", "Answer again", "Edit", "Delete"]
+
+
+def test_text_begins_on_the_side_where_its_language_does(chat: PanelPage) -> None:
+    text = "زرافه `a.b()` حيوان.\n\n- אחד\n\nEnglish\n\n```python\n# שלום\n```\n\nאז $x < y$"
+    chat.open(a_snapshot(a_turn(1, prompt="שלום", text=text)))
+    sides = chat.panel.locator(
+        ".jllm-markdown :is(p:not(.jllm-warning), li, pre, math)"
+    ).evaluate_all(
+        "nodes => nodes.map(node => `${node.localName} ${getComputedStyle(node).direction}`)"
+    )
+    assert sides == ["p rtl", "li rtl", "p ltr", "pre ltr", "p rtl", "math ltr"]
+    for field in (chat.panel.locator(".jllm-prompt-text"), chat.page.get_by_role("textbox")):
+        expect(field).to_have_attribute("dir", "auto")
+
+
+@pytest.mark.parametrize("key", ["Tab", "Enter"])
+def test_a_suggestion_that_was_taken_can_be_undone(chat: PanelPage, key: str) -> None:
+    suggestions = {**example("suggestions"), "start": 8, "end": 10}
+    chat.open(complete=suggestions)
+    box = chat.page.get_by_role("textbox")
+    box.press_sequentially("What is @d")
+    expect(chat.page.get_by_role("listbox")).to_be_visible()
+    box.press(key)
+    expect(box).to_have_value(f"What is {suggestions['items'][0]['text']}")
+    box.press("ControlOrMeta+z")
+    expect(box).to_have_value("What is @d")
+
+
+# Pages
+
+
+@pytest.fixture
+def insecure_chat(page: Page, panel_address: str, panel_folder: Path) -> PanelPage:
+    """Return a page for a panel as from a server on another machine, without TLS."""
+
+    def answer(route: Route) -> None:
+        route.fulfill(path=panel_folder / route.request.url.partition("?")[0].rpartition("/")[2])
+
+    page.route("http://lab.example/**", answer)
+    return PanelPage(page, "http://lab.example/index.html")
+
+
+def test_a_panel_works_on_a_page_that_is_not_secure(insecure_chat: PanelPage) -> None:
+    insecure_chat.open(a_snapshot(a_turn(1, text="One.\n\nTwo.")))
+    assert not insecure_chat.page.evaluate("() => isSecureContext")
+    insecure_chat.button("Copy").click()
+    box = insecure_chat.page.get_by_role("textbox")
+    box.press("ControlOrMeta+v")
+    expect(box).to_have_value("One.\n\nTwo.")
+    box.press("Enter")
+    assert insecure_chat.wait_for("send")["text"] == "One.\n\nTwo."
+
+
+def test_ids_are_those_of_one_element_however_many_panels_there_are(chat: PanelPage) -> None:
+    chat.open()
+    # As anywidget does it: each model has loaded the script for itself.
+    chat.page.evaluate(
+        """async () => {
+            const source = await (await fetch('chat_panel.js')).text();
+            const script = new Blob([source], { type: 'text/javascript' });
+            const { default: createWidget } = await import(URL.createObjectURL(script));
+            panelPage.widget = createWidget();
+            panelPage.widget.initialize({ model: panelPage.model });
+            await panelPage.show();
+        }"""
+    )
+    expect(chat.page.locator(".jllm-panel")).to_have_count(2)
+    ids = chat.page.locator("[id]").evaluate_all("nodes => nodes.map(({ id }) => id)")
+    assert len(ids) == len(set(ids)) > 0

@@ -1,0 +1,231 @@
+"""Code and proposals on their way into cells; the tests are the kernel and the notebook."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from browser.panel_page import PanelPage, a_snapshot, a_turn, example
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
+
+CODE = "Try:\n\n```python\nprint(len(dff))\n```\n\nand\n\n```python\nimport seaborn\n```\n"
+CHECKED = {
+    "type": "checked",
+    "results": [
+        {"source": "", "unknown_names": ["dff"], "missing_modules": []},
+        {"source": "", "unknown_names": [], "missing_modules": ["seaborn"]},
+    ],
+}
+PREPARED = example("prepared")
+LANDED = example("landed")
+NOTICE = {**example("notice-error")["notice"], "after": 1, "level": "info"}
+PROPOSAL = example("notice")["notice"]["proposal"]
+
+
+def show_code(chat: PanelPage, *cells: str, text: str = CODE, prepare: Any = PREPARED) -> None:
+    """Show an answer with code beside a notebook whose last cell is the active one."""
+    chat.open(a_snapshot(a_turn(1, text=text)), cells=list(cells), prepare=prepare)
+    chat.page.locator(".jp-Cell").last.click()
+
+
+def propose(chat: PanelPage, *cells: str, markdown: str = "", **changes: Any) -> None:
+    """Show a proposal to change the last of these cells, which is the active one."""
+    chat.open(a_snapshot(a_turn(1)), cells=list(cells), prepare=PREPARED)
+    cell = chat.page.evaluate("() => panelPage.notebook.cells.at(-1).id")
+    proposal = {**PROPOSAL, "cell_id": cell, **changes}
+    chat.tell({"type": "notice", "notice": {**NOTICE, "markdown": markdown, "proposal": proposal}})
+    chat.page.locator(".jp-Cell").last.click()
+
+
+def sources(chat: PanelPage) -> list[str]:
+    return [cell["source"] for cell in chat.cells()]
+
+
+def write(chat: PanelPage, source: str) -> None:
+    """Type into the last cell of the notebook."""
+    chat.page.evaluate(
+        "source => panelPage.notebook.cells.at(-1).sharedModel.setSource(source)", source
+    )
+
+
+# Code
+
+
+def test_names_that_do_not_exist_are_marked(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1, text=CODE)), check=CHECKED)
+    expect(chat.panel.locator(".jllm-code .jllm-warning")).to_have_text(
+        ["Not defined: dff.", "Not installed: seaborn."]
+    )
+    assert chat.sent("check")[0]["sources"] == ["print(len(dff))", "import seaborn"]
+    marked = chat.page.evaluate(
+        """() => [...CSS.highlights.get('jllm-unknown-name')].map(range =>
+            range.startContainer.data.slice(range.startOffset, range.endOffset))"""
+    )
+    assert marked == ["dff", "seaborn"]
+
+
+def test_code_out_of_sight_is_not_checked_yet(chat: PanelPage) -> None:
+    chat.open(a_snapshot(*(a_turn(number, text=CODE * 5) for number in range(1, 11))))
+    chat.wait_for("check")
+    assert len(chat.sent("check")) < 5
+
+
+def test_code_goes_below_the_active_cell_with_its_record(chat: PanelPage) -> None:
+    show_code(chat, "a = 1", "b = 2", "c = 3")
+    chat.page.locator(".jp-Cell").nth(1).click()
+    chat.button("Insert below").first.click()
+    expect(chat.button("Inserted")).to_be_visible()
+    assert sources(chat) == ["a = 1", "b = 2", PREPARED["source"], "c = 3"]
+    assert chat.cells()[2]["metadata"] == PREPARED["metadata"]
+    assert chat.sent("prepare")[0]["number"] == 1
+
+
+def test_all_code_of_an_answer_becomes_cells(chat: PanelPage) -> None:
+    show_code(chat, "a = 1")
+    chat.button("Insert all").click()
+    expect(chat.page.locator(".jp-Cell")).to_have_count(3)
+    asked = [message["source"] for message in chat.sent("prepare")]
+    assert asked == ["print(len(dff))", "import seaborn"]
+
+
+def test_a_cell_is_replaced_only_after_its_change_was_shown(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1, text=CODE)), cells=["a = 1", "b = 2"], prepare=PREPARED)
+    replace, note = chat.button("Replace cell").first, chat.panel.locator(".jllm-code-below").first
+    replace.click()
+    expect(note).to_contain_text("Click into the cell")
+    chat.page.locator(".jp-Cell").nth(1).click()
+    replace.press("Enter")
+    expect(chat.panel.locator(".jllm-diff-removed")).to_have_text("-b = 2")
+    chat.button("Reject").press("Enter")
+    expect(replace).to_be_focused()
+    assert sources(chat) == ["a = 1", "b = 2"]
+    replace.press("Enter")
+    expect(chat.button("Accept")).to_be_focused()
+    chat.page.keyboard.press("Enter")
+    expect(note).to_have_text("Cell 2 replaced.")
+    expect(replace).to_be_focused()
+    assert chat.cells()[1] == {"source": PREPARED["source"], "metadata": PREPARED["metadata"]}
+
+
+def test_a_cell_that_has_changed_is_not_replaced_unseen(chat: PanelPage) -> None:
+    show_code(chat, "a = 1")
+    chat.button("Replace cell").first.click()
+    write(chat, "a = 1\nmine = 2")
+    chat.button("Accept").click()
+    expect(chat.panel.locator(".jllm-offer")).to_contain_text("Cell 1 has changed meanwhile.")
+    expect(chat.panel.locator(".jllm-diff-removed").last).to_have_text("-mine = 2")
+    assert sources(chat) == ["a = 1\nmine = 2"]
+    chat.button("Accept").click()
+    expect(chat.panel.locator(".jllm-note")).to_have_text("Cell 1 replaced.")
+    assert sources(chat) == [PREPARED["source"]]
+
+
+def test_a_cell_of_text_is_not_replaced_by_code(chat: PanelPage) -> None:
+    show_code(chat, "# Title")
+    chat.page.evaluate("() => { panelPage.notebook.cells[0].type = 'markdown'; }")
+    chat.button("Replace cell").first.click()
+    expect(chat.panel.locator(".jllm-note")).to_contain_text("Cell 1 holds no code.")
+
+
+def test_without_a_notebook_the_panel_says_so_and_the_kernel_brings_code_into_a_cell(
+    chat: PanelPage,
+) -> None:
+    chat.open(a_snapshot(a_turn(1, text=CODE)), land=LANDED)
+    expect(chat.panel).to_contain_text("The cells of this page are out of reach")
+    for name in ("Attach cell", "Replace cell"):
+        expect(chat.button(name)).to_have_count(0)
+    expect(chat.button("Insert all")).to_be_hidden()
+    chat.button("Insert below").first.click()
+    expect(chat.panel.locator(".jllm-note")).to_have_text(LANDED["text"])
+    show_code(chat, "df = load()")
+    expect(chat.button("Replace cell").first).to_be_visible()
+    expect(chat.panel).not_to_contain_text("out of reach")
+
+
+def test_what_is_no_python_can_only_be_copied(chat: PanelPage) -> None:
+    show_code(chat, "a = 1", text="```bash\nls\n```")
+    expect(chat.panel.locator(".jllm-code-toolbar").get_by_role("button")).to_have_text(["Copy"])
+
+
+def test_a_code_action_that_fails_says_why(chat: PanelPage) -> None:
+    show_code(chat, "a = 1", prepare={"type": "error", "text": "There is no turn 1."})
+    chat.button("Insert below").first.click()
+    expect(chat.panel.locator(".jllm-code-below").first).to_have_text("There is no turn 1.")
+
+
+# Notices and proposals
+
+
+def test_a_notice_grows_and_is_put_away(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1), a_turn(2)))
+    chat.tell({"type": "notice", "notice": {**NOTICE, "markdown": "This", "is_finished": False}})
+    expect(chat.turns.nth(1)).to_contain_text("This")
+    chat.tell({"type": "notice", "notice": {**NOTICE, "markdown": "This is *it*"}})
+    expect(chat.turns.nth(1).locator("em")).to_have_text("it")
+    chat.button("Close").click()
+    assert chat.sent("dismiss") == [{"type": "dismiss", "notice": NOTICE["id"]}]
+    chat.tell({"type": "dismissed", "id": NOTICE["id"]})
+    expect(chat.turns).to_have_count(2)
+
+
+def test_an_accepted_proposal_changes_its_cell(chat: PanelPage) -> None:
+    propose(chat, "a = 1", "df['price'].mean()", markdown=example("notice")["notice"]["markdown"])
+    expect(chat.turns.nth(1).locator(".jllm-diff")).to_have_count(1)
+    expect(chat.turns.nth(1).locator(".jllm-code")).to_have_count(0)
+    chat.button("Accept").click()
+    chat.wait_for("dismiss")
+    assert chat.sent("prepare")[0]["notice"] == NOTICE["id"]
+    assert sources(chat) == ["a = 1", PREPARED["source"]]
+
+
+def test_a_rejected_proposal_changes_nothing(chat: PanelPage) -> None:
+    propose(chat, "a = 1", "b = 2")
+    chat.button("Reject").click()
+    chat.wait_for("dismiss")
+    assert sources(chat) == ["a = 1", "b = 2"]
+
+
+def test_a_proposal_for_a_cell_that_has_changed_shows_what_it_would_change(chat: PanelPage) -> None:
+    propose(chat, PROPOSAL["before"])
+    write(chat, "mine = 2")
+    chat.button("Accept").click()
+    expect(chat.turns.last).to_contain_text("The cell has changed meanwhile.")
+    expect(chat.panel.locator(".jllm-diff-removed")).to_have_text("-mine = 2")
+    assert sources(chat) == ["mine = 2"]
+    chat.button("Accept").click()
+    chat.wait_for("dismiss")
+    assert sources(chat) == [PREPARED["source"]]
+
+
+def test_a_proposal_whose_cell_is_gone_says_so(chat: PanelPage) -> None:
+    propose(chat, "a = 1", "b = 2", cell_id="gone")
+    chat.button("Accept").click()
+    expect(chat.turns.nth(1).get_by_role("alert")).to_contain_text("The cell is gone")
+    assert chat.sent("dismiss") == []
+
+
+def test_a_proposal_for_a_new_cell_inserts_one_however_often_it_is_accepted(
+    chat: PanelPage,
+) -> None:
+    propose(chat, "a = 1", "b = 2", cell_id=None, before=None, unknown_names=["dff"])
+    chat.page.locator(".jp-Cell").first.click()
+    expect(chat.turns.nth(1).locator(".jllm-warning")).to_have_text("Not defined: dff.")
+    chat.page.evaluate("() => { delete panelPage.model.answers.prepare; }")
+    chat.button("Accept").dblclick()
+    (_,) = chat.sent("prepare")
+    chat.tell({**PREPARED, "id": chat.last_id("prepare")})
+    chat.wait_for("dismiss")
+    chat.button("Accept").click()
+    assert sources(chat) == ["a = 1", PREPARED["source"], "b = 2"]
+
+
+def test_without_a_notebook_a_proposal_lands_through_the_kernel(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1)), land=LANDED)
+    chat.tell({"type": "notice", "notice": {**NOTICE, "proposal": PROPOSAL}})
+    chat.button("Accept").press("Enter")
+    expect(chat.turns.nth(1)).to_contain_text(LANDED["text"])
+    (land,) = chat.sent("land")
+    assert (land["in_place"], land["notice"]) == (True, NOTICE["id"])
+    expect(chat.button("Close")).to_be_focused()
