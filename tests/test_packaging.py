@@ -29,7 +29,6 @@ BUNDLE = {
 
 
 def run(*command: str | Path, folder: Path, **environment: str) -> str:
-    """Run a command and return what it prints."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.run(
         [str(part) for part in command],

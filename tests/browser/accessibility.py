@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from playwright.sync_api import expect
 from support.paths import FRONT_END
 
 if TYPE_CHECKING:
@@ -47,3 +48,21 @@ def is_in_sight_with_focus(element: Locator) -> bool:
     element.page.evaluate("() => document.activeElement.blur()")  # else nothing scrolls
     element.focus()
     return is_in_sight(element)
+
+
+def unfold_all(panel: Locator) -> None:
+    """Open what a panel opens on demand."""
+
+    def press(name: str, index: int) -> None:
+        panel.get_by_role("button", name=name, exact=True).nth(index).click()
+
+    expect(panel.locator(".jllm-warning").first).to_be_visible()
+    press("Replace cell", -1)
+    expect(panel.locator(".jllm-code .jllm-offer")).to_be_visible()
+    press("Edit", 0)
+    press("Delete", 1)
+    panel.locator(".jllm-facts summary").first.click()
+    panel.locator(".jllm-gauge-button").click()
+    panel.get_by_label("Message").press_sequentially("What is @dat")
+    expect(panel.get_by_role("listbox")).to_be_visible()
+    expect(panel.locator(".jllm-description")).to_be_visible()

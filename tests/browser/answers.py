@@ -112,5 +112,4 @@ def html(panel: Page) -> str:
 
 
 def seen(panel: Page) -> str:
-    """Return what a reader sees."""
     return panel.locator(".jllm-markdown").inner_text()

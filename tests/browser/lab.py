@@ -76,7 +76,6 @@ WATCH_OUTPUT = """(node) => {
 
 
 def find_chromium() -> str | None:
-    """Return the path of an installed Chromium."""
     return next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
 
 
@@ -90,7 +89,6 @@ class Lab:
     app: App = "jupyterlab"
 
     def write(self, name: str, *sources: str) -> Path:
-        """Write a notebook of code cells and return its path."""
         notebook = nbformat.v4.new_notebook(
             cells=[nbformat.v4.new_code_cell(source) for source in sources],
             metadata={
@@ -135,7 +133,6 @@ def running_lab(folder: Path, app: App = "jupyterlab", **environment: str) -> It
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -236,7 +233,6 @@ class Notebook:
         page.evaluate(FIND_NOTEBOOK)
 
     def cell(self, index: int) -> Locator:
-        """Return a cell on the page."""
         return self.page.locator(".jp-NotebookPanel .jp-Cell").nth(index)
 
     def rendered(self, index: int) -> Locator:
@@ -255,7 +251,6 @@ class Notebook:
         return outputs
 
     def source(self, index: int) -> str:
-        """Return the text in a cell's editor."""
         return str(
             self.page.evaluate(
                 "index => notebook.content.widgets[index].model.sharedModel.getSource()", index
@@ -286,7 +281,6 @@ class Notebook:
         self.page.evaluate("() => window.cell_run")
 
     def run(self, index: int) -> None:
-        """Run a cell to its end."""
         self.start(index)
         self.finish()
 
@@ -295,11 +289,9 @@ class Notebook:
         self.page.evaluate("command => jupyterapp.commands.execute(command)", command)
 
     def interrupt(self) -> None:
-        """Press Interrupt."""
         self.command("kernelmenu:interrupt")
 
     def save(self) -> nbformat.NotebookNode:
-        """Press Save and return what is in the file."""
         self.command("docmanager:save")
         saved: nbformat.NotebookNode = nbformat.read(self.path, as_version=4)
         return saved
@@ -325,11 +317,9 @@ class Notebook:
         return frames
 
     def activate(self, index: int) -> None:
-        """Click on a cell, so that it is the active one."""
         self.page.evaluate("index => { notebook.content.activeCellIndex = index; }", index)
 
     def restart(self) -> None:
-        """Restart the kernel, and wait until it is there again."""
         self.page.evaluate(
             """async () => {
                 await notebook.sessionContext.session.kernel.restart();
@@ -338,5 +328,4 @@ class Notebook:
         )
 
     def shut_down(self) -> None:
-        """End the kernel, and its model with it."""
         self.page.evaluate("() => notebook.sessionContext.shutdown()")

@@ -50,21 +50,17 @@ class LivePanel:
 
     @property
     def turns(self) -> Locator:
-        """The turns, in order."""
         return self.root.locator(".jllm-turn")
 
     @property
     def answers(self) -> Locator:
-        """What the model wrote."""
         return self.root.locator(".jllm-turn > .jllm-markdown")
 
     def send(self, text: str) -> None:
-        """Write a prompt and press Enter."""
         self.box.fill(text)
         self.box.press("Enter")
 
     def ask(self, text: str) -> str:
-        """Write a prompt and wait for the end of the answer."""
         count = self.turns.count()
         self.send(text)
         expect(self.turns).to_have_count(count + 1)
@@ -72,7 +68,6 @@ class LivePanel:
         return self.answers.last.inner_text()
 
     def wait_until_finished(self) -> None:
-        """Wait until nothing is written any more."""
         expect(self.root.locator('.jllm-turn[aria-busy="true"], .jllm-pending')).to_have_count(0)
 
     def wait_until_writing(self) -> None:

@@ -124,7 +124,6 @@ class PanelPage:
         return self
 
     def answer(self, **answers: Message) -> None:
-        """From now on, answer requests of these types so."""
         self.page.evaluate("answers => Object.assign(panelPage.model.answers, answers)", answers)
 
     def tell(self, *messages: Message) -> None:
@@ -146,7 +145,6 @@ class PanelPage:
         return [{key: value for key, value in message.items() if key != "id"} for message in sent]
 
     def last_id(self, kind: str) -> str:
-        """Return the id of the newest request of a type."""
         return str(
             self.page.evaluate(
                 "kind => panelPage.model.sent.findLast(({ type }) => type === kind).id", kind
@@ -174,12 +172,10 @@ class PanelPage:
 
     @property
     def panel(self) -> Locator:
-        """The first view."""
         return self.page.locator(".jllm-panel").first
 
     @property
     def log(self) -> Locator:
-        """What was said."""
         return self.panel.locator(".jllm-log")
 
     @property
@@ -189,9 +185,7 @@ class PanelPage:
 
     @property
     def answers(self) -> Locator:
-        """The texts of the answers."""
         return self.panel.locator(".jllm-turn > .jllm-markdown")
 
     def button(self, name: str) -> Locator:
-        """Return a button of the first view."""
         return self.panel.get_by_role("button", name=name, exact=True)

@@ -49,7 +49,6 @@ NOTE_SAVE = """() => {
 
 
 def shown(notebook: Notebook) -> LivePanel:
-    """Run the cell of the panel, and return it."""
     notebook.run(1)
     return LivePanel(notebook)
 

@@ -6,7 +6,7 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser.accessibility import is_in_sight, is_in_sight_with_focus, violations
+from browser.accessibility import is_in_sight, is_in_sight_with_focus, unfold_all, violations
 from browser.panel_page import PanelPage, a_snapshot, a_turn, example
 from browser.smoothness import KEYSTROKE_MS, typing_ms
 from playwright.sync_api import expect
@@ -80,17 +80,8 @@ def busy_chat(request: pytest.FixtureRequest, chat: PanelPage) -> PanelPage:
         },
     )
     chat.page.add_style_tag(content=".jllm-panel { block-size: 2300px; }")
-    expect(chat.panel.locator(".jllm-warning").first).to_be_visible()
     chat.page.locator(".jp-Cell").click()
-    chat.button("Replace cell").last.click()
-    chat.button("Edit").first.click()
-    chat.button("Delete").nth(1).click()
-    chat.panel.locator(".jllm-facts summary").first.click()
-    chat.panel.locator(".jllm-gauge-button").click()
-    box = chat.page.get_by_label("Message")
-    box.fill("What is @d")
-    expect(chat.page.get_by_role("listbox")).to_be_visible()
-    expect(chat.panel.locator(".jllm-description")).to_be_visible()
+    unfold_all(chat.panel)
     return chat
 
 

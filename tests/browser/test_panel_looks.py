@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser.accessibility import is_in_sight, is_in_sight_with_focus, violations
+from browser.accessibility import is_in_sight, is_in_sight_with_focus, unfold_all, violations
 from browser.answers import note_complaints
 from browser.lab import APPS, App, Lab, Notebook, running_lab
 from browser.live_panel import SCRIPTED, LivePanel
@@ -86,26 +86,12 @@ def busy_panel(open_panel: Callable[..., LivePanel]) -> Iterator[LivePanel]:
     panel.notebook.activate(3)
     panel.send("Hold on.")
     panel.wait_until_writing()
-    unfold_all(panel)
+    panel.page.add_style_tag(content=".jllm-panel { block-size: 3000px; }")
+    unfold_all(panel.root)
     yield panel
     panel.notebook.command("notebook:clear-all-cell-outputs")
     expect(panel.root).to_have_count(0)
     assert complaints == []
-
-
-def unfold_all(panel: LivePanel) -> None:
-    """Open what the panel opens on demand."""
-    panel.page.add_style_tag(content=".jllm-panel { block-size: 3000px; }")
-    expect(panel.root.locator(".jllm-warning").first).to_be_visible()
-    panel.button("Replace cell").click()
-    expect(panel.root.locator(".jllm-code .jllm-offer")).to_be_visible()
-    panel.turns.first.get_by_role("button", name="Edit", exact=True).click()
-    panel.turns.nth(1).get_by_role("button", name="Delete", exact=True).click()
-    panel.root.locator(".jllm-facts summary").first.click()
-    panel.root.locator(".jllm-gauge-button").click()
-    panel.box.press_sequentially("What is @dat")
-    expect(panel.root.get_by_role("listbox")).to_be_visible()
-    expect(panel.root.locator(".jllm-description")).to_be_visible()
 
 
 @in_both_apps

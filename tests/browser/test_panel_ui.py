@@ -23,7 +23,6 @@ PENDING = example("pending")["pending"]
 
 
 def writing(number: int, **changes: Any) -> dict[str, Any]:
-    """Return a turn that is begun."""
     open_ends = {"state": "writing", "finish_reason": None, "usage": None, "text": ""}
     return a_turn(number, **{**open_ends, **changes})
 
@@ -283,7 +282,6 @@ def test_a_prompt_that_cannot_be_sent_is_not_lost(chat: PanelPage) -> None:
 
 
 def distance_from_end(chat: PanelPage) -> float:
-    """Return how far the list is from its end, in pixels."""
     return float(chat.log.evaluate("log => log.scrollHeight - log.clientHeight - log.scrollTop"))
 
 

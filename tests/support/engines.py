@@ -99,7 +99,6 @@ def ask(
 def ask_together(
     engine: LocalEngine, prompts: Iterable[Prompt], max_tokens: int | None = 24, **more: Any
 ) -> list[Completion]:
-    """Answer prompts that come at once."""
     with paused(engine):
         streams = [submit(engine, prompt, max_tokens, **more) for prompt in prompts]
     return [stream.result(timeout=60) for stream in streams]

@@ -155,7 +155,6 @@ class Engine:
         return self._queue(Sequence(list(prompt), max_tokens, sampler, conversation, **more))
 
     def read(self, prompt: list[int], *, is_pinned: bool = False) -> Sequence:
-        """Queue a prompt to be read in the background."""
         return self.submit(prompt, 0, priority=Priority.BACKGROUND, is_pinned=is_pinned)
 
     def score(self, prompt: list[int], text: list[int]) -> Sequence:
@@ -193,7 +192,6 @@ class Engine:
         ]
 
     def check(self) -> None:
-        """Assert what holds after every step."""
         busy: list[Slot] = [slot for slot in self.slots._slots if slot.is_busy]
         assert len(busy) == self.scheduler.num_running
         for slot in self.slots._slots:

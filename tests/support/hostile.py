@@ -175,7 +175,6 @@ def raising(error: BaseException) -> Callable[[object], NoReturn]:
 
 
 def recursive() -> list[object]:
-    """Return containers that hold themselves."""
     items: list[object] = []
     mapping: dict[str, object] = {"items": items}
     items += [items, mapping, (items,)]
@@ -184,7 +183,6 @@ def recursive() -> list[object]:
 
 
 def deep() -> list[object]:
-    """Return a list too deep for a recursion."""
     items: list[object] = []
     for _ in range(100_000):
         items = [items]
@@ -204,13 +202,11 @@ def large() -> pd.DataFrame:
 
 
 def generator() -> Iterator[int]:
-    """Return a generator that notes when it is advanced."""
     ran.append("advanced")
     yield 1
 
 
 def namespace() -> dict[str, object]:
-    """Return a namespace full of them."""
     cls, instance = of_meta()
     hostile = Hostile()
     values: dict[str, object] = {
@@ -271,7 +267,6 @@ def set_traps_late(cls: type) -> None:
 
 
 def hostile_frame() -> pd.DataFrame:
-    """Return a DataFrame of a subclass that overrides everything."""
     cls = type("HostileFrame", (pd.DataFrame,), {})
     frame = cls({"a": [1, 2]})
     set_traps_late(cls)

@@ -60,7 +60,6 @@ class Execution:
 
     @property
     def error(self) -> str | None:
-        """The name of the exception that ended the cell, if one did."""
         return self.reply.get("ename")
 
     @property
@@ -133,7 +132,6 @@ class Kernel:
         self.listeners: list[Callable[[dict[str, Any]], None]] = []  # to all that is published
 
     def execute(self, code: str, *, timeout_s: float = 60, **sent: Any) -> Execution:
-        """Run code to its end."""
         return self.start(code, **sent).finish(timeout_s=timeout_s)
 
     def start(
@@ -185,12 +183,10 @@ class Kernel:
                 return str(reply["content"]["subshell_id"])
 
     def interrupt(self) -> None:
-        """Do what the Interrupt button does."""
         self.interrupted_at = time.monotonic()
         self._manager.interrupt_kernel()
 
     def restart(self) -> None:
-        """Start the kernel anew; what was defined is gone."""
         self._manager.restart_kernel(now=True)
         self._client.wait_for_ready(timeout=60)
 

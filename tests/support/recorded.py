@@ -52,7 +52,6 @@ def shown(text: str, made: Provenance | Mapping[str, Any] | None, note: str = ""
 
 
 def asked(*outputs: Any, source: str = "%%llm\nWhy?") -> Any:
-    """Return a cell with a prompt and what it showed."""
     return new_code_cell(source, outputs=list(outputs), execution_count=1)
 
 
@@ -68,6 +67,5 @@ def generated(answer: Provenance, body: str, **options: Any) -> tuple[Any, Any]:
 
 
 def saved(path: Path, cells: Sequence[Any]) -> Path:
-    """Write a notebook."""
     nbformat.write(new_notebook(cells=list(cells)), path)
     return path

@@ -57,7 +57,6 @@ PARTS = st.builds(
 
 
 def turns() -> st.SearchStrategy[Turn]:
-    """Any turn."""
     completions = st.builds(
         Completion,
         text=TEXTS,

@@ -65,7 +65,6 @@ def run(
 
 
 def extension(shell: InteractiveShell, verb: str) -> None:
-    """Load, reload or unload the extension."""
     shell.run_line_magic(f"{verb}_ext", "jupyter_llm")
 
 

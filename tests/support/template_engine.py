@@ -78,15 +78,12 @@ class ScriptedCurrent(CurrentEngine):
 
 
 class ScriptedLLM(LLM):
-    """An `llm` with an engine of its own."""
-
     def __init__(self, engine: ScriptedEngine) -> None:
         super().__init__(ScriptedCurrent(engine))
         self.scripted = engine
 
 
 def common(one: Sequence[int], other: Sequence[int]) -> int:
-    """Return how many leading tokens are the same."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
 

@@ -20,7 +20,6 @@ STATE_DIM, CONV_WIDTH, DT_RANK = 16, 4, 4
 
 
 def write_tiny_recurrent(path: Path, *, seed: int = 0) -> Path:
-    """Write a model of the architecture `mamba` to `path` and return the path."""
     writer = tiny.start(path, "mamba")
     writer.add_head_count(0)
     writer.add_feed_forward_length(0)
@@ -33,7 +32,6 @@ def write_tiny_recurrent(path: Path, *, seed: int = 0) -> Path:
 
 
 def write_tiny_window(path: Path, *, seed: int = 0) -> Path:
-    """Write a model of the architecture `gemma2` to `path` and return the path."""
     writer = tiny.start(path, "gemma2")
     writer.add_head_count(tiny.NUM_HEADS)
     writer.add_head_count_kv(tiny.NUM_KV_HEADS)

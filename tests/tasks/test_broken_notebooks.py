@@ -63,7 +63,6 @@ def read(path: Path) -> Broken:
 
 
 def run_until_it_fails(kernel: Kernel, broken: Broken) -> str | None:
-    """Run the cells in order and return what the last one raised."""
     for cell_id, source in broken.sources.items():
         cell = kernel.start(source, cell_id=cell_id)
         is_last = cell_id == list(broken.sources)[-1]
