@@ -52,6 +52,17 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         raise pytest.UsageError(f"{item.nodeid} is scaled, so mark it soak")
 
 
+@pytest.hookimpl(trylast=True)  # when those that are left out have gone
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let files with long tests begin first, so that of two processes none ends long after."""
+    long = {
+        item.path
+        for item in items
+        if item.get_closest_marker("slow") or item.get_closest_marker("browser")
+    }
+    items.sort(key=lambda item: item.path not in long)
+
+
 def pytest_collection_finish() -> None:
     """Keep what every test needs out of each collection of garbage."""
     gc.freeze()
