@@ -162,9 +162,3 @@ def test_options_values_and_commands_complete_on_tab(kernel: Kernel) -> None:
     assert kernel.complete("%llm /his") == ["/history"]
     assert any("smollm2" in name for name in kernel.complete("%llm -m "))
     assert kernel.complete("%llm /use ") == kernel.complete("%llm -m ")
-
-
-def test_a_line_may_end_with_a_question_mark(kernel: Kernel) -> None:
-    cell = kernel.execute("%llm -n 4 --dry-run What's up?")
-    assert "What's up?" in cell.text
-    assert cell.reply["payload"] == []

@@ -76,11 +76,6 @@ handle.update("second")
     ]
 
 
-def test_the_first_cell_is_the_one_that_loads_the_extension(kernel: Kernel) -> None:
-    cells = json.loads(kernel.execute(CELLS).text)
-    assert cells[0][:3] == [LOAD, 1, "load"]
-
-
 def test_failures_interrupts_and_cells_with_await(kernel: Kernel) -> None:
     kernel.execute("def f(d):\n    return d['price']")
     kernel.execute("f({})")
@@ -116,14 +111,6 @@ def test_figures_are_named(kernel: Kernel) -> None:
     assert outputs == [["display", "<image/png>"]]
 
 
-def test_answers_are_turns_and_their_cells_no_events(kernel: Kernel) -> None:
-    kernel.execute("%%llm\nhello", cell_id="q")
-    kernel.execute("print('before')\n%llm hello\nprint('after')", cell_id="both")
-    ((source, *_, outputs),) = recorded(kernel)
-    assert source.startswith("print('before')")
-    assert outputs == [["stdout", "before\nafter\n"]]
-
-
 def test_hidden_cells_by_tag_are_never_told(kernel: Kernel) -> None:
     kernel.execute("key = 'abc123'", cell_id="k", tags=["llm-hide"])
     kernel.execute("x = 1", cell_id="x")
@@ -131,17 +118,3 @@ def test_hidden_cells_by_tag_are_never_told(kernel: Kernel) -> None:
     assert "abc123" not in text
     assert "x = 1" in text
     assert "| out | hidden |" in kernel.execute("%llm /context").text
-
-
-def test_only_what_is_new_is_read(kernel: Kernel) -> None:
-    kernel.execute("llm.use('tiny', n_threads=1, n_ctx=8192)")
-    kernel.execute("%config LLMMagics.vars = 'none'")  # a letter a token: they would cause a cut
-    num_before = 0
-    for number in range(12):
-        kernel.execute(f"x{number} = {number}\nprint('value', x{number})", cell_id=f"c{number}")
-        kernel.execute(f"%llm -o answer What is x{number}?", cell_id=f"q{number}")
-        usage = kernel.execute("print(answer.usage.cached_tokens, answer.usage.prompt_tokens)")
-        num_cached, num_tokens = map(int, usage.text.split())
-        assert num_cached >= num_before
-        num_before = num_tokens
-    assert "told in turn 12" in kernel.execute("%llm /context").text

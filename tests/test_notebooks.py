@@ -21,6 +21,11 @@ def executed(path: Path, folder: Path) -> nbformat.NotebookNode:
     return notebook
 
 
+def cell_with(notebook: nbformat.NotebookNode, part: str) -> nbformat.NotebookNode:
+    (cell,) = (c for c in notebook["cells"] if c["cell_type"] == "code" and part in c["source"])
+    return cell
+
+
 def output(cell: nbformat.NotebookNode) -> str:
     return "".join(
         out.get("text") or out["data"].get("text/markdown") or out["data"]["text/plain"]
@@ -45,11 +50,9 @@ def test_notebooks_are_committed_without_outputs(path: Path) -> None:
 @pytest.mark.slow
 def test_the_first_prompt_notebook_shows_what_it_says(tmp_path: Path, smollm2: Path) -> None:
     notebook = executed(FOLDER / "01_first_prompt.ipynb", tmp_path)
-    by_source = {cell["source"]: cell for cell in notebook["cells"] if cell["cell_type"] == "code"}
 
     def shown(part: str) -> str:
-        (cell,) = (cell for source, cell in by_source.items() if part in source)
-        return output(cell)
+        return output(cell_with(notebook, part))
 
     first, follow_up = shown("what is a Jupyter notebook"), shown("say it to a child")
     assert "(0 cached)" in first
@@ -69,19 +72,14 @@ def test_below_a_panel_stands_what_cells_and_python_said_in_its_chat(
     tmp_path: Path, smollm2: Path
 ) -> None:
     notebook = executed(FOLDER / "06_chat.ipynb", tmp_path)
-    by_source = {cell["source"]: cell for cell in notebook["cells"] if cell["cell_type"] == "code"}
-
-    def outputs(part: str) -> list[nbformat.NotebookNode]:
-        (cell,) = (cell for source, cell in by_source.items() if part in source)
-        return list(cell["outputs"])
 
     def transcript(part: str) -> str:
-        view, below = outputs(part)
+        view, below = cell_with(notebook, part)["outputs"]
         assert "application/vnd.jupyter.widget-view+json" in view["data"]
         assert "jupyter_llm_transcript" in below["metadata"]
         return str(below["data"]["text/plain"])
 
-    answers = [outputs(part)[0]["data"]["text/plain"] for part in ("Peru", "language", "after=")]
+    answers = [output(cell_with(notebook, part)) for part in ("Peru", "language", "after=")]
     first, second, other = (answer.partition("\n\n(cut off")[0] for answer in answers)
     said = transcript('ChatPanel("ideas"')
     assert "> What is the capital of Peru?\n" in said
