@@ -22,6 +22,7 @@ def executed(path: Path, folder: Path) -> nbformat.NotebookNode:
 
 
 def cell_with(notebook: nbformat.NotebookNode, part: str) -> nbformat.NotebookNode:
+    cell: nbformat.NotebookNode
     (cell,) = (c for c in notebook["cells"] if c["cell_type"] == "code" and part in c["source"])
     return cell
 

@@ -16,7 +16,6 @@ from browser.answers import MAKE_VIEW, note_complaints
 from browser.lab import CHROMIUM_HINT, App, Notebook, find_chromium, running_chromium, running_lab
 from browser.live_panel import LOAD, LivePanel
 from browser.panel_page import PanelPage, serving_panel
-from browser.plain_page import serving_modules
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
@@ -63,23 +62,15 @@ def page(chromium: Browser) -> Iterator[Page]:
     context.close()
 
 
-@pytest.fixture(scope="module")
-def answers_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("modules")
-    sources = ("markdown/markdown.js", "talk/diff.js", "markdown/markdown.css", "talk/diff.css")
-    with serving_modules(folder, *sources) as address:
-        yield address
-
-
 @pytest.fixture
 def complaints(page: Page) -> list[str]:
     return note_complaints(page)
 
 
 @pytest.fixture
-def panel(page: Page, answers_address: str, complaints: list[str]) -> Page:
+def panel(page: Page, panel_address: str, complaints: list[str]) -> Page:
     """Return a page with an empty answer; what goes wrong on it is in `complaints`."""
-    page.goto(answers_address)
+    page.goto(panel_address)
     page.wait_for_function("() => window.isReady")
     page.evaluate(MAKE_VIEW)
     return page

@@ -245,25 +245,18 @@ class Notebook:
 
     def outputs(self, index: int) -> list[dict[str, Any]]:
         """Return the outputs of a cell as the notebook's model has them."""
-        outputs: list[dict[str, Any]] = self.page.evaluate(
-            "index => notebook.content.widgets[index].model.outputs.toJSON()", index
-        )
+        outputs: list[dict[str, Any]] = self._in_cell(index, "outputs.toJSON()")
         return outputs
 
     def source(self, index: int) -> str:
-        return str(
-            self.page.evaluate(
-                "index => notebook.content.widgets[index].model.sharedModel.getSource()", index
-            )
-        )
+        return str(self._in_cell(index, "sharedModel.getSource()"))
+
+    def _in_cell(self, index: int, what: str) -> Any:
+        return self.page.evaluate(f"notebook.content.widgets[{index}].model.{what}")
 
     def set_source(self, index: int, source: str) -> None:
         """Replace the text in a cell's editor; it stays the same cell."""
-        self.page.evaluate(
-            """([index, source]) =>
-                notebook.content.widgets[index].model.sharedModel.setSource(source)""",
-            [index, source],
-        )
+        self._in_cell(index, f"sharedModel.setSource({json.dumps(source)})")
 
     def start(self, index: int) -> None:
         """Run a cell without waiting for its end."""

@@ -1,6 +1,10 @@
 /** The panel without a kernel and without JupyterLab: what both would do is told from Python. */
 
 import createWidget from "./chat_panel.js";
+import { createMarkdownView } from "./markdown/markdown.js";
+import { diffView } from "./talk/diff.js";
+
+Object.assign(window, { createMarkdownView, diffView });
 
 const PANEL_ID = "c0ffee12c0ffee12";
 

@@ -1,16 +1,23 @@
-"""The chat panel in a page of its own: no kernel and no JupyterLab, both of which tests play."""
+"""The chat panel in a page of its own: no kernel and no JupyterLab, both of which tests play.
+
+The sources are bundled for it, so that the tests see what is in the tree. What draws Markdown and
+changes is there by itself too.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import sys
+import threading
 from contextlib import contextmanager
 from copy import deepcopy
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from browser.plain_page import bundle, serving
+from support.node_tools import run_node
 from support.paths import MESSAGES
 
 if TYPE_CHECKING:
@@ -86,16 +93,31 @@ def a_snapshot(*turns: Message, **changes: Any) -> Message:
     }
 
 
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves files without a line on stderr for each."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 @contextmanager
 def serving_panel(folder: Path) -> Iterator[str]:
     """Serve the panel on loopback and yield the page's address; `?theme=light` or `dark`."""
-    bundle(folder, "chat_panel.js", "chat_panel.css")
+    esbuild = ("node_modules/esbuild/bin/esbuild", "--bundle", "--format=esm", "--outbase=src")
+    modules = ("chat_panel.js", "chat_panel.css", "markdown/markdown.js", "talk/diff.js")
+    sources = [f"src/{name}" for name in modules]
+    run_node(*esbuild, "--log-level=warning", f"--outdir={folder}", *sources)
     shutil.copy(HERE / "panel_page.js", folder)
     for theme in ("light", "dark"):
         shutil.copy(THEMES / f"theme-{theme}-extension" / "index.css", folder / f"{theme}.css")
     (folder / "index.html").write_text(PAGE.format(), "utf-8")
-    with serving(folder) as address:
-        yield address
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/index.html"
+        finally:
+            server.shutdown()
 
 
 class PanelPage:

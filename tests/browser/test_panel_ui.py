@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from browser.panel_page import PanelPage, a_snapshot, a_turn, example
@@ -544,7 +545,7 @@ def insecure_chat(page: Page, panel_address: str, panel_folder: Path) -> PanelPa
     """Return a page for a panel as from a server on another machine, without TLS."""
 
     def answer(route: Route) -> None:
-        route.fulfill(path=panel_folder / route.request.url.partition("?")[0].rpartition("/")[2])
+        route.fulfill(path=panel_folder / urlsplit(route.request.url).path.strip("/"))
 
     page.route("http://lab.example/**", answer)
     return PanelPage(page, "http://lab.example/index.html")
