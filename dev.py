@@ -214,8 +214,8 @@ def test(options: argparse.Namespace) -> int:
         packages = ("chromium", "fonts-dejavu-core", "fonts-noto-color-emoji")
         require(lambda: shutil.which("chromium"), complaint, *packages)
     # Two processes: much of the time is spent waiting for kernels and browsers.
-    ring = ("-n", "2") if options.fast else ("-n", "2", "-m", "not benchmark")
-    ring = ("--soak",) if options.soak else ring
+    ring = ["-n", "2"] if options.fast else ["-n", "2", "-m", "not benchmark"]
+    ring = ["--soak"] if options.soak else ring
     checks = {} if options.soak else CHECKS
     return run_steps({**checks, "pytest": (PYTHON, "-m", "pytest", *ring, *options.more)})
 
