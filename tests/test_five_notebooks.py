@@ -12,32 +12,24 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.mark.soak
-def test_follow_ups_read_only_what_is_new(
+def test_follow_ups_read_only_what_is_new_and_the_context_lists_each_cell_that_ran(
     tmp_path: Path, smollm2: Path, scaled: Callable[[int], int]
 ) -> None:
     for name in NAMES[: scaled(5)]:
         with session(tmp_path, smollm2) as asked:
             asked.ask("Are you there?", "-c none")  # loads the model
             asked.usages.clear()
-            for cell in code_cells(name)[: min(20, scaled(100))]:
+            cells = code_cells(name)[: min(20, scaled(100))]
+            for cell in cells:
                 asked.run(cell)
                 asked.ask("What does that show?")
             assert not any("left out" in note for note in asked.notes), name
             assert asked.share_cached(last=20) >= 0.95, (name, asked.usages)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_context_lists_each_cell_that_ran(name: str, tmp_path: Path, smollm2: Path) -> None:
-    cells = code_cells(name)
-    with session(tmp_path, smollm2) as asked:
-        for cell in cells:
-            asked.run(cell)
-        told = [(label, is_in) for label, is_in in asked.context() if label.startswith("In [")]
-    # The two cells that set the session up ran too.
-    assert len(told) == len(cells) + 2
-    assert all(is_in for _, is_in in told)
-    for (label, _), cell in zip(told[2:], cells, strict=True):
-        assert cell["source"].splitlines()[0][:20].split("|")[0].strip("` ") in label
+            told = [(label, is_in) for label, is_in in asked.context() if label.startswith("In [")]
+            # The two cells that set the session up ran too.
+            for (label, is_in), cell in zip(told[2:], cells, strict=True):
+                assert is_in
+                assert cell["source"].splitlines()[0][:20].split("|")[0].strip("` ") in label
 
 
 def test_after_a_cut_the_next_five_prompts_are_read_from_the_cache(

@@ -21,7 +21,6 @@ LOOKS: dict[str, dict[str, Any]] = {
     "plain light": {"theme": None, "color_scheme": "light"},
     "plain dark": {"theme": None, "color_scheme": "dark"},
     "narrow": {"theme": "light", "width": 320},
-    "narrow dark": {"theme": "dark", "width": 320},
 }
 
 TEXT = """The mean of **a column** is $\\bar x = \\frac{1}{n} \\sum_i x_i$; see
