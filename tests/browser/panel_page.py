@@ -180,12 +180,19 @@ class PanelPage:
         )
         return self.sent(kind)[-1]
 
-    def finish(self, request: str, turn: Message, path: list[int]) -> None:
-        """Answer a request with a whole turn on a path."""
-        self.tell(
-            {"type": "turn", "turn": turn, "id": request},
-            {"type": "path", "path": path},
-        )
+    def show(self, *turns: Message, path: list[int], request: str | None = None) -> None:
+        """Tell of turns, which answer a request if one is given, and of the path."""
+        said = ({"type": "turn", "turn": turn, "id": request} for turn in turns)
+        self.tell(*said, {"type": "path", "path": path})
+
+    def grow(self, number: int, *texts: str) -> None:
+        """Let a turn grow."""
+        for text in texts:
+            self.tell({"type": "delta", "number": number, "text": text})
+
+    def send(self, text: str) -> None:
+        self.box.fill(text)
+        self.box.press("Enter")
 
     def cells(self) -> list[Message]:
         """Return the notebook's cells: their `source` and `metadata`."""
@@ -195,6 +202,10 @@ class PanelPage:
     @property
     def panel(self) -> Locator:
         return self.page.locator(".jllm-panel").first
+
+    @property
+    def box(self) -> Locator:
+        return self.panel.get_by_label("Message")
 
     @property
     def log(self) -> Locator:

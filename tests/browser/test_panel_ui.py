@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 NOTICE = {**example("notice-error")["notice"], "level": "info"}
-DELTA = example("delta")
 PENDING = example("pending")["pending"]
 
 
@@ -34,31 +33,29 @@ def writing(number: int, **changes: Any) -> dict[str, Any]:
 def test_an_empty_chat_says_what_can_be_typed(chat: PanelPage) -> None:
     chat.open()
     expect(chat.log).to_contain_text("Ask about your notebook")
-    chat.finish("other-1", a_turn(1), [1])
+    chat.show(a_turn(1), path=[1])
     expect(chat.log.get_by_text("Ask about your notebook")).to_be_hidden()
 
 
 def test_a_prompt_becomes_a_growing_answer(chat: PanelPage) -> None:
     chat.open()
-    box = chat.page.get_by_role("textbox")
-    box.fill("Hello")
-    box.press("Enter")
+    chat.send("Hello")
     assert chat.wait_for("send")["text"] == "Hello"
     expect(chat.turns).to_have_text([re.compile("Hello.*Stop")])
-    chat.finish(chat.last_id("send"), writing(1, prompt="Hello"), [1])
-    chat.tell({**DELTA, "number": 1, "text": "It is **gro"})
+    chat.show(writing(1, prompt="Hello"), path=[1], request=chat.last_id("send"))
+    chat.grow(1, "It is **gro")
     expect(chat.answers.locator("strong")).to_have_text("gro")
-    chat.tell({**DELTA, "number": 1, "text": "wing**."})
+    chat.grow(1, "wing**.")
     expect(chat.answers).to_have_text("It is growing.")
     expect(chat.turns).to_have_count(1)
-    box.press("ArrowUp")
-    expect(box).to_have_value("Hello")
+    chat.box.press("ArrowUp")
+    expect(chat.box).to_have_value("Hello")
 
 
 def test_what_is_finished_in_an_answer_stays_the_same_elements(chat: PanelPage) -> None:
     chat.open(a_snapshot(writing(1, text="One.\n\nTwo\n\nThree")))
     chat.answers.locator("p").first.evaluate("node => { node.isOld = true; }")
-    chat.tell({**DELTA, "number": 1, "text": " and more.\n\nFour"})
+    chat.grow(1, " and more.\n\nFour")
     assert chat.answers.locator("p").first.evaluate("node => node.isOld")
     expect(chat.answers.locator("p")).to_have_count(4)
 
@@ -74,8 +71,7 @@ def test_only_what_grows_is_touched(chat: PanelPage) -> None:
                 node, { subtree: true, childList: true, characterData: true, attributes: true });
         }"""
     )
-    for word in ("one ", "two ", "three "):
-        chat.tell({**DELTA, "number": 2, "text": word})
+    chat.grow(2, "one ", "two ", "three ")
     expect(chat.answers.nth(1)).to_have_text("one two three")
     chat.tell(loading)
     expect(chat.turns.last).to_contain_text("40%")
@@ -95,14 +91,9 @@ def test_stop_is_there_while_anything_goes_on_and_stops_just_that(chat: PanelPag
     chat.open(a_snapshot(writing(1), pending=[PENDING]))
     chat.turns.nth(0).get_by_role("button", name="Stop").click()
     chat.turns.nth(1).get_by_role("button", name="Stop").click()
-    assert [stop["target"] for stop in chat.sent("stop")] == [
-        1,
-        PENDING["id"],
-    ]
-    chat.tell(
-        {"type": "turn", "turn": a_turn(1, finish_reason="cancelled"), "id": None},
-        {"type": "cancelled", "id": PENDING["id"]},
-    )
+    assert [stop["target"] for stop in chat.sent("stop")] == [1, PENDING["id"]]
+    chat.show(a_turn(1, finish_reason="cancelled"), path=[1])
+    chat.tell({"type": "cancelled", "id": PENDING["id"]})
     expect(chat.button("Stop")).to_have_count(0)
     expect(chat.turns).to_have_count(1)
 
@@ -121,14 +112,8 @@ def test_details_tell_how_an_answer_came_about(chat: PanelPage) -> None:
     chat.open(a_snapshot(turn))
     chat.panel.locator(".jllm-facts summary").click()
     facts = chat.panel.locator(".jllm-facts-list")
-    for fact in (
-        "SmolLM2-135M-Instruct",
-        "42",
-        "0.2",
-        "36 written",
-        "58.3 tokens/s",
-        "3 cells, df",
-    ):
+    model = "SmolLM2-135M-Instruct"
+    for fact in (model, "42", "0.2", "36 written", "58.3 tokens/s", "3 cells, df"):
         expect(facts).to_contain_text(fact)
 
 
@@ -143,10 +128,7 @@ def test_arrows_step_through_the_answers_and_keep_the_focus(chat: PanelPage) -> 
     assert chat.sent("choose") == []
     chat.button("Later answer").press("Enter")
     assert chat.sent("choose") == [{"type": "choose", "number": 2}]
-    chat.tell(
-        {"type": "turn", "turn": {**second, "text": "Another"}, "id": None},
-        {"type": "path", "path": [2]},
-    )
+    chat.show({**second, "text": "Another"}, path=[2])
     expect(chat.answers).to_have_text("Another")
     expect(chat.panel.locator(".jllm-branch-place")).to_have_text("2/2")
     expect(chat.button("Later answer")).to_be_focused()
@@ -246,9 +228,7 @@ def test_without_a_model_the_status_says_so(chat: PanelPage) -> None:
 def test_a_kernel_that_does_not_answer_is_said_to_be_busy(chat: PanelPage) -> None:
     chat.open()
     chat.page.evaluate("() => { panelPage.model.isSilent = true; }")
-    box = chat.page.get_by_role("textbox")
-    box.fill("Hello")
-    box.press("Enter")
+    chat.send("Hello")
     waiting = chat.panel.locator(".jllm-waiting")
     expect(waiting).to_contain_text("The kernel is busy")
     chat.page.evaluate("() => panelPage.model.wake()")
@@ -262,7 +242,7 @@ def test_an_error_nobody_asked_for_is_shown_and_closed(chat: PanelPage) -> None:
     expect(alert).to_contain_text("The chat could not be saved.")
     alert.get_by_role("button", name="Close").press("Enter")
     expect(alert).to_be_hidden()
-    expect(chat.page.get_by_role("textbox")).to_be_focused()
+    expect(chat.box).to_be_focused()
 
 
 def test_a_prompt_that_cannot_be_sent_is_not_lost(chat: PanelPage) -> None:
@@ -270,11 +250,9 @@ def test_a_prompt_that_cannot_be_sent_is_not_lost(chat: PanelPage) -> None:
     chat.page.evaluate("() => { panelPage.model.send = () => { throw new Error('gone'); }; }")
     chat.page.locator(".jp-Cell").click()
     chat.button("Attach cell").click()
-    box = chat.page.get_by_role("textbox")
-    box.fill("A long prompt")
-    box.press("Enter")
+    chat.send("A long prompt")
     expect(chat.panel.get_by_role("alert")).to_contain_text("The kernel of this panel is gone.")
-    expect(box).to_have_value("A long prompt")
+    expect(chat.box).to_have_value("A long prompt")
     expect(chat.panel.locator(".jllm-chip")).to_have_count(1)
     expect(chat.turns).to_have_count(0)
 
@@ -291,18 +269,18 @@ def test_the_newest_line_stays_in_sight_until_one_scrolls_up(chat: PanelPage) ->
     chat.open(a_snapshot(a_turn(1, text=long), writing(2, text=long)))
     newest = chat.button("↓ Newest")
     for _ in range(5):
-        chat.tell({**DELTA, "number": 2, "text": "\n\nmore and more"})
+        chat.grow(2, "\n\nmore and more")
         assert distance_from_end(chat) < 2
     expect(newest).to_be_hidden()
     chat.log.hover()
     chat.page.mouse.wheel(0, -400)
     expect(newest).to_be_visible()
     top = chat.log.evaluate("log => log.scrollTop")
-    chat.tell({**DELTA, "number": 2, "text": "\n\nmore and more"})
+    chat.grow(2, "\n\nmore and more")
     assert chat.log.evaluate("log => log.scrollTop") == top
     newest.click()
     expect(newest).to_be_hidden()
-    chat.tell({**DELTA, "number": 2, "text": "\n\nmore and more"})
+    chat.grow(2, "\n\nmore and more")
     assert distance_from_end(chat) < 2
 
 
@@ -310,12 +288,9 @@ def test_a_long_answer_to_a_command_is_shown_from_its_start(chat: PanelPage) -> 
     long = "\n\n".join(f"Paragraph {number}" for number in range(40))
     chat.open(a_snapshot(a_turn(1, text=long)))
     for markdown in (long, "A line."):
-        chat.page.get_by_role("textbox").fill("/help")
-        chat.page.get_by_role("textbox").press("Enter")
+        chat.send("/help")
         request = chat.last_id("send")
-        chat.tell(
-            {"type": "pending", "pending": {"id": request, "text": "/help", "progress": None}}
-        )
+        chat.tell({"type": "pending", "pending": {**PENDING, "id": request, "text": "/help"}})
         said = {"id": request, "after": 1, "prompt": "/help", "markdown": markdown}
         chat.tell({"type": "notice", "notice": {**NOTICE, **said}})
         if markdown == long:
@@ -330,11 +305,7 @@ def test_a_step_to_another_branch_leads_no_further_than_its_turn(chat: PanelPage
     assert chat.wait_for("choose")["number"] == 1
     long = "\n\n".join(["Paragraph"] * 40)
     first = a_turn(1, siblings=[1, 2], prompt="Where it began")
-    turns = [first, *(a_turn(number, text=long) for number in (3, 4))]
-    chat.tell(
-        *({"type": "turn", "turn": turn, "id": None} for turn in turns),
-        {"type": "path", "path": [1, 3, 4]},
-    )
+    chat.show(first, a_turn(3, text=long), a_turn(4, text=long), path=[1, 3, 4])
     expect(chat.log.get_by_text("Where it began")).to_be_in_viewport()
     expect(chat.button("Later answer").first).to_be_in_viewport()
     expect(chat.button("↓ Newest")).to_be_visible()
@@ -379,10 +350,10 @@ def test_two_views_show_the_same_and_one_of_them_announces(chat: PanelPage) -> N
     chat.page.evaluate("() => panelPage.show()")
     logs = chat.page.locator(".jllm-log")
     expect(logs).to_have_count(2)
-    chat.tell({**DELTA, "number": 1, "text": "Both of us."})
+    chat.grow(1, "Both of us.")
     for log in logs.all():
         expect(log).to_contain_text("Both of us.")
-    chat.tell({"type": "turn", "turn": a_turn(1, text="Both of us."), "id": None})
+    chat.show(a_turn(1, text="Both of us."), path=[1])
     expect(chat.page.locator(".jllm-announcer")).to_have_text(["Answer: Both of us.", ""])
     assert len(chat.sent("hello")) == 1
 
@@ -398,7 +369,7 @@ def test_a_closed_view_leaves_nothing_behind(chat: PanelPage) -> None:
     )
     expect(chat.page.locator(".jllm-panel")).to_have_count(0)
     assert chat.page.evaluate("() => CSS.highlights.get('jllm-unknown-name').size") == 0
-    chat.tell({**DELTA, "number": 2, "text": "to nobody"})
+    chat.grow(2, "to nobody")
     session = chat.page.context.new_cdp_session(chat.page)
     session.send("HeapProfiler.enable")
     session.send("HeapProfiler.collectGarbage")
@@ -430,18 +401,18 @@ def test_the_saved_transcript_is_hidden_beside_a_live_panel(chat: PanelPage) -> 
 
 @pytest.mark.parametrize("where", ["turn", "composer"])
 def test_who_has_stopped_an_answer_can_type_on(chat: PanelPage, where: str) -> None:
-    chat.open(a_snapshot(a_turn(1, state="writing", finish_reason=None, usage=None)))
+    chat.open(a_snapshot(writing(1)))
     stops = chat.button("Stop")
     (stops.first if where == "turn" else stops.last).press("Enter")
-    chat.tell({"type": "turn", "turn": a_turn(1, finish_reason="cancelled"), "id": None})
+    chat.show(a_turn(1, finish_reason="cancelled"), path=[1])
     expect(stops).to_have_count(0)
-    expect(chat.page.get_by_role("textbox")).to_be_focused()
+    expect(chat.box).to_be_focused()
 
 
 def test_what_comes_in_takes_the_focus_from_nobody(chat: PanelPage) -> None:
     chat.open(a_snapshot(a_turn(1)))
     chat.button("Copy").first.focus()
-    chat.tell({"type": "turn", "turn": a_turn(2), "id": None}, {"type": "path", "path": [1, 2]})
+    chat.show(a_turn(2), path=[1, 2])
     expect(chat.button("Copy").first).to_be_focused()
     chat.page.evaluate("() => document.activeElement.blur()")
     chat.tell({"type": "path", "path": [1]})
@@ -461,12 +432,10 @@ def test_an_answer_is_announced_once_and_only_when_it_is_finished(chat: PanelPag
                 node, { childList: true });
         }"""
     )
-    chat.tell({**DELTA, "number": 2, "text": "Not"})
-    chat.tell({**DELTA, "number": 2, "text": " yet."})
+    chat.grow(2, "Not", " yet.")
     assert chat.page.evaluate("() => window.said") == []
-    finished = {"type": "turn", "turn": a_turn(2, text="Now."), "id": None}
-    chat.tell(finished)
-    chat.tell(finished)
+    for _ in range(2):
+        chat.show(a_turn(2, text="Now."), path=[1, 2])
     assert chat.page.evaluate("() => window.said") == ["Answer: Now."]
 
 
@@ -520,15 +489,14 @@ def test_text_begins_on_the_side_where_its_language_does(chat: PanelPage) -> Non
         "nodes => nodes.map(node => `${node.localName} ${getComputedStyle(node).direction}`)"
     )
     assert sides == ["p rtl", "li rtl", "p ltr", "pre ltr", "p rtl", "math ltr"]
-    for field in (chat.panel.locator(".jllm-prompt-text"), chat.page.get_by_role("textbox")):
+    for field in (chat.panel.locator(".jllm-prompt-text"), chat.box):
         expect(field).to_have_attribute("dir", "auto")
 
 
 @pytest.mark.parametrize("key", ["Tab", "Enter"])
 def test_a_suggestion_that_was_taken_can_be_undone(chat: PanelPage, key: str) -> None:
     suggestions = {**example("suggestions"), "start": 8, "end": 10}
-    chat.open(complete=suggestions)
-    box = chat.page.get_by_role("textbox")
+    box = chat.open(complete=suggestions).box
     box.press_sequentially("What is @d")
     expect(chat.page.get_by_role("listbox")).to_be_visible()
     box.press(key)
@@ -555,7 +523,7 @@ def test_a_panel_works_on_a_page_that_is_not_secure(insecure_chat: PanelPage) ->
     insecure_chat.open(a_snapshot(a_turn(1, text="One.\n\nTwo.")))
     assert not insecure_chat.page.evaluate("() => isSecureContext")
     insecure_chat.button("Copy").click()
-    box = insecure_chat.page.get_by_role("textbox")
+    box = insecure_chat.box
     box.press("ControlOrMeta+v")
     expect(box).to_have_value("One.\n\nTwo.")
     box.press("Enter")
