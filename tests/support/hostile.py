@@ -33,16 +33,13 @@ _SPECIAL = (
     *("_repr_html_", "_repr_pretty_", "_ipython_display_", "_repr_mimebundle_", "__sizeof__"),
     *("__set_name__", "__length_hint__", "__missing__", "keys", "items", "values", "get", "copy"),
 )
+_PROPERTIES = (
+    *("__class__", "__dict__", "__dataclass_fields__", "shape", "dtype", "columns"),
+    *("_ai_repr_", "_repr_llm_"),
+)
 _TRAPS: dict[str, Any] = {
     **{name: _trap(name) for name in _SPECIAL},
-    "__class__": property(_trap("__class__")),
-    "__dict__": property(_trap("__dict__")),
-    "shape": property(_trap("shape")),
-    "dtype": property(_trap("dtype")),
-    "columns": property(_trap("columns")),
-    "__dataclass_fields__": property(_trap("__dataclass_fields__")),
-    "_ai_repr_": property(_trap("_ai_repr_")),
-    "_repr_llm_": property(_trap("_repr_llm_")),
+    **{name: property(_trap(name)) for name in _PROPERTIES},
 }
 
 
@@ -206,6 +203,9 @@ def generator() -> Iterator[int]:
     yield 1
 
 
+PLAIN_VALUES: tuple[Any, ...] = ({"a": 1}, [1, 2], "text", 5, 1.5, (1, 2), {1})
+
+
 def namespace() -> dict[str, object]:
     cls, instance = of_meta()
     hostile = Hostile()
@@ -232,13 +232,7 @@ def namespace() -> dict[str, object]:
         "generator_": generator(),
         "hostile": hostile,
         "hostile_items": [hostile, {hostile_key(): hostile}, (hostile,)],
-        "hostile_dict": trapped(dict)(a=1),
-        "hostile_list": trapped(list)([1, 2]),
-        "hostile_str": trapped(str)("text"),
-        "hostile_int": trapped(int)(5),
-        "hostile_float": trapped(float)(1.5),
-        "hostile_tuple": trapped(tuple)((1, 2)),
-        "hostile_set": trapped(set)({1}),
+        **{f"hostile_{type(v).__name__}": trapped(type(v))(v) for v in PLAIN_VALUES},
         "hostile_ordered": trapped(OrderedDict)(a=1),
         "hostile_error": trapped(ValueError)("text"),
         "hostile_frame": hostile_frame(),
