@@ -126,7 +126,7 @@ def running_lab(folder: Path, app: App = "jupyterlab", **environment: str) -> It
     finally:
         server.terminate()
         try:
-            server.wait(timeout=20)
+            server.wait(timeout=5)  # some end their extensions and then wait for nothing
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()

@@ -43,8 +43,10 @@ print(len(panels), "panels,", sum(panel._side._has_views for panel in panels), "
 
 # Names a promise for the end of the next save.
 NOTE_SAVE = """() => {
-    window.is_saved = new Promise(resolve => notebook.context.saveState.connect(
-        (_, state) => { if (state === 'completed') resolve(); }));
+    const { commandExecuted } = jupyterapp.commands;
+    // Until its checkpoint is made as well, JupyterLab takes no other.
+    window.is_saved = new Promise(resolve => commandExecuted.connect(
+        (_, { id, result }) => { if (id === 'docmanager:save') resolve(result); }));
 }"""
 
 
