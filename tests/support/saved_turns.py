@@ -19,11 +19,12 @@ def turn(
     text: str = "Me.",
     *,
     token_ids: tuple[int, ...] | None = None,
+    finish_reason: FinishReason = "stop",
     **changes: Any,
 ) -> Turn:
     usage = Usage(prompt_tokens=3, completion_tokens=2)
     answer: dict[str, Any] = {"text": text, "usage": usage, "token_ids": token_ids}
-    completion = Completion(finish_reason="stop", model="tiny", seed=7, **answer)
+    completion = Completion(finish_reason=finish_reason, model="tiny", seed=7, **answer)
     made = Turn(prompt, completion, number=1, finished_at=1_700_000_000.0)
     return replace(made, **changes)
 
