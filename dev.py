@@ -217,7 +217,10 @@ def test(options: argparse.Namespace) -> int:
     ring = ["-n", "2"] if options.fast else ["-n", "2", "-m", "not benchmark"]
     ring = ["--soak"] if options.soak else ring
     checks = {} if options.soak else CHECKS
-    return run_steps({**checks, "pytest": (PYTHON, "-m", "pytest", *ring, *options.more)})
+    # A soak runs alone: its proofs are large, and some are of what is beside them.
+    beside = () if options.soak else ("-n", "2")
+    command = (PYTHON, "-m", "pytest", *ring, *beside, *options.more)
+    return run_steps({**checks, "pytest": command})
 
 
 def check(options: argparse.Namespace) -> int:

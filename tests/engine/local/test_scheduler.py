@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
@@ -274,12 +275,16 @@ def assert_matches_fresh(sequence: Sequence) -> None:
 
 
 @pytest.mark.parametrize(
-    ("num_lives", "num_steps"),
-    [(60, 25), (20, 200), pytest.param(1500, 50, marks=pytest.mark.slow)],
-    ids=["short lives", "long lives", "many lives"],
+    ("num_lives", "num_steps"), [(60, 25), (20, 200)], ids=["short lives", "long lives"]
 )
 def test_whatever_comes_in_whatever_order_matches_fresh_and_leaks_nothing(
     num_lives: int, num_steps: int
 ) -> None:
     size = settings(max_examples=num_lives, stateful_step_count=num_steps)
     run_state_machine_as_test(AnyOrder, settings=size)
+
+
+@pytest.mark.soak
+@pytest.mark.slow
+def test_nor_does_any_of_many_lives(scaled: Callable[[int], int]) -> None:
+    test_whatever_comes_in_whatever_order_matches_fresh_and_leaks_nothing(scaled(1500), 50)

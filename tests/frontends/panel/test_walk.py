@@ -148,11 +148,15 @@ def test_views_show_what_the_chat_holds_after_a_short_walk(
     walker(steps)
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@settings(max_examples=300, **SETTINGS)
-@given(steps=st.lists(STEPS, min_size=5, max_size=40))
 def test_views_show_what_the_chat_holds_after_a_long_walk(
-    walker: Callable[[list[Any]], None], steps: list[Any]
+    walker: Callable[[list[Any]], None], scaled: Callable[[int], int]
 ) -> None:
-    walker(steps)
+    @settings(max_examples=scaled(300), **SETTINGS)
+    @given(steps=st.lists(STEPS, min_size=5, max_size=40))
+    def walk(steps: list[Any]) -> None:
+        walker(steps)
+
+    walk()
