@@ -213,14 +213,12 @@ def test(options: argparse.Namespace) -> int:
         # It draws nothing without fonts, and models like emoji.
         packages = ("chromium", "fonts-dejavu-core", "fonts-noto-color-emoji")
         require(lambda: shutil.which("chromium"), complaint, *packages)
-    # Two processes: much of the time is spent waiting for kernels and browsers.
+    # Two processes, since much of the time kernels and browsers are waited for. A soak runs alone:
+    # its proofs are large, and some are of what is beside them.
     ring = ["-n", "2"] if options.fast else ["-n", "2", "-m", "not benchmark"]
     ring = ["--soak"] if options.soak else ring
     checks = {} if options.soak else CHECKS
-    # A soak runs alone: its proofs are large, and some are of what is beside them.
-    beside = () if options.soak else ("-n", "2")
-    command = (PYTHON, "-m", "pytest", *ring, *beside, *options.more)
-    return run_steps({**checks, "pytest": command})
+    return run_steps({**checks, "pytest": (PYTHON, "-m", "pytest", *ring, *options.more)})
 
 
 def check(options: argparse.Namespace) -> int:
