@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -157,12 +157,17 @@ def test_a_damaged_file_is_not_measured(tmp_path: Path) -> None:
         tune(find_model(tmp_path / "bad.gguf"), copy=False, lossy=False)
 
 
+@pytest.mark.soak
 @pytest.mark.slow
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("no_process_stays")
-def test_the_real_model_gets_a_copy_that_is_measured_as_good_and_remembered(smollm2: Path) -> None:
+def test_a_model_gets_a_copy_that_is_measured_as_good_and_remembered(
+    smollm2: Path, tiny_gguf: Path, scaled: Callable[[int], int]
+) -> None:
     heard: list[float] = []
-    entry = find_model(smollm2)
+    # Weights drawn at random, as the tiny model's, lose more.
+    model, loss = (smollm2, 0.01) if scaled(10) == 10 else (tiny_gguf, 0.05)
+    entry = find_model(model)
     report = tune(entry, copy=True, lossy=False, on_progress=lambda share, _: heard.append(share))
     assert heard[-1] == 1.0
     assert load_tuning(entry.path, current_machine()) == report.tuning
@@ -171,7 +176,7 @@ def test_the_real_model_gets_a_copy_that_is_measured_as_good_and_remembered(smol
     copy = next(f for f in report.tuning.figures if f.label == "Q8_0 copy")
     assert copy.prefill > 0  # faster or not, as this processor's kernels are
     assert copy.decode > 0
-    assert copy.perplexity == pytest.approx(report.before.perplexity, rel=0.01)
+    assert copy.perplexity == pytest.approx(report.before.perplexity, rel=loss)
 
 
 # -- what is shown -------------------------------------------------------------------------------
