@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from support.scripted import ScriptedEngine
 from support.steps import counted_calls
 from support.template_engine import ScriptedLLM, TemplateEngine
+from support.waiting import until
 
 from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.conversation import Chat
@@ -43,14 +43,6 @@ def sent(engine: ScriptedEngine, index: int = -1) -> list[str]:
     """The messages of a request."""
     messages = engine.requests[index].prompt
     return [message.content for message in messages if isinstance(message, Message)]
-
-
-def until(is_so: Callable[[], object]) -> None:
-    """Wait for what another thread does."""
-    deadline = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def end(stream: Stream) -> None:

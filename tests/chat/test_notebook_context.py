@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from support.engines import wait_until_idle
 from support.scripted import ScriptedEngine
 from support.shell import Cell, extension, run
 
@@ -312,10 +311,7 @@ class TestReadingAhead:
     def test_the_next_prompt_finds_it_resident(self, shell: InteractiveShell) -> None:
         run(shell, "%llm -n 2 hello")
         cell(shell, f"x = '{'word ' * 60}'\nprint(x)")
-        engine = llm.engine()
-        deadline = time.monotonic() + 30
-        while (status := engine.status()).num_running or status.num_waiting:
-            assert time.monotonic() < deadline
+        wait_until_idle(llm.engine())
         cell(shell, "%llm -n 2 -o answer --vars none What is x?")
         usage = shell.user_ns["answer"].usage
         assert usage.prompt_tokens > 300

@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 
 import llama_cpp
 import pytest
+from support.waiting import until
 
+from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.lane import Lane
@@ -186,15 +188,9 @@ def inside(engine: LocalEngine, look: Callable[[], T]) -> T:
     return engine._call(look)
 
 
-def wait_until_idle(engine: LocalEngine) -> None:
+def wait_until_idle(engine: Engine) -> None:
     """Wait until nothing is running or waiting, background work included."""
-    is_idle = threading.Event()
-    for _ in range(60_000):
-        status = engine.status()
-        if status.num_running == status.num_waiting == 0:
-            return
-        is_idle.wait(0.001)
-    raise AssertionError("the engine does not come to rest")
+    until(lambda: (status := engine.status()).num_running == status.num_waiting == 0)
 
 
 def cells_of(lane: Lane) -> list[int]:

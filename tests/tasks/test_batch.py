@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.interrupts import interrupt_main
 from support.scripted import ScriptedEngine
+from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.engine.completion import BatchError, PromptInterrupted
@@ -138,8 +139,7 @@ def test_an_interrupt_keeps_what_is_finished_and_cancels_the_rest(
 def test_a_model_that_is_unloaded_meanwhile_fails_the_rows_that_were_left() -> None:
     with ThreadPoolExecutor(1) as pool:
         rows = pool.submit(llm.batch, ["Hello"] * 40, max_tokens=None, ignore_eos=True)
-        while not llm.status().is_loaded or not llm.engine().status().num_running:
-            threading.Event().wait(0.001)
+        until(lambda: llm.status().is_loaded and llm.engine().status().num_running)
         llm.unload()
         error = rows.exception(timeout=30)
     assert isinstance(error, BatchError)
@@ -151,8 +151,7 @@ def test_a_chat_goes_before_the_rows_and_they_lose_nothing() -> None:
     alone = [answer.text for answer in llm.batch(prompts, max_tokens=30, seed=1)]
     with ThreadPoolExecutor(1) as pool:
         rows = pool.submit(llm.batch, prompts, max_tokens=30, seed=1)
-        while not llm.engine().status().num_running:
-            threading.Event().wait(0.001)
+        until(lambda: llm.engine().status().num_running)
         chats = [llm(f"Chat {n}", max_tokens=5, temperature=0) for n in range(5)]
         assert not rows.done()
         texts = [answer.text for answer in rows.result(timeout=60)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from support.engines import (
     submit,
     wait_until_idle,
 )
+from support.waiting import until
 
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
@@ -170,16 +169,9 @@ def kernel_before(path: Path, prompt: Prompt, options: dict[str, Any]) -> Comple
     engine = load(path, **options)
     answer = ask(engine, prompt, 8)
     # The hash of the model file is found out in the background.
-    wait_for(lambda: all(lane.store is not None for lane in engine._model.lanes))
+    until(lambda: all(lane.store is not None for lane in engine._model.lanes))
     engine.close()
     return answer
-
-
-def wait_for(is_there: Callable[[], object]) -> None:
-    for _ in range(5000):
-        if is_there():
-            break
-        threading.Event().wait(0.001)
 
 
 def checkpoints(home: Path) -> list[Path]:
@@ -260,7 +252,7 @@ def test_a_state_that_cannot_be_cut_is_resumed_as_a_whole_or_not_at_all(
 def test_what_has_grown_is_kept_while_the_kernel_is_idle(tiny_gguf: Path, home: Path) -> None:
     engine = load(tiny_gguf, **PLAIN)
     ask(engine, PROMPT, 8)
-    wait_for(lambda: checkpoints(home))
+    until(lambda: checkpoints(home))
     assert len(checkpoints(home)) == 1
     assert inside(engine, lambda: engine._model.lanes[0].slots.used[0].num_saved) > 256
 

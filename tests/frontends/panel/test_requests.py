@@ -14,6 +14,7 @@ from ipywidgets.widgets.widget import _instances
 from support.front_end import PROMPT, FrontEnd, MakeFront, hold_on, is_done
 from support.scripted import ScriptedEngine
 from support.shell import run
+from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.frontends.comm import sync as kernel_side
@@ -31,10 +32,7 @@ def hold_on_explaining(front: FrontEnd, scripted: ScriptedEngine, shell: Interac
 
 def wait_for_threads(prefix: str = "jupyter-llm-job") -> None:
     """Wait until no thread of a name that begins so is alive."""
-    end = time.monotonic() + 10
-    while names := [t.name for t in threading.enumerate() if t.name.startswith(prefix)]:
-        assert time.monotonic() < end, names
-        time.sleep(0.01)
+    until(lambda: not any(t.name.startswith(prefix) for t in threading.enumerate()))
 
 
 class Loading:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html.parser
-import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +18,7 @@ from nbconvert.filters.markdown import markdown2html
 from support.front_end import FrontEnd, MakeFront, RecordingComm
 from support.scripted import ScriptedEngine
 from support.shell import RecordingPublisher, extension, run
+from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.chat.branches import Branches
@@ -78,13 +78,9 @@ def displays(shell: InteractiveShell) -> list[dict[str, str]]:
 
 
 def wait_for_text(shell: InteractiveShell, text: str) -> dict[str, str]:
-    end = time.monotonic() + 10
-    while True:
-        found = [data for data in displays(shell) if text in data.get("text/plain", "")]
-        if found:
-            return found[-1]
-        assert time.monotonic() < end, displays(shell)
-        time.sleep(0.01)
+    return until(lambda: [data for data in displays(shell) if text in data.get("text/plain", "")])[
+        -1
+    ]
 
 
 def test_a_panel_shows_itself_and_what_was_said(
