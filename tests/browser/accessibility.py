@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from playwright.sync_api import expect
 from support.paths import FRONT_END
+from support.waiting import until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -63,6 +65,23 @@ def unfold_all(panel: Locator) -> None:
     press("Delete", 1)
     panel.locator(".jllm-facts summary").first.click()
     panel.locator(".jllm-gauge-button").click()
-    panel.get_by_label("Message").press_sequentially("What is @dat")
-    expect(panel.get_by_role("listbox")).to_be_visible()
-    expect(panel.locator(".jllm-description")).to_be_visible()
+    show_suggestions(panel)
+
+
+def show_suggestions(panel: Locator) -> None:
+    """Have the list of suggestions open, and the description of the first one beside it.
+
+    Both close when the focus goes, and JupyterLab takes it now and then while it redraws.
+    """
+    listbox, box = panel.get_by_role("listbox"), panel.get_by_label("Message")
+
+    def is_shown() -> bool:
+        if listbox.is_hidden():
+            box.fill("What is @dat")
+        try:
+            panel.locator(".jllm-description").wait_for(timeout=5_000)
+        except PlaywrightTimeoutError:
+            return False
+        return listbox.is_visible()
+
+    until(is_shown)
