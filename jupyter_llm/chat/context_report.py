@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from jupyter_llm.chat.budget import Budget, ContextMode, budget
 from jupyter_llm.chat.plan import cells_told, told_cell
 from jupyter_llm.common.markdown import untrusted_markdown
-from jupyter_llm.common.tables import markdown_table
+from jupyter_llm.common.tables import count_of, markdown_table
+from jupyter_llm.notebook.cells.rendering import secrets_in
+from jupyter_llm.notebook.values.secrets import HIDDEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,7 +36,7 @@ class ContextRow:
     """A cell, a variable, something attached or a turn, how long it is, and whether it is told.
 
     `num_tokens` is None where it was not counted, as while no model is loaded: each counts its own
-    way.
+    way. `secrets` are the names of what is hidden in it, each as often as it is.
     """
 
     name: str
@@ -41,6 +44,7 @@ class ContextRow:
     state: str
     num_tokens: int | None
     kind: RowKind
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +67,11 @@ class ContextReport:
         return sum(row.num_tokens or 0 for row in self.rows if row.is_in and row.kind == kind)
 
     @property
+    def hidden(self) -> Counter[str]:
+        """The secrets that are hidden in what goes along, by name, and how often each is."""
+        return Counter(name for row in self.rows if row.is_in for name in row.secrets)
+
+    @property
     def headline(self) -> str:
         """One line that says how much of the budget is used."""
         if self.model is None:
@@ -83,7 +92,22 @@ class ContextReport:
         ]
         if not table:
             return f"{self.headline}\n\nNo cell has run yet, and there is no turn."
-        return f"{self.headline}\n\n{markdown_table(('', '', 'why', 'tokens'), table)}"
+        rows = markdown_table(("", "", "why", "tokens"), table)
+        return f"{self.headline}{self._hidden_line}\n\n{rows}"
+
+    @property
+    def _hidden_line(self) -> str:
+        hidden = self.hidden
+        if not hidden:
+            return ""
+        names = ", ".join(
+            f"`{name}`" + (f" ({num})" if num > 1 else "") for name, num in hidden.items()
+        )
+        verb = "is" if hidden.total() == 1 else "are"
+        return (
+            f"\n\n{count_of(hidden.total(), 'secret')} {verb} hidden in it: {names}. "
+            "`/show NAME` tells one on purpose."
+        )
 
     def _repr_markdown_(self) -> str:
         return untrusted_markdown(self.to_markdown())
@@ -118,7 +142,9 @@ def context_report(chat: Chat, mode: ContextMode, *, counts_all: bool = True) ->
         mode=mode,
         model=engine.info.name if engine is not None else None,
         rows=tuple(
-            ContextRow(item.name, item.is_in, item.state, counts.get(number), item.kind)
+            ContextRow(
+                item.name, item.is_in, item.state, counts.get(number), item.kind, item.secrets
+            )
             for number, item in enumerate(items)
         ),
         num_tokens=engine.count_tokens(draft.messages) if engine is not None else None,
@@ -136,6 +162,7 @@ class _Item:
     is_in: bool
     state: str
     num_more: int = 0
+    secrets: tuple[str, ...] = ()
 
 
 class _Listing:
@@ -168,10 +195,12 @@ class _Listing:
                 state = f"told in turn {number}" if is_in else _NO_ROOM
                 if part.attachment is not None:
                     name = f"attached {_code(part.attachment)}"
-                    yield _Item("turn", name, part.sent, is_in, state)
+                    secrets = ("attached",) * part.sent.count(HIDDEN)
+                    yield _Item("turn", name, part.sent, is_in, state, secrets=secrets)
                 else:
                     name = f"variable {_code(part.variable)}"
-                    yield _Item("variable", name, part.sent, is_in, state)
+                    secrets = (part.variable or "",) * part.sent.count(HIDDEN)
+                    yield _Item("variable", name, part.sent, is_in, state, secrets=secrets)
             name = f"turn {number}: {_code(turn.prompt)}"
             num_answer = turn.completion.usage.completion_tokens
             yield _Item("turn", name, turn.prompt, is_in, "" if is_in else _NO_ROOM, num_answer)
@@ -191,7 +220,10 @@ class _Listing:
             return _Item("cell", name, text, is_in=False, state="hidden")
         if cell in self._cells_in:
             pinned = "pinned, " if cell in self._notebook.pinned else ""
-            return _Item("cell", name, text, is_in=True, state=f"{pinned}{where}")
+            # Of a cell of an earlier kernel only the marks are left.
+            num_hidden = text.count(HIDDEN)
+            secrets = (*secrets_in(cell), *("a secret",) * num_hidden)[:num_hidden]
+            return _Item("cell", name, text, is_in=True, state=f"{pinned}{where}", secrets=secrets)
         if self._mode == "none":
             state = "context none"
         elif isinstance(self._mode, int):

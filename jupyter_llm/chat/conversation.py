@@ -179,7 +179,7 @@ class Chat(ChatTurns):
         `namespace` and `show`.
         """
         from jupyter_llm.engine.stream import finished
-        from jupyter_llm.tasks.write import code_prompt, write_code
+        from jupyter_llm.tasks.write import code_prompt, new_cells, write_code
 
         asked = replace(asked, prompt=code_prompt(asked.prompt))
         with self._sending(asked, show_progress) as sending:
@@ -189,6 +189,7 @@ class Chat(ChatTurns):
                 if interrupt.completion is not None:
                     self._take_in(sending, finished(interrupt.completion))
                 raise
+            answer = replace(answer, cells=new_cells(answer.cells, namespace))
             completion = finished(answer.completion)
             self._answers.log(answer.request, completion, is_saved=sending.is_saved)
             shown = replace(answer.completion, text=answer.text, token_ids=None)

@@ -88,10 +88,17 @@ def draft_prompt(
             if cell not in told and is_in(cell, cut, notebook, only)
         ),
         variables=variable_parts(variables),
-        attachments=tuple(Part(text, attachment=label) for label, text in attachments),
+        attachments=tuple(map(_attachment, attachments)),
         front=front,
         pinned=notebook.pinned,
     )
+
+
+def _attachment(attached: tuple[str, str]) -> Part:
+    from jupyter_llm.notebook.values.redaction import redact_mixed
+
+    label, text = attached
+    return Part(redact_mixed(text).text, attachment=label)
 
 
 def variable_parts(variables: Sequence[tuple[str, str]]) -> tuple[Part, ...]:

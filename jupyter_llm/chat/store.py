@@ -17,6 +17,7 @@ from jupyter_llm.engine.completion import Completion, Usage
 from jupyter_llm.engine.options import FinishReason
 from jupyter_llm.errors import ProvenanceError
 from jupyter_llm.notebook.cells.path import absolute
+from jupyter_llm.notebook.cells.rendering import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -121,7 +122,7 @@ class Words:
             seed=completion.seed,
             exact=completion.exact,
             provenance=record.to_json() if record is not None else None,
-            told=turn.told,
+            told=tuple(map(_without_secrets, turn.told)),
             tokens=None if ids is None else struct.pack(f"<{len(ids)}i", *ids),
         )
 
@@ -394,6 +395,11 @@ def _turn(row: tuple[object, ...]) -> Turn | None:
     except ValueError as error:
         logger.debug("A turn is damaged: %s", error)
         return None
+
+
+def _without_secrets(part: Part) -> Part:
+    """What was told, with its cell as it was told: what the cell itself says may be a secret."""
+    return part if part.cell is None else replace(part, cell=without_secrets(part.cell))
 
 
 def _of_an_earlier_kernel(part: Part) -> Part:

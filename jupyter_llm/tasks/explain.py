@@ -8,6 +8,7 @@ from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.code.bindings import DEFINITIONS
 from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.tasks.docstrings import docstring_in, with_docstring
+from jupyter_llm.tasks.hidden import without_hidden
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.target import find_subject
 
@@ -57,9 +58,8 @@ def write_tests(task: Task, argument: str = "") -> Proposal:
     title = subject.title
     request = _TEST.format(title=title, title_first=title[0].upper() + title[1:])
     answer = task.code(_prompt(subject, request))
-    return Proposal(
-        source=answer.source, completion=answer.completion, unknown_names=answer.unknown_names
-    )
+    source, _ = without_hidden(answer.source, task.namespace)
+    return Proposal(source=source, completion=answer.completion, unknown_names=answer.unknown_names)
 
 
 def document(task: Task, argument: str = "") -> Proposal:

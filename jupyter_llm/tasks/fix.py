@@ -11,6 +11,7 @@ from jupyter_llm.notebook.cells.rendering import cell_name
 from jupyter_llm.notebook.cells.timeline import find_cell
 from jupyter_llm.notebook.failures.causes import Cause, causing_cells, is_over
 from jupyter_llm.notebook.failures.report import failure_text
+from jupyter_llm.tasks.hidden import restored
 from jupyter_llm.tasks.proposal import Proposal
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def fix(task: Task, argument: str = "") -> Proposal:
     target = choose_target(causes, argument, task.cells)
     answer = task.code(fix_prompt(failure, causes, target))
     return Proposal(
-        source=answer.source,
+        source=restored(answer.source, target.cell.source),
         completion=answer.completion,
         cell=target.cell,
         reason=target.reason,

@@ -12,6 +12,7 @@ from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
 from jupyter_llm.notebook.cells.sources import CellSources
 from jupyter_llm.notebook.failures.failure import read_failure
+from jupyter_llm.notebook.values.redaction import redact_mixed
 from jupyter_llm.tasks.write import code_prompt, write_code
 
 if TYPE_CHECKING:
@@ -104,4 +105,5 @@ class Asking:
         return answer
 
     def _request(self, prompt: str) -> Request:
-        return Request(prompt=(Message("user", prompt),), params=self.params)
+        # All of it comes from the notebook, so nothing in it is the user's own word to the model.
+        return Request(prompt=(Message("user", redact_mixed(prompt).text),), params=self.params)

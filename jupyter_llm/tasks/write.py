@@ -14,7 +14,9 @@ from jupyter_llm.notebook.code.blocks import code_blocks
 from jupyter_llm.notebook.code.marks import mark
 from jupyter_llm.notebook.code.names import defined_names, missing_modules, unknown_names
 from jupyter_llm.notebook.code.repair import repair
+from jupyter_llm.notebook.values.secrets import HIDDEN
 from jupyter_llm.records.records import landed
+from jupyter_llm.tasks.hidden import without_hidden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
@@ -145,6 +147,21 @@ def code_cells(
         )
         defined |= defined_names(repaired.source)
     return tuple(cells)
+
+
+def new_cells(cells: Sequence[CodeCell], namespace: Container[str]) -> tuple[CodeCell, ...]:
+    """Cells that are to land beside those there are, none of which sets a secret to a mark."""
+    found = []
+    for cell in cells:
+        source, names = without_hidden(cell.source, namespace)
+        notes = (
+            [f"{_quoted(names)} stays as it is, since the model has not seen it"] if names else []
+        )
+        if HIDDEN in source:
+            notes.append("put in yourself what was hidden from the model")
+        if source.strip():
+            found.append(replace(cell, source=source, changes=(*cell.changes, *notes)))
+    return tuple(found)
 
 
 def land(

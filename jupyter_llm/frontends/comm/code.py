@@ -8,6 +8,7 @@ from jupyter_llm.frontends.comm.parts import CheckedData
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.code.names import defined_names, missing_modules, unknown_names
 from jupyter_llm.notebook.code.repair import repair
+from jupyter_llm.tasks.hidden import without_hidden
 from jupyter_llm.tasks.write import marked
 
 if TYPE_CHECKING:
@@ -42,5 +43,7 @@ def prepare(source: str, answer: Completion | None) -> tuple[str, dict[str, Any]
         return source, {}
     if answer is None:
         return repaired.source, {}
-    cell, record = marked(repaired.source, answer)
+    # What stands for a secret in an answer must not take the place of the secret.
+    kept, _ = without_hidden(repaired.source, user_namespace())
+    cell, record = marked(kept or repaired.source, answer)
     return cell, record.to_metadata() if record is not None else {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.frontends.views import watch
 from jupyter_llm.records.records import to_metadata
-from jupyter_llm.tasks.write import code_cells, code_prompt, land
+from jupyter_llm.tasks.write import code_cells, code_prompt, land, new_cells
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,6 +42,7 @@ class Answering:
         if self.options.below or self.options.replace:
             is_cut_off = completion.finish_reason != "stop"
             cells = code_cells(completion.text, self.namespace, is_cut_off=is_cut_off)
+            cells = new_cells(cells, self.namespace)
             place, landed = self._land([cell.source for cell in cells], completion)
             notes.insert(0, place or "there is no code in the answer")
             records += landed

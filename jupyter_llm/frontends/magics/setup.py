@@ -16,6 +16,7 @@ from jupyter_llm.common.nearest import nearest
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.magics.magics import LLMMagics
 from jupyter_llm.notebook.cells.path import notebook_path
+from jupyter_llm.notebook.values import known, secrets
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -55,6 +56,8 @@ def unload(shell: InteractiveShell) -> None:
     shell.events.unregister("pre_run_cell", magics.runs.start)
     shell.events.unregister("post_run_cell", magics.runs.end)
     magics.recorder.detach()
+    known.forget()
+    secrets.conceal()
     shell.configurables.remove(magics)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,6 +12,8 @@ from jupyter_llm.common.tables import count_of, human_size, markdown_table
 from jupyter_llm.errors import MagicUsageError, ModelFileError
 from jupyter_llm.frontends.prompt import history
 from jupyter_llm.frontends.prompt.options import Options
+from jupyter_llm.notebook.cells.shell import current_shell, own_variables
+from jupyter_llm.notebook.values import secrets
 from jupyter_llm.tasks.explain import document, explain, review, write_tests
 from jupyter_llm.tasks.fix import fix
 from jupyter_llm.tasks.task import Asking
@@ -185,8 +187,43 @@ def _unpin(call: Call) -> str:
 
 
 def _hide(call: Call) -> str:
+    words = call.argument.replace(",", " ").split()
+    if words and all(map(secrets.is_shown, words)):
+        for name in words:
+            secrets.conceal(name)
+        return f"{_quoted(words)}: hidden again from the next prompt on."
     cells = call.llm.timeline.hide(*_cells(call, "hide"))
     return _told(cells, "hidden: no prompt tells any run of it from here on.")
+
+
+def _show(call: Call) -> str:
+    """Tell secrets that were named, or say what is hidden."""
+    from jupyter_llm.notebook.cells.rendering import secrets_in
+    from jupyter_llm.notebook.values.summaries import tells_data
+
+    cells = call.llm.timeline.snapshot().visible
+    variables = own_variables(current_shell()).items()
+    own = (name for name, v in variables if secrets.looks_secret(name) and tells_data(v))
+    hidden = list(dict.fromkeys([*own, *(name for cell in cells for name in secrets_in(cell))]))
+    names = call.argument.replace(",", " ").split()
+    if not names:
+        return f"Hidden from the model: {_quoted(hidden)}." if hidden else "Nothing is hidden."
+    for name in names:
+        if name not in hidden:
+            raise MagicUsageError(
+                f"Nothing that is called {name[:40]!r} is hidden.",
+                nearest(name, hidden, "`/show` alone lists what is."),
+            )
+    for name in names:
+        secrets.show(name)
+    return (
+        f"{_quoted(names)}: told like anything else from the next prompt on, and kept with the "
+        f"chat. `/hide {names[0]}` hides it again; what was told stays told."
+    )
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _unhide(call: Call) -> str:
@@ -258,7 +295,8 @@ COMMANDS = named(
     Command("context", "", "what the next prompt tells of the notebook, and why", _context),
     Command("pin", "N…", "keep cells In [N] in the prompts when others no longer fit", _pin),
     Command("unpin", "N…", "let pinned cells give way again", _unpin),
-    Command("hide", "N…", "keep cells In [N] out of all prompts", _hide),
+    Command("hide", "N…|NAME…", "keep cells In [N], or secrets once shown, out of prompts", _hide),
+    Command("show", "[NAME…]", "let the model see a secret that is hidden, or list what is", _show),
     Command("unhide", "N…", "let the model see hidden cells again", _unhide),
     Command("fix", "[N]", "propose a change to the cell that caused the last error", _task(fix)),
     Command(

@@ -2,7 +2,8 @@
 
 The order matters. Options come first, and a prompt behind `--` is no command. `@` is looked for in
 what was typed, before values are put in, so one in a value means nothing; nor is a value expanded
-again. Expressions see a copy of the variables: they are to read them, not to set them.
+again. Expressions see a copy of the variables: they are to read them, not to set them. Secrets in
+values are hidden; what was typed itself is the user's own word and told as it is.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from jupyter_llm.frontends.prompt.commands import find_command
 from jupyter_llm.frontends.prompt.expressions import interpolate, shield, unshield
 from jupyter_llm.frontends.prompt.options import PromptLine, parse_line
 from jupyter_llm.notebook.values.mentions import without_at
+from jupyter_llm.notebook.values.redaction import redact_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,8 +60,15 @@ def read(
     """
     copy = dict(namespace)
 
+    def evaluate(source: str) -> object:
+        return eval(source, copy)  # noqa: S307  theirs
+
+    def told(source: str) -> str:
+        value = evaluate(source)
+        return redact_value(source, value, str(value))
+
     def expand(text: str) -> str:
-        return interpolate(text, lambda source: eval(source, copy))  # noqa: S307  theirs
+        return interpolate(text, told)
 
     is_parsed = has_options or line.startswith(_LITERAL)
     parsed = parse_line(line, expand) if is_parsed else PromptLine(prompt=line)
@@ -67,7 +76,7 @@ def read(
     prompt = check_text(f"{parsed.prompt}\n{body}".strip() if body else parsed.prompt)
     order = None if parsed.is_literal else find_command(prompt, commands)
     if order is not None:
-        return Typed(replace(order, argument=expand(order.argument)), options)
+        return Typed(replace(order, argument=interpolate(order.argument, evaluate)), options)
     shielded, sources = shield(prompt)
     named, attachments = attach_cells(shielded, cells)
     quoted = [source.replace("@", "@@") for source in sources]  # a product, or a text's: no mention

@@ -143,6 +143,10 @@ class Recorder:
             error = result.error_in_exec if error is None else error
             if error is not None:
                 run.outputs.show("error", error_text(error, self._cell_name))
+        with suppress(Exception):  # what is not learnt is looked for by its form
+            from jupyter_llm.notebook.values.redaction import learn
+
+            learn(source, self._shell.user_ns)
         self._timeline.append(
             source,
             execution_count=result.execution_count if result is not None else None,

@@ -1,7 +1,11 @@
-"""Runs of cells as text that a small model reads well: the source, and what it showed."""
+"""Runs of cells as text that a small model reads well: the source, and what it showed.
+
+Secrets are left out wherever a cell is told or kept; where it is run or changed, it is whole.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.clipping import clip
@@ -21,8 +25,11 @@ def cell_name(cell: CellEvent | CellSource) -> str:
 
 def cell_text(cell: CellEvent) -> str:
     """The source of a cell and what it showed, as Markdown."""
-    shown = "".join(f"\n\nIt showed:\n{output.text}" for output in cell.outputs if output.text)
-    return f"{code_block(cell.source)}{shown}"
+    from jupyter_llm.notebook.values.redaction import redact_source, scrub
+
+    texts = (scrub(output.text) for output in cell.outputs)
+    shown = "".join(f"\n\nIt showed:\n{text}" for text in texts if text)
+    return f"{code_block(redact_source(cell.source).text)}{shown}"
 
 
 def render_cell(cell: CellEvent, *, source_chars: int, output_chars: int) -> str:
@@ -31,11 +38,30 @@ def render_cell(cell: CellEvent, *, source_chars: int, output_chars: int) -> str
     Of what is longer the head and the tail stay, with a line between them that says how much is
     gone. The mark of a generated cell is for people.
     """
+    from jupyter_llm.notebook.values.redaction import redact_source, scrub
+
     number = cell.execution_count if cell.execution_count is not None else " "
-    text = f"In [{number}]:\n{clip(unmark(cell.source).strip(), source_chars)}\n"
-    if shown := _outputs(cell).strip("\n"):
+    source = redact_source(unmark(cell.source).strip()).text
+    text = f"In [{number}]:\n{clip(source, source_chars)}\n"
+    if shown := scrub(_outputs(cell)).strip("\n"):
         text += f"Out [{number}]:\n{clip(shown, output_chars)}\n"
     return text
+
+
+def without_secrets(cell: CellEvent) -> CellEvent:
+    """A run of a cell as it may be written to a disk."""
+    from jupyter_llm.notebook.values.redaction import redact_source, scrub
+
+    outputs = tuple(replace(output, text=scrub(output.text)) for output in cell.outputs)
+    return replace(cell, source=redact_source(cell.source).text, outputs=outputs)
+
+
+def secrets_in(cell: CellEvent) -> tuple[str, ...]:
+    """The names of the secrets that are left out of a cell, each as often as it is."""
+    from jupyter_llm.notebook.values.redaction import redact_source, redact_text
+
+    source = redact_source(unmark(cell.source).strip())
+    return (*source.names, *redact_text(_outputs(cell)).names)
 
 
 def _outputs(cell: CellEvent) -> str:

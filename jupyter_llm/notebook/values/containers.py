@@ -17,11 +17,12 @@ from jupyter_llm.notebook.values.peek import (
     attribute,
     class_attribute,
     is_a,
+    key_name,
     mro,
     qualified_name,
     text_of,
 )
-from jupyter_llm.notebook.values.secrets import scrub
+from jupyter_llm.notebook.values.redaction import scrub
 
 _NUM_TYPED: Final = 1000  # how many items are looked at to say of which types they are
 _MARGIN: Final = 4096
@@ -170,7 +171,7 @@ def _mapping_inline(value: Any, reading: Reading, room: int) -> str:
     entries = _entries(value, min(_NUM_ITEMS, max(1, room // 6)))
     each = max(8, min(ITEM_CHARS, room - 8))
     parts = [
-        f"{reading.brief(key, 32)}: {reading.brief_of(text_of(key), item, each)}"
+        f"{reading.brief(key, 32)}: {reading.brief_of(key_name(key), item, each)}"
         for key, item in entries
     ]
     return f"{{{listed(parts, room - 2, dict.__len__(value) - len(parts))}}}"
@@ -201,12 +202,11 @@ def tuple_fields(value: object) -> tuple[str, ...]:
 
 def _record_inline(value: Any, reading: Reading, room: int) -> str:
     each = max(8, min(ITEM_CHARS, room - 8))
-    items = tuple.__iter__(value)
-    parts = [
-        f"{name}={reading.brief_of(name, item, each)}"
-        for name, item in zip(tuple_fields(value), items, strict=False)
-    ]
-    return f"{type_name(value)}({listed(parts, room - len(type_name(value)) - 2)})"
+    names = tuple_fields(value)
+    items = zip(names[:_NUM_ITEMS], tuple.__iter__(value), strict=False)
+    parts = [f"{name}={reading.brief_of(name, item, each)}" for name, item in items]
+    more = max(0, len(names) - _NUM_ITEMS)
+    return f"{type_name(value)}({listed(parts, room - len(type_name(value)) - 2, more)})"
 
 
 RECORD: Final = Kind(

@@ -11,7 +11,8 @@ from typing import Any, Final
 from jupyter_llm.common.controls import one_line, plain
 from jupyter_llm.notebook.values.guard import Deadline, NoAnswerError, ask
 from jupyter_llm.notebook.values.peek import qualified_name
-from jupyter_llm.notebook.values.secrets import HIDDEN, looks_secret, scrub
+from jupyter_llm.notebook.values.redaction import scrub
+from jupyter_llm.notebook.values.secrets import HIDDEN, looks_secret
 
 ITEM_CHARS: Final = 48  # of an item in a container, a field or a cell of a table
 _MAX_DEPTH: Final = 4
@@ -78,7 +79,9 @@ class Reading:
         return self.brief(value, room)
 
     def holds_data(self, value: object) -> bool:
-        """Whether there is more to a value than code."""
+        """Whether there is more to a value than code, a flag, or nothing."""
+        if value is None or type(value) is bool:
+            return False
         kind = self.kind_of(value)
         return kind is None or kind.holds_data
 

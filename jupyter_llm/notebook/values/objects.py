@@ -15,6 +15,7 @@ from jupyter_llm.notebook.values.peek import (
     is_a,
     is_one_of,
     library_types,
+    short_name,
     text_of,
 )
 
@@ -78,8 +79,9 @@ def _object_inline(value: Any, reading: Reading, room: int) -> str:
 
 
 def _member(value: Any, reading: Reading, room: int = ITEM_CHARS) -> str:
-    name = text_of(attribute(value, "_name_"))
-    return f"{type_name(value)}.{name} ({reading.brief(attribute(value, '_value_'), room)})"
+    label = f"{short_name(type(value))}.{text_of(attribute(value, '_name_'))}"
+    told = reading.brief_of(label, attribute(value, "_value_"), room)
+    return f"{type_name(value)}.{label.rpartition('.')[2]} ({told})"
 
 
 def _exception(value: Any, reading: Reading, room: int) -> str:
@@ -88,10 +90,14 @@ def _exception(value: Any, reading: Reading, room: int) -> str:
     return f"{name}({listed(arguments, room - len(name) - 2)})"
 
 
+def is_known_zone(zone: object) -> bool:
+    """Whether a time zone is none, or a library's own, so that naming it runs nothing else."""
+    own = (package for package, _, cls in library_types(type(zone)) if cls is type(zone))
+    return zone is None or next(own, "") in ("datetime", "zoneinfo", "pytz", "dateutil")
+
+
 def _moment(value: Any, reading: Reading, room: int) -> str:
-    zone = value.tzinfo
-    own = next((package for package, _, cls in library_types(type(zone)) if cls is type(zone)), "")
-    if zone is None or own in ("datetime", "zoneinfo", "pytz", "dateutil"):
+    if is_known_zone(value.tzinfo):
         return cut(str(value), room)
     return cut(reading.asked(value), room)
 

@@ -8,7 +8,9 @@ dictionary, the instance's dictionary and slots.
 from __future__ import annotations
 
 import functools
+import os
 import sys
+import sysconfig
 from collections.abc import Iterable, Iterator
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any, Final
@@ -105,13 +107,58 @@ def short_name(cls: type) -> str:
 def library_types(cls: type) -> Iterator[tuple[str, str, type]]:
     """Yield package, name and class of those in the MRO that their module really holds.
 
-    A class that only claims to come from a library is not among them.
+    A class that only claims to come from a library is not among them, nor is one of a module that
+    only claims to be one: all code of the class and its bases must lie where libraries do.
     """
     for entry in mro(cls):
         module, name = _module_of(entry), text_of(_qualname(entry))
         loaded = sys.modules.get(module)
-        if loaded is not None and _held(loaded).get(name, ABSENT) is entry:
+        if loaded is None or _held(loaded).get(name, ABSENT) is not entry:
+            continue
+        if all(map(_is_library_code, mro(entry))):
             yield module.partition(".")[0], name, entry
+
+
+# By id, since a metaclass may have its own `__hash__`; the class is kept so that its id stays its.
+_library_classes: dict[int, type] = {}
+
+
+def _is_library_code(cls: type) -> bool:
+    """Whether no code of a class, and of what it has in its place, is the user's own."""
+    if _library_classes.get(id(cls)) is cls:
+        return True
+    if not all(map(_is_library_function, _functions_in(cls))):
+        return False
+    _library_classes[id(cls)] = cls
+    return True
+
+
+def _functions_in(cls: type) -> Iterator[FunctionType]:
+    """Yield the functions that run when something of a class is looked up or called."""
+    for item in list(_dict(cls).values()):
+        kind = type(item)
+        held: tuple[Any, ...]
+        if kind is property:
+            held = (item.fget,)
+        elif kind in (classmethod, staticmethod):
+            held = (item.__func__,)
+        else:
+            held = (item, class_attribute(kind, "__get__"))
+        yield from (one for one in held if type(one) is FunctionType)
+
+
+def _is_library_function(function: FunctionType) -> bool:
+    filename = function.__code__.co_filename
+    if filename.startswith("<"):  # made by a library, such as dataclasses, or typed in a terminal
+        return filename.startswith("<frozen ") or function.__name__.startswith("__")
+    return "site-packages" in filename or filename.startswith(_library_folders())
+
+
+@functools.cache
+def _library_folders() -> tuple[str, ...]:
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    folders = {sysconfig.get_paths()[name] for name in names}
+    return tuple(f"{folder}{os.sep}" for one in folders for folder in (one, os.path.realpath(one)))
 
 
 def exported(package: str, name: str) -> Any:
@@ -130,6 +177,13 @@ def _module_of(cls: type) -> str:
 def text_of(value: object) -> str:
     """A value that is a text as a plain one, and an empty text for any other."""
     return str.__str__(value) if is_a(value, str) else ""
+
+
+def key_name(key: object) -> str:
+    """What a key of a mapping is called: a text, bytes, or a member of an enumeration."""
+    if is_a(key, bytes):
+        return bytes.decode(key, "latin-1")  # type: ignore[arg-type]
+    return text_of(key) or text_of(attribute(key, "_name_"))
 
 
 def _held(value: object) -> dict[Any, Any]:

@@ -1,9 +1,12 @@
-"""What looks like a secret, by its name or by itself, and is not shown to a model."""
+"""Names of secrets: what is not told to a model because of how it is called.
+
+Any of them can be told on purpose: what was shown is no secret any more in this kernel.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -11,15 +14,37 @@ HIDDEN: Final = "<hidden: looks like a secret>"
 
 _ALONE = re.compile(
     r"""
-      \w*pass(?:words?|wd|phrases?|code) | pwd | pword | secrets? | credentials? | creds | cookies?
-    | auth | authorization | bearer | dsn | \w*apikeys? | conn(?:ection)?str(?:ing)?
-    | (?:private|secret|access)key | (?:auth|access)token | sessionid
+      pass | \w*pass(?:words?|wd|phrases?|code) | pwd | pword | pws? | \w*secrets? | credentials?
+    | creds? | cookies? | auth | authorization | bearer | dsn | \w*apikeys? | jwts?
+    | conn(?:ection)?str(?:ing)? | (?:private|secret|access)key | (?:auth|access)token | sessionid
+    | otp | totp | mnemonic | passwort | kennwort | contrasena | senha | mdp | wachtwoord
     """,
     re.VERBOSE,
 )
+# Of whom a key may be that only its owner knows. A `user_key` joins two tables.
+_KEYS: Final = (
+    "private|secret|access|signing|encryption|master|account|session|ssh|subscription"
+    "|shared|service|consumer|app|application|licen[cs]e|webhook|hmac|aes|rsa|gpg|pgp|pem|tls|ssl"
+    "|deploy|admin|fernet|cipher|jwt|bot|openai|anthropic|claude|gemini|google|azure"
+    "|aws|gcp|github|gitlab|hf|huggingface|mistral|cohere|groq|xai|grok|deepseek|together"
+    "|replicate|perplexity|openrouter|nvidia|ngc|stripe|paypal|twilio|sendgrid|mailgun|mailchimp"
+    "|slack|discord|telegram|kaggle|wandb|comet|neptune|pinecone|weaviate|qdrant|langchain"
+    "|langsmith|tavily|serper|serpapi|firebase|supabase|mapbox|maps|deepl|elevenlabs|tmdb|nasa"
+    "|fred|quandl|polygon|finnhub|alpaca|binance|coinbase|openweather|weather|news|twitter|spotify"
+    "|youtube|reddit|notion|airtable|algolia|cloudflare|databricks|snowflake|datadog"
+    "|sentry|llm"
+)
+# Of whom a `pass` is a password: `forward_pass` and `pass_rate` are none.
+_PASSES: Final = (
+    "db|database|user|usr|login|admin|root|sudo|smtp|imap|mail|email|ftp|sftp|ssh|wifi|vpn|proxy"
+    "|ldap|pg|postgres|mysql|sql|mongo|redis|rabbit|elastic|es|neo4j|git|github|gitlab|jira|api"
+    "|app|web|http|service|svc|account|acct|master|my|key|cert|pem|zip|pdf|keystore|basic"
+)
+_TOKENS: Final = "api|access|auth|refresh|bearer|session|bot|csrf|github|hf|oauth"
 _PAIR = re.compile(
-    "api keys?|(?:private|secret|access|signing|encryption|master|account|session|ssh) keys?"
-    "|session ids?|conn(?:ection)? str(?:ing)?|sas token|pass (?:word|phrase)"
+    rf"api keys?|(?:{_KEYS}) keys?|(?:{_PASSES}) pass|(?:{_TOKENS}) tokens|session ids?"
+    "|conn(?:ection)? str(?:ing)?|sas token|pass (?:word|phrase)|seed phrase"
+    "|(?:recovery|backup) (?:codes?|keys?|phrase)|(?:verification|sms|login) code"
 )
 # `token` is a secret in `hf_token`, a word or a number in `pad_token` and `token_count`.
 _OF_TEXTS = re.compile(
@@ -31,22 +56,110 @@ _AFTER_TOKEN = re.compile(r"value|str|string|secret|key|\d+")
 # `password_length` and `has_password` tell about a secret; they are none.
 _ABOUT = re.compile(
     "len|length|counts?|size|ids|types?|index|idx|expiry|expires|limit|policy|strength"
-    "|columns?|cols?|fields?|files?|path|dir|folder"
+    "|columns?|cols?|fields?|files?|path|dir|folder|rate|names?|user|username|url|uri|endpoint"
+    "|host|port|label|hint|msg|message|error|regex|pattern|format|algorithm|algo|alg|issuer"
+    "|audience|method|mode|provider|backend|version|level|status|state|enabled|required|valid"
+    "|manager|client|sock|socket|agent|env|age|ttl|timeout|scopes?|domain|mock|test|func|function"
+    "|generator|checker|validator|score|accuracy"
 )
+_ABOUT_PAIR = re.compile("secret (?:id|arn)|pass (?:rate|count|fail|through|band)|auth (?:id|app)")
 _CLAIM = re.compile("is|has|num|n|max|min|len|count|total|no|needs|uses?")
 
+# What stands for a secret that somebody is still to put in, or that a program does.
+_PLACEHOLDER = re.compile(
+    r"""
+      [\s.,:;*•#_=/\\+-]* | x{3,} | \$\{\w+\} | \$\(.* | \{+[^{}"']*\}+ | %s | %\(\w+\)s
+    | \$(?-i:[A-Z_][A-Z0-9_]*) | %(?-i:[A-Z_]+)%
+    | (?:bearer|basic|digest|token|none|null|nil|undefined|true|false|nan|na|n/a|nat)\s*
+    | <?(?:your|insert|enter|replace|hidden|redacted)(?:[ :_-].*)?>?
+    | str|string|object|category|u?int\d*|float\d*|bool|boolean|count|nunique|first|last|size
+    | password|passwd|pwd|pw|secret|api_?key
+    """,
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
+
+# A quick look for what may name a secret: without any of these a text holds no name of one.
+_HINT = re.compile(
+    "pass|pw|secret|token|key|cred|cookie|auth|bearer|dsn|conn|session|jwt|otp|mnemonic|phrase|code"
+    "|identified|log_?in|sign_?in|kennwort|contrasena|senha|mdp|wachtwoord",
+    re.IGNORECASE,
+)
+# Where a secret lies is none: `credentials = '~/key.json'`.
+_PATH = re.compile(
+    r"(?:[A-Za-z]:\\|~|\.{0,2}/)[\w.@ /\\-]*\.\w{1,5}"
+    r"|(?:~|\.{0,2})(?:/[\w.@-]{1,40}){2,}/?"
+)
+_CONSTANT_NAME = re.compile("[A-Z][A-Z_]{2,60}")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_MAX_NAME: Final = 200
+
+_shown: set[str] = set()
+_num_changes = 0
 
 
 def looks_secret(name: str) -> bool:
-    """Whether something of that name is likely a password, a key, or the like."""
-    words = [word.lower() for word in _WORD.findall(name[:200])]
+    """Whether something of that name is likely a password, a key, or the like, and not shown."""
+    return _is_secret(name[:_MAX_NAME]) and not is_shown(name)
+
+
+def may_name(text: str) -> bool:
+    """Whether there may be the name of a secret in a text; a quick look."""
+    return _HINT.search(text) is not None
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether a text beside the name of a secret only holds its place."""
+    if _PLACEHOLDER.fullmatch(text) or _PATH.fullmatch(text):
+        return True
+    # `os.environ['OPENAI_API_KEY']` and the like name a secret and are none.
+    return bool(_CONSTANT_NAME.fullmatch(text)) and _is_secret(text)
+
+
+def is_told(name: str, text: str) -> bool:
+    """Whether a text is told although it stands beside the name of a secret."""
+    is_word = text.isalpha() and name.lower().rpartition(".")[2] == "token"  # of a sentence
+    return is_word or is_placeholder(text)
+
+
+def show(name: str) -> None:
+    """From here on, tell what goes by a name."""
+    global _num_changes  # noqa: PLW0603  one kernel, one user
+    _num_changes += 1
+    _shown.add(name.lower())
+
+
+def conceal(name: str | None = None) -> None:
+    """Hide again what was shown, or all of it."""
+    global _num_changes  # noqa: PLW0603
+    _num_changes += 1
+    if name is None:
+        _shown.clear()
+    else:
+        _shown.discard(name.lower())
+
+
+def is_shown(name: str) -> bool:
+    """Whether it was said that what goes by a name, or by its last part, is to be told."""
+    return bool(_shown) and not _shown.isdisjoint((name.lower(), name.lower().rpartition(".")[2]))
+
+
+def num_changes() -> int:
+    """How often it was said what to show, for those who remember what is hidden."""
+    return _num_changes
+
+
+@lru_cache(maxsize=8192)
+def _is_secret(name: str) -> bool:
+    words = [word.lower() for word in _WORD.findall(name)]
     if not words or _ABOUT.fullmatch(words[-1]):
         return False
     if len(words) > 1 and _CLAIM.fullmatch(words[0]):
         return False
-    pairs = (f"{one} {other}" for one, other in pairwise(words))
-    return any(map(_ALONE.fullmatch, words)) or any(map(_PAIR.fullmatch, pairs)) or _is_token(words)
+    pairs = [f"{one} {other}" for one, other in pairwise(words)]
+    if any(map(_ABOUT_PAIR.fullmatch, pairs)):
+        return False
+    whole = words if len(words) == 1 else [word for word in words if word != "pass"]
+    return any(map(_ALONE.fullmatch, whole)) or any(map(_PAIR.fullmatch, pairs)) or _is_token(words)
 
 
 def _is_token(words: list[str]) -> bool:
@@ -55,81 +168,3 @@ def _is_token(words: list[str]) -> bool:
         if word == "token" and not _OF_TEXTS.fullmatch(before):
             return not after or bool(_AFTER_TOKEN.fullmatch(after))
     return False
-
-
-_KEYS = re.compile(
-    r"""
-      -----BEGIN[ ][A-Z0-9 ]*PRIVATE[ ]KEY-----.*?(?:-----END[ ][A-Z0-9 ]*PRIVATE[ ]KEY-----|\Z)
-    | \b(?:AKIA|ASIA)[0-9A-Z]{16}\b                             # AWS
-    | \beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?                    # JSON web tokens
-    | \bsk-(?=[\w-]*\d)[\w-]{16,} | \b[srp]k_(?:live|test)_\w{10,}  # OpenAI and others, Stripe
-    | \bgh[pousr]_[A-Za-z0-9]{20,} | \bgithub_pat_\w{20,} | \bglpat-[\w-]{16,}
-    | \bhf_[A-Za-z0-9]{20,} | \bxox[abposr]-[\w-]{10,} | \bAIza[\w-]{30,}
-    | \bnpm_[A-Za-z0-9]{30,} | \bpypi-[\w-]{30,}
-    | (?<=Bearer[ ])[\w.~+/=-]{12,} | (?<=Basic[ ])[\w+/=]{12,}
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_URL_PASSWORD = re.compile(r"(?<![\w+.-])([A-Za-z][\w+.-]*+://[^\s/:@'\"]*:)[^\s/'\"]+@")
-_ASSIGNED = re.compile(
-    r"""(?<![\w-])([A-Za-z_][\w-]*+(?:[ ][A-Za-z]++)?)["']?\s*+(?:=>|[:=](?!=))\s*"""
-)
-_QUOTED = re.compile(
-    r"""[A-Za-z]{0,2}(?P<quote>"{3}|'{3}|"|')(?:\\.|(?!(?P=quote)).)*+(?P=quote)?""", re.DOTALL
-)
-_PLAIN = re.compile(r"(?:(?:Bearer|Basic|Digest|Token)\s+)?[^\s,;&)}\]]+")
-_OPENING = re.compile(r"[\w.]*([(\[{<])")
-_CLOSING = {"(": ")", "[": "]", "{": "}", "<": ">"}
-
-
-def scrub(text: str) -> str:
-    """A text with what looks like a secret in it replaced."""
-    text = _URL_PASSWORD.sub(rf"\1{HIDDEN}@", _KEYS.sub(HIDDEN, text))
-    parts: list[str] = []
-    end = 0
-    for start, stop in _secret_values(text):
-        parts += [text[end:start], HIDDEN]
-        end = stop
-    return "".join([*parts, text[end:]])
-
-
-def _secret_values(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where the values are that a secret's name stands before: `password='…'`."""
-    end = 0
-    for assigned in _ASSIGNED.finditer(text):
-        if assigned.start() >= end and looks_secret(assigned[1]):
-            start = assigned.end()
-            end = _value_end(text, start)
-            if end > start and text[start:end] != HIDDEN:
-                yield start, end
-
-
-def _value_end(text: str, start: int) -> int:
-    """Where a value ends that begins at `start`: a quoted text, a bracket or a word."""
-    if quoted := _QUOTED.match(text, start):
-        return quoted.end()
-    if opening := _OPENING.match(text, start):
-        return _bracket_end(text, opening.start(1))
-    word = _PLAIN.match(text, start)
-    return word.end() if word else start
-
-
-def _bracket_end(text: str, start: int) -> int:
-    """Where the bracket at `start` is closed, or the text's end."""
-    waiting: list[str] = []
-    place = start
-    while place < len(text):
-        char = text[place]
-        if char in "\"'" and (quoted := _QUOTED.match(text, place)):
-            place = quoted.end()
-            continue
-        if char in _CLOSING and char != "<":
-            waiting.append(_CLOSING[char])
-        elif char == "<" and place == start:
-            waiting.append(">")
-        elif waiting and char == waiting[-1]:
-            waiting.pop()
-            if not waiting:
-                return place + 1
-        place += 1
-    return len(text)

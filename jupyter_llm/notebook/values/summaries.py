@@ -21,6 +21,7 @@ from jupyter_llm.notebook.values.peek import (
     text_keys,
     text_of,
 )
+from jupyter_llm.notebook.values.redaction import without_known
 from jupyter_llm.notebook.values.secrets import HIDDEN, looks_secret
 
 MAX_CHARS: Final = 600
@@ -82,7 +83,8 @@ def summarize(
     start = f"{cut(name, 80)}: "
     try:
         reading = Reading(max(0, max_chars - len(start)), Deadline(deadline_s), kind_of)
-        text = _hidden(value) if looks_secret(name) and tells_data(value) else _told(value, reading)
+        is_secret = looks_secret(name) and reading.holds_data(value)
+        text = _hidden(value) if is_secret else without_known(_told(value, reading))
     except Exception as error:  # noqa: BLE001  a broken value is no reason to lose the prompt
         text = f"{type_name(value)} (not readable: {qualified_name(type(error))})"
     return cut(start + text, max_chars)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from support.steps import counted_calls
+
 from jupyter_llm.notebook.cells.events import CellEvent, Output
 from jupyter_llm.notebook.cells.rendering import render_cell
 from jupyter_llm.notebook.code.marks import mark
+from jupyter_llm.notebook.values.secrets import HIDDEN
 
 
 def shown(cell: CellEvent) -> str:
@@ -56,3 +59,17 @@ def test_a_cell_that_was_not_counted_has_no_number() -> None:
 
 def test_the_mark_of_a_generated_cell_is_not_told() -> None:
     assert shown(cell(mark("x = 1", "a model", "0123456789ab"))) == "In [3]:\nx = 1\n"
+
+
+def test_a_secret_is_not_told_and_what_was_told_once_costs_nothing_more() -> None:
+    cells = [
+        cell(f"password = 'S02x9-{n}'\nx = {n}\nprint(x)", Output("stdout", f"{n}\npw: S02x9-{n}"))
+        for n in range(100)
+    ]
+    first = [shown(one) for one in cells]
+    assert first[7] == (
+        f"In [3]:\npassword = '{HIDDEN}'\nx = 7\nprint(x)\nOut [3]:\n7\npw: {HIDDEN}\n"
+    )
+    with counted_calls() as num_calls:
+        assert [shown(one) for one in cells] == first
+        assert num_calls() < 100 * len(cells)

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_llm.notebook.values.secrets import HIDDEN, looks_secret, scrub
+from jupyter_llm.notebook.values.redaction import scrub
+from jupyter_llm.notebook.values.secrets import HIDDEN, looks_secret
 from jupyter_llm.notebook.values.summaries import register, summarize
 from jupyter_llm.notebook.values.variables import describe
 

@@ -1,0 +1,153 @@
+"""The columns and rows of printed tables that bear the name of a secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import takewhile
+from typing import Final
+
+from jupyter_llm.notebook.values.secrets import is_told, looks_secret, may_name
+
+Span = tuple[int, int, str]
+"""Where something begins and ends in a text, and the name it goes by."""
+
+_BARS: Final = re.compile("[|│┆¦║┃]")
+_RUN: Final = re.compile(r"\S+(?: \S+)*")
+_LABEL: Final = re.compile(r"[\w .\-/()',\"]{1,60}")
+_TYPES: Final = re.compile(
+    r"object|str|string|category|u?int\d*|float\d*|bool|datetime64.*|[iuf]\d{1,2}|dtype:?"
+    r"|\d+ non-null|non-null|cat"
+)
+# What tells nothing of a secret wherever it stands: numbers of few digits, nothing, rules.
+_NOTHING: Final = re.compile(
+    r"[-+]?\d{0,5}(?:\.\d*)?%?|NaN|NaT|None|null|<NA>|True|False|true|false|[-=:═─╪┼╞╡|+… .]*"
+)
+_SERIES_NAME: Final = re.compile(r"(?m)^Name: (.{1,60}?), (?:Length: \d+, )?dtype: ")
+_SERIES_ROW: Final = re.compile(r"\S.*?[ ]{2,}(\S.*?)[ ]*$")
+_INDEX: Final = re.compile(r"Index\((\[.*?\]),[^\[\]()]*?name='([^']{1,60})'", re.DOTALL)
+_POLARS_SERIES: Final = re.compile(r"Series: '([^']{1,60})' \[[^\n]*\]\n\[\n(.*?)\n\]", re.DOTALL)
+_FEW_WORDS: Final = re.compile(r"\S+(?: \S+){0,2}")
+_MAX_LINE: Final = 2000
+
+
+def cells_of_secrets(text: str) -> Iterator[Span]:
+    """Yield the cells of the tables in a text whose column or row has the name of a secret."""
+    for found in _INDEX.finditer(text):
+        if looks_secret(found[2]):
+            yield (*found.span(1), found[2])
+    for found in _POLARS_SERIES.finditer(text):
+        if looks_secret(found[1]):
+            yield (*found.span(2), found[1])
+    lines = list(_lines(text))
+    for found in _SERIES_NAME.finditer(text):
+        if looks_secret(found[1]):
+            yield from _rows_above(lines, found)
+    for number, (start, line) in enumerate(lines):
+        if len(line) <= _MAX_LINE and may_name(line):
+            yield from _of_row(start, line)
+            for split in (_barred, _spaced, _comma, _semicolon, _tab):
+                yield from _below(lines, number, split)
+
+
+_Cell = tuple[int, int, str]  # where it begins and ends in its line, and what it says
+_Split = Callable[[str], list[_Cell]]
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    start = 0
+    for line in text.split("\n"):
+        yield start, line
+        start += len(line) + 1
+
+
+def _separated(line: str, separator: re.Pattern[str]) -> list[_Cell]:
+    cells, start = [], 0
+    ends = [*(found.span() for found in separator.finditer(line)), (len(line), len(line))]
+    for end, after in ends:
+        cell = line[start:end]
+        begin = start + len(cell) - len(cell.lstrip())
+        cells.append((begin, begin + len(cell.strip()), cell.strip()))
+        start = after
+    return cells if len(cells) > 1 else []
+
+
+def _barred(line: str) -> list[_Cell]:
+    return _separated(line, _BARS)
+
+
+def _comma(line: str) -> list[_Cell]:
+    return _separated(line, _COMMA)
+
+
+def _semicolon(line: str) -> list[_Cell]:
+    return _separated(line, _SEMICOLON)
+
+
+def _tab(line: str) -> list[_Cell]:
+    return _separated(line, _TAB)
+
+
+def _spaced(line: str) -> list[_Cell]:
+    return [(*found.span(), found[0]) for found in _RUN.finditer(line)]
+
+
+_COMMA, _SEMICOLON, _TAB = (re.compile(separator) for separator in ",;\t")
+
+
+def _below(lines: list[tuple[int, str]], number: int, split: _Split) -> Iterator[Span]:
+    """Yield the cells below those of a line that are headers with the name of a secret."""
+    line = lines[number][1]
+    headers = split(line)
+    secret = [(place, *cell) for place, cell in enumerate(headers) if _is_header(cell[2])]
+    if not secret or any(_TYPES.fullmatch(cell[2]) for cell in headers):
+        return
+    is_spaced = split is _spaced
+    if is_spaced and not (line[:1].isspace() and all(_FEW_WORDS.fullmatch(c[2]) for c in headers)):
+        return
+    if not is_spaced and not all(_LABEL.fullmatch(cell[2]) for cell in headers if cell[2]):
+        return
+    rows = takewhile(lambda row: bool(row[1].strip()), lines[number + 1 :])
+    for start, row in rows:
+        cells = split(row)
+        if not is_spaced and len(cells) != len(headers):
+            if _NOTHING.fullmatch(row.strip()):
+                continue
+            return
+        for place, begin, end, name in secret:
+            has_index = len(cells) > len(headers)
+            if is_spaced and (has_index or len(headers) > 1):
+                under = [cell for cell in cells[has_index:] if cell[0] < end and cell[1] > begin]
+            else:
+                under = cells[place : place + 1] if not is_spaced else []
+            yield from (
+                (start + a, start + b, name) for a, b, told in under if _is_data(told, name)
+            )
+
+
+def _of_row(start: int, line: str) -> Iterator[Span]:
+    """Yield what stands beside the name of a secret in a row of two: `password    …`."""
+    cells = _barred(line.strip("|│┆¦║┃")) or _spaced(line)
+    if len(cells) != 2 or line[:1].isspace():  # noqa: PLR2004
+        return
+    (_, _, name), (_, _, told) = cells
+    if _is_header(name) and _is_data(told, name):
+        begin = start + line.rindex(told)
+        yield begin, begin + len(told), name
+
+
+def _rows_above(lines: list[tuple[int, str]], found: re.Match[str]) -> Iterator[Span]:
+    """Yield the values of a pandas Series, above the line that says its name."""
+    above = [(start, line) for start, line in lines if start < found.start()]
+    for start, line in takewhile(lambda row: bool(row[1].strip()), reversed(above)):
+        row = _SERIES_ROW.match(line)
+        if row is not None and _is_data(row[1], found[1]):
+            yield start + row.start(1), start + row.end(1), found[1]
+
+
+def _is_header(text: str) -> bool:
+    return bool(_LABEL.fullmatch(text)) and looks_secret(text)
+
+
+def _is_data(text: str, name: str = "") -> bool:
+    return not (_NOTHING.fullmatch(text) or _TYPES.fullmatch(text) or is_told(name, text))

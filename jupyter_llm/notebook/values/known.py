@@ -1,0 +1,123 @@
+"""The secrets that this kernel has met, so that they are hidden wherever they are shown.
+
+`password = getpass()` and `print(password)` name the secret apart from where it stands.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
+from typing import Any, Final
+
+from jupyter_llm.notebook.values.peek import key_name
+from jupyter_llm.notebook.values.secrets import is_placeholder, is_shown, looks_secret
+
+_MAX_KNOWN: Final = 500  # the oldest go first
+_MAX_LOOKS: Final = 4000  # at values, after a cell
+_MAX_DEPTH: Final = 3
+_MAX_ITEMS: Final = 200  # of a container
+_MAX_LENGTH: Final = 20_000
+_LEAST_LENGTH: Final = 4
+_LEAST_STRONG: Final = 5  # with a digit or a sign in it
+_LEAST_PLAIN: Final = 12  # letters alone
+
+# What IPython puts there.
+_HISTORY: Final = frozenset(
+    {"In", "Out", "_ih", "_oh", "_dh", "_i", "_ii", "_iii", "_", "__", "___", "exit", "quit"}
+)
+
+_names: dict[str, str] = {}  # of the secrets, by what they are
+_lock = threading.Lock()
+
+
+def learn(namespace: Mapping[Any, Any]) -> None:
+    """Take note of the values of secrets among variables, in dictionaries too, and in `os.environ`.
+
+    Only builtin types are looked into, so nothing of the user's runs.
+    """
+    looks = [_MAX_LOOKS]
+    _look(list(os.environ.items()), looks, 0, "")
+    own = ((key, value) for key, value in list(namespace.items()) if key not in _HISTORY)
+    _look(own, looks, _MAX_DEPTH, "")
+
+
+def note(name: str, value: object) -> None:
+    """Take note of a secret."""
+    text = _text(value)
+    if not _LEAST_LENGTH <= len(text) <= _MAX_LENGTH or is_placeholder(text):
+        return
+    with _lock:
+        for secret in (text, repr(text)[1:-1]):  # as it is, and as others show it
+            _names[secret] = name
+        while len(_names) > _MAX_KNOWN:
+            del _names[next(iter(_names))]
+
+
+def forget() -> None:
+    """Know no secret any more."""
+    with _lock:
+        _names.clear()
+
+
+def any_in(text: str) -> bool:
+    """Whether a text may hold a secret that is known; a quick look."""
+    # A loop, since this is asked of each text of each prompt.
+    for secret in list(_names):  # noqa: SIM110
+        if secret in text:
+            return True
+    return False
+
+
+def places(text: str) -> Iterator[tuple[int, int, str]]:
+    """Yield where secrets that are known stand in a text, and what they are called.
+
+    One that might be a word is only taken for itself where it is all of a line, or in quotes.
+    """
+    for secret, name in list(_names.items()):
+        if secret not in text or is_shown(name):
+            continue
+        if _is_strong(secret):
+            pattern = rf"(?<!\w){re.escape(secret)}(?!\w)"
+        else:
+            pattern = rf"(?m)(?<=['\"]){re.escape(secret)}(?=['\"])|^{re.escape(secret)}$"
+        yield from ((*found.span(), name) for found in re.finditer(pattern, text))
+
+
+def _look(items: Iterable[tuple[Any, Any]], looks: list[int], depth: int, above: str) -> None:
+    for key, value in items:
+        if looks[0] <= 0:
+            return
+        looks[0] -= 1
+        name = above or key_name(key)
+        kind = type(value)
+        if kind in (str, bytes, int):
+            if looks_secret(name):
+                note(name, value)
+        elif depth and kind in (dict, list, tuple):
+            _look(_inside(value), looks, depth - 1, name if looks_secret(name) else "")
+
+
+def _inside(value: Any) -> list[tuple[Any, Any]]:
+    if type(value) is not dict:
+        return [("", one) for one in value[:_MAX_ITEMS]]
+    # A copy of it all would take long, and another thread may change it meanwhile.
+    with suppress(RuntimeError):
+        return list(islice(value.items(), _MAX_ITEMS))
+    return []
+
+
+def _text(value: object) -> str:
+    if type(value) is bytes:
+        return value.decode("latin-1")
+    return value if type(value) is str else str(value) if type(value) is int else ""
+
+
+def _is_strong(secret: str) -> bool:
+    if secret.isalpha():
+        is_word = secret.islower() or secret.istitle() or secret.isupper()
+        return len(secret) >= (_LEAST_PLAIN if is_word else 2 * _LEAST_LENGTH)
+    return len(secret) >= (_LEAST_STRONG + 1 if secret.isdecimal() else _LEAST_STRONG)

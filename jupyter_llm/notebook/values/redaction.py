@@ -1,0 +1,393 @@
+"""Texts and cells without the secrets in them: the one way into a prompt.
+
+Hidden is what stands beside the name of a secret, what has the form of a well-known token, and what
+is known from elsewhere to be a secret, wherever it stands. A text comes out the same each time,
+until another secret becomes known or somebody says what to show.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from jupyter_llm.notebook.code.marks import unmark
+from jupyter_llm.notebook.code.syntax import (
+    PYTHON_MAGICS,
+    cell_python,
+    parse_python,
+    split_cell_magic,
+)
+from jupyter_llm.notebook.values import formats, known
+from jupyter_llm.notebook.values.columns import cells_of_secrets
+from jupyter_llm.notebook.values.literals import place_of, secret_literals
+from jupyter_llm.notebook.values.secrets import (
+    HIDDEN,
+    is_placeholder,
+    is_shown,
+    is_told,
+    looks_secret,
+    may_name,
+    num_changes,
+)
+
+_Span = tuple[int, int, str]  # where a secret begins and ends, and the name it goes by
+
+
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    """A text as it may be told, and the names of what is hidden in it, each as often as it is."""
+
+    text: str
+    names: tuple[str, ...] = ()
+
+
+def scrub(text: str) -> str:
+    """A text with what looks like a secret in it replaced."""
+    return redact_text(text).text
+
+
+def redact_text(text: str) -> Redacted:
+    """A text that is no cell: what one showed, a value, a message."""
+    return _without_known(_redact_text(text, num_changes()))
+
+
+def redact_source(source: str) -> Redacted:
+    """The source of a cell; what is code in it stays code."""
+    return _without_known(_redact_source(source, num_changes()))
+
+
+def without_known(text: str) -> str:
+    """A text without the secrets that are known from elsewhere."""
+    return _without_known(Redacted(text)).text
+
+
+def redact_mixed(text: str) -> Redacted:
+    """A text with blocks of code in it, as Markdown has them."""
+    parts: list[str] = []
+    names: list[str] = []
+    end = 0
+    for found in _FENCED.finditer(text):
+        for start, stop, redact in (
+            (end, found.start(2), redact_text),
+            (*found.span(2), redact_source),
+        ):
+            one = redact(text[start:stop])
+            parts.append(one.text)
+            names += one.names
+        end = found.end(2)
+    rest = redact_text(text[end:])
+    return Redacted("".join([*parts, rest.text]), (*names, *rest.names))
+
+
+def redact_value(expression: str, value: object, text: str) -> str:
+    """What an expression in a prompt gives, as a text; none of it if it reads a secret by name."""
+    if value is None or isinstance(value, bool) or _ABOUT.match(expression):
+        return text
+    try:
+        tree = ast.parse(expression.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return redact_mixed(text).text
+    names = (_last_name(node) for node in ast.walk(tree))
+    return HIDDEN if any(map(looks_secret, names)) else redact_mixed(text).text
+
+
+_FENCED = re.compile(r"(?ms)^(`{3,}|~{3,})(?:python|py|ipython)[^\n]*\n(.*?)(?=^\1|\Z)")
+_ABOUT = re.compile(r"\s*(?:len|type|bool|isinstance|hash|id)\(")
+
+
+def _last_name(node: ast.AST) -> str:
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+        case ast.Subscript(slice=ast.Constant(value=str(name))):
+            return name
+    return ""
+
+
+# --- any text
+
+
+@lru_cache(maxsize=4096)
+def _redact_text(text: str, _num_changes: int) -> Redacted:
+    result = _replaced(text, _tokens(text))
+    finds = (_assigned, cells_of_secrets) if may_name(text) else ()
+    for find in (_environment, _addresses, *finds):
+        result = _after(result, find)
+    return result
+
+
+def _after(before: Redacted, find: Callable[[str], Iterator[_Span]]) -> Redacted:
+    result = _replaced(before.text, find(before.text))
+    return Redacted(result.text, (*before.names, *result.names))
+
+
+def _replaced(text: str, spans: Iterator[_Span]) -> Redacted:
+    """A text with spans of it hidden; of those that overlap the first and longest."""
+    parts: list[str] = []
+    names: list[str] = []
+    end = 0
+    for start, stop, name in sorted(spans, key=lambda span: (span[0], -span[1])):
+        if start < end or start >= stop or text[start:stop].strip("'\"") == HIDDEN:
+            continue
+        parts += [text[end:start], HIDDEN]
+        names.append(name)
+        end = stop
+    return Redacted("".join([*parts, text[end:]]) if parts else text, tuple(names))
+
+
+def _tokens(text: str) -> Iterator[_Span]:
+    """Yield what has the form of a well-known token."""
+    for word in formats.LONG.finditer(text):
+        for found in formats.BY_PREFIX.finditer(word[0]):
+            if not is_shown(name := found.lastgroup or ""):
+                yield word.start() + found.start(), word.start() + found.end(), name
+    if formats.OTHER_HINT.search(text):
+        for found in formats.OTHERS.finditer(text):
+            if not is_shown(name := found.lastgroup or ""):
+                yield (*found.span(), name)
+
+
+def _addresses(text: str) -> Iterator[_Span]:
+    """Yield passwords in addresses, commands, tags and statements."""
+    for pattern in formats.NAMED:
+        for found in pattern.finditer(text):
+            name = found.groupdict().get("name") or "password"
+            start, stop = found.span("value")
+            if looks_secret(name) and not is_placeholder(_unquoted(text[start:stop])):
+                yield start, stop, name
+
+
+_ENVIRON = re.compile(r"(?:environ\()?(\{)(?=['\"])")
+_ENV_LINES = re.compile(r"(?m)(?:^[A-Za-z_]\w*=.*\n?){3,}")
+
+
+def _environment(text: str) -> Iterator[_Span]:
+    """Yield copies of the environment: none of its values is anybody's business."""
+    if "PATH" not in text:
+        return
+    for found in _ENVIRON.finditer(text):
+        stop = _bracket_end(text, found.start(1))
+        if _is_environment(text[found.start(1) : stop], "['\"]", "['\"]: "):
+            yield found.start(1), stop, "environ"
+    for found in _ENV_LINES.finditer(text):
+        if _is_environment(found[0], "(?m)^", "="):
+            yield (*found.span(), "environ")
+
+
+def _is_environment(text: str, before: str, after: str) -> bool:
+    """Whether a listing has what every environment has."""
+    names = ("PATH", "HOME|USERPROFILE")
+    return all(re.search(f"{before}(?:{name}){after}", text) for name in names)
+
+
+_ASSIGNED = re.compile(
+    r"""(?<![\w-])([A-Za-z_][\w-]*+(?:[ ][A-Za-z]++)?)["']?[ \t]*+"""
+    r"""(?:=>|[:=](?!=))(?:\s*(?=["'])|[ \t]*)"""
+)
+_QUOTED = re.compile(
+    r"""[A-Za-z]{0,2}(?P<quote>"{3}|'{3}|"|')(?:\\.|(?!(?P=quote)).)*+(?P=quote)?""", re.DOTALL
+)
+_PLAIN = re.compile(rf"(?:(?:Bearer|Basic|Digest|Token)\s+)?(?:{re.escape(HIDDEN)}|[^\s,;&)}}\]]+)")
+_FEW_DIGITS = re.compile(r"[-+]?\d{0,3}(?:\.\d*)?")
+# `password: must be long` is a sentence, `password: letmein` is none.
+_PROSE = re.compile("[A-Za-z]?[a-z]+(?= [A-Za-z])")
+# What stands for a secret in code: `password=self.password`, `token = login(user)`.
+_CODE = re.compile(
+    r"[\w.]+\([^'\"]*\)|(?:[\w.]*\.)?(?:environ|getenv|getpass|get_password|input|get_secret\w*)\b.*"
+    r"|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|.{0,2}"
+)
+_OPENING = re.compile(r"[\w.]*([(\[{<])")
+_CLOSING: Final = {"(": ")", "[": "]", "{": "}", "<": ">"}
+
+
+def _assigned(text: str) -> Iterator[_Span]:
+    """Yield the values that a secret's name stands before: `password='…'`."""
+    end = 0
+    for assigned in _ASSIGNED.finditer(text):
+        if assigned.start() < end or not looks_secret(assigned[1]):
+            continue
+        start = assigned.end()
+        stop = _value_end(text, start)
+        told = text[start:stop]
+        is_code = _CODE.fullmatch(told) or told.lower() == assigned[1].lower()
+        if not is_code and not is_told(assigned[1], _unquoted(told)):
+            end = stop
+            yield start, stop, assigned[1]
+
+
+def _value_end(text: str, start: int) -> int:
+    """Where a value ends that begins at `start`: a quoted text, a bracket or a word."""
+    if quoted := _QUOTED.match(text, start):
+        return quoted.end()
+    if opening := _OPENING.match(text, start):
+        return _bracket_end(text, opening.start(1))
+    word = _PLAIN.match(text, start)
+    if word is None or _FEW_DIGITS.fullmatch(word[0]):
+        return start
+    prose = _PROSE.match(text, start)
+    return start if prose is not None and prose.end() == word.end() else word.end()
+
+
+def _bracket_end(text: str, start: int) -> int:
+    """Where the bracket at `start` is closed, or the text's end."""
+    waiting: list[str] = []
+    place = start
+    while place < len(text):
+        char = text[place]
+        if char in "\"'" and (quoted := _QUOTED.match(text, place)):
+            place = quoted.end()
+            continue
+        if char in _CLOSING and char != "<":
+            waiting.append(_CLOSING[char])
+        elif char == "<" and place == start:
+            waiting.append(">")
+        elif waiting and char == waiting[-1]:
+            waiting.pop()
+            if not waiting:
+                return place + 1
+        place += 1
+    return len(text)
+
+
+def _unquoted(text: str) -> str:
+    return text.strip("\"'`")
+
+
+# --- the source of a cell
+
+_PIECE = re.compile(
+    r"""(?P<comment>\#[^\n]*)
+    | (?P<long>[A-Za-z]{0,2}(?P<marks>"{3}|'{3}))(?P<lines>(?:\\.|(?!(?P=marks)).)*+)(?P=marks)
+    | (?P<short>[A-Za-z]{0,2}(?P<mark>["']))(?P<line>(?:\\.|(?!(?P=mark))[^\n])*+)(?P=mark)""",
+    re.VERBOSE | re.DOTALL,
+)
+_COMMAND = re.compile(r"(?m)^[ \t]*[%!?].*$|(?<==)[ \t]*[%!].*$")
+_LITERAL = re.compile(
+    r"""(?P<prefix>[A-Za-z]{0,2})(?P<quote>"{3}|'{3}|"|').*(?P=quote)""", re.DOTALL
+)
+_WEAK_NAME = re.compile(r"(?i)(?:.*_)?(?:keys?|tok|signature|sig|pin|code|cert|hash_?key|salt)\d*")
+_LEAST_ENTROPY: Final = 3.2  # bits a character; words have less, keys more
+_LEAST_KEY: Final = 20
+
+
+@lru_cache(maxsize=1024)
+def _redact_source(source: str, num_changes: int) -> Redacted:
+    magic, _, _ = split_cell_magic(source)
+    if magic and magic not in PYTHON_MAGICS:
+        return _redact_text(source, num_changes)
+    tokens = _replaced(source, _tokens(source))
+    if not (may_name(source) or "://" in source or _COMMAND.search(source)):
+        return tokens
+    spans = _literal_spans(source) if may_name(source) else []
+    result = _hide_literals(source, spans)
+    names = [name for _, _, name in spans]
+    text = _inside(result, names)
+    final = _replaced(text, _tokens(text))
+    return Redacted(final.text, (*names, *final.names))
+
+
+def _literal_spans(source: str) -> list[_Span]:
+    """Where the literals of secrets stand in a cell."""
+    python = cell_python(source)
+    tree = parse_python(python)
+    if tree is None:
+        return list(_quoted_spans(source))
+    spans = []
+    for name, node in (*secret_literals(tree), *_random_looking(tree)):
+        start, stop = place_of(node, python)
+        text = python[start:stop]
+        if python != source:  # IPython has changed the line before it, perhaps
+            lines = source.split("\n")[: node.lineno - 1]
+            start = source.find(text, sum(map(len, lines)) + len(lines))
+        if start >= 0:
+            spans.append((start, start + len(text), name))
+            known.note(name, getattr(node, "value", None))
+    return _apart(spans)
+
+
+def _apart(spans: list[_Span]) -> list[_Span]:
+    found: list[_Span] = []
+    for span in sorted(set(spans), key=lambda span: (span[0], -span[1])):
+        if not found or span[0] >= found[-1][1]:
+            found.append(span)
+    return found
+
+
+def _quoted_spans(source: str) -> Iterator[_Span]:
+    """Yield the quoted texts that a secret's name stands before, in what is no Python."""
+    for assigned in _ASSIGNED.finditer(source):
+        quoted = _QUOTED.match(source, assigned.end())
+        if quoted and looks_secret(assigned[1]) and not is_placeholder(_unquoted(quoted[0])):
+            yield (*quoted.span(), assigned[1])
+
+
+def _random_looking(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """Yield what is called a key or the like, and looks as if drawn at random."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            name = getattr(node.targets[0], "id", getattr(node.targets[0], "attr", ""))
+            value = node.value.value
+            is_key = isinstance(value, str) and _WEAK_NAME.fullmatch(name) and _is_random(value)
+            if is_key and not is_shown(name):
+                yield name, node.value
+
+
+def _is_random(text: str) -> bool:
+    is_path = "/" in text and "." in text
+    if len(text) < _LEAST_KEY or is_path or not re.fullmatch(r"[\w+/=.~-]+", text):
+        return False
+    if not (any(map(str.isdigit, text)) and any(map(str.isalpha, text))):
+        return False
+    counts = Counter(text).values()
+    return -sum(n / len(text) * math.log2(n / len(text)) for n in counts) >= _LEAST_ENTROPY
+
+
+def _hide_literals(source: str, spans: list[_Span]) -> str:
+    """A cell whose literals at some places are hidden ones, in the same quotes."""
+    parts: list[str] = []
+    end = 0
+    for start, stop, _ in spans:
+        literal = _LITERAL.fullmatch(source[start:stop])
+        prefix, quote = (literal["prefix"], literal["quote"]) if literal else ("", "'")
+        parts += [source[end:start], f"{prefix}{quote}{HIDDEN}{quote}"]
+        end = stop
+    return "".join([*parts, source[end:]])
+
+
+def _inside(source: str, names: list[str]) -> str:
+    """A cell with what its texts, comments and commands say redacted; adds to the names."""
+
+    def redacted(text: str) -> str:
+        result = _redact_text(text, num_changes())
+        names.extend(result.names)
+        return result.text
+
+    def piece(found: re.Match[str]) -> str:
+        if found["comment"] is not None:
+            return redacted(found[0])
+        opening, inner = found["long"] or found["short"], found["lines"] or found["line"] or ""
+        if not (may_name(inner) or "://" in inner):
+            return found[0]
+        return f"{opening}{redacted(inner)}{found['marks'] or found['mark']}"
+
+    source = _PIECE.sub(piece, source)
+    return _COMMAND.sub(lambda found: redacted(found[0]), source)
+
+
+# --- what is known
+
+
+def learn(source: str, namespace: Mapping[Any, Any]) -> None:
+    """Take note of the secrets in a cell that has run, and among the variables it has left."""
+    redact_source(unmark(source).strip())
+    known.learn(namespace)
+
+
+def _without_known(before: Redacted) -> Redacted:
+    return _after(before, known.places) if known.any_in(before.text) else before

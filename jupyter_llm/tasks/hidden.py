@@ -1,0 +1,84 @@
+"""Code out of an answer where a secret was hidden from the model: nobody may invent one."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from jupyter_llm.notebook.code.syntax import parse_cell, parse_python
+from jupyter_llm.notebook.values.literals import beside, place_of, secret_literals
+from jupyter_llm.notebook.values.redaction import redact_source
+from jupyter_llm.notebook.values.secrets import HIDDEN
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
+
+
+def without_hidden(source: str, namespace: Container[str]) -> tuple[str, tuple[str, ...]]:
+    """Code without lines that set a variable to a secret the model has not seen, and their names.
+
+    Such a line repeats what a cell has done, and would put our mark in the place of the secret.
+    Where there is no such variable it stays, for somebody to put the secret in.
+    """
+    tree = parse_cell(source) if HIDDEN in source else None
+    lines = source.split("\n")
+    names: list[str] = []
+    for statement in tree.body if tree is not None else ():
+        name = _set_to_hidden(statement)
+        row = slice(statement.lineno - 1, statement.end_lineno)
+        if name in namespace and ";" not in lines[statement.lineno - 1]:
+            names.append(name)
+            lines[row] = [""] * len(lines[row])
+    return ("\n".join(lines).strip("\n"), tuple(names)) if names else (source, ())
+
+
+def _set_to_hidden(statement: ast.stmt) -> str:
+    match statement:
+        case (
+            ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(text)))
+            | ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant(value=str(text)))
+        ) if HIDDEN in text:
+            return name
+    return ""
+
+
+def restored(source: str, original: str) -> str:
+    """A changed cell with the secrets that stood in it before, which the model has not seen.
+
+    They come from that very cell, so nothing gets anywhere new.
+    """
+    if HIDDEN not in source:
+        return source
+    before, after = original.split("\n"), redact_source(original).text.split("\n")
+    lines = zip(after, before, strict=True) if len(before) == len(after) else ()
+    known = {told.strip(): line.strip() for told, line in lines}
+    return _by_name("\n".join(_line(line, known) for line in source.split("\n")), original)
+
+
+def _line(line: str, known: dict[str, str]) -> str:
+    before = known.get(line.strip()) if HIDDEN in line else None
+    return line if before is None else line[: len(line) - len(line.lstrip())] + before
+
+
+def _by_name(source: str, original: str) -> str:
+    """Code whose hidden literals are those that stood beside the same names before."""
+    tree, old = parse_python(source), parse_python(original)
+    if tree is None or old is None:
+        return source
+    before = {name: _cut(node, original) for name, node in secret_literals(old)}
+    places = [(*place_of(node, source), name) for name, node in _hidden_in(tree)]
+    for start, stop, name in sorted(places, reverse=True):
+        source = source[:start] + before.get(name, source[start:stop]) + source[stop:]
+    return source
+
+
+def _cut(node: ast.expr, source: str) -> str:
+    start, stop = place_of(node, source)
+    return source[start:stop]
+
+
+def _hidden_in(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the literals that stand for hidden ones, with the names beside them."""
+    for name, value in beside(tree):
+        if isinstance(value, ast.Constant) and value.value == HIDDEN:
+            yield name, value

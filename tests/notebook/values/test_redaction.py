@@ -1,0 +1,179 @@
+"""What of 200 forms of secrets is hidden, and that cells without any stay as they are."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import re
+import string
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_llm.notebook.code.syntax import parse_cell
+from jupyter_llm.notebook.values import known, secrets
+from jupyter_llm.notebook.values.redaction import (
+    learn,
+    redact_mixed,
+    redact_source,
+    redact_text,
+    redact_value,
+)
+from jupyter_llm.notebook.values.secrets import HIDDEN
+
+FOLDER = Path(__file__).parents[2] / "data" / "secrets"
+MOST_MISSES = 1  # of 200
+MOST_FALSE_ALARMS = 0  # of 100
+
+_FORM = re.compile(r"(?m)^(source|output|run): (.*(?:\n  \| .*)*)")
+_SECRET = re.compile("«(.*?)»", re.DOTALL)
+_DRAWN = re.compile(r"\{([ahAdw])(\d+)\}")
+_ALPHABETS = {
+    "a": string.ascii_letters + string.digits,
+    "h": "0123456789abcdef",
+    "A": string.ascii_uppercase + "234567",
+    "d": string.digits,
+    "w": string.ascii_letters + string.digits + "_-",
+}
+
+
+def forms(name: str) -> list[tuple[str, str]]:
+    """The kinds and texts of the forms in a file."""
+    text = (FOLDER / name).read_text(encoding="utf-8")
+    return [(kind, form.replace("\n  | ", "\n")) for kind, form in _FORM.findall(text)]
+
+
+def drawn(form: str, seed: int) -> str:
+    """A form with characters in the place of what stands for them."""
+    draw = random.Random(seed)  # noqa: S311  no real secrets
+
+    def some(found: re.Match[str]) -> str:
+        return "".join(draw.choices(_ALPHABETS[found[1]], k=int(found[2])))
+
+    return _DRAWN.sub(some, form)
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    """A kernel that knows no secret yet."""
+    known.forget()
+    yield
+    known.forget()
+    secrets.conceal()
+
+
+def told(kind: str, text: str) -> str:
+    """What a model is told of a form."""
+    if kind == "output":
+        return redact_text(text).text
+    if kind == "source":
+        return redact_source(text).text
+    shown = io.StringIO()
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    with contextlib.redirect_stdout(shown):
+        exec(text, namespace)  # noqa: S102  what stands in the tests' own data
+    learn(text, namespace)
+    return f"{redact_source(text).text}\n{redact_text(shown.getvalue()).text}"
+
+
+def tells(text: str, secret: str) -> bool:
+    """Whether a text holds a secret, as it is or as it is shown, or a line of it."""
+    lines = [line for line in (secret, secret.replace("\\", "")) for line in line.split("\n")]
+    return any(line in text for line in lines if line.strip())
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment whose changes are taken back."""
+    monkeypatch.setenv("SHOP_API_KEY", "")
+
+
+@pytest.mark.usefixtures("environment")
+def test_of_200_forms_of_secrets_nearly_none_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    found = forms("forms.txt")
+    assert len(found) == 200
+    missed = []
+    for number, (kind, form) in enumerate(found):
+        known.forget()
+        marked = drawn(form, number)
+        text = told(kind, _SECRET.sub(r"\1", marked))
+        if any(tells(text, secret) for secret in _SECRET.findall(marked)):
+            missed.append(form)
+    with capsys.disabled():
+        print(f"\nmissed: {len(missed)} of {len(found)}")
+    assert len(missed) <= MOST_MISSES, "\n".join(missed)
+
+
+def test_of_100_cells_without_secrets_nearly_none_changes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = forms("clean.txt")
+    assert len(found) == 100
+    changed = [f"{text}\n-> {told(kind, text)}" for kind, text in found if told(kind, text) != text]
+    with capsys.disabled():
+        print(f"\nfalse alarms: {len(changed)} of {len(found)}")
+    assert len(changed) <= MOST_FALSE_ALARMS, "\n".join(changed)
+
+
+def test_what_is_hidden_is_hidden_once_and_for_all() -> None:
+    for number, (kind, form) in enumerate(forms("forms.txt")):
+        if kind != "run":
+            once = told(kind, drawn(_SECRET.sub(r"\1", form), number))
+            assert told(kind, once) == once
+
+
+@pytest.mark.parametrize(
+    ("expression", "value", "shown"),
+    [
+        ("password", "S02x9", HIDDEN),
+        ("cfg['password']", "S02x9", HIDDEN),
+        ("os.environ['HF_TOKEN'][:3]", "abc", HIDDEN),
+        ("len(password)", "5", "5"),
+        ("x", "no secret", "no secret"),
+        ("cfg", "{'password': 'S02x9', 'n': 1}", f"{{'password': {HIDDEN}, 'n': 1}}"),
+        ("In[1]", "x = 1", "x = 1"),
+    ],
+)
+def test_what_an_expression_gives(expression: str, value: str, shown: str) -> None:
+    assert redact_value(expression, value, value) == shown
+    assert redact_value(expression, None, "None") == "None"
+
+
+def test_blocks_of_code_are_read_as_code() -> None:
+    text = "See:\n```python\npassword = ask()\ntoken = 'S02x9'\n```\nIt showed:\npassword: S02x9\n"
+    assert redact_mixed(text).text == (
+        f"See:\n```python\npassword = ask()\ntoken = '{HIDDEN}'\n```\nIt showed:\n"
+        f"password: {HIDDEN}\n"
+    )
+
+
+def test_the_names_of_what_is_hidden_are_known_and_one_can_be_shown() -> None:
+    source = "db_password = 'S02x9'\nx = 'ghp_0123456789abcdefghijABCDEFGHIJ'\nuse(token='T03y8')"
+    assert sorted(redact_source(source).names) == ["db_password", "github_token", "token"]
+    secrets.show("db_password")
+    assert "S02x9" in redact_source(source).text
+    assert sorted(redact_source(source).names) == ["github_token", "token"]
+    secrets.show("github_token")
+    assert "ghp_" in redact_source(source).text
+    secrets.conceal("db_password")
+    assert "S02x9" not in redact_source(source).text
+
+
+def test_a_secret_is_known_wherever_it_is_shown_and_words_are_not() -> None:
+    learn("", {"api_key": "S02x9abc", "config": {"db": {"password": "letmein"}}, "token": "the"})
+    assert redact_text("using S02x9abc now").text == f"using {HIDDEN} now"
+    assert redact_text("xS02x9abcx, let me in, letmein please").names == ()
+    assert redact_text("letmein").text == HIDDEN
+    assert redact_text("['letmein']").text == f"['{HIDDEN}']"
+    assert redact_text("the cat").text == "the cat"
+    assert redact_source("login(user, 'S02x9abc')").text == f"login(user, '{HIDDEN}')"
+
+
+def test_a_cell_stays_python_where_it_was() -> None:
+    for number, (kind, form) in enumerate(forms("forms.txt")):
+        source = _SECRET.sub(r"\1", drawn(form, number))
+        if kind == "source" and parse_cell(source) is not None:
+            assert parse_cell(redact_source(source).text) is not None, form
