@@ -16,6 +16,7 @@ from jupyter_llm.notebook.values.peek import attribute, exported, is_a, library_
 _NUM_READ: Final = 1_000_000  # up to this size the range is that of all values
 _NUM_SAMPLED: Final = 20_000
 _NUM_SHOWN: Final = 6
+_NUM_FIELDS: Final = 24
 
 
 def _text(value: object) -> str:
@@ -82,15 +83,22 @@ def _scalar(value: Any) -> str:
 
 
 def _records(array: Any, reading: Reading) -> str:
-    fields = array.dtype.names
-    lines = ["fields: " + listed([f"{name} {array.dtype[name]}" for name in fields], 300)]
-    for row in array.flat[:2].tolist():
+    names = array.dtype.names
+    fields = names[:_NUM_FIELDS]
+    told = [f"{name} {_field_dtype(array.dtype[name])}" for name in fields]
+    lines = ["fields: " + listed(told, 300, len(names) - len(fields))]
+    for row in array[list(fields)].flat[:2].tolist():
         parts = [
             f"{name}={reading.brief_of(name, one, 24)}"
             for name, one in zip(fields, row, strict=True)
         ]
-        lines.append(listed(parts, max(40, (reading.max_chars - 480) // 2)))
+        room = max(40, (reading.max_chars - 480) // 2)
+        lines.append(listed(parts, room, len(names) - len(fields)))
     return "\n".join(lines)
+
+
+def _field_dtype(dtype: Any) -> str:
+    return f"{len(dtype.names)} fields" if dtype.names else _text(dtype)
 
 
 def _generic_head(value: Any, _reading: Reading) -> str:

@@ -41,9 +41,10 @@ from jupyter_llm.notebook.values.peek import (
     text_keys,
     text_of,
 )
-from jupyter_llm.notebook.values.secrets import scrub
+from jupyter_llm.notebook.values.redaction import scrub
 
 _DOC_CHARS: Final = 200
+_MAX_PARAMETERS: Final = 100
 _MAX_WRAPPED: Final = 20  # `__wrapped__` may lead in a circle
 
 
@@ -96,6 +97,8 @@ def signature(function: FunctionType, reading: Reading, *, is_bound: bool = Fals
     code: CodeType = function.__code__
     names = list(code.co_varnames)
     num_places = code.co_argcount
+    if num_places + code.co_kwonlyargcount > _MAX_PARAMETERS:
+        return f"({num_places + code.co_kwonlyargcount} parameters)"
     num_named = num_places + code.co_kwonlyargcount
     annotations = _annotations(function)
     given = function.__defaults__

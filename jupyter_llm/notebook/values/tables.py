@@ -15,11 +15,13 @@ from typing import Any, Final
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.notebook.values.kinds import Kind, Reading, clean, cut, listed, type_name
+from jupyter_llm.notebook.values.objects import is_known_zone
 from jupyter_llm.notebook.values.peek import (
     ABSENT,
     attribute,
     exported,
     is_a,
+    key_name,
     library_types,
     short_name,
     text_of,
@@ -116,9 +118,12 @@ def _plain(value: Any) -> Any:
 
 
 def _frame_head(value: Any, _reading: Reading) -> str:
-    num_rows, num_columns = _plain(value).shape
+    frame = _plain(value)
     name, package = type_name(value), type_name(value).partition(".")[0]
     name = f"{package} DataFrame" if package in ("pandas", "polars") else name
+    if not _has_own_axes(frame):
+        return f"{name}; its index is of a class that is not asked"
+    num_rows, num_columns = frame.shape
     return f"{name}, {count_of(num_rows, 'row')} x {count_of(num_columns, 'column')}"
 
 
@@ -126,17 +131,64 @@ def _series_head(value: Any, _reading: Reading) -> str:
     series = _plain(value)
     package = next(package for package, name, _ in library_types(type(value)) if name == "Series")
     name = cut(one_line(clean(text_of(series.name)[:400])), _NAME_CHARS)
-    return f"{package} Series{f' {name!r}' if name else ''}, {_num_values(series)}"
+    told = f"{package} Series{f' {name!r}' if name else ''}"
+    if package == "pandas" and (stranger := _stranger_in(series)):
+        return f"{told} of {stranger}, which is not asked"
+    return f"{told}, {_num_values(series)}"
 
 
 def _num_values(values: Any) -> str:
     return f"{count_of(len(values), 'value')} of {_dtype(values.dtype)}"
 
 
-def _is_known(dtype: object) -> bool:
-    """Whether a dtype is a library's own, so that its arrays may be read."""
-    own = (package for package, _, cls in library_types(type(dtype)) if cls is type(dtype))
+def _is_own(value: object) -> bool:
+    """Whether the class of a value is a library's own, so that reading it runs nothing else."""
+    own = (package for package, _, cls in library_types(type(value)) if cls is type(value))
     return next(own, "") in ("numpy", "pandas", "polars")
+
+
+def _is_known(dtype: object) -> bool:
+    """Whether a dtype is a library's own, and what it is made of, so that arrays may be read."""
+    categories, zone = attribute(dtype, "_categories"), attribute(dtype, "_tz")
+    return (
+        _is_own(dtype)
+        and (categories is ABSENT or categories is None or _is_own_index(categories))
+        and (zone is ABSENT or is_known_zone(zone))
+    )
+
+
+def _is_own_index(index: object) -> bool:
+    """Whether an index of pandas holds nothing whose class is another's."""
+    levels, data = attribute(index, "_levels"), attribute(index, "_data")
+    if not _is_own(index):
+        return False
+    if is_a(levels, list):
+        return all(map(_is_own_index, list.__iter__(levels)))
+    return data is ABSENT or (_is_own(data) and _is_known(data.dtype))
+
+
+def _has_own_axes(frame: Any) -> bool:
+    is_pandas = type(frame) is exported("pandas", "DataFrame")
+    return not is_pandas or all(map(_is_own_index, frame.axes))
+
+
+def _arrays(values: Any) -> dict[int, Any]:
+    """What a frame or series of pandas keeps its columns in, by their places."""
+    return {
+        place: block.values
+        for block in attribute(values, "_mgr").blocks
+        for place in block.mgr_locs.as_array.tolist()
+    }
+
+
+def _stranger(array: object) -> str:
+    """The class of an array if it is no library's own; asking one would run its code."""
+    return "" if _is_own(array) and _is_known(array.dtype) else type_name(array)  # type: ignore[attr-defined]
+
+
+def _stranger_in(series: Any) -> str:
+    array = attribute(series, "_mgr").blocks[0].values
+    return _stranger(array) or ("" if _is_own_index(series.index) else type_name(series.index))
 
 
 def _dtype(dtype: object) -> str:
@@ -145,13 +197,17 @@ def _dtype(dtype: object) -> str:
 
 def _frame_body(value: Any, reading: Reading) -> str:
     frame = _plain(value)
+    if not _has_own_axes(frame):
+        return ""
+    arrays = _arrays(frame)
     labels = frame.columns[:_MAX_COLUMNS].tolist()
-    dtypes = frame.dtypes.array
     columns = []
     for place, one in enumerate(labels):
         name = _label(one, reading)
-        if reading.deadline.is_over or not _is_known(dtypes[place]):
-            columns.append(_column(name, _dtype(dtypes[place]), ("…",) * len(frame[:_NUM_ROWS])))
+        stranger = _stranger(arrays[place])
+        if stranger or reading.deadline.is_over:
+            about = stranger or _dtype(arrays[place].dtype)
+            columns.append(_column(name, about, ("…",) * min(_NUM_ROWS, len(frame.index))))
             continue
         series = frame.iloc[:, place]
         cells = _cells(name, _pandas_values(series, _NUM_ROWS), reading)
@@ -186,7 +242,7 @@ def _is_null(value: object) -> bool:
 
 def _series_body(value: Any, reading: Reading) -> str:
     series = _plain(value)
-    if not _is_known(series.dtype):
+    if _stranger_in(series):
         return ""
     values = _pandas_values(series, 2 * _NUM_ROWS)
     keys = series.index[: len(values)].tolist()
@@ -194,7 +250,7 @@ def _series_body(value: Any, reading: Reading) -> str:
     is_secret = looks_secret(name)
     cells = [
         f"{reading.brief(key, _CELL_CHARS)}: "
-        + reading.brief_of(name if is_secret else text_of(key), one)
+        + reading.brief_of(name if is_secret else key_name(key), one)
         for key, one in zip(keys, values, strict=True)
     ]
     return _values_text(cells, len(series), _pandas_nulls(series), reading)
@@ -203,11 +259,13 @@ def _series_body(value: Any, reading: Reading) -> str:
 def _index_head(value: Any, reading: Reading) -> str:
     names = [cut(_label(one, reading), _NAME_CHARS) for one in value.names if one is not None]
     kind = f"pandas {short_name(type(value))}"
+    if not _is_own_index(value):
+        return f"{kind} of a class that is not asked"
     return f"{kind}{' of ' if names else ''}{listed(names, 200)}, {_num_values(value)}"
 
 
 def _index_body(value: Any, reading: Reading) -> str:
-    if not _is_known(value.dtype):
+    if not _is_own_index(value):
         return ""
     name = " ".join(map(text_of, value.names))
     cells = [reading.brief_of(name, one) for one in value[: 2 * _NUM_ROWS].tolist()]
@@ -265,10 +323,14 @@ def _dask_body(value: Any, reading: Reading) -> str:
         meta = attribute(value, "_meta")
     own = {name for _, name, cls in library_types(type(meta)) if cls is type(meta)}
     if "DataFrame" in own:
-        pairs = zip(meta.columns.tolist(), map(_dtype, meta.dtypes.array), strict=True)
+        if not _has_own_axes(meta):
+            return ""
+        arrays = _arrays(meta)
+        dtypes = (_stranger(arrays[n]) or _dtype(arrays[n].dtype) for n in range(len(arrays)))
+        pairs = zip(meta.columns.tolist(), dtypes, strict=True)
         return _schema(pairs, meta.shape[1], reading)
     if "Series" in own:
-        return f"values: {_dtype(meta.dtype)}"
+        return f"values: {_stranger_in(meta) or _dtype(meta.dtype)}"
     return ""
 
 

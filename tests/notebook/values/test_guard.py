@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import collections
 import re
 import sys
 import threading
 import time
+import types
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
 import pytest
+from pandas.api.extensions import ExtensionArray, ExtensionDtype  # type: ignore[import-untyped]
 from support import hostile
 from support.interrupts import interrupt_main
 
 from jupyter_llm.notebook.values import guard
+from jupyter_llm.notebook.values.kinds import Reading
 from jupyter_llm.notebook.values.summaries import Summary, summarize
 from jupyter_llm.notebook.values.variables import describe
 
@@ -224,3 +230,110 @@ def test_hooks_of_an_instance_and_of_a_proxy_do_not_count() -> None:
     value = Passes()
     assert "object" in summarize("x", value)
     assert hostile.ran == []
+
+
+class _Noted(type):
+    """Has every call of a class's own functions noted."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], own: dict[str, Any]) -> _Noted:
+        for key, item in own.items():
+            if isinstance(item, types.FunctionType) and key != "__init__":
+                own[key] = _noted(item)
+            elif isinstance(item, property) and item.fget is not None:
+                own[key] = property(_noted(item.fget))
+        return super().__new__(cls, name, bases, own)
+
+
+def _noted(function: Any) -> Any:
+    def run(*arguments: Any, **options: Any) -> Any:
+        hostile.ran.append(function.__name__)
+        return function(*arguments, **options)
+
+    return run
+
+
+class Celsius(ExtensionArray, metaclass=_Noted):  # type: ignore[misc]
+    """Values of a dtype of the user's own."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = list(values)
+
+    @property
+    def dtype(self) -> Any:
+        return CelsiusDtype()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.values[place] if isinstance(place, int) else Celsius(self.values[place])
+
+    def isna(self) -> Any:
+        return np.zeros(len(self.values), bool)
+
+    def copy(self) -> Celsius:
+        return Celsius(self.values)
+
+
+class CelsiusDtype(ExtensionDtype):  # type: ignore[misc]
+    name, type = "celsius", float
+
+    @classmethod
+    def construct_array_type(cls) -> Any:
+        return Celsius
+
+
+def test_an_array_of_the_users_own_is_not_asked_whatever_it_is_in() -> None:
+    values = Celsius([1.0, 2.0])
+    frame = pd.DataFrame({"n": [1, 2], "t": pd.Series(values)})
+    namespace = {
+        "frame": frame,
+        "series": frame["t"],
+        "indexed": frame.set_index("t"),
+        "index": pd.Index(values),
+    }
+    hostile.ran.clear()
+    texts = {name: one.text for name, one in told(namespace).items()}
+    assert hostile.ran == []
+    assert f"columns: n int64, t {__name__}.Celsius" in texts["frame"]
+    assert "n | t\n1 | …\n2 | …" in texts["frame"]
+    assert "not asked" in texts["series"]
+    assert "not asked" in texts["indexed"]
+    assert "not asked" in texts["index"]
+
+
+def test_a_module_that_only_claims_to_be_a_library_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Relation:
+        columns = types_ = property(_noted(lambda _self: ("a",)))
+
+        def __repr__(self) -> str:
+            return "mine"
+
+    Relation.__module__, Relation.__qualname__ = "_duckdb", "DuckDBPyRelation"
+    forged = types.ModuleType("_duckdb")
+    forged.DuckDBPyRelation = Relation  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "_duckdb", forged)
+    assert summarize("x", Relation()) == "x: mine"
+    assert hostile.ran == []
+
+
+def test_what_has_thousands_of_fields_is_told_by_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = [f"f{number}" for number in range(5000)]
+    pair = collections.namedtuple("pair", names)  # type: ignore[misc]  # noqa: PYI024
+    asked: list[str] = []
+    brief_of = Reading.brief_of
+
+    def counted(self: Reading, name: str, *arguments: Any) -> str:
+        asked.append(name)
+        return brief_of(self, name, *arguments)
+
+    monkeypatch.setattr(Reading, "brief_of", counted)
+    array = np.zeros(2, [(name, "i4") for name in names])
+    text = summarize("x", array)
+    assert "shape (2,), 5000 fields" in text
+    assert "f0 int32" in text
+    assert "more" in text
+    assert summarize("x", pair(*range(5000))).startswith("x: named tuple ")
+    assert len(asked) < 200

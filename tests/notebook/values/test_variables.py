@@ -11,6 +11,7 @@ import enum
 import fractions
 import functools
 import itertools
+import os
 import pathlib
 import sys
 import types
@@ -24,7 +25,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from jupyter_llm.errors import OptionError
-from jupyter_llm.notebook.values import summaries
+from jupyter_llm.notebook.values import peek, summaries
 from jupyter_llm.notebook.values.summaries import Summary, register, summarize
 from jupyter_llm.notebook.values.variables import describe
 
@@ -303,6 +304,8 @@ def test_figures() -> None:
 def library(monkeypatch: pytest.MonkeyPatch, module: str, **classes: type) -> None:
     """Put classes where a library that is not installed would have them."""
     loaded = types.ModuleType(module)
+    folders = (f"{pathlib.Path(__file__).parent}{os.sep}",)
+    monkeypatch.setattr(peek, "_library_folders", lambda: folders)
     for name, cls in classes.items():
         cls.__module__, cls.__qualname__ = module, name
         setattr(loaded, name, cls)
