@@ -370,7 +370,5 @@ class Chat(ChatTurns):
             self._take_in_answers()
             is_active = self._exchanges.is_active(number)
         if is_active:
-            completion = future.result()
-            answer = Message("assistant", completion.text, completion.token_ids)
             with suppress(EngineClosedError):
-                engine.prefill(replace(request, prompt=(*request.prompt, answer)))
+                engine.prefill(replace(request, prompt=(*request.prompt, future.result().message)))

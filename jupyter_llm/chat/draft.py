@@ -116,9 +116,8 @@ class Draft:
         messages = [Message("system", self.system)] if self.system else []
         front = self.front
         for turn in self.turns:
-            completion = turn.completion
             messages.append(_user_message((*front, *turn.told), turn.prompt))
-            messages.append(Message("assistant", completion.text, completion.token_ids))
+            messages.append(turn.completion.message)
             front = ()
         told = (*front, *self.told)
         if told or self.prompt:

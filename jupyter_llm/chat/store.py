@@ -107,6 +107,7 @@ class Words:
     provenance: dict[str, Any] | None = None
     told: tuple[Part, ...] = ()
     tokens: bytes | None = None  # four bytes each
+    tokens_of: str | None = None  # the model file they hold for
 
     @classmethod
     def of(cls, turn: Turn) -> Words:
@@ -124,6 +125,7 @@ class Words:
             provenance=record.to_json() if record is not None else None,
             told=tuple(map(_without_secrets, turn.told)),
             tokens=None if ids is None else struct.pack(f"<{len(ids)}i", *ids),
+            tokens_of=completion.tokens_of,
         )
 
     def __post_init__(self) -> None:
@@ -153,6 +155,7 @@ class Words:
             exact=self.exact,
             provenance=_provenance(self.provenance),
             token_ids=self.token_ids,
+            tokens_of=self.tokens_of,
         )
 
 

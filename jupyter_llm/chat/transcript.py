@@ -92,7 +92,11 @@ def portable(chat: SavedChat) -> SavedChat:
     """
     turns = tuple(
         replace(
-            turn, completion=replace(turn.completion, token_ids=None), told=(), number=0, parent=0
+            turn,
+            completion=replace(turn.completion, token_ids=None, tokens_of=None),
+            told=(),
+            number=0,
+            parent=0,
         )
         for turn in chat.turns
     )

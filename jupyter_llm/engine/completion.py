@@ -16,6 +16,7 @@ from jupyter_llm.engine.provenance import (
     text_sha256,
     token_sha256,
 )
+from jupyter_llm.engine.request import Message
 from jupyter_llm.errors import JupyterLLMError, OneLine
 
 ProgressState = Literal["waiting", "reading", "writing", "finished"]
@@ -95,6 +96,7 @@ class Completion:
     `seed` is the one that was used, drawn or given, and None at temperature 0. `token_ids` are the
     model's own tokens for the text, or None where a stop string cut the text inside them. `exact`
     says whether the same request gives the same text again whatever else the model does.
+    `tokens_of` names the model file that the tokens hold for.
     `logprobs` are there if they were asked for. `provenance` records how the text was made, and
     goes along with it into the notebook; only a prompt that was never read has none.
     """
@@ -108,6 +110,12 @@ class Completion:
     exact: bool = False
     logprobs: tuple[TokenLogprob, ...] | None = field(default=None, repr=False)
     provenance: Provenance | None = field(default=None, repr=False, compare=False)
+    tokens_of: str | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def message(self) -> Message:
+        """The answer as a message of the prompts that follow it."""
+        return Message("assistant", self.text, self.token_ids, tokens_of=self.tokens_of)
 
     def __str__(self) -> str:
         return self.text

@@ -28,7 +28,8 @@ class Message:
 
     `token_ids` are the tokens the model itself wrote for `content`. With them a follow-up prompt
     repeats the resident tokens exactly; without, the text is tokenized again, which need not give
-    the same tokens back.
+    the same tokens back. They hold for one model file alone, which `tokens_of` names: to any other
+    model the message is its text.
 
     `parts` make up `content` and are tokenized one by one, as plain text: a message that goes on
     with more parts begins with the same tokens, whatever stands where they meet.
@@ -38,6 +39,7 @@ class Message:
     content: str
     token_ids: tuple[int, ...] | None = field(default=None, repr=False)
     parts: tuple[str, ...] = field(default=(), repr=False)
+    tokens_of: str | None = field(default=None, repr=False)
 
     @classmethod
     def of_parts(cls, role: Role, parts: Sequence[str]) -> Message:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from jupyter_llm.common.remembered import Remembered
@@ -43,6 +44,13 @@ def known_sha256(path: Path) -> str | None:
         return _known(_key(path, path.stat()))
     except OSError:
         return None
+
+
+def file_identity(path: Path) -> str:
+    """What tells a file from others and from itself once it has changed, without reading it."""
+    with suppress(OSError):
+        return hashlib.sha256(os.fsencode(_key(path, path.stat()))).hexdigest()
+    return ""
 
 
 def _known(key: str) -> str | None:

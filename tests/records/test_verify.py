@@ -212,7 +212,7 @@ class TestWithAModel:
         first = llm("Hello", seed=5, **HOT)
         messages = (
             Message("user", "Hello"),
-            Message("assistant", first.text, first.token_ids),
+            first.message,
             Message("user", "Go on"),
         )
         params = sampling_params({"seed": 9, **HOT})

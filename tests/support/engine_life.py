@@ -62,7 +62,7 @@ class Talk:
         for prompt, answer in zip(self.prompts, self.answers, strict=False):
             messages += [
                 Message("user", prompt),
-                Message("assistant", answer.text, answer.token_ids),
+                answer.message,
             ]
         return (*messages, Message("user", self.prompts[len(self.answers)]))
 

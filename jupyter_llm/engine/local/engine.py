@@ -365,6 +365,7 @@ class LocalEngine:
         lane, generation.is_exact = self._model.lane_for(request, n_threads=self._threads.count)
         generation.lane = lane
         generation.writer = partial(self._model.writer, lane)
+        generation.file_key = self._model.file_key
         sampler = lane.context.sampler(params, generation.seed or 0, token_ids)
         if params.logprobs is not None:
             from jupyter_llm.engine.local.sampler import RecordingSampler

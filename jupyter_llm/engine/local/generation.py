@@ -46,6 +46,7 @@ class Generation:
     feed: StreamFeed = field(default_factory=StreamFeed)
     lane: Lane | None = None
     writer: Callable[[], Writer] | None = None
+    file_key: str | None = None  # of the model file
     sequence: Sequence | None = None
     recorder: RecordingSampler | None = None
     is_exact: bool = False
@@ -104,6 +105,7 @@ class Generation:
             exact=self.is_exact,
             logprobs=tuple(self.logprobs) if self.recorder is not None else None,
             provenance=self._provenance(text, usage, reason),
+            tokens_of=self.file_key,
         )
 
     def progress(self) -> Progress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from jupyter_llm.errors import (
     ModelFileError,
     ModelLoadError,
 )
-from jupyter_llm.models.fingerprint import file_sha256, known_sha256
+from jupyter_llm.models.fingerprint import file_identity, file_sha256, known_sha256
 from jupyter_llm.models.inspect import inspect
 from jupyter_llm.models.machine import available_cores, free_memory
 
@@ -92,6 +93,7 @@ class ResidentModel:
         self._is_exact: bool | None = None  # by the self-test of the exact lane
         self._free_threads = self.n_threads
         self._sha256: str | None = None  # of the model file, once it is known
+        self._identity = file_identity(entry.file)
         free = free_memory(device_memory())
         self._plan = plan_load(self._file, options, free, num_sequences=_NUM_SLOTS)
         self.weights = Weights(
@@ -183,6 +185,11 @@ class ResidentModel:
             num_tokens=96 if file.size_bytes < _SMALL_FILE_BYTES else 48,
         )
 
+    @property
+    def file_key(self) -> str:
+        """What names the model file: its hash, or until that is known what the file system says."""
+        return self._sha256 or self._identity
+
     def writer(self, lane: Lane) -> Writer:
         """What writes in a lane, for the record. Safe from any thread."""
         options, context = self._options, lane.context
@@ -250,7 +257,17 @@ class ResidentModel:
         """The tokens the model will read for a prompt."""
         if isinstance(prompt, str):
             return tuple(self.weights.tokenize(prompt, is_special=True, add_bos=True))
-        return self.template.tokenize(prompt, self._tokenize)
+        return self.template.tokenize(tuple(map(self._read, prompt)), self._tokenize)
+
+    def _read(self, message: Message) -> Message:
+        """A message as this model reads it: tokens that are not its own mean something else."""
+        ids = message.token_ids
+        if not ids:
+            return message
+        known = bool(message.tokens_of) and message.tokens_of in (self._sha256, self._identity)
+        if known and 0 <= min(ids) and max(ids) < self.weights.n_vocab:
+            return message
+        return replace(message, token_ids=None)
 
     def _tokenize(self, text: str, *, is_special: bool) -> collections.abc.Sequence[int]:
         return (

@@ -231,7 +231,7 @@ def test_a_chat_of_the_kernel_before_goes_on_where_it_was(
     path: Path = request.getfixturevalue(model)
     question = Message("user", LONG * 15)
     answer = kernel_before(path, (question,), PLAIN)
-    turn = question, Message("assistant", answer.text, answer.token_ids)
+    turn = question, answer.message
     follow_up = (*turn, Message("user", "go on"))
     second = ask(load(path, **PLAIN), follow_up, 20, conversation="chat")
     assert num_read(second) < 60

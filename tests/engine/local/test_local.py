@@ -66,7 +66,7 @@ def test_what_was_told_is_not_read_again(engine: LocalEngine) -> None:
     messages = [Message.of_parts("user", [*cells(1, 2), "What is x?"])]
     first = ask(engine, tuple(messages), conversation="c")
     ask(engine, LONG, conversation="d")
-    messages.append(Message("assistant", first.text, first.token_ids))
+    messages.append(first.message)
     news = [*cells(3), "And now?"]
     messages.append(Message.of_parts("user", news))
     second = ask(engine, tuple(messages), conversation="c")

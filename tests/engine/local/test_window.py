@@ -188,7 +188,7 @@ def parked(path: Path, **options: Any) -> tuple[LocalEngine, tuple[Message, ...]
     answer = ask(engine, (question,), 8, conversation="a")
     ask(engine, "something else " * 40, 8, conversation="b")
     assert [one.conversation for one in engine.status().prefixes if one.is_parked] == ["a"]
-    return engine, (question, Message("assistant", answer.text, answer.token_ids))
+    return engine, (question, answer.message)
 
 
 @KINDS_OF_WINDOW
