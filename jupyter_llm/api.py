@@ -46,11 +46,12 @@ class LLM:
     def __init__(self, current: CurrentEngine | None = None) -> None:
         self.current = current or CurrentEngine()
         self.timeline = Timeline()
-        self.prompts = PromptStore()
-        self.answers = AnswerLog(self.prompts)
         self.archive = Archive()
+        self.prompts = PromptStore(lambda: self.archive.path)
+        self.answers = AnswerLog(self.prompts)
         self.notebook = NotebookIdentity()
         self.notebook.watch(self.archive.follow)
+        self.notebook.watch(self.prompts.follow)
         self.last_error = LastError()
         self.conversations = Chats(self.current, self.timeline, self.answers, self.archive)
 

@@ -97,6 +97,12 @@ class Archive:
         if name is not None and known:
             self._write(lambda chats: chats.forget(name, known))
 
+    def release(self, name: str | None, origins: Iterable[Hashable]) -> None:
+        """Let the turns of some cells be no cell's any more, so that nothing replaces them."""
+        known = [origin for origin in map(origin_of, origins) if origin is not None]
+        if name is not None and known:
+            self._write(lambda chats: chats.release(name, known))
+
     def clear(self, name: str | None = None) -> None:
         """Forget a chat, or all of them, and remove what they said from the disk."""
         if name is None:
@@ -134,8 +140,15 @@ def active_branch(chat: SavedChat) -> SavedChat:
 def restored_turns(chat: SavedChat) -> Branches[Turn]:
     """The turns of a kept chat, with the numbers that they have from here on."""
     branches = _branches(chat)
+    path = branches.path()
+    cuts = {at: Cut(last_turn=last_turn) for at, last_turn in chat.state.cuts.items()}
     return branches.mapped(
-        lambda number, turn: replace(turn, number=number, parent=branches.parent(number))
+        lambda number, turn: replace(
+            turn,
+            number=number,
+            parent=branches.parent(number),
+            cuts=cuts if number == path[-1] else {},
+        )
     )
 
 
@@ -157,8 +170,3 @@ def _branches(chat: SavedChat) -> Branches[Turn]:
         new.append(number)
     branches.restore(chat.state.choices)
     return branches
-
-
-def restored_cuts(chat: SavedChat) -> dict[str, Cut]:
-    """What a kept chat left out."""
-    return {at: Cut(last_turn=last_turn) for at, last_turn in chat.state.cuts.items()}

@@ -25,12 +25,14 @@ class Asked:
     `system` is the chat's system text from here on, and `is_new` forgets the turns first. If a turn
     of the same `origin` exists, the new one takes its place and is answered from what came before
     it; later turns stay, and its branch becomes the active one. It tells the cells that the old one
-    told, and those that no turn has told. With `after` the number of a turn is given that the
-    prompt follows, or 0 for the start: what followed that turn stays, as another branch.
+    told, and what has changed of those that stood above it then. With `after` the number of a turn
+    is given that the prompt follows, or 0 for the start: what followed that turn stays, as another
+    branch.
 
     `attachments` are names and texts that go along with this prompt. `describe` gives the summaries
     of variables that do; one that a turn has told already is not told again. With `is_kept=False`
-    nothing of it is written to the disk.
+    nothing of it is written to the disk. With `goes_on` it follows what an earlier kernel kept of
+    the chat; else that is not told.
     """
 
     prompt: str
@@ -43,6 +45,7 @@ class Asked:
     context: ContextMode = "none"
     describe: Describe | None = None
     is_kept: bool = True
+    goes_on: bool = False
     params: SamplingParams = field(default_factory=SamplingParams)
 
     def __post_init__(self) -> None:

@@ -66,7 +66,12 @@ class Chats:
         return {**waiting, **present}
 
     def clear(self) -> None:
-        """Forget the turns of all chats of this notebook, those on the disk too."""
+        """Forget all chats of this notebook and their prompts, and what models have read of them.
+
+        None of it is left on the disk.
+        """
         for chat in self.named:
             chat.reset()
         self._archive.clear()
+        self._answers.clear()
+        self._current.forget()

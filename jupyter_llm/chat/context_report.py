@@ -116,8 +116,12 @@ class ContextReport:
         return self.to_markdown()
 
 
-def context_report(chat: Chat, mode: ContextMode, *, counts_all: bool = True) -> ContextReport:
+def context_report(
+    chat: Chat, mode: ContextMode, *, goes_on: bool = False, counts_all: bool = True
+) -> ContextReport:
     """Say what would go along with the next prompt of a chat; loads no model.
+
+    With `goes_on` that is one that goes on from what an earlier kernel kept.
 
     With `counts_all=False` only the tokens of what goes along are counted, which takes no longer in
     a long chat than in a short one.
@@ -125,7 +129,7 @@ def context_report(chat: Chat, mode: ContextMode, *, counts_all: bool = True) ->
     engine = chat.current.resident
     allowed = budget(engine.info, mode, None) if engine is not None else _UNCOUNTED
     # Some chat templates refuse messages that do not end with a prompt.
-    draft = replace(chat.next_draft(allowed, mode), prompt=_SOME_PROMPT)
+    draft = replace(chat.next_draft(allowed, mode, goes_on=goes_on), prompt=_SOME_PROMPT)
     if engine is not None:
         draft = draft.fitted(allowed, engine.count_tokens)
     listed = _Listing(draft, chat.timeline.snapshot(), mode, allowed)

@@ -12,12 +12,13 @@ from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.budget import Budget, ContextMode, budget
 from jupyter_llm.chat.draft import Cut, Draft, Turn
 from jupyter_llm.chat.plan import Place, Plan, cells_told, draft_prompt, plan_prompt, variable_parts
-from jupyter_llm.chat.tree import CutChange, Writing
+from jupyter_llm.chat.tree import Moment, Writing
 from jupyter_llm.chat.turns import ChatTurns
 from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.errors import EngineClosedError
+from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Hashable, Iterator, Sequence
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.current import CurrentEngine
     from jupyter_llm.engine.options import SamplingOptions
     from jupyter_llm.notebook.cells.events import CellEvent
-    from jupyter_llm.notebook.cells.timeline import Timeline
+    from jupyter_llm.notebook.cells.timeline import Snapshot, Timeline
     from jupyter_llm.records.answers import AnswerLog
     from jupyter_llm.tasks.write import CodeAnswer
 
@@ -45,9 +46,9 @@ class _Sending:
     asked: Asked
     engine: Engine
     request: Request
+    moment: Moment
     place: Place
     plan: Plan
-    is_saved: bool  # the prompt as it was sent, with the turns before it
 
 
 class Chat(ChatTurns):
@@ -59,7 +60,8 @@ class Chat(ChatTurns):
     rest stays resident until the next cut; `num_left_out` counts them.
 
     A prompt may be sent after any turn, so the turns form branches. The active one is what goes
-    along with prompts; `choose` makes another one active.
+    along with prompts; `choose` makes another one active. Turns that were kept of an earlier kernel
+    go along once somebody has gone on from them: the chat panel does, and `resume`.
 
     With a `context` other than "none" the cells that ran in the notebook go along: each run once,
     with the first prompt after it, and from then on as part of its turn. "auto" tells as much as is
@@ -77,12 +79,12 @@ class Chat(ChatTurns):
         *,
         system: str | None = None,
     ) -> None:
-        super().__init__(archive, name, system=system)
+        super().__init__(timeline, archive, name, system=system)
         self.current = current
-        self.timeline = timeline
         self._answers = answers
         self._last_mode: ContextMode = "none"
         self._last_params = SamplingParams()
+        self._left_out = (0, 0)
 
     @property
     def num_left_out(self) -> int:
@@ -92,10 +94,12 @@ class Chat(ChatTurns):
     @property
     def cells_left_out(self) -> list[CellEvent]:
         """The runs of cells that the last prompt left out, since they no longer fit."""
-        turns, cut = self._turns_left_out()
-        notebook = self.timeline.snapshot()
-        gone = (cells_told(turns) | cut.cells) - notebook.pinned
-        return [cell for cell in notebook.visible if cell in gone]
+        return _cells_left_out(*self._turns_left_out(), self.timeline.snapshot())
+
+    @property
+    def left_out(self) -> tuple[int, int]:
+        """How many turns and cells the prompt that was sent last left out, wherever it stands."""
+        return self._left_out
 
     def __call__(
         self,
@@ -121,6 +125,7 @@ class Chat(ChatTurns):
         context: ContextMode = "none",
         describe: Describe | None = None,
         is_kept: bool = True,
+        goes_on: bool = False,
         show_progress: ShowProgress | None = None,
         on_begin: Callable[[int], None] | None = None,
         **sampling: Unpack[SamplingOptions],
@@ -143,6 +148,7 @@ class Chat(ChatTurns):
             context=context,
             describe=describe,
             is_kept=is_kept,
+            goes_on=goes_on,
             params=sampling_params(sampling),
         )
         return self.send(asked, show_progress=show_progress, on_begin=on_begin)
@@ -161,7 +167,7 @@ class Chat(ChatTurns):
         """
         with self._sending(asked, show_progress) as sending:
             stream = sending.engine.submit(sending.request)
-            self._answers.log(sending.request, stream.future, is_saved=sending.is_saved)
+            self._answers.log(sending.request, stream.future)
             self._take_in(sending, stream.future, stream, on_begin)
         return stream
 
@@ -191,16 +197,16 @@ class Chat(ChatTurns):
                 raise
             answer = replace(answer, cells=new_cells(answer.cells, namespace))
             completion = finished(answer.completion)
-            self._answers.log(answer.request, completion, is_saved=sending.is_saved)
+            self._answers.log(answer.request, completion)
             shown = replace(answer.completion, text=answer.text, token_ids=None)
             self._take_in(sending, finished(shown))
         return answer
 
     def preview(self, engine: Engine, asked: Asked) -> tuple[Message, ...]:
         """The messages that `send` would send; nothing changes."""
-        place = Place(number=1) if asked.is_new else self._place(asked.origin, asked.after)
-        cut = Cut() if asked.is_new else self._cut_at(place, asked.context)
-        return self._plan(engine, asked, place, cut).draft.messages
+        moment = self._moment(asked)
+        place = Place(number=1) if asked.is_new else self._place_for(asked, moment)
+        return self._plan(engine, asked, moment, place).draft.messages
 
     def read_ahead(self, engine: Engine, describe: Describe | None = None) -> None:
         """Let the engine read the cells that go along with the next prompt, while it is idle.
@@ -209,16 +215,19 @@ class Chat(ChatTurns):
         nothing if there are no cells, or if a cut is to be expected.
         """
         allowed = budget(engine.info, "auto", self._last_params.max_tokens)
-        draft = self.next_draft(allowed)
+        draft = self.next_draft(allowed, goes_on=False)
         if draft.cells and describe is not None:
             recent = self.timeline.snapshot().visible[-_NUM_RECENT:]
             draft = replace(draft, variables=variable_parts(describe("", recent)))
         if draft.cells:
             self._read(engine, draft, allowed, "auto")
 
-    def next_draft(self, allowed: Budget, mode: ContextMode = "auto") -> Draft:
+    def next_draft(
+        self, allowed: Budget, mode: ContextMode = "auto", *, goes_on: bool = True
+    ) -> Draft:
         """What would go along with another prompt, however long that is."""
-        place = self._place()
+        moment = Moment(self.timeline.tick())
+        place = self._place(moment, goes_on=goes_on)
         return draft_prompt(
             "",
             place,
@@ -226,7 +235,7 @@ class Chat(ChatTurns):
             mode=mode,
             allowed=allowed,
             cut=self._cut_at(place, mode),
-            system=self.system,
+            system=self.system if goes_on else self._systems.at(moment.tick),
         )
 
     def choose(self, number: int) -> None:
@@ -250,28 +259,60 @@ class Chat(ChatTurns):
         # Only now: a prompt that cannot be sent leaves the conversation as it was.
         if asked.is_new:
             self.reset()
-        place = self._place(asked.origin, asked.after, is_held=True)
+        if asked.goes_on and asked.origin is not None:
+            self.resume()
+        moment = self._moment(asked)
+        place = self._place_for(asked, moment, is_held=True)
         try:
-            if asked.system is not None:
-                self.system = asked.system
-            plan = self._plan(engine, asked, place, self._cut_at(place, asked.context))
+            self._note_system(asked, moment)
+            plan = self._plan(engine, asked, moment, place)
             conversation = None if plan.is_aside else self._conversation(asked.context)
-            told = (turn.number for turn in plan.draft.turns)
             yield _Sending(
                 asked=asked,
                 engine=engine,
                 request=Request(
-                    prompt=plan.draft.messages, params=asked.params, conversation=conversation
+                    prompt=plan.draft.messages,
+                    params=asked.params,
+                    conversation=conversation,
+                    is_private=not (asked.is_kept and self._may_be_kept(plan.draft)),
                 ),
+                moment=moment,
                 place=place,
                 plan=plan,
-                is_saved=asked.is_kept and self.is_kept(*told),
             )
         finally:
             self._release(place)
 
-    def _plan(self, engine: Engine, asked: Asked, place: Place, cut: Cut) -> Plan:
-        notebook, mode = self.timeline.snapshot(), asked.context
+    def first_asked(self, origin: Hashable) -> Moment | None:
+        """When a prompt of a cell was first answered in this kernel, if it was."""
+        return self._moments.get(origin)
+
+    def _moment(self, asked: Asked) -> Moment:
+        """The moment at which a prompt stands: what is below its cell is not told it."""
+        if asked.origin is None:
+            return Moment(self.timeline.tick())
+        names = frozenset(own_variables(current_shell()))
+        return self.first_asked(asked.origin) or Moment(self.timeline.tick(), names)
+
+    def _place_for(self, asked: Asked, moment: Moment, *, is_held: bool = False) -> Place:
+        return self._place(
+            moment, asked.origin, asked.after, goes_on=asked.goes_on, is_held=is_held
+        )
+
+    def _note_system(self, asked: Asked, moment: Moment) -> None:
+        """Let a system text hold from a prompt on, or no longer."""
+        if asked.origin is None:
+            if asked.system is not None:
+                self._set_system(asked.system, is_kept=asked.is_kept)
+        elif asked.system is None:
+            self._systems.drop(asked.origin)
+        else:
+            self._systems.put(asked.origin, asked.system, moment.tick, is_kept=asked.is_kept)
+
+    def _plan(self, engine: Engine, asked: Asked, moment: Moment, place: Place) -> Plan:
+        notebook, mode = self.timeline.snapshot().above(moment.tick), asked.context
+        cut = self._cut_at(place, mode)
+        system = self.system if asked.goes_on else self._systems.at(moment.tick)
         recent = notebook.visible[-_NUM_RECENT:]
         allowed = budget(engine.info, mode, asked.params.max_tokens)
         draft = draft_prompt(
@@ -281,12 +322,18 @@ class Chat(ChatTurns):
             mode=mode,
             allowed=allowed,
             cut=cut,
-            system=self.system if asked.system is None else asked.system,
+            system=system if asked.system is None else asked.system,
             variables=asked.describe(asked.prompt, recent) if asked.describe is not None else (),
             attachments=asked.attachments,
         )
         return plan_prompt(
-            draft, place, mode=mode, allowed=allowed, cut=cut, count=engine.count_tokens
+            draft,
+            place,
+            self._conversation(mode),
+            mode=mode,
+            allowed=allowed,
+            cut=cut,
+            count=engine.count_tokens,
         )
 
     def _take_in(
@@ -299,16 +346,20 @@ class Chat(ChatTurns):
         """Take in a prompt that was sent: its turn, what it leaves out, and what to read next."""
         asked, plan, request = sending.asked, sending.plan, sending.request
         self._last_mode, self._last_params = asked.context, request.params
-        conversation, before = self._conversation(asked.context), self._cut(asked.context)
+        cuts = dict(sending.place.cuts)
+        if not plan.is_aside:
+            cuts[self._conversation(asked.context)] = plan.cut
         writing = Writing(
             prompt=asked.prompt,
             future=future,
+            moment=sending.moment,
             told=plan.told,
-            cut=None if plan.is_aside else CutChange(conversation, before, plan.cut),
+            cuts=cuts,
             is_kept=asked.is_kept,
             stream=weakref.ref(stream) if stream is not None else None,
         )
-        self._begin(sending.place, writing, on_begin)
+        self._left_out = self._count_left_out(sending)
+        self._begin(sending.place, writing, asked.origin, on_begin)
         if not plan.is_aside:
             read_on = partial(self._read_on, sending.place.number, sending.engine, request)
             future.add_done_callback(read_on)
@@ -324,19 +375,23 @@ class Chat(ChatTurns):
         name = f"chat {self.name or id(self)}"
         return f"{name}, all" if mode == "all" else name
 
-    def _cut(self, mode: ContextMode) -> Cut:
-        """What was last left out, on whatever branch."""
-        return self._cuts.get(self._conversation(mode), Cut())
-
     def _cut_at(self, place: Place, mode: ContextMode) -> Cut:
         """What is left out of a prompt in this place."""
-        return self._cut(mode).on(place.branch)
+        return place.cuts.get(self._conversation(mode), Cut())
 
     def _turns_left_out(self) -> tuple[list[Turn], Cut]:
-        """The turns that the last prompt left out, and all that it did."""
+        """The turns that the end of the chat leaves out, and all that it does."""
         turns = self.turns
-        cut = self._cut(self._last_mode).on({turn.number for turn in turns})
+        cuts = turns[-1].cuts if turns else {}
+        cut = cuts.get(self._conversation(self._last_mode), Cut())
         return [turn for turn in turns if turn.number <= cut.last_turn], cut
+
+    def _count_left_out(self, sending: _Sending) -> tuple[int, int]:
+        """How many turns and cells a prompt leaves out."""
+        cut = sending.plan.cut
+        turns = [turn for turn in sending.place.before if turn.number <= cut.last_turn]
+        notebook = self.timeline.snapshot().above(sending.moment.tick)
+        return len(turns), len(_cells_left_out(turns, cut, notebook))
 
     def _read_branch(self) -> None:
         """Let the engine read the active branch, if there is one and it will go along as it is."""
@@ -354,8 +409,19 @@ class Chat(ChatTurns):
         messages = draft.messages
         if sum(len(message.content) for message in messages) <= allowed.num_chars:
             conversation = self._conversation(mode)
-            request = Request(prompt=messages, params=self._last_params, conversation=conversation)
-            engine.prefill(request)
+            engine.prefill(
+                Request(
+                    prompt=messages,
+                    params=self._last_params,
+                    conversation=conversation,
+                    is_private=not self._may_be_kept(draft),
+                )
+            )
+
+    def _may_be_kept(self, draft: Draft) -> bool:
+        """Whether all that goes along with a prompt may be written to the disk."""
+        turns = (turn.number for turn in draft.turns)
+        return self._systems.is_kept(draft.system) and self.is_kept(*turns)
 
     def _read_on(
         self, number: int, engine: Engine, request: Request, future: Future[Completion]
@@ -372,3 +438,9 @@ class Chat(ChatTurns):
         if is_active:
             with suppress(EngineClosedError):
                 engine.prefill(replace(request, prompt=(*request.prompt, future.result().message)))
+
+
+def _cells_left_out(turns: Sequence[Turn], cut: Cut, notebook: Snapshot) -> list[CellEvent]:
+    """The cells that are left out with some turns, and those that no turn told."""
+    gone = (cells_told(turns) | cut.cells) - notebook.pinned
+    return [cell for cell in notebook.visible if cell in gone]

@@ -16,7 +16,7 @@ from jupyter_llm.engine.request import Message
 from jupyter_llm.notebook.cells.events import CellEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from jupyter_llm.chat.budget import Budget
 
@@ -50,7 +50,8 @@ class Turn:
 
     `told` are the cells and variables that went with the prompt and with none before it, and what
     was attached to it. `number` tells the turns of a chat apart and grows along each branch of it,
-    `parent` is that of the turn before, 0 at the start. `finished_at` is in seconds since 1970.
+    `parent` is that of the turn before, 0 at the start. `finished_at` is in seconds since 1970, and
+    `cuts` are what the chat's conversations leave out from here on.
     """
 
     prompt: str
@@ -60,6 +61,7 @@ class Turn:
     number: int = 0
     parent: int = 0
     finished_at: float = field(default=0.0, repr=False, compare=False)
+    cuts: Mapping[str, Cut] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def attachments(self) -> tuple[tuple[str, str], ...]:
@@ -69,20 +71,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What a chat leaves out for good: turns up to a number, and cells that no turn told."""
+    """What a branch leaves out for good: turns up to a number, and cells that no turn told."""
 
     last_turn: int = 0
     cells: frozenset[CellEvent] = frozenset()
-
-    def on(self, branch: Container[int]) -> Cut:
-        """What holds on a branch: if it goes round the last turn, none is left out."""
-        if not self.last_turn or self.last_turn in branch:
-            return self
-        return replace(self, last_turn=0)
-
-    def without(self, number: int, parent: int) -> Cut:
-        """The same cut when a turn has gone, and what followed it follows its parent."""
-        return replace(self, last_turn=parent) if self.last_turn == number else self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from jupyter_llm.chat.draft import Cut, Draft, Part, Turn
 from jupyter_llm.notebook.cells.rendering import render_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from jupyter_llm.chat.budget import Budget, ContextMode
     from jupyter_llm.chat.draft import Count
@@ -22,7 +22,8 @@ class Place:
     """Where in a chat a prompt stands: the turns around it, and the one it replaces.
 
     `parent` is the number before its own. `is_at_end` says that it goes on with the active branch,
-    rather than begin one or stand in the place of an earlier prompt.
+    rather than begin one or stand in the place of an earlier prompt. A turn of its cell that stands
+    `elsewhere` stays there, and is the cell's no longer.
     """
 
     number: int
@@ -31,18 +32,23 @@ class Place:
     before: tuple[Turn, ...] = ()
     after: tuple[Turn, ...] = ()
     replaced: Turn | None = None
+    elsewhere: int | None = None
 
     @property
-    def branch(self) -> frozenset[int]:
-        """The numbers of the branch it is on."""
-        return frozenset((self.number, *(turn.number for turn in (*self.before, *self.after))))
+    def cuts(self) -> Mapping[str, Cut]:
+        """What is left out here, by conversation."""
+        return self.before[-1].cuts if self.before else {}
+
+    def is_left_out(self, conversation: str) -> bool:
+        """Whether the prompts after it leave it out by now."""
+        return bool(self.after) and self.number <= _cut(self.after[-1].cuts, conversation).last_turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """A prompt as it is going to be sent.
 
-    `told` is what its turn is to own, and `cut` what the chat leaves out from then on. A prompt
+    `told` is what its turn is to own, and `cut` what its branch leaves out from then on. A prompt
     aside is not what the next one goes on from, so it leaves alone what is resident of the chat.
     """
 
@@ -64,16 +70,13 @@ def draft_prompt(
     variables: Sequence[tuple[str, str]] = (),
     attachments: Sequence[tuple[str, str]] = (),
 ) -> Draft:
-    """A prompt with all that would go along with it, however long that is.
-
-    A turn from before the cut that is asked again is answered from what came before it.
-    """
-    if place.number <= cut.last_turn:
-        cut = replace(cut, last_turn=0)
-    only = _last(notebook, mode) if isinstance(mode, int) else None
-    turns, front = shown_turns(place.before, cut, notebook, only)
+    """A prompt with all that would go along with it, however long that is."""
+    only = None if mode in ("auto", "all") else _last(notebook, mode)
+    before = tuple(map(_alone, place.before)) if mode == "none" else place.before
+    turns, front = shown_turns(before, cut, notebook, only)
     own = place.replaced.told if place.replaced is not None else ()
-    sent = {part.cell: part for part in own if part.cell is not None}
+    # What an earlier kernel ran has another number, and has run again or does not count.
+    sent = {part.cell: part for part in own if part.cell is not None and part.cell.number > 0}
     told = cells_told((*place.before, *place.after))
     cells = (
         () if mode == "none" else (*sent, *(cell for cell in notebook.visible if cell not in sent))
@@ -113,15 +116,22 @@ def told_cell(cell: CellEvent, allowed: Budget) -> Part:
 
 
 def plan_prompt(
-    draft: Draft, place: Place, *, mode: ContextMode, allowed: Budget, cut: Cut, count: Count
+    draft: Draft,
+    place: Place,
+    conversation: str,
+    *,
+    mode: ContextMode,
+    allowed: Budget,
+    cut: Cut,
+    count: Count,
 ) -> Plan:
     """Leave out of a draft what does not fit, and say what that means for the chat."""
     fitted = draft.fitted(allowed, count)
-    if place.number <= cut.last_turn:
+    if place.is_left_out(conversation):
         replaced = place.replaced.told if place.replaced is not None else ()
         own = (part for part in replaced if part.attachment is None)
         return Plan(draft=fitted, told=(*own, *draft.attachments), cut=cut, is_aside=True)
-    if isinstance(mode, int):
+    if isinstance(mode, int) or (mode == "none" and cells_told(place.before)):
         return Plan(draft=fitted, told=fitted.told, cut=cut, is_aside=True)
     dropped = draft.turns[: len(draft.turns) - len(fitted.turns)]
     gone = {part.cell for part in draft.cells} - {part.cell for part in fitted.cells}
@@ -160,6 +170,17 @@ def shown_turns(
     return tuple(kept), front
 
 
+def _alone(turn: Turn) -> Turn:
+    """A turn without what it told of the notebook, unless that was asked for by name."""
+    if not cells_told([turn]):
+        return turn
+    return replace(turn, told=tuple(part for part in turn.told if part.attachment is not None))
+
+
+def _cut(cuts: Mapping[str, Cut], conversation: str) -> Cut:
+    return cuts.get(conversation, Cut())
+
+
 def is_in(
     cell: CellEvent, cut: Cut, notebook: Snapshot, only: frozenset[CellEvent] | None = None
 ) -> bool:
@@ -174,7 +195,9 @@ def cells_told(turns: Iterable[Turn]) -> set[CellEvent]:
     return {part.cell for turn in turns for part in turn.told if part.cell is not None}
 
 
-def _last(notebook: Snapshot, count: int) -> frozenset[CellEvent]:
-    """The last cells, and those that are pinned."""
+def _last(notebook: Snapshot, mode: ContextMode) -> frozenset[CellEvent]:
+    """The last cells, as many as are wanted, and those that are pinned; none at all with `none`."""
+    if not isinstance(mode, int):
+        return frozenset()
     visible = notebook.visible
-    return notebook.pinned.union(visible[max(0, len(visible) - count) :])
+    return notebook.pinned.union(visible[max(0, len(visible) - mode) :])

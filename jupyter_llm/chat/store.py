@@ -262,6 +262,15 @@ class StoredChats:
                 self._run("DELETE FROM turns WHERE id = ?", row[0])
                 self._join(chat, number=row[1], parent=row[2])
 
+    def release(self, chat: str, origins: Iterable[Origin]) -> None:
+        """Let the turns of some cells be no cell's any more."""
+        for cell, prompt_of_cell in origins:
+            self._run(
+                "UPDATE turns SET cell = NULL, prompt_of_cell = NULL"
+                " WHERE chat = ? AND cell = ? AND prompt_of_cell = ?",
+                *(self._id(chat), _bytes(cell), prompt_of_cell),
+            )
+
     def remove(self, chat: str, number: int, parent: int, finished_at: float | None) -> None:
         """Forget a turn. There is none without a time, of a prompt that never had an answer."""
         row = self._run(

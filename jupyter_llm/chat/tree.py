@@ -16,7 +16,7 @@ from jupyter_llm.chat.plan import Place
 from jupyter_llm.errors import JupyterLLMError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
+    from collections.abc import Callable, Hashable, Iterable, Mapping
     from concurrent.futures import Future
     from weakref import ReferenceType
 
@@ -59,12 +59,14 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
-class CutChange:
-    """What a conversation leaves out from a prompt on, and what it left out before."""
+class Moment:
+    """When a prompt of a cell was first answered in this kernel, and what variables there were.
 
-    conversation: str
-    before: Cut
-    after: Cut
+    What ran for the first time after it stands below the cell, as far as anybody knows.
+    """
+
+    tick: int
+    names: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,8 +75,9 @@ class Writing:
 
     prompt: str
     future: Future[Completion]
+    moment: Moment
     told: tuple[Part, ...] = ()
-    cut: CutChange | None = None
+    cuts: Mapping[str, Cut] = field(default_factory=dict)
     is_kept: bool = True
     stream: ReferenceType[Stream] | None = None
 
@@ -101,11 +104,15 @@ class Writing:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What stands at a number: a turn, unless its first answer is still being written."""
+    """What stands at a number: a turn, unless its first answer is still being written.
+
+    `tick` is None for what an earlier kernel wrote and nobody has gone on from in this one.
+    """
 
     origin: Hashable
     turn: Turn | None = None
     is_kept: bool = True
+    tick: int | None = None
 
 
 class Exchanges:
@@ -206,38 +213,63 @@ class Exchanges:
 
     # What is sent
 
-    def place(self, origin: Hashable = None, after: int | None = None) -> Place:
+    def place(
+        self, origin: Hashable = None, after: int | None = None, *, below: int | None = None
+    ) -> Place:
         """Where a prompt stands; nothing changes.
 
         That is after a number that is there, where the last prompt of its origin stands, or at the
-        end.
+        end. With a tick `below` which it stands, it follows nothing of later, nor of an earlier
+        kernel.
         """
-        branches = self._branches
-        same = [] if origin is None else self.of_origin(lambda other: bool(other == origin))
-        if after is None and (number := next(iter(same), None)) is not None:
-            path = branches.path_through(number)
-            index = path.index(number)
-            return Place(
-                number=number,
-                parent=branches.parent(number),
-                is_at_end=False,
-                before=self._turns(path[:index]),
-                after=self._turns(path[index + 1 :]),
-                replaced=self.turn(number),
-            )
-        path = branches.path() if after is None else branches.path_to(after)
+        if after is not None:
+            return self._new_place(self._branches.path_to(after), is_at_end=False)
+        active = self._branches.path()
+        path = active if below is None else self._above(active, below)
+        same = () if origin is None else self.of_origin(lambda other: bool(other == origin))
+        number = next(iter(same), None)
+        new = self._new_place(path, is_at_end=path == active)
+        if number is None:
+            return new
+        is_from_here = self._branches[number].tick is not None
+        if is_from_here or (below is not None and self._branches.parent(number) == new.parent):
+            return self._place_of(number)
+        return replace(new, elsewhere=number)
+
+    def _above(self, path: list[int], tick: int) -> list[int]:
+        """The beginning of a branch that stands above a moment of this kernel."""
+        ticks = (self._branches[number].tick for number in path)
+        is_above = [one is not None and one < tick for one in ticks]
+        return path[: is_above.index(False)] if False in is_above else path
+
+    def _place_of(self, number: int) -> Place:
+        """The place of a prompt that was sent before."""
+        path = self._branches.path_through(number)
+        index = path.index(number)
         return Place(
-            number=branches.next_number,
+            number=number,
+            parent=self._branches.parent(number),
+            is_at_end=False,
+            before=self._turns(path[:index]),
+            after=self._turns(path[index + 1 :]),
+            replaced=self.turn(number),
+        )
+
+    def _new_place(self, path: list[int], *, is_at_end: bool) -> Place:
+        """A new place after a path."""
+        return Place(
+            number=self._branches.next_number,
             parent=path[-1] if path else START,
-            is_at_end=after is None,
+            is_at_end=is_at_end,
             before=self._turns(path),
         )
 
-    def hold(self, place: Place, origin: Hashable) -> None:
+    def hold(self, place: Place, origin: Hashable, tick: int) -> None:
         """Hold a place for a prompt that is about to be sent."""
         self._held.append(place)
         if place.number not in self._branches:
-            self._branches.add(_Entry(origin), place.parent, place.number)
+            entry = _Entry(origin, tick=tick)
+            self._branches.add(entry, place.parent, place.number)
 
     def release(self, place: Place) -> None:
         """Hold a place no longer, if it is."""
@@ -261,6 +293,10 @@ class Exchanges:
         entry = self._branches[number]
         is_kept = entry.is_kept if entry.turn is not None else writing.is_kept
         self._branches[number] = replace(entry, is_kept=is_kept)
+        if place.elsewhere is not None:
+            self._disown(place.elsewhere)
+        for before in self._branches.path_to(self._branches.parent(number)):
+            self._take_up(before)
         if not place.is_at_end:
             self._branches.choose(number)
         self._writings[number] = writing
@@ -283,11 +319,41 @@ class Exchanges:
             number=number,
             parent=self._branches.parent(number),
             finished_at=self._finished_at,
+            cuts=writing.cuts,
         )
-        self._branches[number] = replace(entry, turn=turn, is_kept=writing.is_kept)
+        tick = writing.moment.tick
+        self._branches[number] = replace(entry, turn=turn, is_kept=writing.is_kept, tick=tick)
         return turn
 
     # What is changed
+
+    def resume(self) -> list[Hashable]:
+        """Take up all that an earlier kernel wrote, and return whose turns that were.
+
+        They are no cell's any more: one that runs again goes on from them.
+        """
+        restored = [n for n in self._branches if self._branches[n].tick is None]
+        origins = [self._branches[number].origin for number in restored]
+        for number in restored:
+            self._disown(number)
+            self._take_up(number)
+        return origins
+
+    def _take_up(self, number: int) -> None:
+        """Let what stands at a number be a part of this kernel's talk."""
+        if self._branches[number].tick is None:
+            self._branches[number] = replace(self._branches[number], tick=0)
+
+    def _disown(self, number: int) -> None:
+        """Let what stands at a number be no cell's."""
+        entry = self._branches[number]
+        turn = replace(entry.turn, origin=None) if entry.turn is not None else None
+        self._branches[number] = replace(entry, turn=turn, origin=None)
+
+    @property
+    def num_restored(self) -> int:
+        """How many turns of an earlier kernel nobody has gone on from."""
+        return sum(self._branches[number].tick is None for number in self._branches)
 
     def choose(self, number: int) -> bool:
         """Make the branch through a number the active one, and return whether it was another."""

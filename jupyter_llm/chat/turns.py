@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
-from jupyter_llm.chat.archive import restored_cuts, restored_turns
-from jupyter_llm.chat.draft import Cut, Turn
+from jupyter_llm.chat.archive import restored_turns
+from jupyter_llm.chat.draft import Turn
 from jupyter_llm.chat.store import ChatState, SavedChat
-from jupyter_llm.chat.tree import Exchange, Exchanges, Writing
+from jupyter_llm.chat.system import SystemTexts
+from jupyter_llm.chat.tree import Exchange, Exchanges, Moment, Writing
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.errors import TurnNotFoundError
 
@@ -22,23 +22,49 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.archive import Archive
     from jupyter_llm.chat.plan import Place
     from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.notebook.cells.timeline import Timeline
 
 
 class ChatTurns:
-    """The turns of a chat, those being written too, and what they leave out.
+    """The turns of a chat, those being written too, and its system text.
 
     Safe from any thread. The lock guards all that changes, and the archive hears of a change before
     it is released; whoever watches is called after that.
     """
 
-    def __init__(self, archive: Archive, name: str | None, *, system: str | None = None) -> None:
+    def __init__(
+        self, timeline: Timeline, archive: Archive, name: str | None, *, system: str | None = None
+    ) -> None:
         self.name = name
-        self.system = system
+        self.timeline = timeline
+        self._systems = SystemTexts(system)
         self._archive = archive
         self._exchanges = Exchanges()
-        self._cuts: dict[str, Cut] = {}  # by conversation
+        self._moments: dict[Hashable, Moment] = {}  # by origin
         self._watchers = Watchers()
         self._lock = threading.Lock()
+
+    @property
+    def system(self) -> str | None:
+        """The system text that goes along with prompts from here on."""
+        return self._systems.latest
+
+    @system.setter
+    def system(self, text: str | None) -> None:
+        self._set_system(text)
+
+    def begin_with(self, system: str | None) -> None:
+        """Let a system text hold from the start, if none was given yet."""
+        if self._systems.first is None:
+            self._systems.first = system
+
+    def _set_system(self, text: str | None, *, is_kept: bool = True) -> None:
+        """Let a system text hold from the cell that runs on, or everywhere if there is none."""
+        cell = self.timeline.running
+        if cell is None:
+            self._systems.begin(text, is_kept=is_kept)
+        else:
+            self._systems.put(("set in", cell), text, self.timeline.tick(), is_kept=is_kept)
 
     @property
     def turns(self) -> list[Turn]:
@@ -164,7 +190,6 @@ class ChatTurns:
         """Forget all turns, also those on the disk; those being written are cancelled."""
         with self._lock:
             writings = self._exchanges.clear()
-            self._cuts.clear()
             if self.name is not None:
                 self._archive.clear(self.name)
         for writing in writings:
@@ -172,12 +197,27 @@ class ChatTurns:
         self._watchers.tell()
 
     def restore(self, chat: SavedChat) -> None:
-        """Go on from the turns of an earlier kernel."""
+        """Take in the turns of an earlier kernel, for whoever goes on from them."""
         with self._lock:
-            self.system = chat.state.system
+            self._systems.restored = chat.state.system
             self._exchanges = Exchanges(restored_turns(chat))
-            self._cuts = restored_cuts(chat)
         self._watchers.tell()
+
+    def resume(self) -> None:
+        """Go on from the turns of an earlier kernel: from here on they count as said before."""
+        with self._lock:
+            self._take_in_answers()
+            origins = self._exchanges.resume()
+            self._archive.release(self.name, origins)
+            self._systems.resume()
+        if origins:
+            self._watchers.tell()
+
+    @property
+    def num_restored(self) -> int:
+        """How many turns of an earlier kernel nobody has gone on from."""
+        with self._lock:
+            return self._exchanges.num_restored
 
     def saved(self) -> SavedChat:
         """The active branch as it is kept on disk, and how many others there are."""
@@ -201,16 +241,23 @@ class ChatTurns:
     # A prompt on its way
 
     def _place(
-        self, origin: Hashable = None, after: int | None = None, *, is_held: bool = False
+        self,
+        moment: Moment,
+        origin: Hashable = None,
+        after: int | None = None,
+        *,
+        goes_on: bool = False,
+        is_held: bool = False,
     ) -> Place:
         """Find where a prompt stands, and hold the place for it if that is wanted."""
         with self._lock:
             self._take_in_answers()
             if after:
                 self._check(after)
-            place = self._exchanges.place(origin, after)
+            below = None if goes_on else moment.tick
+            place = self._exchanges.place(origin, after, below=below)
             if is_held:
-                self._exchanges.hold(place, origin)
+                self._exchanges.hold(place, origin, moment.tick)
             return place
 
     def _release(self, place: Place) -> None:
@@ -220,26 +267,29 @@ class ChatTurns:
             self._clear_away(place.number)
 
     def _begin(
-        self, place: Place, writing: Writing, on_begin: Callable[[int], None] | None
+        self,
+        place: Place,
+        writing: Writing,
+        origin: Hashable,
+        on_begin: Callable[[int], None] | None,
     ) -> None:
         """Take in a prompt that was sent."""
         with self._lock:
             self._take_in_answers()
             has_begun = self._exchanges.begin(place, writing)
-            if has_begun and writing.cut is not None:
-                self._cuts[writing.cut.conversation] = writing.cut.after
+            if has_begun and place.elsewhere is not None:
+                self._archive.release(self.name, [origin])
         if not has_begun:  # the chat was reset, or the turn it was to replace removed
             writing.cancel()
         elif on_begin is not None:
             on_begin(place.number)
-        writing.future.add_done_callback(partial(self._finish, writing))
+        writing.future.add_done_callback(self._finish)
         self._watchers.tell()
 
-    def _finish(self, writing: Writing, _future: Future[Completion]) -> None:
+    def _finish(self, _future: Future[Completion]) -> None:
         """Take in the end of a prompt, on the engine's thread; it may have no place any more."""
         with self._lock:
             self._take_in_answers()
-            self._undo_cut(writing)
         self._watchers.tell()
 
     def _take_in_answers(self) -> None:
@@ -260,22 +310,15 @@ class ChatTurns:
         """Take in an answer that is there, and keep its turn on the disk."""
         writing = self._exchanges.writing(number)
         assert writing is not None
-        self._undo_cut(writing)
         turn = self._exchanges.settle(number)
         if turn is None:
             self._clear_away(number)
             return
+        if turn.origin is not None:
+            self._moments.setdefault(turn.origin, writing.moment)
         self._save_state()
         saved = replace(turn, parent=self._exchanges.kept_parent(number))
         self._archive.keep(self.name, saved, is_kept=writing.is_kept)
-
-    def _undo_cut(self, writing: Writing) -> None:
-        """Leave out what was left out before, if the prompt that a cut was made for has failed."""
-        cut = writing.cut
-        if cut is None or writing.future.exception() is None:
-            return
-        if self._cuts.get(cut.conversation) is cut.after:
-            self._cuts[cut.conversation] = cut.before
 
     def _clear_away(self, number: int) -> None:
         """Take out a place without a turn; what follows it may be on the disk already."""
@@ -296,12 +339,14 @@ class ChatTurns:
         writings = []
         for number in numbers:
             writings.append(self._exchanges.writing(number))
-            parent = self._exchanges.remove(number)
-            for conversation, cut in self._cuts.items():
-                self._cuts[conversation] = cut.without(number, parent)
+            self._exchanges.remove(number)
         return [writing for writing in writings if writing is not None]
 
     def _save_state(self) -> None:
+        turns = self._exchanges.turns()
         self._archive.describe(
-            self.name, system=self.system, cuts=self._cuts, choices=self._exchanges.choices
+            self.name,
+            system=self._systems.kept,
+            cuts=turns[-1].cuts if turns else {},
+            choices=self._exchanges.choices,
         )

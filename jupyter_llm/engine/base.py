@@ -88,6 +88,9 @@ class Engine(Protocol):
     def hold_background(self, *, is_held: bool) -> None:
         """Let nothing be read in the background until it is allowed again."""
 
+    def forget(self) -> None:
+        """Forget all that was read, also on the disk; prompts that run go on."""
+
     def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[Score]:
         """How likely each continuation is after a prompt."""
 

@@ -105,6 +105,17 @@ class CurrentEngine:
             engine.close()
             self._watchers.tell()
 
+    def forget(self) -> None:
+        """Forget what models have read, here and on the disk."""
+        from jupyter_llm.engine.local.checkpoint import CheckpointStore
+        from jupyter_llm.engine.local.resident import checkpoint_folder
+
+        engine = self._engine
+        with suppress(EngineClosedError):
+            if engine is not None:
+                engine.forget()
+        CheckpointStore(checkpoint_folder(), "", max_bytes=0).clear()
+
     def status(self) -> Status:
         """What is loaded and what it holds."""
         engine = self._engine

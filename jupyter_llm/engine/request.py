@@ -57,7 +57,8 @@ class Request:
 
     Requests with the same `conversation` follow one another: the later one may reuse the resident
     tokens of the earlier one in place. Others share what they have in common and keep the rest
-    apart. A pinned prompt stays resident when others have to go.
+    apart. A pinned prompt stays resident when others have to go. Of a private one nothing is
+    written to the disk.
 
     The answer begins with `answer_prefix`. It is plain text that the model reads as if it had
     written it: it counts as prompt tokens, and neither the completion nor a stop text sees it.
@@ -70,6 +71,7 @@ class Request:
     conversation: str | None = None
     priority: Priority = Priority.CHAT
     is_pinned: bool = False
+    is_private: bool = False
 
 
 def check_text(prompt: object, *, is_raw: bool = False) -> str:

@@ -31,12 +31,14 @@ class Answer:
     """A text of a model's with its record, and where it is: a cell, or the prompt's last line.
 
     `text` is None where only its hash is known. `record` is the error of one that cannot be read.
+    Of a private one nothing is written to the disk, also when it is written again.
     """
 
     place: str
     record: Record
     text: str | None
     prompt: KeptPrompt | None = None
+    is_private: bool = False
 
     @property
     def is_as_recorded(self) -> bool:
@@ -53,17 +55,17 @@ class AnswerLog:
         self._store = store
         self._answers: deque[Answer] = deque(maxlen=_MAX_ANSWERS)
 
-    def add(self, request: Request, future: Future[Completion], *, is_saved: bool = True) -> None:
+    def add(self, request: Request, future: Future[Completion]) -> None:
         """Take in an answer when it is finished.
 
-        Runs on the engine's thread, so it only leaves a note. With `is_saved=False` nothing is
-        written to the disk.
+        Runs on the engine's thread, so it only leaves a note.
         """
         if future.exception() is not None or (record := future.result().provenance) is None:
             return
-        prompt = KeptPrompt.of(request)
-        self._answers.append(Answer(_last_line(prompt), record, future.result().text, prompt))
-        if is_saved:
+        prompt, text = KeptPrompt.of(request), future.result().text
+        is_private = request.is_private
+        self._answers.append(Answer(_last_line(prompt), record, text, prompt, is_private))
+        if not is_private:
             self._store.keep(record.prompt_sha256, prompt)
 
     def submit(self, engine: Engine, request: Request) -> Stream:
@@ -72,9 +74,9 @@ class AnswerLog:
         self.log(request, stream.future)
         return stream
 
-    def log(self, request: Request, future: Future[Completion], *, is_saved: bool = True) -> None:
+    def log(self, request: Request, future: Future[Completion]) -> None:
         """Remember an answer once it is written; for whoever submits by themselves."""
-        future.add_done_callback(partial(self.add, request, is_saved=is_saved))
+        future.add_done_callback(partial(self.add, request))
 
     def forget(self, prompt_sha256s: Collection[str]) -> None:
         """Forget the answers to some prompts, and remove these from the disk."""
@@ -83,6 +85,11 @@ class AnswerLog:
             if isinstance(record, Provenance) and record.prompt_sha256 in prompt_sha256s:
                 self._answers.remove(answer)
         self._store.forget(prompt_sha256s)
+
+    def clear(self) -> None:
+        """Forget all answers, and remove all prompts of this notebook from the disk."""
+        self._answers.clear()
+        self._store.clear()
 
     def __iter__(self) -> Iterator[Answer]:
         return iter(list(self._answers))

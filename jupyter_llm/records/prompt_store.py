@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 import zlib
@@ -12,12 +13,15 @@ from typing import TYPE_CHECKING, Self
 from jupyter_llm.common.database import Schema, erasable, store
 from jupyter_llm.common.packing import DamagedValueError, packed, unpacked
 from jupyter_llm.engine.request import Prompt
+from jupyter_llm.notebook.cells.path import absolute
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
     from sqlite3 import Connection
 
     from jupyter_llm.engine.request import Request
+    from jupyter_llm.notebook.cells.path import PathChange
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +43,7 @@ _SCHEMA = Schema(
             )""",
             "CREATE INDEX prompts_by_use ON prompts (used_at, size)",
         ),
+        ("ALTER TABLE prompts ADD COLUMN owner BLOB",),
     ),
 )
 
@@ -66,16 +71,21 @@ class KeptPrompt:
 class PromptStore:
     """The prompts that all kernels of the user share. Safe from any thread.
 
-    They take at most 64 MB; the least recently used ones go first.
+    They take at most 64 MB; the least recently used ones go first. What a notebook has kept can be
+    cleared; `notebook` tells its path, if that is known.
     """
+
+    def __init__(self, notebook: Callable[[], Path | None] = lambda: None) -> None:
+        self._notebook = notebook
+        self._nameless = os.urandom(16)  # what is kept while the notebook is not known
 
     def keep(self, prompt_sha256: str, prompt: KeptPrompt) -> None:
         """Write a prompt in the background; returns at once."""
         if _NAME.fullmatch(prompt_sha256):
-            used_at = time.time()
+            used_at, owner = time.time(), self._owner
             store().write(
                 _SCHEMA,
-                lambda connection: _keep(connection, prompt_sha256, prompt, used_at),
+                lambda connection: _keep(connection, prompt_sha256, prompt, used_at, owner),
                 size=prompt.length,
             )
 
@@ -84,6 +94,24 @@ class PromptStore:
         names = [(name,) for name in prompt_sha256s]
         statement = "DELETE FROM prompts WHERE sha256 = ?"
         store().write(_SCHEMA, lambda connection: connection.executemany(statement, names))
+
+    def clear(self) -> None:
+        """Remove all prompts of this notebook from the disk, in the background."""
+        owners = (self._owner, self._nameless)
+        statement = "DELETE FROM prompts WHERE owner IN (?, ?)"
+        store().write(_SCHEMA, lambda connection: connection.execute(statement, owners))
+
+    def follow(self, change: PathChange) -> None:
+        """Go along with a notebook that was renamed."""
+        if change.is_rename and change.old is not None:
+            paths = (_owner(change.new), _owner(change.old))
+            statement = "UPDATE prompts SET owner = ? WHERE owner = ?"
+            store().write(_SCHEMA, lambda connection: connection.execute(statement, paths))
+
+    @property
+    def _owner(self) -> bytes:
+        path = self._notebook()
+        return self._nameless if path is None else _owner(path)
 
     def find(self, prompt_sha256: str) -> KeptPrompt | None:
         """A prompt, if it is here and sound; a damaged one is removed."""
@@ -117,14 +145,20 @@ def _touch(connection: Connection, prompt_sha256: str, used_at: float) -> bool:
     return connection.execute(statement, (used_at, prompt_sha256)).rowcount > 0
 
 
-def _keep(connection: Connection, prompt_sha256: str, prompt: KeptPrompt, used_at: float) -> None:
+def _owner(notebook: Path) -> bytes:
+    return os.fsencode(absolute(notebook))
+
+
+def _keep(
+    connection: Connection, prompt_sha256: str, prompt: KeptPrompt, used_at: float, owner: bytes
+) -> None:
     """Keep a prompt that is not known yet, and drop the least recently used above the cap."""
     if _touch(connection, prompt_sha256, used_at):
         return
     data = erasable(zlib.compress(packed(prompt)))
     connection.execute(
-        "INSERT INTO prompts (sha256, used_at, size, prompt) VALUES (?, ?, ?, ?)",
-        (prompt_sha256, used_at, len(data), data),
+        "INSERT INTO prompts (sha256, used_at, size, prompt, owner) VALUES (?, ?, ?, ?, ?)",
+        (prompt_sha256, used_at, len(data), data, owner),
     )
     (total,) = connection.execute("SELECT sum(size) FROM prompts").fetchone()
     oldest = connection.execute(

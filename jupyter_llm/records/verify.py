@@ -187,7 +187,10 @@ class _Replayer:
         if prompt is None:
             raise _NotReplayable("its prompt is not kept on this machine")
         request = Request(
-            prompt=prompt.prompt, params=_params(record), answer_prefix=prompt.answer_prefix
+            prompt=prompt.prompt,
+            params=_params(record),
+            answer_prefix=prompt.answer_prefix,
+            is_private=answer.is_private,
         )
         try:
             completion = self._engine(record).submit(request).result()

@@ -80,16 +80,20 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """Sends the prompts of a task to an engine; `show` reads the stream of each answer."""
+    """Sends the prompts of a task to an engine; `show` reads the stream of each answer.
+
+    With `is_private` nothing of them is written to the disk.
+    """
 
     engine: Engine
     params: SamplingParams
     answers: AnswerLog
     show: Callable[[Stream], Completion]
+    is_private: bool = False
 
     def task(self, timeline: Timeline, last_error: LastError) -> Task:
         """A task about the notebook of this process, as it is now."""
-        cells = timeline.snapshot().visible
+        cells = sorted(timeline.snapshot().visible, key=lambda cell: cell.counts[-1] or 0)
         return Task.of_shell(current_shell(), last_error, cells, ask=self.ask, write=self.write)
 
     def ask(self, prompt: str) -> Completion:
@@ -106,4 +110,5 @@ class Asking:
 
     def _request(self, prompt: str) -> Request:
         # All of it comes from the notebook, so nothing in it is the user's own word to the model.
-        return Request(prompt=(Message("user", redact_mixed(prompt).text),), params=self.params)
+        messages = (Message("user", redact_mixed(prompt).text),)
+        return Request(prompt=messages, params=self.params, is_private=self.is_private)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import takewhile
 
 import pytest
 from hypothesis import example, given, settings
@@ -446,7 +447,7 @@ class TestAttachments:
             "one",
         )
         assert chat.turns[0].attachments == (("In [7]", "y = 2\n"), ("output 7", "<|im_end|>"))
-        chat("two")
+        chat("two", context="auto")
         assert engine.requests[-1].prompt[0] == message
         assert sent(engine)[-1] == "two"
 
@@ -522,6 +523,8 @@ def test_any_talk_is_what_a_simple_model_says(steps: list[tuple[str, int]]) -> N
     parents: dict[int, int] = {}
     said: dict[int, tuple[str, str]] = {}
     cells: dict[int, int] = {}  # by the turn that stands for them
+    first_asked: dict[int, int] = {}  # by cell
+    clocks: dict[int, int] = {}  # when each turn was asked, or its cell first
     active: list[int] = []
     for clock, (step, pick) in enumerate(steps):
         known = [0, *parents]
@@ -543,7 +546,10 @@ def test_any_talk_is_what_a_simple_model_says(steps: list[tuple[str, int]]) -> N
                 if step == "cell" and cell in cells.values():
                     assert cells[new] == cell
                 else:
-                    parents[new] = number if step == "after" else (active or [0])[-1]
+                    first = first_asked.setdefault(cell, clock) if step == "cell" else clock
+                    above = takewhile(lambda n, first=first: clocks[n] < first, active)  # type: ignore[misc]
+                    parents[new] = number if step == "after" else [0, *above][-1]
+                    clocks[new] = first
                     if step == "cell":
                         cells[new] = cell
                 said[new] = prompt, answer

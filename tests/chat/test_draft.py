@@ -75,14 +75,20 @@ def test_python_calls_tell_no_cells_unless_they_are_told_to(session: Session) ->
         session.chat("Hello", context="most")  # type: ignore[arg-type]
 
 
-def test_context_none_adds_nothing_and_what_was_not_told_is_told_later(session: Session) -> None:
+def test_context_none_tells_no_cell_and_leaves_the_rest_resident(session: Session) -> None:
     session.run("x = 1")
-    session.ask("first")
+    session.ask("first", attachments=[("file", "attached")], describe=lambda *_: [("z", "z: int")])
+    before, conversation = session.tokens, session.request.conversation
     session.run("y = 2")
     text = session.ask("second", context="none")
-    assert "x = 1" in text
-    assert "y = 2" not in text
-    assert session.ask("third").count("y = 2") == 1
+    assert not any(told in text for told in ("x = 1", "y = 2", "z: int"))
+    assert "first" in text
+    assert "attached" in text
+    assert session.request.conversation is None
+    text = session.ask("third")
+    assert [text.count(told) for told in ("x = 1", "y = 2", "z: int")] == [1, 1, 1]
+    assert session.request.conversation == conversation
+    assert common(before, session.tokens) == len(before)
 
 
 def test_a_number_is_a_filter_for_one_prompt_that_leaves_the_rest_resident(
@@ -271,7 +277,7 @@ class TestCut:
         num_left_out = session.chat.num_left_out
         assert num_left_out > 5
         session.run("new = 1")
-        assert "new = 1" in session.ask("again", origin=2)
+        assert "new = 1" not in session.ask("again", origin=2)
         assert session.request.conversation is None
         assert session.chat.num_left_out == num_left_out
         assert session.ask("end").count("new = 1") == 1

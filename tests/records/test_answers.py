@@ -50,7 +50,7 @@ class TestLog:
 
     def test_what_is_not_saved_is_not_on_disk(self, store: PromptStore, home: Path) -> None:
         log = AnswerLog(store)
-        log.add(REQUEST, finished(), is_saved=False)
+        log.add(replace(REQUEST, is_private=True), finished())
         assert len(log) == 1
         assert store.flush(10)
         assert list(home.iterdir()) == []
@@ -66,7 +66,8 @@ class TestLog:
     def test_only_the_latest_are_kept(self, store: PromptStore) -> None:
         log = AnswerLog(store)
         for number in range(600):
-            log.add(Request(prompt=f"{number} " + "word " * 20), finished(), is_saved=False)
+            request = Request(prompt=f"{number} " + "word " * 20, is_private=True)
+            log.add(request, finished())
         places = [answer.place for answer in log]
         assert len(places) == 500
         assert places[-1].startswith("599 word")

@@ -144,6 +144,9 @@ class ScriptedEngine:
         self._check_open()
         self.is_background_held = is_held
 
+    def forget(self) -> None:
+        self._check_open()
+
     def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[Score]:
         """Score a text by its length: -1 a character."""
         if not self.count_tokens(prompt):

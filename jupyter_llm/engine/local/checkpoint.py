@@ -53,6 +53,7 @@ _TOKEN_SIZE = 4
 _SUFFIX = ".kv"
 _SCOPE_NAME = re.compile("[0-9a-f]{32}")  # of no other folder do we touch a file
 
+_CLEAR_S = 10.0  # a state that is being written is waited for
 _MAX_PENDING = 2  # writes; each holds a whole state in memory
 _ABANDONED_S = 600.0  # a temporary file that has not grown for this long is nobody's any more
 # A second change within one tick of the file system's clock leaves the folder's mtime as it is
@@ -311,6 +312,17 @@ class CheckpointStore:
                 return
             self._queue(_Write(tokens, state, whole))
         self._writer.ask()
+
+    def clear(self) -> None:
+        """Remove all checkpoints, those of other scopes too, and write none that waits."""
+        if self._is_forked:
+            return
+        with self._lock:
+            self._pending.clear()
+        self._writer.wait(_CLEAR_S)
+        for scope in self._scope_folders():
+            for file in _files_in(scope):
+                _remove(file.path, self._trouble)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all is written, and return whether it is."""

@@ -115,6 +115,15 @@ class LocalEngine:
         if is_held:
             self._make_way(Priority.BULK)
 
+    def forget(self) -> None:
+        """Forget all that was read, also on the disk; prompts that run go on."""
+
+        def forget() -> None:
+            self._end_background()
+            self._model.forget()
+
+        self._call(forget)
+
     def score(self, prompt: Prompt, continuations: collections.abc.Sequence[str]) -> list[Score]:
         """How likely each continuation is after a prompt, all judged in one batch."""
         texts = [check_text(text, is_raw=True) for text in continuations]
@@ -380,6 +389,7 @@ class LocalEngine:
             ignore_eos=params.ignore_eos,
             priority=request.priority,
             is_pinned=request.is_pinned,
+            is_private=request.is_private,
             drafter=lane.drafter(token_ids) if self._may_draft(request) else None,
         )
         try:
@@ -422,6 +432,7 @@ class LocalEngine:
                 conversation=request.conversation,
                 priority=Priority.BACKGROUND,
                 is_pinned=request.is_pinned,
+                is_private=request.is_private,
             )
         )
 

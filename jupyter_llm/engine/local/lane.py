@@ -131,6 +131,7 @@ class Lane:
                 if slot is not None:
                     slot.num_prompt = min(prefix.num_prompt, length)
                     slot.num_saved = min(prefix.num_saved, length)
+                    slot.is_private = prefix.is_private
                     self._parking.take(prefix, is_owner=is_owner)
                 return
         self._restore(given, more_than)
@@ -173,6 +174,7 @@ class Lane:
                     conversation=slot.conversation,
                     num_prompt=slot.num_prompt,
                     num_saved=slot.num_saved,
+                    is_private=slot.is_private,
                 )
             )
             slot.clear()
@@ -228,6 +230,8 @@ class Lane:
         return self.context.trim(slot.seq_id, num_tokens)
 
     def _is_worth_saving(self, slot: Slot) -> bool:
+        if slot.is_private:
+            return False
         num_tokens = len(slot.token_ids)
         has_grown = num_tokens - slot.num_saved > max(_MIN_GAIN, num_tokens // _GROWTH)
         return self.store is not None and num_tokens >= _MIN_CHECKPOINT and has_grown
@@ -236,6 +240,19 @@ class Lane:
         assert self.store is not None
         if len(state) <= _MAX_STATE_BYTES:
             self.store.write(token_ids, state, whole=not self._can_cut)
+
+    def forget(self) -> None:
+        """Forget all that was read; what is still being written for is never saved."""
+        if self._parking is not None:
+            self._parking.clear()
+        for slot in self.slots.used:
+            if slot.is_busy:
+                slot.is_private = True
+            else:
+                slot.clear()
+                self.context.trim(slot.seq_id, 0)
+        if self.store is not None:
+            self.store.clear()
 
     def close(self) -> None:
         """Free the cache; what is to be written is."""

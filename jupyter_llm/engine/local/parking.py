@@ -21,6 +21,7 @@ class ParkedPrefix:
     conversation: str | None
     num_prompt: int
     num_saved: int
+    is_private: bool
 
 
 class Parking:
@@ -39,6 +40,10 @@ class Parking:
     def num_bytes(self) -> int:
         """How much memory that takes."""
         return sum(len(prefix.state) for prefix in self._prefixes)
+
+    def clear(self) -> None:
+        """Forget all that is parked."""
+        self._prefixes.clear()
 
     def park(self, prefix: ParkedPrefix) -> None:
         """Keep a prefix, instead of those it continues; one that is too large is not kept."""

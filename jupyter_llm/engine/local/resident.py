@@ -265,7 +265,7 @@ class ResidentModel:
         if not ids:
             return message
         known = bool(message.tokens_of) and message.tokens_of in (self._sha256, self._identity)
-        if known and 0 <= min(ids) and max(ids) < self.weights.n_vocab:
+        if known and min(ids) >= 0 and max(ids) < self.weights.n_vocab:
             return message
         return replace(message, token_ids=None)
 
@@ -458,6 +458,11 @@ class ResidentModel:
             kv_bytes=self._plan.need.kv_bytes,
             tuned_copy=self._entry.copy,
         )
+
+    def forget(self) -> None:
+        """Forget all that was read, also on the disk."""
+        for lane in self.lanes:
+            lane.forget()
 
     def save(self) -> bool:
         """Write the prefix that has grown most recently to disk; False if there is none."""

@@ -126,6 +126,7 @@ class Sequence:
     ignore_eos: bool = False
     priority: Priority = Priority.CHAT
     is_pinned: bool = False
+    is_private: bool = False
     scorer: Scorer | None = None
     num_given: int = 0
     drafter: Drafter | None = None
@@ -409,6 +410,7 @@ class Scheduler:
     def _occupy(self, sequence: Sequence, placement: Placement) -> None:
         slot, source = placement.slot, placement.copy_from
         sequence.slot = slot
+        slot.is_private = sequence.is_private
         self._running.append(sequence)
         num_cached = placement.num_cached
         if source is None:

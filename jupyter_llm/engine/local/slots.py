@@ -16,7 +16,7 @@ class Slot:
     """One sequence of the KV cache and the tokens it holds.
 
     The first `num_prompt` of them were a prompt, the first `num_shared` were lent to or borrowed
-    from another slot, and the first `num_saved` are on disk.
+    from another slot, and the first `num_saved` are on disk. What is private never gets there.
     """
 
     seq_id: int
@@ -24,6 +24,7 @@ class Slot:
     conversation: str | None = None
     is_busy: bool = False
     is_pinned: bool = False
+    is_private: bool = False
     last_used: int = 0
     num_prompt: int = 0
     num_shared: int = 0
@@ -33,7 +34,7 @@ class Slot:
         """Forget the tokens."""
         self.token_ids = []
         self.conversation = None
-        self.is_pinned = False
+        self.is_pinned = self.is_private = False
         self.num_prompt = self.num_shared = self.num_saved = 0
 
 

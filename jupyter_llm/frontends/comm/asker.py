@@ -11,7 +11,7 @@ from jupyter_llm.chat.asked import Asked
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
 from jupyter_llm.frontends.comm.parts import ProposalData
-from jupyter_llm.frontends.prompt.attaching import describer
+from jupyter_llm.frontends.prompt.attaching import Describer
 from jupyter_llm.frontends.prompt.commands import Call, Order
 from jupyter_llm.frontends.prompt.typed import read
 from jupyter_llm.notebook.cells.shell import user_namespace
@@ -81,8 +81,9 @@ class Asker:
             attachments=turn.attachments,
             context=options.context,
             # Whatever `@` is left in it was no variable's.
-            describe=describer(turn.prompt.replace("@", "@@"), options.vars),
+            describe=Describer(turn.prompt.replace("@", "@@"), options.vars),
             is_kept=self.side.chat.is_kept(turn.number),
+            goes_on=True,
             params=options.params,
         )
         self._ask(asked, job)
@@ -125,7 +126,7 @@ def proposal_data(proposal: Proposal) -> ProposalData | None:
     return ProposalData(
         source=proposal.source,
         cell_id=cell.cell_id if cell is not None else None,
-        execution_count=cell.execution_count if cell is not None else None,
+        execution_count=cell.counts[-1] if cell is not None else None,
         before=cell.source if cell is not None else None,
         unknown_names=list(proposal.unknown_names),
     )

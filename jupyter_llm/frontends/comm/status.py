@@ -21,7 +21,7 @@ def status_data(chat: Chat, mode: ContextMode) -> StatusData:
     if engine is None:
         return NO_MODEL
     try:
-        report = context_report(chat, mode, counts_all=False)
+        report = context_report(chat, mode, goes_on=True, counts_all=False)
         speed = engine.status().tokens_per_s
     except EngineClosedError:  # unloaded meanwhile
         return NO_MODEL

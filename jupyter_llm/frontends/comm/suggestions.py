@@ -97,9 +97,9 @@ def _cells(prefix: str, cells: Sequence[CellEvent]) -> Iterator[SuggestionData]:
         return
     digits = numbered[1] if numbered is not None else ""
     found = {
-        cell.execution_count: cell
+        cell.counts[-1]: cell
         for cell in cells
-        if cell.execution_count is not None and str(cell.execution_count).startswith(digits)
+        if cell.counts[-1] is not None and str(cell.counts[-1]).startswith(digits)
     }
     for number, cell in reversed(found.items()):
         name = f"In[{number}]"

@@ -104,7 +104,7 @@ def cost(completion: Completion, options: Options) -> str:
 
 def _left_out(chat: Chat, options: Options) -> Iterator[str]:
     """How much the prompt left out, if anything; `/context` tells what."""
-    num_turns, num_cells = chat.num_left_out, len(chat.cells_left_out)
+    num_turns, num_cells = chat.left_out
     if isinstance(options.context, int):
         num_cells = 0
         total = len(chat.timeline.snapshot().visible)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jupyter_llm.api import llm
-from jupyter_llm.frontends.prompt.attaching import describer
+from jupyter_llm.frontends.prompt.attaching import Describer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -79,7 +79,7 @@ class CellRuns:
         try:
             options = self._defaults()
             if options.context == "auto":
-                describe = describer("", options.vars, deadline_s=_READ_AHEAD_S)
+                describe = Describer("", options.vars, deadline_s=_READ_AHEAD_S)
                 self._chat_of(options).read_ahead(engine, describe)
         except Exception:  # whoever ran the cell asked for nothing
             logger.debug("The cells could not be read ahead", exc_info=True)

@@ -24,8 +24,9 @@ from jupyter_llm.frontends.magics.answering import Answering, cost
 from jupyter_llm.frontends.magics.cell_runs import CellRuns
 from jupyter_llm.frontends.magics.commands import OpenPanel, magic_commands
 from jupyter_llm.frontends.magics.completion import matcher
+from jupyter_llm.frontends.prompt.attaching import Describer
 from jupyter_llm.frontends.prompt.commands import Call, Order
-from jupyter_llm.frontends.prompt.history import restored_note
+from jupyter_llm.frontends.prompt.history import kept_note
 from jupyter_llm.frontends.prompt.options import FORMATS, Options
 from jupyter_llm.frontends.prompt.typed import read
 from jupyter_llm.frontends.views import NoView, answer_metadata, make_view, show_interrupt, watch
@@ -88,7 +89,7 @@ class LLMMagics(Magics):
         self.writer = NextInput(shell)
         self.runs = CellRuns(lambda: self.defaults, self._chat)
         self.complete = matcher(self.commands)
-        self._restored: dict[str, str] = {}  # what is to be said of chats with their next answer
+        self._told: set[str] = set()  # chats of which it was said what was kept of them
 
     @property
     def defaults(self) -> Options:
@@ -152,10 +153,14 @@ class LLMMagics(Magics):
     def _ask(self, asked: Asked, options: Options) -> None:
         """Answer a prompt, or show it if that is all that is wanted."""
         chat = self._chat(options)
-        asked = replace(asked, origin=self.runs.next_origin())
+        origin = self.runs.next_origin()
+        asked = replace(asked, origin=origin)
+        if (first := chat.first_asked(origin)) and isinstance(asked.describe, Describer):
+            asked = replace(asked, describe=replace(asked.describe, names=first.names))
         is_quiet = options.quiet or options.assign_to
         view = NoView() if is_quiet and not options.dry_run else self._view(options)
-        note = self._restored.get(options.chat, "")
+        is_told = options.continue_ or options.chat in self._told
+        note = "" if is_told else kept_note(chat)
         answering = Answering(options, view, self.writer, self.shell.user_ns, note)
         if options.dry_run:
             answering.preview(chat, asked)
@@ -163,7 +168,7 @@ class LLMMagics(Magics):
         answer = answering.write_code if options.format == "code" else answering.write
         with self._interruptible(view, options):
             self._assign(answer(chat, asked), options)
-        self._restored.pop(options.chat, None)
+        self._told.add(options.chat)
 
     @contextmanager
     def _interruptible(self, view: View, options: Options | None = None) -> Iterator[None]:
@@ -186,12 +191,9 @@ class LLMMagics(Magics):
         return make_view(self.shell, "text/markdown" if is_markdown else "text/plain")
 
     def _chat(self, options: Options) -> Chat:
-        is_known = any(chat.name == options.chat for chat in llm.chats)
         chat = llm.chat(options.chat)
-        if not is_known and chat.turns:
-            self._restored[options.chat] = restored_note(chat.saved())
-        if not chat.turns and chat.system is None:
-            chat.system = self.system or None
+        if not chat.turns or chat.num_restored:
+            chat.begin_with(self.system or None)
         return chat
 
     def _assign(self, completion: Completion, options: Options) -> None:

@@ -57,7 +57,8 @@ class ChatPanel(AnyWidget):
     ) -> None:
         script, style = panel_files(STATIC)
         check_mode(context)
-        options = Options(model=model, context=context, params=sampling_params(sampling))
+        params = sampling_params(sampling)
+        options = Options(model=model, context=context, continue_=True, params=params)
         self.chat = _named_chat(chat) if isinstance(chat, str) else chat
         super().__init__(_esm=script, _css=style, panel_id=os.urandom(8).hex())
         keep_subshell(self.comm)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.notebook.cells.rendering import cell_text
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.cells.timeline import find_cell
+from jupyter_llm.notebook.values.mentions import used
 from jupyter_llm.notebook.values.variables import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from jupyter_llm.chat.asked import Describe
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.values.summaries import Summary
 
@@ -25,23 +26,36 @@ _MAX_CELL_CHARS = 8000  # of a cell that is attached, its outputs included
 _CELL = re.compile(r"(?<![\w@/.)\]])@(?:In|Out) ?\[(\d+)\]")
 
 
-def describer(prompt: str, choice: str = "auto", *, deadline_s: float = _ASK_S) -> Describe:
+@dataclass(frozen=True, slots=True)
+class Describer:
     """What summarises the variables that go along with a prompt, when it is sent.
 
-    The prompt is as it was typed: an `@` in a value that is put in means nothing.
+    The prompt is as it was typed: an `@` in a value that is put in means nothing. Where `names` are
+    given, other variables count only if the cells before the prompt use them, or by their `@`.
     """
 
-    def summaries(_sent: str, cells: Sequence[CellEvent]) -> Sequence[Summary]:
+    prompt: str
+    choice: str = "auto"
+    deadline_s: float = _ASK_S
+    names: frozenset[str] | None = None
+
+    def __call__(self, _sent: str, cells: Sequence[CellEvent]) -> Sequence[Summary]:
+        """The summaries, given the cells before the prompt."""
+        sources = [cell.source for cell in cells]
+        variables = own_variables(current_shell())
         return describe(
-            prompt,
-            [cell.source for cell in cells[-_NUM_RECENT_CELLS:]],
-            own_variables(current_shell()),
-            choice=choice,
+            self.prompt,
+            sources[-_NUM_RECENT_CELLS:],
+            variables,
+            choice=self.choice,
+            unasked=None if self.names is None else self._known(sources, variables),
             max_chars=_MAX_VARIABLE_CHARS,
-            deadline_s=deadline_s,
+            deadline_s=self.deadline_s,
         )
 
-    return summaries
+    def _known(self, sources: Sequence[str], variables: Mapping[str, object]) -> frozenset[str]:
+        found = (name for source in sources for name in used(source, variables))
+        return (self.names or frozenset()).union(found)
 
 
 def attach_cells(

@@ -55,7 +55,8 @@ class Call:
     def ask(self, what: Callable[[Task, str], T]) -> T:
         """Carry out a task about the notebook."""
         engine = self.llm.current.get(self.options.model, show=self.show_loading)
-        asking = Asking(engine, self.options.params, self.llm.answers, self.show)
+        options, answers = self.options, self.llm.answers
+        asking = Asking(engine, options.params, answers, self.show, is_private=options.no_save)
         return what(asking.task(self.llm.timeline, self.llm.last_error), self.argument)
 
 
@@ -159,7 +160,7 @@ def _verify(call: Call) -> VerifyReport:
 def _context(call: Call) -> ContextReport:
     from jupyter_llm.chat.context_report import context_report
 
-    return context_report(call.chat, call.options.context)
+    return context_report(call.chat, call.options.context, goes_on=call.options.continue_)
 
 
 def _cells(call: Call, name: str) -> list[int | str]:
@@ -173,7 +174,7 @@ def _cells(call: Call, name: str) -> list[int | str]:
 
 
 def _told(cells: list[CellEvent], what: str) -> str:
-    names = ", ".join(f"In [{cell.execution_count}]" for cell in cells)
+    names = ", ".join(f"In [{cell.counts[-1]}]" for cell in cells)
     return f"{names} {'is' if len(cells) == 1 else 'are'} {what}"
 
 

@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.chat.store import SavedChat
 
-ARGUMENT = "[--export FILE] [--into-notebook] [--clear]"
+ARGUMENT = "[--continue] [--export FILE] [--into-notebook] [--clear]"
 HELP = (
-    "the turns of the chat; `--export` writes all chats of the notebook to a .md or .json file, "
-    "`--into-notebook` into its metadata, `--clear` forgets them and removes them from the disk"
+    "the turns of the chat; `--continue` goes on from those kept before the restart, `--export` "
+    "writes all chats of the notebook to a .md or .json file, `--into-notebook` into its metadata, "
+    "`--clear` forgets them, the prompts kept for `/verify` and all that models have read, also on "
+    "the disk"
 )
-_FLAGS = ("--export", "--into-notebook", "--clear")
+_FLAGS = ("--continue", "--export", "--into-notebook", "--clear")
 _WRITERS = {".md": to_markdown, ".json": to_json}
 
 
@@ -48,7 +50,9 @@ def answer(argument: str, chat: Chat, chats: Chats, notebook: Path | None) -> st
     if name and flag != "--export":
         raise MagicUsageError(f"/history {flag} takes nothing after it, not {name[:40]!r}.")
     if not flag:
-        return _shown(chat.saved(), notebook)
+        return "\n\n".join(filter(None, (_shown(chat.saved(), notebook), kept_note(chat))))
+    if flag == "--continue":
+        return _continued(chat)
     saved = chats.saved()
     if flag == "--export":
         return _exported(Path(os.path.expanduser(name)), saved)  # noqa: PTH111  pathlib's raises
@@ -58,14 +62,21 @@ def answer(argument: str, chat: Chat, chats: Chats, notebook: Path | None) -> st
     return _cleared(saved)
 
 
-def restored_note(chat: SavedChat) -> str:
-    """What stands under the first answer of a chat that goes on after a restart."""
-    if not chat.turns:
+def kept_note(chat: Chat) -> str:
+    """What is said of turns that an earlier kernel kept, while nobody goes on from them."""
+    count, turns = chat.num_restored, chat.turns
+    if not (count and turns):
         return ""
-    return (
-        f"goes on from {count_of(len(chat.turns), 'turn')} kept since {date_of(chat.turns[-1])}; "
-        "--new starts afresh"
-    )
+    since = date_of(turns[-1])
+    return f"{count_of(count, 'turn')} kept since {since}; --continue goes on from there"
+
+
+def _continued(chat: Chat) -> str:
+    count = chat.num_restored
+    chat.resume()
+    if not count:
+        return f"Nothing was kept of chat *{chat.name}* before this kernel."
+    return f"Chat *{chat.name}* goes on from {count_of(count, 'turn')} kept before the restart."
 
 
 def _shown(chat: SavedChat, notebook: Path | None) -> str:

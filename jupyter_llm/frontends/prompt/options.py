@@ -5,6 +5,7 @@ A line is options first and then the prompt, which stays as typed: `%llm -n 20 W
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -54,7 +55,8 @@ class Option:
     @property
     def key(self) -> str:
         """Its name in `Options`, or in the `SamplingParams` there."""
-        return self.names[-1].lstrip("-").replace("-", "_")
+        key = self.names[-1].lstrip("-").replace("-", "_")
+        return f"{key}_" if keyword.iskeyword(key) else key
 
     @property
     def expects(self) -> str:
@@ -130,6 +132,7 @@ OPTIONS = (
     Option("--no-save", "", "keep nothing of this prompt and its answer on the disk"),
     Option("--chat", "NAME", "the conversation to talk in"),
     Option("--new", "", "forget the conversation's turns first"),
+    Option("--continue", "", "go on from what was kept of the conversation before the restart"),
     Option("--stats", "", "show token counts and times below the answer"),
     Option("--dry-run", "", "show the exact prompt instead of running it"),
     Option("-q --quiet", "", "show nothing"),
@@ -160,6 +163,7 @@ class Options:
     no_save: bool = False
     chat: str = "default"
     new: bool = False
+    continue_: bool = False
     stats: bool = False
     dry_run: bool = False
     quiet: bool = False

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.asked import Asked
 from jupyter_llm.engine.request import check_text
-from jupyter_llm.frontends.prompt.attaching import attach_cells, describer
+from jupyter_llm.frontends.prompt.attaching import Describer, attach_cells
 from jupyter_llm.frontends.prompt.commands import find_command
 from jupyter_llm.frontends.prompt.expressions import interpolate, shield, unshield
 from jupyter_llm.frontends.prompt.options import PromptLine, parse_line
@@ -87,8 +87,9 @@ def read(
         is_new=options.new,
         attachments=attachments,
         context=options.context,
-        describe=describer(unshield(named, quoted), options.vars),
+        describe=Describer(unshield(named, quoted), options.vars),
         is_kept=not options.no_save,
+        goes_on=options.continue_,
         params=options.params,
     )
     return Typed(asked, options)

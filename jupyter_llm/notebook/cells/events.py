@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 OutputKind = Literal["stdout", "stderr", "result", "display", "error"]
@@ -24,7 +24,8 @@ class CellEvent:
     """One run of a cell.
 
     `number` is its place on the timeline, counted from 1 and never used twice, so a cell that ran
-    again is another event with the same `cell_id`. `source` is as typed, magics included.
+    again is another event with the same `cell_id`, unless nothing of it was new: then the counts of
+    those runs are in `again`. `source` is as typed, magics included.
     """
 
     number: int
@@ -32,7 +33,13 @@ class CellEvent:
     execution_count: int | None = None
     cell_id: str | None = None
     outputs: tuple[Output, ...] = ()
-    tags: frozenset[str] = frozenset()
+    tags: frozenset[str] = field(default=frozenset(), compare=False)
+    again: tuple[int, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def counts(self) -> tuple[int | None, ...]:
+        """The numbers that the notebook showed beside it, the one it shows now last."""
+        return (self.execution_count, *self.again)
 
     @property
     def has_failed(self) -> bool:

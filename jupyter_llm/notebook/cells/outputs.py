@@ -9,8 +9,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.clipping import Scroll, clip
-from jupyter_llm.common.controls import plain
 from jupyter_llm.notebook.cells.events import Output, OutputKind
+from jupyter_llm.notebook.values.kinds import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,6 +24,12 @@ _NUM_HEAD, _NUM_TAIL = 12, 20  # outputs of one cell
 _NUM_FRAMES = 6
 _MAX_DEPTH = 50  # frames that are looked at
 _MEANINGLESS = re.compile(r"<IPython\.core\.display\.\w+ object>")
+_CELL_FILE = re.compile(r"[^\s\"'<>]*ipykernel_\d+[/\\]\d+\.py")
+
+
+def _steady(text: str) -> str:
+    """A text that is the same in every kernel: no addresses, no names of files of cells."""
+    return _CELL_FILE.sub("cell", clean(text))
 
 
 def bundle_text(bundle: Mapping[str, Any]) -> str:
@@ -33,10 +39,10 @@ def bundle_text(bundle: Mapping[str, Any]) -> str:
             return f"<{mime}>"
     text = bundle.get("text/plain")
     if isinstance(text, str) and not _MEANINGLESS.fullmatch(text):
-        return plain(clip(text, _MAX_CHARS))
+        return _steady(clip(text, _MAX_CHARS))
     for mime in ("text/markdown", "text/latex"):
         if isinstance(text := bundle.get(mime), str):
-            return plain(clip(text, _MAX_CHARS))
+            return _steady(clip(text, _MAX_CHARS))
     return " ".join(f"<{mime}>" for mime in bundle if mime != "text/plain")
 
 
@@ -46,7 +52,7 @@ def error_text(error: BaseException, cell_name: Callable[[str], str | None]) -> 
     `cell_name` names the cell that a file name stands for, and is None for other files. Of these
     only the innermost frame is told.
     """
-    shown = plain(clip("".join(traceback.format_exception_only(error)), _MAX_CHARS // 4))
+    shown = _steady(clip("".join(traceback.format_exception_only(error)), _MAX_CHARS // 4))
     lines = shown.strip().splitlines() or [type(error).__name__]
     if isinstance(error, SyntaxError):  # its code comes before its name
         lines = [lines[-1], f"line {error.lineno}: {(error.text or '').strip()}"]
@@ -89,7 +95,7 @@ class _Shown:
     display_id: str | None = None
 
     def output(self) -> Output:
-        text = self.text if isinstance(self.text, str) else plain(str(self.text))
+        text = self.text if isinstance(self.text, str) else _steady(str(self.text))
         return Output(self.kind, text)
 
 

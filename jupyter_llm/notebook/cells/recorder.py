@@ -9,6 +9,7 @@ outputs lacks displays in ipykernel, grows without bound, and is not kept for ce
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.notebook.cells.outputs import TRANSCRIPT_KEY, CellOutputs, bundle_text, error_text
+from jupyter_llm.notebook.cells.timeline import NUMBERED_CELL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import OutputKind
     from jupyter_llm.notebook.cells.timeline import Timeline
 
+_OURS = re.compile(r"%llm(\s|$)|%(re)?load_ext\s+jupyter_llm\s*$")
 _Note = Callable[..., None]  # gets the outputs, and what a method was called with
 
 logger = logging.getLogger(__name__)
@@ -67,8 +70,9 @@ class Recorder:
     """Appends each cell that a shell has run to a timeline, with what it showed.
 
     Cells that consist of `%llm` or `%%llm` are left out: their prompts and answers are turns of a
-    chat. So are cells that IPython's history leaves out, as front ends run for themselves, and what
-    is shown inside `unheard`. Text that goes elsewhere, as under `%%capture`, is no output.
+    chat. So are the one that loads us, cells that IPython's history leaves out, as front ends run
+    for themselves, and what is shown inside `unheard`. Text that goes elsewhere, as under
+    `%%capture`, is no output.
     """
 
     def __init__(self, shell: InteractiveShell, timeline: Timeline) -> None:
@@ -142,7 +146,8 @@ class Recorder:
             error = result.error_before_exec
             error = result.error_in_exec if error is None else error
             if error is not None:
-                run.outputs.show("error", error_text(error, self._cell_name))
+                name = partial(self._cell_name, info, result)
+                run.outputs.show("error", error_text(error, name))
         with suppress(Exception):  # what is not learnt is looked for by its form
             from jupyter_llm.notebook.values.redaction import learn
 
@@ -155,9 +160,20 @@ class Recorder:
             tags=self._tags(info),
         )
 
-    def _cell_name(self, filename: str) -> str | None:
+    def _cell_name(
+        self, info: ExecutionInfo, result: ExecutionResult | None, filename: str
+    ) -> str | None:
+        """The cell of a file name, by the number it was told with: that of its first run."""
         name = self._shell.compile.format_code_name(filename)
-        return name[1].replace("In[", "In [") if name else None
+        number = NUMBERED_CELL.fullmatch(name[1]) if name else None
+        if name is None or number is None:
+            return name[1] if name else None
+        count = int(number[1])
+        cell = next((c for c in reversed(self._timeline.cells) if count in c.counts), None)
+        if cell is None and result is not None and count == result.execution_count:
+            same = self._timeline.latest(getattr(info, "cell_id", None))
+            cell = same if same is not None and same.source == info.raw_cell else None
+        return f"In [{cell.execution_count if cell is not None else count}]"
 
     def _tags(self, info: ExecutionInfo) -> frozenset[str]:
         """The cell's tags, which JupyterLab sends along with the code."""
@@ -172,6 +188,7 @@ class Recorder:
 
     def _open(self, info: ExecutionInfo) -> None:
         self._run = _Run(info, threading.get_ident())
+        self._timeline.running = getattr(info, "cell_id", None)
         publisher, hook = self._shell.display_pub, self._shell.displayhook
         self._tap(sys.stdout, "write", lambda write: self._stream(write, "stdout"))
         self._tap(sys.stderr, "write", lambda write: self._stream(write, "stderr"))
@@ -186,7 +203,7 @@ class Recorder:
         for tap in reversed(self._taps):
             tap.remove()
         self._taps.clear()
-        self._run = None
+        self._run = self._timeline.running = None
 
     def _tap(self, owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
         # Streams may be anything that has a `write`, and some let nobody replace it.
@@ -247,9 +264,9 @@ def _shown(outputs: CellOutputs, format_dict: Any, *_args: Any, **_options: Any)
 
 
 def _is_prompt(source: str) -> bool:
-    """Tell whether a cell is nothing but prompts."""
+    """Tell whether a cell is nothing but prompts, or loads us."""
     lines = [line.strip() for line in source.splitlines()]
     if source.lstrip().startswith("%%llm"):
         return True
     code = [line for line in lines if line and not line.startswith("#")]
-    return bool(code) and all(line.split(maxsplit=1)[0] == "%llm" for line in code)
+    return bool(code) and all(_OURS.match(line) for line in code)

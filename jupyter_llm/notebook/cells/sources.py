@@ -115,9 +115,9 @@ class CellSources:
         events = list(reversed(self.cells))
         # What runs inside a cell, as under %%capture, is counted as the next one: so the text
         # decides, and the count only which of several equal ones it is.
-        events.sort(key=lambda event: event.execution_count != count)
+        events.sort(key=lambda event: count not in event.counts)
         for event in events:
-            if _holds(event.source, compiled, is_counted=event.execution_count == count):
+            if _holds(event.source, compiled, is_counted=count in event.counts):
                 return _aligned(
                     event.source,
                     compiled,

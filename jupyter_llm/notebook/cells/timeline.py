@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import TYPE_CHECKING, Literal
 
 from jupyter_llm.common.watchers import Watchers
@@ -12,7 +13,7 @@ from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.cells.events import CellEvent, Output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 NUMBERED_CELL = re.compile(r"(?:cell\s*|In\s*)?\[?(\d{1,9})\]?", re.IGNORECASE)
 """How a cell is named by the number beside it: `3`, `[3]`, `In [3]` or `cell 3`."""
@@ -36,18 +37,18 @@ def find_cell(wanted: int | str, cells: Sequence[CellEvent]) -> CellEvent:
         There is none; the hint names the nearest.
     """
     words = str(wanted).strip()
-    number = NUMBERED_CELL.fullmatch(words)
-    count = int(number[1]) if number is not None else None
+    found = NUMBERED_CELL.fullmatch(words)
+    number = int(found[1]) if found is not None else None
     for cell in reversed(cells):
-        if cell.cell_id == words or (count is not None and cell.execution_count == count):
+        if cell.cell_id == words or (number is not None and number in cell.counts):
             return cell
-    name = f"cell [{count}]" if count is not None else f"cell {words[:40]!r}"
-    counts = sorted({cell.execution_count for cell in cells if cell.execution_count is not None})
+    name = f"cell [{number}]" if number is not None else f"cell {words[:40]!r}"
+    counts = sorted({one for cell in cells for one in cell.counts if one is not None})
     if not counts:
         raise MagicUsageError(f"There is no {name}: no cell has run yet.")
-    if count is None:
+    if number is None:
         raise MagicUsageError(f"There is no {name} here.", "Give the number beside a cell.")
-    nearest = min(counts, key=lambda one: abs(one - count))
+    nearest = min(counts, key=lambda one: abs(one - number))
     raise MagicUsageError(f"There is no {name} here.", f"The nearest is [{nearest}].")
 
 
@@ -58,6 +59,12 @@ class Snapshot:
     cells: tuple[CellEvent, ...] = ()
     pinned: frozenset[CellEvent] = frozenset()
     _hidden: frozenset[_Key] = field(default=frozenset(), repr=False)
+    _first_runs: Mapping[_Key, int] = field(default_factory=dict, repr=False)
+
+    def above(self, tick: int) -> Snapshot:
+        """Without the cells that ran for the first time after a moment: they stand below it."""
+        cells = tuple(cell for cell in self.cells if self._first_runs[_key(cell)] < tick)
+        return replace(self, cells=cells)
 
     def is_hidden(self, cell: CellEvent) -> bool:
         """Whether the model is not to see a run of a cell."""
@@ -72,6 +79,9 @@ class Snapshot:
 class Timeline:
     """The runs of cells, which are only ever added to. Safe to use from any thread.
 
+    A run that changes neither the cell's source nor what it showed is no new one: so whoever runs
+    the same cells again is told the same. `running` is the id of the cell that runs now.
+
     A cell that is pinned stays in the prompts when others no longer fit: its latest run does. Of a
     cell that is hidden no run is in any prompt. The cell tags `llm-pin` and `llm-hide` do the same
     until `pin`, `unpin`, `hide` or `unhide` say otherwise; the tags of the latest run count.
@@ -81,6 +91,9 @@ class Timeline:
         self._cells: list[CellEvent] = []
         self._latest: dict[_Key, CellEvent] = {}
         self._tags: dict[tuple[_Key, Tag], bool] = {}
+        self._first_runs: dict[_Key, int] = {}  # the ticks of the cells' first runs
+        self._ticks = count(1)
+        self.running: str | None = None
         self._watchers = Watchers()
         self._lock = threading.Lock()
 
@@ -90,6 +103,14 @@ class Timeline:
         The call comes on any thread and must return at once. Its errors are logged.
         """
         return self._watchers.add(callback)
+
+    def tick(self) -> int:
+        """This moment, as a number that grows: runs of cells come before it or after it."""
+        return next(self._ticks)
+
+    def latest(self, cell_id: str | None) -> CellEvent | None:
+        """The latest run of a cell, if there was one and the cell has an id."""
+        return self._latest.get(cell_id) if cell_id is not None else None
 
     @property
     def cells(self) -> tuple[CellEvent, ...]:
@@ -106,7 +127,7 @@ class Timeline:
         outputs: Iterable[Output] = (),
         tags: Iterable[str] = (),
     ) -> CellEvent:
-        """Add a run of a cell and return it."""
+        """Add a run of a cell and return it; of one that changed nothing, the run before."""
         with self._lock:
             cell = CellEvent(
                 number=len(self._cells) + 1,
@@ -116,8 +137,15 @@ class Timeline:
                 outputs=tuple(outputs),
                 tags=frozenset(tags),
             )
-            self._cells.append(cell)
+            before = self.latest(cell_id)
+            if before is not None and (before.source, before.outputs) == (source, cell.outputs):
+                again = () if execution_count is None else (execution_count,)
+                cell = replace(before, tags=cell.tags, again=(*before.again, *again))
+                self._cells[cell.number - 1] = cell
+            else:
+                self._cells.append(cell)
             self._latest[_key(cell)] = cell
+            self._first_runs.setdefault(_key(cell), self.tick())
         self._watchers.tell()
         return cell
 
@@ -144,6 +172,7 @@ class Timeline:
                 tuple(self._cells),
                 frozenset(self._latest[key] for key in self._tagged("llm-pin")),
                 frozenset(self._tagged("llm-hide")),
+                dict(self._first_runs),
             )
 
     def _set(self, cells: tuple[int | str, ...], tag: Tag, *, is_set: bool) -> list[CellEvent]:

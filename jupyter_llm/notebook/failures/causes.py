@@ -155,7 +155,7 @@ def _failed_cell(failure: Failure, cells: Sequence[CellEvent]) -> CellEvent | No
     if run is None:
         return None
     for cell in reversed(cells):
-        if cell.source == run.source and cell.execution_count == run.execution_count:
+        if cell.source == run.source and run.execution_count in cell.counts:
             return cell
     return _made_up(run.source, run.execution_count, run.cell_id)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Final
 
 from jupyter_llm.notebook.values.mentions import at_names, chosen, mentioned, used
@@ -19,6 +19,7 @@ def describe(
     namespace: Mapping[str, object],
     *,
     choice: str = "auto",
+    unasked: Container[str] | None = None,
     max_chars: int = 4000,
     deadline_s: float = 0.4,
 ) -> list[Summary]:
@@ -27,11 +28,13 @@ def describe(
     `choice` is `auto`: those the prompt names and those that hold data in the recent cells, the
     latest cell first and in few words; or `none`; or names: `a,b`. An `@name` in the prompt counts
     in any case, and what is named has the first claim to the room. Those that only cells use come
-    first. `OptionError`: there is no variable of a name that was chosen or has an `@`.
+    first. Only those of `unasked` go along without having been asked for, if they are given.
+    `OptionError`: there is no variable of a name that was chosen or has an `@`.
     """
     known = {key: value for key, value in list(namespace.items()) if type(key) is str}
+    plain = {key: value for key, value in known.items() if unasked is None or key in unasked}
     room = Room(max_chars, deadline_s)
-    named, in_cells = _meant(prompt, recent_sources, known, choice)
+    named, in_cells = _meant(prompt, recent_sources, known, plain, choice)
     told = [room.tell(name, known[name]) for name in named]
     # Those that no prompt changes come first, so that they can be read before it is asked.
     told = [*(room.tell(name, known[name], _CELL_CHARS) for name in in_cells), *told]
@@ -39,15 +42,19 @@ def describe(
 
 
 def _meant(
-    prompt: str, recent_sources: Sequence[str], known: Mapping[str, object], choice: str
+    prompt: str,
+    recent_sources: Sequence[str],
+    known: Mapping[str, object],
+    plain: Mapping[str, object],
+    choice: str,
 ) -> tuple[list[str], list[str]]:
     """The variables that are named, and those that only the recent cells use."""
     if choice == "auto":
-        others = mentioned(prompt, known)
+        others = [name for name in mentioned(prompt, known) if name in plain]
     else:
         others = [] if choice == "none" else chosen(choice, known)
     named = list(dict.fromkeys([*at_names(prompt, known), *others]))
-    used_too = dict.fromkeys(_in_cells(recent_sources, known)) if choice == "auto" else {}
+    used_too = dict.fromkeys(_in_cells(recent_sources, plain)) if choice == "auto" else {}
     return named, [name for name in used_too if name not in named]
 
 

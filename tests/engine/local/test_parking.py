@@ -21,6 +21,7 @@ def prefix(
 ) -> ParkedPrefix:
     return ParkedPrefix(
         token_ids=tuple(token_ids),
+        is_private=False,
         state=memoryview(bytes(num_bytes)),
         conversation=conversation,
         num_prompt=len(token_ids),

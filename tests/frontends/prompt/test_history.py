@@ -7,14 +7,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from support.saved_turns import chat_of, turn
 from support.scripted import ScriptedEngine
 from support.template_engine import ScriptedLLM
 
-from jupyter_llm.chat.store import SavedChat
 from jupyter_llm.chat.transcript import to_json, to_markdown
 from jupyter_llm.errors import MagicUsageError, NotebookFileError
-from jupyter_llm.frontends.prompt.history import answer, restored_note
+from jupyter_llm.frontends.prompt.history import answer
 
 
 class Notebook:
@@ -46,7 +44,7 @@ def notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Notebook:
     ("argument", "says"),
     [
         ("--clera", "Did you mean --clear?"),
-        ("all", "--export, --into-notebook, --clear"),
+        ("all", "--continue, --export, --into-notebook, --clear"),
         ("--clear default", "nothing after it"),
         ("--into-notebook a.ipynb", "nothing after it"),
         ("--export", "ends in .md or .json"),
@@ -116,10 +114,3 @@ def test_what_was_forgotten_is_counted_the_other_branches_too(notebook: Notebook
     said = "Forgot 2 turns of 2 chats and 2 other branches, here and on the disk."
     assert notebook.history("--clear") == said
     assert notebook.history("--clear") == "There were no chats."
-
-
-def test_a_chat_that_goes_on_says_since_when() -> None:
-    note = restored_note(chat_of(turn("Who?", "Me."), turn("Why?", "So.")))
-    assert "2 turns" in note
-    assert "2023-11-1" in note
-    assert restored_note(SavedChat(name="new")) == ""
