@@ -121,6 +121,7 @@ class Exchanges:
     def __init__(self, turns: Branches[Turn] | None = None) -> None:
         given: Branches[Turn] = turns if turns is not None else Branches()
         self._branches = given.mapped(lambda _, turn: _Entry(turn.origin, turn))
+        self._kept_end = [START, *given.path()][-1]
         self._held: list[Place] = []  # by prompts that are about to be sent
         self._writings: dict[int, Writing] = {}
         self._shown: tuple[Exchange, ...] | None = None  # None: something has changed
@@ -330,8 +331,12 @@ class Exchanges:
     def resume(self) -> list[Hashable]:
         """Take up all that an earlier kernel wrote, and return whose turns that were.
 
-        They are no cell's any more: one that runs again goes on from them.
+        They are no cell's any more: one that runs again goes on from them. Their branch becomes the
+        active one.
         """
+        kept_end = self._branches.get(self._kept_end)
+        if kept_end is not None and kept_end.tick is None:
+            self.choose(self._kept_end)
         restored = [n for n in self._branches if self._branches[n].tick is None]
         origins = [self._branches[number].origin for number in restored]
         for number in restored:

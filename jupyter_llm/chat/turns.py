@@ -210,6 +210,8 @@ class ChatTurns:
             origins = self._exchanges.resume()
             self._archive.release(self.name, origins)
             self._systems.resume()
+            if origins:
+                self._save_state()
         if origins:
             self._watchers.tell()
 

@@ -217,6 +217,18 @@ class TestWhatAnEarlierKernelKept:
             "Go on.",
         ]
 
+    def test_it_goes_on_from_there_also_where_the_chat_has_begun_anew(
+        self, notebook: Notebook
+    ) -> None:
+        self.chat(notebook)
+        notebook.run("%%llm\nWhat now?", "new")
+        notebook.run("%%llm --continue\nGo on.", "newer")
+        assert prompts(llm.chat("default")) == [
+            "What is in it?",
+            "And what is total?",
+            "Go on.",
+        ]
+
     def test_history_does_so_too(self, notebook: Notebook) -> None:
         self.chat(notebook)
         assert "--continue" in notebook.run("%llm /history", "history")
