@@ -46,7 +46,7 @@ def cells_of_secrets(text: str) -> Iterator[Span]:
     for number, (start, line) in enumerate(lines):
         if len(line) <= _MAX_LINE and may_name(line):
             yield from _of_row(start, line)
-            for split in (_barred, _spaced, _comma, _semicolon, _tab):
+            for split in (_barred, _spaced, _worded, _comma, _semicolon, _tab):
                 yield from _below(lines, number, split)
 
 
@@ -92,6 +92,10 @@ def _spaced(line: str) -> list[_Cell]:
     return [(*found.span(), found[0]) for found in _RUN.finditer(line)]
 
 
+def _worded(line: str) -> list[_Cell]:
+    return [(*found.span(), found[0]) for found in re.finditer(r"\S+", line)]
+
+
 _COMMA, _SEMICOLON, _TAB = (re.compile(separator) for separator in ",;\t")
 
 
@@ -114,6 +118,9 @@ def _below(lines: list[tuple[int, str]], number: int, split: _Split) -> Iterator
             if _NOTHING.fullmatch(row.strip()):
                 continue
             return
+        # Words with single blanks are a table where all of them end below each other.
+        if split is _worded and any(map(_differ, cells, headers)):
+            return
         for place, begin, end, name in secret:
             has_index = len(cells) > len(headers)
             if is_spaced and (has_index or len(headers) > 1):
@@ -123,6 +130,10 @@ def _below(lines: list[tuple[int, str]], number: int, split: _Split) -> Iterator
             yield from (
                 (start + a, start + b, name) for a, b, told in under if _is_data(told, name)
             )
+
+
+def _differ(cell: _Cell, header: _Cell) -> bool:
+    return cell[1] != header[1]
 
 
 def _of_row(start: int, line: str) -> Iterator[Span]:

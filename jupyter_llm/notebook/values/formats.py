@@ -107,9 +107,14 @@ _LOGIN_FLAG = re.compile(
 )
 _PASS_FLAG = re.compile(r"""\b(?:sshpass|mysql\w*)\b[^\n]*?\s-p[ ]?(?P<value>[^\s"'-][^\s"']*)""")
 _NETRC = re.compile(r"\blogin\s+\S+\s+password\s+(?P<value>\S+)")
+# In a sentence, where it looks like one: "the password is hunter2".
+_SAID = re.compile(
+    r"(?i)\b(?P<name>password|passwd|passphrase|pwd|api[ _-]key|token|secret(?: key)?)"
+    r"[ ]+(?:(?:is|was)[ ]+)?['\"`]?(?P<value>(?=\S*\d)(?=\S*[A-Za-z])[^\s'\"`<>,;:=(){}\[\]]{6,})"
+)
 _ENV_LINE = re.compile(
     r"(?m)^[ \t]*[%!]?(?:set_)?(?:env|export|set)[ \t]+(?P<name>\w+)[ \t]+(?P<value>\S+)"
 )
 
-NAMED: Final = (_URL, _XML, _SQL, _FLAG, _LOGIN_FLAG, _PASS_FLAG, _NETRC, _ENV_LINE)
+NAMED: Final = (_URL, _XML, _SQL, _FLAG, _LOGIN_FLAG, _PASS_FLAG, _NETRC, _SAID, _ENV_LINE)
 """Where passwords stand without a sign between them and their names, in the group `value`."""

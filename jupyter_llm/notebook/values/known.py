@@ -17,6 +17,7 @@ from jupyter_llm.notebook.values.peek import key_name
 from jupyter_llm.notebook.values.secrets import is_placeholder, is_shown, looks_secret
 
 _MAX_KNOWN: Final = 500  # the oldest go first
+_MAX_NAMES: Final = 8  # of one secret
 _MAX_LOOKS: Final = 4000  # at values, after a cell
 _MAX_DEPTH: Final = 3
 _MAX_ITEMS: Final = 200  # of a container
@@ -30,7 +31,7 @@ _HISTORY: Final = frozenset(
     {"In", "Out", "_ih", "_oh", "_dh", "_i", "_ii", "_iii", "_", "__", "___", "exit", "quit"}
 )
 
-_names: dict[str, str] = {}  # of the secrets, by what they are
+_names: dict[str, tuple[str, ...]] = {}  # of the secrets, by what they are
 _lock = threading.Lock()
 
 
@@ -52,7 +53,8 @@ def note(name: str, value: object) -> None:
         return
     with _lock:
         for secret in (text, repr(text)[1:-1]):  # as it is, and as others show it
-            _names[secret] = name
+            others = tuple(one for one in _names.get(secret, ()) if one != name)
+            _names[secret] = (*others[-_MAX_NAMES:], name)
         while len(_names) > _MAX_KNOWN:
             del _names[next(iter(_names))]
 
@@ -75,11 +77,13 @@ def any_in(text: str) -> bool:
 def places(text: str) -> Iterator[tuple[int, int, str]]:
     """Yield where secrets that are known stand in a text, and what they are called.
 
-    One that might be a word is only taken for itself where it is all of a line, or in quotes.
+    One that was shown under any of its names is told. One that might be a word is only taken for
+    itself where it is all of a line, or in quotes.
     """
-    for secret, name in list(_names.items()):
-        if secret not in text or is_shown(name):
+    for secret, names in list(_names.items()):
+        if secret not in text or any(map(is_shown, names)):
             continue
+        name = names[-1]
         if _is_strong(secret):
             pattern = rf"(?<!\w){re.escape(secret)}(?!\w)"
         else:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from jupyter_llm.notebook.values.secrets import is_placeholder, is_told, looks_secret
 
+Wanted = Callable[[str], bool]
 Found = tuple[str, ast.expr]
 """The name that tells what a literal is, and the literal."""
 
@@ -39,7 +40,7 @@ def secret_literals(tree: ast.AST) -> list[Found]:
     """The literals that names of secrets stand beside, in any order; none twice."""
     try:
         found = {
-            id(node): (name, node)
+            id(node): (_short(name), node)
             for name, value in beside(tree)
             for node in _in(value)
             if not (isinstance(node, ast.Constant) and is_told(name, str(node.value)))
@@ -47,6 +48,12 @@ def secret_literals(tree: ast.AST) -> list[Found]:
     except RecursionError:
         return []
     return list(found.values())
+
+
+def _short(name: str) -> str:
+    """The last part of a name, if that tells by itself that it is a secret's."""
+    last = name.rpartition(".")[2]
+    return last if looks_secret(last) else name
 
 
 def place_of(node: ast.expr, source: str) -> tuple[int, int]:
@@ -81,73 +88,79 @@ def name_of(node: ast.AST | None) -> str:
     return ""
 
 
-def beside(tree: ast.AST) -> Iterator[Found]:
-    """Yield what stands beside the name of a secret, with that name."""
+def beside(tree: ast.AST, is_wanted: Wanted = looks_secret) -> Iterator[Found]:
+    """Yield what stands beside the name of a secret, or another that is wanted, with that name."""
     for node in ast.walk(tree):
-        match node:
-            case ast.Assign(targets=targets, value=value):
-                for target in targets:
-                    yield from _bound(target, value)
-            case (
-                ast.AnnAssign(target=target, value=ast.expr() as value)
-                | ast.AugAssign(target=target, value=value)
-                | ast.NamedExpr(target=target, value=value)
-            ):
-                yield from _bound(target, value)
-            case ast.keyword(arg=str(name), value=value) if looks_secret(name):
-                yield name, value
-            case ast.Dict(keys=keys, values=values):
-                yield from _named(map(name_of, keys), values)
-            case ast.arguments():
-                places = [*node.posonlyargs, *node.args][-len(node.defaults) or len(node.args) :]
-                yield from _named((arg.arg for arg in places), node.defaults)
-                yield from _named((arg.arg for arg in node.kwonlyargs), node.kw_defaults)
-            case (
-                ast.For(target=target, iter=value)
-                | ast.AsyncFor(target=target, iter=value)
-                | ast.comprehension(target=target, iter=value)
-            ):
-                yield from _bound(target, value)
-            case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq()], comparators=[right]):
-                yield from _named((name_of(left), name_of(right)), (right, left))
-            case ast.Tuple(elts=[ast.Constant() as key, value]):
-                yield from _named([name_of(key)], [value])
-            case ast.Call():
-                yield from _of_call(node)
-            case ast.ClassDef(name=name) if looks_secret(name):
-                yield from ((name, one.value) for one in node.body if isinstance(one, ast.Assign))
+        yield from _beside(node, is_wanted)
+
+
+def _beside(node: ast.AST, is_wanted: Wanted) -> Iterator[Found]:
+    match node:
+        case ast.Assign(targets=targets, value=value):
+            for target in targets:
+                yield from _bound(target, value, is_wanted)
+        case (
+            ast.AnnAssign(target=target, value=ast.expr() as value)
+            | ast.AugAssign(target=target, value=value)
+            | ast.NamedExpr(target=target, value=value)
+        ):
+            yield from _bound(target, value, is_wanted)
+        case ast.keyword(arg=str(name), value=value) if is_wanted(name):
+            yield name, value
+        case ast.Dict(keys=keys, values=values):
+            yield from _named(map(name_of, keys), values, is_wanted)
+        case ast.arguments():
+            places = [*node.posonlyargs, *node.args][-len(node.defaults) or len(node.args) :]
+            yield from _named((arg.arg for arg in places), node.defaults, is_wanted)
+            yield from _named((arg.arg for arg in node.kwonlyargs), node.kw_defaults, is_wanted)
+        case (
+            ast.For(target=target, iter=value)
+            | ast.AsyncFor(target=target, iter=value)
+            | ast.comprehension(target=target, iter=value)
+        ):
+            yield from _bound(target, value, is_wanted)
+        case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq()], comparators=[right]):
+            yield from _named((name_of(left), name_of(right)), (right, left), is_wanted)
+        case ast.Tuple(elts=[ast.Constant() as key, value]):
+            yield from _named([name_of(key)], [value], is_wanted)
+        case ast.Call():
+            yield from _of_call(node, is_wanted)
+        case ast.ClassDef(name=name) if is_wanted(name):
+            yield from ((name, one.value) for one in node.body if isinstance(one, ast.Assign))
 
 
 def _named(
-    names: Iterator[str] | Sequence[str], values: Sequence[ast.expr | None]
+    names: Iterator[str] | Sequence[str], values: Sequence[ast.expr | None], is_wanted: Wanted
 ) -> Iterator[Found]:
     for name, value in zip(names, values, strict=False):
-        if value is not None and looks_secret(name):
+        if value is not None and is_wanted(name):
             yield name, value
 
 
-def _bound(target: ast.expr, value: ast.expr) -> Iterator[Found]:
+def _bound(target: ast.expr, value: ast.expr, is_wanted: Wanted) -> Iterator[Found]:
     """Yield what an assignment gives the name of a secret."""
     if isinstance(target, ast.Tuple | ast.List):
         if isinstance(value, ast.Tuple | ast.List) and len(value.elts) == len(target.elts):
             for one, part in zip(target.elts, value.elts, strict=True):
-                yield from _bound(one, part)
+                yield from _bound(one, part, is_wanted)
         else:
             yield from _named(
-                [name for name in map(name_of, target.elts) if looks_secret(name)][:1], [value]
+                [name for name in map(name_of, target.elts) if is_wanted(name)][:1],
+                [value],
+                is_wanted,
             )
-    elif looks_secret(name := name_of(target)):
+    elif is_wanted(name := name_of(target)):
         yield name, value
 
 
-def _of_call(call: ast.Call) -> Iterator[Found]:
+def _of_call(call: ast.Call, is_wanted: Wanted) -> Iterator[Found]:
     """Yield the arguments that the name of a secret comes before, or that log in."""
     function = name_of(call.func).rpartition(".")[2]
     for key, value in zip(call.args, call.args[1:], strict=False):
         if _NAMING.fullmatch(function) and isinstance(key, ast.Constant):
-            yield from _named([name_of(key)], [value])
+            yield from _named([name_of(key)], [value], is_wanted)
     is_login = _LOGIN.fullmatch(function) or (
-        looks_secret(function) and not _READING.fullmatch(function)
+        is_wanted(function) and not _READING.fullmatch(function)
     )
     if is_login:
         texts = [a for a in call.args if isinstance(a, ast.Constant | ast.JoinedStr)]

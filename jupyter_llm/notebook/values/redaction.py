@@ -25,7 +25,7 @@ from jupyter_llm.notebook.code.syntax import (
 )
 from jupyter_llm.notebook.values import formats, known
 from jupyter_llm.notebook.values.columns import cells_of_secrets
-from jupyter_llm.notebook.values.literals import place_of, secret_literals
+from jupyter_llm.notebook.values.literals import beside, place_of, secret_literals
 from jupyter_llm.notebook.values.secrets import (
     HIDDEN,
     is_placeholder,
@@ -271,7 +271,7 @@ _COMMAND = re.compile(r"(?m)^[ \t]*[%!?].*$|(?<==)[ \t]*[%!].*$")
 _LITERAL = re.compile(
     r"""(?P<prefix>[A-Za-z]{0,2})(?P<quote>"{3}|'{3}|"|').*(?P=quote)""", re.DOTALL
 )
-_WEAK_NAME = re.compile(r"(?i)(?:.*_)?(?:keys?|tok|signature|sig|pin|code|cert|hash_?key|salt)\d*")
+_WEAK_NAME = re.compile(r"(?i)(?:.*[_-])?(?:keys?|tok|app_?id|signature|sig|pin|code|cert|salt)\d*")
 _LEAST_ENTROPY: Final = 3.2  # bits a character; words have less, keys more
 _LEAST_KEY: Final = 20
 
@@ -327,15 +327,16 @@ def _quoted_spans(source: str) -> Iterator[_Span]:
             yield (*quoted.span(), assigned[1])
 
 
+def _is_weak_name(name: str) -> bool:
+    return _WEAK_NAME.fullmatch(name.rpartition(".")[2]) is not None
+
+
 def _random_looking(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
     """Yield what is called a key or the like, and looks as if drawn at random."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
-            name = getattr(node.targets[0], "id", getattr(node.targets[0], "attr", ""))
-            value = node.value.value
-            is_key = isinstance(value, str) and _WEAK_NAME.fullmatch(name) and _is_random(value)
-            if is_key and not is_shown(name):
-                yield name, node.value
+    for name, value in beside(tree, _is_weak_name):
+        is_text = isinstance(value, ast.Constant) and isinstance(value.value, str)
+        if is_text and _is_random(value.value) and not is_shown(name):  # type: ignore[attr-defined]
+            yield name.rpartition(".")[2], value
 
 
 def _is_random(text: str) -> bool:

@@ -81,7 +81,7 @@ _PLACEHOLDER = re.compile(
 # A quick look for what may name a secret: without any of these a text holds no name of one.
 _HINT = re.compile(
     "pass|pw|secret|token|key|cred|cookie|auth|bearer|dsn|conn|session|jwt|otp|mnemonic|phrase|code"
-    "|identified|log_?in|sign_?in|kennwort|contrasena|senha|mdp|wachtwoord",
+    "|identified|app_?id|salt|cert|log_?in|sign_?in|kennwort|contrasena|senha|mdp|wachtwoord",
     re.IGNORECASE,
 )
 # Where a secret lies is none: `credentials = '~/key.json'`.
