@@ -210,7 +210,7 @@ class LLM:
 
         The options are those of `jupyter_llm.engine.options.EngineOptions`; without a name they are
         for the model that is in use. If the new model cannot be loaded, the old choice stays.
-        `show_progress` is given the bar as text; without it the bar is printed.
+        `show_progress` is told how far it is; without it a line says so.
 
         Raises
         ------
@@ -236,8 +236,7 @@ class LLM:
         copy in another quantization would be faster, the report offers it; `copy=True` makes it
         and loads it in the file's place from then on. Copies are near-lossless, by the perplexity
         of a fixed text; `lossy=True` admits a loss of up to 10 %. What `use` is told goes before
-        what was measured. `show_progress` is given the bar as text;
-        without it the bar is printed.
+        what was measured. `show_progress` is told how far it is; without it a line says so.
 
         Raises
         ------
@@ -262,7 +261,7 @@ class LLM:
         """The engine of a model, which is loaded if it is not the resident one.
 
         Without a model it is the one that `use` chose, or else the default one. `show_progress` is
-        given the loading bar as text; without it the bar is printed.
+        told how far it is loaded; without it a line says so.
         """
         return self.current.get(model, show=show_progress)
 
@@ -281,7 +280,8 @@ class LLM:
         from jupyter_llm.tasks.task import Asking
 
         params = sampling_params(sampling)
-        asking = Asking(self.current.get(model, show=show_progress), params, self.answers, show)
+        engine = self.current.get(model, show=show_progress)
+        asking = Asking(engine, params, self.answers, show, show_progress=show_progress)
         return asking.task(self.timeline, self.last_error)
 
     def fix(
@@ -356,8 +356,8 @@ class LLM:
         """Write answers again from their records and say which come out the same.
 
         They are the answers of this kernel, or those in a notebook file, whose prompts are known
-        if they were asked on this machine. `show_progress` is given the bar as text;
-        without it the bar is printed.
+        if they were asked on this machine. `show_progress` is told how far it is; without it a
+        line says so.
 
         Raises
         ------

@@ -24,7 +24,7 @@ from support.watch import Watch, watched_shell
 from traitlets.config import Config
 
 from jupyter_llm import llm
-from jupyter_llm.common import database
+from jupyter_llm.common import bars, database
 
 # On a busy machine a deadline tells nothing about the code.
 settings.register_profile("no deadline", deadline=None)
@@ -96,6 +96,13 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """What we have warned of so far."""
     caplog.set_level(logging.WARNING, logger="jupyter_llm")
     return lambda: [record.getMessage() for record in caplog.records]
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody wait before it is said what goes on."""
+    monkeypatch.setattr(bars, "_DELAY_S", 0)
+    monkeypatch.setattr(bars, "_PERIOD_S", 0)
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 from support.scripted import ScriptedEngine
+from support.waiting import until
 
 from jupyter_llm import Chat, Completion, SamplingParams, llm
+from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.options import sampling_params
 from jupyter_llm.errors import (
@@ -128,6 +130,16 @@ def test_a_stream_of_an_unloaded_model_says_so() -> None:
     llm.unload()
     with pytest.raises(EngineClosedError):
         stream.result(timeout=10)
+
+
+def test_whoever_waits_while_another_model_is_loaded_is_told() -> None:
+    told: list[Step] = []
+    with ThreadPoolExecutor() as pool:
+        with llm.current._lock:
+            engine = pool.submit(llm.current.get, show=told.append)
+            until(lambda: told)
+        assert engine.result(30).info.name == "tiny"
+    assert told[0] == Step("Waiting while a model is loaded or measured")
 
 
 def test_use_takes_names_paths_and_options(tiny_gguf: Path, tiny_base_gguf: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from support.kernel import Execution, Kernel, running_kernel
+
+from jupyter_llm.common.bars import NOTHING
 
 LOAD = "%load_ext jupyter_llm"
 PREFILL = "words = 'word ' * 3000"
@@ -34,8 +37,8 @@ def fresh_kernel(tmp_path: Path, smollm2: Path) -> Iterator[Kernel]:
 
 def test_an_answer_streams_into_one_output(kernel: Kernel) -> None:
     cell = kernel.execute("%%llm -n 40 --ignore-eos\nTell a story about a lighthouse.")
-    shown = [e.content["data"]["text/markdown"] for e in cell.events if "data" in e.content]
-    texts = [text for text in shown if not text.startswith("Loading")]
+    shown = [e.content["data"] for e in cell.events if "data" in e.content]
+    texts = [data["text/markdown"] for data in shown if "text/markdown" in data]
     assert len(cell.outputs) == 1
     assert len(texts) > 3
     assert len(set(map(len, texts))) == len(texts)
@@ -55,6 +58,40 @@ def test_the_model_is_loaded_once_and_stays_warm(kernel: Kernel) -> None:
     follow_up = kernel.execute("%llm -n 4 --stats Second?")
     assert kernel.execute("print(first == id(llm.engine()))").text == "True\n"
     assert "(0 cached)" not in follow_up.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("code", "num_outputs"),
+    [
+        ("%%llm -n 8 --new -c none long <<\n{{words[:9000]}}", 0),
+        ("%%llm -n 8 --new -c none\nnow {{words[:9000]}}", 1),
+        ("%llm -f code -n 24 --new -c none once {{words[:9000]}}", 1),
+    ],
+    ids=["for a variable", "shown", "code"],
+)
+def test_a_long_prompt_says_how_far_it_is_read_and_nothing_of_that_stays(
+    kernel: Kernel, code: str, num_outputs: int
+) -> None:
+    kernel.execute(PREFILL)
+    kernel.execute("%llm -n 1 Hello.")
+    cell = kernel.execute(code, timeout_s=300)
+    seen = [e.content["data"].get("text/plain", "") for e in cell.events if "data" in e.content]
+    told = [text for text in seen if re.search(r"Reading [\d,]+ of 1,8\d\d tokens, \d+ s$", text)]
+    assert len(set(told)) == len(told) > 1
+    before = seen[: seen.index(told[-1])]  # no empty block of code
+    assert all(re.search(r"Reading|Waiting", text) for text in before)
+    assert len(cell.outputs) == num_outputs
+    assert "Reading" not in cell.text
+    assert "Draft" not in cell.text
+
+
+def test_a_model_that_python_loads_leaves_no_bar(fresh_kernel: Kernel) -> None:
+    fresh_kernel.execute("from jupyter_llm import llm\nfrom jupyter_llm.common import bars")
+    cell = fresh_kernel.execute("bars._DELAY_S = 0\nllm.unload()\nllm.use('smollm2');")
+    seen = [e.content["data"].get("text/plain", "") for e in cell.events if "data" in e.content]
+    assert "Loading" in seen[0]
+    assert [output["data"] for output in cell.outputs] == [NOTHING]
 
 
 @pytest.mark.slow

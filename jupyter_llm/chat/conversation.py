@@ -162,8 +162,8 @@ class Chat(ChatTurns):
     ) -> Stream:
         """Send a prompt and return its stream.
 
-        `show_progress` is given the loading bar; without it the bar is printed. `on_begin` is
-        called with the number of the turn that has begun, before those who watch.
+        `show_progress` is told how far the model is loaded; without it a line says so. `on_begin`
+        is called with the number of the turn that has begun, before those who watch.
         """
         with self._sending(asked, show_progress) as sending:
             stream = sending.engine.submit(sending.request)
@@ -182,7 +182,7 @@ class Chat(ChatTurns):
         """Send a prompt that is answered with code that parses, and wait for it.
 
         Of a few drafts the best becomes the turn, which is there when it is; `tasks.write` explains
-        `namespace` and `show`.
+        `namespace`, `show` and `show_progress`, which is told of the loading, too.
         """
         from jupyter_llm.engine.stream import finished
         from jupyter_llm.tasks.write import code_prompt, new_cells, write_code
@@ -190,7 +190,13 @@ class Chat(ChatTurns):
         asked = replace(asked, prompt=code_prompt(asked.prompt))
         with self._sending(asked, show_progress) as sending:
             try:
-                answer = write_code(sending.engine, sending.request, namespace, show=show)
+                answer = write_code(
+                    sending.engine,
+                    sending.request,
+                    namespace,
+                    show=show,
+                    show_progress=show_progress,
+                )
             except PromptInterrupted as interrupt:
                 if interrupt.completion is not None:
                     self._take_in(sending, finished(interrupt.completion))

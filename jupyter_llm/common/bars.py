@@ -1,18 +1,83 @@
-"""Progress bars: printed, or given to whoever shows them."""
+"""What goes on while somebody waits: steps, and the line that tells of them."""
 
 from __future__ import annotations
 
-import io
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TextIO
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-ShowProgress = Callable[[str], None]
-"""Shows a line of text about how far something is, in place of the last one."""
+from jupyter_llm.common.tables import human_size
 
-_DELAY_S = 0.5  # small models load before a bar could be read
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+TICK_S = 0.25
+"""How often whoever waits for a stream looks how far it is, in seconds."""
+
+ERASE = "\r\x1b[K"
+"""What empties the line of a terminal."""
+
+NOTHING = {"text/plain": ""}
+"""What is left of an output that has shown how far something is."""
+
+_DELAY_S = 1.0  # what is over sooner needs no line
+_PERIOD_S = 0.5
+_WIDTH = 20  # of a bar, in characters
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What goes on: in words, and as a share from 0 to 1 where that is known."""
+
+    text: str
+    share: float | None = None
+
+    def line(self, elapsed_s: float) -> str:
+        """The step as a line, with a bar and how long it has taken so far."""
+        bar = ""
+        if self.share is not None:
+            num_full = round(_WIDTH * max(0.0, min(1.0, self.share)))
+            bar = "█" * num_full + "░" * (_WIDTH - num_full) + " "
+        return f"{bar}{self.text}, {int(elapsed_s)} s"
+
+
+ShowProgress = Callable[[Step], None]
+"""Shows what goes on, in place of what went on before. It may be called as often as one likes."""
+
+
+class Pace:
+    """Says when a line about what goes on is due: after a second, and then twice in each."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began_s = self._still_s = clock()
+        self._shown_s = float("-inf")
+
+    @property
+    def elapsed_s(self) -> float:
+        """How long it has taken so far."""
+        return self._clock() - self._began_s
+
+    @property
+    def has_shown(self) -> bool:
+        """Whether a line has been due."""
+        return self._shown_s >= self._began_s
+
+    def settle(self) -> None:
+        """Note that there is something new to be seen, so that nobody waits for a while."""
+        self._still_s = self._clock()
+
+    def is_due(self) -> bool:
+        """Whether a line is to be shown now; the next one is due later."""
+        now_s = self._clock()
+        if now_s - self._still_s < _DELAY_S or now_s - self._shown_s < _PERIOD_S:
+            return False
+        self._shown_s = now_s
+        return True
 
 
 @contextmanager
@@ -21,13 +86,12 @@ def loading_bar(
 ) -> Iterator[Callable[[float], None]]:
     """Show how far a model has been loaded; give the function to be told the share, 0 to 1.
 
-    `show` is given the bar as a line of text, each time it changes. Without it the bar is printed
-    and wiped away, but on the main thread only: what other threads print lands in whichever cell
-    ran last.
+    Without `show` it is a line below the cell, or in the terminal, that is gone at the end; but on
+    the main thread only: what other threads show lands in whichever cell ran last.
     """
-    options = {"desc": f"Loading {name}", "unit": "B", "unit_scale": True, "delay": _DELAY_S}
-    with _bar(size_bytes, show, **options) as bar:
-        yield lambda share: _advance(bar, int(share * size_bytes))
+    with _showing(show) as tell:
+        size = human_size(size_bytes)
+        yield lambda share: tell(Step(f"Loading {name}: {share:.0%} of {size}", share))
 
 
 @contextmanager
@@ -38,15 +102,8 @@ def tuning_bar(
 
     It appears as `loading_bar` does.
     """
-    line = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
-    with _bar(100, show, desc=f"Measuring {name}", bar_format=line) as bar:
-
-        def tell(share: float, text: str) -> None:
-            if bar is not None:
-                bar.n = int(100 * share)
-                bar.set_postfix_str(text)
-
-        yield tell
+    with _showing(show) as tell:
+        yield lambda share, what: tell(Step(f"Measuring {name}: {share:.0%}, {what}", share))
 
 
 @contextmanager
@@ -57,43 +114,64 @@ def replay_bar(
 
     It appears as `loading_bar` does.
     """
-    line = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} [{elapsed}]"
-    options = {"desc": "Writing again", "bar_format": line, "delay": _DELAY_S}
-    with _bar(num_answers, show, **options) as bar:
-        yield lambda num_done: _advance(bar, num_done)
+    with _showing(show) as tell:
+        yield lambda num_done: tell(
+            Step(f"Writing again: {num_done} of {num_answers}", num_done / max(num_answers, 1))
+        )
+
+
+def _showing(show: ShowProgress | None) -> AbstractContextManager[ShowProgress]:
+    """What shows steps: whoever is given, or else a line of our own."""
+    if show is not None:
+        return nullcontext(show)
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if threading.current_thread() is threading.main_thread():
+        if getattr(shell, "kernel", None) is not None:
+            return _below_the_cell()
+        if sys.stderr.isatty():
+            return _in_the_terminal()
+    return nullcontext(lambda _step: None)
 
 
 @contextmanager
-def _bar(total: int, show: ShowProgress | None, **options: Any) -> Iterator[Any]:
-    """Show a progress bar of tqdm's, or None where nobody would see it."""
-    if show is None and threading.current_thread() is not threading.main_thread():
-        yield None
-        return
-    from tqdm import tqdm
+def _below_the_cell() -> Iterator[ShowProgress]:
+    """Show steps in an output of the running cell that is empty at the end."""
+    from IPython.display import display
 
-    file = _bar_file() if show is None else _ShownFile(show)
-    with tqdm(total=total, leave=False, file=file, **options) as bar:
-        yield bar
+    pace = Pace()
+    handle: Any = None
+
+    def show(step: Step) -> None:
+        nonlocal handle
+        if not pace.is_due():
+            return
+        data = {"text/plain": step.line(pace.elapsed_s)}
+        if handle is None:
+            handle = display(data, raw=True, display_id=True)
+        else:
+            handle.update(data, raw=True)
+
+    try:
+        yield show
+    finally:
+        if handle is not None:
+            handle.update(NOTHING, raw=True)
 
 
-def _bar_file() -> TextIO:
-    """Where a bar is printed: a notebook shows stderr in red, a pipeline reads stdout."""
-    return sys.stdout if "ipykernel" in sys.modules else sys.stderr
+@contextmanager
+def _in_the_terminal() -> Iterator[ShowProgress]:
+    """Show steps in a line of the terminal that is erased at the end."""
+    pace, out = Pace(), sys.stderr
 
+    def show(step: Step) -> None:
+        if pace.is_due():
+            out.write(ERASE + step.line(pace.elapsed_s))
+            out.flush()
 
-def _advance(bar: Any, position: int) -> None:
-    if bar is not None:
-        bar.update(position - bar.n)
-
-
-class _ShownFile(io.TextIOBase):
-    """Where tqdm writes its bar, for somebody else to show."""
-
-    def __init__(self, show: ShowProgress) -> None:
-        self._show = show
-
-    def write(self, text: str) -> int:
-        bar = text.strip()
-        if bar:  # tqdm wipes its bar away with spaces
-            self._show(bar)
-        return len(text)
+    try:
+        yield show
+    finally:
+        if pace.has_shown:
+            out.write(ERASE)
+            out.flush()

@@ -38,6 +38,9 @@ class Stream(Protocol):
 
     def __iter__(self) -> Iterator[Chunk]: ...
 
+    def chunks(self, tick_s: float | None = None) -> Iterator[Chunk]:
+        """The chunks, and an empty one whenever none has come for `tick_s` seconds."""
+
     def cancel(self) -> None:
         """Stop writing; what there is becomes the result. Returns at once."""
 

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from jupyter_llm._version import __version__
+from jupyter_llm.common.bars import Step
+from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.options import FinishReason, SamplingParams
 from jupyter_llm.engine.provenance import (
     Provenance,
@@ -40,6 +42,16 @@ class Progress:
     num_prompt: int = 0
     num_read: int = 0
     num_written: int = 0
+
+    @property
+    def step(self) -> Step:
+        """What goes on, in words."""
+        if self.state == "waiting":
+            return Step("Waiting for the model")
+        if self.state == "reading":
+            text = f"Reading {self.num_read:,} of {self.num_prompt:,} tokens"
+            return Step(text, self.num_read / max(self.num_prompt, 1))
+        return Step(f"Writing: {count_of(self.num_written, 'token')} so far")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.common.bars import loading_bar, tuning_bar
+from jupyter_llm.common.bars import TICK_S, Step, loading_bar, tuning_bar
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.options import EngineOptions, check_names
@@ -59,14 +59,14 @@ class CurrentEngine:
     ) -> Engine:
         """The engine of a model, which is loaded if it is not the resident one.
 
-        Without a model it is the one that `use` chose, or else the default one. `show` is given
-        the loading bar; without it the bar is printed.
+        Without a model it is the one that `use` chose, or else the default one. `show` is told
+        how far it is loaded; without it a line says so.
 
         Raises
         ------
         ModelNotFoundError, ModelFileError, ModelLoadError, PromptInterrupted
         """
-        with self._lock:
+        with self._locked(show):
             return self._ensure(*self._chosen(model), show)
 
     def named(self, model: str) -> Engine:
@@ -87,7 +87,7 @@ class CurrentEngine:
         If the new model cannot be loaded, the old choice stays.
         """
         check_names(options, EngineOptions, "a loading option")
-        with self._lock:
+        with self._locked(show):
             if model is None and self._resident is not None:
                 entry = self._resident[0]
             else:
@@ -174,6 +174,17 @@ class CurrentEngine:
             chosen = self._chosen(model)
             self.unload()
             yield chosen
+
+    @contextmanager
+    def _locked(self, show: ShowProgress | None) -> Iterator[None]:
+        """Choose a model alone, and say so while another one is loaded or measured."""
+        while not self._lock.acquire(timeout=TICK_S):
+            if show is not None:
+                show(Step("Waiting while a model is loaded or measured"))
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _find(self, model: str | os.PathLike[str] | None) -> ModelEntry:
         from jupyter_llm.models.discover import HOW_TO_GET_ONE, default_model, find_model

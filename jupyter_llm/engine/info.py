@@ -51,8 +51,9 @@ class EngineStatus:
     """What an engine does at this moment.
 
     `prefixes` are the latest used first; those that share a start each count it. `num_cells` is
-    the room of the KV cache in tokens and `kv_bytes` what it takes, the exact one's included.
-    `tokens_per_s` is the speed of the last completion, `process_bytes` the memory of the process.
+    the room of the KV cache in tokens and `kv_bytes` what it takes, the exact one's included;
+    `exact_cells` and `exact_bytes` are that one's, where it is a second one. `tokens_per_s` is the
+    speed of the last completion, `process_bytes` the memory of the process.
     """
 
     num_running: int = 0
@@ -60,6 +61,8 @@ class EngineStatus:
     prefixes: tuple[ResidentPrefix, ...] = ()
     num_cells: int = 0
     kv_bytes: int = 0
+    exact_cells: int = 0
+    exact_bytes: int = 0
     n_threads: int = 1
     tokens_per_s: float = 0.0
     process_bytes: int = 0

@@ -14,18 +14,44 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.info import EngineStatus, ModelInfo, ResidentPrefix
 
 
-_PREFIX_HEADER = ("tokens read", "of", "context", "state")
-_EXACTNESS = {
-    None: "none yet",
+_PREFIX_HEADER = ("tokens read", "of", "texts", "state")
+_EXPLAINED = (
+    "What was read need not be read again. *promised*: with a seed or at temperature 0 a text "
+    "comes out the same every time, so it is read apart from the others, the *fast* ones. "
+    "*put aside*: out of the others' way, and back within milliseconds."
+)
+_PROMISE = {
+    None: "not tested yet: the first text with a seed or at temperature 0 does that",
     True: "yes, by a self-test on this machine",
     False: "no: the self-test failed on this machine",
 }
 
 
 def _states(prefix: ResidentPrefix) -> Iterator[str]:
-    yield "running" if prefix.is_busy else "parked" if prefix.is_parked else "resident"
+    yield "in use" if prefix.is_busy else "put aside" if prefix.is_parked else "ready"
     if prefix.is_pinned:
         yield "pinned"
+
+
+def _memory(info: ModelInfo, engine: EngineStatus) -> Iterator[tuple[str, str]]:
+    """Yield what the memory is for: the window that users know, and the rest."""
+    is_one = not engine.exact_cells  # nothing is read apart from the others
+    num_cells = engine.num_cells - engine.exact_cells
+    here = [one for one in engine.prefixes if not one.is_parked and (is_one or not one.is_exact)]
+    num_used = min(sum(one.num_tokens for one in here), num_cells)
+    size = human_size(engine.kv_bytes - engine.exact_bytes)
+    room = f"{size} for {_windows(num_cells, info.n_ctx)}, {num_used:,} used"
+    yield "memory for the conversation", f"{room} (a KV cache in {info.kv_type})"
+    if not is_one:
+        size = human_size(engine.exact_bytes)
+        room = f"{size} more, for {_windows(engine.exact_cells, info.n_ctx)}"
+        yield "memory for promised texts", room
+    yield "memory in all", f"{human_size(engine.process_bytes)}, with the model and your variables"
+
+
+def _windows(num_cells: int, n_ctx: int) -> str:
+    count = num_cells // max(n_ctx, 1)
+    return f"{count} windows of {n_ctx:,} tokens" if count > 1 else f"{num_cells:,} tokens"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,25 +77,18 @@ class Status:
             *([("tuned copy in use", str(info.tuned_copy))] if info.tuned_copy else []),
             ("size", f"{human_size(info.size_bytes)}, {info.quantization}, {info.architecture}"),
             ("licence", info.license or "not stated in the file"),
-            ("context window", f"{info.n_ctx} tokens (trained for {info.n_ctx_train})"),
-            ("KV cache", self._kv_cache(info, engine)),
+            ("context window", f"{info.n_ctx:,} tokens (trained for {info.n_ctx_train:,})"),
+            *_memory(info, engine),
             ("requests", f"{engine.num_running} running, {engine.num_waiting} waiting"),
             (
                 "last answer",
                 f"{engine.tokens_per_s:.0f} tokens/s" if engine.tokens_per_s else "none",
             ),
             ("threads", f"{engine.n_threads} of {info.n_threads}"),
-            ("process memory", human_size(engine.process_bytes)),
-            ("exact answers", _EXACTNESS[engine.is_exact]),
+            ("promised texts", _PROMISE[engine.is_exact]),
             ("flash attention", "on" if info.flash_attention else "off"),
             ("build", info.build),
         ]
-
-    @staticmethod
-    def _kv_cache(info: ModelInfo, engine: EngineStatus) -> str:
-        num_used = min(sum(engine.resident_tokens), engine.num_cells)
-        size = human_size(engine.kv_bytes)
-        return f"{size} for {engine.num_cells} tokens ({info.kv_type}), {num_used} used"
 
     def prefix_rows(self) -> list[tuple[str, str, str, str]]:
         """What of prompts and answers need not be read again, the latest used first."""
@@ -78,7 +97,7 @@ class Status:
             (
                 str(prefix.num_tokens),
                 prefix.conversation or "one prompt",
-                "exact" if prefix.is_exact else "fast",
+                "promised" if prefix.is_exact else "fast",
                 ", ".join(_states(prefix)),
             )
             for prefix in prefixes
@@ -88,7 +107,7 @@ class Status:
         """Everything as tables; texts from the model file are not made safe."""
         tables = [markdown_table(("", ""), self.rows())]
         if prefixes := self.prefix_rows():
-            tables.append(markdown_table(_PREFIX_HEADER, prefixes))
+            tables += [markdown_table(_PREFIX_HEADER, prefixes), _EXPLAINED]
         return "\n\n".join(tables)
 
     def _repr_markdown_(self) -> str:
@@ -98,8 +117,8 @@ class Status:
     def __str__(self) -> str:
         lines = [f"{name}: {value}" for name, value in self.rows()]
         lines += [
-            f"{num_tokens} tokens of {conversation} ({context} context, {state})"
-            for num_tokens, conversation, context, state in self.prefix_rows()
+            f"{num_tokens} tokens of {conversation} ({texts}, {state})"
+            for num_tokens, conversation, texts, state in self.prefix_rows()
         ]
         return "\n".join(lines)
 

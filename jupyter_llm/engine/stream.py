@@ -5,16 +5,16 @@ from __future__ import annotations
 import weakref
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Self
 
-from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.completion import Chunk, PromptInterrupted
 from jupyter_llm.errors import JupyterLLMError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from jupyter_llm.engine.completion import Chunk, Completion, Progress
+    from jupyter_llm.engine.completion import Completion, Progress
 
 # How long an interrupt waits for the engine to hand over what it wrote, in seconds. The engine
 # gives up a batch within milliseconds; the user must have the kernel back in any case.
@@ -80,8 +80,12 @@ class QueueStream:
         return self._progress()
 
     def __iter__(self) -> Iterator[Chunk]:
+        return self.chunks()
+
+    def chunks(self, tick_s: float | None = None) -> Iterator[Chunk]:
+        """The chunks, and an empty one whenever none has come for `tick_s` seconds."""
         try:
-            while (chunk := self._feed.chunks.get()) is not None:
+            while (chunk := self._next(tick_s)) is not None:
                 yield chunk
         except KeyboardInterrupt:
             raise self.interrupt() from None
@@ -89,6 +93,12 @@ class QueueStream:
             self.cancel()
         self._feed.chunks.put(None)  # whoever reads on finds the end again
         self.future.result()
+
+    def _next(self, tick_s: float | None) -> Chunk | None:
+        try:
+            return self._feed.chunks.get(timeout=tick_s)
+        except Empty:
+            return Chunk("")
 
     def cancel(self) -> None:
         """Stop writing; what there is becomes the result. Returns at once."""

@@ -1,4 +1,4 @@
-"""What a user sees while the model works: the growing answer, the loading bar."""
+"""What a user sees while the model works: what goes on, and the growing answer."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from jupyter_llm.common.bars import ERASE, NOTHING, TICK_S, Pace, Step
 from jupyter_llm.common.controls import plain
+from jupyter_llm.common.html_text import paragraph
 from jupyter_llm.common.markdown import untrusted_markdown
+from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
 
 if TYPE_CHECKING:
@@ -23,49 +26,96 @@ _MIN_INTERVAL_S = 1 / 30  # a notebook draws no faster, and Jupyter drops messag
 class View(Protocol):
     """Where an answer appears while it is written."""
 
-    def progress(self, text: str) -> None:
-        """Show how far the model is before there is an answer."""
+    def progress(self, step: Step) -> None:
+        """Show what goes on, where that has taken its time."""
 
     def update(self, text: str) -> None:
         """Show the text so far."""
 
-    def close(self, text: str, note: str, metadata: Mapping[str, Any] | None = None) -> None:
+    def close(
+        self, text: str, note: str, metadata: Mapping[str, Any] | None = None, *, html: str = ""
+    ) -> None:
         """Show the final text, and a note about it if there is one.
 
-        `metadata` goes into the output's, where there is a notebook to keep it.
+        `metadata` goes into the output's, where there is a notebook to keep it. With `html`, which
+        must be harmless, that is shown for the text where it can be.
         """
+
+    def clear(self) -> None:
+        """Take away what has shown what goes on."""
 
 
 class NotebookView:
     """One output of a cell that is replaced as the text grows.
 
     The saved notebook holds the last state. `mime` is text/markdown or text/plain; `publish` is
-    the shell's `DisplayPublisher.publish`.
+    the shell's `DisplayPublisher.publish`. `clear_cell` takes away all that the cell shows, if that
+    is nothing but this view, and says whether it did.
     """
 
-    def __init__(self, publish: Callable[..., None], mime: str) -> None:
+    def __init__(
+        self,
+        publish: Callable[..., None],
+        mime: str,
+        clear_cell: Callable[[], bool] = lambda: False,
+        pace: Pace | None = None,
+    ) -> None:
         self._publish = publish
         self._mime = mime
+        self._clear_cell = clear_cell
+        self._pace = pace or Pace()
         self._display_id: str | None = None
+        self._text = ""
+        self._line = ""  # what goes on, below the text
 
-    def progress(self, text: str) -> None:
-        """Show how far the model is; the answer takes its place."""
-        self._show({self._mime: text, "text/plain": text})
+    def progress(self, step: Step) -> None:
+        """Show what goes on, below the text if there is one; what comes next takes its place."""
+        if not self._pace.is_due():
+            return
+        line, before = step.line(self._pace.elapsed_s), self._line
+        if line != before:  # a front end need not draw what it shows already
+            self._line = line
+            # A name may be anything, and plain text is what it says.
+            self._show(self._bundle(self._text, line) if self._text else {"text/plain": line})
 
     def update(self, text: str) -> None:
         """Show the text so far."""
-        self._show({self._mime: self._safe(text), "text/plain": text})
+        if text == self._text and not self._line:
+            return
+        self._text, self._line = text, ""
+        self._pace.settle()
+        self._show(self._bundle(text))
 
-    def close(self, text: str, note: str, metadata: Mapping[str, Any] | None = None) -> None:
+    def close(
+        self, text: str, note: str, metadata: Mapping[str, Any] | None = None, *, html: str = ""
+    ) -> None:
         """Show the final text, and a note about it if there is one; `metadata` is saved too."""
-        plain = f"{text}\n\n({note})" if note else text
-        rich = self._safe(text)
-        if note:
-            rich += f"\n\n*{note}*" if self._mime == "text/markdown" else f"\n\n({note})"
-        self._show({"text/plain": plain, self._mime: rich.lstrip("\n")}, metadata)
+        self._text, self._line = text, ""
+        data = self._bundle(text, note)
+        if html:
+            shown = f"{html}<p><em>{paragraph(note)}</em></p>" if note else html
+            data = {"text/plain": data["text/plain"], "text/html": shown}
+        self._show(data, metadata)
 
-    def _safe(self, text: str) -> str:
-        return untrusted_markdown(text) if self._mime == "text/markdown" else text
+    def clear(self) -> None:
+        """Take away what has shown what goes on; a text stays."""
+        if not self._line:
+            return
+        self._line = ""
+        if self._text:
+            self._show(self._bundle(self._text))
+        elif self._clear_cell():
+            self._display_id = None
+        else:
+            self._show(NOTHING)
+
+    def _bundle(self, text: str, note: str = "") -> dict[str, str]:
+        """A text with a line below it, in its forms."""
+        plain = "\n\n".join(filter(None, (text, note and f"({note})")))
+        if self._mime != "text/markdown":
+            return {self._mime: plain}
+        rich = "\n\n".join(filter(None, (untrusted_markdown(text), note and f"*{note}*")))
+        return {"text/plain": plain, self._mime: rich.lstrip("\n")}
 
     def _show(self, data: dict[str, str], metadata: Mapping[str, Any] | None = None) -> None:
         is_update = self._display_id is not None
@@ -82,22 +132,28 @@ class NotebookView:
 class TerminalView:
     """A terminal, where text can only be added; one that does not go on from the last is added."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, pace: Pace | None = None) -> None:
         self._out = out
+        self._pace = pace or Pace()
         self._shown = ""
-        self._has_bar = False
+        self._has_line = False
 
-    def progress(self, text: str) -> None:
-        """Write over the line."""
-        self._out.write(f"\r{text}")
-        self._out.flush()
-        self._has_bar = True
+    def progress(self, step: Step) -> None:
+        """Write over the line, as long as there is no text in it."""
+        if not self._shown and self._pace.is_due():
+            self._out.write(ERASE + plain(step.line(self._pace.elapsed_s)))
+            self._out.flush()
+            self._has_line = True
+
+    def clear(self) -> None:
+        """Erase the line that has shown what goes on."""
+        if self._has_line:
+            self._out.write(ERASE)
+            self._has_line = False
 
     def update(self, text: str) -> None:
         """Write what is new of the text."""
-        if self._has_bar:
-            self._out.write("\r\x1b[K")  # erase the line
-            self._has_bar = False
+        self.clear()
         if not text.startswith(self._shown):
             self._out.write("\n\n")
             self._shown = ""
@@ -111,6 +167,8 @@ class TerminalView:
         text: str,
         note: str,
         metadata: Mapping[str, Any] | None = None,  # noqa: ARG002  a terminal keeps none
+        *,
+        html: str = "",  # noqa: ARG002  nor does it show any
     ) -> None:
         """Write the rest and a note."""
         self.update(text)
@@ -120,22 +178,49 @@ class TerminalView:
 class NoView:
     """Shows nothing."""
 
-    def progress(self, text: str) -> None:
+    def progress(self, step: Step) -> None:
         """Do nothing."""
 
     def update(self, text: str) -> None:
         """Do nothing."""
 
-    def close(self, text: str, note: str, metadata: Mapping[str, Any] | None = None) -> None:
+    def close(
+        self, text: str, note: str, metadata: Mapping[str, Any] | None = None, *, html: str = ""
+    ) -> None:
+        """Do nothing."""
+
+    def clear(self) -> None:
         """Do nothing."""
 
 
-def make_view(shell: Any, mime: str) -> View:
-    """The view for a shell: its cell's output, or the terminal."""
-    is_terminal = any(base.__name__ == "TerminalInteractiveShell" for base in type(shell).__mro__)
-    return (
-        TerminalView(sys.stdout) if is_terminal else NotebookView(shell.display_pub.publish, mime)
-    )
+class SilentView(NoView):
+    """Shows what goes on and nothing of the answer, as where that goes into a variable."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def progress(self, step: Step) -> None:
+        """Show what goes on."""
+        self._view.progress(step)
+
+    def update(self, text: str) -> None:
+        """Show how much is written."""
+        self.progress(Step(f"Writing: {count_of(len(text.split()), 'word')} so far"))
+
+    def close(self, *_answer: Any, **_options: Any) -> None:
+        """Show nothing any more."""
+        self.clear()
+
+    def clear(self) -> None:
+        """Show nothing any more."""
+        self._view.clear()
+
+
+def make_view(shell: Any, mime: str, clear_cell: Callable[[], bool] = lambda: False) -> View:
+    """The view for a shell: its cell's output, or the terminal; see `NotebookView`."""
+    if any(base.__name__ == "TerminalInteractiveShell" for base in type(shell).__mro__):
+        return TerminalView(sys.stdout)
+    return NotebookView(shell.display_pub.publish, mime, clear_cell)
 
 
 def answer_metadata(completion: Completion) -> Mapping[str, Any]:
@@ -146,14 +231,17 @@ def answer_metadata(completion: Completion) -> Mapping[str, Any]:
 def watch(stream: Stream, view: View) -> Completion:
     """Show a stream until its end, and leave it to others to close the view.
 
-    What an interrupt leaves is shown and marked before `PromptInterrupted` goes on to the caller.
+    Before there is text, it shows how far the model is. What an interrupt leaves is shown and
+    marked before `PromptInterrupted` goes on to the caller.
     """
     text = ""
     shown_s = float("-inf")
     try:
-        for chunk in stream:
+        for chunk in stream.chunks(TICK_S):
             text += chunk.text
-            if time.monotonic() - shown_s >= _MIN_INTERVAL_S:
+            if not text.strip():
+                view.progress(stream.progress.step)
+            elif time.monotonic() - shown_s >= _MIN_INTERVAL_S:
                 view.update(text)
                 shown_s = time.monotonic()
         completion = stream.result()
@@ -165,6 +253,7 @@ def watch(stream: Stream, view: View) -> Completion:
     except BaseException:
         if text:
             view.close(text, "broken off")
+        view.clear()
         raise
     return completion
 

@@ -37,8 +37,8 @@ Result = Literal["same", "different", "not replayable"]
 ALTERED = "the record was altered: its digest no longer matches"
 _MAX_DIFF_LINES = 200
 _NOT_PROMISED = {
-    "fast": "not promised: it was not written in the exact context, as answers with a seed are",
-    "exact": "not promised: the exact context had failed its self-test",
+    "fast": "not promised: only with a seed or at temperature 0 a text comes out the same again",
+    "exact": "not promised: the self-test for that had failed where it was written",
 }
 _HEADER = ("", "model", "seed", "result", "remarks")
 
@@ -322,7 +322,7 @@ def verify_answers(
     *,
     show: ShowProgress | None = None,
 ) -> VerifyReport:
-    """Verify the answers of a log, or those in a notebook file; a bar goes to `show`."""
+    """Verify the answers of a log, or those in a notebook file; `show` is told how far it is."""
     if notebook is None:
         answers = list(log)
     else:

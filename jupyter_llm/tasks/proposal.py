@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from difflib import unified_diff
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.common.html_text import diff_block, paragraph
 from jupyter_llm.common.markdown import code_block, untrusted_markdown
 from jupyter_llm.notebook.cells.rendering import cell_name
 
@@ -37,26 +38,44 @@ class Proposal:
         before, after = (_lines(text) for text in (self.cell.source, self.source))
         return "".join(unified_diff(before, after, name, f"{name}, changed"))
 
-    def to_markdown(self) -> str:
-        """The proposal as Markdown, to be taken for untrusted."""
-        return "\n\n".join(self._parts())
+    def to_markdown(self, *, is_in_cell: bool = False) -> str:
+        """The proposal as Markdown, to be taken for untrusted.
 
-    def _parts(self) -> list[str]:
+        With `is_in_cell` the code of a new cell is left out, since it is to be seen there.
+        """
+        code = ""
+        if self.diff:
+            code = code_block(self.diff, "diff")
+        elif self.cell is None and not is_in_cell:
+            code = code_block(self.source)
+        return "\n\n".join(filter(None, (self._opening, code, self._remark)))
+
+    def to_html(self) -> str:
+        """The change as HTML, what comes and goes in colour; empty if nothing changes."""
+        if not self.diff:
+            return ""
+        remark = f"<p>{paragraph(self._remark)}</p>" if self._remark else ""
+        return f"<p>{paragraph(self._opening)}</p>{diff_block(self.diff)}{remark}"
+
+    @property
+    def _opening(self) -> str:
         if self.cell is None:
-            parts = [code_block(self.source)]
-        elif self.diff:
-            name = cell_name(self.cell)
-            why = f", which {self.reason}" if self.reason else ""
-            parts = [f"A change to {name}{why}:", code_block(self.diff, "diff")]
-        else:
-            parts = [f"The model would leave {cell_name(self.cell)} as it is."]
-        if self.unknown_names:
-            names = ", ".join(f"`{name}`" for name in self.unknown_names)
-            parts.append(f"Defined nowhere: {names}.")
-        return parts
+            return ""
+        name = cell_name(self.cell)
+        if not self.diff:
+            return f"The model would leave {name} as it is."
+        return f"A change to {name}{f', which {self.reason}' if self.reason else ''}:"
+
+    @property
+    def _remark(self) -> str:
+        names = ", ".join(f"`{name}`" for name in self.unknown_names)
+        return f"Defined nowhere: {names}." if names else ""
 
     def __str__(self) -> str:
         return self.to_markdown()
+
+    def _repr_html_(self) -> str | None:
+        return self.to_html() or None
 
     def _repr_markdown_(self) -> str:
         return untrusted_markdown(str(self))

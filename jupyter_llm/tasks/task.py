@@ -18,6 +18,7 @@ from jupyter_llm.tasks.write import code_prompt, write_code
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.options import SamplingParams
@@ -82,7 +83,8 @@ class Task:
 class Asking:
     """Sends the prompts of a task to an engine; `show` reads the stream of each answer.
 
-    With `is_private` nothing of them is written to the disk.
+    With `is_private` nothing of them is written to the disk. `show_progress` is told of what goes
+    on when there is no stream to read.
     """
 
     engine: Engine
@@ -90,6 +92,7 @@ class Asking:
     answers: AnswerLog
     show: Callable[[Stream], Completion]
     is_private: bool = False
+    show_progress: ShowProgress | None = None
 
     def task(self, timeline: Timeline, last_error: LastError) -> Task:
         """A task about the notebook of this process, as it is now."""
@@ -104,7 +107,13 @@ class Asking:
     def write(self, prompt: str) -> CodeAnswer:
         """Ask for a few drafts of code, and give the best."""
         request = self._request(code_prompt(prompt))
-        answer = write_code(self.engine, request, user_namespace(), show=self.show)
+        answer = write_code(
+            self.engine,
+            request,
+            user_namespace(),
+            show=self.show,
+            show_progress=self.show_progress,
+        )
         self.answers.log(answer.request, finished(answer.completion))
         return answer
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
+from jupyter_llm.common.bars import TICK_S, Step
 from jupyter_llm.engine.completion import Chunk, PromptInterrupted
 from jupyter_llm.engine.options import MAX_SEED
 from jupyter_llm.engine.request import Request
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
     from concurrent.futures import Future
 
+    from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion, Progress
     from jupyter_llm.engine.provenance import Provenance
@@ -192,6 +194,7 @@ def write_code(
     *,
     num_drafts: int = NUM_DRAFTS,
     show: Callable[[Stream], Completion] = lambda stream: stream.result(),
+    show_progress: ShowProgress | None = None,
 ) -> CodeAnswer:
     """Let a model write code for a cell.
 
@@ -200,7 +203,8 @@ def write_code(
     parses, with the fewest such names, of which most can be kept. What does not parse is repaired.
     Of the namespace only the names are looked at. With a seed the drafts count on from it.
 
-    `show` is given the stream of the first draft, to read it to its end.
+    `show` is given the stream of the first draft, to read it to its end, and `show_progress` is
+    told which of the others is being written.
 
     Raises
     ------
@@ -219,7 +223,7 @@ def write_code(
     is_settled = first.finish_reason == "cancelled" or params.temperature == 0
     if not is_settled and not _is_good(answers[0]):
         try:
-            answers += _more(engine, request, num_drafts - 1, namespace)
+            answers += _more(engine, request, num_drafts - 1, namespace, show_progress)
         except KeyboardInterrupt:
             raise PromptInterrupted(_in_fence(first)) from None
     best = max(answers, key=_merit)  # of equals the earliest
@@ -227,7 +231,11 @@ def write_code(
 
 
 def _more(
-    engine: Engine, request: Request, count: int, namespace: Container[str]
+    engine: Engine,
+    request: Request,
+    count: int,
+    namespace: Container[str],
+    show_progress: ShowProgress | None,
 ) -> Iterator[CodeAnswer]:
     """Yield more drafts in the order of their seeds, up to the first good one.
 
@@ -239,8 +247,11 @@ def _more(
             again = _reseeded(request, number)
             with suppress(JupyterLLMError):
                 streams.append((again, engine.submit(again)))
-        for again, stream in streams:
+        for number, (again, stream) in enumerate(streams, 2):
             with suppress(JupyterLLMError):
+                for _ in stream.chunks(TICK_S):
+                    if show_progress is not None:
+                        show_progress(Step(f"Draft {number} of {count + 1}"))
                 answer = _read(stream.result(), again, namespace)
                 yield answer
                 if _is_good(answer):
@@ -313,16 +324,23 @@ class _FencedStream:
 
     @property
     def written(self) -> str:
-        return ANSWER_PREFIX + self._stream.written
+        return ANSWER_PREFIX + written if (written := self._stream.written) else ""
 
     @property
     def progress(self) -> Progress:
         return self._stream.progress
 
     def __iter__(self) -> Iterator[Chunk]:
-        yield Chunk(ANSWER_PREFIX)
+        return self.chunks()
+
+    def chunks(self, tick_s: float | None = None) -> Iterator[Chunk]:
+        has_begun = False
         try:
-            yield from self._stream
+            for chunk in self._stream.chunks(tick_s):
+                if chunk.text and not has_begun:
+                    yield Chunk(ANSWER_PREFIX)
+                    has_begun = True
+                yield chunk
         except PromptInterrupted:
             raise self.interrupt() from None
 

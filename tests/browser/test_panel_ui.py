@@ -85,6 +85,7 @@ def test_reading_and_loading_show_how_far_they_are(chat: PanelPage) -> None:
     expect(chat.turns.nth(1)).to_contain_text("Loading SmolLM2-135M-Instruct: 40%")
     fill = chat.turns.nth(1).locator(".jllm-bar-fill")
     assert fill.evaluate("node => node.style.inlineSize") == "40%"
+    expect(chat.turns.nth(1)).to_contain_text(re.compile(r"40%\s*\d+ s"))
 
 
 def test_stop_is_there_while_anything_goes_on_and_stops_just_that(chat: PanelPage) -> None:

@@ -1,47 +1,125 @@
-"""Progress bars, printed or shown by somebody."""
+"""What goes on while somebody waits, in a line: when it is due, and who shows it."""
 
 from __future__ import annotations
 
+import io
+import sys
 import threading
-import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 
-from jupyter_llm.common import bars
-from jupyter_llm.common.bars import loading_bar, replay_bar
+from jupyter_llm.common.bars import Pace, ShowProgress, Step, loading_bar, replay_bar, tuning_bar
 
 
-def test_a_fast_load_shows_no_bar() -> None:
-    shown: list[str] = []
-    with loading_bar("tiny", 1000, shown.append) as on_progress:
+class Clock:
+    """A clock that a test moves on."""
+
+    now_s = 100.0
+
+    def move(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """Let errors be printed in a terminal from here on; pytest has its own way before a test."""
+    out = io.StringIO()
+    out.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stderr", out)
+    return out
+
+
+def test_a_line_says_what_goes_on_how_far_it_is_and_for_how_long() -> None:
+    assert Step("Waiting for the model").line(3.7) == "Waiting for the model, 3 s"
+    step = Step("Reading 1,200 of 4,800 tokens", 0.25)
+    assert step.line(12) == "█████░░░░░░░░░░░░░░░ Reading 1,200 of 4,800 tokens, 12 s"
+    assert Step("more than all", 1.2).line(0).startswith("█" * 20 + " ")
+
+
+def test_a_line_is_due_after_a_second_and_then_twice_in_each() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+
+    def is_due_after(seconds: float) -> bool:
+        clock.move(seconds)
+        return pace.is_due()
+
+    assert [is_due_after(s) for s in (0.9, 0.2, 0.1, 0.5)] == [False, True, False, True]
+    assert pace.elapsed_s == pytest.approx(1.7)
+    pace.settle()  # there is something new to read
+    assert [is_due_after(s) for s in (0.9, 0.2)] == [False, True]
+
+
+def test_a_fast_load_shows_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = terminal(monkeypatch)
+    with loading_bar("tiny", 1000) as on_progress:
         on_progress(0.5)
         on_progress(1.0)
-    assert shown == []
+    assert out.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("bar", "told", "step"),
+    [
+        (
+            lambda show: loading_bar("tiny", 98_400_000, show),
+            (0.6,),
+            Step("Loading tiny: 60% of 98.4 MB", 0.6),
+        ),
+        (
+            lambda show: tuning_bar("tiny", show),
+            (0.25, "how fast it is"),
+            Step("Measuring tiny: 25%, how fast it is", 0.25),
+        ),
+        (lambda show: replay_bar(4, show), (3,), Step("Writing again: 3 of 4", 0.75)),
+    ],
+    ids=["load", "tune", "verify"],
+)
+def test_what_takes_its_time_says_how_far_it_is(
+    bar: Callable[[ShowProgress], AbstractContextManager[Callable[..., None]]],
+    told: tuple[object, ...],
+    step: Step,
+) -> None:
+    shown: list[Step] = []
+    with bar(shown.append) as tell:
+        tell(*told)
+    assert shown == [step]
 
 
 @pytest.mark.parametrize("is_shown", [True, False])
+@pytest.mark.usefixtures("at_once")
 def test_on_another_thread_a_bar_goes_to_whoever_shows_it_only(
-    capsys: pytest.CaptureFixture[str], *, is_shown: bool
+    monkeypatch: pytest.MonkeyPatch, *, is_shown: bool
 ) -> None:
-    shown: list[str] = []
+    out = terminal(monkeypatch)
+    shown: list[Step] = []
 
     def replay() -> None:
         with replay_bar(10, shown.append if is_shown else None) as on_progress:
-            time.sleep(0.6)  # a bar that is over at once is not shown
             on_progress(5)
 
     thread = threading.Thread(target=replay)
     thread.start()
     thread.join()
-    assert any("5 of 10" in text for text in shown) == is_shown
+    assert bool(shown) == is_shown
+    assert out.getvalue() == ""
+
+
+@pytest.mark.usefixtures("at_once")
+def test_in_a_terminal_the_line_is_gone_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = terminal(monkeypatch)
+    with loading_bar("tiny", 1000) as on_progress:
+        on_progress(0.5)
+        assert out.getvalue().endswith(" Loading tiny: 50% of 1.0 kB, 0 s")
+    assert out.getvalue().endswith(", 0 s\r\x1b[K")
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_pipeline_gets_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    with loading_bar("tiny", 1000) as on_progress:
+        on_progress(0.5)
     assert capsys.readouterr() == ("", "")
-
-
-def test_the_bar_of_replays_counts_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bars, "_DELAY_S", 0)
-    shown: list[str] = []
-    with replay_bar(4, shown.append) as tell:
-        time.sleep(0.15)  # it is drawn ten times a second
-        tell(3)
-    assert "Writing again:  75%" in shown[-1]
-    assert "3 of 4" in shown[-1]

@@ -78,6 +78,13 @@ def test_chunks_add_up_to_the_result_and_others_may_look_on(engine: Engine) -> N
     assert stream.progress.num_written >= 12
 
 
+def test_whoever_waits_for_chunks_hears_when_none_has_come(engine: Engine) -> None:
+    stream = submit(engine)
+    texts = [chunk.text for chunk in stream.chunks(tick_s=0)]
+    assert "" in texts
+    assert "".join(texts) == stream.result().text
+
+
 def test_cancel_after_the_end_changes_nothing(engine: Engine) -> None:
     stream = submit(engine)
     completion = stream.result(timeout=30)

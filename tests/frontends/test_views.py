@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, cast
 
-from jupyter_llm.frontends.views import NotebookView, NoView, TerminalView
+import pytest
+
+from jupyter_llm.common.bars import Step
+from jupyter_llm.engine.completion import Chunk, Completion, Progress, Usage
+from jupyter_llm.frontends.views import (
+    NotebookView,
+    NoView,
+    SilentView,
+    TerminalView,
+    watch,
+)
+
+if TYPE_CHECKING:
+    from jupyter_llm.engine.base import Stream
 
 
 def test_a_terminal_gets_the_text_as_it_grows_and_no_commands() -> None:
@@ -25,12 +39,18 @@ def test_a_terminal_gets_a_better_answer_below_the_first() -> None:
     assert out.getvalue() == "x = foo\n\nx = 1\n"
 
 
+LOADING = Step("Loading tiny: 90%", 0.9)
+
+
+@pytest.mark.usefixtures("at_once")
 def test_in_a_terminal_the_answer_takes_the_place_of_the_bar() -> None:
     out = io.StringIO()
     view = TerminalView(out)
-    view.progress("Loading 90%")
+    view.progress(LOADING)
     view.update("Paris")
-    assert out.getvalue() == "\rLoading 90%\r\x1b[KParis"
+    view.progress(LOADING)  # there is no place for it any more
+    view.clear()
+    assert out.getvalue() == f"\r\x1b[K{LOADING.line(0)}\r\x1b[KParis"
 
 
 class _Published:
@@ -38,6 +58,11 @@ class _Published:
 
     def __init__(self) -> None:
         self.states: list[tuple[dict[str, str], dict[str, Any], bool]] = []
+
+    @property
+    def texts(self) -> list[str]:
+        """What a front end without Markdown drew, one after the other."""
+        return [data["text/plain"] for data, _, _ in self.states]
 
     def __call__(
         self, data: dict[str, str], *, metadata: dict[str, Any], update: bool, **_rest: object
@@ -61,3 +86,105 @@ def test_views_without_a_notebook_take_metadata_and_keep_none() -> None:
     TerminalView(out).close("Paris", "", {"jupyter_llm": {}})
     NoView().close("Paris", "", {"jupyter_llm": {}})
     assert out.getvalue() == "Paris\n"
+
+
+class _Stream:
+    """A stream that is read for a while before it is written."""
+
+    def __init__(self, *steps: Progress | str) -> None:
+        self._steps = steps
+        self.progress = Progress(state="waiting")
+        self.completion = Completion(
+            text="".join(step for step in steps if isinstance(step, str)),
+            finish_reason="stop",
+            usage=Usage(),
+            model="script",
+        )
+
+    def chunks(self, tick_s: float) -> Iterator[Chunk]:
+        assert tick_s > 0
+        for step in self._steps:
+            if isinstance(step, Progress):
+                self.progress = step
+                yield Chunk("")
+            else:
+                yield Chunk(step)
+
+    def result(self) -> Completion:
+        return self.completion
+
+
+def reading(num_read: int) -> Progress:
+    return Progress(state="reading", num_prompt=4500, num_read=num_read)
+
+
+WAITING = Progress(state="waiting")
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_cell_says_how_far_a_prompt_is_read_until_there_is_text() -> None:
+    published = _Published()
+    view = NotebookView(published, "text/markdown")
+    watch(cast("Stream", _Stream(WAITING, reading(1200), reading(1200), "\n", "Paris")), view)
+    view.close("Paris", "")
+    assert published.texts == [
+        "Waiting for the model, 0 s",
+        "█████░░░░░░░░░░░░░░░ Reading 1,200 of 4,500 tokens, 0 s",  # once, since it stays the same
+        "\nParis",
+        "Paris",
+    ]
+    assert [update for _, _, update in published.states] == [False, True, True, True]
+    assert published.states[-1][0] == {"text/plain": "Paris", "text/markdown": "Paris"}
+
+
+def test_what_is_there_within_a_second_shows_nothing_else() -> None:
+    published = _Published()
+    view = NotebookView(published, "text/markdown")
+    watch(cast("Stream", _Stream(WAITING, reading(1200), "Paris")), view)
+    assert published.texts == ["Paris"]
+
+
+@pytest.mark.usefixtures("at_once")
+def test_another_draft_is_announced_below_the_first_and_then_gone() -> None:
+    published = _Published()
+    view = NotebookView(published, "text/markdown")
+    view.update("x = foo")
+    view.progress(Step("Draft 2 of 4"))
+    view.clear()
+    view.clear()
+    assert published.texts == ["x = foo", "x = foo\n\n(Draft 2 of 4, 0 s)", "x = foo"]
+
+
+@pytest.mark.parametrize("is_alone", [False, True])
+@pytest.mark.usefixtures("at_once")
+def test_what_goes_on_is_gone_at_the_end_and_where_the_cell_is_ours_without_a_trace(
+    *, is_alone: bool
+) -> None:
+    published = _Published()
+    view = SilentView(NotebookView(published, "text/markdown", lambda: is_alone))
+    view.clear()
+    view.progress(reading(9).step)
+    view.update("two words")
+    view.close("two words and more", "a note", {"jupyter_llm": {}})
+    assert published.texts[1] == "Writing: 2 words so far, 0 s"
+    assert published.texts[2:] == ([] if is_alone else [""])
+
+
+def test_a_note_alone_stands_without_blank_lines() -> None:
+    published = _Published()
+    NotebookView(published, "text/markdown").close("", "the code is in a new cell below")
+    (data, _, _) = published.states[0]
+    assert data == {
+        "text/plain": "(the code is in a new cell below)",
+        "text/markdown": "*the code is in a new cell below*",
+    }
+
+
+def test_html_is_shown_for_the_text_with_the_note_below_it() -> None:
+    published = _Published()
+    view = NotebookView(published, "text/markdown")
+    view.close("+ x", "`y` < 1", html="<pre>+ x</pre>")
+    assert published.states[0][0] == {
+        "text/plain": "+ x\n\n(`y` < 1)",
+        "text/html": "<pre>+ x</pre><p><em><code>y</code> &lt; 1</em></p>",
+    }

@@ -35,7 +35,7 @@ class ScriptedEngine:
 
     Without a reply left it answers "word word word …", as long as it is let. Counts a token a
     character. With `holds=True` it writes one chunk, calls `on_hold` on a thread of its own, and
-    then waits until it is cancelled.
+    then waits until it is cancelled. While `may_write` is not set, it reads.
     """
 
     def __init__(
@@ -51,6 +51,8 @@ class ScriptedEngine:
         self.is_background_held = False
         self.holds = holds
         self.on_hold = on_hold
+        self.may_write = threading.Event()
+        self.may_write.set()
         self.is_closed = False
         self.info = ModelInfo(
             name="scripted",
@@ -120,6 +122,8 @@ class ScriptedEngine:
             if num_tokens >= N_CTX:
                 feed.fail(ContextOverflowError(num_tokens, N_CTX))
                 return
+            while not (self.may_write.wait(0.01) or cancelled.is_set() or self.is_closed):
+                pass
             limit = request.params.max_tokens or N_CTX - num_tokens
             text, reason = _cut(reply, request.params.stop, limit)
             for word in _words(text):

@@ -15,6 +15,7 @@ class RecordingPublisher(DisplayPublisher):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self.displays: dict[str, dict[str, str]] = {}
+        self.seen: list[str] = []  # every state of every display, as plain text
 
     def publish(
         self,
@@ -29,6 +30,11 @@ class RecordingPublisher(DisplayPublisher):
         display_id = (transient or {}).get("display_id", f"anonymous {len(self.displays)}")
         assert update == (display_id in self.displays)
         self.displays[display_id] = data
+        self.seen.append(data.get("text/plain", ""))
+
+    def clear_output(self, wait: bool = False) -> None:  # noqa: FBT001, FBT002  as IPython's
+        if not wait:
+            self.displays.clear()
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class Cell:
 
     displays: list[dict[str, str]]
     error: BaseException | None
+    seen: list[str]
 
     @property
     def text(self) -> str:
@@ -55,13 +62,14 @@ def run(
     publisher = shell.display_pub
     assert isinstance(publisher, RecordingPublisher)
     publisher.displays.clear()
+    publisher.seen.clear()
     result = shell.run_cell(code, cell_id=cell_id, store_history=store_history)
     error = result.error_before_exec or result.error_in_exec
     if raises is None:
         result.raise_error()
     else:
         assert isinstance(error, raises), error
-    return Cell(list(publisher.displays.values()), error)
+    return Cell(list(publisher.displays.values()), error, list(publisher.seen))
 
 
 def extension(shell: InteractiveShell, verb: str) -> None:

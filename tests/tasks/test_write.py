@@ -16,6 +16,7 @@ from support.interrupts import interrupt_main
 from support.programs import PIECES
 from support.scripted import ScriptedEngine
 
+from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.base import Engine, Stream
 from jupyter_llm.engine.completion import Completion, PromptInterrupted, Usage
 from jupyter_llm.engine.local.engine import LocalEngine
@@ -104,6 +105,30 @@ def test_the_best_draft_is_taken(replies: list[str], best: str) -> None:
     answer = write(*replies)
     assert answer.sources == (best,)
     assert answer.num_drafts == 4
+
+
+def test_it_is_told_which_draft_is_being_written() -> None:
+    told: list[Step] = []
+    assert write("x = foo", "x = bar", "x = 1", show_progress=told.append).num_drafts == 3
+    assert list(dict.fromkeys(told)) == [Step("Draft 2 of 4"), Step("Draft 3 of 4")]
+
+
+def test_while_the_prompt_is_read_there_is_no_empty_block_of_code() -> None:
+    engine = ScriptedEngine(["x = 1"])
+    engine.may_write.clear()
+    texts: list[str] = []
+
+    def show(stream: Stream) -> Completion:
+        for chunk in stream.chunks(0.001):
+            texts.append(chunk.text)
+            if not engine.may_write.is_set():
+                assert stream.written == ""
+                engine.may_write.set()
+        return stream.result()
+
+    write(engine=engine, show=show)
+    assert texts[0] == ""
+    assert "".join(texts) == "```python\nx = 1"
 
 
 def test_names_of_the_namespace_are_no_reason_for_another_draft() -> None:

@@ -165,8 +165,9 @@ def check_fits(
     raise NotEnoughMemoryError(
         file.path,
         f"it needs {_size(needed_bytes)} of {kind}, and {_size(free_bytes)} are free. Weights take "
-        f"{_size(need.weights_bytes)}, a KV cache for n_ctx={n_ctx} in {options.kv_type} "
-        f"{_size(need.kv_bytes)}, buffers {_size(need.buffer_bytes)}. Use {', or '.join(changes)}.",
+        f"{_size(need.weights_bytes)}, the memory for the conversation (n_ctx={n_ctx}, "
+        f"{options.kv_type}) {_size(need.kv_bytes)}, buffers {_size(need.buffer_bytes)}. "
+        f"Use {', or '.join(changes)}.",
         needed_bytes=needed_bytes,
         free_bytes=free_bytes,
         n_ctx=largest,

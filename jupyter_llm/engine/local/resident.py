@@ -149,12 +149,14 @@ class ResidentModel:
             return self.lanes[0]
         num_streams = self._num_streams()
         if not num_streams:
-            logger.warning("Memory is too short for an exact context; answers are not exact.")
+            logger.warning(
+                "Memory is too short to promise texts: the same seed may give another one."
+            )
             return self.lanes[0]
         try:
             lane = self._open_exact_lane(num_streams)
         except ModelLoadError as error:
-            logger.warning("There is no exact context: %s", error)
+            logger.warning("No text is promised, the same seed may give another one: %s", error)
             return self.lanes[0]
         self.lanes = (*self.lanes, lane)
         return lane
@@ -310,19 +312,22 @@ class ResidentModel:
         import psutil
 
         lanes = self.lanes
+        sizes = [
+            kv_bytes(
+                self._file.shape,
+                lane.context.num_cells,
+                "f16" if lane.is_exact else self._options.kv_type,
+            )
+            for lane in lanes
+        ]
         return EngineStatus(
             num_running=sum(lane.scheduler.num_running for lane in lanes),
             num_waiting=sum(lane.scheduler.num_waiting for lane in lanes),
             prefixes=tuple(prefix for lane in lanes for prefix in lane.prefixes()),
             num_cells=sum(lane.context.num_cells for lane in lanes),
-            kv_bytes=sum(
-                kv_bytes(
-                    self._file.shape,
-                    lane.context.num_cells,
-                    "f16" if lane.is_exact else self._options.kv_type,
-                )
-                for lane in lanes
-            ),
+            kv_bytes=sum(sizes),
+            exact_cells=sum(lane.context.num_cells for lane in lanes[1:]),
+            exact_bytes=sum(sizes[1:]),
             n_threads=n_threads,
             tokens_per_s=tokens_per_s,
             process_bytes=psutil.Process().memory_info().rss,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from jupyter_llm.common.html_text import paragraph
 from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.common.tables import markdown_table
 from jupyter_llm.engine.tuning.figures import NEAR_LOSSLESS, Figure, Tuning, describe
 
-_CODE = re.compile("`([^`]*)`")
 _HEADER = ("", "prefill, tokens/s", "decode, tokens/s", "perplexity", "")
 
 
@@ -102,7 +101,7 @@ class TuneReport:
 
     def _repr_html_(self) -> str:
         """The report with a bar for each speed. All is escaped: a model's name may be anything."""
-        paragraphs = "".join(f"<p>{_paragraph(line)}</p>" for line in self._lines())
+        paragraphs = "".join(f"<p>{paragraph(line)}</p>" for line in self._lines())
         header = "".join(f"<th>{html.escape(cell)}</th>" for cell in _HEADER)
         rows = "".join(f"<tr>{''.join(self._cells(figure))}</tr>" for figure in self.tuning.figures)
         table = f"<table><thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table>"
@@ -116,10 +115,6 @@ class TuneReport:
         for column, text in enumerate(self._row(figure)):
             bar = f'<meter value="{share[column]:.3f}"></meter> ' if column in share else ""
             yield f"<td>{bar}{html.escape(text)}</td>"
-
-
-def _paragraph(line: str) -> str:
-    return _CODE.sub(r"<code>\1</code>", html.escape(line))
 
 
 def _compared(before: Figure, after: Figure) -> str:

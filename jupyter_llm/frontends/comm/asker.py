@@ -89,7 +89,7 @@ class Asker:
         self._ask(asked, job)
 
     def _ask(self, asked: Asked, job: Job) -> None:
-        self.side.chat.current.get(asked.model, show=job.progress_text)
+        self.side.chat.current.get(asked.model, show=job.tell)
         job.check()
         self.side.send_prompt(job, asked).result()
 
@@ -101,8 +101,7 @@ class Asker:
             argument=order.argument,
             options=options,
             show=job.show,
-            show_loading=job.progress_text,
-            show_progress=job.progress_text,
+            show_progress=job.tell,
         )
         answer = order.command.run(call)
         proposal, completion = None, None

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from jupyter_llm.common.bars import Pace
 from jupyter_llm.common.workers import UserCode, start_worker
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import JupyterLLMError
-from jupyter_llm.frontends.comm.parts import PendingData, ProgressData
+from jupyter_llm.frontends.comm.parts import PendingData, ProgressData, progress_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jupyter_llm.common.bars import Step
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-_BAR = re.compile(r"(?P<what>.*?):?\s+(?P<percent>\d{1,3})%\|")
 
 
 class Audience(Protocol):
@@ -55,6 +54,7 @@ class Job:
         self.id = request_id
         self.text = text
         self.progress: ProgressData | None = None
+        self._pace = Pace()
         self._work = work
         self._stream: Stream | None = None
         self._code: UserCode[Any] | None = None
@@ -129,11 +129,13 @@ class Job:
         finally:
             self._audience.end(self, error)
 
-    def progress_text(self, text: str) -> None:
-        """Take in how far a model is loaded; a request that was stopped ends the loading."""
+    def tell(self, step: Step) -> None:
+        """Say what goes on, as loading; a request that was stopped ends there."""
         self.check()
-        bar = _BAR.match(text)
-        share = int(bar["percent"]) / 100 if bar is not None else None
-        words = text if bar is None else f"{bar['what']}: {bar['percent']}%"
-        self.progress = ProgressData(text=words, share=share)
-        self._audience.tell_progress(self)
+        self.note(step)
+
+    def note(self, step: Step) -> None:
+        """Say what goes on, where that takes its time."""
+        if self._pace.is_due():
+            self.progress = progress_data(step)
+            self._audience.tell_progress(self)

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from jupyter_llm.frontends.comm.messages import Delta, PathMessage, ProgressMessage, TurnMessage
-from jupyter_llm.frontends.comm.parts import ToldData, TurnData, UsageData
+from jupyter_llm.frontends.comm.parts import ToldData, TurnData, UsageData, progress_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from jupyter_llm.chat.tree import Exchange
     from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.engine.completion import Progress as StreamProgress
     from jupyter_llm.frontends.comm.messages import ToFrontEnd
 
 
@@ -89,7 +88,8 @@ class Mirror:
         if turn.state not in ("waiting", "reading") or stream is None:
             self._progress.pop(exchange.number, None)
             return
-        message = _progress_message(exchange.number, stream.progress)
+        now = progress_data(stream.progress.step)
+        message = ProgressMessage(number=exchange.number, text=now.text, share=now.share)
         if self._progress.get(exchange.number) != message:
             self._progress[exchange.number] = message
             yield message
@@ -149,13 +149,3 @@ def _goes_on(old: TurnData, new: TurnData) -> bool:
         return old == new
     is_same = replace(old, text=new.text, state=new.state) == new
     return is_same and old.state != "finished" and new.text.startswith(old.text)
-
-
-def _progress_message(number: int, progress: StreamProgress) -> ProgressMessage:
-    if progress.state == "waiting":
-        return ProgressMessage(number=number, text="Waiting for the model", share=None)
-    return ProgressMessage(
-        number=number,
-        text=f"Reading {progress.num_read} of {progress.num_prompt} tokens",
-        share=round(progress.num_read / max(progress.num_prompt, 1), 3),
-    )

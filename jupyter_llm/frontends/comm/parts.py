@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from jupyter_llm.common.bars import Step
 
 SuggestionKind = Literal["command", "variable", "cell"]
 TurnState = Literal["waiting", "reading", "writing", "finished"]
@@ -122,6 +125,12 @@ class ProgressData(Data):
 
     text: str
     share: float | None
+
+
+def progress_data(step: Step) -> ProgressData:
+    """What goes on, as the front end knows it."""
+    share = round(step.share, 3) if step.share is not None else None
+    return ProgressData(text=step.text, share=share)
 
 
 class PendingData(Data):

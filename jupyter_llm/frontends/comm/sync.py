@@ -157,7 +157,7 @@ class KernelSide:
         Waits for the engine, and only returns early in an error.
         """
         stream = self.chat.send(
-            asked, show_progress=job.progress_text, on_begin=partial(self._note_turn, job)
+            asked, show_progress=job.tell, on_begin=partial(self._note_turn, job)
         )
         job.hold(stream)
         return stream
@@ -326,11 +326,13 @@ class KernelSide:
         if not self._growing or time.monotonic() - self._grew_s < _GROWTH_S:
             return 0
         self._grew_s = time.monotonic()
-        texts = [(job, stream.written) for job, stream in self._growing.values()]
-        for job, text in texts:
-            if text:
+        growing = list(self._growing.values())
+        for job, stream in growing:
+            if text := stream.written:
                 self._put_notice(job, text, is_finished=False)
-        return len(texts)
+            else:
+                job.note(stream.progress.step)
+        return len(growing)
 
     def _measure(self) -> tuple[float, bool]:
         """Send how full the context is. Waits for the engine, so it has a thread of its own.

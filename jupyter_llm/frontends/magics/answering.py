@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.frontends.views import watch
 from jupyter_llm.records.records import to_metadata
-from jupyter_llm.tasks.write import code_cells, code_prompt, land, new_cells
+from jupyter_llm.tasks.write import code_cells, code_prompt, fenced, land, new_cells
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +32,7 @@ class Answering:
     writer: CellWriter
     namespace: dict[str, Any]
     note: str = ""  # about the chat
+    has_cells: bool = False  # whether code can land in cells
 
     def write(self, chat: Chat, asked: Asked) -> Completion:
         """Answer a prompt, with a cell for the code in the answer if that is wanted."""
@@ -59,7 +60,10 @@ class Answering:
         )
         place, records = self._land(answer.sources, answer.completion)
         notes = [place, answer.note, *self._notes(chat, answer.completion)]
-        self.view.close(answer.text, "; ".join(filter(None, notes)), to_metadata(records))
+        text = answer.text
+        if self.has_cells and place:  # what stands in a cell is not shown twice
+            text = "\n\n".join(map(fenced, answer.sources[1:]))
+        self.view.close(text, "; ".join(filter(None, notes)), to_metadata(records))
         return replace(answer.completion, text="\n\n".join(answer.sources), token_ids=None)
 
     def propose(self, proposal: Proposal) -> None:
@@ -68,7 +72,8 @@ class Answering:
         records: list[Provenance] = []
         if proposal.diff or proposal.cell is None:
             note, records = self._land([proposal.source], proposal.completion)
-        self.view.close(str(proposal), note, to_metadata(records))
+        shown = proposal.to_markdown(is_in_cell=self.has_cells and proposal.cell is None)
+        self.view.close(shown, note, to_metadata(records), html=proposal.to_html())
 
     def preview(self, chat: Chat, asked: Asked) -> None:
         """Show the exact prompt, and send nothing."""

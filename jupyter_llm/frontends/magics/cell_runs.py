@@ -27,6 +27,7 @@ class _CellRun:
     """One run of a cell, and how many prompts it has sent."""
 
     cell_id: Hashable
+    source: str = ""
     num_prompts: int = 0
 
 
@@ -46,6 +47,17 @@ class CellRuns:
         run.num_prompts += 1
         return (run.cell_id, run.num_prompts)
 
+    @property
+    def has_cells(self) -> bool:
+        """Whether code can land in cells: a front end that has none sends no id of one."""
+        return bool(self._runs) and self._runs[-1].cell_id is not None
+
+    @property
+    def is_one_prompt(self) -> bool:
+        """Whether the running cell is one prompt or command."""
+        source = self._runs[-1].source.strip() if self._runs else ""
+        return source.startswith("%%llm") or (source.startswith("%llm") and "\n" not in source)
+
     def start(self, info: ExecutionInfo) -> None:
         """Note which cell runs (IPython's pre_run_cell).
 
@@ -53,10 +65,10 @@ class CellRuns:
         """
         llm.current.hold_background(is_held=True)
         cell_id = getattr(info, "cell_id", None)
-        if cell_id is not None:
-            self._runs = [_CellRun(cell_id)]
+        if cell_id is not None or not self._runs:
+            self._runs = [_CellRun(cell_id, info.raw_cell or "")]
         else:
-            self._runs.append(self._runs[-1] if self._runs else _CellRun(None))
+            self._runs.append(self._runs[-1])
 
     def end(self, result: ExecutionResult | None) -> None:
         """Forget what this cell asked before and asks no more (IPython's post_run_cell)."""

@@ -29,7 +29,14 @@ from jupyter_llm.frontends.prompt.commands import Call, Order
 from jupyter_llm.frontends.prompt.history import kept_note
 from jupyter_llm.frontends.prompt.options import FORMATS, Options
 from jupyter_llm.frontends.prompt.typed import read
-from jupyter_llm.frontends.views import NoView, answer_metadata, make_view, show_interrupt, watch
+from jupyter_llm.frontends.views import (
+    NoView,
+    SilentView,
+    answer_metadata,
+    make_view,
+    show_interrupt,
+    watch,
+)
 from jupyter_llm.notebook.cells.recorder import Recorder
 from jupyter_llm.notebook.code.landing import NextInput
 from jupyter_llm.tasks.proposal import Proposal
@@ -112,15 +119,15 @@ class LLMMagics(Magics):
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
     ) -> None:
         """Ask the resident model, or run a command; `%llm /help` explains both."""
+        typed = read(
+            line,
+            cell or "",
+            commands=self.commands,
+            namespace={**self.shell.user_ns, **(local_ns or {})},
+            cells=llm.timeline.snapshot().visible,
+            defaults=self.defaults,
+        )
         with self.recorder.unheard():  # an answer is a turn and no output of the cell
-            typed = read(
-                line,
-                cell or "",
-                commands=self.commands,
-                namespace={**self.shell.user_ns, **(local_ns or {})},
-                cells=llm.timeline.snapshot().visible,
-                defaults=self.defaults,
-            )
             if isinstance(typed.what, Order):
                 self._obey(typed.what, typed.options)
             else:
@@ -136,14 +143,14 @@ class LLMMagics(Magics):
             argument=" ".join(w for w in words if w not in where) if where else order.argument,
             options=replace(options, replace=options.replace or "--replace" in where),
             show=lambda stream: watch(stream, view),
-            show_loading=view.progress,
+            show_progress=view.progress,
         )
         with self._interruptible(view):
             answer = order.command.run(call)
         if isinstance(answer, str):
             make_view(self.shell, "text/markdown").close(answer, "")
         elif isinstance(answer, Proposal):
-            Answering(call.options, view, self.writer, self.shell.user_ns).propose(answer)
+            self._answering(call.options, view).propose(answer)
         elif isinstance(answer, Completion):
             view.close(answer.text, cost(answer, options), answer_metadata(answer))
             self._assign(answer, options)
@@ -157,14 +164,15 @@ class LLMMagics(Magics):
         asked = replace(asked, origin=origin)
         if (first := chat.first_asked(origin)) and isinstance(asked.describe, Describer):
             asked = replace(asked, describe=replace(asked.describe, names=first.names))
-        is_quiet = options.quiet or options.assign_to
-        view = NoView() if is_quiet and not options.dry_run else self._view(options)
-        is_told = options.continue_ or options.chat in self._told
-        note = "" if is_told else kept_note(chat)
-        answering = Answering(options, view, self.writer, self.shell.user_ns, note)
+        view = self._view(options)
         if options.dry_run:
-            answering.preview(chat, asked)
+            with self._interruptible(view):
+                self._answering(options, view).preview(chat, asked)
             return
+        if options.quiet or options.assign_to:
+            view = NoView() if options.quiet else SilentView(view)
+        is_told = options.continue_ or options.chat in self._told
+        answering = self._answering(options, view, "" if is_told else kept_note(chat))
         answer = answering.write_code if options.format == "code" else answering.write
         with self._interruptible(view, options):
             self._assign(answer(chat, asked), options)
@@ -185,10 +193,25 @@ class LLMMagics(Magics):
             early = PromptInterrupted()
             show_interrupt(early, view)
             raise early from None
+        finally:
+            view.clear()
+
+    def _answering(self, options: Options, view: View, note: str = "") -> Answering:
+        return Answering(
+            options, view, self.writer, self.shell.user_ns, note, has_cells=self.runs.has_cells
+        )
 
     def _view(self, options: Options) -> View:
         is_markdown = options.format != "text" and not options.dry_run
-        return make_view(self.shell, "text/markdown" if is_markdown else "text/plain")
+        mime = "text/markdown" if is_markdown else "text/plain"
+        return make_view(self.shell, mime, self._clear_cell)
+
+    def _clear_cell(self) -> bool:
+        """Empty the cell, where it shows nothing but how far its only prompt is."""
+        is_ours = self.runs.is_one_prompt and not self.recorder.has_heard
+        if is_ours:
+            self.shell.display_pub.clear_output()
+        return is_ours
 
     def _chat(self, options: Options) -> Chat:
         chat = llm.chat(options.chat)

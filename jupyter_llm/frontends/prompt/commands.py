@@ -40,8 +40,8 @@ _COMMAND = re.compile(r"/([A-Za-z][\w-]*)(?=\s|$)\s*(.*)", re.DOTALL)
 class Call:
     """A command somebody typed, and what it acts on.
 
-    `show` reads the stream of an answer to its end, and `show_loading` is told how far the model is
-    that is to write it. `show_progress` is given the bars of all else, which are printed without.
+    `show` reads the stream of an answer to its end, and `show_progress` is told of all else that
+    takes its time.
     """
 
     llm: LLM
@@ -49,14 +49,20 @@ class Call:
     argument: str = ""
     options: Options = field(default_factory=Options)
     show: Callable[[Stream], Completion] = lambda stream: stream.result()
-    show_loading: ShowProgress | None = None
     show_progress: ShowProgress | None = None
 
     def ask(self, what: Callable[[Task, str], T]) -> T:
         """Carry out a task about the notebook."""
-        engine = self.llm.current.get(self.options.model, show=self.show_loading)
+        engine = self.llm.current.get(self.options.model, show=self.show_progress)
         options, answers = self.options, self.llm.answers
-        asking = Asking(engine, options.params, answers, self.show, is_private=options.no_save)
+        asking = Asking(
+            engine,
+            options.params,
+            answers,
+            self.show,
+            is_private=options.no_save,
+            show_progress=self.show_progress,
+        )
         return what(asking.task(self.llm.timeline, self.llm.last_error), self.argument)
 
 

@@ -108,6 +108,12 @@ class Recorder:
             self._unheard.is_set = before
 
     @property
+    def has_heard(self) -> bool:
+        """Whether the running cell shows something, as a thread may print in it."""
+        with self._lock:
+            return self._run is not None and bool(self._run.outputs.finish())
+
+    @property
     def _is_unheard(self) -> bool:
         return getattr(self._unheard, "is_set", False)
 

@@ -9,6 +9,10 @@ const WORDS = { waiting: "Waiting…", reading: "Reading…", writing: "Writing�
 
 export class ProgressView {
   #text = make("span", "jllm-progress-text");
+  #seconds = make("span", "jllm-progress-seconds");
+  #began = Date.now();
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #timer;
   #bar = createBar();
   element = make("div", "jllm-progress");
 
@@ -21,6 +25,7 @@ export class ProgressView {
     this.element.append(
       dots,
       this.#text,
+      this.#seconds,
       this.#bar.element,
       makeButton("Stop", onStop, { isPlain: false }),
     );
@@ -34,5 +39,17 @@ export class ProgressView {
     this.element.classList.toggle("jllm-writing", state === "writing");
     setText(this.#text, progress?.text ?? WORDS[state] ?? "");
     this.#bar.show(progress?.share ?? null);
+    if (this.element.hidden) this.#stopClock();
+    else this.#timer ??= setInterval(() => this.#tellTime(), 1000);
+  }
+
+  #tellTime() {
+    if (!this.element.isConnected) this.#stopClock();
+    setText(this.#seconds, `${Math.round((Date.now() - this.#began) / 1000)} s`);
+  }
+
+  #stopClock() {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 }

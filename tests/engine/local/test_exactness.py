@@ -304,7 +304,7 @@ def test_without_room_for_an_exact_context_the_fast_one_answers(
         assert completion.usage.completion_tokens == 5
         assert completion.exact is False
     assert len(engine._model.lanes) == 1
-    assert caplog.text.count("Memory is too short for an exact context") == 1
+    assert caplog.text.count("Memory is too short to promise texts") == 1
 
 
 @pytest.mark.parametrize(("share", "num_streams"), [(0.25, 4), (0.25, 2), (0.75, 1)])

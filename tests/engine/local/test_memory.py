@@ -296,7 +296,8 @@ def test_a_refusal_tells_the_numbers_and_what_to_change() -> None:
     assert 4096 < error.n_ctx == plan(ram(11), EngineOptions(n_ctx=error.n_ctx)).n_ctx
     assert str(error) == (
         "large.gguf cannot be loaded: it needs 12,709 MB of memory, and 11,000 MB are free. "
-        "Weights take 8,000 MB, a KV cache for n_ctx=32768 in f16 4,295 MB, buffers 414 MB. "
+        "Weights take 8,000 MB, the memory for the conversation (n_ctx=32768, f16) 4,295 MB, "
+        "buffers 414 MB. "
         f"Use n_ctx={error.n_ctx}, or a smaller quantization or model (this one is Q8_0)."
     )
     assert isinstance(error, ModelLoadError)
@@ -357,7 +358,7 @@ def test_a_full_gpu_is_named() -> None:
 
 def test_a_model_too_large_is_refused_before_it_is_loaded(tiny_gguf: Path) -> None:
     shares: list[float] = []
-    with pytest.raises(NotEnoughMemoryError, match=rf"n_ctx={FAR_TOO_LARGE} in f16 .*Use n_ctx="):
+    with pytest.raises(NotEnoughMemoryError, match=rf"n_ctx={FAR_TOO_LARGE}, f16\) .*Use n_ctx="):
         load(tiny_gguf, n_ctx=FAR_TOO_LARGE, on_progress=shares.append)
     assert shares == []
 
@@ -391,7 +392,29 @@ def test_a_quantized_kv_cache_is_half_as_large_and_still_knows(smollm2: Path) ->
 
 def test_the_status_tells_the_kv_cache(tiny_gguf: Path, fresh_llm: None) -> None:
     status = llm.use(tiny_gguf, n_ctx=1024, n_threads=1)
-    assert dict(status.rows())["KV cache"] == "262.1 kB for 1024 tokens (f16), 0 used"
+    rows = dict(status.rows())
+    assert rows["memory for the conversation"] == (
+        "262.1 kB for 1,024 tokens, 0 used (a KV cache in f16)"
+    )
+    assert "memory for promised texts" not in rows
+
+
+def test_the_status_tells_the_memory_of_the_window_apart_from_the_rest(
+    tiny_gguf: Path, fresh_llm: None
+) -> None:
+    llm.use(tiny_gguf, n_ctx=1024, n_threads=1)
+    completion = llm.complete("one two three", max_tokens=3, seed=1)
+    num_read = completion.usage.prompt_tokens
+    rows = dict(llm.status().rows())
+    assert rows["memory for the conversation"].startswith("262.1 kB for 1,024 tokens, 0 used")
+    assert re.fullmatch(
+        r"[\d.]+ MB more, for \d windows of 1,024 tokens", rows["memory for promised texts"]
+    )
+    shown = llm.status().to_markdown()
+    (prefix,) = llm.status().engine.prefixes  # type: ignore[union-attr]
+    assert prefix.num_tokens >= num_read
+    assert f"| {prefix.num_tokens} | one prompt | promised | ready |" in shown
+    assert "out the same every time" in shown  # what a promise is
 
 
 @pytest.mark.parametrize(

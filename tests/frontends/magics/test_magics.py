@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from support.scripted import ScriptedEngine
 from support.shell import extension, run, run_line
 
 from jupyter_llm import Completion, llm
+from jupyter_llm.common.bars import ShowProgress, Step
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import (
     ContextOverflowError,
@@ -17,6 +20,7 @@ from jupyter_llm.errors import (
     InterpolationError,
     MagicUsageError,
     ModelFileError,
+    ModelLoadError,
     ModelNotFoundError,
     OptionError,
 )
@@ -69,6 +73,99 @@ def test_assignment_is_silent_and_out_shows_too(shell: InteractiveShell) -> None
     for name in ("answer", "other", "shown", "quiet"):
         assert isinstance(shell.user_ns[name], Completion)
         assert shell.user_ns[name].text
+
+
+@pytest.mark.parametrize(
+    ("source", "left"),
+    [
+        ("%%llm answer <<\nhello", []),
+        ("%llm answer << hello", []),
+        ("print()\n%llm answer << hello", [""]),
+        ("%llm answer << {{print()}}", [""]),  # what was printed must not go with it
+    ],
+)
+@pytest.mark.usefixtures("at_once")
+def test_an_answer_for_a_variable_shows_what_goes_on_and_leaves_nothing(
+    shell: InteractiveShell,
+    scripted: ScriptedEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+    left: list[str],
+) -> None:
+    publish = shell.display_pub.publish
+
+    def until_it_reads(data: dict[str, str], **options: object) -> None:
+        publish(data, **options)
+        scripted.may_write.set()
+
+    monkeypatch.setattr(shell.display_pub, "publish", until_it_reads)
+    scripted.may_write.clear()
+    scripted.replies.append("one two three")
+    cell = run(shell, source)
+    assert "Reading 0 of" in cell.seen[0]
+    assert any("Writing: 1 word so far" in text for text in cell.seen)
+    assert [data["text/plain"] for data in cell.displays] == left
+    assert shell.user_ns["answer"].text == "one two three"
+
+
+@pytest.mark.parametrize("source", ["%llm hello", "%llm /explain 1", "%llm x << hello"])
+@pytest.mark.usefixtures("at_once")
+def test_what_goes_on_is_gone_where_it_comes_to_nothing(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    def get(*_args: object, show: ShowProgress, **_options: object) -> None:
+        show(Step("Loading tiny: 60%", 0.6))
+        raise ModelLoadError(Path("tiny.gguf"), "it is torn")
+
+    monkeypatch.setattr(llm.current, "get", get)
+    cell = run(shell, source, raises=ModelLoadError)
+    assert "Loading tiny: 60%, 0 s" in cell.seen[0]
+    assert cell.displays == []
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_command_shows_what_goes_on_in_its_place(
+    shell: InteractiveShell, tiny_gguf: Path
+) -> None:
+    cell = run(shell, f"%llm /use {tiny_gguf}")
+    assert "Loading tiny" in cell.seen[0]
+    (answer,) = cell.displays
+    assert answer["text/markdown"].startswith("Using **tiny**")
+
+
+@pytest.mark.parametrize(
+    ("line", "reply"),
+    [("%llm -f code Print 1", "print(1)"), ("%llm /test 1", "```python\nprint(1)\n```")],
+)
+def test_code_that_stands_in_a_cell_is_not_shown_twice(
+    shell: InteractiveShell,
+    scripted: ScriptedEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    reply: str,
+) -> None:
+    landed: list[str] = []
+    monkeypatch.setattr(shell, "set_next_input", lambda code, **_options: landed.append(code))
+    run(shell, "1 + 1", store_history=True)
+    scripted.replies.extend([reply, reply])
+    assert "print(1)" in run(shell, line).text  # as when a notebook runs without a front end
+    assert run(shell, line, cell_id="a").text == "*the code is in a new cell below*"
+    assert all("print(1)" in code for code in landed)
+
+
+def test_a_change_to_a_cell_is_shown_in_colour(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    run(shell, "pront('<b>')", raises=NameError, store_history=True)
+    scripted.replies.append("```python\nprint('<b>')\n```")
+    (shown,) = run(shell, "%llm /fix", cell_id="a").displays
+    rich = shown["text/html"]
+    for sign, source in (("-", "pront"), ("+", "print")):
+        line = html.escape(f"{sign}{source}('<b>')")
+        assert re.search(rf'<span style="background-color: [^"]+">{re.escape(line)}</span>', rich)
+    assert "<b>" not in rich
+    assert "in a new cell below" in rich
+    assert "+print('<b>')" in shown["text/plain"]
 
 
 def test_turns_are_remembered_a_rerun_replaces_its_own_and_new_forgets_them(

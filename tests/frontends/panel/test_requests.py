@@ -17,6 +17,7 @@ from support.shell import run
 from support.waiting import until
 
 from jupyter_llm import llm
+from jupyter_llm.common.bars import Step
 from jupyter_llm.frontends.comm import sync as kernel_side
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
 
@@ -48,7 +49,7 @@ class Loading:
         self.has_begun.set()
         while not self.is_over.wait(0.01):
             percent = min(percent + 1, 99)
-            show(f"Loading tiny:  {percent}%|###   | 40.0M/98.0M [00:01<00:02]")
+            show(Step(f"Loading tiny: {percent}%", percent / 100))
         return self.engine
 
 
@@ -131,6 +132,22 @@ def test_stop_while_an_expression_never_ends(
     wait_for_threads()
     assert scripted.requests == []
     assert front.path == []
+
+
+def test_a_command_shows_how_far_its_prompt_is_read(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "1 + 1", store_history=True)
+    scripted.may_write.clear()
+    scripted.replies.append("A sum.")
+    request = front.send("/explain")
+    progress = front.wait_for(lambda message: message["type"] == "progress")
+    assert progress["id"] == request
+    assert progress["text"].startswith("Reading 0 of ")
+    assert progress["share"] == 0
+    scripted.may_write.set()
+    front.wait_until(lambda front: request in front.notices and front.is_idle)
+    assert front.notices[request]["markdown"] == "A sum."
 
 
 def test_stop_of_a_command_keeps_what_it_has_written(
