@@ -114,7 +114,7 @@ def test_figures_are_named(kernel: Kernel) -> None:
 def test_hidden_cells_by_tag_are_never_told(kernel: Kernel) -> None:
     kernel.execute("key = 'abc123'", cell_id="k", tags=["llm-hide"])
     kernel.execute("x = 1", cell_id="x")
-    text = kernel.execute("%llm --dry-run hello").text
+    text = kernel.execute("%llm --dry-run -c all hello").text
     assert "abc123" not in text
     assert "x = 1" in text
     assert "| out | hidden |" in kernel.execute("%llm /context").text

@@ -10,6 +10,7 @@ from jupyter_llm.chat.budget import ContextMode, check_mode
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import OptionError
+from jupyter_llm.notebook.cells.pointing import cells_meant
 
 if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import CellEvent
@@ -29,7 +30,8 @@ class Asked:
     is given that the prompt follows, or 0 for the start: what followed that turn stays, as another
     branch.
 
-    `attachments` are names and texts that go along with this prompt. `describe` gives the summaries
+    `attachments` are names and texts that go along with this prompt, `named` the variables that it
+    names. `describe` gives the summaries
     of variables that do; one that a turn has told already is not told again. With `is_kept=False`
     nothing of it is written to the disk. With `goes_on` it follows what an earlier kernel kept of
     the chat; else that is not told.
@@ -42,11 +44,16 @@ class Asked:
     origin: Hashable = None
     after: int | None = None
     attachments: Sequence[tuple[str, str]] = ()
+    named: Sequence[str] = ()
     context: ContextMode = "none"
     describe: Describe | None = None
     is_kept: bool = True
     goes_on: bool = False
     params: SamplingParams = field(default_factory=SamplingParams)
+
+    def cells_meant(self, cells: Sequence[CellEvent]) -> frozenset[CellEvent]:
+        """Which of some cells it is about, if it brings along none of them."""
+        return frozenset() if self.attachments else cells_meant(self.prompt, cells, self.named)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be asked, with the value in hand."""

@@ -73,6 +73,15 @@ def budget(info: ModelInfo, mode: ContextMode, max_tokens: int | None) -> Budget
     return Budget(window if mode in ("all", "none") else min(window, by_itself))
 
 
+def tells_if_asked(info: ModelInfo, mode: ContextMode) -> bool:
+    """Whether cells and variables go along only with prompts that are about them.
+
+    So it is by itself with models of below 1B parameters: they answer with what they were told,
+    whatever they are asked.
+    """
+    return mode == "auto" and info.is_small
+
+
 def _bounded(num_chars: int) -> int:
     return max(_MIN_CHARS, min(num_chars, _MAX_CHARS))
 

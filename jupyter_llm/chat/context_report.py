@@ -6,10 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from jupyter_llm.chat.budget import Budget, ContextMode, budget
+from jupyter_llm.chat.budget import Budget, ContextMode, budget, tells_if_asked
 from jupyter_llm.chat.plan import cells_told, told_cell
 from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.common.tables import count_of, markdown_table
+from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.rendering import secrets_in
 from jupyter_llm.notebook.values.secrets import HIDDEN
 
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.chat.draft import Draft, Turn
-    from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.cells.timeline import Snapshot
 
 _MAX_SNIPPET = 50
 _NO_ROOM = "no longer fits"
+_IF_ASKED = "with a prompt about it"
 _SOME_PROMPT = "?"
 _UNCOUNTED = Budget(num_tokens=0)  # without a model nothing is left out
 
@@ -53,6 +54,8 @@ class ContextReport:
 
     `num_tokens` is all of it, the chat template's own included, and `num_allowed` what the model
     is told at most in this mode; both are None while no model is loaded.
+    With `is_if_asked` cells go along only with a prompt that is about them: long contexts harm a
+    model of `num_parameters`.
     """
 
     chat: str
@@ -61,6 +64,8 @@ class ContextReport:
     rows: tuple[ContextRow, ...]
     num_tokens: int | None = None
     num_allowed: int | None = None
+    num_parameters: int = 0
+    is_if_asked: bool = False
 
     def num_tokens_of(self, kind: RowKind) -> int:
         """How many tokens go along of a kind, without the chat template's own."""
@@ -82,6 +87,16 @@ class ContextReport:
         return (
             f"The next prompt of chat *{self.chat}* (context {self.mode}), however short, takes "
             f"**{self.num_tokens} of {self.num_allowed} tokens** that {self.model} is told at most."
+            f"{self._size_note}"
+        )
+
+    @property
+    def _size_note(self) -> str:
+        if not self.is_if_asked:
+            return ""
+        return (
+            f" Long contexts harm a model of {self.num_parameters / 1e6:.0f}M parameters: cells "
+            "and variables go along only with prompts that name or point at them, or with `-c all`."
         )
 
     def to_markdown(self) -> str:
@@ -130,9 +145,14 @@ def context_report(
     allowed = budget(engine.info, mode, None) if engine is not None else _UNCOUNTED
     # Some chat templates refuse messages that do not end with a prompt.
     draft = replace(chat.next_draft(allowed, mode, goes_on=goes_on), prompt=_SOME_PROMPT)
+    is_if_asked = engine is not None and tells_if_asked(engine.info, mode)
+    waiting = frozenset[CellEvent | None]()
+    if is_if_asked:
+        waiting = frozenset(part.cell for part in draft.cells)
+        draft = draft.only()
     if engine is not None:
         draft = draft.fitted(allowed, engine.count_tokens)
-    listed = _Listing(draft, chat.timeline.snapshot(), mode, allowed)
+    listed = _Listing(draft, chat.timeline.snapshot(), mode, allowed, waiting)
     items = [*listed.system(), *listed.turns(chat.turns), *listed.cells(chat.turns)]
     counts: dict[int, int] = {}
     if engine is not None:
@@ -153,6 +173,8 @@ def context_report(
         ),
         num_tokens=engine.count_tokens(draft.messages) if engine is not None else None,
         num_allowed=allowed.num_tokens if engine is not None else None,
+        num_parameters=engine.info.num_parameters if engine is not None else 0,
+        is_if_asked=is_if_asked,
     )
 
 
@@ -173,12 +195,18 @@ class _Listing:
     """Lists what is in a draft and what is not, in the order of the conversation."""
 
     def __init__(
-        self, draft: Draft, notebook: Snapshot, mode: ContextMode, allowed: Budget
+        self,
+        draft: Draft,
+        notebook: Snapshot,
+        mode: ContextMode,
+        allowed: Budget,
+        waiting: frozenset[CellEvent | None],
     ) -> None:
         self._draft = draft
         self._notebook = notebook
         self._mode = mode
         self._allowed = allowed
+        self._waiting = waiting  # for a prompt that is about them
         told = (part for turn in draft.turns for part in turn.told)
         self._cells_in = {part.cell for part in (*draft.front, *told, *draft.cells)}
         self._turns_in = {turn.number for turn in draft.turns}
@@ -233,7 +261,7 @@ class _Listing:
         elif isinstance(self._mode, int):
             state = f"not one of the last {self._mode}"
         else:
-            state = _NO_ROOM
+            state = _IF_ASKED if cell in self._waiting else _NO_ROOM
         return _Item("cell", name, text, is_in=False, state=state)
 
 

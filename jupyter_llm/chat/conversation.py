@@ -9,16 +9,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.asked import Asked
-from jupyter_llm.chat.budget import Budget, ContextMode, budget
+from jupyter_llm.chat.budget import Budget, ContextMode, budget, tells_if_asked
 from jupyter_llm.chat.draft import Cut, Draft, Turn
 from jupyter_llm.chat.plan import Place, Plan, cells_told, draft_prompt, plan_prompt, variable_parts
 from jupyter_llm.chat.tree import Moment, Writing
 from jupyter_llm.chat.turns import ChatTurns
 from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams, sampling_params
-from jupyter_llm.engine.request import Message, Request
+from jupyter_llm.engine.request import Message, Request, check_text
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
+from jupyter_llm.notebook.values.mentions import plainly_mentioned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Hashable, Iterator, Sequence
@@ -66,7 +67,8 @@ class Chat(ChatTurns):
     With a `context` other than "none" the cells that ran in the notebook go along: each run once,
     with the first prompt after it, and from then on as part of its turn. "auto" tells as much as is
     good for the model, "all" as much as the context window holds, and a number that many of the
-    last cells to this prompt alone.
+    last cells to this prompt alone. Models that long contexts harm are told by "auto" only with
+    prompts that are about the notebook; `was_alone` says that the last one was not.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Chat(ChatTurns):
         self._last_mode: ContextMode = "none"
         self._last_params = SamplingParams()
         self._left_out = (0, 0)
+        self.was_alone = False
 
     @property
     def num_left_out(self) -> int:
@@ -145,6 +148,7 @@ class Chat(ChatTurns):
             origin=origin,
             after=after,
             attachments=attachments,
+            named=plainly_mentioned(check_text(prompt), own_variables(current_shell())),
             context=context,
             describe=describe,
             is_kept=is_kept,
@@ -219,11 +223,19 @@ class Chat(ChatTurns):
 
         So are the variables that go along with any prompt that names none. Returns at once. Does
         nothing if there are no cells, or if a cut is to be expected.
+
+        A model that is told only what a prompt is about reads the last cell, which that is most
+        often; none if the last prompt was about none, so that the next one need not be.
         """
+        if self.was_alone:
+            return
         allowed = budget(engine.info, "auto", self._last_params.max_tokens)
         draft = self.next_draft(allowed, goes_on=False)
+        recent = self.timeline.snapshot().visible[-_NUM_RECENT:]
+        if tells_if_asked(engine.info, "auto"):
+            recent = recent[-1:]
+            draft = draft.only(recent)
         if draft.cells and describe is not None:
-            recent = self.timeline.snapshot().visible[-_NUM_RECENT:]
             draft = replace(draft, variables=variable_parts(describe("", recent)))
         if draft.cells:
             self._read(engine, draft, allowed, "auto")
@@ -319,7 +331,14 @@ class Chat(ChatTurns):
         notebook, mode = self.timeline.snapshot().above(moment.tick), asked.context
         cut = self._cut_at(place, mode)
         system = self.system if asked.goes_on else self._systems.at(moment.tick)
-        recent = notebook.visible[-_NUM_RECENT:]
+        cells, is_about = notebook.visible, True
+        if tells_if_asked(engine.info, mode):
+            meant = asked.cells_meant(cells)
+            cells = tuple(cell for cell in cells if cell in meant)
+            is_about = bool(cells or asked.named)
+        variables: Sequence[tuple[str, str]] = ()
+        if is_about and asked.describe is not None:
+            variables = asked.describe(asked.prompt, cells[-_NUM_RECENT:])
         allowed = budget(engine.info, mode, asked.params.max_tokens)
         draft = draft_prompt(
             asked.prompt,
@@ -329,11 +348,12 @@ class Chat(ChatTurns):
             allowed=allowed,
             cut=cut,
             system=system if asked.system is None else asked.system,
-            variables=asked.describe(asked.prompt, recent) if asked.describe is not None else (),
+            variables=variables,
             attachments=asked.attachments,
         )
-        return plan_prompt(
-            draft,
+        sent = draft.only(cells)
+        plan = plan_prompt(
+            sent,
             place,
             self._conversation(mode),
             mode=mode,
@@ -341,6 +361,7 @@ class Chat(ChatTurns):
             cut=cut,
             count=engine.count_tokens,
         )
+        return replace(plan, is_alone=not is_about and sent.cells != draft.cells)
 
     def _take_in(
         self,
@@ -352,6 +373,7 @@ class Chat(ChatTurns):
         """Take in a prompt that was sent: its turn, what it leaves out, and what to read next."""
         asked, plan, request = sending.asked, sending.plan, sending.request
         self._last_mode, self._last_params = asked.context, request.params
+        self.was_alone = plan.is_alone
         cuts = dict(sending.place.cuts)
         if not plan.is_aside:
             cuts[self._conversation(asked.context)] = plan.cut

@@ -16,7 +16,7 @@ from jupyter_llm.engine.request import Message
 from jupyter_llm.notebook.cells.events import CellEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 
     from jupyter_llm.chat.budget import Budget
 
@@ -101,6 +101,11 @@ class Draft:
         known = {part.variable: part.text for turn in self.turns for part in turn.told}
         news = (part for part in self.variables if known.get(part.variable) != part.text)
         return (*self.cells, *news, *self.attachments)
+
+    def only(self, cells: Container[CellEvent | None] = ()) -> Draft:
+        """This draft, of whose cells only some and the pinned ones are told with it."""
+        kept = (part for part in self.cells if part.cell in cells or part.cell in self.pinned)
+        return replace(self, cells=tuple(kept))
 
     @property
     def messages(self) -> tuple[Message, ...]:

@@ -50,12 +50,14 @@ class Plan:
 
     `told` is what its turn is to own, and `cut` what its branch leaves out from then on. A prompt
     aside is not what the next one goes on from, so it leaves alone what is resident of the chat.
+    With `is_alone` it goes without cells that it is not about.
     """
 
     draft: Draft
     told: tuple[Part, ...]
     cut: Cut
     is_aside: bool
+    is_alone: bool = False
 
 
 def draft_prompt(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from jupyter_llm.engine.options import KvType
+from jupyter_llm.engine.recommended import SMALL, Recommended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +15,7 @@ class ModelInfo:
 
     `tuned_copy` is the file that was loaded in place of the one at `path`, if `/tune` made one;
     quantization and size are then the copy's.
+    `sampling` is how its tokens are drawn where a prompt does not say.
     """
 
     name: str
@@ -32,6 +34,13 @@ class ModelInfo:
     kv_type: KvType = "f16"
     kv_bytes: int = 0
     tuned_copy: Path | None = None
+    num_parameters: int = 0
+    sampling: Recommended = field(default_factory=Recommended)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it has less than 1B parameters, as far as that is known."""
+        return 0 < self.num_parameters < SMALL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,15 +22,18 @@ _UNBOUNDED = 1e30  # a 32-bit float still holds it
 _LEAST = 1e-6
 _MAX_LOGPROBS = 100
 
+DRAWN = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty")
+"""The options by which a token is drawn, for which every model has values of its own."""
+
 
 class SamplingOptions(TypedDict, total=False):
     """The options every prompt takes, by the names of `SamplingParams`; `stop` may be one text."""
 
-    temperature: float
-    top_k: int
-    top_p: float
-    min_p: float
-    repeat_penalty: float
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    repeat_penalty: float | None
     seed: int | None
     max_tokens: int | None
     stop: str | Iterable[str]
@@ -45,6 +48,9 @@ class SamplingOptions(TypedDict, total=False):
 class SamplingParams:
     """How the next token is drawn, and when to stop.
 
+    Of the first five None leaves the choice to the model: what its makers recommend, or else what
+    suits its size (`Recommended`).
+
     Temperature 0 always takes the likeliest token, whatever the seed. `top_k=0`, `top_p=1`,
     `min_p=0` and `repeat_penalty=1` each switch themselves off. Without a seed one is drawn; the
     completion says which. `max_tokens=None` goes on until the context window is full.
@@ -56,11 +62,11 @@ class SamplingParams:
     speed and not the text.
     """
 
-    temperature: float = 0.7
-    top_k: int = 40
-    top_p: float = 0.95
-    min_p: float = 0.05
-    repeat_penalty: float = 1.0
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    repeat_penalty: float | None = None
     seed: int | None = None
     max_tokens: int | None = 512
     stop: tuple[str, ...] = ()
@@ -91,6 +97,11 @@ class SamplingParams:
             raise OptionError(f"stop must be made of non-empty texts, not {self.stop!r}.")
         _whole(self, "logprobs", 0, _MAX_LOGPROBS)
         self._check_logit_bias()
+
+    def filled(self, recommended: SamplingParams) -> SamplingParams:
+        """These parameters, with what is recommended where they leave the choice to the model."""
+        names = (name for name in DRAWN if getattr(self, name) is None)
+        return replace(self, **{name: getattr(recommended, name) for name in names})
 
     def _check_logit_bias(self) -> None:
         bias = self.logit_bias
@@ -198,8 +209,10 @@ def check_names(options: Mapping[str, Any], params: type, what: str) -> None:
 
 
 def _number(options: object, name: str, low: float, high: float) -> None:
-    """Refuse a float that is none or out of range; whole numbers become floats."""
+    """Refuse a float that is none or out of range; whole numbers become floats; None stays."""
     value = getattr(options, name)
+    if value is None:
+        return
     number: float | None = None
     if isinstance(value, SupportsFloat):  # no text, though float() would read it
         with suppress(TypeError, ValueError, OverflowError):

@@ -17,7 +17,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
 from jupyter_llm.engine.info import ModelInfo
-from jupyter_llm.engine.options import FinishReason, KvType, SamplingParams
+from jupyter_llm.engine.options import DRAWN, FinishReason, KvType, SamplingParams
 from jupyter_llm.errors import OptionError, ProvenanceError
 
 METADATA_KEY = "jupyter_llm"
@@ -226,6 +226,7 @@ def _record_type() -> Any:
     number: Any = Annotated[int, Meta(gt=-_MAX_COUNT, lt=_MAX_COUNT)]
     count: Any = Annotated[int, Meta(ge=0, lt=_MAX_COUNT)]
     bias = tuple[tuple[int, float | Literal["-inf"]], ...]
+    drawn: dict[str, Any] = dict.fromkeys(DRAWN, float) | {"top_k": int}  # never left open
 
     def object_of(kind: type, *left_out: str, **narrower: Any) -> Any:
         hints = {**get_type_hints(kind), **narrower}
@@ -238,7 +239,7 @@ def _record_type() -> Any:
         version=int,
         model=object_of(ModelFacts, sha256=sha256 | None),
         seed=count | None,
-        sampling=object_of(SamplingParams, *_APART, logit_bias=bias),
+        sampling=object_of(SamplingParams, *_APART, logit_bias=bias, **drawn),
         context=object_of(ContextSettings, n_ctx=count, n_batch=count, n_gpu_layers=number | None),
         **dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens"), count),
         **dict.fromkeys(("prompt_sha256", "text_sha256", "digest"), sha256),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.common.tables import human_size, markdown_table
+from jupyter_llm.engine.options import SamplingParams
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,10 +57,14 @@ def _windows(num_cells: int, n_ctx: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The resident model and what it holds; both None while nothing is loaded."""
+    """The resident model and what it holds; both None while nothing is loaded.
+
+    `asked` is the sampling that was set, for the row that tells of it.
+    """
 
     info: ModelInfo | None
     engine: EngineStatus | None
+    asked: SamplingParams = field(default_factory=SamplingParams)
 
     @property
     def is_loaded(self) -> bool:
@@ -78,6 +83,7 @@ class Status:
             ("size", f"{human_size(info.size_bytes)}, {info.quantization}, {info.architecture}"),
             ("licence", info.license or "not stated in the file"),
             ("context window", f"{info.n_ctx:,} tokens (trained for {info.n_ctx_train:,})"),
+            ("sampling", info.sampling.described(self.asked)),
             *_memory(info, engine),
             ("requests", f"{engine.num_running} running, {engine.num_waiting} waiting"),
             (

@@ -51,6 +51,15 @@ _BLOCKS = {
     40: (64, 36), 41: (128, 18),
 }  # fmt: skip
 
+# The ends of `general.sampling.…`, and our names; the other samplers there are not ours.
+_SAMPLING = {
+    "temp": "temperature",
+    "top_k": "top_k",
+    "top_p": "top_p",
+    "min_p": "min_p",
+    "penalty_repeat": "repeat_penalty",
+}
+
 # What people download by mistake, by its first bytes, and what to do about it.
 _IMPOSTORS = {
     b"<": "it is a web page. Download the file itself, not the page about it",
@@ -89,7 +98,10 @@ class ModelShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFile:
-    """A model file and what its header says; None where it says nothing."""
+    """A model file and what its header says; None where it says nothing.
+
+    `sampling` are the options by which its makers recommend to draw tokens, by our names.
+    """
 
     path: Path
     name: str | None
@@ -101,6 +113,7 @@ class ModelFile:
     license: str | None
     has_chat_template: bool
     shape: ModelShape
+    sampling: tuple[tuple[str, float], ...] = ()
 
 
 def inspect(path: Path) -> ModelFile:
@@ -184,6 +197,13 @@ class _Meta:
         value = self._values.get(key)
         return value if isinstance(value, int) else None
 
+    def number(self, key: str) -> float | None:
+        """A number as it was meant: most are stored with seven digits."""
+        value = self._values.get(key)
+        if isinstance(value, float):
+            return float(f"{value:.6g}")
+        return None if isinstance(value, bool) else self.integer(key)
+
     def integers(self, key: str) -> tuple[int, ...]:
         """A number for each layer; a single one stands for all layers."""
         value = self._values.get(key)
@@ -194,6 +214,12 @@ class _Meta:
     def length(self, key: str) -> int:
         value = self._values.get(key)
         return value.length if isinstance(value, _Array) else 0
+
+
+def _sampling(meta: _Meta) -> Iterator[tuple[str, float]]:
+    for key, name in _SAMPLING.items():
+        if (value := meta.number(f"general.sampling.{key}")) is not None:
+            yield name, value
 
 
 class _Sizes:
@@ -278,6 +304,7 @@ class _Reader:
             license=meta.text("general.license"),
             has_chat_template=meta.text("tokenizer.chat_template") is not None,
             shape=_Sizes(meta, architecture).shape(),
+            sampling=tuple(_sampling(meta)),
         )
 
     def _check_version(self) -> None:

@@ -33,6 +33,7 @@ ANSWER_PREFIX = "```python\n"
 """What the answer to a request for code begins with, so that code must follow."""
 
 NUM_DRAFTS = 4
+_VARIED_TEMPERATURE = 0.7
 _END = "\n```"
 _INSTRUCTION = "Answer with Python code only, in one code block, without explanations."
 
@@ -202,6 +203,8 @@ def write_code(
     not parse or uses names that exist nowhere, more are drawn and the best is taken: one that
     parses, with the fewest such names, of which most can be kept. What does not parse is repaired.
     Of the namespace only the names are looked at. With a seed the drafts count on from it.
+    Where the request leaves the temperature to the model, the first draft is drawn as code should
+    be, and the others vary more.
 
     `show` is given the stream of the first draft, to read it to its end, and `show_progress` is
     told which of the others is being written.
@@ -211,7 +214,8 @@ def write_code(
     PromptInterrupted
         The user interrupted; it holds the first draft as far as it was written.
     """
-    params = request.params
+    asked = request.params
+    params = asked.filled(engine.info.sampling.for_code)
     request = replace(
         request, params=replace(params, stop=(*params.stop, _END)), answer_prefix=ANSWER_PREFIX
     )
@@ -223,7 +227,8 @@ def write_code(
     is_settled = first.finish_reason == "cancelled" or params.temperature == 0
     if not is_settled and not _is_good(answers[0]):
         try:
-            answers += _more(engine, request, num_drafts - 1, namespace, show_progress)
+            again = request if asked.temperature is not None else _varied(request)
+            answers += _more(engine, again, num_drafts - 1, namespace, show_progress)
         except KeyboardInterrupt:
             raise PromptInterrupted(_in_fence(first)) from None
     best = max(answers, key=_merit)  # of equals the earliest
@@ -259,6 +264,13 @@ def _more(
     finally:
         for _request, stream in streams:
             stream.cancel()
+
+
+def _varied(request: Request) -> Request:
+    """A request for a draft that is to be unlike the first one."""
+    params = request.params
+    temperature = max(params.temperature or 0, _VARIED_TEMPERATURE)
+    return replace(request, params=replace(params, temperature=temperature))
 
 
 def _reseeded(request: Request, number: int) -> Request:

@@ -1,7 +1,7 @@
 """Measure what a notebook that goes along does to the answers of a small model.
 
 Run as: python tests/benchmarks/first_impressions.py [--model FILE.gguf] [--options "-t 0"]
-        [--modes "-c none" "-c auto" "-c all"] [--rounds 1] [--answers]
+        [--modes "-c none" "-c auto" "-c all"] [--only GROUP] [--rounds 1] [--answers]
 
 Each question of `first_questions.toml` is asked in a chat of its own with `%%llm`, in a real shell:
 40 plain ones after `%load_ext` and one cell, the same in a notebook of eight, and 20 about the
@@ -11,12 +11,13 @@ asserts nothing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from io import StringIO
@@ -71,7 +72,7 @@ class Notebook:
         from jupyter_llm import llm
 
         self._llm = llm
-        self._shell: Any = InteractiveShell.instance()  # type: ignore[no-untyped-call]
+        self._shell: Any = InteractiveShell.instance()
         llm.use(model)
 
     def begin(self, cells: Sequence[str]) -> None:
@@ -91,9 +92,11 @@ class Notebook:
         return self._shell.user_ns["answer"]
 
 
-def asked(notebook: Notebook, modes: Sequence[str], options: Sequence[str]) -> Iterator[Answer]:
+def asked(
+    notebook: Notebook, chosen: Iterable[Group], modes: Sequence[str], options: Sequence[str]
+) -> Iterator[Answer]:
     """Ask everything, in the order that lets what was read be read once."""
-    for group in groups():
+    for group in chosen:
         notebook.begin(group.cells)
         for mode in modes:
             for given in options:
@@ -130,16 +133,20 @@ def main() -> None:
     parser.add_argument("--options", default="-t 0 -n 40", help="options of all prompts")
     parser.add_argument("--modes", nargs="+", default=list(MODES), help="what goes along")
     parser.add_argument("--rounds", type=int, default=0, help="how many seeds; 0 gives none")
+    parser.add_argument("--only", default="", help="the group whose name begins so")
     parser.add_argument("--answers", action="store_true", help="print the answers, too")
     arguments = parser.parse_args()
     model = (arguments.model or default_model()).resolve()
     json = arguments.json and arguments.json.resolve()
     seeds = [f" --seed {n}" for n in range(1, arguments.rounds + 1)] or [""]
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        contextlib.chdir(folder),  # no pyproject.toml of ours
+    ):
         os.environ.update(HOME=folder, XDG_DATA_HOME=folder, XDG_CACHE_HOME=folder)
-        os.chdir(folder)  # no pyproject.toml of ours
         options = [f"{arguments.options}{seed}" for seed in seeds]
-        answers = list(asked(Notebook(model), arguments.modes, options))
+        chosen = [group for group in groups() if group.name.startswith(arguments.only)]
+        answers = list(asked(Notebook(model), chosen, arguments.modes, options))
     setting = describe(model, max(1, arguments.rounds)) | {"options": arguments.options}
     tables = [table(answers, arguments.modes), *([listed(answers)] if arguments.answers else [])]
     show(setting, *tables)

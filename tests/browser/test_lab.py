@@ -174,7 +174,7 @@ def test_commands_render_as_tables(ask: Callable[..., Notebook]) -> None:
     notebook = ask(SHORT, *(f"%llm {command}" for command in words), "%llm /context")
     for index in range(1, 6):
         notebook.run(index)
-    for index, word in enumerate((*words.values(), "%load_ext"), 2):
+    for index, word in enumerate((*words.values(), "turn 1"), 2):
         table = notebook.rendered(index).locator("table").filter(has_text=word)
         expect(table).to_have_count(1)
 

@@ -15,6 +15,7 @@ from support.scripted import CONTEXT
 from jupyter_llm.engine.completion import Usage, answer_record
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.provenance import METADATA_KEY, ModelFacts, Provenance, Writer
+from jupyter_llm.engine.recommended import Recommended
 from jupyter_llm.notebook.code.marks import mark
 from jupyter_llm.records.records import landed
 
@@ -27,9 +28,10 @@ def record(text: str = "Yes", **changes: Any) -> Provenance:
     model = ModelFacts(
         name="tiny", file="tiny.gguf", sha256=HASH, original=None, quantization="F32", license="mit"
     )
+    params = SamplingParams(temperature=1, stop=(".",), logit_bias=((5, -math.inf),))
     made = answer_record(
         Writer(model=model, context=context, build="test"),
-        SamplingParams(temperature=1, stop=(".",), logit_bias=((5, -math.inf),)),
+        params.filled(Recommended().params),
         seed=7,
         exact=True,
         prompt_ids=[1, 2, 3],

@@ -82,7 +82,8 @@ class ScriptedEngine:
         num_tokens = len(prompt_ids)
 
         def completion(reason: FinishReason) -> Completion:
-            params, text = request.params, "".join(written)
+            params = request.params.filled(self.info.sampling.params)
+            text = "".join(written)
             seed = None if params.temperature == 0 else params.seed or 0
             usage = Usage(prompt_tokens=num_tokens, completion_tokens=len(text))
             return Completion(

@@ -9,6 +9,7 @@ what is written next: a stale or shifted KV cache cannot go unnoticed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -85,18 +86,25 @@ def write_tiny_model(
     seed: int = 0,
     utf8: bool = False,
     is_touchy: bool = False,
+    recommends: Mapping[str, float] | None = None,
 ) -> Path:
     """Write the model to `path` and return the path.
 
     Token ids 0 to 255 are the bytes themselves, then come the merges, and last the special tokens
     `<|endoftext|>`, `<|im_start|>` and `<|im_end|>`. The text never ends by itself. With `utf8`,
     most characters take two to four tokens. With `is_touchy`, the logits change with the last bit
-    of any sum over the past. Without `chat_template` it stands for a base model.
+    of any sum over the past. Without `chat_template` it stands for a base model. `recommends`
+    are ends of `general.sampling.…`.
     """
     tokens = all_tokens()
     kinds, followers = kinds_of(tokens, utf8=utf8)
     writer = start(path, "llama", n_ctx=n_ctx, chat_template=chat_template)
     writer.add_license("cc0-1.0")
+    for name, value in (recommends or {}).items():
+        if isinstance(value, int):
+            writer.add_int32(f"general.sampling.{name}", value)
+        else:
+            writer.add_float32(f"general.sampling.{name}", value)
     writer.add_feed_forward_length(FFN_DIM)
     writer.add_head_count(NUM_HEADS)
     writer.add_head_count_kv(NUM_KV_HEADS)

@@ -9,6 +9,7 @@ import secrets
 import threading
 import time
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
@@ -90,6 +91,7 @@ class LocalEngine:
 
     def submit(self, request: Request) -> QueueStream:
         """Queue a request; its errors are raised by the stream."""
+        request = self._filled(request)
         params = request.params
         seed = secrets.randbelow(MAX_SEED + 1) if params.seed is None else params.seed
         generation = Generation(
@@ -107,7 +109,7 @@ class LocalEngine:
 
     def prefill(self, request: Request) -> None:
         """Read a prompt while there is nothing else to do; see `Engine.prefill`."""
-        self._put(lambda: self._start_prefill(request))
+        self._put(partial(self._start_prefill, self._filled(request)))
 
     def hold_background(self, *, is_held: bool) -> None:
         """Let nothing be read in the background until it is allowed again."""
@@ -193,6 +195,10 @@ class LocalEngine:
                     lane.context.abort()
         self._thread.join(_CLOSE_TIMEOUT_S)
         atexit.unregister(self.close)
+
+    def _filled(self, request: Request) -> Request:
+        """A request that says how each token is drawn."""
+        return replace(request, params=request.params.filled(self._info.sampling.params))
 
     def _load_model(self, on_progress: Callable[[float], None]) -> None:
         self._progress: SimpleQueue[float | JupyterLLMError | None] = SimpleQueue()

@@ -15,6 +15,7 @@ from jupyter_llm.engine.local.memory import context_need, kv_bytes, plan_load
 from jupyter_llm.engine.local.slots import common_prefix
 from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.engine.provenance import ContextSettings, ModelFacts, Writer
+from jupyter_llm.engine.recommended import Recommended
 from jupyter_llm.engine.request import Message, Priority, Prompt, Request
 from jupyter_llm.errors import (
     ChatTemplateError,
@@ -462,6 +463,8 @@ class ResidentModel:
             kv_type=self._options.kv_type,
             kv_bytes=self._plan.need.kv_bytes,
             tuned_copy=self._entry.copy,
+            num_parameters=self._file.num_parameters,
+            sampling=Recommended.of(self._file.sampling, self._file.num_parameters),
         )
 
     def forget(self) -> None:

@@ -35,7 +35,7 @@ _TEXT_TOKENS = 1024
 _LOGITS_AT_ONCE = 128  # rows of the vocabulary's size: 134 MB for the largest ones
 _WARM_UP_TOKENS = 32
 _NUM_FOLLOW_UPS, _FOLLOW_UP_TOKENS = 4, 24
-_GREEDY = SamplingParams(temperature=0, ignore_eos=True)
+_GREEDY = SamplingParams(temperature=0, repeat_penalty=1, ignore_eos=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from jupyter_llm.frontends.prompt.attaching import Describer
 from jupyter_llm.frontends.prompt.commands import Call, Order
 from jupyter_llm.frontends.prompt.typed import read
 from jupyter_llm.notebook.cells.shell import user_namespace
+from jupyter_llm.notebook.values.mentions import plainly_mentioned
 from jupyter_llm.tasks.proposal import Proposal
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Asker:
             after=turn.parent,
             attachments=turn.attachments,
             context=options.context,
+            named=plainly_mentioned(turn.prompt, user_namespace()),
             # Whatever `@` is left in it was no variable's.
             describe=Describer(turn.prompt.replace("@", "@@"), options.vars),
             is_kept=self.side.chat.is_kept(turn.number),

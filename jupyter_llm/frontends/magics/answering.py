@@ -95,6 +95,8 @@ class Answering:
                 f"cut off after {completion.usage.completion_tokens} tokens; "
                 "-n allows more, as far as the context window reaches"
             )
+        if chat.was_alone:
+            yield "alone; -c all tells the notebook"
         yield from _left_out(chat, self.options)
         yield from filter(None, (self.note, cost(completion, self.options)))
 

@@ -63,13 +63,19 @@ class LLMMagics(Magics):
         config=True
     )
     system = Unicode("", help="System text of new chats.").tag(config=True)
-    temperature = Float(_DEFAULTS.temperature, help="0 takes the likeliest token.").tag(config=True)
-    top_p = Float(_DEFAULTS.top_p, help="Probability to draw from.").tag(config=True)
-    top_k = Int(_DEFAULTS.top_k, help="Number of tokens to draw from; 0 for all.").tag(config=True)
-    min_p = Float(_DEFAULTS.min_p, help="Least probability, relative to the likeliest.").tag(
+    temperature = Float(
+        None,
+        allow_none=True,
+        help="0 takes the likeliest token; None, here and below, is as the model recommends.",
+    ).tag(config=True)
+    top_p = Float(None, allow_none=True, help="Probability to draw from.").tag(config=True)
+    top_k = Int(None, allow_none=True, help="Number of tokens to draw from; 0 for all.").tag(
         config=True
     )
-    repeat_penalty = Float(_DEFAULTS.repeat_penalty, help="Above 1 avoids repetition.").tag(
+    min_p = Float(None, allow_none=True, help="Least probability, relative to the likeliest.").tag(
+        config=True
+    )
+    repeat_penalty = Float(None, allow_none=True, help="Above 1 avoids repetition.").tag(
         config=True
     )
     seed = Int(None, allow_none=True, help="Seed; None draws one.").tag(config=True)

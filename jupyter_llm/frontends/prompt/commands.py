@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from jupyter_llm.common.nearest import nearest
@@ -124,7 +124,7 @@ def command_table(commands: Mapping[str, Command]) -> str:
 
 
 def _status(call: Call) -> str:
-    return call.llm.status().to_markdown()
+    return replace(call.llm.status(), asked=call.options.params).to_markdown()
 
 
 def _use(call: Call) -> str:

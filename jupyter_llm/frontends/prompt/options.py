@@ -118,7 +118,8 @@ OPTIONS = (
     Option(
         "-c --context",
         "WHICH",
-        "which cells of the notebook go along: auto, none, all, or the last so many",
+        "which cells of the notebook go along: auto (what the model can use), none, all, or "
+        "the last so many",
         _context_mode,
     ),
     Option(

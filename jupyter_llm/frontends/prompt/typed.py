@@ -17,7 +17,7 @@ from jupyter_llm.frontends.prompt.attaching import Describer, attach_cells
 from jupyter_llm.frontends.prompt.commands import find_command
 from jupyter_llm.frontends.prompt.expressions import interpolate, shield, unshield
 from jupyter_llm.frontends.prompt.options import PromptLine, parse_line
-from jupyter_llm.notebook.values.mentions import without_at
+from jupyter_llm.notebook.values.mentions import mentioned, without_at
 from jupyter_llm.notebook.values.redaction import redact_value
 
 if TYPE_CHECKING:
@@ -80,6 +80,9 @@ def read(
     shielded, sources = shield(prompt)
     named, attachments = attach_cells(shielded, cells)
     quoted = [source.replace("@", "@@") for source in sources]  # a product, or a text's: no mention
+    chosen = () if options.vars in ("auto", "none") else options.vars.split(",")
+    # What an expression names is in the prompt already, by its value.
+    mentions = mentioned(unshield(named, [""] * len(sources)), namespace)
     asked = Asked(
         prompt=expand(unshield(without_at(named, namespace), sources)),
         model=options.model,
@@ -87,6 +90,7 @@ def read(
         is_new=options.new,
         attachments=attachments,
         context=options.context,
+        named=(*mentions, *chosen),
         describe=Describer(unshield(named, quoted), options.vars),
         is_kept=not options.no_save,
         goes_on=options.continue_,

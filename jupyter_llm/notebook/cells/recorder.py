@@ -9,7 +9,6 @@ outputs lacks displays in ipykernel, grows without bound, and is not kept for ce
 from __future__ import annotations
 
 import logging
-import re
 import sys
 import threading
 from collections.abc import Callable
@@ -19,18 +18,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.notebook.cells.outputs import TRANSCRIPT_KEY, CellOutputs, bundle_text, error_text
+from jupyter_llm.notebook.cells.rendering import SETUP_MAGICS
 from jupyter_llm.notebook.cells.timeline import NUMBERED_CELL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
     from jupyter_llm.notebook.cells.events import OutputKind
     from jupyter_llm.notebook.cells.timeline import Timeline
 
-_OURS = re.compile(r"%llm(\s|$)|%(re)?load_ext\s+jupyter_llm\s*$")
 _Note = Callable[..., None]  # gets the outputs, and what a method was called with
+
+_SETUP = frozenset(f"%{name}" for name in SETUP_MAGICS)
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +71,9 @@ class Recorder:
     """Appends each cell that a shell has run to a timeline, with what it showed.
 
     Cells that consist of `%llm` or `%%llm` are left out: their prompts and answers are turns of a
-    chat. So are the one that loads us, cells that IPython's history leaves out, as front ends run
-    for themselves, and what is shown inside `unheard`. Text that goes elsewhere, as under
-    `%%capture`, is no output.
+    chat. So are those that only load and set something, as `%load_ext` does, unless that failed,
+    cells that IPython's history leaves out, as front ends run for themselves, and what is shown
+    inside `unheard`. Text that goes elsewhere, as under `%%capture`, is no output.
     """
 
     def __init__(self, shell: InteractiveShell, timeline: Timeline) -> None:
@@ -148,12 +149,12 @@ class Recorder:
         source = info.raw_cell or ""
         if not info.store_history or _is_prompt(source):
             return
-        if result is not None:
-            error = result.error_before_exec
-            error = result.error_in_exec if error is None else error
-            if error is not None:
-                name = partial(self._cell_name, info, result)
-                run.outputs.show("error", error_text(error, name))
+        error = _error_of(result)
+        if error is None and _is_made_of(source, _SETUP):
+            return
+        if result is not None and error is not None:
+            name = partial(self._cell_name, info, result)
+            run.outputs.show("error", error_text(error, name))
         with suppress(Exception):  # what is not learnt is looked for by its form
             from jupyter_llm.notebook.values.redaction import learn
 
@@ -269,10 +270,20 @@ def _shown(outputs: CellOutputs, format_dict: Any, *_args: Any, **_options: Any)
     outputs.show("result", bundle_text(format_dict))
 
 
+def _error_of(result: ExecutionResult | None) -> BaseException | None:
+    if result is None:
+        return None
+    error = result.error_before_exec
+    return result.error_in_exec if error is None else error
+
+
 def _is_prompt(source: str) -> bool:
-    """Tell whether a cell is nothing but prompts, or loads us."""
-    lines = [line.strip() for line in source.splitlines()]
-    if source.lstrip().startswith("%%llm"):
-        return True
+    """Tell whether a cell is nothing but prompts."""
+    return source.lstrip().startswith("%%llm") or _is_made_of(source, {"%llm"})
+
+
+def _is_made_of(source: str, magics: Container[str]) -> bool:
+    """Tell whether a cell is nothing but lines of some magics."""
+    lines = (line.strip() for line in source.splitlines())
     code = [line for line in lines if line and not line.startswith("#")]
-    return bool(code) and all(_OURS.match(line) for line in code)
+    return bool(code) and all(line.split(maxsplit=1)[0] in magics for line in code)

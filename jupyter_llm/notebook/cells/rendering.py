@@ -5,6 +5,7 @@ Secrets are left out wherever a cell is told or kept; where it is run or changed
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,12 @@ from jupyter_llm.notebook.code.marks import unmark
 if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.cells.sources import CellSource
+
+
+SETUP_MAGICS = ("llm", "load_ext", "reload_ext", "unload_ext", "config", "matplotlib", "autoreload")
+"""Line magics that say nothing of what a notebook is about, our own among them."""
+
+_SETUP = re.compile(rf"(?m)^%(?:{'|'.join(SETUP_MAGICS)})\b.*(?:\n|\Z)")
 
 
 def cell_name(cell: CellEvent | CellSource) -> str:
@@ -36,12 +43,13 @@ def render_cell(cell: CellEvent, *, source_chars: int, output_chars: int) -> str
     """A run of a cell as prompts tell it: at most so much of its source, and of its outputs.
 
     Of what is longer the head and the tail stay, with a line between them that says how much is
-    gone. The mark of a generated cell is for people.
+    gone. The mark of a generated cell is for people, and lines of `SETUP_MAGICS` are left out.
     """
     from jupyter_llm.notebook.values.redaction import redact_source, scrub
 
     number = cell.execution_count if cell.execution_count is not None else " "
-    source = redact_source(unmark(cell.source).strip()).text
+    typed = unmark(cell.source).strip()
+    source = redact_source(_SETUP.sub("", typed).strip() or typed).text
     text = f"In [{number}]:\n{clip(source, source_chars)}\n"
     if shown := scrub(_outputs(cell)).strip("\n"):
         text += f"Out [{number}]:\n{clip(shown, output_chars)}\n"

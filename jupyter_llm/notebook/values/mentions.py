@@ -6,6 +6,7 @@ import builtins
 import keyword
 import re
 from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
 from typing import Final
 
 from jupyter_llm.common.nearest import nearest
@@ -43,10 +44,11 @@ _NAME: Final = re.compile(r"(?<![\w@])[^\W\d]\w*")
 def mentioned(text: str, namespace: Mapping[str, object]) -> list[str]:
     """The variables that a text names: those with `@` first, then in their order.
 
-    Without `@`, names with an underscore before them, what IPython defines and words like "the"
-    are meant only where they stand as code, in backticks. With `@` they must exist: `OptionError`.
+    Without `@`, names with an underscore before them, what IPython defines, modules and words like
+    "the" are meant only where they stand as code, in backticks. With `@` they must exist:
+    `OptionError`.
     """
-    return list(dict.fromkeys([*at_names(text, namespace), *_plain_names(text, namespace)]))
+    return list(dict.fromkeys([*at_names(text, namespace), *plainly_mentioned(text, namespace)]))
 
 
 def at_names(text: str, namespace: Mapping[str, object]) -> list[str]:
@@ -106,6 +108,11 @@ def _is_told(name: str, namespace: Mapping[str, object]) -> bool:
     )
 
 
+def plainly_mentioned(text: str, namespace: Mapping[str, object]) -> list[str]:
+    """The variables that a text names without `@`, which means nothing in it."""
+    return list(dict.fromkeys(_plain_names(text, namespace)))
+
+
 def _plain_names(text: str, namespace: Mapping[str, object]) -> Iterator[str]:
     is_within = _finder(text, _FENCE, _SPAN)
     for found in _NAME.finditer(text):
@@ -113,7 +120,8 @@ def _plain_names(text: str, namespace: Mapping[str, object]) -> Iterator[str]:
         if name not in namespace:
             continue
         is_code = is_within(found.start())
-        if is_code or (_is_told(name, namespace) and not _FUNCTION_WORDS.fullmatch(name)):
+        is_word = _FUNCTION_WORDS.fullmatch(name) or type(namespace[name]) is ModuleType
+        if is_code or (_is_told(name, namespace) and not is_word):
             yield name
 
 

@@ -84,7 +84,7 @@ def test_a_model_that_is_loaded_by_a_cell_is_told(live: FrontEnd, shell: Interac
 def test_the_status_follows_the_cells_that_run_and_are_hidden(
     make_live_front: MakeFront, shell: InteractiveShell
 ) -> None:
-    live = make_live_front()
+    live = make_live_front(context="all")  # so small a model is else told only what it is asked
     llm.use("tiny")
 
     def num_cells(front: FrontEnd) -> int:

@@ -111,6 +111,7 @@ def test_the_options_of_a_line_are_for_its_prompt() -> None:
         model="m",
         system="kind",
         is_new=True,
+        named=("rows",),
         context="none",
         describe=asked.describe,
         is_kept=False,

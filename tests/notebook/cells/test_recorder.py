@@ -167,6 +167,20 @@ def test_an_error_that_cannot_say_what_it_is_does_no_harm(shell: InteractiveShel
     assert llm.timeline.cells[-1].has_failed
 
 
+def test_cells_that_only_load_and_set_something_are_left_out(shell: InteractiveShell) -> None:
+    """They say nothing of what a notebook is about, unless they fail."""
+    setting_up = (
+        "%reload_ext jupyter_llm",
+        "# for the plots\n%config InlineBackend.figure_format = 'svg'",
+        "%load_ext autoreload\n%autoreload 2\n%llm hi",
+    )
+    for code in setting_up:
+        run(shell, code, store_history=True)
+    assert llm.timeline.cells == ()
+    failed = record(shell, "%load_ext no_such_extension", raises=ModuleNotFoundError)
+    assert failed.has_failed
+
+
 def test_prompts_are_no_cells_and_other_magics_are(
     shell: InteractiveShell, scripted: ScriptedEngine
 ) -> None:

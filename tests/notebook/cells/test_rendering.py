@@ -73,3 +73,10 @@ def test_a_secret_is_not_told_and_what_was_told_once_costs_nothing_more() -> Non
     with counted_calls() as num_calls:
         assert [shown(one) for one in cells] == first
         assert num_calls() < 100 * len(cells)
+
+
+def test_lines_that_load_set_and_ask_are_not_told() -> None:
+    source = "%load_ext jupyter_llm\nimport json\n%config LLMMagics.seed = 1\n%time x = 1\n%llm hi"
+    assert shown(cell(source)) == "In [3]:\nimport json\n%time x = 1\n"
+    assert shown(cell("%load_ext nothing")) == "In [3]:\n%load_ext nothing\n"  # it failed
+    assert shown(cell("def f():\n    %llm hi")) == "In [3]:\ndef f():\n    %llm hi\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +27,7 @@ NAMESPACE: dict[str, object] = {
     "größe": 10,
     "sales_2024": 11,
     "helper": len,
+    "random": random,
 }
 
 
@@ -43,6 +46,8 @@ NAMESPACE: dict[str, object] = {
         ("run\n```python\nthe = a + x\n```\nplease", ["the", "a", "x"]),
         ("data, then @df", ["df", "data"]),
         ("@the and @_private and @In", ["the", "_private", "In"]),
+        ("a random number from `random`", ["random"]),
+        ("a random number", []),  # a module is no word of prose
         ("", []),
     ],
 )

@@ -1,0 +1,62 @@
+"""How a model's tokens are drawn where a prompt does not say: by its makers' word, or by ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jupyter_llm.engine.options import DRAWN, SamplingParams
+from jupyter_llm.errors import OptionError
+
+SMALL = 1_000_000_000
+"""Parameters of a model from which on it is not small any more."""
+
+# A small model is right about what it is sure of, and code has to be; elsewhere variety is liked.
+_LOW, _USUAL = 0.2, 0.7
+_OURS = SamplingParams(temperature=_USUAL, top_k=40, top_p=0.95, min_p=0.05, repeat_penalty=1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommended:
+    """The sampling of a model, and which options of it its own file recommends."""
+
+    params: SamplingParams = _OURS
+    by_file: frozenset[str] = frozenset()
+    is_small: bool = False
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[str, float]], num_parameters: int) -> Recommended:
+        """What a file recommends and, where it says nothing or nonsense, what suits the size."""
+        is_small = 0 < num_parameters < SMALL
+        params = replace(_OURS, temperature=_LOW) if is_small else _OURS
+        by_file = set()
+        for name, value in pairs:
+            option: dict[str, Any] = {name: value}
+            with suppress(OptionError):
+                params = replace(params, **option)
+                by_file.add(name)
+        return cls(params=params, by_file=frozenset(by_file), is_small=is_small)
+
+    @property
+    def for_code(self) -> SamplingParams:
+        """The sampling of code."""
+        if "temperature" in self.by_file:
+            return self.params
+        return replace(self.params, temperature=_LOW)
+
+    def described(self, asked: SamplingParams) -> str:
+        """The sampling of a prompt, and who says so."""
+        groups: dict[str, list[str]] = {}
+        for name in DRAWN:
+            value = getattr(asked.filled(self.params), name)
+            groups.setdefault(self._source(name, asked), []).append(f"{name} {value:g}")
+        return "; ".join(f"{', '.join(values)} ({source})" for source, values in groups.items())
+
+    def _source(self, name: str, asked: SamplingParams) -> str:
+        if getattr(asked, name) is not None:
+            return "set here"
+        if name in self.by_file:
+            return "recommended by the model file"
+        return "ours for a model below 1B parameters" if self.is_small else "ours"

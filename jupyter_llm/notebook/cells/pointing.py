@@ -1,0 +1,118 @@
+"""Which cells a prompt is about, by their names and by English words: "this", "the error".
+
+What names a variable is found by `notebook.values.mentions`, in whatever language it is written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from jupyter_llm.notebook.cells.events import CellEvent
+
+_THING: Final = (
+    r"(?:cell|notebook|output|result|error|exception|traceback|warning|plot|figure|chart"
+    r"|graph|table|frame|data(?:\s?frame|set)?|column|row|variable|function|class|code|loop|import)s?\b"
+)
+# Things that are only in notebooks when they stand alone: "the plot", but not "the plot of Hamlet".
+_NOT_OF_A_NOTEBOOK: Final = (
+    r"(?!\s+(?:of|for|when|if|to\s+(?:the|an?)|from|between|that|which|rate)\b)"
+)
+# "this year", "this sentence": no cell.
+_NOT_A_CELL: Final = (
+    r"(?!\s+(?:year|month|week(?:end)?|day|morning|afternoon|evening|time|century|season|world"
+    r"|planet|country|sentence|word|phrase|text|question|riddle|sequence|poem|story|sum|equation"
+    r"|joke|name)s?\b)"
+)
+
+# These point at the notebook wherever they stand.
+_ALWAYS: Final = re.compile(
+    rf"""(?ix)
+    \b(?:In|Out)\s*\[\s*\d+\s*\] | \bcells?\s+\[?\d+
+    | \b(?:last|latest|previous|preceding|next|current|my|our)\s+(?:\w+\s+)?
+      {_THING}{_NOT_OF_A_NOTEBOOK}
+    | \b(?:cells?|code|outputs?|results?|errors?|plot|figure|table|lines?|import(?:s|ed)?)\s+above\b
+    | \babove\s+(?:cells?|code|outputs?|results?|errors?|plot|figure|table|lines?)\b
+    | \bthe\s+above\b
+    | \b(?:did|have)\s+I\b | \bI\s+(?:just|already|defined|imported|computed|plotted|printed)\b
+    | \bso\s+far\b | \bwent\s+wrong\b | \bwhat(?:'s|\s+is)\s+wrong\s*(?:$|[?.!]|here|above)
+    | \bwhat\s+(?:was|is|got)\s+(?:printed|shown|displayed|plotted)\b
+    """
+)
+# And these where the prompt itself holds nothing they could point at.
+_ALONE: Final = re.compile(
+    rf"""(?ix)
+    \b(?:this|these)\b{_NOT_A_CELL}
+    | \babove\s*(?:$|[.?!,;])
+    | (?<!of\s)(?<!in\s)\bthe\s+cells?\b{_NOT_OF_A_NOTEBOOK}
+    | \b(?:the|that|those)\s+(?!cells?\b){_THING}{_NOT_OF_A_NOTEBOOK}
+    | \b(?:which|what|how\s+many)\s+(?:variables?|columns?|rows?|imports?|data\s?frames?)\b
+    | \b(?:it|that|cell|code)\s+(?:fails?|failed|crash(?:es|ed)?|breaks?|broke|stop(?:s|ped)?)\b
+    | \b(?:do|does|did)\s+(?:it|that)\s+(?:do|show|print|return|compute|plot)\b
+    | \b(?:it|that|cell|code)\s+(?:does|did)(?:n't|\s+not)\s+work\b
+    """
+)
+# "Translate this: good morning", or code: the prompt brings along what it is about.
+_BRINGS_ITS_OWN: Final = re.compile(r":\s*\S|```|\n[ ]{4}\S")
+# All cells are meant by these, or else the last one or the last that failed.
+_WHOLE: Final = re.compile(
+    r"(?i)\b(?:notebook|cells|variables?|functions|import\w*|librar\w*|data\w*|columns?|rows?"
+    r"|so far)\b"
+    r"|\b(?:did|have)\s+I\b"
+)
+_LAST: Final = re.compile(
+    r"(?i)\b(?:this|these|it|that|above|last|latest|previous|preceding|current|outputs?|results?"
+    r"|printed|shown|displayed|plot\w*|figure|chart|warning|cell)\b"
+)
+_FAILURE: Final = re.compile(
+    r"(?i)\b(?:errors?|exception|traceback|wrong|fail\w*|crash\w*|broke)\b"
+)
+_NUMBER: Final = re.compile(r"(?i)\b(?:(?:In|Out)\s*\[\s*|cells?\s+\[?)(\d+)")
+# A name inside a sentence, as of an error, a town or a person: "the temperature of Oslo".
+_NAME: Final = re.compile(r"(?<=[\w,;] )[A-Z]\w{2,}")
+_COMMON_NAMES: Final = frozenset({"Python", "Jupyter"})
+
+
+def points_at_cells(prompt: str) -> bool:
+    """Whether a prompt points at some cells, of which it need not say which."""
+    if _ALWAYS.search(prompt):
+        return True
+    return not _BRINGS_ITS_OWN.search(prompt) and _ALONE.search(prompt) is not None
+
+
+def cells_meant(
+    prompt: str, cells: Sequence[CellEvent], named: Iterable[str] = ()
+) -> frozenset[CellEvent]:
+    """The cells that a prompt is about: numbered, or with what it names, or else pointed at.
+
+    `named` are the variables that it names.
+    """
+    counts = {int(count) for count in _NUMBER.findall(prompt)}
+    numbered = {cell.execution_count: cell for cell in cells if cell.execution_count in counts}
+    found = {*numbered.values(), *_cells_with(named, cells)}
+    if not _BRINGS_ITS_OWN.search(prompt):
+        names = set(_NAME.findall(prompt)) - _COMMON_NAMES
+        found.update(_cells_with(names, cells, with_outputs=True))
+    if found or not cells or not points_at_cells(prompt):
+        return frozenset(found)
+    failed = [cell for cell in cells if cell.has_failed]
+    if _WHOLE.search(prompt):
+        return frozenset(cells)
+    if _FAILURE.search(prompt) and failed:
+        return frozenset(failed[-1:])
+    return frozenset(cells[-1:] if _LAST.search(prompt) else cells)
+
+
+def _cells_with(
+    names: Iterable[str], cells: Sequence[CellEvent], *, with_outputs: bool = False
+) -> Iterator[CellEvent]:
+    """Yield the cells in which a name stands as a word."""
+    words = "|".join(map(re.escape, names))
+    if not words:
+        return
+    is_named = re.compile(rf"\b(?:{words})\b").search
+    for cell in cells:
+        shown = (output.text for output in cell.outputs) if with_outputs else ()
+        if any(map(is_named, (cell.source, *shown))):
+            yield cell

@@ -1,0 +1,194 @@
+"""A model that long contexts harm is told of the notebook only where a prompt is about it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmarks.first_impressions import groups
+from IPython.core.interactiveshell import InteractiveShell
+from support.kernel import running_kernel
+from support.scripted import ScriptedEngine
+from support.shell import Cell, run
+
+from jupyter_llm import llm
+from jupyter_llm.engine.recommended import Recommended
+
+ALONE = "alone; -c all tells the notebook"
+
+
+@pytest.fixture
+def small(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch, scripted: ScriptedEngine
+) -> ScriptedEngine:
+    """A scripted engine of 135 million parameters, loaded, in a notebook in which cells ran."""
+    size = 135_000_000
+    scripted.info = replace(scripted.info, num_parameters=size, sampling=Recommended.of((), size))
+    monkeypatch.setattr(type(llm.current), "resident", property(lambda _self: scripted))
+    scripted.replies.extend(["fine"] * 50)
+    cell(shell, "rows = [1, 2, 3]\nlen(rows)")
+    cell(shell, "import random\nspare = {'a': 1}")
+    return scripted
+
+
+def cell(shell: InteractiveShell, code: str, cell_id: str | None = None) -> Cell:
+    return run(shell, code, cell_id=cell_id, store_history=True)
+
+
+def told(engine: ScriptedEngine) -> str:
+    return engine.format(engine.requests[-1].prompt)
+
+
+@pytest.mark.parametrize(
+    "prompt", [f"Name a {what}." for what in ("fruit", "random fruit", "{{rows[0]}}")]
+)
+def test_a_plain_prompt_is_asked_as_if_there_were_no_notebook(
+    shell: InteractiveShell, small: ScriptedEngine, prompt: str
+) -> None:
+    text = cell(shell, f"%llm {prompt}").text
+    alone = told(small)
+    assert ALONE in text
+    assert ALONE not in cell(shell, f"%llm --new -c none {prompt}").text
+    assert alone == told(small)
+    assert "In [" not in alone
+    assert "Variables" not in alone
+
+
+@pytest.mark.parametrize(
+    ("prompt", "counts"),
+    [
+        ("How long is rows?", [1]),
+        ("--vars none How long is rows?", [1]),
+        ("--vars rows Go on.", [1]),
+        ("What is in @spare?", [2]),
+        ("What is `random`?", [2]),
+        ("Explain the last cell.", [2]),
+        ("What does this do?", [2]),
+        ("What is in In [1]?", [1]),
+        ("Which variables are there?", [1, 2]),
+    ],
+)
+def test_a_prompt_about_cells_is_told_them(
+    shell: InteractiveShell, small: ScriptedEngine, prompt: str, counts: list[int]
+) -> None:
+    assert ALONE not in cell(shell, f"%llm {prompt}").text
+    assert [n for n in (1, 2) if f"In [{n}]:\n" in told(small)] == counts
+
+
+def test_cells_wait_for_a_prompt_about_them_and_are_told_once(
+    shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    cell(shell, "%llm Name a fruit.")
+    cell(shell, "%llm How long is rows?")
+    cell(shell, "%llm And spare?")
+    text = cell(shell, "%llm Name a tree.").text
+    assert told(small).count("rows = [1, 2, 3]") == 1
+    assert ALONE not in text  # there was nothing more to tell
+
+
+def test_all_and_a_number_tell_cells_whatever_is_asked(
+    shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    for option, count in (("-c all", 2), ("-c 1", 1)):
+        text = cell(shell, f"%llm --new {option} Name a fruit.").text
+        assert told(small).count("In [") == count
+        assert ALONE not in text
+
+
+def test_a_pinned_cell_goes_along_with_every_prompt(
+    shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    cell(shell, "%llm /pin 1")
+    cell(shell, "%llm Name a fruit.")
+    assert "rows = [1, 2, 3]" in told(small)
+    assert "spare" not in told(small)
+
+
+def test_what_is_attached_stands_for_the_notebook(
+    shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    cell(shell, "%llm What does @In[1] do?")
+    assert told(small).count("rows = [1, 2, 3]") == 1
+    assert "spare" not in told(small)
+
+
+def test_after_a_plain_prompt_nothing_is_read_ahead_until_one_is_about_cells(
+    shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    def num_read() -> int:
+        before = len(small.prefilled)
+        cell(shell, "x = 1")
+        return len(small.prefilled) - before
+
+    cell(shell, "%llm Name a fruit.")
+    assert num_read() == 0
+    cell(shell, "%llm How long is rows?")
+    assert num_read() == 1
+
+
+def test_the_context_command_says_why(shell: InteractiveShell, small: ScriptedEngine) -> None:
+    cell(shell, "%llm /pin 1")
+    text = cell(shell, "%llm /context").text
+    assert "Long contexts harm a model of 135M parameters" in text
+    assert "| in | pinned, with the next prompt |" in text
+    assert "| out | with a prompt about it |" in text
+    everything = run(shell, "%llm -c all /context").text
+    assert "harm" not in everything
+    assert everything.count("| with the next prompt |") == 1
+
+
+def test_a_larger_model_is_told_everything(shell: InteractiveShell, small: ScriptedEngine) -> None:
+    small.info = replace(small.info, num_parameters=1_000_000_000)
+    assert ALONE not in cell(shell, "%llm Name a fruit.").text
+    assert "rows = [1, 2, 3]" in told(small)
+    assert "harm" not in run(shell, "%llm /context").text
+
+
+def test_status_tells_the_sampling_and_who_says_so(
+    shell: InteractiveShell, small: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llm.current, "_engine", small)
+    row = "temperature 0.2, top_k 40, top_p 0.95, min_p 0.05, repeat_penalty 1 (ours for a model"
+    assert row in run(shell, "%llm /status").text
+    run(shell, "%config LLMMagics.temperature = 0")
+    assert "temperature 0 (set here); top_k 40" in run(shell, "%llm /status").text
+
+
+def test_none_of_the_forty_plain_questions_is_told_and_all_about_the_notebook_are(
+    shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    """So `auto` is what `none` is to the ones, and what `all` is to the others."""
+    small.replies.extend(["fine"] * 200)
+    *_, plain, about = groups()
+    for code in plain.cells[:-1]:
+        cell(shell, code)
+    cell_fails = shell.run_cell(plain.cells[-1], store_history=True)
+    assert cell_fails.error_in_exec is not None
+
+    def num_alone(questions: Any) -> int:
+        asked = [cell(shell, f"%%llm --new\n{question}").text for question, _ in questions]
+        return sum(ALONE in text for text in asked)
+
+    assert num_alone(plain.questions) == 40
+    assert num_alone(about.questions) == 0
+
+
+@pytest.mark.slow
+def test_the_first_answers_are_right(tmp_path: Path, smollm2: Path) -> None:
+    """As somebody meets it: the extension, a cell, and a few prompts."""
+    asked = ("Name a fruit.", "Say kettle.", "What is 2 + 2?", "What is the capital of Japan?")
+    said: list[str] = []
+    with running_kernel(tmp_path, JUPYTER_LLM_MODEL=str(smollm2)) as kernel:
+        kernel.execute("%load_ext jupyter_llm")
+        kernel.execute("numbers = [3, 1, 2]\nprint(sorted(numbers))")
+        for prompt in asked:
+            kernel.execute(f"%llm -t 0 -n 40 --new -q -o answer {prompt}")
+            said.append(kernel.execute("print(answer)").text)
+    right = dict(next(groups()).questions)
+    found = [
+        re.search(right[q], answer, re.IGNORECASE) for q, answer in zip(asked, said, strict=True)
+    ]
+    assert all(found), said

@@ -1,0 +1,136 @@
+"""Which prompts are about the notebook, by their words."""
+
+from __future__ import annotations
+
+import pytest
+
+from jupyter_llm.notebook.cells.events import CellEvent, Output
+from jupyter_llm.notebook.cells.pointing import cells_meant, points_at_cells
+
+FAILED = CellEvent(number=1, source="d['a']", outputs=(Output("error", "KeyError: 'a'\n  In [1]"),))
+DOTTED = CellEvent(number=2, source="f()", outputs=(Output("error", "a.b.ParserError: no"),))
+
+ABOUT = (
+    "Explain this.",
+    "What does this do?",
+    "What does that show?",
+    "What do these numbers mean?",
+    "Make the code above faster.",
+    "What is printed above?",
+    "Turn the above into a function.",
+    "Why did the last cell fail?",
+    "What does the first line of cell 3 do?",
+    "What is in Out[4]?",
+    "Compare In [2] and In [3].",
+    "What does the error mean?",
+    "Explain the traceback",
+    "Why is there a warning in the last output?",
+    "Plot the data.",
+    "How many rows are there?",
+    "Which columns have gaps?",
+    "Which variables are defined?",
+    "Is my function right?",
+    "What did I compute?",
+    "Summarise what I have done so far.",
+    "What went wrong?",
+    "What's wrong here?",
+    "Why did it fail?",
+    "It does not work. Why?",
+    "Describe the figure.",
+    "What should the next cell do?",
+    "What was printed?",
+    "Write tests for the function.",
+    "Explain the previous result: why is it negative?",
+    "Use the dataframe to find the warmest day.",
+)
+PLAIN = (
+    "Name a fruit.",
+    "Say kettle.",
+    "What is the capital of France?",
+    "What is 2 + 2?",
+    "What is the result of 5 * 6?",
+    "What is called the powerhouse of the cell?",
+    "What happens in a cell when it divides?",
+    "How many cells are in the human body?",
+    "What is the plot of Hamlet?",
+    "In one sentence: what is a Jupyter notebook?",
+    "What is a traceback?",
+    "What is the exception to the rule?",
+    "What happened this year in history?",
+    "Translate this into French: good morning",
+    "Complete this sentence: The cat sat on the",
+    "Explain this code:\n```python\nx = 1\n```",
+    "What is wrong with me being late?",
+    "Write a haiku about the sea.",
+    "Write a function that reverses a string.",
+    "I have 3 apples and eat one. How many are left?",
+    "What is the function of the heart?",
+    "What is the error rate of a coin?",
+    "What is the value of pi?",
+    "Is that true?",
+    "Who sat in the last row of the bus?",
+    "What is Python?",
+    "What is a data frame?",
+    "What is the output of print(1 + 1)?",
+    "What is a KeyError?",
+    "Tell me a joke about this world.",
+)
+
+
+@pytest.mark.parametrize("prompt", ABOUT)
+def test_what_points_at_cells_is_about_them(prompt: str) -> None:
+    assert points_at_cells(prompt)
+
+
+@pytest.mark.parametrize("prompt", PLAIN)
+def test_what_points_at_none_is_not(prompt: str) -> None:
+    assert not points_at_cells(prompt)
+    assert not cells_meant(prompt, (DOTTED,))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "is_about"),
+    [
+        ("What is a KeyError?", True),
+        ("Why was there a ParserError, of all things?", True),
+        ("How warm is it in Oslo?", True),
+        ("What is the capital of Norway?", False),
+        ("Oslo is a town. Where?", False),  # any word begins a sentence so
+        ("Write Python that sorts a list.", False),
+        ("Is Os a name?", False),
+    ],
+)
+def test_a_name_that_stands_in_a_cell_means_that(prompt: str, is_about: bool) -> None:  # noqa: FBT001
+    shown = Output("stdout", "Oslo 4\nPython 3.13\n")
+    weather = CellEvent(number=3, source="weather", outputs=(shown,))
+    assert bool(cells_meant(prompt, (FAILED, DOTTED, weather))) is is_about
+
+
+@pytest.mark.parametrize(
+    ("prompt", "named", "numbers"),
+    [
+        ("What is x?", ["x"], [1, 4]),
+        ("What are x and y?", ["x", "y"], [1, 2, 4]),
+        ("What is z?", ["z"], []),  # it came from no cell
+        ("What does cell 2 do?", [], [2]),
+        ("Compare In [1] with Out[2].", [], [1, 2]),
+        ("Explain this.", [], [4]),
+        ("What was printed?", [], [4]),
+        ("What does the error mean?", [], [3]),
+        ("What went wrong?", [], [3]),
+        ("Why did it fail?", [], [3]),
+        ("What have I done so far?", [], [1, 2, 3, 4]),
+        ("Which variables are there?", [], [1, 2, 3, 4]),
+        ("Name a fruit.", [], []),
+    ],
+)
+def test_of_the_cells_only_those_are_meant_that_a_prompt_is_about(
+    prompt: str, named: list[str], numbers: list[int]
+) -> None:
+    sources = ("x = 1", "y = 'exact'", "1 / 0", "x + 1")
+    failed = (Output("error", "ZeroDivisionError: division by zero"),)
+    cells = [
+        CellEvent(number=n, source=s, execution_count=n, outputs=failed if n == 3 else ())
+        for n, s in enumerate(sources, 1)
+    ]
+    assert sorted(cell.number for cell in cells_meant(prompt, cells, named)) == numbers
