@@ -32,3 +32,9 @@ test("a new chat has nothing to come back to", () => {
   assert.equal(recall.isActive, false);
   assert.equal(recall.newer(), null);
 });
+
+test("what is shown already is no earlier prompt", () => {
+  const recall = new Recall(() => ["one", "two"]);
+  assert.equal(recall.older("two"), "one");
+  assert.equal(recall.newer(), "two");
+});

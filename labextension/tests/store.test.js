@@ -214,6 +214,33 @@ test("loading shows where the request waits", () => {
   assert.deepEqual(store.state.pending, []);
 });
 
+test("what was stopped before it came to anything is given back, and Up finds it", () => {
+  ready();
+  const id = store.send("Read all of this.");
+  kernel.say({ type: "ack", id });
+  const begun = example("turn-reading", { id });
+  kernel.say(begun);
+  const { path } = store.state;
+  kernel.say({ type: "path", path: [...path, begun.turn.number] });
+  kernel.say({ type: "path", path });
+  kernel.say({ type: "cancelled", id, text: "Read all of this." });
+  assert.deepEqual(store.state.returned, [{ id, text: "Read all of this." }]);
+  assert.equal(store.history().at(-1), "Read all of this.");
+  const again = store.send("Read all of this.");
+  const { length } = store.history();
+  kernel.say({ type: "cancelled", id: again, text: "Read all of this." });
+  assert.equal(store.history().length, length);
+});
+
+test("what could not be sent is given back", async () => {
+  ready();
+  kernel.isGone = true;
+  const id = store.send("Hello");
+  await settle();
+  assert.deepEqual(store.state.returned, [{ id, text: "Hello" }]);
+  assert.equal(store.history().at(-1), "Hello");
+});
+
 test("status and transcript are what was told last", () => {
   ready();
   const status = { ...example("status").status, used: 7 };

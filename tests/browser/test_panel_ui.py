@@ -94,7 +94,7 @@ def test_stop_is_there_while_anything_goes_on_and_stops_just_that(chat: PanelPag
     chat.turns.nth(1).get_by_role("button", name="Stop").click()
     assert [stop["target"] for stop in chat.sent("stop")] == [1, PENDING["id"]]
     chat.show(a_turn(1, finish_reason="cancelled"), path=[1])
-    chat.tell({"type": "cancelled", "id": PENDING["id"]})
+    chat.tell({"type": "cancelled", "id": PENDING["id"], "text": PENDING["text"]})
     expect(chat.button("Stop")).to_have_count(0)
     expect(chat.turns).to_have_count(1)
 
@@ -256,6 +256,57 @@ def test_a_prompt_that_cannot_be_sent_is_not_lost(chat: PanelPage) -> None:
     expect(chat.box).to_have_value("A long prompt")
     expect(chat.panel.locator(".jllm-chip")).to_have_count(1)
     expect(chat.turns).to_have_count(0)
+
+
+@pytest.mark.parametrize("how", ["Esc", "the turn's button", "the box's button"])
+def test_a_prompt_stopped_before_the_first_word_is_in_the_box_again(
+    chat: PanelPage, how: str
+) -> None:
+    chat.open(a_snapshot(a_turn(1)), cells=["a = 1"])
+    chat.page.locator(".jp-Cell").click()
+    chat.button("Attach cell").click()
+    chat.send("A long prompt")
+    request = chat.last_id("send")
+    chat.show(writing(2, prompt="A long prompt", state="reading"), path=[1, 2], request=request)
+    stops = chat.button("Stop")
+    if how == "Esc":
+        chat.box.press("Escape")
+    else:
+        (stops.first if how == "the turn's button" else stops.last).click()
+    assert chat.wait_for("stop")["target"] == (2 if how == "the turn's button" else None)
+    chat.tell({"type": "path", "path": [1]}, {"type": "cancelled", "id": request, "text": "A…"})
+    expect(chat.box).to_have_value("A…")
+    expect(chat.box).to_be_focused()
+    expect(chat.panel.locator(".jllm-chip")).to_have_count(1)
+    expect(chat.turns).to_have_count(1)
+    chat.box.press("Enter")
+    assert chat.sent("send")[-1]["attachments"] == chat.sent("send")[0]["attachments"]
+
+
+def test_a_prompt_that_comes_back_while_another_is_typed_is_found_with_up(
+    chat: PanelPage,
+) -> None:
+    chat.open(a_snapshot(a_turn(1, prompt="Before")))
+    chat.send("First")
+    request = chat.last_id("send")
+    chat.box.fill("Second")
+    chat.tell({"type": "cancelled", "id": request, "text": "First"})
+    expect(chat.box).to_have_value("Second")
+    chat.box.press("Home")
+    chat.box.press("ArrowUp")
+    expect(chat.box).to_have_value("First")
+    chat.box.press("ArrowUp")
+    expect(chat.box).to_have_value("Before")
+
+
+def test_an_edited_prompt_that_is_stopped_at_once_is_not_lost(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1)))
+    chat.button("Edit").click()
+    chat.turns.last.get_by_role("textbox").fill("Better")
+    chat.page.keyboard.press("Enter")
+    request = chat.last_id("send")
+    chat.tell({"type": "cancelled", "id": request, "text": "Better"})
+    expect(chat.box).to_have_value("Better")
 
 
 # Scrolling
@@ -504,6 +555,42 @@ def test_a_suggestion_that_was_taken_can_be_undone(chat: PanelPage, key: str) ->
     expect(box).to_have_value(f"What is {suggestions['items'][0]['text']}")
     box.press("ControlOrMeta+z")
     expect(box).to_have_value("What is @d")
+
+
+def commands(*names: str) -> dict[str, Any]:
+    """Suggestions for a slash that was typed."""
+    first = example("suggestions-commands")["items"][0]
+    items = [{**first, "text": f"/{name} ", "label": f"/{name}", "name": name} for name in names]
+    return {**example("suggestions-commands"), "start": 0, "end": 1, "items": items}
+
+
+def test_enter_takes_no_suggestion_for_what_was_typed_a_while_ago(chat: PanelPage) -> None:
+    box = chat.open(complete=commands("help", "unload", "use")).box
+    box.press_sequentially("/")
+    entries = chat.page.get_by_role("option")
+    expect(entries).to_have_count(3)
+    chat.page.evaluate("() => { panelPage.model.isSilent = true; }")  # a kernel under load
+    box.press_sequentially("u")
+    expect(entries).to_have_text([re.compile("/unload"), re.compile("/use")])
+    box.press("ArrowDown")
+    chat.page.evaluate("() => { panelPage.model.isSilent = false; }")
+    chat.tell({**commands("unload", "use"), "end": 2, "id": chat.last_id("complete")})
+    chat.page.evaluate("() => { panelPage.model.isSilent = true; }")
+    box.press("Tab")
+    expect(box).to_have_value("/use ")
+    box.press("ControlOrMeta+a")
+    box.press_sequentially("/use")
+    box.press("Enter")
+    assert chat.sent("send")[-1]["text"] == "/use"
+
+
+def test_a_list_about_another_text_takes_no_key(chat: PanelPage) -> None:
+    box = chat.open(complete=commands("help", "use")).box
+    box.press_sequentially("/")
+    expect(chat.page.get_by_role("listbox")).to_be_visible()
+    box.evaluate("node => { node.value = '/status'; }")  # as a script or an extension may do it
+    box.press("Enter")
+    assert chat.wait_for("send")["text"] == "/status"
 
 
 # Pages

@@ -61,6 +61,7 @@ class View:
         self.path: list[int] = []
         self.notices: dict[str, Json] = {}
         self.pending: dict[str, Json] = {}
+        self.given_back: dict[str, str] = {}  # what was typed and came to nothing
         self.status: Json = {}
         self.is_asked = False  # whether it is still there
         self.wrong: list[str] = []
@@ -200,7 +201,8 @@ class View:
             case "pending":
                 self.pending[message["pending"]["id"]] = message["pending"]
             case "cancelled":
-                del self.pending[message["id"]]
+                self.pending.pop(message["id"], None)
+                self.given_back[message["id"]] = message["text"]
             case "notice":
                 self.notices[message["notice"]["id"]] = message["notice"]
                 self.pending.pop(message["notice"]["id"], None)

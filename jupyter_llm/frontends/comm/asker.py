@@ -93,7 +93,9 @@ class Asker:
     def _ask(self, asked: Asked, job: Job) -> None:
         self.side.chat.current.get(asked.model, show=job.tell)
         job.check()
-        self.side.send_prompt(job, asked).result()
+        answer = self.side.send_prompt(job, asked).result()
+        if not answer.text and answer.finish_reason != "cancelled":  # there is no turn of it
+            self.side.notify(job, "The model wrote nothing.")
 
     def _obey(self, order: Order, options: Options, job: Job) -> None:
         """Carry out a command, and show what it answers as a notice."""

@@ -55,6 +55,7 @@ class Job:
         self.text = text
         self.progress: ProgressData | None = None
         self._pace = Pace()
+        self.is_given_back = False  # to who typed it; belongs to the audience
         self._work = work
         self._stream: Stream | None = None
         self._code: UserCode[Any] | None = None
@@ -66,6 +67,15 @@ class Job:
     def data(self) -> PendingData:
         """The job as the front end knows it."""
         return PendingData(id=self.id, text=self.text, progress=self.progress)
+
+    @property
+    def is_wordless(self) -> bool:
+        """Whether it was stopped before there was a word of what it was to write."""
+        future = self._stream.future if self._stream is not None else None
+        if future is None or not future.done() or future.exception() is not None:
+            return False
+        completion = future.result()
+        return completion.finish_reason == "cancelled" and not completion.text
 
     def start(self) -> None:
         """Begin, at once; raises `RuntimeError` if there is no room for another thread."""

@@ -206,9 +206,10 @@ class PendingMessage(ToFrontEnd):
 
 
 class Cancelled(ToFrontEnd):
-    """A pending request was stopped before it came to anything."""
+    """A request was stopped before it came to anything; `text` is given back to who typed it."""
 
     id: str
+    text: str
 
 
 class StatusMessage(ToFrontEnd):

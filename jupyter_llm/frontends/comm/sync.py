@@ -201,6 +201,8 @@ class KernelSide:
                 self.notify(job, error, is_error=True)
             if self._running.pop(job.id, None) is not None:
                 self._drop(job)
+            if job.is_wordless:  # its turn is gone, and what was typed with it
+                self._give_back(job)
         self.measure()
 
     def _drop(self, job: Job) -> None:
@@ -212,8 +214,15 @@ class KernelSide:
             self._end_pending(job.id)
 
     def _end_pending(self, job_id: str) -> None:
-        if self._pending.pop(job_id, None) is not None:
-            self._tell(messages.Cancelled(id=job_id))
+        if (job := self._pending.get(job_id)) is not None:
+            self._give_back(job)
+
+    def _give_back(self, job: Job) -> None:
+        """Say that a job has come to nothing, once, so that whoever typed it has it again."""
+        self._pending.pop(job.id, None)
+        if not job.is_given_back:
+            job.is_given_back = True
+            self._tell(messages.Cancelled(id=job.id, text=job.text))
 
     def _put_notice(
         self,

@@ -8,7 +8,7 @@ import { Suggestions } from "./suggestions.js";
 /**
  * @import { Notebook } from "../page/cells.js"
  * @import { Attachment } from "../kernel/messages.js"
- * @import { Store } from "../kernel/store.js"
+ * @import { SendOptions, Store } from "../kernel/store.js"
  * @import { Describe } from "./suggestions.js"
  */
 
@@ -16,12 +16,16 @@ import { Suggestions } from "./suggestions.js";
  * @typedef {object} Composer
  * @property {HTMLElement} element
  * @property {() => void} focus
+ * @property {(text: string, options?: SendOptions) => void} send  As if it were typed here.
  * @property {() => void} dispose
  */
 
 const OUT_OF_REACH =
   "The cells of this page are out of reach: none can be attached or replaced, and code lands below " +
   "the next cell that you run.";
+
+/** What so many prompts had attached is kept, should they come back without an answer. */
+const MOST_SENT = 20;
 
 /**
  * Make the field for the next prompt of a chat.
@@ -34,6 +38,8 @@ export function createComposer({ store, notebook, describe }) {
   const suggestions = new Suggestions(textarea, store, describe);
   const recall = new Recall(() => store.history());
   const chips = new Chips(() => textarea.focus());
+  /** @type {Map<string, Attachment[]>}  What was attached to what was sent from here, by its id. */
+  const sent = new Map();
   const hint = make("span", "jllm-composer-hint");
   hint.setAttribute("role", "status");
   const send = makeButton("Send", sendText, { className: "jllm-send" });
@@ -69,24 +75,33 @@ export function createComposer({ store, notebook, describe }) {
     const text = textarea.value;
     if (!text.trim()) return;
     suggestions.close();
-    const attachments = chips.takeAll();
-    const onRefused = () => takeBack(text, attachments);
-    store.send(text, { attachments, onRefused });
+    sendNow(text, { attachments: chips.takeAll() });
     recall.reset();
     setText("");
     textarea.focus();
   }
 
   /**
-   * Have what could not be sent here again, unless something else is being written.
-   *
    * @param {string} text
-   * @param {Attachment[]} attachments
+   * @param {SendOptions} options
    */
-  function takeBack(text, attachments) {
-    if (textarea.value) return;
-    setText(text);
-    for (const attachment of attachments) chips.add(attachment);
+  function sendNow(text, options) {
+    sent.set(store.send(text, options), options.attachments ?? []);
+    for (const id of [...sent.keys()].slice(0, -MOST_SENT)) sent.delete(id);
+  }
+
+  /**
+   * Have here again what was sent from here and came to nothing. What finds no room in the field,
+   * since something else is being written, comes back with Up.
+   */
+  function takeBack() {
+    for (const { id, text } of store.state.returned) {
+      const attachments = sent.get(id);
+      if (!sent.delete(id) || textarea.value) continue;
+      setText(text);
+      hint.textContent = "Not answered. Here it is again.";
+      for (const attachment of attachments ?? []) chips.add(attachment);
+    }
   }
 
   /**
@@ -144,12 +159,16 @@ export function createComposer({ store, notebook, describe }) {
     if (!isNeeded && document.activeElement === stop) textarea.focus();
     stop.hidden = !isNeeded;
   };
-  const unsubscribe = store.subscribe(showStop);
+  const unsubscribe = store.subscribe((changed) => {
+    showStop();
+    if (changed.has("returned")) takeBack();
+  });
   showStop();
   textChanged();
   return {
     element,
     focus: () => textarea.focus(),
+    send: (text, options = {}) => sendNow(text, options),
     dispose() {
       unsubscribe();
       attach?.dispose();

@@ -28,7 +28,8 @@ export class Recall {
    */
   older(text) {
     if (!this.isActive) {
-      this.#prompts = this.#history();
+      const history = this.#history();
+      this.#prompts = history.at(-1) === text ? history.slice(0, -1) : history; // shown already
       this.#index = this.#prompts.length;
       this.#draft = text;
     }

@@ -65,6 +65,7 @@ export class Suggestions {
       this.close();
       return;
     }
+    this.#narrow(value, selectionStart);
     const cursor = codePoints(value, selectionStart);
     const { id, reply } = this.#store.request({ type: "complete", text: value, cursor });
     this.#requestId = id;
@@ -94,6 +95,10 @@ export class Suggestions {
    */
   takeKey({ key, shiftKey }) {
     if (!this.#shown || shiftKey) return false;
+    if (this.#text !== this.#textarea.value) {
+      this.close(); // it is about another text
+      return false;
+    }
     if (key === "ArrowDown") this.#move(1);
     else if (key === "ArrowUp") this.#move(-1);
     else if (key === "Enter" && this.#isTyped(this.#active)) {
@@ -106,12 +111,34 @@ export class Suggestions {
   }
 
   /**
+   * Keep of the list what still goes on from what is typed, until the kernel has answered: whoever
+   * types faster than it answers must not be given what fitted a while ago.
+   *
+   * @param {string} value
+   * @param {number} cursor
+   */
+  #narrow(value, cursor) {
+    if (!this.#shown) return;
+    const { start, end, items } = this.#shown;
+    const before = fromCodePoints(this.#text, 0, start);
+    const after = [...this.#text].slice(end).join("");
+    const word = value.slice(before.length, value.length - after.length);
+    const typed = value.slice(before.length, cursor).toLowerCase();
+    const left = items.filter(({ text }) => text.toLowerCase().startsWith(typed));
+    const newEnd = start + codePoints(word, word.length);
+    const isSamePlace = typed !== "" && value === before + word + after;
+    if (isSamePlace) this.#show({ ...this.#shown, end: newEnd, items: left }, value);
+    else this.close();
+  }
+
+  /**
    * @param {SuggestionsMessage} answer
    * @param {string} text  What it was asked for.
    */
   #show(answer, text) {
     const typed = fromCodePoints(text, answer.start, answer.end);
     const isComplete = answer.items.length === 1 && answer.items[0]?.text === typed;
+    const chosen = this.#shown?.items[this.#active]?.text;
     this.close();
     if (answer.items.length === 0 || isComplete) return;
     this.#shown = answer;
@@ -119,7 +146,7 @@ export class Suggestions {
     this.#list.replaceChildren(...answer.items.map((item, index) => this.#option(item, index)));
     this.element.hidden = false;
     this.#textarea.setAttribute("aria-controls", this.#id);
-    this.#choose(0);
+    this.#choose(Math.max(answer.items.findIndex((item) => item.text === chosen), 0));
   }
 
   /**

@@ -33,7 +33,13 @@ export function createPanel({ store, notebook, composer, isSpeaker = () => true 
   const awaited = new Awaited();
   const status = new StatusView();
   const conversation = new Conversation(
-    { store, notebook, say: announcer.say, backToComposer: () => composer.focus() },
+    {
+      store,
+      notebook,
+      say: announcer.say,
+      backToComposer: () => composer.focus(),
+      send: composer.send,
+    },
     signal,
   );
   const name = make("span", "jllm-chat-name");

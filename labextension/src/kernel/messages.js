@@ -102,7 +102,7 @@
 /** @typedef {{ type: "path", seq: number, path: number[] }} PathMessage */
 /** @typedef {{ type: "delta", seq: number, number: number, text: string }} DeltaMessage */
 /** @typedef {{ type: "pending", seq: number, pending: Pending }} PendingMessage */
-/** @typedef {{ type: "cancelled", seq: number, id: string }} CancelledMessage */
+/** @typedef {{ type: "cancelled", seq: number, id: string, text: string }} CancelledMessage */
 /** @typedef {{ type: "status", seq: number, status: Status }} StatusMessage */
 /** @typedef {{ type: "notice", seq: number, notice: Notice }} NoticeMessage */
 /** @typedef {{ type: "dismissed", seq: number, id: string }} DismissedMessage */

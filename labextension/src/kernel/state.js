@@ -6,6 +6,10 @@
  */
 
 /** @typedef {TurnData & { progress: Progress | null }} Turn  A turn, and how far reading is. */
+/** @typedef {{ id: string, text: string }} Returned  What was typed, and whoever typed it gets back. */
+
+/** So many of what came to nothing are kept, for Up to find. */
+const MOST_RETURNED = 20;
 
 /**
  * @typedef {object} State
@@ -15,6 +19,7 @@
  * @property {Map<number, Turn>} turns  Those of the path, and new ones that will be on it.
  * @property {readonly Notice[]} notices
  * @property {readonly Pending[]} pending
+ * @property {readonly Returned[]} returned  The latest that came to nothing.
  * @property {Map<number, string>} begun  Pending requests by their turns, which come onto the path.
  * @property {Status | null} status
  * @property {boolean} waiting  The kernel has not even taken in something that it was sent.
@@ -23,8 +28,8 @@
  */
 
 /**
- * @typedef {"connection" | "path" | "turn" | "notices" | "pending" | "status" | "waiting" | "error"
- *   | "transcript"} Topic
+ * @typedef {"connection" | "path" | "turn" | "notices" | "pending" | "returned" | "status" | "waiting"
+ *   | "error" | "transcript"} Topic
  */
 
 /**
@@ -47,6 +52,7 @@ export function emptyState() {
     turns: new Map(),
     notices: [],
     pending: [],
+    returned: [],
     begun: new Map(),
     status: null,
     waiting: false,
@@ -84,7 +90,7 @@ export function apply(state, message, note) {
       setPending(state, message.pending, note);
       return true;
     case "cancelled":
-      endPending(state, message.id, note);
+      giveBack(state, message, note);
       return true;
     case "notice":
       endPending(state, message.notice.id, note);
@@ -147,11 +153,24 @@ export function setPending(state, pending, note) {
  * @param {string} id
  * @param {Note} note
  */
-export function endPending(state, id, note) {
+function endPending(state, id, note) {
   const left = state.pending.filter((pending) => pending.id !== id);
   if (left.length === state.pending.length) return;
   state.pending = left;
   note("pending");
+}
+
+/**
+ * Take in that a request came to nothing: what was typed is not to be lost.
+ *
+ * @param {State} state
+ * @param {Returned} returned
+ * @param {Note} note
+ */
+export function giveBack(state, { id, text }, note) {
+  endPending(state, id, note);
+  state.returned = withEntry(state.returned, { id, text }).slice(-MOST_RETURNED);
+  note("returned");
 }
 
 /**

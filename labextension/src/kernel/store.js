@@ -4,7 +4,7 @@ import { randomId } from "../dom/random_id.js";
 import { Changes } from "./changes.js";
 import { PROTOCOL } from "./messages.js";
 import { Requests } from "./requests.js";
-import { apply, applySnapshot, emptyState, endPending, setError, setPending } from "./state.js";
+import { apply, applySnapshot, emptyState, giveBack, setError, setPending } from "./state.js";
 
 /**
  * @import { AnyModel } from "@anywidget/types"
@@ -21,7 +21,6 @@ import { apply, applySnapshot, emptyState, endPending, setError, setPending } fr
  * @property {Attachment[]} [attachments]
  * @property {number | null} [seed]
  * @property {number | null} [temperature]
- * @property {() => void} [onRefused]  Called if it did not get to the kernel or was turned down.
  */
 
 /**
@@ -118,9 +117,9 @@ export class Store {
    * @param {SendOptions} [options]
    * @returns {string}  The id of the request.
    */
-  send(text, { after = null, attachments = [], seed = null, temperature = null, onRefused } = {}) {
+  send(text, { after = null, attachments = [], seed = null, temperature = null } = {}) {
     const message = { type: /** @type {const} */ ("send"), text, after, attachments };
-    return this.#begin({ ...message, seed, temperature }, text, onRefused);
+    return this.#begin({ ...message, seed, temperature }, text);
   }
 
   /**
@@ -182,12 +181,13 @@ export class Store {
    * @returns {string[]}
    */
   history() {
-    const { path, turns, notices, pending } = this.state;
+    const { path, turns, notices, pending, returned } = this.state;
     const typed = [0, ...path].flatMap((number) => [
       turns.get(number)?.prompt ?? "",
       ...notices.filter(({ after }) => after === number).map(({ prompt }) => prompt),
     ]);
-    const all = [...typed, ...pending.map(({ text }) => text)];
+    const unanswered = returned.filter(({ text }) => !typed.includes(text));
+    const all = [...typed, ...[...unanswered, ...pending].map(({ text }) => text)];
     return all.filter((prompt, index) => prompt && prompt !== all[index + 1]);
   }
 
@@ -205,12 +205,11 @@ export class Store {
    *
    * @param {Request} message
    * @param {string} text
-   * @param {() => void} [onRefused]
    * @returns {string}
    */
-  #begin(message, text, onRefused) {
+  #begin(message, text) {
     this.clearError();
-    const id = this.#order(message, onRefused);
+    const id = this.#order(message, () => giveBack(this.state, { id, text }, this.#changes.note));
     setPending(this.state, { id, text, progress: null }, this.#changes.note);
     return id;
   }
@@ -225,7 +224,6 @@ export class Store {
   #order(message, onRefused) {
     const { id, reply } = this.request(message);
     reply.catch((/** @type {Error} */ error) => {
-      endPending(this.state, id, this.#changes.note);
       setError(this.state, error.message, this.#changes.note);
       onRefused?.();
     });

@@ -11,7 +11,7 @@ import { TurnActions } from "./turn_actions.js";
 /**
  * @import { Notebook } from "../page/cells.js"
  * @import { Turn } from "../kernel/state.js"
- * @import { Store } from "../kernel/store.js"
+ * @import { SendOptions, Store } from "../kernel/store.js"
  */
 
 /**
@@ -22,6 +22,7 @@ import { TurnActions } from "./turn_actions.js";
  * @property {Notebook | null} notebook
  * @property {(text: string) => void} say
  * @property {() => void} backToComposer
+ * @property {(text: string, options: SendOptions) => void} send
  * @property {(number: number, step: "earlier" | "later") => void} onStep
  *   Another branch at the place of a turn was asked for.
  */
@@ -115,9 +116,9 @@ export class TurnView {
   }
 
   #edit() {
-    const { store, backToComposer } = this.#around;
+    const { send, backToComposer } = this.#around;
     this.#prompt.edit((text) => {
-      if (text !== null && this.#turn) store.send(text, { after: this.#turn.parent });
+      if (text !== null && this.#turn) send(text, { after: this.#turn.parent });
       if (text !== null) backToComposer();
       else this.#actions.focusEdit();
     });

@@ -88,6 +88,37 @@ def test_stop_ends_a_turn_and_the_next_prompt_goes_on_from_what_there_is(
     assert contents == ["hold on", "word ", "go on"]
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param(lambda _request: 1, id="the turn"),
+        pytest.param(lambda request: request, id="the request"),
+        pytest.param(lambda _request: None, id="whatever runs"),
+    ],
+)
+def test_stop_while_the_model_reads_gives_the_prompt_back(
+    front: FrontEnd, scripted: ScriptedEngine, target: Callable[[str], int | str | None]
+) -> None:
+    scripted.may_write.clear()
+    request = front.send("Read all of this.")
+    front.wait_until(lambda front: [turn["state"] for turn in front.shown] == ["reading"])
+    front.ask("stop", target=target(request))
+    front.wait_until(lambda front: front.given_back == {request: "Read all of this."})
+    front.wait_until(lambda front: front.path == [] and front.is_idle)
+    wait_for_threads()
+    assert [m["type"] for m in front.messages].count("cancelled") == 1
+
+
+def test_a_prompt_that_somebody_else_stops_is_given_back(
+    front: FrontEnd, scripted: ScriptedEngine
+) -> None:
+    scripted.may_write.clear()
+    request = front.send("Read all of this.")
+    front.wait_until(lambda front: front.path == [1])
+    llm.chat("default").cancel()
+    front.wait_until(lambda front: front.given_back == {request: "Read all of this."})
+
+
 def test_loading_shows_how_far_it_is(front: FrontEnd, loading: Loading) -> None:
     request = front.send("hello")
     progress = front.wait_for(lambda message: message["type"] == "progress")
