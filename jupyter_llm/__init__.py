@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.budget import ContextMode
     from jupyter_llm.frontends.panel import ChatPanel
+    from jupyter_llm.notebook.code.page import Page
     from jupyter_llm.notebook.values.summaries import register
 
 __all__ = [
@@ -57,13 +58,19 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     """Register `%llm` and `%%llm` (called by `%load_ext jupyter_llm`)."""
     from jupyter_llm.frontends.magics.setup import load
 
-    load(shell, _open_panel)
+    load(shell, _open_panel, _open_page)
 
 
 def _open_panel(chat: Chat, context: ContextMode) -> ChatPanel:
     from jupyter_llm.frontends.panel import ChatPanel
 
     return ChatPanel(chat, context=context)
+
+
+def _open_page() -> Page:
+    from jupyter_llm.frontends.panel.cell_page import CellPage
+
+    return CellPage()
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:

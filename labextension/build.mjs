@@ -74,7 +74,7 @@ function licences(libraries) {
 const folder = resolve(process.argv[2] ?? join(HERE, "../jupyter_llm/frontends/panel/static"));
 const { metafile, outputFiles } = await build({
   absWorkingDir: HERE,
-  entryPoints: ["src/chat_panel.js", "src/chat_panel.css"],
+  entryPoints: ["src/chat_panel.js", "src/chat_panel.css", "src/cell_page.js"],
   outdir: folder,
   bundle: true,
   minify: true,
@@ -90,6 +90,6 @@ const libraries = await Promise.all(packageNames(Object.keys(metafile.inputs)).m
 
 await mkdir(folder, { recursive: true });
 for (const { path, text } of outputFiles) {
-  await writeFile(path, path.endsWith(".js") ? notice(libraries) + text : text);
+  await writeFile(path, path.endsWith("chat_panel.js") ? notice(libraries) + text : text);
 }
 await writeFile(join(folder, "LICENSES.txt"), licences(libraries));

@@ -24,7 +24,7 @@ pytestmark = [
 
 BUNDLE = {
     f"jupyter_llm/frontends/panel/static/{name}"
-    for name in ("LICENSES.txt", "chat_panel.css", "chat_panel.js")
+    for name in ("LICENSES.txt", "cell_page.js", "chat_panel.css", "chat_panel.js")
 }
 
 

@@ -11,6 +11,7 @@ from jupyter_llm.engine.completion import Chunk, PromptInterrupted
 from jupyter_llm.engine.options import MAX_SEED
 from jupyter_llm.engine.request import Request
 from jupyter_llm.errors import JupyterLLMError
+from jupyter_llm.notebook.cells.rendering import cell_name
 from jupyter_llm.notebook.code.blocks import code_blocks
 from jupyter_llm.notebook.code.marks import mark
 from jupyter_llm.notebook.code.names import defined_names, missing_modules, unknown_names
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion, Progress
     from jupyter_llm.engine.provenance import Provenance
+    from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.code.landing import CellWriter
 
 ANSWER_PREFIX = "```python\n"
@@ -173,7 +175,24 @@ def land(
     """Put code out of an answer into cells, marked; return where they are and their records."""
     cells = [marked(source, completion) for source in sources]
     records = [record for _, record in cells if record is not None]
-    return writer.write([source for source, _ in cells], replace=in_place), records
+    metadata = [record.to_metadata() for record in records]  # of all, or there are none
+    place = writer.write([source for source, _ in cells], replace=in_place, metadata=metadata)
+    return place, records
+
+
+def change(
+    writer: CellWriter, cell: CellEvent, source: str, completion: Completion
+) -> tuple[str, list[Provenance]]:
+    """Put code out of an answer in the place of a cell that ran, or below where that cannot be."""
+    text, record = marked(source, completion)
+    metadata = record.to_metadata() if record is not None else {}
+    name = cell_name(cell)
+    if writer.change(cell.cell_id, cell.source, text, metadata):
+        place = f"{name} is changed; run it again"
+    else:
+        below = writer.write([text], metadata=[metadata])
+        place = f"{name} cannot be changed from here, or is another by now, so {below}"
+    return place, [record] if record is not None else []
 
 
 def marked(source: str, completion: Completion) -> tuple[str, Provenance | None]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser.answers import note_complaints
-from browser.lab import Notebook, Traffic
+from browser.lab import APPS, Notebook, Traffic
+from browser.live_panel import SCRIPTED
 from common.test_markdown import HOSTILE
 from playwright.sync_api import expect
 
@@ -215,3 +216,45 @@ def test_hostile_text_runs_nothing_and_asks_nobody(
     assert page.evaluate(FIND_FOREIGN) == []
     assert complaints == []
     assert traffic.beyond_loopback == []
+
+
+RUN_ALL = """async () => {
+    await jupyterapp.commands.execute('notebook:run-all-cells');
+    return notebook.content.widgets.length;
+}"""
+
+
+@pytest.mark.parametrize("lab", APPS, indirect=True)
+def test_run_all_replaces_the_cells_that_were_made_and_leaves_those_that_were_changed(
+    open_notebook: Callable[..., Notebook], page: Page
+) -> None:
+    ask = "%%llm -f code -t 0\nAdd two numbers."
+    notebook = open_notebook(SCRIPTED, "engine.replies.append(f'a = {len(engine.requests)}')", ask)
+    count = page.evaluate(RUN_ALL)
+    assert (count, notebook.source(3).splitlines()[1:]) == (4, ["a = 0"])
+    for number in (1, 2):
+        assert page.evaluate(RUN_ALL) == 4
+        assert notebook.source(3).splitlines()[1:] == [f"a = {number}"]
+    assert "in place of what this cell made before" in notebook.text(2)
+    assert "run it again" in notebook.text(3)  # what was sent before it was replaced has run
+    notebook.restart()
+    assert page.evaluate(RUN_ALL) == 4
+    notebook.set_source(3, "a = 'mine'")
+    assert page.evaluate(RUN_ALL) == 5
+    assert "stays as you changed it" in notebook.text(2)
+    assert notebook.source(4) == "a = 'mine'"
+    assert page.evaluate(RUN_ALL) == 5
+
+
+def test_fix_replaces_the_cell_that_failed(open_notebook: Callable[..., Notebook]) -> None:
+    notebook = open_notebook(
+        SCRIPTED,
+        "engine.replies.append('total = 1 / 4\\n```')",
+        "total = 1 / 0",
+        "%llm /fix --replace",
+    )
+    for index in range(4):
+        notebook.run(index)
+    assert notebook.source(2).splitlines()[1:] == ["total = 1 / 4"]
+    assert notebook.source(3) == "%llm /fix --replace"
+    expect(notebook.rendered(3)).to_contain_text("cell [3] is changed; run it again")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.frontends.views import watch
 from jupyter_llm.records.records import to_metadata
-from jupyter_llm.tasks.write import code_cells, code_prompt, fenced, land, new_cells
+from jupyter_llm.tasks.write import change, code_cells, code_prompt, fenced, land, new_cells
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,9 +71,15 @@ class Answering:
         note = ""
         records: list[Provenance] = []
         if proposal.diff or proposal.cell is None:
-            note, records = self._land([proposal.source], proposal.completion)
+            note, records = self._place(proposal)
         shown = proposal.to_markdown(is_in_cell=self.has_cells and proposal.cell is None)
         self.view.close(shown, note, to_metadata(records), html=proposal.to_html())
+
+    def _place(self, proposal: Proposal) -> tuple[str, list[Provenance]]:
+        cell, source, completion = proposal.cell, proposal.source, proposal.completion
+        if cell is not None and self.options.replace:  # that cell, and not the one that asks
+            return change(self.writer, cell, source, completion)
+        return self._land([source], completion)
 
     def preview(self, chat: Chat, asked: Asked) -> None:
         """Show the exact prompt, and send nothing."""

@@ -39,6 +39,12 @@ class CellRuns:
         self._chat_of = chat_of
         self._runs: list[_CellRun] = []  # the innermost last
 
+    @property
+    def running(self) -> str | None:
+        """The id of the cell that runs, if the front end has told it."""
+        cell_id = self._runs[-1].cell_id if self._runs else None
+        return cell_id if isinstance(cell_id, str) else None
+
     def next_origin(self) -> Hashable:
         """What tells a prompt from the others of its cell, the same on a re-run."""
         if not self._runs or self._runs[-1].cell_id is None:

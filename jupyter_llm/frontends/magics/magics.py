@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,10 @@ from jupyter_llm.api import llm
 from jupyter_llm.chat.budget import MODES
 from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.errors import PanelFilesError
 from jupyter_llm.frontends.magics.answering import Answering, cost
 from jupyter_llm.frontends.magics.cell_runs import CellRuns
-from jupyter_llm.frontends.magics.commands import OpenPanel, magic_commands
+from jupyter_llm.frontends.magics.commands import magic_commands
 from jupyter_llm.frontends.magics.completion import matcher
 from jupyter_llm.frontends.prompt.attaching import Describer
 from jupyter_llm.frontends.prompt.commands import Call, Order
@@ -38,17 +39,19 @@ from jupyter_llm.frontends.views import (
     watch,
 )
 from jupyter_llm.notebook.cells.recorder import Recorder
-from jupyter_llm.notebook.code.landing import NextInput
+from jupyter_llm.notebook.code.page import PageInput
 from jupyter_llm.tasks.proposal import Proposal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from IPython.core.interactiveshell import InteractiveShell
 
     from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.frontends.magics.commands import OpenPanel
     from jupyter_llm.frontends.views import View
+    from jupyter_llm.notebook.code.page import Page
 
 _DEFAULTS = SamplingParams()
 _WHERE = {"--below", "--replace"}  # also behind commands that propose a cell
@@ -94,13 +97,21 @@ class LLMMagics(Magics):
     chat = Unicode("default", help="The conversation to talk in.").tag(config=True)
     stats = Bool(default_value=False, help="Show token counts and times.").tag(config=True)
 
-    def __init__(self, shell: InteractiveShell, open_panel: OpenPanel, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        shell: InteractiveShell,
+        open_panel: OpenPanel,
+        open_page: Callable[[], Page],
+        **kwargs: Any,
+    ) -> None:
         super().__init__(shell, **kwargs)
         self.shell: InteractiveShell = shell
         self.commands = magic_commands(open_panel)
         self.recorder = Recorder(shell, llm.timeline)
-        self.writer = NextInput(shell)
         self.runs = CellRuns(lambda: self.defaults, self._chat)
+        self.writer = PageInput(shell, self._page, lambda: self.runs.running, self._tell)
+        self._open_page = open_page
+        self._opened: Page | None = None
         self.complete = matcher(self.commands)
         self._told: set[str] = set()  # chats of which it was said what was kept of them
 
@@ -117,6 +128,12 @@ class LLMMagics(Magics):
             chat=self.chat,
             stats=self.stats,
         )
+
+    def close(self) -> None:
+        """Let nothing land any more."""
+        self.writer.close()
+        if self._opened is not None:
+            self._opened.close()
 
     @no_var_expand
     @needs_local_scope
@@ -142,7 +159,10 @@ class LLMMagics(Magics):
     def _obey(self, order: Order, options: Options) -> None:
         """Run a command, and show what it answers."""
         view, words = self._view(options), order.argument.split()
-        where = _WHERE.intersection(words) if order.command.name in _PROPOSING else ()
+        where: set[str] = set()
+        if order.command.name in _PROPOSING:
+            where = _WHERE.intersection(words)
+            self._page()
         call = Call(
             llm=llm,
             chat=self._chat(options),
@@ -154,7 +174,7 @@ class LLMMagics(Magics):
         with self._interruptible(view):
             answer = order.command.run(call)
         if isinstance(answer, str):
-            make_view(self.shell, "text/markdown").close(answer, "")
+            self._tell(answer)
         elif isinstance(answer, Proposal):
             self._answering(call.options, view).propose(answer)
         elif isinstance(answer, Completion):
@@ -180,6 +200,8 @@ class LLMMagics(Magics):
         is_told = options.continue_ or options.chat in self._told
         answering = self._answering(options, view, "" if is_told else kept_note(chat))
         answer = answering.write_code if options.format == "code" else answering.write
+        if options.format == "code" or options.below:
+            self._page()
         with self._interruptible(view, options):
             self._assign(answer(chat, asked), options)
         self._told.add(options.chat)
@@ -206,6 +228,22 @@ class LLMMagics(Magics):
         return Answering(
             options, view, self.writer, self.shell.user_ns, note, has_cells=self.runs.has_cells
         )
+
+    def _page(self) -> Page | None:
+        """The page that shows the notebook, where there is one that lets its cells be changed.
+
+        It has to be opened a while before something is wanted of it.
+        """
+        parent = getattr(self.shell, "parent_header", None) or {}
+        if "deletedCells" not in parent.get("metadata", ()):  # which the pages that do so send
+            return None
+        if self._opened is None:
+            with suppress(PanelFilesError):
+                self._opened = self._open_page()
+        return self._opened
+
+    def _tell(self, markdown: str) -> None:
+        make_view(self.shell, "text/markdown").close(markdown, "")
 
     def _view(self, options: Options) -> View:
         is_markdown = options.format != "text" and not options.dry_run

@@ -19,17 +19,21 @@ from jupyter_llm.notebook.cells.path import notebook_path
 from jupyter_llm.notebook.values import known, secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from IPython.core.interactiveshell import InteractiveShell
 
     from jupyter_llm.frontends.magics.commands import OpenPanel
+    from jupyter_llm.notebook.code.page import Page
 
 
-def load(shell: InteractiveShell, open_panel: OpenPanel) -> None:
+def load(shell: InteractiveShell, open_panel: OpenPanel, open_page: Callable[[], Page]) -> None:
     """Register the magics with a shell, with the defaults of the nearest pyproject.toml.
 
-    `/chat` shows what `open_panel` makes. `MagicUsageError` says that a default means nothing.
+    `/chat` shows what `open_panel` makes, and `open_page` reaches the page that shows the notebook.
+    `MagicUsageError` says that a default means nothing.
     """
-    magics = LLMMagics(shell, open_panel)
+    magics = LLMMagics(shell, open_panel, open_page)
     _set_defaults(magics, Path.cwd())
     unload(shell)
     shell.register_magics(magics)
@@ -47,7 +51,7 @@ def unload(shell: InteractiveShell) -> None:
     magics = shell.magics_manager.registry.pop("LLMMagics", None)
     if magics is None:
         return
-    magics.writer.close()
+    magics.close()
     llm.last_error.unwatch(shell)
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("llm", None)

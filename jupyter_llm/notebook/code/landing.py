@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jupyter_llm.notebook.code.marks import read_mark
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
+
+Metadata = Mapping[str, Any]
+"""What is noted of a cell, where that can be."""
 
 _MOST_WAITING = 16  # answers with cells that have not landed; older ones are given up
 
@@ -19,8 +22,13 @@ _MOST_WAITING = 16  # answers with cells that have not landed; older ones are gi
 class CellWriter(Protocol):
     """Puts code into a notebook without running it."""
 
-    def write(self, sources: Sequence[str], *, replace: bool = False) -> str:
+    def write(
+        self, sources: Sequence[str], *, replace: bool = False, metadata: Sequence[Metadata] = ()
+    ) -> str:
         """Put cells below the one that runs, or the first in its place; say where they are."""
+
+    def change(self, cell_id: str | None, before: str, source: str, metadata: Metadata) -> bool:
+        """Put code in the place of another cell's, if that is still what it was; say whether."""
 
 
 @dataclass(slots=True)

@@ -7,6 +7,9 @@
 import { outputsText, shortened } from "./outputs.js";
 import { PageCells } from "./page_cells.js";
 
+/** Where the metadata of a cell says for which one it was made. */
+const MADE_KEY = "jupyter_llm_made_by";
+
 /** @import { AnyModel } from "@anywidget/types" */
 /** @import { Attachment, Transcript } from "../kernel/messages.js" */
 /** @import { Output } from "./outputs.js" */
@@ -125,6 +128,20 @@ export class Notebook {
    */
   cell(id) {
     return this.#describe(this.#cells().findIndex((cell) => cell.id === id));
+  }
+
+  /**
+   * Return the cells that were made for another one and may be edited, in their order.
+   *
+   * @param {string} id
+   * @returns {{ id: string, source: string, made: object }[]}
+   */
+  madeFor(id) {
+    return this.#cells().flatMap(({ id: own, sharedModel: shared }) => {
+      const made = /** @type {{ cell?: unknown } | undefined} */ (shared.getMetadata(MADE_KEY));
+      if (made?.cell !== id || shared.getMetadata("editable") === false) return [];
+      return [{ id: own, source: shared.getSource(), made }];
+    });
   }
 
   /**

@@ -10,7 +10,7 @@ import pytest
 from support.node_tools import run_node
 from support.paths import FRONT_END
 
-NAMES = ("LICENSES.txt", "chat_panel.css", "chat_panel.js")
+NAMES = ("LICENSES.txt", "cell_page.js", "chat_panel.css", "chat_panel.js")
 MOST_BYTES = 650_000
 
 # Names of languages, and addresses in messages; nothing of them is ever loaded.
@@ -47,14 +47,15 @@ def test_two_folders_give_the_same_bytes(bundle: Path, tmp_path: Path) -> None:
         assert (bundle / name).read_bytes() == (elsewhere / "static" / name).read_bytes()
 
 
-def test_the_bundle_is_one_module_that_reaches_for_nothing(bundle: Path) -> None:
-    source = (bundle / "chat_panel.js").read_text("utf-8")
+@pytest.mark.parametrize("name", ["cell_page.js", "chat_panel.js"])
+def test_a_script_is_one_module_that_reaches_for_nothing(bundle: Path, name: str) -> None:
+    source = (bundle / name).read_text("utf-8")
     assert re.search(r"export\{[\w$]+ as default\};\s*$", source)
     for pattern in REACHES_OUT:
         assert re.findall(pattern, source, re.MULTILINE) == []
 
 
-@pytest.mark.parametrize("name", ["chat_panel.js", "chat_panel.css"])
+@pytest.mark.parametrize("name", NAMES[1:])
 def test_the_bundle_knows_no_address_to_load_from(bundle: Path, name: str) -> None:
     source = (bundle / name).read_text("utf-8")
     addresses = re.findall(r"(?:https?|wss?)://[\w.-]+[^\s\"'`)]*", source)

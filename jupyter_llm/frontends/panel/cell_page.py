@@ -1,0 +1,104 @@
+"""The page that shows the notebook, reached by a widget that nobody sees."""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from anywidget import AnyWidget
+from traitlets import Unicode
+
+from jupyter_llm.errors import PanelFilesError
+from jupyter_llm.frontends.panel.panel import STATIC
+from jupyter_llm.frontends.panel.subshell import keep_subshell
+from jupyter_llm.notebook.code.page import MadeCell
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from jupyter_llm.notebook.code.page import NewCell
+
+_GREETING_S = 1.0  # how long a new page may take until it says that it is there
+_ANSWER_S = 3.0  # of a page that is there
+
+
+class CellPage(AnyWidget):
+    """Asks a page for the cells that were made for another one, and has it change them.
+
+    What a page says comes on a subshell, so also while a cell runs and waits for it. Where there is
+    none it would come when the cell is over, and such a page counts as none.
+    """
+
+    _esm = Unicode().tag(sync=True)
+
+    def __init__(self) -> None:
+        super().__init__(_esm=_script(STATIC))
+        keep_subshell(self.comm)
+        self._own_layout = self.layout
+        self._patience_s = _GREETING_S
+        self._is_there = False
+        self._num_asked = 0
+        self._page = ""  # which of several with the notebook has told of its cells
+        self._answer: dict[str, Any] | None = None
+        self._changed = threading.Condition()  # guards what pages say
+        self.on_msg(lambda _widget, content, _buffers: self._take(content))
+
+    def close(self) -> None:
+        """Take it out of all front ends."""
+        if hasattr(self, "_own_layout"):
+            self._own_layout.close()
+        super().close()
+
+    def made_by(self, cell_id: str) -> Sequence[MadeCell] | None:
+        """The cells that were made for a cell, in their order; None if no page answers."""
+        answer = self._ask({"type": "made", "cell": cell_id})
+        if answer is None:
+            return None
+        self._page = answer["page"]
+        return [MadeCell.of(c["id"], c["source"], c["made"]) for c in answer["cells"]]
+
+    def put(self, cell_id: str, cells: Sequence[NewCell], places: Sequence[MadeCell]) -> None:
+        """Put the first cells in the place of others, and what remains into new ones below."""
+        replaced = [{"id": place.cell_id, "before": place.source} for place in places]
+        made = [{"source": cell.source, "metadata": dict(cell.metadata)} for cell in cells]
+        wanted = {"cell": cell_id, "cells": made, "places": replaced}
+        self._ask({"type": "put", "page": self._page, **wanted})
+
+    def change(self, cell_id: str, before: str, cell: NewCell) -> bool:
+        """Put a cell in the place of one that holds what it held before; say whether."""
+        wanted = {"source": cell.source, "metadata": dict(cell.metadata)}
+        place = {"id": cell_id, "before": before}
+        answer = self._ask({"type": "change", "cell": cell_id, "wanted": wanted, "place": place})
+        return answer is not None and bool(answer["is_done"])
+
+    def _ask(self, message: dict[str, Any]) -> dict[str, Any] | None:
+        """What the page says that has the cell; None if there is none, or it says nothing."""
+        with self._changed:
+            patience_s, self._patience_s = self._patience_s, 0.0
+            if not self._changed.wait_for(lambda: self._is_there, patience_s):
+                return None
+            self._num_asked += 1
+            self._answer = None
+            self.send({**message, "id": self._num_asked})
+            self._is_there = self._changed.wait_for(lambda: self._answer is not None, _ANSWER_S)
+            return self._answer
+
+    def _take(self, content: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            return
+        with self._changed:
+            self._is_there = True
+            is_answer = isinstance(content, dict) and content.get("id") == self._num_asked
+            if is_answer and self._answer is None:  # of two pages with the notebook, the first
+                self._answer = content
+            self._changed.notify_all()
+
+
+@cache
+def _script(folder: Path) -> str:
+    try:
+        return (folder / "cell_page.js").read_text("utf-8")
+    except OSError:
+        raise PanelFilesError(folder) from None

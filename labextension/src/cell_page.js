@@ -1,0 +1,101 @@
+/** Lets the kernel look after the cells it has made: what anywidget calls of a widget without views. */
+
+import { randomId } from "./dom/random_id.js";
+import { createNotebook } from "./page/cells.js";
+
+/**
+ * @import { AnyModel } from "@anywidget/types"
+ * @import { Cell, NewCell, Notebook } from "./page/cells.js"
+ */
+
+/** @typedef {{ id: string, before: string }} Place  A cell, and what it held when it was looked at. */
+
+/**
+ * @typedef {{ type: "made", id: number, cell: string }
+ *   | { type: "put", id: number, page: string, cell: string, cells: NewCell[], places: Place[] }
+ *   | { type: "change", id: number, cell: string, wanted: NewCell, place: Place }} Wish
+ */
+
+/**
+ * When a page says that it is there. JupyterLab makes the subshell of a comm when it gets to know the
+ * comm, and what is sent before that is done waits for the cell that runs.
+ */
+const GREETINGS_MS = [0, 200, 500, 1000, 3000];
+
+export default {
+  /**
+   * @param {{ model: AnyModel }} widget
+   * @returns {(() => void) | undefined}
+   */
+  initialize({ model }) {
+    const notebook = createNotebook(model, document.createElement("div"));
+    if (!notebook) return undefined;
+    const page = randomId();
+    /** @param {Wish} wish */
+    const take = (wish) => {
+      const answer = fulfilled(notebook, page, wish);
+      if (answer) model.send({ ...answer, id: wish.id, page });
+    };
+    model.on("msg:custom", take);
+    const timers = GREETINGS_MS.map((ms) => setTimeout(() => model.send({ type: "hello" }), ms));
+    return () => {
+      timers.forEach(clearTimeout);
+      model.off("msg:custom", take);
+      notebook.dispose();
+    };
+  },
+};
+
+/**
+ * Do what the kernel wants of the page that has a cell, and return what there is to say.
+ *
+ * @param {Notebook} notebook
+ * @param {string} page
+ * @param {Wish} wish
+ * @returns {object | null}  Null if it is for another page.
+ */
+function fulfilled(notebook, page, wish) {
+  if (!notebook.cell(wish.cell)) return null;
+  switch (wish.type) {
+    case "made":
+      return { cells: notebook.madeFor(wish.cell) };
+    case "put":
+      if (wish.page !== page) return null;
+      put(notebook, wish.cell, wish.cells, wish.places);
+      return {};
+    case "change":
+      return { is_done: isReplaced(notebook, wish.place, wish.wanted) };
+  }
+}
+
+/**
+ * Put the first of some cells in the place of others, and what remains below them.
+ *
+ * @param {Notebook} notebook
+ * @param {string} anchorId
+ * @param {NewCell[]} cells
+ * @param {Place[]} places
+ */
+function put(notebook, anchorId, cells, places) {
+  let lastId = anchorId;
+  const left = cells.filter((cell, index) => {
+    const place = places[index];
+    if (!place || !isReplaced(notebook, place, cell)) return true;
+    lastId = place.id;
+    return false;
+  });
+  if (left.length > 0) void notebook.insertBelow(left, lastId);
+}
+
+/**
+ * Replace a cell, and tell whether that could be: not where it has changed meanwhile.
+ *
+ * @param {Notebook} notebook
+ * @param {Place} place
+ * @param {NewCell} wanted
+ * @returns {boolean}
+ */
+function isReplaced(notebook, { id, before }, { source, metadata = {} }) {
+  const isAsBefore = notebook.cell(id)?.source.trimEnd() === before.trimEnd();
+  return isAsBefore && notebook.replace(id, source, metadata);
+}
