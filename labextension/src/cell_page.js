@@ -11,7 +11,7 @@ import { createNotebook } from "./page/cells.js";
 /** @typedef {{ id: string, before: string }} Place  A cell, and what it held when it was looked at. */
 
 /**
- * @typedef {{ type: "made", id: number, cell: string }
+ * @typedef {{ type: "made", id: number, cell: string, alike: string[] }
  *   | { type: "put", id: number, page: string, cell: string, cells: NewCell[], places: Place[] }
  *   | { type: "change", id: number, cell: string, wanted: NewCell, place: Place }} Wish
  */
@@ -58,7 +58,7 @@ function fulfilled(notebook, page, wish) {
   if (!notebook.cell(wish.cell)) return null;
   switch (wish.type) {
     case "made":
-      return { cells: notebook.madeFor(wish.cell) };
+      return { cells: notebook.madeFor(wish.cell, wish.alike) };
     case "put":
       if (wish.page !== page) return null;
       put(notebook, wish.cell, wish.cells, wish.places);

@@ -51,9 +51,9 @@ class CellPage(AnyWidget):
             self._own_layout.close()
         super().close()
 
-    def made_by(self, cell_id: str) -> Sequence[MadeCell] | None:
+    def made_by(self, cell_id: str, alike: Sequence[str]) -> Sequence[MadeCell] | None:
         """The cells that were made for a cell, in their order; None if no page answers."""
-        answer = self._ask({"type": "made", "cell": cell_id})
+        answer = self._ask({"type": "made", "cell": cell_id, "alike": list(alike)})
         if answer is None:
             return None
         self._page = answer["page"]

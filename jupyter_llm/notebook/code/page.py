@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MADE_KEY = "jupyter_llm_made_by"
 """Where a cell's metadata says for which cell it was made, and the hash of what it was then."""
 
+_MOST_MADE = 20  # pieces of code of one cell
 _MOST_REPLACED = 100  # cells of which it is known what they held before
 
 
@@ -37,16 +38,20 @@ class MadeCell:
     is_unchanged: bool
 
     @classmethod
-    def of(cls, cell_id: str, source: str, made: Metadata) -> MadeCell:
-        """A cell whose metadata says how it was made."""
-        return cls(cell_id, source, is_unchanged=made.get("sha256") == _sha256(source))
+    def of(cls, cell_id: str, source: str, made: Metadata | None) -> MadeCell:
+        """A cell whose metadata says how it was made, or that holds what was made."""
+        is_unchanged = made is None or made.get("sha256") == _sha256(source)
+        return cls(cell_id, source, is_unchanged=is_unchanged)
 
 
 class Page(Protocol):
     """A page that shows the notebook and can change its cells. For the main thread."""
 
-    def made_by(self, cell_id: str) -> Sequence[MadeCell] | None:
-        """The cells that were made for a cell, in their order; None if no page answers."""
+    def made_by(self, cell_id: str, alike: Sequence[str]) -> Sequence[MadeCell] | None:
+        """The cells that were made for a cell, in their order; None if no page answers.
+
+        What was made without a page is `alike`: cells that hold it count as well.
+        """
 
     def put(self, cell_id: str, cells: Sequence[NewCell], places: Sequence[MadeCell]) -> None:
         """Put the first cells in the place of others, and what remains into new ones below."""
@@ -78,7 +83,7 @@ class PageInput:
         self._running = running
         self._tell = tell
         self._next = NextInput(shell)
-        self._has_made: set[str] = set()  # the cells that made others without a page
+        self._made: dict[str, tuple[str, ...]] = {}  # without a page, by the cells that made it
         self._replaced: dict[str, str] = {}  # what cells held before, by their ids
 
     def write(
@@ -89,7 +94,7 @@ class PageInput:
         if replace or cell_id is None or not sources:
             return self._next.write(sources, replace=replace)
         page = self._page()
-        made = page.made_by(cell_id) if page is not None else None
+        made = page.made_by(cell_id, self._made.get(cell_id, ())) if page is not None else None
         if page is None or made is None:
             return self._write_next(cell_id, sources)
         places = [cell for cell in made if cell.is_unchanged][: len(sources)]
@@ -120,8 +125,8 @@ class PageInput:
 
     def _write_next(self, cell_id: str, sources: Sequence[str]) -> str:
         place = self._next.write(sources)
-        is_again = cell_id in self._has_made
-        self._has_made.add(cell_id)
+        is_again = cell_id in self._made
+        self._made[cell_id] = (*self._made.get(cell_id, ()), *sources)[-_MOST_MADE:]
         return f"{place}; what this cell made before stays" if is_again else place
 
     def _note_replaced(self, places: Sequence[MadeCell]) -> None:

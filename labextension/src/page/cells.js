@@ -131,16 +131,20 @@ export class Notebook {
   }
 
   /**
-   * Return the cells that were made for another one and may be edited, in their order.
+   * Return the cells that were made for another one and may be edited, in their order, with what
+   * they say of that. Those that hold what was made otherwise say nothing.
    *
    * @param {string} id
-   * @returns {{ id: string, source: string, made: object }[]}
+   * @param {string[]} alike  What was made otherwise.
+   * @returns {{ id: string, source: string, made: object | null }[]}
    */
-  madeFor(id) {
+  madeFor(id, alike) {
     return this.#cells().flatMap(({ id: own, sharedModel: shared }) => {
-      const made = /** @type {{ cell?: unknown } | undefined} */ (shared.getMetadata(MADE_KEY));
-      if (made?.cell !== id || shared.getMetadata("editable") === false) return [];
-      return [{ id: own, source: shared.getSource(), made }];
+      const said = /** @type {{ cell?: unknown } | undefined} */ (shared.getMetadata(MADE_KEY));
+      const made = said?.cell === id ? said : null;
+      const source = shared.getSource();
+      const isMade = made !== null || alike.includes(source);
+      return isMade && shared.getMetadata("editable") !== false ? [{ id: own, source, made }] : [];
     });
   }
 

@@ -72,7 +72,7 @@ def test_a_page_tells_which_cells_were_made_and_puts_others_in_their_place(
     made = {"cell": "asks", "sha256": "of something else"}
     cells = [{"id": "made", "source": "a = 1", "made": made}]
     front = make_page(lambda m: {"cells": cells} if m["type"] == "made" else {}, greets=True)
-    found = front.page.made_by("asks")
+    found = front.page.made_by("asks", [])
     assert found == [MadeCell("made", "a = 1", is_unchanged=False)]
     front.page.put("asks", [NewCell("a = 2", {MADE_KEY: made}), NewCell("b = 1", {})], found)
     assert front.heard[-1] == {
@@ -101,17 +101,17 @@ def test_where_no_page_has_said_that_it_is_there_nobody_is_asked(
     make_page: Callable[..., FakePage],
 ) -> None:
     front = make_page(greets=False)
-    assert front.page.made_by("asks") is None
+    assert front.page.made_by("asks", []) is None
     front.say({"type": "hello"})  # without a subshell, so when the cell is over
-    assert front.page.made_by("asks") is None
+    assert front.page.made_by("asks", []) is None
     assert front.heard == []
 
 
 def test_a_page_that_has_gone_is_asked_once(make_page: Callable[..., FakePage]) -> None:
     front = make_page(greets=False)
     front.say_beside({"type": "hello"})
-    assert front.page.made_by("asks") is None
-    assert front.page.made_by("asks") is None
+    assert front.page.made_by("asks", []) is None
+    assert front.page.made_by("asks", []) is None
     assert len(front.heard) == 1
 
 

@@ -23,11 +23,15 @@ class FakePage:
     is_gone: bool = False
     _ids: Iterator[int] = field(default_factory=count)
 
-    def made_by(self, cell_id: str) -> Sequence[MadeCell] | None:
+    def made_by(self, cell_id: str, alike: Sequence[str]) -> Sequence[MadeCell] | None:
         if self.is_gone:
             return None
         made = ((i, cell.source, cell.metadata.get(MADE_KEY)) for i, cell in self.cells.items())
-        return [MadeCell.of(i, source, m) for i, source, m in made if m and m["cell"] == cell_id]
+        return [
+            MadeCell.of(i, source, m)
+            for i, source, m in made
+            if (m and m["cell"] == cell_id) or source in alike
+        ]
 
     def put(self, cell_id: str, cells: Sequence[NewCell], places: Sequence[MadeCell]) -> None:
         assert cell_id == "asks"
@@ -121,6 +125,10 @@ def test_without_a_page_cells_are_added_and_what_was_made_before_is_said_to_stay
     )
     assert shell.rl_next_input == "a = 2"  # type: ignore[attr-defined]
     assert writer.change("asks", "%%llm", "a = 3", {}) is False
+    page.is_gone = False
+    page.cells["below"] = NewCell("a = 2", {})
+    assert "in place of what this cell made before" in writer.write(["a = 3"])
+    assert page.sources == ["a = 3"]
 
 
 def test_another_cell_is_changed_where_it_is_what_it_was(
