@@ -214,6 +214,11 @@ def test_without_a_kernel_the_conversation_can_be_read_and_its_formulas_are_draw
     notebook.shut_down()
     notebook.reload()
     expect(transcript.locator("mjx-container")).to_have_count(1)
+    outputs = notebook.cell(1).locator(".jp-OutputArea-child")
+    expect(outputs).to_have_count(2)
+    expect(outputs.first).to_have_text(re.compile("model not found"))
+    expect(outputs.first).to_be_hidden()  # the transcript stands there alone
+    expect(transcript).to_be_visible()
 
 
 CODE = "Two ways:\n\n```python\nfirst = 1\n```\n\nor\n\n```python\nsecond = nowhere + 1\n```\n"

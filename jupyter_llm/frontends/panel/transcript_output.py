@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 
 _ROOT_CLASS = "jupyter-llm-transcript"
 _EMPTY = "An empty chat. What is said in the panel is kept here."
+# A page that was opened again has no panel, and would show an error where that was. What it does
+# not trust it shows without styles, and without widgets too.
+_ALONE = (
+    "<style>.jp-OutputArea-child:has(> .lm-Panel.jp-OutputArea-output):not(:has(.jllm-panel))"
+    f":has(+ .jp-OutputArea-child .{_ROOT_CLASS}) {{ display: none }}</style>"
+)
 _MOST_TURNS = 200
 _MOST_CHARS = 200_000  # of prompts and answers: a notebook is read, sent and compared as a whole
 _DEEPEST = 40  # nested blocks
@@ -162,7 +168,7 @@ def _note(text: str) -> _Piece:
 def _data(pieces: Sequence[_Piece]) -> dict[str, str]:
     shown = "".join(piece.html for piece in pieces)
     return {
-        "text/html": f'<div class="{_ROOT_CLASS}">{shown.strip()}</div>',
+        "text/html": f'<div class="{_ROOT_CLASS}">{_ALONE}{shown.strip()}</div>',
         "text/markdown": joined_markdown(piece.markdown for piece in pieces),
         "text/plain": TRANSCRIPT_BREAK.join(piece.plain for piece in pieces),
     }
