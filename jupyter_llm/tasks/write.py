@@ -13,6 +13,7 @@ from jupyter_llm.engine.request import Request
 from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.notebook.cells.rendering import cell_name
 from jupyter_llm.notebook.code.blocks import code_blocks
+from jupyter_llm.notebook.code.layout import without_last_statement
 from jupyter_llm.notebook.code.marks import mark
 from jupyter_llm.notebook.code.names import defined_names, missing_modules, unknown_names
 from jupyter_llm.notebook.code.repair import repair
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.completion import Completion, Progress
     from jupyter_llm.engine.provenance import Provenance
     from jupyter_llm.notebook.cells.events import CellEvent
+    from jupyter_llm.notebook.code.blocks import CodeBlock
     from jupyter_llm.notebook.code.landing import CellWriter
+    from jupyter_llm.notebook.code.repair import Repaired
 
 ANSWER_PREFIX = "```python\n"
 """What the answer to a request for code begins with, so that code must follow."""
@@ -37,6 +40,7 @@ ANSWER_PREFIX = "```python\n"
 NUM_DRAFTS = 4
 _VARIED_TEMPERATURE = 0.7
 _END = "\n```"
+_CUT_OFF = "# The answer was cut off here."
 _INSTRUCTION = "Answer with Python code only, in one code block, without explanations."
 
 
@@ -57,6 +61,12 @@ class CodeCell:
     changes: tuple[str, ...] = ()
     unknown_names: tuple[str, ...] = ()
     missing_modules: tuple[str, ...] = ()
+    is_cut_off: bool = False
+
+    @property
+    def landing(self) -> str:
+        """The source as it lands, which says so where the end is missing."""
+        return f"{self.source}\n{_CUT_OFF}" if self.is_cut_off else self.source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +88,14 @@ class CodeAnswer:
         return tuple(cell.source for cell in self.cells)
 
     @property
+    def landing(self) -> tuple[str, ...]:
+        """The sources as they land."""
+        return tuple(cell.landing for cell in self.cells)
+
+    @property
     def source(self) -> str:
-        """All cells as one."""
-        return "\n\n".join(self.sources)
+        """All cells as one, as they land."""
+        return "\n\n".join(self.landing)
 
     @property
     def unknown_names(self) -> tuple[str, ...]:
@@ -138,7 +153,8 @@ def code_cells(
     cells = []
     defined: set[str] = set()
     for block in code_blocks(answer):
-        repaired = repair(block.source, is_cut_off=is_cut_off and not block.is_closed)
+        is_open = is_cut_off and not block.is_closed
+        repaired = mended(block, is_cut_off=is_open)
         if not repaired.has_code:
             continue
         unknown = unknown_names(repaired.source, namespace)
@@ -148,6 +164,7 @@ def code_cells(
                 changes=repaired.changes,
                 unknown_names=tuple(name for name in unknown if name not in defined),
                 missing_modules=missing_modules(repaired.source),
+                is_cut_off=is_open and block.language == "python",
             )
         )
         defined |= defined_names(repaired.source)
@@ -167,6 +184,18 @@ def new_cells(cells: Sequence[CodeCell], namespace: Container[str]) -> tuple[Cod
         if source.strip():
             found.append(replace(cell, source=source, changes=(*cell.changes, *notes)))
     return tuple(found)
+
+
+def mended(block: CodeBlock, *, is_cut_off: bool) -> Repaired:
+    """A block as code that parses; of one that was cut off, without a last statement that is torn.
+
+    It might parse as it is: the `plt` that was to become `plt.show()`.
+    """
+    if is_cut_off and block.is_torn:
+        shorter = repair(without_last_statement(block.source))
+        if shorter.has_code:
+            return replace(shorter, changes=(*shorter.changes, "left out the unfinished end"))
+    return repair(block.source, is_cut_off=is_cut_off)
 
 
 def land(

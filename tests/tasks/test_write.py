@@ -153,7 +153,27 @@ def test_an_answer_that_was_cut_off_loses_its_unfinished_end() -> None:
     answer = write("x = 1\ny = f(2, 3)", params=params, num_drafts=1)
     assert answer.completion.text == "x = 1\ny = f(2"
     assert answer.sources == ("x = 1",)
+    assert answer.landing == ("x = 1\n# The answer was cut off here.",)
     assert answer.changes == ("left out the unfinished end",)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("import sys\nsys.path\nsys", "import sys\nsys.path"),
+        ("x = 1\nfor y in [x]:\n    print(y)\n    y", "x = 1\nfor y in [x]:\n    print(y)"),
+        ("x = 1\ny = [\n    x,\n    x]", "x = 1"),
+        ("x = 1\nif x:", "x = 1"),
+        ("x = 1\nx\n", "x = 1\nx"),  # the line was written to its end
+        ("x", "x"),  # there is nothing else
+    ],
+)
+def test_a_torn_last_statement_does_not_land_as_if_it_were_whole(text: str, kept: str) -> None:
+    (cell,) = code_cells(ANSWER_PREFIX + text, is_cut_off=True)
+    assert cell.source == kept
+    assert cell.landing == f"{kept}\n# The answer was cut off here."
+    (whole,) = code_cells(ANSWER_PREFIX + text)
+    assert whole.landing == whole.source
 
 
 def test_an_answer_without_code_lands_nothing_and_says_so() -> None:

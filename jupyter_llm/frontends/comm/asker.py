@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from jupyter_llm.api import llm
 from jupyter_llm.chat.asked import Asked
+from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
 from jupyter_llm.frontends.comm.parts import ProposalData
@@ -108,17 +109,27 @@ class Asker:
             show_progress=job.tell,
         )
         answer = order.command.run(call)
-        proposal, completion = None, None
+        proposal, completion, shown = None, None, str(answer)
         if isinstance(answer, Proposal):
             proposal, completion = proposal_data(answer), answer.completion
+            shown = f"{_cut_off(completion)}\n\n{shown}".lstrip()
         elif isinstance(answer, Completion):
             completion = answer
-        self.side.notify(job, str(answer), proposal=proposal, answer=completion)
+            shown = f"{shown}\n\n{_cut_off(completion)}".rstrip("\n")
+        self.side.notify(job, shown, proposal=proposal, answer=completion)
 
     def _options(self, message: Send | Regenerate) -> Options:
         """What the message asks for, or else what the front end is set to."""
         asked = {"seed": message.seed, "temperature": message.temperature}
         return self.options.given({k: v for k, v in asked.items() if v is not None})
+
+
+def _cut_off(answer: Completion) -> str:
+    """That an answer reached the longest that was allowed, as a paragraph."""
+    if answer.finish_reason != "length":
+        return ""
+    count = count_of(answer.usage.completion_tokens, "token")
+    return f"*Cut off after {count}, the most that an answer may have here.*"
 
 
 def proposal_data(proposal: Proposal) -> ProposalData | None:

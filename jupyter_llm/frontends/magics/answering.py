@@ -44,7 +44,7 @@ class Answering:
             is_cut_off = completion.finish_reason != "stop"
             cells = code_cells(completion.text, self.namespace, is_cut_off=is_cut_off)
             cells = new_cells(cells, self.namespace)
-            place, landed = self._land([cell.source for cell in cells], completion)
+            place, landed = self._land([cell.landing for cell in cells], completion)
             notes.insert(0, place or "there is no code in the answer")
             records += landed
         self.view.close(completion.text, "; ".join(notes), to_metadata(records))
@@ -58,7 +58,7 @@ class Answering:
             show=lambda stream: watch(stream, self.view),
             show_progress=self.view.progress,
         )
-        place, records = self._land(answer.sources, answer.completion)
+        place, records = self._land(answer.landing, answer.completion)
         notes = [place, answer.note, *self._notes(chat, answer.completion)]
         text = answer.text
         if self.has_cells and place:  # what stands in a cell is not shown twice
@@ -68,10 +68,11 @@ class Answering:
 
     def propose(self, proposal: Proposal) -> None:
         """Show a proposal, and put it into a cell if it changes something."""
-        note = ""
+        place = ""
         records: list[Provenance] = []
         if proposal.diff or proposal.cell is None:
-            note, records = self._place(proposal)
+            place, records = self._place(proposal)
+        note = "; ".join(filter(None, (place, cut_off(proposal.completion))))
         shown = proposal.to_markdown(is_in_cell=self.has_cells and proposal.cell is None)
         self.view.close(shown, note, to_metadata(records), html=proposal.to_html())
 
@@ -89,22 +90,26 @@ class Answering:
         messages = chat.preview(engine, asked)
         text = engine.format(messages)
         count, n_ctx = engine.count_tokens(messages), engine.info.n_ctx
-        note = f"{count} tokens of {n_ctx}, for {engine.info.name}; nothing was run"
+        note = f"{count_of(count, 'token')} of {n_ctx}, for {engine.info.name}; nothing was run"
         self.view.close(text, note)
 
     def _land(self, sources: Sequence[str], completion: Completion) -> tuple[str, list[Provenance]]:
         return land(self.writer, sources, completion, in_place=self.options.replace)
 
     def _notes(self, chat: Chat, completion: Completion) -> Iterator[str]:
-        if completion.finish_reason == "length":
-            yield (
-                f"cut off after {completion.usage.completion_tokens} tokens; "
-                "-n allows more, as far as the context window reaches"
-            )
+        yield from filter(None, (cut_off(completion),))
         if chat.was_alone:
             yield "alone; -c all tells the notebook"
         yield from _left_out(chat, self.options)
         yield from filter(None, (self.note, cost(completion, self.options)))
+
+
+def cut_off(completion: Completion) -> str:
+    """That an answer reached the longest that was allowed, and how to get more of it."""
+    if completion.finish_reason != "length":
+        return ""
+    count = count_of(completion.usage.completion_tokens, "token")
+    return f"cut off after {count}; -n allows more, as far as the context window reaches"
 
 
 def cost(completion: Completion, options: Options) -> str:

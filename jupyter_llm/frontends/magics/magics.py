@@ -21,7 +21,7 @@ from jupyter_llm.chat.budget import MODES
 from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import PanelFilesError
-from jupyter_llm.frontends.magics.answering import Answering, cost
+from jupyter_llm.frontends.magics.answering import Answering, cost, cut_off
 from jupyter_llm.frontends.magics.cell_runs import CellRuns
 from jupyter_llm.frontends.magics.commands import magic_commands
 from jupyter_llm.frontends.magics.completion import matcher
@@ -178,7 +178,8 @@ class LLMMagics(Magics):
         elif isinstance(answer, Proposal):
             self._answering(call.options, view).propose(answer)
         elif isinstance(answer, Completion):
-            view.close(answer.text, cost(answer, options), answer_metadata(answer))
+            notes = filter(None, (cut_off(answer), cost(answer, options)))
+            view.close(answer.text, "; ".join(notes), answer_metadata(answer))
             self._assign(answer, options)
         else:
             display(answer)

@@ -33,12 +33,13 @@ class CodeBlock:
     """A piece of code from an answer, as a cell could hold it; it need not be valid.
 
     `language` is python, or the name of the `%%magic` that the source begins with. A block whose
-    fence is missing at the end was perhaps cut off.
+    fence is missing at the end was perhaps cut off, and its last line torn if no other one follows.
     """
 
     source: str
     language: str = "python"
     is_closed: bool = True
+    is_torn: bool = False
 
 
 def code_blocks(answer: str) -> tuple[CodeBlock, ...]:
@@ -57,14 +58,16 @@ def code_blocks(answer: str) -> tuple[CodeBlock, ...]:
             language = "python"
         source = _source("\n".join(lines).strip("\n").rstrip(), language)
         if language and source:
-            cells.append(CodeBlock(source, language, is_closed))
+            is_torn = not is_closed and bool(lines[-1].strip())
+            cells.append(CodeBlock(source, language, is_closed, is_torn))
     return tuple(cells)
 
 
 def _unfenced(answer: str) -> tuple[CodeBlock, ...]:
     source = without_prompts(answer.strip("\n").rstrip())
     is_code = bool(source) and syntax_error(source) is None and has_code(source)
-    return (CodeBlock(source),) if is_code else ()
+    is_torn = not answer.endswith("\n")
+    return (CodeBlock(source, is_closed=False, is_torn=is_torn),) if is_code else ()
 
 
 def _language(info: str) -> str:

@@ -109,6 +109,15 @@ def layout(source: str) -> list[Line]:
     return lines
 
 
+def without_last_statement(source: str) -> str:
+    """Some code but for its last statement, of which the end may be missing."""
+    lines = layout(source)
+    end = len(lines)
+    while end and (lines[end - 1].is_blank or not lines[end - 1].is_start):
+        end -= 1
+    return "\n".join(line.text for line in lines[: max(end - 1, 0)]).rstrip()
+
+
 def indent_of(line: str) -> int:
     """How many columns a line is indented, with tabs as wide as Python takes them."""
     space = line[: len(line) - len(line.lstrip(" \t"))]

@@ -265,6 +265,17 @@ def test_stats_tell_tokens_and_times_and_an_answer_that_was_cut_off_says_so(
         assert said in text
 
 
+@pytest.mark.parametrize("command", ["/explain", "/review 1", "/test 1"])
+def test_a_command_whose_answer_is_cut_off_says_so(
+    shell: InteractiveShell, scripted: ScriptedEngine, command: str
+) -> None:
+    run(shell, "x = 1", store_history=True)
+    scripted.replies.append("x = 2\nassert x")
+    text = run(shell, f"%llm -n 8 -t 0 {command}").text
+    assert "cut off after 8 tokens" in text
+    assert ("# The answer was cut off here." in text) == (command == "/test 1")
+
+
 def test_a_dry_run_shows_the_exact_prompt_and_changes_nothing(
     shell: InteractiveShell, scripted: ScriptedEngine
 ) -> None:

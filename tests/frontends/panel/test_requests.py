@@ -312,6 +312,17 @@ def test_an_explanation_is_shown_while_it_grows(
     assert notices[-1]["markdown"].startswith(notices[0]["markdown"])
 
 
+def test_a_command_whose_answer_is_cut_off_says_so(
+    make_front: MakeFront, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    front = make_front(max_tokens=9, temperature=0)
+    run(shell, "x = 1", store_history=True)
+    scripted.replies.extend(["word " * 5, "x = 2\nassert x == 2"])
+    said = "*Cut off after 9 tokens, the most that an answer may have here.*"
+    assert front.command("/explain")["markdown"] == f"word word\n\n{said}"
+    assert front.command("/test 1")["markdown"].startswith(said)
+
+
 def test_a_proposal_says_what_it_would_change(
     front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,7 +69,10 @@ def test_the_code_of_an_answer_is_what_stands_in_its_fences(
 
 
 def test_a_fence_without_an_end_reaches_to_the_end() -> None:
-    assert code_blocks("```python\nx = 1\ny = (") == (CodeBlock("x = 1\ny = (", is_closed=False),)
+    answer = "```python\nx = 1\ny = ("
+    block = CodeBlock("x = 1\ny = (", is_closed=False, is_torn=True)
+    assert code_blocks(answer) == (block,)
+    assert code_blocks(f"{answer}\n") == (replace(block, is_torn=False),)
 
 
 @pytest.mark.parametrize(
