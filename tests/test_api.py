@@ -171,6 +171,8 @@ def test_a_model_that_cannot_be_used_leaves_the_old_one(tiny_gguf: Path, tmp_pat
         llm.use(tmp_path / "bad.gguf")
     with pytest.raises(ModelNotFoundError):
         llm.use("no-such-model")
+    with pytest.raises(OptionError, match="its name or path, not 5"):
+        llm.use(5)  # type: ignore[arg-type]
     assert llm.engine() is engine
 
 
@@ -195,6 +197,8 @@ def test_without_a_model_the_first_prompt_says_how_to_get_one(
         ({"max_tokens": 0}, "max_tokens must be at least 1, not 0"),
         ({"stop": [""]}, "stop"),
         ({"stop": [5]}, "stop"),
+        ({"stop": 5}, "stop"),
+        ({"stop": 0}, "stop"),
         ({"top_k": 40.5}, "top_k must be a whole number, not 40.5"),
         ({"temperature": "hot"}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),

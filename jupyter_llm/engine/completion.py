@@ -82,8 +82,8 @@ class Usage:
 
     def __str__(self) -> str:
         return (
-            f"{self.prompt_tokens} prompt tokens ({self.cached_tokens} cached), "
-            f"{self.completion_tokens} completion tokens, "
+            f"{count_of(self.prompt_tokens, 'prompt token')} ({self.cached_tokens} cached), "
+            f"{count_of(self.completion_tokens, 'completion token')}, "
             f"first token after {self.first_token_s:.2f} s, then {self.tokens_per_s:.0f} tokens/s"
         )
 
@@ -225,7 +225,7 @@ class PromptInterrupted(OneLine, KeyboardInterrupt):
         count = completion.usage.completion_tokens if completion is not None else 0
         num_done = sum(one is not None for one in completions)
         super().__init__(
-            f"stopped after {count} tokens; the text so far is kept."
+            f"stopped after {count_of(count, 'token')}; the text so far is kept."
             if count
             else "stopped before the first word."
             if not completions

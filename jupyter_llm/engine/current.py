@@ -213,6 +213,7 @@ class CurrentEngine:
         """Make the engine of this file and these options the resident one."""
         from jupyter_llm.engine.local.engine import LocalEngine
         from jupyter_llm.engine.tuning.tuning import tuned
+        from jupyter_llm.models.discover import note_used
         from jupyter_llm.models.inspect import inspect
 
         engine = self._engine
@@ -233,5 +234,6 @@ class CurrentEngine:
             raise PromptInterrupted from None
         self._engine.hold_background(is_held=self._is_background_held)
         self._resident = (entry, options)
+        note_used(entry)
         self._watchers.tell()
         return self._engine

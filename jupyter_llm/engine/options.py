@@ -92,8 +92,9 @@ class SamplingParams:
         _whole(self, "top_k", 0, _MAX_INT)
         _whole(self, "seed", 0, MAX_SEED)
         _whole(self, "max_tokens", 1, _MAX_INT)
-        texts: tuple[object, ...] = self.stop
-        if not all(isinstance(text, str) and text for text in texts):
+        texts: object = self.stop
+        is_list = isinstance(texts, tuple | list)
+        if not is_list or not all(isinstance(text, str) and text for text in self.stop):
             raise OptionError(f"stop must be made of non-empty texts, not {self.stop!r}.")
         _whole(self, "logprobs", 0, _MAX_LOGPROBS)
         self._check_logit_bias()
@@ -128,7 +129,10 @@ def sampling_params(options: Mapping[str, Any]) -> SamplingParams:
     values = dict(options)
     if "stop" in values:
         stop = values["stop"]
-        values["stop"] = (stop,) if isinstance(stop, str) else tuple(stop or ())
+        if stop is None or isinstance(stop, str):
+            values["stop"] = () if stop is None else (stop,)
+        elif isinstance(stop, Iterable):
+            values["stop"] = tuple(stop)
     if isinstance(bias := values.get("logit_bias"), dict):
         values["logit_bias"] = tuple(bias.items())
     return SamplingParams(**values)

@@ -262,6 +262,7 @@ def show_interrupt(interrupt: PromptInterrupted, view: View) -> None:
     """Show what an interrupt left, marked as interrupted."""
     completion = interrupt.completion
     count = completion.usage.completion_tokens if completion is not None else 0
+    note = f"interrupted after {count_of(count, 'token')}" if count else "interrupted"
     text = completion.text if completion is not None else ""
     metadata = answer_metadata(completion) if completion is not None else None
-    view.close(text, f"interrupted after {count} tokens", metadata)
+    view.close(text, note, metadata)

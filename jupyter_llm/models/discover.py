@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from jupyter_llm.errors import ModelFileError, ModelNotFoundError
+from jupyter_llm.common.remembered import Remembered
+from jupyter_llm.errors import ModelFileError, ModelNotFoundError, OptionError
 from jupyter_llm.models.inspect import inspect
 
 HOW_TO_GET_ONE = (
@@ -19,12 +20,15 @@ HOW_TO_GET_ONE = (
 )
 WHICH_ONE = (
     "Models are looked for in the folders of `JUPYTER_LLM_PATH`, the `models` folder of the user's "
-    "data directory, the Hugging Face cache and the working folder. Until `/use` chooses one, it "
+    "data directory, the Hugging Face cache and the working folder; those used lately are listed "
+    "wherever they lie. Until `/use` chooses one, it "
     "is that of `JUPYTER_LLM_MODEL` (a name or a path), the one that came with the extra, or the "
     "only one there is."
 )
 
 _SUFFIX = ".gguf"
+_RECENT = "used recently"
+_USED = Remembered("used model", max_values=20)
 _LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}$")
 _PROJECTOR = re.compile(r"^mmproj|[-.]mmproj", re.IGNORECASE)
 
@@ -48,8 +52,16 @@ class ModelEntry:
 
 
 def list_models() -> list[ModelEntry]:
-    """What can be loaded now, the embedded model first. Damaged files are left out."""
+    """What can be loaded now, the embedded model first and what was used elsewhere last.
+
+    Damaged files are left out.
+    """
     return [entry for entry in _candidates() if _is_sound(entry.path)]
+
+
+def note_used(entry: ModelEntry) -> None:
+    """Remember a model that was loaded, so that it is listed wherever it lies."""
+    _USED.put(str(entry.path), "")
 
 
 def find_model(name: str | os.PathLike[str]) -> ModelEntry:
@@ -60,7 +72,7 @@ def find_model(name: str | os.PathLike[str]) -> ModelEntry:
     `list_models` is meant. `NAME.gguf` means the file here, or else the model of that name. A path
     is not opened: whether a sound file is there, `inspect` tells.
     """
-    text = os.fspath(name)
+    text = _text(name)
     if not isinstance(name, str) or _is_path(text):
         return _at_path(text)
     models = list_models()
@@ -76,6 +88,13 @@ def find_model(name: str | os.PathLike[str]) -> ModelEntry:
     if len(begins) == 1:
         return next(iter(begins.values()))
     raise ModelNotFoundError(text, list(begins) or _close(wanted, models))
+
+
+def _text(name: object) -> str:
+    try:
+        return os.fsdecode(name)  # type: ignore[arg-type]
+    except TypeError:
+        raise OptionError(f"A model is called by its name or path, not {name!r:.60}.") from None
 
 
 def _is_path(text: str) -> bool:
@@ -104,7 +123,7 @@ def default_model() -> ModelEntry | None:
     embedded = next(_embedded(), None)
     if embedded is not None:
         return embedded
-    models = list_models()
+    models = [entry for entry in list_models() if entry.source != _RECENT]
     return models[0] if len(models) == 1 else None
 
 
@@ -118,7 +137,7 @@ def _is_sound(path: Path) -> bool:
 
 def _candidates() -> Iterator[ModelEntry]:
     seen: set[str] = set()
-    for entry in (*_embedded(), *_in_folders()):
+    for entry in (*_embedded(), *_in_folders(), *_used_before()):
         resolved = os.path.realpath(entry.path)  # pathlib's raises where links go in circles
         if resolved not in seen:
             seen.add(resolved)
@@ -141,6 +160,12 @@ def _in_folders() -> Iterator[ModelEntry]:
     yield from _files((user_data_path("jupyter_llm") / "models").rglob("*.gguf"), "models folder")
     yield from _files(_hub_cache().glob("models--*/snapshots/*/**/*.gguf"), "Hugging Face cache")
     yield from _files(Path().glob("*.gguf"), "working folder")
+
+
+def _used_before() -> Iterator[ModelEntry]:
+    """Yield what was loaded lately, the latest first."""
+    for text in reversed(_USED.all()):
+        yield from _files(iter([Path(text)]), _RECENT)
 
 
 def _hub_cache() -> Path:

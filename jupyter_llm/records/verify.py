@@ -280,7 +280,8 @@ def _remarks(
     if not answer.is_as_recorded:
         yield "the output was edited: it is not the text that the record speaks of"
     if record.finish_reason == "cancelled":
-        yield f"it was stopped after {record.completion_tokens} tokens, and compared up to there"
+        count = count_of(record.completion_tokens, "token")
+        yield f"it was stopped after {count}, and compared up to there"
     if not record.exact:
         yield _NOT_PROMISED[record.context.lane]
     if record.model.sha256 is None:

@@ -9,7 +9,7 @@ import platformdirs
 import pytest
 
 from jupyter_llm.errors import ModelNotFoundError
-from jupyter_llm.models.discover import default_model, find_model, list_models
+from jupyter_llm.models.discover import default_model, find_model, list_models, note_used
 
 HUB_FOLDER = "models--someone--some-model/snapshots/0123abcd"
 
@@ -53,6 +53,22 @@ def put(source: Path, *targets: Path) -> Path:
 
 def names() -> list[str]:
     return [entry.name for entry in list_models()]
+
+
+def test_what_was_used_is_listed_wherever_it_lies_the_latest_first(
+    tiny_gguf: Path, shelf: Path, home: Path
+) -> None:
+    one, two = (put(tiny_gguf, home / f"{name}.gguf") for name in ("one", "two"))
+    put(tiny_gguf, shelf / "three.gguf")
+    for path in (one, two, shelf / "three.gguf", home / "gone.gguf"):
+        note_used(find_model(path))
+    assert names() == ["three", "two", "one"]
+    assert find_model("ONE").path == one
+    chosen = default_model()  # what was once used chooses nothing
+    assert chosen is not None
+    assert chosen.name == "three"
+    two.unlink()
+    assert names() == ["three", "one"]
 
 
 def test_places_are_searched_in_order(

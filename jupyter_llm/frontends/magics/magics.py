@@ -20,7 +20,7 @@ from jupyter_llm.api import llm
 from jupyter_llm.chat.budget import MODES
 from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams
-from jupyter_llm.errors import PanelFilesError
+from jupyter_llm.errors import PanelFilesError, TuneInterrupted
 from jupyter_llm.frontends.magics.answering import Answering, cost, cut_off
 from jupyter_llm.frontends.magics.cell_runs import CellRuns
 from jupyter_llm.frontends.magics.commands import magic_commands
@@ -154,7 +154,7 @@ class LLMMagics(Magics):
             if isinstance(typed.what, Order):
                 self._obey(typed.what, typed.options)
             else:
-                self._ask(typed.what, typed.options)
+                self._ask(typed.what, typed.options, typed.remark)
 
     def _obey(self, order: Order, options: Options) -> None:
         """Run a command, and show what it answers."""
@@ -184,7 +184,7 @@ class LLMMagics(Magics):
         else:
             display(answer)
 
-    def _ask(self, asked: Asked, options: Options) -> None:
+    def _ask(self, asked: Asked, options: Options, remark: str) -> None:
         """Answer a prompt, or show it if that is all that is wanted."""
         chat = self._chat(options)
         origin = self.runs.next_origin()
@@ -199,7 +199,8 @@ class LLMMagics(Magics):
         if options.quiet or options.assign_to:
             view = NoView() if options.quiet else SilentView(view)
         is_told = options.continue_ or options.chat in self._told
-        answering = self._answering(options, view, "" if is_told else kept_note(chat))
+        note = "; ".join(filter(None, (remark, "" if is_told else kept_note(chat))))
+        answering = self._answering(options, view, note)
         answer = answering.write_code if options.format == "code" else answering.write
         if options.format == "code" or options.below:
             self._page()
@@ -217,6 +218,8 @@ class LLMMagics(Magics):
                 show_interrupt(interrupt, view)
             elif options is not None:
                 self._assign(interrupt.completion, options)
+            raise
+        except TuneInterrupted:  # it says by itself what it leaves
             raise
         except KeyboardInterrupt:
             early = PromptInterrupted()

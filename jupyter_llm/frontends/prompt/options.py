@@ -8,6 +8,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -30,7 +31,8 @@ _QUOTED = re.compile(
     re.DOTALL,
 )
 _DASHES = re.compile(r"-(-$|-?[A-Za-z])")  # so a prompt may begin with "- item", "->" or "-5"
-_ASSIGNMENT = re.compile(r"\s*([^\W\d][^\s<]*)\s*<<(?=\s|$)")
+_ASSIGNMENT = re.compile(r"\s*((?=[^\s<]*[^\W\d])\w[^\s<]*)\s*<<(?=\s|$)")  # no number
+_TRAILING = re.compile(r"\s(--?[A-Za-z][\w-]*(?:[ =]\S+)?)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,14 @@ class Option:
 
 
 def _identifier(text: str) -> str:
-    if not text.isidentifier():
+    if not _is_name(text):
         raise ValueError(text)
     return text
+
+
+def _is_name(text: str) -> bool:
+    """Whether a variable may have that name."""
+    return text.isidentifier() and not keyword.iskeyword(text)
 
 
 def _context_mode(text: str) -> ContextMode:
@@ -202,8 +209,10 @@ def parse_line(line: str, expand: Callable[[str], str] = str) -> PromptLine:
     rest, is_over = _take_options(shielded, options, restore)
     if not is_over and (assignment := _ASSIGNMENT.match(rest)):
         name = options["assign_to"] = assignment[1]
-        if not name.isidentifier():
-            raise MagicUsageError(f"{name!r} before << is not a variable's name.")
+        if not _is_name(name):
+            raise MagicUsageError(
+                f"{name!r} before << is not a variable's name.", "After -- all is prompt."
+            )
         rest, is_over = _take_options(rest[assignment.end() :], options, restore)
     return PromptLine(options, unshield(rest, sources).strip(), is_over)
 
@@ -228,6 +237,16 @@ def _take_options(
         found = _converted(restore(_unquote(value)), option, name)
         options[option.key] = (*options.get(option.key, ()), found) if option.is_list else found
     return rest, False
+
+
+def trailing_option(prompt: str) -> str:
+    """What at the end of a prompt looks like an option, which it is not there; "" if nothing."""
+    found = [match[1] for match in _TRAILING.finditer(prompt) if match.end() == len(prompt)]
+    for words in found[-1:]:
+        with suppress(MagicUsageError):
+            parsed = parse_line(words)
+            return words if parsed.options and not parsed.prompt else ""
+    return ""
 
 
 def word_at(before: str) -> tuple[str, Option | None] | None:

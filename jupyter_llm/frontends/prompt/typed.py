@@ -8,6 +8,7 @@ values are hidden; what was typed itself is the user's own word and told as it i
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from jupyter_llm.engine.request import check_text
 from jupyter_llm.frontends.prompt.attaching import Describer, attach_cells
 from jupyter_llm.frontends.prompt.commands import find_command
 from jupyter_llm.frontends.prompt.expressions import interpolate, shield, unshield
-from jupyter_llm.frontends.prompt.options import PromptLine, parse_line
+from jupyter_llm.frontends.prompt.options import PromptLine, parse_line, trailing_option
 from jupyter_llm.notebook.values.mentions import mentioned, without_at
 from jupyter_llm.notebook.values.redaction import redact_value
 
@@ -29,14 +30,20 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import CellEvent
 
 _LITERAL = "-- "
+_HELP = ("-h", "--help")
+_UNCLOSED = re.compile(r"\{\{(?!\s*\}\})")
 
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """What somebody typed: a prompt or a command, and the options for it."""
+    """What somebody typed: a prompt or a command, and the options for it.
+
+    The remark says what of a prompt may have been meant otherwise than it was read.
+    """
 
     what: Asked | Order
     options: Options
+    remark: str = ""
 
 
 def read(
@@ -70,6 +77,8 @@ def read(
     def expand(text: str) -> str:
         return interpolate(text, told)
 
+    if line.strip() in _HELP and not body.strip():
+        line = "/help"
     is_parsed = has_options or line.startswith(_LITERAL)
     parsed = parse_line(line, expand) if is_parsed else PromptLine(prompt=line)
     options = defaults.given(parsed.options)
@@ -96,4 +105,9 @@ def read(
         goes_on=options.continue_,
         params=options.params,
     )
-    return Typed(asked, options)
+    trailing = trailing_option(parsed.prompt) if has_options and not parsed.is_literal else ""
+    remarks = (
+        f"`{trailing}` is part of the prompt: options come first" if trailing else "",
+        "`{{` without `}}` stays as typed" if _UNCLOSED.search(shielded) else "",
+    )
+    return Typed(asked, options, "; ".join(filter(None, remarks)))

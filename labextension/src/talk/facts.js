@@ -37,6 +37,14 @@ export function inWords(number) {
  * @param {number} number
  * @returns {string}
  */
+function numTokens(number) {
+  return `${inWords(number)} ${number === 1 ? "token" : "tokens"}`;
+}
+
+/**
+ * @param {number} number
+ * @returns {string}
+ */
 export function rounded(number) {
   return number >= 1000 ? whole.format(Math.round(number)) : short.format(number);
 }
@@ -58,7 +66,7 @@ export class FactsView {
     if (key === this.#shown) return;
     this.#shown = key;
     const { usage, model } = turn;
-    const text = usage ? `${inWords(usage.completion_tokens)} tokens` : "Details";
+    const text = usage ? numTokens(usage.completion_tokens) : "Details";
     this.#summary.textContent = text;
     this.#summary.title = facts.map(([name, text]) => `${name}: ${text}`).join("\n");
     // What is read out begins with what is seen, for those who speak to their browser.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,10 @@ from jupyter_llm.errors import (
     ModelLoadError,
     ModelNotFoundError,
     OptionError,
+    TuneInterrupted,
 )
 from jupyter_llm.frontends.magics.commands import magic_commands
+from jupyter_llm.frontends.magics.completion import words_at
 
 pytestmark = pytest.mark.usefixtures("shell")
 
@@ -360,6 +363,39 @@ def test_commands_answer_as_markdown(shell: InteractiveShell) -> None:
     assert "Using **tiny**" in run(shell, "%llm /use {{name}}").text
     told = run(shell, "%llm /help").text
     assert all(f"`/{name}" in told for name in magic_commands(lambda *_: None))
+
+
+def test_a_model_loaded_by_its_path_is_listed_and_completed_from_then_on(
+    shell: InteractiveShell, tiny_base_gguf: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(tiny_base_gguf, tmp_path / "elsewhere.gguf"))
+    assert "elsewhere" not in run(shell, "%llm /models").text
+    run(shell, f"%llm /use {path}")
+    assert "**elsewhere** (loaded)" in run(shell, "%llm /models").text
+    run(shell, "%llm /use tiny")
+    for line in ("/use els", "-m els"):
+        assert "elsewhere" in words_at(f" {line}", ())[1]
+    assert "Using **elsewhere**" in run(shell, "%llm /use elsewhere").text
+
+
+def test_a_measurement_that_is_interrupted_says_what_it_leaves(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise TuneInterrupted
+
+    monkeypatch.setattr(llm.current, "tune", interrupted)
+    cell = run(shell, "%llm /tune", raises=TuneInterrupted)
+    assert "settings and files are as they were" in str(cell.error)
+
+
+def test_what_may_have_been_meant_otherwise_stands_below_the_answer(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.append("Four.")
+    text = run(shell, "%llm What is 2 + 2? -t 0").text
+    assert text == "Four.\n\n*`-t 0` is part of the prompt: options come first*"
+    assert run(shell, "%llm --help").text == run(shell, "%llm /help").text
 
 
 def test_a_cell_run_inside_a_cell_counts_as_that_cell(

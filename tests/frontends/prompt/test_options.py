@@ -151,7 +151,7 @@ def test_var_before_two_less_than_signs_takes_the_answer(
 
 
 def test_other_less_than_signs_are_the_prompts() -> None:
-    for prompt in ("shift x << 2", "x <<2", "1 << 3 is what?"):
+    for prompt in ("shift x << 2", "x <<2", "1 << 3 is what?", "0.5 << 3?"):
         assert parse_line(prompt) == PromptLine({}, prompt)
     assert parse_line("x << -- /help") == PromptLine({"assign_to": "x"}, "/help", is_literal=True)
 
@@ -179,7 +179,10 @@ def test_other_less_than_signs_are_the_prompts() -> None:
         ("-s 'be kind hi", r"The quote in .* is not closed\.$"),
         ('--system="be kind hi', r"The quote in .* is not closed\.$"),
         ("-s don't be rude", r"The quote in .* is not closed\.$"),
-        ("my-var << hi", r"'my-var' before << is not a variable's name\.$"),
+        ("my-var << hi", r"'my-var' before << is not a variable's name\. After -- all is"),
+        ("1x << hi", r"'1x' before << is not a variable's name\."),
+        ("class << hi", r"'class' before << is not a variable's name\."),
+        ("-o class hi", r"-o takes a variable's name, not 'class'\.$"),
     ],
 )
 def test_a_mistake_is_told_in_one_clear_line(line: str, message: str) -> None:

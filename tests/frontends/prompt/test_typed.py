@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from jupyter_llm.chat.asked import Asked
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import EmptyPromptError, InterpolationError, MagicUsageError, OptionError
-from jupyter_llm.frontends.prompt.commands import COMMANDS, Order
+from jupyter_llm.frontends.prompt.commands import COMMANDS, Command, Order
 from jupyter_llm.frontends.prompt.options import Options
 from jupyter_llm.frontends.prompt.typed import read
 from jupyter_llm.notebook.cells.events import CellEvent, Output
@@ -33,11 +34,18 @@ NAMESPACE: dict[str, Any] = {
 }
 
 
-def typed(line: str, body: str = "", *, in_panel: bool = False, **defaults: Any) -> Any:
+def typed(
+    line: str,
+    body: str = "",
+    *,
+    in_panel: bool = False,
+    commands: Mapping[str, Command] = COMMANDS,
+    **defaults: Any,
+) -> Any:
     return read(
         line,
         body,
-        commands=COMMANDS,
+        commands=commands,
         namespace=NAMESPACE,
         cells=CELLS,
         defaults=Options(**defaults),
@@ -153,6 +161,31 @@ def test_a_mistake_is_told_in_one_line(
     with pytest.raises(error, match=says) as caught:
         typed(text, in_panel=in_panel)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "remark"),
+    [
+        ("What is 2 + 2? -t 0", "`-t 0` is part of the prompt: options come first"),
+        ("What is 2 + 2? --stats", "`--stats` is part of the prompt: options come first"),
+        ("-n 5 What is {{ x", "`{{` without `}}` stays as typed"),
+        ("What does ls -l do?", ""),
+        ("Is it 5 -3", ""),
+        ("What is {{x}} in \\frac{{}}{2} and \\{{?", ""),
+        ("-- What is 2 + 2? -t 0", ""),
+        ("-t 0 Hello", ""),
+    ],
+)
+def test_what_may_have_been_meant_otherwise_is_told_in_a_line(line: str, remark: str) -> None:
+    assert typed(line).remark == remark
+
+
+@pytest.mark.parametrize("in_panel", [False, True], ids=["cell", "panel"])
+@pytest.mark.parametrize("text", ["-h", "--help"])
+def test_help_is_there_under_the_names_that_programs_give_it(text: str, *, in_panel: bool) -> None:
+    commands = {**COMMANDS, "help": Command("help", "", "", lambda _: None)}
+    order = typed(text, in_panel=in_panel, commands=commands).what
+    assert order.command.name == "help"
 
 
 def test_a_value_that_means_nothing_is_refused_with_its_option() -> None:
