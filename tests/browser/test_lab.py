@@ -229,7 +229,8 @@ def test_run_all_replaces_the_cells_that_were_made_and_leaves_those_that_were_ch
     open_notebook: Callable[..., Notebook], page: Page
 ) -> None:
     ask = "%%llm -f code -t 0\nAdd two numbers."
-    notebook = open_notebook(SCRIPTED, "engine.replies.append(f'a = {len(engine.requests)}')", ask)
+    count_on = "n = globals().get('n', -1) + 1\nengine.replies.append(f'a = {n}')"
+    notebook = open_notebook(SCRIPTED, count_on, ask)
     count = page.evaluate(RUN_ALL)
     assert (count, notebook.source(3).splitlines()[1:]) == (4, ["a = 0"])
     for number in (1, 2):

@@ -136,7 +136,11 @@ OPTIONS = (
         _variables,
     ),
     Option("--below", "", "put the code of the answer into a new cell below"),
-    Option("--replace", "", "put the code of the answer in place of this cell"),
+    Option(
+        "--replace",
+        "",
+        "put the code of the answer in place of this cell; with /fix and /doc, of the one they change",
+    ),
     Option("--no-save", "", "keep nothing of this prompt and its answer on the disk"),
     Option("--chat", "NAME", "the conversation to talk in"),
     Option("--new", "", "forget the conversation's turns first"),
