@@ -32,7 +32,7 @@ _QUOTED = re.compile(
 )
 _DASHES = re.compile(r"-(-$|-?[A-Za-z])")  # so a prompt may begin with "- item", "->" or "-5"
 _ASSIGNMENT = re.compile(r"\s*((?=[^\s<]*[^\W\d])\w[^\s<]*)\s*<<(?=\s|$)")  # no number
-_TRAILING = re.compile(r"\s(--?[A-Za-z][\w-]*(?:[ =]\S+)?)\s*")
+_TRAILING = re.compile(r"\s(--?[A-Za-z][\w-]*(?:[ =]\S+)?)\s*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ OPTIONS = (
     Option(
         "--replace",
         "",
-        "put the code of the answer in place of this cell; with /fix and /doc, of the one they change",
+        "put the code of the answer in place of this cell, and that of /fix and /doc in their cell's",
     ),
     Option("--no-save", "", "keep nothing of this prompt and its answer on the disk"),
     Option("--chat", "NAME", "the conversation to talk in"),
@@ -245,11 +245,11 @@ def _take_options(
 
 def trailing_option(prompt: str) -> str:
     """What at the end of a prompt looks like an option, which it is not there; "" if nothing."""
-    found = [match[1] for match in _TRAILING.finditer(prompt) if match.end() == len(prompt)]
-    for words in found[-1:]:
+    found = _TRAILING.search(prompt)
+    if found is not None:
         with suppress(MagicUsageError):
-            parsed = parse_line(words)
-            return words if parsed.options and not parsed.prompt else ""
+            parsed = parse_line(found[1])
+            return found[1] if parsed.options and not parsed.prompt else ""
     return ""
 
 

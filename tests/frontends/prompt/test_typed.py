@@ -167,6 +167,7 @@ def test_a_mistake_is_told_in_one_line(
     ("line", "remark"),
     [
         ("What is 2 + 2? -t 0", "`-t 0` is part of the prompt: options come first"),
+        ("Add -a to -b. -n 5", "`-n 5` is part of the prompt: options come first"),
         ("What is 2 + 2? --stats", "`--stats` is part of the prompt: options come first"),
         ("-n 5 What is {{ x", "`{{` without `}}` stays as typed"),
         ("What does ls -l do?", ""),
