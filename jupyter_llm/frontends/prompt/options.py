@@ -139,7 +139,7 @@ OPTIONS = (
     Option(
         "--replace",
         "",
-        "put the code of the answer in place of this cell, and that of /fix and /doc in their cell's",
+        "put the code of the answer in place of this cell; of /fix and /doc, in their cell's",
     ),
     Option("--no-save", "", "keep nothing of this prompt and its answer on the disk"),
     Option("--chat", "NAME", "the conversation to talk in"),
