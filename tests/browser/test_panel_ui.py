@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from playwright.sync_api import Page, Route
+    from playwright.sync_api import Locator, Page, Route
 
 pytestmark = pytest.mark.browser
 
@@ -564,24 +564,31 @@ def commands(*names: str) -> dict[str, Any]:
     return {**example("suggestions-commands"), "start": 0, "end": 1, "items": items}
 
 
-def test_enter_takes_no_suggestion_for_what_was_typed_a_while_ago(chat: PanelPage) -> None:
+def slash(chat: PanelPage) -> Locator:
+    """Type a slash, and have the kernel be under load from then on; the box."""
     box = chat.open(complete=commands("help", "unload", "use")).box
     box.press_sequentially("/")
-    entries = chat.page.get_by_role("option")
-    expect(entries).to_have_count(3)
-    chat.page.evaluate("() => { panelPage.model.isSilent = true; }")  # a kernel under load
-    box.press_sequentially("u")
-    expect(entries).to_have_text([re.compile("/unload"), re.compile("/use")])
-    box.press("ArrowDown")
-    chat.page.evaluate("() => { panelPage.model.isSilent = false; }")
-    chat.tell({**commands("unload", "use"), "end": 2, "id": chat.last_id("complete")})
+    expect(chat.page.get_by_role("option")).to_have_count(3)
     chat.page.evaluate("() => { panelPage.model.isSilent = true; }")
-    box.press("Tab")
-    expect(box).to_have_value("/use ")
-    box.press("ControlOrMeta+a")
-    box.press_sequentially("/use")
+    return box
+
+
+def test_enter_takes_no_suggestion_for_what_was_typed_a_while_ago(chat: PanelPage) -> None:
+    box = slash(chat)
+    box.press_sequentially("use")
     box.press("Enter")
     assert chat.sent("send")[-1]["text"] == "/use"
+
+
+def test_a_late_list_keeps_the_suggestion_that_was_chosen(chat: PanelPage) -> None:
+    box = slash(chat)
+    box.press_sequentially("u")
+    entries = chat.page.get_by_role("option")
+    expect(entries).to_have_text([re.compile("/unload"), re.compile("/use")])
+    box.press("ArrowDown")
+    chat.tell({**commands("unload", "use"), "end": 2, "id": chat.last_id("complete")})
+    box.press("Tab")
+    expect(box).to_have_value("/use ")
 
 
 def test_a_list_about_another_text_takes_no_key(chat: PanelPage) -> None:

@@ -191,6 +191,20 @@ def test_code_of_nobody_lands_without_a_mark(front: FrontEnd, source: str, cell:
     assert (answer["source"], answer["metadata"]) == (cell, {})
 
 
+def test_of_an_answer_that_was_cut_off_the_last_piece_lands_without_its_torn_statement(
+    make_front: MakeFront, scripted: ScriptedEngine
+) -> None:
+    whole, torn = "```python\nx = 1\nx\n```\n", "```python\ny = 1\nprint"
+    front = make_front(max_tokens=len(whole + torn))
+    scripted.replies.append(f"{whole}{torn}(y)\n```")
+    front.say("Print it.")
+    landed = [
+        front.answer("prepare", number=1, notice=None, source=source)["source"].split("\n", 1)[1]
+        for source in ("x = 1\nx", "y = 1\nprint")
+    ]
+    assert landed == ["x = 1\nx", "y = 1\n# The answer was cut off here."]
+
+
 def test_code_of_a_proposal_is_marked_too(
     front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
 ) -> None:
