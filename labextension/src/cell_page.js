@@ -5,7 +5,7 @@ import { createNotebook } from "./page/cells.js";
 
 /**
  * @import { AnyModel } from "@anywidget/types"
- * @import { Cell, NewCell, Notebook } from "./page/cells.js"
+ * @import { NewCell, Notebook } from "./page/cells.js"
  */
 
 /** @typedef {{ id: string, before: string }} Place  A cell, and what it held when it was looked at. */

@@ -235,10 +235,10 @@ test("what was stopped before it came to anything is given back, and Up finds it
 test("what could not be sent is given back", async () => {
   ready();
   kernel.isGone = true;
-  const id = store.send("Hello");
+  const id = store.send("Goodbye");
   await settle();
-  assert.deepEqual(store.state.returned, [{ id, text: "Hello" }]);
-  assert.equal(store.history().at(-1), "Hello");
+  assert.deepEqual(store.state.returned, [{ id, text: "Goodbye" }]);
+  assert.equal(store.history().at(-1), "Goodbye");
 });
 
 test("status and transcript are what was told last", () => {

@@ -146,7 +146,12 @@ export class Suggestions {
     this.#list.replaceChildren(...answer.items.map((item, index) => this.#option(item, index)));
     this.element.hidden = false;
     this.#textarea.setAttribute("aria-controls", this.#id);
-    this.#choose(Math.max(answer.items.findIndex((item) => item.text === chosen), 0));
+    this.#choose(
+      Math.max(
+        answer.items.findIndex((item) => item.text === chosen),
+        0,
+      ),
+    );
   }
 
   /**
