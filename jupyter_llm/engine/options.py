@@ -92,9 +92,9 @@ class SamplingParams:
         _whole(self, "top_k", 0, _MAX_INT)
         _whole(self, "seed", 0, MAX_SEED)
         _whole(self, "max_tokens", 1, _MAX_INT)
-        texts: object = self.stop
+        texts: Any = self.stop
         is_list = isinstance(texts, tuple | list)
-        if not is_list or not all(isinstance(text, str) and text for text in self.stop):
+        if not is_list or not all(isinstance(text, str) and text for text in texts):
             raise OptionError(f"stop must be made of non-empty texts, not {self.stop!r}.")
         _whole(self, "logprobs", 0, _MAX_LOGPROBS)
         self._check_logit_bias()

@@ -368,7 +368,8 @@ def test_commands_answer_as_markdown(shell: InteractiveShell) -> None:
 def test_a_model_loaded_by_its_path_is_listed_and_completed_from_then_on(
     shell: InteractiveShell, tiny_base_gguf: Path, tmp_path: Path
 ) -> None:
-    path = Path(shutil.copy(tiny_base_gguf, tmp_path / "elsewhere.gguf"))
+    (tmp_path / "shelf").mkdir()
+    path = Path(shutil.copy(tiny_base_gguf, tmp_path / "shelf" / "elsewhere.gguf"))
     assert "elsewhere" not in run(shell, "%llm /models").text
     run(shell, f"%llm /use {path}")
     assert "**elsewhere** (loaded)" in run(shell, "%llm /models").text

@@ -123,7 +123,7 @@ def test_without_a_page_cells_are_added_and_what_was_made_before_is_said_to_stay
     assert writer.write(["a = 2"]) == (
         "the code is in a new cell below; what this cell made before stays"
     )
-    assert shell.rl_next_input == "a = 2"  # type: ignore[attr-defined]
+    assert shell.rl_next_input == "a = 2"
     assert writer.change("asks", "%%llm", "a = 3", {}) is False
     page.is_gone = False
     page.cells["below"] = NewCell("a = 2", {})
