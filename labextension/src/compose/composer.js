@@ -100,6 +100,7 @@ export function createComposer({ store, notebook, describe }) {
       if (!sent.delete(id) || textarea.value) continue;
       setText(text);
       hint.textContent = "Not answered. Here it is again.";
+      if (element.parentElement?.contains(document.activeElement)) textarea.focus();
       for (const attachment of attachments ?? []) chips.add(attachment);
     }
   }
