@@ -26,10 +26,28 @@ _MAX_HEADER = 64 << 20
 _MAX_COUNT = 1 << 16
 _MAX_FILE = 1 << 50
 _STRING, _ARRAY = 8, 9
-_MAX_LAYERS = 4096  # arrays up to this length may be a number for each layer
+_MAX_LAYERS = 512  # of llama.cpp; arrays up to this length may be a number for each layer
 _SCALARS = {0: "B", 1: "b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "?"}
 _SCALARS |= {10: "<Q", 11: "<q", 12: "<d"}
 _FLOATS = (6, 12)
+
+# What sound models say of their architecture lies within these. Beyond most of them llama.cpp does
+# not refuse the file, but ends the process.
+_SOUND: dict[str, tuple[float, float]] = {
+    "block_count": (1, _MAX_LAYERS),
+    "context_length": (64, 1 << 30),
+    "embedding_length": (1, 1 << 20),
+    "feed_forward_length": (0, 1 << 24),
+    "attention.head_count": (0, 1 << 16),
+    "attention.head_count_kv": (0, 1 << 16),
+    "attention.layer_norm_epsilon": (0, 1),
+    "attention.layer_norm_rms_epsilon": (0, 1),
+    "attention.group_norm_epsilon": (0, 1),
+    "expert_count": (0, 1024),
+    "pooling_type": (-1, 4),
+}
+_ALIGNMENTS = tuple(1 << power for power in range(3, 17))
+_NO_VOCABULARY = ("none", "no_vocab")
 
 # llama.h, enum llama_ftype
 _FILE_TYPES: dict[int | None, str] = {
@@ -204,6 +222,11 @@ class _Meta:
             return float(f"{value:.6g}")
         return None if isinstance(value, bool) else self.integer(key)
 
+    def numbers(self, key: str) -> tuple[float, ...]:
+        """The one number or the whole numbers of an array."""
+        value = self._values.get(key)
+        return (value,) if isinstance(value, float) else self.integers(key)
+
     def integers(self, key: str) -> tuple[int, ...]:
         """A number for each layer; a single one stands for all layers."""
         value = self._values.get(key)
@@ -223,14 +246,14 @@ def _sampling(meta: _Meta) -> Iterator[tuple[str, float]]:
 
 
 class _Sizes:
-    """The numbers of one architecture; 0 where the header says nothing, and where it is absurd."""
+    """The numbers of one architecture; 0 where the header says nothing."""
 
     def __init__(self, meta: _Meta, architecture: str) -> None:
         self._meta = meta
         self._architecture = architecture
 
     def shape(self) -> ModelShape:
-        num_layers = min(self._one("block_count"), _MAX_LAYERS)
+        num_layers = self._one("block_count")
         n_embd = self._one("embedding_length")
         heads = self._per_layer("attention.head_count", num_layers)
         num_heads = max(heads, default=0)
@@ -287,12 +310,17 @@ class _Reader:
         num_tensors, num_keys = self._count(), self._count()
         meta = _Meta(self._pairs(num_keys))
         num_parameters, data_size = self._tensors(num_tensors)
-        self._check_length(size, alignment=meta.integer("general.alignment") or 32, data=data_size)
+        alignment = meta.integer("general.alignment")
+        alignment = 32 if alignment is None else alignment
+        if alignment not in _ALIGNMENTS:
+            raise self._unsound(f"general.alignment = {alignment}")
+        self._check_length(size, alignment=alignment, data=data_size)
         if what := _NO_MODELS.get(meta.text("general.type") or ""):
             raise ModelFileError(
                 self._path, f"{self._path.name} is {what}, not a model. Choose the model's file."
             )
         architecture = meta.text("general.architecture") or "unknown"
+        self._check_sound(meta, architecture)
         return ModelFile(
             path=self._path,
             name=meta.text("general.name"),
@@ -317,6 +345,32 @@ class _Reader:
             known = " or ".join(map(str, _VERSIONS))
             reason = f"is in version {version} of GGUF, not {known}. Look for a newer file"
         raise ModelFileError(self._path, f"{self._path.name} {reason}.")
+
+    def _check_sound(self, meta: _Meta, architecture: str) -> None:
+        """Refuse what no sound model says of itself."""
+        for name, (low, high) in _SOUND.items():
+            for value in meta.numbers(f"{architecture}.{name}"):
+                if not low <= value <= high:  # NaN is not either
+                    raise self._unsound(f"{name} = {value}")
+        num_experts = meta.integer(f"{architecture}.expert_count") or 0
+        num_used = max(meta.integers(f"{architecture}.expert_used_count"), default=0)
+        if not min(1, num_experts) <= num_used <= num_experts:
+            raise self._unsound(f"{num_used} of {num_experts} experts are used")
+        tokenizer = meta.text("tokenizer.ggml.model")
+        if tokenizer in _NO_VOCABULARY:
+            raise ModelFileError(
+                self._path, f"{self._path.name} has no vocabulary. Choose a model that reads text."
+            )
+        # These vocabularies are scored, and llama.cpp looks for tokens that others do not have.
+        if tokenizer == "llama" and not meta.length("tokenizer.ggml.scores"):
+            raise self._unsound("tokenizer.ggml.model = llama, for a vocabulary without scores")
+
+    def _unsound(self, what: str) -> ModelFileError:
+        return ModelFileError(
+            self._path,
+            f"{self._path.name} is damaged, for its header says what no sound model does: {what}. "
+            "Download it again.",
+        )
 
     def _check_length(self, size: int, *, alignment: int, data: int) -> None:
         padding = -self._offset % alignment if data else 0

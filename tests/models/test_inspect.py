@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import struct
 import time
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import astuple
 from pathlib import Path
 
 import gguf
@@ -20,7 +20,7 @@ from jupyter_llm.models import inspect as module
 from jupyter_llm.models.inspect import ModelFile, ModelShape, inspect
 
 HUGE = 1 << 63
-U8, I32, STRING, ARRAY = 0, 5, 8, 9
+U8, I32, F32, STRING, ARRAY = 0, 5, 6, 8, 9
 
 
 def message_about(path: Path) -> str:
@@ -142,11 +142,66 @@ def test_what_recurrent_layers_remember_is_counted(tmp_path: Path, architecture:
     assert (shape.num_kv_heads, shape.state_elements) == (num_kv_heads, state_elements)
 
 
-def test_absurd_sizes_count_as_unsaid(tmp_path: Path) -> None:
-    heads: dict[str, int | list[int]] = {"attention__head_count": [-5, -5]}
-    sizes = {"block_count": -1, "embedding_length": -64}
-    shape = write_header(tmp_path / "model.gguf", "llama", **sizes, **heads)
-    assert set(astuple(shape)) == {0}
+SIZES: dict[str, int | list[int]] = {"block_count": 2, "embedding_length": 64}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"block_count": 0},
+        {"block_count": 513},
+        {"block_count": -1},
+        {"embedding_length": -64},
+        {"context_length": 7},
+        {"attention__head_count": [-5, -5]},
+        {"attention__head_count_kv": -1},
+        {"expert_count": 8},
+        {"expert_used_count": 2},
+        {"expert_count": 2, "expert_used_count": 3},
+        {"expert_count": 1025, "expert_used_count": 1},
+        {"pooling_type": 99},
+    ],
+    ids=str,
+)
+def test_what_no_sound_model_says_is_refused_with_the_number(
+    tmp_path: Path, wrong: dict[str, int | list[int]]
+) -> None:
+    with pytest.raises(ModelFileError, match=r"no sound model does: .*\d.*Download it"):
+        write_header(tmp_path / "model.gguf", "llama", **{**SIZES, **wrong})
+
+
+def test_experts_may_be_there_and_some_of_them_used(tmp_path: Path) -> None:
+    sizes = {**SIZES, "expert_count": 8, "expert_used_count": 2, "pooling_type": 3}
+    assert write_header(tmp_path / "model.gguf", "llama", **sizes).num_layers == 2
+
+
+@pytest.mark.parametrize("epsilon", [math.nan, -1e-5, math.inf])
+def test_a_norm_without_a_sound_epsilon_is_refused(tmp_path: Path, epsilon: float) -> None:
+    parts = [
+        pair("general.architecture", STRING, text("llama")),
+        pair("llama.attention.layer_norm_rms_epsilon", F32, struct.pack("<f", epsilon)),
+    ]
+    (tmp_path / "model.gguf").write_bytes(header(*parts, num_keys=2))
+    assert "attention.layer_norm_rms_epsilon = " in message_about(tmp_path / "model.gguf")
+
+
+@pytest.mark.parametrize("alignment", [0, 1, 24, 1 << 20])
+def test_an_alignment_that_no_writer_takes_is_refused(tmp_path: Path, alignment: int) -> None:
+    part = pair("general.alignment", I32, struct.pack("<i", alignment))
+    (tmp_path / "model.gguf").write_bytes(header(part, num_keys=1))
+    assert f"general.alignment = {alignment}." in message_about(tmp_path / "model.gguf")
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "said"),
+    [("none", "has no vocabulary"), ("no_vocab", "has no vocabulary"), ("llama", "without scores")],
+)
+def test_a_vocabulary_that_cannot_be_read_is_refused(
+    tmp_path: Path, tokenizer: str, said: str
+) -> None:
+    part = pair("tokenizer.ggml.model", STRING, text(tokenizer))
+    (tmp_path / "model.gguf").write_bytes(header(part, num_keys=1))
+    assert said in message_about(tmp_path / "model.gguf")
 
 
 def test_a_header_may_say_nothing(tmp_path: Path) -> None:
@@ -163,7 +218,6 @@ def test_values_of_an_unexpected_type_count_as_missing(tmp_path: Path) -> None:
         pair("general.architecture", ARRAY, array(STRING, 1, text("llama"))),
         pair("general.file_type", STRING, text("Q8_0")),
         pair("general.license", ARRAY, array(I32, 2, number * 2)),
-        pair("general.alignment", I32, struct.pack("<i", 0)),
         pair("tokenizer.chat_template", I32, number),
     ]
     (tmp_path / "odd.gguf").write_bytes(header(*parts, num_keys=len(parts)))
