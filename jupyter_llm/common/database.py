@@ -14,6 +14,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import stat
 import threading
 import time
 from collections import deque
@@ -247,7 +248,10 @@ class Database:
         import sqlite3
 
         self._make()
-        number = self.path.stat().st_ino
+        status = self.path.lstat()
+        number = status.st_ino
+        if not stat.S_ISREG(status.st_mode):  # SQLite would write through a link
+            raise _DamagedError(number, "a link or no file at all is in its place")
         uri = f"{self.path.absolute().as_uri()}?mode=rw"  # if it is gone by now, it is not made
         with closing(
             sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None)
@@ -264,7 +268,7 @@ class Database:
     def _set_aside(self, damage: _DamagedError) -> None:
         """Give a damaged file another name, unless another process was faster."""
         with self._making:
-            if self.path.stat().st_ino != damage.number:
+            if self.path.lstat().st_ino != damage.number:
                 return
             name = f"{self.path.stem}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
             numbered = (self.path.with_name(f"{name}-{n}{self.path.suffix}") for n in count(1))

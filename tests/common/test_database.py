@@ -239,6 +239,46 @@ def test_no_damaged_store_takes_the_place_of_another(path: Path, warnings: Warni
     assert len(warnings()) == 3
 
 
+@POSIX
+@pytest.mark.parametrize("what", ["link", "dangling link", "zeros", "pipe", "folder"])
+def test_what_is_no_file_in_the_stores_place_is_set_aside_and_not_written_through(
+    what: str, path: Path, tmp_path: Path, warnings: Warnings
+) -> None:
+    other = tmp_path / "other"
+    if what == "link":
+        other.write_bytes(b"somebody's")
+    path.parent.mkdir(parents=True)
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero" if what == "zeros" else other)
+    put("one")
+    assert words() == ["one"]
+    assert stat.S_ISREG(path.lstat().st_mode)
+    assert (other.read_bytes() if other.exists() else b"") in (b"somebody's", b"")
+    assert other.exists() == (what == "link")
+    (message,) = warnings()
+    assert "\n" not in message
+
+
+@POSIX
+def test_a_link_as_the_journal_is_not_written_through(
+    path: Path, tmp_path: Path, warnings: Warnings
+) -> None:
+    put("one")
+    journal = Path(f"{written()}-journal")
+    journal.unlink()
+    journal.symlink_to(tmp_path / "other")
+    put("two")
+    assert not store().flush(30)
+    assert not (tmp_path / "other").exists()
+    journal.unlink()
+    assert words() == ["one", "two"]
+    assert len(warnings()) == 1
+
+
 def test_of_two_processes_that_see_the_damage_one_sets_the_file_aside(path: Path) -> None:
     other = Database(path)
     put("one")

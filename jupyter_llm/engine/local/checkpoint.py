@@ -36,6 +36,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
+from jupyter_llm.common.regular import open_regular
 from jupyter_llm.common.replacing import DRAFT_SUFFIX, replacing
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.engine.local.pages import pages
@@ -161,7 +162,7 @@ class _ScopeFolder:
         """Return the verified state and mark the file as used; remove a damaged file."""
         path = self.path / name
         try:
-            with path.open("rb") as file:
+            with open_regular(path, follows_links=False) as file:
                 header = self._own_header(file, name)
                 state = pages(header.state_length if header else 0)
                 is_whole = file.readinto(state) == len(state)
@@ -191,7 +192,7 @@ class _ScopeFolder:
 
     def _read_tokens(self, name: str) -> bytes | None:
         try:
-            with (self.path / name).open("rb") as file:
+            with open_regular(self.path / name, follows_links=False) as file:
                 header = self._own_header(file, name)
         except OSError as error:
             if not isinstance(error, FileNotFoundError):

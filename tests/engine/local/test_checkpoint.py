@@ -543,6 +543,25 @@ def test_writing_does_not_wait_for_the_disk(store: CheckpointStore) -> None:
     assert store.flush(20)
 
 
+def to_zeros(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@POSIX
+@pytest.mark.parametrize("make", [os.mkfifo, to_zeros, Path.mkdir], ids=["pipe", "link", "folder"])
+def test_what_is_no_file_in_a_states_place_is_not_waited_for(
+    make: Callable[[Path], None], store: CheckpointStore, folder: Path
+) -> None:
+    keep(store, [1, 2, 3])
+    found = store.find([1, 2, 3], more_than=0)
+    assert found is not None
+    path = only_file(folder)
+    path.unlink()
+    make(path)
+    assert found.read() is None
+    assert store.find([1, 2, 3], more_than=0) is None
+
+
 # The end
 
 
