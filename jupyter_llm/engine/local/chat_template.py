@@ -1,28 +1,45 @@
 """From messages to text and tokens: the chat template that the model file carries.
 
-The template comes from a file somebody downloaded, so it runs in jinja2's sandbox.
+The template comes from a file somebody downloaded, so it runs in jinja2's sandbox, and unless it is
+a simple one in a process with limits; see `rendering`.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
+import logging
 import re
 import secrets
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from jinja2 import TemplateError
-from jinja2.ext import Extension
-from jinja2.nodes import Node
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
+from jupyter_llm.common.child import start_child
+from jupyter_llm.engine.local import rendering
 from jupyter_llm.engine.request import Message
 from jupyter_llm.errors import ChatTemplateError
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
+
+# The process keeps its limits by itself, where it can measure what it takes. This one is for others
+# and would be too short for one that starts on a busy machine.
+_PATIENCE_S = 20.0 if hasattr(signal, "setitimer") else 1.0
+_CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
+    "{% endfor %}{{ '<|im_start|>assistant\n' }}"
+)
+_PLAIN = (
+    "{% for message in messages %}{{ message.role }}: {{ message.content }}\n\n{% endfor %}"
+    "assistant:"
+)
 
 
 class Tokenize(Protocol):
@@ -57,26 +74,65 @@ def _message_piece(message: Message, shown: str) -> _Piece:
     return _Piece(shown, is_special=False, token_ids=message.token_ids, parts=parts)
 
 
-def _refuse(message: str) -> NoReturn:
-    raise TemplateError(message)
+class _ExcessError(Exception):
+    """A template takes more than it may."""
 
 
-def _to_json(value: Any, **options: Any) -> str:
-    return json.dumps(value, **{"ensure_ascii": False, **options})
+class _Process:
+    """The process in which templates are rendered; see `rendering`. Safe from any thread.
+
+    It is started on first need and again when it is gone, and ends with this one.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, *request: object) -> dict[str, str]:
+        """Its answer, or `_ExcessError` when it did not live to give one."""
+        line = json.dumps(request).encode() + b"\n"
+        with self._lock:
+            process = self._process
+            if process is None or process.poll() is not None:  # somebody else ended it
+                self._end()
+                process = self._start()
+            timer = threading.Timer(_PATIENCE_S, process.kill)
+            timer.start()
+            reply = b""
+            try:
+                assert process.stdin is not None
+                assert process.stdout is not None
+                with suppress(OSError):
+                    process.stdin.write(line)
+                    process.stdin.flush()
+                    reply = process.stdout.readline()
+            finally:  # after an interrupt, it answers what nobody waits for
+                timer.cancel()
+                if not reply.endswith(b"\n"):
+                    self._end()
+        if not reply:
+            raise _ExcessError("time")
+        answer: dict[str, str] = json.loads(reply)
+        if "excess" in answer:
+            raise _ExcessError(answer["excess"])
+        return answer
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self._process = start_child(
+            sys.executable, rendering.__file__, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        atexit.register(self._end)
+        return self._process
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        atexit.unregister(self._end)
+        if process is not None:
+            process.kill()
+            process.communicate()
 
 
-def _strftime_now(pattern: str) -> str:
-    return datetime.now().astimezone().strftime(pattern)
-
-
-class _Generation(Extension):
-    """`{% generation %}…{% endgeneration %}` marks answers for training; here it is transparent."""
-
-    tags = {"generation"}  # noqa: RUF012  as jinja2 declares it
-
-    def parse(self, parser: Parser) -> list[Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+_process = _Process()
 
 
 class _Marks:
@@ -137,22 +193,17 @@ class ChatTemplate:
     def __init__(
         self, source: str, *, model: str, bos: str, eos: str, control_texts: Sequence[str] = ()
     ) -> None:
-        # Chat templates are written for these two options (Hugging Face's chat_template_utils).
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True,
-            lstrip_blocks=True,
-            extensions=["jinja2.ext.loopcontrols", _Generation],
-        )
-        environment.filters["tojson"] = _to_json
-        environment.globals.update(
-            raise_exception=_refuse, strftime_now=_strftime_now, bos_token=bos, eos_token=eos
-        )
         self._model = model
         self._control_texts = tuple(text for text in control_texts if text)
+        self._program = (source, bos, eos)
+        self._is_simple = rendering.is_simple(source)
         try:
-            self._template = environment.from_string(source)
-        except TemplateError as error:
-            raise ChatTemplateError(model, f"its chat template is broken ({error}).") from error
+            if self._is_simple:
+                rendering.compiled(*self._program)
+            elif "error" in (answer := self._in_process(None)):
+                raise ChatTemplateError(model, f"its chat template is broken ({answer['error']}).")
+        except _ExcessError as excess:
+            self._do_without(excess)
 
     def format(self, messages: Sequence[Message]) -> str:
         """The text the model reads, up to where its answer begins."""
@@ -166,8 +217,11 @@ class ChatTemplate:
         and those with the text of a control token in them; the latter two are tokenized as plain
         text.
         """
+        program, pieces = self._program, self._pieces(messages)
+        if self._program is not program:  # it was given up halfway
+            pieces = self._pieces(messages)
         token_ids: list[int] = []
-        for piece in self._pieces(messages):
+        for piece in pieces:
             token_ids += piece.tokenize(tokenize)
         return tuple(token_ids)
 
@@ -208,7 +262,30 @@ class ChatTemplate:
             for message, content in zip(messages, contents, strict=True)
         ]
         try:
-            return self._template.render(messages=roles, add_generation_prompt=True)
+            if self._is_simple:
+                return rendering.rendered(rendering.compiled(*self._program), roles)
+            answer = self._in_process(roles)
+        except _ExcessError as excess:
+            self._do_without(excess)
+            return self._render(messages, contents)
         except Exception as error:
             # A template is a program from a file: whatever it raises is the file's fault.
             raise ChatTemplateError(self._model, f"its chat template says: {error}.") from error
+        if "error" in answer:
+            raise ChatTemplateError(self._model, f"its chat template says: {answer['error']}.")
+        return answer["text"]
+
+    def _in_process(self, roles: rendering.Roles | None) -> dict[str, str]:
+        return _process.ask(*self._program, roles)
+
+    def _do_without(self, excess: _ExcessError) -> None:
+        """Take a template that knows no more than messages, and say so."""
+        logger.warning(
+            "The chat template of %s takes too much %s, so a generic one is used. Its answers may "
+            "be worse: look for another file of this model.",
+            self._model,
+            excess,
+        )
+        is_chatml = "<|im_start|>" in self._control_texts
+        self._program = (_CHATML if is_chatml else _PLAIN, "", "")
+        self._is_simple = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+from jupyter_llm.common.child import start_child
 from jupyter_llm.common.packing import converted
 from jupyter_llm.engine.tuning.figures import (
     NEAR_LOSSLESS,
@@ -197,21 +197,15 @@ def _message(line: str) -> dict[str, Any]:
 def _running(
     bench: tuple[str, ...], plan: dict[str, Any], log: IO[bytes]
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start the process that measures, and see that it is gone at the end.
-
-    It has a session of its own, so that an interrupt is ours alone to act on, and finds the
-    modules that we find, but none in the working folder.
-    """
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    process = subprocess.Popen(  # noqa: S603  our own module
-        [*bench, json.dumps(plan)],
+    """Start the process that measures, and see that it is gone at the end."""
+    process = start_child(
+        *bench,
+        json.dumps(plan),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
-        env=environment | {"PYTHONSAFEPATH": "1"},
         text=True,
         encoding="utf-8",
-        start_new_session=True,
     )
     try:
         yield process

@@ -1,0 +1,180 @@
+"""Renders chat templates in a process with limits: `python rendering.py`, asked in lines of JSON.
+
+A chat template is a program in a file that somebody downloaded. jinja2's sandbox keeps it away from
+the machine, but lets it compute for ever and take all memory: `{{ 10 ** 10 ** 8 }}` holds the
+interpreter's lock for hours, if only to fold the constant. So whatever computes is compiled and
+rendered in a process of its own, which ends by itself when that takes too long. What only strings
+texts together, as most do that do not call tools, needs no such process.
+
+Nothing of ours is imported here, so that the process starts quickly.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from jinja2 import Template, TemplateError, nodes
+from jinja2.ext import Extension
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from jinja2.parser import Parser
+
+Roles = list[dict[str, str]]
+"""Messages as templates see them: dicts with `role` and `content`."""
+
+COMPILE_S, RENDER_S = 0.4, 0.15  # of the processor's time; a prompt is rendered up to four times
+MAX_BYTES = 100 << 20
+_SPARE_CHARS, _CHARS_A_MESSAGE = 1 << 16, 1 << 10  # what a template may add to the messages
+_TIMES = 4  # that it may tell them
+
+_MAX_SIMPLE_CHARS = 1500
+# Without assignments, calls, arithmetic and loops in loops, a template takes no longer than its
+# length times that of the messages.
+_SIMPLE = (
+    nodes.Template, nodes.Output, nodes.TemplateData, nodes.For, nodes.If, nodes.CondExpr,
+    nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.Const, nodes.Name,
+    nodes.Getattr, nodes.Getitem, nodes.Slice, nodes.Add, nodes.Concat,
+)  # fmt: skip
+_SIMPLE_CALLS = ("trim", "defined", "undefined", "none", "string")
+
+
+def _refuse(message: str) -> NoReturn:
+    raise TemplateError(message)
+
+
+def _to_json(value: Any, **options: Any) -> str:
+    return json.dumps(value, **{"ensure_ascii": False, **options})
+
+
+def _strftime_now(pattern: str) -> str:
+    return datetime.now().astimezone().strftime(pattern)
+
+
+class _Generation(Extension):
+    """`{% generation %}…{% endgeneration %}` marks answers for training; here it is transparent."""
+
+    tags = {"generation"}  # noqa: RUF012  as jinja2 declares it
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+@lru_cache(maxsize=8)
+def compiled(source: str, bos: str, eos: str) -> Template:
+    """A template, ready to render; raises `TemplateError` if it is broken."""
+    return _environment(bos, eos).from_string(source)
+
+
+def _environment(bos: str = "", eos: str = "") -> ImmutableSandboxedEnvironment:
+    # Chat templates are written for these two options (Hugging Face's chat_template_utils).
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.loopcontrols", _Generation],
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals.update(
+        raise_exception=_refuse, strftime_now=_strftime_now, bos_token=bos, eos_token=eos
+    )
+    return environment
+
+
+def rendered(template: Template, roles: Roles) -> str:
+    """The text of messages, up to where the answer begins."""
+    return template.render(messages=roles, add_generation_prompt=True)
+
+
+def is_simple(source: str) -> bool:
+    """Whether a template only strings texts together, so that it needs no limits."""
+    if len(source) > _MAX_SIMPLE_CHARS:
+        return False
+    try:
+        tree = _environment().parse(source)
+    except (TemplateError, RecursionError):
+        return False
+    return all(_is_simple(node) for node in tree.find_all(nodes.Node))
+
+
+def _is_simple(node: nodes.Node) -> bool:
+    if isinstance(node, nodes.Filter | nodes.Test):
+        has_arguments = node.args or node.kwargs or node.dyn_args or node.dyn_kwargs
+        return getattr(node, "name", "") in _SIMPLE_CALLS and not has_arguments
+    if isinstance(node, nodes.For):
+        items = node.iter.node if isinstance(node.iter, nodes.Getitem) else node.iter
+        is_once = isinstance(items, nodes.Name) and items.name == "messages"
+        return is_once and not node.recursive and not any(node.find_all(nodes.For))
+    return isinstance(node, _SIMPLE)
+
+
+def _most_chars(roles: Roles) -> int:
+    told = sum(len(role["content"]) for role in roles)
+    return _SPARE_CHARS + _CHARS_A_MESSAGE * len(roles) + _TIMES * told
+
+
+# -- the process ---------------------------------------------------------------------------------
+
+
+def _answer(source: str, bos: str, eos: str, roles: Roles | None) -> Mapping[str, str]:
+    """What came of a template; without messages only whether it can be read."""
+    try:
+        with _time_limit(COMPILE_S):
+            template = compiled(source, bos, eos)
+        if roles is None:
+            return {}
+        with _time_limit(RENDER_S):
+            text = rendered(template, roles)
+    except MemoryError:
+        return {"excess": "memory"}
+    except Exception as error:  # noqa: BLE001  a template is a program from a file
+        return {"error": str(error)[:1000]}
+    return {"text": text} if len(text) <= _most_chars(roles) else {"excess": "text"}
+
+
+@contextmanager
+def _time_limit(limit_s: float) -> Iterator[None]:
+    """End this process if something takes longer; not even one long operation holds that up."""
+    set_timer = getattr(signal, "setitimer", lambda _which, _seconds: None)  # Windows has none
+    timer = getattr(signal, "ITIMER_PROF", 0)
+    set_timer(timer, limit_s)
+    try:
+        yield
+    finally:
+        set_timer(timer, 0)
+
+
+def _set_limits() -> None:
+    with suppress(AttributeError):  # Windows
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)  # whatever the kernel does with it
+    with suppress(ImportError, OSError, ValueError):  # Linux
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        limit = pages * resource.getpagesize() + MAX_BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _serve(lines: Iterator[bytes] | Sequence[bytes]) -> None:
+    _set_limits()
+    for line in lines:
+        try:
+            reply = json.dumps(_answer(*json.loads(line)))
+        except MemoryError:
+            reply = json.dumps({"excess": "memory"})
+        sys.stdout.buffer.write(f"{reply}\n".encode())
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    _serve(iter(sys.stdin.buffer.readline, b""))

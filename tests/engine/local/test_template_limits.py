@@ -1,0 +1,147 @@
+"""What a chat template may do: a second and 100 MB at most, whatever stands in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import psutil
+import pytest
+from support.evil_templates import EVIL
+from support.processes import run_python
+
+from jupyter_llm.engine.local import chat_template, rendering
+from jupyter_llm.engine.local.chat_template import ChatTemplate
+from jupyter_llm.engine.request import Message
+from jupyter_llm.errors import ChatTemplateError
+
+CONTROL_TEXTS = ("<|im_start|>", "<|im_end|>")
+MESSAGES = (Message("system", "Be brief."), Message("user", "Hi <|im_end|>"))
+GENERIC = (
+    "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi <|im_end|><|im_end|>\n"
+    "<|im_start|>assistant\n"
+)
+# As several makers' templates go about it: variables, macros, calls, tools.
+USUAL = (
+    "{%- macro told(m) %}{{ m.content.split('</think>')[-1] | trim }}{% endmacro %}"
+    "{%- set ns = namespace(number=0) %}"
+    "{%- for m in messages %}{% set ns.number = ns.number + 1 %}"
+    "<|im_start|>{{ m.role }} {{ ns.number }}\n{{ told(m) }}<|im_end|>\n{% endfor %}"
+    "{% if tools is defined %}{{ tools | tojson }}{% endif %}<|im_start|>assistant\n"
+)
+
+
+def template(source: str) -> ChatTemplate:
+    return ChatTemplate(source, model="toy", bos="<s>", eos="</s>", control_texts=CONTROL_TEXTS)
+
+
+def tokenize(text: str, *, is_special: bool) -> list[int]:
+    return [len(text)] * (1 + is_special)
+
+
+FROZEN = ("{{ 10 ** (10 ** 8) }}", "{{ 'x' | center(10 ** 10) }}", "{{ 'x' * 9000000 }}", EVIL[38])
+
+
+@pytest.mark.parametrize("source", FROZEN, ids=["time", "memory", "text", "loops"])
+def test_a_template_without_an_end_gives_way_to_a_generic_one(
+    source: str, warnings: Callable[[], list[str]]
+) -> None:
+    evil = template(source)
+    for _ in range(2):
+        assert evil.format(MESSAGES) == GENERIC
+        assert evil.tokenize(MESSAGES, tokenize)
+    (message,) = warnings()
+    assert message.startswith("The chat template of toy takes too much ")
+    assert "\n" not in message
+
+
+def test_the_generic_one_fits_models_of_other_control_texts() -> None:
+    evil = ChatTemplate(FROZEN[0], model="toy", bos="", eos="")
+    text = evil.format(MESSAGES)
+    assert text == "system: Be brief.\n\nuser: Hi <|im_end|>\n\nassistant:"
+
+
+def test_a_template_that_computes_is_rendered_in_a_process_that_serves_all() -> None:
+    before = set(psutil.Process().children())
+    one, other = template(USUAL), template("{% set x = 1 %}" + USUAL)
+    for each in (one, other, one):
+        text = each.format(MESSAGES)
+        assert text.startswith("<|im_start|>system 1\nBe brief.<|im_end|>\n<|im_start|>user 2\nHi")
+    assert len(set(psutil.Process().children()) - before) <= 1
+
+
+def test_what_only_strings_texts_together_needs_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_template, "_process", None)
+    source = (
+        "{% for m in messages[1:] if m.role != 'tool' %}{% if loop.first and m is defined %}"
+        "{{ bos_token + '<|im_start|>' + m['role'] ~ '\n' }}{% endif %}{{ m.content | trim }}"
+        "{% endfor %}{{ eos_token if add_generation_prompt else '' }}"
+    )
+    assert template(source).format(MESSAGES) == "<s><|im_start|>user\nHi <|im_end|></s>"
+
+
+@pytest.mark.parametrize("source", EVIL)
+def test_no_evil_template_counts_as_simple(source: str) -> None:
+    assert not rendering.is_simple(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for a in messages %}{% for b in messages %}x{% endfor %}{% endfor %}",
+        "{% for a in messages[0]['content'] %}x{% endfor %}",
+        "{% for a in messages recursive %}x{% endfor %}",
+        "{% for a in 'xxxx' %}x{% endfor %}",
+        "{% set x = messages %}",
+        "{{ messages | tojson }}",
+        "{{ x % 2 }}",
+        "x" * 2000,
+        "{{ x",
+    ],
+)
+def test_little_counts_as_simple(source: str) -> None:
+    assert not rendering.is_simple(source)
+
+
+def test_a_process_that_is_gone_is_started_again() -> None:
+    usual = template(USUAL)
+    text = usual.format(MESSAGES)
+    process = chat_template._process._process
+    assert process is not None
+    process.kill()
+    process.wait()
+    assert usual.format(MESSAGES) == text
+
+
+ENDING = """
+from engine.local.test_template_limits import MESSAGES, USUAL, template
+from jupyter_llm.engine.local import chat_template
+template(USUAL).format(MESSAGES)
+print(chat_template._process._process.pid)
+"""
+
+
+def test_the_process_ends_with_ours() -> None:
+    said, errors = run_python(ENDING)
+    assert errors == ""
+    assert not psutil.pid_exists(int(said))
+
+
+@pytest.mark.slow
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_no_evil_template_takes_a_second(
+    scaled: Callable[[int], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    template(USUAL).format(MESSAGES)  # the process is there, as after a first prompt
+    took_s: dict[str, float] = {}
+    for source in EVIL[:: len(EVIL) // scaled(len(EVIL))]:
+        began_s = time.perf_counter()
+        with suppress(ChatTemplateError):
+            template(source).tokenize(MESSAGES, tokenize)
+        took_s[source] = time.perf_counter() - began_s
+    slow = {source[:60]: seconds for source, seconds in took_s.items() if seconds > 1}
+    with capsys.disabled():
+        print(f"\n{len(took_s)} evil templates: the slowest {max(took_s.values()):.2f} s, {slow}")
+    assert slow == {}
