@@ -25,6 +25,7 @@ from traitlets.config import Config
 
 from jupyter_llm import llm
 from jupyter_llm.common import bars, database
+from jupyter_llm.engine.local import resident
 
 # On a busy machine a deadline tells nothing about the code.
 settings.register_profile("no deadline", deadline=None)
@@ -78,6 +79,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
         monkeypatch.delenv(name, raising=False)
     for name in ("JUPYTER_LLM_MODEL", "JUPYTER_LLM_PATH"):
         monkeypatch.delenv(name, raising=False)
+    # Trying a file takes a second, and these are our own; test_trial.py takes it back.
+    monkeypatch.setattr(resident, "try_file", lambda _path, **_options: None)
     # No test lives through a power cut, so none waits for the disk.
     monkeypatch.setattr(database, "_PRAGMAS", (*database._PRAGMAS, "synchronous = OFF"))
     return home

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.local.engine import LocalEngine
     from jupyter_llm.engine.tuning.report import TuneReport
     from jupyter_llm.models.discover import ModelEntry
+
+logger = logging.getLogger(__name__)
 
 
 class CurrentEngine:
@@ -220,7 +223,11 @@ class CurrentEngine:
         if engine is not None and not engine.is_closed and self._resident is not None:
             resident, resident_options = self._resident
             if (resident.path, resident_options) == (entry.path, options):
-                return engine
+                if not engine.is_outdated:
+                    return engine
+                logger.warning(
+                    "%s has changed on disk since it was loaded, so it is loaded again.", entry.name
+                )
         # The old model goes first, since two need not fit into memory; but not for a bad file.
         tuned_entry, settings = tuned(entry)
         size = inspect(tuned_entry.file).size_bytes

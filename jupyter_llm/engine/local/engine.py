@@ -22,7 +22,13 @@ from jupyter_llm.engine.local.threads import CoreLoad, ThreadCount
 from jupyter_llm.engine.options import MAX_SEED, EngineOptions, FinishReason
 from jupyter_llm.engine.request import Priority, Prompt, Request, check_text
 from jupyter_llm.engine.stream import QueueStream
-from jupyter_llm.errors import EmptyPromptError, EngineClosedError, EngineError, JupyterLLMError
+from jupyter_llm.errors import (
+    EmptyPromptError,
+    EngineClosedError,
+    EngineError,
+    JupyterLLMError,
+    ModelFileError,
+)
 
 if TYPE_CHECKING:
     import collections.abc
@@ -183,6 +189,11 @@ class LocalEngine:
         """Whether the model is gone, by `close` or by a failure."""
         return self._is_closed
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the model's file is another one now, or has other contents."""
+        return self._model.weights.file_state.is_outdated()
+
     def close(self) -> None:
         """Cancel everything and free the model. May be called twice."""
         if self._pid != os.getpid():  # forked: the thread and the memory are the parent's
@@ -282,6 +293,8 @@ class LocalEngine:
         try:
             while self._obey():
                 self._step()
+        except ModelFileError as error:  # somebody wrote to it
+            end = error
         except Exception as bug:
             logger.exception("The engine stopped")
             end = EngineError(f"The engine stopped ({bug}). Ask again to load the model afresh.")

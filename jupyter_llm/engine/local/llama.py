@@ -10,6 +10,7 @@ import ctypes
 import logging
 import os
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -22,7 +23,8 @@ from jupyter_llm.engine.local.groups import MAX_GROUP, fill_groups
 from jupyter_llm.engine.local.pages import pages
 from jupyter_llm.engine.local.sampler import GreedySampler
 from jupyter_llm.engine.local.scheduler import Batch, Decoded, Sampler
-from jupyter_llm.errors import EngineError, ModelLoadError, OptionError
+from jupyter_llm.errors import EngineError, ModelFileError, ModelLoadError, OptionError
+from jupyter_llm.models.fingerprint import FileState
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +41,7 @@ SPARE_CELLS = 256  # of each stream, for fillers; llama.cpp allots so many at a 
 _MAX_FILLERS = MAX_GROUP - 1  # of a sequence in a batch
 _PENALTY_WINDOW = 64  # tokens that the repetition penalty looks back on; llama.cpp's own default
 _ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR
+_CHECK_S = 0.1  # the file's state is asked for as often, which takes microseconds
 _NUM_EMBEDDED = 32  # texts in one batch
 _CONTINUED = 5  # GGML_LOG_LEVEL_CONT: goes on with the line before
 _GPU = 1  # GGML_BACKEND_DEVICE_TYPE_GPU: memory of its own; integrated ones share the machine's
@@ -84,6 +87,7 @@ class Weights:
     `on_progress` hears the loaded share from 0 to 1, on the loading thread, and returns False to
     give up. `repack=False` leaves the weights as they lie in the file, where llama.cpp would lay
     them out anew for the kernels of this machine. `ModelLoadError` tells why it refused the file.
+    Weights that are mapped are not to be read once somebody writes to the file: see `check_file`.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class Weights:
         n_gpu_layers: int | None,
         on_progress: Callable[[float], bool],
         repack: bool | None = None,
+        is_mapped: bool = True,
     ) -> None:
         def progress(share: float, _user_data: object) -> bool:
             try:
@@ -107,6 +112,10 @@ class Weights:
             params.n_gpu_layers = n_gpu_layers
         if repack is not None:
             params.use_extra_bufts = repack
+        params.use_mmap = is_mapped
+        self._is_mapped = is_mapped
+        self._checked_s = 0.0
+        self.file_state = FileState.of(path)
         _log.lines.clear()
         self._pointer: Any = lib.llama_model_load_from_file(os.fsencode(path), params)
         del callback  # had to live until here
@@ -162,6 +171,22 @@ class Weights:
             if count >= 0:
                 return list(tokens[:count])
             size = -count
+
+    def check_file(self) -> None:
+        """Raise `ModelFileError` if somebody has written to the file that is mapped.
+
+        Pages that a truncated file does not have any more end the process that reads them, and
+        other contents make other answers.
+        """
+        now_s = time.monotonic()
+        if self._is_mapped and now_s - self._checked_s > _CHECK_S:
+            if self.file_state.was_written_to():
+                raise ModelFileError(
+                    self.path,
+                    f"{self.path.name} was changed on disk while it was loaded, so it was "
+                    "unloaded. Ask again to load it as it is now.",
+                )
+            self._checked_s = now_s
 
     def close(self) -> None:
         """Free the weights; its contexts must be closed before."""
@@ -340,6 +365,7 @@ class Context:
 
     def decode(self, batch: Batch) -> Decoded:
         """Evaluate a batch; blocks, without the interpreter lock."""
+        self._weights.check_file()
         ends: dict[int, int] = {}
         if self.group_size > 1:
             batch, ends = fill_groups(batch, self.group_size)
@@ -488,6 +514,7 @@ class Embedder:
         params.kv_unified = True
         params.embeddings = True
         params.no_perf = True
+        self._weights = weights
         self._pointer = weights.open_context(params)
         if lib.llama_pooling_type(self._pointer) == lib.LLAMA_POOLING_TYPE_NONE:
             lib.llama_free(self._pointer)
@@ -501,6 +528,7 @@ class Embedder:
 
     def embed(self, texts: Sequence[Sequence[int]]) -> np.ndarray:
         """The vectors of a few tokenized texts that fit together, (num_texts, n_embd)."""
+        self._weights.check_file()
         batch = Batch()
         for seq_id, token_ids in enumerate(texts):
             batch.token_ids += token_ids

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from threading import Thread
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from jupyter_llm.engine.info import EngineStatus, ModelInfo
 from jupyter_llm.engine.local.memory import context_need, kv_bytes, plan_load
 from jupyter_llm.engine.local.slots import common_prefix
+from jupyter_llm.engine.local.trial import try_file
 from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.engine.provenance import ContextSettings, ModelFacts, Writer
 from jupyter_llm.engine.recommended import Recommended
@@ -23,9 +23,14 @@ from jupyter_llm.errors import (
     ModelFileError,
     ModelLoadError,
 )
-from jupyter_llm.models.fingerprint import file_identity, file_sha256, known_sha256
+from jupyter_llm.models.fingerprint import (
+    check_promise,
+    file_identity,
+    file_sha256,
+    known_sha256,
+)
 from jupyter_llm.models.inspect import inspect
-from jupyter_llm.models.machine import available_cores, free_memory
+from jupyter_llm.models.machine import available_cores, free_memory, is_written_by_others
 
 if TYPE_CHECKING:
     import collections.abc
@@ -53,6 +58,8 @@ _MIN_STREAM_COPY = 64  # tokens; copying a stream costs as much as reading a few
 _EMBEDDING_N_CTX = 2048
 _PATIENCE = 240  # tokens that one lane evaluates before one with lesser work gets a step
 _SMALL_FILE_BYTES = 500_000_000  # the self-test takes about a second with such a model
+_SOON_HASHED_BYTES = 500_000_000  # a third of a second; larger files are loaded meanwhile
+_UNMAPPED_SHARE = 0.5  # of the free memory
 _CLOSING_STATE_BYTES = 256 << 20  # more would hold up the end of the kernel
 _MAX_KNOWN_TEXTS = 2048  # whose tokens are kept: the cells of a long notebook
 
@@ -97,8 +104,13 @@ class ResidentModel:
         self._identity = file_identity(entry.file)
         free = free_memory(device_memory())
         self._plan = plan_load(self._file, options, free, num_sequences=_NUM_SLOTS)
+        if self._file.size_bytes < _SOON_HASHED_BYTES:
+            check_promise(entry.file)
+        try_file(entry.file, is_wanted=lambda: on_progress(0.0))
+        has_room = self._plan.need.total <= _UNMAPPED_SHARE * free.ram_bytes
         self.weights = Weights(
             entry.file,
+            is_mapped=not (has_room and is_written_by_others(entry.file)),
             n_gpu_layers=self._plan.n_gpu_layers,
             on_progress=on_progress,
             repack=options.repack,
@@ -401,8 +413,11 @@ class ResidentModel:
             self._learn_hash(lane, digest)
 
     def _hash_file(self, lane: Lane) -> None:
-        with suppress(ModelFileError):
+        try:
             self._learn_hash(lane, file_sha256(self._entry.file))
+            check_promise(self._entry.file)
+        except ModelFileError as error:
+            logger.warning("%s", error)
 
     def _learn_hash(self, lane: Lane, digest: str) -> None:
         self._sha256 = digest

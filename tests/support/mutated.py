@@ -1,0 +1,114 @@
+"""Model files that no sound writer writes: 400 ways to be wrong."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from random import Random
+
+from support.gguf_edit import ARRAY, BOOL, F32, I32, STRING, U8, U32, U64, Gguf
+
+_NUMBERS = (0, 1, 2, 3, 7, 31, 513, 4095, 2**31, 2**32 - 1)
+_FLOATS = (0.0, -1.0, 1e9, math.nan, math.inf)
+_OF_ANOTHER_KIND: tuple[tuple[int, object], ...] = (
+    (STRING, "x"),
+    (F32, 1.5),
+    (I32, -1),
+    (U8, 2),
+    (BOOL, True),
+    (U64, 2**40),
+    (ARRAY, (U32, ())),
+    (ARRAY, (U32, (2, 1))),
+    (ARRAY, (I32, (-1, 4))),
+    (ARRAY, (F32, (1.0, 2.0))),
+    (ARRAY, (STRING, ("a", "b"))),
+)
+_MORE: tuple[tuple[str, int, object], ...] = (
+    ("general.alignment", U32, 1),
+    ("general.alignment", U32, 8),
+    ("general.alignment", I32, 32),
+    ("general.alignment", U32, 1 << 20),
+    ("pooling_type", U32, 99),
+    ("expert_count", U32, 4),
+    ("expert_count", U32, 4096),
+    ("expert_used_count", U32, 7),
+    ("attention.layer_norm_epsilon", F32, math.nan),
+    ("attention.key_length", U32, 7),
+    ("attention.value_length", U32, 0),
+    ("attention.sliding_window", U32, 1),
+    ("attention.causal", BOOL, False),
+    ("rope.scaling.type", STRING, "yarn"),
+    ("rope.scaling.factor", F32, math.nan),
+    ("rope.freq_base", F32, -1.0),
+    ("vocab_size", U32, 7),
+    ("tokenizer.ggml.model", STRING, "llama"),
+    ("tokenizer.ggml.model", STRING, "bert"),
+    ("tokenizer.ggml.model", STRING, "t5"),
+    ("tokenizer.ggml.model", STRING, "rwkv"),
+    ("tokenizer.ggml.model", STRING, "plamo2"),
+    ("tokenizer.ggml.model", STRING, "none"),
+    ("tokenizer.ggml.model", STRING, "no_vocab"),
+    ("tokenizer.ggml.pre", STRING, "llama-bpe"),
+    ("tokenizer.ggml.pre", STRING, "nonsense"),
+    ("tokenizer.ggml.scores", ARRAY, (F32, (0.0,) * 271)),
+    *(
+        (f"tokenizer.ggml.{name}_token_id", U32, number)
+        for name in ("bos", "eos", "eot", "unknown", "padding", "fim_pre")
+        for number in (270, 271, 2**31, 2**32 - 1)
+    ),
+)
+
+
+def mutated(sources: dict[str, Path], path: Path, *, count: int) -> Iterator[str]:
+    """Write file after file to `path`, from these sources by architecture; yield what is wrong.
+
+    The same files each time, and a smaller count takes from all of them.
+    """
+    files = [(name, wrong) for name in sources for wrong in _wrongs(Gguf.read(sources[name]), name)]
+    random = Random(17)  # noqa: S311  no secrets here
+    random.shuffle(files)
+    rest = count - len(files)
+    for name, (said, file) in files[:count]:
+        file.write(path)
+        yield f"{name}: {said}"
+    for number in range(rest):
+        name, source = random.choice(list(sources.items()))
+        data = bytearray(source.read_bytes())
+        for _ in range(random.randint(1, 8)):  # in the header, or in its tensors' entries
+            data[random.randrange(24, 7_000)] = random.randrange(256)
+        path.write_bytes(data)
+        yield f"{name}: noise {number}"
+
+
+def _wrongs(sound: Gguf, architecture: str) -> Iterator[tuple[str, Gguf]]:
+    for turn, (key, (kind, _)) in enumerate(list(sound.keys.items())):
+        values = _NUMBERS if kind in (U32, U8) else _FLOATS if kind == F32 else ()
+        others: list[tuple[int, object]] = [
+            (kind, value) for value in values if kind != U8 or value < 2**8
+        ]
+        others.append(_OF_ANOTHER_KIND[turn % len(_OF_ANOTHER_KIND)])
+        for new_kind, value in others:
+            yield f"{key} = {value!r} ({new_kind})", _with(sound, key, new_kind, value)
+        without = deepcopy(sound)
+        del without.keys[key]
+        yield f"no {key}", without
+    for name, kind, value in _MORE:
+        key = name if name.startswith(("general", "tokenizer")) else f"{architecture}.{name}"
+        yield f"{key} = {str(value)[:40]} ({kind})", _with(sound, key, kind, value)
+    key = f"{architecture}.attention.head_count_kv"
+    for items in ((0, 0), (1, 2), (4, 0), (3, 3), (2**31, 4)):
+        yield f"{key} = {items}", _with(sound, key, ARRAY, (U32, items))
+    for number, entry in enumerate(sound.tensors[:10]):
+        changed = deepcopy(sound)
+        *_, kind, offset = struct.unpack("<IQ", entry[-12:])
+        changed.tensors[number] = entry[:-12] + struct.pack("<IQ", (kind + number) % 42, offset)
+        yield f"tensor {number} of kind {(kind + number) % 42}", changed
+
+
+def _with(sound: Gguf, key: str, kind: int, value: object) -> Gguf:
+    changed = Gguf(dict(sound.keys), list(sound.tensors), sound.data)
+    changed.put(key, kind, value)
+    return changed
