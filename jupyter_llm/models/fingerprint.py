@@ -43,7 +43,7 @@ class FileState:
         """Whether one has other contents since; files that are gone or replaced have not."""
         for path, inode, *before in self.parts:
             try:
-                status = os.stat(path)  # noqa: PTH116  ten times a second while a model writes
+                status = os.stat(path)  # noqa: PTH116  before each batch
             except OSError:
                 continue
             if status.st_ino == inode and [status.st_size, status.st_mtime_ns] != before:

@@ -10,7 +10,6 @@ import ctypes
 import logging
 import os
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -41,7 +40,6 @@ SPARE_CELLS = 256  # of each stream, for fillers; llama.cpp allots so many at a 
 _MAX_FILLERS = MAX_GROUP - 1  # of a sequence in a batch
 _PENALTY_WINDOW = 64  # tokens that the repetition penalty looks back on; llama.cpp's own default
 _ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR
-_CHECK_S = 0.1  # the file's state is asked for as often, which takes microseconds
 _NUM_EMBEDDED = 32  # texts in one batch
 _CONTINUED = 5  # GGML_LOG_LEVEL_CONT: goes on with the line before
 _GPU = 1  # GGML_BACKEND_DEVICE_TYPE_GPU: memory of its own; integrated ones share the machine's
@@ -114,7 +112,6 @@ class Weights:
             params.use_extra_bufts = repack
         params.use_mmap = is_mapped
         self._is_mapped = is_mapped
-        self._checked_s = 0.0
         self.file_state = FileState.of(path)
         _log.lines.clear()
         self._pointer: Any = lib.llama_model_load_from_file(os.fsencode(path), params)
@@ -178,15 +175,12 @@ class Weights:
         Pages that a truncated file does not have any more end the process that reads them, and
         other contents make other answers.
         """
-        now_s = time.monotonic()
-        if self._is_mapped and now_s - self._checked_s > _CHECK_S:
-            if self.file_state.was_written_to():
-                raise ModelFileError(
-                    self.path,
-                    f"{self.path.name} was changed on disk while it was loaded, so it was "
-                    "unloaded. Ask again to load it as it is now.",
-                )
-            self._checked_s = now_s
+        if self._is_mapped and self.file_state.was_written_to():  # it takes microseconds
+            raise ModelFileError(
+                self.path,
+                f"{self.path.name} was changed on disk while it was loaded, so it was unloaded. "
+                "Ask again to load it as it is now.",
+            )
 
     def close(self) -> None:
         """Free the weights; its contexts must be closed before."""

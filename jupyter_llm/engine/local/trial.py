@@ -85,9 +85,9 @@ def _verdict(path: Path, is_wanted: Callable[[], bool]) -> tuple[str, bool]:
     if code == -getattr(signal, "SIGKILL", 0):
         return "the process that tried it was killed, perhaps for want of memory.", False
     # What stands before is a place in the sources of llama.cpp.
-    reason = f" ({last.rpartition(': ')[2][:200]})" if last else f" (exit code {code})"
+    reason = last.rpartition(": ")[2].strip()[:200] or f"exit code {code}"
     verdict = (
-        f"llama.cpp ends the process that loads it{reason}. That was a process of its own, so "
+        f"llama.cpp ends the process that loads it ({reason}). That was a process of its own, so "
         "nothing is lost. The file is damaged, or of a kind that is too new: download it again, or "
         "choose another."
     )

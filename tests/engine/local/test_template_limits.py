@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -136,11 +135,16 @@ def test_no_evil_template_takes_a_second(
 ) -> None:
     template(USUAL).format(MESSAGES)  # the process is there, as after a first prompt
     took_s: dict[str, float] = {}
+
+    def spent_s() -> float:  # of the processor: others use it, too
+        processes = (us := psutil.Process(), *us.children())
+        return sum(sum(process.cpu_times()[:4]) for process in processes)
+
     for source in EVIL[:: len(EVIL) // scaled(len(EVIL))]:
-        began_s = time.perf_counter()
+        began_s = spent_s()
         with suppress(ChatTemplateError):
             template(source).tokenize(MESSAGES, tokenize)
-        took_s[source] = time.perf_counter() - began_s
+        took_s[source] = spent_s() - began_s
     slow = {source[:60]: seconds for source, seconds in took_s.items() if seconds > 1}
     with capsys.disabled():
         print(f"\n{len(took_s)} evil templates: the slowest {max(took_s.values()):.2f} s, {slow}")
