@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from support.engines import wait_until_idle
 from support.shell import run
 from support.stored import rows
+from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.common.database import store
+from jupyter_llm.engine.local import lane
+from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.models.fingerprint import file_sha256
 from jupyter_llm.records.prompt_store import _SCHEMA
 
@@ -21,14 +25,21 @@ LONG = WORDS * 20  # so many tokens that they are kept on the disk
 
 
 @pytest.fixture(autouse=True)
-def notebook(shell: InteractiveShell, home: Path, tiny_gguf: Path) -> None:
+def notebook(
+    shell: InteractiveShell, home: Path, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     llm.archive.open(home / "a.ipynb")
     file_sha256(tiny_gguf)  # without which nothing that was read is kept
+    monkeypatch.setattr(lane, "_FLUSH_S", 60.0)
 
 
 def left(home: Path) -> set[str]:
     """Say in what form the words stand in our files, the model's reading included."""
-    (tokens,) = llm.engine().tokenize_texts([WORDS])
+    engine = llm.engine()
+    assert isinstance(engine, LocalEngine)
+    (tokens,) = engine.tokenize_texts([WORDS])
+    wait_until_idle(engine)  # what is being read is not kept
+    until(lambda: all(lane.store is not None for lane in engine._model.lanes))
     llm.unload()  # which writes what was read
     llm.prompts.flush(10)
     look = "SELECT prompt FROM prompts"
@@ -68,6 +79,7 @@ def test_no_save_leaves_nothing_nor_do_the_prompts_after_it(
 
 
 def test_nor_does_a_command(shell: InteractiveShell, home: Path) -> None:
+    run(shell, "%config LLMMagics.context = 'none'")  # so no cell is read ahead, which is no secret
     run(shell, f"x = '{LONG}'", store_history=True)
     run(shell, "%llm -n 4 --no-save /explain")
     assert left(home) == set()
