@@ -17,6 +17,7 @@ from jupyter_llm.chat.turns import ChatTurns
 from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.engine.request import Message, Request, check_text
+from jupyter_llm.engine.stream import when_done
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.values.mentions import plainly_mentioned
@@ -390,7 +391,7 @@ class Chat(ChatTurns):
         self._begin(sending.place, writing, asked.origin, on_begin)
         if not plan.is_aside:
             read_on = partial(self._read_on, sending.place.number, sending.engine, request)
-            future.add_done_callback(read_on)
+            when_done(future, read_on)
 
     def _forget_prompts(self, prompt_sha256s: Collection[str]) -> None:
         """Forget prompts wherever they are kept."""

@@ -18,7 +18,12 @@ from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.notebook.files import write_metadata
 
-ENDS = {"cancelled": "(interrupted)", "length": "(cut off)", "error": "(failed)"}
+ENDS = {
+    "cancelled": "(interrupted)",
+    "length": "(cut off)",
+    "error": "(failed)",
+    "repetition": "(stopped: it repeated itself)",
+}
 
 
 def to_markdown(chats: Mapping[str, SavedChat], *, title: str = "Chats") -> str:

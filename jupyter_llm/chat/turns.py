@@ -12,6 +12,7 @@ from jupyter_llm.chat.store import ChatState, SavedChat
 from jupyter_llm.chat.system import SystemTexts
 from jupyter_llm.chat.tree import Exchange, Exchanges, Moment, Writing
 from jupyter_llm.common.watchers import Watchers
+from jupyter_llm.engine.stream import when_done
 from jupyter_llm.errors import TurnNotFoundError
 
 if TYPE_CHECKING:
@@ -285,7 +286,7 @@ class ChatTurns:
             writing.cancel()
         elif on_begin is not None:
             on_begin(place.number)
-        writing.future.add_done_callback(self._finish)
+        when_done(writing.future, self._finish)
         self._watchers.tell()
 
     def _finish(self, _future: Future[Completion]) -> None:

@@ -18,6 +18,7 @@ from jupyter_llm.engine.provenance import (
     text_sha256,
     token_sha256,
 )
+from jupyter_llm.engine.repetition import loop_start
 from jupyter_llm.engine.request import Message
 from jupyter_llm.errors import JupyterLLMError, OneLine
 
@@ -111,6 +112,9 @@ class Completion:
     `tokens_of` names the model file that the tokens hold for.
     `logprobs` are there if they were asked for. `provenance` records how the text was made, and
     goes along with it into the notebook; only a prompt that was never read has none.
+
+    `finish_reason` tells why it ended: "stop" where the model or a stop text ended it, "length" at
+    the most tokens, "cancelled" by somebody, "repetition" where it had begun to repeat itself.
     """
 
     text: str
@@ -126,7 +130,10 @@ class Completion:
 
     @property
     def message(self) -> Message:
-        """The answer as a message of the prompts that follow it."""
+        """The answer as a message of later prompts: what it said over and over, once."""
+        start = None if self.finish_reason == "stop" else loop_start(self.text)
+        if start is not None:
+            return Message("assistant", self.text[:start])
         return Message("assistant", self.text, self.token_ids, tokens_of=self.tokens_of)
 
     def __str__(self) -> str:

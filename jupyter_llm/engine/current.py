@@ -7,14 +7,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from jupyter_llm.common.bars import TICK_S, Step, loading_bar, tuning_bar
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.options import EngineOptions, check_names
 from jupyter_llm.engine.status import Status
-from jupyter_llm.errors import EngineClosedError, ModelNotFoundError
+from jupyter_llm.engine.stream import check_may_wait
+from jupyter_llm.errors import EngineClosedError, ModelNotFoundError, TuneInterrupted
 
 if TYPE_CHECKING:
     import os
@@ -26,6 +28,30 @@ if TYPE_CHECKING:
     from jupyter_llm.models.discover import ModelEntry
 
 logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _waits(
+    ending: type[PromptInterrupted | TuneInterrupted],
+) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Let a method that may take long end with one exception, wherever an interrupt meets it."""
+
+    def interruptible(method: Callable[P, T]) -> Callable[P, T]:
+        @wraps(method)
+        def waiting(*args: P.args, **kwargs: P.kwargs) -> T:
+            check_may_wait()
+            try:
+                return method(*args, **kwargs)
+            except ending:
+                raise
+            except KeyboardInterrupt:
+                raise ending from None
+
+        return waiting
+
+    return interruptible
 
 
 class CurrentEngine:
@@ -57,6 +83,7 @@ class CurrentEngine:
         engine = self._engine
         return None if engine is None or engine.is_closed else engine
 
+    @_waits(PromptInterrupted)
     def get(
         self, model: str | os.PathLike[str] | None = None, *, show: ShowProgress | None = None
     ) -> Engine:
@@ -78,6 +105,7 @@ class CurrentEngine:
             return self.get(self._resident[0].path)
         return self.get(model)
 
+    @_waits(PromptInterrupted)
     def use(
         self,
         model: str | os.PathLike[str] | None = None,
@@ -100,13 +128,17 @@ class CurrentEngine:
             self._choice = choice
         return self.status()
 
+    @_waits(PromptInterrupted)
     def unload(self) -> None:
         """Free the model's memory. The next `get` loads it again."""
+        engine = self._engine
+        if engine is None:
+            return
+        engine.close()  # first: after an interrupt nobody else could
         with self._lock:
-            engine, self._engine = self._engine, None
-        if engine is not None:
-            engine.close()
-            self._watchers.tell()
+            if self._engine is engine:
+                self._engine = None
+        self._watchers.tell()
 
     def forget(self) -> None:
         """Forget what models have read, here and on the disk."""
@@ -137,6 +169,7 @@ class CurrentEngine:
             if engine is not None:
                 engine.hold_background(is_held=is_held)
 
+    @_waits(TuneInterrupted)
     def tune(
         self,
         model: str | os.PathLike[str] | None = None,
@@ -161,6 +194,7 @@ class CurrentEngine:
             )
         return replace(report, asked=str(model) if model is not None else "")
 
+    @_waits(PromptInterrupted)
     def forget_tuning(self, model: str | os.PathLike[str] | None = None) -> bool:
         """Remove a model's measured settings and its copy; False if there were none."""
         from jupyter_llm.engine.tuning.figures import forget_tuning
@@ -232,15 +266,11 @@ class CurrentEngine:
         tuned_entry, settings = tuned(entry)
         size = inspect(tuned_entry.file).size_bytes
         self.unload()
-        try:
-            with loading_bar(entry.name, size, show) as on_progress:
-                self._engine = LocalEngine(
-                    tuned_entry, options.filled(settings), on_progress=on_progress
-                )
-        except KeyboardInterrupt:
-            raise PromptInterrupted from None
-        self._engine.hold_background(is_held=self._is_background_held)
-        self._resident = (entry, options)
+        with loading_bar(entry.name, size, show) as on_progress:
+            engine = LocalEngine(tuned_entry, options.filled(settings), on_progress=on_progress)
+            # Both at once: an interrupt must not leave an engine that passes for another's.
+            self._engine, self._resident = engine, (entry, options)
+        engine.hold_background(is_held=self._is_background_held)
         note_used(entry)
         self._watchers.tell()
-        return self._engine
+        return engine

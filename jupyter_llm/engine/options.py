@@ -11,7 +11,7 @@ from typing import Any, Literal, SupportsFloat, TypedDict, get_args
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.errors import OptionError
 
-FinishReason = Literal["stop", "length", "cancelled", "error"]
+FinishReason = Literal["stop", "length", "cancelled", "error", "repetition"]
 KvType = Literal["f16", "q8_0"]
 
 # llama.cpp takes an unsigned 32-bit seed and reads the largest one as "draw one".
@@ -42,6 +42,7 @@ class SamplingOptions(TypedDict, total=False):
     logprobs: int | None
     exact: bool | None
     lookup: bool
+    may_repeat: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +58,12 @@ class SamplingParams:
 
     `logit_bias` adds to the logits of tokens, as pairs of a token id and a number; `-inf` bans a
     token. `logprobs=k` tells each token's log-probability and those of the k likeliest. `exact`
-    asks for the same text whatever else the model does: None does so with a seed or at
-    temperature 0, False never. `lookup` guesses ahead from what the text repeats; it changes the
-    speed and not the text.
+    asks for the same text whatever else the model does: None does so with a seed, and at
+    temperature 0 where that does not mean to read a chat a second time; False never. `lookup`
+    guesses ahead from what the text repeats; it changes the speed and not the text.
+
+    A text that has begun to repeat itself ends there, unless it `may_repeat` or goes on with
+    `ignore_eos`.
     """
 
     temperature: float | None = None
@@ -75,13 +79,17 @@ class SamplingParams:
     logprobs: int | None = None
     exact: bool | None = None
     lookup: bool = True
+    may_repeat: bool = False
 
     @property
     def wants_exact(self) -> bool:
-        """Whether the text is promised to be the same every time."""
-        if self.exact is not None:
-            return self.exact
-        return self.seed is not None or self.temperature == 0
+        """Whether the text is to be the same every time."""
+        return self.is_promised or (self.exact is None and self.temperature == 0)
+
+    @property
+    def is_promised(self) -> bool:
+        """Whether it is to be so whatever that costs; else where it costs no second reading."""
+        return self.seed is not None if self.exact is None else self.exact
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing, with the value in hand."""
@@ -151,10 +159,10 @@ class EngineOptions:
     `repack` llama.cpp rearranges weights it has faster kernels for, as it does by default; they
     are then this process's own, while others are shared with all that map the file.
 
-    `exact=True` answers every request exactly, `exact=False` none; None those with a seed or at
-    temperature 0. `checkpoints` keeps what was read on disk, for the next kernel.
-    `full_window=False` lets models with sliding-window attention forget what their window left
-    behind: less memory, but fewer prefixes to go on from, and no answer is exact.
+    `exact=True` answers every request exactly, `exact=False` none; for None see `SamplingParams`.
+    `checkpoints` keeps what was read on disk, for the next kernel. `full_window=False` lets models
+    with sliding-window attention forget what their window left behind: less memory, but fewer
+    prefixes to go on from, and no answer is exact.
     """
 
     n_ctx: int | None = None

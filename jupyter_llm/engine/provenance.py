@@ -176,13 +176,16 @@ class Provenance:
     def _content(self) -> dict[str, Any]:
         content = {each.name: getattr(self, each.name) for each in fields(self)}
         del content["params"], content["stated_digest"]
+        sampling = {name: _plain(getattr(self.params, name)) for name in _SAMPLING}
+        if self.params.may_repeat:
+            del sampling["may_repeat"]  # as in records from before there was a choice
         return {
             **content,
             "version": VERSION,
             "model": asdict(self.model),
             "context": asdict(self.context),
             "seed": self.params.seed,
-            "sampling": {name: _plain(getattr(self.params, name)) for name in _SAMPLING},
+            "sampling": sampling,
         }
 
     @classmethod
@@ -230,8 +233,12 @@ def _record_type() -> Any:
 
     def object_of(kind: type, *left_out: str, **narrower: Any) -> Any:
         hints = {**get_type_hints(kind), **narrower}
-        known = [(name, hint) for name, hint in hints.items() if name not in left_out]
-        return defstruct(kind.__name__, known, forbid_unknown_fields=True)
+        known = [
+            (name, hint, True) if name == "may_repeat" else (name, hint)
+            for name, hint in hints.items()
+            if name not in left_out
+        ]
+        return defstruct(kind.__name__, known, forbid_unknown_fields=True, kw_only=True)
 
     return object_of(
         Provenance,

@@ -2,23 +2,87 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Self
 
-from jupyter_llm.engine.completion import Chunk, PromptInterrupted
-from jupyter_llm.errors import JupyterLLMError
+from jupyter_llm.engine.completion import Chunk, Completion, PromptInterrupted
+from jupyter_llm.errors import EngineError, JupyterLLMError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from jupyter_llm.engine.completion import Completion, Progress
+    from jupyter_llm.engine.completion import Progress
 
 # How long an interrupt waits for the engine to hand over what it wrote, in seconds. The engine
 # gives up a batch within milliseconds; the user must have the kernel back in any case.
 _HANDOVER_S = 0.1
+
+_this_thread = threading.local()
+
+
+def run_the_model_here() -> None:
+    """Note that this thread runs a model: whoever waits for an answer on it waits for himself."""
+    _this_thread.runs_a_model = True
+
+
+def _runs_a_model() -> bool:
+    return getattr(_this_thread, "runs_a_model", False)
+
+
+def check_may_wait() -> None:
+    """Refuse to wait on a thread that runs a model.
+
+    Code of the user's may come to run there, in a `__del__` or a logging handler for example.
+    """
+    if _runs_a_model():
+        raise EngineError(
+            "This thread runs the model, so whoever waits for it here waits for ever. "
+            "Ask from a thread of your own."
+        )
+
+
+class _Outcome(Future[Completion]):
+    """The future of a completion, whose callbacks may ask the model and wait.
+
+    They never run on the thread that runs it: those that would get a thread of their own.
+    """
+
+    def add_done_callback(self, fn: Callable[[Future[Completion]], object]) -> None:
+        super().add_done_callback(partial(_call_aside, fn))
+
+    def result(self, timeout: float | None = None) -> Completion:
+        self._check_may_wait()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        self._check_may_wait()
+        return super().exception(timeout)
+
+    def _check_may_wait(self) -> None:
+        if not self.done():
+            check_may_wait()
+
+
+def _call_aside(fn: Callable[[Future[Completion]], object], future: Future[Completion]) -> None:
+    if _runs_a_model():
+        threading.Thread(
+            target=fn, args=(future,), name="jupyter-llm-callback", daemon=True
+        ).start()
+    else:
+        fn(future)
+
+
+def when_done(future: Future[Completion], note: Callable[[Future[Completion]], object]) -> None:
+    """Have a note taken of a completion by whoever makes it, mostly the model's thread, at once.
+
+    For us alone: a note waits for nothing.
+    """
+    Future.add_done_callback(future, note)
 
 
 class StreamFeed:
@@ -27,7 +91,7 @@ class StreamFeed:
     def __init__(self) -> None:
         self.chunks: SimpleQueue[Chunk | None] = SimpleQueue()
         self.texts: list[str] = []  # of all chunks, whoever took them
-        self.future: Future[Completion] = Future()
+        self.future: Future[Completion] = _Outcome()
         self.future.set_running_or_notify_cancel()
 
     def put(self, chunk: Chunk) -> None:
@@ -84,6 +148,8 @@ class QueueStream:
 
     def chunks(self, tick_s: float | None = None) -> Iterator[Chunk]:
         """The chunks, and an empty one whenever none has come for `tick_s` seconds."""
+        if not self.future.done():
+            check_may_wait()
         try:
             while (chunk := self._next(tick_s)) is not None:
                 yield chunk

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.engine.provenance import Provenance, text_sha256
+from jupyter_llm.engine.stream import when_done
 from jupyter_llm.errors import ProvenanceError
 from jupyter_llm.records.prompt_store import KeptPrompt
 from jupyter_llm.records.records import TRANSCRIPT_BREAK, place_of, records_in
@@ -76,7 +77,7 @@ class AnswerLog:
 
     def log(self, request: Request, future: Future[Completion]) -> None:
         """Remember an answer once it is written; for whoever submits by themselves."""
-        future.add_done_callback(partial(self.add, request))
+        when_done(future, partial(self.add, request))
 
     def forget(self, prompt_sha256s: Collection[str]) -> None:
         """Forget the answers to some prompts, and remove these from the disk."""

@@ -257,9 +257,10 @@ def _check_file(info: ModelInfo, record: Provenance) -> None:
 
 def _params(record: Provenance) -> SamplingParams:
     """The parameters of a replay: what was cut off or stopped ends where it did."""
-    if record.finish_reason in ("length", "cancelled"):
-        return replace(record.params, max_tokens=max(1, record.completion_tokens))
-    return record.params
+    params = replace(record.params, may_repeat=True)
+    if record.finish_reason in ("length", "cancelled", "repetition"):
+        return replace(params, max_tokens=max(1, record.completion_tokens))
+    return params
 
 
 def _is_same(answer: Answer, record: Provenance, text: str) -> bool:

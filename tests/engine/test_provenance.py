@@ -62,6 +62,7 @@ params = st.builds(
     ).map(tuple),
     ignore_eos=...,
     lookup=...,
+    may_repeat=...,
 )
 
 
@@ -234,7 +235,7 @@ def test_what_cannot_change_a_text_is_not_in_the_record() -> None:
     names = set(record().to_json()["sampling"])
     assert names == {
         *("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "max_tokens", "stop"),
-        *("ignore_eos", "logit_bias", "lookup"),
+        *("ignore_eos", "logit_bias", "lookup", "may_repeat"),
     }
     assert record().params.logprobs is None
 

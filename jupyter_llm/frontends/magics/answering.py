@@ -105,7 +105,9 @@ class Answering:
 
 
 def cut_off(completion: Completion) -> str:
-    """That an answer reached the longest that was allowed, and how to get more of it."""
+    """That an answer was ended before its end, and how to get more of it."""
+    if completion.finish_reason == "repetition":
+        return "stopped, since it had begun to repeat itself; --may-repeat goes on"
     if completion.finish_reason != "length":
         return ""
     count = count_of(completion.usage.completion_tokens, "token")

@@ -81,6 +81,9 @@ class LLMMagics(Magics):
     repeat_penalty = Float(None, allow_none=True, help="Above 1 avoids repetition.").tag(
         config=True
     )
+    may_repeat = Bool(
+        default_value=False, help="Write on where the text has begun to repeat itself."
+    ).tag(config=True)
     seed = Int(None, allow_none=True, help="Seed; None draws one.").tag(config=True)
     max_tokens = Int(_DEFAULTS.max_tokens, allow_none=True, help="Longest answer.").tag(config=True)
     format = Enum(FORMATS, "markdown", help="How answers are shown.").tag(config=True)

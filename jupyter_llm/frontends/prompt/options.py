@@ -109,6 +109,7 @@ OPTIONS = (
     Option("--seed", "N", "the same seed in the same place gives the same text", int),
     Option("-n --max-tokens", "N", "longest answer, in tokens", int),
     Option("--stop", "TEXT", "end before this text; may be given several times", is_list=True),
+    Option("--may-repeat", "", "write on where the text has begun to repeat itself"),
     Option("--ignore-eos", "", "write on until the longest answer is reached"),
     Option(
         "-f --format",

@@ -12,6 +12,7 @@ const ENDS = {
   length: "Cut off: it reached the most tokens an answer may have.",
   cancelled: "Stopped.",
   error: "Broken off by an error.",
+  repetition: "Stopped: it had begun to repeat itself.",
 };
 
 /**

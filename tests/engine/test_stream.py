@@ -1,0 +1,98 @@
+"""Whoever hears of an answer may ask again, and nobody waits where the model runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+from support.engines import load, paused, submit
+
+from jupyter_llm import llm
+from jupyter_llm.engine.completion import Completion
+from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.stream import when_done
+from jupyter_llm.errors import EngineError
+
+
+@pytest.fixture
+def engine(tiny_gguf: Path, fresh_llm: None) -> LocalEngine:
+    llm.use(tiny_gguf, n_threads=1)
+    engine = llm.current.resident
+    assert isinstance(engine, LocalEngine)
+    return engine
+
+
+def on_its_thread(engine: LocalEngine, call: Callable[[], object]) -> BaseException | None:
+    """What a call raises on the engine's thread."""
+    raised: Future[object] = Future()
+
+    def run() -> None:
+        try:
+            raised.set_result(call())
+        except Exception as error:  # noqa: BLE001  it is what we want to know
+            raised.set_exception(error)
+
+    engine._put(run)
+    return raised.exception(timeout=30)
+
+
+def test_a_callback_of_an_answer_may_ask_again_and_wait(engine: LocalEngine) -> None:
+    again: Future[Completion] = Future()
+    with paused(engine):  # so that it is the engine that ends the answer
+        stream = llm.stream("Hello", max_tokens=2)
+        stream.future.add_done_callback(lambda _: again.set_result(llm("Again", max_tokens=2)))
+    assert again.result(timeout=30).usage.completion_tokens == 2
+
+
+def test_a_callback_is_called_once_with_the_answer_also_when_that_is_there(
+    engine: LocalEngine,
+) -> None:
+    heard: list[Future[Completion]] = []
+    stream = llm.stream("Hello", max_tokens=2)
+    stream.result(timeout=30)
+    stream.future.add_done_callback(heard.append)
+    assert heard == [stream.future]
+
+
+def test_a_note_is_taken_on_the_engine_s_thread(engine: LocalEngine) -> None:
+    where: Future[str] = Future()
+    with paused(engine):
+        stream = llm.stream("Hello", max_tokens=2)
+        when_done(stream.future, lambda _: where.set_result(threading.current_thread().name))
+    assert where.result(timeout=30) == "jupyter-llm-engine"
+
+
+CALLS: dict[str, Callable[[LocalEngine], object]] = {
+    "asking": lambda _: llm("Hello"),
+    "a chat": lambda _: llm.chat()("Hello"),
+    "a batch": lambda _: llm.batch(["Hello"]),
+    "counting": lambda engine: engine.count_tokens("Hello"),
+    "scoring": lambda engine: engine.score("Hello", ["a"]),
+    "embedding": lambda engine: engine.embed(["Hello"]),
+    "the result": lambda engine: submit(engine, "Hello").result(),
+    "the future": lambda engine: submit(engine, "Hello").future.result(timeout=5),
+    "the chunks": lambda engine: list(submit(engine, "Hello")),
+    "the status": lambda _: llm.status(),
+    "another model": lambda _: llm.use("no such model"),
+    "unloading": lambda _: llm.unload(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_wait_on_the_engine_s_own_thread_raises(
+    engine: LocalEngine, call: Callable[[LocalEngine], object]
+) -> None:
+    error = on_its_thread(engine, lambda: call(engine))
+    assert isinstance(error, EngineError)
+    assert "waits for ever" in str(error)
+    assert llm("And now?", max_tokens=2).usage.completion_tokens == 2
+
+
+def test_what_is_there_may_be_had_on_the_engine_s_thread(tiny_gguf: Path) -> None:
+    engine = load(tiny_gguf)
+    stream = submit(engine, "Hello", 2)
+    stream.result(timeout=30)
+    assert on_its_thread(engine, lambda: (stream.result(), list(stream))) is None
