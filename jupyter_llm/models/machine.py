@@ -17,6 +17,11 @@ _SHARED = re.compile(
     "nfs|cifs|smb|9p|ceph|gluster|lustre|afs|beegfs|gpfs|"
     "fuse.(sshfs|s3fs|rclone|gcsfuse|gluster|juicefs)"
 )
+# Of a control group: where its limit and what it uses stand, and what the names of what is cached
+# in it and the groups inside it begin with.
+_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
+_VERSION_2 = ("memory.max", "memory.current", "")
+_SPARE_ADDRESSES = 256 << 20  # for threads' stacks, and modules that are imported later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,38 +116,60 @@ class FreeMemory:
 def free_memory(
     vram_bytes: int | None = None,
     *,
+    needed_bytes: int = 0,
     mount: Path = Path("/sys/fs/cgroup"),
     membership: Path = Path("/proc/self/cgroup"),
 ) -> FreeMemory:
-    """What is free: of the machine, or of the container we are in if that is less."""
+    """What is free: of the machine, of the container we are in, or of this process's limit.
+
+    Pages of files count as free, since they make way; but for `needed_bytes` of them, which are
+    read all the time.
+    """
     import psutil
 
-    free = [psutil.virtual_memory().available, *_left_in_cgroups(mount, membership)]
-    return FreeMemory(ram_bytes=min(free), vram_bytes=vram_bytes)
+    in_use = [psutil.virtual_memory().available, *_left_in_cgroups(mount, membership)]
+    free = [*(left - needed_bytes for left in in_use), *_left_of_addresses()]
+    return FreeMemory(ram_bytes=max(0, min(free)), vram_bytes=vram_bytes)
+
+
+def _left_of_addresses() -> Iterator[int]:
+    """Yield what `ulimit -v` has left, which counts what is mapped, too."""
+    import psutil
+
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY:
+        yield limit - psutil.Process().memory_info().vms - _SPARE_ADDRESSES
 
 
 def _left_in_cgroups(mount: Path, membership: Path) -> Iterator[int]:
-    """Yield what each limited control group (version 2) around us has left."""
+    """Yield what each limited control group around us has left, of version 1 or 2."""
     try:
         lines = membership.read_text(encoding="utf-8").splitlines()
     except OSError:  # no Linux
         return
     for line in lines:
-        if line.startswith("0::"):
-            group = mount / line[3:].lstrip("/")
+        _, controllers, path = line.split(":", 2)
+        is_first = "memory" in controllers.split(",")
+        if is_first or not controllers:
+            top = mount / "memory" if is_first else mount
+            group = top / path.lstrip("/")
             # Inside a container the path may be the host's, while the mount shows ours as the root.
             for folder in (group, *takewhile(lambda parent: parent != mount.parent, group.parents)):
-                yield from _left_in_cgroup(folder)
+                yield from _left_in_cgroup(folder, *(_VERSION_1 if is_first else _VERSION_2))
 
 
-def _left_in_cgroup(folder: Path) -> Iterator[int]:
+def _left_in_cgroup(folder: Path, limit: str, used: str, prefix: str) -> Iterator[int]:
     try:
-        limit = int((folder / "memory.max").read_text(encoding="ascii"))
-        used = int((folder / "memory.current").read_text(encoding="ascii"))
+        limit_bytes = int((folder / limit).read_text(encoding="ascii"))
+        used_bytes = int((folder / used).read_text(encoding="ascii"))
         statistics = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):  # there is no such group, or its limit is "max"
         return
     fields = dict(line.partition(" ")[::2] for line in statistics)
     # The page cache counts as used, but makes way; model files are the best part of it.
-    cached = int(fields.get("active_file", 0)) + int(fields.get("inactive_file", 0))
-    yield max(0, limit - used + cached)
+    cached = sum(int(fields.get(f"{prefix}{kind}_file", 0)) for kind in ("active", "inactive"))
+    yield limit_bytes - used_bytes + cached

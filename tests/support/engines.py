@@ -231,6 +231,6 @@ def assert_nothing_leaks(engine: LocalEngine) -> None:
             forget_idle(lane)
             assert not any(cells_of(lane))
         assert not engine._generations
-        assert not engine._scorings
+        assert not engine._together
 
     inside(engine, check)

@@ -1,4 +1,4 @@
-"""Writes tiny models whose memory is of another kind than that of `tiny_model`.
+"""Writes tiny models whose memory is of another kind than that of `tiny_model`, or that have none.
 
 One is recurrent: its memory is a state, of which no end can be cut off. The other one looks back
 through a sliding window in every second layer. Both write with the vocabulary of `tiny_model`; the
@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+import gguf
 import numpy as np
 from support import tiny_model as tiny
 from support.tiny_model import DIM, FFN_DIM, HEAD_DIM, NUM_KINDS, NUM_LAYERS, Array, matrix
@@ -92,4 +93,40 @@ def _window_weights(rng: np.random.Generator) -> dict[str, Array]:
             "post_ffw_norm": np.full(DIM, 2.0, np.float32),
         }
         tensors |= {f"blk.{index}.{name}.weight": tensor for name, tensor in layer.items()}
+    return tensors
+
+
+def write_tiny_encoder(path: Path, *, n_ctx: int = 256, seed: int = 0) -> Path:
+    """A model that makes vectors only: each token looks at all others, before and after it."""
+    writer = tiny.start(path, "bert", n_ctx=n_ctx, chat_template=False)
+    writer.add_head_count(tiny.NUM_HEADS)
+    writer.add_feed_forward_length(FFN_DIM)
+    writer.add_layer_norm_eps(1e-6)
+    writer.add_causal_attention(value=False)
+    writer.add_pooling_type(gguf.PoolingType.MEAN)
+    writer.add_token_type_count(1)
+    return tiny.write(writer, path, _encoder_weights(np.random.default_rng(seed), n_ctx))
+
+
+def _encoder_weights(rng: np.random.Generator, n_ctx: int) -> dict[str, Array]:
+    num_tokens = len(tiny.all_tokens())
+    tensors = {
+        "token_embd.weight": matrix(rng, num_tokens, DIM, gain=8.0),
+        "token_types.weight": matrix(rng, 1, DIM),
+        "position_embd.weight": matrix(rng, n_ctx, DIM),
+    }
+    shapes = {
+        **{f"attn_{name}": (DIM, DIM) for name in ("q", "k", "v", "output")},
+        "ffn_up": (FFN_DIM, DIM),
+        "ffn_down": (DIM, FFN_DIM),
+    }
+    norms = ["token_embd_norm"]
+    for index in range(NUM_LAYERS):
+        for name, shape in shapes.items():
+            tensors[f"blk.{index}.{name}.weight"] = matrix(rng, *shape)
+            tensors[f"blk.{index}.{name}.bias"] = np.zeros(shape[0], np.float32)
+        norms += [f"blk.{index}.attn_output_norm", f"blk.{index}.layer_output_norm"]
+    for name in norms:
+        tensors[f"{name}.weight"] = np.ones(DIM, np.float32)
+        tensors[f"{name}.bias"] = np.zeros(DIM, np.float32)
     return tensors

@@ -12,16 +12,16 @@ from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jupyter_llm.engine.completion import PromptInterrupted, Score
 from jupyter_llm.engine.info import EngineStatus, ModelInfo
-from jupyter_llm.engine.local.generation import Generation, Scoring
+from jupyter_llm.engine.local.generation import Generation, ReadTogether
 from jupyter_llm.engine.local.scheduler import Drawn, Sequence
 from jupyter_llm.engine.local.threads import CoreLoad, ThreadCount
 from jupyter_llm.engine.options import MAX_SEED, EngineOptions, FinishReason
 from jupyter_llm.engine.request import Priority, Prompt, Request, check_text
-from jupyter_llm.engine.stream import QueueStream
+from jupyter_llm.engine.stream import QueueStream, check_may_wait, run_the_model_here
 from jupyter_llm.errors import (
     EmptyPromptError,
     EngineClosedError,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from jupyter_llm.engine.local.lane import Lane
+    from jupyter_llm.engine.local.sampler import LogprobScorer
     from jupyter_llm.models.discover import ModelEntry
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ T = TypeVar("T")
 
 _REST_S = 0.5  # idle for so long, the engine writes checkpoints
 _CLOSE_TIMEOUT_S = 10.0
+_NUM_TOKENIZED = 256  # texts at a time
 _UNLOADED = "The model was unloaded. Ask again to load it."
 
 
@@ -82,7 +84,8 @@ class LocalEngine:
         self._is_closed = False
         self._commands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._generations: dict[Sequence, Generation] = {}
-        self._scorings: dict[Sequence, Scoring] = {}
+        self._together: dict[Sequence, ReadTogether[Any]] = {}
+        self._embedding = threading.Lock()  # one group of texts at a time
         self._num_steps = 0
         self._tokens_per_s = 0.0
         self._thread = threading.Thread(target=self._run, name="jupyter-llm-engine", daemon=True)
@@ -137,14 +140,7 @@ class LocalEngine:
         texts = [check_text(text, is_raw=True) for text in continuations]
         if not texts:
             return []
-        scoring = Scoring(texts)
-        self._put(lambda: self._start_scoring(prompt, scoring))
-        self._make_way(Priority.CHAT)
-        try:
-            return scoring.future.result()
-        except KeyboardInterrupt:
-            self._put(lambda: self._end_scoring(scoring))
-            raise PromptInterrupted from None
+        return self._read_together(partial(self._score, prompt, texts), Priority.CHAT)
 
     def embed(self, texts: collections.abc.Sequence[str]) -> np.ndarray:
         """A vector of length one for each text, as an array (num_texts, n_embd)."""
@@ -152,11 +148,16 @@ class LocalEngine:
 
         for text in texts:
             check_text(text, is_raw=True)
-        groups = self._call(lambda: self._model.embedding_groups(texts))
-        # One call a group, so that other requests get their turn in between.
-        vectors = [self._call(partial(self._model.embed, group)) for group in groups]
-        n_embd = self._model.weights.n_embd
-        return np.concatenate([np.empty((0, n_embd), np.float32), *vectors])
+        tokenized: list[list[int]] = []
+        for start in range(0, len(texts), _NUM_TOKENIZED):  # others get their turn in between
+            some = texts[start : start + _NUM_TOKENIZED]
+            tokenized += self._call(partial(self._model.tokens_to_embed, some))
+        vectors: list[np.ndarray] = []
+        groups = self._call(partial(self._model.embedding_groups, tokenized)) if tokenized else []
+        for group in groups:
+            with self._embedding:
+                vectors += self._read_together(partial(self._embed, group), Priority.BULK)
+        return np.array(vectors, np.float32).reshape(len(texts), self._model.weights.n_embd)
 
     def format(self, prompt: Prompt) -> str:
         """The text the model will read: messages put through its chat template."""
@@ -242,6 +243,7 @@ class LocalEngine:
             self._commands.put(command)
 
     def _call(self, function: Callable[[], T]) -> T:
+        check_may_wait()
         future: Future[T] = Future()
 
         def command() -> None:
@@ -256,17 +258,40 @@ class LocalEngine:
         except KeyboardInterrupt:
             raise PromptInterrupted from None
 
-    def _cancel(self, generation: Generation) -> None:
+    def _read_together(
+        self, start: Callable[[ReadTogether[T]], None], priority: Priority
+    ) -> list[T]:
+        """Wait for what comes of some texts; `start` has them read, on the engine's thread."""
+        check_may_wait()
+        together = ReadTogether[T]()
+        self._put(lambda: self._start_together(start, together))
+        self._make_way(priority)
         try:
-            self._put(lambda: self._end(generation, "cancelled"))
-        except EngineClosedError:
-            return  # whoever closed it ended the stream
+            return together.future.result()
+        except KeyboardInterrupt:
+            self._stop(lambda: self._end_together(together), together.lane, priority)
+            raise PromptInterrupted from None
+
+    def _cancel(self, generation: Generation) -> None:
         sequence, lane = generation.sequence, generation.lane
-        if sequence is None or lane is None or sequence.slot is None:
+        is_running = sequence is not None and sequence.slot is not None
+        self._stop(
+            lambda: self._end(generation, "cancelled"),
+            lane if is_running else None,
+            generation.request.priority,
+        )
+
+    def _stop(self, end: Callable[[], None], lane: Lane | None, priority: Priority) -> None:
+        """Let something be ended, and the batch of its class in a lane be torn off."""
+        try:
+            self._put(end)
+        except EngineClosedError:
+            return  # whoever closed it ended all there was
+        if lane is None:
             return
         # A memory that cannot trim would lose what the others of the batch have read.
         is_cheap = self._model.can_trim or lane.scheduler.num_running == 1
-        if is_cheap and lane.scheduler.step_priority is sequence.priority:
+        if is_cheap and lane.scheduler.step_priority is priority:
             lane.context.abort()
 
     def _make_way(self, priority: Priority) -> None:
@@ -279,6 +304,7 @@ class LocalEngine:
     # -- the engine thread's side --------------------------------------------------------------
 
     def _run(self) -> None:
+        run_the_model_here()
         try:
             self._open()
         except JupyterLLMError as error:
@@ -390,7 +416,9 @@ class LocalEngine:
         if not token_ids:
             raise EmptyPromptError
         token_ids += self._model.weights.tokenize(request.answer_prefix, is_special=False)
-        lane, generation.is_exact = self._model.lane_for(request, n_threads=self._threads.count)
+        lane, generation.is_exact = self._model.lane_for(
+            request, token_ids, n_threads=self._threads.count
+        )
         generation.lane = lane
         generation.writer = partial(self._model.writer, lane)
         generation.file_key = self._model.file_key
@@ -440,20 +468,22 @@ class LocalEngine:
 
     def _read_ahead(self, request: Request) -> None:
         token_ids = list(self._model.tokenize_open(request.prompt))
-        lane, _ = self._model.lane_for(request, n_threads=self._threads.count)
-        if not token_ids or len(token_ids) >= lane.context.n_ctx:
+        if not token_ids:
             return
-        lane.prepare(token_ids, request.conversation)
-        lane.scheduler.submit(
-            Sequence(
-                token_ids,
-                max_tokens=0,
-                conversation=request.conversation,
-                priority=Priority.BACKGROUND,
-                is_pinned=request.is_pinned,
-                is_private=request.is_private,
+        for lane in self._model.lanes_to_read_in(request, n_threads=self._threads.count):
+            if len(token_ids) >= lane.context.n_ctx:
+                continue
+            lane.prepare(token_ids, request.conversation)
+            lane.scheduler.submit(
+                Sequence(
+                    list(token_ids),
+                    max_tokens=0,
+                    conversation=request.conversation,
+                    priority=Priority.BACKGROUND,
+                    is_pinned=request.is_pinned,
+                    is_private=request.is_private,
+                )
             )
-        )
 
     def _end_background(self, conversation: str | None = None) -> None:
         """Stop reading in the background, everything or for one conversation."""
@@ -462,45 +492,71 @@ class LocalEngine:
                 if conversation is None or sequence.conversation == conversation:
                     lane.scheduler.finish(sequence, "cancelled")
 
-    def _start_scoring(self, prompt: Prompt, scoring: Scoring) -> None:
-        from jupyter_llm.engine.local.sampler import LogprobScorer
-
+    def _start_together(
+        self, start: Callable[[ReadTogether[T]], None], together: ReadTogether[T]
+    ) -> None:
         try:
             if self._is_closed:
                 raise EngineClosedError(_UNLOADED)  # noqa: TRY301  all reasons end the same way
-            self._end_background()
-            given = list(self._model.tokenize(prompt))
-            if not given:
-                raise EmptyPromptError  # noqa: TRY301
-            lane = self._model.lanes[0]
-            lane.prepare([*given, given[-1]], None)  # all of it counts
-            for text in scoring.texts:
-                scorer = LogprobScorer(lane.context)
-                token_ids = given + self._model.weights.tokenize(text, is_special=False)
-                sequence = Sequence(token_ids, 0, scorer=scorer, num_given=len(given))
-                lane.scheduler.submit(sequence)
-                scoring.scorers[sequence] = scorer
-                self._scorings[sequence] = scoring
+            start(together)
         except JupyterLLMError as error:
-            self._end_scoring(scoring)
-            scoring.fail(error)
+            self._end_together(together)
+            together.fail(error)
         except Exception as bug:
-            logger.exception("Texts could not be scored")
-            self._end_scoring(scoring)
-            scoring.fail(EngineError(f"The texts could not be scored: {bug}."))
+            logger.exception("Texts could not be read")
+            self._end_together(together)
+            together.fail(EngineError(f"The texts could not be read: {bug}."))
 
-    def _end_scoring(self, scoring: Scoring) -> None:
-        for sequence in scoring.scorers:
-            if self._scorings.pop(sequence, None) is not None:
-                self._model.lanes[0].scheduler.finish(sequence, "cancelled")
+    def _score(
+        self, prompt: Prompt, texts: collections.abc.Sequence[str], together: ReadTogether[Score]
+    ) -> None:
+        from jupyter_llm.engine.local.sampler import LogprobScorer
+
+        given = list(self._model.tokenize(prompt))
+        if not given:
+            raise EmptyPromptError
+        self._end_background()
+        lane = together.lane = self._model.lanes[0]
+        lane.prepare([*given, given[-1]], None)  # all of it counts
+        for text in texts:
+            scorer = LogprobScorer(lane.context)
+            token_ids = given + self._model.weights.tokenize(text, is_special=False)
+            sequence = Sequence(token_ids, 0, scorer=scorer, num_given=len(given))
+            self._join(sequence, together, partial(_scored, text, scorer))
+
+    def _embed(self, texts: list[list[int]], together: ReadTogether[np.ndarray]) -> None:
+        lane = together.lane = self._model.embedding_lane
+        if lane.scheduler.is_idle:
+            lane.clear()
+        for token_ids in texts:
+            pooler = self._model.pooler()
+            # The last token follows what is read, as the one that is judged by a scorer does.
+            sequence = Sequence(
+                [*token_ids, token_ids[-1]], 0, scorer=pooler, num_given=1, priority=Priority.BULK
+            )
+            self._join(sequence, together, partial(getattr, pooler, "pooled"))
+
+    def _join(
+        self, sequence: Sequence, together: ReadTogether[T], outcome: Callable[[], T]
+    ) -> None:
+        """Let a text be read with others."""
+        assert together.lane is not None
+        together.lane.scheduler.submit(sequence)
+        together.outcomes[sequence] = outcome
+        self._together[sequence] = together
+
+    def _end_together(self, together: ReadTogether[Any]) -> None:
+        for sequence in together.outcomes:
+            if self._together.pop(sequence, None) is not None and together.lane is not None:
+                together.lane.scheduler.finish(sequence, "cancelled")
 
     def _hand_out(self, drawn: Drawn) -> None:
-        scoring = self._scorings.pop(drawn.sequence, None)
-        if scoring is not None and drawn.error is not None:
-            self._end_scoring(scoring)
-            scoring.fail(drawn.error)
-        elif scoring is not None:
-            scoring.finish_one()
+        together = self._together.pop(drawn.sequence, None)
+        if together is not None and drawn.error is not None:
+            self._end_together(together)
+            together.fail(drawn.error)
+        elif together is not None:
+            together.finish_one()
         generation = self._generations.get(drawn.sequence)
         if generation is None:
             return  # a prefill, or it ended at an earlier token of this step
@@ -514,6 +570,8 @@ class LocalEngine:
         sequence = drawn.sequence
         is_last = drawn.token_id is None or generation.num_tokens == len(sequence.completion_ids)
         reason = sequence.finish_reason if is_last else None
+        if generation.is_looping and reason is None:
+            reason = "repetition"
         if generation.detokenizer.is_stopped:
             reason = "stop"
         if reason is not None:
@@ -536,9 +594,9 @@ class LocalEngine:
                 generation.lane.scheduler.finish(generation.sequence, "error")
             generation.fail(error)
         self._generations.clear()
-        for scoring in set(self._scorings.values()):
-            scoring.fail(error)
-        self._scorings.clear()
+        for together in set(self._together.values()):
+            together.fail(error)
+        self._together.clear()
         while True:
             try:
                 command = self._commands.get(block=False)
@@ -546,3 +604,7 @@ class LocalEngine:
                 return
             if command is not None:
                 command()
+
+
+def _scored(text: str, scorer: LogprobScorer) -> Score:
+    return Score(text, tuple(scorer.logprobs))

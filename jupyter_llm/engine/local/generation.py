@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from jupyter_llm.engine.completion import (
     Chunk,
     Completion,
     Progress,
-    Score,
     TokenLogprob,
     Usage,
     answer_record,
 )
 from jupyter_llm.engine.local.detokenizer import Detokenizer
+from jupyter_llm.engine.repetition import loop_start
 from jupyter_llm.engine.stream import StreamFeed
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.engine.completion import ProgressState
     from jupyter_llm.engine.local.lane import Lane
-    from jupyter_llm.engine.local.sampler import LogprobScorer, RecordingSampler
+    from jupyter_llm.engine.local.sampler import RecordingSampler
     from jupyter_llm.engine.local.scheduler import Sequence
     from jupyter_llm.engine.local.slots import Slot
     from jupyter_llm.engine.options import FinishReason
@@ -32,8 +32,11 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.request import Request
     from jupyter_llm.errors import JupyterLLMError
 
+T = TypeVar("T")
+
 # A reader that wakes up for every token takes the time of the next one where cores are few.
 _CHUNK_S = 0.02
+_LOOK_EVERY = 16  # tokens: whether the text has begun to repeat itself
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +60,7 @@ class Generation:
     submitted_s: float = field(default_factory=time.perf_counter)
     first_s: float | None = None
     last_s: float = 0.0
+    is_looping: bool = False
     _unsent: list[str] = field(default_factory=list)
     _sent_s: float = 0.0
 
@@ -71,6 +75,9 @@ class Generation:
         self._put(self.detokenizer.feed(bytes_of(token_id)))
         if self.last_s - self._sent_s >= _CHUNK_S:
             self._send()
+        params = self.request.params
+        if self.num_tokens % _LOOK_EVERY == 0 and not (params.may_repeat or params.ignore_eos):
+            self.is_looping = loop_start("".join(self.text)) is not None
 
     def touch(self) -> None:
         """Note the time of a token, the end token included."""
@@ -185,22 +192,22 @@ class Generation:
 
 
 @dataclass(slots=True, eq=False)
-class Scoring:
-    """Texts that are judged together, and the future of their scores."""
+class ReadTogether(Generic[T]):
+    """Texts that are read together for what comes of each, and the future of all that.
 
-    texts: list[str]
-    future: Future[list[Score]] = field(default_factory=Future)
-    scorers: dict[Sequence, LogprobScorer] = field(default_factory=dict)
+    `outcomes` tell what came of a text once it was read.
+    """
+
+    future: Future[list[T]] = field(default_factory=Future)
+    outcomes: dict[Sequence, Callable[[], T]] = field(default_factory=dict)
+    lane: Lane | None = None
     num_finished: int = 0
 
     def finish_one(self) -> None:
-        """Note that one text is judged; the last one ends the whole."""
+        """Note that one text was read; the last one ends the whole."""
         self.num_finished += 1
-        if self.num_finished == len(self.texts) and not self.future.done():
-            scores = (tuple(scorer.logprobs) for scorer in self.scorers.values())
-            self.future.set_result(
-                [Score(text, logprobs) for text, logprobs in zip(self.texts, scores, strict=True)]
-            )
+        if self.num_finished == len(self.outcomes) and not self.future.done():
+            self.future.set_result([outcome() for outcome in self.outcomes.values()])
 
     def fail(self, error: JupyterLLMError) -> None:
         """End with an error."""

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.info import ResidentPrefix
-from jupyter_llm.engine.local.lookup import MAX_DRAFT, Lookup, Payoff
+from jupyter_llm.engine.local.lookup import MAX_DRAFT, Habits, Lookup, Payoff
 from jupyter_llm.engine.local.parking import ParkedPrefix, Parking
 from jupyter_llm.engine.local.scheduler import Scheduler
 from jupyter_llm.engine.local.slots import Slots, common_prefix
@@ -31,18 +31,28 @@ _FLUSH_S = 2.0  # the end of a kernel is not held up for longer
 class LookupDrafter:
     """Guesses a sequence's next tokens from what it repeats, as far as that pays in its lane."""
 
-    def __init__(self, token_ids: list[int], payoff: Payoff) -> None:
+    def __init__(self, token_ids: list[int], payoff: Payoff, habits: Habits) -> None:
         self._lookup = Lookup(token_ids)
         self._payoff = payoff
+        self._habits = habits
+        self._num_free = payoff.size_of_plain - 1
+        self._last = token_ids[-2:]
+        if self._num_free:
+            habits.learn(token_ids)
 
     def propose(self, most: int) -> list[int]:
         """The tokens that may come next, none if guessing does not pay."""
-        chances = self._lookup.chances(max(0, min(most, MAX_DRAFT)))
-        return self._lookup.propose(self._payoff.num_draft(chances))
+        most = max(0, min(most, MAX_DRAFT))
+        draft = self._lookup.propose(self._payoff.num_draft(self._lookup.chances(most)))
+        return draft or self._habits.guess(self._last, min(most, self._num_free))
 
     def append(self, token_id: int) -> None:
         """Take in a token that was drawn."""
         self._lookup.append(token_id)
+        self._last.append(token_id)
+        if self._num_free:
+            self._habits.learn(self._last)
+        del self._last[:-2]
 
 
 class Lane:
@@ -52,7 +62,8 @@ class Lane:
     a stream of its own, so that no other can change the last bit of its logits. `store` is where
     prefixes outlive the process, if they may; `can_cut` says whether a part of one that comes back
     is worth something. With `max_parked_bytes` idle conversations leave the
-    cache for plain memory while another has it.
+    cache for plain memory while another has it. The lane that `embeds` reads the same texts in the
+    same batches each time, so that their vectors are the same.
     """
 
     def __init__(
@@ -65,13 +76,16 @@ class Lane:
         can_cut: bool,
         min_copy: int = 1,
         max_parked_bytes: int = 0,
+        embeds: bool = False,
     ) -> None:
         self.context = context
         self.is_exact = is_exact
+        self.embeds = embeds
         self.slots = Slots(num_slots, can_trim=can_trim, min_copy=min_copy)
         self._width = BulkWidth(num_slots - 1)  # one is left for a chat
-        self._payoff = Payoff()
-        self.scheduler = Scheduler(context, self.slots, width=self._width)
+        self._payoff, self._habits = Payoff(), Habits()
+        width = None if embeds else self._width
+        self.scheduler = Scheduler(context, self.slots, width=width, has_fixed_steps=embeds)
         self.store: CheckpointStore | None = None
         self._parking = Parking(max_parked_bytes) if max_parked_bytes else None
         self.num_passed = 0  # tokens that the other lane evaluated while this one had work
@@ -80,7 +94,9 @@ class Lane:
 
     def drafter(self, token_ids: list[int]) -> LookupDrafter:
         """Make what guesses the continuation of a prompt."""
-        return LookupDrafter(token_ids, self._payoff)
+        self._payoff.size_of_plain = self.context.group_size
+        self.scheduler.num_free = self.context.group_size - 1
+        return LookupDrafter(token_ids, self._payoff, self._habits)
 
     def learn(self, step_s: float) -> None:
         """Learn from the time of the scheduler's last step."""
@@ -135,6 +151,20 @@ class Lane:
                     self._parking.take(prefix, is_owner=is_owner)
                 return
         self._restore(given, more_than)
+
+    def num_known(self, token_ids: list[int]) -> int:
+        """How much of a prompt is resident or parked."""
+        given = token_ids[:-1]  # the last one is evaluated in any case
+        num_parked = 0
+        if self._parking is not None:
+            _, num_parked = self._parking.find(given, whole=not self._can_cut)
+        return max(self.slots.num_resident(given), num_parked)
+
+    def clear(self) -> None:
+        """Forget all that is resident; nothing may be running."""
+        while self.slots.evict() is not None:
+            pass
+        self.context.clear()
 
     def save(self, *, most_bytes: int = _MAX_STATE_BYTES) -> bool:
         """Write the latest used prefix that has grown to disk; False if there is none.

@@ -20,7 +20,7 @@ import numpy as np
 
 from jupyter_llm.engine.local.groups import MAX_GROUP, fill_groups
 from jupyter_llm.engine.local.pages import pages
-from jupyter_llm.engine.local.sampler import GreedySampler
+from jupyter_llm.engine.local.sampler import GreedySampler, Pooler
 from jupyter_llm.engine.local.scheduler import Batch, Decoded, Sampler
 from jupyter_llm.errors import EngineError, ModelFileError, ModelLoadError, OptionError
 from jupyter_llm.models.fingerprint import FileState
@@ -40,7 +40,6 @@ SPARE_CELLS = 256  # of each stream, for fillers; llama.cpp allots so many at a 
 _MAX_FILLERS = MAX_GROUP - 1  # of a sequence in a batch
 _PENALTY_WINDOW = 64  # tokens that the repetition penalty looks back on; llama.cpp's own default
 _ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR
-_NUM_EMBEDDED = 32  # texts in one batch
 _CONTINUED = 5  # GGML_LOG_LEVEL_CONT: goes on with the line before
 _GPU = 1  # GGML_BACKEND_DEVICE_TYPE_GPU: memory of its own; integrated ones share the machine's
 # Rotary positions of several numbers each; llama.cpp does not move what has such.
@@ -127,6 +126,7 @@ class Weights:
         self.can_trim = not (
             lib.llama_model_is_recurrent(self._pointer) or lib.llama_model_is_hybrid(self._pointer)
         )
+        self.is_encoder = bool(lib.llama_model_has_encoder(self._pointer))
         # Otherwise streams cannot be mended; see `Context`.
         self.can_have_streams = lib.llama_model_rope_type(self._pointer) not in _MANY_FOLD
         self.end_ids = frozenset(
@@ -287,6 +287,10 @@ class _BatchMemory:
         self.batch.n_tokens = count
         return self.batch
 
+    def seq_id(self, index: int) -> int:
+        """Whose the `index`-th token of the batch is."""
+        return int(self._seq_id[index])
+
 
 class Context:
     """A KV cache for `num_slots` sequences over loaded weights; evaluates batches.
@@ -325,13 +329,14 @@ class Context:
             if flash_attention
             else lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
         )
-        self._pointer = weights.open_context(params)
+        self._pointer = self._open(weights, params)
         self._weights = weights
         self.num_slots = num_slots
         self._is_unified = is_unified
         self._has_streams = num_slots > 1 and not is_unified
         self._window: int = lib.llama_model_n_swa(weights._pointer)  # noqa: SLF001
         self._memory = lib.llama_get_memory(self._pointer)
+        self.is_causal = _is_causal(self._pointer)
         # llama.cpp makes a batch no larger than the window, and aborts on one that is.
         largest: int = lib.llama_n_batch(self._pointer)
         self.n_batch = largest - num_fillers
@@ -351,6 +356,9 @@ class Context:
         self.group_size = 1
         self.n_threads = n_threads
 
+    def _open(self, weights: Weights, params: Any) -> Any:
+        return weights.open_context(params)
+
     def set_threads(self, n_threads: int) -> None:
         """Compute the next batches with this many threads; the results stay the same."""
         if n_threads != self.n_threads:
@@ -363,7 +371,7 @@ class Context:
         ends: dict[int, int] = {}
         if self.group_size > 1:
             batch, ends = fill_groups(batch, self.group_size)
-        code = lib.llama_decode(self._pointer, self._batch.fill(batch))
+        code = self._evaluate(self._batch.fill(batch))
         if code == 0:
             for seq_id, end in ends.items():
                 lib.llama_memory_seq_rm(self._memory, seq_id, end, -1)
@@ -374,6 +382,9 @@ class Context:
             for seq_id in set(batch.seq_ids):
                 self._mend(seq_id)
         return Decoded.ABORTED if code == 2 else Decoded.FAILED  # noqa: PLR2004  llama.h
+
+    def _evaluate(self, batch: Any) -> int:
+        return int(lib.llama_decode(self._pointer, batch))
 
     def _mend(self, seq_id: int) -> None:
         """Let a stream of a batch that was torn off be filled from its first free cell again.
@@ -454,8 +465,8 @@ class Context:
         return np.ctypeslib.as_array(pointer, shape=(self.n_vocab,))
 
     def clear(self) -> None:
-        """Forget all sequences."""
-        lib.llama_memory_clear(self._memory, True)  # noqa: FBT003  as llama.h declares it
+        """Forget all sequences; the next ones are put into the first cells again."""
+        lib.llama_memory_clear(self._memory, False)  # noqa: FBT003  as llama.h declares it
 
     def is_end(self, token_id: int) -> bool:
         """Tell whether a token ends the text."""
@@ -493,76 +504,55 @@ class ChainSampler:
             lib.llama_sampler_free(chain)
 
 
-class Embedder:
-    """Turns texts into vectors: a small context of its own over the loaded weights.
+def _is_causal(pointer: Any) -> bool:
+    """Whether a token looks at those before it alone, so that a text may be read in pieces."""
+    return bool(lib.llama_get_memory(pointer)) and bool(lib.llama_get_causal_attn(pointer))
 
-    Vectors are pooled as the model says, or else the mean of the tokens', and have length one.
+
+class EmbeddingContext(Context):
+    """A context whose batches give vectors, one for each sequence, pooled as the model says.
+
+    A causal model reads a text piece by piece, and its vectors are pooled by a `Pooler`, by their
+    mean if the model does not say. Another must have all of a text in one batch; llama.cpp pools.
     """
 
-    def __init__(self, weights: Weights, *, n_ctx: int, n_threads: int) -> None:
-        params = lib.llama_context_default_params()
-        # A text must be evaluated in one piece to be pooled.
-        params.n_ctx = params.n_batch = params.n_ubatch = n_ctx
-        params.n_seq_max = _NUM_EMBEDDED
-        params.n_threads = params.n_threads_batch = n_threads
-        params.kv_unified = True
+    def _open(self, weights: Weights, params: Any) -> Any:
         params.embeddings = True
-        params.no_perf = True
-        self._weights = weights
-        self._pointer = weights.open_context(params)
-        if lib.llama_pooling_type(self._pointer) == lib.LLAMA_POOLING_TYPE_NONE:
-            lib.llama_free(self._pointer)
-            params.pooling_type = lib.LLAMA_POOLING_TYPE_MEAN
-            self._pointer = weights.open_context(params)
-        self.n_ctx: int = lib.llama_n_ctx(self._pointer)
-        self._n_embd: int = lib.llama_model_n_embd(weights._pointer)  # noqa: SLF001
-        self._is_encoder = bool(lib.llama_model_has_encoder(weights._pointer))  # noqa: SLF001
-        self._memory = lib.llama_get_memory(self._pointer)
-        self._batch = _BatchMemory(self.n_ctx)
-
-    def embed(self, texts: Sequence[Sequence[int]]) -> np.ndarray:
-        """The vectors of a few tokenized texts that fit together, (num_texts, n_embd)."""
-        self._weights.check_file()
-        batch = Batch()
-        for seq_id, token_ids in enumerate(texts):
-            batch.token_ids += token_ids
-            batch.positions += range(len(token_ids))
-            batch.seq_ids += [seq_id] * len(token_ids)
-            batch.wants_logits += [True] * len(token_ids)
-        if self._memory:
-            lib.llama_memory_clear(self._memory, False)  # noqa: FBT003
-        evaluate = lib.llama_encode if self._is_encoder else lib.llama_decode
-        if evaluate(self._pointer, self._batch.fill(batch)) != 0:
-            raise EngineError("The texts could not be embedded.")
-        rows = [
-            np.ctypeslib.as_array(
-                lib.llama_get_embeddings_seq(self._pointer, seq_id), shape=(self._n_embd,)
-            )
-            for seq_id in range(len(texts))
-        ]
-        vectors = np.array(rows, dtype=np.float32)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        normalized: np.ndarray = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
-        return normalized
-
-    def batches(self, texts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-        """Group the texts' indices so that each group can be embedded at once."""
-        group: list[int] = []
-        num_tokens = 0
-        for index, token_ids in enumerate(texts):
-            num_tokens += len(token_ids)
-            if group and (num_tokens > self.n_ctx or len(group) == _NUM_EMBEDDED):
-                yield group
-                group, num_tokens = [], len(token_ids)
-            group.append(index)
-        if group:
-            yield group
-
-    def close(self) -> None:
-        """Free the context; may be called twice."""
-        pointer, self._pointer = self._pointer, None
-        if pointer:
+        pointer = weights.open_context(params)
+        pooling: int = lib.llama_pooling_type(pointer)
+        self._takes_last = pooling == lib.LLAMA_POOLING_TYPE_LAST
+        params.pooling_type = pooling or lib.LLAMA_POOLING_TYPE_MEAN
+        if _is_causal(pointer):
+            params.pooling_type = lib.LLAMA_POOLING_TYPE_NONE
+        if params.pooling_type != pooling:
             lib.llama_free(pointer)
+            pointer = weights.open_context(params)
+        self._n_embd: int = weights.n_embd
+        self._is_encoder = weights.is_encoder
+        return pointer
+
+    def _evaluate(self, batch: Any) -> int:
+        evaluate = lib.llama_encode if self._is_encoder else lib.llama_decode
+        return int(evaluate(self._pointer, batch))
+
+    def pooler(self) -> Pooler:
+        """Make what takes the vector of one text."""
+        if self.is_causal:
+            return Pooler(self._vector, takes_last=self._takes_last)
+        return Pooler(self._pooled, takes_first=True)
+
+    def _vector(self, index: int) -> np.ndarray:
+        """The vector of the batch's `index`-th token, (n_embd,)."""
+        return self._array(lib.llama_get_embeddings_ith(self._pointer, index))
+
+    def _pooled(self, index: int) -> np.ndarray:
+        """The vector of the text whose token the batch's `index`-th is."""
+        return self._array(lib.llama_get_embeddings_seq(self._pointer, self._batch.seq_id(index)))
+
+    def _array(self, pointer: Any) -> np.ndarray:
+        if not pointer:
+            raise EngineError("The model gives no vectors.")
+        return np.ctypeslib.as_array(pointer, shape=(self._n_embd,)).astype(np.float32)
 
 
 def _address(buffer: bytes | memoryview) -> Any:

@@ -5,13 +5,16 @@ the last place where the same tokens stood; the model checks all guesses in one 
 less than one step each, by how much depends on model and machine. Whether the guesses are good is
 learned from every token that is drawn, drafted or not, so it costs nothing; only the times of
 longer steps must be tried out, and `Payoff` keeps what that may cost within bounds.
+
+Where tokens are evaluated in groups a draft that fills one costs nothing, so there it may be a mere
+guess: what came after the last two tokens, or the last one, when they stood there last.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, islice, pairwise
 from operator import mul
 from statistics import median_low
 
@@ -22,6 +25,7 @@ _MAX_PLACES = 16  # places compared, so that a token of a very repetitive text c
 # (2: three tokens, 3: up to seven, …, 6: 32 and more).
 _FIRST_CHANCES = {2: 0.4, 3: 0.6, 4: 0.8, 5: 0.9, 6: 0.95}
 _LEARNING_RATE = 0.05
+_MAX_HABITS = 50_000  # some megabytes
 
 
 class Lookup:
@@ -99,6 +103,45 @@ class Lookup:
             place = self._earlier[place]
 
 
+class Habits:
+    """Guesses what comes next by what came after the last two tokens before, or after the last.
+
+    Learns from all texts that are read or written, whoever's they are.
+    """
+
+    def __init__(self) -> None:
+        self._next: dict[int, int] = {}  # what follows one token, or two
+
+    def learn(self, token_ids: Sequence[int]) -> None:
+        """Take in how a text goes on."""
+        before = None
+        for last, following in pairwise(token_ids):
+            self._next[last] = following
+            if before is not None:
+                self._next[_pair(before, last)] = following
+            before = last
+        num_too_many = len(self._next) - _MAX_HABITS
+        if num_too_many > 0:
+            for key in list(islice(self._next, num_too_many + _MAX_HABITS // 4)):
+                del self._next[key]
+
+    def guess(self, token_ids: Sequence[int], max_tokens: int) -> list[int]:
+        """The tokens that may follow the last two, as far as it is known what does."""
+        before, last = token_ids[-2:] if len(token_ids) > 1 else (0, token_ids[-1])
+        draft: list[int] = []
+        while len(draft) < max_tokens:
+            following = self._next.get(_pair(before, last), self._next.get(last))
+            if following is None:
+                break
+            draft.append(following)
+            before, last = last, following
+        return draft
+
+
+def _pair(before: int, last: int) -> int:
+    return (before + 1) << 32 | last
+
+
 def _kind(num_agreeing: int) -> int:
     return min(num_agreeing.bit_length(), max(_FIRST_CHANCES))
 
@@ -120,21 +163,26 @@ class Payoff:
 
     What drafts gain and lose against plain steps is booked, and a draft is made only if the credit
     bears its failing. So a text made to deceive costs the first credit and an allowance of each
-    plain step, no more.
+    plain step, no more. A plain step is one of up to `size_of_plain` tokens, all for the price of
+    one.
     """
 
     def __init__(self) -> None:
+        self.size_of_plain = 1
         self._times_s: dict[int, deque[float]] = {1: deque(maxlen=_NUM_PLAIN)}
         self._credit = _FIRST_CREDIT  # in plain steps
         self._num_steps = 0
 
     def num_draft(self, chances: Sequence[float]) -> int:
         """How many tokens to draft, given the chance of each to be drawn; 0 if none pays."""
+        best = min(self.size_of_plain, len(chances) + 1)
         if len(self._times_s[1]) < _NUM_NEEDED:
-            return 0
+            return best - 1
         plain_s = self._time_s(1)
-        best, best_rate = 1, _GAIN / plain_s
+        best_rate = _GAIN * (1 + sum(chances[: best - 1])) / plain_s
         for size in _SIZES:
+            if size <= self.size_of_plain:
+                continue
             if size > len(chances) + 1:
                 break
             size_s = self._time_s(size)
@@ -148,6 +196,8 @@ class Payoff:
     def observe(self, num_draft: int, num_accepted: int, step_s: float) -> None:
         """Learn from a step in which one sequence decoded alone, with a draft or without."""
         size = num_draft + 1
+        if size <= self.size_of_plain:
+            size = 1
         plain = self._times_s[1]
         if plain:
             # What takes longer than this was held up by something else.
@@ -155,7 +205,7 @@ class Payoff:
             step_s = min(step_s, self._time_s(known) * max(2.0, size / known))
         self._times_s.setdefault(size, deque(maxlen=_NUM_KEPT)).append(step_s)
         gain = _ALLOWANCE
-        if num_draft and plain:
+        if size > 1 and plain:
             gain = num_accepted + 1 - step_s / self._time_s(1)
         self._credit = min(self._credit + gain, _MAX_CREDIT)
         self._num_steps += 1

@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache, partial
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from jupyter_llm.common.tables import human_size
 from jupyter_llm.engine.info import EngineStatus, ModelInfo
 from jupyter_llm.engine.local.memory import context_need, kv_bytes, plan_load
 from jupyter_llm.engine.local.slots import common_prefix
@@ -20,8 +21,10 @@ from jupyter_llm.engine.request import Message, Priority, Prompt, Request
 from jupyter_llm.errors import (
     ChatTemplateError,
     ContextOverflowError,
+    EmptyPromptError,
     ModelFileError,
     ModelLoadError,
+    NotEnoughMemoryError,
 )
 from jupyter_llm.models.fingerprint import (
     check_promise,
@@ -37,12 +40,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import numpy as np
-
     from jupyter_llm.engine.local.chat_template import ChatTemplate
     from jupyter_llm.engine.local.checkpoint import CheckpointStore
     from jupyter_llm.engine.local.lane import Lane
-    from jupyter_llm.engine.local.llama import Context, Embedder
+    from jupyter_llm.engine.local.llama import Context, EmbeddingContext
+    from jupyter_llm.engine.local.sampler import Pooler
     from jupyter_llm.models.discover import ModelEntry
 
 logger = logging.getLogger(__name__)
@@ -56,6 +58,8 @@ _EXACT_SHARE = 0.25  # of the free memory
 _LAST_STREAM_SHARE = 0.75
 _MIN_STREAM_COPY = 64  # tokens; copying a stream costs as much as reading a few dozen
 _EMBEDDING_N_CTX = 2048
+_EMBEDDING_N_BATCH = 128  # tokens; each takes memory for the logits that come along
+_MIN_SECOND_READING = 256  # tokens; fewer are not felt
 _PATIENCE = 240  # tokens that one lane evaluates before one with lesser work gets a step
 _SMALL_FILE_BYTES = 500_000_000  # the self-test takes about a second with such a model
 _SOON_HASHED_BYTES = 500_000_000  # a third of a second; larger files are loaded meanwhile
@@ -98,6 +102,7 @@ class ResidentModel:
         self._file = inspect(entry.file)
         self.n_threads = options.n_threads or available_cores()
         self.is_background_held = False
+        self._used: dict[str, set[bool]] = {}  # conversation → lanes: exact, or not, or both
         self._is_exact: bool | None = None  # by the self-test of the exact lane
         self._free_threads = self.n_threads
         self._sha256: str | None = None  # of the model file, once it is known
@@ -143,17 +148,55 @@ class ResidentModel:
         """Whether nobody waits for an answer; something may be read in the background."""
         return all(lane.scheduler.priority in (None, Priority.BACKGROUND) for lane in self.lanes)
 
-    def lane_for(self, request: Request, *, n_threads: int) -> tuple[Lane, bool]:
+    def lane_for(
+        self, request: Request, token_ids: list[int], *, n_threads: int
+    ) -> tuple[Lane, bool]:
         """Where a request runs, and whether its text is the same every time there.
 
         A lane that is made for it is tested with `n_threads`, what the machine has free now.
         """
         self._free_threads = n_threads
-        wants_exact = self._options.exact
-        if wants_exact is None:
-            wants_exact = request.params.wants_exact
-        lane = self._exact_lane if wants_exact else self.lanes[0]
+        wants_exact = self._wants_exact(request)
+        if request.conversation is not None and self._options.exact is None:
+            if not request.params.is_promised and request.params.exact is None:
+                wants_exact = self._follow(token_ids, wants_exact=wants_exact)
+            self._used.setdefault(request.conversation, set()).add(wants_exact)
+        lane = self._lane(is_exact=wants_exact)
         return lane, lane.is_exact and bool(self._is_exact)
+
+    def lanes_to_read_in(self, request: Request, *, n_threads: int) -> list[Lane]:
+        """Where a prompt is read ahead: wherever its conversation was answered, and will be.
+
+        So none has to be read while somebody waits, also in a chat that has some answers with a
+        seed and some without. What follows another lane for temperature 0 alone stays there.
+        """
+        self._free_threads = n_threads
+        wants_exact = self._wants_exact(request)
+        wanted = set(self._used.get(request.conversation or "", ()))
+        if not wanted or not wants_exact or request.params.is_promised:
+            wanted.add(wants_exact)
+        return list({id(lane): lane for lane in map(self._lane, sorted(wanted))}.values())
+
+    def _wants_exact(self, request: Request) -> bool:
+        wanted = self._options.exact
+        return request.params.wants_exact if wanted is None else wanted
+
+    def _follow(self, token_ids: list[int], *, wants_exact: bool) -> bool:
+        """Whether an answer that is not promised comes from the exact lane.
+
+        It does not if its prompt would be read there a second time; nor is that read a second
+        time in the fast lane.
+        """
+        exact = self.__dict__.get("_exact_lane")
+        num_known = {
+            False: self.lanes[0].num_known(token_ids),
+            True: exact.num_known(token_ids) if exact is not None else 0,
+        }
+        is_far = num_known[not wants_exact] - num_known[wants_exact] >= _MIN_SECOND_READING
+        return wants_exact is not is_far
+
+    def _lane(self, is_exact: bool) -> Lane:  # noqa: FBT001
+        return self._exact_lane if is_exact else self.lanes[0]
 
     @cached_property
     def _exact_lane(self) -> Lane:
@@ -302,29 +345,87 @@ class ResidentModel:
         return one[: common_prefix(one, other)]
 
     @cached_property
-    def _embedder(self) -> Embedder:
-        from jupyter_llm.engine.local.llama import Embedder
+    def embedding_lane(self) -> Lane:
+        """Where texts are embedded, made on first need.
 
-        n_ctx = min(_EMBEDDING_N_CTX, self.info.n_ctx)
-        return Embedder(self.weights, n_ctx=n_ctx, n_threads=self.n_threads)
+        Raises `NotEnoughMemoryError`.
+        """
+        from jupyter_llm.engine.local.lane import Lane
 
-    def embedding_groups(self, texts: collections.abc.Sequence[str]) -> list[list[list[int]]]:
-        """The tokens of texts, in groups that can be embedded at once."""
+        lane = Lane(
+            self._embedding_context,
+            num_slots=_NUM_SLOTS,
+            can_trim=self.can_trim,
+            can_cut=False,
+            is_exact=False,
+            embeds=True,
+        )
+        self.lanes = (*self.lanes, lane)
+        return lane
+
+    @property
+    def _embedding_n_ctx(self) -> int:
+        return min(_EMBEDDING_N_CTX, self.info.n_ctx)
+
+    @cached_property
+    def _embedding_context(self) -> EmbeddingContext:
+        from jupyter_llm.engine.local.llama import SPARE_CELLS, EmbeddingContext
+
+        n_ctx, shape = self._embedding_n_ctx + SPARE_CELLS, self._file.shape
+        n_batch = _EMBEDDING_N_BATCH if self.lanes[0].context.is_causal else self._embedding_n_ctx
+        need = context_need(shape, n_ctx, num_sequences=_NUM_SLOTS, n_batch=n_batch)
+        outputs_bytes = 4 * n_batch * (shape.n_vocab + shape.n_embd)  # logits come along
+        free_bytes = self._free_beside_weights()
+        if need.total + outputs_bytes > free_bytes:
+            raise NotEnoughMemoryError(
+                self._entry.path,
+                f"to embed texts it needs {human_size(need.total + outputs_bytes)} more, and "
+                f"{human_size(free_bytes)} are free. Free some, or use a smaller model.",
+                needed_bytes=need.total + outputs_bytes,
+                free_bytes=free_bytes,
+                n_ctx=None,
+            )
+        return EmbeddingContext(
+            self.weights,
+            n_ctx=n_ctx,
+            n_batch=n_batch,
+            num_slots=_NUM_SLOTS,
+            n_threads=self.n_threads,
+            flash_attention=self._options.has_flash_attention,
+        )
+
+    def pooler(self) -> Pooler:
+        """Make what takes the vector of one text that is embedded."""
+        return self._embedding_context.pooler()
+
+    def tokens_to_embed(self, texts: collections.abc.Sequence[str]) -> list[list[int]]:
+        """The tokens of texts; `ContextOverflowError` if one is too long to be embedded."""
         tokenized = [self.weights.tokenize(text, is_special=False, add_bos=True) for text in texts]
-        longest = max(map(len, tokenized), default=0)
-        if longest > self._embedder.n_ctx:
-            raise ContextOverflowError(longest, self._embedder.n_ctx)
-        return [[tokenized[i] for i in group] for group in self._embedder.batches(tokenized)]
+        longest, n_ctx = max(map(len, tokenized), default=0), self._embedding_n_ctx
+        if longest > n_ctx:
+            raise ContextOverflowError(longest, n_ctx)
+        if not all(tokenized):
+            raise EmptyPromptError
+        return tokenized
 
-    def embed(self, group: list[list[int]]) -> np.ndarray:
-        """The vectors of a group of tokenized texts."""
-        return self._embedder.embed(group)
+    def embedding_groups(self, texts: list[list[int]]) -> list[list[list[int]]]:
+        """Tokenized texts in groups that are read in one batch; a long one is alone in several."""
+        n_batch = self.embedding_lane.context.n_batch
+        groups: list[list[list[int]]] = []
+        num_tokens = n_batch
+        for text in texts:
+            num_tokens += len(text)
+            if num_tokens > n_batch or len(groups[-1]) == _NUM_SLOTS:
+                groups.append([])
+                num_tokens = len(text)
+            groups[-1].append(text)
+        return groups
 
     def status(self, *, n_threads: int, tokens_per_s: float) -> EngineStatus:
         """What goes on in the lanes."""
         import psutil
 
-        lanes = self.lanes
+        lanes = [lane for lane in self.lanes if not lane.embeds]
         sizes = [
             kv_bytes(
                 self._file.shape,
@@ -334,8 +435,8 @@ class ResidentModel:
             for lane in lanes
         ]
         return EngineStatus(
-            num_running=sum(lane.scheduler.num_running for lane in lanes),
-            num_waiting=sum(lane.scheduler.num_waiting for lane in lanes),
+            num_running=sum(lane.scheduler.num_running for lane in self.lanes),
+            num_waiting=sum(lane.scheduler.num_waiting for lane in self.lanes),
             prefixes=tuple(prefix for lane in lanes for prefix in lane.prefixes()),
             num_cells=sum(lane.context.num_cells for lane in lanes),
             kv_bytes=sum(sizes),
@@ -352,9 +453,9 @@ class ResidentModel:
 
         One may take most of it; 0 means that there is no room for that either.
         """
-        from jupyter_llm.engine.local.llama import SPARE_CELLS, device_memory
+        from jupyter_llm.engine.local.llama import SPARE_CELLS
 
-        free = free_memory(device_memory())
+        free_bytes = self._free_beside_weights()
         num_streams = _NUM_STREAMS if self.weights.can_have_streams else 1
         while num_streams:
             need = context_need(
@@ -366,10 +467,18 @@ class ResidentModel:
                 is_unified=False,
             )
             share = _EXACT_SHARE if num_streams > 1 else _LAST_STREAM_SHARE
-            if need.total <= share * free.ram_bytes:
+            if need.total <= share * free_bytes:
                 break
             num_streams //= 2
         return num_streams
+
+    def _free_beside_weights(self) -> int:
+        """What another context may take, while all of the weights go on being read."""
+        import psutil
+
+        # Those that llama.cpp has laid out anew are no file's pages any more.
+        mapped = getattr(psutil.Process().memory_info(), "shared", self._file.size_bytes)
+        return free_memory(needed_bytes=min(mapped, self._file.size_bytes)).ram_bytes
 
     def _open_lane(self, *, is_exact: bool, num_slots: int) -> Lane:
         from jupyter_llm.engine.local.lane import Lane
@@ -496,6 +605,4 @@ class ResidentModel:
         for lane in self.lanes:
             lane.save(most_bytes=_CLOSING_STATE_BYTES)
             lane.close()
-        if "_embedder" in self.__dict__:
-            self._embedder.close()
         self.weights.close()

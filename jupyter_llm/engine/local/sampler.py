@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from jupyter_llm.engine.local.scheduler import Sampler
 
@@ -91,6 +91,40 @@ class LogprobScorer:
     def observe(self, index: int, token_id: int) -> None:
         """Add the log-probability of a token after the batch's `index`-th."""
         self.logprobs.append(float(_log_softmax(self._context.logits(index))[token_id]))
+
+
+class Pooler:
+    """Makes one vector of length one of a text's tokens': their mean, or the first or last one.
+
+    `vector` gives that of the batch's token with an index.
+    """
+
+    def __init__(
+        self,
+        vector: Callable[[int], np.ndarray],
+        *,
+        takes_first: bool = False,
+        takes_last: bool = False,
+    ) -> None:
+        self._vector = vector
+        self._takes_first = takes_first
+        self._takes_last = takes_last
+        self._sum: np.ndarray | None = None
+
+    def observe(self, index: int, _token_id: int) -> None:
+        """Take in the vector of the batch's `index`-th token."""
+        if self._sum is None or self._takes_last:
+            self._sum = self._vector(index)
+        elif not self._takes_first:
+            self._sum += self._vector(index)
+
+    @property
+    def pooled(self) -> np.ndarray:
+        """The vector of the text, once all of it was read; where it points, the mean points too."""
+        assert self._sum is not None
+        length = max(float(np.linalg.norm(self._sum)), float(np.finfo(np.float32).tiny))
+        pooled: np.ndarray = self._sum / np.float32(length)
+        return pooled
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:

@@ -199,7 +199,7 @@ class Scheduler:
     Sequences of different classes never share a step. The highest class steps, and after
     `_PATIENCE` tokens the next lower one steps once. Where higher classes take every slot, one of a
     lower class that waited for `_LAST_PATIENCE` tokens has the next, and keeps it. `clock` returns
-    seconds.
+    seconds. With `has_fixed_steps` batches are as large as can be, whoever waits meanwhile.
     """
 
     def __init__(
@@ -208,11 +208,13 @@ class Scheduler:
         slots: Slots,
         *,
         width: Width | None = None,
+        has_fixed_steps: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._model = model
         self._slots = slots
         self._width = width
+        self._has_fixed_steps = has_fixed_steps
         self._clock = clock
         self._waiting: list[Sequence] = []  # by class, then by arrival
         self._running: list[Sequence] = []
@@ -222,7 +224,8 @@ class Scheduler:
         self.is_background_held = False
         self.step_priority: Priority | None = None  # of the batch under evaluation
         self.stepped: Priority | None = None  # the class of the last step
-        self.num_evaluated = 0  # tokens of the last step
+        self.num_free = 0  # guesses that come with a sequence's token for the price of it alone
+        self.num_evaluated = 0  # tokens of the last step, without such
         self.num_members = 0  # sequences of the last step
         # How many tokens a sequence that decoded alone guessed, and how many of them were right.
         self.drafted: tuple[int, int] | None = None
@@ -283,10 +286,12 @@ class Scheduler:
         self.drafted = None
         while True:
             members, batch = self._build_batch(is_guest=is_guest)
-            result = self._decode(batch) if batch else Decoded.OK
+            num_free = sum(min(len(member.draft), self.num_free) for member in members)
+            num_tokens = len(batch) - num_free
+            result = self._decode(batch, num_tokens) if batch else Decoded.OK
             if result is not Decoded.NO_ROOM or not self._preempt(below=None):
                 break
-        self.num_evaluated = len(batch) if result is Decoded.OK else 0
+        self.num_evaluated = num_tokens if result is Decoded.OK else 0
         self.num_members = len(members)
         self.stepped, self.step_priority = self.step_priority, None
         if result is Decoded.OK:
@@ -475,6 +480,8 @@ class Scheduler:
         if self.step_priority is not None:
             limit = self._largest_batch[self.step_priority]
         turn = [s for s in running if s.priority is self.step_priority]
+        if self._has_fixed_steps:
+            return turn, self._model.n_batch
         return turn, min(limit, _SMALL_BATCH) if starved or is_guest else limit
 
     def _take(self, sequence: Sequence, batch: Batch, room: int, *, is_alone: bool) -> _Member:
@@ -497,13 +504,13 @@ class Scheduler:
         batch.wants_logits += [False] * (first - start) + [True] * num_wanted
         return _Member(sequence, taken, draft, index, num_wanted, is_alone)
 
-    def _decode(self, batch: Batch) -> Decoded:
+    def _decode(self, batch: Batch, num_tokens: int) -> Decoded:
         while (result := self._model.decode(batch)) is Decoded.NO_ROOM:
             evicted = self._slots.evict()
             if evicted is None:
                 break
             self._model.trim(evicted.seq_id, 0)
-        self._account(len(batch), result)
+        self._account(num_tokens, result)
         return result
 
     def _account(self, num_tokens: int, result: Decoded) -> None:

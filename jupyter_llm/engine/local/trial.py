@@ -211,10 +211,20 @@ def _decode(context: Context, token_ids: list[int], start: int) -> None:
 
 
 def _try_embedding(weights: Weights) -> None:
-    from jupyter_llm.engine.local.llama import Embedder
+    from jupyter_llm.engine.local.llama import EmbeddingContext
 
-    embedder = Embedder(weights, n_ctx=_N_CTX, n_threads=available_cores())
-    embedder.embed([_token_ids(weights)])
+    context = EmbeddingContext(
+        weights,
+        n_ctx=_N_CTX,
+        n_batch=_N_CTX,
+        num_slots=1,
+        n_threads=available_cores(),
+        flash_attention=True,
+    )
+    token_ids = _token_ids(weights)
+    _decode(context, token_ids, 0)
+    context.pooler().observe(len(token_ids) - 1, 0)
+    context.close()
 
 
 if __name__ == "__main__":

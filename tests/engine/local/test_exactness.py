@@ -291,7 +291,7 @@ def test_the_self_test_disturbs_nothing_that_is_resident(tiny_gguf: Path) -> Non
 
 
 def free_bytes(monkeypatch: pytest.MonkeyPatch, num_bytes: int) -> None:
-    monkeypatch.setattr(resident, "free_memory", lambda *_args: FreeMemory(ram_bytes=num_bytes))
+    monkeypatch.setattr(resident, "free_memory", lambda *_, **__: FreeMemory(ram_bytes=num_bytes))
 
 
 def test_without_room_for_an_exact_context_the_fast_one_answers(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_llm.engine.local.lookup import MAX_DRAFT, Lookup, Payoff
+from jupyter_llm.engine.local.lookup import MAX_DRAFT, Habits, Lookup, Payoff
 
 # Tokens in a step → its milliseconds: a small model that computes, a large one that reads memory.
 SMALL = {1: 9.0, 2: 15.0, 4: 25.0, 8: 37.0, 16: 70.0, 32: 140.0}
@@ -273,3 +274,59 @@ def test_drafts_of_any_length_may_be_observed() -> None:
     for number in range(3000):
         payoff.observe(number % 40, number % 3, 0.01)
         payoff.num_draft([0.9] * 31)
+
+
+# -- where tokens are evaluated in groups ----------------------------------------------------------
+
+
+def guess(token_ids: list[int], most: int, *texts: list[int]) -> list[int]:
+    habits = Habits()
+    for text in texts:
+        habits.learn(text)
+    return habits.guess(token_ids, most)
+
+
+def test_a_guess_is_what_came_after_the_last_two_tokens_or_the_last() -> None:
+    text = [1, 2, 3, 9, 2, 4]
+    assert guess([1, 2], 2, text) == [3, 9]
+    assert guess([7, 2], 1, text) == [4]  # the latest
+    assert guess([2], 1, text) == [4]
+    assert guess([8], 3, text) == guess([1, 2], 3) == guess([1, 2], 0, text) == []
+    assert guess([4, 4], 3, [4, 4, 4]) == [4, 4, 4]
+
+
+@given(TOKENS, TOKENS.filter(bool), st.integers(0, 8))
+def test_every_guessed_token_stood_after_the_one_before_it(
+    text: list[int], last: list[int], most: int
+) -> None:
+    guessed = guess(last, most, text)
+    pairs = set(pairwise(text))
+    assert len(guessed) <= most
+    assert all(pair in pairs for pair in pairwise([last[-1], *guessed]))
+    assert bool(guessed) == bool(most and any(one == last[-1] for one, _ in pairs))
+
+
+def test_habits_do_not_grow_without_end() -> None:
+    habits = Habits()
+    habits.learn(range(100_000))
+    assert len(habits._next) <= 50_000
+    assert habits.guess([99_990, 99_991], 1) == [99_992]
+
+
+def test_a_draft_that_fills_a_group_is_always_made_and_books_no_loss() -> None:
+    payoff = Payoff()
+    payoff.size_of_plain = 4
+    for _ in range(50):
+        assert payoff.num_draft([0.01] * 8) == 3
+        assert payoff.num_draft([0.5]) == 1
+        payoff.observe(3, 0, 0.01)
+    assert payoff.num_draft([0.99] * 31) > 3  # a longer one is tried where it may pay
+
+
+def test_longer_drafts_than_a_group_must_pay_for_themselves() -> None:
+    payoff = Payoff()
+    payoff.size_of_plain = 2
+    for _ in range(200):
+        length = payoff.num_draft([0.3**number for number in range(1, 32)])
+        payoff.observe(length, 0, 0.01 * (1 + length // 2))
+    assert length == 1

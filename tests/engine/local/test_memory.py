@@ -254,6 +254,57 @@ def test_a_container_s_limit_counts(tmp_path: Path, *, inside: bool) -> None:
     assert free.ram_bytes == 40_000_000  # what is not used, and the page cache
 
 
+@pytest.mark.parametrize("inside", [False, True], ids=["the group", "a group inside it"])
+def test_a_limit_of_control_groups_version_1_counts(tmp_path: Path, *, inside: bool) -> None:
+    group = tmp_path / "cgroup" / "memory" / "pod"
+    (group / "inner").mkdir(parents=True)
+    (group / "memory.limit_in_bytes").write_text("300000000\n")
+    (group / "memory.usage_in_bytes").write_text("290000000\n")
+    statistics = "inactive_file 1\ntotal_inactive_file 20000000\ntotal_active_file 10000000\n"
+    (group / "memory.stat").write_text(statistics)
+    (group / "inner" / "memory.limit_in_bytes").write_text(f"{2**63 - 4096}\n")
+    name = "/pod/inner" if inside else "/pod"
+    (tmp_path / "self").write_text(f"3:cpu,cpuacct:/\n5:memory:{name}\n1:name=systemd:{name}\n")
+    free = free_memory(mount=tmp_path / "cgroup", membership=tmp_path / "self")
+    assert free.ram_bytes == 40_000_000
+
+
+def test_in_a_container_of_version_1_the_mount_s_own_limit_counts(tmp_path: Path) -> None:
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("300000000\n")
+    (tmp_path / "memory" / "memory.usage_in_bytes").write_text("100000000\n")
+    (tmp_path / "memory" / "memory.stat").write_text("")
+    (tmp_path / "self").write_text("5:memory:/docker/0123abc\n")
+    free = free_memory(mount=tmp_path, membership=tmp_path / "self")
+    assert free.ram_bytes == 200_000_000
+
+
+def test_pages_of_weights_that_are_read_all_the_time_are_not_free(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("300000000\n")
+    (tmp_path / "memory.current").write_text("290000000\n")
+    (tmp_path / "memory.stat").write_text("inactive_file 200000000\n")
+    (tmp_path / "self").write_text("0::/\n")
+    free = free_memory(needed_bytes=150_000_000, mount=tmp_path, membership=tmp_path / "self")
+    assert free.ram_bytes == 60_000_000
+
+
+LIMITED = """
+import resource, sys
+import psutil
+from jupyter_llm.models.machine import free_memory
+limit = psutil.Process().memory_info().vms + 700_000_000
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+print(free_memory().ram_bytes)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+def test_a_limit_of_addresses_counts_but_for_some_that_threads_take() -> None:
+    command = [sys.executable, "-c", LIMITED]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert 400_000_000 < int(result.stdout) < 500_000_000
+
+
 def test_without_limits_the_machine_s_memory_counts(tmp_path: Path) -> None:
     nowhere = free_memory(mount=tmp_path, membership=tmp_path / "missing").ram_bytes
     (tmp_path / "memory.max").write_text("max\n")
