@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.clipping import clip
-from jupyter_llm.common.markdown import code_block
 from jupyter_llm.notebook.code.marks import unmark
 
 if TYPE_CHECKING:
@@ -21,6 +20,8 @@ def cell_name(cell: CellEvent | CellSource) -> str:
 
 def cell_text(cell: CellEvent) -> str:
     """The source of a cell and what it showed, as Markdown."""
+    from jupyter_llm.common.markdown import code_block  # its patterns take a while to compile
+
     shown = "".join(f"\n\nIt showed:\n{output.text}" for output in cell.outputs if output.text)
     return f"{code_block(cell.source)}{shown}"
 
