@@ -178,7 +178,6 @@ def origin_of(origin: Hashable) -> Origin | None:
             return None
 
 
-@dataclass(frozen=True, slots=True)
 class StoredChats:
     """The chats of one notebook, through a connection that is open for a moment.
 
@@ -187,8 +186,9 @@ class StoredChats:
     other has that number.
     """
 
-    connection: Connection
-    notebook: bytes
+    def __init__(self, connection: Connection, notebook: bytes) -> None:
+        self.connection = connection
+        self.notebook = notebook
 
     @classmethod
     def of(cls, path: Path, connection: Connection) -> StoredChats:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import threading
 from concurrent.futures import Future, InvalidStateError, wait
@@ -77,6 +76,8 @@ class UserCode(Generic[T]):
 
     def give_up(self) -> None:
         """Break it off. Returns at once."""
+        import ctypes
+
         with suppress(InvalidStateError):
             self._future.set_exception(self._ending())
         with self._lock:

@@ -14,7 +14,6 @@ from jupyter_llm.common.bars import TICK_S, Step, loading_bar, tuning_bar
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.options import EngineOptions, check_names
-from jupyter_llm.engine.status import Status
 from jupyter_llm.engine.stream import check_may_wait
 from jupyter_llm.errors import EngineClosedError, ModelNotFoundError, TuneInterrupted
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine
     from jupyter_llm.engine.local.engine import LocalEngine
+    from jupyter_llm.engine.status import Status
     from jupyter_llm.engine.tuning.report import TuneReport
     from jupyter_llm.models.discover import ModelEntry
 
@@ -153,6 +153,8 @@ class CurrentEngine:
 
     def status(self) -> Status:
         """What is loaded and what it holds."""
+        from jupyter_llm.engine.status import Status
+
         engine = self._engine
         try:
             if engine is not None:

@@ -14,11 +14,13 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
-from typing import Annotated, Any, Literal, Self, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
-from jupyter_llm.engine.info import ModelInfo
 from jupyter_llm.engine.options import DRAWN, FinishReason, KvType, SamplingParams
 from jupyter_llm.errors import OptionError, ProvenanceError
+
+if TYPE_CHECKING:
+    from jupyter_llm.engine.info import ModelInfo
 
 METADATA_KEY = "jupyter_llm"
 """Where records stand in the metadata of outputs and cells."""

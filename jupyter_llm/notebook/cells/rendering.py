@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.clipping import clip
-from jupyter_llm.common.markdown import code_block
 from jupyter_llm.notebook.code.marks import unmark
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ def cell_name(cell: CellEvent | CellSource) -> str:
 
 def cell_text(cell: CellEvent) -> str:
     """The source of a cell and what it showed, as Markdown."""
+    from jupyter_llm.common.markdown import code_block  # its patterns take a while to compile
     from jupyter_llm.notebook.values.redaction import redact_source, scrub
 
     texts = (scrub(output.text) for output in cell.outputs)
