@@ -214,12 +214,12 @@ def test_a_chat_beside_a_bulk_batch_has_every_next_step_and_the_rows_stay_the_sa
     next(iter(rows[0]))
     monkeypatch.setattr(lane.scheduler, "step", watched)
     rows = rows[1:]  # the first one ended with its loop
-    chat = ask(engine, LONG * 4, 60)
+    chat = ask(engine, LONG * 2, 60)  # short of the tokens after which rows have a step
     of_the_chat = [at for at, (priority, _) in enumerate(steps) if priority is Priority.CHAT]
     between = steps[of_the_chat[0] : of_the_chat[-1] + 1]  # fewer than tokens where guesses pay
     assert {priority for priority, num in between if num} == {Priority.CHAT}
     assert [row.result(timeout=60).token_ids for row in rows] == alone[1:]
-    assert chat.token_ids == ask(engine, LONG * 4, 60).token_ids
+    assert chat.token_ids == ask(engine, LONG * 2, 60).token_ids
     assert_nothing_leaks(engine)
 
 
