@@ -131,6 +131,8 @@ class LocalEngine:
 
         def forget() -> None:
             self._end_background()
+            for sequence in self._generations:
+                sequence.is_private = True  # also where it waits, or goes on in another slot
             self._model.forget()
 
         self._call(forget)
