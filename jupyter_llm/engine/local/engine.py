@@ -156,9 +156,12 @@ class LocalEngine:
             tokenized += self._call(partial(self._model.tokens_to_embed, some))
         vectors: list[np.ndarray] = []
         groups = self._call(partial(self._model.embedding_groups, tokenized)) if tokenized else []
-        for group in groups:
-            with self._embedding:
-                vectors += self._read_together(partial(self._embed, group), Priority.BULK)
+        try:
+            for group in groups:
+                with self._embedding:
+                    vectors += self._read_together(partial(self._embed, group), Priority.BULK)
+        except KeyboardInterrupt:  # also while others embed
+            raise PromptInterrupted from None
         return np.array(vectors, np.float32).reshape(len(texts), self._model.weights.n_embd)
 
     def format(self, prompt: Prompt) -> str:
