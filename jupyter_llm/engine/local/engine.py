@@ -136,6 +136,9 @@ class LocalEngine:
             self._model.forget()
 
         self._call(forget)
+        for lane in self._model.lanes:
+            if lane.store is not None:
+                lane.store.clear()  # here, since it waits for the disk
 
     def score(self, prompt: Prompt, continuations: collections.abc.Sequence[str]) -> list[Score]:
         """How likely each continuation is after a prompt, all judged in one batch."""

@@ -593,7 +593,7 @@ class ResidentModel:
         )
 
     def forget(self) -> None:
-        """Forget all that was read, also on the disk."""
+        """Forget all that was read but for what is on the disk."""
         for lane in self.lanes:
             lane.forget()
 
