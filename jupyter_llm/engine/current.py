@@ -140,6 +140,7 @@ class CurrentEngine:
                 self._engine = None
         self._watchers.tell()
 
+    @_waits(PromptInterrupted)
     def forget(self) -> None:
         """Forget what models have read, here and on the disk."""
         from jupyter_llm.engine.local.checkpoint import CheckpointStore

@@ -39,10 +39,13 @@ def loop_start(text: str) -> int | None:
 
 
 def _periods(text: str) -> Iterator[int]:
-    """Yield how far before its end the text is as at its end, the nearest place first."""
+    """Yield how far before its end the text is as at its end, the nearest place first.
+
+    What is too far away to be there several times is not looked at.
+    """
     probe = text[-_PROBE:]
-    end = len(text) - 1
-    while (place := text.rfind(probe, 0, end)) >= 0:
+    first, end = len(text) - _PROBE - len(text) // _NUM_TIMES, len(text) - 1
+    while (place := text.rfind(probe, first, end)) >= 0:
         yield len(text) - _PROBE - place
         end = place + _PROBE - 1
 

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 _PREFIX_HEADER = ("tokens read", "of", "texts", "state")
 _EXPLAINED = (
-    "What was read need not be read again. *promised*: with a seed or at temperature 0 a text "
-    "comes out the same every time, so it is read apart from the others, the *fast* ones. "
+    "What was read need not be read again. *promised*: with a seed, and at temperature 0 where "
+    "nothing need be read twice for that, a text comes out the same every time, so it is read "
+    "apart from the others, the *fast* ones. "
     "*put aside*: out of the others' way, and back within milliseconds."
 )
 _PROMISE = {

@@ -131,9 +131,14 @@ class LocalEngine:
 
         def forget() -> None:
             self._end_background()
+            for sequence in self._generations:
+                sequence.is_private = True  # also where it waits, or goes on in another slot
             self._model.forget()
 
         self._call(forget)
+        for lane in self._model.lanes:
+            if lane.store is not None:
+                lane.store.clear()  # here, since it waits for the disk
 
     def score(self, prompt: Prompt, continuations: collections.abc.Sequence[str]) -> list[Score]:
         """How likely each continuation is after a prompt, all judged in one batch."""
@@ -154,9 +159,12 @@ class LocalEngine:
             tokenized += self._call(partial(self._model.tokens_to_embed, some))
         vectors: list[np.ndarray] = []
         groups = self._call(partial(self._model.embedding_groups, tokenized)) if tokenized else []
-        for group in groups:
-            with self._embedding:
-                vectors += self._read_together(partial(self._embed, group), Priority.BULK)
+        try:
+            for group in groups:
+                with self._embedding:
+                    vectors += self._read_together(partial(self._embed, group), Priority.BULK)
+        except KeyboardInterrupt:  # also while others embed
+            raise PromptInterrupted from None
         return np.array(vectors, np.float32).reshape(len(texts), self._model.weights.n_embd)
 
     def format(self, prompt: Prompt) -> str:

@@ -272,7 +272,7 @@ class Lane:
             self.store.write(token_ids, state, whole=not self._can_cut)
 
     def forget(self) -> None:
-        """Forget all that was read; what is still being written for is never saved."""
+        """Forget all that was read but for what is on the disk; what is in use is never saved."""
         if self._parking is not None:
             self._parking.clear()
         for slot in self.slots.used:
@@ -281,8 +281,6 @@ class Lane:
             else:
                 slot.clear()
                 self.context.trim(slot.seq_id, 0)
-        if self.store is not None:
-            self.store.clear()
 
     def close(self) -> None:
         """Free the cache; what is to be written is."""

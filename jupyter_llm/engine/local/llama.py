@@ -520,6 +520,11 @@ class EmbeddingContext(Context):
         params.embeddings = True
         pointer = weights.open_context(params)
         pooling: int = lib.llama_pooling_type(pointer)
+        if pooling == lib.LLAMA_POOLING_TYPE_RANK:  # one number, where others give n_embd
+            lib.llama_free(pointer)
+            raise EngineError(
+                "The model ranks texts, and makes no vectors of them. Choose one that embeds."
+            )
         self._takes_last = pooling == lib.LLAMA_POOLING_TYPE_LAST
         params.pooling_type = pooling or lib.LLAMA_POOLING_TYPE_MEAN
         if _is_causal(pointer):

@@ -46,6 +46,7 @@ _SIMPLE = (
     nodes.Getattr, nodes.Getitem, nodes.Slice, nodes.Add, nodes.Concat,
 )  # fmt: skip
 _SIMPLE_CALLS = ("trim", "defined", "undefined", "none", "string")
+_TELLING: tuple[type[nodes.Node], ...] = (nodes.Output, nodes.Filter, nodes.Concat, nodes.Add)
 
 
 def _refuse(message: str) -> NoReturn:
@@ -113,8 +114,15 @@ def _is_simple(node: nodes.Node) -> bool:
     if isinstance(node, nodes.For):
         items = node.iter.node if isinstance(node.iter, nodes.Getitem) else node.iter
         is_once = isinstance(items, nodes.Name) and items.name == "messages"
-        return is_once and not node.recursive and not any(node.find_all(nodes.For))
+        is_plain = not node.recursive and not any(node.find_all(nodes.For))
+        return is_once and is_plain and not _tells_all(node)
     return isinstance(node, _SIMPLE)
+
+
+def _tells_all(loop: nodes.For) -> bool:
+    """Whether a loop may write all messages each time, so that the text grows by their square."""
+    names = (name for part in loop.find_all(_TELLING) for name in part.find_all(nodes.Name))
+    return any(name.name == "messages" for name in names)
 
 
 def _most_chars(roles: Roles) -> int:

@@ -109,7 +109,8 @@ class ResidentModel:
         self._identity = file_identity(entry.file)
         free = free_memory(device_memory())
         self._plan = plan_load(self._file, options, free, num_sequences=_NUM_SLOTS)
-        if self._file.size_bytes < _SOON_HASHED_BYTES:
+        is_hashed = known_sha256(entry.file) is not None
+        if is_hashed or self._file.size_bytes < _SOON_HASHED_BYTES:
             check_promise(entry.file)
         try_file(entry.file, is_wanted=lambda: on_progress(0.0))
         has_room = self._plan.need.total <= _UNMAPPED_SHARE * free.ram_bytes
@@ -592,7 +593,7 @@ class ResidentModel:
         )
 
     def forget(self) -> None:
-        """Forget all that was read, also on the disk."""
+        """Forget all that was read but for what is on the disk."""
         for lane in self.lanes:
             lane.forget()
 

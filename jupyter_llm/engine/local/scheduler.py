@@ -573,10 +573,14 @@ class Scheduler:
 
     def _score(self, member: _Member, scorer: Scorer) -> list[Drawn]:
         sequence = member.sequence
-        for number in range(member.num_wanted):
-            judged = sequence.token_ids[sequence.first_wanted + 1]
-            scorer.observe(member.first_index + number, judged)
-            sequence.num_judged += 1
+        try:
+            for number in range(member.num_wanted):
+                judged = sequence.token_ids[sequence.first_wanted + 1]
+                scorer.observe(member.first_index + number, judged)
+                sequence.num_judged += 1
+        except EngineError as error:
+            self.finish(sequence, "error")
+            return [Drawn(sequence, error=error)]
         if sequence.num_pending:
             return []
         self.finish(sequence, "stop")

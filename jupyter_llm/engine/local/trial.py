@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -37,6 +38,8 @@ _REFUSED = 64  # the exit code where llama.cpp said no in an orderly way
 # Ends that a file is to blame for. A lack of memory or a failing disk passes.
 _ENDS = {getattr(signal, name, None) for name in ("SIGABRT", "SIGFPE", "SIGILL", "SIGSEGV")}
 _POLL_S = 0.02
+# What a process says last when the machine has nothing left for it, whatever the file.
+_WANT = re.compile("bad_alloc|insufficient memory|temporarily unavailable", re.IGNORECASE)
 _LEAST_S, _BYTES_PER_S = 60, 10_000_000  # what a slow network folder gives, and a busy machine
 
 _N_CTX = 256  # tokens
@@ -86,6 +89,8 @@ def _verdict(path: Path, is_wanted: Callable[[], bool]) -> tuple[str, bool]:
         return "the process that tried it was killed, perhaps for want of memory.", False
     # What stands before is a place in the sources of llama.cpp.
     reason = last.rpartition(": ")[2].strip()[:200] or f"exit code {code}"
+    if _WANT.search(reason):
+        return f"too little is left for the process that tried it ({reason}). Free memory.", False
     verdict = (
         f"llama.cpp ends the process that loads it ({reason}). That was a process of its own, so "
         "nothing is lost. The file is damaged, or of a kind that is too new: download it again, or "

@@ -195,6 +195,9 @@ def test_a_large_file_is_loaded_while_it_is_read_and_a_damaged_one_told(
     assert ask(engine, "Hello").text
     (message,) = warnings()
     assert "is damaged: its SHA-256" in message
+    engine.close()
+    with pytest.raises(ModelFileError, match="is damaged"):
+        load(path)  # by now it is known what it is
 
 
 def test_the_package_of_our_extra_says_what_its_model_is(smollm2: Path) -> None:

@@ -20,7 +20,7 @@ from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.llama import Context, EmbeddingContext, Weights
 from jupyter_llm.engine.local.sampler import Pooler
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
-from jupyter_llm.errors import ContextOverflowError, NotEnoughMemoryError
+from jupyter_llm.errors import ContextOverflowError, EngineError, NotEnoughMemoryError
 from jupyter_llm.models.machine import FreeMemory
 
 TEXTS = [f"{number} " * (1 + number % 7) for number in range(40)]
@@ -217,6 +217,21 @@ def test_a_recurrent_model_embeds_in_pieces_too(tmp_path: Path) -> None:
     vectors = engine.embed([LONG, "short"])
     assert vectors[1] == pytest.approx(engine.embed(["short"])[0], abs=0.01)
     assert np.isfinite(vectors).all()
+
+
+def test_a_model_that_gives_no_vectors_is_an_error_and_goes_on_answering(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> np.ndarray:
+        raise EngineError("The model gives no vectors.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EmbeddingContext, "_array", refuse)
+        with pytest.raises(EngineError, match="gives no vectors"):
+            engine.embed(TEXTS)
+    assert ask(engine, "Hello", 4).usage.completion_tokens == 4
+    assert engine.embed(["a"]).shape[0] == 1
+    assert_nothing_leaks(engine)
 
 
 def test_where_there_is_no_room_to_embed_it_is_refused_before_anything_is_made(

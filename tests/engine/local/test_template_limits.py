@@ -91,6 +91,8 @@ def test_no_evil_template_counts_as_simple(source: str) -> None:
         "{% for a in messages %}{% for b in messages %}x{% endfor %}{% endfor %}",
         "{% for a in messages[0]['content'] %}x{% endfor %}",
         "{% for a in messages recursive %}x{% endfor %}",
+        "{% for a in messages %}{{ messages }}{% endfor %}",
+        "{% for a in messages %}{% if messages | string %}x{% endif %}{% endfor %}",
         "{% for a in 'xxxx' %}x{% endfor %}",
         "{% set x = messages %}",
         "{{ messages | tojson }}",

@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
@@ -117,6 +118,19 @@ def test_a_lack_of_memory_is_not_the_files_fault(
 ) -> None:
     monkeypatch.setattr(trial, "_run", lambda *_: -signal.SIGKILL)
     with pytest.raises(ModelLoadError, match="memory"):
+        try_file(tiny_gguf)
+    assert trial._TRIED.all() == {}
+
+
+def test_a_lack_of_threads_is_not_the_files_fault(
+    tiny_gguf: Path, tried: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(_path: Path, log: IO[bytes], *_: object) -> int:
+        log.write(b"terminate called\n  what():  Resource temporarily unavailable\n")
+        return -signal.SIGABRT
+
+    monkeypatch.setattr(trial, "_run", run)
+    with pytest.raises(ModelLoadError, match="too little is left"):
         try_file(tiny_gguf)
     assert trial._TRIED.all() == {}
 
