@@ -244,15 +244,16 @@ class Exchanges:
         return path[: is_above.index(False)] if False in is_above else path
 
     def _place_of(self, number: int) -> Place:
-        """The place of a prompt that was sent before."""
+        """The place of a prompt that was sent before; after it is what this kernel went on with."""
         path = self._branches.path_through(number)
         index = path.index(number)
+        after = (n for n in path[index + 1 :] if self._branches[n].tick is not None)
         return Place(
             number=number,
             parent=self._branches.parent(number),
             is_at_end=False,
             before=self._turns(path[:index]),
-            after=self._turns(path[index + 1 :]),
+            after=self._turns(after),
             replaced=self.turn(number),
         )
 
