@@ -430,6 +430,8 @@ class Chat(ChatTurns):
         with suppress(EngineClosedError):
             allowed = budget(engine.info, mode, self._last_params.max_tokens)
             draft = self.next_draft(allowed, mode)
+            if tells_if_asked(engine.info, mode):  # which cells, the prompt will say
+                draft = draft.only()
             if draft.turns:
                 self._read(engine, draft, allowed, mode)
 
