@@ -116,10 +116,9 @@ class ChatTurns:
         return turn
 
     def is_kept(self, *numbers: int) -> bool:
-        """Tell whether all of these turns may be written to the disk, as far as they are there."""
+        """Tell whether all of these turns may be written to the disk; not one that was removed."""
         with self._lock:
-            there = filter(self._exchanges.__contains__, numbers)
-            return all(map(self._exchanges.is_kept, there))
+            return all(n in self._exchanges and self._exchanges.is_kept(n) for n in numbers)
 
     def choose(self, number: int) -> None:
         """Make the branch through a turn the active one.
