@@ -216,10 +216,15 @@ class ChatTurns:
             self._watchers.tell()
 
     @property
+    def restored(self) -> frozenset[int]:
+        """The numbers of the turns of an earlier kernel that nobody has gone on from."""
+        with self._lock:
+            return self._exchanges.restored
+
+    @property
     def num_restored(self) -> int:
         """How many turns of an earlier kernel nobody has gone on from."""
-        with self._lock:
-            return self._exchanges.num_restored
+        return len(self.restored)
 
     def saved(self) -> SavedChat:
         """The active branch as it is kept on disk, and how many others there are."""
