@@ -330,7 +330,7 @@ def _reseeded(request: Request, number: int) -> Request:
 
 def _read(completion: Completion, request: Request, namespace: Container[str]) -> CodeAnswer:
     is_cut_off = completion.finish_reason != "stop"
-    text = ANSWER_PREFIX + completion.text
+    text = ANSWER_PREFIX + completion.message.content  # what it said over and over, once
     return CodeAnswer(
         completion=completion,
         cells=code_cells(text, namespace, is_cut_off=is_cut_off),
