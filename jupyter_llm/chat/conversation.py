@@ -375,9 +375,7 @@ class Chat(ChatTurns):
         asked, plan, request = sending.asked, sending.plan, sending.request
         self._last_mode, self._last_params = asked.context, request.params
         self.was_alone = plan.is_alone
-        cuts = dict(sending.place.cuts)
-        if not plan.is_aside:
-            cuts[self._conversation(asked.context)] = plan.cut
+        cuts = {**sending.place.cuts, self._conversation(asked.context): plan.cut}
         writing = Writing(
             prompt=asked.prompt,
             future=future,

@@ -129,19 +129,19 @@ def plan_prompt(
 ) -> Plan:
     """Leave out of a draft what does not fit, and say what that means for the chat."""
     fitted = draft.fitted(allowed, count)
+    is_filter = isinstance(mode, int) or (mode == "none" and bool(cells_told(place.before)))
+    if not is_filter:
+        dropped = draft.turns[: len(draft.turns) - len(fitted.turns)]
+        gone = {part.cell for part in draft.cells} - {part.cell for part in fitted.cells}
+        cut = Cut(
+            last_turn=dropped[-1].number if dropped else cut.last_turn,
+            cells=cut.cells.union(cell for cell in gone if cell is not None),
+        )
     if place.is_left_out(conversation):
         replaced = place.replaced.told if place.replaced is not None else ()
         own = (part for part in replaced if part.attachment is None)
         return Plan(draft=fitted, told=(*own, *draft.attachments), cut=cut, is_aside=True)
-    if isinstance(mode, int) or (mode == "none" and cells_told(place.before)):
-        return Plan(draft=fitted, told=fitted.told, cut=cut, is_aside=True)
-    dropped = draft.turns[: len(draft.turns) - len(fitted.turns)]
-    gone = {part.cell for part in draft.cells} - {part.cell for part in fitted.cells}
-    cut = Cut(
-        last_turn=dropped[-1].number if dropped else cut.last_turn,
-        cells=cut.cells.union(cell for cell in gone if cell is not None),
-    )
-    return Plan(draft=fitted, told=fitted.told, cut=cut, is_aside=False)
+    return Plan(draft=fitted, told=fitted.told, cut=cut, is_aside=is_filter)
 
 
 def shown_turns(
