@@ -77,19 +77,15 @@ def draft_prompt(
     before = tuple(map(_alone, place.before)) if mode == "none" else place.before
     turns, front = shown_turns(before, cut, notebook, only)
     own = place.replaced.told if place.replaced is not None else ()
-    # What an earlier kernel ran has another number, and has run again or does not count.
-    sent = {part.cell: part for part in own if part.cell is not None and part.cell.number > 0}
+    sent = {part.cell: part for part in own}
     told = cells_told((*place.before, *place.after))
-    cells = (
-        () if mode == "none" else (*sent, *(cell for cell in notebook.visible if cell not in sent))
-    )
     return Draft(
         prompt=prompt,
         system=system,
         turns=turns,
         cells=tuple(
             sent.get(cell) or told_cell(cell, allowed)
-            for cell in cells
+            for cell in (() if mode == "none" else notebook.visible)
             if cell not in told and is_in(cell, cut, notebook, only)
         ),
         variables=variable_parts(variables),
