@@ -304,7 +304,9 @@ class Chat(ChatTurns):
 
     def first_asked(self, origin: Hashable) -> Moment | None:
         """When a prompt of a cell was first answered in this kernel, if it was."""
-        return self._moments.get(origin)
+        with self._lock:
+            self._take_in_answers()
+            return self._moments.get(origin)
 
     def _moment(self, asked: Asked) -> Moment:
         """The moment at which a prompt stands: what is below its cell is not told it."""
