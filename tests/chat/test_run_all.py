@@ -102,6 +102,9 @@ VARIANTS = {
     "with an answer in a variable": {"second": "%%llm kept <<\nSay what was kept."},
     "with several prompts": {"second": "for n in range(2):\n    %llm Number {{n}}?"},
     "with objects": {"more": "object()"},
+    "in a conversation that is cut again and again": {
+        "second": f"for n in range(30):\n    %llm Number {{{{n}}}} {'of many ' * 10}"
+    },
 }
 
 
