@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _MAX_SNIPPET = 50
 _NO_ROOM = "no longer fits"
+_EARLIER = "of an earlier kernel; --continue tells it"
+_ALONE = "context none"
 _IF_ASKED = "with a prompt about it"
 _SOME_PROMPT = "?"
 _UNCOUNTED = Budget(num_tokens=0)  # without a model nothing is left out
@@ -152,7 +154,8 @@ def context_report(
         draft = draft.only()
     if engine is not None:
         draft = draft.fitted(allowed, engine.count_tokens)
-    listed = _Listing(draft, chat.timeline.snapshot(), mode, allowed, waiting)
+    earlier = frozenset[int]() if goes_on else chat.restored
+    listed = _Listing(draft, chat.timeline.snapshot(), mode, allowed, waiting, earlier)
     items = [*listed.system(), *listed.turns(chat.turns), *listed.cells(chat.turns)]
     counts: dict[int, int] = {}
     if engine is not None:
@@ -201,15 +204,17 @@ class _Listing:
         mode: ContextMode,
         allowed: Budget,
         waiting: frozenset[CellEvent | None],
+        earlier: frozenset[int],
     ) -> None:
         self._draft = draft
         self._notebook = notebook
         self._mode = mode
         self._allowed = allowed
         self._waiting = waiting  # for a prompt that is about them
+        self._earlier = earlier
         told = (part for turn in draft.turns for part in turn.told)
         self._cells_in = {part.cell for part in (*draft.front, *told, *draft.cells)}
-        self._turns_in = {turn.number for turn in draft.turns}
+        self._turns_in = {turn.number: turn for turn in draft.turns}
 
     def system(self) -> Iterator[_Item]:
         """List the system text."""
@@ -219,12 +224,14 @@ class _Listing:
     def turns(self, turns: Sequence[Turn]) -> Iterator[_Item]:
         """List the turns, each after what it told."""
         for number, turn in enumerate(turns, 1):
-            is_in = turn.number in self._turns_in
+            sent = self._turns_in.get(turn.number)
+            gone = _EARLIER if turn.number in self._earlier else _NO_ROOM
             for part in turn.told:
                 if part.cell is not None:
-                    yield self._cell(part.cell, part.sent, f"told in turn {number}")
+                    yield self._cell(part.cell, part.sent, f"told in turn {number}", gone)
                     continue
-                state = f"told in turn {number}" if is_in else _NO_ROOM
+                is_in = sent is not None and part in sent.told
+                state = f"told in turn {number}" if is_in else gone if sent is None else _ALONE
                 if part.attachment is not None:
                     name = f"attached {_code(part.attachment)}"
                     secrets = ("attached",) * part.sent.count(HIDDEN)
@@ -235,7 +242,8 @@ class _Listing:
                     yield _Item("variable", name, part.sent, is_in, state, secrets=secrets)
             name = f"turn {number}: {_code(turn.prompt)}"
             num_answer = turn.completion.usage.completion_tokens
-            yield _Item("turn", name, turn.prompt, is_in, "" if is_in else _NO_ROOM, num_answer)
+            is_in, state = sent is not None, gone if sent is None else ""
+            yield _Item("turn", name, turn.prompt, is_in, state, num_answer)
 
     def cells(self, turns: Sequence[Turn]) -> Iterator[_Item]:
         """List the cells that no turn has told."""
@@ -245,7 +253,7 @@ class _Listing:
                 part = told_cell(cell, self._allowed)
                 yield self._cell(cell, part.text, "with the next prompt")
 
-    def _cell(self, cell: CellEvent, text: str, where: str) -> _Item:
+    def _cell(self, cell: CellEvent, text: str, where: str, gone: str = _NO_ROOM) -> _Item:
         number = cell.execution_count if cell.execution_count is not None else " "
         name = f"In [{number}] {_code(cell.source)}"
         if self._notebook.is_hidden(cell):
@@ -256,8 +264,10 @@ class _Listing:
             num_hidden = text.count(HIDDEN)
             secrets = (*secrets_in(cell), *("a secret",) * num_hidden)[:num_hidden]
             return _Item("cell", name, text, is_in=True, state=f"{pinned}{where}", secrets=secrets)
-        if self._mode == "none":
-            state = "context none"
+        if gone == _EARLIER:
+            state = gone
+        elif self._mode == "none":
+            state = _ALONE
         elif isinstance(self._mode, int):
             state = f"not one of the last {self._mode}"
         else:

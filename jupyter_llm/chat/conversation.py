@@ -304,7 +304,9 @@ class Chat(ChatTurns):
 
     def first_asked(self, origin: Hashable) -> Moment | None:
         """When a prompt of a cell was first answered in this kernel, if it was."""
-        return self._moments.get(origin)
+        with self._lock:
+            self._take_in_answers()
+            return self._moments.get(origin)
 
     def _moment(self, asked: Asked) -> Moment:
         """The moment at which a prompt stands: what is below its cell is not told it."""
@@ -375,9 +377,7 @@ class Chat(ChatTurns):
         asked, plan, request = sending.asked, sending.plan, sending.request
         self._last_mode, self._last_params = asked.context, request.params
         self.was_alone = plan.is_alone
-        cuts = dict(sending.place.cuts)
-        if not plan.is_aside:
-            cuts[self._conversation(asked.context)] = plan.cut
+        cuts = {**sending.place.cuts, self._conversation(asked.context): plan.cut}
         writing = Writing(
             prompt=asked.prompt,
             future=future,
@@ -430,6 +430,8 @@ class Chat(ChatTurns):
         with suppress(EngineClosedError):
             allowed = budget(engine.info, mode, self._last_params.max_tokens)
             draft = self.next_draft(allowed, mode)
+            if tells_if_asked(engine.info, mode):  # which cells, the prompt will say
+                draft = draft.only()
             if draft.turns:
                 self._read(engine, draft, allowed, mode)
 

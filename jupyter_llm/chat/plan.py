@@ -77,19 +77,15 @@ def draft_prompt(
     before = tuple(map(_alone, place.before)) if mode == "none" else place.before
     turns, front = shown_turns(before, cut, notebook, only)
     own = place.replaced.told if place.replaced is not None else ()
-    # What an earlier kernel ran has another number, and has run again or does not count.
-    sent = {part.cell: part for part in own if part.cell is not None and part.cell.number > 0}
+    sent = {part.cell: part for part in own}
     told = cells_told((*place.before, *place.after))
-    cells = (
-        () if mode == "none" else (*sent, *(cell for cell in notebook.visible if cell not in sent))
-    )
     return Draft(
         prompt=prompt,
         system=system,
         turns=turns,
         cells=tuple(
             sent.get(cell) or told_cell(cell, allowed)
-            for cell in cells
+            for cell in (() if mode == "none" else notebook.visible)
             if cell not in told and is_in(cell, cut, notebook, only)
         ),
         variables=variable_parts(variables),
@@ -129,19 +125,19 @@ def plan_prompt(
 ) -> Plan:
     """Leave out of a draft what does not fit, and say what that means for the chat."""
     fitted = draft.fitted(allowed, count)
+    is_filter = isinstance(mode, int) or (mode == "none" and bool(cells_told(place.before)))
+    if not is_filter:
+        dropped = draft.turns[: len(draft.turns) - len(fitted.turns)]
+        gone = {part.cell for part in draft.cells} - {part.cell for part in fitted.cells}
+        cut = Cut(
+            last_turn=dropped[-1].number if dropped else cut.last_turn,
+            cells=cut.cells.union(cell for cell in gone if cell is not None),
+        )
     if place.is_left_out(conversation):
         replaced = place.replaced.told if place.replaced is not None else ()
         own = (part for part in replaced if part.attachment is None)
         return Plan(draft=fitted, told=(*own, *draft.attachments), cut=cut, is_aside=True)
-    if isinstance(mode, int) or (mode == "none" and cells_told(place.before)):
-        return Plan(draft=fitted, told=fitted.told, cut=cut, is_aside=True)
-    dropped = draft.turns[: len(draft.turns) - len(fitted.turns)]
-    gone = {part.cell for part in draft.cells} - {part.cell for part in fitted.cells}
-    cut = Cut(
-        last_turn=dropped[-1].number if dropped else cut.last_turn,
-        cells=cut.cells.union(cell for cell in gone if cell is not None),
-    )
-    return Plan(draft=fitted, told=fitted.told, cut=cut, is_aside=False)
+    return Plan(draft=fitted, told=fitted.told, cut=cut, is_aside=is_filter)
 
 
 def shown_turns(

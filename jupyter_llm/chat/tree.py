@@ -244,15 +244,16 @@ class Exchanges:
         return path[: is_above.index(False)] if False in is_above else path
 
     def _place_of(self, number: int) -> Place:
-        """The place of a prompt that was sent before."""
+        """The place of a prompt that was sent before; after it is what this kernel went on with."""
         path = self._branches.path_through(number)
         index = path.index(number)
+        after = (n for n in path[index + 1 :] if self._branches[n].tick is not None)
         return Place(
             number=number,
             parent=self._branches.parent(number),
             is_at_end=False,
             before=self._turns(path[:index]),
-            after=self._turns(path[index + 1 :]),
+            after=self._turns(after),
             replaced=self.turn(number),
         )
 
@@ -337,7 +338,7 @@ class Exchanges:
         kept_end = self._branches.get(self._kept_end)
         if kept_end is not None and kept_end.tick is None:
             self.choose(self._kept_end)
-        restored = [n for n in self._branches if self._branches[n].tick is None]
+        restored = self.restored
         origins = [self._branches[number].origin for number in restored]
         for number in restored:
             self._disown(number)
@@ -356,9 +357,9 @@ class Exchanges:
         self._branches[number] = replace(entry, turn=turn, origin=None)
 
     @property
-    def num_restored(self) -> int:
-        """How many turns of an earlier kernel nobody has gone on from."""
-        return sum(self._branches[number].tick is None for number in self._branches)
+    def restored(self) -> frozenset[int]:
+        """The numbers of an earlier kernel that nobody has gone on from."""
+        return frozenset(n for n in self._branches if self._branches[n].tick is None)
 
     def choose(self, number: int) -> bool:
         """Make the branch through a number the active one, and return whether it was another."""

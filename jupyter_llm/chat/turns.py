@@ -116,10 +116,9 @@ class ChatTurns:
         return turn
 
     def is_kept(self, *numbers: int) -> bool:
-        """Tell whether all of these turns may be written to the disk, as far as they are there."""
+        """Tell whether all of these turns may be written to the disk; not one that was removed."""
         with self._lock:
-            there = filter(self._exchanges.__contains__, numbers)
-            return all(map(self._exchanges.is_kept, there))
+            return all(n in self._exchanges and self._exchanges.is_kept(n) for n in numbers)
 
     def choose(self, number: int) -> None:
         """Make the branch through a turn the active one.
@@ -217,10 +216,15 @@ class ChatTurns:
             self._watchers.tell()
 
     @property
+    def restored(self) -> frozenset[int]:
+        """The numbers of the turns of an earlier kernel that nobody has gone on from."""
+        with self._lock:
+            return self._exchanges.restored
+
+    @property
     def num_restored(self) -> int:
         """How many turns of an earlier kernel nobody has gone on from."""
-        with self._lock:
-            return self._exchanges.num_restored
+        return len(self.restored)
 
     def saved(self) -> SavedChat:
         """The active branch as it is kept on disk, and how many others there are."""

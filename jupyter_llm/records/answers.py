@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ class AnswerLog:
     def __init__(self, store: PromptStore) -> None:
         self._store = store
         self._answers: deque[Answer] = deque(maxlen=_MAX_ANSWERS)
+        self._num_clears = 0
+        self._lock = threading.Lock()  # so that nothing is kept that was to be cleared
 
     def add(self, request: Request, future: Future[Completion]) -> None:
         """Take in an answer when it is finished.
@@ -76,8 +79,16 @@ class AnswerLog:
         return stream
 
     def log(self, request: Request, future: Future[Completion]) -> None:
-        """Remember an answer once it is written; for whoever submits by themselves."""
-        when_done(future, partial(self.add, request))
+        """Remember an answer once it is written, unless all are forgotten before that.
+
+        For whoever submits by themselves.
+        """
+        when_done(future, partial(self._add_since, self._num_clears, request))
+
+    def _add_since(self, num_clears: int, request: Request, future: Future[Completion]) -> None:
+        with self._lock:
+            if num_clears == self._num_clears:
+                self.add(request, future)
 
     def forget(self, prompt_sha256s: Collection[str]) -> None:
         """Forget the answers to some prompts, and remove these from the disk."""
@@ -89,8 +100,10 @@ class AnswerLog:
 
     def clear(self) -> None:
         """Forget all answers, and remove all prompts of this notebook from the disk."""
-        self._answers.clear()
-        self._store.clear()
+        with self._lock:
+            self._num_clears += 1
+            self._answers.clear()
+            self._store.clear()
 
     def __iter__(self) -> Iterator[Answer]:
         return iter(list(self._answers))

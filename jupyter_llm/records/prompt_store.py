@@ -72,12 +72,11 @@ class PromptStore:
     """The prompts that all kernels of the user share. Safe from any thread.
 
     They take at most 64 MB; the least recently used ones go first. What a notebook has kept can be
-    cleared; `notebook` tells its path, if that is known.
+    cleared, and what was kept while nobody knew whose it is; `notebook` tells its path, if known.
     """
 
     def __init__(self, notebook: Callable[[], Path | None] = lambda: None) -> None:
         self._notebook = notebook
-        self._nameless = os.urandom(16)  # what is kept while the notebook is not known
 
     def keep(self, prompt_sha256: str, prompt: KeptPrompt) -> None:
         """Write a prompt in the background; returns at once."""
@@ -97,9 +96,9 @@ class PromptStore:
 
     def clear(self) -> None:
         """Remove all prompts of this notebook from the disk, in the background."""
-        owners = (self._owner, self._nameless)
-        statement = "DELETE FROM prompts WHERE owner IN (?, ?)"
-        store().write(_SCHEMA, lambda connection: connection.execute(statement, owners))
+        owner = (self._owner,)
+        statement = "DELETE FROM prompts WHERE owner = ? OR owner IS NULL"
+        store().write(_SCHEMA, lambda connection: connection.execute(statement, owner))
 
     def follow(self, change: PathChange) -> None:
         """Go along with a notebook that was renamed."""
@@ -109,9 +108,9 @@ class PromptStore:
             store().write(_SCHEMA, lambda connection: connection.execute(statement, paths))
 
     @property
-    def _owner(self) -> bytes:
+    def _owner(self) -> bytes | None:
         path = self._notebook()
-        return self._nameless if path is None else _owner(path)
+        return None if path is None else _owner(path)
 
     def find(self, prompt_sha256: str) -> KeptPrompt | None:
         """A prompt, if it is here and sound; a damaged one is removed."""
@@ -150,7 +149,11 @@ def _owner(notebook: Path) -> bytes:
 
 
 def _keep(
-    connection: Connection, prompt_sha256: str, prompt: KeptPrompt, used_at: float, owner: bytes
+    connection: Connection,
+    prompt_sha256: str,
+    prompt: KeptPrompt,
+    used_at: float,
+    owner: bytes | None,
 ) -> None:
     """Keep a prompt that is not known yet, and drop the least recently used above the cap."""
     if _touch(connection, prompt_sha256, used_at):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from jupyter_llm.notebook.code.syntax import parse_cell, parse_python
@@ -11,7 +13,7 @@ from jupyter_llm.notebook.values.redaction import redact_source
 from jupyter_llm.notebook.values.secrets import HIDDEN
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterator, Mapping
 
 
 def without_hidden(source: str, namespace: Container[str]) -> tuple[str, tuple[str, ...]]:
@@ -45,19 +47,28 @@ def _set_to_hidden(statement: ast.stmt) -> str:
 def restored(source: str, original: str) -> str:
     """A changed cell with the secrets that stood in it before, which the model has not seen.
 
-    They come from that very cell, so nothing gets anywhere new.
+    They come from that very cell, so nothing gets anywhere new. Where nobody can tell which of
+    several it is, the mark stays.
     """
     if HIDDEN not in source:
         return source
     before, after = original.split("\n"), redact_source(original).text.split("\n")
-    lines = zip(after, before, strict=True) if len(before) == len(after) else ()
-    known = {told.strip(): line.strip() for told, line in lines}
-    return _by_name("\n".join(_line(line, known) for line in source.split("\n")), original)
+    known: dict[str, list[str]] = {}
+    for told, line in zip(after, before, strict=True) if len(before) == len(after) else ():
+        known.setdefault(told.strip(), []).append(line.strip())
+    lines = source.split("\n")
+    counts = Counter(map(str.strip, lines))
+    places = {
+        told: cycle(those)
+        for told, those in known.items()
+        if HIDDEN in told and (len(set(those)) == 1 or len(those) == counts[told])
+    }
+    return _by_name("\n".join(_line(line, places) for line in lines), original)
 
 
-def _line(line: str, known: dict[str, str]) -> str:
-    before = known.get(line.strip()) if HIDDEN in line else None
-    return line if before is None else line[: len(line) - len(line.lstrip())] + before
+def _line(line: str, places: Mapping[str, Iterator[str]]) -> str:
+    before = places.get(line.strip())
+    return line if before is None else line[: len(line) - len(line.lstrip())] + next(before)
 
 
 def _by_name(source: str, original: str) -> str:
@@ -65,7 +76,10 @@ def _by_name(source: str, original: str) -> str:
     tree, old = parse_python(source), parse_python(original)
     if tree is None or old is None:
         return source
-    before = {name: _cut(node, original) for name, node in secret_literals(old)}
+    found: dict[str, set[str]] = {}
+    for name, node in secret_literals(old):
+        found.setdefault(name, set()).add(_cut(node, original))
+    before = {name: those.pop() for name, those in found.items() if len(those) == 1}
     places = [(*place_of(node, source), name) for name, node in _hidden_in(tree)]
     for start, stop, name in sorted(places, reverse=True):
         source = source[:start] + before.get(name, source[start:stop]) + source[stop:]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.html_text import diff_block, paragraph
 from jupyter_llm.common.markdown import code_block, untrusted_markdown
-from jupyter_llm.notebook.cells.rendering import cell_name
+from jupyter_llm.notebook.cells.rendering import shown_name
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.completion import Completion
@@ -34,7 +34,7 @@ class Proposal:
         """What changes in the cell, as a unified diff; empty if nothing does."""
         if self.cell is None:
             return ""
-        name = cell_name(self.cell)
+        name = shown_name(self.cell)
         before, after = (_lines(text) for text in (self.cell.source, self.source))
         return "".join(unified_diff(before, after, name, f"{name}, changed"))
 
@@ -61,7 +61,7 @@ class Proposal:
     def _opening(self) -> str:
         if self.cell is None:
             return ""
-        name = cell_name(self.cell)
+        name = shown_name(self.cell)
         if not self.diff:
             return f"The model would leave {name} as it is."
         return f"A change to {name}{f', which {self.reason}' if self.reason else ''}:"

@@ -11,7 +11,7 @@ from jupyter_llm.engine.completion import Chunk, PromptInterrupted
 from jupyter_llm.engine.options import MAX_SEED
 from jupyter_llm.engine.request import Request
 from jupyter_llm.errors import JupyterLLMError
-from jupyter_llm.notebook.cells.rendering import cell_name
+from jupyter_llm.notebook.cells.rendering import shown_name
 from jupyter_llm.notebook.code.blocks import code_blocks
 from jupyter_llm.notebook.code.layout import without_last_statement
 from jupyter_llm.notebook.code.marks import mark
@@ -215,7 +215,7 @@ def change(
     """Put code out of an answer in the place of a cell that ran, or below where that cannot be."""
     text, record = marked(source, completion)
     metadata = record.to_metadata() if record is not None else {}
-    name = cell_name(cell)
+    name = shown_name(cell)
     if writer.change(cell.cell_id, cell.source, text, metadata):
         place = f"{name} is changed; run it again"
     else:
@@ -330,7 +330,7 @@ def _reseeded(request: Request, number: int) -> Request:
 
 def _read(completion: Completion, request: Request, namespace: Container[str]) -> CodeAnswer:
     is_cut_off = completion.finish_reason != "stop"
-    text = ANSWER_PREFIX + completion.text
+    text = ANSWER_PREFIX + completion.message.content  # what it said over and over, once
     return CodeAnswer(
         completion=completion,
         cells=code_cells(text, namespace, is_cut_off=is_cut_off),

@@ -282,6 +282,20 @@ class TestCut:
         assert session.chat.num_left_out == num_left_out
         assert session.ask("end").count("new = 1") == 1
 
+    def test_prompts_that_are_asked_again_leave_out_what_they_did_at_first(self) -> None:
+        session = Session(n_ctx=2048)
+        session.fill(40, shows="word " * 20)
+
+        def ask_all() -> list[str]:
+            return [session.ask(f"question {number} " * 4, origin=number) for number in range(90)]
+
+        first = ask_all()
+        assert "x0 = 1" not in first[0]
+        num_left_out = session.chat.num_left_out
+        assert num_left_out > 20
+        assert ask_all() == first
+        assert session.chat.num_left_out == num_left_out
+
     def test_turns_that_are_forgotten_do_not_move_the_cut(self) -> None:
         session = Session(n_ctx=2048)
         for number in range(40):

@@ -102,6 +102,9 @@ VARIANTS = {
     "with an answer in a variable": {"second": "%%llm kept <<\nSay what was kept."},
     "with several prompts": {"second": "for n in range(2):\n    %llm Number {{n}}?"},
     "with objects": {"more": "object()"},
+    "in a conversation that is cut again and again": {
+        "second": f"for n in range(30):\n    %llm Number {{{{n}}}} {'of many ' * 10}"
+    },
 }
 
 
@@ -236,6 +239,13 @@ class TestWhatAnEarlierKernelKept:
         notebook.run("%%llm\nGo on.", "new")
         assert "What is in it?" in notebook.sent[-1]
         assert "Nothing was kept" in notebook.run("%llm /history --continue", "history")
+
+    def test_the_context_says_that_nobody_goes_on_from_it(self, notebook: Notebook) -> None:
+        self.chat(notebook)
+        text = notebook.run("%llm /context", "context")
+        assert text.count("of an earlier kernel") >= 2
+        assert "no longer fits" not in text
+        assert "of an earlier kernel" not in notebook.run("%llm --continue /context", "context")
 
     def test_a_panel_goes_on_from_it_and_cells_follow(self, notebook: Notebook) -> None:
         chat = self.chat(notebook)

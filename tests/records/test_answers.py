@@ -55,6 +55,17 @@ class TestLog:
         assert store.flush(10)
         assert list(home.iterdir()) == []
 
+    def test_what_is_answered_after_all_were_cleared_is_kept_nowhere(
+        self, store: PromptStore
+    ) -> None:
+        log = AnswerLog(store)
+        future: Future[Completion] = Future()
+        log.log(REQUEST, future)
+        log.clear()
+        future.set_result(finished().result())
+        assert list(log) == []
+        assert store.find(record().prompt_sha256) is None
+
     def test_what_failed_or_was_never_read_is_no_answer(self, store: PromptStore) -> None:
         log = AnswerLog(store)
         log.add(REQUEST, finished(provenance=None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,6 +100,13 @@ def test_the_least_recently_used_go_when_there_are_too_many(
     for name in HASHES[4:7]:
         store.keep(name, KeptPrompt(os.urandom(6000).hex()))
     assert set(known()) == {HASHES[number] for number in (0, 1, 4, 5, 6)}
+
+
+def test_clearing_takes_what_was_kept_while_nobody_knew_the_notebook(tmp_path: Path) -> None:
+    PromptStore().keep(ONE, CHAT)
+    PromptStore(lambda: tmp_path / "other.ipynb").keep(OTHER, CHAT)
+    PromptStore(lambda: tmp_path / "a.ipynb").clear()
+    assert known() == [OTHER]
 
 
 def test_the_same_prompt_is_written_once(store: PromptStore) -> None:

@@ -157,6 +157,13 @@ def test_an_answer_that_was_cut_off_loses_its_unfinished_end() -> None:
     assert answer.changes == ("left out the unfinished end",)
 
 
+def test_what_a_draft_says_over_and_over_lands_once() -> None:
+    params = SamplingParams(seed=7, max_tokens=700)
+    answer = write("total_of_prices = 1\n" * 100, params=params, num_drafts=1)
+    assert len(answer.completion.text) == 700
+    assert answer.sources == ("total_of_prices = 1",)
+
+
 @pytest.mark.parametrize(
     ("text", "kept"),
     [

@@ -89,13 +89,15 @@ def cells_meant(
     `named` are the variables that it names.
     """
     counts = {int(count) for count in _NUMBER.findall(prompt)}
-    numbered = {cell.execution_count: cell for cell in cells if cell.execution_count in counts}
+    numbered = {count: cell for cell in cells for count in cell.counts if count in counts}
     found = {*numbered.values(), *_cells_with(named, cells)}
     if not _BRINGS_ITS_OWN.search(prompt):
         names = set(_NAME.findall(prompt)) - _COMMON_NAMES
         found.update(_cells_with(names, cells, with_outputs=True))
     if found or not cells or not points_at_cells(prompt):
         return frozenset(found)
+    # A run that changed nothing keeps its place, but is the last that somebody has seen.
+    cells = sorted(cells, key=lambda cell: cell.counts[-1] or 0)
     failed = [cell for cell in cells if cell.has_failed]
     if _WHOLE.search(prompt):
         return frozenset(cells)

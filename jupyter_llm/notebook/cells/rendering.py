@@ -24,8 +24,16 @@ _SETUP = re.compile(rf"(?m)^%(?:{'|'.join(SETUP_MAGICS)})\b.*(?:\n|\Z)")
 
 
 def cell_name(cell: CellEvent | CellSource) -> str:
-    """What a cell is called in a sentence, by the number the notebook shows beside it."""
-    count = cell.execution_count
+    """What a cell is called to a model, by the number of its first run: it stays the same."""
+    return _name(cell.execution_count)
+
+
+def shown_name(cell: CellEvent) -> str:
+    """What a cell is called to a person, by the number the notebook shows beside it."""
+    return _name(cell.counts[-1])
+
+
+def _name(count: int | None) -> str:
     return "the cell" if count is None else f"cell [{count}]"
 
 

@@ -134,3 +134,10 @@ def test_of_the_cells_only_those_are_meant_that_a_prompt_is_about(
         for n, s in enumerate(sources, 1)
     ]
     assert sorted(cell.number for cell in cells_meant(prompt, cells, named)) == numbers
+
+
+def test_a_cell_that_ran_again_is_meant_by_its_new_number_and_is_the_last_one() -> None:
+    again = CellEvent(number=1, source="x = 1", execution_count=1, again=(3,))
+    other = CellEvent(number=2, source="y = 2", execution_count=2)
+    for prompt in ("What does cell 3 do?", "What does cell 1 do?", "Explain this."):
+        assert cells_meant(prompt, (again, other)) == {again}
