@@ -24,8 +24,10 @@ _NOTHING: Final = re.compile(
     r"[-+]?\d{0,5}(?:\.\d*)?%?|NaN|NaT|None|null|<NA>|True|False|true|false|[-=:═─╪┼╞╡|+… .]*"
 )
 _SERIES_NAME: Final = re.compile(r"(?m)^Name: (.{1,60}?), (?:Length: \d+, )?dtype: ")
-_SERIES_ROW: Final = re.compile(r"\S.*?[ ]{2,}(\S.*?)[ ]*$")
-_INDEX: Final = re.compile(r"Index\((\[.*?\]),[^\[\]()]*?name='([^']{1,60})'", re.DOTALL)
+_SERIES_ROW: Final = re.compile(r"\S.*?[ ]{2,}(\S.*)")
+_INDEX: Final = re.compile(
+    r"""Index\((\[(?:'[^']*'|"[^"]*"|[^\[\]'"])*+\]),[^\[\]()]*?name='([^']{1,60})'"""
+)
 _POLARS_SERIES: Final = re.compile(r"Series: '([^']{1,60})' \[[^\n]*\]\n\[\n(.*?)\n\]", re.DOTALL)
 _FEW_WORDS: Final = re.compile(r"\S+(?: \S+){0,2}")
 _MAX_LINE: Final = 2000
@@ -151,7 +153,7 @@ def _rows_above(lines: list[tuple[int, str]], found: re.Match[str]) -> Iterator[
     """Yield the values of a pandas Series, above the line that says its name."""
     above = [(start, line) for start, line in lines if start < found.start()]
     for start, line in takewhile(lambda row: bool(row[1].strip()), reversed(above)):
-        row = _SERIES_ROW.match(line)
+        row = _SERIES_ROW.match(line.rstrip(" "))
         if row is not None and _is_data(row[1], found[1]):
             yield start + row.start(1), start + row.end(1), found[1]
 
