@@ -113,6 +113,8 @@ def _below(lines: list[tuple[int, str]], number: int, split: _Split) -> Iterator
         return
     if not is_spaced and not all(_LABEL.fullmatch(cell[2]) for cell in headers if cell[2]):
         return
+    if not is_spaced and _is_row(lines, number, split):
+        return
     rows = takewhile(lambda row: bool(row[1].strip()), lines[number + 1 :])
     for start, row in rows:
         cells = split(row)
@@ -132,6 +134,19 @@ def _below(lines: list[tuple[int, str]], number: int, split: _Split) -> Iterator
             yield from (
                 (start + a, start + b, name) for a, b, told in under if _is_data(told, name)
             )
+
+
+def _is_row(lines: list[tuple[int, str]], number: int, split: _Split) -> bool:
+    """Whether a line stands below another of its table, and so is no header."""
+    above = [line for _, line in lines[max(0, number - 2) : number]]
+    if above and above[-1].strip() and not re.search(r"\w", above[-1]):
+        above.pop()  # a rule between them
+    cells, others = split(lines[number][1]), split(above[-1]) if above else []
+    if len(cells) != len(others):
+        return False
+    if split is _worded:
+        return not any(map(_differ, others, cells))
+    return split is not _comma or ", " not in above[-1]  # as in a sentence
 
 
 def _differ(cell: _Cell, header: _Cell) -> bool:

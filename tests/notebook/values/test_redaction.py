@@ -197,3 +197,14 @@ def test_one_value_under_two_names_is_told_when_one_of_them_is_shown() -> None:
     assert redact_text("S02x9abc").text == HIDDEN
     secrets.show("HF_TOKEN")
     assert redact_text("S02x9abc").text == "S02x9abc"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| test | result |\n|---|---|\n| a | auth |\n| b | timeout |",
+        "word,kind\npassword,noun\nhunter,verb",
+    ],
+)
+def test_a_row_that_holds_the_name_of_a_secret_is_no_header(text: str) -> None:
+    assert redact_text(text).text == text
