@@ -204,6 +204,8 @@ _CODE = re.compile(
 )
 _OPENING = re.compile(r"[\w.]*([(\[{<])")
 _CLOSING: Final = {"(": ")", "[": "]", "{": "}", "<": ">"}
+_MARKS = re.compile(rf"{_QUOTED.pattern}|[()\[\]{{}}<>]", re.DOTALL)
+_MAX_NESTED: Final = 100  # brackets; each of them is looked at from all around it
 
 
 def _assigned(text: str) -> Iterator[_Span]:
@@ -235,23 +237,18 @@ def _value_end(text: str, start: int) -> int:
 
 
 def _bracket_end(text: str, start: int) -> int:
-    """Where the bracket at `start` is closed, or the text's end."""
+    """Where the bracket at `start` is closed, or the text's end, if it is not or very deep."""
     waiting: list[str] = []
-    place = start
-    while place < len(text):
-        char = text[place]
-        if char in "\"'" and (quoted := _QUOTED.match(text, place)):
-            place = quoted.end()
-            continue
-        if char in _CLOSING and char != "<":
-            waiting.append(_CLOSING[char])
-        elif char == "<" and place == start:
-            waiting.append(">")
-        elif waiting and char == waiting[-1]:
+    for found in _MARKS.finditer(text, start):
+        mark = found[0]
+        if mark in _CLOSING and (mark != "<" or found.start() == start):
+            waiting.append(_CLOSING[mark])
+        elif waiting and mark == waiting[-1]:
             waiting.pop()
-            if not waiting:
-                return place + 1
-        place += 1
+        if not waiting:
+            return found.end()
+        if len(waiting) > _MAX_NESTED:
+            break
     return len(text)
 
 
