@@ -65,8 +65,11 @@ def _by_name(source: str, original: str) -> str:
     tree, old = parse_python(source), parse_python(original)
     if tree is None or old is None:
         return source
-    before = {name: _cut(node, original) for name, node in secret_literals(old)}
-    places = [(*place_of(node, source), name) for name, node in _hidden_in(tree)]
+    try:
+        before = {name: _cut(node, original) for name, node in secret_literals(old)}
+        places = [(*place_of(node, source), name) for name, node in _hidden_in(tree)]
+    except RecursionError:
+        return source
     for start, stop, name in sorted(places, reverse=True):
         source = source[:start] + before.get(name, source[start:stop]) + source[stop:]
     return source

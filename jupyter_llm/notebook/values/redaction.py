@@ -25,7 +25,7 @@ from jupyter_llm.notebook.code.syntax import (
 )
 from jupyter_llm.notebook.values import formats, known
 from jupyter_llm.notebook.values.columns import cells_of_secrets
-from jupyter_llm.notebook.values.literals import beside, place_of, secret_literals
+from jupyter_llm.notebook.values.literals import beside, lines_of, place_of, secret_literals
 from jupyter_llm.notebook.values.secrets import (
     HIDDEN,
     is_placeholder,
@@ -296,12 +296,15 @@ def _literal_spans(source: str) -> list[_Span]:
     if tree is None:
         return list(_quoted_spans(source))
     spans = []
-    for name, node in (*secret_literals(tree), *_random_looking(tree)):
+    try:
+        found = [*secret_literals(tree), *_random_looking(tree)]
+    except RecursionError:
+        return list(_quoted_spans(source))
+    for name, node in found:
         start, stop = place_of(node, python)
         text = python[start:stop]
-        if python != source:  # IPython has changed the line before it, perhaps
-            lines = source.split("\n")[: node.lineno - 1]
-            start = source.find(text, sum(map(len, lines)) + len(lines))
+        if source[start:stop] != text:  # IPython has changed the line before it, perhaps
+            start = source.find(text, sum(map(len, lines_of(source)[: node.lineno - 1])))
         if start >= 0:
             spans.append((start, start + len(text), name))
             known.note(name, getattr(node, "value", None))
