@@ -87,7 +87,7 @@ def redact_mixed(text: str) -> Redacted:
 
 def redact_value(expression: str, value: object, text: str) -> str:
     """What an expression in a prompt gives, as a text; none of it if it reads a secret by name."""
-    if value is None or isinstance(value, bool) or _ABOUT.match(expression):
+    if value is None or isinstance(value, bool | float) or _ABOUT.fullmatch(expression):
         return text
     try:
         tree = ast.parse(expression.strip(), mode="eval")
@@ -98,7 +98,7 @@ def redact_value(expression: str, value: object, text: str) -> str:
 
 
 _FENCED = re.compile(r"(?ms)^(`{3,}|~{3,})(?:python|py|ipython)[^\n]*\n(.*?)(?=^\1|\Z)")
-_ABOUT = re.compile(r"\s*(?:len|type|bool|isinstance|hash|id)\(")
+_ABOUT = re.compile(r"\s*(?:len|type|bool|isinstance|hash|id)\([^()]*\)\s*")
 
 
 def _last_name(node: ast.AST) -> str:

@@ -144,13 +144,15 @@ def test_what_is_hidden_is_hidden_once_and_for_all() -> None:
         ("cfg['password']", "S02x9", HIDDEN),
         ("os.environ['HF_TOKEN'][:3]", "abc", HIDDEN),
         ("len(password)", "5", "5"),
+        ("len(x) and password", "S02x9", HIDDEN),
+        ("df['pass'].mean()", 0.5, "0.5"),
         ("x", "no secret", "no secret"),
         ("cfg", "{'password': 'S02x9', 'n': 1}", f"{{'password': {HIDDEN}, 'n': 1}}"),
         ("In[1]", "x = 1", "x = 1"),
     ],
 )
-def test_what_an_expression_gives(expression: str, value: str, shown: str) -> None:
-    assert redact_value(expression, value, value) == shown
+def test_what_an_expression_gives(expression: str, value: object, shown: str) -> None:
+    assert redact_value(expression, value, str(value)) == shown
     assert redact_value(expression, None, "None") == "None"
 
 
