@@ -113,7 +113,7 @@ def _last_name(node: ast.AST) -> str:
 # --- any text
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _redact_text(text: str, _num_changes: int) -> Redacted:
     result = _replaced(text, _tokens(text))
     finds = (_assigned, cells_of_secrets) if may_name(text) else ()
