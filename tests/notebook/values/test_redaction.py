@@ -210,3 +210,16 @@ def test_one_value_under_two_names_is_told_when_one_of_them_is_shown() -> None:
 )
 def test_a_row_that_holds_the_name_of_a_secret_is_no_header(text: str) -> None:
     assert redact_text(text).text == text
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "colors = {'pass': 'green', 'fail': 'red'}",
+        "rows = [{'token': \"n't\", 'lemma': 'not'}, {'token': '(', 'lemma': '('}]",
+        "mdp = {'start': {'go': 'goal'}}",
+    ],
+)
+def test_words_and_results_are_no_secrets(source: str) -> None:
+    assert redact_source(source).text == source
+    assert redact_text(source).text == source
