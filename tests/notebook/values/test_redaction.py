@@ -223,3 +223,9 @@ def test_a_row_that_holds_the_name_of_a_secret_is_no_header(text: str) -> None:
 def test_words_and_results_are_no_secrets(source: str) -> None:
     assert redact_source(source).text == source
     assert redact_text(source).text == source
+
+
+def test_a_secret_is_known_behind_many_rows_and_a_word_is_none() -> None:
+    rows = [{f"f{place}": place for place in range(30)} for _ in range(200)]
+    learn("", {"rows": rows, "token": "house", "db_password": "S02x9abc"})
+    assert redact_text("color='house', S02x9abc").text == f"color='house', {HIDDEN}"
