@@ -223,3 +223,12 @@ def test_any_nested_containers_are_told_within_the_room_and_without_secrets(
 @given(st.text(max_size=300))
 def test_any_text_is_scrubbed_once_and_for_all(text: str) -> None:
     assert scrub(scrub(text)) == scrub(text)
+
+
+def test_words_in_a_column_of_tokens_are_told() -> None:
+    frame = pd.DataFrame({"token": ["the", "n't", "S02x9"], "pass": ["yes", "no", "yes"]})
+    text = summarize("frame", frame)
+    assert "n't" in text
+    assert "yes" in text
+    assert "hidden" in text
+    assert "S02x9" not in text
