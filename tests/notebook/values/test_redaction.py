@@ -7,6 +7,7 @@ import io
 import random
 import re
 import string
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -229,3 +230,23 @@ def test_a_secret_is_known_behind_many_rows_and_a_word_is_none() -> None:
     rows = [{f"f{place}": place for place in range(30)} for _ in range(200)]
     learn("", {"rows": rows, "token": "house", "db_password": "S02x9abc"})
     assert redact_text("color='house', S02x9abc").text == f"color='house', {HIDDEN}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sk-" * 2000 + "a" * 6000,
+        "password eyJ-" + "eyJ-" * 3000,
+        "curl password " * 1000,
+        "password=f(" * 1000 + ")" * 1000,
+        "password " + "Index([" * 1700,
+        "token,x\n" * 1500,
+        "a  b" + " " * 12_000 + "c\nName: token, dtype: str\n",
+        "{'PATH': 1, " * 1000,
+    ],
+    ids=lambda text: text[:12],
+)
+def test_a_hostile_output_is_read_in_time(text: str) -> None:
+    start_s = time.thread_time()
+    redact_text(text)
+    assert time.thread_time() - start_s < 1
