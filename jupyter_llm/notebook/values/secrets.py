@@ -127,18 +127,18 @@ def is_told(name: str, text: str) -> bool:
 def show(name: str) -> None:
     """From here on, tell what goes by a name."""
     global _num_changes  # noqa: PLW0603  one kernel, one user
-    _num_changes += 1
     _shown.add(name.lower())
+    _num_changes += 1
 
 
 def conceal(name: str | None = None) -> None:
     """Hide again what was shown, or all of it."""
     global _num_changes  # noqa: PLW0603
-    _num_changes += 1
     if name is None:
         _shown.clear()
     else:
         _shown.discard(name.lower())
+    _num_changes += 1
 
 
 def is_shown(name: str) -> bool:
