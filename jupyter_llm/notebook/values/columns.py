@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import takewhile
 from typing import Final
 
@@ -12,8 +13,6 @@ from jupyter_llm.notebook.values.secrets import is_told, looks_secret, may_name
 Span = tuple[int, int, str]
 """Where something begins and ends in a text, and the name it goes by."""
 
-_BARS: Final = re.compile("[|│┆¦║┃]")
-_RUN: Final = re.compile(r"\S+(?: \S+)*")
 _LABEL: Final = re.compile(r"[\w .\-/()',\"]{1,60}")
 _TYPES: Final = re.compile(
     r"object|str|string|category|u?int\d*|float\d*|bool|datetime64.*|[iuf]\d{1,2}|dtype:?"
@@ -63,7 +62,7 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
         start += len(line) + 1
 
 
-def _separated(line: str, separator: re.Pattern[str]) -> list[_Cell]:
+def _separated(separator: re.Pattern[str], line: str) -> list[_Cell]:
     cells, start = [], 0
     ends = [*(found.span() for found in separator.finditer(line)), (len(line), len(line))]
     for end, after in ends:
@@ -74,31 +73,15 @@ def _separated(line: str, separator: re.Pattern[str]) -> list[_Cell]:
     return cells if len(cells) > 1 else []
 
 
-def _barred(line: str) -> list[_Cell]:
-    return _separated(line, _BARS)
+def _found(pattern: re.Pattern[str], line: str) -> list[_Cell]:
+    return [(*found.span(), found[0]) for found in pattern.finditer(line)]
 
 
-def _comma(line: str) -> list[_Cell]:
-    return _separated(line, _COMMA)
-
-
-def _semicolon(line: str) -> list[_Cell]:
-    return _separated(line, _SEMICOLON)
-
-
-def _tab(line: str) -> list[_Cell]:
-    return _separated(line, _TAB)
-
-
-def _spaced(line: str) -> list[_Cell]:
-    return [(*found.span(), found[0]) for found in _RUN.finditer(line)]
-
-
-def _worded(line: str) -> list[_Cell]:
-    return [(*found.span(), found[0]) for found in re.finditer(r"\S+", line)]
-
-
-_COMMA, _SEMICOLON, _TAB = (re.compile(separator) for separator in ",;\t")
+_barred, _comma, _semicolon, _tab = (
+    partial(_separated, re.compile(separator)) for separator in ("[|│┆¦║┃]", ",", ";", "\t")
+)
+_spaced = partial(_found, re.compile(r"\S+(?: \S+)*"))
+_worded = partial(_found, re.compile(r"\S+"))
 
 
 def _below(lines: list[tuple[int, str]], number: int, split: _Split) -> Iterator[Span]:
