@@ -271,6 +271,8 @@ _LITERAL = re.compile(
 _WEAK_NAME = re.compile(r"(?i)(?:.*[_-])?(?:keys?|tok|app_?id|signature|sig|pin|code|cert|salt)\d*")
 _LEAST_ENTROPY: Final = 3.2  # bits a character; words have less, keys more
 _LEAST_KEY: Final = 20
+# Words and numbers with signs between them are a name: `encoder.layer.0.dense.weight`.
+_MIXED = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z0-9]{8})(?:[A-Za-z]++\d|\d++[A-Za-z])")
 
 
 @lru_cache(maxsize=1024)
@@ -343,7 +345,7 @@ def _is_random(text: str) -> bool:
     is_path = "/" in text and "." in text
     if len(text) < _LEAST_KEY or is_path or not re.fullmatch(r"[\w+/=.~-]+", text):
         return False
-    if not (any(map(str.isdigit, text)) and any(map(str.isalpha, text))):
+    if not _MIXED.search(text):
         return False
     counts = Counter(text).values()
     return -sum(n / len(text) * math.log2(n / len(text)) for n in counts) >= _LEAST_ENTROPY

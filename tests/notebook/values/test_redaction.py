@@ -219,6 +219,8 @@ def test_a_row_that_holds_the_name_of_a_secret_is_no_header(text: str) -> None:
         "colors = {'pass': 'green', 'fail': 'red'}",
         "rows = [{'token': \"n't\", 'lemma': 'not'}, {'token': '(', 'lemma': '('}]",
         "mdp = {'start': {'go': 'goal'}}",
+        "key = 'model.layers.0.self_attn.q_proj.weight'",
+        "cache_key = 'user_profile_v2_settings'",
     ],
 )
 def test_words_and_results_are_no_secrets(source: str) -> None:
