@@ -22,6 +22,7 @@ _TYPES: Final = re.compile(
 _NOTHING: Final = re.compile(
     r"[-+]?\d{0,5}(?:\.\d*)?%?|NaN|NaT|None|null|<NA>|True|False|true|false|[-=:═─╪┼╞╡|+… .]*"
 )
+_LEFT_OUT: Final = re.compile(r"\[… [\d,]+ characters left out …\]")  # see `clip`
 _SERIES_NAME: Final = re.compile(r"(?m)^Name: (.{1,60}?), (?:Length: \d+, )?dtype: ")
 _SERIES_ROW: Final = re.compile(r"\S.*?[ ]{2,}(\S.*)")
 _INDEX: Final = re.compile(
@@ -100,6 +101,8 @@ def _below(lines: list[tuple[int, str]], number: int, split: _Split) -> Iterator
         return
     rows = takewhile(lambda row: bool(row[1].strip()), lines[number + 1 :])
     for start, row in rows:
+        if _LEFT_OUT.fullmatch(row):
+            continue
         cells = split(row)
         if not is_spaced and len(cells) != len(headers):
             if _NOTHING.fullmatch(row.strip()):

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from jupyter_llm.common.clipping import clip
 from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.notebook.values import known, secrets
 from jupyter_llm.notebook.values.redaction import (
@@ -252,3 +253,13 @@ def test_a_hostile_output_is_read_in_time(text: str) -> None:
     start_s = time.thread_time()
     redact_text(text)
     assert time.thread_time() - start_s < 1
+
+
+@pytest.mark.parametrize("row", ["{},{}\n", "| {} | {} |\n", "{}\t{}\n"])
+def test_a_column_goes_on_below_what_was_left_out_of_its_middle(row: str) -> None:
+    rows = (row.format(f"u{number}", f"S{number}x9") for number in range(2000))
+    text = clip(row.format("user", "password") + "".join(rows), 12_000)
+    assert "characters left out" in text
+    told = redact_text(text).text
+    assert "u1999" in told
+    assert not re.search(r"S\d+x9", told)
