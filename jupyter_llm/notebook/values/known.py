@@ -41,7 +41,8 @@ def learn(namespace: Mapping[Any, Any]) -> None:
     Only builtin types are looked into, so nothing of the user's runs; what lies deep comes last.
     """
     own = [(key, value) for key, value in list(namespace.items()) if key not in _HISTORY]
-    level = [(key_name(key), value) for key, value in (*os.environ.items(), *own)]
+    items = (*os.environ.items(), *own)
+    level: list[tuple[str, Any]] = [(key_name(key), value) for key, value in items]
     left = _MAX_LOOKS
     for _ in range(_MAX_DEPTH + 1):
         below: list[tuple[str, Any]] = []
