@@ -77,10 +77,13 @@ def _by_name(source: str, original: str) -> str:
     if tree is None or old is None:
         return source
     found: dict[str, set[str]] = {}
-    for name, node in secret_literals(old):
-        found.setdefault(name, set()).add(_cut(node, original))
+    try:
+        for name, node in secret_literals(old):
+            found.setdefault(name, set()).add(_cut(node, original))
+        places = [(*place_of(node, source), name) for name, node in _hidden_in(tree)]
+    except RecursionError:
+        return source
     before = {name: those.pop() for name, those in found.items() if len(those) == 1}
-    places = [(*place_of(node, source), name) for name, node in _hidden_in(tree)]
     for start, stop, name in sorted(places, reverse=True):
         source = source[:start] + before.get(name, source[start:stop]) + source[stop:]
     return source

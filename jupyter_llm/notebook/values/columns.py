@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import takewhile
 from typing import Final
 
@@ -12,8 +13,6 @@ from jupyter_llm.notebook.values.secrets import is_told, looks_secret, may_name
 Span = tuple[int, int, str]
 """Where something begins and ends in a text, and the name it goes by."""
 
-_BARS: Final = re.compile("[|│┆¦║┃]")
-_RUN: Final = re.compile(r"\S+(?: \S+)*")
 _LABEL: Final = re.compile(r"[\w .\-/()',\"]{1,60}")
 _TYPES: Final = re.compile(
     r"object|str|string|category|u?int\d*|float\d*|bool|datetime64.*|[iuf]\d{1,2}|dtype:?"
@@ -23,9 +22,12 @@ _TYPES: Final = re.compile(
 _NOTHING: Final = re.compile(
     r"[-+]?\d{0,5}(?:\.\d*)?%?|NaN|NaT|None|null|<NA>|True|False|true|false|[-=:═─╪┼╞╡|+… .]*"
 )
+_LEFT_OUT: Final = re.compile(r"\[… [\d,]+ characters left out …\]")  # see `clip`
 _SERIES_NAME: Final = re.compile(r"(?m)^Name: (.{1,60}?), (?:Length: \d+, )?dtype: ")
-_SERIES_ROW: Final = re.compile(r"\S.*?[ ]{2,}(\S.*?)[ ]*$")
-_INDEX: Final = re.compile(r"Index\((\[.*?\]),[^\[\]()]*?name='([^']{1,60})'", re.DOTALL)
+_SERIES_ROW: Final = re.compile(r"\S.*?[ ]{2,}(\S.*)")
+_INDEX: Final = re.compile(
+    r"""Index\((\[(?:'[^']*'|"[^"]*"|[^\[\]'"])*+\]),[^\[\]()]*?name='([^']{1,60})'"""
+)
 _POLARS_SERIES: Final = re.compile(r"Series: '([^']{1,60})' \[[^\n]*\]\n\[\n(.*?)\n\]", re.DOTALL)
 _FEW_WORDS: Final = re.compile(r"\S+(?: \S+){0,2}")
 _MAX_LINE: Final = 2000
@@ -61,7 +63,7 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
         start += len(line) + 1
 
 
-def _separated(line: str, separator: re.Pattern[str]) -> list[_Cell]:
+def _separated(separator: re.Pattern[str], line: str) -> list[_Cell]:
     cells, start = [], 0
     ends = [*(found.span() for found in separator.finditer(line)), (len(line), len(line))]
     for end, after in ends:
@@ -72,31 +74,15 @@ def _separated(line: str, separator: re.Pattern[str]) -> list[_Cell]:
     return cells if len(cells) > 1 else []
 
 
-def _barred(line: str) -> list[_Cell]:
-    return _separated(line, _BARS)
+def _found(pattern: re.Pattern[str], line: str) -> list[_Cell]:
+    return [(*found.span(), found[0]) for found in pattern.finditer(line)]
 
 
-def _comma(line: str) -> list[_Cell]:
-    return _separated(line, _COMMA)
-
-
-def _semicolon(line: str) -> list[_Cell]:
-    return _separated(line, _SEMICOLON)
-
-
-def _tab(line: str) -> list[_Cell]:
-    return _separated(line, _TAB)
-
-
-def _spaced(line: str) -> list[_Cell]:
-    return [(*found.span(), found[0]) for found in _RUN.finditer(line)]
-
-
-def _worded(line: str) -> list[_Cell]:
-    return [(*found.span(), found[0]) for found in re.finditer(r"\S+", line)]
-
-
-_COMMA, _SEMICOLON, _TAB = (re.compile(separator) for separator in ",;\t")
+_barred, _comma, _semicolon, _tab = (
+    partial(_separated, re.compile(separator)) for separator in ("[|│┆¦║┃]", ",", ";", "\t")
+)
+_spaced = partial(_found, re.compile(r"\S+(?: \S+)*"))
+_worded = partial(_found, re.compile(r"\S+"))
 
 
 def _below(lines: list[tuple[int, str]], number: int, split: _Split) -> Iterator[Span]:
@@ -111,8 +97,12 @@ def _below(lines: list[tuple[int, str]], number: int, split: _Split) -> Iterator
         return
     if not is_spaced and not all(_LABEL.fullmatch(cell[2]) for cell in headers if cell[2]):
         return
+    if not is_spaced and _is_row(lines, number, split):
+        return
     rows = takewhile(lambda row: bool(row[1].strip()), lines[number + 1 :])
     for start, row in rows:
+        if _LEFT_OUT.fullmatch(row):
+            continue
         cells = split(row)
         if not is_spaced and len(cells) != len(headers):
             if _NOTHING.fullmatch(row.strip()):
@@ -130,6 +120,19 @@ def _below(lines: list[tuple[int, str]], number: int, split: _Split) -> Iterator
             yield from (
                 (start + a, start + b, name) for a, b, told in under if _is_data(told, name)
             )
+
+
+def _is_row(lines: list[tuple[int, str]], number: int, split: _Split) -> bool:
+    """Whether a line stands below another of its table, and so is no header."""
+    above = [line for _, line in lines[max(0, number - 2) : number]]
+    if above and above[-1].strip() and not re.search(r"\w", above[-1]):
+        above.pop()  # a rule between them
+    cells, others = split(lines[number][1]), split(above[-1]) if above else []
+    if len(cells) != len(others):
+        return False
+    if split is _worded:
+        return not any(map(_differ, others, cells))
+    return split is not _comma or ", " not in above[-1]  # as in a sentence
 
 
 def _differ(cell: _Cell, header: _Cell) -> bool:
@@ -151,7 +154,7 @@ def _rows_above(lines: list[tuple[int, str]], found: re.Match[str]) -> Iterator[
     """Yield the values of a pandas Series, above the line that says its name."""
     above = [(start, line) for start, line in lines if start < found.start()]
     for start, line in takewhile(lambda row: bool(row[1].strip()), reversed(above)):
-        row = _SERIES_ROW.match(line)
+        row = _SERIES_ROW.match(line.rstrip(" "))
         if row is not None and _is_data(row[1], found[1]):
             yield start + row.start(1), start + row.end(1), found[1]
 

@@ -13,7 +13,7 @@ _PREFIXES: Final = {
     "stripe_key": "[srp]k_(?:live|test)_|whsec_",
     "github_token": "gh[pousr]_|github_pat_",
     "gitlab_token": "gl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|oas|soat|ffct)-",
-    "hf_token": "hf_|api_org_",
+    "hf_token": "(?:hf_|api_org_)(?=[A-Za-z0-9]{20})",
     "slack_token": "xox[abceoprs][.-]|xapp-",
     "google_key": r"AIza|ya29\.|GOCSPX-",
     "npm_token": "npm_(?=[A-Za-z0-9]{30})",
@@ -23,7 +23,7 @@ _PREFIXES: Final = {
     "digitalocean_token": "do[opr]_v1_",
     "databricks_token": "dapi(?=[0-9a-f])",
     "linear_key": "lin_api_",
-    "notion_token": "ntn_|secret_",
+    "notion_token": "ntn_|secret_(?=[A-Za-z0-9]{30})",
     "airtable_token": r"pat(?=\w{14}\.)",
     "postman_key": "PMAK-",
     "figma_token": "figd_",
@@ -54,7 +54,8 @@ _PREFIXES: Final = {
     "aws_key": "ABSK(?=[A-Za-z0-9]{30})",
 }
 _BODY: Final = (
-    r"(?=[\w+/~.-]*?(?=[A-Za-z]+\d|\d+[A-Za-z])[A-Za-z0-9]{8})[\w+/~-]{14,}(?:[.=:][\w+/=~-]+)*=*"
+    r"(?=(?:[A-Za-z0-9]*+[\w+/~.-]){0,40}?(?=[A-Za-z0-9]{8})(?:[A-Za-z]++\d|\d++[A-Za-z]))"
+    r"[\w+/~-]{14,}(?:[.=:][\w+/=~-]+)*=*"
 )
 BY_PREFIX = re.compile(
     rf"(?<![A-Za-z0-9])(?:{'|'.join(f'(?P<{k}>{v})' for k, v in _PREFIXES.items())}){_BODY}"
@@ -69,7 +70,7 @@ OTHERS = re.compile(
         (?:-----END[ ][A-Z0-9 ]*PRIVATE[ ]KEY(?:[ ]BLOCK)?-----|\Z)
     )
     | (?P<aws_access_key>\b(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}\b | \bLTAI[A-Za-z0-9]{12,24}\b)
-    | (?P<jwt>\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)
+    | (?P<jwt>(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)
     | (?P<twilio_key>\bSK[0-9a-f]{32}\b) | (?P<mailgun_key>\bkey-[0-9a-f]{32}\b)
     | (?P<mailchimp_key>\b[0-9a-f]{32}-us\d{1,2}\b)
     | (?P<telegram_token>\b\d{8,10}:AA[\w-]{30,35}(?![\w-]))
@@ -102,10 +103,12 @@ _FLAG = re.compile(
     r"""(?P<value>"[^"\n]+"|'[^'\n]+'|[^\s'"-][^\s'"]*)"""
 )
 _LOGIN_FLAG = re.compile(
-    r"""\b(?:curl|wget|https?)\b[^\n]*?\s(?:-u|--user|-a|--auth)[ =]?"""
+    r"""\b(?:curl|wget|https?)(?=[ \t])[^\n]{0,300}?\s(?:-u|--user|-a|--auth)[ =]?"""
     r"""["']?[\w.@+-]+:(?P<value>[^\s"']+)"""
 )
-_PASS_FLAG = re.compile(r"""\b(?:sshpass|mysql\w*)\b[^\n]*?\s-p[ ]?(?P<value>[^\s"'-][^\s"']*)""")
+_PASS_FLAG = re.compile(
+    r"""\b(?:sshpass|mysql\w*)\b[^\n]{0,300}?\s-p[ ]?(?P<value>[^\s"'-][^\s"']*)"""
+)
 _NETRC = re.compile(r"\blogin\s+\S+\s+password\s+(?P<value>\S+)")
 # In a sentence, where it looks like one: "the password is hunter2".
 _SAID = re.compile(

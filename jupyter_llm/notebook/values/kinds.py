@@ -12,7 +12,7 @@ from jupyter_llm.common.controls import one_line, plain
 from jupyter_llm.notebook.values.guard import Deadline, NoAnswerError, ask
 from jupyter_llm.notebook.values.peek import qualified_name
 from jupyter_llm.notebook.values.redaction import scrub
-from jupyter_llm.notebook.values.secrets import HIDDEN, looks_secret
+from jupyter_llm.notebook.values.secrets import HIDDEN, is_told, looks_secret
 
 ITEM_CHARS: Final = 48  # of an item in a container, a field or a cell of a table
 _MAX_DEPTH: Final = 4
@@ -74,7 +74,8 @@ class Reading:
 
     def brief_of(self, name: str, value: object, room: int = ITEM_CHARS) -> str:
         """One short line for a value that goes by a name."""
-        if looks_secret(name) and self.holds_data(value):
+        is_word = type(value) is str and is_told(name, value)
+        if looks_secret(name) and not is_word and self.holds_data(value):
             return HIDDEN if room >= len(HIDDEN) else cut("<hidden>", room)
         return self.brief(value, room)
 

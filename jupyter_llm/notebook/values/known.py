@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
 from jupyter_llm.notebook.values.peek import key_name
-from jupyter_llm.notebook.values.secrets import is_placeholder, is_shown, looks_secret
+from jupyter_llm.notebook.values.secrets import is_shown, is_told, looks_secret
 
 _MAX_KNOWN: Final = 500  # the oldest go first
 _MAX_NAMES: Final = 8  # of one secret
@@ -38,18 +38,30 @@ _lock = threading.Lock()
 def learn(namespace: Mapping[Any, Any]) -> None:
     """Take note of the values of secrets among variables, in dictionaries too, and in `os.environ`.
 
-    Only builtin types are looked into, so nothing of the user's runs.
+    Only builtin types are looked into, so nothing of the user's runs; what lies deep comes last.
     """
-    looks = [_MAX_LOOKS]
-    _look(list(os.environ.items()), looks, 0, "")
-    own = ((key, value) for key, value in list(namespace.items()) if key not in _HISTORY)
-    _look(own, looks, _MAX_DEPTH, "")
+    own = [(key, value) for key, value in list(namespace.items()) if key not in _HISTORY]
+    items = (*os.environ.items(), *own)
+    level: list[tuple[str, Any]] = [(key_name(key), value) for key, value in items]
+    left = _MAX_LOOKS
+    for _ in range(_MAX_DEPTH + 1):
+        below: list[tuple[str, Any]] = []
+        for name, value in level[:left]:
+            kind = type(value)
+            if kind in (str, bytes, int):
+                if looks_secret(name):
+                    note(name, value)
+            elif kind in (dict, list, tuple) and len(below) < left:
+                above = name if looks_secret(name) else ""
+                below += [(above or key_name(key), one) for key, one in _inside(value)]
+        left = max(0, left - len(level))
+        level = below
 
 
 def note(name: str, value: object) -> None:
     """Take note of a secret."""
     text = _text(value)
-    if not _LEAST_LENGTH <= len(text) <= _MAX_LENGTH or is_placeholder(text):
+    if not _LEAST_LENGTH <= len(text) <= _MAX_LENGTH or is_told(name, text):
         return
     with _lock:
         for secret in (text, repr(text)[1:-1]):  # as it is, and as others show it
@@ -89,20 +101,6 @@ def places(text: str) -> Iterator[tuple[int, int, str]]:
         else:
             pattern = rf"(?m)(?<=['\"]){re.escape(secret)}(?=['\"])|^{re.escape(secret)}$"
         yield from ((*found.span(), name) for found in re.finditer(pattern, text))
-
-
-def _look(items: Iterable[tuple[Any, Any]], looks: list[int], depth: int, above: str) -> None:
-    for key, value in items:
-        if looks[0] <= 0:
-            return
-        looks[0] -= 1
-        name = above or key_name(key)
-        kind = type(value)
-        if kind in (str, bytes, int):
-            if looks_secret(name):
-                note(name, value)
-        elif depth and kind in (dict, list, tuple):
-            _look(_inside(value), looks, depth - 1, name if looks_secret(name) else "")
 
 
 def _inside(value: Any) -> list[tuple[Any, Any]]:

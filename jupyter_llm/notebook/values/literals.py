@@ -34,19 +34,20 @@ _DRESSING = re.compile(
 )
 _KEY = re.compile(r"[\w .-]{1,60}")
 _HEADS = re.compile(r"(?i:bearer|basic|token|digest)")
+_LINE_END = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
 
 
 def secret_literals(tree: ast.AST) -> list[Found]:
-    """The literals that names of secrets stand beside, in any order; none twice."""
-    try:
-        found = {
-            id(node): (_short(name), node)
-            for name, value in beside(tree)
-            for node in _in(value)
-            if not (isinstance(node, ast.Constant) and is_told(name, str(node.value)))
-        }
-    except RecursionError:
-        return []
+    """The literals that names of secrets stand beside, in any order; none twice.
+
+    `RecursionError`: they lie too deep.
+    """
+    found = {
+        id(node): (_short(name), node)
+        for name, value in beside(tree)
+        for node in _in(value)
+        if not (isinstance(node, ast.Constant) and is_told(name, str(node.value)))
+    }
     return list(found.values())
 
 
@@ -56,12 +57,17 @@ def _short(name: str) -> str:
     return last if looks_secret(last) else name
 
 
+def lines_of(source: str) -> list[str]:
+    """The lines of a source with their ends, as Python counts them."""
+    return _LINE_END.split(source)
+
+
 def place_of(node: ast.expr, source: str) -> tuple[int, int]:
     """Where a part of a source begins and ends in it; its tree counts lines, and bytes in them."""
-    lines = source.split("\n")
+    lines = lines_of(source)
 
     def place(line: int, column: int) -> int:
-        before = sum(map(len, lines[: line - 1])) + line - 1
+        before = sum(map(len, lines[: line - 1]))
         return before + len(lines[line - 1].encode()[:column].decode(errors="ignore"))
 
     start = place(node.lineno, node.col_offset)

@@ -25,7 +25,7 @@ from jupyter_llm.notebook.code.syntax import (
 )
 from jupyter_llm.notebook.values import formats, known
 from jupyter_llm.notebook.values.columns import cells_of_secrets
-from jupyter_llm.notebook.values.literals import beside, place_of, secret_literals
+from jupyter_llm.notebook.values.literals import beside, lines_of, place_of, secret_literals
 from jupyter_llm.notebook.values.secrets import (
     HIDDEN,
     is_placeholder,
@@ -87,7 +87,7 @@ def redact_mixed(text: str) -> Redacted:
 
 def redact_value(expression: str, value: object, text: str) -> str:
     """What an expression in a prompt gives, as a text; none of it if it reads a secret by name."""
-    if value is None or isinstance(value, bool) or _ABOUT.match(expression):
+    if value is None or isinstance(value, bool | float) or _ABOUT.fullmatch(expression):
         return text
     try:
         tree = ast.parse(expression.strip(), mode="eval")
@@ -98,7 +98,7 @@ def redact_value(expression: str, value: object, text: str) -> str:
 
 
 _FENCED = re.compile(r"(?ms)^(`{3,}|~{3,})(?:python|py|ipython)[^\n]*\n(.*?)(?=^\1|\Z)")
-_ABOUT = re.compile(r"\s*(?:len|type|bool|isinstance|hash|id)\(")
+_ABOUT = re.compile(r"\s*(?:len|type|bool|isinstance|hash|id)\([^()]*\)\s*")
 
 
 def _last_name(node: ast.AST) -> str:
@@ -113,7 +113,7 @@ def _last_name(node: ast.AST) -> str:
 # --- any text
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _redact_text(text: str, _num_changes: int) -> Redacted:
     result = _replaced(text, _tokens(text))
     finds = (_assigned, cells_of_secrets) if may_name(text) else ()
@@ -204,6 +204,8 @@ _CODE = re.compile(
 )
 _OPENING = re.compile(r"[\w.]*([(\[{<])")
 _CLOSING: Final = {"(": ")", "[": "]", "{": "}", "<": ">"}
+_MARKS = re.compile(rf"{_QUOTED.pattern}|[()\[\]{{}}<>]", re.DOTALL)
+_MAX_NESTED: Final = 100  # brackets; each of them is looked at from all around it
 
 
 def _assigned(text: str) -> Iterator[_Span]:
@@ -235,23 +237,18 @@ def _value_end(text: str, start: int) -> int:
 
 
 def _bracket_end(text: str, start: int) -> int:
-    """Where the bracket at `start` is closed, or the text's end."""
+    """Where the bracket at `start` is closed, or the text's end, if it is not or very deep."""
     waiting: list[str] = []
-    place = start
-    while place < len(text):
-        char = text[place]
-        if char in "\"'" and (quoted := _QUOTED.match(text, place)):
-            place = quoted.end()
-            continue
-        if char in _CLOSING and char != "<":
-            waiting.append(_CLOSING[char])
-        elif char == "<" and place == start:
-            waiting.append(">")
-        elif waiting and char == waiting[-1]:
+    for found in _MARKS.finditer(text, start):
+        mark = found[0]
+        if mark in _CLOSING and (mark != "<" or found.start() == start):
+            waiting.append(_CLOSING[mark])
+        elif waiting and mark == waiting[-1]:
             waiting.pop()
-            if not waiting:
-                return place + 1
-        place += 1
+        if not waiting:
+            return found.end()
+        if len(waiting) > _MAX_NESTED:
+            break
     return len(text)
 
 
@@ -274,6 +271,8 @@ _LITERAL = re.compile(
 _WEAK_NAME = re.compile(r"(?i)(?:.*[_-])?(?:keys?|tok|app_?id|signature|sig|pin|code|cert|salt)\d*")
 _LEAST_ENTROPY: Final = 3.2  # bits a character; words have less, keys more
 _LEAST_KEY: Final = 20
+# Words and numbers with signs between them are a name: `encoder.layer.0.dense.weight`.
+_MIXED = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z0-9]{8})(?:[A-Za-z]++\d|\d++[A-Za-z])")
 
 
 @lru_cache(maxsize=1024)
@@ -299,12 +298,15 @@ def _literal_spans(source: str) -> list[_Span]:
     if tree is None:
         return list(_quoted_spans(source))
     spans = []
-    for name, node in (*secret_literals(tree), *_random_looking(tree)):
+    try:
+        found = [*secret_literals(tree), *_random_looking(tree)]
+    except RecursionError:
+        return list(_quoted_spans(source))
+    for name, node in found:
         start, stop = place_of(node, python)
         text = python[start:stop]
-        if python != source:  # IPython has changed the line before it, perhaps
-            lines = source.split("\n")[: node.lineno - 1]
-            start = source.find(text, sum(map(len, lines)) + len(lines))
+        if source[start:stop] != text:  # IPython has changed the line before it, perhaps
+            start = source.find(text, sum(map(len, lines_of(source)[: node.lineno - 1])))
         if start >= 0:
             spans.append((start, start + len(text), name))
             known.note(name, getattr(node, "value", None))
@@ -343,7 +345,7 @@ def _is_random(text: str) -> bool:
     is_path = "/" in text and "." in text
     if len(text) < _LEAST_KEY or is_path or not re.fullmatch(r"[\w+/=.~-]+", text):
         return False
-    if not (any(map(str.isdigit, text)) and any(map(str.isalpha, text))):
+    if not _MIXED.search(text):
         return False
     counts = Counter(text).values()
     return -sum(n / len(text) * math.log2(n / len(text)) for n in counts) >= _LEAST_ENTROPY

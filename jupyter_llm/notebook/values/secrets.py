@@ -17,7 +17,7 @@ _ALONE = re.compile(
       pass | \w*pass(?:words?|wd|phrases?|code) | pwd | pword | pws? | \w*secrets? | credentials?
     | creds? | cookies? | auth | authorization | bearer | dsn | \w*apikeys? | jwts?
     | conn(?:ection)?str(?:ing)? | (?:private|secret|access)key | (?:auth|access)token | sessionid
-    | otp | totp | mnemonic | passwort | kennwort | contrasena | senha | mdp | wachtwoord
+    | otp | totp | mnemonic | passwort | kennwort | contrasena | senha | wachtwoord
     """,
     re.VERBOSE,
 )
@@ -81,7 +81,7 @@ _PLACEHOLDER = re.compile(
 # A quick look for what may name a secret: without any of these a text holds no name of one.
 _HINT = re.compile(
     "pass|pw|secret|token|key|cred|cookie|auth|bearer|dsn|conn|session|jwt|otp|mnemonic|phrase|code"
-    "|identified|app_?id|salt|cert|log_?in|sign_?in|kennwort|contrasena|senha|mdp|wachtwoord",
+    "|identified|app_?id|salt|cert|log_?in|sign_?in|kennwort|contrasena|senha|wachtwoord",
     re.IGNORECASE,
 )
 # Where a secret lies is none: `credentials = '~/key.json'`.
@@ -89,6 +89,9 @@ _PATH = re.compile(
     r"(?:[A-Za-z]:\\|~|\.{0,2}/)[\w.@ /\\-]*\.\w{1,5}"
     r"|(?:~|\.{0,2})(?:/[\w.@-]{1,40}){2,}/?"
 )
+# A token is a word of a sentence, too, or a sign in it, and `pass` how something ended.
+_WORDS_TOO: Final = frozenset({"token", "pass"})
+_LIKE_A_WORD = re.compile(r"[^\W\d_]+|\D{1,15}")
 _CONSTANT_NAME = re.compile("[A-Z][A-Z_]{2,60}")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _MAX_NAME: Final = 200
@@ -117,25 +120,25 @@ def is_placeholder(text: str) -> bool:
 
 def is_told(name: str, text: str) -> bool:
     """Whether a text is told although it stands beside the name of a secret."""
-    is_word = text.isalpha() and name.lower().rpartition(".")[2] == "token"  # of a sentence
-    return is_word or is_placeholder(text)
+    is_word = name.lower().rpartition(".")[2] in _WORDS_TOO and _LIKE_A_WORD.fullmatch(text)
+    return bool(is_word) or is_placeholder(text)
 
 
 def show(name: str) -> None:
     """From here on, tell what goes by a name."""
     global _num_changes  # noqa: PLW0603  one kernel, one user
-    _num_changes += 1
     _shown.add(name.lower())
+    _num_changes += 1
 
 
 def conceal(name: str | None = None) -> None:
     """Hide again what was shown, or all of it."""
     global _num_changes  # noqa: PLW0603
-    _num_changes += 1
     if name is None:
         _shown.clear()
     else:
         _shown.discard(name.lower())
+    _num_changes += 1
 
 
 def is_shown(name: str) -> bool:

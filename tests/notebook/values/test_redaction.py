@@ -7,12 +7,14 @@ import io
 import random
 import re
 import string
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jupyter_llm.common.clipping import clip
 from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.notebook.values import known, secrets
 from jupyter_llm.notebook.values.redaction import (
@@ -144,13 +146,15 @@ def test_what_is_hidden_is_hidden_once_and_for_all() -> None:
         ("cfg['password']", "S02x9", HIDDEN),
         ("os.environ['HF_TOKEN'][:3]", "abc", HIDDEN),
         ("len(password)", "5", "5"),
+        ("len(x) and password", "S02x9", HIDDEN),
+        ("df['pass'].mean()", 0.5, "0.5"),
         ("x", "no secret", "no secret"),
         ("cfg", "{'password': 'S02x9', 'n': 1}", f"{{'password': {HIDDEN}, 'n': 1}}"),
         ("In[1]", "x = 1", "x = 1"),
     ],
 )
-def test_what_an_expression_gives(expression: str, value: str, shown: str) -> None:
-    assert redact_value(expression, value, value) == shown
+def test_what_an_expression_gives(expression: str, value: object, shown: str) -> None:
+    assert redact_value(expression, value, str(value)) == shown
     assert redact_value(expression, None, "None") == "None"
 
 
@@ -197,3 +201,65 @@ def test_one_value_under_two_names_is_told_when_one_of_them_is_shown() -> None:
     assert redact_text("S02x9abc").text == HIDDEN
     secrets.show("HF_TOKEN")
     assert redact_text("S02x9abc").text == "S02x9abc"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| test | result |\n|---|---|\n| a | auth |\n| b | timeout |",
+        "word,kind\npassword,noun\nhunter,verb",
+    ],
+)
+def test_a_row_that_holds_the_name_of_a_secret_is_no_header(text: str) -> None:
+    assert redact_text(text).text == text
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "colors = {'pass': 'green', 'fail': 'red'}",
+        "rows = [{'token': \"n't\", 'lemma': 'not'}, {'token': '(', 'lemma': '('}]",
+        "mdp = {'start': {'go': 'goal'}}",
+        "key = 'model.layers.0.self_attn.q_proj.weight'",
+        "cache_key = 'user_profile_v2_settings'",
+    ],
+)
+def test_words_and_results_are_no_secrets(source: str) -> None:
+    assert redact_source(source).text == source
+    assert redact_text(source).text == source
+
+
+def test_a_secret_is_known_behind_many_rows_and_a_word_is_none() -> None:
+    rows = [{f"f{place}": place for place in range(30)} for _ in range(200)]
+    learn("", {"rows": rows, "token": "house", "db_password": "S02x9abc"})
+    assert redact_text("color='house', S02x9abc").text == f"color='house', {HIDDEN}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sk-" * 2000 + "a" * 6000,
+        "password eyJ-" + "eyJ-" * 3000,
+        "curl password " * 1000,
+        "password=f(" * 1000 + ")" * 1000,
+        "password " + "Index([" * 1700,
+        "token,x\n" * 1500,
+        "a  b" + " " * 12_000 + "c\nName: token, dtype: str\n",
+        "{'PATH': 1, " * 1000,
+    ],
+    ids=lambda text: text[:12],
+)
+def test_a_hostile_output_is_read_in_time(text: str) -> None:
+    start_s = time.thread_time()
+    redact_text(text)
+    assert time.thread_time() - start_s < 1
+
+
+@pytest.mark.parametrize("row", ["{},{}\n", "| {} | {} |\n", "{}\t{}\n"])
+def test_a_column_goes_on_below_what_was_left_out_of_its_middle(row: str) -> None:
+    rows = (row.format(f"u{number}", f"S{number}x9") for number in range(2000))
+    text = clip(row.format("user", "password") + "".join(rows), 12_000)
+    assert "characters left out" in text
+    told = redact_text(text).text
+    assert "u1999" in told
+    assert not re.search(r"S\d+x9", told)

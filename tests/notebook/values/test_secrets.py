@@ -34,7 +34,7 @@ FALSE_FRIENDS = """
 tokenizer num_tokens tokens token_ids token_count eos_token pad_token next_token max_token
 token_type tokenized author authors authored password_length has_password is_secret num_secrets
 credentials_path key keys monkey keyboard session sessions passenger compass secretary df x _ 123
-compassion bypass pass_rate stoken
+compassion bypass pass_rate stoken mdp
 """
 
 
@@ -62,7 +62,7 @@ def test_false_friends(name: str) -> None:
         ("Settings(password='a b', n=1)", f"Settings(password={HIDDEN}, n=1)"),
         ("Settings(api_key=SecretStr('ab'), n=1)", f"Settings(api_key={HIDDEN}, n=1)"),
         ("{'password': ['a', {'b': 1}], 'n': 1}", f"{{'password': {HIDDEN}, 'n': 1}}"),
-        ('{"token": "a\\"b", "n": 1}', f'{{"token": {HIDDEN}, "n": 1}}'),
+        ('{"token": "a\\"b1", "n": 1}', f'{{"token": {HIDDEN}, "n": 1}}'),
         ("Server=db;Password=abc;Port=1", f"Server=db;Password={HIDDEN};Port=1"),
         ("https://x.org/?api_key=abc&n=1", f"https://x.org/?api_key={HIDDEN}&n=1"),
         ("password='never closed, n=1", f"password={HIDDEN}"),
@@ -223,3 +223,12 @@ def test_any_nested_containers_are_told_within_the_room_and_without_secrets(
 @given(st.text(max_size=300))
 def test_any_text_is_scrubbed_once_and_for_all(text: str) -> None:
     assert scrub(scrub(text)) == scrub(text)
+
+
+def test_words_in_a_column_of_tokens_are_told() -> None:
+    frame = pd.DataFrame({"token": ["the", "n't", "S02x9"], "pass": ["yes", "no", "yes"]})
+    text = summarize("frame", frame)
+    assert "n't" in text
+    assert "yes" in text
+    assert "hidden" in text
+    assert "S02x9" not in text
