@@ -59,12 +59,12 @@ class CellPage(AnyWidget):
         self._page = answer["page"]
         return [MadeCell.of(c["id"], c["source"], c["made"]) for c in answer["cells"]]
 
-    def put(self, cell_id: str, cells: Sequence[NewCell], places: Sequence[MadeCell]) -> None:
-        """Put the first cells in the place of others, and what remains into new ones below."""
+    def put(self, cell_id: str, cells: Sequence[NewCell], places: Sequence[MadeCell]) -> bool:
+        """Put the first cells in the place of others, and the rest below; say whether it did."""
         replaced = [{"id": place.cell_id, "before": place.source} for place in places]
         made = [{"source": cell.source, "metadata": dict(cell.metadata)} for cell in cells]
         wanted = {"cell": cell_id, "cells": made, "places": replaced}
-        self._ask({"type": "put", "page": self._page, **wanted})
+        return self._ask({"type": "put", "page": self._page, **wanted}) is not None
 
     def change(self, cell_id: str, before: str, cell: NewCell) -> bool:
         """Put a cell in the place of one that holds what it held before; say whether."""

@@ -74,7 +74,8 @@ def test_a_page_tells_which_cells_were_made_and_puts_others_in_their_place(
     front = make_page(lambda m: {"cells": cells} if m["type"] == "made" else {}, greets=True)
     found = front.page.made_by("asks", [])
     assert found == [MadeCell("made", "a = 1", is_unchanged=False)]
-    front.page.put("asks", [NewCell("a = 2", {MADE_KEY: made}), NewCell("b = 1", {})], found)
+    cells_now = [NewCell("a = 2", {MADE_KEY: made}), NewCell("b = 1", {})]
+    assert front.page.put("asks", cells_now, found)
     assert front.heard[-1] == {
         "type": "put",
         "id": 2,
@@ -111,6 +112,7 @@ def test_a_page_that_has_gone_is_asked_once(make_page: Callable[..., FakePage]) 
     front = make_page(greets=False)
     front.say_beside({"type": "hello"})
     assert front.page.made_by("asks", []) is None
+    assert not front.page.put("asks", [NewCell("a = 1", {})], [])
     assert front.page.made_by("asks", []) is None
     assert len(front.heard) == 1
 
