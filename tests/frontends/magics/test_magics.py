@@ -260,6 +260,36 @@ def test_code_lands_where_it_is_wanted(
     assert [replaces for _, replaces in landed] == ([] if source is None else [in_place])
 
 
+@pytest.mark.parametrize(
+    ("line", "reply"),
+    [
+        ("%llm -f code x << Print 1", "print(1)\n```"),
+        ("%llm --below x << Print 1", "```python\nprint(1)\n```"),
+        ("%llm -f code Print 1", "print(1)\n```"),
+        ("%llm /test 1", "```python\nprint(1)\n```"),
+    ],
+)
+def test_an_interrupt_while_code_is_put_into_a_cell_loses_no_answer(
+    shell: InteractiveShell,
+    scripted: ScriptedEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    reply: str,
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shell, "set_next_input", interrupt)
+    run(shell, "1 + 1", store_history=True)
+    scripted.replies.extend([reply, reply])
+    cell = run(shell, line, raises=PromptInterrupted, cell_id="a")
+    if "<<" in line:
+        assert "print(1)" in shell.user_ns["x"].text
+    else:
+        assert "print(1)" in cell.text
+        assert "interrupted before the code was in a cell" in cell.text
+
+
 def test_stats_tell_tokens_and_times_and_an_answer_that_was_cut_off_says_so(
     shell: InteractiveShell,
 ) -> None:
