@@ -125,7 +125,9 @@ class Asker:
 
 
 def _cut_off(answer: Completion) -> str:
-    """That an answer reached the longest that was allowed, as a paragraph."""
+    """That an answer was ended before its end, as a paragraph."""
+    if answer.finish_reason == "repetition":
+        return "*Stopped, since it had begun to repeat itself.*"
     if answer.finish_reason != "length":
         return ""
     count = count_of(answer.usage.completion_tokens, "token")
