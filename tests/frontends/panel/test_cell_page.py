@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import comm
@@ -67,12 +68,15 @@ def make_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 
 
 def test_a_page_tells_which_cells_were_made_and_puts_others_in_their_place(
-    make_page: Callable[..., FakePage],
+    make_page: Callable[..., FakePage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    parent = {"header": {"session": "p0"}}
+    monkeypatch.setattr(cell_page, "current_shell", lambda: SimpleNamespace(parent_header=parent))
     made = {"cell": "asks", "sha256": "of something else"}
     cells = [{"id": "made", "source": "a = 1", "made": made}]
     front = make_page(lambda m: {"cells": cells} if m["type"] == "made" else {}, greets=True)
     found = front.page.made_by("asks", [])
+    assert front.heard[-1]["page"] == "p0"  # that runs the cell; another one may stand in
     assert found == [MadeCell("made", "a = 1", is_unchanged=False)]
     cells_now = [NewCell("a = 2", {MADE_KEY: made}), NewCell("b = 1", {})]
     assert front.page.put("asks", cells_now, found)
