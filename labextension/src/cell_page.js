@@ -22,7 +22,7 @@ import { clientOf, createNotebook } from "./page/cells.js";
  * When a page says that it is there. JupyterLab makes the subshell of a comm when it gets to know the
  * comm, and what is sent before that is done waits for the cell that runs.
  */
-const GREETINGS_MS = [0, 200, 500, 1000, 3000];
+const GREETINGS_MS = [0, 200, 500, 1000, 1500, 3000];
 
 /** How long others with the notebook wait for the page that runs the cell, which may have been closed. */
 const STAND_IN_MS = 1000;

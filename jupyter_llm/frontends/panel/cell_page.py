@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.notebook.code.page import NewCell
 
-_GREETING_S = 1.0  # how long a new page may take until it says that it is there
+_GREETING_S = 2.0  # how long a new page may take, once, until it says that it is there
 _ANSWER_S = 3.0  # of a page that is there
 
 
