@@ -55,9 +55,7 @@ class CellPage(AnyWidget):
 
     def made_by(self, cell_id: str, alike: Sequence[str]) -> Sequence[MadeCell] | None:
         """The cells that were made for a cell, in their order; None if no page answers."""
-        answer = self._ask(
-            {"type": "made", "page": _page(), "cell": cell_id, "alike": list(alike)}
-        )
+        answer = self._ask({"type": "made", "page": _page(), "cell": cell_id, "alike": list(alike)})
         if answer is None:
             return None
         self._page = answer["page"]
