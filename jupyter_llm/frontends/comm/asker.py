@@ -109,6 +109,8 @@ class Asker:
             show_progress=job.tell,
         )
         answer = order.command.run(call)
+        if job.is_wordless:
+            return  # what was typed is given back
         proposal, completion, shown = None, None, str(answer)
         if isinstance(answer, Proposal):
             proposal, completion = proposal_data(answer), answer.completion

@@ -181,6 +181,19 @@ def test_a_command_shows_how_far_its_prompt_is_read(
     assert front.notices[request]["markdown"] == "A sum."
 
 
+def test_a_command_that_is_stopped_before_its_first_word_is_given_back_and_shows_nothing(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "1 + 1", store_history=True)
+    scripted.may_write.clear()
+    request = front.send("/explain")
+    front.wait_for(lambda message: message["type"] == "progress")
+    front.ask("stop", target=request)
+    front.wait_until(lambda front: front.given_back == {request: "/explain"} and front.is_idle)
+    wait_for_threads()
+    assert request not in front.notices
+
+
 def test_stop_of_a_command_keeps_what_it_has_written(
     front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
 ) -> None:
