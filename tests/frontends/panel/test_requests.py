@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
+from jupyter_llm.engine.completion import Completion, Usage
+from jupyter_llm.frontends.comm import asker
 from jupyter_llm.frontends.comm import sync as kernel_side
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
 
@@ -334,6 +337,12 @@ def test_a_command_whose_answer_is_cut_off_says_so(
     said = "*Cut off after 9 tokens, the most that an answer may have here.*"
     assert front.command("/explain")["markdown"] == f"word word\n\n{said}"
     assert front.command("/test 1")["markdown"].startswith(said)
+
+
+def test_a_command_whose_answer_has_repeated_itself_says_so() -> None:
+    answer = Completion(text="a a a", finish_reason="repetition", usage=Usage(), model="script")
+    assert asker._cut_off(answer) == "*Stopped, since it had begun to repeat itself.*"
+    assert asker._cut_off(replace(answer, finish_reason="stop")) == ""
 
 
 def test_a_proposal_says_what_it_would_change(
