@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from support.kernel import Execution, Kernel, running_kernel
 
+from jupyter_llm.common import bars
 from jupyter_llm.common.bars import NOTHING
 
 LOAD = "%load_ext jupyter_llm"
 PREFILL = "words = 'word ' * 3000"
+PACE = "from jupyter_llm.common import bars\nbars._DELAY_S, bars._PERIOD_S = {}, {}"
 ANSWER = "%llm -n 8 -t 0 --new -c none What is the capital of France?"
 
 
@@ -75,7 +77,9 @@ def test_a_long_prompt_says_how_far_it_is_read_and_nothing_of_that_stays(
 ) -> None:
     kernel.execute(PREFILL)
     kernel.execute("%llm -n 1 Hello.")
+    kernel.execute(PACE.format(0, 0))  # a fast machine reads it within a second
     cell = kernel.execute(code, timeout_s=300)
+    kernel.execute(PACE.format(bars._DELAY_S, bars._PERIOD_S))
     seen = [e.content["data"].get("text/plain", "") for e in cell.events if "data" in e.content]
     told = [text for text in seen if re.search(r"Reading [\d,]+ of 1,8\d\d tokens, \d+ s$", text)]
     assert len(set(told)) == len(told) > 1

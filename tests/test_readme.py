@@ -47,3 +47,16 @@ def test_every_notebook_is_linked() -> None:
 def test_what_is_linked_is_there() -> None:
     linked = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
     assert [name for name in linked if not (ROOT / name).exists()] == []
+
+
+def test_the_tests_that_hold_its_words_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (table,) = re.findall(
+        r"^### What holds the README's words\n(.*?)^## ", text, re.MULTILINE | re.DOTALL
+    )
+    named = re.findall(r"`([\w/]+\.py)`", table)
+    assert named
+    assert [name for name in named if not (ROOT / "tests" / name).exists()] == []
+    bold = re.findall(r"^- \*\*(.*?)\.?\*\*", README, re.MULTILINE)
+    told = re.findall(r"^\| (\w.*?) \|", table, re.MULTILINE)
+    assert [one for one in bold if not any(map(one.startswith, told))] == []

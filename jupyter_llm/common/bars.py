@@ -137,7 +137,7 @@ def _showing(show: ShowProgress | None) -> AbstractContextManager[ShowProgress]:
 @contextmanager
 def _below_the_cell() -> Iterator[ShowProgress]:
     """Show steps in an output of the running cell that is empty at the end."""
-    from IPython.display import display
+    from IPython.display import DisplayHandle
 
     pace = Pace()
     handle: Any = None
@@ -148,7 +148,8 @@ def _below_the_cell() -> Iterator[ShowProgress]:
             return
         data = {"text/plain": step.line(pace.elapsed_s)}
         if handle is None:
-            handle = display(data, raw=True, display_id=True)
+            handle = DisplayHandle()  # known before it is shown: an interrupt may come between
+            handle.display(data, raw=True)
         else:
             handle.update(data, raw=True)
 

@@ -1,7 +1,6 @@
 /** Lets the kernel look after the cells it has made: what anywidget calls of a widget without views. */
 
-import { randomId } from "./dom/random_id.js";
-import { createNotebook } from "./page/cells.js";
+import { clientOf, createNotebook } from "./page/cells.js";
 
 /**
  * @import { AnyModel } from "@anywidget/types"
@@ -11,16 +10,22 @@ import { createNotebook } from "./page/cells.js";
 /** @typedef {{ id: string, before: string }} Place  A cell, and what it held when it was looked at. */
 
 /**
- * @typedef {{ type: "made", id: number, cell: string, alike: string[] }
- *   | { type: "put", id: number, page: string, cell: string, cells: NewCell[], places: Place[] }
- *   | { type: "change", id: number, cell: string, wanted: NewCell, place: Place }} Wish
+ * What is wanted of a page: of the one that runs the cell, or else told of its cells.
+ *
+ * @typedef {{ id: number, page: string | null, cell: string } & (
+ *   | { type: "made", alike: string[] }
+ *   | { type: "put", cells: NewCell[], places: Place[] }
+ *   | { type: "change", wanted: NewCell, place: Place })} Wish
  */
 
 /**
  * When a page says that it is there. JupyterLab makes the subshell of a comm when it gets to know the
  * comm, and what is sent before that is done waits for the cell that runs.
  */
-const GREETINGS_MS = [0, 200, 500, 1000, 3000];
+const GREETINGS_MS = [0, 200, 500, 1000, 1500, 3000];
+
+/** How long others with the notebook wait for the page that runs the cell, which may have been closed. */
+const STAND_IN_MS = 1000;
 
 export default {
   /**
@@ -30,14 +35,18 @@ export default {
   initialize({ model }) {
     const notebook = createNotebook(model, document.createElement("div"));
     if (!notebook) return undefined;
-    const page = randomId();
+    const timers = GREETINGS_MS.map((ms) => setTimeout(() => model.send({ type: "hello" }), ms));
+    /** @param {Wish} wish */
+    const fulfil = (wish) => {
+      const answer = fulfilled(notebook, wish);
+      if (answer) model.send({ ...answer, id: wish.id, page: clientOf(model.widget_manager) });
+    };
     /** @param {Wish} wish */
     const take = (wish) => {
-      const answer = fulfilled(notebook, page, wish);
-      if (answer) model.send({ ...answer, id: wish.id, page });
+      if (wish.page === clientOf(model.widget_manager)) fulfil(wish);
+      else if (wish.type === "made") timers.push(setTimeout(() => fulfil(wish), STAND_IN_MS));
     };
     model.on("msg:custom", take);
-    const timers = GREETINGS_MS.map((ms) => setTimeout(() => model.send({ type: "hello" }), ms));
     return () => {
       timers.forEach(clearTimeout);
       model.off("msg:custom", take);
@@ -47,20 +56,18 @@ export default {
 };
 
 /**
- * Do what the kernel wants of the page that has a cell, and return what there is to say.
+ * Do what the kernel wants, and return what there is to say.
  *
  * @param {Notebook} notebook
- * @param {string} page
  * @param {Wish} wish
- * @returns {object | null}  Null if it is for another page.
+ * @returns {object | null}  Null if the page has no such cell.
  */
-function fulfilled(notebook, page, wish) {
+function fulfilled(notebook, wish) {
   if (!notebook.cell(wish.cell)) return null;
   switch (wish.type) {
     case "made":
       return { cells: notebook.madeFor(wish.cell, wish.alike) };
     case "put":
-      if (wish.page !== page) return null;
       put(notebook, wish.cell, wish.cells, wish.places);
       return {};
     case "change":

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.browser
 LOAD = "%load_ext jupyter_llm"
 SHORT = "%%llm -n 24 --seed 1\nWhat is a notebook?"
 LONG = "%%llm -n 1000 --seed 1\nTell a very long story about a lighthouse and the sea."
-BAR_AT_ONCE = "from jupyter_llm.common import bars\nbars._DELAY_S = 0"
+BAR_AT_ONCE = "from jupyter_llm.common import bars\nbars._DELAY_S, bars._PERIOD_S = 0, 0.05"
 FOR_A_VARIABLE = "%%llm -n 24 --seed 1 answer <<\nWhat is a notebook?"
 CHANGE = """
 from jupyter_llm.engine.completion import Completion, Usage
@@ -236,13 +236,13 @@ def test_run_all_replaces_the_cells_that_were_made_and_leaves_those_that_were_ch
     for number in (1, 2):
         assert page.evaluate(RUN_ALL) == 4
         assert notebook.source(3).splitlines()[1:] == [f"a = {number}"]
-    assert "in place of what this cell made before" in notebook.text(2)
-    assert "run it again" in notebook.text(3)  # what was sent before it was replaced has run
+    expect(notebook.cell(2)).to_contain_text("in place of what this cell made before")
+    expect(notebook.cell(3)).to_contain_text("run it again")  # what was sent before has run
     notebook.restart()
     assert page.evaluate(RUN_ALL) == 4
     notebook.set_source(3, "a = 'mine'")
     assert page.evaluate(RUN_ALL) == 5
-    assert "stays as you changed it" in notebook.text(2)
+    expect(notebook.cell(2)).to_contain_text("stays as you changed it")
     assert notebook.source(4) == "a = 'mine'"
     assert page.evaluate(RUN_ALL) == 5
 

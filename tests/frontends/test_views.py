@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from jupyter_llm.common.bars import Step
+from jupyter_llm.common.bars import Pace, Step
 from jupyter_llm.engine.completion import Chunk, Completion, Progress, Usage
 from jupyter_llm.frontends.views import (
     NotebookView,
@@ -139,7 +139,7 @@ def test_a_cell_says_how_far_a_prompt_is_read_until_there_is_text() -> None:
 
 def test_what_is_there_within_a_second_shows_nothing_else() -> None:
     published = _Published()
-    view = NotebookView(published, "text/markdown")
+    view = NotebookView(published, "text/markdown", pace=Pace(lambda: 0.0))
     watch(cast("Stream", _Stream(WAITING, reading(1200), "Paris")), view)
     assert published.texts == ["Paris"]
 

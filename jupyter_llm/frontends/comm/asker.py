@@ -109,6 +109,8 @@ class Asker:
             show_progress=job.tell,
         )
         answer = order.command.run(call)
+        if job.is_wordless:
+            return  # what was typed is given back
         proposal, completion, shown = None, None, str(answer)
         if isinstance(answer, Proposal):
             proposal, completion = proposal_data(answer), answer.completion
@@ -125,7 +127,9 @@ class Asker:
 
 
 def _cut_off(answer: Completion) -> str:
-    """That an answer reached the longest that was allowed, as a paragraph."""
+    """That an answer was ended before its end, as a paragraph."""
+    if answer.finish_reason == "repetition":
+        return "*Stopped, since it had begun to repeat itself.*"
     if answer.finish_reason != "length":
         return ""
     count = count_of(answer.usage.completion_tokens, "token")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.tables import count_of
-from jupyter_llm.frontends.views import watch
+from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.frontends.views import answer_metadata, watch
 from jupyter_llm.records.records import to_metadata
 from jupyter_llm.tasks.write import change, code_cells, code_prompt, fenced, land, new_cells
 
@@ -44,7 +46,8 @@ class Answering:
             is_cut_off = completion.finish_reason != "stop"
             cells = code_cells(completion.text, self.namespace, is_cut_off=is_cut_off)
             cells = new_cells(cells, self.namespace)
-            place, landed = self._land([cell.landing for cell in cells], completion)
+            with self._landing(completion.text, completion):
+                place, landed = self._land([cell.landing for cell in cells], completion)
             notes.insert(0, place or "there is no code in the answer")
             records += landed
         self.view.close(completion.text, "; ".join(notes), to_metadata(records))
@@ -58,20 +61,23 @@ class Answering:
             show=lambda stream: watch(stream, self.view),
             show_progress=self.view.progress,
         )
-        place, records = self._land(answer.landing, answer.completion)
+        whole = replace(answer.completion, text="\n\n".join(answer.sources), token_ids=None)
+        with self._landing(answer.text, whole):
+            place, records = self._land(answer.landing, answer.completion)
         notes = [place, answer.note, *self._notes(chat, answer.completion)]
         text = answer.text
         if self.has_cells and place:  # what stands in a cell is not shown twice
             text = "\n\n".join(map(fenced, answer.sources[1:]))
         self.view.close(text, "; ".join(filter(None, notes)), to_metadata(records))
-        return replace(answer.completion, text="\n\n".join(answer.sources), token_ids=None)
+        return whole
 
     def propose(self, proposal: Proposal) -> None:
         """Show a proposal, and put it into a cell if it changes something."""
         place = ""
         records: list[Provenance] = []
         if proposal.diff or proposal.cell is None:
-            place, records = self._place(proposal)
+            with self._landing(str(proposal), proposal.completion):
+                place, records = self._place(proposal)
         note = "; ".join(filter(None, (place, cut_off(proposal.completion))))
         shown = proposal.to_markdown(is_in_cell=self.has_cells and proposal.cell is None)
         self.view.close(shown, note, to_metadata(records), html=proposal.to_html())
@@ -92,6 +98,16 @@ class Answering:
         count, n_ctx = engine.count_tokens(messages), engine.info.n_ctx
         note = f"{count_of(count, 'token')} of {n_ctx}, for {engine.info.name}; nothing was run"
         self.view.close(text, note)
+
+    @contextmanager
+    def _landing(self, text: str, completion: Completion) -> Iterator[None]:
+        """Leave what was written in the cell when the user does not wait for the page."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            note = "interrupted before the code was in a cell"
+            self.view.close(text, note, answer_metadata(completion))
+            raise PromptInterrupted(completion) from None
 
     def _land(self, sources: Sequence[str], completion: Completion) -> tuple[str, list[Provenance]]:
         return land(self.writer, sources, completion, in_place=self.options.replace)

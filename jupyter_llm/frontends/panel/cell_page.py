@@ -12,6 +12,7 @@ from traitlets import Unicode
 from jupyter_llm.errors import PanelFilesError
 from jupyter_llm.frontends.panel.panel import STATIC
 from jupyter_llm.frontends.panel.subshell import keep_subshell
+from jupyter_llm.notebook.cells.shell import current_shell
 from jupyter_llm.notebook.code.page import MadeCell
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.notebook.code.page import NewCell
 
-_GREETING_S = 1.0  # how long a new page may take until it says that it is there
+_GREETING_S = 2.0  # how long a new page may take, once, until it says that it is there
 _ANSWER_S = 3.0  # of a page that is there
 
 
@@ -28,7 +29,8 @@ class CellPage(AnyWidget):
     """Asks a page for the cells that were made for another one, and has it change them.
 
     What a page says comes on a subshell, so also while a cell runs and waits for it. Where there is
-    none it would come when the cell is over, and such a page counts as none.
+    none it would come when the cell is over, and such a page counts as none. Of several pages with
+    the notebook the one that runs the cell is asked, and the others stand in where that has gone.
     """
 
     _esm = Unicode().tag(sync=True)
@@ -40,7 +42,7 @@ class CellPage(AnyWidget):
         self._patience_s = _GREETING_S
         self._is_there = False
         self._num_asked = 0
-        self._page = ""  # which of several with the notebook has told of its cells
+        self._page: str | None = None  # which has told of its cells
         self._answer: dict[str, Any] | None = None
         self._changed = threading.Condition()  # guards what pages say
         self.on_msg(lambda _widget, content, _buffers: self._take(content))
@@ -53,24 +55,27 @@ class CellPage(AnyWidget):
 
     def made_by(self, cell_id: str, alike: Sequence[str]) -> Sequence[MadeCell] | None:
         """The cells that were made for a cell, in their order; None if no page answers."""
-        answer = self._ask({"type": "made", "cell": cell_id, "alike": list(alike)})
+        answer = self._ask({"type": "made", "page": _page(), "cell": cell_id, "alike": list(alike)})
         if answer is None:
             return None
         self._page = answer["page"]
         return [MadeCell.of(c["id"], c["source"], c["made"]) for c in answer["cells"]]
 
-    def put(self, cell_id: str, cells: Sequence[NewCell], places: Sequence[MadeCell]) -> None:
-        """Put the first cells in the place of others, and what remains into new ones below."""
+    def put(self, cell_id: str, cells: Sequence[NewCell], places: Sequence[MadeCell]) -> bool:
+        """Put the first cells in the place of others, and the rest below; say whether it did."""
         replaced = [{"id": place.cell_id, "before": place.source} for place in places]
         made = [{"source": cell.source, "metadata": dict(cell.metadata)} for cell in cells]
         wanted = {"cell": cell_id, "cells": made, "places": replaced}
-        self._ask({"type": "put", "page": self._page, **wanted})
+        return self._ask({"type": "put", "page": self._page, **wanted}) is not None
 
     def change(self, cell_id: str, before: str, cell: NewCell) -> bool:
         """Put a cell in the place of one that holds what it held before; say whether."""
-        wanted = {"source": cell.source, "metadata": dict(cell.metadata)}
-        place = {"id": cell_id, "before": before}
-        answer = self._ask({"type": "change", "cell": cell_id, "wanted": wanted, "place": place})
+        wanted = {
+            "cell": cell_id,
+            "wanted": {"source": cell.source, "metadata": dict(cell.metadata)},
+            "place": {"id": cell_id, "before": before},
+        }
+        answer = self._ask({"type": "change", "page": _page(), **wanted})
         return answer is not None and bool(answer["is_done"])
 
     def _ask(self, message: dict[str, Any]) -> dict[str, Any] | None:
@@ -91,9 +96,16 @@ class CellPage(AnyWidget):
         with self._changed:
             self._is_there = True
             is_answer = isinstance(content, dict) and content.get("id") == self._num_asked
-            if is_answer and self._answer is None:  # of two pages with the notebook, the first
+            if is_answer:
                 self._answer = content
             self._changed.notify_all()
+
+
+def _page() -> str | None:
+    """The page that runs the cell, by what it names itself in all that it sends."""
+    parent = getattr(current_shell(), "parent_header", None) or {}
+    session: str | None = parent.get("header", {}).get("session")
+    return session
 
 
 @cache

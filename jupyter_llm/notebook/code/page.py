@@ -53,8 +53,8 @@ class Page(Protocol):
         What was made without a page is `alike`: cells that hold it count as well.
         """
 
-    def put(self, cell_id: str, cells: Sequence[NewCell], places: Sequence[MadeCell]) -> None:
-        """Put the first cells in the place of others, and what remains into new ones below."""
+    def put(self, cell_id: str, cells: Sequence[NewCell], places: Sequence[MadeCell]) -> bool:
+        """Put the first cells in the place of others, and the rest below; say whether it did."""
 
     def change(self, cell_id: str, before: str, cell: NewCell) -> bool:
         """Put a cell in the place of one that holds what it held before; say whether."""
@@ -105,7 +105,8 @@ class PageInput:
             NewCell(source, {**note, MADE_KEY: {"cell": cell_id, "sha256": _sha256(source)}})
             for source, note in zip(sources, notes, strict=True)
         ]
-        page.put(cell_id, cells, places)
+        if not page.put(cell_id, cells, places):  # closed or loaded again meanwhile
+            return self._write_next(cell_id, sources)
         self._note_replaced(places)
         return _where(len(cells), len(places), num_changed=0 if places else len(made))
 

@@ -55,6 +55,8 @@ const MADE_KEY = "jupyter_llm_made_by";
  * @property {SharedNotebook} sharedModel
  */
 
+/** @typedef {{ sessionContext?: { session?: { kernel?: { clientId: string } | null } | null } }} Context */
+
 /**
  * Return the notebook that a widget's view is in, or null where it is out of reach.
  *
@@ -79,6 +81,17 @@ function notebookModel(manager) {
   const isNotebook =
     typeof cells?.get === "function" && typeof sharedModel?.insertCells === "function";
   return isNotebook ? { cells, sharedModel } : null;
+}
+
+/**
+ * Return what a page names itself in all that it sends to the kernel, in `session` of its headers.
+ *
+ * @param {unknown} manager
+ * @returns {string | null}
+ */
+export function clientOf(manager) {
+  const { context } = /** @type {{ context?: Context }} */ (manager ?? {});
+  return context?.sessionContext?.session?.kernel?.clientId ?? null;
 }
 
 /** Cells are found by their ids, since their places change under the user's hands. */

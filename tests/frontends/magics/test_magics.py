@@ -6,6 +6,8 @@ import html
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -14,7 +16,7 @@ from support.shell import extension, run, run_line
 
 from jupyter_llm import Completion, llm
 from jupyter_llm.common.bars import ShowProgress, Step
-from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.completion import PromptInterrupted, Usage
 from jupyter_llm.errors import (
     ContextOverflowError,
     EmptyPromptError,
@@ -26,8 +28,14 @@ from jupyter_llm.errors import (
     OptionError,
     TuneInterrupted,
 )
+from jupyter_llm.frontends.magics.answering import Answering
 from jupyter_llm.frontends.magics.commands import magic_commands
 from jupyter_llm.frontends.magics.completion import words_at
+from jupyter_llm.frontends.prompt.options import Options
+from jupyter_llm.frontends.views import NoView
+
+if TYPE_CHECKING:
+    from jupyter_llm.chat.conversation import Chat
 
 pytestmark = pytest.mark.usefixtures("shell")
 
@@ -260,6 +268,36 @@ def test_code_lands_where_it_is_wanted(
     assert [replaces for _, replaces in landed] == ([] if source is None else [in_place])
 
 
+@pytest.mark.parametrize(
+    ("line", "reply"),
+    [
+        ("%llm -f code x << Print 1", "print(1)\n```"),
+        ("%llm --below x << Print 1", "```python\nprint(1)\n```"),
+        ("%llm -f code Print 1", "print(1)\n```"),
+        ("%llm /test 1", "```python\nprint(1)\n```"),
+    ],
+)
+def test_an_interrupt_while_code_is_put_into_a_cell_loses_no_answer(
+    shell: InteractiveShell,
+    scripted: ScriptedEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    reply: str,
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shell, "set_next_input", interrupt)
+    run(shell, "1 + 1", store_history=True)
+    scripted.replies.extend([reply, reply])
+    cell = run(shell, line, raises=PromptInterrupted, cell_id="a")
+    if "<<" in line:
+        assert "print(1)" in shell.user_ns["x"].text
+    else:
+        assert "print(1)" in cell.text
+        assert "interrupted before the code was in a cell" in cell.text
+
+
 def test_stats_tell_tokens_and_times_and_an_answer_that_was_cut_off_says_so(
     shell: InteractiveShell,
 ) -> None:
@@ -277,6 +315,17 @@ def test_a_command_whose_answer_is_cut_off_says_so(
     text = run(shell, f"%llm -n 8 -t 0 {command}").text
     assert "cut off after 8 tokens" in text
     assert ("# The answer was cut off here." in text) == (command == "/test 1")
+
+
+def test_the_line_below_an_answer_says_what_was_not_told() -> None:
+    chat = SimpleNamespace(was_alone=True, left_out=(3, 1))
+    answer = Completion(text="Yes.", finish_reason="stop", usage=Usage(), model="script")
+    nothing: Any = None
+    answering = Answering(Options(), NoView(), nothing, {})
+    assert list(answering._notes(cast("Chat", chat), answer)) == [
+        "alone; -c all tells the notebook",
+        "the chat's first 3 turns and 1 cell no longer fit and were left out",
+    ]
 
 
 def test_a_dry_run_shows_the_exact_prompt_and_changes_nothing(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import comm
@@ -67,14 +68,18 @@ def make_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 
 
 def test_a_page_tells_which_cells_were_made_and_puts_others_in_their_place(
-    make_page: Callable[..., FakePage],
+    make_page: Callable[..., FakePage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    parent = {"header": {"session": "p0"}}
+    monkeypatch.setattr(cell_page, "current_shell", lambda: SimpleNamespace(parent_header=parent))
     made = {"cell": "asks", "sha256": "of something else"}
     cells = [{"id": "made", "source": "a = 1", "made": made}]
     front = make_page(lambda m: {"cells": cells} if m["type"] == "made" else {}, greets=True)
     found = front.page.made_by("asks", [])
+    assert front.heard[-1]["page"] == "p0"  # that runs the cell; another one may stand in
     assert found == [MadeCell("made", "a = 1", is_unchanged=False)]
-    front.page.put("asks", [NewCell("a = 2", {MADE_KEY: made}), NewCell("b = 1", {})], found)
+    cells_now = [NewCell("a = 2", {MADE_KEY: made}), NewCell("b = 1", {})]
+    assert front.page.put("asks", cells_now, found)
     assert front.heard[-1] == {
         "type": "put",
         "id": 2,
@@ -111,6 +116,7 @@ def test_a_page_that_has_gone_is_asked_once(make_page: Callable[..., FakePage]) 
     front = make_page(greets=False)
     front.say_beside({"type": "hello"})
     assert front.page.made_by("asks", []) is None
+    assert not front.page.put("asks", [NewCell("a = 1", {})], [])
     assert front.page.made_by("asks", []) is None
     assert len(front.heard) == 1
 

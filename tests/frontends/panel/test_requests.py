@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
+from jupyter_llm.engine.completion import Completion, Usage
+from jupyter_llm.frontends.comm import asker
 from jupyter_llm.frontends.comm import sync as kernel_side
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
 
@@ -181,6 +184,19 @@ def test_a_command_shows_how_far_its_prompt_is_read(
     assert front.notices[request]["markdown"] == "A sum."
 
 
+def test_a_command_that_is_stopped_before_its_first_word_is_given_back_and_shows_nothing(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "1 + 1", store_history=True)
+    scripted.may_write.clear()
+    request = front.send("/explain")
+    front.wait_for(lambda message: message["type"] == "progress")
+    front.ask("stop", target=request)
+    front.wait_until(lambda front: front.given_back == {request: "/explain"} and front.is_idle)
+    wait_for_threads()
+    assert request not in front.notices
+
+
 def test_stop_of_a_command_keeps_what_it_has_written(
     front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
 ) -> None:
@@ -321,6 +337,12 @@ def test_a_command_whose_answer_is_cut_off_says_so(
     said = "*Cut off after 9 tokens, the most that an answer may have here.*"
     assert front.command("/explain")["markdown"] == f"word word\n\n{said}"
     assert front.command("/test 1")["markdown"].startswith(said)
+
+
+def test_a_command_whose_answer_has_repeated_itself_says_so() -> None:
+    answer = Completion(text="a a a", finish_reason="repetition", usage=Usage(), model="script")
+    assert asker._cut_off(answer) == "*Stopped, since it had begun to repeat itself.*"
+    assert asker._cut_off(replace(answer, finish_reason="stop")) == ""
 
 
 def test_a_proposal_says_what_it_would_change(

@@ -21,6 +21,7 @@ class FakePage:
 
     cells: dict[str, NewCell] = field(default_factory=lambda: {"asks": NewCell("%%llm", {})})
     is_gone: bool = False
+    is_torn: bool = False  # goes away once it has told of its cells
     _ids: Iterator[int] = field(default_factory=count)
 
     def made_by(self, cell_id: str, alike: Sequence[str]) -> Sequence[MadeCell] | None:
@@ -33,10 +34,13 @@ class FakePage:
             if (m and m["cell"] == cell_id) or source in alike
         ]
 
-    def put(self, cell_id: str, cells: Sequence[NewCell], places: Sequence[MadeCell]) -> None:
+    def put(self, cell_id: str, cells: Sequence[NewCell], places: Sequence[MadeCell]) -> bool:
         assert cell_id == "asks"
+        if self.is_torn:
+            return False
         self.cells.update((p.cell_id, cell) for p, cell in zip(places, cells, strict=False))
         self.cells.update((f"new {next(self._ids)}", cell) for cell in cells[len(places) :])
+        return True
 
     def change(self, cell_id: str, before: str, cell: NewCell) -> bool:
         if self.is_gone or self.cells[cell_id].source != before:
@@ -129,6 +133,15 @@ def test_without_a_page_cells_are_added_and_what_was_made_before_is_said_to_stay
     page.cells["below"] = NewCell("a = 2", {})
     assert "in place of what this cell made before" in writer.write(["a = 3"])
     assert page.sources == ["a = 3"]
+
+
+def test_what_a_page_does_not_put_into_cells_is_not_lost(
+    writer: CellWriter, page: FakePage, shell: InteractiveShell
+) -> None:
+    page.is_torn = True
+    assert writer.write(["a = 1"]) == "the code is in a new cell below"
+    assert page.sources == []
+    assert shell.rl_next_input == "a = 1"
 
 
 def test_another_cell_is_changed_where_it_is_what_it_was(
