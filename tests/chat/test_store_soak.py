@@ -96,7 +96,7 @@ path = user_data_path("jupyter_llm") / "store" / "store.sqlite3"
 for number in range(int(sys.argv[1])):
     kernels = [killed(number, name) for name in "ab"]
     for name, child, reader in kernels:
-        if number % 2:  # else it may well be killed before its first word, on a busy machine
+        if number % 3:  # else it may well be killed before its first word, on a busy machine
             select.select([reader], [], [])
         time.sleep(random.Random(number).random() * 0.1)
         os.kill(child, signal.SIGKILL)
@@ -136,7 +136,7 @@ def test_what_was_acknowledged_is_there_though_the_kernel_was_killed(
             assert numbers == list(range(1, len(numbers) + 1))
             assert len(numbers) >= count
             num_acknowledged += count
-    assert num_acknowledged >= len(lines) - 1
+    assert num_acknowledged > len(lines)
 
 
 def damaged(data: bytes, seed: int) -> bytes:

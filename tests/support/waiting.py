@@ -11,8 +11,8 @@ T = TypeVar("T")
 
 def until(is_so: Callable[[], T]) -> T:
     """What a condition says once it is no longer false or empty."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not (found := is_so()):
-        assert time.monotonic() < end, "half a minute was not enough"
+        assert time.monotonic() < end, "a minute was not enough"
         time.sleep(0.001)
     return found

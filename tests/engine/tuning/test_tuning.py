@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -162,11 +162,11 @@ def test_a_damaged_file_is_not_measured(tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("no_process_stays")
 def test_a_model_gets_a_copy_that_is_measured_as_good_and_remembered(
-    smollm2: Path, tiny_gguf: Path, scaled: Callable[[int], int]
+    smollm2: Path, tiny_gguf: Path, pytestconfig: pytest.Config
 ) -> None:
     heard: list[float] = []
     # Weights drawn at random, as the tiny model's, lose more.
-    model, loss = (smollm2, 0.01) if scaled(10) == 10 else (tiny_gguf, 0.05)
+    model, loss = (smollm2, 0.01) if pytestconfig.option.soak else (tiny_gguf, 0.05)
     entry = find_model(model)
     report = tune(entry, copy=True, lossy=False, on_progress=lambda share, _: heard.append(share))
     assert heard[-1] == 1.0

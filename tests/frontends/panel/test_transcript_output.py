@@ -78,9 +78,9 @@ def displays(shell: InteractiveShell) -> list[dict[str, str]]:
 
 
 def wait_for_text(shell: InteractiveShell, text: str) -> dict[str, str]:
-    return until(lambda: [data for data in displays(shell) if text in data.get("text/plain", "")])[
-        -1
-    ]
+    plain = "text/plain"
+    found = until(lambda: [data for data in displays(shell) if text in data.get(plain, "")])
+    return found[-1]
 
 
 def test_a_panel_shows_itself_and_what_was_said(
