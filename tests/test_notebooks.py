@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -81,7 +82,7 @@ def test_below_a_panel_stands_what_cells_and_python_said_in_its_chat(
         return str(below["data"]["text/plain"])
 
     answers = [output(cell_with(notebook, part)) for part in ("Peru", "language", "after=")]
-    first, second, other = (answer.partition("\n\n(cut off")[0] for answer in answers)
+    first, second, other = (re.split(r"\n\n[*(]", answer)[0] for answer in answers)  # without notes
     said = transcript('ChatPanel("ideas"')
     assert "> What is the capital of Peru?\n" in said
     assert "> Which language do people speak there?\n" in said
