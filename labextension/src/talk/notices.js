@@ -171,6 +171,7 @@ export class PendingView {
   }
 
   dispose() {
+    this.#progress.dispose();
     this.element.remove();
   }
 }

@@ -10,7 +10,6 @@ const WORDS = { waiting: "Waiting…", reading: "Reading…", writing: "Writing�
 export class ProgressView {
   #text = make("span", "jllm-progress-text");
   #seconds = make("span", "jllm-progress-seconds");
-  #began = Date.now();
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #timer;
   #bar = createBar();
@@ -39,16 +38,18 @@ export class ProgressView {
     this.element.classList.toggle("jllm-writing", state === "writing");
     setText(this.#text, progress?.text ?? WORDS[state] ?? "");
     this.#bar.show(progress?.share ?? null);
-    if (this.element.hidden) this.#stopClock();
-    else this.#timer ??= setInterval(() => this.#tellTime(), 1000);
+    if (this.element.hidden) this.dispose();
+    else this.#timer ??= this.#countSeconds();
   }
 
-  #tellTime() {
-    if (!this.element.isConnected) this.#stopClock();
-    setText(this.#seconds, `${Math.round((Date.now() - this.#began) / 1000)} s`);
+  #countSeconds() {
+    const began = Date.now();
+    setText(this.#seconds, "");
+    const tell = () => setText(this.#seconds, `${Math.round((Date.now() - began) / 1000)} s`);
+    return setInterval(tell, 1000);
   }
 
-  #stopClock() {
+  dispose() {
     clearInterval(this.#timer);
     this.#timer = undefined;
   }

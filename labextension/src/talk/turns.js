@@ -135,6 +135,7 @@ export class TurnView {
 
   dispose() {
     this.#code.dispose();
+    this.#progress.dispose();
     this.element.remove();
   }
 }
