@@ -10,20 +10,20 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.common.controls import plain
 from jupyter_llm.common.tables import human_size
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+    from typing import TextIO
 
 TICK_S = 0.25
 """How often whoever waits for a stream looks how far it is, in seconds."""
 
-ERASE = "\r\x1b[K"
-"""What empties the line of a terminal."""
-
 NOTHING = {"text/plain": ""}
 """What is left of an output that has shown how far something is."""
 
+_ERASE = "\r\x1b[K"  # what empties the line of a terminal
 _DELAY_S = 1.0  # what is over sooner needs no line
 _PERIOD_S = 0.5
 _WIDTH = 20  # of a bar, in characters
@@ -62,11 +62,6 @@ class Pace:
         """How long it has taken so far."""
         return self._clock() - self._began_s
 
-    @property
-    def has_shown(self) -> bool:
-        """Whether a line has been due."""
-        return self._shown_s >= self._began_s
-
     def settle(self) -> None:
         """Note that there is something new to be seen, so that nobody waits for a while."""
         self._still_s = self._clock()
@@ -78,6 +73,30 @@ class Pace:
             return False
         self._shown_s = now_s
         return True
+
+
+class TerminalLine:
+    """The line of a terminal that says what goes on, each time over what it said before."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._pace = Pace()
+        self._is_shown = False
+
+    def show(self, step: Step) -> None:
+        """Show a step, where one is due."""
+        if self._pace.is_due():
+            self._is_shown = True
+            # A terminal obeys control characters, and names may have any.
+            self._out.write(_ERASE + plain(step.line(self._pace.elapsed_s)))
+            self._out.flush()
+
+    def erase(self) -> None:
+        """Leave the line empty, if it is ours."""
+        if self._is_shown:
+            self._is_shown = False
+            self._out.write(_ERASE)
+            self._out.flush()
 
 
 @contextmanager
@@ -163,16 +182,8 @@ def _below_the_cell() -> Iterator[ShowProgress]:
 @contextmanager
 def _in_the_terminal() -> Iterator[ShowProgress]:
     """Show steps in a line of the terminal that is erased at the end."""
-    pace, out = Pace(), sys.stderr
-
-    def show(step: Step) -> None:
-        if pace.is_due():
-            out.write(ERASE + step.line(pace.elapsed_s))
-            out.flush()
-
+    line = TerminalLine(sys.stderr)
     try:
-        yield show
+        yield line.show
     finally:
-        if pace.has_shown:
-            out.write(ERASE)
-            out.flush()
+        line.erase()

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from jupyter_llm.common.bars import ERASE, NOTHING, TICK_S, Pace, Step
+from jupyter_llm.common.bars import NOTHING, TICK_S, Pace, Step, TerminalLine
 from jupyter_llm.common.controls import plain
 from jupyter_llm.common.html_text import paragraph
 from jupyter_llm.common.markdown import untrusted_markdown
@@ -132,24 +132,19 @@ class NotebookView:
 class TerminalView:
     """A terminal, where text can only be added; one that does not go on from the last is added."""
 
-    def __init__(self, out: TextIO, pace: Pace | None = None) -> None:
+    def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._pace = pace or Pace()
+        self._line = TerminalLine(out)
         self._shown = ""
-        self._has_line = False
 
     def progress(self, step: Step) -> None:
         """Write over the line, as long as there is no text in it."""
-        if not self._shown and self._pace.is_due():
-            self._out.write(ERASE + plain(step.line(self._pace.elapsed_s)))
-            self._out.flush()
-            self._has_line = True
+        if not self._shown:
+            self._line.show(step)
 
     def clear(self) -> None:
         """Erase the line that has shown what goes on."""
-        if self._has_line:
-            self._out.write(ERASE)
-            self._has_line = False
+        self._line.erase()
 
     def update(self, text: str) -> None:
         """Write what is new of the text."""
