@@ -223,6 +223,19 @@ def answer_metadata(completion: Completion) -> Mapping[str, Any]:
     return completion.provenance.to_metadata() if completion.provenance is not None else {}
 
 
+def cut_off(completion: Completion, *, has_options: bool = True) -> str:
+    """That an answer was ended before its end, and how to get more of it where that can be said."""
+    if completion.finish_reason == "repetition":
+        said = "stopped, since it had begun to repeat itself"
+        return f"{said}; --may-repeat goes on" if has_options else said
+    if completion.finish_reason != "length":
+        return ""
+    said = f"cut off after {count_of(completion.usage.completion_tokens, 'token')}"
+    if not has_options:
+        return f"{said}, the most that an answer may have here"
+    return f"{said}; -n allows more, as far as the context window reaches"
+
+
 def watch(stream: Stream, view: View) -> Completion:
     """Show a stream until its end, and leave it to others to close the view.
 

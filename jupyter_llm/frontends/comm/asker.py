@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from jupyter_llm.api import llm
 from jupyter_llm.chat.asked import Asked
-from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
 from jupyter_llm.frontends.comm.parts import ProposalData
 from jupyter_llm.frontends.prompt.attaching import Describer
 from jupyter_llm.frontends.prompt.commands import Call, Order
 from jupyter_llm.frontends.prompt.typed import read
+from jupyter_llm.frontends.views import cut_off
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.values.mentions import plainly_mentioned
 from jupyter_llm.tasks.proposal import Proposal
@@ -128,12 +128,8 @@ class Asker:
 
 def _cut_off(answer: Completion) -> str:
     """That an answer was ended before its end, as a paragraph."""
-    if answer.finish_reason == "repetition":
-        return "*Stopped, since it had begun to repeat itself.*"
-    if answer.finish_reason != "length":
-        return ""
-    count = count_of(answer.usage.completion_tokens, "token")
-    return f"*Cut off after {count}, the most that an answer may have here.*"
+    said = cut_off(answer, has_options=False)
+    return said and f"*{said[0].upper()}{said[1:]}.*"
 
 
 def proposal_data(proposal: Proposal) -> ProposalData | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
-from jupyter_llm.frontends.views import answer_metadata, watch
+from jupyter_llm.frontends.views import answer_metadata, cut_off, watch
 from jupyter_llm.records.records import to_metadata
 from jupyter_llm.tasks.write import change, code_cells, code_prompt, fenced, land, new_cells
 
@@ -118,16 +118,6 @@ class Answering:
             yield "alone; -c all tells the notebook"
         yield from _left_out(chat, self.options)
         yield from filter(None, (self.note, cost(completion, self.options)))
-
-
-def cut_off(completion: Completion) -> str:
-    """That an answer was ended before its end, and how to get more of it."""
-    if completion.finish_reason == "repetition":
-        return "stopped, since it had begun to repeat itself; --may-repeat goes on"
-    if completion.finish_reason != "length":
-        return ""
-    count = count_of(completion.usage.completion_tokens, "token")
-    return f"cut off after {count}; -n allows more, as far as the context window reaches"
 
 
 def cost(completion: Completion, options: Options) -> str:

@@ -21,7 +21,7 @@ from jupyter_llm.chat.budget import MODES
 from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import PanelFilesError, TuneInterrupted
-from jupyter_llm.frontends.magics.answering import Answering, cost, cut_off
+from jupyter_llm.frontends.magics.answering import Answering, cost
 from jupyter_llm.frontends.magics.cell_runs import CellRuns
 from jupyter_llm.frontends.magics.commands import magic_commands
 from jupyter_llm.frontends.magics.completion import matcher
@@ -34,6 +34,7 @@ from jupyter_llm.frontends.views import (
     NoView,
     SilentView,
     answer_metadata,
+    cut_off,
     make_view,
     show_interrupt,
     watch,
