@@ -1,5 +1,6 @@
 /** Lets the kernel look after the cells it has made: what anywidget calls of a widget without views. */
 
+import { randomId } from "./dom/random_id.js";
 import { clientOf, createNotebook } from "./page/cells.js";
 
 /**
@@ -10,10 +11,11 @@ import { clientOf, createNotebook } from "./page/cells.js";
 /** @typedef {{ id: string, before: string }} Place  A cell, and what it held when it was looked at. */
 
 /**
- * What is wanted of a page: of the one that runs the cell, or else told of its cells.
+ * What is wanted of a page: of the one that runs the cell, or else told of its cells. `key` is where
+ * the metadata of a cell says for which one it was made.
  *
- * @typedef {{ id: number, page: string | null, cell: string } & (
- *   | { type: "made", alike: string[] }
+ * @typedef {{ id: number, page: string | null, cell: string, key: string } & (
+ *   | { type: "made" }
  *   | { type: "put", cells: NewCell[], places: Place[] }
  *   | { type: "change", wanted: NewCell, place: Place })} Wish
  */
@@ -38,8 +40,14 @@ export default {
     const timers = GREETINGS_MS.map((ms) => setTimeout(() => model.send({ type: "hello" }), ms));
     /** @param {Wish} wish */
     const fulfil = (wish) => {
-      const answer = fulfilled(notebook, wish);
-      if (answer) model.send({ ...answer, id: wish.id, page: clientOf(model.widget_manager) });
+      const said = { id: wish.id, page: clientOf(model.widget_manager) };
+      try {
+        const answer = fulfilled(notebook, wish);
+        if (answer) model.send({ type: "answer", ...answer, ...said });
+      } catch (error) {
+        model.send({ type: "failed", ...said });
+        throw error;
+      }
     };
     /** @param {Wish} wish */
     const take = (wish) => {
@@ -66,10 +74,9 @@ function fulfilled(notebook, wish) {
   if (!notebook.cell(wish.cell)) return null;
   switch (wish.type) {
     case "made":
-      return { cells: notebook.madeFor(wish.cell, wish.alike) };
+      return { cells: notebook.madeFor(wish.cell, wish.key) };
     case "put":
-      put(notebook, wish.cell, wish.cells, wish.places);
-      return {};
+      return { num_replaced: put(notebook, wish) };
     case "change":
       return { is_done: isReplaced(notebook, wish.place, wish.wanted) };
   }
@@ -79,19 +86,33 @@ function fulfilled(notebook, wish) {
  * Put the first of some cells in the place of others, and what remains below them.
  *
  * @param {Notebook} notebook
- * @param {string} anchorId
- * @param {NewCell[]} cells
- * @param {Place[]} places
+ * @param {Wish & { type: "put" }} wish
+ * @returns {number}  How many took a place.
  */
-function put(notebook, anchorId, cells, places) {
+function put(notebook, { cell: anchorId, cells, places, key }) {
   let lastId = anchorId;
   const left = cells.filter((cell, index) => {
     const place = places[index];
-    if (!place || !isReplaced(notebook, place, cell)) return true;
+    if (!place || !isReplaced(notebook, place, named(cell, place.id, key))) return true;
     lastId = place.id;
     return false;
   });
-  if (left.length > 0) void notebook.insertBelow(left, lastId);
+  const added = left.map((cell) => named(cell, randomId(), key));
+  if (added.length > 0) void notebook.insertBelow(added, lastId);
+  return cells.length - left.length;
+}
+
+/**
+ * Return a cell that says which one it is: a copy that the user makes of it is theirs.
+ *
+ * @param {NewCell} cell
+ * @param {string} id
+ * @param {string} key
+ * @returns {NewCell}
+ */
+function named({ source, metadata = {} }, id, key) {
+  const made = /** @type {object} */ (metadata[key]);
+  return { id, source, metadata: { ...metadata, [key]: { ...made, id } } };
 }
 
 /**

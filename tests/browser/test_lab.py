@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser.answers import note_complaints
-from browser.lab import APPS, Notebook, Traffic
+from browser.lab import APPS, Lab, Notebook, Traffic
 from browser.live_panel import SCRIPTED
 from common.test_markdown import HOSTILE
 from playwright.sync_api import expect
+from support.waiting import until
 
 from jupyter_llm.common.bars import NOTHING
 
@@ -35,6 +36,15 @@ before, after = "cost = '$1'", "cost = '<b>$2</b>'"
 made = Completion(text=after, finish_reason="stop", usage=Usage(), model="script")
 Proposal(source=after, completion=made, cell=CellEvent(number=1, source=before))
 """
+LISTEN = """
+kernel = get_ipython().kernel
+sessions = set()
+sessions_here = {kernel.get_parent()["header"]["session"]}
+page = get_ipython().magics_manager.registry["LLMMagics"]._opened
+page.on_msg(lambda *_: sessions.add(kernel.get_parent()["header"]["session"]))
+"""
+HAS_ANOTHER = "bool(sessions - sessions_here)"
+ASK = "%%llm -f code -t 0\nAdd two numbers."
 CODE = "%%llm -f code {option} -n 60 --seed 4\nAdd two numbers."
 SHOW = """
 from IPython import get_ipython
@@ -228,16 +238,15 @@ RUN_ALL = """async () => {
 def test_run_all_replaces_the_cells_that_were_made_and_leaves_those_that_were_changed(
     open_notebook: Callable[..., Notebook], page: Page
 ) -> None:
-    ask = "%%llm -f code -t 0\nAdd two numbers."
     count_on = "n = globals().get('n', -1) + 1\nengine.replies.append(f'a = {n}')"
-    notebook = open_notebook(SCRIPTED, count_on, ask)
+    notebook = open_notebook(SCRIPTED, count_on, ASK)
     count = page.evaluate(RUN_ALL)
     assert (count, notebook.source(3).splitlines()[1:]) == (4, ["a = 0"])
     for number in (1, 2):
         assert page.evaluate(RUN_ALL) == 4
         assert notebook.source(3).splitlines()[1:] == [f"a = {number}"]
     expect(notebook.cell(2)).to_contain_text("in place of what this cell made before")
-    expect(notebook.cell(3)).to_contain_text("run it again")  # what was sent before has run
+    expect(notebook.cell(2)).to_contain_text("run it again")  # what was sent before has run
     notebook.restart()
     assert page.evaluate(RUN_ALL) == 4
     notebook.set_source(3, "a = 'mine'")
@@ -245,6 +254,46 @@ def test_run_all_replaces_the_cells_that_were_made_and_leaves_those_that_were_ch
     expect(notebook.cell(2)).to_contain_text("stays as you changed it")
     assert notebook.source(4) == "a = 'mine'"
     assert page.evaluate(RUN_ALL) == 5
+
+
+def test_a_copy_of_a_cell_that_was_made_is_the_users(
+    open_notebook: Callable[..., Notebook],
+) -> None:
+    notebook = open_notebook(SCRIPTED, "engine.replies.extend(['a = 1', 'a = 2'])", ASK)
+    for index in range(3):
+        notebook.run(index)
+    copy = notebook.source(3)
+    notebook.activate(3)
+    notebook.command("notebook:duplicate-below")
+    notebook.activate(3)
+    notebook.command("notebook:move-cell-down")
+    notebook.run(2)
+    assert notebook.source(3) == copy
+    assert notebook.source(4).splitlines()[1:] == ["a = 2"]
+
+
+def test_of_two_pages_with_one_notebook_only_the_one_that_runs_a_cell_is_changed(
+    open_notebook: Callable[..., Notebook], other_page: Page, lab: Lab
+) -> None:
+    replies = "engine.replies.extend(['a = 1', 'a = 2', 'total = 1 / 4\\n```', 'a = 3'])"
+    cells = (ASK, "total = 1 / 0", "%llm /fix --replace", LISTEN, HAS_ANOTHER)
+    one = open_notebook(SCRIPTED, replies, *cells)
+    for index in (0, 1, 2, 6):
+        one.run(index)
+    other_page.goto(lab.page_url(one.path.name))
+    other = Notebook(other_page, one.path)  # as it was saved, without the cell that was made
+
+    def is_the_other_there() -> bool:
+        one.run(7)  # a cell that waits would keep the other page from what it asks the kernel
+        return bool(one.outputs(7)[0]["data"]["text/plain"] == "True")
+
+    until(is_the_other_there)
+    for index in (2, 4, 5):
+        other.run(index)
+    one.run(2)  # so it has heard all that was said to the other
+    assert [one.source(index).splitlines()[-1] for index in (3, 4)] == ["a = 3", "total = 1 / 0"]
+    found = [other.source(index).splitlines()[-1] for index in (3, 4)]
+    assert found == ["a = 2", "total = 1 / 4"]
 
 
 def test_fix_replaces_the_cell_that_failed(open_notebook: Callable[..., Notebook]) -> None:

@@ -113,7 +113,7 @@ class LLMMagics(Magics):
         self.commands = magic_commands(open_panel)
         self.recorder = Recorder(shell, llm.timeline)
         self.runs = CellRuns(lambda: self.defaults, self._chat)
-        self.writer = PageInput(shell, self._page, lambda: self.runs.running, self._tell)
+        self.writer = PageInput(shell, self._page, lambda: self.runs.running)
         self._open_page = open_page
         self._opened: Page | None = None
         self.complete = matcher(self.commands)

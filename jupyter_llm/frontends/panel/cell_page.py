@@ -13,7 +13,7 @@ from jupyter_llm.errors import PanelFilesError
 from jupyter_llm.frontends.panel.panel import STATIC
 from jupyter_llm.frontends.panel.subshell import keep_subshell
 from jupyter_llm.notebook.cells.shell import current_shell
-from jupyter_llm.notebook.code.page import MadeCell
+from jupyter_llm.notebook.code.page import MADE_KEY, MadeCell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,20 +53,24 @@ class CellPage(AnyWidget):
             self._own_layout.close()
         super().close()
 
-    def made_by(self, cell_id: str, alike: Sequence[str]) -> Sequence[MadeCell] | None:
+    def made_by(self, cell_id: str) -> Sequence[MadeCell] | None:
         """The cells that were made for a cell, in their order; None if no page answers."""
-        answer = self._ask({"type": "made", "page": _page(), "cell": cell_id, "alike": list(alike)})
+        answer = self._ask({"type": "made", "page": _page(), "cell": cell_id})
         if answer is None:
             return None
         self._page = answer["page"]
         return [MadeCell.of(c["id"], c["source"], c["made"]) for c in answer["cells"]]
 
-    def put(self, cell_id: str, cells: Sequence[NewCell], places: Sequence[MadeCell]) -> bool:
-        """Put the first cells in the place of others, and the rest below; say whether it did."""
+    def put(self, cell_id: str, cells: Sequence[NewCell], places: Sequence[MadeCell]) -> int | None:
+        """Put the first cells in the place of those that are what they were, the rest below.
+
+        Return how many took a place; None if no page has put them anywhere.
+        """
         replaced = [{"id": place.cell_id, "before": place.source} for place in places]
         made = [{"source": cell.source, "metadata": dict(cell.metadata)} for cell in cells]
         wanted = {"cell": cell_id, "cells": made, "places": replaced}
-        return self._ask({"type": "put", "page": self._page, **wanted}) is not None
+        answer = self._ask({"type": "put", "page": self._page, **wanted})
+        return None if answer is None else int(answer["num_replaced"])
 
     def change(self, cell_id: str, before: str, cell: NewCell) -> bool:
         """Put a cell in the place of one that holds what it held before; say whether."""
@@ -79,16 +83,17 @@ class CellPage(AnyWidget):
         return answer is not None and bool(answer["is_done"])
 
     def _ask(self, message: dict[str, Any]) -> dict[str, Any] | None:
-        """What the page says that has the cell; None if there is none, or it says nothing."""
+        """What the page says that has the cell; None if there is none, or it fails."""
         with self._changed:
             patience_s, self._patience_s = self._patience_s, 0.0
             if not self._changed.wait_for(lambda: self._is_there, patience_s):
                 return None
             self._num_asked += 1
             self._answer = None
-            self.send({**message, "id": self._num_asked})
+            self.send({**message, "key": MADE_KEY, "id": self._num_asked})
             self._is_there = self._changed.wait_for(lambda: self._answer is not None, _ANSWER_S)
-            return self._answer
+            has_failed = self._answer is not None and self._answer["type"] == "failed"
+            return None if has_failed else self._answer
 
     def _take(self, content: Any) -> None:
         if threading.current_thread() is threading.main_thread():

@@ -7,15 +7,12 @@
 import { outputsText, shortened } from "./outputs.js";
 import { PageCells } from "./page_cells.js";
 
-/** Where the metadata of a cell says for which one it was made. */
-const MADE_KEY = "jupyter_llm_made_by";
-
 /** @import { AnyModel } from "@anywidget/types" */
 /** @import { Attachment, Transcript } from "../kernel/messages.js" */
 /** @import { Output } from "./outputs.js" */
 
 /** @typedef {{ id: string, index: number, source: string, type: string }} Cell */
-/** @typedef {{ source: string, metadata?: Record<string, unknown> }} NewCell */
+/** @typedef {{ id?: string, source: string, metadata?: Record<string, unknown> }} NewCell */
 
 /**
  * What is used of JupyterLab's models.
@@ -145,19 +142,20 @@ export class Notebook {
 
   /**
    * Return the cells that were made for another one and may be edited, in their order, with what
-   * they say of that. Those that hold what was made otherwise say nothing.
+   * they say of that.
    *
    * @param {string} id
-   * @param {string[]} alike  What was made otherwise.
-   * @returns {{ id: string, source: string, made: object | null }[]}
+   * @param {string} key  Of the metadata that says so.
+   * @returns {{ id: string, source: string, made: object }[]}
    */
-  madeFor(id, alike) {
+  madeFor(id, key) {
     return this.#cells().flatMap(({ id: own, sharedModel: shared }) => {
-      const said = /** @type {{ cell?: unknown } | undefined} */ (shared.getMetadata(MADE_KEY));
-      const made = said?.cell === id ? said : null;
-      const source = shared.getSource();
-      const isMade = made !== null || alike.includes(source);
-      return isMade && shared.getMetadata("editable") !== false ? [{ id: own, source, made }] : [];
+      const made = /** @type {{ cell: unknown, id: unknown } | undefined} */ (
+        shared.getMetadata(key)
+      );
+      const isMade = made?.cell === id && made.id === own;
+      const isOurs = isMade && shared.getMetadata("editable") !== false;
+      return isOurs ? [{ id: own, source: shared.getSource(), made }] : [];
     });
   }
 
@@ -196,7 +194,8 @@ export class Notebook {
     const anchor =
       (anchorId === undefined ? null : this.cell(anchorId)) ?? this.activeCell() ?? this.ownCell();
     const index = anchor ? anchor.index + 1 : this.#model.cells.length;
-    const made = cells.map(({ source, metadata = {} }) => ({
+    const made = cells.map(({ id, source, metadata = {} }) => ({
+      id,
       cell_type: "code",
       source,
       metadata,

@@ -74,14 +74,16 @@ def test_a_page_tells_which_cells_were_made_and_puts_others_in_their_place(
     monkeypatch.setattr(cell_page, "current_shell", lambda: SimpleNamespace(parent_header=parent))
     made = {"cell": "asks", "sha256": "of something else"}
     cells = [{"id": "made", "source": "a = 1", "made": made}]
-    front = make_page(lambda m: {"cells": cells} if m["type"] == "made" else {}, greets=True)
-    found = front.page.made_by("asks", [])
+    answers: Json = {"made": {"cells": cells}, "put": {"num_replaced": 1}}
+    front = make_page(lambda m: answers[m["type"]], greets=True)
+    found = front.page.made_by("asks")
     assert front.heard[-1]["page"] == "p0"  # that runs the cell; another one may stand in
     assert found == [MadeCell("made", "a = 1", is_unchanged=False)]
     cells_now = [NewCell("a = 2", {MADE_KEY: made}), NewCell("b = 1", {})]
-    assert front.page.put("asks", cells_now, found)
+    assert front.page.put("asks", cells_now, found) == 1
     assert front.heard[-1] == {
         "type": "put",
+        "key": MADE_KEY,
         "id": 2,
         "page": "p1",
         "cell": "asks",
@@ -106,19 +108,26 @@ def test_where_no_page_has_said_that_it_is_there_nobody_is_asked(
     make_page: Callable[..., FakePage],
 ) -> None:
     front = make_page(greets=False)
-    assert front.page.made_by("asks", []) is None
+    assert front.page.made_by("asks") is None
     front.say({"type": "hello"})  # without a subshell, so when the cell is over
-    assert front.page.made_by("asks", []) is None
+    assert front.page.made_by("asks") is None
     assert front.heard == []
 
 
 def test_a_page_that_has_gone_is_asked_once(make_page: Callable[..., FakePage]) -> None:
     front = make_page(greets=False)
     front.say_beside({"type": "hello"})
-    assert front.page.made_by("asks", []) is None
-    assert not front.page.put("asks", [NewCell("a = 1", {})], [])
-    assert front.page.made_by("asks", []) is None
+    assert front.page.made_by("asks") is None
+    assert front.page.put("asks", [NewCell("a = 1", {})], []) is None
+    assert front.page.made_by("asks") is None
     assert len(front.heard) == 1
+
+
+def test_a_page_that_fails_is_asked_again(make_page: Callable[..., FakePage]) -> None:
+    answers: Iterator[Json] = iter([{"type": "failed"}, {"cells": []}])
+    front = make_page(lambda _: next(answers), greets=True)
+    assert front.page.made_by("asks") is None
+    assert front.page.made_by("asks") == []
 
 
 def test_without_its_script_there_is_no_page(

@@ -8,7 +8,6 @@ from itertools import count
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from support.shell import run
 
 from jupyter_llm.notebook.code.landing import CellWriter
 from jupyter_llm.notebook.code.marks import mark
@@ -22,25 +21,23 @@ class FakePage:
     cells: dict[str, NewCell] = field(default_factory=lambda: {"asks": NewCell("%%llm", {})})
     is_gone: bool = False
     is_torn: bool = False  # goes away once it has told of its cells
+    is_late: bool = False  # the user changes a cell once it was told of
     _ids: Iterator[int] = field(default_factory=count)
 
-    def made_by(self, cell_id: str, alike: Sequence[str]) -> Sequence[MadeCell] | None:
+    def made_by(self, cell_id: str) -> Sequence[MadeCell] | None:
         if self.is_gone:
             return None
         made = ((i, cell.source, cell.metadata.get(MADE_KEY)) for i, cell in self.cells.items())
-        return [
-            MadeCell.of(i, source, m)
-            for i, source, m in made
-            if (m and m["cell"] == cell_id) or source in alike
-        ]
+        return [MadeCell.of(i, source, m) for i, source, m in made if m and m["cell"] == cell_id]
 
-    def put(self, cell_id: str, cells: Sequence[NewCell], places: Sequence[MadeCell]) -> bool:
+    def put(self, cell_id: str, cells: Sequence[NewCell], places: Sequence[MadeCell]) -> int | None:
         assert cell_id == "asks"
         if self.is_torn:
-            return False
-        self.cells.update((p.cell_id, cell) for p, cell in zip(places, cells, strict=False))
-        self.cells.update((f"new {next(self._ids)}", cell) for cell in cells[len(places) :])
-        return True
+            return None
+        taken = () if self.is_late else places
+        self.cells.update((p.cell_id, cell) for p, cell in zip(taken, cells, strict=False))
+        self.cells.update((f"new {next(self._ids)}", cell) for cell in cells[len(taken) :])
+        return len(taken)
 
     def change(self, cell_id: str, before: str, cell: NewCell) -> bool:
         if self.is_gone or self.cells[cell_id].source != before:
@@ -65,13 +62,8 @@ def page() -> FakePage:
 
 
 @pytest.fixture
-def told() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def writer(shell: InteractiveShell, page: FakePage, told: list[str]) -> Iterator[CellWriter]:
-    writer = PageInput(shell, lambda: page, lambda: "asks", told.append)
+def writer(shell: InteractiveShell, page: FakePage) -> Iterator[CellWriter]:
+    writer = PageInput(shell, lambda: page, lambda: "asks")
     yield writer
     writer.close()
 
@@ -82,7 +74,10 @@ def test_a_cell_that_runs_again_replaces_the_one_it_made(
     assert writer.write(["a = 1"]) == "the code is in a new cell below"
     for number in (2, 3):
         said = writer.write([f"a = {number}"])
-        assert said == "the code is below, in place of what this cell made before"
+        assert said == (  # Run All has sent what was there to the kernel already
+            "the code is below, in place of what this cell made before; run it again, also after"
+            " Run All"
+        )
         assert page.sources == [f"a = {number}"]
     assert "the code is the same as before" in writer.write(["a = 3"])
 
@@ -105,34 +100,43 @@ def test_a_cell_that_the_user_has_changed_stays_and_that_is_said(
     said = writer.write(["a = 2"])
     assert said == ("the code is in a new cell below; the cell made before stays as you changed it")
     assert page.sources == ["a = 1  # mine", "a = 2"]
-    writer.write(["a = 3"])
+    assert "; 1 other cell that it made stays; run it again" in writer.write(["a = 3"])
     assert page.sources == ["a = 1  # mine", "a = 3"]
+
+
+def test_a_cell_that_is_changed_while_code_comes_is_not_said_to_hold_it(
+    writer: CellWriter, page: FakePage
+) -> None:
+    writer.write(["a = 1"])
+    page.is_late = True
+    assert "in a new cell below; the cell made before stays" in writer.write(["a = 2"])
+    assert page.sources == ["a = 1", "a = 2"]
 
 
 def test_more_pieces_than_before_come_into_new_cells(writer: CellWriter, page: FakePage) -> None:
     assert writer.write(["a", "b"]) == "the 2 pieces of code are in 2 new cells below"
-    assert writer.write(["c", "d", "e"]) == (
-        "the 3 pieces of code are below, in place of what this cell made before, and in 1 new cell"
-    )
+    said = writer.write(["c", "d", "e"])
+    place = "below, in place of what this cell made before, and in 1 new cell; run it again"
+    assert said.startswith(f"the 3 pieces of code are {place}")
     assert page.sources == ["c", "d", "e"]
-    writer.write(["f"])
+
+
+def test_fewer_pieces_than_before_leave_the_other_cells_and_that_is_said(
+    writer: CellWriter, page: FakePage
+) -> None:
+    writer.write(["c", "d", "e"])
+    assert "; 2 other cells that it made stay; run it again" in writer.write(["f"])
     assert page.sources == ["f", "d", "e"]  # nothing of a notebook is taken out
 
 
-def test_without_a_page_cells_are_added_and_what_was_made_before_is_said_to_stay(
+def test_without_a_page_cells_are_added(
     writer: CellWriter, page: FakePage, shell: InteractiveShell
 ) -> None:
     page.is_gone = True
     assert writer.write(["a = 1"]) == "the code is in a new cell below"
-    assert writer.write(["a = 2"]) == (
-        "the code is in a new cell below; what this cell made before stays"
-    )
+    assert writer.write(["a = 2"]) == "the code is in a new cell below"
     assert shell.rl_next_input == "a = 2"
     assert writer.change("asks", "%%llm", "a = 3", {}) is False
-    page.is_gone = False
-    page.cells["below"] = NewCell("a = 2", {})
-    assert "in place of what this cell made before" in writer.write(["a = 3"])
-    assert page.sources == ["a = 3"]
 
 
 def test_what_a_page_does_not_put_into_cells_is_not_lost(
@@ -152,21 +156,3 @@ def test_another_cell_is_changed_where_it_is_what_it_was(
     assert page.sources == ["a = 1"]
     assert not writer.change("new 0", "a = 1 / 0", "a = 2", {})
     assert page.sources == ["a = 1"]
-
-
-def test_run_all_that_still_runs_the_code_from_before_says_so(
-    writer: CellWriter, told: list[str], shell: InteractiveShell
-) -> None:
-    before = list(shell.events.callbacks["post_run_cell"])
-    first, second = (mark(code, "m", "0123456789ab") for code in ("a_ran = 1", "a_ran = 2"))
-    for code in (first, second, first):
-        writer.write([code])
-    run(shell, first, cell_id="new 0")
-    assert told == []  # it was that code again
-    run(shell, second, cell_id="another")
-    writer.write([second])
-    run(shell, first, cell_id="new 0")
-    assert told == ["This ran the code from before. The cell holds new code now: run it again."]
-    run(shell, first, cell_id="new 0")
-    assert len(told) == 1
-    assert shell.events.callbacks["post_run_cell"] == before
