@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.draft import Cut, Draft, Part, Turn
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 class Place:
     """Where in a chat a prompt stands: the turns around it, and the one it replaces.
 
-    `parent` is the number before its own. `is_at_end` says that it goes on with the active branch,
-    rather than begin one or stand in the place of an earlier prompt. A turn of its cell that stands
-    `elsewhere` stays there, and is the cell's no longer.
+    `parent` is the number before its own, and `later_cuts` are what the prompts after it leave out
+    by now. `is_at_end` says that it goes on with the active branch, rather than begin one or stand
+    in the place of an earlier prompt. A turn of its cell that stands `elsewhere` stays there, and
+    is the cell's no longer.
     """
 
     number: int
     parent: int = 0
     is_at_end: bool = True
     before: tuple[Turn, ...] = ()
-    after: tuple[Turn, ...] = ()
+    later_cuts: Mapping[str, Cut] = field(default_factory=dict)
     replaced: Turn | None = None
     elsewhere: int | None = None
 
@@ -41,7 +42,7 @@ class Place:
 
     def is_left_out(self, conversation: str) -> bool:
         """Whether the prompts after it leave it out by now."""
-        return bool(self.after) and self.number <= _cut(self.after[-1].cuts, conversation).last_turn
+        return self.number <= self.later_cuts.get(conversation, Cut()).last_turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,7 @@ def draft_prompt(
     turns, front = shown_turns(before, cut, notebook, only)
     own = place.replaced.told if place.replaced is not None else ()
     sent = {part.cell: part for part in own}
-    told = cells_told((*place.before, *place.after))
+    told = cells_told(place.before)
     return Draft(
         prompt=prompt,
         system=system,

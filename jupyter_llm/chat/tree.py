@@ -251,9 +251,10 @@ class Exchanges:
         return Place(
             number=number,
             parent=self._branches.parent(number),
+        later = self._turns(after)[-1:]
             is_at_end=False,
             before=self._turns(path[:index]),
-            after=self._turns(after),
+            later_cuts=later[0].cuts if later else {},
             replaced=self.turn(number),
         )
 

@@ -91,6 +91,18 @@ def test_context_none_tells_no_cell_and_leaves_the_rest_resident(session: Sessio
     assert common(before, session.tokens) == len(before)
 
 
+def test_a_prompt_asked_again_is_told_what_changed_also_where_a_later_one_told_it(
+    session: Session,
+) -> None:
+    session.run("x = 1", "a")
+    session.ask("first", origin=1)
+    session.ask("second", origin=2)
+    session.run("x = 2", "a")
+    assert "x = 2" in session.ask("second", origin=2)
+    assert "x = 2" in session.ask("first", origin=1)
+    assert session.ask("second", origin=2).count("x = 2") == 1
+
+
 def test_a_number_is_a_filter_for_one_prompt_that_leaves_the_rest_resident(
     session: Session,
 ) -> None:
