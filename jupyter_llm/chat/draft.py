@@ -29,12 +29,16 @@ _ATTACHED = "Attached:\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Something that was told with a prompt: a run of a cell, a variable, or an attachment."""
+    """Something that was told with a prompt: a run of a cell, a variable, or an attachment.
+
+    What is `asked_for` went along although the notebook did not: it was named to do so.
+    """
 
     text: str
     cell: CellEvent | None = None
     variable: str | None = None
     attachment: str | None = None
+    asked_for: bool = False
 
     @property
     def sent(self) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where in a chat a prompt stands: the turns around it, and the one it replaces.
+    """Where in a chat a prompt stands: the turns before it, and the one it replaces.
 
     `parent` is the number before its own, and `later_cuts` are what the prompts after it leave out
     by now. `is_at_end` says that it goes on with the active branch, rather than begin one or stand
@@ -89,7 +89,7 @@ def draft_prompt(
             for cell in (() if mode == "none" else notebook.visible)
             if cell not in told and is_in(cell, cut, notebook, only)
         ),
-        variables=variable_parts(variables),
+        variables=tuple(replace(p, asked_for=mode == "none") for p in variable_parts(variables)),
         attachments=tuple(map(_attachment, attachments)),
         front=front,
         pinned=notebook.pinned,
@@ -126,7 +126,8 @@ def plan_prompt(
 ) -> Plan:
     """Leave out of a draft what does not fit, and say what that means for the chat."""
     fitted = draft.fitted(allowed, count)
-    is_filter = isinstance(mode, int) or (mode == "none" and bool(cells_told(place.before)))
+    before = (part for turn in place.before for part in turn.told)
+    is_filter = isinstance(mode, int) or (mode == "none" and any(map(_is_of_notebook, before)))
     if not is_filter:
         dropped = draft.turns[: len(draft.turns) - len(fitted.turns)]
         gone = {part.cell for part in draft.cells} - {part.cell for part in fitted.cells}
@@ -171,13 +172,11 @@ def shown_turns(
 
 def _alone(turn: Turn) -> Turn:
     """A turn without what it told of the notebook, unless that was asked for by name."""
-    if not cells_told([turn]):
-        return turn
-    return replace(turn, told=tuple(part for part in turn.told if part.attachment is not None))
+    return replace(turn, told=tuple(part for part in turn.told if not _is_of_notebook(part)))
 
 
-def _cut(cuts: Mapping[str, Cut], conversation: str) -> Cut:
-    return cuts.get(conversation, Cut())
+def _is_of_notebook(part: Part) -> bool:
+    return part.attachment is None and not part.asked_for
 
 
 def is_in(

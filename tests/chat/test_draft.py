@@ -91,6 +91,22 @@ def test_context_none_tells_no_cell_and_leaves_the_rest_resident(session: Sessio
     assert common(before, session.tokens) == len(before)
 
 
+def test_context_none_tells_only_variables_that_were_asked_for(session: Session) -> None:
+    session.ask("first", describe=lambda *_: [("z", "z: int")])
+    session.ask("second", context="none", describe=lambda *_: [("y", "y: int")])
+    text = session.ask("third", context="none")
+    assert "first" in text
+    assert [text.count(told) for told in ("z: int", "y: int")] == [0, 1]
+    text = session.ask("fourth")
+    assert [text.count(told) for told in ("z: int", "y: int")] == [1, 1]
+
+
+def test_what_was_asked_for_by_its_name_leaves_the_chat_resident(session: Session) -> None:
+    session.ask("first", context="none", describe=lambda *_: [("y", "y: int")])
+    session.ask("second", context="none")
+    assert session.request.conversation is not None
+
+
 def test_a_prompt_asked_again_is_told_what_changed_also_where_a_later_one_told_it(
     session: Session,
 ) -> None:
