@@ -115,6 +115,24 @@ def test_what_is_attached_stands_for_the_notebook(
     assert "spare" not in told(small)
 
 
+def test_a_variable_of_below_is_none_that_a_prompt_names_when_it_is_asked_again(
+    shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    def ask(prompt: str) -> tuple[str, bool]:
+        text = cell(shell, f"%llm {prompt}", "ask").text
+        return told(small), ALONE in text
+
+    cell(shell, "print('fruit')", "above")
+    first = ask("Name a fruit.")
+    cell(shell, "fruit = 'kiwi'", "below")
+    assert ask("Name a fruit.") == first
+    assert first[1]
+    for prompt in ("Name a @fruit.", "--vars fruit Name one."):
+        assert not ask(prompt)[1]
+    cell(shell, "pears = [1, 2]", "above")
+    assert "pears = [1, 2]" in ask("How many are in pears?")[0]
+
+
 def test_after_a_plain_prompt_nothing_is_read_ahead_until_one_is_about_cells(
     shell: InteractiveShell, small: ScriptedEngine
 ) -> None:

@@ -194,7 +194,9 @@ class LLMMagics(Magics):
         origin = self.runs.next_origin()
         asked = replace(asked, origin=origin)
         if (first := chat.first_asked(origin)) and isinstance(asked.describe, Describer):
-            asked = replace(asked, describe=replace(asked.describe, names=first.names))
+            describer = replace(asked.describe, names=first.names)
+            above = llm.timeline.snapshot().above(first.tick).visible
+            asked = replace(asked, describe=describer, named=describer.meant(asked.named, above))
         view = self._view(options)
         if options.dry_run:
             with self._interruptible(view):

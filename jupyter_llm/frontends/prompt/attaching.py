@@ -10,7 +10,7 @@ from jupyter_llm.common.clipping import clip
 from jupyter_llm.notebook.cells.rendering import cell_text
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.cells.timeline import find_cell
-from jupyter_llm.notebook.values.mentions import used
+from jupyter_llm.notebook.values.mentions import at_names, used
 from jupyter_llm.notebook.values.variables import describe
 
 if TYPE_CHECKING:
@@ -52,6 +52,14 @@ class Describer:
             max_chars=_MAX_VARIABLE_CHARS,
             deadline_s=self.deadline_s,
         )
+
+    def meant(self, named: Sequence[str], cells: Sequence[CellEvent]) -> tuple[str, ...]:
+        """Those of the variables a prompt names that count, given all cells before it."""
+        variables = own_variables(current_shell())
+        known = {*at_names(self.prompt, variables), *self.choice.split(","), *(self.names or ())}
+        if not known.issuperset(named):
+            known |= self._known([cell.source for cell in cells], variables)
+        return tuple(name for name in named if name in known)
 
     def _known(self, sources: Sequence[str], variables: Mapping[str, object]) -> frozenset[str]:
         found = (name for source in sources for name in used(source, variables))
