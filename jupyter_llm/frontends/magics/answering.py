@@ -44,7 +44,8 @@ class Answering:
         records = [completion.provenance] if completion.provenance is not None else []
         if self.options.below or self.options.replace:
             is_cut_off = completion.finish_reason != "stop"
-            cells = code_cells(completion.text, self.namespace, is_cut_off=is_cut_off)
+            text = completion.message.content  # what it said over and over, once
+            cells = code_cells(text, self.namespace, is_cut_off=is_cut_off)
             cells = new_cells(cells, self.namespace)
             with self._landing(completion.text, completion):
                 place, landed = self._land([cell.landing for cell in cells], completion)

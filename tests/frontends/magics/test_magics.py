@@ -268,6 +268,16 @@ def test_code_lands_where_it_is_wanted(
     assert [replaces for _, replaces in landed] == ([] if source is None else [in_place])
 
 
+def test_what_an_answer_says_over_and_over_lands_once(
+    shell: InteractiveShell, scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landed: list[str] = []
+    monkeypatch.setattr(shell, "set_next_input", lambda source, **_: landed.append(source))
+    scripted.replies.append("```python\n" + "total_of_prices = 1\n" * 100)
+    run(shell, "%llm --below -n 700 Add the prices.")
+    assert "".join(landed).count("total_of_prices = 1") == 1
+
+
 @pytest.mark.parametrize(
     ("line", "reply"),
     [
