@@ -59,7 +59,8 @@ class Chat(ChatTurns):
     Call it to send a prompt together with the turns so far. Turns whose answers failed or were
     interrupted before the first word are not kept; of others, what there was. When the turns
     outgrow their budget, the oldest are left out in one large cut, down to half of it, so that the
-    rest stays resident until the next cut; `num_left_out` counts them.
+    rest stays resident until the next cut; `num_left_out` counts them, and `left_out` the turns and
+    cells that the prompt which was sent last left out, wherever it stands.
 
     A prompt may be sent after any turn, so the turns form branches. The active one is what goes
     along with prompts; `choose` makes another one active. Turns that were kept of an earlier kernel
@@ -69,7 +70,9 @@ class Chat(ChatTurns):
     with the first prompt after it, and from then on as part of its turn. "auto" tells as much as is
     good for the model, "all" as much as the context window holds, and a number that many of the
     last cells to this prompt alone. Models that long contexts harm are told by "auto" only with
-    prompts that are about the notebook; `was_alone` says that the last one was not.
+    prompts that are about the notebook; `was_alone` says that the last one was not. If that one
+    took the place of another prompt, `num_below` counts the cells that it was not told, since they
+    ran first after that.
     """
 
     def __init__(
@@ -87,8 +90,9 @@ class Chat(ChatTurns):
         self._answers = answers
         self._last_mode: ContextMode = "none"
         self._last_params = SamplingParams()
-        self._left_out = (0, 0)
+        self.left_out = (0, 0)
         self.was_alone = False
+        self.num_below = 0
 
     @property
     def num_left_out(self) -> int:
@@ -99,11 +103,6 @@ class Chat(ChatTurns):
     def cells_left_out(self) -> list[CellEvent]:
         """The runs of cells that the last prompt left out, since they no longer fit."""
         return _cells_left_out(*self._turns_left_out(), self.timeline.snapshot())
-
-    @property
-    def left_out(self) -> tuple[int, int]:
-        """How many turns and cells the prompt that was sent last left out, wherever it stands."""
-        return self._left_out
 
     def __call__(
         self,
@@ -387,7 +386,8 @@ class Chat(ChatTurns):
             is_kept=asked.is_kept,
             stream=weakref.ref(stream) if stream is not None else None,
         )
-        self._left_out = self._count_left_out(sending)
+        self.left_out = self._count_left_out(sending)
+        self.num_below = self._count_below(sending)
         self._begin(sending.place, writing, asked.origin, on_begin)
         if not plan.is_aside:
             read_on = partial(self._read_on, sending.place.number, sending.engine, request)
@@ -421,6 +421,16 @@ class Chat(ChatTurns):
         turns = [turn for turn in sending.place.before if turn.number <= cut.last_turn]
         notebook = self.timeline.snapshot().above(sending.moment.tick)
         return len(turns), len(_cells_left_out(turns, cut, notebook))
+
+    def _count_below(self, sending: _Sending) -> int:
+        """How many cells stand below a prompt, if it is another one than that it replaces."""
+        asked, old = sending.asked, sending.place.replaced
+        if old is None or (
+            old.prompt == asked.prompt and self._conversation(asked.context) in old.cuts
+        ):
+            return 0
+        notebook = self.timeline.snapshot()
+        return len(notebook.visible) - len(notebook.above(sending.moment.tick).visible)
 
     def _read_branch(self) -> None:
         """Let the engine read the active branch, if there is one and it will go along as it is."""

@@ -137,6 +137,9 @@ def _left_out(chat: Chat, options: Options) -> Iterator[str]:
         total = len(chat.timeline.snapshot().visible)
         if total > options.context:
             yield f"told the last {options.context} of {total} cells"
+    if options.context == "all" and chat.num_below:
+        num_below = count_of(chat.num_below, "cell")
+        yield f"not told: {num_below} that first ran after this one; @In[n] attaches one"
     gone = [count_of(n, what) for n, what in ((num_turns, "turn"), (num_cells, "cell")) if n]
     if gone:
         yield f"the chat's first {' and '.join(gone)} no longer fit and were left out"
