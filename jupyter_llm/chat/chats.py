@@ -65,6 +65,14 @@ class Chats:
         waiting = {name: active_branch(chat) for name, chat in self._archive.waiting.items()}
         return {**waiting, **present}
 
+    def forget(self, chat: Chat) -> None:
+        """Forget a chat for good, with its prompts.
+
+        Nobody can tell what models have read of it alone, so they forget all that they have.
+        """
+        chat.reset(with_prompts=True)
+        self._current.forget()
+
     def clear(self) -> None:
         """Forget all chats of this notebook and their prompts, and what models have read of them.
 

@@ -126,6 +126,7 @@ class Exchanges:
         self._writings: dict[int, Writing] = {}
         self._shown: tuple[Exchange, ...] | None = None  # None: something has changed
         self._finished_at = 0.0
+        self.replaced_prompts: set[str] = set()  # the hashes of those of this kernel
 
     def __contains__(self, number: int) -> bool:
         """Tell whether a prompt of that number has been sent, and has an answer or may have one."""
@@ -191,10 +192,12 @@ class Exchanges:
         for other in sorted(self._branches):  # a number is larger than its parent's
             if self._branches.parent(other) in told:
                 told.add(other)
-        return self._prompts(told) - self._prompts(set(self._branches) - told)
+        return self.prompts(told) - self.prompts(set(self._branches) - told)
 
-    def _prompts(self, numbers: Iterable[int]) -> set[str]:
-        made = [turn.completion.provenance for turn in self._turns(numbers)]
+    def prompts(self, numbers: Iterable[int] | None = None) -> set[str]:
+        """The hashes of the prompts of some numbers, or of all there are."""
+        turns = self._turns(self._branches if numbers is None else numbers)
+        made = [turn.completion.provenance for turn in turns]
         return {record.prompt_sha256 for record in made if record is not None}
 
     def of_origin(self, is_wanted: Callable[[Any], bool]) -> dict[int, Hashable]:
@@ -248,10 +251,10 @@ class Exchanges:
         path = self._branches.path_through(number)
         index = path.index(number)
         after = (n for n in path[index + 1 :] if self._branches[n].tick is not None)
+        later = self._turns(after)[-1:]
         return Place(
             number=number,
             parent=self._branches.parent(number),
-        later = self._turns(after)[-1:]
             is_at_end=False,
             before=self._turns(path[:index]),
             later_cuts=later[0].cuts if later else {},
@@ -325,6 +328,7 @@ class Exchanges:
             cuts=writing.cuts,
         )
         tick = writing.moment.tick
+        self.replaced_prompts |= self.prompts([number])
         self._branches[number] = replace(entry, turn=turn, is_kept=writing.is_kept, tick=tick)
         return turn
 

@@ -156,8 +156,7 @@ class ChatTurns:
             writings = self._take_out([number])
             self._archive.remove(self.name, number, parent, turn)
             self._save_state()
-        for writing in writings:
-            writing.cancel()
+        self._drop(writings)
         self._forget_prompts(prompts)
         self._watchers.tell()
 
@@ -181,19 +180,23 @@ class ChatTurns:
             self._archive.forget(self.name, stale.values())
             if stale:
                 self._save_state()
-        for writing in writings:
-            writing.cancel()
+        self._drop(writings)
         if stale:
             self._watchers.tell()
 
-    def reset(self) -> None:
-        """Forget all turns, also those on the disk; those being written are cancelled."""
+    def reset(self, *, with_prompts: bool = False) -> None:
+        """Forget all turns, also those on the disk; those being written are cancelled.
+
+        Where their prompts are forgotten too, they can no longer be verified.
+        """
         with self._lock:
+            prompts = self._exchanges.prompts() | self._exchanges.replaced_prompts
             writings = self._exchanges.clear()
             if self.name is not None:
                 self._archive.clear(self.name)
-        for writing in writings:
-            writing.cancel()
+        self._drop(writings)
+        if with_prompts:
+            self._forget_prompts(prompts)
         self._watchers.tell()
 
     def restore(self, chat: SavedChat) -> None:
@@ -287,7 +290,7 @@ class ChatTurns:
             if has_begun and place.elsewhere is not None:
                 self._archive.release(self.name, [origin])
         if not has_begun:  # the chat was reset, or the turn it was to replace removed
-            writing.cancel()
+            self._drop([writing])
         elif on_begin is not None:
             on_begin(place.number)
         when_done(writing.future, self._finish)
@@ -337,6 +340,20 @@ class ChatTurns:
         if has_children:
             self._archive.remove(self.name, number, parent, None)
             self._save_state()
+
+    def _drop(self, writings: Iterable[Writing]) -> None:
+        """Stop writing what has no place any more, and keep no prompt of it."""
+        for writing in writings:
+            when_done(writing.future, self._forget_prompt)  # after it was kept
+            writing.cancel()
+
+    def _forget_prompt(self, future: Future[Completion]) -> None:
+        """Forget the prompt of an answer, unless a turn has the same."""
+        made = None if future.exception() is not None else future.result().provenance
+        if made is not None:
+            with self._lock:
+                prompts = {made.prompt_sha256} - self._exchanges.prompts()
+            self._forget_prompts(prompts)
 
     def _forget_prompts(self, prompt_sha256s: Collection[str]) -> None:
         """Forget prompts wherever they are kept."""

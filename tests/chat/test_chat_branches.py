@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import takewhile
@@ -21,6 +21,7 @@ from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.chat.tree import Exchange
 from jupyter_llm.engine.base import Stream
+from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.request import Message
 from jupyter_llm.errors import OptionError, TurnNotFoundError
 
@@ -162,12 +163,34 @@ class TestRemoving:
         ],
         ids=["reset", "remove", "forget"],
     )
-    def test_what_is_forgotten_is_not_written_on(self, act: Callable[[Chat], None]) -> None:
+    def test_what_is_forgotten_is_not_written_on(
+        self, act: Callable[[Chat], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         chat, _engine = chat_with(holds=True)
+        answers, forgotten = chat._answers, set[str]()
+
+        def forget(prompts: Collection[str]) -> None:
+            answers.forget(prompts)
+            forgotten.update(prompts)
+
+        monkeypatch.setattr(chat, "_forget_prompts", forget)
         stream = chat.stream("one", origin="a")
         act(chat)
         assert stream.result(30).finish_reason == "cancelled"
         assert (chat.exchanges, chat.turns) == ((), [])
+        until(lambda: bool(forgotten))
+        assert len(answers) == 0  # nor is its prompt kept
+
+    def test_nor_is_the_prompt_of_code_that_was_being_written(self) -> None:
+        chat, _engine = chat_with("print(1)\n```")
+
+        def show(stream: Stream) -> Completion:
+            chat.reset()
+            return stream.result()
+
+        chat.write_code(Asked(prompt="Print 1"), show=show)
+        assert chat.turns == []
+        assert len(chat._answers) == 0
 
     def test_a_prompt_in_flight_outlives_its_parent(self) -> None:
         chat, engine = chat_with("A", "B", holds=True)

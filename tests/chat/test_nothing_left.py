@@ -110,6 +110,17 @@ def test_clearing_the_history_leaves_nothing(shell: InteractiveShell, home: Path
 def test_the_prompts_of_other_notebooks_stay(shell: InteractiveShell, home: Path) -> None:
     ask(shell, "--seed 1", "Hello")
     llm.archive.open(home / "b.ipynb")
+def test_resetting_a_chat_leaves_nothing_of_it(shell: InteractiveShell, home: Path) -> None:
+    ask(shell, "--seed 1 --chat other", "Hello")
+    ask(shell, "--seed 1", LONG, "cell")
+    ask(shell, "--seed 1", f"{LONG} again", "cell")
+    assert left(home) == {"text", "tokens"}
+    ask(shell, "", f"{LONG} and again")
+    run(shell, "%llm /reset")
+    assert left(home) == set()
+    assert rows("SELECT count(*) FROM prompts") == [(1,)]
+
+
     ask(shell, "--chat other", "Hello again")
     run(shell, "%llm /history --clear")
     assert rows("SELECT count(*) FROM prompts") == [(1,)]

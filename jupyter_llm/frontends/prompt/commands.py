@@ -145,7 +145,7 @@ def _unload(call: Call) -> str:
 
 def _reset(call: Call) -> str:
     count = len(call.chat.turns)
-    call.chat.reset()
+    call.llm.conversations.forget(call.chat)
     return f"Forgot {count_of(count, 'turn')} of chat *{call.chat.name}*."
 
 
@@ -319,5 +319,5 @@ COMMANDS = named(
         _verify,
     ),
     Command("history", history.ARGUMENT, history.HELP, _history),
-    Command("reset", "", "forget the turns of the chat", _reset),
+    Command("reset", "", "forget the chat for good", _reset),
 )
