@@ -78,11 +78,14 @@ def test_no_save_leaves_nothing_nor_do_the_prompts_after_it(
     assert left(home) == set()
 
 
-def test_nor_does_a_command(shell: InteractiveShell, home: Path) -> None:
+@pytest.mark.parametrize(("option", "kept"), [("", {"text", "tokens"}), ("--no-save", set())])
+def test_nor_does_a_command(
+    shell: InteractiveShell, home: Path, option: str, kept: set[str]
+) -> None:
     run(shell, "%config LLMMagics.context = 'none'")  # so no cell is read ahead, which is no secret
     run(shell, f"x = '{LONG}'", store_history=True)
-    run(shell, "%llm -n 4 --no-save /explain")
-    assert left(home) == set()
+    run(shell, f"%llm -n 4 {option} /explain")
+    assert left(home) == kept
 
 
 @pytest.mark.parametrize("cell_id", [None, "cell"])
@@ -107,9 +110,6 @@ def test_clearing_the_history_leaves_nothing(shell: InteractiveShell, home: Path
     assert left(home) == set()
 
 
-def test_the_prompts_of_other_notebooks_stay(shell: InteractiveShell, home: Path) -> None:
-    ask(shell, "--seed 1", "Hello")
-    llm.archive.open(home / "b.ipynb")
 def test_resetting_a_chat_leaves_nothing_of_it(shell: InteractiveShell, home: Path) -> None:
     ask(shell, "--seed 1 --chat other", "Hello")
     ask(shell, "--seed 1", LONG, "cell")
@@ -121,6 +121,9 @@ def test_resetting_a_chat_leaves_nothing_of_it(shell: InteractiveShell, home: Pa
     assert rows("SELECT count(*) FROM prompts") == [(1,)]
 
 
+def test_the_prompts_of_other_notebooks_stay(shell: InteractiveShell, home: Path) -> None:
+    ask(shell, "--seed 1", "Hello")
+    llm.archive.open(home / "b.ipynb")
     ask(shell, "--chat other", "Hello again")
     run(shell, "%llm /history --clear")
     assert rows("SELECT count(*) FROM prompts") == [(1,)]
