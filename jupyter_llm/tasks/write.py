@@ -114,7 +114,7 @@ class CodeAnswer:
 
     @property
     def text(self) -> str:
-        """The answer as Markdown, with the code as it lands."""
+        """The answer as Markdown: its code, or what it is without any."""
         if not self.cells:
             return fenced(self.completion.text)
         return "\n\n".join(fenced(source) for source in self.sources)
