@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from jupyter_llm.notebook.cells.sources import CellSources
 from jupyter_llm.notebook.failures.frames import (
     Frame,
-    innermost_namespace,
     is_users_code,
     read_steps,
     told,
@@ -129,9 +128,8 @@ class _Reader:
         self._seen.add(id(error))
         kind = type(error)
         traceback: TracebackType | None = slot(error, BaseException, "__traceback__")
-        steps = read_steps(traceback, self._sources, self._room)
+        steps, namespace = read_steps(traceback, self._sources, self._room)
         frames = [step for step in steps if isinstance(step, Frame)]
-        namespace = innermost_namespace(traceback, self._sources)
         origin, is_direct_cause = _origin(error)
         return Failure(
             kind=kind.__name__,

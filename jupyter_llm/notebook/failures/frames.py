@@ -8,9 +8,7 @@ from __future__ import annotations
 import ast
 import linecache
 import os
-import sysconfig
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +21,7 @@ from jupyter_llm.notebook.code.bindings import (
     statement_at,
 )
 from jupyter_llm.notebook.code.syntax import parse_python
+from jupyter_llm.notebook.values.peek import library_folders
 from jupyter_llm.notebook.values.summaries import tells_data
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.sources import CellSource, CellSources
     from jupyter_llm.notebook.values.summaries import Room, Summary
 
-_PACKAGE = Path(__file__).parents[2]
+_PACKAGE = os.path.realpath(Path(__file__).parents[2]) + os.sep
 _MACHINERY = ("IPython", "ipykernel", "ipyparallel")  # what runs cells, above their own code
 _MAX_FRAMES = 12  # of the user's own; the middle ones of more are left out
 _COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
@@ -105,14 +104,15 @@ Step = Frame | LibraryCalls | FramesLeftOut
 
 def read_steps(
     traceback: TracebackType | None, sources: CellSources, room: Room
-) -> tuple[Step, ...]:
-    """The steps of a traceback, the outermost first.
+) -> tuple[tuple[Step, ...], dict[str, object]]:
+    """The steps of a traceback, the outermost first, and the variables of the user's innermost.
 
     IPython's own steps above the first cell are left out, and so is what runs under its magics.
     """
     entries = _folded(_walk(traceback, sources))
     own = [entry for entry in entries if entry.origin.is_own]
-    ends = {id(own[0]), id(own[-1])} if own else set()
+    ends = {id(entry) for entry in (*own[:1], *own[-1:])}
+    live = [names for e in own[-1:] for names in (e.live.f_globals, e.live.f_locals)]
     steps: list[Step] = []
     # The innermost frame's variables come first: what does not fit is left out of the others.
     variables = {id(e): told(_values(e), room) for e in reversed(own) if id(e) in ends}
@@ -127,22 +127,13 @@ def read_steps(
             num_left_out = 0
         else:
             steps.append(entry.frame(*variables.get(id(entry), ((), 0))))
-    return tuple(steps)
+    return tuple(steps), {name: value for one in live for name, value in _namespace(one).items()}
 
 
 def told(values: Mapping[str, object], room: Room) -> tuple[tuple[Summary, ...], int]:
     """What is told of variables as far as there is room, and how many more there are."""
     summaries = [room.tell(name, value) for name, value in values.items()]
     return tuple(one for one in summaries if one is not None), summaries.count(None)
-
-
-def innermost_namespace(traceback: TracebackType | None, sources: CellSources) -> dict[str, object]:
-    """What was defined at the innermost step in the user's own code."""
-    own = [entry for entry in _walk(traceback, sources) if entry.origin.is_own]
-    if not own:
-        return {}
-    live = own[-1].live
-    return {**_namespace(live.f_globals), **_namespace(live.f_locals)}
 
 
 def is_users_code(code: CodeType, sources: CellSources) -> bool:
@@ -343,25 +334,18 @@ def _is_machinery(filename: str) -> bool:
     return any(f"{os.sep}{name}{os.sep}" in filename for name in _MACHINERY)
 
 
-@cache
-def _library_folders() -> tuple[str, ...]:
-    paths = sysconfig.get_paths()
-    folders = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return tuple(os.path.realpath(folder) + os.sep for folder in (*folders, str(_PACKAGE)))
-
-
 def _is_users_file(filename: str) -> bool:
     """Whether a file is the user's own: it exists, and is no part of Python or of a package."""
     if filename.startswith("<") or not Path(filename).is_file():
         return False
     path = os.path.realpath(filename)
     is_installed = "site-packages" in path or "dist-packages" in path
-    return not is_installed and not path.startswith(_library_folders())
+    return not is_installed and not path.startswith((*library_folders(), _PACKAGE))
 
 
 def _library_name(filename: str) -> str:
     """A library file's name from its package on, as `pandas/core/frame.py`."""
-    for folder in ("site-packages", "dist-packages", *_library_folders()):
+    for folder in ("site-packages", "dist-packages", *library_folders(), _PACKAGE):
         _, found, rest = filename.rpartition(folder)
         if found:
             return rest.lstrip(os.sep)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.notebook.values.kinds import Kind, Reading, clean, cut, listed, type_name
-from jupyter_llm.notebook.values.peek import library_types
+from jupyter_llm.notebook.values.peek import own_package
 
 _DRAWN: Final = ("lines", "patches", "collections", "images")
 
@@ -24,15 +24,10 @@ def _figure_head(value: Any, _reading: Reading) -> str:
 
 def _figure_body(value: Any, reading: Reading) -> str:
     parts = [
-        _axes_head(axes, reading) if _is_own(axes) else type_name(axes) for axes in value.axes[:6]
+        _axes_head(axes, reading) if own_package(axes) == "matplotlib" else type_name(axes)
+        for axes in value.axes[:6]
     ]
     return listed(parts, reading.max_chars - 160, len(value.axes) - len(parts), "\n")
-
-
-def _is_own(axes: object) -> bool:
-    """Whether axes are matplotlib's own; others may override what is called."""
-    own = (package for package, _, cls in library_types(type(axes)) if cls is type(axes))
-    return next(own, "") == "matplotlib"
 
 
 def _axes_head(value: Any, _reading: Reading) -> str:

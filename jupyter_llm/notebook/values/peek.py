@@ -119,6 +119,12 @@ def library_types(cls: type) -> Iterator[tuple[str, str, type]]:
             yield module.partition(".")[0], name, entry
 
 
+def own_package(value: object) -> str:
+    """The package that a value's very class comes from; "" for a class of the user's own."""
+    found = next(library_types(type(value)), None)
+    return found[0] if found is not None and found[2] is type(value) else ""
+
+
 # By id, since a metaclass may have its own `__hash__`; the class is kept so that its id stays its.
 _library_classes: dict[int, type] = {}
 
@@ -151,11 +157,12 @@ def _is_library_function(function: FunctionType) -> bool:
     filename = function.__code__.co_filename
     if filename.startswith("<"):  # made by a library, such as dataclasses, or typed in a terminal
         return filename.startswith("<frozen ") or function.__name__.startswith("__")
-    return "site-packages" in filename or filename.startswith(_library_folders())
+    return "site-packages" in filename or filename.startswith(library_folders())
 
 
 @functools.cache
-def _library_folders() -> tuple[str, ...]:
+def library_folders() -> tuple[str, ...]:
+    """Where Python's own modules and those of packages lie."""
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = {sysconfig.get_paths()[name] for name in names}
     return tuple(f"{folder}{os.sep}" for one in folders for folder in (one, os.path.realpath(one)))

@@ -17,6 +17,7 @@ from jupyter_llm.notebook.values.peek import (
     is_a,
     library_types,
     mro,
+    own_package,
     qualified_name,
     text_keys,
     text_of,
@@ -139,9 +140,8 @@ def kind_of(value: object) -> Kind | None:
 
 
 def _library_kind(value: object) -> Kind | None:
-    found = list(library_types(type(value)))
-    own = found[0][0] if found and found[0][2] is type(value) else ""
-    for package, name, _ in found:
+    own = own_package(value)
+    for package, name, _ in library_types(type(value)):
         if package == own and (kind := _OF_OWN_CLASSES.get((package, name))):
             return kind
         if kind := _OF_LIBRARIES.get((package, name)):

@@ -23,6 +23,7 @@ from jupyter_llm.notebook.values.peek import (
     is_a,
     key_name,
     library_types,
+    own_package,
     short_name,
     text_of,
 )
@@ -143,8 +144,7 @@ def _num_values(values: Any) -> str:
 
 def _is_own(value: object) -> bool:
     """Whether the class of a value is a library's own, so that reading it runs nothing else."""
-    own = (package for package, _, cls in library_types(type(value)) if cls is type(value))
-    return next(own, "") in ("numpy", "pandas", "polars")
+    return own_package(value) in ("numpy", "pandas", "polars")
 
 
 def _is_known(dtype: object) -> bool:

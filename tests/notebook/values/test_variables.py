@@ -305,7 +305,7 @@ def library(monkeypatch: pytest.MonkeyPatch, module: str, **classes: type) -> No
     """Put classes where a library that is not installed would have them."""
     loaded = types.ModuleType(module)
     folders = (f"{pathlib.Path(__file__).parent}{os.sep}",)
-    monkeypatch.setattr(peek, "_library_folders", lambda: folders)
+    monkeypatch.setattr(peek, "library_folders", lambda: folders)
     for name, cls in classes.items():
         cls.__module__, cls.__qualname__ = module, name
         setattr(loaded, name, cls)
