@@ -5,10 +5,12 @@ A subclass of a builtin is read by the builtin's methods: what it overrides is n
 
 from __future__ import annotations
 
+import gc
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, Final
 
 from jupyter_llm.common.tables import count_of
@@ -38,7 +40,7 @@ def _label_of(value: object, base: type) -> str:
 # --- numbers and texts
 
 
-def _int(value: Any, _reading: Reading, _room: int = 0) -> str:
+def _int(value: Any) -> str:
     bits = int.bit_length(value)
     return int.__repr__(value) if bits <= _NUM_BITS else f"(an integer of {bits} bits)"
 
@@ -67,16 +69,11 @@ def _bytes_head(value: Any, reading: Reading) -> str:
     return head + _bytes_inline(value, reading, min(200, reading.max_chars - len(head)))
 
 
-def _number(base: type) -> Kind:
-    show = base.__dict__["__repr__"]
-
-    def inline(value: Any, _reading: Reading, _room: int) -> str:
-        return str(show(value))
-
-    def head(value: Any, _reading: Reading) -> str:
-        return f"{_label_of(value, base)} {show(value)}"
-
-    return Kind(head, inline=inline)
+def _number(base: type, show: Callable[[Any], str]) -> Kind:
+    return Kind(
+        lambda value, _reading: f"{_label_of(value, base)} {show(value)}",
+        inline=lambda value, _reading, _room: show(value),
+    )
 
 
 def _constant(text: str) -> Kind:
@@ -209,6 +206,11 @@ def _record_inline(value: Any, reading: Reading, room: int) -> str:
     return f"{type_name(value)}({listed(parts, room - len(type_name(value)) - 2, more)})"
 
 
+def _proxy(value: Any, reading: Reading, room: int = 0) -> str:
+    (mapping,) = gc.get_referents(value)  # asking a proxy would ask what is behind it
+    return f"mappingproxy of {reading.brief(mapping, (room or reading.max_chars) - 16)}"
+
+
 RECORD: Final = Kind(
     lambda value, reading: "named tuple " + _record_inline(value, reading, reading.max_chars - 16),
     inline=_record_inline,
@@ -217,22 +219,18 @@ RECORD: Final = Kind(
 # `os.environ`
 ENVIRONMENT: Final = Kind(_environment_head)
 
+_VIEWS: Final[tuple[Any, ...]] = (type({}.keys()), type({}.values()), type({}.items()))
+
 _BUILTINS: Final[dict[int, Kind]] = {
     id(cls): kind
     for cls, kind in (
         (type(None), _constant("None")),
         (type(...), _constant("Ellipsis")),
         (type(NotImplemented), _constant("NotImplemented")),
-        (bool, _number(bool)),
-        (
-            int,
-            Kind(
-                lambda value, reading: f"{_label_of(value, int)} {_int(value, reading)}",
-                inline=_int,
-            ),
-        ),
-        (float, _number(float)),
-        (complex, _number(complex)),
+        (bool, _number(bool, bool.__repr__)),
+        (int, _number(int, _int)),
+        (float, _number(float, float.__repr__)),
+        (complex, _number(complex, complex.__repr__)),
         (str, Kind(_text_head, inline=_text_inline)),
         (bytes, Kind(_bytes_head, inline=_bytes_inline)),
         (bytearray, Kind(_bytes_head, inline=_bytes_inline)),
@@ -246,8 +244,8 @@ _BUILTINS: Final[dict[int, Kind]] = {
         (deque, _sequence(deque, "[]", _first(deque))),
         (set, _sequence(set, "{}", _first(set))),
         (frozenset, _sequence(frozenset, "{}", _first(frozenset))),
-        (type({}.keys()), _sequence(type({}.keys()), "[]", _first(type({}.keys())))),
-        (type({}.values()), _sequence(type({}.values()), "[]", _first(type({}.values())))),
+        *((view, _sequence(view, "[]", _first(view))) for view in _VIEWS),
+        (MappingProxyType, Kind(_proxy, inline=_proxy, holds_items=True)),
         (dict, Kind(_mapping_head, _mapping_body, _mapping_inline, holds_items=True)),
     )
 }

@@ -2,7 +2,9 @@
 
 Each call runs on a daemon thread of its own, so that the thread of the cells can give up on it and
 hears of an interrupt at once. A call that is given up gets an exception, which ends any loop in
-Python; what waits inside C goes on until it returns, with its output dropped.
+Python; what waits inside C goes on until it returns, with its output dropped. What computes inside
+C, as `sum(range(10**9))`, may keep the interpreter's lock, and with it all threads, for so long:
+nothing in this process can break that off, so its class is not asked again.
 """
 
 from __future__ import annotations
@@ -12,13 +14,13 @@ import io
 import sys
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, Final
 
 from jupyter_llm.common.workers import UserCode
-from jupyter_llm.notebook.values.peek import is_a, short_name
+from jupyter_llm.notebook.values.peek import class_attribute, is_a, qualified_name, short_name
 
 _FAIR_S: Final = 0.05  # whoever had less than this may be asked again
 _LEAST_S: Final = 0.002  # with less than this nobody is asked
@@ -51,14 +53,17 @@ def ask(call: Callable[[], object], asked: type, within_s: float) -> str:
     `NoAnswerError`: it took too long, failed, or gave no text. A class that was too slow once is
     not asked again.
     """
-    before = _slow.get(id(asked))
-    if before is not None and before[0]() is asked:
-        raise NoAnswerError(before[1])
+    key = _key_of(asked)
+    if key in _slow:
+        raise NoAnswerError(_slow[key])
     if within_s < _LEAST_S:
         raise NoAnswerError("was not asked: no time was left")
     in_context = contextvars.copy_context().run
     code = UserCode(
-        lambda: in_context(_unheard, call), "jupyter-llm-repr", ending=_TimeIsUp, at_end=_unmute
+        lambda: in_context(_unheard, call, key, within_s),
+        "jupyter-llm-repr",
+        ending=_TimeIsUp,
+        at_end=_unmute,
     )
     _mute()
     try:
@@ -72,10 +77,9 @@ def ask(call: Callable[[], object], asked: type, within_s: float) -> str:
         raise
     if not has_ended:
         code.give_up()
-        reason = f"took longer than {within_s:.2g} s"
         if within_s >= _FAIR_S:
-            _slow[id(asked)] = (weakref.ref(asked), reason)
-        raise NoAnswerError(reason)
+            _slow[key] = _too_long(within_s)
+        raise NoAnswerError(_too_long(within_s))
     if (error := code.error()) is not None:
         raise NoAnswerError(f"failed: {short_name(type(error))}")
     answer = code.result()
@@ -84,13 +88,32 @@ def ask(call: Callable[[], object], asked: type, within_s: float) -> str:
     return str.__str__(answer)  # a plain one of a subclass too
 
 
-def _unheard(call: Callable[[], object]) -> object:
+def _unheard(call: Callable[[], object], key: tuple[object, ...], within_s: float) -> object:
     """Make a call on this thread, and let nobody see what it prints."""
     _thread.is_muted = True
-    return call()
+    start_s = time.thread_time()
+    try:
+        return call()
+    finally:
+        # Inside C it may have kept all other threads waiting for as long as it liked, however
+        # little time it was given: once is enough.
+        if time.thread_time() - start_s > max(within_s, _FAIR_S):
+            _slow.setdefault(key, _too_long(within_s))
 
 
-_slow: dict[int, tuple[weakref.ref[type], str]] = {}
+def _too_long(within_s: float) -> str:
+    return f"took longer than {within_s:.2g} s"
+
+
+def _key_of(cls: type) -> tuple[object, ...]:
+    """By what a class is known again, also when the cell that defines it ran once more."""
+    shows = (class_attribute(cls, name) for name in ("_ai_repr_", "_repr_llm_", "__repr__"))
+    codes = [show.__code__ for show in shows if type(show) is FunctionType]
+    places = tuple((code.co_filename, code.co_firstlineno) for code in codes)
+    return qualified_name(cls), places or id(cls)
+
+
+_slow: dict[tuple[object, ...], str] = {}  # why those are not asked again
 
 
 class _TimeIsUp(BaseException):

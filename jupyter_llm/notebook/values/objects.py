@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections import ChainMap, UserDict, UserList, UserString
 from collections.abc import Callable
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, SimpleNamespace
 from typing import Any, Final
@@ -15,11 +17,14 @@ from jupyter_llm.notebook.values.peek import (
     is_a,
     is_one_of,
     library_types,
+    own_package,
     short_name,
     text_of,
 )
 
 _MAX_FIELDS: Final = 40
+# What these show is all that they hold, written in C, so that nobody could break it off.
+_WHOLE: Final = tuple(cls.__repr__ for cls in (UserDict, UserList, UserString, ChainMap, Namespace))
 
 
 def declared_fields(cls: type) -> list[tuple[str, object]]:
@@ -92,8 +97,7 @@ def _exception(value: Any, reading: Reading, room: int) -> str:
 
 def is_known_zone(zone: object) -> bool:
     """Whether a time zone is none, or a library's own, so that naming it runs nothing else."""
-    own = (package for package, _, cls in library_types(type(zone)) if cls is type(zone))
-    return zone is None or next(own, "") in ("datetime", "zoneinfo", "pytz", "dateutil")
+    return zone is None or own_package(zone) in ("datetime", "zoneinfo", "pytz", "dateutil")
 
 
 def _moment(value: Any, reading: Reading, room: int) -> str:
@@ -164,6 +168,9 @@ def object_kind(value: object) -> Kind | None:
         return EXCEPTION
     if is_a(value, SimpleNamespace):
         return OBJECT
-    if class_attribute(cls, "__repr__") is not object.__dict__["__repr__"]:
+    shown = class_attribute(cls, "__repr__")
+    if any(shown is one for one in _WHOLE):
+        return OBJECT
+    if shown is not object.__dict__["__repr__"]:
         return None
     return OBJECT if class_attribute(cls, "__next__") is ABSENT else ITERATOR

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import collections
 import re
 import sys
 import threading
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,15 @@ from jupyter_llm.notebook.values import guard
 from jupyter_llm.notebook.values.kinds import Reading
 from jupyter_llm.notebook.values.summaries import Summary, summarize
 from jupyter_llm.notebook.values.variables import describe
+
+WHOLE: tuple[Callable[[dict[str, Any]], object], ...] = (
+    collections.UserDict,
+    collections.ChainMap,
+    types.MappingProxyType,
+    dict.items,
+    lambda mapping: collections.UserList(mapping.values()),
+    lambda mapping: argparse.Namespace(given=mapping),
+)
 
 
 def repr_threads() -> list[threading.Thread]:
@@ -166,6 +176,40 @@ def test_a_class_that_was_too_slow_is_not_asked_again() -> None:
     assert "took longer than 0.1 s" in first
     assert summarize("x", Counts(), deadline_s=5) == first
     assert Counts.num_asked <= 1  # a busy machine may not even have begun
+
+
+def test_one_that_keeps_all_threads_waiting_is_asked_once_however_little_time_it_had() -> None:
+    cell = compile(
+        "class Holds:\n"
+        "    def __repr__(self):\n"
+        "        asked.append(self)\n"
+        "        return str(sum(range(20_000_000)))\n",
+        "the same cell",
+        "exec",
+    )
+    namespace: dict[str, Any] = {"asked": [], "__name__": "__main__"}
+    exec(cell, namespace)  # noqa: S102
+    for _ in range(10):  # a busy machine may not even begin in time
+        if not guard._slow:
+            summarize("x", namespace["Holds"](), deadline_s=0.01)
+            wait_for_repr_threads()
+    num_asked = len(namespace["asked"])
+    exec(cell, namespace)  # noqa: S102  the class is another one now
+    assert "took longer" in summarize("x", namespace["Holds"](), deadline_s=10)
+    assert len(namespace["asked"]) == num_asked
+
+
+@pytest.mark.parametrize("wrap", WHOLE, ids=lambda wrap: str(getattr(wrap, "__name__", wrap)))
+def test_of_what_shows_all_it_holds_only_the_first_is_read(wrap: Callable[[Any], object]) -> None:
+    class Counts:
+        num_asked = 0
+
+        def __repr__(self) -> str:
+            type(self).num_asked += 1
+            return "Counts()"
+
+    assert "Counts()" in summarize("x", wrap(dict.fromkeys(map(str, range(5000)), Counts())))
+    assert Counts.num_asked < 50
 
 
 def test_a_class_that_had_hardly_any_time_is_asked_again() -> None:
