@@ -25,22 +25,13 @@ _NOTHING: Final = re.compile(
 _LEFT_OUT: Final = re.compile(r"\[… [\d,]+ characters left out …\]")  # see `clip`
 _SERIES_NAME: Final = re.compile(r"(?m)^Name: (.{1,60}?), (?:Length: \d+, )?dtype: ")
 _SERIES_ROW: Final = re.compile(r"\S.*?[ ]{2,}(\S.*)")
-_INDEX: Final = re.compile(
-    r"""Index\((\[(?:'[^']*'|"[^"]*"|[^\[\]'"])*+\]),[^\[\]()]*?name='([^']{1,60})'"""
-)
-_POLARS_SERIES: Final = re.compile(r"Series: '([^']{1,60})' \[[^\n]*\]\n\[\n(.*?)\n\]", re.DOTALL)
 _FEW_WORDS: Final = re.compile(r"\S+(?: \S+){0,2}")
+_RULE: Final = re.compile(r" *[-=]{2,}(?: +[-=]{2,})+ *")
 _MAX_LINE: Final = 2000
 
 
 def cells_of_secrets(text: str) -> Iterator[Span]:
     """Yield the cells of the tables in a text whose column or row has the name of a secret."""
-    for found in _INDEX.finditer(text):
-        if looks_secret(found[2]):
-            yield (*found.span(1), found[2])
-    for found in _POLARS_SERIES.finditer(text):
-        if looks_secret(found[1]):
-            yield (*found.span(2), found[1])
     lines = list(_lines(text))
     for found in _SERIES_NAME.finditer(text):
         if looks_secret(found[1]):
@@ -50,6 +41,9 @@ def cells_of_secrets(text: str) -> Iterator[Span]:
             yield from _of_row(start, line)
             for split in (_barred, _spaced, _worded, _comma, _semicolon, _tab):
                 yield from _below(lines, number, split)
+            if _RULE.fullmatch(rule := "".join(row for _, row in lines[number + 1 : number + 2])):
+                starts = [found.start() for found in re.finditer(r"\S+", rule)]
+                yield from _below(lines[number:], 0, partial(_cut, starts))
 
 
 _Cell = tuple[int, int, str]  # where it begins and ends in its line, and what it says
@@ -63,15 +57,24 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
         start += len(line) + 1
 
 
+def _cells(line: str, places: list[int]) -> list[_Cell]:
+    """The cells of a line, without blanks around them, by where each begins and ends."""
+    cells = []
+    for start, end in zip(places[::2], places[1::2], strict=True):
+        told = line[start:end].strip()
+        begin = line.index(told, start)
+        cells.append((begin, begin + len(told), told))
+    return cells
+
+
 def _separated(separator: re.Pattern[str], line: str) -> list[_Cell]:
-    cells, start = [], 0
-    ends = [*(found.span() for found in separator.finditer(line)), (len(line), len(line))]
-    for end, after in ends:
-        cell = line[start:end]
-        begin = start + len(cell) - len(cell.lstrip())
-        cells.append((begin, begin + len(cell.strip()), cell.strip()))
-        start = after
-    return cells if len(cells) > 1 else []
+    places = [place for found in separator.finditer(line) for place in found.span()]
+    return _cells(line, [0, *places, len(line)]) if places else []
+
+
+def _cut(starts: list[int], line: str) -> list[_Cell]:
+    line = line.ljust(starts[-1])
+    return _cells(line, sorted([*starts, *starts[1:], len(line)]))
 
 
 def _found(pattern: re.Pattern[str], line: str) -> list[_Cell]:
@@ -93,14 +96,12 @@ def _below(lines: list[tuple[int, str]], number: int, split: _Split) -> Iterator
     if not secret or any(_TYPES.fullmatch(cell[2]) for cell in headers):
         return
     is_spaced = split is _spaced
-    if is_spaced and not (line[:1].isspace() and all(_FEW_WORDS.fullmatch(c[2]) for c in headers)):
+    labels = _FEW_WORDS if is_spaced else _LABEL
+    if not all(labels.fullmatch(cell[2]) for cell in headers if cell[2]):
         return
-    if not is_spaced and not all(_LABEL.fullmatch(cell[2]) for cell in headers if cell[2]):
+    if not line[:1].isspace() if is_spaced else _is_row(lines, number, split):
         return
-    if not is_spaced and _is_row(lines, number, split):
-        return
-    rows = takewhile(lambda row: bool(row[1].strip()), lines[number + 1 :])
-    for start, row in rows:
+    for start, row in takewhile(lambda row: bool(row[1].strip()), lines[number + 1 :]):
         if _LEFT_OUT.fullmatch(row):
             continue
         cells = split(row)
@@ -111,15 +112,13 @@ def _below(lines: list[tuple[int, str]], number: int, split: _Split) -> Iterator
         # Words with single blanks are a table where all of them end below each other.
         if split is _worded and any(map(_differ, cells, headers)):
             return
+        has_index = len(cells) > len(headers)
         for place, begin, end, name in secret:
-            has_index = len(cells) > len(headers)
-            if is_spaced and (has_index or len(headers) > 1):
-                under = [cell for cell in cells[has_index:] if cell[0] < end and cell[1] > begin]
-            else:
-                under = cells[place : place + 1] if not is_spaced else []
-            yield from (
-                (start + a, start + b, name) for a, b, told in under if _is_data(told, name)
-            )
+            under = cells[place : place + 1]
+            if is_spaced:
+                own = cells[has_index:] if has_index or len(headers) > 1 else []
+                under = [cell for cell in own if cell[0] < end and cell[1] > begin]
+            yield from ((start + a, start + b, name) for a, b, c in under if _is_data(c, name))
 
 
 def _is_row(lines: list[tuple[int, str]], number: int, split: _Split) -> bool:

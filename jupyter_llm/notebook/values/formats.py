@@ -119,5 +119,15 @@ _ENV_LINE = re.compile(
     r"(?m)^[ \t]*[%!]?(?:set_)?(?:env|export|set)[ \t]+(?P<name>\w+)[ \t]+(?P<value>\S+)"
 )
 
-NAMED: Final = (_URL, _XML, _SQL, _FLAG, _LOGIN_FLAG, _PASS_FLAG, _NETRC, _SAID, _ENV_LINE)
-"""Where passwords stand without a sign between them and their names, in the group `value`."""
+_INDEX = re.compile(
+    r"""Index\((?P<value>\[(?:'[^']*'|"[^"]*"|[^\[\]'"])*+\]),[^\[\]()]*?name='(?P<name>[^']{1,60})'"""
+)
+_POLARS_SERIES = re.compile(
+    r"Series: '(?P<name>[^']{1,60})' \[[^\n]*\]\n\[\n(?P<value>.*?)\n\]", re.DOTALL
+)
+
+UNNAMED: Final = (_URL, _LOGIN_FLAG, _PASS_FLAG)
+"""Where passwords stand, in the group `value`, though nothing says their names."""
+
+NAMED: Final = (_XML, _SQL, _FLAG, _NETRC, _SAID, _ENV_LINE, _INDEX, _POLARS_SERIES)
+"""Where they stand with no sign of an assignment between them and their names."""

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from jupyter_llm.common.controls import one_line, plain
 from jupyter_llm.notebook.values.guard import Deadline, NoAnswerError, ask
-from jupyter_llm.notebook.values.peek import qualified_name
+from jupyter_llm.notebook.values.peek import is_a, qualified_name
 from jupyter_llm.notebook.values.redaction import scrub
-from jupyter_llm.notebook.values.secrets import HIDDEN, is_told, looks_secret
+from jupyter_llm.notebook.values.secrets import HIDDEN, is_small, is_told, looks_secret
 
 ITEM_CHARS: Final = 48  # of an item in a container, a field or a cell of a table
 _MAX_DEPTH: Final = 4
@@ -74,10 +74,17 @@ class Reading:
 
     def brief_of(self, name: str, value: object, room: int = ITEM_CHARS) -> str:
         """One short line for a value that goes by a name."""
-        is_word = type(value) is str and is_told(name, value)
-        if looks_secret(name) and not is_word and self.holds_data(value):
+        if looks_secret(name) and self.holds_data(value) and not self._is_told(name, value):
             return HIDDEN if room >= len(HIDDEN) else cut("<hidden>", room)
         return self.brief(value, room)
+
+    def _is_told(self, name: str, value: object) -> bool:
+        """Whether a value beside the name of a secret is a word, a small number, or a count."""
+        if type(value) is str:
+            return is_told(name, value)
+        kind = self.kind_of(value)
+        text = self.brief(value) if kind is not None and not kind.holds_items else ""
+        return is_a(value, float) or is_small(text) or (text.isdecimal() and is_told(name, text))
 
     def holds_data(self, value: object) -> bool:
         """Whether there is more to a value than code, a flag, or nothing."""

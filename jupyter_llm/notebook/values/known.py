@@ -14,9 +14,10 @@ from itertools import islice
 from typing import Any, Final
 
 from jupyter_llm.notebook.values.peek import key_name
-from jupyter_llm.notebook.values.secrets import is_shown, is_told, looks_secret
+from jupyter_llm.notebook.values.secrets import is_shown, is_told, looks_secret, plain_text
 
 _MAX_KNOWN: Final = 500  # the oldest go first
+_MAX_INSIDE: Final = 300  # with those in containers, so that a table of them leaves room
 _MAX_NAMES: Final = 8  # of one secret
 _MAX_LOOKS: Final = 4000  # at values, after a cell
 _MAX_DEPTH: Final = 3
@@ -43,30 +44,32 @@ def learn(namespace: Mapping[Any, Any]) -> None:
     own = [(key, value) for key, value in list(namespace.items()) if key not in _HISTORY]
     items = (*os.environ.items(), *own)
     level: list[tuple[str, Any]] = [(key_name(key), value) for key, value in items]
-    left = _MAX_LOOKS
+    left, most = _MAX_LOOKS, _MAX_KNOWN
     for _ in range(_MAX_DEPTH + 1):
         below: list[tuple[str, Any]] = []
         for name, value in level[:left]:
             kind = type(value)
             if kind in (str, bytes, int):
                 if looks_secret(name):
-                    note(name, value)
+                    note(name, value, most)
             elif kind in (dict, list, tuple) and len(below) < left:
                 above = name if looks_secret(name) else ""
                 below += [(above or key_name(key), one) for key, one in _inside(value)]
         left = max(0, left - len(level))
-        level = below
+        level, most = below, _MAX_INSIDE
 
 
-def note(name: str, value: object) -> None:
-    """Take note of a secret."""
-    text = _text(value)
+def note(name: str, value: object, most: int = _MAX_KNOWN) -> None:
+    """Take note of a secret, or, of one in a container, only while fewer than `most` are known."""
+    is_huge = type(value) is bytes and len(value) > _MAX_LENGTH  # no copy of it
+    text = "" if is_huge else plain_text(value)
     if not _LEAST_LENGTH <= len(text) <= _MAX_LENGTH or is_told(name, text):
         return
     with _lock:
         for secret in (text, repr(text)[1:-1]):  # as it is, and as others show it
             others = tuple(one for one in _names.get(secret, ()) if one != name)
-            _names[secret] = (*others[-_MAX_NAMES:], name)
+            if secret in _names or len(_names) < most or most == _MAX_KNOWN:
+                _names[secret] = (*others[-_MAX_NAMES:], name)
         while len(_names) > _MAX_KNOWN:
             del _names[next(iter(_names))]
 
@@ -75,15 +78,6 @@ def forget() -> None:
     """Know no secret any more."""
     with _lock:
         _names.clear()
-
-
-def any_in(text: str) -> bool:
-    """Whether a text may hold a secret that is known; a quick look."""
-    # A loop, since this is asked of each text of each prompt.
-    for secret in list(_names):  # noqa: SIM110
-        if secret in text:
-            return True
-    return False
 
 
 def places(text: str) -> Iterator[tuple[int, int, str]]:
@@ -110,12 +104,6 @@ def _inside(value: Any) -> list[tuple[Any, Any]]:
     with suppress(RuntimeError):
         return list(islice(value.items(), _MAX_ITEMS))
     return []
-
-
-def _text(value: object) -> str:
-    if type(value) is bytes:
-        return value.decode("latin-1")
-    return value if type(value) is str else str(value) if type(value) is int else ""
 
 
 def _is_strong(secret: str) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Final
 
-from jupyter_llm.notebook.values.secrets import is_placeholder, is_told, looks_secret
+from jupyter_llm.notebook.values.secrets import is_told, looks_secret, plain_text
 
-Wanted = Callable[[str], bool]
 Found = tuple[str, ast.expr]
 """The name that tells what a literal is, and the literal."""
 
@@ -46,7 +46,7 @@ def secret_literals(tree: ast.AST) -> list[Found]:
         id(node): (_short(name), node)
         for name, value in beside(tree)
         for node in _in(value)
-        if not (isinstance(node, ast.Constant) and is_told(name, str(node.value)))
+        if _tells(name, node)
     }
     return list(found.values())
 
@@ -94,117 +94,103 @@ def name_of(node: ast.AST | None) -> str:
     return ""
 
 
-def beside(tree: ast.AST, is_wanted: Wanted = looks_secret) -> Iterator[Found]:
+def beside(tree: ast.AST, is_wanted: Callable[[str], bool] = looks_secret) -> Iterator[Found]:
     """Yield what stands beside the name of a secret, or another that is wanted, with that name."""
     for node in ast.walk(tree):
-        yield from _beside(node, is_wanted)
+        for name, value in _named(node):
+            if value is not None and is_wanted(name):
+                yield name, value
 
 
-def _beside(node: ast.AST, is_wanted: Wanted) -> Iterator[Found]:
+def _named(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
+    """Yield the values in a node that something stands beside, with its name."""
     match node:
         case ast.Assign(targets=targets, value=value):
             for target in targets:
-                yield from _bound(target, value, is_wanted)
+                yield from _bound(target, value)
         case (
             ast.AnnAssign(target=target, value=ast.expr() as value)
             | ast.AugAssign(target=target, value=value)
             | ast.NamedExpr(target=target, value=value)
-        ):
-            yield from _bound(target, value, is_wanted)
-        case ast.keyword(arg=str(name), value=value) if is_wanted(name):
-            yield name, value
-        case ast.Dict(keys=keys, values=values):
-            yield from _named(map(name_of, keys), values, is_wanted)
-        case ast.arguments():
-            places = [*node.posonlyargs, *node.args][-len(node.defaults) or len(node.args) :]
-            yield from _named((arg.arg for arg in places), node.defaults, is_wanted)
-            yield from _named((arg.arg for arg in node.kwonlyargs), node.kw_defaults, is_wanted)
-        case (
-            ast.For(target=target, iter=value)
+            | ast.For(target=target, iter=value)
             | ast.AsyncFor(target=target, iter=value)
             | ast.comprehension(target=target, iter=value)
         ):
-            yield from _bound(target, value, is_wanted)
-        case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq()], comparators=[right]):
-            yield from _named((name_of(left), name_of(right)), (right, left), is_wanted)
-        case ast.Tuple(elts=[ast.Constant() as key, value]):
-            yield from _named([name_of(key)], [value], is_wanted)
-        case ast.Call():
-            yield from _of_call(node, is_wanted)
-        case ast.ClassDef(name=name) if is_wanted(name):
-            yield from ((name, one.value) for one in node.body if isinstance(one, ast.Assign))
-
-
-def _named(
-    names: Iterator[str] | Sequence[str], values: Sequence[ast.expr | None], is_wanted: Wanted
-) -> Iterator[Found]:
-    for name, value in zip(names, values, strict=False):
-        if value is not None and is_wanted(name):
+            yield from _bound(target, value)
+        case ast.keyword(arg=str(name), value=value):
             yield name, value
-
-
-def _bound(target: ast.expr, value: ast.expr, is_wanted: Wanted) -> Iterator[Found]:
-    """Yield what an assignment gives the name of a secret."""
-    if isinstance(target, ast.Tuple | ast.List):
-        if isinstance(value, ast.Tuple | ast.List) and len(value.elts) == len(target.elts):
-            for one, part in zip(target.elts, value.elts, strict=True):
-                yield from _bound(one, part, is_wanted)
-        else:
-            yield from _named(
-                [name for name in map(name_of, target.elts) if is_wanted(name)][:1],
-                [value],
-                is_wanted,
+        case ast.Dict(keys=keys, values=values):
+            yield from zip(map(name_of, keys), values, strict=True)
+        case ast.arguments():
+            by_place = zip(
+                reversed([*node.posonlyargs, *node.args]), reversed(node.defaults), strict=False
             )
-    elif is_wanted(name := name_of(target)):
-        yield name, value
+            for arg, default in (*by_place, *zip(node.kwonlyargs, node.kw_defaults, strict=True)):
+                yield arg.arg, default
+        case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq()], comparators=[right]):
+            yield name_of(left), right
+            yield name_of(right), left
+        case ast.Tuple(elts=[ast.Constant() as key, value]):
+            yield name_of(key), value
+        case ast.Call():
+            yield from _of_call(node)
+        case ast.ClassDef(name=name, body=body):
+            yield from ((name, one.value) for one in body if isinstance(one, ast.Assign))
 
 
-def _of_call(call: ast.Call, is_wanted: Wanted) -> Iterator[Found]:
-    """Yield the arguments that the name of a secret comes before, or that log in."""
+def _bound(target: ast.expr, value: ast.expr) -> Iterator[Found]:
+    """Yield what an assignment gives a name; what is unpacked all of the names."""
+    if not isinstance(target, ast.Tuple | ast.List):
+        yield name_of(target), value
+        return
+    is_alike = isinstance(value, ast.Tuple | ast.List) and len(value.elts) == len(target.elts)
+    parts = value.elts if is_alike else [value] * len(target.elts)  # type: ignore[attr-defined]
+    for one, part in zip(target.elts, parts, strict=True):
+        yield from _bound(one, part)
+
+
+def _of_call(call: ast.Call) -> Iterator[Found]:
+    """Yield the arguments that a name comes before, or those after the first, as who logs in."""
     function = name_of(call.func).rpartition(".")[2]
-    for key, value in zip(call.args, call.args[1:], strict=False):
-        if _NAMING.fullmatch(function) and isinstance(key, ast.Constant):
-            yield from _named([name_of(key)], [value], is_wanted)
-    is_login = _LOGIN.fullmatch(function) or (
-        is_wanted(function) and not _READING.fullmatch(function)
-    )
-    if is_login:
-        texts = [a for a in call.args if isinstance(a, ast.Constant | ast.JoinedStr)]
-        secret = texts[1:] or texts  # who logs in comes first
-        yield from ((function, text) for text in secret if not _is_number(text))
+    if _NAMING.fullmatch(function):
+        for key, value in pairwise(call.args):
+            if isinstance(key, ast.Constant):
+                yield name_of(key), value
+    if _LOGIN.fullmatch(function):
+        function = "password"
+    elif _READING.fullmatch(function):
+        return
+    texts = [a for a in call.args if isinstance(a, ast.Constant | ast.JoinedStr)]
+    for text in texts[1:] or texts:
+        if isinstance(text, ast.JoinedStr) or isinstance(text.value, str | bytes):
+            yield function, text
 
 
 def _in(value: ast.expr) -> Iterator[ast.expr]:
     """Yield the literals that make up a secret."""
-    match value:
-        case ast.Constant():
-            if _tells(value):
-                yield value
-        case ast.JoinedStr():
-            texts = (part.value for part in value.values if isinstance(part, ast.Constant))
-            kept = "".join(
-                char for text in texts for char in _HEADS.sub("", str(text)) if char.isalnum()
-            )
-            if len(kept) >= _FEWEST_OF_TEMPLATE:
-                yield value
+    waiting = [value]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Constant | ast.JoinedStr):
+            yield node
+        waiting += _inner(node)
+
+
+def _inner(node: ast.expr) -> list[ast.expr]:
+    match node:
         case ast.Call(func=function):
-            yield from _in_call(value, name_of(function).rpartition(".")[2])
-            if isinstance(function, ast.Attribute):
-                yield from _in(function.value)
+            arguments = _arguments(node, name_of(function).rpartition(".")[2])
+            return [*arguments, *([function.value] if isinstance(function, ast.Attribute) else [])]
         case (
             ast.Dict(values=parts)
             | ast.List(elts=parts)
             | ast.Tuple(elts=parts)
             | ast.Set(elts=parts)
+            | ast.BoolOp(values=parts)
         ):
-            for part in parts:
-                yield from _in(part)
-        case ast.BoolOp(values=parts):
-            for part in parts:
-                yield from _in(part)
+            return list(parts)
         case ast.BinOp(left=one, right=other) | ast.IfExp(body=one, orelse=other):
-            yield from _in(one)
-            yield from _in(other)
+            return [one, other]
         case (
             ast.Starred(value=inner)
             | ast.Await(value=inner)
@@ -212,29 +198,27 @@ def _in(value: ast.expr) -> Iterator[ast.expr]:
             | ast.NamedExpr(value=inner)
             | ast.Attribute(value=inner)
         ):
-            yield from _in(inner)
+            return [inner]
+    return []
 
 
-def _in_call(call: ast.Call, function: str) -> Iterator[ast.expr]:
-    if _NAMING.fullmatch(function) and not _DRESSING.fullmatch(function):
-        arguments = call.args[1:]  # `os.getenv('PASSWORD', '…')`
-    elif _DRESSING.fullmatch(function) and not _READING.fullmatch(function):
-        arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
-    else:
-        return
-    for argument in arguments:
-        yield from _in(argument)
+def _arguments(call: ast.Call, function: str) -> list[ast.expr]:
+    """The arguments of a call that may be part of what it gives."""
+    is_dressing = _DRESSING.fullmatch(function)
+    if _NAMING.fullmatch(function) and not is_dressing:
+        return call.args[1:]  # `os.getenv('PASSWORD', '…')`
+    if is_dressing and not _READING.fullmatch(function):
+        return [*call.args, *(keyword.value for keyword in call.keywords)]
+    return []
 
 
-def _tells(literal: ast.Constant) -> bool:
-    value = literal.value
-    if isinstance(value, bytes):
-        value = value.decode("latin-1")
-    if isinstance(value, str):
-        return not is_placeholder(value)
-    return _is_number(literal) and not isinstance(value, complex) and abs(value) >= _LEAST_NUMBER  # type: ignore[arg-type]
-
-
-def _is_number(node: ast.expr) -> bool:
-    value = node.value if isinstance(node, ast.Constant) else None
-    return isinstance(value, int | float | complex) and not isinstance(value, bool)
+def _tells(name: str, literal: ast.expr) -> bool:
+    """Whether a literal beside the name of a secret may be one."""
+    if isinstance(literal, ast.JoinedStr):
+        texts = [str(part.value) for part in literal.values if isinstance(part, ast.Constant)]
+        kept = "".join(_HEADS.sub("", text) for text in texts)
+        return sum(map(str.isalnum, kept)) >= _FEWEST_OF_TEMPLATE
+    value = literal.value if isinstance(literal, ast.Constant) else None
+    if type(value) is int and abs(value) < _LEAST_NUMBER:
+        return False
+    return type(value) in (str, bytes, int) and not is_told(name, plain_text(value))

@@ -11,9 +11,11 @@ import ast
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import pairwise
 from typing import Any, Final
 
 from jupyter_llm.notebook.code.marks import unmark
@@ -23,20 +25,22 @@ from jupyter_llm.notebook.code.syntax import (
     parse_python,
     split_cell_magic,
 )
-from jupyter_llm.notebook.values import formats, known
+from jupyter_llm.notebook.values import formats, known, literals
 from jupyter_llm.notebook.values.columns import cells_of_secrets
-from jupyter_llm.notebook.values.literals import beside, lines_of, place_of, secret_literals
 from jupyter_llm.notebook.values.secrets import (
     HIDDEN,
     is_placeholder,
     is_shown,
+    is_small,
     is_told,
     looks_secret,
     may_name,
     num_changes,
+    plain_text,
 )
 
 _Span = tuple[int, int, str]  # where a secret begins and ends, and the name it goes by
+_Find = Callable[[str], Iterable[_Span]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,35 +58,28 @@ def scrub(text: str) -> str:
 
 def redact_text(text: str) -> Redacted:
     """A text that is no cell: what one showed, a value, a message."""
-    return _without_known(_redact_text(text, num_changes()))
+    return _after(_redact_text(text, num_changes()), known.places)
 
 
 def redact_source(source: str) -> Redacted:
     """The source of a cell; what is code in it stays code."""
-    return _without_known(_redact_source(source, num_changes()))
+    return _after(_redact_source(source, num_changes()), known.places)
 
 
 def without_known(text: str) -> str:
     """A text without the secrets that are known from elsewhere."""
-    return _without_known(Redacted(text)).text
+    return _replaced(text, known.places(text)).text
 
 
 def redact_mixed(text: str) -> Redacted:
     """A text with blocks of code in it, as Markdown has them."""
-    parts: list[str] = []
-    names: list[str] = []
-    end = 0
-    for found in _FENCED.finditer(text):
-        for start, stop, redact in (
-            (end, found.start(2), redact_text),
-            (*found.span(2), redact_source),
-        ):
-            one = redact(text[start:stop])
-            parts.append(one.text)
-            names += one.names
-        end = found.end(2)
-    rest = redact_text(text[end:])
-    return Redacted("".join([*parts, rest.text]), (*names, *rest.names))
+    ends = [end for found in _FENCED.finditer(text) for end in found.span(2)]
+    parts = [
+        (redact_source if number % 2 else redact_text)(text[start:end])
+        for number, (start, end) in enumerate(pairwise([0, *ends, len(text)]))
+    ]
+    names = (name for part in parts for name in part.names)
+    return Redacted("".join(part.text for part in parts), tuple(names))
 
 
 def redact_value(expression: str, value: object, text: str) -> str:
@@ -93,21 +90,13 @@ def redact_value(expression: str, value: object, text: str) -> str:
         tree = ast.parse(expression.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return redact_mixed(text).text
-    names = (_last_name(node) for node in ast.walk(tree))
-    return HIDDEN if any(map(looks_secret, names)) else redact_mixed(text).text
+    read = (n for n in ast.walk(tree) if isinstance(n, ast.Name | ast.Attribute | ast.Subscript))
+    is_secret = any(looks_secret(literals.name_of(node).rpartition(".")[2]) for node in read)
+    return HIDDEN if is_secret else redact_mixed(text).text
 
 
 _FENCED = re.compile(r"(?ms)^(`{3,}|~{3,})(?:python|py|ipython)[^\n]*\n(.*?)(?=^\1|\Z)")
 _ABOUT = re.compile(r"\s*(?:len|type|bool|isinstance|hash|id)\([^()]*\)\s*")
-
-
-def _last_name(node: ast.AST) -> str:
-    match node:
-        case ast.Name(id=name) | ast.Attribute(attr=name):
-            return name
-        case ast.Subscript(slice=ast.Constant(value=str(name))):
-            return name
-    return ""
 
 
 # --- any text
@@ -115,27 +104,32 @@ def _last_name(node: ast.AST) -> str:
 
 @lru_cache(maxsize=1024)
 def _redact_text(text: str, _num_changes: int) -> Redacted:
-    result = _replaced(text, _tokens(text))
-    finds = (_assigned, cells_of_secrets) if may_name(text) else ()
-    for find in (_environment, _addresses, *finds):
+    result = Redacted(text)
+    finds: list[_Find] = [_tokens, _environment, partial(_matches, formats.UNNAMED)]
+    if may_name(text):
+        finds += [partial(_matches, formats.NAMED), _assigned, cells_of_secrets]
+    for find in finds:
         result = _after(result, find)
     return result
 
 
-def _after(before: Redacted, find: Callable[[str], Iterator[_Span]]) -> Redacted:
+def _after(before: Redacted, find: _Find) -> Redacted:
     result = _replaced(before.text, find(before.text))
     return Redacted(result.text, (*before.names, *result.names))
 
 
-def _replaced(text: str, spans: Iterator[_Span]) -> Redacted:
-    """A text with spans of it hidden; of those that overlap the first and longest."""
+def _replaced(
+    text: str, spans: Iterable[_Span], mark: Callable[[str], str] = lambda _told: HIDDEN
+) -> Redacted:
+    """A text with marks in the place of spans; of those that overlap the first and longest."""
     parts: list[str] = []
     names: list[str] = []
     end = 0
     for start, stop, name in sorted(spans, key=lambda span: (span[0], -span[1])):
-        if start < end or start >= stop or text[start:stop].strip("'\"") == HIDDEN:
+        told = text[start:stop]
+        if start < end or not told or told.strip("'\"") == HIDDEN:
             continue
-        parts += [text[end:start], HIDDEN]
+        parts += [text[end:start], mark(told)]
         names.append(name)
         end = stop
     return Redacted("".join([*parts, text[end:]]) if parts else text, tuple(names))
@@ -143,28 +137,29 @@ def _replaced(text: str, spans: Iterator[_Span]) -> Redacted:
 
 def _tokens(text: str) -> Iterator[_Span]:
     """Yield what has the form of a well-known token."""
-    for word in formats.LONG.finditer(text):
-        for found in formats.BY_PREFIX.finditer(word[0]):
-            if not is_shown(name := found.lastgroup or ""):
-                yield word.start() + found.start(), word.start() + found.end(), name
-    if formats.OTHER_HINT.search(text):
-        for found in formats.OTHERS.finditer(text):
-            if not is_shown(name := found.lastgroup or ""):
-                yield (*found.span(), name)
+    founds = [
+        found
+        for word in formats.LONG.finditer(text)
+        for found in formats.BY_PREFIX.finditer(text, *word.span())
+    ]
+    founds += formats.OTHERS.finditer(text) if formats.OTHER_HINT.search(text) else ()
+    for found in founds:
+        if not is_shown(name := found.lastgroup or ""):
+            yield (*found.span(), name)
 
 
-def _addresses(text: str) -> Iterator[_Span]:
-    """Yield passwords in addresses, commands, tags and statements."""
-    for pattern in formats.NAMED:
+def _matches(patterns: Iterable[re.Pattern[str]], text: str) -> Iterator[_Span]:
+    """Yield secrets in addresses, commands, tags and sentences."""
+    for pattern in patterns:
         for found in pattern.finditer(text):
             name = found.groupdict().get("name") or "password"
-            start, stop = found.span("value")
-            if looks_secret(name) and not is_placeholder(_unquoted(text[start:stop])):
-                yield start, stop, name
+            if looks_secret(name) and not is_placeholder(_unquoted(found["value"])):
+                yield (*found.span("value"), name)
 
 
 _ENVIRON = re.compile(r"(?:environ\()?(\{)(?=['\"])")
-_ENV_LINES = re.compile(r"(?m)(?:^[A-Za-z_]\w*=.*\n?){3,}")
+# Below what `clip` has left out there is half a line.
+_ENV_LINES = re.compile(r"(?m)(?:^[A-Za-z_]\w*=.*\n?|(?<= characters left out …\]\n).+\n?)+")
 
 
 def _environment(text: str) -> Iterator[_Span]:
@@ -175,9 +170,8 @@ def _environment(text: str) -> Iterator[_Span]:
         stop = _bracket_end(text, found.start(1))
         if _is_environment(text[found.start(1) : stop], "['\"]", "['\"]: "):
             yield found.start(1), stop, "environ"
-    for found in _ENV_LINES.finditer(text):
-        if _is_environment(found[0], "(?m)^", "="):
-            yield (*found.span(), "environ")
+    if _is_environment(text, "(?m)^", "="):
+        yield from ((*found.span(), "environ") for found in _ENV_LINES.finditer(text))
 
 
 def _is_environment(text: str, before: str, after: str) -> bool:
@@ -194,7 +188,6 @@ _QUOTED = re.compile(
     r"""[A-Za-z]{0,2}(?P<quote>"{3}|'{3}|"|')(?:\\.|(?!(?P=quote)).)*+(?P=quote)?""", re.DOTALL
 )
 _PLAIN = re.compile(rf"(?:(?:Bearer|Basic|Digest|Token)\s+)?(?:{re.escape(HIDDEN)}|[^\s,;&)}}\]]+)")
-_FEW_DIGITS = re.compile(r"[-+]?\d{0,3}(?:\.\d*)?")
 # `password: must be long` is a sentence, `password: letmein` is none.
 _PROSE = re.compile("[A-Za-z]?[a-z]+(?= [A-Za-z])")
 # What stands for a secret in code: `password=self.password`, `token = login(user)`.
@@ -230,7 +223,7 @@ def _value_end(text: str, start: int) -> int:
     if opening := _OPENING.match(text, start):
         return _bracket_end(text, opening.start(1))
     word = _PLAIN.match(text, start)
-    if word is None or _FEW_DIGITS.fullmatch(word[0]):
+    if word is None or is_small(word[0]):
         return start
     prose = _PROSE.match(text, start)
     return start if prose is not None and prose.end() == word.end() else word.end()
@@ -268,7 +261,9 @@ _COMMAND = re.compile(r"(?m)^[ \t]*[%!?].*$|(?<==)[ \t]*[%!].*$")
 _LITERAL = re.compile(
     r"""(?P<prefix>[A-Za-z]{0,2})(?P<quote>"{3}|'{3}|"|').*(?P=quote)""", re.DOTALL
 )
-_WEAK_NAME = re.compile(r"(?i)(?:.*[_-])?(?:keys?|tok|app_?id|signature|sig|pin|code|cert|salt)\d*")
+_WEAK_NAME = re.compile(
+    r"(?i)(?:.*[._-])?(?:keys?|tok|app_?id|signature|sig|pin|code|cert|salt)\d*"
+)
 _LEAST_ENTROPY: Final = 3.2  # bits a character; words have less, keys more
 _LEAST_KEY: Final = 20
 # Words and numbers with signs between them are a name: `encoder.layer.0.dense.weight`.
@@ -280,64 +275,49 @@ def _redact_source(source: str, num_changes: int) -> Redacted:
     magic, _, _ = split_cell_magic(source)
     if magic and magic not in PYTHON_MAGICS:
         return _redact_text(source, num_changes)
-    tokens = _replaced(source, _tokens(source))
-    if not (may_name(source) or "://" in source or _COMMAND.search(source)):
-        return tokens
-    spans = _literal_spans(source) if may_name(source) else []
-    result = _hide_literals(source, spans)
-    names = [name for _, _, name in spans]
-    text = _inside(result, names)
-    final = _replaced(text, _tokens(text))
-    return Redacted(final.text, (*names, *final.names))
+    result = Redacted(source)
+    if may_name(source):
+        result = _replaced(source, _literals(source), _in_quotes)
+    if may_name(source) or "://" in source or _COMMAND.search(source):
+        result = _inside(result, num_changes)
+    return _after(result, _tokens)
 
 
-def _literal_spans(source: str) -> list[_Span]:
-    """Where the literals of secrets stand in a cell."""
+def _literals(source: str) -> Iterator[_Span]:
+    """Yield the literals of secrets in a cell; in what is no Python, the quoted texts."""
     python = cell_python(source)
     tree = parse_python(python)
-    if tree is None:
-        return list(_quoted_spans(source))
-    spans = []
-    try:
-        found = [*secret_literals(tree), *_random_looking(tree)]
-    except RecursionError:
-        return list(_quoted_spans(source))
-    for name, node in found:
-        start, stop = place_of(node, python)
+    found: list[literals.Found] | None = None
+    with suppress(RecursionError):
+        if tree is not None:
+            found = [*literals.secret_literals(tree), *_random_looking(tree)]
+    if found is None:
+        yield from (span for span in _assigned(source) if _QUOTED.match(source, span[0]))
+    for name, node in found or ():
+        start, stop = literals.place_of(node, python)
         text = python[start:stop]
         if source[start:stop] != text:  # IPython has changed the line before it, perhaps
-            start = source.find(text, sum(map(len, lines_of(source)[: node.lineno - 1])))
+            start = source.find(text, sum(map(len, literals.lines_of(source)[: node.lineno - 1])))
         if start >= 0:
-            spans.append((start, start + len(text), name))
+            yield start, start + len(text), name
             known.note(name, getattr(node, "value", None))
-    return _apart(spans)
 
 
-def _apart(spans: list[_Span]) -> list[_Span]:
-    found: list[_Span] = []
-    for span in sorted(set(spans), key=lambda span: (span[0], -span[1])):
-        if not found or span[0] >= found[-1][1]:
-            found.append(span)
-    return found
-
-
-def _quoted_spans(source: str) -> Iterator[_Span]:
-    """Yield the quoted texts that a secret's name stands before, in what is no Python."""
-    for assigned in _ASSIGNED.finditer(source):
-        quoted = _QUOTED.match(source, assigned.end())
-        if quoted and looks_secret(assigned[1]) and not is_placeholder(_unquoted(quoted[0])):
-            yield (*quoted.span(), assigned[1])
+def _in_quotes(literal: str) -> str:
+    """The mark of a hidden literal, in the same quotes."""
+    found = _LITERAL.fullmatch(literal)
+    prefix, quote = found.group("prefix", "quote") if found else ("", "'")
+    return f"{prefix}{quote}{HIDDEN}{quote}"
 
 
 def _is_weak_name(name: str) -> bool:
-    return _WEAK_NAME.fullmatch(name.rpartition(".")[2]) is not None
+    return _WEAK_NAME.fullmatch(name) is not None and not is_shown(name)
 
 
-def _random_looking(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+def _random_looking(tree: ast.AST) -> Iterator[literals.Found]:
     """Yield what is called a key or the like, and looks as if drawn at random."""
-    for name, value in beside(tree, _is_weak_name):
-        is_text = isinstance(value, ast.Constant) and isinstance(value.value, str)
-        if is_text and _is_random(value.value) and not is_shown(name):  # type: ignore[attr-defined]
+    for name, value in literals.beside(tree, _is_weak_name):
+        if isinstance(value, ast.Constant) and _is_random(plain_text(value.value)):
             yield name.rpartition(".")[2], value
 
 
@@ -351,23 +331,12 @@ def _is_random(text: str) -> bool:
     return -sum(n / len(text) * math.log2(n / len(text)) for n in counts) >= _LEAST_ENTROPY
 
 
-def _hide_literals(source: str, spans: list[_Span]) -> str:
-    """A cell whose literals at some places are hidden ones, in the same quotes."""
-    parts: list[str] = []
-    end = 0
-    for start, stop, _ in spans:
-        literal = _LITERAL.fullmatch(source[start:stop])
-        prefix, quote = (literal["prefix"], literal["quote"]) if literal else ("", "'")
-        parts += [source[end:start], f"{prefix}{quote}{HIDDEN}{quote}"]
-        end = stop
-    return "".join([*parts, source[end:]])
-
-
-def _inside(source: str, names: list[str]) -> str:
-    """A cell with what its texts, comments and commands say redacted; adds to the names."""
+def _inside(before: Redacted, num_changes: int) -> Redacted:
+    """A cell with what its texts, comments and commands say redacted."""
+    names = [*before.names]
 
     def redacted(text: str) -> str:
-        result = _redact_text(text, num_changes())
+        result = _redact_text(text, num_changes)
         names.extend(result.names)
         return result.text
 
@@ -379,8 +348,9 @@ def _inside(source: str, names: list[str]) -> str:
             return found[0]
         return f"{opening}{redacted(inner)}{found['marks'] or found['mark']}"
 
-    source = _PIECE.sub(piece, source)
-    return _COMMAND.sub(lambda found: redacted(found[0]), source)
+    source = _PIECE.sub(piece, before.text)
+    text = _COMMAND.sub(lambda found: redacted(found[0]), source)
+    return Redacted(text, tuple(names))
 
 
 # --- what is known
@@ -390,7 +360,3 @@ def learn(source: str, namespace: Mapping[Any, Any]) -> None:
     """Take note of the secrets in a cell that has run, and among the variables it has left."""
     redact_source(unmark(source).strip())
     known.learn(namespace)
-
-
-def _without_known(before: Redacted) -> Redacted:
-    return _after(before, known.places) if known.any_in(before.text) else before

@@ -90,11 +90,16 @@ _PATH = re.compile(
     r"|(?:~|\.{0,2})(?:/[\w.@-]{1,40}){2,}/?"
 )
 # A token is a word of a sentence, too, or a sign in it, and `pass` how something ended.
-_WORDS_TOO: Final = frozenset({"token", "pass"})
+_WORDS_TOO: Final = frozenset({"token", "pass", "cookie", "cookies", "mnemonic"})
 _LIKE_A_WORD = re.compile(r"[^\W\d_]+|\D{1,15}")
+# What counts rows under these names is shorter than what opens anything.
+_NUMBERS_TOO = re.compile("(?:session[ _-]?id|account[ _-]?key)s?")
+_LEAST_OPENING: Final = 16
+_SMALL = re.compile(r"[-+]?(?=\.?\d)\d{0,3}(?:\.\d*)?")
 _CONSTANT_NAME = re.compile("[A-Z][A-Z_]{2,60}")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _MAX_NAME: Final = 200
+_MAX_BITS: Final = 10_000
 
 _shown: set[str] = set()
 _num_changes = 0
@@ -118,10 +123,26 @@ def is_placeholder(text: str) -> bool:
     return bool(_CONSTANT_NAME.fullmatch(text)) and _is_secret(text)
 
 
+def is_small(text: str) -> bool:
+    """Whether a text is a number of few digits, as `0.25` or `42`, which is no secret."""
+    return _SMALL.fullmatch(text) is not None
+
+
 def is_told(name: str, text: str) -> bool:
     """Whether a text is told although it stands beside the name of a secret."""
-    is_word = name.lower().rpartition(".")[2] in _WORDS_TOO and _LIKE_A_WORD.fullmatch(text)
-    return bool(is_word) or is_placeholder(text)
+    last = name.lower().rpartition(".")[2]
+    is_word = last in _WORDS_TOO and _LIKE_A_WORD.fullmatch(text)
+    is_number = len(text) < _LEAST_OPENING and _NUMBERS_TOO.fullmatch(last)
+    return bool(is_word or is_number) or is_placeholder(text)
+
+
+def plain_text(value: object) -> str:
+    """A text, bytes or a whole number as a text; an empty one for all else."""
+    if type(value) is bytes:
+        return value.decode("latin-1")
+    if type(value) is int:  # `str` refuses long ones
+        return str(value) if value.bit_length() <= _MAX_BITS else hex(value)
+    return value if type(value) is str else ""
 
 
 def show(name: str) -> None:

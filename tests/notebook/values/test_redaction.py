@@ -95,9 +95,13 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("environment")
-def test_of_200_forms_of_secrets_nearly_none_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    found = forms("forms.txt")
-    assert len(found) == 200
+@pytest.mark.parametrize(
+    ("name", "count", "most"),
+    [("forms.txt", 200, MOST_MISSES), ("later.txt", 40, MOST_MISSES_LATER)],
+)
+def test_of_240_forms_of_secrets_nearly_none_is_told(name: str, count: int, most: int) -> None:
+    found = forms(name)
+    assert len(found) == count
     missed = []
     for number, (kind, form) in enumerate(found):
         known.forget()
@@ -105,30 +109,13 @@ def test_of_200_forms_of_secrets_nearly_none_is_told(capsys: pytest.CaptureFixtu
         text = told(kind, _SECRET.sub(r"\1", marked))
         if any(tells(text, secret) for secret in _SECRET.findall(marked)):
             missed.append(form)
-    with capsys.disabled():
-        print(f"\nmissed: {len(missed)} of {len(found)}")
-    assert len(missed) <= MOST_MISSES, "\n".join(missed)
+    assert len(missed) <= most, "\n".join(missed)
 
 
-def test_of_40_forms_that_were_written_later_few_are_told() -> None:
-    missed = []
-    for number, (kind, form) in enumerate(forms("later.txt")):
-        known.forget()
-        marked = drawn(form, number)
-        text = told(kind, _SECRET.sub(r"\1", marked))
-        if any(tells(text, secret) for secret in _SECRET.findall(marked)):
-            missed.append(form)
-    assert len(missed) <= MOST_MISSES_LATER, "\n".join(missed)
-
-
-def test_of_100_cells_without_secrets_nearly_none_changes(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_of_100_cells_without_secrets_nearly_none_changes() -> None:
     found = forms("clean.txt")
     assert len(found) == 100
     changed = [f"{text}\n-> {told(kind, text)}" for kind, text in found if told(kind, text) != text]
-    with capsys.disabled():
-        print(f"\nfalse alarms: {len(changed)} of {len(found)}")
     assert len(changed) <= MOST_FALSE_ALARMS, "\n".join(changed)
 
 
@@ -222,6 +209,8 @@ def test_a_row_that_holds_the_name_of_a_secret_is_no_header(text: str) -> None:
         "mdp = {'start': {'go': 'goal'}}",
         "key = 'model.layers.0.self_attn.q_proj.weight'",
         "cache_key = 'user_profile_v2_settings'",
+        "visit = {'session_id': 's_104728', 'page': '/home', 'account_key': 4711}",
+        "recipe = {'cookies': 'chocolate chip', 'op': {'mnemonic': 'MOV'}}",
     ],
 )
 def test_words_and_results_are_no_secrets(source: str) -> None:
@@ -263,3 +252,35 @@ def test_a_column_goes_on_below_what_was_left_out_of_its_middle(row: str) -> Non
     told = redact_text(text).text
     assert "u1999" in told
     assert not re.search(r"S\d+x9", told)
+
+
+def test_a_table_with_a_rule_below_its_header_is_read_by_its_columns() -> None:
+    table = (
+        "user       password      age\n---------  ----------  -----\n"
+        "ann smith  S02 x9         31\nbob                       4\n"
+    )
+    told = redact_text(table).text
+    assert "S02" not in told
+    assert told == table.replace("S02 x9", HIDDEN)
+    assert redact_text("Token use\n---------\nS02x9 is a word.").names == ()
+
+
+def test_of_an_environment_nothing_is_told_where_its_middle_was_left_out() -> None:
+    lines = (f"NAME_{number}=S{number}x9" for number in range(2000))
+    text = clip("\n".join(["HOME=/root", "PATH=/bin", *lines, "A=S1", "of two lines"]), 12_000)
+    assert "characters left out" in text
+    assert not re.search(r"S\d+x9", redact_text(text).text)
+
+
+def test_a_table_of_secrets_pushes_out_no_variable() -> None:
+    users = [{"password": f"S{number}x9abc"} for number in range(800)]
+    tables = {f"users_{start}": users[start : start + 200] for start in range(0, 800, 200)}
+    learn("login('ann', 'U04z7abc')", {"db_password": "T03y8xyz", **tables})
+    for secret in ("T03y8xyz", "U04z7abc", "S1x9abc"):
+        assert redact_text(secret).text == HIDDEN
+
+
+@pytest.mark.parametrize("literal", [hex(1 << 20_000), "b'S02x9'", "4711", "['a', ('S02x9',)]"])
+def test_a_literal_of_any_kind_is_hidden(literal: str) -> None:
+    assert literal not in redact_source(f"print('before')\nprivate_key = {literal}").text
+    learn("", {"password": 1 << 200_000, "secret": b"x" * 10**6})

@@ -225,6 +225,15 @@ def test_any_text_is_scrubbed_once_and_for_all(text: str) -> None:
     assert scrub(scrub(text)) == scrub(text)
 
 
+def test_measures_and_counts_that_bear_the_name_of_a_secret_are_told() -> None:
+    frame = pd.DataFrame({"pw": [0.25, 1.5], "session_id": [104728, 104729], "password": [4711, 7]})
+    text = summarize("frame", frame)
+    assert "0.25" in text
+    assert "104728" in text
+    assert "4711" not in text
+    assert SECRET not in summarize("frame", pd.DataFrame({"session_id": [SECRET]}))
+
+
 def test_words_in_a_column_of_tokens_are_told() -> None:
     frame = pd.DataFrame({"token": ["the", "n't", "S02x9"], "pass": ["yes", "no", "yes"]})
     text = summarize("frame", frame)
