@@ -223,18 +223,23 @@ class PromptInterrupted(OneLine, KeyboardInterrupt):
     """The user interrupted a prompt.
 
     `completion` holds what had been written, or is None if the model had not begun; `completions`
-    are those of a batch that had been finished, None where one was not.
+    are those of a batch that had been finished, None where one was not. `said` is what it says
+    where nothing was written.
     """
 
     def __init__(
-        self, completion: Completion | None = None, completions: Sequence[Completion | None] = ()
+        self,
+        completion: Completion | None = None,
+        completions: Sequence[Completion | None] = (),
+        *,
+        said: str = "stopped before the first word.",
     ) -> None:
         count = completion.usage.completion_tokens if completion is not None else 0
         num_done = sum(one is not None for one in completions)
         super().__init__(
             f"stopped after {count_of(count, 'token')}; the text so far is kept."
             if count
-            else "stopped before the first word."
+            else said
             if not completions
             else f"stopped after {num_done} of {len(completions)} prompts; their answers are in "
             "the exception's completions."

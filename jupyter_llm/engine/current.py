@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from jupyter_llm.common.bars import TICK_S, Step, loading_bar, tuning_bar
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 def _waits(
-    ending: type[PromptInterrupted | TuneInterrupted],
+    ending: Callable[[], PromptInterrupted | TuneInterrupted],
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Let a method that may take long end with one exception, wherever an interrupt meets it."""
 
@@ -44,14 +44,16 @@ def _waits(
             check_may_wait()
             try:
                 return method(*args, **kwargs)
-            except ending:
-                raise
             except KeyboardInterrupt:
-                raise ending from None
+                raise ending() from None
 
         return waiting
 
     return interruptible
+
+
+def _stopped(said: str) -> Callable[[], PromptInterrupted]:
+    return partial(PromptInterrupted, said=f"stopped {said}.")
 
 
 class CurrentEngine:
@@ -105,7 +107,7 @@ class CurrentEngine:
             return self.get(self._resident[0].path)
         return self.get(model)
 
-    @_waits(PromptInterrupted)
+    @_waits(_stopped("loading; the choice of a model is as it was"))
     def use(
         self,
         model: str | os.PathLike[str] | None = None,
@@ -128,7 +130,7 @@ class CurrentEngine:
             self._choice = choice
         return self.status()
 
-    @_waits(PromptInterrupted)
+    @_waits(_stopped("waiting for the model to go"))
     def unload(self) -> None:
         """Free the model's memory. The next `get` loads it again."""
         engine = self._engine
@@ -140,7 +142,7 @@ class CurrentEngine:
                 self._engine = None
         self._watchers.tell()
 
-    @_waits(PromptInterrupted)
+    @_waits(_stopped("forgetting; what models have read may not all be gone, so ask again"))
     def forget(self) -> None:
         """Forget what models have read, here and on the disk."""
         from jupyter_llm.engine.local.checkpoint import CheckpointStore
@@ -197,7 +199,7 @@ class CurrentEngine:
             )
         return replace(report, asked=str(model) if model is not None else "")
 
-    @_waits(PromptInterrupted)
+    @_waits(_stopped("waiting; the measured settings may still be there"))
     def forget_tuning(self, model: str | os.PathLike[str] | None = None) -> bool:
         """Remove a model's measured settings and its copy; False if there were none."""
         from jupyter_llm.engine.tuning.figures import forget_tuning

@@ -333,4 +333,4 @@ def verify_answers(
         with replay_bar(len(answers), show) as on_progress:
             return verify(answers, engine_of, find_prompt, on_progress=on_progress)
     except KeyboardInterrupt:
-        raise PromptInterrupted from None
+        raise PromptInterrupted(said="stopped checking; what is recorded is as it was.") from None

@@ -47,6 +47,7 @@ T = TypeVar("T")
 _REST_S = 0.5  # idle for so long, the engine writes checkpoints
 _CLOSE_TIMEOUT_S = 10.0
 _NUM_TOKENIZED = 256  # texts at a time
+_NOT_ALL_READ = "stopped before all texts were read."
 _UNLOADED = "The model was unloaded. Ask again to load it."
 
 
@@ -164,7 +165,7 @@ class LocalEngine:
                 with self._embedding:
                     vectors += self._read_together(partial(self._embed, group), Priority.BULK)
         except KeyboardInterrupt:  # also while others embed
-            raise PromptInterrupted from None
+            raise PromptInterrupted(said=_NOT_ALL_READ) from None
         return np.array(vectors, np.float32).reshape(len(texts), self._model.weights.n_embd)
 
     def format(self, prompt: Prompt) -> str:
@@ -278,7 +279,7 @@ class LocalEngine:
             return together.future.result()
         except KeyboardInterrupt:
             self._stop(lambda: self._end_together(together), together.lane, priority)
-            raise PromptInterrupted from None
+            raise PromptInterrupted(said=_NOT_ALL_READ) from None
 
     def _cancel(self, generation: Generation) -> None:
         sequence, lane = generation.sequence, generation.lane
