@@ -149,9 +149,11 @@ class CurrentEngine:
         from jupyter_llm.engine.local.resident import checkpoint_folder
 
         engine = self._engine
-        with suppress(EngineClosedError):
+        try:
             if engine is not None:
                 engine.forget()
+        except EngineClosedError:  # what it keeps at its end goes, too
+            engine.close()
         CheckpointStore(checkpoint_folder(), "", max_bytes=0).clear()
 
     def status(self) -> Status:
@@ -271,10 +273,15 @@ class CurrentEngine:
         tuned_entry, settings = tuned(entry)
         size = inspect(tuned_entry.file).size_bytes
         self.unload()
-        with loading_bar(entry.name, size, show) as on_progress:
-            engine = LocalEngine(tuned_entry, options.filled(settings), on_progress=on_progress)
+
+        def take(engine: LocalEngine) -> None:
             # Both at once: an interrupt must not leave an engine that passes for another's.
             self._engine, self._resident = engine, (entry, options)
+
+        with loading_bar(entry.name, size, show) as on_progress:
+            engine = LocalEngine(
+                tuned_entry, options.filled(settings), on_progress=on_progress, on_ready=take
+            )
         engine.hold_background(is_held=self._is_background_held)
         note_used(entry)
         self._watchers.tell()

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 from support.interrupts import interrupt_main
 from support.tiny_model import write_tiny_model
+from support.waiting import until
 
 from jupyter_llm import PromptInterrupted, llm
 from jupyter_llm.engine.local import engine as local
+from jupyter_llm.engine.local.checkpoint import CheckpointStore
+from jupyter_llm.engine.local.resident import ResidentModel
 from jupyter_llm.engine.status import Status
 from jupyter_llm.engine.tuning import tuning
 from jupyter_llm.models import discover, inspect
@@ -40,12 +43,17 @@ def interrupting(call: Callable[..., Any], *, is_after: bool) -> Callable[..., A
     return interrupted
 
 
+def num_engines() -> int:
+    return sum(thread.name == "jupyter-llm-engine" for thread in threading.enumerate())
+
+
 PLACES = {
     "finding the file": (discover, "find_model"),
     "its settings": (tuning, "tuned"),
     "its header": (inspect, "inspect"),
     "unloading the old one": (local.LocalEngine, "close"),
     "loading": (local.LocalEngine, "_load_model"),
+    "having it": (local.LocalEngine, "__init__"),
     "telling it what is held": (local.LocalEngine, "hold_background"),
     "telling of it": (Status, "__init__"),
 }
@@ -56,7 +64,7 @@ PLACES = {
     [
         pytest.param(*place, is_after, id=f"{'after' if is_after else 'before'} {what}")
         for what, place in PLACES.items()
-        for is_after in ((False,) if what == "loading" else (False, True))
+        for is_after in (False, True)
     ],
 )
 def test_an_interrupted_use_is_always_prompt_interrupted_and_the_next_prompt_is_answered(
@@ -70,9 +78,10 @@ def test_an_interrupted_use_is_always_prompt_interrupted_and_the_next_prompt_is_
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, interrupting(getattr(owner, name), is_after=is_after))
-        with pytest.raises(PromptInterrupted):
+        with pytest.raises(PromptInterrupted, match=r"^stopped loading; the choice of a model is"):
             llm.use(other, n_threads=1)
     assert llm("Still there?", max_tokens=2).usage.completion_tokens == 2
+    until(lambda: num_engines() == 1)  # none stays loaded that nobody knows
     info = llm.status().info
     assert info is not None
     assert llm.engine(info.path).info.path == info.path
@@ -112,3 +121,48 @@ def test_after_an_interrupt_no_engine_passes_for_another_s(
         with pytest.raises(PromptInterrupted):
             llm.use(other, n_threads=1)
     assert llm.engine(loaded).info.path == loaded
+
+
+def test_what_an_engine_keeps_at_its_end_is_forgotten_too(
+    tiny_gguf: Path, home: Path, fresh_llm: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def states() -> list[Path]:
+        return list((home / ".cache").rglob("*.kv"))
+
+    is_ending, may_end = threading.Event(), threading.Event()
+    close, wait = ResidentModel.close, local.LocalEngine.close
+
+    def held(model: ResidentModel) -> None:
+        is_ending.set()
+        assert may_end.wait(60)
+        close(model)
+
+    def waiting(engine: local.LocalEngine) -> None:
+        may_end.set()
+        wait(engine)
+
+    llm.use(tiny_gguf, n_threads=1)
+    llm.complete("the quick brown fox jumps over the lazy dog and " * 20, max_tokens=2)
+    engine = llm.current._engine
+    assert engine is not None
+    until(lambda: all(lane.store is not None for lane in engine._model.lanes))
+    monkeypatch.setattr(ResidentModel, "close", held)
+    unloading = threading.Thread(target=llm.unload)
+    unloading.start()
+    assert is_ending.wait(60)
+    monkeypatch.setattr(local.LocalEngine, "close", waiting)
+    llm.current.forget()
+    may_end.set()
+    unloading.join(timeout=30)
+    assert states() == []
+
+
+def test_an_interrupt_while_it_forgets_says_that_something_may_be_left(
+    loaded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm.complete("Hello", max_tokens=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckpointStore, "clear", interrupting(CheckpointStore.clear, is_after=False))
+        with pytest.raises(PromptInterrupted, match="may not all be gone"):
+            llm.current.forget()
+    assert llm.complete("Hello", max_tokens=2).text

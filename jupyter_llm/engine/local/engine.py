@@ -57,7 +57,8 @@ class LocalEngine:
     The thread "jupyter-llm-engine" owns the weights, the KV cache, the scheduler and all
     samplers; no other thread touches them. The public methods put a command on its queue.
     Creating the engine loads the model and returns when it is ready; `on_progress` is called
-    with the loaded share from 0 to 1, on the calling thread.
+    with the loaded share from 0 to 1, and `on_ready` with the engine, on the calling thread:
+    whatever interrupts that ends the engine, or somebody knows it by then.
 
     Raises
     ------
@@ -75,6 +76,7 @@ class LocalEngine:
         options: EngineOptions | None = None,
         *,
         on_progress: Callable[[float], None] = lambda _share: None,
+        on_ready: Callable[[LocalEngine], None] = lambda _engine: None,
     ) -> None:
         self._entry = entry
         self._options = options or EngineOptions()
@@ -88,9 +90,10 @@ class LocalEngine:
         self._together: dict[Sequence, ReadTogether[Any]] = {}
         self._embedding = threading.Lock()  # one group of texts at a time
         self._num_steps = 0
+        self._num_forgets = 0
         self._tokens_per_s = 0.0
         self._thread = threading.Thread(target=self._run, name="jupyter-llm-engine", daemon=True)
-        self._load_model(on_progress)
+        self._load_model(on_progress, on_ready)
 
     # -- the caller's side ---------------------------------------------------------------------
 
@@ -221,7 +224,9 @@ class LocalEngine:
         """A request that says how each token is drawn."""
         return replace(request, params=request.params.filled(self._info.sampling.params))
 
-    def _load_model(self, on_progress: Callable[[float], None]) -> None:
+    def _load_model(
+        self, on_progress: Callable[[float], None], on_ready: Callable[[LocalEngine], None]
+    ) -> None:
         self._progress: SimpleQueue[float | JupyterLLMError | None] = SimpleQueue()
         self._is_wanted = True
         # A daemon thread inside llama.cpp must not be alive when C++ destructors run.
@@ -232,6 +237,7 @@ class LocalEngine:
                 if isinstance(share, JupyterLLMError):
                     raise share  # noqa: TRY301  the handler is for whatever comes from outside
                 on_progress(share)
+            on_ready(self)
         except BaseException as error:
             self._is_wanted = False  # llama.cpp asks between two tensors
             self._is_closed = True
