@@ -92,7 +92,7 @@ class Engine(Protocol):
         """Let nothing be read in the background until it is allowed again."""
 
     def forget(self) -> None:
-        """Forget all that was read, also on the disk; prompts that run go on."""
+        """Forget all that was read but for what is on the disk; prompts that run go on."""
 
     def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[Score]:
         """How likely each continuation is after a prompt."""

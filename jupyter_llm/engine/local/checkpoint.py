@@ -29,6 +29,7 @@ import re
 import struct
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -252,6 +253,9 @@ class _Write:
         return self.tokens == tokens or (not self.whole and self.tokens.startswith(tokens))
 
 
+_stores: list[weakref.ref[CheckpointStore]] = []  # of this process
+
+
 class CheckpointStore:
     """States of prefixes in a folder that several kernels share.
 
@@ -275,6 +279,7 @@ class CheckpointStore:
         self._pending: dict[str, _Write] = {}  # by file name, the oldest first
         self._is_closed = False
         self._writer = Chore(self._write_next, "jupyter-llm-checkpoints")
+        _stores.append(weakref.ref(self, _stores.remove))
 
     def find(
         self, token_ids: Sequence[int], *, more_than: int, whole: bool = False
@@ -315,15 +320,20 @@ class CheckpointStore:
         self._writer.ask()
 
     def clear(self) -> None:
-        """Remove all checkpoints, those of other scopes too, and write none that waits."""
-        if self._is_forked:
-            return
-        with self._lock:
-            self._pending.clear()
-        self._writer.wait(_CLEAR_S)
+        """Remove all checkpoints, those of other scopes too, and write none that waits here."""
+        for store in [known() for known in _stores]:  # that of a closed model may still write
+            if store is not None:
+                store.drop_waiting(self._folder)
         for scope in self._scope_folders():
             for file in _files_in(scope):
                 _remove(file.path, self._trouble)
+
+    def drop_waiting(self, folder: Path) -> None:
+        """Write none of what waits, if this is the folder."""
+        if folder == self._folder and not self._is_forked:
+            with self._lock:
+                self._pending.clear()
+            self._writer.wait(_CLEAR_S)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all is written, and return whether it is."""

@@ -122,7 +122,7 @@ class LocalEngine:
 
     def prefill(self, request: Request) -> None:
         """Read a prompt while there is nothing else to do; see `Engine.prefill`."""
-        self._put(partial(self._start_prefill, self._filled(request)))
+        self._put(partial(self._start_prefill, self._filled(request), self._num_forgets))
 
     def hold_background(self, *, is_held: bool) -> None:
         """Let nothing be read in the background until it is allowed again."""
@@ -131,18 +131,16 @@ class LocalEngine:
             self._make_way(Priority.BULK)
 
     def forget(self) -> None:
-        """Forget all that was read, also on the disk; prompts that run go on."""
+        """Forget all that was read but for what is on the disk; prompts that run go on."""
 
         def forget() -> None:
+            self._num_forgets += 1
             self._end_background()
             for sequence in self._generations:
                 sequence.is_private = True  # also where it waits, or goes on in another slot
             self._model.forget()
 
         self._call(forget)
-        for lane in self._model.lanes:
-            if lane.store is not None:
-                lane.store.clear()  # here, since it waits for the disk
 
     def score(self, prompt: Prompt, continuations: collections.abc.Sequence[str]) -> list[Score]:
         """How likely each continuation is after a prompt, all judged in one batch."""
@@ -467,8 +465,8 @@ class LocalEngine:
         is_alone = request.priority < Priority.BULK
         return request.params.lookup and is_alone and self._model.can_forget
 
-    def _start_prefill(self, request: Request) -> None:
-        if self._is_closed:
+    def _start_prefill(self, request: Request, num_forgets: int) -> None:
+        if self._is_closed or num_forgets != self._num_forgets:  # what was forgotten stays so
             return
         if request.conversation is not None:
             self._end_background(request.conversation)  # what it has read, this one begins with

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,41 @@ def test_what_has_grown_is_kept_while_the_kernel_is_idle(tiny_gguf: Path, home: 
     until(lambda: checkpoints(home))
     assert len(checkpoints(home)) == 1
     assert inside(engine, lambda: engine._model.lanes[0].slots.used[0].num_saved) > 256
+
+
+@pytest.mark.parametrize("is_running", [True, False], ids=["running", "waiting"])
+def test_a_prompt_that_is_answered_while_all_is_forgotten_is_not_kept(
+    tiny_gguf: Path, home: Path, *, is_running: bool
+) -> None:
+    engine = load(tiny_gguf, **PLAIN)
+    with paused(engine):
+        streams = [submit(engine, f"{number} {PROMPT}", 8) for number in range(34)]  # of 32 slots
+        stream = streams[0 if is_running else -1]
+        forgetting = ThreadPoolExecutor(1).submit(engine.forget)
+        until(lambda: engine._commands.qsize() == 35)
+    forgetting.result(timeout=60)
+    assert stream.result(timeout=60).text
+    for other in streams:
+        other.result(timeout=60)
+    until(lambda: all(lane.store is not None for lane in engine._model.lanes))
+    engine.close()
+    assert checkpoints(home) == []
+
+
+def test_forgetting_ends_what_is_read_in_the_background_also_what_is_asked_for_meanwhile(
+    tiny_gguf: Path,
+) -> None:
+    engine = load(tiny_gguf, checkpoints=False)
+    ask(engine, "Hello", 2)
+    with paused(engine):
+        forgetting = ThreadPoolExecutor(1).submit(engine.forget)
+        until(lambda: engine._commands.qsize() == 1)
+        prefill(engine, PROMPT)  # by who does not know yet
+    forgetting.result(timeout=60)
+    wait_until_idle(engine)
+    assert engine.status().prefixes == ()
+    prefill(engine, PROMPT)
+    until(lambda: engine.status().prefixes)
 
 
 def test_without_checkpoints_nothing_is_written(tiny_gguf: Path, home: Path) -> None:
