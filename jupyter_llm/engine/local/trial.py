@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING
 
 from jupyter_llm.common.child import start_child
 from jupyter_llm.common.remembered import Remembered
-from jupyter_llm.errors import JupyterLLMError, ModelLoadError
+from jupyter_llm.errors import JupyterLLMError, ModelFileError, ModelLoadError
 from jupyter_llm.models.fingerprint import FileState, packaged_sha256
 from jupyter_llm.models.machine import available_cores
 
@@ -55,16 +55,23 @@ def try_file(path: Path, *, is_wanted: Callable[[], bool] = lambda: True) -> Non
     """Return if a model file can be loaded in this process, or raise `ModelLoadError`.
 
     At once if that is known: of the file in our extra's package, and of what was tried before. The
-    trial ends when the file is not wanted any more.
+    trial ends when the file is not wanted any more. One that changes meanwhile is a
+    `ModelFileError`.
     """
     from jupyter_llm.engine.local.llama import BUILD
 
     if packaged_sha256(path) is not None:
         return
-    key = f"{BUILD} {FileState.of(path).key}"
+    state = FileState.of(path)
+    key = f"{BUILD} {state.key}"
     verdict = _TRIED.get(key)
     if verdict is None:
         verdict, is_final = _verdict(path, is_wanted)
+        if state.is_outdated():
+            raise ModelFileError(
+                path,
+                f"{path.name} was changed on disk while it was tried. Ask again once it is whole.",
+            )
         if is_final:
             _TRIED.put(key, verdict)
     if verdict != _SOUND:

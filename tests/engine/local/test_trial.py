@@ -8,7 +8,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import psutil
 import pytest
@@ -19,7 +19,7 @@ from support.waiting import until
 
 from jupyter_llm.engine.local import resident, trial
 from jupyter_llm.engine.local.trial import try_file
-from jupyter_llm.errors import ModelLoadError
+from jupyter_llm.errors import ModelFileError, ModelLoadError
 
 
 @pytest.fixture
@@ -74,6 +74,24 @@ def test_a_file_that_changed_is_tried_again(
     os.utime(path, ns=(0, 0))
     try_file(path)
     assert tried == [path, path]
+
+
+def test_a_file_that_changes_while_it_is_tried_is_not_loaded(
+    tiny_gguf: Path, tmp_path: Path, tried: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(tiny_gguf.read_bytes())
+    verdict = trial._verdict
+
+    def meanwhile(*args: Any) -> tuple[str, bool]:
+        os.utime(path, ns=(0, 0))
+        return verdict(*args)
+
+    monkeypatch.setattr(trial, "_verdict", meanwhile)
+    with pytest.raises(ModelFileError, match=r"changed on disk while it was tried"):
+        load(path)
+    assert trial._TRIED.all() == {}
+    load(path).close()
 
 
 @pytest.mark.parametrize("kind", ["recurrent", "window", "base"])
