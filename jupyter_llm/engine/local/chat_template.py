@@ -92,30 +92,37 @@ class _Process:
         """Its answer, or `_ExcessError` when it did not live to give one."""
         line = json.dumps(request).encode() + b"\n"
         with self._lock:
-            process = self._process
-            if process is None or process.poll() is not None:  # somebody else ended it
-                self._end()
-                process = self._start()
-            timer = threading.Timer(_PATIENCE_S, process.kill)
-            timer.start()
-            reply = b""
-            try:
-                assert process.stdin is not None
-                assert process.stdout is not None
-                with suppress(OSError):
-                    process.stdin.write(line)
-                    process.stdin.flush()
-                    reply = process.stdout.readline()
-            finally:  # after an interrupt, it answers what nobody waits for
-                timer.cancel()
-                if not reply.endswith(b"\n"):
-                    self._end()
+            # Twice, since somebody may have ended it who was short of memory.
+            reply = self._reply(line) or self._reply(line)
         if not reply:
             raise _ExcessError("time")
         answer: dict[str, str] = json.loads(reply)
         if "excess" in answer:
             raise _ExcessError(answer["excess"])
         return answer
+
+    def _reply(self, line: bytes) -> bytes:
+        """What it answers; nothing if it was killed, `_ExcessError` if it ended by itself."""
+        process = self._process
+        if process is None or process.poll() is not None:  # somebody else ended it
+            self._end()
+            process = self._start()
+        timer = threading.Timer(_PATIENCE_S, process.kill)
+        timer.start()
+        reply = b""
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            with suppress(OSError):
+                process.stdin.write(line)
+                process.stdin.flush()
+                reply = process.stdout.readline()
+        finally:  # after an interrupt, it answers what nobody waits for
+            timer.cancel()
+            code = 0 if reply.endswith(b"\n") else self._end()
+        if code not in (0, -getattr(signal, "SIGKILL", 0)):
+            raise _ExcessError("time")
+        return b"" if code else reply
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._process = start_child(
@@ -124,12 +131,15 @@ class _Process:
         atexit.register(self._end)
         return self._process
 
-    def _end(self) -> None:
+    def _end(self) -> int:
+        """See that it is gone, and return its exit code."""
         process, self._process = self._process, None
         atexit.unregister(self._end)
-        if process is not None:
-            process.kill()
-            process.communicate()
+        if process is None:
+            return 0
+        process.kill()
+        process.communicate()
+        return int(process.returncode)
 
 
 _process = _Process()

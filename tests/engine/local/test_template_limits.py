@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -113,6 +114,26 @@ def test_a_process_that_is_gone_is_started_again() -> None:
     process.kill()
     process.wait()
     assert usual.format(MESSAGES) == text
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="processes are ended otherwise here")
+def test_a_process_that_is_killed_meanwhile_is_not_the_templates_fault(
+    monkeypatch: pytest.MonkeyPatch, warnings: Callable[[], list[str]]
+) -> None:
+    start, started = chat_template._process._start, list[psutil.Process]()
+
+    def doomed() -> object:
+        process = start()
+        if not started:
+            process.kill()
+        started.append(psutil.Process(process.pid))
+        return process
+
+    chat_template._process._end()
+    monkeypatch.setattr(chat_template._process, "_start", doomed)
+    assert template(USUAL).format(MESSAGES).startswith("<|im_start|>system 1\nBe brief.")
+    assert len(started) == 2
+    assert warnings() == []
 
 
 ENDING = """
