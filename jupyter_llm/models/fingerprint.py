@@ -9,7 +9,6 @@ import hashlib
 import os
 import re
 from base64 import urlsafe_b64decode
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +35,9 @@ class FileState:
 
     @property
     def key(self) -> str:
-        """By what something is remembered of them as they are."""
-        return " ".join(f"{size} {mtime} {inode} {path}" for path, inode, size, mtime in self.parts)
+        """What tells them from others, and from themselves once they have changed."""
+        parts = (f"{size} {mtime} {inode} {path}" for path, inode, size, mtime in self.parts)
+        return hashlib.sha256(os.fsencode(" ".join(parts))).hexdigest()
 
     def was_written_to(self) -> bool:
         """Whether one has other contents since; files that are gone or replaced have not."""
@@ -97,13 +97,6 @@ def known_sha256(path: Path) -> str | None:
         return _known(_key(path, path.stat()))
     except OSError:
         return None
-
-
-def file_identity(path: Path) -> str:
-    """What tells a file from others and from itself once it has changed, without reading it."""
-    with suppress(OSError):
-        return hashlib.sha256(os.fsencode(_key(path, path.stat()))).hexdigest()
-    return ""
 
 
 def promised_sha256(path: Path) -> str | None:

@@ -27,8 +27,8 @@ from jupyter_llm.errors import (
     NotEnoughMemoryError,
 )
 from jupyter_llm.models.fingerprint import (
+    FileState,
     check_promise,
-    file_identity,
     file_sha256,
     known_sha256,
 )
@@ -106,7 +106,7 @@ class ResidentModel:
         self._is_exact: bool | None = None  # by the self-test of the exact lane
         self._free_threads = self.n_threads
         self._sha256: str | None = None  # of the model file, once it is known
-        self._identity = file_identity(entry.file)
+        self._identity = FileState.of(entry.file).key
         free = free_memory(device_memory())
         self._plan = plan_load(self._file, options, free, num_sequences=_NUM_SLOTS)
         is_hashed = known_sha256(entry.file) is not None
