@@ -79,7 +79,7 @@ def tells_if_asked(info: ModelInfo, mode: ContextMode) -> bool:
     So it is by itself with models of below 1B parameters: they answer with what they were told,
     whatever they are asked.
     """
-    return mode == "auto" and info.is_small
+    return mode == "auto" and info.sampling.is_small
 
 
 def _bounded(num_chars: int) -> int:

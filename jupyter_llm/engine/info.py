@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jupyter_llm.engine.options import KvType
-from jupyter_llm.engine.recommended import SMALL, Recommended
+from jupyter_llm.engine.recommended import Recommended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +36,6 @@ class ModelInfo:
     tuned_copy: Path | None = None
     num_parameters: int = 0
     sampling: Recommended = field(default_factory=Recommended)
-
-    @property
-    def is_small(self) -> bool:
-        """Whether it has less than 1B parameters, as far as that is known."""
-        return 0 < self.num_parameters < SMALL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

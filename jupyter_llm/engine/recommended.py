@@ -10,8 +10,7 @@ from typing import Any
 from jupyter_llm.engine.options import DRAWN, SamplingParams
 from jupyter_llm.errors import OptionError
 
-SMALL = 1_000_000_000
-"""Parameters of a model from which on it is not small any more."""
+_SMALL = 1_000_000_000  # parameters from which on a model is not small any more
 
 # A small model is right about what it is sure of, and code has to be; elsewhere variety is liked.
 _LOW, _USUAL = 0.2, 0.7
@@ -20,7 +19,10 @@ _OURS = SamplingParams(temperature=_USUAL, top_k=40, top_p=0.95, min_p=0.05, rep
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recommended:
-    """The sampling of a model, and which options of it its own file recommends."""
+    """The sampling of a model, and which options of it its own file recommends.
+
+    `is_small` says whether it has less than 1B parameters, as far as that is known.
+    """
 
     params: SamplingParams = _OURS
     by_file: frozenset[str] = frozenset()
@@ -29,7 +31,7 @@ class Recommended:
     @classmethod
     def of(cls, pairs: Iterable[tuple[str, float]], num_parameters: int) -> Recommended:
         """What a file recommends and, where it says nothing or nonsense, what suits the size."""
-        is_small = 0 < num_parameters < SMALL
+        is_small = 0 < num_parameters < _SMALL
         params = replace(_OURS, temperature=_LOW) if is_small else _OURS
         by_file = set()
         for name, value in pairs:

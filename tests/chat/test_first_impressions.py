@@ -159,7 +159,8 @@ def test_the_context_command_says_why(shell: InteractiveShell, small: ScriptedEn
 
 
 def test_a_larger_model_is_told_everything(shell: InteractiveShell, small: ScriptedEngine) -> None:
-    small.info = replace(small.info, num_parameters=1_000_000_000)
+    size = 1_000_000_000
+    small.info = replace(small.info, num_parameters=size, sampling=Recommended.of((), size))
     assert ALONE not in cell(shell, "%llm Name a fruit.").text
     assert "rows = [1, 2, 3]" in told(small)
     assert "harm" not in run(shell, "%llm /context").text
