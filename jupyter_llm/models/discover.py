@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 
 from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.errors import ModelFileError, ModelNotFoundError, OptionError
@@ -29,6 +31,7 @@ WHICH_ONE = (
 _SUFFIX = ".gguf"
 _RECENT = "used recently"
 _USED = Remembered("used model", max_values=20)
+_PATIENCE_S = 2.0  # a network folder that has not answered by then would hold up Tab for ever
 _LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}$")
 _PROJECTOR = re.compile(r"^mmproj|[-.]mmproj", re.IGNORECASE)
 
@@ -163,9 +166,16 @@ def _in_folders() -> Iterator[ModelEntry]:
 
 
 def _used_before() -> Iterator[ModelEntry]:
-    """Yield what was loaded lately, the latest first."""
-    for text in reversed(_USED.all()):
-        yield from _files(iter([Path(text)]), _RECENT)
+    """Yield what was loaded lately, the latest first, but for what lies on a disk that hangs."""
+    paths = [Path(text) for text in reversed(_USED.all())]
+    looks = [Thread(target=os.path.exists, args=(path,), daemon=True) for path in paths]
+    for look in looks:
+        look.start()
+    end_s = time.monotonic() + _PATIENCE_S
+    for path, look in zip(paths, looks, strict=True):
+        look.join(max(0.0, end_s - time.monotonic()))
+        if not look.is_alive():
+            yield from _files(iter([path]), _RECENT)
 
 
 def _hub_cache() -> Path:
