@@ -92,10 +92,11 @@ class AnswerLog:
 
     def forget(self, prompt_sha256s: Collection[str]) -> None:
         """Forget the answers to some prompts, and remove these from the disk."""
-        for answer in list(self._answers):
-            record = answer.record
-            if isinstance(record, Provenance) and record.prompt_sha256 in prompt_sha256s:
-                self._answers.remove(answer)
+        with self._lock:  # else the engine's thread may push one out that is to be removed
+            for answer in list(self._answers):
+                record = answer.record
+                if isinstance(record, Provenance) and record.prompt_sha256 in prompt_sha256s:
+                    self._answers.remove(answer)
         self._store.forget(prompt_sha256s)
 
     def clear(self) -> None:

@@ -55,6 +55,19 @@ class TestLog:
         assert store.flush(10)
         assert list(home.iterdir()) == []
 
+    def test_none_comes_while_some_are_forgotten(self, store: PromptStore) -> None:
+        log = AnswerLog(store)
+        for _ in range(3):
+            log.add(REQUEST, finished())
+
+        class Watching(set[str]):
+            def __contains__(self, prompt_sha256: object) -> bool:
+                assert log._lock.locked()  # whoever adds one waits for it
+                return super().__contains__(prompt_sha256)
+
+        log.forget(Watching([record().prompt_sha256]))
+        assert len(log) == 0
+
     def test_what_is_answered_after_all_were_cleared_is_kept_nowhere(
         self, store: PromptStore
     ) -> None:
