@@ -131,10 +131,9 @@ def test_a_text_without_four_equal_ends_is_not_cut(words: list[str]) -> None:
     assert loop_start(text) is None
 
 
-def test_a_long_text_is_looked_at_quickly_whatever_it_is() -> None:
-    for piece in ("ab", "aaaaaaaaab", "0 ", "the "):
-        assert loop_start(piece * 20_000) is not None
-    assert loop_start("x" * 24 + "y") is None
+@pytest.mark.parametrize("piece", ["ab", "aaaaaaaaab", "0 ", "the "])
+def test_a_loop_of_any_length_is_seen(piece: str) -> None:
+    assert loop_start(piece * 20_000) is not None
 
 
 # -- the engine ------------------------------------------------------------------------------------

@@ -326,7 +326,7 @@ def test_an_audit_loads_nothing_heavy(path: Path) -> None:
 import sys
 from jupyter_llm.frontends.cli import main
 code = main(["audit", {str(path)!r}])
-heavy = {{"llama_cpp", "numpy", "pandas", "IPython", "ipykernel", "jinja2", "psutil", "tqdm"}}
+heavy = {{"llama_cpp", "numpy", "pandas", "IPython", "ipykernel", "jinja2", "psutil"}}
 print(code, sorted(heavy & set(sys.modules)))
 """
     assert in_a_process(sys.executable, "-c", code).stdout.splitlines()[-1] == "0 []"

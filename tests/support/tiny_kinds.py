@@ -96,16 +96,26 @@ def _window_weights(rng: np.random.Generator) -> dict[str, Array]:
     return tensors
 
 
-def write_tiny_encoder(path: Path, *, n_ctx: int = 256, seed: int = 0) -> Path:
-    """A model that makes vectors only: each token looks at all others, before and after it."""
+def write_tiny_encoder(
+    path: Path, *, n_ctx: int = 256, seed: int = 0, is_ranking: bool = False
+) -> Path:
+    """A model that makes vectors only: each token looks at all others, before and after it.
+
+    One that ranks makes of them a number.
+    """
     writer = tiny.start(path, "bert", n_ctx=n_ctx, chat_template=False)
     writer.add_head_count(tiny.NUM_HEADS)
     writer.add_feed_forward_length(FFN_DIM)
     writer.add_layer_norm_eps(1e-6)
     writer.add_causal_attention(value=False)
-    writer.add_pooling_type(gguf.PoolingType.MEAN)
+    writer.add_pooling_type(gguf.PoolingType.RANK if is_ranking else gguf.PoolingType.MEAN)
     writer.add_token_type_count(1)
-    return tiny.write(writer, path, _encoder_weights(np.random.default_rng(seed), n_ctx))
+    tensors = _encoder_weights(np.random.default_rng(seed), n_ctx)
+    if is_ranking:
+        shapes = {"cls.weight": (DIM, DIM), "cls.bias": (DIM,), "cls.output.weight": (1, DIM)}
+        tensors |= {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+        tensors["cls.output.bias"] = np.zeros(1, np.float32)
+    return tiny.write(writer, path, tensors)
 
 
 def _encoder_weights(rng: np.random.Generator, n_ctx: int) -> dict[str, Array]:

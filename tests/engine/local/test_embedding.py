@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.engines import ask, assert_nothing_leaks, inside, load, submit
+from support.engines import ask, assert_nothing_leaks, before_each_step, inside, load, submit
 from support.interrupts import interrupt_main
 from support.tiny_kinds import write_tiny_encoder, write_tiny_recurrent
 from support.waiting import until
@@ -20,6 +20,7 @@ from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.llama import Context, EmbeddingContext, Weights
 from jupyter_llm.engine.local.sampler import Pooler
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
+from jupyter_llm.engine.local.trial import try_file
 from jupyter_llm.errors import ContextOverflowError, EngineError, NotEnoughMemoryError
 from jupyter_llm.models.machine import FreeMemory
 
@@ -83,7 +84,7 @@ def test_an_interrupt_stops_an_embedding_and_the_next_prompt_waits_for_nothing(
 
         presser = threading.Thread(target=press)
         presser.start()
-        with pytest.raises(PromptInterrupted):
+        with pytest.raises(PromptInterrupted, match="before all texts were read"):
             engine.embed(TEXTS)
         presser.join(timeout=30)
     assert ask(engine, "Hello", 4).usage.completion_tokens == 4
@@ -123,6 +124,12 @@ def test_texts_are_read_in_short_steps_of_which_one_comes_now_and_then_while_a_c
 ) -> None:
     context = inside(engine, lambda: engine._model.embedding_lane.context)
     decode, sizes = context.decode, list[int]()
+
+    def hold(number: int) -> None:
+        if number == 2:  # the chat has begun, and waits for the texts
+            until(lambda: engine._obey() and bool(engine._together))
+
+    before_each_step(engine, monkeypatch, hold)
     stream = submit(engine, LONG, 1500)
 
     def counting(batch: Batch) -> Decoded:
@@ -232,6 +239,16 @@ def test_a_model_that_gives_no_vectors_is_an_error_and_goes_on_answering(
     assert ask(engine, "Hello", 4).usage.completion_tokens == 4
     assert engine.embed(["a"]).shape[0] == 1
     assert_nothing_leaks(engine)
+
+
+def test_a_model_that_ranks_texts_makes_no_vectors_and_says_so(tmp_path: Path) -> None:
+    path = write_tiny_encoder(tmp_path / "ranks.gguf", is_ranking=True)
+    try_file(path)
+    engine = load(path, checkpoints=False)
+    for _ in range(2):
+        with pytest.raises(EngineError, match="ranks texts"):
+            engine.embed(TEXTS)
+    assert engine.count_tokens("Hello") > 0
 
 
 def test_where_there_is_no_room_to_embed_it_is_refused_before_anything_is_made(
