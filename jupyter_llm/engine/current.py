@@ -148,12 +148,11 @@ class CurrentEngine:
         from jupyter_llm.engine.local.checkpoint import CheckpointStore
         from jupyter_llm.engine.local.resident import checkpoint_folder
 
-        engine = self._engine
-        try:
-            if engine is not None:
+        if (engine := self._engine) is not None:
+            try:
                 engine.forget()
-        except EngineClosedError:  # what it keeps at its end goes, too
-            engine.close()
+            except EngineClosedError:  # what it keeps at its end goes, too
+                engine.close()
         CheckpointStore(checkpoint_folder(), "", max_bytes=0).clear()
 
     def status(self) -> Status:
