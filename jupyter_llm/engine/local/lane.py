@@ -273,6 +273,7 @@ class Lane:
 
     def forget(self) -> None:
         """Forget all that was read but for what is on the disk; what is in use is never saved."""
+        self._habits = Habits()
         if self._parking is not None:
             self._parking.clear()
         for slot in self.slots.used:
