@@ -384,7 +384,7 @@ def test_an_interrupt_ends_it_in_one_line(
     llm.answers._answers.append(scripted_answer(engine))
     monkeypatch.setattr(llm.current, "named", interrupt)
     monkeypatch.setattr(llm.prompts, "find", known)
-    with pytest.raises(PromptInterrupted, match="^stopped checking; what is recorded"):
+    with pytest.raises(PromptInterrupted, match=r"^stopped checking; what is recorded"):
         llm.verify()
 
 
