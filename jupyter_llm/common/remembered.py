@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.database import Schema, store
@@ -22,8 +23,14 @@ _SCHEMA = Schema(
 )
 
 
+_SUM_SIZE = 8
+
+
 class Remembered:
-    """Facts of one kind about models and machines in the user's store, the latest `max_values`."""
+    """Facts of one kind about models and machines in the user's store, the latest `max_values`.
+
+    A fact that a failing disk has changed would be another one, so each carries a sum.
+    """
 
     def __init__(self, kind: str, *, max_values: int = 256) -> None:
         self._kind = kind
@@ -44,7 +51,7 @@ class Remembered:
         def work(connection: Connection) -> None:
             connection.execute(
                 "INSERT OR REPLACE INTO remembered (kind, key, value) VALUES (?, ?, ?)",
-                (self._kind, _bytes(key), _bytes(value)),
+                (self._kind, _bytes(key), _sealed(_bytes(key), _bytes(value))),
             )
             connection.execute(
                 "DELETE FROM remembered WHERE kind = ? AND number NOT IN (SELECT number FROM"
@@ -65,7 +72,12 @@ class Remembered:
 
         def look(connection: Connection) -> dict[str, str]:
             rows = connection.execute(statement, values)
-            return {_text(key): _text(value) for key, value in rows}
+            return {
+                _text(key): _text(value[_SUM_SIZE:])
+                for key, value in rows
+                if (type(key), type(value)) == (bytes, bytes)
+                and value == _sealed(key, value[_SUM_SIZE:])
+            }
 
         return store().read(_SCHEMA, look, {})
 
@@ -74,6 +86,9 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")  # paths need not be Unicode
 
 
-def _text(value: object) -> str:
-    """A text, whatever a damaged row holds."""
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else ""
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _sealed(key: bytes, value: bytes) -> bytes:
+    return sha256(key + b"\0" + value).digest()[:_SUM_SIZE] + value

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.stored import rows
+from support.stored import remember
 
 from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.errors import ModelFileError
@@ -29,7 +29,7 @@ def model(tmp_path: Path) -> Path:
 
 def mark(value: object = MARK.encode()) -> None:
     """Change what is remembered, so that an answer tells where it came from."""
-    rows("UPDATE remembered SET value = ?", value)
+    remember(value)
 
 
 def test_a_file_is_read_once_and_known_from_then_on(model: Path) -> None:

@@ -9,6 +9,7 @@ from sqlite3 import connect
 from typing import Any
 
 from jupyter_llm.common.database import store
+from jupyter_llm.common.remembered import Remembered
 
 Warnings = Callable[[], list[str]]
 
@@ -28,3 +29,13 @@ def rows(statement: str, *values: object) -> list[tuple[Any, ...]]:
 def stored_bytes() -> bytes:
     """Return all that stands in the store's folder, deleted or not."""
     return b"".join(path.read_bytes() for path in sorted(written().parent.iterdir()))
+
+
+def remember(value: object, kind: str = "%") -> None:
+    """Change what is remembered of models and machines; only bytes are as a kernel writes."""
+    if not isinstance(value, bytes):
+        rows("UPDATE remembered SET value = ? WHERE kind LIKE ?", value, kind)
+        return
+    for name, key in rows("SELECT kind, key FROM remembered WHERE kind LIKE ?", kind):
+        Remembered(name).put(key.decode(), value.decode("utf-8", "surrogateescape"))
+    written()

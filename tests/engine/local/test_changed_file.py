@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.engines import ask, load
 from support.processes import run_python
-from support.stored import rows
+from support.stored import remember
 from support.tiny_model import write_tiny_model
 from support.waiting import until
 
@@ -174,7 +174,7 @@ def test_a_flipped_bit_in_a_file_with_a_known_hash_is_found_before_it_is_loaded(
 def test_a_file_with_a_known_hash_is_read_once(tiny_gguf: Path, tmp_path: Path) -> None:
     path = in_hub(tiny_gguf, tmp_path)
     check_promise(path)
-    rows("UPDATE remembered SET value = ?", b"0" * 64)  # what only the store can have said
+    remember(b"0" * 64)  # what only the store can have said
     with pytest.raises(ModelFileError, match="is damaged"):
         check_promise(path)
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from support.engines import ask, ask_afresh, ask_together, assert_near, exact_context, load
 from support.paths import TESTS
-from support.stored import rows
+from support.stored import remember
 
 from jupyter_llm import llm
 from jupyter_llm.common.database import store
@@ -181,7 +181,7 @@ def test_the_answer_is_remembered_for_each_build_and_machine(
 def test_a_damaged_memory_of_answers_is_measured_anew(value: object) -> None:
     make(2)
     assert make(2) == (True, 2, False)
-    rows("UPDATE remembered SET value = ?", value)
+    remember(value)
     assert make(2) == (True, 2, True)
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.stored import rows
+from support.stored import remember
 
+from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.engine.tuning.figures import (
     Figure,
     Tuning,
@@ -61,11 +62,11 @@ def with_copy(path: Path) -> Tuning:
 def put(record: object) -> None:
     """Change what is remembered."""
     data = json.dumps(record).encode() if isinstance(record, dict) else record
-    rows("UPDATE remembered SET value = ? WHERE kind = 'tuning'", data)
+    remember(data, "tuning")
 
 
 def record() -> dict[str, Any]:
-    ((value,),) = rows("SELECT value FROM remembered WHERE kind = 'tuning'")
+    (value,) = Remembered("tuning").all().values()
     found: dict[str, Any] = json.loads(value)
     return found
 
