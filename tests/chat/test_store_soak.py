@@ -7,10 +7,10 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
-from random import Random
 from sqlite3 import connect
 
 import pytest
+from support.damage import IN_PLACE, damaged, empty, no_second_passes, put_in_place
 from support.kernel import running_kernel
 from support.processes import run_python, started
 from support.scripted import ScriptedEngine
@@ -20,6 +20,8 @@ from support.template_engine import ScriptedLLM
 from jupyter_llm.chat.archive import Archive
 from jupyter_llm.common import database
 from jupyter_llm.common.database import Database, store
+from jupyter_llm.common.remembered import Remembered
+from jupyter_llm.records.prompt_store import KeptPrompt
 
 NOTEBOOK = Path("/notebooks/a.ipynb")
 
@@ -139,35 +141,14 @@ def test_what_was_acknowledged_is_there_though_the_kernel_was_killed(
     assert num_acknowledged > len(lines)
 
 
-def damaged(data: bytes, seed: int) -> bytes:
-    """Return what a store may look like after anything has happened to it."""
-    random = Random(seed)  # noqa: S311  no secrets here
-    kind = random.choice(["cut", "noise", "noise", "zeros", "zeros", "other", "shifted"])
-    if kind == "cut":
-        return data[: random.randrange(1, len(data))]
-    if kind == "other":
-        return random.randbytes(random.randrange(1, 50_000))
-    if kind == "shifted":
-        start = random.randrange(len(data))
-        return data[:start] + random.randbytes(random.randrange(1, 5000)) + data[start:]
-    changed = bytearray(data)
-    for _ in range(random.choice([1, 1, 5, 50])):
-        length = random.choice([1, 16, 500, 5000])
-        start = random.choice([0, random.randrange(200), random.randrange(len(data))])
-        changed[start : start + length] = (
-            random.randbytes(length) if kind == "noise" else bytes(length)
-        )
-    return bytes(changed[: len(data)])
-
-
 def ask(llm: ScriptedLLM, prompt: str) -> None:
     llm.chat("default").stream(prompt).result(60)
     assert llm.chat("default").turns[-1].prompt == prompt
 
 
-def test_a_damaged_file_stops_no_kernel(
-    scaled: Callable[[int], int], monkeypatch: pytest.MonkeyPatch, warnings: Warnings
-) -> None:
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Callable[[], ScriptedLLM]:
+    """Go on as a kernel that knows nothing of what those before have seen."""
     path = store().path
 
     def kernel() -> ScriptedLLM:
@@ -176,30 +157,108 @@ def test_a_damaged_file_stops_no_kernel(
         llm.archive.open(NOTEBOOK)
         return llm
 
-    first = kernel()
+    return kernel
+
+
+NAME, PROMPT = "5" * 64, KeptPrompt("What was asked?")
+FACTS = {"trial": "sound", "fingerprint": "a" * 64, "exactness": "8", "tuning": "{}"}
+
+
+def sound_store(llm: ScriptedLLM) -> bytes:
+    """A store in which there is something of each room."""
     for number in range(8):
-        ask(first, f"before {number} " + "word " * 500)
-    sound = written().read_bytes()
+        ask(llm, f"before {number} " + "word " * 500)
+    llm.prompts.keep(NAME, PROMPT)
+    for kind, value in FACTS.items():
+        Remembered(kind).put("key", value)
+    return written().read_bytes()
+
+
+def go_on(kernel: Callable[[], ScriptedLLM], warnings: Warnings) -> tuple[bool, list[str]]:
+    """Ask, keep and remember as ever; return whether that is kept, and what a kernel says of it."""
+    num_warned = len(warnings())
+    llm = kernel()
+    ask(llm, "after")
+    assert llm.prompts.find(NAME) in (None, PROMPT)
+    assert all(Remembered(kind).get("key") in (None, value) for kind, value in FACTS.items())
+    llm.prompts.keep("6" * 64, PROMPT)
+    Remembered("trial").put("other", "sound")
+    is_kept = store().flush(60)
+    said = warnings()[num_warned:]
+    assert all("\n" not in line for line in said)
+    if is_kept:
+        after = kernel()
+        assert after.chat("default").turns[-1].prompt == "after"
+        assert after.prompts.find("6" * 64) == PROMPT
+        assert Remembered("trial").get("other") == "sound"
+        with closing(connect(store().path)) as connection:
+            assert connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
+    return is_kept, said
+
+
+def test_a_damaged_file_stops_no_kernel(
+    scaled: Callable[[int], int], kernel: Callable[[], ScriptedLLM], warnings: Warnings
+) -> None:
+    path = store().path
+    sound = sound_store(kernel())
     for seed in range(scaled(100)):
-        num_warned = len(warnings())
-        for file in path.parent.iterdir():
-            file.unlink()
+        empty(path.parent)
         data = damaged(sound, seed)
         path.write_bytes(data)
-        llm = kernel()
-        ask(llm, "after")
-        is_kept = store().flush(60)
+        with no_second_passes():
+            is_kept, said = go_on(kernel, warnings)
         aside = [file.read_bytes() for file in path.parent.glob("*damaged*.sqlite3")]
-        num_warnings = len(warnings()) - num_warned
-        assert num_warnings <= 1, seed
+        assert len(said) <= 1, seed
         assert aside in ([], [data])
         if not is_kept:  # it says that it is of a newer version, or that nobody may write it
-            assert num_warnings == 1
+            assert len(said) == 1
             assert path.read_bytes() == data
-            continue
-        assert kernel().chat("default").turns[-1].prompt == "after"
-        with closing(connect(path)) as connection:
-            assert connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
+
+
+VERSIONS = {  # and the table of the room that is newer, or of all
+    "PRAGMA user_version = 2": "",
+    "PRAGMA user_version = 1000000": "",
+    "UPDATE rooms SET version = version + 1": "",
+    "UPDATE rooms SET version = version + 1 WHERE name = 'chats'": "turns",
+    "UPDATE rooms SET version = 99 WHERE name = 'prompts'": "prompts",
+    "UPDATE rooms SET version = version + 1 WHERE name = 'remembered'": "remembered",
+}
+
+
+@pytest.mark.parametrize(("statement", "table"), VERSIONS.items())
+def test_a_store_of_another_version_stops_no_kernel(
+    statement: str, table: str, kernel: Callable[[], ScriptedLLM], warnings: Warnings
+) -> None:
+    def stands() -> object:
+        if not table:
+            return store().path.read_bytes()
+        with closing(connect(store().path)) as connection:
+            return connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608  ours
+
+    sound_store(kernel())
+    rows(statement)
+    before = stands()
+    with no_second_passes():
+        is_kept, said = go_on(kernel, warnings)
+    assert not is_kept
+    assert stands() == before
+    (line,) = said
+    assert "newer version" in line
+
+
+@pytest.mark.parametrize("what", IN_PLACE)
+def test_what_is_no_file_in_the_stores_place_stops_no_kernel(
+    what: str, kernel: Callable[[], ScriptedLLM], tmp_path: Path, warnings: Warnings
+) -> None:
+    other = tmp_path / "other"
+    sound = sound_store(kernel())
+    empty(store().path.parent)
+    put_in_place(what, store().path, other, sound)
+    with no_second_passes():
+        is_kept, said = go_on(kernel, warnings)
+    assert is_kept
+    assert len(said) == 1
+    assert not other.exists() or other.read_bytes() == sound
 
 
 def test_a_kernel_with_a_damaged_store_says_so_once_and_goes_on(
