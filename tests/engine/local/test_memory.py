@@ -9,13 +9,15 @@ import re
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from support.engines import ask, load
+from support.kernel import running_kernel
 
 from jupyter_llm import llm
 from jupyter_llm.engine.local import llama
@@ -303,6 +305,40 @@ def test_a_limit_of_addresses_counts_but_for_some_that_threads_take() -> None:
     command = [sys.executable, "-c", LIMITED]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert 400_000_000 < int(result.stdout) < 500_000_000
+
+
+LIMIT = """
+import resource, numpy, llama_cpp, psutil
+limit = psutil.Process().memory_info().vms + {} * 1_000_000
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+"""
+ROOMS_MB = (100, 200, 300, 400, 500, 600, 700, 900, 1200, 2000)  # from nothing fits to all does
+
+
+@pytest.mark.soak
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+def test_under_a_limit_of_addresses_a_seeded_prompt_works_or_is_refused_in_one_line(
+    scaled: Callable[[int], int],
+    smollm2: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ends: dict[int, str] = {}
+    rooms = Random(14).sample(ROOMS_MB, scaled(len(ROOMS_MB)))  # noqa: S311  no secrets here
+    for room in rooms:
+        with running_kernel(tmp_path, JUPYTER_LLM_MODEL=str(smollm2)) as kernel:
+            for code in ("%load_ext jupyter_llm", LIMIT.format(room)):
+                assert kernel.execute(code).error is None
+            cell = kernel.execute(f"%llm --seed 1 -n 20 {'word ' * 300}Say hello.", timeout_s=120)
+            if cell.error is not None:
+                (line,) = cell.outputs[-1]["traceback"]
+                assert "\n" not in line
+            assert kernel.execute("print(6 * 7)").text == "42\n"
+            ends[room] = cell.error or "answers"
+    with capsys.disabled():
+        print(f"\n{len(ends)} kernels by their room in MB: {dict(sorted(ends.items()))}")
 
 
 def test_without_limits_the_machine_s_memory_counts(tmp_path: Path) -> None:
