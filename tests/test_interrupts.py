@@ -100,7 +100,13 @@ CALLS = (
     "%llm /tune",
     "%llm /verify",
 )
-ENDS = frozenset({"PromptInterrupted", "TuneInterrupted", "KeyboardInterrupt", "CancelledError"})
+# The last where the interrupt came too late, and the model had written no code or docstring.
+ENDS = frozenset(
+    {
+        *("PromptInterrupted", "TuneInterrupted", "KeyboardInterrupt", "CancelledError"),
+        "MagicUsageError",
+    }
+)
 
 
 @dataclass(slots=True)
@@ -186,7 +192,7 @@ def test_after_any_interrupt_the_kernel_lives_and_the_next_prompt_is_right(
             f"{watched.held_up[slowest]:.2f} s ({slowest})"
         )
     assert watched.held_up[slowest] <= 1
-    assert ends[None] < ends.total() / 3  # the rest did not come too late
+    assert ends[None] + ends["MagicUsageError"] < ends.total() / 3  # the rest did not come too late
 
 
 def shuffled(random: Random, size: int) -> list[str]:
