@@ -20,7 +20,7 @@ from jupyter_llm import llm
 from jupyter_llm.engine.local.llama import quantize
 from jupyter_llm.engine.tuning.figures import Figure, Tuning, load_tuning, tuned_folder
 from jupyter_llm.engine.tuning.report import TuneReport
-from jupyter_llm.engine.tuning.tuning import current_machine, tune, tuned
+from jupyter_llm.engine.tuning.tuning import BENCH, current_machine, tune, tuned
 from jupyter_llm.errors import EngineError, MagicUsageError, ModelFileError, TuneInterrupted
 from jupyter_llm.models.discover import ModelEntry, find_model
 
@@ -40,6 +40,13 @@ def no_process_stays() -> Iterator[None]:
 
 def scripted_process(code: str) -> tuple[str, ...]:
     return (sys.executable, "-c", code)
+
+
+READ_LESS = """
+from jupyter_llm.engine.tuning import bench, search
+search._PREFILL_TOKENS = (64, 256)
+bench.main()
+"""
 
 
 def outcome(quantization: str | None = "Q8_0", **settings: int | bool) -> str:
@@ -167,8 +174,15 @@ def test_a_model_gets_a_copy_that_is_measured_as_good_and_remembered(
     heard: list[float] = []
     # Weights drawn at random, as the tiny model's, lose more.
     model, loss = (smollm2, 0.01) if pytestconfig.option.soak else (tiny_gguf, 0.05)
+    bench = BENCH if pytestconfig.option.soak else scripted_process(READ_LESS)
     entry = find_model(model)
-    report = tune(entry, copy=True, lossy=False, on_progress=lambda share, _: heard.append(share))
+    report = tune(
+        entry,
+        copy=True,
+        lossy=False,
+        on_progress=lambda share, _: heard.append(share),
+        bench=bench,
+    )
     assert heard[-1] == 1.0
     assert load_tuning(entry.path, current_machine()) == report.tuning
     assert not list(tuned_folder().glob("*-part-*"))
