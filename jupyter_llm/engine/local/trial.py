@@ -25,7 +25,6 @@ from jupyter_llm.common.child import start_child
 from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.errors import JupyterLLMError, ModelFileError, ModelLoadError
 from jupyter_llm.models.fingerprint import FileState, packaged_sha256
-from jupyter_llm.models.machine import available_cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +40,7 @@ _POLL_S = 0.02
 # What a process says last when the machine has nothing left for it, whatever the file.
 _WANT = re.compile("bad_alloc|insufficient memory|temporarily unavailable", re.IGNORECASE)
 _LEAST_S, _BYTES_PER_S = 60, 10_000_000  # what a slow network folder gives, and a busy machine
+_LEAST_CPU_S, _BYTES_PER_CPU_S = 0.8, 20_000_000  # many times what is computed of a sound file
 
 _N_CTX = 256  # tokens
 _NUM_SLOTS = 2
@@ -92,6 +92,8 @@ def _verdict(path: Path, is_wanted: Callable[[], bool]) -> tuple[str, bool]:
         raise ModelLoadError(path, reason, log_lines)
     if code == -getattr(signal, "SIGALRM", 0):
         return f"it was not loaded within {_limit_s(path)} s. Is its disk slow, or damaged?", False
+    if code == -getattr(signal, "SIGPROF", 0):
+        return "to try it took too much computing. It is damaged, or of too new a kind.", False
     if code == -getattr(signal, "SIGKILL", 0):
         return "the process that tried it was killed, perhaps for want of memory.", False
     # What stands before is a place in the sources of llama.cpp.
@@ -144,6 +146,10 @@ def _main(path: Path) -> int:
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # to begin with one takes a second and its memory
     from jupyter_llm.engine.local.llama import Weights
 
+    with suppress(AttributeError):  # Windows
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+        computing_s = _LEAST_CPU_S + path.stat().st_size / _BYTES_PER_CPU_S
+        signal.setitimer(signal.ITIMER_PROF, computing_s)  # some tokenizers never come to an end
     try:
         weights = Weights(path, n_gpu_layers=0, on_progress=lambda _share: True, repack=False)
     except JupyterLLMError as error:
@@ -199,7 +205,7 @@ def _try_context(weights: Weights, *, is_exact: bool) -> None:
         n_ctx=_N_CTX,
         n_batch=_N_CTX,
         num_slots=_NUM_SLOTS,
-        n_threads=available_cores(),
+        n_threads=1,  # several that wait for each other compute, too
         flash_attention=not is_exact,
         is_unified=not is_exact,
     )
@@ -230,7 +236,7 @@ def _try_embedding(weights: Weights) -> None:
         n_ctx=_N_CTX,
         n_batch=_N_CTX,
         num_slots=1,
-        n_threads=available_cores(),
+        n_threads=1,  # several that wait for each other compute, too
         flash_attention=True,
     )
     token_ids = _token_ids(weights)

@@ -15,6 +15,7 @@ import pytest
 from support.engines import ask, load
 from support.gguf_edit import ARRAY, F32, STRING, Gguf
 from support.processes import run_python
+from support.tiny_kinds import write_tiny_window
 from support.waiting import until
 
 from jupyter_llm.engine.local import resident, trial
@@ -140,6 +141,17 @@ def test_a_lack_of_memory_is_not_the_files_fault(
     assert trial._TRIED.all() == {}
 
 
+def test_a_file_that_would_be_computed_without_an_end_is_refused(
+    tmp_path: Path, tried: list[Path]
+) -> None:
+    path = write_tiny_window(tmp_path / "endless.gguf")
+    file = Gguf.read(path)
+    file.put("tokenizer.ggml.model", STRING, "rwkv")
+    file.write(path)
+    with pytest.raises(ModelLoadError, match="too much computing"):
+        try_file(path)
+
+
 def test_a_lack_of_threads_is_not_the_files_fault(
     tiny_gguf: Path, tried: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,7 +175,7 @@ def test_a_file_that_takes_for_ever_is_given_up(
 
 # Each file as the kernel meets it: loaded, asked with both contexts, embedded; the first is sound.
 USE = """
-import json, resource, sys, time
+import json, os, resource, sys, time
 from pathlib import Path
 from support.engines import ask, load
 from support.mutated import mutated
@@ -192,20 +204,28 @@ def spent_s():  # of the processor: others use it, too
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + usage.ru_utime + usage.ru_stime
 
-def tell(path, what):
+def once(path):
     said, began_s, wall_s = "", spent_s(), time.perf_counter()
-    print(json.dumps(what), end=" ", flush=True)
     inspect._inspect.cache_clear()
+    os.utime(path)  # a file that nothing is known of yet
     try:
         use(path)
     except JupyterLLMError as error:
         said = f"{type(error).__name__}: {error}"
-    took_s = max(spent_s() - began_s, (time.perf_counter() - wall_s) / 20)
-    print(json.dumps([took_s, said]), flush=True)
+    return max(spent_s() - began_s, (time.perf_counter() - wall_s) / 20), said
 
-tell(sources["llama"], "sound")
+def tell(path, what, bound_s):
+    print(json.dumps(what), end=" ", flush=True)
+    took_s, said = once(path)
+    for _ in range(4):  # what others took of the machine, they do not take each time
+        if took_s > bound_s:
+            took_s = min(took_s, once(path)[0])
+    print(json.dumps([took_s, said]), flush=True)
+    return took_s
+
+sound_s = tell(sources["llama"], "sound", 0)
 for what in mutated(sources, folder / "model.gguf", count=count):
-    tell(folder / "model.gguf", what)
+    tell(folder / "model.gguf", what, sound_s + 1)
 """
 
 
