@@ -39,6 +39,11 @@ class FileState:
         parts = (f"{size} {mtime} {inode} {path}" for path, inode, size, mtime in self.parts)
         return hashlib.sha256(os.fsencode(" ".join(parts))).hexdigest()
 
+    @property
+    def size_bytes(self) -> int:
+        """The size of all of them."""
+        return sum(size for _, _, size, _ in self.parts)
+
     def was_written_to(self) -> bool:
         """Whether one has other contents since; files that are gone or replaced have not."""
         for path, inode, *before in self.parts:

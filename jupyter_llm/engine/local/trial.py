@@ -135,7 +135,11 @@ def _run(path: Path, log: IO[bytes], is_wanted: Callable[[], bool]) -> int:
 
 
 def _limit_s(path: Path) -> int:
-    return _LEAST_S + path.stat().st_size // _BYTES_PER_S
+    return _LEAST_S + FileState.of(path).size_bytes // _BYTES_PER_S
+
+
+def _computing_s(path: Path) -> float:
+    return _LEAST_CPU_S + FileState.of(path).size_bytes / _BYTES_PER_CPU_S
 
 
 # -- the other process ---------------------------------------------------------------------------
@@ -148,8 +152,8 @@ def _main(path: Path) -> int:
 
     with suppress(AttributeError):  # Windows
         signal.signal(signal.SIGPROF, signal.SIG_DFL)
-        computing_s = _LEAST_CPU_S + path.stat().st_size / _BYTES_PER_CPU_S
-        signal.setitimer(signal.ITIMER_PROF, computing_s)  # some tokenizers never come to an end
+        # Some tokenizers never come to an end. What was imported does not count.
+        signal.setitimer(signal.ITIMER_PROF, _computing_s(path))
     try:
         weights = Weights(path, n_gpu_layers=0, on_progress=lambda _share: True, repack=False)
     except JupyterLLMError as error:

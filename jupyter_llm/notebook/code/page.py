@@ -82,12 +82,11 @@ class PageInput:
     ) -> str:
         """Put cells below the one that runs, or the first in its place; say where they are."""
         cell_id = self._running()
-        is_below = bool(sources) and not replace
-        page = self._page() if is_below and cell_id is not None else None
-        place = None
-        if page is not None and cell_id is not None:
+        if sources and not replace and cell_id is not None and (page := self._page()) is not None:
             place = _put(page, cell_id, sources, metadata)
-        return place or self._next.write(sources, replace=replace)
+            if place is not None:
+                return place
+        return self._next.write(sources, replace=replace)
 
     def change(self, cell_id: str | None, before: str, source: str, metadata: Metadata) -> bool:
         """Put code in the place of another cell's, if that is still what it was; say whether."""

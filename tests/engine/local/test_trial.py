@@ -152,6 +152,16 @@ def test_a_file_that_would_be_computed_without_an_end_is_refused(
         try_file(path)
 
 
+def test_a_model_of_several_files_has_as_long_as_all_of_them_take(tmp_path: Path) -> None:
+    parts = [tmp_path / f"big-0000{number}-of-00002.gguf" for number in (1, 2)]
+    whole = tmp_path / "whole.gguf"
+    for path, size in zip((*parts, whole), (1_000_000, 2_000_000_000, 2_001_000_000), strict=True):
+        path.touch()
+        os.truncate(path, size)
+    assert trial._computing_s(parts[0]) == trial._computing_s(whole) > 50
+    assert trial._limit_s(parts[0]) == trial._limit_s(whole) > 200
+
+
 def test_a_lack_of_threads_is_not_the_files_fault(
     tiny_gguf: Path, tried: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
