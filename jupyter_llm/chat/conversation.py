@@ -473,6 +473,7 @@ class Chat(ChatTurns):
         """
         if future.exception() is not None or future.result().finish_reason == "cancelled":
             return
+        assert isinstance(request.prompt, tuple)
         with self._lock:
             self._take_in_answers()
             is_active = self._exchanges.is_active(number)

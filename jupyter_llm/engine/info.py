@@ -10,12 +10,42 @@ from jupyter_llm.engine.recommended import Recommended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FimTokens:
+    """The texts of the control tokens with which a model fills in the middle of a file.
+
+    `pad` may end what it writes; `repository` and `file_separator` stand before a name. A
+    completion ends at any of them.
+    """
+
+    prefix: str
+    suffix: str
+    middle: str
+    pad: str | None = None
+    repository: str | None = None
+    file_separator: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotebookTokens:
+    """The texts of the control tokens of notebooks: at their start, and before each kind of cell.
+
+    A completion ends at any of them.
+    """
+
+    start: str
+    text: str
+    code: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
     """What is known of a loaded model.
 
     `tuned_copy` is the file that was loaded in place of the one at `path`, if `/tune` made one;
     quantization and size are then the copy's.
-    `sampling` is how its tokens are drawn where a prompt does not say.
+    `sampling` is how its tokens are drawn where a prompt does not say. `fim` and `notebook` are
+    None where its vocabulary has no such tokens.
     """
 
     name: str
@@ -36,6 +66,8 @@ class ModelInfo:
     tuned_copy: Path | None = None
     num_parameters: int = 0
     sampling: Recommended = field(default_factory=Recommended)
+    fim: FimTokens | None = None
+    notebook: NotebookTokens | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

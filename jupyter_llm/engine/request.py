@@ -47,8 +47,50 @@ class Message:
         return cls(role, "".join(parts), parts=tuple(parts))
 
 
-Prompt = str | tuple[Message, ...]
-"""Raw text to continue, or the messages of a chat to answer."""
+@dataclass(frozen=True, slots=True)
+class Special:
+    """A control token by its text, such as `<|fim_prefix|>`."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        """Refuse what no token's text can be."""
+        text: Any = self.text
+        if not isinstance(text, str) or not text:
+            raise OptionError(f"Special takes the text of a control token, not {text!r}.")
+
+
+@dataclass(frozen=True, slots=True)
+class RawPrompt:
+    """Raw text to continue, in parts that are tokenized one by one.
+
+    A part is plain text, of which no control token ever comes, or a `Special`. A prompt that goes
+    on with more parts begins with the same tokens.
+    """
+
+    parts: tuple[str | Special, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse parts that are neither."""
+        parts: Any = self.parts
+        is_list = isinstance(parts, tuple | list)
+        if not is_list or not all(isinstance(part, str | Special) for part in parts):
+            raise OptionError(f"RawPrompt takes a list of texts and Specials, not {parts!r}.")
+        object.__setattr__(self, "parts", tuple(parts))
+
+    @property
+    def text(self) -> str:
+        """The parts as one text."""
+        return "".join(part if isinstance(part, str) else part.text for part in self.parts)
+
+
+Prompt = str | RawPrompt | tuple[Message, ...]
+"""Raw text to continue, whole or in parts, or the messages of a chat to answer."""
+
+
+def raw_text(prompt: str | RawPrompt) -> str:
+    """A raw prompt as one text."""
+    return prompt if isinstance(prompt, str) else prompt.text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.engine.provenance import Provenance, text_sha256
+from jupyter_llm.engine.request import raw_text
 from jupyter_llm.engine.stream import when_done
 from jupyter_llm.errors import ProvenanceError
 from jupyter_llm.records.prompt_store import KeptPrompt
@@ -115,8 +116,11 @@ class AnswerLog:
 
 def _last_line(kept: KeptPrompt) -> str:
     """What tells a prompt from others: what was asked comes last."""
-    messages = kept.prompt
-    text = messages if isinstance(messages, str) else "".join(m.content for m in messages[-1:])
+    prompt = kept.prompt
+    if isinstance(prompt, tuple):
+        text = "".join(message.content for message in prompt[-1:])
+    else:
+        text = raw_text(prompt)
     line = text.rstrip().rpartition("\n")[2].strip()
     return line if len(line) <= _MAX_PLACE else line[: _MAX_PLACE - 1] + "…"
 

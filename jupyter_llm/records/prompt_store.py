@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from jupyter_llm.common.database import Schema, erasable, store
 from jupyter_llm.common.packing import DamagedValueError, packed, unpacked
-from jupyter_llm.engine.request import Prompt
+from jupyter_llm.engine.request import Prompt, raw_text
 from jupyter_llm.notebook.cells.path import absolute
 
 if TYPE_CHECKING:
@@ -63,9 +63,10 @@ class KeptPrompt:
     @property
     def length(self) -> int:
         """How many characters it has."""
-        if isinstance(self.prompt, str):
-            return len(self.prompt)
-        return sum(len(message.content) for message in self.prompt)
+        prompt = self.prompt
+        if isinstance(prompt, tuple):
+            return sum(len(message.content) for message in prompt)
+        return len(raw_text(prompt))
 
 
 class PromptStore:
@@ -183,7 +184,7 @@ def _unpacked(data: object) -> KeptPrompt:
     if not unpacker.eof:
         raise DamagedValueError("it is cut off, or longer than any prompt")
     kept = unpacked(text, KeptPrompt)
-    for message in () if isinstance(kept.prompt, str) else kept.prompt:
+    for message in kept.prompt if isinstance(kept.prompt, tuple) else ():
         if not all(token in _TOKEN_RANGE for token in message.token_ids or ()):
             raise DamagedValueError("there is a token that no model has")
     return kept

@@ -12,8 +12,13 @@ from support.scripted import ScriptedEngine
 from jupyter_llm.engine.base import Engine, Stream
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.options import SamplingParams
-from jupyter_llm.engine.request import Message, Prompt, Request
-from jupyter_llm.errors import ContextOverflowError, EmptyPromptError, EngineClosedError
+from jupyter_llm.engine.request import Message, Prompt, RawPrompt, Request, Special
+from jupyter_llm.errors import (
+    ContextOverflowError,
+    EmptyPromptError,
+    EngineClosedError,
+    OptionError,
+)
 
 HELLO = (Message("user", "Hello there"),)
 
@@ -179,6 +184,19 @@ def test_plain_texts_are_tokenized_one_by_one_and_control_texts_mean_nothing(
     assert len(hello) >= 1
     assert len(control) > 1
     assert engine.tokenize_texts([]) == []
+
+
+def test_a_raw_prompt_of_parts_reads_as_its_text(engine: Engine) -> None:
+    prompt = RawPrompt((Special("<|im_start|>"), "user\n", "Hello"))
+    assert engine.format(prompt) == prompt.text == "<|im_start|>user\nHello"
+    assert engine.tokenize(RawPrompt(("Hello",))) == engine.tokenize("Hello")
+    assert ask(engine, 3, prompt=prompt).text
+
+
+@pytest.mark.parametrize("parts", [("a", 1), "text", ({},), (None,)], ids=str)
+def test_a_raw_prompt_is_made_of_texts_and_specials(parts: Any) -> None:
+    with pytest.raises(OptionError, match="texts and Specials"):
+        RawPrompt(parts)
 
 
 def test_a_message_made_of_parts_reads_as_the_whole(engine: Engine) -> None:

@@ -13,7 +13,7 @@ from jupyter_llm.engine.completion import Chunk, Completion, Progress, Score, Us
 from jupyter_llm.engine.info import EngineStatus, ModelInfo
 from jupyter_llm.engine.options import FinishReason
 from jupyter_llm.engine.provenance import ContextSettings, ModelFacts, Writer
-from jupyter_llm.engine.request import Message, Prompt, Request
+from jupyter_llm.engine.request import Message, Prompt, Request, raw_text
 from jupyter_llm.engine.stream import QueueStream, StreamFeed
 from jupyter_llm.errors import ContextOverflowError, EmptyPromptError, EngineClosedError
 
@@ -168,9 +168,9 @@ class ScriptedEngine:
 
     def format(self, prompt: Prompt) -> str:
         self._check_open()
-        if isinstance(prompt, str):
-            return prompt
-        return "".join(_format(message) for message in prompt)
+        if isinstance(prompt, tuple):
+            return "".join(_format(message) for message in prompt)
+        return raw_text(prompt)
 
     def tokenize_texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         self._check_open()

@@ -11,7 +11,7 @@ from support.scripted import ScriptedEngine
 from jupyter_llm import LLM
 from jupyter_llm.engine.current import CurrentEngine
 from jupyter_llm.engine.local.chat_template import ChatTemplate
-from jupyter_llm.engine.request import Message, Prompt
+from jupyter_llm.engine.request import Message, Prompt, raw_text
 
 CONTROL_TEXTS = ("<|im_start|>", "<|im_end|>")
 TEMPLATE = (
@@ -32,11 +32,11 @@ class TemplateEngine(ScriptedEngine):
         self._ids: dict[str, int] = {}
 
     def format(self, prompt: Prompt) -> str:
-        return prompt if isinstance(prompt, str) else self._template.format(prompt)
+        return self._template.format(prompt) if isinstance(prompt, tuple) else raw_text(prompt)
 
     def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
-        if isinstance(prompt, str):
-            return tuple(self._pairs(prompt, is_special=True))
+        if not isinstance(prompt, tuple):
+            return tuple(self._pairs(raw_text(prompt), is_special=True))
         return self._template.tokenize(prompt, self._pairs)
 
     def tokenize_texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:

@@ -20,7 +20,7 @@ from jupyter_llm.engine.local.generation import Generation, ReadTogether
 from jupyter_llm.engine.local.scheduler import Drawn, Sequence
 from jupyter_llm.engine.local.threads import CoreLoad, ThreadCount
 from jupyter_llm.engine.options import MAX_SEED, EngineOptions, FinishReason
-from jupyter_llm.engine.request import Priority, Prompt, Request, check_text
+from jupyter_llm.engine.request import Priority, Prompt, Request, check_text, raw_text
 from jupyter_llm.engine.stream import QueueStream, check_may_wait, run_the_model_here
 from jupyter_llm.errors import (
     EmptyPromptError,
@@ -172,7 +172,11 @@ class LocalEngine:
     def format(self, prompt: Prompt) -> str:
         """The text the model will read: messages put through its chat template."""
         return self._call(
-            lambda: prompt if isinstance(prompt, str) else self._model.template.format(prompt)
+            lambda: (
+                self._model.template.format(prompt)
+                if isinstance(prompt, tuple)
+                else raw_text(prompt)
+            )
         )
 
     def tokenize(self, prompt: Prompt) -> tuple[int, ...]:

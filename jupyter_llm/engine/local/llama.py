@@ -12,12 +12,13 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import llama_cpp as lib
 import numpy as np
 
+from jupyter_llm.common.nearest import nearest
 from jupyter_llm.engine.local.groups import MAX_GROUP, fill_groups
 from jupyter_llm.engine.local.pages import pages
 from jupyter_llm.engine.local.sampler import GreedySampler, Pooler
@@ -135,6 +136,7 @@ class Weights:
         # The texts of the begin and end tokens, "" where there is none.
         self.bos = self._text(lib.llama_vocab_bos(self._vocab))
         self.eos = self._text(lib.llama_vocab_eos(self._vocab))
+        self.begin_ids = self._begin_ids()
         self.bytes_of = lru_cache(maxsize=None)(self._bytes_of)
 
     @property
@@ -143,13 +145,28 @@ class Weights:
         source = lib.llama_model_chat_template(self._pointer, None)
         return source.decode("utf-8", "replace") if source else None
 
-    def control_texts(self) -> list[str]:
-        """The texts of the tokens that steer the model, such as `<|im_end|>`."""
-        return [
-            self._text(token)
+    @cached_property
+    def control_ids(self) -> dict[str, int]:
+        """The tokens that steer the model, by their texts, such as `<|im_end|>`."""
+        return {
+            self._text(token): token
             for token in range(self.n_vocab)
             if lib.llama_vocab_is_control(self._vocab, token)
-        ]
+        }
+
+    def control_id(self, text: str) -> int:
+        """A control token by its text; `OptionError` if the model has none of that text."""
+        if text in self.control_ids:
+            return self.control_ids[text]
+        hint = nearest(
+            text, list(self.control_ids), "Plain text is given as it is, without Special."
+        )
+        raise OptionError(f"The model has no control token {text!r}. {hint}")
+
+    def _begin_ids(self) -> tuple[int, ...]:
+        """The begin token, if the model wants one before a text."""
+        token = lib.llama_vocab_bos(self._vocab)
+        return (token,) if token >= 0 and lib.llama_vocab_get_add_bos(self._vocab) else ()
 
     def tokenize(self, text: str, *, is_special: bool, add_bos: bool = False) -> list[int]:
         """The tokens of a text.

@@ -17,7 +17,7 @@ from jupyter_llm.engine.local.trial import try_file
 from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.engine.provenance import ContextSettings, ModelFacts, Writer
 from jupyter_llm.engine.recommended import Recommended
-from jupyter_llm.engine.request import Message, Priority, Prompt, Request
+from jupyter_llm.engine.request import Message, Priority, Prompt, RawPrompt, Request
 from jupyter_llm.errors import (
     ChatTemplateError,
     ContextOverflowError,
@@ -309,14 +309,27 @@ class ResidentModel:
             model=self._entry.name,
             bos=self.weights.bos,
             eos=self.weights.eos,
-            control_texts=self.weights.control_texts(),
+            control_texts=tuple(self.weights.control_ids),
         )
 
     def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
         """The tokens the model will read for a prompt."""
         if isinstance(prompt, str):
             return tuple(self.weights.tokenize(prompt, is_special=True, add_bos=True))
+        if isinstance(prompt, RawPrompt):
+            return self._tokenize_parts(prompt)
         return self.template.tokenize(tuple(map(self._read, prompt)), self._tokenize)
+
+    def _tokenize_parts(self, prompt: RawPrompt) -> tuple[int, ...]:
+        token_ids: list[int] = []
+        for part in prompt.parts:
+            if isinstance(part, str):
+                token_ids += self.tokenize_plain(part)
+            else:
+                token_ids.append(self.weights.control_id(part.text))
+        begin_ids = self.weights.begin_ids
+        is_begun = tuple(token_ids[: len(begin_ids)]) == begin_ids
+        return tuple(token_ids) if is_begun else (*begin_ids, *token_ids)
 
     def _read(self, message: Message) -> Message:
         """A message as this model reads it: tokens that are not its own mean something else."""
@@ -340,7 +353,7 @@ class ResidentModel:
 
         They are what two different continuations have in common.
         """
-        if isinstance(prompt, str) or not prompt:
+        if not isinstance(prompt, tuple) or not prompt:
             return self.tokenize(prompt)
         one, other = (self.tokenize(_continued(prompt, text)) for text in ("a", "Z"))
         return one[: common_prefix(one, other)]
