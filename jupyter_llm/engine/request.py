@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Literal
 
+from jupyter_llm.engine.constraint import Constraint
 from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.errors import EmptyPromptError, OptionError
 
@@ -104,12 +105,13 @@ class Request:
 
     The answer begins with `answer_prefix`. It is plain text that the model reads as if it had
     written it: it counts as prompt tokens, and neither the completion nor a stop text sees it.
-    `prefill` leaves it out.
+    `prefill` leaves it out. A `constraint` holds for what comes after it.
     """
 
     prompt: Prompt
     params: SamplingParams = field(default_factory=SamplingParams)
     answer_prefix: str = ""
+    constraint: Constraint | None = None
     conversation: str | None = None
     priority: Priority = Priority.CHAT
     is_pinned: bool = False
