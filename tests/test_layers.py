@@ -16,7 +16,7 @@ ROOMS = (
     ("__main__",),
     ("__init__",),
     ("frontends.cli",),
-    ("frontends.magics", "frontends.panel"),
+    ("frontends.lab", "frontends.magics", "frontends.panel"),
     ("frontends.comm",),
     ("frontends.prompt",),
     ("frontends.views",),

@@ -13,7 +13,7 @@ from msgspec import to_builtins
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jupyter_llm.frontends.comm.messages import ToFrontEnd
+    from jupyter_llm.frontends.comm.parts import Data
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Outbox:
         """Take the context of this thread, where a message of the front end is being handled."""
         self._context = contextvars.copy_context()
 
-    def put(self, message: ToFrontEnd) -> None:
+    def put(self, message: Data) -> None:
         """Send a message. Returns at once, and never fails: the comm may be dead."""
         context = self._context
         if context is None or os.getpid() != self._pid:

@@ -1,0 +1,439 @@
+"""What the JupyterLab extension and the kernel say to each other: JSON objects with a `type`.
+
+tests/frontends/lab/messages/ holds one example of every message, read by the tests of both sides.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, Literal, Union
+
+from msgspec import ValidationError, convert
+
+from jupyter_llm.frontends.comm.parts import Data, ProgressData
+
+PROTOCOL: Final = 1
+
+CellKind = Literal["code", "markdown", "raw"]
+Action = Literal["explain", "fix", "document", "test", "review", "continue", "edit"]
+LabState = Literal["none", "loading", "idle", "waiting", "reading", "writing"]
+
+
+def _tag(name: str) -> str:
+    """The `type` of a message, by the name of its class: `WatchStatus` is `watch-status`."""
+    return re.sub(r"(?<=.)(?=[A-Z])", "-", name.removesuffix("Message")).lower()
+
+
+# Parts
+
+
+class DocumentCellData(Data):
+    """A cell of the notebook as it stands in the page. Of one that `is_off` nothing may be told."""
+
+    id: str
+    kind: CellKind
+    source: str
+    is_off: bool = False
+
+
+class TargetCellData(Data):
+    """The cell that an action is about, and the error that its outputs show, if they do."""
+
+    id: str
+    source: str
+    error: str | None = None
+
+
+class RangeData(Data):
+    """A piece of a text, from one place to before another; places count code points."""
+
+    start: int
+    end: int
+
+
+class CompletionUsageData(Data):
+    """What a completion cost."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    first_token_s: float
+
+
+class WrittenCellData(Data):
+    """A cell that is to be written, with the metadata that say where it is from."""
+
+    source: str
+    metadata: dict[str, Any]
+
+
+class ChatData(Data):
+    """A chat of the notebook, by its name, and how many turns it has."""
+
+    name: str
+    num_turns: int
+
+
+class ModelData(Data):
+    """A model that may be chosen."""
+
+    name: str
+    size_bytes: int
+    is_loaded: bool
+
+
+class LabStatusData(Data):
+    """What the model does: one line at the foot of the window."""
+
+    state: LabState
+    model: str | None = None
+    share: float | None = None
+    kv_used: int = 0
+    kv_room: int = 0
+    process_bytes: int = 0
+
+
+# From the front end
+
+
+class FromLab(Data, tag_field="type", tag=_tag):
+    """What a front end asks for, under an id of its own."""
+
+    id: str
+
+
+class Hello(FromLab):
+    """A page is there; it is answered with `welcome`. `client` names it among others.
+
+    `notebook` is what the page calls the notebook from now on, and `path` where it lies, relative to
+    the server's root.
+    """
+
+    protocol: int
+    version: str
+    client: str
+    notebook: str
+    path: str
+
+
+class Bye(FromLab):
+    """The page is leaving."""
+
+
+class PathMessage(FromLab):
+    """The notebook has moved."""
+
+    path: str
+
+
+class Cells(FromLab):
+    """From the cell with the index `at` on, so many go, and others come in their place."""
+
+    revision: int
+    at: int
+    remove: int
+    insert: list[DocumentCellData]
+
+
+class Complete(FromLab):
+    """What may stand between `prefix` and `suffix` in a cell; `num_items` ways to go on.
+
+    `is_invoked` says that a person asked for it, and it did not come of typing alone.
+    """
+
+    revision: int
+    cell: str
+    prefix: str
+    suffix: str
+    is_invoked: bool
+    num_items: int
+
+
+class Focus(FromLab):
+    """A person has gone to a cell: what a completion there would read may be read ahead."""
+
+    revision: int
+    cell: str
+
+
+class Cancel(FromLab):
+    """Stop what a request asked for, by its id."""
+
+    target: str
+
+
+class Shown(FromLab):
+    """What became of a completion: this text of it was taken, none if empty."""
+
+    target: str
+    item: int
+    text: str
+
+
+class Act(FromLab):
+    """Do something with a cell: explain it, mend it, write what is missing."""
+
+    action: Action
+    cell: TargetCellData
+    selection: RangeData | None
+    instruction: str | None
+
+
+class Draft(FromLab):
+    """What stands in a `%%llm` cell that is being written, to be read ahead."""
+
+    cell: str
+    source: str
+
+
+class PanelOpen(FromLab):
+    """Show a chat by its name, under an id for the messages to and from it."""
+
+    panel: str
+    chat: str
+
+
+class PanelMessage(FromLab):
+    """A message of a chat's front end, as frontends/comm/messages.py has them."""
+
+    panel: str
+    message: dict[str, Any]
+
+
+class PanelClose(FromLab):
+    """The chat is not shown any more."""
+
+    panel: str
+
+
+class ListChats(FromLab):
+    """Which chats the notebook has; answered by `chats`."""
+
+
+class RenameChat(FromLab):
+    """Give a chat another name; answered by `chats`."""
+
+    name: str
+    new_name: str
+
+
+class ExportChat(FromLab):
+    """A chat as a Markdown text; answered by `exported`."""
+
+    name: str
+
+
+class DeleteChat(FromLab):
+    """Forget a chat for good; answered by `chats`."""
+
+    name: str
+
+
+class Record(FromLab):
+    """What is known of how a text was made, by the metadata that a cell or output holds."""
+
+    metadata: dict[str, Any]
+
+
+class WatchStatus(FromLab):
+    """Say from now on what the model does, or no more."""
+
+    is_on: bool
+
+
+class ListModels(FromLab):
+    """Which models there are; answered by `models`."""
+
+
+class Use(FromLab):
+    """Load a model by its name, or the default one; answered by `done`, with `progress` before."""
+
+    model: str | None
+
+
+class Done(FromLab):
+    """The page has written the cells that it was given; these are their ids."""
+
+    target: str
+    cells: list[str]
+
+
+class Refused(FromLab):
+    """The page has not written the cells that it was given, and why."""
+
+    target: str
+    reason: str
+
+
+# To the front end
+
+
+class ToLab(Data, tag_field="type", tag=_tag):
+    """What a front end is told. What is sent is numbered besides, in `seq`."""
+
+
+class Ack(ToLab):
+    """A request has arrived."""
+
+    id: str
+
+
+class ErrorMessage(ToLab):
+    """A request could not be fulfilled."""
+
+    id: str | None
+    text: str
+
+
+class Welcome(ToLab):
+    """Answers `hello`. Only a page that is the writer is sent cells to write."""
+
+    id: str
+    protocol: int
+    version: str
+    is_writer: bool
+    model: str | None
+
+
+class WriterMessage(ToLab):
+    """This page is the one that writes cells from now on, or no more."""
+
+    is_writer: bool
+
+
+class Resend(ToLab):
+    """Edits are missing: send all cells of the notebook, at 0."""
+
+
+class Completion(ToLab):
+    """How far a completion is. `item` counts the ways to go on; the text is whole each time."""
+
+    id: str
+    item: int
+    text: str
+    is_final: bool
+
+
+class Completed(ToLab):
+    """A completion is over, with what each item cost; `reason` says why there is none."""
+
+    id: str
+    usage: list[CompletionUsageData]
+    reason: str | None = None
+
+
+class Accepted(ToLab):
+    """Answers `shown`: the metadata that the cell holds from now on."""
+
+    id: str
+    metadata: dict[str, Any]
+
+
+class ProgressMessage(ToLab):
+    """How far a request is that is not answered yet, and what it has written so far."""
+
+    id: str
+    progress: ProgressData
+    text: str = ""
+
+
+class ProposalMessage(ToLab):
+    """Answers `act`: what a cell may be changed to, or with `below` what may be put under it.
+
+    `before` is the cell as it was when it was read. `markdown` says why, or what was seen.
+    """
+
+    id: str
+    cell: str
+    before: str
+    source: str
+    is_below: bool
+    unknown_names: list[str]
+    metadata: dict[str, Any]
+    markdown: str
+
+
+class Answer(ToLab):
+    """Answers `act` in words: they are a turn of this chat, or a notice in it."""
+
+    id: str
+    chat: str
+    number: int | None
+    markdown: str
+
+
+class PanelMessageBack(ToLab, tag="panel-message"):
+    """A message for a chat's front end, as frontends/comm/messages.py has them."""
+
+    panel: str
+    message: dict[str, Any]
+
+
+class Chats(ToLab):
+    """The chats of the notebook."""
+
+    id: str
+    chats: list[ChatData]
+
+
+class Exported(ToLab):
+    """Answers `export-chat`."""
+
+    id: str
+    markdown: str
+
+
+class RecordText(ToLab):
+    """Answers `record`, in Markdown."""
+
+    id: str
+    markdown: str
+
+
+class StatusMessage(ToLab):
+    """The model does something else, or holds more or less."""
+
+    status: LabStatusData
+
+
+class Models(ToLab):
+    """Answers `list-models`."""
+
+    id: str
+    models: list[ModelData]
+
+
+class WriteCells(ToLab):
+    """Write cells below the one with the id `anchor`, or the first in its place.
+
+    Answered by `done` or `refused`, whose target is this id. A cell that is replaced must still be
+    what `before` says.
+    """
+
+    id: str
+    anchor: str
+    cells: list[WrittenCellData]
+    is_replacing: bool
+    before: str | None
+
+
+class DoneMessage(ToLab):
+    """A request is fulfilled that is answered by nothing else."""
+
+    id: str
+
+
+_ANY: Any = Union[tuple(FromLab.__subclasses__())]  # noqa: UP007  made here
+
+
+def read_message(content: object) -> FromLab:
+    """What a front end sent, checked; `ValueError` if it is no such message."""
+    try:
+        message: FromLab = convert(content, _ANY)
+    except ValidationError:
+        kind = content.get("type") if isinstance(content, dict) else None
+        raise ValueError(
+            f"The extension sent a message that nobody understands: {kind!r:.40}. Its version and "
+            "jupyter_llm's in the kernel may differ: install the same version in both places."
+        ) from None
+    return message

@@ -1,0 +1,142 @@
+"""One page that shows a notebook, over one comm: takes its messages and lets others do the work."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any, Protocol
+
+from jupyter_llm._version import __version__
+from jupyter_llm.common.workers import start_worker
+from jupyter_llm.errors import JupyterLLMError
+from jupyter_llm.frontends.comm.outbox import Outbox
+from jupyter_llm.frontends.lab.messages import (
+    PROTOCOL,
+    Ack,
+    Bye,
+    ErrorMessage,
+    FromLab,
+    Hello,
+    PathMessage,
+    ToLab,
+    Welcome,
+    WriterMessage,
+    read_message,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from jupyter_llm.api import LLM
+
+logger = logging.getLogger(__name__)
+
+
+class Part(Protocol):
+    """What answers some kinds of messages of one page."""
+
+    def by_type(self) -> Mapping[type[FromLab], Callable[[Any], None]]:
+        """What takes each kind of message. Returns at once; see `Session.work`."""
+
+    def close(self) -> None:
+        """Take in that the page has gone."""
+
+
+class Session:
+    """A page with a notebook, as the kernel knows it.
+
+    Messages come on a subshell's thread, in their order, also while a cell runs; whoever takes one
+    returns at once. `parts` are made for this session, and take all but what is about the session
+    itself. `on_end` is called once, when the page has gone.
+    """
+
+    def __init__(
+        self,
+        llm: LLM,
+        send: Callable[[Any], None],
+        parts: Sequence[Callable[[Session], Part]],
+        on_hello: Callable[[Session], None],
+        on_end: Callable[[Session], None],
+    ) -> None:
+        self.llm = llm
+        self.outbox = Outbox(send)
+        self.client = self.notebook = self.path = ""
+        self.is_writer = False
+        self._on_hello = on_hello
+        self._on_end = on_end
+        self._is_closed = False
+        self._pid = os.getpid()
+        self._parts = [make(self) for make in parts]
+        self._handlers: dict[type[FromLab], Callable[[Any], None]] = {
+            Hello: self._welcome,
+            Bye: lambda _: self.close(),
+            PathMessage: self._move,
+        }
+        for part in self._parts:
+            self._handlers.update(part.by_type())
+
+    def take(self, content: object) -> None:
+        """Do what a message asks. Returns at once, whatever it is."""
+        if self._is_closed or os.getpid() != self._pid:
+            return
+        self.outbox.listen()
+        request_id = content.get("id") if isinstance(content, dict) else None
+        try:
+            message = read_message(content)
+            self.outbox.put(Ack(id=message.id))
+            self._handlers[type(message)](message)
+        except Exception as error:  # noqa: BLE001  whatever it is, the page must hear of it
+            self.refuse(request_id if isinstance(request_id, str) else None, error)
+
+    def work(self, request_id: str, work: Callable[[], ToLab | None]) -> None:
+        """Do something on a thread of its own, and send what it returns."""
+
+        def run() -> None:
+            try:
+                answer = work()
+            except BaseException as error:  # noqa: BLE001  it may run code of the user's
+                self.refuse(request_id, error)
+            else:
+                if answer is not None:
+                    self.outbox.put(answer)
+
+        start_worker(run, f"jupyter-llm-lab-{request_id}")
+
+    def refuse(self, request_id: str | None, error: BaseException) -> None:
+        """Say why a request came to nothing."""
+        is_known = isinstance(error, JupyterLLMError | ValueError)
+        if not is_known:
+            logger.error("A message of the extension failed", exc_info=error)
+        said = str(error) if is_known else f"{type(error).__name__}: {error}"
+        self.outbox.put(ErrorMessage(id=request_id, text=said))
+
+    def set_writer(self, *, is_writer: bool) -> None:
+        """Make this page the one that writes cells, or no more, and say so."""
+        if is_writer != self.is_writer:
+            self.is_writer = is_writer
+            self.outbox.put(WriterMessage(is_writer=is_writer))
+
+    def close(self) -> None:
+        """Take in that the page has gone. May be called twice."""
+        if not self._is_closed:
+            self._is_closed = True
+            for part in self._parts:
+                part.close()
+            self._on_end(self)
+
+    def _welcome(self, hello: Hello) -> None:
+        self.client, self.notebook, self.path = hello.client, hello.notebook, hello.path
+        self._on_hello(self)
+        engine = self.llm.current.resident
+        self.outbox.put(
+            Welcome(
+                id=hello.id,
+                protocol=PROTOCOL,
+                version=__version__,
+                is_writer=self.is_writer,
+                model=engine.info.name if engine is not None else None,
+            )
+        )
+
+    def _move(self, message: PathMessage) -> None:
+        self.path = message.path

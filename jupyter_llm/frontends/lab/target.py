@@ -1,0 +1,66 @@
+"""Where pages of JupyterLab reach the kernel: the target of their comms, and who of them writes."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.api import llm
+from jupyter_llm.frontends.lab.session import Part, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from jupyter_llm.api import LLM
+
+PARTS: Sequence[Callable[[Session], Part]] = ()
+
+
+class Sessions:
+    """The pages that are connected. Of those with the same notebook the first one writes cells."""
+
+    def __init__(self, llm: LLM) -> None:
+        self._llm = llm
+        self._sessions: list[Session] = []
+        self._lock = threading.RLock()  # comms of several pages come on several threads
+
+    def __iter__(self) -> Iterator[Session]:
+        with self._lock:
+            return iter(tuple(self._sessions))
+
+    def open(self, comm: Any, _message: object = None) -> None:
+        """Take in a comm that a page has opened."""
+        session = Session(self._llm, comm.send, PARTS, self._take_in, self._let_go)
+        comm.on_msg(lambda message: session.take(message["content"]["data"]))
+        comm.on_close(lambda _message: session.close())
+
+    def close(self) -> None:
+        """Let all pages go."""
+        for session in self:
+            session.close()
+
+    def _take_in(self, session: Session) -> None:
+        """Take in a page that has said who it is; what it was before it was loaded again goes."""
+        for other in self:
+            if other is not session and other.client == session.client:
+                other.close()
+        with self._lock:
+            if session not in self._sessions:
+                self._sessions.append(session)
+            self._choose_writers()
+
+    def _let_go(self, session: Session) -> None:
+        with self._lock:
+            if session in self._sessions:
+                self._sessions.remove(session)
+            self._choose_writers()
+
+    def _choose_writers(self) -> None:
+        notebooks = set()
+        for session in self._sessions:
+            session.set_writer(is_writer=session.notebook not in notebooks)
+            notebooks.add(session.notebook)
+
+
+sessions = Sessions(llm)
+"""The pages that are connected to this kernel."""
