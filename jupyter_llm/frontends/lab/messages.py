@@ -105,8 +105,8 @@ class FromLab(Data, tag_field="type", tag=_tag):
 class Hello(FromLab):
     """A page is there; it is answered with `welcome`. `client` names it among others.
 
-    `notebook` is what the page calls the notebook from now on, and `path` where it lies, relative to
-    the server's root.
+    `notebook` is what the page calls the notebook from now on, `path` where it lies below the
+    server's root.
     """
 
     protocol: int
