@@ -36,6 +36,7 @@ PYTHON = str(VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 INSTALL_LOG = ROOT / "build" / "install.log"
 FRONT_END = ROOT / "labextension"
 BUNDLE = ROOT / "jupyter_llm" / "frontends" / "panel" / "static" / "chat_panel.js"
+EXTENSION = ROOT / "jupyter_llm" / "frontends" / "lab" / "static"
 NOTEBOOKS = sorted(str(path) for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 OLDEST_PYTHON = (3, 11)
@@ -129,13 +130,15 @@ def read_stamp(stamp: Path) -> list[str]:
 def ensure_front_end() -> None:
     """Install the front end's packages and bundle it, unless that is done and up to date."""
     packages = [FRONT_END / name for name in (".npmrc", "package.json", "package-lock.json")]
-    sources = [path for path in sorted((FRONT_END / "src").rglob("*")) if path.is_file()]
+    places = [FRONT_END / "src", FRONT_END / "schema"]
+    sources = [path for place in places for path in sorted(place.rglob("*")) if path.is_file()]
+    sources += sorted(FRONT_END.glob("tsconfig*.json"))
     # Some packages are programs for one kind of machine.
     packages_key = f"{sys.platform} {platform.machine()} {digest(*packages)}"
     keys = [packages_key, digest(FRONT_END / "build.mjs", *sources)]
     stamp = FRONT_END / "node_modules" / "jupyter_llm.stamp"
     found = read_stamp(stamp)
-    if found == keys and BUNDLE.exists():
+    if found == keys and BUNDLE.exists() and (EXTENSION / "package.json").exists():
         return
     complaint = f"Building the front end needs Node {OLDEST_NODE} or newer and npm on the path"
     require(has_node, complaint, "nodejs", "npm")

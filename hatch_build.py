@@ -12,7 +12,10 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-BUNDLE = Path("jupyter_llm", "frontends", "panel", "static", "chat_panel.js")
+BUNDLES = (
+    Path("jupyter_llm", "frontends", "panel", "static", "chat_panel.js"),
+    Path("jupyter_llm", "frontends", "lab", "static", "package.json"),
+)
 
 
 class FrontEndHook(BuildHookInterface[Any]):
@@ -26,5 +29,6 @@ class FrontEndHook(BuildHookInterface[Any]):
             status = subprocess.run((sys.executable, str(dev), "build"), check=False).returncode  # noqa: S603
             if status:
                 raise SystemExit(status)
-        elif not (root / BUNDLE).exists():
-            raise SystemExit(f"{BUNDLE} is missing, and so is dev.py, which would build it")
+        for bundle in BUNDLES:
+            if not (root / bundle).exists():
+                raise SystemExit(f"{bundle} is missing, and so is dev.py, which would build it")

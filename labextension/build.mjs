@@ -1,9 +1,12 @@
-/** Bundles the front end: `node build.mjs [FOLDER]`, by default into the chat panel's static/.
+/** Bundles the front end: `node build.mjs [FOLDER]`, the chat panel's files by default into its static/.
+ *
+ * The JupyterLab extension is put together by Jupyter's own builder, and gets a copy of them.
  *
  * The same sources and lock give the same bytes, wherever they lie and whoever builds them.
  */
 
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -93,3 +96,28 @@ for (const { path, text } of outputFiles) {
   await writeFile(path, path.endsWith("chat_panel.js") ? notice(libraries) + text : text);
 }
 await writeFile(join(folder, "LICENSES.txt"), licences(libraries));
+
+if (process.argv[2] === undefined) await buildExtension();
+
+/** Compile the extension and have it bundled as a federated module of JupyterLab. */
+async function buildExtension() {
+  /** @param {string[]} command */
+  const run = (...command) => execFileSync(process.execPath, command, { cwd: HERE, stdio: "pipe" });
+  try {
+    run("node_modules/typescript/bin/tsc", "--project", "tsconfig.build.json");
+    run(
+      "node_modules/@jupyter/builder/lib/build-labextension.js",
+      // The oldest JupyterLab that will do: what the extension shares with it may be newer.
+      "--core-package-file=node_modules/@jupyterlab/core-meta/core.package.json",
+      ".",
+    );
+  } catch (error) {
+    const { stdout, stderr } = /** @type {{ stdout?: Buffer, stderr?: Buffer }} */ (error);
+    console.error(`${stdout ?? ""}${stderr ?? ""}`);
+    throw new Error("The JupyterLab extension could not be built, see above");
+  }
+  const target = join(HERE, "../jupyter_llm/frontends/lab/static/static");
+  for (const name of ["chat_panel.js", "chat_panel.css"]) {
+    await copyFile(join(folder, name), join(target, name));
+  }
+}

@@ -8,7 +8,15 @@ import { test } from "node:test";
 const SRC = new URL("../src/", import.meta.url);
 
 // From the top down. Folders on one line do not import each other.
-const FOLDERS = [["."], ["frame"], ["compose", "talk"], ["markdown", "page"], ["kernel"], ["dom"]];
+const FOLDERS = [
+  ["."],
+  ["frame"],
+  ["compose", "talk"],
+  ["markdown", "page"],
+  ["kernel"],
+  ["connection"],
+  ["dom"],
+];
 
 // `import … from "…"`, `import("…")`, types in comments, and `@import "…"` in style sheets.
 const IMPORT = /\b(?:from|import)\s*\(?\s*["'](\.[^"']+)["']/g;

@@ -80,6 +80,15 @@ def complaints(page: Page) -> list[str]:
 
 
 @pytest.fixture
+def errors(page: Page) -> list[str]:
+    """What goes wrong in the page, whatever JupyterLab itself tells its console besides."""
+    found: list[str] = []
+    page.on("console", lambda said: found.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: found.append(str(error)))
+    return found
+
+
+@pytest.fixture
 def panel(page: Page, panel_address: str, complaints: list[str]) -> Page:
     """Return a page with an empty answer; what goes wrong on it is in `complaints`."""
     page.goto(panel_address)

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import nbformat
 from playwright.sync_api import sync_playwright
+from support.paths import LAB_EXTENSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,6 +113,7 @@ def running_lab(folder: Path, app: App = "jupyterlab", **environment: str) -> It
     lab = Lab(url, secrets.token_hex(16), folder / "notebooks", app)
     lab.folder.mkdir(parents=True)
     write_settings(folder / "settings")
+    add_extension(folder / "data")
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(
             server_command(lab),
@@ -157,6 +159,13 @@ def write_settings(folder: Path) -> None:
     path = folder / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"fetchNews": "false"}), "utf-8")
+
+
+def add_extension(data: Path) -> None:
+    """Let the server find the extension as these sources make it, whatever is installed."""
+    path = data / "labextensions" / "jupyter-llm"
+    path.parent.mkdir(parents=True)
+    path.symlink_to(LAB_EXTENSION)
 
 
 def server_command(lab: Lab) -> list[str]:

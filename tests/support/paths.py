@@ -8,4 +8,6 @@ TESTS = Path(__file__).resolve().parents[1]
 ROOT = TESTS.parent
 DATA = TESTS / "data"
 MESSAGES = TESTS / "frontends" / "panel" / "messages"
+LAB_MESSAGES = TESTS / "frontends" / "lab" / "messages"
 FRONT_END = ROOT / "labextension"
+LAB_EXTENSION = ROOT / "jupyter_llm" / "frontends" / "lab" / "static"

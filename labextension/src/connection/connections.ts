@@ -1,0 +1,54 @@
+/** The connections of all notebooks in this page. */
+
+import type { NotebookPanel } from "@jupyterlab/notebook";
+import { Token } from "@lumino/coreutils";
+import { type ISignal, Signal } from "@lumino/signaling";
+import { Connection } from "./connection.js";
+
+/** What other plugins ask for a notebook's connection. */
+export interface Connections {
+  /** The connection of the notebook that a panel shows; several views of one share it. */
+  of(panel: NotebookPanel): Connection;
+  /** A notebook was opened, and this is its connection. */
+  readonly added: ISignal<Connections, { panel: NotebookPanel; connection: Connection }>;
+}
+
+export const Connections = new Token<Connections>(
+  "jupyter-llm:connections",
+  "The connection of each notebook to jupyter_llm in its kernel.",
+);
+
+/** Makes connections as notebooks come, and ends them as they go. */
+export class OpenConnections implements Connections {
+  readonly added: ISignal<this, { panel: NotebookPanel; connection: Connection }>;
+  readonly #added = new Signal<this, { panel: NotebookPanel; connection: Connection }>(this);
+  readonly #connections = new WeakMap<object, Connection>();
+  readonly #version: string;
+
+  constructor(version: string) {
+    this.#version = version;
+    this.added = this.#added;
+  }
+
+  of(panel: NotebookPanel): Connection {
+    const { context } = panel;
+    const known = this.#connections.get(context);
+    if (known) return known;
+    const connection = new Connection(context, this.#version);
+    this.#connections.set(context, connection);
+    context.disposed.connect(() => connection.dispose());
+    return connection;
+  }
+
+  /** Take in a notebook that was opened; its element says how the connection stands. */
+  add(panel: NotebookPanel): void {
+    const connection = this.of(panel);
+    const show = () => {
+      panel.node.dataset.jupyterLlm = connection.state;
+    };
+    show();
+    connection.stateChanged.connect(show);
+    panel.disposed.connect(() => connection.stateChanged.disconnect(show));
+    this.#added.emit({ panel, connection });
+  }
+}

@@ -1,0 +1,164 @@
+/** What the extension and the kernel say to each other; jupyter_llm/frontends/lab/messages.py tells more. */
+
+export const TARGET = "jupyter_llm.lab";
+export const PROTOCOL = 1;
+
+export type CellKind = "code" | "markdown" | "raw";
+export type Action = "explain" | "fix" | "document" | "test" | "review" | "continue" | "edit";
+export type LabState = "none" | "loading" | "idle" | "waiting" | "reading" | "writing";
+export type Metadata = Record<string, unknown>;
+
+export interface DocumentCell {
+  id: string;
+  kind: CellKind;
+  source: string;
+  is_off: boolean;
+}
+
+export interface LabStatus {
+  state: LabState;
+  model: string | null;
+  share: number | null;
+  kv_used: number;
+  kv_room: number;
+  process_bytes: number;
+}
+
+export interface Usage {
+  prompt_tokens: number;
+  cached_tokens: number;
+  completion_tokens: number;
+  first_token_s: number;
+}
+
+export interface Progress {
+  text: string;
+  share: number | null;
+}
+
+/** What is asked of the kernel; an id is added when it is sent. */
+export type Request =
+  | {
+      type: "hello";
+      protocol: number;
+      version: string;
+      client: string;
+      notebook: string;
+      path: string;
+    }
+  | { type: "bye" }
+  | { type: "path"; path: string }
+  | { type: "cells"; revision: number; at: number; remove: number; insert: DocumentCell[] }
+  | {
+      type: "complete";
+      revision: number;
+      cell: string;
+      prefix: string;
+      suffix: string;
+      is_invoked: boolean;
+      num_items: number;
+    }
+  | { type: "focus"; revision: number; cell: string }
+  | { type: "cancel"; target: string }
+  | { type: "shown"; target: string; item: number; text: string }
+  | {
+      type: "act";
+      action: Action;
+      cell: { id: string; source: string; error: string | null };
+      selection: { start: number; end: number } | null;
+      instruction: string | null;
+    }
+  | { type: "draft"; cell: string; source: string }
+  | { type: "panel-open"; panel: string; chat: string }
+  | { type: "panel"; panel: string; message: Record<string, unknown> }
+  | { type: "panel-close"; panel: string }
+  | { type: "list-chats" }
+  | { type: "rename-chat"; name: string; new_name: string }
+  | { type: "export-chat"; name: string }
+  | { type: "delete-chat"; name: string }
+  | { type: "record"; metadata: Metadata }
+  | { type: "watch-status"; is_on: boolean }
+  | { type: "list-models" }
+  | { type: "use"; model: string | null }
+  | { type: "done"; target: string; cells: string[] }
+  | { type: "refused"; target: string; reason: string };
+
+/** What the kernel says. */
+export type Message =
+  | { type: "ack"; id: string }
+  | { type: "error"; id: string | null; text: string }
+  | {
+      type: "welcome";
+      id: string;
+      protocol: number;
+      version: string;
+      is_writer: boolean;
+      model: string | null;
+    }
+  | { type: "writer"; is_writer: boolean }
+  | { type: "resend" }
+  | { type: "completion"; id: string; item: number; text: string; is_final: boolean }
+  | { type: "completed"; id: string; usage: Usage[]; reason: string | null }
+  | { type: "accepted"; id: string; metadata: Metadata }
+  | { type: "progress"; id: string; progress: Progress; text: string }
+  | {
+      type: "proposal";
+      id: string;
+      cell: string;
+      before: string;
+      source: string;
+      is_below: boolean;
+      unknown_names: string[];
+      metadata: Metadata;
+      markdown: string;
+    }
+  | { type: "answer"; id: string; chat: string; number: number | null; markdown: string }
+  | { type: "panel-message"; panel: string; message: Record<string, unknown> }
+  | { type: "chats"; id: string; chats: { name: string; num_turns: number }[] }
+  | { type: "exported"; id: string; markdown: string }
+  | { type: "record-text"; id: string; markdown: string }
+  | { type: "status"; status: LabStatus }
+  | {
+      type: "models";
+      id: string;
+      models: { name: string; size_bytes: number; is_loaded: boolean }[];
+    }
+  | {
+      type: "write-cells";
+      id: string;
+      anchor: string;
+      cells: { source: string; metadata: Metadata }[];
+      is_replacing: boolean;
+      before: string | null;
+    }
+  | { type: "done"; id: string };
+
+export type MessageOf<T extends Message["type"]> = Extract<Message, { type: T }>;
+
+const TYPES: Record<Message["type"], true> = {
+  ack: true,
+  error: true,
+  welcome: true,
+  writer: true,
+  resend: true,
+  completion: true,
+  completed: true,
+  accepted: true,
+  progress: true,
+  proposal: true,
+  answer: true,
+  "panel-message": true,
+  chats: true,
+  exported: true,
+  "record-text": true,
+  status: true,
+  models: true,
+  "write-cells": true,
+  done: true,
+};
+
+/** Tell whether something that came over the comm is a message of a kernel that speaks as we do. */
+export function isMessage(data: unknown): data is Message {
+  const type = (data as { type?: unknown } | null)?.type;
+  return typeof type === "string" && Object.hasOwn(TYPES, type);
+}

@@ -1,0 +1,21 @@
+/** JupyterLab's side of jupyter_llm: its plugins. */
+
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
+import { INotebookTracker } from "@jupyterlab/notebook";
+import { Connections, OpenConnections } from "./connection/connections.js";
+import { VERSION } from "./version.js";
+
+const connections: JupyterFrontEndPlugin<Connections> = {
+  id: "jupyter-llm:connections",
+  description: "Connects notebooks to jupyter_llm in their kernels.",
+  autoStart: true,
+  provides: Connections,
+  requires: [INotebookTracker],
+  activate: (_app: JupyterFrontEnd, tracker: INotebookTracker) => {
+    const open = new OpenConnections(VERSION);
+    tracker.widgetAdded.connect((_, panel) => open.add(panel));
+    return open;
+  },
+};
+
+export default [connections];
