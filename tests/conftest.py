@@ -130,7 +130,7 @@ def touchy_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_base_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model without a chat template."""
     path = tmp_path_factory.mktemp("models") / "tiny-base.gguf"
-    return write_tiny_model(path, chat_template=False)
+    return write_tiny_model(path, chat_template=None)
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Self
 
 from jupyter_llm.engine.options import KvType
 from jupyter_llm.engine.recommended import Recommended
@@ -24,6 +26,17 @@ class FimTokens:
     repository: str | None = None
     file_separator: str | None = None
 
+    @classmethod
+    def of(cls, known: Mapping[str, str], control_texts: Container[str]) -> Self | None:
+        """Those of a vocabulary; `known` are the texts that llama.cpp found by their names here.
+
+        It knows no `<repo_name>` and no `<file_sep>`, as StarCoder's makers wrote them.
+        """
+        texts = {"repository": "<repo_name>", "file_separator": "<file_sep>"}
+        texts |= {name: text for name, text in known.items() if text}
+        texts = {name: text for name, text in texts.items() if text in control_texts}
+        return cls(**texts) if {"prefix", "suffix", "middle"} <= texts.keys() else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotebookTokens:
@@ -36,6 +49,12 @@ class NotebookTokens:
     text: str
     code: str
     output: str
+
+    @classmethod
+    def of(cls, control_texts: Container[str]) -> Self | None:
+        """Those of a vocabulary: SmolLM's and StarCoder's have them."""
+        texts = {field.name: f"<jupyter_{field.name}>" for field in fields(cls)}
+        return cls(**texts) if all(text in control_texts for text in texts.values()) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from itertools import takewhile
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.scripted import ScriptedEngine
+from support.scripted import ScriptedEngine, messages_of
 from support.steps import counted_calls
 from support.template_engine import ScriptedLLM, TemplateEngine
 from support.waiting import until
@@ -43,8 +43,7 @@ def prompts(chat: Chat) -> list[str]:
 
 def sent(engine: ScriptedEngine, index: int = -1) -> list[str]:
     """The messages of a request."""
-    messages = engine.requests[index].prompt
-    return [message.content for message in messages if isinstance(message, Message)]
+    return [message.content for message in messages_of(engine.requests[index].prompt)]
 
 
 def end(stream: Stream) -> None:
@@ -131,13 +130,13 @@ class TestBranching:
         chat, engine = talk
         chat.stream("two again", after=1).result()
         answer = Message("assistant", "D")
-        until(lambda: engine.prefilled and engine.prefilled[-1].prompt[-1] == answer)
+        until(lambda: engine.prefilled and messages_of(engine.prefilled[-1].prompt)[-1] == answer)
         chat.choose(3)
         read = engine.prefilled[-1]
         chat("four")
         asked = engine.requests[-1]
         assert read.conversation == asked.conversation
-        assert read.prompt == asked.prompt[:-1]
+        assert read.prompt == messages_of(asked.prompt)[:-1]
 
     def test_the_end_of_a_branch_that_was_left_is_not_read(self) -> None:
         chat, engine = chat_with("A", holds=True)
@@ -457,7 +456,7 @@ class TestAttachments:
             describe=lambda *_: [("x", "x: int")],
             attachments=[("In [7]", "y = 2\n"), ("output 7", "<|im_end|>")],
         ).result()
-        message = engine.requests[-1].prompt[0]
+        message = messages_of(engine.requests[-1].prompt)[0]
         assert isinstance(message, Message)
         assert message.parts == (
             "These cells ran in the notebook:\n\n",
@@ -471,7 +470,7 @@ class TestAttachments:
         )
         assert chat.turns[0].attachments == (("In [7]", "y = 2\n"), ("output 7", "<|im_end|>"))
         chat("two", context="auto")
-        assert engine.requests[-1].prompt[0] == message
+        assert messages_of(engine.requests[-1].prompt)[0] == message
         assert sent(engine)[-1] == "two"
 
     def test_the_same_thing_is_attached_as_often_as_it_is_wanted(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.saved_turns import turn
-from support.scripted import ScriptedEngine
+from support.scripted import ScriptedEngine, messages_of
 from support.stored import stored_bytes
 from support.template_engine import ScriptedLLM
 
@@ -84,7 +84,7 @@ def kept_prompts(chat: Chat) -> list[str]:
     assert chat._answers._store.flush(10)
     made = [chat.turn(number).completion.provenance for number in chat._exchanges._branches]
     kept = [PromptStore().find(record.prompt_sha256) for record in made if record is not None]
-    return [prompt.prompt[-1].content for prompt in kept if prompt is not None]  # type: ignore[union-attr]
+    return [messages_of(each.prompt)[-1].content for each in kept if each is not None]
 
 
 def test_no_later_prompt_brings_what_is_not_to_be_saved_to_the_disk(kernels: Kernels) -> None:

@@ -12,7 +12,7 @@ from support.template_engine import ScriptedLLM, TemplateEngine, common
 
 from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.conversation import Chat
-from jupyter_llm.engine.request import Message, Request
+from jupyter_llm.engine.request import Message, RawPrompt, Request, Special
 from jupyter_llm.errors import ContextOverflowError, OptionError
 from jupyter_llm.notebook.cells.events import CellEvent, Output
 
@@ -45,7 +45,7 @@ class Session:
     @property
     def messages(self) -> tuple[Message, ...]:
         messages = self.request.prompt
-        assert not isinstance(messages, str)
+        assert isinstance(messages, tuple)
         return messages
 
     @property
@@ -219,10 +219,9 @@ def test_what_is_read_ahead_is_what_the_next_prompt_begins_with(session: Session
     (request,) = session.engine.prefilled
     session.ask("second")
     assert request.conversation == session.request.conversation
-    ahead = request.prompt[-1]
-    assert isinstance(ahead, Message)
-    assert session.messages[-1].parts == (*ahead.parts, "second")
-    assert session.messages[:-1] == request.prompt[:-1]
+    assert isinstance(request.prompt, tuple)
+    *before, ahead = request.prompt
+    assert session.messages == (*before, Message.of_parts("user", (*ahead.parts, "second")))
 
 
 def test_nothing_is_read_ahead_that_is_about_to_be_left_out() -> None:
@@ -350,7 +349,7 @@ def test_a_prompt_begins_with_the_tokens_of_the_one_before(
     steps: list[tuple[str, str, str | None]], answer: str
 ) -> None:
     session = Session(answer=answer)
-    (control,) = session.engine.tokenize("<|im_end|>")
+    (control,) = session.engine.tokenize(RawPrompt((Special("<|im_end|>"),)))
     before: tuple[int, ...] = ()
     for kind, text, cell_id in steps:
         if kind == "run":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from support.engines import wait_until_idle
-from support.scripted import ScriptedEngine
+from support.scripted import ScriptedEngine, messages_of
 from support.shell import Cell, extension, run
 
 from jupyter_llm import llm
@@ -230,7 +230,7 @@ def test_variables_go_along_as_they_are_chosen(
 
     def sent(code: str) -> str:
         cell(shell, code)
-        return str(resident.requests[-1].prompt[-1].content)  # type: ignore[union-attr]
+        return messages_of(resident.requests[-1].prompt)[-1].content
 
     cell(shell, "len(rows)")
     assert "rows: list, 2 items" in sent("%llm first")
@@ -282,7 +282,7 @@ class TestReadingAhead:
     ) -> None:
         cell(shell, "x = 1")
         (request,) = resident.prefilled
-        assert request.prompt[-1].parts[-1] == "In [1]:\nx = 1\n\n"  # type: ignore[union-attr]
+        assert messages_of(request.prompt)[-1].parts[-1] == "In [1]:\nx = 1\n\n"
         cell(shell, "%llm hello")
         assert request.conversation == resident.requests[-1].conversation
 

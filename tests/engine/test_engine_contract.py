@@ -187,10 +187,49 @@ def test_plain_texts_are_tokenized_one_by_one_and_control_texts_mean_nothing(
 
 
 def test_a_raw_prompt_of_parts_reads_as_its_text(engine: Engine) -> None:
-    prompt = RawPrompt((Special("<|im_start|>"), "user\n", "Hello"))
+    prompt = RawPrompt((Special("<|im_start|>"), "user\n", "", "Hello"))
     assert engine.format(prompt) == prompt.text == "<|im_start|>user\nHello"
     assert engine.tokenize(RawPrompt(("Hello",))) == engine.tokenize("Hello")
     assert ask(engine, 3, prompt=prompt).text
+
+
+def test_a_special_part_is_one_token_and_the_same_text_elsewhere_is_plain(engine: Engine) -> None:
+    (control,) = engine.tokenize(RawPrompt((Special("<|im_end|>"),)))
+    (plain,) = engine.tokenize_texts(["<|im_end|>"])
+    assert len(plain) > 1
+    assert control not in plain
+    assert engine.tokenize("<|im_end|>") == engine.tokenize(RawPrompt(("<|im_end|>",))) == plain
+    parts = ("<|im_end|>", Special("<|im_end|>"), "<|im_", "end|>")
+    token_ids = engine.tokenize(RawPrompt(parts))
+    assert token_ids[: len(plain) + 1] == (*plain, control)
+    assert token_ids.count(control) == 1
+
+
+def test_a_raw_prompt_that_goes_on_begins_with_the_same_tokens(engine: Engine) -> None:
+    parts = (Special("<|im_start|>"), "the ", "quick br")
+    some, more = (engine.tokenize(RawPrompt(p)) for p in (parts, (*parts, "own fox")))
+    assert more[: len(some)] == some
+    assert len(more) > len(some)
+
+
+@pytest.mark.parametrize("text", ["<|im_emd|>", "the", "<|im_end|> "])
+def test_a_special_part_that_is_no_control_token_is_refused(engine: Engine, text: str) -> None:
+    prompt = RawPrompt(("Hello", Special(text)))
+    failed = submit(engine, prompt=prompt)
+    assert ask(engine).text
+    with pytest.raises(OptionError, match="no control token") as caught:
+        list(failed)
+    assert repr(text) in str(caught.value)
+    with pytest.raises(OptionError, match="no control token"):
+        engine.tokenize(prompt)
+
+
+@pytest.mark.parametrize("parts", [(), ("",), ("", "")], ids=str)
+def test_a_raw_prompt_without_anything_in_it_is_empty(
+    engine: Engine, parts: tuple[str, ...]
+) -> None:
+    with pytest.raises(EmptyPromptError):
+        submit(engine, prompt=RawPrompt(parts)).result(timeout=30)
 
 
 @pytest.mark.parametrize("parts", [("a", 1), "text", ({},), (None,)], ids=str)

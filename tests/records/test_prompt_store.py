@@ -15,7 +15,7 @@ from support.stored import rows, stored_bytes
 
 from jupyter_llm.common.database import erasable
 from jupyter_llm.common.packing import packed
-from jupyter_llm.engine.request import Message, Request
+from jupyter_llm.engine.request import Message, RawPrompt, Request, Special
 from jupyter_llm.records import prompt_store
 from jupyter_llm.records.prompt_store import KeptPrompt, PromptStore
 
@@ -72,6 +72,7 @@ def test_a_prompt_that_is_forgotten_while_it_waits_is_not_kept(store: PromptStor
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(
     st.text()
+    | st.builds(RawPrompt, st.lists(st.text() | st.builds(Special, st.text(min_size=1))).map(tuple))
     | st.lists(
         st.builds(
             Message,

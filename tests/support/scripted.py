@@ -5,19 +5,26 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
 
 from jupyter_llm.engine.completion import Chunk, Completion, Progress, Score, Usage, answer_record
-from jupyter_llm.engine.info import EngineStatus, ModelInfo
+from jupyter_llm.engine.info import EngineStatus, FimTokens, ModelInfo, NotebookTokens
 from jupyter_llm.engine.options import FinishReason
 from jupyter_llm.engine.provenance import ContextSettings, ModelFacts, Writer
-from jupyter_llm.engine.request import Message, Prompt, Request, raw_text
+from jupyter_llm.engine.request import Message, Prompt, RawPrompt, Request, Special, raw_text
 from jupyter_llm.engine.stream import QueueStream, StreamFeed
-from jupyter_llm.errors import ContextOverflowError, EmptyPromptError, EngineClosedError
+from jupyter_llm.errors import (
+    ContextOverflowError,
+    EmptyPromptError,
+    EngineClosedError,
+    OptionError,
+)
 
 N_CTX = 4096
+CONTROL_TEXTS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 CONTEXT = ContextSettings(
     lane="fast",
     n_ctx=N_CTX,
@@ -34,8 +41,9 @@ class ScriptedEngine:
     """Replies from a queue of texts, one chunk a word; remembers what it was asked.
 
     Without a reply left it answers "word word word …", as long as it is let. Counts a token a
-    character. With `holds=True` it writes one chunk, calls `on_hold` on a thread of its own, and
-    then waits until it is cancelled. While `may_write` is not set, it reads.
+    character, and a special part as one: those of `CONTROL_TEXTS`, `fim` and `notebook`. With
+    `holds=True` it writes one chunk, calls `on_hold` on a thread of its own, and then waits until
+    it is cancelled. While `may_write` is not set, it reads.
     """
 
     def __init__(
@@ -44,6 +52,8 @@ class ScriptedEngine:
         *,
         holds: bool = False,
         on_hold: Callable[[], None] = lambda: None,
+        fim: FimTokens | None = None,
+        notebook: NotebookTokens | None = None,
     ) -> None:
         self.replies = deque(replies)
         self.requests: list[Request] = []
@@ -68,7 +78,11 @@ class ScriptedEngine:
             flash_attention=False,
             has_chat_template=True,
             build="test",
+            fim=fim,
+            notebook=notebook,
         )
+        more = [text for tokens in (fim, notebook) if tokens for text in astuple(tokens) if text]
+        self._control_ids = {text: 256 + n for n, text in enumerate((*CONTROL_TEXTS, *more))}
 
     def submit(self, request: Request) -> QueueStream:
         self._check_open()
@@ -76,7 +90,12 @@ class ScriptedEngine:
         reply = self.replies.popleft() if self.replies else "word " * 100_000
         cancelled = threading.Event()
         written: list[str] = []
-        prompt_ids = self.tokenize(request.prompt)
+        feed = StreamFeed()
+        try:
+            prompt_ids = self.tokenize(request.prompt)
+        except OptionError as error:
+            feed.fail(error)
+            prompt_ids = ()
         if prompt_ids:
             prompt_ids += self.tokenize(request.answer_prefix)
         num_tokens = len(prompt_ids)
@@ -104,8 +123,6 @@ class ScriptedEngine:
                 ),
             )
 
-        feed = StreamFeed()
-
         def progress() -> Progress:
             return Progress(
                 state=("finished" if feed.future.done() else "writing" if written else "reading"),
@@ -117,6 +134,8 @@ class ScriptedEngine:
         stream = QueueStream(feed, cancelled.set, lambda: completion("cancelled"), progress)
 
         def write() -> None:
+            if feed.future.done():
+                return
             if not num_tokens:
                 feed.fail(EmptyPromptError())
                 return
@@ -177,7 +196,8 @@ class ScriptedEngine:
         return [tuple(text.encode("utf-8", "replace")) for text in texts]
 
     def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
-        return tuple(self.format(prompt).encode("utf-8", "replace"))
+        parts = prompt.parts if isinstance(prompt, RawPrompt) else (self.format(prompt),)
+        return tuple(token_id for part in parts for token_id in self._tokens_of(part))
 
     def count_tokens(self, prompt: Prompt) -> int:
         return len(self.tokenize(prompt))
@@ -189,9 +209,23 @@ class ScriptedEngine:
     def close(self) -> None:
         self.is_closed = True
 
+    def _tokens_of(self, part: str | Special) -> Sequence[int]:
+        self._check_open()
+        if isinstance(part, str):
+            return part.encode("utf-8", "replace")
+        if part.text not in self._control_ids:
+            raise OptionError(f"The model has no control token {part.text!r}.")
+        return (self._control_ids[part.text],)
+
     def _check_open(self) -> None:
         if self.is_closed:
             raise EngineClosedError("closed")
+
+
+def messages_of(prompt: Prompt) -> tuple[Message, ...]:
+    """The messages of a chat's prompt, which is none of raw text."""
+    assert isinstance(prompt, tuple)
+    return prompt
 
 
 def _format(message: Message) -> str:

@@ -11,7 +11,7 @@ from support.scripted import ScriptedEngine
 from jupyter_llm import LLM
 from jupyter_llm.engine.current import CurrentEngine
 from jupyter_llm.engine.local.chat_template import ChatTemplate
-from jupyter_llm.engine.request import Message, Prompt, raw_text
+from jupyter_llm.engine.request import Message, Prompt, RawPrompt, raw_text
 
 CONTROL_TEXTS = ("<|im_start|>", "<|im_end|>")
 TEMPLATE = (
@@ -35,9 +35,18 @@ class TemplateEngine(ScriptedEngine):
         return self._template.format(prompt) if isinstance(prompt, tuple) else raw_text(prompt)
 
     def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
-        if not isinstance(prompt, tuple):
-            return tuple(self._pairs(raw_text(prompt), is_special=True))
-        return self._template.tokenize(prompt, self._pairs)
+        if isinstance(prompt, tuple):
+            return self._template.tokenize(prompt, self._pairs)
+        parts = prompt.parts if isinstance(prompt, RawPrompt) else (prompt,)
+        return tuple(
+            pair
+            for part in parts
+            for pair in (
+                self._pairs(part, is_special=False)
+                if isinstance(part, str)
+                else self._pairs(part.text, is_special=True)
+            )
+        )
 
     def tokenize_texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         return [tuple(self._pairs(text, is_special=False)) for text in texts]

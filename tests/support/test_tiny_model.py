@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.engines import ask, load
+from support.specials import with_specials
 from support.tiny_model import SPECIAL_TOKENS
 
 from jupyter_llm.engine.local.engine import LocalEngine
@@ -25,7 +26,7 @@ def engine(tiny_gguf: Path) -> Iterator[LocalEngine]:
 
 def test_bytes_are_their_own_token_ids(engine: LocalEngine) -> None:
     assert engine.tokenize("BÄ\n") == (0x42, 0xC3, 0x84, 0x0A)
-    assert engine.tokenize("".join(SPECIAL_TOKENS)) == (268, 269, 270)
+    assert engine.tokenize(with_specials("".join(SPECIAL_TOKENS))) == (268, 269, 270)
 
 
 def test_text_is_printable_varied_and_of_the_length_asked_for(engine: LocalEngine) -> None:

@@ -103,7 +103,7 @@ def write_tiny_encoder(
 
     One that ranks makes of them a number.
     """
-    writer = tiny.start(path, "bert", n_ctx=n_ctx, chat_template=False)
+    writer = tiny.start(path, "bert", n_ctx=n_ctx, chat_template=None)
     writer.add_head_count(tiny.NUM_HEADS)
     writer.add_feed_forward_length(FFN_DIM)
     writer.add_layer_norm_eps(1e-6)

@@ -9,7 +9,7 @@ what is written next: a stale or shifted KV cache cannot go unnoticed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -81,12 +81,15 @@ MULTI_BYTE_FOLLOWERS: Final = {
 def write_tiny_model(
     path: Path,
     *,
-    chat_template: bool = True,
+    chat_template: str | None = CHAT_TEMPLATE,
     n_ctx: int = 4096,
     seed: int = 0,
     utf8: bool = False,
     is_touchy: bool = False,
     recommends: Mapping[str, float] | None = None,
+    control_texts: Sequence[str] = (),
+    begins: bool = False,
+    is_spm: bool = False,
 ) -> Path:
     """Write the model to `path` and return the path.
 
@@ -94,11 +97,22 @@ def write_tiny_model(
     `<|endoftext|>`, `<|im_start|>` and `<|im_end|>`. The text never ends by itself. With `utf8`,
     most characters take two to four tokens. With `is_touchy`, the logits change with the last bit
     of any sum over the past. Without `chat_template` it stands for a base model. `recommends`
-    are ends of `general.sampling.…`.
+    are ends of `general.sampling.…`. `control_texts` are those of more control tokens, which come
+    before the special ones. With `begins` a text has `<|endoftext|>` before it. With
+    `is_spm` the vocabulary is one of SentencePiece, as Llama's: it puts a space before a text, and
+    its special tokens are `<unk>`, `<s>` and `</s>`.
     """
-    tokens = all_tokens()
+    tokens = spm_tokens() if is_spm else all_tokens(control_texts)
     kinds, followers = kinds_of(tokens, utf8=utf8)
-    writer = start(path, "llama", n_ctx=n_ctx, chat_template=chat_template)
+    writer = start(
+        path,
+        "llama",
+        n_ctx=n_ctx,
+        chat_template=chat_template,
+        tokens=tokens,
+        begins=begins,
+        is_spm=is_spm,
+    )
     writer.add_license("cc0-1.0")
     for name, value in (recommends or {}).items():
         if isinstance(value, int):
@@ -113,8 +127,14 @@ def write_tiny_model(
     return write(writer, path, _weights(kinds, followers, rng, is_touchy=is_touchy))
 
 
-def all_tokens() -> list[str]:
-    return [*byte_symbols(), *(merge.replace(" ", "") for merge in MERGES), *SPECIAL_TOKENS]
+def all_tokens(control_texts: Sequence[str] = ()) -> list[str]:
+    merged = (merge.replace(" ", "") for merge in MERGES)
+    return [*byte_symbols(), *merged, *control_texts, *SPECIAL_TOKENS]
+
+
+def spm_tokens() -> list[str]:
+    merged = (merge.replace(" ", "").replace("Ġ", "▁") for merge in MERGES)
+    return [*(f"<0x{byte:02X}>" for byte in range(256)), *merged, "▁", "<unk>", "<s>", "</s>"]
 
 
 def byte_symbols() -> list[str]:
@@ -125,7 +145,14 @@ def byte_symbols() -> list[str]:
 
 
 def start(
-    path: Path, architecture: str, *, n_ctx: int = 4096, chat_template: bool = True
+    path: Path,
+    architecture: str,
+    *,
+    n_ctx: int = 4096,
+    chat_template: str | None = CHAT_TEMPLATE,
+    tokens: list[str] | None = None,
+    begins: bool = False,
+    is_spm: bool = False,
 ) -> gguf.GGUFWriter:
     """Begin a file with what all tiny models say of themselves."""
     writer = gguf.GGUFWriter(path, architecture)
@@ -135,9 +162,13 @@ def start(
     writer.add_embedding_length(DIM)
     writer.add_block_count(NUM_LAYERS)
     writer.add_layer_norm_rms_eps(1e-5)
-    _add_tokenizer(writer, all_tokens())
+    writer.add_add_bos_token(begins)
+    if is_spm:
+        _add_spm_tokenizer(writer)
+    else:
+        _add_tokenizer(writer, tokens or all_tokens())
     if chat_template:
-        writer.add_chat_template(CHAT_TEMPLATE)
+        writer.add_chat_template(chat_template)
     return writer
 
 
@@ -152,8 +183,8 @@ def write(writer: gguf.GGUFWriter, path: Path, tensors: dict[str, Array]) -> Pat
 
 
 def _add_tokenizer(writer: gguf.GGUFWriter, tokens: list[str]) -> None:
-    num_special = len(SPECIAL_TOKENS)
-    end_of_text, _, end_of_turn = range(len(tokens) - num_special, len(tokens))
+    num_special = len(tokens) - 256 - len(MERGES)
+    end_of_text, _, end_of_turn = range(len(tokens) - len(SPECIAL_TOKENS), len(tokens))
     writer.add_vocab_size(len(tokens))
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
@@ -167,7 +198,25 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokens: list[str]) -> None:
     writer.add_eos_token_id(end_of_turn)
     writer.add_eot_token_id(end_of_turn)
     writer.add_pad_token_id(end_of_text)
-    writer.add_add_bos_token(value=False)
+
+
+def _add_spm_tokenizer(writer: gguf.GGUFWriter) -> None:
+    tokens = spm_tokens()
+    types = gguf.TokenType
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([-float(number) for number in range(len(tokens))])
+    writer.add_token_types(
+        [types.BYTE] * 256
+        + [types.NORMAL] * (len(tokens) - 256 - 3)
+        + [types.UNKNOWN, types.CONTROL, types.CONTROL]
+    )
+    unknown, begin, end = range(len(tokens) - 3, len(tokens))
+    writer.add_unk_token_id(unknown)
+    writer.add_bos_token_id(begin)
+    writer.add_eos_token_id(end)
+    writer.add_add_space_prefix(value=True)
 
 
 def kinds_of(tokens: list[str], *, utf8: bool) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.interrupts import interrupt_main
-from support.scripted import ScriptedEngine
+from support.scripted import ScriptedEngine, messages_of
 from support.waiting import until
 
 from jupyter_llm import llm
@@ -45,8 +45,7 @@ def test_rows_are_asked_in_bulk_with_their_system_text(engine: ScriptedEngine) -
     llm.batch((str(number) for number in range(3)), system="Be brief.", max_tokens=9)
     assert [request.priority for request in engine.requests] == [Priority.BULK] * 3
     first = engine.requests[0].prompt
-    assert not isinstance(first, str)
-    assert [message.content for message in first] == ["Be brief.", "0"]
+    assert [message.content for message in messages_of(first)] == ["Be brief.", "0"]
     assert all(request.params.max_tokens == 9 for request in engine.requests)
 
 

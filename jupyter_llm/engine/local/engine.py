@@ -20,7 +20,7 @@ from jupyter_llm.engine.local.generation import Generation, ReadTogether
 from jupyter_llm.engine.local.scheduler import Drawn, Sequence
 from jupyter_llm.engine.local.threads import CoreLoad, ThreadCount
 from jupyter_llm.engine.options import MAX_SEED, EngineOptions, FinishReason
-from jupyter_llm.engine.request import Priority, Prompt, Request, check_text, raw_text
+from jupyter_llm.engine.request import Priority, Prompt, Request, check_text
 from jupyter_llm.engine.stream import QueueStream, check_may_wait, run_the_model_here
 from jupyter_llm.errors import (
     EmptyPromptError,
@@ -171,17 +171,11 @@ class LocalEngine:
 
     def format(self, prompt: Prompt) -> str:
         """The text the model will read: messages put through its chat template."""
-        return self._call(
-            lambda: (
-                self._model.template.format(prompt)
-                if isinstance(prompt, tuple)
-                else raw_text(prompt)
-            )
-        )
+        return self._call(lambda: self._model.tokenizer.format(prompt))
 
     def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
         """The tokens the model will read for a prompt."""
-        return self._call(lambda: self._model.tokenize(prompt))
+        return self._call(lambda: self._model.tokenizer.tokenize(prompt))
 
     def count_tokens(self, prompt: Prompt) -> int:
         """How many tokens the model will read for a prompt."""
@@ -189,7 +183,7 @@ class LocalEngine:
 
     def tokenize_texts(self, texts: collections.abc.Sequence[str]) -> list[tuple[int, ...]]:
         """The tokens of plain texts: no begin token, and control texts mean nothing."""
-        return self._call(lambda: [self._model.tokenize_plain(text) for text in texts])
+        return self._call(lambda: [self._model.tokenizer.plain(text) for text in texts])
 
     def status(self) -> EngineStatus:
         """What the engine does at this moment."""
@@ -429,7 +423,7 @@ class LocalEngine:
     def _sequence(self, generation: Generation) -> Sequence:
         request = generation.request
         params = request.params
-        token_ids = list(self._model.tokenize(request.prompt))
+        token_ids = list(self._model.tokenizer.tokenize(request.prompt))
         if not token_ids:
             raise EmptyPromptError
         token_ids += self._model.weights.tokenize(request.answer_prefix, is_special=False)
@@ -484,7 +478,7 @@ class LocalEngine:
             logger.exception("A prompt could not be read in the background")
 
     def _read_ahead(self, request: Request) -> None:
-        token_ids = list(self._model.tokenize_open(request.prompt))
+        token_ids = list(self._model.tokenizer.tokenize_open(request.prompt))
         if not token_ids:
             return
         for lane in self._model.lanes_to_read_in(request, n_threads=self._threads.count):
@@ -529,7 +523,7 @@ class LocalEngine:
     ) -> None:
         from jupyter_llm.engine.local.sampler import LogprobScorer
 
-        given = list(self._model.tokenize(prompt))
+        given = list(self._model.tokenizer.tokenize(prompt))
         if not given:
             raise EmptyPromptError
         self._end_background()

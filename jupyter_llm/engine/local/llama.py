@@ -12,6 +12,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ import llama_cpp as lib
 import numpy as np
 
 from jupyter_llm.common.nearest import nearest
+from jupyter_llm.engine.info import FimTokens, NotebookTokens
 from jupyter_llm.engine.local.groups import MAX_GROUP, fill_groups
 from jupyter_llm.engine.local.pages import pages
 from jupyter_llm.engine.local.sampler import GreedySampler, Pooler
@@ -45,6 +47,17 @@ _CONTINUED = 5  # GGML_LOG_LEVEL_CONT: goes on with the line before
 _GPU = 1  # GGML_BACKEND_DEVICE_TYPE_GPU: memory of its own; integrated ones share the machine's
 # Rotary positions of several numbers each; llama.cpp does not move what has such.
 _MANY_FOLD = (lib.LLAMA_ROPE_TYPE_MROPE, lib.LLAMA_ROPE_TYPE_IMROPE)
+# What llama.cpp makes of a text only if it is told to: `<unk>`, too.
+_STEERING = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN
+_FIM: dict[str, Callable[[Any], int]] = {
+    "prefix": lib.llama_vocab_fim_pre,
+    "suffix": lib.llama_vocab_fim_suf,
+    "middle": lib.llama_vocab_fim_mid,
+    "pad": lib.llama_vocab_fim_pad,
+    "repository": lib.llama_vocab_fim_rep,
+    "file_separator": lib.llama_vocab_fim_sep,
+}
+_BYTE = "\x02"
 _NOWHERE = 2**31 - 2  # a position that no token has
 _KV_TYPES = {"f16": lib.GGML_TYPE_F16, "q8_0": lib.GGML_TYPE_Q8_0}
 
@@ -130,12 +143,16 @@ class Weights:
         self.is_encoder = bool(lib.llama_model_has_encoder(self._pointer))
         # Otherwise streams cannot be mended; see `Context`.
         self.can_have_streams = lib.llama_model_rope_type(self._pointer) not in _MANY_FOLD
-        self.end_ids = frozenset(
-            token for token in range(self.n_vocab) if lib.llama_vocab_is_eog(self._vocab, token)
+        self.fim = FimTokens.of(
+            {name: self._text(get(self._vocab)) for name, get in _FIM.items()}, self.control_ids
         )
+        self.notebook = NotebookTokens.of(self.control_ids)
+        self.end_ids = self._end_ids()
         # The texts of the begin and end tokens, "" where there is none.
         self.bos = self._text(lib.llama_vocab_bos(self._vocab))
         self.eos = self._text(lib.llama_vocab_eos(self._vocab))
+        # Before a text that begins, and after a control token.
+        self.puts_space_first = lib.llama_vocab_type(self._vocab) == lib.LLAMA_VOCAB_TYPE_SPM
         self.begin_ids = self._begin_ids()
         self.bytes_of = lru_cache(maxsize=None)(self._bytes_of)
 
@@ -147,11 +164,11 @@ class Weights:
 
     @cached_property
     def control_ids(self) -> dict[str, int]:
-        """The tokens that steer the model, by their texts, such as `<|im_end|>`."""
+        """The tokens that no plain text becomes, by their texts, such as `<|im_end|>`."""
         return {
             self._text(token): token
             for token in range(self.n_vocab)
-            if lib.llama_vocab_is_control(self._vocab, token)
+            if lib.llama_vocab_get_attr(self._vocab, token) & _STEERING
         }
 
     def control_id(self, text: str) -> int:
@@ -168,14 +185,31 @@ class Weights:
         token = lib.llama_vocab_bos(self._vocab)
         return (token,) if token >= 0 and lib.llama_vocab_get_add_bos(self._vocab) else ()
 
-    def tokenize(self, text: str, *, is_special: bool, add_bos: bool = False) -> list[int]:
+    def _end_ids(self) -> frozenset[int]:
+        """The tokens after which nothing comes that belongs to a completion.
+
+        llama.cpp knows those that end a text. Where the next file, cell or gap begins, the model
+        has left what it was to complete, too.
+        """
+        ends = {t for t in range(self.n_vocab) if lib.llama_vocab_is_eog(self._vocab, t)}
+        texts = [text for tokens in (self.fim, self.notebook) if tokens for text in astuple(tokens)]
+        return frozenset(ends | {self.control_ids[text] for text in texts if text})
+
+    def tokenize(
+        self, text: str, *, is_special: bool, add_bos: bool = False, goes_on: bool = False
+    ) -> list[int]:
         """The tokens of a text.
 
         `is_special` reads `<|im_end|>` and the like as one token each; `add_bos` puts the begin
-        token before, if the model wants one and the text does not begin with it.
+        token before, if the model wants one. Some vocabularies put a space before a text, but not
+        before one that `goes_on` with another.
         """
+        if goes_on and self.puts_space_first:
+            # What comes first is a byte that merges with nothing.
+            first, both = (self.tokenize(t, is_special=is_special) for t in (_BYTE, _BYTE + text))
+            if both[: len(first)] == first:
+                return both[len(first) :]
         data = text.encode("utf-8", "replace")  # a lone surrogate is no text
-        add_bos = add_bos and not (self.bos and is_special and text.startswith(self.bos))
         size = len(data) + 8
         while True:
             tokens = (lib.llama_token * size)()

@@ -1,25 +1,23 @@
-"""A model in memory: its weights, its lanes, and what turns text into its tokens."""
+"""A model in memory: its weights, its lanes, and what turns prompts into its tokens."""
 
 from __future__ import annotations
 
 import json
 import logging
-from dataclasses import replace
-from functools import cached_property, lru_cache, partial
+from functools import cached_property
 from threading import Thread
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.engine.info import EngineStatus, ModelInfo
 from jupyter_llm.engine.local.memory import context_need, kv_bytes, plan_load
-from jupyter_llm.engine.local.slots import common_prefix
+from jupyter_llm.engine.local.tokenizer import Tokenizer
 from jupyter_llm.engine.local.trial import try_file
 from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.engine.provenance import ContextSettings, ModelFacts, Writer
 from jupyter_llm.engine.recommended import Recommended
-from jupyter_llm.engine.request import Message, Priority, Prompt, RawPrompt, Request
+from jupyter_llm.engine.request import Priority, Request
 from jupyter_llm.errors import (
-    ChatTemplateError,
     ContextOverflowError,
     EmptyPromptError,
     ModelFileError,
@@ -40,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from jupyter_llm.engine.local.chat_template import ChatTemplate
     from jupyter_llm.engine.local.checkpoint import CheckpointStore
     from jupyter_llm.engine.local.lane import Lane
     from jupyter_llm.engine.local.llama import Context, EmbeddingContext
@@ -65,7 +62,6 @@ _SMALL_FILE_BYTES = 500_000_000  # the self-test takes about a second with such 
 _SOON_HASHED_BYTES = 500_000_000  # a third of a second; larger files are loaded meanwhile
 _UNMAPPED_SHARE = 0.5  # of the free memory
 _CLOSING_STATE_BYTES = 256 << 20  # more would hold up the end of the kernel
-_MAX_KNOWN_TEXTS = 2048  # whose tokens are kept: the cells of a long notebook
 
 
 def checkpoint_folder() -> Path:
@@ -73,16 +69,6 @@ def checkpoint_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_cache_path("jupyter_llm") / "checkpoints"
-
-
-def _continued(prompt: tuple[Message, ...], text: str) -> tuple[Message, ...]:
-    """A chat whose last message goes on with a text, or with a message after an answer."""
-    last = prompt[-1]
-    if last.role != "user":
-        return (*prompt, Message("user", text))
-    if last.parts:
-        return (*prompt[:-1], Message.of_parts("user", (*last.parts, text)))
-    return (*prompt[:-1], Message("user", last.content + text))
 
 
 class ResidentModel:
@@ -121,9 +107,9 @@ class ResidentModel:
             on_progress=on_progress,
             repack=options.repack,
         )
-        tokenize = partial(self.weights.tokenize, is_special=False)
-        # Control texts mean nothing in these.
-        self.tokenize_plain = lru_cache(_MAX_KNOWN_TEXTS)(lambda text: tuple(tokenize(text)))
+        self.tokenizer = Tokenizer(
+            self.weights, model=entry.name, file_keys=lambda: (self._sha256, self._identity)
+        )
         self.can_trim = self.weights.can_trim
         # With a narrow window a wrong guess may push out what the next right one looks at.
         self.can_forget = self.can_trim and (options.full_window or not self.weights.has_window)
@@ -291,72 +277,6 @@ class ResidentModel:
         self.is_background_held = is_held
         for lane in self.lanes:
             lane.scheduler.is_background_held = is_held
-
-    @cached_property
-    def template(self) -> ChatTemplate:
-        """The model's chat template, made on first need."""
-        from jupyter_llm.engine.local.chat_template import ChatTemplate
-
-        source = self.weights.chat_template
-        if source is None:
-            raise ChatTemplateError(
-                self._entry.name,
-                "the file has no chat template (a base model?). "
-                "llm.complete(…) continues raw text; `%llm /models` lists other models.",
-            )
-        return ChatTemplate(
-            source,
-            model=self._entry.name,
-            bos=self.weights.bos,
-            eos=self.weights.eos,
-            control_texts=tuple(self.weights.control_ids),
-        )
-
-    def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
-        """The tokens the model will read for a prompt."""
-        if isinstance(prompt, str):
-            return tuple(self.weights.tokenize(prompt, is_special=True, add_bos=True))
-        if isinstance(prompt, RawPrompt):
-            return self._tokenize_parts(prompt)
-        return self.template.tokenize(tuple(map(self._read, prompt)), self._tokenize)
-
-    def _tokenize_parts(self, prompt: RawPrompt) -> tuple[int, ...]:
-        token_ids: list[int] = []
-        for part in prompt.parts:
-            if isinstance(part, str):
-                token_ids += self.tokenize_plain(part)
-            else:
-                token_ids.append(self.weights.control_id(part.text))
-        begin_ids = self.weights.begin_ids
-        is_begun = tuple(token_ids[: len(begin_ids)]) == begin_ids
-        return tuple(token_ids) if is_begun else (*begin_ids, *token_ids)
-
-    def _read(self, message: Message) -> Message:
-        """A message as this model reads it: tokens that are not its own mean something else."""
-        ids = message.token_ids
-        if not ids:
-            return message
-        known = bool(message.tokens_of) and message.tokens_of in (self._sha256, self._identity)
-        if known and min(ids) >= 0 and max(ids) < self.weights.n_vocab:
-            return message
-        return replace(message, token_ids=None)
-
-    def _tokenize(self, text: str, *, is_special: bool) -> collections.abc.Sequence[int]:
-        return (
-            self.weights.tokenize(text, is_special=True)
-            if is_special
-            else self.tokenize_plain(text)
-        )
-
-    def tokenize_open(self, prompt: Prompt) -> tuple[int, ...]:
-        """The tokens that a chat begins with however it goes on; those of a raw text.
-
-        They are what two different continuations have in common.
-        """
-        if not isinstance(prompt, tuple) or not prompt:
-            return self.tokenize(prompt)
-        one, other = (self.tokenize(_continued(prompt, text)) for text in ("a", "Z"))
-        return one[: common_prefix(one, other)]
 
     @cached_property
     def embedding_lane(self) -> Lane:
@@ -603,6 +523,8 @@ class ResidentModel:
             tuned_copy=self._entry.copy,
             num_parameters=self._file.num_parameters,
             sampling=Recommended.of(self._file.sampling, self._file.num_parameters),
+            fim=weights.fim,
+            notebook=weights.notebook,
         )
 
     def forget(self) -> None:

@@ -22,6 +22,7 @@ from support.engines import (
     submit,
     wait_until_idle,
 )
+from support.specials import with_specials
 
 from jupyter_llm.engine.completion import Completion, Progress
 from jupyter_llm.engine.local.engine import LocalEngine
@@ -332,7 +333,7 @@ def opened(engine: LocalEngine, answer_prefix: str) -> Completion:
 
 
 def test_an_answer_prefix_is_as_if_the_model_had_written_it(engine: LocalEngine) -> None:
-    whole = ask(engine, engine.format(CHAT) + "the quick")
+    whole = ask(engine, with_specials(engine.format(CHAT) + "the quick"))
     assert opened(engine, "the quick").token_ids == whole.token_ids
 
 

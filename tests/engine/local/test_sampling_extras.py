@@ -38,7 +38,7 @@ def logprobs_by_hand(
         lane = engine._model._exact_lane if is_exact else engine._model.lanes[0]
         while (slot := lane.slots.evict()) is not None:
             lane.context.trim(slot.seq_id, 0)
-        given = [*engine._model.tokenize(prompt), *token_ids]
+        given = [*engine._model.tokenizer.tokenize(prompt), *token_ids]
         num_prompt = len(given) - len(token_ids)
         wants = [number >= num_prompt - 1 for number in range(len(given))]
         batch = Batch(given, list(range(len(given))), [0] * len(given), wants)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from support.scripted import ScriptedEngine
+from support.scripted import ScriptedEngine, messages_of
 from support.shell import extension, run, run_line
 
 from jupyter_llm import Completion, llm
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("shell")
 
 
 def prompts(engine: ScriptedEngine) -> list[str]:
-    return [request.prompt[-1].content for request in engine.requests]  # type: ignore[union-attr]
+    return [messages_of(request.prompt)[-1].content for request in engine.requests]
 
 
 def test_a_line_and_a_cell_answer_as_markdown(shell: InteractiveShell) -> None:

@@ -13,7 +13,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from ipywidgets.widgets.widget import _instances
 from support.front_end import PROMPT, FrontEnd, MakeFront, hold_on, is_done
-from support.scripted import ScriptedEngine
+from support.scripted import ScriptedEngine, messages_of
 from support.shell import run
 from support.waiting import until
 
@@ -240,7 +240,7 @@ def test_values_are_put_in_and_variables_and_cells_go_along(
     assert turn["prompt"] == f"Is 3 the length of price, and what did In [{number}] do?"
     assert turn["attachments"] == [f"In [{number}]"]
     assert turn["told"]["variables"] == ["price"]
-    content = scripted.requests[0].prompt[-1].content  # type: ignore[union-attr]
+    content = messages_of(scripted.requests[0].prompt)[-1].content
     assert "hello from the cell" in content
     assert "price: list" in content
 

@@ -1,0 +1,136 @@
+"""From prompts to the tokens that a model reads, where a user's text never steers the model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from jupyter_llm.engine.local.slots import common_prefix
+from jupyter_llm.engine.request import Message, RawPrompt, raw_text
+from jupyter_llm.errors import ChatTemplateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from jupyter_llm.engine.local.chat_template import ChatTemplate
+    from jupyter_llm.engine.local.llama import Weights
+    from jupyter_llm.engine.request import Prompt
+
+_MAX_KNOWN_TOKENS = 1 << 18  # of parts: the cells of some long notebooks, in about 10 MB
+
+
+class Tokenizer:
+    """Makes a model's tokens of prompts. Belongs to the engine thread.
+
+    Parts of prompts are tokenized once, as long as they are not too many. `file_keys` are the names
+    of the model file by which the tokens of a message are known to be this model's.
+    """
+
+    def __init__(
+        self, weights: Weights, *, model: str, file_keys: Callable[[], Collection[str | None]]
+    ) -> None:
+        self._weights = weights
+        self._model = model
+        self._file_keys = file_keys
+        self._known: dict[tuple[str, bool], tuple[int, ...]] = {}  # the latest used comes last
+        self._num_known = 0
+
+    @cached_property
+    def template(self) -> ChatTemplate:
+        """The model's chat template, made on first need."""
+        from jupyter_llm.engine.local.chat_template import ChatTemplate
+
+        source = self._weights.chat_template
+        if source is None:
+            raise ChatTemplateError(
+                self._model,
+                "the file has no chat template (a base model?). "
+                "llm.complete(…) continues raw text; `%llm /models` lists other models.",
+            )
+        return ChatTemplate(
+            source,
+            model=self._model,
+            bos=self._weights.bos,
+            eos=self._weights.eos,
+            control_texts=tuple(self._weights.control_ids),
+        )
+
+    def format(self, prompt: Prompt) -> str:
+        """The text that the model reads for a prompt."""
+        return self.template.format(prompt) if isinstance(prompt, tuple) else raw_text(prompt)
+
+    def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
+        """The tokens that the model reads for a prompt."""
+        if isinstance(prompt, tuple):
+            return self.template.tokenize(tuple(map(self._read, prompt)), self._piece)
+        if isinstance(prompt, str):
+            return self._begun(self._weights.tokenize(prompt, is_special=False))
+        return self._begun(self._parts(prompt))
+
+    def tokenize_open(self, prompt: Prompt) -> tuple[int, ...]:
+        """The tokens that a chat begins with however it goes on; those of a raw text.
+
+        They are what two different continuations have in common.
+        """
+        if not isinstance(prompt, tuple) or not prompt:
+            return self.tokenize(prompt)
+        one, other = (self.tokenize(_continued(prompt, text)) for text in ("a", "Z"))
+        return one[: common_prefix(one, other)]
+
+    def plain(self, text: str, *, goes_on: bool = False) -> tuple[int, ...]:
+        """The tokens of a text, in which control texts mean nothing.
+
+        One that `goes_on` with a plain text gets no space before it, whatever the vocabulary.
+        """
+        key = text, goes_on and self._weights.puts_space_first
+        token_ids = self._known.pop(key, None)
+        if token_ids is None:
+            token_ids = tuple(self._weights.tokenize(text, is_special=False, goes_on=goes_on))
+            self._num_known += 1 + len(token_ids)
+        self._known[key] = token_ids
+        while self._num_known > _MAX_KNOWN_TOKENS:
+            oldest = next(iter(self._known))
+            self._num_known -= 1 + len(self._known.pop(oldest))
+        return token_ids
+
+    def _piece(self, text: str, *, is_special: bool) -> Sequence[int]:
+        return self._weights.tokenize(text, is_special=True) if is_special else self.plain(text)
+
+    def _parts(self, prompt: RawPrompt) -> list[int]:
+        token_ids: list[int] = []
+        goes_on = False
+        for part in prompt.parts:
+            if isinstance(part, str):
+                token_ids += self.plain(part, goes_on=goes_on)
+                goes_on = goes_on or bool(part)
+            else:
+                token_ids.append(self._weights.control_id(part.text))
+                goes_on = False
+        return token_ids
+
+    def _begun(self, token_ids: Sequence[int]) -> tuple[int, ...]:
+        """A raw text's tokens after the begin token, if the model wants one and it is not there."""
+        begin_ids = self._weights.begin_ids if token_ids else ()
+        is_begun = tuple(token_ids[: len(begin_ids)]) == begin_ids
+        return tuple(token_ids) if is_begun else (*begin_ids, *token_ids)
+
+    def _read(self, message: Message) -> Message:
+        """A message as this model reads it: tokens that are not its own mean something else."""
+        ids = message.token_ids
+        if not ids:
+            return message
+        is_own = bool(message.tokens_of) and message.tokens_of in self._file_keys()
+        if is_own and min(ids) >= 0 and max(ids) < self._weights.n_vocab:
+            return message
+        return replace(message, token_ids=None)
+
+
+def _continued(prompt: tuple[Message, ...], text: str) -> tuple[Message, ...]:
+    """A chat whose last message goes on with a text, or with a message after an answer."""
+    last = prompt[-1]
+    if last.role != "user":
+        return (*prompt, Message("user", text))
+    if last.parts:
+        return (*prompt[:-1], Message.of_parts("user", (*last.parts, text)))
+    return (*prompt[:-1], Message("user", last.content + text))
