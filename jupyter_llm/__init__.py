@@ -15,6 +15,7 @@ from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.chat.draft import Turn
 from jupyter_llm.engine.completion import BatchError, Chunk, Completion, PromptInterrupted, Usage
 from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.request import RawPrompt, Special
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,9 @@ __all__ = [
     "Chunk",
     "Completion",
     "PromptInterrupted",
+    "RawPrompt",
     "SamplingParams",
+    "Special",
     "Turn",
     "Usage",
     "__version__",

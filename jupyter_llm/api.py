@@ -10,7 +10,7 @@ from jupyter_llm.chat.chats import Chats
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.current import CurrentEngine
 from jupyter_llm.engine.options import SamplingOptions, sampling_params
-from jupyter_llm.engine.request import chat_prompt, check_texts, request_of
+from jupyter_llm.engine.request import chat_prompt, check_texts, request_of, several
 from jupyter_llm.notebook.cells.path import NotebookIdentity
 from jupyter_llm.notebook.cells.timeline import Timeline
 from jupyter_llm.notebook.failures.last_error import LastError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Score
+    from jupyter_llm.engine.request import RawPrompt
     from jupyter_llm.engine.status import Status
     from jupyter_llm.engine.tuning.report import TuneReport
     from jupyter_llm.records.verify import VerifyReport
@@ -68,7 +69,7 @@ class LLM:
 
     def stream(
         self,
-        prompt: str,
+        prompt: str | RawPrompt,
         *,
         system: str | None = None,
         model: str | None = None,
@@ -77,14 +78,15 @@ class LLM:
     ) -> Stream:
         """Answer one prompt piece by piece: iterate over the chunks.
 
-        With `raw=True` the model continues the text as it is, without a chat template.
+        With `raw=True` the model continues the text as it is, without a chat template; so it does
+        with a `RawPrompt`.
         """
         request = request_of(prompt, system, raw=raw, sampling=sampling)
         return self.answers.submit(self.current.get(model), request)
 
     async def acomplete(
         self,
-        prompt: str,
+        prompt: str | RawPrompt,
         *,
         system: str | None = None,
         model: str | None = None,
@@ -100,14 +102,22 @@ class LLM:
             return await asyncio.wrap_future(stream.future)
 
     def complete(
-        self, prompt: str, *, model: str | None = None, **sampling: Unpack[SamplingOptions]
+        self,
+        prompt: str | RawPrompt,
+        *,
+        model: str | None = None,
+        **sampling: Unpack[SamplingOptions],
     ) -> Completion:
-        """Continue raw text as it is, without a chat template."""
+        """Continue raw text as it is, without a chat template.
+
+        `<|im_end|>` and the like are plain text in it: a `RawPrompt` has control tokens where it
+        says `Special`.
+        """
         return self.stream(prompt, model=model, raw=True, **sampling).result()
 
     def batch(
         self,
-        prompts: Iterable[str],
+        prompts: Iterable[str | RawPrompt],
         *,
         system: str | None = None,
         model: str | None = None,
@@ -130,12 +140,12 @@ class LLM:
         from jupyter_llm.tasks.batch import run_batch
 
         params = sampling_params(sampling)
-        asked = [chat_prompt(prompt, system, raw=raw) for prompt in check_texts(prompts)]
+        asked = [chat_prompt(prompt, system, raw=raw) for prompt in several(prompts)]
         return run_batch(self.current.get(model), asked, params) if asked else []
 
     def samples(
         self,
-        prompt: str,
+        prompt: str | RawPrompt,
         n: int,
         *,
         system: str | None = None,
@@ -150,7 +160,7 @@ class LLM:
 
     def score(
         self,
-        prompt: str,
+        prompt: str | RawPrompt,
         continuations: Iterable[str],
         *,
         system: str | None = None,
@@ -170,7 +180,7 @@ class LLM:
 
     def prefill(
         self,
-        prompt: str,
+        prompt: str | RawPrompt,
         *,
         system: str | None = None,
         model: str | None = None,

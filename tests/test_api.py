@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.scripted import ScriptedEngine
+from support.scripted import ScriptedEngine, messages_of
 from support.waiting import until
 
-from jupyter_llm import Chat, Completion, SamplingParams, llm
+from jupyter_llm import Chat, Completion, RawPrompt, SamplingParams, Special, llm
 from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.options import sampling_params
@@ -64,6 +65,36 @@ def test_raw_text_gets_no_template() -> None:
     raw = llm.complete("Hello", max_tokens=1)
     streamed = llm.stream("Hello", raw=True, max_tokens=1).result()
     assert raw.usage.prompt_tokens == streamed.usage.prompt_tokens < chat.usage.prompt_tokens
+
+
+def test_a_raw_prompt_of_parts_is_raw_wherever_a_prompt_is_taken() -> None:
+    prompt = RawPrompt((Special("<|im_start|>"), "user\nHello"))
+    completions = [
+        llm.complete(prompt, max_tokens=1),
+        llm.stream(prompt, max_tokens=1).result(),
+        asyncio.run(llm.acomplete(prompt, max_tokens=1)),
+        *llm.batch([prompt], max_tokens=1),
+        *llm.samples(prompt, 2, max_tokens=1),
+    ]
+    plain = llm.complete("user\nHello", max_tokens=1).usage.prompt_tokens
+    assert {each.usage.prompt_tokens for each in completions} == {1 + plain}
+    (score,) = llm.score(prompt, [" you"])
+    (without,) = llm.score("user\nHello", [" you"], raw=True)
+    assert score.logprobs != without.logprobs
+    llm.prefill(prompt)
+    with pytest.raises(OptionError, match="Put it into a list"):
+        llm.batch(prompt)  # type: ignore[arg-type]
+    with pytest.raises(EmptyPromptError):
+        llm.complete(RawPrompt(("",)))
+
+
+@pytest.mark.parametrize("text", ["<|im_emd|>", "Hello"])
+def test_a_special_part_that_the_model_does_not_know_is_one_clear_line(text: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(f"no control token {text!r}")) as caught:
+        llm.complete(RawPrompt((Special(text),)))
+    assert ("Did you mean <|im_end|>?" in str(caught.value)) is (text != "Hello")
+    with pytest.raises(OptionError, match="Special takes the text of a control token"):
+        Special("")
 
 
 def test_the_system_text_is_read() -> None:
@@ -319,8 +350,7 @@ class TestChat:
         assert len(changes) >= 2
         assert min(changes) > 2
         assert all(engine.count_tokens(r.prompt) < engine.info.n_ctx for r in engine.requests)
-        last = engine.requests[-1].prompt
-        assert last[0].content == "Be brief."  # type: ignore[union-attr]
+        assert messages_of(engine.requests[-1].prompt)[0].content == "Be brief."
         assert len(chat.turns) == 40
 
     def test_a_turn_from_before_the_cut_can_be_asked_again(self, engine: ScriptedEngine) -> None:
@@ -331,5 +361,5 @@ class TestChat:
         cut = chat.num_left_out
         assert cut > 2
         chat.stream("another", origin=1).result()
-        assert [len(r.prompt) for r in engine.requests][-1] == 3
+        assert len(messages_of(engine.requests[-1].prompt)) == 3
         assert chat.num_left_out == cut

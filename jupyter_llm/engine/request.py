@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from jupyter_llm.engine.constraint import Constraint
 from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.errors import EmptyPromptError, OptionError
 
+T = TypeVar("T")
 Role = Literal["system", "user", "assistant"]
 
 
@@ -130,15 +131,23 @@ def check_text(prompt: object, *, is_raw: bool = False) -> str:
     return prompt
 
 
-def check_texts(texts: Iterable[str]) -> list[str]:
-    """Return several texts that have something in them; one alone is not several."""
-    if isinstance(texts, str):
+def several(texts: Iterable[T]) -> list[T]:
+    """Some texts; one alone is not several."""
+    if isinstance(texts, str | RawPrompt):
         raise OptionError("Several texts are wanted, not one. Put it into a list: [text].")
-    return [check_text(text, is_raw=True) for text in texts]
+    return list(texts)
 
 
-def chat_prompt(prompt: str, system: str | None = None, *, raw: bool = False) -> Prompt:
-    """The messages of one question, or with `raw=True` the text as it is."""
+def check_texts(texts: Iterable[str]) -> list[str]:
+    """Return several texts that have something in them."""
+    return [check_text(text, is_raw=True) for text in several(texts)]
+
+
+def chat_prompt(prompt: str | RawPrompt, system: str | None = None, *, raw: bool = False) -> Prompt:
+    """The messages of one question; a `RawPrompt`, and with `raw=True` a text, as it is."""
+    if isinstance(prompt, RawPrompt):
+        check_text(prompt.text, is_raw=True)
+        return prompt
     check_text(prompt, is_raw=raw)
     if raw:
         return prompt
@@ -147,7 +156,7 @@ def chat_prompt(prompt: str, system: str | None = None, *, raw: bool = False) ->
 
 
 def request_of(
-    prompt: str,
+    prompt: str | RawPrompt,
     system: str | None = None,
     *,
     raw: bool = False,

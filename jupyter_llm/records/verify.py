@@ -198,7 +198,7 @@ class _Replayer:
             raise _NotReplayable(str(error)) from error
         replayed = completion.provenance
         if replayed is None or replayed.prompt_sha256 != record.prompt_sha256:
-            raise _NotReplayable("the model's chat template makes other tokens of the prompt now")
+            raise _NotReplayable("the model makes other tokens of the prompt now")
         return completion
 
     def _engine(self, record: Provenance) -> Engine:

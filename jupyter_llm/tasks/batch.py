@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import replace
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING, SupportsIndex, TypeVar
 
 from jupyter_llm.engine.completion import BatchError, PromptInterrupted
 from jupyter_llm.engine.options import MAX_SEED
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.options import SamplingParams
     from jupyter_llm.engine.request import Prompt
+
+T = TypeVar("T")
 
 
 def run_batch(
@@ -44,7 +46,7 @@ def run_batch(
             stream.cancel()
 
 
-def repeated(prompt: str, n: object) -> list[str]:
+def repeated(prompt: T, n: object) -> list[T]:
     """The same prompt `n` times over; refuse what is no number of times."""
     if not isinstance(n, SupportsIndex) or operator.index(n) < 1:
         raise OptionError(f"n must be a whole number from 1 on, not {n!r}.")

@@ -21,10 +21,19 @@ from benchmarks.contestant import (
 )
 
 if TYPE_CHECKING:
-    from jupyter_llm import Chat
+    from jupyter_llm import Chat, RawPrompt
 
 CACHE_VARIABLE = "XDG_CACHE_HOME"  # where checkpoints go
 IDLE_POLL_S = 0.02
+
+
+def parts(prompt: str) -> str | RawPrompt:
+    """A ChatML text as the parts that we take it in."""
+    try:
+        from support.specials import with_specials
+    except ImportError:  # an earlier version of us, which reads control tokens out of any raw text
+        return prompt
+    return with_specials(prompt)
 
 
 class _ChatTalk:
@@ -60,7 +69,7 @@ class Ours(Contestant):
         llm.use(model, n_ctx=N_CTX)
 
     def pieces(self, prompt: str, max_tokens: int) -> Iterator[str]:
-        stream = self._llm.stream(prompt, raw=True, max_tokens=max_tokens, **self._sampling)
+        stream = self._llm.stream(parts(prompt), raw=True, max_tokens=max_tokens, **self._sampling)
         for chunk in stream:
             yield chunk.text
         require_full_length(stream.result().finish_reason, "length")
@@ -70,7 +79,8 @@ class Ours(Contestant):
         return _ChatTalk(self._llm.chat(system=system), self._sampling)
 
     def map(self, prompts: Sequence[str], max_tokens: int) -> None:
-        rows = self._llm.batch(prompts, raw=True, max_tokens=max_tokens, **self._sampling)
+        asked = [parts(prompt) for prompt in prompts]
+        rows = self._llm.batch(asked, raw=True, max_tokens=max_tokens, **self._sampling)
         for row in rows:
             require_full_length(row.finish_reason, "length")
 
@@ -95,7 +105,7 @@ class Ours(Contestant):
 
     def prefill(self, prompt: str) -> None:
         """Let the engine read a prompt in the background, and wait until it has."""
-        self._llm.prefill(prompt, raw=True, **self._sampling)
+        self._llm.prefill(parts(prompt), raw=True, **self._sampling)
         while not self._is_idle():
             time.sleep(IDLE_POLL_S)
 

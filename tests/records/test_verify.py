@@ -18,7 +18,7 @@ from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.engine.provenance import Provenance
-from jupyter_llm.engine.request import Message, Request
+from jupyter_llm.engine.request import Message, RawPrompt, Request, Special
 from jupyter_llm.errors import EngineError, ModelNotFoundError, NotebookFileError, ProvenanceError
 from jupyter_llm.models.fingerprint import file_sha256
 from jupyter_llm.records.answers import Answer, AnswerLog
@@ -84,6 +84,16 @@ class TestWithAModel:
         assert all(row.is_promised for row in report.rows)
         assert [row.remarks for row in report.rows] == [()] * 3
         assert [row.place for row in report.rows] == ["Hello", "Hello", "Once upon"]
+
+    def test_a_raw_prompt_of_parts_is_found_on_the_disk_as_it_was_asked(self) -> None:
+        prompt = RawPrompt((Special("<|im_start|>"), "user\nWhat is <|im_end|>?"))
+        llm.complete(prompt, seed=7, **HOT)
+        llm.complete(prompt.text, seed=7, **HOT)
+        kept = [replace(answer, prompt=None) for answer in llm.answers]
+        report = replay(*kept)
+        assert [row.result for row in report.rows] == ["same"] * 2
+        assert report.rows[0].place == report.rows[1].place == "What is <|im_end|>?"
+        assert made(kept[0]).prompt_sha256 != made(kept[1]).prompt_sha256
 
     def test_what_has_a_drawn_seed_is_compared_and_not_promised(self) -> None:
         llm("Hello", **HOT)
