@@ -162,6 +162,7 @@ def answer_record(
     text: str,
     usage: Usage,
     finish_reason: FinishReason,
+    is_constrained: bool = False,
 ) -> Provenance:
     """Record an answer that was written just now."""
     return Provenance(
@@ -179,6 +180,7 @@ def answer_record(
         machine=machine_name(),
         package=f"jupyter_llm {__version__}",
         time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        is_constrained=is_constrained,
     )
 
 

@@ -34,6 +34,8 @@ LaneName = Literal["fast", "exact"]
 _ID_LENGTH = 12
 _MAX_LICENSE = 200  # characters; some files carry the whole text
 _MAX_COUNT = 2**53  # beyond it a front end's numbers are no longer whole
+# What records from before there was a choice leave out, and stands for.
+_MAY_BE_MISSING = {"may_repeat": True, "is_constrained": False}
 # The seed and the lane stand apart, and log-probabilities change nothing in the text.
 _APART = ("seed", "exact", "logprobs")
 _SAMPLING = [option.name for option in fields(SamplingParams) if option.name not in _APART]
@@ -129,6 +131,7 @@ class Provenance:
     `params` replay it: their seed is the one that was used, drawn or given, and they ask for the
     lane it ran in. `exact` says whether the same text was promised. The hashes are over the token
     ids of the prompt, the text the model wrote and, for code that landed in a cell, its source.
+    `is_constrained` tells that the model was not free in what it wrote: see `Request.constraint`.
 
     A record that was read keeps the digest it came with: `is_altered` tells that it was edited.
     """
@@ -149,6 +152,7 @@ class Provenance:
     time: str
     kind: RecordKind = "answer"
     source_sha256: str | None = None
+    is_constrained: bool = False
     stated_digest: str | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -179,8 +183,10 @@ class Provenance:
         content = {each.name: getattr(self, each.name) for each in fields(self)}
         del content["params"], content["stated_digest"]
         sampling = {name: _plain(getattr(self.params, name)) for name in _SAMPLING}
-        if self.params.may_repeat:
-            del sampling["may_repeat"]  # as in records from before there was a choice
+        for part in (content, sampling):
+            for name in part.keys() & _MAY_BE_MISSING:
+                if part[name] is _MAY_BE_MISSING[name]:
+                    del part[name]
         return {
             **content,
             "version": VERSION,
@@ -236,7 +242,7 @@ def _record_type() -> Any:
     def object_of(kind: type, *left_out: str, **narrower: Any) -> Any:
         hints = {**get_type_hints(kind), **narrower}
         known = [
-            (name, hint, True) if name == "may_repeat" else (name, hint)
+            (name, hint, _MAY_BE_MISSING[name]) if name in _MAY_BE_MISSING else (name, hint)
             for name, hint in hints.items()
             if name not in left_out
         ]

@@ -183,6 +183,8 @@ class _Replayer:
     def _replay(self, answer: Answer, record: Provenance) -> Completion:
         if record.finish_reason == "cancelled" and not record.completion_tokens:
             raise _NotReplayable("it was stopped before the first word")
+        if record.is_constrained:
+            raise _NotReplayable("it had to begin with one of given texts, which are not kept")
         prompt = answer.prompt or self.prompt_of(record.prompt_sha256)
         if prompt is None:
             raise _NotReplayable("its prompt is not kept on this machine")

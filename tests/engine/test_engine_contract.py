@@ -11,6 +11,7 @@ from support.scripted import ScriptedEngine
 
 from jupyter_llm.engine.base import Engine, Stream
 from jupyter_llm.engine.completion import Completion
+from jupyter_llm.engine.constraint import BeginsWith, Constraint
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Prompt, RawPrompt, Request, Special
 from jupyter_llm.errors import (
@@ -35,9 +36,12 @@ def submit(
     prompt: Prompt = HELLO,
     stop: tuple[str, ...] = (),
     answer_prefix: str = "",
+    constraint: Constraint | None = None,
 ) -> Stream:
     params = SamplingParams(temperature=0, max_tokens=max_tokens, stop=stop, ignore_eos=True)
-    return engine.submit(Request(prompt=prompt, params=params, answer_prefix=answer_prefix))
+    return engine.submit(
+        Request(prompt=prompt, params=params, answer_prefix=answer_prefix, constraint=constraint)
+    )
 
 
 def ask(engine: Engine, max_tokens: int | None = 12, **more: Any) -> Completion:
@@ -126,6 +130,22 @@ def test_a_stop_text_in_the_answer_prefix_stops_nothing(engine: Engine) -> None:
     completion = ask(engine, stop=("```",), answer_prefix="```")
     assert completion.text
     assert completion.finish_reason == "length"
+
+
+@pytest.mark.parametrize("texts", [("kilometres",), ("yes", "no", "żółw 🐢"), ("word", "w")])
+@pytest.mark.parametrize("answer_prefix", ["", "the quick"])
+def test_an_answer_begins_with_one_of_the_texts_and_says_so_in_its_record(
+    engine: Engine, texts: tuple[str, ...], answer_prefix: str
+) -> None:
+    constraint = BeginsWith(texts)
+    completion = ask(engine, 40, constraint=constraint, answer_prefix=answer_prefix)
+    assert completion.text.startswith(texts)
+    assert completion.usage.completion_tokens == 40
+    assert completion.provenance is not None
+    assert completion.provenance.is_constrained
+    free = ask(engine, 3, answer_prefix=answer_prefix).provenance
+    assert free is not None
+    assert not free.is_constrained
 
 
 @pytest.mark.parametrize("more", [{"prompt": "a b"}, {"answer_prefix": "a b"}], ids=str)

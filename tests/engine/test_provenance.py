@@ -79,6 +79,7 @@ records = st.builds(
     time=st.just("2026-01-02T03:04:05Z"),
     kind=...,
     source_sha256=st.none() | hashes,
+    is_constrained=...,
 ).map(lambda one: replace(one, params=replace(one.params, exact=one.context.lane == "exact")))
 
 

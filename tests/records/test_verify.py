@@ -114,6 +114,7 @@ class TestWithAModel:
             ("model", {"sha256": None}, "same", "the model file's hash was not known yet"),
             ("record", {"build": "older"}, "same", "another build: older then, "),
             ("record", {"machine": "other"}, "same", "another kind of processor wrote it"),
+            ("record", {"is_constrained": True}, "not replayable", "it had to begin with one of"),
         ],
     )
     def test_what_is_odd_about_an_answer_is_told(

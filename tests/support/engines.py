@@ -14,6 +14,7 @@ from support.waiting import until
 
 from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.completion import Completion
+from jupyter_llm.engine.constraint import Constraint
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.lane import Lane
 from jupyter_llm.engine.local.llama import Context, Weights
@@ -76,6 +77,7 @@ def submit(
     conversation: str | None = None,
     priority: Priority = Priority.CHAT,
     is_pinned: bool = False,
+    constraint: Constraint | None = None,
     **sampling: Any,
 ) -> QueueStream:
     """Queue a prompt that is answered to its full length; greedily, unless told otherwise."""
@@ -87,6 +89,7 @@ def submit(
             conversation=conversation,
             priority=priority,
             is_pinned=is_pinned,
+            constraint=constraint,
         )
     )
 

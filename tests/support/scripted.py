@@ -88,6 +88,8 @@ class ScriptedEngine:
         self._check_open()
         self.requests.append(request)
         reply = self.replies.popleft() if self.replies else "word " * 100_000
+        if request.constraint is not None and not reply.startswith(request.constraint.texts):
+            reply = request.constraint.texts[0] + reply
         cancelled = threading.Event()
         written: list[str] = []
         feed = StreamFeed()
@@ -120,6 +122,7 @@ class ScriptedEngine:
                     text=text,
                     usage=usage,
                     finish_reason=reason,
+                    is_constrained=request.constraint is not None,
                 ),
             )
 

@@ -36,8 +36,11 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from jupyter_llm.engine.constraint import Constraint
     from jupyter_llm.engine.local.lane import Lane
+    from jupyter_llm.engine.local.mask import Mask
     from jupyter_llm.engine.local.sampler import LogprobScorer
+    from jupyter_llm.engine.local.scheduler import Sampler
     from jupyter_llm.models.discover import ModelEntry
 
 logger = logging.getLogger(__name__)
@@ -433,12 +436,8 @@ class LocalEngine:
         generation.lane = lane
         generation.writer = partial(self._model.writer, lane)
         generation.file_key = self._model.file_key
-        sampler = lane.context.sampler(params, generation.seed or 0, token_ids)
-        if params.logprobs is not None:
-            from jupyter_llm.engine.local.sampler import RecordingSampler
-
-            sampler = RecordingSampler(sampler, lane.context, params.logprobs)
-            generation.recorder = sampler
+        mask = self._mask(request.constraint)
+        sampler = self._sampler(generation, lane, token_ids, mask)
         sequence = Sequence(
             token_ids,
             max_tokens=params.max_tokens or lane.context.n_ctx,
@@ -449,6 +448,7 @@ class LocalEngine:
             is_pinned=request.is_pinned,
             is_private=request.is_private,
             drafter=lane.drafter(token_ids) if self._may_draft(request) else None,
+            mask=mask,
         )
         try:
             lane.prepare(sequence.token_ids, request.conversation)
@@ -457,6 +457,30 @@ class LocalEngine:
             sampler.close()
             raise
         return sequence
+
+    def _mask(self, constraint: Constraint | None) -> Mask | None:
+        if constraint is None:
+            return None
+        from jupyter_llm.engine.local.mask import BeginningMask
+
+        return BeginningMask(constraint, self._model.weights.vocabulary)
+
+    @staticmethod
+    def _sampler(
+        generation: Generation, lane: Lane, token_ids: list[int], mask: Mask | None
+    ) -> Sampler:
+        params = generation.request.params
+        sampler = lane.context.sampler(params, generation.seed or 0, token_ids)
+        if mask is not None:
+            from jupyter_llm.engine.local.sampler import MaskedSampler
+
+            sampler = MaskedSampler(sampler, lane.context, mask)
+        if params.logprobs is not None:
+            from jupyter_llm.engine.local.sampler import RecordingSampler
+
+            sampler = RecordingSampler(sampler, lane.context, params.logprobs)
+            generation.recorder = sampler
+        return sampler
 
     def _may_draft(self, request: Request) -> bool:
         """Tell whether guessing ahead may pay: not where wrong guesses cannot be forgotten."""

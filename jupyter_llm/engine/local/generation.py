@@ -76,7 +76,8 @@ class Generation:
         if self.last_s - self._sent_s >= _CHUNK_S:
             self._send()
         params = self.request.params
-        if self.num_tokens % _LOOK_EVERY == 0 and not (params.may_repeat or params.ignore_eos):
+        may_repeat = params.may_repeat or params.ignore_eos or not self._may_end
+        if self.num_tokens % _LOOK_EVERY == 0 and not may_repeat:
             self.is_looping = loop_start("".join(self.text)) is not None
 
     def touch(self) -> None:
@@ -129,6 +130,11 @@ class Generation:
             num_written=self.num_tokens,
         )
 
+    @property
+    def _may_end(self) -> bool:
+        mask = self.sequence.mask if self.sequence is not None else None
+        return mask is None or mask.is_complete
+
     def _state(self, slot: Slot | None) -> ProgressState:
         if self.feed.future.done():
             return "finished"
@@ -149,6 +155,7 @@ class Generation:
             text=text,
             usage=usage,
             finish_reason=reason,
+            is_constrained=self.request.constraint is not None,
         )
 
     def _usage(self, num_tokens: int) -> Usage:

@@ -13,7 +13,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import llama_cpp as lib
@@ -25,6 +25,7 @@ from jupyter_llm.engine.local.groups import MAX_GROUP, fill_groups
 from jupyter_llm.engine.local.pages import pages
 from jupyter_llm.engine.local.sampler import GreedySampler, Pooler
 from jupyter_llm.engine.local.scheduler import Batch, Decoded, Sampler
+from jupyter_llm.engine.local.vocabulary import Vocabulary
 from jupyter_llm.errors import EngineError, ModelFileError, ModelLoadError, OptionError
 from jupyter_llm.models.fingerprint import FileState
 
@@ -194,6 +195,18 @@ class Weights:
         ends = {t for t in range(self.n_vocab) if lib.llama_vocab_is_eog(self._vocab, t)}
         texts = [text for tokens in (self.fim, self.notebook) if tokens for text in astuple(tokens)]
         return frozenset(ends | {self.control_ids[text] for text in texts if text})
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The tokens by their bytes, without those that end a text or steer the model.
+
+        Made on first need: that takes a moment for large vocabularies.
+        """
+        left_out = self.end_ids.union(self.control_ids.values())
+        pieces = [
+            b"" if token in left_out else self._bytes_of(token) for token in range(self.n_vocab)
+        ]
+        return Vocabulary(pieces, partial(self.tokenize, is_special=False, goes_on=True))
 
     def tokenize(
         self, text: str, *, is_special: bool, add_bos: bool = False, goes_on: bool = False

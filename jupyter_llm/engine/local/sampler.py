@@ -10,6 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from jupyter_llm.engine.local.mask import Mask
     from jupyter_llm.engine.local.scheduler import Sampler
 
 
@@ -49,6 +50,33 @@ class GreedySampler:
 
     def close(self) -> None:
         """Do nothing; there is nothing to free."""
+
+
+class MaskedSampler:
+    """Draws with another sampler what a mask lets come, whatever options bend the logits after it.
+
+    No option lifts a logit of -inf.
+    """
+
+    def __init__(self, sampler: Sampler, context: Logits, mask: Mask) -> None:
+        self._sampler = sampler
+        self._context = context
+        self._mask = mask
+
+    def sample(self, index: int) -> int:
+        """Draw a token that may come from the logits of the batch's `index`-th token."""
+        logits = self._context.logits(index)
+        self._mask.apply(logits)
+        likeliest = int(logits.argmax())
+        token_id = self._sampler.sample(index)
+        if np.isneginf(logits[token_id]):  # a bias bans all that may come
+            token_id = likeliest
+        self._mask.accept(token_id)
+        return token_id
+
+    def close(self) -> None:
+        """Free what the other sampler holds."""
+        self._sampler.close()
 
 
 class RecordingSampler:

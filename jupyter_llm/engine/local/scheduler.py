@@ -19,6 +19,7 @@ from jupyter_llm.engine.request import Priority
 from jupyter_llm.errors import ContextOverflowError, EngineError
 
 if TYPE_CHECKING:
+    from jupyter_llm.engine.local.mask import Mask
     from jupyter_llm.engine.local.slots import Placement, Slot, Slots
     from jupyter_llm.engine.options import FinishReason
 
@@ -116,7 +117,8 @@ class Sequence:
 
     `token_ids` are the prompt's and then those drawn; the first `len(slot.token_ids)` of them have
     been evaluated. With `max_tokens=0` the prompt is only read. With a `scorer` nothing is drawn:
-    it judges the tokens from `num_given` on. `admitted_s` is when it first got a slot.
+    it judges the tokens from `num_given` on. What a `mask` of the sampler's forces is evaluated
+    with what comes before it. `admitted_s` is when it first got a slot.
     """
 
     token_ids: list[int]
@@ -130,6 +132,7 @@ class Sequence:
     scorer: Scorer | None = None
     num_given: int = 0
     drafter: Drafter | None = None
+    mask: Mask | None = None
     num_prompt: int = field(init=False)
     num_cached: int = field(init=False, default=0)
     slot: Slot | None = field(init=False, default=None)
@@ -178,7 +181,7 @@ class Drawn:
 
 @dataclass(slots=True)
 class _Member:
-    """A sequence's part of a batch: its own tokens, guesses after them, and where logits begin."""
+    """A sequence's part of a batch: its own tokens, a draft after them, and where logits begin."""
 
     sequence: Sequence
     taken: list[int]
@@ -461,7 +464,7 @@ class Scheduler:
         for sequence in sorted(turn, key=lambda s: min(2, s.num_pending)):  # stable
             if (room := limit - len(batch)) <= 0:
                 break
-            members.append(self._take(sequence, batch, room, is_alone=len(turn) == 1))
+            members.append(self._take(sequence, batch, room, num_others=len(turn) - 1))
         return members, batch
 
     def _turn(self, *, is_guest: bool) -> tuple[list[Sequence], int]:
@@ -484,15 +487,19 @@ class Scheduler:
             return turn, self._model.n_batch
         return turn, min(limit, _SMALL_BATCH) if starved or is_guest else limit
 
-    def _take(self, sequence: Sequence, batch: Batch, room: int, *, is_alone: bool) -> _Member:
+    def _take(self, sequence: Sequence, batch: Batch, room: int, *, num_others: int) -> _Member:
         slot = sequence.slot
         assert slot is not None
         start = len(slot.token_ids)
         taken = sequence.token_ids[start : min(start + room, sequence.num_to_read)]
+        left = sequence.max_tokens - len(sequence.completion_ids) - 1
         draft: list[int] = []
-        is_alone = is_alone and sequence.num_pending == len(taken) == 1
+        if sequence.mask is not None and sequence.num_pending == len(taken):
+            # What is certain pays in any company, to which room is left all the same.
+            most = min(room - len(taken) - num_others, left)
+            draft += sequence.mask.forced()[: max(0, most)]
+        is_alone = not (draft or num_others) and sequence.num_pending == len(taken) == 1
         if is_alone and sequence.drafter is not None:
-            left = sequence.max_tokens - len(sequence.completion_ids) - 1
             draft = sequence.drafter.propose(min(room - 1, left))
         end = start + len(taken)
         first = max(start, min(sequence.first_wanted, end))

@@ -1,0 +1,121 @@
+"""Which tokens may come next in an answer that is asked to look a certain way."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from jupyter_llm.engine.local.slots import common_prefix
+from jupyter_llm.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jupyter_llm.engine.constraint import Constraint
+    from jupyter_llm.engine.local.vocabulary import Vocabulary
+
+_LEAST = np.finfo(np.float32).min
+
+
+class Mask(Protocol):
+    """Says what may come next in one answer, and knows the tokens that came so far."""
+
+    def apply(self, logits: np.ndarray) -> None:
+        """Set the logits of all tokens that may not come to -inf, in place; no others are so."""
+
+    def accept(self, token_id: int) -> None:
+        """Take in a token that was drawn, one of those that might come."""
+
+    def forced(self) -> Sequence[int]:
+        """The tokens that come next whatever the model likes, as far as that is known."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the answer may end here."""
+
+
+class BeginningMask:
+    """Lets an answer begin with one of some texts and then go on freely; see `BeginsWith`.
+
+    A token may come if it begins what is left of a text, or goes on after all of it: so the token
+    that ends a text may begin what follows. No token that ends the answer or steers the model may
+    come before. What all texts have in common is no choice, so the model does not choose its tokens
+    either: they are those that the tokenizer makes of it.
+
+    Texts that the model has no tokens for are left out. Raises `OptionError` if none is left.
+    """
+
+    def __init__(self, constraint: Constraint, vocabulary: Vocabulary) -> None:
+        # As the tokenizer encodes them: a lone surrogate is no text.
+        texts = {text.encode("utf-8", "replace") for text in constraint.texts}
+        # Most vocabularies lack a few rare bytes; with the others a token can always be found.
+        texts = {text for text in texts if vocabulary.single_bytes.issuperset(text)}
+        if not texts:
+            raise OptionError(
+                "The model has no tokens for what the answer is to begin with. Leave out the rare "
+                "characters, or take another model."
+            )
+        self._texts = list(_without_longer(sorted(texts)))
+        self._data = np.frombuffer(b"".join(self._texts), np.uint8)
+        lengths = np.array([len(text) for text in self._texts])
+        self._ends = np.cumsum(lengths)
+        self._starts = self._ends - lengths
+        self._vocabulary = vocabulary
+        # Those that the answer may still begin with, and how many bytes of them it has.
+        self._first, self._last = 0, len(self._texts)
+        self._num_written = 0
+        self._forced: list[int] | None = None  # not known yet
+        self.is_complete = False
+
+    def apply(self, logits: np.ndarray) -> None:
+        """Set the logits of all tokens that may not come to -inf, in place; no others are so."""
+        if self.is_complete:
+            return
+        allowed = self.forced()[:1] or self._fitting()
+        kept = np.maximum(logits[allowed], _LEAST)
+        logits.fill(-np.inf)
+        logits[allowed] = kept
+
+    def accept(self, token_id: int) -> None:
+        """Take in a token that was drawn, one of those that might come."""
+        if self.is_complete:
+            return
+        self._forced = self.forced()[1:] or None
+        first, last = self._first, self._last
+        written = self._texts[first][: self._num_written] + self._vocabulary.pieces[token_id]
+        place = bisect_right(self._texts, written, first, last)
+        self.is_complete = place > first and written.startswith(self._texts[place - 1])
+        if self.is_complete:
+            return
+        self._num_written = size = len(written)
+        self._first = bisect_left(self._texts, written, first, last)
+        self._last = bisect_right(
+            self._texts, written, self._first, last, key=lambda text: text[:size]
+        )
+        assert self._first < self._last, "only what fits is accepted"
+
+    def forced(self) -> list[int]:
+        """The tokens that come next whatever the model likes, as far as that is known."""
+        if self.is_complete:
+            return []
+        if self._forced is None:
+            first, last = self._texts[self._first], self._texts[self._last - 1]
+            common = first[self._num_written : common_prefix(first, last)]
+            self._forced = self._vocabulary.certain(common)
+        return self._forced
+
+    def _fitting(self) -> np.ndarray:
+        left = slice(self._first, self._last)
+        starts = self._starts[left] + self._num_written
+        return self._vocabulary.fitting(self._data, starts, self._ends[left])
+
+
+def _without_longer(texts: list[bytes]) -> Iterator[bytes]:
+    """Yield sorted texts, without those that begin with another: with it they begin right."""
+    last = None
+    for text in texts:
+        if last is None or not text.startswith(last):
+            last = text
+            yield text
