@@ -102,7 +102,7 @@ def write_tiny_model(
     `is_spm` the vocabulary is one of SentencePiece, as Llama's: it puts a space before a text, and
     its special tokens are `<unk>`, `<s>` and `</s>`.
     """
-    tokens = spm_tokens() if is_spm else all_tokens(control_texts)
+    tokens = spm_tokens(control_texts) if is_spm else all_tokens(control_texts)
     kinds, followers = kinds_of(tokens, utf8=utf8)
     writer = start(
         path,
@@ -132,9 +132,10 @@ def all_tokens(control_texts: Sequence[str] = ()) -> list[str]:
     return [*byte_symbols(), *merged, *control_texts, *SPECIAL_TOKENS]
 
 
-def spm_tokens() -> list[str]:
+def spm_tokens(control_texts: Sequence[str] = ()) -> list[str]:
+    bytes_ = (f"<0x{byte:02X}>" for byte in range(256))
     merged = (merge.replace(" ", "").replace("Ġ", "▁") for merge in MERGES)
-    return [*(f"<0x{byte:02X}>" for byte in range(256)), *merged, "▁", "<unk>", "<s>", "</s>"]
+    return [*bytes_, *merged, "▁", *control_texts, "<unk>", "<s>", "</s>"]
 
 
 def byte_symbols() -> list[str]:
@@ -164,7 +165,7 @@ def start(
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_add_bos_token(begins)
     if is_spm:
-        _add_spm_tokenizer(writer)
+        _add_spm_tokenizer(writer, tokens or spm_tokens())
     else:
         _add_tokenizer(writer, tokens or all_tokens())
     if chat_template:
@@ -200,19 +201,19 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokens: list[str]) -> None:
     writer.add_pad_token_id(end_of_text)
 
 
-def _add_spm_tokenizer(writer: gguf.GGUFWriter) -> None:
-    tokens = spm_tokens()
-    types = gguf.TokenType
+def _add_spm_tokenizer(writer: gguf.GGUFWriter, tokens: list[str]) -> None:
+    types, num_normal = gguf.TokenType, len(MERGES) + 1
+    unknown, begin, end = range(len(tokens) - 3, len(tokens))
     writer.add_vocab_size(len(tokens))
     writer.add_tokenizer_model("llama")
     writer.add_token_list(tokens)
     writer.add_token_scores([-float(number) for number in range(len(tokens))])
     writer.add_token_types(
         [types.BYTE] * 256
-        + [types.NORMAL] * (len(tokens) - 256 - 3)
+        + [types.NORMAL] * num_normal
+        + [types.CONTROL] * (unknown - 256 - num_normal)
         + [types.UNKNOWN, types.CONTROL, types.CONTROL]
     )
-    unknown, begin, end = range(len(tokens) - 3, len(tokens))
     writer.add_unk_token_id(unknown)
     writer.add_bos_token_id(begin)
     writer.add_eos_token_id(end)
