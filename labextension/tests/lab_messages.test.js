@@ -1,0 +1,83 @@
+/** The examples of what the extension and the kernel say are what the TypeScript types say. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import ts from "typescript";
+import { isMessage, PROTOCOL } from "../lib/connection/messages.js";
+import { LAB_EXAMPLES, labExample } from "./messages.js";
+
+const HERE = fileURLToPath(new URL(".", import.meta.url));
+const OPTIONS = {
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  noEmit: true,
+  skipLibCheck: true,
+  types: [],
+  target: ts.ScriptTarget.ES2022,
+  module: ts.ModuleKind.ESNext,
+  moduleResolution: ts.ModuleResolutionKind.Bundler,
+};
+
+/**
+ * Return which messages are not all that their types say, or more, and why.
+ *
+ * @param {Record<string, any>} messages
+ * @returns {string[]}
+ */
+function misfits(messages) {
+  const file = `${HERE}messages.gen.ts`;
+  const lines = Object.values(messages).map((message) => {
+    const type = "seq" in message ? "Message & { seq: number }" : "Request & { id: string }";
+    return `void (${JSON.stringify(message)} satisfies ${type});`;
+  });
+  const head = 'import type { Message, Request } from "../src/connection/messages.js";';
+  const host = ts.createCompilerHost(OPTIONS);
+  const { getSourceFile } = host;
+  host.getSourceFile = (name, version) =>
+    name === file
+      ? ts.createSourceFile(name, [head, ...lines].join("\n"), version)
+      : getSourceFile(name, version);
+  const program = ts.createProgram([file], OPTIONS, host);
+  const source = program.getSourceFile(file);
+  assert.ok(source);
+  return program.getSemanticDiagnostics(source).map(({ start, messageText }) => {
+    const { line } = source.getLineAndCharacterOfPosition(start ?? 0);
+    const why = ts.flattenDiagnosticMessageText(messageText, " ");
+    return `${Object.keys(messages)[line - 1]}: ${why}`;
+  });
+}
+
+test("the examples are what the types say", () => {
+  assert.deepEqual(misfits(Object.fromEntries(LAB_EXAMPLES.map((n) => [n, labExample(n)]))), []);
+});
+
+test("what is missing, too much or of another type is found", () => {
+  const { model: _, ...less } = labExample("welcome");
+  const wrong = misfits({
+    less,
+    more: labExample("hello", { more: 1 }),
+    other: labExample("path", { path: null }),
+    unknown: labExample("bye", { type: "no such" }),
+    fine: labExample("bye"),
+  });
+  assert.deepEqual(
+    wrong.map((said) => said.split(":")[0]),
+    ["less", "more", "other", "unknown"],
+  );
+});
+
+test("what the kernel says is told from anything else", () => {
+  for (const name of LAB_EXAMPLES) {
+    const message = labExample(name);
+    if ("seq" in message) assert.ok(isMessage(message), name);
+  }
+  for (const data of [null, undefined, 7, "ack", [], {}, { type: 7 }, { type: "toString" }]) {
+    assert.ok(!isMessage(data));
+  }
+});
+
+test("the examples speak this protocol", () => {
+  assert.equal(labExample("hello").protocol, PROTOCOL);
+  assert.equal(labExample("welcome").protocol, PROTOCOL);
+});
