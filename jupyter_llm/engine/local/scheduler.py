@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _HEADROOM = 256  # tokens of a completion that must have room before it begins
 _MIN_WAIT = 16  # tokens: a shorter start is read twice rather than waited for
 _MAX_WAITING_FOR_PREFIX = 8  # looked past in one step; the others of a bulk wait for the same
+_MOST_FORCED = 32  # tokens in a step; each takes memory for its logits
 _PATIENCE = 240  # tokens that higher classes evaluate before a lower one gets a step
 _LAST_PATIENCE = 16 * _PATIENCE  # before one of a class that got no slot at all is next in line
 _SMALL_BATCH = 32  # tokens of such a step, and of one that was aborted again and again
@@ -496,7 +497,7 @@ class Scheduler:
         draft: list[int] = []
         if sequence.mask is not None and sequence.num_pending == len(taken):
             # What is certain pays in any company, to which room is left all the same.
-            most = min(room - len(taken) - num_others, left)
+            most = min(room - len(taken) - num_others, left, _MOST_FORCED)
             draft += sequence.mask.forced()[: max(0, most)]
         is_alone = not (draft or num_others) and sequence.num_pending == len(taken) == 1
         if is_alone and sequence.drafter is not None:

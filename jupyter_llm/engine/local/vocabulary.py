@@ -83,13 +83,15 @@ class Vocabulary:
     def certain(self, text: bytes) -> list[int]:
         """The tokens that a text is written with whatever follows it.
 
-        Those at its end are left out that might be one with what follows.
+        Those at its end are left out that might be one with what follows, or have another share.
         """
+        places = range(max(0, len(text) - len(self._levels)), len(text))
+        end = next((place for place in places if self._goes_on(text[place:])), len(text))
         token_ids: list[int] = []
         place = 0
         for token in self._tokenize(text.decode("utf-8", "ignore")):
             piece = self.pieces[token]
-            if not piece or not text.startswith(piece, place) or self._goes_on(text[place:]):
+            if not piece or not text.startswith(piece, place) or place + len(piece) > end:
                 break
             token_ids.append(token)
             place += len(piece)
