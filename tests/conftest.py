@@ -229,7 +229,8 @@ def watch(
 def scripted(monkeypatch: pytest.MonkeyPatch, shell: InteractiveShell) -> ScriptedEngine:
     """The engine behind `llm`, replaced by one that answers from a script."""
     engine = ScriptedEngine()
-    monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: engine)
+    for name in ("get", "resident_for"):
+        monkeypatch.setattr(llm.current, name, lambda *_args, **_options: engine)
     return engine
 
 

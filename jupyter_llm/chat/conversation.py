@@ -20,6 +20,7 @@ from jupyter_llm.engine.request import Message, Request, check_text
 from jupyter_llm.engine.stream import when_done
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
+from jupyter_llm.notebook.values.guard import asking_nobody
 from jupyter_llm.notebook.values.mentions import plainly_mentioned
 
 if TYPE_CHECKING:
@@ -214,9 +215,36 @@ class Chat(ChatTurns):
 
     def preview(self, engine: Engine, asked: Asked) -> tuple[Message, ...]:
         """The messages that `send` would send; nothing changes."""
+        return self._preview(engine, asked)[1].draft.messages
+
+    def read_draft(self, asked: Asked) -> None:
+        """Let the engine read a prompt that is still being written, as `send` would send it.
+
+        Returns soon; the chat stays as it is, nothing is written to the disk, no model is loaded
+        and no code of the user's run. What would not go on from the end of the chat is read beside
+        it, lest that is lost.
+        """
+        engine = self.current.resident_for(asked.model)
+        if engine is None:
+            return
+        with suppress(EngineClosedError):
+            with asking_nobody():
+                place, plan = self._preview(engine, asked)
+            conversation = self._conversation(asked.context)
+            if plan.is_aside or asked.is_new or not place.is_at_end:
+                conversation += ", aside"
+            request = Request(
+                prompt=plan.draft.messages,
+                params=asked.params,
+                conversation=conversation,
+                is_private=True,
+            )
+            engine.prefill(request, is_draft=True)
+
+    def _preview(self, engine: Engine, asked: Asked) -> tuple[Place, Plan]:
         moment = self._moment(asked)
         place = Place(number=1) if asked.is_new else self._place_for(asked, moment)
-        return self._plan(engine, asked, moment, place).draft.messages
+        return place, self._plan(engine, asked, moment, place)
 
     def read_ahead(self, engine: Engine, describe: Describe | None = None) -> None:
         """Let the engine read the cells that go along with the next prompt, while it is idle.
@@ -266,7 +294,7 @@ class Chat(ChatTurns):
         TurnNotFoundError
         """
         super().choose(number)
-        self._read_branch()
+        self.read_branch()
 
     # A prompt on its way
 
@@ -432,7 +460,7 @@ class Chat(ChatTurns):
         notebook = self.timeline.snapshot()
         return len(notebook.visible) - len(notebook.above(sending.moment.tick).visible)
 
-    def _read_branch(self) -> None:
+    def read_branch(self) -> None:
         """Let the engine read the active branch, if there is one and it will go along as it is."""
         engine, mode = self.current.resident, self._last_mode
         if engine is None or isinstance(mode, int):
@@ -471,7 +499,7 @@ class Chat(ChatTurns):
 
         Runs on the engine's thread, so it only leaves a note there.
         """
-        if future.exception() is not None or future.result().finish_reason == "cancelled":
+        if future.exception() is not None or not future.result().text:
             return
         assert isinstance(request.prompt, tuple)
         with self._lock:

@@ -80,12 +80,17 @@ class Engine(Protocol):
     def tokenize_texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """The tokens of plain texts: no begin token, and control texts mean nothing."""
 
-    def prefill(self, request: Request) -> None:
+    def prefill(self, request: Request, *, is_draft: bool = False) -> None:
         """Read a prompt while there is nothing else to do, so that it is resident later.
 
-        Returns at once. Any other request ends it; what was read by then stays. A chat is left
-        open at its end: what is read is what it begins with however its last message goes on, or,
-        after an answer, whatever the next message is.
+        Returns at once. Any other request ends it, and so does a later prefill of the same
+        conversation; what was read by then stays. A chat is left open at its end: what is read is
+        what it begins with however its last message goes on, or, after an answer, whatever the
+        next message is.
+
+        A draft may be sent as it is, so all of it is read, up to where its answer begins. Where it
+        goes on otherwise, what no longer holds is forgotten again; a model that cannot forget reads
+        no drafts.
         """
 
     def hold_background(self, *, is_held: bool) -> None:

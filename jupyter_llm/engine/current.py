@@ -101,6 +101,26 @@ class CurrentEngine:
         with self._locked(show):
             return self._ensure(*self._chosen(model), show)
 
+    def resident_for(self, model: str | os.PathLike[str] | None = None) -> Engine | None:
+        """The engine that `get` would return, or None where it would load or wait for one."""
+        engine = self.resident
+        if engine is None or not self._lock.acquire(blocking=False):
+            return None
+        try:
+            entry, options = self._chosen(model)
+            if self._resident is None or self._resident[1] != options:
+                return None
+            return engine if self._resident[0].path == entry.path else None
+        except ModelNotFoundError:
+            return None
+        finally:
+            self._lock.release()
+
+    @property
+    def is_background_held(self) -> bool:
+        """Whether nothing is read in the background, since a cell runs."""
+        return self._is_background_held
+
     def named(self, model: str) -> Engine:
         """The engine of a model's name; the resident one need not be found by it."""
         if self._resident is not None and self._resident[0].name == model:

@@ -58,6 +58,7 @@ class ScriptedEngine:
         self.replies = deque(replies)
         self.requests: list[Request] = []
         self.prefilled: list[Request] = []
+        self.drafts: list[Request] = []
         self.is_background_held = False
         self.holds = holds
         self.on_hold = on_hold
@@ -163,9 +164,9 @@ class ScriptedEngine:
         threading.Thread(target=write, daemon=True).start()
         return stream
 
-    def prefill(self, request: Request) -> None:
+    def prefill(self, request: Request, *, is_draft: bool = False) -> None:
         self._check_open()
-        self.prefilled.append(request)
+        (self.drafts if is_draft else self.prefilled).append(request)
 
     def hold_background(self, *, is_held: bool) -> None:
         self._check_open()

@@ -85,6 +85,9 @@ class ScriptedCurrent(CurrentEngine):
     def resident(self) -> ScriptedEngine:
         return self.scripted
 
+    def resident_for(self, _model: object = None) -> ScriptedEngine:
+        return self.scripted
+
 
 class ScriptedLLM(LLM):
     def __init__(self, engine: ScriptedEngine) -> None:

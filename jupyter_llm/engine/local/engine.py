@@ -123,9 +123,13 @@ class LocalEngine:
         self._make_way(request.priority)
         return stream
 
-    def prefill(self, request: Request) -> None:
+    def prefill(self, request: Request, *, is_draft: bool = False) -> None:
         """Read a prompt while there is nothing else to do; see `Engine.prefill`."""
-        self._put(partial(self._start_prefill, self._filled(request), self._num_forgets))
+        tokenizer = self._model.tokenizer
+        tokenize = tokenizer.tokenize if is_draft else tokenizer.tokenize_open
+        if self._model.can_forget or not is_draft:
+            request, num_forgets = self._filled(request), self._num_forgets
+            self._put(lambda: self._start_prefill(request, tokenize, num_forgets))
 
     def hold_background(self, *, is_held: bool) -> None:
         """Let nothing be read in the background until it is allowed again."""
@@ -487,7 +491,9 @@ class LocalEngine:
         is_alone = request.priority < Priority.BULK
         return request.params.lookup and is_alone and self._model.can_forget
 
-    def _start_prefill(self, request: Request, num_forgets: int) -> None:
+    def _start_prefill(
+        self, request: Request, tokenize: Callable[[Prompt], tuple[int, ...]], num_forgets: int
+    ) -> None:
         if self._is_closed or num_forgets != self._num_forgets:  # what was forgotten stays so
             return
         if request.conversation is not None:
@@ -495,14 +501,13 @@ class LocalEngine:
         if not self._model.is_free:
             return
         try:
-            self._read_ahead(request)
+            self._read_ahead(request, list(tokenize(request.prompt)))
         except JupyterLLMError as error:  # whoever asks for an answer is told
             logger.debug("A prompt cannot be read in the background: %s", error)
         except Exception:
             logger.exception("A prompt could not be read in the background")
 
-    def _read_ahead(self, request: Request) -> None:
-        token_ids = list(self._model.tokenizer.tokenize_open(request.prompt))
+    def _read_ahead(self, request: Request, token_ids: list[int]) -> None:
         if not token_ids:
             return
         for lane in self._model.lanes_to_read_in(request, n_threads=self._threads.count):

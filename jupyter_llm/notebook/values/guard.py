@@ -15,7 +15,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FunctionType
 from typing import Any, Final
 
@@ -53,6 +54,8 @@ def ask(call: Callable[[], object], asked: type, within_s: float) -> str:
     `NoAnswerError`: it took too long, failed, or gave no text. A class that was too slow once is
     not asked again.
     """
+    if _thread.asks_nobody:
+        raise NoAnswerError("was not asked yet")
     key = _key_of(asked)
     if key in _slow:
         raise NoAnswerError(_slow[key])
@@ -86,6 +89,16 @@ def ask(call: Callable[[], object], asked: type, within_s: float) -> str:
     if not is_a(answer, str):
         raise NoAnswerError(f"gave {short_name(type(answer))}, not a text")
     return str.__str__(answer)  # a plain one of a subclass too
+
+
+@contextmanager
+def asking_nobody() -> Iterator[None]:
+    """Run no code of the user's on this thread meanwhile: nobody gives an answer."""
+    _thread.asks_nobody = True
+    try:
+        yield
+    finally:
+        _thread.asks_nobody = False
 
 
 def _unheard(call: Callable[[], object], key: tuple[object, ...], within_s: float) -> object:
@@ -122,6 +135,7 @@ class _TimeIsUp(BaseException):
 
 class _ThreadState(threading.local):
     is_muted = False
+    asks_nobody = False
 
 
 class _Nowhere(io.RawIOBase):

@@ -1,0 +1,238 @@
+"""A prompt is read while it is written: sent, it is answered as if nothing had to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from support.engines import cells_of, inside, num_read, wait_until_idle
+from support.shell import run
+
+from jupyter_llm import llm
+from jupyter_llm.chat.asked import Asked
+from jupyter_llm.chat.conversation import Chat
+from jupyter_llm.common.database import store
+from jupyter_llm.engine.completion import Completion
+from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.local.lane import Lane
+from jupyter_llm.engine.local.slots import common_prefix
+from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.errors import EngineClosedError
+from jupyter_llm.frontends.prompt.attaching import Describer
+
+TALK = "Tell me about the lighthouse on the hill above the old harbour, and who keeps it."
+FOLLOW_UP = "And who kept it before her, when the harbour was still full of ships?"
+A_HANDFUL = 3
+PARAMS = SamplingParams(max_tokens=12, ignore_eos=True, temperature=1.0)
+
+
+class Writer:
+    """Somebody who writes prompts for a chat and sends them."""
+
+    def __init__(self, chat: Chat) -> None:
+        self.chat = chat
+
+    @property
+    def engine(self) -> LocalEngine:
+        engine = llm.current.resident
+        assert isinstance(engine, LocalEngine)
+        return engine
+
+    @staticmethod
+    def asked(text: str, **options: object) -> Asked:
+        options = {"context": "all", "params": PARAMS, **options}
+        return Asked(prompt=text, **options)  # type: ignore[arg-type]
+
+    def write(self, text: str, **options: object) -> None:
+        """Let a draft be read, and wait until it is."""
+        self.chat.read_draft(self.asked(text, **options))
+        wait_until_idle(self.engine)
+
+    def send(self, text: str, **options: object) -> Completion:
+        completion = self.chat.send(self.asked(text, **options)).result(timeout=60)
+        self.rest()
+        return completion
+
+    def rest(self) -> None:
+        """Wait until the end of an answer is read, too."""
+        self.engine.status()  # once the engine answers, it knows what to read
+        wait_until_idle(self.engine)
+
+    def num_common(self, one: str, other: str) -> int:
+        """How many tokens two prompts have in common."""
+        tokens = [
+            self.engine.tokenize(self.chat.preview(self.engine, self.asked(text)))
+            for text in (one, other)
+        ]
+        return common_prefix(*tokens)
+
+
+@pytest.fixture
+def writer(shell: InteractiveShell) -> Writer:
+    """One who has had an answer."""
+    llm.current.get()
+    writer = Writer(llm.chat("default"))
+    writer.send(TALK)
+    return writer
+
+
+def test_a_draft_that_is_sent_has_been_read(writer: Writer) -> None:
+    writer.write(FOLLOW_UP)
+    assert num_read(writer.send(FOLLOW_UP)) <= A_HANDFUL
+
+
+def test_the_end_of_a_turn_and_the_next_header_are_read_after_it(writer: Writer) -> None:
+    usage = writer.send("x").usage
+    # The prompt's own letter, and what the template puts behind it.
+    closing = writer.engine.tokenize(writer.chat.preview(writer.engine, writer.asked("x")))
+    opening = writer.engine._model.tokenizer.tokenize_open(
+        writer.chat.preview(writer.engine, writer.asked("x"))[:-1]
+    )
+    assert usage.prompt_tokens - usage.cached_tokens <= len(closing) - len(opening)
+
+
+def test_the_end_of_an_answer_that_was_stopped_is_read_too(writer: Writer) -> None:
+    endless = SamplingParams(ignore_eos=True, temperature=1.0, may_repeat=True)
+    stream = writer.chat.send(writer.asked(FOLLOW_UP, params=endless))
+    next(iter(stream))
+    stream.cancel()
+    assert stream.result(timeout=60).text
+    writer.rest()
+    told = writer.chat.preview(writer.engine, writer.asked("x"))[:-1]
+    (slot,) = writer.engine._model.lanes[0].slots.used[:1]
+    assert tuple(slot.token_ids) == writer.engine._model.tokenizer.tokenize_open(told)
+
+
+def test_key_by_key_only_what_is_new_is_read(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    learn = Lane.learn
+
+    def counting(lane: Lane, step_s: float) -> None:
+        read.append(lane.scheduler.num_evaluated)
+        learn(lane, step_s)
+
+    monkeypatch.setattr(Lane, "learn", counting)
+    for end in range(1, len(FOLLOW_UP) + 1):
+        read.clear()
+        writer.write(FOLLOW_UP[:end])
+        # The last word may be cut otherwise, and behind it stands the template's closing.
+        assert sum(read) <= len(writer.engine.tokenize_texts([FOLLOW_UP[:end]])[0][-8:]) + 12
+    assert num_read(writer.send(FOLLOW_UP)) <= A_HANDFUL
+
+
+def test_of_a_draft_that_is_changed_all_before_the_change_stays_read(writer: Writer) -> None:
+    changed = FOLLOW_UP.replace("harbour", "village")
+    num_common = writer.num_common(FOLLOW_UP, changed)
+    writer.write(FOLLOW_UP)
+    usage = writer.send(changed).usage
+    assert usage.cached_tokens == num_common
+    assert 0 < usage.prompt_tokens - usage.cached_tokens < usage.prompt_tokens / 2
+
+
+def test_a_draft_is_the_prompt_that_is_sent(writer: Writer, shell: InteractiveShell) -> None:
+    run(shell, "prices = {'tea': 3, 'milk': 2}\nprices", store_history=True)
+    text = "What is the price of tea in prices?"
+    more = {"attachments": [("In [9]", "tea = 3")], "describe": Describer(text)}
+    writer.write(text, **more)
+    assert num_read(writer.send(text, **more)) <= A_HANDFUL
+    assert {part.variable for part in writer.chat.turns[-1].told} >= {"prices"}
+
+
+def test_no_code_is_run_for_a_draft(writer: Writer, shell: InteractiveShell) -> None:
+    run(
+        shell,
+        "class Loud:\n    num_asked = 0\n    def __repr__(self):\n"
+        "        Loud.num_asked += 1\n        return 'loud'\nthing = Loud()",
+        store_history=True,
+    )
+    text = "What is the thing?"
+    loud = shell.user_ns["Loud"]
+    before = loud.num_asked
+    writer.write(text, describe=Describer(text))
+    assert loud.num_asked == before
+    writer.send(text, describe=Describer(text))
+    assert loud.num_asked == before + 1
+
+
+def test_nothing_of_a_draft_is_kept(writer: Writer, shell: InteractiveShell, home: Path) -> None:
+    before = writer.chat.exchanges
+    secret = "the treasure lies below the seventh stone of the lighthouse " * 12
+    writer.write(secret)
+    assert writer.chat.exchanges == before
+    assert [slot.is_private for slot in writer.engine._model.lanes[0].slots.used[:1]] == [True]
+    llm.unload()  # what is to be written is
+    assert store().flush(20)
+    tokens = b"seventh stone"
+    assert not any(tokens in path.read_bytes() for path in home.rglob("*") if path.is_file())
+
+
+def test_a_draft_that_was_sent_may_be_kept(writer: Writer) -> None:
+    writer.write(FOLLOW_UP)
+    writer.send(FOLLOW_UP)
+    assert not any(slot.is_private for slot in writer.engine._model.lanes[0].slots.used)
+
+
+def test_a_draft_loads_no_model(shell: InteractiveShell) -> None:
+    chat = llm.chat("default")
+    chat.read_draft(Writer.asked(FOLLOW_UP))
+    assert llm.current.resident is None
+    llm.current.get()
+    num_before = llm.status().engine.resident_tokens  # type: ignore[union-attr]
+    chat.read_draft(Writer.asked(FOLLOW_UP, model="another one"))
+    assert llm.status().engine.resident_tokens == num_before  # type: ignore[union-attr]
+
+
+def test_a_draft_waits_while_a_cell_runs_and_only_the_latest_is_read(writer: Writer) -> None:
+    llm.current.hold_background(is_held=True)
+    for end in (20, 40, len(FOLLOW_UP)):
+        writer.chat.read_draft(writer.asked(FOLLOW_UP[:end]))
+    status = writer.engine.status()
+    assert (status.num_running, status.num_waiting) == (0, 1)
+    llm.current.hold_background(is_held=False)
+    wait_until_idle(writer.engine)
+    assert num_read(writer.send(FOLLOW_UP)) <= A_HANDFUL
+
+
+@pytest.mark.parametrize("more", [{"after": 0}, {"is_new": True}, {"context": 0}], ids=str)
+def test_a_draft_that_does_not_go_on_leaves_what_was_said_resident(
+    writer: Writer, shell: InteractiveShell, more: dict[str, object]
+) -> None:
+    run(shell, "x = 'a cell that is told'", store_history=True)
+    writer.send(FOLLOW_UP)
+    before = max(writer.engine.status().resident_tokens)
+    writer.write("Something else entirely", **more)
+    usage = writer.send("And then?").usage
+    assert usage.cached_tokens >= before - 1
+
+
+def test_an_edited_prompt_is_read_while_it_is_edited(writer: Writer) -> None:
+    writer.send(FOLLOW_UP)
+    edited = FOLLOW_UP.replace("ships", "boats")
+    writer.write(edited, after=1)
+    assert num_read(writer.send(edited, after=1)) <= A_HANDFUL
+
+
+@pytest.fixture
+def forgetful(shell: InteractiveShell, tiny_recurrent_gguf: Path) -> Iterator[Writer]:
+    llm.use(tiny_recurrent_gguf)
+    yield Writer(llm.chat("default"))
+    llm.unload()
+
+
+def test_a_model_that_cannot_forget_reads_no_draft(forgetful: Writer) -> None:
+    forgetful.send(TALK)
+    before = inside(forgetful.engine, lambda: cells_of(forgetful.engine._model.lanes[0]))
+    forgetful.write(FOLLOW_UP)
+    assert inside(forgetful.engine, lambda: cells_of(forgetful.engine._model.lanes[0])) == before
+
+
+def test_a_model_that_goes_meanwhile_is_no_error(writer: Writer) -> None:
+    engine = writer.engine
+    llm.unload()
+    with pytest.raises(EngineClosedError):
+        engine.count_tokens(TALK)
+    writer.chat.read_draft(writer.asked(FOLLOW_UP))
