@@ -511,6 +511,18 @@ test("earlier prompts come in the order of the conversation, no prompt twice run
   assert.deepEqual(store.history(), ["Hello", "How many rows does df have?", "/fix 3", "Thanks"]);
 });
 
+test("nobody is told of a draft that waits or fails", async () => {
+  ready();
+  const told = store.draft("How m", { attachments: [] });
+  const { id, ...draft } = kernel.last("draft");
+  assert.deepEqual(draft, { type: "draft", text: "How m", after: null, attachments: [] });
+  mock.timers.tick(10_000);
+  assert.equal(store.state.waiting, false);
+  kernel.say({ type: "error", id, text: "No." });
+  await told;
+  assert.equal(store.state.error, null);
+});
+
 test("a store that is done with hears nothing and gives up what it waits for", async () => {
   ready();
   const { reply } = store.request({ type: "check", sources: [] });

@@ -52,6 +52,27 @@ def test_a_prompt_becomes_a_growing_answer(chat: PanelPage) -> None:
     expect(chat.box).to_have_value("Hello")
 
 
+def test_what_is_being_written_is_told_and_not_that_it_was_sent(chat: PanelPage) -> None:
+    chat.open()
+    chat.box.press_sequentially("What is")
+    chat.page.wait_for_function(
+        "() => panelPage.model.sent.findLast(m => m.type === 'draft')?.text === 'What is'"
+    )
+    chat.box.press_sequentially(" it")
+    chat.box.press("Enter")
+    assert chat.wait_for("send")["text"] == "What is it"
+    chat.box.press_sequentially("And")
+    chat.page.wait_for_function(
+        "() => panelPage.model.sent.findLast(m => m.type === 'draft').text === 'And'"
+    )
+    chat.box.fill("")
+    chat.page.wait_for_function(
+        "() => panelPage.model.sent.findLast(m => m.type === 'draft').text === ''"
+    )
+    sent = [message["text"] for message in chat.sent("draft")]
+    assert sent.count("") == 1  # what was sent is gone without a word
+
+
 def test_what_is_finished_in_an_answer_stays_the_same_elements(chat: PanelPage) -> None:
     chat.open(a_snapshot(writing(1, text="One.\n\nTwo\n\nThree")))
     chat.answers.locator("p").first.evaluate("node => { node.isOld = true; }")

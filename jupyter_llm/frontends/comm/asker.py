@@ -13,7 +13,7 @@ from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
 from jupyter_llm.frontends.comm.parts import ProposalData
 from jupyter_llm.frontends.prompt.attaching import Describer
 from jupyter_llm.frontends.prompt.commands import Call, Order
-from jupyter_llm.frontends.prompt.typed import read
+from jupyter_llm.frontends.prompt.typed import read, read_draft
 from jupyter_llm.frontends.views import cut_off
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.values.mentions import plainly_mentioned
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.draft import Turn
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.frontends.comm.jobs import Job
-    from jupyter_llm.frontends.comm.messages import Regenerate, Send
+    from jupyter_llm.frontends.comm.messages import DraftMessage, Regenerate, Send
     from jupyter_llm.frontends.prompt.options import Options
 
 
@@ -69,9 +69,19 @@ class Asker:
         if isinstance(typed.what, Order):
             self._obey(typed.what, typed.options, job)
             return
-        given = [(item.label, item.text) for item in message.attachments]
-        attachments = (*typed.what.attachments, *given)
-        self._ask(replace(typed.what, after=message.after, attachments=attachments), job)
+        self._ask(self._with_message(typed.what, message), job)
+
+    def draft(self, message: DraftMessage) -> Asked | None:
+        """What `send` would send of a draft; None if that is no prompt, or not yet."""
+        found = read_draft(
+            message.text,
+            commands=PANEL_COMMANDS,
+            namespace=user_namespace(),
+            cells=self.side.chat.timeline.snapshot().visible,
+            defaults=self.options,
+            has_options=False,
+        )
+        return self._with_message(found[0], message) if found is not None else None
 
     def regenerate(self, message: Regenerate, turn: Turn, job: Job) -> None:
         """Answer the prompt of a turn once more, as another branch."""
@@ -90,6 +100,12 @@ class Asker:
             params=options.params,
         )
         self._ask(asked, job)
+
+    @staticmethod
+    def _with_message(asked: Asked, message: Send | DraftMessage) -> Asked:
+        """A prompt where the message wants it, with what is attached to it there."""
+        given = [(item.label, item.text) for item in message.attachments]
+        return replace(asked, after=message.after, attachments=(*asked.attachments, *given))
 
     def _ask(self, asked: Asked, job: Job) -> None:
         self.side.chat.current.get(asked.model, show=job.tell)

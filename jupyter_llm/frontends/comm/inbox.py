@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.workers import start_worker
 from jupyter_llm.errors import JupyterLLMError
+from jupyter_llm.frontends.comm.drafting import Drafting
 from jupyter_llm.frontends.comm.jobs import Job
 from jupyter_llm.frontends.comm.messages import (
     Ack,
     Bye,
     Choose,
     Dismiss,
+    DraftMessage,
     ErrorMessage,
     Hello,
     Regenerate,
@@ -44,9 +46,11 @@ class Inbox:
         self._side = side
         self._asker = asker
         self._questions = Questions(side.chat, side.answer)
+        self._drafting = Drafting(side.chat, asker.draft)
         self._handlers: dict[type[FromFrontEnd], Callable[[Any], None]] = {
             Hello: side.welcome,
-            Bye: lambda _: side.farewell(),
+            Bye: self._farewell,
+            DraftMessage: self._drafting.take,
             Send: self._send,
             Regenerate: self._regenerate,
             Stop: lambda message: side.stop(message.target),
@@ -60,8 +64,9 @@ class Inbox:
         }
 
     def close(self) -> None:
-        """Let no code land any more."""
+        """Let no code land any more, and nothing be read ahead."""
         self._questions.close()
+        self._drafting.close()
 
     def take(self, content: object) -> None:
         """Do what a message asks. Returns at once, whatever it is."""
@@ -74,7 +79,12 @@ class Inbox:
         except Exception as error:  # noqa: BLE001  whatever it is, the front end must hear of it
             self._refuse(request_id if isinstance(request_id, str) else None, error)
 
+    def _farewell(self, _message: Bye) -> None:
+        self._drafting.drop()
+        self._side.farewell()
+
     def _send(self, message: Send) -> None:
+        self._drafting.drop()
         self._begin(message.id, message.text, partial(self._asker.send, message))
 
     def _regenerate(self, message: Regenerate) -> None:

@@ -60,6 +60,14 @@ class Send(FromFrontEnd):
     temperature: float | None
 
 
+class DraftMessage(FromFrontEnd):
+    """What stands in the field for a prompt, and may be sent as it is; an empty text: nothing."""
+
+    text: str
+    after: int | None
+    attachments: list[AttachmentData]
+
+
 class Regenerate(FromFrontEnd):
     """A new answer to the prompt of a turn, beside the old one."""
 

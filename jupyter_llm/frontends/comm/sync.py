@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.common.watchers import weakly
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.messages import Snapshot, TurnMessage
@@ -76,7 +76,7 @@ class KernelSide:
         self._lock = threading.RLock()  # guards all of this, and the order of what is sent
         self._pump = Chore(self._tick, "jupyter-llm-panel")
         self._gauge = Chore(self._measure, "jupyter-llm-gauge")
-        changed, is_fuller = _weak(self.changed), _weak(self.measure)
+        changed, is_fuller = weakly(self.changed), weakly(self.measure)
         self._unwatch = (
             chat.watch(changed),
             chat.current.watch(is_fuller),
@@ -369,14 +369,3 @@ def _settles(message: ToFrontEnd) -> bool:
     if isinstance(message, TurnMessage):
         return message.turn.state == "finished"
     return isinstance(message, messages.PathMessage)
-
-
-def _weak(method: Callable[[], None]) -> Callable[[], None]:
-    """A call of a method that does not keep its object alive."""
-    reference = weakref.WeakMethod(method)
-
-    def call() -> None:
-        if (alive := reference()) is not None:
-            alive()
-
-    return call

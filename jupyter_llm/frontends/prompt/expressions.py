@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
 
 from jupyter_llm.errors import InterpolationError
@@ -48,6 +49,11 @@ def shield(text: str) -> tuple[str, list[str]]:
 def unshield(text: str, sources: list[str]) -> str:
     """Put the expressions back into a text that `shield` took them from."""
     return re.sub(r"\x00(\d+)\x00", lambda mark: sources[int(mark[1])], text)
+
+
+def before_values(text: str) -> str:
+    """The text up to its first expression: what is known of it before any code is run."""
+    return "".join(takewhile(lambda part: isinstance(part, str), _split(text)))  # type: ignore[arg-type]
 
 
 class _Expression:

@@ -9,14 +9,21 @@ values are hidden; what was typed itself is the user's own word and told as it i
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.asked import Asked
 from jupyter_llm.engine.request import check_text
+from jupyter_llm.errors import JupyterLLMError, OptionError
 from jupyter_llm.frontends.prompt.attaching import Describer, attach_cells
 from jupyter_llm.frontends.prompt.commands import find_command
-from jupyter_llm.frontends.prompt.expressions import interpolate, shield, unshield
+from jupyter_llm.frontends.prompt.expressions import (
+    before_values,
+    interpolate,
+    shield,
+    unshield,
+)
 from jupyter_llm.frontends.prompt.options import PromptLine, parse_line, trailing_option
 from jupyter_llm.notebook.values.mentions import mentioned, without_at
 from jupyter_llm.notebook.values.redaction import redact_value
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
 _LITERAL = "-- "
 _HELP = ("-h", "--help")
 _UNCLOSED = re.compile(r"\{\{(?!\s*\}\})")
+_LAST_WORD = re.compile(r"\s*\S*\s*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +63,14 @@ def read(
     cells: Sequence[CellEvent],
     defaults: Options,
     has_options: bool = True,
+    is_draft: bool = False,
 ) -> Typed:
     """Read what was typed: a line, which begins with its options, and the rest of a cell.
 
-    Runs the user's code. Without `has_options` a text is a prompt whatever it begins with, but for
-    `-- ` and commands: in a chat one pastes lists, diffs and calls of programs.
+    Runs the user's code, but not in a draft: that ends before its first expression, has none in its
+    options, and the arguments of its commands stay as they are. Without `has_options` a text is a
+    prompt whatever it begins with, but for `-- ` and commands: in a chat one pastes lists, diffs
+    and calls of programs.
 
     Raises
     ------
@@ -68,6 +79,8 @@ def read(
     copy = dict(namespace)
 
     def evaluate(source: str) -> object:
+        if is_draft:
+            raise OptionError("Nothing is evaluated before it is sent.")
         return eval(source, copy)  # noqa: S307  theirs
 
     def told(source: str) -> str:
@@ -84,16 +97,21 @@ def read(
     options = defaults.given(parsed.options)
     prompt = check_text(f"{parsed.prompt}\n{body}".strip() if body else parsed.prompt)
     order = None if parsed.is_literal else find_command(prompt, commands)
+    if order is not None and is_draft:
+        return Typed(order, options)
     if order is not None:
         return Typed(replace(order, argument=interpolate(order.argument, evaluate)), options)
     shielded, sources = shield(prompt)
+    if is_draft:  # what is open may become an expression
+        shielded = _UNCLOSED.split(shielded)[0]
     named, attachments = attach_cells(shielded, cells)
     quoted = [source.replace("@", "@@") for source in sources]  # a product, or a text's: no mention
     chosen = () if options.vars in ("auto", "none") else options.vars.split(",")
     # What an expression names is in the prompt already, by its value.
     mentions = mentioned(unshield(named, [""] * len(sources)), namespace)
+    text = unshield(without_at(named, namespace), sources)
     asked = Asked(
-        prompt=expand(unshield(without_at(named, namespace), sources)),
+        prompt=before_values(text).rstrip() if is_draft else expand(text),
         model=options.model,
         system=options.system,
         is_new=options.new,
@@ -111,3 +129,34 @@ def read(
         "`{{` without `}}` stays as typed" if _UNCLOSED.search(shielded) else "",
     )
     return Typed(asked, options, "; ".join(filter(None, remarks)))
+
+
+def read_draft(
+    line: str,
+    body: str = "",
+    *,
+    commands: Mapping[str, Command],
+    namespace: Mapping[str, Any],
+    cells: Sequence[CellEvent],
+    defaults: Options,
+    has_options: bool = True,
+) -> tuple[Asked, Options] | None:
+    """What is typed so far, as `read` would read it, with no code run; None if it is no prompt.
+
+    The last word may be half of one: where that means nothing yet, it is left out.
+    """
+    shorter = (line, _LAST_WORD.sub("", body)) if body.strip() else (_LAST_WORD.sub("", line), "")
+    for some_line, some_body in ((line, body), shorter):
+        with suppress(JupyterLLMError):
+            typed = read(
+                some_line,
+                some_body,
+                commands=commands,
+                namespace=namespace,
+                cells=cells,
+                defaults=defaults,
+                has_options=has_options,
+                is_draft=True,
+            )
+            return (typed.what, typed.options) if isinstance(typed.what, Asked) else None
+    return None

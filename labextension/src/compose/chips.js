@@ -34,6 +34,15 @@ export class Chips {
   }
 
   /**
+   * What is attached; another list when that changes.
+   *
+   * @returns {readonly Attachment[]}
+   */
+  get attachments() {
+    return this.#attachments;
+  }
+
+  /**
    * Return what is attached; nothing is any more.
    *
    * @returns {Attachment[]}

@@ -2,6 +2,7 @@
 
 import { make, makeButton } from "../dom/elements.js";
 import { Chips } from "./chips.js";
+import { Drafting } from "./drafting.js";
 import { Recall } from "./recall.js";
 import { Suggestions } from "./suggestions.js";
 
@@ -37,7 +38,14 @@ export function createComposer({ store, notebook, describe }) {
   const textarea = makeTextarea();
   const suggestions = new Suggestions(textarea, store, describe);
   const recall = new Recall(() => store.history());
-  const chips = new Chips(() => textarea.focus());
+  const chips = new Chips(() => {
+    textarea.focus();
+    drafting.changed();
+  });
+  const drafting = new Drafting(
+    () => ({ text: textarea.value, attachments: chips.attachments }),
+    ({ text, attachments }) => store.draft(text, { attachments: [...attachments] }),
+  );
   /** @type {Map<string, Attachment[]>}  What was attached to what was sent from here, by its id. */
   const sent = new Map();
   const hint = make("span", "jllm-composer-hint");
@@ -69,6 +77,7 @@ export function createComposer({ store, notebook, describe }) {
     hint.textContent = "";
     send.disabled = !textarea.value.trim();
     fit(textarea);
+    drafting.changed();
   }
 
   function sendText() {
@@ -78,6 +87,7 @@ export function createComposer({ store, notebook, describe }) {
     sendNow(text, { attachments: chips.takeAll() });
     recall.reset();
     setText("");
+    drafting.sent();
     textarea.focus();
   }
 
@@ -112,6 +122,7 @@ export function createComposer({ store, notebook, describe }) {
   function takeAttachment(attachment, reason) {
     hint.textContent = attachment ? "" : reason;
     if (attachment) chips.add(attachment);
+    drafting.changed();
     textarea.focus();
   }
 
@@ -174,6 +185,7 @@ export function createComposer({ store, notebook, describe }) {
       unsubscribe();
       attach?.dispose();
       suggestions.close();
+      drafting.dispose();
     },
   };
 }

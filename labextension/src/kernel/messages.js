@@ -82,6 +82,7 @@
  *   | { type: "bye" }
  *   | { type: "send", text: string, after: number | null, attachments: Attachment[],
  *       seed: number | null, temperature: number | null }
+ *   | { type: "draft", text: string, after: number | null, attachments: Attachment[] }
  *   | { type: "regenerate", number: number, seed: number | null, temperature: number | null }
  *   | { type: "stop", target: number | string | null }
  *   | { type: "choose", number: number }

@@ -6,7 +6,10 @@
 const LATE_MS = 400;
 
 /** These have done what they were for once they have arrived; nothing else answers them. */
-const ANSWERED_BY_ACK = new Set(["bye", "stop", "choose", "remove", "dismiss"]);
+const ANSWERED_BY_ACK = new Set(["bye", "draft", "stop", "choose", "remove", "dismiss"]);
+
+/** Nobody waits for these, so it is no news if they wait. */
+const NEVER_LATE = new Set(["draft"]);
 
 /**
  * @typedef {object} OpenRequest
@@ -126,7 +129,7 @@ export class Requests {
    */
   #setLate(id) {
     const request = this.#open.get(id);
-    if (!request || request.isTaken) return;
+    if (!request || request.isTaken || NEVER_LATE.has(request.type)) return;
     request.isLate = true;
     this.#onLateness();
   }

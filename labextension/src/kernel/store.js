@@ -123,6 +123,18 @@ export class Store {
   }
 
   /**
+   * Tell what is being written and may be sent; with an empty text nothing is any more.
+   *
+   * @param {string} text
+   * @param {Pick<SendOptions, "after" | "attachments">} [options]
+   * @returns {Promise<unknown>}  Ends when the kernel has it. Nobody misses it if it fails.
+   */
+  draft(text, { after = null, attachments = [] } = {}) {
+    const { reply } = this.request({ type: "draft", text, after, attachments });
+    return reply.catch(() => {});
+  }
+
+  /**
    * Ask for another answer to the prompt of a turn.
    *
    * @param {number} number

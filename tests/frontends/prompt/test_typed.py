@@ -12,7 +12,7 @@ from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import EmptyPromptError, InterpolationError, MagicUsageError, OptionError
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Command, Order
 from jupyter_llm.frontends.prompt.options import Options
-from jupyter_llm.frontends.prompt.typed import read
+from jupyter_llm.frontends.prompt.typed import read, read_draft
 from jupyter_llm.notebook.cells.events import CellEvent, Output
 
 CELLS = (
@@ -192,3 +192,39 @@ def test_help_is_there_under_the_names_that_programs_give_it(text: str, *, in_pa
 def test_a_value_that_means_nothing_is_refused_with_its_option() -> None:
     with pytest.raises(OptionError, match=r"at least 0, not -1\.0"):
         typed("-t -1 x")
+
+
+@pytest.mark.parametrize(
+    ("text", "prompt"),
+    [
+        ("How many rows", "How many rows"),
+        ("How many rows ", "How many rows"),
+        ("What is @ro", "What is"),
+        ("What is @rows", "What is rows"),
+        ("It is {{x}} and more", "It is"),
+        ("It is {{x", "It is"),
+        (r"It is \{{x}} and {{x}}", "It is {{x}} and"),
+        ("A set {1} and", "A set {1} and"),
+        ("Why @In[3] and @In[7", "Why In [3] and"),
+        ("Why @In[3] and @In[7]", "Why In [3] and"),
+        ("/explain x", None),
+        ("/no-such", None),
+        ("", None),
+        ("@ro", None),
+        ("{{x}}", None),
+    ],
+)
+def test_a_draft_is_read_as_far_as_no_code_and_no_next_key_counts(
+    text: str, prompt: str | None
+) -> None:
+    for line, body in ((text, ""), ("", text)):
+        found = read_draft(
+            line,
+            body,
+            commands=COMMANDS,
+            namespace=NAMESPACE,
+            cells=CELLS,
+            defaults=Options(),
+            has_options=False,
+        )
+        assert (found[0].prompt if found is not None else None) == prompt

@@ -1,0 +1,69 @@
+/** Tells the kernel what is being written, so that the model has read it when it is sent. */
+
+/** @import { Attachment } from "../kernel/messages.js" */
+
+/** @typedef {{ text: string, attachments: readonly Attachment[] }} Draft */
+
+/**
+ * So long after something has changed it is told, also while somebody types on: at five keys a
+ * second there is no longer pause.
+ */
+const PAUSE_MS = 300;
+
+/** @type {Draft} */
+const NOTHING = { text: "", attachments: [] };
+
+/** One field, and what the kernel knows of it. */
+export class Drafting {
+  #look;
+  #tell;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** What was told last. */
+  #told = NOTHING;
+  #isTelling = false;
+
+  /**
+   * @param {() => Draft} look  What is there now.
+   * @param {(draft: Draft) => Promise<unknown>} tell  Ends when the kernel has it.
+   */
+  constructor(look, tell) {
+    this.#look = look;
+    this.#tell = tell;
+  }
+
+  /** Take note that something may have changed. */
+  changed() {
+    this.#timer ??= setTimeout(() => this.#send(this.#look()), PAUSE_MS);
+  }
+
+  /** Take note that what was there was sent, so that the kernel knows that nothing is. */
+  sent() {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#told = NOTHING;
+  }
+
+  /** Say that nothing is being written any more. */
+  dispose() {
+    clearTimeout(this.#timer);
+    this.#isTelling = false;
+    this.#send(NOTHING);
+  }
+
+  /**
+   * @param {Draft} draft
+   */
+  async #send(draft) {
+    this.#timer = undefined;
+    const text = draft.text.trim() ? draft.text : "";
+    const isSame = text === this.#told.text && draft.attachments === this.#told.attachments;
+    if (isSame || !(text || this.#told.text)) return;
+    // Where a kernel takes no messages, they do not pile up.
+    if (this.#isTelling) return this.changed();
+    this.#isTelling = true;
+    this.#told = { ...draft, text };
+    await this.#tell(this.#told);
+    this.#isTelling = false;
+  }
+}

@@ -1,0 +1,157 @@
+"""What stands in a panel's field is read ahead, when there is time for it, and shown nowhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from support.front_end import FrontEnd, MakeFront, hold_on
+from support.scripted import ScriptedEngine
+from support.shell import run
+from support.waiting import until
+
+from jupyter_llm import llm
+from jupyter_llm.engine.request import Prompt
+
+
+def draft(front: FrontEnd, text: str, **options: Any) -> None:
+    front.ask("draft", **{"text": text, "after": None, "attachments": [], **options})
+
+
+def read(engine: ScriptedEngine, count: int = 1) -> Prompt:
+    """Wait until so many drafts have been read, and return the last."""
+    until(lambda: len(engine.drafts) >= count)
+    return engine.drafts[-1].prompt
+
+
+def at_rest(front: FrontEnd) -> None:
+    """Wait until nothing more is done about drafts."""
+    assert front.panel._inbox._drafting._reading.wait(20)
+
+
+def test_a_draft_is_what_enter_would_send(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "prices = {'tea': 3}\nprices", store_history=True)
+    more = {"attachments": [{"label": "Out [9]", "text": "KeyError: 'milk'"}]}
+    text = "What is tea in @prices, and why does @In[1] show so much?"
+    run(shell, "y = 1", store_history=True)
+    draft(front, text, **more)
+    drafted = read(scripted)
+    scripted.replies.append("three")
+    front.say(text, **more)
+    assert scripted.requests[-1].prompt == drafted
+    assert scripted.requests[-1].conversation == scripted.drafts[-1].conversation
+    assert "prices" in str(drafted)
+    assert "KeyError" in str(drafted)
+
+
+def test_a_draft_is_seen_nowhere(front: FrontEnd, scripted: ScriptedEngine) -> None:
+    num_heard = len(front.messages)
+    draft(front, "Who keeps the lighthouse?")
+    read(scripted)
+    at_rest(front)
+    assert [message["type"] for message in front.messages[num_heard:]] == ["ack"]
+    assert llm.chat("default").exchanges == ()
+    assert scripted.requests == []
+    assert scripted.drafts[-1].is_private
+
+
+@pytest.mark.parametrize(
+    "text", ["/explain", "/fi", "@nobo", "{{1 / 0}} is what?", "   "], ids=repr
+)
+def test_what_is_no_prompt_yet_is_not_read(
+    front: FrontEnd, scripted: ScriptedEngine, text: str
+) -> None:
+    draft(front, text)
+    at_rest(front)
+    assert scripted.drafts == []
+
+
+def test_no_expression_is_evaluated(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    shell.user_ns["seen"] = []
+    draft(front, "Look: {{seen.append(1)}} and what is more")
+    assert str(read(scripted)).count("Look:") == 1
+    assert "what is more" not in str(read(scripted))
+    assert shell.user_ns["seen"] == []
+
+
+def test_a_draft_waits_for_the_cell_that_runs_and_is_told_it(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    llm.current.hold_background(is_held=True)  # as at the start of a cell
+    draft(front, "What is x?")
+    front.answer("complete", text="", cursor=0)  # it has had its time
+    assert scripted.drafts == []
+    run(shell, "x = 'the seventh stone'", store_history=True)
+    until(lambda: "seventh stone" in str(read(scripted)))
+
+
+def test_a_draft_is_read_again_behind_a_cell_that_ran_meanwhile(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    draft(front, "What is x?")
+    read(scripted)
+    run(shell, "x = 'the seventh stone'", store_history=True)
+    until(lambda: "seventh stone" in str(read(scripted)))
+
+
+def test_a_draft_waits_for_the_answer_that_is_written(
+    front: FrontEnd, scripted: ScriptedEngine
+) -> None:
+    request = hold_on(front, scripted)
+    draft(front, "And then?")
+    at_rest(front)
+    assert scripted.drafts == []
+    front.ask("stop", target=request)
+    front.ask("stop", target=None)
+    assert "hold on" in str(read(scripted))
+    assert "And then?" in str(read(scripted))
+
+
+@pytest.mark.parametrize("end", ["empty", "bye", "sent"])
+def test_a_draft_that_is_gone_is_not_read_again(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell, end: str
+) -> None:
+    draft(front, "What is x?")
+    read(scripted)
+    if end == "empty":
+        draft(front, "")
+    elif end == "bye":
+        front.ask("bye")
+    else:
+        scripted.replies.append("nobody knows")
+        front.say("What is x?")
+    at_rest(front)
+    run(shell, "x = 1", store_history=True)
+    at_rest(front)
+    assert len(scripted.drafts) == 1
+
+
+def test_an_emptied_field_leaves_what_is_certain(
+    make_front: MakeFront, scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(llm.current), "resident", property(lambda _self: scripted))
+    front = make_front()
+    scripted.replies.append("yes")
+    front.say("Is it there?")
+    draft(front, "And th")
+    read(scripted)
+    scripted.prefilled.clear()
+    draft(front, "")
+    until(lambda: scripted.prefilled)
+    assert "yes" in str(scripted.prefilled[-1].prompt)
+    assert "And th" not in str(scripted.prefilled[-1].prompt)
+
+
+def test_a_closed_panel_reads_nothing(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    draft(front, "What is x?")
+    read(scripted)
+    front.panel.close()
+    run(shell, "x = 1", store_history=True)
+    assert len(scripted.drafts) == 1
