@@ -46,6 +46,13 @@ class Chats:
             chat.system = system
         return chat
 
+    def peek(self, name: str) -> Chat:
+        """The conversation of that name, or one like it that nobody has, if it was not asked for.
+
+        Nothing of it is taken from the disk.
+        """
+        return self._chats.get(name) or self._new(name, None)
+
     def _new(self, name: str | None, system: str | None) -> Chat:
         return Chat(
             self._current, self._timeline, self._answers, self._archive, name, system=system

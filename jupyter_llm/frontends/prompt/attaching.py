@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.clipping import clip
@@ -14,8 +14,10 @@ from jupyter_llm.notebook.values.mentions import at_names, used
 from jupyter_llm.notebook.values.variables import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
+    from jupyter_llm.chat.asked import Asked
+    from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.values.summaries import Summary
 
@@ -64,6 +66,16 @@ class Describer:
     def _known(self, sources: Sequence[str], variables: Mapping[str, object]) -> frozenset[str]:
         found = (name for source in sources for name in used(source, variables))
         return (self.names or frozenset()).union(found)
+
+
+def of_cell(asked: Asked, chat: Chat, origin: Hashable) -> Asked:
+    """A prompt of a cell; asked again, it knows the variables of when it was first asked."""
+    asked = replace(asked, origin=origin)
+    if (first := chat.first_asked(origin)) and isinstance(asked.describe, Describer):
+        describer = replace(asked.describe, names=first.names)
+        above = chat.timeline.snapshot().above(first.tick).visible
+        asked = replace(asked, describe=describer, named=describer.meant(asked.named, above))
+    return asked
 
 
 def attach_cells(
