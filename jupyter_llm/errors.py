@@ -117,6 +117,10 @@ class TurnNotFoundError(JupyterLLMError, LookupError):
         self.number = number
 
 
+class ChatNameError(JupyterLLMError, ValueError):
+    """There is no chat of a name, or there is one already, or it is no name."""
+
+
 class EngineError(JupyterLLMError, RuntimeError):
     """The engine failed while it ran a request."""
 

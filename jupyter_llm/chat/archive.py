@@ -111,6 +111,11 @@ class Archive:
             self.waiting.pop(name, None)
         self._write(lambda chats: chats.clear(name))
 
+    def rename(self, name: str | None, new_name: str) -> None:
+        """Keep a chat under another name from here on."""
+        if name is not None:
+            self._write(lambda chats: chats.rename(name, new_name))
+
     def flush(self) -> None:
         """Wait a moment until what was kept is on the disk."""
         if self._path is not None:

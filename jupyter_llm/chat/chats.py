@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.archive import active_branch
 from jupyter_llm.chat.conversation import Chat
+from jupyter_llm.common.controls import one_line
+from jupyter_llm.errors import ChatNameError
 
 if TYPE_CHECKING:
     from jupyter_llm.chat.archive import Archive
@@ -71,6 +73,47 @@ class Chats:
         present = {chat.name or "": chat.saved() for chat in self.named if chat.turns}
         waiting = {name: active_branch(chat) for name, chat in self._archive.waiting.items()}
         return {**waiting, **present}
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Give a chat another name, here and on the disk.
+
+        Raises
+        ------
+        ChatNameError
+            There is no such chat, or another one with turns has that name already.
+        """
+        chat, new_name = self._known(name), one_line(new_name)
+        if not new_name:
+            raise ChatNameError("A chat needs a name of at least one letter.")
+        if new_name == name:
+            return
+        if new_name in self.saved():
+            raise ChatNameError(f"There is a chat {new_name!r} already. Choose another name.")
+        with self._lock:
+            empty = self._chats.pop(new_name, None)
+            self._chats.pop(name, None)
+            if empty is not None:  # whoever holds it must not write into the other
+                self._chats[name] = empty
+                empty.rename(name)
+            self._chats[new_name] = chat
+            chat.rename(new_name)
+
+    def delete(self, name: str) -> None:
+        """Forget a chat by its name for good, with its prompts and its system text.
+
+        Raises
+        ------
+        ChatNameError
+            There is no such chat.
+        """
+        chat = self._known(name)
+        chat.system = None
+        self.forget(chat)
+
+    def _known(self, name: str) -> Chat:
+        if name not in self._chats and name not in self._archive.waiting:
+            raise ChatNameError(f"This notebook has no chat {name!r}.")
+        return self.get(name)
 
     def forget(self, chat: Chat) -> None:
         """Forget a chat for good, with its prompts.

@@ -288,6 +288,16 @@ class StoredChats:
         statement = "DELETE FROM chats WHERE notebook = ? AND name = coalesce(?, name)"
         self._run(statement, self.notebook, name)
 
+    def rename(self, chat: str, new_name: str) -> None:
+        """Give a chat another name, unless another kernel has put turns there meanwhile."""
+        self._run(
+            "DELETE FROM chats WHERE id = ? AND NOT EXISTS"
+            " (SELECT 1 FROM turns WHERE chat = chats.id)",
+            self._id(new_name),
+        )
+        statement = "UPDATE OR IGNORE chats SET name = ? WHERE id = ?"
+        self._run(statement, _bytes(new_name), self._id(chat))
+
     def move(self, path: Path) -> None:
         """Follow the notebook to another path; what was kept for that one before is replaced."""
         target = _key(path)

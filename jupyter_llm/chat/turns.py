@@ -199,6 +199,13 @@ class ChatTurns:
             self._forget_prompts(prompts)
         self._watchers.tell()
 
+    def rename(self, name: str) -> None:
+        """Go by another name from here on, also on the disk."""
+        with self._lock:
+            self._archive.rename(self.name, name)
+            self.name = name
+        self._watchers.tell()
+
     def restore(self, chat: SavedChat) -> None:
         """Take in the turns of an earlier kernel, for whoever goes on from them."""
         with self._lock:

@@ -121,6 +121,17 @@ def test_resetting_a_chat_leaves_nothing_of_it(shell: InteractiveShell, home: Pa
     assert rows("SELECT count(*) FROM prompts") == [(1,)]
 
 
+def test_deleting_a_chat_leaves_nothing_of_it_nor_of_its_system_text(
+    shell: InteractiveShell, home: Path
+) -> None:
+    ask(shell, f"--seed 1 --chat other -s '{LONG}'", "Hello")
+    ask(shell, "--seed 1 --chat other", LONG)
+    assert left(home) == {"text", "tokens"}
+    llm.conversations.rename("other", "another")
+    llm.conversations.delete("another")
+    assert left(home) == set()
+
+
 def test_the_prompts_of_other_notebooks_stay(shell: InteractiveShell, home: Path) -> None:
     ask(shell, "--seed 1", "Hello")
     llm.archive.open(home / "b.ipynb")

@@ -248,7 +248,7 @@ def is_done(front: View) -> bool:
     return bool(front.path) and front.is_idle
 
 
-def hold_on(front: FrontEnd, scripted: ScriptedEngine) -> str:
+def hold_on(front: View, scripted: ScriptedEngine) -> str:
     """Send a prompt whose answer stops after its first word; return the request's id."""
     scripted.holds = True
     request = front.send("hold on")

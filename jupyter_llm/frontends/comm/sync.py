@@ -63,6 +63,7 @@ class KernelSide:
         self.can_write_cells = False  # whether a view can
         self._on_settled = on_settled
         self._mirror = Mirror()
+        self._name = chat.name  # as it was told last
         self._notices: dict[str, NoticeData] = {}
         self._answers: dict[str, Completion] = {}  # what notices hold, by their ids
         self._running: dict[str, Job] = {}
@@ -299,7 +300,8 @@ class KernelSide:
             else:
                 self._tell_elsewhere(number, job_id, model)
         is_flood = sum(isinstance(message, TurnMessage) for message in news) > _MOST_TURNS
-        told: list[ToFrontEnd] = [self._snapshot()] if is_flood else news
+        is_renamed, self._name = self.chat.name != self._name, self.chat.name
+        told: list[ToFrontEnd] = [self._snapshot()] if is_flood or is_renamed else news
         for message in told:
             self._tell(message)
         if any(map(_settles, news)):

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.api import llm
+from jupyter_llm.frontends.lab.panels import Panels
 from jupyter_llm.frontends.lab.session import Part, Session
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.api import LLM
 
-PARTS: Sequence[Callable[[Session], Part]] = ()
+PARTS: Sequence[Callable[[Session], Part]] = (Panels,)
 
 
 class Sessions:

@@ -1,0 +1,192 @@
+"""The chats beside a notebook, as a page shows, lists, renames, exports and deletes them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from support.front_end import TIMEOUT_S, Json, View, hold_on
+from support.lab_page import LabPage, Page
+from support.scripted import ScriptedEngine
+from support.stored import stored_bytes
+
+from jupyter_llm import Chat, llm
+
+OpenPage = Callable[..., LabPage]
+
+
+class ShownChat(View):
+    """A chat that a page shows."""
+
+    _panels = count(1)
+
+    def __init__(self, page: Page, chat: str = "default") -> None:
+        super().__init__()
+        self.page = page
+        self.panel = f"panel{next(self._panels)}"
+        self._num_read = 0
+        page.ask("panel-open", panel=self.panel, chat=chat)
+        self.hello()
+
+    def tell(self, content: object) -> None:
+        self.page.ask("panel", panel=self.panel, message=content)
+
+    def _hear_more(self) -> None:
+        with self.page._changed:
+            self.page._hear_more()
+            news = self.page.heard("panel-message")[self._num_read :]
+        self._num_read += len(news)
+        for message in news:
+            if message["panel"] == self.panel:
+                self._hear(message["message"])
+
+
+def names(chats: Json) -> dict[str, int]:
+    """What a list of chats says."""
+    assert chats["type"] == "chats", chats
+    return {chat["name"]: chat["num_turns"] for chat in chats["chats"]}
+
+
+def test_a_prompt_is_answered_without_a_panel_in_a_cell(page: LabPage) -> None:
+    chat = ShownChat(page)
+    turn = chat.say("What is 6 * 7?")
+    assert turn["text"]
+    assert llm.chat("default").turns[0].completion.text == turn["text"]
+
+
+def test_what_is_said_while_a_chat_is_being_read_is_taken_in_afterwards(
+    page: LabPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get, may_go_on = llm.conversations.get, threading.Event()
+
+    def get_late(name: str | None = None, *, system: str | None = None) -> Chat:
+        assert may_go_on.wait(TIMEOUT_S)
+        return get(name, system=system)
+
+    monkeypatch.setattr(llm.conversations, "get", get_late)
+    page.ask("panel-open", panel="p", chat="default")
+    request = {"type": "hello", "id": "v-1", "view": "v", "protocol": 1, "can_write_cells": True}
+    page.ask("panel", panel="p", message=request)
+    assert not page.heard("panel-message")
+    may_go_on.set()
+    page.wait_for("panel-message", panel="p")
+
+
+def test_two_chats_of_a_page_and_two_pages_show_each_what_is_theirs(
+    scripted: ScriptedEngine, open_page: OpenPage
+) -> None:
+    one, other = open_page("a.ipynb"), open_page("a.ipynb")
+    default, prices, again = ShownChat(one), ShownChat(one, "prices"), ShownChat(other)
+    default.say("Hello")
+    again.wait_until(lambda chat: len(chat.path) == 1 and chat.is_idle)
+    assert again.texts == default.texts
+    assert prices.path == []
+
+
+def test_a_page_that_leaves_is_told_nothing_more_and_the_answer_is_there_for_the_next(
+    scripted: ScriptedEngine, open_page: OpenPage
+) -> None:
+    page = open_page()
+    chat = ShownChat(page)
+    hold_on(chat, scripted)
+    page.ask("bye")
+    num_heard = len(page.messages)
+    scripted.holds = False
+    llm.chat("default").cancel()
+    other = ShownChat(open_page())
+    other.wait_until(lambda chat: chat.texts == ["word "] and chat.is_idle)
+    assert len(page.messages) == num_heard
+
+
+def test_a_chat_that_is_not_shown_any_more_hears_nothing(page: LabPage) -> None:
+    chat = ShownChat(page)
+    page.ask("panel-close", panel=chat.panel)
+    num_heard = len(page.heard("panel-message"))
+    chat.tell({"type": "stop", "id": "late", "target": None})
+    llm.chat("default")("Hello")
+    assert len(page.heard("panel-message")) == num_heard
+
+
+def test_what_is_said_to_no_chat_is_dropped(page: LabPage) -> None:
+    page.ask("panel", panel="none", message={"type": "bye", "id": "v-1"})
+    assert names(page.answer("list-chats")) == {}
+
+
+def test_the_chats_of_an_earlier_kernel_are_listed_and_shown(
+    shell: InteractiveShell, page: LabPage, tmp_path: Path
+) -> None:
+    llm.archive.open(tmp_path / "a.ipynb")
+    llm.chat("prices")("Hello")
+    llm.conversations._chats.clear()
+    llm.archive._waiting = None
+    llm.archive.flush()
+    assert names(page.answer("list-chats")) == {"prices": 1}
+    chat = ShownChat(page, "prices")
+    assert [turn["prompt"] for turn in chat.shown] == ["Hello"]
+
+
+def test_a_chat_goes_by_another_name_for_all_who_show_it(page: LabPage, tmp_path: Path) -> None:
+    llm.archive.open(tmp_path / "a.ipynb")
+    chat = ShownChat(page)
+    chat.say("Hello")
+    answer = page.answer("rename-chat", name="default", new_name=" All\nprices ")
+    assert names(answer) == {"All prices": 1}
+    chat.wait_for(lambda m: m["type"] == "snapshot" and m["chat"] == "All prices")
+    assert llm.chat("All prices").turns
+    assert not llm.chat("default").turns
+    chat.say("And now?")
+    llm.archive.flush()
+    kept = llm.archive._load()
+    assert {name: len(saved.turns) for name, saved in kept.items()} == {"All prices": 2}
+
+
+def test_an_empty_chat_gives_up_its_name(page: LabPage) -> None:
+    held = llm.chat("prices")
+    ShownChat(page).say("Hello")
+    assert names(page.answer("rename-chat", name="default", new_name="prices")) == {"prices": 1}
+    assert held.name == "default"
+    assert llm.chat("default") is held
+
+
+@pytest.mark.parametrize(
+    ("name", "new_name", "said"),
+    [
+        ("none", "other", "This notebook has no chat 'none'."),
+        ("default", "prices", "There is a chat 'prices' already. Choose another name."),
+        ("default", " \n", "A chat needs a name of at least one letter."),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused_in_one_line(
+    page: LabPage, name: str, new_name: str, said: str
+) -> None:
+    ShownChat(page).say("Hello")
+    llm.chat("prices")("Hello")
+    answer = page.answer("rename-chat", name=name, new_name=new_name)
+    assert (answer["type"], answer["text"]) == ("error", said)
+    assert names(page.answer("list-chats")) == {"default": 1, "prices": 1}
+
+
+def test_a_chat_is_exported_as_markdown(page: LabPage) -> None:
+    turn = ShownChat(page, "prices").say("What does it *cost*?")
+    text = page.answer("export-chat", name="prices")["markdown"]
+    assert text.startswith("# notebook.ipynb\n\n## prices\n")
+    assert "> What does it *cost*?" in text
+    assert turn["text"].strip() in text
+
+
+def test_a_deleted_chat_is_gone_everywhere(page: LabPage, tmp_path: Path) -> None:
+    llm.archive.open(tmp_path / "a.ipynb")
+    chat = ShownChat(page, "prices")
+    chat.say("the rosebud of the garden")
+    llm.chat("prices").system = "Say rosebud."
+    chat.say("And now?")
+    assert b"rosebud" in stored_bytes()
+    assert names(page.answer("delete-chat", name="prices")) == {}
+    chat.wait_until(lambda chat: chat.path == [])
+    assert b"rosebud" not in stored_bytes()
+    assert llm.chat("prices").system is None
+    assert page.answer("delete-chat", name="none")["type"] == "error"
