@@ -149,6 +149,10 @@ HI = {"role": "user", "content": "hi"}
         column([{**HI, "token_ids": "12"}]),
         column([{**HI, "token_ids": 5}]),
         column([{**HI, "parts": [5]}]),
+        column({}),
+        column({"parts": "text"}),
+        column({"parts": [5]}),
+        column({"parts": [{"text": ""}]}),
     ],
 )
 def test_a_damaged_prompt_is_none_and_goes(store: PromptStore, data: bytes | str) -> None:
