@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.engines import ask, load
+from support.engines import ask, load, num_read, prefill, wait_until_idle
 from support.tiny_model import write_tiny_model
 
 from jupyter_llm.engine.info import FimTokens, NotebookTokens
@@ -53,6 +53,14 @@ def test_of_a_prompt_of_many_cells_only_the_one_that_changed_is_tokenized(
     assert texts == ["import numpy"]
     assert after == engine.tokenize("".join(CELLS)) + engine.tokenize("import numpy")
     assert before == engine.tokenize("".join(CELLS)) + engine.tokenize("import nump")
+
+
+def test_of_a_prompt_that_was_read_ahead_only_the_new_part_is_read(engine: LocalEngine) -> None:
+    start: tuple[str | Special, ...] = (Special("<|im_start|>"), *CELLS, "import nump")
+    prefill(engine, RawPrompt(start), conversation="ghost", temperature=1)
+    wait_until_idle(engine)
+    completion = ask(engine, RawPrompt((*start, "y as")), 1, conversation="ghost", exact=False)
+    assert num_read(completion) <= len("y as")
 
 
 def test_known_parts_are_not_too_many(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
