@@ -183,6 +183,10 @@ class NoNotebookError(JupyterLLMError, RuntimeError):
         super().__init__("There is no notebook to bring the code into. Copy it instead.")
 
 
+class DocumentError(JupyterLLMError, ValueError):
+    """What a front end says of a notebook's cells does not fit what it said before."""
+
+
 class TuneInterrupted(OneLine, KeyboardInterrupt):
     """The user interrupted `/tune`."""
 

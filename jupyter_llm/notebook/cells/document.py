@@ -1,0 +1,59 @@
+"""The cells of a notebook as they stand in the front end, ran or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from jupyter_llm.errors import DocumentError
+
+CellKind = Literal["code", "markdown", "raw"]
+
+OFF_TAGS = frozenset({"llm-off", "llm-hide"})
+"""The cell tags that keep a cell out of what the model completes code from."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentCell:
+    """A cell as it stands in the notebook; `source` may not have run, or not so."""
+
+    cell_id: str
+    kind: CellKind
+    source: str
+    tags: frozenset[str] = field(default=frozenset())
+
+    @property
+    def is_off(self) -> bool:
+        """Whether a tag says that the model is not to see it here."""
+        return not self.tags.isdisjoint(OFF_TAGS)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """All cells of a notebook in their order, after so many edits."""
+
+    cells: tuple[DocumentCell, ...] = ()
+    revision: int = 0
+
+    def edited(self, at: int, remove: int, insert: Sequence[DocumentCell]) -> Document:
+        """The document with some cells from a place on taken out and others put there.
+
+        Raises `DocumentError` where there are no such cells, so that the front end sends all anew.
+        """
+        if at < 0 or remove < 0 or at + remove > len(self.cells):
+            raise DocumentError(
+                f"There are {len(self.cells)} cells, so {remove} cannot be taken out from "
+                f"number {at} on. Send all of them again."
+            )
+        cells = (*self.cells[:at], *insert, *self.cells[at + remove :])
+        return replace(self, cells=cells, revision=self.revision + 1)
+
+    def find(self, cell_id: str) -> DocumentCell | None:
+        """The cell of an id, or None."""
+        return next((cell for cell in self.cells if cell.cell_id == cell_id), None)
+
+    def above(self, cell_id: str) -> tuple[DocumentCell, ...]:
+        """The cells before one; all of them where there is no such cell yet."""
+        places = (place for place, cell in enumerate(self.cells) if cell.cell_id == cell_id)
+        return self.cells[: next(places, len(self.cells))]
