@@ -23,6 +23,11 @@ SETUP_MAGICS = ("llm", "load_ext", "reload_ext", "unload_ext", "config", "matplo
 _SETUP = re.compile(rf"(?m)^%(?:{'|'.join(SETUP_MAGICS)})\b.*(?:\n|\Z)")
 
 
+def without_setup(source: str) -> str:
+    """A source without the lines that say nothing of what a notebook is about."""
+    return _SETUP.sub("", source).strip()
+
+
 def cell_name(cell: CellEvent | CellSource) -> str:
     """What a cell is called to a model, by the number of its first run: it stays the same."""
     return _name(cell.execution_count)
@@ -57,7 +62,7 @@ def render_cell(cell: CellEvent, *, source_chars: int, output_chars: int) -> str
 
     number = cell.execution_count if cell.execution_count is not None else " "
     typed = unmark(cell.source).strip()
-    source = redact_source(_SETUP.sub("", typed).strip() or typed).text
+    source = redact_source(without_setup(typed) or typed).text
     text = f"In [{number}]:\n{clip(source, source_chars)}\n"
     if shown := scrub(_outputs(cell)).strip("\n"):
         text += f"Out [{number}]:\n{clip(shown, output_chars)}\n"

@@ -172,6 +172,33 @@ def _has_own_axes(frame: Any) -> bool:
     return not is_pandas or all(map(_is_own_index, frame.axes))
 
 
+def column_labels(value: Any) -> tuple[str, ...] | None:
+    """The texts among a frame's columns; None for what is no frame, or one that is not asked."""
+    own = {package for package, name, _ in library_types(type(value)) if name == "DataFrame"}
+    if own.isdisjoint(("pandas", "polars")) or own_package(value) not in own:
+        return None
+    if "polars" in own:
+        return tuple(value.columns)
+    if not _has_own_axes(value):
+        return None
+    return tuple(text_of(label) for label in value.columns.tolist() if is_a(label, str))
+
+
+def index_labels(value: Any) -> tuple[str, ...]:
+    """The names of the levels of a pandas frame's index, which `groupby` takes for columns."""
+    if own_package(value) != "pandas":
+        return ()
+    return tuple(text_of(name) for name in value.index.names if is_a(name, str))
+
+
+def column(value: Any, label: str) -> Any:
+    """A column of a frame that `column_labels` tells of."""
+    if own_package(value) == "polars":
+        return value.get_column(label)
+    place = value.columns.get_loc(label)
+    return value.iloc[:, place] if type(place) is int else value
+
+
 def _arrays(values: Any) -> dict[int, Any]:
     """What a frame or series of pandas keeps its columns in, by their places."""
     return {

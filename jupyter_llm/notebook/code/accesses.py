@@ -1,0 +1,365 @@
+"""Attributes, keys and columns that code reads or sets, in code that need not be valid.
+
+Only what hangs on a plain name is told: `df["price"].mean`, but not what a call returns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Step = tuple[Literal["attribute", "key"], str]
+Kind = Literal["attribute", "key", "column"]
+Use = Literal["reads", "stores", "unknown"]
+
+_STRING = r"""(?P<marks>[rRuUfFbB]{0,2})(?P<quote>\"{3}|'{3}|"|')"""
+_TOKEN = re.compile(
+    rf"""(?P<comment>\#[^\n]*)|(?P<string>{_STRING})|(?P<name>[^\W\d]\w*)|(?P<number>\d[\w.]*)
+    |(?P<newline>\n)|(?P<space>[ \t\r\f\\]+)
+    |(?P<sign>[=!<>:*/+%&|^@-]=|\*\*=?|//=?|<<=?|>>=?|->|.)""",
+    re.VERBOSE | re.DOTALL,
+)
+_INSIDE = {
+    quote: re.compile(rf"(?P<text>(?:\\.|(?!{quote}){any_})*+)(?P<end>{quote})?", re.DOTALL)
+    for quote, any_ in (('"""', "."), ("'''", "."), ('"', r"[^\n]"), ("'", r"[^\n]"))
+}
+_FIELD = re.compile(r"\{([^{}]*)\}?")
+_ESCAPE = re.compile(r"(?m)^[ \t]*[%!?][^\n]*")
+# Which arguments of a frame's methods are names of columns: by place, and by name.
+_BY = {
+    "groupby": (0, {"by"}),
+    "sort_values": (0, {"by"}),
+    "set_index": (0, {"keys"}),
+    "drop_duplicates": (0, {"subset"}),
+    "value_counts": (None, {"subset"}),
+    "dropna": (None, {"subset"}),
+    "drop": (None, {"columns"}),
+    "explode": (0, {"column"}),
+    "nlargest": (1, {"columns"}),
+    "nsmallest": (1, {"columns"}),
+    "pivot": (None, {"index", "columns", "values"}),
+    "pivot_table": (None, {"index", "columns", "values"}),
+    "melt": (None, {"id_vars", "value_vars"}),
+    "boxplot": (None, {"column", "by"}),
+    "hist": (None, {"column", "by"}),
+    "plot": (None, {"x", "y"}),
+    "scatter": (None, {"x", "y"}),
+}
+_ROWS_AND_COLUMNS = frozenset({"loc", "at"})
+_KEYWORDS = frozenset({"return", "yield", "await", "in", "not", "and", "or", "if", "else", "print"})
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A name that is looked up in what `path` leads to from a variable.
+
+    A column is looked up by a method of a frame, or in a list. The name stands from `start` to
+    `end` in the text, without its quotes; `quote` is "" for an attribute. Where `is_open` the text
+    ends with it, so that it may go on. `use` is unknown where a statement begins with it and its
+    end is missing: it may be about to be set.
+    """
+
+    variable: str
+    path: tuple[Step, ...]
+    kind: Kind
+    name: str
+    start: int
+    end: int
+    quote: str = ""
+    is_open: bool = False
+    use: Use = "reads"
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str
+    text: str
+    start: int
+    end: int
+    quote: str = ""
+    is_open: bool = False
+    marks: str = ""
+
+
+@dataclass(slots=True)
+class _Bracket:
+    """An open bracket, and whose columns are named in it; `begins` where a statement begins so."""
+
+    sign: str
+    table: tuple[str, tuple[Step, ...]] | None = None
+    place: int | None = 0  # of the argument that names columns; None: only by name
+    names: frozenset[str] = frozenset()
+    is_grouping: bool = False
+    begins: bool = False
+    argument: int = 0
+    keyword: str = ""
+    first: int = 0  # of the accesses in it
+
+    @property
+    def takes_columns(self) -> bool:
+        if self.table is None:
+            return False
+        return self.keyword in self.names if self.keyword else self.argument == self.place
+
+
+def _tokens(text: str) -> Iterator[_Token]:
+    position = 0
+    while position < len(text):
+        at_line = position == 0 or text[position - 1] == "\n"
+        if at_line and (escape := _ESCAPE.match(text, position)):
+            position = escape.end()
+            continue
+        found = _TOKEN.match(text, position)
+        if found is None:  # cannot be: "." takes all
+            return
+        kind, start, position = found.lastgroup or "", found.start(), found.end()
+        if found["string"] is not None:
+            inside = _INSIDE[found["quote"]].match(text, position)
+            if inside is None:
+                return
+            position = inside.end()
+            yield _Token(
+                "string",
+                inside["text"],
+                inside.start(),
+                inside.end("text"),
+                found["quote"],
+                inside["end"] is None,
+                found["marks"].lower(),
+            )
+        elif kind not in ("comment", "space"):
+            yield _Token(kind, found[0], start, position)
+
+
+class _Reader:
+    """Reads the tokens of a text from left to right."""
+
+    def __init__(self, text: str) -> None:
+        self.tokens = list(_tokens(text))
+        self.length = len(text)
+        self.found: list[Access] = []
+        self.brackets: list[_Bracket] = []
+        self.begins = True  # a statement begins here
+
+    def read(self) -> list[Access]:
+        """All accesses, in order."""
+        place = 0
+        while place < len(self.tokens):
+            place = self._step(place)
+        for bracket in self.brackets:
+            self._settle(bracket, "unknown")
+        return sorted(self.found, key=lambda one: one.start)
+
+    def _text(self, place: int) -> str:
+        if place >= len(self.tokens) or self.tokens[place].kind == "string":
+            return ""
+        return self.tokens[place].text
+
+    def _step(self, place: int) -> int:
+        token, inner = self.tokens[place], self.brackets[-1] if self.brackets else None
+        begins, self.begins = self.begins and not self.brackets, False
+        if token.kind == "newline":
+            self.begins = begins or not self.brackets
+        elif token.kind == "string":
+            self._read_string(token)
+        elif token.kind == "name":
+            if self._text(place - 1) == "." and place:
+                return place + 1
+            if inner is not None and self._text(place + 1) == "=":
+                inner.keyword = token.text
+                return place + 2
+            return self._read_chain(place, begins=begins)
+        elif token.text in ("(", "[", "{"):
+            # A list of columns among the arguments.
+            is_list = token.text == "[" and inner is not None and inner.takes_columns
+            self._push(_Bracket(token.text, inner.table if is_list and inner else None, None))
+            if is_list:
+                self.brackets[-1].names = frozenset({""})
+        elif token.text in (")", "]", "}") and inner is not None:
+            return self._close(place)
+        elif token.text == "," and inner is not None:
+            inner.argument, inner.keyword = inner.argument + 1, ""
+        elif token.text in (";", ":") and inner is None:
+            self.begins = True
+        return place + 1
+
+    def _push(self, bracket: _Bracket) -> None:
+        bracket.first = len(self.found)
+        self.brackets.append(bracket)
+
+    def _close(self, place: int) -> int:
+        bracket = self.brackets.pop()
+        after = self._text(place + 1)
+        is_end = place + 1 >= len(self.tokens)
+        self._settle(bracket, "stores" if after == "=" else "unknown" if is_end else "reads")
+        # Rows or groups of a frame have its columns.
+        if (bracket.is_grouping or bracket.sign == "[") and after == "[":
+            self._push(_Bracket("[", bracket.table))
+            return place + 2
+        return place + 1
+
+    def _settle(self, bracket: _Bracket, use: Use) -> None:
+        if bracket.begins:
+            for number in range(bracket.first, len(self.found)):
+                one = self.found[number]
+                if one.kind == "column" and one.variable == (bracket.table or ("",))[0]:
+                    self.found[number] = replace(one, use=use)
+
+    def _read_string(self, token: _Token) -> None:
+        if "f" in token.marks:
+            for field in _FIELD.finditer(token.text):
+                code, at = field[1], token.start + field.start(1)
+                for one in accesses(code):
+                    is_open = one.is_open and at + len(code) == self.length
+                    self.found.append(
+                        replace(
+                            one,
+                            start=one.start + at,
+                            end=one.end + at,
+                            is_open=is_open,
+                            use="reads",
+                        )
+                    )
+            return
+        inner = self.brackets[-1] if self.brackets else None
+        takes = inner is not None and (
+            inner.takes_columns or (inner.names == {""} and inner.table is not None)
+        )
+        if takes and inner is not None and inner.table is not None and "b" not in token.marks:
+            self._add(inner.table, "column", token)
+
+    def _add(
+        self,
+        owner: tuple[str, tuple[Step, ...]],
+        kind: Kind,
+        token: _Token | None,
+        use: Use = "reads",
+    ) -> None:
+        if token is None:
+            self.found.append(
+                Access(*owner, kind, "", self.length, self.length, is_open=True, use=use)
+            )
+            return
+        is_open = token.is_open and token.end == self.length
+        if token.kind == "name":
+            is_open = token.end == self.length
+        self.found.append(
+            Access(*owner, kind, token.text, token.start, token.end, token.quote, is_open, use)
+        )
+
+    def _read_chain(self, place: int, *, begins: bool) -> int:
+        variable, path = self.tokens[place].text, ()
+        if variable in _KEYWORDS:
+            return place + 1
+        steps: tuple[Step, ...] = path
+        place += 1
+        while True:
+            sign, after = self._text(place), place + 1
+            token = self.tokens[after] if after < len(self.tokens) else None
+            if sign == ".":
+                if token is not None and token.kind != "name":
+                    return after
+                self._add((variable, steps), "attribute", token, self._use(after, begins=begins))
+                if token is None:
+                    return after
+                steps, place = (*steps, ("attribute", token.text)), after + 1
+            elif sign == "[" and token is not None and self._is_key(after):
+                use = self._use(after + 1, begins=begins)
+                if not token.marks.strip("ru"):
+                    self._add((variable, steps), "key", token, use)
+                    steps, place = (*steps, ("key", token.text)), after + 2
+                    continue
+                return after
+            elif sign in ("[", "("):
+                self._open(sign, variable, steps, begins=begins)
+                return after
+            else:
+                return place
+
+    def _is_key(self, place: int) -> bool:
+        """Whether a text is all that stands in a bracket."""
+        if self.tokens[place].kind != "string":
+            return False
+        return place + 1 >= len(self.tokens) or self._text(place + 1) == "]"
+
+    def _use(self, last: int, *, begins: bool) -> Use:
+        """What is done with a chain of names, by what follows its last token so far."""
+        if not begins:
+            return "reads"
+        if last + 1 >= len(self.tokens):
+            return "unknown"
+        return "stores" if self._text(last + 1) == "=" else "reads"
+
+    def _open(self, sign: str, variable: str, steps: tuple[Step, ...], *, begins: bool) -> None:
+        last = steps[-1][1] if steps and steps[-1][0] == "attribute" else ""
+        if sign == "[" and last in _ROWS_AND_COLUMNS:
+            self._push(_Bracket("[", (variable, steps[:-1]), 1, begins=begins))
+        elif sign == "[":  # a list of columns may come
+            self._push(_Bracket("[", (variable, steps), 0, begins=begins))
+        elif last in _BY:
+            at, names = _BY[last]
+            is_grouping = last == "groupby"
+            self._push(_Bracket("(", (variable, steps[:-1]), at, frozenset(names), is_grouping))
+        else:
+            self._push(_Bracket(sign))
+
+
+def accesses(text: str) -> list[Access]:
+    """The attributes, keys and columns in some code, in order."""
+    return _Reader(text).read()
+
+
+def bound_names(text: str) -> frozenset[str]:
+    """The names that some code gives a value, or changes; rather too many than too few."""
+    tokens = [token for token in _tokens(text) if token.kind != "string"]
+    found: set[str] = set()
+    depth, taking = 0, ""
+    for place, token in enumerate(tokens):
+        after = tokens[place + 1].text if place + 1 < len(tokens) else ""
+        if token.kind == "newline" and depth == 0:
+            taking = ""
+        elif token.text in "([{":
+            depth += 1
+        elif token.text in ")]}":
+            depth = max(depth - 1, 0)
+        elif token.text in (
+            "for",
+            "as",
+            "import",
+            "def",
+            "class",
+            "lambda",
+            "global",
+            "del",
+            "with",
+        ):
+            taking = token.text
+        elif token.text == ("in" if taking == "for" else ":"):
+            taking = ""
+        elif token.kind == "name":
+            before = tokens[place - 1].text if place else ""
+            is_target = depth == 0 and after in ("=", ",") and before != "."
+            is_target |= after == ":" and before in ("", "\n", ";")
+            is_changed = after == ":=" or (depth == 0 and after.endswith("=") and len(after) > 1)
+            if (
+                (taking and taking != "with")
+                or is_target
+                or (is_changed and after not in _COMPARED)
+            ):
+                found.add(token.text)
+    return frozenset(found)
+
+
+_BINDING = frozenset({"for", "as", "import", "def", "class", "lambda", "global", "del", "with"})
+_COMPARED = frozenset({"==", "!=", "<=", ">="})
+_MUTATED = re.compile(
+    r"\b([^\W\d]\w*)(?:\[[^\]\n]*\])?\.(?:(?:insert|update|setdefault|pop|popitem|clear)\(|columns\s*=[^=]"
+    r"|\w+\([^\n]*\binplace\s*=\s*True)"
+)
+
+
+def reshaped_names(text: str) -> frozenset[str]:
+    """The names of what gets other keys or columns by a method, or by `columns = …`."""
+    return frozenset(found[1] for found in _MUTATED.finditer(text))

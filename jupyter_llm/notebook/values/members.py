@@ -1,0 +1,134 @@
+"""What can be read from a value by name: its attributes, its columns or keys.
+
+None means that nobody can tell without running code of the user's, as for a class with
+`__getattr__`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import OrderedDict
+from types import ModuleType
+from typing import Any, Final
+
+from jupyter_llm.notebook.values.peek import (
+    ABSENT,
+    attribute,
+    class_attribute,
+    class_dict,
+    instance_dict,
+    is_a,
+    library_folders,
+    mro,
+    own_package,
+    short_name,
+    text_keys,
+    text_of,
+)
+from jupyter_llm.notebook.values.tables import column, column_labels
+
+_MAX_NAMES: Final = 5_000
+_OPENING: Final = ("__getattr__", "__getattribute__", "__dir__")
+_PLAIN: Final = tuple(class_attribute(object, name) for name in _OPENING)
+# What pandas finds beside its classes' own attributes are columns and labels, which we know.
+_ACCESSORS: Final = {
+    "str": ("object", "str"),
+    "dt": ("datetime64", "timedelta64", "period"),
+    "cat": ("category",),
+}
+_KNOWN: Final = frozenset({"DataFrame", "Series"})
+
+
+def attributes(value: object) -> frozenset[str] | None:
+    """The public attributes of a value, those of its class included."""
+    if type(value) is ModuleType:
+        return _of_module(value)
+    is_class = is_a(value, type)
+    if is_class and type(value) is not type:
+        return None  # a metaclass may show more
+    classes = mro(value) if is_class else mro(type(value))  # type: ignore[arg-type]
+    if not is_class and own_package(value) == "pandas" and short_name(type(value)) in _KNOWN:
+        labels = column_labels(value) if short_name(type(value)) == "DataFrame" else ()
+        found = set(labels) if labels is not None else None
+    elif not is_class and _is_open(type(value)):
+        return None
+    else:
+        found = set(instance_dict(value))
+    if found is None:
+        return None
+    for entry in classes:
+        found.update(text_keys(class_dict(entry)))
+    if not is_class and own_package(value) == "pandas":
+        found -= _missing_accessors(value)
+    return _public(found)
+
+
+def _missing_accessors(value: Any) -> set[str]:
+    """What pandas refuses to look into for what a series holds."""
+    kind = text_of(attribute(type(value), "__name__"))
+    held = str(value.dtype) if kind == "Series" else ""
+    fitting = next((name for name, types in _ACCESSORS.items() if held.startswith(types)), "")
+    return {*_ACCESSORS, "sparse", "list", "struct"} - {fitting}
+
+
+def _is_open(cls: type) -> bool:
+    """Whether a class decides by code what attributes there are."""
+    found = (class_attribute(cls, name) for name in _OPENING)
+    return any(
+        one is not plain and not _is_of_c(one) for one, plain in zip(found, _PLAIN, strict=True)
+    )
+
+
+def _is_of_c(found: object) -> bool:
+    """Whether a method is a builtin type's own, which looks where we look."""
+    return short_name(type(found)) == "wrapper_descriptor"
+
+
+def _of_module(module: ModuleType) -> frozenset[str] | None:
+    held = instance_dict(module)
+    if "__getattr__" in held:
+        place = text_of(held.get("__file__", ""))
+        if not place.startswith(library_folders()):
+            return None
+    listed = held.get("__all__", ())
+    listed = listed if type(listed) in (list, tuple) else ()
+    return _public({*held, *(text_of(name) for name in listed)})
+
+
+def _public(names: set[str]) -> frozenset[str] | None:
+    found = frozenset(name for name in names if name.isidentifier() and not name.startswith("_"))
+    return found if len(found) <= _MAX_NAMES else None
+
+
+def keys(value: object) -> tuple[str, ...] | None:
+    """The texts that a value can be subscripted by: a frame's columns, a dictionary's keys."""
+    if type(value) in (dict, OrderedDict):
+        found = tuple(key for key in list(value) if type(key) is str)  # type: ignore[call-overload]
+    else:
+        labels = column_labels(value)
+        if labels is None:
+            return None
+        found = labels
+    return found if len(found) <= _MAX_NAMES else None
+
+
+def member(value: object, name: str) -> Any:
+    """The attribute of a value where it is stored, or ABSENT where code would have to say it."""
+    found = attribute(value, name)
+    if found is not ABSENT:
+        return found
+    if type(value) is ModuleType:
+        inner = f"{text_of(instance_dict(value).get('__name__', ''))}.{name}"
+        return sys.modules.get(inner, ABSENT)
+    labels = column_labels(value)
+    if labels and name in labels and class_attribute(type(value), name) is ABSENT:
+        return column(value, name)
+    return ABSENT
+
+
+def item(value: object, key: str) -> Any:
+    """What a value holds under a text, or ABSENT."""
+    known = keys(value)
+    if known is None or key not in known:
+        return ABSENT
+    return value[key] if is_a(value, dict) else column(value, key)  # type: ignore[index]
