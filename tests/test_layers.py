@@ -22,6 +22,7 @@ ROOMS = (
     ("frontends.views",),
     ("api",),
     ("chat",),
+    ("tasks.completing",),
     ("tasks",),
     ("records",),
     ("notebook.failures",),

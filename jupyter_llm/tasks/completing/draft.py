@@ -1,0 +1,184 @@
+"""One suggestion while a model writes it: ended in time, and begun again after a wrong name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from jupyter_llm.engine.completion import Completion, Usage
+from jupyter_llm.engine.constraint import BeginsWith
+from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.request import Priority, Request
+from jupyter_llm.tasks.completing.ending import Ending, language_of
+from jupyter_llm.tasks.completing.names import Names
+from jupyter_llm.tasks.completing.suggestions import GhostItem
+
+if TYPE_CHECKING:
+    from jupyter_llm.engine.base import Engine, Stream
+    from jupyter_llm.tasks.completing.prompt import Prompt
+    from jupyter_llm.tasks.completing.suggestions import GhostRequest, GhostRun
+
+GREEDY: Final = SamplingParams(temperature=0, repeat_penalty=1, max_tokens=96, exact=False)
+"""How the first suggestion is drawn; not in the exact lane, which would read all again."""
+
+VARIED: Final = replace(GREEDY, temperature=0.7, top_k=0, top_p=0.95, min_p=0.05)
+"""How others are drawn, with a seed each."""
+
+_MAX_TRIES: Final = 4  # after names that do not exist
+_NAME_ENDS: Final = re.compile(r"""\w*["']?\]{0,2}\s*""")
+
+
+@dataclass(slots=True)
+class _Try:
+    """A text that grows behind what is kept of the last one; `piece` is not part of it."""
+
+    stream: Stream
+    kept: str
+    piece: str
+    written: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.kept + self.written[len(self.piece) :]
+
+
+class Draft:
+    """What may be written at a cursor, by one model.
+
+    `prompt_with` gives the prompt when some text has been added at the cursor.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        run: GhostRun,
+        request: GhostRequest,
+        prompt_with: Callable[[str], Prompt],
+        namespace: Mapping[str, Any],
+    ) -> None:
+        self._engine = engine
+        self._run = run
+        self._prefix = request.prefix
+        self._rest = request.suffix.partition("\n")[0]
+        self._prompt_with = prompt_with
+        language = language_of(request.prefix) if request.kind == "code" else "text"
+        self._names = Names(namespace if language == "python" else {})
+        self._ending = Ending(request.prefix, request.suffix, language)
+
+    def write(
+        self,
+        params: SamplingParams,
+        conversation: str | None = None,
+        *,
+        show: Callable[[str], None] = lambda _text: None,
+        at_first: Callable[[], None] = lambda: None,
+    ) -> GhostItem:
+        """Write it to its end; `show` is given what can be accepted so far.
+
+        `at_first` is called when the prompt was read.
+        """
+        kept, is_set_next = "", _is_set_next(self._rest)
+        completion: Completion | None = None
+        usage = Usage()
+        for _ in range(_MAX_TRIES):
+            begun = self._begin(kept, params, conversation, is_set_next=is_set_next)
+            if begun is None:
+                break
+            wrong = self._follow(begun, show, at_first)
+            completion = begun.stream.result()
+            usage = _together(usage, completion.usage)
+            if self._run.is_cancelled:
+                return GhostItem("", usage, completion)
+            text = self._ending.normal(begun.text)
+            if wrong is None:
+                is_torn = completion.finish_reason in ("length", "repetition")
+                text = self._ending.final(text, is_torn=is_torn)
+                wrong = self._wrong(text, is_whole=True)
+            if wrong is None:
+                return GhostItem(text, usage, completion)
+            kept, is_set_next = text[:wrong], False
+        return GhostItem(self._without_end(kept), usage, completion)
+
+    def _begin(
+        self,
+        kept: str,
+        params: SamplingParams,
+        conversation: str | None,
+        *,
+        is_set_next: bool | None,
+    ) -> _Try | None:
+        """Ask for what follows what is kept; None where no name that exists can follow."""
+        openings = self._names.openings(self._prefix + kept, is_set_next=is_set_next)
+        prompt = self._prompt_with(kept)
+        if openings == () or not prompt.parts.text.strip():
+            return None
+        texts = tuple(prompt.piece + one for one in openings or ("",))
+        stream = self._engine.submit(
+            Request(
+                prompt=prompt.parts,
+                params=replace(params, stop=prompt.stops),
+                constraint=BeginsWith(texts) if all(texts) else None,
+                conversation=conversation,
+                priority=Priority.GHOST,
+            )
+        )
+        self._run.follow(stream)
+        return _Try(stream, kept, prompt.piece)
+
+    def _follow(
+        self, begun: _Try, show: Callable[[str], None], at_first: Callable[[], None]
+    ) -> int | None:
+        """Read a text until it ends or looks up what does not exist, and return where."""
+        for chunk in begun.stream:
+            at_first()
+            begun.written += chunk.text
+            text = self._ending.normal(begun.text)
+            wrong = self._wrong(text)
+            if wrong is not None or self._ending.end_of(text) is not None:
+                begun.stream.cancel()
+                return wrong
+            shown = self._ending.shown(text)
+            if shown and not self._names.is_torn(self._prefix + shown):
+                show(shown)
+        return None
+
+    def _wrong(self, text: str, *, is_whole: bool = False) -> int | None:
+        """Where in a text a name begins that does not exist."""
+        whole = self._prefix + text + (self._rest if is_whole else "")
+        found = self._names.wrong(whole, len(self._prefix), is_whole=is_whole)
+        if found is None or not text:
+            return None
+        place = found.start - len(self._prefix)
+        return max(place, 0) if place < len(text) else None
+
+    def _without_end(self, text: str) -> str:
+        """What can be kept of a text whose end cannot."""
+        while text := self._ending.final(text, is_torn=True):
+            if self._wrong(text, is_whole=True) is None:
+                break
+        return text
+
+
+def _is_set_next(rest: str) -> bool | None:
+    """Whether what follows the cursor on its line sets the name that is written; None: perhaps."""
+    found = _NAME_ENDS.match(rest)
+    after = rest[found.end() :] if found is not None else rest
+    if not after:
+        return None
+    return after.startswith("=") and not after.startswith("==")
+
+
+def _together(one: Usage, other: Usage) -> Usage:
+    """What two tries cost: the prompt of the first, less what had to be read of either."""
+    prompt = one.prompt_tokens or other.prompt_tokens
+    num_new = sum(each.prompt_tokens - each.cached_tokens for each in (one, other))
+    return Usage(
+        prompt_tokens=prompt,
+        cached_tokens=prompt - num_new,
+        completion_tokens=one.completion_tokens + other.completion_tokens,
+        queue_s=one.queue_s + other.queue_s,
+        prefill_s=one.prefill_s + other.prefill_s,
+        decode_s=one.decode_s + other.decode_s,
+    )

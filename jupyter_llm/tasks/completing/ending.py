@@ -1,0 +1,282 @@
+"""Where a completion ends, and what of it may be shown while it is written.
+
+A text ends with the statement or the block it belongs to, fits what follows the cursor, and never
+leaves a cell unparsable that could be parsed.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from copy import deepcopy
+from functools import lru_cache
+from typing import Literal
+
+from jupyter_llm.notebook.code.layout import Scanner, indent_of
+from jupyter_llm.notebook.code.statements import is_header
+from jupyter_llm.notebook.code.syntax import PYTHON_MAGICS, split_cell_magic, syntax_error
+
+MAX_LINES = 8
+
+Language = Literal["python", "text"]
+
+_PARSES, _INCOMPLETE, _INVALID = 2, 1, 0
+_CONTINUATIONS = ("else", "elif", "except", "finally", "case")
+_GOES_ON = re.compile(rf"[ \t]*(?:{'|'.join(_CONTINUATIONS)})\b")
+_ESCAPE = re.compile(r"[ \t]*[%!?]")
+_MAX_COMMENTS = 2  # lines at a time; small models go on for ever
+_LOOP = re.compile(r"(\S.{1,40}?)\1{3}\Z")
+_LEAST_OVERLAP = 3  # characters that are the same by no chance
+_CLOSERS = {"(": ")", "[": "]", "{": "}"}
+
+
+@lru_cache(maxsize=64)
+def score(cell: str) -> int:
+    """How whole a cell is: 2 if it can be parsed, 1 if more may follow, 0 if it is broken."""
+    if syntax_error(cell) is None:
+        return _PARSES
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            status, _ = TransformerManager().check_complete(cell)
+        except Exception:  # noqa: BLE001  IPython makes slips
+            return _INVALID
+    # What IPython passes and Python does not is prose that looks like a question about a name.
+    return _INCOMPLETE if status == "incomplete" else _INVALID
+
+
+def language_of(source: str) -> Language:
+    """In what a code cell is written: all but some of its `%%magics` are Python."""
+    magic, _, _ = split_cell_magic(source)
+    return "python" if not magic or magic in PYTHON_MAGICS else "text"
+
+
+class Ending:
+    """Where texts end that are put between a prefix and a suffix in one cell."""
+
+    def __init__(self, prefix: str, suffix: str, language: Language = "python") -> None:
+        self.prefix = prefix
+        self.suffix = suffix
+        self.language = language
+        self._line = prefix.rpartition("\n")[2]
+        self._rest, _, self._below = suffix.partition("\n")
+        self._is_one_line = bool(self._rest.strip()) or (
+            language == "python" and _ESCAPE.match(self._line) is not None
+        )
+        self._before = score(prefix + suffix) if language == "python" else _INVALID
+        self._open = _open_before(prefix)
+        self._scanner, self._statement = _statement_before(prefix)
+        self._above = _first_line(reversed(prefix.split("\n")[:-1]))
+        self._following = _first_line(self._below.split("\n"))
+
+    def normal(self, text: str) -> str:
+        """A text without the empty lines that it begins with on a blank line."""
+        if self._line.strip() or not text.lstrip(" \t").startswith("\n"):
+            return text
+        body = text.lstrip()
+        start = text[: len(text) - len(body)].rpartition("\n")[2]
+        # The line is indented already; one that is indented less belongs elsewhere.
+        return start.removeprefix(self._line) + body if start.startswith(self._line) else ""
+
+    def end_of(self, text: str) -> int | None:
+        """Where a text that may still grow ends for certain, or None while it does not."""
+        return self._end(text, is_whole=False)
+
+    def _end(self, text: str, *, is_whole: bool) -> int | None:
+        loop = _LOOP.search(text)
+        ends = (
+            self._fit(text),
+            self._stop(text, is_whole=is_whole),
+            loop.end(1) if loop is not None else None,
+        )
+        return min((place for place in ends if place is not None), default=None)
+
+    def shown(self, text: str) -> str:
+        """How much of a text that may still grow can be shown, and accepted, at this moment."""
+        end = self._end(text, is_whole=True)
+        told = (text if end is None else text[:end]).rstrip()
+        if not told:
+            return ""
+        if self._before < _PARSES or self._score(told) == _PARSES:
+            return told
+        return next((one for one in _lines_of(told) if self._score(one) == _PARSES), "")
+
+    def final(self, text: str, *, is_torn: bool = False) -> str:
+        """What is left of a text that is all; the last line of a torn one is not whole."""
+        end = self._end(text, is_whole=True)
+        if end is not None:
+            text = text[:end]
+        elif is_torn:
+            text = text.rpartition("\n")[0]
+        candidates = [one for one in dict.fromkeys([text.rstrip(), *_lines_of(text)]) if one]
+        if self.language == "python" and self._only_comments(text):
+            return ""
+        if self.language != "python":
+            return next(iter(candidates), "")
+        scores = [self._score(one) for one in candidates]
+        for least in range(_PARSES, self._least() - 1, -1):
+            for one, reached in zip(candidates, scores, strict=True):
+                if reached == least:
+                    return one
+        return ""
+
+    def _least(self) -> int:
+        """How whole the cell has to be with a completion."""
+        if self._before > _INVALID:
+            return self._before
+        # What is broken elsewhere in the cell does not count.
+        above = "".join(f"{line}\n" for line in self._statement) if self._scanner.is_open else ""
+        whole = self.prefix.removesuffix(self._line).removesuffix(above)
+        first = (self._statement or [self._line])[0]
+        space = first[: len(first) - len(first.lstrip())]
+        around = score(f"{whole}{space}pass\n{self._below}")
+        return min(around, _INCOMPLETE) if self._open else around
+
+    def _score(self, text: str) -> int:
+        return score(self.prefix + text + self.suffix)
+
+    def _only_comments(self, text: str) -> bool:
+        """Whether a small model that was to write code goes on about it."""
+        lines = [line.strip() for line in text.split("\n") if line.strip()]
+        return not self._line.strip() and all(line.startswith("#") for line in lines)
+
+    def _fit(self, text: str) -> int | None:
+        """Where a text begins to repeat what follows the cursor, or closes what that closes."""
+        rest = self._rest.strip()
+        follows = self.suffix.lstrip()
+        places = []
+        if len(rest) >= _LEAST_OVERLAP and (place := text.find(rest)) >= 0:
+            places.append(place)
+        if self._open and follows.startswith(self._open[-1]):
+            closing = _closing(text, self._open[-1])
+            places += [closing] if closing is not None else []
+        return min(places, default=None)
+
+    def _stop(self, text: str, *, is_whole: bool) -> int | None:
+        if self._is_one_line:
+            place = text.find("\n")
+            return place if place >= 0 else None
+        if self.language == "text":
+            return _text_end(text)
+        return self._block_end(text, is_whole=is_whole)
+
+    def _block_end(self, text: str, *, is_whole: bool) -> int | None:
+        scanner, statement = deepcopy(self._scanner), [*self._statement]
+        lines = text.split("\n")
+        position, block, above, num_comments = 0, None, self._above, 0
+        for number, added in enumerate(lines):
+            line = self._line + added if number == 0 else added
+            is_last = number == len(lines) - 1
+            told = line.strip()
+            begins = not scanner.is_open and (number > 0 or not self._line.strip())
+            if number and begins and told and _leaves(line, block, grows=is_last and not is_whole):
+                return max(position - 1, 0)
+            if is_last:
+                return None
+            if begins and told and told in (above, self._following):
+                return max(position - 1, 0)  # it says again what stands there
+            if not scanner.is_open and (number > 0):
+                statement = []
+            statement.append(line)
+            scanner.feed(line)
+            num_comments = num_comments + 1 if begins and told[:1] == "#" else 0
+            if num_comments > _MAX_COMMENTS:
+                return position
+            above = told or above
+            position += len(added) + 1
+            if number + 1 >= MAX_LINES:
+                return position - 1
+            if scanner.is_open or not told or told[0] in "#@":
+                continue
+            whole = "\n".join(statement)
+            if is_header(whole):
+                block = indent_of(statement[0]) if block is None else block
+            elif block is None and (number > 0 or added.strip()):
+                return position - 1
+        return None
+
+
+def _leaves(line: str, block: int | None, *, grows: bool) -> bool:
+    """Whether a line that begins a statement belongs no more to a block of such an indent."""
+    if block is None or indent_of(line) > block:
+        return False
+    if indent_of(line) < block:
+        return True
+    if _GOES_ON.match(line):
+        return False
+    # A word that is still written may become one that goes on.
+    told = line.strip()
+    return not (grows and any(word.startswith(told) for word in _CONTINUATIONS))
+
+
+def _statement_before(prefix: str) -> tuple[Scanner, list[str]]:
+    """What the lines above the cursor's leave open, and those of the statement it stands in."""
+    scanner = Scanner()
+    statement: list[str] = []
+    for line in prefix.split("\n")[:-1]:
+        if not scanner.is_open:
+            statement = []
+        statement.append(line)
+        scanner.feed(line)
+    return scanner, statement if scanner.is_open else []
+
+
+def _first_line(lines: Iterable[str]) -> str:
+    """The first line with something on it."""
+    return next((line.strip() for line in lines if line.strip()), "")
+
+
+def _open_before(prefix: str) -> list[str]:
+    """What is to be closed behind the cursor: brackets and a quote, the innermost last."""
+    scanner = Scanner()
+    for line in prefix.split("\n"):
+        scanner.feed(line)
+    if scanner.is_comment:
+        return []
+    quote = scanner.string or scanner.unclosed_quote
+    return [*scanner.closers, *([quote] if quote else [])]
+
+
+def _closing(text: str, closer: str) -> int | None:
+    """Where a text closes what was open before it: a bracket or a quote."""
+    if closer in ('"', "'", '"""', "'''"):
+        found = re.search(rf"(?:\\.|(?!{closer})[\s\S])*?(?={closer})", text)
+        return found.end() if found else None
+    waiting: list[str] = []
+    position = 0
+    while position < len(text):
+        char = text[position]
+        if char in "\"'":
+            end = re.compile(rf"{char}(?:\\.|[^\\{char}\n])*{char}?").match(text, position)
+            position = end.end() if end else position + 1
+            continue
+        if char == "#":
+            end_of_line = text.find("\n", position)
+            position = end_of_line if end_of_line >= 0 else len(text)
+            continue
+        if char in _CLOSERS:
+            waiting.append(_CLOSERS[char])
+        elif char in ")]}":
+            if not waiting:
+                return position if char == closer else None
+            waiting.pop()
+        position += 1
+    return None
+
+
+def _text_end(text: str) -> int | None:
+    """Where a paragraph ends."""
+    body = len(text) - len(text.lstrip("\n"))
+    places = [place for place in (text.find("\n\n", body),) if place >= 0]
+    ends = [found.start() for found in re.finditer("\n", text)]
+    places += ends[MAX_LINES - 1 : MAX_LINES]
+    return min(places, default=None)
+
+
+def _lines_of(text: str) -> Iterator[str]:
+    """Yield the starts of a text that end with a line, the longest first."""
+    while text := text.rpartition("\n")[0].rstrip():
+        yield text

@@ -1,0 +1,243 @@
+"""What a model reads to go on with a cell: the cells above it, then the cell up to the cursor.
+
+While somebody writes, a prompt goes on where the last one ended, so that next to nothing has to be
+read. What a cell shows when it runs is no part of it, and of secrets, hidden cells and cells that
+are off there is nothing in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from jupyter_llm.engine.request import RawPrompt, Special
+from jupyter_llm.notebook.cells.rendering import without_setup
+from jupyter_llm.notebook.code.marks import unmark
+from jupyter_llm.notebook.code.syntax import split_cell_magic
+from jupyter_llm.notebook.values.redaction import redact_source, redact_text
+from jupyter_llm.notebook.values.secrets import HIDDEN
+
+if TYPE_CHECKING:
+    from jupyter_llm.engine.info import ModelInfo
+    from jupyter_llm.notebook.cells.document import CellKind, DocumentCell
+
+Count = Callable[[str], int]
+"""How many tokens a text has."""
+
+NAMES_TOKENS = 48
+"""The most tokens of the line that tells names."""
+
+_CHARS_OF_TOKEN = 3  # at least, in code
+_SUFFIX_CHARS = 600
+# The piece of a text that is one token or a few, with the blank or the signs it begins with.
+_PIECE = re.compile(r"[^\S\n]?[^\w\s]*\w*\Z")
+# Small models are helped by little and harmed by much: parameters, and tokens.
+_BUDGETS = ((10**9, 4096), (3 * 10**8, 2048), (0, 1024))
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many tokens a prompt may have, and how they are shared out."""
+
+    num_tokens: int
+
+    @classmethod
+    def of(cls, info: ModelInfo) -> Budget:
+        """What suits a model's size and its context window."""
+        most = next(tokens for least, tokens in _BUDGETS if info.num_parameters >= least)
+        return cls(min(most, info.n_ctx // 2))
+
+    @property
+    def current(self) -> int:
+        """For the cell that is written."""
+        return self.num_tokens // 4
+
+    @property
+    def above(self) -> int:
+        """For the cells above it."""
+        return self.num_tokens - self.current - NAMES_TOKENS
+
+
+def told_source(cell: DocumentCell) -> str:
+    """A cell above as prompts tell it; "" where there is nothing to tell."""
+    if cell.kind == "markdown":
+        return redact_text(cell.source.strip()).text
+    magic, _, _ = split_cell_magic(cell.source)
+    if cell.kind == "raw" or magic == "llm":  # a prompt is no code
+        return ""
+    return redact_source(without_setup(unmark(cell.source))).text
+
+
+def visible(cells: Iterable[DocumentCell], hidden: Container[str]) -> list[DocumentCell]:
+    """Those of some cells that a model may see."""
+    return [cell for cell in cells if not cell.is_off and cell.cell_id not in hidden]
+
+
+def first_kept(counts: Sequence[int], budget: int) -> int:
+    """From which of some pieces on they are kept, so that they fit.
+
+    Of what does not fit much is left out at once: half of the budget, so that the start stays the
+    same until as much has come.
+    """
+    ends = list(accumulate(counts))
+    total = ends[-1] if ends else 0
+    if total <= budget:
+        return 0
+    step = max(budget // 2, 1)
+    cut = -(-(total - budget) // step) * step
+    return next(number for number, end in enumerate(ends, 1) if end >= cut)
+
+
+def healed(text: str) -> tuple[str, str]:
+    """A text up to its last piece, and that piece, which a model may write with other tokens."""
+    found = _PIECE.search(text)
+    place = found.start() if found is not None else len(text)
+    return text[:place], text[place:]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What stays the same of a prompt while somebody writes in one cell.
+
+    `names` tells what is in the variables around. `above` is what stood above the cursor when the
+    writing began, and `suffix` what is below it: a model that fills in reads these first.
+    """
+
+    cell_id: str
+    names: str
+    above: str
+    suffix: str
+
+
+@dataclass(frozen=True, slots=True)
+class CellText:
+    """A cell that is written, as a model may see it: up to the cursor, and what follows."""
+
+    kind: CellKind
+    prefix: str
+    suffix: str
+
+    @classmethod
+    def of(cls, kind: CellKind, prefix: str, suffix: str) -> CellText | None:
+        """Without the secrets in it; None where one is being written."""
+        above, end, line = prefix.rpartition("\n")
+        if kind == "code":
+            redact_source(prefix + suffix)  # what is a secret in the whole is one in the parts
+        redact = redact_source if kind == "code" else redact_text
+        if redact(line).text != line:
+            return None
+        rest, start, below = suffix.partition("\n")
+        told = cls(kind, redact(above).text + end + line, rest + start + redact(below).text)
+        return told if redact(rest).text == rest and HIDDEN not in line else None
+
+    def within(self, budget: int) -> CellText:
+        """With the oldest lines left out where there are too many."""
+        lines = self.prefix.splitlines(keepends=True)
+        start = first_kept([len(line) for line in lines], budget * _CHARS_OF_TOKEN)
+        suffix = self.suffix[:_SUFFIX_CHARS]
+        return CellText(self.kind, "".join(lines[start:])[-budget * _CHARS_OF_TOKEN :], suffix)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a model reads, and the piece at the cursor, which its answer has to begin with.
+
+    At one of the `stops` something else than the cell would begin.
+    """
+
+    parts: RawPrompt
+    piece: str
+    stops: tuple[str, ...]
+
+
+class PromptWriter:
+    """Writes prompts in the way the vocabulary of a model has for it."""
+
+    def __init__(self, info: ModelInfo, count: Count) -> None:
+        self._fim = info.fim
+        self._notebook = info.notebook if info.fim is None else None
+        self._budget = Budget.of(info)
+        self._count = count
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """Where another cell or a file would begin, and what no one is to see."""
+        notebook = self._notebook
+        cells = (notebook.text, notebook.code, notebook.output) if notebook is not None else ()
+        return (HIDDEN[:14], *cells)
+
+    def above(self, cells: Sequence[DocumentCell]) -> tuple[str | Special, ...]:
+        """The parts for the cells above, each with what marks its start."""
+        most = self._budget.above
+        texts = [(cell.kind, told_source(cell)) for cell in cells]
+        pieces = [(kind, _tail(text, most // 2)) for kind, text in texts if text]
+        kept = pieces[first_kept([self._count(text) + 2 for _, text in pieces], most) :]
+        start: list[str | Special] = []
+        if self._fim is not None:
+            start = [Special(self._fim.prefix)]
+        elif self._notebook is not None:
+            start = [Special(self._notebook.start)]
+        return (*start, *(part for kind, text in kept for part in self._cell(kind, text)))
+
+    def _cell(self, kind: CellKind, text: str) -> tuple[str | Special, ...]:
+        if self._notebook is not None:
+            of_kind = self._notebook.text if kind == "markdown" else self._notebook.code
+            return (Special(of_kind), text + "\n")
+        told = (
+            text if kind == "code" else "\n".join(f"# {line}".rstrip() for line in text.split("\n"))
+        )
+        return (told + "\n\n",)
+
+    def names_line(self, text: str) -> str:
+        """The line that tells names, as long as it may be."""
+        while text and self._count(text) > NAMES_TOKENS - 1:
+            text = text[: len(text) * 3 // 4].rpartition(", ")[0]
+        return text + "\n" if text else ""
+
+    def start(self, kind: CellKind, visit: Visit) -> tuple[str | Special, ...]:
+        """The parts between the cells above and the cell that is written."""
+        marks: tuple[str | Special, ...] = ()
+        if self._notebook is not None:
+            of_kind = self._notebook.text if kind == "markdown" else self._notebook.code
+            marks = (Special(of_kind),)
+        return (*marks, visit.names) if visit.names else marks
+
+    def write(
+        self, above: tuple[str | Special, ...], cell: CellText, visit: Visit, added: str = ""
+    ) -> Prompt:
+        """The prompt for a cell, to whose prefix a model has `added` something already."""
+        start = (*above, *self.start(cell.kind, visit))
+        told = cell.within(self._budget.current)
+        prefix, piece = healed(told.prefix + added)
+        if self._fim is None:
+            return Prompt(_prompt((*start, prefix)), piece, self.stops)
+        # What grows with every key comes last.
+        fixed = visit.above if prefix.startswith(visit.above) else prefix.rpartition("\n")[0]
+        parts = (
+            *start,
+            fixed,
+            Special(self._fim.suffix),
+            told.suffix,
+            Special(self._fim.middle),
+            prefix.removeprefix(fixed),
+        )
+        return Prompt(_prompt(parts), piece, self.stops)
+
+    def fixed(self, cell: CellText) -> tuple[str, str]:
+        """What a visit keeps of a cell: the lines above the cursor, and what follows it."""
+        told = cell.within(self._budget.current)
+        above, end, _ = told.prefix.rpartition("\n")
+        return above + end, told.suffix
+
+
+def _prompt(parts: Iterable[str | Special]) -> RawPrompt:
+    return RawPrompt(tuple(part for part in parts if part))
+
+
+def _tail(text: str, budget: int) -> str:
+    """The end of a long cell, in whole lines."""
+    most = budget * _CHARS_OF_TOKEN
+    return text if len(text) <= most else text[-most:].partition("\n")[2] or text[-most:]
