@@ -27,6 +27,11 @@ class BeginsWith:
             )
         object.__setattr__(self, "texts", tuple(texts))
 
+    def free_part(self, answer: str) -> str:
+        """What the model wrote freely, after the text it had to begin with."""
+        sizes = (len(text) for text in self.texts if answer.startswith(text))
+        return answer[min(sizes, default=len(answer)) :]
+
 
 Constraint = BeginsWith
 """What is asked of an answer's text; the engine draws no token that breaks it."""

@@ -76,9 +76,8 @@ class Generation:
         if self.last_s - self._sent_s >= _CHUNK_S:
             self._send()
         params = self.request.params
-        may_repeat = params.may_repeat or params.ignore_eos or not self._may_end
-        if self.num_tokens % _LOOK_EVERY == 0 and not may_repeat:
-            self.is_looping = loop_start("".join(self.text)) is not None
+        if self.num_tokens % _LOOK_EVERY == 0 and not (params.may_repeat or params.ignore_eos):
+            self.is_looping = loop_start(self._free_text) is not None
 
     def touch(self) -> None:
         """Note the time of a token, the end token included."""
@@ -131,9 +130,9 @@ class Generation:
         )
 
     @property
-    def _may_end(self) -> bool:
-        mask = self.sequence.mask if self.sequence is not None else None
-        return mask is None or mask.is_complete
+    def _free_text(self) -> str:
+        text, constraint = "".join(self.text), self.request.constraint
+        return text if constraint is None else constraint.free_part(text)
 
     def _state(self, slot: Slot | None) -> ProgressState:
         if self.feed.future.done():

@@ -495,8 +495,9 @@ class Scheduler:
         taken = sequence.token_ids[start : min(start + room, sequence.num_to_read)]
         left = sequence.max_tokens - len(sequence.completion_ids) - 1
         draft: list[int] = []
-        if sequence.mask is not None and sequence.num_pending == len(taken):
-            # What is certain pays in any company, to which room is left all the same.
+        if sequence.mask is not None:
+            # What is certain pays in any company, to which room is left all the same. Where not all
+            # of the prompt has room there is none.
             most = min(room - len(taken) - num_others, left, _MOST_FORCED)
             draft += sequence.mask.forced()[: max(0, most)]
         is_alone = not (draft or num_others) and sequence.num_pending == len(taken) == 1

@@ -67,6 +67,12 @@ def test_what_no_answer_begins_with_is_one_clear_line(texts: Any) -> None:
         BeginsWith(texts)
 
 
+def test_what_comes_after_the_shortest_text_is_free() -> None:
+    constraint = BeginsWith(("ab", "abc", "x"))
+    assert constraint.free_part("abcd") == "cd"
+    assert constraint.free_part("x") == constraint.free_part("a") == ""
+
+
 def test_texts_are_values_whatever_list_they_came_in() -> None:
     assert BeginsWith(["a", "b"]) == BeginsWith(("a", "b"))  # type: ignore[arg-type]
 
@@ -151,9 +157,12 @@ def test_a_token_may_heal_the_cursor_and_go_on_after_the_text(
     smollm2_vocabulary: Vocabulary,
 ) -> None:
     mask = BeginningMask(BeginsWith((" prin",)), smollm2_vocabulary)
-    logits = np.zeros(len(smollm2_vocabulary.pieces), np.float32)
+    logits = np.random.default_rng(1).normal(size=len(smollm2_vocabulary.pieces)).astype("f4")
+    before = logits.copy()
     mask.apply(logits)
-    allowed = {smollm2_vocabulary.pieces[token] for token in np.flatnonzero(logits == 0).tolist()}
+    (places,) = np.nonzero(logits == before)
+    assert np.isneginf(np.delete(logits, places)).all()
+    allowed = {smollm2_vocabulary.pieces[token] for token in places.tolist()}
     assert {b" ", b" p", b" pr", b" print", b" prince"} <= allowed
     assert all(b" prin".startswith(one) or one.startswith(b" prin") for one in allowed)
 
@@ -172,6 +181,14 @@ def test_tokens_that_no_text_shows_never_come(smollm2: Path) -> None:
         assert not any(vocabulary.pieces[0:17])  # <|endoftext|> and the like
         mask = BeginningMask(BeginsWith(("<|im_end|>",)), vocabulary)
         assert len(mask.forced()) > 1
+
+
+def test_a_token_that_ends_the_text_never_comes_though_it_has_bytes(tiny_gguf: Path) -> None:
+    weights = Weights(tiny_gguf, n_gpu_layers=0, on_progress=lambda _share: True)
+    weights.end_ids |= {ord("q")}
+    pieces = weights.vocabulary.pieces
+    assert (pieces[ord("p")], pieces[ord("q")]) == (b"p", b"")
+    weights.close()
 
 
 def test_texts_that_the_tokens_cannot_write_are_left_out() -> None:
@@ -253,6 +270,7 @@ def test_no_more_is_forced_than_is_wanted() -> None:
         assert forced(engine, [num], BEGIN, num)
     engine.run()
     assert [len(one.completion_ids) for one in engine.sequences] == [*range(1, 8)]
+    assert engine.model.num_evaluated == sum(len(one.token_ids) - 1 for one in engine.sequences)
 
 
 @pytest.mark.parametrize("can_trim", [True, False])
@@ -499,7 +517,7 @@ def test_an_answer_may_be_cut_inside_a_text(engine: LocalEngine) -> None:
 
 
 def test_what_was_asked_for_is_no_loop_that_it_fell_into(engine: LocalEngine) -> None:
-    text = "and again and again " * 60
+    text = "and again the lazy fox " * 60
     ends = tuple((token, 1e30) for token in engine._model.weights.end_ids)
     more: dict[str, Any] = {"ignore_eos": False, "logit_bias": ends, "max_tokens": None}
     completion = asked(engine, text, **more)
