@@ -6,6 +6,7 @@ the text; it counts shared cells once, as llama.cpp's unified KV cache does.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,6 +105,39 @@ class FakeSampler:
 
 
 @dataclass(slots=True)
+class FakeMask:
+    """Forces tokens, one after the other; then all may come."""
+
+    begin: tuple[int, ...]
+    num_accepted: int = 0
+
+    def apply(self, logits: Any) -> None:
+        raise NotImplementedError
+
+    def accept(self, token_id: int) -> None:
+        assert self.forced()[:1] in ((), (token_id,))
+        self.num_accepted += 1
+
+    def forced(self) -> tuple[int, ...]:
+        return self.begin[self.num_accepted :]
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.forced()
+
+
+@dataclass(slots=True)
+class FakeMaskedSampler(FakeSampler):
+    mask: FakeMask = field(kw_only=True)
+
+    def sample(self, index: int) -> int:
+        token_id = FakeSampler.sample(self, index)
+        token_id = (*self.mask.forced(), token_id)[0]
+        self.mask.accept(token_id)
+        return token_id
+
+
+@dataclass(slots=True)
 class FakeDrafter:
     """Guesses the next tokens right, but for those whose number is a multiple of `wrong_every`."""
 
@@ -149,9 +183,19 @@ class Engine:
         self.drawn: list[Drawn] = []
 
     def submit(
-        self, prompt: list[int], max_tokens: int = 6, conversation: str | None = None, **more: Any
+        self,
+        prompt: list[int],
+        max_tokens: int = 6,
+        conversation: str | None = None,
+        *,
+        begin: Iterable[int] = (),
+        **more: Any,
     ) -> Sequence:
+        """Queue a prompt; its answer begins with what is forced."""
         sampler = FakeSampler(self.model) if max_tokens else None
+        if begin := tuple(begin):
+            more["mask"] = mask = FakeMask(begin)
+            sampler = FakeMaskedSampler(self.model, mask=mask)
         return self._queue(Sequence(list(prompt), max_tokens, sampler, conversation, **more))
 
     def read(self, prompt: list[int], *, is_pinned: bool = False) -> Sequence:

@@ -17,7 +17,16 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from support.fake_model import END, Engine, FakeDrafter, FakeScorer, FixedWidth, fresh, next_token
+from support.fake_model import (
+    END,
+    Engine,
+    FakeDrafter,
+    FakeMask,
+    FakeScorer,
+    FixedWidth,
+    fresh,
+    next_token,
+)
 
 from jupyter_llm.engine.local.scheduler import Decoded, Drawn, Sequence
 from jupyter_llm.engine.request import Priority
@@ -194,6 +203,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(
         prompt=PROMPTS,
+        begin=st.lists(st.integers(1, 9), max_size=4),
         wrong_every=st.sampled_from([None, 1, 2, 9]),
         max_tokens=st.integers(1, 8),
         conversation=st.sampled_from([None, "a"]),
@@ -268,7 +278,9 @@ def assert_matches_fresh(sequence: Sequence) -> None:
         judged = [(prompt[end], next_token(prompt[:end])) for end in ends]
         assert sequence.scorer.judged == judged[: None if is_whole else len(sequence.scorer.judged)]
     elif sequence.max_tokens:
-        whole = fresh(prompt, sequence.max_tokens)
+        begin = list(sequence.mask.begin) if isinstance(sequence.mask, FakeMask) else []
+        whole = begin[: sequence.max_tokens]
+        whole += fresh(prompt + begin, sequence.max_tokens - len(whole))
         assert (
             sequence.completion_ids == whole[: None if is_whole else len(sequence.completion_ids)]
         )
