@@ -3,6 +3,7 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
 import { INotebookTracker } from "@jupyterlab/notebook";
 import { Connections, OpenConnections } from "./connection/connections.js";
+import { sideBarPlugin } from "./sidebar/plugin.js";
 import { VERSION } from "./version.js";
 
 const connections: JupyterFrontEndPlugin<Connections> = {
@@ -18,4 +19,4 @@ const connections: JupyterFrontEndPlugin<Connections> = {
   },
 };
 
-export default [connections];
+export default [connections, sideBarPlugin];

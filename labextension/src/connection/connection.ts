@@ -118,8 +118,9 @@ export class Connection implements IDisposable {
       this.#setState("foreign");
       return;
     }
-    const comm: SubshellComm = kernel.createComm(TARGET);
+    const [earlier, comm] = [this.#comm, kernel.createComm(TARGET) as SubshellComm];
     this.#comm = comm;
+    if (earlier && !earlier.isDisposed) earlier.dispose();
     comm.onMsg = ({ content }) => {
       if (comm === this.#comm && isMessage(content.data)) this.#take(content.data);
     };
@@ -182,9 +183,9 @@ export class Connection implements IDisposable {
     else if (status === "idle" && this.#state === "none" && !this.#comm) void this.connect();
   }
 
-  /** Connect once a cell has run that may have loaded us. */
+  /** Connect once a cell has run that may have loaded us, also while an attempt is on its way. */
   #overhear(_kernel: Kernel.IKernelConnection, message: KernelMessage.IIOPubMessage): void {
-    if (this.#state !== "absent" || message.header.msg_type !== "execute_input") return;
+    if (this.#state === "open" || message.header.msg_type !== "execute_input") return;
     const { code } = (message as KernelMessage.IExecuteInputMsg).content;
     if (!/jupyter_llm/.test(code)) return;
     const parent = (message.parent_header as KernelMessage.IHeader).msg_id;

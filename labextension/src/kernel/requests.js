@@ -5,6 +5,8 @@
 /** So long after it was sent, a request that the kernel has not taken in counts as waiting. */
 const LATE_MS = 400;
 
+const GONE = "The kernel of this panel is gone. Run its cell again.";
+
 /** These have done what they were for once they have arrived; nothing else answers them. */
 const ANSWERED_BY_ACK = new Set(["bye", "draft", "stop", "choose", "remove", "dismiss"]);
 
@@ -29,16 +31,19 @@ export class Requests {
   #view;
   #send;
   #onLateness;
+  #gone;
 
   /**
    * @param {string} view  Begins the ids, which are unique among all views of a panel.
    * @param {(message: Request & { id: string }) => void} send
    * @param {() => void} onLateness  Called when `isLate` may have changed.
+   * @param {string} [gone]  What is said where nothing can be sent.
    */
-  constructor(view, send, onLateness) {
+  constructor(view, send, onLateness, gone = GONE) {
     this.#view = view;
     this.#send = send;
     this.#onLateness = onLateness;
+    this.#gone = gone;
   }
 
   /** Whether something was sent a while ago and the kernel has not taken it in. */
@@ -65,7 +70,7 @@ export class Requests {
     try {
       this.#send({ ...message, id });
     } catch {
-      this.#fail(id, "The kernel of this panel is gone. Run its cell again.");
+      this.#fail(id, this.#gone);
     }
     return { id, reply };
   }

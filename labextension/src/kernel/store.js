@@ -13,7 +13,12 @@ import { apply, applySnapshot, emptyState, giveBack, setError, setPending } from
  * @import { State } from "./state.js"
  */
 
-/** @typedef {Pick<AnyModel, "on" | "off" | "send">} Comm  What a store needs of a widget's model. */
+/**
+ * What a store needs of a widget's model; `gone` is what a host of its own says where nothing can be
+ * sent.
+ *
+ * @typedef {Pick<AnyModel, "on" | "off" | "send"> & { gone?: string }} Comm
+ */
 
 /**
  * @typedef {object} SendOptions
@@ -65,6 +70,7 @@ export class Store {
       this.#view,
       (message) => model.send(message),
       () => this.#setWaiting(),
+      model.gone,
     );
     model.on("msg:custom", this.#receive);
     model.on("comm_live_update", this.#probe);

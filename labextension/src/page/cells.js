@@ -11,6 +11,18 @@ import { PageCells } from "./page_cells.js";
 /** @import { Attachment, Transcript } from "../kernel/messages.js" */
 /** @import { Output } from "./outputs.js" */
 
+/**
+ * Where the cells stand on the page: found there, or told by a host that knows the notebook.
+ *
+ * @typedef {object} CellsOnPage
+ * @property {() => string | null} activeId
+ * @property {() => string} selection  What is selected in the active cell.
+ * @property {() => number} ownPlace
+ * @property {(listener: () => void) => () => void} onActiveChanged
+ * @property {() => void} leaveHiddenMath
+ * @property {() => void} dispose
+ */
+
 /** @typedef {{ id: string, index: number, source: string, type: string }} Cell */
 /** @typedef {{ id?: string, source: string, metadata?: Record<string, unknown> }} NewCell */
 
@@ -57,13 +69,13 @@ import { PageCells } from "./page_cells.js";
 /**
  * Return the notebook that a widget's view is in, or null where it is out of reach.
  *
- * @param {Pick<AnyModel, "get"> & { widget_manager: unknown }} model
+ * @param {Pick<AnyModel, "get"> & { widget_manager: unknown, page?: CellsOnPage }} model
  * @param {HTMLElement} element  The view's.
  * @returns {Notebook | null}
  */
 export function createNotebook(model, element) {
   const found = notebookModel(model.widget_manager);
-  return found && new Notebook(found, element, String(model.get("panel_id")));
+  return found && new Notebook(found, element, String(model.get("panel_id")), model.page);
 }
 
 /**
@@ -101,15 +113,19 @@ export class Notebook {
    * @param {NotebookModel} model
    * @param {HTMLElement} element
    * @param {string} panelId
+   * @param {CellsOnPage} [page]
    */
-  constructor(model, element, panelId) {
+  constructor(model, element, panelId, page) {
     this.#model = model;
     this.#panelId = panelId;
-    this.#page = new PageCells(
-      element,
-      () => this.#cells(),
-      () => this.ownCell()?.id ?? null,
-    );
+    const look = () =>
+      new PageCells(
+        element,
+        () => this.#cells(),
+        () => this.ownCell()?.id ?? null,
+      );
+    /** @type {CellsOnPage} */
+    this.#page = page ?? look();
   }
 
   /**

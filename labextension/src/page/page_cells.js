@@ -55,6 +55,11 @@ export class PageCells {
     return isThere ? this.#lastId : null;
   }
 
+  /** The page does not tell a widget what is selected. */
+  selection() {
+    return "";
+  }
+
   /**
    * Return the place of the cell that the panel stands in, or -1 if it stands elsewhere.
    *

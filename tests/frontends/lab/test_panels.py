@@ -12,7 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from support.front_end import TIMEOUT_S, Json, View, hold_on
 from support.lab_page import LabPage, Page
 from support.scripted import ScriptedEngine
-from support.stored import stored_bytes
+from support.stored import stored_bytes, written
 
 from jupyter_llm import Chat, llm
 
@@ -121,9 +121,9 @@ def test_the_chats_of_an_earlier_kernel_are_listed_and_shown(
 ) -> None:
     llm.archive.open(tmp_path / "a.ipynb")
     llm.chat("prices")("Hello")
+    written()
     llm.conversations._chats.clear()
     llm.archive._waiting = None
-    llm.archive.flush()
     assert names(page.answer("list-chats")) == {"prices": 1}
     chat = ShownChat(page, "prices")
     assert [turn["prompt"] for turn in chat.shown] == ["Hello"]
@@ -139,7 +139,7 @@ def test_a_chat_goes_by_another_name_for_all_who_show_it(page: LabPage, tmp_path
     assert llm.chat("All prices").turns
     assert not llm.chat("default").turns
     chat.say("And now?")
-    llm.archive.flush()
+    written()
     kept = llm.archive._load()
     assert {name: len(saved.turns) for name, saved in kept.items()} == {"All prices": 2}
 

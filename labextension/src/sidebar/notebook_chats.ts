@@ -1,0 +1,152 @@
+/** The chats of one notebook: which there are, which one is shown, and what shows them. */
+
+import type { NotebookPanel } from "@jupyterlab/notebook";
+import { UUID } from "@lumino/coreutils";
+import type { IDisposable } from "@lumino/disposable";
+import { type ISignal, Signal } from "@lumino/signaling";
+import type { Connection } from "../connection/connection.js";
+import type { Message, Request } from "../connection/messages.js";
+import { freeChatName } from "./naming.js";
+import { NotebookPage } from "./notebook_page.js";
+import { PanelModel } from "./panel_model.js";
+import { panelScript } from "./panel_script.js";
+
+/** A chat that is shown, or was: it stays as it is, with what stands in its field. */
+interface ShownChat extends IDisposable {
+  readonly model: PanelModel;
+  readonly element: HTMLElement;
+}
+
+const FIRST = "default";
+
+export class NotebookChats implements IDisposable {
+  readonly panel: NotebookPanel;
+  readonly connection: Connection;
+  /** Another chat is shown, or there are others. */
+  readonly changed: ISignal<this, void>;
+  /** Where the chats are shown. */
+  readonly element = document.createElement("div");
+
+  readonly #changed: Signal<this, void>;
+  readonly #shown = new Map<string, ShownChat>();
+  #saved: readonly string[] = [];
+  #current = FIRST;
+  #isDisposed = false;
+
+  constructor(panel: NotebookPanel, connection: Connection) {
+    this.panel = panel;
+    this.connection = connection;
+    this.#changed = new Signal(this);
+    this.changed = this.#changed;
+    this.element.className = "jllm-side-chats jllm-fill";
+  }
+
+  get isDisposed(): boolean {
+    return this.#isDisposed;
+  }
+
+  /** The name of the chat that is shown. */
+  get current(): string {
+    return this.#current;
+  }
+
+  /** The names of all chats, those without a turn that were begun here too. */
+  get names(): string[] {
+    return [...new Set([...this.#saved, ...this.#shown.keys(), this.#current])];
+  }
+
+  /** Show a chat, now or once there is a connection. */
+  async show(name: string = this.#current): Promise<void> {
+    const isOther = name !== this.#current;
+    this.#current = name;
+    if (isOther) this.#changed.emit();
+    if (this.connection.state === "open" && !this.#shown.has(name)) {
+      const makeWidget = await panelScript();
+      if (this.#isDisposed) return;
+      if (!this.#shown.has(name)) this.#shown.set(name, this.#open(name, makeWidget));
+    }
+    for (const [other, { element }] of this.#shown) element.hidden = other !== this.#current;
+  }
+
+  /** Begin another chat. */
+  begin(): Promise<void> {
+    return this.show(freeChatName(this.names));
+  }
+
+  /** Ask which chats there are. */
+  list(): Promise<void> {
+    return this.#ask({ type: "list-chats" });
+  }
+
+  async rename(newName: string): Promise<void> {
+    const name = this.#current;
+    const written = newName.trim().replace(/\s+/gu, " "); // as the kernel writes it
+    await this.#ask({ type: "rename-chat", name, new_name: newName });
+    const shown = this.#shown.get(name);
+    this.#shown.delete(name);
+    if (shown) {
+      this.#shown.get(written)?.dispose();
+      shown.model.chat = written;
+      this.#shown.set(written, shown);
+    }
+    await this.show(written);
+  }
+
+  /** Forget the chat that is shown for good, and show another one. */
+  async delete(): Promise<void> {
+    const name = this.#current;
+    await this.#ask({ type: "delete-chat", name });
+    this.#shown.get(name)?.dispose();
+    this.#shown.delete(name);
+    this.#current = FIRST; // so that the one that has gone is among the names no more
+    await this.show(this.names[0]);
+    this.#changed.emit();
+  }
+
+  /** The chat that is shown as a Markdown text. */
+  async export(): Promise<string> {
+    const { reply } = this.connection.request({ type: "export-chat", name: this.#current });
+    const exported = await reply;
+    return exported.type === "exported" ? exported.markdown : "";
+  }
+
+  dispose(): void {
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
+    for (const shown of this.#shown.values()) shown.dispose();
+    this.#shown.clear();
+    this.element.remove();
+    Signal.clearData(this);
+  }
+
+  async #ask(request: Request): Promise<void> {
+    const answer: Message = await this.connection.request(request).reply;
+    if (answer.type !== "chats") return;
+    this.#saved = answer.chats.map(({ name }) => name);
+    this.#changed.emit();
+  }
+
+  #open(name: string, makeWidget: Awaited<ReturnType<typeof panelScript>>): ShownChat {
+    const { panel, connection } = this;
+    const element = document.createElement("div");
+    this.element.append(element);
+    const place = { widget_manager: { context: panel.context }, page: new NotebookPage(panel) };
+    const model = new PanelModel(connection, UUID.uuid4(), name, place);
+    const widget = makeWidget();
+    const ends = [widget.initialize({ model }), widget.render({ model, el: element })];
+    let isDisposed = false;
+    return {
+      model,
+      element,
+      get isDisposed() {
+        return isDisposed;
+      },
+      dispose() {
+        isDisposed = true;
+        for (const end of ends.reverse()) end();
+        model.dispose();
+        element.remove();
+      },
+    };
+  }
+}

@@ -1,0 +1,100 @@
+/** What chat_panel.js knows as its widget's model: one chat of one notebook, over the extension's comm. */
+
+import type { UUID } from "@lumino/coreutils";
+import type { Connection, ConnectionState } from "../connection/connection.js";
+import type { Message } from "../connection/messages.js";
+import type { CellsOnPage } from "./notebook_page.js";
+
+export type PanelId = ReturnType<typeof UUID.uuid4>;
+
+/** What a model needs of a connection. */
+export type Line = Pick<Connection, "state" | "stateChanged" | "received" | "request">;
+
+/** Where the chat's front end finds the cells of the notebook. */
+export interface PanelPlace {
+  readonly widget_manager: { context: unknown };
+  readonly page: CellsOnPage;
+}
+
+type Listener = (value: unknown) => void;
+
+/**
+ * Hands on the messages of one chat, and says so when the kernel is another one: chat_panel.js asks
+ * for everything again when it hears `comm_live_update`.
+ */
+export class PanelModel {
+  readonly widget_manager: PanelPlace["widget_manager"];
+  readonly page: CellsOnPage;
+  /** What is said of a prompt that cannot be sent. */
+  readonly gone = "The kernel is not connected. See above.";
+  #chat: string;
+  readonly #id: PanelId;
+  readonly #line: Line;
+  readonly #listeners = new Map<string, Set<Listener>>();
+
+  constructor(line: Line, id: PanelId, chat: string, place: PanelPlace) {
+    this.widget_manager = place.widget_manager;
+    this.page = place.page;
+    this.#line = line;
+    this.#id = id;
+    this.#chat = chat;
+    line.received.connect(this.#take);
+    line.stateChanged.connect(this.#follow);
+    this.#open();
+  }
+
+  /** The chat's name, which it goes by when the kernel is another one. */
+  get chat(): string {
+    return this.#chat;
+  }
+
+  set chat(name: string) {
+    this.#chat = name;
+  }
+
+  get(name: string): unknown {
+    return name === "panel_id" ? this.#id : undefined;
+  }
+
+  on(name: string, listener: Listener): void {
+    const listeners = this.#listeners.get(name) ?? new Set();
+    this.#listeners.set(name, listeners.add(listener));
+  }
+
+  off(name: string, listener: Listener): void {
+    this.#listeners.get(name)?.delete(listener);
+  }
+
+  /** Send something; fails where there is no kernel that takes it. */
+  send(message: Record<string, unknown>): void {
+    if (this.#line.state !== "open") throw new Error(this.gone);
+    this.#line.request({ type: "panel", panel: this.#id, message });
+  }
+
+  dispose(): void {
+    this.#line.received.disconnect(this.#take);
+    this.#line.stateChanged.disconnect(this.#follow);
+    this.#listeners.clear();
+    if (this.#line.state === "open") this.#line.request({ type: "panel-close", panel: this.#id });
+  }
+
+  #open(): void {
+    if (this.#line.state !== "open") return;
+    this.#line.request({ type: "panel-open", panel: this.#id, chat: this.#chat });
+    this.#tell("comm_live_update", undefined);
+  }
+
+  #tell(name: string, value: unknown): void {
+    for (const listener of [...(this.#listeners.get(name) ?? [])]) listener(value);
+  }
+
+  readonly #take = (_: unknown, message: Message): void => {
+    if (message.type === "panel-message" && message.panel === this.#id) {
+      this.#tell("msg:custom", message.message);
+    }
+  };
+
+  readonly #follow = (_: unknown, state: ConnectionState): void => {
+    if (state === "open") this.#open();
+  };
+}

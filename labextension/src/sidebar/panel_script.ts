@@ -1,0 +1,42 @@
+/** The chat panel's own files, which are fetched when they are needed first. */
+
+import { PageConfig, URLExt } from "@jupyterlab/coreutils";
+import type { PanelModel } from "./panel_model.js";
+
+/** What chat_panel.js makes of a model; each returns what ends it. */
+export interface PanelWidget {
+  initialize(parts: { model: PanelModel }): () => void;
+  render(parts: { model: PanelModel; el: HTMLElement }): () => void;
+}
+
+let loading: Promise<() => PanelWidget> | null = null;
+
+/** Fetch the script and its style, once; what could not be fetched is tried again the next time. */
+export function panelScript(): Promise<() => PanelWidget> {
+  loading ??= load().catch((error: unknown) => {
+    loading = null;
+    throw error;
+  });
+  return loading;
+}
+
+async function load(): Promise<() => PanelWidget> {
+  // Without a version in it, browsers ask whether the file is still the same: no old one is used.
+  const folder = URLExt.join(PageConfig.getOption("fullLabextensionsUrl"), "jupyter-llm/static");
+  const style = document.createElement("link");
+  style.rel = "stylesheet";
+  style.href = URLExt.join(folder, "chat_panel.css");
+  const styled = new Promise<void>((resolve, reject) => {
+    style.onload = () => resolve();
+    style.onerror = () => reject(new Error("The chat's style sheet could not be fetched."));
+  });
+  document.head.append(style);
+  const script = URLExt.join(folder, "chat_panel.js");
+  try {
+    const [loaded] = await Promise.all([import(/* webpackIgnore: true */ script), styled]);
+    return (loaded as { default: () => PanelWidget }).default;
+  } catch (error) {
+    style.remove();
+    throw error;
+  }
+}
