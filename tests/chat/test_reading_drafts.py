@@ -19,6 +19,7 @@ from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.lane import Lane
 from jupyter_llm.engine.local.slots import common_prefix
 from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.request import Message
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.frontends.prompt.attaching import Describer
 
@@ -140,6 +141,20 @@ def test_a_draft_is_the_prompt_that_is_sent(writer: Writer, shell: InteractiveSh
     writer.write(text, **more)
     assert num_read(writer.send(text, **more)) <= A_HANDFUL
     assert {part.variable for part in writer.chat.turns[-1].told} >= {"prices"}
+
+
+def test_a_name_of_what_cells_use_changes_nothing_before_it(
+    writer: Writer, shell: InteractiveShell
+) -> None:
+    run(shell, "prices = {'tea': 3, 'milk': 2}\nstock = [1, 2, 3]", store_history=True)
+    begun, text = "Of prices, what is", "Of prices, what is the cheapest, and is it in stock?"
+    writer.write(begun, describe=Describer(begun))
+    before = writer.engine.count_tokens(
+        writer.chat.preview(writer.engine, writer.asked(begun, describe=Describer(begun)))
+    )
+    usage = writer.send(text, describe=Describer(text)).usage
+    num_closing = writer.engine.count_tokens((Message("user", ""),))
+    assert usage.cached_tokens >= before - num_closing
 
 
 def test_no_code_is_run_for_a_draft(writer: Writer, shell: InteractiveShell) -> None:

@@ -27,18 +27,24 @@ def describe(
 
     `choice` is `auto`: those the prompt names and those that hold data in the recent cells, the
     latest cell first and in few words; or `none`; or names: `a,b`. An `@name` in the prompt counts
-    in any case, and what is named has the first claim to the room. Those that only cells use come
-    first. Only those of `unasked` go along without having been asked for, if they are given.
+    in any case, and what is named has the first claim to the room. Those that cells use come
+    first, then the named ones in the order of the prompt, so that little changes of what a prompt
+    begins with while it is written: what cells use and few words tell stays where it is when it is
+    named, too. Only those of `unasked` go along without having been asked for, if they are given.
     `OptionError`: there is no variable of a name that was chosen or has an `@`.
     """
     known = {key: value for key, value in list(namespace.items()) if type(key) is str}
     plain = {key: value for key, value in known.items() if unasked is None or key in unasked}
     room = Room(max_chars, deadline_s)
     named, in_cells = _meant(prompt, recent_sources, known, plain, choice)
-    told = [room.tell(name, known[name]) for name in named]
+    told = {name: room.tell(name, known[name]) for name in named}
+    told |= {
+        name: room.tell(name, known[name], _CELL_CHARS) for name in in_cells if name not in told
+    }
     # Those that no prompt changes come first, so that they can be read before it is asked.
-    told = [*(room.tell(name, known[name], _CELL_CHARS) for name in in_cells), *told]
-    return [summary for summary in told if summary is not None]
+    unchanged = [name for name in in_cells if (one := told[name]) and len(one.text) <= _CELL_CHARS]
+    ordered = dict.fromkeys([*unchanged, *sorted(named, key=prompt.find)])
+    return [summary for name in ordered if (summary := told[name]) is not None]
 
 
 def _meant(
@@ -48,14 +54,14 @@ def _meant(
     plain: Mapping[str, object],
     choice: str,
 ) -> tuple[list[str], list[str]]:
-    """The variables that are named, and those that only the recent cells use."""
+    """The variables that are named, and those that the recent cells use."""
     if choice == "auto":
         others = [name for name in mentioned(prompt, known) if name in plain]
     else:
         others = [] if choice == "none" else chosen(choice, known)
     named = list(dict.fromkeys([*at_names(prompt, known), *others]))
-    used_too = dict.fromkeys(_in_cells(recent_sources, plain)) if choice == "auto" else {}
-    return named, [name for name in used_too if name not in named]
+    used_too = _in_cells(recent_sources, plain) if choice == "auto" else ()
+    return named, list(dict.fromkeys(used_too))
 
 
 def _in_cells(sources: Sequence[str], known: Mapping[str, object]) -> Iterator[str]:

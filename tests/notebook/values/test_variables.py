@@ -476,11 +476,23 @@ NAMESPACE: dict[str, object] = {
 }  # fmt: skip
 
 
-def test_the_prompt_s_names_come_first_then_those_of_the_latest_cell() -> None:
+def test_what_cells_use_comes_first_then_what_the_prompt_names() -> None:
     cells = ["y = 1\nnp.sum(df)", "z = f(x)\nPlain"]
-    found = describe("What is df, and @y?", cells, NAMESPACE)
-    assert names(found) == ["y", "df"]  # z and x are plain numbers: their cells say enough
-    assert found[0] == Summary("y", "y: int 6")
+    found = describe("What is x in df, and @y?", cells, NAMESPACE)
+    assert names(found) == ["df", "x", "y"]  # z is a plain number: its cell says enough
+    assert found[2] == Summary("y", "y: int 6")
+
+
+def test_what_is_told_of_a_prompt_stays_the_same_while_it_is_written() -> None:
+    namespace = {**NAMESPACE, "long": ["word"] * 500, "short": ["word"]}
+    cells = ["long, short, df = load()"]
+    prompt = "What of short and x is in @y, and in long?"
+    told = [describe(prompt[:end], cells, namespace) for end in (4, 13, 19, 28, len(prompt))]
+    assert names(told[0]) == ["long", "short", "df"]
+    assert told[0] == told[1]  # its few words were all there is to say
+    for before, after in itertools.pairwise(told[:-1]):
+        assert after[: len(before)] == before
+    assert names(told[-1]) == ["short", "df", "x", "y", "long"]  # there is more to say of it
 
 
 def test_code_of_recent_cells_is_told_only_when_named() -> None:
@@ -494,7 +506,7 @@ def test_code_of_recent_cells_is_told_only_when_named() -> None:
         ("none", "df and x", []),
         ("none", "df and @x", ["x"]),
         ("z, y", "df", ["z", "y"]),
-        ("@z,x,", "df @x", ["x", "z"]),
+        ("@z,x,", "df @x", ["z", "x"]),
         ("", "df", []),
     ],
 )
