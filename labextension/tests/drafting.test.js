@@ -76,10 +76,19 @@ test("somebody who types on and on is heard meanwhile", async () => {
   assert.deepEqual(told, ["Wh", "Why ", "Why is"]);
 });
 
+test("the end of a sentence is told at once, since Enter may be next", async () => {
+  await type("Why", 100);
+  await type("Why?", 0);
+  assert.deepEqual(told, ["Why?"]);
+  await taken();
+  await pass(1000);
+  assert.deepEqual(told, ["Why?"]);
+});
+
 test("what was sent is told no more, nor that nothing is there", async () => {
   await type("Why", 300);
   await taken();
-  await type("Why?", 100);
+  await type("Why so", 100);
   drafting.sent();
   await type("", 1000);
   assert.deepEqual(told, ["Why"]);

@@ -48,6 +48,11 @@ class Mirror:
         """Whether one of them is being written."""
         return bool(self._growing)
 
+    @property
+    def awaits_words(self) -> bool:
+        """Whether one of them has no text yet."""
+        return any(not self._turns[exchange.number].text for exchange in self._growing)
+
     def news(
         self, exchanges: Sequence[Exchange], model: str | None, requests: Mapping[int, str]
     ) -> Iterator[ToFrontEnd]:

@@ -10,6 +10,9 @@
  */
 const PAUSE_MS = 300;
 
+/** Behind the end of a sentence Enter may be the next key, so it is told at once. */
+const IS_SENTENCE = /[.?!。？！]\s*$/;
+
 /** @type {Draft} */
 const NOTHING = { text: "", attachments: [] };
 
@@ -34,33 +37,44 @@ export class Drafting {
 
   /** Take note that something may have changed. */
   changed() {
-    this.#timer ??= setTimeout(() => this.#send(this.#look()), PAUSE_MS);
+    if (IS_SENTENCE.test(this.#look().text)) this.#send(this.#look());
+    else this.#timer ??= this.#later();
   }
 
   /** Take note that what was there was sent, so that the kernel knows that nothing is. */
   sent() {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#stop();
     this.#told = NOTHING;
   }
 
   /** Say that nothing is being written any more. */
   dispose() {
-    clearTimeout(this.#timer);
     this.#isTelling = false;
     this.#send(NOTHING);
+  }
+
+  #later() {
+    return setTimeout(() => this.#send(this.#look()), PAUSE_MS);
+  }
+
+  #stop() {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   /**
    * @param {Draft} draft
    */
   async #send(draft) {
-    this.#timer = undefined;
+    this.#stop();
     const text = draft.text.trim() ? draft.text : "";
     const isSame = text === this.#told.text && draft.attachments === this.#told.attachments;
     if (isSame || !(text || this.#told.text)) return;
     // Where a kernel takes no messages, they do not pile up.
-    if (this.#isTelling) return this.changed();
+    if (this.#isTelling) {
+      this.#timer = this.#later();
+      return;
+    }
     this.#isTelling = true;
     this.#told = { ...draft, text };
     await this.#tell(this.#told);
