@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 N_CTX = 16_384
+KEY_S = 0.2  # between two keys of somebody who types
 
 
 class StoppedEarlyError(RuntimeError):
@@ -69,6 +70,27 @@ class RawTalk:
         return reply
 
 
+class TypedTalk(Protocol):
+    """A conversation whose questions are typed key by key."""
+
+    def turn(self, question: str, max_tokens: int) -> Generation:
+        """Ask what was there already, as if it were pasted."""
+
+    def type(self, question: str, max_tokens: int) -> Generation:
+        """Type a question, press Enter, and say how long the reply took from then on."""
+
+
+class UnheardTalk:
+    """One who hears nothing before Enter."""
+
+    def __init__(self, talk: Talk) -> None:
+        self.turn = talk.turn
+
+    def type(self, question: str, max_tokens: int) -> Generation:
+        time.sleep(KEY_S * len(question))
+        return self.turn(question, max_tokens)
+
+
 class Contestant(ABC):
     """A loaded model that continues raw text: greedily, and past the end-of-text token.
 
@@ -94,6 +116,10 @@ class Contestant(ABC):
     def talk(self, system: str) -> Talk:
         """Begin a conversation, in the way the contestant offers for that."""
         return RawTalk(self, f"<|im_start|>system\n{system}<|im_end|>\n")
+
+    def typed_talk(self, system: str) -> TypedTalk:
+        """Begin a conversation for somebody who types, in the way offered for that."""
+        return UnheardTalk(self.talk(system))
 
     def map(self, prompts: Sequence[str], max_tokens: int) -> None:
         """Continue every prompt by `max_tokens` tokens, in the fastest way there is."""

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.contestant import (
+    KEY_S,
     N_CTX,
     Contestant,
     Generation,
     StoppedEarlyError,
     Talk,
+    TypedTalk,
     require_full_length,
     time_pieces,
 )
@@ -25,6 +29,9 @@ if TYPE_CHECKING:
 
 CACHE_VARIABLE = "XDG_CACHE_HOME"  # where checkpoints go
 IDLE_POLL_S = 0.02
+PAUSE_S = 0.3  # as in labextension/src/compose/drafting.js
+PANEL_TOKENS = 24  # a panel's answers all have the same limit
+ANSWER_TIMEOUT_S = 600
 
 
 def parts(prompt: str) -> str | RawPrompt:
@@ -49,6 +56,76 @@ class _ChatTalk:
             require_full_length(stream.result().finish_reason, "length")
 
         return time_pieces(pieces(), max_tokens)
+
+
+class _PanelTalk:
+    """The kernel's side of a chat panel, told what the panel's front end would tell it.
+
+    The first token is there when the front end is told its text.
+    """
+
+    def __init__(self, chat: Chat, sampling: dict[str, Any]) -> None:
+        from jupyter_llm.engine.options import SamplingParams
+        from jupyter_llm.frontends.comm.asker import Asker
+        from jupyter_llm.frontends.comm.inbox import Inbox
+        from jupyter_llm.frontends.comm.sync import KernelSide
+        from jupyter_llm.frontends.prompt.options import Options
+
+        self._chat = chat
+        self._heard: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        side = KernelSide(chat, "none", self._heard.put, lambda: None)
+        params = SamplingParams(max_tokens=PANEL_TOKENS, **sampling)
+        options = Options(context="none", vars="none", params=params, continue_=True)
+        self._inbox = Inbox(side, Asker(side, options))
+        self._tell("hello", view="view", protocol=1, can_write_cells=False)
+
+    def type(self, question: str, max_tokens: int) -> Generation:
+        key_s = time.perf_counter()
+        due_s = math.inf  # when the front end tells what is there
+        for end in range(1, len(question) + 1):
+            text = question[:end]
+            due_s = key_s if text[-1] in ".?!" else min(due_s, key_s + PAUSE_S)
+            key_s += KEY_S
+            if due_s < key_s:
+                _wait_until(due_s)
+                self._tell("draft", text=text, after=None, attachments=[])
+                due_s = math.inf
+            _wait_until(key_s)
+        return self.turn(question, max_tokens)
+
+    def turn(self, question: str, max_tokens: int) -> Generation:
+        assert max_tokens == PANEL_TOKENS
+        while not self._heard.empty():
+            self._heard.get()
+        num_before = len(self._chat.turns)
+        self._tell("send", text=question, after=None, attachments=[], seed=None, temperature=None)
+        reply = time_pieces(self._pieces(), max_tokens)
+        while len(self._chat.turns) == num_before:
+            time.sleep(0.001)
+        require_full_length(self._chat.turns[-1].completion.finish_reason, "length")
+        return reply
+
+    def _pieces(self) -> Iterator[str]:
+        """What the answer grows by, as the front end is told it."""
+        shown = ""
+        while True:
+            message = self._heard.get(timeout=ANSWER_TIMEOUT_S)
+            if message["type"] == "delta":
+                shown += message["text"]
+                yield message["text"]
+            elif message["type"] == "turn":
+                turn = message["turn"]
+                yield turn["text"][len(shown) :]
+                shown = turn["text"]
+                if turn["state"] == "finished":
+                    return
+
+    def _tell(self, kind: str, **content: Any) -> None:
+        self._inbox.take({"type": kind, "id": f"view-{time.perf_counter_ns()}", **content})
+
+
+def _wait_until(moment_s: float) -> None:
+    time.sleep(max(0.0, moment_s - time.perf_counter()))
 
 
 class Ours(Contestant):
@@ -77,6 +154,10 @@ class Ours(Contestant):
     def talk(self, system: str) -> Talk:
         """Begin a chat, which reads ahead while whoever asks thinks."""
         return _ChatTalk(self._llm.chat(system=system), self._sampling)
+
+    def typed_talk(self, system: str) -> TypedTalk:
+        """Begin a chat in a panel, which is told what stands in its field."""
+        return _PanelTalk(self._llm.chat(system=system), self._sampling)
 
     def map(self, prompts: Sequence[str], max_tokens: int) -> None:
         asked = [parts(prompt) for prompt in prompts]

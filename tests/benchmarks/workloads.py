@@ -3,6 +3,9 @@
 W1  One conversation about a notebook: ~1,500 tokens of cells, then seven turns of 24 tokens. A
     follow-up repeats everything said so far, so it shows how much of it is read again. Before
     each turn there is half a second in which whoever asks thinks.
+typed  W1's conversation in the chat panel, to somebody who types the follow-ups at five keys a
+    second. We are told what stands in the field, as the panel's front end tells it, and the first
+    token is there when the panel is told of it. Others are sent the whole prompt at Enter.
 W2  Three conversations take turns, ~700 tokens of cells each and 16 tokens a turn. It shows
     whether they evict each other. As in W1 there is half a second between turns.
 W3  A map of 64 rows: a shared instruction of ~300 tokens, ~26 tokens a row, 24 new ones each.
@@ -48,6 +51,7 @@ from benchmarks.prompts import (
 )
 
 THINKING_S = 0.5
+TYPED_TURNS = 5
 LONG_TOKENS = 256
 LONG_REPEATS = 3
 ROW_TOKENS = 24
@@ -68,6 +72,17 @@ def follow_up(contestant: Contestant) -> Figures:
         Figure.W1_FIRST: [turn.first_token_s for turn in turns],
         Figure.W1_TOTAL: [turn.total_s for turn in turns],
     }
+
+
+def typed_follow_up(contestant: Contestant) -> Figures:
+    """W1 for who types; the first turn, which reads the whole notebook, is not counted."""
+    talk = contestant.typed_talk(SYSTEM_TEXT)
+    talk.turn(f"My notebook up to here:\n{notebook('sales', 28)}", 24)
+    turns = [
+        talk.type(f"Explain cell {number} in a short sentence.", 24)
+        for number in range(TYPED_TURNS)
+    ]
+    return {Figure.TYPED_FIRST: [turn.first_token_s for turn in turns]}
 
 
 def interleaved(contestant: Contestant) -> Figures:
@@ -139,6 +154,7 @@ class Workload:
 
 WORKLOADS: Mapping[str, Workload] = {
     "W1": Workload(measure=follow_up, contestants=(*EVERYONE, OURS_BEFORE, OURS_EXACT)),
+    "typed": Workload(measure=typed_follow_up, contestants=(OURS, OURS_EXACT, SERVER)),
     "W2": Workload(measure=interleaved, contestants=(*EVERYONE, OURS_BEFORE, OURS_EXACT)),
     "W3": Workload(measure=map_column, contestants=(*EVERYONE, OURS_BEFORE, OURS_TUNED)),
     "W4": Workload(measure=restarted_kernel, contestants=EVERYONE, is_restart=True),
