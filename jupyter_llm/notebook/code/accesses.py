@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 Step = tuple[Literal["attribute", "key"], str]
@@ -306,9 +307,10 @@ class _Reader:
             self._push(_Bracket(sign))
 
 
-def accesses(text: str) -> list[Access]:
+@lru_cache(maxsize=64)
+def accesses(text: str) -> tuple[Access, ...]:
     """The attributes, keys and columns in some code, in order."""
-    return _Reader(text).read()
+    return tuple(_Reader(text).read())
 
 
 def bound_names(text: str) -> frozenset[str]:

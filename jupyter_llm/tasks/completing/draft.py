@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jupyter_llm.tasks.completing.prompt import Prompt
     from jupyter_llm.tasks.completing.suggestions import GhostRequest, GhostRun
 
-GREEDY: Final = SamplingParams(temperature=0, repeat_penalty=1, max_tokens=96, exact=False)
+GREEDY: Final = SamplingParams(temperature=0, repeat_penalty=1, max_tokens=64, exact=False)
 """How the first suggestion is drawn; not in the exact lane, which would read all again."""
 
 VARIED: Final = replace(GREEDY, temperature=0.7, top_k=0, top_p=0.95, min_p=0.05)

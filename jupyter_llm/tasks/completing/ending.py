@@ -90,7 +90,7 @@ class Ending:
         ends = (
             self._fit(text),
             self._stop(text, is_whole=is_whole),
-            loop.end(1) if loop is not None else None,
+            loop.end() if loop is not None else None,
         )
         return min((place for place in ends if place is not None), default=None)
 
@@ -100,16 +100,16 @@ class Ending:
         told = (text if end is None else text[:end]).rstrip()
         if not told:
             return ""
-        if self._before < _PARSES or self._score(told) == _PARSES:
+        if self._before < _PARSES or self._parses(told):
             return told
-        return next((one for one in _lines_of(told) if self._score(one) == _PARSES), "")
+        return next(filter(self._parses, _lines_of(told)), "")
 
     def final(self, text: str, *, is_torn: bool = False) -> str:
         """What is left of a text that is all; the last line of a torn one is not whole."""
         end = self._end(text, is_whole=True)
         if end is not None:
             text = text[:end]
-        elif is_torn:
+        if _LOOP.search(text) or (is_torn and end is None):
             text = text.rpartition("\n")[0]
         candidates = [one for one in dict.fromkeys([text.rstrip(), *_lines_of(text)]) if one]
         if self.language == "python" and self._only_comments(text):
@@ -134,6 +134,9 @@ class Ending:
         space = first[: len(first) - len(first.lstrip())]
         around = score(f"{whole}{space}pass\n{self._below}")
         return min(around, _INCOMPLETE) if self._open else around
+
+    def _parses(self, text: str) -> bool:
+        return syntax_error(self.prefix + text + self.suffix) is None
 
     def _score(self, text: str) -> int:
         return score(self.prefix + text + self.suffix)

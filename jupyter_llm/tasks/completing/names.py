@@ -93,7 +93,9 @@ class Names:
         owner = self._resolve(access)
         return not (own_package(owner) or type(owner).__module__ == "builtins")
 
-    def _closed(self, access: Access, found: list[Access], text: str) -> frozenset[str] | None:
+    def _closed(
+        self, access: Access, found: tuple[Access, ...], text: str
+    ) -> frozenset[str] | None:
         """All names that exist where one is looked up, or None where nobody can tell."""
         if access.name.startswith("_") and access.kind == "attribute":
             return None

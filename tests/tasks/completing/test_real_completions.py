@@ -1,0 +1,150 @@
+"""Ghost text of the real model in code of our own: what it never does, and what a key costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+from support.engines import closing, load
+from support.typed import NAMES, missing_names, places, read_typed, run_above
+
+from jupyter_llm.engine.base import Engine, Stream
+from jupyter_llm.engine.completion import Usage
+from jupyter_llm.engine.request import Request
+from jupyter_llm.notebook.cells.document import Document, DocumentCell
+from jupyter_llm.notebook.code.syntax import syntax_error
+from jupyter_llm.tasks.completing.completing import GhostWriter
+from jupyter_llm.tasks.completing.ending import score
+from jupyter_llm.tasks.completing.suggestions import GhostEnd, GhostRequest, GhostRun, GhostText
+
+pytestmark = pytest.mark.slow
+
+
+class Typist:
+    """Somebody who writes in notebooks, and sees all that is shown."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.namespace: dict[str, Any] = {}
+        self.streams: list[Stream] = []
+        self.told: list[GhostText | GhostEnd] = []
+        self.writer = GhostWriter(lambda: self.recorded, namespace=lambda: self.namespace)
+        self.recorded = _Recorded(engine, self.streams)
+
+    def begin(self, document: Document, cell_id: str, prefix: str, suffix: str = "") -> GhostRun:
+        request = GhostRequest(cell_id=cell_id, prefix=prefix, suffix=suffix)
+        return self.writer.complete(document, request, self.told.append)
+
+    def ask(self, document: Document, cell_id: str, prefix: str, suffix: str = "") -> str:
+        self.told.clear()
+        assert self.begin(document, cell_id, prefix, suffix).wait(60)
+        (end,) = [one for one in self.told if isinstance(one, GhostEnd)]
+        return end.items[0].text if end.items else ""
+
+
+class _Recorded:
+    """An engine that keeps the streams it has given out."""
+
+    def __init__(self, engine: Engine, streams: list[Stream]) -> None:
+        self._engine = engine
+        self._streams = streams
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def submit(self, request: Request) -> Stream:
+        self._streams.append(stream := self._engine.submit(request))
+        return stream
+
+
+@pytest.fixture(scope="module")
+def engine(smollm2: Path) -> Iterator[Engine]:
+    with closing():
+        yield load(smollm2, n_threads=2)
+
+
+@pytest.fixture
+def typist(engine: Engine) -> Typist:
+    return Typist(engine)
+
+
+@pytest.mark.soak
+def test_no_completion_breaks_a_cell_or_reads_a_name_that_does_not_exist(
+    typist: Typist, scaled: Callable[[int], int]
+) -> None:
+    num_written = 0
+    for place in places(min(scaled(600), 300)):
+        typist.namespace = run_above(place.document, place.cell_id)
+        text = typist.ask(place.document, place.cell_id, place.prefix, place.suffix)
+        num_written += bool(text)
+        before, cell = score(place.prefix + place.suffix), place.prefix + text + place.suffix
+        assert score(cell) >= before, cell
+        assert missing_names(cell, len(place.prefix), typist.namespace) == [], cell
+        for one in typist.told:
+            if before == score("") and isinstance(one, GhostText):
+                assert syntax_error(place.prefix + one.text + place.suffix) is None
+    assert num_written
+
+
+def new_tokens(usage: Usage) -> int:
+    return usage.prompt_tokens - usage.cached_tokens
+
+
+def _writes(stream: Stream) -> bool:
+    return stream.progress.state in ("writing", "finished")
+
+
+def type_through(typist: Typist, document: Document, cell: DocumentCell, keys: int) -> list[int]:
+    """Type the start of a cell, key by key, and tell how many tokens each of them had read."""
+    costs = []
+    for length in range(1, min(keys, len(cell.source)) + 1):
+        typist.streams.clear()
+        run = typist.begin(document, cell.cell_id, cell.source[:length])
+        # As long as it takes to see something, or that there is nothing.
+        while not any(map(_writes, typist.streams)) and not run.wait(0.001):
+            pass
+        run.cancel()
+        costs.append(sum(new_tokens(one.result().usage) for one in typist.streams))
+    return costs
+
+
+@pytest.mark.soak
+def test_a_key_has_few_tokens_read(typist: Typist, scaled: Callable[[int], int]) -> None:
+    costs = []
+    for name in NAMES:
+        document = read_typed(name)
+        for cell in [one for one in document.cells[3:] if one.kind == "code"][: scaled(20)]:
+            typist.namespace = run_above(document, cell.cell_id)
+            _, *later = type_through(typist, document, cell, keys=scaled(240))
+            costs += later
+    assert median(costs) <= 16
+    assert max(costs) <= 64
+
+
+def test_running_a_cell_has_nothing_read(typist: Typist) -> None:
+    document = read_typed("houses")
+    typist.ask(document, "5", "large = houses[")
+    typist.namespace = run_above(document, "5")
+    typist.streams.clear()
+    typist.ask(document, "5", "large = houses[")
+    assert new_tokens(typist.streams[0].result().usage) <= 8
+
+
+def test_a_key_ends_what_is_written_in_the_engine_too(typist: Typist) -> None:
+    document = read_typed("words")
+    for length in range(5, 12):
+        typist.begin(document, "6", "def nearest("[:length])
+    typist.ask(document, "6", "def nearest(")
+    assert [stream.future.done() for stream in typist.streams] == [True] * len(typist.streams)
+
+
+def test_several_suggestions_of_a_real_model_differ(typist: Typist) -> None:
+    document = read_typed("houses")
+    request = GhostRequest(cell_id="5", prefix="large = ", num_items=3)
+    assert typist.writer.complete(document, request, typist.told.append).wait(60)
+    (end,) = [one for one in typist.told if isinstance(one, GhostEnd)]
+    texts = [item.text for item in end.items if item.text]
+    assert len(texts) == len(set(texts)) > 1
