@@ -23,10 +23,11 @@ _HELP = re.compile(r"(?m)^([ \t]*[^\W\d][\w.]*)\?\??[ \t]*$")
 _ESCAPED_LINE = re.compile(r"(?m)^([ \t]*)[%!?].*$")
 
 _CELL_MAGIC = re.compile(r"(?:[ \t]*\n)*%%([A-Za-z_]\w*)(?:[ \t][^\n]*)?(?:\n|\Z)")
-# Where this finds nothing, IPython leaves valid Python as it is. The last are what it takes for
-# line ends, even in a string.
+# Where this finds nothing, IPython leaves valid Python as it is. A line that only goes on may be
+# refused: Python's own tokenizer, up to 3.11, counts its indentation and the compiler does not. The
+# last are what it takes for line ends, even in a string.
 _IPYTHON = re.compile(
-    r"^[ \t]*(?:[%!?]|[%\w.*\[\]-]+\?|>>>|In \[|\.{3,}:)|=[ \t]*[%!]"
+    r"^[ \t]*(?:[%!?]|[%\w.*\[\]-]+\?|>>>|In \[|\.{3,}:|\\$)|=[ \t]*[%!]"
     "|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]",
     re.MULTILINE,
 )

@@ -26,6 +26,7 @@ TEXTS = st.text() | st.lists(PIECES, max_size=40).map("".join)
 @example(source="%%time\n%%time\nx = (", is_cut_off=False)
 @example(source="x    temperature: float\n    top_k: int", is_cut_off=False)
 @example(source="if x:\\\n\\", is_cut_off=True)
+@example(source="def A()->0\n0\n \\\n0", is_cut_off=False)
 def test_any_text_becomes_a_cell_that_parses(source: str, *, is_cut_off: bool) -> None:
     repaired = repair(source, is_cut_off=is_cut_off)
     assert syntax_error(repaired.source) is None
