@@ -94,6 +94,7 @@ class Chat(ChatTurns):
         self.left_out = (0, 0)
         self.was_alone = False
         self.num_below = 0
+        self._counted: tuple[Engine, tuple[Message, ...], int] | None = None
 
     @property
     def num_left_out(self) -> int:
@@ -389,9 +390,19 @@ class Chat(ChatTurns):
             mode=mode,
             allowed=allowed,
             cut=cut,
-            count=engine.count_tokens,
+            count=partial(self._count, engine),
         )
         return replace(plan, is_alone=not is_about and sent.cells != draft.cells)
+
+    def _count(self, engine: Engine, messages: tuple[Message, ...]) -> int:
+        """How many tokens a prompt has; of one that was read while it was written it is known.
+
+        So it need not wait for the engine, which may be reading.
+        """
+        counted = self._counted
+        if counted is None or counted[0] is not engine or counted[1] != messages:
+            counted = self._counted = engine, messages, engine.count_tokens(messages)
+        return counted[2]
 
     def _take_in(
         self,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from support.engines import cells_of, inside, num_read, wait_until_idle
+from support.engines import cells_of, inside, num_read, paused, wait_until_idle
 from support.shell import run
 
 from jupyter_llm import llm
@@ -82,6 +82,13 @@ def writer(shell: InteractiveShell) -> Writer:
 def test_a_draft_that_is_sent_has_been_read(writer: Writer) -> None:
     writer.write(FOLLOW_UP)
     assert num_read(writer.send(FOLLOW_UP)) <= A_HANDFUL
+
+
+def test_a_draft_that_is_sent_waits_for_no_step_of_the_engine(writer: Writer) -> None:
+    writer.write(FOLLOW_UP)
+    with paused(writer.engine):
+        stream = writer.chat.send(writer.asked(FOLLOW_UP))
+    assert stream.result(timeout=60).text
 
 
 def test_the_end_of_a_turn_and_the_next_header_are_read_after_it(writer: Writer) -> None:
