@@ -2,6 +2,7 @@
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
 import { INotebookTracker } from "@jupyterlab/notebook";
+import { cellActions } from "./actions/plugin.js";
 import { Connections, OpenConnections } from "./connection/connections.js";
 import { sideBarPlugin } from "./sidebar/plugin.js";
 import { VERSION } from "./version.js";
@@ -19,4 +20,4 @@ const connections: JupyterFrontEndPlugin<Connections> = {
   },
 };
 
-export default [connections, sideBarPlugin];
+export default [connections, sideBarPlugin, cellActions];

@@ -1,16 +1,10 @@
 /** What would change in a cell, line by line. */
 
 import { withVisibleControls } from "../dom/characters.js";
+import { diffLines } from "../dom/line_diff.js";
 import { makeScrollable } from "../dom/scrolling.js";
 
-/**
- * A line of both texts, or of one.
- *
- * @typedef {{ kind: "same" | "removed" | "added", text: string }} DiffLine
- */
-
-/** Beyond so many pairs of lines, what differs counts as rewritten. */
-const MOST_PAIRS = 4_000_000;
+/** @import { DiffLine } from "../dom/line_diff.js" */
 
 /** How many unchanged lines are shown around a change. */
 const CONTEXT = 3;
@@ -21,98 +15,6 @@ const LOOKS = {
   removed: { tag: "del", sign: "-" },
   added: { tag: "ins", sign: "+" },
 };
-
-/**
- * Return the lines of both texts in order, as few of them changed as can be.
- *
- * @param {string} before
- * @param {string} after
- * @returns {DiffLine[]}
- */
-export function diffLines(before, after) {
-  const old = before.split("\n");
-  const wanted = after.split("\n");
-  let start = 0;
-  while (start < old.length && start < wanted.length && old[start] === wanted[start]) start += 1;
-  let [oldEnd, wantedEnd] = [old.length, wanted.length];
-  while (oldEnd > start && wantedEnd > start && old[oldEnd - 1] === wanted[wantedEnd - 1]) {
-    oldEnd -= 1;
-    wantedEnd -= 1;
-  }
-  return [
-    ...lines("same", old.slice(0, start)),
-    ...changed(old.slice(start, oldEnd), wanted.slice(start, wantedEnd)),
-    ...lines("same", old.slice(oldEnd)),
-  ];
-}
-
-/**
- * @param {DiffLine["kind"]} kind
- * @param {string[]} texts
- * @returns {DiffLine[]}
- */
-function lines(kind, texts) {
-  return texts.map((text) => ({ kind, text }));
-}
-
-/**
- * Return how the lines of one text become those of another, by their longest common subsequence.
- *
- * @param {string[]} old
- * @param {string[]} wanted
- * @returns {DiffLine[]}
- */
-function changed(old, wanted) {
-  if (old.length * wanted.length > MOST_PAIRS) {
-    return [...lines("removed", old), ...lines("added", wanted)];
-  }
-  const lengths = commonLengths(old, wanted);
-  const width = wanted.length + 1;
-  /** @type {DiffLine[]} */
-  const result = [];
-  let [i, j] = [0, 0];
-  while (i < old.length || j < wanted.length) {
-    const [removed, added] = [old[i], wanted[j]];
-    if (removed !== undefined && removed === added) {
-      result.push({ kind: "same", text: removed });
-      i += 1;
-      j += 1;
-    } else if (
-      removed !== undefined &&
-      (added === undefined ||
-        (lengths[(i + 1) * width + j] ?? 0) >= (lengths[i * width + j + 1] ?? 0))
-    ) {
-      result.push({ kind: "removed", text: removed });
-      i += 1;
-    } else {
-      result.push({ kind: "added", text: added ?? "" });
-      j += 1;
-    }
-  }
-  return result;
-}
-
-/**
- * Return, for each pair of places, how many lines both texts share from there to their ends.
- *
- * @param {string[]} old
- * @param {string[]} wanted
- * @returns {Uint32Array}
- */
-function commonLengths(old, wanted) {
-  const width = wanted.length + 1;
-  const lengths = new Uint32Array((old.length + 1) * width);
-  for (let i = old.length - 1; i >= 0; i -= 1) {
-    for (let j = wanted.length - 1; j >= 0; j -= 1) {
-      const at = i * width + j;
-      lengths[at] =
-        old[i] === wanted[j]
-          ? (lengths[at + width + 1] ?? 0) + 1
-          : Math.max(lengths[at + width] ?? 0, lengths[at + 1] ?? 0);
-    }
-  }
-  return lengths;
-}
 
 /**
  * Return what would change, with signs besides colours; long unchanged stretches are left out.

@@ -1,0 +1,290 @@
+/** What is done with the cells of one notebook: one thing at a time with each of them. */
+
+import type { Cell, ICodeCellModel } from "@jupyterlab/cells";
+import type { CodeMirrorEditor } from "@jupyterlab/codemirror";
+import type { NotebookPanel } from "@jupyterlab/notebook";
+import type { TranslationBundle } from "@jupyterlab/translation";
+import type { JSONObject, JSONValue } from "@lumino/coreutils";
+import type { IDisposable } from "@lumino/disposable";
+import type { PanelLayout } from "@lumino/widgets";
+import type { Connection } from "../connection/connection.js";
+import type { Action, MessageOf } from "../connection/messages.js";
+import { codePoints } from "../dom/offsets.js";
+import { outputsText } from "../page/outputs.js";
+import { replacement } from "./hunks.js";
+import { hideChanges, showChanges } from "./marks.js";
+import { type Keeper, Region } from "./region.js";
+import { type Fit, fitOf, type Target, Task } from "./task.js";
+
+/** What the page has for all notebooks. */
+export interface Tools {
+  readonly trans: TranslationBundle;
+  highlight(code: string, mimeType: string, element: HTMLElement): Promise<void>;
+  /** Show a chat of a notebook, or null where nothing can. */
+  readonly openChat: ((chat: string) => void) | null;
+  /** What was asked for in the box, in any notebook. */
+  readonly instructions: string[];
+}
+
+/** The actions under way or not yet put away. They hold their cells by id, whatever is in front. */
+export class CellActions implements IDisposable {
+  readonly #panel: NotebookPanel;
+  readonly #connection: Connection;
+  readonly #tools: Tools;
+  readonly #views = new Map<string, View>();
+  #isPlacing = false;
+  #isDisposed = false;
+
+  constructor(panel: NotebookPanel, connection: Connection, tools: Tools) {
+    this.#panel = panel;
+    this.#connection = connection;
+    this.#tools = tools;
+    panel.content.modelContentChanged.connect(this.#placeSoon, this);
+    panel.disposed.connect(() => this.dispose());
+  }
+
+  get isDisposed(): boolean {
+    return this.#isDisposed;
+  }
+
+  /** Do something with a cell, in the place of what was done with it before. */
+  begin(action: Action, cell: Cell): void {
+    const { id } = cell.model;
+    this.#views.get(id)?.end();
+    const view = new View(this.#panel, this.#connection, this.#tools, action, cell, () => {
+      if (this.#views.get(id) === view) this.#views.delete(id);
+    });
+    this.#views.set(id, view);
+    view.place();
+    if (action === "edit") view.focus();
+    else view.begin();
+  }
+
+  /** What is done with a cell, if something is. */
+  of(cell: Cell | null): View | null {
+    return (cell && this.#views.get(cell.model.id)) ?? null;
+  }
+
+  dispose(): void {
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
+    for (const view of [...this.#views.values()]) view.end();
+  }
+
+  /** Cells that are moved go and come again: look once all is in its place. */
+  #placeSoon(): void {
+    if (this.#isPlacing || this.#views.size === 0) return;
+    this.#isPlacing = true;
+    setTimeout(() => {
+      this.#isPlacing = false;
+      for (const view of [...this.#views.values()]) view.place();
+    });
+  }
+}
+
+/** An action on a cell of a notebook, as it is seen there. */
+export class View {
+  readonly #panel: NotebookPanel;
+  readonly #tools: Tools;
+  readonly #id: string;
+  readonly #task: Task;
+  readonly #wasInEditor: boolean;
+  readonly #onEnd: () => void;
+  #cell: Cell | null = null;
+  #region: Region | null = null;
+
+  constructor(
+    panel: NotebookPanel,
+    connection: Connection,
+    tools: Tools,
+    action: Action,
+    cell: Cell,
+    onEnd: () => void,
+  ) {
+    this.#panel = panel;
+    this.#tools = tools;
+    this.#id = cell.model.id;
+    this.#wasInEditor = panel.content.mode === "edit";
+    this.#onEnd = onEnd;
+    this.#task = new Task(connection, action, targetOf(cell), () => this.#show());
+  }
+
+  /** Whether there is something to accept. */
+  get isAcceptable(): boolean {
+    const fit = this.#fit();
+    return fit === "fits" || (fit === "below" && canInsert(this.#panel));
+  }
+
+  begin(): void {
+    this.#task.begin();
+  }
+
+  focus(): void {
+    this.#region?.focus();
+  }
+
+  accept(): void {
+    const { state } = this.#task;
+    if (state.kind !== "proposal" || !this.#cell || !this.isAcceptable) return;
+    if (state.proposal.is_below) this.#insertBelow();
+    else this.#replace(this.#cell, state.proposal);
+  }
+
+  #replace(cell: Cell, { source, metadata }: MessageOf<"proposal">): void {
+    const { sharedModel } = cell.model;
+    const { start, end, text } = replacement(sharedModel.getSource(), source);
+    this.end(); // what is written from now on is no edit of somebody else's
+    // One step to undo, apart from what was typed before and comes after.
+    const { undoManager } = sharedModel as { undoManager?: { stopCapturing(): void } | null };
+    undoManager?.stopCapturing();
+    sharedModel.transact(() => {
+      sharedModel.updateSource(start, end, text);
+      for (const [key, value] of Object.entries(metadata)) {
+        sharedModel.setMetadata(key, value as JSONValue);
+      }
+    });
+    undoManager?.stopCapturing();
+  }
+
+  /** Put it away; whoever was in it is back in the cell. */
+  end(): void {
+    if (this.#task.state.kind === "over") return;
+    if (this.#region?.node.contains(document.activeElement)) this.#goBack();
+    this.#task.end();
+    this.#leave();
+    this.#onEnd();
+  }
+
+  /** Be where the cell is now, and end when it is nowhere. */
+  place(): void {
+    const cell = this.#panel.content.widgets.find(({ model }) => model.id === this.#id) ?? null;
+    if (!cell) this.end();
+    if (!cell || cell === this.#cell) return;
+    this.#leave();
+    this.#cell = cell;
+    cell.model.sharedModel.changed.connect(this.#show, this);
+    void cell.ready.then(() => {
+      if (cell.isDisposed || cell !== this.#cell || this.#region) return;
+      this.#settle(cell);
+    });
+    if (!cell.isPlaceholder()) this.#settle(cell);
+  }
+
+  #settle(cell: Cell): void {
+    this.#region = new Region(this.#task, this.#keeper(cell));
+    const layout = cell.layout as PanelLayout;
+    const input = layout.widgets.findIndex((part) => part.hasClass("jp-Cell-inputWrapper"));
+    layout.insertWidget(input + 1, this.#region);
+    this.#show();
+  }
+
+  #leave(): void {
+    const cell = this.#cell;
+    this.#cell = null;
+    this.#region?.dispose();
+    this.#region = null;
+    if (!cell || cell.isDisposed) return;
+    cell.model.sharedModel.changed.disconnect(this.#show, this);
+    cell.removeClass("jllm-has-action");
+    hideMarks(cell);
+  }
+
+  #show(): void {
+    const [cell, region] = [this.#cell, this.#region];
+    const { state } = this.#task;
+    if (!cell || !region || state.kind === "over") return;
+    const isLeavingBox = region.node.querySelector("textarea") === document.activeElement;
+    region.show();
+    cell.addClass("jllm-has-action");
+    if (state.kind === "working" && isLeavingBox) this.#goBack();
+    const editor = editorOf(cell);
+    if (!editor) return;
+    if (state.kind === "proposal" && this.#fit() === "fits") {
+      showChanges(editor, state.proposal.source, this.#highlight(cell));
+    } else hideChanges(editor);
+  }
+
+  #fit(): Fit | null {
+    const { state } = this.#task;
+    if (state.kind !== "proposal" || !this.#cell) return null;
+    const { sharedModel } = this.#cell.model;
+    return fitOf(state.proposal, sharedModel.getSource(), isEditable(this.#panel, this.#cell));
+  }
+
+  #insertBelow(): void {
+    const { state } = this.#task;
+    const { model, widgets } = this.#panel.content;
+    const index = this.#cell ? widgets.indexOf(this.#cell) : -1;
+    if (state.kind !== "proposal" || !model || index < 0) return;
+    const { source, metadata } = state.proposal;
+    model.sharedModel.insertCell(index + 1, {
+      cell_type: "code",
+      source,
+      metadata: metadata as JSONObject,
+    });
+    this.end();
+  }
+
+  /** Whoever asked was in the cell or in its editor; they are there again. */
+  #goBack(): void {
+    if (this.#wasInEditor) this.#cell?.editor?.focus();
+    else this.#cell?.node.focus({ preventScroll: true });
+  }
+
+  #highlight(cell: Cell) {
+    return (code: string, element: HTMLElement) =>
+      this.#tools.highlight(code, cell.model.mimeType, element);
+  }
+
+  #keeper(cell: Cell): Keeper {
+    return {
+      trans: this.#tools.trans,
+      rendermime: this.#panel.content.rendermime,
+      highlight: this.#highlight(cell),
+      fit: () => this.#fit() ?? "closed",
+      canInsert: () => canInsert(this.#panel),
+      accept: () => this.accept(),
+      insertBelow: () => this.#insertBelow(),
+      end: () => this.end(),
+      openChat: this.#tools.openChat,
+      instructions: this.#tools.instructions,
+    };
+  }
+}
+
+/** Whether a cell may be changed. */
+export function isEditable(panel: NotebookPanel, cell: Cell): boolean {
+  return canInsert(panel) && cell.model.sharedModel.getMetadata("editable") !== false;
+}
+
+/** Whether a notebook takes new cells. */
+export function canInsert(panel: NotebookPanel): boolean {
+  return panel.content.model?.readOnly === false;
+}
+
+/** The error that a cell's outputs show, as text. */
+export function errorOf(cell: Cell): string | null {
+  const { outputs } = cell.model as Partial<ICodeCellModel>;
+  const all = Array.from({ length: outputs?.length ?? 0 }, (_, index) => outputs?.get(index));
+  const error = all.find((output) => output?.type === "error");
+  return error ? outputsText([error.toJSON() as never]) : null;
+}
+
+function targetOf(cell: Cell): Target {
+  const source = cell.model.sharedModel.getSource();
+  const { from = 0, to = 0 } = editorOf(cell)?.state.selection.main ?? {};
+  const range = { start: codePoints(source, from), end: codePoints(source, to) };
+  return {
+    cell: { id: cell.model.id, source, error: errorOf(cell) },
+    selection: from < to ? range : null,
+  };
+}
+
+function editorOf(cell: Cell) {
+  return (cell.editor as CodeMirrorEditor | null)?.editor ?? null;
+}
+
+function hideMarks(cell: Cell): void {
+  const editor = editorOf(cell);
+  if (editor) hideChanges(editor);
+}

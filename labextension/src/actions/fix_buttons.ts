@@ -1,0 +1,52 @@
+/** A button under each error that a notebook shows, which has it fixed. */
+
+import type { Cell } from "@jupyterlab/cells";
+import type { NotebookPanel } from "@jupyterlab/notebook";
+import type { TranslationBundle } from "@jupyterlab/translation";
+import { type PanelLayout, Widget } from "@lumino/widgets";
+import { make } from "../dom/elements.js";
+import { errorOf, isEditable } from "./cell_actions.js";
+
+/** Keep such a button under each cell that failed; it hides itself while there is no connection. */
+export function addFixButtons(
+  panel: NotebookPanel,
+  trans: TranslationBundle,
+  fix: (cell: Cell) => void,
+): void {
+  const buttons = new WeakMap<Cell, Widget>();
+  let isPlacing = false;
+
+  const place = (cell: Cell) => {
+    const button = buttons.get(cell);
+    const isWanted = errorOf(cell) !== null && isEditable(panel, cell);
+    if (!isWanted) button?.dispose();
+    if (!isWanted) buttons.delete(cell);
+    else if (!button && !cell.isPlaceholder()) {
+      const made = new FixButton(trans, () => fix(cell));
+      const layout = cell.layout as PanelLayout;
+      layout.insertWidget(layout.widgets.length - 1, made); // above the footer
+      buttons.set(cell, made);
+    } else if (!button) void cell.ready.then(placeSoon);
+  };
+  const placeSoon = () => {
+    if (isPlacing) return;
+    isPlacing = true;
+    requestAnimationFrame(() => {
+      isPlacing = false;
+      if (!panel.isDisposed) panel.content.widgets.forEach(place);
+    });
+  };
+  panel.content.modelContentChanged.connect(placeSoon);
+  void panel.revealed.then(placeSoon);
+}
+
+class FixButton extends Widget {
+  constructor(trans: TranslationBundle, onClick: () => void) {
+    super();
+    this.addClass("jllm-fix");
+    const button = make("button", "jllm-action-button", trans.__("Fix with the model"));
+    button.type = "button";
+    button.addEventListener("click", onClick);
+    this.node.append(button);
+  }
+}

@@ -1,0 +1,226 @@
+/** The commands that do something with a cell, and where they are found. */
+
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
+import { ICommandPalette, IToolbarWidgetRegistry } from "@jupyterlab/apputils";
+import type { Cell } from "@jupyterlab/cells";
+import { IEditorLanguageRegistry } from "@jupyterlab/codemirror";
+import { INotebookTracker, type NotebookPanel } from "@jupyterlab/notebook";
+import { ITranslator, nullTranslator, type TranslationBundle } from "@jupyterlab/translation";
+import {
+  bugIcon,
+  checkIcon,
+  closeIcon,
+  codeCheckIcon,
+  editIcon,
+  fastForwardIcon,
+  infoIcon,
+  type LabIcon,
+  MenuSvg,
+  offlineBoltIcon,
+  searchIcon,
+  ToolbarButton,
+  textEditorIcon,
+} from "@jupyterlab/ui-components";
+import { Connections } from "../connection/connections.js";
+import type { Action } from "../connection/messages.js";
+import { CellActions, isEditable, type Tools } from "./cell_actions.js";
+import { addFixButtons } from "./fix_buttons.js";
+
+const PREFIX = "jupyter-llm:";
+const CHAT = `${PREFIX}chat`;
+
+interface Look {
+  label: string;
+  caption: string;
+  icon: LabIcon;
+}
+
+/** The notebook and cell that a person is at, if jupyter_llm may be asked about it. */
+interface Place {
+  panel: NotebookPanel;
+  cell: Cell;
+  actions: CellActions;
+}
+
+/** These change nothing, so that they are there for cells that are read-only, too. */
+const ONLY_READS = new Set<Action>(["explain", "review"]);
+/** These make sense in a cell where nothing stands yet. */
+const FROM_NOTHING = new Set<Action>(["edit"]);
+
+export const cellActions: JupyterFrontEndPlugin<void> = {
+  id: "jupyter-llm:actions",
+  description: "Has the model explain, fix, write and review cells.",
+  autoStart: true,
+  requires: [INotebookTracker, Connections, IEditorLanguageRegistry],
+  optional: [ITranslator, ICommandPalette, IToolbarWidgetRegistry],
+  activate: (
+    app: JupyterFrontEnd,
+    tracker: INotebookTracker,
+    connections: Connections,
+    languages: IEditorLanguageRegistry,
+    translator: ITranslator | null,
+    palette: ICommandPalette | null,
+    toolbars: IToolbarWidgetRegistry | null,
+  ) => {
+    const { commands } = app;
+    const trans = (translator ?? nullTranslator).load("jupyter_llm");
+    const all = new WeakMap<NotebookPanel, CellActions>();
+    const tools: Tools = {
+      trans,
+      highlight: (code, mimeType, element) =>
+        languages.highlight(code, languages.findBest(mimeType), element),
+      get openChat() {
+        if (!commands.hasCommand(CHAT)) return null;
+        return (chat: string) => void commands.execute(CHAT, { chat });
+      },
+      instructions: [],
+    };
+    connections.added.connect((_, { panel, connection }) => {
+      const actions = new CellActions(panel, connection, tools);
+      all.set(panel, actions);
+      addFixButtons(panel, trans, (cell) => actions.begin("fix", cell));
+    });
+
+    const place = (): Place | null => {
+      const panel = tracker.currentWidget;
+      const cell = panel?.content.activeCell;
+      const actions = panel && all.get(panel);
+      return panel && cell && actions ? { panel, cell, actions } : null;
+    };
+    const stateIs = (...states: string[]) => {
+      const panel = tracker.currentWidget;
+      return panel !== null && states.includes(connections.of(panel).state);
+    };
+    const canDo = (action: Action): boolean => {
+      const at = place();
+      if (!at || !stateIs("open") || at.cell.model.type !== "code") return false;
+      const isEmpty = at.cell.model.sharedModel.getSource().trim() === "";
+      if (isEmpty && !FROM_NOTHING.has(action)) return false;
+      return ONLY_READS.has(action) || isEditable(at.panel, at.cell);
+    };
+    const add = (
+      name: string,
+      look: Look,
+      isEnabled: () => boolean,
+      isVisible: () => boolean,
+      execute: () => void | Promise<void>,
+    ) => {
+      commands.addCommand(PREFIX + name, {
+        ...look,
+        isEnabled,
+        isVisible,
+        execute,
+        describedBy: { args: { type: "object", properties: {} } },
+      });
+      palette?.addItem({ command: PREFIX + name, category: trans.__("Language Model") });
+    };
+
+    const menu = new MenuSvg({ commands });
+    menu.title.label = trans.__("Language Model");
+    for (const [action, look] of Object.entries(looks(trans)) as [Action, Look][]) {
+      add(
+        action,
+        look,
+        () => canDo(action),
+        () => stateIs("open"),
+        () => {
+          const at = canDo(action) ? place() : null;
+          at?.actions.begin(action, at.cell);
+        },
+      );
+      menu.addItem({ command: PREFIX + action });
+    }
+    const view = () => {
+      const at = place();
+      return at?.actions.of(at.cell) ?? null;
+    };
+    add(
+      "accept",
+      {
+        label: trans.__("Accept Proposal"),
+        caption: trans.__("Put the proposed code into the cell"),
+        icon: checkIcon,
+      },
+      () => view()?.isAcceptable ?? false,
+      () => stateIs("open") || view() !== null,
+      () => view()?.accept(),
+    );
+    add(
+      "reject",
+      {
+        label: trans.__("Reject Proposal"),
+        caption: trans.__("Stop what is done with the cell, and drop what came of it"),
+        icon: closeIcon,
+      },
+      () => view() !== null,
+      () => stateIs("open") || view() !== null,
+      () => view()?.end(),
+    );
+    add(
+      "load",
+      {
+        label: trans.__("Load jupyter_llm in the Kernel"),
+        caption: trans.__("Run %load_ext jupyter_llm"),
+        icon: offlineBoltIcon,
+      },
+      () => stateIs("absent"),
+      () => stateIs("absent"),
+      async () => {
+        if (tracker.currentWidget) await connections.of(tracker.currentWidget).load();
+      },
+    );
+
+    toolbars?.addFactory<Cell>("Cell", "jupyter-llm", () => {
+      const button = new ToolbarButton({
+        icon: offlineBoltIcon,
+        tooltip: trans.__("Ask the language model about this cell"),
+        onClick: () => {
+          const { left, bottom } = button.node.getBoundingClientRect();
+          menu.open(left, bottom);
+        },
+      });
+      button.addClass("jllm-cell-button");
+      return button;
+    });
+  },
+};
+
+function looks(trans: TranslationBundle): Record<Action, Look> {
+  return {
+    explain: {
+      label: trans.__("Explain Cell"),
+      caption: trans.__("Say in words what the cell, or what is selected in it, does"),
+      icon: infoIcon,
+    },
+    fix: {
+      label: trans.__("Fix Cell"),
+      caption: trans.__("Propose code without the error that the cell has"),
+      icon: bugIcon,
+    },
+    document: {
+      label: trans.__("Document Cell"),
+      caption: trans.__("Propose docstrings for what the cell defines"),
+      icon: textEditorIcon,
+    },
+    test: {
+      label: trans.__("Test Cell"),
+      caption: trans.__("Propose a new cell below that tests this one"),
+      icon: codeCheckIcon,
+    },
+    review: {
+      label: trans.__("Review Cell"),
+      caption: trans.__("Say in words what could be wrong or better in the cell"),
+      icon: searchIcon,
+    },
+    continue: {
+      label: trans.__("Continue Cell"),
+      caption: trans.__("Propose what comes next in the cell"),
+      icon: fastForwardIcon,
+    },
+    edit: {
+      label: trans.__("Edit Cell with an Instruction…"),
+      caption: trans.__("Say what should be changed in the cell, and see it proposed"),
+      icon: editIcon,
+    },
+  };
+}

@@ -1,0 +1,135 @@
+"""What is done with cells in a page, by a kernel whose answers a test decides."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from browser.extension import Extension
+from playwright.sync_api import expect
+from support.paths import TESTS
+
+if TYPE_CHECKING:
+    from browser.lab import Notebook
+    from playwright.sync_api import Locator
+
+SCRIPTED = f"""import sys
+sys.path.insert(0, {str(TESTS)!r})
+from support import scripted_actions
+scripted_actions.script()
+%load_ext jupyter_llm"""
+
+# Runs code in the kernel as no cell of the notebook, and gives what it is worth.
+ASK_KERNEL = """async code => {
+    let value = null;
+    const future = notebook.sessionContext.session.kernel.requestExecute({
+        code: '', store_history: false, silent: false, user_expressions: { value: code } });
+    const reply = await future.done;
+    const { status, data, evalue } = reply.content.user_expressions.value;
+    if (status !== 'ok') throw new Error(evalue);
+    return data['text/plain'];
+}"""
+
+
+class CellActions:
+    """The notebook of a page whose first cell has made the kernel a scripted one."""
+
+    def __init__(self, notebook: Notebook) -> None:
+        self.notebook = notebook
+        self.page = notebook.page
+        Extension(notebook).wait_for_state("absent")
+        notebook.run(0)
+        assert notebook.outputs(0) == []
+        Extension(notebook).wait_for_state("open")
+
+    def add(self, source: str) -> int:
+        """Put a cell at the end, go to it, and return its index."""
+        index: int = self.page.evaluate(
+            """source => {
+                const { sharedModel } = notebook.content.model;
+                const index = sharedModel.cells.length;
+                sharedModel.insertCell(index, { cell_type: 'code', source, metadata: {} });
+                notebook.content.deselectAll();
+                notebook.content.activeCellIndex = index;
+                notebook.content.mode = 'command';
+                notebook.content.activate();
+                return index;
+            }""",
+            source,
+        )
+        return index
+
+    def clear(self) -> None:
+        """Take away all cells but the first."""
+        self.page.evaluate(
+            """() => {
+                const { sharedModel } = notebook.content.model;
+                notebook.content.mode = 'command';
+                sharedModel.deleteCellRange(1, sharedModel.cells.length);
+            }"""
+        )
+
+    def do(self, command: str) -> None:
+        """Do what a menu entry or a shortcut does."""
+        self.notebook.command(f"jupyter-llm:{command}")
+
+    def region(self, index: int) -> Locator:
+        """What stands under a cell while something is done with it."""
+        return self.notebook.cell(index).locator(".jllm-action")
+
+    def button(self, index: int, name: str) -> Locator:
+        """A button in that region."""
+        return self.region(index).get_by_role("button", name=name, exact=True)
+
+    def added(self, index: int) -> Locator:
+        """The lines that a proposal would add, as a cell's editor shows them."""
+        return self.notebook.cell(index).locator(".jllm-added-lines .cm-line")
+
+    def removed(self, index: int) -> Locator:
+        """The lines that a proposal would take away."""
+        return self.notebook.cell(index).locator(".jllm-removed-line")
+
+    def metadata(self, index: int) -> dict[str, Any]:
+        """The metadata of a cell."""
+        found: dict[str, Any] = self.page.evaluate(
+            "index => notebook.content.widgets[index].model.sharedModel.getMetadata()", index
+        )
+        return found
+
+    def wait_for_asked(self, num: int) -> None:
+        """Wait until the kernel was asked so often since the page came."""
+        while self.kernel("len(scripted_actions.actions.asked)") != num:
+            pass
+
+    def kernel(self, expression: str) -> Any:
+        """What an expression is worth in the kernel, where JSON has it."""
+        text = self.page.evaluate(ASK_KERNEL, f"__import__('json').dumps({expression})")
+        return json.loads(text[1:-1].encode().decode("unicode_escape"))
+
+    def reply(self, call: str) -> None:
+        """Have the kernel answer the latest that it was asked, such as `propose('x = 1')`."""
+        self.kernel(f"scripted_actions.actions.{call}")
+
+    def start(self, action: str, source: str) -> int:
+        """Add a cell, begin something with it, and wait until the kernel was asked."""
+        index = self.add(source)
+        num = self.kernel("len(scripted_actions.actions.asked)")
+        self.do(action)
+        self.wait_for_asked(num + 1)
+        return index
+
+    def propose(self, source: str, proposed: str, action: str = "fix", **changes: Any) -> int:
+        """Add a cell and have a change proposed for it."""
+        index = self.start(action, source)
+        self.reply(f"propose({proposed!r}, **{changes!r})")
+        expect(self.button(index, "Reject")).to_be_visible()
+        return index
+
+    def start_edit(self, source: str, instruction: str) -> int:
+        """Add a cell and ask for a change in it."""
+        index = self.add(source)
+        self.do("edit")
+        box = self.region(index).get_by_role("textbox")
+        box.fill(instruction)
+        box.press("Enter")
+        return index

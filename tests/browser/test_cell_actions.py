@@ -1,0 +1,328 @@
+"""Actions on cells in JupyterLab: what a person asks for, sees, takes and undoes."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from browser.accessibility import violations
+from browser.answers import note_complaints
+from browser.cell_actions import SCRIPTED, CellActions
+from browser.lab import Notebook
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from browser.lab import Lab
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+BEFORE = "def half(x):\n    return x / 0\n\nhalf(1)"
+AFTER = "def half(x):\n    return x / 2\n\nhalf(1)"
+
+
+@pytest.fixture(scope="module")
+def shared(chromium: Browser, lab: Lab) -> Iterator[CellActions]:
+    """One notebook with its kernel for all tests here."""
+    with ExitStack() as stack:
+        context = chromium.new_context(viewport={"width": 1280, "height": 900})
+        context.set_default_timeout(60_000)
+        stack.callback(context.close)
+        page = context.new_page()
+        page.goto(lab.page_url(lab.write("cell-actions.ipynb", SCRIPTED).name))
+        notebook = Notebook(page, lab.folder / "cell-actions.ipynb")
+        stack.callback(notebook.shut_down)
+        yield CellActions(notebook)
+
+
+@pytest.fixture
+def actions(shared: CellActions, request: pytest.FixtureRequest) -> Iterator[CellActions]:
+    """The notebook without the cells of the test before; nothing goes wrong in the page."""
+    complaints = note_complaints(shared.page, "error")
+    yield shared
+    if folder := request.config.getoption("--screenshots", None):
+        shared.page.screenshot(path=Path(folder, f"{request.node.name}.png"))
+    shared.clear()
+    assert complaints == []
+
+
+def test_a_proposal_is_shown_in_the_cell_and_is_no_part_of_it(actions: CellActions) -> None:
+    index = actions.propose(BEFORE, AFTER)
+    expect(actions.removed(index)).to_have_text(["    return x / 0"])
+    expect(actions.added(index)).to_have_text(["    return x / 2"])
+    expect(actions.region(index)).to_contain_text("1 line added, 1 removed")
+    assert actions.notebook.source(index) == BEFORE
+    assert actions.notebook.save().cells[index].source == BEFORE
+    actions.notebook.run(index)
+    assert "ZeroDivisionError" in actions.notebook.text(index)
+    assert "jupyter_llm" not in actions.metadata(index)
+
+
+def test_what_is_accepted_is_undone_in_one_step(actions: CellActions) -> None:
+    index = actions.propose(BEFORE, AFTER)
+    actions.button(index, "Accept").click()
+    expect(actions.region(index)).to_be_hidden()
+    assert actions.notebook.source(index) == AFTER
+    assert actions.metadata(index)["jupyter_llm"] == {"record": 7}
+    actions.notebook.cell(index).locator(".cm-content").click()
+    actions.page.keyboard.press("Control+z")
+    assert actions.notebook.source(index) == BEFORE
+    assert "jupyter_llm" not in actions.metadata(index)
+
+
+def test_what_is_rejected_leaves_no_trace(actions: CellActions) -> None:
+    index = actions.propose(BEFORE, AFTER)
+    actions.button(index, "Reject").click()
+    expect(actions.region(index)).to_be_hidden()
+    expect(actions.added(index)).to_have_count(0)
+    assert actions.notebook.source(index) == BEFORE
+
+
+def test_an_error_is_fixed_from_its_output(actions: CellActions) -> None:
+    index = actions.add(BEFORE)
+    actions.notebook.run(index)
+    asked = actions.kernel("len(scripted_actions.actions.asked)")
+    actions.notebook.cell(index).get_by_role("button", name="Fix with the model").click()
+    actions.wait_for_asked(asked + 1)
+    assert actions.kernel("scripted_actions.actions.asked[-1].action") == "fix"
+    error = actions.kernel("scripted_actions.actions.asked[-1].cell.error")
+    assert "ZeroDivisionError: division by zero" in error
+    assert "\x1b" not in error
+    actions.reply(f"propose({AFTER!r})")
+    actions.button(index, "Accept").click()
+    actions.notebook.run(index)
+    assert "0.5" in actions.notebook.text(index)
+    expect(actions.notebook.cell(index).locator(".jllm-fix")).to_have_count(0)
+
+
+def test_a_cell_is_edited_by_keys_alone(actions: CellActions) -> None:
+    index = actions.add("x = 1")
+    keyboard = actions.page.keyboard
+    keyboard.press("Enter")  # into the editor
+    keyboard.press("Control+k")
+    keyboard.press("e")
+    box = actions.region(index).get_by_role("textbox")
+    expect(box).to_be_focused()
+    keyboard.type("as a list")
+    keyboard.press("Enter")
+    expect(actions.notebook.cell(index).locator(".cm-content")).to_be_focused()
+    actions.page.wait_for_function("() => notebook.content.mode === 'edit'")
+    expect(actions.button(index, "Stop")).to_be_visible()
+    actions.reply("propose('x = [1]')")
+    expect(actions.added(index)).to_have_text(["x = [1]"])
+    keyboard.press("Control+Shift+Enter")
+    expect(actions.region(index)).to_be_hidden()
+    assert actions.notebook.source(index) == "x = [1]"
+    keyboard.press("Control+z")
+    assert actions.notebook.source(index) == "x = 1"
+    assert actions.kernel("scripted_actions.actions.asked[-1].instruction") == "as a list"
+
+
+def test_escape_closes_the_box_and_earlier_instructions_come_again(actions: CellActions) -> None:
+    index = actions.start_edit("y = 1", "shorter")
+    actions.do("reject")
+    expect(actions.region(index)).to_be_hidden()
+    actions.do("edit")
+    box = actions.region(index).get_by_role("textbox")
+    box.press("ArrowUp")
+    expect(box).to_have_value("shorter")
+    box.press("Escape")
+    expect(actions.region(index)).to_be_hidden()
+    expect(actions.notebook.cell(index)).to_be_focused()
+
+
+def test_what_is_selected_goes_along(actions: CellActions) -> None:
+    index = actions.add("a = '😀'\nb = 2\n")
+    actions.notebook.cell(index).locator(".cm-content").click()
+    actions.page.keyboard.press("Control+Home")
+    actions.page.keyboard.press("ArrowDown")
+    actions.page.keyboard.press("Shift+End")
+    actions.do("explain")
+    expect(actions.button(index, "Stop")).to_be_visible()
+    selection = actions.kernel("[(s := scripted_actions.actions.asked[-1].selection).start, s.end]")
+    assert selection == [8, 13]  # in code points
+
+
+def test_a_cell_that_was_edited_meanwhile_is_left_as_it_is(actions: CellActions) -> None:
+    index = actions.propose(BEFORE, AFTER)
+    actions.notebook.type(index, "  # mine")
+    expect(actions.region(index)).to_contain_text("edited meanwhile")
+    expect(actions.added(index)).to_have_count(0)
+    expect(actions.button(index, "Accept")).to_have_count(0)
+    actions.do("accept")
+    assert actions.notebook.source(index) == BEFORE + "  # mine"
+    actions.page.keyboard.press("Control+z")  # as it was: the proposal fits again
+    expect(actions.added(index)).to_have_text(["    return x / 2"])
+    actions.notebook.type(index, "  # mine")
+    actions.button(index, "Insert below").click()
+    assert actions.notebook.source(index) == BEFORE + "  # mine"
+    assert actions.notebook.source(index + 1) == AFTER
+    assert actions.metadata(index + 1)["jupyter_llm"] == {"record": 7}
+
+
+def test_a_test_becomes_a_cell_below(actions: CellActions) -> None:
+    index = actions.propose(AFTER, "assert half(4) == 2", "test", is_below=True)
+    expect(actions.region(index)).to_contain_text("assert half(4) == 2")
+    assert len(actions.notebook.save().cells) == index + 1
+    actions.do("accept")
+    assert actions.notebook.source(index + 1) == "assert half(4) == 2"
+    assert actions.notebook.source(index) == AFTER
+
+
+def test_an_answer_is_text_and_can_be_put_away(actions: CellActions) -> None:
+    index = actions.start("explain", AFTER)
+    actions.reply("write('It **hal', 0.5)")
+    expect(actions.region(index)).to_contain_text("It **hal")
+    actions.reply(
+        """answer('It **halves** `x`.\\n\\n<img src="http://127.0.0.2/i.png">'
+        '![i](http://127.0.0.2/j.png)<script>alert(1)</script>'
+        '<a href="#" commandlinker-command="notebook:cut-cell" onclick="alert(2)">link</a>')"""
+    )
+    region = actions.region(index)
+    expect(region.locator("strong")).to_have_text("halves")
+    expect(region.locator("img, script, [onclick], [commandlinker-command]")).to_have_count(0)
+    actions.button(index, "Close").click()
+    expect(region).to_be_hidden()
+
+
+def test_work_can_be_stopped(actions: CellActions) -> None:
+    index = actions.start("review", AFTER)
+    asked = actions.kernel("scripted_actions.actions.asked[-1].id")
+    actions.button(index, "Stop").click()
+    expect(actions.region(index)).to_be_hidden()
+    actions.page.evaluate("() => notebook.sessionContext.session.kernel.requestKernelInfo()")
+    assert actions.kernel("scripted_actions.actions.cancelled[-1]") == asked
+    actions.reply("answer('too late')")
+    assert actions.region(index).count() == 0
+
+
+def test_the_later_action_on_a_cell_takes_the_place_of_the_earlier(actions: CellActions) -> None:
+    index = actions.start("review", AFTER)
+    first = actions.kernel("scripted_actions.actions.asked[-1].id")
+    actions.do("explain")
+    expect(actions.region(index)).to_have_attribute("aria-label", "Explain")
+    expect(actions.region(index)).to_have_count(1)
+    actions.wait_for_asked(actions.kernel("len(scripted_actions.actions.asked)"))
+    assert first in actions.kernel("scripted_actions.actions.cancelled")
+
+
+def test_a_failure_says_why(actions: CellActions) -> None:
+    index = actions.start("document", "x = 1")
+    actions.reply("fail('There is nothing to document.')")
+    expect(actions.region(index)).to_contain_text("There is nothing to document.")
+    actions.button(index, "Close").click()
+    expect(actions.region(index)).to_be_hidden()
+
+
+def test_names_that_exist_nowhere_are_said(actions: CellActions) -> None:
+    index = actions.propose("x = 1", "x = foo(1)", unknown_names=["foo"])
+    expect(actions.region(index)).to_contain_text("foo exists nowhere")
+
+
+def test_a_cell_that_is_moved_keeps_its_proposal_and_one_that_is_deleted_drops_it(
+    actions: CellActions,
+) -> None:
+    actions.add("first = 1")
+    index = actions.propose(BEFORE, AFTER)
+    actions.notebook.command("notebook:move-cell-up")
+    expect(actions.added(index - 1)).to_have_text(["    return x / 2"])
+    actions.button(index - 1, "Accept").click()
+    assert actions.notebook.source(index - 1) == AFTER
+    actions.do("explain")
+    actions.notebook.command("notebook:delete-cell")
+    expect(actions.page.locator(".jllm-action")).to_have_count(0)
+
+
+def test_the_right_cell_is_changed_when_another_notebook_is_in_front(actions: CellActions) -> None:
+    index = actions.start("fix", BEFORE)
+    actions.page.evaluate(
+        "() => jupyterapp.commands.execute('notebook:create-new', {kernelName: 'python3'})"
+    )
+    expect(actions.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")).to_have_count(1)
+    actions.page.wait_for_function("() => !notebook.isVisible")
+    actions.reply(f"propose({AFTER!r})")
+    other = actions.page.evaluate(
+        """async () => {
+            const { currentWidget } = jupyterapp.shell;
+            await currentWidget.sessionContext.ready;
+            window.other_notebook = currentWidget;
+            return currentWidget.content.widgets[0].model.sharedModel.getSource();
+        }"""
+    )
+    actions.page.evaluate("() => jupyterapp.shell.activateById(notebook.id)")
+    actions.button(index, "Accept").click()
+    assert actions.notebook.source(index) == AFTER
+    assert other == ""
+    actions.page.evaluate(
+        """async () => {
+            await other_notebook.sessionContext.shutdown();
+            other_notebook.model.dirty = false;
+            other_notebook.dispose();
+        }"""
+    )
+
+
+def test_a_read_only_cell_is_explained_but_not_changed(actions: CellActions) -> None:
+    index = actions.add(BEFORE)
+    actions.page.evaluate(
+        "index => notebook.content.widgets[index].model.sharedModel.setMetadata('editable', false)",
+        index,
+    )
+    enabled = actions.page.evaluate(
+        """() => ['explain', 'review', 'fix', 'edit', 'document', 'continue'].filter(
+            name => jupyterapp.commands.isEnabled(`jupyter-llm:${name}`))"""
+    )
+    assert enabled == ["explain", "review"]
+
+
+def test_the_commands_are_in_the_toolbar_and_the_context_menu(actions: CellActions) -> None:
+    index = actions.add(AFTER)
+    wanted = ["Explain Cell", "Fix Cell", "Edit Cell with an Instruction…"]
+    cell = actions.notebook.cell(index)
+    cell.locator(".jllm-cell-button").click()
+    menu = actions.page.locator(".lm-Menu")
+    for label in wanted:
+        expect(menu.get_by_text(label)).to_be_visible()
+    actions.page.keyboard.press("Escape")
+    cell.locator(".cm-content").click(button="right")
+    actions.page.locator(".lm-Menu-itemLabel", has_text="Language Model").hover()
+    for label in wanted:
+        expect(actions.page.locator(".lm-Menu").get_by_text(label)).to_be_visible()
+    actions.page.keyboard.press("Escape")
+    actions.page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_everybody_can_use_it(actions: CellActions, theme: str) -> None:
+    actions.page.evaluate(
+        "theme => jupyterapp.commands.execute('apputils:change-theme', { theme })", theme
+    )
+    actions.page.wait_for_function(
+        "theme => document.body.dataset.jpThemeName === theme", arg=theme
+    )
+    actions.propose(BEFORE, AFTER, unknown_names=["foo"], markdown="It divided by **zero**.")
+    actions.propose(AFTER, "assert half(4) == 2", "test", is_below=True)
+    index = actions.start("explain", AFTER)
+    actions.reply("answer('It **halves** `x`.\\n\\n```python\\nhalf(2)\\n```')")
+    expect(actions.region(index).locator("pre")).to_be_visible()
+    actions.add("1 / 0")
+    actions.do("edit")
+    assert violations(actions.page, ".jllm-action") == []
+
+
+@pytest.mark.parametrize("lab", ["notebook"], indirect=True)
+def test_notebook_7_has_it_too(
+    open_notebook: Callable[..., Notebook], errors: list[str], page: Page
+) -> None:
+    actions = CellActions(open_notebook(SCRIPTED))
+    index = actions.propose(BEFORE, AFTER)
+    expect(actions.added(index)).to_have_text(["    return x / 2"])
+    page.keyboard.press("Control+Shift+Enter")
+    expect(actions.region(index)).to_be_hidden()
+    assert actions.notebook.source(index) == AFTER
+    # Notebook's own, with no extension at all: a plugin is loaded that its shortcuts do not know.
+    assert [error for error in errors if "(reading 'schema')" not in error] == []

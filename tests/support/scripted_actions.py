@@ -1,0 +1,76 @@
+"""Actions on cells whose outcome a test decides, over the extension's real comm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.frontends.comm.parts import ProgressData
+from jupyter_llm.frontends.lab import target
+from jupyter_llm.frontends.lab.messages import (
+    Act,
+    Answer,
+    Cancel,
+    ErrorMessage,
+    FromLab,
+    ProgressMessage,
+    ProposalMessage,
+    ToLab,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jupyter_llm.frontends.lab.session import Session
+
+
+class ScriptedActions:
+    """Takes what a page asks for, and answers the latest of it when it is told to."""
+
+    def __init__(self, session: Session) -> None:
+        global actions  # noqa: PLW0603  the page that came last is the one of the test
+        actions = self
+        self.asked: list[Act] = []
+        self.cancelled: list[str] = []
+        self._put = session.outbox.put
+
+    def by_type(self) -> Mapping[type[FromLab], Callable[[Any], None]]:
+        """As `Part`."""
+        return {Act: self.asked.append, Cancel: lambda cancel: self.cancelled.append(cancel.target)}
+
+    def close(self) -> None:
+        """As `Part`."""
+
+    def write(self, text: str, share: float | None = None, *, said: str = "Writing") -> None:
+        """Say how far it is."""
+        progress = ProgressData(text=said, share=share)
+        self._put(ProgressMessage(id=self.asked[-1].id, progress=progress, text=text))
+
+    def answer(self, markdown: str) -> None:
+        """Answer in words."""
+        self._put(Answer(id=self.asked[-1].id, chat="default", number=1, markdown=markdown))
+
+    def fail(self, text: str) -> None:
+        """Say that nothing came of it."""
+        self._put(ErrorMessage(id=self.asked[-1].id, text=text))
+
+    def propose(self, source: str, *, index: int = -1, **changes: Any) -> None:
+        """Propose other code for the cell as it was asked about."""
+        act = self.asked[index]
+        known: dict[str, Any] = {
+            "is_below": False,
+            "unknown_names": [],
+            "metadata": {"jupyter_llm": {"record": 7}},
+            "markdown": "",
+        }
+        proposal: ToLab = ProposalMessage(
+            id=act.id, cell=act.cell.id, before=act.cell.source, source=source, **(known | changes)
+        )
+        self._put(proposal)
+
+
+actions: ScriptedActions
+
+
+def script() -> None:
+    """Have pages that connect from now on be answered so."""
+    target.PARTS = (*target.PARTS, ScriptedActions)
