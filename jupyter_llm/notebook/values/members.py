@@ -65,8 +65,7 @@ def attributes(value: object) -> frozenset[str] | None:
 
 def _missing_accessors(value: Any) -> set[str]:
     """What pandas refuses to look into for what a series holds."""
-    kind = text_of(attribute(type(value), "__name__"))
-    held = str(value.dtype) if kind == "Series" else ""
+    held = str(value.dtype) if short_name(type(value)) == "Series" else ""
     fitting = next((name for name, types in _ACCESSORS.items() if held.startswith(types)), "")
     return {*_ACCESSORS, "sparse", "list", "struct"} - {fitting}
 

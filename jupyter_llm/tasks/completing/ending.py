@@ -63,9 +63,7 @@ class Ending:
         self.language = language
         self._line = prefix.rpartition("\n")[2]
         self._rest, _, self._below = suffix.partition("\n")
-        self._is_one_line = bool(self._rest.strip()) or (
-            language == "python" and _ESCAPE.match(self._line) is not None
-        )
+        self._is_one_line = bool(self._rest.strip()) or _ESCAPE.match(self._line) is not None
         self._before = score(prefix + suffix) if language == "python" else _INVALID
         self._open = _open_before(prefix)
         self._scanner, self._statement = _statement_before(prefix)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.notebook.code.accesses import accesses, bound_names, reshaped_names
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.code.accesses import Access
 
 # After a whole name: what keeps a model from going on to another one.
-_AFTER_ATTRIBUTE = ("(", ".", "[", ")", ",", " ", "\n", ":", "]")
+_AFTER_ATTRIBUTE = tuple("(.[),: \n]}=+-*/%<>&|;")
 _MAX_TOLD = 4  # variables
 
 
@@ -91,7 +92,7 @@ class Names:
         if access.kind != "attribute":
             return True
         owner = self._resolve(access)
-        return not (own_package(owner) or type(owner).__module__ == "builtins")
+        return not (own_package(owner) or is_a(owner, ModuleType))
 
     def _closed(
         self, access: Access, found: tuple[Access, ...], text: str

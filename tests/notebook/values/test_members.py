@@ -56,6 +56,13 @@ def test_columns_are_attributes_and_keys_of_a_frame() -> None:
     assert member(FRAME, "price").tolist() == [1.0]
 
 
+def test_a_series_has_only_the_accessors_that_fit_what_it_holds() -> None:
+    texts, times = pd.Series(["a"]), pd.Series(pd.to_datetime(["2026-01-01"]))
+    assert {"str", "dt", "cat"} & set(attributes(texts) or ()) == {"str"}
+    assert {"str", "dt", "cat"} & set(attributes(times) or ()) == {"dt"}
+    assert {"str", "dt", "cat"} & set(attributes(FRAME["price"]) or ()) == set()
+
+
 @pytest.mark.parametrize("name", ["__getattr__", "__getattribute__", "__dir__"])
 def test_nothing_is_told_of_a_class_that_decides_by_code(name: str) -> None:
     def fail(*_args: object) -> object:

@@ -156,15 +156,18 @@ def test_nothing_is_written_within_a_word() -> None:
 
 
 def test_running_a_cell_changes_no_prompt() -> None:
-    engine = ScriptedEngine([" 1\n"] * 2)
+    engine = ScriptedEngine([" 1\n"] * 4)
     namespace: dict[str, Any] = {}
     asked = Asked(engine, namespace)
-    asked("y = ")
-    namespace["math"] = math
+    asked("y = sizes + ")
+    namespace["sizes"] = {"small": 1}
     asked.timeline.append("import math", cell_id="a")
-    asked("y = ")
-    one, other = engine.requests
-    assert one.prompt == other.prompt
+    asked("y = sizes + ")
+    asked("1 + ", cell="a")
+    asked("y = sizes + ")  # what a variable holds is told when somebody comes to a cell
+    one, other, _, later = map(read, engine.requests)
+    assert one == other
+    assert "sizes has the keys small" in later
 
 
 def test_a_prompt_is_read_ahead_as_it_will_be_asked() -> None:

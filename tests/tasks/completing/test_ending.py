@@ -31,7 +31,8 @@ LOOP = "range(3):\n    print(i)\n    print(i + 1)\n\nprint('done')\n"
         ("def f(x):\n    ", "\n    return x\n", "", "return x"),
         ("%%time\nx = ", "f()\ny = 1\n", "", "f()"),
         ("%matplotlib ", "inline\nx\n", "", "inline"),
-        ("files = !ls ", "-l\nx\n", "", "-l"),
+        ("!ls ", "-l\nx\n", "", "-l"),
+        ("%%ti", "me\n# %%capture\n", "", "me"),
     ],
 )
 def test_a_completion_ends_with_its_statement_or_block(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.engines import closing, load
 from support.typed import NAMES, missing_names, places, read_typed, run_above
+from support.waiting import until
 
 from jupyter_llm.engine.base import Engine, Stream
 from jupyter_llm.engine.completion import Usage
@@ -26,12 +27,12 @@ pytestmark = pytest.mark.slow
 class Typist:
     """Somebody who writes in notebooks, and sees all that is shown."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, notebook: str = "") -> None:
         self.engine = engine
         self.namespace: dict[str, Any] = {}
         self.streams: list[Stream] = []
         self.told: list[GhostText | GhostEnd] = []
-        self.writer = GhostWriter(lambda: self.recorded, namespace=lambda: self.namespace)
+        self.writer = GhostWriter(lambda: self.recorded, notebook, namespace=lambda: self.namespace)
         self.recorded = _Recorded(engine, self.streams)
 
     def begin(self, document: Document, cell_id: str, prefix: str, suffix: str = "") -> GhostRun:
@@ -122,6 +123,16 @@ def test_a_key_has_few_tokens_read(typist: Typist, scaled: Callable[[int], int])
             costs += later
     assert median(costs) <= 16
     assert max(costs) <= 64
+
+
+def test_what_was_read_ahead_is_not_read_again(engine: Engine) -> None:
+    typist = Typist(engine, "ahead")
+    document = read_typed("words")
+    engine.forget()
+    typist.writer.read_ahead(document, "6")
+    until(lambda: engine.status().num_running == 0 and sum(engine.status().resident_tokens) > 100)
+    typist.ask(document, "6", "def ")
+    assert new_tokens(typist.streams[0].result().usage) <= 16
 
 
 def test_running_a_cell_has_nothing_read(typist: Typist) -> None:
