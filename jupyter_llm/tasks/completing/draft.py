@@ -26,6 +26,7 @@ GREEDY: Final = SamplingParams(temperature=0, repeat_penalty=1, max_tokens=64, e
 VARIED: Final = replace(GREEDY, temperature=0.7, top_k=0, top_p=0.95, min_p=0.05)
 """How others are drawn, with a seed each."""
 
+_MAX_SEEN: Final = 20_000  # characters
 _MAX_TRIES: Final = 4  # after names that do not exist
 _NAME_ENDS: Final = re.compile(r"""\w*["']?\]{0,2}\s*""")
 
@@ -60,7 +61,8 @@ class Draft:
     ) -> None:
         self._engine = engine
         self._run = run
-        self._prefix = request.prefix
+        # Of a very long cell the names of its end are looked at.
+        self._seen = _end_of(request.prefix, _MAX_SEEN)
         self._rest = request.suffix.partition("\n")[0]
         self._prompt_with = prompt_with
         language = language_of(request.prefix) if request.kind == "code" else "text"
@@ -110,7 +112,7 @@ class Draft:
         is_set_next: bool | None,
     ) -> _Try | None:
         """Ask for what follows what is kept; None where no name that exists can follow."""
-        openings = self._names.openings(self._prefix + kept, is_set_next=is_set_next)
+        openings = self._names.openings(self._seen + kept, is_set_next=is_set_next)
         prompt = self._prompt_with(kept)
         if openings == () or not prompt.parts.text.strip():
             return None
@@ -140,17 +142,17 @@ class Draft:
                 begun.stream.cancel()
                 return wrong
             shown = self._ending.shown(text)
-            if shown and not self._names.is_torn(self._prefix + shown):
+            if shown and not self._names.is_torn(self._seen + shown):
                 show(shown)
         return None
 
     def _wrong(self, text: str, *, is_whole: bool = False) -> int | None:
         """Where in a text a name begins that does not exist."""
-        whole = self._prefix + text + (self._rest if is_whole else "")
-        found = self._names.wrong(whole, len(self._prefix), is_whole=is_whole)
+        whole = self._seen + text + (self._rest if is_whole else "")
+        found = self._names.wrong(whole, len(self._seen), is_whole=is_whole)
         if found is None or not text:
             return None
-        place = found.start - len(self._prefix)
+        place = found.start - len(self._seen)
         return max(place, 0) if place < len(text) else None
 
     def _without_end(self, text: str) -> str:
@@ -159,6 +161,11 @@ class Draft:
             if self._wrong(text, is_whole=True) is None:
                 break
         return text
+
+
+def _end_of(text: str, most: int) -> str:
+    """The end of a text, in whole lines."""
+    return text if len(text) <= most else text[-most:].partition("\n")[2]
 
 
 def _is_set_next(rest: str) -> bool | None:

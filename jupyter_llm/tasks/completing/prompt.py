@@ -34,8 +34,9 @@ _CHARS_OF_TOKEN = 3  # at least, in code
 _SUFFIX_CHARS = 600
 # The piece of a text that is one token or a few, with the blank or the signs it begins with.
 _PIECE = re.compile(r"[^\S\n]?[^\w\s]*\w*\Z")
-# Small models are helped by little and harmed by much: parameters, and tokens.
-_BUDGETS = ((10**9, 4096), (3 * 10**8, 2048), (0, 1024))
+# Small models are helped by little and harmed by much, and large ones read slowly: parameters, and
+# tokens.
+_BUDGETS = ((3 * 10**9, 2048), (3 * 10**8, 1536), (0, 1024))
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ def typist(engine: Engine) -> Typist:
     return Typist(engine)
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.soak
 def test_no_completion_breaks_a_cell_or_reads_a_name_that_does_not_exist(
     typist: Typist, scaled: Callable[[int], int]
@@ -112,6 +113,7 @@ def type_through(typist: Typist, document: Document, cell: DocumentCell, keys: i
     return costs
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.soak
 def test_a_key_has_few_tokens_read(typist: Typist, scaled: Callable[[int], int]) -> None:
     costs = []
