@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jupyter_llm.api import llm
 from jupyter_llm.frontends.prompt.attaching import of_cell
+from jupyter_llm.frontends.prompt.defaults import loaded_magics
 from jupyter_llm.frontends.prompt.typed import read_draft
-from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
+from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.tasks.write import code_prompt
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def read_ahead(source: str, cell_id: str | None = None) -> bool:
 
 def _prompt(source: str, cell_id: str | None) -> tuple[Chat, Asked] | None:
     """The prompt of a cell, and the chat that it is for; None if it sends none, or not yet."""
-    magics = _magics()
+    magics = loaded_magics()
     typed = _CELL.match(source)
     if typed is None or magics is None:
         return None
@@ -63,9 +64,3 @@ def _prompt(source: str, cell_id: str | None) -> tuple[Chat, Asked] | None:
     if asked.system is None and chat.system is None and not chat.turns:
         asked = replace(asked, system=magics.system or None)
     return chat, asked
-
-
-def _magics() -> Any:
-    """What `%load_ext` has registered; None without it."""
-    shell = current_shell()
-    return shell.magics_manager.registry.get("LLMMagics") if shell is not None else None
