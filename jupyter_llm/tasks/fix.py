@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.notebook.cells.rendering import cell_name
+from jupyter_llm.notebook.cells.rendering import cell_name, shown_name
 from jupyter_llm.notebook.cells.timeline import find_cell
+from jupyter_llm.notebook.code.syntax import syntax_error
 from jupyter_llm.notebook.failures.causes import Cause, causing_cells, is_over
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.tasks.hidden import restored
 from jupyter_llm.tasks.proposal import Proposal
+from jupyter_llm.tasks.shown_cell import error_text, variables_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.failures.failure import Failure
+    from jupyter_llm.tasks.shown_cell import ShownCell
     from jupyter_llm.tasks.task import Task
 
 _MAX_OTHERS_CHARS = 4000  # of the cells shown beside the one to change
@@ -51,6 +54,79 @@ def fix(task: Task, argument: str = "") -> Proposal:
         reason=target.reason,
         unknown_names=answer.unknown_names,
     )
+
+
+def fix_shown(task: Task, cell: ShownCell) -> Proposal:
+    """Propose a change to a cell that shows an error, or cannot be read.
+
+    The kernel's last error is told with all that is known of it, if it is that cell's; of another
+    one there is the text. `MagicUsageError`: the cell shows none, or no code in the answer.
+    """
+    cell.check_is_python()
+    cell.check_is_written()
+    event = cell.event(task.cells)
+    failure = _failure_of(cell, task)
+    if failure is not None:
+        causes = causing_cells(failure, task.cells)
+        own = next((cause for cause in causes if cause.cell.cell_id == cell.cell_id), None)
+        target = replace(own, cell=event) if own is not None else Cause(event, "", 0)
+        prompt = fix_prompt(failure, [cause for cause in causes if cause is not own], target)
+        error = failure.headline
+        other = _other_cause(causes, cell)
+    else:
+        error = _error_text(cell)
+        name = cell_name(event)
+        prompt = "\n\n".join(
+            filter(
+                None,
+                (
+                    f"A cell of a Jupyter notebook failed:\n{code_block(cell.source)}",
+                    f"The error:\n{error}",
+                    variables_text(cell.source, task),
+                    _REQUEST.format(name=name),
+                ),
+            )
+        )
+        other = ""
+    answer = task.code(prompt, unlike=cell.source)
+    cell.check_is_whole(answer.completion)
+    return Proposal(
+        source=cell.changed(restored(answer.source, cell.source)),
+        completion=answer.completion,
+        cell=event,
+        reason=f"failed with {_headline(error)}{other}",
+        unknown_names=answer.unknown_names,
+    )
+
+
+def _failure_of(cell: ShownCell, task: Task) -> Failure | None:
+    """The kernel's last error, if it is the one that a cell shows."""
+    failure = task.failure()
+    if failure is None or failure.run is None or failure.run.cell_id != cell.cell_id:
+        return None
+    is_shown = failure.kind in cell.error if cell.error else not is_over(failure, task.cells)
+    return failure if is_shown else None
+
+
+def _error_text(cell: ShownCell) -> str:
+    if cell.error and cell.error.strip():
+        return error_text(cell.error)
+    error = syntax_error(cell.source)
+    if error is None:
+        raise MagicUsageError("The cell shows no error.", "Run it first, or let it be reviewed.")
+    return f"Line {error.lineno or 1} cannot be read.\nSyntaxError: {error.msg}"
+
+
+def _other_cause(causes: Sequence[Cause], cell: ShownCell) -> str:
+    """That another cell is the likeliest cause, as the end of a sentence."""
+    if not causes or causes[0].cell.cell_id == cell.cell_id:
+        return ""
+    return f"; {shown_name(causes[0].cell)} may be the cause: it {causes[0].reason}"
+
+
+def _headline(error: str) -> str:
+    """The line that says what was raised: a traceback's last."""
+    return f"`{error.rsplit(chr(10), maxsplit=1)[-1].replace('`', chr(39))[:200]}`"
 
 
 def choose_target(causes: Sequence[Cause], argument: str, cells: Sequence[CellEvent]) -> Cause:

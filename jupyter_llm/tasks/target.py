@@ -39,7 +39,8 @@ class Subject:
     """What a request is about.
 
     `title` names it in a sentence. `source` is a whole cell as typed, or a definition; `cell` is
-    the one it was typed in, if known. `text` says all of it to a model.
+    the one it was typed in, if known. Of that only some `rows` may be meant, counted from 0. `text`
+    says all of it to a model.
     """
 
     kind: SubjectKind
@@ -48,6 +49,7 @@ class Subject:
     name: str = ""
     cell: CellEvent | None = None
     text: str = ""
+    rows: range | None = None
 
 
 def subject_name(subject: object) -> str:
@@ -55,11 +57,14 @@ def subject_name(subject: object) -> str:
     return str(getattr(subject, "__qualname__", subject))
 
 
-def find_subject(argument: str, task: Task) -> Subject:
+def find_subject(argument: str | Subject, task: Task) -> Subject:
     """What somebody means: nothing for the last cell, a number, a name, or `error`.
 
-    `MagicUsageError` names what is nearest if there is no such cell or name.
+    Who has found it already has it back. `MagicUsageError` names what is nearest if there is no
+    such cell or name.
     """
+    if isinstance(argument, Subject):
+        return argument
     words = argument.strip().strip("`'\"").removesuffix("()")
     if not words:
         return _last_cell(task)

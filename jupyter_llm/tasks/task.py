@@ -35,11 +35,12 @@ class Task:
     """Something to do about the notebook, as it is at this moment.
 
     `cells` are the runs on the timeline, `error` is the last exception of the user's with the run
-    it ended. `ask` sends one prompt to the model and waits, `write` asks it for code.
+    it ended. `ask` sends one prompt to the model and waits, `write` asks it for code: see
+    `Asking`.
     """
 
     ask: Callable[[str], Completion]
-    write: Callable[[str], CodeAnswer]
+    write: Callable[..., CodeAnswer]
     cells: Sequence[CellEvent] = ()
     namespace: Mapping[str, Any] = field(default_factory=dict)
     sources: CellSources = field(default_factory=CellSources)
@@ -64,9 +65,12 @@ class Task:
             **rest,
         )
 
-    def code(self, prompt: str) -> CodeAnswer:
-        """Ask for code; `MagicUsageError` if there is none in the answer."""
-        answer = self.write(prompt)
+    def code(self, prompt: str, *, begin: str = "", unlike: str | None = None) -> CodeAnswer:
+        """Ask for code that begins like this, and is unlike that.
+
+        `MagicUsageError`: there is none in the answer.
+        """
+        answer = self.write(prompt, begin=begin, unlike=unlike)
         if not answer.cells:
             raise MagicUsageError("The model wrote no code.", "Try again, or another model.")
         return answer
@@ -104,13 +108,15 @@ class Asking:
         with self.answers.submit(self.engine, self._request(prompt)) as stream:
             return self.show(stream)
 
-    def write(self, prompt: str) -> CodeAnswer:
-        """Ask for a few drafts of code, and give the best."""
+    def write(self, prompt: str, *, begin: str = "", unlike: str | None = None) -> CodeAnswer:
+        """Ask for a few drafts of code that begins like this, and give the best."""
         request = self._request(code_prompt(prompt))
         answer = write_code(
             self.engine,
             request,
             user_namespace(),
+            begin=begin,
+            unlike=unlike,
             show=self.show,
             show_progress=self.show_progress,
         )

@@ -241,15 +241,19 @@ def write_code(
     request: Request,
     namespace: Container[str] = (),
     *,
+    begin: str = "",
+    unlike: str | None = None,
     num_drafts: int = NUM_DRAFTS,
     show: Callable[[Stream], Completion] = lambda stream: stream.result(),
     show_progress: ShowProgress | None = None,
 ) -> CodeAnswer:
     """Let a model write code for a cell.
 
-    The answer begins with a fence of Python and ends where that is closed. If the first draft does
-    not parse or uses names that exist nowhere, more are drawn and the best is taken: one that
-    parses, with the fewest such names, of which most can be kept. What does not parse is repaired.
+    The answer begins with a fence of Python and ends where that is closed. With `begin` that much
+    of the code is given: the cells have it too, but a draft that adds nothing has none. If the
+    first draft does not parse, uses names that exist nowhere or is what it should be `unlike`, more
+    are drawn and the best is taken: one that parses, with the fewest such names, of which most can
+    be kept. What does not parse is repaired.
     Of the namespace only the names are looked at. With a seed the drafts count on from it.
     Where the request leaves the temperature to the model, the first draft is drawn as code should
     be, and the others vary more.
@@ -265,7 +269,9 @@ def write_code(
     asked = request.params
     params = asked.filled(engine.info.sampling.for_code)
     request = replace(
-        request, params=replace(params, stop=(*params.stop, _END)), answer_prefix=ANSWER_PREFIX
+        request,
+        params=replace(params, stop=(*params.stop, _END)),
+        answer_prefix=ANSWER_PREFIX + begin,
     )
     stream = engine.submit(request)
     with stream:
@@ -273,13 +279,13 @@ def write_code(
         first = stream.result()
     answers = [_read(first, request, namespace)]
     is_settled = first.finish_reason == "cancelled" or params.temperature == 0
-    if not is_settled and not _is_good(answers[0]):
+    if not is_settled and not _is_good(answers[0], unlike):
         try:
             again = request if asked.temperature is not None else _varied(request)
-            answers += _more(engine, again, num_drafts - 1, namespace, show_progress)
+            answers += _more(engine, again, num_drafts - 1, namespace, show_progress, unlike)
         except KeyboardInterrupt:
             raise PromptInterrupted(_in_fence(first)) from None
-    best = max(answers, key=_merit)  # of equals the earliest
+    best = max(answers, key=lambda answer: _merit(answer, unlike))  # of equals the earliest
     return replace(best, num_drafts=len(answers))
 
 
@@ -289,6 +295,7 @@ def _more(
     count: int,
     namespace: Container[str],
     show_progress: ShowProgress | None,
+    unlike: str | None,
 ) -> Iterator[CodeAnswer]:
     """Yield more drafts in the order of their seeds, up to the first good one.
 
@@ -307,7 +314,7 @@ def _more(
                         show_progress(Step(f"Draft {number} of {count + 1}"))
                 answer = _read(stream.result(), again, namespace)
                 yield answer
-                if _is_good(answer):
+                if _is_good(answer, unlike):
                     return
     finally:
         for _request, stream in streams:
@@ -330,23 +337,31 @@ def _reseeded(request: Request, number: int) -> Request:
 
 def _read(completion: Completion, request: Request, namespace: Container[str]) -> CodeAnswer:
     is_cut_off = completion.finish_reason != "stop"
-    text = ANSWER_PREFIX + completion.message.content  # what it said over and over, once
+    said = completion.message.content  # what it said over and over, once
+    is_more = bool(said.strip()) or request.answer_prefix == ANSWER_PREFIX
+    text = request.answer_prefix + said
     return CodeAnswer(
         completion=completion,
-        cells=code_cells(text, namespace, is_cut_off=is_cut_off),
+        cells=code_cells(text, namespace, is_cut_off=is_cut_off) if is_more else (),
         request=request,
     )
 
 
-def _is_good(answer: CodeAnswer) -> bool:
-    return bool(answer.cells) and not answer.changes and not answer.unknown_names
+def _is_good(answer: CodeAnswer, unlike: str | None) -> bool:
+    is_clean = bool(answer.cells) and not answer.changes and not answer.unknown_names
+    return is_clean and not _is_like(answer, unlike)
 
 
-def _merit(answer: CodeAnswer) -> tuple[bool, bool, int, bool, float]:
+def _is_like(answer: CodeAnswer, source: str | None) -> bool:
+    return source is not None and answer.source.split() == source.split()
+
+
+def _merit(answer: CodeAnswer, unlike: str | None) -> tuple[bool, bool, bool, int, bool, float]:
     num_unknown = len(answer.unknown_names) + len(answer.missing_modules)
     num_kept = sum(map(_num_code, answer.sources))
     return (
         bool(answer.cells),
+        not _is_like(answer, unlike),
         not answer.changes,
         -num_unknown,
         answer.completion.finish_reason == "stop",

@@ -72,7 +72,7 @@ class Watch:
             self.prompts.append(prompt)
             return Completion(text=answer, finish_reason="stop", usage=Usage(), model="script")
 
-        def write(prompt: str) -> CodeAnswer:
+        def write(prompt: str, **_how: Any) -> CodeAnswer:
             cells = (CodeCell(source=answer, unknown_names=unknown),) if answer.strip() else ()
             return CodeAnswer(completion=ask(prompt), cells=cells, request=Request(prompt=prompt))
 

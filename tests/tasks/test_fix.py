@@ -177,13 +177,20 @@ def test_a_docstring_changes_nothing_but_itself(watch: Watch, argument: str) -> 
     )
 
 
-def test_a_cell_needs_one_definition_to_be_documented(watch: Watch) -> None:
+def test_a_cell_without_a_definition_has_nothing_to_document(watch: Watch) -> None:
     watch.run("x = 1")
     with pytest.raises(MagicUsageError, match=r"Cell \[1\] defines no function and no class"):
         document(watch.task())
-    watch.run("def f(): pass\ndef g(): pass")
-    with pytest.raises(MagicUsageError, match=r"Cell \[2\] defines f, g\. /doc needs one"):
-        document(watch.task())
+
+
+def test_all_that_a_cell_defines_is_documented_but_for_what_is(watch: Watch) -> None:
+    watch.run('def f(): pass\n\ndef g():\n    """Go."""\n\nclass H: pass')
+    answer = 'def f():\n    """Eff."""\ndef g():\n    """Gee."""\nclass H:\n    """Aitch."""'
+    assert document(watch.task(answer)).source == (
+        'def f(): \n    """Eff."""\n    pass\n\ndef g():\n    """Go."""\n\nclass H: \n'
+        '    """Aitch."""\n    pass'
+    ).replace(": \n", ":\n")
+    assert "for each of `f` and `H`" in watch.prompts[-1]
 
 
 def test_an_answer_without_a_docstring_is_an_error(watch: Watch) -> None:
