@@ -60,13 +60,6 @@ class CompletionUsageData(Data):
     first_token_s: float
 
 
-class WrittenCellData(Data):
-    """A cell that is to be written, with the metadata that say where it is from."""
-
-    source: str
-    metadata: dict[str, Any]
-
-
 class ChatData(Data):
     """A chat of the notebook, by its name, and how many turns it has."""
 
@@ -171,7 +164,11 @@ class Shown(FromLab):
 
 
 class Act(FromLab):
-    """Do something with a cell: explain it, mend it, write what is missing."""
+    """Do something with a cell: explain it, mend it, write what is missing.
+
+    Answered by `proposal`, or by `answer` to explain and review, with `progress` before. A
+    selection of no length is where the cursor stands.
+    """
 
     action: Action
     cell: TargetCellData
@@ -230,9 +227,13 @@ class DeleteChat(FromLab):
 
 
 class Record(FromLab):
-    """What is known of how a text was made, by the metadata that a cell or output holds."""
+    """What is known of how a text was made, by the metadata that a cell or output holds.
+
+    `text` is the cell's source, or the output as plain text.
+    """
 
     metadata: dict[str, Any]
+    text: str | None
 
 
 class WatchStatus(FromLab):
@@ -249,20 +250,6 @@ class Use(FromLab):
     """Load a model by its name, or the default one; answered by `done`, with `progress` before."""
 
     model: str | None
-
-
-class Done(FromLab):
-    """The page has written the cells that it was given; these are their ids."""
-
-    target: str
-    cells: list[str]
-
-
-class Refused(FromLab):
-    """The page has not written the cells that it was given, and why."""
-
-    target: str
-    reason: str
 
 
 # To the front end
@@ -330,7 +317,7 @@ class Accepted(ToLab):
 
 
 class ProgressMessage(ToLab):
-    """How far a request is that is not answered yet, and what it has written so far."""
+    """How far a request is that is not answered yet, and in Markdown what it has written so far."""
 
     id: str
     progress: ProgressData
@@ -338,9 +325,10 @@ class ProgressMessage(ToLab):
 
 
 class ProposalMessage(ToLab):
-    """Answers `act`: what a cell may be changed to, or with `below` what may be put under it.
+    """Answers `act`: what a cell may be changed to, or with `is_below` what may be put under it.
 
-    `before` is the cell as it was when it was read. `markdown` says why, or what was seen.
+    `before` is the cell as it was when it was read. `metadata` belong to the cell that holds
+    `source`. `markdown` says why, if there is something to say.
     """
 
     id: str
@@ -354,7 +342,7 @@ class ProposalMessage(ToLab):
 
 
 class Answer(ToLab):
-    """Answers `act` in words: they are a turn of this chat, or a notice in it."""
+    """Answers `act` in words: they are the turn of this chat with this number."""
 
     id: str
     chat: str
@@ -401,20 +389,6 @@ class Models(ToLab):
 
     id: str
     models: list[ModelData]
-
-
-class WriteCells(ToLab):
-    """Write cells below the one with the id `anchor`, or the first in its place.
-
-    Answered by `done` or `refused`, whose target is this id. A cell that is replaced must still be
-    what `before` says.
-    """
-
-    id: str
-    anchor: str
-    cells: list[WrittenCellData]
-    is_replacing: bool
-    before: str | None
 
 
 class DoneMessage(ToLab):

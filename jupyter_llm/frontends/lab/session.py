@@ -36,7 +36,10 @@ class Part(Protocol):
     """What answers some kinds of messages of one page."""
 
     def by_type(self) -> Mapping[type[FromLab], Callable[[Any], None]]:
-        """What takes each kind of message. Returns at once; see `Session.work`."""
+        """What takes each kind of message. Returns at once; see `Session.work`.
+
+        Several parts may take the same kind: each knows the requests that are its own to cancel.
+        """
 
     def close(self) -> None:
         """Take in that the page has gone."""
@@ -67,13 +70,14 @@ class Session:
         self._is_closed = False
         self._pid = os.getpid()
         self._parts = [make(self) for make in parts]
-        self._handlers: dict[type[FromLab], Callable[[Any], None]] = {
-            Hello: self._welcome,
-            Bye: lambda _: self.close(),
-            PathMessage: self._move,
+        self._handlers: dict[type[FromLab], list[Callable[[Any], None]]] = {
+            Hello: [self._welcome],
+            Bye: [lambda _: self.close()],
+            PathMessage: [self._move],
         }
         for part in self._parts:
-            self._handlers.update(part.by_type())
+            for kind, handler in part.by_type().items():
+                self._handlers.setdefault(kind, []).append(handler)
 
     def take(self, content: object) -> None:
         """Do what a message asks. Returns at once, whatever it is."""
@@ -84,7 +88,8 @@ class Session:
         try:
             message = read_message(content)
             self.outbox.put(Ack(id=message.id))
-            self._handlers[type(message)](message)
+            for handler in self._handlers[type(message)]:
+                handler(message)
         except Exception as error:  # noqa: BLE001  whatever it is, the page must hear of it
             self.refuse(request_id if isinstance(request_id, str) else None, error)
 

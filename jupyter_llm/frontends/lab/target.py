@@ -6,7 +6,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.api import llm
+from jupyter_llm.frontends.lab.actions import Actions
 from jupyter_llm.frontends.lab.panels import Panels
+from jupyter_llm.frontends.lab.records import Records
 from jupyter_llm.frontends.lab.session import Part, Session
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.api import LLM
 
-PARTS: Sequence[Callable[[Session], Part]] = (Panels,)
+PARTS: Sequence[Callable[[Session], Part]] = (Actions, Panels, Records)
 
 
 class Sessions:

@@ -76,12 +76,10 @@ export type Request =
   | { type: "rename-chat"; name: string; new_name: string }
   | { type: "export-chat"; name: string }
   | { type: "delete-chat"; name: string }
-  | { type: "record"; metadata: Metadata }
+  | { type: "record"; metadata: Metadata; text: string | null }
   | { type: "watch-status"; is_on: boolean }
   | { type: "list-models" }
-  | { type: "use"; model: string | null }
-  | { type: "done"; target: string; cells: string[] }
-  | { type: "refused"; target: string; reason: string };
+  | { type: "use"; model: string | null };
 
 /** What the kernel says. */
 export type Message =
@@ -123,14 +121,6 @@ export type Message =
       id: string;
       models: { name: string; size_bytes: number; is_loaded: boolean }[];
     }
-  | {
-      type: "write-cells";
-      id: string;
-      anchor: string;
-      cells: { source: string; metadata: Metadata }[];
-      is_replacing: boolean;
-      before: string | null;
-    }
   | { type: "done"; id: string };
 
 export type MessageOf<T extends Message["type"]> = Extract<Message, { type: T }>;
@@ -153,7 +143,6 @@ const TYPES: Record<Message["type"], true> = {
   "record-text": true,
   status: true,
   models: true,
-  "write-cells": true,
   done: true,
 };
 

@@ -16,8 +16,6 @@ const ANSWERED_BY_ACK = new Set<Request["type"]>([
   "panel",
   "panel-close",
   "watch-status",
-  "done",
-  "refused",
 ]);
 
 interface OpenRequest {
@@ -58,7 +56,7 @@ export class Requests {
   take(message: Message): void {
     const id = "id" in message ? message.id : null;
     const open = id === null ? undefined : this.#open.get(id);
-    if (id === null || !open || message.type === "write-cells") return;
+    if (id === null || !open) return;
     if (message.type === "error") {
       this.#open.delete(id);
       open.reject(new Error(message.text));

@@ -1,0 +1,229 @@
+"""Actions on a cell of a page: each is carried out on a thread of its own, beside what runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.frontends.comm.jobs import Job
+from jupyter_llm.frontends.comm.parts import progress_data
+from jupyter_llm.frontends.lab.messages import (
+    Act,
+    Answer,
+    Cancel,
+    ErrorMessage,
+    ProgressMessage,
+    ProposalMessage,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jupyter_llm.engine.base import Stream
+    from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.engine.options import SamplingParams
+    from jupyter_llm.frontends.lab.messages import FromLab, ToLab
+    from jupyter_llm.frontends.lab.session import Session
+    from jupyter_llm.frontends.prompt.options import Options
+    from jupyter_llm.tasks.proposal import Proposal
+    from jupyter_llm.tasks.shown_cell import ShownCell
+    from jupyter_llm.tasks.task import Task
+
+_TICK_S = 1 / 15
+_STOPPED = "Stopped."
+_SPARE_TOKENS = 384  # of an answer, beyond those for a cell that is written again
+_CHARS_PER_TOKEN = 2.5  # of code, at the least
+
+
+class Actions:
+    """What one page has done with its cells.
+
+    What changes a cell is a proposal, and nothing of it is kept if it is stopped. What is answered
+    in words is a turn of the notebook's chat, so that one can ask on there.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._jobs: dict[str, Job] = {}
+        self._lock = threading.Lock()
+
+    def by_type(self) -> Mapping[type[FromLab], Callable[[Any], None]]:
+        """What takes each kind of message."""
+        return {Act: self._begin, Cancel: self._cancel}
+
+    def close(self) -> None:
+        """Stop all that goes on: nobody would see it."""
+        for job in list(self._jobs.values()):
+            job.stop()
+
+    def _begin(self, act: Act) -> None:
+        job = Job(act.id, act.action, partial(self._carry_out, act), self)
+        with self._lock:
+            self._jobs[job.id] = job
+        try:
+            job.start()
+        except RuntimeError as error:
+            self.end(job, f"The kernel has no room for another thread: {error}.")
+
+    def _cancel(self, message: Cancel) -> None:
+        if (job := self._jobs.get(message.target)) is not None:
+            job.stop()
+
+    # How jobs go; see `Audience`
+
+    def tell_progress(self, job: Job) -> None:
+        """Say how far a job is that shows nothing yet."""
+        if job.progress is not None:
+            self._tell(job, ProgressMessage(id=job.id, progress=job.progress))
+
+    def show(self, job: Job, stream: Stream) -> None:
+        """Say what is written, until its end."""
+        told_s = float("-inf")
+        for _ in stream.chunks(_TICK_S):
+            if time.monotonic() - told_s >= _TICK_S:
+                told_s = time.monotonic()
+                self._tell_text(job, stream)
+        self._tell_text(job, stream)
+
+    def give_up(self, job: Job) -> None:
+        """Say that a job was stopped; whatever it still comes to is dropped."""
+        self.end(job, _STOPPED)
+
+    def end(self, job: Job, error: str | None) -> None:
+        """Take in that a job's work has ended, and why if it came to nothing."""
+        self._finish(job, ErrorMessage(id=job.id, text=error or _STOPPED))
+
+    def _tell_text(self, job: Job, stream: Stream) -> None:
+        progress = progress_data(stream.progress.step)
+        self._tell(job, ProgressMessage(id=job.id, progress=progress, text=stream.written))
+
+    def _tell(self, job: Job, message: ToLab) -> None:
+        with self._lock:
+            if job.id in self._jobs:
+                self._session.outbox.put(message)
+
+    def _finish(self, job: Job, message: ToLab) -> None:
+        """Answer a request, once."""
+        with self._lock:
+            if self._jobs.pop(job.id, None) is not None:
+                self._session.outbox.put(message)
+
+    # What is done
+
+    def _carry_out(self, act: Act, job: Job) -> None:
+        from jupyter_llm.frontends.prompt.defaults import default_options
+        from jupyter_llm.tasks.shown_cell import ShownCell
+
+        chosen = (act.selection.start, act.selection.end) if act.selection is not None else None
+        cell = ShownCell.of_page(act.cell.id, act.cell.source, act.cell.error, chosen)
+        carry_out = self._answered if act.action in ("explain", "review") else self._proposed
+        self._finish(job, carry_out(act, cell, default_options(), job))
+
+    def _answered(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToLab:
+        """Ask the notebook's chat about a cell."""
+        from jupyter_llm.chat.asked import Asked
+        from jupyter_llm.frontends.prompt.attaching import Describer
+        from jupyter_llm.notebook.cells.shell import user_namespace
+        from jupyter_llm.notebook.values.mentions import used
+        from jupyter_llm.tasks.explain import EXPLAIN_CELL, EXPLAIN_FAILED_CELL, REVIEW
+
+        llm = self._session.llm
+        attached = cell.attachment(llm.timeline.snapshot().visible)
+        named = used(cell.source, user_namespace())
+        explain = EXPLAIN_FAILED_CELL if cell.error else EXPLAIN_CELL
+        asked = Asked(
+            prompt=explain if act.action == "explain" else REVIEW,
+            model=options.model,
+            attachments=[attached],
+            named=named,
+            context=options.context,
+            describe=Describer(" ".join(f"`{name}`" for name in named), options.vars),
+            is_kept=not options.no_save,
+            goes_on=True,  # as in the side bar, which shows it
+            params=options.params,
+        )
+        chat = llm.chat(options.chat)
+        numbers: list[int] = []
+        stream = chat.send(asked, show_progress=job.tell, on_begin=numbers.append)
+        answer = job.show(stream)
+        if not answer.text:
+            said = _STOPPED if answer.finish_reason == "cancelled" else "The model wrote nothing."
+            return ErrorMessage(id=job.id, text=said)
+        return Answer(
+            id=job.id,
+            chat=options.chat,
+            number=numbers[0] if numbers else None,
+            markdown=answer.text,
+        )
+
+    def _proposed(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToLab:
+        """Have something written for a cell."""
+        from jupyter_llm.tasks.task import Asking
+
+        def show(stream: Stream) -> Completion:
+            completion = job.show(stream)
+            job.check()  # nothing of what was stopped is proposed
+            return completion
+
+        llm = self._session.llm
+        asking = Asking(
+            llm.current.get(options.model, show=job.tell),
+            _long_enough(options.params, cell.source),
+            llm.answers,
+            show,
+            is_private=options.no_save,
+            show_progress=job.tell,
+        )
+        job.check()
+        proposal = _propose(act, cell, asking.task(llm.timeline, llm.last_error))
+        return _message(act, proposal)
+
+
+def _propose(act: Act, cell: ShownCell, task: Task) -> Proposal:
+    """Carry out an action that ends in code."""
+    from jupyter_llm.tasks.continuing import go_on
+    from jupyter_llm.tasks.edit import edit
+    from jupyter_llm.tasks.explain import document, write_tests
+    from jupyter_llm.tasks.fix import fix_shown
+
+    match act.action:
+        case "fix":
+            return fix_shown(task, cell)
+        case "edit":
+            return edit(task, cell, act.instruction or "")
+        case "continue":
+            return go_on(task, cell)
+        case "test":
+            cell.check_is_python()
+            return write_tests(task, cell.subject(task.cells))
+        case _:
+            cell.check_is_python()
+            proposal = document(task, cell.subject(task.cells))
+            return replace(proposal, source=cell.changed(proposal.source))
+
+
+def _message(act: Act, proposal: Proposal) -> ProposalMessage:
+    from jupyter_llm.records.records import landed
+
+    is_below = act.action == "test"
+    made = proposal.completion.provenance
+    return ProposalMessage(
+        id=act.id,
+        cell=act.cell.id,
+        before=act.cell.source,
+        source=proposal.source,
+        is_below=is_below,
+        unknown_names=list(proposal.unknown_names),
+        metadata=landed(made, proposal.source).to_metadata() if made is not None else {},
+        markdown=f"The cell {proposal.reason}." if act.action == "fix" else "",
+    )
+
+
+def _long_enough(params: SamplingParams, source: str) -> SamplingParams:
+    """Options with which a cell can be written again from its beginning to its end."""
+    least = int(len(source) / _CHARS_PER_TOKEN) + _SPARE_TOKENS
+    most = params.max_tokens
+    return params if most is None else replace(params, max_tokens=max(most, least))

@@ -1,0 +1,280 @@
+"""Actions on cells as a page asks for them, with a model that answers from a script."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from support.front_end import Json
+from support.kernel import running_kernel
+from support.lab_page import KernelPage, LabPage
+from support.panel_kernel import prepare
+from support.scripted import ScriptedEngine, messages_of
+from support.shell import run
+
+from jupyter_llm import llm
+from jupyter_llm.records.audit import audit
+
+LOOP = "total = 0\nfor n in [1, 2]:\n    total += n\nprint(total)"
+
+
+def cell(source: str, cell_id: str = "c", error: str | None = None) -> Json:
+    return {"id": cell_id, "source": source, "error": error}
+
+
+def ask(page: LabPage | KernelPage, action: str, shown: Json, **more: Any) -> str:
+    asked = {"selection": None, "instruction": None, **more}
+    return page.ask("act", action=action, cell=shown, **asked)
+
+
+def act(page: LabPage | KernelPage, action: str, shown: Json, **more: Any) -> Json:
+    request = ask(page, action, shown, **more)
+    kinds = ("proposal", "answer", "error")
+    page.wait_until(lambda p: any(m.get("id") == request for k in kinds for m in p.heard(k)))
+    return next(m for k in kinds for m in page.heard(k) if m.get("id") == request)
+
+
+def told(scripted: ScriptedEngine) -> str:
+    """What the model was asked last."""
+    return messages_of(scripted.requests[-1].prompt)[-1].content
+
+
+def selected(source: str, text: str) -> Json:
+    start = source.index(text)
+    return {"start": start, "end": start + len(text)}
+
+
+def test_an_edit_of_a_cell_that_never_ran_is_proposed_and_told_as_it_is_written(
+    page: LabPage, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.append("total = sum([1, 2])\nprint(total)\n```")
+    found = act(page, "edit", cell(LOOP), instruction="use sum")
+    assert found["source"] == "total = sum([1, 2])\nprint(total)"
+    assert (found["before"], found["cell"], found["is_below"]) == (LOOP, "c", False)
+    assert LOOP in told(scripted)
+    assert "use sum" in told(scripted)
+    texts = [message["text"] for message in page.heard("progress")]
+    assert texts[-1] == "```python\ntotal = sum([1, 2])\nprint(total)"
+    assert all(texts[-1].startswith(text) for text in texts)
+
+
+def test_of_a_cell_nothing_but_what_is_selected_is_changed(
+    page: LabPage, scripted: ScriptedEngine
+) -> None:
+    chosen = selected(LOOP, "total = 0\nfor n in [1, 2]:\n    total += n\n")
+    for reply in ("total = 3\nprint(total)\nx = 2  # changed too", "total = 3"):
+        scripted.replies.append(f"{reply}\n```")
+        shown = cell(f"{LOOP}\nx = 1")
+        found = act(page, "edit", shown, selection=chosen, instruction="shorter")
+        assert found["source"] == "total = 3\nprint(total)\nx = 1"
+
+
+def test_selected_lines_of_a_block_stay_in_it(page: LabPage, scripted: ScriptedEngine) -> None:
+    scripted.replies.append("total += 2 * n")
+    chosen = selected(LOOP, "+= n")
+    found = act(page, "edit", cell(LOOP), selection=chosen, instruction="double it")
+    assert found["source"] == LOOP.replace("+= n", "+= 2 * n")
+
+
+def test_an_answer_that_is_cut_off_takes_nothing_of_the_cell_away(
+    page: LabPage, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.extend(["x = 2\n" * 1000] * 4)
+    found = act(page, "edit", cell("x = 1"), instruction="more")
+    assert "not whole" in found["text"]
+
+
+def test_what_changes_nothing_is_no_proposal(page: LabPage, scripted: ScriptedEngine) -> None:
+    scripted.replies.extend(["x = 1\n```"] * 4)
+    found = act(page, "edit", cell("x = 1"), instruction="better")
+    assert found["text"].startswith("Nothing to change")
+    assert len(scripted.requests) == 4  # it was asked for something else
+
+
+@pytest.mark.parametrize("action", ["fix", "document", "test", "continue", "edit"])
+def test_a_cell_in_another_language_is_not_made_python(page: LabPage, action: str) -> None:
+    found = act(page, action, cell("%%bash\nls"), instruction="sort")
+    assert "begins with %%bash" in found["text"]
+
+
+def test_the_kernels_last_error_is_told_with_its_variables(
+    page: LabPage, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "n = [0]", cell_id="a", store_history=True)
+    run(shell, "1 / n", cell_id="c", raises=TypeError, store_history=True)
+    scripted.replies.append("1 / len(n)\n```")
+    found = act(page, "fix", cell("1 / n", error="TypeError: unsupported operand type(s)"))
+    assert found["source"] == "1 / len(n)"
+    assert "The cell failed with `TypeError" in found["markdown"]
+    assert "- n: list" in told(scripted)
+
+
+def test_an_error_that_the_kernel_no_longer_knows_is_told_as_it_is_shown(
+    page: LabPage, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.append("print(x)\n```")
+    shown = cell("print(y)", error="Traceback\n\x1b[31mNameError\x1b[0m: name 'y' is not defined")
+    found = act(page, "fix", shown)
+    assert (found["source"], found["unknown_names"]) == ("print(x)", ["x"])
+    assert "NameError: name 'y' is not defined" in told(scripted)
+
+
+def test_a_cell_that_cannot_be_read_is_fixed_without_having_run(
+    page: LabPage, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.append("print(1)\n```")
+    assert act(page, "fix", cell("print(1"))["source"] == "print(1)"
+    assert "SyntaxError: '(' was never closed" in told(scripted)
+    assert act(page, "fix", cell("print(1)"))["text"].startswith("The cell shows no error.")
+
+
+def test_continue_adds_below_what_is_there(page: LabPage, scripted: ScriptedEngine) -> None:
+    scripted.replies.append("print(xs)\n```")
+    assert act(page, "continue", cell("xs = [1]"))["source"] == "xs = [1]\nprint(xs)"
+    assert scripted.requests[-1].answer_prefix == "```python\nxs = [1]\n"
+
+
+def test_continue_goes_on_at_the_cursor_and_leaves_the_rest(
+    page: LabPage, scripted: ScriptedEngine
+) -> None:
+    source = "def f():\n    a = 1\n    return a"
+    scripted.replies.append("    a += 1\nprint(f())\n```")
+    place = source.index("= 1")
+    found = act(page, "continue", cell(source), selection={"start": place, "end": place})
+    assert found["source"] == source.replace("= 1\n", "= 1\n    a += 1\n")
+
+
+def test_a_statement_that_is_begun_is_ended_and_no_more(
+    page: LabPage, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.append("\n    return 2 * x\n\ndef g():\n    pass\n```")
+    found = act(page, "continue", cell("def f(x):"))
+    assert found["source"] == "def f(x):\n    return 2 * x"
+
+
+def test_docstrings_come_into_the_cell_as_it_is(page: LabPage, scripted: ScriptedEngine) -> None:
+    source = "%%time\nx = 1  # kept\ndef f(x):\n    return x"
+    scripted.replies.append('def f(y):\n    """Return it."""\n```')
+    found = act(page, "document", cell(source))
+    assert found["source"] == source.replace("(x):", '(x):\n    """Return it."""')
+
+
+def test_tests_are_a_cell_below(page: LabPage, scripted: ScriptedEngine) -> None:
+    scripted.replies.append("f():\n    assert f(1) == 2\n```")
+    found = act(page, "test", cell("def f(x):\n    return 2 * x"))
+    assert found["is_below"]
+    assert found["source"] == "def test_f():\n    assert f(1) == 2"
+    assert "Write tests for `f`" in told(scripted)
+
+
+@pytest.mark.parametrize("action", ["explain", "review"])
+def test_what_is_answered_in_words_is_a_turn_of_the_chat(
+    page: LabPage, scripted: ScriptedEngine, action: str
+) -> None:
+    scripted.replies.append("It adds **two** numbers.")
+    found = act(page, action, cell(LOOP))
+    (turn,) = llm.chat("default").turns
+    assert (found["chat"], found["number"]) == ("default", turn.number)
+    assert found["markdown"] == turn.completion.text == "It adds **two** numbers."
+    assert [name for name, _ in turn.attachments] == ["The cell"]
+    assert LOOP in turn.attachments[0][1]
+    assert page.heard("progress")[-1]["text"] == "It adds **two** numbers."
+
+
+def test_secrets_of_a_cell_are_not_told_and_stay_in_it(
+    page: LabPage, scripted: ScriptedEngine
+) -> None:
+    source = 'api_key = "sk-1234567890abcdef1234"\nx = 1'
+    scripted.replies.extend(["a", 'api_key = "[hidden]"\nx = 2\n```', "y = 2\n```"])
+    act(page, "explain", cell(source))
+    assert "sk-12345" not in str(scripted.requests)
+    act(page, "edit", cell(source), instruction="double x")
+    assert "sk-12345" not in str(scripted.requests)
+    found = act(page, "continue", cell(source))
+    assert "sk-12345" not in str(scripted.requests)
+    assert found["source"] == f"{source}\ny = 2"
+
+
+def test_what_is_accepted_is_known_to_an_audit(
+    page: LabPage, scripted: ScriptedEngine, tmp_path: Path
+) -> None:
+    old = "# Generated by other (jupyter_llm 0123456789ab)\nx = 1"
+    scripted.replies.append("x = 2\n```")
+    found = act(page, "edit", cell(old), instruction="two")
+    assert (found["before"], found["source"]) == (old, "x = 2")
+    cells = [nbformat.v4.new_code_cell(found["source"], metadata=found["metadata"])]
+    path = tmp_path / "accepted.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    (item,) = audit(path)
+    assert (item.state, item.model, item.is_labelled) == ("recorded", "scripted", True)
+
+
+def test_a_record_says_who_wrote_it_and_whether_it_was_edited(
+    page: LabPage, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.append("x = 2\n```")
+    found = act(page, "edit", cell("x = 1"), instruction="two")
+    said = page.answer("record", metadata=found["metadata"], text="x = 2")["markdown"]
+    assert "scripted" in said
+    assert "as it was written" in said
+    said = page.answer("record", metadata=found["metadata"], text="x = 3")["markdown"]
+    assert "edited since" in said
+    assert "Nothing is recorded" in page.answer("record", metadata={}, text=None)["markdown"]
+    damaged = {"jupyter_llm": {**found["metadata"]["jupyter_llm"], "seed": "<b>"}}
+    assert "is damaged" in page.answer("record", metadata=damaged, text=None)["markdown"]
+
+
+@pytest.mark.parametrize("action", ["edit", "explain"])
+def test_cancel_stops_the_model(page: LabPage, scripted: ScriptedEngine, action: str) -> None:
+    wrote, scripted.holds = threading.Event(), True
+    scripted.on_hold = wrote.set
+    request = ask(page, action, cell("x = 1"), instruction="two")
+    page.wait_until(lambda _: wrote.is_set())
+    page.ask("cancel", target=request)
+    end = page.wait_for("error" if action == "edit" else "answer", id=request)
+    assert end.get("text", end.get("markdown")) in ("Stopped.", "word ")
+    page.wait_until(lambda p: not p.heard("proposal"))
+
+
+def test_an_action_is_stopped_when_its_page_goes(page: LabPage, scripted: ScriptedEngine) -> None:
+    wrote, scripted.holds = threading.Event(), True
+    scripted.on_hold = wrote.set
+    request = ask(page, "edit", cell("x = 1"), instruction="two")
+    page.wait_until(lambda _: wrote.is_set())
+    page.close()
+    page.wait_for("error", id=request, text="Stopped.")
+
+
+def test_the_options_are_those_that_are_configured(
+    page: LabPage, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "%config LLMMagics.temperature = 0.25\n%config LLMMagics.chat = 'other'")
+    scripted.replies.extend(["said", "x = 2\n```"])
+    assert act(page, "explain", cell("x = 1"))["chat"] == "other"
+    act(page, "edit", cell("x = 1"), instruction="two")
+    assert {request.params.temperature for request in scripted.requests} == {0.25}
+
+
+def test_a_model_really_answers(sessions: Any, open_page: Any) -> None:
+    """The tiny one writes nonsense, which is no code or is made to parse."""
+    page = open_page()
+    said = act(page, "explain", cell(LOOP))
+    assert said["type"] == "answer"
+    assert said["markdown"] == llm.chat("default").turns[-1].completion.text
+
+
+def test_actions_go_on_while_a_cell_runs(tmp_path: Path) -> None:
+    with running_kernel(tmp_path, HOME=str(tmp_path)) as kernel:
+        prepare(kernel, tmp_path)
+        kernel.execute("%load_ext jupyter_llm\nengine.replies.append('x = 2\\n```')")
+        page = KernelPage(kernel)
+        page.hello()
+        busy = kernel.start("import time\nprint('asleep')\ntime.sleep(60)")
+        busy.wait_until(lambda cell: "asleep" in cell.text)
+        assert act(page, "edit", cell("x = 1"), instruction="two")["source"] == "x = 2"
+        kernel.interrupt()
+        assert busy.finish().error == "KeyboardInterrupt"
