@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -121,7 +122,11 @@ class GhostWriter:
                     )
                 )
 
-        start_worker(work, "jupyter-llm-ghost-ahead")
+        def work_quietly() -> None:
+            with suppress(JupyterLLMError):  # it was unloaded meanwhile, or the prompt is too long
+                work()
+
+        start_worker(work_quietly, "jupyter-llm-ghost-ahead")
 
     def _work(self, run: GhostRun, document: Document, request: GhostRequest) -> None:
         engine = self._engine_of()
@@ -137,7 +142,7 @@ class GhostWriter:
         above = self._above(writer, document, request.cell_id)
         visit = self._visit_of(writer, document, request.cell_id, cell)
         draft = Draft(
-            engine, run, request, partial(writer.write, above, cell, visit), self._namespace()
+            engine, run, request, partial(writer.write, above, cell, visit), dict(self._namespace())
         )
         run.tell(GhostEnd(_items(draft, run, request.num_items, self._conversation)))
 
@@ -189,7 +194,7 @@ class GhostWriter:
             near = visible(document.above(cell_id), self._hidden(document))[-_NEAR:]
             names = self._told_names(near, cell) if cell.kind == "code" else ""
             visit = Visit(cell_id, writer.names_line(names), fixed, suffix)
-        elif visit.suffix != suffix or not cell.prefix.startswith(visit.above):
+        elif visit.suffix != suffix or not fixed.startswith(visit.above):
             visit = replace(visit, above=fixed, suffix=suffix)
         with self._lock:
             self._visit = visit
@@ -197,7 +202,7 @@ class GhostWriter:
 
     def _told_names(self, near: list[DocumentCell], cell: CellText) -> str:
         """What is in the variables that the cells around use, those of the nearest first."""
-        namespace = self._namespace()
+        namespace = dict(self._namespace())  # cells go on running meanwhile
         sources = [cell.prefix + cell.suffix]
         sources += [told_source(one) for one in reversed(near) if one.kind == "code"]
         names = dict.fromkeys(name for source in sources for name in used(source, namespace))
@@ -234,7 +239,7 @@ def _items(draft: Draft, run: GhostRun, num_items: int, conversation: str) -> tu
     def begin_others() -> None:
         # They share what the first one has read.
         for thread in others:
-            if thread.ident is None:
+            if thread.ident is None and not run.is_cancelled:
                 thread.start()
 
     def show(text: str) -> None:
@@ -243,5 +248,6 @@ def _items(draft: Draft, run: GhostRun, num_items: int, conversation: str) -> tu
     settle(0, draft.write(GREEDY, conversation, show=show, at_first=begin_others))
     begin_others()
     for thread in others:
-        thread.join()
+        if thread.ident is not None:
+            thread.join()
     return tuple(items)
