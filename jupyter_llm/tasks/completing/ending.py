@@ -26,7 +26,8 @@ _CONTINUATIONS = ("else", "elif", "except", "finally", "case")
 _GOES_ON = re.compile(rf"[ \t]*(?:{'|'.join(_CONTINUATIONS)})\b")
 _ESCAPE = re.compile(r"[ \t]*[%!?]")
 _MAX_COMMENTS = 2  # lines at a time; small models go on for ever
-_LOOP = re.compile(r"(\S.{1,40}?)\1{3}\Z")
+# A piece over and over; a short one, as of a list of zeros, more often.
+_LOOP = re.compile(r"(?:(\S.{4,40}?)\1{3}|(\S.{1,3}?)\2{9})\Z")
 _LEAST_OVERLAP = 3  # characters that are the same by no chance
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 

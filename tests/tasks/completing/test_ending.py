@@ -66,7 +66,9 @@ def test_eight_lines_are_the_most() -> None:
 
 def test_what_is_said_over_and_over_ends() -> None:
     assert Ending("print(x)\n", "").final("print(x)\nprint(x)\n") == ""
-    assert Ending("", "").end_of("x = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0") is not None
+    assert Ending("", "").end_of("x = [" + "0, " * 12) is not None
+    assert Ending("", "").end_of("x = [" + "0, " * 4) is None
+    assert Ending("", "").end_of("x = [" + "len(word), " * 4) is not None
     assert Ending("", "").final("# a\n# b\n# c\n# d\n") == ""
 
 
