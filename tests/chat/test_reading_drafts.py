@@ -219,7 +219,9 @@ def test_a_draft_waits_while_a_cell_runs_and_only_the_latest_is_read(writer: Wri
     assert num_read(writer.send(FOLLOW_UP)) <= A_HANDFUL
 
 
-@pytest.mark.parametrize("more", [{"after": 0}, {"after": 1}, {"is_new": True}, {"context": 0}], ids=str)
+@pytest.mark.parametrize(
+    "more", [{"after": 0}, {"after": 1}, {"is_new": True}, {"context": 0}], ids=str
+)
 def test_a_draft_that_does_not_go_on_leaves_what_was_said_resident(
     writer: Writer, shell: InteractiveShell, more: dict[str, object]
 ) -> None:
