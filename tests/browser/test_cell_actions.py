@@ -173,6 +173,40 @@ def test_a_test_becomes_a_cell_below(actions: CellActions) -> None:
     assert actions.notebook.source(index) == AFTER
 
 
+def test_every_action_has_keys(actions: CellActions) -> None:
+    index = actions.add(AFTER)
+    keys = {"x": "Explain", "f": "Fix", "d": "Document", "t": "Test", "r": "Review"}
+    for key, title in keys.items() | {("c", "Continue"), ("e", "Edit")}:
+        actions.page.keyboard.press("Control+k")
+        actions.page.keyboard.press(key)
+        expect(actions.region(index)).to_have_attribute("aria-label", title)
+        actions.page.evaluate("() => notebook.content.activeCell.node.focus()")
+        actions.page.keyboard.press("Control+Shift+Backspace")
+        expect(actions.region(index)).to_be_hidden()
+    assert actions.notebook.source(index) == AFTER
+
+
+def test_a_cell_that_is_out_of_sight_gets_its_proposal(actions: CellActions) -> None:
+    index = actions.start("fix", BEFORE)
+    actions.page.evaluate(
+        """index => {
+            const cell = number => ({ cell_type: 'code', source: `x = ${number}\\n`.repeat(30) });
+            const { sharedModel } = notebook.content.model;
+            sharedModel.insertCells(index, Array.from({ length: 60 }, (_, number) => cell(number)));
+            notebook.content.activeCellIndex = 0;
+            return notebook.content.scrollToItem(0);
+        }""",
+        index,
+    )
+    index += 60
+    actions.reply(f"propose({AFTER!r})")
+    actions.page.evaluate("index => notebook.content.scrollToItem(index)", index)
+    cell = actions.page.locator(f'.jp-Cell[data-windowed-list-index="{index}"]')
+    expect(cell.locator(".jllm-added-lines")).to_have_text("    return x / 2")
+    cell.get_by_role("button", name="Accept").click()
+    assert actions.notebook.source(index) == AFTER
+
+
 def test_an_answer_is_text_and_can_be_put_away(actions: CellActions) -> None:
     index = actions.start("explain", AFTER)
     actions.reply("write('It **hal', 0.5)")
@@ -304,14 +338,16 @@ def test_everybody_can_use_it(actions: CellActions, theme: str) -> None:
     actions.page.wait_for_function(
         "theme => document.body.dataset.jpThemeName === theme", arg=theme
     )
-    actions.propose(BEFORE, AFTER, unknown_names=["foo"], markdown="It divided by **zero**.")
+    failed = actions.propose(BEFORE, AFTER, unknown_names=["foo"], markdown="By **zero**.")
+    actions.notebook.run(failed)
+    expect(actions.page.locator(".jllm-fix")).to_be_visible()
     actions.propose(AFTER, "assert half(4) == 2", "test", is_below=True)
     index = actions.start("explain", AFTER)
     actions.reply("answer('It **halves** `x`.\\n\\n```python\\nhalf(2)\\n```')")
     expect(actions.region(index).locator("pre")).to_be_visible()
     actions.add("1 / 0")
     actions.do("edit")
-    assert violations(actions.page, ".jllm-action") == []
+    assert violations(actions.page, ".jllm-action, .jllm-fix, .jllm-added-lines") == []
 
 
 @pytest.mark.parametrize("lab", ["notebook"], indirect=True)

@@ -1,7 +1,7 @@
 /** The commands that do something with a cell, and where they are found. */
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
-import { ICommandPalette, IToolbarWidgetRegistry } from "@jupyterlab/apputils";
+import { ICommandPalette, IToolbarWidgetRegistry, showErrorMessage } from "@jupyterlab/apputils";
 import type { Cell } from "@jupyterlab/cells";
 import { IEditorLanguageRegistry } from "@jupyterlab/codemirror";
 import { INotebookTracker, type NotebookPanel } from "@jupyterlab/notebook";
@@ -166,7 +166,12 @@ export const cellActions: JupyterFrontEndPlugin<void> = {
       () => stateIs("absent"),
       () => stateIs("absent"),
       async () => {
-        if (tracker.currentWidget) await connections.of(tracker.currentWidget).load();
+        if (!tracker.currentWidget) return;
+        try {
+          await connections.of(tracker.currentWidget).load();
+        } catch (error) {
+          await showErrorMessage(trans.__("jupyter_llm was not loaded"), error as Error);
+        }
       },
     );
 
