@@ -97,7 +97,7 @@ class Ending:
         """How much of a text that may still grow can be shown, and accepted, at this moment."""
         end = self._end(text, is_whole=True)
         told = (text if end is None else text[:end]).rstrip()
-        if not told:
+        if not told or self._only_comments(told):
             return ""
         if self._before < _PARSES or self._parses(told):
             return told
@@ -111,7 +111,7 @@ class Ending:
         if _LOOP.search(text) or (is_torn and end is None):
             text = text.rpartition("\n")[0]
         candidates = [one for one in dict.fromkeys([text.rstrip(), *_lines_of(text)]) if one]
-        if self.language == "python" and self._only_comments(text):
+        if self._only_comments(text):
             return ""
         if self.language != "python":
             return next(iter(candidates), "")
@@ -142,8 +142,10 @@ class Ending:
 
     def _only_comments(self, text: str) -> bool:
         """Whether a small model that was to write code goes on about it."""
+        if self.language != "python" or self._line.strip():
+            return False
         lines = [line.strip() for line in text.split("\n") if line.strip()]
-        return not self._line.strip() and all(line.startswith("#") for line in lines)
+        return all(line.startswith("#") for line in lines)
 
     def _fit(self, text: str) -> int | None:
         """Where a text begins to repeat what follows the cursor, or closes what that closes."""
