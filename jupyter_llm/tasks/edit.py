@@ -21,7 +21,10 @@ _EDIT = (
     "Change {title} like this: {instruction}\n\nAnswer with the whole changed cell as one Python "
     "code block, in which everything else stays as it is."
 )
-_WRITE = "Write the next cell of this notebook: {instruction}"
+_WRITE = (
+    "Write a new cell of this notebook, which repeats none of the others and does only this: "
+    "{instruction}"
+)
 
 
 def edit(task: Task, cell: ShownCell, instruction: str) -> Proposal:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.code.bindings import DEFINITIONS, first_line_of, segment
+from jupyter_llm.notebook.code.names import defined_names
 from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.tasks.docstrings import docstring_in, with_docstring
 from jupyter_llm.tasks.hidden import without_hidden
@@ -41,7 +42,7 @@ _TEST = (
     "case and for the edges. {title_first} is already defined: do not repeat it. Answer with one "
     "Python code block."
 )
-_TEST_BEGIN = "import pytest\n\n\ndef test_"  # else small models repeat what is to be tested
+_TEST_BEGIN = "import pytest\n\n\ndef"  # else small models repeat what is to be tested
 _DOC = (
     "Write a docstring in NumPy style for {each}: what it does, its parameters, what it returns. "
     "Answer with one Python code block that holds {title} with the docstring in it and nothing "
@@ -66,7 +67,8 @@ def write_tests(task: Task, argument: str | Subject = "") -> Proposal:
     subject = _with_source(find_subject(argument, task), "test")
     title = _tested(subject)
     request = _TEST.format(title=title, title_first=title[0].upper() + title[1:])
-    answer = task.code(_prompt(subject, request), begin=_TEST_BEGIN)
+    known = defined_names(subject.source)  # though it may not have run
+    answer = task.code(_prompt(subject, request), begin=_TEST_BEGIN, known=known)
     source = answer.source
     if source.count("pytest") == 1:  # it was not needed
         source = source.removeprefix("import pytest").lstrip("\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -65,12 +65,9 @@ class Task:
             **rest,
         )
 
-    def code(self, prompt: str, *, begin: str = "", unlike: str | None = None) -> CodeAnswer:
-        """Ask for code that begins like this, and is unlike that.
-
-        `MagicUsageError`: there is none in the answer.
-        """
-        answer = self.write(prompt, begin=begin, unlike=unlike)
+    def code(self, prompt: str, **how: Any) -> CodeAnswer:
+        """Ask for code, as `Asking.write` explains; `MagicUsageError` if none is in the answer."""
+        answer = self.write(prompt, **how)
         if not answer.cells:
             raise MagicUsageError("The model wrote no code.", "Try again, or another model.")
         return answer
@@ -108,13 +105,23 @@ class Asking:
         with self.answers.submit(self.engine, self._request(prompt)) as stream:
             return self.show(stream)
 
-    def write(self, prompt: str, *, begin: str = "", unlike: str | None = None) -> CodeAnswer:
-        """Ask for a few drafts of code that begins like this, and give the best."""
+    def write(
+        self,
+        prompt: str,
+        *,
+        begin: str = "",
+        unlike: str | None = None,
+        known: Collection[str] = (),
+    ) -> CodeAnswer:
+        """Ask for a few drafts of code that begins like this and is unlike that; give the best.
+
+        The names that are `known` may be used besides those there are.
+        """
         request = self._request(code_prompt(prompt))
         answer = write_code(
             self.engine,
             request,
-            user_namespace(),
+            {*user_namespace(), *known},
             begin=begin,
             unlike=unlike,
             show=self.show,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +163,7 @@ def test_docstrings_come_into_the_cell_as_it_is(page: LabPage, scripted: Scripte
 
 
 def test_tests_are_a_cell_below(page: LabPage, scripted: ScriptedEngine) -> None:
-    scripted.replies.append("f():\n    assert f(1) == 2\n```")
+    scripted.replies.append(" test_f():\n    assert f(1) == 2\n```")
     found = act(page, "test", cell("def f(x):\n    return 2 * x"))
     assert found["is_below"]
     assert found["source"] == "def test_f():\n    assert f(1) == 2"
@@ -230,10 +229,9 @@ def test_a_record_says_who_wrote_it_and_whether_it_was_edited(
 
 @pytest.mark.parametrize("action", ["edit", "explain"])
 def test_cancel_stops_the_model(page: LabPage, scripted: ScriptedEngine, action: str) -> None:
-    wrote, scripted.holds = threading.Event(), True
-    scripted.on_hold = wrote.set
+    scripted.holds = True
     request = ask(page, action, cell("x = 1"), instruction="two")
-    page.wait_until(lambda _: wrote.is_set())
+    page.wait_until(lambda p: any(message["text"] for message in p.heard("progress")))
     page.ask("cancel", target=request)
     end = page.wait_for("error" if action == "edit" else "answer", id=request)
     assert end.get("text", end.get("markdown")) in ("Stopped.", "word ")
@@ -241,10 +239,9 @@ def test_cancel_stops_the_model(page: LabPage, scripted: ScriptedEngine, action:
 
 
 def test_an_action_is_stopped_when_its_page_goes(page: LabPage, scripted: ScriptedEngine) -> None:
-    wrote, scripted.holds = threading.Event(), True
-    scripted.on_hold = wrote.set
+    scripted.holds = True
     request = ask(page, "edit", cell("x = 1"), instruction="two")
-    page.wait_until(lambda _: wrote.is_set())
+    page.wait_until(lambda p: any(message["text"] for message in p.heard("progress")))
     page.close()
     page.wait_for("error", id=request, text="Stopped.")
 
