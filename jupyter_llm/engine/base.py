@@ -5,12 +5,12 @@ Any engine, in this process or elsewhere, is an `Engine`; nothing above asks whi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol, Self
 
 from jupyter_llm.engine.completion import Chunk, Completion, Progress, PromptInterrupted, Score
-from jupyter_llm.engine.info import EngineStatus, ModelInfo
+from jupyter_llm.engine.info import EngineStatus, ModelInfo, Work
 from jupyter_llm.engine.request import Prompt, Request
 
 if TYPE_CHECKING:
@@ -58,12 +58,22 @@ class Stream(Protocol):
 class Engine(Protocol):
     """Serves requests for one model. Safe to call from any thread.
 
-    Every method raises `EngineClosedError` once the engine is closed.
+    Every method but `watch` raises `EngineClosedError` once the engine is closed.
     """
 
     @property
     def info(self) -> ModelInfo:
         """What is known of the model."""
+
+    @property
+    def work(self) -> Work:
+        """What it does, known at once."""
+
+    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back whenever `work` is another one, or the engine has closed; end that again.
+
+        The call comes on any thread and must return at once. Its errors are logged.
+        """
 
     def submit(self, request: Request) -> Stream:
         """Queue a request; its errors are raised by the stream."""

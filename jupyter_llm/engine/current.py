@@ -6,9 +6,9 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from jupyter_llm.common.bars import TICK_S, Step, loading_bar, tuning_bar
 from jupyter_llm.common.watchers import Watchers
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine
+    from jupyter_llm.engine.info import Work
     from jupyter_llm.engine.local.engine import LocalEngine
     from jupyter_llm.engine.status import Status
     from jupyter_llm.engine.tuning.report import TuneReport
@@ -56,6 +57,18 @@ def _stopped(said: str) -> Callable[[], PromptInterrupted]:
     return partial(PromptInterrupted, said=f"stopped {said}.")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """What the resident model does, or how far one is loaded; `share` is from 0 to 1.
+
+    While a model is measured, prompts wait. Where there is none, `state` is "none".
+    """
+
+    state: Literal["none", "loading", "waiting"] | Work = "none"
+    model: str | None = None
+    share: float | None = None
+
+
 class CurrentEngine:
     """The engine of the resident model. Safe from any thread.
 
@@ -70,6 +83,24 @@ class CurrentEngine:
         self._resident: tuple[ModelEntry, EngineOptions] | None = None  # what _engine runs
         self._is_background_held = False
         self._watchers = Watchers()
+        self._underway: Activity | None = None  # before there is an engine that works
+        self._activity_watchers = Watchers()
+        self._watchers.add(self._activity_watchers.tell)
+
+    @property
+    def activity(self) -> Activity:
+        """What goes on, known at once and from any thread."""
+        if (underway := self._underway) is not None:
+            return underway
+        engine = self.resident
+        return Activity() if engine is None else Activity(state=engine.work, model=engine.info.name)
+
+    def watch_activity(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back whenever `activity` is another one; what is returned ends that.
+
+        The call comes on any thread and must return at once. Its errors are logged.
+        """
+        return self._activity_watchers.add(callback)
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back whenever a model was loaded or has gone; what is returned ends that.
@@ -209,6 +240,7 @@ class CurrentEngine:
 
         with (
             self._set_aside(model) as (entry, options),
+            self._doing("waiting", entry.name),
             tuning_bar(entry.name, show) as on_progress,
         ):
             report = tune(
@@ -227,6 +259,23 @@ class CurrentEngine:
 
         with self._set_aside(model) as (entry, _options):
             return forget_tuning(entry.path)
+
+    @contextmanager
+    def _doing(
+        self, state: Literal["loading", "waiting"], model: str
+    ) -> Iterator[Callable[[float], None]]:
+        """Say what goes on while no engine works; give the function to be told the share."""
+
+        def tell(share: float) -> None:
+            self._underway = Activity(state=state, model=model, share=share)
+            self._activity_watchers.tell()
+
+        try:
+            tell(0.0)
+            yield tell
+        finally:
+            self._underway = None
+            self._activity_watchers.tell()
 
     @contextmanager
     def _set_aside(
@@ -297,10 +346,19 @@ class CurrentEngine:
             # Both at once: an interrupt must not leave an engine that passes for another's.
             self._engine, self._resident = engine, (entry, options)
 
-        with loading_bar(entry.name, size, show) as on_progress:
+        with (
+            self._doing("loading", entry.name) as tell,
+            loading_bar(entry.name, size, show) as on_progress,
+        ):
+
+            def on_share(share: float) -> None:
+                tell(share)
+                on_progress(share)
+
             engine = LocalEngine(
-                tuned_entry, options.filled(settings), on_progress=on_progress, on_ready=take
+                tuned_entry, options.filled(settings), on_progress=on_share, on_ready=take
             )
+            engine.watch(self._activity_watchers.tell)
         engine.hold_background(is_held=self._is_background_held)
         note_used(entry)
         self._watchers.tell()

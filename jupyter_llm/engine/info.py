@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from jupyter_llm.engine.options import KvType
 from jupyter_llm.engine.recommended import Recommended
+
+Work = Literal["idle", "reading", "writing"]
+"""What an engine does: nothing, read prompts, or write for at least one of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +125,18 @@ class EngineStatus:
     tokens_per_s: float = 0.0
     process_bytes: int = 0
     is_exact: bool | None = None
+
+    @property
+    def room(self) -> int:
+        """The tokens that the KV cache has room for, without the one of promised texts."""
+        return self.num_cells - self.exact_cells
+
+    @property
+    def num_used(self) -> int:
+        """How much of that room is used."""
+        is_one = not self.exact_cells  # nothing is read apart from the others
+        here = (one for one in self.prefixes if not one.is_parked and (is_one or not one.is_exact))
+        return min(sum(one.num_tokens for one in here), self.room)
 
     @property
     def resident_tokens(self) -> tuple[int, ...]:

@@ -37,14 +37,10 @@ def _states(prefix: ResidentPrefix) -> Iterator[str]:
 
 def _memory(info: ModelInfo, engine: EngineStatus) -> Iterator[tuple[str, str]]:
     """Yield what the memory is for: the window that users know, and the rest."""
-    is_one = not engine.exact_cells  # nothing is read apart from the others
-    num_cells = engine.num_cells - engine.exact_cells
-    here = [one for one in engine.prefixes if not one.is_parked and (is_one or not one.is_exact)]
-    num_used = min(sum(one.num_tokens for one in here), num_cells)
     size = human_size(engine.kv_bytes - engine.exact_bytes)
-    room = f"{size} for {_windows(num_cells, info.n_ctx)}, {num_used:,} used"
+    room = f"{size} for {_windows(engine.room, info.n_ctx)}, {engine.num_used:,} used"
     yield "memory for the conversation", f"{room} (a KV cache in {info.kv_type})"
-    if not is_one:
+    if engine.exact_cells:  # some texts are read apart from the others
         size = human_size(engine.exact_bytes)
         room = f"{size} more, for {_windows(engine.exact_cells, info.n_ctx)}"
         yield "memory for promised texts", room

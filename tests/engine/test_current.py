@@ -13,6 +13,7 @@ from support.tiny_model import write_tiny_model
 from support.waiting import until
 
 from jupyter_llm import PromptInterrupted, llm
+from jupyter_llm.engine.current import Activity
 from jupyter_llm.engine.local import engine as local
 from jupyter_llm.engine.local.checkpoint import CheckpointStore
 from jupyter_llm.engine.local.resident import ResidentModel
@@ -41,6 +42,35 @@ def interrupting(call: Callable[..., Any], *, is_after: bool) -> Callable[..., A
         raise KeyboardInterrupt
 
     return interrupted
+
+
+def test_what_goes_on_with_the_model_is_known_while_it_loads_works_and_goes(
+    tiny_gguf: Path, fresh_llm: None
+) -> None:
+    told: list[Activity] = []
+    end = llm.current.watch_activity(lambda: told.append(llm.current.activity))
+    assert llm.current.activity == Activity()
+    llm.use(tiny_gguf)
+    name = llm.engine().info.name
+    shares = [activity.share or 0.0 for activity in told if activity.state == "loading"]
+    assert (shares, shares[-1]) == (sorted(shares), 1)
+    assert llm.current.activity == Activity(state="idle", model=name)
+    llm("Hello", max_tokens=4, ignore_eos=True)
+    until(lambda: told[-1].state == "idle")
+    assert Activity(state="writing", model=name) in told
+    llm.unload()
+    assert told[-1] == Activity()
+    end()
+
+
+def test_a_model_that_cannot_be_loaded_is_not_said_to_be_loading(
+    loaded: Path, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = (local.LocalEngine, "_load_model")
+    monkeypatch.setattr(*place, interrupting(getattr(*place), is_after=False))
+    with pytest.raises(PromptInterrupted):
+        llm.use(other)
+    assert llm.current.activity == Activity()
 
 
 def num_engines() -> int:

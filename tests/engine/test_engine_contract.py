@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.engines import load
 from support.scripted import ScriptedEngine
+from support.waiting import until
 
 from jupyter_llm.engine.base import Engine, Stream
 from jupyter_llm.engine.completion import Completion
@@ -105,6 +108,36 @@ def test_leaving_the_loop_stops_the_engine(engine: Engine) -> None:
     for _ in stream:
         break
     assert stream.result(timeout=30).finish_reason == "cancelled"
+
+
+def test_what_an_engine_does_is_known_at_once_and_told(engine: Engine) -> None:
+    told: list[str] = []
+    is_idle = threading.Event()
+
+    def look() -> None:
+        told.append(engine.work)
+        if engine.work == "idle":
+            is_idle.set()
+
+    end = engine.watch(look)
+    assert engine.work == "idle"
+    stream = submit(engine, None)
+    until(lambda: engine.work == "writing")
+    stream.cancel()
+    assert is_idle.wait(30)
+    assert [work for work, _ in groupby(told)] == ["reading", "writing", "idle"]
+    end()
+    told.clear()
+    ask(engine)
+    assert told == []
+
+
+def test_whoever_watches_is_told_that_an_engine_has_closed(engine: Engine) -> None:
+    is_told = threading.Event()
+    engine.watch(is_told.set)
+    engine.close()
+    assert is_told.wait(30)
+    assert engine.work == "idle"
 
 
 def test_a_stop_text_is_not_in_the_reply(engine: Engine) -> None:

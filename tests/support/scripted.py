@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.completion import Chunk, Completion, Progress, Score, Usage, answer_record
-from jupyter_llm.engine.info import EngineStatus, FimTokens, ModelInfo, NotebookTokens
+from jupyter_llm.engine.info import EngineStatus, FimTokens, ModelInfo, NotebookTokens, Work
 from jupyter_llm.engine.options import FinishReason
 from jupyter_llm.engine.provenance import ContextSettings, ModelFacts, Writer
 from jupyter_llm.engine.request import Message, Prompt, RawPrompt, Request, Special, raw_text
@@ -65,6 +66,8 @@ class ScriptedEngine:
         self.may_write = threading.Event()
         self.may_write.set()
         self.is_closed = False
+        self._progress: list[Callable[[], Progress]] = []  # of each request
+        self._watchers = Watchers()
         self.info = ModelInfo(
             name="scripted",
             path=Path("scripted.gguf"),
@@ -84,6 +87,14 @@ class ScriptedEngine:
         )
         more = [text for tokens in (fim, notebook) if tokens for text in astuple(tokens) if text]
         self._control_ids = {text: 256 + n for n, text in enumerate((*CONTROL_TEXTS, *more))}
+
+    @property
+    def work(self) -> Work:
+        states = [progress().state for progress in self._progress]
+        return "writing" if "writing" in states else "reading" if "reading" in states else "idle"
+
+    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
+        return self._watchers.add(callback)
 
     def submit(self, request: Request) -> QueueStream:
         self._check_open()
@@ -135,7 +146,13 @@ class ScriptedEngine:
                 num_written=len("".join(written)),
             )
 
+        self._progress.append(progress)
         stream = QueueStream(feed, cancelled.set, lambda: completion("cancelled"), progress)
+
+        def run() -> None:
+            self._watchers.tell()
+            write()
+            self._watchers.tell()
 
         def write() -> None:
             if feed.future.done():
@@ -156,12 +173,13 @@ class ScriptedEngine:
                     return
                 written.append(word)
                 feed.put(Chunk(word))
+                self._watchers.tell()
                 if self.holds:
                     self.on_hold()
                 cancelled.wait(30 if self.holds else 0.001)  # at a model's pace, not at once
             feed.finish(completion(reason))
 
-        threading.Thread(target=write, daemon=True).start()
+        threading.Thread(target=run, daemon=True).start()
         return stream
 
     def prefill(self, request: Request, *, is_draft: bool = False) -> None:
@@ -212,6 +230,7 @@ class ScriptedEngine:
 
     def close(self) -> None:
         self.is_closed = True
+        self._watchers.tell()
 
     def _tokens_of(self, part: str | Special) -> Sequence[int]:
         self._check_open()

@@ -14,6 +14,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.completion import PromptInterrupted, Score
 from jupyter_llm.engine.info import EngineStatus, ModelInfo
 from jupyter_llm.engine.local.generation import Generation, ReadTogether
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from jupyter_llm.engine.constraint import Constraint
+    from jupyter_llm.engine.info import Work
     from jupyter_llm.engine.local.lane import Lane
     from jupyter_llm.engine.local.mask import Mask
     from jupyter_llm.engine.local.sampler import LogprobScorer
@@ -95,6 +97,8 @@ class LocalEngine:
         self._num_steps = 0
         self._num_forgets = 0
         self._tokens_per_s = 0.0
+        self._work: Work = "idle"
+        self._watchers = Watchers()
         self._thread = threading.Thread(target=self._run, name="jupyter-llm-engine", daemon=True)
         self._load_model(on_progress, on_ready)
 
@@ -104,6 +108,15 @@ class LocalEngine:
     def info(self) -> ModelInfo:
         """What is known of the model."""
         return self._info
+
+    @property
+    def work(self) -> Work:
+        """What it does, known at once."""
+        return self._work
+
+    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back whenever `work` is another one, or the engine has closed; end that again."""
+        return self._watchers.add(callback)
 
     def submit(self, request: Request) -> QueueStream:
         """Queue a request; its errors are raised by the stream."""
@@ -337,12 +350,15 @@ class LocalEngine:
         try:
             while self._obey():
                 self._step()
+                self._note_work()
         except ModelFileError as error:  # somebody wrote to it
             end = error
         except Exception as bug:
             logger.exception("The engine stopped")
             end = EngineError(f"The engine stopped ({bug}). Ask again to load the model afresh.")
         self._shut(end)
+        self._work = "idle"
+        self._watchers.tell()
         self._model.close()
 
     def _open(self) -> None:
@@ -378,6 +394,7 @@ class LocalEngine:
             if command is None:
                 return False
             command()
+            self._note_work()
 
     def _next_command(self) -> Callable[[], None] | None:
         """Return the next command; raise Empty if there is none and something to do."""
@@ -404,6 +421,17 @@ class LocalEngine:
             self._account(lane, num_tokens, time.perf_counter() - began_s)
         for outcome in drawn:
             self._hand_out(outcome)
+
+    def _note_work(self) -> None:
+        """Take note of what there is to do, and tell whoever watches if that is news."""
+        work: Work = "reading"
+        if self._model.is_idle:
+            work = "idle"
+        elif any(generation.first_s is not None for generation in self._generations.values()):
+            work = "writing"
+        if work != self._work:
+            self._work = work
+            self._watchers.tell()
 
     def _account(self, lane: Lane, num_tokens: int, step_s: float) -> None:
         self._num_steps += 1

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.api import llm
 from jupyter_llm.frontends.lab.actions import Actions
+from jupyter_llm.frontends.lab.models import ModelChoice
 from jupyter_llm.frontends.lab.panels import Panels
 from jupyter_llm.frontends.lab.records import Records
 from jupyter_llm.frontends.lab.session import Part, Session
+from jupyter_llm.frontends.lab.status import StatusWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from jupyter_llm.api import LLM
 
-PARTS: Sequence[Callable[[Session], Part]] = (Actions, Panels, Records)
+PARTS: Sequence[Callable[[Session], Part]] = (Actions, ModelChoice, Panels, Records, StatusWatch)
 
 
 class Sessions:

@@ -1,0 +1,93 @@
+"""What the model does, told to a page for as long as it watches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
+
+from jupyter_llm.common.workers import Chore
+from jupyter_llm.errors import EngineClosedError
+from jupyter_llm.frontends.lab.messages import LabStatusData, StatusMessage, WatchStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jupyter_llm.engine.current import CurrentEngine
+    from jupyter_llm.frontends.lab.messages import FromLab
+    from jupyter_llm.frontends.lab.session import Session
+
+_PAUSE_S = 0.3  # between two messages at the least
+_TICK_S = 0.5  # while the cache fills
+_NOTHING: Final = LabStatusData(state="none")
+
+
+class StatusWatch:
+    """Tells one page what the model does, whenever that changes.
+
+    There is a thread only for as long as there is something to tell; nothing is asked of an engine
+    or a page in between.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._told: LabStatusData | None = None
+        self._ends: tuple[Callable[[], None], ...] = ()
+        self._chore = Chore(self._look, "jupyter-llm-lab-status")
+
+    def by_type(self) -> Mapping[type[FromLab], Callable[[Any], None]]:
+        """What takes each kind of message."""
+        return {WatchStatus: self._watch}
+
+    def close(self) -> None:
+        """Tell nothing any more."""
+        self._end()
+        self._chore.close()
+
+    def _watch(self, message: WatchStatus) -> None:
+        self._end()
+        if message.is_on:
+            self._told = None
+            llm, ask = self._session.llm, self._chore.ask
+            # What cells have made takes memory, too.
+            self._ends = (llm.current.watch_activity(ask), llm.timeline.watch(ask))
+            ask()
+
+    def _end(self) -> None:
+        ends, self._ends = self._ends, ()
+        for end in ends:
+            end()
+
+    def _look(self) -> tuple[float, bool]:
+        if not self._ends:
+            return 0.0, False
+        status = lab_status(self._session.llm.current, self._told or _NOTHING)
+        if status != self._told and self._ends:
+            self._told = status
+            self._session.outbox.put(StatusMessage(status=status))
+        is_writing = status.state == "writing"
+        return (_TICK_S if is_writing else _PAUSE_S), is_writing
+
+
+def lab_status(current: CurrentEngine, known: LabStatusData) -> LabStatusData:
+    """What the model does, and what it holds; what takes long to ask for stays as it was known."""
+    import psutil
+
+    activity = current.activity
+    share = activity.share
+    now = replace(
+        known if activity.model == known.model else _NOTHING,
+        state=activity.state,
+        model=activity.model,
+        share=round(share, 2) if share is not None else None,
+        process_bytes=round(psutil.Process().memory_info().rss, -7),
+    )
+    engine = current.resident
+    # One that reads answers between two batches, each of which may take seconds.
+    if engine is None or activity.state not in ("idle", "writing"):
+        return now
+    try:
+        held = engine.status()
+    except EngineClosedError:  # unloaded meanwhile
+        return now
+    return replace(now, kv_used=held.num_used, kv_room=held.room)

@@ -1,0 +1,73 @@
+"""The models that a page may choose from, and what becomes of a choice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.lab_page import LabPage
+from support.tiny_model import write_tiny_model
+
+from jupyter_llm import llm
+
+OpenPage = Callable[..., LabPage]
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """Another model, in the working folder."""
+    return write_tiny_model(tmp_path / "other.gguf", seed=5)
+
+
+def test_the_models_are_listed_with_their_sizes_and_which_is_loaded(
+    open_page: OpenPage, other: Path
+) -> None:
+    page = open_page()
+    listed = {model["name"]: model for model in page.answer("list-models")["models"]}
+    assert listed["other"]["size_bytes"] > 0
+    assert not any(model["is_loaded"] for model in listed.values())
+    llm.use("other")
+    loaded = [m["name"] for m in page.answer("list-models")["models"] if m["is_loaded"]]
+    assert loaded == ["other"]
+
+
+def test_of_two_files_with_one_name_the_one_that_it_means_is_listed(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    write_tiny_model(tmp_path / "tiny.gguf", seed=5)  # after that of JUPYTER_LLM_PATH
+    names = [model["name"] for model in open_page().answer("list-models")["models"]]
+    assert names.count("tiny") == 1
+
+
+def test_a_chosen_model_is_loaded_and_stays_chosen(open_page: OpenPage, other: Path) -> None:
+    page = open_page()
+    assert page.answer("use", model="other")["type"] == "done"
+    assert llm.engine().info.path == other
+
+
+def test_without_a_name_the_model_in_use_is_loaded(open_page: OpenPage, other: Path) -> None:
+    llm.use("other", n_threads=1)
+    llm.unload()
+    assert open_page().answer("use", model=None)["type"] == "done"
+    assert llm.engine().info.path == other
+
+
+def test_a_model_that_is_not_there_is_an_error_in_one_line(open_page: OpenPage) -> None:
+    answer = open_page().answer("use", model="none of these")
+    assert answer["type"] == "error"
+    assert "none of these" in answer["text"]
+    assert "\n" not in answer["text"]
+
+
+def test_loading_can_be_stopped_and_the_model_does_not_come(
+    open_page: OpenPage, other: Path
+) -> None:
+    page = open_page()
+    with llm.current._lock:  # as while another one is loaded
+        request = page.ask("use", model="other")
+        page.ask("cancel", target=request)
+        page.wait_for("error", id=request, text="Loading was stopped.")
+    answer = page.answer("use", model="tiny")
+    assert answer["type"] == "done"
+    assert llm.engine().info.name == "tiny"
