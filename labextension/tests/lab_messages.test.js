@@ -58,8 +58,8 @@ test("what is missing, too much or of another type is found", () => {
     less,
     more: labExample("hello", { more: 1 }),
     other: labExample("path", { path: null }),
-    unknown: labExample("bye", { type: "no such" }),
-    fine: labExample("bye"),
+    unknown: labExample("path", { type: "no such" }),
+    fine: labExample("path"),
   });
   assert.deepEqual(
     wrong.map((said) => said.split(":")[0]),

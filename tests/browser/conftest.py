@@ -82,10 +82,7 @@ def complaints(page: Page) -> list[str]:
 @pytest.fixture
 def errors(page: Page) -> list[str]:
     """What goes wrong in the page, whatever JupyterLab itself tells its console besides."""
-    found: list[str] = []
-    page.on("console", lambda said: found.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: found.append(str(error)))
-    return found
+    return note_complaints(page, "error")
 
 
 @pytest.fixture

@@ -173,14 +173,18 @@ class Kernel:
             message["header"]["subshell_id"] = subshell
         self._client.shell_channel.send(message)
 
-    def create_subshell(self) -> str:
-        """Return the id of a new subshell, where messages need not wait for cells."""
-        message = self._client.session.msg("create_subshell_request")
+    def control(self, kind: str, **content: Any) -> dict[str, Any]:
+        """Ask something beside all that runs, and return the content of the reply."""
+        message = self._client.session.msg(kind, content)
         self._client.control_channel.send(message)
         while True:
             reply = self._client.get_control_msg(timeout=30)
             if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
-                return str(reply["content"]["subshell_id"])
+                return dict(reply["content"])
+
+    def create_subshell(self) -> str:
+        """Return the id of a new subshell, where messages need not wait for cells."""
+        return str(self.control("create_subshell_request")["subshell_id"])
 
     def interrupt(self) -> None:
         self.interrupted_at = time.monotonic()

@@ -23,8 +23,9 @@ from msgspec import convert, to_builtins
 from support.front_end import TIMEOUT_S, Json, without_seq
 from support.kernel import Kernel
 
-from jupyter_llm import LAB_TARGET, __version__
+from jupyter_llm import __version__
 from jupyter_llm.frontends.lab.messages import PROTOCOL, FromLab, ToLab
+from jupyter_llm.frontends.lab.presence import TARGET
 from jupyter_llm.frontends.lab.target import Sessions
 
 # These say how far a request is; see labextension/src/connection/requests.ts.
@@ -42,9 +43,9 @@ class Page:
 
     _numbers = count(1)
 
-    def __init__(self, notebook: str = "notebook.ipynb") -> None:
+    def __init__(self, path: str = "notebook.ipynb") -> None:
         self.client = f"page{next(self._numbers)}"
-        self.notebook = notebook
+        self.path = path
         self.messages: list[Json] = []
         self.is_closed = False  # by the kernel
         self._wrong: list[str] = []
@@ -73,7 +74,7 @@ class Page:
 
     def hello(self, **changed: Any) -> Json:
         """Say who it is, and return the welcome."""
-        known = {"client": self.client, "notebook": self.notebook, "path": self.notebook}
+        known = {"client": self.client, "path": self.path}
         said = {"protocol": PROTOCOL, "version": __version__, **known, **changed}
         return self.wait_for("welcome", id=self.ask("hello", **said))
 
@@ -134,7 +135,7 @@ class PageComm(BaseComm):
 
     def __init__(self, page: Page) -> None:
         self._page = page
-        super().__init__(target_name=LAB_TARGET, primary=False)
+        super().__init__(target_name=TARGET, primary=False)
 
     def publish_msg(self, msg_type: str, data: Any = None, *_: Any, **_options: Any) -> None:
         if msg_type != "comm_open":
@@ -144,8 +145,8 @@ class PageComm(BaseComm):
 class LabPage(Page):
     """A page in this process."""
 
-    def __init__(self, sessions: Sessions, notebook: str = "notebook.ipynb") -> None:
-        super().__init__(notebook)
+    def __init__(self, sessions: Sessions, path: str = "notebook.ipynb") -> None:
+        super().__init__(path)
         self.comm = PageComm(self)
         sessions.open(self.comm)
 
@@ -163,14 +164,14 @@ class KernelPage(Page):
     """A page that is connected to a real kernel, in which jupyter_llm is loaded."""
 
     def __init__(
-        self, kernel: Kernel, notebook: str = "notebook.ipynb", *, has_subshell: bool = True
+        self, kernel: Kernel, path: str = "notebook.ipynb", *, has_subshell: bool = True
     ) -> None:
-        super().__init__(notebook)
+        super().__init__(path)
         self.kernel = kernel
         self.comm_id = uuid4().hex
         self.subshell = kernel.create_subshell() if has_subshell else None
         kernel.listeners.append(self._hear_published)
-        self._send("comm_open", target_name=LAB_TARGET, data={})
+        self._send("comm_open", target_name=TARGET, data={})
 
     def tell(self, content: object) -> None:
         self._send("comm_msg", data=content)

@@ -98,19 +98,13 @@ class FromLab(Data, tag_field="type", tag=_tag):
 class Hello(FromLab):
     """A page is there; it is answered with `welcome`. `client` names it among others.
 
-    `notebook` is what the page calls the notebook from now on, `path` where it lies below the
-    server's root.
+    `path` is where its notebook lies below the server's root.
     """
 
     protocol: int
     version: str
     client: str
-    notebook: str
     path: str
-
-
-class Bye(FromLab):
-    """The page is leaving."""
 
 
 class PathMessage(FromLab):
@@ -398,6 +392,14 @@ class DoneMessage(ToLab):
 
 
 _ANY: Any = Union[tuple(FromLab.__subclasses__())]  # noqa: UP007  made here
+
+
+def is_other_hello(content: object) -> bool:
+    """Whether a page says hello in another protocol, so that nothing else it says is understood."""
+    match content:
+        case {"type": "hello", "protocol": int(protocol), "id": str()}:
+            return protocol != PROTOCOL
+    return False
 
 
 def read_message(content: object) -> FromLab:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jupyter_llm._version import __version__
@@ -13,7 +14,6 @@ from jupyter_llm.frontends.comm.outbox import Outbox
 from jupyter_llm.frontends.lab.messages import (
     PROTOCOL,
     Ack,
-    Bye,
     ErrorMessage,
     FromLab,
     Hello,
@@ -21,8 +21,10 @@ from jupyter_llm.frontends.lab.messages import (
     ToLab,
     Welcome,
     WriterMessage,
+    is_other_hello,
     read_message,
 )
+from jupyter_llm.frontends.lab.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -50,7 +52,8 @@ class Session:
 
     Messages come on a subshell's thread, in their order, also while a cell runs; whoever takes one
     returns at once. `parts` are made for this session, and take all but what is about the session
-    itself. `on_end` is called once, when the page has gone.
+    itself. `on_place` is called when the page has said who it is and where its notebook lies,
+    `on_end` once, when it has gone.
     """
 
     def __init__(
@@ -58,21 +61,23 @@ class Session:
         llm: LLM,
         send: Callable[[Any], None],
         parts: Sequence[Callable[[Session], Part]],
-        on_hello: Callable[[Session], None],
+        on_place: Callable[[Session], None],
         on_end: Callable[[Session], None],
     ) -> None:
         self.llm = llm
         self.outbox = Outbox(send)
-        self.client = self.notebook = self.path = ""
+        self.client = self.path = ""
         self.is_writer = False
-        self._on_hello = on_hello
+        self._is_welcomed = False
+        self._lock = threading.Lock()  # what is said of the writer is said in its order
+        self._place = Place(llm.notebook)
+        self._on_place = on_place
         self._on_end = on_end
         self._is_closed = False
         self._pid = os.getpid()
         self._parts = [make(self) for make in parts]
         self._handlers: dict[type[FromLab], list[Callable[[Any], None]]] = {
-            Hello: [self._welcome],
-            Bye: [lambda _: self.close()],
+            Hello: [self._take_in],
             PathMessage: [self._move],
         }
         for part in self._parts:
@@ -85,13 +90,24 @@ class Session:
             return
         self.outbox.listen()
         request_id = content.get("id") if isinstance(content, dict) else None
+        request_id = request_id if isinstance(request_id, str) else None
         try:
+            if is_other_hello(content):
+                self._welcome(str(request_id))
+                return
             message = read_message(content)
+            handlers = self._handlers_of(message)
             self.outbox.put(Ack(id=message.id))
-            for handler in self._handlers[type(message)]:
+            for handler in handlers:
                 handler(message)
         except Exception as error:  # noqa: BLE001  whatever it is, the page must hear of it
-            self.refuse(request_id if isinstance(request_id, str) else None, error)
+            self.refuse(request_id, error)
+
+    def _handlers_of(self, message: FromLab) -> list[Callable[[Any], None]]:
+        handlers = self._handlers.get(type(message), [])
+        if not handlers or not (self.client or isinstance(message, Hello)):
+            raise ValueError("Nobody here takes such a message, or not before a hello.")
+        return handlers
 
     def work(self, request_id: str, work: Callable[[], ToLab | None]) -> None:
         """Do something on a thread of its own, and send what it returns."""
@@ -112,36 +128,52 @@ class Session:
         is_known = isinstance(error, JupyterLLMError | ValueError)
         if not is_known:
             logger.error("A message of the extension failed", exc_info=error)
-        said = str(error) if is_known else f"{type(error).__name__}: {error}"
+        try:
+            said = str(error) if is_known else f"{type(error).__name__}: {error}"
+        except Exception:  # noqa: BLE001  it may be of the user's making
+            said = type(error).__name__
         self.outbox.put(ErrorMessage(id=request_id, text=said))
 
     def set_writer(self, *, is_writer: bool) -> None:
         """Make this page the one that writes cells, or no more, and say so."""
-        if is_writer != self.is_writer:
+        with self._lock:
+            is_news = is_writer != self.is_writer
             self.is_writer = is_writer
-            self.outbox.put(WriterMessage(is_writer=is_writer))
+            if is_news and self._is_welcomed:  # else the welcome will say it
+                self.outbox.put(WriterMessage(is_writer=is_writer))
 
     def close(self) -> None:
         """Take in that the page has gone. May be called twice."""
         if not self._is_closed:
             self._is_closed = True
             for part in self._parts:
-                part.close()
+                try:
+                    part.close()
+                except Exception:  # the others are to hear of it as well
+                    logger.exception("A page could not be let go of")
             self._on_end(self)
 
-    def _welcome(self, hello: Hello) -> None:
-        self.client, self.notebook, self.path = hello.client, hello.notebook, hello.path
-        self._on_hello(self)
+    def _take_in(self, hello: Hello) -> None:
+        self.client, self.path = hello.client, hello.path
+        self._place.take(hello.path)
+        self._on_place(self)
+        self._welcome(hello.id)
+
+    def _welcome(self, request_id: str) -> None:
         engine = self.llm.current.resident
-        self.outbox.put(
-            Welcome(
-                id=hello.id,
-                protocol=PROTOCOL,
-                version=__version__,
-                is_writer=self.is_writer,
-                model=engine.info.name if engine is not None else None,
+        with self._lock:
+            self._is_welcomed = True
+            self.outbox.put(
+                Welcome(
+                    id=request_id,
+                    protocol=PROTOCOL,
+                    version=__version__,
+                    is_writer=self.is_writer,
+                    model=engine.info.name if engine is not None else None,
+                )
             )
-        )
 
     def _move(self, message: PathMessage) -> None:
         self.path = message.path
+        self._place.take(message.path)
+        self._on_place(self)

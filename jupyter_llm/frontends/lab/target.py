@@ -36,7 +36,9 @@ class Sessions:
     def open(self, comm: Any, _message: object = None) -> None:
         """Take in a comm that a page has opened."""
         session = Session(self._llm, comm.send, PARTS, self._take_in, self._let_go)
-        comm.on_msg(lambda message: session.take(message["content"]["data"]))
+        # Not with `on_msg`: that would let the shell's `post_execute` be called, on this thread and
+        # for every message, and Matplotlib take the figure of the cell that runs, to show it here.
+        comm.handle_msg = lambda message: session.take(message["content"]["data"])
         comm.on_close(lambda _message: session.close())
 
     def close(self) -> None:
@@ -45,7 +47,7 @@ class Sessions:
             session.close()
 
     def _take_in(self, session: Session) -> None:
-        """Take in a page that has said who it is; what it was before it was loaded again goes."""
+        """Take in a page that says who and where it is; a connection that it lost goes."""
         for other in self:
             if other is not session and other.client == session.client:
                 other.close()
@@ -61,10 +63,10 @@ class Sessions:
             self._choose_writers()
 
     def _choose_writers(self) -> None:
-        notebooks = set()
+        paths = set()
         for session in self._sessions:
-            session.set_writer(is_writer=session.notebook not in notebooks)
-            notebooks.add(session.notebook)
+            session.set_writer(is_writer=session.path not in paths)
+            paths.add(session.path)
 
 
 sessions = Sessions(llm)

@@ -6,13 +6,13 @@ import { UUID } from "@lumino/coreutils";
 import type { IDisposable } from "@lumino/disposable";
 import { type ISignal, Signal } from "@lumino/signaling";
 import { isMessage, type Message, PROTOCOL, type Request, TARGET } from "./messages.js";
+import { isLoaded, presenceIn } from "./presence.js";
 import { Requests, type Sent } from "./requests.js";
-import { reapSubshell, rememberSubshell } from "./subshells.js";
 
 /**
  * How a connection stands:
  *
- * - `none`: no kernel, or one that is busy starting
+ * - `none`: no kernel, or one that has not answered yet
  * - `foreign`: a kernel of another language, in which there is nothing for us
  * - `absent`: jupyter_llm is not loaded in the kernel
  * - `open`: all is well; `differs`: the kernel's jupyter_llm speaks in another way than we do
@@ -28,7 +28,7 @@ type SubshellComm = Kernel.IComm & { subshellId?: string | null; subshellStarted
 /** A notebook as this needs to know it: its kernel's session, and where it lies. */
 export interface Place {
   readonly sessionContext: ISessionContext;
-  readonly path: string;
+  readonly localPath: string;
   readonly pathChanged: ISignal<unknown, string>;
 }
 
@@ -40,21 +40,23 @@ export class Connection implements IDisposable {
   readonly received: ISignal<this, Message>;
 
   readonly #place: Place;
-  readonly #version: string;
   readonly #stateChanged: Signal<this, ConnectionState>;
   readonly #received: Signal<this, Message>;
   readonly #requests: Requests;
   #kernel: Kernel.IKernelConnection | null = null;
   #comm: SubshellComm | null = null;
-  #attempt = 0;
+  #attempt: Promise<void> | null = null;
+  #numReceived = 0;
   #state: ConnectionState = "none";
   #isWriter = false;
   #kernelVersion: string | null = null;
   #isDisposed = false;
 
-  constructor(place: Place, version: string) {
+  constructor(
+    place: Place,
+    readonly version: string,
+  ) {
     this.#place = place;
-    this.#version = version;
     this.#stateChanged = new Signal(this);
     this.#received = new Signal(this);
     this.stateChanged = this.#stateChanged;
@@ -75,7 +77,7 @@ export class Connection implements IDisposable {
     return this.#isWriter;
   }
 
-  /** The version of jupyter_llm in the kernel, once it has said so. */
+  /** The version of jupyter_llm in the kernel, if it has said so: it may differ from `version`. */
   get kernelVersion(): string | null {
     return this.#kernelVersion;
   }
@@ -106,127 +108,139 @@ export class Connection implements IDisposable {
   }
 
   /** Try to connect, unless that is done. */
-  async connect(): Promise<void> {
+  connect(): Promise<void> {
+    if (this.#attempt) return this.#attempt;
+    const isStale = (): boolean => attempt !== this.#attempt;
+    const attempt: Promise<void> = this.#connect(isStale).finally(() => {
+      if (attempt === this.#attempt) this.#attempt = null;
+    });
+    this.#attempt = attempt;
+    return attempt;
+  }
+
+  async #connect(isStale: () => boolean): Promise<void> {
     const kernel = this.#kernel;
-    if (!kernel || this.#state === "open" || this.#isDisposed) return;
-    this.#attempt += 1;
-    const attempt = this.#attempt;
-    const isStale = () => attempt !== this.#attempt || this.#isDisposed;
+    if (!kernel || this.#comm || this.#isDisposed) return;
     const { language_info } = await kernel.info;
     if (isStale()) return;
-    if (language_info.name !== "python") {
-      this.#setState("foreign");
-      return;
-    }
-    const [earlier, comm] = [this.#comm, kernel.createComm(TARGET) as SubshellComm];
-    this.#comm = comm;
-    if (earlier && !earlier.isDisposed) earlier.dispose();
-    comm.onMsg = ({ content }) => {
-      if (comm === this.#comm && isMessage(content.data)) this.#take(content.data);
-    };
-    comm.onClose = () => {
-      if (comm === this.#comm) this.#lose("absent");
-    };
-    await subshellOf(comm, kernel);
+    if (language_info.name !== "python") return this.#setState("foreign");
+    const isThere = await isLoaded(kernel);
     if (isStale()) return;
-    rememberSubshell(kernel.id, comm.subshellId ?? null);
+    if (!isThere) return this.#setState("absent");
+    const comm: SubshellComm = kernel.createComm(TARGET);
+    await subshellOf(comm, kernel);
+    if (isStale()) return comm.dispose();
+    this.#comm = comm;
+    this.#numReceived = 0;
+    comm.onMsg = ({ content }) => this.#take(comm, content.data);
     comm.open();
     const { id, reply } = this.#requests.add(this.#hello);
     this.#send(comm, this.#hello, id);
-    const welcome = await reply.catch(() => null);
-    if (isStale() || welcome?.type !== "welcome") return;
+    const welcome = await reply.catch(() => null); // not understood at all
+    if (isStale()) return;
+    if (welcome?.type !== "welcome") return this.#setState("differs");
     this.#kernelVersion = welcome.version;
     this.#isWriter = welcome.is_writer;
     this.#setState(welcome.protocol === PROTOCOL ? "open" : "differs");
   }
 
+  #tryToConnect(): void {
+    this.connect().catch(() => {}); // the kernel has gone meanwhile; there will be another
+  }
+
   dispose(): void {
     if (this.#isDisposed) return;
-    this.#leave();
     this.#isDisposed = true;
+    this.#leave();
     window.removeEventListener("pagehide", this.#leave);
     Signal.clearData(this);
   }
 
   get #hello(): Request {
-    const { client, notebook } = { client: this.client, notebook: this.#place.path };
-    const path = this.#place.path;
-    return { type: "hello", protocol: PROTOCOL, version: this.#version, client, notebook, path };
+    const { client, version } = this;
+    return { type: "hello", protocol: PROTOCOL, version, client, path: this.#place.localPath };
   }
-
-  readonly #leave = (): void => {
-    if (this.#comm && !this.#comm.isDisposed && this.#state === "open") {
-      this.#send(this.#comm, { type: "bye" }, "bye");
-    }
-    this.#lose("none");
-  };
 
   /** Follow the kernel that the notebook has now. */
   #follow(): void {
     const kernel = this.#place.sessionContext.session?.kernel ?? null;
     if (kernel === this.#kernel) return;
     if (this.#kernel) Signal.disconnectBetween(this.#kernel, this);
-    this.#kernel?.statusChanged.disconnect(this.#watch, this);
-    this.#kernel?.iopubMessage.disconnect(this.#overhear, this);
-    this.#lose("none");
+    this.#close("none");
     this.#kernel = kernel;
     if (!kernel) return;
     kernel.statusChanged.connect(this.#watch, this);
+    kernel.connectionStatusChanged.connect(this.#reach, this);
     kernel.iopubMessage.connect(this.#overhear, this);
-    void reapSubshell(kernel).then(() => this.connect());
+    this.#tryToConnect();
   }
 
-  /** After a restart the kernel is another one, though the connection to it is not. */
-  #watch(_kernel: Kernel.IKernelConnection, status: Kernel.Status): void {
-    if (["restarting", "autorestarting", "dead", "terminating"].includes(status))
-      this.#lose("none");
-    else if (status === "idle" && this.#state === "none" && !this.#comm) void this.connect();
+  /** After a restart the kernel is another one, though Jupyter's connection to it is not. */
+  #watch(_: unknown, status: Kernel.Status): void {
+    if (["restarting", "autorestarting", "dead", "terminating"].includes(status)) {
+      this.#lose("none"); // Jupyter disposes of the comm
+    } else if (status === "idle" && this.#state === "none") this.#tryToConnect();
   }
 
-  /** Connect once a cell has run that may have loaded us, also while an attempt is on its way. */
-  #overhear(_kernel: Kernel.IKernelConnection, message: KernelMessage.IIOPubMessage): void {
-    if (this.#state === "open" || message.header.msg_type !== "execute_input") return;
-    const { code } = (message as KernelMessage.IExecuteInputMsg).content;
-    if (!/jupyter_llm/.test(code)) return;
-    const parent = (message.parent_header as KernelMessage.IHeader).msg_id;
-    const kernel = this.#kernel;
-    const wait = (_: unknown, later: KernelMessage.IIOPubMessage) => {
-      const { msg_type } = later.header;
-      const isEnd =
-        msg_type === "status" &&
-        (later.content as { execution_state?: string }).execution_state === "idle";
-      if (isEnd && (later.parent_header as KernelMessage.IHeader).msg_id === parent) {
-        kernel?.iopubMessage.disconnect(wait);
-        void this.connect();
-      }
-    };
-    kernel?.iopubMessage.connect(wait);
+  /** After the network was down, nobody knows what has been missed. */
+  #reach(_: unknown, status: Kernel.ConnectionStatus): void {
+    if (status !== "connected") return;
+    this.#close("none");
+    this.#tryToConnect();
   }
 
-  #move(_: unknown, path: string): void {
-    if (this.#state === "open") this.request({ type: "path", path });
+  #overhear(_: unknown, message: KernelMessage.IIOPubMessage): void {
+    const isThere = presenceIn(message);
+    if (isThere === true) {
+      if (!this.#comm) this.#attempt = null; // it may be told of the time before
+      this.#tryToConnect();
+    } else if (isThere === false) this.#close("absent");
   }
 
-  #take(message: Message): void {
-    if (message.type === "writer") this.#isWriter = message.is_writer;
-    this.#requests.take(message);
-    this.#received.emit(message);
+  #move(): void {
+    if (this.#state === "open") this.request({ type: "path", path: this.#place.localPath });
+  }
+
+  #take(comm: Kernel.IComm, data: unknown): void {
+    if (comm !== this.#comm || !isMessage(data)) return;
+    this.#numReceived += 1;
+    if ((data as { seq?: unknown }).seq !== this.#numReceived) {
+      this.#close("none"); // something was lost on the way, as when there is too much of it
+      this.#tryToConnect();
+      return;
+    }
+    if (data.type === "writer") this.#isWriter = data.is_writer;
+    this.#requests.take(data);
+    this.#received.emit(data);
   }
 
   #send(comm: Kernel.IComm, request: Request, id: string): void {
     try {
       comm.send({ ...request, id } as never);
     } catch {
-      this.#lose("absent"); // the kernel has closed it meanwhile
+      this.#lose("none"); // Jupyter has disposed of it meanwhile
+    }
+  }
+
+  readonly #leave = (): void => this.#close("none");
+
+  /** Let the kernel know that nobody listens any more. */
+  #close(state: ConnectionState): void {
+    const comm = this.#comm;
+    this.#lose(state);
+    if (!comm || comm.isDisposed) return;
+    try {
+      comm.close();
+    } catch {
+      // the kernel is dead
     }
   }
 
   #lose(state: ConnectionState): void {
-    this.#attempt += 1;
-    const comm = this.#comm;
+    this.#attempt = null;
     this.#comm = null;
     this.#isWriter = false;
-    if (comm && !comm.isDisposed) comm.dispose();
+    this.#kernelVersion = null;
     this.#requests.fail("The connection to the kernel was lost.");
     this.#setState(state);
   }

@@ -43,10 +43,8 @@ export type Request =
       protocol: number;
       version: string;
       client: string;
-      notebook: string;
       path: string;
     }
-  | { type: "bye" }
   | { type: "path"; path: string }
   | { type: "cells"; revision: number; at: number; remove: number; insert: DocumentCell[] }
   | {

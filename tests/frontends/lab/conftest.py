@@ -25,8 +25,8 @@ def sessions(shell: InteractiveShell) -> Iterator[Sessions]:
 def open_page(sessions: Sessions) -> Callable[..., LabPage]:
     """Open pages that have said hello."""
 
-    def open_page(notebook: str = "notebook.ipynb") -> LabPage:
-        page = LabPage(sessions, notebook)
+    def open_page(path: str = "notebook.ipynb") -> LabPage:
+        page = LabPage(sessions, path)
         page.hello()
         return page
 

@@ -1,17 +1,200 @@
-"""Pages say who they are, and hear what becomes of what they ask."""
+"""Pages say who they are, hear what becomes of what they ask, and one of them writes."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from typing import Any
 
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from support.lab_page import LabPage
 
-from jupyter_llm import __version__
-from jupyter_llm.frontends.lab.messages import PROTOCOL
+from jupyter_llm import __version__, llm
+from jupyter_llm.frontends.lab import target
+from jupyter_llm.frontends.lab.messages import PROTOCOL, DoneMessage, ListModels, ToLab
+from jupyter_llm.frontends.lab.session import Session
+from jupyter_llm.frontends.lab.target import Sessions
+
+MakePage = Callable[..., LabPage]
 
 
-def test_a_page_is_welcomed(open_page: Callable[..., LabPage]) -> None:
+class UnprintableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+class Failing:
+    """A part that does what the test wants with each message."""
+
+    def __init__(self, session: Session, answer: Callable[[], ToLab], *, at_once: bool) -> None:
+        self._session = session
+        self._answer = answer
+        self._at_once = at_once
+
+    def by_type(self) -> dict[type[Any], Callable[[Any], None]]:
+        return {ListModels: self._take}
+
+    def close(self) -> None:
+        raise OSError("the part cannot be closed")
+
+    def _take(self, message: ListModels) -> None:
+        if self._at_once:
+            self._answer()
+        else:
+            self._session.work(message.id, self._answer)
+
+
+def test_a_page_is_welcomed_once_and_told_nothing_besides(open_page: MakePage) -> None:
     page = open_page()
+    assert [message["type"] for message in page.messages] == ["ack", "welcome"]
     (welcome,) = page.heard("welcome")
     assert (welcome["protocol"], welcome["version"]) == (PROTOCOL, __version__)
+    assert welcome["is_writer"]
     assert welcome["model"] is None  # none is loaded because a page is there
+
+
+def test_a_second_hello_is_answered_and_changes_nothing(open_page: MakePage) -> None:
+    page, other = open_page(), open_page()
+    assert page.hello()["is_writer"]
+    assert len(page.heard("welcome")) == 2
+    assert not other.is_writer
+
+
+@pytest.mark.parametrize("protocol", [0, PROTOCOL + 1])
+def test_a_page_that_speaks_otherwise_is_told_how_the_kernel_does(
+    protocol: int, sessions: Sessions
+) -> None:
+    page = LabPage(sessions)
+    page.tell({"type": "hello", "id": "1", "protocol": protocol, "surprise": True})
+    welcome = page.wait_for("welcome", id="1")
+    assert (welcome["protocol"], welcome["version"]) == (PROTOCOL, __version__)
+    assert not welcome["is_writer"]
+    assert list(sessions) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, 7, "hello", [], {}, {"type": []}, {"type": "no such"}, {"type": "path", "id": []}],
+)
+def test_garbage_is_answered_in_one_line_and_the_page_goes_on(
+    content: object, open_page: MakePage
+) -> None:
+    page = open_page()
+    page.tell(content)
+    assert "nobody understands" in page.wait_for("error", id=None)["text"]
+    assert page.hello()
+
+
+def test_nothing_is_taken_from_a_page_that_has_not_said_who_it_is(sessions: Sessions) -> None:
+    page = LabPage(sessions)
+    assert "before a hello" in page.answer("path", path="a.ipynb")["text"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "at_once"),
+    [
+        (ValueError("Say which."), "Say which.", True),
+        (OSError("the disk is full"), "OSError: the disk is full", True),
+        (OSError("the disk is full"), "OSError: the disk is full", False),
+        (SystemExit("bye"), "SystemExit: bye", False),
+        (UnprintableError(), "UnprintableError", False),
+    ],
+)
+def test_what_raises_is_told_to_the_page_and_it_goes_on(
+    error: BaseException,
+    said: str,
+    at_once: bool,  # noqa: FBT001
+    sessions: Sessions,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def answer() -> ToLab:
+        raise error
+
+    make = lambda session: Failing(session, answer, at_once=at_once)  # noqa: E731
+    monkeypatch.setattr(target, "PARTS", (make,))
+    page = LabPage(sessions)
+    page.hello()
+    assert page.answer("list-models")["text"] == said
+    assert page.hello()
+
+
+def test_work_is_answered_while_the_page_goes_on(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = lambda session: Failing(session, lambda: DoneMessage(id="1"), at_once=False)  # noqa: E731
+    monkeypatch.setattr(target, "PARTS", (make,))
+    page = LabPage(sessions)
+    page.hello()
+    page.tell({"type": "list-models", "id": "1"})
+    page.wait_for("done", id="1")
+
+
+def test_a_part_that_cannot_be_closed_keeps_no_page_alive(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    make = lambda session: Failing(session, lambda: DoneMessage(id="1"), at_once=True)  # noqa: E731
+    monkeypatch.setattr(target, "PARTS", (make, make))
+    page = LabPage(sessions)
+    page.hello()
+    page.close()
+    assert "cannot be closed" in caplog.text
+    assert list(sessions) == []
+
+
+def test_of_pages_with_one_notebook_the_first_writes_and_the_next_when_it_goes(
+    open_page: MakePage,
+) -> None:
+    pages = [open_page(), open_page(), open_page()]
+    other = open_page("other.ipynb")
+    assert [page.is_writer for page in pages] == [True, False, False]
+    assert other.is_writer
+    pages[0].close()
+    assert [page.is_writer for page in pages[1:]] == [True, False]
+    assert other.is_writer
+
+
+def test_a_page_that_connects_again_takes_its_own_place(
+    sessions: Sessions, open_page: MakePage
+) -> None:
+    page = open_page()
+    again = LabPage(sessions)
+    assert again.hello(client=page.client)["is_writer"]
+    assert len(list(sessions)) == 1
+
+
+def test_a_renamed_notebook_has_a_writer_of_its_own(open_page: MakePage) -> None:
+    page, other = open_page(), open_page()
+    other.tell({"type": "path", "id": "1", "path": "renamed.ipynb"})
+    other.wait_for("writer", is_writer=True)
+    assert page.is_writer
+
+
+def test_nothing_is_said_to_a_page_after_it_has_gone(
+    sessions: Sessions, open_page: MakePage
+) -> None:
+    page = open_page()
+    page.close()
+    num_heard = len(page.messages)
+    page.ask("list-models")
+    sessions.close()
+    assert len(page.messages) == num_heard
+
+
+def test_a_forked_child_takes_and_says_nothing(
+    open_page: MakePage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_page()
+    num_heard = len(page.messages)
+    parent = os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: parent + 1)
+    page.ask("list-models")
+    page.tell(None)
+    assert len(page.messages) == num_heard
+
+
+def test_a_page_is_told_which_model_is_resident(
+    shell: InteractiveShell, open_page: MakePage
+) -> None:
+    llm("Hello", max_tokens=1)
+    assert open_page().heard("welcome")[0]["model"] == "tiny"

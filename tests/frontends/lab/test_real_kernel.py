@@ -1,0 +1,147 @@
+"""Pages and a real kernel: over subshells and without, beside cells, figures, forks and reloads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.kernel import Kernel, running_kernel
+from support.lab_page import KernelPage
+
+from jupyter_llm.frontends.lab.presence import TARGET
+
+PLOT = """
+%matplotlib inline
+import matplotlib.pyplot as plt, time
+plt.plot([1, 2, 3])
+print('drawn', flush=True)
+while not go_on: time.sleep(0.01)
+plt.title('late')
+"""
+
+
+@pytest.fixture(scope="module")
+def shared_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    folder = tmp_path_factory.mktemp("kernel")
+    with running_kernel(folder, HOME=str(folder)) as kernel:
+        yield kernel
+
+
+@pytest.fixture
+def kernel(shared_kernel: Kernel) -> Kernel:
+    """A kernel with jupyter_llm, and no page."""
+    shared_kernel.listeners.clear()
+    shared_kernel.execute("%unload_ext jupyter_llm")
+    assert shared_kernel.execute("%load_ext jupyter_llm").error is None
+    return shared_kernel
+
+
+@contextmanager
+def sleeping(kernel: Kernel) -> Iterator[None]:
+    """Let a cell sleep meanwhile, longer than anything waits, and interrupt it then."""
+    cell = kernel.start("import time; print('asleep', flush=True); time.sleep(60)")
+    cell.wait_until(lambda cell: "asleep" in cell.text)
+    yield
+    kernel.interrupt()
+    assert cell.finish().error == "KeyboardInterrupt"
+
+
+def comms(kernel: Kernel) -> dict[str, Any]:
+    """The comms with our target, as a page asks for them: whatever runs, it is answered."""
+    return dict(kernel.control("comm_info_request", target_name=TARGET)["comms"])
+
+
+def test_pages_are_heard_and_one_writes_while_a_cell_sleeps(kernel: Kernel) -> None:
+    with sleeping(kernel):
+        page, other = KernelPage(kernel), KernelPage(kernel)
+        assert page.hello()["is_writer"]
+        assert not other.hello()["is_writer"]
+        page.close()
+        other.wait_for("writer", is_writer=True)
+
+
+def test_without_a_subshell_a_page_is_heard_when_the_cell_has_ended(kernel: Kernel) -> None:
+    cell = kernel.start("import time; time.sleep(0.5)")
+    page = KernelPage(kernel, has_subshell=False)
+    page.ask("hello", protocol=1, version="", client="slow", path="slow.ipynb")
+    assert cell.finish().error is None
+    assert page.wait_for("welcome")["is_writer"]
+
+
+def test_a_page_can_see_whether_we_are_there_and_hears_us_come_and_go(kernel: Kernel) -> None:
+    said: list[Any] = []
+
+    def listen(message: dict[str, Any]) -> None:
+        if message["header"]["msg_type"].startswith("comm") or "stream" in message["msg_type"]:
+            said.append((message["content"].get("comm_id"), message["content"].get("data")))
+
+    kernel.listeners.append(listen)
+    assert TARGET in comms(kernel)
+    kernel.execute("%unload_ext jupyter_llm")
+    assert TARGET not in comms(kernel)
+    kernel.execute("%load_ext jupyter_llm")
+    kernel.execute("%reload_ext jupyter_llm")
+    assert TARGET in comms(kernel)
+    kinds = ("unloaded", "loaded", "unloaded", "loaded")
+    assert said == [(TARGET, {"type": kind}) for kind in kinds]
+
+
+def test_after_we_have_gone_and_come_a_page_connects_anew(kernel: Kernel) -> None:
+    page = KernelPage(kernel)
+    page.hello()
+    kernel.execute("%reload_ext jupyter_llm")
+    again = KernelPage(kernel)
+    assert again.hello(client=page.client)["is_writer"]
+    page.close()
+    assert page.comm_id not in comms(kernel)
+    assert again.hello()["is_writer"]
+
+
+def test_a_figure_that_a_cell_is_drawing_stays_its_own(kernel: Kernel) -> None:
+    page = KernelPage(kernel)
+    page.hello()
+    shown: list[str] = []  # for what a figure was shown
+    kernel.listeners.append(
+        lambda message: (
+            shown.append(message["parent_header"]["msg_type"])
+            if "image/png" in str(message["content"].get("data"))
+            else None
+        )
+    )
+    kernel.execute("go_on = False")
+    cell = kernel.start(PLOT).wait_until(lambda cell: "drawn" in cell.text)
+    page.hello()
+    goes_on = {"code": "go_on = True", "silent": True, "allow_stdin": False}
+    kernel.tell("execute_request", goes_on, subshell=page.subshell)
+    assert cell.finish().error is None
+    assert shown == ["execute_request"]
+
+
+@pytest.mark.parametrize("start", ["os.fork()", "multiprocessing.get_context('fork')"])
+def test_a_forked_child_disturbs_no_page(kernel: Kernel, start: str) -> None:
+    page = KernelPage(kernel)
+    page.hello()
+    if start == "os.fork()":
+        child = "import os\npid = os.fork()\nif not pid: os._exit(0)\nos.waitpid(pid, 0);"
+    else:
+        child = f"import multiprocessing\nprocess = {start}.Process(target=print)\n"
+        child += "process.start(); process.join()"
+    assert kernel.execute(child).error is None
+    assert page.hello()["is_writer"]
+
+
+def test_the_kernel_knows_where_the_notebook_is_and_its_new_name(tmp_path: Path) -> None:
+    notebook = tmp_path / "first.ipynb"
+    notebook.touch()
+    with running_kernel(tmp_path, HOME=str(tmp_path), JPY_SESSION_NAME=str(notebook)) as kernel:
+        kernel.execute("%load_ext jupyter_llm\nfrom jupyter_llm import llm")
+        page = KernelPage(kernel, "first.ipynb")
+        page.hello()
+        renamed = notebook.rename(tmp_path / "second.ipynb")
+        page.ask("path", path="second.ipynb")
+        seen = "import time\nfor _ in range(1000):\n if llm.notebook.path is not None and "
+        seen += "llm.notebook.path.exists(): break\n time.sleep(0.01)\nprint(llm.notebook.path)"
+        assert kernel.execute(seen).text.strip() == str(renamed)
