@@ -5,7 +5,7 @@
                  their size (--fast: the quick tests only; --soak: only the longest, at full size)
     check        the linters alone, or those named
     bench        measure us beside our peers
-    build        make the front end's bundle, and nothing else
+    build        make the front end: the chat panel and the JupyterLab extension
     screenshots  take the README's pictures of the chat panel
 
 Each verb first makes the bundle fit its sources and `.venv` fit pyproject.toml, and is done with
@@ -171,6 +171,7 @@ def ensure_environment() -> None:
             require(lambda: importlib.util.find_spec("ensurepip"), complaint, package)
         must("Creating .venv", *MAKE_VENV, str(VENV))
     install()
+    link_extension()
     stamp.write_text("\n".join(keys), "utf-8")
 
 
@@ -198,6 +199,24 @@ def install() -> None:
         print(*INSTALL_LOG.read_text("utf-8", "replace").splitlines()[-40:], sep="\n", flush=True)
         sys.exit(f"dev.py: Installing failed; the full log is {INSTALL_LOG.relative_to(ROOT)}")
     print(f"Installed in {time.monotonic() - began:.0f} s", flush=True)
+
+
+def link_extension() -> None:
+    """Let JupyterLab read the extension where it is built; pip has installed a copy of it."""
+    installed = VENV / "share" / "jupyter" / "labextensions" / "jupyter-llm"
+    shutil.rmtree(installed, ignore_errors=True)
+    try:
+        installed.unlink(missing_ok=True)
+        installed.parent.mkdir(parents=True, exist_ok=True)
+        installed.symlink_to(EXTENSION, target_is_directory=True)
+    except OSError:  # Windows, where links are not for everybody
+        shutil.copytree(EXTENSION, installed)
+
+
+def say_what_is_built(_: argparse.Namespace) -> None:
+    """Name what the front end is made of, when it is up to date."""
+    for path in (BUNDLE.parent, EXTENSION):
+        print(f"{path.relative_to(ROOT).as_posix()} is up to date", flush=True)
 
 
 # The verbs
@@ -250,7 +269,7 @@ VERBS: Mapping[str, Callable[[argparse.Namespace], int | None]] = {
     "test": test,
     "check": check,
     "bench": lambda options: call(PYTHON, "tests/benchmarks/side_by_side.py", *options.more),
-    "build": lambda _: print(f"{BUNDLE.relative_to(ROOT)} is up to date"),
+    "build": say_what_is_built,
     "screenshots": lambda options: call(PYTHON, "tests/screenshots.py", *options.more),
 }
 

@@ -116,8 +116,9 @@ async function buildExtension() {
     console.error(`${stdout ?? ""}${stderr ?? ""}`);
     throw new Error("The JupyterLab extension could not be built, see above");
   }
-  const target = join(HERE, "../jupyter_llm/frontends/lab/static/static");
+  const target = join(HERE, "../jupyter_llm/frontends/lab/static");
   for (const name of ["chat_panel.js", "chat_panel.css"]) {
-    await copyFile(join(folder, name), join(target, name));
+    await copyFile(join(folder, name), join(target, "static", name));
   }
+  await copyFile(join(HERE, "install.json"), join(target, "install.json"));
 }

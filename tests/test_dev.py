@@ -34,9 +34,10 @@ def dev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands: list[str]) ->
 
     def call(*command: str) -> int:
         commands.append(" ".join(command).replace(str(tmp_path) + "/", ""))
-        made = Path(dev.PYTHON if "venv" in command else dev.BUNDLE)
-        made.parent.mkdir(parents=True, exist_ok=True)
-        made.touch()
+        venv = (Path(dev.PYTHON),)
+        for made in venv if "venv" in command else (dev.BUNDLE, dev.EXTENSION / "package.json"):
+            made.parent.mkdir(parents=True, exist_ok=True)
+            made.touch()
         (dev.FRONT_END / "node_modules").mkdir(exist_ok=True)
         return 0
 
@@ -65,6 +66,7 @@ def remove(name: str) -> Callable[[Path], object]:
         (write("labextension/src/a.js"), ["build"]),
         (write("labextension/build.mjs"), ["build"]),
         (remove("jupyter_llm/frontends/panel/static/chat_panel.js"), ["build"]),
+        (remove("jupyter_llm/frontends/lab/static/package.json"), ["build"]),
         (write("pyproject.toml"), ["install"]),
         (remove(".venv/bin/python"), ["venv", "install"]),
         (remove(".venv/jupyter_llm.stamp"), ["venv", "install"]),
@@ -85,6 +87,18 @@ def test_only_what_has_changed_is_made_again(
     change(dev.ROOT)
     assert ensure() == wanted
     assert ensure() == []
+
+
+def test_jupyterlab_reads_the_extension_where_it_is_built(dev: ModuleType) -> None:
+    dev.ensure_front_end()
+    installed = dev.VENV / "share" / "jupyter" / "labextensions" / "jupyter-llm"
+    installed.mkdir(parents=True)  # as pip has left it
+    (installed / "package.json").write_text("old")
+    for stamp in ("jupyter_llm.stamp", "no such"):
+        (dev.VENV / stamp).unlink(missing_ok=True)
+        dev.ensure_environment()
+        assert installed.resolve() == dev.EXTENSION
+        assert (dev.EXTENSION / "package.json").exists()
 
 
 def test_what_failed_is_made_again(dev: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,3 @@
-/** The version of the extension; tests/test_public_api.py holds it equal to the package's. */
+/** The version of the extension; tests/test_one_version.py holds it equal to the package's. */
 
 export const VERSION = "0.1.0";
