@@ -160,6 +160,10 @@ class PanelFilesError(JupyterLLMError, OSError):
         self.path = path
 
 
+class LabExtensionError(JupyterLLMError, RuntimeError):
+    """The JupyterLab extension is not there, is another version, or cannot be installed."""
+
+
 class ProvenanceError(JupyterLLMError, ValueError):
     """What should be a record of how a text was made is none, or damaged."""
 

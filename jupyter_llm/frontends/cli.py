@@ -7,18 +7,23 @@ import io
 import json
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jupyter_llm._version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _OK, _UNLABELLED, _TROUBLE, _INTERRUPTED = 0, 1, 2, 130
 
 _AUDIT = """\
 List what in notebooks was written by a model, by the records that jupyter_llm leaves in the
 metadata of outputs and cells. Reads files only: no kernel is started, no model loaded.
+"""
+_LAB = """\
+Say whether this environment's JupyterLab has the extension of jupyter_llm, and in which version.
+Where JupyterLab runs in another environment than the kernel, --install copies it there.
 """
 _EXIT_CODES = """\
 A record is one of: recorded; edited since (the text or the code is another now); altered (the
@@ -39,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # whatever names notebooks have, it must print
             stream.reconfigure(errors="replace")
     try:
-        return _audit(options)
+        run: Callable[[argparse.Namespace], int] = options.run
+        return run(options)
     except BrokenPipeError:  # whoever reads has seen enough, as in `… | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _OK
@@ -60,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    audit.set_defaults(run=_audit)
     audit.add_argument(
         "notebooks",
         nargs="+",
@@ -77,7 +84,32 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="write the records that are found into the metadata of the cells they are about",
     )
+    lab = commands.add_parser(
+        "lab",
+        help="check or install the JupyterLab extension",
+        description=_LAB,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    lab.set_defaults(run=_lab)
+    lab.add_argument(
+        "--install",
+        metavar="PREFIX",
+        help="copy the extension into the environment there (what `sys.prefix` is in its Python)",
+    )
     return parser
+
+
+def _lab(options: argparse.Namespace) -> int:
+    from jupyter_llm.errors import LabExtensionError
+    from jupyter_llm.frontends.lab.installation import check, install
+
+    try:
+        found = check() if options.install is None else install(Path(options.install))
+    except LabExtensionError as error:
+        print(f"jupyter llm lab: {error}", file=sys.stderr)
+        return _TROUBLE
+    print(found, flush=True)
+    return _OK
 
 
 def _audit(options: argparse.Namespace) -> int:

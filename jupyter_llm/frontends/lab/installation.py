@@ -1,0 +1,79 @@
+"""Whether JupyterLab has the extension, and how it comes to an environment without jupyter_llm."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+from jupyter_llm._version import __version__
+from jupyter_llm.errors import LabExtensionError
+
+PLACE: Final = Path("share", "jupyter", "labextensions", "jupyter-llm")
+OLDEST_LAB: Final = (4, 6)
+
+# What a wheel brings lies where JupyterLab looks; a clone has it beside this file.
+_SOURCES = (Path(__file__).parent / "static", Path(sys.prefix) / PLACE)
+
+
+def check() -> str:
+    """Say which JupyterLab and which extension this environment has; raise if they do not fit."""
+    try:
+        lab = version("jupyterlab")
+    except PackageNotFoundError:
+        raise LabExtensionError(
+            "There is no JupyterLab in this environment. If it runs in another one: "
+            "jupyter llm lab --install PREFIX"
+        ) from None
+    if tuple(int(part) for part in lab.split(".")[:2]) < OLDEST_LAB:
+        oldest = ".".join(map(str, OLDEST_LAB))
+        raise LabExtensionError(
+            f"This is JupyterLab {lab}, and the extension needs {oldest} or newer: "
+            f'pip install "jupyterlab>={oldest}"'
+        )
+    found = _version_at(Path(sys.prefix) / PLACE)
+    if found is None:
+        raise LabExtensionError(
+            "This environment lacks the extension. Install jupyter_llm here: "
+            f"{Path(sys.executable).name} -m pip install --force-reinstall --no-deps jupyter-llm"
+        )
+    if found != __version__:
+        raise LabExtensionError(
+            f"The extension is {found} and jupyter_llm {__version__}: install it again"
+        )
+    return f"JupyterLab {lab} has the extension {found}, as is jupyter_llm."
+
+
+def install(prefix: Path) -> str:
+    """Copy the extension into an environment, and say where it lies now."""
+    if not (prefix / "share").is_dir() and not (prefix / "pyvenv.cfg").is_file():
+        raise LabExtensionError(
+            f"{prefix} is no environment of Python. Ask JupyterLab's Python where it is: "
+            'python -c "import sys; print(sys.prefix)"'
+        )
+    source = next((path for path in _SOURCES if _version_at(path) is not None), None)
+    if source is None:
+        raise LabExtensionError("The extension is missing here too: install jupyter_llm again")
+    target = prefix / PLACE
+    if _version_at(target) == __version__:
+        return f"{target} has the extension {__version__} already."
+    try:
+        if target.is_symlink():
+            target.unlink()
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target)
+    except OSError as error:
+        raise LabExtensionError(f"{target} cannot be written: {error.strerror}") from None
+    return f"The extension {__version__} is in {target}. Reload JupyterLab's page."
+
+
+def _version_at(folder: Path) -> str | None:
+    """The version of the extension in a folder; None if there is none that can be read."""
+    try:
+        said = json.loads((folder / "package.json").read_text("utf-8"))["version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return said if isinstance(said, str) else None
