@@ -93,7 +93,7 @@ def test_a_page_that_leaves_is_told_nothing_more_and_the_answer_is_there_for_the
     page = open_page()
     chat = ShownChat(page)
     hold_on(chat, scripted)
-    page.ask("bye")
+    page.close()
     num_heard = len(page.messages)
     scripted.holds = False
     llm.chat("default").cancel()
