@@ -28,7 +28,7 @@ METADATA_KEY = "jupyter_llm"
 VERSION = 1
 """Of the JSON; what is not of this version is not read."""
 
-RecordKind = Literal["answer", "code cell"]
+RecordKind = Literal["answer", "code cell", "completion"]
 LaneName = Literal["fast", "exact"]
 
 _ID_LENGTH = 12
@@ -130,7 +130,8 @@ class Provenance:
 
     `params` replay it: their seed is the one that was used, drawn or given, and they ask for the
     lane it ran in. `exact` says whether the same text was promised. The hashes are over the token
-    ids of the prompt, the text the model wrote and, for code that landed in a cell, its source.
+    ids of the prompt, the text the model wrote and, for code that landed in a cell or a text that
+    completed one, its source then.
     `is_constrained` tells that the model was not free in what it wrote: see `Request.constraint`.
 
     A record that was read keeps the digest it came with: `is_altered` tells that it was edited.

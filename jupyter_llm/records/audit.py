@@ -30,7 +30,7 @@ _SOUND = ("recorded", "edited since")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """An answer in an output, or a cell whose code was generated.
+    """An answer in an output, a cell whose code was generated, or one that was completed in part.
 
     `model` is what the record says or else the comment in the cell. `cell` counts from 1.
     `is_labelled` tells that the record stands in the cell's own metadata.
@@ -102,7 +102,9 @@ def _items(notebook: Mapping[str, Any]) -> Iterator[Item]:
             known = index.get(record.record_id)
             index[record.record_id] = record if known is None or known.is_altered else known
     for number, cell in enumerate(notebook["cells"], 1):
-        yield from _generated(number, cell, own[number], index)
+        whole, parts = _apart(own[number])
+        yield from _generated(number, cell, whole, index)
+        yield from (_of_source(number, cell, part, cell["source"]) for part in parts[:1])
         yield from answers[number]
 
 
@@ -121,15 +123,27 @@ def _generated(
     else:
         return
     body = marker.body if marker is not None else cell["source"]
-    is_edited = (
-        isinstance(record, Provenance)
-        and record.source_sha256 is not None
-        and record.source_sha256 != source_sha256(body)
-    )
-    item = _item(number, cell, "code cell", record, is_edited=is_edited)
+    item = _of_source(number, cell, record, body)
     if marker is not None and item.record is None:
         item = replace(item, model=marker.model, record_id=marker.record_id)
     yield replace(item, is_labelled=bool(own))
+
+
+def _apart(own: list[Record]) -> tuple[list[Record], list[Provenance]]:
+    """A cell's own records of all its code, and those of parts, the latest first."""
+    parts = [one for one in own if isinstance(one, Provenance) and one.kind == "completion"]
+    return [one for one in own if one not in parts], parts
+
+
+def _of_source(number: int, cell: Mapping[str, Any], record: Record | None, body: str) -> Item:
+    """What a record of a cell's source says, if there is one."""
+    found = record if isinstance(record, Provenance) else None
+    then = found.source_sha256 if found is not None else None
+    is_edited = then is not None and then != source_sha256(body)
+    is_part = found is not None and found.kind == "completion"
+    return _item(
+        number, cell, "completion" if is_part else "code cell", record, is_edited=is_edited
+    )
 
 
 def _item(

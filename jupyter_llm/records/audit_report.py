@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _VERSION = 1  # of the JSON
 _HEADER = ("", "what", "model", "quantization", "licence", "seed", "exact", "written", "record")
+_WORDS = {"answer": "answer", "code cell": "generated cell", "completion": "completed cell"}
 _MAX_WIDTH = 48  # characters of a column
 
 
@@ -118,11 +119,7 @@ def _audit_one(path: Path, *, is_labelling: bool) -> NotebookAudit:
 
 def _summary(items: Sequence[Item]) -> str:
     kinds = Counter[str](item.kind for item in items)
-    what = [
-        count_of(kinds[kind], word)
-        for kind, word in (("answer", "answer"), ("code cell", "generated cell"))
-        if kinds[kind]
-    ]
+    what = [count_of(kinds[kind], word) for kind, word in _WORDS.items() if kinds[kind]]
     models = sorted({one_line(item.model) for item in items if item.model is not None})
     states = Counter(item.state for item in items if item.state != "recorded")
     told = [f"{count} {state}" for state, count in states.items()]

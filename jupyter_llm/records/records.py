@@ -3,7 +3,8 @@
 An output's metadata holds a record, or a list of them, under "jupyter_llm". Code that landed in a
 cell has a record of its own, with the hash of its source. A kernel cannot write a cell's metadata,
 so the source has a mark that names the record (see `marks`), and the record stands in the metadata
-of the output that announced the cell.
+of the output that announced the cell. What a person accepted while writing a cell is recorded in
+that cell's metadata, the latest first.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ _MAX_RECORDS = 1000
 def landed(answer: Provenance, body: str) -> Provenance:
     """The record of a cell that holds code out of an answer; `body` is without mark."""
     return replace(answer, kind="code cell", source_sha256=source_sha256(body), stated_digest=None)
+
+
+def completed(written: Provenance, source: str) -> Provenance:
+    """The record of a cell of which a model wrote a part; `source` is all of it."""
+    sha256 = source_sha256(source)
+    return replace(written, kind="completion", source_sha256=sha256, stated_digest=None)
 
 
 def source_sha256(body: str) -> str:

@@ -24,7 +24,7 @@ from jupyter_llm.frontends.cli import main
 from jupyter_llm.notebook.code.marks import mark
 from jupyter_llm.records.audit import audit, label
 from jupyter_llm.records.audit_report import audit_all
-from jupyter_llm.records.records import landed, to_metadata
+from jupyter_llm.records.records import completed, landed, to_metadata
 
 CODE = "total = 1 + 1\ntotal"
 
@@ -338,3 +338,30 @@ def test_whoever_reads_may_stop_reading(path: Path) -> None:
     done = in_a_process("bash", "-c", f"set -o pipefail; {command}")
     assert done.stdout == "{\n"
     assert done.stderr == ""
+
+
+def test_a_cell_that_was_completed_in_part_says_so(path: Path) -> None:
+    made = completed(record(), CODE)
+    whole = landed(record(), CODE)
+    nothing_whole = saying(CODE, **made.to_metadata())
+    both = saying(CODE, **{METADATA_KEY: [one.to_json() for one in (made, whole)]})
+    edited = saying(CODE + " + 1", **made.to_metadata())
+    saved(path, [nothing_whole, both, edited])
+    assert found(path) == [
+        (1, "completion", "recorded"),
+        (2, "code cell", "recorded"),
+        (2, "completion", "recorded"),
+        (3, "completion", "edited since"),
+    ]
+    assert "1 generated cell and 3 completed cells" in str(audit_all([str(path)]))
+
+
+def test_of_what_was_completed_in_a_cell_again_and_again_the_latest_is_told(path: Path) -> None:
+    made = [completed(record(), source).to_json() for source in (CODE, "total")]
+    saved(path, [saying(CODE, **{METADATA_KEY: made})])
+    assert found(path) == [(1, "completion", "recorded")]
+
+
+def test_a_completion_that_was_altered_is_found_out(path: Path) -> None:
+    saved(path, [saying(CODE, **{METADATA_KEY: altered(completed(record(), CODE))})])
+    assert found(path) == [(1, "completion", "altered")]
