@@ -4,6 +4,7 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/applica
 import { INotebookTracker } from "@jupyterlab/notebook";
 import { cellActions } from "./actions/plugin.js";
 import { Connections, OpenConnections } from "./connection/connections.js";
+import { ghostText } from "./ghost/plugin.js";
 import { sideBarPlugin } from "./sidebar/plugin.js";
 import { VERSION } from "./version.js";
 
@@ -20,4 +21,4 @@ const connections: JupyterFrontEndPlugin<Connections> = {
   },
 };
 
-export default [connections, sideBarPlugin, cellActions];
+export default [connections, sideBarPlugin, cellActions, ghostText];

@@ -13,7 +13,7 @@ const FOLDERS = [
   ["actions", "frame", "sidebar"],
   ["compose", "talk"],
   ["markdown", "page"],
-  ["kernel"],
+  ["kernel", "ghost"],
   ["connection"],
   ["dom"],
 ];

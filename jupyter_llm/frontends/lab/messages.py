@@ -114,7 +114,10 @@ class PathMessage(FromLab):
 
 
 class Cells(FromLab):
-    """From the cell with the index `at` on, so many go, and others come in their place."""
+    """From the cell with the index `at` on, so many go, and others come in their place.
+
+    Revisions count these edits; the first one puts all cells of the notebook where none were.
+    """
 
     revision: int
     at: int
@@ -150,11 +153,12 @@ class Cancel(FromLab):
 
 
 class Shown(FromLab):
-    """What became of a completion: this text of it was taken, none if empty."""
+    """So much of a completion was taken; the cell's source holds it now. Answered by `accepted`."""
 
     target: str
     item: int
     text: str
+    source: str
 
 
 class Act(FromLab):
@@ -282,8 +286,14 @@ class WriterMessage(ToLab):
     is_writer: bool
 
 
+class ModelMessage(ToLab):
+    """This model is loaded from now on, or none."""
+
+    model: str | None
+
+
 class Resend(ToLab):
-    """Edits are missing: send all cells of the notebook, at 0."""
+    """Edits are missing: send all cells of the notebook, as revision 1."""
 
 
 class Completion(ToLab):
@@ -296,7 +306,7 @@ class Completion(ToLab):
 
 
 class Completed(ToLab):
-    """A completion is over, with what each item cost; `reason` says why there is none."""
+    """Answers `complete`, with what each item cost; `reason` says why there is none."""
 
     id: str
     usage: list[CompletionUsageData]
@@ -304,7 +314,7 @@ class Completed(ToLab):
 
 
 class Accepted(ToLab):
-    """Answers `shown`: the metadata that the cell holds from now on."""
+    """Answers `shown`: the record that the cell's metadata are to hold, if there is one."""
 
     id: str
     metadata: dict[str, Any]

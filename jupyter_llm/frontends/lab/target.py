@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.api import llm
 from jupyter_llm.frontends.lab.actions import Actions
+from jupyter_llm.frontends.lab.ghost import Ghost
 from jupyter_llm.frontends.lab.models import ModelChoice
 from jupyter_llm.frontends.lab.panels import Panels
 from jupyter_llm.frontends.lab.records import Records
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
 
     from jupyter_llm.api import LLM
 
-PARTS: Sequence[Callable[[Session], Part]] = (Actions, ModelChoice, Panels, Records, StatusWatch)
+PARTS: Sequence[Callable[[Session], Part]] = (
+    Actions,
+    Ghost,
+    ModelChoice,
+    Panels,
+    Records,
+    StatusWatch,
+)
 
 
 class Sessions:

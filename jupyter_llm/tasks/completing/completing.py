@@ -82,7 +82,7 @@ class GhostWriter:
             except JupyterLLMError as error:
                 run.tell(GhostEnd(reason=str(error)))
             finally:
-                if not run.wait(0):
+                if not run.is_stopped:
                     run.tell(GhostEnd())
 
         start_worker(work, "jupyter-llm-ghost")

@@ -72,6 +72,8 @@ class GhostRun:
         self._streams: list[Stream] = []
         self._lock = threading.Lock()
         self._ended = threading.Event()
+        self._stopped = threading.Event()
+        self._end = GhostEnd()
         self.is_cancelled = False
 
     def cancel(self) -> None:
@@ -87,12 +89,24 @@ class GhostRun:
         """Wait until there is nothing more to come, and return whether that is so."""
         return self._ended.wait(timeout_s)
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the model has stopped."""
+        return self._stopped.is_set()
+
+    def result(self, timeout_s: float) -> GhostEnd:
+        """Wait until the model has stopped; what it wrote until then, also if it was cancelled."""
+        self._stopped.wait(timeout_s)
+        return self._end
+
     def tell(self, news: GhostText | GhostEnd) -> None:
         """Pass something on, unless nobody wants it any more."""
         if not self.is_cancelled:
             self._tell(news)
         if isinstance(news, GhostEnd):
+            self._end = news
             self._ended.set()
+            self._stopped.set()
 
     def follow(self, stream: Stream) -> None:
         """Let a stream end with this."""

@@ -58,7 +58,7 @@ export type Request =
     }
   | { type: "focus"; revision: number; cell: string }
   | { type: "cancel"; target: string }
-  | { type: "shown"; target: string; item: number; text: string }
+  | { type: "shown"; target: string; item: number; text: string; source: string }
   | {
       type: "act";
       action: Action;
@@ -92,6 +92,7 @@ export type Message =
       model: string | null;
     }
   | { type: "writer"; is_writer: boolean }
+  | { type: "model"; model: string | null }
   | { type: "resend" }
   | { type: "completion"; id: string; item: number; text: string; is_final: boolean }
   | { type: "completed"; id: string; usage: Usage[]; reason: string | null }
@@ -128,6 +129,7 @@ const TYPES: Record<Message["type"], true> = {
   error: true,
   welcome: true,
   writer: true,
+  model: true,
   resend: true,
   completion: true,
   completed: true,

@@ -1,0 +1,185 @@
+"""Ghost text in a page: the cells of its notebook, what may stand at the cursor, what was taken."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from jupyter_llm.errors import DocumentError
+from jupyter_llm.frontends.lab.messages import (
+    Accepted,
+    Cancel,
+    Cells,
+    Complete,
+    Completed,
+    Completion,
+    CompletionUsageData,
+    Focus,
+    ModelMessage,
+    Resend,
+    Shown,
+)
+from jupyter_llm.notebook.cells.document import OFF_TAGS, Document, DocumentCell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jupyter_llm.frontends.lab.messages import DocumentCellData, FromLab
+    from jupyter_llm.frontends.lab.session import Session
+    from jupyter_llm.tasks.completing.completing import GhostWriter
+    from jupyter_llm.tasks.completing.suggestions import GhostEnd, GhostItem, GhostRun, GhostText
+
+_MAX_RUNS: Final = 8  # of which something may still be taken
+_STOP_S: Final = 60.0  # until a model that was taken from has stopped
+
+
+class Ghost:
+    """Completes code in one page's notebook. It never loads a model."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._document = Document()
+        self._waits_for_all = False
+        self._writer: GhostWriter | None = None
+        self._runs: dict[str, GhostRun] = {}
+        self._last: str | None = None  # whose answer is not sent yet
+        self._end_watch = session.llm.current.watch(self._tell_model)
+
+    def by_type(self) -> Mapping[type[FromLab], Callable[[Any], None]]:
+        """What takes each kind of message."""
+        return {
+            Cells: self._edit,
+            Focus: self._read_ahead,
+            Complete: self._complete,
+            Cancel: self._cancel,
+            Shown: self._accept,
+        }
+
+    def close(self) -> None:
+        """Write nothing any more."""
+        self._end_watch()
+        if self._writer is not None:
+            self._writer.cancel()
+
+    def _edit(self, message: Cells) -> None:
+        before = Document() if message.revision == 1 else self._document
+        if message.revision != before.revision + 1:
+            self._ask_for_all()
+            return
+        cells = [_cell(data) for data in message.insert]
+        try:
+            self._document = before.edited(message.at, message.remove, cells)
+            self._waits_for_all = False
+        except DocumentError:
+            self._ask_for_all()
+
+    def _ask_for_all(self) -> None:
+        """Ask for the cells anew, once: what is on its way meanwhile does not fit either."""
+        if not self._waits_for_all:
+            self._waits_for_all = True
+            self._session.outbox.put(Resend())
+
+    def _read_ahead(self, message: Focus) -> None:
+        if message.revision == self._document.revision:
+            self._ghost_writer().read_ahead(self._document, message.cell)
+
+    def _complete(self, message: Complete) -> None:
+        from jupyter_llm.tasks.completing.suggestions import GhostRequest
+
+        self._end_last()
+        self._last = message.id
+        if message.revision != self._document.revision:
+            self._ask_for_all()
+            self._end_last("cells are missing")
+            return
+        cell = self._document.find(message.cell)
+        request = GhostRequest(
+            cell_id=message.cell,
+            prefix=message.prefix,
+            suffix=message.suffix,
+            kind=cell.kind if cell is not None else "code",
+            num_items=message.num_items,
+            is_invoked=message.is_invoked,
+        )
+        tell = partial(self._tell, message.id)
+        self._runs[message.id] = self._ghost_writer().complete(self._document, request, tell)
+        for old in list(self._runs)[:-_MAX_RUNS]:
+            del self._runs[old]
+
+    def _cancel(self, message: Cancel) -> None:
+        if (run := self._runs.get(message.target)) is not None:
+            run.cancel()
+            if self._last == message.target:
+                self._end_last()
+
+    def _end_last(self, reason: str = "cancelled") -> None:
+        """Answer the request that nobody waits for any more."""
+        last, self._last = self._last, None
+        if last is not None:
+            self._session.outbox.put(Completed(id=last, usage=[], reason=reason))
+
+    def _accept(self, message: Shown) -> None:
+        run = self._runs.get(message.target)
+
+        def record() -> Accepted:
+            items = run.result(_STOP_S).items if run is not None else ()
+            item = items[message.item] if message.item < len(items) else None
+            return Accepted(id=message.id, metadata=_metadata(item, message.source))
+
+        self._session.work(message.id, record)
+
+    def _tell(self, request_id: str, news: GhostText | GhostEnd) -> None:
+        """Pass on what is written. Comes on any thread."""
+        from jupyter_llm.tasks.completing.completing import NO_MODEL
+        from jupyter_llm.tasks.completing.suggestions import GhostText
+
+        if isinstance(news, GhostText):
+            completion = Completion(
+                id=request_id, item=news.item, text=news.text, is_final=news.is_final
+            )
+            self._session.outbox.put(completion)
+            return
+        if self._last == request_id:
+            self._last = None
+        usage = [_usage(item) for item in news.items]
+        self._session.outbox.put(Completed(id=request_id, usage=usage, reason=news.reason or None))
+        if news.reason == NO_MODEL:
+            self._session.outbox.put(ModelMessage(model=None))
+
+    def _tell_model(self) -> None:
+        engine = self._session.llm.current.resident
+        self._session.outbox.put(ModelMessage(model=engine.info.name if engine else None))
+
+    def _ghost_writer(self) -> GhostWriter:
+        """What writes; the page has said by now how it calls its notebook."""
+        from jupyter_llm.tasks.completing.completing import GhostWriter
+
+        if self._writer is None:
+            llm = self._session.llm
+            self._writer = GhostWriter(
+                lambda: llm.current.resident, self._session.notebook, timeline=llm.timeline
+            )
+        return self._writer
+
+
+def _cell(data: DocumentCellData) -> DocumentCell:
+    tags = OFF_TAGS if data.is_off else frozenset[str]()
+    return DocumentCell(data.id, data.kind, data.source, tags)
+
+
+def _usage(item: GhostItem) -> CompletionUsageData:
+    usage = item.usage
+    return CompletionUsageData(
+        prompt_tokens=usage.prompt_tokens,
+        cached_tokens=usage.cached_tokens,
+        completion_tokens=usage.completion_tokens,
+        first_token_s=usage.first_token_s,
+    )
+
+
+def _metadata(item: GhostItem | None, source: str) -> dict[str, Any]:
+    """The record of a text that was taken; none where the model was not asked."""
+    from jupyter_llm.records.records import completed
+
+    record = item.completion.provenance if item is not None and item.completion else None
+    return completed(record, source).to_metadata() if record is not None else {}

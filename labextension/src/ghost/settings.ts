@@ -1,0 +1,67 @@
+/** The settings of ghost text that stand beside JupyterLab's own for a provider. */
+
+import type { IInlineCompletionProvider } from "@jupyterlab/completer";
+import type { TranslationBundle } from "@jupyterlab/translation";
+
+type Schema = NonNullable<IInlineCompletionProvider["schema"]>;
+
+export interface GhostSettings {
+  /** Milliseconds after a key until something is asked for. */
+  delay: number;
+  /** Only what a person asks for is suggested. */
+  isManual: boolean;
+  /** So many ways to go on are suggested to who asks by hand. */
+  numAlternatives: number;
+  isInMarkdown: boolean;
+}
+
+export const DEFAULTS: GhostSettings = {
+  delay: 120,
+  isManual: false,
+  numAlternatives: 3,
+  isInMarkdown: false,
+};
+
+/** Read what JupyterLab says is set; what is missing or odd there is as by default. */
+export function readSettings(set: Record<string, unknown>): GhostSettings {
+  const number = (name: string, otherwise: number) =>
+    typeof set[name] === "number" ? (set[name] as number) : otherwise;
+  return {
+    delay: Math.max(0, number("debouncerDelay", DEFAULTS.delay)),
+    isManual: set.manualOnly === true,
+    numAlternatives: Math.min(5, Math.max(1, number("alternatives", DEFAULTS.numAlternatives))),
+    isInMarkdown: set.inMarkdown === true,
+  };
+}
+
+export function schema(trans: TranslationBundle): Schema {
+  return {
+    properties: {
+      manualOnly: {
+        title: trans.__("Only by hand"),
+        description: trans.__("Suggest nothing while typing, only when invoked (Alt \\)."),
+        type: "boolean",
+      },
+      alternatives: {
+        title: trans.__("Alternatives"),
+        description: trans.__("How many ways to go on are suggested when invoked."),
+        type: "number",
+        minimum: 1,
+        maximum: 5,
+      },
+      inMarkdown: {
+        title: trans.__("In Markdown cells"),
+        description: trans.__("Suggest text while typing in Markdown cells, too."),
+        type: "boolean",
+      },
+    },
+    default: {
+      debouncerDelay: DEFAULTS.delay,
+      autoFillInMiddle: true,
+      timeout: 10_000,
+      manualOnly: DEFAULTS.isManual,
+      alternatives: DEFAULTS.numAlternatives,
+      inMarkdown: DEFAULTS.isInMarkdown,
+    },
+  };
+}

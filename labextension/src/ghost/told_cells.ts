@@ -1,0 +1,48 @@
+/** The cells of a notebook as the kernel was told them, and the edits that bring it up to date. */
+
+import type { DocumentCell, Request } from "../connection/messages.js";
+
+type Edit = Extract<Request, { type: "cells" }>;
+
+export class ToldCells {
+  #cells: readonly DocumentCell[] = [];
+  #revision = 0;
+
+  /** How many edits were told. After `forget` the first one tells all cells. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** Begin anew: the kernel is another one, or has missed something. */
+  forget(): void {
+    this.#cells = [];
+    this.#revision = 0;
+  }
+
+  /**
+   * The one edit that makes these the cells that the kernel knows, or null where they are.
+   *
+   * The source of the cell `written` may be an older one, since who asks for a completion sends it.
+   */
+  edit(now: readonly DocumentCell[], written: string | null = null): Edit | null {
+    const before = this.#cells;
+    const isSame = (one: DocumentCell | undefined, other: DocumentCell | undefined) =>
+      one !== undefined &&
+      other !== undefined &&
+      one.id === other.id &&
+      one.kind === other.kind &&
+      one.is_off === other.is_off &&
+      (one.source === other.source || one.id === written);
+    let at = 0;
+    while (isSame(before[at], now[at])) at += 1;
+    let same = 0;
+    const most = Math.min(before.length, now.length) - at;
+    while (same < most && isSame(before.at(-1 - same), now.at(-1 - same))) same += 1;
+    const insert = now.slice(at, now.length - same);
+    const remove = before.length - same - at;
+    if (insert.length === 0 && remove === 0 && this.#revision > 0) return null;
+    this.#cells = before.toSpliced(at, remove, ...insert);
+    this.#revision += 1;
+    return { type: "cells", revision: this.#revision, at, remove, insert };
+  }
+}
