@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import pytest
 from browser.accessibility import violations
 from browser.answers import note_complaints
 from browser.cell_actions import SCRIPTED, CellActions
+from browser.extension import Extension
 from browser.lab import Notebook
 from playwright.sync_api import expect
 
@@ -362,3 +364,32 @@ def test_notebook_7_has_it_too(
     assert actions.notebook.source(index) == AFTER
     # Notebook's own, with no extension at all: a plugin is loaded that its shortcuts do not know.
     assert [error for error in errors if "(reading 'schema')" not in error] == []
+
+
+def test_the_model_answers_while_a_cell_runs(
+    open_notebook: Callable[..., Notebook], errors: list[str], page: Page
+) -> None:
+    notebook = open_notebook("%load_ext jupyter_llm", "import time; time.sleep(600)", BEFORE)
+    extension = Extension(notebook)
+    extension.wait_for_state("absent")
+    notebook.run(0)
+    extension.wait_for_state("open")
+    notebook.start(1)
+    notebook.activate(2)
+    notebook.command("jupyter-llm:explain")
+    region = notebook.cell(2).locator(".jllm-action")
+    expect(region.get_by_role("button", name="Close")).to_be_visible()
+    expect(region.locator(".jllm-action-markdown")).to_have_text(re.compile(r"\w"))
+    region.get_by_role("button", name="Continue in the chat").click()
+    expect(page.get_by_role("textbox", name="Message")).to_be_focused()
+    notebook.command("jupyter-llm:edit")
+    box = region.get_by_role("textbox")
+    box.fill("Write a function that adds two numbers.")
+    box.press("Enter")
+    reject = region.get_by_role("button", name=re.compile("Reject|Close"))
+    expect(reject).to_be_visible()
+    assert notebook.source(2) == BEFORE
+    reject.click()
+    notebook.interrupt()
+    notebook.finish()
+    assert errors == []
