@@ -69,6 +69,11 @@ class ContextReport:
     num_parameters: int = 0
     is_if_asked: bool = False
 
+    @property
+    def num_cells(self) -> int:
+        """How many cells go along with the next prompt, or do if it is about them."""
+        return sum(row.kind == "cell" and (row.is_in or row.state == _IF_ASKED) for row in self.rows)
+
     def num_tokens_of(self, kind: RowKind) -> int:
         """How many tokens go along of a kind, without the chat template's own."""
         return sum(row.num_tokens or 0 for row in self.rows if row.is_in and row.kind == kind)

@@ -23,7 +23,13 @@ from jupyter_llm.frontends.panel import ChatPanel
 
 TIMEOUT_S = 20
 Json = dict[str, Any]
-PROMPT: Json = {"after": None, "attachments": [], "seed": None, "temperature": None}
+PROMPT: Json = {
+    "after": None,
+    "attachments": [],
+    "seed": None,
+    "temperature": None,
+    "is_alone": False,
+}
 
 
 def fits(message: object, kind: type[FromFrontEnd | ToFrontEnd]) -> bool:

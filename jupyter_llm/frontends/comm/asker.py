@@ -62,7 +62,7 @@ class Asker:
             commands=PANEL_COMMANDS,
             namespace=user_namespace(),
             cells=self.side.chat.timeline.snapshot().visible,
-            defaults=self._options(message),
+            defaults=self._options(message, is_alone=message.is_alone),
             has_options=False,
         )
         typed = job.run(reading)
@@ -136,9 +136,13 @@ class Asker:
             shown = f"{shown}\n\n{_cut_off(completion)}".rstrip("\n")
         self.side.notify(job, shown, proposal=proposal, answer=completion)
 
-    def _options(self, message: Send | Regenerate) -> Options:
+    def _options(self, message: Send | Regenerate, *, is_alone: bool = False) -> Options:
         """What the message asks for, or else what the front end is set to."""
-        asked = {"seed": message.seed, "temperature": message.temperature}
+        asked = {
+            "seed": message.seed,
+            "temperature": message.temperature,
+            "context": "none" if is_alone else None,
+        }
         return self.options.given({k: v for k, v in asked.items() if v is not None})
 
 

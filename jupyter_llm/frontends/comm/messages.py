@@ -51,13 +51,17 @@ class Bye(FromFrontEnd):
 
 
 class Send(FromFrontEnd):
-    """A prompt or a command. With `after` it begins a new branch behind that turn, 0: the start."""
+    """A prompt or a command. With `after` it begins a new branch behind that turn, 0: the start.
+
+    With `is_alone` no cells and variables of the notebook go along.
+    """
 
     text: str
     after: int | None
     attachments: list[AttachmentData]
     seed: int | None
     temperature: float | None
+    is_alone: bool
 
 
 class DraftMessage(FromFrontEnd):

@@ -81,7 +81,8 @@ class StatusData(Data):
     """The model and how full it is.
 
     `used` of `allowed` tokens are what the next prompt begins with; `used` counts the chat
-    template's own tokens beside the parts. Without a model the numbers are None, or 0.
+    template's own tokens beside the parts. Without a model these numbers are None, or 0. So many
+    cells go along by themselves, or with `is_if_asked` with a prompt that is about them.
     """
 
     model: str | None = None
@@ -92,6 +93,8 @@ class StatusData(Data):
     parts: PartsData = PartsData()
     tokens_per_s: float | None = None
     cached_share: float | None = None
+    num_cells: int = 0
+    is_if_asked: bool = False
 
 
 class ProposalData(Data):

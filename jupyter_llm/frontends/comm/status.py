@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.context_report import context_report
 from jupyter_llm.errors import EngineClosedError
@@ -12,19 +12,17 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.budget import ContextMode
     from jupyter_llm.chat.conversation import Chat
 
-NO_MODEL: Final = StatusData()
-
 
 def status_data(chat: Chat, mode: ContextMode) -> StatusData:
     """How things stand before the next prompt of a chat. Waits for the engine."""
     engine = chat.current.resident
     if engine is None:
-        return NO_MODEL
+        return _without_model(chat)
     try:
         report = context_report(chat, mode, goes_on=True, counts_all=False)
         speed = engine.status().tokens_per_s
     except EngineClosedError:  # unloaded meanwhile
-        return NO_MODEL
+        return _without_model(chat)
     turns = chat.turns
     usage = turns[-1].completion.usage if turns else None
     return StatusData(
@@ -43,14 +41,20 @@ def status_data(chat: Chat, mode: ContextMode) -> StatusData:
         cached_share=round(usage.cached_tokens / usage.prompt_tokens, 3)
         if usage is not None and usage.prompt_tokens
         else None,
+        num_cells=report.num_cells,
+        is_if_asked=report.is_if_asked,
     )
+
+
+def _without_model(chat: Chat) -> StatusData:
+    return StatusData(num_cells=len(chat.timeline.snapshot().visible))
 
 
 def status_at_once(chat: Chat, known: StatusData) -> StatusData:
     """What is known without the engine: which model there is, and what was measured of it."""
     engine = chat.current.resident
     if engine is None:
-        return NO_MODEL
+        return _without_model(chat)
     info = engine.info
     if info.name == known.model:
         return known

@@ -2,13 +2,25 @@
 
 import { make, makeButton } from "../dom/elements.js";
 
-/** @import { Attachment } from "../kernel/messages.js" */
+/** @import { Attachment, Status } from "../kernel/messages.js" */
 
-/** The cells and outputs that were attached. */
+/**
+ * What was attached, what the user is at, and the cells that the chat tells by itself.
+ *
+ * What the user is at goes along once: sent or taken away, it is offered again when it has changed.
+ */
 export class Chips {
   element = make("ul", "jllm-chips");
+  /** @type {readonly Attachment[]} */
+  attachments = []; // another list when it changes
   /** @type {Attachment[]} */
-  #attachments = [];
+  #added = [];
+  /** @type {Attachment[]} */
+  #offered = [];
+  #settled = new Set();
+  #numCells = 0;
+  #isIfAsked = false;
+  #isAlone = false;
   #onRemoved;
 
   /**
@@ -16,7 +28,7 @@ export class Chips {
    */
   constructor(onRemoved) {
     this.#onRemoved = onRemoved;
-    this.element.setAttribute("aria-label", "Attached");
+    this.element.setAttribute("aria-label", "Goes along with the prompt");
     this.#draw();
   }
 
@@ -26,37 +38,76 @@ export class Chips {
    * @param {Attachment} attachment
    */
   add(attachment) {
-    this.#attachments = [
-      ...this.#attachments.filter(({ label }) => label !== attachment.label),
-      attachment,
-    ];
+    this.#added = [...this.#added.filter(({ label }) => label !== attachment.label), attachment];
     this.#draw();
   }
 
   /**
-   * What is attached; another list when that changes.
+   * Offer what the user is at.
    *
-   * @returns {readonly Attachment[]}
+   * @param {Attachment[]} offered
+   * @returns {boolean}  Whether that changes what goes along.
    */
-  get attachments() {
-    return this.#attachments;
+  offer(offered) {
+    const keys = new Set(offered.map(keyOf));
+    this.#settled = new Set([...this.#settled].filter((key) => keys.has(key)));
+    const open = offered.filter((attachment) => !this.#settled.has(keyOf(attachment)));
+    if (open.map(keyOf).join() === this.#offered.map(keyOf).join()) return false;
+    this.#offered = open;
+    this.#draw();
+    return true;
   }
 
   /**
-   * Return what is attached; nothing is any more.
+   * Show how many cells the chat tells by itself.
    *
-   * @returns {Attachment[]}
+   * @param {Status | null} status
+   */
+  tell(status) {
+    const [numCells, isIfAsked] = [status?.num_cells ?? 0, status?.is_if_asked ?? false];
+    if (numCells === this.#numCells && isIfAsked === this.#isIfAsked) return;
+    [this.#numCells, this.#isIfAsked] = [numCells, isIfAsked];
+    this.#draw();
+  }
+
+  /**
+   * Return what goes along; nothing is attached any more.
+   *
+   * @returns {{ attachments: Attachment[], isAlone: boolean }}
    */
   takeAll() {
-    const taken = this.#attachments;
-    this.#attachments = [];
+    const taken = { attachments: [...this.attachments], isAlone: this.#isAlone };
+    for (const attachment of this.#offered) this.#settled.add(keyOf(attachment));
+    this.#added = [];
+    this.#offered = [];
+    this.#isAlone = false;
     this.#draw();
     return taken;
   }
 
   #draw() {
-    this.element.hidden = this.#attachments.length === 0;
-    this.element.replaceChildren(...this.#attachments.map((attachment) => this.#chip(attachment)));
+    const others = this.#offered.filter(
+      ({ label }) => !this.#added.some((added) => added.label === label),
+    );
+    this.attachments = [...others, ...this.#added];
+    const chips = this.attachments.map((attachment) => this.#chip(attachment));
+    if (this.#numCells > 0 && !this.#isAlone) chips.unshift(this.#cells());
+    this.element.hidden = chips.length === 0;
+    this.element.replaceChildren(...chips);
+  }
+
+  /**
+   * @returns {HTMLElement}
+   */
+  #cells() {
+    const name = this.#numCells === 1 ? "1 cell" : `${this.#numCells} cells`;
+    const label = this.#isIfAsked ? `${name} if asked` : name;
+    const title = this.#isIfAsked
+      ? "The cells that ran, and the variables they use: they go along with a prompt about them."
+      : "The cells that ran, and the variables they use: they go along by themselves.";
+    return this.#made(label, title, () => {
+      this.#isAlone = true;
+    });
   }
 
   /**
@@ -65,14 +116,36 @@ export class Chips {
    */
   #chip(attachment) {
     const { label, text } = attachment;
+    return this.#made(label, text.slice(0, 300), () => {
+      this.#settled.add(keyOf(attachment));
+      this.#added = this.#added.filter((other) => other !== attachment);
+      this.#offered = this.#offered.filter((other) => other !== attachment);
+    });
+  }
+
+  /**
+   * @param {string} label
+   * @param {string} title
+   * @param {() => void} remove
+   * @returns {HTMLElement}
+   */
+  #made(label, title, remove) {
     const button = makeButton("×", () => {
-      this.#attachments = this.#attachments.filter((other) => other !== attachment);
+      remove();
       this.#draw();
       this.#onRemoved();
     });
-    button.setAttribute("aria-label", `Do not attach ${label}`);
+    button.setAttribute("aria-label", `Leave out ${label}`);
     const chip = make("li", "jllm-chip", make("span", "", label), button);
-    chip.title = text.slice(0, 300);
+    chip.title = title;
     return chip;
   }
+}
+
+/**
+ * @param {Attachment} attachment
+ * @returns {string}
+ */
+function keyOf({ label, text }) {
+  return JSON.stringify([label, text]);
 }

@@ -84,7 +84,7 @@ export function createComposer({ store, notebook, describe }) {
     const text = textarea.value;
     if (!text.trim()) return;
     suggestions.close();
-    sendNow(text, { attachments: chips.takeAll() });
+    sendNow(text, chips.takeAll());
     recall.reset();
     setText("");
     drafting.sent();
@@ -166,6 +166,10 @@ export function createComposer({ store, notebook, describe }) {
     suggestions.ask();
   });
   textarea.addEventListener("blur", () => suggestions.close());
+  const offer = () => {
+    if (notebook && chips.offer(notebook.atHand())) drafting.changed();
+  };
+  const endOffers = notebook?.onActiveCellChanged(offer);
   const showStop = () => {
     const isNeeded = isBusy(store);
     if (!isNeeded && document.activeElement === stop) textarea.focus();
@@ -174,9 +178,11 @@ export function createComposer({ store, notebook, describe }) {
   const unsubscribe = store.subscribe((changed) => {
     showStop();
     if (changed.has("returned")) takeBack();
+    if (notebook?.isBeside && changed.has("status")) chips.tell(store.state.status);
   });
   showStop();
   textChanged();
+  offer();
   return {
     element,
     focus: () => textarea.focus(),
@@ -184,6 +190,7 @@ export function createComposer({ store, notebook, describe }) {
     dispose() {
       unsubscribe();
       attach?.dispose();
+      endOffers?.();
       suggestions.close();
       drafting.dispose();
     },

@@ -42,6 +42,8 @@
  * @property {{ system: number, cells: number, turns: number, variables: number }} parts
  * @property {number | null} tokens_per_s
  * @property {number | null} cached_share
+ * @property {number} num_cells
+ * @property {boolean} is_if_asked
  */
 
 /**
@@ -81,7 +83,7 @@
  * @typedef {{ type: "hello", view: string, protocol: number, can_write_cells: boolean }
  *   | { type: "bye" }
  *   | { type: "send", text: string, after: number | null, attachments: Attachment[],
- *       seed: number | null, temperature: number | null }
+ *       seed: number | null, temperature: number | null, is_alone: boolean }
  *   | { type: "draft", text: string, after: number | null, attachments: Attachment[] }
  *   | { type: "regenerate", number: number, seed: number | null, temperature: number | null }
  *   | { type: "stop", target: number | string | null }

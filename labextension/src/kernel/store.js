@@ -26,6 +26,7 @@ import { apply, applySnapshot, emptyState, giveBack, setError, setPending } from
  * @property {Attachment[]} [attachments]
  * @property {number | null} [seed]
  * @property {number | null} [temperature]
+ * @property {boolean} [isAlone]  Without the cells and variables that go along by themselves.
  */
 
 /**
@@ -123,9 +124,11 @@ export class Store {
    * @param {SendOptions} [options]
    * @returns {string}  The id of the request.
    */
-  send(text, { after = null, attachments = [], seed = null, temperature = null } = {}) {
+  send(text, options = {}) {
+    const { after = null, attachments = [], seed = null, temperature = null } = options;
     const message = { type: /** @type {const} */ ("send"), text, after, attachments };
-    return this.#begin({ ...message, seed, temperature }, text);
+    const is_alone = options.isAlone ?? false;
+    return this.#begin({ ...message, seed, temperature, is_alone }, text);
   }
 
   /**

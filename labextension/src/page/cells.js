@@ -16,12 +16,15 @@ import { PageCells } from "./page_cells.js";
  *
  * @typedef {object} CellsOnPage
  * @property {() => string | null} activeId
- * @property {() => string} selection  What is selected in the active cell.
+ * @property {() => string | null} selection  What is selected in the active cell; null: unknown.
  * @property {() => number} ownPlace
  * @property {(listener: () => void) => () => void} onActiveChanged
  * @property {() => void} leaveHiddenMath
  * @property {() => void} dispose
  */
+
+/** The tags of cells that the model is not to see. */
+const OFF_TAGS = new Set(["llm-off", "llm-hide"]);
 
 /** @typedef {{ id: string, index: number, source: string, type: string }} Cell */
 /** @typedef {{ id?: string, source: string, metadata?: Record<string, unknown> }} NewCell */
@@ -51,6 +54,7 @@ import { PageCells } from "./page_cells.js";
  * @property {SharedCell} sharedModel
  * @property {OutputsModel} [outputs]
  * @property {number | null} [executionCount]
+ * @property {boolean} [isDirty]  It has changed since it ran.
  */
 
 /**
@@ -184,6 +188,30 @@ export class Notebook {
     const cell = this.activeCell();
     if (!cell?.source.trim()) return null;
     return { label: this.#label(cell, "In"), text: shortened(cell.source) };
+  }
+
+  /** Whether a host tells what the user is at, as one beside the notebook does. */
+  get isBeside() {
+    return this.#page.selection() !== null;
+  }
+
+  /**
+   * Return what the user is at and the chat is not told by itself: what is selected, and a cell of
+   * code that has not run as it stands.
+   *
+   * @returns {Attachment[]}
+   */
+  atHand() {
+    const [selected, cell] = [this.#page.selection(), this.activeCell()];
+    if (!this.isBeside || !cell?.source.trim()) return [];
+    const model = this.#model.cells.get(cell.index);
+    const tags = model.sharedModel.getMetadata("tags");
+    if (Array.isArray(tags) && tags.some((tag) => OFF_TAGS.has(tag))) return [];
+    const label = this.#label(cell, "In");
+    const hasRun = cell.type !== "code" || (model.executionCount && !model.isDirty);
+    const found = hasRun ? [] : [{ label, text: shortened(cell.source) }];
+    if (selected) found.push({ label: `Selection in ${label}`, text: shortened(selected) });
+    return found;
   }
 
   /**

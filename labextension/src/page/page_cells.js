@@ -57,7 +57,7 @@ export class PageCells {
 
   /** The page does not tell a widget what is selected. */
   selection() {
-    return "";
+    return null;
   }
 
   /**

@@ -7,7 +7,7 @@ import type { NotebookPanel } from "@jupyterlab/notebook";
 export interface CellsOnPage {
   activeId(): string | null;
   /** What is selected in the active cell, if anything is. */
-  selection(): string;
+  selection(): string | null;
   ownPlace(): number;
   onActiveChanged(listener: () => void): () => void;
   leaveHiddenMath(): void;

@@ -11,7 +11,6 @@ import { ITranslator, nullTranslator } from "@jupyterlab/translation";
 import { LabIcon } from "@jupyterlab/ui-components";
 import { Menu } from "@lumino/widgets";
 import { Connections } from "../connection/connections.js";
-import { VERSION } from "../version.js";
 import { addChatCommands, CHAT_COMMANDS, IDS } from "./commands.js";
 import { SideBar } from "./side_bar.js";
 
@@ -41,7 +40,7 @@ export const sideBarPlugin: JupyterFrontEndPlugin<void> = {
     const { commands, shell } = app;
     const menu = new Menu({ commands });
     for (const command of CHAT_COMMANDS) menu.addItem({ command });
-    const sideBar = new SideBar(connections, VERSION, trans, {
+    const sideBar = new SideBar(connections, trans, {
       begin: () => void commands.execute(IDS.begin),
       openMenu: (button) => {
         const { left, bottom } = button.getBoundingClientRect();

@@ -19,7 +19,6 @@ export interface SideBarActions {
 /** Nothing is asked of a kernel and nothing fetched before it is seen. */
 export class SideBar extends Widget {
   readonly #connections: Connections;
-  readonly #version: string;
   readonly #trans: TranslationBundle;
   readonly #chats = new Map<NotebookPanel, NotebookChats>();
   readonly #select = document.createElement("select");
@@ -32,15 +31,9 @@ export class SideBar extends Widget {
   #panel: NotebookPanel | null = null;
   #wantsFocus = false;
 
-  constructor(
-    connections: Connections,
-    version: string,
-    trans: TranslationBundle,
-    actions: SideBarActions,
-  ) {
+  constructor(connections: Connections, trans: TranslationBundle, actions: SideBarActions) {
     super();
     this.#connections = connections;
-    this.#version = version;
     this.#trans = trans;
     this.#actions = actions;
     this.addClass("jllm-side");
@@ -128,8 +121,8 @@ export class SideBar extends Widget {
   #show(): void {
     if (!this.isVisible) return;
     const chats = this.#panel && this.#of(this.#panel);
-    const state = chats?.connection.state ?? null;
-    const versions = { ours: this.#version, theirs: chats?.connection.kernelVersion ?? null };
+    const { state = null, version = "", kernelVersion = null } = chats?.connection ?? {};
+    const versions = { ours: version, theirs: kernelVersion };
     const { text, canLoad } = standing(state, versions, (said, ...v) => this.#trans.__(said, ...v));
     const load = { label: this.#trans.__("Load it"), run: () => void this.#loadKernel() };
     this.say(text, canLoad ? load : undefined);

@@ -1,0 +1,110 @@
+/** A chat's front end hears and says over the extension's comm what it would over a widget's. */
+
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+import { PanelModel } from "../lib/sidebar/panel_model.js";
+import { labExample } from "./messages.js";
+
+/** @import { Line } from "../lib/sidebar/panel_model.js" */
+
+class FakeSignal {
+  /** @type {Set<(sender: any, value: any) => void>} */
+  #slots = new Set();
+  connect = (/** @type {any} */ slot) => this.#slots.add(slot);
+  disconnect = (/** @type {any} */ slot) => this.#slots.delete(slot);
+  emit = (/** @type {any} */ value) => {
+    for (const slot of [...this.#slots]) slot(null, value);
+  };
+}
+
+class FakeLine {
+  state = "open";
+  stateChanged = new FakeSignal();
+  received = new FakeSignal();
+  /** @type {any[]} */
+  sent = [];
+  request = (/** @type {any} */ message) => this.sent.push(message);
+
+  become(/** @type {string} */ state) {
+    this.state = state;
+    this.stateChanged.emit(state);
+  }
+}
+
+/** @type {FakeLine} */
+let line;
+/** @type {PanelModel} */
+let model;
+
+beforeEach(() => {
+  line = new FakeLine();
+  model = make();
+});
+
+function make() {
+  const id = /** @type {any} */ ("b5");
+  const place = { widget_manager: { context: {} }, page: /** @type {any} */ ({}) };
+  return new PanelModel(/** @type {Line} */ (/** @type {unknown} */ (line)), id, "prices", place);
+}
+
+/** Return a list that fills with what is told under a name. */
+function listen(/** @type {string} */ name) {
+  /** @type {unknown[]} */
+  const told = [];
+  model.on(name, (value) => told.push(value));
+  return told;
+}
+
+test("the chat is opened before anything is said to it", () => {
+  model.send({ type: "bye" });
+  assert.deepEqual(line.sent, [
+    { type: "panel-open", panel: "b5", chat: "prices" },
+    { type: "panel", panel: "b5", message: { type: "bye" } },
+  ]);
+  assert.equal(model.get("panel_id"), "b5");
+});
+
+test("only what is for this chat is heard", () => {
+  const told = listen("msg:custom");
+  const message = labExample("panel-message", { panel: "b5" });
+  line.received.emit({ ...message, panel: "other" });
+  line.received.emit(labExample("chats"));
+  line.received.emit(message);
+  assert.deepEqual(told, [message.message]);
+});
+
+test("another kernel is told by the name that the chat has now, and the front end hears of it", () => {
+  const told = listen("comm_live_update");
+  model.chat = "costs";
+  line.become("absent");
+  assert.equal(told.length, 0);
+  line.become("open");
+  assert.deepEqual(line.sent.at(-1), { type: "panel-open", panel: "b5", chat: "costs" });
+  assert.equal(told.length, 1);
+});
+
+test("without a kernel nothing can be sent, and that is said", () => {
+  line.become("none");
+  assert.throws(() => model.send({ type: "bye" }), /not connected/);
+  assert.equal(line.sent.length, 1);
+});
+
+test("a chat that is closed hears nothing more", () => {
+  const told = [...listen("msg:custom"), ...listen("comm_live_update")];
+  model.dispose();
+  assert.deepEqual(line.sent.at(-1), { type: "panel-close", panel: "b5" });
+  line.received.emit(labExample("panel-message", { panel: "b5" }));
+  line.become("open");
+  assert.deepEqual(told, []);
+  assert.equal(line.sent.length, 2);
+});
+
+test("what does not listen any more is told nothing", () => {
+  /** @type {unknown[]} */
+  const told = [];
+  const listener = (/** @type {unknown} */ value) => told.push(value);
+  model.on("msg:custom", listener);
+  model.off("msg:custom", listener);
+  line.received.emit(labExample("panel-message", { panel: "b5" }));
+  assert.deepEqual(told, []);
+});
