@@ -1,30 +1,164 @@
-"""The side bar of the JupyterLab extension, with a real kernel and a real model."""
+"""The side bar of the JupyterLab extension: the chat of the notebook in front, beside it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
+from browser.accessibility import violations
+from browser.lab import FIND_NOTEBOOK, Notebook, Traffic
+from browser.live_panel import SCRIPTED
 from browser.side_bar import SideBar
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from browser.lab import Notebook
+    from browser.lab import Lab
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+    OpenNotebook = Callable[..., Notebook]
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
+in_both_apps = pytest.mark.parametrize("lab", ["jupyterlab", "notebook"], indirect=True)
 
 LOAD = "%load_ext jupyter_llm"
+REPLIES = f"""{SCRIPTED}
+engine.replies.extend(['The first.', 'The second.', '```python\\nz = 3\\n```'])
+"""
 
 
-def test_a_prompt_is_answered_beside_the_notebook(
-    open_notebook: Callable[..., Notebook], errors: list[str]
+@in_both_apps
+def test_a_prompt_is_answered_while_a_cell_runs_and_what_it_takes_is_fetched_when_it_is_opened(
+    open_notebook: OpenNotebook, errors: list[str]
 ) -> None:
-    notebook = open_notebook(LOAD, "x = 1")
+    notebook = open_notebook(LOAD, "import time; time.sleep(3600)")
+    traffic, side = Traffic(notebook.page), SideBar(notebook)
+    notebook.run(0)
+    assert not [url for url in traffic.urls if "chat_panel" in url]
+    notebook.start(1)
+    side.open()
+    assert len([url for url in traffic.urls if "chat_panel.js" in url]) == 1
+    expect(side.box).to_be_focused()
+    side.send("Count to three hundred.")
+    side.wait_until_writing()
+    side.box.press("Escape")
+    side.wait_until_finished()
+    side.box.press("Escape")
+    expect(side.box).not_to_be_focused()
+    assert notebook.page.evaluate("() => notebook.node.contains(document.activeElement)")
+    notebook.interrupt()
+    assert errors == []
+
+
+def test_the_chat_is_there_again_after_a_restart_once_the_button_has_loaded_it(
+    open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    notebook = open_notebook(LOAD)
     side = SideBar(notebook)
+    notebook.command("jupyter-llm:chat")
+    expect(side.line).to_contain_text("not loaded")
+    side.line.get_by_role("button").click()
+    side.wait_until_there()
+    notebook.run(0)  # which says where the notebook lies, too
+    side.send("Say hello.")
+    side.wait_until_writing()
+    side.stop_ms()
+    said = side.texts()
+    side.box.fill("And then?")
+    notebook.restart()
+    expect(side.line).to_contain_text("not loaded")
+    side.line.get_by_role("button").click()
+    expect(side.line).to_be_hidden()
+    expect(side.turns).to_have_count(1)
+    assert side.texts() == said
+    expect(side.box).to_have_value("And then?")
+    assert errors == []
+
+
+def test_chats_are_begun_renamed_exported_and_deleted(
+    open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    notebook = open_notebook(REPLIES, "x = 1")
+    page, side = notebook.page, SideBar(notebook)
     notebook.run(0)
     side.open()
-    expect(side.box).to_be_focused()
-    assert side.ask("Say hello.")
+    side.ask("One?")
+    side.node.get_by_role("button", name="New chat").click()
+    expect(side.turns).to_have_count(0)
+    side.ask("Two?")
+    side.choose("Rename Chat")
+    page.locator(".jp-Dialog input").fill("Prices")
+    page.locator(".jp-Dialog button.jp-mod-accept").click()
+    expect(side.chats).to_have_value("Prices")
+    side.choose("Export Chat")
+    expect(side.line).to_contain_text("Saved as")
+    (exported,) = notebook.path.parent.glob("*-Prices.md")
+    assert "The second." in exported.read_text("utf-8")
+    side.choose("Delete Chat")
+    page.locator(".jp-Dialog button.jp-mod-accept").click()
+    expect(side.chats).to_have_value("default")
+    assert side.names == ["default"]
+    expect(side.answers).to_have_text(["The first."])
+    assert errors == []
+
+
+def test_what_the_user_is_at_goes_along_once_and_can_be_taken_out(
+    open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    notebook = open_notebook(REPLIES, "total = 1", "other = 2")
+    page, side = notebook.page, SideBar(notebook)
+    notebook.run(0)
+    side.open()
+    chips = side.root.locator(".jllm-chip")
+    notebook.activate(1)
+    expect(chips.filter(has_text="Cell 2")).to_have_count(1)
+    notebook.cell(1).locator(".cm-content").click()
+    page.keyboard.press("End")
+    page.keyboard.press("Shift+Home")
+    expect(chips.filter(has_text="Selection")).to_have_count(1)
+    side.root.get_by_role("button", name="Leave out Cell 2").click()
+    side.ask("What is it?")
+    expect(side.root.locator(".jllm-tag")).to_have_text(["Selection in Cell 2"])
+    expect(chips.filter(has_text="Cell 2")).to_have_count(0)
+    notebook.activate(2)
+    expect(chips.filter(has_text="Cell 3")).to_have_count(1)
+    for theme in ("JupyterLab Light", "JupyterLab Dark"):
+        page.evaluate(
+            "theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", theme
+        )
+        is_light = str("Light" in theme).lower()
+        expect(page.locator(f"body[data-jp-theme-light='{is_light}']")).to_have_count(1)
+        assert violations(page, ".jllm-side") == []
+    assert errors == []
+
+
+def test_it_follows_two_notebooks_with_two_kernels_and_writes_into_the_right_one(
+    lab: Lab, open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    one = open_notebook(REPLIES, "a = 1")
+    page, side = one.page, SideBar(one)
+    one.run(0)
+    side.open()
+    side.ask("One?")
+    side.ask("Two?")
+    side.ask("Three?")
+    page.evaluate("() => { window.first = notebook; }")
+    path = lab.write("second-of-two.ipynb", REPLIES, "b = 2")
+    page.evaluate("path => jupyterapp.commands.execute('docmanager:open', { path })", path.name)
+    page.evaluate(FIND_NOTEBOOK.replace(".find(", ".filter(w => w !== window.first).find("))
+    expect(side.line).to_contain_text("not loaded")
+    two = Notebook.__new__(Notebook)
+    two.page, two.path = page, path
+    two.run(0)
+    side.wait_until_there()
+    expect(side.turns).to_have_count(0)
+    side.ask("One?")
+    expect(side.answers).to_have_text(["The first."])
+    page.evaluate("() => jupyterapp.shell.activateById(first.id)")
+    expect(side.turns).to_have_count(3)
+    side.button("Insert below").click()
+    page.wait_for_function("() => first.model.cells.length === 3")
+    assert page.evaluate("() => notebook.model.cells.length") == 2
+    two.shut_down()
+    page.evaluate("() => { window.notebook = window.first; }")
     assert errors == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -113,14 +114,15 @@ class _Panel:
         from jupyter_llm.frontends.comm.asker import Asker
         from jupyter_llm.frontends.comm.inbox import Inbox
         from jupyter_llm.frontends.comm.sync import KernelSide
-        from jupyter_llm.frontends.prompt.options import Options
+        from jupyter_llm.frontends.prompt.defaults import default_options
 
         chat = self._session.llm.chat(chat_name)
+        options = replace(default_options(), continue_=True)
         with self._lock:
             if self._is_closed:
                 return
-            side = KernelSide(chat, "auto", self._send, lambda: None)
-            inbox = Inbox(side, Asker(side, Options(continue_=True)))
+            side = KernelSide(chat, options.context, self._send, lambda: None)
+            inbox = Inbox(side, Asker(side, options))
             self._open_parts = side, inbox
             for content in self._waiting:
                 inbox.take(content)

@@ -33,6 +33,7 @@ export function addChatCommands(
       execute: async () => {
         const { chats } = sideBar;
         if (!chats) return;
+        sideBar.say(""); // what was said before is over
         try {
           await work(chats);
         } catch (error) {

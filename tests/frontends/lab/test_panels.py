@@ -12,6 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from support.front_end import TIMEOUT_S, Json, View, hold_on
 from support.lab_page import LabPage, Page
 from support.scripted import ScriptedEngine
+from support.shell import run
 from support.stored import stored_bytes, written
 
 from jupyter_llm import Chat, llm
@@ -56,6 +57,24 @@ def test_a_prompt_is_answered_without_a_panel_in_a_cell(page: LabPage) -> None:
     turn = chat.say("What is 6 * 7?")
     assert turn["text"]
     assert llm.chat("default").turns[0].completion.text == turn["text"]
+
+
+def test_a_prompt_goes_alone_where_the_cells_were_taken_out(
+    shell: InteractiveShell, scripted: ScriptedEngine, page: LabPage
+) -> None:
+    run(shell, "price = 1", store_history=True)
+    chat = ShownChat(page)
+    for is_alone in (True, False):
+        chat.say("How much is @price?", is_alone=is_alone)
+        told = "price = 1" in str(scripted.requests[-1].prompt)
+        assert told is not is_alone
+
+
+def test_it_is_asked_as_configured(
+    shell: InteractiveShell, scripted: ScriptedEngine, page: LabPage
+) -> None:
+    run(shell, "%config LLMMagics.max_tokens = 3")
+    assert ShownChat(page).say("Hello")["text"] == "wor"  # a token is a letter
 
 
 def test_what_is_said_while_a_chat_is_being_read_is_taken_in_afterwards(
