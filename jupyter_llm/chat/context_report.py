@@ -72,7 +72,8 @@ class ContextReport:
     @property
     def num_cells(self) -> int:
         """How many cells go along with the next prompt, or do if it is about them."""
-        return sum(row.kind == "cell" and (row.is_in or row.state == _IF_ASKED) for row in self.rows)
+        cells = (row for row in self.rows if row.kind == "cell")
+        return sum(row.is_in or row.state == _IF_ASKED for row in cells)
 
     def num_tokens_of(self, kind: RowKind) -> int:
         """How many tokens go along of a kind, without the chat template's own."""
