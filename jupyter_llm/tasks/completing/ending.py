@@ -247,7 +247,7 @@ def _open_before(prefix: str) -> list[str]:
 def _closing(text: str, closer: str) -> int | None:
     """Where a text closes what was open before it: a bracket or a quote."""
     if closer in ('"', "'", '"""', "'''"):
-        found = re.search(rf"(?:\\.|(?!{closer})[\s\S])*?(?={closer})", text)
+        found = re.match(rf"(?s:\\.|[^\\])*?(?={closer})", text)
         return found.end() if found else None
     waiting: list[str] = []
     position = 0
