@@ -151,13 +151,13 @@ class Ghost:
         self._session.outbox.put(ModelMessage(model=engine.info.name if engine else None))
 
     def _ghost_writer(self) -> GhostWriter:
-        """What writes; the page has said by now how it calls its notebook."""
+        """What writes; the page has said by now where its notebook lies."""
         from jupyter_llm.tasks.completing.completing import GhostWriter
 
         if self._writer is None:
             llm = self._session.llm
             self._writer = GhostWriter(
-                lambda: llm.current.resident, self._session.notebook, timeline=llm.timeline
+                lambda: llm.current.resident, self._session.path, timeline=llm.timeline
             )
         return self._writer
 
