@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.api import llm
+from jupyter_llm.frontends.comm.subshell import keep_subshell
 from jupyter_llm.frontends.lab.actions import Actions
 from jupyter_llm.frontends.lab.ghost import Ghost
 from jupyter_llm.frontends.lab.models import ModelChoice
@@ -47,6 +48,7 @@ class Sessions:
         # Not with `on_msg`: that would let the shell's `post_execute` be called, on this thread and
         # for every message, and Matplotlib take the figure of the cell that runs, to show it here.
         comm.handle_msg = lambda message: session.take(message["content"]["data"])
+        keep_subshell(comm)
         comm.on_close(lambda _message: session.close())
 
     def close(self) -> None:

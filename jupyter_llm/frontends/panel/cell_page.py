@@ -10,8 +10,8 @@ from anywidget import AnyWidget
 from traitlets import Unicode
 
 from jupyter_llm.errors import PanelFilesError
+from jupyter_llm.frontends.comm.subshell import keep_subshell
 from jupyter_llm.frontends.panel.panel import STATIC
-from jupyter_llm.frontends.panel.subshell import keep_subshell
 from jupyter_llm.notebook.cells.shell import current_shell
 from jupyter_llm.notebook.code.page import MADE_KEY, MadeCell
 

@@ -19,8 +19,8 @@ from jupyter_llm.errors import PanelFilesError
 from jupyter_llm.frontends.comm.asker import Asker
 from jupyter_llm.frontends.comm.inbox import Inbox
 from jupyter_llm.frontends.comm.messages import Transcript
+from jupyter_llm.frontends.comm.subshell import keep_subshell
 from jupyter_llm.frontends.comm.sync import KernelSide
-from jupyter_llm.frontends.panel.subshell import keep_subshell
 from jupyter_llm.frontends.panel.transcript_output import TranscriptOutput
 from jupyter_llm.frontends.prompt.options import Options
 from jupyter_llm.notebook.cells.path import notebook_path

@@ -5,8 +5,9 @@ import type { Kernel, KernelMessage } from "@jupyterlab/services";
 import { UUID } from "@lumino/coreutils";
 import type { IDisposable } from "@lumino/disposable";
 import { type ISignal, Signal } from "@lumino/signaling";
+import { leftBehind, remember } from "./leftovers.js";
 import { isMessage, type Message, PROTOCOL, type Request, TARGET } from "./messages.js";
-import { isLoaded, presenceIn } from "./presence.js";
+import { commsOf, presenceIn } from "./presence.js";
 import { Requests, type Sent } from "./requests.js";
 
 /**
@@ -124,9 +125,9 @@ export class Connection implements IDisposable {
     const { language_info } = await kernel.info;
     if (isStale()) return;
     if (language_info.name !== "python") return this.#setState("foreign");
-    const isThere = await isLoaded(kernel);
+    const comms = await commsOf(kernel);
     if (isStale()) return;
-    if (!isThere) return this.#setState("absent");
+    if (!comms.has(TARGET)) return this.#setState("absent");
     const comm: SubshellComm = kernel.createComm(TARGET);
     await subshellOf(comm, kernel);
     if (isStale()) return comm.dispose();
@@ -134,6 +135,17 @@ export class Connection implements IDisposable {
     this.#numReceived = 0;
     comm.onMsg = ({ content }) => this.#take(comm, content.data);
     comm.open();
+    for (const { comm: id, subshell } of await leftBehind(kernel.id)) {
+      if (comms.has(id)) {
+        const left: SubshellComm = kernel.createComm(TARGET, id);
+        await subshellOf(left, kernel); // Jupyter counts who shares one
+        left.close();
+      }
+      if (subshell) kernel.requestDeleteSubshell({ subshell_id: subshell });
+    }
+    if (isStale()) return;
+    const subshell = comm.subshellId ?? null;
+    remember(this.client, { kernel: kernel.id, comm: comm.commId, subshell });
     const { id, reply } = this.#requests.add(this.#hello);
     this.#send(comm, this.#hello, id);
     const welcome = await reply.catch(() => null); // not understood at all

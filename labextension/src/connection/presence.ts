@@ -4,10 +4,11 @@ import { type Kernel, KernelMessage } from "@jupyterlab/services";
 import { TARGET } from "./messages.js";
 
 /**
- * Ask whether jupyter_llm is loaded. Beside all that runs: the control channel answers at once,
- * though Jupyter's types have this question on the shell's only.
+ * Ask for the ids of the comms that jupyter_llm has in a kernel: none if it is not loaded, else the
+ * target's name among them. Beside all that runs: the control channel answers at once, though
+ * Jupyter's types have this question on the shell's only.
  */
-export async function isLoaded(kernel: Kernel.IKernelConnection): Promise<boolean> {
+export async function commsOf(kernel: Kernel.IKernelConnection): Promise<Set<string>> {
   const question = KernelMessage.createMessage<KernelMessage.ICommInfoRequestMsg>({
     msgType: "comm_info_request",
     channel: "shell",
@@ -18,7 +19,7 @@ export async function isLoaded(kernel: Kernel.IKernelConnection): Promise<boolea
   const asked = { ...question, channel: "control" } as unknown as KernelMessage.IControlMessage;
   const reply: unknown = await kernel.sendControlMessage(asked, true).done;
   const { content } = reply as KernelMessage.ICommInfoReplyMsg;
-  return content.status === "ok" && Object.hasOwn(content.comms, TARGET);
+  return new Set(content.status === "ok" ? Object.keys(content.comms) : []);
 }
 
 /** Tell whether a message of a kernel says that jupyter_llm has come to it, or gone. */

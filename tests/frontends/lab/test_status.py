@@ -75,7 +75,7 @@ def test_a_page_that_watches_no_more_hears_nothing_more(open_page: OpenPage) -> 
     llm("Hello", max_tokens=4)
     wait_for_state(other, "idle")
     assert len(told(page)) == num_told
-    other.ask("bye")
+    other.close()
     num_told = len(told(other))
     llm.unload()
     assert len(told(other)) == num_told
