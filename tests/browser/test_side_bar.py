@@ -83,6 +83,13 @@ def test_chats_are_begun_renamed_exported_and_deleted(
     page, side = notebook.page, SideBar(notebook)
     notebook.run(0)
     side.open()
+    side.box.press("Escape")
+    expect(side.box).not_to_be_focused()
+    page.keyboard.press("Control+Shift+Space")
+    expect(side.box).to_be_focused()
+    page.keyboard.type("dd")  # which deletes a cell where the notebook hears it
+    expect(side.box).to_have_value("dd")
+    expect(page.locator(".jp-NotebookPanel .jp-Cell")).to_have_count(2)
     side.ask("One?")
     side.node.get_by_role("button", name="New chat").click()
     expect(side.turns).to_have_count(0)
