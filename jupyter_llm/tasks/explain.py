@@ -42,7 +42,7 @@ _TEST = (
     "case and for the edges. {title_first} is already defined: do not repeat it. Answer with one "
     "Python code block."
 )
-_TEST_BEGIN = "import pytest\n\n\ndef"  # else small models repeat what is to be tested
+_TEST_BEGIN = "import pytest\n\n\ndef test_"  # else small models repeat what is to be tested
 _DOC = (
     "Write a docstring in NumPy style for {each}: what it does, its parameters, what it returns. "
     "Answer with one Python code block that holds {title} with the docstring in it and nothing "

@@ -163,7 +163,7 @@ def test_docstrings_come_into_the_cell_as_it_is(page: LabPage, scripted: Scripte
 
 
 def test_tests_are_a_cell_below(page: LabPage, scripted: ScriptedEngine) -> None:
-    scripted.replies.append(" test_f():\n    assert f(1) == 2\n```")
+    scripted.replies.append("f():\n    assert f(1) == 2\n```")
     found = act(page, "test", cell("def f(x):\n    return 2 * x"))
     assert found["is_below"]
     assert found["source"] == "def test_f():\n    assert f(1) == 2"

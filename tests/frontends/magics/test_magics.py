@@ -146,7 +146,7 @@ def test_a_command_shows_what_goes_on_in_its_place(
 
 @pytest.mark.parametrize(
     ("line", "reply"),
-    [("%llm -f code Print 1", "print(1)"), ("%llm /test 1", "```python\nprint(1)\n```")],
+    [("%llm -f code Print 1", "print(1)"), ("%llm /test 1", "x():\n    print(1)\n```")],
 )
 def test_code_that_stands_in_a_cell_is_not_shown_twice(
     shell: InteractiveShell,
