@@ -101,6 +101,24 @@ def test_an_error_is_fixed_from_its_output(actions: CellActions) -> None:
     expect(actions.notebook.cell(index).locator(".jllm-fix")).to_have_count(0)
 
 
+def test_what_is_asked_for_far_below_comes_in_sight(actions: CellActions) -> None:
+    index = actions.add("# a long cell\n" * 80 + "1 / 0")
+    actions.notebook.run(index)
+    actions.notebook.cell(index).get_by_role("button", name="Fix with the model").click()
+    expect(actions.region(index)).to_be_in_viewport()
+    actions.do("edit")
+    expect(actions.region(index).get_by_role("textbox")).to_be_focused()
+
+
+def test_an_interrupt_is_no_mistake(actions: CellActions) -> None:
+    interrupted = actions.add("raise KeyboardInterrupt")
+    actions.notebook.run(interrupted)
+    failed = actions.add("1 / 0")
+    actions.notebook.run(failed)
+    expect(actions.notebook.cell(failed).locator(".jllm-fix")).to_be_visible()
+    expect(actions.notebook.cell(interrupted).locator(".jllm-fix")).to_have_count(0)
+
+
 def test_a_cell_is_edited_by_keys_alone(actions: CellActions) -> None:
     index = actions.add("x = 1")
     keyboard = actions.page.keyboard

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.frontends.comm.parts import ProgressData
 from jupyter_llm.frontends.lab import target
+from jupyter_llm.frontends.lab.actions import Actions
 from jupyter_llm.frontends.lab.messages import (
     Act,
     Answer,
@@ -73,4 +74,4 @@ actions: ScriptedActions
 
 def script() -> None:
     """Have pages that connect from now on be answered so."""
-    target.PARTS = (*target.PARTS, ScriptedActions)
+    target.PARTS = (*(part for part in target.PARTS if part is not Actions), ScriptedActions)

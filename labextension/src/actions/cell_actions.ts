@@ -56,6 +56,7 @@ export class CellActions implements IDisposable {
     });
     this.#views.set(id, view);
     view.place();
+    view.reveal();
     if (action === "edit") view.focus();
     else view.begin();
   }
@@ -121,6 +122,15 @@ export class View {
 
   focus(): void {
     this.#region?.focus();
+  }
+
+  /** Bring it and the code above it in sight: whoever pressed a button far below expects to see it. */
+  reveal(): void {
+    const region = this.#region?.node;
+    if (!region) return;
+    const seen = this.#panel.content.node.getBoundingClientRect();
+    const { top, bottom } = region.getBoundingClientRect();
+    if (top < seen.top || bottom > seen.bottom) region.scrollIntoView({ block: "center" });
   }
 
   accept(): void {

@@ -18,7 +18,10 @@ export function addFixButtons(
 
   const place = (cell: Cell) => {
     const button = buttons.get(cell);
-    const isWanted = errorOf(cell) !== null && isEditable(panel, cell);
+    const error = errorOf(cell);
+    // Whoever interrupts a cell has nothing that needs a fix.
+    const isMistake = error !== null && !/^KeyboardInterrupt\b/m.test(error);
+    const isWanted = isMistake && isEditable(panel, cell);
     if (!isWanted) button?.dispose();
     if (!isWanted) buttons.delete(cell);
     else if (!button && !cell.isPlaceholder()) {
