@@ -40,6 +40,7 @@ def run(*command: str | Path, folder: Path, **environment: str) -> str:
         cwd=folder,
         env={**inherited, **environment},
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         check=True,
         text=True,
     ).stdout

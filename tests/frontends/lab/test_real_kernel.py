@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.kernel import Kernel, running_kernel
 from support.lab_page import KernelPage
+from support.waiting import until
 
 from jupyter_llm.frontends.lab.presence import TARGET
 
@@ -96,7 +97,7 @@ def test_after_we_have_gone_and_come_a_page_connects_anew(kernel: Kernel) -> Non
     again = KernelPage(kernel)
     assert again.hello(client=page.client)["is_writer"]
     page.close()
-    assert page.comm_id not in comms(kernel)
+    until(lambda: page.comm_id not in comms(kernel))
     assert again.hello()["is_writer"]
 
 
