@@ -49,7 +49,8 @@ def actions(shared: CellActions, request: pytest.FixtureRequest) -> Iterator[Cel
     if folder := request.config.getoption("--screenshots", None):
         shared.page.screenshot(path=Path(folder, f"{request.node.name}.png"))
     shared.clear()
-    assert complaints == []
+    # JupyterLab's own: its debugger asks a kernel that a test has ended meanwhile.
+    assert [text for text in complaints if "Canceled future" not in text] == []
 
 
 def test_a_proposal_is_shown_in_the_cell_and_is_no_part_of_it(actions: CellActions) -> None:
@@ -294,7 +295,9 @@ def test_a_cell_that_is_moved_keeps_its_proposal_and_one_that_is_deleted_drops_i
 def test_the_right_cell_is_changed_when_another_notebook_is_in_front(actions: CellActions) -> None:
     index = actions.start("fix", BEFORE)
     actions.page.evaluate(
-        "() => jupyterapp.commands.execute('notebook:create-new', {kernelName: 'python3'})"
+        """async () => {
+            await jupyterapp.commands.execute('notebook:create-new', { kernelName: 'python3' });
+        }"""
     )
     expect(actions.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")).to_have_count(1)
     actions.page.wait_for_function("() => !notebook.isVisible")
