@@ -6,6 +6,7 @@ import { cellActions } from "./actions/plugin.js";
 import { Connections, OpenConnections } from "./connection/connections.js";
 import { ghostText } from "./ghost/plugin.js";
 import { sideBarPlugin } from "./sidebar/plugin.js";
+import { statusBarPlugin } from "./status_bar/plugin.js";
 import { VERSION } from "./version.js";
 
 const connections: JupyterFrontEndPlugin<Connections> = {
@@ -21,4 +22,4 @@ const connections: JupyterFrontEndPlugin<Connections> = {
   },
 };
 
-export default [connections, sideBarPlugin, cellActions, ghostText];
+export default [connections, sideBarPlugin, cellActions, ghostText, statusBarPlugin];

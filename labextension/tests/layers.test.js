@@ -10,7 +10,7 @@ const SRC = new URL("../src/", import.meta.url);
 // From the top down. Folders on one line do not import each other.
 const FOLDERS = [
   ["."],
-  ["actions", "frame", "sidebar"],
+  ["actions", "frame", "sidebar", "status_bar"],
   ["compose", "talk"],
   ["markdown", "page"],
   ["kernel", "ghost"],

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { loadFailure, standing } from "../lib/sidebar/standing.js";
+import { loadFailure, standing } from "../lib/connection/standing.js";
 
 /**
  * @param {string} text

@@ -1,7 +1,7 @@
 /** The commands that do something with a cell, and where they are found. */
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
-import { ICommandPalette, IToolbarWidgetRegistry, showErrorMessage } from "@jupyterlab/apputils";
+import { ICommandPalette, IToolbarWidgetRegistry } from "@jupyterlab/apputils";
 import type { Cell } from "@jupyterlab/cells";
 import { IEditorLanguageRegistry } from "@jupyterlab/codemirror";
 import { INotebookTracker, type NotebookPanel } from "@jupyterlab/notebook";
@@ -155,24 +155,6 @@ export const cellActions: JupyterFrontEndPlugin<void> = {
       () => view() !== null,
       () => stateIs("open") || view() !== null,
       () => view()?.end(),
-    );
-    add(
-      "load",
-      {
-        label: trans.__("Load jupyter_llm in the Kernel"),
-        caption: trans.__("Run %load_ext jupyter_llm"),
-        icon: offlineBoltIcon,
-      },
-      () => stateIs("absent"),
-      () => stateIs("absent"),
-      async () => {
-        if (!tracker.currentWidget) return;
-        try {
-          await connections.of(tracker.currentWidget).load();
-        } catch (error) {
-          await showErrorMessage(trans.__("jupyter_llm was not loaded"), error as Error);
-        }
-      },
     );
 
     toolbars?.addFactory<Cell>("Cell", "jupyter-llm", () => {

@@ -6,8 +6,8 @@ import { addIcon, ellipsesIcon, type LabIcon } from "@jupyterlab/ui-components";
 import type { Message } from "@lumino/messaging";
 import { Widget } from "@lumino/widgets";
 import type { Connections } from "../connection/connections.js";
+import { loadFailure, standing } from "../connection/standing.js";
 import { NotebookChats } from "./notebook_chats.js";
-import { loadFailure, standing } from "./standing.js";
 
 /** What the side bar asks of the application. */
 export interface SideBarActions {

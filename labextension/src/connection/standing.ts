@@ -1,6 +1,6 @@
-/** What the side bar says where there is no chat to show, and what can be done about it. */
+/** What is said where a notebook is not connected, and what can be done about it. */
 
-import type { ConnectionState } from "../connection/connection.js";
+import type { ConnectionState } from "./connection.js";
 
 /** One line, and whether jupyter_llm may be loaded now. Nothing is said with an empty text. */
 export interface Standing {

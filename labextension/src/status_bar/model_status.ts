@@ -1,0 +1,115 @@
+/** What the model in the kernel of one notebook does, and which one it is to be. */
+
+import type { IDisposable } from "@lumino/disposable";
+import { type ISignal, Signal } from "@lumino/signaling";
+import type { Connection, ConnectionState } from "../connection/connection.js";
+import type { LabStatus, Message, MessageOf } from "../connection/messages.js";
+
+export type Model = MessageOf<"models">["models"][number];
+
+/** Watches the connection of the notebook in front, and asks its kernel nothing of the others. */
+export class ModelStatus implements IDisposable {
+  readonly changed: ISignal<this, void>;
+  readonly #changed: Signal<this, void>;
+  #connection: Connection | null = null;
+  #status: LabStatus | null = null;
+  #models: Model[] = [];
+  #load: { connection: Connection; id: string } | null = null;
+  #isDisposed = false;
+
+  constructor() {
+    this.#changed = new Signal(this);
+    this.changed = this.#changed;
+  }
+
+  get connection(): Connection | null {
+    return this.#connection;
+  }
+
+  get state(): ConnectionState | null {
+    return this.#connection?.state ?? null;
+  }
+
+  get status(): LabStatus | null {
+    return this.#status;
+  }
+
+  /** The models there are, as they were when they were last listed. */
+  get models(): readonly Model[] {
+    return this.#models;
+  }
+
+  /** Whether a model is being loaded that was chosen here. */
+  get canStop(): boolean {
+    return this.#load !== null && this.#load.connection === this.#connection;
+  }
+
+  get isDisposed(): boolean {
+    return this.#isDisposed;
+  }
+
+  /** Go over to another notebook's kernel. */
+  follow(connection: Connection | null): void {
+    const before = this.#connection;
+    if (connection === before) return;
+    if (before) {
+      before.stateChanged.disconnect(this.#watch, this);
+      before.received.disconnect(this.#take, this);
+      if (before.state === "open") before.request({ type: "watch-status", is_on: false });
+    }
+    this.#connection = connection;
+    connection?.stateChanged.connect(this.#watch, this);
+    connection?.received.connect(this.#take, this);
+    this.#watch();
+  }
+
+  /** Ask which models there are. */
+  async list(): Promise<void> {
+    const connection = this.#connection;
+    const reply = await connection?.request({ type: "list-models" }).reply;
+    if (reply?.type !== "models" || connection !== this.#connection) return;
+    this.#models = reply.models;
+    this.#changed.emit();
+  }
+
+  /** Load a model; fails with what is the matter. */
+  async use(model: string): Promise<void> {
+    const connection = this.#connection;
+    if (!connection) return;
+    const { id, reply } = connection.request({ type: "use", model });
+    this.#load = { connection, id };
+    this.#changed.emit();
+    try {
+      await reply;
+    } finally {
+      if (this.#load?.id === id) this.#load = null;
+      this.#changed.emit();
+      void this.list().catch(() => {}); // the connection was lost: it says so
+    }
+  }
+
+  /** Stop loading the model that was chosen. */
+  stop(): void {
+    if (this.#load) this.#load.connection.request({ type: "cancel", target: this.#load.id });
+  }
+
+  dispose(): void {
+    if (this.#isDisposed) return;
+    this.follow(null);
+    this.#isDisposed = true;
+    Signal.clearData(this);
+  }
+
+  #watch(): void {
+    this.#status = null;
+    this.#models = [];
+    if (this.state === "open") this.#connection?.request({ type: "watch-status", is_on: true });
+    this.#changed.emit();
+  }
+
+  #take(_connection: Connection, message: Message): void {
+    if (message.type !== "status") return;
+    this.#status = message.status;
+    this.#changed.emit();
+  }
+}

@@ -1,0 +1,112 @@
+/** The plugin of the status bar, and of loading jupyter_llm in a kernel. */
+
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
+import { ICommandPalette, Notification } from "@jupyterlab/apputils";
+import { INotebookTracker } from "@jupyterlab/notebook";
+import { ISettingRegistry } from "@jupyterlab/settingregistry";
+import { IStatusBar } from "@jupyterlab/statusbar";
+import { ITranslator, nullTranslator, type TranslationBundle } from "@jupyterlab/translation";
+import { offlineBoltIcon } from "@jupyterlab/ui-components";
+import type { Connection } from "../connection/connection.js";
+import { Connections } from "../connection/connections.js";
+import { loadFailure, standing } from "../connection/standing.js";
+import { ModelStatus } from "./model_status.js";
+import { StatusItem } from "./status_item.js";
+
+const ID = "jupyter-llm:status-bar";
+const LOAD = "jupyter-llm:load";
+const STATUS = "jupyter-llm:status";
+const EDIT_SETTINGS = "settingeditor:open";
+const NO_ARGUMENTS = { args: { type: "object", properties: {} } } as const;
+
+export const statusBarPlugin: JupyterFrontEndPlugin<void> = {
+  id: ID,
+  description: "Says what the model in the kernel does, and loads jupyter_llm there.",
+  autoStart: true,
+  requires: [INotebookTracker, Connections],
+  optional: [IStatusBar, ISettingRegistry, ICommandPalette, ITranslator],
+  activate: (
+    app: JupyterFrontEnd,
+    tracker: INotebookTracker,
+    connections: Connections,
+    statusBar: IStatusBar | null,
+    settings: ISettingRegistry | null,
+    palette: ICommandPalette | null,
+    translator: ITranslator | null,
+  ) => {
+    const trans = (translator ?? nullTranslator).load("jupyter_llm");
+    const { commands } = app;
+    const category = trans.__("Language Model");
+    const current = () => (tracker.currentWidget ? connections.of(tracker.currentWidget) : null);
+    commands.addCommand(LOAD, {
+      label: trans.__("Load jupyter_llm in the Kernel"),
+      caption: trans.__("Run %load_ext jupyter_llm"),
+      icon: offlineBoltIcon,
+      isEnabled: () => current()?.state === "absent",
+      isVisible: () => current()?.state === "absent",
+      execute: () => load(current(), trans),
+      describedBy: NO_ARGUMENTS,
+    });
+    palette?.addItem({ command: LOAD, category });
+    if (settings) void loadByItself(settings, connections);
+    if (!statusBar) return;
+    const model = new ModelStatus();
+    const item = new StatusItem(model, trans, {
+      load: () => void commands.execute(LOAD),
+      explain: () => explain(model.connection, trans),
+      openSettings: () => void commands.execute(EDIT_SETTINGS, { query: category }),
+    });
+    statusBar.registerStatusItem(ID, {
+      item,
+      align: "left",
+      rank: 4,
+      isActive: () => item.hasText,
+      activeStateChanged: item.shownChanged,
+    });
+    tracker.currentChanged.connect(() => model.follow(current()));
+    model.follow(current());
+    commands.addCommand(STATUS, {
+      label: trans.__("Model Status and Choice"),
+      isEnabled: () => model.state === "open",
+      execute: () => item.press(),
+      describedBy: NO_ARGUMENTS,
+    });
+    palette?.addItem({ command: STATUS, category });
+  },
+};
+
+/** Load jupyter_llm in a kernel, and say in one line why that cannot be done. */
+async function load(connection: Connection | null, trans: TranslationBundle): Promise<void> {
+  try {
+    await connection?.load();
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    Notification.error(loadFailure(reason, (said, ...values) => trans.__(said, ...values)));
+  }
+}
+
+/** What a connection that is not open has to say. */
+function explain(connection: Connection | null, trans: TranslationBundle): string {
+  const { state = null, version = "", kernelVersion = null } = connection ?? {};
+  const versions = { ours: version, theirs: kernelVersion };
+  const { text, canLoad } = standing(state, versions, (said, ...v) => trans.__(said, ...v));
+  if (canLoad) return trans.__("%1 Click to load it.", text);
+  return text || trans.__("The language model in the kernel");
+}
+
+/** Load jupyter_llm wherever a kernel has started without it, if that is wanted. */
+async function loadByItself(settings: ISettingRegistry, connections: Connections): Promise<void> {
+  const tried = new WeakSet<Connection>();
+  const loaded = settings.load(ID);
+  connections.added.connect(async (_, { connection }) => {
+    const { composite } = await loaded;
+    const look = () => {
+      if (connection.state === "none") tried.delete(connection); // another kernel comes
+      if (connection.state !== "absent" || tried.has(connection)) return;
+      tried.add(connection);
+      if (composite.autoLoad === true) connection.load().catch(() => {}); // the line says so
+    };
+    connection.stateChanged.connect(look);
+    look();
+  });
+}

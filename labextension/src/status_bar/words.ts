@@ -1,0 +1,67 @@
+/** What the status bar says of the model, in words. */
+
+import type { ConnectionState } from "../connection/connection.js";
+import type { LabState, LabStatus } from "../connection/messages.js";
+
+/** Puts a text into the user's language. */
+export type Translate = (text: string, ...values: string[]) => string;
+
+/** What is behind a name that only says how a model was made fit for use. */
+const TAIL = /[-._](?:instruct|chat|it|gguf|i?q\d\w*|b?f16|f32)(?:[-._].*)?$/i;
+
+/** The name of a model as far as it tells it from others. */
+export function shortName(name: string): string {
+  return name.replace(TAIL, "") || name;
+}
+
+/** A size with two or three digits: "145 MB", "0.9 GB". */
+export function size(bytes: number): string {
+  return bytes < 5e8 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
+}
+
+/** What the model does, in a word or two. */
+export function stateWords(state: LabState, share: number | null, translate: Translate): string {
+  switch (state) {
+    case "none":
+      return translate("not loaded");
+    case "loading":
+      return translate("loading %1 %", percent(share ?? 0));
+    case "idle":
+      return translate("idle");
+    case "waiting":
+      return translate("waiting");
+    case "reading":
+      return translate("reading");
+    case "writing":
+      return translate("writing");
+  }
+}
+
+/** How full the model's memory of what it has read is, or "" where that is not known. */
+export function fill({ kv_used, kv_room }: LabStatus): string {
+  return kv_room > 0 ? percent(kv_used / kv_room) : "";
+}
+
+/** The line in the status bar; with "" there is nothing to say. */
+export function line(
+  state: ConnectionState | null,
+  status: LabStatus | null,
+  translate: Translate,
+): string {
+  if (state === "absent") return translate("LLM: not loaded");
+  if (state === "differs") return translate("LLM: versions differ");
+  if (state !== "open") return "";
+  if (!status) return translate("LLM");
+  if (!status.model) return translate("LLM: no model");
+  const share = fill(status);
+  return [
+    shortName(status.model),
+    stateWords(status.state, status.share, translate),
+    ...(share ? [translate("KV %1 %", share)] : []),
+    ...(status.process_bytes ? [size(status.process_bytes)] : []),
+  ].join(" · ");
+}
+
+function percent(share: number): string {
+  return String(Math.round(100 * share));
+}

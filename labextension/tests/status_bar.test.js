@@ -1,0 +1,125 @@
+/** What the status bar says of the model, and of which notebook. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Signal } from "@lumino/signaling";
+import { ModelStatus } from "../lib/status_bar/model_status.js";
+import { line, shortName, size } from "../lib/status_bar/words.js";
+import { labExample } from "./messages.js";
+
+/**
+ * @param {string} text
+ * @param {string[]} values
+ */
+const translate = (text, ...values) =>
+  text.replace(/%(\d)/g, (_, number) => String(values[Number(number) - 1]));
+
+const { status } = labExample("status");
+
+/** A connection that notes what is asked, and whose answers are given by hand. */
+class FakeConnection {
+  state = "open";
+  stateChanged = new Signal(this);
+  received = new Signal(this);
+  /** @type {any[]} */
+  asked = [];
+  /** @type {((message: any) => void)[]} */
+  answer = [];
+
+  /** @param {any} request */
+  request(request) {
+    this.asked.push(request);
+    const reply = new Promise((resolve) => this.answer.push(resolve));
+    return { id: `page-${this.asked.length}`, reply };
+  }
+}
+
+/** @returns {any} */
+const fake = () => new FakeConnection();
+
+test("a line says what the model does, how full it is and what it takes", () => {
+  assert.equal(line("open", status, translate), "smollm2-135m · idle · KV 12 % · 470 MB");
+});
+
+test("while a model is loaded the line says how far", () => {
+  const loading = labExample("status-loading").status;
+  assert.equal(line("open", loading, translate), "smollm2-135m · loading 25 % · 120 MB");
+});
+
+for (const [state, text] of [
+  ["absent", "LLM: not loaded"],
+  ["differs", "LLM: versions differ"],
+  ["foreign", ""],
+  ["none", ""],
+  [null, ""],
+]) {
+  test(`without a connection the line is fit for that: ${state}`, () => {
+    assert.equal(line(/** @type {any} */ (state), null, translate), text);
+  });
+}
+
+test("a kernel without a model says so", () => {
+  const none = { ...status, state: "none", model: null };
+  assert.equal(line("open", /** @type {any} */ (none), translate), "LLM: no model");
+});
+
+for (const [name, short] of [
+  ["smollm2-135m-instruct.q4_1", "smollm2-135m"],
+  ["qwen2.5-coder-0.5b-instruct-q8_0", "qwen2.5-coder-0.5b"],
+  ["mistral-7b-v0.3.iq2_xs", "mistral-7b-v0.3"],
+  ["gemma-3-1b-it", "gemma-3-1b"],
+  ["q8_0", "q8_0"],
+]) {
+  test(`a name is as long as it tells a model from others: ${name}`, () => {
+    assert.equal(shortName(String(name)), short);
+  });
+}
+
+test("a size has few digits", () => {
+  assert.deepEqual([98e6, 499e6, 5e8, 9e8, 12.34e9].map(size), [
+    "98 MB",
+    "499 MB",
+    "0.5 GB",
+    "0.9 GB",
+    "12.3 GB",
+  ]);
+});
+
+test("only the notebook in front is watched", () => {
+  const [model, one, other] = [new ModelStatus(), fake(), fake()];
+  model.follow(one);
+  one.received.emit({ type: "status", status });
+  assert.deepEqual(model.status, status);
+  model.follow(other);
+  assert.deepEqual(one.asked.at(-1), { type: "watch-status", is_on: false });
+  assert.deepEqual(other.asked, [{ type: "watch-status", is_on: true }]);
+  one.received.emit({ type: "status", status });
+  assert.equal(model.status, null);
+});
+
+test("a connection that comes back is watched again, and nothing is said of it meanwhile", () => {
+  const [model, one] = [new ModelStatus(), fake()];
+  model.follow(one);
+  one.received.emit({ type: "status", status });
+  one.state = "none";
+  one.stateChanged.emit("none");
+  assert.equal(model.status, null);
+  one.state = "open";
+  one.stateChanged.emit("open");
+  assert.equal(one.asked.length, 2);
+});
+
+test("what is being loaded can be stopped where it was chosen", async () => {
+  const [model, one] = [new ModelStatus(), fake()];
+  model.follow(one);
+  const use = model.use("other");
+  assert.ok(model.canStop);
+  model.follow(fake());
+  assert.ok(!model.canStop);
+  model.follow(one);
+  model.stop();
+  assert.deepEqual(one.asked.at(-1), { type: "cancel", target: "page-2" });
+  one.answer[1]({ type: "done", id: "page-2" });
+  await use;
+  assert.ok(!model.canStop);
+});

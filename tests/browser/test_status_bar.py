@@ -1,0 +1,103 @@
+"""The status bar: what the model in the kernel does, others to choose from, and loading it all."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from browser.accessibility import is_in_sight, violations
+from browser.extension import Extension
+from playwright.sync_api import expect
+from support.tiny_model import write_tiny_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from browser.lab import Lab, Notebook
+    from playwright.sync_api import Locator
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+ASK = "from jupyter_llm import llm\nprint(llm('Say hello.', max_tokens=400, ignore_eos=True).text)"
+SET_THEME = """async theme => {
+    await jupyterapp.commands.execute('apputils:change-theme', { theme });
+    while (document.body.dataset.jpThemeName !== theme) await new Promise(requestAnimationFrame);
+}"""
+
+
+def item(notebook: Notebook) -> Locator:
+    return notebook.page.locator(".jllm-status-item")
+
+
+def popup(notebook: Notebook) -> Locator:
+    return notebook.page.get_by_role("dialog", name="Language model in the kernel")
+
+
+def test_the_line_says_what_the_model_does_from_nothing_to_idle(
+    open_notebook: Callable[..., Notebook], lab: Lab, errors: list[str]
+) -> None:
+    write_tiny_model(lab.folder / "other.gguf", seed=5)
+    notebook = open_notebook(ASK)
+    line = item(notebook)
+    expect(line).to_have_text("LLM: not loaded")
+    line.click()
+    expect(line).to_have_text("LLM: no model")
+    notebook.start(0)
+    expect(line).to_contain_text("writing")
+    notebook.finish()
+    expect(line).to_have_text(re.compile(r"^smollm2-135m · idle · KV \d+ % · (\d+ MB|\d\.\d GB)$"))
+    choose_with_the_keyboard(notebook)
+    expect(line).to_have_text(re.compile("^other · idle"))
+    assert errors == []
+    for theme in ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"):
+        notebook.page.evaluate(SET_THEME, theme)
+        assert violations(notebook.page, ".jllm-model-popup") == []
+        assert violations(notebook.page, ".jllm-status-item") == []
+
+
+def choose_with_the_keyboard(notebook: Notebook) -> None:
+    """Look at the popup, close it, open it again and choose another model."""
+    page, line, shown = notebook.page, item(notebook), popup(notebook)
+    line.focus()
+    page.keyboard.press("Enter")
+    expect(shown).to_contain_text("tokens, ")
+    expect(shown.locator("[aria-pressed=true]")).to_contain_text("smollm2")
+    assert is_in_sight(shown)
+    page.keyboard.press("Escape")
+    expect(shown).to_have_count(0)
+    expect(line).to_be_focused()
+    page.keyboard.press("Enter")
+    choice = shown.get_by_role("button", name=re.compile("^other"))
+    expect(choice).to_be_visible()
+    for _ in range(10):
+        if choice.evaluate("node => node === document.activeElement"):
+            break
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(choice).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_kernel_loads_it_by_itself_only_where_that_is_wanted(
+    open_notebook: Callable[..., Notebook], errors: list[str]
+) -> None:
+    notebook = open_notebook("1 + 1")
+    Extension(notebook).wait_for_state("absent")
+    notebook.page.evaluate(
+        """async () => {
+            await jupyterapp.serviceManager.settings.save(
+                'jupyter-llm:status-bar', JSON.stringify({ autoLoad: true }));
+        }"""
+    )
+    try:
+        notebook.reload()
+        Extension(notebook).wait_for_state("open")
+        notebook.restart()
+        Extension(notebook).wait_for_state("open")
+        notebook.run(0)
+        assert notebook.outputs(0)[0]["execution_count"] == 1  # it does not count
+        assert errors == []
+    finally:
+        notebook.page.evaluate(
+            "() => jupyterapp.serviceManager.settings.save('jupyter-llm:status-bar', '{}')"
+        )
