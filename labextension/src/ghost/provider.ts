@@ -1,6 +1,7 @@
 /** Gives JupyterLab what the model in a notebook's kernel would write at the cursor. */
 
 import type { CodeEditor } from "@jupyterlab/codeeditor";
+import type { CodeMirrorEditor } from "@jupyterlab/codemirror";
 import type {
   CompletionHandler,
   ICompletionProviderManager,
@@ -141,7 +142,9 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
     const editor = panel.content.activeCell?.editor;
     const item = editor && this.current(editor);
     if (!editor || !item?.insertText) return;
-    editor.replaceSelection?.(pieceOf(item.insertText));
+    const piece = pieceOf(item.insertText);
+    const { editor: view } = editor as CodeMirrorEditor; // the text and the cursor change at once
+    view.dispatch(view.state.replaceSelection(piece), { userEvent: "input.complete" });
     this.#taken(item);
     this.#invoke(panel);
   }

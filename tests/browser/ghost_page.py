@@ -1,0 +1,118 @@
+"""A notebook in a page whose kernel has a model, and somebody who types in its last cell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from browser.extension import Extension
+from browser.lab import Lab, Notebook
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+LOAD = "%load_ext jupyter_llm\nfrom jupyter_llm import llm"
+MODEL = "_ = llm.use()"
+FACTS = """import math
+import pandas as pd
+cities = pd.DataFrame({"price": [1, 2], "population": [3, 4]})"""
+
+# Keeps what goes over the extension's comm, either way.
+LISTEN = """() => {
+    window.said = [];
+    notebook.sessionContext.session.kernel.anyMessage.connect((_, { msg }) => {
+        if (msg.header.msg_type === 'comm_msg' && msg.content.data?.type)
+            window.said.push({ time: performance.now(), ...msg.content.data });
+    });
+}"""
+# What is shown in grey, once it is written to its end.
+SHOWN = """() => {
+    const ghosts = Array.from(document.querySelectorAll('.jp-GhostText'))
+        .filter(ghost => !/Spacer/.test(ghost.className));
+    const isWriting = document.querySelector('.jp-GhostText-streamingIndicator') !== null;
+    return isWriting ? '' : ghosts.map(ghost => ghost.innerText).join('');
+}"""
+
+
+class GhostPage(Notebook):
+    """Types in the last cell of a notebook, and sees what is suggested there."""
+
+    def __init__(
+        self, page: Page, lab: Lab, name: str, *cells: str, has_model: bool = True
+    ) -> None:
+        path = lab.write(name, LOAD, MODEL, FACTS, *cells, "")
+        page.goto(lab.page_url(path.name))
+        super().__init__(page, path)
+        page.evaluate(LISTEN)
+        self.last = len(cells) + 3
+        self.run(0)
+        if has_model:
+            self.run(1)
+        self.run(2)
+        Extension(self).wait_for_state("open")
+
+    def write(self, text: str) -> None:
+        """Empty the last cell, and type there."""
+        self.page.keyboard.press("Escape")
+        self.set_source(self.last, "")
+        self.type(self.last, text)
+
+    @property
+    def written(self) -> str:
+        return self.source(self.last)
+
+    def wait_for_ghost(self) -> str:
+        """Wait until something is suggested that is written to its end."""
+        return str(self.page.wait_for_function(SHOWN).json_value())
+
+    def wait_for_source(self, source: str) -> None:
+        """Wait until the last cell holds this."""
+        self.page.wait_for_function(
+            "([index, source]) =>"
+            " notebook.content.widgets[index].model.sharedModel.getSource() === source",
+            arg=[self.last, source],
+        )
+
+    def said(self, *kinds: str) -> list[dict[str, Any]]:
+        """What was said of some kinds since the page was opened."""
+        said: list[dict[str, Any]] = self.page.evaluate("() => window.said")
+        return [message for message in said if message["type"] in kinds]
+
+    def metadata(self, name: str) -> Any:
+        """Of the last cell."""
+        return self._in_cell(self.last, f"sharedModel.getMetadata('{name}')")
+
+    def tag(self, *tags: str) -> None:
+        """Give the last cell these tags and no others."""
+        self._in_cell(self.last, f"sharedModel.setMetadata('tags', {list(tags)})")
+
+    def settle(self) -> None:
+        """Wait until all that was asked for is answered, and nothing more is asked for."""
+        self.page.evaluate(
+            """async () => {
+                const isOpen = () => {
+                    const open = new Set();
+                    for (const { type, id } of window.said) {
+                        if (type === 'complete') open.add(id);
+                        if (type === 'completed') open.delete(id);
+                    }
+                    return open.size > 0;
+                };
+                for (let before = -1; before !== window.said.length || isOpen(); ) {
+                    before = window.said.length;
+                    await new Promise(resolve => setTimeout(resolve, 700));
+                }
+            }"""
+        )
+
+    def set_up(self, **settings: Any) -> None:
+        """Set these settings of ghost text and no others, and load the page again."""
+        self.page.evaluate(
+            """settings => jupyterapp.serviceManager.settings.save(
+                '@jupyterlab/completer-extension:inline-completer',
+                JSON.stringify({ providers: { 'jupyter-llm': settings } }))""",
+            settings,
+        )
+        self.save()
+        self.reload()
+        self.page.evaluate(LISTEN)
+        Extension(self).wait_for_state("open")

@@ -1,0 +1,237 @@
+"""Ghost text as a person meets it, in a notebook of 60 cells with the real model."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from browser.conftest import new_page
+from browser.ghost_page import GhostPage
+from support.waiting import until
+
+from jupyter_llm.records.audit import audit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from browser.lab import Lab
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+SLEEP = "import time\ntime.sleep(600)"
+BURN = """import subprocess, sys, os
+spin = [sys.executable, '-c', 'while True: pass']
+spinners = [subprocess.Popen(spin) for _ in range(os.cpu_count())]
+try:
+    while True:
+        pass
+finally:
+    for spinner in spinners:
+        spinner.kill()"""
+# As long as a cell is: 60 of them are more than a small model reads.
+CELLS = [f"# step {number}\nvalue_{number} = math.sqrt({number})" for number in range(54)]
+SLEEPING, BURNING = 3, 4
+
+
+@pytest.fixture(scope="module")
+def errors_seen() -> list[str]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def opened(chromium: Browser, lab: Lab, errors_seen: list[str]) -> Iterator[GhostPage]:
+    with new_page(chromium) as page:
+        page.on("console", lambda m: errors_seen.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: errors_seen.append(str(error)))
+        opened = GhostPage(page, lab, "sixty.ipynb", SLEEP, BURN, *CELLS)
+        yield opened
+        opened.shut_down()
+
+
+@pytest.fixture
+def ghost(opened: GhostPage, errors_seen: list[str]) -> Iterator[GhostPage]:
+    """The notebook, which the tests of this file share; nothing may go wrong in it."""
+    opened.tag()
+    yield opened
+    opened.page.keyboard.press("Escape")
+    assert errors_seen == []
+
+
+def test_tab_accepts_what_is_suggested_and_the_cell_says_who_wrote_it(ghost: GhostPage) -> None:
+    ghost.write("y = math.")
+    text = ghost.wait_for_ghost()
+    assert re.match(r"\w", text)  # an attribute
+    ghost.page.keyboard.press("Tab")
+    ghost.wait_for_source(f"y = math.{text}")
+    until(lambda: ghost.metadata("jupyter_llm"))
+    ghost.settle()
+    ghost.save()
+    (item,) = audit(ghost.path)
+    assert (item.cell, item.kind, item.state) == (ghost.last + 1, "completion", "recorded")
+    ghost.page.keyboard.press("Control+z")  # the record is no step of its own
+    ghost.wait_for_source("y = math.")
+
+
+def test_a_key_that_matches_keeps_what_is_suggested_and_asks_for_nothing(ghost: GhostPage) -> None:
+    ghost.write("z = math.")
+    text = ghost.wait_for_ghost()
+    asked = len(ghost.said("complete"))
+    ghost.page.keyboard.type(text[:2], delay=300)
+    assert ghost.wait_for_ghost() == text[2:]
+    assert len(ghost.said("complete")) == asked
+
+
+def test_a_word_and_a_line_can_be_accepted(ghost: GhostPage) -> None:
+    ghost.write("y = math.")
+    text = ghost.wait_for_ghost()
+    word = re.match(r"\w+", text)
+    assert word is not None
+    ghost.page.keyboard.press("Control+ArrowRight")
+    ghost.wait_for_source("y = math." + word[0])
+    if text != word[0]:
+        assert ghost.wait_for_ghost() == text[word.end() :]
+        ghost.page.keyboard.press("Alt+ArrowRight")
+    ghost.wait_for_source("y = math." + text.partition("\n")[0])
+
+
+def test_on_a_blank_line_something_is_suggested(ghost: GhostPage) -> None:
+    ghost.write("for number in range(10):")
+    ghost.page.keyboard.press("Enter")
+    assert ghost.wait_for_ghost().strip()
+    ghost.page.keyboard.press("Tab")
+    assert ghost.written.startswith("for number in range(10):\n    ")
+
+
+def test_within_quotes_only_columns_that_exist_are_suggested(ghost: GhostPage) -> None:
+    ghost.write('print(cities["")')
+    ghost.page.keyboard.press("ArrowLeft")
+    ghost.page.keyboard.press("ArrowLeft")
+    ghost.page.keyboard.type("p")
+    assert re.match("(rice|opulation)", ghost.wait_for_ghost())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['words = ["🎉🎉 élan", "naïve 🎉", 1, 2, 3]', "total = sum(math.sqrt(x) for x in [1, 2])"],
+)
+def test_what_is_typed_fast_is_what_the_cell_holds(ghost: GhostPage, text: str) -> None:
+    ghost.write("")
+    ghost.page.keyboard.type(text, delay=1000 / 15)
+    assert ghost.written == text
+    ghost.settle()
+    assert ghost.written == text
+
+
+def test_what_is_suggested_may_be_typed_fast_as_well(ghost: GhostPage) -> None:
+    ghost.write("import random\nprint(math.")
+    text = ghost.wait_for_ghost()
+    ghost.page.keyboard.type(text, delay=1000 / 15)
+    ghost.wait_for_source("import random\nprint(math." + text)
+
+
+def test_the_next_key_cancels_what_was_asked_for(ghost: GhostPage) -> None:
+    ghost.write("def mean_of_all(values):\n")
+    until(lambda: ghost.said("complete"))
+    ghost.write("x = 1")
+    ghost.page.keyboard.type("\n# some other words ", delay=250)
+    ghost.settle()
+    asked = {message["id"] for message in ghost.said("complete")}
+    ended = {message["target"] for message in ghost.said("cancel")}
+    assert ended <= asked
+    assert ended
+
+
+@pytest.mark.parametrize("index", [SLEEPING, BURNING], ids=["sleeps", "burns all cores"])
+def test_something_is_suggested_while_another_cell_runs(ghost: GhostPage, index: int) -> None:
+    ghost.start(index)
+    ghost.write("y = math.")
+    assert ghost.wait_for_ghost()
+    ghost.interrupt()
+    ghost.finish()
+
+
+def test_in_a_cell_that_is_off_nothing_is_suggested_nor_is_it_told(ghost: GhostPage) -> None:
+    ghost.settle()
+    asked = len(ghost.said("complete"))
+    ghost.tag("llm-off")
+    ghost.write("private_name = math.")
+    ghost.command("inline-completer:invoke")
+    ghost.settle()
+    assert len(ghost.said("complete")) == asked
+    assert "private_name" not in str(ghost.said("cells", "complete"))
+
+
+def test_of_sixty_cells_the_kernel_is_told_once(ghost: GhostPage) -> None:
+    ghost.settle()
+    first, *later = [len(message["insert"]) for message in ghost.said("cells")]
+    assert first == ghost.last + 1
+    assert all(num <= 2 for num in later)
+
+
+def test_only_by_hand_several_are_suggested_and_after_another_key_tab_indents(
+    ghost: GhostPage,
+) -> None:
+    ghost.set_up(manualOnly=True)
+    ghost.write("if cities is not None:\n")
+    ghost.settle()
+    assert ghost.said("complete") == []
+    before = ghost.written
+    ghost.command("inline-completer:invoke")
+    texts = [ghost.wait_for_ghost()]
+    ghost.settle()
+    finals = [one["text"] for one in ghost.said("completion") if one["is_final"] and one["text"]]
+    for _ in finals[1:]:
+        ghost.command("inline-completer:next")
+        texts.append(ghost.wait_for_ghost())
+    assert sorted(texts) == sorted(finals)
+    assert len(texts) > 1
+    ghost.page.keyboard.type("\\")
+    ghost.page.keyboard.press("Backspace")
+    ghost.page.keyboard.press("Tab")
+    assert ghost.written == before + "    "
+    ghost.set_up()
+
+
+def test_without_a_model_nothing_is_asked_for_until_there_is_one(
+    lab: Lab, page: Page, errors: list[str]
+) -> None:
+    ghost = GhostPage(page, lab, "no-model.ipynb", has_model=False)
+    ghost.write("y = math.")
+    ghost.settle()
+    assert ghost.said("complete", "cells", "focus") == []
+    ghost.run(1)
+    until(lambda: ghost.said("model"))
+    ghost.write("y = math.")
+    assert ghost.wait_for_ghost()
+    ghost.shut_down()
+    assert errors == []
+
+
+def test_two_notebooks_are_completed_by_their_own_kernels(
+    lab: Lab, page: Page, other_page: Page, errors: list[str]
+) -> None:
+    pages = [
+        GhostPage(each, lab, f"{name}.ipynb", f"class Kind:\n    {name}_only = 1\nkind = Kind()")
+        for each, name in ((page, "first"), (other_page, "second"))
+    ]
+    for ghost, name in zip(pages, ("first", "second"), strict=True):
+        ghost.run(3)
+        ghost.write("print(kind.")
+        assert ghost.wait_for_ghost().startswith(f"{name}_only")
+    for ghost in pages:
+        ghost.shut_down()
+    assert errors == []
+
+
+@pytest.mark.parametrize("lab", ["notebook"], indirect=True)
+def test_notebook_suggests_as_jupyterlab_does(lab: Lab, page: Page, errors: list[str]) -> None:
+    ghost = GhostPage(page, lab, "seven.ipynb")
+    errors.clear()  # Notebook 7 has an error of its own while it loads
+    ghost.write("y = math.")
+    text = ghost.wait_for_ghost()
+    ghost.page.keyboard.press("Tab")
+    ghost.wait_for_source(f"y = math.{text}")
+    ghost.shut_down()
+    assert errors == []
