@@ -78,6 +78,26 @@ def choose_with_the_keyboard(notebook: Notebook) -> None:
     expect(choice).to_have_attribute("aria-pressed", "true")
 
 
+def test_a_model_that_cannot_be_loaded_is_told_of_in_one_line(
+    open_notebook: Callable[..., Notebook], lab: Lab, errors: list[str]
+) -> None:
+    path = write_tiny_model(lab.folder / "gone.gguf", seed=6)
+    notebook = open_notebook("%load_ext jupyter_llm")
+    notebook.run(0)
+    expect(item(notebook)).to_have_text("LLM: no model")
+    item(notebook).click()
+    shown = popup(notebook)
+    choice = shown.get_by_role("button", name=re.compile("^gone"))
+    expect(choice).to_be_visible()
+    path.unlink()
+    choice.click()
+    expect(shown.get_by_role("alert")).to_contain_text("gone")
+    shown.get_by_role("button", name="Settings…").click()
+    settings = notebook.page.locator(".jp-SettingsPanel")
+    expect(settings).to_contain_text("Load jupyter_llm by itself")
+    assert errors == []
+
+
 def test_a_kernel_loads_it_by_itself_only_where_that_is_wanted(
     open_notebook: Callable[..., Notebook], errors: list[str]
 ) -> None:
