@@ -1,4 +1,4 @@
-"""Takes the README's pictures of the chat panel: `python3 dev.py screenshots`.
+"""Takes the README's pictures of the panel and the extension: `python3 dev.py screenshots`.
 
 A real JupyterLab shows them, and the real model of the extra `smollm2` reads and writes, at its own
 speed. It is too small to write an answer worth a picture, so that its words are ours (see
@@ -7,6 +7,7 @@ speed. It is too small to write an answer worth a picture, so that its words are
 
 from __future__ import annotations
 
+import io
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from browser.lab import CHROMIUM_HINT, Notebook, find_chromium, running_chromium, running_lab
 from browser.live_panel import LivePanel
+from browser.side_bar import SideBar
+from PIL import Image
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
@@ -57,8 +60,11 @@ import sys
 sys.path.insert(0, {str(TESTS)!r})
 from support.scripted_words import dictate
 from jupyter_llm import llm
-dictate(llm.engine(), [{ANSWER!r}])
+dictate(llm.engine(), %r)
 """
+WRONG = 'tallest = tree.nlargest(3, "height_m")\ntallest'  # a traceback without anybody's paths
+FIXED = WRONG.replace("tree.", "trees.")
+BEGUN = 'slim = trees["gi'
 EXECUTE_QUIETLY = """async code => {
     const kernel = notebook.sessionContext.session.kernel;
     const reply = await kernel.requestExecute({ code, silent: true, store_history: false }).done;
@@ -92,12 +98,87 @@ def have_conversation(notebook: Notebook) -> None:
     """Run the cells and send the prompt, without the file browser and without a trace of us."""
     page = notebook.page
     notebook.command("application:toggle-left-area")
-    page.evaluate(EXECUTE_QUIETLY, PREPARE)
+    page.evaluate(EXECUTE_QUIETLY, PREPARE % [ANSWER])
     notebook.run(0)
     notebook.run(1)
     panel = LivePanel(notebook)
     panel.ask(PROMPT)
     notebook.save()  # no star in the tab
+
+
+class Recording:
+    """What a page shows, moment by moment."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._frames: list[Image.Image] = []
+        self._durations_ms: list[int] = []
+
+    def look(self, duration_ms: int) -> None:
+        """Show for so long what the page shows now."""
+        shot = self._page.screenshot(animations="disabled", caret="hide")
+        self._frames.append(Image.open(io.BytesIO(shot)).convert("RGB"))
+        self._durations_ms.append(duration_ms)
+
+    def save(self, path: Path) -> Path:
+        """Save it as one animated picture."""
+        first, *others = self._frames
+        options = {"duration": self._durations_ms, "loop": 0, "quality": 70, "method": 6}
+        first.save(path, save_all=True, append_images=others, **options)
+        return path
+
+
+def record_extension(browser: Browser, lab: Lab, folder: Path) -> Iterator[Path]:
+    """Mend a cell, take ghost text and ask in the side bar, and record how that looks."""
+    (lab.folder / "trees.csv").write_text(TREES, "utf-8")
+    path = lab.write("Forest.ipynb", CELLS[0], WRONG, "")
+    context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
+    page = context.new_page()
+    page.goto(lab.page_url(path.name))
+    notebook = Notebook(page, path)
+    notebook.command("application:toggle-left-area")
+    page.evaluate(EXECUTE_QUIETLY, PREPARE % [f"{FIXED}\n```\n", ANSWER])
+    notebook.run(0)
+    recording = Recording(page)
+    mend(notebook, recording)
+    take_ghost_text(notebook, recording)
+    side_bar = SideBar(notebook)
+    side_bar.open()
+    recording.look(800)
+    side_bar.ask(PROMPT)
+    recording.look(4000)
+    for theme in ("Light", "Dark"):
+        page.evaluate(SET_THEME, f"JupyterLab {theme}")
+        yield take_picture(page, folder / f"08_lab_{theme.lower()}.png")
+    yield recording.save(folder / "08_lab.webp")
+    notebook.shut_down()
+    context.close()
+
+
+def mend(notebook: Notebook, recording: Recording) -> None:
+    """Run the cell that is wrong, have it mended, and run it again."""
+    notebook.run(1)
+    notebook.cell(1).scroll_into_view_if_needed()
+    recording.look(1500)
+    notebook.activate(1)
+    notebook.command("jupyter-llm:fix")
+    accept = notebook.cell(1).locator(".jllm-action").get_by_role("button", name="Accept")
+    expect(accept).to_be_visible()
+    recording.look(2500)
+    accept.click()
+    notebook.run(1)
+    recording.look(1500)
+
+
+def take_ghost_text(notebook: Notebook, recording: Recording) -> None:
+    """Begin a line, and let the model write on."""
+    for end in range(0, len(BEGUN), 4):
+        notebook.type(2, BEGUN[end : end + 4])
+        recording.look(150)
+    expect(notebook.page.locator(".jp-GhostText").first).to_be_visible()
+    recording.look(2000)
+    notebook.page.keyboard.press("Tab")
+    recording.look(1500)
 
 
 def take_picture(page: Page, path: Path) -> Path:
@@ -109,7 +190,7 @@ def take_picture(page: Page, path: Path) -> Path:
 
 
 def main() -> int:
-    """Take both pictures into `notebooks/`, or into the folder that was named."""
+    """Take all pictures into `notebooks/`, or into the folder that was named."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     chromium = find_chromium()
     if chromium is None:
@@ -121,8 +202,9 @@ def main() -> int:
         running_lab(Path(scratch)) as lab,
         running_chromium(chromium) as browser,
     ):
-        for path in take_pictures(browser, lab, folder):
-            print(path, f"{path.stat().st_size / 1000:.0f} kB", flush=True)
+        for take in (take_pictures, record_extension):
+            for path in take(browser, lab, folder):
+                print(path, f"{path.stat().st_size / 1000:.0f} kB", flush=True)
     return 0
 
 

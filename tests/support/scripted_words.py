@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.completion import Chunk
+from jupyter_llm.engine.request import Priority
 from jupyter_llm.engine.stream import QueueStream, StreamFeed
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def dictate(engine: LocalEngine, texts: Sequence[str]) -> None:
-    """Give the next answers the words of these texts.
+    """Give the next answers the words of these texts; ghost text stays the model's own.
 
     All else is the model's own: it reads each prompt, and writes as many tokens as the text has,
     at its own speed. Only what these would read is replaced.
@@ -27,7 +28,7 @@ def dictate(engine: LocalEngine, texts: Sequence[str]) -> None:
     queue = deque(texts)
 
     def submit(request: Request) -> QueueStream:
-        if not queue:
+        if not queue or request.priority is Priority.GHOST:
             return write(request)
         text = queue.popleft()
         (token_ids,) = engine.tokenize_texts([text])
