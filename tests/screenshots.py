@@ -123,8 +123,15 @@ class Recording:
     def save(self, path: Path) -> Path:
         """Save it as one animated picture."""
         first, *others = self._frames
-        options = {"duration": self._durations_ms, "loop": 0, "quality": 70, "method": 6}
-        first.save(path, save_all=True, append_images=others, **options)
+        first.save(
+            path,
+            save_all=True,
+            append_images=others,
+            duration=self._durations_ms,
+            loop=0,
+            quality=70,
+            method=6,
+        )
         return path
 
 
