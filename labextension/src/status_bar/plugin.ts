@@ -81,7 +81,8 @@ async function load(connection: Connection | null, trans: TranslationBundle): Pr
     await connection?.load();
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    Notification.error(loadFailure(reason, (said, ...values) => trans.__(said, ...values)));
+    const text = loadFailure(reason, (said, ...values) => trans.__(said, ...values));
+    Notification.error(text, { autoClose: 15_000 });
   }
 }
 
