@@ -85,10 +85,10 @@ class GhostPage(Notebook):
         """Give the last cell these tags and no others."""
         self._in_cell(self.last, f"sharedModel.setMetadata('tags', {list(tags)})")
 
-    def settle(self) -> None:
-        """Wait until all that was asked for is answered, and nothing more is asked for."""
+    def settle(self, pause_ms: int = 700) -> None:
+        """Wait until all that was asked for is answered, and nothing more was said for a while."""
         self.page.evaluate(
-            """async () => {
+            """async (pause) => {
                 const isOpen = () => {
                     const open = new Set();
                     for (const { type, id } of window.said) {
@@ -99,9 +99,10 @@ class GhostPage(Notebook):
                 };
                 for (let before = -1; before !== window.said.length || isOpen(); ) {
                     before = window.said.length;
-                    await new Promise(resolve => setTimeout(resolve, 700));
+                    await new Promise(resolve => setTimeout(resolve, pause));
                 }
-            }"""
+            }""",
+            pause_ms,
         )
 
     def set_up(self, **settings: Any) -> None:
