@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_llm.api import llm
 from jupyter_llm.frontends.comm.subshell import keep_subshell
 from jupyter_llm.frontends.lab.actions import Actions
+from jupyter_llm.frontends.lab.drafts import Drafts
 from jupyter_llm.frontends.lab.ghost import Ghost
 from jupyter_llm.frontends.lab.models import ModelChoice
 from jupyter_llm.frontends.lab.panels import Panels
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PARTS: Sequence[Callable[[Session], Part]] = (
     Actions,
+    Drafts,
     Ghost,
     ModelChoice,
     Panels,

@@ -1,0 +1,70 @@
+"""What a page tells of a `%%llm` cell that is being written is read before it runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from support.engines import num_read, wait_until_idle
+from support.lab_page import LabPage
+from support.scripted import ScriptedEngine
+from support.shell import run
+from support.waiting import until
+
+from jupyter_llm import llm
+from jupyter_llm.engine.local.engine import LocalEngine
+
+CELL = (
+    "%%llm -n 4 --ignore-eos\nWho keeps the lighthouse on the hill above the old harbour, and why?"
+)
+A_HANDFUL = 3
+
+
+def at_rest() -> None:
+    """Wait until nothing more is done about drafts."""
+    until(lambda: all(t.name != "jupyter-llm-cell-draft" for t in threading.enumerate()))
+
+
+def test_a_cell_that_was_read_while_it_was_written_reads_next_to_nothing_when_it_runs(
+    shell: InteractiveShell, open_page: Callable[..., LabPage]
+) -> None:
+    page = open_page()
+    llm.use("tiny")
+    engine = llm.current.resident
+    assert isinstance(engine, LocalEngine)
+    for length in (len(CELL) // 2, len(CELL)):
+        page.ask("draft", cell="a", source=CELL[:length])
+        at_rest()
+    wait_until_idle(engine)
+    run(shell, CELL, cell_id="a", store_history=True)
+    (turn,) = llm.chat("default").turns
+    assert num_read(turn.completion) <= A_HANDFUL
+
+
+def test_a_draft_waits_for_the_cell_that_runs(
+    page: LabPage, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    llm.current.hold_background(is_held=True)  # as at the start of a cell
+    page.ask("draft", cell="a", source="%%llm\nWhat is x?")
+    page.answer("list-chats")
+    assert scripted.drafts == []
+    run(shell, "x = 'the seventh stone'", store_history=True)
+    until(lambda: scripted.drafts)
+    assert "What is x?" in str(scripted.drafts[-1].prompt)
+
+
+@pytest.mark.parametrize("end", ["empty", "bye"])
+def test_a_draft_that_is_gone_while_it_waits_is_not_read(
+    page: LabPage, scripted: ScriptedEngine, shell: InteractiveShell, end: str
+) -> None:
+    llm.current.hold_background(is_held=True)
+    page.ask("draft", cell="a", source="%%llm\nWhat is x?")
+    if end == "empty":
+        page.ask("draft", cell="a", source="")
+    else:
+        page.ask("bye")
+    run(shell, "x = 1", store_history=True)
+    at_rest()
+    assert scripted.drafts == []
