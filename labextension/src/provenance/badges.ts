@@ -1,0 +1,137 @@
+/** Small badges at what a model wrote: under the source of a cell, and under its outputs. */
+
+import { type Cell, type ICellModel, isCodeCellModel } from "@jupyterlab/cells";
+import type { NotebookPanel } from "@jupyterlab/notebook";
+import type { TranslationBundle } from "@jupyterlab/translation";
+import { type PanelLayout, Widget } from "@lumino/widgets";
+import type { Metadata } from "../connection/messages.js";
+import { make } from "../dom/elements.js";
+import { labelOf, type Made, madeBy, plainText } from "./made.js";
+
+/** A text that a model wrote, with what is recorded of it. */
+export interface Generated {
+  metadata: Metadata;
+  /** The source as it stands now, or the output as plain text. */
+  text(): string | null;
+  made: Made[];
+}
+
+/** Where a badge stands, which is said of it. */
+type Where = "source" | "outputs";
+
+/** Keep badges at all that models wrote in a notebook; `show` is called with what was clicked. */
+export function addBadges(
+  panel: NotebookPanel,
+  trans: TranslationBundle,
+  show: (generated: Generated) => void,
+): void {
+  const rows = new WeakMap<Cell, Map<Where, BadgeRow>>();
+  const watched = new WeakSet<Cell>();
+  const due = new Set<Cell>();
+
+  const place = (cell: Cell) => {
+    if (cell.isDisposed || cell.model.isDisposed) return;
+    const found = { source: ofSource(cell.model), outputs: ofOutputs(cell.model) };
+    if (found.source.length + found.outputs.length > 0 && cell.isPlaceholder()) {
+      void cell.ready.then(() => placeSoon(cell)); // it will be drawn once somebody comes near it
+      return;
+    }
+    for (const where of ["source", "outputs"] as const) {
+      const row = rows.get(cell)?.get(where);
+      if (row) row.tell(found[where]);
+      else if (found[where].length > 0) add(cell, where).tell(found[where]);
+    }
+  };
+  const add = (cell: Cell, where: Where): BadgeRow => {
+    const row = new BadgeRow(trans, where, show);
+    const layout = cell.layout as PanelLayout;
+    const input = layout.widgets.findIndex((part) => part.hasClass("jp-Cell-inputWrapper"));
+    layout.insertWidget(where === "source" ? input + 1 : layout.widgets.length - 1, row);
+    rows.set(cell, (rows.get(cell) ?? new Map()).set(where, row));
+    return row;
+  };
+  const placeSoon = (cell: Cell) => {
+    if (due.size === 0) {
+      requestAnimationFrame(() => {
+        const cells = [...due];
+        due.clear();
+        cells.forEach(place);
+      });
+    }
+    due.add(cell);
+  };
+  const watch = () => {
+    for (const cell of panel.content.widgets) {
+      const { model } = cell;
+      if (watched.has(cell) || model.isDisposed) continue; // it may be about to go
+      watched.add(cell);
+      model.metadataChanged.connect(() => placeSoon(cell));
+      if (isCodeCellModel(model)) model.outputs.changed.connect(() => placeSoon(cell));
+      placeSoon(cell);
+    }
+  };
+  panel.content.modelContentChanged.connect(watch);
+  panel.content.activeCellChanged.connect(watch);
+  void panel.revealed.then(watch);
+}
+
+function ofSource(model: ICellModel): Generated[] {
+  const metadata = model.metadata as Metadata;
+  const made = madeBy(metadata);
+  return made.length > 0 ? [{ metadata, text: () => model.sharedModel.getSource(), made }] : [];
+}
+
+function ofOutputs(model: ICellModel): Generated[] {
+  if (!isCodeCellModel(model)) return [];
+  const found: Generated[] = [];
+  for (let index = 0; index < model.outputs.length; index += 1) {
+    const output = model.outputs.get(index);
+    const metadata = output.metadata as Metadata;
+    const made = madeBy(metadata);
+    if (made.length > 0) found.push({ metadata, text: () => plainText(output.data), made });
+  }
+  return found;
+}
+
+class BadgeRow extends Widget {
+  readonly #trans: TranslationBundle;
+  readonly #where: Where;
+  readonly #show: (generated: Generated) => void;
+  #generated: Generated[] = [];
+  #labels = "";
+
+  constructor(trans: TranslationBundle, where: Where, show: (generated: Generated) => void) {
+    super();
+    this.#trans = trans;
+    this.#where = where;
+    this.#show = show;
+    this.addClass("jllm-badges");
+    this.node.dataset.lmSuppressShortcuts = "true"; // Enter is the button's, and not the notebook's
+  }
+
+  /** Show a badge for each of these texts; one that is there already stays, with its focus. */
+  tell(generated: Generated[]): void {
+    this.#generated = generated;
+    const labels = generated.map(({ made }) => labelOf(made));
+    this.setHidden(labels.length === 0);
+    if (JSON.stringify(labels) === this.#labels) return;
+    this.#labels = JSON.stringify(labels);
+    this.node.replaceChildren(...labels.map((label, index) => this.#badge(label, index)));
+  }
+
+  #badge(label: string, index: number): HTMLElement {
+    const badge = make("button", "jllm-badge", label);
+    badge.type = "button";
+    const said =
+      this.#where === "source"
+        ? this.#trans.__("Code written by %1. Show the record", label)
+        : this.#trans.__("Answer written by %1. Show the record", label);
+    badge.title = said;
+    badge.setAttribute("aria-label", said);
+    badge.addEventListener("click", () => {
+      const generated = this.#generated[index];
+      if (generated) this.#show(generated);
+    });
+    return badge;
+  }
+}

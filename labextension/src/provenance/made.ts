@@ -1,0 +1,56 @@
+/** What the metadata of a cell or an output say of how its text was made, as far as a badge tells it. */
+
+/** Where records stand, in metadata. */
+const KEY = "jupyter_llm";
+
+/** One record, unchecked: whoever made the notebook may have written anything there. */
+export interface Made {
+  model: string;
+  quantization: string;
+  licence: string;
+  /** When, or null if nobody can tell. */
+  time: Date | null;
+}
+
+/** The records that can be read, in their order. */
+export function madeBy(metadata: unknown): Made[] {
+  const found = field(metadata, KEY);
+  return (Array.isArray(found) ? found : [found]).flatMap((record) => {
+    const about = field(record, "model");
+    const model = text(field(about, "name"));
+    if (!model) return [];
+    const time = new Date(text(field(record, "time")));
+    return {
+      model,
+      quantization: text(field(about, "quantization")),
+      licence: text(field(about, "license")),
+      time: Number.isNaN(time.getTime()) ? null : time,
+    };
+  });
+}
+
+/** The models that wrote, and the last day they did: what stands on a badge. */
+export function labelOf(made: readonly Made[], locale?: string): string {
+  const models = [...new Set(made.map(({ model }) => model))].join(", ");
+  const times = made.flatMap(({ time }) => (time ? [time.getTime()] : []));
+  if (times.length === 0) return models;
+  const day = new Intl.DateTimeFormat(locale, { dateStyle: "medium" }).format(Math.max(...times));
+  return `${models} · ${day}`;
+}
+
+/** An output's plain text, which may be in lines; null if it has none. */
+export function plainText(data: unknown): string | null {
+  const plain = field(data, "text/plain");
+  if (Array.isArray(plain)) return plain.join("");
+  return typeof plain === "string" ? plain : null;
+}
+
+function field(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null && Object.hasOwn(value, name)
+    ? (value as Record<string, unknown>)[name]
+    : undefined;
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}

@@ -1,0 +1,22 @@
+/** The plugin that says what in a notebook a model wrote. */
+
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
+import { ITranslator, nullTranslator } from "@jupyterlab/translation";
+import { Connections } from "../connection/connections.js";
+import { addBadges } from "./badges.js";
+import { showRecord } from "./record_dialog.js";
+
+export const provenance: JupyterFrontEndPlugin<void> = {
+  id: "jupyter-llm:provenance",
+  description: "Marks what a model wrote, and shows what is recorded of it.",
+  autoStart: true,
+  requires: [Connections],
+  optional: [ITranslator],
+  activate: (_app: JupyterFrontEnd, connections: Connections, translator: ITranslator | null) => {
+    const trans = (translator ?? nullTranslator).load("jupyter_llm");
+    connections.added.connect((_, { panel, connection }) => {
+      const { rendermime } = panel.content;
+      addBadges(panel, trans, (text) => void showRecord(text, connection, rendermime, trans));
+    });
+  },
+};
