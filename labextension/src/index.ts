@@ -5,6 +5,8 @@ import { INotebookTracker } from "@jupyterlab/notebook";
 import { cellActions } from "./actions/plugin.js";
 import { Connections, OpenConnections } from "./connection/connections.js";
 import { ghostText } from "./ghost/plugin.js";
+import { promptCells } from "./prompt_cells/plugin.js";
+import { provenance } from "./provenance/plugin.js";
 import { sideBarPlugin } from "./sidebar/plugin.js";
 import { statusBarPlugin } from "./status_bar/plugin.js";
 import { VERSION } from "./version.js";
@@ -22,4 +24,12 @@ const connections: JupyterFrontEndPlugin<Connections> = {
   },
 };
 
-export default [connections, sideBarPlugin, cellActions, ghostText, statusBarPlugin];
+export default [
+  connections,
+  sideBarPlugin,
+  cellActions,
+  ghostText,
+  statusBarPlugin,
+  promptCells,
+  provenance,
+];

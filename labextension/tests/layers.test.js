@@ -10,7 +10,8 @@ const SRC = new URL("../src/", import.meta.url);
 // From the top down. Folders on one line do not import each other.
 const FOLDERS = [
   ["."],
-  ["actions", "frame", "sidebar", "status_bar"],
+  ["provenance"],
+  ["actions", "frame", "prompt_cells", "sidebar", "status_bar"],
   ["compose", "talk"],
   ["markdown", "page"],
   ["kernel", "ghost"],

@@ -1,0 +1,312 @@
+"""`%%llm` cells in JupyterLab and Notebook 7, and the badges of what a model wrote."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+import pytest
+from browser.accessibility import is_in_sight, violations
+from browser.answers import note_complaints
+from browser.cell_actions import ASK_KERNEL
+from browser.extension import Extension
+from browser.lab import Notebook
+from playwright.sync_api import expect
+from support.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from browser.lab import Lab
+    from playwright.sync_api import Browser, Locator, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+LOAD = "%load_ext jupyter_llm"
+ASK = "%%llm -n 6 -t 0 --chat {}\nWhat is the capital of France?"
+MARKDOWN, PYTHON = "text/x-ipythongfm", "text/x-ipython"
+RECORD: dict[str, Any] = {
+    "model": {"name": "SmolLM2-135M-Instruct", "quantization": "Q8_0", "license": "apache-2.0"},
+    "time": "2026-11-26T12:00:00Z",
+}
+# Whether the model has read a draft, and rests.
+HAS_READ = """(lambda drafts, status: (
+    drafts._draft is not None and drafts._draft.source == {!r} and drafts._reading.wait(0)
+    and status.num_running == status.num_waiting == 0
+))(
+    next(part for session in __import__('jupyter_llm.frontends.lab.target').frontends.lab.target.
+        sessions for part in session._parts if type(part).__name__ == 'Drafts'),
+    __import__('jupyter_llm').llm.current.resident.status(),
+)"""
+
+
+class Prompts:
+    """A notebook with a real kernel, at whose end cells are added."""
+
+    def __init__(self, notebook: Notebook) -> None:
+        self.notebook = notebook
+        self.page = notebook.page
+        Extension(notebook).wait_for_state("absent")
+        notebook.run(0)
+        Extension(notebook).wait_for_state("open")
+
+    def add(self, source: str = "", **metadata: Any) -> int:
+        """Put a cell at the end, go into it, and return its index."""
+        index: int = self.page.evaluate(
+            """([source, metadata]) => {
+                const { sharedModel } = notebook.content.model;
+                const index = sharedModel.cells.length;
+                sharedModel.insertCell(index, { cell_type: 'code', source, metadata });
+                notebook.content.deselectAll();
+                notebook.content.activeCellIndex = index;
+                return index;
+            }""",
+            [source, metadata],
+        )
+        self.notebook.cell(index).locator(".cm-content").click()
+        return index
+
+    def complete(self, wanted: str) -> None:
+        """Take what is offered at the cursor."""
+        self.page.keyboard.press("Tab")
+        item = self.page.locator(".jp-Completer-item").get_by_text(wanted, exact=True)
+        expect(item).to_be_visible()
+        self.page.keyboard.press("Enter")
+        expect(item).to_be_hidden()
+
+    def mime(self, index: int) -> str:
+        found: str = self.page.evaluate(
+            "index => notebook.content.widgets[index].model.mimeType", index
+        )
+        return found
+
+    def badges(self, index: int, name: str = "") -> Locator:
+        """What says of a cell, or of its outputs, who wrote that."""
+        return self.notebook.cell(index).get_by_role("button", name=re.compile(f"{name}.*record"))
+
+    @property
+    def dialog(self) -> Locator:
+        return self.page.get_by_role("dialog")
+
+    def kernel(self, expression: str) -> Any:
+        """What an expression is worth in the kernel, where JSON has it."""
+        text = self.page.evaluate(ASK_KERNEL, f"__import__('json').dumps({expression})")
+        return json.loads(text[1:-1].encode().decode("unicode_escape"))
+
+    def label(self, index: int) -> None:
+        """Let a cell hold a record as one holds that was written into it, of an answer here."""
+        code = (
+            "(lambda api, records: records.landed(list(api.llm.answers)[-1].record, 'x = 1')"
+            ".to_metadata())(__import__('jupyter_llm.api').api, "
+            "__import__('jupyter_llm.records.records').records.records)"
+        )
+        self.page.evaluate(
+            """([index, metadata]) => {
+                const { sharedModel } = notebook.content.widgets[index].model;
+                sharedModel.transact(() => {
+                    sharedModel.setSource('x = 1');
+                    sharedModel.setMetadata('jupyter_llm', metadata.jupyter_llm);
+                });
+            }""",
+            [index, self.kernel(code)],
+        )
+
+
+@pytest.fixture(scope="module")
+def shared(chromium: Browser, lab: Lab) -> Iterator[Prompts]:
+    """One notebook with its kernel for all tests here."""
+    with ExitStack() as stack:
+        context = chromium.new_context(viewport={"width": 1280, "height": 900})
+        context.set_default_timeout(60_000)
+        stack.callback(context.close)
+        page = context.new_page()
+        page.goto(lab.page_url(lab.write("prompt-cells.ipynb", LOAD).name))
+        notebook = Notebook(page, lab.folder / "prompt-cells.ipynb")
+        stack.callback(notebook.shut_down)
+        yield Prompts(notebook)
+
+
+@pytest.fixture
+def prompts(shared: Prompts, request: pytest.FixtureRequest) -> Iterator[Prompts]:
+    """The notebook without the cells of the test before; nothing goes wrong in the page."""
+    complaints = note_complaints(shared.page, "error")
+    yield shared
+    if folder := request.config.getoption("--screenshots", None):
+        shared.page.screenshot(path=Path(folder, f"{request.node.name}.png"))
+    shared.page.evaluate(
+        """() => {
+            const { sharedModel } = notebook.content.model;
+            notebook.content.mode = 'command';
+            sharedModel.deleteCellRange(1, sharedModel.cells.length);
+        }"""
+    )
+    assert complaints == []
+
+
+def test_a_prompt_is_coloured_as_markdown_with_the_code_in_it(prompts: Prompts) -> None:
+    index = prompts.add()
+    prompts.page.keyboard.type("%%llm -t 0")
+    assert prompts.mime(index) == MARKDOWN
+    prompts.page.keyboard.type("\n# Please\n\n```python\ndef half(x): pass\n```\n")
+    editor = prompts.notebook.cell(index).locator(".cm-content")
+    # What has a colour of its own stands in an element of its own.
+    expect(editor.locator("span").get_by_text("def", exact=True)).to_be_visible()
+    expect(editor.locator(".jllm-magic-line")).to_have_text("%%llm -t 0")
+    saved = prompts.notebook.save()
+    assert saved.cells[index].cell_type == "code"
+    assert MARKDOWN not in json.dumps(saved)
+
+
+def test_a_cell_is_code_again_when_it_is_no_prompt(prompts: Prompts) -> None:
+    index = prompts.add("%%llm\nhello")
+    before = prompts.mime(0)
+    assert prompts.mime(index) == MARKDOWN
+    prompts.page.keyboard.press("Control+Home")
+    prompts.page.keyboard.press("Delete")
+    assert prompts.mime(index) == before
+    expect(prompts.notebook.cell(index).locator(".jllm-magic-line")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"), [("--ch", "--chat"), ("-f co", "code"), ("/expl", "/explain")]
+)
+def test_tab_completes_the_options_of_a_prompt(prompts: Prompts, typed: str, wanted: str) -> None:
+    index = prompts.add()
+    prompts.page.keyboard.type(f"%%llm {typed}")
+    prompts.complete(wanted)
+    assert prompts.notebook.source(index).endswith(f" {wanted}")
+
+
+def test_a_prompt_has_been_read_when_it_runs(prompts: Prompts) -> None:
+    prompts.notebook.run(prompts.add(ASK.format("drafts")))
+    index = prompts.add()
+    prompts.page.keyboard.type("%%llm -n 4 -t 0 --chat drafts\n")
+    prompts.page.keyboard.type("And what do they eat there on a Sunday in the middle of June?")
+    source = prompts.notebook.source(index)
+    until(lambda: prompts.kernel(HAS_READ.format(source)))
+    prompts.notebook.run(index)
+    usage = prompts.kernel(
+        "(lambda u: [u.prompt_tokens, u.cached_tokens])"
+        "(__import__('jupyter_llm').llm.chat('drafts').turns[-1].completion.usage)"
+    )
+    assert usage[0] - usage[1] <= 3
+
+
+def test_an_answer_says_who_wrote_it_and_shows_its_record(prompts: Prompts) -> None:
+    index = prompts.add(ASK.format("badge"))
+    prompts.notebook.run(index)
+    badge = prompts.badges(index, "Answer")
+    expect(badge).to_contain_text("smollm2-135m-instruct")
+    assert is_in_sight(badge)
+    badge.click()
+    expect(prompts.dialog).to_contain_text("as it was written")
+    expect(prompts.dialog).to_contain_text("likeliest tokens")
+    prompts.page.keyboard.press("Escape")
+    expect(badge).to_be_focused()
+    prompts.page.keyboard.press("Enter")
+    expect(prompts.dialog).to_contain_text("as it was written")
+    prompts.page.keyboard.press("Enter")
+    expect(prompts.dialog).to_have_count(0)
+    assert prompts.notebook.source(index) == ASK.format("badge")
+
+
+def test_generated_code_says_so_and_that_it_was_edited(prompts: Prompts) -> None:
+    prompts.notebook.run(prompts.add(ASK.format("code")))
+    index = prompts.add()
+    expect(prompts.badges(index)).to_have_count(0)
+    prompts.label(index)
+    prompts.badges(index, "Code").click()
+    expect(prompts.dialog).to_contain_text("as it was written")
+    prompts.page.keyboard.press("Escape")
+    prompts.notebook.type(index, "0")
+    prompts.badges(index, "Code").click()
+    expect(prompts.dialog).to_contain_text("edited since")
+    prompts.page.keyboard.press("Escape")
+
+
+def test_a_badge_follows_undo_and_the_cell(prompts: Prompts) -> None:
+    index = prompts.add("x = 1", jupyter_llm=RECORD)
+    badge = prompts.badges(index, "Code")
+    expect(badge).to_contain_text("SmolLM2-135M-Instruct · Nov 26, 2026")
+    prompts.page.keyboard.press("Escape")
+    for command in ("cut-cell", "paste-cell-below"):
+        prompts.notebook.command(f"notebook:{command}")
+    expect(badge).to_be_visible()
+    prompts.page.evaluate(
+        """index => {
+            const { sharedModel } = notebook.content.widgets[index].model;
+            sharedModel.transact(() => {
+                sharedModel.setSource('');
+                sharedModel.deleteMetadata('jupyter_llm');
+            });
+        }""",
+        index,
+    )
+    expect(prompts.badges(index)).to_have_count(0)
+    prompts.notebook.command("notebook:undo")
+    expect(badge).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_everybody_can_use_it(prompts: Prompts, theme: str) -> None:
+    prompts.page.evaluate(
+        "theme => jupyterapp.commands.execute('apputils:change-theme', { theme })", theme
+    )
+    prompts.page.wait_for_function(
+        "theme => document.body.dataset.jpThemeName === theme", arg=theme
+    )
+    prompts.add("x = 1", jupyter_llm=RECORD)
+    prompts.add("%%llm -f code\n## Please\n\nA *function*:\n\n```python\ndef half(x): pass\n```")
+    index = prompts.add(ASK.format("themes"))
+    prompts.notebook.run(index)
+    expect(prompts.badges(index)).to_be_visible()
+    assert violations(prompts.page, ".jllm-badges, .jllm-magic-line") == []
+    prompts.badges(index).click()
+    expect(prompts.dialog).to_contain_text("as it was written")
+    assert violations(prompts.page, ".jllm-record") == []
+    prompts.page.keyboard.press("Escape")
+    expect(prompts.dialog).to_have_count(0)
+
+
+def test_badges_need_no_kernel_and_no_cell_that_is_out_of_sight(
+    lab: Lab, page: Page, errors: list[str]
+) -> None:
+    path = lab.write("long.ipynb", *["x = 1\n" * 9] * 500)
+    document = nbformat.read(path, as_version=4)
+    for cell in (document.cells[0], document.cells[400]):
+        cell.metadata["jupyter_llm"] = RECORD
+    nbformat.write(document, path)
+    page.goto(lab.page_url(path.name))
+    notebook = Notebook(page, path)
+    badge = page.locator(".jllm-badge")
+    try:
+        expect(badge).to_have_count(1)
+        badge.click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text("SmolLM2-135M-Instruct (Q8_0)")
+        expect(dialog).to_contain_text("A kernel with jupyter_llm tells more")
+        page.keyboard.press("Escape")
+        notebook.activate(400)
+        page.evaluate("() => notebook.content.scrollToItem(400)")
+        expect(notebook.page.locator(".jp-mod-active .jllm-badge")).to_be_visible()
+        assert errors == []
+    finally:
+        notebook.shut_down()
+
+
+@pytest.mark.parametrize("lab", ["notebook"], indirect=True)
+def test_notebook_7_has_it_too(open_notebook: Callable[..., Notebook]) -> None:
+    prompts = Prompts(open_notebook(LOAD))
+    index = prompts.add()
+    prompts.page.keyboard.type("%%llm --ch")
+    assert prompts.mime(index) == MARKDOWN
+    prompts.complete("--chat")
+    assert prompts.notebook.source(index) == "%%llm --chat"
+    prompts.notebook.set_source(index, ASK.format("seven"))
+    prompts.notebook.run(index)
+    prompts.badges(index, "Answer").click()
+    expect(prompts.dialog).to_contain_text("as it was written")
