@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 ASK = "from jupyter_llm import llm\nprint(llm('Say hello.', max_tokens=400, ignore_eos=True).text)"
+# As in a kernel where it is not installed.
+HIDE = """import sys
+class Hide:
+    def find_spec(self, name, *_):
+        if name.startswith("jupyter_" + "llm"):
+            raise ModuleNotFoundError(f"No module named '{name}'")
+sys.meta_path.insert(0, Hide())"""
 SET_THEME = """async theme => {
     await jupyterapp.commands.execute('apputils:change-theme', { theme });
     while (document.body.dataset.jpThemeName !== theme) await new Promise(requestAnimationFrame);
@@ -95,6 +102,16 @@ def test_a_model_that_cannot_be_loaded_is_told_of_in_one_line(
     shown.get_by_role("button", name="Settings…").click()
     settings = notebook.page.locator(".jp-SettingsPanel")
     expect(settings).to_contain_text("Load jupyter_llm by itself")
+    assert errors == []
+
+
+def test_where_it_is_not_installed_the_offer_ends_in_how_to_install_it(
+    open_notebook: Callable[..., Notebook], errors: list[str]
+) -> None:
+    notebook = open_notebook(HIDE)
+    notebook.run(0)
+    item(notebook).click()
+    expect(notebook.page.get_by_text("pip install jupyter-llm").first).to_be_visible()
     assert errors == []
 
 
