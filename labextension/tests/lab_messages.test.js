@@ -20,17 +20,14 @@ const OPTIONS = {
 };
 
 /**
- * Return which messages are not all that their types say, or more, and why.
+ * Return what the compiler has against lines of TypeScript, by their names.
  *
- * @param {Record<string, any>} messages
+ * @param {Record<string, string>} named
  * @returns {string[]}
  */
-function misfits(messages) {
+function wrong(named) {
   const file = `${HERE}messages.gen.ts`;
-  const lines = Object.values(messages).map((message) => {
-    const type = "seq" in message ? "Message & { seq: number }" : "Request & { id: string }";
-    return `void (${JSON.stringify(message)} satisfies ${type});`;
-  });
+  const lines = Object.values(named);
   const head = 'import type { Message, Request } from "../src/connection/messages.js";';
   const host = ts.createCompilerHost(OPTIONS);
   const { getSourceFile } = host;
@@ -44,12 +41,38 @@ function misfits(messages) {
   return program.getSemanticDiagnostics(source).map(({ start, messageText }) => {
     const { line } = source.getLineAndCharacterOfPosition(start ?? 0);
     const why = ts.flattenDiagnosticMessageText(messageText, " ");
-    return `${Object.keys(messages)[line - 1]}: ${why}`;
+    return `${Object.keys(named)[line - 1]}: ${why}`;
   });
 }
 
+/**
+ * Return which messages are not all that their types say, or more, and why.
+ *
+ * @param {Record<string, any>} messages
+ */
+function misfits(messages) {
+  const lines = Object.entries(messages).map(([name, message]) => {
+    const type = "seq" in message ? "Message & { seq: number }" : "Request & { id: string }";
+    return [name, `void (${JSON.stringify(message)} satisfies ${type});`];
+  });
+  return wrong(Object.fromEntries(lines));
+}
+
+const EXAMPLES = Object.fromEntries(LAB_EXAMPLES.map((name) => [name, labExample(name)]));
+
 test("the examples are what the types say", () => {
-  assert.deepEqual(misfits(Object.fromEntries(LAB_EXAMPLES.map((n) => [n, labExample(n)]))), []);
+  assert.deepEqual(misfits(EXAMPLES), []);
+});
+
+test("every message has an example", () => {
+  const types = { Request: ["never"], Message: ["never"] };
+  for (const message of Object.values(EXAMPLES)) {
+    types["seq" in message ? "Message" : "Request"].push(JSON.stringify(message.type));
+  }
+  const lines = Object.entries(types).map(([kind, some]) => {
+    return [kind, `void ((t: Exclude<${kind}["type"], ${some.join(" | ")}>): never => t);`];
+  });
+  assert.deepEqual(wrong(Object.fromEntries(lines)), []);
 });
 
 test("what is missing, too much or of another type is found", () => {

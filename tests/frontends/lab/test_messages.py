@@ -26,6 +26,13 @@ def test_an_example_is_what_its_type_says(name: str) -> None:
     assert fits(without_seq(message), FromLab if name in REQUESTS else ToLab)
 
 
+@pytest.mark.parametrize("kind", [*FromLab.__subclasses__(), *ToLab.__subclasses__()])
+def test_every_message_has_an_example(kind: type[FromLab | ToLab]) -> None:
+    is_request = issubclass(kind, FromLab)
+    sent = [message for name, message in EXAMPLES.items() if (name in REQUESTS) is is_request]
+    assert kind.__struct_config__.tag in [message["type"] for message in sent]
+
+
 def test_the_examples_speak_this_protocol() -> None:
     assert EXAMPLES["hello"]["protocol"] == EXAMPLES["welcome"]["protocol"] == PROTOCOL
 
