@@ -107,12 +107,6 @@ class Page:
         """The messages of a kind, oldest first."""
         return [message for message in self.messages if message["type"] == kind]
 
-    @property
-    def is_writer(self) -> bool:
-        """Whether it was told last that it writes cells."""
-        told = [m["is_writer"] for m in self.messages if m["type"] in ("welcome", "writer")]
-        return bool(told[-1])
-
     def _hear(self, kind: str, data: Json) -> None:
         with self._changed:
             if kind == "comm_close":

@@ -1,6 +1,8 @@
 """What the JupyterLab extension and the kernel say to each other: JSON objects with a `type`.
 
-tests/frontends/lab/messages/ holds one example of every message, read by the tests of both sides.
+The kernel writes no cells: it answers the page that asked, and a person takes the answer there. So
+of several pages with one notebook only that one changes it. tests/frontends/lab/messages/ holds one
+example of every message, read by the tests of both sides.
 """
 
 from __future__ import annotations
@@ -271,19 +273,12 @@ class ErrorMessage(ToLab):
 
 
 class Welcome(ToLab):
-    """Answers `hello`. Only a page that is the writer is sent cells to write."""
+    """Answers `hello`."""
 
     id: str
     protocol: int
     version: str
-    is_writer: bool
     model: str | None
-
-
-class WriterMessage(ToLab):
-    """This page is the one that writes cells from now on, or no more."""
-
-    is_writer: bool
 
 
 class ModelMessage(ToLab):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jupyter_llm._version import __version__
@@ -20,7 +19,6 @@ from jupyter_llm.frontends.lab.messages import (
     PathMessage,
     ToLab,
     Welcome,
-    WriterMessage,
     is_other_hello,
     read_message,
 )
@@ -52,8 +50,7 @@ class Session:
 
     Messages come on a subshell's thread, in their order, also while a cell runs; whoever takes one
     returns at once. `parts` are made for this session, and take all but what is about the session
-    itself. `on_place` is called when the page has said who it is and where its notebook lies,
-    `on_end` once, when it has gone.
+    itself. `on_hello` is called when the page has said who it is, `on_end` once, when it has gone.
     """
 
     def __init__(
@@ -61,17 +58,14 @@ class Session:
         llm: LLM,
         send: Callable[[Any], None],
         parts: Sequence[Callable[[Session], Part]],
-        on_place: Callable[[Session], None],
+        on_hello: Callable[[Session], None],
         on_end: Callable[[Session], None],
     ) -> None:
         self.llm = llm
         self.outbox = Outbox(send)
         self.client = self.path = ""
-        self.is_writer = False
-        self._is_welcomed = False
-        self._lock = threading.Lock()  # what is said of the writer is said in its order
         self._place = Place(llm.notebook)
-        self._on_place = on_place
+        self._on_hello = on_hello
         self._on_end = on_end
         self._is_closed = False
         self._pid = os.getpid()
@@ -134,14 +128,6 @@ class Session:
             said = type(error).__name__
         self.outbox.put(ErrorMessage(id=request_id, text=said))
 
-    def set_writer(self, *, is_writer: bool) -> None:
-        """Make this page the one that writes cells, or no more, and say so."""
-        with self._lock:
-            is_news = is_writer != self.is_writer
-            self.is_writer = is_writer
-            if is_news and self._is_welcomed:  # else the welcome will say it
-                self.outbox.put(WriterMessage(is_writer=is_writer))
-
     def close(self) -> None:
         """Take in that the page has gone. May be called twice."""
         if not self._is_closed:
@@ -156,24 +142,20 @@ class Session:
     def _take_in(self, hello: Hello) -> None:
         self.client, self.path = hello.client, hello.path
         self._place.take(hello.path)
-        self._on_place(self)
+        self._on_hello(self)
         self._welcome(hello.id)
 
     def _welcome(self, request_id: str) -> None:
         engine = self.llm.current.resident
-        with self._lock:
-            self._is_welcomed = True
-            self.outbox.put(
-                Welcome(
-                    id=request_id,
-                    protocol=PROTOCOL,
-                    version=__version__,
-                    is_writer=self.is_writer,
-                    model=engine.info.name if engine is not None else None,
-                )
+        self.outbox.put(
+            Welcome(
+                id=request_id,
+                protocol=PROTOCOL,
+                version=__version__,
+                model=engine.info.name if engine is not None else None,
             )
+        )
 
     def _move(self, message: PathMessage) -> None:
         self.path = message.path
         self._place.take(message.path)
-        self._on_place(self)

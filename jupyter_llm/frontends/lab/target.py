@@ -1,4 +1,4 @@
-"""Where pages of JupyterLab reach the kernel: the target of their comms, and who of them writes."""
+"""Where pages of JupyterLab reach the kernel: the target of their comms."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PARTS: Sequence[Callable[[Session], Part]] = (
 
 
 class Sessions:
-    """The pages that are connected. Of those with the same notebook the first one writes cells."""
+    """The pages that are connected."""
 
     def __init__(self, llm: LLM) -> None:
         self._llm = llm
@@ -59,26 +59,18 @@ class Sessions:
             session.close()
 
     def _take_in(self, session: Session) -> None:
-        """Take in a page that says who and where it is; a connection that it lost goes."""
+        """Take in a page that says who it is; a connection that it lost goes."""
         for other in self:
             if other is not session and other.client == session.client:
                 other.close()
         with self._lock:
             if session not in self._sessions:
                 self._sessions.append(session)
-            self._choose_writers()
 
     def _let_go(self, session: Session) -> None:
         with self._lock:
             if session in self._sessions:
                 self._sessions.remove(session)
-            self._choose_writers()
-
-    def _choose_writers(self) -> None:
-        paths = set()
-        for session in self._sessions:
-            session.set_writer(is_writer=session.path not in paths)
-            paths.add(session.path)
 
 
 sessions = Sessions(llm)

@@ -49,7 +49,6 @@ export class Connection implements IDisposable {
   #attempt: Promise<void> | null = null;
   #numReceived = 0;
   #state: ConnectionState = "none";
-  #isWriter = false;
   #kernelVersion: string | null = null;
   #isDisposed = false;
 
@@ -71,11 +70,6 @@ export class Connection implements IDisposable {
 
   get state(): ConnectionState {
     return this.#state;
-  }
-
-  /** Whether cells that the kernel wants written are this page's to write. */
-  get isWriter(): boolean {
-    return this.#isWriter;
   }
 
   /** The version of jupyter_llm in the kernel, if it has said so: it may differ from `version`. */
@@ -152,7 +146,6 @@ export class Connection implements IDisposable {
     if (isStale()) return;
     if (welcome?.type !== "welcome") return this.#setState("differs");
     this.#kernelVersion = welcome.version;
-    this.#isWriter = welcome.is_writer;
     this.#setState(welcome.protocol === PROTOCOL ? "open" : "differs");
   }
 
@@ -221,7 +214,6 @@ export class Connection implements IDisposable {
       this.#tryToConnect();
       return;
     }
-    if (data.type === "writer") this.#isWriter = data.is_writer;
     this.#requests.take(data);
     this.#received.emit(data);
   }
@@ -251,7 +243,6 @@ export class Connection implements IDisposable {
   #lose(state: ConnectionState): void {
     this.#attempt = null;
     this.#comm = null;
-    this.#isWriter = false;
     this.#kernelVersion = null;
     this.#requests.fail("The connection to the kernel was lost.");
     this.#setState(state);

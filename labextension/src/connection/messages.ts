@@ -88,10 +88,8 @@ export type Message =
       id: string;
       protocol: number;
       version: string;
-      is_writer: boolean;
       model: string | null;
     }
-  | { type: "writer"; is_writer: boolean }
   | { type: "model"; model: string | null }
   | { type: "resend" }
   | { type: "completion"; id: string; item: number; text: string; is_final: boolean }
@@ -128,7 +126,6 @@ const TYPES: Record<Message["type"], true> = {
   ack: true,
   error: true,
   welcome: true,
-  writer: true,
   model: true,
   resend: true,
   completion: true,

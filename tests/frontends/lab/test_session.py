@@ -1,4 +1,4 @@
-"""Pages say who they are, hear what becomes of what they ask, and one of them writes."""
+"""Pages say who they are, and hear what becomes of what they ask."""
 
 from __future__ import annotations
 
@@ -50,15 +50,16 @@ def test_a_page_is_welcomed_once_and_told_nothing_besides(open_page: MakePage) -
     assert [message["type"] for message in page.messages] == ["ack", "welcome"]
     (welcome,) = page.heard("welcome")
     assert (welcome["protocol"], welcome["version"]) == (PROTOCOL, __version__)
-    assert welcome["is_writer"]
     assert welcome["model"] is None  # none is loaded because a page is there
 
 
-def test_a_second_hello_is_answered_and_changes_nothing(open_page: MakePage) -> None:
-    page, other = open_page(), open_page()
-    assert page.hello()["is_writer"]
+def test_a_second_hello_is_answered_and_changes_nothing(
+    sessions: Sessions, open_page: MakePage
+) -> None:
+    page = open_page()
+    page.hello()
     assert len(page.heard("welcome")) == 2
-    assert not other.is_writer
+    assert len(list(sessions)) == 1
 
 
 @pytest.mark.parametrize("protocol", [0, PROTOCOL + 1])
@@ -69,7 +70,6 @@ def test_a_page_that_speaks_otherwise_is_told_how_the_kernel_does(
     page.tell({"type": "hello", "id": "1", "protocol": protocol, "surprise": True})
     welcome = page.wait_for("welcome", id="1")
     assert (welcome["protocol"], welcome["version"]) == (PROTOCOL, __version__)
-    assert not welcome["is_writer"]
     assert list(sessions) == []
 
 
@@ -142,16 +142,14 @@ def test_a_part_that_cannot_be_closed_keeps_no_page_alive(
     assert list(sessions) == []
 
 
-def test_of_pages_with_one_notebook_the_first_writes_and_the_next_when_it_goes(
+def test_of_two_pages_with_one_notebook_only_the_one_that_asked_is_answered(
     open_page: MakePage,
 ) -> None:
-    pages = [open_page(), open_page(), open_page()]
-    other = open_page("other.ipynb")
-    assert [page.is_writer for page in pages] == [True, False, False]
-    assert other.is_writer
-    pages[0].close()
-    assert [page.is_writer for page in pages[1:]] == [True, False]
-    assert other.is_writer
+    page, other = open_page(), open_page()
+    page.answer("list-models")
+    assert [message["type"] for message in other.messages] == ["ack", "welcome"]
+    page.close()
+    assert other.answer("list-models")["type"] == "models"
 
 
 def test_a_page_that_connects_again_takes_its_own_place(
@@ -159,15 +157,8 @@ def test_a_page_that_connects_again_takes_its_own_place(
 ) -> None:
     page = open_page()
     again = LabPage(sessions)
-    assert again.hello(client=page.client)["is_writer"]
+    again.hello(client=page.client)
     assert len(list(sessions)) == 1
-
-
-def test_a_renamed_notebook_has_a_writer_of_its_own(open_page: MakePage) -> None:
-    page, other = open_page(), open_page()
-    other.tell({"type": "path", "id": "1", "path": "renamed.ipynb"})
-    other.wait_for("writer", is_writer=True)
-    assert page.is_writer
 
 
 def test_nothing_is_said_to_a_page_after_it_has_gone(
