@@ -54,12 +54,14 @@ def install(prefix: Path) -> str:
             f"{prefix} is no environment of Python. Ask JupyterLab's Python where it is: "
             'python -c "import sys; print(sys.prefix)"'
         )
-    source = next((path for path in _SOURCES if _version_at(path) is not None), None)
-    if source is None:
-        raise LabExtensionError("The extension is missing here too: install jupyter_llm again")
     target = prefix / PLACE
     if _version_at(target) == __version__:
         return f"{target} has the extension {__version__} already."
+    source = next((path for path in _SOURCES if _version_at(path) == __version__), None)
+    if source is None:
+        raise LabExtensionError(
+            f"The extension {__version__} is missing here too: install jupyter_llm again"
+        )
     try:
         if target.is_symlink():
             target.unlink()
