@@ -25,7 +25,7 @@ from jupyter_llm.notebook.values.peek import (
     text_keys,
     text_of,
 )
-from jupyter_llm.notebook.values.tables import column, column_labels
+from jupyter_llm.notebook.values.tables import column, column_labels, held_type
 
 _MAX_NAMES: Final = 5_000
 _OPENING: Final = ("__getattr__", "__getattribute__", "__dir__")
@@ -65,7 +65,7 @@ def attributes(value: object) -> frozenset[str] | None:
 
 def _missing_accessors(value: Any) -> set[str]:
     """What pandas refuses to look into for what a series holds."""
-    held = str(value.dtype) if short_name(type(value)) == "Series" else ""
+    held = held_type(value) if short_name(type(value)) == "Series" else ""
     fitting = next((name for name, types in _ACCESSORS.items() if held.startswith(types)), "")
     return {*_ACCESSORS, "sparse", "list", "struct"} - {fitting}
 

@@ -191,6 +191,11 @@ def index_labels(value: Any) -> tuple[str, ...]:
     return tuple(text_of(name) for name in value.index.names if is_a(name, str))
 
 
+def held_type(series: Any) -> str:
+    """What a Series of pandas holds, as its dtype is called; "" where that is not asked."""
+    return "" if _stranger_in(series) else str(series.dtype)
+
+
 def column(value: Any, label: str) -> Any:
     """A column of a frame that `column_labels` tells of."""
     if own_package(value) == "polars":
