@@ -326,17 +326,7 @@ def bound_names(text: str) -> frozenset[str]:
             depth += 1
         elif token.text in ")]}":
             depth = max(depth - 1, 0)
-        elif token.text in (
-            "for",
-            "as",
-            "import",
-            "def",
-            "class",
-            "lambda",
-            "global",
-            "del",
-            "with",
-        ):
+        elif token.text in _BINDING:
             taking = token.text
         elif token.text == ("in" if taking == "for" else ":"):
             taking = ""
