@@ -125,14 +125,15 @@ class CellText:
     def of(cls, kind: CellKind, prefix: str, suffix: str) -> CellText | None:
         """Without the secrets in it; None where one is being written."""
         above, end, line = prefix.rpartition("\n")
-        if kind == "code":
-            redact_source(prefix + suffix)  # what is a secret in the whole is one in the parts
-        redact = redact_source if kind == "code" else redact_text
-        if redact(line).text != line:
-            return None
         rest, start, below = suffix.partition("\n")
+        redact = redact_source if kind == "code" else redact_text
+        # This comes first, lest the half of one that is typed becomes known as a secret.
+        if not redact(prefix).text.endswith(end + line):
+            return None
+        whole = redact(prefix + suffix).text  # what is a secret in it is one in the parts
         told = cls(kind, redact(above).text + end + line, rest + start + redact(below).text)
-        return told if redact(rest).text == rest and HIDDEN not in line else None
+        is_within = not whole.endswith(told.suffix) or redact(line).text != line
+        return None if is_within or redact(rest).text != rest or HIDDEN in line else told
 
     def within(self, budget: int) -> CellText:
         """With the oldest lines left out where there are too many."""

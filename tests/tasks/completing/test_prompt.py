@@ -13,6 +13,7 @@ from support.scripted import ScriptedEngine
 from jupyter_llm.engine.info import FimTokens, NotebookTokens
 from jupyter_llm.engine.request import Special
 from jupyter_llm.notebook.cells.document import DocumentCell
+from jupyter_llm.notebook.values.redaction import scrub
 from jupyter_llm.tasks.completing.prompt import (
     CellText,
     PromptWriter,
@@ -149,6 +150,26 @@ def test_secrets_are_left_out_of_cells_above_and_of_the_one_that_is_written() ->
 def test_nothing_is_written_on_the_line_of_a_secret(line: str) -> None:
     assert CellText.of("code", f"x = 1\n{line}", "") is None
     assert CellText.of("code", "x = 1", line) is None
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffix"),
+    [
+        ('password = """\nhunter2\nabc', '\n"""\ny = 1'),
+        ('password = """\n', '\nhunter2\n"""\ny = 1'),
+        ('private_key = """\nMIIEpAIB\n', '\nAAKCAQEA\n"""'),
+        ('login(\n    password="""a1b2\nc3', '""")'),
+    ],
+)
+def test_nothing_is_written_within_a_secret_of_several_lines(prefix: str, suffix: str) -> None:
+    assert CellText.of("code", prefix, suffix) is None
+
+
+def test_a_secret_that_is_being_typed_makes_no_word_of_the_notebook_one() -> None:
+    password = "data_2024_final"  # noqa: S105  made up
+    for end in range(len(password)):
+        CellText.of("code", f'login(password="{password[:end]}', '")')
+    assert scrub("data_2024") == "data_2024"
 
 
 def test_control_tokens_in_a_cell_are_plain_text() -> None:
