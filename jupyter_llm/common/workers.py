@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from concurrent.futures import Future, InvalidStateError, wait
 from contextlib import suppress
@@ -118,7 +119,8 @@ class Chore:
     """Work that is done soon after it was asked for; however often that was meanwhile, once.
 
     `work` returns in how many seconds it may be done again at the earliest, and whether it is to be
-    done then without being asked. There is a thread only while something is to be done.
+    done then without being asked. There is a thread only while something is to be done. In a forked
+    child nothing is done: nobody may let go of the lock there.
     """
 
     def __init__(self, work: Callable[[], tuple[float, bool]], name: str) -> None:
@@ -128,9 +130,12 @@ class Chore:
         self._is_asked = False
         self._is_running = False
         self._closed = threading.Event()
+        self._pid = os.getpid()
 
     def ask(self) -> None:
         """Let the work be done. Returns at once; from any thread."""
+        if os.getpid() != self._pid:
+            return
         with self._changed:
             self._is_asked = True
             if self._is_running or self._closed.is_set():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.watchers import weakly
@@ -30,7 +29,6 @@ class Drafting:
         self._chat = chat
         self._ask = ask
         self._draft: DraftMessage | None = None
-        self._pid = os.getpid()
         self._reading = Chore(self._read, "jupyter-llm-draft")
         again = weakly(self._again)
         self._unwatch = chat.watch(again), chat.timeline.watch(again)
@@ -38,8 +36,7 @@ class Drafting:
     def take(self, draft: DraftMessage) -> None:
         """Have a draft read in the place of the one before; an empty one drops that."""
         self._draft = draft if draft.text.strip() else None
-        if os.getpid() == self._pid:
-            self._reading.ask()
+        self._reading.ask()
 
     def drop(self) -> None:
         """Let the draft be, since it was sent or nobody writes it any more."""
@@ -53,7 +50,7 @@ class Drafting:
             unwatch()
 
     def _again(self) -> None:
-        if self._draft is not None and os.getpid() == self._pid:
+        if self._draft is not None:
             self._reading.ask()
 
     def _read(self) -> tuple[float, bool]:

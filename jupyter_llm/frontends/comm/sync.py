@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from functools import partial
@@ -75,7 +74,6 @@ class KernelSide:
         self._grew_s = self._began_s = 0.0
         self._status = StatusData()
         self._has_views = False
-        self._pid = os.getpid()
         self._lock = threading.RLock()  # guards all of this, and the order of what is sent
         self._pump = Chore(self._tick, "jupyter-llm-panel")
         self._gauge = Chore(self._measure, "jupyter-llm-gauge")
@@ -264,18 +262,12 @@ class KernelSide:
 
     def changed(self) -> None:
         """Take note that the chat has changed; it calls this on whichever thread changed it."""
-        if self._is_ours:
-            self._pump.ask()
+        self._pump.ask()
 
     def measure(self) -> None:
         """Take note that the context may be fuller or emptier, or the model another one."""
-        if self._is_ours and self._has_views:
+        if self._has_views:
             self._gauge.ask()
-
-    @property
-    def _is_ours(self) -> bool:
-        """Whether this is the process with the views; a fork has locks that nobody lets go of."""
-        return os.getpid() == self._pid
 
     def _note_turn(self, job: Job, number: int) -> None:
         """Take note of the turn that a job has become."""
