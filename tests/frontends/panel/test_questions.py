@@ -209,7 +209,7 @@ def test_code_of_a_proposal_is_marked_too(
     front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
 ) -> None:
     run(shell, "x = 1", store_history=True)
-    scripted.replies.append("assert x == 1\n")
+    scripted.replies.append("x() -> None:\n    assert x == 1\n")
     found = front.command("/test")
     source = found["proposal"]["source"]
     answer = front.answer("prepare", number=None, notice=found["id"], source=source)

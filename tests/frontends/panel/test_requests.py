@@ -423,7 +423,8 @@ def test_closed_panels_leave_nothing_behind(
     make_front: MakeFront, scripted: ScriptedEngine
 ) -> None:
     chat = llm.chat("default")
-    before = len(_instances)
+    watched = (chat._watchers, llm.current._watchers, llm.timeline._watchers)
+    before = [len(_instances), *(len(one._watchers) for one in watched)]
     fronts = [make_front() for _ in range(20)]
     scripted.replies.append("Yes.")
     fronts[0].send("Are you there?")
@@ -431,9 +432,7 @@ def test_closed_panels_leave_nothing_behind(
         front.wait_until(is_done)
     for front in fronts:
         front.panel.close()
-    assert len(_instances) == before
-    for watchers in (chat._watchers, llm.current._watchers, llm.timeline._watchers):
-        assert not watchers._watchers
+    assert [len(_instances), *(len(one._watchers) for one in watched)] == before
     wait_for_threads("jupyter-llm-")
 
 
