@@ -33,6 +33,8 @@ from jupyter_llm.tasks.completing.suggestions import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from jupyter_llm.engine.base import Engine
     from jupyter_llm.engine.request import Special
     from jupyter_llm.notebook.cells.document import Document, DocumentCell
@@ -42,6 +44,7 @@ NO_MODEL: Final = "no model loaded"
 """Why there is nothing while no model is resident."""
 
 _NEAR: Final = 3  # cells above whose variables are told
+_MAX_CELL: Final = 40_000  # characters; more take long to parse, for which all threads wait
 
 
 class GhostWriter:
@@ -65,7 +68,7 @@ class GhostWriter:
         self._namespace = namespace
         self._run: GhostRun | None = None
         self._visit: Visit | None = None
-        self._counts: dict[tuple[int, str], int] = {}
+        self._counts: dict[tuple[Path, str], int] = {}
         self._lock = threading.Lock()
 
     def complete(self, document: Document, request: GhostRequest, tell: Tell) -> GhostRun:
@@ -150,6 +153,8 @@ class GhostWriter:
         cell = document.find(request.cell_id)
         if (cell is not None and cell.is_off) or request.cell_id in self._hidden(document):
             return False
+        if len(request.prefix) + len(request.suffix) > _MAX_CELL:
+            return False
         # Within a word nothing fits that does not change the word.
         if re.search(r"\w\Z", request.prefix) and re.match(r"\w", request.suffix):
             return False
@@ -174,7 +179,7 @@ class GhostWriter:
 
     def _counter(self, engine: Engine) -> Callable[[str], int]:
         def count(text: str) -> int:
-            key = (id(engine), text)
+            key = (engine.info.path, text)
             if key not in self._counts:
                 if len(self._counts) > 1000:  # noqa: PLR2004
                     self._counts.clear()

@@ -77,6 +77,12 @@ def test_a_model_is_never_loaded() -> None:
     assert Asked(None)("y = ") == GhostEnd(reason=NO_MODEL)
 
 
+def test_a_cell_that_is_too_long_to_parse_with_every_key_is_left_alone() -> None:
+    engine = ScriptedEngine([" 1\n"])
+    assert Asked(engine)("x = 1\n" * 10_000 + "y = ", is_invoked=True) == GhostEnd()
+    assert not engine.requests
+
+
 def test_what_goes_wrong_in_the_engine_is_said_and_not_raised() -> None:
     engine = ScriptedEngine()
     engine.close()
