@@ -55,7 +55,7 @@ def test_a_draft_waits_for_the_cell_that_runs(
     assert "What is x?" in str(scripted.drafts[-1].prompt)
 
 
-@pytest.mark.parametrize("end", ["empty", "bye"])
+@pytest.mark.parametrize("end", ["empty", "closed"])
 def test_a_draft_that_is_gone_while_it_waits_is_not_read(
     page: LabPage, scripted: ScriptedEngine, shell: InteractiveShell, end: str
 ) -> None:
@@ -64,7 +64,7 @@ def test_a_draft_that_is_gone_while_it_waits_is_not_read(
     if end == "empty":
         page.ask("draft", cell="a", source="")
     else:
-        page.ask("bye")
+        page.close()
     run(shell, "x = 1", store_history=True)
     at_rest()
     assert scripted.drafts == []
