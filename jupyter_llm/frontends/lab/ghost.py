@@ -19,7 +19,7 @@ from jupyter_llm.frontends.lab.messages import (
     Resend,
     Shown,
 )
-from jupyter_llm.notebook.cells.document import OFF_TAGS, Document, DocumentCell
+from jupyter_llm.notebook.cells.document import Document, DocumentCell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -163,8 +163,7 @@ class Ghost:
 
 
 def _cell(data: DocumentCellData) -> DocumentCell:
-    tags = OFF_TAGS if data.is_off else frozenset[str]()
-    return DocumentCell(data.id, data.kind, data.source, tags)
+    return DocumentCell(data.id, data.kind, data.source, data.is_off)
 
 
 def _usage(item: GhostItem) -> CompletionUsageData:

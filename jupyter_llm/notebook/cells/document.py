@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from jupyter_llm.errors import DocumentError
 
 CellKind = Literal["code", "markdown", "raw"]
 
-OFF_TAGS = frozenset({"llm-off", "llm-hide"})
-"""The cell tags that keep a cell out of what the model completes code from."""
-
 
 @dataclass(frozen=True, slots=True)
 class DocumentCell:
-    """A cell as it stands in the notebook; `source` may not have run, or not so."""
+    """A cell as it stands in the notebook; `source` may not have run, or not so.
+
+    One that `is_off` the model is not to see here: the front end reads that from its tags.
+    """
 
     cell_id: str
     kind: CellKind
     source: str
-    tags: frozenset[str] = field(default=frozenset())
-
-    @property
-    def is_off(self) -> bool:
-        """Whether a tag says that the model is not to see it here."""
-        return not self.tags.isdisjoint(OFF_TAGS)
+    is_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from jupyter_llm.errors import DocumentError
 from jupyter_llm.notebook.cells.document import Document, DocumentCell
 
 
-def cell(name: str, *tags: str) -> DocumentCell:
-    return DocumentCell(name, "code", f"x = {name!r}", frozenset(tags))
+def cell(name: str) -> DocumentCell:
+    return DocumentCell(name, "code", f"x = {name!r}")
 
 
 ABC = Document((cell("a"), cell("b"), cell("c")))
@@ -39,9 +39,3 @@ def test_an_edit_of_cells_that_are_not_there_says_so(at: int, remove: int) -> No
 def test_above_a_cell_are_those_before_it() -> None:
     assert ABC.above("c") == ABC.cells[:2]
     assert ABC.above("new") == ABC.cells
-
-
-@pytest.mark.parametrize("tag", ["llm-off", "llm-hide"])
-def test_a_tag_keeps_a_cell_out(tag: str) -> None:
-    assert cell("a", tag).is_off
-    assert not cell("a", "slow").is_off

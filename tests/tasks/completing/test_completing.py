@@ -21,7 +21,7 @@ NOTEBOOK = Document(
     (
         DocumentCell("a", "code", "import math"),
         DocumentCell("hush", "code", "secret_plan = 1"),
-        DocumentCell("off", "code", "off_plan = 1", frozenset({"llm-off"})),
+        DocumentCell("off", "code", "off_plan = 1", is_off=True),
         DocumentCell("c", "code", ""),
     )
 )

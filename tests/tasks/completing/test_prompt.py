@@ -115,7 +115,7 @@ def test_a_long_notebook_fits_the_budget() -> None:
 
 
 def test_hidden_cells_and_those_that_are_off_are_left_out() -> None:
-    off = DocumentCell("off", "code", "hush = 1", frozenset({"llm-off"}))
+    off = DocumentCell("off", "code", "hush = 1", is_off=True)
     hidden = DocumentCell("hidden", "code", "hush = 2")
     told = visible([*CELLS, off, hidden], {"hidden"})
     assert told == CELLS
