@@ -3,22 +3,16 @@
 import type { ICellModel } from "@jupyterlab/cells";
 import type { INotebookModel } from "@jupyterlab/notebook";
 import type { CellKind, DocumentCell, Metadata } from "../connection/messages.js";
+import { isOff } from "../page/off_cells.js";
 
-/** Cells with one of these tags are in no prompt of ghost text, and get none. */
-const OFF_TAGS = new Set<unknown>(["llm-off", "llm-hide"]);
 /** Of what was accepted in a cell, so many records are kept, the latest first. */
 const MAX_RECORDS = 20;
 const KEY = "jupyter_llm";
 
-export function isOff(cell: ICellModel): boolean {
-  const tags = cell.sharedModel.getMetadata("tags");
-  return Array.isArray(tags) && tags.some((tag) => OFF_TAGS.has(tag));
-}
-
 /** All cells as they stand now; of one that is off nothing is told. */
 export function documentCells(model: INotebookModel): DocumentCell[] {
   return Array.from(model.cells, (cell) => {
-    const is_off = isOff(cell);
+    const is_off = isOff(cell.sharedModel);
     const source = is_off ? "" : cell.sharedModel.getSource();
     return { id: cell.id, kind: cell.type as CellKind, source, is_off };
   });

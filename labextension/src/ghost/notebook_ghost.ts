@@ -6,7 +6,8 @@ import type { CodeEditor } from "@jupyterlab/codeeditor";
 import type { NotebookPanel } from "@jupyterlab/notebook";
 import type { Connection } from "../connection/connection.js";
 import type { Message } from "../connection/messages.js";
-import { addRecords, documentCells, isOff } from "./cells.js";
+import { isOff } from "../page/off_cells.js";
+import { addRecords, documentCells } from "./cells.js";
 import { type Place, Suggestion } from "./suggestion.js";
 import { ToldCells } from "./told_cells.js";
 
@@ -111,7 +112,7 @@ export class NotebookGhost {
     { isInvoked, numItems }: { isInvoked: boolean; numItems: number },
   ): Asked | null {
     this.cancel();
-    if (!this.#isReady || isOff(cell.model)) return null;
+    if (!this.#isReady || isOff(cell.model.sharedModel)) return null;
     this.#tell(panel);
     const place = placeOf(editor);
     const suggestion = new Suggestion(cell.model.id, place);

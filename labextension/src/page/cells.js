@@ -4,6 +4,7 @@
  * without a notebook) there is none, and code lands by way of the kernel.
  */
 
+import { isOff } from "./off_cells.js";
 import { outputsText, shortened } from "./outputs.js";
 import { PageCells } from "./page_cells.js";
 
@@ -22,9 +23,6 @@ import { PageCells } from "./page_cells.js";
  * @property {() => void} leaveHiddenMath
  * @property {() => void} dispose
  */
-
-/** The tags of cells that the model is not to see. */
-const OFF_TAGS = new Set(["llm-off", "llm-hide"]);
 
 /** @typedef {{ id: string, index: number, source: string, type: string }} Cell */
 /** @typedef {{ id?: string, source: string, metadata?: Record<string, unknown> }} NewCell */
@@ -205,8 +203,7 @@ export class Notebook {
     const [selected, cell] = [this.#page.selection(), this.activeCell()];
     if (!this.isBeside || !cell?.source.trim()) return [];
     const model = this.#model.cells.get(cell.index);
-    const tags = model.sharedModel.getMetadata("tags");
-    if (Array.isArray(tags) && tags.some((tag) => OFF_TAGS.has(tag))) return [];
+    if (isOff(model.sharedModel)) return [];
     const label = this.#label(cell, "In");
     const hasRun = cell.type !== "code" || (model.executionCount && !model.isDirty);
     const found = hasRun ? [] : [{ label, text: shortened(cell.source) }];
