@@ -12,9 +12,9 @@ const FOLDERS = [
   ["."],
   ["provenance"],
   ["actions", "frame", "prompt_cells", "sidebar", "status_bar"],
-  ["compose", "talk"],
+  ["compose", "ghost", "talk"],
   ["markdown", "page"],
-  ["kernel", "ghost"],
+  ["kernel"],
   ["connection"],
   ["dom"],
 ];
