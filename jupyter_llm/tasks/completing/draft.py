@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from string import ascii_letters, digits
 from typing import TYPE_CHECKING, Any, Final
 
 from jupyter_llm.engine.completion import Completion, Usage
@@ -28,6 +29,8 @@ VARIED: Final = replace(GREEDY, temperature=0.7, top_k=0, top_p=0.95, min_p=0.05
 
 _MAX_SEEN: Final = 20_000  # characters
 _MAX_TRIES: Final = 4  # after names that do not exist
+# What statements begin with: no comment, which small models go on about, and no blank line.
+_STARTS: Final = tuple(ascii_letters + digits + "_([{\"'-+~*@%!")
 _NAME_ENDS: Final = re.compile(r"""\w*["']?\]{0,2}\s*""")
 
 
@@ -68,6 +71,10 @@ class Draft:
         language = language_of(request.prefix) if request.kind == "code" else "text"
         self._names = Names(namespace if language == "python" else {})
         self._ending = Ending(request.prefix, request.suffix, language)
+        above = request.prefix.rstrip().rpartition("\n")[2]
+        deeper = (" ", "\t") if above != above.lstrip() or above.endswith(":") else ()
+        others = {name[0] for name in namespace if name and not name[0].isascii()}
+        self._starts = (*_STARTS, *deeper, *sorted(others))
 
     def write(
         self,
@@ -113,6 +120,8 @@ class Draft:
     ) -> _Try | None:
         """Ask for what follows what is kept; None where no name that exists can follow."""
         openings = self._names.openings(self._seen + kept, is_set_next=is_set_next)
+        if openings is None and not kept and self._ending.is_statement_next:
+            openings = self._starts
         prompt = self._prompt_with(kept)
         if openings == () or not prompt.parts.text.strip():
             return None

@@ -71,6 +71,12 @@ class Ending:
         self._above = _first_line(reversed(prefix.split("\n")[:-1]))
         self._following = _first_line(self._below.split("\n"))
 
+    @property
+    def is_statement_next(self) -> bool:
+        """Whether a new statement is to be written on the cursor's line, which is blank."""
+        is_blank = not self._line.strip() and not self._rest.strip()
+        return self.language == "python" and is_blank and not self._open
+
     def normal(self, text: str) -> str:
         """A text without the empty lines that it begins with on a blank line."""
         if self._line.strip() or not text.lstrip(" \t").startswith("\n"):

@@ -73,6 +73,32 @@ def test_a_request_is_for_the_fast_lane_and_before_all_others() -> None:
     assert request.constraint == BeginsWith((" ",))
 
 
+@pytest.mark.parametrize(
+    ("prefix", "is_held"),
+    [("", True), ("x = 1\n", True), ("if x:\n    ", True), ('s = """\n', False), ("f(\n", False)],
+)
+def test_on_a_blank_line_a_statement_begins_and_no_comment(prefix: str, *, is_held: bool) -> None:
+    engine = ScriptedEngine()
+    Asked(engine)(prefix)
+    constraint = engine.requests[0].constraint
+    texts = constraint.texts if isinstance(constraint, BeginsWith) else ()
+    starts = {text.strip(" ")[:1] for text in texts}
+    assert (set("xp(@%") <= starts) is is_held
+    assert not starts & {"#", "\n", ")"}
+
+
+def test_a_line_that_may_be_indented_more_may_begin_with_blanks() -> None:
+    engine = ScriptedEngine()
+    asked = Asked(engine, {"größe": 1, "ä": 2})
+    asked("if x:\n")
+    asked("x = 1\n")
+    deeper, same = (one.constraint for one in engine.requests)
+    assert isinstance(deeper, BeginsWith)
+    assert isinstance(same, BeginsWith)
+    assert set(deeper.texts) - set(same.texts) == {" ", "\t"}
+    assert "ä" in same.texts
+
+
 def test_a_model_is_never_loaded() -> None:
     assert Asked(None)("y = ") == GhostEnd(reason=NO_MODEL)
 
