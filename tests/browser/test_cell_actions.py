@@ -383,8 +383,7 @@ def test_notebook_7_has_it_too(
     page.keyboard.press("Control+Shift+Enter")
     expect(actions.region(index)).to_be_hidden()
     assert actions.notebook.source(index) == AFTER
-    # Notebook's own, with no extension at all: a plugin is loaded that its shortcuts do not know.
-    assert [error for error in errors if "(reading 'schema')" not in error] == []
+    assert errors == []
 
 
 def test_the_model_answers_while_a_cell_runs(
