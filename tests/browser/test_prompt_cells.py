@@ -290,6 +290,7 @@ def test_badges_need_no_kernel_and_no_cell_that_is_out_of_sight(
         expect(dialog).to_contain_text("SmolLM2-135M-Instruct (Q8_0)")
         expect(dialog).to_contain_text("A kernel with jupyter_llm tells more")
         page.keyboard.press("Escape")
+        expect(badge).to_be_focused()  # which makes its cell the active one
         notebook.activate(400)
         page.evaluate("() => notebook.content.scrollToItem(400)")
         expect(notebook.page.locator(".jp-mod-active .jllm-badge")).to_be_visible()
