@@ -166,6 +166,11 @@ class Kernel:
         msg_id = self._client.complete(code, cursor_pos)
         return list(self.reply_to(msg_id, timeout_s=30)["matches"])
 
+    def inspect(self, code: str, cursor_pos: int) -> dict[str, Any]:
+        """What Shift+Tab says at a place of a cell."""
+        msg_id = self._client.inspect(code, cursor_pos)
+        return self.reply_to(msg_id, timeout_s=30)
+
     def tell(self, kind: str, content: dict[str, Any], *, subshell: str | None = None) -> None:
         """Send any message for the shell, to a subshell if one is given."""
         message = self._client.session.msg(kind, content)

@@ -25,6 +25,7 @@ from jupyter_llm.frontends.magics.answering import Answering, cost
 from jupyter_llm.frontends.magics.cell_runs import CellRuns
 from jupyter_llm.frontends.magics.commands import magic_commands
 from jupyter_llm.frontends.magics.completion import matcher
+from jupyter_llm.frontends.magics.inspection import Inspection
 from jupyter_llm.frontends.prompt.attaching import of_cell
 from jupyter_llm.frontends.prompt.commands import Call, Order
 from jupyter_llm.frontends.prompt.history import kept_note
@@ -117,6 +118,8 @@ class LLMMagics(Magics):
         self._open_page = open_page
         self._opened: Page | None = None
         self.complete = matcher(self.commands)
+        kernel = getattr(shell, "kernel", None)
+        self._inspection = Inspection(kernel, self.commands) if kernel is not None else None
         self._told: set[str] = set()  # chats of which it was said what was kept of them
 
     @property
@@ -136,6 +139,8 @@ class LLMMagics(Magics):
     def close(self) -> None:
         """Let nothing land any more."""
         self.writer.close()
+        if self._inspection is not None:
+            self._inspection.close()
         if self._opened is not None:
             self._opened.close()
 
