@@ -178,6 +178,10 @@ def test_a_cell_that_was_edited_meanwhile_is_left_as_it_is(actions: CellActions)
     assert actions.notebook.source(index) == BEFORE + "  # mine"
     actions.page.keyboard.press("Control+z")  # as it was: the proposal fits again
     expect(actions.added(index)).to_have_text(["    return x / 2"])
+    actions.page.keyboard.type("#")
+    expect(actions.added(index)).to_have_count(0)
+    actions.page.keyboard.press("Backspace")
+    expect(actions.added(index)).to_have_text(["    return x / 2"])
     actions.notebook.type(index, "  # mine")
     actions.button(index, "Insert below").click()
     assert actions.notebook.source(index) == BEFORE + "  # mine"

@@ -172,7 +172,7 @@ export class View {
     if (!cell || cell === this.#cell) return;
     this.#leave();
     this.#cell = cell;
-    cell.model.sharedModel.changed.connect(this.#show, this);
+    cell.model.sharedModel.changed.connect(this.#showSoon, this);
     void cell.ready.then(() => {
       if (cell.isDisposed || cell !== this.#cell || this.#region) return;
       this.#settle(cell);
@@ -194,9 +194,14 @@ export class View {
     this.#region?.dispose();
     this.#region = null;
     if (!cell || cell.isDisposed) return;
-    cell.model.sharedModel.changed.disconnect(this.#show, this);
+    cell.model.sharedModel.changed.disconnect(this.#showSoon, this);
     cell.removeClass("jllm-has-action");
     hideMarks(cell);
+  }
+
+  /** Not yet: the editor that tells of a change takes no marks until it is done with it. */
+  #showSoon(): void {
+    queueMicrotask(() => this.#show());
   }
 
   #show(): void {
