@@ -156,6 +156,23 @@ def test_escape_closes_the_box_and_earlier_instructions_come_again(actions: Cell
     expect(actions.notebook.cell(index)).to_be_focused()
 
 
+def test_what_stands_in_the_box_is_not_lost_to_keys_that_mean_something_else(
+    actions: CellActions,
+) -> None:
+    actions.start_edit("y = 1", "shorter")
+    index = actions.add("z = 1")
+    actions.do("edit")
+    box = actions.region(index).get_by_role("textbox")
+    box.fill("as a list")
+    box.press("ArrowUp")
+    expect(box).to_have_value("shorter")
+    box.press("ArrowDown")
+    expect(box).to_have_value("as a list")
+    composing = {"key": "Escape", "isComposing": True, "bubbles": True}  # no word of that script
+    box.dispatch_event("keydown", composing)
+    expect(box).to_have_value("as a list")
+
+
 def test_what_is_selected_goes_along(actions: CellActions) -> None:
     index = actions.add("a = '😀'\nb = 2\n")
     actions.notebook.cell(index).locator(".cm-content").click()

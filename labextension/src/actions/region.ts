@@ -55,7 +55,7 @@ export class Region extends Widget {
     head.append(this.#buttons);
     this.node.append(head, this.#body);
     this.node.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape") return;
+      if (event.key !== "Escape" || event.isComposing) return;
       event.preventDefault();
       event.stopPropagation();
       keeper.end();
@@ -117,13 +117,15 @@ export class Region extends Widget {
       instructions.push(instruction);
       this.#task.begin(instruction);
     };
+    const texts = [...instructions, ""]; // the last one is what is not sent yet
     let place = instructions.length;
     box.addEventListener("keydown", (event) => {
       if (event.isComposing) return;
       const step = { ArrowUp: -1, ArrowDown: 1 }[event.key] ?? 0;
-      const earlier = step && !box.value.includes("\n") ? instructions[place + step] : undefined;
+      const earlier = step && !box.value.includes("\n") ? texts[place + step] : undefined;
       if (event.key === "Enter" && !event.shiftKey) send();
       else if (earlier !== undefined) {
+        texts[place] = box.value;
         place += step;
         box.value = earlier;
       } else return;
@@ -213,7 +215,7 @@ export class Region extends Widget {
 }
 
 /** What the actions are called on their own. */
-export function titles(trans: TranslationBundle): Record<Action, string> {
+function titles(trans: TranslationBundle): Record<Action, string> {
   return {
     explain: trans.__("Explain"),
     fix: trans.__("Fix"),
