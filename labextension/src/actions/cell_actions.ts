@@ -3,6 +3,7 @@
 import type { Cell, ICodeCellModel } from "@jupyterlab/cells";
 import type { CodeMirrorEditor } from "@jupyterlab/codemirror";
 import type { NotebookPanel } from "@jupyterlab/notebook";
+import type { IOutputModel } from "@jupyterlab/rendermime";
 import type { TranslationBundle } from "@jupyterlab/translation";
 import type { JSONObject, JSONValue } from "@lumino/coreutils";
 import type { IDisposable } from "@lumino/disposable";
@@ -277,20 +278,23 @@ export function canInsert(panel: NotebookPanel): boolean {
   return panel.content.model?.readOnly === false;
 }
 
-/** The error that a cell's outputs show, as text. */
-export function errorOf(cell: Cell): string | null {
+/** The error that a cell's outputs show. */
+export function errorOf(cell: Cell): IOutputModel | null {
   const { outputs } = cell.model as Partial<ICodeCellModel>;
-  const all = Array.from({ length: outputs?.length ?? 0 }, (_, index) => outputs?.get(index));
-  const error = all.find((output) => output?.type === "error");
-  return error ? outputsText([error.toJSON() as never]) : null;
+  for (let index = 0; index < (outputs?.length ?? 0); index += 1) {
+    const output = outputs?.get(index);
+    if (output?.type === "error") return output;
+  }
+  return null;
 }
 
 function targetOf(cell: Cell): Target {
   const source = cell.model.sharedModel.getSource();
   const { from = 0, to = 0 } = editorOf(cell)?.state.selection.main ?? {};
   const range = { start: codePoints(source, from), end: codePoints(source, to) };
+  const error = errorOf(cell);
   return {
-    cell: { id: cell.model.id, source, error: errorOf(cell) },
+    cell: { id: cell.model.id, source, error: error && outputsText([error.toJSON() as never]) },
     selection: from < to ? range : null,
   };
 }

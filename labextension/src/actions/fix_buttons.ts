@@ -2,6 +2,7 @@
 
 import type { Cell } from "@jupyterlab/cells";
 import type { NotebookPanel } from "@jupyterlab/notebook";
+import type { IOutputModel } from "@jupyterlab/rendermime";
 import type { TranslationBundle } from "@jupyterlab/translation";
 import { type PanelLayout, Widget } from "@lumino/widgets";
 import { make } from "../dom/elements.js";
@@ -14,14 +15,20 @@ export function addFixButtons(
   fix: (cell: Cell) => void,
 ): void {
   const buttons = new WeakMap<Cell, Widget>();
+  const awaited = new WeakSet<Cell>();
+  const mistakes = new WeakMap<IOutputModel, boolean>(); // every key in the notebook asks
   let isPlacing = false;
 
+  /** Whoever interrupts a cell has nothing that needs a fix. */
+  const isMistake = (error: IOutputModel): boolean => {
+    const known = mistakes.get(error) ?? error.toJSON().ename !== "KeyboardInterrupt";
+    mistakes.set(error, known);
+    return known;
+  };
   const place = (cell: Cell) => {
     const button = buttons.get(cell);
     const error = errorOf(cell);
-    // Whoever interrupts a cell has nothing that needs a fix.
-    const isMistake = error !== null && !/^KeyboardInterrupt\b/m.test(error);
-    const isWanted = isMistake && isEditable(panel, cell);
+    const isWanted = error !== null && isMistake(error) && isEditable(panel, cell);
     if (!isWanted) button?.dispose();
     if (!isWanted) buttons.delete(cell);
     else if (!button && !cell.isPlaceholder()) {
@@ -29,7 +36,10 @@ export function addFixButtons(
       const layout = cell.layout as PanelLayout;
       layout.insertWidget(layout.widgets.length - 1, made); // above the footer
       buttons.set(cell, made);
-    } else if (!button) void cell.ready.then(placeSoon);
+    } else if (!button && !awaited.has(cell)) {
+      awaited.add(cell);
+      void cell.ready.then(placeSoon);
+    }
   };
   const placeSoon = () => {
     if (isPlacing) return;
