@@ -87,7 +87,8 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
     const cell = panel?.content.activeCell;
     const editor = cell?.editor;
     // After the delay the person may be in another cell.
-    if (!ghost || !editor || cell.model.sharedModel.getSource() !== request.text) return NONE;
+    if (!ghost || !editor || cell.readOnly || cell.model.sharedModel.getSource() !== request.text)
+      return NONE;
     const standing = ghost.standing(cell);
     if (standing && !isInvoked) return this.#items(standing);
     if (!this.#isWanted(cell.model.type, placeOf(editor).prefix, isInvoked)) return NONE;
