@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.api import llm
-from jupyter_llm.frontends.comm.subshell import keep_subshell
+from jupyter_llm.frontends.comm.subshell import hear_beside_cells
 from jupyter_llm.frontends.lab.actions import Actions
 from jupyter_llm.frontends.lab.drafts import Drafts
 from jupyter_llm.frontends.lab.ghost import Ghost
@@ -47,10 +47,7 @@ class Sessions:
     def open(self, comm: Any, _message: object = None) -> None:
         """Take in a comm that a page has opened."""
         session = Session(self._llm, comm.send, PARTS, self._take_in, self._let_go)
-        # Not with `on_msg`: that would let the shell's `post_execute` be called, on this thread and
-        # for every message, and Matplotlib take the figure of the cell that runs, to show it here.
-        comm.handle_msg = lambda message: session.take(message["content"]["data"])
-        keep_subshell(comm)
+        hear_beside_cells(comm, lambda message: session.take(message["content"]["data"]))
         comm.on_close(lambda _message: session.close())
 
     def close(self) -> None:

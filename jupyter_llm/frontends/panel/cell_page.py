@@ -10,7 +10,7 @@ from anywidget import AnyWidget
 from traitlets import Unicode
 
 from jupyter_llm.errors import PanelFilesError
-from jupyter_llm.frontends.comm.subshell import keep_subshell
+from jupyter_llm.frontends.comm.subshell import hear_beside_cells
 from jupyter_llm.frontends.panel.panel import STATIC
 from jupyter_llm.notebook.cells.shell import current_shell
 from jupyter_llm.notebook.code.page import MADE_KEY, MadeCell
@@ -37,7 +37,7 @@ class CellPage(AnyWidget):
 
     def __init__(self) -> None:
         super().__init__(_esm=_script(STATIC))
-        keep_subshell(self.comm)
+        hear_beside_cells(self.comm, self._handle_msg)
         self._own_layout = self.layout
         self._patience_s = _GREETING_S
         self._is_there = False

@@ -19,7 +19,7 @@ from jupyter_llm.errors import PanelFilesError
 from jupyter_llm.frontends.comm.asker import Asker
 from jupyter_llm.frontends.comm.inbox import Inbox
 from jupyter_llm.frontends.comm.messages import Transcript
-from jupyter_llm.frontends.comm.subshell import keep_subshell
+from jupyter_llm.frontends.comm.subshell import hear_beside_cells
 from jupyter_llm.frontends.comm.sync import KernelSide
 from jupyter_llm.frontends.panel.transcript_output import TranscriptOutput
 from jupyter_llm.frontends.prompt.options import Options
@@ -61,7 +61,7 @@ class ChatPanel(AnyWidget):
         options = Options(model=model, context=context, continue_=True, params=params)
         self.chat = _named_chat(chat) if isinstance(chat, str) else chat
         super().__init__(_esm=script, _css=style, panel_id=os.urandom(8).hex())
-        keep_subshell(self.comm)
+        hear_beside_cells(self.comm, self._handle_msg)
         self._own_layout = self.layout  # a widget as well, which nobody else closes
         self._transcript = TranscriptOutput(self.panel_id, self.chat)
         self._transcribing = Chore(self._transcribe, "jupyter-llm-transcript")

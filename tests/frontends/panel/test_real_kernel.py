@@ -13,6 +13,15 @@ from support.panel_kernel import KernelPanel, prepare
 
 SLEEP = "import time\nprint('asleep')\ntime.sleep({})\nprint('awake')"
 
+PLOT = """
+%matplotlib inline
+import matplotlib.pyplot as plt, time, pathlib
+plt.plot([1, 2, 3])
+print('drawn', flush=True)
+while not pathlib.Path({!r}).exists(): time.sleep(0.01)
+plt.title('late')
+"""
+
 
 @pytest.fixture(scope="module")
 def shared_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
@@ -53,6 +62,26 @@ def test_prompts_are_answered_while_a_cell_sleeps(kernel: Kernel) -> None:
     with sleeping(kernel):
         for number, text in enumerate(("one", "two", "three"), 1):
             assert panel.say(f"prompt {number}")["text"] == text
+
+
+def test_a_figure_that_a_cell_is_drawing_stays_its_own(kernel: Kernel, tmp_path: Path) -> None:
+    panel = KernelPanel(kernel)
+    panel.hello()
+    shown: list[str] = []  # for what a figure was shown
+    kernel.listeners.append(
+        lambda message: (
+            shown.append(message["parent_header"]["msg_type"])
+            if "image/png" in str(message["content"].get("data"))
+            else None
+        )
+    )
+    gate = tmp_path / "gate"
+    cell = kernel.start(PLOT.format(str(gate))).wait_until(lambda cell: "drawn" in cell.text)
+    panel.hello()
+    panel.hello()  # so what the first one brings about is done
+    gate.touch()
+    assert cell.finish().error is None
+    assert shown == ["execute_request"]
 
 
 def test_the_panel_is_heard_after_cells_and_other_threads_have_spoken_through_it(
