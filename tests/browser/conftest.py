@@ -120,8 +120,8 @@ def open_notebook(
     name = re.sub(r"[^\w.]+", "-", request.node.name)  # it becomes a part of an address
     with ExitStack() as stack:
 
-        def open_notebook(*sources: str) -> Notebook:
-            path = lab.write(f"{name}.ipynb", *sources)
+        def open_notebook(*sources: str, kernel: str = "python3") -> Notebook:
+            path = lab.write(f"{name}.ipynb", *sources, kernel=kernel)
             page.goto(lab.page_url(path.name))
             notebook = Notebook(page, path)
             stack.callback(notebook.shut_down)

@@ -89,12 +89,10 @@ class Lab:
     folder: Path  # its root: where notebooks lie
     app: App = "jupyterlab"
 
-    def write(self, name: str, *sources: str) -> Path:
+    def write(self, name: str, *sources: str, kernel: str = "python3") -> Path:
         notebook = nbformat.v4.new_notebook(
             cells=[nbformat.v4.new_code_cell(source) for source in sources],
-            metadata={
-                "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
-            },
+            metadata={"kernelspec": {"name": kernel, "display_name": kernel}},
         )
         path = self.folder / name
         nbformat.write(notebook, path)

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import gzip
+import os
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from browser.extension import Extension
-from browser.lab import APPS
+from browser.lab import APPS, Notebook, Traffic, isolated_environment
+from browser.live_panel import SCRIPTED
+from browser.side_bar import SideBar
+from playwright.sync_api import expect
+from support.paths import LAB_EXTENSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from browser.lab import Notebook
+    from browser.lab import Lab
+    from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+    OpenNotebook = Callable[..., Notebook]
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
+in_both_apps = pytest.mark.parametrize("lab", APPS, indirect=True)
 
 LOAD = "%load_ext jupyter_llm"
 # The pages that the kernel knows, and its subshells.
@@ -23,12 +36,43 @@ manager = get_ipython().kernel.shell_channel_thread.manager
 comms = get_ipython().kernel.comm_manager.comms.values()
 print(len(list(sessions)), len([c for c in comms if c.target_name == "jupyter_llm.lab"]))
 print(len(manager.list_subshell()))"""
+REPLIES = f"""{SCRIPTED}
+engine.replies.extend(['The first.', '```python\\nz = 3\\n```', 'The third.'])
+"""
 FORK = "import os\npid = os.fork()\nif not pid: os._exit(0)\nos.waitpid(pid, 0)"
 
 
-@pytest.mark.parametrize("lab", APPS, indirect=True)
+DIFFERS = """\
+from jupyter_llm.frontends.lab import messages, session
+messages.PROTOCOL = session.PROTOCOL = 0
+session.__version__ = "0.0.7"
+"""
+# JupyterLab's own setting whether comms may answer while a cell runs.
+SET_SUBSHELLS = """async how => {
+    const id = '@jupyterlab/apputils-extension:kernels-settings';
+    const raw = how ? JSON.stringify({ commsOverSubshells: how }) : '{}';
+    await jupyterapp.serviceManager.settings.save(id, raw);
+}"""
+# In the notebook and below it: the tab of the side bar is there for all notebooks.
+OURS = ":is(.jp-NotebookPanel, #jp-bottom-panel) [class*='jllm-']"
+
+
+@in_both_apps
+def test_a_start_of_the_page_loads_less_than_60_kb_and_no_chat_panel(
+    open_notebook: OpenNotebook, page: Page
+) -> None:
+    traffic = Traffic(page)
+    Extension(open_notebook()).wait_for_state("absent")
+    ours = [url.partition("/jupyter-llm/")[2].partition("?")[0] for url in traffic.urls]
+    files = {LAB_EXTENSION / name for name in ours if name}
+    assert [name for name in files if "remoteEntry" in name.name]
+    assert not [name for name in files if "chat_panel" in name.name]
+    assert sum(len(gzip.compress(file.read_bytes())) for file in files) < 60_000
+
+
+@in_both_apps
 def test_a_notebook_is_connected_as_long_as_jupyter_llm_is_loaded(
-    open_notebook: Callable[..., Notebook], errors: list[str]
+    open_notebook: OpenNotebook, errors: list[str]
 ) -> None:
     notebook = open_notebook(LOAD, "%unload_ext jupyter_llm", "%reload_ext jupyter_llm", FORK)
     extension = Extension(notebook)
@@ -44,7 +88,7 @@ def test_a_notebook_is_connected_as_long_as_jupyter_llm_is_loaded(
 
 
 def test_the_connection_comes_again_after_reloads_restarts_and_a_kernel_that_died(
-    open_notebook: Callable[..., Notebook], errors: list[str]
+    open_notebook: OpenNotebook, errors: list[str]
 ) -> None:
     notebook = open_notebook(LOAD, COUNT, "import os\nos.kill(os.getpid(), 9)")
     extension = Extension(notebook)
@@ -72,3 +116,106 @@ def test_the_connection_comes_again_after_reloads_restarts_and_a_kernel_that_die
     assert notebook.text(1) == before
     # JupyterLab's debugger complains of its own when a kernel dies.
     assert [error for error in errors if "debugger" not in error] == []
+
+
+@in_both_apps
+def test_a_kernel_of_another_language_sees_nothing_of_us(
+    lab: Lab, open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "bash_kernel.install", "--user"],
+        env=isolated_environment(lab.folder.parent),
+        check=True,
+        capture_output=True,
+    )
+    notebook = open_notebook("echo $((6 * 7))", kernel="bash")
+    Extension(notebook).wait_for_state("foreign")
+    errors.clear()  # Notebook 7 has an error of its own while it loads
+    notebook.run(0)
+    assert notebook.text(0) == "42"
+    notebook.type(0, " # again")
+    expect(notebook.page.locator(OURS).filter(visible=True)).to_have_count(0)
+    assert errors == []
+
+
+@in_both_apps
+def test_a_kernel_that_ends_in_the_middle_of_an_answer_is_there_again_once_it_is_loaded(
+    open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    notebook = open_notebook(LOAD, "import os\nos.getpid()")
+    extension, side = Extension(notebook), SideBar(notebook)
+    errors.clear()  # Notebook 7 has an error of its own while it loads
+    notebook.run(0)
+    side.open()
+    for is_killed in (True, False):
+        notebook.run(1)
+        side.send("Count to three hundred.")
+        side.wait_until_writing()
+        if is_killed:
+            os.kill(int(notebook.text(1)), signal.SIGKILL)
+            notebook.page.locator(".jp-Dialog button").last.click()  # JupyterLab says so
+        else:
+            notebook.restart()
+        extension.wait_for_state("absent")
+        expect(side.line).to_contain_text("not loaded")
+        notebook.run(0)
+        extension.wait_for_state("open")
+        side.wait_until_there()
+        side.wait_until_finished()
+    assert side.ask("Say hello.")
+    assert [error for error in errors if "debugger" not in error] == []
+
+
+def test_two_tabs_show_the_same_chat_and_what_is_done_in_one_changes_its_cells_only(
+    lab: Lab, open_notebook: OpenNotebook, other_page: Page, errors: list[str]
+) -> None:
+    notebook = open_notebook(REPLIES)
+    notebook.run(0)
+    notebook.save()
+    side = SideBar(notebook)
+    other_page.goto(lab.page_url(notebook.path.name).replace("/lab/", "/lab/workspaces/other/"))
+    other = Notebook(other_page, notebook.path)
+    other_side = SideBar(other)
+    side.open()
+    other_side.open()
+    side.ask("What is it?")
+    side.ask("As code?")
+    expect(other_side.turns).to_have_count(2)
+    other_side.wait_until_finished()
+    other_side.button("Insert below").click()
+    other_page.wait_for_function("() => notebook.model.cells.length === 2")
+    assert notebook.page.evaluate("() => notebook.model.cells.length") == 1
+    other_page.close()
+    assert side.ask("And then?")
+    assert errors == []
+
+
+def test_versions_that_differ_say_so(open_notebook: OpenNotebook, errors: list[str]) -> None:
+    notebook = open_notebook(DIFFERS, LOAD)
+    side = SideBar(notebook)
+    notebook.command("jupyter-llm:chat")
+    notebook.run(0)
+    notebook.run(1)
+    Extension(notebook).wait_for_state("differs")
+    expect(side.line).to_contain_text("the kernel 0.0.7. Install the same version")
+    assert errors == []
+
+
+def test_without_subshells_what_is_asked_is_answered_when_the_cell_has_ended(
+    open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    notebook = open_notebook(REPLIES, "import time; time.sleep(3600)")
+    notebook.page.evaluate(SET_SUBSHELLS, "disabled")
+    notebook.reload()
+    notebook.run(0)
+    side = SideBar(notebook)
+    side.open()
+    notebook.start(1)
+    side.send("One?")
+    expect(notebook.cell(1).locator(".jp-InputPrompt")).to_contain_text("*")
+    expect(side.answers).to_have_count(0)
+    notebook.interrupt()
+    side.wait_until_finished()
+    expect(side.answers).to_have_text(["The first."])
+    notebook.page.evaluate(SET_SUBSHELLS, "")
+    assert errors == []
