@@ -109,6 +109,24 @@ def test_chats_are_begun_renamed_exported_and_deleted(
     assert errors == []
 
 
+def test_it_shows_the_chat_that_it_is_asked_for(
+    open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    notebook = open_notebook(REPLIES)
+    side = SideBar(notebook)
+    notebook.run(0)
+    side.open()
+    side.ask("One?")
+    side.node.get_by_role("button", name="New chat").click()
+    expect(side.turns).to_have_count(0)
+    notebook.page.evaluate(
+        "() => jupyterapp.commands.execute('jupyter-llm:chat', { chat: 'default' })"
+    )
+    expect(side.chats).to_have_value("default")
+    expect(side.answers).to_have_text(["The first."])
+    assert errors == []
+
+
 def test_what_the_user_is_at_goes_along_once_and_can_be_taken_out(
     open_notebook: OpenNotebook, errors: list[str]
 ) -> None:

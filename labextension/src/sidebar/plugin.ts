@@ -63,8 +63,11 @@ export const sideBarPlugin: JupyterFrontEndPlugin<void> = {
     commands.addCommand(IDS.chat, {
       label: trans.__("Chat about the Notebook"),
       icon: ICON,
-      execute: () => shell.activateById(sideBar.id),
-      describedBy: { args: { type: "object", properties: {} } },
+      execute: ({ chat }) => {
+        shell.activateById(sideBar.id);
+        if (typeof chat === "string") sideBar.showChat(chat);
+      },
+      describedBy: { args: { type: "object", properties: { chat: { type: "string" } } } },
     });
     addChatCommands(commands, sideBar, app.serviceManager.contents, trans);
     const category = trans.__("Language Model");

@@ -59,6 +59,12 @@ export class SideBar extends Widget {
     this.#show();
   }
 
+  /** Show one of the chats of the notebook in front. */
+  showChat(name: string): void {
+    const chats = this.#panel && this.#of(this.#panel);
+    chats?.show(name).catch((error: unknown) => this.say(String(error)));
+  }
+
   /** Say something, with a button behind it that does something about it. */
   say(text: string, action?: { label: string; run: () => void }): void {
     this.#text.textContent = text;
@@ -91,7 +97,7 @@ export class SideBar extends Widget {
     const { __ } = { __: this.#trans.__.bind(this.#trans) };
     this.#select.className = "jllm-side-select";
     this.#select.setAttribute("aria-label", __("Chat of this notebook"));
-    this.#select.onchange = () => void this.chats?.show(this.#select.value);
+    this.#select.onchange = () => this.showChat(this.#select.value);
     this.#select.onfocus = () => void this.chats?.list().catch(() => {});
     this.#head.className = "jllm-side-head";
     this.#head.append(
