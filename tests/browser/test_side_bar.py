@@ -124,6 +124,29 @@ def test_it_shows_the_chat_that_it_is_asked_for(
     )
     expect(side.chats).to_have_value("default")
     expect(side.answers).to_have_text(["The first."])
+    notebook.activate(0)
+    notebook.command("apputils:activate-command-palette")
+    notebook.page.keyboard.type("Chat about the Notebook")
+    notebook.page.keyboard.press("Enter")
+    expect(side.box).to_be_focused()
+    assert errors == []
+
+
+def test_it_takes_no_key_from_who_went_on_in_the_notebook_while_it_was_loaded(
+    open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    notebook = open_notebook("x = 1")
+    page, side = notebook.page, SideBar(notebook)
+    notebook.command("jupyter-llm:chat")
+    side.line.get_by_role("button").click()
+    code = notebook.cell(0).locator(".cm-content")
+    code.click()
+    page.keyboard.type("y")
+    expect(side.box).to_be_visible()
+    side.wait_until_there()
+    expect(code).to_be_focused()
+    page.keyboard.type("z")
+    assert sorted(notebook.source(0)) == sorted("x = 1yz")
     assert errors == []
 
 

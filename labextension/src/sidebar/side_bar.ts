@@ -9,6 +9,9 @@ import type { Connections } from "../connection/connections.js";
 import { loadFailure, standing } from "../connection/standing.js";
 import { NotebookChats } from "./notebook_chats.js";
 
+/** So it is seen that a person does something. */
+const INPUT = ["pointerdown", "keydown"];
+
 /** What the side bar asks of the application. */
 export interface SideBarActions {
   begin(): void;
@@ -79,6 +82,7 @@ export class SideBar extends Widget {
     if (this.isDisposed) return;
     for (const chats of this.#chats.values()) chats.dispose();
     this.#chats.clear();
+    for (const type of INPUT) document.removeEventListener(type, this.#seeInput, true);
     super.dispose();
   }
 
@@ -91,6 +95,11 @@ export class SideBar extends Widget {
     super.onActivateRequest(message);
     this.#wantsFocus = true;
     this.#takeFocus();
+    // The palette that it may have been opened with gives the focus back to the notebook first.
+    requestAnimationFrame(() => {
+      this.#wantsFocus = true;
+      this.#takeFocus();
+    });
   }
 
   #build(): void {
@@ -114,6 +123,7 @@ export class SideBar extends Widget {
     this.node.append(this.#head, this.#line, this.#body);
     // Before the chat, which keeps what is typed to itself; it says whether a key meant something.
     this.node.addEventListener("keydown", this.#takeKey, { capture: true });
+    for (const type of INPUT) document.addEventListener(type, this.#seeInput, true);
   }
 
   readonly #takeKey = (event: KeyboardEvent): void => {
@@ -173,18 +183,25 @@ export class SideBar extends Widget {
   async #loadKernel(): Promise<void> {
     const { connection } = this.#panel ? this.#of(this.#panel) : {};
     if (!connection) return;
+    const panel = this.#panel;
+    this.#wantsFocus = true;
     this.#load.disabled = true;
     this.#text.textContent = this.#trans.__("Loading…");
     try {
       await connection.load();
-      this.#wantsFocus = true;
       this.#takeFocus();
     } catch (error) {
+      if (this.#panel !== panel) return;
       this.#show();
       const reason = error instanceof Error ? error.message : String(error);
       this.#text.textContent = loadFailure(reason, (said, ...v) => this.#trans.__(said, ...v));
     }
   }
+
+  /** Whoever goes on elsewhere until there is a field stays there. */
+  readonly #seeInput = ({ target }: Event): void => {
+    if (!(target instanceof Node && this.node.contains(target))) this.#wantsFocus = false;
+  };
 
   /** Go to where prompts are written, once that is there. */
   #takeFocus(): void {
