@@ -60,7 +60,7 @@ def test_the_chat_is_there_again_after_a_restart_once_the_button_has_loaded_it(
     side.line.get_by_role("button").click()
     side.wait_until_there()
     notebook.run(0)  # which says where the notebook lies, too
-    side.send("Say hello.")
+    side.send("Count to three hundred.")
     side.wait_until_writing()
     side.stop_ms()
     said = side.texts()
