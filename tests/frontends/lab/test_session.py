@@ -12,7 +12,7 @@ from support.lab_page import LabPage
 
 from jupyter_llm import __version__, llm
 from jupyter_llm.frontends.lab import target
-from jupyter_llm.frontends.lab.messages import PROTOCOL, DoneMessage, ListModels, ToLab
+from jupyter_llm.frontends.lab.messages import PROTOCOL, DoneMessage, FromLab, ListModels, ToLab
 from jupyter_llm.frontends.lab.session import Session
 from jupyter_llm.frontends.lab.target import Sessions
 
@@ -60,6 +60,12 @@ def test_a_second_hello_is_answered_and_changes_nothing(
     page.hello()
     assert len(page.heard("welcome")) == 2
     assert len(list(sessions)) == 1
+
+
+def test_whatever_a_page_may_say_is_taken(sessions: Sessions, open_page: MakePage) -> None:
+    open_page()
+    (session,) = sessions
+    assert set(session._handlers) == set(FromLab.__subclasses__())
 
 
 @pytest.mark.parametrize("protocol", [0, PROTOCOL + 1])
