@@ -97,15 +97,18 @@ function explain(connection: Connection | null, trans: TranslationBundle): strin
 
 /** Load jupyter_llm wherever a kernel has started without it, if that is wanted. */
 async function loadByItself(settings: ISettingRegistry, connections: Connections): Promise<void> {
+  const known = new WeakSet<Connection>(); // several views of a notebook share one
   const tried = new WeakSet<Connection>();
-  const loaded = settings.load(ID);
+  const loaded = settings.load(ID).catch(() => null);
   connections.added.connect(async (_, { connection }) => {
-    const { composite } = await loaded;
+    const own = await loaded;
+    if (own === null || known.has(connection)) return;
+    known.add(connection);
     const look = () => {
       if (connection.state === "none") tried.delete(connection); // another kernel comes
       if (connection.state !== "absent" || tried.has(connection)) return;
       tried.add(connection);
-      if (composite.autoLoad === true) connection.load().catch(() => {}); // the line says so
+      if (own.composite.autoLoad === true) connection.load().catch(() => {}); // the line says so
     };
     connection.stateChanged.connect(look);
     look();
