@@ -105,7 +105,9 @@ class Lab:
 
 
 @contextmanager
-def running_lab(folder: Path, app: App = "jupyterlab", **environment: str) -> Iterator[Lab]:
+def running_lab(
+    folder: Path, app: App = "jupyterlab", python: str = sys.executable, **environment: str
+) -> Iterator[Lab]:
     """Start a server on a free loopback port, and stop it and its kernels at the end."""
     url = f"http://127.0.0.1:{free_port()}"
     lab = Lab(url, secrets.token_hex(16), folder / "notebooks", app)
@@ -114,7 +116,7 @@ def running_lab(folder: Path, app: App = "jupyterlab", **environment: str) -> It
     add_extension(folder / "data")
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(
-            server_command(lab),
+            server_command(lab, python),
             cwd=lab.folder,
             env={**isolated_environment(folder), **environment},
             stdout=log,
@@ -166,10 +168,10 @@ def add_extension(data: Path) -> None:
     path.symlink_to(LAB_EXTENSION)
 
 
-def server_command(lab: Lab) -> list[str]:
+def server_command(lab: Lab, python: str) -> list[str]:
     """Return the command line of a server that nobody but the token's holder can use."""
     return [
-        *(sys.executable, "-m", lab.app),
+        *(python, "-m", lab.app),
         "--no-browser",
         "--allow-root",
         "--ServerApp.ip=127.0.0.1",
