@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from browser.extension import Extension
@@ -10,6 +11,8 @@ from playwright.sync_api import expect
 from support.paths import TESTS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from browser.lab import Notebook
     from playwright.sync_api import Locator
 
@@ -96,9 +99,16 @@ class CellActions:
         )
         return found
 
-    def wait_for_asked(self, num: int) -> None:
-        """Wait until the kernel was asked so often since the page came."""
-        while self.kernel("len(scripted_actions.actions.asked)") != num:
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Do something that asks the kernel once, and wait until it was asked."""
+        num = self.kernel("len(scripted_actions.actions.asked)")
+        yield
+        self.wait_for(f"len(scripted_actions.actions.asked) == {num + 1}")
+
+    def wait_for(self, expression: str) -> None:
+        """Wait until something is true in the kernel; what a page says comes on another thread."""
+        while not self.kernel(expression):
             pass
 
     def kernel(self, expression: str) -> Any:
@@ -113,9 +123,8 @@ class CellActions:
     def start(self, action: str, source: str) -> int:
         """Add a cell, begin something with it, and wait until the kernel was asked."""
         index = self.add(source)
-        num = self.kernel("len(scripted_actions.actions.asked)")
-        self.do(action)
-        self.wait_for_asked(num + 1)
+        with self.asking():
+            self.do(action)
         return index
 
     def propose(self, source: str, proposed: str, action: str = "fix", **changes: Any) -> int:
@@ -131,5 +140,6 @@ class CellActions:
         self.do("edit")
         box = self.region(index).get_by_role("textbox")
         box.fill(instruction)
-        box.press("Enter")
+        with self.asking():
+            box.press("Enter")
         return index

@@ -89,9 +89,8 @@ def test_what_is_rejected_leaves_no_trace(actions: CellActions) -> None:
 def test_an_error_is_fixed_from_its_output(actions: CellActions) -> None:
     index = actions.add(BEFORE)
     actions.notebook.run(index)
-    asked = actions.kernel("len(scripted_actions.actions.asked)")
-    actions.notebook.cell(index).get_by_role("button", name="Fix with the model").click()
-    actions.wait_for_asked(asked + 1)
+    with actions.asking():
+        actions.notebook.cell(index).get_by_role("button", name="Fix with the model").click()
     assert actions.kernel("scripted_actions.actions.asked[-1].action") == "fix"
     error = actions.kernel("scripted_actions.actions.asked[-1].cell.error")
     assert "ZeroDivisionError: division by zero" in error
@@ -130,7 +129,8 @@ def test_a_cell_is_edited_by_keys_alone(actions: CellActions) -> None:
     box = actions.region(index).get_by_role("textbox")
     expect(box).to_be_focused()
     keyboard.type("as a list")
-    keyboard.press("Enter")
+    with actions.asking():
+        keyboard.press("Enter")
     expect(actions.notebook.cell(index).locator(".cm-content")).to_be_focused()
     actions.page.wait_for_function("() => notebook.content.mode === 'edit'")
     expect(actions.button(index, "Stop")).to_be_visible()
@@ -180,8 +180,8 @@ def test_what_is_selected_goes_along(actions: CellActions) -> None:
     actions.page.keyboard.press("Control+Home")
     actions.page.keyboard.press("ArrowDown")
     actions.page.keyboard.press("Shift+End")
-    actions.do("explain")
-    expect(actions.button(index, "Stop")).to_be_visible()
+    with actions.asking():
+        actions.do("explain")
     selection = actions.kernel("[(s := scripted_actions.actions.asked[-1].selection).start, s.end]")
     assert selection == [8, 13]  # in code points
 
@@ -271,8 +271,7 @@ def test_work_can_be_stopped(actions: CellActions) -> None:
     asked = actions.kernel("scripted_actions.actions.asked[-1].id")
     actions.button(index, "Stop").click()
     expect(actions.region(index)).to_be_hidden()
-    actions.page.evaluate("() => notebook.sessionContext.session.kernel.requestKernelInfo()")
-    assert actions.kernel("scripted_actions.actions.cancelled[-1]") == asked
+    actions.wait_for(f"{asked!r} in scripted_actions.actions.cancelled")
     actions.reply("answer('too late')")
     assert actions.region(index).count() == 0
 
@@ -283,8 +282,7 @@ def test_the_later_action_on_a_cell_takes_the_place_of_the_earlier(actions: Cell
     actions.do("explain")
     expect(actions.region(index)).to_have_attribute("aria-label", "Explain")
     expect(actions.region(index)).to_have_count(1)
-    actions.wait_for_asked(actions.kernel("len(scripted_actions.actions.asked)"))
-    assert first in actions.kernel("scripted_actions.actions.cancelled")
+    actions.wait_for(f"{first!r} in scripted_actions.actions.cancelled")
 
 
 def test_a_failure_says_why(actions: CellActions) -> None:
