@@ -78,8 +78,11 @@ class Job:
         return completion.finish_reason == "cancelled" and not completion.text
 
     def start(self) -> None:
-        """Begin, at once; raises `RuntimeError` if there is no room for another thread."""
-        start_worker(self._run, f"jupyter-llm-job-{self.id}")
+        """Begin, at once; where there is no room for another thread, end with that."""
+        try:
+            start_worker(self._run, f"jupyter-llm-job-{self.id}")
+        except RuntimeError as error:
+            self._audience.end(self, f"The kernel has no room for another thread: {error}.")
 
     def stop(self) -> None:
         """End it; what there is of a text stays. Returns at once."""

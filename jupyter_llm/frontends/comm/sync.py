@@ -141,10 +141,7 @@ class KernelSide:
             self._began_s = time.monotonic()
             self._running[job.id] = self._pending[job.id] = job
             self._tell(messages.PendingMessage(pending=job.data))
-        try:
-            job.start()
-        except RuntimeError as error:
-            self.end(job, f"The kernel has no room for another thread: {error}.")
+        job.start()
 
     def tell_progress(self, job: Job) -> None:
         """Say how far a job is that shows nothing yet."""

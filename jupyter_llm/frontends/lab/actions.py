@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.frontends.comm.jobs import Job
 from jupyter_llm.frontends.comm.parts import progress_data
 from jupyter_llm.frontends.lab.messages import (
     Act,
@@ -18,6 +16,7 @@ from jupyter_llm.frontends.lab.messages import (
     ProgressMessage,
     ProposalMessage,
 )
+from jupyter_llm.frontends.lab.page_jobs import PageJobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,59 +24,36 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.options import SamplingParams
+    from jupyter_llm.frontends.comm.jobs import Job
     from jupyter_llm.frontends.lab.messages import FromLab, ToLab
-    from jupyter_llm.frontends.lab.session import Session
     from jupyter_llm.frontends.prompt.options import Options
     from jupyter_llm.tasks.proposal import Proposal
     from jupyter_llm.tasks.shown_cell import ShownCell
     from jupyter_llm.tasks.task import Task
 
 _TICK_S = 1 / 15
-_STOPPED = "Stopped."
 _SPARE_TOKENS = 384  # of an answer, beyond those for a cell that is written again
 _CHARS_PER_TOKEN = 2.5  # of code, at the least
 
 
-class Actions:
+class Actions(PageJobs):
     """What one page has done with its cells.
 
     What changes a cell is a proposal, and nothing of it is kept if it is stopped. What is answered
     in words is a turn of the notebook's chat, so that one can ask on there.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._jobs: dict[str, Job] = {}
-        self._lock = threading.Lock()
-
     def by_type(self) -> Mapping[type[FromLab], Callable[[Any], None]]:
         """What takes each kind of message."""
-        return {Act: self._begin, Cancel: self._cancel}
+        return {Act: self._act, Cancel: self._cancel}
 
     def close(self) -> None:
         """Stop all that goes on: nobody would see it."""
         for job in list(self._jobs.values()):
             job.stop()
 
-    def _begin(self, act: Act) -> None:
-        job = Job(act.id, act.action, partial(self._carry_out, act), self)
-        with self._lock:
-            self._jobs[job.id] = job
-        try:
-            job.start()
-        except RuntimeError as error:
-            self.end(job, f"The kernel has no room for another thread: {error}.")
-
-    def _cancel(self, message: Cancel) -> None:
-        if (job := self._jobs.get(message.target)) is not None:
-            job.stop()
-
-    # How jobs go; see `Audience`
-
-    def tell_progress(self, job: Job) -> None:
-        """Say how far a job is that shows nothing yet."""
-        if job.progress is not None:
-            self._tell(job, ProgressMessage(id=job.id, progress=job.progress))
+    def _act(self, act: Act) -> None:
+        self._begin(act.id, act.action, partial(self._carry_out, act))
 
     def show(self, job: Job, stream: Stream) -> None:
         """Say what is written, until its end."""
@@ -88,28 +64,9 @@ class Actions:
                 self._tell_text(job, stream)
         self._tell_text(job, stream)
 
-    def give_up(self, job: Job) -> None:
-        """Say that a job was stopped; whatever it still comes to is dropped."""
-        self.end(job, _STOPPED)
-
-    def end(self, job: Job, error: str | None) -> None:
-        """Take in that a job's work has ended, and why if it came to nothing."""
-        self._finish(job, ErrorMessage(id=job.id, text=error or _STOPPED))
-
     def _tell_text(self, job: Job, stream: Stream) -> None:
         progress = progress_data(stream.progress.step)
         self._tell(job, ProgressMessage(id=job.id, progress=progress, text=stream.written))
-
-    def _tell(self, job: Job, message: ToLab) -> None:
-        with self._lock:
-            if job.id in self._jobs:
-                self._session.outbox.put(message)
-
-    def _finish(self, job: Job, message: ToLab) -> None:
-        """Answer a request, once."""
-        with self._lock:
-            if self._jobs.pop(job.id, None) is not None:
-                self._session.outbox.put(message)
 
     # What is done
 
@@ -150,7 +107,9 @@ class Actions:
         stream = chat.send(asked, show_progress=job.tell, on_begin=numbers.append)
         answer = job.show(stream)
         if not answer.text:
-            said = _STOPPED if answer.finish_reason == "cancelled" else "The model wrote nothing."
+            said = (
+                self.stopped if answer.finish_reason == "cancelled" else "The model wrote nothing."
+            )
             return ErrorMessage(id=job.id, text=said)
         return Answer(
             id=job.id,
