@@ -171,6 +171,17 @@ class Kernel:
         msg_id = self._client.inspect(code, cursor_pos)
         return self.reply_to(msg_id, timeout_s=30)
 
+    def note_figures(self) -> list[str]:
+        """The kinds of messages for which figures are shown from now on."""
+        shown: list[str] = []
+
+        def note(message: dict[str, Any]) -> None:
+            if "image/png" in str(message["content"].get("data")):
+                shown.append(message["parent_header"]["msg_type"])
+
+        self.listeners.append(note)
+        return shown
+
     def tell(self, kind: str, content: dict[str, Any], *, subshell: str | None = None) -> None:
         """Send any message for the shell, to a subshell if one is given."""
         message = self._client.session.msg(kind, content)

@@ -104,14 +104,7 @@ def test_after_we_have_gone_and_come_a_page_connects_anew(kernel: Kernel) -> Non
 def test_a_figure_that_a_cell_is_drawing_stays_its_own(kernel: Kernel, tmp_path: Path) -> None:
     page = KernelPage(kernel)
     page.hello()
-    shown: list[str] = []  # for what a figure was shown
-    kernel.listeners.append(
-        lambda message: (
-            shown.append(message["parent_header"]["msg_type"])
-            if "image/png" in str(message["content"].get("data"))
-            else None
-        )
-    )
+    shown = kernel.note_figures()
     gate = tmp_path / "gate"
     cell = kernel.start(PLOT.format(str(gate))).wait_until(lambda cell: "drawn" in cell.text)
     page.hello()
