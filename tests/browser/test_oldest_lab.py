@@ -29,7 +29,9 @@ def oldest(tmp_path_factory: pytest.TempPathFactory) -> str:
     venv = tmp_path_factory.mktemp("oldest") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
     packages = sysconfig.get_path("purelib", vars={"base": str(venv)})
-    Path(packages, "beside.pth").write_text(sysconfig.get_path("purelib"), "utf-8")
+    # With what .pth files there say, as an editable installation of ours is such a file.
+    beside = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})"
+    Path(packages, "beside.pth").write_text(beside, "utf-8")
     python = venv / Path(sys.executable).relative_to(sys.prefix)
     install = ("install", "--quiet", "--no-deps", "--ignore-installed", "--only-binary=:all:")
     subprocess.run([sys.executable, "-m", "pip", "--python", python, *install, *OLDEST], check=True)
