@@ -98,7 +98,8 @@ class _PanelTalk:
         while not self._heard.empty():
             self._heard.get()
         num_before = len(self._chat.turns)
-        self._tell("send", text=question, after=None, attachments=[], seed=None, temperature=None)
+        more: dict[str, Any] = {"seed": None, "temperature": None, "is_alone": False}
+        self._tell("send", text=question, after=None, attachments=[], **more)
         reply = time_pieces(self._pieces(), max_tokens)
         while len(self._chat.turns) == num_before:
             time.sleep(0.001)
