@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import logging
+import math
 import os
 import signal
 import sys
@@ -49,8 +50,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     marks = {mark.name for mark in item.iter_markers()}
     if "soak" in marks and not marks & {"slow", "browser"}:
         raise pytest.UsageError(f"{item.nodeid} is a soak test, so mark it slow or browser too")
-    if "scaled" in getattr(item, "fixturenames", ()) and "soak" not in marks:
-        raise pytest.UsageError(f"{item.nodeid} is scaled, so mark it soak")
+    of_soaks = {"scaled", "limit_s"} & set(getattr(item, "fixturenames", ()))
+    if of_soaks and "soak" not in marks:
+        raise pytest.UsageError(f"{item.nodeid} asks for {min(of_soaks)}, so mark it soak")
 
 
 @pytest.hookimpl(trylast=True)  # when those that are left out have gone
@@ -112,6 +114,15 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def scaled(pytestconfig: pytest.Config) -> Callable[[int], int]:
     """How much of a long proof is run: all of it in a soak, else a tenth and at least one."""
     return lambda size: size if pytestconfig.option.soak else max(1, size // 10)
+
+
+@pytest.fixture(scope="session")
+def limit_s(pytestconfig: pytest.Config) -> Callable[[float], float]:
+    """How long something may take: in a soak, which has the machine for itself, what is said.
+
+    Two processes that share two processors take them from each other's threads, which then spin.
+    """
+    return lambda seconds: seconds if pytestconfig.option.soak else math.inf
 
 
 @pytest.fixture(scope="session")

@@ -160,6 +160,7 @@ def test_after_any_interrupt_the_kernel_lives_and_the_next_prompt_is_right(
     tmp_path: Path,
     smollm2: Path,
     scaled: Callable[[int], int],
+    limit_s: Callable[[float], float],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     random = Random(10)  # noqa: S311  no secrets here
@@ -191,7 +192,7 @@ def test_after_any_interrupt_the_kernel_lives_and_the_next_prompt_is_right(
             f"\n{ends.total()} interrupts: {dict(ends)}, the slowest "
             f"{watched.held_up[slowest]:.2f} s ({slowest})"
         )
-    assert watched.held_up[slowest] <= 1
+    assert watched.held_up[slowest] <= limit_s(1), slowest
     assert ends[None] + ends["MagicUsageError"] < ends.total() / 3  # the rest did not come too late
 
 

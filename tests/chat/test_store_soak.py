@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlite3 import connect
 
 import pytest
-from support.damage import IN_PLACE, damaged, empty, no_second_passes, put_in_place
+from support.damage import IN_PLACE, at_most, damaged, empty, put_in_place
 from support.kernel import running_kernel
 from support.processes import run_python, started
 from support.scripted import ScriptedEngine
@@ -197,7 +197,10 @@ def go_on(kernel: Callable[[], ScriptedLLM], warnings: Warnings) -> tuple[bool, 
 
 
 def test_a_damaged_file_stops_no_kernel(
-    scaled: Callable[[int], int], kernel: Callable[[], ScriptedLLM], warnings: Warnings
+    scaled: Callable[[int], int],
+    kernel: Callable[[], ScriptedLLM],
+    warnings: Warnings,
+    limit_s: Callable[[float], float],
 ) -> None:
     path = store().path
     sound = sound_store(kernel())
@@ -205,7 +208,7 @@ def test_a_damaged_file_stops_no_kernel(
         empty(path.parent)
         data = damaged(sound, seed)
         path.write_bytes(data)
-        with no_second_passes():
+        with at_most(limit_s(1)):
             is_kept, said = go_on(kernel, warnings)
         aside = [file.read_bytes() for file in path.parent.glob("*damaged*.sqlite3")]
         assert len(said) <= 1, seed
@@ -227,7 +230,11 @@ VERSIONS = {  # and the table of the room that is newer, or of all
 
 @pytest.mark.parametrize(("statement", "table"), VERSIONS.items())
 def test_a_store_of_another_version_stops_no_kernel(
-    statement: str, table: str, kernel: Callable[[], ScriptedLLM], warnings: Warnings
+    statement: str,
+    table: str,
+    kernel: Callable[[], ScriptedLLM],
+    warnings: Warnings,
+    limit_s: Callable[[float], float],
 ) -> None:
     def stands() -> object:
         if not table:
@@ -238,7 +245,7 @@ def test_a_store_of_another_version_stops_no_kernel(
     sound_store(kernel())
     rows(statement)
     before = stands()
-    with no_second_passes():
+    with at_most(limit_s(1)):
         is_kept, said = go_on(kernel, warnings)
     assert not is_kept
     assert stands() == before
@@ -248,13 +255,17 @@ def test_a_store_of_another_version_stops_no_kernel(
 
 @pytest.mark.parametrize("what", IN_PLACE)
 def test_what_is_no_file_in_the_stores_place_stops_no_kernel(
-    what: str, kernel: Callable[[], ScriptedLLM], tmp_path: Path, warnings: Warnings
+    what: str,
+    kernel: Callable[[], ScriptedLLM],
+    tmp_path: Path,
+    warnings: Warnings,
+    limit_s: Callable[[float], float],
 ) -> None:
     other = tmp_path / "other"
     sound = sound_store(kernel())
     empty(store().path.parent)
     put_in_place(what, store().path, other, sound)
-    with no_second_passes():
+    with at_most(limit_s(1)):
         is_kept, said = go_on(kernel, warnings)
     assert is_kept
     assert len(said) == 1
