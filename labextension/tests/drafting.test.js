@@ -18,7 +18,7 @@ let drafting;
 beforeEach(() => {
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout"] });
-  field = { text: "", attachments: [] };
+  field = { text: "", along: {} };
   told = [];
   drafting = new Drafting(
     () => field,
@@ -108,10 +108,10 @@ test("an emptied field drops the draft, also when the view goes", async () => {
   assert.deepEqual(told, ["Why", "", "How", ""]);
 });
 
-test("what is attached is a part of it", async () => {
+test("what goes along is a part of it", async () => {
   await type("Why", 300);
   await taken();
-  field = { ...field, attachments: [{ label: "In [1]", text: "x" }] };
+  field = { ...field, along: { isAlone: true } };
   await type("Why", 300);
   assert.deepEqual(told, ["Why", "Why"]);
 });

@@ -513,9 +513,10 @@ test("earlier prompts come in the order of the conversation, no prompt twice run
 
 test("nobody is told of a draft that waits or fails", async () => {
   ready();
-  const told = store.draft("How m", { attachments: [] });
+  const told = store.draft("How m", { isAlone: true });
   const { id, ...draft } = kernel.last("draft");
-  assert.deepEqual(draft, { type: "draft", text: "How m", after: null, attachments: [] });
+  const along = { after: null, attachments: [], is_alone: true };
+  assert.deepEqual(draft, { type: "draft", text: "How m", ...along });
   mock.timers.tick(10_000);
   assert.equal(store.state.waiting, false);
   kernel.say({ type: "error", id, text: "No." });

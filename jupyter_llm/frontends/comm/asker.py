@@ -78,7 +78,7 @@ class Asker:
             commands=PANEL_COMMANDS,
             namespace=user_namespace(),
             cells=self.side.chat.timeline.snapshot().visible,
-            defaults=self.options,
+            defaults=self._options(is_alone=message.is_alone),
             has_options=False,
         )
         return self._with_message(found[0], message) if found is not None else None
@@ -136,11 +136,13 @@ class Asker:
             shown = f"{shown}\n\n{_cut_off(completion)}".rstrip("\n")
         self.side.notify(job, shown, proposal=proposal, answer=completion)
 
-    def _options(self, message: Send | Regenerate, *, is_alone: bool = False) -> Options:
+    def _options(
+        self, message: Send | Regenerate | None = None, *, is_alone: bool = False
+    ) -> Options:
         """What the message asks for, or else what the front end is set to."""
         asked = {
-            "seed": message.seed,
-            "temperature": message.temperature,
+            "seed": message and message.seed,
+            "temperature": message and message.temperature,
             "context": "none" if is_alone else None,
         }
         return self.options.given({k: v for k, v in asked.items() if v is not None})

@@ -70,6 +70,7 @@ class DraftMessage(FromFrontEnd):
     text: str
     after: int | None
     attachments: list[AttachmentData]
+    is_alone: bool
 
 
 class Regenerate(FromFrontEnd):

@@ -4,6 +4,8 @@ import { make, makeButton } from "../dom/elements.js";
 
 /** @import { Attachment, Status } from "../kernel/messages.js" */
 
+/** @typedef {{ attachments: readonly Attachment[], isAlone: boolean }} Along */
+
 /**
  * What was attached, what the user is at, and the cells that the chat tells by itself.
  *
@@ -11,8 +13,8 @@ import { make, makeButton } from "../dom/elements.js";
  */
 export class Chips {
   element = make("ul", "jllm-chips");
-  /** @type {readonly Attachment[]} */
-  attachments = []; // another list when it changes
+  /** @type {Along} */
+  along = { attachments: [], isAlone: false }; // another object when it changes
   /** @type {Attachment[]} */
   #added = [];
   /** @type {Attachment[]} */
@@ -73,10 +75,10 @@ export class Chips {
   /**
    * Return what goes along; nothing is attached any more.
    *
-   * @returns {{ attachments: Attachment[], isAlone: boolean }}
+   * @returns {Along}
    */
   takeAll() {
-    const taken = { attachments: [...this.attachments], isAlone: this.#isAlone };
+    const taken = this.along;
     for (const attachment of this.#offered) this.#settled.add(keyOf(attachment));
     this.#added = [];
     this.#offered = [];
@@ -89,8 +91,9 @@ export class Chips {
     const others = this.#offered.filter(
       ({ label }) => !this.#added.some((added) => added.label === label),
     );
-    this.attachments = [...others, ...this.#added];
-    const chips = this.attachments.map((attachment) => this.#chip(attachment));
+    const attachments = [...others, ...this.#added];
+    this.along = { attachments, isAlone: this.#isAlone };
+    const chips = attachments.map((attachment) => this.#chip(attachment));
     if (this.#numCells > 0 && !this.#isAlone) chips.unshift(this.#cells());
     this.element.hidden = chips.length === 0;
     this.element.replaceChildren(...chips);

@@ -43,10 +43,10 @@ export function createComposer({ store, notebook, describe }) {
     drafting.changed();
   });
   const drafting = new Drafting(
-    () => ({ text: textarea.value, attachments: chips.attachments }),
-    ({ text, attachments }) => store.draft(text, { attachments: [...attachments] }),
+    () => ({ text: textarea.value, along: chips.along }),
+    ({ text, along }) => store.draft(text, along),
   );
-  /** @type {Map<string, Attachment[]>}  What was attached to what was sent from here, by its id. */
+  /** @type {Map<string, readonly Attachment[]>}  What was attached to what was sent from here, by its id. */
   const sent = new Map();
   const hint = make("span", "jllm-composer-hint");
   hint.setAttribute("role", "status");

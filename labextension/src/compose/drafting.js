@@ -1,8 +1,12 @@
 /** Tells the kernel what is being written, so that the model has read it when it is sent. */
 
-/** @import { Attachment } from "../kernel/messages.js" */
+/** @import { SendOptions } from "../kernel/store.js" */
 
-/** @typedef {{ text: string, attachments: readonly Attachment[] }} Draft */
+/**
+ * A text, and what goes along with it: another object when that changes.
+ *
+ * @typedef {{ text: string, along: Pick<SendOptions, "attachments" | "isAlone"> }} Draft
+ */
 
 /**
  * So long after something has changed it is told, also while somebody types on: at five keys a
@@ -14,7 +18,7 @@ const PAUSE_MS = 300;
 const IS_SENTENCE = /[.?!。？！]\s*$/;
 
 /** @type {Draft} */
-const NOTHING = { text: "", attachments: [] };
+const NOTHING = { text: "", along: {} };
 
 /** One field, and what the kernel knows of it. */
 export class Drafting {
@@ -68,7 +72,7 @@ export class Drafting {
   async #send(draft) {
     this.#stop();
     const text = draft.text.trim() ? draft.text : "";
-    const isSame = text === this.#told.text && draft.attachments === this.#told.attachments;
+    const isSame = text === this.#told.text && draft.along === this.#told.along;
     if (isSame || !(text || this.#told.text)) return;
     // Where a kernel takes no messages, they do not pile up.
     if (this.#isTelling) {

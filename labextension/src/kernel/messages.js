@@ -82,9 +82,10 @@
  *
  * @typedef {{ type: "hello", view: string, protocol: number, can_write_cells: boolean }
  *   | { type: "bye" }
- *   | { type: "send", text: string, after: number | null, attachments: Attachment[],
+ *   | { type: "send", text: string, after: number | null, attachments: readonly Attachment[],
  *       seed: number | null, temperature: number | null, is_alone: boolean }
- *   | { type: "draft", text: string, after: number | null, attachments: Attachment[] }
+ *   | { type: "draft", text: string, after: number | null, attachments: readonly Attachment[],
+ *       is_alone: boolean }
  *   | { type: "regenerate", number: number, seed: number | null, temperature: number | null }
  *   | { type: "stop", target: number | string | null }
  *   | { type: "choose", number: number }

@@ -23,7 +23,7 @@ import { apply, applySnapshot, emptyState, giveBack, setError, setPending } from
 /**
  * @typedef {object} SendOptions
  * @property {number | null} [after]  Begin a new branch behind this turn, or with 0 from the start.
- * @property {Attachment[]} [attachments]
+ * @property {readonly Attachment[]} [attachments]
  * @property {number | null} [seed]
  * @property {number | null} [temperature]
  * @property {boolean} [isAlone]  Without the cells and variables that go along by themselves.
@@ -135,11 +135,12 @@ export class Store {
    * Tell what is being written and may be sent; with an empty text nothing is any more.
    *
    * @param {string} text
-   * @param {Pick<SendOptions, "after" | "attachments">} [options]
+   * @param {Pick<SendOptions, "after" | "attachments" | "isAlone">} [options]
    * @returns {Promise<unknown>}  Ends when the kernel has it. Nobody misses it if it fails.
    */
-  draft(text, { after = null, attachments = [] } = {}) {
-    const { reply } = this.request({ type: "draft", text, after, attachments });
+  draft(text, { after = null, attachments = [], isAlone = false } = {}) {
+    const message = { type: /** @type {const} */ ("draft"), text, after, attachments };
+    const { reply } = this.request({ ...message, is_alone: isAlone });
     return reply.catch(() => {});
   }
 

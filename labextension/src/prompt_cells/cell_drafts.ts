@@ -8,7 +8,7 @@ import { Drafting } from "../compose/drafting.js";
 import type { Connection } from "../connection/connection.js";
 import { isPromptCell } from "./prompt_cell.js";
 
-const NO_ATTACHMENTS: never[] = [];
+const NOTHING_MORE = {};
 
 /** Tells the kernel what stands in the active cell of a notebook whenever that is changed. */
 export class CellDrafts implements IDisposable {
@@ -47,7 +47,7 @@ export class CellDrafts implements IDisposable {
     this.#drafting = new Drafting(
       () => {
         const source = model.isDisposed ? "" : sharedModel.getSource();
-        return { text: isPromptCell(source) ? source : "", attachments: NO_ATTACHMENTS };
+        return { text: isPromptCell(source) ? source : "", along: NOTHING_MORE };
       },
       ({ text }) =>
         this.#connection.request({ type: "draft", cell: id, source: text }).reply.catch(() => {}),

@@ -14,9 +14,11 @@ from support.waiting import until
 from jupyter_llm import llm
 from jupyter_llm.engine.request import Prompt
 
+ALONG: dict[str, Any] = {"after": None, "attachments": [], "is_alone": False}
+
 
 def draft(front: FrontEnd, text: str, **options: Any) -> None:
-    front.ask("draft", **{"text": text, "after": None, "attachments": [], **options})
+    front.ask("draft", text=text, **{**ALONG, **options})
 
 
 def read(engine: ScriptedEngine, count: int = 1) -> Prompt:
@@ -30,11 +32,13 @@ def at_rest(front: FrontEnd) -> None:
     assert front.panel._inbox._drafting._reading.wait(20)
 
 
+@pytest.mark.parametrize("is_alone", [False, True])
 def test_a_draft_is_what_enter_would_send(
-    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell, *, is_alone: bool
 ) -> None:
     run(shell, "prices = {'tea': 3}\nprices", store_history=True)
-    more = {"attachments": [{"label": "Out [9]", "text": "KeyError: 'milk'"}]}
+    attachments = [{"label": "Out [9]", "text": "KeyError: 'milk'"}]
+    more = {"attachments": attachments, "is_alone": is_alone}
     text = "What is tea in @prices, and why does @In[1] show so much?"
     run(shell, "y = 1", store_history=True)
     draft(front, text, **more)
