@@ -207,13 +207,14 @@ export class Connection implements IDisposable {
   }
 
   #take(comm: Kernel.IComm, data: unknown): void {
-    if (comm !== this.#comm || !isMessage(data)) return;
+    if (comm !== this.#comm) return;
     this.#numReceived += 1;
-    if ((data as { seq?: unknown }).seq !== this.#numReceived) {
+    if ((data as { seq?: unknown } | null)?.seq !== this.#numReceived) {
       this.#close("none"); // something was lost on the way, as when there is too much of it
       this.#tryToConnect();
       return;
     }
+    if (!isMessage(data)) return; // of a later version, but it counts
     this.#requests.take(data);
     this.#received.emit(data);
   }
