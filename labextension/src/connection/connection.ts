@@ -187,11 +187,12 @@ export class Connection implements IDisposable {
     } else if (status === "idle" && this.#state === "none") this.#tryToConnect();
   }
 
-  /** After the network was down, nobody knows what has been missed. */
+  /** Once the network is down, nobody knows what will be missed. */
   #reach(_: unknown, status: Kernel.ConnectionStatus): void {
-    if (status !== "connected") return;
-    this.#close("none");
-    this.#tryToConnect();
+    if (status === "connected") {
+      this.#close("none"); // not before: with a farewell to send, Jupyter is seconds late
+      this.#tryToConnect();
+    } else this.#giveUp("none");
   }
 
   #overhear(_: unknown, message: KernelMessage.IIOPubMessage): void {
@@ -242,8 +243,12 @@ export class Connection implements IDisposable {
   }
 
   #lose(state: ConnectionState): void {
-    this.#attempt = null;
     this.#comm = null;
+    this.#giveUp(state);
+  }
+
+  #giveUp(state: ConnectionState): void {
+    this.#attempt = null;
     this.#kernelVersion = null;
     this.#requests.fail("The connection to the kernel was lost.");
     this.#setState(state);
