@@ -186,4 +186,6 @@ test("settings that are missing or odd are as by default", () => {
     ...DEFAULTS,
     numAlternatives: 5,
   });
+  assert.equal(readSettings({ maxLines: 0 }).maxLines, 1);
+  assert.equal(readSettings({ maxLines: 2.7 }).maxLines, 3); // the kernel takes whole numbers
 });

@@ -99,6 +99,7 @@ class Ghost:
             suffix=message.suffix,
             kind=cell.kind if cell is not None else "code",
             num_items=message.num_items,
+            max_lines=message.max_lines,
             is_invoked=message.is_invoked,
         )
         tell = partial(self._tell, message.id)

@@ -130,7 +130,8 @@ class Cells(FromLab):
 class Complete(FromLab):
     """What may stand between `prefix` and `suffix` in a cell; `num_items` ways to go on.
 
-    `is_invoked` says that a person asked for it, and it did not come of typing alone.
+    Each has at most `max_lines` lines. `is_invoked` says that a person asked for it, and it did not
+    come of typing alone.
     """
 
     revision: int
@@ -139,6 +140,7 @@ class Complete(FromLab):
     suffix: str
     is_invoked: bool
     num_items: int
+    max_lines: int
 
 
 class Focus(FromLab):

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from jupyter_llm.tasks.completing.prompt import Prompt
     from jupyter_llm.tasks.completing.suggestions import GhostRequest, GhostRun
 
-GREEDY: Final = SamplingParams(temperature=0, repeat_penalty=1, max_tokens=64, exact=False)
+_MAX_TOKENS: Final = 64  # and more where many lines are wanted
+_LINE_TOKENS: Final = 8  # more or less
+
+GREEDY: Final = SamplingParams(temperature=0, repeat_penalty=1, max_tokens=_MAX_TOKENS, exact=False)
 """How the first suggestion is drawn; not in the exact lane, which would read all again."""
 
 VARIED: Final = replace(GREEDY, temperature=0.7, top_k=0, top_p=0.95, min_p=0.05)
@@ -70,7 +73,8 @@ class Draft:
         self._prompt_with = prompt_with
         language = language_of(request.prefix) if request.kind == "code" else "text"
         self._names = Names(namespace if language == "python" else {})
-        self._ending = Ending(request.prefix, request.suffix, language)
+        self._ending = Ending(request.prefix, request.suffix, language, max_lines=request.max_lines)
+        self._max_tokens = max(_MAX_TOKENS, _LINE_TOKENS * request.max_lines)
         above = request.prefix.rstrip().rpartition("\n")[2]
         deeper = (" ", "\t") if above != above.lstrip() or above.endswith(":") else ()
         others = {name[0] for name in namespace if name and not name[0].isascii()}
@@ -129,7 +133,7 @@ class Draft:
         stream = self._engine.submit(
             Request(
                 prompt=prompt.parts,
-                params=replace(params, stop=prompt.stops),
+                params=replace(params, stop=prompt.stops, max_tokens=self._max_tokens),
                 constraint=BeginsWith(texts) if all(texts) else None,
                 conversation=conversation,
                 priority=Priority.GHOST,

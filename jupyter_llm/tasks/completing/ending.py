@@ -18,6 +18,7 @@ from jupyter_llm.notebook.code.statements import is_header
 from jupyter_llm.notebook.code.syntax import PYTHON_MAGICS, split_cell_magic, syntax_error
 
 MAX_LINES = 8
+"""So many lines are suggested at most, unless somebody wants another number."""
 
 Language = Literal["python", "text"]
 
@@ -58,10 +59,18 @@ def language_of(source: str) -> Language:
 class Ending:
     """Where texts end that are put between a prefix and a suffix in one cell."""
 
-    def __init__(self, prefix: str, suffix: str, language: Language = "python") -> None:
+    def __init__(
+        self,
+        prefix: str,
+        suffix: str,
+        language: Language = "python",
+        *,
+        max_lines: int = MAX_LINES,
+    ) -> None:
         self.prefix = prefix
         self.suffix = suffix
         self.language = language
+        self._max_lines = max_lines
         self._line = prefix.rpartition("\n")[2]
         self._rest, _, self._below = suffix.partition("\n")
         self._is_one_line = bool(self._rest.strip()) or _ESCAPE.match(self._line) is not None
@@ -170,12 +179,13 @@ class Ending:
             place = text.find("\n")
             return place if place >= 0 else None
         if self.language == "text":
-            return _text_end(text)
+            return _text_end(text, self._max_lines)
         return self._block_end(text, is_whole=is_whole)
 
     def _block_end(self, text: str, *, is_whole: bool) -> int | None:
         scanner, statement = deepcopy(self._scanner), [*self._statement]
         lines = text.split("\n")
+        most = self._max_lines + (not lines[0].strip())  # what goes on below begins with a newline
         position, block, above, num_comments = 0, None, self._above, 0
         for number, added in enumerate(lines):
             line = self._line + added if number == 0 else added
@@ -197,7 +207,7 @@ class Ending:
                 return position
             above = told or above
             position += len(added) + 1
-            if number + 1 >= MAX_LINES:
+            if number + 1 >= most:
                 return position - 1
             if scanner.is_open or not told or told[0] in "#@":
                 continue
@@ -277,12 +287,12 @@ def _closing(text: str, closer: str) -> int | None:
     return None
 
 
-def _text_end(text: str) -> int | None:
-    """Where a paragraph ends."""
+def _text_end(text: str, max_lines: int) -> int | None:
+    """Where a paragraph ends, or as many of its lines as are wanted."""
     body = len(text) - len(text.lstrip("\n"))
     places = [place for place in (text.find("\n\n", body),) if place >= 0]
-    ends = [found.start() for found in re.finditer("\n", text)]
-    places += ends[MAX_LINES - 1 : MAX_LINES]
+    ends = [found.start() for found in re.finditer("\n", text) if found.start() >= body]
+    places += ends[max_lines - 1 : max_lines]
     return min(places, default=None)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.completion import Completion, Usage
+from jupyter_llm.tasks.completing.ending import MAX_LINES
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.base import Stream
@@ -27,6 +28,7 @@ class GhostRequest:
     suffix: str = ""
     kind: CellKind = "code"
     num_items: int = 1
+    max_lines: int = MAX_LINES
     is_invoked: bool = False
 
 

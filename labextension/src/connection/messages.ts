@@ -55,6 +55,7 @@ export type Request =
       suffix: string;
       is_invoked: boolean;
       num_items: number;
+      max_lines: number;
     }
   | { type: "focus"; revision: number; cell: string }
   | { type: "cancel"; target: string }

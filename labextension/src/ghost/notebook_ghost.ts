@@ -109,7 +109,7 @@ export class NotebookGhost {
     panel: NotebookPanel,
     cell: Cell,
     editor: CodeEditor.IEditor,
-    { isInvoked, numItems }: { isInvoked: boolean; numItems: number },
+    { isInvoked, numItems, maxLines }: { isInvoked: boolean; numItems: number; maxLines: number },
   ): Asked | null {
     this.cancel();
     if (!this.#isReady || isOff(cell.model.sharedModel)) return null;
@@ -124,6 +124,7 @@ export class NotebookGhost {
         ...place,
         is_invoked: isInvoked,
         num_items: numItems,
+        max_lines: maxLines,
       },
       (message) => suggestion.take(message),
     );

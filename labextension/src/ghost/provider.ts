@@ -95,6 +95,7 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
     const asked = ghost.ask(panel, cell, editor, {
       isInvoked: isInvoked || cell.model.type !== "code",
       numItems: isInvoked ? this.#settings.numAlternatives : 1,
+      maxLines: this.#settings.maxLines,
     });
     if (!asked) return NONE;
     if (isInvoked) void this.#addOthers(asked);

@@ -5,6 +5,9 @@ import type { TranslationBundle } from "@jupyterlab/translation";
 
 type Schema = NonNullable<IInlineCompletionProvider["schema"]>;
 
+const MOST_ALTERNATIVES = 5;
+const MOST_LINES = 20;
+
 export interface GhostSettings {
   /** Milliseconds after a key until something is asked for. */
   delay: number;
@@ -12,6 +15,8 @@ export interface GhostSettings {
   isManual: boolean;
   /** So many ways to go on are suggested to who asks by hand. */
   numAlternatives: number;
+  /** A suggestion has so many lines at most. */
+  maxLines: number;
   isInMarkdown: boolean;
 }
 
@@ -19,6 +24,7 @@ export const DEFAULTS: GhostSettings = {
   delay: 120,
   isManual: false,
   numAlternatives: 3,
+  maxLines: 8,
   isInMarkdown: false,
 };
 
@@ -26,10 +32,13 @@ export const DEFAULTS: GhostSettings = {
 export function readSettings(set: Record<string, unknown>): GhostSettings {
   const number = (name: string, otherwise: number) =>
     typeof set[name] === "number" ? (set[name] as number) : otherwise;
+  const count = (name: string, otherwise: number, most: number) =>
+    Math.min(most, Math.max(1, Math.round(number(name, otherwise))));
   return {
     delay: Math.max(0, number("debouncerDelay", DEFAULTS.delay)),
     isManual: set.manualOnly === true,
-    numAlternatives: Math.min(5, Math.max(1, number("alternatives", DEFAULTS.numAlternatives))),
+    numAlternatives: count("alternatives", DEFAULTS.numAlternatives, MOST_ALTERNATIVES),
+    maxLines: count("maxLines", DEFAULTS.maxLines, MOST_LINES),
     isInMarkdown: set.inMarkdown === true,
   };
 }
@@ -47,7 +56,14 @@ export function schema(trans: TranslationBundle): Schema {
         description: trans.__("How many ways to go on are suggested when invoked."),
         type: "number",
         minimum: 1,
-        maximum: 5,
+        maximum: MOST_ALTERNATIVES,
+      },
+      maxLines: {
+        title: trans.__("Lines"),
+        description: trans.__("How many lines a suggestion has at most."),
+        type: "number",
+        minimum: 1,
+        maximum: MOST_LINES,
       },
       inMarkdown: {
         title: trans.__("In Markdown cells"),
@@ -61,6 +77,7 @@ export function schema(trans: TranslationBundle): Schema {
       timeout: 10_000,
       manualOnly: DEFAULTS.isManual,
       alternatives: DEFAULTS.numAlternatives,
+      maxLines: DEFAULTS.maxLines,
       inMarkdown: DEFAULTS.isInMarkdown,
     },
   };

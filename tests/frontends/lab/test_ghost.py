@@ -43,7 +43,8 @@ class Typist:
 
     def ask(self, prefix: str, **changed: Any) -> str:
         said = {"revision": self.revision, "cell": "mine", "prefix": prefix, "suffix": ""}
-        return self.page.ask("complete", **said | {"is_invoked": False, "num_items": 1} | changed)
+        wanted = {"is_invoked": False, "num_items": 1, "max_lines": 8}
+        return self.page.ask("complete", **said | wanted | changed)
 
     def complete(self, prefix: str, **changed: Any) -> tuple[list[Json], Json]:
         """What comes for a request: the texts, and the end."""
@@ -69,6 +70,14 @@ def test_a_suggestion_comes_as_it_is_written(page: LabPage, scripted: ScriptedEn
     assert [one["is_final"] for one in texts] == [*[False] * (len(texts) - 1), True]
     (usage,) = end["usage"]
     assert (end["reason"], usage["completion_tokens"] > 0) == (None, True)
+
+
+def test_a_suggestion_has_no_more_lines_than_a_page_wants(
+    page: LabPage, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.append("\n    a(x)\n    b(x)\n    c(x)\n")
+    texts, _ = Typist(page).complete("for x in y:", max_lines=2)
+    assert texts[-1]["text"] == "\n    a(x)\n    b(x)"
 
 
 def test_a_model_reads_the_cells_as_they_stand_after_all_edits(

@@ -145,6 +145,15 @@ def test_the_next_request_ends_the_one_before_in_the_engine_too() -> None:
     assert not any(isinstance(one, GhostEnd) for one in told)
 
 
+def test_more_may_be_written_for_more_lines() -> None:
+    engine = ScriptedEngine([" 1\n"] * 2)
+    asked = Asked(engine)
+    asked("y = ")
+    asked("y = ", max_lines=20)
+    most = [request.params.max_tokens for request in engine.requests]
+    assert most == [64, 160]
+
+
 def test_several_suggestions_differ() -> None:
     engine = ScriptedEngine([" 1\n", " 2\n", " 1\n"])
     end = Asked(engine)("y = ", num_items=3)

@@ -64,6 +64,16 @@ def test_eight_lines_are_the_most() -> None:
     assert Ending("", "").final("def f():\n" + lines).count("\n") == 7
 
 
+@pytest.mark.parametrize("max_lines", [1, 3, 20])
+def test_there_are_as_many_lines_as_are_wanted(max_lines: int) -> None:
+    lines = [f"    x{n} = {n}" for n in range(30)]
+    wanted = "\n".join(["", *lines[:max_lines]])
+    assert Ending("def f():", "", max_lines=max_lines).final("\n".join(["", *lines])) == wanted
+    prose = [f"Line {n}." for n in range(30)]
+    ending = Ending("# Title\n", "", "text", max_lines=max_lines)
+    assert ending.final("\n".join(prose)) == "\n".join(prose[:max_lines])
+
+
 def test_what_is_said_over_and_over_ends() -> None:
     assert Ending("print(x)\n", "").final("print(x)\nprint(x)\n") == ""
     assert Ending("", "").end_of("x = [" + "0, " * 12) is not None
