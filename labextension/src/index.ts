@@ -2,6 +2,7 @@
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
 import { INotebookTracker } from "@jupyterlab/notebook";
+import { ITranslator, nullTranslator } from "@jupyterlab/translation";
 import { cellActions } from "./actions/plugin.js";
 import { Connections, OpenConnections } from "./connection/connections.js";
 import { ghostText } from "./ghost/plugin.js";
@@ -17,8 +18,10 @@ const connections: JupyterFrontEndPlugin<Connections> = {
   autoStart: true,
   provides: Connections,
   requires: [INotebookTracker],
-  activate: (_app: JupyterFrontEnd, tracker: INotebookTracker) => {
-    const open = new OpenConnections(VERSION);
+  optional: [ITranslator],
+  activate: (_app: JupyterFrontEnd, tracker: INotebookTracker, translator: ITranslator | null) => {
+    const trans = (translator ?? nullTranslator).load("jupyter_llm");
+    const open = new OpenConnections(VERSION, trans);
     tracker.widgetAdded.connect((_, panel) => open.add(panel));
     return open;
   },

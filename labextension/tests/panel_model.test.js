@@ -31,6 +31,8 @@ class FakeLine {
   }
 }
 
+const GONE = "Le noyau n'est pas là.";
+
 /** @type {FakeLine} */
 let line;
 /** @type {PanelModel} */
@@ -44,7 +46,13 @@ beforeEach(() => {
 function make() {
   const id = /** @type {any} */ ("b5");
   const place = { widget_manager: { context: {} }, page: /** @type {any} */ ({}) };
-  return new PanelModel(/** @type {Line} */ (/** @type {unknown} */ (line)), id, "prices", place);
+  return new PanelModel(
+    /** @type {Line} */ (/** @type {unknown} */ (line)),
+    id,
+    "prices",
+    place,
+    GONE,
+  );
 }
 
 /** Return a list that fills with what is told under a name. */
@@ -85,7 +93,7 @@ test("another kernel is told by the name that the chat has now, and the front en
 
 test("without a kernel nothing can be sent, and that is said", () => {
   line.become("none");
-  assert.throws(() => model.send({ type: "bye" }), /not connected/);
+  assert.throws(() => model.send({ type: "bye" }), new Error(GONE));
   assert.equal(line.sent.length, 1);
 });
 

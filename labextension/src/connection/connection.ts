@@ -2,6 +2,7 @@
 
 import type { ISessionContext } from "@jupyterlab/apputils";
 import type { Kernel, KernelMessage } from "@jupyterlab/services";
+import type { TranslationBundle } from "@jupyterlab/translation";
 import { UUID } from "@lumino/coreutils";
 import type { IDisposable } from "@lumino/disposable";
 import { type ISignal, Signal } from "@lumino/signaling";
@@ -41,6 +42,7 @@ export class Connection implements IDisposable {
   readonly received: ISignal<this, Message>;
 
   readonly #place: Place;
+  readonly #trans: TranslationBundle;
   readonly #stateChanged: Signal<this, ConnectionState>;
   readonly #received: Signal<this, Message>;
   readonly #requests: Requests;
@@ -55,8 +57,10 @@ export class Connection implements IDisposable {
   constructor(
     place: Place,
     readonly version: string,
+    trans: TranslationBundle,
   ) {
     this.#place = place;
+    this.#trans = trans;
     this.#stateChanged = new Signal(this);
     this.#received = new Signal(this);
     this.stateChanged = this.#stateChanged;
@@ -84,15 +88,19 @@ export class Connection implements IDisposable {
   /** Ask something; `onNews` hears how far it is. The reply fails where there is no connection. */
   request(request: Request, onNews?: (message: Message) => void): Sent {
     const sent = this.#requests.add(request, onNews);
-    if (this.#state === "open" && this.#comm) this.#send(this.#comm, request, sent.id);
-    else this.#requests.take({ type: "error", id: sent.id, text: "The kernel is not connected." });
+    if (this.#state === "open" && this.#comm) {
+      this.#send(this.#comm, request, sent.id);
+    } else {
+      const text = this.#trans.__("The kernel is not connected.");
+      this.#requests.take({ type: "error", id: sent.id, text });
+    }
     return sent;
   }
 
   /** Load jupyter_llm in the kernel, and connect; fails with what the kernel says. */
   async load(): Promise<void> {
     const kernel = this.#kernel;
-    if (!kernel) throw new Error("There is no kernel.");
+    if (!kernel) throw new Error(this.#trans.__("There is no kernel."));
     const code = "%load_ext jupyter_llm";
     const reply = await kernel.requestExecute({ code, store_history: false }).done;
     if (reply.content.status !== "ok") {
@@ -250,7 +258,7 @@ export class Connection implements IDisposable {
   #giveUp(state: ConnectionState): void {
     this.#attempt = null;
     this.#kernelVersion = null;
-    this.#requests.fail("The connection to the kernel was lost.");
+    this.#requests.fail(this.#trans.__("The connection to the kernel was lost."));
     this.#setState(state);
   }
 

@@ -1,6 +1,7 @@
 /** The connections of all notebooks in this page. */
 
 import type { NotebookPanel } from "@jupyterlab/notebook";
+import type { TranslationBundle } from "@jupyterlab/translation";
 import { Token } from "@lumino/coreutils";
 import { type ISignal, Signal } from "@lumino/signaling";
 import { Connection } from "./connection.js";
@@ -24,9 +25,11 @@ export class OpenConnections implements Connections {
   readonly #added = new Signal<this, { panel: NotebookPanel; connection: Connection }>(this);
   readonly #connections = new WeakMap<object, Connection>();
   readonly #version: string;
+  readonly #trans: TranslationBundle;
 
-  constructor(version: string) {
+  constructor(version: string, trans: TranslationBundle) {
     this.#version = version;
+    this.#trans = trans;
     this.added = this.#added;
   }
 
@@ -34,7 +37,7 @@ export class OpenConnections implements Connections {
     const { context } = panel;
     const known = this.#connections.get(context);
     if (known) return known;
-    const connection = new Connection(context, this.#version);
+    const connection = new Connection(context, this.#version, this.#trans);
     this.#connections.set(context, connection);
     context.disposed.connect(() => connection.dispose());
     return connection;

@@ -1,6 +1,7 @@
 /** The chats of one notebook: which there are, which one is shown, and what shows them. */
 
 import type { NotebookPanel } from "@jupyterlab/notebook";
+import type { TranslationBundle } from "@jupyterlab/translation";
 import { UUID } from "@lumino/coreutils";
 import type { IDisposable } from "@lumino/disposable";
 import { type ISignal, Signal } from "@lumino/signaling";
@@ -27,15 +28,17 @@ export class NotebookChats implements IDisposable {
   /** Where the chats are shown. */
   readonly element = document.createElement("div");
 
+  readonly #trans: TranslationBundle;
   readonly #changed: Signal<this, void>;
   readonly #shown = new Map<string, ShownChat>();
   #saved: readonly string[] = [];
   #current = FIRST;
   #isDisposed = false;
 
-  constructor(panel: NotebookPanel, connection: Connection) {
+  constructor(panel: NotebookPanel, connection: Connection, trans: TranslationBundle) {
     this.panel = panel;
     this.connection = connection;
+    this.#trans = trans;
     this.#changed = new Signal(this);
     this.changed = this.#changed;
     this.element.className = "jllm-side-chats jllm-fill";
@@ -131,7 +134,8 @@ export class NotebookChats implements IDisposable {
     const element = document.createElement("div");
     this.element.append(element);
     const place = { widget_manager: { context: panel.context }, page: new NotebookPage(panel) };
-    const model = new PanelModel(connection, UUID.uuid4(), name, place);
+    const gone = this.#trans.__("The kernel is not connected. See above.");
+    const model = new PanelModel(connection, UUID.uuid4(), name, place, gone);
     const widget = makeWidget();
     const ends = [widget.initialize({ model }), widget.render({ model, el: element })];
     let isDisposed = false;

@@ -26,15 +26,16 @@ export class PanelModel {
   readonly widget_manager: PanelPlace["widget_manager"];
   readonly page: CellsOnPage;
   /** What is said of a prompt that cannot be sent. */
-  readonly gone = "The kernel is not connected. See above.";
+  readonly gone: string;
   #chat: string;
   readonly #id: PanelId;
   readonly #line: Line;
   readonly #listeners = new Map<string, Set<Listener>>();
 
-  constructor(line: Line, id: PanelId, chat: string, place: PanelPlace) {
+  constructor(line: Line, id: PanelId, chat: string, place: PanelPlace, gone: string) {
     this.widget_manager = place.widget_manager;
     this.page = place.page;
+    this.gone = gone;
     this.#line = line;
     this.#id = id;
     this.#chat = chat;

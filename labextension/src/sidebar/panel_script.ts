@@ -28,7 +28,7 @@ async function load(): Promise<() => PanelWidget> {
   style.href = URLExt.join(folder, "chat_panel.css");
   const styled = new Promise<void>((resolve, reject) => {
     style.onload = () => resolve();
-    style.onerror = () => reject(new Error("The chat's style sheet could not be fetched."));
+    style.onerror = () => reject(new Error(style.href));
   });
   document.head.append(style);
   const script = URLExt.join(folder, "chat_panel.js");

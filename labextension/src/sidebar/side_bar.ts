@@ -65,7 +65,7 @@ export class SideBar extends Widget {
   /** Show one of the chats of the notebook in front. */
   showChat(name: string): void {
     const chats = this.#panel && this.#of(this.#panel);
-    chats?.show(name).catch((error: unknown) => this.say(String(error)));
+    chats?.show(name).catch(this.#fail);
   }
 
   /** Say something, with a button behind it that does something about it. */
@@ -146,10 +146,7 @@ export class SideBar extends Widget {
     for (const other of this.#chats.values()) other.element.hidden = other !== chats;
     if (!chats || state !== "open") return;
     this.#list(chats);
-    chats.show().then(
-      () => this.#takeFocus(),
-      (error: unknown) => this.say(String(error)),
-    );
+    chats.show().then(() => this.#takeFocus(), this.#fail);
     chats.list().catch(() => {}); // the connection was lost: it says so
   }
 
@@ -157,7 +154,7 @@ export class SideBar extends Widget {
   #of(panel: NotebookPanel): NotebookChats {
     const known = this.#chats.get(panel);
     if (known) return known;
-    const chats = new NotebookChats(panel, this.#connections.of(panel));
+    const chats = new NotebookChats(panel, this.#connections.of(panel), this.#trans);
     this.#chats.set(panel, chats);
     this.#body.append(chats.element);
     const show = () => {
@@ -179,6 +176,11 @@ export class SideBar extends Widget {
     this.#select.replaceChildren(...options);
     this.#select.value = chats.current;
   }
+
+  readonly #fail = (error: unknown): void => {
+    const reason = error instanceof Error ? error.message : String(error);
+    this.say(this.#trans.__("The chat cannot be shown: %1", reason));
+  };
 
   async #loadKernel(): Promise<void> {
     const { connection } = this.#panel ? this.#of(this.#panel) : {};
