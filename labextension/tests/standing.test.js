@@ -17,10 +17,14 @@ test("a kernel without jupyter_llm can be made to load it", () => {
   assert.equal(canLoad, true);
 });
 
-test("nothing is said of kernels of other languages, nor where all is well", () => {
-  for (const state of /** @type {const} */ (["foreign", "open"])) {
-    assert.deepEqual(standing(state, VERSIONS, say), { text: "", canLoad: false });
-  }
+test("nothing is said where all is well", () => {
+  assert.deepEqual(standing("open", VERSIONS, say), { text: "", canLoad: false });
+});
+
+test("a kernel of another language is told from one that can have the model", () => {
+  const { text, canLoad } = standing("foreign", VERSIONS, say);
+  assert.match(text, /in Python kernels/);
+  assert.equal(canLoad, false);
 });
 
 test("versions that differ are named", () => {

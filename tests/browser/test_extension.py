@@ -119,7 +119,7 @@ def test_the_connection_comes_again_after_reloads_restarts_and_a_kernel_that_die
 
 
 @in_both_apps
-def test_a_kernel_of_another_language_sees_nothing_of_us(
+def test_a_kernel_of_another_language_sees_nothing_of_us_unasked(
     lab: Lab, open_notebook: OpenNotebook, errors: list[str]
 ) -> None:
     subprocess.run(
@@ -135,6 +135,10 @@ def test_a_kernel_of_another_language_sees_nothing_of_us(
     assert notebook.text(0) == "42"
     notebook.type(0, " # again")
     expect(notebook.page.locator(OURS).filter(visible=True)).to_have_count(0)
+    notebook.command("jupyter-llm:chat")
+    expect(SideBar(notebook).line).to_have_text(
+        "The model lives in Python kernels; this kernel is of another language."
+    )
     assert errors == []
 
 

@@ -20,6 +20,10 @@ export function standing(
       return say(translate("Open a notebook to chat about it."));
     case "none":
       return say(translate("Waiting for the kernel…"));
+    case "foreign":
+      return say(
+        translate("The model lives in Python kernels; this kernel is of another language."),
+      );
     case "absent":
       return say(translate("jupyter_llm is not loaded in this kernel."), true);
     case "differs":
