@@ -23,7 +23,6 @@ from msgspec import convert, to_builtins
 from support.front_end import TIMEOUT_S, Json, without_seq
 from support.kernel import Kernel
 
-from jupyter_llm import __version__
 from jupyter_llm.frontends.lab.messages import PROTOCOL, FromLab, ToLab
 from jupyter_llm.frontends.lab.presence import TARGET
 from jupyter_llm.frontends.lab.target import Sessions
@@ -75,7 +74,7 @@ class Page:
     def hello(self, **changed: Any) -> Json:
         """Say who it is, and return the welcome."""
         known = {"client": self.client, "path": self.path}
-        said = {"protocol": PROTOCOL, "version": __version__, **known, **changed}
+        said = {"protocol": PROTOCOL, **known, **changed}
         return self.wait_for("welcome", id=self.ask("hello", **said))
 
     def answer(self, kind: str, /, **content: Any) -> Json:

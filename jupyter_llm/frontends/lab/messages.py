@@ -104,7 +104,6 @@ class Hello(FromLab):
     """
 
     protocol: int
-    version: str
     client: str
     path: str
 
@@ -157,11 +156,10 @@ class Cancel(FromLab):
 
 
 class Shown(FromLab):
-    """So much of a completion was taken; the cell's source holds it now. Answered by `accepted`."""
+    """A completion was taken, or its start: the cell's source holds it. Answered by `accepted`."""
 
     target: str
     item: int
-    text: str
     source: str
 
 

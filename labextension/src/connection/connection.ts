@@ -170,8 +170,12 @@ export class Connection implements IDisposable {
   }
 
   get #hello(): Request {
-    const { client, version } = this;
-    return { type: "hello", protocol: PROTOCOL, version, client, path: this.#place.localPath };
+    return {
+      type: "hello",
+      protocol: PROTOCOL,
+      client: this.client,
+      path: this.#place.localPath,
+    };
   }
 
   /** Follow the kernel that the notebook has now. */

@@ -38,13 +38,7 @@ export interface Progress {
 
 /** What is asked of the kernel; an id is added when it is sent. */
 export type Request =
-  | {
-      type: "hello";
-      protocol: number;
-      version: string;
-      client: string;
-      path: string;
-    }
+  | { type: "hello"; protocol: number; client: string; path: string }
   | { type: "path"; path: string }
   | { type: "cells"; revision: number; at: number; remove: number; insert: DocumentCell[] }
   | {
@@ -59,7 +53,7 @@ export type Request =
     }
   | { type: "focus"; revision: number; cell: string }
   | { type: "cancel"; target: string }
-  | { type: "shown"; target: string; item: number; text: string; source: string }
+  | { type: "shown"; target: string; item: number; source: string }
   | {
       type: "act";
       action: Action;

@@ -146,16 +146,9 @@ export class NotebookGhost {
   }
 
   /** Let the kernel record that a text of it was taken. */
-  async taken({ target, suggestion: { place }, cell }: Asked, number: number): Promise<void> {
+  async taken({ target, cell }: Asked, item: number): Promise<void> {
     const source = cell.model.sharedModel.getSource();
-    const text = source.slice(place.prefix.length, source.length - place.suffix.length);
-    const { reply } = this.#connection.request({
-      type: "shown",
-      target,
-      item: number,
-      text,
-      source,
-    });
+    const { reply } = this.#connection.request({ type: "shown", target, item, source });
     const accepted = await reply.catch(() => null);
     if (accepted?.type === "accepted" && !cell.isDisposed)
       addRecords(cell.model, accepted.metadata);

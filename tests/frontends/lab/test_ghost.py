@@ -158,9 +158,8 @@ def test_a_cell_is_read_ahead_when_somebody_goes_there(
     assert "first = 1" in scripted.prefilled[-1].prompt.text  # type: ignore[union-attr]
 
 
-def record_of(page: LabPage, target: str, text: str, source: str) -> Provenance:
-    said = {"target": target, "item": 0, "text": text, "source": source}
-    accepted = page.answer("shown", **said)
+def record_of(page: LabPage, target: str, source: str) -> Provenance:
+    accepted = page.answer("shown", target=target, item=0, source=source)
     assert accepted["type"] == "accepted", accepted
     return Provenance.from_json(accepted["metadata"][METADATA_KEY])
 
@@ -173,7 +172,7 @@ def test_what_is_accepted_has_a_record_of_the_cell_as_it_is_then(
     typist = Typist(page)
     request = typist.ask("y = ")
     page.wait_for("completed", id=request)
-    made = record_of(page, request, "x", "y = x")
+    made = record_of(page, request, "y = x")
     assert (made.kind, made.is_altered) == ("completion", False)
     assert made.source_sha256 == source_sha256("y = x")
 
@@ -185,12 +184,11 @@ def test_what_is_accepted_of_a_text_that_was_cut_short_has_a_record(
     request = Typist(page).ask("y = ")
     until(lambda: scripted.requests)
     page.ask("cancel", target=request)
-    assert record_of(page, request, "word", "y = word").finish_reason == "cancelled"
+    assert record_of(page, request, "y = word").finish_reason == "cancelled"
 
 
 def test_of_a_request_that_nobody_knows_there_is_no_record(page: LabPage) -> None:
-    said = {"target": "another", "item": 0, "text": "x", "source": "x"}
-    assert page.answer("shown", **said)["metadata"] == {}
+    assert page.answer("shown", target="another", item=0, source="x")["metadata"] == {}
 
 
 def test_a_page_that_goes_stops_what_is_written_for_it(
