@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +23,7 @@ from jupyter_llm.frontends.lab.messages import (
 from jupyter_llm.notebook.cells.document import Document, DocumentCell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from jupyter_llm.frontends.lab.messages import DocumentCellData, FromLab
     from jupyter_llm.frontends.lab.session import Session
@@ -43,6 +44,7 @@ class Ghost:
         self._writer: GhostWriter | None = None
         self._runs: dict[str, GhostRun] = {}
         self._last: str | None = None  # whose answer is not sent yet
+        self._answering = threading.Lock()
         self._end_watch = session.llm.current.watch(self._tell_model)
 
     def by_type(self) -> Mapping[type[FromLab], Callable[[Any], None]]:
@@ -86,11 +88,11 @@ class Ghost:
     def _complete(self, message: Complete) -> None:
         from jupyter_llm.tasks.completing.suggestions import GhostRequest
 
-        self._end_last()
+        self._end(self._last)
         self._last = message.id
         if message.revision != self._document.revision:
             self._ask_for_all()
-            self._end_last("cells are missing")
+            self._end(message.id, reason="cells are missing")
             return
         cell = self._document.find(message.cell)
         request = GhostRequest(
@@ -110,14 +112,21 @@ class Ghost:
     def _cancel(self, message: Cancel) -> None:
         if (run := self._runs.get(message.target)) is not None:
             run.cancel()
-            if self._last == message.target:
-                self._end_last()
+            self._end(message.target)
 
-    def _end_last(self, reason: str = "cancelled") -> None:
-        """Answer the request that nobody waits for any more."""
-        last, self._last = self._last, None
-        if last is not None:
-            self._session.outbox.put(Completed(id=last, usage=[], reason=reason))
+    def _end(
+        self,
+        request_id: str | None,
+        items: Iterable[GhostItem] = (),
+        reason: str | None = "cancelled",
+    ) -> None:
+        """Answer a request, unless it is answered: one may end while it is cancelled."""
+        with self._answering:
+            if request_id is None or request_id != self._last:
+                return
+            self._last = None
+        usage = [_usage(item) for item in items]
+        self._session.outbox.put(Completed(id=request_id, usage=usage, reason=reason))
 
     def _accept(self, message: Shown) -> None:
         run = self._runs.get(message.target)
@@ -140,10 +149,7 @@ class Ghost:
             )
             self._session.outbox.put(completion)
             return
-        if self._last == request_id:
-            self._last = None
-        usage = [_usage(item) for item in news.items]
-        self._session.outbox.put(Completed(id=request_id, usage=usage, reason=news.reason or None))
+        self._end(request_id, news.items, news.reason or None)
         if news.reason == NO_MODEL:
             self._session.outbox.put(ModelMessage(model=None))
 
