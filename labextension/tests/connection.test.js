@@ -24,8 +24,12 @@ beforeEach(() => {
   notebook = new Notebook(kernel.connect());
 });
 
+/** Puts what is said between marks. */
+const TRANSLATOR = { __: (/** @type {string} */ text) => `«${text}»` };
+
 function connect() {
-  return new Connection(/** @type {any} */ (notebook), "1.2.3");
+  const trans = /** @type {any} */ (TRANSLATOR);
+  return new Connection(/** @type {any} */ (notebook), "1.2.3", trans);
 }
 
 async function connected() {
@@ -59,7 +63,7 @@ test("a kernel with jupyter_llm is told who comes, on one comm with a subshell o
   const { id: _, ...hello } = kernel.told()[0];
   const { client } = connection;
   const path = notebook.localPath;
-  assert.deepEqual(hello, { type: "hello", protocol: PROTOCOL, version: "1.2.3", client, path });
+  assert.deepEqual(hello, { type: "hello", protocol: PROTOCOL, client, path });
   assert.equal(connection.kernelVersion, "1.2.3");
 });
 
@@ -121,7 +125,10 @@ test("a kernel that speaks another protocol is not asked for anything, and its v
   const connection = connect();
   await until(() => connection.state === "differs");
   assert.equal(connection.kernelVersion, "9.0.0");
-  await assert.rejects(connection.request({ type: "list-chats" }).reply, /not connected/);
+  await assert.rejects(
+    connection.request({ type: "list-chats" }).reply,
+    /«The kernel is not connected/,
+  );
   assert.deepEqual(kernel.told("list-chats"), []);
 });
 
@@ -138,7 +145,7 @@ test("a message that is lost on the way makes the page come anew, and what is op
   const states = listen(connection);
   kernel.lose();
   kernel.say({ type: "model", model: null });
-  await assert.rejects(reply, /lost/);
+  await assert.rejects(reply, /«The connection to the kernel was lost/);
   await until(() => connection.state === "open");
   assert.deepEqual(states, ["none", "open"]);
   assert.equal(kernel.told("hello").length, 2);
@@ -166,7 +173,7 @@ for (const [what, end] of /** @type {[string, () => unknown][]} */ ([
     const connection = await connected();
     const { reply } = connection.request({ type: "list-chats" });
     end();
-    await assert.rejects(reply, /lost/);
+    await assert.rejects(reply, /«The connection to the kernel was lost/);
     await until(() => connection.state === "absent");
     kernel.load();
     await until(() => connection.state === "open");
@@ -187,9 +194,12 @@ test("a kernel that is dead leaves nothing waiting", async () => {
   const connection = await connected();
   const { reply } = connection.request({ type: "list-chats" });
   kernel.end();
-  await assert.rejects(reply, /lost/);
+  await assert.rejects(reply, /«The connection to the kernel was lost/);
   assert.equal(connection.state, "none");
-  await assert.rejects(connection.request({ type: "list-chats" }).reply, /not connected/);
+  await assert.rejects(
+    connection.request({ type: "list-chats" }).reply,
+    /«The kernel is not connected/,
+  );
 });
 
 test("a kernel that ends before it answers the hello leaves the page as it was", async () => {
@@ -206,8 +216,11 @@ test("what is asked before or while the network is down fails at once, and then 
   const connection = await connected();
   const { reply } = connection.request({ type: "list-chats" });
   kernel.disconnect();
-  await assert.rejects(reply, /lost/);
-  await assert.rejects(connection.request({ type: "list-chats" }).reply, /not connected/);
+  await assert.rejects(reply, /«The connection to the kernel was lost/);
+  await assert.rejects(
+    connection.request({ type: "list-chats" }).reply,
+    /«The kernel is not connected/,
+  );
   await until(() => connection.state === "open");
   assert.equal(kernel.told("hello").length, 2);
   await settle();
