@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from jupyter_llm.tasks.shown_cell import ShownCell
     from jupyter_llm.tasks.task import Task
 
+_IN_WORDS = ("explain", "review")
 _TICK_S = 1 / 15
 _SPARE_TOKENS = 384  # of an answer, beyond those for a cell that is written again
 _CHARS_PER_TOKEN = 2.5  # of code, at the least
@@ -48,9 +49,10 @@ class Actions(PageJobs):
         return {Act: self._act, Cancel: self._cancel}
 
     def close(self) -> None:
-        """Stop all that goes on: nobody would see it."""
+        """Stop what would be proposed, since nobody would see it; what is answered is a turn."""
         for job in list(self._jobs.values()):
-            job.stop()
+            if job.text not in _IN_WORDS:
+                job.stop()
 
     def _act(self, act: Act) -> None:
         self._begin(act.id, act.action, partial(self._carry_out, act))
@@ -76,7 +78,7 @@ class Actions(PageJobs):
 
         chosen = (act.selection.start, act.selection.end) if act.selection is not None else None
         cell = ShownCell.of_page(act.cell.id, act.cell.source, act.cell.error, chosen)
-        carry_out = self._answered if act.action in ("explain", "review") else self._proposed
+        carry_out = self._answered if act.action in _IN_WORDS else self._proposed
         self._finish(job, carry_out(act, cell, default_options(), job))
 
     def _answered(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToLab:

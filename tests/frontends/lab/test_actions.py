@@ -14,6 +14,7 @@ from support.lab_page import KernelPage, LabPage
 from support.panel_kernel import prepare
 from support.scripted import ScriptedEngine, messages_of
 from support.shell import run
+from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.records.audit import audit
@@ -238,12 +239,23 @@ def test_cancel_stops_the_model(page: LabPage, scripted: ScriptedEngine, action:
     page.wait_until(lambda p: not p.heard("proposal"))
 
 
-def test_an_action_is_stopped_when_its_page_goes(page: LabPage, scripted: ScriptedEngine) -> None:
+def test_a_proposal_is_stopped_when_its_page_goes(page: LabPage, scripted: ScriptedEngine) -> None:
     scripted.holds = True
     request = ask(page, "edit", cell("x = 1"), instruction="two")
     page.wait_until(lambda p: any(message["text"] for message in p.heard("progress")))
     page.close()
     page.wait_for("error", id=request, text="Stopped.")
+
+
+def test_an_answer_is_a_turn_though_its_page_goes(page: LabPage, scripted: ScriptedEngine) -> None:
+    scripted.replies.append("It adds two numbers.")
+    scripted.may_write.clear()
+    ask(page, "explain", cell(LOOP))
+    until(lambda: scripted.requests)
+    page.close()
+    scripted.may_write.set()
+    until(lambda: llm.chat("default").turns)
+    assert llm.chat("default").turns[0].completion.text == "It adds two numbers."
 
 
 def test_the_options_are_those_that_are_configured(
