@@ -98,6 +98,11 @@ class Lab:
         nbformat.write(notebook, path)
         return path
 
+    @property
+    def workspaces(self) -> Iterator[Path]:
+        """What the server keeps of pages."""
+        return (self.folder.parent / "workspaces").iterdir()
+
     def page_url(self, name: str) -> str:
         """Return the address of a notebook in a fresh workspace."""
         place = "lab/tree" if self.app == "jupyterlab" else "notebooks"

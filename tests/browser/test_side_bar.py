@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser.accessibility import violations
+from browser.cell_actions import ASK_KERNEL
 from browser.lab import FIND_NOTEBOOK, Notebook, Traffic
 from browser.live_panel import SCRIPTED
 from browser.side_bar import SideBar
 from playwright.sync_api import expect
+from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,6 +131,31 @@ def test_it_shows_the_chat_that_it_is_asked_for(
     notebook.page.keyboard.type("Chat about the Notebook")
     notebook.page.keyboard.press("Enter")
     expect(side.box).to_be_focused()
+    assert errors == []
+
+
+def test_the_chat_that_was_shown_is_there_again_after_a_reload_if_it_still_is(
+    lab: Lab, open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    notebook = open_notebook(REPLIES)
+    side = SideBar(notebook)
+    notebook.run(0)
+    side.open()
+    side.ask("One?")
+    side.node.get_by_role("button", name="New chat").click()
+    expect(side.turns).to_have_count(0)
+    side.ask("Two?")
+    name = side.chats.input_value()
+    until(lambda: any(name in path.read_text("utf-8") for path in lab.workspaces))
+    notebook.reload()
+    side.open()
+    expect(side.chats).to_have_value(name)
+    expect(side.answers).to_have_text(["The second."])
+    notebook.page.evaluate(ASK_KERNEL, f"llm.conversations.delete({name!r})")
+    notebook.reload()
+    side.open()
+    expect(side.answers).to_have_text(["The first."])
+    expect(side.chats).to_have_value("default")
     assert errors == []
 
 

@@ -1,6 +1,7 @@
 /** The chats of one notebook: which there are, which one is shown, and what shows them. */
 
 import type { NotebookPanel } from "@jupyterlab/notebook";
+import type { IStateDB } from "@jupyterlab/statedb";
 import type { TranslationBundle } from "@jupyterlab/translation";
 import { UUID } from "@lumino/coreutils";
 import type { IDisposable } from "@lumino/disposable";
@@ -30,14 +31,23 @@ export class NotebookChats implements IDisposable {
 
   readonly #trans: TranslationBundle;
   readonly #changed: Signal<this, void>;
+  readonly #memory: IStateDB | null;
   readonly #shown = new Map<string, ShownChat>();
   #saved: readonly string[] = [];
   #current = FIRST;
+  /** Whether it is settled which chat is shown. */
+  #isChosen = false;
   #isDisposed = false;
 
-  constructor(panel: NotebookPanel, connection: Connection, trans: TranslationBundle) {
+  constructor(
+    panel: NotebookPanel,
+    connection: Connection,
+    memory: IStateDB | null,
+    trans: TranslationBundle,
+  ) {
     this.panel = panel;
     this.connection = connection;
+    this.#memory = memory;
     this.#trans = trans;
     this.#changed = new Signal(this);
     this.changed = this.#changed;
@@ -58,11 +68,11 @@ export class NotebookChats implements IDisposable {
     return [...new Set([...this.#saved, ...this.#shown.keys(), this.#current])];
   }
 
-  /** Show a chat, now or once there is a connection. */
-  async show(name: string = this.#current): Promise<void> {
-    const isOther = name !== this.#current;
-    this.#current = name;
-    if (isOther) this.#changed.emit();
+  /** Show a chat, now or once there is a connection; by itself the one that was shown last. */
+  async show(chosen?: string): Promise<void> {
+    if (chosen !== undefined) this.#choose(chosen);
+    else if (!this.#isChosen) await this.#recall();
+    const name = this.#current;
     if (this.connection.state === "open" && !this.#shown.has(name)) {
       const makeWidget = await panelScript();
       if (this.#isDisposed) return;
@@ -120,6 +130,28 @@ export class NotebookChats implements IDisposable {
     this.#shown.clear();
     this.element.remove();
     Signal.clearData(this);
+  }
+
+  #choose(name: string): void {
+    const isOther = name !== this.#current;
+    this.#current = name;
+    this.#isChosen = true;
+    if (name === FIRST) void this.#memory?.remove(this.#key);
+    else void this.#memory?.save(this.#key, name);
+    if (isOther) this.#changed.emit();
+  }
+
+  /** Go back to what this page showed before it was loaded again, if that is still there. */
+  async #recall(): Promise<void> {
+    const name = await this.#memory?.fetch(this.#key);
+    if (typeof name === "string") await this.list();
+    if (this.#isChosen) return; // meanwhile
+    if (typeof name === "string" && this.#saved.includes(name)) this.#choose(name);
+    this.#isChosen = true;
+  }
+
+  get #key(): string {
+    return `jupyter-llm:chat:${this.panel.context.path}`;
   }
 
   async #ask(request: Request): Promise<void> {

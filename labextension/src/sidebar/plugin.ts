@@ -7,6 +7,7 @@ import {
 } from "@jupyterlab/application";
 import { ICommandPalette } from "@jupyterlab/apputils";
 import { INotebookTracker } from "@jupyterlab/notebook";
+import { IStateDB } from "@jupyterlab/statedb";
 import { ITranslator, nullTranslator } from "@jupyterlab/translation";
 import { LabIcon } from "@jupyterlab/ui-components";
 import { Menu } from "@lumino/widgets";
@@ -27,20 +28,21 @@ export const sideBarPlugin: JupyterFrontEndPlugin<void> = {
   description: "Shows the chat of the notebook in front beside it.",
   autoStart: true,
   requires: [INotebookTracker, Connections],
-  optional: [ICommandPalette, ILayoutRestorer, ITranslator],
+  optional: [ICommandPalette, ILayoutRestorer, IStateDB, ITranslator],
   activate: (
     app: JupyterFrontEnd,
     tracker: INotebookTracker,
     connections: Connections,
     palette: ICommandPalette | null,
     restorer: ILayoutRestorer | null,
+    memory: IStateDB | null,
     translator: ITranslator | null,
   ) => {
     const trans = (translator ?? nullTranslator).load("jupyter_llm");
     const { commands, shell } = app;
     const menu = new Menu({ commands });
     for (const command of CHAT_COMMANDS) menu.addItem({ command });
-    const sideBar = new SideBar(connections, trans, {
+    const sideBar = new SideBar(connections, memory, trans, {
       begin: () => void commands.execute(IDS.begin),
       openMenu: (button) => {
         const { left, bottom } = button.getBoundingClientRect();

@@ -1,6 +1,7 @@
 /** The side bar: the chat of the notebook in front, and what is the matter where there is none. */
 
 import type { NotebookPanel } from "@jupyterlab/notebook";
+import type { IStateDB } from "@jupyterlab/statedb";
 import type { TranslationBundle } from "@jupyterlab/translation";
 import { addIcon, ellipsesIcon, type LabIcon } from "@jupyterlab/ui-components";
 import type { Message } from "@lumino/messaging";
@@ -30,13 +31,20 @@ export class SideBar extends Widget {
   readonly #text = document.createElement("span");
   readonly #load = document.createElement("button");
   readonly #body = document.createElement("div");
+  readonly #memory: IStateDB | null;
   readonly #actions: SideBarActions;
   #panel: NotebookPanel | null = null;
   #wantsFocus = false;
 
-  constructor(connections: Connections, trans: TranslationBundle, actions: SideBarActions) {
+  constructor(
+    connections: Connections,
+    memory: IStateDB | null,
+    trans: TranslationBundle,
+    actions: SideBarActions,
+  ) {
     super();
     this.#connections = connections;
+    this.#memory = memory;
     this.#trans = trans;
     this.#actions = actions;
     this.addClass("jllm-side");
@@ -154,7 +162,8 @@ export class SideBar extends Widget {
   #of(panel: NotebookPanel): NotebookChats {
     const known = this.#chats.get(panel);
     if (known) return known;
-    const chats = new NotebookChats(panel, this.#connections.of(panel), this.#trans);
+    const connection = this.#connections.of(panel);
+    const chats = new NotebookChats(panel, connection, this.#memory, this.#trans);
     this.#chats.set(panel, chats);
     this.#body.append(chats.element);
     const show = () => {
