@@ -13,7 +13,7 @@ from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
 from jupyter_llm.frontends.comm.parts import ProposalData
 from jupyter_llm.frontends.prompt.attaching import Describer
 from jupyter_llm.frontends.prompt.commands import Call, Order
-from jupyter_llm.frontends.prompt.typed import read, read_draft
+from jupyter_llm.frontends.prompt.typed import Reader
 from jupyter_llm.frontends.views import cut_off
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.values.mentions import plainly_mentioned
@@ -56,16 +56,8 @@ class Asker:
 
     def send(self, message: Send, job: Job) -> None:
         """Carry out a command, or send a prompt and wait until it is answered."""
-        reading = partial(
-            read,
-            message.text,
-            commands=PANEL_COMMANDS,
-            namespace=user_namespace(),
-            cells=self.side.chat.timeline.snapshot().visible,
-            defaults=self._options(message, is_alone=message.is_alone),
-            has_options=False,
-        )
-        typed = job.run(reading)
+        reader = self._reader(self._options(message, is_alone=message.is_alone))
+        typed = job.run(partial(reader.read, message.text))
         if isinstance(typed.what, Order):
             self._obey(typed.what, typed.options, job)
             return
@@ -73,14 +65,8 @@ class Asker:
 
     def draft(self, message: DraftMessage) -> Asked | None:
         """What `send` would send of a draft; None if that is no prompt, or not yet."""
-        found = read_draft(
-            message.text,
-            commands=PANEL_COMMANDS,
-            namespace=user_namespace(),
-            cells=self.side.chat.timeline.snapshot().visible,
-            defaults=self._options(is_alone=message.is_alone),
-            has_options=False,
-        )
+        reader = self._reader(self._options(is_alone=message.is_alone))
+        found = reader.read_draft(message.text)
         return self._with_message(found[0], message) if found is not None else None
 
     def regenerate(self, message: Regenerate, turn: Turn, job: Job) -> None:
@@ -100,6 +86,15 @@ class Asker:
             params=options.params,
         )
         self._ask(asked, job)
+
+    def _reader(self, defaults: Options) -> Reader:
+        return Reader(
+            commands=PANEL_COMMANDS,
+            namespace=user_namespace(),
+            cells=self.side.chat.timeline.snapshot().visible,
+            defaults=defaults,
+            has_options=False,
+        )
 
     @staticmethod
     def _with_message(asked: Asked, message: Send | DraftMessage) -> Asked:

@@ -30,7 +30,7 @@ from jupyter_llm.frontends.prompt.attaching import of_cell
 from jupyter_llm.frontends.prompt.commands import Call, Order
 from jupyter_llm.frontends.prompt.history import kept_note
 from jupyter_llm.frontends.prompt.options import FORMATS, Options
-from jupyter_llm.frontends.prompt.typed import read
+from jupyter_llm.frontends.prompt.typed import Reader
 from jupyter_llm.frontends.views import (
     NoView,
     SilentView,
@@ -151,14 +151,13 @@ class LLMMagics(Magics):
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
     ) -> None:
         """Ask the resident model, or run a command; `%llm /help` explains both."""
-        typed = read(
-            line,
-            cell or "",
+        reader = Reader(
             commands=self.commands,
             namespace={**self.shell.user_ns, **(local_ns or {})},
             cells=llm.timeline.snapshot().visible,
             defaults=self.defaults,
         )
+        typed = reader.read(line, cell or "")
         with self.recorder.unheard():  # an answer is a turn and no output of the cell
             if isinstance(typed.what, Order):
                 self._obey(typed.what, typed.options)

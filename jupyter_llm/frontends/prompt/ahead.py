@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jupyter_llm.api import llm
 from jupyter_llm.frontends.prompt.attaching import of_cell
 from jupyter_llm.frontends.prompt.defaults import loaded_magics
-from jupyter_llm.frontends.prompt.typed import read_draft
+from jupyter_llm.frontends.prompt.typed import Reader
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.tasks.write import code_prompt
 
@@ -46,14 +46,13 @@ def _prompt(source: str, cell_id: str | None) -> tuple[Chat, Asked] | None:
     typed = _CELL.match(source)
     if typed is None or magics is None:
         return None
-    found = read_draft(
-        typed[1],
-        typed[2],
+    reader = Reader(
         commands=magics.commands,
         namespace=user_namespace(),
         cells=llm.timeline.snapshot().visible,
         defaults=magics.defaults,
     )
+    found = reader.read_draft(typed[1], typed[2])
     if found is None or found[1].dry_run:
         return None
     asked, options = found

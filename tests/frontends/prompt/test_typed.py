@@ -12,7 +12,7 @@ from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import EmptyPromptError, InterpolationError, MagicUsageError, OptionError
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Command, Order
 from jupyter_llm.frontends.prompt.options import Options
-from jupyter_llm.frontends.prompt.typed import read, read_draft
+from jupyter_llm.frontends.prompt.typed import Reader
 from jupyter_llm.notebook.cells.events import CellEvent, Output
 
 CELLS = (
@@ -42,15 +42,8 @@ def typed(
     commands: Mapping[str, Command] = COMMANDS,
     **defaults: Any,
 ) -> Any:
-    return read(
-        line,
-        body,
-        commands=commands,
-        namespace=NAMESPACE,
-        cells=CELLS,
-        defaults=Options(**defaults),
-        has_options=not in_panel,
-    )
+    reader = Reader(commands, NAMESPACE, CELLS, Options(**defaults), has_options=not in_panel)
+    return reader.read(line, body)
 
 
 @pytest.mark.parametrize("in_panel", [False, True], ids=["cell", "panel"])
@@ -217,14 +210,7 @@ def test_a_value_that_means_nothing_is_refused_with_its_option() -> None:
 def test_a_draft_is_read_as_far_as_no_code_and_no_next_key_counts(
     text: str, prompt: str | None
 ) -> None:
+    reader = Reader(COMMANDS, NAMESPACE, CELLS, Options(), has_options=False)
     for line, body in ((text, ""), ("", text)):
-        found = read_draft(
-            line,
-            body,
-            commands=COMMANDS,
-            namespace=NAMESPACE,
-            cells=CELLS,
-            defaults=Options(),
-            has_options=False,
-        )
+        found = reader.read_draft(line, body)
         assert (found[0].prompt if found is not None else None) == prompt
