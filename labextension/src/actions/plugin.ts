@@ -35,6 +35,12 @@ interface Look {
   icon: LabIcon;
 }
 
+interface Command extends Look {
+  isEnabled: () => boolean;
+  isVisible: () => boolean;
+  execute: () => void | Promise<void>;
+}
+
 /** The notebook and cell that a person is at, if jupyter_llm may be asked about it. */
 interface Place {
   panel: NotebookPanel;
@@ -64,113 +70,133 @@ export const cellActions: JupyterFrontEndPlugin<void> = {
   ) => {
     const { commands } = app;
     const trans = (translator ?? nullTranslator).load("jupyter_llm");
-    const all = new WeakMap<NotebookPanel, CellActions>();
-    const tools: Tools = {
-      trans,
-      highlight: (code, mimeType, element) =>
-        languages.highlight(code, languages.findBest(mimeType), element),
-      get openChat() {
-        if (!commands.hasCommand(CHAT)) return null;
-        return (chat: string) => void commands.execute(CHAT, { chat });
-      },
-      instructions: [],
-    };
+    const tools = makeTools(commands, languages, trans);
+    const here = new Whereabouts(tracker, connections);
     connections.added.connect((_, { panel, connection }) => {
       const actions = new CellActions(panel, connection, tools);
-      all.set(panel, actions);
+      here.all.set(panel, actions);
       addFixButtons(panel, trans, (cell) => actions.begin("fix", cell));
     });
-
-    const place = (): Place | null => {
-      const panel = tracker.currentWidget;
-      const cell = panel?.content.activeCell;
-      const actions = panel && all.get(panel);
-      return panel && cell && actions ? { panel, cell, actions } : null;
-    };
-    const stateIs = (...states: string[]) => {
-      const panel = tracker.currentWidget;
-      return panel !== null && states.includes(connections.of(panel).state);
-    };
-    const canDo = (action: Action): boolean => {
-      const at = place();
-      if (!at || !stateIs("open") || at.cell.model.type !== "code") return false;
-      const isEmpty = at.cell.model.sharedModel.getSource().trim() === "";
-      if (isEmpty && !FROM_NOTHING.has(action)) return false;
-      return ONLY_READS.has(action) || isEditable(at.panel, at.cell);
-    };
-    const add = (
-      name: string,
-      look: Look,
-      isEnabled: () => boolean,
-      isVisible: () => boolean,
-      execute: () => void | Promise<void>,
-    ) => {
-      commands.addCommand(PREFIX + name, {
-        ...look,
-        isEnabled,
-        isVisible,
-        execute,
-        describedBy: { args: { type: "object", properties: {} } },
-      });
+    const add = (name: string, command: Command) => {
+      const describedBy = { args: { type: "object", properties: {} } };
+      commands.addCommand(PREFIX + name, { ...command, describedBy });
       palette?.addItem({ command: PREFIX + name, category: trans.__("Language Model") });
     };
-
     const menu = new MenuSvg({ commands });
     menu.title.label = trans.__("Language Model");
     for (const [action, look] of Object.entries(looks(trans)) as [Action, Look][]) {
-      add(
-        action,
-        look,
-        () => canDo(action),
-        () => stateIs("open"),
-        () => {
-          const at = canDo(action) ? place() : null;
-          at?.actions.begin(action, at.cell);
-        },
-      );
+      add(action, actionCommand(action, look, here));
       menu.addItem({ command: PREFIX + action });
     }
-    const view = () => {
-      const at = place();
-      return at?.actions.of(at.cell) ?? null;
-    };
-    add(
-      "accept",
-      {
-        label: trans.__("Accept Proposal"),
-        caption: trans.__("Put the proposed code into the cell"),
-        icon: checkIcon,
-      },
-      () => view()?.isAcceptable ?? false,
-      () => stateIs("open") || view() !== null,
-      () => view()?.accept(),
-    );
-    add(
-      "reject",
-      {
-        label: trans.__("Reject Proposal"),
-        caption: trans.__("Stop what is done with the cell, and drop what came of it"),
-        icon: closeIcon,
-      },
-      () => view() !== null,
-      () => stateIs("open") || view() !== null,
-      () => view()?.end(),
-    );
-
-    toolbars?.addFactory<Cell>("Cell", "jupyter-llm", () => {
-      const button = new ToolbarButton({
-        icon: offlineBoltIcon,
-        tooltip: trans.__("Ask the language model about this cell"),
-        onClick: () => {
-          const { left, bottom } = button.node.getBoundingClientRect();
-          menu.open(left, bottom);
-        },
-      });
-      button.addClass("jllm-cell-button");
-      return button;
-    });
+    add("accept", acceptCommand(here, trans));
+    add("reject", rejectCommand(here, trans));
+    toolbars?.addFactory<Cell>("Cell", "jupyter-llm", () => cellButton(menu, trans));
   },
 };
+
+/** Where a person is, and what can be done there. */
+class Whereabouts {
+  readonly all = new WeakMap<NotebookPanel, CellActions>();
+  readonly #tracker: INotebookTracker;
+  readonly #connections: Connections;
+
+  constructor(tracker: INotebookTracker, connections: Connections) {
+    this.#tracker = tracker;
+    this.#connections = connections;
+  }
+
+  get isOpen(): boolean {
+    const panel = this.#tracker.currentWidget;
+    return panel !== null && this.#connections.of(panel).state === "open";
+  }
+
+  /** What is shown of an action on the cell there. */
+  get view() {
+    const at = this.#place;
+    return at?.actions.of(at.cell) ?? null;
+  }
+
+  canDo(action: Action): boolean {
+    const at = this.#place;
+    if (!at || !this.isOpen || at.cell.model.type !== "code") return false;
+    const isEmpty = at.cell.model.sharedModel.getSource().trim() === "";
+    if (isEmpty && !FROM_NOTHING.has(action)) return false;
+    return ONLY_READS.has(action) || isEditable(at.panel, at.cell);
+  }
+
+  begin(action: Action): void {
+    const at = this.canDo(action) ? this.#place : null;
+    at?.actions.begin(action, at.cell);
+  }
+
+  get #place(): Place | null {
+    const panel = this.#tracker.currentWidget;
+    const cell = panel?.content.activeCell;
+    const actions = panel && this.all.get(panel);
+    return panel && cell && actions ? { panel, cell, actions } : null;
+  }
+}
+
+function makeTools(
+  commands: JupyterFrontEnd["commands"],
+  languages: IEditorLanguageRegistry,
+  trans: TranslationBundle,
+): Tools {
+  return {
+    trans,
+    highlight: (code, mimeType, element) =>
+      languages.highlight(code, languages.findBest(mimeType), element),
+    get openChat() {
+      if (!commands.hasCommand(CHAT)) return null;
+      return (chat: string) => void commands.execute(CHAT, { chat });
+    },
+    instructions: [],
+  };
+}
+
+function actionCommand(action: Action, look: Look, here: Whereabouts): Command {
+  return {
+    ...look,
+    isEnabled: () => here.canDo(action),
+    isVisible: () => here.isOpen,
+    execute: () => here.begin(action),
+  };
+}
+
+function acceptCommand(here: Whereabouts, trans: TranslationBundle): Command {
+  return {
+    label: trans.__("Accept Proposal"),
+    caption: trans.__("Put the proposed code into the cell"),
+    icon: checkIcon,
+    isEnabled: () => here.view?.isAcceptable ?? false,
+    isVisible: () => here.isOpen || here.view !== null,
+    execute: () => here.view?.accept(),
+  };
+}
+
+function rejectCommand(here: Whereabouts, trans: TranslationBundle): Command {
+  return {
+    label: trans.__("Reject Proposal"),
+    caption: trans.__("Stop what is done with the cell, and drop what came of it"),
+    icon: closeIcon,
+    isEnabled: () => here.view !== null,
+    isVisible: () => here.isOpen || here.view !== null,
+    execute: () => here.view?.end(),
+  };
+}
+
+function cellButton(menu: MenuSvg, trans: TranslationBundle): ToolbarButton {
+  const button = new ToolbarButton({
+    icon: offlineBoltIcon,
+    tooltip: trans.__("Ask the language model about this cell"),
+    onClick: () => {
+      const { left, bottom } = button.node.getBoundingClientRect();
+      menu.open(left, bottom);
+    },
+  });
+  button.addClass("jllm-cell-button");
+  return button;
+}
 
 function looks(trans: TranslationBundle): Record<Action, Look> {
   return {
