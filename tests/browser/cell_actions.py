@@ -62,16 +62,6 @@ class CellActions:
         )
         return index
 
-    def clear(self) -> None:
-        """Take away all cells but the first."""
-        self.page.evaluate(
-            """() => {
-                const { sharedModel } = notebook.content.model;
-                notebook.content.mode = 'command';
-                sharedModel.deleteCellRange(1, sharedModel.cells.length);
-            }"""
-        )
-
     def do(self, command: str) -> None:
         """Do what a menu entry or a shortcut does."""
         self.notebook.command(f"jupyter-llm:{command}")

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from browser.accessibility import violations
-from browser.answers import note_complaints
 from browser.cell_actions import SCRIPTED, CellActions
 from browser.extension import Extension
-from browser.lab import Notebook
+from browser.shared_notebook import one_test, shared_notebook
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from browser.lab import Lab
+    from browser.lab import Lab, Notebook
     from playwright.sync_api import Browser, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -30,28 +27,15 @@ AFTER = "def half(x):\n    return x / 2\n\nhalf(1)"
 @pytest.fixture(scope="module")
 def shared(chromium: Browser, lab: Lab) -> Iterator[CellActions]:
     """One notebook with its kernel for all tests here."""
-    with ExitStack() as stack:
-        context = chromium.new_context(viewport={"width": 1280, "height": 900})
-        context.set_default_timeout(60_000)
-        stack.callback(context.close)
-        page = context.new_page()
-        page.goto(lab.page_url(lab.write("cell-actions.ipynb", SCRIPTED).name))
-        notebook = Notebook(page, lab.folder / "cell-actions.ipynb")
-        stack.callback(notebook.shut_down)
+    with shared_notebook(chromium, lab, "cell-actions", SCRIPTED) as notebook:
         yield CellActions(notebook)
 
 
 @pytest.fixture
 def actions(shared: CellActions, request: pytest.FixtureRequest) -> Iterator[CellActions]:
     """The notebook without the cells of the test before; nothing goes wrong in the page."""
-    complaints = note_complaints(shared.page, "error")
-    yield shared
-    if folder := request.config.getoption("--screenshots", None):
-        shared.page.screenshot(path=Path(folder, f"{request.node.name}.png"))
-    shared.clear()
-    # JupyterLab's own: its debugger asks a kernel that a test has ended meanwhile.
-    canceled = "Canceled future for debug_request message before replies were done"
-    assert [text for text in complaints if canceled not in text] == []
+    with one_test(shared.notebook, request):
+        yield shared
 
 
 def test_a_proposal_is_shown_in_the_cell_and_is_no_part_of_it(actions: CellActions) -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
 from browser.accessibility import is_in_sight, violations
-from browser.answers import note_complaints
 from browser.cell_actions import ASK_KERNEL
 from browser.extension import Extension
 from browser.lab import Notebook
+from browser.shared_notebook import one_test, shared_notebook
 from playwright.sync_api import expect
 from support.waiting import until
 
@@ -119,32 +117,15 @@ class Prompts:
 @pytest.fixture(scope="module")
 def shared(chromium: Browser, lab: Lab) -> Iterator[Prompts]:
     """One notebook with its kernel for all tests here."""
-    with ExitStack() as stack:
-        context = chromium.new_context(viewport={"width": 1280, "height": 900})
-        context.set_default_timeout(60_000)
-        stack.callback(context.close)
-        page = context.new_page()
-        page.goto(lab.page_url(lab.write("prompt-cells.ipynb", LOAD).name))
-        notebook = Notebook(page, lab.folder / "prompt-cells.ipynb")
-        stack.callback(notebook.shut_down)
+    with shared_notebook(chromium, lab, "prompt-cells", LOAD) as notebook:
         yield Prompts(notebook)
 
 
 @pytest.fixture
 def prompts(shared: Prompts, request: pytest.FixtureRequest) -> Iterator[Prompts]:
     """The notebook without the cells of the test before; nothing goes wrong in the page."""
-    complaints = note_complaints(shared.page, "error")
-    yield shared
-    if folder := request.config.getoption("--screenshots", None):
-        shared.page.screenshot(path=Path(folder, f"{request.node.name}.png"))
-    shared.page.evaluate(
-        """() => {
-            const { sharedModel } = notebook.content.model;
-            notebook.content.mode = 'command';
-            sharedModel.deleteCellRange(1, sharedModel.cells.length);
-        }"""
-    )
-    assert complaints == []
+    with one_test(shared.notebook, request):
+        yield shared
 
 
 def test_a_prompt_is_coloured_as_markdown_with_the_code_in_it(prompts: Prompts) -> None:
