@@ -14,7 +14,10 @@ export function openPage() {
   /** @type {Map<string, string>} */
   const stored = new Map();
   const page = {
-    window: new EventTarget(),
+    window: Object.assign(new EventTarget(), {
+      // Those of now: tests put their own in place of them.
+      setTimeout: (/** @type {() => void} */ f, /** @type {number} */ ms) => setTimeout(f, ms),
+    }),
     navigator: {
       locks: {
         query: async () => ({ held: [...held].map((name) => ({ name })) }),

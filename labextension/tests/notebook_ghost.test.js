@@ -1,0 +1,328 @@
+/** What of a notebook is told its kernel, and what becomes of what was asked while somebody types. */
+
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+import { Connection } from "../lib/connection/connection.js";
+import { NotebookGhost } from "../lib/ghost/notebook_ghost.js";
+import { JupyterKernel, Notebook, openPage, settle, until } from "./jupyter.js";
+import { View } from "./view.js";
+
+const PAUSE_MS = 300;
+
+/** @type {JupyterKernel} */
+let kernel;
+/** @type {NotebookGhost} */
+let ghost;
+/** @type {View} */
+let view;
+/** @type {unknown[]} */
+let heard;
+
+beforeEach(() => {
+  mock.reset();
+  for (const name of /** @type {const} */ (["debug"])) mock.method(console, name, () => {}); // Jupyter tells there what it does
+  mock.timers.enable({ apis: ["setTimeout", "setInterval"] }); // documents look after themselves
+  openPage();
+  kernel = new JupyterKernel();
+  kernel.welcome.model = "SmolLM2-135M-Instruct";
+});
+
+/** Open a notebook whose first cell is active; nothing is told yet. */
+async function open(sources = ["import math", "y = "], tags = {}) {
+  const notebook = new Notebook(kernel.connect());
+  const connection = new Connection(/** @type {any} */ (notebook), "1.2.3");
+  heard = [];
+  ghost = new NotebookGhost(connection, {
+    onTyped: (_, isBlank) => void heard.push(isBlank ? "blank" : "typed"),
+    onStale: () => void heard.push("stale"),
+  });
+  view = new View(sources, tags);
+  ghost.add(/** @type {any} */ (view));
+  await until(() => connection.state === "open");
+  return connection;
+}
+
+/** Open one, and tell the kernel of it. */
+async function opened(sources = ["import math", "y = "], tags = {}) {
+  const connection = await open(sources, tags);
+  await pause();
+  return connection;
+}
+
+async function pause() {
+  await settle();
+  mock.timers.tick(PAUSE_MS);
+  await settle();
+}
+
+/** What was told but for the hello, and without the ids. */
+function told() {
+  const messages = kernel.told().filter(({ type }) => type !== "hello");
+  return messages.map(({ id: _, ...message }) => message);
+}
+
+/** Ask in a cell, as the completer of JupyterLab does. */
+async function ask(number = 0, isInvoked = false) {
+  const cell = /** @type {any} */ (view.cells[number]);
+  const panel = /** @type {any} */ (view);
+  const asked = ghost.ask(panel, cell, cell.editor, { isInvoked, numItems: 1 });
+  await settle();
+  return asked;
+}
+
+/** Let the kernel suggest something for what was asked last. */
+async function suggest(/** @type {string} */ text, is_final = false) {
+  const { id } = kernel.told("complete").at(-1);
+  kernel.say({ type: "completion", id, item: 0, text, is_final });
+  if (is_final) kernel.say({ type: "completed", id, usage: [], reason: null });
+  await settle();
+}
+
+/** The cell and the editor with a number. */
+function at(number = 0) {
+  const cell = view.cells[number];
+  assert.ok(cell);
+  return { cell: /** @type {any} */ (cell), editor: cell.editor };
+}
+
+function cancelled() {
+  return kernel.told("cancel").map(({ target }) => target);
+}
+
+function code(/** @type {string} */ id, /** @type {string} */ source, is_off = false) {
+  return { id, kind: "code", source, is_off };
+}
+
+test("after a pause the kernel is told the cells and where the person is, once", async () => {
+  await open();
+  mock.timers.tick(PAUSE_MS - 1);
+  await settle();
+  assert.deepEqual(told(), []);
+  mock.timers.tick(1);
+  await settle();
+  const insert = [code("c0", "import math"), code("c1", "y = ")];
+  const both = [
+    { type: "cells", revision: 1, at: 0, remove: 0, insert },
+    { type: "focus", revision: 1, cell: "c0" },
+  ];
+  assert.deepEqual(told(), both);
+  view.content.modelContentChanged.emit(null);
+  await pause();
+  assert.deepEqual(told(), both);
+});
+
+test("who comes to another cell tells of what was written in the one before, and where they are", async () => {
+  await opened();
+  at(0).editor.type(" as m");
+  await pause();
+  assert.equal(told().length, 2);
+  view.enter(1);
+  await pause();
+  assert.deepEqual(told().slice(2), [
+    { type: "cells", revision: 2, at: 0, remove: 1, insert: [code("c0", "import math as m")] },
+    { type: "focus", revision: 2, cell: "c1" },
+  ]);
+});
+
+test("who goes past cells does not tell of each", async () => {
+  await opened(["a", "b", "c"]);
+  view.enter(1);
+  await settle();
+  mock.timers.tick(PAUSE_MS - 1);
+  view.enter(2);
+  await pause();
+  assert.deepEqual(
+    kernel.told("focus").map(({ cell }) => cell),
+    ["c0", "c2"],
+  );
+});
+
+test("a kernel that misses something is told all again, and where the person is", async () => {
+  await opened();
+  view.enter(1);
+  await pause();
+  kernel.say({ type: "resend" });
+  await pause();
+  const [cells, focus] = told().slice(-2);
+  assert.deepEqual([cells.type, cells.revision, cells.insert.length], ["cells", 1, 2]);
+  assert.deepEqual(focus, { type: "focus", revision: 1, cell: "c1" });
+});
+
+test("another kernel is told all again", async () => {
+  await opened();
+  await ask(0);
+  kernel.load(false);
+  await settle();
+  kernel.load();
+  await until(() => kernel.told("hello").length === 2);
+  await pause();
+  const [cells] = told().slice(-2);
+  assert.deepEqual([cells.type, cells.revision, cells.insert.length], ["cells", 1, 2]);
+});
+
+test("of a cell that is off its source is not told, nor is anything asked there", async () => {
+  await opened(["secret = 1", "y = "], { 0: ["llm-off"] });
+  assert.deepEqual(told()[0].insert, [code("c0", "", true), code("c1", "y = ")]);
+  assert.ok((await ask(0)) === null);
+  assert.deepEqual(kernel.told("complete"), []);
+});
+
+test("what is asked is about the place of the cursor in the cells that were told before", async () => {
+  await open();
+  view.enter(1);
+  at(1).editor.move(1);
+  const asked = await ask(1);
+  assert.equal(told()[0].type, "cells");
+  assert.deepEqual(told()[1], {
+    type: "complete",
+    revision: 1,
+    cell: "c1",
+    prefix: "y",
+    suffix: " = ",
+    is_invoked: false,
+    num_items: 1,
+  });
+  assert.equal(asked?.target, kernel.told("complete")[0].id);
+});
+
+test("a key that matches keeps what is suggested, and the kernel hears nothing", async () => {
+  await opened();
+  const asked = await ask();
+  await suggest("\nx = 1");
+  const before = told();
+  at().editor.type("\nx");
+  await settle();
+  assert.ok(ghost.standing(at().cell) === asked); // not `equal`, which would print a document
+  assert.deepEqual(told(), before);
+  assert.ok(!asked?.suggestion.isCancelled);
+});
+
+for (const [what, act] of /** @type {[string, () => void][]} */ ([
+  ["a key that does not match", () => at().editor.type("y")],
+  ["a key that takes away", () => at().editor.type("", 1)],
+  ["the cursor that goes elsewhere", () => at().editor.move(0)],
+  ["who goes to another cell", () => view.enter(1)],
+  ["a view that is closed", () => view.close()],
+])) {
+  test(`what was asked is cancelled in the kernel by ${what}`, async () => {
+    await opened();
+    const asked = await ask();
+    await suggest("\nx");
+    act();
+    await settle();
+    assert.deepEqual(cancelled(), [asked?.target]);
+    assert.ok(asked?.suggestion.isCancelled);
+    assert.ok(ghost.standing(at().cell) === null);
+  });
+}
+
+test("what is asked anew cancels what was asked before", async () => {
+  await opened();
+  const [one, other] = [await ask(), await ask()];
+  assert.deepEqual(cancelled(), [one?.target]);
+  assert.ok(!other?.suggestion.isCancelled);
+});
+
+test("what the kernel has finished is not cancelled there", async () => {
+  await opened();
+  const asked = await ask();
+  await suggest("\nx = 1", true);
+  assert.ok(asked?.suggestion.isOver);
+  at().editor.type("y");
+  await settle();
+  assert.deepEqual(cancelled(), []);
+});
+
+test("what is typed is said, and whether nothing stands before the cursor in its line", async () => {
+  await opened();
+  const { editor } = at();
+  editor.type("\n    ");
+  editor.type("x");
+  editor.type("", 1);
+  assert.deepEqual(heard, ["blank", "typed", "typed"]);
+});
+
+test("what is changed in a cell by others is nothing that was typed", async () => {
+  await opened();
+  const { editor } = at();
+  editor.isFocused = false;
+  editor.type("\n");
+  assert.deepEqual(heard, []);
+});
+
+test("only a cursor that moves away by itself makes what is shown stale", async () => {
+  await opened();
+  await ask();
+  await suggest("\nx");
+  at().editor.type("\n");
+  await settle();
+  assert.deepEqual(heard, ["blank"]);
+  at().editor.move(0);
+  await settle();
+  assert.deepEqual(heard, ["blank", "stale"]);
+});
+
+test("without a model nothing is told or asked, until there is one", async () => {
+  kernel.welcome.model = null;
+  await opened();
+  assert.ok((await ask()) === null);
+  assert.deepEqual(told(), []);
+  kernel.say({ type: "model", model: "SmolLM2-135M-Instruct" });
+  await pause();
+  assert.deepEqual(
+    told().map(({ type }) => type),
+    ["cells", "focus"],
+  );
+  kernel.say({ type: "model", model: null });
+  await settle();
+  assert.ok((await ask()) === null);
+});
+
+test("another model is told where the person is, and no cells again", async () => {
+  await opened();
+  kernel.say({ type: "model", model: "another" });
+  await pause();
+  assert.deepEqual(told().slice(2), [{ type: "focus", revision: 1, cell: "c0" }]);
+});
+
+test("what was asked of a kernel that ends waits no more", async () => {
+  const connection = await opened();
+  const asked = await ask();
+  kernel.die();
+  await until(() => connection.state !== "open");
+  assert.ok(asked?.suggestion.isOver && asked.suggestion.isCancelled);
+  assert.ok(ghost.standing(at().cell) === null);
+});
+
+test("why nothing is suggested is what the kernel says", async () => {
+  await opened();
+  const asked = await ask();
+  kernel.say({ type: "error", id: asked?.target, text: "No room." });
+  await settle();
+  assert.deepEqual([asked?.suggestion.isOver, asked?.suggestion.error], [true, "No room."]);
+});
+
+test("what was taken is told with the cell as it is then, and its record is no step for undo", async () => {
+  await opened();
+  const asked = await ask(0);
+  assert.ok(asked);
+  await suggest("\nx = 1", true);
+  at().editor.type("\nx = 1");
+  const { sharedModel } = at().cell.model;
+  sharedModel.clearUndoHistory();
+  const taken = ghost.taken(asked, 0);
+  await until(() => kernel.told("shown").length === 1);
+  const { id, ...shown } = kernel.told("shown")[0];
+  assert.deepEqual(shown, {
+    type: "shown",
+    target: asked.target,
+    item: 0,
+    text: "\nx = 1",
+    source: "import math\nx = 1",
+  });
+  const record = { kind: "completion" };
+  kernel.say({ type: "accepted", id, metadata: { jupyter_llm: record } });
+  await taken;
+  assert.deepEqual(sharedModel.getMetadata("jupyter_llm"), record);
+  assert.equal(sharedModel.canUndo(), false);
+});

@@ -1,0 +1,91 @@
+/** A view of a notebook as ghost text knows it: a real document, and editors that draw nothing. */
+
+import { YNotebook } from "@jupyter/ydoc";
+import { Signal } from "@lumino/signaling";
+
+/** @import { YCodeCell } from "@jupyter/ydoc" */
+
+/** A cell with its editor; the cursor is where the last text was written. */
+export class Cell {
+  isDisposed = false;
+  readOnly = false;
+  ready = Promise.resolve();
+
+  /** @param {YCodeCell} shared */
+  constructor(shared) {
+    this.model = { id: shared.id, type: shared.cell_type, sharedModel: shared };
+    this.editor = new Editor(shared);
+  }
+}
+
+class Editor {
+  isDisposed = false;
+  isFocused = true;
+
+  /** @param {YCodeCell} shared */
+  constructor(shared) {
+    this.cursor = shared.getSource().length;
+    const changed = new Signal(/** @type {any} */ ({}));
+    this.model = { sharedModel: shared, selections: { changed } };
+  }
+
+  hasFocus = () => this.isFocused;
+  getCursorPosition = () => this.cursor;
+  getOffsetAt = (/** @type {number} */ position) => position;
+
+  /** Put the cursor somewhere. */
+  move(/** @type {number} */ cursor) {
+    this.cursor = cursor;
+    this.model.selections.changed.emit(null);
+  }
+
+  /** Write at the cursor, or before it take so many characters away. */
+  type(/** @type {string} */ text, numRemoved = 0) {
+    const start = this.cursor - numRemoved;
+    const end = this.cursor;
+    this.cursor = start + text.length;
+    this.model.sharedModel.updateSource(start, end, text);
+    this.model.selections.changed.emit(null);
+  }
+}
+
+/** Shows cells of one source each; `tags` are those of the cell with that number. */
+export class View {
+  isDisposed = false;
+  disposed = new Signal(this);
+  /** @type {any} */
+  content = {};
+  /** @type {Cell[]} */
+  cells;
+
+  /**
+   * @param {string[]} sources
+   * @param {Record<number, string[]>} [tags]
+   */
+  constructor(sources, tags = {}) {
+    const document = YNotebook.create();
+    sources.forEach((source, number) => {
+      const metadata = { tags: tags[number] ?? [] };
+      document.addCell({ cell_type: "code", source, metadata, id: `c${number}` });
+    });
+    this.cells = document.cells.map((cell) => new Cell(/** @type {YCodeCell} */ (cell)));
+    const { content } = this;
+    content.model = { cells: this.cells.map(({ model }) => model) };
+    content.activeCellChanged = new Signal(content);
+    content.modelContentChanged = new Signal(content);
+    document.changed.connect(() => content.modelContentChanged.emit(null));
+    content.activeCell = this.cells[0] ?? null;
+    content.widgets = this.cells;
+  }
+
+  /** Come to a cell. */
+  enter(/** @type {number} */ number) {
+    this.content.activeCell = this.cells[number];
+    this.content.activeCellChanged.emit(this.content.activeCell);
+  }
+
+  close() {
+    this.isDisposed = true;
+    this.disposed.emit(undefined);
+  }
+}
