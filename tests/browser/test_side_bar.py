@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 from browser.accessibility import violations
 from browser.cell_actions import ASK_KERNEL
+from browser.ghost_page import LISTEN
 from browser.lab import FIND_NOTEBOOK, Notebook, Traffic
 from browser.live_panel import SCRIPTED
 from browser.side_bar import SideBar
@@ -27,6 +29,9 @@ LOAD = "%load_ext jupyter_llm"
 REPLIES = f"""{SCRIPTED}
 engine.replies.extend(['The first.', 'The second.', '```python\\nz = 3\\n```'])
 """
+# Whether a draft was told last that goes without the cells, or with them.
+DRAFT = """isAlone =>
+    said.findLast(({ message }) => message?.type === 'draft')?.message.is_alone === isAlone"""
 
 
 @in_both_apps
@@ -180,9 +185,10 @@ def test_it_takes_no_key_from_who_went_on_in_the_notebook_while_it_was_loaded(
 def test_what_the_user_is_at_goes_along_once_and_can_be_taken_out(
     open_notebook: OpenNotebook, errors: list[str]
 ) -> None:
-    notebook = open_notebook(REPLIES, "total = 1", "other = 2")
+    notebook = open_notebook(REPLIES, "total = 1", "other = 2", "price = 3")
     page, side = notebook.page, SideBar(notebook)
     notebook.run(0)
+    notebook.run(3)
     side.open()
     chips = side.root.locator(".jllm-chip")
     notebook.activate(1)
@@ -197,6 +203,11 @@ def test_what_the_user_is_at_goes_along_once_and_can_be_taken_out(
     expect(chips.filter(has_text="Cell 2")).to_have_count(0)
     notebook.activate(2)
     expect(chips.filter(has_text="Cell 3")).to_have_count(1)
+    page.evaluate(LISTEN)
+    side.box.fill("What is price?")
+    page.wait_for_function(DRAFT, arg=False)
+    side.root.get_by_role("button", name=re.compile(r"Leave out \d+ cell")).click()
+    page.wait_for_function(DRAFT, arg=True)
     for theme in ("JupyterLab Light", "JupyterLab Dark"):
         page.evaluate(
             "theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", theme
