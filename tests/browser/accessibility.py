@@ -45,6 +45,29 @@ def is_in_sight(element: Locator) -> bool:
     return bool(element.evaluate(IS_IN_SIGHT))
 
 
+# By WCAG, of a text that may be see-through with what lies behind it; axe gives up within editors.
+CONTRAST = """node => {
+    const channels = color => color.match(/[\\d.]+/g).map(Number);
+    const linear = c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    const luminance = color => [0.2126, 0.7152, 0.0722].reduce(
+        (sum, weight, i) => sum + weight * linear(color[i] / 255), 0);
+    let [behind, back] = [node, []];
+    do {
+        behind = behind.parentElement;
+        back = channels(getComputedStyle(behind).backgroundColor);
+    } while ((back[3] ?? 1) < 1);
+    const { color, opacity } = getComputedStyle(node);
+    const front = channels(color).map((c, i) => opacity * c + (1 - opacity) * back[i]);
+    const [dark, light] = [luminance(front), luminance(back)].sort((a, b) => a - b);
+    return (light + 0.05) / (dark + 0.05);
+}"""
+
+
+def contrast(element: Locator) -> float:
+    """Return how a text stands out from what is behind it: from 1 to 21, and 4.5 can be read."""
+    return float(element.evaluate(CONTRAST))
+
+
 def is_in_sight_with_focus(element: Locator) -> bool:
     """Tell whether all of an element is seen once the keyboard has come to it."""
     element.page.evaluate("() => document.activeElement.blur()")  # else nothing scrolls

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from browser.accessibility import contrast
 from browser.conftest import new_page
 from browser.ghost_page import GhostPage
 from support.waiting import until
@@ -94,6 +95,19 @@ def test_a_word_and_a_line_can_be_accepted(ghost: GhostPage) -> None:
         assert ghost.wait_for_ghost() == text[word.end() :]
         ghost.page.keyboard.press("Alt+ArrowRight")
     ghost.wait_for_source("y = math." + text.partition("\n")[0])
+
+
+def test_everybody_can_read_what_is_suggested(ghost: GhostPage) -> None:
+    ghost.write("y = math.")
+    ghost.wait_for_ghost()
+    for theme in ("JupyterLab Dark High Contrast", "JupyterLab Dark", "JupyterLab Light"):
+        ghost.page.evaluate(
+            "theme => jupyterapp.commands.execute('apputils:change-theme', { theme })", theme
+        )
+        ghost.page.wait_for_function(
+            "theme => document.body.dataset.jpThemeName === theme", arg=theme
+        )
+        assert contrast(ghost.page.locator(".jp-GhostText").first) >= 4.5
 
 
 def test_on_a_blank_line_something_is_suggested(ghost: GhostPage) -> None:
