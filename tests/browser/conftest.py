@@ -1,4 +1,4 @@
-"""One server and one browser for each test file; a fresh page and kernel for each test.
+"""One server for all tests, cleared for each file; a browser for each; a kernel for each test.
 
 `pytest tests/browser -m browser --screenshots FOLDER` keeps what each test saw at its end.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,11 +48,18 @@ def chromium(chromium_path: str) -> Iterator[Browser]:
         yield browser
 
 
+@pytest.fixture(scope="session")
+def started_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[App], Lab]]:
+    """Start the server of an application the first time that one is asked for."""
+    with ExitStack() as stack:
+        yield cache(lambda app: stack.enter_context(running_lab(tmp_path_factory.mktemp(app), app)))
+
+
 @pytest.fixture(scope="module")
-def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    app: App = getattr(request, "param", "jupyterlab")
-    with running_lab(tmp_path_factory.mktemp(app), app) as server:
-        yield server
+def lab(request: pytest.FixtureRequest, started_lab: Callable[[App], Lab]) -> Iterator[Lab]:
+    server = started_lab(getattr(request, "param", "jupyterlab"))
+    yield server
+    server.clear()
 
 
 @contextmanager
@@ -60,6 +68,13 @@ def new_page(chromium: Browser) -> Iterator[Page]:
     context.set_default_timeout(TIMEOUT_MS)
     yield context.new_page()
     context.close()
+
+
+@pytest.fixture(scope="module")
+def lab_page(chromium: Browser, lab: Lab) -> Iterator[Page]:
+    """A page for all tests of a file: to load JupyterLab takes as long as most of them do."""
+    with new_page(chromium) as page:
+        yield page
 
 
 @pytest.fixture
@@ -122,8 +137,7 @@ def open_notebook(
 
         def open_notebook(*sources: str, kernel: str = "python3") -> Notebook:
             path = lab.write(f"{name}.ipynb", *sources, kernel=kernel)
-            page.goto(lab.page_url(path.name))
-            notebook = Notebook(page, path)
+            notebook = lab.open(page, path)
             stack.callback(notebook.shut_down)
             return notebook
 

@@ -18,7 +18,7 @@ import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import nbformat
 from playwright.sync_api import sync_playwright
@@ -46,6 +46,19 @@ CHROMIUM_OPTIONS = [
     "--disable-sync",
 ]
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
+
+# Folders beside the notebooks in which kernels and pages write.
+WRITTEN = ("home", "ipython", "settings", "workspaces", "data/kernels")
+
+# Closes all notebooks and opens another.
+REPLACE_NOTEBOOKS = """async path => {
+    await jupyterapp.restored;
+    for (const widget of Array.from(jupyterapp.shell.widgets('main'))) {
+        if (widget.context) widget.context.model.dirty = false;
+        widget.close();
+    }
+    await jupyterapp.commands.execute('docmanager:open', { path });
+}"""
 
 # Waits until the page's notebook can run a cell, and names it `notebook`.
 FIND_NOTEBOOK = """async () => {
@@ -107,6 +120,31 @@ class Lab:
         """Return the address of a notebook in a fresh workspace."""
         place = "lab/tree" if self.app == "jupyterlab" else "notebooks"
         return f"{self.url}/{place}/{name}?token={self.token}&reset"
+
+    def open(self, page: Page, path: Path) -> Notebook:
+        """Open a notebook in a page, in the place of those that are open there."""
+        if self.app == "jupyterlab" and page.url.startswith(self.url):
+            page.evaluate(REPLACE_NOTEBOOKS, path.name)
+        else:
+            page.goto(self.page_url(path.name))
+        return Notebook(page, path)
+
+    def clear(self) -> None:
+        """End all kernels, and remove what they and pages have written, settings too."""
+        for kernel in self._ask("kernels"):
+            self._ask(f"kernels/{kernel['id']}", "DELETE")
+        for name in (*WRITTEN, self.folder.name):
+            for path in (self.folder.parent / name).glob("*"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        write_settings(self.folder.parent / "settings")
+
+    def _ask(self, what: str, method: str = "GET") -> Any:
+        """Ask the server over its REST API."""
+        request = urllib.request.Request(  # noqa: S310 - http://127.0.0.1
+            f"{self.url}/api/{what}?token={self.token}", method=method
+        )
+        with urllib.request.urlopen(request, timeout=60) as reply:  # noqa: S310 - as above
+            return json.loads(reply.read() or "null")
 
 
 @contextmanager
@@ -305,8 +343,8 @@ class Notebook:
         return saved
 
     def reload(self) -> None:
-        """Load the page again; the kernel goes on."""
-        self.page.reload()
+        """Load the page again, in a fresh workspace; the kernel goes on."""
+        self.page.goto(urljoin(self.page.url, "?reset"))
         self.page.evaluate(FIND_NOTEBOOK)
 
     def type(self, index: int, text: str) -> None:

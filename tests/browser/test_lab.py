@@ -68,6 +68,12 @@ FIND_FOREIGN = """() => {
 
 
 @pytest.fixture
+def page(lab_page: Page) -> Page:
+    """The page that the tests of this file share."""
+    return lab_page
+
+
+@pytest.fixture
 def ask(open_notebook: Callable[..., Notebook]) -> Callable[..., Notebook]:
     """Open a notebook whose cell 0 has loaded the extension; the cells given follow."""
 

@@ -10,7 +10,7 @@ import pytest
 from browser.lab import APPS, Notebook
 from browser.live_panel import LOAD, SCRIPTED, LivePanel
 from nbconvert import HTMLExporter, MarkdownExporter
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 from support.waiting import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -49,6 +49,12 @@ NOTE_SAVE = """() => {
     window.is_saved = new Promise(resolve => commandExecuted.connect(
         (_, { id, result }) => { if (id === 'docmanager:save') resolve(result); }));
 }"""
+
+
+@pytest.fixture
+def page(lab_page: Page) -> Page:
+    """The page that the tests of this file share."""
+    return lab_page
 
 
 def shown(notebook: Notebook) -> LivePanel:
