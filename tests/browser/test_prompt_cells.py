@@ -256,9 +256,9 @@ def test_everybody_can_use_it(prompts: Prompts, theme: str) -> None:
 def test_badges_need_no_kernel_and_no_cell_that_is_out_of_sight(
     lab: Lab, page: Page, errors: list[str]
 ) -> None:
-    path = lab.write("long.ipynb", *["x = 1\n" * 9] * 500)
+    path = lab.write("long.ipynb", *["x = 1\n" * 9] * 120)
     document = nbformat.read(path, as_version=4)
-    for cell in (document.cells[0], document.cells[400]):
+    for cell in (document.cells[0], document.cells[100]):
         cell.metadata["jupyter_llm"] = RECORD
     nbformat.write(document, path)
     page.goto(lab.page_url(path.name))
@@ -272,8 +272,8 @@ def test_badges_need_no_kernel_and_no_cell_that_is_out_of_sight(
         expect(dialog).to_contain_text("A kernel with jupyter_llm tells more")
         page.keyboard.press("Escape")
         expect(badge).to_be_focused()  # which makes its cell the active one
-        notebook.activate(400)
-        page.evaluate("() => notebook.content.scrollToItem(400)")
+        notebook.activate(100)
+        page.evaluate("() => notebook.content.scrollToItem(100)")
         expect(notebook.page.locator(".jp-mod-active .jllm-badge")).to_be_visible()
         assert errors == []
     finally:
