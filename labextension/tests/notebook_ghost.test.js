@@ -30,7 +30,8 @@ beforeEach(() => {
 /** Open a notebook whose first cell is active; nothing is told yet. */
 async function open(sources = ["import math", "y = "], tags = {}) {
   const notebook = new Notebook(kernel.connect());
-  const connection = new Connection(/** @type {any} */ (notebook), "1.2.3");
+  const trans = /** @type {any} */ ({ __: (/** @type {string} */ text) => text });
+  const connection = new Connection(/** @type {any} */ (notebook), "1.2.3", trans);
   heard = [];
   ghost = new NotebookGhost(connection, {
     onTyped: (_, isBlank) => void heard.push(isBlank ? "blank" : "typed"),
@@ -65,7 +66,7 @@ function told() {
 async function ask(number = 0, isInvoked = false) {
   const cell = /** @type {any} */ (view.cells[number]);
   const panel = /** @type {any} */ (view);
-  const asked = ghost.ask(panel, cell, cell.editor, { isInvoked, numItems: 1 });
+  const asked = ghost.ask(panel, cell, cell.editor, { isInvoked, numItems: 1, maxLines: 8 });
   await settle();
   return asked;
 }
@@ -181,6 +182,7 @@ test("what is asked is about the place of the cursor in the cells that were told
     suffix: " = ",
     is_invoked: false,
     num_items: 1,
+    max_lines: 8,
   });
   assert.equal(asked?.target, kernel.told("complete")[0].id);
 });
@@ -317,7 +319,6 @@ test("what was taken is told with the cell as it is then, and its record is no s
     type: "shown",
     target: asked.target,
     item: 0,
-    text: "\nx = 1",
     source: "import math\nx = 1",
   });
   const record = { kind: "completion" };
