@@ -218,6 +218,13 @@ for (const [what, act] of /** @type {[string, () => void][]} */ ([
   });
 }
 
+test("a key that does not match cancels before anything else can be shown", async () => {
+  await opened();
+  const asked = await ask();
+  at().editor.type("y");
+  assert.ok(asked?.suggestion.isCancelled);
+});
+
 test("what is asked anew cancels what was asked before", async () => {
   await opened();
   const [one, other] = [await ask(), await ask()];

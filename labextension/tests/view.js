@@ -73,7 +73,8 @@ export class View {
     content.model = { cells: this.cells.map(({ model }) => model) };
     content.activeCellChanged = new Signal(content);
     content.modelContentChanged = new Signal(content);
-    document.changed.connect(() => content.modelContentChanged.emit(null));
+    for (const { model } of this.cells)
+      model.sharedModel.changed.connect(() => content.modelContentChanged.emit(null));
     content.activeCell = this.cells[0] ?? null;
     content.widgets = this.cells;
   }
