@@ -71,6 +71,13 @@ def new_page(chromium: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="module")
+def bare_page(chromium: Browser) -> Iterator[Page]:
+    """A page for all tests of a file that load what they need in it."""
+    with new_page(chromium) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
 def lab_page(chromium: Browser, lab: Lab) -> Iterator[Page]:
     """A page for all tests of a file: to load JupyterLab takes as long as most of them do."""
     with new_page(chromium) as page:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from browser.panel_page import PanelPage, a_snapshot, a_turn, example
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
@@ -22,6 +22,12 @@ PREPARED = example("prepared")
 LANDED = example("landed")
 NOTICE = {**example("notice-error")["notice"], "after": 1, "level": "info"}
 PROPOSAL = example("notice")["notice"]["proposal"]
+
+
+@pytest.fixture
+def page(bare_page: Page) -> Page:
+    """The page that the tests of this file share, each of which loads it anew."""
+    return bare_page
 
 
 def show_code(chat: PanelPage, *cells: str, text: str = CODE, prepare: Any = PREPARED) -> None:

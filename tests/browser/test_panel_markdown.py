@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 
+@pytest.fixture
+def page(bare_page: Page) -> Page:
+    """The page that the tests of this file share, each of which loads it anew."""
+    return bare_page
+
+
 @pytest.mark.parametrize(
     ("text", "drawn"),
     [

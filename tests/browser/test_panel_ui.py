@@ -22,6 +22,12 @@ NOTICE = {**example("notice-error")["notice"], "level": "info"}
 PENDING = example("pending")["pending"]
 
 
+@pytest.fixture
+def page(bare_page: Page) -> Page:
+    """The page that the tests of this file share, each of which loads it anew."""
+    return bare_page
+
+
 def writing(number: int, **changes: Any) -> dict[str, Any]:
     open_ends = {"state": "writing", "finish_reason": None, "usage": None, "text": ""}
     return a_turn(number, **{**open_ends, **changes})
