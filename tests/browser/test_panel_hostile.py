@@ -43,6 +43,12 @@ def hostile_texts(num_texts: int) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.fixture
+def page(bare_page: Page) -> Page:
+    """The page that the tests of this file share, each of which loads it anew."""
+    return bare_page
+
+
 @pytest.mark.soak
 def test_thousands_of_hostile_texts_run_nothing_and_ask_nobody(
     panel: Page, complaints: list[str], scaled: Callable[[int], int]
