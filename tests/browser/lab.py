@@ -342,9 +342,12 @@ class Notebook:
         saved: nbformat.NotebookNode = nbformat.read(self.path, as_version=4)
         return saved
 
-    def reload(self) -> None:
-        """Load the page again, in a fresh workspace; the kernel goes on."""
-        self.page.goto(urljoin(self.page.url, "?reset"))
+    def reload(self, *, keeps_workspace: bool = False) -> None:
+        """Load the page again, in a fresh workspace if it is not kept; the kernel goes on."""
+        if keeps_workspace:
+            self.page.reload()
+        else:
+            self.page.goto(urljoin(self.page.url, "?reset"))
         self.page.evaluate(FIND_NOTEBOOK)
 
     def type(self, index: int, text: str) -> None:

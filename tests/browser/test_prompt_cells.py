@@ -253,6 +253,13 @@ def test_everybody_can_use_it(prompts: Prompts, theme: str) -> None:
     expect(prompts.dialog).to_have_count(0)
 
 
+# The setting with which cells have no part in the page while they are out of sight.
+ONLY_IN_SIGHT = """() => {
+    const { content } = notebook;
+    content.notebookConfig = { ...content.notebookConfig, windowingMode: 'full' };
+}"""
+
+
 def test_badges_need_no_kernel_and_no_cell_that_is_out_of_sight(
     lab: Lab, page: Page, errors: list[str]
 ) -> None:
@@ -263,6 +270,7 @@ def test_badges_need_no_kernel_and_no_cell_that_is_out_of_sight(
     nbformat.write(document, path)
     page.goto(lab.page_url(path.name))
     notebook = Notebook(page, path)
+    page.evaluate(ONLY_IN_SIGHT)
     badge = page.locator(".jllm-badge")
     try:
         expect(badge).to_have_count(1)
