@@ -202,6 +202,7 @@ def test_a_test_becomes_a_cell_below(actions: CellActions) -> None:
 
 def test_every_action_has_keys(actions: CellActions) -> None:
     index = actions.add(AFTER)
+    num = actions.kernel("len(scripted_actions.actions.asked)")
     keys = {"x": "Explain", "f": "Fix", "d": "Document", "t": "Test", "r": "Review"}
     for key, title in keys.items() | {("c", "Continue"), ("e", "Edit")}:
         actions.page.keyboard.press("Control+k")
@@ -211,6 +212,8 @@ def test_every_action_has_keys(actions: CellActions) -> None:
         actions.page.keyboard.press("Control+Shift+Backspace")
         expect(actions.region(index)).to_be_hidden()
     assert actions.notebook.source(index) == AFTER
+    # These and Continue; Edit waits for an instruction. None comes in the middle of another test.
+    actions.wait_for(f"len(scripted_actions.actions.asked) == {num + len(keys) + 1}")
 
 
 def test_a_cell_that_is_out_of_sight_gets_its_proposal(actions: CellActions) -> None:
