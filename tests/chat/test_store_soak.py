@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlite3 import connect
 
 import pytest
-from support.damage import IN_PLACE, at_most, damaged, empty, put_in_place
+from support.damage import IN_PLACE, damaged, empty, no_second_passes, put_in_place
 from support.kernel import running_kernel
 from support.processes import run_python, started
 from support.scripted import ScriptedEngine
@@ -197,10 +197,7 @@ def go_on(kernel: Callable[[], ScriptedLLM], warnings: Warnings) -> tuple[bool, 
 
 
 def test_a_damaged_file_stops_no_kernel(
-    scaled: Callable[[int], int],
-    kernel: Callable[[], ScriptedLLM],
-    warnings: Warnings,
-    limit_s: Callable[[float], float],
+    scaled: Callable[[int], int], kernel: Callable[[], ScriptedLLM], warnings: Warnings
 ) -> None:
     path = store().path
     sound = sound_store(kernel())
@@ -208,7 +205,7 @@ def test_a_damaged_file_stops_no_kernel(
         empty(path.parent)
         data = damaged(sound, seed)
         path.write_bytes(data)
-        with at_most(limit_s(1)):
+        with no_second_passes():
             is_kept, said = go_on(kernel, warnings)
         aside = [file.read_bytes() for file in path.parent.glob("*damaged*.sqlite3")]
         assert len(said) <= 1, seed
@@ -230,11 +227,7 @@ VERSIONS = {  # and the table of the room that is newer, or of all
 
 @pytest.mark.parametrize(("statement", "table"), VERSIONS.items())
 def test_a_store_of_another_version_stops_no_kernel(
-    statement: str,
-    table: str,
-    kernel: Callable[[], ScriptedLLM],
-    warnings: Warnings,
-    limit_s: Callable[[float], float],
+    statement: str, table: str, kernel: Callable[[], ScriptedLLM], warnings: Warnings
 ) -> None:
     def stands() -> object:
         if not table:
@@ -245,7 +238,7 @@ def test_a_store_of_another_version_stops_no_kernel(
     sound_store(kernel())
     rows(statement)
     before = stands()
-    with at_most(limit_s(1)):
+    with no_second_passes():
         is_kept, said = go_on(kernel, warnings)
     assert not is_kept
     assert stands() == before
@@ -255,17 +248,13 @@ def test_a_store_of_another_version_stops_no_kernel(
 
 @pytest.mark.parametrize("what", IN_PLACE)
 def test_what_is_no_file_in_the_stores_place_stops_no_kernel(
-    what: str,
-    kernel: Callable[[], ScriptedLLM],
-    tmp_path: Path,
-    warnings: Warnings,
-    limit_s: Callable[[float], float],
+    what: str, kernel: Callable[[], ScriptedLLM], tmp_path: Path, warnings: Warnings
 ) -> None:
     other = tmp_path / "other"
     sound = sound_store(kernel())
     empty(store().path.parent)
     put_in_place(what, store().path, other, sound)
-    with at_most(limit_s(1)):
+    with no_second_passes():
         is_kept, said = go_on(kernel, warnings)
     assert is_kept
     assert len(said) == 1

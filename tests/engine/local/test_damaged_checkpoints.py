@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.damage import IN_PLACE, at_most, damaged, empty, put_in_place
+from support.damage import IN_PLACE, damaged, empty, no_second_passes, put_in_place
 from support.engines import ask, load, wait_until_idle
 
 from jupyter_llm.engine.local.resident import checkpoint_folder
@@ -44,30 +44,24 @@ def test_no_damaged_state_changes_an_answer(
     kept: tuple[Path, bytes, str],
     tiny_gguf: Path,
     warnings: Warnings,
-    limit_s: Callable[[float], float],
 ) -> None:
     path, sound, text = kept
     for seed in range(scaled(100)):
         empty(path.parent)
         path.write_bytes(damaged(sound, seed))
-        with at_most(limit_s(1)):
+        with no_second_passes():
             assert answer(tiny_gguf) == (text, 0), seed
     assert warnings() == []  # it is read again, which nobody need know
 
 
 @pytest.mark.parametrize("what", IN_PLACE)
 def test_nor_does_what_is_no_file(
-    what: str,
-    kept: tuple[Path, bytes, str],
-    tiny_gguf: Path,
-    tmp_path: Path,
-    warnings: Warnings,
-    limit_s: Callable[[float], float],
+    what: str, kept: tuple[Path, bytes, str], tiny_gguf: Path, tmp_path: Path, warnings: Warnings
 ) -> None:
     path, sound, text = kept
     empty(path.parent)
     put_in_place(what, path, tmp_path / "other", sound)
-    with at_most(limit_s(1)):
+    with no_second_passes():
         assert answer(tiny_gguf) == (text, 0)
     assert len(warnings()) <= 1
     assert all("\n" not in line for line in warnings())

@@ -8,7 +8,7 @@ import random
 import re
 import string
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -224,8 +224,6 @@ def test_a_secret_is_known_behind_many_rows_and_a_word_is_none() -> None:
     assert redact_text("color='house', S02x9abc").text == f"color='house', {HIDDEN}"
 
 
-@pytest.mark.slow
-@pytest.mark.soak
 @pytest.mark.parametrize(
     "text",
     [
@@ -240,10 +238,10 @@ def test_a_secret_is_known_behind_many_rows_and_a_word_is_none() -> None:
     ],
     ids=lambda text: text[:12],
 )
-def test_a_hostile_output_is_read_in_time(text: str, limit_s: Callable[[float], float]) -> None:
+def test_a_hostile_output_is_read_in_time(text: str) -> None:
     start_s = time.thread_time()
     redact_text(text)
-    assert time.thread_time() - start_s < limit_s(1)
+    assert time.thread_time() - start_s < 1
 
 
 @pytest.mark.parametrize("row", ["{},{}\n", "| {} | {} |\n", "{}\t{}\n"])
