@@ -116,16 +116,22 @@ def test_chats_are_begun_renamed_exported_and_deleted(
     assert errors == []
 
 
-def test_it_shows_the_chat_that_it_is_asked_for(
-    open_notebook: OpenNotebook, errors: list[str]
-) -> None:
-    notebook = open_notebook(REPLIES)
+def begin_another_chat(notebook: Notebook) -> SideBar:
+    """Ask something in the first chat of the side bar, and leave it for an empty one."""
     side = SideBar(notebook)
     notebook.run(0)
     side.open()
     side.ask("One?")
     side.node.get_by_role("button", name="New chat").click()
     expect(side.turns).to_have_count(0)
+    return side
+
+
+def test_it_shows_the_chat_that_it_is_asked_for(
+    open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    notebook = open_notebook(REPLIES)
+    side = begin_another_chat(notebook)
     notebook.page.evaluate(
         "() => jupyterapp.commands.execute('jupyter-llm:chat', { chat: 'default' })"
     )
@@ -143,12 +149,7 @@ def test_the_chat_that_was_shown_is_there_again_after_a_reload_if_it_still_is(
     lab: Lab, open_notebook: OpenNotebook, errors: list[str]
 ) -> None:
     notebook = open_notebook(REPLIES)
-    side = SideBar(notebook)
-    notebook.run(0)
-    side.open()
-    side.ask("One?")
-    side.node.get_by_role("button", name="New chat").click()
-    expect(side.turns).to_have_count(0)
+    side = begin_another_chat(notebook)
     side.ask("Two?")
     name = side.chats.input_value()
     until(lambda: any(name in path.read_text("utf-8") for path in lab.workspaces))
