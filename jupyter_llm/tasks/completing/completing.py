@@ -219,6 +219,7 @@ def _items(draft: Draft, run: GhostRun, num_items: int, conversation: str) -> tu
     items = [GhostItem() for _ in range(max(num_items, 1))]
     told = {""}
     lock = threading.Lock()
+    is_first_written = threading.Event()
 
     def settle(number: int, item: GhostItem) -> None:
         with lock:
@@ -229,10 +230,11 @@ def _items(draft: Draft, run: GhostRun, num_items: int, conversation: str) -> tu
         run.tell(GhostText(number, item.text, is_final=True))
 
     def other(number: int) -> None:
-        try:
-            settle(number, draft.write(replace(VARIED, seed=number)))
-        except JupyterLLMError:  # there is the first one
-            settle(number, GhostItem())
+        item = GhostItem()
+        with suppress(JupyterLLMError):  # there is the first one
+            item = draft.write(replace(VARIED, seed=number))
+        is_first_written.wait()  # of two that are the same, the one that is shown stays
+        settle(number, item)
 
     others = [
         threading.Thread(
@@ -250,7 +252,10 @@ def _items(draft: Draft, run: GhostRun, num_items: int, conversation: str) -> tu
     def show(text: str) -> None:
         run.tell(GhostText(0, text, is_final=False))
 
-    settle(0, draft.write(GREEDY, conversation, show=show, at_first=begin_others))
+    try:
+        settle(0, draft.write(GREEDY, conversation, show=show, at_first=begin_others))
+    finally:
+        is_first_written.set()
     begin_others()
     for thread in others:
         if thread.ident is not None:

@@ -165,6 +165,22 @@ def test_several_suggestions_differ() -> None:
     assert sorted(seeds[1:]) == [1, 2]  # type: ignore[type-var]
 
 
+def test_of_two_that_are_the_same_the_first_stays_though_it_ends_last() -> None:
+    engine = ScriptedEngine([" 1 + 1\n"] * 3)
+    told: list[GhostText | GhostEnd] = []
+
+    def tell(news: GhostText | GhostEnd) -> None:
+        if isinstance(news, GhostText) and not news.item and not news.is_final:
+            until(lambda: len(engine.requests) == 3 and engine.work == "idle")
+        told.append(news)
+
+    request = GhostRequest(cell_id="c", prefix="y = ", num_items=3)
+    run = Asked(engine).writer.complete(NOTEBOOK, request, tell)
+    assert run.wait(30)
+    assert isinstance(told[-1], GhostEnd)
+    assert [item.text for item in told[-1].items] == ["1 + 1", "", ""]
+
+
 def test_hidden_cells_and_those_that_are_off_are_in_no_prompt() -> None:
     engine = ScriptedEngine([" 1\n"] * 3)
     asked = Asked(engine)
