@@ -253,10 +253,13 @@ def test_everybody_can_use_it(prompts: Prompts, theme: str) -> None:
     expect(prompts.dialog).to_have_count(0)
 
 
-# The setting with which cells have no part in the page while they are out of sight.
-ONLY_IN_SIGHT = """() => {
+# The setting with which cells have no part in the page while they are out of sight. Those that it
+# comes too late for are taken out of the page when somebody scrolls.
+ONLY_IN_SIGHT = """async () => {
     const { content } = notebook;
     content.notebookConfig = { ...content.notebookConfig, windowingMode: 'full' };
+    await content.scrollToItem(50);
+    await content.scrollToItem(0);
 }"""
 
 
