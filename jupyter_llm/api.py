@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from jupyter_llm.chat.archive import Archive
@@ -290,7 +291,7 @@ class LLM:
         from jupyter_llm.tasks.task import Asking
 
         params = sampling_params(sampling)
-        engine = self.current.get(model, show=show_progress)
+        engine = partial(self.current.get, model, show=show_progress)
         asking = Asking(engine, params, self.answers, show, show_progress=show_progress)
         return asking.task(self.timeline, self.last_error)
 

@@ -1,4 +1,4 @@
-"""Code that the model proposes: a cell to change, or a new one. Nothing of it runs."""
+"""Code that is proposed: a cell to change, or a new one. The kernel runs nothing of it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,18 @@ if TYPE_CHECKING:
 class Proposal:
     """A cell as it might be. Shows as a diff, or as code if it is a new cell.
 
-    `cell` is the one to change, None for a new cell; `reason` says why that one. `unknown_names`
+    `completion` is what a model wrote, None where a rule changed the cell. `cell` is the one to
+    change, None for a new cell; `reason` says why that one, and `mend` what is wrong in it, where
+    that is known. `verdict` is a sentence about what was seen when it was tried. `unknown_names`
     are used in `source` and defined nowhere.
     """
 
     source: str
-    completion: Completion = field(repr=False)
+    completion: Completion | None = field(default=None, repr=False)
     cell: CellEvent | None = None
     reason: str = ""
+    mend: str = ""
+    verdict: str = ""
     unknown_names: tuple[str, ...] = ()
 
     @property
@@ -64,12 +68,18 @@ class Proposal:
         name = shown_name(self.cell)
         if not self.diff:
             return f"The model would leave {name} as it is."
-        return f"A change to {name}{f', which {self.reason}' if self.reason else ''}:"
+        which = f", which {self.reason}" if self.reason else ""
+        return (
+            f"A change to {name}{which}: {self.mend}."
+            if self.mend
+            else f"A change to {name}{which}:"
+        )
 
     @property
     def _remark(self) -> str:
         names = ", ".join(f"`{name}`" for name in self.unknown_names)
-        return f"Defined nowhere: {names}." if names else ""
+        unknown = f"Defined nowhere: {names}." if names else ""
+        return " ".join(filter(None, (self.verdict, unknown)))
 
     def __str__(self) -> str:
         return self.to_markdown()

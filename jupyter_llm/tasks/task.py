@@ -84,11 +84,12 @@ class Task:
 class Asking:
     """Sends the prompts of a task to an engine; `show` reads the stream of each answer.
 
-    With `is_private` nothing of them is written to the disk. `show_progress` is told of what goes
-    on when there is no stream to read.
+    `engine` gives the engine once there is something to ask, since loading one takes its time. With
+    `is_private` nothing of them is written to the disk. `show_progress` is told of what goes on
+    when there is no stream to read.
     """
 
-    engine: Engine
+    engine: Callable[[], Engine]
     params: SamplingParams
     answers: AnswerLog
     show: Callable[[Stream], Completion]
@@ -102,7 +103,7 @@ class Asking:
 
     def ask(self, prompt: str) -> Completion:
         """Ask, and give the answer."""
-        with self.answers.submit(self.engine, self._request(prompt)) as stream:
+        with self.answers.submit(self.engine(), self._request(prompt)) as stream:
             return self.show(stream)
 
     def write(
@@ -119,7 +120,7 @@ class Asking:
         """
         request = self._request(code_prompt(prompt))
         answer = write_code(
-            self.engine,
+            self.engine(),
             request,
             {*user_namespace(), *known},
             begin=begin,

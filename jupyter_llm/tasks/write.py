@@ -199,9 +199,9 @@ def mended(block: CodeBlock, *, is_cut_off: bool) -> Repaired:
 
 
 def land(
-    writer: CellWriter, sources: Sequence[str], completion: Completion, *, in_place: bool
+    writer: CellWriter, sources: Sequence[str], completion: Completion | None, *, in_place: bool
 ) -> tuple[str, list[Provenance]]:
-    """Put code out of an answer into cells, marked; return where they are and their records."""
+    """Put code into cells, marked if a model wrote it; return where they are and their records."""
     cells = [marked(source, completion) for source in sources]
     records = [record for _, record in cells if record is not None]
     metadata = [record.to_metadata() for record in records]  # of all, or there are none
@@ -210,9 +210,9 @@ def land(
 
 
 def change(
-    writer: CellWriter, cell: CellEvent, source: str, completion: Completion
+    writer: CellWriter, cell: CellEvent, source: str, completion: Completion | None
 ) -> tuple[str, list[Provenance]]:
-    """Put code out of an answer in the place of a cell that ran, or below where that cannot be."""
+    """Put code in the place of a cell that ran, or below where that cannot be."""
     text, record = marked(source, completion)
     metadata = record.to_metadata() if record is not None else {}
     name = shown_name(cell)
@@ -224,12 +224,13 @@ def change(
     return place, [record] if record is not None else []
 
 
-def marked(source: str, completion: Completion) -> tuple[str, Provenance | None]:
+def marked(source: str, completion: Completion | None) -> tuple[str, Provenance | None]:
     """Code out of an answer as a cell holds it, with the line that says whose it is.
 
-    Without a record of the answer there is no such line, and no record of the code.
+    Without a record of the answer there is no such line, and no record of the code; nor where no
+    model wrote it.
     """
-    made = completion.provenance
+    made = completion.provenance if completion is not None else None
     if made is None:
         return source, None
     record = landed(made, source)

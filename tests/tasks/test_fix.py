@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from support.watch import Watch
 
+from jupyter_llm.engine.base import Engine
+from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.notebook.cells.events import CellEvent
+from jupyter_llm.notebook.cells.timeline import Timeline
+from jupyter_llm.notebook.failures.last_error import LastError
+from jupyter_llm.records.answers import AnswerLog
+from jupyter_llm.records.prompt_store import PromptStore
 from jupyter_llm.tasks.explain import document, explain, review, write_tests
 from jupyter_llm.tasks.fix import fix
 from jupyter_llm.tasks.proposal import Proposal
-from jupyter_llm.tasks.task import Task
+from jupyter_llm.tasks.task import Asking, Task
+from jupyter_llm.tasks.write import marked
 
 LOAD = "def load(rows):\n    return [row['price'] for row in rows]"
 
@@ -205,3 +214,35 @@ def test_a_proposal_is_no_way_out_of_its_fence(watch: Watch) -> None:
     shown = proposal._repr_markdown_()
     assert "````diff" in shown
     assert shown.index("<img") < shown.rindex("````")
+
+
+def test_a_proposal_says_what_is_wrong_and_what_was_seen() -> None:
+    cell = CellEvent(number=1, source="df.citi", execution_count=1)
+    proposal = Proposal(
+        source="df.city",
+        cell=cell,
+        reason="raised the error",
+        mend="there is no column `citi`; near it is `city`",
+        verdict="With this change the cell runs.",
+    )
+    opening, code, verdict = str(proposal).split("\n\n")
+    assert opening == (
+        "A change to cell [1], which raised the error: "
+        "there is no column `citi`; near it is `city`."
+    )
+    assert "+df.city" in code
+    assert verdict == "With this change the cell runs."
+
+
+def test_what_no_model_wrote_lands_without_a_mark() -> None:
+    assert marked("x = 1", None) == ("x = 1", None)
+
+
+def test_no_engine_is_loaded_before_there_is_something_to_ask(tmp_path: Path) -> None:
+    def engine() -> Engine:
+        raise AssertionError
+
+    log = AnswerLog(PromptStore(lambda: tmp_path / "prompts.sqlite"))
+    asking = Asking(engine, SamplingParams(), log, lambda stream: stream.result())
+    with pytest.raises(MagicUsageError, match="nothing to fix"):
+        fix(replace(asking.task(Timeline(), LastError()), error=None))

@@ -125,7 +125,8 @@ class Asker:
         proposal, completion, shown = None, None, str(answer)
         if isinstance(answer, Proposal):
             proposal, completion = proposal_data(answer), answer.completion
-            shown = f"{_cut_off(completion)}\n\n{shown}".lstrip()
+            ended = _cut_off(completion) if completion is not None else ""
+            shown = f"{ended}\n\n{shown}".lstrip()
         elif isinstance(answer, Completion):
             completion = answer
             shown = f"{shown}\n\n{_cut_off(completion)}".rstrip("\n")

@@ -21,7 +21,7 @@ from jupyter_llm.frontends.lab.page_jobs import PageJobs
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from jupyter_llm.engine.base import Stream
+    from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.options import SamplingParams
     from jupyter_llm.frontends.comm.jobs import Job
@@ -130,16 +130,22 @@ class Actions(PageJobs):
             return completion
 
         llm = self._session.llm
+
+        def engine() -> Engine:
+            found = llm.current.get(options.model, show=job.tell)
+            job.check()
+            return found
+
         asking = Asking(
-            llm.current.get(options.model, show=job.tell),
+            engine,
             _long_enough(options.params, cell.source),
             llm.answers,
             show,
             is_private=options.no_save,
             show_progress=job.tell,
         )
-        job.check()
         proposal = _propose(act, cell, asking.task(llm.timeline, llm.last_error))
+        job.check()
         return _message(act, proposal)
 
 
@@ -170,7 +176,7 @@ def _message(act: Act, proposal: Proposal) -> ProposalMessage:
     from jupyter_llm.records.records import landed
 
     is_below = act.action == "test"
-    made = proposal.completion.provenance
+    made = proposal.completion.provenance if proposal.completion is not None else None
     return ProposalMessage(
         id=act.id,
         cell=act.cell.id,
@@ -179,8 +185,14 @@ def _message(act: Act, proposal: Proposal) -> ProposalMessage:
         is_below=is_below,
         unknown_names=list(proposal.unknown_names),
         metadata=landed(made, proposal.source).to_metadata() if made is not None else {},
-        markdown=f"The cell {proposal.reason}." if act.action == "fix" else "",
+        markdown=_said(proposal) if act.action == "fix" else proposal.verdict,
     )
+
+
+def _said(proposal: Proposal) -> str:
+    """Why a cell is to change, and what was seen when the change was tried."""
+    mend = f": {proposal.mend}" if proposal.mend else ""
+    return f"The cell {proposal.reason}{mend}. {proposal.verdict}".rstrip()
 
 
 def _long_enough(params: SamplingParams, source: str) -> SamplingParams:

@@ -79,7 +79,8 @@ class Answering:
         if proposal.diff or proposal.cell is None:
             with self._landing(str(proposal), proposal.completion):
                 place, records = self._place(proposal)
-        note = "; ".join(filter(None, (place, cut_off(proposal.completion))))
+        ended = cut_off(proposal.completion) if proposal.completion is not None else ""
+        note = "; ".join(filter(None, (place, ended)))
         shown = proposal.to_markdown(is_in_cell=self.has_cells and proposal.cell is None)
         self.view.close(shown, note, to_metadata(records), html=proposal.to_html())
 
@@ -101,16 +102,19 @@ class Answering:
         self.view.close(text, note)
 
     @contextmanager
-    def _landing(self, text: str, completion: Completion) -> Iterator[None]:
+    def _landing(self, text: str, completion: Completion | None) -> Iterator[None]:
         """Leave what was written in the cell when the user does not wait for the page."""
         try:
             yield
         except KeyboardInterrupt:
             note = "interrupted before the code was in a cell"
-            self.view.close(text, note, answer_metadata(completion))
+            told = answer_metadata(completion) if completion is not None else {}
+            self.view.close(text, note, told)
             raise PromptInterrupted(completion) from None
 
-    def _land(self, sources: Sequence[str], completion: Completion) -> tuple[str, list[Provenance]]:
+    def _land(
+        self, sources: Sequence[str], completion: Completion | None
+    ) -> tuple[str, list[Provenance]]:
         return land(self.writer, sources, completion, in_place=self.options.replace)
 
     def _notes(self, chat: Chat, completion: Completion) -> Iterator[str]:

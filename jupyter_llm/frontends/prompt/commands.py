@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from jupyter_llm.common.nearest import nearest
@@ -53,10 +54,9 @@ class Call:
 
     def ask(self, what: Callable[[Task, str], T]) -> T:
         """Carry out a task about the notebook."""
-        engine = self.llm.current.get(self.options.model, show=self.show_progress)
         options, answers = self.options, self.llm.answers
         asking = Asking(
-            engine,
+            partial(self.llm.current.get, options.model, show=self.show_progress),
             options.params,
             answers,
             self.show,
