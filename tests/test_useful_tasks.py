@@ -1,0 +1,79 @@
+"""The tasks of the benchmark: an author's answer passes each check, and a wrong one does not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from benchmarks.checking import Checker, Job, Verdict
+from benchmarks.useful_tasks import LIBRARIES, Named, broken_cells, functions, tasks
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def checker() -> Iterator[Checker]:
+    with Checker() as checker:
+        yield checker
+
+
+def told(name: str, verdict: Verdict) -> str:
+    return f"{name}: {verdict.error or 'accepted'}"
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_an_authors_answer_is_accepted(checker: Checker, library: str) -> None:
+    verdicts = {
+        task.name: checker.check(Job(task.cells, task.answer, task.check))
+        for task in tasks(library)
+    }
+    assert [told(name, each) for name, each in verdicts.items() if not each.is_right] == []
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_wrong_answer_is_refused(checker: Checker, library: str) -> None:
+    verdicts = {
+        task.name: checker.check(Job(task.cells, task.wrong, task.check)) for task in tasks(library)
+    }
+    assert [told(name, each) for name, each in verdicts.items() if each.is_right] == []
+
+
+def test_a_mended_cell_is_accepted(checker: Checker) -> None:
+    verdicts = {
+        case.name: checker.check(Job(case.cells, case.mended, case.check))
+        for case in broken_cells()
+    }
+    assert [told(name, each) for name, each in verdicts.items() if not each.is_right] == []
+
+
+def test_a_broken_cell_fails_or_is_refused(checker: Checker) -> None:
+    verdicts = {
+        case.name: checker.check(Job(case.cells, case.broken, case.check))
+        for case in broken_cells()
+    }
+    assert [told(name, each) for name, each in verdicts.items() if each.is_right] == []
+
+
+def test_functions_can_be_called_as_they_are_and_as_they_should_be(checker: Checker) -> None:
+    verdicts = {
+        function.name: checker.check(Job((*function.cells, source), call))
+        for function in functions()
+        for source in (function.source, function.good)
+        for call in function.calls[:1]
+    }
+    assert [told(name, each) for name, each in verdicts.items() if "a cell" in each.error] == []
+
+
+def test_a_planted_bug_is_a_change(checker: Checker) -> None:
+    for function in functions():
+        assert function.has_bug == (function.source != function.good), function.name
+        assert function.has_bug == bool(function.bug_words), function.name
+        num_lines = function.source.count("\n") + 1
+        assert not function.has_bug or 1 <= function.bug_line <= num_lines, function.name
+
+
+def test_names_are_unique() -> None:
+    named: list[Named] = [*tasks(), *broken_cells(), *functions()]
+    counts = Counter(one.name for one in named)
+    assert [name for name, count in counts.items() if count > 1] == []
