@@ -58,6 +58,16 @@ def bindings(source: str) -> tuple[Binding, ...]:
         return ()
 
 
+def bindings_of(*statements: ast.stmt) -> tuple[Binding, ...]:
+    """What statements bind and change, in order, without the insides of what they define."""
+    return tuple(_of_block(statements))
+
+
+def root_of(node: ast.expr) -> str:
+    """The name that a chain of attributes, items and calls begins with; "" if it is none."""
+    return next(_root(node), "")
+
+
 def names_in(node: ast.AST) -> tuple[str, ...]:
     """The names around an expression or statement that it reads, in order, each once."""
     return tuple(dict.fromkeys(_read(uses_in(node))))

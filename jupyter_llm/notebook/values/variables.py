@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Final
 
 from jupyter_llm.notebook.values.mentions import at_names, chosen, mentioned, used
+from jupyter_llm.notebook.values.peek import instance_dict, qualified_name, text_of
 from jupyter_llm.notebook.values.summaries import Room, Summary, tells_data
 
 _PLAIN: Final = (type(None), bool, int, float, complex)
@@ -45,6 +47,17 @@ def describe(
     unchanged = [name for name in in_cells if (one := told[name]) and len(one.text) <= _CELL_CHARS]
     ordered = dict.fromkeys([*unchanged, *sorted(named, key=prompt.find)])
     return [summary for name in ordered if (summary := told[name]) is not None]
+
+
+def kinds_in(namespace: Mapping[str, object]) -> dict[str, str]:
+    """The qualified types of variables by their names; of a module it is `module numpy`."""
+    return {
+        name: f"module {text_of(instance_dict(value).get('__name__'))}"
+        if type(value) is ModuleType
+        else qualified_name(type(value))
+        for name, value in list(namespace.items())
+        if type(name) is str
+    }
 
 
 def _meant(

@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.values import peek, summaries
 from jupyter_llm.notebook.values.summaries import Summary, register, summarize
-from jupyter_llm.notebook.values.variables import describe
+from jupyter_llm.notebook.values.variables import describe, kinds_in
 
 
 @dataclasses.dataclass
@@ -539,3 +539,10 @@ def test_the_same_value_is_told_the_same_way_again() -> None:
     value = [Plain(1), {"b", "a"}, pd.DataFrame(FRAME), object()]
     assert summarize("x", value) == summarize("x", value)
     assert "0x" not in summarize("x", value)
+
+
+def test_kinds_are_the_qualified_types_and_the_names_of_modules() -> None:
+    kinds = kinds_in({"n": 1, "np": dt, "path": pathlib.Path()})
+    assert kinds["n"] == "int"
+    assert kinds["np"] == "module datetime"
+    assert kinds["path"].startswith("pathlib.")

@@ -1,0 +1,268 @@
+"""What still stands of the statements that ran, told from their text. Runs nothing.
+
+A statement stands if running it once more would change nothing: what it bound is still what it
+made, and nothing that it read has changed since. In doubt it does not stand.
+"""
+
+from __future__ import annotations
+
+import ast
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from jupyter_llm.notebook.code.bindings import DEFINITIONS, bindings_of, root_of
+from jupyter_llm.notebook.code.names import uses_in
+from jupyter_llm.notebook.code.syntax import parse_cell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+# Values that only change where one can see it. An iterator, a file or a figure does by being used.
+_DATA: Final = frozenset(
+    {
+        *("DataFrame", "Series", "LazyFrame", "Index", "ndarray", "Timestamp", "Timedelta", "Path"),
+        *("list", "dict", "set", "frozenset", "tuple", "str", "bytes", "int", "float", "complex"),
+        *("bool", "NoneType", "Counter", "defaultdict", "OrderedDict", "Decimal", "Fraction"),
+    }
+)
+# Their answer is another one each time.
+_FICKLE_CALLS: Final = frozenset(
+    {"time", "perf_counter", "now", "today", "input", "next", "pop", "popitem", "read", "readline"}
+)
+_SHOWING: Final = frozenset({"print", "display", "len", "type", "repr", "sorted", "list", "str"})
+_DRAWING: Final = frozenset({"plot", "hist", "boxplot", "bar", "line", "scatter", "pie"})
+_ANYTHING: Final = frozenset({"exec", "eval", "run_line_magic", "run_cell_magic", "run_cell"})
+_SAFE_MAGICS: Final = frozenset({"matplotlib", "time", "timeit", "load_ext", "config", "pip"})
+
+Imported = tuple[str, str]
+"""A name, and the module or the `module:name` that it stands for."""
+
+
+@lru_cache(maxsize=512)
+def _statements_of(source: str) -> tuple[tuple[str, ast.stmt], ...]:
+    tree = parse_cell(source)
+    try:
+        return tuple((key_of(node), node) for node in tree.body) if tree is not None else ()
+    except RecursionError:
+        return ()
+
+
+def key_of(statement: ast.stmt) -> str:
+    """What is the same of statements that mean the same, however they are typed."""
+    return ast.dump(statement, annotate_fields=False)
+
+
+class Standing:
+    """What stands of the cells that ran, and of what a draft does after them.
+
+    `kinds` are the qualified types of the variables, and "module numpy" of a module.
+    """
+
+    def __init__(self, ran: Sequence[str], kinds: Mapping[str, str]) -> None:
+        self._kinds = kinds
+        self._count = 0
+        self._made: dict[str, int] = {}  # when each statement ran last
+        self._changed: dict[str, int] = {}  # when each name was bound or changed last
+        self._imported: dict[Imported, int] = {}
+        self._same: dict[str, set[str]] = {}  # names that may stand for one value
+        self._fickle: set[str] = set()  # what functions change of the names around them
+        self._meddling: set[str] = set()  # functions that change what they are given
+        for source in ran:
+            for key, statement in _statements_of(source):
+                self.add(statement, key)
+
+    def add(self, statement: ast.stmt, key: str = "") -> None:
+        """Take note that a statement runs now."""
+        self._count += 1
+        if _may_do_anything(statement):
+            self._made.clear()
+            self._imported.clear()
+        self._made[key or key_of(statement)] = self._count
+        if isinstance(statement, (ast.Import, ast.ImportFrom)):
+            self._add_import(statement)
+            return
+        if isinstance(statement, DEFINITIONS):
+            self._fickle |= _changed_inside(statement)
+            self._meddling |= _meddling_in(statement)
+        for binding in bindings_of(statement):
+            if binding.verb == "assigns":
+                self._same.pop(binding.name, set()).discard(binding.name)
+                self._changed[binding.name] = self._count
+            else:
+                self._change(binding.name)
+        for name in self._passed_on(statement):
+            self._change(name)
+        for name, other in _aliases(statement):
+            group = self._same.setdefault(other, {other})
+            group.add(name)
+            self._same[name] = group
+
+    def _change(self, name: str) -> None:
+        for one in self._same.get(name, {name}):
+            self._changed[one] = self._count
+
+    def _passed_on(self, statement: ast.stmt) -> Iterator[str]:
+        """Yield what calls may change unseen: objects with a state, arguments of functions."""
+        if isinstance(statement, DEFINITIONS):
+            return
+        for node in ast.walk(statement):
+            if not isinstance(node, ast.Call):
+                continue
+            root = root_of(node.func)
+            is_module = self._kinds.get(root, "").startswith("module ")
+            is_alone = isinstance(statement, ast.Expr) and statement.value is node
+            if isinstance(node.func, ast.Attribute) and not is_module:
+                if self._kind(root) not in _DATA:
+                    yield root
+            elif root in self._meddling or (
+                is_module and is_alone and "matplotlib" not in self._kinds[root]
+            ):  # `random.shuffle(rows)`
+                yield from filter(None, map(root_of, node.args))
+
+    def _add_import(self, statement: ast.Import | ast.ImportFrom) -> None:
+        for name, target in imported(statement):
+            if (name, target) not in self._imported:
+                self._changed[name] = self._count
+            if self._changed[name] > self._imported.get((name, target), 0):
+                self._changed[name] = self._count
+                self._imported[name, target] = self._count
+
+    def has(self, statement: ast.stmt) -> bool:
+        """Whether the same statement ran, whatever became of what it did."""
+        return key_of(statement) in self._made
+
+    def has_changed(self, name: str, since: int = 0) -> bool:
+        """Whether something may have bound or changed a name since a moment."""
+        return name in self._fickle or self._changed.get(name, 0) > since
+
+    @property
+    def now(self) -> int:
+        """The moment, as `has_changed` takes it."""
+        return self._count
+
+    def stands(self, statement: ast.stmt) -> bool:
+        """Whether a statement would do again what is done."""
+        if isinstance(statement, (ast.Import, ast.ImportFrom)):
+            return all(map(self._is_imported, imported(statement)))
+        made = self._made.get(key_of(statement))
+        if made is None:
+            return False
+        if isinstance(statement, DEFINITIONS):
+            is_there = statement.name in self._kinds
+            return is_there and not self.has_changed(statement.name, made)
+        uses = uses_in(statement)
+        read = {use.name for use in uses if use.act == "reads"}
+        bound = {use.name for use in uses if use.act != "reads"}
+        if any(self.has_changed(name, made) for name in read | bound):
+            return False
+        if isinstance(statement, ast.Expr):
+            return self.is_display(statement)
+        is_plain = isinstance(statement, (ast.Assign, ast.AnnAssign)) and not read & bound
+        is_data = all(self._kind(name) in _DATA for name in bound)
+        changes = any(binding.verb != "assigns" for binding in bindings_of(statement))
+        return is_plain and is_data and not changes and not _FICKLE_CALLS & _called(statement)
+
+    def is_display(self, statement: ast.stmt) -> bool:
+        """Whether a statement only shows something of data."""
+        if not isinstance(statement, ast.Expr) or bindings_of(statement):
+            return False
+        for node in ast.walk(statement):
+            if isinstance(node, (ast.Await, ast.Yield, ast.YieldFrom)):
+                return False
+            if isinstance(node, ast.Call) and not self._shows(node.func):
+                return False
+        return True
+
+    def _shows(self, function: ast.expr) -> bool:
+        if isinstance(function, ast.Attribute):
+            is_data = self._kind(root_of(function)) in _DATA
+            return is_data and function.attr not in _DRAWING and not function.attr.startswith("to_")
+        return isinstance(function, ast.Name) and function.id in _SHOWING
+
+    def _kind(self, name: str) -> str:
+        return self._kinds.get(name, "").rpartition(".")[2]
+
+    def _is_imported(self, one: Imported) -> bool:
+        name, target = one
+        if name not in self._kinds or target.endswith(":*"):
+            return False
+        made = self._imported.get(one)
+        is_known = made is not None and not self.has_changed(name, made)
+        is_whole = "." not in target or name != target.partition(".")[0]
+        is_module = self._kinds[name] == f"module {target.replace(':', '.')}"
+        return is_known or (is_whole and is_module and not self.has_changed(name, self._count))
+
+
+def imported(statement: ast.Import | ast.ImportFrom) -> Iterator[Imported]:
+    """Yield the names that an import binds, each with what it then stands for."""
+    start = ""
+    if isinstance(statement, ast.ImportFrom):
+        start = "." * statement.level + (statement.module or "") + ":"
+    for alias in statement.names:
+        name = alias.name if start else alias.name.partition(".")[0]
+        yield alias.asname or name, start + alias.name
+
+
+def _may_do_anything(statement: ast.stmt) -> bool:
+    """Whether a statement may change any name: `exec(…)`, `%run`, a star import."""
+    if isinstance(statement, ast.ImportFrom):
+        return statement.names[0].name == "*"
+    for node in ast.walk(statement):
+        match node:
+            case ast.Call(args=[ast.Constant(value=str(magic)), *_]) if magic in _SAFE_MAGICS:
+                continue
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in _ANYTHING:
+                return not (isinstance(node.func, ast.Attribute) and name == "eval")
+    return False
+
+
+def _changed_inside(definition: ast.stmt) -> set[str]:
+    """The names around a definition that a call of its functions may bind or change."""
+    uses = uses_in(definition)
+    outer = {use.name for use in uses if use.act == "reads"}
+    own = getattr(definition, "name", "")
+    inner = {
+        binding.name
+        for node in ast.walk(definition)
+        if isinstance(node, DEFINITIONS)
+        for binding in bindings_of(*node.body)
+    }
+    bound = {use.name for use in uses if use.act != "reads" and use.name != own}
+    return bound | (outer & inner)
+
+
+def _meddling_in(definition: ast.stmt) -> set[str]:
+    """The functions in a definition that may change what they are given."""
+    found = set()
+    for node in ast.walk(definition):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            given = {one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)}
+            changes = {b.name for b in bindings_of(*node.body) if b.verb != "assigns"}
+            if given & changes or _augmented(node) & given:
+                found.add(node.name)
+    return found
+
+
+def _augmented(node: ast.AST) -> set[str]:
+    return {root_of(part.target) for part in ast.walk(node) if isinstance(part, ast.AugAssign)}
+
+
+def _aliases(statement: ast.stmt) -> Iterator[tuple[str, str]]:
+    """Yield the names that a statement gives to what may be another name's value, or its part."""
+    match statement:
+        case ast.Assign(targets=targets, value=value):
+            pass
+        case ast.For(target=target, iter=value):
+            targets = [target]
+        case _:
+            return
+    has_call = any(isinstance(node, ast.Call) for node in ast.walk(value))
+    other = root_of(value)
+    if other and (not has_call or isinstance(statement, ast.For)):
+        yield from ((t.id, other) for t in targets if isinstance(t, ast.Name) and t.id != other)
+
+
+def _called(statement: ast.stmt) -> set[str]:
+    """The last parts of the names of the functions that a statement calls."""
+    functions = (node.func for node in ast.walk(statement) if isinstance(node, ast.Call))
+    return {getattr(function, "attr", getattr(function, "id", "")) for function in functions}
