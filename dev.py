@@ -6,7 +6,7 @@
     check        the linters alone, or those named
     bench        measure us beside our peers
     build        make the front end: the chat panel and the JupyterLab extension
-    screenshots  take the README's pictures, and record the JupyterLab extension
+    screenshots  take the README's pictures of a model, and record the JupyterLab extension
 
 Each verb first makes the bundle fit its sources and `.venv` fit pyproject.toml, and is done with
 that in a moment when nothing has changed. What follows a verb and is not its own option goes on

@@ -1,12 +1,13 @@
-"""Takes the README's pictures of the panel and the extension: `python3 dev.py screenshots`.
+"""Takes the README's pictures: `python3 dev.py screenshots MODEL`.
 
-A real JupyterLab shows them, and the real model of the extra `smollm2` reads and writes, at its own
-speed. It is too small to write an answer worth a picture, so that its words are ours (see
-`dictation.py`), and the README says so.
+A real JupyterLab shows them, and all that is said and written there is the model's own, word for
+word and at its own speed, drawn at temperature 0. The pictures in the README were made with
+Qwen2.5-Coder-0.5B-Instruct: the small model of the extra `smollm2` has too little to say.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import sys
 import tempfile
@@ -41,29 +42,15 @@ CELLS = (
     '%load_ext jupyter_llm\nimport pandas as pd\n\ntrees = pd.read_csv("trees.csv")\ntrees.head(3)',
     "%llm /chat",
 )
+ASK = "%%llm -f code\nplot girth against height as dots, with labels"
 PROMPT = "Are tall @trees thicker, too?"
-ANSWER = r"""**Pearson's correlation** says how closely two columns follow a line:
-
-$$r = \frac{\sum_i (x_i - \mu_x)(y_i - \mu_y)}
-{\sqrt{\sum_i (x_i - \mu_x)^2}\,\sqrt{\sum_i (y_i - \mu_y)^2}}$$
-
-It is 1 if thickness grows steadily with height, and near 0 if the two have nothing in common.
-
-```python
-r = trees["height_m"].corr(trees["girth_cm"])
-print(f"r = {r:.2f}")  # of six trees only
-```
-"""
-# What no cell shows: the model is there already, and told what to say.
-PREPARE = f"""
-import sys
-sys.path.insert(0, {str(TESTS)!r})
-from support.scripted_words import dictate
+# What no cell shows: which model is there, and that it takes the likeliest words.
+PREPARE = """
 from jupyter_llm import llm
-dictate(llm.engine(), %r)
+llm.use(%r)
+get_ipython().magics_manager.registry["LLMMagics"].temperature = 0
 """
 WRONG = 'tallest = tree.nlargest(3, "height_m")\ntallest'  # a traceback without anybody's paths
-FIXED = WRONG.replace("tree.", "trees.")
 BEGUN = 'slim = trees["gi'
 EXECUTE_QUIETLY = """async code => {
     const kernel = notebook.sessionContext.session.kernel;
@@ -78,7 +65,27 @@ SET_THEME = """async theme => {
 }"""
 
 
-def take_pictures(browser: Browser, lab: Lab, folder: Path) -> Iterator[Path]:
+def take_first_picture(browser: Browser, lab: Lab, model: str, folder: Path) -> Iterator[Path]:
+    """Have code written and run it, and have a cell mended that fails."""
+    (lab.folder / "trees.csv").write_text(TREES, "utf-8")
+    path = lab.write("First.ipynb", CELLS[0], ASK, WRONG, "%llm /fix")
+    context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
+    page = context.new_page()
+    page.goto(lab.page_url(path.name))
+    notebook = Notebook(page, path)
+    notebook.command("application:toggle-left-area")
+    notebook.run(0)
+    page.evaluate(EXECUTE_QUIETLY, PREPARE % model)
+    for index in range(1, 5):  # the code that is asked for comes as cell 2
+        notebook.run(index)
+    notebook.save()
+    notebook.cell(1).scroll_into_view_if_needed()
+    yield take_picture(page, folder / "03_code.png")
+    notebook.shut_down()
+    context.close()
+
+
+def take_pictures(browser: Browser, lab: Lab, model: str, folder: Path) -> Iterator[Path]:
     """Have a conversation, and take a picture of it in each theme of JupyterLab's."""
     (lab.folder / "trees.csv").write_text(TREES, "utf-8")
     path = lab.write("Trees.ipynb", *CELLS)
@@ -86,7 +93,7 @@ def take_pictures(browser: Browser, lab: Lab, folder: Path) -> Iterator[Path]:
     page = context.new_page()
     page.goto(lab.page_url(path.name))
     notebook = Notebook(page, path)
-    have_conversation(notebook)
+    have_conversation(notebook, model)
     for theme in ("Light", "Dark"):
         page.evaluate(SET_THEME, f"JupyterLab {theme}")
         yield take_picture(page, folder / f"06_chat_{theme.lower()}.png")
@@ -94,12 +101,12 @@ def take_pictures(browser: Browser, lab: Lab, folder: Path) -> Iterator[Path]:
     context.close()
 
 
-def have_conversation(notebook: Notebook) -> None:
+def have_conversation(notebook: Notebook, model: str) -> None:
     """Run the cells and send the prompt, without the file browser and without a trace of us."""
     page = notebook.page
     notebook.command("application:toggle-left-area")
-    page.evaluate(EXECUTE_QUIETLY, PREPARE % [ANSWER])
     notebook.run(0)
+    page.evaluate(EXECUTE_QUIETLY, PREPARE % model)
     notebook.run(1)
     panel = LivePanel(notebook)
     panel.ask(PROMPT)
@@ -135,7 +142,7 @@ class Recording:
         return path
 
 
-def record_extension(browser: Browser, lab: Lab, folder: Path) -> Iterator[Path]:
+def record_extension(browser: Browser, lab: Lab, model: str, folder: Path) -> Iterator[Path]:
     """Mend a cell, take ghost text and ask in the side bar, and record how that looks."""
     (lab.folder / "trees.csv").write_text(TREES, "utf-8")
     path = lab.write("Forest.ipynb", CELLS[0], WRONG, "")
@@ -144,8 +151,8 @@ def record_extension(browser: Browser, lab: Lab, folder: Path) -> Iterator[Path]
     page.goto(lab.page_url(path.name))
     notebook = Notebook(page, path)
     notebook.command("application:toggle-left-area")
-    page.evaluate(EXECUTE_QUIETLY, PREPARE % [f"{FIXED}\n```\n", ANSWER])
     notebook.run(0)
+    page.evaluate(EXECUTE_QUIETLY, PREPARE % model)
     recording = Recording(page)
     mend(notebook, recording)
     take_ghost_text(notebook, recording)
@@ -197,8 +204,11 @@ def take_picture(page: Page, path: Path) -> Path:
 
 
 def main() -> int:
-    """Take all pictures into `notebooks/`, or into the folder that was named."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    """Take all pictures of a model into `notebooks/`, or into the folder that was named."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("model", help="a GGUF file, or the name of a model")
+    parser.add_argument("folder", nargs="?", type=Path, default=FOLDER)
+    options = parser.parse_args()
     chromium = find_chromium()
     if chromium is None:
         print(CHROMIUM_HINT, file=sys.stderr)
@@ -209,8 +219,8 @@ def main() -> int:
         running_lab(Path(scratch)) as lab,
         running_chromium(chromium) as browser,
     ):
-        for take in (take_pictures, record_extension):
-            for path in take(browser, lab, folder):
+        for take in (take_first_picture, take_pictures, record_extension):
+            for path in take(browser, lab, options.model, options.folder):
                 print(path, f"{path.stat().st_size / 1000:.0f} kB", flush=True)
     return 0
 
