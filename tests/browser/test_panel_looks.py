@@ -155,7 +155,8 @@ def test_a_view_of_its_own_takes_all_the_room(open_notebook: Callable[..., Noteb
 
 def test_the_pictures_are_taken(chromium: Browser, tmp_path: Path) -> None:
     with running_lab(tmp_path / "lab") as lab:
-        light, dark = (path.read_bytes() for path in take_pictures(chromium, lab, tmp_path))
+        pictures = take_pictures(chromium, lab, "smollm2", tmp_path)
+        light, dark = (path.read_bytes() for path in pictures)
     assert light != dark
     for picture in (light, dark):
         (width,) = struct.unpack(">I", picture[16:20])  # of PNG's first chunk
