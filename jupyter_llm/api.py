@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.status import Status
     from jupyter_llm.engine.tuning.report import TuneReport
     from jupyter_llm.records.verify import VerifyReport
+    from jupyter_llm.tasks.code_answer import CodeAnswer
     from jupyter_llm.tasks.proposal import Proposal
     from jupyter_llm.tasks.task import Task
-    from jupyter_llm.tasks.write import CodeAnswer
 
 
 class LLM:
@@ -282,17 +282,23 @@ class LLM:
         model: str | None = None,
         show: Callable[[Stream], Completion] = lambda stream: stream.result(),
         show_progress: ShowProgress | None = None,
+        try_drafts: bool | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> Task:
         """What `fix`, `explain` and their like know of the notebook, and whom they ask.
 
-        `show` is given the stream of each answer, to read it to its end.
+        `show` is given the stream of each answer, to read it to its end. With `try_drafts` code is
+        run in a sealed copy of the kernel before it is proposed; None does as is configured.
         """
         from jupyter_llm.tasks.task import Asking
+        from jupyter_llm.tasks.tries import Tries
 
         params = sampling_params(sampling)
         engine = partial(self.current.get, model, show=show_progress)
-        asking = Asking(engine, params, self.answers, show, show_progress=show_progress)
+        tries = Tries.here(is_allowed=try_drafts, show_progress=show_progress)
+        asking = Asking(
+            engine, params, self.answers, show, show_progress=show_progress, tries=tries
+        )
         return asking.task(self.timeline, self.last_error)
 
     def fix(
@@ -300,9 +306,13 @@ class LLM:
         cell: int | None = None,
         *,
         model: str | None = None,
+        try_drafts: bool | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> Proposal:
         """Propose a change to the cell that caused the last error, or to cell In [`cell`].
+
+        It never runs in your kernel unless you run it; drafts are tried in a sealed copy, as far
+        as `try_drafts` says, or else as is configured.
 
         Raises
         ------
@@ -311,7 +321,8 @@ class LLM:
         """
         from jupyter_llm.tasks.fix import fix
 
-        return fix(self.task(model=model, **sampling), "" if cell is None else str(cell))
+        task = self.task(model=model, try_drafts=try_drafts, **sampling)
+        return fix(task, "" if cell is None else str(cell))
 
     def explain(
         self, subject: object = "", *, model: str | None = None, **sampling: Unpack[SamplingOptions]
@@ -332,31 +343,61 @@ class LLM:
         return review(self.task(model=model, **sampling), subject_name(subject))
 
     def doc(
-        self, subject: object = "", *, model: str | None = None, **sampling: Unpack[SamplingOptions]
+        self,
+        subject: object = "",
+        *,
+        model: str | None = None,
+        try_drafts: bool | None = None,
+        **sampling: Unpack[SamplingOptions],
     ) -> Proposal:
-        """Propose a docstring for a function, a class, or the only one in a cell."""
+        """Propose a docstring for a function, a class, or the only one in a cell.
+
+        As `fix` explains, drafts may be tried.
+        """
         from jupyter_llm.tasks.explain import document
         from jupyter_llm.tasks.target import subject_name
 
-        return document(self.task(model=model, **sampling), subject_name(subject))
+        task = self.task(model=model, try_drafts=try_drafts, **sampling)
+        return document(task, subject_name(subject))
 
     def test(
-        self, subject: object = "", *, model: str | None = None, **sampling: Unpack[SamplingOptions]
+        self,
+        subject: object = "",
+        *,
+        model: str | None = None,
+        try_drafts: bool | None = None,
+        **sampling: Unpack[SamplingOptions],
     ) -> Proposal:
-        """Propose a new cell with tests of a cell, a function or a class."""
+        """Propose a new cell with tests of a cell, a function or a class.
+
+        As `fix` explains, drafts may be tried.
+        """
         from jupyter_llm.tasks.explain import write_tests
         from jupyter_llm.tasks.target import subject_name
 
-        return write_tests(self.task(model=model, **sampling), subject_name(subject))
+        task = self.task(model=model, try_drafts=try_drafts, **sampling)
+        return write_tests(task, subject_name(subject))
 
     def write(
-        self, prompt: str, *, model: str | None = None, **sampling: Unpack[SamplingOptions]
+        self,
+        prompt: str,
+        *,
+        model: str | None = None,
+        try_drafts: bool | None = None,
+        **sampling: Unpack[SamplingOptions],
     ) -> CodeAnswer:
-        """Write code that parses, without a memory of other prompts; nothing of it runs."""
+        """Write code that parses, without a memory of other prompts.
+
+        It never runs in your kernel unless you run it; drafts are tried in a sealed copy, as far
+        as `try_drafts` says, or else as is configured.
+        """
         from jupyter_llm.notebook.cells.shell import user_namespace
+        from jupyter_llm.tasks.tries import Tries
 
         asked = Asked(prompt=prompt, model=model, params=sampling_params(sampling))
-        return self.conversations.get().write_code(asked, namespace=user_namespace())
+        tries = Tries.here(is_allowed=try_drafts)
+        chat = self.conversations.get()
+        return chat.write_code(asked, namespace=user_namespace(), tries=tries)
 
     def verify(
         self,

@@ -25,6 +25,7 @@ ROOMS = (
     ("tasks.completing",),
     ("tasks",),
     ("records",),
+    ("notebook.sealed",),
     ("notebook.failures",),
     ("notebook.cells",),
     ("notebook.values",),

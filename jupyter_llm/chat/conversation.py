@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.cells.timeline import Snapshot, Timeline
     from jupyter_llm.records.answers import AnswerLog
-    from jupyter_llm.tasks.write import CodeAnswer
+    from jupyter_llm.tasks.code_answer import CodeAnswer
+    from jupyter_llm.tasks.tries import Tries
 
 _NUM_RECENT = 5  # cells whose variables may matter
 
@@ -182,24 +183,29 @@ class Chat(ChatTurns):
         asked: Asked,
         *,
         namespace: Container[str] = (),
+        tries: Tries | None = None,
         show: Callable[[Stream], Completion] = lambda stream: stream.result(),
         show_progress: ShowProgress | None = None,
     ) -> CodeAnswer:
         """Send a prompt that is answered with code that parses, and wait for it.
 
         Of a few drafts the best becomes the turn, which is there when it is; `tasks.write` explains
-        `namespace`, `show` and `show_progress`, which is told of the loading, too.
+        `show` and `show_progress`, which is told of the loading, too. The code may use the names of
+        `namespace`; with `tries` it is tried first.
         """
         from jupyter_llm.engine.stream import finished
-        from jupyter_llm.tasks.write import code_prompt, new_cells, write_code
+        from jupyter_llm.tasks.code_answer import new_cells
+        from jupyter_llm.tasks.judging import Judge
+        from jupyter_llm.tasks.write import code_prompt, write_code
 
+        judge = Judge(names=namespace, tries=tries)
         asked = replace(asked, prompt=code_prompt(asked.prompt))
         with self._sending(asked, show_progress) as sending:
             try:
                 answer = write_code(
                     sending.engine,
                     sending.request,
-                    namespace,
+                    judge,
                     show=show,
                     show_progress=show_progress,
                 )

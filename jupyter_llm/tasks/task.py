@@ -13,6 +13,8 @@ from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
 from jupyter_llm.notebook.cells.sources import CellSources
 from jupyter_llm.notebook.failures.failure import read_failure
 from jupyter_llm.notebook.values.redaction import redact_mixed
+from jupyter_llm.tasks.judging import Judge
+from jupyter_llm.tasks.tries import NO_TRIES, Tries
 from jupyter_llm.tasks.write import code_prompt, write_code
 
 if TYPE_CHECKING:
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.failures.failure import FailedRun, Failure
     from jupyter_llm.notebook.failures.last_error import LastError
     from jupyter_llm.records.answers import AnswerLog
-    from jupyter_llm.tasks.write import CodeAnswer
+    from jupyter_llm.tasks.code_answer import CodeAnswer
+    from jupyter_llm.tasks.judging import Check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,7 @@ class Task:
 
     `cells` are the runs on the timeline, `error` is the last exception of the user's with the run
     it ended. `ask` sends one prompt to the model and waits, `write` asks it for code: see
-    `Asking`.
+    `Asking`. `tries` tells what comes of code before it lands.
     """
 
     ask: Callable[[str], Completion]
@@ -45,6 +48,7 @@ class Task:
     namespace: Mapping[str, Any] = field(default_factory=dict)
     sources: CellSources = field(default_factory=CellSources)
     error: tuple[BaseException, FailedRun | None] | None = None
+    tries: Tries = NO_TRIES
 
     @classmethod
     def of_shell(
@@ -86,7 +90,7 @@ class Asking:
 
     `engine` gives the engine once there is something to ask, since loading one takes its time. With
     `is_private` nothing of them is written to the disk. `show_progress` is told of what goes on
-    when there is no stream to read.
+    when there is no stream to read. `tries` are those of the drafts.
     """
 
     engine: Callable[[], Engine]
@@ -95,11 +99,14 @@ class Asking:
     show: Callable[[Stream], Completion]
     is_private: bool = False
     show_progress: ShowProgress | None = None
+    tries: Tries = NO_TRIES
 
     def task(self, timeline: Timeline, last_error: LastError) -> Task:
         """A task about the notebook of this process, as it is now."""
         cells = sorted(timeline.snapshot().visible, key=lambda cell: cell.counts[-1] or 0)
-        return Task.of_shell(current_shell(), last_error, cells, ask=self.ask, write=self.write)
+        return Task.of_shell(
+            current_shell(), last_error, cells, ask=self.ask, write=self.write, tries=self.tries
+        )
 
     def ask(self, prompt: str) -> Completion:
         """Ask, and give the answer."""
@@ -113,18 +120,20 @@ class Asking:
         begin: str = "",
         unlike: str | None = None,
         known: Collection[str] = (),
+        check: Check | None = None,
     ) -> CodeAnswer:
         """Ask for a few drafts of code that begins like this and is unlike that; give the best.
 
-        The names that are `known` may be used besides those there are.
+        The names that are `known` may be used besides those there are. The sources of a draft are
+        tried one after the other, or as `check` does it.
         """
         request = self._request(code_prompt(prompt))
+        names = {*user_namespace(), *known}
         answer = write_code(
             self.engine(),
             request,
-            {*user_namespace(), *known},
+            Judge(names=names, tries=self.tries, unlike=unlike, check=check),
             begin=begin,
-            unlike=unlike,
             show=self.show,
             show_progress=self.show_progress,
         )

@@ -32,6 +32,7 @@ from jupyter_llm.models.discover import find_model
 from jupyter_llm.notebook.code.blocks import code_blocks
 from jupyter_llm.notebook.code.names import defined_names, unknown_names
 from jupyter_llm.notebook.code.syntax import syntax_error
+from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.write import code_prompt, write_code
 
 PROMPTS = (
@@ -103,7 +104,8 @@ def write_as_usual(engine: Engine, task: Task, params: SamplingParams) -> Cell:
 
 def write_as_ours(engine: Engine, task: Task, params: SamplingParams, *, num_drafts: int) -> Cell:
     request = Request(prompt=task.messages, params=params)
-    answer = write_code(engine, request, task.namespace, num_drafts=num_drafts)
+    judge = Judge(names=task.namespace)
+    answer = write_code(engine, request, judge, num_drafts=num_drafts)
     source = "\n\n".join(answer.sources)
     return Cell(
         prompt=task.prompt,

@@ -13,8 +13,8 @@ from jupyter_llm.engine.completion import Completion, Usage
 from jupyter_llm.engine.request import Request
 from jupyter_llm.notebook.cells.events import CellEvent, Output
 from jupyter_llm.notebook.failures.last_error import LastError
+from jupyter_llm.tasks.code_answer import CodeAnswer, CodeCell
 from jupyter_llm.tasks.task import Task
-from jupyter_llm.tasks.write import CodeAnswer, CodeCell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,9 +19,9 @@ from jupyter_llm.records.answers import AnswerLog
 from jupyter_llm.records.prompt_store import PromptStore
 from jupyter_llm.tasks.explain import document, explain, review, write_tests
 from jupyter_llm.tasks.fix import fix
+from jupyter_llm.tasks.placing import marked
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.task import Asking, Task
-from jupyter_llm.tasks.write import marked
 
 LOAD = "def load(rows):\n    return [row['price'] for row in rows]"
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.interrupts import interrupt_main
 from support.programs import PIECES
-from support.scripted import ScriptedEngine
+from support.scripted import ScriptedEngine, messages_of
+from support.scripted_tries import IDLE, REFUSED, RUNNING, RUNS, UNTRIED, ScriptedTries, raising
 
 from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.base import Engine, Stream
@@ -28,14 +30,10 @@ from jupyter_llm.frontends.views import TerminalView, watch
 from jupyter_llm.models.discover import find_model
 from jupyter_llm.notebook.code.blocks import code_blocks
 from jupyter_llm.notebook.code.syntax import syntax_error
-from jupyter_llm.tasks.write import (
-    ANSWER_PREFIX,
-    CodeAnswer,
-    code_cells,
-    code_prompt,
-    fenced,
-    write_code,
-)
+from jupyter_llm.notebook.sealed.trying import Seen
+from jupyter_llm.tasks.code_answer import CodeAnswer, code_cells, fenced
+from jupyter_llm.tasks.judging import Judge
+from jupyter_llm.tasks.write import ANSWER_PREFIX, code_prompt, write_code
 
 PROMPT = (Message("user", code_prompt("Set x to one.")),)
 SEEDED = SamplingParams(seed=7)
@@ -46,10 +44,11 @@ def write(
     engine: Engine | None = None,
     params: SamplingParams = SEEDED,
     conversation: str | None = None,
+    judge: Judge | None = None,
     **options: Any,
 ) -> CodeAnswer:
     request = Request(prompt=PROMPT, params=params, conversation=conversation)
-    return write_code(engine or ScriptedEngine(replies), request, **options)
+    return write_code(engine or ScriptedEngine(replies), request, judge, **options)
 
 
 def test_a_prompt_for_code_says_so_last() -> None:
@@ -132,13 +131,15 @@ def test_while_the_prompt_is_read_there_is_no_empty_block_of_code() -> None:
 
 
 def test_names_of_the_namespace_are_no_reason_for_another_draft() -> None:
-    assert write("df.head()", namespace=("df",)).num_drafts == 1
+    assert write("df.head()", judge=Judge(names=("df",))).num_drafts == 1
 
 
-def test_greedy_answers_would_be_the_same_again() -> None:
-    answer = write("x = foo", params=SamplingParams(temperature=0))
-    assert answer.num_drafts == 1
-    assert answer.note == "`foo` is defined nowhere"
+def test_at_temperature_0_the_other_drafts_vary_by_seeds_of_their_own() -> None:
+    engine = ScriptedEngine(["x = foo"] * 4)
+    answer = write(engine=engine, params=SamplingParams(temperature=0))
+    drawn = [(request.params.temperature, request.params.seed) for request in engine.requests]
+    assert drawn == [(0, None), (0, None), (0.7, 2), (0.7, 3)]
+    assert answer.note == "`foo` is defined nowhere; the best of 4 drafts"
 
 
 def test_a_number_of_drafts_can_be_set() -> None:
@@ -278,6 +279,96 @@ def test_an_interrupt_of_the_first_draft_keeps_what_was_written() -> None:
     assert caught.value.completion is not None
     assert caught.value.completion.text == "```python\nx \n```"
     assert len(engine.requests) == 1
+
+
+def tried(*replies: str, judge: Mapping[str, Any] = {}, **outcomes: Seen) -> CodeAnswer:
+    tries = ScriptedTries(outcomes=outcomes)
+    return write(*replies, judge=Judge(tries=tries, **judge))
+
+
+def test_a_draft_that_runs_and_gives_something_is_the_only_one() -> None:
+    answer = tried("x", "y", x=RUNS, judge={"names": "xy"})
+    assert (answer.sources, answer.num_drafts, answer.note) == (("x",), 1, "runs")
+
+
+@pytest.mark.parametrize("seen", [raising(), IDLE], ids=["raises", "gives nothing"])
+def test_a_draft_that_is_not_good_is_followed_by_others(seen: Seen) -> None:
+    answer = tried("x", "y", x=seen, judge={"names": "xy"})
+    assert (answer.sources, answer.num_drafts) == (("y",), 2)
+    assert answer.note == "runs; the best of 2 drafts"
+
+
+@pytest.mark.parametrize("seen", [RUNNING, REFUSED, UNTRIED])
+def test_where_a_try_says_nothing_against_a_draft_it_is_taken(seen: Seen) -> None:
+    answer = tried("x", "y", x=seen, judge={"names": "xy"})
+    assert (answer.num_drafts, answer.note) == (1, seen.text)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "best"),
+    [
+        ([raising(), raising(), RUNNING, raising()], "c"),
+        ([raising(), IDLE, raising(), raising()], "b"),
+        ([raising(), raising(), raising(), raising()], "a"),
+    ],
+    ids=["not known to fail", "runs", "earliest"],
+)
+def test_without_a_good_draft_the_best_by_what_was_seen_is_taken(
+    outcomes: Sequence[Seen], best: str
+) -> None:
+    seen = dict(zip("abcd", outcomes, strict=True))
+    assert tried(*"abcd", judge={"names": "abcd"}, **seen).sources == (best,)
+
+
+def test_what_a_draft_raised_goes_back_to_the_model_once() -> None:
+    engine = ScriptedEngine(["x", "y"])
+    seen = raising(report="KeyError: 'citi'\n\nNear it is 'city'.")
+    judge = Judge(names="xy", tries=ScriptedTries(outcomes={"x": seen}))
+    write(engine=engine, judge=judge)
+    first, *others = engine.requests
+    mending = messages_of(others[0].prompt)
+    assert mending[:-2] == first.prompt
+    assert mending[-2] == Message("assistant", "```python\nx\n```")
+    assert "Near it is 'city'." in mending[-1].content
+    assert [request.prompt for request in others[1:]] == [first.prompt] * 2
+
+
+def test_what_else_is_known_to_be_wrong_goes_back_too() -> None:
+    engine = ScriptedEngine(["x = foo", "x = 1"])
+    write(engine=engine)
+    assert "`foo` is not defined" in messages_of(engine.requests[1].prompt)[-1].content
+
+
+def test_drafts_without_a_seed_are_taken_as_they_are_finished() -> None:
+    engine = ScriptedEngine(["foo", "foo " * 500, "x = 1"])
+    answer = write(engine=engine, params=SamplingParams(), num_drafts=3)
+    assert (answer.sources, answer.num_drafts) == (("x = 1",), 2)
+
+
+def test_other_drafts_are_kept_as_short_as_the_first_needs() -> None:
+    engine = ScriptedEngine(["foo"] * 4)
+    write(engine=engine, params=SamplingParams(seed=7, max_tokens=4000))
+    assert [request.params.max_tokens for request in engine.requests] == [4000, 200, 200, 200]
+
+
+def test_an_interrupt_of_a_try_keeps_the_best_draft() -> None:
+    tries = ScriptedTries(outcomes={"x": raising(), "y": IDLE})
+
+    def interrupt_third() -> None:
+        if len(tries.tried) == 3:
+            raise KeyboardInterrupt
+
+    judge = Judge(names="xyz", tries=replace(tries, on_try=interrupt_third))
+    with pytest.raises(PromptInterrupted) as caught:
+        write("x", "y", "z", judge=judge)
+    assert caught.value.completion is not None
+    assert caught.value.completion.text == "```python\ny\n```"
+
+
+def test_drafts_may_be_tried_in_another_way() -> None:
+    tries = ScriptedTries()
+    write("x", judge=Judge(names="x", tries=tries, check=partial(tries.seen, "import x")))
+    assert tries.tried == ["import x\n\nx"]
 
 
 @given(st.lists(PIECES, max_size=30).map("".join) | st.text(max_size=60))

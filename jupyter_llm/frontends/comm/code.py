@@ -8,8 +8,9 @@ from jupyter_llm.frontends.comm.parts import CheckedData
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.code.blocks import CodeBlock, code_blocks
 from jupyter_llm.notebook.code.names import defined_names, missing_modules, unknown_names
+from jupyter_llm.tasks.code_answer import CodeCell, mended
 from jupyter_llm.tasks.hidden import without_hidden
-from jupyter_llm.tasks.write import CodeCell, marked, mended
+from jupyter_llm.tasks.placing import marked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -123,6 +123,7 @@ class Actions(PageJobs):
     def _proposed(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToLab:
         """Have something written for a cell."""
         from jupyter_llm.tasks.task import Asking
+        from jupyter_llm.tasks.tries import Tries
 
         def show(stream: Stream) -> Completion:
             completion = job.show(stream)
@@ -143,6 +144,7 @@ class Actions(PageJobs):
             show,
             is_private=options.no_save,
             show_progress=job.tell,
+            tries=Tries.here(is_allowed=options.tries_drafts, show_progress=job.tell),
         )
         proposal = _propose(act, cell, asking.task(llm.timeline, llm.last_error))
         job.check()

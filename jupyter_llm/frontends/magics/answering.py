@@ -10,13 +10,17 @@ from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.frontends.views import answer_metadata, cut_off, watch
 from jupyter_llm.records.records import to_metadata
-from jupyter_llm.tasks.write import change, code_cells, code_prompt, fenced, land, new_cells
+from jupyter_llm.tasks.code_answer import code_cells, fenced, new_cells
+from jupyter_llm.tasks.placing import change, land
+from jupyter_llm.tasks.tries import Tries
+from jupyter_llm.tasks.write import ANSWER_PREFIX, code_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.provenance import Provenance
     from jupyter_llm.frontends.prompt.options import Options
@@ -56,12 +60,29 @@ class Answering:
 
     def write_code(self, chat: Chat, asked: Asked) -> Completion:
         """Answer a prompt with cells of code."""
-        answer = chat.write_code(
-            asked,
-            namespace=self.namespace,
-            show=lambda stream: watch(stream, self.view),
-            show_progress=self.view.progress,
-        )
+        is_written = False
+
+        def show(stream: Stream) -> Completion:
+            nonlocal is_written
+            completion = watch(stream, self.view)
+            is_written = True
+            return completion
+
+        is_allowed = self.options.tries_drafts
+        try:
+            answer = chat.write_code(
+                asked,
+                namespace=self.namespace,
+                tries=Tries.here(is_allowed=is_allowed, show_progress=self.view.progress),
+                show=show,
+                show_progress=self.view.progress,
+            )
+        except PromptInterrupted as interrupt:
+            best = interrupt.completion if is_written else None
+            if best is not None:
+                note = "interrupted; this is the best draft so far"
+                self.view.close(best.text, note, answer_metadata(best))
+            raise
         whole = replace(answer.completion, text="\n\n".join(answer.sources), token_ids=None)
         with self._landing(answer.text, whole):
             place, records = self._land(answer.landing, answer.completion)
@@ -96,8 +117,10 @@ class Answering:
             asked = replace(asked, prompt=code_prompt(asked.prompt))
         engine = chat.current.get(asked.model, show=self.view.progress)
         messages = chat.preview(engine, asked)
-        text = engine.format(messages)
-        count, n_ctx = engine.count_tokens(messages), engine.info.n_ctx
+        begin = ANSWER_PREFIX if self.options.format == "code" else ""
+        text = engine.format(messages) + begin
+        num_begun = sum(map(len, engine.tokenize_texts([begin])))
+        count, n_ctx = engine.count_tokens(messages) + num_begun, engine.info.n_ctx
         note = f"{count_of(count, 'token')} of {n_ctx}, for {engine.info.name}; nothing was run"
         self.view.close(text, note)
 

@@ -100,6 +100,10 @@ class LLMMagics(Magics):
         help="Which variables go along: auto, none, or a list of names.",
     ).tag(config=True)
     chat = Unicode("default", help="The conversation to talk in.").tag(config=True)
+    try_drafts = Bool(
+        default_value=True,
+        help="Try drafts of code in a sealed copy of the kernel, which can change nothing.",
+    ).tag(config=True)
     stats = Bool(default_value=False, help="Show token counts and times.").tag(config=True)
 
     def __init__(
@@ -133,6 +137,7 @@ class LLMMagics(Magics):
             context=self.context,
             vars=self.vars if isinstance(self.vars, str) else ",".join(self.vars),
             chat=self.chat,
+            no_try=not self.try_drafts,
             stats=self.stats,
         )
 

@@ -18,6 +18,7 @@ from jupyter_llm.notebook.values import secrets
 from jupyter_llm.tasks.explain import document, explain, review, write_tests
 from jupyter_llm.tasks.fix import fix
 from jupyter_llm.tasks.task import Asking
+from jupyter_llm.tasks.tries import Tries
 
 if TYPE_CHECKING:
     from jupyter_llm.api import LLM
@@ -55,6 +56,7 @@ class Call:
     def ask(self, what: Callable[[Task, str], T]) -> T:
         """Carry out a task about the notebook."""
         options, answers = self.options, self.llm.answers
+        tries = Tries.here(is_allowed=options.tries_drafts, show_progress=self.show_progress)
         asking = Asking(
             partial(self.llm.current.get, options.model, show=self.show_progress),
             options.params,
@@ -62,6 +64,7 @@ class Call:
             self.show,
             is_private=options.no_save,
             show_progress=self.show_progress,
+            tries=tries,
         )
         return what(asking.task(self.llm.timeline, self.llm.last_error), self.argument)
 

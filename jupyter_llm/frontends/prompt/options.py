@@ -142,6 +142,17 @@ OPTIONS = (
         "",
         "put the code of the answer in place of this cell; of /fix and /doc, in their cell's",
     ),
+    Option(
+        "--try",
+        "",
+        "try drafts of code in a sealed copy of the kernel before one lands, where that is "
+        "switched off",
+    ),
+    Option(
+        "--no-try",
+        "",
+        "run no draft of code, not even in a sealed copy of the kernel that can change nothing",
+    ),
     Option("--no-save", "", "keep nothing of this prompt and its answer on the disk"),
     Option("--chat", "NAME", "the conversation to talk in"),
     Option("--new", "", "forget the conversation's turns first"),
@@ -173,6 +184,8 @@ class Options:
     vars: str = "auto"
     below: bool = False
     replace: bool = False
+    try_: bool = False
+    no_try: bool = False
     no_save: bool = False
     chat: str = "default"
     new: bool = False
@@ -181,10 +194,17 @@ class Options:
     dry_run: bool = False
     quiet: bool = False
 
+    @property
+    def tries_drafts(self) -> bool:
+        """Whether drafts of code may be run in a sealed copy of the kernel."""
+        return self.try_ or not self.no_try
+
     def given(self, line: Mapping[str, Any]) -> Options:
         """These options, but for those that a line gives; `OptionError` if one means nothing."""
         drawn = {name: value for name, value in line.items() if name in _SAMPLING}
         others = {name: value for name, value in line.items() if name not in _SAMPLING}
+        if others.get("no_try"):  # of both, what is careful
+            others["try_"] = False
         options = replace(self, params=replace(self.params, **drawn), **others)
         # Where no cells go along no variables do, but for those that are asked for by name.
         is_bare = options.context == "none" and "vars" not in line

@@ -12,8 +12,8 @@ from jupyter_llm.engine.completion import Completion, Usage
 from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Priority, Request
+from jupyter_llm.notebook.values.lookups import Names
 from jupyter_llm.tasks.completing.ending import Ending, language_of
-from jupyter_llm.tasks.completing.names import Names
 from jupyter_llm.tasks.completing.suggestions import GhostItem
 
 if TYPE_CHECKING:

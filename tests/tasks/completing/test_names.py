@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pandas as pd  # type: ignore[import-untyped]
 import pytest
 
-from jupyter_llm.tasks.completing.names import Names, names_worth_telling
+from jupyter_llm.notebook.values.lookups import Names
+from jupyter_llm.tasks.completing.names import names_worth_telling
 
 
 class Model:

@@ -1,0 +1,197 @@
+"""Code that a model wrote, as cells that parse, and what is known of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from jupyter_llm.common.tables import count_of
+from jupyter_llm.notebook.code.blocks import code_blocks
+from jupyter_llm.notebook.code.layout import without_last_statement
+from jupyter_llm.notebook.code.names import defined_names, missing_modules, unknown_names
+from jupyter_llm.notebook.code.repair import repair
+from jupyter_llm.notebook.values.secrets import HIDDEN
+from jupyter_llm.tasks.hidden import without_hidden
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator, Sequence
+
+    from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.engine.request import Request
+    from jupyter_llm.notebook.code.blocks import CodeBlock
+    from jupyter_llm.notebook.code.repair import Repaired
+    from jupyter_llm.notebook.sealed.trying import Seen
+
+_CUT_OFF = "# The answer was cut off here."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeCell:
+    """Code that parses, ready to land in a cell.
+
+    `changes` say what was done to what the model wrote. `unknown_names` exist neither in the code
+    nor in the namespace, and `missing_modules` are imported but not installed.
+    """
+
+    source: str
+    changes: tuple[str, ...] = ()
+    unknown_names: tuple[str, ...] = ()
+    missing_modules: tuple[str, ...] = ()
+    is_cut_off: bool = False
+
+    @property
+    def landing(self) -> str:
+        """The source as it lands, which says so where the end is missing."""
+        return f"{self.source}\n{_CUT_OFF}" if self.is_cut_off else self.source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeAnswer:
+    """The cells that a model wrote; none if there is no code in what it said.
+
+    `completion` is the draft they were made of, as it was drawn, behind `ANSWER_PREFIX`. It is the
+    best of `num_drafts`, and `request` is what it answers. `seen` is what came of it in a sealed
+    copy of the kernel, None if nobody was to try it; `dropped` are the lines that had run already,
+    and `doubts` say what speaks against the code as the variables are.
+    """
+
+    completion: Completion
+    cells: tuple[CodeCell, ...]
+    request: Request
+    num_drafts: int = 1
+    seen: Seen | None = None
+    dropped: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources of the cells."""
+        return tuple(cell.source for cell in self.cells)
+
+    @property
+    def landing(self) -> tuple[str, ...]:
+        """The sources as they land."""
+        return tuple(cell.landing for cell in self.cells)
+
+    @property
+    def source(self) -> str:
+        """All cells as one, as they land."""
+        return "\n\n".join(self.landing)
+
+    @property
+    def unknown_names(self) -> tuple[str, ...]:
+        """The names that exist nowhere, over all cells."""
+        return _merged(cell.unknown_names for cell in self.cells)
+
+    @property
+    def missing_modules(self) -> tuple[str, ...]:
+        """The modules that are not installed, over all cells."""
+        return _merged(cell.missing_modules for cell in self.cells)
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What was done to make it parse, over all cells."""
+        return _merged(cell.changes for cell in self.cells)
+
+    @property
+    def text(self) -> str:
+        """The answer as Markdown: its code, or what it is without any."""
+        if not self.cells:
+            return fenced(self.completion.text)
+        return "\n\n".join(fenced(source) for source in self.sources)
+
+    @property
+    def note(self) -> str:
+        """What the user should know about the code, in one line; "" if nothing."""
+        return "; ".join(self._notes())
+
+    def _notes(self) -> Iterator[str]:
+        raised = self.seen.error_kind if self.seen is not None else ""
+        if self.seen is not None and self.cells:
+            yield self.seen.text
+        elif not self.cells:
+            yield "nothing in it is new" if self.dropped else "there is no code in the answer"
+        if self.unknown_names and raised != "NameError":
+            verb = "is" if len(self.unknown_names) == 1 else "are"
+            yield f"{_quoted(self.unknown_names)} {verb} defined nowhere"
+        if self.missing_modules and raised != "ModuleNotFoundError":
+            verb = "is" if len(self.missing_modules) == 1 else "are"
+            yield f"{_quoted(self.missing_modules)} {verb} not installed"
+        yield from self.doubts
+        yield from self.changes
+        if self.dropped:
+            count = count_of(sum(text.count("\n") + 1 for text in self.dropped), "line")
+            yield f"left out {count} that already ran; /show draft has them"
+        if self.num_drafts > 1:
+            yield f"the best of {self.num_drafts} drafts"
+
+
+def fenced(source: str) -> str:
+    """Code as a block of Markdown."""
+    marks = "```"
+    while marks in source:
+        marks += "`"
+    return f"{marks}python\n{source}\n{marks}"
+
+
+def code_cells(
+    answer: str, namespace: Container[str] = (), *, is_cut_off: bool = False
+) -> tuple[CodeCell, ...]:
+    """The code in an answer as cells that parse; several blocks are several cells.
+
+    A cell may use the names that those before it define.
+    """
+    cells = []
+    defined: set[str] = set()
+    for block in code_blocks(answer):
+        is_open = is_cut_off and not block.is_closed
+        repaired = mended(block, is_cut_off=is_open)
+        if not repaired.has_code:
+            continue
+        unknown = unknown_names(repaired.source, namespace)
+        cells.append(
+            CodeCell(
+                source=repaired.source,
+                changes=repaired.changes,
+                unknown_names=tuple(name for name in unknown if name not in defined),
+                missing_modules=missing_modules(repaired.source),
+                is_cut_off=is_open and block.language == "python",
+            )
+        )
+        defined |= defined_names(repaired.source)
+    return tuple(cells)
+
+
+def new_cells(cells: Sequence[CodeCell], namespace: Container[str]) -> tuple[CodeCell, ...]:
+    """Cells that are to land beside those there are, none of which sets a secret to a mark."""
+    found = []
+    for cell in cells:
+        source, names = without_hidden(cell.source, namespace)
+        notes = (
+            [f"{_quoted(names)} stays as it is, since the model has not seen it"] if names else []
+        )
+        if HIDDEN in source:
+            notes.append("put in yourself what was hidden from the model")
+        if source.strip():
+            found.append(replace(cell, source=source, changes=(*cell.changes, *notes)))
+    return tuple(found)
+
+
+def mended(block: CodeBlock, *, is_cut_off: bool) -> Repaired:
+    """A block as code that parses; of one that was cut off, without a last statement that is torn.
+
+    It might parse as it is: the `plt` that was to become `plt.show()`.
+    """
+    if is_cut_off and block.is_torn:
+        shorter = repair(without_last_statement(block.source))
+        if shorter.has_code:
+            return replace(shorter, changes=(*shorter.changes, "left out the unfinished end"))
+    return repair(block.source, is_cut_off=is_cut_off)
+
+
+def _merged(groups: Iterator[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(item for group in groups for item in group))
+
+
+def _quoted(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

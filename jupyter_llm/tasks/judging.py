@@ -1,0 +1,150 @@
+"""Which of several drafts of code is the best: what comes of them, and what speaks against them."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from jupyter_llm.notebook.code.syntax import parse_cell
+from jupyter_llm.notebook.values.redaction import redact_mixed
+from jupyter_llm.tasks.code_answer import CodeAnswer, code_cells, new_cells
+from jupyter_llm.tasks.doubts import doubts
+from jupyter_llm.tasks.tries import TIMEOUT_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Sequence
+
+    from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.engine.request import Request
+    from jupyter_llm.notebook.sealed.trying import Seen
+    from jupyter_llm.tasks.code_answer import CodeCell
+    from jupyter_llm.tasks.tries import Tries
+
+    Check = Callable[..., Seen]
+    """Tries the sources of a draft; takes `timeout_s` and `step` as `Tries.seen` does."""
+
+_CORRECT = "Write the corrected code, all of it."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """What drafts are held against.
+
+    They may use `names`, are tried with `tries` unless there are none, and are to be `unlike` some
+    code. Of what `ran` nothing is to come again. `check` tries them in another way.
+    """
+
+    names: Container[str] = ()
+    tries: Tries | None = None
+    unlike: str | None = None
+    ran: Sequence[str] = ()
+    check: Check | None = None
+
+    def read(
+        self, completion: Completion, request: Request, *, timeout_s: float = TIMEOUT_S, step: str
+    ) -> CodeAnswer:
+        """A draft as cells, with what is known of them once they were tried.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            The user interrupted the try.
+        """
+        is_cut_off = completion.finish_reason != "stop"
+        said = completion.message.content  # what it said over and over, once
+        text = request.answer_prefix + said
+        cells = code_cells(text, self.names, is_cut_off=is_cut_off) if said.strip() else ()
+        answer = CodeAnswer(completion=completion, cells=cells, request=request)
+        if not cells:
+            return answer
+        seen = self._seen(cells, timeout_s, step)
+        is_known = seen is not None and seen.was_tried
+        namespace = self.tries.namespace if self.tries is not None else {}
+        found = () if is_known else doubts(answer.source, namespace)
+        return replace(answer, seen=seen, doubts=found)
+
+    def _seen(self, cells: Sequence[CodeCell], timeout_s: float, step: str) -> Seen | None:
+        if self.tries is None:
+            return None
+        check = self.check or self.tries.seen
+        sources = (cell.source for cell in new_cells(cells, self.names))
+        return check(*sources, timeout_s=timeout_s, step=step)
+
+    def is_good(self, answer: CodeAnswer) -> bool:
+        """Whether no other draft need be written.
+
+        Of what cannot be tried, or takes too long, nothing may speak against it.
+        """
+        is_clean = bool(answer.cells) and not answer.changes and not answer.unknown_names
+        if not is_clean or answer.doubts or self._is_like(answer):
+            return False
+        if answer.seen is None or not answer.seen.was_tried:
+            return True
+        return answer.seen.outcome == "running" or (answer.seen.runs and _gives(answer))
+
+    def merit(self, answer: CodeAnswer) -> tuple[float, ...]:
+        """How good a draft is: of two the greater one is the better."""
+        num_wrong = len(answer.unknown_names) + len(answer.missing_modules) + len(answer.doubts)
+        num_kept = sum(map(_num_code, answer.sources))
+        return (
+            bool(answer.cells),
+            _rank(answer.seen),
+            not self._is_like(answer),
+            not answer.changes,
+            -num_wrong,
+            _gives(answer),
+            answer.completion.finish_reason == "stop",
+            num_kept / max(_num_code(answer.completion.text), 1),
+        )
+
+    def complaint(self, answer: CodeAnswer) -> str:
+        """What to tell the model that wrote a draft, so that it mends it; "" for nothing."""
+        if not answer.cells:
+            return ""
+        if answer.seen is not None and answer.seen.outcome == "raises":
+            found = answer.seen.report or answer.seen.text
+            told = redact_mixed(found).text
+            return f"This code was run, and it raised an error:\n\n{told}\n\n{_CORRECT}"
+        wrong = [*(f"`{name}` is not defined" for name in answer.unknown_names), *answer.doubts]
+        if not wrong:
+            return ""
+        return f"This cannot be right in it: {'; '.join(wrong)}.\n\n{_CORRECT}"
+
+    def _is_like(self, answer: CodeAnswer) -> bool:
+        return self.unlike is not None and answer.source.split() == self.unlike.split()
+
+
+def _rank(seen: Seen | None) -> int:
+    """What was seen, the better the greater: what is not known to fail is in between."""
+    if seen is None or seen.outcome not in ("runs", "raises"):
+        return 1
+    return 2 if seen.runs else 0
+
+
+def _gives(answer: CodeAnswer) -> bool:
+    """Whether something comes of a draft: a result, a name, a picture, or a change in place."""
+    seen = answer.seen
+    if seen is None or not seen.runs:
+        return False
+    if seen.result or seen.printed.strip() or seen.names or seen.num_figures:
+        return True
+    return any(map(_changes_something, answer.sources))
+
+
+def _changes_something(source: str) -> bool:
+    """Whether some code sets a part of something, or calls a method for what it does."""
+    tree = parse_cell(source)
+    for node in ast.walk(tree) if tree is not None else ():
+        match node:
+            case ast.Attribute(ctx=ctx) | ast.Subscript(ctx=ctx) if not isinstance(ctx, ast.Load):
+                return True
+            case ast.Expr(value=ast.Call(func=ast.Attribute())):
+                return True
+    return False
+
+
+def _num_code(source: str) -> int:
+    """Count the lines that hold code."""
+    lines = map(str.strip, source.split("\n"))
+    return sum(bool(line) and not line.startswith("#") for line in lines)

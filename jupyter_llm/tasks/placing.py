@@ -1,0 +1,56 @@
+"""Code of a model's that is put into cells, marked with whose it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jupyter_llm.notebook.cells.rendering import shown_name
+from jupyter_llm.notebook.code.marks import mark
+from jupyter_llm.records.records import landed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.engine.provenance import Provenance
+    from jupyter_llm.notebook.cells.events import CellEvent
+    from jupyter_llm.notebook.code.landing import CellWriter
+
+
+def land(
+    writer: CellWriter, sources: Sequence[str], completion: Completion | None, *, in_place: bool
+) -> tuple[str, list[Provenance]]:
+    """Put code into cells, marked if a model wrote it; return where they are and their records."""
+    cells = [marked(source, completion) for source in sources]
+    records = [record for _, record in cells if record is not None]
+    metadata = [record.to_metadata() for record in records]  # of all, or there are none
+    place = writer.write([source for source, _ in cells], replace=in_place, metadata=metadata)
+    return place, records
+
+
+def change(
+    writer: CellWriter, cell: CellEvent, source: str, completion: Completion | None
+) -> tuple[str, list[Provenance]]:
+    """Put code in the place of a cell that ran, or below where that cannot be."""
+    text, record = marked(source, completion)
+    metadata = record.to_metadata() if record is not None else {}
+    name = shown_name(cell)
+    if writer.change(cell.cell_id, cell.source, text, metadata):
+        place = f"{name} is changed; run it again"
+    else:
+        below = writer.write([text], metadata=[metadata])
+        place = f"{name} cannot be changed from here, or is another by now, so {below}"
+    return place, [record] if record is not None else []
+
+
+def marked(source: str, completion: Completion | None) -> tuple[str, Provenance | None]:
+    """Code out of an answer as a cell holds it, with the line that says whose it is.
+
+    Without a record of the answer there is no such line, and no record of the code; nor where no
+    model wrote it.
+    """
+    made = completion.provenance if completion is not None else None
+    if made is None:
+        return source, None
+    record = landed(made, source)
+    return mark(source, record.model.name, record.record_id), record

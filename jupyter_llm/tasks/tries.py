@@ -1,0 +1,102 @@
+"""Trying code before it lands: what is seen when it runs in a sealed copy of the kernel."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.common.bars import Step
+from jupyter_llm.notebook.cells.shell import current_shell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jupyter_llm.common.bars import ShowProgress
+    from jupyter_llm.notebook.sealed.trying import Seen
+
+TIMEOUT_S = 5.0
+"""How long code is let run, in seconds; what takes longer is neither right nor wrong."""
+
+_SWITCHED_OFF = "not tried: that is switched off"
+_ASIDE = "not tried: only what a cell asks for can be"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tries:
+    """What code is tried with: the variables of the notebook, as they are at this moment.
+
+    Nothing here changes them, or anything else. Without `is_allowed` no code runs.
+    """
+
+    namespace: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    shell: Any = field(default=None, repr=False)
+    show_progress: ShowProgress | None = field(default=None, repr=False)
+    is_allowed: bool = True
+    _seen: dict[tuple[str, ...], Seen] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def here(
+        cls, *, is_allowed: bool | None = None, show_progress: ShowProgress | None = None
+    ) -> Tries:
+        """Tries with the shell of this process; by default allowed as that is configured."""
+        shell = current_shell()
+        return cls(
+            namespace=shell.user_ns if shell is not None else {},
+            shell=shell,
+            show_progress=show_progress,
+            is_allowed=_is_configured(shell) if is_allowed is None else is_allowed,
+        )
+
+    def seen(
+        self,
+        *sources: str,
+        look: Callable[[dict[str, Any]], object] | None = None,
+        timeout_s: float = TIMEOUT_S,
+        step: str = "Trying the code",
+    ) -> Seen:
+        """What comes of some pieces of code, run one after the other; `Seen` explains it.
+
+        `look` is called with the variables afterwards, in the copy; what it returns comes back.
+        `step` is what is shown to go on. The same code is tried once, unless something looks.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            The user interrupted; nothing runs any more.
+        """
+        from jupyter_llm.notebook.sealed.trying import Seen, try_code
+
+        if why_not := self._why_not():
+            return Seen(outcome="untried", text=why_not)
+        if look is None and sources in self._seen:
+            return self._seen[sources]
+
+        def tick() -> None:
+            if self.show_progress is not None:
+                self.show_progress(Step(step))
+
+        seen = try_code(
+            sources, self.namespace, shell=self.shell, timeout_s=timeout_s, look=look, tick=tick
+        )
+        if look is None:
+            self._seen[sources] = seen
+        return seen
+
+    def _why_not(self) -> str:
+        if not self.is_allowed:
+            return _SWITCHED_OFF
+        # A copy of the process made on another thread would have that thread alone, in the midst
+        # of whatever the main one does.
+        is_main = threading.current_thread() is threading.main_thread()
+        return "" if is_main else _ASIDE
+
+
+NO_TRIES = Tries(is_allowed=False)
+"""Those that try nothing."""
+
+
+def _is_configured(shell: Any) -> bool:
+    """Whether the user lets drafts be tried, as `%config LLMMagics.try_drafts` says."""
+    registry = shell.magics_manager.registry if shell is not None else {}
+    return bool(getattr(registry.get("LLMMagics"), "try_drafts", True))
