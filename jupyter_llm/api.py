@@ -354,7 +354,7 @@ class LLM:
 
         As `fix` explains, drafts may be tried.
         """
-        from jupyter_llm.tasks.explain import document
+        from jupyter_llm.tasks.numpy_doc import document
         from jupyter_llm.tasks.target import subject_name
 
         task = self.task(model=model, try_drafts=try_drafts, **sampling)
@@ -372,8 +372,8 @@ class LLM:
 
         As `fix` explains, drafts may be tried.
         """
-        from jupyter_llm.tasks.explain import write_tests
         from jupyter_llm.tasks.target import subject_name
+        from jupyter_llm.tasks.written_tests import write_tests
 
         task = self.task(model=model, try_drafts=try_drafts, **sampling)
         return write_tests(task, subject_name(subject))

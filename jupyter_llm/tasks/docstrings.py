@@ -1,24 +1,11 @@
-"""Takes the docstring out of an answer and puts it into code that stays otherwise as it was."""
+"""Puts docstrings into code that stays otherwise as it was."""
 
 from __future__ import annotations
 
 import ast
 
 from jupyter_llm.notebook.code.bindings import DEFINITIONS, Definition, first_line_of, segment
-from jupyter_llm.notebook.code.syntax import cell_python, parse_cell, parse_python
-
-
-def docstring_in(answer: str, name: str, *, is_only: bool = True) -> str | None:
-    """The docstring of a definition in an answer, or the text the answer consists of.
-
-    Where it is not the only one that is wanted, nobody can tell whose such a text is.
-    """
-    tree = parse_python(answer)
-    if tree is None:
-        return None
-    named = [node for node in ast.walk(tree) if isinstance(node, DEFINITIONS) and node.name == name]
-    found = (ast.get_docstring(node) for node in (*named, *([tree] if is_only else [])))
-    return next((docstring for docstring in found if docstring), None)
+from jupyter_llm.notebook.code.syntax import cell_python, parse_cell
 
 
 def with_docstring(source: str, name: str, docstring: str, *, like: str = "") -> str:

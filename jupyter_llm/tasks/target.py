@@ -16,7 +16,13 @@ from jupyter_llm.common.nearest import nearest
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.cells.rendering import cell_name, cell_text
 from jupyter_llm.notebook.cells.timeline import NUMBERED_CELL, find_cell
-from jupyter_llm.notebook.code.bindings import bindings, function_at, segment
+from jupyter_llm.notebook.code.bindings import (
+    DEFINITIONS,
+    bindings,
+    first_line_of,
+    function_at,
+    segment,
+)
 from jupyter_llm.notebook.code.syntax import parse_cell, parse_python
 from jupyter_llm.notebook.failures.causes import causing_cells
 from jupyter_llm.notebook.failures.report import failure_text
@@ -24,8 +30,11 @@ from jupyter_llm.notebook.values.peek import ABSENT, attribute, is_a, public_nam
 from jupyter_llm.notebook.values.summaries import summarize
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.cells.sources import CellSources
+    from jupyter_llm.notebook.code.bindings import Definition
     from jupyter_llm.tasks.task import Task
 
 SubjectKind = Literal["cell", "function", "class", "value", "error"]
@@ -50,6 +59,10 @@ class Subject:
     cell: CellEvent | None = None
     text: str = ""
     rows: range | None = None
+
+    def prompt(self, request: str) -> str:
+        """A prompt that shows what is meant and asks something of it."""
+        return f"{self.text}\n\n{request}"
 
 
 def subject_name(subject: object) -> str:
@@ -78,6 +91,38 @@ def find_subject(argument: str | Subject, task: Task) -> Subject:
         f"{words[:40]!r} is neither a cell nor a name.",
         "Give the number beside a cell, a name, or nothing for the last cell.",
     )
+
+
+def with_source(subject: Subject, verb: str) -> Subject:
+    """A subject that has a source; `MagicUsageError` says what to give if it has none."""
+    if not subject.source.strip():
+        raise MagicUsageError(
+            f"There is no source of {subject.title} to {verb}.",
+            "Give a cell's number, or the name of a function or class.",
+        )
+    return subject
+
+
+def definitions_of(subject: Subject, source: str) -> list[Definition]:
+    """The functions and classes of a cell, as far as they are meant.
+
+    Of selected lines it is those that begin there, or else the one around them.
+    """
+    tree = parse_cell(source)
+    nodes = [node for node in tree.body if isinstance(node, DEFINITIONS)] if tree else []
+    if subject.rows is None or tree is None:
+        return nodes
+    every = [node for node in ast.walk(tree) if isinstance(node, DEFINITIONS)]
+    begun = [node for node in every if first_line_of(node) - 1 in subject.rows]
+    first = subject.rows.start + 1
+    around = [node for node in every if first_line_of(node) <= first <= (node.end_lineno or 0)]
+    return begun or around[-1:]
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as they are listed in a sentence."""
+    *most, last = (f"`{name}`" for name in names)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _last_cell(task: Task) -> Subject:

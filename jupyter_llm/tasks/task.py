@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.engine.request import Message, Request
@@ -13,6 +13,7 @@ from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
 from jupyter_llm.notebook.cells.sources import CellSources
 from jupyter_llm.notebook.failures.failure import read_failure
 from jupyter_llm.notebook.values.redaction import redact_mixed
+from jupyter_llm.tasks.drafts import drawn
 from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.tries import NO_TRIES, Tries
 from jupyter_llm.tasks.write import code_prompt, write_code
@@ -38,12 +39,14 @@ class Task:
     """Something to do about the notebook, as it is at this moment.
 
     `cells` are the runs on the timeline, `error` is the last exception of the user's with the run
-    it ended. `ask` sends one prompt to the model and waits, `write` asks it for code: see
-    `Asking`. `tries` tells what comes of code before it lands.
+    it ended. `ask` sends one prompt to the model and waits, `write` asks it for code and `draft`
+    for texts that begin as they are told: see `Asking`. `tries` tells what comes of code before it
+    lands.
     """
 
     ask: Callable[[str], Completion]
     write: Callable[..., CodeAnswer]
+    draft: Callable[..., list[Completion]]
     cells: Sequence[CellEvent] = ()
     namespace: Mapping[str, Any] = field(default_factory=dict)
     sources: CellSources = field(default_factory=CellSources)
@@ -105,7 +108,13 @@ class Asking:
         """A task about the notebook of this process, as it is now."""
         cells = sorted(timeline.snapshot().visible, key=lambda cell: cell.counts[-1] or 0)
         return Task.of_shell(
-            current_shell(), last_error, cells, ask=self.ask, write=self.write, tries=self.tries
+            current_shell(),
+            last_error,
+            cells,
+            ask=self.ask,
+            write=self.write,
+            draft=self.draft,
+            tries=self.tries,
         )
 
     def ask(self, prompt: str) -> Completion:
@@ -139,6 +148,33 @@ class Asking:
         )
         self.answers.log(answer.request, finished(answer.completion))
         return answer
+
+    def draft(
+        self,
+        prompt: str,
+        *,
+        begin: str,
+        count: int = 1,
+        stop: Sequence[str] = (),
+        max_tokens: int | None = None,
+    ) -> list[Completion]:
+        """Ask for a few texts at once that go on from `begin` and end before any of `stop`.
+
+        What was begun is no part of them.
+        """
+        engine, request = self.engine(), self._request(prompt)
+        params = request.params.filled(engine.info.sampling.for_code)
+        params = replace(params, stop=(*params.stop, *stop))
+        if max_tokens is not None:
+            params = replace(params, max_tokens=min(max_tokens, params.max_tokens or max_tokens))
+        request = replace(request, params=params, answer_prefix=begin)
+        found = []
+        for again, completion in drawn(
+            engine, request, count, show=self.show, show_progress=self.show_progress
+        ):
+            self.answers.log(again, finished(completion))
+            found.append(completion)
+        return found
 
     def _request(self, prompt: str) -> Request:
         # All of it comes from the notebook, so nothing in it is the user's own word to the model.

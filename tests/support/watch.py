@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -17,7 +18,7 @@ from jupyter_llm.tasks.code_answer import CodeAnswer, CodeCell
 from jupyter_llm.tasks.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from jupyter_llm.notebook.failures.failure import Failure
 
@@ -65,8 +66,14 @@ class Watch:
         assert failure is not None
         return failure
 
-    def task(self, answer: str = "", *, unknown: tuple[str, ...] = ()) -> Task:
-        """A task now; the model in it gives one answer and notes the prompts."""
+    def task(
+        self, answer: str = "", *, unknown: tuple[str, ...] = (), drafts: Sequence[str] = ()
+    ) -> Task:
+        """A task now; the model in it gives one answer and notes the prompts.
+
+        Where it is to go on from a beginning, it says the drafts first, in turn.
+        """
+        replies = list(drafts)
 
         def ask(prompt: str) -> Completion:
             self.prompts.append(prompt)
@@ -76,8 +83,14 @@ class Watch:
             cells = (CodeCell(source=answer, unknown_names=unknown),) if answer.strip() else ()
             return CodeAnswer(completion=ask(prompt), cells=cells, request=Request(prompt=prompt))
 
+        def draft(prompt: str, *, count: int = 1, **_how: Any) -> list[Completion]:
+            told = ask(prompt)
+            texts = [replies.pop(0) if replies else answer for _ in range(count)]
+            return [replace(told, text=text) for text in texts]
+
         cells = tuple(self.cells)
-        return Task.of_shell(self.shell, self.last_error, cells, ask=ask, write=write)
+        how = {"ask": ask, "write": write, "draft": draft}
+        return Task.of_shell(self.shell, self.last_error, cells, **how)
 
     def _start_cell(self, _info: Any) -> None:
         self._depth += 1

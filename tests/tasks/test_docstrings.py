@@ -1,4 +1,4 @@
-"""Docstrings out of answers and into code that stays as it was."""
+"""Docstrings in code that stays as it was."""
 
 from __future__ import annotations
 
@@ -7,25 +7,7 @@ import textwrap
 
 import pytest
 
-from jupyter_llm.tasks.docstrings import docstring_in, with_docstring
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        ('def f():\n    """It."""\n    pass', "It."),
-        (
-            'class C:\n    def f(self):\n        """It.\n\n        More.\n        """',
-            "It.\n\nMore.",
-        ),
-        ('"""It."""', "It."),
-        ('def g():\n    """Other."""', None),
-        ("def f(): pass", None),
-        ("def f(:", None),
-    ],
-)
-def test_a_docstring_is_found_in_an_answer(answer: str, expected: str | None) -> None:
-    assert docstring_in(answer, "f") == expected
+from jupyter_llm.tasks.docstrings import with_docstring
 
 
 @pytest.mark.parametrize(

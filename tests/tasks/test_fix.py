@@ -17,11 +17,13 @@ from jupyter_llm.notebook.cells.timeline import Timeline
 from jupyter_llm.notebook.failures.last_error import LastError
 from jupyter_llm.records.answers import AnswerLog
 from jupyter_llm.records.prompt_store import PromptStore
-from jupyter_llm.tasks.explain import document, explain, review, write_tests
+from jupyter_llm.tasks.explain import explain, review
 from jupyter_llm.tasks.fix import fix
+from jupyter_llm.tasks.numpy_doc import document
 from jupyter_llm.tasks.placing import marked
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.task import Asking, Task
+from jupyter_llm.tasks.written_tests import write_tests
 
 LOAD = "def load(rows):\n    return [row['price'] for row in rows]"
 
@@ -57,7 +59,7 @@ def test_fix_says_when_nothing_changes(watch: Watch) -> None:
     assert proposal.to_markdown() == "The model would leave cell [1] as it is."
 
 
-@pytest.mark.parametrize("task", [fix, write_tests, document])
+@pytest.mark.parametrize("task", [fix, write_tests])
 def test_an_answer_without_code_changes_nothing(
     watch: Watch, task: Callable[[Task], Proposal]
 ) -> None:
@@ -171,41 +173,6 @@ def test_tests_become_a_new_cell(watch: Watch) -> None:
     assert (proposal.cell, proposal.source, proposal.diff) == (None, answer, "")
     assert proposal.to_markdown() == f"```python\n{answer}\n```"
     assert "The function `load` is already defined" in watch.prompts[-1]
-
-
-@pytest.mark.parametrize("argument", ["load", "1", ""])
-def test_a_docstring_changes_nothing_but_itself(watch: Watch, argument: str) -> None:
-    watch.run(f"%time x = 1\n{LOAD}")
-    answer = 'def load(lines):\n    """Return the prices."""\n    return None'
-    proposal = document(watch.task(answer), argument)
-    assert proposal.cell == watch.cells[0]
-    assert proposal.source == (
-        "%time x = 1\ndef load(rows):\n"
-        '    """Return the prices."""\n'
-        "    return [row['price'] for row in rows]"
-    )
-
-
-def test_a_cell_without_a_definition_has_nothing_to_document(watch: Watch) -> None:
-    watch.run("x = 1")
-    with pytest.raises(MagicUsageError, match=r"Cell \[1\] defines no function and no class"):
-        document(watch.task())
-
-
-def test_all_that_a_cell_defines_is_documented_but_for_what_is(watch: Watch) -> None:
-    watch.run('def f(): pass\n\ndef g():\n    """Go."""\n\nclass H: pass')
-    answer = 'def f():\n    """Eff."""\ndef g():\n    """Gee."""\nclass H:\n    """Aitch."""'
-    assert document(watch.task(answer)).source == (
-        'def f(): \n    """Eff."""\n    pass\n\ndef g():\n    """Go."""\n\nclass H: \n'
-        '    """Aitch."""\n    pass'
-    ).replace(": \n", ":\n")
-    assert "for each of `f` and `H`" in watch.prompts[-1]
-
-
-def test_an_answer_without_a_docstring_is_an_error(watch: Watch) -> None:
-    watch.run(LOAD)
-    with pytest.raises(MagicUsageError, match="wrote no docstring"):
-        document(watch.task("x = 1"))
 
 
 def test_a_proposal_is_no_way_out_of_its_fence(watch: Watch) -> None:

@@ -155,8 +155,9 @@ def _propose(act: Act, cell: ShownCell, task: Task) -> Proposal:
     """Carry out an action that ends in code."""
     from jupyter_llm.tasks.continuing import go_on
     from jupyter_llm.tasks.edit import edit
-    from jupyter_llm.tasks.explain import document, write_tests
     from jupyter_llm.tasks.fix import fix_shown
+    from jupyter_llm.tasks.numpy_doc import document
+    from jupyter_llm.tasks.written_tests import write_tests
 
     match act.action:
         case "fix":

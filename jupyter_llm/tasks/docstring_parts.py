@@ -1,0 +1,282 @@
+"""What a docstring in NumPy style consists of, as far as the code itself says so."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from jupyter_llm.notebook.code.bindings import DEFINITIONS, Definition
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_WIDTH = 75  # of the text, indentation aside
+_MAX_DEFAULT = 30  # characters
+_TITLE = re.compile(r"^([A-Z][A-Za-z ]+)\n-{3,}[ \t]*$", re.MULTILINE)
+_ITERATORS = frozenset({"Iterator", "Iterable", "Generator", "AsyncIterator", "AsyncGenerator"})
+# What a value is, by the kind of expression that makes it.
+_KINDS: dict[type, str] = {
+    **dict.fromkeys((ast.List, ast.ListComp), "list"),
+    **dict.fromkeys((ast.Dict, ast.DictComp), "dict"),
+    **dict.fromkeys((ast.Set, ast.SetComp), "set"),
+    ast.Tuple: "tuple",
+    ast.JoinedStr: "str",
+    ast.Compare: "bool",
+}
+_CALLS = frozenset({"bool", "dict", "float", "int", "len", "list", "set", "sorted", "str", "tuple"})
+_NAMED = {"len": "int", "sorted": "list"}
+
+
+@dataclass(slots=True)
+class Entry:
+    """A parameter, an attribute or a value: what it is called, what it is, and what it is for.
+
+    `default` is what follows the kind. `fallback` is said where no sentence is to be had.
+    """
+
+    name: str = ""
+    kind: str = ""
+    default: str = ""
+    about: str = ""
+    fallback: str = ""
+
+    @property
+    def head(self) -> str:
+        """The line above the sentence."""
+        kind = ", ".join(filter(None, (self.kind, self.default)))
+        return " : ".join(filter(None, (self.name, kind)))
+
+    @property
+    def lines(self) -> list[str]:
+        """The entry as it stands in a docstring."""
+        text = textwrap.wrap(self.about, _WIDTH - 4)
+        return [self.head, *(f"    {line}" for line in text)]
+
+
+@dataclass(slots=True)
+class Section:
+    """A section; `begins` is the word that each sentence in it begins with."""
+
+    title: str
+    entries: list[Entry]
+    begins: str = ""
+
+    @property
+    def opening(self) -> list[str]:
+        """The lines above the entries."""
+        return ["", self.title, "-" * len(self.title)]
+
+
+@dataclass(slots=True)
+class Docstring:
+    """A docstring by its parts; `text` is all of it.
+
+    `more` are the paragraphs below the summary, `others` the sections that no code tells of.
+    """
+
+    summary: str = ""
+    more: str = ""
+    sections: list[Section] = field(default_factory=list)
+    others: str = ""
+
+    @property
+    def opening(self) -> list[str]:
+        """The lines above the sections."""
+        return [self.summary, *(["", *self.more.split("\n")] if self.more else [])]
+
+    @property
+    def text(self) -> str:
+        """All of it, without indentation."""
+        lines = self.opening
+        for section in self.sections:
+            lines += section.opening
+            for entry in section.entries:
+                lines += entry.lines
+        if self.others:
+            lines += ["", *self.others.split("\n")]
+        return "\n".join(lines)
+
+
+def structure_of(node: Definition, namespace: Mapping[str, object]) -> Docstring:
+    """The docstring that a definition calls for: what it has already, and what is to be filled in.
+
+    Of the namespace only the types of values are looked at.
+    """
+    if isinstance(node, ast.ClassDef):
+        sections = list(_of_class(node, namespace))
+    else:
+        sections = list(_of_function(node, namespace))
+    docstring = Docstring(sections=[section for section in sections if section.entries])
+    _keep(docstring, ast.get_docstring(node) or "")
+    return docstring
+
+
+def _of_function(node: _Function, namespace: Mapping[str, object]) -> Iterator[Section]:
+    yield Section("Parameters", list(_parameters(node, namespace)))
+    own = list(_own(node))
+    values = [one.value for one in own if isinstance(one, ast.Return) and one.value is not None]
+    values = [value for value in values if not _is_none(value)]
+    said = "" if node.returns is None else _annotation(node.returns)
+    if any(isinstance(one, ast.Yield | ast.YieldFrom) for one in own):
+        yield Section("Yields", [Entry(kind=_item_of(node.returns), fallback="The next value.")])
+    elif values and said != "None":
+        yield Section("Returns", [Entry(kind=said or _kind_of_all(values), fallback="The result.")])
+    yield Section("Raises", list(_raised(own)), begins="If")
+
+
+def _of_class(node: ast.ClassDef, namespace: Mapping[str, object]) -> Iterator[Section]:
+    makers = [one for one in node.body if isinstance(one, _FUNCTIONS) and one.name == "__init__"]
+    parameters = list(_parameters(makers[-1], namespace)) if makers else []
+    yield Section("Parameters", parameters)
+    known = {entry.name for entry in parameters}
+    attributes = {entry.name: entry for entry in _attributes(node, makers)}
+    yield Section("Attributes", [one for name, one in attributes.items() if name not in known])
+
+
+def _parameters(node: _Function, namespace: Mapping[str, object]) -> Iterator[Entry]:
+    args = node.args
+    positional = [*args.posonlyargs, *args.args]
+    missing = [None] * (len(positional) - len(args.defaults))
+    pairs = list(zip(positional, [*missing, *args.defaults], strict=True))
+    if pairs and pairs[0][0].arg in ("self", "cls"):
+        pairs = pairs[1:]
+    starred = [(f"*{args.vararg.arg}", args.vararg)] if args.vararg else []
+    yield from (_parameter(arg, default, namespace) for arg, default in pairs)
+    yield from (Entry(name, _annotation(arg.annotation)) for name, arg in starred)
+    for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
+        yield _parameter(arg, default, namespace)
+    if args.kwarg:
+        yield Entry(f"**{args.kwarg.arg}", _annotation(args.kwarg.annotation))
+
+
+def _parameter(arg: ast.arg, default: ast.expr | None, namespace: Mapping[str, object]) -> Entry:
+    entry = Entry(arg.arg, _annotation(arg.annotation))
+    if default is not None:
+        text = ast.unparse(default)
+        is_told = len(text) <= _MAX_DEFAULT and not _is_none(default)
+        entry.default = f"default {text}" if is_told else "optional"
+        entry.kind = entry.kind or _kind_of(default, namespace)
+    return entry
+
+
+def _attributes(node: ast.ClassDef, makers: list[_Function]) -> Iterator[Entry]:
+    """Yield what a class says that its objects hold."""
+    for one in node.body:
+        match one:
+            case ast.AnnAssign(target=ast.Name(id=name), annotation=kind, value=value):
+                text = "" if value is None else ast.unparse(value)
+                is_told = 0 < len(text) <= _MAX_DEFAULT and "(" not in text
+                yield from _public(name, _annotation(kind), f"default {text}" if is_told else "")
+    for part in (part for maker in makers for part in ast.walk(maker)):
+        match part:
+            case ast.Assign(targets=[ast.Attribute(value=ast.Name(id="self"), attr=name)]):
+                yield from _public(name, _kind_of(part.value, {}))
+            case ast.AnnAssign(target=ast.Attribute(value=ast.Name(id="self"), attr=name)):
+                yield from _public(name, _annotation(part.annotation))
+
+
+def _public(name: str, kind: str, default: str = "") -> Iterator[Entry]:
+    if not name.startswith("_"):
+        yield Entry(name, kind, default)
+
+
+def _raised(own: list[ast.AST]) -> Iterator[Entry]:
+    """Yield the exceptions that a function raises by name, each once."""
+    seen = set()
+    for one in own:
+        if not isinstance(one, ast.Raise) or one.exc is None:
+            continue
+        made = one.exc.func if isinstance(one.exc, ast.Call) else one.exc
+        kind = ast.unparse(made)
+        if kind in seen or not kind.rpartition(".")[2][:1].isupper():
+            continue  # a variable: an error that was caught
+        seen.add(kind)
+        yield Entry(kind=kind, fallback=_message(one.exc))
+
+
+def _message(raised: ast.expr) -> str:
+    match raised:
+        case ast.Call(args=[ast.Constant(value=str(text)), *_]) if text.strip():
+            return f"With the message: {text.strip().rstrip('.')}."
+    return "If it cannot go on."
+
+
+def _own(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what stands in a function and in no function inside it, in order."""
+    for child in ast.iter_child_nodes(node):
+        yield child
+        if not isinstance(child, (*DEFINITIONS, ast.Lambda)):
+            yield from _own(child)
+
+
+def _annotation(node: ast.expr | None) -> str:
+    if node is None:
+        return ""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    return ast.unparse(node)
+
+
+def _item_of(annotation: ast.expr | None) -> str:
+    """What an iterator gives, by its annotation."""
+    match annotation:
+        case ast.Subscript(value=made, slice=item) if (
+            ast.unparse(made).rpartition(".")[2] in _ITERATORS
+        ):
+            return _annotation(item.elts[0] if isinstance(item, ast.Tuple) else item)
+    return ""
+
+
+def _kind_of_all(values: list[ast.expr]) -> str:
+    kinds = {_kind_of(value, {}) for value in values}
+    return kinds.pop() if len(kinds) == 1 else ""
+
+
+def _kind_of(value: ast.expr, namespace: Mapping[str, object]) -> str:
+    """What an expression makes, where that is plain to see; "" otherwise."""
+    match value:
+        case ast.Constant(value=None):
+            return ""
+        case ast.Constant(value=constant):
+            return type(constant).__name__
+        case ast.UnaryOp(op=ast.Not()):
+            return "bool"
+        case ast.UnaryOp(operand=operand):
+            return _kind_of(operand, namespace)
+        case ast.Call(func=ast.Name(id=name)) if name in _CALLS:
+            return _NAMED.get(name, name)
+        case ast.Name(id=name) if namespace.get(name) is not None:
+            return type(namespace[name]).__name__
+    return _KINDS.get(type(value), "")
+
+
+def _is_none(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) and value.value is None
+
+
+def _keep(docstring: Docstring, before: str) -> None:
+    """Take over what a docstring said before: its text, its sentences and its other sections."""
+    opening, *rest = _TITLE.split(before)
+    summary, _, more = opening.strip().partition("\n\n")
+    docstring.summary, docstring.more = " ".join(summary.split()), more.strip()
+    known = {section.title: section for section in docstring.sections}
+    others = []
+    for title, body in zip(rest[::2], rest[1::2], strict=True):
+        if title in known:
+            _keep_entries(known[title], body)
+        else:
+            others.append(f"{title}\n{'-' * len(title)}\n{body.strip(chr(10)).rstrip()}")
+    docstring.others = "\n\n".join(others)
+
+
+def _keep_entries(section: Section, body: str) -> None:
+    """Take over what was said of those that are still there, and their kinds where none is."""
+    heads = [line for line in body.split("\n") if line[:1].strip()]
+    texts = re.split(r"(?m)^\S.*$", body)[1:]
+    said = {head.partition(" :")[0]: (head, text) for head, text in zip(heads, texts, strict=True)}
+    for entry in section.entries:
+        head, text = said.get(entry.name or entry.kind, ("", ""))
+        entry.about = " ".join(text.split())
+        entry.kind = entry.kind or head.partition(" : ")[2].partition(",")[0]

@@ -1,0 +1,146 @@
+"""`/doc`: docstrings in NumPy style. The code gives the structure, a model writes the sentences."""
+
+from __future__ import annotations
+
+import ast
+from copy import copy
+from typing import TYPE_CHECKING
+
+from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.notebook.code.bindings import DEFINITIONS, segment
+from jupyter_llm.notebook.code.syntax import parse_python
+from jupyter_llm.tasks.docstring_parts import structure_of
+from jupyter_llm.tasks.docstrings import with_docstring
+from jupyter_llm.tasks.proposal import Proposal
+from jupyter_llm.tasks.sentences import imperative, in_words, is_torn, sentence, type_name
+from jupyter_llm.tasks.target import definitions_of, find_subject, listed, with_source
+
+if TYPE_CHECKING:
+    from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.notebook.code.bindings import Definition
+    from jupyter_llm.tasks.docstring_parts import Entry, Section
+    from jupyter_llm.tasks.target import Subject
+    from jupyter_llm.tasks.task import Task
+
+_REQUEST = "Write the docstring of `{name}` in NumPy style: short sentences in plain words."
+_QUOTES = '"""'
+_INDENTATION = "    "
+_MAX_TOKENS = 48  # a sentence has fewer
+_MAX_TYPE_TOKENS = 12
+
+
+def document(task: Task, argument: str | Subject = "") -> Proposal:
+    """Propose docstrings for a function, a class, or for those in a cell that have none.
+
+    Nothing else changes: they are put into the code as it was. `MagicUsageError`: there is nothing
+    to describe, or the model wrote no sentence.
+    """
+    subject = with_source(find_subject(argument, task), "doc")
+    source = subject.cell.source if subject.cell is not None else subject.source
+    wanted = {subject.name: subject.source} if subject.name else _undescribed(subject, source)
+    completion: Completion | None = None
+    for name, definition in wanted.items():
+        node = _definition(definition, name)
+        if node is None:
+            continue
+        writer = _Writer(task, subject.prompt(_REQUEST.format(name=name)), node)
+        if docstring := writer.docstring():
+            source = with_docstring(source, name, docstring, like=definition)
+        completion = completion or writer.first
+    if completion is None:
+        raise MagicUsageError("The model wrote no docstring.", "Try again, or another model.")
+    return Proposal(
+        source=source,
+        completion=completion,
+        cell=subject.cell,
+        reason=f"defines {listed(wanted)}",
+    )
+
+
+def _undescribed(subject: Subject, source: str) -> dict[str, str]:
+    """The definitions that are meant and have no docstring, or all if all have one, by name."""
+    nodes = definitions_of(subject, source)
+    if not nodes:
+        raise MagicUsageError(
+            f"{subject.title.capitalize()} defines no function and no class.",
+            "Only these have docstrings.",
+        )
+    bare = [node for node in nodes if ast.get_docstring(node, clean=False) is None]
+    return {node.name: segment(source, node) for node in bare or nodes}
+
+
+class _Writer:
+    """Writes one docstring, sentence by sentence, each with all that stands before it in sight.
+
+    `first` is the first answer that is a sentence, or None.
+    """
+
+    def __init__(self, task: Task, prompt: str, node: Definition) -> None:
+        self.first: Completion | None = None
+        self._task = task
+        self._prompt = prompt
+        self._node = node
+        self._header = f"```python\n{_header(node)}\n{_INDENTATION}{_QUOTES}"
+        self._lines: list[str] = []
+
+    def docstring(self) -> str:
+        """The docstring; "" where the model wrote no sentence for it."""
+        docstring = structure_of(self._node, self._task.namespace)
+        has_one = bool(docstring.summary)
+        docstring.summary = docstring.summary or self._summary()
+        self._lines += docstring.opening
+        for section in docstring.sections:
+            self._lines += section.opening
+            for entry in section.entries:
+                self._fill(entry, section)
+                self._lines += entry.lines
+        return docstring.text if has_one or self.first is not None else ""
+
+    def _summary(self) -> str:
+        name = self._node.name
+        said = sentence(self._ask("\n\n"), name)
+        if not isinstance(self._node, ast.ClassDef):
+            said = imperative(said)
+        return said or f"{in_words(name).capitalize()}."
+
+    def _fill(self, entry: Entry, section: Section) -> None:
+        """Have written what an entry lacks: what kind of value it is, and the sentence."""
+        if not entry.kind:
+            named = f"{entry.name} :" if entry.name else ""
+            entry.kind = type_name(self._ask("\n", named, max_tokens=_MAX_TYPE_TOKENS))
+        if not entry.kind and not entry.name:
+            entry.kind = "object"  # a line is needed above the sentence
+        if not entry.about:
+            said = self._ask("\n", entry.head, f"{_INDENTATION}{section.begins}")
+            fallback = entry.fallback or f"The {in_words(entry.name)}."
+            entry.about = sentence(f"{section.begins}{said}", entry.name) or fallback
+
+    def _ask(self, end: str, *begun: str, max_tokens: int = _MAX_TOKENS) -> str:
+        """Have the docstring gone on with, behind a few lines that are begun."""
+        lines = [*self._lines, *begun]
+        text = "\n".join(lines).replace("\n", f"\n{_INDENTATION}")
+        if begun and not lines[-1].strip():
+            text = text[:-1]  # the space before a word is part of it, for those who read tokens
+        (completion,) = self._task.draft(
+            self._prompt, begin=self._header + text, stop=(end, _QUOTES), max_tokens=max_tokens
+        )
+        if completion.finish_reason == "length" and is_torn(completion.text):
+            return ""
+        if self.first is None and sentence(completion.text, self._node.name):
+            self.first = completion
+        return completion.text
+
+
+def _definition(source: str, name: str) -> Definition | None:
+    tree = parse_python(source)
+    nodes = ast.walk(tree) if tree is not None else ()
+    named = (node for node in nodes if isinstance(node, DEFINITIONS) and node.name == name)
+    return next(named, None)
+
+
+def _header(node: Definition) -> str:
+    """A definition's first lines, to the colon; decorators are none of them."""
+    bare = copy(node)
+    bare.decorator_list = []
+    bare.body = [ast.Pass()]
+    return ast.unparse(bare).removesuffix(f"\n{_INDENTATION}pass")

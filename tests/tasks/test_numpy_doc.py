@@ -1,0 +1,239 @@
+"""`/doc`: the structure comes from the code, and the model writes the sentences."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from typing import Any
+
+import pytest
+from support.watch import Watch
+
+from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.tasks.docstring_parts import structure_of
+from jupyter_llm.tasks.numpy_doc import document
+from jupyter_llm.tasks.sentences import imperative, sentence, type_name
+
+LOAD = "def load(rows):\n    return [row['price'] for row in rows]"
+SECTIONS = ("Parameters", "Attributes", "Returns", "Yields", "Raises", "Notes", "Examples")
+
+
+def docstring_of(source: str, name: str) -> str:
+    """The docstring of a definition in some code, without indentation."""
+    nodes: list[Any] = [n for n in ast.walk(ast.parse(source)) if getattr(n, "name", "") == name]
+    return ast.get_docstring(nodes[0]) or ""
+
+
+def check_numpy_style(docstring: str) -> None:
+    """Refuse what numpydoc would not read: a wrong line below a title, or a wrong order."""
+    summary, *rest = docstring.split("\n")
+    assert re.fullmatch(r"\S.*\.", summary)
+    assert not rest or not rest[0]
+    titles = re.findall(r"(?m)^(\w+)\n(-+)$", docstring)
+    assert all(len(title) == len(line) for title, line in titles)
+    order = [SECTIONS.index(title) for title, _ in titles]
+    assert order == sorted(set(order))
+    for title in (title for title, _ in titles if title != "Notes"):
+        body = re.split(r"\n\n|\Z", docstring.partition(f"{title}\n{'-' * len(title)}\n")[2])[0]
+        for entry in re.split(r"\n(?=\S)", body):
+            head, *text = entry.split("\n")
+            assert head == head.strip()
+            assert text
+            assert all(line.startswith("    ") for line in text)
+    assert inspect.cleandoc(docstring) == docstring
+
+
+@pytest.mark.parametrize("argument", ["load", "1", ""])
+def test_a_docstring_changes_nothing_but_itself(watch: Watch, argument: str) -> None:
+    watch.run(f"%time x = 1\n{LOAD}")
+    drafts = ("Returns the prices.", " list of dict", " The rows to read.", " The prices.")
+    proposal = document(watch.task(drafts=drafts), argument)
+    assert proposal.cell == watch.cells[0]
+    docstring = textwrap.indent(
+        '''"""Return the prices.
+
+Parameters
+----------
+rows : list of dict
+    The rows to read.
+
+Returns
+-------
+list
+    The prices.
+"""''',
+        "    ",
+    )
+    assert proposal.source == (
+        f"%time x = 1\ndef load(rows):\n{docstring}\n    return [row['price'] for row in rows]"
+    )
+
+
+def test_a_cell_without_a_definition_has_nothing_to_document(watch: Watch) -> None:
+    watch.run("x = 1")
+    with pytest.raises(MagicUsageError, match=r"Cell \[1\] defines no function and no class"):
+        document(watch.task())
+
+
+def test_all_that_a_cell_defines_is_documented_but_for_what_is(watch: Watch) -> None:
+    watch.run('def f(): pass\n\ndef g():\n    """Go."""\n\nclass H: pass')
+    assert document(watch.task(drafts=("Eff it.", "An aitch."))).source == (
+        'def f():\n    """Eff it."""\n    pass\n\ndef g():\n    """Go."""\n\n'
+        'class H:\n    """An aitch."""\n    pass'
+    )
+    assert [("`f`" in prompt, "`H`" in prompt) for prompt in watch.prompts] == [
+        (True, False),
+        (False, True),
+    ]
+
+
+@pytest.mark.parametrize("answer", ["", " \n", "x = 1", "None", "load", "```"])
+def test_an_answer_without_a_sentence_is_an_error(watch: Watch, answer: str) -> None:
+    watch.run(LOAD)
+    with pytest.raises(MagicUsageError, match="wrote no docstring"):
+        document(watch.task(answer))
+
+
+SIGNATURE = """
+def f(self, a: int, /, b: "str" = "x", *rest: float, c=3, d=None, e=LIMITS, **more):
+    if a:
+        raise ValueError("a is too large")
+    def inner():
+        yield 1
+        raise KeyError
+    try:
+        pass
+    except OSError as error:
+        raise error
+    return {b: c}
+"""
+
+
+def test_names_kinds_and_defaults_come_from_the_code() -> None:
+    (node,) = ast.parse(SIGNATURE).body
+    docstring = structure_of(node, {"LIMITS": (1, 2)})  # type: ignore[arg-type]
+    heads = {part.title: [entry.head for entry in part.entries] for part in docstring.sections}
+    assert heads == {
+        "Parameters": [
+            "a : int",
+            "b : str, default 'x'",
+            "*rest : float",
+            "c : int, default 3",
+            "d : optional",
+            "e : tuple, default LIMITS",
+            "**more",
+        ],
+        "Returns": ["dict"],
+        "Raises": ["ValueError"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "sections"),
+    [
+        ("def f():\n    return None", {}),
+        ("def f():\n    print(1)\n    return", {}),
+        ("def f() -> bool:\n    return g()", {"Returns": ["bool"]}),
+        ("def f():\n    return 1 if g() else 2", {"Returns": [""]}),
+        ("async def f():\n    return f'{1}'", {"Returns": ["str"]}),
+        ("def f():\n    yield 1", {"Yields": [""]}),
+        ("def f() -> Iterator[int]:\n    yield 1", {"Yields": ["int"]}),
+        (
+            "@dataclass\nclass C:\n    x: int\n    y: str = 'a'\n    _z: int = 0",
+            {"Attributes": ["x : int", "y : str, default 'a'"]},
+        ),
+        (
+            "class C:\n    def __init__(self, x):\n        self.x = x\n        self.seen = []",
+            {"Parameters": ["x"], "Attributes": ["seen : list"]},
+        ),
+    ],
+)
+def test_there_are_only_the_sections_that_the_code_calls_for(
+    source: str, sections: dict[str, list[str]]
+) -> None:
+    docstring = structure_of(ast.parse(source).body[0], {})  # type: ignore[arg-type]
+    heads = {part.title: [entry.head for entry in part.entries] for part in docstring.sections}
+    assert heads == sections
+
+
+def test_whatever_the_model_says_it_is_numpy_style(watch: Watch) -> None:
+    watch.run("LIMITS = 1, 2")
+    watch.run(SIGNATURE.strip())
+    says = "```\nParameters\n----------\nf : None\n\n" + "very " * 60 + 'long """ \\'
+    for answer in ("A thing is done. And more.", f"Do it:\n{says}", f"word {says}"):
+        docstring = docstring_of(document(watch.task(answer), "f").source, "f")
+        check_numpy_style(docstring)
+
+
+def test_what_a_docstring_said_before_is_kept(watch: Watch) -> None:
+    before = (
+        '    """Load them.\n\n    Slowly.\n\n    Parameters\n    ----------\n    rows : list\n'
+        '        What the shop sent.\n\n    Notes\n    -----\n    It is old.\n    """'
+    )
+    watch.run(LOAD.replace("\n", f"\n{before}\n"))
+    docstring = docstring_of(document(watch.task("The prices."), "load").source, "load")
+    check_numpy_style(docstring)
+    for text in ("Load them.\n\nSlowly.", "What the shop sent.", "Notes\n-----\nIt is old."):
+        assert text in docstring
+
+
+def test_a_constructor_gives_a_class_its_parameters(watch: Watch) -> None:
+    watch.run(
+        "class Shop:\n    def __init__(self, name: str, *, size=3):\n        self.size = size"
+    )
+    docstring = docstring_of(document(watch.task("It is this."), "Shop").source, "Shop")
+    check_numpy_style(docstring)
+    assert "name : str\n    It is this." in docstring
+    assert "size : int, default 3" in docstring
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("The rows to read. There are many.", "The rows to read."),
+        ("\n  the rows, e.g. of a file", "The rows, e.g. of a file."),
+        ("`rows`: The rows", "The rows."),
+        ("- rows (list): the rows", "The rows."),
+        ("rows", ""),
+        ("`rows`.", ""),
+        ("None", ""),
+        ("```python", ""),
+        ("x = rows", ""),
+        ("   ", ""),
+    ],
+)
+def test_a_sentence_is_made_of_what_was_said(said: str, expected: str) -> None:
+    assert sentence(said, "rows") == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("Returns the mean.", "Return the mean."),
+        ("This function applies a tax.", "Apply a tax."),
+        ("Matches a name.", "Match a name."),
+        ("Is it even?", "Is it even?"),
+        ("Process all rows.", "Process all rows."),
+        ("Mean.", "Mean."),
+    ],
+)
+def test_a_function_is_told_what_to_do(said: str, expected: str) -> None:
+    assert imperative(said) == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (" list of dict", "list of dict"),
+        ("`int`, optional", "int"),
+        ("pd.DataFrame", "pd.DataFrame"),
+        ("dict[str, list[int]] | None", "dict[str, list[int]] | None"),
+        ("The rows to read.", ""),
+        ("None", ""),
+        ("", ""),
+    ],
+)
+def test_what_can_be_no_type_is_none(said: str, expected: str) -> None:
+    assert type_name(said) == expected
