@@ -1,1 +1,1 @@
-"""Code that is tried in a copy of the kernel, where it can change nothing."""
+"""A copy of the kernel in which code is tried, and that can change nothing."""

@@ -1,23 +1,50 @@
-"""Trying code in a sealed copy of the kernel, where it can change nothing."""
+"""Trying code: cells run in a sealed copy of this process, with the live variables.
+
+The copy is forked, so it has all there is, copy on write; it can change no file, reach no network
+and no other process, show nothing, and is gone after some seconds. For Linux with Landlock.
+
+Known holes: what a try reads from a FIFO that it opens by its path is gone from it. Memory is
+bounded by what is free, looked at twenty times a second. A lock that another thread held when the
+copy was made stays held in it: the try then ends at its limit. What the copy says of itself is as
+true as the code in it is honest. Files that the user may read, a draft can read.
+"""
 
 from __future__ import annotations
 
+import ast
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from jupyter_llm.common.clipping import clip
+from jupyter_llm.notebook.sealed.cells import unit_of, why_not_run
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from jupyter_llm.notebook.sealed.cells import Unit
+    from jupyter_llm.notebook.sealed.copy import Ending
+    from jupyter_llm.notebook.sealed.running import Verdict
 
 Outcome = Literal["runs", "raises", "refused", "running", "untried"]
+
+_MAX_MESSAGE = 200
+_GPUS = ("/dev/nvidia", "/dev/kfd", "/dev/dri/render", "/dev/dxg")
+_POLARS = "polars does not survive a fork"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What came of some code in a sealed copy of the kernel; `text` says it in a few words.
+    """What was seen of some code that was tried.
 
-    What it raised is `error_kind` with `message`, in line `lineno` of the source at `index`, and
-    `report` tells a model of it. What it `printed` and the `result` of its last expression are
-    short texts, `names` are those it gave a value, `looked` is what the look at them returned.
+    `text` is it in a few words. Where something was raised, `index` says in which of the sources
+    and `lineno` in which of its lines, from 1 or 0 if unknown; `report` tells a model of it.
+    `names` are bound anew or to something else, `num_figures` counts the pictures, and `looked` is
+    what was asked about the variables afterwards.
     """
 
     outcome: Outcome
@@ -35,12 +62,12 @@ class Seen:
 
     @property
     def runs(self) -> bool:
-        """Whether it ran to its end."""
+        """Whether all of it ran to its end."""
         return self.outcome == "runs"
 
     @property
     def was_tried(self) -> bool:
-        """Whether anything of it ran that says something of the code."""
+        """Whether the outcome says something about the code."""
         return self.outcome in ("runs", "raises", "running")
 
 
@@ -53,12 +80,140 @@ def try_code(
     look: Callable[[dict[str, Any]], object] | None = None,
     tick: Callable[[], None] | None = None,
 ) -> Seen:
-    """Run some pieces of code one after the other in a sealed copy; say what came of it."""
-    del sources, namespace, timeout_s, look, tick
-    return Seen(outcome="untried", text=f"not tried: {why_not(shell)}")
+    """What is seen of some cells, run one after the other in a sealed copy of this process.
+
+    An interrupt ends the copy at once. `look` is called in the copy, with the variables as the
+    cells left them, and answers with what can be JSON; `tick` here, while we wait.
+    """
+    units = [unit_of(source, index) for index, source in enumerate(sources)]
+    reason = why_not(shell) or next(filter(None, map(why_not_run, units)), "")
+    if not reason and _uses_polars(units, namespace) and _has_polars_threads():
+        reason = _POLARS
+    if reason:
+        return _untried(reason)
+    from jupyter_llm.notebook.sealed.copy import work_in_copy
+    from jupyter_llm.notebook.sealed.running import Run
+
+    live = namespace if isinstance(namespace, dict) else dict(namespace)
+    run = Run(units, live, shell, look)
+    ending = work_in_copy(run, timeout_s=timeout_s, tick=tick)
+    return _seen(ending, timeout_s, num_sources=len(units))
 
 
-def why_not(shell: Any) -> str:
-    """Why nothing can be tried here; "" if something can."""
-    del shell
-    return "there is no seal here"
+def why_not(shell: Any = None) -> str:  # noqa: ARG001  every shell is as good
+    """Why nothing can be tried in this process, or an empty text."""
+    if threading.current_thread() is not threading.main_thread():
+        return "code is only tried in the kernel's main thread"
+    return _why_no_seal() or ("a GPU is in use, which does not survive a fork" * _uses_gpu())
+
+
+@cache
+def _why_no_seal() -> str:
+    if sys.platform != "linux":
+        return "only Linux can seal a copy of the kernel"
+    from jupyter_llm.notebook.sealed.seal import why_no_seal
+
+    return why_no_seal()
+
+
+def _uses_gpu() -> bool:
+    for path in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            if str(path.readlink()).startswith(_GPUS):
+                return True
+    return False
+
+
+def _uses_polars(units: Sequence[Unit], namespace: Mapping[str, Any]) -> bool:
+    """Whether code names polars, or a variable that is of it."""
+    if "polars" not in sys.modules:
+        return False
+    from jupyter_llm.notebook.code.syntax import parse_python
+
+    for unit in units:
+        if "polars" in unit.python:
+            return True
+        tree = parse_python(unit.python)
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} if tree else ()
+        for name in names:
+            value = namespace.get(name)
+            module = value.__name__ if type(value) is type(sys) else type(value).__module__
+            if str(module).partition(".")[0] == "polars":
+                return True
+    return False
+
+
+def _has_polars_threads() -> bool:
+    """Whether polars has started its threads, which a copy does not have."""
+    for path in Path("/proc/self/task").iterdir():
+        with suppress(OSError):
+            if (path / "comm").read_bytes().startswith(b"polars"):
+                return True
+    return False
+
+
+def _untried(reason: str) -> Seen:
+    would = reason.startswith("it would ")
+    return Seen(outcome="refused" if would else "untried", text=f"not tried: {reason}")
+
+
+def _seen(ending: Ending, timeout_s: float, *, num_sources: int) -> Seen:
+    """What an ending means."""
+    if ending.how == "timeout":
+        if "polars" in sys.modules and _has_polars_threads():
+            return _untried(_POLARS)
+        return Seen(outcome="running", text=f"still running after {timeout_s:g} s")
+    if ending.how == "memory":
+        return _untried("it would take more memory than is free")
+    if ending.how == "ended":
+        if ending.status < 0:
+            return _untried(f"the copy ended ({_signal_name(-ending.status)})")
+        return _untried("it would end the kernel")
+    if ending.said.startswith(b"!"):
+        return _untried(clip(ending.said[1:].decode("utf-8", "replace"), _MAX_MESSAGE))
+    verdict = _verdict(ending.said)
+    if verdict is None:
+        return _untried("what the copy says makes no sense")
+    return _seen_in(verdict, num_sources)
+
+
+def _verdict(said: bytes) -> Verdict | None:
+    import msgspec
+
+    from jupyter_llm.notebook.sealed.running import Verdict
+
+    try:
+        return msgspec.json.decode(said, type=Verdict)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def _seen_in(verdict: Verdict, num_sources: int) -> Seen:
+    outcome: Outcome = "runs"
+    text = "runs"
+    if verdict.refused:
+        outcome, text = "refused", f"not tried: it would {verdict.refused}"
+    elif verdict.error_kind:
+        headline = ": ".join(filter(None, (verdict.error_kind, " ".join(verdict.message.split()))))
+        outcome, text = "raises", f"raises {clip(headline, _MAX_MESSAGE)}"
+    return Seen(
+        outcome=outcome,
+        text=text,
+        error_kind=verdict.error_kind,
+        message=verdict.message,
+        index=min(max(verdict.index, 0), max(num_sources - 1, 0)),
+        lineno=max(verdict.lineno, 0),
+        report=verdict.report,
+        printed=verdict.printed,
+        result=verdict.result,
+        names=tuple(verdict.names),
+        num_figures=max(verdict.num_figures, 0),
+        looked=verdict.looked,
+    )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

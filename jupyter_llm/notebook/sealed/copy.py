@@ -1,0 +1,246 @@
+"""A forked copy of this process that works on something, and its parent that waits for the end.
+
+The copy is sealed before it does anything. Whatever comes of it, it is gone when `work_in_copy`
+returns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import posix
+import resource
+import select
+import signal
+import sys
+import time
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
+
+from jupyter_llm.models.machine import available_cores, free_memory
+from jupyter_llm.notebook.sealed.detached import detach, mapped_files
+from jupyter_llm.notebook.sealed.seal import seal_this_process
+from jupyter_llm.notebook.sealed.syscalls import prctl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+_MAX_BYTES = 1 << 20  # of what a copy says
+_PERIOD_S = 0.05
+_REAP_S = 0.2
+_DIE_WITH_PARENT = 1
+_SPARE = 256 << 20  # bytes that stay free for everybody else
+
+How = Literal["said", "ended", "timeout", "memory"]
+
+
+class Work(Protocol):
+    """What a copy does."""
+
+    def prepare(self) -> None:
+        """Make what cannot be made behind the seal."""
+
+    def work(self, *, was_writable: bool) -> bytes:
+        """Do it, knowing whether files were open for writing, and answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a copy ended: it has said something, it ended, or it was ended.
+
+    `status` is what it ended with: an exit code, or less than 0 for a signal.
+    """
+
+    how: How
+    said: bytes = b""
+    status: int = 0
+
+
+def work_in_copy(work: Work, *, timeout_s: float, tick: Callable[[], None] | None = None) -> Ending:
+    """What some work in a sealed copy says, as far as it ends in time. For the main thread.
+
+    An interrupt ends the copy at once.
+    """
+    room = (free_memory().ram_bytes - _SPARE) // 2
+    with _noted_interrupts() as interrupts, _Pipe() as pipe:
+        copy = _Copy()
+        try:
+            copy.pid = _fork()
+            if copy.pid == 0:
+                _be_copy(work, pipe.writing, timeout_s, room)
+            pipe.close_writing()
+            how, said = _wait(pipe.reading, timeout_s, tick, interrupts)
+            return Ending(how, said, copy.end())
+        finally:
+            copy.end()
+
+
+class _Pipe:
+    """A pipe whose ends are closed at the end."""
+
+    def __enter__(self) -> Self:
+        self.reading, self.writing = os.pipe()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close_writing()
+        os.close(self.reading)
+
+    def close_writing(self) -> None:
+        """Leave the writing end to others."""
+        if self.writing >= 0:
+            os.close(self.writing)
+            self.writing = -1
+
+
+def _fork() -> int:
+    with warnings.catch_warnings():
+        # Python warns of forks where other threads hold locks: then the copy runs into its limit.
+        warnings.simplefilter("ignore")
+        return posix.fork()  # a debugger has put something of its own in the place of os.fork
+
+
+@contextlib.contextmanager
+def _noted_interrupts() -> Iterator[list[int]]:
+    """Note interrupts until the copy is gone, then let them have their effect."""
+    noted: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:  # somebody's own way to stop
+        yield noted
+        return
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        noted.append(number)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if noted:
+            raise KeyboardInterrupt
+
+
+def _wait(
+    reading: int, timeout_s: float, tick: Callable[[], None] | None, interrupts: list[int]
+) -> tuple[How, bytes]:
+    """What a copy says, when it has said all or has to be ended."""
+    deadline = time.monotonic() + timeout_s
+    said = bytearray()
+    while True:
+        is_ready, _, _ = select.select([reading], [], [], _PERIOD_S)
+        piece = os.read(reading, 65536) if is_ready else b""
+        said += piece
+        if interrupts or len(said) > _MAX_BYTES:
+            return "ended", b""
+        if is_ready and not piece:
+            return ("said", bytes(said)) if said else ("ended", b"")
+        if time.monotonic() > deadline:
+            return "timeout", b""
+        if free_memory().ram_bytes < _SPARE:
+            return "memory", b""
+        if tick is not None:
+            tick()
+
+
+class _Copy:
+    """The process of a copy."""
+
+    _left: ClassVar[list[_Copy]] = []  # that had not gone when nobody could wait any longer
+
+    def __init__(self) -> None:
+        for other in list(self._left):
+            other.end(wait_s=0)
+        self.pid = 0
+        self._status: int | None = None
+
+    def end(self, wait_s: float = _REAP_S) -> int:
+        """End it, if it has not, and tell what it ended with."""
+        if self.pid <= 0 or self._status is not None:
+            return self._status or 0
+        deadline = time.monotonic() + wait_s
+        try:
+            # Its number is nobody else's before it was waited for.
+            found, status = os.waitpid(self.pid, os.WNOHANG)
+            if found == 0:
+                os.kill(self.pid, signal.SIGKILL)
+            while found == 0 and time.monotonic() < deadline:
+                time.sleep(0.001)
+                found, status = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:  # somebody waits for whatever ends
+            found, status = self.pid, 0
+        if found == 0:  # it has much memory to give back: the next one sees to it
+            if self not in self._left:
+                self._left.append(self)
+            return -signal.SIGKILL
+        if self in self._left:
+            self._left.remove(self)
+        self._status = os.waitstatus_to_exitcode(status)
+        return self._status
+
+
+def _be_copy(work: Work, writing: int, timeout_s: float, room: int) -> None:
+    """Work as the copy; never returns."""
+    status = 1
+    try:
+        parent = os.getppid()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+        if os.getppid() != parent:
+            return
+        _be_calm()
+        _limit(timeout_s, room)
+        os.setsid()
+        was_writable = detach(writing)
+        work.prepare()
+        seal_this_process()
+        said = memoryview(work.work(was_writable=was_writable))
+        while said:
+            said = said[os.write(writing, said) :]
+        status = 0
+    except BaseException as error:  # noqa: BLE001  nothing may go on in what called us
+        with contextlib.suppress(BaseException):
+            os.write(writing, f"!{error}".encode("utf-8", "replace")[:1000])
+    finally:
+        os._exit(status)
+
+
+def _be_calm() -> None:
+    """Stop what watches this process, and the libraries' threads that are not here."""
+    import faulthandler
+
+    gc.disable()
+    sys.settrace(None)
+    sys.setprofile(None)
+    faulthandler.disable()
+    for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
+    # OpenMP of GCC waits for ever for its threads after a fork, unless it is to use one only.
+    for path in mapped_files():
+        if "libgomp" in path:
+            with contextlib.suppress(OSError, AttributeError):
+                ctypes.CDLL(path).omp_set_num_threads(1)
+
+
+def _limit(timeout_s: float, room: int) -> None:
+    """Bound what the copy may take, should its parent not be there to see."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as f:  # noqa: PTH123
+        f.write("1000")
+    seconds = int(timeout_s * available_cores()) + 1
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  as fast as it gets
+        addresses = int(file.read().split()[0]) * resource.getpagesize()
+    bounds = {
+        resource.RLIMIT_CPU: seconds,
+        resource.RLIMIT_AS: addresses + max(room, 0),
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, bound in bounds.items():
+        _, hard = resource.getrlimit(kind)
+        least = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
+        resource.setrlimit(kind, (least, least))

@@ -1,0 +1,208 @@
+"""What a forked copy still shares with its parent, replaced by what is the copy's own.
+
+A fork copies memory, but not what is open: a file's place in it, a socket, a pipe and memory that
+is meant to be shared are the same for both.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import re
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_HARMLESS_DEVICES = frozenset({(1, 3), (1, 5), (1, 8), (1, 9)})  # null, zero, random, urandom
+_MAPPING = re.compile(
+    r"([0-9a-f]+)-([0-9a-f]+) (....) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) *(.*)"
+)
+_FIXED, _FAILED = 0x10, ctypes.c_void_p(-1).value
+_MAX_COPIED = 512 << 20  # of shared memory that no file holds
+_PIECE = 16 << 20
+
+
+class TooMuchSharedError(MemoryError):
+    """More memory is shared than can be copied in the time of a try."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Mapping:
+    """A piece of this process's memory."""
+
+    start: int
+    end: int
+    can_read: bool
+    can_write: bool
+    can_run: bool
+    is_shared: bool
+    offset: int
+    device: int
+    inode: int
+    path: str
+
+    @property
+    def size(self) -> int:
+        return self.end - self.start
+
+    @property
+    def protection(self) -> int:
+        return (
+            mmap.PROT_READ * self.can_read
+            | mmap.PROT_WRITE * self.can_write
+            | mmap.PROT_EXEC * self.can_run
+        )
+
+
+def detach(kept: int) -> bool:
+    """Make all that is open or shared our own, but for one descriptor.
+
+    Tells whether a file was open for writing, which is now open for reading.
+    """
+    was_writable = _detach_descriptors(kept)
+    _detach_memory()
+    return was_writable
+
+
+def mapped_files() -> set[str]:
+    """The paths of the files in this process's memory, its libraries among them."""
+    return {mapping.path for mapping in _mappings() if mapping.path.startswith("/")}
+
+
+def _detach_descriptors(kept: int) -> bool:
+    was_writable = False
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
+        if number in (kept, nothing):
+            continue
+        try:
+            status = os.fstat(number)
+        except OSError:  # the folder that was listed
+            continue
+        was_writable |= _replace(number, status, nothing)
+    os.close(nothing)
+    return was_writable
+
+
+def _replace(number: int, status: os.stat_result, nothing: int) -> bool:
+    """Put something of our own in a descriptor's place; tells whether it was a file to write."""
+    import fcntl
+
+    is_inherited = os.get_inheritable(number)
+    flags = fcntl.fcntl(number, fcntl.F_GETFL)
+    own = nothing
+    if _is_readable(status) and flags & os.O_ACCMODE != os.O_WRONLY and not flags & os.O_PATH:
+        with suppress(OSError):
+            own = os.open(f"/proc/self/fd/{number}", os.O_RDONLY | (flags & os.O_NONBLOCK))
+    if own != nothing and stat.S_ISREG(status.st_mode):
+        os.lseek(own, os.lseek(number, 0, os.SEEK_CUR), os.SEEK_SET)
+    os.dup2(own, number, inheritable=is_inherited)
+    if own != nothing:
+        os.close(own)
+    return stat.S_ISREG(status.st_mode) and flags & os.O_ACCMODE != os.O_RDONLY
+
+
+def _is_readable(status: os.stat_result) -> bool:
+    if stat.S_ISCHR(status.st_mode):
+        return (os.major(status.st_rdev), os.minor(status.st_rdev)) in _HARMLESS_DEVICES
+    return stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
+
+
+def _mappings() -> list[_Mapping]:
+    text = Path("/proc/self/maps").read_text("utf-8", "surrogateescape")
+    found = []
+    for line in text.splitlines():
+        match = _MAPPING.match(line)
+        if match is None:
+            continue
+        start, end, rights, offset, major, minor, inode, path = match.groups()
+        found.append(
+            _Mapping(
+                start=int(start, 16),
+                end=int(end, 16),
+                can_read=rights[0] == "r",
+                can_write=rights[1] == "w",
+                can_run=rights[2] == "x",
+                is_shared=rights[3] == "s",
+                offset=int(offset, 16),
+                device=os.makedev(int(major, 16), int(minor, 16)),
+                inode=int(inode),
+                path=path,
+            )
+        )
+    return found
+
+
+def _detach_memory() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    room = _MAX_COPIED
+    for mapping in _mappings():
+        if not mapping.is_shared or not _may_be_written(libc, mapping):
+            continue
+        if _map_file(libc, mapping):
+            continue
+        room -= mapping.size
+        if room < 0:
+            raise TooMuchSharedError("much memory is shared with other processes")
+        _copy(libc, mapping)
+
+
+def _may_be_written(libc: ctypes.CDLL, mapping: _Mapping) -> bool:
+    """Whether memory can be written, or could be made so: its file was open for writing."""
+    if mapping.can_write:
+        return True
+    protection = mapping.protection | mmap.PROT_WRITE
+    if libc.mprotect(mapping.start, mapping.size, protection) != 0:
+        return False
+    libc.mprotect(mapping.start, mapping.size, mapping.protection)
+    return True
+
+
+def _map_file(libc: ctypes.CDLL, mapping: _Mapping) -> bool:
+    """Map the same file again, as a copy on write; false where it has no name any more."""
+    try:
+        opened = os.open(mapping.path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        status = os.fstat(opened)
+        if (status.st_dev, status.st_ino) != (mapping.device, mapping.inode):
+            return False
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        _map(libc, mapping, mmap.MAP_PRIVATE, opened, mapping.offset, mapping.protection)
+    finally:
+        os.close(opened)
+    return True
+
+
+def _copy(libc: ctypes.CDLL, mapping: _Mapping) -> None:
+    """Put the same bytes in the same place. What cannot be read, as a device's, becomes zeros."""
+    pieces = []
+    with Path("/proc/self/mem").open("rb", buffering=0) as memory:
+        for start in range(mapping.start, mapping.end, _PIECE):
+            memory.seek(start)
+            piece = b""
+            with suppress(OSError):  # beyond the end of its file
+                piece = memory.read(min(_PIECE, mapping.end - start))
+            pieces.append((start, piece))
+            if len(piece) < min(_PIECE, mapping.end - start):
+                break
+    everything = mmap.PROT_READ | mmap.PROT_WRITE
+    _map(libc, mapping, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0, everything)
+    for start, piece in pieces:
+        ctypes.memmove(start, piece, len(piece))
+    libc.mprotect(mapping.start, mapping.size, mapping.protection)
+
+
+def _map(
+    libc: ctypes.CDLL, mapping: _Mapping, kind: int, opened: int, offset: int, protection: int
+) -> None:
+    place = libc.mmap(mapping.start, mapping.size, protection, kind | _FIXED, opened, offset)
+    if place == _FAILED:
+        raise OSError(ctypes.get_errno(), "shared memory cannot be made our own")

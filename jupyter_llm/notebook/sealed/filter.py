@@ -1,0 +1,114 @@
+"""The filter of system calls of a sealed copy, as a program for the kernel's seccomp.
+
+A list of what may be done, since nobody knows all that a system can do: what is not on it fails
+with EPERM. No file can be made to differ by what is on it, no other process can be reached.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+
+from jupyter_llm.notebook.sealed.syscalls import DEPENDS, HARMLESS, architecture
+
+_LOAD, _EQUAL, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x45, 0x54, 0x06
+_KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
+_NOTHING_DONE = _ERRNO  # succeeds, without doing anything
+_DENY = _ERRNO | errno.EPERM
+_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # where they stand in what the filter is given
+
+_CLONE_VM, _CLONE_SIGHAND, _CLONE_THREAD = 0x100, 0x800, 0x10000
+_THREAD = _CLONE_VM | _CLONE_SIGHAND | _CLONE_THREAD
+_NOT_OF_A_THREAD = 0x7E020000 | 0x80 | 0x2000 | 0x4000  # new namespaces, ptrace, vfork, time
+
+# fcntl: F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK; F_DUPFD_CLOEXEC, F_GETPIPE_SZ,
+# F_GET_SEALS, F_OFD_GETLK. Setting a lock seems to succeed, so that a database can be read without
+# keeping its owner waiting.
+_FCNTL = (0, 1, 2, 3, 4, 5, 1030, 1032, 1034, 36)
+_FCNTL_LOCKS = (6, 7, 37, 38)
+_IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # questions, and FIONBIO, FIOCLEX
+_PRCTL = (3, 15, 16, 23, 39, 0x53564D41)  # questions, and names of threads and of memory
+
+_Step = tuple[int, int, int, int]  # code, jump if true, jump if false, value
+
+
+def filter_program(pid: int) -> bytes:
+    """The filter for the process of a copy."""
+    known = architecture()
+    assert known is not None
+    program = [
+        *_load(_ARCHITECTURE),
+        *_when(known, []),
+        (_LOAD, 0, 0, _NUMBER),
+    ]
+    for number in HARMLESS.values():
+        program += _when(number, _ALLOWED)
+    for name, number in DEPENDS.items():
+        program += _when(number, _rule(name, pid))
+    program += _DENIED
+    return b"".join(struct.pack("=HBBI", *step) for step in program)
+
+
+_ALLOWED: list[_Step] = [(_RETURN, 0, 0, _ALLOW)]
+_DENIED: list[_Step] = [(_RETURN, 0, 0, _DENY)]
+
+
+def _load(offset: int) -> list[_Step]:
+    return [(_LOAD, 0, 0, offset)]
+
+
+def _when(value: int, steps: list[_Step]) -> list[_Step]:
+    """Do some steps where the value that was loaded is this one; none stands for `or be killed`."""
+    if not steps:
+        return [(_EQUAL, 1, 0, value), (_RETURN, 0, 0, _KILL)]
+    return [(_EQUAL, 0, len(steps), value), *steps]
+
+
+def _low(argument: int) -> list[_Step]:
+    return _load(_ARGUMENTS + 8 * argument)
+
+
+def _high(argument: int) -> list[_Step]:
+    return _load(_ARGUMENTS + 8 * argument + 4)
+
+
+def _allow_values(argument: int, *values: int) -> list[_Step]:
+    steps = _low(argument)
+    for value in values:
+        steps += _when(value, _ALLOWED)
+    return [*steps, *_DENIED]
+
+
+def _allow_null(argument: int, also: list[_Step] | None = None) -> list[_Step]:
+    """Allow it where a pointer is null, and what else is to hold."""
+    rest = also if also is not None else _ALLOWED
+    inner = [*_high(argument), *_when(0, rest)]
+    return [*_low(argument), *_when(0, inner), *_DENIED]
+
+
+def _rule(name: str, pid: int) -> list[_Step]:
+    """What decides about a call that may be harmless."""
+    if name == "fcntl":
+        faked: list[_Step] = []
+        for value in _FCNTL_LOCKS:
+            faked += _when(value, [(_RETURN, 0, 0, _NOTHING_DONE)])
+        return [*_low(1), *faked, *_allow_values(1, *_FCNTL)]
+    if name in ("flock", "fsync", "fdatasync"):
+        return [(_RETURN, 0, 0, _NOTHING_DONE)]
+    if name == "ioctl":
+        return _allow_values(1, *_IOCTL)
+    if name == "prctl":
+        return _allow_values(0, *_PRCTL)
+    if name == "prlimit64":  # asks about its own limits
+        return _allow_null(2, _allow_values(0, 0, pid))
+    if name == "sched_setaffinity":
+        return _allow_values(0, 0, pid)
+    if name in ("kill", "tgkill"):
+        return _allow_values(0, pid)
+    if name == "sendto":  # between the two ends of what an event loop wakes itself by
+        return _allow_null(4)
+    if name == "clone3":  # the C library then takes clone, whose flags can be seen
+        return [(_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
+    assert name == "clone"
+    is_thread = [(_ANY_BIT, 0, 1, _NOT_OF_A_THREAD), *_DENIED, (_AND, 0, 0, _THREAD)]
+    return [*_low(0), *is_thread, *_when(_THREAD, _ALLOWED), *_DENIED]

@@ -1,0 +1,172 @@
+"""What a sealed copy wanted to do and was kept from, in words for the user.
+
+The seal refuses by a number only; Python's audit events tell what was meant. Nothing here keeps
+anything from happening.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_NETWORK = "use the network"
+_PROCESS = "start a process"
+_DATABASE = "write to a database"
+_FILE = "write a file"
+_FILES = "change a file"
+_FOLDER = "make a folder"
+_DELETE = "delete a file"
+_SIGNAL = "send a signal"
+# How libraries that are not Python word what the system refused.
+_REFUSED = re.compile(r"(?i)permission denied|operation not permitted|os error (?:1|13)\b")
+_READ_ONLY_DATABASE = re.compile(
+    r"(?i)readonly database|unable to open database|disk I/O error|read-only (?:file|mode|database)"
+)
+_NUMBERS = (errno.EPERM, errno.EACCES, errno.EROFS, errno.EFBIG)
+
+_EVENTS: dict[str, Callable[[tuple[Any, ...]], str]] = {
+    "open": lambda args: _opened(*args),
+    "os.remove": lambda args: _named(_DELETE, args[0]),
+    "os.rmdir": lambda args: _named("delete a folder", args[0]),
+    "os.mkdir": lambda args: _named(_FOLDER, args[0]),
+    "shutil.rmtree": lambda args: _named("delete a folder", args[0]),
+    "os.rename": lambda args: _named("rename a file", args[0]),
+    "os.link": lambda args: _named(_FILE, args[1]),
+    "os.symlink": lambda args: _named(_FILE, args[1]),
+    "os.truncate": lambda args: _named(_FILES, args[0]),
+    "os.chmod": lambda args: _named(_FILES, args[0]),
+    "os.chown": lambda args: _named(_FILES, args[0]),
+    "os.utime": lambda args: _named(_FILES, args[0]),
+    "os.setxattr": lambda args: _named(_FILES, args[0]),
+    "os.removexattr": lambda args: _named(_FILES, args[0]),
+    "socket.__new__": lambda _args: _NETWORK,
+    "socket.connect": lambda args: _named(_NETWORK, _host(args[1])),
+    "socket.getaddrinfo": lambda args: _named(_NETWORK, args[0]),
+    "socket.gethostbyname": lambda args: _named(_NETWORK, args[0]),
+    "urllib.Request": lambda args: _named(_NETWORK, args[0]),
+    "webbrowser.open": lambda args: _named("open a web page", args[0]),
+    "subprocess.Popen": lambda args: _named(_PROCESS, _program(args[1])),
+    "os.system": lambda args: _named(_PROCESS, _program(args[0])),
+    "os.exec": lambda args: _named(_PROCESS, args[0]),
+    "os.posix_spawn": lambda args: _named(_PROCESS, args[0]),
+    "os.fork": lambda _args: _PROCESS,
+    "os.forkpty": lambda _args: _PROCESS,
+    "os.kill": lambda args: "" if args[0] == os.getpid() else _SIGNAL,
+    "os.killpg": lambda _args: _SIGNAL,
+}
+
+
+class Refusals:
+    """Notes what the code of one namespace wanted to do, from `watch` on."""
+
+    def __init__(self, namespace: dict[str, Any], *, was_writable: bool) -> None:
+        self._namespace = namespace
+        self._was_writable = was_writable
+        self._noted: list[str] = []
+        self._own: list[str] = []  # by the notebook's own code, not by a library for itself
+
+    def watch(self) -> None:
+        """Begin; there is no end."""
+        sys.addaudithook(self._note)
+
+    def own(self) -> str:
+        """What the code wanted to do whether or not it noticed that it could not."""
+        return self._own[0] if self._own else ""
+
+    def behind(self, error: BaseException) -> str:
+        """What the seal refused where that is why an error was raised, else an empty text."""
+        for one in _chain(error):
+            if isinstance(one, _Asked):
+                return "ask for input"
+            text = _text(one)
+            if isinstance(one, OSError) and one.errno == errno.EBADF and self._was_writable:
+                return "write to a file that is open"
+            is_database = "sqlite" in type(one).__module__ or "database" in text.lower()
+            if is_database and _READ_ONLY_DATABASE.search(text):
+                return _DATABASE
+            number = one.errno if isinstance(one, OSError) else None
+            if number in _NUMBERS or _REFUSED.search(text):
+                if self._noted:
+                    return self._noted[-1]
+                if not _is_unreadable(one):
+                    return "do what only the kernel may"
+        return ""
+
+    def _note(self, event: str, args: tuple[Any, ...]) -> None:
+        tell = _EVENTS.get(event)
+        if tell is None:
+            return
+        with suppress(Exception):
+            if what := tell(args):
+                self._noted.append(what)
+                del self._noted[:-20]
+                # 0 is this function, 1 whoever calls what is audited.
+                if sys._getframe(1).f_globals is self._namespace:  # noqa: SLF001
+                    self._own.append(what)
+                    del self._own[5:]
+
+
+class _Asked(Exception):  # noqa: N818  it is no error
+    """The code asks for input, and nobody is there."""
+
+
+def refuse_input(*_args: object, **_kwargs: object) -> str:
+    """Take the place of `input`."""
+    raise _Asked("the cell asks for input")
+
+
+def _opened(path: object, mode: object, flags: object) -> str:
+    if isinstance(path, int) or str(path) == os.devnull:
+        return ""
+    if isinstance(flags, int) and flags & _WRITING:
+        return _named(_FILE, path)
+    return _named(_FILE, path) if isinstance(mode, str) and set(mode) & set("wax+") else ""
+
+
+def _named(what: str, name: object) -> str:
+    text = os.fsdecode(name) if isinstance(name, (bytes, os.PathLike)) else str(name or "")
+    if what == _NETWORK:
+        return f"{what} ({text[:60]})" if text else what
+    text = Path(text).name or text
+    return f"{what} ({text[:60]})" if text and not isinstance(name, int) else what
+
+
+def _host(address: object) -> str:
+    return str(address[0]) if isinstance(address, tuple) and address else ""
+
+
+def _program(command: object) -> str:
+    if isinstance(command, (list, tuple)):
+        command = command[0] if command else ""
+    if isinstance(command, (bytes, os.PathLike)):
+        command = os.fsdecode(command)
+    return str(command).split(" ", maxsplit=1)[0]
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    waiting: BaseException | None = error
+    while waiting is not None and id(waiting) not in seen:
+        seen.add(id(waiting))
+        yield waiting
+        waiting = waiting.__cause__ or waiting.__context__
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  an error of the user's own
+        return ""
+
+
+def _is_unreadable(error: BaseException) -> bool:
+    """Whether an error is about a file that nobody here may read anyway."""
+    name = error.filename if isinstance(error, OSError) else None
+    return isinstance(name, (str, bytes)) and Path(os.fsdecode(name)).exists()

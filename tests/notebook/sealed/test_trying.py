@@ -1,0 +1,191 @@
+"""What is seen of code that is tried, and that nothing else comes of it."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from support.seal import needs_seal
+from support.shell import RecordingPublisher
+
+from jupyter_llm.notebook.sealed.trying import Seen, try_code, why_not
+
+pytestmark = needs_seal
+
+
+def tried(*sources: str, **names: Any) -> Seen:
+    """What is seen of cells with some variables, without a shell."""
+    return try_code(sources, names, timeout_s=20)
+
+
+def seen_in(shell: InteractiveShell, *sources: str) -> Seen:
+    return try_code(sources, shell.user_ns, shell=shell, timeout_s=20)
+
+
+def test_code_that_runs_shows_its_value_and_its_names() -> None:
+    seen = tried("total = price * 2\nprint('so')\ntotal", price=21)
+    assert (seen.outcome, seen.text) == ("runs", "runs")
+    assert (seen.result, seen.printed, seen.names) == ("42", "so\n", ("total",))
+
+
+def test_no_name_is_bound_here() -> None:
+    names: dict[str, Any] = {"items": [1]}
+    seen = try_code(["items.append(2)\nextra = 3\ndel items"], names)
+    assert seen.runs
+    assert names == {"items": [1]}
+
+
+def test_cells_run_one_after_the_other() -> None:
+    seen = tried("a = 1", "b = a + 1", "a + b")
+    assert (seen.result, seen.names) == ("3", ("a", "b"))
+
+
+def test_a_statement_at_the_end_shows_nothing() -> None:
+    assert tried("6 * 7;").result == tried("x = 42").result == tried("None").result == ""
+
+
+def test_what_is_raised_is_told_with_its_cell_and_line() -> None:
+    seen = tried("x = 1", "y = 2\n\nsales['citi']", sales={"city": 1})
+    assert (seen.outcome, seen.text) == ("raises", "raises KeyError: 'citi'")
+    assert (seen.error_kind, seen.message, seen.index, seen.lineno) == ("KeyError", "'citi'", 1, 3)
+    assert seen.was_tried
+
+
+def test_the_report_names_what_is_near() -> None:
+    report = tried("sales['citi']", sales={"city": 1}).report
+    assert report.startswith("KeyError: 'citi'")
+    assert "near it is 'city'" in report
+    assert "sales['citi']" in report
+
+
+def test_a_line_in_a_function_is_found() -> None:
+    seen = tried("def f():\n    return 1 / 0\n\nf()")
+    assert (seen.error_kind, seen.lineno) == ("ZeroDivisionError", 2)
+
+
+def test_what_is_no_python_raises() -> None:
+    seen = tried("x = 1\n(")
+    assert (seen.error_kind, seen.lineno) == ("SyntaxError", 2)
+
+
+def test_code_can_await() -> None:
+    code = "import asyncio\nasync def f():\n    await asyncio.sleep(0)\n    return 5\n"
+    seen = tried(code + "await f()")
+    assert (seen.text, seen.result) == ("runs", "5")
+
+
+def test_code_can_have_threads() -> None:
+    code = "from concurrent.futures import ThreadPoolExecutor as Pool\n"
+    seen = tried(code + "with Pool(4) as pool: total = sum(pool.map(abs, range(-9, 0)))\ntotal")
+    assert (seen.text, seen.result) == ("runs", "45")
+
+
+def test_what_takes_long_is_cut() -> None:
+    seen = try_code(["while True: pass"], {}, timeout_s=0.3)
+    assert (seen.outcome, seen.text) == ("running", "still running after 0.3 s")
+
+
+def test_we_are_called_while_it_runs() -> None:
+    calls: list[int] = []
+    try_code(["while True: pass"], {}, timeout_s=0.5, tick=lambda: calls.append(1))
+    assert calls
+
+
+@pytest.mark.parametrize(
+    ("code", "would"),
+    [
+        ("open('out.csv', 'w')", "write a file (out.csv)"),
+        ("from pathlib import Path\nPath('out.csv').write_text('x')", "write a file (out.csv)"),
+        ("import os\nos.mkdir('results')", "make a folder (results)"),
+        ("import socket\nsocket.create_connection(('127.0.0.1', 80))", "use the network"),
+        ("import subprocess\nsubprocess.run(['git', 'log'])", "start a process (git)"),
+        ("!pip install x", "start a process (pip)"),
+        ("import os\nos.kill(os.getppid(), 9)", "send a signal"),
+        ("input('Name? ')", "ask for input"),
+        ("import os\nos._exit(0)", "end the kernel"),
+        ("try:\n    open('out.csv', 'w')\nexcept OSError: pass", "write a file (out.csv)"),
+    ],
+)
+def test_what_the_seal_refuses_is_named(code: str, would: str, tmp_path: Path) -> None:
+    seen = tried(f"import os\nos.chdir({str(tmp_path)!r})", code)
+    assert seen.outcome == "refused"
+    assert seen.text.startswith(f"not tried: it would {would}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_magic_is_not_tried() -> None:
+    assert tried("%%bash\nls").text == "not tried: it has a magic (%%bash)"
+    assert tried("%pip install x").text == "not tried: it has a magic (%pip)"
+
+
+def test_magics_that_set_up_or_measure_are_no_hindrance() -> None:
+    assert tried("%matplotlib inline\n%time x = 6 * 7\nx").result == "42"
+
+
+def test_a_crash_says_nothing_of_the_code() -> None:
+    seen = tried("import ctypes\nctypes.string_at(0)")
+    assert (seen.outcome, seen.text) == ("untried", "not tried: the copy ended (SIGSEGV)")
+
+
+def test_it_can_be_asked_about_the_variables() -> None:
+    seen = try_code(["y = x + 1"], {"x": 1}, look=lambda names: {"y": names["y"]})
+    assert seen.looked == {"y": 2}
+
+
+def test_what_cannot_be_told_is_not() -> None:
+    assert try_code(["y = 1"], {}, look=lambda _names: object()).looked is None
+
+
+def test_nothing_is_tried_beside_the_main_thread() -> None:
+    reasons: list[str] = []
+    thread = threading.Thread(target=lambda: reasons.append(why_not()))
+    thread.start()
+    thread.join()
+    assert reasons == ["code is only tried in the kernel's main thread"]
+
+
+def test_a_generator_and_a_file_stay_where_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_text("one\ntwo\n", encoding="utf-8")
+    numbers: Iterator[int] = iter(range(3))
+    with path.open(encoding="utf-8") as file:
+        seen = tried("next(numbers), file.readline()", numbers=numbers, file=file)
+        assert seen.result == "(0, 'one\\n')"
+        assert (next(numbers), file.readline()) == (0, "one\n")
+
+
+def test_a_database_is_read_and_not_written(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "sales.db")
+    connection.execute("create table sales (city)")
+    connection.execute("insert into sales values ('Bern')")
+    connection.commit()
+    seen = tried("sales.execute('select * from sales').fetchall()", sales=connection)
+    assert seen.result == "[('Bern',)]"
+    seen = tried("sales.execute('delete from sales'); sales.commit()", sales=connection)
+    assert seen.text == "not tried: it would write to a database"
+    assert connection.execute("select count(*) from sales").fetchone() == (1,)
+    connection.close()
+
+
+def test_nothing_is_displayed(shell: InteractiveShell) -> None:
+    publisher = shell.display_pub
+    assert isinstance(publisher, RecordingPublisher)
+    seen = seen_in(shell, "from IPython.display import display\ndisplay(1)\nprint(2)\n3")
+    assert (seen.text, seen.result) == ("runs", "3")
+    assert publisher.displays == {}
+
+
+def test_pictures_are_counted(shell: InteractiveShell) -> None:
+    seen = seen_in(shell, "import matplotlib.pyplot as plt\nplt.plot([1, 2])")
+    assert (seen.text, seen.num_figures) == ("runs", 1)
+
+
+def test_the_shell_remembers_nothing(shell: InteractiveShell) -> None:
+    before = dict(shell.user_ns)
+    seen_in(shell, "a = 1\na")
+    assert dict(shell.user_ns) == before
