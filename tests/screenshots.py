@@ -213,7 +213,7 @@ def main() -> int:
     if chromium is None:
         print(CHROMIUM_HINT, file=sys.stderr)
         return 1
-    expect.set_options(timeout=60_000)  # while the model writes
+    expect.set_options(timeout=240_000)  # while the model writes
     with (
         tempfile.TemporaryDirectory() as scratch,
         running_lab(Path(scratch)) as lab,
