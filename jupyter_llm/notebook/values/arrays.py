@@ -53,11 +53,10 @@ def _array_body(value: Any, reading: Reading) -> str:
     num_shown = min(_NUM_SHOWN, array.size)
     first = array.flat[:num_shown].tolist()
     parts = [f"{one:.6g}" if type(one) is float else cut(reading.brief(one), 24) for one in first]
-    values = listed(parts, reading.max_chars - 200, array.size - len(parts))
-    lines = (
-        "" if reading.deadline.is_over else _range(array),
-        f"values: {values}" if parts else "",
-    )
+    lines = [_range(array)] if not reading.deadline.is_over else []
+    room = reading.max_chars - len("\n".join([*lines, "values: "]))
+    values = listed(parts, room, array.size - len(parts))
+    lines.append(f"values: {values}" if parts else "")
     return "\n".join(line for line in lines if line)
 
 
@@ -92,7 +91,7 @@ def _records(array: Any, reading: Reading) -> str:
             f"{name}={reading.brief_of(name, one, 24)}"
             for name, one in zip(fields, row, strict=True)
         ]
-        room = max(40, (reading.max_chars - 480) // 2)
+        room = max(40, (reading.max_chars - 330) // 2)
         lines.append(listed(parts, room, len(names) - len(fields)))
     return "\n".join(lines)
 

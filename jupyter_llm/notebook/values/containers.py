@@ -114,7 +114,7 @@ def _sequence(base: Any, brackets: str, ends: Callable[[Any, int], list[object]]
         return f"{_label_of(value, base)}, {count_of(length, 'item')}{types}"
 
     def body(value: Any, reading: Reading) -> str:
-        return inline(value, reading, reading.max_chars - 120) if size(value) else ""
+        return inline(value, reading, reading.max_chars) if size(value) else ""
 
     def inline(value: Any, reading: Reading, room: int) -> str:
         length = size(value)
@@ -159,7 +159,7 @@ def _mapping_head(value: Any, _reading: Reading) -> str:
 
 
 def _mapping_body(value: Any, reading: Reading) -> str:
-    return _mapping_inline(value, reading, reading.max_chars - 160) if dict.__len__(value) else ""
+    return _mapping_inline(value, reading, reading.max_chars) if dict.__len__(value) else ""
 
 
 def _mapping_inline(value: Any, reading: Reading, room: int) -> str:

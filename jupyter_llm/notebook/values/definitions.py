@@ -202,7 +202,7 @@ def _class_body(value: Any, reading: Reading) -> str:
     own = class_dict(value)
     members = own.get("_member_map_")
     if any(package == "enum" and name == "Enum" for package, name, _ in library_types(value)):
-        return f"members: {listed(list(text_keys(members)), reading.max_chars - 160)}"
+        return f"members: {listed(list(text_keys(members)), reading.max_chars - 9)}"
     start = class_attribute(value, "__init__")
     name, call = short_name(value), ""
     if type(start) is FunctionType:
@@ -212,7 +212,7 @@ def _class_body(value: Any, reading: Reading) -> str:
         key for key, item in own.items() if is_one_of(type(item), kinds) and not key.startswith("_")
     ]
     doc = _doc_line(own.get("__doc__"))
-    room = max(80, reading.max_chars - len(call) - _DOC_CHARS - 120)
+    room = max(80, reading.max_chars - len(call) - _DOC_CHARS)
     return _lines(
         "" if doc.startswith(f"{name}(") else doc,  # what `@dataclass` writes
         cut(call, reading.max_chars // 2),
@@ -248,7 +248,7 @@ def _module_body(value: Any, reading: Reading) -> str:
     if doc or "site-packages" in origin or not origin:
         return doc
     names = [name for name in islice(held, 200) if not name.startswith("_")]
-    return f"has: {listed(names, reading.max_chars - 160)}"
+    return f"has: {listed(names, reading.max_chars - 5)}"
 
 
 FUNCTION: Final = Kind(_function_head, _function_body, holds_data=False)

@@ -27,7 +27,7 @@ def _figure_body(value: Any, reading: Reading) -> str:
         _axes_head(axes, reading) if own_package(axes) == "matplotlib" else type_name(axes)
         for axes in value.axes[:6]
     ]
-    return listed(parts, reading.max_chars - 160, len(value.axes) - len(parts), "\n")
+    return listed(parts, reading.max_chars, len(value.axes) - len(parts), "\n")
 
 
 def _axes_head(value: Any, _reading: Reading) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from jupyter_llm.common.controls import one_line, plain
@@ -55,7 +55,8 @@ class Reading:
             head = kind.head(value, self)
             if kind.body is None:
                 return head
-            body = kind.body(value, self)
+            # All the room that the head has left.
+            body = kind.body(value, replace(self, max_chars=self.max_chars - len(head) - 1))
         return f"{head}\n{body}" if body else head
 
     def brief(self, value: object, room: int = ITEM_CHARS) -> str:

@@ -75,7 +75,7 @@ def _object_head(value: Any, _reading: Reading) -> str:
 
 def _object_body(value: Any, reading: Reading) -> str:
     fields = _public(value)
-    return f"attributes: {_named(fields, reading, reading.max_chars - 160)}" if fields else ""
+    return f"attributes: {_named(fields, reading, reading.max_chars - 12)}" if fields else ""
 
 
 def _object_inline(value: Any, reading: Reading, room: int) -> str:

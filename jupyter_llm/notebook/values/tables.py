@@ -35,6 +35,7 @@ _NUM_CHECKED: Final = 100_000  # rows looked at for nulls
 _NUM_OBJECTS_CHECKED: Final = 5_000  # in columns of Python objects, which are slower
 _CELL_CHARS: Final = 24
 _NAME_CHARS: Final = 40
+_ALL_NAMES_CHARS: Final = 300  # of columns; of more, the rows have a part
 _LAZY_PACKAGES: Final = ("polars", "dask", "ibis", "duckdb", "_duckdb", "pyspark")
 
 
@@ -51,14 +52,16 @@ class _Column:
 
 
 def _columns_text(columns: list[_Column], num_columns: int, reading: Reading) -> str:
-    """The columns and, as far as there is room, the rows."""
-    room = reading.max_chars - 120
-    names = listed([str(one) for one in columns], room * 3 // 5, num_columns - len(columns))
+    """The columns, since code needs them, and the rows as far as there is room."""
+    room = reading.max_chars - len("columns: ")
+    most = max(room * 3 // 4, min(room, _ALL_NAMES_CHARS))
+    names = listed([str(one) for one in columns], most, num_columns - len(columns))
     about = f"columns: {names}"
     num_rows = max((len(column.cells) for column in columns), default=0)
     if not num_rows:
         return about
-    width = (room - len(about)) // (num_rows + 1)
+    title = len("first 3 rows of the first 10 columns:\n")
+    width = (reading.max_chars - len(about) - title) // (num_rows + 1)
     shown: list[_Column] = []
     for column in columns:
         if sum(max(map(len, (one.name, *one.cells))) + 3 for one in (*shown, column)) > width:
@@ -91,7 +94,7 @@ def _nulls(num: int, where: str = "") -> str:
 
 def _values_text(cells: list[str], num: int, nulls: str, reading: Reading) -> str:
     """The first of many values, and how many are null."""
-    text = listed(cells, reading.max_chars - 160, num - len(cells))
+    text = listed(cells, reading.max_chars - len(nulls), num - len(cells))
     return f"{text}\n{nulls.strip(' ()')}" if nulls else text
 
 

@@ -9,10 +9,12 @@ from typing import Final
 from jupyter_llm.notebook.values.mentions import at_names, chosen, mentioned, used
 from jupyter_llm.notebook.values.peek import instance_dict, qualified_name, text_of
 from jupyter_llm.notebook.values.summaries import Room, Summary, tells_data
+from jupyter_llm.notebook.values.tables import column_labels
 
 _PLAIN: Final = (type(None), bool, int, float, complex)
 _PLAIN_CHARS: Final = 80
 _CELL_CHARS: Final = 160  # of a variable nobody named: what it is, and hardly more
+_TABLE_CHARS: Final = 320  # of a table, since code needs the names of its columns
 
 
 def describe(
@@ -41,10 +43,16 @@ def describe(
     named, in_cells = _meant(prompt, recent_sources, known, plain, choice)
     told = {name: room.tell(name, known[name]) for name in named}
     told |= {
-        name: room.tell(name, known[name], _CELL_CHARS) for name in in_cells if name not in told
+        name: room.tell(name, known[name], _few_chars(known[name]))
+        for name in in_cells
+        if name not in told
     }
     # Those that no prompt changes come first, so that they can be read before it is asked.
-    unchanged = [name for name in in_cells if (one := told[name]) and len(one.text) <= _CELL_CHARS]
+    unchanged = [
+        name
+        for name in in_cells
+        if (one := told[name]) and len(one.text) <= _few_chars(known[name])
+    ]
     ordered = dict.fromkeys([*unchanged, *sorted(named, key=prompt.find)])
     return [summary for name in ordered if (summary := told[name]) is not None]
 
@@ -58,6 +66,10 @@ def kinds_in(namespace: Mapping[str, object]) -> dict[str, str]:
         for name, value in list(namespace.items())
         if type(name) is str
     }
+
+
+def _few_chars(value: object) -> int:
+    return _CELL_CHARS if column_labels(value) is None else _TABLE_CHARS
 
 
 def _meant(

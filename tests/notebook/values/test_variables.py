@@ -541,6 +541,20 @@ def test_the_same_value_is_told_the_same_way_again() -> None:
     assert "0x" not in summarize("x", value)
 
 
+@pytest.mark.parametrize("package", [pd, pl])
+def test_a_table_that_nobody_named_is_told_with_all_its_columns(package: Any) -> None:
+    labels = ["order_id", "customer", "city", "product", "price", "quantity", "paid_at"]
+    frame = package.DataFrame({label: [1, 2] for label in labels})
+    (summary,) = describe("", ["df"], {"df": frame})
+    assert all(label in summary.text for label in labels)
+    assert "more" not in summary.text
+
+
+def test_an_array_that_nobody_named_is_told_with_values() -> None:
+    (summary,) = describe("", ["x"], {"x": np.linspace(0, 10, 500).reshape(50, 10)})
+    assert "values: 0, 0.02004" in summary.text
+
+
 def test_kinds_are_the_qualified_types_and_the_names_of_modules() -> None:
     kinds = kinds_in({"n": 1, "np": dt, "path": pathlib.Path()})
     assert kinds["n"] == "int"
