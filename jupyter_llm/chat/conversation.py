@@ -198,7 +198,8 @@ class Chat(ChatTurns):
         from jupyter_llm.tasks.judging import Judge
         from jupyter_llm.tasks.write import code_prompt, write_code
 
-        judge = Judge(names=namespace, tries=tries)
+        ran = [cell.source for cell in self.timeline.snapshot().cells if not cell.has_failed]
+        judge = Judge(names=namespace, tries=tries, ran=ran, asked=asked.prompt)
         asked = replace(asked, prompt=code_prompt(asked.prompt))
         with self._sending(asked, show_progress) as sending:
             try:

@@ -51,8 +51,9 @@ class CodeAnswer:
 
     `completion` is the draft they were made of, as it was drawn, behind `ANSWER_PREFIX`. It is the
     best of `num_drafts`, and `request` is what it answers. `seen` is what came of it in a sealed
-    copy of the kernel, None if nobody was to try it; `dropped` are the lines that had run already,
-    and `doubts` say what speaks against the code as the variables are.
+    copy of the kernel, None if nobody was to try it; `dropped` are the statements that had run
+    already, and `is_old` says that all of them had, those in the cells too. `doubts` say what
+    speaks against the code as the variables are.
     """
 
     completion: Completion
@@ -61,6 +62,7 @@ class CodeAnswer:
     num_drafts: int = 1
     seen: Seen | None = None
     dropped: tuple[str, ...] = ()
+    is_old: bool = False
     doubts: tuple[str, ...] = ()
 
     @property
@@ -110,7 +112,9 @@ class CodeAnswer:
         if self.seen is not None and self.cells:
             yield self.seen.text
         elif not self.cells:
-            yield "nothing in it is new" if self.dropped else "there is no code in the answer"
+            yield "there is no code in the answer"
+        if self.is_old:
+            yield "nothing in it is new"
         if self.unknown_names and raised != "NameError":
             verb = "is" if len(self.unknown_names) == 1 else "are"
             yield f"{_quoted(self.unknown_names)} {verb} defined nowhere"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.notebook.code.fresh import only_new
 from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.notebook.values.redaction import redact_mixed
+from jupyter_llm.notebook.values.variables import kinds_in
 from jupyter_llm.tasks.code_answer import CodeAnswer, code_cells, new_cells
 from jupyter_llm.tasks.doubts import doubts
 from jupyter_llm.tasks.tries import TIMEOUT_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
 
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.request import Request
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     """Tries the sources of a draft; takes `timeout_s` and `step` as `Tries.seen` does."""
 
 _CORRECT = "Write the corrected code, all of it."
+_NEXT = "That has run already. Write the code of the next cell, which goes on from it: {asked}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +35,15 @@ class Judge:
     """What drafts are held against.
 
     They may use `names`, are tried with `tries` unless there are none, and are to be `unlike` some
-    code. Of what `ran` nothing is to come again. `check` tries them in another way.
+    code. Of the cells that `ran` nothing is to come again, unless that was `asked` for. `check`
+    tries them in another way.
     """
 
     names: Container[str] = ()
     tries: Tries | None = None
     unlike: str | None = None
     ran: Sequence[str] = ()
+    asked: str = ""
     check: Check | None = None
 
     def read(
@@ -58,11 +63,34 @@ class Judge:
         answer = CodeAnswer(completion=completion, cells=cells, request=request)
         if not cells:
             return answer
-        seen = self._seen(cells, timeout_s, step)
+        answer = self._without_old(answer)
+        seen = self._seen(answer.cells, timeout_s, step)
         is_known = seen is not None and seen.was_tried
-        namespace = self.tries.namespace if self.tries is not None else {}
-        found = () if is_known else doubts(answer.source, namespace)
+        found = () if is_known else doubts(answer.source, self._namespace)
         return replace(answer, seen=seen, doubts=found)
+
+    @property
+    def _namespace(self) -> Mapping[str, Any]:
+        return self.tries.namespace if self.tries is not None else {}
+
+    def _without_old(self, answer: CodeAnswer) -> CodeAnswer:
+        if not self.ran:
+            return answer
+        ran, kinds = list(self.ran), kinds_in(self._namespace)
+        found = []
+        for cell in answer.cells:
+            found.append(only_new(cell.source, ran, kinds, self.asked))
+            ran.append(cell.source)
+        cells = (
+            replace(cell, source=fresh.source)
+            for cell, fresh in zip(answer.cells, found, strict=True)
+        )
+        return replace(
+            answer,
+            cells=tuple(cells),
+            dropped=tuple(text for fresh in found for text in fresh.dropped),
+            is_old=all(fresh.is_all_old for fresh in found),
+        )
 
     def _seen(self, cells: Sequence[CodeCell], timeout_s: float, step: str) -> Seen | None:
         if self.tries is None:
@@ -77,7 +105,7 @@ class Judge:
         Of what cannot be tried, or takes too long, nothing may speak against it.
         """
         is_clean = bool(answer.cells) and not answer.changes and not answer.unknown_names
-        if not is_clean or answer.doubts or self._is_like(answer):
+        if not is_clean or answer.is_old or answer.doubts or self._is_like(answer):
             return False
         if answer.seen is None or not answer.seen.was_tried:
             return True
@@ -89,7 +117,7 @@ class Judge:
         num_kept = sum(map(_num_code, answer.sources))
         return (
             bool(answer.cells),
-            _rank(answer.seen),
+            _rank(answer),
             not self._is_like(answer),
             not answer.changes,
             -num_wrong,
@@ -102,6 +130,8 @@ class Judge:
         """What to tell the model that wrote a draft, so that it mends it; "" for nothing."""
         if not answer.cells:
             return ""
+        if answer.is_old:
+            return _NEXT.format(asked=self.asked)
         if answer.seen is not None and answer.seen.outcome == "raises":
             found = answer.seen.report or answer.seen.text
             told = redact_mixed(found).text
@@ -115,11 +145,13 @@ class Judge:
         return self.unlike is not None and answer.source.split() == self.unlike.split()
 
 
-def _rank(seen: Seen | None) -> int:
+def _rank(answer: CodeAnswer) -> int:
     """What was seen, the better the greater: what is not known to fail is in between."""
-    if seen is None or seen.outcome not in ("runs", "raises"):
+    if answer.seen is not None and answer.seen.outcome == "raises":
+        return 0
+    if answer.is_old:
         return 1
-    return 2 if seen.runs else 0
+    return 3 if answer.seen is not None and answer.seen.runs else 2
 
 
 def _gives(answer: CodeAnswer) -> bool:

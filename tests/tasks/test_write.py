@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -24,7 +25,7 @@ from jupyter_llm.engine.completion import Completion, PromptInterrupted, Usage
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import MAX_SEED, EngineOptions, SamplingParams
 from jupyter_llm.engine.request import Message, Request
-from jupyter_llm.engine.stream import QueueStream
+from jupyter_llm.engine.stream import QueueStream, when_done
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.frontends.views import TerminalView, watch
 from jupyter_llm.models.discover import find_model
@@ -365,6 +366,38 @@ def test_an_interrupt_of_a_try_keeps_the_best_draft() -> None:
     assert caught.value.completion.text == "```python\ny\n```"
 
 
+def known(**outcomes: Seen) -> dict[str, Any]:
+    """What a judge knows of a notebook that has a module and a list."""
+    tries = ScriptedTries(namespace={"math": math, "y": [1]}, outcomes=outcomes)
+    ran = ["import math", "y = [1]"]
+    return {"names": ("math", "y"), "ran": ran, "asked": "The sum of y.", "tries": tries}
+
+
+def test_what_ran_already_is_left_out_of_a_draft_and_told() -> None:
+    judge = Judge(**known())
+    answer = write("import math\ny = [1]\nsum(y)", judge=judge)
+    assert answer.sources == ("sum(y)",)
+    assert answer.dropped == ("import math", "y = [1]")
+    assert answer.completion.text == "import math\ny = [1]\nsum(y)"
+    assert answer.note == "runs; left out 2 lines that already ran; /show draft has them"
+
+
+def test_a_draft_that_repeats_all_is_asked_to_go_on() -> None:
+    engine = ScriptedEngine(["y = [1]", "sum(y)"])
+    answer = write(engine=engine, judge=Judge(**known()))
+    assert answer.sources == ("sum(y)",)
+    (*_, last) = messages_of(engine.requests[1].prompt)
+    assert last.content.startswith("That has run already.")
+    assert last.content.endswith("The sum of y.")
+
+
+def test_a_draft_that_repeats_all_is_worth_more_than_one_that_fails() -> None:
+    judge = Judge(**known(**{"sum(z)": raising()}))
+    answer = write("sum(z)", "y = [1]", judge=judge, num_drafts=2)
+    assert answer.sources == ("y = [1]",)
+    assert answer.note == "runs; nothing in it is new; the best of 2 drafts"
+
+
 def test_drafts_may_be_tried_in_another_way() -> None:
     tries = ScriptedTries()
     write("x", judge=Judge(names="x", tries=tries, check=partial(tries.seen, "import x")))
@@ -394,17 +427,20 @@ def test_a_seed_gives_the_same_code_again(tiny: LocalEngine) -> None:
 
 def test_further_drafts_read_the_prompt_no_more(tiny: LocalEngine) -> None:
     params = SamplingParams(max_tokens=12, temperature=1, ignore_eos=True)
-    cached: list[Usage] = []
+    read: list[tuple[Request, Usage]] = []
 
     class Watched(ScriptedEngine):
         def submit(self, request: Request) -> QueueStream:
             stream = tiny.submit(request)
-            stream.future.add_done_callback(lambda done: cached.append(done.result().usage))
+            when_done(stream.future, lambda done: read.append((request, done.result().usage)))
             return stream
 
     write(engine=Watched(), params=params, num_drafts=3)
-    assert len(cached) == 3
-    assert all(usage.cached_tokens >= usage.prompt_tokens - 1 for usage in cached[1:])
+    assert len(read) == 3
+    (_, first), *others = read
+    for request, usage in others:  # one goes on from the first draft, to mend it
+        is_same = request.prompt == PROMPT
+        assert usage.cached_tokens >= (usage if is_same else first).prompt_tokens - 1
 
 
 @pytest.mark.soak
