@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,6 @@ TIMEOUT_S = 5.0
 """How long code is let run, in seconds; what takes longer is neither right nor wrong."""
 
 _SWITCHED_OFF = "not tried: that is switched off"
-_ASIDE = "not tried: only what a cell asks for can be"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +65,8 @@ class Tries:
         """
         from jupyter_llm.notebook.sealed.trying import Seen, try_code
 
-        if why_not := self._why_not():
-            return Seen(outcome="untried", text=why_not)
+        if not self.is_allowed:
+            return Seen(outcome="untried", text=_SWITCHED_OFF)
         if look is None and sources in self._seen:
             return self._seen[sources]
 
@@ -82,14 +80,6 @@ class Tries:
         if look is None:
             self._seen[sources] = seen
         return seen
-
-    def _why_not(self) -> str:
-        if not self.is_allowed:
-            return _SWITCHED_OFF
-        # A copy of the process made on another thread would have that thread alone, in the midst
-        # of whatever the main one does.
-        is_main = threading.current_thread() is threading.main_thread()
-        return "" if is_main else _ASIDE
 
 
 NO_TRIES = Tries(is_allowed=False)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from support.shell import run
 
 from jupyter_llm.common.bars import Step
 from jupyter_llm.notebook.sealed import trying
@@ -60,8 +61,8 @@ def test_where_it_is_not_allowed_nothing_runs(tried: list[Sequence[str]]) -> Non
     assert tried == []
 
 
-def test_on_another_thread_nothing_runs(tried: list[Sequence[str]]) -> None:
-    with ThreadPoolExecutor() as pool:
-        seen = pool.submit(Tries().seen, "x").result()
-    assert seen.outcome == "untried"
-    assert tried == []
+def test_it_is_allowed_as_is_configured(shell: InteractiveShell) -> None:
+    assert Tries.here().is_allowed
+    run(shell, "%config LLMMagics.try_drafts = False")
+    assert not Tries.here().is_allowed
+    assert Tries.here(is_allowed=True).is_allowed

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from support.interrupts import interrupt_main
 from support.scripted import ScriptedEngine, messages_of
 from support.shell import extension, run, run_line
 
 from jupyter_llm import Completion, llm
 from jupyter_llm.common.bars import ShowProgress, Step
 from jupyter_llm.engine.completion import PromptInterrupted, Usage
+from jupyter_llm.engine.request import Request
+from jupyter_llm.engine.stream import QueueStream
 from jupyter_llm.errors import (
     ContextOverflowError,
     EmptyPromptError,
@@ -145,8 +148,12 @@ def test_a_command_shows_what_goes_on_in_its_place(
 
 
 @pytest.mark.parametrize(
-    ("line", "reply"),
-    [("%llm -f code Print 1", "print(1)"), ("%llm /test 1", "x():\n    print(1)\n```")],
+    ("line", "reply", "seen"),
+    [
+        ("%llm -f code Print 1", "print(1)", "; runs"),
+        ("%llm -f code --no-try Print 1", "print(1)", "; not tried: that is switched off"),
+        ("%llm /test 1", "x():\n    print(1)\n```", ""),
+    ],
 )
 def test_code_that_stands_in_a_cell_is_not_shown_twice(
     shell: InteractiveShell,
@@ -154,13 +161,14 @@ def test_code_that_stands_in_a_cell_is_not_shown_twice(
     monkeypatch: pytest.MonkeyPatch,
     line: str,
     reply: str,
+    seen: str,
 ) -> None:
     landed: list[str] = []
     monkeypatch.setattr(shell, "set_next_input", lambda code, **_options: landed.append(code))
     run(shell, "1 + 1", store_history=True)
     scripted.replies.extend([reply, reply])
     assert "print(1)" in run(shell, line).text  # as when a notebook runs without a front end
-    assert run(shell, line, cell_id="a").text == "*the code is in a new cell below*"
+    assert run(shell, line, cell_id="a").text == f"*the code is in a new cell below{seen}*"
     assert all("print(1)" in code for code in landed)
 
 
@@ -349,6 +357,42 @@ def test_a_dry_run_shows_the_exact_prompt_and_changes_nothing(
     assert len(scripted.requests) == 1
     assert [turn.prompt for turn in llm.chat("default").turns] == ["first"]
     assert llm.chat("default").system is None
+
+
+def test_a_dry_run_of_code_shows_the_fence_that_the_answer_begins_with(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    cell = run(shell, "%llm --dry-run -f code Set x to 1.")
+    prompt, _, note = cell.text.partition("```python\n")
+    assert "Set x to 1." in prompt
+    assert note.startswith(f"\n\n({len(prompt) + len('```python\n')} tokens")
+    assert scripted.requests == []
+
+
+def test_a_draft_is_tried_and_changes_nothing_in_the_kernel(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    run(shell, "rows = [1, 2]")
+    scripted.replies.append("rows.append(3)\nlen(rows)\n```")
+    assert run(shell, "%llm -f code Add 3 to rows.").text.endswith("runs*")
+    assert shell.user_ns["rows"] == [1, 2]
+
+
+def test_an_interrupt_among_drafts_shows_the_best_one(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.extend(["1 / 0\n```", "import nowhere_a\n```", "2 / 0\n```"])
+    submit = scripted.submit
+
+    def interrupt_at_last(request: Request) -> QueueStream:
+        stream = submit(request)
+        if len(scripted.requests) == 4:
+            interrupt_main()
+        return stream
+
+    scripted.submit = interrupt_at_last  # type: ignore[method-assign]
+    cell = run(shell, "%llm -f code --seed 1 Divide.", raises=PromptInterrupted)
+    assert cell.text == "```python\n1 / 0\n```\n\n*interrupted; this is the best draft so far*"
 
 
 def test_a_new_chat_that_cannot_begin_leaves_the_old_one(shell: InteractiveShell) -> None:
