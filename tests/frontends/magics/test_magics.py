@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from support.interrupts import interrupt_main
 from support.scripted import ScriptedEngine, messages_of
 from support.shell import extension, run, run_line
 
@@ -131,6 +130,7 @@ def test_what_goes_on_is_gone_where_it_comes_to_nothing(
         show(Step("Loading tiny: 60%", 0.6))
         raise ModelLoadError(Path("tiny.gguf"), "it is torn")
 
+    run(shell, "1", store_history=True)  # what /explain is about
     monkeypatch.setattr(llm.current, "get", get)
     cell = run(shell, source, raises=ModelLoadError)
     assert "Loading tiny: 60%, 0 s" in cell.seen[0]
@@ -363,9 +363,9 @@ def test_a_dry_run_of_code_shows_the_fence_that_the_answer_begins_with(
     shell: InteractiveShell, scripted: ScriptedEngine
 ) -> None:
     cell = run(shell, "%llm --dry-run -f code Set x to 1.")
-    prompt, _, note = cell.text.partition("```python\n")
+    prompt, fence, note = cell.text.partition("```python\n")
     assert "Set x to 1." in prompt
-    assert note.startswith(f"\n\n({len(prompt) + len('```python\n')} tokens")
+    assert note.startswith(f"\n\n({len(prompt + fence)} tokens")
     assert scripted.requests == []
 
 
@@ -387,7 +387,7 @@ def test_an_interrupt_among_drafts_shows_the_best_one(
     def interrupt_at_last(request: Request) -> QueueStream:
         stream = submit(request)
         if len(scripted.requests) == 4:
-            interrupt_main()
+            raise KeyboardInterrupt
         return stream
 
     scripted.submit = interrupt_at_last  # type: ignore[method-assign]
