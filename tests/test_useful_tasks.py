@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from benchmarks.checking import Checker, Job, Verdict
-from benchmarks.useful_tasks import LIBRARIES, Named, broken_cells, functions, tasks
+from benchmarks.useful_tasks import LIBRARIES, Named, broken_cells, functions, in_part, tasks
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -77,3 +77,9 @@ def test_names_are_unique() -> None:
     named: list[Named] = [*tasks(), *broken_cells(), *functions()]
     counts = Counter(one.name for one in named)
     assert [name for name, count in counts.items() if count > 1] == []
+
+
+def test_both_halves_have_about_as_much() -> None:
+    every: list[list[Named]] = [[*tasks()], [*broken_cells()], [*functions()]]
+    shares = [len(in_part(items, "report")) / len(items) for items in every]
+    assert all(0.4 <= share <= 0.6 for share in shares)
