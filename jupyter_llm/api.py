@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from jupyter_llm.records.verify import VerifyReport
     from jupyter_llm.tasks.code_answer import CodeAnswer
     from jupyter_llm.tasks.proposal import Proposal
+    from jupyter_llm.tasks.review import Review
     from jupyter_llm.tasks.task import Task
 
 
@@ -335,9 +336,12 @@ class LLM:
 
     def review(
         self, subject: object = "", *, model: str | None = None, **sampling: Unpack[SamplingOptions]
-    ) -> Completion:
-        """Say what is wrong with a cell, a function or a class; the last cell by itself."""
-        from jupyter_llm.tasks.explain import review
+    ) -> Review:
+        """Say what is wrong with a cell, a function or a class; the last cell by itself.
+
+        First what rules find, then what the model expects of each line. Nothing runs.
+        """
+        from jupyter_llm.tasks.review import review
         from jupyter_llm.tasks.target import subject_name
 
         return review(self.task(model=model, **sampling), subject_name(subject))

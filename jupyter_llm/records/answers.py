@@ -14,7 +14,7 @@ from jupyter_llm.engine.request import raw_text
 from jupyter_llm.engine.stream import when_done
 from jupyter_llm.errors import ProvenanceError
 from jupyter_llm.records.prompt_store import KeptPrompt
-from jupyter_llm.records.records import TRANSCRIPT_BREAK, place_of, records_in
+from jupyter_llm.records.records import GIVEN_BEGIN, TRANSCRIPT_BREAK, place_of, records_in
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -155,5 +155,12 @@ def shown_text(output: Any, record: Record) -> str | None:
         pieces = plain.split(TRANSCRIPT_BREAK)
         return next((p for p in pieces if text_sha256(p) == record.text_sha256), plain)
     without_note = plain[: max(0, plain.rfind("\n\n("))]
-    # The record's hash tells whether there is a note.
-    return without_note if text_sha256(without_note) == record.text_sha256 else plain
+    # The record's hash tells whether there is a note, and whether the beginning was given.
+    for text in (
+        without_note,
+        plain.partition(GIVEN_BEGIN)[2],
+        without_note.partition(GIVEN_BEGIN)[2],
+    ):
+        if text_sha256(text) == record.text_sha256:
+            return text
+    return plain

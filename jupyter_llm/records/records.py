@@ -19,6 +19,9 @@ from jupyter_llm.errors import ProvenanceError
 TRANSCRIPT_BREAK = "\n\n* * *\n\n"
 """What stands between the prompts and answers of such an output, in plain text."""
 
+GIVEN_BEGIN = "The error comes from"
+"""What the model's words about an error go on from; this and what is above it is not its own."""
+
 Record = Provenance | ProvenanceError
 """A record of how a text was made, or what is wrong with one."""
 

@@ -1,23 +1,26 @@
-"""`/explain` and `/review`: things to ask about a cell, a function or a name."""
+"""`/explain`: what a cell does, what a name is for, why an error came."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jupyter_llm.tasks.target import find_subject, with_source
+from jupyter_llm.common.markdown import code_block
+from jupyter_llm.notebook.cells.rendering import cell_name
+from jupyter_llm.records.records import GIVEN_BEGIN
+from jupyter_llm.tasks.target import find_subject
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.notebook.failures.failure import Failure
+    from jupyter_llm.notebook.values.summaries import Summary
     from jupyter_llm.tasks.target import Subject, SubjectKind
     from jupyter_llm.tasks.task import Task
 
 EXPLAIN_CELL = "Explain step by step what this cell does and what comes out of it."
 EXPLAIN_FAILED_CELL = (
     "Explain step by step what this cell does, why its error came and how to avoid it."
-)
-REVIEW = (
-    "Review this code. Name bugs first, then what is unclear, slow or missing, each with the line "
-    "it is about. Be brief; if it is good, say so."
 )
 _EXPLAIN: dict[SubjectKind, str] = {
     "cell": EXPLAIN_CELL,
@@ -26,15 +29,43 @@ _EXPLAIN: dict[SubjectKind, str] = {
     "value": "Explain what this variable holds and where it comes from.",
     "error": "Explain in plain words why this error came and how to avoid it.",
 }
+_MAX_VALUES = 4  # that are shown of a line's
 
 
 def explain(task: Task, argument: str | Subject = "") -> Completion:
-    """Explain the last cell, a cell by its number, a name, or the last error by `error`."""
+    """Explain the last cell, a cell by its number, a name, or the last error by `error`.
+
+    What is known of an error stands before the model's words.
+    """
     subject = find_subject(argument, task)
-    return task.ask(subject.prompt(_EXPLAIN[subject.kind]))
+    prompt = subject.prompt(_EXPLAIN[subject.kind])
+    failure = task.failure() if subject.kind == "error" else None
+    if failure is None:
+        return task.ask(prompt)
+    return task.ask(prompt, begin=GIVEN_BEGIN, known=f"{known_of(failure)}\n\n")
 
 
-def review(task: Task, argument: str | Subject = "") -> Completion:
-    """Say what is wrong with a cell, a function or a class."""
-    subject = with_source(find_subject(argument, task), "review")
-    return task.ask(subject.prompt(REVIEW))
+def known_of(failure: Failure) -> str:
+    """What is known of an error without a model, as Markdown: what, where, what is near."""
+    return "\n\n".join(_known(failure))
+
+
+def _known(failure: Failure) -> Iterator[str]:
+    yield code_block(failure.headline, "text")
+    frame, place = failure.failing_frame, failure.syntax
+    variables: tuple[Summary, ...] = ()
+    if place is not None:
+        where = cell_name(place.cell) if place.cell is not None else place.path or "the text"
+        yield f"Python stopped reading {where} at line {place.line}:"
+        yield code_block(place.marked_line)
+    elif frame is not None:
+        where = cell_name(frame.cell) if frame.cell is not None else frame.path or "the code"
+        inside = "" if frame.is_module_level else f", in `{frame.function}`"
+        yield f"It came from line {frame.line} of {where}{inside}:"
+        yield code_block(frame.line_text)
+        names = frame.names or frame.statement_names
+        variables = tuple(one for one in frame.variables if one.name in names)[:_MAX_VALUES]
+    if failure.missing is not None:
+        yield f"{failure.missing}."
+    if variables:
+        yield code_block("\n".join(one.text for one in variables), "text")

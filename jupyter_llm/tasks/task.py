@@ -13,6 +13,7 @@ from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
 from jupyter_llm.notebook.cells.sources import CellSources
 from jupyter_llm.notebook.failures.failure import read_failure
 from jupyter_llm.notebook.values.redaction import redact_mixed
+from jupyter_llm.tasks.begun import BegunStream
 from jupyter_llm.tasks.drafts import drawn
 from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.tries import NO_TRIES, Tries
@@ -41,10 +42,10 @@ class Task:
     `cells` are the runs on the timeline, `error` is the last exception of the user's with the run
     it ended. `ask` sends one prompt to the model and waits, `write` asks it for code and `draft`
     for texts that begin as they are told: see `Asking`. `tries` tells what comes of code before it
-    lands.
+    lands. `engine` gives the model itself, loaded by then; it is None where there is none.
     """
 
-    ask: Callable[[str], Completion]
+    ask: Callable[..., Completion]
     write: Callable[..., CodeAnswer]
     draft: Callable[..., list[Completion]]
     cells: Sequence[CellEvent] = ()
@@ -52,6 +53,8 @@ class Task:
     sources: CellSources = field(default_factory=CellSources)
     error: tuple[BaseException, FailedRun | None] | None = None
     tries: Tries = NO_TRIES
+    engine: Callable[[], Engine] | None = None
+    show_progress: ShowProgress | None = None
 
     @classmethod
     def of_shell(
@@ -115,12 +118,18 @@ class Asking:
             write=self.write,
             draft=self.draft,
             tries=self.tries,
+            engine=self.engine,
+            show_progress=self.show_progress,
         )
 
-    def ask(self, prompt: str) -> Completion:
-        """Ask, and give the answer."""
-        with self.answers.submit(self.engine(), self._request(prompt)) as stream:
-            return self.show(stream)
+    def ask(self, prompt: str, *, begin: str = "", known: str = "") -> Completion:
+        """Ask, and give the answer.
+
+        It goes on from `begin`. What is `known` without the model is shown before that, at once.
+        """
+        request = replace(self._request(prompt), answer_prefix=begin)
+        with self.answers.submit(self.engine(), request) as stream:
+            return self.show(BegunStream(stream, known + begin) if known or begin else stream)
 
     def write(
         self,

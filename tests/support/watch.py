@@ -75,7 +75,7 @@ class Watch:
         """
         replies = list(drafts)
 
-        def ask(prompt: str) -> Completion:
+        def ask(prompt: str, **_how: Any) -> Completion:
             self.prompts.append(prompt)
             return Completion(text=answer, finish_reason="stop", usage=Usage(), model="script")
 

@@ -1,4 +1,4 @@
-"""`/fix`, `/explain`, `/doc`, `/test` and `/review`, with a model that answers from a script."""
+"""`/fix`, `/explain`, `/doc` and `/test`, with a model that answers from a script."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from jupyter_llm.notebook.cells.timeline import Timeline
 from jupyter_llm.notebook.failures.last_error import LastError
 from jupyter_llm.records.answers import AnswerLog
 from jupyter_llm.records.prompt_store import PromptStore
-from jupyter_llm.tasks.explain import explain, review
+from jupyter_llm.tasks.explain import explain
 from jupyter_llm.tasks.fix import fix
 from jupyter_llm.tasks.numpy_doc import document
 from jupyter_llm.tasks.placing import marked
 from jupyter_llm.tasks.proposal import Proposal
+from jupyter_llm.tasks.review import review
 from jupyter_llm.tasks.task import Asking, Task
 from jupyter_llm.tasks.written_tests import write_tests
 
@@ -150,13 +151,6 @@ def test_explain_tells_of_the_last_error(watch: Watch) -> None:
     explain(watch.task("No."), "error")
     for text in ("ZeroDivisionError: division by zero", "why this error came"):
         assert text in watch.prompts[-1]
-
-
-def test_review_shows_the_code(watch: Watch) -> None:
-    watch.run(LOAD)
-    assert str(review(watch.task("Good."))) == "Good."
-    assert LOAD in watch.prompts[-1]
-    assert "bugs first" in watch.prompts[-1]
 
 
 def test_what_has_no_source_cannot_be_reviewed(watch: Watch) -> None:

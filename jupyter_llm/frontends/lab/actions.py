@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from jupyter_llm.tasks.shown_cell import ShownCell
     from jupyter_llm.tasks.task import Task
 
-_IN_WORDS = ("explain", "review")
 _TICK_S = 1 / 15
 _SPARE_TOKENS = 384  # of an answer, beyond those for a cell that is written again
 _CHARS_PER_TOKEN = 2.5  # of code, at the least
@@ -40,8 +39,8 @@ _CHARS_PER_TOKEN = 2.5  # of code, at the least
 class Actions(PageJobs):
     """What one page has done with its cells.
 
-    What changes a cell is a proposal, and nothing of it is kept if it is stopped. What is answered
-    in words is a turn of the notebook's chat, so that one can ask on there.
+    What changes a cell is a proposal, and nothing of it is kept if it is stopped. An explanation is
+    a turn of the notebook's chat, so that one can ask on there.
     """
 
     def by_type(self) -> Mapping[type[FromLab], Callable[[Any], None]]:
@@ -49,9 +48,9 @@ class Actions(PageJobs):
         return {Act: self._act, Cancel: self._cancel}
 
     def close(self) -> None:
-        """Stop what would be proposed, since nobody would see it; what is answered is a turn."""
+        """Stop what nobody would see any more; an explanation is a turn."""
         for job in list(self._jobs.values()):
-            if job.text not in _IN_WORDS:
+            if job.text != "explain":
                 job.stop()
 
     def _act(self, act: Act) -> None:
@@ -78,23 +77,23 @@ class Actions(PageJobs):
 
         chosen = (act.selection.start, act.selection.end) if act.selection is not None else None
         cell = ShownCell.of_page(act.cell.id, act.cell.source, act.cell.error, chosen)
-        carry_out = self._answered if act.action in _IN_WORDS else self._proposed
+        ways = {"explain": self._answered, "review": self._reviewed}
+        carry_out = ways.get(act.action, self._proposed)
         self._finish(job, carry_out(act, cell, default_options(), job))
 
-    def _answered(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToLab:
+    def _answered(self, _act: Act, cell: ShownCell, options: Options, job: Job) -> ToLab:
         """Ask the notebook's chat about a cell."""
         from jupyter_llm.chat.asked import Asked
         from jupyter_llm.frontends.prompt.attaching import Describer
         from jupyter_llm.notebook.cells.shell import user_namespace
         from jupyter_llm.notebook.values.mentions import used
-        from jupyter_llm.tasks.explain import EXPLAIN_CELL, EXPLAIN_FAILED_CELL, REVIEW
+        from jupyter_llm.tasks.explain import EXPLAIN_CELL, EXPLAIN_FAILED_CELL
 
         llm = self._session.llm
         attached = cell.attachment(llm.timeline.snapshot().visible)
         named = used(cell.source, user_namespace())
-        explain = EXPLAIN_FAILED_CELL if cell.error else EXPLAIN_CELL
         asked = Asked(
-            prompt=explain if act.action == "explain" else REVIEW,
+            prompt=EXPLAIN_FAILED_CELL if cell.error else EXPLAIN_CELL,
             model=options.model,
             attachments=[attached],
             named=named,
@@ -120,8 +119,25 @@ class Actions(PageJobs):
             markdown=answer.text,
         )
 
+    def _reviewed(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToLab:
+        """Say what is wrong with a cell, as `/review` does; that is no turn of the chat."""
+        from jupyter_llm.tasks.review import review
+
+        cell.check_is_python()
+        task = self._task(options, options.params, job)
+        found = review(task, cell.subject(task.cells))
+        job.check()
+        return Answer(id=act.id, chat=options.chat, number=None, markdown=str(found))
+
     def _proposed(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToLab:
         """Have something written for a cell."""
+        params = _long_enough(options.params, cell.source)
+        proposal = _propose(act, cell, self._task(options, params, job))
+        job.check()
+        return _message(act, proposal)
+
+    def _task(self, options: Options, params: SamplingParams, job: Job) -> Task:
+        """What there is to do for a page, and whom to ask."""
         from jupyter_llm.tasks.task import Asking
         from jupyter_llm.tasks.tries import Tries
 
@@ -139,16 +155,14 @@ class Actions(PageJobs):
 
         asking = Asking(
             engine,
-            _long_enough(options.params, cell.source),
+            params,
             llm.answers,
             show,
             is_private=options.no_save,
             show_progress=job.tell,
             tries=Tries.here(is_allowed=options.tries_drafts, show_progress=job.tell),
         )
-        proposal = _propose(act, cell, asking.task(llm.timeline, llm.last_error))
-        job.check()
-        return _message(act, proposal)
+        return asking.task(llm.timeline, llm.last_error)
 
 
 def _propose(act: Act, cell: ShownCell, task: Task) -> Proposal:

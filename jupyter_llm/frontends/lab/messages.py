@@ -341,7 +341,7 @@ class ProposalMessage(ToLab):
 
 
 class Answer(ToLab):
-    """Answers `act` in words: they are the turn of this chat with this number."""
+    """Answers `act` in words: they are the turn of this chat with this number, or no turn."""
 
     id: str
     chat: str

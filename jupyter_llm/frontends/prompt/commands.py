@@ -15,9 +15,10 @@ from jupyter_llm.frontends.prompt import history
 from jupyter_llm.frontends.prompt.options import Options
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.values import secrets
-from jupyter_llm.tasks.explain import explain, review
+from jupyter_llm.tasks.explain import explain
 from jupyter_llm.tasks.fix import fix
 from jupyter_llm.tasks.numpy_doc import document
+from jupyter_llm.tasks.review import review
 from jupyter_llm.tasks.task import Asking
 from jupyter_llm.tasks.tries import Tries
 from jupyter_llm.tasks.written_tests import write_tests

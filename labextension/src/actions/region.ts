@@ -167,9 +167,9 @@ export class Region extends Widget {
     if (markdown) this.#write(markdown);
   }
 
-  #answer({ chat, markdown }: MessageOf<"answer">): void {
+  #answer({ chat, number, markdown }: MessageOf<"answer">): void {
     const { trans, openChat } = this.#keeper;
-    if (openChat) this.#button(trans.__("Continue in the chat"), () => openChat(chat));
+    if (openChat && number !== null) this.#button(trans.__("Continue in the chat"), () => openChat(chat));
     this.#button(trans.__("Close"));
     this.#write(markdown);
   }

@@ -171,18 +171,26 @@ def test_tests_are_a_cell_below(page: LabPage, scripted: ScriptedEngine) -> None
     assert "Write tests for `f`" in told(scripted)
 
 
-@pytest.mark.parametrize("action", ["explain", "review"])
-def test_what_is_answered_in_words_is_a_turn_of_the_chat(
-    page: LabPage, scripted: ScriptedEngine, action: str
-) -> None:
+def test_an_explanation_is_a_turn_of_the_chat(page: LabPage, scripted: ScriptedEngine) -> None:
     scripted.replies.append("It adds **two** numbers.")
-    found = act(page, action, cell(LOOP))
+    found = act(page, "explain", cell(LOOP))
     (turn,) = llm.chat("default").turns
     assert (found["chat"], found["number"]) == ("default", turn.number)
     assert found["markdown"] == turn.completion.text == "It adds **two** numbers."
     assert [name for name, _ in turn.attachments] == ["The cell"]
     assert LOOP in turn.attachments[0][1]
     assert page.heard("progress")[-1]["text"] == "It adds **two** numbers."
+
+
+def test_a_review_is_that_of_the_command_and_no_turn(page: LabPage) -> None:
+    shown = cell("xs = [1]\nprint(xs[len(xs)])\nprint(nowhere)")
+    found = act(page, "review", shown, selection=selected(shown["source"], "print(xs[len(xs)])"))
+    assert found["number"] is None
+    assert (
+        "**line 2** `print(xs[len(xs)])`: `xs[len(xs)]` is one behind the end" in found["markdown"]
+    )
+    assert "nowhere" not in found["markdown"]
+    assert not llm.chat("default").turns
 
 
 def test_secrets_of_a_cell_are_not_told_and_stay_in_it(

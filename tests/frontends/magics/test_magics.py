@@ -324,7 +324,7 @@ def test_stats_tell_tokens_and_times_and_an_answer_that_was_cut_off_says_so(
         assert said in text
 
 
-@pytest.mark.parametrize("command", ["/explain", "/review 1", "/test 1"])
+@pytest.mark.parametrize("command", ["/explain", "/test 1"])
 def test_a_command_whose_answer_is_cut_off_says_so(
     shell: InteractiveShell, scripted: ScriptedEngine, command: str
 ) -> None:

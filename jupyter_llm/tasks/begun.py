@@ -1,0 +1,75 @@
+"""The stream of an answer that something is said before: it is shown first, and at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self
+
+from jupyter_llm.engine.completion import Chunk, Completion, PromptInterrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+
+    from jupyter_llm.engine.base import Stream
+    from jupyter_llm.engine.completion import Progress
+
+
+class BegunStream:
+    """A stream whose text begins with what is known before the model has read a word."""
+
+    def __init__(self, stream: Stream, beginning: str) -> None:
+        self._stream = stream
+        self._beginning = beginning
+
+    @property
+    def future(self) -> Future[Completion]:
+        """The result, which is the model's own text."""
+        return self._stream.future
+
+    @property
+    def written(self) -> str:
+        """The text so far."""
+        return self._beginning + self._stream.written
+
+    @property
+    def progress(self) -> Progress:
+        """How far the request is."""
+        return self._stream.progress
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return self.chunks()
+
+    def chunks(self, tick_s: float | None = None) -> Iterator[Chunk]:
+        """The beginning, then the chunks."""
+        if self._beginning:
+            yield Chunk(self._beginning)
+        try:
+            yield from self._stream.chunks(tick_s)
+        except PromptInterrupted:
+            raise self.interrupt() from None
+
+    def cancel(self) -> None:
+        """Stop writing."""
+        self._stream.cancel()
+
+    def interrupt(self) -> PromptInterrupted:
+        """Cancel, and return the exception that carries what was written."""
+        completion = self._stream.interrupt().completion
+        return PromptInterrupted(completion and self._begun(completion))
+
+    def result(self, timeout: float | None = None) -> Completion:
+        """Wait for the end and return the whole completion, with its beginning."""
+        try:
+            return self._begun(self._stream.result(timeout))
+        except PromptInterrupted:
+            raise self.interrupt() from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.cancel()
+
+    def _begun(self, completion: Completion) -> Completion:
+        return replace(completion, text=self._beginning + completion.text, token_ids=None)
