@@ -193,10 +193,10 @@ def _be_copy(work: Work, writing: int, timeout_s: float, room: int) -> None:
         if os.getppid() != parent:
             return
         _be_calm()
-        _limit(timeout_s, room)
         os.setsid()
         was_writable = detach(writing)
         work.prepare()
+        _limit(timeout_s, room)
         seal_this_process()
         said = memoryview(work.work(was_writable=was_writable))
         while said:

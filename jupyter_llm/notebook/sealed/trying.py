@@ -20,10 +20,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.notebook.sealed.cells import unit_of, why_not_run
+from jupyter_llm.notebook.sealed.polars_again import can_begin_again, has_polars_threads
 
 if TYPE_CHECKING:
     from jupyter_llm.notebook.sealed.cells import Unit
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
 Outcome = Literal["runs", "raises", "refused", "running", "untried"]
 
 _MAX_MESSAGE = 200
+_PLAIN = (str, bytes, int, float, complex, bool, type(None))
 _GPUS = ("/dev/nvidia", "/dev/kfd", "/dev/dri/render", "/dev/dxg")
-_POLARS = "polars does not survive a fork"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,15 +89,16 @@ def try_code(
     """
     units = [unit_of(source, index) for index, source in enumerate(sources)]
     reason = why_not(shell) or next(filter(None, map(why_not_run, units)), "")
-    if not reason and _uses_polars(units, namespace) and _has_polars_threads():
-        reason = _POLARS
+    is_polars = not reason and _may_use_polars(units, namespace) and has_polars_threads()
+    if is_polars and not can_begin_again():
+        reason = "this polars does not survive a fork; 1.35 or newer does"
     if reason:
         return _untried(reason)
     from jupyter_llm.notebook.sealed.copy import work_in_copy
     from jupyter_llm.notebook.sealed.running import Run
 
     live = namespace if isinstance(namespace, dict) else dict(namespace)
-    run = Run(units, live, shell, look)
+    run = Run(units, live, shell, look, begins_polars_again=is_polars)
     ending = work_in_copy(run, timeout_s=timeout_s, tick=tick)
     return _seen(ending, timeout_s, num_sources=len(units))
 
@@ -124,8 +127,8 @@ def _uses_gpu() -> bool:
     return False
 
 
-def _uses_polars(units: Sequence[Unit], namespace: Mapping[str, Any]) -> bool:
-    """Whether code names polars, or a variable that is of it."""
+def _may_use_polars(units: Sequence[Unit], namespace: Mapping[str, Any]) -> bool:
+    """Whether code names polars, or a variable that is of it or may hold something of it."""
     if "polars" not in sys.modules:
         return False
     from jupyter_llm.notebook.code.syntax import parse_python
@@ -135,21 +138,22 @@ def _uses_polars(units: Sequence[Unit], namespace: Mapping[str, Any]) -> bool:
             return True
         tree = parse_python(unit.python)
         names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} if tree else ()
-        for name in names:
-            value = namespace.get(name)
-            module = value.__name__ if type(value) is type(sys) else type(value).__module__
-            if str(module).partition(".")[0] == "polars":
-                return True
+        if any(name in namespace and _may_hold_polars(namespace[name]) for name in names):
+            return True
     return False
 
 
-def _has_polars_threads() -> bool:
-    """Whether polars has started its threads, which a copy does not have."""
-    for path in Path("/proc/self/task").iterdir():
-        with suppress(OSError):
-            if (path / "comm").read_bytes().startswith(b"polars"):
-                return True
-    return False
+def _may_hold_polars(value: object) -> bool:
+    """Whether a value is polars' own, or of a kind that may have something of it inside."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return False
+    module = value.__name__ if isinstance(value, ModuleType) else kind.__module__
+    package = str(module).partition(".")[0]
+    if package == "polars":
+        return True
+    is_open = package == "__main__" or package in sys.stdlib_module_names
+    return is_open and kind is not ModuleType
 
 
 def _untried(reason: str) -> Seen:
@@ -160,8 +164,6 @@ def _untried(reason: str) -> Seen:
 def _seen(ending: Ending, timeout_s: float, *, num_sources: int) -> Seen:
     """What an ending means."""
     if ending.how == "timeout":
-        if "polars" in sys.modules and _has_polars_threads():
-            return _untried(_POLARS)
         return Seen(outcome="running", text=f"still running after {timeout_s:g} s")
     if ending.how == "memory":
         return _untried("it would take more memory than is free")
