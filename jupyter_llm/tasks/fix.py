@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.markdown import code_block
-from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.errors import MagicUsageError, ModelNotFoundError
 from jupyter_llm.notebook.cells.rendering import cell_name, shown_name
 from jupyter_llm.notebook.cells.timeline import find_cell
-from jupyter_llm.notebook.code.syntax import syntax_error
-from jupyter_llm.notebook.failures.causes import Cause, causing_cells, is_over
+from jupyter_llm.notebook.code.bindings import first_line_of
+from jupyter_llm.notebook.code.syntax import parse_cell, parse_python, syntax_error
+from jupyter_llm.notebook.failures.causes import Cause, causing_cells, failed_cell, is_over
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.tasks.hidden import restored
+from jupyter_llm.tasks.mending import Trial, find_mends, told_failure, verdict
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.shown_cell import error_text, variables_text
 
@@ -21,9 +25,12 @@ if TYPE_CHECKING:
 
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.failures.failure import Failure
+    from jupyter_llm.notebook.sealed.trying import Seen
+    from jupyter_llm.tasks.mending import Mended
     from jupyter_llm.tasks.shown_cell import ShownCell
     from jupyter_llm.tasks.task import Task
 
+_MAX_HINTS = 2
 _MAX_OTHERS_CHARS = 4000  # of the cells shown beside the one to change
 _REQUEST = (
     "Correct {name} so that the error does not come again. Answer with the whole corrected {name} "
@@ -34,7 +41,8 @@ _REQUEST = (
 def fix(task: Task, argument: str = "") -> Proposal:
     """Propose a change to the cell the last error came from, or to the one that was named.
 
-    `MagicUsageError`: no cell has failed, there is no such cell, or no code in the answer.
+    What rules know of comes first, tried, without a model. `MagicUsageError`: no cell has failed,
+    there is no such cell, or no code in the answer.
     """
     failure = task.failure()
     if failure is None:
@@ -46,14 +54,18 @@ def fix(task: Task, argument: str = "") -> Proposal:
         )
     causes = causing_cells(failure, task.cells)
     target = choose_target(causes, argument, task.cells)
-    answer = task.code(fix_prompt(failure, causes, target))
-    return Proposal(
-        source=restored(answer.source, target.cell.source),
-        completion=answer.completion,
-        cell=target.cell,
-        reason=target.reason,
-        unknown_names=answer.unknown_names,
+    others = [replace(one, cell=_as_it_is_now(one.cell, task.cells)) for one in causes[1:]]
+    failed = failed_cell(failure, task.cells)
+    trial = Trial(
+        task=task,
+        failure=failure,
+        failed=_as_it_is_now(failed, task.cells) if failed is not None else None,
+        makers=tuple(cause.cell for cause in sorted(causes, key=lambda c: c.cell.number)),
     )
+    found = list(find_mends(trial, [target] if argument.strip() else [target, *others]))
+    if found and found[-1].is_good:
+        return _mended(found[-1])
+    return _written(trial, target, fix_prompt(failure, causes, target), found)
 
 
 def fix_shown(task: Task, cell: ShownCell) -> Proposal:
@@ -75,6 +87,8 @@ def fix_shown(task: Task, cell: ShownCell) -> Proposal:
         other = _other_cause(causes, cell)
     else:
         error = _error_text(cell)
+        failure = _read_text(cell, error)
+        target = Cause(event, "", 0)
         name = cell_name(event)
         prompt = "\n\n".join(
             filter(
@@ -88,15 +102,104 @@ def fix_shown(task: Task, cell: ShownCell) -> Proposal:
             )
         )
         other = ""
-    answer = task.code(prompt, unlike=cell.source)
-    cell.check_is_whole(answer.completion)
+    target = replace(target, reason=f"failed with {_headline(error)}{other}")
+    trial = Trial(task=task, failure=failure, failed=event)
+    found = list(find_mends(trial, [target]))
+    if found and found[-1].is_good:
+        proposal = _mended(found[-1])
+    else:
+        proposal = _written(trial, target, prompt, found)
+        if proposal.completion is not None:
+            cell.check_is_whole(proposal.completion)
+    return replace(proposal, source=cell.changed(proposal.source))
+
+
+def _mended(found: Mended) -> Proposal:
+    """A cell as rules have mended it."""
     return Proposal(
-        source=cell.changed(restored(answer.source, cell.source)),
+        source=found.mend.source,
+        cell=found.cause.cell,
+        reason=found.cause.reason,
+        mend=found.mend.reason,
+        verdict=found.verdict,
+    )
+
+
+def _written(trial: Trial, target: Cause, prompt: str, found: Sequence[Mended]) -> Proposal:
+    """A cell as a model mends it; where that comes to nothing, as a rule may have mended it."""
+    task, before = trial.task, target.cell.source
+    likeliest = next((one for one in found if one.mend.is_sure), found[0] if found else None)
+    hints = list(dict.fromkeys(one.mend.reason for one in found))[:_MAX_HINTS]
+    if hints:
+        prompt = f"{prompt}\n\nIt may be that {'; or '.join(hints)}."
+
+    def check(*sources: str, **how: Any) -> Seen:
+        return trial.seen(target.cell, _own(sources), **how)
+
+    def _own(sources: Sequence[str]) -> str:
+        return without_others("\n\n".join(sources), before, task.cells)
+
+    try:
+        answer = task.code(prompt, unlike=before, check=check)
+    except ModelNotFoundError:
+        if likeliest is None:
+            raise
+        return _mended(likeliest)
+    source = restored(_own(answer.landing), before)
+    seen = trial.seen(target.cell, source) if source.split() != before.split() else None
+    is_bad = seen is None or (
+        seen.outcome == "raises" and not _is_past(trial, target, source, seen)
+    )
+    if likeliest is not None and is_bad:
+        return _mended(likeliest)
+    return Proposal(
+        source=source,
         completion=answer.completion,
-        cell=event,
-        reason=f"failed with {_headline(error)}{other}",
+        cell=target.cell,
+        reason=target.reason,
+        verdict=_verdict(trial, target, source, seen) if seen is not None else "",
         unknown_names=answer.unknown_names,
     )
+
+
+def _is_past(trial: Trial, target: Cause, source: str, seen: Seen) -> bool:
+    return trial.is_past(target.cell, target.cell.source, source, seen)
+
+
+def _verdict(trial: Trial, target: Cause, source: str, seen: Seen) -> str:
+    return verdict(seen, is_past=_is_past(trial, target, source, seen))
+
+
+def without_others(source: str, before: str, cells: Sequence[CellEvent]) -> str:
+    """A changed cell without the statements of other cells that a model has put into it."""
+    tree = parse_python(source)
+    own = _statements(before)
+    others = {one for cell in cells if cell.source != before for one in _statements(cell.source)}
+    lines = source.split("\n")
+    kept = []
+    for node in tree.body if tree is not None else ():
+        if (told := ast.dump(node)) in others and told not in own:
+            lines[first_line_of(node) - 1 : node.end_lineno] = [""] * (
+                (node.end_lineno or node.lineno) - first_line_of(node) + 1
+            )
+        else:
+            kept.append(node)
+    return "\n".join(lines).strip("\n") if kept and tree and len(kept) < len(tree.body) else source
+
+
+def _statements(source: str) -> set[str]:
+    tree = parse_cell(source)
+    return {ast.dump(node) for node in tree.body} if tree is not None else set()
+
+
+def _read_text(cell: ShownCell, error: str) -> Failure:
+    """A failure as far as the text of its traceback tells it."""
+    last = error.strip().rsplit("\n", maxsplit=1)[-1]
+    kind, _, message = last.partition(": ")
+    kind = kind.rpartition(".")[2].strip()
+    arrows = re.findall(r"(?m)^-+>\s*(\d+)", error) or re.findall(r"(?i:line) (\d+)", error)
+    line = int(arrows[0]) if arrows else 0
+    return told_failure(kind, message, cell.source, line)
 
 
 def _failure_of(cell: ShownCell, task: Task) -> Failure | None:

@@ -37,7 +37,7 @@ def test_fix_shows_a_diff_of_the_causing_cell(watch: Watch) -> None:
     assert proposal.diff == "--- cell [1]\n+++ cell [1], changed\n@@ -1 +1 @@\n-n = 0\n+n = 2\n"
     assert proposal.to_markdown() == (
         "A change to cell [1], which last assigns `n`:\n\n"
-        f"```diff\n{proposal.diff}```\n\nDefined nowhere: `k`."
+        f"```diff\n{proposal.diff}```\n\nNot tried: that is switched off. Defined nowhere: `k`."
     )
     assert str(proposal.completion) == "n = 2"
 

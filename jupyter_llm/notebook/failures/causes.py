@@ -78,7 +78,7 @@ def causing_cells(failure: Failure, cells: Sequence[CellEvent]) -> tuple[Cause, 
     not on the timeline, since they ran before it began, take part all the same.
     """
     failure = _root(failure)
-    ran = _failed_cell(failure, cells)
+    ran = failed_cell(failure, cells)
     if ran is None:
         return ()
     before = [cell for cell in cells if ran.number == 0 or cell.number < ran.number]
@@ -94,7 +94,7 @@ def causing_cells(failure: Failure, cells: Sequence[CellEvent]) -> tuple[Cause, 
 
 def is_over(failure: Failure, cells: Sequence[CellEvent]) -> bool:
     """Whether the cell that failed has run since without an error."""
-    failed = _failed_cell(failure, cells)
+    failed = failed_cell(failure, cells)
     if failed is None or failed.cell_id is None:
         return False
     later = [c for c in cells if c.number > failed.number and c.cell_id == failed.cell_id]
@@ -144,7 +144,7 @@ def _blamed(failure: Failure) -> Frame | None:
     return next(reversed(blamed or own or frames), None)
 
 
-def _failed_cell(failure: Failure, cells: Sequence[CellEvent]) -> CellEvent | None:
+def failed_cell(failure: Failure, cells: Sequence[CellEvent]) -> CellEvent | None:
     """The cell whose run ended with the failure."""
     found = [frame.cell for frame in failure.frames if frame.cell is not None]
     if not found and failure.syntax is not None and failure.syntax.cell is not None:

@@ -126,9 +126,12 @@ def test_an_error_that_the_kernel_no_longer_knows_is_told_as_it_is_shown(
 def test_a_cell_that_cannot_be_read_is_fixed_without_having_run(
     page: LabPage, scripted: ScriptedEngine
 ) -> None:
+    found = act(page, "fix", cell("print(1"))
+    assert (found["source"], found["metadata"]) == ("print(1)", {})
+    assert "SyntaxError: '(' was never closed`: a `)` is missing." in found["markdown"]
     scripted.replies.append("print(1)\n```")
-    assert act(page, "fix", cell("print(1"))["source"] == "print(1)"
-    assert "SyntaxError: '(' was never closed" in told(scripted)
+    assert act(page, "fix", cell("print 1 )) ("))["source"] == "print(1)"
+    assert "SyntaxError: " in told(scripted)
     assert act(page, "fix", cell("print(1)"))["text"].startswith("The cell shows no error.")
 
 

@@ -1,0 +1,296 @@
+"""A cell that failed, as the rules read it that mend cells. Nothing of the user's is run."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher, get_close_matches
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jupyter_llm.notebook.code.bindings import statement_at
+from jupyter_llm.notebook.code.marks import unmark
+from jupyter_llm.notebook.code.syntax import cell_python, parse_python, syntax_error
+from jupyter_llm.notebook.values.members import item, keys, member
+from jupyter_llm.notebook.values.peek import ABSENT, own_package, short_name
+
+if TYPE_CHECKING:
+    from jupyter_llm.notebook.failures.failure import Failure
+
+N = TypeVar("N", bound=ast.AST)
+
+_MAX_WORDS = 5000  # that a wrong one is compared with
+_NEAR = 0.7
+_VERY_NEAR = 0.75
+_LEAST_PART = 4  # letters of a word that may be part of a longer name
+_PANDAS = ("DataFrame", "Series")
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """A cell with one thing changed, and what was wrong with it.
+
+    `is_sure` where hardly anything else can have been meant.
+    """
+
+    source: str
+    reason: str
+    is_sure: bool = False
+
+
+Span = tuple[int, int]
+Edit = tuple[Span | ast.AST, str]
+
+
+class Broken:
+    """A cell, the error it has a part in, and what exists around it.
+
+    `line` is the one that failed, 0 if none of the cell's own did. `files` are the paths that
+    there are, as one would type them.
+    """
+
+    def __init__(
+        self,
+        failure: Failure,
+        source: str,
+        namespace: Mapping[str, Any],
+        files: Sequence[str] = (),
+    ) -> None:
+        self.kind, self.message, self.bases = failure.kind, failure.message, failure.bases
+        self.missing, self.syntax = failure.missing, failure.syntax
+        self.source, self.namespace, self.files = source, namespace, files
+        self.line, self._expression = _place(failure, source)
+        self._python = cell_python(source)
+        self.tree = parse_python(self._python) or ast.Module([], [])
+        self.statement = statement_at(self.tree, self.line) if self.line else None
+        self._lines = source.splitlines(keepends=True)
+        self._same = self._python.splitlines()
+
+    def says(self, pattern: str) -> re.Match[str] | None:
+        """What a pattern finds in the message."""
+        return re.search(pattern, self.message)
+
+    # What is in the cell
+
+    def nodes(self, kind: type[N], *, anywhere: bool = False) -> Iterator[N]:
+        """Yield parts of the failing statement, those of the failing expression first."""
+        own = list(_own_nodes(self.statement)) if self.statement is not None else []
+        failing = next((one for one in own if self._is_failing(one)), None)
+        first = list(ast.walk(failing)) if failing is not None else []
+        seen: set[int] = set()
+        for node in chain(first, own, ast.walk(self.tree) if anywhere else ()):
+            if isinstance(node, kind) and id(node) not in seen:
+                seen.add(id(node))
+                yield node
+
+    def _is_failing(self, node: ast.AST) -> bool:
+        return (
+            isinstance(node, ast.expr)
+            and bool(self._expression)
+            and " ".join(self.text(node).split()) == self._expression
+        )
+
+    def span(self, node: ast.AST) -> Span | None:
+        """Where a part begins and ends in the source; None where IPython reads something else."""
+        first, last = getattr(node, "lineno", 0), getattr(node, "end_lineno", 0) or 0
+        lines = self._lines
+        if not 0 < first <= last <= len(lines) or any(
+            row > len(self._same) or lines[row - 1].rstrip("\r\n") != self._same[row - 1]
+            for row in (first, last)
+        ):
+            return None
+        place: Any = node
+        return self._offset(first, place.col_offset), self._offset(last, place.end_col_offset or 0)
+
+    def _offset(self, line: int, column: int) -> int:
+        before = sum(map(len, self._lines[: line - 1]))
+        return before + len(self._lines[line - 1].encode()[:column].decode(errors="ignore"))
+
+    def text(self, node: ast.AST) -> str:
+        """A part as it is typed; "" where that cannot be told."""
+        span = self.span(node)
+        return self.source[slice(*span)] if span is not None else ""
+
+    def parent(self, node: ast.AST) -> ast.AST | None:
+        """What a part is in."""
+        return next((one for one in ast.walk(self.tree) if node in ast.iter_child_nodes(one)), None)
+
+    def texts(self, *, anywhere: bool = False) -> Iterator[tuple[ast.Constant, str]]:
+        """Yield the texts in the failing statement, with what they say."""
+        for node in self.nodes(ast.Constant, anywhere=anywhere):
+            if type(node.value) is str and node.value:
+                yield node, node.value
+
+    # What it may become
+
+    def change(self, reason: str, *edits: Edit, is_sure: bool = False) -> Iterator[Mend]:
+        """Yield the cell with other texts in the places of some parts, if that can be read."""
+        source = self.source
+        spans = [(self.span(p) if isinstance(p, ast.AST) else p, text) for p, text in edits]
+        if not spans or any(span is None for span, _ in spans):
+            return
+        for (start, stop), text in sorted(((s, t) for s, t in spans if s), reverse=True):
+            source = source[:start] + text + source[stop:]
+        if source != self.source and syntax_error(source) is None:
+            yield Mend(source, reason, is_sure)
+
+    def insert(self, line: int, text: str, reason: str, *, is_sure: bool = False) -> Iterator[Mend]:
+        """Yield the cell with a line of its own before another one, counted from 1."""
+        place = sum(map(len, self._lines[: line - 1]))
+        lead = "" if place == 0 or self.source[place - 1] == "\n" else "\n"
+        yield from self.change(reason, ((place, place), f"{lead}{text}\n"), is_sure=is_sure)
+
+    # What it reads
+
+    def value(self, node: ast.AST | None) -> Any:
+        """What a part stands for, as far as that can be told without running it, or ABSENT."""
+        match node:
+            case ast.Constant(value=found):
+                return found
+            case ast.Name(id=name):
+                return self.namespace.get(name, ABSENT)
+            case ast.Attribute(value=holder, attr=name):
+                held = self.value(holder)
+                return member(held, name) if held is not ABSENT else ABSENT
+            case ast.Subscript(value=holder, slice=ast.Constant(value=str(key))):
+                held = self.value(holder)
+                return item(held, key) if held is not ABSENT else ABSENT
+            case ast.Subscript(value=holder, slice=ast.Constant(value=int(index))):
+                held = self.value(holder)
+                is_inside = type(held) in (list, tuple) and -len(held) <= index < len(held)
+                return held[index] if is_inside else ABSENT
+        return ABSENT
+
+    def origin(self, node: ast.AST) -> Any:
+        """The value that a chain of calls and subscripts begins with, or ABSENT."""
+        while (found := self.value(node)) is ABSENT:
+            match node:
+                case ast.Call(func=inner) | ast.Attribute(value=inner) | ast.Subscript(value=inner):
+                    node = inner
+                case _:
+                    return ABSENT
+        return found
+
+    def read(self) -> dict[str, Any]:
+        """The variables that the failing statement reads."""
+        names = [node.id for node in self.nodes(ast.Name)]
+        return {name: self.namespace[name] for name in names if name in self.namespace}
+
+    def variables(self) -> dict[str, Any]:
+        """All variables that somebody gave a name."""
+        private = ("In", "Out", "exit", "quit", "get_ipython")
+        return {
+            name: value
+            for name, value in list(self.namespace.items())
+            if not name.startswith("_") and name not in private
+        }
+
+    def known_keys(self) -> list[str]:
+        """The texts that what the failing statement reads can be subscripted by."""
+        found: dict[str, None] = {}
+        for value in self.read().values():
+            found.update(dict.fromkeys(_keys_within(value)))
+        names = (node.arg for node in self.nodes(ast.keyword) if node.arg)
+        return [*found, *names]
+
+    def is_pandas(self, node: ast.AST) -> str:
+        """The class of what a part stands for, if it is a frame or a series of pandas."""
+        found = self.value(node)
+        return short_name(type(found)) if own_package(found) == "pandas" else ""
+
+    def alias(self, module: str, usual: str) -> tuple[str, tuple[Edit, ...]]:
+        """What a module is called here, and the edit that imports it where nothing does."""
+        from types import ModuleType
+
+        for name, value in self.variables().items():
+            if type(value) is ModuleType and value.__dict__.get("__name__") == module:
+                return name, ()
+        start = self.top()
+        return usual, (((start, start), f"import {module} as {usual}\n"),)
+
+    def top(self) -> int:
+        """Where the first line goes: below a `%%magic`."""
+        is_magic = self.source.startswith("%%") and "\n" in self.source
+        return self.source.index("\n") + 1 if is_magic else 0
+
+
+def failing_line(failure: Failure, source: str) -> int:
+    """The line of a cell that failed, 0 if none of its own did."""
+    return _place(failure, source)[0]
+
+
+def _place(failure: Failure, source: str) -> tuple[int, str]:
+    """The line of a cell that failed, and the expression in it."""
+    if failure.syntax is not None and failure.syntax.cell is not None:
+        shift = _shift(failure.syntax.cell.source, source)
+        return (failure.syntax.line - shift, "") if shift is not None else (0, "")
+    found = [
+        (frame, shift)
+        for frame in failure.frames
+        if frame.cell is not None and (shift := _shift(frame.source, source)) is not None
+    ]
+    own = [(f, s) for f, s in found if not f.is_comprehension and not f.is_raise]
+    if not found:
+        return 0, ""
+    frame, shift = (own or found)[-1]
+    inner, _ = found[-1]
+    expression = inner.expression if inner.line == frame.line else frame.expression
+    return frame.line - shift, expression
+
+
+def _shift(ran: str, source: str) -> int | None:
+    """By how many lines what ran is longer than a source that is the same but for a mark."""
+    if unmark(ran).strip() != unmark(source).strip():
+        return None
+    return ran.rstrip().count("\n") - source.rstrip().count("\n")
+
+
+def _own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:
+    """Yield the parts of a statement that are in no statement within it."""
+    waiting: list[ast.AST] = [statement]
+    while waiting:
+        node = waiting.pop(0)
+        yield node
+        inside = ast.iter_child_nodes(node)
+        waiting += [one for one in inside if not isinstance(one, (ast.stmt, ast.ExceptHandler))]
+
+
+def _keys_within(value: Any) -> Iterable[str]:
+    """The keys of a value, and of what a dictionary or a list holds first."""
+    found = list(keys(value) or ())
+    first = next(iter(list(value.values())), ABSENT) if type(value) is dict else ABSENT
+    if type(value) is list and value:
+        first = value[0]
+    return found + list(keys(first) or () if first is not ABSENT else ())
+
+
+def plain(word: str) -> str:
+    """A word without what people mix up: case, separators, and the s of a plural."""
+    return re.sub(r"[\W_]+", "", word).lower().rstrip("s") or word
+
+
+def near(word: str, words: Iterable[str], count: int = 2) -> list[tuple[str, bool]]:
+    """The words that may have been meant, the likeliest first, and whether hardly others can be."""
+    known = [one for one in dict.fromkeys(words) if type(one) is str and one != word][:_MAX_WORDS]
+    same = [one for one in known if plain(one) == plain(word)]
+    same += [one for one in known if sorted(one.lower()) == sorted(word.lower())]  # letters swapped
+    lower = {one.lower(): one for one in reversed(known)}
+    close = [lower[one] for one in get_close_matches(word.lower(), lower, n=count, cutoff=_NEAR)]
+    parts = [
+        one
+        for one in known
+        if len(word) >= _LEAST_PART
+        and (word.lower() in re.split(r"[\W_]+", one.lower()))
+        | (len(one) >= _LEAST_PART and one.lower() in re.split(r"[\W_]+", word.lower()))
+    ]
+    found = list(dict.fromkeys([*same, *close, *(parts if len(parts) == 1 else ())]))[:count]
+    ratios = [SequenceMatcher(a=word.lower(), b=one.lower()).ratio() for one in found]
+    return [
+        (one, n == 0 and (one in same or ratio >= _VERY_NEAR))
+        for n, (one, ratio) in enumerate(zip(found, ratios, strict=True))
+    ]
+
+
+Rule = Callable[[Broken], Iterator[Mend]]

@@ -1,0 +1,59 @@
+"""Mechanical changes to a cell that failed, the likeliest first. Nothing of them is tried here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.notebook.failures import call_mends as calls
+from jupyter_llm.notebook.failures import near_mends as nearby
+from jupyter_llm.notebook.failures import syntax_mends
+from jupyter_llm.notebook.failures import value_mends as values
+from jupyter_llm.notebook.failures.broken_cell import Broken, Mend, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from jupyter_llm.notebook.failures.failure import Failure
+
+# By the classes that an error may be of; the likeliest rules first.
+_RULES: tuple[tuple[tuple[str, ...], tuple[Rule, ...]], ...] = (
+    (("SyntaxError",), (syntax_mends.syntax,)),
+    (("NameError",), (nearby.names,)),
+    (("AttributeError",), (calls.removed, calls.classes, calls.not_callable)),
+    (("AttributeError",), (nearby.attributes_near, values.iterables, calls.keywords)),
+    (("KeyError", "ColumnNotFoundError", "ValueError", "BinderException"), (nearby.columns,)),
+    (("FileNotFoundError", "OSError", "IOException"), (nearby.files,)),
+    (("ImportError",), (nearby.modules,)),
+    (("TypeError",), (calls.keywords, calls.arguments, calls.classes, calls.not_callable)),
+    (("IndexError",), (values.places,)),
+    (("TypeError", "ValueError", "InvalidOperationError", "DataError"), (values.conditions,)),
+    (
+        ("ArithmeticError", "TypeError", "ValueError"),
+        (values.made_text, values.reductions, values.texts),
+    ),
+    (("ValueError", "TypeError", "OverflowError"), (values.conversions, values.shapes)),
+    (("TypeError", "ValueError"), (values.whole_numbers, values.iterables, values.read_files)),
+    (("TypeError", "AttributeError"), (values.nothing,)),
+)
+
+
+def mends(
+    failure: Failure, source: str, namespace: Mapping[str, Any], files: Sequence[str] = ()
+) -> Iterator[Mend]:
+    """Yield changes to a cell that may mend it, each different from the others.
+
+    The cell is one that the failure came through, or may have come from. `namespace` holds what its
+    code reads, and `files` are the paths there are. A rule that stumbles over the user's objects
+    has nothing to say.
+    """
+    broken = Broken(failure, source, namespace, files)
+    seen = {source}
+    kinds = {failure.kind, *failure.bases}
+    for rule in (rule for names, rules in _RULES if kinds.intersection(names) for rule in rules):
+        try:
+            for mend in rule(broken):
+                if mend.source not in seen:
+                    seen.add(mend.source)
+                    yield mend
+        except Exception:  # noqa: BLE001, S112  the values may be anything
+            continue

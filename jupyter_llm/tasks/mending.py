@@ -1,0 +1,206 @@
+"""Mends that rules know of, tried before a model is asked."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import time
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.notebook.cells.sources import CellSource
+from jupyter_llm.notebook.failures.broken_cell import failing_line
+from jupyter_llm.notebook.failures.failure import Failure
+from jupyter_llm.notebook.failures.frames import Frame
+from jupyter_llm.notebook.failures.mends import mends
+from jupyter_llm.notebook.failures.missing import slot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+    from jupyter_llm.notebook.cells.events import CellEvent
+    from jupyter_llm.notebook.failures.broken_cell import Mend
+    from jupyter_llm.notebook.failures.causes import Cause
+    from jupyter_llm.notebook.sealed.trying import Seen
+    from jupyter_llm.tasks.task import Task
+
+_MAX_CELLS = 4  # that may be the cause
+_MAX_MENDS = 16  # of one cell
+_MAX_S = 8.0  # in which another try is begun
+_MAX_DEPTH = 3  # errors of one cell behind the first
+_MAX_FILES = 2000
+_SKIPPED = frozenset({"node_modules", "__pycache__"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mended:
+    """A cell that rules have changed, with what was seen when it was tried.
+
+    `is_past` where another error came behind the place of the first.
+    """
+
+    cause: Cause
+    mend: Mend
+    seen: Seen
+    is_past: bool = False
+
+    @property
+    def is_good(self) -> bool:
+        """Whether no model need be asked."""
+        return self.seen.runs or (self.mend.is_sure and (self.is_past or not self.seen.was_tried))
+
+    @property
+    def verdict(self) -> str:
+        """What was seen, as a sentence."""
+        return verdict(self.seen, is_past=self.is_past)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """How the cells of a failure are tried: a changed one, and behind it what it is to mend.
+
+    `makers` are all cells that had a hand in the values, in the order they ran.
+    """
+
+    task: Task
+    failure: Failure
+    failed: CellEvent | None = None
+    makers: tuple[CellEvent, ...] = ()
+
+    def seen(self, cell: CellEvent, source: str, **how: Any) -> Seen:
+        """What comes of a cell with another source, up to the one that failed."""
+        failed = self.failed
+        is_failing = failed is None or _is_same(cell, failed)
+        behind = () if is_failing or failed is None else (failed.source,)
+        seen = self.task.tries.seen(source, *behind, **how)
+        others = [one for one in self.makers if not _is_same(one, cell)]
+        if seen.outcome == "raises" and failed is not None and behind and others:
+            # What was made of it, or what it was made of, may be as the error left it.
+            before = [one.source for one in others if one.number < cell.number]
+            after = [one.source for one in others if cell.number < one.number < failed.number]
+            again = self.task.tries.seen(*before, source, *after, *behind, **how)
+            return again if again.runs else seen
+        return seen
+
+    def is_past(self, cell: CellEvent, before: str, after: str, seen: Seen) -> bool:
+        """Whether the error came behind the place where the first one was."""
+        if seen.outcome == "running":
+            return True
+        if seen.outcome != "raises":
+            return False
+        if self.failed is not None and not _is_same(cell, self.failed):
+            is_other = (seen.error_kind, seen.message) != (self.failure.kind, self.failure.message)
+            return seen.index > 0 and is_other
+        if self.failure.syntax is not None:
+            return seen.error_kind not in ("SyntaxError", "IndentationError", "TabError")
+        line = failing_line(self.failure, before)
+        return seen.lineno > line + after.count("\n") - before.count("\n") and line > 0
+
+
+def find_mends(trial: Trial, causes: Sequence[Cause]) -> Iterator[Mended]:
+    """Yield mends of the cells that may be the cause, as they were seen, up to the first good one.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        The user interrupted a try.
+    """
+    search = _Search(trial, time.monotonic() + _MAX_S)
+    for cause in causes[:_MAX_CELLS]:
+        for found in search.mended(cause, trial.failure, cause.cell.source):
+            if cause is not causes[0] and not found.seen.was_tried:
+                continue  # another cell is likelier to be wrong
+            yield found
+            if found.is_good:
+                return
+
+
+class _Search:
+    """Looks for mends, and tries them as long as there is time."""
+
+    def __init__(self, trial: Trial, end_s: float) -> None:
+        self._trial, self._end_s = trial, end_s
+        self._namespace = _namespace(trial.task)
+        is_about_files = {"OSError", "IOException"}.intersection(trial.failure.bases)
+        self._files = tuple(islice(_files(Path(), 2), _MAX_FILES)) if is_about_files else ()
+
+    def mended(
+        self, cause: Cause, failure: Failure, source: str, told: str = "", depth: int = _MAX_DEPTH
+    ) -> Iterator[Mended]:
+        """Yield mends of a cell; of one that has another error behind the first, of both."""
+        trial = replace(self._trial, failure=failure)
+        for mend in islice(mends(failure, source, self._namespace, self._files), _MAX_MENDS):
+            if time.monotonic() > self._end_s:
+                return
+            reason = f"{told}; {mend.reason}" if told else mend.reason
+            seen = trial.seen(cause.cell, mend.source, step="Trying a change")
+            is_past = trial.is_past(cause.cell, source, mend.source, seen)
+            told_mend = replace(mend, reason=reason)
+            found = Mended(cause=cause, mend=told_mend, seen=seen, is_past=is_past)
+            if is_past and mend.is_sure and seen.outcome == "raises" and seen.index == 0 and depth:
+                behind = told_failure(seen.error_kind, seen.message, mend.source, seen.lineno)
+                yield from self.mended(cause, behind, mend.source, reason, depth - 1)
+            yield found
+            if found.is_good:
+                return
+
+
+def verdict(seen: Seen, *, is_past: bool = False) -> str:
+    """What was seen when a change was tried, as a sentence; "" if nobody was to try it."""
+    match seen.outcome:
+        case "runs":
+            return "With this change the cell runs."
+        case "raises":
+            where = f"line {seen.lineno} " if seen.lineno and not seen.index else "it "
+            return f"With this change {'the error is gone; then ' * is_past}{where}{seen.text}."
+        case "running":
+            return f"With this change the cell is {seen.text}."
+    return f"{seen.text[:1].upper()}{seen.text[1:]}."
+
+
+def _is_same(cell: CellEvent, other: CellEvent) -> bool:
+    return cell == other or (cell.cell_id is not None and cell.cell_id == other.cell_id)
+
+
+def told_failure(kind: str, message: str, source: str, line: int) -> Failure:
+    """A failure of which no more is known than what was raised, and in which line of a cell."""
+    found: Any = getattr(builtins, kind, None)
+    bases = tuple(base.__name__ for base in found.__mro__) if isinstance(found, type) else (kind,)
+    cell = CellSource(source=source, compiled=source)
+    frame = Frame(function="<module>", source=source, line=line, cell=cell)
+    return Failure(kind=kind, message=message, bases=bases, steps=(frame,) if line else ())
+
+
+def _namespace(task: Task) -> dict[str, Any]:
+    """The notebook's variables, and those of its functions that were running when it failed."""
+    found = dict(task.namespace)
+    error = task.error[0] if task.error is not None else None
+    traceback: TracebackType | None = (
+        slot(error, BaseException, "__traceback__") if error is not None else None
+    )
+    while traceback is not None:
+        frame = traceback.tb_frame
+        is_function = frame.f_code.co_name != "<module>"
+        if is_function and task.sources.find(frame.f_code.co_filename) is not None:
+            found.update(frame.f_locals)
+        traceback = traceback.tb_next
+    return found
+
+
+def _files(folder: Path, depth: int) -> Iterator[str]:
+    """Yield the paths of the files in a folder, as one types them there."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name in _SKIPPED:
+            continue
+        path = folder / entry.name
+        if not entry.is_dir(follow_symlinks=False):
+            yield path.as_posix()
+        elif depth:
+            yield from _files(path, depth - 1)
