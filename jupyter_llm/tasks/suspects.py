@@ -32,7 +32,9 @@ LEAST_MARGIN = 2.0
 MAX_LINES = 12
 """The most lines that are looked at closely: those that surprise the model most."""
 
-_SURPRISE = -1.5  # nats of a token: one in five
+_SURPRISE = -2.0  # nats of a token: one in seven
+_DOUBT = -0.7  # one in two
+_MAX_OTHERS = 24  # variants of a line that are read
 _CHARS_ABOVE = 3000
 _CHARS_BELOW = 1500
 _NUM_BELOW = 3  # lines that follow, where a model does not fill in
@@ -95,7 +97,7 @@ def _asked(tree: ast.Module, lines: Sequence[str]) -> list[int]:
             (skipped if is_unasked else found).update(range(node.lineno - 1, end))
         elif isinstance(node, ast.Constant | ast.JoinedStr) and node.lineno != node.end_lineno:
             skipped.update(range(node.lineno - 1, node.end_lineno or node.lineno))
-    return [n for n in sorted(found - skipped) if n and _is_worth(lines[n])]
+    return [n for n in sorted(found - skipped) if _is_worth(lines[n])]
 
 
 def _is_worth(line: str) -> bool:
@@ -125,10 +127,8 @@ def _surprising(engine: Engine, lines: Sequence[str], asked: Sequence[int]) -> l
     (score,) = engine.score(start, ["".join(rest)[: _CHARS_ABOVE + _CHARS_BELOW]])
     parts = engine.tokenize_texts(list(accumulate(rest)))
     ends = [0, *(len(part) for part in parts)]
-    least = {
-        index: min(score.logprobs[ends[index - 1] : ends[index]], default=_SURPRISE)
-        for index in asked
-    }
+    spans = {index: score.logprobs[ends[index - 1] : ends[index]] for index in asked if index}
+    least = {index: min(spans.get(index, ()), default=_SURPRISE) for index in asked}
     stumbled = sorted(
         (index for index in asked if least[index] <= _SURPRISE), key=least.__getitem__
     )
@@ -140,10 +140,11 @@ def _compared(
 ) -> Suspect | None:
     """A line as a suspect, if a variant of it is far likelier in its place."""
     prompt, below = _prompt(engine, lines, index)
-    (own,) = engine.score(prompt, [lines[index] + below])
+    line = lines[index]
+    (own,) = engine.score(prompt, [line + below])
     if own.logprob > -LEAST_MARGIN:
         return None
-    others = _others(lines, index, names)
+    others = _at_surprises(engine, line, _others(lines, index, names), own.logprobs)
     if not others:
         return None
     scores = engine.score(prompt, [other + below for other in others])
@@ -151,7 +152,26 @@ def _compared(
     margin = best.logprob - own.logprob
     if margin < LEAST_MARGIN:
         return None
-    return Suspect(index + 1, lines[index].strip(), other.strip(), margin)
+    return Suspect(index + 1, line.strip(), other.strip(), margin)
+
+
+def _at_surprises(
+    engine: Engine, line: str, others: Sequence[str], logprobs: Sequence[float]
+) -> list[str]:
+    """The variants that part from a line where it surprises the model; others cannot win."""
+    parts = [_num_common(line, other) for other in others]
+    places = [len(part) for part in engine.tokenize_texts([line[:end] for end in parts])]
+    # Where tokens meet is not where the texts part, so those beside count too.
+    near = (logprobs[max(0, place - 1) : place + 2] for place in places)
+    return [
+        other for other, some in zip(others, near, strict=True) if min(some, default=0.0) <= _DOUBT
+    ][:_MAX_OTHERS]
+
+
+def _num_common(one: str, other: str) -> int:
+    """How many characters two texts begin with together."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _others(lines: Sequence[str], index: int, names: Sequence[str]) -> list[str]:

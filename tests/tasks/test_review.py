@@ -49,7 +49,8 @@ class Expecting(ScriptedEngine):
         """One for each token, which the script takes to be a byte."""
         logprobs = [-0.001] * len(text.encode())
         if self.line and self.line in text:
-            logprobs[text.index(self.line)] = -8.0
+            pairs = enumerate(zip(self.line, self.meant, strict=False))
+            logprobs[text.index(self.line) + next(n for n, (a, b) in pairs if a != b)] = -8.0
         elif self.line and self.meant not in text:
             logprobs[0] = -4.0
         return tuple(logprobs)

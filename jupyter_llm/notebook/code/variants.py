@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-MAX_VARIANTS = 40
+MAX_VARIANTS = 80
 """The most variants of one line."""
 
 # What people take for one another. Each word also stands for those that stand for it.
@@ -82,6 +82,26 @@ _PHRASES = (
     (r"^(\w+\.\w+\(.*\))$", r"return \1"),
     (r"^(\w+) = \1$", r"self.\1 = \1"),
     (r"=\[\]", "=None"),
+    (r"\b(\w+) - (\w+)\b", r"abs(\1 - \2)"),
+    (r"\b(\w+) - (\w+)\b", r"(\1 - \2) ** 2"),
+    (r"\b([\w.]+) / ([\w.]+)\b", r"\2 / \1"),
+    (r"\b([\w.]+) - ([\w.]+)\b", r"\2 - \1"),
+    (r"\b(\w+) // (\w+)\b", r"(\1 + \2 - 1) // \2"),
+    (r"\b(len\(\w+\)) // (\w+)\b", r"(\1 + \2 - 1) // \2"),
+    (r"(- (\w+)\)) / (\w+)\b", r"\1 / (\3 - \2)"),
+    (r"\b(\w+) \+ (\w+) /", r"(\1 + \2) /"),
+    (r"\bsort_values\(\)", "sort_values(ascending=False)"),
+    (r"\bsort_values\(([^()=]+)\)", r"sort_values(\1, ascending=False)"),
+    (r"\b(sorted|sort)\(([^()=]+)\)", r"\1(\2, reverse=True)"),
+    (r"\bsort\(\)", "sort(reverse=True)"),
+    (r"(?:, )?\b(?:ascending=False|reverse=True)", ""),
+    (r"\((\w+), (\w+)\)", r"(\2, \1)"),
+    (r"\brange\((\w+)\)", r"range(\1 + 1)"),
+    (r"\brange\((\w+), (\w+)\)", r"range(\1, \2 + 1)"),
+    (r"\b(\w+)\.get\((\w+)\)", r"\1.get(\2, 0)"),
+    (r"\.mean\(\)", ".mean(axis=0)"),
+    (r"axis=0", "axis=1"),
+    (r"axis=1", "axis=0"),
 )
 
 
