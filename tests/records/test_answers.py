@@ -16,6 +16,7 @@ from jupyter_llm.errors import EngineError, ProvenanceError
 from jupyter_llm.notebook.files import read_notebook
 from jupyter_llm.records.answers import AnswerLog, answers_in
 from jupyter_llm.records.prompt_store import KeptPrompt, PromptStore
+from jupyter_llm.records.records import GIVEN_BEGIN
 
 TEXT = "Because.\n\n(It is so.)\n"
 REQUEST = Request(
@@ -96,6 +97,18 @@ class TestLog:
         assert len(places) == 500
         assert places[-1].startswith("599 word")
         assert max(map(len, places)) == 40
+
+
+@pytest.mark.parametrize("note", ["", "seed 7"])
+def test_the_text_of_an_answer_is_read_without_what_was_known_before(
+    tmp_path: Path, note: str
+) -> None:
+    text = " a key that is not there."
+    known = f"KeyError: 'citi'\n\n{GIVEN_BEGIN}"
+    path = saved(tmp_path / "a.ipynb", [asked(shown(known + text, record(text), note))])
+    (answer,) = answers_in(read_notebook(path))
+    assert answer.text == text
+    assert answer.is_as_recorded
 
 
 @pytest.mark.parametrize("note", ["", "seed 7", "interrupted after 2 tokens"])
