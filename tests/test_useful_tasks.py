@@ -83,3 +83,10 @@ def test_both_halves_have_about_as_much() -> None:
     every: list[list[Named]] = [[*tasks()], [*broken_cells()], [*functions()]]
     shares = [len(in_part(items, "report")) / len(items) for items in every]
     assert all(0.4 <= share <= 0.6 for share in shares)
+
+
+def test_there_are_150_tasks_60_broken_cells_and_20_functions() -> None:
+    assert len(tasks()) >= 150
+    assert len(broken_cells()) >= 60
+    assert len(functions()) >= 20
+    assert {task.library for task in tasks()} == set(LIBRARIES)
