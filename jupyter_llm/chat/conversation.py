@@ -91,7 +91,7 @@ class Chat(ChatTurns):
     last cells to this prompt alone. Models that long contexts harm are told by "auto" only with
     prompts that are about the notebook; `was_alone` says that the last one was not. If that one
     took the place of another prompt, `num_below` counts the cells that it was not told, since they
-    ran first after that.
+    ran first after that. `last_code` is the code that was written last.
     """
 
     def __init__(
@@ -112,6 +112,7 @@ class Chat(ChatTurns):
         self.left_out = (0, 0)
         self.was_alone = False
         self.num_below = 0
+        self.last_code: CodeAnswer | None = None
         self._counted: tuple[Engine, tuple[Message, ...], int] | None = None
 
     @property
@@ -232,11 +233,17 @@ class Chat(ChatTurns):
                     self._take_in(sending, finished(interrupt.completion))
                 raise
             answer = replace(answer, cells=new_cells(answer.cells, namespace))
+            self.last_code = answer
             completion = finished(answer.completion)
             self._answers.log(answer.request, completion)
             shown = replace(answer.completion, text=answer.text, token_ids=None)
             self._take_in(sending, finished(shown))
         return answer
+
+    def reset(self, *, with_prompts: bool = False) -> None:
+        """Forget all turns, and the code that was written last."""
+        self.last_code = None
+        super().reset(with_prompts=with_prompts)
 
     def preview(self, engine: Engine, asked: Asked) -> tuple[Message, ...]:
         """The messages that `send` would send; nothing changes."""
