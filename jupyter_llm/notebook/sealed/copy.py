@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 _MAX_BYTES = 1 << 20  # of what a copy says
 _PERIOD_S = 0.05
-_REAP_S = 0.2
+# How long is waited for the memory of a copy to be given back, which the next one can see to.
+_REAP_S, _INTERRUPTED_S, _GRACE_S = 2.0, 0.15, 0.2
+_LEAST_ROOM, _ROOM_OF_A_THREAD = 2 << 30, 80 << 20
 _DIE_WITH_PARENT = 1
 _SPARE = 256 << 20  # bytes that stay free for everybody else
 
@@ -65,7 +67,7 @@ def work_in_copy(work: Work, *, timeout_s: float, tick: Callable[[], None] | Non
 
     An interrupt ends the copy at once.
     """
-    room = (free_memory().ram_bytes - _SPARE) // 2
+    room = _room()
     with _noted_interrupts() as interrupts, _Pipe() as pipe:
         copy = _Copy()
         try:
@@ -74,9 +76,11 @@ def work_in_copy(work: Work, *, timeout_s: float, tick: Callable[[], None] | Non
                 _be_copy(work, pipe.writing, timeout_s, room)
             pipe.close_writing()
             how, said = _wait(pipe.reading, timeout_s, tick, interrupts)
-            return Ending(how, said, copy.end())
+            if how == "ended" and not interrupts:
+                copy.await_end(_GRACE_S)  # to see by itself what it ends with
+            return Ending(how, said, copy.end(_INTERRUPTED_S if interrupts else _REAP_S))
         finally:
-            copy.end()
+            copy.end(_INTERRUPTED_S)
 
 
 class _Pipe:
@@ -95,6 +99,18 @@ class _Pipe:
         if self.writing >= 0:
             os.close(self.writing)
             self.writing = -1
+
+
+def _room() -> int:
+    """How many bytes a copy may take: what we hold twice, but no more than half of what is free.
+
+    Only addresses can be bounded, and of those each thread takes some that it does not use.
+    """
+    import psutil
+
+    held = int(psutil.Process().memory_info().rss)
+    half = max(free_memory().ram_bytes - _SPARE, 0) // 2
+    return min(half, 2 * held + _LEAST_ROOM) + (os.cpu_count() or 1) * _ROOM_OF_A_THREAD
 
 
 def _fork() -> int:
@@ -154,33 +170,38 @@ class _Copy:
 
     def __init__(self) -> None:
         for other in list(self._left):
-            other.end(wait_s=0)
+            other.end(0)
         self.pid = 0
         self._status: int | None = None
 
+    def await_end(self, wait_s: float) -> bool:
+        """Wait until it is gone, which it may not be after this time."""
+        deadline = time.monotonic() + wait_s
+        while self.pid > 0 and self._status is None:
+            try:
+                found, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:  # somebody waits for whatever ends
+                found, status = self.pid, 0
+            if found:
+                self._status = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() >= deadline:
+                return False
+            else:
+                time.sleep(0.001)
+        return True
+
     def end(self, wait_s: float = _REAP_S) -> int:
         """End it, if it has not, and tell what it ended with."""
-        if self.pid <= 0 or self._status is not None:
-            return self._status or 0
-        deadline = time.monotonic() + wait_s
-        try:
+        if not self.await_end(0):
             # Its number is nobody else's before it was waited for.
-            found, status = os.waitpid(self.pid, os.WNOHANG)
-            if found == 0:
-                os.kill(self.pid, signal.SIGKILL)
-            while found == 0 and time.monotonic() < deadline:
-                time.sleep(0.001)
-                found, status = os.waitpid(self.pid, os.WNOHANG)
-        except ChildProcessError:  # somebody waits for whatever ends
-            found, status = self.pid, 0
-        if found == 0:  # it has much memory to give back: the next one sees to it
-            if self not in self._left:
-                self._left.append(self)
-            return -signal.SIGKILL
-        if self in self._left:
-            self._left.remove(self)
-        self._status = os.waitstatus_to_exitcode(status)
-        return self._status
+            os.kill(self.pid, signal.SIGKILL)
+        if self.await_end(wait_s):
+            if self in self._left:
+                self._left.remove(self)
+            return self._status or 0
+        if self not in self._left:
+            self._left.append(self)
+        return -signal.SIGKILL
 
 
 def _be_copy(work: Work, writing: int, timeout_s: float, room: int) -> None:
@@ -236,7 +257,7 @@ def _limit(timeout_s: float, room: int) -> None:
         addresses = int(file.read().split()[0]) * resource.getpagesize()
     bounds = {
         resource.RLIMIT_CPU: seconds,
-        resource.RLIMIT_AS: addresses + max(room, 0),
+        resource.RLIMIT_AS: addresses + room,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_CORE: 0,
     }

@@ -29,6 +29,8 @@ _REFUSED = re.compile(r"(?i)permission denied|operation not permitted|os error (
 _READ_ONLY_DATABASE = re.compile(
     r"(?i)readonly database|unable to open database|disk I/O error|read-only (?:file|mode|database)"
 )
+_NOT_CONNECTED = re.compile("(?i)operation on non-socket")  # which they all are in a copy
+_MAX_TEXT = 2000
 _NUMBERS = (errno.EPERM, errno.EACCES, errno.EROFS, errno.EFBIG)
 
 _EVENTS: dict[str, Callable[[tuple[Any, ...]], str]] = {
@@ -82,21 +84,25 @@ class Refusals:
 
     def behind(self, error: BaseException) -> str:
         """What the seal refused where that is why an error was raised, else an empty text."""
-        for one in _chain(error):
-            if isinstance(one, _Asked):
-                return "ask for input"
-            text = _text(one)
-            if isinstance(one, OSError) and one.errno == errno.EBADF and self._was_writable:
-                return "write to a file that is open"
-            is_database = "sqlite" in type(one).__module__ or "database" in text.lower()
-            if is_database and _READ_ONLY_DATABASE.search(text):
-                return _DATABASE
-            number = one.errno if isinstance(one, OSError) else None
-            if number in _NUMBERS or _REFUSED.search(text):
-                if self._noted:
-                    return self._noted[-1]
-                if not _is_unreadable(one):
-                    return "do what only the kernel may"
+        found = map(self._behind_one, _chain(error))
+        return next(filter(None, found), "") or self.own()
+
+    def _behind_one(self, error: BaseException) -> str:
+        if isinstance(error, _Asked):
+            return "ask for input"
+        text = _text(error)
+        number = error.errno if isinstance(error, OSError) else None
+        if number == errno.EBADF and self._was_writable:
+            return "write to a file that is open"
+        if _NOT_CONNECTED.search(text):
+            return "use a connection that is open"
+        if _is_of_database(error, text) and _READ_ONLY_DATABASE.search(text):
+            return _DATABASE
+        noted = self._noted[-1] if self._noted else ""
+        if isinstance(error, OSError) and noted.startswith(_NETWORK):
+            return noted
+        if number in _NUMBERS or _REFUSED.search(text):
+            return noted or ("" if _is_unreadable(error) else "do what a sealed copy may not")
         return ""
 
     def _note(self, event: str, args: tuple[Any, ...]) -> None:
@@ -161,12 +167,20 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _text(error: BaseException) -> str:
     try:
-        return str(error)
+        return str(error)[:_MAX_TEXT]
     except Exception:  # noqa: BLE001  an error of the user's own
         return ""
 
 
+def _is_of_database(error: BaseException, text: str) -> bool:
+    return "sqlite" in str(type(error).__module__) or "database" in text.lower()
+
+
 def _is_unreadable(error: BaseException) -> bool:
     """Whether an error is about a file that nobody here may read anyway."""
-    name = error.filename if isinstance(error, OSError) else None
-    return isinstance(name, (str, bytes)) and Path(os.fsdecode(name)).exists()
+    if not isinstance(error, OSError) or error.errno != errno.EACCES:
+        return False
+    name = error.filename
+    if not isinstance(name, (str, bytes)):
+        return False
+    return os.access(name, os.F_OK) and not os.access(name, os.R_OK)

@@ -10,6 +10,7 @@ import linecache
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import islice
 from types import TracebackType
 from typing import Any
 
@@ -23,6 +24,7 @@ from jupyter_llm.notebook.sealed.cells import Unit
 from jupyter_llm.notebook.sealed.polars_again import begin_again, copied_library
 from jupyter_llm.notebook.sealed.refusals import Refusals
 from jupyter_llm.notebook.sealed.silence import Silence
+from jupyter_llm.notebook.values.peek import short_name
 
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _FUTURE = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
@@ -30,7 +32,7 @@ _ASYNC = re.compile(r"\b(?:async|await|asyncio)\b")
 _MAX_MESSAGE = 600
 _MAX_RESULT = 2000
 _MAX_REPORT = 12_000
-_MAX_NAMES = 100
+_MAX_NAMES, _MAX_NAME = 200, 200
 _MAX_LOOKED = 300_000  # bytes
 
 
@@ -104,13 +106,11 @@ class Run:
         refusals = Refusals(self._namespace, was_writable=was_writable)
         self._silence.begin()
         refusals.watch()
-        verdict = Verdict()
-        try:
-            self._run()
-        except BaseException as error:  # noqa: BLE001  whatever a draft raises
-            verdict = self._verdict_of(error, refusals)
+        error = self._run()
+        if error is None:
+            verdict = Verdict(refused=refusals.own())
         else:
-            verdict.refused = refusals.own()
+            verdict = self._verdict_of(error, refusals)
         verdict.index = self._index
         verdict.printed = self._silence.printed
         verdict.result = self._result
@@ -119,21 +119,29 @@ class Run:
             verdict.num_figures = self._silence.num_figures
         return self._with_look(verdict)
 
-    def _run(self) -> None:
+    def _run(self) -> BaseException | None:
+        """Run all cells; what the one raised that did not come to its end."""
         coroutine = self._run_all()
         if self._loop is not None:
-            self._loop.run_until_complete(coroutine)
-            return
-        with suppress(StopIteration):
+            return self._loop.run_until_complete(coroutine)
+        try:
             coroutine.send(None)
+        except StopIteration as end:
+            error: BaseException | None = end.value
+            return error
+        return None
 
-    async def _run_all(self) -> None:
-        for index, unit in enumerate(self._units):
-            self._index = index
-            self._result = ""
-            value = await self._run_unit(unit)
-            if value is not None:
-                self._result = self._shown(value)
+    async def _run_all(self) -> BaseException | None:
+        try:
+            for index, unit in enumerate(self._units):
+                self._index = index
+                self._result = ""
+                value = await self._run_unit(unit)
+                if value is not None:
+                    self._result = self._shown(value)
+        except BaseException as error:  # noqa: BLE001  whatever a draft raises
+            return error
+        return None
 
     async def _run_unit(self, unit: Unit) -> object:
         """Run a cell; the value of an expression at its end is what it shows."""
@@ -162,17 +170,17 @@ class Run:
 
     def _shown(self, value: object) -> str:
         if self._shell is None:
-            return clip(repr(value), _MAX_RESULT)
+            return _shortened(repr(value))
         data, _ = self._shell.display_formatter.format(value)
         self._silence.count(data)
-        return clip(str(data.get("text/plain", "")), _MAX_RESULT)
+        return _shortened(str(data.get("text/plain", "")))
 
     def _verdict_of(self, error: BaseException, refusals: Refusals) -> Verdict:
         message = ""
         with suppress(Exception):
             message = str(error.msg if isinstance(error, SyntaxError) else error)
         verdict = Verdict(
-            error_kind=type(error).__name__,
+            error_kind=short_name(type(error)),
             message=message[:_MAX_MESSAGE],
             lineno=self._line_of(error),
             refused=refusals.behind(error),
@@ -199,11 +207,12 @@ class Run:
     def _names(self) -> list[str]:
         """The names that were bound anew or to something else."""
         missing = object()
-        return [
-            name
+        bound = (
+            str(name)[:_MAX_NAME]
             for name, value in list(self._namespace.items())
-            if not str(name).startswith("_") and self._before.get(name, missing) is not value
-        ][:_MAX_NAMES]
+            if self._before.get(name, missing) is not value
+        )
+        return [name for name in islice(bound, _MAX_NAMES) if not name.startswith("_")]
 
     def _with_look(self, verdict: Verdict) -> bytes:
         plain = msgspec.json.encode(verdict)
@@ -223,3 +232,8 @@ def _own_steps(error: BaseException, names: set[str]) -> TracebackType | None:
     while step is not None and step.tb_frame.f_code.co_filename not in names:
         step = step.tb_next
     return step
+
+
+def _shortened(text: str) -> str:
+    """A text as short as it is told; what is very long is cut first, since clipping looks at it."""
+    return clip(text[: _MAX_RESULT * 10], _MAX_RESULT)

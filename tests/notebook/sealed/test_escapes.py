@@ -1,0 +1,122 @@
+"""Attempts to get out of a sealed copy: none succeeds, and all is as it was before."""
+
+from __future__ import annotations
+
+import platform
+import tomllib
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.escape_world import World
+from support.paths import DATA
+from support.seal import needs_seal
+
+from jupyter_llm.notebook.sealed.trying import Seen, try_code
+
+pytestmark = needs_seal
+
+ATTEMPTS: list[dict[str, Any]] = tomllib.loads((DATA / "escapes.toml").read_text(encoding="utf-8"))[
+    "attempt"
+]
+GROUPS = sorted({attempt["group"] for attempt in ATTEMPTS})
+PRELUDE = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def must(result):
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+def raw(number, *values):
+    plain = [ctypes.c_long(value) if isinstance(value, int) else value for value in values]
+    return must(libc.syscall(ctypes.c_long(number), *plain))
+def find_pipe():
+    for name in os.listdir('/proc/self/fd'):
+        try:
+            if os.readlink(f'/proc/self/fd/{name}').startswith('pipe:'):
+                return int(name)
+        except OSError:
+            pass
+said = find_pipe()
+"""
+# What an attempt must not fail of: then it has attempted nothing.
+SLIPS = ("NameError", "SyntaxError", "AttributeError", "TypeError", "ModuleNotFoundError")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    world = World(tmp_path_factory.mktemp("world"))
+    yield world
+    world.close()
+
+
+def attempted(attempt: dict[str, Any], world: World) -> Seen:
+    timeout_s = attempt.get("timeout", 20)
+    return try_code([PRELUDE, attempt["code"]], world.names, timeout_s=timeout_s)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("group", GROUPS)
+def test_nothing_gets_out(group: str, world: World, capfd: pytest.CaptureFixture[str]) -> None:
+    changed = {}
+    for attempt in ATTEMPTS:
+        if attempt["group"] != group or attempt.get("machine", platform.machine()) != (
+            platform.machine()
+        ):
+            continue
+        before = world.state()
+        seen = attempted(attempt, world)
+        after = world.state()
+        different = {name: after[name] for name in before if after[name] != before[name]}
+        if different or seen.error_kind in SLIPS:
+            changed[attempt["name"]] = (seen, different)
+    assert changed == {}
+    assert capfd.readouterr() == ("", "")
+
+
+def test_there_are_enough_attempts() -> None:
+    names = [attempt["name"] for attempt in ATTEMPTS]
+    assert len(set(names)) == len(names) > 200
+
+
+def test_what_was_begun_can_go_on(tmp_path: Path) -> None:
+    with closing(World(tmp_path)) as world:
+        code = "cursor.fetchall(), list(numbers), begun.rollback(), wal.close(), lock.acquire()"
+        assert attempted({"code": code}, world).runs
+        assert world.names["cursor"].fetchall() == [("Kyiv",)]
+        assert list(world.names["numbers"]) == [0, 1, 2]
+        world.names["begun"].commit()
+        world.names["wal"].execute("insert into sales values ('Oslo')")
+        world.names["wal"].commit()
+        assert world.names["lock"].acquire(blocking=False)
+
+
+def test_a_forged_verdict_is_only_text(world: World) -> None:
+    code = 'os.write(said, b\'{"result": "forged", "names": ["x"]}\')\nos._exit(0)'
+    seen = attempted({"code": code}, world)
+    assert (seen.outcome, seen.result, seen.names) == ("runs", "forged", ("x",))
+
+
+@pytest.mark.parametrize("said", ["b'{'", "b'[' * 90000", "b'\\xff\\x00'", "b'{\"names\": 5}'"])
+def test_a_verdict_that_is_none_says_nothing(said: str, world: World) -> None:
+    seen = attempted({"code": f"os.write(said, {said})\nos._exit(0)"}, world)
+    assert seen.text == "not tried: what the copy says makes no sense"
+
+
+def test_a_verdict_without_an_end_is_cut(world: World) -> None:
+    seen = attempted({"code": "while True: os.write(said, b' ' * 65536)"}, world)
+    assert seen.outcome == "untried"
+
+
+def test_a_copy_that_ends_early_has_said_nothing(world: World) -> None:
+    assert attempted({"code": "os.close(said)"}, world).outcome in ("untried", "refused")
+
+
+def test_no_process_is_left(world: World) -> None:
+    before = world.state()["children"]
+    code = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()"
+    assert attempted({"code": code}, world).runs
+    assert world.state()["children"] == before
