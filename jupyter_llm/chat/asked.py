@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.budget import ContextMode, check_mode
@@ -34,7 +34,7 @@ class Asked:
     names. `describe` gives the summaries
     of variables that do; one that a turn has told already is not told again. With `is_kept=False`
     nothing of it is written to the disk. With `goes_on` it follows what an earlier kernel kept of
-    the chat; else that is not told.
+    the chat; else that is not told. With `is_code` the answer is to be code for the next cell.
     """
 
     prompt: str
@@ -50,6 +50,13 @@ class Asked:
     is_kept: bool = True
     goes_on: bool = False
     params: SamplingParams = field(default_factory=SamplingParams)
+    is_code: bool = False
+
+    def for_code(self) -> Asked:
+        """The same as a request for the code of a cell."""
+        from jupyter_llm.tasks.write import code_prompt
+
+        return replace(self, prompt=code_prompt(self.prompt), is_code=True)
 
     def cells_meant(self, cells: Sequence[CellEvent]) -> frozenset[CellEvent]:
         """Which of some cells it is about, if it brings along none of them."""

@@ -19,6 +19,7 @@ MODES = ("auto", "none", "all")
 # ones lose the thread: what stands in the middle of a long prompt is no longer found.
 _TIERS = ((700_000_000, 4096), (3_000_000_000, 8192), (10_000_000_000, 16_384))
 _MOST = 32_768
+_COPYING = 2_000_000_000  # parameters
 _CHARS_A_TOKEN = 3  # of source and outputs, at the least
 # The longest source of a cell takes an eighth of the budget, and its outputs half as much: they
 # are the first to be long, and seldom what a question is about.
@@ -80,6 +81,14 @@ def tells_if_asked(info: ModelInfo, mode: ContextMode) -> bool:
     whatever they are asked.
     """
     return mode == "auto" and info.sampling.is_small
+
+
+def tells_what_code_needs(info: ModelInfo, mode: ContextMode) -> bool:
+    """Whether a request for code goes along with what its code may build on, and no more.
+
+    So it is by itself with models of below 2B parameters: they copy what they are told.
+    """
+    return mode == "auto" and 0 < info.num_parameters < _COPYING
 
 
 def _bounded(num_chars: int) -> int:

@@ -6,7 +6,13 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from jupyter_llm.chat.budget import Budget, ContextMode, budget, tells_if_asked
+from jupyter_llm.chat.budget import (
+    Budget,
+    ContextMode,
+    budget,
+    tells_if_asked,
+    tells_what_code_needs,
+)
 from jupyter_llm.chat.plan import cells_told, told_cell
 from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.common.tables import count_of, markdown_table
@@ -57,7 +63,8 @@ class ContextReport:
     `num_tokens` is all of it, the chat template's own included, and `num_allowed` what the model
     is told at most in this mode; both are None while no model is loaded.
     With `is_if_asked` cells go along only with a prompt that is about them: long contexts harm a
-    model of `num_parameters`.
+    model of `num_parameters`. With `is_needed_for_code` a request for code goes along with what its
+    code may build on, whatever the rows say of other prompts.
     """
 
     chat: str
@@ -68,6 +75,7 @@ class ContextReport:
     num_allowed: int | None = None
     num_parameters: int = 0
     is_if_asked: bool = False
+    is_needed_for_code: bool = False
 
     @property
     def num_cells(self) -> int:
@@ -100,12 +108,19 @@ class ContextReport:
 
     @property
     def _size_note(self) -> str:
-        if not self.is_if_asked:
-            return ""
-        return (
-            f" Long contexts harm a model of {self.num_parameters / 1e6:.0f}M parameters: cells "
-            "and variables go along only with prompts that name or point at them, or with `-c all`."
-        )
+        size = f"{self.num_parameters / 1e6:.0f}M parameters"
+        notes = []
+        if self.is_if_asked:
+            notes.append(
+                f" Long contexts harm a model of {size}: cells and variables go along only with "
+                "prompts that name or point at them, or with `-c all`."
+            )
+        if self.is_needed_for_code:
+            notes.append(
+                f" For code (`-f code`) a model of {size} is told the cells that import, define or "
+                "bind something, the last two and those that are meant, and then the variables."
+            )
+        return "".join(notes)
 
     def to_markdown(self) -> str:
         """Everything as a table; texts from the notebook are not made safe."""
@@ -184,6 +199,7 @@ def context_report(
         num_allowed=allowed.num_tokens if engine is not None else None,
         num_parameters=engine.info.num_parameters if engine is not None else 0,
         is_if_asked=is_if_asked,
+        is_needed_for_code=engine is not None and tells_what_code_needs(engine.info, mode),
     )
 
 

@@ -6,11 +6,18 @@ import weakref
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from jupyter_llm.chat.asked import Asked
-from jupyter_llm.chat.budget import Budget, ContextMode, budget, tells_if_asked
+from jupyter_llm.chat.budget import (
+    Budget,
+    ContextMode,
+    budget,
+    tells_if_asked,
+    tells_what_code_needs,
+)
 from jupyter_llm.chat.draft import Cut, Draft, Turn
+from jupyter_llm.chat.needed import needed_cells, plan_code
 from jupyter_llm.chat.plan import Place, Plan, cells_told, draft_prompt, plan_prompt, variable_parts
 from jupyter_llm.chat.tree import Moment, Writing
 from jupyter_llm.chat.turns import ChatTurns
@@ -55,6 +62,16 @@ class _Sending:
     plan: Plan
 
 
+class _Told(TypedDict):
+    """What goes along with a prompt, whatever it asks for."""
+
+    allowed: Budget
+    cut: Cut
+    system: str | None
+    variables: Sequence[tuple[str, str]]
+    attachments: Sequence[tuple[str, str]]
+
+
 class Chat(ChatTurns):
     """A conversation with the resident model.
 
@@ -74,7 +91,7 @@ class Chat(ChatTurns):
     last cells to this prompt alone. Models that long contexts harm are told by "auto" only with
     prompts that are about the notebook; `was_alone` says that the last one was not. If that one
     took the place of another prompt, `num_below` counts the cells that it was not told, since they
-    ran first after that.
+    ran first after that. `last_code` is the code that was written last.
     """
 
     def __init__(
@@ -95,6 +112,7 @@ class Chat(ChatTurns):
         self.left_out = (0, 0)
         self.was_alone = False
         self.num_below = 0
+        self.last_code: CodeAnswer | None = None
         self._counted: tuple[Engine, tuple[Message, ...], int] | None = None
 
     @property
@@ -196,11 +214,11 @@ class Chat(ChatTurns):
         from jupyter_llm.engine.stream import finished
         from jupyter_llm.tasks.code_answer import new_cells
         from jupyter_llm.tasks.judging import Judge
-        from jupyter_llm.tasks.write import code_prompt, write_code
+        from jupyter_llm.tasks.write import write_code
 
         ran = [cell.source for cell in self.timeline.snapshot().cells if not cell.has_failed]
         judge = Judge(names=namespace, tries=tries, ran=ran, asked=asked.prompt)
-        asked = replace(asked, prompt=code_prompt(asked.prompt))
+        asked = asked.for_code()
         with self._sending(asked, show_progress) as sending:
             try:
                 answer = write_code(
@@ -215,11 +233,17 @@ class Chat(ChatTurns):
                     self._take_in(sending, finished(interrupt.completion))
                 raise
             answer = replace(answer, cells=new_cells(answer.cells, namespace))
+            self.last_code = answer
             completion = finished(answer.completion)
             self._answers.log(answer.request, completion)
             shown = replace(answer.completion, text=answer.text, token_ids=None)
             self._take_in(sending, finished(shown))
         return answer
+
+    def reset(self, *, with_prompts: bool = False) -> None:
+        """Forget all turns, and the code that was written last."""
+        self.last_code = None
+        super().reset(with_prompts=with_prompts)
 
     def preview(self, engine: Engine, asked: Asked) -> tuple[Message, ...]:
         """The messages that `send` would send; nothing changes."""
@@ -370,7 +394,10 @@ class Chat(ChatTurns):
         cut = self._cut_at(place, mode)
         system = self.system if asked.goes_on else self._systems.at(moment.tick)
         cells, is_about = notebook.visible, True
-        if tells_if_asked(engine.info, mode):
+        needs = asked.is_code and tells_what_code_needs(engine.info, mode)
+        if needs:
+            cells = needed_cells(cells, asked.cells_meant(cells))
+        elif tells_if_asked(engine.info, mode):
             meant = asked.cells_meant(cells)
             cells = tuple(cell for cell in cells if cell in meant)
             is_about = bool(cells or asked.named)
@@ -378,17 +405,17 @@ class Chat(ChatTurns):
         if is_about and asked.describe is not None:
             variables = asked.describe(asked.prompt, cells[-_NUM_RECENT:])
         allowed = budget(engine.info, mode, asked.params.max_tokens)
-        draft = draft_prompt(
-            asked.prompt,
-            place,
-            notebook,
-            mode=mode,
-            allowed=allowed,
-            cut=cut,
-            system=system if asked.system is None else asked.system,
-            variables=variables,
-            attachments=asked.attachments,
-        )
+        told: _Told = {
+            "allowed": allowed,
+            "cut": cut,
+            "system": system if asked.system is None else asked.system,
+            "variables": variables,
+            "attachments": asked.attachments,
+        }
+        if needs:
+            count = partial(self._count, engine)
+            return plan_code(asked.prompt, place, notebook, cells=cells, count=count, **told)
+        draft = draft_prompt(asked.prompt, place, notebook, mode=mode, **told)
         sent = draft.only(cells)
         plan = plan_prompt(
             sent,

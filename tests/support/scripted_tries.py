@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,3 +44,21 @@ class ScriptedTries(Tries):
         self.steps.append(step)
         self.on_try()
         return self.outcomes.get(self.tried[-1], RUNS)
+
+
+class OpenTries(Tries):
+    """Runs what is tried in this process, with a copy of the variables and nothing sealed."""
+
+    def seen(
+        self,
+        *sources: str,
+        look: Callable[[dict[str, Any]], object] | None = None,
+        timeout_s: float = 5.0,  # noqa: ARG002
+        step: str = "",  # noqa: ARG002
+    ) -> Seen:
+        """As `Tries`; what comes back has been JSON."""
+        namespace = dict(self.namespace)
+        for source in sources:
+            exec(source, namespace)  # noqa: S102
+        looked = json.loads(json.dumps(look(namespace) if look is not None else None))
+        return Seen(outcome="runs", text="runs", looked=looked)

@@ -16,6 +16,7 @@ from jupyter_llm.notebook.cells.events import CellEvent, Output
 from jupyter_llm.notebook.failures.last_error import LastError
 from jupyter_llm.tasks.code_answer import CodeAnswer, CodeCell
 from jupyter_llm.tasks.task import Task
+from jupyter_llm.tasks.tries import NO_TRIES, Tries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,7 +68,12 @@ class Watch:
         return failure
 
     def task(
-        self, answer: str = "", *, unknown: tuple[str, ...] = (), drafts: Sequence[str] = ()
+        self,
+        answer: str = "",
+        *,
+        unknown: tuple[str, ...] = (),
+        drafts: Sequence[str] = (),
+        tries: Tries = NO_TRIES,
     ) -> Task:
         """A task now; the model in it gives one answer and notes the prompts.
 
@@ -89,7 +95,7 @@ class Watch:
             return [replace(told, text=text) for text in texts]
 
         cells = tuple(self.cells)
-        how = {"ask": ask, "write": write, "draft": draft}
+        how = {"ask": ask, "write": write, "draft": draft, "tries": tries}
         return Task.of_shell(self.shell, self.last_error, cells, **how)
 
     def _start_cell(self, _info: Any) -> None:

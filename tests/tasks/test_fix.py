@@ -160,15 +160,6 @@ def test_what_has_no_source_cannot_be_reviewed(watch: Watch) -> None:
             task(watch.task(), "rows")
 
 
-def test_tests_become_a_new_cell(watch: Watch) -> None:
-    watch.run(LOAD)
-    answer = "def test_load():\n    assert load([]) == []"
-    proposal = write_tests(watch.task(answer), "load")
-    assert (proposal.cell, proposal.source, proposal.diff) == (None, answer, "")
-    assert proposal.to_markdown() == f"```python\n{answer}\n```"
-    assert "The function `load` is already defined" in watch.prompts[-1]
-
-
 def test_a_proposal_is_no_way_out_of_its_fence(watch: Watch) -> None:
     watch.run("1 / 0")
     proposal = fix(watch.task("x = '''\n```\n<img src=x onerror=alert(1)>\n'''"))

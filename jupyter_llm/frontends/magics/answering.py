@@ -13,7 +13,7 @@ from jupyter_llm.records.records import to_metadata
 from jupyter_llm.tasks.code_answer import code_cells, fenced, new_cells
 from jupyter_llm.tasks.placing import change, land
 from jupyter_llm.tasks.tries import Tries
-from jupyter_llm.tasks.write import ANSWER_PREFIX, code_prompt
+from jupyter_llm.tasks.write import ANSWER_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -114,7 +114,7 @@ class Answering:
     def preview(self, chat: Chat, asked: Asked) -> None:
         """Show the exact prompt, and send nothing."""
         if self.options.format == "code":
-            asked = replace(asked, prompt=code_prompt(asked.prompt))
+            asked = asked.for_code()
         engine = chat.current.get(asked.model, show=self.view.progress)
         messages = chat.preview(engine, asked)
         begin = ANSWER_PREFIX if self.options.format == "code" else ""

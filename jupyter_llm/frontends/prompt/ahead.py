@@ -11,7 +11,6 @@ from jupyter_llm.frontends.prompt.attaching import of_cell
 from jupyter_llm.frontends.prompt.defaults import loaded_magics
 from jupyter_llm.frontends.prompt.typed import Reader
 from jupyter_llm.notebook.cells.shell import user_namespace
-from jupyter_llm.tasks.write import code_prompt
 
 if TYPE_CHECKING:
     from jupyter_llm.chat.asked import Asked
@@ -59,7 +58,7 @@ def _prompt(source: str, cell_id: str | None) -> tuple[Chat, Asked] | None:
     chat = llm.conversations.peek(options.chat)
     asked = of_cell(asked, chat, None if cell_id is None else (cell_id, 1))
     if options.format == "code":
-        asked = replace(asked, prompt=code_prompt(asked.prompt))
+        asked = asked.for_code()
     if asked.system is None and chat.system is None and not chat.turns:
         asked = replace(asked, system=magics.system or None)
     return chat, asked

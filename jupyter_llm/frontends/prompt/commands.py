@@ -15,6 +15,7 @@ from jupyter_llm.frontends.prompt import history
 from jupyter_llm.frontends.prompt.options import Options
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.values import secrets
+from jupyter_llm.tasks.code_answer import fenced
 from jupyter_llm.tasks.explain import explain
 from jupyter_llm.tasks.fix import fix
 from jupyter_llm.tasks.numpy_doc import document
@@ -210,7 +211,7 @@ def _hide(call: Call) -> str:
 
 
 def _show(call: Call) -> str:
-    """Tell secrets that were named, or say what is hidden."""
+    """Tell secrets that were named, or say what is hidden; or show the last draft of code."""
     from jupyter_llm.notebook.cells.rendering import secrets_in
     from jupyter_llm.notebook.values.summaries import tells_data
 
@@ -219,6 +220,8 @@ def _show(call: Call) -> str:
     own = (name for name, v in variables if secrets.looks_secret(name) and tells_data(v))
     hidden = list(dict.fromkeys([*own, *(name for cell in cells for name in secrets_in(cell))]))
     names = call.argument.replace(",", " ").split()
+    if names == ["draft"] and "draft" not in hidden:
+        return _draft(call)
     if not names:
         return f"Hidden from the model: {_quoted(hidden)}." if hidden else "Nothing is hidden."
     for name in names:
@@ -233,6 +236,19 @@ def _show(call: Call) -> str:
         f"{_quoted(names)}: told like anything else from the next prompt on, and kept with the "
         f"chat. `/hide {names[0]}` hides it again; what was told stays told."
     )
+
+
+def _draft(call: Call) -> str:
+    """The last code of the chat as the model wrote it, with what was left out of it."""
+    answer = call.chat.last_code
+    if answer is None:
+        raise MagicUsageError(
+            "No code was written in this chat yet.", "`%%llm -f code` asks for some."
+        )
+    parts = ["The draft as the model wrote it:", fenced(answer.completion.text)]
+    if answer.dropped:
+        parts += ["Left out of it, since it is there already:", fenced("\n".join(answer.dropped))]
+    return "\n\n".join(parts)
 
 
 def _quoted(names: Sequence[str]) -> str:
@@ -309,7 +325,13 @@ COMMANDS = named(
     Command("pin", "N…", "keep cells In [N] in the prompts when others no longer fit", _pin),
     Command("unpin", "N…", "let pinned cells give way again", _unpin),
     Command("hide", "N…|NAME…", "keep cells In [N], or secrets once shown, out of prompts", _hide),
-    Command("show", "[NAME…]", "let the model see a secret that is hidden, or list what is", _show),
+    Command(
+        "show",
+        "[NAME…|draft]",
+        "let the model see a secret that is hidden, or list what is; `draft` shows all of the code "
+        "that was written last",
+        _show,
+    ),
     Command("unhide", "N…", "let the model see hidden cells again", _unhide),
     Command("fix", "[N]", "propose a change to the cell that caused the last error", _task(fix)),
     Command(

@@ -369,6 +369,21 @@ def test_a_dry_run_of_code_shows_the_fence_that_the_answer_begins_with(
     assert scripted.requests == []
 
 
+def test_show_draft_has_all_of_the_code_that_was_written_last(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    with pytest.raises(MagicUsageError, match="No code was written"):
+        run_line(shell, "%llm /show draft")
+    shell.run_cell("import math\nrate = 2", store_history=True)
+    scripted.replies.append("import math\nprint(math.sqrt(rate))\n```")
+    run(shell, "%llm -f code --no-try The root of rate.")
+    shown = run(shell, "%llm /show draft").text
+    assert "import math\nprint(math.sqrt(rate))" in shown
+    assert shown.endswith("```python\nimport math\n```")
+    run(shell, "%llm --new -f code --no-try Anything.")
+    assert "math" not in run(shell, "%llm /show draft").text
+
+
 def test_a_draft_is_tried_and_changes_nothing_in_the_kernel(
     shell: InteractiveShell, scripted: ScriptedEngine
 ) -> None:
