@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine
 
-LEAST_MARGIN = 2.0
+LEAST_MARGIN = 2.5
 """How many nats likelier than the line that stands there a variant of it has to be."""
 
 MAX_LINES = 12
