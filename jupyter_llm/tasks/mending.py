@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import os
+import re
 import time
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -124,8 +125,7 @@ class _Search:
     def __init__(self, trial: Trial, end_s: float) -> None:
         self._trial, self._end_s = trial, end_s
         self._namespace = _namespace(trial.task)
-        is_about_files = {"OSError", "IOException"}.intersection(trial.failure.bases)
-        self._files = tuple(islice(_files(Path(), 2), _MAX_FILES)) if is_about_files else ()
+        self._files = tuple(islice(_files_near(trial.failure), _MAX_FILES))
 
     def mended(
         self, cause: Cause, failure: Failure, source: str, told: str = "", depth: int = _MAX_DEPTH
@@ -188,6 +188,17 @@ def _namespace(task: Task) -> dict[str, Any]:
             found.update(frame.f_locals)
         traceback = traceback.tb_next
     return found
+
+
+def _files_near(failure: Failure) -> Iterator[str]:
+    """Yield the paths of files that may be meant where one was not found."""
+    if {"OSError", "IOException"}.isdisjoint(failure.bases):
+        return
+    yield from _files(Path(), 2)
+    found = re.search(r"'([^'\n]+)'", failure.message)
+    folder = Path(found[1]).parent if found is not None else Path()
+    if folder.is_absolute():
+        yield from _files(folder, 0)
 
 
 def _files(folder: Path, depth: int) -> Iterator[str]:

@@ -14,7 +14,8 @@ from jupyter_llm.notebook.code.bindings import statement_at
 from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.notebook.code.syntax import cell_python, parse_python, syntax_error
 from jupyter_llm.notebook.values.members import item, keys, member
-from jupyter_llm.notebook.values.peek import ABSENT, own_package, short_name
+from jupyter_llm.notebook.values.peek import ABSENT, exported, is_a, own_package, short_name
+from jupyter_llm.notebook.values.tables import held_type
 
 if TYPE_CHECKING:
     from jupyter_llm.notebook.failures.failure import Failure
@@ -24,8 +25,7 @@ N = TypeVar("N", bound=ast.AST)
 _MAX_WORDS = 5000  # that a wrong one is compared with
 _NEAR = 0.7
 _VERY_NEAR = 0.75
-_LEAST_PART = 4  # letters of a word that may be part of a longer name
-_PANDAS = ("DataFrame", "Series")
+_LEAST_PART = 3  # letters of a word that may be part of a longer name
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +195,16 @@ class Broken:
         names = (node.arg for node in self.nodes(ast.keyword) if node.arg)
         return [*found, *names]
 
-    def is_pandas(self, node: ast.AST) -> str:
-        """The class of what a part stands for, if it is a frame or a series of pandas."""
+    def kind_of(self, node: ast.AST) -> str:
+        """The class of what a part stands for; `texts` for a column of them, "" if unknown."""
+        display = {"List": "list", "Tuple": "tuple", "Dict": "dict", "JoinedStr": "str"}
         found = self.value(node)
-        return short_name(type(found)) if own_package(found) == "pandas" else ""
+        if found is ABSENT:
+            return display.get(type(node).__name__, "")
+        name = short_name(type(found))
+        is_series = name == "Series" and own_package(found) == "pandas"
+        holds_texts = is_series and held_type(found) in ("object", "str", "string")
+        return "texts" if holds_texts else name
 
     def alias(self, module: str, usual: str) -> tuple[str, tuple[Edit, ...]]:
         """What a module is called here, and the edit that imports it where nothing does."""
@@ -214,6 +220,15 @@ class Broken:
         """Where the first line goes: below a `%%magic`."""
         is_magic = self.source.startswith("%%") and "\n" in self.source
         return self.source.index("\n") + 1 if is_magic else 0
+
+
+def class_named(name: str) -> type | None:
+    """A class that errors call so: a builtin one, or one of a library that is loaded."""
+    for package in ("builtins", "pandas", "polars", "numpy", "datetime", "matplotlib.axes"):
+        found = exported(package, name.rpartition(".")[2])
+        if found is not ABSENT and is_a(found, type):
+            return found  # type: ignore[no-any-return]
+    return None
 
 
 def failing_line(failure: Failure, source: str) -> int:
@@ -278,19 +293,21 @@ def near(word: str, words: Iterable[str], count: int = 2) -> list[tuple[str, boo
     same += [one for one in known if sorted(one.lower()) == sorted(word.lower())]  # letters swapped
     lower = {one.lower(): one for one in reversed(known)}
     close = [lower[one] for one in get_close_matches(word.lower(), lower, n=count, cutoff=_NEAR)]
-    parts = [
-        one
-        for one in known
-        if len(word) >= _LEAST_PART
-        and (word.lower() in re.split(r"[\W_]+", one.lower()))
-        | (len(one) >= _LEAST_PART and one.lower() in re.split(r"[\W_]+", word.lower()))
-    ]
+    parts = [one for one in known if _is_part(word, one) or _is_part(one, word)]
     found = list(dict.fromkeys([*same, *close, *(parts if len(parts) == 1 else ())]))[:count]
     ratios = [SequenceMatcher(a=word.lower(), b=one.lower()).ratio() for one in found]
     return [
         (one, n == 0 and (one in same or ratio >= _VERY_NEAR))
         for n, (one, ratio) in enumerate(zip(found, ratios, strict=True))
     ]
+
+
+def _is_part(word: str, other: str) -> bool:
+    """Whether a word is one of those in a name, or what it begins with."""
+    word, other = word.lower(), other.lower()
+    return len(word) >= _LEAST_PART and (
+        word in re.split(r"[\W_]+", other) or other.startswith(word)
+    )
 
 
 Rule = Callable[[Broken], Iterator[Mend]]

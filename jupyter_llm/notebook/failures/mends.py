@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.notebook.failures import call_mends as calls
 from jupyter_llm.notebook.failures import near_mends as nearby
-from jupyter_llm.notebook.failures import syntax_mends
 from jupyter_llm.notebook.failures import value_mends as values
 from jupyter_llm.notebook.failures.broken_cell import Broken, Mend, Rule
+from jupyter_llm.notebook.failures.syntax_mends import syntax
+from jupyter_llm.notebook.failures.ways import ways
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -17,23 +18,22 @@ if TYPE_CHECKING:
 
 # By the classes that an error may be of; the likeliest rules first.
 _RULES: tuple[tuple[tuple[str, ...], tuple[Rule, ...]], ...] = (
-    (("SyntaxError",), (syntax_mends.syntax,)),
-    (("NameError",), (nearby.names,)),
-    (("AttributeError",), (calls.removed, calls.classes, calls.not_callable)),
-    (("AttributeError",), (nearby.attributes_near, values.iterables, calls.keywords)),
-    (("KeyError", "ColumnNotFoundError", "ValueError", "BinderException"), (nearby.columns,)),
-    (("FileNotFoundError", "OSError", "IOException"), (nearby.files,)),
+    (("SyntaxError",), (syntax,)),
+    (("NameError", "UndefinedVariableError"), (nearby.names,)),
+    (("KeyError", "ColumnNotFoundError", "BinderException"), (nearby.columns,)),
+    (("OSError", "IOException", "FileNotFoundError"), (nearby.files,)),
     (("ImportError",), (nearby.modules,)),
-    (("TypeError",), (calls.keywords, calls.arguments, calls.classes, calls.not_callable)),
+    (("AttributeError",), (calls.renamed, calls.classes)),
+    (("TypeError", "AttributeError"), (calls.keywords,)),
+    (("TypeError",), (calls.arguments, calls.classes)),
     (("IndexError",), (values.places,)),
-    (("TypeError", "ValueError", "InvalidOperationError", "DataError"), (values.conditions,)),
-    (
-        ("ArithmeticError", "TypeError", "ValueError"),
-        (values.made_text, values.reductions, values.texts),
-    ),
-    (("ValueError", "TypeError", "OverflowError"), (values.conversions, values.shapes)),
-    (("TypeError", "ValueError"), (values.whole_numbers, values.iterables, values.read_files)),
+    (("TypeError", "ValueError"), (values.conditions, values.made_text)),
+    (("Exception",), (ways,)),
+    (("AttributeError", "TypeError"), (calls.not_callable,)),
+    (("AttributeError",), (nearby.attributes_near,)),
+    (("ArithmeticError", "TypeError", "ValueError"), (values.texts,)),
     (("TypeError", "AttributeError"), (values.nothing,)),
+    (("ValueError",), (nearby.columns,)),
 )
 
 
@@ -48,7 +48,7 @@ def mends(
     """
     broken = Broken(failure, source, namespace, files)
     seen = {source}
-    kinds = {failure.kind, *failure.bases}
+    kinds = {failure.kind, *failure.bases, "Exception"}
     for rule in (rule for names, rules in _RULES if kinds.intersection(names) for rule in rules):
         try:
             for mend in rule(broken):

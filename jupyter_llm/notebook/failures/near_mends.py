@@ -13,12 +13,12 @@ from types import ModuleType
 from typing import Any
 
 from jupyter_llm.notebook.code.names import defined_names
-from jupyter_llm.notebook.failures.broken_cell import Broken, Edit, Mend, near
+from jupyter_llm.notebook.failures.broken_cell import Broken, Edit, Mend, class_named, near
+from jupyter_llm.notebook.failures.ways import known as tables
 from jupyter_llm.notebook.values.members import attributes, item, keys, member
 from jupyter_llm.notebook.values.peek import (
     ABSENT,
     attribute,
-    exported,
     instance_dict,
     is_a,
     own_package,
@@ -27,102 +27,6 @@ from jupyter_llm.notebook.values.peek import (
 )
 from jupyter_llm.notebook.values.tables import column_labels
 
-# How a module is usually imported, by the name it is used under.
-_ALIASES = {
-    "np": "numpy",
-    "pd": "pandas",
-    "pl": "polars",
-    "sns": "seaborn",
-    "tf": "tensorflow",
-    "plt": "matplotlib.pyplot",
-    "mpl": "matplotlib",
-    "px": "plotly.express",
-    "sm": "statsmodels.api",
-    "nx": "networkx",
-    "xr": "xarray",
-    "dd": "dask.dataframe",
-    "dt": "datetime",
-    "ET": "xml.etree.ElementTree",
-    "sp": "scipy",
-    "nn": "torch.nn",
-}
-_MODULES = frozenset(
-    {
-        *("math", "json", "re", "os", "sys", "random", "itertools", "functools", "collections"),
-        *("statistics", "string", "time", "csv", "glob", "shutil", "pathlib", "datetime"),
-        *("pickle", "copy", "operator", "textwrap", "logging", "warnings", "urllib", "decimal"),
-        *("sqlite3", "subprocess", "typing", "heapq", "bisect", "hashlib", "io", "ast", "inspect"),
-        *("uuid", "calendar", "fractions", "zipfile", "gzip", "tempfile", "asyncio", "threading"),
-        *("numpy", "pandas", "polars", "scipy", "requests", "sklearn", "torch", "seaborn"),
-        *("matplotlib", "statsmodels", "networkx", "duckdb", "pyarrow", "collections", "unittest"),
-    }
-)
-_FROM = {
-    "collections": ("Counter", "defaultdict", "OrderedDict", "namedtuple", "deque", "ChainMap"),
-    "pathlib": ("Path", "PurePath"),
-    "datetime": ("timedelta", "date", "timezone"),
-    "functools": ("reduce", "partial", "lru_cache", "cache", "wraps", "cached_property"),
-    "itertools": (
-        *("chain", "product", "combinations", "permutations", "groupby", "islice", "starmap"),
-        *("accumulate", "cycle", "repeat", "zip_longest", "pairwise", "count"),
-    ),
-    "dataclasses": ("dataclass", "field", "asdict"),
-    "typing": ("Any", "Optional", "Union", "Literal", "NamedTuple", "Callable", "Iterable"),
-    "enum": ("Enum", "IntEnum"),
-    "decimal": ("Decimal",),
-    "fractions": ("Fraction",),
-    "math": ("sqrt", "pi", "floor", "ceil", "exp", "log", "log10", "sin", "cos", "isclose"),
-    "statistics": ("mean", "median", "stdev", "mode"),
-    "random": ("randint", "choice", "shuffle", "sample"),
-    "time": ("sleep", "perf_counter"),
-    "copy": ("deepcopy",),
-    "operator": ("itemgetter", "attrgetter"),
-    "abc": ("ABC", "abstractmethod"),
-    "contextlib": ("contextmanager", "suppress"),
-    "io": ("StringIO", "BytesIO"),
-    "string": ("ascii_lowercase", "ascii_letters", "punctuation"),
-    "pprint": ("pprint",),
-    "textwrap": ("dedent",),
-    "glob": ("glob",),
-    "sklearn.model_selection": ("train_test_split", "cross_val_score", "GridSearchCV"),
-    "sklearn.linear_model": ("LinearRegression", "LogisticRegression", "Ridge", "Lasso"),
-    "sklearn.preprocessing": ("StandardScaler", "MinMaxScaler", "LabelEncoder", "OneHotEncoder"),
-    "sklearn.ensemble": ("RandomForestClassifier", "RandomForestRegressor"),
-    "sklearn.metrics": ("accuracy_score", "mean_squared_error", "r2_score", "confusion_matrix"),
-    "sklearn.cluster": ("KMeans",),
-    "sklearn.decomposition": ("PCA",),
-    "tqdm": ("tqdm",),
-}
-_HOMES = {name: module for module, names in _FROM.items() for name in names}
-_SAME_NAMES = {
-    "true": "True",
-    "false": "False",
-    "null": "None",
-    "none": "None",
-    "nil": "None",
-    "NULL": "None",
-    "TRUE": "True",
-    "FALSE": "False",
-    "nan": 'float("nan")',
-    "NaN": 'float("nan")',
-    "inf": 'float("inf")',
-    "xrange": "range",
-    "raw_input": "input",
-    "unicode": "str",
-    "length": "len",
-    "string": "str",
-    "integer": "int",
-    "this": "self",
-    "unichr": "chr",
-    "long": "int",
-    "puts": "print",
-    "printf": "print",
-    "echo": "print",
-}
-_MODULE_NAMES = {"PIL": "pillow", "panda": "pandas", "skl": "sklearn", "scikit-learn": "sklearn"}
-_MOVED = {
-    ("collections", "collections.abc"): ("Mapping", "Sequence", "Iterable", "Callable", "Set"),
-}
 _LOOKED_UP = "not in index|not found|are in the|not exist|interpret|valid column|no column|Column"
 
 
@@ -131,6 +35,18 @@ def _is_installed(module: str) -> bool:
         return module in sys.modules or find_spec(module) is not None
     except (ImportError, ValueError, AttributeError):
         return False
+
+
+def _home(name: str) -> str:
+    """The module that something is usually imported from, or ""."""
+    homes: dict[str, list[str]] = tables()["homes"]
+    return next((module for module, names in homes.items() if name in names), "")
+
+
+def _packages() -> set[str]:
+    """The packages whose names code is likely to use."""
+    found = [*tables()["homes"], *tables()["aliases"].values(), "requests", "torch", "duckdb"]
+    return {module.partition(".")[0] for module in found}
 
 
 def _told(word: str, what: str, other: str) -> str:
@@ -153,7 +69,7 @@ def names(broken: Broken) -> Iterator[Mend]:
     yield from _outer(broken, name)
     yield from _of_self(broken, used)
     yield from _unquoted(broken, used)
-    other = _SAME_NAMES.get(name, "")
+    other = tables()["words"].get(name, "")
     if other:
         edits: list[Edit] = [(node, other) for node in used]
         yield from broken.change(f"Python says `{other}` for `{name}`", *edits, is_sure=True)
@@ -239,13 +155,13 @@ def _unquoted(broken: Broken, used: list[ast.Name]) -> Iterator[Mend]:
 def _not_imported(broken: Broken, name: str) -> Iterator[Mend]:
     """Mend a cell that uses what it should have imported."""
     line = ""
-    home = _HOMES.get(name, "")
-    if name in _ALIASES and _is_installed(_ALIASES[name]):
-        line = f"import {_ALIASES[name]} as {name}"
-    elif name in _MODULES and _is_installed(name):
-        line = f"import {name}"
+    aliases, home = tables()["aliases"], _home(name)
+    if name in aliases and _is_installed(aliases[name]):
+        line = f"import {aliases[name]} as {name}"
     elif home and _is_installed(home):
         line = f"from {home} import {name}"
+    elif name in sys.stdlib_module_names or name in _packages():
+        line = f"import {name}" if _is_installed(name) else ""
     if name == "datetime":
         called = [n for n in broken.nodes(ast.Attribute, anywhere=True) if n.attr == "datetime"]
         line = "import datetime" if called else "from datetime import datetime"
@@ -309,7 +225,8 @@ def _otherwise_keyed(broken: Broken) -> Iterator[Mend]:
     for node in broken.nodes(ast.Subscript):
         holder, key = broken.value(node.value), broken.value(node.slice)
         text, own, inner = broken.text(node.value), broken.text(node.slice), node.slice
-        is_pandas = broken.is_pandas(node.value)
+        is_pandas = broken.kind_of(node.value).replace("texts", "Series")
+        is_pandas = is_pandas if own_package(holder) == "pandas" else ""
         if type(holder) is dict:
             yield from _of_dict(broken, node, holder, key)
         elif is_pandas == "DataFrame" and isinstance(inner, ast.Tuple):
@@ -359,7 +276,7 @@ def _of_rows(broken: Broken, node: ast.Subscript, frame: ast.expr) -> Iterator[M
     """Mends of `.loc`: a row near the one asked for, or a column in the place of a row."""
     first = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) else node.slice
     key, text = broken.value(first), broken.text(frame)
-    if type(key) is not str or not broken.is_pandas(frame):
+    if type(key) is not str or own_package(broken.value(frame)) != "pandas":
         return
     for other, is_sure in near(key, _labels(broken.value(frame))):
         new = _quoted_like(broken.text(first), other)
@@ -424,16 +341,6 @@ def _attributes_of(broken: Broken, holder: Any) -> list[str]:
     return [*missing, *(public_names(cls) if cls is not None else ())]
 
 
-def class_named(name: str) -> type | None:
-    """A class that errors call so: a builtin one, or one of a library that is loaded."""
-    last = name.rpartition(".")[2]
-    for package in ("builtins", "pandas", "polars", "numpy", "datetime", "matplotlib.axes"):
-        found = exported(package, last)
-        if found is not ABSENT and is_a(found, type):
-            return found  # type: ignore[no-any-return]
-    return None
-
-
 def _of_module(broken: Broken, node: ast.Attribute, holder: Any) -> Iterator[Mend]:
     """Mends of `datetime.now()` and the like, and of modules that nobody imported."""
     text, name = broken.text(node.value), node.attr
@@ -459,16 +366,19 @@ def _of_module(broken: Broken, node: ast.Attribute, holder: Any) -> Iterator[Men
 def files(broken: Broken) -> Iterator[Mend]:
     """Mends of the path of a file that is not there."""
     for node, typed in broken.texts(anywhere=True):
-        path = PurePath(typed)
-        if not path.name or path.name not in broken.message:
+        name = PurePath(typed).name
+        if not name or name not in broken.message:
             continue
         names = {PurePath(one).name: one for one in reversed(broken.files)}
-        found = [(one, True) for one in broken.files if PurePath(one).name == path.name]
-        found += [(names[one], is_sure) for one, is_sure in near(path.name, names)]
-        found += [(one, False) for one in broken.files if PurePath(one).stem == path.stem]
+        found = [(one, True) for one in broken.files if PurePath(one).name == name]
+        found += [(names[one], is_sure) for one, is_sure in near(name, names)]
+        found += [(one, False) for one in broken.files if PurePath(one).stem == PurePath(name).stem]
         for other, is_sure in found:
-            reason = f"there is no file `{typed}`; near it is `{other}`"
-            new = _quoted_like(broken.text(node), other)
+            # What is put behind a folder by the code is the name alone.
+            is_inside = PurePath(other).is_absolute() and not PurePath(typed).is_absolute()
+            shown = PurePath(other).name if is_inside else other
+            reason = f"there is no file `{typed}`; near it is `{shown}`"
+            new = _quoted_like(broken.text(node), shown)
             yield from broken.change(reason, (node, new), is_sure=is_sure)
 
 
@@ -481,13 +391,11 @@ def modules(broken: Broken) -> Iterator[Mend]:
     if found is None:
         return
     name, module = found[1], found[2]
-    homes = [_HOMES.get(name, "")]
-    homes += [new for (old, new), names in _MOVED.items() if old == module and name in names]
-    line = rf"from\s+{re.escape(module)}\s+import"
-    for home in filter(None, homes):
-        if home != module and (place := re.search(line, broken.source)):
-            new = f"from {home} import"
-            yield from broken.change(f"`{name}` is in `{home}`", (place.span(), new), is_sure=True)
+    home = _home(name)
+    place = re.search(rf"from\s+{re.escape(module)}\s+import", broken.source)
+    if home and home != module and place is not None:
+        edit: Edit = (place.span(), f"from {home} import")
+        yield from broken.change(f"`{name}` is in `{home}`", edit, is_sure=True)
     loaded = sys.modules.get(module)
     for other, is_sure in near(name, public_names(loaded), 2) if loaded is not None else ():
         edits = _renamed(broken, name, other)
@@ -507,16 +415,15 @@ def _renamed(broken: Broken, name: str, other: str) -> list[Edit]:
 
 def _near_modules(broken: Broken, module: str) -> Iterator[Mend]:
     package, _, last = module.rpartition(".")
-    known = [*_MODULES, *_ALIASES.values(), *_FROM, *sys.stdlib_module_names]
+    known = [*_packages(), *tables()["homes"], *sys.stdlib_module_names]
     if package in sys.modules:
         folder = attribute(sys.modules[package], "__path__")
         places = list(folder) if type(folder) is list else []
         from pkgutil import iter_modules
 
         known = [f"{package}.{one.name}" for one in iter_modules(places)]
-    others = [(_MODULE_NAMES[module], True)] if module in _MODULE_NAMES else []
-    moved = [one for one in _FROM if one.rpartition(".")[2] == last]
-    others += [(one, True) for one in moved] + near(module, known)
+    moved = [one for one in tables()["homes"] if "." in one and one.rpartition(".")[2] == last]
+    others = [(one, True) for one in moved] + near(module, known)
     for other, is_sure in others:
         if not _is_installed(other):
             continue
