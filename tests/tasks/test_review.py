@@ -173,6 +173,9 @@ def test_a_review_shows_in_every_form(watch: Watch) -> None:
         ("    return sum(xs) / len(xs) - 1", "    return sum(xs) / (len(xs) - 1)"),
         ("        return total", "    return total"),
         ("    return low", "    return high"),
+        ("        low = mid", "        low = mid + 1"),
+        ("    return np.sqrt(np.mean(e) ** 2)", "    return np.sqrt(np.mean(e ** 2))"),
+        ("    for i in range(len(xs) - n):", "    for i in range(len(xs) - n + 1):"),
         ("    df.dropna()", "    df = df.dropna()"),
     ],
 )
