@@ -8,7 +8,7 @@ import pytest
 from benchmarks.checking import Checker, Job
 from benchmarks.docstring_check import docstring_faults
 from benchmarks.judge import near
-from benchmarks.useful_commands import names_bug, new_words, own_tests
+from benchmarks.useful_commands import findings_of, names_bug, new_words, own_tests
 from benchmarks.useful_outcomes import Draft, Outcome
 from benchmarks.useful_report import draft_table, ratio_text, tables, wilson
 from benchmarks.useful_session import Witness
@@ -184,6 +184,11 @@ def test_tests_that_repeat_the_function_are_none() -> None:
 def test_tests_are_not_called_by_the_cell_that_defines_them() -> None:
     tests = own_tests("def test_mean():\n    assert mean([1]) == 1\n\ntest_mean()", "mean")
     assert tests.count("test_mean()") == 1
+
+
+def test_a_finding_is_a_call_and_what_is_expected_of_it() -> None:
+    verdict = "1 test passes.\n\nThis may be a bug:\n\n- `f(2)` gives `3`, a test expects `4`"
+    assert findings_of(verdict) == [("f(2)", "4")]
 
 
 def test_a_review_names_a_bug_by_its_line_or_a_word_for_it() -> None:

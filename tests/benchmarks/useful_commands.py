@@ -25,6 +25,7 @@ _ALL_IS_WELL = re.compile(
     r"|nothing (was )?found|\b(looks|is|seems|it's) (good|fine|correct|right)\b",
     re.IGNORECASE,
 )
+_FINDING = re.compile(r"`(.+)` gives `.+`, a test expects `(.+)`")
 _RUN_TESTS = """
 import json as _json
 _passed, _failed = [], []
@@ -146,9 +147,13 @@ def tested(session: Session, checker: Checker, functions: Sequence[Function]) ->
         source = answer.proposal.source if answer.proposal is not None else ""
         tests = own_tests(source, _name_of(function))
         on_good = _counted(checker, function, function.good, tests)
-        on_own = _counted(checker, function, function.source, tests)
-        findings = str(getattr(answer.proposal, "findings", "") or "")
-        reveals = on_own[1] > on_good[1] or (bool(findings) and findings != "()")
+        findings = findings_of(answer.proposal.verdict if answer.proposal is not None else "")
+        is_borne_out = any(
+            checker.check(
+                Job((*function.cells, function.good), f"assert ({call}) == ({wanted})")
+            ).runs
+            for call, wanted in findings
+        )
         yield _outcome(
             "test",
             function.name,
@@ -159,10 +164,16 @@ def tested(session: Session, checker: Checker, functions: Sequence[Function]) ->
             error=answer.error or f"{on_good[0]} pass and {on_good[1]} fail on the good version",
             marks={
                 "no test fails on the good version": sum(on_good) > 0 and not on_good[1],
-                "a test or a finding points at a bug": reveals,
+                "there are findings": bool(findings),
+                "a finding is a bug": function.has_bug and is_borne_out,
                 "repeats the function": bool(source) and not tests and "def test" in source,
             },
         )
+
+
+def findings_of(verdict: str) -> list[tuple[str, str]]:
+    """The calls that a test cell finds wrong, and what it expects of each."""
+    return [(call, wanted) for call, wanted in _FINDING.findall(verdict)]
 
 
 def own_tests(source: str, name: str) -> str:
