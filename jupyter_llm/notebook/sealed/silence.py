@@ -9,7 +9,6 @@ import io
 import logging
 import os
 import sys
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,7 +117,8 @@ def _spare_folders() -> None:
     """Let matplotlib be content with what is there: its first import makes folders."""
     folders = (Path.home() / kind / "matplotlib" for kind in (".config", ".cache"))
     if not all(folder.is_dir() for folder in folders):
-        os.environ.setdefault("MPLCONFIGDIR", tempfile.gettempdir())
+        # Not `tempfile`'s, which it finds by writing there.
+        os.environ.setdefault("MPLCONFIGDIR", "/tmp")  # noqa: S108
 
 
 def _open_figures() -> Iterator[int]:

@@ -1,0 +1,55 @@
+"""An interrupt while code is tried."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import suppress
+
+import psutil
+import pytest
+from support.processes import started
+from support.seal import needs_seal
+
+pytestmark = needs_seal
+
+TRYING = """
+import psutil, signal
+from jupyter_llm.notebook.sealed.trying import try_code
+signal.signal(signal.SIGINT, signal.default_int_handler)
+is_told = []
+def tick():
+    if not is_told:
+        print("trying", flush=True)
+    is_told.append(1)
+try:
+    try_code([CODE], {}, timeout_s=100, tick=tick)
+except KeyboardInterrupt:
+    print("interrupted", len(psutil.Process().children()), flush=True)
+seen = try_code(["6 * 7"], {}, timeout_s=50)
+print(seen.result or seen, signal.getsignal(signal.SIGINT).__name__)
+"""
+IGNORING = "import signal\nsignal.signal(2, signal.SIG_IGN)\nwhile True: pass"
+
+
+@pytest.mark.parametrize("code", ["while True: pass", "sum(range(10 ** 12))", IGNORING])
+def test_an_interrupt_ends_the_try_and_arrives(code: str) -> None:
+    with started(TRYING.replace("CODE", repr(code))) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "trying\n"
+        process.send_signal(signal.SIGINT)
+        said = process.stdout.readline()
+        assert said == "interrupted 0\n", process.communicate()
+        assert process.stdout.readline() == "42 default_int_handler\n"
+        assert process.wait(30) == 0
+
+
+def test_a_parent_that_is_killed_leaves_no_copy() -> None:
+    code = TRYING.replace('print("trying"', "print(psutil.Process().children()[0].pid")
+    with started(code.replace("CODE", "'while True: pass'")) as process:
+        assert process.stdout is not None
+        copy = int(process.stdout.readline())
+        process.kill()
+        process.wait()
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(copy).wait(30)
+        assert not psutil.pid_exists(copy)
