@@ -17,6 +17,7 @@ from support.shell import extension, run, run_line
 from jupyter_llm import Completion, llm
 from jupyter_llm.common.bars import ShowProgress, Step
 from jupyter_llm.engine.completion import PromptInterrupted, Usage
+from jupyter_llm.engine.provenance import Provenance, token_sha256
 from jupyter_llm.engine.request import Request
 from jupyter_llm.engine.stream import QueueStream
 from jupyter_llm.errors import (
@@ -391,6 +392,22 @@ def test_a_draft_is_tried_and_changes_nothing_in_the_kernel(
     scripted.replies.append("rows.append(3)\nlen(rows)\n```")
     assert run(shell, "%llm -f code Add 3 to rows.").text.endswith("runs*")
     assert shell.user_ns["rows"] == [1, 2]
+
+
+def test_a_draft_that_mends_another_is_recorded_with_the_prompt_that_it_answers(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.extend(["1 / 0\n```", "1 / 2\n```"])
+    run(shell, "%llm -f code --seed 1 Divide.")
+    (answer,) = llm.answers
+    assert answer.text == "1 / 2"
+    assert isinstance(answer.record, Provenance)
+    request = scripted.requests[1]
+    read = scripted.tokenize(request.prompt) + scripted.tokenize(request.answer_prefix)
+    assert answer.record.prompt_sha256 == token_sha256(read)
+    assert "ZeroDivisionError" in messages_of(request.prompt)[-1].content
+    (turn,) = llm.chat("default").turns
+    assert turn.completion.provenance == answer.record
 
 
 def test_an_interrupt_among_drafts_shows_the_best_one(

@@ -276,3 +276,20 @@ def test_any_line_parses_or_is_a_usage_error(words: list[str]) -> None:
             assert prompt == prompt.strip()
             assert prompt in line
         words_at(line, ())
+
+
+@pytest.mark.parametrize(
+    ("line", "by_default", "with_no_try_configured"),
+    [("", True, False), ("--try", True, True), ("--no-try", False, False)],
+)
+def test_whether_drafts_are_tried_is_said_by_the_line_before_what_is_configured(
+    line: str, *, by_default: bool, with_no_try_configured: bool
+) -> None:
+    given = parse_line(line).options
+    assert Options().given(given).tries_drafts is by_default
+    assert Options(no_try=True).given(given).tries_drafts is with_no_try_configured
+
+
+def test_of_both_no_draft_is_tried() -> None:
+    both = parse_line("--no-try --try").options
+    assert not Options().given(both).tries_drafts
