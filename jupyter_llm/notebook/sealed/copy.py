@@ -15,6 +15,7 @@ import resource
 import select
 import signal
 import sys
+import tempfile
 import time
 import warnings
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ def work_in_copy(work: Work, *, timeout_s: float, tick: Callable[[], None] | Non
     An interrupt ends the copy at once.
     """
     room = _room()
+    tempfile.gettempdir()  # found by writing, so the copy could not
     with _noted_interrupts() as interrupts, _Pipe() as pipe:
         copy = _Copy()
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,11 @@ def test_no_name_is_bound_here() -> None:
 def test_cells_run_one_after_the_other() -> None:
     seen = tried("a = 1", "b = a + 1", "a + b")
     assert (seen.result, seen.names) == ("3", ("a", "b"))
+
+
+def test_the_folder_for_temporary_files_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)  # Python finds it by writing into it
+    assert tried("import tempfile\ntempfile.gettempdir()").runs
 
 
 def test_a_statement_at_the_end_shows_nothing() -> None:
