@@ -21,10 +21,7 @@ _EDIT = (
     "Change {title} like this: {instruction}\n\nAnswer with the whole changed cell as one Python "
     "code block, in which everything else stays as it is."
 )
-_WRITE = (
-    "Write a new cell of this notebook, which repeats none of the others and does only this: "
-    "{instruction}"
-)
+_WRITE = "Write the code of the next cell of this notebook, which does this: {instruction}"
 
 
 def edit(task: Task, cell: ShownCell, instruction: str) -> Proposal:

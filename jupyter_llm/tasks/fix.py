@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _MAX_HINTS = 2
 _MAX_OTHERS_CHARS = 4000  # of the cells shown beside the one to change
 _REQUEST = (
-    "Correct {name} so that the error does not come again. Answer with the whole corrected {name} "
+    "Correct {name} so that the error does not come again. Answer with all of {name}, corrected, "
     "as one Python code block. Change as little as possible and repeat no other cell."
 )
 

@@ -1,0 +1,185 @@
+"""Every prompt that the package sends, for one small notebook, as files to be read in one sitting.
+
+They lie in `tests/data/prompts`. Delete one and run this: it is written anew, and the test fails
+that once, so that somebody reads what has changed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from support.scripted import ScriptedEngine
+from support.shell import run, run_line
+
+from jupyter_llm import llm
+from jupyter_llm.engine.info import FimTokens, NotebookTokens
+from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.recommended import Recommended
+from jupyter_llm.engine.request import Request
+from jupyter_llm.errors import JupyterLLMError
+from jupyter_llm.notebook.cells.document import Document, DocumentCell
+from jupyter_llm.tasks.completing.completing import GhostWriter
+from jupyter_llm.tasks.completing.suggestions import GhostEnd, GhostRequest
+from jupyter_llm.tasks.continuing import go_on
+from jupyter_llm.tasks.edit import edit
+from jupyter_llm.tasks.fix import fix_shown
+from jupyter_llm.tasks.shown_cell import ShownCell
+from jupyter_llm.tasks.task import Asking, Task
+
+PROMPTS = Path(__file__).parent / "data" / "prompts"
+SMALL, LARGE = 494_000_000, 7_000_000_000
+CELLS = (
+    "%load_ext autoreload",
+    "import pandas as pd",
+    "sales = pd.DataFrame({'city': ['Oslo', 'Rome', 'Oslo'], 'amount': [3, 5, 4]})\nsales.head(2)",
+    "rates = [0.07, 0.19]",
+    "def share(part, whole):\n    return part / whole",
+    "print('Ready.')",
+    "totals = sales.groupby('city').amount.sum()",
+    "len(totals)",
+)
+FAILING = "share(3, len(rates) - 2)"
+SHOWN = ShownCell(cell_id="new", source="best = totals.max()\nbest * rates[0]", start=40, end=40)
+
+Act = Callable[[InteractiveShell, ScriptedEngine], object]
+
+
+def typed(line: str, *before: str) -> Act:
+    """What is typed into a cell, after others."""
+
+    def act(shell: InteractiveShell, engine: ScriptedEngine) -> None:
+        for cell in before:
+            shell.run_cell(cell, store_history=True)
+        engine.requests.clear()
+        with suppress(JupyterLLMError):
+            run_line(shell, line)
+
+    return act
+
+
+def asked(what: Callable[[Task], object]) -> Act:
+    """What is done with a cell of a page."""
+
+    def act(_shell: InteractiveShell, engine: ScriptedEngine) -> None:
+        asking = Asking(
+            lambda: engine, SamplingParams(), llm.answers, lambda stream: stream.result()
+        )
+        with suppress(JupyterLLMError):
+            what(asking.task(llm.timeline, llm.last_error))
+
+    return act
+
+
+def large(act: Act) -> Act:
+    """The same with a model that is not small."""
+
+    def act_with_it(shell: InteractiveShell, engine: ScriptedEngine) -> None:
+        engine.info = replace(engine.info, num_parameters=LARGE, sampling=Recommended())
+        act(shell, engine)
+
+    return act_with_it
+
+
+def ghost(fim: FimTokens | None = None, notebook: NotebookTokens | None = None) -> Act:
+    """What a model reads to go on with a cell."""
+
+    def act(shell: InteractiveShell, _engine: ScriptedEngine) -> list[Request]:
+        engine = ScriptedEngine(["groupby('city')"], fim=fim, notebook=notebook)
+        writer = GhostWriter(lambda: engine, namespace=lambda: shell.user_ns)
+        cells = [DocumentCell(str(n), "code", source) for n, source in enumerate(CELLS)]
+        title = DocumentCell("title", "markdown", "Which city is the best?")
+        document = Document((*cells, title, DocumentCell("new", "code", "")))
+        prefix, suffix = "best = totals.max()\nby_city = sales.", "\nby_city"
+        request = GhostRequest(cell_id="new", kind="code", prefix=prefix, suffix=suffix)
+        is_over = threading.Event()
+
+        def tell(news: object) -> None:
+            if isinstance(news, GhostEnd):
+                is_over.set()
+
+        writer.complete(document, request, tell)
+        assert is_over.wait(30)
+        return engine.requests
+
+    return act
+
+
+ACTS: dict[str, Act] = {
+    "chat with cells": typed("%llm What is in totals?"),
+    "chat about nothing of the notebook": typed("%llm Write a haiku."),
+    "chat with a large model": large(typed("%llm How do sales of Oslo and Rome differ?")),
+    "code": typed("%llm -f code --no-try The mean amount of each city in sales"),
+    "code with a large model": large(typed("%llm -f code --no-try Plot totals")),
+    "code without the notebook": typed("%llm -f code --no-try -c none --vars none Roll a die"),
+    "code, mended": typed("%llm -f code --no-try Double the amounts"),
+    "edit": asked(lambda task: edit(task, SHOWN, "use the second rate")),
+    "write into an empty cell": asked(
+        lambda task: edit(task, replace(SHOWN, source="", start=0, end=0), "plot totals")
+    ),
+    "continue": asked(lambda task: go_on(task, SHOWN)),
+    "fix": typed("%llm --no-try /fix", FAILING),
+    "fix a cell of a page": asked(
+        lambda task: fix_shown(task, replace(SHOWN, error="ZeroDivisionError: division by zero"))
+    ),
+    "explain a cell": typed("%llm /explain 3"),
+    "explain a function": typed("%llm /explain share"),
+    "explain a value": typed("%llm /explain sales"),
+    "explain an error": typed("%llm /explain error", FAILING),
+    "doc": typed("%llm /doc share"),
+    "test": typed("%llm --no-try /test share"),
+    "review with a large model": large(typed("%llm /review share")),
+    "ghost text that fills in": ghost(fim=FimTokens(prefix="<P>", suffix="<S>", middle="<M>")),
+    "ghost text in cells": ghost(
+        notebook=NotebookTokens(start="<start>", text="<text>", code="<code>", output="<output>")
+    ),
+    "ghost text": ghost(),
+}
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, scripted: ScriptedEngine) -> ScriptedEngine:
+    """A scripted engine of a small model, which is loaded already."""
+    sampling = Recommended.of((), SMALL)
+    scripted.info = replace(scripted.info, num_parameters=SMALL, sampling=sampling, n_ctx=8192)
+    monkeypatch.setattr(type(llm.current), "resident", property(lambda _self: scripted))
+    return scripted
+
+
+def told(engine: ScriptedEngine, requests: list[Request]) -> Iterator[str]:
+    """Each prompt with what its answer begins with, but not twice."""
+    texts = (
+        f"{engine.format(request.prompt)}{request.answer_prefix and '[the answer begins] '}"
+        f"{request.answer_prefix}"
+        for request in requests
+    )
+    yield from dict.fromkeys(texts)
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_a_prompt_is_as_somebody_has_read_it(
+    name: str, shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    for cell in CELLS:
+        run(shell, cell, store_history=True)
+    small.requests.clear()
+    first = "print(sale)\n```" if name == "code, mended" else "x = 1\n```"
+    small.replies.extend([first, *["x = 1\n```"] * 20])
+    requests = ACTS[name](shell, small) or small.requests
+    text = "\n\n=== then ===\n\n".join(told(small, list(requests)))  # type: ignore[call-overload]
+    path = PROMPTS / f"{name.replace(', ', ' ').replace(' ', '_')}.txt"
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text.rstrip() + "\n", encoding="utf-8")
+        pytest.fail(f"{path.name} was written anew; read it")
+    assert text.rstrip() + "\n" == path.read_text(encoding="utf-8")
+
+
+def test_no_other_prompts_are_kept() -> None:
+    names = {f"{name.replace(', ', ' ').replace(' ', '_')}.txt" for name in ACTS}
+    assert {path.name for path in PROMPTS.iterdir()} == names
