@@ -54,7 +54,6 @@ def write_as_usual(session: Session, task: Task) -> str:
 
 
 def write_as_ours(session: Session, task: Task, options: str) -> str:
-    session.shell.user_ns["answer_"] = None
     error = session.run(
         f"%%llm -q --new --no-save -f code -n {MAX_TOKENS} -o answer_ {options}\n{task.ask}"
     )
