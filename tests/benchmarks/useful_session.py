@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import signal
 import time
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from io import StringIO
 from typing import Any
@@ -18,6 +19,7 @@ from jupyter_llm.engine.request import Request
 from jupyter_llm.engine.stream import when_done
 
 _PATIENCE_S = 10.0  # for a draft that was stopped
+_MAX_S = 600  # for an answer
 
 
 class Witness:
@@ -58,6 +60,22 @@ class Witness:
         self._streams.clear()
         self._ended_s.clear()
         return tuple(drafts)
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Raise `TimeoutError` here if something takes too long."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"There was no answer after {_MAX_S} s.")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(_MAX_S)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Session:
@@ -112,6 +130,7 @@ class Session:
     def timed(self, ask: Callable[[], Any]) -> tuple[Any, tuple[Draft, ...], float]:
         """What comes of a question, what was written for it, and how long it took."""
         began_s = time.perf_counter()
-        answer = ask()
+        with _patience():
+            answer = ask()
         took_s = time.perf_counter() - began_s
         return answer, self.witness.drafts_since(began_s), took_s
