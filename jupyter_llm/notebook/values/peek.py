@@ -12,7 +12,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
-from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any, Final
 
 
@@ -166,6 +166,14 @@ def library_folders() -> tuple[str, ...]:
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = {sysconfig.get_paths()[name] for name in names}
     return tuple(f"{folder}{os.sep}" for one in folders for folder in (one, os.path.realpath(one)))
+
+
+def is_library_module(value: object) -> bool:
+    """Whether a value is a module of a library or of Python, of which a model knows enough."""
+    if type(value) is not ModuleType:
+        return False
+    place = text_of(_held(value).get("__file__"))
+    return not place or "site-packages" in place or place.startswith(library_folders())
 
 
 def exported(package: str, name: str) -> Any:

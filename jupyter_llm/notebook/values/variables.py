@@ -7,7 +7,12 @@ from types import ModuleType
 from typing import Final
 
 from jupyter_llm.notebook.values.mentions import at_names, chosen, mentioned, used
-from jupyter_llm.notebook.values.peek import instance_dict, qualified_name, text_of
+from jupyter_llm.notebook.values.peek import (
+    instance_dict,
+    is_library_module,
+    qualified_name,
+    text_of,
+)
 from jupyter_llm.notebook.values.summaries import Room, Summary, tells_data
 from jupyter_llm.notebook.values.tables import column_labels
 
@@ -35,6 +40,7 @@ def describe(
     first, then the named ones in the order of the prompt, so that little changes of what a prompt
     begins with while it is written: what cells use and few words tell stays where it is when it is
     named, too. Only those of `unasked` go along without having been asked for, if they are given.
+    Of modules only the user's own are told unless an `@` or a choice names them.
     `OptionError`: there is no variable of a name that was chosen or has an `@`.
     """
     known = {key: value for key, value in list(namespace.items()) if type(key) is str}
@@ -81,7 +87,8 @@ def _meant(
 ) -> tuple[list[str], list[str]]:
     """The variables that are named, and those that the recent cells use."""
     if choice == "auto":
-        others = [name for name in mentioned(prompt, known) if name in plain]
+        named_in_it = (name for name in mentioned(prompt, known) if name in plain)
+        others = [name for name in named_in_it if not is_library_module(known[name])]
     else:
         others = [] if choice == "none" else chosen(choice, known)
     named = list(dict.fromkeys([*at_names(prompt, known), *others]))

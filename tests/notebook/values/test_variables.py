@@ -555,6 +555,14 @@ def test_an_array_that_nobody_named_is_told_with_values() -> None:
     assert "values: 0, 0.02004" in summary.text
 
 
+def test_a_module_of_a_library_is_told_only_with_an_at() -> None:
+    own = types.ModuleType("own")
+    own.__file__ = str(pathlib.Path(__file__).with_name("own.py"))
+    namespace = {"pd": pd, "own": own}
+    assert names(describe("Call `pd.concat` and `own.f`", [], namespace)) == ["own"]
+    assert names(describe("What is @pd?", [], namespace)) == ["pd"]
+
+
 def test_kinds_are_the_qualified_types_and_the_names_of_modules() -> None:
     kinds = kinds_in({"n": 1, "np": dt, "path": pathlib.Path()})
     assert kinds["n"] == "int"
