@@ -9,16 +9,16 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass
+from numbers import Number
 from types import TracebackType
 from typing import Any, TypeGuard
 
-from jupyter_llm.common.clipping import clip
 from jupyter_llm.tasks.drafted_tests import is_check
 
 _TIME_S = 1.0  # for a test
 _MAX_SHOWN = 60  # characters of a value
-_MAX_EXACT = 200  # characters of a value that a test is to hold
-_MAX_DECIMALS = 6
+_MAX_EXACT = 80  # characters of an expression that a test is to hold
+_DECIMALS = 4
 _FILE = "<drafted test>"
 
 
@@ -26,7 +26,8 @@ _FILE = "<drafted test>"
 class Finding:
     """A call that gives something else than a test expects.
 
-    `exact` is an expression that is true as it is now, "" where there is none.
+    `expected` is "" where that is nothing to go by. `exact` is an expression that is true as it is
+    now, "" where there is none.
     """
 
     call: str
@@ -160,27 +161,30 @@ class _TestRun:
         """Note what an assertion expects and what comes instead; or give one that is right."""
         test = statement.test
         shown = _Inlined(before).visit(deepcopy(test))
-        if not self._is_about(shown):
+        calls = (node for node in ast.walk(shown) if isinstance(node, ast.Call))
+        told: ast.expr | None = next((one for one in calls if self._is_about(one.func)), None)
+        better = None
+        if told is None:
             return None
-        try:
-            with _bounded():
-                if not _is_equation(test):
-                    self._findings.append(Finding(ast.unparse(shown), "something false", "true"))
-                    return None
-                left, right = (_value(one, scope) for one in (test.left, test.comparators[0]))
-                better = _rounded(test, left, right)
-                if better is None:
-                    self._findings.append(
-                        Finding(
-                            ast.unparse(shown.left),
-                            _shown(left),
-                            ast.unparse(shown.comparators[0]),
-                            _exact(ast.unparse(shown.left), left),
-                        )
-                    )
-        except BaseException:  # noqa: BLE001  a value may do anything when it is shown
-            return None
+        with suppress(BaseException), _bounded():  # a value may do anything when it is shown
+            expected = "something true" if told is shown else ""
+            if _is_equation(test) and _is_equation(shown):
+                told, right = shown.left, shown.comparators[0]
+                better = _rounded(test, _value(told, scope), _value(right, scope))
+                can_be = _can_be(_value(right, scope), _value(told, scope))
+                expected = ast.unparse(right) if can_be else ""
+            if better is None:
+                value, call = _value(told, scope), ast.unparse(told)
+                exact = self._lasting(_exact(call, value))
+                self._findings.append(Finding(call, _shown(value), expected, exact))
         return better
+
+    def _lasting(self, expression: str) -> str:
+        """An expression that is true once more, without the variables of the test; "" if not."""
+        with suppress(Exception):
+            tree = ast.parse(expression, mode="eval").body
+            return expression if _value(tree, dict(self._namespace)) is True else ""
+        return ""
 
 
 def _is_equation(test: ast.expr) -> TypeGuard[ast.Compare]:
@@ -191,7 +195,7 @@ def _rounded(test: ast.Compare, left: object, right: object) -> ast.stmt | None:
     """The assertion with as many decimals as it expects, where it holds then."""
     if type(right) is not float or not isinstance(left, float) or not math.isfinite(right):
         return None
-    decimals = len(f"{right!r}".partition(".")[2]) if "e" not in f"{right!r}" else _MAX_DECIMALS
+    decimals = len(f"{right!r}".partition(".")[2]) if "e" not in f"{right!r}" else _DECIMALS
     if round(float(left), decimals) != right:
         return None
     text = f"assert round({ast.unparse(test.left)}, {decimals}) == {right!r}"
@@ -230,22 +234,36 @@ def _value(node: ast.expr, scope: dict[str, Any]) -> object:
 
 
 def _shown(value: object) -> str:
-    return clip(repr(value), _MAX_SHOWN)
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
 
 
 def _exact(call: str, value: Any) -> str:
     """An expression that compares a call with what it gives; "" where that is no plain Python."""
-    if hasattr(value, "tolist"):  # of numpy or pandas
+    if hasattr(value, "to_dict") and hasattr(value, "columns"):
+        call, value = f"{call}.to_dict('list')", value.to_dict("list")
+    elif hasattr(value, "tolist"):  # of numpy or pandas
         call = call if getattr(value, "shape", None) == () else f"{call}.tolist()"
         value = value.tolist()
-    if type(value) is float and math.isfinite(value) and round(value, _MAX_DECIMALS) != value:
-        call, value = f"round({call}, {_MAX_DECIMALS})", round(value, _MAX_DECIMALS)
+    if type(value) is float and round(value, _DECIMALS) != value:
+        call, value = f"round({call}, {_DECIMALS})", round(value, _DECIMALS)
+    elif type(value) is list and any(type(one) is float for one in value):
+        value = [round(one, _DECIMALS) for one in value]
+        call = f"[round(value, {_DECIMALS}) for value in {call}]"
     text = repr(value)
     with suppress(Exception):
         again = ast.literal_eval(text)
-        if len(text) <= _MAX_EXACT and type(again) is type(value) and again == value:
-            return f"{call} is {text}" if value is None else f"{call} == {text}"
+        if type(again) is type(value) and again == value:
+            said = f"{call} is {text}" if value is None else f"{call} == {text}"
+            return said if len(said) <= _MAX_EXACT else ""
     return ""
+
+
+def _can_be(expected: object, value: object) -> bool:
+    """Whether an expectation is at least of the right kind: else the model knows nothing of it."""
+    both = (expected, value)
+    is_same = type(expected) is type(value) or any(one is None for one in both)
+    return is_same or all(isinstance(one, Number) for one in both)
 
 
 def _as_lists(test: ast.Compare, scope: dict[str, Any]) -> ast.stmt | None:

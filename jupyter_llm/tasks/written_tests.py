@@ -56,7 +56,7 @@ def write_tests(task: Task, argument: str | Subject = "") -> Proposal:
     bench = _Bench(task, subject, DraftedTests(tested))
     prompt = "\n\n".join(filter(None, (_variables(task), subject.prompt(request))))
     name = subject.name or min(tested, default="cell")
-    for more in (f"{name}_", f"{name}():\n    assert {name}("):
+    for more in (f"{name}_with_", f"{name}():\n    assert {name}("):
         begin = _BEGIN + more
         drafts = task.draft(
             prompt,
@@ -137,7 +137,8 @@ class _Bench:
         """The cell, and what is to be said of it."""
         kept, held = self.kept[:_MAX_TESTS], self._held()
         if self._completion is None or not (kept or held):
-            raise MagicUsageError("The model wrote no code.", "Try again, or another model.")
+            what = "test that holds" if self.drafted.tests else "code"
+            raise MagicUsageError(f"The model wrote no {what}.", "Try again, or another model.")
         tests = [*kept, *held]
         trees = [node for test in tests for node in ast.parse(test).body]
         imports = self.drafted.imports_of(trees, self.task.namespace.keys())
@@ -154,7 +155,7 @@ class _Bench:
         exact = dict.fromkeys(f.exact for f in self.findings if f.exact)
         return [
             f"def test_{name}_as_it_is_{number}():\n    assert {text}{_NOW}"
-            for number, text in enumerate(list(exact)[: _ENOUGH - len(self.kept)], 1)
+            for number, text in enumerate(list(exact)[: max(_ENOUGH - len(self.kept), 0)], 1)
         ]
 
     def _verdict(self, num_kept: int, num_held: int) -> str:
@@ -163,10 +164,17 @@ class _Bench:
         said = [f"{count_of(num_kept + num_held, 'test')} pass{'es' * (num_kept + num_held == 1)}"]
         if num_held:
             said.append(f"{num_held} of them hold{'s' * (num_held == 1)} what comes out now")
-        told = dict.fromkeys(map(_told, self.findings))
-        findings = "".join(f"\n- {text}" for text in list(told)[:_MAX_FINDINGS])
+        findings = "".join(f"\n- {_told(one)}" for one in self._told_findings())
         lead = "\n\nThis may be a bug, or the model expects something wrong:\n"
         return "; ".join(said) + "." + (lead + findings if findings else "")
+
+    def _told_findings(self) -> list[Finding]:
+        """The findings that are worth telling: of a call, all drafts expect the same."""
+        expected: dict[str, set[str]] = {}
+        for one in self.findings:
+            expected.setdefault(one.call, set()).add(one.expected)
+        told = {one.call: one for one in self.findings if one.expected}
+        return [one for one in told.values() if len(expected[one.call]) == 1][:_MAX_FINDINGS]
 
     def _lacks(self, source: str) -> bool:
         known = {*self.task.namespace, *self.drafted.tested, *self.drafted.imports}

@@ -21,7 +21,7 @@ ONE = "def test_a():\n    assert half(2) == 1"
 
 
 def written(watch: Watch, *drafts: str, source: str = HALF, subject: str = "half") -> Proposal:
-    """What is proposed where these drafts go on from `def test_half_`."""
+    """What is proposed where these drafts go on from `def test_half_with_`."""
     watch.run(source)
     task = watch.task("", drafts=drafts, tries=OpenTries(namespace=watch.shell.user_ns))
     return write_tests(task, subject)
@@ -42,10 +42,10 @@ def test_tests_that_pass_become_a_new_cell_that_runs_them(watch: Watch) -> None:
     )
     assert (proposal.cell, proposal.diff) == (None, "")
     assert proposal.source == (
-        "def test_half_usual():\n    assert half(4) == 2\n\n\n"
-        "def test_half_zero():\n    assert half(0) == 0\n\n\n"
-        "def test_half_three():\n    assert half(3) == 1\n\n\n"
-        "test_half_usual()\ntest_half_zero()\ntest_half_three()"
+        "def test_half_with_usual():\n    assert half(4) == 2\n\n\n"
+        "def test_half_with_zero():\n    assert half(0) == 0\n\n\n"
+        "def test_half_with_three():\n    assert half(3) == 1\n\n\n"
+        "test_half_with_usual()\ntest_half_with_zero()\ntest_half_with_three()"
     )
     assert proposal.verdict == "3 tests pass."
     assert "The function `half` is already defined" in watch.prompts[-1]
@@ -73,6 +73,18 @@ def test_no_more_than_three_findings_are_told(watch: Watch) -> None:
     assert proposal.verdict.count("a test expects `99`") == 3
 
 
+def test_what_the_drafts_do_not_agree_about_is_no_finding(watch: Watch) -> None:
+    passes = "    assert half(4) == 2\n    assert half(6) == 3\n"
+    drafts = (
+        f"a():\n{passes}    assert half(5) == 2.5\n    assert half(7) == [3]\n",
+        "b():\n    assert half(5) == 3\n    assert half(9) == 5",
+    )
+    verdict = written(watch, *drafts).verdict
+    assert [line for line in verdict.split("\n") if line.startswith("-")] == [
+        "- `half(9)` gives `4`, a test expects `5`"
+    ]
+
+
 def test_where_few_pass_tests_hold_what_comes_out_now(watch: Watch) -> None:
     proposal = written(watch, "usual():\n    assert half(9) == 4.5\n    assert half(7) == 3.5")
     assert proposal.source.startswith(
@@ -98,7 +110,8 @@ def test_what_raises_another_error_is_dropped(watch: Watch, wrong: str) -> None:
         watch, f"usual():\n    assert half(8) == 4\n\n\ndef test_other():\n    {wrong}"
     )
     assert (
-        proposal.source == "def test_half_usual():\n    assert half(8) == 4\n\n\ntest_half_usual()"
+        proposal.source
+        == "def test_half_with_usual():\n    assert half(8) == 4\n\n\ntest_half_with_usual()"
     )
     assert proposal.verdict == "1 test passes."
 
@@ -106,8 +119,8 @@ def test_what_raises_another_error_is_dropped(watch: Watch, wrong: str) -> None:
 def test_an_error_that_is_raised_on_purpose_is_expected(watch: Watch) -> None:
     proposal = written(watch, "below():\n    assert half(-1) == 0")
     assert proposal.source == (
-        "import pytest\n\n\ndef test_half_below():\n    with pytest.raises(ValueError):\n"
-        "        half(-1)\n\n\ntest_half_below()"
+        "import pytest\n\n\ndef test_half_with_below():\n    with pytest.raises(ValueError):\n"
+        "        half(-1)\n\n\ntest_half_with_below()"
     )
 
 
@@ -137,6 +150,12 @@ def test_values_that_have_names_are_told_in_full(watch: Watch) -> None:
     assert "- `half(5)` gives `2`, a test expects `3`" in proposal.verdict
 
 
+def test_what_comes_out_by_chance_is_not_held(watch: Watch) -> None:
+    source = "import random\ndef draw(n): return random.random() * n"
+    with pytest.raises(MagicUsageError, match="wrote no test that holds"):
+        written(watch, "a():\n    assert draw(2) == 1.5", source=source, subject="draw")
+
+
 def test_what_is_drafted_does_not_run_here(watch: Watch) -> None:
     watch.run(HALF)
     tries = ScriptedTries(outcomes={}, tried=[])
@@ -151,7 +170,10 @@ def test_what_cannot_be_tried_says_so_and_lacks_no_name(watch: Watch) -> None:
     draft = "a():\n    assert half(4) == 2\n\n\ndef test_b():\n    assert half(five) == 2"
     task = watch.task(drafts=[draft])
     proposal = write_tests(task, "half")
-    assert proposal.source == "def test_half_a():\n    assert half(4) == 2\n\n\ntest_half_a()"
+    assert (
+        proposal.source
+        == "def test_half_with_a():\n    assert half(4) == 2\n\n\ntest_half_with_a()"
+    )
     assert proposal.verdict == "Not tried: that is switched off."
     assert UNTRIED.text.startswith("not tried: ")
 
