@@ -182,8 +182,11 @@ class _Drafts:
     def _by_end(self, streams: Streams, end_s: float) -> Iterator[tuple[Request, Stream]]:
         """Yield drafts as they are finished, until the time is over."""
         waiting = {stream.future: (request, stream) for request, stream in streams}
-        while waiting and (left_s := end_s - time.monotonic()) > 0:
+        while waiting:
+            left_s = max(0.0, end_s - time.monotonic())
             done, _ = wait(waiting, min(left_s, _TICK_S), FIRST_COMPLETED)
+            if not done and not left_s:
+                return
             for future in [future for future in waiting if future in done]:
                 yield waiting.pop(future)
             if waiting:

@@ -32,6 +32,7 @@ from jupyter_llm.models.discover import find_model
 from jupyter_llm.notebook.code.blocks import code_blocks
 from jupyter_llm.notebook.code.syntax import syntax_error
 from jupyter_llm.notebook.sealed.trying import Seen
+from jupyter_llm.tasks import write as writing
 from jupyter_llm.tasks.code_answer import CodeAnswer, code_cells, fenced
 from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.write import ANSWER_PREFIX, code_prompt, write_code
@@ -344,6 +345,24 @@ def test_drafts_without_a_seed_are_taken_as_they_are_finished() -> None:
     engine = ScriptedEngine(["foo", "foo " * 500, "x = 1"])
     answer = write(engine=engine, params=SamplingParams(), num_drafts=3)
     assert (answer.sources, answer.num_drafts) == (("x = 1",), 2)
+
+
+class _ThenSlow(ScriptedEngine):
+    """Writes one draft, and reads for ever what comes next."""
+
+    def submit(self, request: Request) -> QueueStream:
+        if self.requests:
+            self.may_write.clear()
+        return super().submit(request)
+
+
+def test_drafts_that_are_not_there_in_time_are_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writing, "_LEAST_S", 0.0)
+    engine = _ThenSlow(["x = foo", "x = 1"])
+    answer = write(engine=engine, params=SamplingParams())
+    assert (answer.sources, answer.num_drafts) == (("x = foo",), 1)
 
 
 def test_other_drafts_are_kept_as_short_as_the_first_needs() -> None:
