@@ -97,7 +97,10 @@ class Judge:
             return None
         check = self.check or self.tries.seen
         sources = (cell.source for cell in new_cells(cells, self.names))
-        return check(*sources, timeout_s=timeout_s, step=step)
+        seen = check(*sources, timeout_s=timeout_s, step=step)
+        if seen.outcome == "running" and timeout_s < TIMEOUT_S:
+            return replace(seen, outcome="untried", text="not tried to its end")
+        return seen
 
     def is_good(self, answer: CodeAnswer) -> bool:
         """Whether no other draft need be written.

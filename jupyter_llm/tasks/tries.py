@@ -18,6 +18,7 @@ TIMEOUT_S = 5.0
 """How long code is let run, in seconds; what takes longer is neither right nor wrong."""
 
 _SWITCHED_OFF = "not tried: that is switched off"
+_BUSY = "not tried: a cell is running"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,7 @@ class Tries:
         KeyboardInterrupt
             The user interrupted; nothing runs any more.
         """
+        from jupyter_llm.notebook.sealed.main_thread import is_main_thread
         from jupyter_llm.notebook.sealed.trying import Seen, try_code
 
         if not self.is_allowed:
@@ -74,12 +76,27 @@ class Tries:
             if self.show_progress is not None:
                 self.show_progress(Step(step))
 
-        seen = try_code(
-            sources, self.namespace, shell=self.shell, timeout_s=timeout_s, look=look, tick=tick
-        )
-        if look is None:
-            self._seen[sources] = seen
+        def tried(tick: Callable[[], None]) -> Seen:
+            return try_code(
+                sources, self.namespace, shell=self.shell, timeout_s=timeout_s, look=look, tick=tick
+            )
+
+        seen = tried(tick) if is_main_thread() else self._tried_between_cells(tried, tick)
+        if look is None and seen.outcome in ("runs", "raises", "refused"):
+            self._seen[sources] = seen  # the rest may come out otherwise another time
         return seen
+
+    def _tried_between_cells(
+        self, tried: Callable[[Callable[[], None]], Seen], tick: Callable[[], None]
+    ) -> Seen:
+        """What is seen of code that is asked for beside the cells, as in a panel."""
+        from jupyter_llm.notebook.sealed.main_thread import MainThreadBusy, in_main_thread
+        from jupyter_llm.notebook.sealed.trying import Seen
+
+        try:
+            return in_main_thread(getattr(self.shell, "kernel", None), tried, tick=tick)
+        except MainThreadBusy:
+            return Seen(outcome="untried", text=_BUSY)
 
 
 NO_TRIES = Tries(is_allowed=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -66,3 +67,10 @@ def test_it_is_allowed_as_is_configured(shell: InteractiveShell) -> None:
     run(shell, "%config LLMMagics.try_drafts = False")
     assert not Tries.here().is_allowed
     assert Tries.here(is_allowed=True).is_allowed
+
+
+def test_beside_a_running_cell_nothing_is_tried(tried: list[Sequence[str]]) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        seen = pool.submit(Tries().seen, "x").result()
+    assert (seen.outcome, seen.text) == ("untried", "not tried: a cell is running")
+    assert tried == []

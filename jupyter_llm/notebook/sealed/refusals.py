@@ -99,7 +99,8 @@ class Refusals:
         if _is_of_database(error, text) and _READ_ONLY_DATABASE.search(text):
             return _DATABASE
         noted = self._noted[-1] if self._noted else ""
-        if isinstance(error, OSError) and noted.startswith(_NETWORK):
+        is_missing = isinstance(error, FileNotFoundError)  # a library may have looked at sockets
+        if isinstance(error, OSError) and not is_missing and noted.startswith(_NETWORK):
             return noted
         if number in _NUMBERS or _REFUSED.search(text):
             return noted or ("" if _is_unreadable(error) else "do what a sealed copy may not")

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.notebook.sealed.cells import unit_of, why_not_run
 from jupyter_llm.notebook.sealed.polars_again import can_begin_again, has_polars_threads
+from jupyter_llm.notebook.values.peek import instance_dict, is_one_of, own_package
 
 if TYPE_CHECKING:
     from jupyter_llm.notebook.sealed.cells import Unit
@@ -146,14 +147,12 @@ def _may_use_polars(units: Sequence[Unit], namespace: Mapping[str, Any]) -> bool
 def _may_hold_polars(value: object) -> bool:
     """Whether a value is polars' own, or of a kind that may have something of it inside."""
     kind = type(value)
-    if kind in _PLAIN:
+    if is_one_of(kind, _PLAIN):
         return False
-    module = value.__name__ if isinstance(value, ModuleType) else kind.__module__
-    package = str(module).partition(".")[0]
-    if package == "polars":
-        return True
-    is_open = package == "__main__" or package in sys.stdlib_module_names
-    return is_open and kind is not ModuleType
+    if kind is ModuleType:
+        return str(instance_dict(value).get("__name__")).partition(".")[0] == "polars"
+    package = own_package(value)
+    return package in ("", "polars") or package in sys.stdlib_module_names
 
 
 def _untried(reason: str) -> Seen:
@@ -193,6 +192,8 @@ def _verdict(said: bytes) -> Verdict | None:
 def _seen_in(verdict: Verdict, num_sources: int) -> Seen:
     outcome: Outcome = "runs"
     text = "runs"
+    if verdict.error_kind.endswith("MemoryError"):
+        return _untried("it would take more memory than a try may")
     if verdict.refused:
         outcome, text = "refused", f"not tried: it would {verdict.refused}"
     elif verdict.error_kind:

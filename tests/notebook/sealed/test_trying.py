@@ -195,3 +195,18 @@ def test_the_shell_remembers_nothing(shell: InteractiveShell) -> None:
     before = dict(shell.user_ns)
     seen_in(shell, "a = 1\na")
     assert dict(shell.user_ns) == before
+
+
+def test_a_file_that_is_not_there_is_no_question_of_the_network() -> None:
+    seen = tried(
+        "import socket\ntry:\n    socket.socket()\nexcept OSError:\n    pass\nopen('no.csv')"
+    )
+    assert seen.error_kind == "FileNotFoundError"
+
+
+def test_code_that_wants_more_memory_than_a_try_has_is_not_called_wrong() -> None:
+    seen = tried("bytes(1 << 50)")
+    assert (seen.outcome, seen.text) == (
+        "refused",
+        "not tried: it would take more memory than a try may",
+    )
