@@ -7,7 +7,6 @@ returns.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import os
 import posix
@@ -22,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
 from jupyter_llm.models.machine import available_cores, free_memory
-from jupyter_llm.notebook.sealed.detached import detach, mapped_files
+from jupyter_llm.notebook.sealed.detached import detach
 from jupyter_llm.notebook.sealed.seal import seal_this_process
 from jupyter_llm.notebook.sealed.syscalls import prctl
 
@@ -233,7 +232,7 @@ def _be_copy(work: Work, writing: int, timeout_s: float, room: int) -> None:
 
 
 def _be_calm() -> None:
-    """Stop what watches this process, and the libraries' threads that are not here."""
+    """Stop what watches this process."""
     import faulthandler
 
     gc.disable()
@@ -243,11 +242,6 @@ def _be_calm() -> None:
     for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
-    # OpenMP of GCC waits for ever for its threads after a fork, unless it is to use one only.
-    for path in mapped_files():
-        if "libgomp" in path:
-            with contextlib.suppress(OSError, AttributeError):
-                ctypes.CDLL(path).omp_set_num_threads(1)
 
 
 def _limit(timeout_s: float, room: int) -> None:

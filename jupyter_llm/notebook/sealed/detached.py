@@ -11,14 +11,16 @@ import mmap
 import os
 import re
 import stat
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _HARMLESS_DEVICES = frozenset({(1, 3), (1, 5), (1, 8), (1, 9)})  # null, zero, random, urandom
-_MAPPING = re.compile(
-    r"([0-9a-f]+)-([0-9a-f]+) (....) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) *(.*)"
+_SHARED = re.compile(
+    r"(?m)^([0-9a-f]+)-([0-9a-f]+) (...)s ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) *(.*)$"
 )
+_OPENMP = re.compile(r"(?m)(/.*libgomp.*)$")
 _FIXED, _FAILED = 0x10, ctypes.c_void_p(-1).value
 _MAX_COPIED = 512 << 20  # of shared memory that no file holds
 _PIECE = 16 << 20
@@ -30,14 +32,13 @@ class TooMuchSharedError(MemoryError):
 
 @dataclass(frozen=True, slots=True)
 class _Mapping:
-    """A piece of this process's memory."""
+    """A piece of this process's memory that it shares."""
 
     start: int
     end: int
     can_read: bool
     can_write: bool
     can_run: bool
-    is_shared: bool
     offset: int
     device: int
     inode: int
@@ -62,13 +63,17 @@ def detach(kept: int) -> bool:
     Tells whether a file was open for writing, which is now open for reading.
     """
     was_writable = _detach_descriptors(kept)
-    _detach_memory()
+    text = Path("/proc/self/maps").read_text("utf-8", "surrogateescape")
+    _detach_memory(text)
+    _stay_alone(text)
     return was_writable
 
 
-def mapped_files() -> set[str]:
-    """The paths of the files in this process's memory, its libraries among them."""
-    return {mapping.path for mapping in _mappings() if mapping.path.startswith("/")}
+def _stay_alone(maps: str) -> None:
+    """Keep OpenMP of GCC from waiting for its threads, which are not here after a fork."""
+    for path in set(_OPENMP.findall(maps)):
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(path).omp_set_num_threads(1)
 
 
 def _detach_descriptors(kept: int) -> bool:
@@ -110,39 +115,30 @@ def _is_readable(status: os.stat_result) -> bool:
     return stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
 
 
-def _mappings() -> list[_Mapping]:
-    text = Path("/proc/self/maps").read_text("utf-8", "surrogateescape")
-    found = []
-    for line in text.splitlines():
-        match = _MAPPING.match(line)
-        if match is None:
-            continue
+def _shared_mappings(maps: str) -> Iterator[_Mapping]:
+    for match in _SHARED.finditer(maps):
         start, end, rights, offset, major, minor, inode, path = match.groups()
-        found.append(
-            _Mapping(
-                start=int(start, 16),
-                end=int(end, 16),
-                can_read=rights[0] == "r",
-                can_write=rights[1] == "w",
-                can_run=rights[2] == "x",
-                is_shared=rights[3] == "s",
-                offset=int(offset, 16),
-                device=os.makedev(int(major, 16), int(minor, 16)),
-                inode=int(inode),
-                path=path,
-            )
+        yield _Mapping(
+            start=int(start, 16),
+            end=int(end, 16),
+            can_read=rights[0] == "r",
+            can_write=rights[1] == "w",
+            can_run=rights[2] == "x",
+            offset=int(offset, 16),
+            device=os.makedev(int(major, 16), int(minor, 16)),
+            inode=int(inode),
+            path=path,
         )
-    return found
 
 
-def _detach_memory() -> None:
+def _detach_memory(maps: str) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
     libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     room = _MAX_COPIED
-    for mapping in _mappings():
-        if not mapping.is_shared or not _may_be_written(libc, mapping):
+    for mapping in _shared_mappings(maps):
+        if not _may_be_written(libc, mapping):
             continue
         if _map_file(libc, mapping):
             continue
