@@ -16,7 +16,7 @@ from jupyter_llm.notebook.code.syntax import parse_cell, parse_python, syntax_er
 from jupyter_llm.notebook.failures.causes import Cause, causing_cells, failed_cell, is_over
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.tasks.hidden import restored
-from jupyter_llm.tasks.mending import Trial, find_mends, told_failure, verdict
+from jupyter_llm.tasks.mending import Trial, best_mend, find_mends, told_failure, verdict
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.shown_cell import error_text, variables_text
 
@@ -63,8 +63,8 @@ def fix(task: Task, argument: str = "") -> Proposal:
         makers=tuple(cause.cell for cause in sorted(causes, key=lambda c: c.cell.number)),
     )
     found = list(find_mends(trial, [target] if argument.strip() else [target, *others]))
-    if found and found[-1].is_good:
-        return _mended(found[-1])
+    if (best := best_mend(found)) is not None:
+        return _mended(best)
     return _written(trial, target, fix_prompt(failure, causes, target), found)
 
 
@@ -105,8 +105,8 @@ def fix_shown(task: Task, cell: ShownCell) -> Proposal:
     target = replace(target, reason=f"failed with {_headline(error)}{other}")
     trial = Trial(task=task, failure=failure, failed=event)
     found = list(find_mends(trial, [target]))
-    if found and found[-1].is_good:
-        proposal = _mended(found[-1])
+    if (best := best_mend(found)) is not None:
+        proposal = _mended(best)
     else:
         proposal = _written(trial, target, prompt, found)
         if proposal.completion is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.notebook.cells.sources import CellSource
+from jupyter_llm.notebook.code.bindings import bindings
 from jupyter_llm.notebook.failures.broken_cell import failing_line
 from jupyter_llm.notebook.failures.failure import Failure
 from jupyter_llm.notebook.failures.frames import Frame
@@ -54,6 +55,11 @@ class Mended:
         return self.seen.runs or (self.mend.is_sure and (self.is_past or not self.seen.was_tried))
 
     @property
+    def is_settled(self) -> bool:
+        """Whether another mend would hardly be better."""
+        return self.is_good and self.seen.outcome != "raises"
+
+    @property
     def verdict(self) -> str:
         """What was seen, as a sentence."""
         return verdict(self.seen, is_past=self.is_past)
@@ -78,7 +84,8 @@ class Trial:
         behind = () if is_failing or failed is None else (failed.source,)
         seen = self.task.tries.seen(source, *behind, **how)
         others = [one for one in self.makers if not _is_same(one, cell)]
-        if seen.outcome == "raises" and failed is not None and behind and others:
+        makes_again = any(binding.makes_again for binding in bindings(cell.source))
+        if seen.outcome == "raises" and failed is not None and others and (behind or makes_again):
             # What was made of it, or what it was made of, may be as the error left it.
             before = [one.source for one in others if one.number < cell.number]
             after = [one.source for one in others if cell.number < one.number < failed.number]
@@ -102,7 +109,7 @@ class Trial:
 
 
 def find_mends(trial: Trial, causes: Sequence[Cause]) -> Iterator[Mended]:
-    """Yield mends of the cells that may be the cause, as they were seen, up to the first good one.
+    """Yield mends of the cells that may be the cause, as they were seen, up to one that runs.
 
     Raises
     ------
@@ -115,8 +122,14 @@ def find_mends(trial: Trial, causes: Sequence[Cause]) -> Iterator[Mended]:
             if cause is not causes[0] and not found.seen.was_tried:
                 continue  # another cell is likelier to be wrong
             yield found
-            if found.is_good:
+            if found.is_settled:
                 return
+
+
+def best_mend(found: Sequence[Mended]) -> Mended | None:
+    """The mend to propose without a model: one that runs, or else the first that is good."""
+    good = [one for one in found if one.is_good]
+    return next((one for one in good if one.is_settled), good[0] if good else None)
 
 
 class _Search:
@@ -144,7 +157,7 @@ class _Search:
                 behind = told_failure(seen.error_kind, seen.message, mend.source, seen.lineno)
                 yield from self.mended(cause, behind, mend.source, reason, depth - 1)
             yield found
-            if found.is_good:
+            if found.is_settled:
                 return
 
 

@@ -305,8 +305,12 @@ def near(word: str, words: Iterable[str], count: int = 2) -> list[tuple[str, boo
 def _is_part(word: str, other: str) -> bool:
     """Whether a word is one of those in a name, or what it begins with."""
     word, other = word.lower(), other.lower()
+    is_short = word[:1] + word[-1:] == other[:1] + other[-1:]  # as `qty` for `quantity`
+    letters = iter(other)
     return len(word) >= _LEAST_PART and (
-        word in re.split(r"[\W_]+", other) or other.startswith(word)
+        word in re.split(r"[\W_]+", other)
+        or other.startswith(word)
+        or (is_short and all(letter in letters for letter in word))
     )
 
 

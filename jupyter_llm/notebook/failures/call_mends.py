@@ -20,7 +20,12 @@ from jupyter_llm.notebook.values.peek import (
     own_package,
 )
 
-_CONTRARY = {"descending": "ascending", "ascending": "descending", "desc": "ascending"}
+_CONTRARY = {
+    "descending": "ascending",
+    "desc": "ascending",
+    "reverse": "ascending",
+    "ascending": "descending",
+}
 _FRAMES = ("DataFrame", "Series", "LazyFrame", "Expr")
 _MAX_WRAPPED = 5
 
@@ -70,15 +75,17 @@ def _other_keyword(
     name, value = keyword.arg or "", broken.text(keyword.value)
     names, is_open = parameters(_function(broken, call, title))
     taken = {one.arg for one in call.keywords} | {"self", "cls"}
+    names = [one for one in names if one not in ("self", "cls")][len(call.args) :]
     names = [one for one in names if one not in taken]
     contrary = _CONTRARY.get(name)
     if contrary in names and isinstance(keyword.value, ast.Constant):
         reason = f"`{name}` is no argument here; its contrary is `{contrary}`"
         new = f"{contrary}={not keyword.value.value}"
         yield from broken.change(reason, (keyword, new), is_sure=True)
-    others = near(name, [*names, *(known()["names"]["artists"] if is_open else ())])
     usual = known()["keywords"].get(name, "")
-    if usual in names or (usual and is_open):
+    others = [(usual, True)] if usual in names else []
+    others += near(name, [*names, *(known()["names"]["artists"] if is_open else ())])
+    if usual and is_open:
         others.append((usual, not others))
     if len(names) == 1 and not others and not is_open:
         others = [(names[0], False)]
@@ -207,7 +214,15 @@ def _no_function(broken: Broken, call: ast.Call, held: Any) -> Iterator[Mend]:
         edit, reason = (call, f"{text} * ({given})"), "a `*` is missing"
     elif isinstance(func, (ast.Tuple, ast.List, ast.Constant)):
         edit, reason = (call, f"{text}, ({given})"), "a comma is missing"
+    elif isinstance(func, ast.Attribute) and _has(broken, func.value, f"set_{func.attr}"):
+        edit = (func, f"{broken.text(func.value)}.set_{func.attr}")
+        reason = f"`{text}` is no function; `set_{func.attr}` is one"
     elif call.args and not call.keywords:
         edit, is_sure = (call, f"{text}[{given}]"), held is not ABSENT
         reason = f"`{text}` is no function; what it holds is looked up in square brackets"
     yield from broken.change(reason, edit, is_sure=is_sure)
+
+
+def _has(broken: Broken, node: ast.expr, name: str) -> bool:
+    found = broken.value(node)
+    return found is not ABSENT and class_attribute(type(found), name) is not ABSENT

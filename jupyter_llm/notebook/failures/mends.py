@@ -28,11 +28,12 @@ _RULES: tuple[tuple[tuple[str, ...], tuple[Rule, ...]], ...] = (
     (("TypeError",), (calls.arguments, calls.classes)),
     (("IndexError",), (values.places,)),
     (("TypeError", "ValueError"), (values.conditions, values.made_text)),
-    (("Exception",), (ways,)),
     (("AttributeError", "TypeError"), (calls.not_callable,)),
+    (("Exception",), (ways,)),
     (("AttributeError",), (nearby.attributes_near,)),
     (("ArithmeticError", "TypeError", "ValueError"), (values.texts,)),
     (("TypeError", "AttributeError"), (values.nothing,)),
+    (("TypeError", "ValueError", "AttributeError"), (nearby.options,)),
     (("ValueError",), (nearby.columns,)),
 )
 

@@ -229,7 +229,7 @@ def _otherwise_keyed(broken: Broken) -> Iterator[Mend]:
         is_pandas = is_pandas if own_package(holder) == "pandas" else ""
         if type(holder) is dict:
             yield from _of_dict(broken, node, holder, key)
-        elif is_pandas == "DataFrame" and isinstance(inner, ast.Tuple):
+        elif isinstance(inner, ast.Tuple) and all(type(broken.value(i)) is str for i in inner.elts):
             reason = "several columns are a list in the brackets"
             yield from broken.change(reason, (inner, f"[{own.strip('()')}]"), is_sure=True)
         elif is_pandas and type(key) is int:
@@ -299,6 +299,17 @@ def _held_elsewhere(broken: Broken, holder: ast.Name, key: str) -> Iterator[Mend
         yield from broken.change(reason, (holder, others[0]))
 
 
+def options(broken: Broken) -> Iterator[Mend]:
+    """Mends of a text that is none of those a function knows."""
+    for node, text in broken.texts():
+        if re.search(rf"\W{re.escape(text)}\W", f" {broken.message} "):
+            told = re.findall(r"'([^'\s]+)'", broken.message)
+            for other, is_sure in near(text, [*told, *tables()["names"]["options"]]):
+                new = _quoted_like(broken.text(node), other)
+                reason = _told(text, "known option", other)
+                yield from broken.change(reason, (node, new), is_sure=is_sure)
+
+
 # Attributes
 
 
@@ -354,6 +365,11 @@ def _of_module(broken: Broken, node: ast.Attribute, holder: Any) -> Iterator[Men
     if inner is not ABSENT and is_a(inner, type) and name in public_names(inner):
         reason = f"`{name}` belongs to the class `{module}.{short_name(inner)}`"
         yield from broken.change(reason, (node, f"{text}.{short_name(inner)}.{name}"), is_sure=True)
+    for part in public_names(holder):
+        found = member(holder, part)
+        if type(found) is ModuleType and name in instance_dict(found):
+            reason = f"`{name}` is in `{text}.{part}`"
+            yield from broken.change(reason, (node, f"{text}.{part}.{name}"), is_sure=True)
     if _is_installed(f"{module}.{name}"):
         top = broken.top()
         edit: Edit = ((top, top), f"import {module}.{name}\n")

@@ -20,6 +20,7 @@ _KEYWORDS = [*keyword.kwlist, "print"]
 _SIGNS = (
     (r"\belse\s+if\b", "elif", "`else if` is `elif` in Python"),
     (r"\belseif\b", "elif", "`elseif` is `elif` in Python"),
+    (r"^(\s*)print\s+([^=(\s].*)$", r"\1print(\2)", "`print` is called with brackets"),
     (r"&&", "and", "`&&` is `and` in Python"),
     (r"\|\|", "or", "`||` is `or` in Python"),
     (r"!(?=[\w(])", "not ", "`!` is `not` in Python"),
@@ -172,7 +173,10 @@ def _with_sign(
         for place in ends:
             new = code[:place] + sign + line[place:]
             said = "comma" if sign == "," else "colon" if sign == ":" else f"`{sign}`"
-            is_sure = sign in (",", ":") or place == len(code) or "closed" in message
+            is_inside = sign == "," and re.search(
+                r"[(\[{]", "\n".join([*lines[:row], line[:place]])
+            )
+            is_sure = sign == ":" or bool(is_inside) or place == len(code) or "closed" in message
             yield "\n".join([*lines[:row], new, *lines[row + 1 :]]), f"a {said} is missing", is_sure
     for found in sorted(tokens, key=lambda token: abs(token.start() - column + 1)):
         if not re.match(r"\w|['\"]", found[0]):

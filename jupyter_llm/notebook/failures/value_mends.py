@@ -11,6 +11,7 @@ from jupyter_llm.notebook.failures.broken_cell import Broken, Edit, Mend
 from jupyter_llm.notebook.values.peek import ABSENT, own_package
 
 _NUMBER = re.compile(r"\s*[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?\s*")
+_DATE = re.compile(r"\s*\d{4}-\d\d|\s*\d\d?[/.]\d\d?[/.]\d{2}")
 _TEXT_CALLS = ("str", "input", "repr", "format")
 _CHANGING = frozenset({"sort", "append", "extend", "reverse", "insert", "update", "add", "shuffle"})
 _ANY = "`any` asks whether one of the values is true"
@@ -23,6 +24,11 @@ def texts(broken: Broken) -> Iterator[Mend]:
     """Mends of texts that are joined with numbers, compared with them, or calculated with."""
     if not broken.says(r"concatenate str|must be str|'str'|<U|string|str_|multiply sequence"):
         return
+    for call in broken.nodes(ast.Call):
+        holder = [call.func.value] if isinstance(call.func, ast.Attribute) else []
+        for one in (*holder, *call.args):
+            if broken.kind_of(one) == "texts":
+                yield from _of_numbers(broken, one, is_sure=True)
     for node in broken.nodes(ast.BinOp):
         if isinstance(node.op, ast.Add):
             yield from _joined(broken, _summands(node))
@@ -36,8 +42,6 @@ def texts(broken: Broken) -> Iterator[Mend]:
         if broken.text(call.func) in ("sorted", "max", "min") and len(call.args) == 1:
             new = f"{text[:-1]}, key=str)"
             yield from broken.change("texts and numbers have no order", (call, new))
-        elif isinstance(call.func, ast.Attribute) and broken.kind_of(call.func.value) == "texts":
-            yield from _of_numbers(broken, call.func.value, is_sure=True)
 
 
 def made_text(broken: Broken) -> Iterator[Mend]:
@@ -90,12 +94,7 @@ def _number(broken: Broken, node: ast.expr) -> str:
 def _compared(broken: Broken, pair: list[ast.expr]) -> Iterator[Mend]:
     """Mends of two sides of which one is text and should be a number, or a date."""
     sides = [side for side in pair if _is_text(broken, side)]
-    is_date = any(re.match(r"\d{4}-", str(broken.value(side))) for side in sides)
-    pd, imports = broken.alias("pandas", "pd")
     columns = [side for side in sides if broken.kind_of(side) == "texts"]
-    dated: list[Edit] = [(one, f"{pd}.to_datetime({broken.text(one)})") for one in columns]
-    if is_date:
-        yield from broken.change("the column is text, and has to be dates", *imports, *dated)
     for side in sides or [one for one in pair if broken.value(one) is ABSENT]:
         held, text = broken.value(side), broken.text(side)
         if side in columns or (not sides and isinstance(side, ast.Subscript)):
@@ -106,19 +105,22 @@ def _compared(broken: Broken, pair: list[ast.expr]) -> Iterator[Mend]:
             reason = f"`{text}` is text, and has to be a number"
             edit: Edit = (side, _number(broken, side))
             yield from broken.change(reason, edit, is_sure=type(held) is str)
-    if len(columns) == len(pair):
-        edits: list[Edit] = [(one, f"{broken.text(one)}.astype(float)") for one in columns]
-        yield from broken.change("the columns are text, and have to be numbers", *edits)
-        yield from broken.change("the columns are text, and have to be dates", *imports, *dated)
 
 
 def _of_numbers(broken: Broken, column: ast.expr, *, is_sure: bool) -> Iterator[Mend]:
-    text = broken.text(column)
-    reason = f"`{text}` is text, and has to be numbers"
-    yield from broken.change(reason, (column, f"{text}.astype(float)"), is_sure=is_sure)
+    """Mends of a column of texts, wherever it stands in the statement."""
+    text, held = broken.text(column), broken.value(column)
     pd, imports = broken.alias("pandas", "pd")
-    new = f'{pd}.to_numeric({text}, errors="coerce")'
-    yield from broken.change(f"{reason}; what is none becomes NaN", *imports, (column, new))
+    first = held.iloc[0] if broken.kind_of(column) == "texts" and len(held) else ""
+    ways = [("{}.astype(float)", "numbers"), (f'{pd}.to_numeric({{}}, errors="coerce")', "numbers")]
+    if type(first) is str and _DATE.match(first):
+        ways = [(f"{pd}.to_datetime({{}})", "dates")]
+    for around, what in ways:
+        new = around.format(text)
+        edits: list[Edit] = [(n, new) for n in broken.nodes(ast.expr) if broken.text(n) == text]
+        needed = imports if new.startswith(pd) else ()
+        reason = f"`{text}` is text, and has to be {what}"
+        yield from broken.change(reason, *needed, *edits, is_sure=is_sure and "coerce" not in new)
 
 
 # Conditions
@@ -178,12 +180,13 @@ def places(broken: Broken) -> Iterator[Mend]:
     """Mends of an index that is one too far."""
     reason = "places are counted from 0"
     for node in broken.nodes(ast.Subscript):
-        inner, text = node.slice, broken.text(node.slice)
-        key, held = broken.value(inner), broken.value(node.value)
+        inner, held = node.slice, broken.value(node.value)
+        size = len(held) if type(held) in (list, tuple, str) else None
+        if (found := broken.says(r"for axis (\d+) with size (\d+)")) is not None:
+            size = int(found[2])
+            inner = inner.elts[int(found[1])] if isinstance(inner, ast.Tuple) else inner
+        key, text = broken.value(inner), broken.text(inner)
         if isinstance(inner, ast.Constant) and type(key) is int:
-            size = len(held) if type(held) in (list, tuple, str) else None
-            if found := broken.says(r"with size (\d+)"):
-                size = int(found[1])
             is_next = size is not None and key == size > 0
             new = str(key - 1) if size is None or is_next else "-1"
             yield from broken.change(reason, (inner, new), is_sure=is_next)

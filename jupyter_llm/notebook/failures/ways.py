@@ -78,7 +78,7 @@ def _name(broken: Broken, node: ast.AST) -> str:
     match node:
         case ast.Call(func=func):
             return broken.text(func)
-        case ast.Attribute(attr=attr):
+        case ast.Attribute(attr=attr) | ast.keyword(arg=str(attr)):
             return attr
         case ast.BinOp(op=op):
             return type(op).__name__
