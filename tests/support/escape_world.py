@@ -131,6 +131,7 @@ class World:
             "shared": shared,
             "mapping": mapping,
             "nameless": gone,
+            "nameless_file": nameless.fileno(),
             "array": array,
             "frozen": frozen,
             "memory_file": memory_file,

@@ -7,6 +7,7 @@ is meant to be shared are the same for both.
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 import re
@@ -100,13 +101,42 @@ def _replace(number: int, status: os.stat_result, nothing: int) -> bool:
     own = nothing
     if _is_readable(status) and flags & os.O_ACCMODE != os.O_WRONLY and not flags & os.O_PATH:
         with suppress(OSError):
-            own = os.open(f"/proc/self/fd/{number}", os.O_RDONLY | (flags & os.O_NONBLOCK))
+            own = _opened_again(number, status, flags & os.O_NONBLOCK)
     if own != nothing and stat.S_ISREG(status.st_mode):
         os.lseek(own, os.lseek(number, 0, os.SEEK_CUR), os.SEEK_SET)
     os.dup2(own, number, inheritable=is_inherited)
     if own != nothing:
         os.close(own)
     return stat.S_ISREG(status.st_mode) and flags & os.O_ACCMODE != os.O_RDONLY
+
+
+def _opened_again(number: int, status: os.stat_result, flags: int) -> int:
+    """A descriptor of the same file that can only read.
+
+    Of a file without a name, which may be memory that many share, it is a copy: Landlock knows
+    files by where they are, and so lets such a one be opened for writing.
+    """
+    link = f"/proc/self/fd/{number}"
+    if stat.S_ISREG(status.st_mode) and not _has_name(link, status):
+        if status.st_size > _MAX_COPIED:
+            raise OSError(errno.EFBIG, "too much to be copied")
+        copy = os.memfd_create("copy")
+        try:
+            done = 0
+            while sent := os.sendfile(copy, number, done, _PIECE):
+                done += sent
+            return os.open(f"/proc/self/fd/{copy}", os.O_RDONLY)
+        finally:
+            os.close(copy)
+    return os.open(link, os.O_RDONLY | flags)
+
+
+def _has_name(link: str, status: os.stat_result) -> bool:
+    try:
+        named = Path(link).readlink().stat()
+    except OSError:
+        return False
+    return (named.st_dev, named.st_ino) == (status.st_dev, status.st_ino)
 
 
 def _is_readable(status: os.stat_result) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import tempfile
 import threading
@@ -163,6 +164,16 @@ def test_a_generator_and_a_file_stay_where_they_are(tmp_path: Path) -> None:
         seen = tried("next(numbers), file.readline()", numbers=numbers, file=file)
         assert seen.result == "(0, 'one\\n')"
         assert (next(numbers), file.readline()) == (0, "one\n")
+
+
+def test_a_file_in_memory_is_read_and_not_written() -> None:
+    number = os.memfd_create("shared")
+    os.write(number, b"as it was")
+    again = "import mmap, os\nagain = os.open(f'/proc/self/fd/{number}', os.O_RDWR)\n"
+    tried(again + "mmap.mmap(again, 9)[0] = 120", number=number)
+    assert tried("import os\nos.pread(number, 9, 0)", number=number).result == "b'as it was'"
+    assert os.pread(number, 9, 0) == b"as it was"
+    os.close(number)
 
 
 def test_a_database_is_read_and_not_written(tmp_path: Path) -> None:
