@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from benchmarks.checking import Checker, Job
@@ -105,9 +106,11 @@ def one_written(session: Session, checker: Checker, task: Task, contestant: str)
     session.begin(task.cells)
 
     def ask() -> str:
-        if contestant == USUAL:
-            return write_as_usual(session, task)
-        return write_as_ours(session, task, OPTIONS[contestant])
+        with suppress(TimeoutError):
+            if contestant == USUAL:
+                return write_as_usual(session, task)
+            return write_as_ours(session, task, OPTIONS[contestant])
+        return ""
 
     source, drafts, took_s = session.timed(ask)
     verdict = checker.check(Job(task.cells, source, task.check))
