@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from jupyter_llm.chat.plan import Plan, draft_prompt, told_cell
 from jupyter_llm.notebook.cells.rendering import without_setup
-from jupyter_llm.notebook.code.bindings import bindings, bindings_of
+from jupyter_llm.notebook.code.bindings import bindings, bindings_of, mutated_in
 from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.notebook.code.syntax import parse_cell
 
@@ -52,6 +52,7 @@ def literal_names(cells: Iterable[CellEvent]) -> frozenset[str]:
         tree = parse_cell(cell.source)
         for node in tree.body if tree is not None else ():
             found.difference_update(binding.name for binding in bindings_of(node))
+            found -= mutated_in(node)
             match node:
                 case ast.Assign(targets=[ast.Name(id=name)], value=value) if _is_literal(value):
                     found.add(name)

@@ -52,8 +52,9 @@ class CodeAnswer:
     `completion` is the draft they were made of, as it was drawn, behind `ANSWER_PREFIX`. It is the
     best of `num_drafts`, and `request` is what it answers. `seen` is what came of it in a sealed
     copy of the kernel, None if nobody was to try it; `dropped` are the statements that had run
-    already, and `is_old` says that all of them had, those in the cells too. `doubts` say what
-    speaks against the code as the variables are.
+    already, and `is_old` says that all of them had, those in the cells too; `made_up` are those
+    left out whose values the model made up for variables that exist. `doubts` say what speaks
+    against the code as the variables are.
     """
 
     completion: Completion
@@ -63,6 +64,7 @@ class CodeAnswer:
     seen: Seen | None = None
     dropped: tuple[str, ...] = ()
     is_old: bool = False
+    made_up: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
 
     @property
@@ -126,6 +128,9 @@ class CodeAnswer:
         if self.dropped:
             count = count_of(sum(text.count("\n") + 1 for text in self.dropped), "line")
             yield f"left out {count} that already ran; /show draft has them"
+        if self.made_up:
+            names = tuple(sorted(frozenset[str]().union(*map(defined_names, self.made_up))))
+            yield f"left out a made-up {_quoted(names)}; /show draft has it"
         if self.num_drafts > 1:
             yield f"the best of {self.num_drafts} drafts"
 

@@ -89,6 +89,7 @@ class Judge:
             answer,
             cells=tuple(cells),
             dropped=tuple(text for fresh in found for text in fresh.dropped),
+            made_up=tuple(text for fresh in found for text in fresh.made_up),
             is_old=all(fresh.is_all_old for fresh in found),
         )
 

@@ -71,6 +71,12 @@ def test_literals_are_those_that_nothing_has_changed_since() -> None:
     assert literal_names(ran) == {"a"}
 
 
+def test_a_typed_value_that_a_call_has_changed_is_no_literal_any_more() -> None:
+    sources = ("a = [1, 2]\nb = [1, 2]", "last = a.pop()")
+    ran = [CellEvent(number=number, source=one) for number, one in enumerate(sources, 1)]
+    assert literal_names(ran) == {"b"}
+
+
 def test_code_goes_along_with_its_cells_and_then_its_variables_without_literals(
     shell: InteractiveShell, small: ScriptedEngine
 ) -> None:

@@ -401,6 +401,13 @@ def test_what_ran_already_is_left_out_of_a_draft_and_told() -> None:
     assert answer.note == "runs; left out 2 lines that already ran; /show draft has them"
 
 
+def test_what_the_model_made_up_is_left_out_and_not_said_to_have_run() -> None:
+    answer = write("y = [5, 6, 7, 8, 9]\nsum(y)", judge=Judge(**known()))
+    assert answer.sources == ("sum(y)",)
+    assert answer.dropped == ()
+    assert answer.note == "runs; left out a made-up `y`; /show draft has it"
+
+
 def test_a_draft_that_repeats_all_is_asked_to_go_on() -> None:
     engine = ScriptedEngine(["y = [1]", "sum(y)"])
     answer = write(engine=engine, judge=Judge(**known()))

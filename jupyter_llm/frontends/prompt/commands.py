@@ -247,7 +247,10 @@ def _draft(call: Call) -> str:
         )
     parts = ["The draft as the model wrote it:", fenced(answer.completion.text)]
     if answer.dropped:
-        parts += ["Left out of it, since it is there already:", fenced("\n".join(answer.dropped))]
+        parts += ["Left out of it, since it ran already:", fenced("\n".join(answer.dropped))]
+    if answer.made_up:
+        told = "Left out of it, since the model made up what is there with other values:"
+        parts += [told, fenced("\n".join(answer.made_up))]
     return "\n\n".join(parts)
 
 

@@ -20,7 +20,17 @@ _MUTATORS = frozenset(
     {
         *("append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse"),
         *("add", "discard", "update", "setdefault", "popitem", "appendleft", "popleft"),
+        *("extendleft", "rotate", "move_to_end", "subtract", "difference_update"),
+        *("intersection_update", "symmetric_difference_update"),
         *("fill", "resize", "put", "itemset", "partition", "shuffle", "load_state_dict"),
+    }
+)
+# Functions that change their first argument.
+_MUTATING = frozenset(
+    {
+        *("heapify", "heappush", "heappop", "heappushpop", "heapreplace", "shuffle", "next"),
+        *("insort", "insort_left", "insort_right", "setattr", "delattr", "setitem", "delitem"),
+        *("put", "copyto", "fill_diagonal", "place", "putmask"),
     }
 )
 _HARMLESS = frozenset({"print", "display", "len", "repr", "help", "assert_", "type"})
@@ -61,6 +71,23 @@ def bindings(source: str) -> tuple[Binding, ...]:
 def bindings_of(*statements: ast.stmt) -> tuple[Binding, ...]:
     """What statements bind and change, in order, without the insides of what they define."""
     return tuple(_of_block(statements))
+
+
+def mutated_in(*nodes: ast.AST) -> set[str]:
+    """The names that calls anywhere in some code may change the values of: `last = rows.pop()`.
+
+    In doubt a call does: `pop` is a list's method, and may be another thing's.
+    """
+    found: set[str] = set()
+    calls = (one for node in nodes for one in ast.walk(node) if isinstance(one, ast.Call))
+    for call in calls:
+        name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+        if isinstance(call.func, ast.Attribute) and (name in _MUTATORS or _is_in_place(call)):
+            found.update(_root(call.func))
+        if name in _MUTATING and call.args:
+            found.update(_root(call.args[0]))
+        found.update(root_of(one.value) for one in call.keywords if one.arg == "out")
+    return found - {""}
 
 
 def root_of(node: ast.expr) -> str:
@@ -170,17 +197,20 @@ def _effects(value: ast.expr) -> Iterator[tuple[str, Verb]]:
     if not isinstance(value, ast.Call):
         return
     function = value.func
-    in_place = any(
-        keyword.arg == "inplace" and getattr(keyword.value, "value", False)
-        for keyword in value.keywords
-    )
     if isinstance(function, ast.Attribute):
-        if function.attr in _MUTATORS or in_place:
+        if function.attr in _MUTATORS or _is_in_place(value):
             yield from ((name, "changes") for name in _root(function))
     elif isinstance(function, ast.Name) and function.id not in _HARMLESS:
         for argument in (*value.args, *(keyword.value for keyword in value.keywords)):
             if isinstance(argument, ast.Name):
                 yield argument.id, "passes on"
+
+
+def _is_in_place(call: ast.Call) -> bool:
+    return any(
+        keyword.arg == "inplace" and getattr(keyword.value, "value", False)
+        for keyword in call.keywords
+    )
 
 
 def _head(statement: ast.stmt) -> list[ast.AST]:

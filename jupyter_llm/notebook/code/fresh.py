@@ -2,7 +2,8 @@
 
 Two things go. What stands already: imports, definitions and values that a statement which ran has
 made, as `standing` tells it. And what is made up: a model that has read of `df` likes to begin with
-a `df` of its own, and the rest of its code is about the one there is.
+a `df` of its own, and the rest of its code is about the one there is. Only frames and long literals
+are taken for that. In doubt a statement stays.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from jupyter_llm.notebook.code.standing import Standing, imported, key_of
 from jupyter_llm.notebook.code.syntax import parse_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _MAKING: Final = (
     r"(?:create|make|build|generate|define|redefine|construct|simulate|load|read|open|import"
@@ -40,23 +41,29 @@ _NOUNS: Final = {
     "dict": "dict|dictionary|mapping",
     "str": "string|text|sentence",
 }
+_ANEW: Final = (
+    r"(?i)\b(?:again|anew|afresh|once more|re-?load|re-?read|re-?fresh|re-?set|re-?run"
+    r"|re-?do|re-?create|re-?start|re-?draw|update)\w*"
+)
+_EXAMPLES: Final = r"(?i)\b(?:examples?|samples?|dummy|toy|fake|random|synthetic|test data)\b"
+_NUM_LONG: Final = 5  # constants in a literal that is data, and no choice of columns or sizes
 _CONSTRUCTORS: Final = frozenset({"list", "dict", "set", "tuple", "str", "frozenset"})
 _EMPTY: Final = frozenset({"zeros", "ones", "empty", "full", "zeros_like", "ones_like"})
-_NUMBERS: Final = frozenset({"int", "float", "bool", "complex", "NoneType"})
 
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
     """A draft without what is old in it.
 
-    `dropped` are the statements that were left out, in order. `is_all_old` says that every
-    statement repeats one that ran or stands; then the draft is whole unless what is left shows
-    something.
+    `dropped` are the statements that were left out since they ran, in order, and `made_up` those
+    whose values are made up. `is_all_old` says that every statement repeats one that ran or stands;
+    then the draft is whole unless what is left shows something.
     """
 
     source: str
     dropped: tuple[str, ...] = ()
     is_all_old: bool = False
+    made_up: tuple[str, ...] = ()
 
 
 def only_new(source: str, ran: Sequence[str], kinds: Mapping[str, str], prompt: str = "") -> Fresh:
@@ -69,36 +76,52 @@ def only_new(source: str, ran: Sequence[str], kinds: Mapping[str, str], prompt: 
     if tree is None or not tree.body:
         return Fresh(source)
     standing = Standing(ran, kinds)
-    num_old = sum(standing.has(node) or standing.stands(node) for node in tree.body)
-    old = _old(tree.body, standing, _Wish(kinds, prompt, _modules(tree.body, kinds)))
+    wish = _Wish(kinds, prompt, _modules(tree.body, kinds))
+    num_old = sum(
+        (standing.has(node) or standing.stands(node)) and not wish.wants_again(node)
+        for node in tree.body
+    )
+    ran_already, made_up = _old(tree.body, standing, wish)
+    old = [*ran_already, *made_up]
     kept = [node for node in tree.body if node not in old]
     is_all_old = num_old == len(tree.body) or not kept
     shortened = _without(source, tree.body, old) if _gives_something(kept) and old else None
     if shortened is None:
         return Fresh(source, is_all_old=is_all_old)
-    dropped = tuple(_text(source, node) for node in tree.body if node in old)
-    return Fresh(shortened, dropped, is_all_old)
+    dropped, invented = (
+        tuple(_text(source, node) for node in tree.body if node in group)
+        for group in (ran_already, made_up)
+    )
+    return Fresh(shortened, dropped, is_all_old, invented)
 
 
-def _old(body: Sequence[ast.stmt], standing: Standing, wish: _Wish) -> list[ast.stmt]:
-    """The statements of a draft that can go."""
+def _old(
+    body: Sequence[ast.stmt], standing: Standing, wish: _Wish
+) -> tuple[list[ast.stmt], list[ast.stmt]]:
+    """The statements of a draft that can go: those that ran, and what is made up."""
     begin = standing.now
     old: list[ast.stmt] = []
+    made_up: list[ast.stmt] = []
     for number, node in enumerate(body):
         rest = body[number + 1 :]
         is_result = not rest and standing.is_display(node)
         stands = standing.stands(node) and not is_result and not _is_filled(node, rest)
         name = wish.made_up(node, rest)
-        if stands or (name in wish.kinds and not standing.has_changed(name, begin)):
+        # A file that was read once is none that the model made up.
+        is_read = standing.has(node) and standing.reads(node)
+        is_made_up = name in wish.kinds and not standing.has_changed(name, begin) and not is_read
+        if stands and not wish.wants_again(node):
             old.append(node)
+        elif is_made_up and not wish.wants_again(node):
+            made_up.append(node)
         else:
             standing.add(node)
     # What only served to make up something that went, as `data` in `df = pd.DataFrame(data)`.
-    for node in reversed([one for one in body if one not in old]):
-        name = wish.made_up(node, old)
-        if name and not _reads(name, [one for one in body if one not in (*old, node)]):
-            old.append(node)
-    return old
+    for node in reversed([one for one in body if one not in (*old, *made_up)]):
+        name = wish.made_up(node, made_up, is_part=True)
+        if name and not _reads(name, [one for one in body if one not in (*made_up, node)]):
+            made_up.append(node)
+    return old, made_up
 
 
 class _Wish:
@@ -110,8 +133,11 @@ class _Wish:
         self._modules = modules
         self._made_up: set[str] = set()
 
-    def made_up(self, node: ast.stmt, rest: Sequence[ast.stmt]) -> str:
-        """The variable that a statement makes out of nothing though nobody asked; "" if none."""
+    def made_up(self, node: ast.stmt, rest: Sequence[ast.stmt], *, is_part: bool = False) -> str:
+        """The variable that a statement makes out of nothing though nobody asked; "" if none.
+
+        What is only part of what is made up may be short.
+        """
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 pass
@@ -129,8 +155,19 @@ class _Wish:
         if name not in self.kinds:
             return name
         is_same = kind == _short(self.kinds[name])
-        is_wanted = self._asks_for(name, kind) or (kind in _NUMBERS and not self._names(name))
-        return name if is_same and not _is_filled(node, rest) and not is_wanted else ""
+        is_long = _is_long(value) and not self._is_told(value, any)
+        is_data = kind == "DataFrame" or is_long or is_part
+        is_wanted = self._asks_for(name, kind) or re.search(_EXAMPLES, self._prompt)
+        return name if is_same and is_data and not is_wanted and not _is_filled(node, rest) else ""
+
+    def wants_again(self, node: ast.stmt) -> bool:
+        """Whether the prompt asks to do again what a statement did, or to make what it binds."""
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            return False
+        names = {binding.name for binding in bindings_of(node)}
+        return re.search(_ANEW, self._prompt) is not None or any(
+            self._asks_for(name, _short(self.kinds.get(name, ""))) for name in names
+        )
 
     def _is_nothing(self, name: str) -> bool:
         """Whether a name stands for nothing that the notebook made."""
@@ -154,11 +191,11 @@ class _Wish:
         noun = _NOUNS.get(kind, kind)
         return re.search(rf"(?i)\b{_MAKING}\b{_FILLING}(?:{noun})\b", prompt) is not None
 
-    def _is_told(self, value: ast.expr) -> bool:
-        """Whether all that a literal is made of stands in the prompt."""
+    def _is_told(self, value: ast.expr, how_many: Callable[[Iterable[bool]], bool] = all) -> bool:
+        """Whether all or any that a literal is made of stands in the prompt."""
         constants = [node.value for node in ast.walk(value) if isinstance(node, ast.Constant)]
         told = [str(one) for one in constants if one is not None and str(one).strip()]
-        return bool(told) and all(self._names(one) for one in told)
+        return bool(told) and how_many(self._names(one) for one in told)
 
 
 def _modules(body: Iterable[ast.stmt], kinds: Mapping[str, str]) -> dict[str, str]:
@@ -205,6 +242,19 @@ def _kind(value: ast.expr, modules: Mapping[str, str]) -> str:
         is_frame = full[1] == "DataFrame" or full[1].startswith(("read_", "scan_"))
         return "DataFrame" if is_frame else "Series" if full[1] == "Series" else ""
     return "ndarray" if full[0] == "numpy" else ""
+
+
+def _is_long(value: ast.expr) -> bool:
+    """Whether an expression is a long list or dict as it was typed, or an array of such a list."""
+    match value:
+        case ast.Call(func=ast.Attribute(attr="array" | "asarray"), args=[literal], keywords=[]):
+            return isinstance(literal, ast.List) and _is_long(literal)
+        case ast.List() | ast.Dict():
+            parts = [node for node in ast.walk(value) if isinstance(node, ast.expr)]
+            is_literal = not any(isinstance(node, (ast.Call, ast.Name)) for node in parts)
+            num_constants = sum(isinstance(node, ast.Constant) for node in parts)
+            return is_literal and num_constants >= _NUM_LONG
+    return False
 
 
 def _short(kind: str) -> str:

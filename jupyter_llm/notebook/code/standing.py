@@ -10,7 +10,7 @@ import ast
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from jupyter_llm.notebook.code.bindings import DEFINITIONS, bindings_of, root_of
+from jupyter_llm.notebook.code.bindings import DEFINITIONS, bindings_of, mutated_in, root_of
 from jupyter_llm.notebook.code.names import uses_in
 from jupyter_llm.notebook.code.syntax import parse_cell
 
@@ -27,8 +27,22 @@ _DATA: Final = frozenset(
 )
 # Their answer is another one each time.
 _FICKLE_CALLS: Final = frozenset(
-    {"time", "perf_counter", "now", "today", "input", "next", "pop", "popitem", "read", "readline"}
+    {
+        *("time", "perf_counter", "now", "today", "input", "next", "pop", "popitem", "read"),
+        *("readline", "uuid4", "urandom", "token_hex", "sample", "default_rng", "RandomState"),
+        *("read_sql", "read_sql_query", "read_sql_table", "read_database", "read_clipboard"),
+        *("read_html", "fetchone", "fetchall", "urlopen", "listdir", "iterdir", "system"),
+        *("glob", "rglob", "getoutput"),
+    }
 )
+_READING: Final = ("read", "scan", "load", "open", "genfromtxt", "fromfile", "imread")
+_WRITING: Final = (
+    *("write", "sink_", "save", "dump", "open", "download", "urlretrieve", "extractall", "unlink"),
+    *("touch", "rename", "system", "getoutput", "to_csv", "to_parquet", "to_excel", "to_json"),
+    *("to_pickle", "to_feather", "to_hdf", "to_sql", "to_html", "to_stata", "to_xml", "to_orc"),
+)
+_WRITERS: Final = frozenset({"os", "shutil", "subprocess"})
+_FILES: Final = "<files>"  # stands for all files, as if they were a name
 _SHOWING: Final = frozenset({"print", "display", "len", "type", "repr", "sorted", "list", "str"})
 _DRAWING: Final = frozenset({"plot", "hist", "boxplot", "bar", "line", "scatter", "pie"})
 _ANYTHING: Final = frozenset({"exec", "eval", "run_line_magic", "run_cell_magic", "run_cell"})
@@ -68,7 +82,11 @@ class Standing:
         self._fickle: set[str] = set()  # what functions change of the names around them
         self._meddling: set[str] = set()  # functions that change what they are given
         for source in ran:
-            for key, statement in _statements_of(source):
+            statements = _statements_of(source)
+            if not statements and source.lstrip().startswith("%%"):  # `%%writefile`, `%%bash`
+                self._count += 1
+                self._changed[_FILES] = self._count
+            for key, statement in statements:
                 self.add(statement, key)
 
     def add(self, statement: ast.stmt, key: str = "") -> None:
@@ -81,16 +99,24 @@ class Standing:
         if isinstance(statement, (ast.Import, ast.ImportFrom)):
             self._add_import(statement)
             return
+        writes = _writes(statement)
         if isinstance(statement, DEFINITIONS):
             self._fickle |= _changed_inside(statement)
+            self._fickle |= {_FILES} if writes else set()
+            self._fickle |= {statement.name} if _is_fickle(statement) else set()
             self._meddling |= _meddling_in(statement)
+        elif writes:
+            self._changed[_FILES] = self._count
+        # Whoever calls a lambda does what is in it.
+        lambdas = (node for node in ast.walk(statement) if isinstance(node, ast.Lambda))
+        self._fickle |= mutated_in(*lambdas)
         for binding in bindings_of(statement):
             if binding.verb == "assigns":
                 self._same.pop(binding.name, set()).discard(binding.name)
                 self._changed[binding.name] = self._count
             else:
                 self._change(binding.name)
-        for name in self._passed_on(statement):
+        for name in (*self._passed_on(statement), *self._mutated(statement)):
             self._change(name)
         for name, other in _aliases(statement):
             group = self._same.setdefault(other, {other})
@@ -100,6 +126,11 @@ class Standing:
     def _change(self, name: str) -> None:
         for one in self._same.get(name, {name}):
             self._changed[one] = self._count
+
+    @staticmethod
+    def _mutated(statement: ast.stmt) -> set[str]:
+        """What the calls of a statement change; what a definition does waits for its call."""
+        return set() if isinstance(statement, DEFINITIONS) else mutated_in(statement)
 
     def _passed_on(self, statement: ast.stmt) -> Iterator[str]:
         """Yield what calls may change unseen: objects with a state, arguments of functions."""
@@ -160,7 +191,22 @@ class Standing:
         is_plain = isinstance(statement, (ast.Assign, ast.AnnAssign)) and not read & bound
         is_data = all(self._kind(name) in _DATA for name in bound)
         changes = any(binding.verb != "assigns" for binding in bindings_of(statement))
-        return is_plain and is_data and not changes and not _FICKLE_CALLS & _called(statement)
+        changes = changes or any(self._passed_on(statement)) or bool(self._mutated(statement))
+        is_lasting = not _is_fickle(statement) and not self._reads_anew(statement, made)
+        return is_plain and is_data and not changes and is_lasting
+
+    @staticmethod
+    def reads(statement: ast.stmt) -> bool:
+        """Whether a statement reads a file."""
+        return any(name.startswith(_READING) for name in _called(statement))
+
+    def _reads_anew(self, statement: ast.stmt, made: int) -> bool:
+        """Whether a statement reads what may be another thing by now: a file that was written."""
+        if not self.reads(statement):
+            return False
+        texts = (node.value for node in ast.walk(statement) if isinstance(node, ast.Constant))
+        is_remote = any("://" in text for text in texts if isinstance(text, str))
+        return is_remote or self.has_changed(_FILES, made)
 
     def is_display(self, statement: ast.stmt) -> bool:
         """Whether a statement only shows something of data."""
@@ -227,6 +273,7 @@ def _changed_inside(definition: ast.stmt) -> set[str]:
         if isinstance(node, DEFINITIONS)
         for binding in bindings_of(*node.body)
     }
+    inner |= mutated_in(definition)
     bound = {use.name for use in uses if use.act != "reads" and use.name != own}
     return bound | (outer & inner)
 
@@ -238,6 +285,7 @@ def _meddling_in(definition: ast.stmt) -> set[str]:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             given = {one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)}
             changes = {b.name for b in bindings_of(*node.body) if b.verb != "assigns"}
+            changes |= mutated_in(*node.body)
             if given & changes or _augmented(node) & given:
                 found.add(node.name)
     return found
@@ -260,6 +308,23 @@ def _aliases(statement: ast.stmt) -> Iterator[tuple[str, str]]:
     other = root_of(value)
     if other and (not has_call or isinstance(statement, ast.For)):
         yield from ((t.id, other) for t in targets if isinstance(t, ast.Name) and t.id != other)
+
+
+def _writes(statement: ast.stmt) -> bool:
+    """Whether some code may change files."""
+    roots = {root_of(node.func) for node in ast.walk(statement) if isinstance(node, ast.Call)}
+    is_named = any(name.startswith(_WRITING) for name in _called(statement))
+    return is_named or bool(roots & _WRITERS)
+
+
+def _is_fickle(statement: ast.stmt) -> bool:
+    """Whether some code may come to another value each time: time, input, chance."""
+    called = _called(statement)
+    return bool(_FICKLE_CALLS & called) or any(
+        "random" in (name := getattr(node, "attr", getattr(node, "id", ""))).lower()
+        or name.startswith("rand")
+        for node in ast.walk(statement)
+    )
 
 
 def _called(statement: ast.stmt) -> set[str]:

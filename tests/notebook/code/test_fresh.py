@@ -22,6 +22,10 @@ KINDS = {
     "cities": "list",
     "total": "int",
     "data": "dict",
+    "text": "str",
+    "pair": "tuple",
+    "price": "pandas.Series",
+    "plt": "module matplotlib.pyplot",
     "values": "numpy.ndarray",
     "model": "sklearn.linear_model._base.LinearRegression",
     "fig": "matplotlib.figure.Figure",
@@ -73,6 +77,15 @@ def test_the_body_of_a_magic_is_read_and_the_magic_stays() -> None:
         ("cities.append('Bonn')", "cities = ['Rome', 'Oslo']"),
         ("for x in df.a: total += x", "total = 0"),
         ("others = cities\nothers.append('Bonn')", "cities = ['Rome', 'Oslo']"),
+        ("last = cities.pop()", "cities = ['Rome', 'Oslo']"),
+        ("last = heapq.heappop(cities)", "cities = ['Rome', 'Oslo']"),
+        ("while cities: print(cities.pop(0))", "cities = ['Rome', 'Oslo']"),
+        ("if cities.pop(): total = 1", "cities = ['Rome', 'Oslo']"),
+        ("def take():\n    return cities.pop()\nx = take()", "cities = ['Rome', 'Oslo']"),
+        ("take = lambda: cities.pop()", "cities = ['Rome', 'Oslo']"),
+        ("def take(x):\n    return x.pop()\ny = take(cities)", "cities = ['Rome', 'Oslo']"),
+        ("price = df.pop('price')", "df = pd.read_csv('sales.csv')"),
+        ("np.sqrt(values, out=cities)", "cities = ['Rome', 'Oslo']"),
         ("np.random.shuffle(cities)", "cities = ['Rome', 'Oslo']"),
         ("def add(x):\n    cities.append(x)", "cities = ['Rome', 'Oslo']"),
         ("def add(to):\n    to.append(1)\nx = add(cities)", "cities = ['Rome', 'Oslo']"),
@@ -129,9 +142,8 @@ def test_a_display_stays_where_it_is_the_result() -> None:
         "df = pd.DataFrame({'city': ['A', 'B'], 'price': [1, 2]})",
         "df = pd.read_csv('no such file.csv')",
         "df = pd.read_csv('https://example.com/data.csv')",
-        "cities = ['Berlin', 'Paris']",
-        "values = np.array([1, 2, 3])",
-        "values = np.arange(12).reshape(3, 4)",
+        "cities = ['Berlin', 'Paris', 'Rome', 'Wien', 'Bern']",
+        "values = np.array([1, 2, 3, 4, 5])",
         "data = {'a': [1, 2]}\ndf = pd.DataFrame(data)",
         "frame_data = {'a': [1, 2]}\ndf = pd.DataFrame(frame_data)",
     ],
@@ -139,7 +151,47 @@ def test_a_display_stays_where_it_is_the_result() -> None:
 def test_made_up_data_for_what_exists_goes(made_up: str) -> None:
     new = "df['x'] = 1\nprint(df, cities, values)"
     prompt = "Add a column x to df and create a chart of it"
-    assert fresh(f"{made_up}\n{new}", prompt=prompt).source == new
+    found = fresh(f"{made_up}\n{new}", prompt=prompt)
+    assert found == Fresh(new, made_up=tuple(made_up.split("\n")))
+
+
+@pytest.mark.parametrize(
+    ("draft", "prompt"),
+    [
+        ("values = np.linspace(0, 6.28, 100)\nplt.plot(values)", "plot sin from 0 to 2 pi"),
+        ("values = np.arange(12).reshape(3, 4)\nprint(values)", "sum the rows of values"),
+        ("values = np.random.rand(5)\nprint(values)", "the mean"),
+        ("text = 'Costs'\nplt.title(text)", "give the plot a title"),
+        ("pair = (1, 2, 3, 4, 5)\nprint(pair)", "the sum"),
+        ("total = 12\nprint(total)", "print total"),
+        ("cities = ['price', 'city']\nprint(df[cities])", "show some columns"),
+        ("cities = ['A', 'B', 'C', 'D', 'E']\nprint(cities)", "print A and what follows"),
+        ("df = pd.DataFrame({'a': [1]})\ndf.sum()", "show sum on a toy example"),
+    ],
+)
+def test_a_value_that_may_be_meant_stays(draft: str, prompt: str) -> None:
+    assert fresh(draft, prompt=prompt) == Fresh(draft)
+
+
+@pytest.mark.parametrize(
+    ("ran", "statement", "prompt"),
+    [
+        ("", "df = pd.read_csv('sales.csv')", "read sales.csv again and describe it"),
+        ("", "df = pd.read_csv('sales.csv')", "reload the sales"),
+        ("", "total = 0", "set total to 0 and print it"),
+        ("values = np.array([1])", "values = np.array([1])", "make a new array values"),
+        ("values = np.random.rand(5)", "values = np.random.rand(5)", "draw values"),
+        ("def draw():\n    return np.random.rand(5)\nvalues = draw()", "values = draw()", ""),
+        ("df.to_csv('sales.csv')", "df = pd.read_csv('sales.csv')", "describe it"),
+        ("%%bash\nrm sales.csv", "df = pd.read_csv('sales.csv')", "describe it"),
+        ("df = pd.read_csv('http://x/y')", "df = pd.read_csv('http://x/y')", "describe it"),
+    ],
+)
+def test_what_is_to_be_done_again_or_may_come_out_otherwise_stays(
+    ran: str, statement: str, prompt: str
+) -> None:
+    draft = f"{statement}\nprint(df, total, values)"
+    assert fresh(draft, ran, prompt=prompt) == Fresh(draft)
 
 
 @pytest.mark.parametrize(
