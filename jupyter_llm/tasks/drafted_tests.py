@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
@@ -11,7 +12,9 @@ from jupyter_llm.notebook.code.bindings import DEFINITIONS, names_in
 from jupyter_llm.notebook.code.names import missing_modules
 from jupyter_llm.notebook.code.syntax import parse_python
 
-_MAX_LINES = 400
+_MAX_CHARS = 10_000  # of a draft
+_BEGINS = re.compile(r"(?m)^(?=def test)")
+_ODD_ARGUMENTS = re.compile(r"(?m)(?<=\w)\(\d+\):$")  # `def test_after_10_years(10):`
 _MAX_CHECKS = 3  # in a test that only lists them: one that fails is found sooner
 _TEST = "test"
 
@@ -48,6 +51,11 @@ class DraftedTests:
         """Whether a piece of code uses what is tested."""
         return not self.tested or not set(self.tested).isdisjoint(_mentioned(node))
 
+    def calls_it(self, node: ast.AST) -> bool:
+        """Whether a piece of code calls what is tested."""
+        calls = (one for one in ast.walk(node) if isinstance(one, ast.Call))
+        return not self.tested or any(self.is_about(call.func) for call in calls)
+
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         """Note what an import is good for, unless it is of what is there to be tested."""
         for alias in node.names:
@@ -63,10 +71,10 @@ class DraftedTests:
         for statement in test.body:
             if isinstance(statement, ast.Import | ast.ImportFrom):
                 self._import(statement)
-            elif not _is_text(statement) and self._is_new(statement, test):
+            elif not _is_idle(statement) and self._is_new(statement, test):
                 body.append(statement)
         for part in _parts(body):
-            if self.is_about(ast.Module(part, [])) and any(map(is_check, part)):
+            if self.calls_it(ast.Module(part, [])) and any(map(is_check, part)):
                 taken = {one.name for one in self.tests}
                 self.tests.append(_function(_free_name(test.name, taken), part))
 
@@ -83,19 +91,19 @@ class DraftedTests:
         return is_new
 
 
-def is_check(statement: ast.stmt) -> bool:
+def is_check(statement: ast.AST) -> bool:
     """Whether a statement is there to fail, as `assert` is."""
     return isinstance(statement, ast.Assert | ast.With | ast.For)
 
 
-def _statements(source: str) -> list[ast.stmt]:
-    """The statements of a draft, up to where it is no Python any more."""
-    lines = source.split("\n")[:_MAX_LINES]
-    for end in range(len(lines), 0, -1):
-        tree = parse_python("\n".join(lines[:end]))
-        if tree is not None:
-            return tree.body
-    return []
+def _statements(source: str) -> Iterator[ast.stmt]:
+    """Yield the statements of a draft; of what is no Python, those before it in each test."""
+    text = _ODD_ARGUMENTS.sub("():", source[:_MAX_CHARS])
+    for part in _BEGINS.split(text):
+        lines = part.split("\n")
+        trees = (parse_python("\n".join(lines[:end])) for end in range(len(lines), 0, -1))
+        tree = next((tree for tree in trees if tree is not None), None)
+        yield from tree.body if tree is not None else ()
 
 
 def _is_plain_test(node: ast.FunctionDef) -> bool:
@@ -131,8 +139,12 @@ def _free_name(name: str, taken: Collection[str]) -> str:
     return free
 
 
-def _is_text(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+def _is_idle(statement: ast.stmt) -> bool:
+    """Whether a statement does nothing: a text, or an assertion that something is there."""
+    match statement:
+        case ast.Expr(value=ast.Constant()) | ast.Assert(test=ast.Constant() | ast.Name()):
+            return True
+    return False
 
 
 def _mentioned(node: ast.AST) -> Iterator[str]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from numbers import Number
+from pprint import pformat
 from types import TracebackType
 from typing import Any, TypeGuard
 
@@ -17,7 +18,8 @@ from jupyter_llm.tasks.drafted_tests import is_check
 
 _TIME_S = 1.0  # for a test
 _MAX_SHOWN = 60  # characters of a value
-_MAX_EXACT = 80  # characters of an expression that a test is to hold
+_MAX_EXACT = 300  # characters of a value that a test is to hold
+_WIDTH = 70
 _DECIMALS = 4
 _FILE = "<drafted test>"
 
@@ -250,12 +252,12 @@ def _exact(call: str, value: Any) -> str:
     elif type(value) is list and any(type(one) is float for one in value):
         value = [round(one, _DECIMALS) for one in value]
         call = f"[round(value, {_DECIMALS}) for value in {call}]"
-    text = repr(value)
+    if isinstance(value, dict):
+        value = dict(value)  # a Counter is as good
+    text = pformat(value, width=_WIDTH, sort_dicts=False)
     with suppress(Exception):
-        again = ast.literal_eval(text)
-        if type(again) is type(value) and again == value:
-            said = f"{call} is {text}" if value is None else f"{call} == {text}"
-            return said if len(said) <= _MAX_EXACT else ""
+        if ast.literal_eval(text) == value and len(text) <= _MAX_EXACT:
+            return f"{call} is {text}" if value is None else f"{call} == {text}"
     return ""
 
 

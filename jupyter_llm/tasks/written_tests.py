@@ -14,7 +14,7 @@ from jupyter_llm.notebook.code.names import defined_names, unknown_names
 from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.notebook.values.summaries import tells_data
 from jupyter_llm.notebook.values.variables import describe
-from jupyter_llm.tasks.drafted_tests import DraftedTests
+from jupyter_llm.tasks.drafted_tests import DraftedTests, is_check
 from jupyter_llm.tasks.hidden import without_hidden
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.target import definitions_of, find_subject, listed, with_source
@@ -40,6 +40,8 @@ _MAX_VARIABLE_CHARS = 600
 _ENOUGH = 3  # tests
 _MAX_TESTS = 6
 _MAX_FINDINGS = 3
+_BUG = "This may be a bug, or the model expects something wrong"
+_DOUBTED = "The model expects something else more often than not, so it is likely wrong itself"
 _NOW = "  # as it is now"
 
 
@@ -66,22 +68,47 @@ def write_tests(task: Task, argument: str | Subject = "") -> Proposal:
             max_tokens=_MAX_TOKENS,
         )
         for draft in drafts:
-            bench.take(begin.partition("\n")[2] + draft.text, draft)
+            bench.take(begin.partition("\n")[2] + _whole_lines(draft), draft)
         bench.try_new()
         if len(bench.kept) >= _ENOUGH or not bench.is_tried:
             break
+    if bench.is_tried and len(bench.kept) < _ENOUGH:
+        bench.take(_with_variables(subject, task, name), None)
+        bench.try_new()
     return bench.proposal()
+
+
+def _with_variables(subject: Subject, task: Task, name: str) -> str:
+    """Tests that give a function what the notebook has, without an idea of what comes out."""
+    tree = parse_cell(subject.source)
+    nodes = [n for n in tree.body if isinstance(n, ast.FunctionDef)] if tree else []
+    node = next((one for one in nodes if one.name == name), None)
+    if node is None:
+        return ""
+    needed = [arg.arg for arg in node.args.args[: -len(node.args.defaults) or None]]
+    known = _data_names(task)
+    if len(needed) == 1:
+        given = known
+    else:
+        given = [", ".join(needed)] if needed and set(needed) <= set(known) else []
+    calls = [f"{name}({text})" for text in given]
+    return "\n".join(f"def test_{name}():\n    assert {call} is ...\n" for call in calls)
 
 
 def _variables(task: Task) -> str:
     """The variables that hold data, which show what is likely to be given to what is tested."""
+    choice = ",".join(_data_names(task)) or "none"
+    told = describe("", (), task.namespace, choice=choice, max_chars=_MAX_VARIABLE_CHARS)
+    lines = ["- " + summary.text.replace("\n", "\n  ") for summary in told]
+    return "\n".join(["Variables of the notebook:", *lines]) if lines else ""
+
+
+def _data_names(task: Task) -> list[str]:
+    """The latest variables that cells gave data."""
     made = [name for cell in reversed(task.cells) for name in sorted(defined_names(cell.source))]
     known = task.namespace
     names = dict.fromkeys(name for name in made if name in known and tells_data(known[name]))
-    choice = ",".join([*names][:_MAX_VARIABLES]) or "none"
-    told = describe("", (), known, choice=choice, max_chars=_MAX_VARIABLE_CHARS)
-    lines = ["- " + summary.text.replace("\n", "\n  ") for summary in told]
-    return "\n".join(["Variables of the notebook:", *lines]) if lines else ""
+    return [*names][:_MAX_VARIABLES]
 
 
 def _tested(subject: Subject) -> tuple[str, frozenset[str]]:
@@ -107,8 +134,8 @@ class _Bench:
     _new: list[ast.FunctionDef] = field(default_factory=list)
     _completion: Completion | None = None
 
-    def take(self, source: str, completion: Completion) -> None:
-        """Take in a draft."""
+    def take(self, source: str, completion: Completion | None) -> None:
+        """Take in a draft; one that is not the model's has no completion."""
         new = self.drafted.add(source)
         if new and self._completion is None:
             self._completion = completion
@@ -154,7 +181,7 @@ class _Bench:
         name = min(self.drafted.tested, default="cell")
         exact = dict.fromkeys(f.exact for f in self.findings if f.exact)
         return [
-            f"def test_{name}_as_it_is_{number}():\n    assert {text}{_NOW}"
+            f"def test_{name}_as_it_is_{number}():\n    assert {_inside(text)}{_NOW}"
             for number, text in enumerate(list(exact)[: max(_ENOUGH - len(self.kept), 0)], 1)
         ]
 
@@ -165,8 +192,13 @@ class _Bench:
         if num_held:
             said.append(f"{num_held} of them hold{'s' * (num_held == 1)} what comes out now")
         findings = "".join(f"\n- {_told(one)}" for one in self._told_findings())
-        lead = "\n\nThis may be a bug, or the model expects something wrong:\n"
+        lead = f"\n\n{_DOUBTED if self._is_doubtful() else _BUG}:\n"
         return "; ".join(said) + "." + (lead + findings if findings else "")
+
+    def _is_doubtful(self) -> bool:
+        """Whether the model is wrong, or the code, more often than both are right."""
+        checks = (node for test in self.kept for node in ast.walk(ast.parse(test)))
+        return sum(map(is_check, checks)) < len(self.findings)
 
     def _told_findings(self) -> list[Finding]:
         """The findings that are worth telling: of a call, all drafts expect the same."""
@@ -179,6 +211,16 @@ class _Bench:
     def _lacks(self, source: str) -> bool:
         known = {*self.task.namespace, *self.drafted.tested, *self.drafted.imports}
         return bool(unknown_names(source, known))
+
+
+def _inside(text: str) -> str:
+    return text.replace("\n", "\n    ")
+
+
+def _whole_lines(draft: Completion) -> str:
+    """What a draft says, without a line that was cut off: a part of a number is another one."""
+    is_cut_off = draft.finish_reason == "length"
+    return draft.text.rpartition("\n")[0] if is_cut_off else draft.text
 
 
 def _told(finding: Finding) -> str:
