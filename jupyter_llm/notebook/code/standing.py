@@ -45,8 +45,10 @@ _WRITERS: Final = frozenset({"os", "shutil", "subprocess"})
 _FILES: Final = "<files>"  # stands for all files, as if they were a name
 _SHOWING: Final = frozenset({"print", "display", "len", "type", "repr", "sorted", "list", "str"})
 _DRAWING: Final = frozenset({"plot", "hist", "boxplot", "bar", "line", "scatter", "pie"})
-_ANYTHING: Final = frozenset({"exec", "eval", "run_line_magic", "run_cell_magic", "run_cell"})
-_SAFE_MAGICS: Final = frozenset({"matplotlib", "time", "timeit", "load_ext", "config", "pip"})
+_ANYTHING: Final = frozenset({"exec", "run_cell_magic", "run_cell"})
+_DEFINING_MAGICS: Final = frozenset(
+    {"run", "pylab", "store", "reset", "reset_selective", "xdel", "rerun", "macro", "load"}
+)
 
 Imported = tuple[str, str]
 """A name, and the module or the `module:name` that it stands for."""
@@ -255,10 +257,12 @@ def _may_do_anything(statement: ast.stmt) -> bool:
         return statement.names[0].name == "*"
     for node in ast.walk(statement):
         match node:
-            case ast.Call(args=[ast.Constant(value=str(magic)), *_]) if magic in _SAFE_MAGICS:
-                continue
+            case ast.Call(
+                func=ast.Attribute(attr="run_line_magic"), args=[ast.Constant(value=str(magic)), *_]
+            ):
+                return magic in _DEFINING_MAGICS
             case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in _ANYTHING:
-                return not (isinstance(node.func, ast.Attribute) and name == "eval")
+                return True
     return False
 
 

@@ -117,6 +117,11 @@ def test_a_value_that_the_draft_itself_has_changed_before_is_made_again() -> Non
     assert fresh(draft).source == draft
 
 
+@pytest.mark.parametrize("magic", ["%llm Why?", "%matplotlib inline", "!ls", "%time x = 1"])
+def test_a_magic_that_defines_nothing_lets_stand_what_stood(magic: str) -> None:
+    assert fresh("import math as m\ntotal = 0\nprint(m)", magic).dropped == ("total = 0",)
+
+
 def test_what_a_loop_fills_begins_anew_so_that_the_cell_may_run_twice() -> None:
     draft = "total = 0\nfor price in df.price:\n    total += price"
     assert fresh(draft).source == draft
