@@ -115,10 +115,18 @@ def _room() -> int:
 
 
 def _fork() -> int:
-    with warnings.catch_warnings():
-        # Python warns of forks where other threads hold locks: then the copy runs into its limit.
-        warnings.simplefilter("ignore")
-        return posix.fork()  # a debugger has put something of its own in the place of os.fork
+    collects = gc.isenabled()
+    gc.disable()  # nothing may be finalized in the copy before it is sealed
+    pid = 0
+    try:
+        with warnings.catch_warnings():
+            # Python warns of locks that other threads hold: the copy then runs into its limit.
+            warnings.simplefilter("ignore")
+            pid = posix.fork()  # a debugger has put something of its own in the place of os.fork
+            return pid
+    finally:
+        if collects and pid:
+            gc.enable()
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import ast
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.notebook.sealed.cells import unit_of, why_not_run
 from jupyter_llm.notebook.sealed.polars_again import can_begin_again, has_polars_threads
-from jupyter_llm.notebook.values.peek import instance_dict, is_one_of, own_package
+from jupyter_llm.notebook.values.peek import instance_dict, is_one_of, own_package, qualified_name
 
 if TYPE_CHECKING:
     from jupyter_llm.notebook.sealed.cells import Unit
@@ -90,6 +90,8 @@ def try_code(
     """
     units = [unit_of(source, index) for index, source in enumerate(sources)]
     reason = why_not(shell) or next(filter(None, map(why_not_run, units)), "")
+    if not reason and _asks_model(units, namespace):
+        reason = "it asks a model, which does not answer in a copy"
     is_polars = not reason and _may_use_polars(units, namespace) and has_polars_threads()
     if is_polars and not can_begin_again():
         reason = "this polars does not survive a fork; 1.35 or newer does"
@@ -132,16 +134,25 @@ def _may_use_polars(units: Sequence[Unit], namespace: Mapping[str, Any]) -> bool
     """Whether code names polars, or a variable that is of it or may hold something of it."""
     if "polars" not in sys.modules:
         return False
+    if any("polars" in unit.python for unit in units):
+        return True
+    return any(map(_may_hold_polars, _values_named(units, namespace)))
+
+
+def _asks_model(units: Sequence[Unit], namespace: Mapping[str, Any]) -> bool:
+    """Whether code names something of ours: the threads that a model answers in are not there."""
+    kinds = map(type, _values_named(units, namespace))
+    return any(qualified_name(kind).startswith("jupyter_llm.") for kind in kinds)
+
+
+def _values_named(units: Sequence[Unit], namespace: Mapping[str, Any]) -> Iterator[object]:
+    """The variables that code names."""
     from jupyter_llm.notebook.code.syntax import parse_python
 
     for unit in units:
-        if "polars" in unit.python:
-            return True
         tree = parse_python(unit.python)
         names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} if tree else ()
-        if any(name in namespace and _may_hold_polars(namespace[name]) for name in names):
-            return True
-    return False
+        yield from (namespace[name] for name in names if name in namespace)
 
 
 def _may_hold_polars(value: object) -> bool:
