@@ -53,8 +53,9 @@ class CodeAnswer:
     best of `num_drafts`, and `request` is what it answers. `seen` is what came of it in a sealed
     copy of the kernel, None if nobody was to try it; `dropped` are the statements that had run
     already, and `is_old` says that all of them had, those in the cells too; `made_up` are those
-    left out whose values the model made up for variables that exist. `doubts` say what speaks
-    against the code as the variables are.
+    left out whose values the model made up for variables that exist. `mends` say what rules have
+    changed since it raised an error, and `doubts` what speaks against the code as the variables
+    are.
     """
 
     completion: Completion
@@ -65,6 +66,7 @@ class CodeAnswer:
     dropped: tuple[str, ...] = ()
     is_old: bool = False
     made_up: tuple[str, ...] = ()
+    mends: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
 
     @property
@@ -125,6 +127,8 @@ class CodeAnswer:
             yield f"{_quoted(self.missing_modules)} {verb} not installed"
         yield from self.doubts
         yield from self.changes
+        if self.mends:
+            yield f"mended: {', '.join(self.mends)}"
         if self.dropped:
             count = count_of(sum(text.count("\n") + 1 for text in self.dropped), "line")
             yield f"left out {count} that already ran; /show draft has them"

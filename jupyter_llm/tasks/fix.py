@@ -14,9 +14,10 @@ from jupyter_llm.notebook.cells.timeline import find_cell
 from jupyter_llm.notebook.code.bindings import first_line_of
 from jupyter_llm.notebook.code.syntax import parse_cell, parse_python, syntax_error
 from jupyter_llm.notebook.failures.causes import Cause, causing_cells, failed_cell, is_over
+from jupyter_llm.notebook.failures.failure import Failure, told_failure
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.tasks.hidden import restored
-from jupyter_llm.tasks.mending import Trial, best_mend, find_mends, told_failure, verdict
+from jupyter_llm.tasks.mending import Trial, best_mend, find_mends, verdict
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.shown_cell import error_text, variables_text
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jupyter_llm.notebook.cells.events import CellEvent
-    from jupyter_llm.notebook.failures.failure import Failure
     from jupyter_llm.notebook.sealed.trying import Seen
     from jupyter_llm.tasks.mending import Mended
     from jupyter_llm.tasks.shown_cell import ShownCell

@@ -12,6 +12,7 @@ from jupyter_llm.notebook.values.redaction import redact_mixed
 from jupyter_llm.notebook.values.variables import kinds_in
 from jupyter_llm.tasks.code_answer import CodeAnswer, code_cells, new_cells
 from jupyter_llm.tasks.doubts import doubts
+from jupyter_llm.tasks.draft_mends import without_errors
 from jupyter_llm.tasks.tries import TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -64,10 +65,14 @@ class Judge:
         if not cells:
             return answer
         answer = self._without_old(answer)
-        seen = self._seen(answer.cells, timeout_s, step)
-        is_known = seen is not None and seen.was_tried
-        found = () if is_known else doubts(answer.source, self._namespace)
-        return replace(answer, seen=seen, doubts=found)
+
+        def seen_of(cells: Sequence[CodeCell]) -> Seen | None:
+            return self._seen(cells, timeout_s, step)
+
+        answer = replace(answer, seen=seen_of(answer.cells))
+        if answer.seen is None or not answer.seen.was_tried:
+            return replace(answer, doubts=doubts(answer.source, self._namespace))
+        return without_errors(answer, self._namespace, self.names, seen_of)
 
     @property
     def _namespace(self) -> Mapping[str, Any]:
@@ -124,6 +129,7 @@ class Judge:
             _rank(answer),
             not self._is_like(answer),
             not answer.changes,
+            -len(answer.mends),
             -num_wrong,
             _gives(answer),
             answer.completion.finish_reason == "stop",

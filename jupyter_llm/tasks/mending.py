@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import os
 import re
 import time
@@ -11,11 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.notebook.cells.sources import CellSource
 from jupyter_llm.notebook.code.bindings import bindings
 from jupyter_llm.notebook.failures.broken_cell import failing_line
-from jupyter_llm.notebook.failures.failure import Failure
-from jupyter_llm.notebook.failures.frames import Frame
+from jupyter_llm.notebook.failures.failure import told_failure
 from jupyter_llm.notebook.failures.mends import mends
 from jupyter_llm.notebook.failures.missing import slot
 
@@ -26,6 +23,7 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.failures.broken_cell import Mend
     from jupyter_llm.notebook.failures.causes import Cause
+    from jupyter_llm.notebook.failures.failure import Failure
     from jupyter_llm.notebook.sealed.trying import Seen
     from jupyter_llm.tasks.task import Task
 
@@ -176,15 +174,6 @@ def verdict(seen: Seen, *, is_past: bool = False) -> str:
 
 def _is_same(cell: CellEvent, other: CellEvent) -> bool:
     return cell == other or (cell.cell_id is not None and cell.cell_id == other.cell_id)
-
-
-def told_failure(kind: str, message: str, source: str, line: int) -> Failure:
-    """A failure of which no more is known than what was raised, and in which line of a cell."""
-    found: Any = getattr(builtins, kind, None)
-    bases = tuple(base.__name__ for base in found.__mro__) if isinstance(found, type) else (kind,)
-    cell = CellSource(source=source, compiled=source)
-    frame = Frame(function="<module>", source=source, line=line, cell=cell)
-    return Failure(kind=kind, message=message, bases=bases, steps=(frame,) if line else ())
 
 
 def _namespace(task: Task) -> dict[str, Any]:

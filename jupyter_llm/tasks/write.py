@@ -35,7 +35,7 @@ NUM_DRAFTS = 4
 _VARIED_TEMPERATURE = 0.7
 _TIMES = 3  # as long as the first draft took, and no longer, are all written and tried
 _LEAST_S = 3.0  # which is not worth hurrying
-_TRY_S = 0.5  # that a draft which is there may be tried in any case
+_TRY_S = 2.0  # that a draft which is there may be tried in any case
 _LEAST_TOKENS = 200  # that another draft may have, however short the first is
 _TICK_S = 0.1
 _END = "\n```"
@@ -141,7 +141,8 @@ class _Drafts:
             finished = self._in_order(streams) if is_fixed else self._by_end(streams, end_s)
             for number, (again, stream) in enumerate(finished, 2):
                 if stream.future.exception() is None:
-                    yield self._judged(stream.future.result(), again, number, end_s)
+                    until_s = None if is_fixed else end_s
+                    yield self._judged(stream.future.result(), again, number, until_s)
         finally:
             for _request, stream in streams:
                 stream.cancel()

@@ -17,10 +17,19 @@ REFUSED = Seen(outcome="refused", text="not tried: it would write a file (out.cs
 UNTRIED = Seen(outcome="untried", text="not tried: this system has no Landlock")
 
 
-def raising(kind: str = "KeyError", message: str = "'citi'", report: str = "") -> Seen:
+def raising(
+    kind: str = "KeyError", message: str = "'citi'", report: str = "", lineno: int = 0
+) -> Seen:
     """What is seen of code that raises an error."""
     text = f"raises {kind}: {message}"
-    return Seen(outcome="raises", text=text, error_kind=kind, message=message, report=report)
+    return Seen(
+        outcome="raises",
+        text=text,
+        error_kind=kind,
+        message=message,
+        report=report,
+        lineno=lineno,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

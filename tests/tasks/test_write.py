@@ -424,6 +424,26 @@ def test_a_draft_that_repeats_all_is_worth_more_than_one_that_fails() -> None:
     assert answer.note == "runs; nothing in it is new; the best of 2 drafts"
 
 
+def test_an_error_that_rules_can_mend_is_mended_and_told() -> None:
+    namespace = {"prices": {"apple": 1.2}}
+    seen = {"prices['appel']": raising(message="'appel'", lineno=1)}
+    tries = ScriptedTries(namespace=namespace, outcomes=seen)
+    answer = write("prices['appel']", judge=Judge(names=namespace, tries=tries))
+    assert answer.sources == ("prices['apple']",)
+    assert answer.num_drafts == 1
+    assert answer.note.startswith("runs; mended: ")
+
+
+def test_a_mend_that_does_not_run_is_left() -> None:
+    namespace = {"prices": {"apple": 1.2}}
+    failed = {name: raising(message=f"'{name}'", lineno=1) for name in ("appel", "apple")}
+    seen = {f"prices['{name}']": one for name, one in failed.items()}
+    tries = ScriptedTries(namespace=namespace, outcomes=seen)
+    answer = write("prices['appel']", judge=Judge(names=namespace, tries=tries), num_drafts=1)
+    assert answer.sources == ("prices['appel']",)
+    assert answer.mends == ()
+
+
 def test_drafts_may_be_tried_in_another_way() -> None:
     tries = ScriptedTries()
     write("x", judge=Judge(names="x", tries=tries, check=partial(tries.seen, "import x")))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 from contextlib import suppress
 from dataclasses import dataclass
 from types import FunctionType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.notebook.cells.sources import CellSources
+from jupyter_llm.notebook.cells.sources import CellSource, CellSources
 from jupyter_llm.notebook.failures.frames import (
     Frame,
     is_users_code,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
 
-    from jupyter_llm.notebook.cells.sources import CellSource
     from jupyter_llm.notebook.failures.frames import Step
     from jupyter_llm.notebook.values.summaries import Summary
 
@@ -99,6 +99,15 @@ class Failure:
     def failing_frame(self) -> Frame | None:
         """The innermost step in the user's own code."""
         return self.frames[-1] if self.frames else None
+
+
+def told_failure(kind: str, message: str, source: str, line: int) -> Failure:
+    """A failure of which no more is known than what was raised, and in which line of a cell."""
+    found: Any = getattr(builtins, kind, None)
+    bases = tuple(base.__name__ for base in found.__mro__) if isinstance(found, type) else (kind,)
+    cell = CellSource(source=source, compiled=source)
+    frame = Frame(function="<module>", source=source, line=line, cell=cell)
+    return Failure(kind=kind, message=message, bases=bases, steps=(frame,) if line else ())
 
 
 def read_failure(
