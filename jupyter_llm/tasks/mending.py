@@ -98,8 +98,8 @@ class Trial:
         if seen.outcome != "raises":
             return False
         if self.failed is not None and not _is_same(cell, self.failed):
-            is_other = (seen.error_kind, seen.message) != (self.failure.kind, self.failure.message)
-            return seen.index > 0 and is_other
+            is_later = seen.lineno > failing_line(self.failure, self.failed.source) > 0
+            return seen.index > 0 and (is_later or seen.error_kind != self.failure.kind)
         if self.failure.syntax is not None:
             return seen.error_kind not in ("SyntaxError", "IndentationError", "TabError")
         line = failing_line(self.failure, before)

@@ -7,16 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.seal import needs_seal
 from support.watch import Watch
 
 from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.options import SamplingParams
-from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.errors import MagicUsageError, ModelNotFoundError
 from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.timeline import Timeline
 from jupyter_llm.notebook.failures.last_error import LastError
 from jupyter_llm.records.answers import AnswerLog
 from jupyter_llm.records.prompt_store import PromptStore
+from jupyter_llm.tasks.code_answer import CodeAnswer
 from jupyter_llm.tasks.explain import explain
 from jupyter_llm.tasks.fix import fix
 from jupyter_llm.tasks.numpy_doc import document
@@ -24,6 +26,7 @@ from jupyter_llm.tasks.placing import marked
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.review import review
 from jupyter_llm.tasks.task import Asking, Task
+from jupyter_llm.tasks.tries import Tries
 from jupyter_llm.tasks.written_tests import write_tests
 
 LOAD = "def load(rows):\n    return [row['price'] for row in rows]"
@@ -198,3 +201,98 @@ def test_no_engine_is_loaded_before_there_is_something_to_ask(tmp_path: Path) ->
     asking = Asking(engine, SamplingParams(), log, lambda stream: stream.result())
     with pytest.raises(MagicUsageError, match="nothing to fix"):
         fix(replace(asking.task(Timeline(), LastError()), error=None))
+
+
+def tried(watch: Watch, answer: str = "") -> Task:
+    """A task whose changes are tried in a sealed copy of this process."""
+    return replace(watch.task(answer), tries=Tries(namespace=watch.shell.user_ns))
+
+
+@needs_seal
+def test_a_rule_mends_what_needs_no_model(watch: Watch) -> None:
+    watch.run("prices = {'tea': 2.5}")
+    watch.run("total = prices['Tea'] * 2")
+    proposal = fix(tried(watch))
+    assert watch.prompts == []
+    assert (proposal.source, proposal.completion) == ("total = prices['tea'] * 2", None)
+    assert proposal.mend == "`Tea` is no key; near it is `tea`"
+    assert proposal.verdict == "With this change the cell runs."
+    assert "total" not in watch.shell.user_ns
+
+
+@needs_seal
+def test_one_error_behind_the_other_is_mended_too(watch: Watch) -> None:
+    watch.run("count, prices = 2, {'tea': 2.5}")
+    watch.run("n = cuont\nprices['Tea'] * n")
+    proposal = fix(tried(watch))
+    assert proposal.source == "n = count\nprices['tea'] * n"
+    assert proposal.mend.count("near it is") == 2
+
+
+@needs_seal
+def test_an_earlier_cell_is_tried_with_the_one_that_failed(watch: Watch) -> None:
+    watch.run("def area(width):\n    return width * depths\ndepth = 3")
+    watch.run("area(2)")
+    proposal = fix(tried(watch))
+    assert proposal.cell == watch.cells[0]
+    assert "width * depth" in proposal.source
+    assert proposal.verdict == "With this change the cell runs."
+
+
+@needs_seal
+def test_what_only_gets_further_says_where_it_fails_then(watch: Watch) -> None:
+    watch.run("count = 2\nn = 0")
+    watch.run("m = cuont\n1 / n")
+    proposal = fix(tried(watch), "2")
+    assert proposal.source == "m = count\n1 / n"
+    said = "With this change the error is gone; then line 2 raises ZeroDivisionError: "
+    assert proposal.verdict == f"{said}division by zero."
+
+
+def test_what_cannot_be_tried_is_proposed_if_it_is_sure(watch: Watch) -> None:
+    watch.run("count = 2")
+    watch.run("cuont + 1")
+    proposal = fix(watch.task())
+    assert (proposal.source, proposal.completion) == ("count + 1", None)
+    assert proposal.verdict == "Not tried: that is switched off."
+
+
+def test_a_model_is_told_what_rules_found(watch: Watch) -> None:
+    watch.run("columns = ['a', 'b']")
+    watch.run("columns[5] + 1")
+    fix(watch.task("columns[1] + '1'"))
+    assert watch.prompts[-1].endswith("It may be that places are counted from 0.")
+
+
+@needs_seal
+def test_what_a_model_wrote_is_tried_too(watch: Watch) -> None:
+    watch.run("n = 0")
+    watch.run("1 / n")
+    assert fix(tried(watch, "n = 1")).verdict == "With this change the cell runs."
+    again = fix(tried(watch, "n = 0.0"))
+    assert again.verdict.startswith("With this change it raises ZeroDivisionError")
+
+
+def test_a_near_name_is_proposed_where_the_model_would_change_nothing(watch: Watch) -> None:
+    watch.run("xs = [1, 2]")
+    watch.run("xs[5]")
+    assert fix(watch.task("xs[5]")).source == "xs[-1]"
+
+
+def test_without_a_model_a_likely_mend_is_better_than_nothing(watch: Watch) -> None:
+    def write(_prompt: str, **_how: object) -> CodeAnswer:
+        raise ModelNotFoundError("No model.")
+
+    watch.run("xs = [1, 2]")
+    watch.run("xs[5]")
+    assert fix(replace(watch.task(), write=write)).source == "xs[-1]"
+    watch.run("raise RuntimeError")
+    with pytest.raises(ModelNotFoundError):
+        fix(replace(watch.task(), write=write))
+
+
+def test_only_the_cell_that_is_wrong_changes(watch: Watch) -> None:
+    watch.run("import math\nm = 2")
+    watch.run("n = 0  # none\n1 / n")
+    answer = "import math\nm = 2\nn = 1  # none\n1 / n"
+    assert fix(watch.task(answer), "2").source == "n = 1  # none\n1 / n"
