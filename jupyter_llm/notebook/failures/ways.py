@@ -5,11 +5,10 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from jupyter_llm.notebook.failures.broken_cell import Broken, Edit, Mend, Span
 
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
 _SIGNS = {"Add": "+", "Sub": "-", "Mult": "*", "Div": "/", "Mod": "%", "Pow": "**"}
 
 
-class Way(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
     """What to put in the place of a part of a node, where the message says so.
 
     `at` is a kind of node and a part of it: `_places` knows them, and without one it is the node.
@@ -47,7 +47,7 @@ def known() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _ways() -> list[Way]:
-    return msgspec.convert(known()["table"]["ways"], list[Way])
+    return [Way(**way) for way in known()["table"]["ways"]]
 
 
 def ways(broken: Broken) -> Iterator[Mend]:
