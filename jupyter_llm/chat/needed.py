@@ -7,6 +7,7 @@ is told the cells that its code may build on, and the variables right before the
 from __future__ import annotations
 
 import ast
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -51,7 +52,8 @@ def literal_names(cells: Iterable[CellEvent]) -> frozenset[str]:
     for cell in cells:
         tree = parse_cell(cell.source)
         for node in tree.body if tree is not None else ():
-            found.difference_update(binding.name for binding in bindings_of(node))
+            with suppress(RecursionError):  # a chain of hundreds of `elif`
+                found.difference_update(binding.name for binding in bindings_of(node))
             found -= mutated_in(node)
             match node:
                 case ast.Assign(targets=[ast.Name(id=name)], value=value) if _is_literal(value):

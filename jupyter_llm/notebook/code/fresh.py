@@ -75,7 +75,15 @@ def only_new(source: str, ran: Sequence[str], kinds: Mapping[str, str], prompt: 
     tree = parse_cell(source)
     if tree is None or not tree.body:
         return Fresh(source)
-    standing = Standing(ran, kinds)
+    try:
+        return _only_new(source, tree, Standing(ran, kinds), kinds, prompt)
+    except RecursionError:  # a chain of hundreds of `elif`
+        return Fresh(source)
+
+
+def _only_new(
+    source: str, tree: ast.Module, standing: Standing, kinds: Mapping[str, str], prompt: str
+) -> Fresh:
     wish = _Wish(kinds, prompt, _modules(tree.body, kinds))
     num_old = sum(
         (standing.has(node) or standing.stands(node)) and not wish.wants_again(node)

@@ -7,6 +7,7 @@ made, and nothing that it read has changed since. In doubt it does not stand.
 from __future__ import annotations
 
 import ast
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -89,7 +90,8 @@ class Standing:
                 self._count += 1
                 self._changed[_FILES] = self._count
             for key, statement in statements:
-                self.add(statement, key)
+                with suppress(RecursionError):  # a chain of hundreds of `elif`
+                    self.add(statement, key)
 
     def add(self, statement: ast.stmt, key: str = "") -> None:
         """Take note that a statement runs now."""

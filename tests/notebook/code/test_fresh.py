@@ -251,9 +251,13 @@ def test_what_is_no_python_stays(draft: str) -> None:
     assert fresh(draft) == Fresh(draft)
 
 
-def test_deep_code_is_left_alone() -> None:
-    deep = "x = " + " + ".join(f"v{n}" for n in range(3000))
+ELIFS = "if x:\n    y = 0\n" + "\n".join(f"elif x == {n}:\n    y = {n}" for n in range(900))
+
+
+@pytest.mark.parametrize("deep", ["x = " + " + ".join(f"v{n}" for n in range(3000)), ELIFS])
+def test_deep_code_is_left_alone(deep: str) -> None:
     assert fresh(deep).source == deep
+    assert fresh("import pandas as pd\nx = df.sum()", deep).source == "x = df.sum()"
 
 
 @pytest.mark.parametrize("draft", [cell + "\nprint(df, cities)" for cell in RAN])
