@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _MAX_MENDS = 4  # of one error
 _MAX_ERRORS = 4  # of one draft
+_NOT_RAISING = ("runs", "running")
 
 
 def without_errors(
@@ -27,7 +28,7 @@ def without_errors(
     names: Container[str],
     seen_of: Callable[[Sequence[CodeCell]], Seen | None],
 ) -> CodeAnswer:
-    """A draft that raises as rules mend it, if it then runs; else as it was.
+    """A draft that raises as rules mend it, if it then raises nothing; else as it was.
 
     The first mend that runs is taken, or one that is sure and lets the code run on to another
     error. `seen_of` tries cells; the names that they may use are `names`.
@@ -38,7 +39,7 @@ def without_errors(
         if further is None:
             return answer
         mended = further
-        if mended.seen is not None and mended.seen.runs:
+        if mended.seen is not None and mended.seen.outcome in _NOT_RAISING:
             return mended
     return answer
 
@@ -66,7 +67,7 @@ def _further(
             (seen.index, seen.lineno - num_more) > (before.index, before.lineno)
             or (mend.is_sure and (seen.error_kind, seen.message) != (failure.kind, failure.message))
         )
-        if seen.runs or is_past:
+        if seen.outcome in _NOT_RAISING or is_past:
             told = (*answer.mends, mend.reason)
             return replace(answer, cells=tuple(cells), seen=seen, mends=told)
     return None
