@@ -52,6 +52,10 @@ class Verdict(msgspec.Struct, omit_defaults=True):
     looked: Any = None
 
 
+class _IterationEndedError(Exception):
+    """A StopIteration of the draft's, which cannot leave a coroutine as it is."""
+
+
 class TriedSources(CellSources):
     """The cells of the notebook and those of a draft."""
 
@@ -139,6 +143,8 @@ class Run:
                 value = await self._run_unit(unit)
                 if value is not None:
                     self._result = self._shown(value)
+        except _IterationEndedError as error:
+            return error.__cause__
         except BaseException as error:  # noqa: BLE001  whatever a draft raises
             return error
         return None
@@ -163,7 +169,10 @@ class Run:
         )
 
     async def _evaluated(self, code: Any) -> object:
-        value = eval(code, self._namespace)  # noqa: S307  that is what the copy is for
+        try:
+            value = eval(code, self._namespace)  # noqa: S307  that is what the copy is for
+        except StopIteration as error:
+            raise _IterationEndedError from error
         if code.co_flags & inspect.CO_COROUTINE:
             return await value
         return value
@@ -215,6 +224,9 @@ class Run:
         return [name for name in islice(bound, _MAX_NAMES) if not name.startswith("_")]
 
     def _with_look(self, verdict: Verdict) -> bytes:
+        for name in ("error_kind", "message", "report", "refused", "printed", "result"):
+            setattr(verdict, name, _encodable(getattr(verdict, name)))
+        verdict.names = [_encodable(name) for name in verdict.names]
         plain = msgspec.json.encode(verdict)
         if self._look is None:
             return plain
@@ -237,3 +249,8 @@ def _own_steps(error: BaseException, names: set[str]) -> TracebackType | None:
 def _shortened(text: str) -> str:
     """A text as short as it is told; what is very long is cut first, since clipping looks at it."""
     return clip(text[: _MAX_RESULT * 10], _MAX_RESULT)
+
+
+def _encodable(text: str) -> str:
+    """A text without halves of characters, which no encoding has."""
+    return text.encode("utf-8", "replace").decode("utf-8")

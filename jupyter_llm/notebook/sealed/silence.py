@@ -99,7 +99,6 @@ class Silence:
         publisher = shell.display_pub
         publisher.publish = self._publish
         publisher.clear_output = lambda *_args, **_kwargs: None
-        shell.displayhook = lambda _value: None
         shell.history_manager.enabled = False
         shell.events.callbacks = {name: [] for name in shell.events.callbacks}
         kernel = getattr(shell, "kernel", None)

@@ -70,6 +70,21 @@ def test_the_report_names_what_is_near() -> None:
     assert "sales['citi']" in report
 
 
+def test_an_iterator_that_ends_is_told_as_it_is() -> None:
+    assert tried("x = 1\nnext(iter([]))").text == "raises StopIteration"
+    assert tried("next(iter([]))").lineno == 1
+
+
+def test_half_a_character_can_be_told() -> None:
+    seen = tried("print('\\ud800')\n'\\udc00'")
+    assert (seen.text, seen.printed) == ("runs", "?\n")
+
+
+def test_a_value_that_cannot_be_shown_is_no_slip_of_ours(shell: InteractiveShell) -> None:
+    code = "class Odd:\n    def __repr__(self): return 1 / 0\nOdd()"
+    assert (seen_in(shell, code).text, seen_in(shell, code).result) == ("runs", "")
+
+
 def test_a_line_in_a_function_is_found() -> None:
     seen = tried("def f():\n    return 1 / 0\n\nf()")
     assert (seen.error_kind, seen.lineno) == ("ZeroDivisionError", 2)
@@ -123,6 +138,18 @@ def test_what_the_seal_refuses_is_named(code: str, would: str, tmp_path: Path) -
     assert seen.outcome == "refused"
     assert seen.text.startswith(f"not tried: it would {would}")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_library_wants_for_itself_is_no_refusal() -> None:
+    library = "import socket\ntry: socket.socket()\nexcept OSError: pass"
+    assert tried(f"exec({library!r}, {{}})").text == "runs"
+    seen = tried(f"exec({library!r}, {{}})\nopen('absent.csv')")
+    assert (seen.outcome, seen.error_kind) == ("raises", "FileNotFoundError")
+
+
+def test_a_name_that_is_looked_up_is_the_network() -> None:
+    seen = tried("import urllib.request\nurllib.request.urlopen('http://example.invalid/')")
+    assert seen.text.startswith("not tried: it would use the network")
 
 
 def test_a_magic_is_not_tried() -> None:
