@@ -17,7 +17,7 @@ from jupyter_llm.chat.budget import (
     tells_what_code_needs,
 )
 from jupyter_llm.chat.draft import Cut, Draft, Turn
-from jupyter_llm.chat.needed import needed_cells, plan_code
+from jupyter_llm.chat.needed import needed_cells, plan_code, sources_that_ran
 from jupyter_llm.chat.plan import Place, Plan, cells_told, draft_prompt, plan_prompt, variable_parts
 from jupyter_llm.chat.tree import Moment, Writing
 from jupyter_llm.chat.turns import ChatTurns
@@ -216,7 +216,7 @@ class Chat(ChatTurns):
         from jupyter_llm.tasks.judging import Judge
         from jupyter_llm.tasks.write import write_code
 
-        ran = [cell.source for cell in self.timeline.snapshot().cells if not cell.has_failed]
+        ran = sources_that_ran(self.timeline.snapshot().cells)
         judge = Judge(names=namespace, tries=tries, ran=ran, asked=asked.prompt)
         asked = asked.for_code()
         with self._sending(asked, show_progress) as sending:

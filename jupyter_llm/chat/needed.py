@@ -15,6 +15,7 @@ from jupyter_llm.chat.plan import Plan, draft_prompt, told_cell
 from jupyter_llm.notebook.cells.rendering import without_setup
 from jupyter_llm.notebook.code.bindings import bindings, bindings_of, mutated_in
 from jupyter_llm.notebook.code.marks import unmark
+from jupyter_llm.notebook.code.standing import FailedSource
 from jupyter_llm.notebook.code.syntax import parse_cell
 
 if TYPE_CHECKING:
@@ -59,6 +60,15 @@ def literal_names(cells: Iterable[CellEvent]) -> frozenset[str]:
                 case ast.Assign(targets=[ast.Name(id=name)], value=value) if _is_literal(value):
                     found.add(name)
     return frozenset(found)
+
+
+def sources_that_ran(cells: Iterable[CellEvent]) -> list[str]:
+    """The sources of cells in the order of their latest runs, which a timeline may not have.
+
+    Each that ended with an error is a `FailedSource`.
+    """
+    latest = sorted(cells, key=lambda cell: cell.counts[-1] or 0)
+    return [FailedSource(one.source) if one.has_failed else one.source for one in latest]
 
 
 def _is_literal(value: ast.expr) -> bool:

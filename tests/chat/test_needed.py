@@ -10,9 +10,11 @@ from support.scripted import ScriptedEngine
 from support.shell import run
 
 from jupyter_llm import llm
-from jupyter_llm.chat.needed import literal_names, needed_cells
+from jupyter_llm.chat.needed import literal_names, needed_cells, sources_that_ran
 from jupyter_llm.engine.recommended import Recommended
 from jupyter_llm.notebook.cells.events import CellEvent, Output
+from jupyter_llm.notebook.cells.timeline import Timeline
+from jupyter_llm.notebook.code.standing import FailedSource
 
 SMALL = 494_000_000
 
@@ -75,6 +77,18 @@ def test_a_typed_value_that_a_call_has_changed_is_no_literal_any_more() -> None:
     sources = ("a = [1, 2]\nb = [1, 2]", "last = a.pop()")
     ran = [CellEvent(number=number, source=one) for number, one in enumerate(sources, 1)]
     assert literal_names(ran) == {"b"}
+
+
+def test_sources_come_in_the_order_of_the_latest_runs_and_failed_ones_are_marked() -> None:
+    timeline = Timeline()
+    error = Output(kind="error", text="NameError")
+    timeline.append("total = 0", execution_count=1, cell_id="a")
+    timeline.append("total = 5", execution_count=2, cell_id="b")
+    timeline.append("total = 0", execution_count=3, cell_id="a")
+    timeline.append("prnt(1)", execution_count=4, cell_id="c", outputs=[error])
+    found = sources_that_ran(timeline.snapshot().cells)
+    assert found == ["total = 5", "total = 0", "prnt(1)"]
+    assert [isinstance(one, FailedSource) for one in found] == [False, False, True]
 
 
 def test_code_goes_along_with_its_cells_and_then_its_variables_without_literals(

@@ -69,8 +69,9 @@ class Fresh:
 def only_new(source: str, ran: Sequence[str], kinds: Mapping[str, str], prompt: str = "") -> Fresh:
     """What is new of a draft of a cell.
 
-    `ran` are the cells that ran without an error, in their order. `kinds` are what `kinds_in` tells
-    of the variables there are. What the `prompt` asks to make is no repetition.
+    `ran` are the cells that ran, in their order, each that failed as a `FailedSource`. `kinds` are
+    what `kinds_in` tells of the variables there are. What the `prompt` asks to make is no
+    repetition.
     """
     tree = parse_cell(source)
     if tree is None or not tree.body:

@@ -55,6 +55,12 @@ Imported = tuple[str, str]
 """A name, and the module or the `module:name` that it stands for."""
 
 
+class FailedSource(str):
+    """The source of a cell that ended with an error: nobody knows how much of it was done."""
+
+    __slots__ = ()
+
+
 @lru_cache(maxsize=512)
 def _statements_of(source: str) -> tuple[tuple[str, ast.stmt], ...]:
     tree = parse_cell(source)
@@ -72,7 +78,8 @@ def key_of(statement: ast.stmt) -> str:
 class Standing:
     """What stands of the cells that ran, and of what a draft does after them.
 
-    `kinds` are the qualified types of the variables, and "module numpy" of a module.
+    `kinds` are the qualified types of the variables, and "module numpy" of a module. Of a
+    `FailedSource` among the cells nothing stands, and it may have changed all that it names.
     """
 
     def __init__(self, ran: Sequence[str], kinds: Mapping[str, str]) -> None:
@@ -90,18 +97,20 @@ class Standing:
                 self._count += 1
                 self._changed[_FILES] = self._count
             for key, statement in statements:
+                is_done = not isinstance(source, FailedSource)
                 with suppress(RecursionError):  # a chain of hundreds of `elif`
-                    self.add(statement, key)
+                    self.add(statement, key, is_done=is_done)
 
-    def add(self, statement: ast.stmt, key: str = "") -> None:
-        """Take note that a statement runs now."""
+    def add(self, statement: ast.stmt, key: str = "", *, is_done: bool = True) -> None:
+        """Take note that a statement runs now; or may have, of which only the changes count."""
         self._count += 1
         if _may_do_anything(statement):
             self._made.clear()
             self._imported.clear()
-        self._made[key or key_of(statement)] = self._count
+        if is_done:
+            self._made[key or key_of(statement)] = self._count
         if isinstance(statement, (ast.Import, ast.ImportFrom)):
-            self._add_import(statement)
+            self._add_import(statement, is_done=is_done)
             return
         writes = _writes(statement)
         if isinstance(statement, DEFINITIONS):
@@ -154,11 +163,11 @@ class Standing:
             ):  # `random.shuffle(rows)`
                 yield from filter(None, map(root_of, node.args))
 
-    def _add_import(self, statement: ast.Import | ast.ImportFrom) -> None:
+    def _add_import(self, statement: ast.Import | ast.ImportFrom, *, is_done: bool) -> None:
         for name, target in imported(statement):
             if (name, target) not in self._imported:
                 self._changed[name] = self._count
-            if self._changed[name] > self._imported.get((name, target), 0):
+            if is_done and self._changed[name] > self._imported.get((name, target), 0):
                 self._changed[name] = self._count
                 self._imported[name, target] = self._count
 

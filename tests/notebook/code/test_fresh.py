@@ -7,6 +7,7 @@ import ast
 import pytest
 
 from jupyter_llm.notebook.code.fresh import Fresh, only_new
+from jupyter_llm.notebook.code.standing import FailedSource
 
 RAN = (
     "import pandas as pd\nimport numpy as np",
@@ -120,6 +121,20 @@ def test_a_value_that_the_draft_itself_has_changed_before_is_made_again() -> Non
 @pytest.mark.parametrize("magic", ["%llm Why?", "%matplotlib inline", "!ls", "%time x = 1"])
 def test_a_magic_that_defines_nothing_lets_stand_what_stood(magic: str) -> None:
     assert fresh("import math as m\ntotal = 0\nprint(m)", magic).dropped == ("total = 0",)
+
+
+@pytest.mark.parametrize(
+    ("failed", "statement"),
+    [
+        ("df = df[df.x > 5]\nprnt(df)", "df = pd.read_csv('sales.csv')"),
+        ("cities.pop()\nprnt(df)", "cities = ['Rome', 'Oslo']"),
+        ("clean = None\n1 / 0", "def clean(text):\n    return text.strip()"),
+        ("values = np.array([1])\n1 / 0", "values = np.array([1])"),
+    ],
+)
+def test_what_a_failed_cell_may_have_changed_is_made_again(failed: str, statement: str) -> None:
+    draft = f"{statement}\nprint('done')"
+    assert fresh(draft, FailedSource(failed)) == Fresh(draft)
 
 
 def test_what_a_loop_fills_begins_anew_so_that_the_cell_may_run_twice() -> None:
