@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.tables import count_of
@@ -137,8 +137,9 @@ class _Bench:
     def take(self, source: str, completion: Completion | None) -> None:
         """Take in a draft; one that is not the model's has no completion."""
         new = self.drafted.add(source)
-        if new and self._completion is None:
-            self._completion = completion
+        if new and self._completion is None and completion is not None:
+            # What is taken is whole, though more may have been to come.
+            self._completion = replace(completion, finish_reason="stop")
         self._new += new
 
     def try_new(self) -> None:

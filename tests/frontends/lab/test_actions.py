@@ -160,18 +160,20 @@ def test_a_statement_that_is_begun_is_ended_and_no_more(
 
 
 def test_docstrings_come_into_the_cell_as_it_is(page: LabPage, scripted: ScriptedEngine) -> None:
-    source = "%%time\nx = 1  # kept\ndef f(x):\n    return x"
-    scripted.replies.append('def f(y):\n    """Return it."""\n```')
+    source = "%%time\nx = 1  # kept\ndef f():\n    print(x)"
+    scripted.replies.append("Print it.")
     found = act(page, "document", cell(source))
-    assert found["source"] == source.replace("(x):", '(x):\n    """Return it."""')
+    assert found["source"] == source.replace("():", '():\n    """Print it."""')
 
 
 def test_tests_are_a_cell_below(page: LabPage, scripted: ScriptedEngine) -> None:
     scripted.replies.append("f():\n    assert f(1) == 2\n```")
     found = act(page, "test", cell("def f(x):\n    return 2 * x"))
     assert found["is_below"]
-    assert found["source"] == "def test_f():\n    assert f(1) == 2"
-    assert "Write tests for `f`" in told(scripted)
+    name = "test_f_with_f"
+    assert found["source"] == f"def {name}():\n    assert f(1) == 2\n\n\n{name}()"
+    assert found["markdown"].startswith("Not tried: ")
+    assert "Write short tests for `f`" in told(scripted)
 
 
 def test_an_explanation_is_a_turn_of_the_chat(page: LabPage, scripted: ScriptedEngine) -> None:

@@ -333,10 +333,9 @@ def test_a_command_whose_answer_is_cut_off_says_so(
 ) -> None:
     front = make_front(max_tokens=9, temperature=0)
     run(shell, "x = 1", store_history=True)
-    scripted.replies.extend(["word " * 5, "x = 2\nassert x == 2"])
+    scripted.replies.append("word " * 5)
     said = "*Cut off after 9 tokens, the most that an answer may have here.*"
     assert front.command("/explain")["markdown"] == f"word word\n\n{said}"
-    assert front.command("/test 1")["markdown"].startswith(said)
 
 
 def test_a_command_whose_answer_has_repeated_itself_says_so() -> None:
