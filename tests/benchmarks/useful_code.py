@@ -105,7 +105,7 @@ def main() -> None:
     ):
         os.environ.update(HOME=folder, XDG_DATA_HOME=folder, XDG_CACHE_HOME=folder)
         options = {"n_threads": arguments.threads} if arguments.threads else {}
-        for outcome in outcomes_of(Session(str(model), **options), checker, arguments):
+        for outcome in outcomes_of(Session.of_model(str(model), **options), checker, arguments):
             outcomes.append(outcome)  # and written every time, so that an interrupt loses none
             write_json(output, setting, outcomes=[asdict(one) for one in outcomes])
             tell(outcome)

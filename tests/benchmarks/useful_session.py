@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from io import StringIO
-from typing import Any
+from typing import Any, Self
 
 from benchmarks.useful_outcomes import Draft
 
@@ -79,12 +79,9 @@ def _patience() -> Iterator[None]:
 
 
 class Session:
-    """The one shell, made new for each item; a question comes back with what was written for it.
+    """The one shell, made new for each item; a question comes back with what was written for it."""
 
-    `options` are those a model is loaded with.
-    """
-
-    def __init__(self, model: str, **options: Any) -> None:
+    def __init__(self, engine: Engine) -> None:
         from IPython.core.interactiveshell import InteractiveShell
         from traitlets.config import Config
 
@@ -94,10 +91,17 @@ class Session:
         config = Config()
         config.HistoryManager.enabled = False
         self.shell: Any = InteractiveShell.instance(config=config, colors="nocolor")
-        llm.use(model, **options)
-        self.witness = Witness(llm.engine())
+        self.witness = Witness(engine)
         for name in ("get", "resident_for"):
             setattr(llm.current, name, lambda *_args, **_options: self.witness)
+
+    @classmethod
+    def of_model(cls, model: str, **options: Any) -> Self:
+        """A session with a model, which is loaded with some options."""
+        from jupyter_llm import llm
+
+        llm.use(model, **options)
+        return cls(llm.engine())
 
     def begin(self, cells: Sequence[str]) -> None:
         """Run cells in a notebook that is new, but for the model."""
