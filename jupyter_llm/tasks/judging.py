@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     """Tries the sources of a draft; takes `timeout_s` and `step` as `Tries.seen` does."""
 
 _CORRECT = "Write the corrected code, all of it."
+_VARIABLES = "\n\nVariables at the top level:\n"
 _NEXT = "That has run already. Write the code of the next cell, which goes on from it: {asked}"
 
 
@@ -143,8 +144,8 @@ class Judge:
         if answer.is_old:
             return _NEXT.format(asked=self.asked)
         if answer.seen is not None and answer.seen.outcome == "raises":
-            found = answer.seen.report or answer.seen.text
-            told = redact_mixed(found).text
+            report = answer.seen.report.partition(_VARIABLES)[0]  # these are told already
+            told = redact_mixed(report or answer.seen.text).text
             return f"This code was run, and it raised an error:\n\n{told}\n\n{_CORRECT}"
         wrong = [*(f"`{name}` is not defined" for name in answer.unknown_names), *answer.doubts]
         if not wrong:

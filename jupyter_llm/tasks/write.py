@@ -164,7 +164,8 @@ class _Drafts:
         for number in range(1, self.total):
             seed = None if params.seed is None else (params.seed + number) % (MAX_SEED + 1)
             again = replace(request, params=replace(params, seed=seed), conversation=None)
-            if number == 1 and complaint:
+            # It has more to be read, which would hold up the others.
+            if number == self.total - 1 and complaint:
                 yield _mending(again, first, complaint)
             elif self.is_varied:
                 yield _varied(again, number, is_exact=first.completion.exact)

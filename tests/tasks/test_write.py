@@ -140,7 +140,7 @@ def test_at_temperature_0_the_other_drafts_vary_by_seeds_of_their_own() -> None:
     engine = ScriptedEngine(["x = foo"] * 4)
     answer = write(engine=engine, params=SamplingParams(temperature=0))
     drawn = [(request.params.temperature, request.params.seed) for request in engine.requests]
-    assert drawn == [(0, None), (0, None), (0.7, 2), (0.7, 3)]
+    assert drawn == [(0, None), (0.7, 1), (0.7, 2), (0, None)]
     assert answer.note == "`foo` is defined nowhere; the best of 4 drafts"
 
 
@@ -323,22 +323,22 @@ def test_without_a_good_draft_the_best_by_what_was_seen_is_taken(
 
 
 def test_what_a_draft_raised_goes_back_to_the_model_once() -> None:
-    engine = ScriptedEngine(["x", "y"])
+    engine = ScriptedEngine(["x"] * 3 + ["y"])
     seen = raising(report="KeyError: 'citi'\n\nNear it is 'city'.")
     judge = Judge(names="xy", tries=ScriptedTries(outcomes={"x": seen}))
     write(engine=engine, judge=judge)
-    first, *others = engine.requests
-    mending = messages_of(others[0].prompt)
+    first, *others, last = engine.requests
+    mending = messages_of(last.prompt)
     assert mending[:-2] == first.prompt
     assert mending[-2] == Message("assistant", "```python\nx\n```")
     assert "Near it is 'city'." in mending[-1].content
-    assert [request.prompt for request in others[1:]] == [first.prompt] * 2
+    assert [request.prompt for request in others] == [first.prompt] * 2
 
 
 def test_what_else_is_known_to_be_wrong_goes_back_too() -> None:
     engine = ScriptedEngine(["x = foo", "x = 1"])
     write(engine=engine)
-    assert "`foo` is not defined" in messages_of(engine.requests[1].prompt)[-1].content
+    assert "`foo` is not defined" in messages_of(engine.requests[-1].prompt)[-1].content
 
 
 def test_drafts_without_a_seed_are_taken_as_they_are_finished() -> None:
@@ -412,7 +412,7 @@ def test_a_draft_that_repeats_all_is_asked_to_go_on() -> None:
     engine = ScriptedEngine(["y = [1]", "sum(y)"])
     answer = write(engine=engine, judge=Judge(**known()))
     assert answer.sources == ("sum(y)",)
-    (*_, last) = messages_of(engine.requests[1].prompt)
+    (*_, last) = messages_of(engine.requests[-1].prompt)
     assert last.content.startswith("That has run already.")
     assert last.content.endswith("The sum of y.")
 

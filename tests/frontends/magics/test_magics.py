@@ -398,12 +398,12 @@ def test_a_draft_is_tried_and_changes_nothing_in_the_kernel(
 def test_a_draft_that_mends_another_is_recorded_with_the_prompt_that_it_answers(
     shell: InteractiveShell, scripted: ScriptedEngine
 ) -> None:
-    scripted.replies.extend(["1 / 0\n```", "1 / 2\n```"])
+    scripted.replies.extend(["1 / 0\n```"] * 3 + ["1 / 2\n```"])
     run(shell, "%llm -f code --seed 1 Divide.")
     (answer,) = llm.answers
     assert answer.text == "1 / 2"
     assert isinstance(answer.record, Provenance)
-    request = scripted.requests[1]
+    request = scripted.requests[-1]
     read = scripted.tokenize(request.prompt) + scripted.tokenize(request.answer_prefix)
     assert answer.record.prompt_sha256 == token_sha256(read)
     assert "ZeroDivisionError" in messages_of(request.prompt)[-1].content
