@@ -20,11 +20,12 @@ from jupyter_llm.records.answers import AnswerLog
 from jupyter_llm.records.prompt_store import PromptStore
 from jupyter_llm.tasks.code_answer import CodeAnswer
 from jupyter_llm.tasks.explain import explain
-from jupyter_llm.tasks.fix import fix
+from jupyter_llm.tasks.fix import fix, fix_shown
 from jupyter_llm.tasks.numpy_doc import document
 from jupyter_llm.tasks.placing import marked
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.review import review
+from jupyter_llm.tasks.shown_cell import ShownCell
 from jupyter_llm.tasks.task import Asking, Task
 from jupyter_llm.tasks.tries import Tries
 from jupyter_llm.tasks.written_tests import write_tests
@@ -296,3 +297,12 @@ def test_only_the_cell_that_is_wrong_changes(watch: Watch) -> None:
     watch.run("n = 0  # none\n1 / n")
     answer = "import math\nm = 2\nn = 1  # none\n1 / n"
     assert fix(watch.task(answer), "2").source == "n = 1  # none\n1 / n"
+
+
+def test_a_traceback_as_text_is_enough_for_a_rule(watch: Watch) -> None:
+    watch.run("prices = {'tea': 2.5}")
+    error = "KeyError  Traceback\n----> 1 prices['Tea']\n\nKeyError: 'Tea'"
+    cell = ShownCell(cell_id="x", source="prices['Tea']", error=error)
+    proposal = fix_shown(watch.task(), cell)
+    assert proposal.source == "prices['tea']"
+    assert proposal.reason == "failed with `KeyError: 'Tea'`"

@@ -173,10 +173,12 @@ def _with_sign(
         for place in ends:
             new = code[:place] + sign + line[place:]
             said = "comma" if sign == "," else "colon" if sign == ":" else f"`{sign}`"
-            is_inside = sign == "," and re.search(
-                r"[(\[{]", "\n".join([*lines[:row], line[:place]])
-            )
-            is_sure = sign == ":" or bool(is_inside) or place == len(code) or "closed" in message
+            before = "\n".join([*lines[:row], line[:place]])
+            if sign == ":" and not re.search(r"[\[{]", before):
+                continue  # it would be an annotation
+            # Behind a word that is misspelled a comma can be read, but was not meant.
+            is_inside = sign == "," and re.search(r"[(\[{]", before) is not None
+            is_sure = sign == ":" or is_inside or place == len(code) or "closed" in message
             yield "\n".join([*lines[:row], new, *lines[row + 1 :]]), f"a {said} is missing", is_sure
     for found in sorted(tokens, key=lambda token: abs(token.start() - column + 1)):
         if not re.match(r"\w|['\"]", found[0]):

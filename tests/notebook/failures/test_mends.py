@@ -145,3 +145,14 @@ def test_what_the_user_made_is_not_asked(watch: Watch) -> None:
 
 def test_an_error_of_nothing_known_has_no_mend(watch: Watch) -> None:
     assert mended(watch, "raise RuntimeError('citi')") == []
+
+
+def test_no_colon_makes_an_annotation(watch: Watch) -> None:
+    found = mended(watch, "totl total")
+    assert all(":" not in mend.source for mend in found), found
+
+
+def test_a_column_of_dates_is_not_made_numbers(watch: Watch) -> None:
+    watch.run("import pandas as pd\ndf = pd.DataFrame({'day': ['2024-01-01', '2024-02-01']})")
+    (first, *_) = mended(watch, "df['day'].max() - df['day'].min()")
+    assert first.source == "pd.to_datetime(df['day']).max() - pd.to_datetime(df['day']).min()"
