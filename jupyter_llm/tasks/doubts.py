@@ -8,10 +8,10 @@ from __future__ import annotations
 import ast
 import inspect
 from difflib import get_close_matches
-from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.notebook.code.files import may_exist, path_read
 from jupyter_llm.notebook.code.names import defined_names
 from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.notebook.values.lookups import Names
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _MAX_DOUBTS = 5
-_READERS = ("read_", "scan_", "load", "open", "imread", "genfromtxt", "fromfile")
 
 
 def doubts(source: str, namespace: Mapping[str, Any]) -> tuple[str, ...]:
@@ -30,7 +29,7 @@ def doubts(source: str, namespace: Mapping[str, Any]) -> tuple[str, ...]:
     if tree is not None:
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
         found += _absent_files(calls, source)
-        found += _wrong_calls(calls, namespace, defined_names(source))
+        found += _wrong_calls(calls, namespace, defined_names(source) | _inner_names(tree))
     return tuple(dict.fromkeys(found))[:_MAX_DOUBTS]
 
 
@@ -45,21 +44,20 @@ def _wrong_names(source: str, namespace: Mapping[str, Any]) -> Iterator[str]:
 
 def _absent_files(calls: list[ast.Call], source: str) -> Iterator[str]:
     """Yield the files that are read and are not there, where no other line names them too."""
+    if "chdir" in source or "%cd" in source:  # then nobody knows where it looks
+        return
     for call in calls:
-        name = getattr(call.func, "attr", getattr(call.func, "id", ""))
-        match call.args:
-            case [ast.Constant(value=str(path)), *rest] if name.startswith(_READERS):
-                is_read = name != "open" or not rest or "r" in ast.unparse(rest[0])
-                is_local = "://" not in path and "\n" not in path and source.count(path) == 1
-                if path and is_read and is_local and not _exists(path):
-                    yield f"there is no file `{path}`"
+        path = path_read(call)
+        if path and source.count(path) == 1 and not may_exist(path):
+            yield f"there is no file `{path}`"
 
 
-def _exists(path: str) -> bool:
-    try:
-        return Path(path).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):  # no path at all
-        return True
+def _inner_names(tree: ast.AST) -> frozenset[str]:
+    """The names that code binds anywhere, parameters too: there they are no functions of ours."""
+    nodes = list(ast.walk(tree))
+    parameters = {node.arg for node in nodes if isinstance(node, ast.arg)}
+    names = (node for node in nodes if isinstance(node, ast.Name))
+    return frozenset(parameters | {n.id for n in names if not isinstance(n.ctx, ast.Load)})
 
 
 def _wrong_calls(
@@ -77,10 +75,10 @@ def _wrong_calls(
 
 def _mismatch(name: str, function: FunctionType, call: ast.Call) -> Iterator[str]:
     given = dict.fromkeys(keyword.arg for keyword in call.keywords if keyword.arg is not None)
-    try:
-        signature = inspect.signature(function, follow_wrapped=False)
-    except (TypeError, ValueError):  # it says something else of itself
-        return
+    # A function is not asked what it says of itself: its `__signature__` and annotations are code.
+    bare = FunctionType(function.__code__, {}, name, function.__defaults__, function.__closure__)
+    bare.__kwdefaults__ = function.__kwdefaults__
+    signature = inspect.signature(bare)
     try:
         signature.bind(*call.args, **given)
     except TypeError as error:  # in Python's words

@@ -12,10 +12,10 @@ import ast
 import builtins
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from jupyter_llm.notebook.code.bindings import bindings_of, first_line_of
+from jupyter_llm.notebook.code.files import READING, may_exist
 from jupyter_llm.notebook.code.names import uses_in
 from jupyter_llm.notebook.code.standing import Standing, imported, key_of
 from jupyter_llm.notebook.code.syntax import parse_cell
@@ -276,16 +276,9 @@ def _is_there(value: ast.expr) -> bool:
         if isinstance(node, ast.Call) and node.args:
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             path = node.args[0]
-            if name.startswith(("read", "scan", "load", "open", "genfromtxt", "fromfile")):
-                return not isinstance(path, ast.Constant) or _exists(str(path.value))
+            if name.startswith(READING):
+                return not isinstance(path, ast.Constant) or may_exist(str(path.value))
     return False
-
-
-def _exists(path: str) -> bool:
-    try:
-        return Path(path).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):
-        return False
 
 
 def _is_filled(node: ast.stmt, rest: Sequence[ast.stmt]) -> bool:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from jupyter_llm.notebook.code.bindings import DEFINITIONS, bindings_of, mutated_in, root_of
+from jupyter_llm.notebook.code.files import READING
 from jupyter_llm.notebook.code.names import uses_in
 from jupyter_llm.notebook.code.syntax import parse_cell
 
@@ -36,7 +37,6 @@ _FICKLE_CALLS: Final = frozenset(
         *("glob", "rglob", "getoutput"),
     }
 )
-_READING: Final = ("read", "scan", "load", "open", "genfromtxt", "fromfile", "imread")
 _WRITING: Final = (
     *("write", "sink_", "save", "dump", "open", "download", "urlretrieve", "extractall", "unlink"),
     *("touch", "rename", "system", "getoutput", "to_csv", "to_parquet", "to_excel", "to_json"),
@@ -211,7 +211,7 @@ class Standing:
     @staticmethod
     def reads(statement: ast.stmt) -> bool:
         """Whether a statement reads a file."""
-        return any(name.startswith(_READING) for name in _called(statement))
+        return any(name.startswith(READING) for name in _called(statement))
 
     def _reads_anew(self, statement: ast.stmt, made: int) -> bool:
         """Whether a statement reads what may be another thing by now: a file that was written."""
