@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.notebook.code.fresh import only_new
+from jupyter_llm.notebook.code.names import missing_modules, unknown_names
 from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.notebook.values.redaction import redact_mixed
 from jupyter_llm.notebook.values.variables import kinds_in
@@ -71,7 +72,7 @@ class Judge:
             return self._seen(cells, timeout_s, step)
 
         answer = replace(answer, seen=seen_of(answer.cells))
-        if answer.seen is None or not answer.seen.was_tried:
+        if answer.seen is None or answer.seen.outcome not in ("runs", "raises"):
             return replace(answer, doubts=doubts(answer.source, self._namespace))
         return without_errors(answer, self._namespace, self.names, seen_of)
 
@@ -88,7 +89,7 @@ class Judge:
             found.append(only_new(cell.source, ran, kinds, self.asked))
             ran.append(cell.source)
         cells = (
-            replace(cell, source=fresh.source)
+            _shortened(cell, fresh.source) if fresh.source != cell.source else cell
             for cell, fresh in zip(answer.cells, found, strict=True)
         )
         return replace(
@@ -154,6 +155,17 @@ class Judge:
 
     def _is_like(self, answer: CodeAnswer) -> bool:
         return self.unlike is not None and answer.source.split() == self.unlike.split()
+
+
+def _shortened(cell: CodeCell, source: str) -> CodeCell:
+    """A cell with some lines less, and what is said of its names without them."""
+    unknown = unknown_names(source)
+    return replace(
+        cell,
+        source=source,
+        unknown_names=tuple(name for name in cell.unknown_names if name in unknown),
+        missing_modules=missing_modules(source),
+    )
 
 
 def _rank(answer: CodeAnswer) -> int:

@@ -408,6 +408,23 @@ def test_what_the_model_made_up_is_left_out_and_not_said_to_have_run() -> None:
     assert answer.note == "runs; left out a made-up `y`; /show draft has it"
 
 
+def test_of_what_is_left_out_nothing_is_said_to_be_missing() -> None:
+    known_now = known()
+    ran = [*known_now["ran"], "import math, no_such_module"]
+    judge = Judge(**{**known_now, "ran": ran})
+    names = {"math": math, "y": [1], "no_such_module": math}
+    judge = replace(judge, tries=ScriptedTries(namespace=names))
+    answer = write("import no_such_module\nsum(y)", judge=judge)
+    assert answer.sources == ("sum(y)",)
+    assert answer.missing_modules == ()
+
+
+def test_of_what_still_ran_when_it_was_stopped_the_variables_may_tell_more() -> None:
+    tries = ScriptedTries(namespace={"rows": {"city": 1}}, outcomes={"rows['citi']": RUNNING})
+    answer = write("rows['citi']", judge=Judge(names=("rows",), tries=tries), num_drafts=1)
+    assert answer.doubts
+
+
 def test_a_draft_that_repeats_all_is_asked_to_go_on() -> None:
     engine = ScriptedEngine(["y = [1]", "sum(y)"])
     answer = write(engine=engine, judge=Judge(**known()))
