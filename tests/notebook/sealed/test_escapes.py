@@ -7,14 +7,16 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.escape_world import World
 from support.paths import DATA
 from support.seal import needs_seal
 
 from jupyter_llm.notebook.sealed.trying import Seen, try_code
+
+if TYPE_CHECKING:
+    from support.escape_world import World  # of what only Linux has
 
 pytestmark = needs_seal
 
@@ -47,6 +49,8 @@ SLIPS = ("NameError", "SyntaxError", "AttributeError", "TypeError", "ModuleNotFo
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    from support.escape_world import World
+
     world = World(tmp_path_factory.mktemp("world"))
     yield world
     world.close()
@@ -83,6 +87,8 @@ def test_there_are_enough_attempts() -> None:
 
 
 def test_what_was_begun_can_go_on(tmp_path: Path) -> None:
+    from support.escape_world import World
+
     with closing(World(tmp_path)) as world:
         code = "cursor.fetchall(), list(numbers), begun.rollback(), wal.close(), lock.acquire()"
         assert attempted({"code": code}, world).runs
