@@ -169,7 +169,8 @@ export class Region extends Widget {
 
   #answer({ chat, number, markdown }: MessageOf<"answer">): void {
     const { trans, openChat } = this.#keeper;
-    if (openChat && number !== null) this.#button(trans.__("Continue in the chat"), () => openChat(chat));
+    if (openChat && number !== null)
+      this.#button(trans.__("Continue in the chat"), () => openChat(chat));
     this.#button(trans.__("Close"));
     this.#write(markdown);
   }
