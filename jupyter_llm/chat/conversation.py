@@ -339,8 +339,9 @@ class Chat(ChatTurns):
             self.reset()
         if asked.goes_on and asked.origin is not None:
             self.resume()
-        moment = self._moment(asked)
-        place = self._place_for(asked, moment, is_held=True)
+        with self._lock:  # or else one that is sent in between would seem to stand below this one
+            moment = self._moment(asked)
+            place = self._place_for(asked, moment, is_held=True)
         try:
             self._note_system(asked, moment)
             plan = self._plan(engine, asked, moment, place)

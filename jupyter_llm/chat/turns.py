@@ -43,7 +43,7 @@ class ChatTurns:
         self._exchanges = Exchanges()
         self._moments: dict[Hashable, Moment] = {}  # by origin
         self._watchers = Watchers()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @property
     def system(self) -> str | None:
