@@ -120,7 +120,9 @@ def test_an_error_that_the_kernel_no_longer_knows_is_told_as_it_is_shown(
     shown = cell("print(y)", error="Traceback\n\x1b[31mNameError\x1b[0m: name 'y' is not defined")
     found = act(page, "fix", shown)
     assert (found["source"], found["unknown_names"]) == ("print(x)", ["x"])
-    assert "NameError: name 'y' is not defined" in messages_of(scripted.requests[0].prompt)[-1].content
+    assert (
+        "NameError: name 'y' is not defined" in messages_of(scripted.requests[0].prompt)[-1].content
+    )
 
 
 def test_a_cell_that_cannot_be_read_is_fixed_without_having_run(
