@@ -43,7 +43,7 @@ CELLS = (
     "%llm /chat",
 )
 ASK = "%%llm -f code\nplot girth against height as dots, with labels"
-PROMPT = "Are tall @trees thicker, too?"
+PROMPT = "What is the correlation of height and girth in @trees?"
 # What no cell shows: which model is there, and that it takes the likeliest words.
 PREPARE = """
 from jupyter_llm import llm

@@ -131,10 +131,10 @@ class CodeAnswer:
             yield f"mended: {', '.join(self.mends)}"
         if self.dropped:
             count = count_of(sum(text.count("\n") + 1 for text in self.dropped), "line")
-            yield f"left out {count} that already ran; /show draft has them"
+            yield f"left out {count} that already ran; /show draft has it all"
         if self.made_up:
             names = tuple(sorted(frozenset[str]().union(*map(defined_names, self.made_up))))
-            yield f"left out a made-up {_quoted(names)}; /show draft has it"
+            yield f"left out a made-up {_quoted(names)}; /show draft has it all"
         if self.num_drafts > 1:
             yield f"the best of {self.num_drafts} drafts"
 

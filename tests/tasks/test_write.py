@@ -398,14 +398,14 @@ def test_what_ran_already_is_left_out_of_a_draft_and_told() -> None:
     assert answer.sources == ("sum(y)",)
     assert answer.dropped == ("import math", "y = [1]")
     assert answer.completion.text == "import math\ny = [1]\nsum(y)"
-    assert answer.note == "runs; left out 2 lines that already ran; /show draft has them"
+    assert answer.note == "runs; left out 2 lines that already ran; /show draft has it all"
 
 
 def test_what_the_model_made_up_is_left_out_and_not_said_to_have_run() -> None:
     answer = write("y = [5, 6, 7, 8, 9]\nsum(y)", judge=Judge(**known()))
     assert answer.sources == ("sum(y)",)
     assert answer.dropped == ()
-    assert answer.note == "runs; left out a made-up `y`; /show draft has it"
+    assert answer.note == "runs; left out a made-up `y`; /show draft has it all"
 
 
 def test_of_what_is_left_out_nothing_is_said_to_be_missing() -> None:
