@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     Check = Callable[..., Seen]
     """Tries the sources of a draft; takes `timeout_s` and `step` as `Tries.seen` does."""
 
+_ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
 _CORRECT = "Write the corrected code, all of it."
 _VARIABLES = "\n\nVariables at the top level:\n"
 _NEXT = "That has run already. Write the code of the next cell, which goes on from it: {asked}"
@@ -146,7 +148,8 @@ class Judge:
             return _NEXT.format(asked=self.asked)
         if answer.seen is not None and answer.seen.outcome == "raises":
             report = answer.seen.report.partition(_VARIABLES)[0]  # these are told already
-            told = redact_mixed(report or answer.seen.text).text
+            found = _ADDRESS.sub("0x…", report or answer.seen.text)  # another one each time
+            told = redact_mixed(found).text
             return f"This code was run, and it raised an error:\n\n{told}\n\n{_CORRECT}"
         wrong = [*(f"`{name}` is not defined" for name in answer.unknown_names), *answer.doubts]
         if not wrong:

@@ -20,7 +20,7 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
-from jupyter_llm.models.machine import available_cores, free_memory
+from jupyter_llm.models.machine import free_memory
 from jupyter_llm.notebook.sealed.detached import detach
 from jupyter_llm.notebook.sealed.seal import seal_this_process
 from jupyter_llm.notebook.sealed.syscalls import prctl
@@ -69,10 +69,17 @@ def work_in_copy(work: Work, *, timeout_s: float, tick: Callable[[], None] | Non
     """
     room = _room()
     tempfile.gettempdir()  # found by writing, so the copy could not
-    with _noted_interrupts() as interrupts, _Pipe() as pipe:
+    try:
+        pipe = _Pipe()
+    except OSError as error:
+        return _not_made(error)
+    with _noted_interrupts() as interrupts, pipe:
         copy = _Copy()
         try:
-            copy.pid = _fork()
+            try:
+                copy.pid = _fork()
+            except OSError as error:
+                return _not_made(error)
             if copy.pid == 0:
                 _be_copy(work, pipe.writing, timeout_s, room)
             pipe.close_writing()
@@ -84,11 +91,18 @@ def work_in_copy(work: Work, *, timeout_s: float, tick: Callable[[], None] | Non
             copy.end(_INTERRUPTED_S)
 
 
+def _not_made(error: OSError) -> Ending:
+    """What there is where the system has no room for a copy."""
+    return Ending("said", f"!no copy could be made ({error.strerror})".encode())
+
+
 class _Pipe:
     """A pipe whose ends are closed at the end."""
 
-    def __enter__(self) -> Self:
+    def __init__(self) -> None:
         self.reading, self.writing = os.pipe()
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -156,8 +170,10 @@ def _wait(
     """What a copy says, when it has said all or has to be ended."""
     deadline = time.monotonic() + timeout_s
     said = bytearray()
+    poll = select.poll()  # `select` takes no descriptor above 1023
+    poll.register(reading, select.POLLIN)
     while True:
-        is_ready, _, _ = select.select([reading], [], [], _PERIOD_S)
+        is_ready = poll.poll(_PERIOD_S * 1000)
         piece = os.read(reading, 65536) if is_ready else b""
         said += piece
         if interrupts or len(said) > _MAX_BYTES:
@@ -256,7 +272,7 @@ def _limit(timeout_s: float, room: int) -> None:
     """Bound what the copy may take, should its parent not be there to see."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as f:  # noqa: PTH123
         f.write("1000")
-    seconds = int(timeout_s * available_cores()) + 1
+    seconds = int(timeout_s * (os.cpu_count() or 1)) + 1
     with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  as fast as it gets
         addresses = int(file.read().split()[0]) * resource.getpagesize()
     bounds = {

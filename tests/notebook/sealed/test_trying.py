@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import tempfile
@@ -248,3 +249,13 @@ def test_code_that_wants_more_memory_than_a_try_has_is_not_called_wrong() -> Non
         "refused",
         "not tried: it would take more memory than a try may",
     )
+
+
+def test_where_no_copy_can_be_made_nothing_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fork() -> int:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("jupyter_llm.notebook.sealed.copy._fork", fork)
+    seen = tried("1 + 1")
+    text = "not tried: no copy could be made (Resource temporarily unavailable)"
+    assert (seen.outcome, seen.text) == ("untried", text)
