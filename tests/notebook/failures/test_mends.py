@@ -156,3 +156,13 @@ def test_a_column_of_dates_is_not_made_numbers(watch: Watch) -> None:
     watch.run("import pandas as pd\ndf = pd.DataFrame({'day': ['2024-01-01', '2024-02-01']})")
     (first, *_) = mended(watch, "df['day'].max() - df['day'].min()")
     assert first.source == "pd.to_datetime(df['day']).max() - pd.to_datetime(df['day']).min()"
+
+
+def test_lists_of_different_lengths_are_made_no_table(watch: Watch) -> None:
+    watch.run("import numpy as np\nheights = np.ones(4)\nweights = np.ones(3)")
+    assert mended(watch, "weights / heights**2") == []
+
+
+def test_what_each_row_is_taken_by_is_a_column(watch: Watch) -> None:
+    watch.run(ARRAYS + "\nb = M[:, 0]")
+    assert mended(watch, "M - b")[0].source == "M - b[:, None]"
