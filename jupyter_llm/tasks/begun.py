@@ -42,10 +42,8 @@ class BegunStream:
 
     def chunks(self, tick_s: float | None = None) -> Iterator[Chunk]:
         """The beginning, then the chunks."""
-        if self._beginning:
-            yield Chunk(self._beginning)
         try:
-            yield from self._stream.chunks(tick_s)
+            yield from self._begun_chunks(tick_s)
         except PromptInterrupted:
             raise self.interrupt() from None
 
@@ -70,6 +68,11 @@ class BegunStream:
 
     def __exit__(self, *exc_info: object) -> None:
         self.cancel()
+
+    def _begun_chunks(self, tick_s: float | None) -> Iterator[Chunk]:
+        if self._beginning:
+            yield Chunk(self._beginning)
+        yield from self._stream.chunks(tick_s)
 
     def _begun(self, completion: Completion) -> Completion:
         return replace(completion, text=self._beginning + completion.text, token_ids=None)

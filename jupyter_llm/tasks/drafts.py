@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.engine.options import SamplingParams
     from jupyter_llm.engine.request import Request
 
-_VARIED_TEMPERATURE = 0.7
+VARIED_TEMPERATURE = 0.7
 
 
 def drawn(
@@ -52,8 +53,14 @@ def drawn(
             stream.cancel()
 
 
+def counted_on(params: SamplingParams, number: int) -> SamplingParams:
+    """Parameters for one of several drafts: a seed counts on from the first one's."""
+    if params.seed is None:
+        return params
+    return replace(params, seed=(params.seed + number) % (MAX_SEED + 1))
+
+
 def _varied(request: Request, number: int) -> Request:
-    params = request.params
-    temperature = max(params.temperature or 0, _VARIED_TEMPERATURE)
-    seed = None if params.seed is None else (params.seed + number) % (MAX_SEED + 1)
-    return replace(request, params=replace(params, temperature=temperature, seed=seed))
+    params = counted_on(request.params, number)
+    temperature = max(params.temperature or 0, VARIED_TEMPERATURE)
+    return replace(request, params=replace(params, temperature=temperature))

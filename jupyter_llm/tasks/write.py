@@ -6,24 +6,24 @@ import time
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.completion import Chunk, PromptInterrupted
-from jupyter_llm.engine.options import MAX_SEED
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.errors import JupyterLLMError
+from jupyter_llm.tasks.begun import BegunStream
 from jupyter_llm.tasks.code_answer import fenced
+from jupyter_llm.tasks.drafts import VARIED_TEMPERATURE, counted_on
 from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.tries import TIMEOUT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
-    from concurrent.futures import Future
 
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
-    from jupyter_llm.engine.completion import Completion, Progress
+    from jupyter_llm.engine.completion import Completion
     from jupyter_llm.tasks.code_answer import CodeAnswer
 
     Streams = Sequence[tuple[Request, Stream]]
@@ -32,7 +32,6 @@ ANSWER_PREFIX = "```python\n"
 """What the answer to a request for code begins with, so that code must follow."""
 
 NUM_DRAFTS = 4
-_VARIED_TEMPERATURE = 0.7
 _TIMES = 3  # as long as the first draft took, and no longer, are all written and tried
 _LEAST_S = 3.0  # which is not worth hurrying
 _TRY_S = 2.0  # that a draft which is there may be tried in any case
@@ -162,8 +161,7 @@ class _Drafts:
             params = replace(params, max_tokens=min(params.max_tokens, most))
         complaint = self.judge.complaint(first) if isinstance(request.prompt, tuple) else ""
         for number in range(1, self.total):
-            seed = None if params.seed is None else (params.seed + number) % (MAX_SEED + 1)
-            again = replace(request, params=replace(params, seed=seed), conversation=None)
+            again = replace(request, params=counted_on(params, number), conversation=None)
             # It has more to be read, which would hold up the others.
             if number == self.total - 1 and complaint:
                 yield _mending(again, first, complaint)
@@ -214,7 +212,7 @@ def _varied(request: Request, number: int, *, is_exact: bool) -> Request:
     params = request.params
     if params.temperature == 0 and params.seed is None:
         params = replace(params, seed=number, exact=params.exact if is_exact else False)
-    temperature = max(params.temperature or 0, _VARIED_TEMPERATURE)
+    temperature = max(params.temperature or 0, VARIED_TEMPERATURE)
     return replace(request, params=replace(params, temperature=temperature))
 
 
@@ -222,53 +220,26 @@ def _in_fence(completion: Completion) -> Completion:
     return replace(completion, text=fenced(completion.text), token_ids=None)
 
 
-class _FencedStream:
-    """The stream of an answer that was opened with a fence, as Markdown with it; see `Stream`."""
+class _FencedStream(BegunStream):
+    """The stream of an answer that was opened with a fence, as Markdown with it.
+
+    The fence comes with the first text.
+    """
 
     def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-
-    @property
-    def future(self) -> Future[Completion]:
-        return self._stream.future
+        super().__init__(stream, ANSWER_PREFIX)
 
     @property
     def written(self) -> str:
-        return ANSWER_PREFIX + written if (written := self._stream.written) else ""
+        return super().written if self._stream.written else ""
 
-    @property
-    def progress(self) -> Progress:
-        return self._stream.progress
-
-    def __iter__(self) -> Iterator[Chunk]:
-        return self.chunks()
-
-    def chunks(self, tick_s: float | None = None) -> Iterator[Chunk]:
+    def _begun_chunks(self, tick_s: float | None) -> Iterator[Chunk]:
         has_begun = False
-        try:
-            for chunk in self._stream.chunks(tick_s):
-                if chunk.text and not has_begun:
-                    yield Chunk(ANSWER_PREFIX)
-                    has_begun = True
-                yield chunk
-        except PromptInterrupted:
-            raise self.interrupt() from None
+        for chunk in self._stream.chunks(tick_s):
+            if chunk.text and not has_begun:
+                yield Chunk(ANSWER_PREFIX)
+                has_begun = True
+            yield chunk
 
-    def cancel(self) -> None:
-        self._stream.cancel()
-
-    def interrupt(self) -> PromptInterrupted:
-        completion = self._stream.interrupt().completion
-        return PromptInterrupted(completion and _in_fence(completion))
-
-    def result(self, timeout: float | None = None) -> Completion:
-        try:
-            return _in_fence(self._stream.result(timeout))
-        except PromptInterrupted:
-            raise self.interrupt() from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.cancel()
+    def _begun(self, completion: Completion) -> Completion:
+        return _in_fence(completion)

@@ -16,7 +16,6 @@ from __future__ import annotations
 import ast
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.notebook.sealed.cells import unit_of, why_not_run
+from jupyter_llm.notebook.sealed.main_thread import is_main_thread
 from jupyter_llm.notebook.sealed.polars_again import can_begin_again, has_polars_threads
 from jupyter_llm.notebook.values.peek import instance_dict, is_one_of, own_package, qualified_name
 
@@ -110,7 +110,7 @@ def try_code(
 
 def why_not(shell: Any = None) -> str:  # noqa: ARG001  every shell is as good
     """Why nothing can be tried in this process, or an empty text."""
-    if threading.current_thread() is not threading.main_thread():
+    if not is_main_thread():
         return "code is only tried in the kernel's main thread"
     return _why_no_seal() or ("a GPU is in use, which does not survive a fork" * _uses_gpu())
 
