@@ -195,8 +195,8 @@ class View:
             case "turn":
                 self.turns[message["turn"]["number"]] = dict(message["turn"])
                 self.pending.pop(message["id"], None)
-            case "anybody":
-                self.is_asked = True
+            case "anybody":  # what is told between this and the next hello may be of turns unknown
+                self.is_asked = self._is_lost = True
             case "path":
                 self.path = message["path"]
                 self.turns = {number: self.turns[number] for number in self.path}
