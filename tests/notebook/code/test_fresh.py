@@ -54,6 +54,13 @@ def test_what_stands_goes(old: str) -> None:
     assert fresh(f"{old}\n{new}") == Fresh(new, (old,))
 
 
+@pytest.mark.parametrize("prompt", ["plot price against size", "sort the rows by updated_at"])
+def test_words_that_only_begin_like_again_ask_for_nothing_anew(prompt: str) -> None:
+    new = "means = df.groupby('city').mean()"
+    old = "df = pd.read_csv('sales.csv')"
+    assert fresh(f"{old}\n{new}", prompt=prompt) == Fresh(new, (old,))
+
+
 def test_comments_go_with_what_is_below_and_the_rest_stays_byte_for_byte() -> None:
     new = "# The means\nmeans = df.mean( )   # of all\n\n\nprint( means )\n"
     draft = (
