@@ -26,7 +26,7 @@ from jupyter_llm.notebook.sealed.seal import seal_this_process
 from jupyter_llm.notebook.sealed.syscalls import prctl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import FrameType
 
 _MAX_BYTES = 1 << 20  # of what a copy says
@@ -77,11 +77,12 @@ def work_in_copy(work: Work, *, timeout_s: float, tick: Callable[[], None] | Non
         copy = _Copy()
         try:
             try:
-                copy.pid = _fork()
+                with _held_signals() as held_before:
+                    copy.pid = _fork()
+                    if copy.pid == 0:
+                        _be_copy(work, pipe.writing, timeout_s, room, held_before)
             except OSError as error:
                 return _not_made(error)
-            if copy.pid == 0:
-                _be_copy(work, pipe.writing, timeout_s, room)
             pipe.close_writing()
             how, said = _wait(pipe.reading, timeout_s, tick, interrupts)
             if how == "ended" and not interrupts:
@@ -141,6 +142,16 @@ def _fork() -> int:
     finally:
         if collects and pid:
             gc.enable()
+
+
+@contextlib.contextmanager
+def _held_signals() -> Iterator[Iterable[int]]:
+    """Hold all signals: none may reach what the user has for it in a copy that is not sealed."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager
@@ -229,7 +240,7 @@ class _Copy:
         return -signal.SIGKILL
 
 
-def _be_copy(work: Work, writing: int, timeout_s: float, room: int) -> None:
+def _be_copy(work: Work, writing: int, timeout_s: float, room: int, held: Iterable[int]) -> None:
     """Work as the copy; never returns."""
     status = 1
     try:
@@ -244,6 +255,7 @@ def _be_copy(work: Work, writing: int, timeout_s: float, room: int) -> None:
         work.prepare()
         _limit(timeout_s, room)
         seal_this_process()
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
         said = memoryview(work.work(was_writable=was_writable))
         while said:
             said = said[os.write(writing, said) :]

@@ -53,3 +53,24 @@ def test_a_parent_that_is_killed_leaves_no_copy() -> None:
         with suppress(psutil.NoSuchProcess):
             psutil.Process(copy).wait(30)
         assert not psutil.pid_exists(copy)
+
+
+SIGNALLED = """
+import os, signal, sys
+from jupyter_llm.notebook.sealed.trying import try_code
+heard, say = os.pipe()
+os.set_blocking(heard, False)
+for number in (signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, lambda number, _: os.write(say, b"a copy was told"))
+    os.register_at_fork(after_in_child=lambda number=number: os.kill(os.getpid(), number))
+print(try_code(["6 * 7"], {}, timeout_s=50).result)
+try:
+    print(os.read(heard, 100))
+except BlockingIOError:
+    print("nobody was told")
+"""
+
+
+def test_a_signal_to_a_copy_that_is_not_sealed_reaches_no_handler() -> None:
+    with started(SIGNALLED) as process:
+        assert process.communicate(timeout=60) == ("42\nnobody was told\n", "")
