@@ -15,10 +15,11 @@ import select
 import signal
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from jupyter_llm.models.machine import free_memory
 from jupyter_llm.notebook.sealed.detached import detach
@@ -26,12 +27,12 @@ from jupyter_llm.notebook.sealed.seal import seal_this_process
 from jupyter_llm.notebook.sealed.syscalls import prctl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import FrameType
 
 _MAX_BYTES = 1 << 20  # of what a copy says
 _PERIOD_S = 0.05
-# How long is waited for the memory of a copy to be given back, which the next one can see to.
+# How long is waited for the memory of a copy to be given back.
 _REAP_S, _INTERRUPTED_S, _GRACE_S = 2.0, 0.15, 0.2
 _LEAST_ROOM, _ROOM_OF_A_THREAD = 2 << 30, 80 << 20
 _DIE_WITH_PARENT = 1
@@ -74,7 +75,7 @@ def work_in_copy(work: Work, *, timeout_s: float, tick: Callable[[], None] | Non
     except OSError as error:
         return _not_made(error)
     with _noted_interrupts() as interrupts, pipe:
-        copy = _Copy()
+        copy = _Copy(interrupts)
         try:
             try:
                 with _held_signals() as held_before:
@@ -85,9 +86,9 @@ def work_in_copy(work: Work, *, timeout_s: float, tick: Callable[[], None] | Non
                 return _not_made(error)
             pipe.close_writing()
             how, said = _wait(pipe.reading, timeout_s, tick, interrupts)
-            if how == "ended" and not interrupts:
-                copy.await_end(_GRACE_S)  # to see by itself what it ends with
-            return Ending(how, said, copy.end(_INTERRUPTED_S if interrupts else _REAP_S))
+            if how == "ended":
+                copy.await_end(_GRACE_S, 0)  # to see by itself what it ends with
+            return Ending(how, said, copy.end())
         finally:
             copy.end(_INTERRUPTED_S)
 
@@ -200,17 +201,14 @@ def _wait(
 
 
 class _Copy:
-    """The process of a copy."""
+    """The process of a copy, for which nobody waits long who was interrupted."""
 
-    _left: ClassVar[list[_Copy]] = []  # that had not gone when nobody could wait any longer
-
-    def __init__(self) -> None:
-        for other in list(self._left):
-            other.end(0)
+    def __init__(self, interrupts: Sequence[int]) -> None:
         self.pid = 0
+        self._interrupts = interrupts
         self._status: int | None = None
 
-    def await_end(self, wait_s: float) -> bool:
+    def await_end(self, wait_s: float, interrupted_s: float = _INTERRUPTED_S) -> bool:
         """Wait until it is gone, which it may not be after this time."""
         deadline = time.monotonic() + wait_s
         while self.pid > 0 and self._status is None:
@@ -218,6 +216,8 @@ class _Copy:
                 found, status = os.waitpid(self.pid, os.WNOHANG)
             except ChildProcessError:  # somebody waits for whatever ends
                 found, status = self.pid, 0
+            if self._interrupts:
+                deadline = min(deadline, time.monotonic() + interrupted_s)
             if found:
                 self._status = os.waitstatus_to_exitcode(status)
             elif time.monotonic() >= deadline:
@@ -231,13 +231,16 @@ class _Copy:
         if not self.await_end(0):
             # Its number is nobody else's before it was waited for.
             os.kill(self.pid, signal.SIGKILL)
-        if self.await_end(wait_s):
-            if self in self._left:
-                self._left.remove(self)
-            return self._status or 0
-        if self not in self._left:
-            self._left.append(self)
-        return -signal.SIGKILL
+            if not self.await_end(wait_s):
+                self._status = -signal.SIGKILL
+                threading.Thread(target=_reap, args=(self.pid,), daemon=True).start()
+        return self._status or 0
+
+
+def _reap(pid: int) -> None:
+    """Take what is left of a copy whose memory takes long to be given back."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
 
 
 def _be_copy(work: Work, writing: int, timeout_s: float, room: int, held: Iterable[int]) -> None:

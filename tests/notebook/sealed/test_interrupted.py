@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from contextlib import suppress
 
 import psutil
 import pytest
 from support.processes import started
 from support.seal import needs_seal
+from support.waiting import until
+
+from jupyter_llm.notebook.sealed.trying import try_code
 
 pytestmark = needs_seal
 
@@ -74,3 +79,28 @@ except BlockingIOError:
 def test_a_signal_to_a_copy_that_is_not_sealed_reaches_no_handler() -> None:
     with started(SIGNALLED) as process:
         assert process.communicate(timeout=60) == ("42\nnobody was told\n", "")
+
+
+def test_a_copy_that_takes_long_to_go_holds_up_no_interrupt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waited_s = 0.0
+    waitpid = os.waitpid
+
+    def not_yet(pid: int, options: int) -> tuple[int, int]:
+        return (0, 0) if options & os.WNOHANG else waitpid(pid, options)
+
+    def sleep(seconds: float) -> None:
+        nonlocal waited_s
+        waited_s += seconds
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(os, "waitpid", not_yet)
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(time, "monotonic", lambda: waited_s)
+    before = psutil.Process().children()
+    with pytest.raises(KeyboardInterrupt):
+        try_code(["6 * 7"], {})
+    monkeypatch.undo()
+    assert waited_s < 0.3
+    until(lambda: psutil.Process().children() == before)
