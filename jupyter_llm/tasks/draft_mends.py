@@ -56,7 +56,8 @@ def _further(
         return None
     source = answer.cells[before.index].source
     failure = told_failure(before.error_kind, before.message, source, before.lineno)
-    for mend in islice(mends(failure, source, namespace), _MAX_MENDS):
+    found = (mend for mend in mends(failure, source, namespace) if not mend.is_guess)
+    for mend in islice(found, _MAX_MENDS):
         cells = [*answer.cells]
         cells[before.index] = _changed(cells[before.index], mend, names)
         seen = seen_of(cells)

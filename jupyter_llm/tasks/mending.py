@@ -50,7 +50,8 @@ class Mended:
     @property
     def is_good(self) -> bool:
         """Whether no model need be asked."""
-        return self.seen.runs or (self.mend.is_sure and (self.is_past or not self.seen.was_tried))
+        is_likely = self.mend.is_sure and (self.is_past or not self.seen.was_tried)
+        return is_likely or (self.seen.runs and not self.mend.is_guess)
 
     @property
     def is_settled(self) -> bool:

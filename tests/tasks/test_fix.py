@@ -266,6 +266,13 @@ def test_a_model_is_told_what_rules_found(watch: Watch) -> None:
 
 
 @needs_seal
+def test_a_guess_that_makes_the_cell_run_is_left_to_the_model(watch: Watch) -> None:
+    watch.run("xs = [1, 2]")
+    watch.run("xs[5]")
+    assert fix(tried(watch, "xs[1]")).source == "xs[1]"
+
+
+@needs_seal
 def test_what_a_model_wrote_is_tried_too(watch: Watch) -> None:
     watch.run("n = 0")
     watch.run("1 / n")

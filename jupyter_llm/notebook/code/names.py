@@ -186,7 +186,7 @@ def missing_modules(source: str) -> tuple[str, ...]:
     if tree is None:
         return ()
     names = dict.fromkeys(name.split(".")[0] for name in _imports(tree))
-    return tuple(name for name in names if not _is_installed(name))
+    return tuple(name for name in names if not is_installed(name))
 
 
 def _is_star_import(node: ast.AST) -> bool:
@@ -214,10 +214,13 @@ def _catches_import(handler: ast.ExceptHandler) -> bool:
     return any(node.id in _CATCHES_IMPORT for node in caught)
 
 
-def _is_installed(name: str) -> bool:
+def is_installed(name: str) -> bool:
+    """Whether a module can be imported, as far as that can be told without doing it."""
     if name in sys.modules or name in sys.stdlib_module_names:
         return True
     try:
         return find_spec(name) is not None
+    except ModuleNotFoundError:  # what it is in
+        return False
     except Exception:  # noqa: BLE001  a finder of the user's own may raise anything
         return True

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jupyter_llm.notebook.code.bindings import statement_at
 from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.notebook.code.syntax import cell_python, parse_python, syntax_error
+from jupyter_llm.notebook.values.literals import lines_of, place_of
 from jupyter_llm.notebook.values.members import item, keys, member
 from jupyter_llm.notebook.values.peek import ABSENT, exported, is_a, own_package, short_name
 from jupyter_llm.notebook.values.tables import held_type
@@ -32,12 +33,14 @@ _LEAST_PART = 3  # letters of a word that may be part of a longer name
 class Mend:
     """A cell with one thing changed, and what was wrong with it.
 
-    `is_sure` where hardly anything else can have been meant.
+    `is_sure` where hardly anything else can have been meant; `is_guess` where the cell runs then,
+    but with what may be other values than were meant.
     """
 
     source: str
     reason: str
     is_sure: bool = False
+    is_guess: bool = False
 
 
 Span = tuple[int, int]
@@ -65,8 +68,7 @@ class Broken:
         self._python = cell_python(source)
         self.tree = parse_python(self._python) or ast.Module([], [])
         self.statement = statement_at(self.tree, self.line) if self.line else None
-        self._lines = source.splitlines(keepends=True)
-        self._same = self._python.splitlines()
+        self._lines, self._same = lines_of(source), lines_of(self._python)
 
     def says(self, pattern: str) -> re.Match[str] | None:
         """What a pattern finds in the message."""
@@ -97,16 +99,12 @@ class Broken:
         first, last = getattr(node, "lineno", 0), getattr(node, "end_lineno", 0) or 0
         lines = self._lines
         if not 0 < first <= last <= len(lines) or any(
-            row > len(self._same) or lines[row - 1].rstrip("\r\n") != self._same[row - 1]
+            row > len(self._same) or lines[row - 1].rstrip() != self._same[row - 1].rstrip()
             for row in (first, last)
         ):
             return None
         place: Any = node
-        return self._offset(first, place.col_offset), self._offset(last, place.end_col_offset or 0)
-
-    def _offset(self, line: int, column: int) -> int:
-        before = sum(map(len, self._lines[: line - 1]))
-        return before + len(self._lines[line - 1].encode()[:column].decode(errors="ignore"))
+        return place_of(place, self.source)
 
     def text(self, node: ast.AST) -> str:
         """A part as it is typed; "" where that cannot be told."""
@@ -125,7 +123,9 @@ class Broken:
 
     # What it may become
 
-    def change(self, reason: str, *edits: Edit, is_sure: bool = False) -> Iterator[Mend]:
+    def change(
+        self, reason: str, *edits: Edit, is_sure: bool = True, is_guess: bool = False
+    ) -> Iterator[Mend]:
         """Yield the cell with other texts in the places of some parts, if that can be read."""
         source = self.source
         spans = [(self.span(p) if isinstance(p, ast.AST) else p, text) for p, text in edits]
@@ -134,13 +134,17 @@ class Broken:
         for (start, stop), text in sorted(((s, t) for s, t in spans if s), reverse=True):
             source = source[:start] + text + source[stop:]
         if source != self.source and syntax_error(source) is None:
-            yield Mend(source, reason, is_sure)
+            yield Mend(source, reason, is_sure and not is_guess, is_guess)
 
-    def insert(self, line: int, text: str, reason: str, *, is_sure: bool = False) -> Iterator[Mend]:
-        """Yield the cell with a line of its own before another one, counted from 1."""
-        place = sum(map(len, self._lines[: line - 1]))
-        lead = "" if place == 0 or self.source[place - 1] == "\n" else "\n"
-        yield from self.change(reason, ((place, place), f"{lead}{text}\n"), is_sure=is_sure)
+    def begin(self, line: str, reason: str) -> Iterator[Mend]:
+        """Yield the cell with a line at its top."""
+        yield from self.change(reason, self.first(line))
+
+    def first(self, line: str) -> Edit:
+        """The edit that puts a line at the top, below a `%%magic`."""
+        is_magic = self.source.startswith("%%") and "\n" in self.source
+        start = self.source.index("\n") + 1 if is_magic else 0
+        return (start, start), f"{line}\n"
 
     # What it reads
 
@@ -213,13 +217,7 @@ class Broken:
         for name, value in self.variables().items():
             if type(value) is ModuleType and value.__dict__.get("__name__") == module:
                 return name, ()
-        start = self.top()
-        return usual, (((start, start), f"import {module} as {usual}\n"),)
-
-    def top(self) -> int:
-        """Where the first line goes: below a `%%magic`."""
-        is_magic = self.source.startswith("%%") and "\n" in self.source
-        return self.source.index("\n") + 1 if is_magic else 0
+        return usual, (self.first(f"import {module} as {usual}"),)
 
 
 def class_named(name: str) -> type | None:

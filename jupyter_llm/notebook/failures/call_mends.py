@@ -1,11 +1,10 @@
-"""Mends of calls: renamed methods, keywords, arguments, classes, and what cannot be called."""
+"""Mends of calls: renamed methods, keywords, arguments, `self`, and what cannot be called."""
 
 from __future__ import annotations
 
 import ast
 import builtins
 import inspect
-import re
 from collections.abc import Iterator
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
@@ -50,8 +49,7 @@ def renamed(broken: Broken) -> Iterator[Mend]:
             for keyword in (call.keywords if isinstance(call, ast.Call) else ())
             if others[name] == "sort" and isinstance(keyword.value, ast.Constant)
         ]
-        reason = f"`{owner}` has no `{name}`: it is `{others[name]}`"
-        yield from broken.change(reason, *edits, is_sure=True)
+        yield from broken.change(f"`{owner}` has no `{name}`: it is `{others[name]}`", *edits)
 
 
 # Arguments
@@ -81,14 +79,12 @@ def _other_keyword(
     if contrary in names and isinstance(keyword.value, ast.Constant):
         reason = f"`{name}` is no argument here; its contrary is `{contrary}`"
         new = f"{contrary}={not keyword.value.value}"
-        yield from broken.change(reason, (keyword, new), is_sure=True)
+        yield from broken.change(reason, (keyword, new))
     usual = known()["keywords"].get(name, "")
     others = [(usual, True)] if usual in names else []
     others += near(name, [*names, *(known()["names"]["artists"] if is_open else ())])
     if usual and is_open:
         others.append((usual, not others))
-    if len(names) == 1 and not others and not is_open:
-        others = [(names[0], False)]
     for other, is_sure in others:
         reason = f"`{name}` is no argument here; near it is `{other}`"
         yield from broken.change(reason, (keyword, f"{other}={value}"), is_sure=is_sure)
@@ -130,17 +126,12 @@ def parameters(function: Any) -> tuple[list[str], bool]:
 
 
 def arguments(broken: Broken) -> Iterator[Mend]:
-    """Mends of arguments that are missing, `self` among them."""
+    """Mends of arguments that are missing where a variable has their name."""
     found = broken.says(r"missing \d+ required positional arguments?: '(\w+)'")
     name = found[1] if found is not None else ""
     for call in broken.nodes(ast.Call) if name else ():
-        span, func = broken.span(call), call.func
-        if name == "self" and isinstance(func, ast.Attribute):
-            if is_a(broken.value(func.value), type):
-                new = f"{broken.text(func.value)}()"
-                reason = f"`{func.attr}` is a method of an instance"
-                yield from broken.change(reason, (func.value, new), is_sure=True)
-        elif span is not None and broken.source[: span[1]].endswith(")"):
+        span = broken.span(call)
+        if name != "self" and span is not None and broken.source[: span[1]].endswith(")"):
             others = [name] if name in broken.variables() else []
             others += [one for one, is_sure in near(name, broken.variables(), 1) if is_sure]
             lead = ", " if call.args or call.keywords else ""
@@ -150,56 +141,30 @@ def arguments(broken: Broken) -> Iterator[Mend]:
                 yield from broken.change(reason, edit, is_sure=name == other)
 
 
-def classes(broken: Broken) -> Iterator[Mend]:
-    """Mends of a class: methods without `self`, attributes that are not set on it."""
+def methods(broken: Broken) -> Iterator[Mend]:
+    """Mends of methods without `self`."""
     given = broken.says(r"(?:\w+\.)?(\w+)\(\) takes \d+ positional arguments? but")
-    absent = broken.says(r"'(\w+)' object has no attribute '(\w+)'")
-    for scope in ast.walk(broken.tree):
-        if not isinstance(scope, ast.ClassDef):
-            continue
-        for method in scope.body:
-            if not isinstance(method, ast.FunctionDef):
+    for scope in ast.walk(broken.tree) if given is not None else ():
+        for method in scope.body if isinstance(scope, ast.ClassDef) else ():
+            is_meant = isinstance(method, ast.FunctionDef) and given and method.name == given[1]
+            if not isinstance(method, ast.FunctionDef) or not is_meant or method.decorator_list:
                 continue
             own = [one.arg for one in method.args.args]
-            span = broken.span(method)
-            is_method = not method.decorator_list and own[:1] != ["self"] and span is not None
-            if given and method.name == given[1] and is_method and span:
+            if own[:1] != ["self"] and (span := broken.span(method)) is not None:
                 place = broken.source.index("(", span[0]) + 1
                 edit: Edit = ((place, place), "self, " if own else "self")
-                reason = f"the method `{method.name}` has no `self`"
-                yield from broken.change(reason, edit, is_sure=True)
-            if absent and method.name == "__init__" and scope.name == absent[1]:
-                edits: list[Edit] = [
-                    (node, f"self.{node.id}")
-                    for node in ast.walk(method)
-                    if isinstance(node, ast.Name) and node.id == absent[2]
-                    if isinstance(node.ctx, ast.Store)
-                ]
-                reason = f"`{absent[2]}` is set, but not on `self`"
-                yield from broken.change(reason, *edits, is_sure=True)
-    if broken.says("takes no arguments"):
-        for found in re.finditer(r"(?m)^\s+def (_{0,2}init_{0,2})\(", broken.source):
-            reason = f"`{found[1]}` is called `__init__`"
-            yield from broken.change(reason, (found.span(1), "__init__"), is_sure=True)
+                yield from broken.change(f"the method `{method.name}` has no `self`", edit)
 
 
 # What cannot be called, and what should be
 
 
 def not_callable(broken: Broken) -> Iterator[Mend]:
-    """Mends of brackets behind what is no function, and of a function without any."""
-    if broken.says("object is not callable"):
-        for call in broken.nodes(ast.Call):
-            held = broken.value(call.func)
-            if held is ABSENT or class_attribute(type(held), "__call__") is ABSENT:
-                yield from _no_function(broken, call, held)
-    if broken.says(r"'?(?:builtin_function_or_method|function|method|method_descriptor)'?"):
-        called = {id(call.func) for call in broken.nodes(ast.Call)}
-        for part in broken.nodes(ast.Attribute):
-            text = broken.text(part)
-            if id(part) not in called and broken.value(part) is ABSENT:
-                reason = f"`{text}` is a method, so it is called"
-                yield from broken.change(reason, (part, f"{text}()"))
+    """Mends of brackets behind what is no function."""
+    for call in broken.nodes(ast.Call) if broken.says("object is not callable") else ():
+        held = broken.value(call.func)
+        if held is ABSENT or class_attribute(type(held), "__call__") is ABSENT:
+            yield from _no_function(broken, call, held)
 
 
 def _no_function(broken: Broken, call: ast.Call, held: Any) -> Iterator[Mend]:
@@ -208,7 +173,7 @@ def _no_function(broken: Broken, call: ast.Call, held: Any) -> Iterator[Mend]:
     edit: Edit = (call, text)
     reason, is_sure = f"`{text}` is no function", True
     if isinstance(func, ast.Name) and hasattr(builtins, func.id) and held is not ABSENT:
-        edit = ((broken.top(), broken.top()), f"from builtins import {func.id}\n")
+        edit = broken.first(f"from builtins import {func.id}")
         reason = f"a variable has taken the name `{func.id}`; this brings the function back"
     elif isinstance(func, ast.Constant) and type(func.value) in (int, float):
         edit, reason = (call, f"{text} * ({given})"), "a `*` is missing"

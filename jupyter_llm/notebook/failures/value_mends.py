@@ -14,7 +14,6 @@ _NUMBER = re.compile(r"\s*[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?\s*")
 _DATE = re.compile(r"\s*\d{4}-\d\d|\s*\d\d?[/.]\d\d?[/.]\d{2}")
 _TEXT_CALLS = ("str", "input", "repr", "format")
 _CHANGING = frozenset({"sort", "append", "extend", "reverse", "insert", "update", "add", "shuffle"})
-_ANY = "`any` asks whether one of the values is true"
 
 
 # Texts and numbers
@@ -37,20 +36,6 @@ def texts(broken: Broken) -> Iterator[Mend]:
     pairs += [[one.target, one.value] for one in broken.nodes(ast.AugAssign)]
     for pair in pairs:
         yield from _compared(broken, pair)
-    for call in broken.nodes(ast.Call):
-        text = broken.text(call)
-        if broken.text(call.func) in ("sorted", "max", "min") and len(call.args) == 1:
-            new = f"{text[:-1]}, key=str)"
-            yield from broken.change("texts and numbers have no order", (call, new))
-
-
-def made_text(broken: Broken) -> Iterator[Mend]:
-    """Mends of a cell that has made text of the numbers which another one calculates with."""
-    for call in () if broken.line else broken.nodes(ast.Call, anywhere=True):
-        is_text = call.args and broken.text(call.args[0]) in ("str", '"str"', "'str'", "object")
-        if isinstance(call.func, ast.Attribute) and call.func.attr == "astype" and is_text:
-            text = broken.text(call.func.value)
-            yield from broken.change(f"`{text}` was made text here", (call, text), is_sure=True)
 
 
 def _joined(broken: Broken, parts: list[ast.expr]) -> Iterator[Mend]:
@@ -61,7 +46,7 @@ def _joined(broken: Broken, parts: list[ast.expr]) -> Iterator[Mend]:
     numbers = [p for p in parts if type(t := broken.value(p)) is str and _NUMBER.fullmatch(t)]
     if len(numbers) == len(parts) - len(others):
         edits: list[Edit] = [(one, _number(broken, one)) for one in numbers]
-        yield from broken.change("a number that is a text is added", *edits, is_sure=True)
+        yield from broken.change("a number that is a text is added", *edits)
     reason = "only texts are joined to a text"
     for some in (others, *([one] for one in others)):
         edits = []
@@ -110,17 +95,15 @@ def _compared(broken: Broken, pair: list[ast.expr]) -> Iterator[Mend]:
 def _of_numbers(broken: Broken, column: ast.expr, *, is_sure: bool) -> Iterator[Mend]:
     """Mends of a column of texts, wherever it stands in the statement."""
     text, held = broken.text(column), broken.value(column)
-    pd, imports = broken.alias("pandas", "pd")
     first = held.iloc[0] if broken.kind_of(column) == "texts" and len(held) else ""
-    ways = [("{}.astype(float)", "numbers"), (f'{pd}.to_numeric({{}}, errors="coerce")', "numbers")]
+    new, what = f"{text}.astype(float)", "numbers"
+    imports: tuple[Edit, ...] = ()
     if type(first) is str and _DATE.match(first):
-        ways = [(f"{pd}.to_datetime({{}})", "dates")]
-    for around, what in ways:
-        new = around.format(text)
-        edits: list[Edit] = [(n, new) for n in broken.nodes(ast.expr) if broken.text(n) == text]
-        needed = imports if new.startswith(pd) else ()
-        reason = f"`{text}` is text, and has to be {what}"
-        yield from broken.change(reason, *needed, *edits, is_sure=is_sure and "coerce" not in new)
+        pd, imports = broken.alias("pandas", "pd")
+        new, what = f"{pd}.to_datetime({text})", "dates"
+    edits: list[Edit] = [(n, new) for n in broken.nodes(ast.expr) if broken.text(n) == text]
+    reason = f"`{text}` is text, and has to be {what}"
+    yield from broken.change(reason, *imports, *edits, is_sure=is_sure)
 
 
 # Conditions
@@ -142,18 +125,15 @@ def conditions(broken: Broken) -> Iterator[Mend]:
             joint = f") & ({left}" if is_open else ""
             new += f") {sign} ({right}" if sign in ("&", "|") else f"{joint} {sign} {right}"
         reason = "`&` and `|` bind closer than a comparison, and each one stands alone"
-        yield from broken.change(reason, (node, f"{new})"), is_sure=True)
+        yield from broken.change(reason, (node, f"{new})"))
     for both in broken.nodes(ast.BoolOp):
         sign = "&" if isinstance(both.op, ast.And) else "|"
         new = f" {sign} ".join(_alone(broken, one) for one in both.values)
         reason = f"whole columns are joined by `{sign}`, each condition in brackets"
-        yield from broken.change(reason, (both, new), is_sure=True)
+        yield from broken.change(reason, (both, new))
     for turned in broken.nodes(ast.UnaryOp):
         reason = "a whole column is turned around by `~`"
-        yield from broken.change(reason, (turned, _alone(broken, turned)), is_sure=True)
-    if isinstance(broken.statement, (ast.If, ast.While)):
-        test = broken.statement.test
-        yield from broken.change(_ANY, (test, f"({broken.text(test)}).any()"))
+        yield from broken.change(reason, (turned, _alone(broken, turned)))
 
 
 def _alone(broken: Broken, node: ast.expr) -> str:
@@ -189,15 +169,11 @@ def places(broken: Broken) -> Iterator[Mend]:
         if isinstance(inner, ast.Constant) and type(key) is int:
             is_next = size is not None and key == size > 0
             new = str(key - 1) if size is None or is_next else "-1"
-            yield from broken.change(reason, (inner, new), is_sure=is_next)
-        elif isinstance(inner, ast.Tuple) and broken.says("too many indices"):
-            kept = [one for one in inner.elts if broken.text(one) != ":"] or inner.elts
-            yield from broken.change("it has one dimension", (inner, broken.text(kept[0])))
+            yield from broken.change(reason, (inner, new), is_guess=not is_next)
         elif text.startswith("len("):
-            yield from broken.change(f"{reason}, and the last is -1", (inner, "-1"), is_sure=True)
+            yield from broken.change(f"{reason}, and the last is -1", (inner, "-1"))
         else:
             yield from _ranges(broken, node, reason)
-            yield from broken.change(reason, (inner, f"{text} - 1"))
 
 
 def _ranges(broken: Broken, node: ast.Subscript, reason: str) -> Iterator[Mend]:
@@ -244,8 +220,7 @@ def _in_place(broken: Broken, call: ast.Call) -> Iterator[Mend]:
         if keyword.arg == "inplace" and span and own and is_used:
             before = broken.source[span[0] : own[0]].rstrip().removesuffix(",")
             reason = "with `inplace=True` it gives nothing back"
-            edit: Edit = ((span[0] + len(before), own[1]), "")
-            yield from broken.change(reason, edit, is_sure=True)
+            yield from broken.change(reason, ((span[0] + len(before), own[1]), ""))
 
 
 def _changing(broken: Broken, node: ast.Assign, call: ast.Call, target: str) -> Iterator[Mend]:
@@ -263,24 +238,18 @@ def _changing(broken: Broken, node: ast.Assign, call: ast.Call, target: str) -> 
         edit = (call, f"{holder}[::-1]")
     elif holder == target:
         edit = (node, broken.text(call))
-    yield from broken.change(reason, edit, is_sure=True)
+    yield from broken.change(reason, edit)
 
 
 def _returning(broken: Broken, function: ast.FunctionDef) -> Iterator[Mend]:
     """Mend a function that calculates something and returns nothing."""
     last = function.body[-1]
-    reason = f"`{function.name}` returns nothing"
-    if isinstance(last, ast.Expr):
-        text = broken.text(last)
-        printed = re.fullmatch(r"print\((.*)\)", text, re.DOTALL)
-        yield from broken.change(reason, (last, f"return {printed[1] if printed else text}"))
-        return
-    stored = [
-        node.id
-        for node in ast.walk(last if isinstance(last, ast.Assign) else function)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    ]
-    for name in stored[:1]:
-        line = (last.end_lineno or last.lineno) + 1
-        space = " " * function.body[0].col_offset
-        yield from broken.insert(line, f"{space}return {name}", reason)
+    text = broken.text(last)
+    printed = re.fullmatch(r"print\((.*)\)", text, re.DOTALL)
+    new = f"return {printed[1] if printed else text}"
+    if not isinstance(last, ast.Expr):
+        inside = ast.walk(last if isinstance(last, ast.Assign) else function)
+        names = (node for node in inside if isinstance(node, ast.Name))
+        stored = next((one.id for one in names if isinstance(one.ctx, ast.Store)), "")
+        new = f"{text}\n{' ' * last.col_offset}return {stored}" if stored else text
+    yield from broken.change(f"`{function.name}` returns nothing", (last, new), is_sure=False)

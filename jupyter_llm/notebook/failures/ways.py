@@ -36,6 +36,7 @@ class Way:
     name: str = ""
     of: str = ""
     is_sure: bool = True
+    is_guess: bool = False
     anywhere: bool = False
 
 
@@ -109,7 +110,9 @@ def _went(broken: Broken, node: ast.AST, way: Way, part: str) -> Iterator[Mend]:
         if part == ")":
             lead = ", " if isinstance(node, ast.Call) and (node.args or node.keywords) else ""
             new = lead + new
-        yield from broken.change(why, *imports, (span, new), is_sure=way.is_sure)
+        yield from broken.change(
+            why, *imports, (span, new), is_sure=way.is_sure, is_guess=way.is_guess
+        )
 
 
 def _places(broken: Broken, node: ast.AST, part: str) -> Iterator[tuple[Span | ast.AST, ast.AST]]:
