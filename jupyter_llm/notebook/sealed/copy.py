@@ -38,7 +38,7 @@ _LEAST_ROOM, _ROOM_OF_A_THREAD = 2 << 30, 80 << 20
 _DIE_WITH_PARENT = 1
 _SPARE = 256 << 20  # bytes that stay free for everybody else
 
-How = Literal["said", "ended", "timeout", "memory"]
+How = Literal["said", "ended", "interrupted", "timeout", "memory"]
 
 
 class Work(Protocol):
@@ -157,23 +157,26 @@ def _held_signals() -> Iterator[Iterable[int]]:
 
 @contextlib.contextmanager
 def _noted_interrupts() -> Iterator[list[int]]:
-    """Note interrupts until the copy is gone, then let them have their effect."""
+    """Note what would stop us until the copy is gone, then let it have its effect.
+
+    Where a cell awaits, the kernel has a way of its own to stop it, which raises nothing here.
+    """
     noted: list[int] = []
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:  # somebody's own way to stop
-        yield noted
-        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    ours = {number: handler for number, handler in handlers.items() if callable(handler)}
 
     def note(number: int, _frame: FrameType | None) -> None:
         noted.append(number)
 
-    signal.signal(signal.SIGINT, note)
     try:
+        for number in ours:
+            signal.signal(number, note)
         yield noted
     finally:
-        signal.signal(signal.SIGINT, before)
-        if noted:
-            raise KeyboardInterrupt
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+        for got in dict.fromkeys(noted):
+            signal.raise_signal(got)
 
 
 def _wait(
@@ -188,7 +191,9 @@ def _wait(
         is_ready = poll.poll(_PERIOD_S * 1000)
         piece = os.read(reading, 65536) if is_ready else b""
         said += piece
-        if interrupts or len(said) > _MAX_BYTES:
+        if interrupts:
+            return "interrupted", b""
+        if len(said) > _MAX_BYTES:
             return "ended", b""
         if is_ready and not piece:
             return ("said", bytes(said)) if said else ("ended", b"")

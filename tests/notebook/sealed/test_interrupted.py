@@ -104,3 +104,38 @@ def test_a_copy_that_takes_long_to_go_holds_up_no_interrupt(
     monkeypatch.undo()
     assert waited_s < 0.3
     until(lambda: psutil.Process().children() == before)
+
+
+OWN_WAY = TRYING.replace("signal.default_int_handler", "lambda *_: print('told', flush=True)", 1)
+
+
+def test_a_try_ends_where_an_interrupt_raises_nothing() -> None:
+    code = OWN_WAY.replace("try_code([CODE]", "seen = try_code(['while True: pass']")
+    with started(code.replace("except", "    print(seen.text)\nexcept")) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "trying\n"
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=50)[0]
+        assert said == "told\nnot tried: it was interrupted\n42 <lambda>\n"
+
+
+TERMINATED = """
+import posix, psutil, signal
+from jupyter_llm.notebook.sealed import copy
+from jupyter_llm.notebook.sealed.trying import try_code
+fork = posix.fork
+def fork_and_signal():
+    if pid := fork():
+        signal.raise_signal(signal.SIGTERM)
+    return pid
+def end(*_):
+    raise SystemExit(len(psutil.Process().children()))
+signal.signal(signal.SIGTERM, end)
+posix.fork = fork_and_signal
+try_code(["while True: pass"], {})
+"""
+
+
+def test_a_signal_while_a_copy_is_made_leaves_none() -> None:
+    with started(TERMINATED) as process:
+        assert process.wait(60) == 0
