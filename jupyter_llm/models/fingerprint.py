@@ -96,6 +96,11 @@ def file_sha256(path: Path) -> str:
     return digest
 
 
+def note_sha256(path: Path, digest: str) -> None:
+    """Remember the SHA-256 of a file that was read while it was written."""
+    _REMEMBERED.put(_key(path, path.stat()), digest)
+
+
 def known_sha256(path: Path) -> str | None:
     """The SHA-256 of a file if `file_sha256` has read it as it is now, at no cost."""
     try:

@@ -10,6 +10,7 @@ from IPython.core.completer import SimpleCompletion, context_matcher
 from jupyter_llm.api import llm
 from jupyter_llm.chat.budget import MODES
 from jupyter_llm.frontends.prompt.options import OPTIONS, word_at
+from jupyter_llm.models.catalog import catalog
 from jupyter_llm.models.discover import list_models
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def words_at(before: str, commands: Iterable[str]) -> tuple[str, list[str]]:
     """The word at the end of a line, and all it may become."""
     if argument := re.fullmatch(r"\s*/use\s+(\S*)", before):
         return argument[1], list(_VALUES["model"]())
+    if argument := re.fullmatch(r"\s*/pull\s+(\S*)", before):
+        return argument[1], [entry.name for entry in catalog()]
     if command := re.fullmatch(r"\s*(/\w*)", before):
         return command[1], [f"/{name}" for name in commands]
     typing = word_at(before)

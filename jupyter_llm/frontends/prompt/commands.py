@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.common.tables import count_of, human_size, markdown_table
-from jupyter_llm.errors import MagicUsageError, ModelFileError
+from jupyter_llm.errors import LicenceError, MagicUsageError, ModelFileError
 from jupyter_llm.frontends.prompt import history
 from jupyter_llm.frontends.prompt.options import Options
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
@@ -141,6 +142,38 @@ def _use(call: Call) -> str:
     info = call.llm.use(name, show_progress=call.show_progress).info
     assert info is not None
     return f"Using **{info.name}** ({info.quantization}, context window {info.n_ctx} tokens)."
+
+
+def _pull(call: Call) -> str:
+    words = call.argument.split()
+    is_accepted = _ACCEPT in words
+    name = " ".join(word for word in words if word != _ACCEPT).strip("\"'")
+    if not name:
+        return _suggestions()
+    try:
+        pulled = call.llm.pull(name, accept_licence=is_accepted, show_progress=call.show_progress)
+    except LicenceError as error:
+        if not error.text:
+            raise
+        return f"{code_block(error.text, 'text')}\n\n{error}"
+    return str(pulled)
+
+
+_ACCEPT = "--accept-licence"
+
+
+def _suggestions() -> str:
+    from jupyter_llm.engine.local.llama import device_memory
+    from jupyter_llm.models.catalog import catalog, suggestion_table, suitable
+    from jupyter_llm.models.machine import available_cores, free_memory
+
+    found = suitable(free_memory(device_memory()), available_cores())
+    others = len(catalog()) - len(found)
+    return (
+        f"{suggestion_table(found)}\n\n`%llm /pull NAME` downloads one from the Hugging Face hub; "
+        "`%llm /pull owner/repo:quantization` any other. "
+        f"{count_of(others, 'model')} of the catalogue would not fit into the memory that is free."
+    )
 
 
 def _unload(call: Call) -> str:
@@ -316,6 +349,13 @@ COMMANDS = named(
     Command("status", "", "the resident model: what it holds, speed, memory, threads", _status),
     Command("models", "", "what can be loaded now", _models),
     Command("use", "MODEL", "load a model by name or path and stay with it", _use),
+    Command(
+        "pull",
+        "[NAME] [--accept-licence]",
+        "download a model: a name, `owner/repo[:quantization]` of the Hugging Face hub or a page's "
+        "address; alone, what suits this machine",
+        _pull,
+    ),
     Command("unload", "", "free the model's memory", _unload),
     Command(
         "tune",

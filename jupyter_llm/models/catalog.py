@@ -1,0 +1,153 @@
+"""Models worth knowing, from the data file beside this one, and which of them suit a machine."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.common.tables import human_size, markdown_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jupyter_llm.models.machine import FreeMemory
+
+# Bits a weight takes, about: enough to say what fits. A pull knows the size.
+_BITS = {"q4_k_m": 4.9, "q4_0": 4.7, "q8_0": 8.6, "mxfp4": 4.7, "f16": 16.1}
+_WINDOW_BYTES = 600 << 20  # a context window and what llama.cpp needs besides, of a usual model
+_SPARE_SHARE = 0.9  # of the free memory, that a model may take
+_QUICK_PER_CORE = 1.0  # billions of parameters a token, for one to read along
+_USES = {
+    "general": "talk",
+    "code": "code",
+    "fim": "code at the cursor",
+    "embedding": "vectors",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogEntry:
+    """A model worth knowing. Sizes, hashes and revisions are not here: a pull asks the hub."""
+
+    name: str
+    repository: str
+    file: str
+    licence: str
+    parameters: float
+    """In billions."""
+    active: float | None = None
+    """In billions, of those that each token needs, where that is not all."""
+    uses: tuple[str, ...]
+    licence_link: str = ""
+    sources: dict[str, str] = field(default_factory=dict)
+    """The address where each fact was looked up, by the fact's name."""
+
+    @property
+    def quantization(self) -> str:
+        """What its file's name says."""
+        found = next((kind for kind in _BITS if kind in self.file.lower()), "q8_0")
+        return found.upper()
+
+    @property
+    def about_bytes(self) -> int:
+        """How large its file is, about."""
+        return int(self.parameters * 1e9 * _BITS[self.quantization.lower()] / 8)
+
+    @property
+    def purpose(self) -> str:
+        """What it is for, in words."""
+        return ", ".join(_USES[use] for use in self.uses)
+
+    @property
+    def size(self) -> str:
+        """Its parameters in words."""
+        is_large = self.parameters >= 0.5  # noqa: PLR2004  as people say it
+        text = f"{self.parameters:g}B" if is_large else f"{self.parameters * 1e3:g}M"
+        return f"{text} ({self.active:g}B a token)" if self.active else text
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A model that suits a machine, and why."""
+
+    entry: CatalogEntry
+    is_quick: bool
+    reason: str
+
+
+@cache
+def catalog() -> tuple[CatalogEntry, ...]:
+    """All entries, as they stand in the file."""
+    text = (files("jupyter_llm.models") / "catalog.toml").read_text(encoding="utf-8")
+    document = tomllib.loads(text)
+    return tuple(_entry(model, document["source"]) for model in document["model"])
+
+
+def _entry(model: dict[str, Any], addresses: dict[str, str]) -> CatalogEntry:
+    sources = {
+        fact: addresses[name]
+        for name, facts in model["sources"].items()
+        for fact in facts.split(", ")
+    }
+    return CatalogEntry(**{**model, "uses": tuple(model["uses"]), "sources": sources})
+
+
+def find_entry(name: str) -> CatalogEntry | None:
+    """The entry of a name; case does not matter."""
+    return next((entry for entry in catalog() if entry.name == name.lower()), None)
+
+
+def suitable(memory: FreeMemory, num_cores: int) -> list[Suggestion]:
+    """What fits into the memory that is free, best first: quick ones, and large before small."""
+    found = [_judge(entry, memory, num_cores) for entry in catalog()]
+    fitting = [suggestion for suggestion in found if suggestion is not None]
+
+    def rank(suggestion: Suggestion) -> tuple[bool, bool, float]:
+        entry, size = suggestion.entry, suggestion.entry.parameters
+        is_quick = suggestion.is_quick
+        return "embedding" in entry.uses, not is_quick, -size if is_quick else size
+
+    return sorted(fitting, key=rank)
+
+
+def _judge(entry: CatalogEntry, memory: FreeMemory, num_cores: int) -> Suggestion | None:
+    needed = entry.about_bytes + _WINDOW_BYTES
+    read = entry.active or entry.parameters
+    size = f"about {human_size(needed)}"
+    vram = memory.vram_bytes or 0
+    if needed <= _SPARE_SHARE * vram:
+        return Suggestion(entry, is_quick=True, reason=f"{size} of {human_size(vram)} on the GPU")
+    if needed > _SPARE_SHARE * memory.ram_bytes:
+        return None
+    is_quick = read <= _QUICK_PER_CORE * num_cores
+    pace = "quick on" if is_quick else "slow on"
+    cores = "1 core" if num_cores == 1 else f"{num_cores} cores"
+    reason = f"{size} of {human_size(memory.ram_bytes)} free; {pace} {cores}"
+    return Suggestion(entry, is_quick, reason)
+
+
+def suggestion_table(suggestions: Iterable[Suggestion]) -> str:
+    """Models that suit a machine, as a Markdown table."""
+    rows = [
+        (one.entry.name, one.entry.size, one.entry.purpose, one.entry.licence, one.reason)
+        for one in suggestions
+    ]
+    return markdown_table(("model", "parameters", "for", "licence", "here"), rows)
+
+
+def catalog_table() -> str:
+    """All of the catalogue, as a Markdown table: what the README shows."""
+    rows = [
+        (
+            f"`{entry.name}`",
+            entry.size,
+            entry.purpose,
+            entry.licence,
+            f"[{entry.repository}](https://huggingface.co/{entry.repository})",
+        )
+        for entry in catalog()
+    ]
+    return markdown_table(("name", "parameters", "for", "licence", "repository"), rows)

@@ -1,0 +1,187 @@
+"""A file of the hub on its way into huggingface_hub's cache.
+
+huggingface_hub begins a file anew after each interrupt. So the bytes are fetched here, behind its
+locks: what has come so far stays as `blobs/SHA256.incomplete` and is gone on with. A file gets its
+name in the cache only when its SHA-256 is the one that the hub states.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from jupyter_llm.common.tables import human_size
+from jupyter_llm.errors import DownloadError
+from jupyter_llm.models.fingerprint import file_sha256, note_sha256
+from jupyter_llm.models.hub import HubFile, Repository, endpoint, explained, folder_name, opened
+
+_MAX_FAILURES = 5  # in a row, without a byte between them
+_WAIT_S = 1.0  # after the first of them, twice that after the second…
+_LOOK_S = 0.5
+_SPARE_BYTES = 200 << 20  # left free on the disk
+_CHUNK = 1 << 20
+_PARTIAL = 206
+_WORTH_TRYING_AGAIN = (408, 429, 500, 502, 503, 504)
+
+Tell = Callable[[int, str], None]
+"""Is told how many bytes of a file are here, and in words what keeps it from growing."""
+
+
+def download(repository: Repository, file: HubFile, cache: Path, tell: Tell) -> Path:
+    """Bring a file into the cache, unless it is there, and return its path.
+
+    Raises `DownloadError`; what has come stays, unless it is not what the hub promised.
+    """
+    from huggingface_hub import hf_hub_download
+
+    folder = cache / folder_name(repository.name)
+    blob = folder / "blobs" / file.sha256
+    try:
+        with explained(repository.name):
+            with _alone(cache, repository, file, tell):
+                if not _is_whole(blob, file):
+                    _fetch(repository, file, blob, tell)
+            if repository.branch != repository.revision:
+                # Without it `hf cache prune` would take the model for one that nobody wants.
+                reference = folder / "refs" / repository.branch
+                reference.parent.mkdir(parents=True, exist_ok=True)
+                reference.write_text(repository.revision, encoding="ascii")
+            path = hf_hub_download(  # gives it its name; the bytes are here
+                repository.name,
+                file.name,
+                revision=repository.revision,
+                cache_dir=cache,
+                endpoint=endpoint(),
+            )
+    except DownloadError:
+        raise
+    except OSError as error:
+        raise DownloadError(
+            f"{file.name} cannot be kept in {cache}: {error.strerror}. What has come stays there; "
+            "make room and pull again."
+        ) from None
+    return Path(path)
+
+
+def check_space(files: tuple[HubFile, ...], repository: Repository, cache: Path) -> None:
+    """Raise `DownloadError` if what is still to come does not fit on the disk."""
+    blobs = cache / folder_name(repository.name) / "blobs"
+    missing = sum(max(0, file.size_bytes - _size_here(blobs / file.sha256)) for file in files)
+    there = next(path for path in (cache, *cache.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if missing and missing + _SPARE_BYTES > free:
+        raise DownloadError(
+            f"{human_size(missing)} are to be downloaded, but only {human_size(free)} are free in "
+            f"{cache}. Make room, or set HF_HOME to a folder on a larger disk."
+        )
+
+
+def _size_here(blob: Path) -> int:
+    for path in (blob, _incomplete(blob)):
+        with suppress(OSError):
+            return path.stat().st_size
+    return 0
+
+
+def _incomplete(blob: Path) -> Path:
+    return blob.with_name(f"{blob.name}.incomplete")
+
+
+@contextmanager
+def _alone(cache: Path, repository: Repository, file: HubFile, tell: Tell) -> Iterator[None]:
+    """Wait until nobody else fetches a file: no kernel, and no huggingface_hub anywhere."""
+    from filelock import FileLock, Timeout
+
+    path = cache / ".locks" / folder_name(repository.name) / f"{file.sha256}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, mode=0o664)
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=_LOOK_S)
+        except Timeout:
+            blob = cache / folder_name(repository.name) / "blobs" / file.sha256
+            tell(_size_here(blob), "another program downloads it")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _is_whole(blob: Path, file: HubFile) -> bool:
+    """Whether a file is here as the hub has it; one that is not is removed."""
+    if not blob.is_file():
+        return False
+    if blob.stat().st_size == file.size_bytes and file_sha256(blob) == file.sha256:
+        return True
+    blob.unlink()
+    return False
+
+
+def _fetch(repository: Repository, file: HubFile, blob: Path, tell: Tell) -> None:
+    blob.parent.mkdir(parents=True, exist_ok=True)
+    incomplete = _incomplete(blob)
+    incomplete.touch()
+    with incomplete.open("r+b") as out:
+        digest = _fill(out, repository, file, tell)
+        size_bytes = out.tell()
+        out.flush()
+        os.fsync(out.fileno())  # or a power cut would leave another file under a name we trust
+    if (size_bytes, digest) != (file.size_bytes, file.sha256):
+        incomplete.unlink()
+        raise DownloadError(
+            f"{file.name} was not what the hub promised: {human_size(size_bytes)} with SHA-256 "
+            f"{digest[:12]}… instead of {human_size(file.size_bytes)} with {file.sha256[:12]}…. It "
+            "has been deleted. Pull again."
+        )
+    incomplete.replace(blob)
+    note_sha256(blob, digest)
+
+
+def _fill(out: BinaryIO, repository: Repository, file: HubFile, tell: Tell) -> str:
+    """Bring what has come so far to its end, and return the SHA-256 of all of it."""
+    from huggingface_hub import errors
+
+    digest = hashlib.sha256()
+    while chunk := out.read(_CHUNK):
+        digest.update(chunk)
+        tell(out.tell(), "checking what is here")
+    num_failures = 0
+    while (before := out.tell()) < file.size_bytes:
+        trouble = None
+        try:
+            with opened(repository, file.name, after=before) as answer:
+                if before and answer.status_code != _PARTIAL:  # it begins anew
+                    out.seek(0)
+                    out.truncate()
+                    digest = hashlib.sha256()
+                for chunk in answer.iter_raw():
+                    out.write(chunk)
+                    digest.update(chunk)
+                    tell(out.tell(), "")
+                    if out.tell() > file.size_bytes:
+                        return digest.hexdigest()
+        except errors.HTTPError as error:  # type: ignore[attr-defined]
+            trouble = error
+            if not _may_pass(error):
+                raise
+        num_failures = 0 if out.tell() > before else num_failures + 1
+        if num_failures > _MAX_FAILURES:
+            raise trouble or DownloadError(
+                f"The hub sends nothing of {file.name}. Pull again later."
+            )
+        if out.tell() < file.size_bytes:
+            tell(out.tell(), "the connection broke, trying again")
+            time.sleep(_WAIT_S * 2**num_failures)
+    return digest.hexdigest()
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether an error is one of those that are gone a little later."""
+    response = getattr(error, "response", None)
+    return response is None or response.status_code in _WORTH_TRYING_AGAIN

@@ -1,0 +1,328 @@
+"""A repository of the Hugging Face hub: what it holds, and which of its files a name means.
+
+What is asked of the hub is asked here and in `download`, and only for a pull. huggingface_hub knows
+how (its session, token, cache and offline mode); it is imported late, since it takes a while.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from jupyter_llm.errors import DownloadError
+
+_TIMEOUT_S = 20.0
+_NAME = re.compile(r"([\w.-]+/[\w.-]+?)(?:\.git)?(?::([^:\s]+))?")
+_HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
+_PART = re.compile(r"-(\d{5})-of-(\d{5})(?=\.gguf$)", re.IGNORECASE)
+_NO_MODEL = re.compile(r"(^|[-_./])(mmproj|imatrix|lora|mtp)([-_.]|$)", re.IGNORECASE)
+# Which quantization is taken where none is asked for: small and still good first.
+_USUAL = ("Q4_K_M", "Q4_K_S", "Q4_0", "Q4_K_XL", "MXFP4", "Q5_K_M", "Q8_0", "Q6_K", "BF16", "F16")
+_QUANTIZATION = re.compile(
+    r"(?<![A-Za-z0-9])((?:UD-)?I?Q\d\w*|TQ\d_\d|MXFP4\w*|BF16|FP?16|FP?32)(?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
+_LICENCE_FILE = re.compile(r"(LICEN[CS]E|COPYING|TERMS)[\w-]*(\.txt|\.md)?", re.IGNORECASE)
+_LONGEST_LICENCE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What somebody asked for: a repository, and a quantization or a file of it."""
+
+    repository: str
+    which: str = ""
+    revision: str = "main"
+
+    def __str__(self) -> str:
+        return f"{self.repository}:{self.which}" if self.which else self.repository
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """A file as the hub describes it."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """A repository at one of its revisions."""
+
+    name: str
+    revision: str  # a commit
+    branch: str = "main"
+    licence: str = ""
+    licence_link: str = ""
+    licence_file: str = ""
+    files: tuple[HubFile, ...] = ()
+
+    def folder(self, cache: Path) -> Path:
+        """Where huggingface_hub keeps the files of this revision."""
+        return cache / folder_name(self.name) / "snapshots" / self.revision
+
+    def choose(self, which: str = "") -> tuple[HubFile, ...]:
+        """All parts of the model that is meant: of a quantization, a file's name or a pattern."""
+        models = self._models()
+        if not models:
+            raise DownloadError(
+                f"{self.name} has no GGUF files. Look on the hub for a repository of this model "
+                "whose name ends in -GGUF."
+            )
+        for choice in (which,) if which else _USUAL:
+            found = [name for name in models if _is_meant(choice, name)]
+            if len(found) == 1:
+                return _whole(self.name, models[found[0]])
+            if found and which:
+                raise DownloadError(
+                    f"{self.name} has several files for {which}; add one after the colon: "
+                    f"{_list(found)}."
+                )
+        if len(models) == 1 and not which:
+            return _whole(self.name, next(iter(models.values())))
+        kinds = dict.fromkeys(match[1] for match in map(_QUANTIZATION.search, models) if match)
+        no_such = f"{self.name} has no {which}. " if which else ""
+        raise DownloadError(
+            f"{no_such}Say which one after a colon, as in {self.name}:{next(iter(kinds or models))}"
+            f"; there are {_list(kinds or models)}."
+        )
+
+    def _models(self) -> dict[str, list[HubFile]]:
+        """The models by their names, each with its parts."""
+        models: dict[str, list[HubFile]] = {}
+        for file in sorted(self.files, key=lambda file: file.name):
+            if file.name.lower().endswith(".gguf") and not _NO_MODEL.search(file.name):
+                whole = _PART.sub("", file.name)
+                if whole == file.name:  # some repositories have a model in parts, and whole too
+                    models[whole] = [file]
+                else:
+                    models.setdefault(whole, []).append(file)
+        return models
+
+
+def _whole(repository: str, parts: Sequence[HubFile]) -> tuple[HubFile, ...]:
+    """The parts of a model, if all of them are there."""
+    match = _PART.search(parts[0].name)
+    if match is not None and len(parts) != int(match[2]):
+        raise DownloadError(
+            f"{repository} has {len(parts)} of the {int(match[2])} parts of {parts[0].name}."
+        )
+    return tuple(parts)
+
+
+def _is_meant(which: str, name: str) -> bool:
+    """Whether a file is the one of that name, or of that quantization."""
+    stem, wanted = name.lower().removesuffix(".gguf"), which.lower().removesuffix(".gguf")
+    if wanted in (stem, stem.rpartition("/")[2]):
+        return True
+    return bool(re.search(rf"(?<![a-z0-9]){re.escape(wanted)}(?![a-z0-9_])", stem))
+
+
+def _list(names: Any) -> str:
+    shown = list(names)
+    return ", ".join(shown[:12]) + (" and others" if len(shown) > 12 else "")  # noqa: PLR2004
+
+
+def wanted(text: str) -> Wanted:
+    """What `owner/repo`, `owner/repo:quant` or the address of a page on the hub asks for."""
+    if "://" not in text and text.partition("/")[0].lower() in _HOSTS:
+        text = f"https://{text}"
+    if "://" in text:
+        return _at_address(text)
+    match = _NAME.fullmatch(text)
+    if match is None:
+        raise DownloadError(
+            f"{text[:80]!r} is no name from the catalogue, no owner/repository of the Hugging Face "
+            "hub, and no address of a page there. `%llm /pull` lists what suits this machine."
+        )
+    return Wanted(match[1], match[2] or "")
+
+
+def _at_address(address: str) -> Wanted:
+    parts = urlsplit(address)
+    if parts.hostname not in (*_HOSTS, urlsplit(endpoint()).hostname):
+        raise DownloadError(
+            f"{parts.hostname} is not the Hugging Face hub. Models are pulled from there only; a "
+            "file you have downloaded yourself is loaded with `%llm /use PATH`."
+        )
+    owner, _, rest = parts.path.strip("/").partition("/")
+    name, *more = rest.split("/")
+    revision, file = "main", ""
+    if len(more) > 1 and more[0] in ("blob", "resolve", "raw", "tree"):
+        revision, file = more[1], "/".join(more[2:])
+    shown = parse_qs(parts.query).get("show_file_info", [""])[0]
+    found = wanted(f"{owner}/{name}")
+    is_file = file.lower().endswith(".gguf")
+    return Wanted(found.repository, (file if is_file else shown) or found.which, revision)
+
+
+def endpoint() -> str:
+    """The address of the hub, or of the mirror in `HF_ENDPOINT`."""
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+
+def is_offline() -> bool:
+    """Whether huggingface_hub's offline mode is on, by its own rules."""
+    values = (os.environ.get(name, "") for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
+    return any(value.upper() in ("1", "ON", "YES", "TRUE") for value in values)
+
+
+def look_up(wanted: Wanted) -> Repository:
+    """A repository as it is now; the hub is asked."""
+    from huggingface_hub import HfApi
+
+    with explained(wanted.repository):
+        info = HfApi(endpoint=endpoint(), library_name="jupyter_llm").model_info(
+            wanted.repository, revision=wanted.revision, files_metadata=True, timeout=_TIMEOUT_S
+        )
+    siblings = info.siblings or ()
+    card: Any = info.card_data or {}
+    names = [sibling.rfilename for sibling in siblings]
+    return Repository(
+        name=info.id or wanted.repository,
+        revision=str(info.sha),
+        branch=wanted.revision,
+        licence=str(card.get("license_name") or card.get("license") or ""),
+        licence_link=str(card.get("license_link") or ""),
+        licence_file=next((name for name in names if _LICENCE_FILE.fullmatch(name)), ""),
+        # What the hub keeps in git itself has no SHA-256; models are too large for that.
+        files=tuple(
+            HubFile(sibling.rfilename, sibling.lfs.size, sibling.lfs.sha256)
+            for sibling in siblings
+            if sibling.lfs is not None
+        ),
+    )
+
+
+def kept(wanted: Wanted, cache: Path) -> Repository:
+    """A repository as far as it lies in huggingface_hub's cache, where the hub is not asked."""
+    folder = cache / folder_name(wanted.repository)
+    try:
+        revision = (folder / "refs" / wanted.revision).read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        revision = wanted.revision
+    top = folder / "snapshots" / revision
+    files = [path for path in sorted(top.rglob("*.gguf")) if path.is_file()]
+    if not files:
+        raise DownloadError(
+            f"{wanted.repository} is not in the cache, and offline mode (HF_HUB_OFFLINE) is on: "
+            "unset it to pull."
+        )
+    return Repository(
+        name=wanted.repository,
+        revision=revision,
+        branch=wanted.revision,
+        files=tuple(
+            HubFile(path.relative_to(top).as_posix(), path.stat().st_size, path.resolve().name)
+            for path in files
+        ),
+    )
+
+
+def folder_name(repository: str) -> str:
+    """What huggingface_hub calls a repository's folder in its cache."""
+    return "models--" + repository.replace("/", "--")
+
+
+def licence_text(repository: Repository) -> str:
+    """The licence that lies in a repository; empty if there is none."""
+    if not repository.licence_file:
+        return ""
+    with explained(repository.name), opened(repository, repository.licence_file) as response:
+        text = b""
+        for chunk in response.iter_bytes():
+            text += chunk
+            if len(text) > _LONGEST_LICENCE:
+                break
+    return text.decode("utf-8", "replace").strip()
+
+
+@contextmanager
+def opened(repository: Repository, name: str, *, after: int = 0) -> Iterator[Any]:
+    """The hub's response with a file, or with what comes after its first bytes."""
+    from huggingface_hub import constants, hf_hub_url
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]
+        build_hf_headers,
+        get_session,
+        hf_raise_for_status,
+    )
+
+    url = hf_hub_url(repository.name, name, revision=repository.revision, endpoint=endpoint())
+    headers = build_hf_headers(library_name="jupyter_llm") | {"Accept-Encoding": "identity"}
+    if after:
+        headers["Range"] = f"bytes={after}-"
+    # The session follows redirects, and leaves the token out where they lead to another host.
+    with get_session().stream(
+        "GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
+    ) as response:
+        hf_raise_for_status(response)
+        yield response
+
+
+@contextmanager
+def without_telemetry() -> Iterator[None]:
+    """Keep huggingface_hub from telling, beside what is asked, which programs run here."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_DISABLE_TELEMETRY
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_DISABLE_TELEMETRY = before
+
+
+@contextmanager
+def explained(repository: str) -> Iterator[None]:
+    """Say in one line what the hub answered, and what to do about it."""
+    from huggingface_hub import errors, get_token
+
+    token = "that of your token" if get_token() else "yours: `hf auth login`, or HF_TOKEN, tells it"
+    try:
+        yield
+    except errors.GatedRepoError:
+        raise DownloadError(
+            f"{repository} is given only to those who accepted its terms. Accept them on "
+            f"{endpoint()}/{repository} with an account, {token}."
+        ) from None
+    except errors.RepositoryNotFoundError:
+        raise DownloadError(
+            f"There is no repository {repository} on the hub, or it is private. Check the name; "
+            f"a private one needs an account that may read it, {token}."
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise DownloadError(f"{repository} has no such branch, tag or commit.") from None
+    except errors.LocalEntryNotFoundError:  # so says huggingface_hub without a connection
+        raise DownloadError(_NO_ANSWER.format(endpoint())) from None
+    except errors.EntryNotFoundError:
+        raise DownloadError(f"{repository} no longer has that file. Pull again.") from None
+    except errors.HFValidationError:
+        raise DownloadError(f"{repository} is no name that a repository may have.") from None
+    except errors.OfflineModeIsEnabled:
+        raise DownloadError("Offline mode (HF_HUB_OFFLINE) is on: unset it to pull.") from None
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code
+        raise DownloadError(
+            f"{repository}: {_STATUSES.get(status, _OTHER).format(status)}"
+        ) from None
+    except errors.HTTPError as error:  # type: ignore[attr-defined]
+        raise DownloadError(f"{_NO_ANSWER.format(endpoint())} ({type(error).__name__})") from None
+
+
+_NO_ANSWER = (
+    "{} does not answer. Check the connection and pull again; it goes on from where it was."
+)
+_STATUSES = {
+    401: "the hub does not take your token. `hf auth login` makes another one known, or HF_TOKEN.",
+    403: "your token may not read it. Make one that may, on the hub's settings page.",
+    429: "the hub has had too many requests from here. Wait some minutes and pull again.",
+}
+_OTHER = "the hub answered with an error (status {}). Pull again later."

@@ -1,0 +1,172 @@
+"""Getting a model from the Hugging Face hub: the only thing that uses the network."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jupyter_llm.common.bars import ShowProgress, download_bar
+from jupyter_llm.common.remembered import Remembered
+from jupyter_llm.common.tables import human_size
+from jupyter_llm.errors import DownloadInterrupted
+from jupyter_llm.models.catalog import find_entry
+from jupyter_llm.models.discover import hub_cache
+from jupyter_llm.models.download import check_space, download
+from jupyter_llm.models.hub import (
+    HubFile,
+    Repository,
+    Wanted,
+    is_offline,
+    kept,
+    look_up,
+    wanted,
+    without_telemetry,
+)
+from jupyter_llm.models.licences import check_licence
+
+_PULLED = Remembered("pulled", max_values=1000)
+_SPEED_OF_S = 10.0  # how far back the speed is measured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulled:
+    """A model that was pulled: where it lies, and what the hub said of it."""
+
+    name: str
+    path: Path
+    repository: str
+    revision: str
+    licence: str
+    size_bytes: int
+
+    def __str__(self) -> str:
+        licence = f", licence {self.licence}" if self.licence else ""
+        return (
+            f"**{self.name}** is here: {human_size(self.size_bytes)} from {self.repository} "
+            f"({self.revision[:7]}), SHA-256 checked{licence}. `%llm /use {self.name}` loads it."
+        )
+
+
+def pull(name: str, *, accept_licence: bool = False, show: ShowProgress | None = None) -> Pulled:
+    """Bring a model into huggingface_hub's cache, unless it is there.
+
+    Raises `DownloadError`, `LicenceError` or `DownloadInterrupted`; what has come stays, and the
+    next pull goes on from there.
+    """
+    name = name.strip()
+    entry = find_entry(name)
+    asked = wanted(name) if entry is None else Wanted(entry.repository, entry.file)
+    cache = hub_cache()
+    with without_telemetry():
+        repository = kept(asked, cache) if is_offline() else look_up(asked)
+        files = repository.choose(asked.which)
+        licence = repository.licence or (entry.licence if entry else "")
+        if is_offline():
+            paths = [repository.folder(cache) / file.name for file in files]
+        else:
+            link = repository.licence_link or (entry.licence_link if entry else "")
+            check_licence(repository, licence, link, asked=name, is_accepted=accept_licence)
+            check_space(files, repository, cache)
+            paths = _get(repository, files, cache, show)
+    pulled = Pulled(
+        name=paths[0].stem.lower(),
+        path=paths[0],
+        repository=repository.name,
+        revision=repository.revision,
+        licence=licence,
+        size_bytes=sum(file.size_bytes for file in files),
+    )
+    if not is_offline():
+        _remember(pulled, files)
+    return pulled
+
+
+def _get(
+    repository: Repository, files: Sequence[HubFile], cache: Path, show: ShowProgress | None
+) -> list[Path]:
+    name = files[0].name.rpartition("/")[2]
+    with download_bar(name, show) as tell:
+        meter = Meter(sum(file.size_bytes for file in files), tell)
+        paths = []
+        try:
+            for file in files:
+                paths.append(download(repository, file, cache, meter.tell))
+                meter.finish(file.size_bytes)
+        except KeyboardInterrupt:
+            raise DownloadInterrupted(meter.how_far) from None
+    return paths
+
+
+class Meter:
+    """How far several files have come, how fast they come and how long it will take."""
+
+    def __init__(
+        self,
+        num_bytes: int,
+        tell: Callable[[float, str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._num_bytes = num_bytes
+        self._tell = tell
+        self._clock = clock
+        self._before = self._here = 0
+        self._marks: deque[tuple[float, int]] = deque()
+
+    @property
+    def how_far(self) -> str:
+        """How much is here of how much."""
+        return f"{human_size(self._here)} of {human_size(self._num_bytes)}"
+
+    def tell(self, num_bytes: int, trouble: str) -> None:
+        """Note how much of the file at hand is here, and what keeps it from growing."""
+        self._here = self._before + num_bytes
+        if trouble:
+            self._marks.clear()
+        share = self._here / max(self._num_bytes, 1)
+        self._tell(share, f"{self.how_far}, {trouble or self._pace()}")
+
+    def finish(self, num_bytes: int) -> None:
+        """Go on with the next file."""
+        self._before += num_bytes
+        self._here = self._before
+
+    def _pace(self) -> str:
+        now = self._clock()
+        self._marks.append((now, self._here))
+        while now - self._marks[0][0] > _SPEED_OF_S:
+            self._marks.popleft()
+        since, begun = self._marks[0]
+        if now == since or self._here <= begun:
+            return "just begun"
+        speed = (self._here - begun) / (now - since)
+        left_s = (self._num_bytes - self._here) / speed
+        return f"{human_size(int(speed))}/s, {_duration(left_s)} left"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:  # noqa: PLR2004
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"  # noqa: PLR2004
+
+
+def _remember(pulled: Pulled, files: Sequence[HubFile]) -> None:
+    """Keep what the hub said of a file and was checked: nothing of it stands in the catalogue."""
+    facts = {
+        "repository": pulled.repository,
+        "revision": pulled.revision,
+        "licence": pulled.licence,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "files": [[file.name, file.size_bytes, file.sha256] for file in files],
+    }
+    _PULLED.put(str(pulled.path), json.dumps(facts))
+
+
+def pulled_facts(path: Path) -> dict[str, object] | None:
+    """What the hub said of a file that was pulled: repository, revision, files and hashes."""
+    text = _PULLED.get(str(path))
+    return None if text is None else dict(json.loads(text))

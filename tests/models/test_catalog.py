@@ -1,0 +1,102 @@
+"""The catalogue: nothing in it is guessed, and what suits a machine comes first."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from jupyter_llm.models.catalog import (
+    CatalogEntry,
+    catalog,
+    catalog_table,
+    find_entry,
+    suggestion_table,
+    suitable,
+)
+from jupyter_llm.models.hub import HubFile, Repository, wanted
+from jupyter_llm.models.machine import FreeMemory
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+@pytest.mark.parametrize("entry", catalog(), ids=lambda entry: entry.name)
+def test_each_fact_has_its_source(entry: CatalogEntry) -> None:
+    facts = {fact.name for fact in fields(entry)} - {"name", "sources"}
+    known = {fact for fact in facts if getattr(entry, fact)}
+    assert set(entry.sources) == known
+    assert all(address.startswith("https://") for address in entry.sources.values())
+
+
+def test_what_only_the_hub_knows_is_not_written_down() -> None:
+    facts = {fact.name for fact in fields(CatalogEntry)}
+    assert not facts & {"size", "size_bytes", "sha256", "revision", "context"}
+
+
+@pytest.mark.parametrize("entry", catalog(), ids=lambda entry: entry.name)
+def test_each_file_is_one_that_can_be_asked_for(entry: CatalogEntry) -> None:
+    others = (HubFile(f"other-{entry.quantization}.gguf", 1, ""), HubFile(entry.file, 1, ""))
+    repository = Repository(name=entry.repository, revision="", files=others)
+    assert [file.name for file in repository.choose(entry.file)] == [entry.file]
+    assert wanted(entry.repository).repository == entry.repository
+    assert entry.quantization.lower() in entry.file.lower()
+
+
+def test_names_are_words_that_are_there_once() -> None:
+    names = [entry.name for entry in catalog()]
+    assert len(set(names)) == len(names) >= 25
+    assert all(re.fullmatch(r"[a-z0-9.-]+", name) for name in names)
+
+
+def test_all_uses_are_served_from_small_to_large() -> None:
+    for use in ("general", "code", "fim", "embedding"):
+        sizes = [entry.parameters for entry in catalog() if use in entry.uses]
+        assert len(sizes) >= 4
+        assert min(sizes) <= 0.5
+    assert max(entry.parameters for entry in catalog()) == 30
+
+
+def test_a_name_is_found_whatever_its_case() -> None:
+    assert find_entry("Qwen3-4B") == find_entry("qwen3-4b") is not None
+    assert find_entry("qwen") is None
+
+
+def test_what_is_quick_comes_first_and_the_largest_of_that() -> None:
+    found = suitable(FreeMemory(ram_bytes=16_000_000_000), num_cores=4)
+    talking = [one for one in found if "embedding" not in one.entry.uses]
+    quick = [one.entry.active or one.entry.parameters for one in talking if one.is_quick]
+    assert max(quick) == 4
+    assert [one.is_quick for one in talking] == sorted(one.is_quick for one in talking)[::-1]
+    assert talking[0].entry.parameters == 21  # of which each token needs 3.6
+    assert talking[0].reason == "about 13.0 GB of 16.0 GB free; quick on 4 cores"
+
+
+def test_what_does_not_fit_is_not_offered() -> None:
+    found = suitable(FreeMemory(ram_bytes=2_000_000_000), num_cores=64)
+    assert found
+    assert all(one.entry.about_bytes < 1_400_000_000 for one in found)
+    assert suitable(FreeMemory(ram_bytes=100_000_000), num_cores=64) == []
+
+
+def test_what_fits_on_the_gpu_is_quick() -> None:
+    free = FreeMemory(ram_bytes=64_000_000_000, vram_bytes=12_000_000_000)
+    by_name = {one.entry.name: one for one in suitable(free, num_cores=2)}
+    assert by_name["qwen3-14b"].reason == "about 9.2 GB of 12.0 GB on the GPU"
+    assert by_name["qwen3-14b"].is_quick
+    assert not by_name["mistral-small-24b"].is_quick
+
+
+def test_a_table_says_why() -> None:
+    table = suggestion_table(suitable(FreeMemory(ram_bytes=16_000_000_000), num_cores=1))
+    assert (
+        "| qwen3-0.6b | 0.6B | talk | apache-2.0 | about 996.6 MB of 16.0 GB free; quick on 1"
+        in table
+    )
+
+
+def test_the_readme_shows_the_catalogue() -> None:
+    text = README.read_text(encoding="utf-8")
+    (shown,) = re.findall(r"<!-- catalogue -->\n\n(.*?)\n\n<!-- end -->", text, re.DOTALL)
+    assert shown == catalog_table()

@@ -1,0 +1,414 @@
+"""Pulling from a hub on this machine, with the real huggingface_hub: whole, or gone on with."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType, SimpleNamespace
+from typing import Any
+
+import pytest
+from support.hub import COMMIT, Hub, Repo, sha256, some_bytes
+from support.interrupts import interrupt_main
+
+from jupyter_llm import llm
+from jupyter_llm.common.bars import Step
+from jupyter_llm.errors import DownloadError, DownloadInterrupted, LicenceError
+from jupyter_llm.models import download
+from jupyter_llm.models.fingerprint import known_sha256
+from jupyter_llm.models.licences import accepted_licences
+from jupyter_llm.models.pull import Meter, pull, pulled_facts
+
+SIZE = 300_000
+NAME = "ada/tiny-GGUF"
+
+
+@pytest.fixture(autouse=True)
+def repository(hub: Hub) -> None:
+    hub.repos[NAME] = Repo({"tiny-Q4_K_M.gguf": some_bytes(SIZE)})
+
+
+def data_of(hub: Hub, file: str = "tiny-Q4_K_M.gguf") -> bytes:
+    return hub.repos[NAME].files[file]
+
+
+def blobs(home: Path) -> dict[str, int]:
+    folder = home / ".cache" / "huggingface" / "hub" / "models--ada--tiny-GGUF" / "blobs"
+    return {path.name: path.stat().st_size for path in folder.glob("*")}
+
+
+def test_a_pull_brings_what_the_hub_states_and_says_its_name(hub: Hub, home: Path) -> None:
+    pulled = llm.pull(NAME)
+    assert pulled.path.read_bytes() == data_of(hub)
+    assert pulled.path.parts[-3:] == ("snapshots", COMMIT, "tiny-Q4_K_M.gguf")
+    assert "`%llm /use tiny-q4_k_m`" in str(pulled)
+    assert "apache-2.0" in str(pulled)
+
+
+def test_what_the_hub_said_is_recorded_and_the_file_need_not_be_read_again(hub: Hub) -> None:
+    path = pull(NAME).path
+    facts = pulled_facts(path)
+    assert facts is not None
+    assert facts["files"] == [["tiny-Q4_K_M.gguf", SIZE, sha256(data_of(hub))]]
+    assert (facts["repository"], facts["revision"]) == (NAME, COMMIT)
+    assert known_sha256(path) == sha256(data_of(hub))
+
+
+def test_what_is_here_is_not_fetched_again(hub: Hub) -> None:
+    first, second = pull(NAME), pull(NAME)
+    assert first == second
+    assert len(hub.fetched) == 1
+
+
+def test_huggingface_hub_finds_it_in_its_own_cache(hub: Hub, home: Path) -> None:
+    from huggingface_hub import try_to_load_from_cache
+
+    path = pull(NAME).path
+    cache = home / ".cache" / "huggingface" / "hub"
+    assert try_to_load_from_cache(NAME, "tiny-Q4_K_M.gguf", cache_dir=cache) == str(path)
+
+
+def test_a_connection_that_breaks_is_taken_up_where_it_broke(hub: Hub) -> None:
+    hub.cuts = [100_000, 50_000]
+    assert pull(NAME).path.read_bytes() == data_of(hub)
+    ranges = [one.headers.get("range") for one in hub.fetched]
+    assert ranges == [None, "bytes=100000-", "bytes=150000-"]
+
+
+def test_a_hub_that_never_sends_more_is_given_up_and_what_came_is_kept(
+    hub: Hub, home: Path
+) -> None:
+    hub.cuts = [100_000] + [0] * 9
+    with pytest.raises(DownloadError, match=r"(?i)pull again"):
+        pull(NAME)
+    assert list(blobs(home).values()) == [100_000]
+    hub.cuts = []
+    assert pull(NAME).path.read_bytes() == data_of(hub)
+    assert hub.fetched[-1].headers["range"] == "bytes=100000-"
+
+
+def test_a_hub_without_ranges_begins_anew(hub: Hub) -> None:
+    hub.has_ranges = False
+    hub.cuts = [100_000]
+    assert pull(NAME).path.read_bytes() == data_of(hub)
+
+
+@pytest.mark.parametrize("size", [SIZE, SIZE - 9, SIZE + 9])
+def test_what_is_not_as_promised_is_deleted_and_said(hub: Hub, home: Path, size: int) -> None:
+    data = data_of(hub)
+    hub.lies[sha256(data)] = some_bytes(size)
+    hub.cuts = [size, 0, 0, 0, 0, 0, 0] if size < SIZE else []
+    with pytest.raises(DownloadError) as caught:
+        pull(NAME)
+    if size >= SIZE:
+        assert "has been deleted" in str(caught.value)
+        assert blobs(home) == {}
+    hub.lies.clear()
+    hub.cuts = []
+    if size < SIZE:  # what came of the other file shows only at the end
+        with pytest.raises(DownloadError, match="has been deleted"):
+            pull(NAME)
+    assert pull(NAME).path.read_bytes() == data
+
+
+def test_a_file_that_was_damaged_here_is_fetched_again(hub: Hub, home: Path) -> None:
+    path = pull(NAME).path
+    path.resolve().write_bytes(b"x" * SIZE)
+    assert pull(NAME).path.read_bytes() == data_of(hub)
+
+
+def test_a_busy_hub_is_asked_again(hub: Hub) -> None:
+    hub.statuses = [503, 429]
+    assert pull(NAME).path.read_bytes() == data_of(hub)
+
+
+@pytest.mark.parametrize(
+    ("repo", "token", "asked", "told"),
+    [
+        (Repo(), "", "ada/none-GGUF", "no repository ada/none-GGUF on the hub, or it is private"),
+        (Repo(key="right"), "", "ada/repo", "or it is private"),
+        (Repo(key="right"), "wrong", "ada/repo", "or it is private"),
+        (Repo(), "stale", "ada/repo", "does not take your token"),
+        (Repo({"a.gguf": b"a"}, key="right", gated=True), "", "ada/repo", "accepted its terms"),
+        (Repo({"a.gguf": b"a"}, key="right", gated=True), "wrong", "ada/repo", "of your token"),
+        (Repo(texts={"README.md": "words"}), "", "ada/repo", "no GGUF files"),
+        (Repo({"a-Q8_0.gguf": b"a"}), "", "ada/repo:Q4_K_M", "no Q4_K_M.*there are Q8_0"),
+        (Repo({"a-1-of-2.gguf": b"a", "b.gguf": b"b"}), "", "ada/repo", "Say which one"),
+        (Repo({"a-00001-of-00002.gguf": b"a"}), "", "ada/repo", "has 1 of the 2 parts"),
+        (Repo(), "", "ada", "'ada' is no name from the catalogue"),
+        (Repo(), "", "https://example.org/ada/repo", "is not the Hugging Face hub"),
+    ],
+)
+def test_what_cannot_be_had_is_told_in_one_line(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, repo: Repo, token: str, asked: str, told: str
+) -> None:
+    hub.repos["ada/repo"] = repo
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(DownloadError, match=told) as caught:
+        pull(asked)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_token_opens_what_is_private_and_is_told_to_nobody_else(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.repos[NAME].key = "right"
+    monkeypatch.setenv("HF_TOKEN", "right")
+    pull(NAME)
+    assert [one for one in hub.fetched if "authorization" in one.headers] == []
+
+
+def test_nothing_but_the_model_is_asked_for(hub: Hub) -> None:
+    pull(NAME)
+    paths = {one.path.partition("?")[0] for one in hub.asked}
+    digest = sha256(data_of(hub))
+    assert paths == {
+        f"/api/models/{NAME}/revision/main",
+        f"/{NAME}/resolve/{COMMIT}/tiny-Q4_K_M.gguf",
+        f"/store/{digest}",
+    }
+    assert not any("torch" in one.headers.get("user-agent", "") for one in hub.asked)
+
+
+def test_a_hub_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(DownloadError, match=r"127\.0\.0\.1:9 does not answer"):
+        pull(NAME)
+
+
+def test_a_hub_that_falls_silent_is_told_and_what_came_is_kept(
+    hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.05)
+    monkeypatch.setattr(download, "_MAX_FAILURES", 1)
+    hub.gate.clear()
+    hub.gate_after = 100_000
+    with pytest.raises(DownloadError, match="does not answer"):
+        pull(NAME)
+    hub.gate.set()
+    assert 90_000 < next(iter(blobs(home).values())) < SIZE
+    assert pull(NAME).path.read_bytes() == data_of(hub)
+
+
+def test_offline_finds_what_is_here_and_asks_nobody(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = pull(NAME).path
+    hub.asked.clear()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert pull(NAME).path == path
+    with pytest.raises(DownloadError, match="offline mode"):
+        pull("ada/other")
+    assert hub.asked == []
+
+
+def test_a_disk_without_room_is_told_before_anything_is_fetched(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = SimpleNamespace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+    with pytest.raises(DownloadError, match=r"300.0 kB .*only 1.0 kB are free.*HF_HOME"):
+        pull(NAME)
+    assert hub.fetched == []
+
+
+def test_a_disk_that_fills_up_is_told_and_what_came_is_kept(hub: Hub, home: Path) -> None:
+    code = (
+        "import resource, signal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from jupyter_llm.models.pull import pull\n"
+        "import huggingface_hub, jupyter_llm.common.database as database\n"
+        "database.store()\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        f"try: pull({NAME!r})\n"
+        "except OSError as error: print(error)\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    assert "cannot be kept in" in told
+    assert "make room" in told
+    assert list(blobs(home).values()) == [100_000]
+    assert pull(NAME).path.read_bytes() == data_of(hub)
+
+
+def test_all_parts_of_a_model_are_fetched(hub: Hub) -> None:
+    parts = {f"Q4_K_M/big-Q4_K_M-0000{n}-of-00003.gguf": some_bytes(50_000) for n in (1, 2, 3)}
+    others = {"big-Q8_0.gguf": b"", "big-Q8_0-00001-of-00001.gguf": b"", "mmproj-F16.gguf": b""}
+    hub.repos[NAME] = Repo({**parts, **others})
+    pulled = pull(f"{NAME}:q4_k_m")
+    assert pulled.path.name == "big-Q4_K_M-00001-of-00003.gguf"
+    assert {path.name: path.read_bytes() for path in pulled.path.parent.iterdir()} == {
+        name.rpartition("/")[2]: data for name, data in parts.items()
+    }
+    assert pulled.size_bytes == 150_000
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        NAME,
+        f"{NAME}:q4_k_m",
+        f"{NAME}:tiny-Q4_K_M.gguf",
+        f"hf.co/{NAME}",
+        f"https://huggingface.co/{NAME}",
+        f"https://huggingface.co/{NAME}/tree/main",
+        f"https://huggingface.co/{NAME}/blob/main/tiny-Q4_K_M.gguf",
+        f"https://huggingface.co/{NAME}/resolve/{COMMIT}/tiny-Q4_K_M.gguf?download=true",
+        f"https://huggingface.co/{NAME}?show_file_info=tiny-Q4_K_M.gguf",
+    ],
+)
+def test_a_model_is_asked_for_in_many_ways(hub: Hub, asked: str) -> None:
+    hub.repos[NAME].files["tiny-Q8_0.gguf"] = some_bytes(9)
+    assert pull(asked).path.name == "tiny-Q4_K_M.gguf"
+
+
+def test_a_licence_with_conditions_is_shown_and_accepted_once(hub: Hub) -> None:
+    hub.repos[NAME].card = {"license": "other", "license_name": "ada", "license_link": "there"}
+    hub.repos[NAME].texts["LICENSE"] = "Be kind."
+    with pytest.raises(LicenceError, match=r"Nothing was downloaded.*--accept-licence") as caught:
+        pull(NAME)
+    assert (caught.value.licence, caught.value.text) == ("ada", "Be kind.")
+    assert hub.fetched == []
+    pull(NAME, accept_licence=True)
+    pull(NAME)
+    (record,) = accepted_licences().items()
+    assert record[0] == f"{NAME} ada {sha256(b'Be kind.')}"
+    assert record[1].startswith("20")
+    hub.repos[NAME].texts["LICENSE"] = "Be rich."
+    with pytest.raises(LicenceError):
+        pull(NAME)
+
+
+def test_what_happens_is_shown_with_speed_and_time_left() -> None:
+    told: list[tuple[float, str]] = []
+    times = iter([0.0, 2.0, 4.0, 6.0])
+    meter = Meter(4_000_000, lambda share, what: told.append((share, what)), lambda: next(times))
+    for num_bytes in (0, 1_000_000, 2_000_000):
+        meter.tell(num_bytes, "")
+    meter.tell(2_000_000, "the connection broke")
+    assert [what for _, what in told] == [
+        "0 B of 4.0 MB, just begun",
+        "1.0 MB of 4.0 MB, 500.0 kB/s, 6 s left",
+        "2.0 MB of 4.0 MB, 500.0 kB/s, 4 s left",
+        "2.0 MB of 4.0 MB, the connection broke",
+    ]
+    assert told[-1][0] == 0.5
+
+
+def test_progress_is_ours_and_nothing_else_is_printed(
+    hub: Hub, capfd: pytest.CaptureFixture[str]
+) -> None:
+    steps: list[Step] = []
+    llm.pull(NAME, show_progress=steps.append)
+    assert steps[-1].share == 1
+    assert "300.0 kB of 300.0 kB" in steps[-1].text
+    assert capfd.readouterr() == ("", "")
+
+
+def interrupt_when(is_time: threading.Event) -> None:
+    """Interrupt the main thread once it waits for what does not come."""
+
+    def run() -> None:
+        is_time.wait()
+        interrupt_main()
+
+    threading.Thread(target=run).start()
+
+
+def test_an_interrupt_leaves_something_to_go_on_with(hub: Hub, home: Path) -> None:
+    hub.gate.clear()
+    hub.gate_after = 150_000
+    interrupt_when(hub.has_begun)
+    with pytest.raises(DownloadInterrupted, match="What has come is kept"):
+        pull(NAME)
+    hub.gate.set()
+    (came,) = blobs(home).values()
+    assert 130_000 < came < SIZE
+    assert pull(NAME).path.read_bytes() == data_of(hub)
+    assert hub.fetched[-1].headers["range"] == f"bytes={came}-"
+
+
+@pytest.mark.slow
+def test_an_interrupt_at_any_moment_leaves_a_whole_file_or_one_to_go_on_with(
+    hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupts at lines of the pull, from the first question to the last name."""
+    lines = Lines()
+    lines.run(lambda: pull(NAME))
+    num_lines = lines.num_seen
+    data = data_of(hub)
+    for moment in range(10):
+        shutil.rmtree(home / ".cache")
+        lines = Lines(stop_at=1 + moment * (num_lines - 1) // 9)
+        with contextlib.suppress(KeyboardInterrupt):
+            lines.run(lambda: pull(NAME))
+        found = list((home / ".cache").rglob("snapshots/*/*.gguf"))
+        assert [path.read_bytes() for path in found] in ([], [data])
+        assert pull(NAME).path.read_bytes() == data
+
+
+class Lines:
+    """Counts the lines of a pull that are run, and interrupts at one of them."""
+
+    def __init__(self, stop_at: int = 0) -> None:
+        self.num_seen = 0
+        self._stop_at = stop_at
+
+    def run(self, what: Callable[[], object]) -> None:
+        """Carry something out, watched."""
+        sys.settrace(self._enter)
+        try:
+            what()
+        finally:
+            sys.settrace(None)
+
+    def _enter(self, frame: FrameType, _event: str, _argument: object) -> Any:
+        is_ours = Path(frame.f_code.co_filename).parent.name == "models"
+        return self._step if is_ours else None
+
+    def _step(self, _frame: FrameType, event: str, _argument: object) -> Any:
+        if event == "line":
+            self.num_seen += 1
+            if self.num_seen == self._stop_at:
+                raise KeyboardInterrupt
+        return self._step
+
+
+def test_two_kernels_pull_the_same_file_once(hub: Hub, home: Path) -> None:
+    hub.gate.clear()
+    hub.gate_after = 100_000
+    code = f"from jupyter_llm.models.pull import pull; print(pull({NAME!r}).path)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
+        assert hub.has_begun.wait(60)
+        told: list[str] = []
+
+        def show(step: Step) -> None:
+            told.append(step.text)
+            if "another program" in step.text:
+                hub.gate.set()
+
+        path = pull(NAME, show=show).path
+        assert other.communicate(timeout=60)[0].strip() == str(path)
+    assert path.read_bytes() == data_of(hub)
+    assert any("another program downloads it" in text for text in told)
+    assert len(hub.fetched) == 1
+
+
+def test_what_a_killed_kernel_began_is_gone_on_with(hub: Hub, home: Path) -> None:
+    hub.gate.clear()
+    hub.gate_after = 200_000
+    code = f"from jupyter_llm.models.pull import pull; pull({NAME!r})"
+    with subprocess.Popen([sys.executable, "-c", code]) as other:
+        assert hub.has_begun.wait(60)
+        other.kill()
+    hub.gate.set()
+    assert pull(NAME).path.read_bytes() == data_of(hub)
