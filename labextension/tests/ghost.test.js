@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { merged } from "../lib/ghost/cells.js";
-import { DEFAULTS, readSettings } from "../lib/ghost/settings.js";
+import { DEFAULTS, readSettings, schema } from "../lib/ghost/settings.js";
 import { firstLine, firstWord, rest, Suggestion } from "../lib/ghost/suggestion.js";
 import { ToldCells } from "../lib/ghost/told_cells.js";
 
@@ -188,4 +188,9 @@ test("settings that are missing or odd are as by default", () => {
   });
   assert.equal(readSettings({ maxLines: 0 }).maxLines, 1);
   assert.equal(readSettings({ maxLines: 2.7 }).maxLines, 3); // the kernel takes whole numbers
+});
+
+test("JupyterLab waits for a model that reads for minutes before it writes", () => {
+  const { default: defaults } = /** @type {any} */ (schema(/** @type {any} */ ({ __: String })));
+  assert.ok(defaults.timeout >= 10 * 60_000);
 });

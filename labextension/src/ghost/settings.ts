@@ -7,6 +7,11 @@ type Schema = NonNullable<IInlineCompletionProvider["schema"]>;
 
 const MOST_ALTERNATIVES = 5;
 const MOST_LINES = 20;
+/**
+ * JupyterLab drops for good what begins later. A large model may read for minutes before it writes,
+ * and who types on or goes elsewhere meanwhile ends that anyway.
+ */
+const FIRST_TEXT_MS = 600_000;
 
 export interface GhostSettings {
   /** Milliseconds after a key until something is asked for. */
@@ -74,7 +79,7 @@ export function schema(trans: TranslationBundle): Schema {
     default: {
       debouncerDelay: DEFAULTS.delay,
       autoFillInMiddle: true,
-      timeout: 10_000,
+      timeout: FIRST_TEXT_MS,
       manualOnly: DEFAULTS.isManual,
       alternatives: DEFAULTS.numAlternatives,
       maxLines: DEFAULTS.maxLines,
