@@ -31,14 +31,15 @@ RECORD: dict[str, Any] = {
     "model": {"name": "SmolLM2-135M-Instruct", "quantization": "Q8_0", "license": "apache-2.0"},
     "time": "2026-11-26T12:00:00Z",
 }
-# Whether the model has read a draft, and rests.
+# Whether the model has read a draft, and rests. What it does is asked last: before, it may have
+# been at rest because the end of the draft had not reached it yet.
 HAS_READ = """(lambda drafts, status: (
     drafts._draft is not None and drafts._draft.source == {!r} and drafts._reading.wait(0)
-    and status.num_running == status.num_waiting == 0
+    and (lambda now: now.num_running == now.num_waiting == 0)(status())
 ))(
     next(part for session in __import__('jupyter_llm.frontends.lab.target').frontends.lab.target.
         sessions for part in session._parts if type(part).__name__ == 'Drafts'),
-    __import__('jupyter_llm').llm.current.resident.status(),
+    __import__('jupyter_llm').llm.current.resident.status,
 )"""
 
 
