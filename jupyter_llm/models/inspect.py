@@ -7,11 +7,14 @@ strings are stepped over, in 8 and 60 ms.
 
 from __future__ import annotations
 
+import math
 import mmap
+import os
+import re
 import stat
 import struct
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,9 +30,13 @@ _MAX_COUNT = 1 << 16
 _MAX_FILE = 1 << 50
 _STRING, _ARRAY = 8, 9
 _MAX_LAYERS = 512  # of llama.cpp; arrays up to this length may be a number for each layer
-_SCALARS = {0: "B", 1: "b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "?"}
-_SCALARS |= {10: "<Q", 11: "<q", 12: "<d"}
+_CODES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_SCALARS = {kind: struct.Struct(f"<{code}") for kind, code in _CODES.items()}
 _FLOATS = (6, 12)
+_U32, _U64 = _SCALARS[4], _SCALARS[10]
+_MAX_DIMENSIONS = 8  # ggml has 4
+_TENSORS = [struct.Struct(f"<{number}QIQ") for number in range(_MAX_DIMENSIONS + 1)]
+_PART = re.compile(r"-(\d{5})-of-(\d{5})(\.gguf)$", re.IGNORECASE)
 
 # What sound models say of their architecture lies within these. Beyond most of them llama.cpp does
 # not refuse the file, but ends the process.
@@ -88,12 +95,22 @@ _IMPOSTORS = {
     b"lmgg": "it is in the GGML format of before 2023. Look for a newer .gguf file",
     b"tjgg": "it is in the GGML format of before 2023. Look for a newer .gguf file",
 }
-# What `general.type` says of GGUF files that cannot answer a prompt by themselves.
+# What `general.type` says of GGUF files that cannot answer a prompt by themselves, and what older
+# projectors say in `general.architecture`.
 _NO_MODELS = {
     "adapter": "a LoRA adapter",
     "mmproj": "a projector",
+    "clip": "a projector",
     "imatrix": "an importance matrix",
 }
+# Whoever has the token of a middle that was left out has those of what is around it too. llama.cpp
+# knows it by a key, of today or earlier, or by these texts.
+_FIM_KEYS = ("tokenizer.ggml.fim_mid_token_id", "tokenizer.ggml.middle_token_id")
+_FIM_TEXTS = (
+    *("<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<|code_middle|>"),
+    *("<\uff5cfim▁end\uff5c>", "▁<MID>", "<MID>"),  # with DeepSeek's wide bars
+)
+_FIM_STRINGS = [_U64.pack(len(text.encode())) + text.encode() for text in _FIM_TEXTS]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +135,8 @@ class ModelShape:
 class ModelFile:
     """A model file and what its header says; None where it says nothing.
 
-    `sampling` are the options by which its makers recommend to draw tokens, by our names.
+    `sampling` are the options by which its makers recommend to draw tokens, by our names. Of one
+    that is split into several files, size and parameters are those of all together.
     """
 
     path: Path
@@ -132,6 +150,8 @@ class ModelFile:
     has_chat_template: bool
     shape: ModelShape
     sampling: tuple[tuple[str, float], ...] = ()
+    fills_middle: bool = False
+    is_embedding: bool = False
 
 
 def inspect(path: Path) -> ModelFile:
@@ -139,6 +159,42 @@ def inspect(path: Path) -> ModelFile:
 
     Otherwise, and if it is no GGUF file, `ModelFileError` says what is wrong and what to do.
     """
+    first, *others = parts_of(path)
+    file = _inspect_one(first)
+    for number, part in enumerate(others, start=2):
+        if not os.path.lexists(part):
+            raise ModelFileError(
+                part,
+                f"{path.name} is the first of {len(others) + 1} parts of a model, but part "
+                f"{number} is not beside it. Download {part.name} too.",
+            )
+        more = _inspect_one(part)
+        file = replace(
+            file,
+            size_bytes=file.size_bytes + more.size_bytes,
+            num_parameters=file.num_parameters + more.num_parameters,
+        )
+    return file
+
+
+def inspect_pieces(pieces: Sequence[Path], path: Path) -> ModelFile:
+    """What a file will say that these pieces make up, once they are joined at `path`."""
+    sizes = [piece.stat() for piece in pieces]
+    size = sum(status.st_size for status in sizes)
+    return replace(_inspect(pieces[0], sizes[0].st_mtime_ns, size), path=path)
+
+
+def parts_of(path: Path) -> list[Path]:
+    """All files of a model of whose parts this is the first, or else the one file."""
+    match = _PART.search(path.name)
+    if match is None or int(match[1]) != 1:
+        return [path]
+    start, (_, count, suffix) = path.name[: match.start()], match.groups()
+    names = (f"{start}-{number:05}-of-{count}{suffix}" for number in range(1, int(count) + 1))
+    return [path.with_name(name) for name in names] or [path]
+
+
+def _inspect_one(path: Path) -> ModelFile:
     try:
         status = path.stat()
         _check_kind(path, status.st_mode)
@@ -167,7 +223,8 @@ def _inspect(path: Path, _mtime_ns: int, size: int) -> ModelFile:
         if not start.startswith(_MAGIC):
             raise ModelFileError(path, f"{path.name} is not a GGUF file: {_looks_like(start)}.")
         try:
-            with mmap.mmap(file.fileno(), min(size, _MAX_HEADER), access=mmap.ACCESS_READ) as data:
+            length = min(os.fstat(file.fileno()).st_size, _MAX_HEADER)
+            with mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ) as data:
                 return _Reader(path, data).read(size)
         except (struct.error, IndexError, ValueError, OverflowError):
             raise ModelFileError(
@@ -245,6 +302,12 @@ def _sampling(meta: _Meta) -> Iterator[tuple[str, float]]:
             yield name, value
 
 
+def _is_embedding(meta: _Meta, architecture: str) -> bool:
+    """Whether a model makes vectors of texts: it pools its outputs, or looks ahead in a text."""
+    is_pooled = (meta.integer(f"{architecture}.pooling_type") or 0) > 0
+    return is_pooled or meta.integer(f"{architecture}.attention.causal") == 0
+
+
 class _Sizes:
     """The numbers of one architecture; 0 where the header says nothing."""
 
@@ -304,6 +367,7 @@ class _Reader:
         self._path = path
         self._data = data
         self._offset = len(_MAGIC)
+        self._vocabulary = (0, 0)  # where its texts begin and end
 
     def read(self, size: int) -> ModelFile:
         self._check_version()
@@ -315,11 +379,12 @@ class _Reader:
         if alignment not in _ALIGNMENTS:
             raise self._unsound(f"general.alignment = {alignment}")
         self._check_length(size, alignment=alignment, data=data_size)
-        if what := _NO_MODELS.get(meta.text("general.type") or ""):
+        architecture = meta.text("general.architecture") or "unknown"
+        what = _NO_MODELS.get(meta.text("general.type") or "") or _NO_MODELS.get(architecture)
+        if what is not None:
             raise ModelFileError(
                 self._path, f"{self._path.name} is {what}, not a model. Choose the model's file."
             )
-        architecture = meta.text("general.architecture") or "unknown"
         self._check_sound(meta, architecture)
         return ModelFile(
             path=self._path,
@@ -333,10 +398,17 @@ class _Reader:
             has_chat_template=meta.text("tokenizer.chat_template") is not None,
             shape=_Sizes(meta, architecture).shape(),
             sampling=tuple(_sampling(meta)),
+            fills_middle=self._fills_middle(meta),
+            is_embedding=_is_embedding(meta, architecture),
         )
 
+    def _fills_middle(self, meta: _Meta) -> bool:
+        if any(meta.integer(key) is not None for key in _FIM_KEYS):
+            return True
+        return any(self._data.find(text, *self._vocabulary) >= 0 for text in _FIM_STRINGS)
+
     def _check_version(self) -> None:
-        version = self._unpack("<I")
+        version: int = self._unpack(_U32)
         if version in _VERSIONS:
             return
         if version & 0xFFFF == 0:  # small numbers in the other byte order
@@ -383,28 +455,38 @@ class _Reader:
                 f"{self._path.name} is truncated: {_share(size, promised)}; download it again.",
             )
 
-    def _unpack(self, code: str) -> Any:
-        (value,) = struct.unpack_from(code, self._data, self._offset)
-        self._offset += struct.calcsize(code)
+    def _unpack(self, code: struct.Struct) -> Any:
+        (value,) = code.unpack_from(self._data, self._offset)
+        self._offset += code.size
         return value
 
     def _count(self) -> int:
-        count: int = self._unpack("<Q")
+        count: int = self._unpack(_U64)
         if count > _MAX_COUNT:
             raise ValueError(count)
         return count
 
-    def _text(self) -> str:
-        length = self._unpack("<Q")
-        start, self._offset = self._offset, self._offset + length
+    def _skip_text(self) -> int:
+        """Step over a text and return where it begins."""
+        (length,) = _U64.unpack_from(self._data, self._offset)
+        start = self._offset + _U64.size
+        self._offset = start + length
         if self._offset > len(self._data):
             raise ValueError(length)
+        return start
+
+    def _text(self) -> str:
+        start = self._skip_text()
         return self._data[start : self._offset].decode("utf-8", "replace")
 
     def _pairs(self, count: int) -> Iterator[tuple[str, object]]:
         for _ in range(count):
             key = self._text()
-            yield key, self._value(self._unpack("<I"))
+            kind = self._unpack(_U32)
+            start = self._offset
+            yield key, self._value(kind)
+            if key == "tokenizer.ggml.tokens":
+                self._vocabulary = (start, self._offset)
 
     def _value(self, kind: int) -> object:
         if kind == _STRING:
@@ -416,23 +498,23 @@ class _Reader:
         raise ValueError(kind)
 
     def _array(self) -> _Array:
-        kind, count = self._unpack("<I"), self._unpack("<Q")
+        kind, count = self._unpack(_U32), self._unpack(_U64)
         values: tuple[int, ...] = ()
-        if kind in _SCALARS and kind not in _FLOATS and count <= _MAX_LAYERS:
-            values = tuple(self._unpack(_SCALARS[kind]) for _ in range(count))
-        elif kind in _SCALARS:
-            self._offset += struct.calcsize(_SCALARS[kind]) * count
-        elif kind == _STRING:
+        if kind == _STRING:
             self._skip_strings(count)
-        else:
+        elif kind not in _SCALARS:
             raise ValueError(kind)
+        else:
+            if kind not in _FLOATS and count <= _MAX_LAYERS:
+                values = struct.unpack_from(f"<{count}{_CODES[kind]}", self._data, self._offset)
+            self._offset += _SCALARS[kind].size * count
         if self._offset > len(self._data):
             raise ValueError(count)
         return _Array(count, values)
 
     def _skip_strings(self, count: int) -> None:
         # The one loop that matters: vocabularies have up to 300,000 strings.
-        data, offset, unpack = self._data, self._offset, struct.Struct("<Q").unpack_from
+        data, offset, unpack = self._data, self._offset, _U64.unpack_from
         for _ in range(count):  # a wrong count runs out of the file and raises
             offset += 8 + unpack(data, offset)[0]
         self._offset = offset
@@ -441,14 +523,14 @@ class _Reader:
         """The number of parameters, and where the last tensor's data ends in its section."""
         num_parameters = end = 0
         for _ in range(count):
-            self._text()
-            num_dimensions = self._unpack("<I")
-            if num_dimensions > 8:  # noqa: PLR2004  ggml has 4
+            self._skip_text()
+            num_dimensions = self._unpack(_U32)
+            if num_dimensions > _MAX_DIMENSIONS:
                 raise ValueError(num_dimensions)
-            elements = 1
-            for _ in range(num_dimensions):
-                elements *= self._unpack("<Q")
-            kind, offset = self._unpack("<I"), self._unpack("<Q")
+            entry = _TENSORS[num_dimensions]
+            *sizes, kind, offset = entry.unpack_from(self._data, self._offset)
+            self._offset += entry.size
+            elements = math.prod(sizes)
             per_block, block_bytes = _BLOCKS.get(kind, (1, 0))  # a newer type: only its start
             num_parameters += elements
             end = max(end, offset + elements // per_block * block_bytes)

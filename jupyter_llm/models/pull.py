@@ -15,7 +15,6 @@ from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.errors import DownloadInterrupted
 from jupyter_llm.models.catalog import find_entry
-from jupyter_llm.models.discover import hub_cache
 from jupyter_llm.models.download import check_space, download
 from jupyter_llm.models.hub import (
     HubFile,
@@ -28,6 +27,7 @@ from jupyter_llm.models.hub import (
     without_telemetry,
 )
 from jupyter_llm.models.licences import check_licence
+from jupyter_llm.models.sources import hub_cache
 
 _PULLED = Remembered("pulled", max_values=1000)
 _SPEED_OF_S = 10.0  # how far back the speed is measured
