@@ -19,6 +19,8 @@ from support.model_stores import (
     write_small_gguf,
 )
 
+from jupyter_llm.common.remembered import RememberedOfFiles
+from jupyter_llm.errors import ModelFileError
 from jupyter_llm.models import discover, inspect, sources
 from jupyter_llm.models.discover import find_model, list_models, list_with_facts
 
@@ -167,7 +169,7 @@ def test_a_split_model_is_one_as_large_as_its_parts(small: Path, home: Path) -> 
     assert file.num_parameters == 3 * one.num_parameters
     (folder / names[1]).unlink()
     assert list_models() == []
-    with pytest.raises(inspect.ModelFileError, match="part 2 is not beside it"):
+    with pytest.raises(ModelFileError, match="part 2 is not beside it"):
         inspect.inspect(folder / names[0])
 
 
@@ -224,7 +226,7 @@ def test_what_was_read_once_is_not_opened_again_until_it_changes(
 
     monkeypatch.setattr(discover, "inspect", look)
     # As in the next kernel, which knows what is in the store.
-    monkeypatch.setattr(discover, "_HEADERS", discover.RememberedOfFiles("header 1"))
+    monkeypatch.setattr(discover, "_HEADERS", RememberedOfFiles("header 1"))
     assert list_with_facts() == before
     assert opened == []
     os.utime(folder / "b.gguf", ns=(1, 1))
