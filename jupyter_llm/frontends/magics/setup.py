@@ -16,6 +16,7 @@ from jupyter_llm.common.nearest import nearest
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.magics.magics import LLMMagics
 from jupyter_llm.notebook.cells.path import notebook_path
+from jupyter_llm.notebook.sealed.first_step import come_first
 from jupyter_llm.notebook.values import known, secrets
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def load(shell: InteractiveShell, open_panel: OpenPanel, open_page: Callable[[],
     `/chat` shows what `open_panel` makes, and `open_page` reaches the page that shows the notebook.
     `MagicUsageError` says that a default means nothing.
     """
+    come_first()
     magics = LLMMagics(shell, open_panel, open_page)
     _set_defaults(magics, Path.cwd())
     unload(shell)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from jupyter_llm.models.machine import free_memory
 from jupyter_llm.notebook.sealed.detached import detach
+from jupyter_llm.notebook.sealed.first_step import first_step
 from jupyter_llm.notebook.sealed.seal import seal_this_process
 from jupyter_llm.notebook.sealed.syscalls import prctl
 
@@ -78,10 +79,12 @@ def work_in_copy(work: Work, *, timeout_s: float, tick: Callable[[], None] | Non
         copy = _Copy(interrupts)
         try:
             try:
-                with _held_signals() as held_before:
-                    copy.pid = _fork()
+                with _held_signals() as held:
+                    life = _Life(work, pipe.writing, timeout_s, room, held)
+                    with first_step(life.begin):
+                        copy.pid = _fork()
                     if copy.pid == 0:
-                        _be_copy(work, pipe.writing, timeout_s, room, held_before)
+                        life.go_on()
             except OSError as error:
                 return _not_made(error)
             pipe.close_writing()
@@ -248,31 +251,48 @@ def _reap(pid: int) -> None:
         os.waitpid(pid, 0)
 
 
-def _be_copy(work: Work, writing: int, timeout_s: float, room: int, held: Iterable[int]) -> None:
-    """Work as the copy; never returns."""
-    status = 1
-    try:
-        parent = os.getppid()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-        if os.getppid() != parent:
-            return
-        _be_calm()
-        os.setsid()
-        was_writable = detach(writing)
-        work.prepare()
-        _limit(timeout_s, room)
-        seal_this_process()
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
-        said = memoryview(work.work(was_writable=was_writable))
-        while said:
-            said = said[os.write(writing, said) :]
-        status = 0
-    except BaseException as error:  # noqa: BLE001  nothing may go on in what called us
-        with contextlib.suppress(BaseException):
-            os.write(writing, f"!{error}".encode("utf-8", "replace")[:1000])
-    finally:
-        os._exit(status)
+class _Life:
+    """The life of a copy. What goes wrong in it is said, and is its end."""
+
+    def __init__(
+        self, work: Work, writing: int, timeout_s: float, room: int, held: Iterable[int]
+    ) -> None:
+        self._work, self._writing = work, writing
+        self._timeout_s, self._room, self._held = timeout_s, room, held
+        self._was_writable = False
+
+    def begin(self) -> None:
+        """Become a sealed copy."""
+        with self._said_to_the_end():
+            parent = os.getppid()
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+            if os.getppid() != parent:
+                os._exit(1)
+            _be_calm()
+            os.setsid()
+            self._was_writable = detach(self._writing)
+            self._work.prepare()
+            _limit(self._timeout_s, self._room)
+            seal_this_process()
+
+    def go_on(self) -> None:
+        """Work; never returns."""
+        with self._said_to_the_end():
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._held)
+            said = memoryview(self._work.work(was_writable=self._was_writable))
+            while said:
+                said = said[os.write(self._writing, said) :]
+            os._exit(0)
+
+    @contextlib.contextmanager
+    def _said_to_the_end(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:  # noqa: BLE001  nothing may go on in what called us
+            with contextlib.suppress(BaseException):
+                os.write(self._writing, f"!{error}".encode("utf-8", "replace")[:1000])
+            os._exit(1)
 
 
 def _be_calm() -> None:
@@ -283,6 +303,7 @@ def _be_calm() -> None:
     sys.settrace(None)
     sys.setprofile(None)
     faulthandler.disable()
+    sys.unraisablehook = lambda _unraisable: None
     for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)

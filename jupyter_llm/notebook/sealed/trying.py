@@ -4,11 +4,11 @@ The copy is forked, so it has all there is, copy on write; it can change no file
 and no other process, show nothing, and is gone after some seconds. For Linux with Landlock.
 
 Known holes: what a try reads from a FIFO that it opens by its path is gone from it. What a library
-does when a process is forked, it does before the seal. Memory is bounded by its addresses, and by
-what is free, looked at twenty times a second. A lock that another thread held when the copy was
-made stays held in it, and threads are not there: what waits for them ends at its limit. What the
-copy says of itself is as true as the code in it is honest. Files that the user may read, a draft
-can read.
+that was imported before this package does when a process is forked, it does before the seal. Memory
+is bounded by its addresses, and by what is free, looked at twenty times a second. A lock that
+another thread held when the copy was made stays held in it, and threads are not there: what waits
+for them ends at its limit. What the copy says of itself is as true as the code in it is honest.
+Files that the user may read, a draft can read.
 """
 
 from __future__ import annotations
