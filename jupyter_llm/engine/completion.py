@@ -225,8 +225,9 @@ class PromptInterrupted(OneLine, KeyboardInterrupt):
     """The user interrupted a prompt.
 
     `completion` holds what had been written, or is None if the model had not begun; `completions`
-    are those of a batch that had been finished, None where one was not. `said` is what it says
-    where nothing was written.
+    are those of a batch that had been finished, None where one was not. `best` is what a task had
+    come to, as it would have given it; its `str` is Markdown. `said` is what it says where nothing
+    was written.
     """
 
     def __init__(
@@ -234,6 +235,7 @@ class PromptInterrupted(OneLine, KeyboardInterrupt):
         completion: Completion | None = None,
         completions: Sequence[Completion | None] = (),
         *,
+        best: object = None,
         said: str = "stopped before the first word.",
     ) -> None:
         count = completion.usage.completion_tokens if completion is not None else 0
@@ -248,3 +250,4 @@ class PromptInterrupted(OneLine, KeyboardInterrupt):
         )
         self.completion = completion
         self.completions = tuple(completions)
+        self.best = best

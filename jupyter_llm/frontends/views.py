@@ -272,5 +272,8 @@ def show_interrupt(interrupt: PromptInterrupted, view: View) -> None:
     count = completion.usage.completion_tokens if completion is not None else 0
     note = f"interrupted after {count_of(count, 'token')}" if count else "interrupted"
     text = completion.text if completion is not None else ""
+    if interrupt.best is not None:
+        what = "the best draft so far" if completion is not None else "what was found by then"
+        text, note = str(interrupt.best), f"interrupted; this is {what}"
     metadata = answer_metadata(completion) if completion is not None else None
     view.close(text, note, metadata)

@@ -1,4 +1,4 @@
-"""The stream of an answer that something is said before: it is shown first, and at once."""
+"""The stream of an answer that something stands before, shown at once or with the first text."""
 
 from __future__ import annotations
 
@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 
 class BegunStream:
-    """A stream whose text begins with what is known before the model has read a word."""
+    """A stream whose text begins with what is known before the model has read a word.
 
-    def __init__(self, stream: Stream, beginning: str) -> None:
+    Where that `waits` for the model's first text, there is none of it without.
+    """
+
+    def __init__(self, stream: Stream, beginning: str, *, waits: bool = False) -> None:
         self._stream = stream
         self._beginning = beginning
+        self._waits = waits
 
     @property
     def future(self) -> Future[Completion]:
@@ -30,7 +34,8 @@ class BegunStream:
     @property
     def written(self) -> str:
         """The text so far."""
-        return self._beginning + self._stream.written
+        written = self._stream.written
+        return self._beginning + written if written or not self._waits else ""
 
     @property
     def progress(self) -> Progress:
@@ -70,9 +75,17 @@ class BegunStream:
         self.cancel()
 
     def _begun_chunks(self, tick_s: float | None) -> Iterator[Chunk]:
-        if self._beginning:
+        is_due = bool(self._beginning)
+        if is_due and not self._waits:
             yield Chunk(self._beginning)
-        yield from self._stream.chunks(tick_s)
+            is_due = False
+        for chunk in self._stream.chunks(tick_s):
+            if is_due and chunk.text:
+                yield Chunk(self._beginning)
+                is_due = False
+            yield chunk
 
     def _begun(self, completion: Completion) -> Completion:
+        if self._waits and not completion.text:
+            return completion
         return replace(completion, text=self._beginning + completion.text, token_ids=None)

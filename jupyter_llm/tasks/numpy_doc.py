@@ -6,6 +6,7 @@ import ast
 from copy import copy
 from typing import TYPE_CHECKING
 
+from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.code.bindings import DEFINITIONS, segment
 from jupyter_llm.notebook.code.syntax import parse_python
@@ -33,28 +34,38 @@ def document(task: Task, argument: str | Subject = "") -> Proposal:
     """Propose docstrings for a function, a class, or for those in a cell that have none.
 
     Nothing else changes: they are put into the code as it was. `MagicUsageError`: there is nothing
-    to describe, or the model wrote no sentence.
+    to describe, or the model wrote no sentence. An interrupt keeps the docstrings that were whole.
     """
     subject = with_source(find_subject(argument, task), "doc")
     source = subject.cell.source if subject.cell is not None else subject.source
     wanted = {subject.name: subject.source} if subject.name else _undescribed(subject, source)
     completion: Completion | None = None
+
+    def proposal() -> Proposal:
+        return Proposal(
+            source=source,
+            completion=completion,
+            cell=subject.cell,
+            reason=f"defines {listed(wanted)}",
+        )
+
     for name, definition in wanted.items():
         node = _definition(definition, name)
         if node is None:
             continue
         writer = _Writer(task, subject.prompt(_REQUEST.format(name=name)), node)
-        if docstring := writer.docstring():
+        try:
+            docstring = writer.docstring()
+        except KeyboardInterrupt:
+            if completion is None:
+                raise
+            raise PromptInterrupted(completion, best=proposal()) from None
+        if docstring:
             source = with_docstring(source, name, docstring, like=definition)
         completion = completion or writer.first
     if completion is None:
         raise MagicUsageError("The model wrote no docstring.", "Try again, or another model.")
-    return Proposal(
-        source=source,
-        completion=completion,
-        cell=subject.cell,
-        reason=f"defines {listed(wanted)}",
-    )
+    return proposal()
 
 
 def _undescribed(subject: Subject, source: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.markdown import untrusted_markdown
+from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.code.flaws import flaws_in
 from jupyter_llm.notebook.code.syntax import PYTHON_MAGICS, split_cell_magic
@@ -87,7 +88,7 @@ class Review:
 
 
 def review(task: Task, argument: str | Subject = "") -> Review:
-    """Say what is wrong with a cell, a function or a class."""
+    """Say what is wrong with a cell, a function or a class; an interrupt keeps what is found."""
     subject = with_source(find_subject(argument, task), "review")
     _check_is_python(subject)
     source = subject.source
@@ -96,22 +97,31 @@ def review(task: Task, argument: str | Subject = "") -> Review:
     lines = source.split("\n")
     found = [_of_flaw(flaw, lines) for flaw in flaws_in(source, task.namespace)]
     looked = ["the rules of pyflakes and our own"]
-    engine = task.engine() if task.engine is not None else None
-    if engine is not None:
-        looked.append("what the model expects of each line")
-        told = {finding.line for finding in found}
-        found += [s for s in _suspects(task, engine, source, subject) if s.line not in told]
-    meant = [f for f in found if subject.rows is None or f.line - 1 in subject.rows]
-    words: tuple[str, ...] = ()
-    if engine is not None and engine.info.num_parameters >= LEAST_PARAMETERS:
-        looked.append("the logic, in words")
-        words = tuple(_asked(task, subject))
-    return Review(
-        title=subject.title,
-        findings=tuple(sorted(meant, key=lambda finding: finding.line)),
-        looked=" and ".join(looked),
-        words=words,
-    )
+    words: list[str] = []
+
+    def reviewed() -> Review:
+        meant = [f for f in found if subject.rows is None or f.line - 1 in subject.rows]
+        return Review(
+            title=subject.title,
+            findings=tuple(sorted(meant, key=lambda finding: finding.line)),
+            looked=" and ".join(looked),
+            words=tuple(words),
+        )
+
+    try:
+        engine = task.engine() if task.engine is not None else None
+        if engine is not None:
+            told = {finding.line for finding in found}
+            found += [s for s in _suspects(task, engine, source, subject) if s.line not in told]
+            looked.append("what the model expects of each line")
+        if engine is not None and engine.info.num_parameters >= LEAST_PARAMETERS:
+            words.extend(_asked(task, subject))
+            looked.append("the logic, in words")
+    except KeyboardInterrupt as interrupt:
+        if not found:
+            raise
+        raise PromptInterrupted(best=reviewed(), said=str(interrupt)) from None
+    return reviewed()
 
 
 def _of_flaw(flaw: Flaw, lines: list[str]) -> Finding:

@@ -178,8 +178,12 @@ class Asking:
             params = replace(params, max_tokens=min(max_tokens, params.max_tokens or max_tokens))
         request = replace(request, params=params, answer_prefix=begin)
         found = []
+
+        def show(stream: Stream) -> Completion:
+            return self.show(BegunStream(stream, begin, waits=True))
+
         for again, completion in drawn(
-            engine, request, count, show=self.show, show_progress=self.show_progress
+            engine, request, count, show=show, show_progress=self.show_progress
         ):
             self.answers.log(again, finished(completion))
             found.append(completion)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.bars import Step
-from jupyter_llm.engine.completion import Chunk, PromptInterrupted
+from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.tasks.begun import BegunStream
@@ -105,7 +105,8 @@ def write_code(
                     break
     except KeyboardInterrupt:
         kept = max(answers, key=judge.merit).completion if answers else first
-        raise PromptInterrupted(_in_fence(kept)) from None
+        kept = _in_fence(kept)
+        raise PromptInterrupted(kept, best=kept.text) from None
     best = max(answers, key=judge.merit)  # of equals the earliest
     return replace(best, num_drafts=len(answers))
 
@@ -221,25 +222,10 @@ def _in_fence(completion: Completion) -> Completion:
 
 
 class _FencedStream(BegunStream):
-    """The stream of an answer that was opened with a fence, as Markdown with it.
-
-    The fence comes with the first text.
-    """
+    """The stream of an answer that was opened with a fence, as Markdown with it."""
 
     def __init__(self, stream: Stream) -> None:
-        super().__init__(stream, ANSWER_PREFIX)
-
-    @property
-    def written(self) -> str:
-        return super().written if self._stream.written else ""
-
-    def _begun_chunks(self, tick_s: float | None) -> Iterator[Chunk]:
-        has_begun = False
-        for chunk in self._stream.chunks(tick_s):
-            if chunk.text and not has_begun:
-                yield Chunk(ANSWER_PREFIX)
-                has_begun = True
-            yield chunk
+        super().__init__(stream, ANSWER_PREFIX, waits=True)
 
     def _begun(self, completion: Completion) -> Completion:
-        return _in_fence(completion)
+        return _in_fence(completion) if completion.text else completion

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.tables import count_of
+from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.code.bindings import DEFINITIONS, segment
 from jupyter_llm.notebook.code.names import defined_names, unknown_names
@@ -50,7 +51,8 @@ def write_tests(task: Task, argument: str | Subject = "") -> Proposal:
 
     Each drafted test is tried in a sealed copy, and those that pass are proposed. What fails is
     told as a finding. Where hardly any passes, there are tests that hold what comes out now.
-    `MagicUsageError`: there is nothing to test, or no test in the answer.
+    `MagicUsageError`: there is nothing to test, or no test in the answer. An interrupt keeps what
+    passed by then, as its `best`.
     """
     subject = with_source(find_subject(argument, task), "test")
     title, tested = _tested(subject)
@@ -58,9 +60,21 @@ def write_tests(task: Task, argument: str | Subject = "") -> Proposal:
     bench = _Bench(task, subject, DraftedTests(tested))
     prompt = "\n\n".join(filter(None, (_variables(task), subject.prompt(request))))
     name = subject.name or min(tested, default="cell")
+    try:
+        _fill(bench, prompt, name)
+    except KeyboardInterrupt:
+        if not bench.kept:
+            raise
+        best = bench.proposal()
+        raise PromptInterrupted(best.completion, best=best) from None
+    return bench.proposal()
+
+
+def _fill(bench: _Bench, prompt: str, name: str) -> None:
+    """Have tests drafted and tried, once more where too few pass."""
     for more in (f"{name}_with_", f"{name}():\n    assert {name}("):
         begin = _BEGIN + more
-        drafts = task.draft(
+        drafts = bench.task.draft(
             prompt,
             begin=begin,
             count=_NUM_DRAFTS,
@@ -73,9 +87,8 @@ def write_tests(task: Task, argument: str | Subject = "") -> Proposal:
         if len(bench.kept) >= _ENOUGH or not bench.is_tried:
             break
     if bench.is_tried and len(bench.kept) < _ENOUGH:
-        bench.take(_with_variables(subject, task, name), None)
+        bench.take(_with_variables(bench.subject, bench.task, name), None)
         bench.try_new()
-    return bench.proposal()
 
 
 def _with_variables(subject: Subject, task: Task, name: str) -> str:

@@ -6,14 +6,17 @@ import ast
 import inspect
 import re
 import textwrap
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from support.watch import Watch
 
+from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.tasks.docstring_parts import structure_of
 from jupyter_llm.tasks.numpy_doc import document
+from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.sentences import imperative, sentence, type_name
 
 LOAD = "def load(rows):\n    return [row['price'] for row in rows]"
@@ -43,6 +46,22 @@ def check_numpy_style(docstring: str) -> None:
             assert text
             assert all(line.startswith("    ") for line in text)
     assert inspect.cleandoc(docstring) == docstring
+
+
+def test_an_interrupt_keeps_the_docstrings_that_are_whole(watch: Watch) -> None:
+    watch.run("def one():\n    pass\n\ndef two():\n    pass")
+    task = watch.task("Do it.")
+
+    def draft(prompt: str, **how: Any) -> list[Completion]:
+        if "`two`" in prompt:
+            raise KeyboardInterrupt
+        return task.draft(prompt, **how)
+
+    with pytest.raises(PromptInterrupted) as caught:
+        document(replace(task, draft=draft))
+    assert isinstance(caught.value.best, Proposal)
+    source = caught.value.best.source
+    assert (docstring_of(source, "one"), docstring_of(source, "two")) == ("Do it.", "")
 
 
 @pytest.mark.parametrize("argument", ["load", "1", ""])

@@ -9,7 +9,8 @@ import pytest
 from support.scripted import ScriptedEngine
 from support.watch import Watch
 
-from jupyter_llm.engine.completion import Completion, Score, Usage
+from jupyter_llm.engine.base import Engine
+from jupyter_llm.engine.completion import Completion, PromptInterrupted, Score, Usage
 from jupyter_llm.engine.info import FimTokens
 from jupyter_llm.engine.request import Prompt, raw_text
 from jupyter_llm.errors import MagicUsageError
@@ -185,6 +186,18 @@ def test_a_variant_is_one_slip_away(line: str, meant: str) -> None:
 
 def test_keywords_and_texts_have_no_variants() -> None:
     assert variants("print(a, end='a + b')") == []
+
+
+def test_an_interrupt_keeps_what_the_rules_found(watch: Watch) -> None:
+    watch.run("def f(items=[]):\n    items.append(1)")
+
+    def engine() -> Engine:
+        raise PromptInterrupted(said="stopped before all texts were read.")
+
+    with pytest.raises(PromptInterrupted, match="before all texts") as caught:
+        review(replace(watch.task(), engine=engine))
+    assert "line 1" in str(caught.value.best)
+    assert "Looked at the rules of pyflakes and our own; nothing was run" in str(caught.value.best)
 
 
 @pytest.fixture

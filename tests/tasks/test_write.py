@@ -371,6 +371,17 @@ def test_other_drafts_are_kept_as_short_as_the_first_needs() -> None:
     assert [request.params.max_tokens for request in engine.requests] == [4000, 200, 200, 200]
 
 
+def test_where_nothing_is_written_no_empty_block_is_shown() -> None:
+    shown: list[str] = []
+
+    def show(stream: Stream) -> Completion:
+        shown.append(stream.result().text)
+        return stream.result()
+
+    write_code(ScriptedEngine([""]), Request(prompt="Write."), num_drafts=1, show=show)
+    assert shown == [""]
+
+
 def test_an_interrupt_of_a_try_keeps_the_best_draft() -> None:
     tries = ScriptedTries(outcomes={"x": raising(), "y": IDLE})
 

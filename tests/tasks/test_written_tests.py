@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from support.scripted_tries import UNTRIED, OpenTries, ScriptedTries
 from support.watch import Watch
 
-from jupyter_llm.engine.completion import Completion, Usage
+from jupyter_llm.engine.completion import Completion, PromptInterrupted, Usage
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.tasks.drafted_tests import DraftedTests
 from jupyter_llm.tasks.proposal import Proposal
@@ -54,6 +55,25 @@ def test_tests_that_pass_become_a_new_cell_that_runs_them(watch: Watch) -> None:
     assert "The function `half` is already defined" in watch.prompts[-1]
     watch.run(proposal.source)
     assert not watch.cells[-1].outputs
+
+
+def test_an_interrupt_keeps_the_tests_that_passed_by_then(watch: Watch) -> None:
+    watch.run(HALF)
+    tries = OpenTries(namespace=watch.shell.user_ns)
+    task = watch.task("", drafts=["usual():\n    assert half(4) == 2"], tries=tries)
+
+    def draft(prompt: str, **how: Any) -> list[Completion]:
+        if watch.prompts:
+            raise KeyboardInterrupt
+        return task.draft(prompt, **how)
+
+    with pytest.raises(PromptInterrupted) as caught:
+        write_tests(replace(task, draft=draft), "half")
+    best = caught.value.best
+    assert isinstance(best, Proposal)
+    assert best.source.endswith("assert half(4) == 2\n\n\ntest_half_with_usual()")
+    assert best.verdict == "1 test passes."
+    assert caught.value.completion == best.completion
 
 
 def test_what_fails_is_a_finding_and_no_test(watch: Watch) -> None:

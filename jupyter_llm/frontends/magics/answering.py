@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.provenance import Provenance
     from jupyter_llm.frontends.prompt.options import Options
@@ -60,29 +59,14 @@ class Answering:
 
     def write_code(self, chat: Chat, asked: Asked) -> Completion:
         """Answer a prompt with cells of code."""
-        is_written = False
-
-        def show(stream: Stream) -> Completion:
-            nonlocal is_written
-            completion = watch(stream, self.view)
-            is_written = True
-            return completion
-
         is_allowed = self.options.tries_drafts
-        try:
-            answer = chat.write_code(
-                asked,
-                namespace=self.namespace,
-                tries=Tries.here(is_allowed=is_allowed, show_progress=self.view.progress),
-                show=show,
-                show_progress=self.view.progress,
-            )
-        except PromptInterrupted as interrupt:
-            best = interrupt.completion if is_written else None
-            if best is not None:
-                note = "interrupted; this is the best draft so far"
-                self.view.close(best.text, note, answer_metadata(best))
-            raise
+        answer = chat.write_code(
+            asked,
+            namespace=self.namespace,
+            tries=Tries.here(is_allowed=is_allowed, show_progress=self.view.progress),
+            show=lambda stream: watch(stream, self.view),
+            show_progress=self.view.progress,
+        )
         whole = replace(answer.completion, text="\n\n".join(answer.sources), token_ids=None)
         with self._landing(answer.text, whole):
             place, records = self._land(answer.landing, answer.completion)

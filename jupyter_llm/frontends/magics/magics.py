@@ -224,9 +224,9 @@ class LLMMagics(Magics):
         try:
             yield
         except PromptInterrupted as interrupt:
-            if interrupt.completion is None:
+            if interrupt.completion is None or interrupt.best is not None:
                 show_interrupt(interrupt, view)
-            elif options is not None:
+            if interrupt.completion is not None and options is not None:
                 self._assign(interrupt.completion, options)
             raise
         except TuneInterrupted:  # it says by itself what it leaves

@@ -47,6 +47,19 @@ def prompts(engine: ScriptedEngine) -> list[str]:
     return [messages_of(request.prompt)[-1].content for request in engine.requests]
 
 
+def interrupt_in(engine: ScriptedEngine, number: int) -> None:
+    """Interrupt where a request is sent, the first being number 1."""
+    submit = engine.submit
+
+    def interrupting(request: Request) -> QueueStream:
+        stream = submit(request)
+        if len(engine.requests) == number:
+            raise KeyboardInterrupt
+        return stream
+
+    engine.submit = interrupting  # type: ignore[method-assign]
+
+
 def test_a_line_and_a_cell_answer_as_markdown(shell: InteractiveShell) -> None:
     for cell in (run(shell, "%llm -n 5 hello"), run(shell, "%%llm -n 5\nhello")):
         assert cell.text
@@ -415,17 +428,33 @@ def test_an_interrupt_among_drafts_shows_the_best_one(
     shell: InteractiveShell, scripted: ScriptedEngine
 ) -> None:
     scripted.replies.extend(["1 / 0\n```", "import nowhere_a\n```", "2 / 0\n```"])
-    submit = scripted.submit
-
-    def interrupt_at_last(request: Request) -> QueueStream:
-        stream = submit(request)
-        if len(scripted.requests) == 4:
-            raise KeyboardInterrupt
-        return stream
-
-    scripted.submit = interrupt_at_last  # type: ignore[method-assign]
+    interrupt_in(scripted, 4)
     cell = run(shell, "%llm -f code --seed 1 Divide.", raises=PromptInterrupted)
     assert cell.text == "```python\n1 / 0\n```\n\n*interrupted; this is the best draft so far*"
+
+
+def test_an_interrupt_of_a_fix_shows_the_best_draft_by_then(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    run(shell, "1 / 0", raises=ZeroDivisionError, store_history=True)
+    scripted.replies.append("2 / 0\n```")
+    interrupt_in(scripted, 2)
+    cell = run(shell, "%llm /fix", raises=PromptInterrupted)
+    assert cell.text == "```python\n2 / 0\n```\n\n*interrupted; this is the best draft so far*"
+
+
+def test_an_interrupt_of_a_review_shows_what_was_found_by_then(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(shell, "def f(items=[]):\n    items.append(1)", store_history=True)
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(llm.current, "get", interrupt)
+    cell = run(shell, "%llm /review", raises=PromptInterrupted)
+    assert "**line 1**" in cell.text
+    assert cell.text.endswith("*interrupted; this is what was found by then*")
 
 
 def test_a_new_chat_that_cannot_begin_leaves_the_old_one(shell: InteractiveShell) -> None:
@@ -457,6 +486,15 @@ def test_an_interrupt_keeps_the_text_marks_it_and_stays_catchable(
     interrupted.holds = False
     interrupted.replies.append("fine")
     assert run(shell, "%llm again").text == "fine"
+
+
+def test_tests_are_shown_as_code_while_they_are_drafted(
+    shell: InteractiveShell, interrupted: ScriptedEngine
+) -> None:
+    run(shell, "def half(x):\n    return x / 2", store_history=True)
+    cell = run(shell, "%llm -t 0 /test half", raises=PromptInterrupted)
+    assert cell.text.startswith("```python\nimport pytest\n\n\ndef test_half_with_word")
+    assert cell.text.endswith("\n```\n\n*interrupted after 5 tokens*")
 
 
 @pytest.mark.parametrize(
