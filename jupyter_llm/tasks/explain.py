@@ -61,7 +61,8 @@ def _known(failure: Failure) -> Iterator[str]:
     elif frame is not None:
         where = cell_name(frame.cell) if frame.cell is not None else frame.path or "the code"
         inside = "" if frame.is_module_level else f", in `{frame.function}`"
-        yield f"It came from line {frame.line} of {where}{inside}:"
+        # No bracket right before the colon: Markdown might take that for the address of a link.
+        yield f"It came from {where}, line {frame.line}{inside}:"
         yield code_block(frame.line_text)
         names = frame.names or frame.statement_names
         variables = tuple(one for one in frame.variables if one.name in names)[:_MAX_VALUES]

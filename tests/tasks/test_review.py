@@ -224,7 +224,7 @@ def test_an_explained_error_begins_with_what_is_known(
     watch.run("x = 1\nprint(row['citi'])")
     assert known() == (
         "```text\nKeyError: 'citi'\n```\n\n"
-        "It came from line 2 of cell [2]:\n\n"
+        "It came from cell [2], line 2:\n\n"
         "```python\nprint(row['citi'])\n```\n\n"
         "There is no key 'citi'; near it is 'city'.\n\n"
         "```text\nrow: dict, 2 items, keys: str; values: 1 str, 1 int\n"
