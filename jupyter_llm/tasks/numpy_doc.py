@@ -36,7 +36,7 @@ def document(task: Task, argument: str | Subject = "") -> Proposal:
     Nothing else changes: they are put into the code as it was. `MagicUsageError`: there is nothing
     to describe, or the model wrote no sentence. An interrupt keeps the docstrings that were whole.
     """
-    subject = with_source(find_subject(argument, task), "doc")
+    subject = with_source(find_subject(argument, task), "document")
     source = subject.cell.source if subject.cell is not None else subject.source
     wanted = {subject.name: subject.source} if subject.name else _undescribed(subject, source)
     completion: Completion | None = None

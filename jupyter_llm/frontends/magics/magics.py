@@ -18,9 +18,10 @@ from traitlets import Bool, Enum, Float, Int, List, Unicode, Union
 
 from jupyter_llm.api import llm
 from jupyter_llm.chat.budget import MODES
+from jupyter_llm.common.nearest import nearest
 from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams
-from jupyter_llm.errors import PanelFilesError, TuneInterrupted
+from jupyter_llm.errors import MagicUsageError, PanelFilesError, TuneInterrupted
 from jupyter_llm.frontends.magics.answering import Answering, cost
 from jupyter_llm.frontends.magics.cell_runs import CellRuns
 from jupyter_llm.frontends.magics.commands import magic_commands
@@ -174,7 +175,12 @@ class LLMMagics(Magics):
         view, words = self._view(options), order.argument.split()
         where: set[str] = set()
         if order.command.name in _PROPOSING:
-            where = _WHERE.intersection(words)
+            flags = [word for word in words if word.startswith("--")]
+            where = _WHERE.intersection(flags)
+            for flag in flags:
+                if flag not in _WHERE:
+                    hint = nearest(flag, sorted(_WHERE), "Options stand before the command.")
+                    raise MagicUsageError(f"/{order.command.name} does not know {flag}.", hint)
             self._page()
         call = Call(
             llm=llm,

@@ -500,6 +500,7 @@ def test_tests_are_shown_as_code_while_they_are_drafted(
 @pytest.mark.parametrize(
     ("line", "error", "says"),
     [
+        ("%llm /test --belw", MagicUsageError, "/test does not know --belw. Did you mean --below?"),
         ("%llm --temprature 1 x", MagicUsageError, "Did you mean --temperature?"),
         ("%llm -t -1 x", OptionError, "at least 0, not -1.0"),
         ("%%llm /reset\nall of it", MagicUsageError, "/reset takes nothing after it"),
