@@ -49,6 +49,7 @@ _PRAGMAS = (
     "synchronous = FULL",
 )
 _OWN_ONLY = 0o600
+_NEWER = "it was written by a newer version of jupyter_llm"
 # A page of 4096 bytes keeps the first 489 bytes of a row that takes this much more than whole
 # overflow pages; see "Cell Payload Overflow Pages" in SQLite's file format.
 _BLANK = 512
@@ -158,6 +159,28 @@ class Database:
         if self._pending:
             self._writer.ask()  # the disk may be well again
         return self._writer.wait(timeout_s) and not self._pending
+
+    def trouble(self) -> str:
+        """What is wrong with the file, "" where nothing is; it stays as it is."""
+        import sqlite3
+
+        folder = next(parent for parent in self.path.parents if parent.exists())
+        if not os.access(folder, os.W_OK | os.X_OK):
+            return f"{folder} may not be written to"
+        if not os.path.lexists(self.path):
+            return ""  # it is made when there is something to keep
+        if not stat.S_ISREG(self.path.lstat().st_mode):
+            return "a link or no file at all is in its place"
+        if not os.access(self.path, os.R_OK | os.W_OK):
+            return "it may not be read and written"
+        uri = f"{self.path.absolute().as_uri()}?mode=rw"
+        try:
+            with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_S)) as connection:
+                check(connection)
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.Error as error:
+            return f"it is damaged: {error}" if _is_damage(error) else str(error)
+        return _NEWER if version > _VERSION else ""
 
     @property
     def _is_forked(self) -> bool:
@@ -323,7 +346,7 @@ def _version(connection: Connection, schema: Schema) -> int:
             return int(room_version)
     elif version < _VERSION:
         return 0
-    raise _NewerError("it was written by a newer version of jupyter_llm")
+    raise _NewerError(_NEWER)
 
 
 def _bring_up_to_date(connection: Connection, schema: Schema) -> None:

@@ -175,7 +175,7 @@ class CurrentEngine:
             if model is None and self._resident is not None:
                 entry = self._resident[0]
             else:
-                entry = self._find(model)
+                entry = self.find(model)
             choice = (entry, EngineOptions(**options))
             self._ensure(*choice, show)
             self._choice = choice
@@ -298,7 +298,8 @@ class CurrentEngine:
         finally:
             self._lock.release()
 
-    def _find(self, model: str | os.PathLike[str] | None) -> ModelEntry:
+    def find(self, model: str | os.PathLike[str] | None = None) -> ModelEntry:
+        """The model of a name or path, or the one that is used without one; none is loaded."""
         from jupyter_llm.models.discover import HOW_TO_GET_ONE, default_model, find_model
 
         if model is not None:
@@ -314,7 +315,7 @@ class CurrentEngine:
         """The model that is meant, with the options that `use` was told for it."""
         if model is None and self._choice is not None:
             return self._choice
-        entry = self._find(model)
+        entry = self.find(model)
         if self._choice is not None and self._choice[0].path == entry.path:
             return entry, self._choice[1]
         return entry, EngineOptions()

@@ -101,6 +101,15 @@ def note_sha256(path: Path, digest: str) -> None:
     _REMEMBERED.put(_key(path, path.stat()), digest)
 
 
+def read_sha256(path: Path) -> str:
+    """The SHA-256 of a file, which is read whatever is known of it, or `ModelFileError`."""
+    try:
+        with open_regular(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelFileError(path, f"{path} cannot be read: {error.strerror}.") from None
+
+
 def known_sha256(path: Path) -> str | None:
     """The SHA-256 of a file if `file_sha256` has read it as it is now, at no cost."""
     try:

@@ -633,6 +633,17 @@ def _address(buffer: bytes | memoryview) -> Any:
     return ctypes.cast(address, ctypes.POINTER(ctypes.c_uint8))
 
 
+def installed() -> dict[str, Any]:
+    """What this library is and can do, as plain data; see `engine.local.installed`."""
+    return {
+        "build": BUILD,
+        "path": lib.llama_cpp._lib._name,  # noqa: SLF001  the bindings have no name for it
+        "features": lib.llama_print_system_info().decode("utf-8", "replace"),
+        "has_gpu": HAS_GPU,
+        "gpu_bytes": device_memory(),
+    }
+
+
 def device_memory() -> int | None:
     """The free memory of all GPUs; None without one, or where it cannot be told."""
     if not lib.llama_supports_gpu_offload():

@@ -12,10 +12,11 @@ import json
 import math
 import os
 import shutil
+import statistics
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,9 +25,12 @@ from typing import Any
 from jupyter_llm.engine.local.llama import Context, Weights, quantize
 from jupyter_llm.engine.local.sampler import LogprobScorer
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
+from jupyter_llm.engine.local.trial import try_file
 from jupyter_llm.engine.options import EngineOptions, SamplingParams
+from jupyter_llm.engine.tuning.figures import Figure, Settings
 from jupyter_llm.engine.tuning.search import Search, Size, Trial
 from jupyter_llm.errors import EngineError, JupyterLLMError
+from jupyter_llm.models.discover import ModelEntry
 from jupyter_llm.models.machine import available_cores
 
 # Our own prose and code, as notebooks hold it; changing it changes the meaning of stored figures.
@@ -35,6 +39,8 @@ _TEXT_TOKENS = 1024
 _LOGITS_AT_ONCE = 128  # rows of the vocabulary's size: 134 MB for the largest ones
 _WARM_UP_TOKENS = 32
 _NUM_FOLLOW_UPS, _FOLLOW_UP_TOKENS = 4, 24
+_ROUNDS = 3  # of `speed`, each a turn
+_TURN = Size(256, 64)
 _GREEDY = SamplingParams(temperature=0, repeat_penalty=1, ignore_eos=True)
 
 
@@ -146,6 +152,29 @@ class LlamaBench:
             yield context
         finally:
             context.close()
+
+
+def speed(
+    entry: ModelEntry,
+    settings: Settings,
+    *,
+    on_progress: Callable[[float, str], None] = lambda _share, _text: None,
+) -> Figure:
+    """How fast a model runs here, with the settings it is loaded with: medians.
+
+    It runs in this process, which llama.cpp ends where it dies; the file is tried before.
+    """
+    try_file(entry.file)
+    trial = Trial(settings=tuple(settings.items()))
+    bench = LlamaBench(entry.file, entry.file.parent)
+    speeds = []
+    try:
+        for number in range(_ROUNDS):
+            on_progress(number / _ROUNDS, f"round {number + 1} of {_ROUNDS}")
+            speeds.append(bench.measure(trial, _TURN))
+    finally:
+        bench.close()
+    return trial.named(*map(statistics.median, zip(*speeds, strict=True)))
 
 
 def _repeated(token_ids: list[int], count: int) -> list[int]:

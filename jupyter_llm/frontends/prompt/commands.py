@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.tuning.report import TuneReport
+    from jupyter_llm.frontends.doctor import Diagnosis
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.records.verify import VerifyReport
     from jupyter_llm.tasks.task import Task
@@ -324,6 +325,12 @@ def _models(call: Call) -> str:
     return f"{markdown_table(header, rows)}\n\n{WHICH_ONE}"
 
 
+def _doctor(_call: Call) -> Diagnosis:
+    from jupyter_llm.frontends.doctor import diagnose
+
+    return diagnose()
+
+
 def _tune(call: Call) -> str | TuneReport:
     words = call.argument.split()
     flags = {word for word in words if word.startswith("--")}
@@ -347,6 +354,7 @@ _SUBJECT = "[N|NAME|error]"
 
 COMMANDS = named(
     Command("status", "", "the resident model: what it holds, speed, memory, threads", _status),
+    Command("doctor", "", "what is wrong with the installation, and what to do", _doctor),
     Command("models", "", "what can be loaded now", _models),
     Command("use", "MODEL", "load a model by name or path and stay with it", _use),
     Command(

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_llm import __version__
-from jupyter_llm.frontends import cli
-from jupyter_llm.frontends.lab import installation
+from jupyter_llm.frontends import cli, installation
 
 
 def write_extension(folder: Path, version: str = __version__) -> None:

@@ -15,8 +15,12 @@ from jupyter_llm.errors import LabExtensionError
 PLACE: Final = Path("share", "jupyter", "labextensions", "jupyter-llm")
 OLDEST_LAB: Final = (4, 6)
 
-# What a wheel brings lies where JupyterLab looks; a clone has it beside this file.
-_SOURCES = (Path(__file__).parent / "static", Path(sys.prefix) / PLACE)
+# What a wheel brings lies where JupyterLab looks; a clone has it in its folder.
+_SOURCES = (Path(__file__).parent / "lab" / "static", Path(sys.prefix) / PLACE)
+
+
+class NoLabError(LabExtensionError):
+    """There is no JupyterLab here; it may run in another environment."""
 
 
 def check() -> str:
@@ -24,7 +28,7 @@ def check() -> str:
     try:
         lab = version("jupyterlab")
     except PackageNotFoundError:
-        raise LabExtensionError(
+        raise NoLabError(
             "There is no JupyterLab in this environment. If it runs in another one: "
             "jupyter llm lab --install PREFIX"
         ) from None

@@ -1,0 +1,90 @@
+"""Which llama.cpp is installed, asked in a process of its own: it may end the one that asks.
+
+A library that was built for another processor ends it at the first instruction that this one lacks.
+`python -m jupyter_llm.engine.local.installed` prints what it can do.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+
+from jupyter_llm.common.child import start_child
+from jupyter_llm.common.packing import DamagedValueError, unpacked
+from jupyter_llm.errors import EngineError
+
+_ASK = (sys.executable, "-m", "jupyter_llm.engine.local.installed")
+_PATIENCE_S = 60  # a busy machine and a cold disk
+_FEATURE = re.compile(r"(\w+) = 1\b")
+# How Linux calls what a build may use, for those that make models faster.
+_FLAGS = {
+    "AVX": "avx",
+    "AVX2": "avx2",
+    "FMA": "fma",
+    "F16C": "f16c",
+    "AVX512": "avx512f",
+    "AVX512_VNNI": "avx512_vnni",
+    "AVX_VNNI": "avx_vnni",
+    "AMX_INT8": "amx_int8",
+    "NEON": "asimd",
+    "DOTPROD": "asimddp",
+    "MATMUL_INT8": "i8mm",
+}
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A llama.cpp that works: its version, its file, the processor's features that it uses."""
+
+    build: str
+    path: str
+    features: str
+    has_gpu: bool
+    gpu_bytes: int | None
+
+    @cached_property
+    def used(self) -> tuple[str, ...]:
+        """The features of the processor that it uses, and its own switches."""
+        return tuple(dict.fromkeys(_FEATURE.findall(self.features)))
+
+    def unused(self, flags: str) -> list[str]:
+        """What the processor has, by the flags that Linux names, and this build leaves unused."""
+        there = flags.split()
+        return [name for name, flag in _FLAGS.items() if flag in there and name not in self.used]
+
+
+def installed_llama() -> Installed:
+    """Ask a process of its own; `EngineError` says what is wrong with the library."""
+    pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    with start_child(*_ASK, stdin=subprocess.DEVNULL, **pipes) as child:
+        try:
+            out, err = child.communicate(timeout=_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            raise EngineError(f"It did not answer within {_PATIENCE_S} s.") from None
+        finally:
+            child.kill()
+    if child.returncode == -getattr(signal, "SIGILL", 0):
+        raise EngineError("It was built for another processor: an instruction is missing here.")
+    last = err.decode("utf-8", "replace").strip().rpartition("\n")[2]
+    if child.returncode:
+        raise EngineError(last or f"It ended the process with exit code {child.returncode}.")
+    try:
+        return unpacked(out.strip().rpartition(b"\n")[2], Installed)
+    except DamagedValueError:
+        raise EngineError("What it said of itself cannot be read.") from None
+
+
+def main() -> None:
+    """Print what is installed."""
+    from jupyter_llm.engine.local.llama import installed
+
+    sys.stdout.write(json.dumps(installed()) + "\n")
+
+
+if __name__ == "__main__":
+    main()

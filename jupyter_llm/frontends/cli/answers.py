@@ -1,0 +1,259 @@
+"""`jupyter llm run` and `jupyter llm chat`: the model in a terminal, and in pipes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import suppress
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.errors import EmptyPromptError, JupyterLLMError
+from jupyter_llm.frontends.cli.command import OK, add_command, add_model, say, show, show_json
+from jupyter_llm.frontends.views import NoView, TerminalView, cut_off, watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.engine.base import Stream
+    from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.frontends.cli.command import Commands
+    from jupyter_llm.frontends.prompt.commands import Call, Command
+    from jupyter_llm.frontends.prompt.options import Option
+    from jupyter_llm.frontends.views import View
+
+_RUN = """\
+Answer one prompt. What comes through a pipe is read first and stands before the prompt, so the
+question comes last, where models heed it most; `-` alone stands for the pipe.
+
+  jupyter llm run "Why is the sky blue?"
+  git diff | jupyter llm run "Write a commit message."
+  jupyter llm run --seed 1 --json "Name a prime." | python -m json.tool
+
+The answer goes to the standard output as it is written, and all remarks go to the standard error.
+Ctrl-C stops the answer (exit code 130); what was written stays.
+"""
+_CHAT = """\
+Talk with a model: each line is a prompt, and what was said before goes along. `/help` lists the
+commands, Ctrl-C stops an answer, Ctrl-D ends the talk. Nothing of it is kept on the disk but for
+what `audit` and `/verify` need. In a pipe each line is answered in turn.
+"""
+_SAMPLING = [field.name for field in fields(SamplingParams)]
+_PROMPT = "> "
+_LITERAL = "-- "
+
+
+def add_to(commands: Commands) -> None:
+    """Declare the commands."""
+    run = add_command(
+        commands, "run", _run, summary="answer one prompt, also in pipes", description=_RUN
+    )
+    run.add_argument("prompt", nargs="*", metavar="PROMPT", help="the prompt, in one or more words")
+    run.add_argument(
+        "--raw", action="store_true", help="go on with the text as it is, without a chat template"
+    )
+    chat = add_command(
+        commands,
+        "chat",
+        _chat,
+        summary="talk with a model",
+        description=_CHAT,
+        json_help="print each answer as JSON, for machines",
+    )
+    for parser in (run, chat):
+        _add_options(parser)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare those options of prompts that need no notebook."""
+    from jupyter_llm.frontends.prompt.options import OPTIONS
+
+    add_model(parser, "-m", "--model", help="a model's name, its beginning, or a path")
+    for option in OPTIONS:
+        if option.key not in (*_SAMPLING, "system", "stats"):
+            continue
+        kind: dict[str, Any] = {"action": "store_true", "default": None}
+        if option.metavar:
+            action = "append" if option.is_list else "store"
+            kind = {"action": action, "type": _converter(option), "metavar": option.metavar}
+        parser.add_argument(*option.names, help=option.help, **kind)
+
+
+def _converter(option: Option) -> Callable[[str], Any]:
+    def convert(text: str) -> Any:
+        try:
+            return option.convert(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"it takes {option.expects}, not {text!r}") from None
+
+    return convert
+
+
+def _sampling(options: argparse.Namespace) -> dict[str, Any]:
+    given = {name: getattr(options, name, None) for name in _SAMPLING}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+class PipeView(NoView):
+    """A pipe or a file: the text as it is, and notes where people read them."""
+
+    def __init__(self) -> None:
+        self._shown = ""
+
+    def update(self, text: str) -> None:
+        """Write what is new of the text."""
+        sys.stdout.write(text[len(self._shown) :])
+        sys.stdout.flush()
+        self._shown = text
+
+    def close(
+        self,
+        text: str,
+        note: str,
+        metadata: Mapping[str, Any] | None = None,  # noqa: ARG002  a pipe keeps none
+        *,
+        html: str = "",  # noqa: ARG002  nor does it show any
+    ) -> None:
+        """Write the rest, and a note beside it."""
+        self.update(text if not text or text.endswith("\n") else f"{text}\n")
+        if note:
+            print(f"({note})", file=sys.stderr)
+
+
+def _view() -> View:
+    return TerminalView(sys.stdout) if sys.stdout.isatty() else PipeView()
+
+
+def _shown(stream: Stream, options: argparse.Namespace) -> Completion:
+    """Show an answer until its end."""
+    if options.json:
+        completion = stream.result()
+        show_json(_as_json(completion))
+        return completion
+    view = _view()
+    completion = watch(stream, view)
+    notes = (cut_off(completion), str(completion.usage) if options.stats else "")
+    view.close(completion.text, "; ".join(filter(None, notes)))
+    return completion
+
+
+def _as_json(completion: Completion) -> dict[str, Any]:
+    record = completion.provenance
+    return {
+        "text": completion.text,
+        "model": completion.model,
+        "finish_reason": completion.finish_reason,
+        "seed": completion.seed,
+        "exact": completion.exact,
+        "usage": {
+            field.name: getattr(completion.usage, field.name) for field in fields(completion.usage)
+        },
+        "record": record.to_json() if record is not None else None,
+    }
+
+
+def _run(options: argparse.Namespace) -> int:
+    from jupyter_llm.api import llm
+
+    prompt = _piped(options.prompt)
+    sampling = _sampling(options)
+    stream = llm.stream(
+        prompt, system=options.system, model=options.model, raw=options.raw, **sampling
+    )
+    _shown(stream, options)
+    return OK
+
+
+def _piped(words: list[str]) -> str:
+    """The prompt with what comes through a pipe."""
+    is_wanted = words == ["-"]
+    prompt = "" if is_wanted else " ".join(words)
+    piped = sys.stdin.read() if is_wanted or not sys.stdin.isatty() else ""
+    text = "\n\n".join(filter(None, (piped.strip("\n"), prompt)))
+    if not text.strip():
+        raise EmptyPromptError
+    return text
+
+
+def _chat(options: argparse.Namespace) -> int:
+    from jupyter_llm.api import llm
+
+    info = llm.use(options.model).info
+    assert info is not None
+    is_terminal = sys.stdin.isatty()
+    if is_terminal:
+        say("chat", f"{info.name}. Ctrl-C stops an answer, Ctrl-D ends the talk, /help helps.")
+    chat = llm.chat(system=options.system)
+    commands = _commands()
+    for text in _lines(is_terminal=is_terminal):
+        try:
+            _turn(text, chat, commands, options)
+        except EOFError:  # /exit
+            break
+        except (PromptInterrupted, KeyboardInterrupt):
+            if not is_terminal:
+                raise
+        except JupyterLLMError as error:
+            if not is_terminal:
+                raise
+            say("chat", str(error))
+    return OK
+
+
+def _lines(*, is_terminal: bool) -> Iterator[str]:
+    """Yield what is typed, or comes through a pipe, until its end."""
+    if not is_terminal:
+        yield from filter(None, map(str.strip, sys.stdin))
+        return
+    with suppress(ImportError):  # Windows has none
+        import readline  # noqa: F401  `input` edits lines with it, and knows earlier ones
+    while True:
+        try:
+            text = input(_PROMPT).strip()
+        except EOFError:
+            print()
+            return
+        except KeyboardInterrupt:  # gives up what was typed
+            print()
+            continue
+        if text:
+            yield text
+
+
+def _turn(
+    text: str, chat: Chat, commands: Mapping[str, Command], options: argparse.Namespace
+) -> None:
+    """Answer a prompt, or carry out a command."""
+    from jupyter_llm.api import llm
+    from jupyter_llm.frontends.prompt.commands import Call, find_command
+
+    order = None if text.startswith(_LITERAL) else find_command(text, commands)
+    if order is None:
+        prompt = text.removeprefix(_LITERAL)
+        _shown(chat.stream(prompt, **_sampling(options)), options)
+        return
+    view = _view()
+    call = Call(llm=llm, chat=chat, argument=order.argument, show_progress=view.progress)
+    try:
+        show(str(order.command.run(call)))
+    finally:
+        view.clear()
+
+
+def _commands() -> dict[str, Command]:
+    """The commands that need no notebook."""
+    from jupyter_llm.frontends.prompt.commands import COMMANDS, Command, command_table, named
+
+    def leave(_call: Call) -> None:
+        raise EOFError
+
+    names = ("status", "models", "use", "unload", "tune", "doctor", "pull", "reset")
+    commands = named(
+        Command("help", "", "this page", lambda _call: command_table(commands)),
+        *(COMMANDS[name] for name in names if name in COMMANDS),
+        Command("exit", "", "end the talk", leave),
+    )
+    return commands

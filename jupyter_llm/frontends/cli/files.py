@@ -1,0 +1,147 @@
+"""`jupyter llm models`, `inspect` and `verify`: the model files on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.frontends.cli.command import (
+    OK,
+    WRONG,
+    add_command,
+    add_model,
+    show,
+    show_facts,
+    show_json,
+)
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from jupyter_llm.frontends.cli.command import Commands
+    from jupyter_llm.models.inspect import ModelFile
+
+_VERIFY = """\
+Read a model file whole, and compare its SHA-256 with the one that it came with: in its package, or
+as its name in the cache of the Hugging Face hub. Of a notebook (.ipynb), write the recorded answers
+again and say which come out the same.
+
+exit codes:
+  0  it is as it came, or nothing says how it came
+  1  it is another file now; or an answer came out different
+  2  it cannot be read
+"""
+
+
+def add_to(commands: Commands) -> None:
+    """Declare the commands."""
+    add_command(commands, "models", _models, summary="list the models that can be loaded now")
+    inspect = add_command(
+        commands,
+        "inspect",
+        _inspect,
+        summary="tell what a model file says of itself",
+        description="Tell what a GGUF file says of itself. Only its header is read.",
+    )
+    add_model(inspect, "model")
+    verify = add_command(
+        commands,
+        "verify",
+        _verify,
+        summary="check that a model file is the one that came",
+        description=_VERIFY,
+    )
+    add_model(verify, "model", help="a model's name or path, or a notebook")
+
+
+def _models(options: argparse.Namespace) -> int:
+    from jupyter_llm.api import llm
+    from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
+    from jupyter_llm.models.discover import list_models
+    from jupyter_llm.models.inspect import inspect
+
+    if options.json:
+        show_json(
+            [
+                {**_facts(inspect(entry.path)), "name": entry.name, "source": entry.source}
+                for entry in list_models()
+            ]
+        )
+    else:
+        show(str(COMMANDS["models"].run(Call(llm=llm, chat=llm.chat()))))
+    return OK
+
+
+def _facts(file: ModelFile) -> dict[str, Any]:
+    return asdict(file)
+
+
+def _path(model: str) -> Path:
+    from jupyter_llm.models.discover import find_model
+
+    return find_model(model).path
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from jupyter_llm.common.tables import human_size
+    from jupyter_llm.models.inspect import inspect
+
+    file = inspect(_path(options.model))
+    if options.json:
+        show_json(_facts(file))
+        return OK
+    shape = file.shape
+    sampling = ", ".join(f"{name} {value:g}" for name, value in file.sampling)
+    show_facts(
+        [
+            ("file", file.path),
+            ("name", file.name or "not stated"),
+            ("architecture", file.architecture),
+            ("size", f"{human_size(file.size_bytes)}, {file.quantization}"),
+            ("parameters", f"{file.num_parameters:,}"),
+            ("layers", f"{shape.num_layers}, embeddings of {shape.n_embd}"),
+            ("vocabulary", f"{shape.n_vocab:,} tokens"),
+            ("context", f"{file.n_ctx_train:,} tokens" if file.n_ctx_train else "not stated"),
+            ("chat template", "yes" if file.has_chat_template else "no: a base model"),
+            ("sampling", sampling or "nothing recommended"),
+            ("licence", file.license or "not stated"),
+        ]
+    )
+    return OK
+
+
+def _verify(options: argparse.Namespace) -> int:
+    if options.model.endswith(".ipynb"):
+        return _verify_notebook(options)
+    from jupyter_llm.models.fingerprint import promised_sha256, read_sha256
+    from jupyter_llm.models.inspect import inspect
+
+    path = inspect(_path(options.model)).path
+    promised, found = promised_sha256(path), read_sha256(path)
+    verdict = "unknown" if promised is None else "sound" if promised == found else "damaged"
+    if options.json:
+        show_json({"path": path, "verdict": verdict, "sha256": found, "promised": promised})
+    elif verdict == "sound":
+        show(f"{path.name} is the file that came: its SHA-256 is {found}.")
+    elif verdict == "unknown":
+        show(f"Nothing says what {path.name} should be. Its SHA-256 is {found}.")
+    else:
+        show(
+            f"{path.name} is damaged: it came with the SHA-256 {promised}, and has {found}. "
+            "Remove it, and download or install it again."
+        )
+    return WRONG if verdict == "damaged" else OK
+
+
+def _verify_notebook(options: argparse.Namespace) -> int:
+    from jupyter_llm.api import llm
+
+    report = llm.verify(options.model)
+    if options.json:
+        rows = [{**asdict(row), "is_altered": row.is_altered} for row in report.rows]
+        show_json({"summary": report.summary, "answers": rows})
+    else:
+        show(str(report))
+    is_wrong = report.num_different or any(row.is_altered for row in report.rows)
+    return WRONG if is_wrong else OK

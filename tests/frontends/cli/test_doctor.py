@@ -1,0 +1,200 @@
+"""`jupyter llm doctor` and `/doctor`: a healthy installation, and broken ones."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_llm import __version__, llm
+from jupyter_llm.common.database import store
+from jupyter_llm.common.remembered import Remembered
+from jupyter_llm.engine.local import installed
+from jupyter_llm.engine.local.installed import Installed, installed_llama
+from jupyter_llm.errors import EngineError
+from jupyter_llm.frontends import doctor, installation
+from jupyter_llm.frontends.cli import main
+from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
+from jupyter_llm.models import discover
+
+FEATURES = "CPU : AVX = 1 | AVX2 = 1 | FMA = 0 | REPACK = 1 | "
+LLAMA = Installed("llama-cpp-python 9", "/lib/libllama.so", FEATURES, has_gpu=False, gpu_bytes=None)
+Find = Callable[[str], dict[str, str]]
+
+
+@pytest.fixture
+def find(
+    tiny_gguf: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Find:
+    """What the doctor finds of one thing, in an installation where all is well but what is broken.
+
+    What is wrong with that thing must be all that is wrong, and its exit code say so.
+    """
+    monkeypatch.setattr(installed, "installed_llama", lambda: LLAMA)
+    monkeypatch.setattr(discover, "_embedded", lambda: iter(()))
+    monkeypatch.setenv("JUPYTER_LLM_MODEL", str(tiny_gguf))
+    write_extension(tmp_path, __version__)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(installation, "version", lambda _name: "4.6.6")
+    panel = tmp_path / "chat_panel.js"
+    panel.touch()
+    monkeypatch.setattr(doctor, "_PANEL", panel)
+    monkeypatch.setattr("jupyter_llm.engine.local.trial.try_file", lambda _path: None)
+
+    def look(what: str) -> dict[str, str]:
+        code = main(["doctor", "--json"])
+        said: dict[str, Any] = json.loads(capsys.readouterr().out)
+        found: dict[str, dict[str, str]] = {one["what"]: one for one in said["findings"]}
+        wrong = {name for name, one in found.items() if one["state"] == "wrong"}
+        assert wrong <= {what}
+        assert code == bool(wrong)
+        assert said["is_healthy"] is not bool(wrong)
+        assert all("\n" not in one["said"] + one["advice"] for one in found.values())
+        assert all(one["advice"] for one in found.values() if one["state"] == "wrong")
+        return found[what]
+
+    return look
+
+
+def write_extension(prefix: Path, version: str) -> None:
+    folder = prefix / installation.PLACE
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "package.json").write_text(json.dumps({"version": version}))
+
+
+def test_a_healthy_installation_has_nothing_wrong(
+    find: Find, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert find("model")["state"] == "ok"
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "All is well."
+    assert not any(line.startswith("WRONG") for line in lines)
+
+
+def test_a_front_end_of_another_version_is_said(find: Find, tmp_path: Path) -> None:
+    write_extension(tmp_path, "0.0.1")
+    found = find("JupyterLab")
+    assert found["said"].startswith("The extension is 0.0.1 and jupyter_llm ")
+    assert found["advice"] == "install it again"
+
+
+def test_no_model_is_said_with_how_to_get_one(
+    find: Find, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("JUPYTER_LLM_MODEL")
+    monkeypatch.chdir(tmp_path)
+    found = find("model")
+    assert found["said"] == "there is none"
+    assert "pip install" in found["advice"]
+
+
+def test_a_model_that_is_chosen_and_not_there_is_said(
+    find: Find, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTER_LLM_MODEL", "nonsense")
+    assert "No model named 'nonsense'" in find("model")["said"]
+
+
+def test_a_damaged_model_is_said(
+    find: Find, monkeypatch: pytest.MonkeyPatch, tiny_gguf: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "cut.gguf"
+    path.write_bytes(tiny_gguf.read_bytes()[:-100])
+    monkeypatch.setenv("JUPYTER_LLM_MODEL", str(path))
+    assert "cut.gguf is truncated" in find("model")["said"]
+
+
+@pytest.mark.parametrize("damage", ["noise", "folder", "newer"])
+def test_a_store_that_cannot_be_used_is_said_and_left_as_it_is(find: Find, damage: str) -> None:
+    Remembered("test").put("a", "b")
+    assert store().flush(10)
+    path = store().path
+    if damage == "folder":
+        path.unlink()
+        path.mkdir()
+    elif damage == "noise":
+        path.write_bytes(b"\x55" * 9000)
+    else:
+        import sqlite3
+
+        connection = sqlite3.connect(path)
+        connection.execute("PRAGMA user_version = 99")
+        connection.close()
+    assert store().trouble()
+    assert str(path) in find("store")["said"]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("raise ImportError('libllama.so: cannot open shared object file')", "cannot open shared"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", "built for another processor"),
+        ("print('nonsense')", "cannot be read"),
+    ],
+    ids=["no library", "another processor", "another library"],
+)
+def test_a_llama_cpp_that_does_not_work_is_said(
+    find: Find, monkeypatch: pytest.MonkeyPatch, code: str, said: str
+) -> None:
+    monkeypatch.setattr(installed, "_ASK", (sys.executable, "-c", code))
+    monkeypatch.setattr(installed, "installed_llama", installed_llama)
+    found = find("llama.cpp")
+    assert said in found["said"]
+    assert "pip install --force-reinstall" in found["advice"]
+
+
+def test_a_panel_that_was_not_built_is_said(find: Find, tmp_path: Path) -> None:
+    (tmp_path / "chat_panel.js").unlink()
+    assert "chat_panel.js is missing" in find("chat panel")["said"]
+
+
+def test_an_older_kernel_is_a_note(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib import metadata
+
+    version = metadata.version
+    monkeypatch.setattr(
+        metadata, "version", lambda name: "6.29.5" if name == "ipykernel" else version(name)
+    )
+    found = find("kernel")
+    assert (found["state"], found["advice"]) == ("note", '`pip install "ipykernel>=7"`')
+
+
+def test_what_a_build_leaves_unused_of_the_processor_is_told() -> None:
+    assert LLAMA.used == ("AVX", "AVX2", "REPACK")
+    assert LLAMA.unused("fpu avx avx2 fma avx512f") == ["FMA", "AVX512"]
+
+
+def test_a_look_that_fails_stops_no_other(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(doctor, "_memory", fail)
+    assert "Input/output error" in find("memory")["said"]
+
+
+def test_the_command_of_notebooks_says_the_same(find: Find) -> None:
+    find("model")
+    report = COMMANDS["doctor"].run(Call(llm=llm, chat=llm.chat()))
+    assert str(report).startswith("All is well.\n\n|")
+    assert "| ✓ | model | tiny" in str(report)
+
+
+def test_this_llama_cpp_works() -> None:
+    llama = installed_llama()
+    assert llama.build.startswith("llama-cpp-python ")
+    assert llama.used
+
+
+def test_a_process_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installed, "_ASK", (sys.executable, "-c", "import time; time.sleep(99)"))
+    monkeypatch.setattr(installed, "_PATIENCE_S", 0)
+    with pytest.raises(EngineError, match="did not answer"):
+        installed_llama()
