@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm._version import __version__
 from jupyter_llm.errors import JupyterLLMError, OneLine
-from jupyter_llm.frontends.cli import answers, audit, doctor, files, measuring, shell
+from jupyter_llm.frontends.cli import answers, audit, doctor, files, getting, measuring, shell
 from jupyter_llm.frontends.cli.command import INTERRUPTED, OK, TROUBLE, say
 
 if TYPE_CHECKING:
@@ -73,6 +73,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"jupyter_llm {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (answers, files, measuring, audit, doctor, shell):
+    for module in (answers, files, getting, measuring, audit, doctor, shell):
         module.add_to(commands)
     return parser

@@ -58,14 +58,13 @@ def add_to(commands: Commands) -> None:
 def _models(options: argparse.Namespace) -> int:
     from jupyter_llm.api import llm
     from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
-    from jupyter_llm.models.discover import list_models
-    from jupyter_llm.models.inspect import inspect
+    from jupyter_llm.models.discover import list_with_facts
 
     if options.json:
         show_json(
             [
-                {**_facts(inspect(entry.path)), "name": entry.name, "source": entry.source}
-                for entry in list_models()
+                {**_facts(file), "name": entry.name, "source": entry.source}
+                for entry, file in list_with_facts()
             ]
         )
     else:

@@ -144,7 +144,7 @@ def test_a_chat_has_the_commands_that_need_no_notebook(
 def test_a_command_that_there_is_not_is_said(
     engine: ScriptedEngine, piped: Typed, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    piped("/modles\n")
+    piped("/modle\n")
     assert main(["chat"]) == 2
     assert "Did you mean /models?" in capsys.readouterr().err
 

@@ -1,0 +1,117 @@
+"""`jupyter llm pull` and `jupyter llm remove`: models from the Hugging Face hub, and away again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from jupyter_llm.errors import LicenceError, ModelFileError
+from jupyter_llm.frontends.cli.command import (
+    OK,
+    TROUBLE,
+    add_command,
+    add_model,
+    agrees,
+    say,
+    show,
+    show_json,
+)
+
+if TYPE_CHECKING:
+    import argparse
+
+    from jupyter_llm.frontends.cli.command import Commands
+
+_PULL = """\
+Download a model from the Hugging Face hub, or go on where a download was interrupted. Without a
+name, list what suits this machine, best first.
+
+  jupyter llm pull                      what suits this machine
+  jupyter llm pull NAME                 a model of that list
+  jupyter llm pull owner/repo:Q4_K_M    any GGUF model of the hub
+"""
+_REMOVE = """\
+Delete a model's file. Only what lies in the cache of the Hugging Face hub, or in the models folder
+of jupyter_llm, is deleted; the hub's cache keeps and deletes the files of a revision together.
+"""
+
+
+def add_to(commands: Commands) -> None:
+    """Declare the commands."""
+    pull = add_command(
+        commands,
+        "pull",
+        _pull,
+        summary="download a model from the Hugging Face hub",
+        description=_PULL,
+    )
+    pull.add_argument("name", nargs="?", metavar="NAME", help="a model of the list or of the hub")
+    pull.add_argument(
+        "--accept-licence", action="store_true", help="accept a licence with conditions, once"
+    )
+    remove = add_command(
+        commands, "remove", _remove, summary="delete a model's file", description=_REMOVE
+    )
+    add_model(remove, "model")
+    remove.add_argument("-y", "--yes", action="store_true", help="do not ask")
+
+
+def _pull(options: argparse.Namespace) -> int:
+    from jupyter_llm.api import llm
+
+    if options.name is None:
+        return _suggest(options)
+    try:
+        pulled = llm.pull(options.name, accept_licence=options.accept_licence)
+    except LicenceError as error:
+        if options.json or not error.text:
+            raise
+        show(error.text)
+        if not agrees(f"Do you accept this licence ({error.licence})?"):
+            raise
+        pulled = llm.pull(options.name, accept_licence=True)
+    if options.json:
+        show_json(asdict(pulled))
+    else:
+        show(str(pulled).replace("**", ""))
+    return OK
+
+
+def _suggest(options: argparse.Namespace) -> int:
+    from jupyter_llm.api import llm
+    from jupyter_llm.engine.local.llama import device_memory
+    from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
+    from jupyter_llm.models.catalog import suitable
+    from jupyter_llm.models.machine import available_cores, free_memory
+
+    if options.json:
+        found = suitable(free_memory(device_memory()), available_cores())
+        show_json([asdict(suggestion) for suggestion in found])
+    else:
+        show(str(COMMANDS["pull"].run(Call(llm=llm, chat=llm.chat()))))
+    return OK
+
+
+def _remove(options: argparse.Namespace) -> int:
+    from jupyter_llm.common.tables import human_size
+    from jupyter_llm.models.discover import find_model
+    from jupyter_llm.models.removal import removal
+
+    found = removal(find_model(options.model))
+    size = human_size(found.size_bytes)
+    listed = "\n".join(map(str, found.paths))
+    if not options.yes and not agrees(f"{listed}\nDelete this, {size}?"):
+        say("remove", "Nothing was deleted. --yes deletes without a question.")
+        return TROUBLE
+    try:
+        found.carry_out()
+    except OSError as error:
+        if isinstance(error, ModelFileError):
+            raise
+        say("remove", f"It cannot be deleted: {error}")
+        return TROUBLE
+    if options.json:
+        show_json({"deleted": found.paths, "freed_bytes": found.size_bytes})
+    else:
+        show(f"Deleted, {size}:\n{listed}")
+    return OK

@@ -1,0 +1,72 @@
+"""Removing a model: only files in our own folder and in the hub's cache are ours to delete."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from jupyter_llm.errors import ModelFileError
+from jupyter_llm.models.discover import ModelEntry
+from jupyter_llm.models.inspect import parts_of
+from jupyter_llm.models.sources import hub_cache
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What is deleted with a model, and what that frees; nothing is before `carry_out`."""
+
+    paths: tuple[Path, ...]
+    size_bytes: int
+    carry_out: Callable[[], None]
+
+
+def removal(entry: ModelEntry) -> Removal:
+    """What is to be deleted for a model; `ModelFileError` if it is not ours to delete."""
+    from platformdirs import user_data_path
+
+    path = Path(os.path.abspath(entry.path))  # noqa: PTH100  links stay: it is they that go
+    if not os.path.lexists(path):
+        raise ModelFileError(path, f"There is no file {path}.")
+    if _is_in(path, user_data_path("jupyter_llm") / "models"):
+        return _of_files(parts_of(path))
+    if _is_in(path, hub_cache()):
+        return _of_revision(path)
+    raise ModelFileError(
+        path,
+        f"{path} was not downloaded by jupyter_llm and is not deleted: remove it with the program "
+        "it belongs to, or by hand.",
+    )
+
+
+def _is_in(path: Path, folder: Path) -> bool:
+    """Whether a file lies in a folder, and not only by way of a link to elsewhere."""
+    return Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder))
+
+
+def _of_files(paths: list[Path]) -> Removal:
+    def carry_out() -> None:
+        try:
+            for path in paths:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ModelFileError(path, f"{path} cannot be deleted: {error.strerror}.") from None
+
+    size_bytes = sum(path.lstat().st_size for path in paths if os.path.lexists(path))
+    return Removal(tuple(paths), size_bytes, carry_out)
+
+
+def _of_revision(path: Path) -> Removal:
+    """A revision of a repository, which huggingface_hub deletes whole."""
+    from huggingface_hub import scan_cache_dir
+
+    cache = scan_cache_dir(hub_cache())
+    revisions = (one for repository in cache.repos for one in repository.revisions)
+    resolved = os.path.realpath(path.parent)
+    for revision in revisions:
+        if Path(resolved).is_relative_to(os.path.realpath(revision.snapshot_path)):
+            strategy = cache.delete_revisions(revision.commit_hash)
+            paths = sorted(file.file_path for file in revision.files)
+            return Removal(tuple(paths), strategy.expected_freed_size, strategy.execute)
+    raise ModelFileError(path, f"huggingface_hub does not know {path}. Delete it by hand.")

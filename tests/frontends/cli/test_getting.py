@@ -1,0 +1,114 @@
+"""`jupyter llm pull` and `remove`: from a hub on this machine, and only what is ours is deleted."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from support.hub import Hub, Repo
+
+from jupyter_llm.frontends.cli import main
+from jupyter_llm.models.discover import find_model
+
+NAME = "ada/elsewhere-GGUF"
+MODEL = "elsewhere-q8_0"
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch: pytest.MonkeyPatch, fresh_llm: None) -> None:
+    """Let nobody sit at the terminal."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+
+
+@pytest.fixture
+def repo(hub: Hub, tiny_base_gguf: Path) -> Repo:
+    repo = hub.repos[NAME] = Repo({"elsewhere-Q8_0.gguf": tiny_base_gguf.read_bytes()})
+    return repo
+
+
+def own(home: Path, model: Path) -> Path:
+    """A model in our own folder."""
+    path = home / ".local" / "share" / "jupyter_llm" / "models" / "mine.gguf"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(model.read_bytes())
+    return path
+
+
+def test_a_model_is_pulled_and_removed_again(
+    repo: Repo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pull", NAME]) == 0
+    assert f"`jupyter llm run --model {MODEL}` loads it" in capsys.readouterr().out
+    path = find_model(MODEL).path
+    blob = path.resolve()
+    assert main(["remove", MODEL]) == 2
+    assert "--yes" in capsys.readouterr().err
+    assert path.exists()
+    assert main(["remove", MODEL, "--yes", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["deleted"] == [str(path)]
+    assert not path.exists()
+    assert not blob.exists()
+
+
+def test_a_licence_is_shown_and_has_to_be_accepted(
+    repo: Repo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repo.card = {"license": "ada-1.0"}
+    repo.texts["LICENSE.md"] = "Be kind."
+    assert main(["pull", NAME]) == 2
+    printed = capsys.readouterr()
+    assert "Be kind." in printed.out
+    assert "--accept-licence" in printed.err
+    assert main(["pull", NAME, "--accept-licence", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["repository"] == NAME
+
+
+def test_without_a_name_what_suits_this_machine_is_listed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["pull"]) == 0
+    assert "`jupyter llm pull NAME` downloads one" in capsys.readouterr().out
+    assert main(["pull", "--json"]) == 0
+    assert isinstance(json.loads(capsys.readouterr().out), list)
+
+
+def test_a_model_of_our_folder_is_removed(
+    home: Path, tiny_gguf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = own(home, tiny_gguf)
+    assert main(["remove", "mine", "-y"]) == 0
+    assert str(path) in capsys.readouterr().out
+    assert not path.exists()
+
+
+def test_a_link_in_our_folder_goes_and_not_what_it_leads_to(
+    home: Path, tiny_gguf: Path, tmp_path: Path
+) -> None:
+    path = own(home, tiny_gguf)
+    target = path.rename(tmp_path / "theirs.gguf")
+    path.symlink_to(target)
+    assert main(["remove", str(path), "-y"]) == 0
+    assert not path.is_symlink()
+    assert target.exists()
+
+
+@pytest.mark.parametrize("way", ["elsewhere", "by a linked folder", "by dots"])
+def test_what_is_not_ours_is_not_deleted(
+    way: str, home: Path, tiny_gguf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = tmp_path / "theirs.gguf"
+    theirs.write_bytes(tiny_gguf.read_bytes())
+    folder = own(home, tiny_gguf).parent
+    path = theirs
+    if way == "by a linked folder":
+        (folder / "linked").symlink_to(tmp_path)
+        path = folder / "linked" / "theirs.gguf"
+    elif way == "by dots":
+        path = Path(f"{folder}{'/..' * len(folder.parts)}{theirs}")
+    assert main(["remove", str(path), "--yes"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "is not deleted" in line
+    assert theirs.exists()
