@@ -26,6 +26,7 @@ _WAIT_S = 1.0  # after the first of them, twice that after the second…
 _LOOK_S = 0.5
 _SPARE_BYTES = 200 << 20  # left free on the disk
 _CHUNK = 1 << 20
+_CHECKING = "checking what is here"
 _PARTIAL = 206
 _WORTH_TRYING_AGAIN = (408, 429, 500, 502, 503, 504)
 
@@ -45,7 +46,7 @@ def download(repository: Repository, file: HubFile, cache: Path, tell: Tell) -> 
     try:
         with explained(repository.name):
             with _alone(cache, repository, file, tell):
-                if not _is_whole(blob, file):
+                if not _is_whole(blob, file, tell):
                     _fetch(repository, file, blob, tell)
             if repository.branch != repository.revision:
                 # Without it `hf cache prune` would take the model for one that nobody wants.
@@ -63,8 +64,8 @@ def download(repository: Repository, file: HubFile, cache: Path, tell: Tell) -> 
         raise
     except OSError as error:
         raise DownloadError(
-            f"{file.name} cannot be kept in {cache}: {error.strerror}. What has come stays there; "
-            "make room and pull again."
+            f"{file.name} cannot be kept in {cache}: {error.strerror or error}. What has come "
+            "stays there; make room, or the folder writable, and pull again."
         ) from None
     return Path(path)
 
@@ -113,10 +114,11 @@ def _alone(cache: Path, repository: Repository, file: HubFile, tell: Tell) -> It
         lock.release()
 
 
-def _is_whole(blob: Path, file: HubFile) -> bool:
+def _is_whole(blob: Path, file: HubFile, tell: Tell) -> bool:
     """Whether a file is here as the hub has it; one that is not is removed."""
     if not blob.is_file():
         return False
+    tell(file.size_bytes, _CHECKING)
     if blob.stat().st_size == file.size_bytes and file_sha256(blob) == file.sha256:
         return True
     blob.unlink()
@@ -150,7 +152,7 @@ def _fill(out: BinaryIO, repository: Repository, file: HubFile, tell: Tell) -> s
     digest = hashlib.sha256()
     while chunk := out.read(_CHUNK):
         digest.update(chunk)
-        tell(out.tell(), "checking what is here")
+        tell(out.tell(), _CHECKING)
     num_failures = 0
     while (before := out.tell()) < file.size_bytes:
         trouble = None

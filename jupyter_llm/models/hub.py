@@ -79,12 +79,13 @@ class Repository:
             )
         for choice in (which,) if which else _USUAL:
             found = [name for name in models if _is_meant(choice, name)]
-            if len(found) == 1:
-                return _whole(self.name, models[found[0]])
-            if found and which:
+            plain = [name for name in found if "ud-" not in name.lower()] or found
+            if len(plain) == 1:
+                return _whole(self.name, models[plain[0]])
+            if found:
                 raise DownloadError(
-                    f"{self.name} has several files for {which}; add one after the colon: "
-                    f"{_list(found)}."
+                    f"{self.name} has several files for {choice}: {_list(found)}. Say which one "
+                    f"after a colon, as in {self.name}:{found[0]}."
                 )
         if len(models) == 1 and not which:
             return _whole(self.name, next(iter(models.values())))

@@ -16,9 +16,9 @@ from jupyter_llm.common.tables import human_size
 from jupyter_llm.errors import DownloadInterrupted
 from jupyter_llm.models.catalog import find_entry
 from jupyter_llm.models.download import check_space, download
+from jupyter_llm.models.fingerprint import check_promise
 from jupyter_llm.models.hub import (
     HubFile,
-    Repository,
     Wanted,
     is_offline,
     kept,
@@ -58,21 +58,35 @@ def pull(name: str, *, accept_licence: bool = False, show: ShowProgress | None =
     Raises `DownloadError`, `LicenceError` or `DownloadInterrupted`; what has come stays, and the
     next pull goes on from there.
     """
-    name = name.strip()
+    meter = Meter()
+    try:
+        with without_telemetry(), download_bar(name, show) as tell:
+            meter.tell_to = tell
+            return _pull(name.strip(), meter, is_accepted=accept_licence)
+    except KeyboardInterrupt:
+        raise DownloadInterrupted(meter.how_far) from None
+
+
+def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
     entry = find_entry(name)
     asked = wanted(name) if entry is None else Wanted(entry.repository, entry.file)
     cache = hub_cache()
-    with without_telemetry():
-        repository = kept(asked, cache) if is_offline() else look_up(asked)
-        files = repository.choose(asked.which)
-        licence = repository.licence or (entry.licence if entry else "")
-        if is_offline():
-            paths = [repository.folder(cache) / file.name for file in files]
-        else:
-            link = repository.licence_link or (entry.licence_link if entry else "")
-            check_licence(repository, licence, link, asked=name, is_accepted=accept_licence)
-            check_space(files, repository, cache)
-            paths = _get(repository, files, cache, show)
+    repository = kept(asked, cache) if is_offline() else look_up(asked)
+    files = repository.choose(asked.which)
+    licence = repository.licence or (entry.licence if entry else "")
+    if is_offline():
+        paths = [repository.folder(cache) / file.name for file in files]
+        for path in paths:
+            check_promise(path)
+    else:
+        link = repository.licence_link or (entry.licence_link if entry else "")
+        check_licence(repository, licence, link, asked=name, is_accepted=is_accepted)
+        check_space(files, repository, cache)
+        meter.num_bytes = sum(file.size_bytes for file in files)
+        paths = []
+        for file in files:
+            paths.append(download(repository, file, cache, meter.tell))
+            meter.finish(file.size_bytes)
     pulled = Pulled(
         name=paths[0].stem.lower(),
         path=paths[0],
@@ -86,33 +100,12 @@ def pull(name: str, *, accept_licence: bool = False, show: ShowProgress | None =
     return pulled
 
 
-def _get(
-    repository: Repository, files: Sequence[HubFile], cache: Path, show: ShowProgress | None
-) -> list[Path]:
-    name = files[0].name.rpartition("/")[2]
-    with download_bar(name, show) as tell:
-        meter = Meter(sum(file.size_bytes for file in files), tell)
-        paths = []
-        try:
-            for file in files:
-                paths.append(download(repository, file, cache, meter.tell))
-                meter.finish(file.size_bytes)
-        except KeyboardInterrupt:
-            raise DownloadInterrupted(meter.how_far) from None
-    return paths
-
-
 class Meter:
     """How far several files have come, how fast they come and how long it will take."""
 
-    def __init__(
-        self,
-        num_bytes: int,
-        tell: Callable[[float, str], None],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._num_bytes = num_bytes
-        self._tell = tell
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.num_bytes = 0
+        self.tell_to: Callable[[float, str], None] = lambda _share, _what: None
         self._clock = clock
         self._before = self._here = 0
         self._marks: deque[tuple[float, int]] = deque()
@@ -120,15 +113,17 @@ class Meter:
     @property
     def how_far(self) -> str:
         """How much is here of how much."""
-        return f"{human_size(self._here)} of {human_size(self._num_bytes)}"
+        if not self.num_bytes:
+            return "the first question"
+        return f"{human_size(self._here)} of {human_size(self.num_bytes)}"
 
     def tell(self, num_bytes: int, trouble: str) -> None:
         """Note how much of the file at hand is here, and what keeps it from growing."""
         self._here = self._before + num_bytes
         if trouble:
             self._marks.clear()
-        share = self._here / max(self._num_bytes, 1)
-        self._tell(share, f"{self.how_far}, {trouble or self._pace()}")
+        share = self._here / max(self.num_bytes, 1)
+        self.tell_to(share, f"{self.how_far}, {trouble or self._pace()}")
 
     def finish(self, num_bytes: int) -> None:
         """Go on with the next file."""
@@ -144,7 +139,7 @@ class Meter:
         if now == since or self._here <= begun:
             return "just begun"
         speed = (self._here - begun) / (now - since)
-        left_s = (self._num_bytes - self._here) / speed
+        left_s = (self.num_bytes - self._here) / speed
         return f"{human_size(int(speed))}/s, {_duration(left_s)} left"
 
 

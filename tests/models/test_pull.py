@@ -18,7 +18,7 @@ from support.interrupts import interrupt_main
 
 from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
-from jupyter_llm.errors import DownloadError, DownloadInterrupted, LicenceError
+from jupyter_llm.errors import DownloadError, DownloadInterrupted, LicenceError, ModelFileError
 from jupyter_llm.models import download
 from jupyter_llm.models.fingerprint import known_sha256
 from jupyter_llm.models.licences import accepted_licences
@@ -66,11 +66,15 @@ def test_what_is_here_is_not_fetched_again(hub: Hub) -> None:
 
 
 def test_huggingface_hub_finds_it_in_its_own_cache(hub: Hub, home: Path) -> None:
-    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub import scan_cache_dir, try_to_load_from_cache
 
     path = pull(NAME).path
     cache = home / ".cache" / "huggingface" / "hub"
     assert try_to_load_from_cache(NAME, "tiny-Q4_K_M.gguf", cache_dir=cache) == str(path)
+    seen = scan_cache_dir(cache)
+    (revision,) = next(iter(seen.repos)).revisions
+    assert set(revision.refs) == {"main"}
+    assert (seen.size_on_disk, len(seen.warnings)) == (SIZE, 0)
 
 
 def test_a_connection_that_breaks_is_taken_up_where_it_broke(hub: Hub) -> None:
@@ -140,6 +144,7 @@ def test_a_busy_hub_is_asked_again(hub: Hub) -> None:
         (Repo({"a-Q8_0.gguf": b"a"}), "", "ada/repo:Q4_K_M", "no Q4_K_M.*there are Q8_0"),
         (Repo({"a-1-of-2.gguf": b"a", "b.gguf": b"b"}), "", "ada/repo", "Say which one"),
         (Repo({"a-00001-of-00002.gguf": b"a"}), "", "ada/repo", "has 1 of the 2 parts"),
+        (Repo({"a-Q4_0.gguf": b"a", "b-Q4_0.gguf": b"b"}), "", "ada/repo", "several .*:a-Q4_0"),
         (Repo(), "", "ada", "'ada' is no name from the catalogue"),
         (Repo(), "", "https://example.org/ada/repo", "is not the Hugging Face hub"),
     ],
@@ -198,7 +203,7 @@ def test_a_hub_that_falls_silent_is_told_and_what_came_is_kept(
     assert pull(NAME).path.read_bytes() == data_of(hub)
 
 
-def test_offline_finds_what_is_here_and_asks_nobody(
+def test_offline_finds_what_is_here_and_sound_and_asks_nobody(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = pull(NAME).path
@@ -207,6 +212,9 @@ def test_offline_finds_what_is_here_and_asks_nobody(
     assert pull(NAME).path == path
     with pytest.raises(DownloadError, match="offline mode"):
         pull("ada/other")
+    path.resolve().write_bytes(b"x" * SIZE)
+    with pytest.raises(ModelFileError, match="damaged"):
+        pull(NAME)
     assert hub.asked == []
 
 
@@ -267,7 +275,8 @@ def test_all_parts_of_a_model_are_fetched(hub: Hub) -> None:
     ],
 )
 def test_a_model_is_asked_for_in_many_ways(hub: Hub, asked: str) -> None:
-    hub.repos[NAME].files["tiny-Q8_0.gguf"] = some_bytes(9)
+    for other in ("tiny-Q8_0.gguf", "tiny-UD-Q4_K_M.gguf"):
+        hub.repos[NAME].files[other] = some_bytes(9)
     assert pull(asked).path.name == "tiny-Q4_K_M.gguf"
 
 
@@ -291,7 +300,9 @@ def test_a_licence_with_conditions_is_shown_and_accepted_once(hub: Hub) -> None:
 def test_what_happens_is_shown_with_speed_and_time_left() -> None:
     told: list[tuple[float, str]] = []
     times = iter([0.0, 2.0, 4.0, 6.0])
-    meter = Meter(4_000_000, lambda share, what: told.append((share, what)), lambda: next(times))
+    meter = Meter(lambda: next(times))
+    meter.num_bytes = 4_000_000
+    meter.tell_to = lambda share, what: told.append((share, what))
     for num_bytes in (0, 1_000_000, 2_000_000):
         meter.tell(num_bytes, "")
     meter.tell(2_000_000, "the connection broke")
@@ -335,6 +346,17 @@ def test_an_interrupt_leaves_something_to_go_on_with(hub: Hub, home: Path) -> No
     assert 130_000 < came < SIZE
     assert pull(NAME).path.read_bytes() == data_of(hub)
     assert hub.fetched[-1].headers["range"] == f"bytes={came}-"
+
+
+def test_an_interrupt_before_the_first_byte_says_so(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jupyter_llm.models.pull.look_up", interrupted)
+    with pytest.raises(DownloadInterrupted, match="stopped at the first question"):
+        pull(NAME)
 
 
 @pytest.mark.slow

@@ -78,9 +78,15 @@ class Hub:
             server.server_close()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_args: object) -> None:
+        """Say nothing of those who went away."""
+
+
 def _server(hub: Hub, handler: type[_Answers]) -> ThreadingHTTPServer:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Answers", (handler,), {"hub": hub}))
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), type("Answers", (handler,), {"hub": hub}))
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     return server
 
