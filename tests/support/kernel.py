@@ -78,22 +78,21 @@ class Execution:
         while not condition(self):
             if self.is_idle:
                 raise AssertionError(f"The cell ended before the condition held: {self.outputs}")
-            self._receive(deadline)
+            self.kernel.next_published(deadline)
         return self
 
     def finish(self, *, timeout_s: float = 60) -> Execution:
         """Read messages until the request is done, and return this execution, now complete."""
         deadline = time.monotonic() + timeout_s
         while not self.is_idle:
-            self._receive(deadline)
+            self.kernel.next_published(deadline)
+        self.kernel.executions.pop(self.msg_id, None)
         self.reply = self.kernel.reply_to(self.msg_id, timeout_s=timeout_s)
         self.interrupted_s = time.monotonic() - self.kernel.interrupted_at
         return self
 
-    def _receive(self, deadline: float) -> None:
-        message = self.kernel.next_published(deadline)
-        if message["parent_header"].get("msg_id") != self.msg_id:
-            return
+    def hear(self, message: dict[str, Any]) -> None:
+        """Take in a message about this request."""
         kind, content = message["header"]["msg_type"], message["content"]
         self.events.append(Event(message["header"]["date"], kind, content))
         if kind in OUTPUT_KINDS:
@@ -129,6 +128,7 @@ class Kernel:
         self._manager = manager
         self._client = client
         self.interrupted_at = 0.0
+        self.executions: dict[str, Execution] = {}  # that hear of theirs, whoever reads it
         self.listeners: list[Callable[[dict[str, Any]], None]] = []  # to all that is published
 
     def execute(self, code: str, *, timeout_s: float = 60, **sent: Any) -> Execution:
@@ -159,7 +159,9 @@ class Kernel:
             metadata["tags"] = list(tags)
         message = self._client.session.msg("execute_request", content, metadata=metadata)
         self._client.shell_channel.send(message)
-        return Execution(self, message["header"]["msg_id"])
+        execution = Execution(self, message["header"]["msg_id"])
+        self.executions[execution.msg_id] = execution
+        return execution
 
     def complete(self, code: str, cursor_pos: int | None = None) -> list[str]:
         """Return what Tab would offer at the cursor (the end, if not given)."""
@@ -221,6 +223,9 @@ class Kernel:
                 if time.monotonic() > deadline:
                     raise AssertionError("The kernel did not answer in time") from None
             else:
+                execution = self.executions.get(message["parent_header"].get("msg_id"))
+                if execution is not None:
+                    execution.hear(message)
                 for listener in self.listeners:
                     listener(message)
                 return message
