@@ -25,6 +25,7 @@ from jupyter_llm.models.machine import free_memory
 from jupyter_llm.notebook.sealed.detached import detach
 from jupyter_llm.notebook.sealed.first_step import first_step
 from jupyter_llm.notebook.sealed.seal import seal_this_process
+from jupyter_llm.notebook.sealed.standstill import stands_still
 from jupyter_llm.notebook.sealed.syscalls import prctl
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _LEAST_ROOM, _ROOM_OF_A_THREAD = 2 << 30, 80 << 20
 _DIE_WITH_PARENT = 1
 _SPARE = 256 << 20  # bytes that stay free for everybody else
 
-How = Literal["said", "ended", "interrupted", "timeout", "memory"]
+How = Literal["said", "ended", "interrupted", "timeout", "stuck", "memory"]
 
 
 class Work(Protocol):
@@ -88,7 +89,7 @@ def work_in_copy(work: Work, *, timeout_s: float, tick: Callable[[], None] | Non
             except OSError as error:
                 return _not_made(error)
             pipe.close_writing()
-            how, said = _wait(pipe.reading, timeout_s, tick, interrupts)
+            how, said = _wait(copy.pid, pipe.reading, timeout_s, tick, interrupts)
             if how == "ended":
                 copy.await_end(_GRACE_S, 0)  # to see by itself what it ends with
             return Ending(how, said, copy.end())
@@ -183,7 +184,7 @@ def _noted_interrupts() -> Iterator[list[int]]:
 
 
 def _wait(
-    reading: int, timeout_s: float, tick: Callable[[], None] | None, interrupts: list[int]
+    pid: int, reading: int, timeout_s: float, tick: Callable[[], None] | None, interrupts: list[int]
 ) -> tuple[How, bytes]:
     """What a copy says, when it has said all or has to be ended."""
     deadline = time.monotonic() + timeout_s
@@ -201,7 +202,7 @@ def _wait(
         if is_ready and not piece:
             return ("said", bytes(said)) if said else ("ended", b"")
         if time.monotonic() > deadline:
-            return "timeout", b""
+            return ("stuck" if stands_still(pid) else "timeout"), b""
         if free_memory().ram_bytes < _SPARE:
             return "memory", b""
         if tick is not None:

@@ -177,6 +177,8 @@ def _seen(ending: Ending, timeout_s: float, *, num_sources: int) -> Seen:
     """What an ending means."""
     if ending.how == "timeout":
         return Seen(outcome="running", text=f"still running after {timeout_s:g} s")
+    if ending.how == "stuck":
+        return _untried("it waits for something that is not in the copy")
     if ending.how == "interrupted":
         return _untried("it was interrupted")
     if ending.how == "memory":
