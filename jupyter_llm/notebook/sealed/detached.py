@@ -23,6 +23,7 @@ _SHARED = re.compile(
 )
 _OPENMP = re.compile(r"(?m)(/.*libgomp.*)$")
 _FIXED, _FAILED = 0x10, ctypes.c_void_p(-1).value
+_STANDARD = (0, 1, 2)  # where all sorts of libraries write what nobody needs
 _MAX_COPIED = 512 << 20  # of shared memory that no file holds
 _PIECE = 16 << 20
 
@@ -102,6 +103,8 @@ def _replace(number: int, status: os.stat_result, nothing: int) -> bool:
     if _is_readable(status) and flags & os.O_ACCMODE != os.O_WRONLY and not flags & os.O_PATH:
         with suppress(OSError):
             own = _opened_again(number, status, flags & os.O_NONBLOCK)
+    elif stat.S_ISREG(status.st_mode) and number not in _STANDARD:
+        own = os.open(os.devnull, os.O_RDONLY)  # who writes to it is to see that it cannot
     if own != nothing and stat.S_ISREG(status.st_mode):
         os.lseek(own, os.lseek(number, 0, os.SEEK_CUR), os.SEEK_SET)
     os.dup2(own, number, inheritable=is_inherited)

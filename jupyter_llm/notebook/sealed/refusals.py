@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from jupyter_llm.notebook.sealed.open_files import OpenFiles
+
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _NETWORK = "use the network"
 _PROCESS = "start a process"
@@ -74,6 +76,7 @@ class Refusals:
         self._namespace = namespace
         self._was_writable = was_writable
         self._noted: list[str] = []
+        self._files = OpenFiles(list(namespace.values()) if was_writable else ())
         self._own: list[str] = []  # by the notebook's own code, not by a library for itself
 
     def watch(self) -> None:
@@ -83,6 +86,11 @@ class Refusals:
     def own(self) -> str:
         """What the code wanted to do whether or not it noticed that it could not."""
         return self._own[0] if self._own else ""
+
+    def written(self) -> str:
+        """What the code has written to a file of the notebook's, which it does not notice."""
+        name = self._files.written()
+        return _named(_FILE, name) if name else ""
 
     def behind(self, error: BaseException) -> str:
         """What the seal refused where that is why an error was raised, else an empty text."""
@@ -95,7 +103,7 @@ class Refusals:
         text = _text(error)
         number = error.errno if isinstance(error, OSError) else None
         if number == errno.EBADF and self._was_writable:
-            return "write to a file that is open"
+            return self.written() or "write to a file that is open"
         if _NOT_CONNECTED.search(text):
             return "use a connection that is open"
         if _is_of_database(error, text) and _READ_ONLY_DATABASE.search(text):

@@ -112,7 +112,7 @@ class Run:
         refusals.watch()
         error = self._run()
         if error is None:
-            verdict = Verdict(refused=refusals.own())
+            verdict = Verdict(refused=refusals.own() or refusals.written())
         else:
             verdict = self._verdict_of(error, refusals)
         verdict.index = self._index

@@ -141,6 +141,26 @@ def test_what_the_seal_refuses_is_named(code: str, would: str, tmp_path: Path) -
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("code", "would"),
+    [
+        ("file.write('x')", "write a file (out.csv)"),
+        ("print('x', file=file)", "write a file (out.csv)"),
+        ("import csv\ncsv.writer(file).writerow([1])", "write a file (out.csv)"),
+        ("file.write('x')\nfile.flush()", "write a file (out.csv)"),
+        ("with file: file.write('x')", "write to a file that is open"),
+    ],
+)
+def test_writing_to_a_file_that_is_open_is_refused(code: str, would: str, tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    with path.open("w", encoding="utf-8") as file:
+        file.write("as it was")  # which waits to be written
+        assert tried("file", file=file).runs
+        seen = tried(code, file=file)
+        assert (seen.outcome, seen.text) == ("refused", f"not tried: it would {would}")
+    assert path.read_text(encoding="utf-8") == "as it was"
+
+
 def test_what_a_library_wants_for_itself_is_no_refusal() -> None:
     library = "import socket\ntry: socket.socket()\nexcept OSError: pass"
     assert tried(f"exec({library!r}, {{}})").text == "runs"
