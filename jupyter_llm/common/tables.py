@@ -42,3 +42,8 @@ def human_size(num_bytes: int) -> str:
 def count_of(number: int, noun: str, plural: str = "") -> str:
     """A number of things in words: `1 turn`, `2 turns`; `plural` is one that is no `s` more."""
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def parameter_count(number: int) -> str:
+    """A number of parameters as models are called by it: `494M`, `1.5B`."""
+    return f"{number / 1e9:.1f}B" if number >= 999_500_000 else f"{number / 1e6:.3g}M"  # noqa: PLR2004

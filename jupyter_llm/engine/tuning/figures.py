@@ -94,6 +94,15 @@ class Tuning:
     copy_sha256: str | None = None
     figures: tuple[Figure, ...] = ()
 
+    @property
+    def in_use(self) -> Figure | None:
+        """How fast it runs as it is loaded now."""
+        chosen = (self.copy_quantization, self.settings)
+        figures = (
+            figure for figure in self.figures if (figure.quantization, figure.settings) == chosen
+        )
+        return next(figures, None)
+
     def __post_init__(self) -> None:
         """Refuse settings that there are not, and a copy of another file."""
         check_settings(self.settings)
@@ -144,6 +153,12 @@ def _sha256_if_likely(path: Path, machine: Machine) -> str | None:
         if tuning is not None and (tuning.machine, tuning.size_bytes) == (machine, size_bytes):
             return file_sha256(path)
     return None
+
+
+def measured_sizes(machine: Machine) -> set[int]:
+    """The sizes of the files that were measured on this machine: others need not be looked up."""
+    tunings = (_read(record) for record in _REMEMBERED.all().values())
+    return {tuning.size_bytes for tuning in tunings if tuning and tuning.machine == machine}
 
 
 def save_tuning(tuning: Tuning) -> None:

@@ -70,11 +70,12 @@ class ChatData(Data):
 
 
 class ModelData(Data):
-    """A model that may be chosen."""
+    """A model that may be chosen; `about` is what is known of it, in words."""
 
     name: str
     size_bytes: int
     is_loaded: bool
+    about: str
 
 
 class LabStatusData(Data):

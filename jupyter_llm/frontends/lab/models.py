@@ -42,20 +42,18 @@ class ModelChoice(PageJobs):
         self._session.work(message.id, partial(self._models, message))
 
     def _models(self, message: ListModels) -> Models:
-        from jupyter_llm.models.discover import list_models
-        from jupyter_llm.models.inspect import inspect
+        from jupyter_llm.frontends.prompt.model_list import listed_models
 
-        engine = self._session.llm.current.resident
-        loaded = engine.info.path if engine is not None else None
         # Of two files with one name the first one is meant by it.
-        by_name = {entry.name: entry for entry in reversed(list_models())}
+        by_name = {model.entry.name: model for model in reversed(listed_models(self._session.llm))}
         models = [
             ModelData(
-                name=entry.name,
-                size_bytes=inspect(entry.path).size_bytes,
-                is_loaded=entry.path == loaded,
+                name=model.entry.name,
+                size_bytes=model.file.size_bytes,
+                is_loaded=model.is_loaded,
+                about=", ".join(filter(None, model.facts)),
             )
-            for entry in reversed(by_name.values())
+            for model in reversed(by_name.values())
         ]
         return Models(id=message.id, models=models)
 

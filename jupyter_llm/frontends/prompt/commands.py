@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.nearest import nearest
-from jupyter_llm.common.tables import count_of, human_size, markdown_table
-from jupyter_llm.errors import LicenceError, MagicUsageError, ModelFileError
+from jupyter_llm.common.tables import count_of, markdown_table
+from jupyter_llm.errors import LicenceError, MagicUsageError
 from jupyter_llm.frontends.prompt import history
 from jupyter_llm.frontends.prompt.options import Options
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
@@ -297,32 +297,13 @@ def _unhide(call: Call) -> str:
 
 
 def _models(call: Call) -> str:
-    from jupyter_llm.models.discover import HOW_TO_GET_ONE, WHICH_ONE, list_models
-    from jupyter_llm.models.inspect import inspect
+    from jupyter_llm.frontends.prompt.model_list import listed_models, model_table
+    from jupyter_llm.models.discover import HOW_TO_GET_ONE, WHICH_ONE
 
-    resident = call.llm.status().info
-    rows = []
-    for entry in list_models():
-        try:
-            file = inspect(entry.path)
-        except ModelFileError:
-            continue  # it went away or was damaged since it was listed
-        is_resident = resident is not None and resident.path == entry.path
-        rows.append(
-            (
-                f"**{entry.name}** (loaded)" if is_resident else entry.name,
-                human_size(file.size_bytes),
-                file.quantization,
-                file.n_ctx_train or "",
-                "yes" if file.has_chat_template else "no",
-                file.license or "not stated",
-                entry.source,
-            )
-        )
-    if not rows:
+    models = listed_models(call.llm)
+    if not models:
         return f"No model found. {HOW_TO_GET_ONE}\n\n{WHICH_ONE}"
-    header = ("model", "size", "quantization", "context", "chats", "licence", "from")
-    return f"{markdown_table(header, rows)}\n\n{WHICH_ONE}"
+    return f"{model_table(models)}\n\n{WHICH_ONE}"
 
 
 def _doctor(_call: Call) -> Diagnosis:
@@ -355,7 +336,7 @@ _SUBJECT = "[N|NAME|error]"
 COMMANDS = named(
     Command("status", "", "the resident model: what it holds, speed, memory, threads", _status),
     Command("doctor", "", "what is wrong with the installation, and what to do", _doctor),
-    Command("models", "", "what can be loaded now", _models),
+    Command("models", "", "what can be loaded now, and how it would do here", _models),
     Command("use", "MODEL", "load a model by name or path and stay with it", _use),
     Command(
         "pull",

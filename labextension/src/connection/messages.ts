@@ -111,7 +111,12 @@ export type Message =
   | {
       type: "models";
       id: string;
-      models: { name: string; size_bytes: number; is_loaded: boolean }[];
+      models: {
+        name: string;
+        size_bytes: number;
+        is_loaded: boolean;
+        about: string;
+      }[];
     }
   | { type: "done"; id: string };
 

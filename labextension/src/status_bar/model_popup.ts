@@ -86,7 +86,7 @@ export class ModelPopup extends Widget {
     (this.#list.children[at] as HTMLElement | undefined)?.focus();
   }
 
-  #choice({ name, size_bytes, is_loaded }: Model): HTMLElement {
+  #choice({ name, size_bytes, is_loaded, about }: Model): HTMLElement {
     const choice = button("", () => {
       this.#error.textContent = "";
       if (!is_loaded) this.#model.use(name).catch((error: unknown) => this.#say(error));
@@ -96,6 +96,7 @@ export class ModelPopup extends Widget {
     const mark = document.createElement("span");
     if (is_loaded) checkIcon.element({ container: mark, elementSize: "normal" });
     choice.append(mark, entry("span", name), entry("span", size(size_bytes)));
+    choice.append(entry("small", about));
     return choice;
   }
 

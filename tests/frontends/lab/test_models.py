@@ -26,6 +26,7 @@ def test_the_models_are_listed_with_their_sizes_and_which_is_loaded(
     page = open_page()
     listed = {model["name"]: model for model in page.answer("list-models")["models"]}
     assert listed["other"]["size_bytes"] > 0
+    assert "cc0-1.0, fits: " in listed["other"]["about"]
     assert not any(model["is_loaded"] for model in listed.values())
     llm.use("other")
     loaded = [m["name"] for m in page.answer("list-models")["models"] if m["is_loaded"]]

@@ -1,0 +1,149 @@
+"""What people are told of the models that they can load, in `/models` and beside a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from jupyter_llm.common.tables import human_size, markdown_table, parameter_count
+from jupyter_llm.engine.options import EngineOptions
+from jupyter_llm.errors import JupyterLLMError, NotEnoughMemoryError
+
+if TYPE_CHECKING:
+    from jupyter_llm.api import LLM
+    from jupyter_llm.models.discover import ModelEntry
+    from jupyter_llm.models.inspect import ModelFile
+    from jupyter_llm.models.machine import FreeMemory
+
+_NUM_SEQUENCES = 32  # that the engine keeps; what they take hardly counts
+_HEADER = (
+    "model",
+    "parameters",
+    "quantization",
+    "size",
+    "context",
+    "for",
+    "licence",
+    "here",
+    "from",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedModel:
+    """A model that can be loaded, and how it would do here.
+
+    `needs_bytes` is what it takes with the default options, and `free_bytes` what there is for it.
+    `tokens_per_s` is how fast it was measured to write, by `/tune`.
+    """
+
+    entry: ModelEntry
+    file: ModelFile
+    licence: str
+    is_loaded: bool = False
+    needs_bytes: int = 0
+    free_bytes: int = 0
+    tokens_per_s: float | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is memory for it."""
+        return self.is_loaded or self.needs_bytes <= self.free_bytes
+
+    @property
+    def purpose(self) -> str:
+        """What it is good for, in words."""
+        if self.file.is_embedding:
+            return "vectors"
+        first = "chat" if self.file.has_chat_template else "text"
+        return f"{first}, code at the cursor" if self.file.fills_middle else first
+
+    @property
+    def here(self) -> str:
+        """How it would do on this machine, in words."""
+        return ", ".join(self._here())
+
+    def _here(self) -> Iterator[str]:
+        if self.is_loaded:
+            yield "loaded"
+        elif self.fits:
+            yield f"fits: {human_size(self.needs_bytes)} of {human_size(self.free_bytes)}"
+        else:
+            yield (
+                f"too large: needs {human_size(self.needs_bytes)}, "
+                f"{human_size(self.free_bytes)} are free"
+            )
+        if self.tokens_per_s is not None:
+            yield f"{self.tokens_per_s:.3g} tokens/s"
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """All that is told of it beside its name."""
+        context = self.file.n_ctx_train
+        return (
+            parameter_count(self.file.num_parameters),
+            self.file.quantization,
+            human_size(self.file.size_bytes),
+            f"{context:,}" if context else "",
+            self.purpose,
+            self.licence,
+            self.here,
+            self.entry.source,
+        )
+
+
+def listed_models(llm: LLM) -> list[ListedModel]:
+    """All models that can be loaded, in the order of `list_models`."""
+    from jupyter_llm.engine.local.llama import device_memory
+    from jupyter_llm.engine.tuning.figures import load_tuning, measured_sizes
+    from jupyter_llm.engine.tuning.tuning import current_machine
+    from jupyter_llm.models.discover import list_with_facts
+    from jupyter_llm.models.fingerprint import known_sha256
+    from jupyter_llm.models.machine import free_memory
+    from jupyter_llm.models.pull import pulled_facts
+
+    status, machine = llm.status(), current_machine()
+    free = free_memory(device_memory())
+    if status.engine is not None:  # the resident model makes way for another
+        free = replace(free, ram_bytes=free.ram_bytes + status.engine.kv_bytes)
+    measured = measured_sizes(machine)
+    models = []
+    for entry, file in list_with_facts():
+        pulled = None if file.license or entry.licence else pulled_facts(entry.path)
+        model = ListedModel(
+            entry=entry,
+            file=file,
+            licence=entry.licence or file.license or str((pulled or {}).get("licence") or ""),
+            is_loaded=status.info is not None and status.info.path == entry.path,
+        )
+        if file.size_bytes in measured and known_sha256(entry.path):  # to find it out takes long
+            tuning = load_tuning(entry.path, machine)
+            if tuning is not None and tuning.in_use is not None:
+                model = replace(model, tokens_per_s=tuning.in_use.decode)
+        models.append(model if model.is_loaded else _weighed(model, free))
+    return models
+
+
+def _weighed(model: ListedModel, free: FreeMemory) -> ListedModel:
+    """With what it would take, and what is free where it would go."""
+    from jupyter_llm.engine.local.memory import plan_load
+
+    try:
+        plan = plan_load(model.file, EngineOptions(), free, num_sequences=_NUM_SEQUENCES)
+    except NotEnoughMemoryError as error:
+        return replace(model, needs_bytes=error.needed_bytes, free_bytes=error.free_bytes)
+    except JupyterLLMError:
+        return replace(model, needs_bytes=model.file.size_bytes)
+    return replace(
+        model, needs_bytes=plan.need.total, free_bytes=free.ram_bytes + (free.vram_bytes or 0)
+    )
+
+
+def model_table(models: Iterable[ListedModel]) -> str:
+    """Models as a Markdown table; the loaded one is set off."""
+    rows = (
+        (f"**{one.entry.name}** (loaded)" if one.is_loaded else one.entry.name, *one.facts)
+        for one in models
+    )
+    return markdown_table(_HEADER, rows)

@@ -1,0 +1,84 @@
+"""What people are told of each model that they can load."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support.gguf_edit import I32, U32
+from support.model_stores import LM_STUDIO, put, write_small_gguf
+
+from jupyter_llm import llm
+from jupyter_llm.engine.tuning.figures import Figure, Tuning, save_tuning
+from jupyter_llm.engine.tuning.tuning import current_machine
+from jupyter_llm.frontends.prompt.model_list import ListedModel, listed_models, model_table
+from jupyter_llm.models import pull
+from jupyter_llm.models.fingerprint import file_sha256
+
+
+@pytest.fixture
+def folder(home: Path) -> Path:
+    return home / LM_STUDIO / "p"
+
+
+def listed(name: str) -> ListedModel:
+    return next(model for model in listed_models(llm) if model.entry.name == name)
+
+
+def test_all_that_is_known_of_a_model_stands_in_its_row(tiny_gguf: Path, folder: Path) -> None:
+    path = put(tiny_gguf, folder / "m.gguf")
+    figure = Figure(quantization=None, settings={}, prefill=100.0, decode=23.44)
+    size = path.stat().st_size
+    machine = current_machine()
+    save_tuning(
+        Tuning(sha256=file_sha256(path), size_bytes=size, machine=machine, figures=(figure,))
+    )
+    model = listed("m")
+    *facts, here, source = model.facts
+    assert facts == ["0.109M", "F32", "441.3 kB", "4,096", "chat", "cc0-1.0"]
+    assert here.startswith("fits: ")
+    assert here.endswith(" GB, 23.4 tokens/s")
+    assert source == "LM Studio"
+    row = model_table([model]).splitlines()[-1]
+    assert all(fact in row for fact in ("m", *model.facts))
+
+
+def test_a_model_that_needs_more_than_there_is_says_so_with_the_numbers(
+    tiny_gguf: Path, folder: Path
+) -> None:
+    write_small_gguf(
+        tiny_gguf,
+        folder / "huge.gguf",
+        llama__block_count=(U32, 512),
+        llama__attention__head_count=(U32, 65536),
+        llama__attention__head_count_kv=(U32, 65536),
+        llama__attention__key_length=(U32, 4096),
+    )
+    model = listed("huge")
+    assert not model.fits
+    assert model.needs_bytes > model.free_bytes > 0
+    assert "too large: needs " in model.here
+
+
+@pytest.mark.parametrize(
+    ("keys", "purpose"),
+    [
+        ({"tokenizer__ggml__fim_mid_token_id": (I32, 5)}, "chat, code at the cursor"),
+        ({"llama__pooling_type": (I32, 1)}, "vectors"),
+    ],
+)
+def test_what_a_model_is_for_is_told(
+    tiny_gguf: Path, folder: Path, keys: dict[str, tuple[int, object]], purpose: str
+) -> None:
+    write_small_gguf(tiny_gguf, folder / "m.gguf", **keys)
+    assert listed("m").purpose == purpose
+
+
+def test_a_licence_that_the_hub_told_stands_where_the_file_is_silent(
+    tiny_gguf: Path, folder: Path
+) -> None:
+    path = folder / "m.gguf"
+    write_small_gguf(tiny_gguf, path, general__license=(I32, 0))  # no text
+    pull._PULLED.put(str(path), json.dumps({"licence": "apache-2.0"}))
+    assert listed("m").licence == "apache-2.0"
