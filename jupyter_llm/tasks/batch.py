@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import replace
 from typing import TYPE_CHECKING, SupportsIndex, TypeVar
 
 from jupyter_llm.engine.completion import BatchError, PromptInterrupted
-from jupyter_llm.engine.options import MAX_SEED
 from jupyter_llm.engine.request import Priority, Request
 from jupyter_llm.errors import JupyterLLMError, OptionError
+from jupyter_llm.tasks.drafts import counted_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +32,7 @@ def run_batch(
     try:
         for index, prompt in enumerate(prompts):
             request = Request(
-                prompt=prompt, params=_params_of(params, index), priority=Priority.BULK
+                prompt=prompt, params=counted_on(params, index), priority=Priority.BULK
             )
             streams.append(engine.submit(request))
         return _collect(streams)
@@ -51,12 +50,6 @@ def repeated(prompt: T, n: object) -> list[T]:
     if not isinstance(n, SupportsIndex) or operator.index(n) < 1:
         raise OptionError(f"n must be a whole number from 1 on, not {n!r}.")
     return [prompt] * operator.index(n)
-
-
-def _params_of(params: SamplingParams, index: int) -> SamplingParams:
-    if params.seed is None:
-        return params
-    return replace(params, seed=(params.seed + index) % (MAX_SEED + 1))
 
 
 def _collect(streams: Sequence[Stream]) -> list[Completion]:

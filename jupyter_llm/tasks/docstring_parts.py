@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from jupyter_llm.notebook.code.bindings import DEFINITIONS, Definition
+from jupyter_llm.notebook.code.bindings import Definition, own_nodes, parameters_of, returned_by
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -115,9 +115,7 @@ def structure_of(node: Definition, namespace: Mapping[str, object]) -> Docstring
 
 def _of_function(node: _Function, namespace: Mapping[str, object]) -> Iterator[Section]:
     yield Section("Parameters", list(_parameters(node, namespace)))
-    own = list(_own(node))
-    values = [one.value for one in own if isinstance(one, ast.Return) and one.value is not None]
-    values = [value for value in values if not _is_none(value)]
+    own, values = list(own_nodes(node.body)), returned_by(node)
     said = "" if node.returns is None else _annotation(node.returns)
     if any(isinstance(one, ast.Yield | ast.YieldFrom) for one in own):
         yield Section("Yields", [Entry(kind=_item_of(node.returns), fallback="The next value.")])
@@ -137,18 +135,16 @@ def _of_class(node: ast.ClassDef, namespace: Mapping[str, object]) -> Iterator[S
 
 def _parameters(node: _Function, namespace: Mapping[str, object]) -> Iterator[Entry]:
     args = node.args
-    positional = [*args.posonlyargs, *args.args]
-    missing = [None] * (len(positional) - len(args.defaults))
-    pairs = list(zip(positional, [*missing, *args.defaults], strict=True))
+    pairs = parameters_of(args)
+    entries = [_parameter(arg, default, namespace) for arg, default in pairs]
+    if args.vararg:
+        starred = Entry(f"*{args.vararg.arg}", _annotation(args.vararg.annotation))
+        entries.insert(len(pairs) - len(args.kwonlyargs), starred)
     if pairs and pairs[0][0].arg in ("self", "cls"):
-        pairs = pairs[1:]
-    starred = [(f"*{args.vararg.arg}", args.vararg)] if args.vararg else []
-    yield from (_parameter(arg, default, namespace) for arg, default in pairs)
-    yield from (Entry(name, _annotation(arg.annotation)) for name, arg in starred)
-    for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
-        yield _parameter(arg, default, namespace)
+        entries = entries[1:]
     if args.kwarg:
-        yield Entry(f"**{args.kwarg.arg}", _annotation(args.kwarg.annotation))
+        entries.append(Entry(f"**{args.kwarg.arg}", _annotation(args.kwarg.annotation)))
+    yield from entries
 
 
 def _parameter(arg: ast.arg, default: ast.expr | None, namespace: Mapping[str, object]) -> Entry:
@@ -201,14 +197,6 @@ def _message(raised: ast.expr) -> str:
         case ast.Call(args=[ast.Constant(value=str(text)), *_]) if text.strip():
             return f"With the message: {text.strip().rstrip('.')}."
     return "If it cannot go on."
-
-
-def _own(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield what stands in a function and in no function inside it, in order."""
-    for child in ast.iter_child_nodes(node):
-        yield child
-        if not isinstance(child, (*DEFINITIONS, ast.Lambda)):
-            yield from _own(child)
 
 
 def _annotation(node: ast.expr | None) -> str:

@@ -120,6 +120,28 @@ def keys_in(node: ast.AST) -> frozenset[str]:
     return frozenset(found)
 
 
+def own_nodes(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """All that a block consists of, without the insides of what it defines, in order."""
+    for node in body:
+        yield node
+        if not isinstance(node, (*DEFINITIONS, ast.Lambda)):
+            yield from own_nodes(ast.iter_child_nodes(node))
+
+
+def returned_by(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.expr]:
+    """What a function gives back where it gives something."""
+    values = (node.value for node in own_nodes(function.body) if isinstance(node, ast.Return))
+    return [v for v in values if v and not (isinstance(v, ast.Constant) and v.value is None)]
+
+
+def parameters_of(arguments: ast.arguments) -> list[tuple[ast.arg, ast.expr | None]]:
+    """The parameters with a name of their own, and their defaults; those by keyword alone last."""
+    placed = [*arguments.posonlyargs, *arguments.args]
+    defaults = [*[None] * (len(placed) - len(arguments.defaults)), *arguments.defaults]
+    named = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    return [*zip(placed, defaults, strict=True), *named]
+
+
 def statement_at(tree: ast.AST, line: int) -> ast.stmt | None:
     """The innermost statement that a line belongs to."""
     covering = [n for n in ast.walk(tree) if isinstance(n, ast.stmt) and _covers(n, line)]

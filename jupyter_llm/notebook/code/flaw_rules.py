@@ -10,10 +10,11 @@ import ast
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
+from jupyter_llm.notebook.code.bindings import own_nodes, parameters_of, returned_by
 from jupyter_llm.notebook.code.names import uses_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 Broken = tuple[int, str, Literal["certain", "likely", "possible"]]
 """A line, what is wrong with it, and how sure that is."""
@@ -30,7 +31,7 @@ _MUTATORS = frozenset(
         *("discard", "update", "setdefault", "popitem", "appendleft"),
     }
 )
-_GIVE_NONE = frozenset({"append", "extend", "insert", "sort", "reverse"})
+_GIVE_NONE = {"append": 1, "extend": 1, "insert": 2, "sort": 0, "reverse": 0}  # with arguments
 _RESIZING = frozenset({"append", "insert", "pop", "remove", "clear", "add", "discard", "popitem"})
 _MODULES = frozenset({"np", "numpy", "pd", "pl", "os", "shutil", "bisect", "heapq", "plt", "re"})
 # Methods that change nothing, where their result is thrown away; the number of arguments with
@@ -57,7 +58,8 @@ def broken_rules(tree: ast.Module) -> Iterator[Broken]:
         for body in _bodies(node):
             yield from _of_block(body, last)
         if isinstance(node, _FUNCTIONS):
-            yield from _of_function(node)
+            for rule in _OF_FUNCTIONS:
+                yield from rule(node)
         elif isinstance(node, ast.Try):
             yield from _of_try(node)
         elif isinstance(node, _LOOPS):
@@ -82,8 +84,13 @@ def _of_expression(node: ast.AST) -> Iterator[Broken]:
                     yield node.lineno, text, "certain"
         case ast.BinOp(op=ast.BitXor(), right=ast.Constant(value=2 | 3)):
             yield node.lineno, "`^` is no power but a bitwise xor; the power is `**`", "likely"
-        case ast.BinOp(op=ast.Add() | ast.Sub(), left=left, right=right):
-            yield from _missing_brackets(node, left, right)
+        case ast.BinOp(
+            op=ast.Add(),
+            left=ast.Name() | ast.Subscript() as first,
+            right=ast.BinOp(left=last, op=ast.Div() | ast.FloorDiv(), right=ast.Constant(value=2)),
+        ) if type(last) is type(first):
+            text = f"in `{ast.unparse(node)}` only the last is divided; a mean needs brackets"
+            yield node.lineno, text, "likely"
         case ast.BinOp(op=ast.FloorDiv(), left=left, right=right):
             if _is_call(left, "sum") and _is_call(right, "len"):
                 yield node.lineno, "`//` cuts off the fraction of a mean", "likely"
@@ -98,7 +105,13 @@ def _of_comparison(node: ast.Compare) -> Iterator[Broken]:
     for (left, right), op in zip(pairwise(sides), node.ops, strict=True):
         is_equality = isinstance(op, ast.Eq | ast.NotEq)
         # `x != x` asks for NaN.
-        if _same(left, right) and not isinstance(op, ast.NotEq) and _is_plain(left):
+        is_plain = isinstance(left, ast.Name | ast.Attribute | ast.Subscript)
+        if (
+            is_plain
+            and not isinstance(op, ast.NotEq)
+            and _same(left, right)
+            and not _has_call(left)
+        ):
             yield node.lineno, f"`{ast.unparse(node)}` compares something to itself", "certain"
         if is_equality and (_is_inexact(left) or _is_inexact(right)):
             text = "floats are rarely equal exactly; `math.isclose` compares them"
@@ -107,29 +120,6 @@ def _of_comparison(node: ast.Compare) -> Iterator[Broken]:
     if len(node.ops) > 1 and any(isinstance(one.op, ast.BitAnd | ast.BitOr) for one in masks):
         text = "`&` and `|` bind more closely than comparisons: put each of these in brackets"
         yield node.lineno, text, "certain"
-
-
-def _missing_brackets(node: ast.BinOp, left: ast.expr, right: ast.expr) -> Iterator[Broken]:
-    """The mean of two, and what is divided by one less than a length."""
-    text = ast.unparse(node)
-    match node.op, left, right:
-        case (
-            ast.Add(),
-            ast.Name() | ast.Subscript(),
-            ast.BinOp(left=last, op=ast.Div() | ast.FloorDiv(), right=ast.Constant(value=2)),
-        ) if type(last) is type(left):
-            yield (
-                node.lineno,
-                f"in `{text}` only the last is divided; a mean needs brackets",
-                "likely",
-            )
-        case (
-            ast.Sub(),
-            ast.BinOp(op=ast.Div() | ast.FloorDiv(), right=ast.Call() as length),
-            ast.Constant(value=1),
-        ) if _is_call(length, "len"):
-            wanted = f"({ast.unparse(length)} - 1)"
-            yield node.lineno, f"`{text}` divides first; is `{wanted}` meant?", "likely"
 
 
 # Blocks
@@ -143,8 +133,8 @@ def _of_block(body: Sequence[ast.stmt], last: ast.stmt | None) -> Iterator[Broke
     for one in body:
         if isinstance(one, ast.Expr) and one is not last:
             yield from _unused_result(one)
-        elif isinstance(one, ast.Assign | ast.Return) and one.value is not None:
-            yield from _none_kept(one, one.value)
+        elif isinstance(one, ast.Assign | ast.Return) and isinstance(one.value, ast.Call):
+            yield from _none_kept(one.value)
         if isinstance(one, ast.Assign):
             yield from _of_assignment(one)
 
@@ -153,15 +143,14 @@ def _unused_result(statement: ast.Expr) -> Iterator[Broken]:
     value, text = statement.value, f"`{_short(statement.value)}`"
     match value:
         case ast.Compare(ops=[ast.Eq()]):
-            yield (
-                statement.lineno,
-                f"{text} compares and does not assign; nothing uses it",
-                "certain",
-            )
-        case ast.Compare() | ast.UnaryOp() | ast.Subscript(ctx=ast.Load()):
-            if not _has_call(value):
-                yield statement.lineno, f"the value of {text} is not used", "likely"
-        case ast.BinOp(op=op) if not isinstance(op, ast.LShift | ast.RShift | ast.BitOr):
+            what = f"{text} compares and does not assign; nothing uses it"
+            yield statement.lineno, what, "certain"
+        case (
+            ast.Compare()
+            | ast.UnaryOp()
+            | ast.Subscript()
+            | ast.BinOp(op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div())
+        ) if not _has_call(value):
             yield statement.lineno, f"the value of {text} is not used", "likely"
         case ast.Call(func=ast.Name(id=name)) if name in _PURE_FUNCTIONS:
             yield statement.lineno, f"{text} changes nothing, and its result is not used", "certain"
@@ -173,18 +162,16 @@ def _unused_result(statement: ast.Expr) -> Iterator[Broken]:
                 yield statement.lineno, what, "certain"
 
 
-def _none_kept(statement: ast.stmt, value: ast.expr) -> Iterator[Broken]:
+def _none_kept(call: ast.Call) -> Iterator[Broken]:
     """The None of a method that changes its object."""
-    if not isinstance(value, ast.Call) or not isinstance(value.func, ast.Attribute):
-        return
-    name, base = value.func.attr, value.func.value
-    if any(one.arg == "inplace" and _is_number(one.value, 1) for one in value.keywords):
-        yield statement.lineno, f"`.{name}(…, inplace=True)` gives None, which is kept", "certain"
-    elif name in _GIVE_NONE and not _is_module(base):
-        num = len(value.args)
-        if num == {"append": 1, "extend": 1, "insert": 2}.get(name, 0):
-            text = f"`.{name}(…)` changes its list and gives None, which is kept"
-            yield statement.lineno, text, "likely"
+    match call.func:
+        case ast.Attribute(value=base, attr=name):
+            if any(one.arg == "inplace" and _is_number(one.value, 1) for one in call.keywords):
+                text = f"`.{name}(…, inplace=True)` gives None, which is kept"
+                yield call.lineno, text, "certain"
+            elif len(call.args) == _GIVE_NONE.get(name) and not _is_module(base):
+                text = f"`.{name}(…)` changes its list and gives None, which is kept"
+                yield call.lineno, text, "likely"
 
 
 def _of_assignment(node: ast.Assign) -> Iterator[Broken]:
@@ -232,10 +219,8 @@ def _same_test_again(node: ast.If) -> Iterator[Broken]:
 def _of_loop(loop: Loop) -> Iterator[Broken]:
     yield from _runs_once(loop)
     yield from _starts_over(loop)
-    yield from _keeps_the_last(loop)
     if isinstance(loop, ast.While):
         yield from _never_ends(loop)
-        yield from _beyond_the_end(loop)
         return
     yield from _of_loop_names(loop)
     yield from _changes_what_it_reads(loop)
@@ -245,7 +230,7 @@ def _of_loop(loop: Loop) -> Iterator[Broken]:
 
 def _runs_once(loop: Loop) -> Iterator[Broken]:
     end = loop.body[-1]
-    can_go_on = any(isinstance(one, ast.Continue) for one in _walk(loop.body))
+    can_go_on = any(isinstance(one, ast.Continue) for one in own_nodes(loop.body))
     is_first_wanted = isinstance(loop, ast.While) or len(loop.body) == 1
     if isinstance(end, ast.Return) and not can_go_on and not is_first_wanted:
         text = "`return` ends the loop in its first round; it may have to stand behind the loop"
@@ -257,7 +242,7 @@ def _starts_over(loop: Loop) -> Iterator[Broken]:
     for one in loop.body:
         match one:
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if _is_start(value):
-                rest = list(_walk(other for other in loop.body if other is not one))
+                rest = list(own_nodes(other for other in loop.body if other is not one))
                 reads = [n for n in rest if isinstance(n, ast.Name) and n.id == name]
                 grows = [n for n in rest if _grows(n, name)]
                 if grows and len(reads) == len(grows):
@@ -265,33 +250,15 @@ def _starts_over(loop: Loop) -> Iterator[Broken]:
                     yield one.lineno, text, "likely"
 
 
-def _keeps_the_last(loop: Loop) -> Iterator[Broken]:
-    """A name that a loop gives another value in every round, and never reads."""
-    reads = [
-        n.id for n in ast.walk(loop) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
-    ]
-    leaves = any(isinstance(n, ast.Break) for n in _walk(loop.body))
-    for one in loop.body:
-        match one:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) if not leaves:
-                if name not in reads and not isinstance(value, ast.Constant):
-                    yield (
-                        one.lineno,
-                        f"`{name}` keeps what the last round gives it alone",
-                        "possible",
-                    )
-
-
 def _never_ends(loop: ast.While) -> Iterator[Broken]:
     names = {n.id for n in ast.walk(loop.test) if isinstance(n, ast.Name)}
-    inside = list(_walk(loop.body))
+    inside = list(own_nodes(loop.body))
     leaves = any(isinstance(n, ast.Break | ast.Return | ast.Raise | ast.Yield) for n in inside)
     is_plain = not any(isinstance(n, ast.Call | ast.Attribute) for n in ast.walk(loop.test))
-    changed = {n.id for n in inside if isinstance(n, ast.Name)} & names
     touched = any(
         (isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store | ast.Del) and n.id in names)
         or (isinstance(n, ast.Attribute | ast.Subscript) and _root(n) in names)
-        or (isinstance(n, ast.Call) and changed & set(_names(n)))
+        or (isinstance(n, ast.Call) and names & set(_names(n)))
         or isinstance(n, ast.Await)
         for n in inside
     )
@@ -300,17 +267,9 @@ def _never_ends(loop: ast.While) -> Iterator[Broken]:
         yield loop.lineno, text, "likely"
 
 
-def _beyond_the_end(loop: ast.While) -> Iterator[Broken]:
-    match loop.test:
-        case ast.Compare(left=ast.Name(id=name), ops=[ast.LtE()], comparators=[ast.Call() as call]):
-            if _is_call(call, "len") and _indexes(loop, call.args[0], name):
-                text = f"`{ast.unparse(loop.test)}` lets the index be one too large; use `<`"
-                yield loop.lineno, text, "certain"
-
-
 def _of_loop_names(loop: ast.For | ast.AsyncFor) -> Iterator[Broken]:
     targets = [n.id for n in ast.walk(loop.target) if isinstance(n, ast.Name)]
-    inner = [n for n in _walk(loop.body) if isinstance(n, ast.For)]
+    inner = [n for n in own_nodes(loop.body) if isinstance(n, ast.For)]
     for other in inner:
         for name in {n.id for n in ast.walk(other.target) if isinstance(n, ast.Name)} - {"_"}:
             if name in targets:
@@ -329,7 +288,7 @@ def _changes_what_it_reads(loop: ast.For | ast.AsyncFor) -> Iterator[Broken]:
         source = source.func.value if source.func.attr in ("items", "keys", "values") else source
     if not isinstance(source, ast.Name | ast.Attribute):
         return
-    for body in (loop.body, *(b for n in _walk(loop.body) for b in _bodies(n))):
+    for body in (loop.body, *(b for n in own_nodes(loop.body) for b in _bodies(n))):
         leaves = any(isinstance(one, ast.Break | ast.Return | ast.Raise) for one in body)
         for one in body if not leaves else ():
             if _resizes(one, source):
@@ -349,18 +308,15 @@ def _resizes(statement: ast.stmt, source: ast.expr) -> bool:
 
 def _of_range(loop: ast.For | ast.AsyncFor, name: str, count: ast.Call) -> Iterator[Broken]:
     """Indices that leave out the first or the last, or go beyond it."""
-    *start, stop = count.args[:2] or [ast.Constant(0)]
     if not _is_call(count, "range") or len(count.args) > 2:  # noqa: PLR2004  with a step
         return
     op: ast.operator | None = None
-    match stop:
-        case ast.BinOp(left=ast.Call() as length, right=ast.Constant(value=1)):
-            op = stop.op
-        case ast.Call() as length:
+    match count.args[-1]:
+        case ast.BinOp(left=length, op=op, right=ast.Constant(value=1)):
             pass
-        case _:
-            return
-    if not _is_call(length, "len"):
+        case length:
+            pass
+    if not isinstance(length, ast.Call) or not _is_call(length, "len"):
         return
     over = length.args[0]
     offsets = _offsets(loop, over, name)
@@ -373,8 +329,6 @@ def _of_range(loop: ast.For | ast.AsyncFor, name: str, count: ast.Call) -> Itera
     elif op is None and 1 in offsets and not _asks_about(loop, name):
         text = f"the last `{ast.unparse(over)}[{name} + 1]` is one behind the end"
         yield loop.lineno, text, "certain"
-    elif op is None and start and _is_number(start[0], 1) and is_alone:
-        yield loop.lineno, f"the first of `{ast.unparse(over)}` is left out", "possible"
 
 
 def _offsets(loop: ast.AST, over: ast.expr, name: str) -> set[int]:
@@ -396,16 +350,16 @@ def _uses_otherwise(loop: ast.For | ast.AsyncFor, over: ast.expr, name: str) -> 
     """Whether the index or what is counted is used for more than looking up the one at it."""
     lookups = [
         node
-        for node in _walk(loop.body)
+        for node in own_nodes(loop.body)
         if isinstance(node, ast.Subscript) and _same(node.value, over)
     ]
-    used = [n.id for n in _walk(loop.body) if isinstance(n, ast.Name)]
+    used = [n.id for n in own_nodes(loop.body) if isinstance(n, ast.Name)]
     return used.count(name) != len(lookups) or used.count(_root(over)) != len(lookups)
 
 
 def _asks_about(loop: ast.For | ast.AsyncFor, name: str) -> bool:
-    tests = [n.test for n in _walk(loop.body) if isinstance(n, ast.If | ast.IfExp | ast.While)]
-    tests += [one for n in _walk(loop.body) if isinstance(n, ast.BoolOp) for one in n.values]
+    tests = [n.test for n in own_nodes(loop.body) if isinstance(n, ast.If | ast.IfExp | ast.While)]
+    tests += [one for n in own_nodes(loop.body) if isinstance(n, ast.BoolOp) for one in n.values]
     compared = [n for test in tests for n in ast.walk(test) if isinstance(n, ast.Compare)]
     sides = [side for n in compared for side in (n.left, *n.comparators)]
     return any(isinstance(n, ast.Name) and n.id == name for s in sides for n in _bare(s))
@@ -422,27 +376,16 @@ def _bare(node: ast.AST) -> Iterator[ast.AST]:
 # Functions and whole scopes
 
 
-def _of_function(function: Function) -> Iterator[Broken]:
-    yield from _shared_defaults(function)
-    yield from _one_way_without_return(function)
-    yield from _calls_itself_in_vain(function)
-    yield from _unused_parameters(function)
-
-
 def _shared_defaults(function: Function) -> Iterator[Broken]:
-    arguments = function.args
-    named = [*arguments.posonlyargs, *arguments.args]
-    pairs = [*zip(named[len(named) - len(arguments.defaults) :], arguments.defaults, strict=True)]
-    pairs += [
-        (one, default)
-        for one, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-        if default is not None
-    ]
-    for one, default in pairs:
+    for one, default in parameters_of(function.args):
         is_made = isinstance(default, ast.List | ast.Dict | ast.Set) or (
             isinstance(default, ast.Call) and _called(default) in ("list", "dict", "set")
         )
-        if is_made and any(_lets_change(node, one.arg) for node in _walk(function.body)):
+        if (
+            default
+            and is_made
+            and any(_lets_change(node, one.arg) for node in own_nodes(function.body))
+        ):
             text = (
                 f"the default `{one.arg}={ast.unparse(default)}` is made once: all calls share it"
             )
@@ -464,20 +407,16 @@ def _lets_change(node: ast.AST, name: str) -> bool:
 
 def _one_way_without_return(function: Function) -> Iterator[Broken]:
     """The end of a function that gives something elsewhere, and None at its last `if`."""
-    returns = [n for n in _walk(function.body) if isinstance(n, ast.Return)]
-    gives = [n for n in returns if n.value is not None and not _is_none(n.value)]
-    end = function.body[-1]
-    is_generator = any(isinstance(n, ast.Yield | ast.YieldFrom) for n in _walk(function.body))
-    if not gives or is_generator or len(gives) != len(returns):
+    inside = list(own_nodes(function.body))
+    gives, end = returned_by(function), function.body[-1]
+    is_generator = any(isinstance(n, ast.Yield | ast.YieldFrom) for n in inside)
+    if not gives or is_generator or len(gives) != sum(isinstance(n, ast.Return) for n in inside):
         return
     if isinstance(end, ast.If | ast.Try | ast.With) and _goes_on([end]):
-        has_one = any(isinstance(n, ast.Return) for n in _walk([end]))
+        has_one = any(isinstance(n, ast.Return) for n in own_nodes([end]))
         if has_one or isinstance(end, ast.If):
             text = f"one way through `{function.name}` ends without `return` and gives None"
             yield end.lineno, text, "likely"
-    elif not isinstance(end, (*_LOOPS, ast.If)) and _goes_on(function.body):
-        text = f"`{function.name}` ends here without `return` and gives None"
-        yield end.lineno, text, "possible"
 
 
 def _goes_on(body: Sequence[ast.stmt]) -> bool:
@@ -497,7 +436,7 @@ def _goes_on(body: Sequence[ast.stmt]) -> bool:
                 if not any(map(_goes_on, ways)) or (final and not _goes_on(final)):
                     return False
             case ast.While(test=ast.Constant(value=value)) if value:
-                if not any(isinstance(n, ast.Break) for n in _walk(one.body)):
+                if not any(isinstance(n, ast.Break) for n in own_nodes(one.body)):
                     return False
             case ast.Match():
                 return False  # it may name every case there is
@@ -507,21 +446,10 @@ def _goes_on(body: Sequence[ast.stmt]) -> bool:
 
 
 def _calls_itself_in_vain(function: Function) -> Iterator[Broken]:
-    """The result of a function's own call that is dropped, though it returns something."""
-    inside = list(_walk(function.body))
-    gives = any(
-        isinstance(n, ast.Return) and n.value is not None and not _is_none(n.value) for n in inside
-    )
-    for node in inside:
-        if gives and isinstance(node, ast.Expr) and _is_call(node.value, function.name):
+    for node in own_nodes(function.body) if returned_by(function) else ():
+        if isinstance(node, ast.Expr) and _is_call(node.value, function.name):
             text = f"the result of `{_short(node.value)}` is dropped; `return` it"
             yield node.lineno, text, "likely"
-        elif _is_call(node, function.name) and isinstance(node, ast.Call):
-            own = [one.arg for one in function.args.args]
-            given = [one.id if isinstance(one, ast.Name) else "" for one in node.args]
-            bound = {n.id for n in inside if isinstance(n, ast.Name) and type(n.ctx) is ast.Store}
-            if own and given == own and not bound & set(own) and not node.keywords:
-                yield node.lineno, f"`{_short(node)}` calls itself with the same again", "likely"
 
 
 def _unused_parameters(function: Function) -> Iterator[Broken]:
@@ -536,8 +464,16 @@ def _unused_parameters(function: Function) -> Iterator[Broken]:
             yield one.lineno, f"the parameter `{one.arg}` is never used", "likely"
 
 
+_OF_FUNCTIONS = (
+    _shared_defaults,
+    _one_way_without_return,
+    _calls_itself_in_vain,
+    _unused_parameters,
+)
+
+
 def _of_scope(scope: ast.Module | Function) -> Iterator[Broken]:
-    inside = list(_walk(scope.body))
+    inside = list(own_nodes(scope.body))
     yield from _builtins_in_the_way(inside)
     yield from _extremes(inside)
     yield from _always_empty(inside)
@@ -559,7 +495,7 @@ def _builtins_in_the_way(inside: Sequence[ast.AST]) -> Iterator[Broken]:
 
 
 def _extremes(inside: Sequence[ast.AST]) -> Iterator[Broken]:
-    """A largest or smallest that is looked for from 0 on."""
+    """A smallest that is looked for from 0 on."""
     starts = {
         node.targets[0].id: node.lineno
         for node in inside
@@ -570,16 +506,14 @@ def _extremes(inside: Sequence[ast.AST]) -> Iterator[Broken]:
     for node in inside:
         match node:
             case ast.If(
-                test=ast.Compare(left=left, ops=[op], comparators=[ast.Name(id=name)]),
+                test=ast.Compare(
+                    left=left, ops=[ast.Lt() | ast.LtE()], comparators=[ast.Name(id=name)]
+                ),
                 body=[ast.Assign(targets=[ast.Name(id=kept)], value=value), *_],
                 orelse=[],
             ) if name == kept and name in starts and _same(left, value):
-                if isinstance(op, ast.Lt | ast.LtE):
-                    text = f"`{name}` begins at 0, so no positive value is ever smaller"
-                    yield starts[name], text, "certain"
-                elif isinstance(op, ast.Gt | ast.GtE):
-                    text = f"`{name}` begins at 0, so values below 0 are never found"
-                    yield starts[name], text, "possible"
+                text = f"`{name}` begins at 0, so no positive value is ever smaller"
+                yield starts[name], text, "certain"
 
 
 def _always_empty(inside: Sequence[ast.AST]) -> Iterator[Broken]:
@@ -626,14 +560,6 @@ def _braces_without_f(scope: ast.AST, inside: Sequence[ast.AST]) -> Iterator[Bro
 # What the rules ask
 
 
-def _walk(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """All that a block consists of, without the functions and classes defined in it."""
-    for node in body:
-        yield node
-        if not isinstance(node, _SCOPES):
-            yield from _walk(ast.iter_child_nodes(node))
-
-
 def _bodies(node: ast.AST) -> Iterator[list[ast.stmt]]:
     for name in ("body", "orelse", "finalbody"):
         body = getattr(node, name, None)
@@ -672,16 +598,8 @@ def _root(node: ast.AST) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _indexes(loop: ast.AST, over: ast.expr, name: str) -> bool:
-    return 0 in _offsets(loop, over, name)
-
-
 def _has_call(node: ast.AST) -> bool:
     return any(isinstance(n, ast.Call | ast.Await) for n in ast.walk(node))
-
-
-def _is_plain(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name | ast.Attribute | ast.Subscript) and not _has_call(node)
 
 
 def _is_number(node: ast.AST, number: int) -> bool:

@@ -1,4 +1,4 @@
-"""Mends of code that Python cannot read: brackets, quotes, colons, signs, keywords and indentation.
+"""Mends of code that Python cannot read: quotes, signs, keywords, and what `repair` knows of.
 
 One thing is changed near the place where Python stopped, and what can be read then is yielded.
 """
@@ -14,13 +14,11 @@ from jupyter_llm.notebook.code.syntax import syntax_error
 from jupyter_llm.notebook.failures.broken_cell import Broken, Mend, near
 
 _MAX_READS = 250  # of the cell, with one thing changed
-_MOST_CHANGED = 4  # lines that a repair may change
 _TOKEN = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'|\w+|\*\*|//|[-+*/<>=!]=|\S")
 _KEYWORDS = [*keyword.kwlist, "print"]
 _SIGNS = (
     (r"\belse\s+if\b", "elif", "`else if` is `elif` in Python"),
     (r"\belseif\b", "elif", "`elseif` is `elif` in Python"),
-    (r"^(\s*)print\s+([^=(\s].*)$", r"\1print(\2)", "`print` is called with brackets"),
     (r"&&", "and", "`&&` is `and` in Python"),
     (r"\|\|", "or", "`||` is `or` in Python"),
     (r"!(?=[\w(])", "not ", "`!` is `not` in Python"),
@@ -48,18 +46,13 @@ def syntax(broken: Broken) -> Iterator[Mend]:
     lines = broken.source.split("\n")
     row = min(max((error.lineno or broken.line or len(lines)) - 1, 0), len(lines) - 1)
     message = str(error.msg)
-    seen: set[str] = set()
-    reads = 0
+    seen = {broken.source}
     for source, reason, is_sure in _candidates(lines, row, error.offset or 0, message):
-        if source in seen or source == broken.source:
-            continue
-        seen.add(source)
-        reads += 1
-        if reads > _MAX_READS:
-            break
-        if syntax_error(source) is None:
+        if source not in seen and syntax_error(source) is None:
             yield Mend(source, reason, is_sure)
-    yield from _repaired(broken, lines)
+        seen.add(source)
+        if len(seen) > _MAX_READS:
+            return
 
 
 def _candidates(
@@ -71,14 +64,10 @@ def _candidates(
     def cell(new: str, at: int = row) -> str:
         return "\n".join([*lines[:at], new, *lines[at + 1 :]])
 
-    if "expected ':'" in message or re.match(
-        r"\s*(?:if|elif|else|for|while|def|class|with|try)\b", line
-    ):
-        code = line.rstrip()
-        yield cell(f"{code}:"), "a colon is missing", True
-        yield cell(re.sub(r"\s*(#.*)$", r":  \1", code)), "a colon is missing", True
-    yield from _indented(lines, row, message)
     yield from ((cell(new), reason, True) for new, reason in _quoted(line))
+    if "expected ':'" in message:
+        yield cell(re.sub(r"\s*(#.*)$", r":  \1", line)), "a colon is missing", True
+    yield from _repaired(lines)
     wants_sign = "'=='" in message or "expression" in message
     for pattern, sign, reason in _SIGNS:
         if sign == "==" and "= =" not in line and not wants_sign:
@@ -90,10 +79,7 @@ def _candidates(
         word = found[0]
         if word in _KEYWORDS:
             continue
-        known = {one.lower(): one for one in _KEYWORDS}
-        others = [known[word.lower()]] if word.lower() in known else []
-        others += [one for one, _ in near(word, _KEYWORDS, 2)]
-        for other in others:
+        for other, _ in near(word, _KEYWORDS):
             new = line[: found.start()] + other + line[found.end() :]
             yield cell(new), f"`{word}` is no keyword; near it is `{other}`", True
     if loop := re.match(r"(\s*)for\s+(\w+)\s+(\w+)\s+(.*)", line):
@@ -101,33 +87,6 @@ def _candidates(
     rows = [row, *([row - 1] if row else [])]
     for at in rows:
         yield from _with_sign(lines, at, column if at == row else len(lines[at]), message)
-
-
-def _indented(lines: list[str], row: int, message: str) -> Iterator[tuple[str, str, bool]]:
-    """Yield the cell with a line, or a run of lines, indented as others are."""
-    if not re.search("indent|outside function|outside loop|inside function", message):
-        return
-    line = lines[row]
-    before = [one for one in lines[:row] if one.strip()]
-    depths = list(dict.fromkeys(len(one) - len(one.lstrip()) for one in reversed(before)))
-    if before and before[-1].rstrip().endswith(":"):
-        depths.insert(0, depths[0] + 4)
-    elif "outside function" in message:
-        depths.insert(0, 4)
-    reason = "the indentation does not fit the lines before"
-    own = len(line) - len(line.lstrip())
-    end = row + 1
-    while end < len(lines) and (
-        not lines[end].strip() or lines[end].startswith(line[:own] or "\0")
-    ):
-        end += 1
-    for depth in depths or [0]:
-        for last in dict.fromkeys((row + 1, end)):
-            moved = [
-                " " * max(len(one) - len(one.lstrip()) + depth - own, 0) + one.lstrip()
-                for one in lines[row:last]
-            ]
-            yield "\n".join([*lines[:row], *moved, *lines[last:]]), reason, True
 
 
 def _quoted(line: str) -> Iterator[tuple[str, str]]:
@@ -181,7 +140,7 @@ def _with_sign(
             is_sure = sign == ":" or is_inside or place == len(code) or "closed" in message
             yield "\n".join([*lines[:row], new, *lines[row + 1 :]]), f"a {said} is missing", is_sure
     for found in sorted(tokens, key=lambda token: abs(token.start() - column + 1)):
-        if not re.match(r"\w|['\"]", found[0]):
+        if found[0] in ")]},:":  # an operator less would be a guess
             new = code[: found.start()] + line[found.end() :]
             yield (
                 "\n".join([*lines[:row], new, *lines[row + 1 :]]),
@@ -190,14 +149,9 @@ def _with_sign(
             )
 
 
-def _repaired(broken: Broken, lines: list[str]) -> Iterator[Mend]:
-    """Mend by the repair of what models write, where that changes little and drops nothing."""
-    repaired = repair(broken.source)
+def _repaired(lines: list[str]) -> Iterator[tuple[str, str, bool]]:
+    """Yield the cell by the repair of what models write, where that drops nothing."""
+    repaired = repair("\n".join(lines))
     words = "; ".join(repaired.changes)
-    after = repaired.source.split("\n")
-    changed = [one for one in after if one not in lines]
-    is_small = len(changed) <= _MOST_CHANGED or re.search(
-        "indent|tabs|characters|fences|prompts", words
-    )
-    if repaired.has_code and "comment" not in words and "left out" not in words and is_small:
-        yield Mend(repaired.source, words, is_sure=True)
+    if repaired.has_code and "comment" not in words and "left out" not in words:
+        yield repaired.source, words, True

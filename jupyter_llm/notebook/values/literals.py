@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Final
 
+from jupyter_llm.notebook.code.bindings import parameters_of
 from jupyter_llm.notebook.values.secrets import is_told, looks_secret, plain_text
 
 Found = tuple[str, ast.expr]
@@ -122,11 +123,7 @@ def _named(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
         case ast.Dict(keys=keys, values=values):
             yield from zip(map(name_of, keys), values, strict=True)
         case ast.arguments():
-            by_place = zip(
-                reversed([*node.posonlyargs, *node.args]), reversed(node.defaults), strict=False
-            )
-            for arg, default in (*by_place, *zip(node.kwonlyargs, node.kw_defaults, strict=True)):
-                yield arg.arg, default
+            yield from ((arg.arg, default) for arg, default in parameters_of(node))
         case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq()], comparators=[right]):
             yield name_of(left), right
             yield name_of(right), left
