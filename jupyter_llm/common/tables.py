@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+_BORDER = re.compile(r"(?<!\\)\|")
+_TABLE = re.compile(r"^\|.*\|\n\|(?: -+ \|)+(?:\n\|.*\|)*", re.MULTILINE)
 _LEAST_WIDTH = 3  # dashes that make a line a table's in all renderers
 
 
@@ -27,6 +30,21 @@ def markdown_table(
         ]
     lines.insert(1, ["-" * width for width in widths])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def aligned(text: str) -> str:
+    """A text in whose Markdown tables the columns stand below one another."""
+
+    def table(found: re.Match[str]) -> str:
+        rows = [
+            [cell.strip().replace("\\|", "|") for cell in _BORDER.split(line)[1:-1]]
+            for line in found[0].splitlines()
+        ]
+        if len({len(row) for row in rows}) > 1:  # none of ours
+            return found[0]
+        return markdown_table(rows[0], rows[2:], is_aligned=True)
+
+    return _TABLE.sub(table, text)
 
 
 def human_size(num_bytes: int) -> str:

@@ -34,6 +34,7 @@ State = Literal["ok", "note", "wrong"]
 _BUILD = "pip install --force-reinstall --no-deps --no-cache-dir --no-binary llama-cpp-python "
 _SCARCE_BYTES = 1 << 30
 _NEWEST_KERNEL = 7  # ipykernel from here on has subshells
+_MOST = 5  # names, or reasons
 _GPU_SIGNS = ("/dev/nvidia0", "/dev/kfd")  # of NVIDIA and AMD
 _PANEL = Path(__file__).parent / "panel" / "static" / "chat_panel.js"
 
@@ -185,7 +186,7 @@ def _memory() -> Finding:
 
 
 def _model(found: list[Installed]) -> Finding:
-    from jupyter_llm.models.discover import HOW_TO_GET_ONE, default_model, list_models
+    from jupyter_llm.models.discover import HOW_TO_GET_ONE, default_model, list_models, unusable
 
     try:
         entry = default_model()
@@ -195,8 +196,9 @@ def _model(found: list[Installed]) -> Finding:
         return _usable(entry, is_tried=bool(found))
     names = [entry.name for entry in list_models()]
     if not names:
-        return Finding("model", "wrong", "there is none", HOW_TO_GET_ONE)
-    said = f"{len(names)} models, and none is chosen: {', '.join(names[:5])}"
+        said = " ".join(["there is none", *(f"({reason})" for reason in unusable()[:_MOST])])
+        return Finding("model", "wrong", said, HOW_TO_GET_ONE)
+    said = f"{len(names)} models, and none is chosen: {', '.join(names[:_MOST])}"
     return Finding("model", "note", said, "`%llm /use NAME`, or set JUPYTER_LLM_MODEL.")
 
 

@@ -144,6 +144,20 @@ def _read(text: str) -> ModelFile:
     return msgspec.json.decode(text, type=ModelFile, dec_hook=path)
 
 
+def unusable() -> list[str]:
+    """Why files that may be models are none that can be loaded, a sentence each."""
+    usable = {entry.path for entry in list_models()}
+    reasons = []
+    for candidate in found():
+        path = Path(candidate.path)
+        if not candidate.pieces and path not in usable:
+            try:
+                inspect(path)
+            except ModelFileError as error:
+                reasons.append(str(error))
+    return list(dict.fromkeys(reasons))
+
+
 def note_used(entry: ModelEntry) -> None:
     """Remember a model that was loaded, so that it is listed wherever it lies."""
     _USED.put(str(entry.path), "")

@@ -119,10 +119,11 @@ def known_sha256(path: Path) -> str | None:
 
 
 def promised_sha256(path: Path) -> str | None:
-    """The SHA-256 that a file came with: in its package, or as its name in the hub's cache."""
+    """The SHA-256 that a file came with: in its package, or as its name with the hub or Ollama."""
     resolved = Path(os.path.realpath(path))
-    if resolved.parent.name == "blobs" and _SHA256.fullmatch(resolved.name):
-        return resolved.name
+    name = resolved.name.removeprefix("sha256-")
+    if resolved.parent.name == "blobs" and _SHA256.fullmatch(name):
+        return name
     return packaged_sha256(path)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.controls import one_line, plain
+from jupyter_llm.common.tables import aligned
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  it has no other name
@@ -58,10 +59,12 @@ def add_model(parser: argparse.ArgumentParser, *names: str, **options: Any) -> N
     argument.completer = _model_names  # type: ignore[attr-defined]  # argcomplete looks for it
 
 
-def _model_names(**_typed: object) -> list[str]:
+def _model_names(prefix: str, **_typed: object) -> list[str]:
+    from argcomplete.completers import FilesCompleter
+
     from jupyter_llm.models.discover import list_models
 
-    return [entry.name for entry in list_models()]
+    return [entry.name for entry in list_models()] + FilesCompleter(("gguf",))(prefix)
 
 
 def say(command: str, text: str) -> None:
@@ -77,8 +80,8 @@ def in_shell(text: str) -> str:
 
 
 def show(text: str) -> None:
-    """Print a text for people; a terminal obeys none of it."""
-    print(plain(in_shell(text)), flush=True)
+    """Print a text for people, with its tables aligned; a terminal obeys none of it."""
+    print(aligned(plain(in_shell(text))), flush=True)
 
 
 def show_json(value: object) -> None:

@@ -32,6 +32,12 @@ exit codes:
   1  it is another file now; or an answer came out different
   2  it cannot be read
 """
+_VERDICTS = {
+    "sound": "{name} is the file that came: its SHA-256 is {found}.",
+    "unknown": "Nothing says what {name} should be. Its SHA-256 is {found}.",
+    "damaged": "{name} is damaged: it came with the SHA-256 {promised}, and has {found}. "
+    "Remove it, and download or install it again.",
+}
 
 
 def add_to(commands: Commands) -> None:
@@ -114,23 +120,18 @@ def _verify(options: argparse.Namespace) -> int:
     if options.model.endswith(".ipynb"):
         return _verify_notebook(options)
     from jupyter_llm.models.fingerprint import promised_sha256, read_sha256
-    from jupyter_llm.models.inspect import inspect
+    from jupyter_llm.models.inspect import inspect, parts_of
 
-    path = inspect(_path(options.model)).path
-    promised, found = promised_sha256(path), read_sha256(path)
-    verdict = "unknown" if promised is None else "sound" if promised == found else "damaged"
+    told = []
+    for path in parts_of(inspect(_path(options.model)).path):
+        promised, found = promised_sha256(path), read_sha256(path)
+        verdict = "unknown" if promised is None else "sound" if promised == found else "damaged"
+        told.append({"path": path, "verdict": verdict, "sha256": found, "promised": promised})
+        if not options.json:
+            show(_VERDICTS[verdict].format(name=path.name, found=found, promised=promised))
     if options.json:
-        show_json({"path": path, "verdict": verdict, "sha256": found, "promised": promised})
-    elif verdict == "sound":
-        show(f"{path.name} is the file that came: its SHA-256 is {found}.")
-    elif verdict == "unknown":
-        show(f"Nothing says what {path.name} should be. Its SHA-256 is {found}.")
-    else:
-        show(
-            f"{path.name} is damaged: it came with the SHA-256 {promised}, and has {found}. "
-            "Remove it, and download or install it again."
-        )
-    return WRONG if verdict == "damaged" else OK
+        show_json(told)
+    return WRONG if any(one["verdict"] == "damaged" for one in told) else OK
 
 
 def _verify_notebook(options: argparse.Namespace) -> int:

