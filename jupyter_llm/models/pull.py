@@ -27,7 +27,7 @@ from jupyter_llm.models.hub import (
     without_telemetry,
 )
 from jupyter_llm.models.licences import check_licence
-from jupyter_llm.models.sources import hub_cache
+from jupyter_llm.models.sources import hub_cache, name_of
 
 _PULLED = Remembered("pulled", max_values=1000)
 _SPEED_OF_S = 10.0  # how far back the speed is measured
@@ -88,7 +88,7 @@ def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
             paths.append(download(repository, file, cache, meter.tell))
             meter.finish(file.size_bytes)
     pulled = Pulled(
-        name=paths[0].stem.lower(),
+        name=name_of(paths[0].name),
         path=paths[0],
         repository=repository.name,
         revision=repository.revision,

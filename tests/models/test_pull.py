@@ -254,6 +254,7 @@ def test_all_parts_of_a_model_are_fetched(hub: Hub) -> None:
     hub.repos[NAME] = Repo({**parts, **others})
     pulled = pull(f"{NAME}:q4_k_m")
     assert pulled.path.name == "big-Q4_K_M-00001-of-00003.gguf"
+    assert pulled.name == "big-q4_k_m"
     assert {path.name: path.read_bytes() for path in pulled.path.parent.iterdir()} == {
         name.rpartition("/")[2]: data for name, data in parts.items()
     }

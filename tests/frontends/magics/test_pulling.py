@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,24 @@ def test_alone_it_lists_what_suits_this_machine(shell: InteractiveShell) -> None
 def test_what_cannot_be_pulled_is_one_line(shell: InteractiveShell, hub: Hub) -> None:
     error = run(shell, "%llm /pull ada/none", raises=DownloadError).error
     assert "There is no repository ada/none" in str(error)
+
+
+def test_nothing_but_a_pull_uses_the_network(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def refuse(*arguments: object, **_options: object) -> None:
+        asked.append(arguments)
+        raise OSError("There is no network.")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    for line in ("-n 2 hello", "/models", "/pull", "/status", "/help"):
+        run(shell, f"%llm {line}")
+    assert asked == []
+    run(shell, f"%llm /pull {NAME}", raises=DownloadError)
+    assert asked
 
 
 def test_names_complete(shell: InteractiveShell) -> None:
