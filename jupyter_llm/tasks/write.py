@@ -150,6 +150,8 @@ class _Drafts:
     def _judged(
         self, completion: Completion, request: Request, number: int, end_s: float | None = None
     ) -> CodeAnswer:
+        # What is to come out the same again gets the whole time, whenever it is there: the clock
+        # then decides only about code that itself takes about as long.
         left_s = TIMEOUT_S if end_s is None else max(end_s - time.monotonic(), _TRY_S)
         step = "Trying the code" if number == 1 else f"Trying draft {number} of {self.total}"
         return self.judge.read(completion, request, timeout_s=min(left_s, TIMEOUT_S), step=step)
