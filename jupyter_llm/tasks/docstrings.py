@@ -14,7 +14,7 @@ def with_docstring(source: str, name: str, docstring: str, *, like: str = "") ->
     Of several definitions of that name it is the one whose text is `like`. All other lines stay as
     they are, magics too; where that cannot be, the code comes back unchanged.
     """
-    node = _definition(source, name, like)
+    node = definition_of(source, name, like)
     if node is None:
         return source
     lines = source.split("\n")
@@ -31,7 +31,8 @@ def with_docstring(source: str, name: str, docstring: str, *, like: str = "") ->
     return result if _is_same_but_for_docstring(source, result) else source
 
 
-def _definition(source: str, name: str, like: str) -> Definition | None:
+def definition_of(source: str, name: str, like: str = "") -> Definition | None:
+    """The definition of a name in some code; of several the one whose text is `like`."""
     tree = parse_cell(source)
     nodes = ast.walk(tree) if tree is not None else ()
     named = [node for node in nodes if isinstance(node, DEFINITIONS) and node.name == name]

@@ -17,7 +17,7 @@ from jupyter_llm.notebook.failures.causes import Cause, causing_cells, failed_ce
 from jupyter_llm.notebook.failures.failure import Failure, told_failure
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.tasks.hidden import restored
-from jupyter_llm.tasks.mending import Trial, best_mend, find_mends, verdict
+from jupyter_llm.tasks.mending import Trial, best_mend, find_mends, is_same, verdict
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.shown_cell import error_text, variables_text
 
@@ -89,19 +89,13 @@ def fix_shown(task: Task, cell: ShownCell) -> Proposal:
         error = _error_text(cell)
         failure = _read_text(cell, error)
         target = Cause(event, "", 0)
-        name = cell_name(event)
-        prompt = "\n\n".join(
-            filter(
-                None,
-                (
-                    f"A cell of a Jupyter notebook failed:\n{code_block(cell.source)}",
-                    f"The error:\n{error}",
-                    variables_text(cell.source, task),
-                    _REQUEST.format(name=name),
-                ),
-            )
+        parts = (
+            f"A cell of a Jupyter notebook failed:\n{code_block(cell.source)}",
+            f"The error:\n{error}",
+            variables_text(cell.source, task),
+            _REQUEST.format(name=cell_name(event)),
         )
-        other = ""
+        prompt, other = "\n\n".join(filter(None, parts)), ""
     target = replace(target, reason=f"failed with {_headline(error)}{other}")
     trial = Trial(task=task, failure=failure, failed=event)
     found = list(find_mends(trial, [target]))
@@ -147,9 +141,8 @@ def _written(trial: Trial, target: Cause, prompt: str, found: Sequence[Mended]) 
         return _mended(likeliest)
     source = restored(_own(answer.landing), before)
     seen = trial.seen(target.cell, source) if source.split() != before.split() else None
-    is_bad = seen is None or (
-        seen.outcome == "raises" and not _is_past(trial, target, source, seen)
-    )
+    is_past = seen is not None and trial.is_past(target.cell, before, source, seen)
+    is_bad = seen is None or (seen.outcome == "raises" and not is_past)
     if likeliest is not None and is_bad:
         return _mended(likeliest)
     return Proposal(
@@ -157,17 +150,9 @@ def _written(trial: Trial, target: Cause, prompt: str, found: Sequence[Mended]) 
         completion=answer.completion,
         cell=target.cell,
         reason=target.reason,
-        verdict=_verdict(trial, target, source, seen) if seen is not None else "",
+        verdict=verdict(seen, is_past=is_past) if seen is not None else "",
         unknown_names=answer.unknown_names,
     )
-
-
-def _is_past(trial: Trial, target: Cause, source: str, seen: Seen) -> bool:
-    return trial.is_past(target.cell, target.cell.source, source, seen)
-
-
-def _verdict(trial: Trial, target: Cause, source: str, seen: Seen) -> str:
-    return verdict(seen, is_past=_is_past(trial, target, source, seen))
 
 
 def without_others(source: str, before: str, cells: Sequence[CellEvent]) -> str:
@@ -249,8 +234,7 @@ def choose_target(causes: Sequence[Cause], argument: str, cells: Sequence[CellEv
 
 def _as_it_is_now(cell: CellEvent, cells: Sequence[CellEvent]) -> CellEvent:
     """The latest run of a cell: it may have been changed since it caused the error."""
-    same = [c for c in cells if c.cell_id is not None and c.cell_id == cell.cell_id]
-    return same[-1] if same else cell
+    return next((one for one in reversed(cells) if is_same(one, cell)), cell)
 
 
 def fix_prompt(failure: Failure, causes: Sequence[Cause], target: Cause) -> str:
@@ -262,7 +246,7 @@ def fix_prompt(failure: Failure, causes: Sequence[Cause], target: Cause) -> str:
     shown = [target]
     room = _MAX_OTHERS_CHARS
     for cause in sorted(causes, key=lambda cause: not cause.has_raised):
-        is_new = all(cause.cell != c.cell and _is_other(cause.cell, c.cell) for c in shown)
+        is_new = not any(is_same(cause.cell, one.cell) for one in shown)
         if is_new and len(cause.cell.source) <= room:
             shown.append(cause)
             room -= len(cause.cell.source)
@@ -274,10 +258,6 @@ def fix_prompt(failure: Failure, causes: Sequence[Cause], target: Cause) -> str:
         _REQUEST.format(name=cell_name(target.cell)),
     ]
     return "\n\n".join(parts)
-
-
-def _is_other(cell: CellEvent, other: CellEvent) -> bool:
-    return cell.cell_id is None or cell.cell_id != other.cell_id
 
 
 def _cell_text(cause: Cause) -> str:

@@ -79,10 +79,10 @@ class Trial:
     def seen(self, cell: CellEvent, source: str, **how: Any) -> Seen:
         """What comes of a cell with another source, up to the one that failed."""
         failed = self.failed
-        is_failing = failed is None or _is_same(cell, failed)
+        is_failing = failed is None or is_same(cell, failed)
         behind = () if is_failing or failed is None else (failed.source,)
         seen = self.task.tries.seen(source, *behind, **how)
-        others = [one for one in self.makers if not _is_same(one, cell)]
+        others = [one for one in self.makers if not is_same(one, cell)]
         makes_again = any(binding.makes_again for binding in bindings(cell.source))
         if seen.outcome == "raises" and failed is not None and others and (behind or makes_again):
             # What was made of it, or what it was made of, may be as the error left it.
@@ -98,7 +98,7 @@ class Trial:
             return True
         if seen.outcome != "raises":
             return False
-        if self.failed is not None and not _is_same(cell, self.failed):
+        if self.failed is not None and not is_same(cell, self.failed):
             is_later = seen.lineno > failing_line(self.failure, self.failed.source) > 0
             return seen.index > 0 and (is_later or seen.error_kind != self.failure.kind)
         if self.failure.syntax is not None:
@@ -173,7 +173,8 @@ def verdict(seen: Seen, *, is_past: bool = False) -> str:
     return f"{seen.text[:1].upper()}{seen.text[1:]}."
 
 
-def _is_same(cell: CellEvent, other: CellEvent) -> bool:
+def is_same(cell: CellEvent, other: CellEvent) -> bool:
+    """Whether two runs are of one cell, as far as that is known."""
     return cell == other or (cell.cell_id is not None and cell.cell_id == other.cell_id)
 
 

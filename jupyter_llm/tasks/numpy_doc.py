@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.notebook.code.bindings import DEFINITIONS, segment
-from jupyter_llm.notebook.code.syntax import parse_python
+from jupyter_llm.notebook.code.bindings import segment
 from jupyter_llm.tasks.docstring_parts import structure_of
-from jupyter_llm.tasks.docstrings import with_docstring
+from jupyter_llm.tasks.docstrings import definition_of, with_docstring
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.sentences import imperative, in_words, is_torn, sentence, type_name
 from jupyter_llm.tasks.target import definitions_of, find_subject, listed, with_source
@@ -50,7 +49,7 @@ def document(task: Task, argument: str | Subject = "") -> Proposal:
         )
 
     for name, definition in wanted.items():
-        node = _definition(definition, name)
+        node = definition_of(definition, name)
         if node is None:
             continue
         writer = _Writer(task, subject.prompt(_REQUEST.format(name=name)), node)
@@ -140,13 +139,6 @@ class _Writer:
         if self.first is None and sentence(completion.text, self._node.name):
             self.first = completion
         return completion.text
-
-
-def _definition(source: str, name: str) -> Definition | None:
-    tree = parse_python(source)
-    nodes = ast.walk(tree) if tree is not None else ()
-    named = (node for node in nodes if isinstance(node, DEFINITIONS) and node.name == name)
-    return next(named, None)
 
 
 def _header(node: Definition) -> str:

@@ -11,6 +11,7 @@ import ast
 import builtins
 from dataclasses import dataclass
 from itertools import accumulate
+from os.path import commonprefix
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.bars import Step
@@ -159,19 +160,13 @@ def _at_surprises(
     engine: Engine, line: str, others: Sequence[str], logprobs: Sequence[float]
 ) -> list[str]:
     """The variants that part from a line where it surprises the model; others cannot win."""
-    parts = [_num_common(line, other) for other in others]
-    places = [len(part) for part in engine.tokenize_texts([line[:end] for end in parts])]
+    parts = [commonprefix([line, other]) for other in others]  # noqa: RUF071  of characters
+    places = [len(part) for part in engine.tokenize_texts(parts)]
     # Where tokens meet is not where the texts part, so those beside count too.
     near = (logprobs[max(0, place - 1) : place + 2] for place in places)
     return [
         other for other, some in zip(others, near, strict=True) if min(some, default=0.0) <= _DOUBT
     ][:_MAX_OTHERS]
-
-
-def _num_common(one: str, other: str) -> int:
-    """How many characters two texts begin with together."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _others(lines: Sequence[str], index: int, names: Sequence[str]) -> list[str]:

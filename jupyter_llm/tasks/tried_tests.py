@@ -242,11 +242,7 @@ def _shown(value: object) -> str:
 
 def _exact(call: str, value: Any) -> str:
     """An expression that compares a call with what it gives; "" where that is no plain Python."""
-    if hasattr(value, "to_dict") and hasattr(value, "columns"):
-        call, value = f"{call}.to_dict('list')", value.to_dict("list")
-    elif hasattr(value, "tolist"):  # of numpy or pandas
-        call = call if getattr(value, "shape", None) == () else f"{call}.tolist()"
-        value = value.tolist()
+    call, value = _plain(call, value)
     if type(value) is float and round(value, _DECIMALS) != value:
         call, value = f"round({call}, {_DECIMALS})", round(value, _DECIMALS)
     elif type(value) is list and any(type(one) is float for one in value):
@@ -270,17 +266,21 @@ def _can_be(expected: object, value: object) -> bool:
 
 def _as_lists(test: ast.Compare, scope: dict[str, Any]) -> ast.stmt | None:
     """An assertion about arrays or tables, which `==` compares item by item, as one of lists."""
-    parts = []
     with suppress(Exception):
-        for node in (test.left, test.comparators[0]):
-            value, text = _value(node, scope), ast.unparse(node)
-            if hasattr(value, "to_dict") and hasattr(value, "columns"):
-                text = f"{text}.to_dict('list')"
-            elif hasattr(value, "tolist"):
-                text = f"{text}.tolist()"
-            parts.append(text)
+        sides = (test.left, test.comparators[0])
+        parts = [_plain(ast.unparse(node), _value(node, scope))[0] for node in sides]
         return ast.parse(f"assert {parts[0]} == {parts[1]}").body[0]
     return None
+
+
+def _plain(text: str, value: Any) -> tuple[str, Any]:
+    """An array or a table as lists, and the code that makes it that; others as they are."""
+    if hasattr(value, "to_dict") and hasattr(value, "columns"):
+        return f"{text}.to_dict('list')", value.to_dict("list")
+    if hasattr(value, "tolist"):  # of numpy or pandas
+        is_number = getattr(value, "shape", None) == ()
+        return text if is_number else f"{text}.tolist()", value.tolist()
+    return text, value
 
 
 def _renumbered(test: ast.FunctionDef) -> ast.FunctionDef:
