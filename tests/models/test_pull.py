@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -185,6 +187,31 @@ def test_a_hub_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, home: 
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(DownloadError, match=r"127\.0\.0\.1:9 does not answer"):
         pull(NAME)
+
+
+def test_a_hub_that_says_nothing_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jupyter_llm.models.hub._TIMEOUT_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{mute.getsockname()[1]}")
+        with pytest.raises(DownloadError, match=r"does not answer.*\(ReadTimeout\)"):
+            pull(NAME)
+
+
+def test_a_slow_hub_is_waited_for_and_its_pace_is_told(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def show(step: Step) -> None:
+        """Let the hub send a piece only when the one before has been seen."""
+        seen.append(step.text)
+        hub.gate.set()
+
+    hub.gate_after = 1
+    hub.is_slow = True
+    assert pull(NAME, show=show).path.read_bytes() == data_of(hub)
+    assert len(seen) > 5
+    assert re.search(r"B/s, \d+ s left", seen[-2])
 
 
 def test_a_hub_that_falls_silent_is_told_and_what_came_is_kept(

@@ -58,6 +58,7 @@ class Hub:
         self.gate = threading.Event()  # what is sent waits for it…
         self.gate.set()
         self.gate_after = 0  # …after so many bytes
+        self.is_slow = False  # and waits again for each piece
         self.has_begun = threading.Event()
         self.store = _server(self, _Store)
         self.front = _server(self, _Front)
@@ -211,6 +212,8 @@ class _Store(_Answers):
                 if begin >= self.hub.gate_after:
                     self.hub.has_begun.set()
                     self.hub.gate.wait()
+                    if self.hub.is_slow:
+                        self.hub.gate.clear()
                 self.wfile.write(data[begin : min(begin + _PIECE, end)])
                 self.wfile.flush()
         except OSError:
