@@ -184,12 +184,22 @@ def find_model(name: str | os.PathLike[str]) -> ModelEntry:
             if wanted and known.startswith(wanted):
                 begins.setdefault(known, entry)
     if wanted in begins:
-        return begins[wanted]
+        return _whole(begins[wanted])
     if is_path or text.lower().endswith(_SUFFIX):
         return _at_path(text)
     if len({entry.path for entry in begins.values()}) == 1:
-        return next(iter(begins.values()))
+        return _whole(next(iter(begins.values())))
     raise ModelNotFoundError(text, list(begins) or _close(wanted, models))
+
+
+def _whole(entry: ModelEntry) -> ModelEntry:
+    if entry.pieces:
+        raise ModelFileError(
+            entry.path,
+            f"{entry.name} lies here in {len(entry.pieces)} pieces. "
+            f"`%llm /pull {entry.name}` joins them.",
+        )
+    return entry
 
 
 def _exists(text: str) -> bool:

@@ -14,22 +14,29 @@ _OPEN = {
     *("apache-2.0", "mit", "bsd", "bsd-2-clause", "bsd-3-clause", "isc", "zlib", "0bsd"),
     *("cc0-1.0", "unlicense", "bsl-1.0", "wtfpl", "ncsa", "ecl-2.0", "artistic-2.0", "postgresql"),
 }
+_MAX_SHOWN = 100_000  # characters
 _ACCEPTED = Remembered("accepted licence", max_values=1000)
 
 
 def check_licence(
     repository: Repository, licence: str, link: str, *, asked: str, is_accepted: bool
 ) -> None:
-    """Raise `LicenceError` if a licence has conditions that have not been accepted.
+    """Raise `LicenceError` if a licence has conditions that have not been accepted."""
+    if licence.lower() not in _OPEN:
+        text = licence_text(repository)
+        check_accepted(repository.name, licence, text, link, asked=asked, is_accepted=is_accepted)
+
+
+def check_accepted(
+    name: str, licence: str, text: str, link: str, *, asked: str, is_accepted: bool
+) -> None:
+    """Raise `LicenceError` if the conditions of this text have not been accepted.
 
     That they are is remembered with the date and the SHA-256 of the text: another text is asked
     for again.
     """
-    if licence.lower() in _OPEN:
-        return
-    text = licence_text(repository)
     digest = hashlib.sha256((text or f"{licence} {link}").encode()).hexdigest()
-    key = f"{repository.name} {licence} {digest}"
+    key = f"{name} {licence} {digest}"
     if _ACCEPTED.get(key) is not None:
         return
     if is_accepted:
@@ -38,10 +45,10 @@ def check_licence(
     what = f"has a licence with conditions, {licence}" if licence else "states no licence"
     where = f" ({link})" if link else ""
     raise LicenceError(
-        f"{repository.name} {what}{where}. Nothing was downloaded. If you have read and accept it: "
+        f"{name} {what}{where}. Nothing was downloaded. If you have read and accept it: "
         f"`%llm /pull {asked} --accept-licence`.",
         licence=licence,
-        text=text,
+        text=text if len(text) <= _MAX_SHOWN else "",
     )
 
 

