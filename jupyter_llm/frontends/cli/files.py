@@ -17,9 +17,9 @@ from jupyter_llm.frontends.cli.command import (
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
 
     from jupyter_llm.frontends.cli.command import Commands
+    from jupyter_llm.frontends.prompt.model_list import ListedModel
     from jupyter_llm.models.inspect import ModelFile
 
 _VERIFY = """\
@@ -64,35 +64,41 @@ def add_to(commands: Commands) -> None:
 def _models(options: argparse.Namespace) -> int:
     from jupyter_llm.api import llm
     from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
-    from jupyter_llm.models.discover import list_with_facts
+    from jupyter_llm.frontends.prompt.model_list import listed_models
 
     if options.json:
-        show_json(
-            [
-                {**_facts(file), "name": entry.name, "source": entry.source}
-                for entry, file in list_with_facts()
-            ]
-        )
+        show_json([_as_json(model) for model in listed_models(llm)])
     else:
         show(str(COMMANDS["models"].run(Call(llm=llm, chat=llm.chat()))))
     return OK
+
+
+def _as_json(model: ListedModel) -> dict[str, Any]:
+    return {
+        **_facts(model.file),
+        "name": model.entry.name,
+        "aliases": model.entry.aliases,
+        "source": model.entry.source,
+        "license": model.licence,
+        "fits": model.fits,
+        "needs_bytes": model.needs_bytes,
+        "free_bytes": model.free_bytes,
+        "tokens_per_s": model.tokens_per_s,
+    }
 
 
 def _facts(file: ModelFile) -> dict[str, Any]:
     return asdict(file)
 
 
-def _path(model: str) -> Path:
-    from jupyter_llm.models.discover import find_model
-
-    return find_model(model).path
-
-
 def _inspect(options: argparse.Namespace) -> int:
     from jupyter_llm.common.tables import human_size
-    from jupyter_llm.models.inspect import inspect
+    from jupyter_llm.models.discover import find_model
+    from jupyter_llm.models.inspect import inspect, inspect_pieces
 
-    file = inspect(_path(options.model))
+    entry = find_model(options.model)
+    # One that a package brings in pieces is not joined for a look.
+    file = inspect_pieces(entry.pieces, entry.path) if entry.pieces else inspect(entry.path)
     if options.json:
         show_json(_facts(file))
         return OK
@@ -119,11 +125,12 @@ def _inspect(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     if options.model.endswith(".ipynb"):
         return _verify_notebook(options)
+    from jupyter_llm.models.discover import find_model
     from jupyter_llm.models.fingerprint import promised_sha256, read_sha256
     from jupyter_llm.models.inspect import inspect, parts_of
 
     told = []
-    for path in parts_of(inspect(_path(options.model)).path):
+    for path in parts_of(inspect(find_model(options.model).path).path):
         promised, found = promised_sha256(path), read_sha256(path)
         verdict = "unknown" if promised is None else "sound" if promised == found else "damaged"
         told.append({"path": path, "verdict": verdict, "sha256": found, "promised": promised})

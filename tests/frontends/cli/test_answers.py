@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from support.interrupts import interrupt_main
 from support.scripted import ScriptedEngine
 from support.waiting import until
 
@@ -149,6 +150,16 @@ def test_a_command_that_there_is_not_is_said(
     assert "Did you mean /models?" in capsys.readouterr().err
 
 
+def test_an_interrupt_keeps_the_text_and_ends_with_130(
+    engine: ScriptedEngine, piped: Typed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.holds, engine.on_hold = True, interrupt_main
+    assert main(["run", "Hi"]) == 130
+    printed = capsys.readouterr()
+    assert printed.out == "one \n"
+    assert printed.err == "(interrupted after 4 tokens)\n"
+
+
 class Terminal:
     """`jupyter llm` in a terminal of its own, with the tiny model, which never ends by itself."""
 
@@ -245,7 +256,7 @@ class TestInTerminal:
 @pytest.mark.slow
 def test_a_real_model_answers_in_a_pipe(smollm2: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "jupyter_llm", "run", "-t", "0", "-n", "8", "What is it?"],
+        [sys.executable, "-m", "jupyter_llm", "run", "-n", "8", "What is it?"],
         input="Paris is the capital of France.",
         capture_output=True,
         text=True,
