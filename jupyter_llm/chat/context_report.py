@@ -118,7 +118,8 @@ class ContextReport:
         if self.is_needed_for_code:
             notes.append(
                 f" For code (`-f code`) a model of {size} is told the cells that import, define or "
-                "bind something, the last two and those that are meant, and then the variables."
+                "bind something, the last two and those that are meant, and then the variables, "
+                "first as a program that it goes on with."
             )
         return "".join(notes)
 

@@ -23,7 +23,7 @@ from jupyter_llm.chat.tree import Moment, Writing
 from jupyter_llm.chat.turns import ChatTurns
 from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams, sampling_params
-from jupyter_llm.engine.request import Message, Request, check_text
+from jupyter_llm.engine.request import Message, RawPrompt, Request, check_text
 from jupyter_llm.engine.stream import when_done
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
@@ -225,6 +225,7 @@ class Chat(ChatTurns):
                     sending.engine,
                     sending.request,
                     judge,
+                    script=sending.plan.script,
                     show=show,
                     show_progress=show_progress,
                 )
@@ -245,9 +246,9 @@ class Chat(ChatTurns):
         self.last_code = None
         super().reset(with_prompts=with_prompts)
 
-    def preview(self, engine: Engine, asked: Asked) -> tuple[Message, ...]:
-        """The messages that `send` would send; nothing changes."""
-        return self._preview(engine, asked)[1].draft.messages
+    def preview(self, engine: Engine, asked: Asked) -> RawPrompt | tuple[Message, ...]:
+        """What would be sent first; nothing changes."""
+        return self._preview(engine, asked)[1].prompt
 
     def read_draft(self, asked: Asked) -> None:
         """Let the engine read a prompt that is still being written, as `send` would send it.
@@ -266,7 +267,7 @@ class Chat(ChatTurns):
             if plan.is_aside or asked.is_new or not place.is_at_end:
                 conversation += ", aside"
             request = Request(
-                prompt=plan.draft.messages,
+                prompt=plan.prompt,
                 params=asked.params,
                 conversation=conversation,
                 is_private=True,

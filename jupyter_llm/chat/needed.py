@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from jupyter_llm.chat.plan import Plan, draft_prompt, told_cell
+from jupyter_llm.chat.script import as_script
 from jupyter_llm.notebook.cells.rendering import without_setup
 from jupyter_llm.notebook.code.bindings import bindings, bindings_of, mutated_in
 from jupyter_llm.notebook.code.marks import unmark
@@ -111,4 +112,5 @@ def plan_code(
     )
     whole = replace(alone, cells=tuple(told_cell(cell, allowed) for cell in cells))
     fitted = whole.fitted(allowed, count)
-    return Plan(draft=fitted, told=fitted.attachments, cut=cut, is_aside=True)
+    script = as_script(fitted, allowed)
+    return Plan(draft=fitted, told=fitted.attachments, cut=cut, is_aside=True, script=script)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.budget import Budget, ContextMode
     from jupyter_llm.chat.draft import Count
+    from jupyter_llm.engine.request import Message, RawPrompt
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.cells.timeline import Snapshot
 
@@ -51,7 +52,8 @@ class Plan:
 
     `told` is what its turn is to own, and `cut` what its branch leaves out from then on. A prompt
     aside is not what the next one goes on from, so it leaves alone what is resident of the chat.
-    With `is_alone` it goes without cells that it is not about.
+    With `is_alone` it goes without cells that it is not about. A `script` asks for the same code as
+    the next cell of a program.
     """
 
     draft: Draft
@@ -59,6 +61,12 @@ class Plan:
     cut: Cut
     is_aside: bool
     is_alone: bool = False
+    script: RawPrompt | None = None
+
+    @property
+    def prompt(self) -> RawPrompt | tuple[Message, ...]:
+        """What the model is asked first."""
+        return self.script or self.draft.messages
 
 
 def draft_prompt(

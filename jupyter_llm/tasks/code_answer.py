@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.code.repair import Repaired
     from jupyter_llm.notebook.sealed.trying import Seen
 
+ANSWER_PREFIX = "```python\n"
+"""What the answer to a request for code begins with, so that code must follow."""
+
 _CUT_OFF = "# The answer was cut off here."
 
 

@@ -12,7 +12,7 @@ from jupyter_llm.notebook.code.names import missing_modules, unknown_names
 from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.notebook.values.redaction import redact_mixed
 from jupyter_llm.notebook.values.variables import kinds_in
-from jupyter_llm.tasks.code_answer import CodeAnswer, code_cells, new_cells
+from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, code_cells, new_cells
 from jupyter_llm.tasks.doubts import doubts
 from jupyter_llm.tasks.draft_mends import without_errors
 from jupyter_llm.tasks.tries import TIMEOUT_S
@@ -63,7 +63,7 @@ class Judge:
         """
         is_cut_off = completion.finish_reason != "stop"
         said = completion.message.content  # what it said over and over, once
-        text = request.answer_prefix + said
+        text = (request.answer_prefix or ANSWER_PREFIX) + said
         cells = code_cells(text, self.names, is_cut_off=is_cut_off) if said.strip() else ()
         answer = CodeAnswer(completion=completion, cells=cells, request=request)
         if not cells:

@@ -6,14 +6,16 @@ import time
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from string import ascii_letters
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.tasks.begun import BegunStream
-from jupyter_llm.tasks.code_answer import fenced
+from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, fenced
 from jupyter_llm.tasks.drafts import VARIED_TEMPERATURE, counted_on
 from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.tries import TIMEOUT_S
@@ -24,20 +26,23 @@ if TYPE_CHECKING:
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.engine.request import RawPrompt
     from jupyter_llm.tasks.code_answer import CodeAnswer
 
     Streams = Sequence[tuple[Request, Stream]]
 
-ANSWER_PREFIX = "```python\n"
-"""What the answer to a request for code begins with, so that code must follow."""
-
 NUM_DRAFTS = 4
+_SCRIPT_SHARE = 2  # as long takes a draft in the chat as one that goes on with a program
 _TIMES = 3  # as long as the first draft took, and no longer, are all written and tried
 _LEAST_S = 3.0  # which is not worth hurrying
 _TRY_S = 2.0  # that a draft which is there may be tried in any case
 _LEAST_TOKENS = 200  # that another draft may have, however short the first is
 _TICK_S = 0.1
 _END = "\n```"
+# A program that goes on: where its next cell or a new paragraph would follow, the code is there. It
+# begins with code, or else a model says the request in other words.
+_SCRIPT_ENDS = ("\n# In[", "\n\n\n")
+_BEGINNINGS = BeginsWith(tuple(ascii_letters + "_([{@"))
 _INSTRUCTION = "Answer with Python code only, in one code block, without explanations."
 
 
@@ -46,12 +51,18 @@ def code_prompt(prompt: str) -> str:
     return f"{prompt.rstrip()}\n\n{_INSTRUCTION}"
 
 
+def asked_in(prompt: str) -> str:
+    """What was asked for with a `code_prompt`."""
+    return prompt.removesuffix(_INSTRUCTION).rstrip()
+
+
 def write_code(
     engine: Engine,
     request: Request,
     judge: Judge | None = None,
     *,
     begin: str = "",
+    script: RawPrompt | None = None,
     num_drafts: int = NUM_DRAFTS,
     show: Callable[[Stream], Completion] = lambda stream: stream.result(),
     show_progress: ShowProgress | None = None,
@@ -61,8 +72,9 @@ def write_code(
     The answer begins with a fence of Python and ends where that is closed. With `begin` that much
     of the code is given: the cells have it too, but a draft that adds nothing has none. The `judge`
     tries the first draft; if that is not good, more are drawn at once and the first good one is
-    taken, or else the best. One of them mends what is known to be wrong with the first. What does
-    not parse is repaired.
+    taken, or else the best. With a `script` the first goes on with that program, and the second is
+    the likeliest answer to the request itself. The last mends what is known to be wrong with the
+    first. What does not parse is repaired.
     With a seed the drafts count on from it. Where the request leaves the temperature to the model,
     the first draft is drawn as code should be, and the others vary more.
 
@@ -84,7 +96,8 @@ def write_code(
         answer_prefix=ANSWER_PREFIX + begin,
     )
     began_s = time.monotonic()
-    stream = engine.submit(request)
+    first_request = request if script is None else _going_on(request, script)
+    stream = engine.submit(first_request)
     with stream:
         show(_FencedStream(stream))
         first = stream.result()
@@ -92,13 +105,14 @@ def write_code(
         engine=engine,
         judge=judge,
         total=num_drafts,
-        took_s=time.monotonic() - began_s,
+        took_s=(time.monotonic() - began_s) * (1 if script is None else _SCRIPT_SHARE),
+        is_scripted=script is not None,
         is_varied=asked.temperature is None or asked.temperature == 0,
         show_progress=show_progress,
     )
     answers: list[CodeAnswer] = []
     try:
-        with closing(drafts.read(first, request)) as read:
+        with closing(drafts.read(first, first_request, request)) as read:
             for answer in read:
                 answers.append(answer)
                 if judge.is_good(answer):
@@ -113,21 +127,24 @@ def write_code(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Drafts:
-    """The drafts of one answer, of which the first took `took_s` seconds."""
+    """The drafts of one answer, of which the first took `took_s` seconds, or would have."""
 
     engine: Engine
     judge: Judge
     total: int
     took_s: float
     is_varied: bool
+    is_scripted: bool
     show_progress: ShowProgress | None
 
-    def read(self, first: Completion, request: Request) -> Generator[CodeAnswer]:
+    def read(
+        self, first: Completion, first_request: Request, request: Request
+    ) -> Generator[CodeAnswer]:
         """The first draft, and if more are wanted, others as they are there.
 
         Those that fail are left out, since there is a draft already.
         """
-        answer = self._judged(first, request, 1)
+        answer = self._judged(first, first_request, 1)
         yield answer
         if first.finish_reason == "cancelled" or self.total == 1:
             return
@@ -168,7 +185,7 @@ class _Drafts:
             # It has more to be read, which would hold up the others.
             if number == self.total - 1 and complaint:
                 yield _mending(again, first, complaint)
-            elif self.is_varied:
+            elif self.is_varied and not (self.is_scripted and number == 1):
                 yield _varied(again, number, is_exact=first.completion.exact)
             else:
                 yield again
@@ -198,6 +215,12 @@ class _Drafts:
     def _tell(self, number: int) -> None:
         if self.show_progress is not None:
             self.show_progress(Step(f"Draft {number} of {self.total}"))
+
+
+def _going_on(request: Request, script: RawPrompt) -> Request:
+    """A request for the same code as what comes next in a program."""
+    params = replace(request.params, stop=(*request.params.stop, *_SCRIPT_ENDS))
+    return replace(request, prompt=script, answer_prefix="", constraint=_BEGINNINGS, params=params)
 
 
 def _mending(request: Request, draft: CodeAnswer, complaint: str) -> Request:

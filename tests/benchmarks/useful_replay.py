@@ -27,7 +27,7 @@ from benchmarks.useful_tasks import Task, half, tasks
 from benchmarks.useful_writing import write_as_ours
 from support.scripted import ScriptedEngine
 
-from jupyter_llm.tasks.write import ANSWER_PREFIX
+from jupyter_llm.tasks.code_answer import ANSWER_PREFIX
 
 _MOST_DRAFTS = 8
 

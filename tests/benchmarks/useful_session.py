@@ -17,6 +17,7 @@ from jupyter_llm.engine.base import Engine, Stream
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.request import Request
 from jupyter_llm.engine.stream import when_done
+from jupyter_llm.tasks.code_answer import ANSWER_PREFIX
 
 _PATIENCE_S = 10.0  # for a draft that was stopped
 _MAX_S = 600  # for an answer
@@ -52,7 +53,7 @@ class Witness:
             ended_s = self._ended_s.get(future, time.perf_counter())
             drafts.append(
                 Draft(
-                    text=request.answer_prefix + completion.message.content,
+                    text=(request.answer_prefix or ANSWER_PREFIX) + completion.message.content,
                     num_tokens=completion.usage.completion_tokens,
                     ended_s=ended_s - began_s,
                 )

@@ -94,10 +94,10 @@ def test_a_draft_that_is_sent_waits_for_no_step_of_the_engine(writer: Writer) ->
 def test_the_end_of_a_turn_and_the_next_header_are_read_after_it(writer: Writer) -> None:
     usage = writer.send("x").usage
     # The prompt's own letter, and what the template puts behind it.
-    closing = writer.engine.tokenize(writer.chat.preview(writer.engine, writer.asked("x")))
-    opening = writer.engine._model.tokenizer.tokenize_open(
-        writer.chat.preview(writer.engine, writer.asked("x"))[:-1]
-    )
+    told = writer.chat.preview(writer.engine, writer.asked("x"))
+    assert isinstance(told, tuple)
+    closing = writer.engine.tokenize(told)
+    opening = writer.engine._model.tokenizer.tokenize_open(told[:-1])
     assert usage.prompt_tokens - usage.cached_tokens <= len(closing) - len(opening)
 
 
@@ -108,9 +108,10 @@ def test_the_end_of_an_answer_that_was_stopped_is_read_too(writer: Writer) -> No
     stream.cancel()
     assert stream.result(timeout=60).text
     writer.rest()
-    told = writer.chat.preview(writer.engine, writer.asked("x"))[:-1]
+    told = writer.chat.preview(writer.engine, writer.asked("x"))
+    assert isinstance(told, tuple)
     (slot,) = writer.engine._model.lanes[0].slots.used[:1]
-    assert tuple(slot.token_ids) == writer.engine._model.tokenizer.tokenize_open(told)
+    assert tuple(slot.token_ids) == writer.engine._model.tokenizer.tokenize_open(told[:-1])
 
 
 def test_key_by_key_only_what_is_new_is_read(

@@ -33,9 +33,9 @@ from jupyter_llm.notebook.code.blocks import code_blocks
 from jupyter_llm.notebook.code.syntax import syntax_error
 from jupyter_llm.notebook.sealed.trying import Seen
 from jupyter_llm.tasks import write as writing
-from jupyter_llm.tasks.code_answer import CodeAnswer, code_cells, fenced
+from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, code_cells, fenced
 from jupyter_llm.tasks.judging import Judge
-from jupyter_llm.tasks.write import ANSWER_PREFIX, code_prompt, write_code
+from jupyter_llm.tasks.write import code_prompt, write_code
 
 PROMPT = (Message("user", code_prompt("Set x to one.")),)
 SEEDED = SamplingParams(seed=7)

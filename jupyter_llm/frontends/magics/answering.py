@@ -10,10 +10,9 @@ from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.frontends.views import answer_metadata, cut_off, watch
 from jupyter_llm.records.records import to_metadata
-from jupyter_llm.tasks.code_answer import code_cells, fenced, new_cells
+from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, code_cells, fenced, new_cells
 from jupyter_llm.tasks.placing import change, land
 from jupyter_llm.tasks.tries import Tries
-from jupyter_llm.tasks.write import ANSWER_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -100,11 +99,12 @@ class Answering:
         if self.options.format == "code":
             asked = asked.for_code()
         engine = chat.current.get(asked.model, show=self.view.progress)
-        messages = chat.preview(engine, asked)
-        begin = ANSWER_PREFIX if self.options.format == "code" else ""
-        text = engine.format(messages) + begin
+        prompt = chat.preview(engine, asked)
+        is_begun = self.options.format == "code" and isinstance(prompt, tuple)
+        begin = ANSWER_PREFIX if is_begun else ""
+        text = engine.format(prompt) + begin
         num_begun = sum(map(len, engine.tokenize_texts([begin])))
-        count, n_ctx = engine.count_tokens(messages) + num_begun, engine.info.n_ctx
+        count, n_ctx = engine.count_tokens(prompt) + num_begun, engine.info.n_ctx
         note = f"{count_of(count, 'token')} of {n_ctx}, for {engine.info.name}; nothing was run"
         self.view.close(text, note)
 

@@ -58,15 +58,21 @@ def render_cell(cell: CellEvent, *, source_chars: int, output_chars: int) -> str
     Of what is longer the head and the tail stay, with a line between them that says how much is
     gone. The mark of a generated cell is for people, and lines of `SETUP_MAGICS` are left out.
     """
-    from jupyter_llm.notebook.values.redaction import redact_source, scrub
+    from jupyter_llm.notebook.values.redaction import scrub
 
     number = cell.execution_count if cell.execution_count is not None else " "
-    typed = unmark(cell.source).strip()
-    source = redact_source(without_setup(typed) or typed).text
-    text = f"In [{number}]:\n{clip(source, source_chars)}\n"
+    text = f"In [{number}]:\n{told_source(cell, source_chars=source_chars)}\n"
     if shown := scrub(_outputs(cell)).strip("\n"):
         text += f"Out [{number}]:\n{clip(shown, output_chars)}\n"
     return text
+
+
+def told_source(cell: CellEvent, *, source_chars: int) -> str:
+    """The source of a run as prompts tell it, clipped as by `render_cell`."""
+    from jupyter_llm.notebook.values.redaction import redact_source
+
+    typed = unmark(cell.source).strip()
+    return clip(redact_source(without_setup(typed) or typed).text, source_chars)
 
 
 def without_secrets(cell: CellEvent) -> CellEvent:

@@ -1,0 +1,115 @@
+"""The notebook as a program, which a small model goes on with where it is to write code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from support.scripted import ScriptedEngine
+from support.shell import run
+
+from jupyter_llm import llm
+from jupyter_llm.engine.recommended import Recommended
+from jupyter_llm.engine.request import RawPrompt
+
+SMALL = 494_000_000
+ASK = "%%llm -f code --no-try {}\n{}"
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, scripted: ScriptedEngine) -> ScriptedEngine:
+    """A scripted engine that is loaded already, of a model that copies what it is told."""
+    sampling = Recommended.of((), SMALL)
+    scripted.info = replace(scripted.info, num_parameters=SMALL, sampling=sampling)
+    monkeypatch.setattr(type(llm.current), "resident", property(lambda _self: scripted))
+    return scripted
+
+
+def script(
+    shell: InteractiveShell, engine: ScriptedEngine, prompt: str, *, options: str = ""
+) -> str | None:
+    """What a model goes on with first when it is asked for code; None if it is asked in a chat."""
+    engine.requests.clear()
+    engine.replies.append("y = 1")
+    run(shell, ASK.format(options, prompt), store_history=True)
+    asked = engine.requests[0].prompt
+    return asked.text if isinstance(asked, RawPrompt) else None
+
+
+def test_it_ends_where_the_code_is_to_follow(
+    shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    run(shell, "rates = [0.07, 0.19]", store_history=True)
+    found = script(shell, small, "the mean\nof the rates")
+    assert found is not None
+    assert found.endswith("]:\nrates = [0.07, 0.19]\n\n# In[2]:\n# the mean\n# of the rates\n")
+
+
+def test_a_variable_is_told_by_what_it_is_and_not_by_its_values(
+    shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    run(
+        shell,
+        "import pandas as pd\ncities = pd.DataFrame({'town': 'Bergen Oslo'.split()})",
+        store_history=True,
+    )
+    found = script(shell, small, "how many rows has cities?")
+    assert found is not None
+    assert "\n# cities: pandas DataFrame, 2 rows x 1 column; columns: town str\n" in found
+    assert "# 'Bergen'" not in found
+
+
+def test_what_a_program_cannot_say_is_asked_in_the_chat(
+    shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    assert script(shell, small, "roll a die", options="-s 'Be brief.'") is None
+
+
+def test_after_an_answer_in_words_code_is_asked_in_the_chat(
+    shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    small.replies.append("Hello!")
+    run(shell, "%%llm\nhi", store_history=True)
+    assert script(shell, small, "roll a die") is None
+
+
+def test_code_that_was_written_before_is_told_until_it_ran(
+    shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    small.replies.append("dice = [3, 5]")
+    run(shell, ASK.format("", "roll two dice"), store_history=True)
+    before = script(shell, small, "their sum")
+    assert before is not None
+    assert "# roll two dice\ndice = [3, 5]\n" in before
+    run(shell, "dice = [3, 5]", store_history=True)
+    after = script(shell, small, "their mean", options="--new")
+    assert after is not None
+    assert after.count("dice = [3, 5]") == 1
+
+
+def test_secrets_are_left_out(shell: InteractiveShell, small: ScriptedEngine) -> None:
+    run(shell, "password = 'correct horse battery'", store_history=True)
+    found = script(shell, small, "print the length")
+    assert found is not None
+    assert "password" in found
+    assert "horse" not in found
+
+
+def test_what_it_comes_to_begins_with_code(shell: InteractiveShell, small: ScriptedEngine) -> None:
+    script(shell, small, "roll a die")
+    constraint = small.requests[0].constraint
+    assert constraint is not None
+    assert "#" not in constraint.texts
+
+
+def test_where_it_is_not_good_the_likeliest_answer_in_the_chat_is_next(
+    shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    small.replies.extend(["nowhere", *["x = 1\n```"] * 3])
+    run(shell, ASK.format("-t 0", "roll a die"), store_history=True)
+    first, second, third, *_ = small.requests
+    assert isinstance(first.prompt, RawPrompt)
+    assert isinstance(second.prompt, tuple)
+    assert second.params.temperature == 0
+    assert third.params.temperature != 0
