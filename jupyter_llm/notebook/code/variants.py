@@ -6,6 +6,7 @@ import io
 import keyword
 import re
 import tokenize
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,46 +18,16 @@ MAX_VARIANTS = 80
 
 # What people take for one another. Each word also stands for those that stand for it.
 _CONFUSED = (
-    ("<", "<=", ">"),
-    (">", ">=", "<"),
-    ("<=", ">="),
-    ("==", "!="),
-    ("+", "-"),
-    ("*", "/"),
-    ("*", "**"),
-    ("/", "//"),
-    ("%", "//"),
-    ("=", "+="),
-    ("+=", "-="),
-    ("and", "or"),
-    ("True", "False"),
-    ("min", "max"),
-    ("any", "all"),
-    ("append", "extend"),
-    ("mean", "sum"),
-    ("mean", "median"),
-    ("std", "var"),
-    ("std", "mean"),
-    ("lower", "upper"),
-    ("lstrip", "rstrip"),
-    ("keys", "values"),
-    ("month", "day"),
-    ("month", "year"),
-    ("sin", "cos"),
-    ("floor", "ceil"),
-    ("head", "tail"),
-    ("idxmin", "idxmax"),
-    ("argmin", "argmax"),
-    ("isalpha", "isdigit"),
-    ("startswith", "endswith"),
-    ("union", "intersection"),
-    ("count", "sum"),
-    ("zip", "enumerate"),
+    "< <= >; > >= <; <= >=; == !=; + -; * /; * **; / //; % //; = +=; += -=; and or; "
+    "True False; min max; any all; append extend; mean sum; mean median; std var; std mean; "
+    "lower upper; lstrip rstrip; keys values; month day; month year; sin cos; floor ceil; "
+    "head tail; idxmin idxmax; argmin argmax; isalpha isdigit; startswith endswith; "
+    "union intersection; count sum; zip enumerate"
 )
 _FOR: dict[str, tuple[str, ...]] = {}
-for _words in _CONFUSED:
+for _words in (group.split() for group in _CONFUSED.split(";")):
     for _word in _words:
-        _others = tuple(other for other in _words if other != _word)
+        _others = (other for other in _words if other != _word)
         _FOR[_word] = tuple(dict.fromkeys((*_FOR.get(_word, ()), *_others)))
 _PHRASES = (
     (r"\bnot in\b", "in"),
@@ -172,13 +143,10 @@ def _names_for(code: str, names: Sequence[str]) -> Iterator[str]:
 
 def _tokens(code: str) -> list[_Token]:
     """The tokens of a line of Python, however it is broken off."""
-    return list(_read_tokens(code))
-
-
-def _read_tokens(code: str) -> Iterator[_Token]:
-    try:
+    found = []
+    with suppress(tokenize.TokenError, SyntaxError):  # a bracket is closed on a later line
         for token in tokenize.generate_tokens(io.StringIO(code).readline):
             if token.start[0] == 1 and token.string.strip() and token.type != tokenize.COMMENT:
-                yield _Token(token.type, token.string, token.start[1], token.end[1])
-    except (tokenize.TokenError, SyntaxError):  # a bracket is closed on a later line
-        return
+                place = token.start[1], token.end[1]
+                found.append(_Token(token.type, token.string, *place))
+    return found

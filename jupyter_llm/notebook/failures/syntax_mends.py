@@ -150,8 +150,8 @@ def _with_sign(
 
 
 def _repaired(lines: list[str]) -> Iterator[tuple[str, str, bool]]:
-    """Yield the cell by the repair of what models write, where that drops nothing."""
+    """Yield the cell by the repair of what models write, where that makes up and drops nothing."""
     repaired = repair("\n".join(lines))
     words = "; ".join(repaired.changes)
-    if repaired.has_code and "comment" not in words and "left out" not in words:
+    if repaired.has_code and not re.search("comment|left out|`pass`|an end", words):
         yield repaired.source, words, True

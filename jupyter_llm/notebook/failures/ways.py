@@ -107,9 +107,8 @@ def _went(broken: Broken, node: ast.AST, way: Way, part: str) -> Iterator[Mend]:
             why = way.why.format(text, **fields)
         except KeyError:  # the node has no such part
             continue
-        if part == ")":
-            lead = ", " if isinstance(node, ast.Call) and (node.args or node.keywords) else ""
-            new = lead + new
+        if part == ")" and isinstance(node, ast.Call) and (node.args or node.keywords):
+            new = f", {new}"
         yield from broken.change(
             why, *imports, (span, new), is_sure=way.is_sure, is_guess=way.is_guess
         )
