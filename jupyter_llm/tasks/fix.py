@@ -177,6 +177,13 @@ def _statements(source: str) -> set[str]:
     return {ast.dump(node) for node in tree.body} if tree is not None else set()
 
 
+def failure_shown(cell: ShownCell, task: Task) -> Failure | None:
+    """The failure that a cell shows; None if it shows none. `_failure_of` tells more of it."""
+    if (failure := _failure_of(cell, task)) is not None:
+        return failure
+    return _read_text(cell, error_text(cell.error)) if cell.error else None
+
+
 def _read_text(cell: ShownCell, error: str) -> Failure:
     """A failure as far as the text of its traceback tells it."""
     last = error.strip().rsplit("\n", maxsplit=1)[-1]

@@ -82,12 +82,14 @@ class Actions(PageJobs):
         self._finish(job, carry_out(act, cell, default_options(), job))
 
     def _answered(self, _act: Act, cell: ShownCell, options: Options, job: Job) -> ToLab:
-        """Ask the notebook's chat about a cell."""
+        """Ask the notebook's chat about a cell; what is known of its error stands first."""
         from jupyter_llm.chat.asked import Asked
         from jupyter_llm.frontends.prompt.attaching import Describer
         from jupyter_llm.notebook.cells.shell import user_namespace
         from jupyter_llm.notebook.values.mentions import used
-        from jupyter_llm.tasks.explain import EXPLAIN_CELL, EXPLAIN_FAILED_CELL
+        from jupyter_llm.tasks.begun import BegunStream
+        from jupyter_llm.tasks.explain import EXPLAIN_CELL, EXPLAIN_FAILED_CELL, known_of
+        from jupyter_llm.tasks.fix import failure_shown
 
         llm = self._session.llm
         attached = cell.attachment(llm.timeline.snapshot().visible)
@@ -103,10 +105,13 @@ class Actions(PageJobs):
             goes_on=True,  # as in the side bar, which shows it
             params=options.params,
         )
+        failure = failure_shown(cell, self._task(options, options.params, job))
+        known = f"{known_of(failure)}\n\n" if cell.error and failure is not None else ""
         chat = llm.chat(options.chat)
         numbers: list[int] = []
         stream = chat.send(asked, show_progress=job.tell, on_begin=numbers.append)
-        answer = job.show(stream)
+        job.show(BegunStream(stream, known))
+        answer = stream.result()
         if not answer.text:
             said = (
                 self.stopped if answer.finish_reason == "cancelled" else "The model wrote nothing."
@@ -116,7 +121,7 @@ class Actions(PageJobs):
             id=job.id,
             chat=options.chat,
             number=numbers[0] if numbers else None,
-            markdown=answer.text,
+            markdown=known + answer.text,
         )
 
     def _reviewed(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToLab:

@@ -189,6 +189,29 @@ def test_an_explanation_is_a_turn_of_the_chat(page: LabPage, scripted: ScriptedE
     assert page.heard("progress")[-1]["text"] == "It adds **two** numbers."
 
 
+def test_an_explanation_of_an_error_begins_with_what_is_known_of_it(
+    page: LabPage, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "trees = [3, 4]", cell_id="a", store_history=True)
+    run(shell, "n = 1\ntree[n]", cell_id="c", raises=NameError, store_history=True)
+    scripted.replies.append("The name is wrong.")
+    error = "NameError: name 'tree' is not defined"
+    found = act(page, "explain", cell("n = 1\ntree[n]", error=error))
+    assert found["markdown"] == (
+        "```text\nNameError: name 'tree' is not defined\n```\n\n"
+        "It came from cell [2], line 2:\n\n```python\ntree[n]\n```\n\n"
+        "There is no name 'tree'; near it is 'trees'.\n\nThe name is wrong."
+    )
+    assert page.heard("progress")[-1]["text"] == found["markdown"]
+    assert llm.chat("default").turns[-1].completion.text == "The name is wrong."
+    scripted.replies.append("It is old.")
+    old = "Cell In[7], line 2\n----> 2 1 / 0\n\nZeroDivisionError: division by zero"
+    assert act(page, "explain", cell("n = 1\n1 / 0", "b", old))["markdown"] == (
+        "```text\nZeroDivisionError: division by zero\n```\n\n"
+        "It came from the cell, line 2:\n\n```python\n1 / 0\n```\n\nIt is old."
+    )
+
+
 def test_a_review_is_that_of_the_command_and_no_turn(page: LabPage) -> None:
     shown = cell("xs = [1]\nprint(xs[len(xs)])\nprint(nowhere)")
     found = act(page, "review", shown, selection=selected(shown["source"], "print(xs[len(xs)])"))
