@@ -67,6 +67,8 @@ class ListedModel:
     def _here(self) -> Iterator[str]:
         if self.is_loaded:
             yield "loaded"
+        elif self.entry.pieces:
+            yield "in pieces: `/pull` joins them"
         elif self.fits:
             yield f"fits: {human_size(self.needs_bytes)} of {human_size(self.free_bytes)}"
         else:
