@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -126,7 +126,34 @@ def _package() -> Finding:
     if installed != __version__:
         said = f"the code is jupyter_llm {__version__}, and {installed} is installed"
         return Finding("package", "wrong", said, "Restart the kernel, or install it again.")
+    if unmet := list(_unmet()):
+        said = f"{said}; but {'; '.join(what for what, _ in unmet)}"
+        needed = " ".join(f'"{requirement}"' for _, requirement in unmet)
+        return Finding("package", "wrong", said, f"`pip install {needed}`")
     return Finding("package", "ok", said)
+
+
+def _unmet() -> Iterator[tuple[str, str]]:
+    """Yield which packages that we need are missing or of another version, and what we need."""
+    from importlib.metadata import PackageNotFoundError, requires, version
+
+    from packaging.requirements import Requirement
+
+    try:
+        needed = [Requirement(text) for text in requires("jupyter-llm") or ()]
+    except PackageNotFoundError:
+        return
+    for one in needed:
+        if one.marker is not None and not one.marker.evaluate({"extra": ""}):
+            continue
+        wanted = f"{one.name}{one.specifier}"
+        try:
+            found = version(one.name)
+        except PackageNotFoundError:
+            yield f"{one.name} is missing", wanted
+        else:
+            if not one.specifier.contains(found, prereleases=True):
+                yield f"{one.name} is {found}", wanted
 
 
 def _llama(found: list[Installed]) -> Finding:
@@ -273,8 +300,10 @@ def _kernel() -> Finding:
 
 
 def _tries() -> Finding:
-    from jupyter_llm.notebook.sealed.trying import why_not
+    if sys.platform != "linux":
+        return Finding("trying code", "note", "drafts of code are not tried: that takes Linux")
+    from jupyter_llm.notebook.sealed.seal import why_no_seal
 
-    if reason := why_not():
+    if reason := why_no_seal():
         return Finding("trying code", "note", f"drafts of code are not tried: {reason}")
     return Finding("trying code", "ok", "drafts of code are tried in a sealed copy of the kernel")

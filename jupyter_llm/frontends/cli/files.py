@@ -94,11 +94,9 @@ def _facts(file: ModelFile) -> dict[str, Any]:
 def _inspect(options: argparse.Namespace) -> int:
     from jupyter_llm.common.tables import human_size
     from jupyter_llm.models.discover import find_model
-    from jupyter_llm.models.inspect import inspect, inspect_pieces
+    from jupyter_llm.models.inspect import inspect
 
-    entry = find_model(options.model)
-    # One that a package brings in pieces is not joined for a look.
-    file = inspect_pieces(entry.pieces, entry.path) if entry.pieces else inspect(entry.path)
+    file = inspect(find_model(options.model).path)
     if options.json:
         show_json(_facts(file))
         return OK

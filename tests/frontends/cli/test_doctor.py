@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -163,14 +164,22 @@ def test_a_llama_cpp_that_does_not_work_is_said(
     assert "pip install --force-reinstall" in found["advice"]
 
 
+def test_packages_that_are_missing_or_of_another_version_are_said(
+    find: Find, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = ["msgspec>=99", "no-such-package>=1", 'neither; extra == "lab"', "nbformat>=5"]
+    monkeypatch.setattr(metadata, "requires", lambda _name: needed)
+    found = find("package")
+    assert "no-such-package is missing" in found["said"]
+    assert found["advice"] == '`pip install "msgspec>=99" "no-such-package>=1"`'
+
+
 def test_a_panel_that_was_not_built_is_said(find: Find, tmp_path: Path) -> None:
     (tmp_path / "chat_panel.js").unlink()
     assert "chat_panel.js is missing" in find("chat panel")["said"]
 
 
 def test_an_older_kernel_is_a_note(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
-    from importlib import metadata
-
     version = metadata.version
     monkeypatch.setattr(
         metadata, "version", lambda name: "6.29.5" if name == "ipykernel" else version(name)
