@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import closing, suppress
@@ -41,6 +42,7 @@ _TICK_S = 0.1
 _END = "\n```"
 # A program that goes on: where its next cell or a new paragraph would follow, the code is there. It
 # begins with code, or else a model says the request in other words.
+_FACT = re.compile(r"(?m)^# \w+: ")
 _SCRIPT_ENDS = ("\n# In[", "\n\n\n")
 _BEGINNINGS = BeginsWith(tuple(ascii_letters + "_([{@"))
 _INSTRUCTION = "Answer with Python code only, in one code block, without explanations."
@@ -219,7 +221,8 @@ class _Drafts:
 
 def _going_on(request: Request, script: RawPrompt) -> Request:
     """A request for the same code as what comes next in a program."""
-    params = replace(request.params, stop=(*request.params.stop, *_SCRIPT_ENDS))
+    said = (f"\n{fact}" for fact in dict.fromkeys(_FACT.findall(script.text)))  # it says them again
+    params = replace(request.params, stop=(*request.params.stop, *_SCRIPT_ENDS, *said))
     return replace(request, prompt=script, answer_prefix="", constraint=_BEGINNINGS, params=params)
 
 

@@ -103,6 +103,14 @@ def test_what_it_comes_to_begins_with_code(shell: InteractiveShell, small: Scrip
     assert "#" not in constraint.texts
 
 
+def test_it_ends_where_the_model_says_again_what_it_was_told(
+    shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    run(shell, "total = sum([1, 2])", store_history=True)
+    script(shell, small, "print total")
+    assert "\n# total: " in small.requests[0].params.stop
+
+
 def test_where_it_is_not_good_the_likeliest_answer_in_the_chat_is_next(
     shell: InteractiveShell, small: ScriptedEngine
 ) -> None:
