@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from jupyter_llm.notebook.code.bindings import DEFINITIONS, Definition, first_line_of, segment
+from jupyter_llm.notebook.code.statements import space_of
 from jupyter_llm.notebook.code.syntax import cell_python, parse_cell
 
 
@@ -25,7 +26,7 @@ def with_docstring(source: str, name: str, docstring: str, *, like: str = "") ->
     else:
         start = first_line_of(first)
         end = (first.end_lineno or start) if has_one else start - 1
-        quoted = _quoted(docstring, _indentation(lines[start - 1]))
+        quoted = _quoted(docstring, space_of(lines[start - 1]))
         changed = [*lines[: start - 1], *quoted, *lines[end:]]
     result = "\n".join(changed)
     return result if _is_same_but_for_docstring(source, result) else source
@@ -58,7 +59,7 @@ def _unfolded(lines: list[str], node: Definition, docstring: str, *, has_one: bo
     row = first.lineno - 1
     line = lines[row]
     column = len(line.encode()[: first.col_offset].decode(errors="ignore"))
-    indentation = _indentation(lines[node.lineno - 1]) + "    "
+    indentation = space_of(lines[node.lineno - 1]) + "    "
     rest = node.body[1:] if has_one else node.body
     body = []
     if rest:
@@ -100,7 +101,3 @@ class _Bare(ast.NodeTransformer):
         if isinstance(node, DEFINITIONS) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
         return node
-
-
-def _indentation(line: str) -> str:
-    return line[: len(line) - len(line.lstrip())]

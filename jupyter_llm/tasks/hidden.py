@@ -79,23 +79,15 @@ def _by_name(source: str, original: str) -> str:
     found: dict[str, set[str]] = {}
     try:
         for name, node in secret_literals(old):
-            found.setdefault(name, set()).add(_cut(node, original))
-        places = [(*place_of(node, source), name) for name, node in _hidden_in(tree)]
+            found.setdefault(name, set()).add(original[slice(*place_of(node, original))])
+        places = [
+            (*place_of(node, source), name)
+            for name, node in beside(tree)
+            if isinstance(node, ast.Constant) and node.value == HIDDEN
+        ]
     except RecursionError:
         return source
     before = {name: those.pop() for name, those in found.items() if len(those) == 1}
     for start, stop, name in sorted(places, reverse=True):
         source = source[:start] + before.get(name, source[start:stop]) + source[stop:]
     return source
-
-
-def _cut(node: ast.expr, source: str) -> str:
-    start, stop = place_of(node, source)
-    return source[start:stop]
-
-
-def _hidden_in(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
-    """Yield the literals that stand for hidden ones, with the names beside them."""
-    for name, value in beside(tree):
-        if isinstance(value, ast.Constant) and value.value == HIDDEN:
-            yield name, value

@@ -23,7 +23,6 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 Loop = ast.For | ast.AsyncFor | ast.While
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
-_SCOPES = (*_FUNCTIONS, ast.ClassDef, ast.Lambda)
 _ENDS = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 _MUTATORS = frozenset(
     {
@@ -604,10 +603,6 @@ def _has_call(node: ast.AST) -> bool:
 
 def _is_number(node: ast.AST, number: int) -> bool:
     return isinstance(node, ast.Constant) and node.value == number
-
-
-def _is_none(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
 
 
 def _is_inexact(node: ast.AST) -> bool:
