@@ -151,7 +151,10 @@ def _with_sign(
 
 def _repaired(lines: list[str]) -> Iterator[tuple[str, str, bool]]:
     """Yield the cell by the repair of what models write, where that makes up and drops nothing."""
-    repaired = repair("\n".join(lines))
+    source = "\n".join(lines).rstrip()
+    repaired = repair(source)
     words = "; ".join(repaired.changes)
+    if repaired.source.startswith(source) and (signs := repaired.source[len(source) :].strip()):
+        words = f"a `{signs}` is missing"  # at the end, where all can see it
     if repaired.has_code and not re.search("comment|left out|`pass`|an end", words):
         yield repaired.source, words, True
