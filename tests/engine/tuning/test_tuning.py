@@ -267,7 +267,8 @@ def test_no_copy_is_tried_where_it_could_not_help(
 ) -> None:
     path = tmp_path / ("part-00001-of-00002.gguf" if is_split else "eight.gguf")
     if is_split:
-        path.write_bytes(tiny_gguf.read_bytes())
+        for part in (path, tmp_path / "part-00002-of-00002.gguf"):
+            part.write_bytes(tiny_gguf.read_bytes())
     else:
         quantize(tiny_gguf, path, "Q8_0", n_threads=1)
     wants_none = "import json, sys; assert not json.loads(sys.argv[1])['quantizations']"
