@@ -1,8 +1,7 @@
 """What is right and wrong with this installation, and what to do about it.
 
-No file is changed but for what is remembered of model files, and nothing is loaded here. The store
-is looked at before anything reads it, which would set a damaged one aside, and llama.cpp before a
-model is tried with it.
+Nothing is loaded here, and nothing mended. The store is looked at before the other looks read it,
+since that sets a damaged one aside, and llama.cpp before a model is tried with it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jupyter_llm._version import __version__
 from jupyter_llm.common.markdown import untrusted_markdown
-from jupyter_llm.common.tables import human_size, markdown_table
+from jupyter_llm.common.tables import count_of, human_size, markdown_table
 from jupyter_llm.errors import (
     EngineError,
     JupyterLLMError,
@@ -258,12 +257,17 @@ def _store() -> Finding:
     database = store()
     if trouble := database.trouble():
         advice = (
-            "Make it readable and writable, or move it away; chats are not kept meanwhile. A "
-            "damaged one is set aside at the next prompt, and a new one begun."
+            "Make it readable and writable, or move it away; chats are not kept meanwhile. One "
+            "that is damaged is set aside by itself, under another name, and a new one begun."
         )
         return Finding("store", "wrong", f"{database.path}: {trouble}", advice)
     size = database.path.stat().st_size if database.path.exists() else 0
-    return Finding("store", "ok", f"{database.path}, {human_size(size)}")
+    said = f"{database.path}, {human_size(size)}"
+    names = f"{database.path.stem}.damaged-*{database.path.suffix}"
+    if aside := list(database.path.parent.glob(names)):
+        said += f"; beside it {count_of(len(aside), 'file')} of damaged ones"
+        return Finding("store", "note", said, "Delete these once you need nothing of them.")
+    return Finding("store", "ok", said)
 
 
 def _panel() -> Finding:
