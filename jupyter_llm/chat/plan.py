@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.request import Message, RawPrompt
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.cells.timeline import Snapshot
+    from jupyter_llm.tasks.write import Script
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +62,12 @@ class Plan:
     cut: Cut
     is_aside: bool
     is_alone: bool = False
-    script: RawPrompt | None = None
+    script: Script | None = None
 
     @property
     def prompt(self) -> RawPrompt | tuple[Message, ...]:
         """What the model is asked first."""
-        return self.script or self.draft.messages
+        return self.script.prompt if self.script is not None else self.draft.messages
 
 
 def draft_prompt(

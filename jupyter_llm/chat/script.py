@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.request import RawPrompt
 from jupyter_llm.notebook.cells.rendering import told_source
-from jupyter_llm.tasks.write import asked_in
+from jupyter_llm.tasks.write import Script, asked_in
 
 if TYPE_CHECKING:
     from jupyter_llm.chat.budget import Budget
@@ -20,28 +20,32 @@ if TYPE_CHECKING:
 _BLOCK = re.compile(r"```python\n(.*?)\n```(?:\s+|\Z)", re.DOTALL)
 
 
-def as_script(draft: Draft, allowed: Budget) -> RawPrompt | None:
+def as_script(draft: Draft, allowed: Budget) -> Script | None:
     """A request for code as a program that ends where the code is to follow.
 
     Cells are told by their sources, and variables and the request as comments. None where a program
-    cannot say what goes along: attachments, a system text, or turns that were not about code.
+    cannot say what goes along: attachments, a system text, cells that failed, or turns that were
+    not about code.
     """
+    cells = [part.cell for part in draft.cells if part.cell is not None]
+    codes = [(asked_in(turn.prompt), _code(turn)) for turn in draft.turns]
     if draft.system or draft.attachments or draft.front:
         return None
-    codes = [(asked_in(turn.prompt), _code(turn)) for turn in draft.turns]
-    if not all(code for _, code in codes):
+    if any(cell.has_failed for cell in cells) or not all(code for _, code in codes):
         return None
-    cells = [part.cell for part in draft.cells if part.cell is not None]
     sources = [told_source(cell, source_chars=allowed.source_chars) for cell in cells]
     numbers = [cell.execution_count or 0 for cell in cells]
     parts = [f"{_head(number)}{source}" for number, source in zip(numbers, sources, strict=True)]
     for asked, code in codes:  # what ran since then is told as a cell
-        if not any(code in source for source in sources):
+        if not any(f"\n{code}\n" in f"\n{source}\n" for source in sources):
             parts.append(f"{_comment(asked)}\n{code}")
     if draft.variables:
         parts.append("\n".join(f"# {_fact(part.text)}" for part in draft.variables))
     parts.append(f"{_head(max(numbers, default=0) + 1)}{_comment(asked_in(draft.prompt))}\n")
-    return RawPrompt((*(f"{part}\n\n" for part in parts[:-1]), parts[-1]))
+    return Script(
+        RawPrompt((*(f"{part}\n\n" for part in parts[:-1]), parts[-1])),
+        tuple(f"\n# {part.variable}: " for part in draft.variables),  # it says them again
+    )
 
 
 def _code(turn: Turn) -> str:

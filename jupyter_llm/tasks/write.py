@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import closing, suppress
@@ -42,10 +41,17 @@ _TICK_S = 0.1
 _END = "\n```"
 # A program that goes on: where its next cell or a new paragraph would follow, the code is there. It
 # begins with code, or else a model says the request in other words.
-_FACT = re.compile(r"(?m)^# \w+: ")
-_SCRIPT_ENDS = ("\n# In[", "\n\n\n")
+_SCRIPT_ENDS = ("\n# In[", "\n\n\n# ", "\n\n\n\n")
 _BEGINNINGS = BeginsWith(tuple(ascii_letters + "_([{@"))
 _INSTRUCTION = "Answer with Python code only, in one code block, without explanations."
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A program that ends where code is to follow, and texts that end the code beside the usual."""
+
+    prompt: RawPrompt
+    ends: tuple[str, ...] = ()
 
 
 def code_prompt(prompt: str) -> str:
@@ -64,7 +70,7 @@ def write_code(
     judge: Judge | None = None,
     *,
     begin: str = "",
-    script: RawPrompt | None = None,
+    script: Script | None = None,
     num_drafts: int = NUM_DRAFTS,
     show: Callable[[Stream], Completion] = lambda stream: stream.result(),
     show_progress: ShowProgress | None = None,
@@ -219,11 +225,12 @@ class _Drafts:
             self.show_progress(Step(f"Draft {number} of {self.total}"))
 
 
-def _going_on(request: Request, script: RawPrompt) -> Request:
+def _going_on(request: Request, script: Script) -> Request:
     """A request for the same code as what comes next in a program."""
-    said = (f"\n{fact}" for fact in dict.fromkeys(_FACT.findall(script.text)))  # it says them again
-    params = replace(request.params, stop=(*request.params.stop, *_SCRIPT_ENDS, *said))
-    return replace(request, prompt=script, answer_prefix="", constraint=_BEGINNINGS, params=params)
+    params = replace(request.params, stop=(*request.params.stop, *_SCRIPT_ENDS, *script.ends))
+    return replace(
+        request, prompt=script.prompt, answer_prefix="", constraint=_BEGINNINGS, params=params
+    )
 
 
 def _mending(request: Request, draft: CodeAnswer, complaint: str) -> Request:

@@ -83,9 +83,37 @@ def test_code_that_was_written_before_is_told_until_it_ran(
     assert before is not None
     assert "# roll two dice\ndice = [3, 5]\n" in before
     run(shell, "dice = [3, 5]", store_history=True)
-    after = script(shell, small, "their mean", options="--new")
+    after = script(shell, small, "their mean")
     assert after is not None
     assert after.count("dice = [3, 5]") == 1
+
+
+def test_a_short_code_is_told_though_a_cell_has_its_letters(
+    shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    run(shell, "dice = [3, 5]", store_history=True)
+    small.replies.append("dice")
+    run(shell, ASK.format("", "show the dice"), store_history=True)
+    found = script(shell, small, "their sum")
+    assert found is not None
+    assert "# show the dice\ndice\n" in found
+
+
+def test_after_a_cell_that_failed_code_is_asked_in_the_chat(
+    shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    shell.run_cell("1 / 0", store_history=True)
+    assert script(shell, small, "roll a die") is None
+
+
+def test_what_a_dry_run_shows_is_what_is_sent(
+    shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    run(shell, "total = sum([1, 2])", store_history=True)
+    shown = run(shell, "%%llm --dry-run -f code\nprint total").text
+    found = script(shell, small, "print total")
+    assert found is not None
+    assert found.strip() in shown
 
 
 def test_secrets_are_left_out(shell: InteractiveShell, small: ScriptedEngine) -> None:
@@ -106,9 +134,11 @@ def test_what_it_comes_to_begins_with_code(shell: InteractiveShell, small: Scrip
 def test_it_ends_where_the_model_says_again_what_it_was_told(
     shell: InteractiveShell, small: ScriptedEngine
 ) -> None:
-    run(shell, "total = sum([1, 2])", store_history=True)
+    run(shell, "# note: by hand\ntotal = sum([1, 2])", store_history=True)
     script(shell, small, "print total")
-    assert "\n# total: " in small.requests[0].params.stop
+    stop = small.requests[0].params.stop
+    assert "\n# total: " in stop
+    assert "\n# note: " not in stop
 
 
 def test_where_it_is_not_good_the_likeliest_answer_in_the_chat_is_next(
