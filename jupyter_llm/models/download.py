@@ -53,13 +53,16 @@ def download(repository: Repository, file: HubFile, cache: Path, tell: Tell) -> 
                 reference = folder / "refs" / repository.branch
                 reference.parent.mkdir(parents=True, exist_ok=True)
                 reference.write_text(repository.revision, encoding="ascii")
-            path = hf_hub_download(  # gives it its name; the bytes are here
-                repository.name,
-                file.name,
-                revision=repository.revision,
-                cache_dir=cache,
-                endpoint=endpoint(),
+            path = Path(
+                hf_hub_download(  # gives it its name; the bytes are here
+                    repository.name,
+                    file.name,
+                    revision=repository.revision,
+                    cache_dir=cache,
+                    endpoint=endpoint(),
+                )
             )
+        _check_named(path, blob, file)
     except DownloadError:
         raise
     except OSError as error:
@@ -67,7 +70,7 @@ def download(repository: Repository, file: HubFile, cache: Path, tell: Tell) -> 
             f"{file.name} cannot be kept in {cache}: {error.strerror or error}. What has come "
             "stays there; make room, or the folder writable, and pull again."
         ) from None
-    return Path(path)
+    return path
 
 
 def check_space(files: tuple[HubFile, ...], repository: Repository, cache: Path) -> None:
@@ -123,6 +126,16 @@ def _is_whole(blob: Path, file: HubFile, tell: Tell) -> bool:
         return True
     blob.unlink()
     return False
+
+
+def _check_named(path: Path, blob: Path, file: HubFile) -> None:
+    """Refuse another file than the one that was checked; huggingface_hub has asked once more."""
+    if not path.samefile(blob) and file_sha256(path) != file.sha256:
+        path.unlink()
+        raise DownloadError(
+            f"{file.name} in the cache was another file, for the hub states two hashes of it. "
+            "It has been deleted there. Pull again."
+        )
 
 
 def _fetch(repository: Repository, file: HubFile, blob: Path, tell: Tell) -> None:

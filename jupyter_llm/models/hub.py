@@ -30,6 +30,8 @@ _QUANTIZATION = re.compile(
 )
 _LICENCE_FILE = re.compile(r"(LICEN[CS]E|COPYING|TERMS)[\w-]*(\.txt|\.md)?", re.IGNORECASE)
 _LONGEST_LICENCE = 1 << 20
+_COMMIT = re.compile("[0-9a-f]{40}")
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Repository:
     def choose(self, which: str = "") -> tuple[HubFile, ...]:
         """All parts of the model that is meant: of a quantization, a file's name or a pattern."""
         models = self._models()
+        which = _PART.sub("", which)  # a part stands for its model
         if not models:
             raise DownloadError(
                 f"{self.name} has no GGUF files. Look on the hub for a repository of this model "
@@ -184,6 +187,8 @@ def look_up(wanted: Wanted) -> Repository:
         info = HfApi(endpoint=endpoint(), library_name="jupyter_llm").model_info(
             wanted.repository, revision=wanted.revision, files_metadata=True, timeout=_TIMEOUT_S
         )
+    if not _COMMIT.fullmatch(str(info.sha)):
+        raise DownloadError(f"{endpoint()} does not say which commit {wanted.repository} is at.")
     siblings = info.siblings or ()
     card: Any = info.card_data or {}
     names = [sibling.rfilename for sibling in siblings]
@@ -198,9 +203,15 @@ def look_up(wanted: Wanted) -> Repository:
         files=tuple(
             HubFile(sibling.rfilename, sibling.lfs.size, sibling.lfs.sha256)
             for sibling in siblings
-            if sibling.lfs is not None
+            if sibling.lfs is not None and _is_sound(sibling.rfilename, sibling.lfs.sha256)
         ),
     )
+
+
+def _is_sound(name: str, sha256: object) -> bool:
+    """Whether a file and its SHA-256 are names that lead to nowhere but into the cache."""
+    leads_out = name.startswith("/") or "\\" in name or ".." in name.split("/")
+    return not leads_out and bool(_SHA256.fullmatch(str(sha256)))
 
 
 def kept(wanted: Wanted, cache: Path) -> Repository:
@@ -284,20 +295,19 @@ def without_telemetry() -> Iterator[None]:
 @contextmanager
 def explained(repository: str) -> Iterator[None]:
     """Say in one line what the hub answered, and what to do about it."""
-    from huggingface_hub import errors, get_token
+    from huggingface_hub import errors
 
-    token = "that of your token" if get_token() else "yours: `hf auth login`, or HF_TOKEN, tells it"
     try:
         yield
     except errors.GatedRepoError:
         raise DownloadError(
             f"{repository} is given only to those who accepted its terms. Accept them on "
-            f"{endpoint()}/{repository} with an account, {token}."
+            f"{endpoint()}/{repository} with an account, {_token()}."
         ) from None
     except errors.RepositoryNotFoundError:
         raise DownloadError(
             f"There is no repository {repository} on the hub, or it is private. Check the name; "
-            f"a private one needs an account that may read it, {token}."
+            f"a private one needs an account that may read it, {_token()}."
         ) from None
     except errors.RevisionNotFoundError:
         raise DownloadError(f"{repository} has no such branch, tag or commit.") from None
@@ -316,6 +326,12 @@ def explained(repository: str) -> Iterator[None]:
         ) from None
     except errors.HTTPError as error:  # type: ignore[attr-defined]
         raise DownloadError(f"{_NO_ANSWER.format(endpoint())} ({type(error).__name__})") from None
+
+
+def _token() -> str:
+    from huggingface_hub import get_token
+
+    return "that of your token" if get_token() else "yours: `hf auth login`, or HF_TOKEN, tells it"
 
 
 _NO_ANSWER = (

@@ -14,7 +14,7 @@ from pathlib import Path
 from jupyter_llm.common.bars import ShowProgress, download_bar
 from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.common.tables import human_size
-from jupyter_llm.errors import DownloadInterrupted
+from jupyter_llm.errors import DownloadError, DownloadInterrupted, JupyterLLMError
 from jupyter_llm.models.catalog import find_entry
 from jupyter_llm.models.download import check_space, download
 from jupyter_llm.models.fingerprint import check_promise
@@ -67,6 +67,11 @@ def pull(name: str, *, accept_licence: bool = False, show: ShowProgress | None =
             return _pull(name.strip(), meter, is_accepted=accept_licence)
     except KeyboardInterrupt:
         raise DownloadInterrupted(meter.how_far) from None
+    except JupyterLLMError:
+        raise
+    except (OSError, ValueError, ImportError, NotImplementedError) as error:
+        told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise DownloadError(f"{name} cannot be pulled here ({told}).") from None
 
 
 def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:

@@ -183,6 +183,57 @@ def test_nothing_but_the_model_is_asked_for(hub: Hub) -> None:
     assert not any("torch" in one.headers.get("user-agent", "") for one in hub.asked)
 
 
+def stated(monkeypatch: pytest.MonkeyPatch, sha: str, **files: str) -> None:
+    """Let the hub describe a repository so: a commit, and SHA-256s of files."""
+    siblings = [
+        SimpleNamespace(rfilename=f"{name}.gguf", lfs=SimpleNamespace(size=9, sha256=digest))
+        for name, digest in files.items()
+    ]
+    info = SimpleNamespace(id=NAME, sha=sha, siblings=siblings, card_data={"license": "mit"})
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: info)
+
+
+@pytest.mark.parametrize("name", ["a", "/a", "../a", "b/../../a"])
+def test_no_hash_or_name_that_the_hub_states_leads_out_of_the_cache(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("kept", encoding="utf-8")
+    stated(monkeypatch, COMMIT, **{name: str(mine) if name == "a" else "0" * 64})
+    with pytest.raises(DownloadError, match="no GGUF files"):
+        pull(NAME)
+    assert mine.exists()
+
+
+def test_a_commit_that_is_none_is_told(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    stated(monkeypatch, "../../x", a="0" * 64)
+    with pytest.raises(DownloadError, match="does not say which commit"):
+        pull(NAME)
+
+
+def test_another_file_that_got_the_name_in_the_cache_is_no_model(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.gguf"
+    other.write_bytes(b"other")
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: str(other))
+    with pytest.raises(DownloadError, match="two hashes"):
+        pull(NAME)
+    assert not other.exists()
+
+
+@pytest.mark.parametrize("kind", [ValueError, ImportError, OSError, NotImplementedError])
+def test_what_nobody_foresaw_is_told_in_one_line_too(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    def fail(_wanted: object) -> None:
+        raise kind("one\ntwo")
+
+    monkeypatch.setattr("jupyter_llm.models.pull.look_up", fail)
+    with pytest.raises(DownloadError, match=f"cannot be pulled here.*{kind.__name__}: one two"):
+        pull(NAME)
+
+
 def test_a_hub_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(DownloadError, match=r"127\.0\.0\.1:9 does not answer"):
@@ -286,6 +337,13 @@ def test_all_parts_of_a_model_are_fetched(hub: Hub) -> None:
         name.rpartition("/")[2]: data for name, data in parts.items()
     }
     assert pulled.size_bytes == 150_000
+
+
+def test_the_name_of_a_part_means_the_whole_model(hub: Hub) -> None:
+    hub.repos[NAME] = Repo({f"q/big-0000{n}-of-00002.gguf": some_bytes(9) for n in (1, 2)})
+    hub.repos[NAME].files["other.gguf"] = some_bytes(9)
+    asked = f"https://huggingface.co/{NAME}/blob/main/q/big-00002-of-00002.gguf"
+    assert pull(asked).path.name == "big-00001-of-00002.gguf"
 
 
 @pytest.mark.parametrize(
