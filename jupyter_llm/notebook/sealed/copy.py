@@ -38,6 +38,7 @@ _PERIOD_S = 0.05
 _REAP_S, _INTERRUPTED_S, _GRACE_S = 2.0, 0.15, 0.2
 _LEAST_ROOM, _ROOM_OF_A_THREAD = 2 << 30, 80 << 20
 _DIE_WITH_PARENT = 1
+_INTERRUPTS = (signal.SIGTERM, signal.SIGINT)
 _SPARE = 256 << 20  # bytes that stay free for everybody else
 
 How = Literal["said", "ended", "interrupted", "timeout", "stuck", "memory"]
@@ -76,20 +77,20 @@ def work_in_copy(work: Work, *, timeout_s: float, tick: Callable[[], None] | Non
         pipe = _Pipe()
     except OSError as error:
         return _not_made(error)
-    with _noted_interrupts() as interrupts, pipe:
+    with _noted(_INTERRUPTS) as interrupts, pipe:
         copy = _Copy(interrupts)
         try:
             try:
-                with _held_signals() as held:
+                # What the user has for others could raise, or fork, before there is a number.
+                with _noted(signal.valid_signals()), _held_signals() as held:
                     life = _Life(work, pipe.writing, timeout_s, room, held)
-                    with first_step(life.begin):
-                        copy.pid = _fork()
+                    _fork(copy, life)
                     if copy.pid == 0:
                         life.go_on()
             except OSError as error:
                 return _not_made(error)
             pipe.close_writing()
-            how, said = _wait(copy.pid, pipe.reading, timeout_s, tick, interrupts)
+            how, said = _wait(copy, pipe.reading, timeout_s, tick, interrupts)
             if how == "ended":
                 copy.await_end(_GRACE_S, 0)  # to see by itself what it ends with
             return Ending(how, said, copy.end())
@@ -134,39 +135,42 @@ def _room() -> int:
     return min(half, 2 * held + _LEAST_ROOM) + (os.cpu_count() or 1) * _ROOM_OF_A_THREAD
 
 
-def _fork() -> int:
+def _fork(copy: _Copy, life: _Life) -> None:
+    """Make the process of a copy, which begins its life."""
     collects = gc.isenabled()
     gc.disable()  # nothing may be finalized in the copy before it is sealed
-    pid = 0
     try:
         with warnings.catch_warnings():
             # Python warns of locks that other threads hold: the copy then runs into its limit.
             warnings.simplefilter("ignore")
-            pid = posix.fork()  # a debugger has put something of its own in the place of os.fork
-            return pid
+            with first_step(life.begin):
+                copy.pid = posix.fork()  # a debugger has something of its own in os.fork's place
     finally:
-        if collects and pid:
+        if collects and copy.pid:
             gc.enable()
 
 
 @contextlib.contextmanager
 def _held_signals() -> Iterator[Iterable[int]]:
     """Hold all signals: none may reach what the user has for it in a copy that is not sealed."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        signal.pthread_sigmask(
+            signal.SIG_BLOCK, signal.valid_signals()
+        )  # may raise once it is done
         yield before
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager
-def _noted_interrupts() -> Iterator[list[int]]:
-    """Note what would stop us until the copy is gone, then let it have its effect.
+def _noted(numbers: Iterable[int]) -> Iterator[list[int]]:
+    """Note signals that Python would handle, and let them have their effect at the end.
 
     Where a cell awaits, the kernel has a way of its own to stop it, which raises nothing here.
     """
     noted: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.getsignal(number) for number in numbers}
     ours = {number: handler for number, handler in handlers.items() if callable(handler)}
 
     def note(number: int, _frame: FrameType | None) -> None:
@@ -184,7 +188,11 @@ def _noted_interrupts() -> Iterator[list[int]]:
 
 
 def _wait(
-    pid: int, reading: int, timeout_s: float, tick: Callable[[], None] | None, interrupts: list[int]
+    copy: _Copy,
+    reading: int,
+    timeout_s: float,
+    tick: Callable[[], None] | None,
+    interrupts: list[int],
 ) -> tuple[How, bytes]:
     """What a copy says, when it has said all or has to be ended."""
     deadline = time.monotonic() + timeout_s
@@ -192,6 +200,7 @@ def _wait(
     poll = select.poll()  # `select` takes no descriptor above 1023
     poll.register(reading, select.POLLIN)
     while True:
+        has_ended = copy.await_end(0)
         is_ready = poll.poll(_PERIOD_S * 1000)
         piece = os.read(reading, 65536) if is_ready else b""
         said += piece
@@ -199,10 +208,11 @@ def _wait(
             return "interrupted", b""
         if len(said) > _MAX_BYTES:
             return "ended", b""
-        if is_ready and not piece:
+        # Another process of the user's may hold the pipe, which then has no end.
+        if not piece and (is_ready or has_ended):
             return ("said", bytes(said)) if said else ("ended", b"")
         if time.monotonic() > deadline:
-            return ("stuck" if stands_still(pid) else "timeout"), b""
+            return ("stuck" if stands_still(copy.pid) else "timeout"), b""
         if free_memory().ram_bytes < _SPARE:
             return "memory", b""
         if tick is not None:
@@ -213,7 +223,7 @@ class _Copy:
     """The process of a copy, for which nobody waits long who was interrupted."""
 
     def __init__(self, interrupts: Sequence[int]) -> None:
-        self.pid = 0
+        self.pid = -1  # there is none yet
         self._interrupts = interrupts
         self._status: int | None = None
 
@@ -260,15 +270,15 @@ class _Life:
     ) -> None:
         self._work, self._writing = work, writing
         self._timeout_s, self._room, self._held = timeout_s, room, held
-        self._was_writable = False
+        self._parent = os.getpid()
+        self._was_writable = self._is_sealed = False
 
     def begin(self) -> None:
         """Become a sealed copy."""
         with self._said_to_the_end():
-            parent = os.getppid()
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-            if os.getppid() != parent:
+            if os.getppid() != self._parent:
                 os._exit(1)
             _be_calm()
             os.setsid()
@@ -276,10 +286,13 @@ class _Life:
             self._work.prepare()
             _limit(self._timeout_s, self._room)
             seal_this_process()
+            self._is_sealed = True
 
     def go_on(self) -> None:
         """Work; never returns."""
         with self._said_to_the_end():
+            if not self._is_sealed:
+                raise RuntimeError("the copy is not sealed")
             signal.pthread_sigmask(signal.SIG_SETMASK, self._held)
             said = memoryview(self._work.work(was_writable=self._was_writable))
             while said:

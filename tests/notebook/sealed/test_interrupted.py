@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from contextlib import suppress
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -13,6 +13,7 @@ from support.processes import started
 from support.seal import needs_seal
 from support.waiting import until
 
+from jupyter_llm.notebook.sealed import copy
 from jupyter_llm.notebook.sealed.trying import try_code
 
 pytestmark = needs_seal
@@ -85,19 +86,18 @@ def test_a_copy_that_takes_long_to_go_holds_up_no_interrupt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     waited_s = 0.0
-    waitpid = os.waitpid
 
     def not_yet(pid: int, options: int) -> tuple[int, int]:
-        return (0, 0) if options & os.WNOHANG else waitpid(pid, options)
+        return (0, 0) if options & os.WNOHANG else os.waitpid(pid, options)
 
     def sleep(seconds: float) -> None:
         nonlocal waited_s
         waited_s += seconds
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(os, "waitpid", not_yet)
-    monkeypatch.setattr(time, "sleep", sleep)
-    monkeypatch.setattr(time, "monotonic", lambda: waited_s)
+    clock = SimpleNamespace(sleep=sleep, monotonic=lambda: waited_s)
+    monkeypatch.setattr(copy, "time", clock)
+    monkeypatch.setattr(copy, "os", SimpleNamespace(**{**vars(os), "waitpid": not_yet}))
     before = psutil.Process().children()
     with pytest.raises(KeyboardInterrupt):
         try_code(["6 * 7"], {})
@@ -139,3 +139,56 @@ try_code(["while True: pass"], {})
 def test_a_signal_while_a_copy_is_made_leaves_none() -> None:
     with started(TERMINATED) as process:
         assert process.wait(60) == 0
+
+
+RAISED = """
+import os, posix, psutil, signal, threading
+from jupyter_llm.notebook.sealed.trying import try_code
+class Told(Exception):
+    pass
+def tell(*_):
+    raise Told
+signal.signal(signal.SIGUSR1, tell)
+heard, say = os.pipe()
+os.set_blocking(say, False)
+signal.set_wakeup_fd(say)
+# All signals are held here: another thread takes it.
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+fork = posix.fork
+def fork_and_signal():
+    if pid := fork():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.read(heard, 1)
+    return pid
+posix.fork = fork_and_signal
+try:
+    try_code(["while True: pass"], {}, timeout_s=100)
+except Told:
+    left = psutil.wait_procs(psutil.Process().children(), timeout=10)[1]
+    print(len(left), signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+"""
+
+
+def test_a_handler_that_raises_while_a_copy_is_made_leaves_none() -> None:
+    with started(RAISED) as process:
+        assert process.communicate(timeout=60) == ("0 set()\n", "")
+
+
+def test_signals_that_are_held_are_let_go_whatever_is_raised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mask = signal.pthread_sigmask
+    before = mask(signal.SIG_BLOCK, ())
+
+    def told(how: int, numbers: set[int]) -> set[int | signal.Signals]:
+        held = mask(how, numbers)
+        if how == signal.SIG_BLOCK and numbers:
+            raise KeyboardInterrupt
+        return held
+
+    monkeypatch.setattr(
+        copy, "signal", SimpleNamespace(**{**vars(signal), "pthread_sigmask": told})
+    )
+    with pytest.raises(KeyboardInterrupt):
+        try_code(["6 * 7"], {})
+    assert mask(signal.SIG_SETMASK, before) == before

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sqlite3
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from support.seal import needs_seal
 from support.shell import RecordingPublisher
 
+from jupyter_llm.notebook.sealed import copy
 from jupyter_llm.notebook.sealed.trying import Seen, try_code, why_not
 
 pytestmark = needs_seal
@@ -275,7 +279,31 @@ def test_where_no_copy_can_be_made_nothing_is_tried(monkeypatch: pytest.MonkeyPa
     def fork() -> int:
         raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
-    monkeypatch.setattr("jupyter_llm.notebook.sealed.copy._fork", fork)
+    monkeypatch.setattr(copy, "posix", SimpleNamespace(fork=fork))
     seen = tried("1 + 1")
+    is_on = gc.isenabled()
+    gc.enable()
     text = "not tried: no copy could be made (Resource temporarily unavailable)"
-    assert (seen.outcome, seen.text) == ("untried", text)
+    assert (seen.outcome, seen.text, is_on) == ("untried", text, True)
+
+
+def test_nothing_runs_in_a_copy_that_is_not_sealed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copy, "first_step", lambda _step: nullcontext())
+    assert tried("6 * 7").text == "not tried: the copy is not sealed"
+
+
+def test_an_answer_counts_while_another_process_holds_the_pipe(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    close = copy._Pipe.close_writing
+    held: list[int] = []
+
+    def hold(pipe: copy._Pipe) -> None:
+        if pipe.writing >= 0:
+            held.append(os.dup(pipe.writing))
+        close(pipe)
+
+    monkeypatch.setattr(copy._Pipe, "close_writing", hold)
+    seen = tried("6 * 7")
+    os.close(*held)
+    assert seen.result == "42"
