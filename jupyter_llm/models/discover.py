@@ -33,7 +33,7 @@ WHICH_ONE = (
 _SUFFIX = ".gguf"
 _RECENT = "used recently"
 _USED = Remembered("used model", max_values=20)
-_HEADERS = RememberedOfFiles("header 1")  # one more for each change of what is read in them
+_HEADERS = RememberedOfFiles("header 2")  # one more for each change of what is read in them
 _MAX_FILES = 20_000  # that are remembered
 _PATIENCE_S = 2.0  # a network folder that has not answered by then would hold up Tab for ever
 
@@ -135,13 +135,16 @@ def _told(path: Path, pieces: tuple[Path, ...]) -> str | None:
 
 
 @lru_cache(maxsize=_MAX_FILES)
-def _read(text: str) -> ModelFile:
+def _read(text: str) -> ModelFile | None:
     import msgspec
 
     def path(_kind: type, name: str) -> Path:
         return Path(os.fsdecode(name.encode("latin-1")))
 
-    return msgspec.json.decode(text, type=ModelFile, dec_hook=path)
+    try:
+        return msgspec.json.decode(text, type=ModelFile, dec_hook=path)
+    except msgspec.DecodeError:  # one odd file must not take the others from the list
+        return None
 
 
 def unusable() -> list[str]:

@@ -28,7 +28,8 @@ _VERSIONS = (2, 3)
 _MAX_HEADER = 64 << 20
 _MAX_COUNT = 1 << 16
 _MAX_FILE = 1 << 50
-_STRING, _ARRAY = 8, 9
+_BOOL, _STRING, _ARRAY = 7, 8, 9
+_MAX_TEXT = 500  # characters of a name or a licence
 _MAX_LAYERS = 512  # of llama.cpp; arrays up to this length may be a number for each layer
 _CODES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _SCALARS = {kind: struct.Struct(f"<{code}") for kind, code in _CODES.items()}
@@ -266,18 +267,22 @@ class _Meta:
 
     def text(self, key: str) -> str | None:
         value = self._values.get(key)
-        return value if isinstance(value, str) else None
+        return value[:_MAX_TEXT] if isinstance(value, str) else None
 
     def integer(self, key: str) -> int | None:
         value = self._values.get(key)
-        return value if isinstance(value, int) else None
+        return value if type(value) is int else None  # no bool
+
+    def is_no(self, key: str) -> bool:
+        value = self._values.get(key)
+        return isinstance(value, int) and not value
 
     def number(self, key: str) -> float | None:
         """A number as it was meant: most are stored with seven digits."""
         value = self._values.get(key)
         if isinstance(value, float):
-            return float(f"{value:.6g}")
-        return None if isinstance(value, bool) else self.integer(key)
+            return float(f"{value:.6g}") if math.isfinite(value) else None
+        return self.integer(key)
 
     def numbers(self, key: str) -> tuple[float, ...]:
         """The one number or the whole numbers of an array."""
@@ -287,7 +292,7 @@ class _Meta:
     def integers(self, key: str) -> tuple[int, ...]:
         """A number for each layer; a single one stands for all layers."""
         value = self._values.get(key)
-        if isinstance(value, int):
+        if type(value) is int:
             return (value,)
         return value.values if isinstance(value, _Array) else ()
 
@@ -305,7 +310,7 @@ def _sampling(meta: _Meta) -> Iterator[tuple[str, float]]:
 def _is_embedding(meta: _Meta, architecture: str) -> bool:
     """Whether a model makes vectors of texts: it pools its outputs, or looks ahead in a text."""
     is_pooled = (meta.integer(f"{architecture}.pooling_type") or 0) > 0
-    return is_pooled or meta.integer(f"{architecture}.attention.causal") == 0
+    return is_pooled or meta.is_no(f"{architecture}.attention.causal")
 
 
 class _Sizes:
@@ -505,7 +510,7 @@ class _Reader:
         elif kind not in _SCALARS:
             raise ValueError(kind)
         else:
-            if kind not in _FLOATS and count <= _MAX_LAYERS:
+            if kind not in (*_FLOATS, _BOOL) and count <= _MAX_LAYERS:
                 values = struct.unpack_from(f"<{count}{_CODES[kind]}", self._data, self._offset)
             self._offset += _SCALARS[kind].size * count
         if self._offset > len(self._data):

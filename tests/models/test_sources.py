@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 import pytest
-from support.gguf_edit import I32, STRING
+from support.gguf_edit import ARRAY, BOOL, F32, I32, STRING
 from support.model_stores import (
     HUB,
     LM_STUDIO,
@@ -228,7 +228,7 @@ def test_what_was_read_once_is_not_opened_again_until_it_changes(
 
     monkeypatch.setattr(discover, "inspect", look)
     # As in the next kernel, which knows what is in the store.
-    monkeypatch.setattr(discover, "_HEADERS", RememberedOfFiles("header 1"))
+    monkeypatch.setattr(discover, "_HEADERS", RememberedOfFiles("header 2"))
     assert list_with_facts() == before
     assert opened == []
     os.utime(folder / "b.gguf", ns=(1, 1))
@@ -263,6 +263,38 @@ def test_a_header_tells_what_a_model_is_for(
     [(_, file)] = list_with_facts()
     told = {"middle": file.fills_middle, "embedding": file.is_embedding}
     assert {name for name, is_so in told.items() if is_so} == purposes
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("general__sampling__temp", (F32, float("nan"))),
+        ("general__sampling__top_p", (F32, float("inf"))),
+        ("llama__context_length", (BOOL, True)),
+        ("llama__embedding_length", (BOOL, True)),
+        ("llama__attention__head_count", (ARRAY, (BOOL, [True, True]))),
+        ("general__name", (STRING, "x" * 100_000)),
+    ],
+)
+def test_a_file_with_an_odd_header_takes_no_other_from_the_list(
+    tiny_gguf: Path, home: Path, key: str, value: tuple[int, object]
+) -> None:
+    write_small_gguf(tiny_gguf, home / LM_STUDIO / "odd.gguf", **{key: value})
+    write_small_gguf(tiny_gguf, home / LM_STUDIO / "plain.gguf")
+    facts = {entry.name: file for entry, file in list_with_facts()}
+    assert facts.keys() == {"odd", "plain"}
+    assert len(facts["odd"].name or "") <= 500
+    assert not facts["odd"].sampling
+
+
+def test_what_is_remembered_wrongly_of_a_file_takes_no_other_from_the_list(
+    small: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd, _ = (put(small, home / LM_STUDIO / f"{name}.gguf") for name in ("odd", "plain"))
+    list_models()
+    known = discover._HEADERS._known or {}
+    monkeypatch.setitem(known, next(key for key in known if str(odd) in key), '{"path": "odd"}')
+    assert set(listed()) == {"plain"}
 
 
 @pytest.fixture
