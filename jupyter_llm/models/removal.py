@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from jupyter_llm.errors import ModelFileError
@@ -62,11 +63,21 @@ def _of_revision(path: Path) -> Removal:
     from huggingface_hub import scan_cache_dir
 
     cache = scan_cache_dir(hub_cache())
-    revisions = (one for repository in cache.repos for one in repository.revisions)
-    resolved = os.path.realpath(path.parent)
-    for revision in revisions:
-        if Path(resolved).is_relative_to(os.path.realpath(revision.snapshot_path)):
-            strategy = cache.delete_revisions(revision.commit_hash)
-            paths = sorted(file.file_path for file in revision.files)
-            return Removal(tuple(paths), strategy.expected_freed_size, strategy.execute)
+    resolved = Path(os.path.realpath(path.parent))
+    for repo in cache.repos:
+        for revision in repo.revisions:
+            if resolved.is_relative_to(os.path.realpath(revision.snapshot_path)):
+                # Another repository may have a revision of the same hash, so it is not shown.
+                alone = replace(cache, repos=frozenset({repo}))
+                strategy = alone.delete_revisions(revision.commit_hash)
+                paths = tuple(sorted(file.file_path for file in revision.files))
+                carry_out = partial(_delete, paths, strategy.execute)
+                return Removal(paths, strategy.expected_freed_size, carry_out)
     raise ModelFileError(path, f"huggingface_hub does not know {path}. Delete it by hand.")
+
+
+def _delete(paths: tuple[Path, ...], execute: Callable[[], None]) -> None:
+    """Let huggingface_hub delete files; where it may not, it only warns."""
+    execute()
+    for path in filter(os.path.lexists, paths):
+        raise ModelFileError(path, f"{path} cannot be deleted. Delete it by hand.")

@@ -97,7 +97,12 @@ def _remove(options: argparse.Namespace) -> int:
     from jupyter_llm.models.discover import find_model
     from jupyter_llm.models.removal import removal
 
-    found = removal(find_model(options.model))
+    entry = find_model(options.model)
+    is_exact = options.model.lower().removesuffix(".gguf") in entry.names or entry.source == "path"
+    if options.yes and not is_exact:
+        say("remove", f"Nothing was deleted. --yes needs the whole name, as {entry.name}.")
+        return TROUBLE
+    found = removal(entry)
     size = human_size(found.size_bytes)
     listed = "\n".join(map(str, found.paths))
     if not options.yes and not agrees(f"{listed}\nDelete this, {size}?"):

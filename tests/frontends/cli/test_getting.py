@@ -84,6 +84,39 @@ def test_a_model_of_our_folder_is_removed(
     assert not path.exists()
 
 
+def test_without_a_question_only_a_whole_name_is_removed(
+    home: Path, tiny_gguf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = own(home, tiny_gguf)
+    assert main(["remove", "min", "--yes"]) == 2
+    assert "the whole name, as mine" in capsys.readouterr().err
+    assert path.exists()
+    assert main(["remove", "mine.gguf", "--yes"]) == 0
+
+
+def test_of_two_repositories_with_one_hash_only_the_one_that_is_meant_goes(
+    hub: Hub, repo: Repo, tiny_gguf: Path
+) -> None:
+    for number in range(4):
+        hub.repos[f"ada/other{number}"] = Repo({f"other{number}.gguf": tiny_gguf.read_bytes()})
+        assert main(["pull", f"ada/other{number}"]) == 0
+    for number in range(4):
+        path = find_model(f"other{number}").path
+        assert main(["remove", f"other{number}", "--yes"]) == 0
+        assert not path.exists()
+        assert all(find_model(f"other{left}").path.exists() for left in range(number + 1, 4))
+
+
+def test_what_could_not_be_deleted_is_not_said_to_be(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pull", NAME]) == 0
+    monkeypatch.setattr("huggingface_hub.utils._cache_manager.DeleteCacheStrategy.execute", print)
+    assert main(["remove", MODEL, "--yes"]) == 2
+    assert "cannot be deleted" in capsys.readouterr().err
+    assert find_model(MODEL).path.exists()
+
+
 def test_a_link_in_our_folder_goes_and_not_what_it_leads_to(
     home: Path, tiny_gguf: Path, tmp_path: Path
 ) -> None:
