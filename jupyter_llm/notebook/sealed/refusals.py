@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -34,7 +33,6 @@ _READ_ONLY_DATABASE = re.compile(
     r"(?i)readonly database|unable to open database|disk I/O error|read-only (?:file|mode|database)"
 )
 _NOT_CONNECTED = re.compile("(?i)operation on non-socket")  # which they all are in a copy
-_NETWORK_PACKAGES = frozenset({"aiohttp", "http", "httpx", "requests", "urllib", "urllib3"})
 _MAX_TEXT = 2000
 _NUMBERS = (errno.EPERM, errno.EACCES, errno.EROFS, errno.EFBIG)
 
@@ -189,12 +187,6 @@ def _text(error: BaseException) -> str:
 
 def _is_of_database(error: BaseException, text: str) -> bool:
     return "sqlite" in str(type(error).__module__) or "database" in text.lower()
-
-
-def _is_of_network(error: BaseException) -> bool:
-    return isinstance(error, (ConnectionError, socket.gaierror)) or (
-        str(type(error).__module__).partition(".")[0] in _NETWORK_PACKAGES
-    )
 
 
 def _is_unreadable(error: BaseException) -> bool:
