@@ -50,15 +50,20 @@ _SCHEMA = Schema(
 
 @dataclass(frozen=True, slots=True)
 class KeptPrompt:
-    """A prompt as it was asked: what makes the same tokens again."""
+    """A prompt as it was asked: what makes the same tokens again.
+
+    `begins_with` are the texts of its constraint.
+    """
 
     prompt: Prompt
     answer_prefix: str = ""
+    begins_with: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, request: Request) -> Self:
         """The prompt of a request."""
-        return cls(request.prompt, request.answer_prefix)
+        texts = request.constraint.texts if request.constraint is not None else ()
+        return cls(request.prompt, request.answer_prefix, texts)
 
     @property
     def length(self) -> int:
@@ -156,12 +161,15 @@ def _keep(
     used_at: float,
     owner: bytes | None,
 ) -> None:
-    """Keep a prompt that is not known yet, and drop the least recently used above the cap."""
-    if _touch(connection, prompt_sha256, used_at):
+    """Keep a prompt that is not known yet, and drop the least recently used above the cap.
+
+    One with texts to begin with is as good for what was free, but not the other way about.
+    """
+    if _touch(connection, prompt_sha256, used_at) and not prompt.begins_with:
         return
     data = erasable(zlib.compress(packed(prompt)))
     connection.execute(
-        "INSERT INTO prompts (sha256, used_at, size, prompt, owner) VALUES (?, ?, ?, ?, ?)",
+        "REPLACE INTO prompts (sha256, used_at, size, prompt, owner) VALUES (?, ?, ?, ?, ?)",
         (prompt_sha256, used_at, len(data), data, owner),
     )
     (total,) = connection.execute("SELECT sum(size) FROM prompts").fetchone()

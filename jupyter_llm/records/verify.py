@@ -13,6 +13,7 @@ from jupyter_llm.common.controls import one_line, plain
 from jupyter_llm.common.markdown import code_block, untrusted_markdown
 from jupyter_llm.common.tables import count_of, markdown_table
 from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.provenance import Provenance, text_sha256
 from jupyter_llm.engine.request import Request
 from jupyter_llm.errors import JupyterLLMError, ModelNotFoundError, ProvenanceError
@@ -183,18 +184,19 @@ class _Replayer:
     def _replay(self, answer: Answer, record: Provenance) -> Completion:
         if record.finish_reason == "cancelled" and not record.completion_tokens:
             raise _NotReplayable("it was stopped before the first word")
-        if record.is_constrained:
-            raise _NotReplayable("it had to begin with one of given texts, which are not kept")
         prompt = answer.prompt or self.prompt_of(record.prompt_sha256)
         if prompt is None:
             raise _NotReplayable("its prompt is not kept on this machine")
-        request = Request(
-            prompt=prompt.prompt,
-            params=_params(record),
-            answer_prefix=prompt.answer_prefix,
-            is_private=answer.is_private,
-        )
+        if record.is_constrained and not prompt.begins_with:
+            raise _NotReplayable("it had to begin with one of given texts, which are not kept")
         try:
+            request = Request(
+                prompt=prompt.prompt,
+                params=_params(record),
+                answer_prefix=prompt.answer_prefix,
+                constraint=BeginsWith(prompt.begins_with) if record.is_constrained else None,
+                is_private=answer.is_private,
+            )
             completion = self._engine(record).submit(request).result()
         except JupyterLLMError as error:
             raise _NotReplayable(str(error)) from error

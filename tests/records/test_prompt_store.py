@@ -15,6 +15,7 @@ from support.stored import rows, stored_bytes
 
 from jupyter_llm.common.database import erasable
 from jupyter_llm.common.packing import packed
+from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.request import Message, RawPrompt, Request, Special
 from jupyter_llm.records import prompt_store
 from jupyter_llm.records.prompt_store import KeptPrompt, PromptStore
@@ -184,3 +185,5 @@ def test_what_is_no_hash_names_no_prompt(store: PromptStore, name: str) -> None:
 
 def test_a_request_tells_its_prompt() -> None:
     assert KeptPrompt.of(Request(prompt="text", answer_prefix="a")) == KeptPrompt("text", "a")
+    bound = Request(prompt="text", constraint=BeginsWith(("x",)))
+    assert KeptPrompt.of(bound) == KeptPrompt("text", "", ("x",))

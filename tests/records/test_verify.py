@@ -16,6 +16,7 @@ from support.tiny_model import write_tiny_model
 from jupyter_llm import llm
 from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.completion import Completion, PromptInterrupted
+from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.engine.provenance import Provenance
 from jupyter_llm.engine.request import Message, RawPrompt, Request, Special
@@ -94,6 +95,16 @@ class TestWithAModel:
         assert [row.result for row in report.rows] == ["same"] * 2
         assert report.rows[0].place == report.rows[1].place == "What is <|im_end|>?"
         assert made(kept[0]).prompt_sha256 != made(kept[1]).prompt_sha256
+
+    def test_what_had_to_begin_with_one_of_some_texts_begins_so_again(self) -> None:
+        free = Request(prompt="Once upon", params=SamplingParams(seed=7, max_tokens=12))
+        bound = replace(free, constraint=BeginsWith(("def", "class")))
+        for request in (free, bound, free):
+            llm.answers.submit(llm.current.get(), request).result()
+        assert made(answers()[1]).is_constrained
+        on_disk = [replace(answer, prompt=None) for answer in llm.answers]
+        for report in (llm.verify(), replay(*on_disk)):
+            assert [row.result for row in report.rows] == ["same"] * 3
 
     def test_what_has_a_drawn_seed_is_compared_and_not_promised(self) -> None:
         llm("Hello", **HOT)
