@@ -155,9 +155,8 @@ def _held_signals() -> Iterator[Iterable[int]]:
     """Hold all signals: none may reach what the user has for it in a copy that is not sealed."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
-        signal.pthread_sigmask(
-            signal.SIG_BLOCK, signal.valid_signals()
-        )  # may raise once it is done
+        # Once they are held, Python calls the handlers of those that came, which may raise.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         yield before
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
