@@ -81,7 +81,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("IPYTHONDIR", str(home / ".ipython"))
     for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME", "HF_HUB_CACHE"):
         monkeypatch.delenv(name, raising=False)
-    for name in ("JUPYTER_LLM_MODEL", "JUPYTER_LLM_PATH"):
+    for name in ("JUPYTER_LLM_MODEL", "JUPYTER_LLM_PATH", "HUGGINGFACE_HUB_CACHE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("OLLAMA_MODELS", "LLM_USER_PATH", "LLAMA_CACHE"):
         monkeypatch.delenv(name, raising=False)

@@ -130,8 +130,9 @@ def in_pieces() -> Iterator[Found]:
             pieces += sorted(Path(folder, "data").glob(f"*{_SUFFIX}.part*"))
     if pieces and _package(name):
         file = _PIECE.sub("", pieces[0].name)
+        size = sum(piece.stat().st_size for piece in pieces)
         for path in (models_folder() / file, Path(_user("~/.cache"), name, file)):
-            if path.is_file():
+            if path.is_file() and path.stat().st_size == size:  # the package leaves halves
                 yield Found(str(path), (name_of(file),), label)
                 return
         yield Found(str(models_folder() / file), (name_of(file),), label, tuple(pieces))
@@ -177,8 +178,8 @@ def hub_cache() -> Path:
     """Where huggingface_hub keeps what it downloads, by its own rules (its constants.py)."""
     environ = os.environ
     home = environ.get("HF_HOME") or os.path.join(_cache_home(), "huggingface")  # noqa: PTH118
-    hub = environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")  # noqa: PTH118
-    return Path(_user(hub))
+    earlier = environ.get("HUGGINGFACE_HUB_CACHE") or os.path.join(home, "hub")  # noqa: PTH118
+    return Path(os.path.expandvars(_user(environ.get("HF_HUB_CACHE") or earlier)))
 
 
 def _lm_studio() -> Iterator[Folder]:

