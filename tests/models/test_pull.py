@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import Any
@@ -22,6 +23,7 @@ from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
 from jupyter_llm.errors import DownloadError, DownloadInterrupted, LicenceError, ModelFileError
 from jupyter_llm.models import download
+from jupyter_llm.models.catalog import catalog
 from jupyter_llm.models.fingerprint import known_sha256
 from jupyter_llm.models.licences import accepted_licences
 from jupyter_llm.models.pull import Meter, pull, pulled_facts
@@ -54,8 +56,7 @@ def test_a_pull_brings_what_the_hub_states_and_says_its_name(hub: Hub, home: Pat
 
 def test_what_the_hub_said_is_recorded_and_the_file_need_not_be_read_again(hub: Hub) -> None:
     path = pull(NAME).path
-    facts = pulled_facts(path)
-    assert facts is not None
+    facts = pulled_facts()[str(path)]
     assert facts["files"] == [["tiny-Q4_K_M.gguf", SIZE, sha256(data_of(hub))]]
     assert (facts["repository"], facts["revision"]) == (NAME, COMMIT)
     assert known_sha256(path) == sha256(data_of(hub))
@@ -296,6 +297,25 @@ def test_offline_finds_what_is_here_and_sound_and_asks_nobody(
     assert hub.asked == []
 
 
+def test_only_what_was_checked_is_said_to_be(
+    hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = pull(NAME).path
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    blob = path.resolve()
+    shared = blob.rename(home / "shared")  # huggingface_hub may keep it once for all repositories
+    blob.symlink_to(shared)
+    assert ", SHA-256 checked" in str(pull(NAME))
+    data = bytearray(shared.read_bytes())
+    data[-1] ^= 1
+    shared.write_bytes(data)
+    with pytest.raises(ModelFileError, match="damaged"):
+        pull(NAME)
+    path.unlink()
+    path.write_bytes(data)  # as where there are no links
+    assert "checked" not in str(pull(NAME))
+
+
 def test_a_disk_without_room_is_told_before_anything_is_fetched(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -381,6 +401,37 @@ def test_a_licence_with_conditions_is_shown_and_accepted_once(hub: Hub) -> None:
     hub.repos[NAME].texts["LICENSE"] = "Be rich."
     with pytest.raises(LicenceError):
         pull(NAME)
+
+
+@pytest.mark.parametrize(
+    ("card", "known"),
+    [
+        ({"license": "other", "license_name": "MIT"}, ""),
+        ({"license_name": "mit"}, "mit"),
+        ({"license": ["mit", "other"]}, ""),
+        ({"license": "mit"}, "gemma"),
+        ({}, "gemma"),
+        ({}, ""),
+    ],
+)
+def test_no_name_makes_a_licence_open(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, card: dict[str, object], known: str
+) -> None:
+    hub.repos[NAME].card = card
+    entry = replace(catalog()[0], name="tiny", repository=NAME.upper(), licence=known)
+    monkeypatch.setattr("jupyter_llm.models.catalog.catalog", lambda: (entry,) if known else ())
+    with pytest.raises(LicenceError):
+        pull(NAME)
+    assert hub.fetched == []
+
+
+def test_what_the_catalogue_knows_to_be_open_need_not_be_stated_by_the_hub(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.repos[NAME].card = {}
+    entry = replace(catalog()[0], name="tiny", repository=NAME, file="Q4_K_M", licence="mit")
+    monkeypatch.setattr("jupyter_llm.models.catalog.catalog", lambda: (entry,))
+    assert pull("tiny").licence == "mit"
 
 
 def test_what_happens_is_shown_with_speed_and_time_left() -> None:

@@ -109,14 +109,14 @@ def listed_models(llm: LLM) -> list[ListedModel]:
     free = free_memory(device_memory())
     if status.engine is not None:  # the resident model makes way for another
         free = replace(free, ram_bytes=free.ram_bytes + status.engine.kv_bytes)
-    measured = measured_sizes(machine)
+    measured, pulled = measured_sizes(machine), pulled_facts()
     models = []
     for entry, file in list_with_facts():
-        pulled = None if file.license or entry.licence else pulled_facts(entry.path)
+        facts = pulled.get(str(entry.path), {})
         model = ListedModel(
             entry=entry,
             file=file,
-            licence=entry.licence or file.license or str((pulled or {}).get("licence") or ""),
+            licence=entry.licence or file.license or str(facts.get("licence") or ""),
             is_loaded=status.info is not None and status.info.path == entry.path,
         )
         if file.size_bytes in measured and known_sha256(entry.path):  # to find it out takes long
