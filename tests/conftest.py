@@ -83,6 +83,13 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
         monkeypatch.delenv(name, raising=False)
     for name in ("JUPYTER_LLM_MODEL", "JUPYTER_LLM_PATH", "HUGGINGFACE_HUB_CACHE"):
         monkeypatch.delenv(name, raising=False)
+    for name in ("HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HF_ENDPOINT", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
     for name in ("OLLAMA_MODELS", "LLM_USER_PATH", "LLAMA_CACHE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sources, "_OLLAMA_SERVICE", str(home / "service"))
@@ -113,8 +120,6 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub on this machine, in place of the one that models are pulled from."""
     monkeypatch.setattr(download, "_WAIT_S", 0.0)
     monkeypatch.setattr(download, "_LOOK_S", 0.02)
-    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
     with running_hub() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
         yield hub

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType, SimpleNamespace
@@ -271,12 +272,13 @@ def test_a_hub_that_falls_silent_is_told_and_what_came_is_kept(
 ) -> None:
     from huggingface_hub import constants
 
-    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.05)
-    monkeypatch.setattr(download, "_MAX_FAILURES", 1)
     hub.gate.clear()
     hub.gate_after = 100_000
-    with pytest.raises(DownloadError, match="does not answer"):
-        pull(NAME)
+    with monkeypatch.context() as hasty:
+        hasty.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.5)
+        hasty.setattr(download, "_MAX_FAILURES", 1)
+        with pytest.raises(DownloadError, match="does not answer"):
+            pull(NAME)
     hub.gate.set()
     assert 90_000 < next(iter(blobs(home).values())) < SIZE
     assert pull(NAME).path.read_bytes() == data_of(hub)
@@ -507,8 +509,9 @@ def test_an_interrupt_at_any_moment_leaves_a_whole_file_or_one_to_go_on_with(
     data = data_of(hub)
     for moment in range(10):
         shutil.rmtree(home / ".cache")
-        lines = Lines(stop_at=1 + moment * (num_lines - 1) // 9)
-        with contextlib.suppress(KeyboardInterrupt):
+        first = 10  # once there is something to tell of
+        lines = Lines(stop_at=first + moment * (num_lines - first) // 9)
+        with contextlib.suppress(DownloadInterrupted):
             lines.run(lambda: pull(NAME))
         found = list((home / ".cache").rglob("snapshots/*/*.gguf"))
         assert [path.read_bytes() for path in found] in ([], [data])
@@ -542,20 +545,34 @@ class Lines:
         return self._step
 
 
+@contextlib.contextmanager
+def kernel(code: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that waits long for the hub, and is killed in the end."""
+    patient = {**os.environ, "HF_HUB_DOWNLOAD_TIMEOUT": "300"}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=patient
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_two_kernels_pull_the_same_file_once(hub: Hub, home: Path) -> None:
     hub.gate.clear()
     hub.gate_after = 100_000
     code = f"from jupyter_llm.models.pull import pull; print(pull({NAME!r}).path)"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
+    told: list[str] = []
+
+    def show(step: Step) -> None:
+        told.append(step.text)
+        if "another program" in step.text:
+            hub.gate.set()
+
+    with kernel(code) as other:
         assert hub.has_begun.wait(60)
-        told: list[str] = []
-
-        def show(step: Step) -> None:
-            told.append(step.text)
-            if "another program" in step.text:
-                hub.gate.set()
-
         path = pull(NAME, show=show).path
+        hub.gate.set()
         assert other.communicate(timeout=60)[0].strip() == str(path)
     assert path.read_bytes() == data_of(hub)
     assert any("another program downloads it" in text for text in told)
@@ -566,8 +583,7 @@ def test_what_a_killed_kernel_began_is_gone_on_with(hub: Hub, home: Path) -> Non
     hub.gate.clear()
     hub.gate_after = 200_000
     code = f"from jupyter_llm.models.pull import pull; pull({NAME!r})"
-    with subprocess.Popen([sys.executable, "-c", code]) as other:
+    with kernel(code):
         assert hub.has_begun.wait(60)
-        other.kill()
     hub.gate.set()
     assert pull(NAME).path.read_bytes() == data_of(hub)
