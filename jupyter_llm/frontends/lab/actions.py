@@ -112,6 +112,8 @@ class Actions(PageJobs):
         stream = chat.send(asked, show_progress=job.tell, on_begin=numbers.append)
         job.show(BegunStream(stream, known))
         answer = stream.result()
+        if not answer.text and known:  # which is there whether or not the model adds to it
+            return Answer(id=job.id, chat=options.chat, number=None, markdown=known.rstrip())
         if not answer.text:
             said = (
                 self.stopped if answer.finish_reason == "cancelled" else "The model wrote nothing."
