@@ -89,7 +89,7 @@ class Refusals:
     def written(self) -> str:
         """What the code has written to a file of the notebook's, which it does not notice."""
         name = self._files.written()
-        return _named(_FILE, name) if name else ""
+        return "" if name is None else _named(_FILE, name)
 
     def behind(self, error: BaseException) -> str:
         """What the seal refused where that is why an error was raised, else an empty text."""

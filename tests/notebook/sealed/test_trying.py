@@ -165,6 +165,43 @@ def test_writing_to_a_file_that_is_open_is_refused(code: str, would: str, tmp_pa
     assert path.read_text(encoding="utf-8") == "as it was"
 
 
+@pytest.mark.parametrize("mode", ["r+", "w+", "a+", "r+b", "w+b", "a+b"])
+def test_writing_to_a_file_that_is_open_to_read_too_is_refused(mode: str, tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("one\ntwo\n", encoding="utf-8")
+    text = b"x" if "b" in mode else "x"
+    with path.open(mode) as file:
+        seen = tried("file.write(text)", file=file, text=text)
+        assert (seen.outcome, seen.text) == (
+            "refused",
+            "not tried: it would write a file (out.csv)",
+        )
+
+
+@pytest.mark.parametrize("mode", ["r+", "r+b"])
+def test_reading_a_file_that_is_open_to_write_too_goes_on_where_it_was(
+    mode: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("one\ntwo\nthree", encoding="utf-8")
+    with path.open(mode) as file:
+        file.readline()
+        seen = tried(
+            "file.readline()[:3], file.read()[:5], file.seek(0), file.read()[:3]", file=file
+        )
+        assert seen.result.replace("b'", "'") == "('two', 'three', 0, 'one')"
+
+
+def test_a_files_name_that_is_no_text_is_not_asked_for_one(tmp_path: Path) -> None:
+    class Name:
+        def __str__(self) -> str:
+            raise AssertionError
+
+    with (tmp_path / "out.csv").open("wb") as file:
+        file.raw.name = Name()  # type: ignore[attr-defined]
+        assert tried("file.write(b'x')", file=file).text == "not tried: it would write a file"
+
+
 def test_what_a_library_wants_for_itself_is_no_refusal() -> None:
     library = "import socket\ntry: socket.socket()\nexcept OSError: pass"
     assert tried(f"exec({library!r}, {{}})").text == "runs"
