@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import difflib
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from threading import Thread
 
 from jupyter_llm.common.remembered import Remembered, RememberedOfFiles
 from jupyter_llm.errors import ModelFileError, ModelNotFoundError, OptionError
 from jupyter_llm.models.inspect import ModelFile, inspect, inspect_pieces, parts_of
-from jupyter_llm.models.sources import Found, embedded, found, name_of
+from jupyter_llm.models.sources import Found, answering, embedded, found, name_of
 
 HOW_TO_GET_ONE = (
     "`%llm /pull` lists what suits this machine and downloads it; "
@@ -35,7 +33,6 @@ _RECENT = "used recently"
 _USED = Remembered("used model", max_values=20)
 _HEADERS = RememberedOfFiles("header 2")  # one more for each change of what is read in them
 _MAX_FILES = 20_000  # that are remembered
-_PATIENCE_S = 2.0  # a network folder that has not answered by then would hold up Tab for ever
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,12 +258,5 @@ def _chosen() -> Iterator[Found]:
 
 def _used_before() -> Iterator[Found]:
     """Yield what was loaded lately, the latest first, but for what lies on a disk that hangs."""
-    paths = [Path(text) for text in reversed(_USED.all())]
-    looks = [Thread(target=os.path.exists, args=(path,), daemon=True) for path in paths]
-    for look in looks:
-        look.start()
-    end_s = time.monotonic() + _PATIENCE_S
-    for path, look in zip(paths, looks, strict=True):
-        look.join(max(0.0, end_s - time.monotonic()))
-        if not look.is_alive():
-            yield Found(str(path), (name_of(path.stem),), _RECENT)
+    for path in answering(list(reversed(_USED.all()))):
+        yield Found(path, (name_of(Path(path).stem),), _RECENT)

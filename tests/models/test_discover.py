@@ -10,7 +10,7 @@ import platformdirs
 import pytest
 
 from jupyter_llm.errors import ModelNotFoundError
-from jupyter_llm.models import discover
+from jupyter_llm.models import sources
 from jupyter_llm.models.discover import default_model, find_model, list_models, note_used
 
 HUB_FOLDER = "models--someone--some-model/snapshots/0123abcd"
@@ -82,14 +82,30 @@ def test_what_lies_on_a_disk_that_hangs_is_left_out(
         note_used(find_model(path))
     answers, exists = threading.Event(), os.path.exists
 
-    def look(path: Path) -> bool:
-        return (path != two or answers.wait(60)) and exists(path)
+    def look(path: str) -> bool:
+        return (path != str(two) or answers.wait(60)) and exists(path)
 
     monkeypatch.setattr(os.path, "exists", look)
-    monkeypatch.setattr(discover, "_PATIENCE_S", 0.5)
+    monkeypatch.setattr(sources, "_PATIENCE_S", 0.5)
     assert "two" not in names()
     answers.set()
     assert names() == ["two", "one"]
+
+
+def test_a_folder_on_a_disk_that_hangs_is_not_searched(
+    tiny_gguf: Path, shelf: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tiny_gguf, shelf / "one.gguf", home / ".cache" / "gpt4all" / "two.gguf")
+    answers, exists = threading.Event(), os.path.exists
+
+    def look(path: str) -> bool:
+        return (path != str(shelf) or answers.wait(60)) and exists(path)
+
+    monkeypatch.setattr(os.path, "exists", look)
+    monkeypatch.setattr(sources, "_PATIENCE_S", 0.5)
+    assert "one" not in names()
+    answers.set()
+    assert names() == ["one", "two"]
 
 
 def test_places_are_searched_in_order(
