@@ -32,6 +32,7 @@ State = Literal["ok", "note", "wrong"]
 
 _BUILD = "pip install --force-reinstall --no-deps --no-cache-dir --no-binary llama-cpp-python "
 _SCARCE_BYTES = 1 << 30
+_SOON_READ_BYTES = 1 << 30
 _NEWEST_KERNEL = 7  # ipykernel from here on has subshells
 _MOST = 5  # names, or reasons
 _GPU_SIGNS = ("/dev/nvidia0", "/dev/kfd")  # of NVIDIA and AMD
@@ -232,14 +233,16 @@ def _usable(entry: ModelEntry, *, is_tried: bool) -> Finding:
     """Whether a file is whole, the one that came, fits into memory and can be loaded."""
     from jupyter_llm.engine.local.memory import plan_load
     from jupyter_llm.engine.options import EngineOptions
-    from jupyter_llm.models.fingerprint import check_promise
+    from jupyter_llm.models.fingerprint import check_promise, known_sha256
     from jupyter_llm.models.inspect import inspect
     from jupyter_llm.models.machine import free_memory
 
     advice = "Choose another one: `%llm /models` lists them."
     try:
         file = inspect(entry.path)
-        check_promise(entry.path)
+        is_read = file.size_bytes < _SOON_READ_BYTES or known_sha256(entry.path) is not None
+        if is_read:
+            check_promise(entry.path)
         plan_load(file, EngineOptions(), free_memory(), num_sequences=1)
         if is_tried:
             from jupyter_llm.engine.local.trial import try_file
@@ -248,6 +251,7 @@ def _usable(entry: ModelEntry, *, is_tried: bool) -> Finding:
     except (ModelLoadError, OSError) as error:
         return Finding("model", "wrong", str(error), advice)
     said = f"{entry.name}, {human_size(file.size_bytes)}, {file.quantization} ({entry.source})"
+    said += "" if is_read else f"; not read whole: `jupyter llm verify {entry.name}` does"
     return Finding("model", "ok", said)
 
 

@@ -359,6 +359,9 @@ def test_pieces_are_joined_once_their_licence_is_accepted(
     pieces[1].write_bytes(bytes(200_000))
     with pytest.raises(ModelFileError, match=r"damaged\. Install the package again"):
         pull.pull("gemma-3")
+    (sources.pieces_folder() / "SHA256SUMS").unlink()
+    with pytest.raises(ModelFileError, match=r"damaged\. Install the package again"):
+        pull.pull("gemma-3")
     assert list(pulled.path.parent.iterdir()) == []
 
 

@@ -21,6 +21,7 @@ from jupyter_llm.frontends import doctor, installation
 from jupyter_llm.frontends.cli import main
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
 from jupyter_llm.models import discover
+from jupyter_llm.models.fingerprint import file_sha256
 from jupyter_llm.models.sources import Found
 
 FEATURES = "CPU : AVX = 1 | AVX2 = 1 | FMA = 0 | REPACK = 1 | "
@@ -123,6 +124,16 @@ def test_a_damaged_model_is_said(
     path.write_bytes(tiny_gguf.read_bytes()[:-100])
     monkeypatch.setenv("JUPYTER_LLM_MODEL", str(path))
     assert "cut.gguf is truncated" in find("model")["said"]
+
+
+def test_a_model_that_takes_long_to_read_is_not_read_and_that_is_said(
+    find: Find, monkeypatch: pytest.MonkeyPatch, tiny_gguf: Path
+) -> None:
+    monkeypatch.setattr(doctor, "_SOON_READ_BYTES", 1)
+    monkeypatch.setenv("JUPYTER_LLM_MODEL", str(tiny_gguf))
+    assert "not read whole: `jupyter llm verify tiny` does" in find("model")["said"]
+    file_sha256(tiny_gguf)
+    assert "not read" not in find("model")["said"]
 
 
 @pytest.mark.parametrize("damage", ["noise", "folder", "newer"])
