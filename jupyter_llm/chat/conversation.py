@@ -212,7 +212,7 @@ class Chat(ChatTurns):
         `namespace`; with `tries` it is tried first.
         """
         from jupyter_llm.engine.stream import finished
-        from jupyter_llm.tasks.code_answer import new_cells
+        from jupyter_llm.tasks.code_answer import CodeAnswer, new_cells
         from jupyter_llm.tasks.judging import Judge
         from jupyter_llm.tasks.write import write_code
 
@@ -230,8 +230,11 @@ class Chat(ChatTurns):
                     show_progress=show_progress,
                 )
             except PromptInterrupted as interrupt:
-                if interrupt.completion is not None:
-                    self._take_in(sending, finished(interrupt.completion))
+                draft, shown = interrupt.draft, interrupt.completion
+                if isinstance(draft, CodeAnswer) and draft.completion.text and shown is not None:
+                    self.last_code = draft
+                    self._answers.log(draft.request, finished(draft.completion))
+                    self._take_in(sending, finished(shown))
                 raise
             answer = replace(answer, cells=new_cells(answer.cells, namespace))
             self.last_code = answer

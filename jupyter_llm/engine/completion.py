@@ -226,8 +226,8 @@ class PromptInterrupted(OneLine, KeyboardInterrupt):
 
     `completion` holds what had been written, or is None if the model had not begun; `completions`
     are those of a batch that had been finished, None where one was not. `best` is what a task had
-    come to, as it would have given it; its `str` is Markdown. `said` is what it says where nothing
-    was written.
+    come to, as it would have given it; its `str` is Markdown. `draft` is the answer of a task that
+    writes code, as the model wrote it. `said` is what it says where nothing was written.
     """
 
     def __init__(
@@ -251,3 +251,4 @@ class PromptInterrupted(OneLine, KeyboardInterrupt):
         self.completion = completion
         self.completions = tuple(completions)
         self.best = best
+        self.draft: object = None

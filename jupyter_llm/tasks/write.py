@@ -15,7 +15,7 @@ from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.tasks.begun import BegunStream
-from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, fenced
+from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, fenced
 from jupyter_llm.tasks.drafts import VARIED_TEMPERATURE, counted_on
 from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.tries import TIMEOUT_S
@@ -106,9 +106,15 @@ def write_code(
     began_s = time.monotonic()
     first_request = request if script is None else _going_on(request, script)
     stream = engine.submit(first_request)
-    with stream:
-        show(_FencedStream(stream))
-        first = stream.result()
+    try:
+        with stream:
+            show(_FencedStream(stream))
+            first = stream.result()
+    except PromptInterrupted as interrupt:
+        if interrupt.completion is not None:
+            written = stream.future.result()  # without the fence
+            interrupt.draft = CodeAnswer(completion=written, cells=(), request=first_request)
+        raise
     drafts = _Drafts(
         engine=engine,
         judge=judge,
@@ -126,9 +132,12 @@ def write_code(
                 if judge.is_good(answer):
                     break
     except KeyboardInterrupt:
-        kept = max(answers, key=judge.merit).completion if answers else first
-        kept = _in_fence(kept)
-        raise PromptInterrupted(kept, best=kept.text) from None
+        draft = CodeAnswer(completion=first, cells=(), request=first_request)
+        draft = max(answers, key=judge.merit, default=draft)
+        kept = _in_fence(draft.completion)
+        interrupted = PromptInterrupted(kept, best=kept.text)
+        interrupted.draft = draft
+        raise interrupted from None
     best = max(answers, key=judge.merit)  # of equals the earliest
     return replace(best, num_drafts=len(answers))
 

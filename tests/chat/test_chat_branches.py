@@ -12,6 +12,7 @@ from itertools import takewhile
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.interrupts import interrupt_main
 from support.scripted import ScriptedEngine, messages_of
 from support.steps import counted_calls
 from support.template_engine import ScriptedLLM, TemplateEngine
@@ -21,9 +22,11 @@ from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.chat.tree import Exchange
 from jupyter_llm.engine.base import Stream
-from jupyter_llm.engine.completion import Completion
-from jupyter_llm.engine.request import Message
+from jupyter_llm.engine.completion import Completion, PromptInterrupted
+from jupyter_llm.engine.request import Message, Request
+from jupyter_llm.engine.stream import QueueStream
 from jupyter_llm.errors import OptionError, TurnNotFoundError
+from jupyter_llm.records.prompt_store import KeptPrompt
 
 TOO_LONG = "x" * 5000
 
@@ -263,6 +266,39 @@ class TestExchanges:
         assert [turn.completion.text for turn in chat.turns][1] == "B"
         assert "print(1)" in chat.turns[0].completion.text
         assert [(turn.number, turn.parent) for turn in chat.turns] == [(1, 0), (2, 1)]
+
+    def test_code_that_is_interrupted_is_a_turn_a_draft_and_an_answer(self) -> None:
+        chat, engine = chat_with("x = foo(1)", holds=True)
+        engine.on_hold = interrupt_main
+        with pytest.raises(PromptInterrupted):
+            chat.write_code(Asked(prompt="Call it"))
+        (turn,), (answer,) = chat.turns, chat._answers
+        assert turn.completion.text == "```python\nx \n```"
+        assert chat.last_code is not None
+        assert chat.last_code.completion.text == answer.text == "x "
+        assert turn.completion.provenance == answer.record
+        assert answer.prompt == KeptPrompt.of(engine.requests[0])
+
+    @pytest.mark.parametrize("reply", ["x = foo", ""])
+    def test_code_that_is_interrupted_among_drafts_is_a_turn_if_there_is_any(
+        self, reply: str
+    ) -> None:
+        chat, engine = chat_with(f"{reply}\n```")
+        submit = engine.submit
+
+        def interrupting(request: Request) -> QueueStream:
+            if engine.requests:
+                raise KeyboardInterrupt
+            return submit(request)
+
+        engine.submit = interrupting  # type: ignore[method-assign]
+        with pytest.raises(PromptInterrupted):
+            chat.write_code(Asked(prompt="Set it"))
+        assert [turn.completion.text for turn in chat.turns] == [f"```python\n{reply}\n```"] * bool(
+            reply
+        )
+        assert [answer.text for answer in chat._answers] == [reply] * bool(reply)
+        assert (chat.last_code is not None) == bool(reply)
 
     def test_code_that_was_asked_for_elsewhere_does_not_turn_the_chat_back(self) -> None:
         chat, engine = chat_with("A", "B")
