@@ -115,13 +115,24 @@ def found() -> Iterator[Found]:
 
 def answering(paths: Sequence[str]) -> list[str]:
     """Those paths that do not lie on a disk that hangs."""
-    looks = [Thread(target=os.path.exists, args=(path,), daemon=True) for path in paths]
-    for look in looks:
-        look.start()
+    answered: set[str] = set()
+
+    def look(*some: str) -> None:
+        for path in some:
+            os.path.exists(path)  # noqa: PTH110
+            answered.add(path)
+
+    # A thread for each costs more than the whole list, so that is for when one for all hangs.
+    every = Thread(target=look, args=tuple(paths), daemon=True)
+    every.start()
+    every.join(_PATIENCE_S / 10)
+    looks = [Thread(target=look, args=(path,), daemon=True) for path in {*paths} - answered]
+    for one in looks:
+        one.start()
     end_s = time.monotonic() + _PATIENCE_S
-    for look in looks:
-        look.join(max(0.0, end_s - time.monotonic()))
-    return [path for path, look in zip(paths, looks, strict=True) if not look.is_alive()]
+    for one in looks:
+        one.join(max(0.0, end_s - time.monotonic()))
+    return [path for path in paths if path in answered]
 
 
 def embedded() -> Iterator[Found]:
