@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.engine.request import RawPrompt
 from jupyter_llm.notebook.code.fresh import only_new
 from jupyter_llm.notebook.code.names import missing_modules, unknown_names
 from jupyter_llm.notebook.code.syntax import parse_cell
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     """Tries the sources of a draft; takes `timeout_s` and `step` as `Tries.seen` does."""
 
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
+_TRAILING_COMMENTS = re.compile(r"(?:\n[ \t]*(?:#[^\n]*)?)+\Z")
 _CORRECT = "Write the corrected code, all of it."
 _VARIABLES = "\n\nVariables at the top level:\n"
 _NEXT = "That has run already. Write the code of the next cell, which goes on from it: {asked}"
@@ -63,6 +65,8 @@ class Judge:
         """
         is_cut_off = completion.finish_reason != "stop"
         said = completion.message.content  # what it said over and over, once
+        if isinstance(request.prompt, RawPrompt):  # a program goes on for ever
+            said = _TRAILING_COMMENTS.sub("", said)
         text = (request.answer_prefix or ANSWER_PREFIX) + said
         cells = code_cells(text, self.names, is_cut_off=is_cut_off) if said.strip() else ()
         answer = CodeAnswer(completion=completion, cells=cells, request=request)

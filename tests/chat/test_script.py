@@ -141,6 +141,14 @@ def test_it_ends_where_the_model_says_again_what_it_was_told(
     assert "\n# note: " not in stop
 
 
+def test_comments_behind_the_code_do_not_land(
+    shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    small.replies.append("y = 1  # one\n# 1\n\n# 1\n  # 2")
+    shown = run(shell, ASK.format("", "one")).text
+    assert "```python\ny = 1  # one\n```" in shown
+
+
 def test_where_it_is_not_good_the_likeliest_answer_in_the_chat_is_next(
     shell: InteractiveShell, small: ScriptedEngine
 ) -> None:
