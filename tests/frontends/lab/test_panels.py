@@ -140,6 +140,7 @@ def test_the_chats_of_an_earlier_kernel_are_listed_and_shown(
 ) -> None:
     llm.archive.open(tmp_path / "a.ipynb")
     llm.chat("prices")("Hello")
+    assert llm.chat("prices").turns  # it has taken the answer in, which comes before that
     written()
     llm.conversations._chats.clear()
     llm.archive._waiting = None
