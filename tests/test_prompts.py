@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from support.scripted import ScriptedEngine
+from support.scripted import SMALL, ScriptedEngine
 from support.shell import run, run_line
 
 from jupyter_llm import llm
@@ -33,7 +33,7 @@ from jupyter_llm.tasks.shown_cell import ShownCell
 from jupyter_llm.tasks.task import Asking, Task
 
 PROMPTS = Path(__file__).parent / "data" / "prompts"
-SMALL, LARGE = 494_000_000, 7_000_000_000
+LARGE = 7_000_000_000
 CELLS = (
     "%load_ext autoreload",
     "import pandas as pd",

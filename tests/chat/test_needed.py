@@ -6,26 +6,13 @@ from dataclasses import replace
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from support.scripted import ScriptedEngine
+from support.scripted import SMALL, ScriptedEngine
 from support.shell import run
 
-from jupyter_llm import llm
 from jupyter_llm.chat.needed import literal_names, needed_cells, sources_that_ran
-from jupyter_llm.engine.recommended import Recommended
 from jupyter_llm.notebook.cells.events import CellEvent, Output
 from jupyter_llm.notebook.cells.timeline import Timeline
 from jupyter_llm.notebook.code.standing import FailedSource
-
-SMALL = 494_000_000
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch, scripted: ScriptedEngine) -> ScriptedEngine:
-    """A scripted engine that is loaded already, of a model that copies what it is told."""
-    sampling = Recommended.of((), SMALL)
-    scripted.info = replace(scripted.info, num_parameters=SMALL, sampling=sampling)
-    monkeypatch.setattr(type(llm.current), "resident", property(lambda _self: scripted))
-    return scripted
 
 
 def cells(*sources: str) -> list[CellEvent]:

