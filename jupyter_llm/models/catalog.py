@@ -5,10 +5,10 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.common.tables import human_size, markdown_table
+from jupyter_llm.common.tables import count_of, human_size, markdown_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,7 +81,7 @@ class Suggestion:
 @cache
 def catalog() -> tuple[CatalogEntry, ...]:
     """All entries, as they stand in the file."""
-    text = (files("jupyter_llm.models") / "catalog.toml").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("catalog.toml").read_text(encoding="utf-8")
     document = tomllib.loads(text)
     return tuple(_entry(model, document["source"]) for model in document["model"])
 
@@ -130,7 +130,7 @@ def _judge(entry: CatalogEntry, memory: FreeMemory, num_cores: int) -> Suggestio
         return None
     is_quick = read <= _QUICK_PER_CORE * num_cores
     pace = "quick on" if is_quick else "slow on"
-    cores = "1 core" if num_cores == 1 else f"{num_cores} cores"
+    cores = count_of(num_cores, "core")
     reason = f"{size} of {human_size(memory.ram_bytes)} free; {pace} {cores}"
     return Suggestion(entry, is_quick, reason)
 

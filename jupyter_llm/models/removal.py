@@ -11,7 +11,7 @@ from pathlib import Path
 from jupyter_llm.errors import ModelFileError
 from jupyter_llm.models.discover import ModelEntry
 from jupyter_llm.models.inspect import parts_of
-from jupyter_llm.models.sources import hub_cache
+from jupyter_llm.models.sources import hub_cache, models_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,10 @@ class Removal:
 
 def removal(entry: ModelEntry) -> Removal:
     """What is to be deleted for a model; `ModelFileError` if it is not ours to delete."""
-    from platformdirs import user_data_path
-
     path = Path(os.path.abspath(entry.path))  # noqa: PTH100  links stay: it is they that go
     if not os.path.lexists(path):
         raise ModelFileError(path, f"There is no file {path}.")
-    if _is_in(path, user_data_path("jupyter_llm") / "models"):
+    if _is_in(path, models_folder()):
         return _of_files(parts_of(path))
     if _is_in(path, hub_cache()):
         return _of_revision(path)
@@ -77,7 +75,10 @@ def _of_revision(path: Path) -> Removal:
 
 
 def _delete(paths: tuple[Path, ...], execute: Callable[[], None]) -> None:
-    """Let huggingface_hub delete files; where it may not, it only warns."""
-    execute()
+    """Let huggingface_hub delete files; where it may not, it mostly only warns."""
+    try:
+        execute()
+    except OSError as error:
+        raise ModelFileError(paths[0], f"{paths[0]} cannot be deleted: {error}.") from None
     for path in filter(os.path.lexists, paths):
         raise ModelFileError(path, f"{path} cannot be deleted. Delete it by hand.")

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from jupyter_llm.frontends.cli.command import Commands
     from jupyter_llm.frontends.prompt.model_list import ListedModel
-    from jupyter_llm.models.inspect import ModelFile
 
 _VERIFY = """\
 Read a model file whole, and compare its SHA-256 with the one that it came with: in its package, or
@@ -75,7 +74,7 @@ def _models(options: argparse.Namespace) -> int:
 
 def _as_json(model: ListedModel) -> dict[str, Any]:
     return {
-        **_facts(model.file),
+        **asdict(model.file),
         "name": model.entry.name,
         "aliases": model.entry.aliases,
         "source": model.entry.source,
@@ -87,10 +86,6 @@ def _as_json(model: ListedModel) -> dict[str, Any]:
     }
 
 
-def _facts(file: ModelFile) -> dict[str, Any]:
-    return asdict(file)
-
-
 def _inspect(options: argparse.Namespace) -> int:
     from jupyter_llm.common.tables import human_size
     from jupyter_llm.models.discover import find_model
@@ -98,7 +93,7 @@ def _inspect(options: argparse.Namespace) -> int:
 
     file = inspect(find_model(options.model).path)
     if options.json:
-        show_json(_facts(file))
+        show_json(asdict(file))
         return OK
     shape = file.shape
     sampling = ", ".join(f"{name} {value:g}" for name, value in file.sampling)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from jupyter_llm.errors import LicenceError, ModelFileError
+from jupyter_llm.errors import LicenceError
 from jupyter_llm.frontends.cli.command import (
     OK,
     TROUBLE,
@@ -79,14 +79,10 @@ def _pull(options: argparse.Namespace) -> int:
 
 def _suggest(options: argparse.Namespace) -> int:
     from jupyter_llm.api import llm
-    from jupyter_llm.engine.local.llama import device_memory
-    from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
-    from jupyter_llm.models.catalog import suitable
-    from jupyter_llm.models.machine import available_cores, free_memory
+    from jupyter_llm.frontends.prompt.commands import COMMANDS, Call, suggestions
 
     if options.json:
-        found = suitable(free_memory(device_memory()), available_cores())
-        show_json([asdict(suggestion) for suggestion in found])
+        show_json([asdict(suggestion) for suggestion in suggestions()])
     else:
         show(str(COMMANDS["pull"].run(Call(llm=llm, chat=llm.chat()))))
     return OK
@@ -108,13 +104,7 @@ def _remove(options: argparse.Namespace) -> int:
     if not options.yes and not agrees(f"{listed}\nDelete this, {size}?"):
         say("remove", "Nothing was deleted. --yes deletes without a question.")
         return TROUBLE
-    try:
-        found.carry_out()
-    except OSError as error:
-        if isinstance(error, ModelFileError):
-            raise
-        say("remove", f"It cannot be deleted: {error}")
-        return TROUBLE
+    found.carry_out()
     if options.json:
         show_json({"deleted": found.paths, "freed_bytes": found.size_bytes})
     else:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.tuning.report import TuneReport
     from jupyter_llm.frontends.doctor import Diagnosis
+    from jupyter_llm.models.catalog import Suggestion
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.records.verify import VerifyReport
     from jupyter_llm.tasks.task import Task
@@ -150,7 +151,7 @@ def _pull(call: Call) -> str:
     is_accepted = _ACCEPT in words
     name = " ".join(word for word in words if word != _ACCEPT).strip("\"'")
     if not name:
-        return _suggestions()
+        return _suggested()
     try:
         pulled = call.llm.pull(name, accept_licence=is_accepted, show_progress=call.show_progress)
     except LicenceError as error:
@@ -163,12 +164,19 @@ def _pull(call: Call) -> str:
 _ACCEPT = "--accept-licence"
 
 
-def _suggestions() -> str:
+def suggestions() -> list[Suggestion]:
+    """The models of the catalogue that suit this machine, best first."""
     from jupyter_llm.engine.local.llama import device_memory
-    from jupyter_llm.models.catalog import catalog, suggestion_table, suitable
+    from jupyter_llm.models.catalog import suitable
     from jupyter_llm.models.machine import available_cores, free_memory
 
-    found = suitable(free_memory(device_memory()), available_cores())
+    return suitable(free_memory(device_memory()), available_cores())
+
+
+def _suggested() -> str:
+    from jupyter_llm.models.catalog import catalog, suggestion_table
+
+    found = suggestions()
     others = len(catalog()) - len(found)
     return (
         f"{suggestion_table(found)}\n\n`%llm /pull NAME` downloads one from the Hugging Face hub; "

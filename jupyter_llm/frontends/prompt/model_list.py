@@ -116,7 +116,7 @@ def listed_models(llm: LLM) -> list[ListedModel]:
         model = ListedModel(
             entry=entry,
             file=file,
-            licence=entry.licence or file.license or str(facts.get("licence") or ""),
+            licence=file.license or str(facts.get("licence") or ""),
             is_loaded=status.info is not None and status.info.path == entry.path,
         )
         if file.size_bytes in measured and known_sha256(entry.path):  # to find it out takes long
