@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.request import RawPrompt
-    from jupyter_llm.tasks.code_answer import CodeAnswer
 
     Streams = Sequence[tuple[Request, Stream]]
 
@@ -120,7 +119,6 @@ def write_code(
         judge=judge,
         total=num_drafts,
         took_s=(time.monotonic() - began_s) * (1 if script is None else _SCRIPT_SHARE),
-        is_scripted=script is not None,
         is_varied=asked.temperature is None or asked.temperature == 0,
         show_progress=show_progress,
     )
@@ -151,7 +149,6 @@ class _Drafts:
     total: int
     took_s: float
     is_varied: bool
-    is_scripted: bool
     show_progress: ShowProgress | None
 
     def read(
@@ -202,7 +199,7 @@ class _Drafts:
             # It has more to be read, which would hold up the others.
             if number == self.total - 1 and complaint:
                 yield _mending(again, first, complaint)
-            elif self.is_varied and not (self.is_scripted and number == 1):
+            elif self.is_varied and not (number == 1 and first.request is not request):
                 yield _varied(again, number, is_exact=first.completion.exact)
             else:
                 yield again
