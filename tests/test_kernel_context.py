@@ -79,7 +79,10 @@ handle.update("second")
 def test_failures_interrupts_and_cells_with_await(kernel: Kernel) -> None:
     kernel.execute("def f(d):\n    return d['price']")
     kernel.execute("f({})")
-    sleeping = kernel.start("print('begun', flush=True)\nimport time\ntime.sleep(30)")
+    # In one statement: an interrupt between two of them is in no line of the cell.
+    sleeping = kernel.start(
+        "import time\nif True:\n    print('begun', flush=True)\n    time.sleep(30)"
+    )
     sleeping.wait_until(lambda cell: "begun" in cell.text)
     kernel.interrupt()
     sleeping.finish()
