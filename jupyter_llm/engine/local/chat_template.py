@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from jupyter_llm.common.child import start_child
-from jupyter_llm.engine.local import rendering
+from jupyter_llm.engine.local import plain_template, rendering
 from jupyter_llm.engine.request import Message
 from jupyter_llm.errors import ChatTemplateError
 
@@ -35,10 +35,6 @@ _PATIENCE_S = 20.0 if hasattr(signal, "setitimer") else 1.0
 _CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
     "{% endfor %}{{ '<|im_start|>assistant\n' }}"
-)
-_PLAIN = (
-    "{% for message in messages %}{{ message.role }}: {{ message.content }}\n\n{% endfor %}"
-    "assistant:"
 )
 
 
@@ -215,6 +211,11 @@ class ChatTemplate:
         except _ExcessError as excess:
             self._do_without(excess)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the dialogue in plain words, of which a model may write both sides."""
+        return self._program[0] == plain_template.SOURCE
+
     def format(self, messages: Sequence[Message]) -> str:
         """The text the model reads, up to where its answer begins."""
         return self._render(messages, [message.content for message in messages])
@@ -297,5 +298,5 @@ class ChatTemplate:
             excess,
         )
         is_chatml = "<|im_start|>" in self._control_texts
-        self._program = (_CHATML if is_chatml else _PLAIN, "", "")
+        self._program = (_CHATML if is_chatml else plain_template.SOURCE, "", "")
         self._is_simple = True

@@ -462,6 +462,7 @@ class LocalEngine:
         if not token_ids:
             raise EmptyPromptError
         token_ids += self._model.weights.tokenize(request.answer_prefix, is_special=False)
+        generation.stop_at(self._model.tokenizer.stops(request.prompt))
         lane, generation.is_exact = self._model.lane_for(
             request, token_ids, n_threads=self._threads.count
         )

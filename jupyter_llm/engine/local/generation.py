@@ -67,6 +67,10 @@ class Generation:
     def __post_init__(self) -> None:
         self.detokenizer = Detokenizer(self.request.params.stop)
 
+    def stop_at(self, texts: tuple[str, ...]) -> None:
+        """End before any of some texts, too; to be called before the first token."""
+        self.detokenizer = Detokenizer((*self.request.params.stop, *texts))
+
     def take(self, token_id: int, bytes_of: Callable[[int], bytes]) -> None:
         """Take in a drawn token."""
         self.num_tokens += 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from jupyter_llm.engine.local import plain_template
 from jupyter_llm.engine.local.slots import common_prefix
 from jupyter_llm.engine.request import Message, RawPrompt, raw_text
-from jupyter_llm.errors import ChatTemplateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.local.chat_template import ChatTemplate
     from jupyter_llm.engine.local.llama import Weights
     from jupyter_llm.engine.request import Prompt
+
+logger = logging.getLogger(__name__)
 
 _MAX_KNOWN_TOKENS = 1 << 18  # of parts: the cells of some long notebooks, in about 10 MB
 
@@ -43,13 +46,14 @@ class Tokenizer:
 
         source = self._weights.chat_template
         if source is None:
-            raise ChatTemplateError(
+            logger.warning(
+                "%s has no chat template (a base model), so it is asked in a dialogue of plain "
+                "words and may answer oddly. `%%llm /complete TEXT` and `llm.complete(…)` go on "
+                "with a text.",
                 self._model,
-                "the file has no chat template (a base model?). "
-                "llm.complete(…) continues raw text; `%llm /models` lists other models.",
             )
         return ChatTemplate(
-            source,
+            plain_template.SOURCE if source is None else source,
             model=self._model,
             bos=self._weights.bos,
             eos=self._weights.eos,
@@ -63,10 +67,17 @@ class Tokenizer:
     def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
         """The tokens that the model reads for a prompt."""
         if isinstance(prompt, tuple):
-            return self.template.tokenize(tuple(map(self._read, prompt)), self._piece)
+            token_ids = self.template.tokenize(tuple(map(self._read, prompt)), self._piece)
+            # Only the template of a file itself writes the begin token.
+            return self._begun(token_ids) if self.template.is_plain else token_ids
         if isinstance(prompt, str):
             return self._begun(self._weights.tokenize(prompt, is_special=False))
         return self._begun(self._parts(prompt))
+
+    def stops(self, prompt: Prompt) -> tuple[str, ...]:
+        """The texts that end an answer to a prompt beside those that were asked for."""
+        is_plain = isinstance(prompt, tuple) and self.template.is_plain
+        return plain_template.STOPS if is_plain else ()
 
     def tokenize_open(self, prompt: Prompt) -> tuple[int, ...]:
         """The tokens that a chat begins with however it goes on; those of a raw text.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.common.tables import count_of, markdown_table
+from jupyter_llm.engine.request import Request
 from jupyter_llm.errors import LicenceError, MagicUsageError
 from jupyter_llm.frontends.prompt import history
 from jupyter_llm.frontends.prompt.options import Options
@@ -208,6 +209,17 @@ def _task(what: Callable[[Task, str], object]) -> Callable[[Call], object]:
     return lambda call: call.ask(what)
 
 
+def _complete(call: Call) -> Completion:
+    """A text as the model goes on with it; no chat, no cells and no template go along."""
+    if not call.argument:
+        raise MagicUsageError("/complete needs a text to go on with.")
+    options = call.options
+    engine = call.llm.current.get(options.model, show=call.show_progress)
+    request = Request(prompt=call.argument, params=options.params, is_private=options.no_save)
+    with call.llm.answers.submit(engine, request) as stream:
+        return call.show(stream)
+
+
 def _verify(call: Call) -> VerifyReport:
     return call.llm.verify(call.argument.strip("\"'") or None, show_progress=call.show_progress)
 
@@ -360,6 +372,12 @@ COMMANDS = named(
         "measure a model here and use the best settings from then on; `--copy` makes a faster "
         "near-lossless copy, `--lossy` admits others, `--forget` undoes it all",
         _tune,
+    ),
+    Command(
+        "complete",
+        "TEXT",
+        "go on with a text as it is, without chat and notebook; base models do nothing else",
+        _complete,
     ),
     Command("context", "", "what the next prompt tells of the notebook, and why", _context),
     Command("pin", "N…", "keep cells In [N] in the prompts when others no longer fit", _pin),

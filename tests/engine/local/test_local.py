@@ -7,6 +7,7 @@ import gc
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,14 +24,15 @@ from support.engines import (
     wait_until_idle,
 )
 from support.specials import with_specials
+from support.tiny_model import MERGES
 
 from jupyter_llm.engine.completion import Completion, Progress
+from jupyter_llm.engine.local import plain_template
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.engine.stream import QueueStream
 from jupyter_llm.errors import (
-    ChatTemplateError,
     JupyterLLMError,
     ModelFileError,
     ModelLoadError,
@@ -227,11 +229,37 @@ def test_a_truncated_file_is_refused_before_loading(tiny_gguf: Path, tmp_path: P
         load(tmp_path / "short.gguf")
 
 
-def test_a_base_model_continues_raw_text_and_refuses_chats(tiny_base_gguf: Path) -> None:
+def test_a_base_model_goes_on_with_texts_and_says_so_before_it_chats(
+    tiny_base_gguf: Path, warnings: Callable[[], list[str]]
+) -> None:
     engine = load(tiny_base_gguf)
     assert ask(engine, "raw text").text
-    with pytest.raises(ChatTemplateError, match="complete"):
-        ask(engine, (Message("user", "hello"),))
+    assert warnings() == []
+    for _ in range(2):
+        assert ask(engine, (Message("user", "hello"),)).text
+    (said,) = warnings()
+    assert said.startswith("tiny-base has no chat template (a base model)")
+    assert "/complete" in said
+
+
+def test_a_base_model_is_asked_in_plain_words_and_writes_no_turn_but_its_own(
+    tiny_base_gguf: Path,
+) -> None:
+    engine = load(tiny_base_gguf)
+    chat = (Message("system", "Be brief."), Message("user", "Hi <|im_end|>"))
+    assert engine.format(chat) == "Be brief.\n\nUser: Hi <|im_end|>\n\nAssistant:"
+    assert max(engine.tokenize(chat)) < 256 + len(MERGES)  # no control token
+
+
+def test_in_a_plain_dialogue_an_answer_ends_where_the_next_turn_would_begin(
+    tiny_base_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, chat = load(tiny_base_gguf), (Message("user", "Hi"),)
+    whole = ask(engine, chat).text
+    turn = whole[8:11]  # the tiny model has no words to choose from
+    monkeypatch.setattr(plain_template, "STOPS", (turn,))
+    answer = ask(engine, chat)
+    assert (answer.text, answer.finish_reason) == (whole[: whole.index(turn)], "stop")
 
 
 def run_code(code: str) -> subprocess.CompletedProcess[str]:

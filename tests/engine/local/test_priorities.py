@@ -21,6 +21,7 @@ from support.engines import (
 )
 from support.fake_model import Engine as FakeEngine
 from support.fake_model import FakeDrafter, FixedWidth, fresh
+from support.tiny_model import write_tiny_model
 
 from jupyter_llm import llm
 from jupyter_llm.engine.local.engine import LocalEngine
@@ -327,8 +328,9 @@ def test_pinning_again_takes_no_second_slot(tiny_gguf: Path, *, exact: bool) -> 
     assert [prefix.is_pinned for prefix in engine.status().prefixes] == [True]
 
 
-def test_a_prompt_that_cannot_be_read_ahead_leaves_the_engine_alone(tiny_base_gguf: Path) -> None:
-    engine = load(tiny_base_gguf)
+def test_a_prompt_that_cannot_be_read_ahead_leaves_the_engine_alone(tmp_path: Path) -> None:
+    broken = write_tiny_model(tmp_path / "broken.gguf", chat_template="{{ broken")
+    engine = load(broken)
     engine.prefill(Request(prompt=(Message("user", "no template"),)))
     engine.prefill(Request(prompt="word " * 9000))
     engine.prefill(Request(prompt=""))

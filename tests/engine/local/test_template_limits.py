@@ -59,7 +59,7 @@ def test_a_template_without_an_end_gives_way_to_a_generic_one(
 def test_the_generic_one_fits_models_of_other_control_texts() -> None:
     evil = ChatTemplate(FROZEN[0], model="toy", bos="", eos="")
     text = evil.format(MESSAGES)
-    assert text == "system: Be brief.\n\nuser: Hi <|im_end|>\n\nassistant:"
+    assert text == "Be brief.\n\nUser: Hi <|im_end|>\n\nAssistant:"
 
 
 def test_a_template_that_computes_is_rendered_in_a_process_that_serves_all() -> None:

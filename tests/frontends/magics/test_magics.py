@@ -540,6 +540,17 @@ def test_commands_answer_as_markdown(shell: InteractiveShell) -> None:
     assert all(f"`/{name}" in told for name in magic_commands(lambda *_: None))
 
 
+def test_a_text_is_gone_on_with_as_it_is_without_chat_and_notebook(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    run(shell, "x = 1", store_history=True)
+    scripted.replies.append(" there was a king")
+    assert run(shell, "%%llm -o tale\n/complete Once upon\n a time").text == " there was a king"
+    assert scripted.requests[-1].prompt == "Once upon\n a time"
+    assert shell.user_ns["tale"].text == " there was a king"
+    assert llm.chat("default").turns == []
+
+
 def test_a_model_loaded_by_its_path_is_listed_and_completed_from_then_on(
     shell: InteractiveShell, tiny_base_gguf: Path, tmp_path: Path
 ) -> None:
