@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.request import RawPrompt
     from jupyter_llm.engine.status import Status
     from jupyter_llm.engine.tuning.report import TuneReport
+    from jupyter_llm.models.aliases import Alias
     from jupyter_llm.models.pull import Pulled
     from jupyter_llm.records.verify import VerifyReport
     from jupyter_llm.tasks.code_answer import CodeAnswer
@@ -230,6 +231,29 @@ class LLM:
         ModelNotFoundError, ModelFileError, ModelLoadError, OptionError
         """
         return self.current.use(model, show=show_progress, **options)
+
+    def alias(self, name: str, model: str | os.PathLike[str] | None, **options: Any) -> None:
+        """Let a name stand for a model with loading options, on this machine; None takes it back.
+
+        `default` stands for the model that is used where nothing else is chosen.
+
+        Raises
+        ------
+        ModelNotFoundError, OptionError
+        """
+        from jupyter_llm.engine.naming import name_model, unname_model
+
+        if model is None:
+            unname_model(name)
+        else:
+            name_model(name, model, options)
+
+    @property
+    def aliases(self) -> dict[str, Alias]:
+        """What each name that the user gave stands for."""
+        from jupyter_llm.models.aliases import aliases
+
+        return aliases()
 
     def pull(
         self,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_llm import llm
+from jupyter_llm.engine.project import SETTINGS
 from jupyter_llm.frontends.magics.commands import magic_commands
 
 ROOT = Path(__file__).parents[1]
@@ -26,11 +27,9 @@ def test_python_blocks_run(block: str, tiny_gguf: Path, fresh_llm: None) -> None
 
 
 def test_the_settings_shown_exist() -> None:
-    from jupyter_llm.frontends.magics.magics import LLMMagics
-
     for block in blocks("toml"):
         for name in tomllib.loads(block)["tool"]["jupyter_llm"]:
-            assert name in LLMMagics.class_trait_names(config=True)
+            assert name in SETTINGS
 
 
 def test_every_command_is_told() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial, wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from jupyter_llm.common.bars import TICK_S, Step, loading_bar, tuning_bar
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Engine
     from jupyter_llm.engine.info import Work
     from jupyter_llm.engine.local.engine import LocalEngine
+    from jupyter_llm.engine.project import Project
     from jupyter_llm.engine.status import Status
     from jupyter_llm.engine.tuning.report import TuneReport
     from jupyter_llm.models.discover import ModelEntry
@@ -81,6 +83,7 @@ class CurrentEngine:
         self._engine: LocalEngine | None = None
         self._choice: tuple[ModelEntry, EngineOptions] | None = None  # by `use`
         self._resident: tuple[ModelEntry, EngineOptions] | None = None  # what _engine runs
+        self._project: Project | None = None
         self._is_background_held = False
         self._watchers = Watchers()
         self._underway: Activity | None = None  # before there is an engine that works
@@ -176,7 +179,7 @@ class CurrentEngine:
                 entry = self._resident[0]
             else:
                 entry = self.find(model)
-            choice = (entry, EngineOptions(**options))
+            choice = (entry, self._options(entry, options))
             self._ensure(*choice, show)
             self._choice = choice
         return self.status()
@@ -304,7 +307,7 @@ class CurrentEngine:
 
         if model is not None:
             return find_model(model)
-        entry = default_model()
+        entry = default_model(self.project().model)
         if entry is None and self._resident is not None:
             return self._resident[0]
         if entry is None:
@@ -318,7 +321,22 @@ class CurrentEngine:
         entry = self.find(model)
         if self._choice is not None and self._choice[0].path == entry.path:
             return entry, self._choice[1]
-        return entry, EngineOptions()
+        return entry, self._options(entry, {})
+
+    def project(self, folder: Path | None = None) -> Project:
+        """The defaults of the project we are in: those of the working folder when first asked.
+
+        With a folder they are read anew. `MagicUsageError` says what is wrong in them.
+        """
+        from jupyter_llm.engine.project import project_of
+
+        if self._project is None or folder is not None:
+            self._project = project_of(folder or Path.cwd())
+        return self._project
+
+    def _options(self, entry: ModelEntry, typed: Mapping[str, Any]) -> EngineOptions:
+        """How to load a model: as is typed, as its name says, or as the project does."""
+        return EngineOptions(**{**self.project().loading, **dict(entry.options), **typed})
 
     def _ensure(
         self, entry: ModelEntry, options: EngineOptions, show: ShowProgress | None = None

@@ -22,6 +22,12 @@ _UNBOUNDED = 1e30  # a 32-bit float still holds it
 _LEAST = 1e-6
 _MAX_LOGPROBS = 100
 
+# Whether None leaves the choice to us.
+_SWITCHES = {
+    **dict.fromkeys(("flash_attention", "repack", "exact"), True),
+    **dict.fromkeys(("checkpoints", "full_window"), False),
+}
+
 DRAWN = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty")
 """The options by which a token is drawn, for which every model has values of its own."""
 
@@ -182,6 +188,10 @@ class EngineOptions:
         _whole(self, "n_batch", 32, 65536)
         _whole(self, "n_threads", 1, 512)
         _whole(self, "n_gpu_layers", -1, _MAX_INT)
+        for name, may_be_open in _SWITCHES.items():
+            value = getattr(self, name)
+            if not isinstance(value, bool) and not (may_be_open and value is None):
+                raise OptionError(f"{name} must be True or False, not {value!r}.")
         if self.kv_type not in get_args(KvType):
             choices = " or ".join(map(repr, get_args(KvType)))
             raise OptionError(f"kv_type must be {choices}, not {self.kv_type!r}.")

@@ -20,6 +20,7 @@ from jupyter_llm.errors import (
     EngineError,
     JupyterLLMError,
     LabExtensionError,
+    MagicUsageError,
     ModelLoadError,
     ModelNotFoundError,
 )
@@ -213,12 +214,16 @@ def _memory() -> Finding:
 
 
 def _model(found: list[Installed]) -> Finding:
+    from jupyter_llm.engine.project import project_of
     from jupyter_llm.models.discover import HOW_TO_GET_ONE, default_model, list_models, unusable
 
     try:
-        entry = default_model()
+        entry = default_model(project_of(Path.cwd()).model)
     except ModelNotFoundError as error:
-        return Finding("model", "wrong", str(error), "Set JUPYTER_LLM_MODEL to one there is.")
+        said = "Set JUPYTER_LLM_MODEL, or the project's `model`, to one there is."
+        return Finding("model", "wrong", str(error), said)
+    except MagicUsageError as error:
+        return Finding("model", "wrong", str(error), "Mend that file.")
     if entry is not None:
         return _usable(entry, is_tried=bool(found))
     names = [entry.name for entry in list_models()]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from jupyter_llm.common.remembered import Remembered, RememberedOfFiles
 from jupyter_llm.errors import ModelFileError, ModelNotFoundError, OptionError
+from jupyter_llm.models.aliases import DEFAULT, aliases
 from jupyter_llm.models.inspect import ModelFile, inspect, inspect_pieces, parts_of
 from jupyter_llm.models.sources import Found, answering, embedded, found, name_of
 
@@ -24,8 +26,9 @@ WHICH_ONE = (
     "data directory, the Hugging Face cache, the folders of Ollama, LM Studio, GPT4All, llm-gguf, "
     "llama.cpp and Jan, and the working folder; those used lately are listed "
     "wherever they lie. Until `/use` chooses one, it "
-    "is that of `JUPYTER_LLM_MODEL` (a name or a path), the one that came with the extra, or the "
-    "only one there is."
+    "is that of `JUPYTER_LLM_MODEL` (a name or a path), the `model` of `[tool.jupyter_llm]` in the "
+    "nearest pyproject.toml, the one that `/alias default MODEL` chose, the one that came with the "
+    "extra, or the only one there is."
 )
 
 _SUFFIX = ".gguf"
@@ -41,6 +44,7 @@ class ModelEntry:
 
     `copy` is a faster local copy of it, by `/tune`, that is loaded in its place. `aliases` are the
     other names by which it is known, and `pieces` the files that it is still to be joined of.
+    `options` are those to load it with that the user's name for it stands for.
     """
 
     name: str
@@ -49,6 +53,7 @@ class ModelEntry:
     copy: Path | None = None
     aliases: tuple[str, ...] = ()
     pieces: tuple[Path, ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
 
     @property
     def file(self) -> Path:
@@ -168,9 +173,23 @@ def find_model(name: str | os.PathLike[str]) -> ModelEntry:
     otherwise `ModelNotFoundError` is raised. Of two files with one name, the first in the order of
     `list_models` is meant. `NAME.gguf` means the file here, or else the model of that name. A path
     is not opened: whether a sound file is there, `inspect` tells. Where none is, a name with a
-    separator is looked for, as some programs give them.
+    separator is looked for, as some programs give them. What the user has named so comes first.
     """
     text = _text(name)
+    alias = aliases().get(text.lower()) if isinstance(name, str) else None
+    if alias is None:
+        return _find(name, text)
+    try:
+        return replace(_find(alias.model, alias.model), options=alias.options)
+    except ModelNotFoundError:
+        raise ModelNotFoundError(
+            text,
+            message=f"{text!r} stands for the model {alias.model!r}, which is not here any more. "
+            f"`%llm /alias {text} MODEL` names another, `%llm /alias {text} --remove` none.",
+        ) from None
+
+
+def _find(name: str | os.PathLike[str], text: str) -> ModelEntry:
     is_path = not isinstance(name, str) or _is_path(text)
     if is_path and (not isinstance(name, str) or _exists(text)):
         return _at_path(text)
@@ -225,16 +244,21 @@ def _at_path(text: str) -> ModelEntry:
 def _close(wanted: str, models: list[ModelEntry]) -> list[str]:
     """The names nearest to what was wanted, or to begin with it."""
     ends = (len(wanted) or None, None)
-    known = [name for entry in models for name in entry.names]
+    known = [*aliases(), *(name for entry in models for name in entry.names)]
     names = {name[:end]: name for name in known for end in ends}
     found = difflib.get_close_matches(wanted, names, n=3)
     return list(dict.fromkeys(names[match] for match in found))
 
 
-def default_model() -> ModelEntry | None:
-    """What is used without being told: `JUPYTER_LLM_MODEL`, the embedded or only model."""
-    if chosen := os.environ.get("JUPYTER_LLM_MODEL"):
+def default_model(of_project: str | None = None) -> ModelEntry | None:
+    """What is used without being told.
+
+    `JUPYTER_LLM_MODEL` comes first, then the project's, the user's, the embedded or only model.
+    """
+    if chosen := os.environ.get("JUPYTER_LLM_MODEL") or of_project:
         return find_model(chosen)
+    if DEFAULT in aliases():
+        return find_model(DEFAULT)
     if (first := next(embedded(), None)) is not None:
         return _entry(first, first.names)
     models = list_with_facts()

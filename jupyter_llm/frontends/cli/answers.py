@@ -35,6 +35,10 @@ question comes last, where models heed it most; `-` alone stands for the pipe.
 
 The answer goes to the standard output as it is written, and all remarks go to the standard error.
 Ctrl-C stops the answer (exit code 130); what was written stays.
+
+Where no model is named it is that of JUPYTER_LLM_MODEL, or the `model` of [tool.jupyter_llm] in the
+nearest pyproject.toml (which also says how it is loaded and what holds for prompts, as in
+notebooks), or the alias `default`.
 """
 _CHAT = """\
 Talk with a model: each line is a prompt, and what was said before goes along. `/help` lists the
@@ -92,8 +96,16 @@ def _converter(option: Option) -> Callable[[str], Any]:
     return convert
 
 
-def _sampling(options: argparse.Namespace) -> dict[str, Any]:
+def _with_defaults(options: argparse.Namespace) -> dict[str, Any]:
+    """The sampling that is asked for; what a project says stands in for what is not typed."""
+    from jupyter_llm.api import llm
+
+    said = llm.current.project().prompting
+    for name in ("system", "stats"):
+        if getattr(options, name) is None:
+            setattr(options, name, said.get(name))
     given = {name: getattr(options, name, None) for name in _SAMPLING}
+    given = {name: said.get(name) if value is None else value for name, value in given.items()}
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -159,7 +171,7 @@ def _run(options: argparse.Namespace) -> int:
     from jupyter_llm.api import llm
 
     prompt = _piped(options.prompt)
-    sampling = _sampling(options)
+    sampling = _with_defaults(options)
     stream = llm.stream(
         prompt, system=options.system, model=options.model, raw=options.raw, **sampling
     )
@@ -181,6 +193,7 @@ def _piped(words: list[str]) -> str:
 def _chat(options: argparse.Namespace) -> int:
     from jupyter_llm.api import llm
 
+    sampling = _with_defaults(options)
     info = llm.use(options.model).info
     assert info is not None
     is_terminal = sys.stdin.isatty()
@@ -190,7 +203,7 @@ def _chat(options: argparse.Namespace) -> int:
     commands = _commands()
     for text in _lines(is_terminal=is_terminal):
         try:
-            _turn(text, chat, commands, options)
+            _turn(text, chat, commands, options, sampling)
         except EOFError:  # /exit
             break
         except (PromptInterrupted, KeyboardInterrupt):
@@ -224,7 +237,11 @@ def _lines(*, is_terminal: bool) -> Iterator[str]:
 
 
 def _turn(
-    text: str, chat: Chat, commands: Mapping[str, Command], options: argparse.Namespace
+    text: str,
+    chat: Chat,
+    commands: Mapping[str, Command],
+    options: argparse.Namespace,
+    sampling: dict[str, Any],
 ) -> None:
     """Answer a prompt, or carry out a command."""
     from jupyter_llm.api import llm
@@ -233,7 +250,7 @@ def _turn(
     order = None if text.startswith(_LITERAL) else find_command(text, commands)
     if order is None:
         prompt = text.removeprefix(_LITERAL)
-        _shown(chat.stream(prompt, **_sampling(options)), options)
+        _shown(chat.stream(prompt, **sampling), options)
         return
     view = _view()
     call = Call(llm=llm, chat=chat, argument=order.argument, show_progress=view.progress)
@@ -250,7 +267,7 @@ def _commands() -> dict[str, Command]:
     def leave(_call: Call) -> None:
         raise EOFError
 
-    names = ("status", "models", "use", "unload", "tune", "doctor", "pull", "reset")
+    names = ("status", "models", "use", "alias", "unload", "tune", "doctor", "pull", "reset")
     commands = named(
         Command("help", "", "this page", lambda _call: command_table(commands)),
         *(COMMANDS[name] for name in names if name in COMMANDS),

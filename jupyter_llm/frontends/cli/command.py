@@ -23,7 +23,7 @@ OK, WRONG, TROUBLE, INTERRUPTED = 0, 1, 2, 130
 # What texts for notebooks advise, as a shell has it.
 _ADVICE = (
     (re.compile(r"%llm /use\b"), "jupyter llm run --model"),
-    (re.compile(r"%llm /(models|pull|tune|doctor)\b"), r"jupyter llm \1"),
+    (re.compile(r"%llm /(models|alias|pull|tune|doctor)\b"), r"jupyter llm \1"),
     (re.compile("%pip "), "pip "),
 )
 
@@ -62,9 +62,11 @@ def add_model(parser: argparse.ArgumentParser, *names: str, **options: Any) -> N
 def _model_names(prefix: str, **_typed: object) -> list[str]:
     from argcomplete.completers import FilesCompleter
 
+    from jupyter_llm.models.aliases import aliases
     from jupyter_llm.models.discover import list_models
 
-    return [entry.name for entry in list_models()] + FilesCompleter(("gguf",))(prefix)
+    names = [*aliases(), *(entry.name for entry in list_models())]
+    return names + FilesCompleter(("gguf",))(prefix)
 
 
 def say(command: str, text: str) -> None:

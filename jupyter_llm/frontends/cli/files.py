@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from jupyter_llm.frontends.cli.command import Commands
     from jupyter_llm.frontends.prompt.model_list import ListedModel
 
+_ALIAS = """\
+Give a model another name, on this machine and for notebooks too, with options to load it with.
+
+  jupyter llm alias                                    the names there are
+  jupyter llm alias coder qwen2.5-coder-0.5b           `--model coder` means that model
+  jupyter llm alias long qwen2.5-coder-0.5b n_ctx=32768
+  jupyter llm alias default coder                      what is used where none is named
+  jupyter llm alias coder --remove
+"""
 _VERIFY = """\
 Read a model file whole, and compare its SHA-256 with the one that it came with: in its package, or
 as its name in the cache of the Hugging Face hub. Of a notebook (.ipynb), write the recorded answers
@@ -42,6 +51,15 @@ _VERDICTS = {
 def add_to(commands: Commands) -> None:
     """Declare the commands."""
     add_command(commands, "models", _models, summary="list the models that can be loaded now")
+    alias = add_command(
+        commands,
+        "alias",
+        _alias,
+        summary="give a model another name, or list the names",
+        description=_ALIAS,
+    )
+    alias.add_argument("words", nargs="*", metavar="NAME MODEL OPTION=VALUE", help="what it says")
+    alias.add_argument("--remove", action="store_true", help="take the name back")
     inspect = add_command(
         commands,
         "inspect",
@@ -58,6 +76,19 @@ def add_to(commands: Commands) -> None:
         description=_VERIFY,
     )
     add_model(verify, "model", help="a model's name or path, or a notebook")
+
+
+def _alias(options: argparse.Namespace) -> int:
+    from jupyter_llm.api import llm
+    from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
+
+    words = [*(options.words), *(["--remove"] if options.remove else [])]
+    said = str(COMMANDS["alias"].run(Call(llm=llm, chat=llm.chat(), argument=" ".join(words))))
+    if options.json:
+        show_json({name: asdict(alias) for name, alias in llm.aliases.items()})
+    else:
+        show(said.replace("**", ""))
+    return OK
 
 
 def _models(options: argparse.Namespace) -> int:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from IPython.core.completer import SimpleCompletion, context_matcher
 
 from jupyter_llm.api import llm
 from jupyter_llm.chat.budget import MODES
+from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.frontends.prompt.options import OPTIONS, word_at
+from jupyter_llm.models.aliases import aliases
 from jupyter_llm.models.catalog import catalog
 from jupyter_llm.models.discover import list_models
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 _MAGIC = re.compile(r"\s*%%?llm(\s.*)", re.DOTALL)
 _NAMES = [name for option in OPTIONS for name in option.names]
 _VALUES: dict[str, Callable[[], Iterable[str]]] = {
-    "model": lambda: (entry.name for entry in list_models()),
+    "model": lambda: [*aliases(), *(entry.name for entry in list_models())],
     "chat": lambda: (chat.name or "" for chat in llm.chats),
     "context": lambda: MODES,
     "vars": lambda: ("auto", "none"),
@@ -49,8 +52,10 @@ def matcher(commands: Iterable[str]) -> Matcher:
 
 def words_at(before: str, commands: Iterable[str]) -> tuple[str, list[str]]:
     """The word at the end of a line, and all it may become."""
-    if argument := re.fullmatch(r"\s*/use\s+(\S*)", before):
+    if argument := re.fullmatch(r"\s*/(?:use|alias\s+\S+)\s+(\S*)", before):
         return argument[1], list(_VALUES["model"]())
+    if argument := re.fullmatch(r"\s*/(?:use|alias\s+\S+)\s+\S+\s(?:.*\s)?(\w*)", before):
+        return argument[1], [f"{option.name}=" for option in fields(EngineOptions)]
     if argument := re.fullmatch(r"\s*/pull\s+(\S*)", before):
         return argument[1], [entry.name for entry in catalog()]
     if command := re.fullmatch(r"\s*(/\w*)", before):

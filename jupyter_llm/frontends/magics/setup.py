@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 import tokenize
-import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from IPython.core.inputtransformer2 import EscapedCommand
 from traitlets import TraitError
 
 from jupyter_llm.api import llm
-from jupyter_llm.common.nearest import nearest
-from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.magics.magics import LLMMagics
 from jupyter_llm.notebook.cells.path import notebook_path
 from jupyter_llm.notebook.sealed.first_step import come_first
@@ -86,29 +83,11 @@ class _Question(EscapedCommand):
 
 
 def _set_defaults(magics: LLMMagics, folder: Path) -> None:
-    path, defaults = _project_defaults(folder)
-    names = magics.trait_names(config=True)
-    for name, value in defaults.items():
-        if name not in names:
-            hint = nearest(name, names, "`%config LLMMagics` lists them.")
-            raise MagicUsageError(f"{path}: [tool.jupyter_llm] has no setting {name!r}.", hint)
+    project = llm.current.project(folder)
+    for name, value in project.prompting.items():
         if name in magics.shell.config.LLMMagics:
             continue  # IPython's own configuration is the user's, the project's comes second
         try:
             setattr(magics, name, value)
         except TraitError as error:
-            raise MagicUsageError(f"{path}: [tool.jupyter_llm] {name} is wrong: {error}") from None
-
-
-def _project_defaults(folder: Path) -> tuple[Path | None, dict[str, Any]]:
-    """The nearest pyproject.toml, upwards, and its [tool.jupyter_llm] table."""
-    for parent in (folder, *folder.parents):
-        path = parent / "pyproject.toml"
-        if not path.is_file():
-            continue
-        try:
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-            return path, {}  # not ours to complain about: other tools will
-        return path, document.get("tool", {}).get("jupyter_llm", {})
-    return None, {}
+            raise project.wrong(name, error) from None

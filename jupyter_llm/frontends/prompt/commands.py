@@ -14,6 +14,7 @@ from jupyter_llm.common.tables import count_of, markdown_table
 from jupyter_llm.engine.request import Request
 from jupyter_llm.errors import LicenceError, MagicUsageError
 from jupyter_llm.frontends.prompt import history
+from jupyter_llm.frontends.prompt.loading import REMOVE, alias, typed_model
 from jupyter_llm.frontends.prompt.options import Options
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.values import secrets
@@ -139,10 +140,10 @@ def _status(call: Call) -> str:
 
 
 def _use(call: Call) -> str:
-    name = call.argument.strip("\"'")
-    if not name:
+    name, options = typed_model(call.argument)
+    if not name and not options:
         raise MagicUsageError("/use needs a model.", "`%llm /models` lists what can be loaded.")
-    info = call.llm.use(name, show_progress=call.show_progress).info
+    info = call.llm.use(name or None, show_progress=call.show_progress, **options).info
     assert info is not None
     return f"Using **{info.name}** ({info.quantization}, context window {info.n_ctx} tokens)."
 
@@ -357,7 +358,20 @@ COMMANDS = named(
     Command("status", "", "the resident model: what it holds, speed, memory, threads", _status),
     Command("doctor", "", "what is wrong with the installation, and what to do", _doctor),
     Command("models", "", "what can be loaded now, and how it would do here", _models),
-    Command("use", "MODEL", "load a model by name or path and stay with it", _use),
+    Command(
+        "use",
+        "MODEL [OPTION=VALUE…]",
+        "load a model by name or path and stay with it; options are those of `llm.use`, such as "
+        "`n_ctx=8192`",
+        _use,
+    ),
+    Command(
+        "alias",
+        f"[NAME [MODEL [OPTION=VALUE…]|{REMOVE}]]",
+        "give a model another name, with options; `default` is what is used where nothing is "
+        "chosen; alone, list the names",
+        lambda call: alias(call.argument, call.llm),
+    ),
     Command(
         "pull",
         "[NAME] [--accept-licence]",

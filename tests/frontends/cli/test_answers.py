@@ -85,6 +85,44 @@ def test_options_are_those_of_prompts(engine: ScriptedEngine, piped: Typed) -> N
     assert told(engine) == ["Be_short.", "Hi"]
 
 
+@pytest.mark.parametrize("command", ["run", "chat"])
+def test_the_defaults_of_a_project_hold_where_nothing_is_typed(
+    command: str,
+    engine: ScriptedEngine,
+    piped: Typed,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.jupyter_llm]\ntemperature = 0\nmax_tokens = 7\nstats = true\nsystem = 'Be short.'"
+    )
+    monkeypatch.chdir(tmp_path)
+    piped("Hi")
+    assert main([command, "-n", "5"]) == 0
+    params = engine.requests[-1].params
+    assert (params.temperature, params.max_tokens) == (0, 5)
+    assert told(engine) == ["Be short.", "Hi"]
+    assert "prompt tokens" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["run", "chat"])
+def test_a_wrong_default_of_a_project_is_one_line(
+    command: str,
+    fresh_llm: None,
+    piped: Typed,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.jupyter_llm]\nmodle = 'x'\n")
+    monkeypatch.chdir(tmp_path)
+    piped("Hi")
+    assert main([command]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "[tool.jupyter_llm] has no setting 'modle'. Did you mean model?" in line
+
+
 def test_an_answer_as_json_has_its_record(
     engine: ScriptedEngine, piped: Typed, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,97 @@
+"""The defaults of a project: `[tool.jupyter_llm]` in the nearest pyproject.toml, upwards."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from jupyter_llm.common.nearest import nearest
+from jupyter_llm.engine.options import EngineOptions, sampling_params
+from jupyter_llm.errors import MagicUsageError, OptionError
+
+SAMPLING = (
+    *("temperature", "top_p", "top_k", "min_p", "repeat_penalty"),
+    *("may_repeat", "seed", "max_tokens"),
+)
+PROMPTING = ("system", "format", "context", "vars", "chat", "try_drafts", "stats", *SAMPLING)
+"""What holds for prompts, by the names of `LLMMagics`."""
+
+_LOADING = tuple(option.name for option in fields(EngineOptions))
+SETTINGS = ("model", *PROMPTING, *_LOADING)
+"""All that the table may have."""
+
+_TYPES = {"model": (str, "a text"), "system": (str, "a text"), "stats": (bool, "true or false")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """What a project says: its model, how models are loaded, and what holds for prompts.
+
+    `path` is that of its file, or None where there is none.
+    """
+
+    path: Path | None = None
+    model: str | None = None
+    loading: dict[str, Any] = field(default_factory=dict)
+    prompting: dict[str, Any] = field(default_factory=dict)
+
+    def with_setting(self, name: str, value: Any) -> Project:
+        """This project with one setting more; `OptionError` if that means nothing."""
+        kind, words = _TYPES.get(name, (object, ""))
+        if not isinstance(value, kind):
+            raise OptionError(f"it takes {words}, not {value!r:.60}.")
+        if name == "model":
+            return replace(self, model=self._from_here(str(value)))
+        if name in _LOADING:
+            loading = {**self.loading, name: value}
+            EngineOptions(**loading)
+            return replace(self, loading=loading)
+        if name in SAMPLING:
+            sampling_params({name: value})
+        return replace(self, prompting={**self.prompting, name: value})
+
+    def _from_here(self, model: str) -> str:
+        """A model as it is named in the file; a path is from where that lies."""
+        assert self.path is not None
+        path = self.path.parent / os.path.expanduser(model)  # noqa: PTH111  pathlib's raises
+        return str(path) if path.is_file() else model
+
+    def wrong(self, name: str, error: Exception) -> MagicUsageError:
+        """The error of a setting that means nothing."""
+        return MagicUsageError(f"{self.path}: [tool.jupyter_llm] {name} is wrong: {error}")
+
+
+def project_of(folder: Path) -> Project:
+    """The project that a folder lies in; `MagicUsageError` names what is wrong in its table."""
+    path, table = _table(folder)
+    project = Project(path=path)
+    for name, value in table.items():
+        if name not in SETTINGS:
+            hint = nearest(name, SETTINGS, "`%config LLMMagics` lists those of prompts.")
+            raise MagicUsageError(f"{path}: [tool.jupyter_llm] has no setting {name!r}.", hint)
+        try:
+            project = project.with_setting(name, value)
+        except OptionError as error:
+            raise project.wrong(name, error) from None
+    return project
+
+
+def _table(folder: Path) -> tuple[Path | None, dict[str, Any]]:
+    """The nearest pyproject.toml, and its table for us."""
+    for parent in (folder, *folder.parents):
+        path = parent / "pyproject.toml"
+        if not path.is_file():
+            continue
+        try:
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+            return path, {}  # not ours to complain about: other tools will
+        tools = document.get("tool", {})
+        table = tools.get("jupyter_llm", {}) if isinstance(tools, dict) else {}
+        if not isinstance(table, dict):
+            raise MagicUsageError(f"{path}: [tool.jupyter_llm] must be a table.")
+        return path, table
+    return None, {}

@@ -1,0 +1,64 @@
+"""A model as people type it, and the options to load it with: `NAME n_ctx=8192`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.common.tables import markdown_table
+from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.models.aliases import DEFAULT
+
+if TYPE_CHECKING:
+    from jupyter_llm.api import LLM
+
+REMOVE = "--remove"
+
+# A name may have blanks in it; in quotes it may have anything.
+_LINE = re.compile(r"""\s*("[^"]*"|'[^']*'|.*?)\s*((?:(?<!\S)\w+=.*)?)""", re.DOTALL)
+_PAIR = re.compile(r"""\s*(\w+)=("[^"]*"|'[^']*'|\S+)(?!\S)""")
+_VALUES = {"true": True, "false": False, "none": None}
+
+
+def typed_model(text: str) -> tuple[str, dict[str, Any]]:
+    """The name or path in what was typed, and the options behind it."""
+    line = _LINE.fullmatch(text)
+    assert line is not None  # since a name may be any text
+    rest = _PAIR.sub("", line[2]).strip()
+    if rest:
+        raise MagicUsageError(
+            f"{rest[:40]!r} is no option to load a model with.",
+            "One is `n_ctx=8192`.",
+        )
+    options = {name: _value(value) for name, value in _PAIR.findall(line[2])}
+    return line[1].strip("\"'"), options
+
+
+def _value(text: str) -> Any:
+    if re.fullmatch(r"-?\d+", text):
+        return int(text)
+    return _VALUES.get(text.lower(), text.strip("\"'"))
+
+
+def alias(argument: str, llm: LLM) -> str:
+    """List the names that the user gave to models, give one, or take it back."""
+    name, _, rest = argument.partition(" ")
+    if not name:
+        return _listed(llm)
+    if rest.strip() == REMOVE:
+        llm.alias(name, None)
+        return f"{name} stands for no model any more."
+    model, options = typed_model(rest)
+    if not model:
+        raise MagicUsageError(f"/alias {name} needs a model.", "`%llm /models` lists them.")
+    llm.alias(name, model, **options)
+    is_default = name.lower() == DEFAULT
+    then = "It is used where nothing else is chosen." if is_default else f"`%llm /use {name}`."
+    return f"**{name}** stands for {llm.aliases[name.lower()]}. {then}"
+
+
+def _listed(llm: LLM) -> str:
+    given = llm.aliases
+    if not given:
+        return "No model has another name yet. `%llm /alias coder MODEL` gives one."
+    return markdown_table(("name", "stands for"), [(n, str(alias)) for n, alias in given.items()])

@@ -1,0 +1,86 @@
+"""Names that the user gives to models."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from jupyter_llm import llm
+from jupyter_llm.errors import JupyterLLMError, ModelNotFoundError, OptionError
+from jupyter_llm.models.discover import find_model
+
+
+@pytest.fixture
+def models(tiny_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with two models."""
+    for name in ("first-1b", "second-1b"):
+        shutil.copy(tiny_gguf, tmp_path / f"{name}.gguf")
+    monkeypatch.setenv("JUPYTER_LLM_PATH", str(tmp_path))
+    return tmp_path
+
+
+def test_a_name_means_the_model_it_was_given_to(models: Path) -> None:
+    llm.alias("Coder", "first")
+    assert find_model("coder").path == find_model("CODER").path == models / "first-1b.gguf"
+    assert {name: str(alias) for name, alias in llm.aliases.items()} == {"coder": "first-1b"}
+    llm.alias("coder", "second-1b")
+    assert find_model("coder").name == "second-1b"
+    llm.alias("coder", None)
+    assert llm.aliases == {}
+    with pytest.raises(ModelNotFoundError):
+        find_model("coder")
+
+
+def test_a_name_brings_its_options_along_and_what_is_typed_says_it_better(
+    models: Path, fresh_llm: None
+) -> None:
+    llm.alias("short", "first", n_ctx=256, n_threads=1)
+    assert llm.engine("short").info.n_ctx == 256
+    info = llm.use("short", n_ctx=512).info
+    assert info is not None
+    assert (info.name, info.n_ctx, info.n_threads) == ("first-1b", 512, 1)
+
+
+def test_a_name_may_be_given_to_a_name_and_to_a_path(models: Path) -> None:
+    llm.alias("short", "first", n_ctx=256)
+    llm.alias("shorter", "short", n_threads=1)
+    assert str(llm.aliases["shorter"]) == "first-1b n_ctx=256 n_threads=1"
+    llm.alias("there", models / "second-1b.gguf")
+    assert find_model("there").path == models / "second-1b.gguf"
+
+
+def test_a_name_whose_model_has_gone_says_so(models: Path) -> None:
+    llm.alias("coder", "first")
+    (models / "first-1b.gguf").unlink()
+    with pytest.raises(ModelNotFoundError, match="'coder' stands for the model 'first-1b', which"):
+        find_model("coder")
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "options", "says"),
+    [
+        ("", "first", {}, "cannot be a model's other name"),
+        ("a/b", "first", {}, "cannot be a model's other name"),
+        ("x.gguf", "first", {}, "cannot be a model's other name"),
+        ("first-1b", "first", {}, "own name"),
+        ("coder", "none", {}, "No model named 'none'"),
+        ("coder", "first", {"n_ctxx": 1}, "Did you mean n_ctx"),
+        ("coder", "first", {"n_ctx": "x"}, "n_ctx must be a whole number"),
+        ("coder", None, {}, "stands for no model"),
+    ],
+)
+def test_a_name_that_cannot_be_given_is_one_line_and_nothing_is_kept(
+    models: Path, name: str, model: str | None, options: dict[str, object], says: str
+) -> None:
+    with pytest.raises(JupyterLLMError, match=says) as caught:
+        llm.alias(name, model, **options)
+    assert isinstance(caught.value, OptionError | ModelNotFoundError)
+    assert llm.aliases == {}
+
+
+def test_a_name_that_is_mistyped_is_suggested(models: Path) -> None:
+    llm.alias("legal-texts", "first")
+    with pytest.raises(ModelNotFoundError, match="Did you mean legal-texts"):
+        find_model("legal-text")
