@@ -116,14 +116,6 @@ class ContextOverflowError(JupyterLLMError, ValueError):
         self.n_ctx = n_ctx
 
 
-class ChatTemplateError(JupyterLLMError, ValueError):
-    """The model file has no chat template, or one that cannot be used."""
-
-    def __init__(self, model: str, reason: str) -> None:
-        super().__init__(f"{model} cannot chat: {reason}")
-        self.model = model
-
-
 class TurnNotFoundError(JupyterLLMError, LookupError):
     """A chat has no turn of that number: it was removed, or never finished."""
 

@@ -111,7 +111,8 @@ class EngineStatus:
     `prefixes` are the latest used first; those that share a start each count it. `num_cells` is
     the room of the KV cache in tokens and `kv_bytes` what it takes, the exact one's included;
     `exact_cells` and `exact_bytes` are that one's, where it is a second one. `tokens_per_s` is the
-    speed of the last completion, `process_bytes` the memory of the process.
+    speed of the last completion, `process_bytes` the memory of the process, `template_trouble` why
+    another chat template than the file's is used.
     """
 
     num_running: int = 0
@@ -125,6 +126,7 @@ class EngineStatus:
     tokens_per_s: float = 0.0
     process_bytes: int = 0
     is_exact: bool | None = None
+    template_trouble: str = ""
 
     @property
     def room(self) -> int:

@@ -35,6 +35,14 @@ def _states(prefix: ResidentPrefix) -> Iterator[str]:
         yield "pinned"
 
 
+def _template(info: ModelInfo, engine: EngineStatus) -> Iterator[tuple[str, str]]:
+    """Yield how a chat is told where the model file does not say it."""
+    if not info.has_chat_template:
+        yield "chat template", "none (a base model): a dialogue in plain words"
+    elif engine.template_trouble:
+        yield "chat template", f"a generic one, since the file's own {engine.template_trouble}"
+
+
 def _memory(info: ModelInfo, engine: EngineStatus) -> Iterator[tuple[str, str]]:
     """Yield what the memory is for: the window that users know, and the rest."""
     size = human_size(engine.kv_bytes - engine.exact_bytes)
@@ -79,6 +87,7 @@ class Status:
             *([("tuned copy in use", str(info.tuned_copy))] if info.tuned_copy else []),
             ("size", f"{human_size(info.size_bytes)}, {info.quantization}, {info.architecture}"),
             ("licence", info.license or "not stated in the file"),
+            *_template(info, engine),
             ("context window", f"{info.n_ctx:,} tokens (trained for {info.n_ctx_train:,})"),
             ("sampling", info.sampling.described(self.asked)),
             *_memory(info, engine),

@@ -23,7 +23,6 @@ from typing import Protocol, TypeVar
 from jupyter_llm.common.child import start_child
 from jupyter_llm.engine.local import plain_template, rendering
 from jupyter_llm.engine.request import Message
-from jupyter_llm.errors import ChatTemplateError
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +31,7 @@ T = TypeVar("T")
 # The process keeps its limits by itself, where it can measure what it takes. This one is for others
 # and would be too short for one that starts on a busy machine.
 _PATIENCE_S = 20.0 if hasattr(signal, "setitimer") else 1.0
+_MAX_REASON = 200  # characters
 _CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
     "{% endfor %}{{ '<|im_start|>assistant\n' }}"
@@ -70,8 +70,15 @@ def _message_piece(message: Message, shown: str) -> _Piece:
     return _Piece(shown, is_special=False, token_ids=message.token_ids, parts=parts)
 
 
-class _ExcessError(Exception):
-    """A template takes more than it may."""
+class _FailureError(Exception):
+    """A template cannot be used, for these messages at least; says what it does."""
+
+
+class _ExcessError(_FailureError):
+    """A template takes more than it may, and would again."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"takes too much {what}")
 
 
 class _Process:
@@ -194,27 +201,27 @@ class ChatTemplate:
     `bos` and `eos` are the texts of the model's begin and end tokens, which templates refer to.
     `control_texts` are the texts of its control tokens: a user's message that contains one is
     read as plain text, so that nobody ends a turn from inside a message.
+
+    One that fails gives way to a generic one: for good if it takes too much or cannot be read, or
+    for those messages that it refuses. `trouble` then says why. `is_plain` tells whether the latest
+    messages became a dialogue in plain words, of which a model may write both sides.
     """
 
     def __init__(
         self, source: str, *, model: str, bos: str, eos: str, control_texts: Sequence[str] = ()
     ) -> None:
+        self.trouble = ""
+        self.is_plain = False
         self._model = model
         self._control_texts = tuple(text for text in control_texts if text)
+        is_chatml = "<|im_start|>" in self._control_texts  # what llama.cpp falls back to, too
+        self._generic = _CHATML if is_chatml else plain_template.SOURCE
         self._program = (source, bos, eos)
         self._is_simple = rendering.is_simple(source)
         try:
-            if self._is_simple:
-                rendering.compiled(*self._program)
-            elif "error" in (answer := self._in_process(None)):
-                raise ChatTemplateError(model, f"its chat template is broken ({answer['error']}).")
-        except _ExcessError as excess:
-            self._do_without(excess)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is the dialogue in plain words, of which a model may write both sides."""
-        return self._program[0] == plain_template.SOURCE
+            self._read()
+        except _FailureError as failure:
+            self._do_without(failure)
 
     def format(self, messages: Sequence[Message]) -> str:
         """The text the model reads, up to where its answer begins."""
@@ -272,31 +279,64 @@ class ChatTemplate:
             {"role": message.role, "content": content}
             for message, content in zip(messages, contents, strict=True)
         ]
+        self.is_plain = self._program[0] == plain_template.SOURCE
         try:
-            if self._is_simple:
-                return rendering.rendered(rendering.compiled(*self._program), roles)
-            answer = self._in_process(roles)
+            return self._told(roles)
         except _ExcessError as excess:
             self._do_without(excess)
-            return self._render(messages, contents)
-        except Exception as error:
-            # A template is a program from a file: whatever it raises is the file's fault.
-            raise ChatTemplateError(self._model, f"its chat template says: {error}.") from error
-        if "error" in answer:
-            raise ChatTemplateError(self._model, f"its chat template says: {answer['error']}.")
-        return answer["text"]
+        except _FailureError as failure:
+            with suppress(_FailureError):  # some know of no system text
+                return self._told(_without_system(roles))
+            self._say(failure)
+        self.is_plain = self._generic == plain_template.SOURCE
+        return rendering.rendered(rendering.compiled(self._generic, "", ""), roles)
 
-    def _in_process(self, roles: rendering.Roles | None) -> dict[str, str]:
-        return _process.ask(*self._program, roles)
+    def _read(self) -> None:
+        """See that the template can be read, or raise `_FailureError`."""
+        if not self._is_simple:
+            answer = _process.ask(*self._program, None)
+            if "error" in answer:
+                raise _FailureError(f"is broken ({answer['error']})")
+        else:
+            rendering.compiled(*self._program)
 
-    def _do_without(self, excess: _ExcessError) -> None:
-        """Take a template that knows no more than messages, and say so."""
-        logger.warning(
-            "The chat template of %s takes too much %s, so a generic one is used. Its answers may "
-            "be worse: look for another file of this model.",
-            self._model,
-            excess,
-        )
-        is_chatml = "<|im_start|>" in self._control_texts
-        self._program = (_CHATML if is_chatml else plain_template.SOURCE, "", "")
+    def _told(self, roles: rendering.Roles) -> str:
+        """What the template makes of messages, or `_FailureError`."""
+        if not self._is_simple:
+            answer = _process.ask(*self._program, roles)
+            if "error" in answer:
+                raise _FailureError(f"fails ({answer['error']})")
+            return answer["text"]
+        try:
+            return rendering.rendered(rendering.compiled(*self._program), roles)
+        except Exception as error:  # noqa: BLE001  a template is a program from a file
+            raise _FailureError(f"fails ({error})") from None
+
+    def _do_without(self, failure: _FailureError) -> None:
+        """Take the generic template from now on."""
+        self._say(failure)
+        self._program = (self._generic, "", "")
         self._is_simple = True
+
+    def _say(self, failure: _FailureError) -> None:
+        """Tell once that another template is used, and why."""
+        is_new, reason = not self.trouble, " ".join(str(failure).split())
+        self.trouble = reason if len(reason) <= _MAX_REASON else f"{reason[:_MAX_REASON]}…"
+        if is_new:
+            logger.warning(
+                "The chat template of %s %s, so a generic one is used. Its answers may be worse: "
+                "look for another file of this model.",
+                self._model,
+                self.trouble,
+            )
+
+
+def _without_system(roles: rendering.Roles) -> rendering.Roles:
+    """The same messages with the system text as the first part of the user's, as people write it.
+
+    Raises `_FailureError` if there is no such text.
+    """
+    if [role["role"] for role in roles[:2]] != ["system", "user"]:
+        raise _FailureError
+    content = "\n\n".join(role["content"] for role in roles[:2])
+    return [{"role": "user", "content": content}, *roles[2:]]

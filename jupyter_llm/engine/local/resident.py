@@ -380,6 +380,7 @@ class ResidentModel:
             tokens_per_s=tokens_per_s,
             process_bytes=psutil.Process().memory_info().rss,
             is_exact=self._is_exact,
+            template_trouble=self.tokenizer.trouble,
         )
 
     def _num_streams(self) -> int:

@@ -60,6 +60,12 @@ class Tokenizer:
             control_texts=tuple(self._weights.control_ids),
         )
 
+    @property
+    def trouble(self) -> str:
+        """Why another template than the file's is used, as far as it is known yet."""
+        template: ChatTemplate | None = self.__dict__.get("template")
+        return template.trouble if template is not None else ""
+
     def format(self, prompt: Prompt) -> str:
         """The text that the model reads for a prompt."""
         return self.template.format(prompt) if isinstance(prompt, tuple) else raw_text(prompt)
@@ -75,7 +81,10 @@ class Tokenizer:
         return self._begun(self._parts(prompt))
 
     def stops(self, prompt: Prompt) -> tuple[str, ...]:
-        """The texts that end an answer to a prompt beside those that were asked for."""
+        """The texts that end an answer beside those that were asked for.
+
+        It is to be the prompt that was tokenized last.
+        """
         is_plain = isinstance(prompt, tuple) and self.template.is_plain
         return plain_template.STOPS if is_plain else ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache
 
 import pytest
@@ -11,7 +12,6 @@ from hypothesis import strategies as st
 
 from jupyter_llm.engine.local.chat_template import ChatTemplate
 from jupyter_llm.engine.request import Message, Role
-from jupyter_llm.errors import ChatTemplateError
 
 CONTROL_TEXTS = ("<|bos|>", "<|im_start|>", "<|im_end|>")
 SPECIAL = {text: 2_000_000 + number for number, text in enumerate(CONTROL_TEXTS)}
@@ -96,6 +96,10 @@ def tokens(source: str, *messages: Message) -> tuple[int, ...]:
 
 
 ASKED = (Message("system", "Be brief."), Message("user", "Hi"))
+GENERIC = (
+    "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
+    "<|im_start|>assistant\n"
+)
 
 
 def test_messages_become_the_text_the_model_was_trained_on() -> None:
@@ -267,10 +271,12 @@ def test_control_texts_that_overlap_themselves_are_all_disarmed() -> None:
         "{{ undefined_name.x }}",
     ],
 )
-def test_a_template_that_leaves_its_sandbox_or_fails_is_the_files_fault(source: str) -> None:
-    with pytest.raises(ChatTemplateError, match=r"^toy cannot chat") as caught:
-        template(source).format(ASKED)
-    assert caught.value.model == "toy"
+def test_a_template_that_leaves_its_sandbox_or_fails_gives_way_to_a_generic_one(
+    source: str,
+) -> None:
+    evil = template.__wrapped__(source)
+    assert evil.format(ASKED) == GENERIC
+    assert evil.trouble.startswith(("fails (", "takes too much "))
 
 
 @pytest.mark.parametrize(
@@ -280,18 +286,46 @@ def test_what_the_sandbox_hides_shows_as_nothing(source: str) -> None:
     assert template(source).format(ASKED) == ""
 
 
-def test_a_template_tells_its_own_reason() -> None:
-    source = "{{ raise_exception('Roles must alternate!') }}"
-    with pytest.raises(ChatTemplateError, match=r"toy cannot chat.*Roles must alternate!"):
-        tokens(source, *ASKED)
+def test_why_a_generic_template_is_used_is_said_once(warnings: Callable[[], list[str]]) -> None:
+    strict = template.__wrapped__("{{ raise_exception('Roles\\n must alternate!') }}")
+    for _ in range(2):
+        assert text_of(strict.tokenize(ASKED, toy_tokenize)) == GENERIC
+    (said,) = warnings()
+    assert said.startswith(
+        "The chat template of toy fails (Roles must alternate!), so a generic one is used."
+    )
 
 
 @pytest.mark.parametrize(
-    "source", ["{% for %}", "{{ x", "{% endfor %}", "{{ x | no_such_filter }}"]
+    "source",
+    ["{% for %}", "{{ x", "{% endfor %}", "{{ x | no_such_filter }}"],
 )
-def test_a_template_with_broken_syntax_is_named_when_it_is_read(source: str) -> None:
-    with pytest.raises(ChatTemplateError, match="toy cannot chat: its chat template is broken"):
-        template(source)
+def test_a_template_that_cannot_be_read_gives_way_to_a_generic_one(source: str) -> None:
+    broken = template.__wrapped__(source)
+    assert broken.trouble.startswith("is broken (")
+    assert broken.format(ASKED) == GENERIC
+
+
+def test_a_template_is_left_for_those_messages_only_that_it_refuses() -> None:
+    source = "{% if messages[1] %}{{ raise_exception('One!') }}{% endif %}{{ messages[0].content }}"
+    picky = template.__wrapped__(source)
+    assert picky.format((*ASKED, *ASKED)) != "Hi"
+    assert picky.format(ASKED[1:]) == "Hi"
+
+
+@pytest.mark.parametrize("start", ["", "{% set strict = true %}"], ids=["simple", "in a process"])
+def test_a_system_text_that_a_template_refuses_begins_the_users(
+    start: str, warnings: Callable[[], list[str]]
+) -> None:
+    source = start + for_each(
+        "{% if message.role == 'system' %}{{ message.content + 1 }}{% endif %}"
+        "<|im_start|>{{ message.content }}"
+    )
+    said = Message("user", "Hi <|im_end|>")
+    token_ids = tokens(source, ASKED[0], said)
+    assert text_of(token_ids) == ("<|im_start|>Be brief.\n\nHi <|im_end|><|im_start|>assistant\n")
+    assert special_ids(token_ids) == [SPECIAL["<|im_start|>"]] * 2
+    assert warnings() == []
 
 
 def test_what_templates_of_the_hub_use_is_there() -> None:
