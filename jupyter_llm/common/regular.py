@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def open_regular(path: Path, *, follows_links: bool = True) -> BufferedReader:
+def open_regular(path: str | Path, *, follows_links: bool = True) -> BufferedReader:
     """A file open for reading; `OSError` if a pipe, a device or a folder is in its place.
 
     So is a link where it is not to be followed.

@@ -95,12 +95,15 @@ def list_with_facts() -> list[tuple[ModelEntry, ModelFile]]:
     return [(_entry(candidate, tuple(names)), file) for candidate, file, names in found_here]
 
 
+_path = lru_cache(maxsize=_MAX_FILES)(Path)  # to make one takes longer than to look for it
+
+
 @lru_cache(maxsize=_MAX_FILES)
 def _entry(candidate: Found, names: tuple[str, ...]) -> ModelEntry:
     name, *aliases = dict.fromkeys(names)
     return ModelEntry(
         name=name,
-        path=Path(candidate.path),
+        path=_path(candidate.path),
         source=candidate.source,
         aliases=tuple(aliases),
         pieces=candidate.pieces,
@@ -117,7 +120,7 @@ def _facts(candidate: Found, status: os.stat_result) -> ModelFile | None:
     except OSError:  # a part is missing
         return None
     key = f"{path} {sizes}" if sizes else path
-    text = _HEADERS.get(key, status, lambda: _told(Path(path), candidate.pieces))
+    text = _HEADERS.get(key, status, lambda: _told(_path(path), candidate.pieces))
     return _read(text) if text else None
 
 
@@ -139,7 +142,7 @@ def _read(text: str) -> ModelFile | None:
     import msgspec
 
     def path(_kind: type, name: str) -> Path:
-        return Path(os.fsdecode(name.encode("latin-1")))
+        return _path(os.fsdecode(name.encode("latin-1")))
 
     try:
         return msgspec.json.decode(text, type=ModelFile, dec_hook=path)

@@ -14,6 +14,7 @@ import re
 import stat
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +28,8 @@ _VERSIONS = (2, 3)
 # some thousand tensors) and keep the time and memory of reading nonsense small.
 _MAX_HEADER = 64 << 20
 _MAX_COUNT = 1 << 16
+_FIRST = 1 << 16  # bytes that are read at once; a small header needs no map of the file
+_DAMAGED = (struct.error, IndexError, ValueError, OverflowError)
 _MAX_FILE = 1 << 50
 _BOOL, _STRING, _ARRAY = 7, 8, 9
 _MAX_TEXT = 500  # characters of a name or a licence
@@ -219,22 +222,24 @@ def _check_kind(path: Path, mode: int) -> None:
 
 @lru_cache(maxsize=256)
 def _inspect(path: Path, _mtime_ns: int, size: int) -> ModelFile:
-    with path.open("rb") as file:
-        start = file.read(256)
+    with path.open("rb", buffering=0) as file:
+        start = file.read(_FIRST)
         if not start.startswith(_MAGIC):
             raise ModelFileError(path, f"{path.name} is not a GGUF file: {_looks_like(start)}.")
         try:
+            with suppress(*_DAMAGED):  # it may only be longer
+                return _Reader(path, start).read(size)
             length = min(os.fstat(file.fileno()).st_size, _MAX_HEADER)
             with mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ) as data:
                 return _Reader(path, data).read(size)
-        except (struct.error, IndexError, ValueError, OverflowError):
+        except _DAMAGED:
             raise ModelFileError(
                 path, f"The header of {path.name} is damaged or cut off. Download the file again."
             ) from None
 
 
 def _looks_like(start: bytes) -> str:
-    if not start.strip(b"\0"):
+    if not start[:256].strip(b"\0"):
         return f"it {'begins with zeros' if start else 'is empty'}. Download it again"
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     for magic, what in _IMPOSTORS.items():
@@ -368,7 +373,7 @@ class _Sizes:
 class _Reader:
     """Walks over a header from front to back."""
 
-    def __init__(self, path: Path, data: mmap.mmap) -> None:
+    def __init__(self, path: Path, data: bytes | mmap.mmap) -> None:
         self._path = path
         self._data = data
         self._offset = len(_MAGIC)
@@ -410,7 +415,12 @@ class _Reader:
     def _fills_middle(self, meta: _Meta) -> bool:
         if any(meta.integer(key) is not None for key in _FIM_KEYS):
             return True
-        return any(self._data.find(text, *self._vocabulary) >= 0 for text in _FIM_STRINGS)
+        # The lengths, as zeros are all over a vocabulary, would be slow to look for first.
+        has = self._has_token
+        return any(has(text[_U64.size :]) and has(text) for text in _FIM_STRINGS)
+
+    def _has_token(self, text: bytes) -> bool:
+        return self._data.find(text, *self._vocabulary) >= 0
 
     def _check_version(self) -> None:
         version: int = self._unpack(_U32)
@@ -482,25 +492,23 @@ class _Reader:
 
     def _text(self) -> str:
         start = self._skip_text()
-        return self._data[start : self._offset].decode("utf-8", "replace")
+        return str(self._data[start : self._offset], "utf-8", "replace")
 
     def _pairs(self, count: int) -> Iterator[tuple[str, object]]:
         for _ in range(count):
             key = self._text()
             kind = self._unpack(_U32)
             start = self._offset
-            yield key, self._value(kind)
+            if kind == _STRING:
+                yield key, self._text()
+            elif kind in _SCALARS:
+                yield key, self._unpack(_SCALARS[kind])
+            elif kind == _ARRAY:
+                yield key, self._array()
+            else:
+                raise ValueError(kind)
             if key == "tokenizer.ggml.tokens":
                 self._vocabulary = (start, self._offset)
-
-    def _value(self, kind: int) -> object:
-        if kind == _STRING:
-            return self._text()
-        if kind in _SCALARS:
-            return self._unpack(_SCALARS[kind])
-        if kind == _ARRAY:
-            return self._array()
-        raise ValueError(kind)
 
     def _array(self) -> _Array:
         kind, count = self._unpack(_U32), self._unpack(_U64)

@@ -23,7 +23,7 @@ from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, NamedTuple
 
 from jupyter_llm.common.regular import open_regular
 from jupyter_llm.common.remembered import RememberedOfFiles
@@ -47,8 +47,7 @@ _DIGEST = re.compile("sha256:([0-9a-f]{64})")
 _OLLAMA_LISTS = RememberedOfFiles("Ollama manifest")
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A file that may be a model, the names it goes by there, and the source.
 
     `pieces` are the files that it is still to be joined of.
@@ -326,7 +325,7 @@ def _ollama(store: str, reach: Reach) -> Iterator[Found]:
     be what is called so there.
     """
     manifests = os.path.join(store, "manifests")  # noqa: PTH118
-    for manifest, link in _walk(manifests, _MAX_DEPTH, count()):
+    for manifest, link in _walk(manifests, _MAX_DEPTH):
         try:
             status = os.stat(manifest)  # noqa: PTH116  fast
         except OSError:
@@ -335,7 +334,7 @@ def _ollama(store: str, reach: Reach) -> Iterator[Found]:
             None if link else _OLLAMA_LISTS.get(manifest, status, partial(_ollama_blob, manifest))
         )
         names = _ollama_names(manifest[len(manifests) + 1 :]) if blob else ()
-        path = os.path.join(store, "blobs", blob or "")  # noqa: PTH118
+        path = f"{store}{os.sep}blobs{os.sep}{blob}"
         if names and (not os.path.islink(path) or reach.has(path, os.readlink(path))):  # noqa: PTH114,PTH115
             yield Found(path, names, "Ollama")
 
@@ -354,7 +353,7 @@ def _ollama_names(manifest: str) -> tuple[str, ...]:
 
 def _ollama_blob(manifest: str) -> str:
     """The name of the one file that a manifest says is the model; empty if there is none."""
-    told = _json(Path(manifest))
+    told = _json(manifest)
     layers = told.get("layers") if isinstance(told, dict) else None
     layers = (
         [layer for layer in layers if isinstance(layer, dict)] if isinstance(layers, list) else []
@@ -368,7 +367,7 @@ def _ollama_blob(manifest: str) -> str:
 
 def _files(folder: Folder, reach: Reach, depth: int = _MAX_DEPTH) -> Iterator[Found]:
     """The files of a folder that may be models, without projectors and later parts."""
-    for path, link in _walk(folder.path, depth, count()):
+    for path, link in _walk(folder.path, depth):
         name = _model_name(path, folder.name)
         if name and (link is None or reach.has(path, link)):
             yield Found(path, (name,), folder.source)
@@ -377,7 +376,7 @@ def _files(folder: Folder, reach: Reach, depth: int = _MAX_DEPTH) -> Iterator[Fo
 @lru_cache(maxsize=_MAX_NAMES)
 def _model_name(path: str, name: Callable[[str], str] | None) -> str:
     """What a file is called; empty for what is no model by its name, or not the first part."""
-    file = os.path.basename(path)  # noqa: PTH119
+    file = path.rpartition(os.sep)[2]
     stem, suffix = file[: -len(_SUFFIX)], file[-len(_SUFFIX) :]
     part = _PART.search(stem)
     if suffix.lower() != _SUFFIX or (part and int(part[1]) != 1) or _PROJECTOR.search(stem):
@@ -385,16 +384,22 @@ def _model_name(path: str, name: Callable[[str], str] | None) -> str:
     return name(path) if name else name_of(file)
 
 
-def _walk(folder: str, depth: int, seen: Iterator[int]) -> Iterator[tuple[str, str | None]]:
-    """The paths of files in a folder and in those below it, and what links say."""
-    for name, is_folder, link in _look(folder):
-        if next(seen) >= _MAX_SEEN:
-            return
-        path = f"{folder}{os.sep}{name}"
-        if not is_folder:
-            yield path, link
-        elif depth and not _OTHERS.match(name):
-            yield from _walk(path, depth - 1, seen)
+def _walk(top: str, depth: int) -> Iterator[tuple[str, str | None]]:
+    """The paths of files in a folder, and then in those below it, and what links say."""
+    folders = [(top, depth)]
+    num_left = _MAX_SEEN
+    while folders and num_left > 0:
+        folder, depth = folders.pop()
+        names = _look(folder)[:num_left]
+        num_left -= len(names)
+        below = []
+        for name, is_folder, link in names:
+            path = f"{folder}{os.sep}{name}"
+            if not is_folder:
+                yield path, link
+            elif depth and not _OTHERS.match(name):
+                below.append((path, depth - 1))
+        folders += reversed(below)
 
 
 _LOOKED: dict[str, tuple[int, list[tuple[str, bool, str | None]]]] = {}
@@ -447,16 +452,18 @@ def _user(path: str) -> str:
     return os.path.expanduser(path)  # noqa: PTH111  pathlib's raises
 
 
-def _text(path: Path) -> str:
+def _text(path: str | Path) -> str:
     """The text of another program's small file; empty if there is none."""
     try:
         with open_regular(path) as file:
-            return file.read(_MAX_LIST).decode("utf-8", "replace")
+            # Room for a whole megabyte takes longer to get than the file.
+            size = min(os.fstat(file.fileno()).st_size, _MAX_LIST)
+            return file.read(size).decode("utf-8", "replace")
     except (OSError, ValueError):  # a null byte
         return ""
 
 
-def _json(path: Path) -> Any:
+def _json(path: str | Path) -> Any:
     """What another program's small file says, if it is JSON."""
     try:
         return json.loads(_text(path))
