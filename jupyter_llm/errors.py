@@ -90,8 +90,12 @@ class LicenceError(DownloadError):
     `text` is the licence where it lies beside the model, or else empty.
     """
 
-    def __init__(self, message: str, *, licence: str, text: str) -> None:
-        super().__init__(message)
+    def __init__(self, conditions: str, asked: str, *, licence: str, text: str) -> None:
+        super().__init__(
+            f"{conditions} Nothing was downloaded. If you have read and accept it: "
+            f"`%llm /pull {asked} --accept-licence`."
+        )
+        self.conditions = conditions
         self.licence = licence
         self.text = text
 

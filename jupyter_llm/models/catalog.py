@@ -20,6 +20,7 @@ _BITS = {"q4_k_m": 4.9, "q4_0": 4.7, "q8_0": 8.6, "mxfp4": 4.7, "f16": 16.1}
 _WINDOW_BYTES = 600 << 20  # a context window and what llama.cpp needs besides, of a usual model
 _SPARE_SHARE = 0.9  # of the free memory, that a model may take
 _QUICK_PER_CORE = 1.0  # billions of parameters a token, for one to read along
+SUGGESTION_COLUMNS = ("model", "parameters", "for", "licence", "here", "download")
 _USES = {
     "general": "talk",
     "code": "code",
@@ -76,6 +77,13 @@ class Suggestion:
     entry: CatalogEntry
     is_quick: bool
     reason: str
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """All that is told of it beside its name."""
+        entry = self.entry
+        size = f"about {human_size(entry.about_bytes)}"
+        return entry.size, entry.purpose, entry.licence, self.reason, size
 
 
 @cache
@@ -137,11 +145,7 @@ def _judge(entry: CatalogEntry, memory: FreeMemory, num_cores: int) -> Suggestio
 
 def suggestion_table(suggestions: Iterable[Suggestion]) -> str:
     """Models that suit a machine, as a Markdown table."""
-    rows = [
-        (one.entry.name, one.entry.size, one.entry.purpose, one.entry.licence, one.reason)
-        for one in suggestions
-    ]
-    return markdown_table(("model", "parameters", "for", "licence", "here"), rows)
+    return markdown_table(SUGGESTION_COLUMNS, [(one.entry.name, *one.facts) for one in suggestions])
 
 
 def catalog_table() -> str:

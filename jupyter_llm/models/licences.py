@@ -50,8 +50,8 @@ def check_accepted(
     what = f"has a licence with conditions, {licence}" if licence else "states no licence"
     where = f" ({link})" if link else ""
     raise LicenceError(
-        f"{name} {what}{where}. Nothing was downloaded. If you have read and accept it: "
-        f"`%llm /pull {asked} --accept-licence`.",
+        f"{name} {what}{where}.",
+        asked,
         licence=licence,
         text=text if len(text) <= _MAX_SHOWN else "",
     )

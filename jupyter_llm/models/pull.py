@@ -47,22 +47,31 @@ class Pulled:
     size_bytes: int
     is_checked: bool = True
 
-    def __str__(self) -> str:
+    @property
+    def facts(self) -> str:
+        """What it is and where it is from, in words."""
         licence = f", licence {self.licence}" if self.licence else ""
         checked = ", SHA-256 checked" if self.is_checked else ""
-        return (
-            f"**{self.name}** is here: {human_size(self.size_bytes)} from {self.repository} "
-            f"({self.revision[:7]}){checked}{licence}. `%llm /use {self.name}` loads it."
-        )
+        size = human_size(self.size_bytes)
+        return f"{size} from {self.repository} ({self.revision[:7]}){checked}{licence}"
+
+    def __str__(self) -> str:
+        return f"**{self.name}** is here: {self.facts}. `%llm /use {self.name}` loads it."
 
 
-def pull(name: str, *, accept_licence: bool = False, show: ShowProgress | None = None) -> Pulled:
+def pull(
+    name: str,
+    *,
+    accept_licence: bool = False,
+    show: ShowProgress | None = None,
+    meter: Meter | None = None,
+) -> Pulled:
     """Bring a model into huggingface_hub's cache, unless it is there.
 
     Raises `DownloadError`, `LicenceError` or `DownloadInterrupted`; what has come stays, and the
     next pull goes on from there.
     """
-    meter = Meter()
+    meter = meter or Meter()
     try:
         with without_telemetry(), download_bar(name, show) as tell:
             meter.tell_to = tell

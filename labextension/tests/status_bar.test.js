@@ -58,6 +58,28 @@ for (const [state, text] of [
   });
 }
 
+test("while a model is pulled the line says how far", () => {
+  const pulling = labExample("status-pulling").status;
+  const said = line("open", pulling, translate);
+  assert.equal(said, "smollm2-135m · idle · KV 12 % · 470 MB · pulling 25 %");
+  const none = { ...pulling, state: "none", model: null };
+  assert.equal(line("open", none, translate), "LLM: no model · pulling 25 %");
+});
+
+test("the models are listed again when one has been pulled", async () => {
+  const [model, one] = [new ModelStatus(), fake()];
+  model.follow(one);
+  const listed = model.list();
+  one.answer[1](labExample("models"));
+  await listed;
+  const pulling = labExample("status-pulling").status;
+  one.received.emit({ type: "status", status: pulling });
+  assert.equal(one.asked.length, 2);
+  const pull = { ...pulling.pull, state: "done" };
+  one.received.emit({ type: "status", status: { ...pulling, pull } });
+  assert.deepEqual(one.asked.at(-1), { type: "list-models" });
+});
+
 test("a kernel without a model says so", () => {
   const none = { ...status, state: "none", model: null };
   assert.equal(line("open", /** @type {any} */ (none), translate), "LLM: no model");

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from jupyter_llm.api import llm
 from jupyter_llm.chat.asked import Asked
 from jupyter_llm.engine.completion import Completion
-from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
+from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS, Offer
 from jupyter_llm.frontends.comm.parts import ProposalData
 from jupyter_llm.frontends.prompt.attaching import Describer
 from jupyter_llm.frontends.prompt.commands import Call, Order
@@ -20,11 +20,14 @@ from jupyter_llm.notebook.values.mentions import plainly_mentioned
 from jupyter_llm.tasks.proposal import Proposal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.chat.draft import Turn
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.frontends.comm.jobs import Job
     from jupyter_llm.frontends.comm.messages import DraftMessage, Regenerate, Send
+    from jupyter_llm.frontends.comm.parts import ChoiceData
     from jupyter_llm.frontends.prompt.options import Options
 
 
@@ -43,6 +46,7 @@ class Side(Protocol):
         *,
         proposal: ProposalData | None = None,
         answer: Completion | None = None,
+        choices: Sequence[ChoiceData] = (),
     ) -> None:
         """Show what a job has come to."""
 
@@ -119,10 +123,12 @@ class Asker:
             show=job.show,
             show_progress=job.tell,
         )
+        job.says_its_end = order.command is PANEL_COMMANDS["pull"]
         answer = order.command.run(call)
         if job.is_wordless:
             return  # what was typed is given back
         proposal, completion, shown = None, None, str(answer)
+        choices = answer.choices if isinstance(answer, Offer) else ()
         if isinstance(answer, Proposal):
             proposal, completion = proposal_data(answer), answer.completion
             ended = _cut_off(completion) if completion is not None else ""
@@ -130,7 +136,7 @@ class Asker:
         elif isinstance(answer, Completion):
             completion = answer
             shown = f"{shown}\n\n{_cut_off(completion)}".rstrip("\n")
-        self.side.notify(job, shown, proposal=proposal, answer=completion)
+        self.side.notify(job, shown, proposal=proposal, answer=completion, choices=choices)
 
     def _options(
         self, message: Send | Regenerate | None = None, *, is_alone: bool = False

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.frontends.prompt.commands import COMMANDS, Call, Command, command_table, named
+from jupyter_llm.common.markdown import code_block
+from jupyter_llm.errors import DownloadError, MagicUsageError
+from jupyter_llm.frontends.comm.parts import ChoiceData
+from jupyter_llm.frontends.comm.pulls import PULLS
+from jupyter_llm.frontends.prompt.commands import (
+    ACCEPT,
+    COMMANDS,
+    Call,
+    Command,
+    command_table,
+    models_shown,
+    named,
+    suggested,
+    suggestions,
+    to_pull,
+)
 
 _HELP = (
     "Type a prompt, or a command. `@name` tells more of a variable and `@In[3]` of a cell; "
     "`{{expression}}` puts a value into the prompt. After `-- ` a prompt may begin with a slash. "
     "Enter sends, Shift+Enter begins a new line, Up brings back what you typed, Esc stops."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Markdown, and commands that may come next."""
+
+    markdown: str
+    choices: tuple[ChoiceData, ...]
+
+    def __str__(self) -> str:
+        return self.markdown
 
 
 def _help(_call: Call) -> str:  # options are for lines and cells
@@ -22,5 +48,51 @@ def _chat(_call: Call) -> NoReturn:
     raise MagicUsageError("/chat shows a panel below a cell.", "Type `%llm /chat` in one.")
 
 
-SHOWN_COMMANDS = {**named(Command("help", "", "this page", _help)), **COMMANDS}
+def _models(call: Call) -> Offer:
+    from jupyter_llm.frontends.prompt.model_list import listed_models
+
+    models = listed_models(call.llm)
+    entries = {model.entry.name: model.entry for model in models if not model.is_loaded}
+    choices = [_to_pull(name) if entry.pieces else _to_use(name) for name, entry in entries.items()]
+    pull = ChoiceData(label="Pull another model", text="/pull")
+    return Offer(models_shown(models), (*choices, pull))
+
+
+def _to_use(name: str) -> ChoiceData:
+    return ChoiceData(label=f"Use {name}", text=f"/use {name}")
+
+
+def _to_pull(name: str) -> ChoiceData:
+    return ChoiceData(label=f"Pull {name}", text=f"/pull {name}")
+
+
+def _pull(call: Call) -> Offer:
+    """Pull a model on a thread that all pages see, or list those that suit this machine."""
+    name, is_accepted = to_pull(call.argument)
+    if not name:
+        found = suggestions()
+        return Offer(suggested(found), tuple(_to_pull(one.entry.name) for one in found))
+    end = PULLS.begin(name, is_accepted=is_accepted).wait(call.show_progress)
+    again = f"/pull {name}"
+    match end.state:
+        case "failed":
+            raise DownloadError(end.text)
+        case "licence":
+            text = f"{code_block(end.licence, 'text')}\n\n{end.text}" if end.licence else end.text
+            accept = ChoiceData(label="Accept the licence and pull", text=f"{again} {ACCEPT}")
+            return Offer(text, (accept,))
+        case "stopped":
+            return Offer(end.text, (ChoiceData(label="Go on pulling", text=again),))
+        case _:
+            return Offer(end.text, (_to_use(end.model or name),))
+
+
+SHOWN_COMMANDS = {
+    **named(Command("help", "", "this page", _help)),
+    **COMMANDS,
+    **named(
+        replace(COMMANDS["models"], run=_models),
+        replace(COMMANDS["pull"], run=_pull),
+    ),
+}
 PANEL_COMMANDS = {**SHOWN_COMMANDS, **named(Command("chat", "[NAME]", "", _chat))}

@@ -56,6 +56,7 @@ class Job:
         self.progress: ProgressData | None = None
         self._pace = Pace()
         self.is_given_back = False  # to who typed it; belongs to the audience
+        self.says_its_end = False  # work that is stopped soon, and says what is left then
         self._work = work
         self._stream: Stream | None = None
         self._code: UserCode[Any] | None = None
@@ -93,7 +94,7 @@ class Job:
             code.give_up()
         if stream is not None and not stream.future.done():
             stream.cancel()
-        else:
+        elif not self.says_its_end:
             self._audience.give_up(self)
 
     def check(self) -> None:

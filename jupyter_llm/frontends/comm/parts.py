@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 SuggestionKind = Literal["command", "variable", "cell"]
 TurnState = Literal["waiting", "reading", "writing", "finished"]
+PullState = Literal["running", "stopped", "failed", "licence", "done"]
 
 
 # Not spelled out below, since mypy does not know that Structs hand `frozen` on.
@@ -107,11 +108,19 @@ class ProposalData(Data):
     unknown_names: list[str]
 
 
+class ChoiceData(Data):
+    """A command that is offered: what its button says, and what pressing it sends."""
+
+    label: str
+    text: str
+
+
 class NoticeData(Data):
     """What a command answered, or why a prompt could not be answered; no turn.
 
     Its id is that of the request it answers, and `prompt` what was typed. It stands behind the turn
-    with the number `after`, 0 at the start. Unfinished, it is sent again as it grows.
+    with the number `after`, 0 at the start. Unfinished, it is sent again as it grows. `choices` are
+    what may be done next.
     """
 
     id: str
@@ -121,6 +130,22 @@ class NoticeData(Data):
     level: Literal["info", "error"]
     is_finished: bool
     proposal: ProposalData | None
+    choices: list[ChoiceData] = []
+
+
+class PullData(Data):
+    """A model that is pulled, or was pulled last: how far it is, or what that has come to.
+
+    `name` is what was asked for and `model` what `/use` loads. `licence` is a text with conditions,
+    to be read and accepted first; it may be empty, and `text` then says where it stands.
+    """
+
+    name: str
+    state: PullState
+    text: str
+    share: float | None = None
+    licence: str = ""
+    model: str | None = None
 
 
 class ProgressData(Data):

@@ -17,7 +17,7 @@ from jupyter_llm.frontends.comm.parts import NoticeData, StatusData
 from jupyter_llm.frontends.comm.status import status_at_once, status_data
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.budget import ContextMode
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.comm.jobs import Job
     from jupyter_llm.frontends.comm.messages import Hello, ToFrontEnd
-    from jupyter_llm.frontends.comm.parts import ProposalData
+    from jupyter_llm.frontends.comm.parts import ChoiceData, ProposalData
 
 # Between two messages about what is written, at the least. A page that draws costs the model a part
 # of the cores, and twice as often is no smoother to read.
@@ -176,6 +176,7 @@ class KernelSide:
         is_error: bool = False,
         proposal: ProposalData | None = None,
         answer: Completion | None = None,
+        choices: Sequence[ChoiceData] = (),
     ) -> None:
         """Show what a job has come to, in its final form."""
         with self._lock:
@@ -184,7 +185,7 @@ class KernelSide:
             self._growing.pop(job.id, None)
             if answer is not None:
                 self._answers[job.id] = answer
-            self._put_notice(job, markdown, is_error=is_error, proposal=proposal)
+            self._put_notice(job, markdown, is_error=is_error, proposal=proposal, choices=choices)
         self.measure()
 
     def give_up(self, job: Job) -> None:
@@ -231,6 +232,7 @@ class KernelSide:
         is_finished: bool = True,
         is_error: bool = False,
         proposal: ProposalData | None = None,
+        choices: Sequence[ChoiceData] = (),
     ) -> None:
         old = self._notices.get(job.id)
         notice = NoticeData(
@@ -241,6 +243,7 @@ class KernelSide:
             level="error" if is_error else "info",
             is_finished=is_finished,
             proposal=proposal,
+            choices=list(choices),
         )
         if notice == old:
             return

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Union
 
 from msgspec import ValidationError, convert
 
-from jupyter_llm.frontends.comm.parts import Data, ProgressData
+from jupyter_llm.frontends.comm.parts import Data, ProgressData, PullData
 
 PROTOCOL: Final = 1
 
@@ -70,12 +70,22 @@ class ChatData(Data):
 
 
 class ModelData(Data):
-    """A model that may be chosen; `about` is what is known of it, in words."""
+    """A model that may be chosen, and what stands beside its name in a table of them.
+
+    One that `is_in_pieces` has to be pulled first: a pull joins them.
+    """
 
     name: str
-    size_bytes: int
-    is_loaded: bool
-    about: str
+    facts: list[str]
+    is_loaded: bool = False
+    is_in_pieces: bool = False
+
+
+class ModelTableData(Data):
+    """Models, and what is told of each."""
+
+    columns: list[str]
+    models: list[ModelData]
 
 
 class LabStatusData(Data):
@@ -87,6 +97,7 @@ class LabStatusData(Data):
     kv_used: int = 0
     kv_room: int = 0
     process_bytes: int = 0
+    pull: PullData | None = None
 
 
 # From the front end
@@ -244,13 +255,28 @@ class WatchStatus(FromLab):
 
 
 class ListModels(FromLab):
-    """Which models there are; answered by `models`."""
+    """Which models there are, and which may be pulled; answered by `models`."""
 
 
 class Use(FromLab):
     """Load a model by its name, or the default one; answered by `done`, with `progress` before."""
 
     model: str | None
+
+
+class Pull(FromLab):
+    """Pull a model; answered by `done` once that has begun. How far it is, `status` tells."""
+
+    model: str
+    accepts_licence: bool
+
+
+class StopPull(FromLab):
+    """Stop the pull that runs, whoever asked for it."""
+
+
+class ForgetPull(FromLab):
+    """Tell no more of what has become of the last pull."""
 
 
 # To the front end
@@ -385,10 +411,11 @@ class StatusMessage(ToLab):
 
 
 class Models(ToLab):
-    """Answers `list-models`."""
+    """Answers `list-models`: those that are here, and those that suit this machine, best first."""
 
     id: str
-    models: list[ModelData]
+    here: ModelTableData
+    suited: ModelTableData
 
 
 class DoneMessage(ToLab):

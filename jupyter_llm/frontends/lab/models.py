@@ -1,16 +1,21 @@
-"""The models that a page may choose from, and the loading of one."""
+"""The models that a page may choose from or pull, and the loading of one."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.frontends.comm.pulls import PULLS
 from jupyter_llm.frontends.lab.messages import (
     Cancel,
     DoneMessage,
+    ForgetPull,
     ListModels,
     ModelData,
     Models,
+    ModelTableData,
+    Pull,
+    StopPull,
     Use,
 )
 from jupyter_llm.frontends.lab.page_jobs import PageJobs
@@ -33,7 +38,14 @@ class ModelChoice(PageJobs):
 
     def by_type(self) -> Mapping[type[FromLab], Callable[[Any], None]]:
         """What takes each kind of message."""
-        return {ListModels: self._list, Use: self._use, Cancel: self._cancel}
+        return {
+            ListModels: self._list,
+            Use: self._use,
+            Cancel: self._cancel,
+            Pull: lambda message: self._session.work(message.id, partial(self._pull, message)),
+            StopPull: lambda message: self._session.work(message.id, PULLS.stop),
+            ForgetPull: lambda message: self._session.work(message.id, PULLS.forget),
+        }
 
     def close(self) -> None:
         """Do nothing: what is loaded is loaded for the kernel."""
@@ -42,20 +54,31 @@ class ModelChoice(PageJobs):
         self._session.work(message.id, partial(self._models, message))
 
     def _models(self, message: ListModels) -> Models:
-        from jupyter_llm.frontends.prompt.model_list import listed_models
+        from jupyter_llm.frontends.prompt.commands import suggestions
+        from jupyter_llm.frontends.prompt.model_list import MODEL_COLUMNS, listed_models
+        from jupyter_llm.models.catalog import SUGGESTION_COLUMNS
 
         # Of two files with one name the first one is meant by it.
         by_name = {model.entry.name: model for model in reversed(listed_models(self._session.llm))}
-        models = [
+        here = [
             ModelData(
-                name=model.entry.name,
-                size_bytes=model.file.size_bytes,
+                name=name,
+                facts=list(model.facts),
                 is_loaded=model.is_loaded,
-                about=", ".join(filter(None, model.facts)),
+                is_in_pieces=bool(model.entry.pieces),
             )
-            for model in reversed(by_name.values())
+            for name, model in reversed(by_name.items())
         ]
-        return Models(id=message.id, models=models)
+        suited = [ModelData(name=one.entry.name, facts=list(one.facts)) for one in suggestions()]
+        return Models(
+            id=message.id,
+            here=ModelTableData(columns=list(MODEL_COLUMNS), models=here),
+            suited=ModelTableData(columns=list(SUGGESTION_COLUMNS), models=suited),
+        )
+
+    def _pull(self, message: Pull) -> DoneMessage:
+        PULLS.begin(message.model.strip(), is_accepted=message.accepts_licence)
+        return DoneMessage(id=message.id)
 
     def _use(self, message: Use) -> None:
         self._begin(message.id, message.model or "", partial(self._load, message.model))

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.errors import EngineClosedError
+from jupyter_llm.frontends.comm.pulls import PULLS
 from jupyter_llm.frontends.lab.messages import LabStatusData, StatusMessage, WatchStatus
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class StatusWatch:
             self._told = None
             llm, ask = self._session.llm, self._chore.ask
             # What cells have made takes memory, too.
-            self._ends = (llm.current.watch_activity(ask), llm.timeline.watch(ask))
+            watches = (llm.current.watch_activity, llm.timeline.watch, PULLS.watch)
+            self._ends = tuple(watch(ask) for watch in watches)
             ask()
 
     def _end(self) -> None:
@@ -81,6 +83,7 @@ def lab_status(current: CurrentEngine, known: LabStatusData) -> LabStatusData:
         model=activity.model,
         share=round(share, 2) if share is not None else None,
         process_bytes=round(psutil.Process().memory_info().rss, -7),
+        pull=PULLS.now,
     )
     engine = current.resident
     # One that reads answers between two batches, each of which may take seconds.

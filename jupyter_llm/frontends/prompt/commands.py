@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.tuning.report import TuneReport
     from jupyter_llm.frontends.doctor import Diagnosis
+    from jupyter_llm.frontends.prompt.model_list import ListedModel
     from jupyter_llm.models.catalog import Suggestion
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.records.verify import VerifyReport
@@ -149,11 +150,9 @@ def _use(call: Call) -> str:
 
 
 def _pull(call: Call) -> str:
-    words = call.argument.split()
-    is_accepted = _ACCEPT in words
-    name = " ".join(word for word in words if word != _ACCEPT).strip("\"'")
+    name, is_accepted = to_pull(call.argument)
     if not name:
-        return _suggested()
+        return suggested(suggestions())
     try:
         pulled = call.llm.pull(name, accept_licence=is_accepted, show_progress=call.show_progress)
     except LicenceError as error:
@@ -163,7 +162,13 @@ def _pull(call: Call) -> str:
     return str(pulled)
 
 
-_ACCEPT = "--accept-licence"
+ACCEPT = "--accept-licence"
+
+
+def to_pull(argument: str) -> tuple[str, bool]:
+    """What stands after `/pull`: the model's name, and whether its licence is accepted."""
+    words = argument.split()
+    return " ".join(word for word in words if word != ACCEPT).strip("\"'"), ACCEPT in words
 
 
 def suggestions() -> list[Suggestion]:
@@ -175,10 +180,10 @@ def suggestions() -> list[Suggestion]:
     return suitable(free_memory(device_memory()), available_cores())
 
 
-def _suggested() -> str:
+def suggested(found: list[Suggestion]) -> str:
+    """Models that suit this machine, and how to pull one."""
     from jupyter_llm.models.catalog import catalog, suggestion_table
 
-    found = suggestions()
     others = len(catalog()) - len(found)
     return (
         f"{suggestion_table(found)}\n\n`%llm /pull NAME` downloads one from the Hugging Face hub; "
@@ -318,10 +323,16 @@ def _unhide(call: Call) -> str:
 
 
 def _models(call: Call) -> str:
-    from jupyter_llm.frontends.prompt.model_list import listed_models, model_table
+    from jupyter_llm.frontends.prompt.model_list import listed_models
+
+    return models_shown(listed_models(call.llm))
+
+
+def models_shown(models: list[ListedModel]) -> str:
+    """What `/models` says of the models that there are."""
+    from jupyter_llm.frontends.prompt.model_list import model_table
     from jupyter_llm.models.discover import HOW_TO_GET_ONE, WHICH_ONE
 
-    models = listed_models(call.llm)
     if not models:
         return f"No model found. {HOW_TO_GET_ONE}\n\n{WHICH_ONE}"
     return f"{model_table(models)}\n\n{WHICH_ONE}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jupyter_llm.models.machine import FreeMemory
 
 _NUM_SEQUENCES = 32  # that the engine keeps; what they take hardly counts
-_HEADER = (
+MODEL_COLUMNS = (
     "model",
     "parameters",
     "quantization",
@@ -148,4 +148,4 @@ def model_table(models: Iterable[ListedModel]) -> str:
         (f"**{one.entry.name}** (loaded)" if one.is_loaded else one.entry.name, *one.facts)
         for one in models
     )
-    return markdown_table(_HEADER, rows)
+    return markdown_table(MODEL_COLUMNS, rows)

@@ -22,6 +22,29 @@ export interface LabStatus {
   kv_used: number;
   kv_room: number;
   process_bytes: number;
+  pull: Pull | null;
+}
+
+/** A model that is pulled, or was pulled last; `licence` is a text to be accepted first. */
+export interface Pull {
+  name: string;
+  state: "running" | "stopped" | "failed" | "licence" | "done";
+  text: string;
+  share: number | null;
+  licence: string;
+  model: string | null;
+}
+
+export interface Model {
+  name: string;
+  facts: string[];
+  is_loaded: boolean;
+  is_in_pieces: boolean;
+}
+
+export interface ModelTable {
+  columns: string[];
+  models: Model[];
 }
 
 export interface Usage {
@@ -72,7 +95,10 @@ export type Request =
   | { type: "record"; metadata: Metadata; text: string | null }
   | { type: "watch-status"; is_on: boolean }
   | { type: "list-models" }
-  | { type: "use"; model: string | null };
+  | { type: "use"; model: string | null }
+  | { type: "pull"; model: string; accepts_licence: boolean }
+  | { type: "stop-pull" }
+  | { type: "forget-pull" };
 
 /** What the kernel says. */
 export type Message =
@@ -108,16 +134,7 @@ export type Message =
   | { type: "exported"; id: string; markdown: string }
   | { type: "record-text"; id: string; markdown: string }
   | { type: "status"; status: LabStatus }
-  | {
-      type: "models";
-      id: string;
-      models: {
-        name: string;
-        size_bytes: number;
-        is_loaded: boolean;
-        about: string;
-      }[];
-    }
+  | { type: "models"; id: string; here: ModelTable; suited: ModelTable }
   | { type: "done"; id: string };
 
 export type MessageOf<T extends Message["type"]> = Extract<Message, { type: T }>;

@@ -15,6 +15,8 @@ const ANSWERED_BY_ACK = new Set<Request["type"]>([
   "panel",
   "panel-close",
   "watch-status",
+  "stop-pull",
+  "forget-pull",
 ]);
 
 interface OpenRequest {

@@ -55,6 +55,8 @@
  * @property {string[]} unknown_names
  */
 
+/** @typedef {{ label: string, text: string }} Choice  A command that is offered. */
+
 /**
  * @typedef {object} Notice
  * @property {string} id
@@ -64,6 +66,7 @@
  * @property {"info" | "error"} level
  * @property {boolean} is_finished
  * @property {Proposal | null} proposal
+ * @property {Choice[]} choices
  */
 
 /**

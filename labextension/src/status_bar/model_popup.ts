@@ -1,9 +1,11 @@
-/** What opens above the status bar: what the model does and holds, and others to choose from. */
+/** What opens above the status bar: what the model does and holds, and others to load or to pull. */
 
 import type { TranslationBundle } from "@jupyterlab/translation";
-import { checkIcon } from "@jupyterlab/ui-components";
 import { Widget } from "@lumino/widgets";
-import type { Model, ModelStatus } from "./model_status.js";
+import { button, entry } from "./elements.js";
+import type { ModelStatus } from "./model_status.js";
+import { ModelTableView } from "./model_table.js";
+import { PullView } from "./pull_view.js";
 import { fill, size, stateWords } from "./words.js";
 
 export class ModelPopup extends Widget {
@@ -13,9 +15,9 @@ export class ModelPopup extends Widget {
   readonly #progress = document.createElement("progress");
   readonly #stop: HTMLButtonElement;
   readonly #error = document.createElement("p");
-  readonly #title = document.createElement("h2");
-  readonly #list = document.createElement("div");
-  #listed: readonly Model[] | null = null;
+  readonly #pull: PullView;
+  readonly #here: ModelTableView;
+  readonly #suited: ModelTableView;
 
   /** `openSettings` is not there where nothing shows settings. */
   constructor(model: ModelStatus, trans: TranslationBundle, openSettings: (() => void) | null) {
@@ -30,12 +32,32 @@ export class ModelPopup extends Widget {
     this.#progress.setAttribute("aria-label", trans.__("Loading"));
     this.#error.setAttribute("role", "alert");
     this.#error.className = "jllm-model-error";
-    this.#title.id = "jllm-model-list";
-    this.#title.textContent = trans.__("Models");
-    this.#list.setAttribute("role", "group");
-    this.#list.setAttribute("aria-labelledby", this.#title.id);
-    this.node.append(this.#facts, this.#progress, this.#stop, this.#error);
-    this.node.append(this.#title, this.#list);
+    const use = (name: string) => this.#try(model.use(name));
+    const pull = (name: string, acceptsLicence = false) => {
+      this.#pull.follow();
+      this.#try(model.pull(name, acceptsLicence));
+    };
+    const load = { title: trans.__("Models") };
+    this.#here = new ModelTableView(load, ({ name, is_loaded, is_in_pieces }) => {
+      if (is_in_pieces) pull(name);
+      else if (!is_loaded) use(name);
+    });
+    const label = (name: string) => trans.__("Pull %1", name);
+    this.#suited = new ModelTableView(
+      { title: trans.__("To pull: what suits this machine, best first"), label },
+      ({ name }) => pull(name),
+    );
+    this.#pull = new PullView(trans, {
+      pull,
+      stop: () => model.stopPull(),
+      forget: () => model.forgetPull(),
+      use: (name) => {
+        model.forgetPull();
+        use(name);
+      },
+    });
+    this.node.append(this.#facts, this.#progress, this.#stop, this.#error, this.#pull.node);
+    this.node.append(this.#here.node, this.#suited.node);
     if (openSettings) this.node.append(button(trans.__("Settings…"), openSettings));
     model.changed.connect(this.#show, this);
     this.#show();
@@ -66,7 +88,9 @@ export class ModelPopup extends Widget {
     this.#progress.hidden = status.state !== "loading";
     this.#progress.value = status.share ?? 0;
     this.#stop.hidden = !this.#model.canStop;
-    this.#showModels();
+    this.#pull.show(status.pull);
+    this.#here.show(this.#model.models?.here ?? null);
+    this.#suited.show(this.#model.models?.suited ?? null);
   }
 
   #room(): string {
@@ -76,46 +100,12 @@ export class ModelPopup extends Widget {
     return this.#trans.__("%1 of %2 tokens, %3 %", used, room, fill(status));
   }
 
-  #showModels(): void {
-    const { models } = this.#model;
-    if (models === this.#listed) return;
-    this.#listed = models;
-    const at = [...this.#list.children].indexOf(document.activeElement as Element);
-    this.#list.replaceChildren(...models.map((model) => this.#choice(model)));
-    this.#title.hidden = this.#list.hidden = models.length === 0;
-    (this.#list.children[at] as HTMLElement | undefined)?.focus();
-  }
-
-  #choice({ name, size_bytes, is_loaded, about }: Model): HTMLElement {
-    const choice = button("", () => {
-      this.#error.textContent = "";
-      if (!is_loaded) this.#model.use(name).catch((error: unknown) => this.#say(error));
-    });
-    choice.className = "jllm-model-choice";
-    choice.setAttribute("aria-pressed", String(is_loaded));
-    const mark = document.createElement("span");
-    if (is_loaded) checkIcon.element({ container: mark, elementSize: "normal" });
-    choice.append(mark, entry("span", name), entry("span", size(size_bytes)));
-    choice.append(entry("small", about));
-    return choice;
+  #try(work: Promise<void>): void {
+    this.#error.textContent = "";
+    work.catch((error: unknown) => this.#say(error));
   }
 
   #say(error: unknown): void {
     this.#error.textContent = error instanceof Error ? error.message : String(error);
   }
-}
-
-function entry(tag: string, text: string | undefined): HTMLElement {
-  const element = document.createElement(tag);
-  element.textContent = text ?? "";
-  return element;
-}
-
-function button(text: string, onClick: () => void): HTMLButtonElement {
-  const element = document.createElement("button");
-  element.type = "button";
-  element.className = "jp-mod-styled jllm-model-button";
-  element.textContent = text;
-  element.onclick = onClick;
-  return element;
 }

@@ -5,7 +5,7 @@ import { type ISignal, Signal } from "@lumino/signaling";
 import type { Connection, ConnectionState } from "../connection/connection.js";
 import type { LabStatus, Message, MessageOf } from "../connection/messages.js";
 
-export type Model = MessageOf<"models">["models"][number];
+export type Models = Pick<MessageOf<"models">, "here" | "suited">;
 
 /** Watches the connection of the notebook in front, and asks its kernel nothing of the others. */
 export class ModelStatus implements IDisposable {
@@ -13,7 +13,7 @@ export class ModelStatus implements IDisposable {
   readonly #changed: Signal<this, void>;
   #connection: Connection | null = null;
   #status: LabStatus | null = null;
-  #models: Model[] = [];
+  #models: Models | null = null;
   #load: { connection: Connection; id: string } | null = null;
   #isDisposed = false;
 
@@ -34,8 +34,8 @@ export class ModelStatus implements IDisposable {
     return this.#status;
   }
 
-  /** The models there are, as they were when they were last listed. */
-  get models(): readonly Model[] {
+  /** The models there are, as they were when they were last listed, and those that may be pulled. */
+  get models(): Models | null {
     return this.#models;
   }
 
@@ -68,7 +68,7 @@ export class ModelStatus implements IDisposable {
     const connection = this.#connection;
     const reply = await connection?.request({ type: "list-models" }).reply;
     if (reply?.type !== "models" || connection !== this.#connection) return;
-    this.#models = reply.models;
+    this.#models = reply;
     this.#changed.emit();
   }
 
@@ -88,6 +88,20 @@ export class ModelStatus implements IDisposable {
     }
   }
 
+  /** Begin to pull a model; fails with what is the matter. How far it is, the status says. */
+  async pull(model: string, acceptsLicence = false): Promise<void> {
+    await this.#connection?.request({ type: "pull", model, accepts_licence: acceptsLicence }).reply;
+  }
+
+  stopPull(): void {
+    this.#connection?.request({ type: "stop-pull" });
+  }
+
+  /** Hear no more of what has become of the last pull. */
+  forgetPull(): void {
+    this.#connection?.request({ type: "forget-pull" });
+  }
+
   /** Stop loading the model that was chosen. */
   stop(): void {
     if (this.#load) this.#load.connection.request({ type: "cancel", target: this.#load.id });
@@ -102,14 +116,18 @@ export class ModelStatus implements IDisposable {
 
   #watch(): void {
     this.#status = null;
-    this.#models = [];
+    this.#models = null;
     if (this.state === "open") this.#connection?.request({ type: "watch-status", is_on: true });
     this.#changed.emit();
   }
 
   #take(_connection: Connection, message: Message): void {
     if (message.type !== "status") return;
+    const before = this.#status?.pull?.state;
     this.#status = message.status;
     this.#changed.emit();
+    if (before === "running" && message.status.pull?.state === "done" && this.#models) {
+      void this.list().catch(() => {}); // as above
+    }
   }
 }

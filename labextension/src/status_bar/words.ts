@@ -52,13 +52,16 @@ export function line(
   if (state === "differs") return translate("LLM: versions differ");
   if (state !== "open") return "";
   if (!status) return translate("LLM");
-  if (!status.model) return translate("LLM: no model");
+  const pull = status.pull?.state === "running" ? status.pull : null;
+  const pulling = pull ? [translate("pulling %1 %", percent(pull.share ?? 0))] : [];
+  if (!status.model) return [translate("LLM: no model"), ...pulling].join(" · ");
   const share = fill(status);
   return [
     shortName(status.model),
     stateWords(status.state, status.share, translate),
     ...(share ? [translate("KV %1 %", share)] : []),
     ...(status.process_bytes ? [size(status.process_bytes)] : []),
+    ...pulling,
   ].join(" · ");
 }
 

@@ -1,6 +1,7 @@
 /** What commands answered, what failed, and what has not begun yet. */
 
 import { make, makeButton } from "../dom/elements.js";
+import { asToolbar } from "../dom/toolbar.js";
 import { createMarkdownView } from "../markdown/markdown.js";
 import {
   acceptOrReject,
@@ -16,7 +17,7 @@ import { PromptView } from "./prompt.js";
 
 /**
  * @import { Place } from "./code_actions.js"
- * @import { Notice, Pending, Proposal } from "../kernel/messages.js"
+ * @import { Choice, Notice, Pending, Proposal } from "../kernel/messages.js"
  * @import { Surroundings } from "./turns.js"
  */
 
@@ -55,16 +56,30 @@ export class NoticeView {
    * @param {Notice} notice
    */
   show(notice) {
-    const { prompt, markdown, level, is_finished: isFinished, proposal } = notice;
+    const { prompt, markdown, level, is_finished: isFinished, proposal, choices } = notice;
     this.element.setAttribute("aria-label", `Answer to ${prompt.slice(0, 80)}`);
     this.element.classList.toggle("jllm-error", level === "error");
     this.#prompt.show(prompt);
     this.#progress.show({ state: isFinished ? "finished" : "writing", progress: null });
     this.#markdown.update(proposal ? beforeCode(markdown) : markdown, isFinished);
-    const key = JSON.stringify(proposal);
+    const key = JSON.stringify([proposal, choices]);
     if (!isFinished || key === this.#shown) return;
     this.#shown = key;
     if (proposal) this.#propose(proposal);
+    else if (choices.length > 0) this.#offerNext(choices);
+  }
+
+  /**
+   * @param {Choice[]} choices
+   */
+  #offerNext(choices) {
+    const buttons = choices.map(({ label, text }) =>
+      makeButton(label, () => this.#around.store.send(text), { isPlain: false }),
+    );
+    const row = asToolbar(make("div", "jllm-offer-buttons", ...buttons), "What may come next");
+    row.update();
+    this.#offer.replaceChildren(row.element);
+    this.#offer.hidden = false;
   }
 
   check() {

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.front_end import Json
 from support.lab_page import LabPage
 from support.tiny_model import write_tiny_model
 
 from jupyter_llm import llm
+from jupyter_llm.frontends.prompt.commands import suggestions
 
 OpenPage = Callable[..., LabPage]
 
@@ -20,24 +22,39 @@ def other(tmp_path: Path) -> Path:
     return write_tiny_model(tmp_path / "other.gguf", seed=5)
 
 
-def test_the_models_are_listed_with_their_sizes_and_which_is_loaded(
+def here(page: LabPage) -> list[Json]:
+    models: list[Json] = page.answer("list-models")["here"]["models"]
+    return models
+
+
+def test_the_models_are_listed_as_in_the_table_of_the_command_and_which_is_loaded(
     open_page: OpenPage, other: Path
 ) -> None:
     page = open_page()
-    listed = {model["name"]: model for model in page.answer("list-models")["models"]}
-    assert listed["other"]["size_bytes"] > 0
-    assert "cc0-1.0, fits: " in listed["other"]["about"]
+    table = page.answer("list-models")["here"]
+    listed = {model["name"]: model for model in table["models"]}
+    facts = dict(zip(table["columns"][1:], listed["other"]["facts"], strict=True))
+    assert facts["size"].endswith("B")
+    assert facts["licence"] == "cc0-1.0"
+    assert facts["here"].startswith("fits: ")
     assert not any(model["is_loaded"] for model in listed.values())
     llm.use("other")
-    loaded = [m["name"] for m in page.answer("list-models")["models"] if m["is_loaded"]]
-    assert loaded == ["other"]
+    assert [model["name"] for model in here(page) if model["is_loaded"]] == ["other"]
+
+
+def test_what_may_be_pulled_is_what_the_command_lists(open_page: OpenPage) -> None:
+    suited = open_page().answer("list-models")["suited"]
+    assert [model["name"] for model in suited["models"]] == [
+        suggestion.entry.name for suggestion in suggestions()
+    ]
+    assert all(len(model["facts"]) == len(suited["columns"]) - 1 for model in suited["models"])
 
 
 def test_of_two_files_with_one_name_the_one_that_it_means_is_listed(
     open_page: OpenPage, tmp_path: Path
 ) -> None:
     write_tiny_model(tmp_path / "tiny.gguf", seed=5)  # after that of JUPYTER_LLM_PATH
-    names = [model["name"] for model in open_page().answer("list-models")["models"]]
+    names = [model["name"] for model in here(open_page())]
     assert names.count("tiny") == 1
 
 

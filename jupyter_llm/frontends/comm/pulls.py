@@ -1,0 +1,147 @@
+"""The pull of a kernel's pages and panels: one at a time, which all of them see."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from jupyter_llm.common.bars import Step
+from jupyter_llm.common.watchers import Watchers
+from jupyter_llm.common.workers import start_worker
+from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.errors import DownloadError, DownloadInterrupted, JupyterLLMError, LicenceError
+from jupyter_llm.frontends.comm.parts import PullData
+from jupyter_llm.models.pull import Meter, pull
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jupyter_llm.common.bars import ShowProgress
+
+logger = logging.getLogger(__name__)
+
+_LOOK_S = 0.2
+_PATIENCE_S = 2.0  # with a hub that does not answer, once a pull was stopped
+
+
+class Pull:
+    """A model on its way, on a thread of its own. `changed` is called on it at each step."""
+
+    def __init__(self, name: str, changed: Callable[[], None]) -> None:
+        self.data = PullData(name=name, state="running", text=f"Asking the hub for {name}…")
+        self._changed = changed
+        self._meter = Meter()
+        self._is_stopped = False
+        self._has_ended = threading.Event()
+        self._lock = threading.Lock()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is no word yet of what has become of it."""
+        return not self._has_ended.is_set()
+
+    def run(self, *, is_accepted: bool) -> None:
+        """Pull it."""
+        name = self.data.name
+        try:
+            there = pull(name, accept_licence=is_accepted, show=self._tell, meter=self._meter)
+        except LicenceError as error:
+            self._end("licence", text=error.conditions, licence=error.text)
+        except DownloadInterrupted as stopped:
+            self._end("stopped", text=_sentence(stopped))
+        except BaseException as error:  # whatever it is, somebody waits for it
+            if not isinstance(error, JupyterLLMError):
+                logger.exception("A pull failed")
+            self._end("failed", text=str(error) or type(error).__name__)
+        else:
+            text = f"{there.name} is here: {there.facts}."
+            self._end("done", text=text, share=1.0, model=there.name)
+
+    def stop(self) -> None:
+        """End it. Waits until that has happened, but not for a hub that says nothing."""
+        self._is_stopped = True
+        if not self._has_ended.wait(_PATIENCE_S):
+            self._end("stopped", text=_sentence(DownloadInterrupted(self._meter.how_far)))
+
+    def wait(self, show: ShowProgress | None) -> PullData:
+        """What has become of it. Where `show` raises `PromptInterrupted`, it is stopped."""
+        while not self._has_ended.wait(_LOOK_S):
+            try:
+                if show is not None:
+                    show(Step(self.data.text, self.data.share))
+            except PromptInterrupted:
+                self.stop()
+        return self.data
+
+    def _tell(self, step: Step) -> None:
+        if self._is_stopped:
+            raise KeyboardInterrupt
+        share = round(step.share, 3) if step.share is not None else None
+        with self._lock:
+            if self.is_running:
+                self.data = replace(self.data, text=step.text, share=share)
+        self._changed()
+
+    def _end(self, state: str, **found: Any) -> None:
+        with self._lock:
+            if self.is_running:
+                self.data = replace(self.data, state=state, **found)
+                self._has_ended.set()
+        self._changed()
+
+
+def _sentence(stopped: DownloadInterrupted) -> str:
+    text = str(stopped)
+    return text[0].upper() + text[1:]
+
+
+class Pulls:
+    """The pull that runs, or the last one until it is put away."""
+
+    def __init__(self) -> None:
+        self._last: Pull | None = None
+        self._lock = threading.Lock()
+        self._watchers = Watchers()
+        self.watch = self._watchers.add
+
+    @property
+    def now(self) -> PullData | None:
+        """How things stand with it."""
+        last = self._last
+        return last.data if last is not None else None
+
+    def begin(self, name: str, *, is_accepted: bool = False) -> Pull:
+        """Pull a model, or join in where it is being pulled; `DownloadError` if another one is."""
+        with self._lock:
+            last = self._last
+            if last is not None and last.is_running:
+                if last.data.name != name:
+                    raise DownloadError(
+                        f"{last.data.name} is being pulled, and one model is at a time. Wait for "
+                        "it, or stop it first: what has come of it is kept."
+                    )
+                return last
+            begun = Pull(name, self._watchers.tell)
+            start_worker(partial(begun.run, is_accepted=is_accepted), "jupyter-llm-pull")
+            self._last = begun
+        self._watchers.tell()
+        return begun
+
+    def stop(self) -> None:
+        """Stop it, if it runs. May wait for a moment."""
+        if self._last is not None:
+            self._last.stop()
+
+    def forget(self) -> None:
+        """Put away what has become of it."""
+        with self._lock:
+            if self._last is not None and not self._last.is_running:
+                self._last = None
+        self._watchers.tell()
+
+
+PULLS = Pulls()

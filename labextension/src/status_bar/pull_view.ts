@@ -1,0 +1,90 @@
+/** How far the pull of a model is, what it has come to, and what may be done about it. */
+
+import type { TranslationBundle } from "@jupyterlab/translation";
+import type { Pull } from "../connection/messages.js";
+import { button } from "./elements.js";
+
+export interface PullActions {
+  pull(name: string, acceptsLicence: boolean): void;
+  stop(): void;
+  forget(): void;
+  use(name: string): void;
+}
+
+/** It is there as long as there is something to tell. Only the end of a pull is read out. */
+export class PullView {
+  readonly node = document.createElement("section");
+  readonly #trans: TranslationBundle;
+  readonly #actions: PullActions;
+  readonly #text = document.createElement("p");
+  readonly #end = document.createElement("p");
+  readonly #progress = document.createElement("progress");
+  readonly #licence = document.createElement("pre");
+  readonly #buttons = document.createElement("div");
+  #shown = "";
+  #isAwaited = false;
+
+  constructor(trans: TranslationBundle, actions: PullActions) {
+    this.#trans = trans;
+    this.#actions = actions;
+    this.node.className = "jllm-pull";
+    this.node.setAttribute("aria-label", trans.__("Pull of a model"));
+    this.node.tabIndex = -1;
+    this.#end.setAttribute("role", "status");
+    this.#progress.setAttribute("aria-label", trans.__("Pulling"));
+    this.#licence.tabIndex = 0;
+    this.#licence.setAttribute("role", "region");
+    this.#licence.setAttribute("aria-label", trans.__("Licence"));
+    this.#buttons.className = "jllm-pull-buttons";
+    this.node.append(this.#text, this.#end, this.#progress, this.#licence, this.#buttons);
+  }
+
+  /** Take the focus once there is something to tell: somebody has asked for it here. */
+  follow(): void {
+    this.#isAwaited = true;
+  }
+
+  show(pull: Pull | null): void {
+    const isRunning = pull?.state === "running";
+    this.node.classList.toggle("jllm-empty", !pull); // not hidden: a live region has to be there
+    this.#text.textContent = isRunning ? pull.text : "";
+    this.#progress.hidden = !isRunning;
+    this.#progress.value = pull?.share ?? 0;
+    const key = JSON.stringify([pull?.name, pull?.state]);
+    if (key === this.#shown) return;
+    this.#shown = key;
+    const takesFocus = this.#isAwaited || this.#buttons.contains(document.activeElement);
+    this.#isAwaited = false;
+    this.#end.textContent = pull && !isRunning ? pull.text : "";
+    this.#end.classList.toggle("jllm-model-error", pull?.state === "failed");
+    this.#licence.hidden = !pull?.licence;
+    this.#licence.textContent = pull?.licence ?? "";
+    this.#buttons.replaceChildren(...(pull ? this.#choices(pull) : []));
+    if (takesFocus) this.#focus(pull);
+  }
+
+  /** Go to what may be done; a licence is to be read before it is accepted. */
+  #focus(pull: Pull | null): void {
+    const button = pull?.state === "licence" ? null : this.#buttons.querySelector("button");
+    (pull?.licence ? this.#licence : (button ?? this.node)).focus();
+  }
+
+  #choices({ name, state, model }: Pull): HTMLElement[] {
+    const [trans, actions] = [this.#trans, this.#actions];
+    if (state === "running") {
+      const stop = button(trans.__("Stop"), () => {
+        stop.disabled = true;
+        this.#end.textContent = trans.__("Stopping…");
+        actions.stop();
+      });
+      return [stop];
+    }
+    const close = button(trans.__("Close"), () => actions.forget());
+    if (state === "done") {
+      return [button(trans.__("Use %1", model ?? name), () => actions.use(model ?? name)), close];
+    }
+    const acceptsLicence = state === "licence";
+    const words = acceptsLicence ? trans.__("Accept the licence and pull") : trans.__("Pull again");
+    return [button(words, () => actions.pull(name, acceptsLicence)), close];
+  }
+}

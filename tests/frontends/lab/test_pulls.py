@@ -1,0 +1,148 @@
+"""Pulls from a page: one at a time, seen by all pages, stopped, gone on with, and accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.front_end import Json
+from support.hub import Hub, Repo, some_bytes
+from support.lab_page import LabPage
+
+from jupyter_llm import llm
+from jupyter_llm.frontends.comm import pulls
+from jupyter_llm.frontends.comm.pulls import PULLS
+from jupyter_llm.models.licences import accepted_licences
+
+OpenPage = Callable[..., LabPage]
+NAME = "ada/elsewhere-GGUF"
+
+
+@pytest.fixture(autouse=True)
+def repo(hub: Hub, tiny_base_gguf: Path) -> Iterator[Repo]:
+    repo = hub.repos[NAME] = Repo({"elsewhere-Q8_0.gguf": tiny_base_gguf.read_bytes()})
+    yield repo
+    hub.gate.set()
+    PULLS.stop()
+    PULLS.forget()
+
+
+@pytest.fixture
+def watching(open_page: OpenPage) -> Callable[[], LabPage]:
+    """Open pages that hear what goes on."""
+
+    def watching() -> LabPage:
+        page = open_page()
+        page.ask("watch-status", is_on=True)
+        return page
+
+    return watching
+
+
+def hold(hub: Hub, after: int = 1 << 15) -> None:
+    """Let the hub send no more than so many bytes for now."""
+    hub.gate_after = after
+    hub.gate.clear()
+
+
+def pull(page: LabPage, name: str = NAME, *, accepts_licence: bool = False) -> None:
+    assert page.answer("pull", model=name, accepts_licence=accepts_licence)["type"] == "done"
+
+
+def told(page: LabPage, state: str) -> Json:
+    """Wait until a page hears that the pull stands so."""
+
+    def is_so(page: LabPage) -> bool:
+        status = page.heard("status")
+        return bool(status) and (status[-1]["status"]["pull"] or {}).get("state") == state
+
+    page.wait_until(is_so)
+    found: Json = page.heard("status")[-1]["status"]["pull"]
+    return found
+
+
+def test_what_was_pulled_is_told_to_every_page_and_can_be_used(
+    watching: Callable[[], LabPage],
+) -> None:
+    page, other = watching(), watching()
+    pull(page)
+    found = told(other, "done")
+    assert found["model"] == "elsewhere-q8_0"
+    assert "SHA-256 checked" in found["text"]
+    assert "*" not in found["text"]
+    assert page.answer("use", model=found["model"])["type"] == "done"
+    assert llm.engine().info.name == "elsewhere-q8_0"
+    page.ask("forget-pull")
+    other.wait_until(lambda page: page.heard("status")[-1]["status"]["pull"] is None)
+
+
+def test_a_page_that_comes_later_sees_the_pull_that_runs_and_can_stop_it(
+    watching: Callable[[], LabPage], hub: Hub
+) -> None:
+    hold(hub)
+    first = watching()
+    pull(first)
+    first.close()
+    page = watching()
+    page.wait_until(lambda page: told(page, "running")["share"])
+    assert "Downloading" in told(page, "running")["text"]
+    page.ask("stop-pull")
+    assert "is kept: pull again to go on" in told(page, "stopped")["text"]
+
+
+def test_one_model_is_pulled_at_a_time(
+    watching: Callable[[], LabPage], hub: Hub, repo: Repo
+) -> None:
+    hub.repos["ada/other-GGUF"] = Repo({"other-Q8_0.gguf": some_bytes(1000)})
+    hold(hub)
+    page = watching()
+    pull(page)
+    pull(watching())  # joins in
+    refused = page.answer("pull", model="ada/other-GGUF", accepts_licence=False)
+    assert refused["type"] == "error"
+    assert f"{NAME} is being pulled" in refused["text"]
+    hub.gate.set()
+    told(page, "done")
+    pull(page, "ada/other-GGUF")
+
+
+def test_what_was_stopped_is_gone_on_with(
+    watching: Callable[[], LabPage], hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulls, "_PATIENCE_S", 0.05)
+    hold(hub)
+    page = watching()
+    pull(page)
+    assert hub.has_begun.wait(30)
+    page.wait_until(lambda page: told(page, "running")["share"])
+    page.ask("stop-pull")
+    told(page, "stopped")  # though the hub says nothing
+    hub.gate.set()
+    pull(page)
+    told(page, "done")
+    assert "range" in hub.fetched[-1].headers
+
+
+def test_a_licence_with_conditions_is_shown_and_accepted_once(
+    watching: Callable[[], LabPage], hub: Hub, repo: Repo
+) -> None:
+    repo.card = {"license": "ada-1.0"}
+    repo.texts["LICENSE.md"] = "Be kind."
+    page = watching()
+    pull(page)
+    found = told(page, "licence")
+    assert found["licence"] == "Be kind."
+    assert found["text"] == f"{NAME} has a licence with conditions, ada-1.0."
+    assert hub.fetched == []
+    pull(page, accepts_licence=True)
+    told(page, "done")
+    assert [key.split()[0] for key in accepted_licences()] == [NAME]
+
+
+def test_what_cannot_be_pulled_is_one_line(watching: Callable[[], LabPage]) -> None:
+    page = watching()
+    pull(page, "ada/none")
+    text = told(page, "failed")["text"]
+    assert "There is no repository ada/none" in text
+    assert "\n" not in text
