@@ -1,4 +1,4 @@
-"""What people import: `llm`, one object for the one resident model. Light to import."""
+"""What people import: `llm`, one object for the resident models. Light to import."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Score
     from jupyter_llm.engine.request import RawPrompt
+    from jupyter_llm.engine.residents import ModelRole
     from jupyter_llm.engine.status import Status
     from jupyter_llm.engine.tuning.report import TuneReport
     from jupyter_llm.models.aliases import Alias
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class LLM:
-    """The resident model and the conversations with it: each method is one call of its room's.
+    """The resident models and the conversations with them: each method is one call of its room's.
 
     Nothing is loaded before the first prompt, and then exactly once: prompts from several threads
     wait for the same model. Call it with a prompt to get a `Completion`. On `timeline` are the
@@ -178,9 +179,10 @@ class LLM:
     def embed(self, texts: Iterable[str], *, model: str | None = None) -> np.ndarray:
         """A vector of length one for each text, as an array (num_texts, n_embd).
 
-        The dot product of two is their likeness. A model made for embedding does this best.
+        The dot product of two is their likeness. A model made for embedding does this best:
+        `llm.use("name", role="embed")` lets it do so beside the model of the chats.
         """
-        return self.current.get(model).embed(check_texts(texts))
+        return self.current.get(model, role="embed").embed(check_texts(texts))
 
     def prefill(
         self,
@@ -217,20 +219,24 @@ class LLM:
         self,
         model: str | os.PathLike[str] | None = None,
         *,
+        role: ModelRole = "chat",
         show_progress: ShowProgress | None = None,
         **options: Any,
     ) -> Status:
         """Load a model by name or path and stay with it.
 
-        The options are those of `jupyter_llm.engine.options.EngineOptions`; without a name they are
-        for the model that is in use. If the new model cannot be loaded, the old choice stays.
-        `show_progress` is told how far it is; without it a line says so.
+        The old model's memory is freed first; if the new one cannot be loaded, the old one is
+        loaded again. With `role="task"` the model is for `/fix` and the like alone, with
+        "complete" for code at the cursor, with "embed" for `embed`; it stays loaded beside that of
+        the chats, while there is room. The options are those of
+        `jupyter_llm.engine.options.EngineOptions`; without a name they are for the model that is
+        in use. `show_progress` is told how far it is; without it a line says so.
 
         Raises
         ------
         ModelNotFoundError, ModelFileError, ModelLoadError, OptionError
         """
-        return self.current.use(model, show=show_progress, **options)
+        return self.current.use(model, role=role, show=show_progress, **options)
 
     def alias(self, name: str, model: str | os.PathLike[str] | None, **options: Any) -> None:
         """Let a name stand for a model with loading options, on this machine; None takes it back.
@@ -276,9 +282,12 @@ class LLM:
 
         return pull(name, accept_licence=accept_licence, show=show_progress)
 
-    def unload(self) -> None:
-        """Free the model's memory. The next prompt loads it again; conversations stay."""
-        self.current.unload()
+    def unload(self, model: str | os.PathLike[str] | None = None) -> None:
+        """Free the memory of all models, or of one. The next prompt loads what it needs again.
+
+        Conversations stay. What one that is named did beside chats, the chats' model does again.
+        """
+        self.current.unload(model)
 
     def tune(
         self,
@@ -341,7 +350,7 @@ class LLM:
         from jupyter_llm.tasks.tries import Tries
 
         params = sampling_params(sampling)
-        engine = partial(self.current.get, model, show=show_progress)
+        engine = partial(self.current.get, model, role="task", show=show_progress)
         tries = Tries.here(is_allowed=try_drafts, show_progress=show_progress)
         asking = Asking(
             engine, params, self.answers, show, show_progress=show_progress, tries=tries

@@ -1,4 +1,4 @@
-"""The one resident model: which it is, loaded when it is first needed, watched, unloaded."""
+"""The resident models: which they are, loaded when first needed, watched, unloaded."""
 
 from __future__ import annotations
 
@@ -15,20 +15,29 @@ from jupyter_llm.common.bars import TICK_S, Step, loading_bar, tuning_bar
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.options import EngineOptions, check_names
+from jupyter_llm.engine.residents import Resident, Residents, check_role
 from jupyter_llm.engine.stream import check_may_wait
-from jupyter_llm.errors import EngineClosedError, ModelNotFoundError, TuneInterrupted
+from jupyter_llm.errors import (
+    EngineClosedError,
+    JupyterLLMError,
+    ModelNotFoundError,
+    TuneInterrupted,
+)
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine
     from jupyter_llm.engine.info import Work
     from jupyter_llm.engine.local.engine import LocalEngine
     from jupyter_llm.engine.project import Project
+    from jupyter_llm.engine.residents import LoadedEngine, ModelRole
     from jupyter_llm.engine.status import Status
     from jupyter_llm.engine.tuning.report import TuneReport
     from jupyter_llm.models.discover import ModelEntry
+    from jupyter_llm.models.machine import FreeMemory
 
 logger = logging.getLogger(__name__)
 
@@ -72,17 +81,19 @@ class Activity:
 
 
 class CurrentEngine:
-    """The engine of the resident model. Safe from any thread.
+    """The engines of the resident models. Safe from any thread.
 
     Nothing is loaded before an engine is asked for, and then exactly once: several threads wait
-    for the same model.
+    for the same model. A role may have a model of its own; all else goes to that of chats. Models
+    stay loaded beside each other while there is room; then those go that were not used for the
+    longest time.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # guards the choice of model and its loading
-        self._engine: LocalEngine | None = None
-        self._choice: tuple[ModelEntry, EngineOptions] | None = None  # by `use`
-        self._resident: tuple[ModelEntry, EngineOptions] | None = None  # what _engine runs
+        self._lock = threading.RLock()  # guards the choice of models and their loading
+        self._residents = Residents()
+        self._choices: dict[ModelRole, tuple[ModelEntry, EngineOptions]] = {}  # by `use`
+        self._seen: dict[str, ModelEntry] = {}  # by name, what was loaded; the latest one last
         self._project: Project | None = None
         self._is_background_held = False
         self._watchers = Watchers()
@@ -95,7 +106,9 @@ class CurrentEngine:
         """What goes on, known at once and from any thread."""
         if (underway := self._underway) is not None:
             return underway
-        engine = self.resident
+        engines = [one.engine for one in self._residents.alive]
+        busy = [engine for engine in engines if engine.work != "idle"]
+        engine = busy[-1] if busy else self.resident
         return Activity() if engine is None else Activity(state=engine.work, model=engine.info.name)
 
     def watch_activity(self, callback: Callable[[], None]) -> Callable[[], None]:
@@ -115,40 +128,57 @@ class CurrentEngine:
 
     @property
     def resident(self) -> Engine | None:
-        """The engine of the model that is loaded, or None."""
-        engine = self._engine
-        return None if engine is None or engine.is_closed else engine
+        """The engine of the model that chats go to, or None where it is not loaded."""
+        return self.resident_of("chat")
+
+    def resident_of(self, role: ModelRole) -> Engine | None:
+        """The engine that a role goes to as things are, or None. Never waits."""
+        found = self._resident_of(role)
+        return None if found is None else found.engine
+
+    def _resident_of(self, role: ModelRole) -> Resident | None:
+        choices = self._choices.copy()
+        for used_for in (role, "chat"):
+            choice = choices.get(used_for)
+            found = self._residents.find(choice[0].path) if choice is not None else None
+            if found is not None:
+                return found
+        taken = [entry.path for entry, _ in choices.values()]
+        others = [one for one in self._residents.alive if one.entry.path not in taken]
+        return others[-1] if others else None
 
     @_waits(PromptInterrupted)
     def get(
-        self, model: str | os.PathLike[str] | None = None, *, show: ShowProgress | None = None
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        role: ModelRole = "chat",
+        show: ShowProgress | None = None,
     ) -> Engine:
-        """The engine of a model, which is loaded if it is not the resident one.
+        """The engine of a model, which is loaded if it is not resident.
 
-        Without a model it is the one that `use` chose, or else the default one. `show` is told
-        how far it is loaded; without it a line says so.
+        Without a model it is the one that `use` chose for the role, or else for chats, or else the
+        default one. `show` is told how far it is loaded; without it a line says so.
 
         Raises
         ------
         ModelNotFoundError, ModelFileError, ModelLoadError, PromptInterrupted
         """
         with self._locked(show):
-            return self._ensure(*self._chosen(model), show)
+            return self._ensure(*self._chosen(model, role), show)
 
     def resident_for(self, model: str | os.PathLike[str] | None = None) -> Engine | None:
         """The engine that `get` would return, or None where it would load or wait for one."""
-        engine = self.resident
-        if engine is None or not self._lock.acquire(blocking=False):
+        if not self._residents.alive or not self._lock.acquire(blocking=False):
             return None
         try:
             entry, options = self._chosen(model)
-            if self._resident is None or self._resident[1] != options:
-                return None
-            return engine if self._resident[0].path == entry.path else None
         except ModelNotFoundError:
             return None
         finally:
             self._lock.release()
+        found = self._residents.find(entry.path)
+        return found.engine if found is not None and found.options == options else None
 
     @property
     def is_background_held(self) -> bool:
@@ -156,45 +186,85 @@ class CurrentEngine:
         return self._is_background_held
 
     def named(self, model: str) -> Engine:
-        """The engine of a model's name; the resident one need not be found by it."""
-        if self._resident is not None and self._resident[0].name == model:
-            return self.get(self._resident[0].path)
-        return self.get(model)
+        """The engine of a model's name; one that was loaded before need not be found by it."""
+        seen = self._seen.get(model)
+        return self.get(model if seen is None else seen.path)
 
     @_waits(_stopped("loading; the choice of a model is as it was"))
     def use(
         self,
         model: str | os.PathLike[str] | None = None,
         *,
+        role: ModelRole = "chat",
         show: ShowProgress | None = None,
         **options: Any,
     ) -> Status:
-        """Load a model and stay with it; without one, the options are for the model in use.
+        """Load a model and stay with it in a role; without one, the options are for that in use.
 
-        If the new model cannot be loaded, the old choice stays.
+        The memory of the old model is freed first. If the new one cannot be loaded, the old one is
+        loaded again and stays chosen.
         """
         check_names(options, EngineOptions, "a loading option")
+        check_role(role)
         with self._locked(show):
-            if model is None and self._resident is not None:
-                entry = self._resident[0]
-            else:
-                entry = self.find(model)
+            in_use = self._resident_of(role) if model is None else None
+            entry = self.find(model) if in_use is None else in_use.entry
             choice = (entry, self._options(entry, options))
-            self._ensure(*choice, show)
-            self._choice = choice
-        return self.status()
+            self._keep_chat(role)
+            try:
+                engine = self._ensure(*choice, show, leaving=self._replaced(role, entry))
+            except KeyboardInterrupt:
+                found = self._residents.find(entry.path)
+                if found is not None and (entry, found.options) not in self._choices.values():
+                    self._end([found])  # it came after all, and nobody chose it
+                raise
+            for other in self._roles_at(entry.path):  # a file is loaded once, for all its roles
+                self._choices[other] = choice
+            self._choices[role] = choice
+        return self._status_of(engine)
+
+    def _keep_chat(self, role: ModelRole) -> None:
+        """Let chats stay with their model when another one is chosen for something else."""
+        if role != "chat" and "chat" not in self._choices:
+            with suppress(ModelNotFoundError):
+                resident = self._resident_of("chat")
+                entry = self.find() if resident is None else resident.entry
+                options = self._options(entry, {}) if resident is None else resident.options
+                self._choices["chat"] = (entry, options)
+
+    def _replaced(self, role: ModelRole, entry: ModelEntry) -> list[Resident]:
+        """The models that make way for another one in a role."""
+        old = self._choices.get(role)
+        kept = [entry.path, *(one.path for used, (one, _) in self._choices.items() if used != role)]
+        return [
+            one
+            for one in self._residents.alive
+            if one.entry.path not in kept
+            and (role == "chat" or (old is not None and one.entry.path == old[0].path))
+        ]
 
     @_waits(_stopped("waiting for the model to go"))
-    def unload(self) -> None:
-        """Free the model's memory. The next `get` loads it again."""
-        engine = self._engine
-        if engine is None:
-            return
-        engine.close()  # first: after an interrupt nobody else could
-        with self._lock:
-            if self._engine is engine:
-                self._engine = None
-        self._watchers.tell()
+    def unload(self, model: str | os.PathLike[str] | None = None) -> None:
+        """Free the memory of all models, or of one. The next `get` loads it again.
+
+        What one that is named was used for beside chats goes to the model of chats again.
+        """
+        going = self._residents.all
+        if model is not None:
+            path = self.find(model).path
+            going = tuple(one for one in going if one.entry.path == path)
+            for role in self._roles_at(path):
+                if role != "chat":
+                    self._choices.pop(role, None)
+        self._end(going)
+
+    def _end(self, going: Sequence[Resident]) -> None:
+        for one in going:
+            one.engine.close()  # first: after an interrupt nobody else could
+        if going:
+            with self._lock:
+                self._residents.drop(going)
+            self._watchers.tell()
 
     @_waits(_stopped("forgetting; what models have read may not all be gone, so ask again"))
     def forget(self) -> None:
@@ -202,32 +272,57 @@ class CurrentEngine:
         from jupyter_llm.engine.local.checkpoint import CheckpointStore
         from jupyter_llm.engine.local.resident import checkpoint_folder
 
-        if (engine := self._engine) is not None:
+        for one in self._residents.all:
             try:
-                engine.forget()
+                one.engine.forget()
             except EngineClosedError:  # what it keeps at its end goes, too
-                engine.close()
+                one.engine.close()
         CheckpointStore(checkpoint_folder(), "", max_bytes=0).clear()
 
     def status(self) -> Status:
         """What is loaded and what it holds."""
-        from jupyter_llm.engine.status import Status
+        return self._status_of(self.resident)
 
-        engine = self._engine
+    def _status_of(self, engine: Engine | None) -> Status:
+        from jupyter_llm.engine.status import Loaded, Status
+
+        residents = tuple(
+            Loaded(info=one.engine.info, roles=self.roles_of(one.entry))
+            for one in reversed(self._residents.alive)
+        )
         try:
             if engine is not None:
-                return Status(info=engine.info, engine=engine.status())
+                return Status(info=engine.info, engine=engine.status(), residents=residents)
         except EngineClosedError:
             pass  # unloaded by another thread, or failed
-        return Status(info=None, engine=None)
+        return Status(info=None, engine=None, residents=residents)
+
+    def free_alone(self) -> FreeMemory:
+        """What would be free if all models went: what another one may take."""
+        from jupyter_llm.engine.local.room import free_beside
+
+        engines = [one.engine for one in self._residents.alive]
+        return free_beside(
+            [engine.info.size_bytes for engine in engines], [e.held for e in engines]
+        )
+
+    def roles_of(self, entry: ModelEntry) -> tuple[ModelRole, ...]:
+        """What a model is used for as things are."""
+        roles = self._roles_at(entry.path)
+        chats = self._resident_of("chat")
+        is_default = chats is not None and chats.entry.path == entry.path
+        return ("chat", *roles) if is_default and "chat" not in roles else roles
+
+    def _roles_at(self, path: Path) -> tuple[ModelRole, ...]:
+        """What the model of a file was chosen for."""
+        return tuple(role for role, (one, _) in self._choices.copy().items() if one.path == path)
 
     def hold_background(self, *, is_held: bool) -> None:
         """Let nothing be read in the background, as while a cell runs, or let it go on."""
         self._is_background_held = is_held
-        engine = self._engine
-        with suppress(EngineClosedError):
-            if engine is not None:
-                engine.hold_background(is_held=is_held)
+        for one in self._residents.alive:
+            with suppress(EngineClosedError):
+                one.engine.hold_background(is_held=is_held)
 
     @_waits(TuneInterrupted)
     def tune(
@@ -308,20 +403,21 @@ class CurrentEngine:
         if model is not None:
             return find_model(model)
         entry = default_model(self.project().model)
-        if entry is None and self._resident is not None:
-            return self._resident[0]
+        if entry is None and self._seen:
+            return next(reversed(self._seen.values()))
         if entry is None:
             raise ModelNotFoundError("", message=f"There is no model yet. {HOW_TO_GET_ONE}")
         return entry
 
-    def _chosen(self, model: str | os.PathLike[str] | None) -> tuple[ModelEntry, EngineOptions]:
+    def _chosen(
+        self, model: str | os.PathLike[str] | None, role: ModelRole = "chat"
+    ) -> tuple[ModelEntry, EngineOptions]:
         """The model that is meant, with the options that `use` was told for it."""
-        if model is None and self._choice is not None:
-            return self._choice
+        if model is None and (choice := self._choices.get(role) or self._choices.get("chat")):
+            return choice
         entry = self.find(model)
-        if self._choice is not None and self._choice[0].path == entry.path:
-            return entry, self._choice[1]
-        return entry, self._options(entry, {})
+        told = (options for one, options in self._choices.values() if one.path == entry.path)
+        return entry, next(told, None) or self._options(entry, {})
 
     def project(self, folder: Path | None = None) -> Project:
         """The defaults of the project we are in: those of the working folder when first asked.
@@ -339,32 +435,66 @@ class CurrentEngine:
         return EngineOptions(**{**self.project().loading, **dict(entry.options), **typed})
 
     def _ensure(
-        self, entry: ModelEntry, options: EngineOptions, show: ShowProgress | None = None
-    ) -> LocalEngine:
-        """Make the engine of this file and these options the resident one."""
+        self,
+        entry: ModelEntry,
+        options: EngineOptions,
+        show: ShowProgress | None = None,
+        leaving: Sequence[Resident] = (),
+    ) -> LoadedEngine:
+        """Make the engine of this file and these options a resident one; some models leave."""
+        found = self._residents.find(entry.path)
+        if found is not None and found.options == options:
+            if not found.engine.is_outdated:
+                found.touch()
+                self._end(leaving)
+                return found.engine
+            logger.warning(
+                "%s has changed on disk since it was loaded, so it is loaded again.", entry.name
+            )
+        if found is not None:
+            leaving = (found, *leaving)
+        going = self._going_for(entry, options, leaving)
+        self._end(going)  # before the other one is loaded: both need not fit
+        try:
+            return self._load(entry, options, show)
+        except JupyterLLMError as error:
+            self._bring_back(going, error, show)
+            raise
+
+    def _going_for(
+        self, entry: ModelEntry, options: EngineOptions, leaving: Sequence[Resident]
+    ) -> Sequence[Resident]:
+        """The models that go before another one is loaded, if it can be: a bad file moves none."""
+        from jupyter_llm.engine.local.room import free_beside, num_to_go
+        from jupyter_llm.engine.tuning.tuning import tuned
+        from jupyter_llm.models.inspect import inspect
+
+        tuned_entry, settings = tuned(entry)
+        file = inspect(tuned_entry.file)
+        residents = [*leaving, *(one for one in self._residents.alive if one not in leaving)]
+        count = num_to_go(
+            file,
+            options.filled(settings),
+            free_beside([one.engine.info.size_bytes for one in residents]),
+            [one.engine.held for one in residents],
+            least=len(leaving),
+        )
+        return residents[:count]
+
+    def _load(
+        self, entry: ModelEntry, options: EngineOptions, show: ShowProgress | None
+    ) -> LoadedEngine:
         from jupyter_llm.engine.local.engine import LocalEngine
         from jupyter_llm.engine.tuning.tuning import tuned
         from jupyter_llm.models.discover import note_used
         from jupyter_llm.models.inspect import inspect
 
-        engine = self._engine
-        if engine is not None and not engine.is_closed and self._resident is not None:
-            resident, resident_options = self._resident
-            if (resident.path, resident_options) == (entry.path, options):
-                if not engine.is_outdated:
-                    return engine
-                logger.warning(
-                    "%s has changed on disk since it was loaded, so it is loaded again.", entry.name
-                )
-        # The old model goes first, since two need not fit into memory; but not for a bad file.
+        def take(engine: LocalEngine) -> None:
+            # All at once: an interrupt must not leave an engine that passes for another's.
+            self._residents.take(Resident(entry, options, engine))
+
         tuned_entry, settings = tuned(entry)
         size = inspect(tuned_entry.file).size_bytes
-        self.unload()
-
-        def take(engine: LocalEngine) -> None:
-            # Both at once: an interrupt must not leave an engine that passes for another's.
-            self._engine, self._resident = engine, (entry, options)
-
         with (
             self._doing("loading", entry.name) as tell,
             loading_bar(entry.name, size, show) as on_progress,
@@ -379,6 +509,20 @@ class CurrentEngine:
             )
             engine.watch(self._activity_watchers.tell)
         engine.hold_background(is_held=self._is_background_held)
+        self._seen.pop(entry.name, None)
+        self._seen[entry.name] = entry
         note_used(entry)
         self._watchers.tell()
         return engine
+
+    def _bring_back(
+        self, gone: Sequence[Resident], error: JupyterLLMError, show: ShowProgress | None
+    ) -> None:
+        """Load again what made way in vain, and let the error say what came of it."""
+        for one in gone:
+            try:
+                self._load(one.entry, one.options, show)
+                said = f"{one.entry.name} is loaded again."
+            except JupyterLLMError as another:
+                said = f"{one.entry.name}, which made way, is not there again: {another}"
+            error.args = (f"{error} {said}",)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.common.tables import human_size, markdown_table
 from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.residents import ROLE_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jupyter_llm.engine.info import EngineStatus, ModelInfo, ResidentPrefix
+    from jupyter_llm.engine.residents import ModelRole
 
 
 _PREFIX_HEADER = ("tokens read", "of", "texts", "state")
@@ -61,28 +63,50 @@ def _windows(num_cells: int, n_ctx: int) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """The resident model and what it holds; both None while nothing is loaded.
+class Loaded:
+    """A resident model and what it is used for."""
 
-    `asked` is the sampling that was set, for the row that tells of it.
+    info: ModelInfo
+    roles: tuple[ModelRole, ...] = ()
+
+    @property
+    def purpose(self) -> str:
+        """What it is used for, in words; empty for one that a prompt asked for by its name."""
+        return ", ".join(ROLE_WORDS[role] for role in self.roles)
+
+    def __str__(self) -> str:
+        purpose = self.purpose or "prompts that name it"
+        return f"{self.info.name} ({human_size(self.info.size_bytes)}, for {purpose})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The model of chats and what it holds; both None while it is not loaded.
+
+    `asked` is the sampling that was set, for the row that tells of it. `residents` are all models
+    that are loaded, the latest used first.
     """
 
     info: ModelInfo | None
     engine: EngineStatus | None
     asked: SamplingParams = field(default_factory=SamplingParams)
+    residents: tuple[Loaded, ...] = ()
 
     @property
     def is_loaded(self) -> bool:
         """Whether a model is resident."""
-        return self.info is not None
+        return self.info is not None or bool(self.residents)
 
     def rows(self) -> list[tuple[str, str]]:
         """What there is to say, as pairs of a name and a value."""
         info, engine = self.info, self.engine
+        others = [one for one in self.residents if info is None or one.info.path != info.path]
+        beside = [("loaded beside it", "; ".join(map(str, others)))] if others else []
         if info is None or engine is None:
-            return [("model", "none loaded; the first prompt loads one")]
+            return [("model", "none loaded; the first prompt loads one"), *beside]
         return [
             ("model", info.name),
+            *beside,
             ("file", str(info.path)),
             *([("tuned copy in use", str(info.tuned_copy))] if info.tuned_copy else []),
             ("size", f"{human_size(info.size_bytes)}, {info.quantization}, {info.architecture}"),

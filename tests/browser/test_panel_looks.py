@@ -49,7 +49,8 @@ MOST_BYTES = 300_000
 
 # The engine counts as loaded, so that there is something to say of it.
 LOADED = f"""
-llm.current._engine = engine
+from support.residents import make_resident
+make_resident(engine)
 engine.replies.extend(['Hi.', 'Ho.', {TEXT!r}])
 """
 

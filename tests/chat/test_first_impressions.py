@@ -11,6 +11,7 @@ import pytest
 from benchmarks.first_impressions import groups
 from IPython.core.interactiveshell import InteractiveShell
 from support.kernel import running_kernel
+from support.residents import residents_of
 from support.scripted import ScriptedEngine
 from support.shell import Cell, run
 
@@ -169,7 +170,7 @@ def test_a_larger_model_is_told_everything(shell: InteractiveShell, small: Scrip
 def test_status_tells_the_sampling_and_who_says_so(
     shell: InteractiveShell, small: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(llm.current, "_engine", small)
+    monkeypatch.setattr(llm.current, "_residents", residents_of(small))
     row = "temperature 0.2, top_k 40, top_p 0.95, min_p 0.05, repeat_penalty 1 (ours for a model"
     assert row in run(shell, "%llm /status").text
     run(shell, "%config LLMMagics.temperature = 0")

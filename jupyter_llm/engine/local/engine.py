@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.local.sampler import LogprobScorer
     from jupyter_llm.engine.local.scheduler import Sampler
     from jupyter_llm.models.discover import ModelEntry
+    from jupyter_llm.models.machine import FreeMemory
 
 logger = logging.getLogger(__name__)
 
@@ -222,6 +223,11 @@ class LocalEngine:
     def is_outdated(self) -> bool:
         """Whether the model's file is another one now, or has other contents."""
         return self._model.weights.file_state.is_outdated()
+
+    @property
+    def held(self) -> FreeMemory:
+        """What is free again when it has closed."""
+        return self._model.held
 
     def close(self) -> None:
         """Cancel everything and free the model. May be called twice."""

@@ -31,7 +31,12 @@ from jupyter_llm.models.fingerprint import (
     known_sha256,
 )
 from jupyter_llm.models.inspect import inspect
-from jupyter_llm.models.machine import available_cores, free_memory, is_written_by_others
+from jupyter_llm.models.machine import (
+    FreeMemory,
+    available_cores,
+    free_memory,
+    is_written_by_others,
+)
 
 if TYPE_CHECKING:
     import collections.abc
@@ -382,6 +387,16 @@ class ResidentModel:
             is_exact=self._is_exact,
             template_trouble=self.tokenizer.trouble,
         )
+
+    @property
+    def held(self) -> FreeMemory:
+        """What is free again when it has gone. Safe from any thread."""
+        need, num_layers = self._plan.need, self._file.shape.num_layers + 1
+        on_gpu = min(self._plan.n_gpu_layers or 0, num_layers) / num_layers
+        others = (lane.context for lane in self.lanes[1:] if not lane.embeds)
+        later = sum(kv_bytes(self._file.shape, context.num_cells) for context in others)
+        vram = int(on_gpu * (need.weights_bytes + need.kv_bytes)) if self._is_on_gpu else 0
+        return FreeMemory(ram_bytes=need.total - vram + later, vram_bytes=vram)
 
     def _num_streams(self) -> int:
         """How many streams of the exact lane a modest share of the free memory holds.

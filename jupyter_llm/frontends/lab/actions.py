@@ -156,7 +156,7 @@ class Actions(PageJobs):
         llm = self._session.llm
 
         def engine() -> Engine:
-            found = llm.current.get(options.model, show=job.tell)
+            found = llm.current.get(options.model, role="task", show=job.tell)
             job.check()
             return found
 

@@ -154,7 +154,7 @@ class Ghost:
             self._session.outbox.put(ModelMessage(model=None))
 
     def _tell_model(self) -> None:
-        engine = self._session.llm.current.resident
+        engine = self._session.llm.current.resident_of("complete")
         self._session.outbox.put(ModelMessage(model=engine.info.name if engine else None))
 
     def _ghost_writer(self) -> GhostWriter:
@@ -164,7 +164,9 @@ class Ghost:
         if self._writer is None:
             llm = self._session.llm
             self._writer = GhostWriter(
-                lambda: llm.current.resident, self._session.path, timeline=llm.timeline
+                lambda: llm.current.resident_of("complete"),
+                self._session.path,
+                timeline=llm.timeline,
             )
         return self._writer
 

@@ -146,7 +146,7 @@ class Session:
         self._welcome(hello.id)
 
     def _welcome(self, request_id: str) -> None:
-        engine = self.llm.current.resident
+        engine = self.llm.current.resident_of("complete")
         self.outbox.put(
             Welcome(
                 id=request_id,

@@ -68,7 +68,7 @@ class Call:
         options, answers = self.options, self.llm.answers
         tries = Tries.here(is_allowed=options.tries_drafts, show_progress=self.show_progress)
         asking = Asking(
-            partial(self.llm.current.get, options.model, show=self.show_progress),
+            partial(self.llm.current.get, options.model, role="task", show=self.show_progress),
             options.params,
             answers,
             self.show,
@@ -195,7 +195,7 @@ def suggested(found: list[Suggestion]) -> str:
 def _unload(call: Call) -> str:
     if not call.llm.status().is_loaded:
         return "No model is loaded."
-    call.llm.unload()
+    call.llm.unload(call.argument.strip("\"'") or None)
     return "The model's memory is free again. The next prompt loads it."
 
 
@@ -390,7 +390,7 @@ COMMANDS = named(
         "address; alone, what suits this machine",
         _pull,
     ),
-    Command("unload", "", "free the model's memory", _unload),
+    Command("unload", "[MODEL]", "free the memory of all models, or of one", _unload),
     Command(
         "tune",
         "[MODEL] [--copy] [--lossy] [--forget]",

@@ -34,14 +34,16 @@ MODEL_COLUMNS = (
 class ListedModel:
     """A model that can be loaded, and how it would do here.
 
-    `needs_bytes` is what it takes with the default options, and `free_bytes` what there is for it.
-    `tokens_per_s` is how fast it was measured to write, by `/tune`.
+    `used_for` says what a loaded one is used for. `needs_bytes` is what it takes with the default
+    options, and `free_bytes` what there is for it. `tokens_per_s` is how fast it was measured to
+    write, by `/tune`.
     """
 
     entry: ModelEntry
     file: ModelFile
     licence: str
     is_loaded: bool = False
+    used_for: str = ""
     needs_bytes: int = 0
     free_bytes: int = 0
     tokens_per_s: float | None = None
@@ -66,7 +68,7 @@ class ListedModel:
 
     def _here(self) -> Iterator[str]:
         if self.is_loaded:
-            yield "loaded"
+            yield f"loaded for {self.used_for}" if self.used_for else "loaded"
         elif self.entry.pieces:
             yield "in pieces: `/pull` joins them"
         elif self.fits:
@@ -97,18 +99,15 @@ class ListedModel:
 
 def listed_models(llm: LLM) -> list[ListedModel]:
     """All models that can be loaded, in the order of `list_models`."""
-    from jupyter_llm.engine.local.llama import device_memory
     from jupyter_llm.engine.tuning.figures import load_tuning, measured_sizes
     from jupyter_llm.engine.tuning.tuning import current_machine
     from jupyter_llm.models.discover import list_with_facts
     from jupyter_llm.models.fingerprint import known_sha256
-    from jupyter_llm.models.machine import free_memory
     from jupyter_llm.models.pull import pulled_facts
 
     status, machine = llm.status(), current_machine()
-    free = free_memory(device_memory())
-    if status.engine is not None:  # the resident model makes way for another
-        free = replace(free, ram_bytes=free.ram_bytes + status.engine.kv_bytes)
+    free = llm.current.free_alone()
+    loaded = {one.info.path: one for one in status.residents}
     measured, pulled = measured_sizes(machine), pulled_facts()
     models = []
     for entry, file in list_with_facts():
@@ -117,7 +116,8 @@ def listed_models(llm: LLM) -> list[ListedModel]:
             entry=entry,
             file=file,
             licence=file.license or str(facts.get("licence") or ""),
-            is_loaded=status.info is not None and status.info.path == entry.path,
+            is_loaded=entry.path in loaded,
+            used_for=loaded[entry.path].purpose if entry.path in loaded else "",
         )
         if file.size_bytes in measured and known_sha256(entry.path):  # to find it out takes long
             tuning = load_tuning(entry.path, machine)

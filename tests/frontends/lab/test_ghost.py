@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.front_end import Json
 from support.lab_page import LabPage
+from support.residents import residents_of
 from support.scripted import ScriptedEngine
 from support.waiting import until
 
@@ -24,7 +25,7 @@ OpenPage = Callable[..., LabPage]
 @pytest.fixture
 def scripted(scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> ScriptedEngine:
     """The engine behind `llm`, which is there already: ghost text never has one loaded."""
-    monkeypatch.setattr(llm.current, "_engine", scripted)
+    monkeypatch.setattr(llm.current, "_residents", residents_of(scripted))
     return scripted
 
 

@@ -1,0 +1,246 @@
+"""Several models at once: which is used for what, and which goes when another one comes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.tiny_model import write_tiny_model
+
+from jupyter_llm import llm
+from jupyter_llm.engine.local import engine as local
+from jupyter_llm.engine.local import room
+from jupyter_llm.engine.local.room import num_to_go
+from jupyter_llm.engine.options import EngineOptions
+from jupyter_llm.errors import (
+    ModelFileError,
+    ModelLoadError,
+    NotEnoughMemoryError,
+    OptionError,
+)
+from jupyter_llm.frontends.prompt.model_list import listed_models
+from jupyter_llm.models.inspect import inspect
+from jupyter_llm.models.machine import FreeMemory
+
+pytestmark = pytest.mark.usefixtures("fresh_llm")
+
+
+@pytest.fixture
+def chat(tiny_gguf: Path) -> Path:
+    llm.use(tiny_gguf, n_threads=1)
+    return tiny_gguf
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    return write_tiny_model(tmp_path / "other.gguf", seed=5)
+
+
+@pytest.fixture
+def third(tmp_path: Path) -> Path:
+    return write_tiny_model(tmp_path / "third.gguf", seed=6)
+
+
+def loaded() -> set[str]:
+    return {one.info.name for one in llm.status().residents}
+
+
+def roles() -> dict[str, tuple[str, ...]]:
+    return {one.info.name: one.roles for one in llm.status().residents}
+
+
+def free(monkeypatch: pytest.MonkeyPatch, ram_bytes: int) -> None:
+    """Let so much be free beside the models that are loaded."""
+
+    def free_beside(_sizes: object, held: tuple[FreeMemory, ...] = ()) -> FreeMemory:
+        return FreeMemory(ram_bytes=ram_bytes + sum(one.ram_bytes for one in held))
+
+    monkeypatch.setattr(room, "free_beside", free_beside)
+
+
+def held() -> int:
+    """What the model of chats holds, in bytes."""
+    (resident,) = llm.current._residents.alive
+    return resident.engine.held.ram_bytes
+
+
+def test_a_model_with_a_role_is_loaded_beside_the_chats_and_does_what_it_is_for(
+    chat: Path, other: Path
+) -> None:
+    status = llm.use(other, role="complete", n_threads=1)
+    assert status.info is not None
+    assert status.info.path == other
+    assert roles() == {"tiny": ("chat",), "other": ("complete",)}
+    assert llm("Hello", max_tokens=1).model == "tiny"
+    completes, chats = llm.current.resident_of("complete"), llm.current.resident
+    assert completes is not None
+    assert chats is not None
+    assert (completes.info.name, chats.info.name) == ("other", "tiny")
+
+
+def test_tasks_and_vectors_go_to_the_models_for_them_and_else_to_that_of_chats(
+    chat: Path, other: Path, third: Path
+) -> None:
+    assert llm.current.get(role="task") is llm.engine()
+    llm.use(other, role="task", n_threads=1)
+    llm.use(third, role="embed", n_threads=1)
+    assert llm.current.get(role="task").info.name == "other"
+    assert llm.current.get(role="embed").info.name == "third"
+    assert llm.embed(["a"]).shape[0] == 1
+    assert llm.engine().info.name == "tiny"
+
+
+def test_use_frees_the_old_model_before_the_new_one_is_loaded(
+    chat: Path, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: list[set[str]] = []
+    load = local.LocalEngine._load_model
+
+    def watched(engine: local.LocalEngine, *args: Any) -> None:
+        alive.append(loaded())
+        load(engine, *args)
+
+    monkeypatch.setattr(local.LocalEngine, "_load_model", watched)
+    llm.use(other, n_threads=1)
+    assert alive == [set()]
+    assert loaded() == {"other"}
+
+
+def test_a_model_that_has_another_role_stays_when_it_is_replaced_in_one(
+    chat: Path, other: Path
+) -> None:
+    llm.use(chat, role="complete", n_threads=1)
+    llm.use(other, n_threads=1)
+    assert roles() == {"tiny": ("complete",), "other": ("chat",)}
+    llm.use(other, role="complete", n_threads=1)
+    assert roles() == {"other": ("chat", "complete")}
+
+
+def test_chats_keep_their_text_when_their_model_is_swapped(chat: Path, other: Path) -> None:
+    talk = llm.chat("notes")
+    talk("Hello", max_tokens=2)
+    first = [str(turn) for turn in talk.turns]
+    llm.use(other, n_threads=1)
+    assert talk("Go on", max_tokens=2).model == "other"
+    assert [str(turn) for turn in talk.turns[:1]] == first
+
+
+def test_a_model_that_cannot_be_loaded_leaves_the_old_one_loaded_and_says_so(
+    chat: Path, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = local.LocalEngine._load_model
+
+    def refuse(engine: local.LocalEngine, *args: Any) -> None:
+        if engine._entry.path == other:
+            raise ModelLoadError(other, "it is none.")
+        load(engine, *args)
+
+    monkeypatch.setattr(local.LocalEngine, "_load_model", refuse)
+    with pytest.raises(ModelLoadError, match=r"it is none\. tiny is loaded again\.$"):
+        llm.use(other)
+    assert roles() == {"tiny": ("chat",)}
+    assert llm("Hello", max_tokens=1).model == "tiny"
+
+
+def test_where_the_old_one_does_not_come_back_either_that_is_said(
+    chat: Path, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(engine: local.LocalEngine, *_args: Any) -> None:
+        raise ModelFileError(engine._entry.path, f"{engine._entry.name} is damaged.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(local.LocalEngine, "_load_model", refuse)
+        said = "other is damaged. tiny, which made way, is not there again: tiny is damaged."
+        with pytest.raises(ModelFileError, match=re.escape(said)):
+            llm.use(other)
+    assert llm("Hello", max_tokens=1).model == "tiny"
+
+
+def test_a_model_that_is_too_large_is_refused_with_the_numbers_before_anything_is_touched(
+    chat: Path, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = llm.engine()
+    free(monkeypatch, -held())
+    monkeypatch.setattr(local.LocalEngine, "__init__", None)  # no weights, no child process
+    with pytest.raises(NotEnoughMemoryError, match=r"needs [\d,]+ MB of memory, and [\d,]+ MB are"):
+        llm.use(other)
+    assert llm.engine() is engine
+
+
+def test_the_least_recently_used_goes_when_the_next_one_does_not_fit(
+    chat: Path, other: Path, third: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm.use(other, role="complete", n_threads=1)
+    llm("Hello", max_tokens=1)  # so the other one was used before
+    monkeypatch.setattr(room, "num_to_go", lambda *_args, least, **_options: least + 1)
+    assert llm("Hello", model=str(third), max_tokens=1).model == "third"
+    assert loaded() == {"tiny", "third"}
+    assert llm.current.get(role="complete").info.name == "other"  # loaded again
+    assert "tiny" not in loaded()
+
+
+def test_a_prompt_that_names_another_model_leaves_that_of_the_chats(
+    chat: Path, other: Path
+) -> None:
+    engine = llm.engine()
+    assert llm("Hello", model=str(other), max_tokens=1).model == "other"
+    assert llm.engine() is engine
+    assert roles() == {"tiny": ("chat",), "other": ()}
+
+
+def test_unload_frees_one_model_and_its_role_goes_to_that_of_the_chats(
+    chat: Path, other: Path
+) -> None:
+    llm.use(other, role="complete", n_threads=1)
+    llm.unload(other)
+    assert loaded() == {"tiny"}
+    assert llm.current.get(role="complete").info.name == "tiny"
+    llm.unload()
+    assert not loaded()
+
+
+def test_a_role_that_there_is_not_is_refused_with_the_nearest(chat: Path) -> None:
+    with pytest.raises(OptionError, match=r"'completer' is not .* Did you mean complete"):
+        llm.use(role="completer")  # type: ignore[arg-type]
+
+
+def test_status_and_models_say_which_are_resident_and_for_what(chat: Path, other: Path) -> None:
+    llm.use(other, role="complete", n_threads=1)
+    rows = dict(llm.status().rows())
+    assert rows["model"] == "tiny"
+    assert re.fullmatch(r"other \(.* kB, for code at the cursor\)", rows["loaded beside it"])
+    here = {one.entry.path: one.here for one in listed_models(llm) if one.is_loaded}
+    assert here == {chat: "loaded for chats", other: "loaded for code at the cursor"}
+
+
+MB = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("free_mb", "held_mb", "count"),
+    [
+        pytest.param(1000, (), 0, id="none is loaded"),
+        pytest.param(1000, (50, 50), 0, id="there is room for all"),
+        pytest.param(1, (500, 500), 1, id="the first one makes room enough"),
+        pytest.param(1, (5, 500), 2, id="the first one is not enough"),
+    ],
+)
+def test_as_few_go_as_make_room(
+    tiny_gguf: Path, free_mb: int, held_mb: tuple[int, ...], count: int
+) -> None:
+    held = [FreeMemory(ram_bytes=size * MB) for size in held_mb]
+    there = FreeMemory(ram_bytes=free_mb * MB)
+    assert num_to_go(inspect(tiny_gguf), EngineOptions(), there, held) == count
+    assert num_to_go(inspect(tiny_gguf), EngineOptions(), there, held, least=len(held)) == len(held)
+
+
+def test_none_goes_for_a_model_that_does_not_fit_alone(tiny_gguf: Path) -> None:
+    with pytest.raises(NotEnoughMemoryError):
+        num_to_go(
+            inspect(tiny_gguf),
+            EngineOptions(),
+            FreeMemory(ram_bytes=0),
+            [FreeMemory(ram_bytes=1000)],
+        )

@@ -1,0 +1,25 @@
+"""Engines that count as loaded, without a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jupyter_llm import llm
+from jupyter_llm.engine.options import EngineOptions
+from jupyter_llm.engine.residents import Resident, Residents
+from jupyter_llm.models.discover import ModelEntry
+
+
+def residents_of(*engines: Any) -> Residents:
+    """Models that are loaded, as `llm.current` holds them."""
+    residents = Residents()
+    for number, engine in enumerate(engines):
+        entry = ModelEntry(name=engine.info.name, path=Path(f"/{number}.gguf"), source="test")
+        residents.take(Resident(entry, EngineOptions(), engine))
+    return residents
+
+
+def make_resident(*engines: Any) -> None:
+    """Let engines be those of all models that are loaded."""
+    llm.current._residents = residents_of(*engines)
