@@ -27,7 +27,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -62,6 +63,9 @@ CHECKS = {
     "front-end": (*NPM, "run", "--silent", "lint"),
 }
 
+# Tests start hundreds of kernels: what is compiled is kept, whatever the shell says of that.
+ENVIRONMENT = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+
 
 def call(*command: str) -> int:
     """Run a command in the root folder and return its exit status.
@@ -69,12 +73,20 @@ def call(*command: str) -> int:
     Ctrl-C reaches the command as well. It is waited for, so that JupyterLab can ask and pytest
     can stop the servers that its tests started.
     """
-    process = subprocess.Popen(command, cwd=ROOT)
+    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT)
     try:
         return process.wait()
     except KeyboardInterrupt:
         process.wait()
         raise
+
+
+def overhear(*command: str) -> tuple[int, str]:
+    """Run a command beside others; return its exit status and what it has said."""
+    done = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    return done.returncode, done.stdout.decode("utf-8", "replace")
 
 
 def must(what: str, *command: str) -> None:
@@ -239,29 +251,45 @@ def test(options: argparse.Namespace) -> int:
     # its proofs are large, and some are of what is beside them.
     ring = ["-n", "2"] if options.fast else ["-n", "2", "-m", "not benchmark"]
     ring = ["--soak"] if options.soak else ring
-    checks = {} if options.soak else CHECKS
-    return run_steps({**checks, "pytest": (PYTHON, "-m", "pytest", *ring, *options.more)})
+    rows = [] if options.soak else run_checks(CHECKS)
+    print("\n== pytest", flush=True)
+    began = time.monotonic()
+    status = call(PYTHON, "-m", "pytest", *ring, *options.more)
+    return sum_up([*rows, ("pytest", status, time.monotonic() - began)])
 
 
 def check(options: argparse.Namespace) -> int:
     """Run the linters that were named, or all."""
     if unknown := sorted(set(options.more) - CHECKS.keys()):
         sys.exit(f"dev.py: No check called {unknown[0]}; there are {', '.join(CHECKS)}")
-    return run_steps({name: CHECKS[name] for name in options.more or CHECKS})
+    return sum_up(run_checks(options.more or CHECKS))
 
 
-def run_steps(steps: Mapping[str, Sequence[str]]) -> int:
-    """Run every step, whatever the ones before it came to, and sum up. Return 1 if any failed."""
-    rows = []
-    for name, command in steps.items():
-        print(f"\n== {name}", flush=True)
+def run_checks(names: Iterable[str]) -> list[tuple[str, int, float]]:
+    """Run linters side by side, and show what each has said in one piece.
+
+    Returns their names, with how each ended and how long it took.
+    """
+
+    def run_check(name: str) -> tuple[tuple[str, int, float], str]:
         began = time.monotonic()
-        status = call(*command)
-        rows.append((name, "FAILED" if status else "ok", time.monotonic() - began))
+        status, said = overhear(*CHECKS[name])
+        return (name, status, time.monotonic() - began), said
+
+    rows = []
+    with ThreadPoolExecutor() as pool:
+        for row, said in pool.map(run_check, names):
+            print(f"\n== {row[0]}\n{said}", end="", flush=True)
+            rows.append(row)
+    return rows
+
+
+def sum_up(rows: Iterable[tuple[str, int, float]]) -> int:
+    """Say how each step went. Return 1 if any failed."""
     print()
-    for name, outcome, duration_s in rows:
-        print(f"{name:12}{outcome:8}{duration_s:6.1f} s", flush=True)
-    return int(any(outcome == "FAILED" for _, outcome, _ in rows))
+    for name, status, duration_s in rows:
+        print(f"{name:12}{'FAILED' if status else 'ok':8}{duration_s:6.1f} s", flush=True)
+    return int(any(status for _, status, _ in rows))
 
 
 VERBS: Mapping[str, Callable[[argparse.Namespace], int | None]] = {

@@ -44,6 +44,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Choose the tests of a soak, and take in interrupts, which background jobs ignore."""
     if config.option.soak:
         config.option.markexpr = "soak"
+    if getattr(config.option, "numprocesses", None):
+        # Threads that spin while they wait hold up those of the other process.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

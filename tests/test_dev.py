@@ -42,6 +42,8 @@ def dev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands: list[str]) ->
         return 0
 
     monkeypatch.setattr(dev, "call", call)
+    monkeypatch.setattr(dev, "really_overhear", dev.overhear, raising=False)
+    monkeypatch.setattr(dev, "overhear", lambda *command: (call(*command), ""))
     monkeypatch.setattr(dev, "really_install", dev.install, raising=False)
     monkeypatch.setattr(dev, "install", lambda: commands.append("install"))
     for name in ("src/a.js", "build.mjs", ".npmrc", "package.json", "package-lock.json"):
@@ -156,3 +158,17 @@ def test_each_ring_has_its_tests(
     dev.main()
     assert commands[-1].endswith("python " + wanted)
     assert any("ruff" in command for command in commands) == ("--soak" not in arguments)
+
+
+def test_what_linters_say_is_shown_in_their_order_and_one_that_fails_fails_the_check(
+    dev: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripts = {"one": "print('First.')", "two": "raise SystemExit('Second.')", "three": ""}
+    checks = {name: (sys.executable, "-c", script) for name, script in scripts.items()}
+    monkeypatch.setattr(dev, "CHECKS", checks)
+    monkeypatch.setattr(dev, "overhear", dev.really_overhear)
+    assert dev.sum_up(dev.run_checks(checks)) == 1
+    said = capsys.readouterr().out
+    assert said.startswith("\n== one\nFirst.\n\n== two\nSecond.\n\n== three\n")
+    outcomes = [line.split()[:2] for line in said.splitlines()[-3:]]
+    assert outcomes == [["one", "ok"], ["two", "FAILED"], ["three", "ok"]]
