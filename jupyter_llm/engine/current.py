@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.residents import LoadedEngine, ModelRole
     from jupyter_llm.engine.status import Status
     from jupyter_llm.engine.tuning.report import TuneReport
+    from jupyter_llm.models.adapters import Lora
     from jupyter_llm.models.discover import ModelEntry
     from jupyter_llm.models.machine import FreeMemory
 
@@ -185,10 +186,18 @@ class CurrentEngine:
         """Whether nothing is read in the background, since a cell runs."""
         return self._is_background_held
 
-    def named(self, model: str) -> Engine:
-        """The engine of a model's name; one that was loaded before need not be found by it."""
-        seen = self._seen.get(model)
-        return self.get(model if seen is None else seen.path)
+    @_waits(PromptInterrupted)
+    def named(self, model: str, lora: Lora | None = None) -> Engine:
+        """The engine of a model's name, with this adapter or none.
+
+        One that was loaded before need not be found by its name.
+        """
+        with self._locked(None):
+            seen = self._seen.get(model)
+            entry, options = self._chosen(model if seen is None else seen.path)
+            found = self._residents.find(entry.path)
+            options = options if found is None else found.options
+            return self._ensure(entry, replace(options, lora=lora))
 
     @_waits(_stopped("loading; the choice of a model is as it was"))
     def use(
@@ -432,7 +441,7 @@ class CurrentEngine:
 
     def _options(self, entry: ModelEntry, typed: Mapping[str, Any]) -> EngineOptions:
         """How to load a model: as is typed, as its name says, or as the project does."""
-        return EngineOptions(**{**self.project().loading, **dict(entry.options), **typed})
+        return EngineOptions(**{**self.project().loading_of(entry), **dict(entry.options), **typed})
 
     def _ensure(
         self,
@@ -471,6 +480,8 @@ class CurrentEngine:
 
         tuned_entry, settings = tuned(entry)
         file = inspect(tuned_entry.file)
+        if options.lora is not None:
+            file = options.lora.added_to(file)
         residents = [*leaving, *(one for one in self._residents.alive if one not in leaving)]
         count = num_to_go(
             file,

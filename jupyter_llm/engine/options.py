@@ -10,6 +10,7 @@ from typing import Any, Literal, SupportsFloat, TypedDict, get_args
 
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.errors import OptionError
+from jupyter_llm.models.adapters import Lora
 
 FinishReason = Literal["stop", "length", "cancelled", "error", "repetition"]
 KvType = Literal["f16", "q8_0"]
@@ -169,6 +170,8 @@ class EngineOptions:
     `checkpoints` keeps what was read on disk, for the next kernel. `full_window=False` lets models
     with sliding-window attention forget what their window left behind: less memory, but fewer
     prefixes to go on from, and no answer is exact.
+
+    `lora` is a LoRA adapter for the model, as `PATH` or `PATH:SCALE`.
     """
 
     n_ctx: int | None = None
@@ -181,6 +184,7 @@ class EngineOptions:
     exact: bool | None = None
     checkpoints: bool = True
     full_window: bool = True
+    lora: Lora | None = None
 
     def __post_init__(self) -> None:
         """Refuse what llama.cpp would abort the process for, with the value in hand."""
@@ -188,6 +192,8 @@ class EngineOptions:
         _whole(self, "n_batch", 32, 65536)
         _whole(self, "n_threads", 1, 512)
         _whole(self, "n_gpu_layers", -1, _MAX_INT)
+        if self.lora is not None:
+            object.__setattr__(self, "lora", Lora.of(self.lora))
         for name, may_be_open in _SWITCHES.items():
             value = getattr(self, name)
             if not isinstance(value, bool) and not (may_be_open and value is None):

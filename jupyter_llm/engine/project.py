@@ -11,6 +11,8 @@ from typing import Any
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.engine.options import EngineOptions, sampling_params
 from jupyter_llm.errors import MagicUsageError, OptionError
+from jupyter_llm.models.adapters import Lora
+from jupyter_llm.models.discover import ModelEntry, find_model
 
 SAMPLING = (
     *("temperature", "top_p", "top_k", "min_p", "repeat_penalty"),
@@ -45,6 +47,8 @@ class Project:
             raise OptionError(f"it takes {words}, not {value!r:.60}.")
         if name == "model":
             return replace(self, model=self._from_here(str(value)))
+        if name == "lora" and self.path is not None:
+            value = Lora.of(value, self.path.parent)
         if name in _LOADING:
             loading = {**self.loading, name: value}
             EngineOptions(**loading)
@@ -58,6 +62,13 @@ class Project:
         assert self.path is not None
         path = self.path.parent / os.path.expanduser(model)  # noqa: PTH111  pathlib's raises
         return str(path) if path.is_file() else model
+
+    def loading_of(self, entry: ModelEntry) -> dict[str, Any]:
+        """How a model is loaded; an adapter is for the project's own."""
+        loading = self.loading.copy()
+        if "lora" in loading and find_model(self.model or "").path != entry.path:
+            del loading["lora"]
+        return loading
 
     def wrong(self, name: str, error: Exception) -> MagicUsageError:
         """The error of a setting that means nothing."""
@@ -76,6 +87,8 @@ def project_of(folder: Path) -> Project:
             project = project.with_setting(name, value)
         except OptionError as error:
             raise project.wrong(name, error) from None
+    if "lora" in project.loading and project.model is None:
+        raise project.wrong("lora", OptionError("it needs the `model` that it is for beside it."))
     return project
 
 

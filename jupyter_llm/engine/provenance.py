@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
 from jupyter_llm.engine.options import DRAWN, FinishReason, KvType, SamplingParams
 from jupyter_llm.errors import OptionError, ProvenanceError
+from jupyter_llm.models.adapters import MAX_SCALE
 
 if TYPE_CHECKING:
-    from jupyter_llm.engine.info import ModelInfo
+    from jupyter_llm.engine.info import Adapter, ModelInfo
 
 METADATA_KEY = "jupyter_llm"
 """Where records stand in the metadata of outputs and cells."""
@@ -35,7 +36,7 @@ _ID_LENGTH = 12
 _MAX_LICENSE = 200  # characters; some files carry the whole text
 _MAX_COUNT = 2**53  # beyond it a front end's numbers are no longer whole
 # What records from before there was a choice leave out, and stands for.
-_MAY_BE_MISSING = {"may_repeat": True, "is_constrained": False}
+_MAY_BE_MISSING = {"may_repeat": True, "is_constrained": False, "adapter": None}
 # The seed and the lane stand apart, and log-probabilities change nothing in the text.
 _APART = ("seed", "exact", "logprobs")
 _SAMPLING = [option.name for option in fields(SamplingParams) if option.name not in _APART]
@@ -62,6 +63,15 @@ def machine_name() -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterFacts:
+    """Which LoRA adapter a model had when it wrote, and how much of it was added."""
+
+    file: str
+    sha256: str
+    scale: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
     """Which model wrote: its name, and the file that ran.
 
@@ -75,6 +85,7 @@ class ModelFacts:
     original: str | None
     quantization: str
     license: str | None
+    adapter: AdapterFacts | None = None
 
     @classmethod
     def of(cls, info: ModelInfo, sha256: str | None) -> Self:
@@ -86,7 +97,12 @@ class ModelFacts:
             original=_sound(info.path.name) if info.tuned_copy else None,
             quantization=_sound(info.quantization),
             license=_short(_sound(info.license)) if info.license is not None else None,
+            adapter=_adapter(info.adapter) if info.adapter is not None else None,
         )
+
+
+def _adapter(adapter: Adapter) -> AdapterFacts:
+    return AdapterFacts(file=_sound(adapter.path.name), sha256=adapter.sha256, scale=adapter.scale)
 
 
 def _sound(text: str) -> str:
@@ -184,14 +200,15 @@ class Provenance:
         content = {each.name: getattr(self, each.name) for each in fields(self)}
         del content["params"], content["stated_digest"]
         sampling = {name: _plain(getattr(self.params, name)) for name in _SAMPLING}
-        for part in (content, sampling):
+        model = asdict(self.model)
+        for part in (content, sampling, model):
             for name in part.keys() & _MAY_BE_MISSING:
                 if part[name] is _MAY_BE_MISSING[name]:
                     del part[name]
         return {
             **content,
             "version": VERSION,
-            "model": asdict(self.model),
+            "model": model,
             "context": asdict(self.context),
             "seed": self.params.seed,
             "sampling": sampling,
@@ -211,7 +228,10 @@ class Provenance:
             raise ProvenanceError(_complaint(str(error))) from None
         del record["version"]
         digest, seed = record.pop("digest"), record.pop("seed")
-        record["model"] = ModelFacts(**content_of(record["model"]))
+        model = content_of(record["model"])
+        if model["adapter"] is not None:
+            model["adapter"] = AdapterFacts(**content_of(model["adapter"]))
+        record["model"] = ModelFacts(**model)
         record["context"] = context = ContextSettings(**content_of(record["context"]))
         sampling = content_of(record.pop("sampling"))
         try:
@@ -240,6 +260,8 @@ def _record_type() -> Any:
     bias = tuple[tuple[int, float | Literal["-inf"]], ...]
     drawn: dict[str, Any] = dict.fromkeys(DRAWN, float) | {"top_k": int}  # never left open
 
+    scale: Any = Annotated[float, Meta(ge=-MAX_SCALE, le=MAX_SCALE)]
+
     def object_of(kind: type, *left_out: str, **narrower: Any) -> Any:
         hints = {**get_type_hints(kind), **narrower}
         known = [
@@ -249,11 +271,12 @@ def _record_type() -> Any:
         ]
         return defstruct(kind.__name__, known, forbid_unknown_fields=True, kw_only=True)
 
+    adapter = object_of(AdapterFacts, sha256=sha256, scale=scale)
     return object_of(
         Provenance,
         *("params", "stated_digest"),
         version=int,
-        model=object_of(ModelFacts, sha256=sha256 | None),
+        model=object_of(ModelFacts, sha256=sha256 | None, adapter=adapter | None),
         seed=count | None,
         sampling=object_of(SamplingParams, *_APART, logit_bias=bias, **drawn),
         context=object_of(ContextSettings, n_ctx=count, n_batch=count, n_gpu_layers=number | None),

@@ -109,6 +109,7 @@ class Status:
             *beside,
             ("file", str(info.path)),
             *([("tuned copy in use", str(info.tuned_copy))] if info.tuned_copy else []),
+            *([("adapter", str(info.adapter))] if info.adapter else []),
             ("size", f"{human_size(info.size_bytes)}, {info.quantization}, {info.architecture}"),
             ("licence", info.license or "not stated in the file"),
             *_template(info, engine),

@@ -101,8 +101,9 @@ _IMPOSTORS = {
 }
 # What `general.type` says of GGUF files that cannot answer a prompt by themselves, and what older
 # projectors say in `general.architecture`.
+_ADAPTER = "a LoRA adapter"
 _NO_MODELS = {
-    "adapter": "a LoRA adapter",
+    "adapter": _ADAPTER,
     "mmproj": "a projector",
     "clip": "a projector",
     "imatrix": "an importance matrix",
@@ -181,6 +182,11 @@ def inspect(path: Path) -> ModelFile:
     return file
 
 
+def inspect_adapter(path: Path) -> ModelFile:
+    """Read the header of a LoRA adapter, as `inspect` does that of a model."""
+    return _inspect_one(path, is_adapter=True)
+
+
 def inspect_pieces(pieces: Sequence[Path], path: Path) -> ModelFile:
     """What a file will say that these pieces make up, once they are joined at `path`."""
     sizes = [piece.stat() for piece in pieces]
@@ -198,11 +204,11 @@ def parts_of(path: Path) -> list[Path]:
     return [path.with_name(name) for name in names] or [path]
 
 
-def _inspect_one(path: Path) -> ModelFile:
+def _inspect_one(path: Path, *, is_adapter: bool = False) -> ModelFile:
     try:
         status = path.stat()
         _check_kind(path, status.st_mode)
-        return _inspect(path, status.st_mtime_ns, status.st_size)
+        return _inspect(path, status.st_mtime_ns, status.st_size, is_adapter=is_adapter)
     except ModelFileError:
         raise
     except FileNotFoundError:
@@ -221,17 +227,17 @@ def _check_kind(path: Path, mode: int) -> None:
 
 
 @lru_cache(maxsize=256)
-def _inspect(path: Path, _mtime_ns: int, size: int) -> ModelFile:
+def _inspect(path: Path, _mtime_ns: int, size: int, *, is_adapter: bool = False) -> ModelFile:
     with path.open("rb", buffering=0) as file:
         start = file.read(_FIRST)
         if not start.startswith(_MAGIC):
             raise ModelFileError(path, f"{path.name} is not a GGUF file: {_looks_like(start)}.")
         try:
             with suppress(*_DAMAGED):  # it may only be longer
-                return _Reader(path, start).read(size)
+                return _Reader(path, start).read(size, is_adapter=is_adapter)
             length = min(os.fstat(file.fileno()).st_size, _MAX_HEADER)
             with mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ) as data:
-                return _Reader(path, data).read(size)
+                return _Reader(path, data).read(size, is_adapter=is_adapter)
         except _DAMAGED:
             raise ModelFileError(
                 path, f"The header of {path.name} is damaged or cut off. Download the file again."
@@ -379,7 +385,7 @@ class _Reader:
         self._offset = len(_MAGIC)
         self._vocabulary = (0, 0)  # where its texts begin and end
 
-    def read(self, size: int) -> ModelFile:
+    def read(self, size: int, *, is_adapter: bool) -> ModelFile:
         self._check_version()
         num_tensors, num_keys = self._count(), self._count()
         meta = _Meta(self._pairs(num_keys))
@@ -391,11 +397,16 @@ class _Reader:
         self._check_length(size, alignment=alignment, data=data_size)
         architecture = meta.text("general.architecture") or "unknown"
         what = _NO_MODELS.get(meta.text("general.type") or "") or _NO_MODELS.get(architecture)
-        if what is not None:
+        if is_adapter:
+            self._check_adapter(meta, what or "a model")
+        elif what is not None:
+            advice = " `/use MODEL lora=PATH` loads it with one." if what == _ADAPTER else ""
             raise ModelFileError(
-                self._path, f"{self._path.name} is {what}, not a model. Choose the model's file."
+                self._path,
+                f"{self._path.name} is {what}, not a model. Choose the model's file.{advice}",
             )
-        self._check_sound(meta, architecture)
+        else:
+            self._check_sound(meta, architecture)
         return ModelFile(
             path=self._path,
             name=meta.text("general.name"),
@@ -411,6 +422,18 @@ class _Reader:
             fills_middle=self._fills_middle(meta),
             is_embedding=_is_embedding(meta, architecture),
         )
+
+    def _check_adapter(self, meta: _Meta, what: str) -> None:
+        """Refuse what is no LoRA adapter, or one that we would use in a wrong way."""
+        name = self._path.name
+        if what != _ADAPTER:
+            raise ModelFileError(self._path, f"{name} is {what}, not {_ADAPTER}.")
+        if (kind := meta.text("adapter.type")) != "lora":
+            raise ModelFileError(self._path, f"{name} is an adapter of the kind {kind}, no LoRA.")
+        if meta.length("adapter.alora.invocation_tokens"):
+            raise ModelFileError(
+                self._path, f"{name} is switched on by words in the prompt, which is not done here."
+            )
 
     def _fills_middle(self, meta: _Meta) -> bool:
         if any(meta.integer(key) is not None for key in _FIM_KEYS):

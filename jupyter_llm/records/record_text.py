@@ -41,6 +41,8 @@ def _rows(record: Provenance, text: str | None) -> Iterator[tuple[object, ...]]:
     model, params = record.model, record.params
     yield "written by", f"{model.name} ({model.quantization})"
     yield "file", model.file
+    if (adapter := model.adapter) is not None:
+        yield "adapter", f"{adapter.file} ({adapter.sha256[:12]}…), scale {adapter.scale:g}"
     if model.license is not None:
         yield "licence", model.license
     yield "on", record.time.replace("T", " ").replace("Z", " UTC")

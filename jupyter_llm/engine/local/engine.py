@@ -222,7 +222,7 @@ class LocalEngine:
     @property
     def is_outdated(self) -> bool:
         """Whether the model's file is another one now, or has other contents."""
-        return self._model.weights.file_state.is_outdated()
+        return self._model.is_outdated
 
     @property
     def held(self) -> FreeMemory:

@@ -9,7 +9,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.tables import human_size
-from jupyter_llm.engine.info import EngineStatus, ModelInfo
+from jupyter_llm.engine.info import Adapter, EngineStatus, ModelInfo
 from jupyter_llm.engine.local.memory import context_need, kv_bytes, plan_load
 from jupyter_llm.engine.local.tokenizer import Tokenizer
 from jupyter_llm.engine.local.trial import try_file
@@ -24,6 +24,7 @@ from jupyter_llm.errors import (
     ModelLoadError,
     NotEnoughMemoryError,
 )
+from jupyter_llm.models.adapters import note_adapter
 from jupyter_llm.models.fingerprint import (
     FileState,
     check_promise,
@@ -99,11 +100,15 @@ class ResidentModel:
         self._sha256: str | None = None  # of the model file, once it is known
         self._identity = FileState.of(entry.file).key
         free = free_memory(device_memory())
-        self._plan = plan_load(self._file, options, free, num_sequences=_NUM_SLOTS)
+        lora = options.lora
+        file = self._file if lora is None else lora.added_to(self._file)
+        self._plan = plan_load(file, options, free, num_sequences=_NUM_SLOTS)
         is_hashed = known_sha256(entry.file) is not None
         if is_hashed or self._file.size_bytes < _SOON_HASHED_BYTES:
             check_promise(entry.file)
         try_file(entry.file, is_wanted=lambda: on_progress(0.0))
+        self._adapter_state: FileState | None = None
+        self._adapter = self._try_adapter(lambda: on_progress(0.0))
         has_room = self._plan.need.total <= _UNMAPPED_SHARE * free.ram_bytes
         self.weights = Weights(
             entry.file,
@@ -111,6 +116,7 @@ class ResidentModel:
             n_gpu_layers=self._plan.n_gpu_layers,
             on_progress=on_progress,
             repack=options.repack,
+            lora=options.lora,
         )
         self.tokenizer = Tokenizer(
             self.weights, model=entry.name, file_keys=lambda: (self._sha256, self._identity)
@@ -125,10 +131,27 @@ class ResidentModel:
             raise
         self.info = self._describe()
 
+    def _try_adapter(self, is_wanted: Callable[[], bool]) -> Adapter | None:
+        lora = self._options.lora
+        if lora is None:
+            return None
+        self._adapter_state = FileState.of(lora.path)
+        # Read before the answers, whose records name it: adapters are small.
+        adapter = Adapter(path=lora.path, sha256=file_sha256(lora.path), scale=lora.scale)
+        try_file(self._entry.file, lora=lora.path, is_wanted=is_wanted)
+        note_adapter(lora.path)
+        return adapter
+
     def _first_lane(self) -> Lane:
         if self._options.exact:
             return self._open_exact_lane(max(1, self._num_streams()))
         return self._open_lane(is_exact=False, num_slots=_NUM_SLOTS)
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether a file of it is another one now, or has other contents."""
+        states = (self.weights.file_state, self._adapter_state)
+        return any(state is not None and state.is_outdated() for state in states)
 
     @property
     def is_idle(self) -> bool:
@@ -228,6 +251,7 @@ class ResidentModel:
             "quantization": file.quantization,
             "n_gpu_layers": options.n_gpu_layers,
             "repack": options.repack,
+            **self._adapter_key,
         }
         return make_exact(
             context,
@@ -501,10 +525,17 @@ class ResidentModel:
             "kv_type": options.kv_type,
             "flash_attention": options.has_flash_attention,
             "exact": lane.is_exact,
+            **self._adapter_key,
         }
         return CheckpointStore(
             checkpoint_folder(), json.dumps(scope), max_bytes=_MAX_CHECKPOINT_BYTES
         )
+
+    @property
+    def _adapter_key(self) -> dict[str, object]:
+        """What an adapter adds to whatever is known of the model by itself."""
+        one = self._adapter
+        return {} if one is None else {"adapter": one.sha256, "scale": one.scale}
 
     @property
     def _is_on_gpu(self) -> bool:
@@ -541,6 +572,7 @@ class ResidentModel:
             sampling=Recommended.of(self._file.sampling, self._file.num_parameters),
             fim=weights.fim,
             notebook=weights.notebook,
+            adapter=self._adapter,
         )
 
     def forget(self) -> None:

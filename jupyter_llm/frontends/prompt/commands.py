@@ -146,7 +146,9 @@ def _use(call: Call) -> str:
         raise MagicUsageError("/use needs a model.", "`%llm /models` lists what can be loaded.")
     info = call.llm.use(name or None, show_progress=call.show_progress, **options).info
     assert info is not None
-    return f"Using **{info.name}** ({info.quantization}, context window {info.n_ctx} tokens)."
+    lora = f" with {info.adapter}" if info.adapter is not None else ""
+    how = f"{info.quantization}, context window {info.n_ctx} tokens"
+    return f"Using **{info.name}**{lora} ({how})."
 
 
 def _pull(call: Call) -> str:
@@ -373,7 +375,7 @@ COMMANDS = named(
         "use",
         "MODEL [OPTION=VALUE…]",
         "load a model by name or path and stay with it; options are those of `llm.use`, such as "
-        "`n_ctx=8192`",
+        "`n_ctx=8192` or `lora=PATH:SCALE`",
         _use,
     ),
     Command(

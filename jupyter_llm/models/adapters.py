@@ -1,0 +1,82 @@
+"""LoRA adapters: which file one is, and whether it was made for a model."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jupyter_llm.common.remembered import Remembered
+from jupyter_llm.errors import ModelFileError, OptionError
+from jupyter_llm.models.fingerprint import file_sha256
+from jupyter_llm.models.inspect import ModelFile, inspect_adapter
+
+MAX_SCALE = 1000.0
+
+_USED = Remembered("used adapter")
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """The file of a LoRA adapter, and how much of it is added to the weights."""
+
+    path: Path
+    scale: float = 1.0
+
+    @classmethod
+    def of(cls, value: object, folder: Path | None = None) -> Lora:
+        """An adapter as people name it: `PATH` or `PATH:SCALE`, seen from a folder."""
+        if isinstance(value, Lora):
+            return value
+        if not isinstance(value, str | os.PathLike):
+            raise OptionError(f"lora must be the path of an adapter, not {value!r:.60}.")
+        text = os.fsdecode(value)
+        name, _, end = text.rpartition(":")
+        scale = _number(end)
+        if not name or scale is None or os.path.lexists(text):  # a colon may be part of a name
+            name, scale = text, 1.0
+        if not name or not scale or not abs(scale) <= MAX_SCALE:
+            raise OptionError(
+                f"lora must be PATH or PATH:SCALE with a scale other than 0, not {text!r:.60}."
+            )
+        path = (folder or Path.cwd()) / os.path.expanduser(name)  # noqa: PTH111  pathlib's raises
+        return cls(Path(os.path.normpath(path)), scale)
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.scale}"
+
+    def added_to(self, base: ModelFile) -> ModelFile:
+        """A model with the size of both; `ModelFileError` if it is no adapter for it."""
+        file = inspect_adapter(self.path)
+        if file.architecture != base.architecture:
+            raise ModelFileError(
+                self.path,
+                f"{self.path.name} is an adapter for {file.architecture} models, and "
+                f"{base.path.name} is one of {base.architecture}. Use the model it was made for.",
+            )
+        return replace(base, size_bytes=base.size_bytes + file.size_bytes)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else math.inf
+
+
+def note_adapter(path: Path) -> None:
+    """Remember an adapter that was loaded, so that answers with it can be written again."""
+    _USED.put(str(path), "")
+
+
+def find_adapter(sha256: str) -> Path | None:
+    """The adapter that was loaded on this machine and has this SHA-256, if it is still there."""
+    for path in map(Path, reversed(_USED.all())):
+        try:
+            if file_sha256(path) == sha256:
+                return path
+        except ModelFileError:  # it has gone
+            continue
+    return None
