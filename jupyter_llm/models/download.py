@@ -19,7 +19,7 @@ from typing import BinaryIO
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.errors import DownloadError
 from jupyter_llm.models.fingerprint import file_sha256, note_sha256
-from jupyter_llm.models.hub import HubFile, Repository, endpoint, explained, folder_name, opened
+from jupyter_llm.models.hub import HubFile, Repository, explained, folder_name, opened
 
 _MAX_FAILURES = 5  # in a row, without a byte between them
 _WAIT_S = 1.0  # after the first of them, twice that after the second…
@@ -39,8 +39,6 @@ def download(repository: Repository, file: HubFile, cache: Path, tell: Tell) -> 
 
     Raises `DownloadError`; what has come stays, unless it is not what the hub promised.
     """
-    from huggingface_hub import hf_hub_download
-
     folder = cache / folder_name(repository.name)
     blob = folder / "blobs" / file.sha256
     try:
@@ -48,21 +46,13 @@ def download(repository: Repository, file: HubFile, cache: Path, tell: Tell) -> 
             with _alone(cache, repository, file, tell):
                 if not _is_whole(blob, file, tell):
                     _fetch(repository, file, blob, tell)
+                path = repository.folder(cache) / file.name
+                _give_name(path, blob)
             if repository.branch != repository.revision:
                 # Without it `hf cache prune` would take the model for one that nobody wants.
                 reference = folder / "refs" / repository.branch
                 reference.parent.mkdir(parents=True, exist_ok=True)
                 reference.write_text(repository.revision, encoding="ascii")
-            path = Path(
-                hf_hub_download(  # gives it its name; the bytes are here
-                    repository.name,
-                    file.name,
-                    revision=repository.revision,
-                    cache_dir=cache,
-                    endpoint=endpoint(),
-                )
-            )
-        _check_named(path, blob, file)
     except DownloadError:
         raise
     except OSError as error:
@@ -128,14 +118,21 @@ def _is_whole(blob: Path, file: HubFile, tell: Tell) -> bool:
     return False
 
 
-def _check_named(path: Path, blob: Path, file: HubFile) -> None:
-    """Refuse another file than the one that was checked; huggingface_hub has asked once more."""
-    if not path.samefile(blob) and file_sha256(path) != file.sha256:
-        path.unlink()
-        raise DownloadError(
-            f"{file.name} in the cache was another file, for the hub states two hashes of it. "
-            "It has been deleted there. Pull again."
-        )
+def _give_name(path: Path, blob: Path) -> None:
+    """Let a name in a snapshot mean a file that was checked.
+
+    huggingface_hub would ask the hub once more, and write wherever its answer's tag leads.
+    """
+    if path.exists() and path.samefile(blob):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = path.with_name(f"{path.name}.made")
+    made.unlink(missing_ok=True)
+    try:
+        made.symlink_to(os.path.relpath(blob, path.parent))
+    except OSError:  # Windows wants a privilege for it
+        shutil.copyfile(blob, made)
+    made.replace(path)
 
 
 def _fetch(repository: Repository, file: HubFile, blob: Path, tell: Tell) -> None:

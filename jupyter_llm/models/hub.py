@@ -30,6 +30,7 @@ _QUANTIZATION = re.compile(
 )
 _LICENCE_FILE = re.compile(r"(LICEN[CS]E|COPYING|TERMS)[\w-]*(\.txt|\.md)?", re.IGNORECASE)
 _LONGEST_LICENCE = 1 << 20
+_LARGEST = 1 << 50  # bytes of a file
 _COMMIT = re.compile("[0-9a-f]{40}")
 _SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -182,6 +183,17 @@ def is_offline() -> bool:
 
 def look_up(wanted: Wanted) -> Repository:
     """A repository as it is now; the hub is asked."""
+    try:
+        return _look_up(wanted)
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        # So huggingface_hub and what is below take JSON of another shape, or none at all.
+        raise DownloadError(
+            f"{endpoint()} does not answer as the Hugging Face hub does ({type(error).__name__}). "
+            "HF_ENDPOINT names another mirror, or the hub itself where it is not set."
+        ) from None
+
+
+def _look_up(wanted: Wanted) -> Repository:
     from huggingface_hub import HfApi
 
     with explained(wanted.repository):
@@ -193,8 +205,10 @@ def look_up(wanted: Wanted) -> Repository:
     siblings = info.siblings or ()
     card: Any = info.card_data or {}
     names = [sibling.rfilename for sibling in siblings]
+    if not _NAME.fullmatch(info.id) or ":" in info.id:
+        raise ValueError(info.id)
     return Repository(
-        name=info.id or wanted.repository,
+        name=info.id,
         revision=str(info.sha),
         branch=wanted.revision,
         licence=str(card.get("license_name") or card.get("license") or ""),
@@ -205,15 +219,16 @@ def look_up(wanted: Wanted) -> Repository:
         files=tuple(
             HubFile(sibling.rfilename, sibling.lfs.size, sibling.lfs.sha256)
             for sibling in siblings
-            if sibling.lfs is not None and _is_sound(sibling.rfilename, sibling.lfs.sha256)
+            if sibling.lfs is not None and _is_sound(sibling.rfilename, sibling.lfs)
         ),
     )
 
 
-def _is_sound(name: str, sha256: object) -> bool:
+def _is_sound(name: str, lfs: Any) -> bool:
     """Whether a file and its SHA-256 are names that lead to nowhere but into the cache."""
     leads_out = name.startswith("/") or "\\" in name or ".." in name.split("/")
-    return not leads_out and bool(_SHA256.fullmatch(str(sha256)))
+    is_size = type(lfs.size) is int and 0 <= lfs.size <= _LARGEST
+    return not leads_out and is_size and bool(_SHA256.fullmatch(str(lfs.sha256)))
 
 
 def kept(wanted: Wanted, cache: Path) -> Repository:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -213,15 +214,62 @@ def test_a_commit_that_is_none_is_told(hub: Hub, monkeypatch: pytest.MonkeyPatch
         pull(NAME)
 
 
-def test_another_file_that_got_the_name_in_the_cache_is_no_model(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_no_tag_in_an_answer_leads_out_of_the_cache(hub: Hub, home: Path) -> None:
+    hub.headers = {"X_Linked_ETag": '"../../../mine"', "X_Repo_Commit": "../../x"}
+    path = pull(NAME).path
+    assert path.read_bytes() == data_of(hub)
+    assert path.samefile(next(iter((path.parents[2] / "blobs").iterdir())))
+    assert [file.name for file in home.rglob("*") if file.name in ("mine", "x")] == []
+
+
+def test_a_name_that_leads_elsewhere_leads_to_the_model_again(hub: Hub, tmp_path: Path) -> None:
+    path = pull(NAME).path
+    path.unlink()
+    path.write_bytes(b"other")
+    assert pull(NAME).path.read_bytes() == data_of(hub)
+
+
+def test_where_there_are_no_links_a_name_is_a_copy(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = tmp_path / "other.gguf"
-    other.write_bytes(b"other")
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: str(other))
-    with pytest.raises(DownloadError, match="two hashes"):
+    def fail(*_args: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(Path, "symlink_to", fail)
+    assert pull(NAME).path.read_bytes() == data_of(hub)
+
+
+GOOD: dict[str, Any] = {"id": NAME, "sha": COMMIT, "siblings": [], "cardData": {"license": "mit"}}
+SIBLING: dict[str, Any] = {"rfilename": "a.gguf", "size": 9}
+LFS: dict[str, Any] = {"sha256": "0" * 64, "size": 9, "pointerSize": 1}
+OTHER_SHAPES: list[bytes | dict[str, Any]] = [
+    *(b"<html>", b"", b"null", b"[]", b"3", b"{}", b"\xff", b"[" * 100_000),
+    *({**GOOD, "siblings": 3}, {**GOOD, "siblings": {"a": 1}}),
+    *({**GOOD, "siblings": [3]}, {**GOOD, "siblings": [{}]}),
+    *({**GOOD, "id": name} for name in (3, None, "../../x", "a/b/c", "a/b:c")),
+    *({**GOOD, "cardData": card} for card in (3, [1])),
+    *({**GOOD, "siblings": [{**SIBLING, "lfs": lfs}]} for lfs in (3, [1])),
+    *({**GOOD, "siblings": [{"rfilename": name, "lfs": LFS}]} for name in (3, None)),
+    {**GOOD, "createdAt": "yesterday"},
+]
+
+
+@pytest.mark.parametrize("answer", OTHER_SHAPES, ids=lambda answer: f"{answer}"[-50:])
+def test_an_answer_of_another_shape_is_told_in_one_line(
+    hub: Hub, answer: bytes | dict[str, Any]
+) -> None:
+    hub.description = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+    with pytest.raises(DownloadError, match="does not answer as the Hugging Face hub") as caught:
         pull(NAME)
-    assert not other.exists()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", ["big", None, -5, 9.5, True, 1 << 60])
+def test_a_file_whose_size_is_none_is_no_model(hub: Hub, size: object) -> None:
+    siblings = [{**SIBLING, "lfs": {**LFS, "size": size}}]
+    hub.description = json.dumps({**GOOD, "siblings": siblings}).encode()
+    with pytest.raises(DownloadError, match="no GGUF files"):
+        pull(NAME)
 
 
 @pytest.mark.parametrize("kind", [ValueError, ImportError, OSError, NotImplementedError])

@@ -55,6 +55,8 @@ class Hub:
         self.statuses: list[int] = []  # what the next questions for a file are answered with
         self.has_ranges = True
         self.lies: dict[str, bytes] = {}  # what is sent in place of a file
+        self.description: bytes | None = None  # what is said of any repository, in place of facts
+        self.headers: dict[str, str] = {}  # of what leads to a file, in place of the right ones
         self.gate = threading.Event()  # what is sent waits for it…
         self.gate.set()
         self.gate_after = 0  # …after so many bytes
@@ -170,7 +172,8 @@ class _Front(_Answers):
             "cardData": repo.card,
             "siblings": siblings,
         }
-        self.say(200, json.dumps(facts).encode(), Content_Type="application/json")
+        body = json.dumps(facts).encode() if self.hub.description is None else self.hub.description
+        self.say(200, body, Content_Type="application/json")
 
     def _lead(self, revision: str, file: str, repo: Repo) -> None:
         if self.hub.statuses:
@@ -183,13 +186,13 @@ class _Front(_Answers):
             self.say(404, X_Error_Code="EntryNotFound", X_Repo_Commit=COMMIT)
         else:
             digest = sha256(repo.files[file])
-            self.say(
-                302,
-                Location=f"http://localhost:{self.hub.store.server_port}/store/{digest}",
-                X_Repo_Commit=COMMIT,
-                X_Linked_ETag=f'"{digest}"',
-                X_Linked_Size=str(len(repo.files[file])),
-            )
+            headers = {
+                "X_Repo_Commit": COMMIT,
+                "X_Linked_ETag": f'"{digest}"',
+                "X_Linked_Size": str(len(repo.files[file])),
+            }
+            address = f"http://localhost:{self.hub.store.server_port}/store/{digest}"
+            self.say(302, b"", Location=address, **headers | self.hub.headers)
 
 
 class _Store(_Answers):
