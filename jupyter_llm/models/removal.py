@@ -31,7 +31,7 @@ def removal(entry: ModelEntry) -> Removal:
     if _is_in(path, models_folder()):
         return _of_files(parts_of(path))
     if _is_in(path, hub_cache()):
-        return _of_revision(path)
+        return _of_hub(path)
     raise ModelFileError(
         path,
         f"{path} was not downloaded by jupyter_llm and is not deleted: remove it with the program "
@@ -56,19 +56,33 @@ def _of_files(paths: list[Path]) -> Removal:
     return Removal(tuple(paths), size_bytes, carry_out)
 
 
-def _of_revision(path: Path) -> Removal:
-    """A revision of a repository, which huggingface_hub deletes whole."""
+def _of_hub(path: Path) -> Removal:
+    """The files of a model in huggingface_hub's cache, or the revision if it has no others.
+
+    Versions of it before 2.4 delete revisions only.
+    """
     from huggingface_hub import scan_cache_dir
 
     cache = scan_cache_dir(hub_cache())
     resolved = Path(os.path.realpath(path.parent))
+    names = {part.name for part in parts_of(path)}
     for repo in cache.repos:
         for revision in repo.revisions:
             if resolved.is_relative_to(os.path.realpath(revision.snapshot_path)):
                 # Another repository may have a revision of the same hash, so it is not shown.
                 alone = replace(cache, repos=frozenset({repo}))
-                strategy = alone.delete_revisions(revision.commit_hash)
-                paths = tuple(sorted(file.file_path for file in revision.files))
+                files = [
+                    file
+                    for file in revision.files
+                    if file.file_name in names
+                    and resolved == Path(os.path.realpath(file.file_path.parent))
+                ]
+                if len(files) == len(revision.files) or not hasattr(alone, "delete_files"):
+                    files = list(revision.files)
+                    strategy = alone.delete_revisions(revision.commit_hash)
+                else:
+                    strategy = alone.delete_files(*files)
+                paths = tuple(sorted(file.file_path for file in files))
                 carry_out = partial(_delete, paths, strategy.execute)
                 return Removal(paths, strategy.expected_freed_size, carry_out)
     raise ModelFileError(path, f"huggingface_hub does not know {path}. Delete it by hand.")

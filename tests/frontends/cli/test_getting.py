@@ -107,6 +107,18 @@ def test_of_two_repositories_with_one_hash_only_the_one_that_is_meant_goes(
         assert all(find_model(f"other{left}").path.exists() for left in range(number + 1, 4))
 
 
+def test_other_files_of_a_repository_stay(repo: Repo, tiny_gguf: Path) -> None:
+    repo.files["other-Q8_0.gguf"] = tiny_gguf.read_bytes()
+    for which in (":other-Q8_0", ":elsewhere-Q8_0"):
+        assert main(["pull", f"{NAME}{which}"]) == 0
+    path, other = (find_model(name).path for name in (MODEL, "other-q8_0"))
+    blob = path.resolve()
+    assert main(["remove", MODEL, "--yes"]) == 0
+    assert (path.exists(), blob.exists(), other.exists()) == (False, False, True)
+    assert main(["remove", "other-q8_0", "--yes"]) == 0
+    assert not other.parent.exists()
+
+
 def test_what_could_not_be_deleted_is_not_said_to_be(
     repo: Repo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
