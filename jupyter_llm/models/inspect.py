@@ -8,7 +8,6 @@ strings are stepped over, in 8 and 60 ms.
 from __future__ import annotations
 
 import math
-import mmap
 import os
 import re
 import stat
@@ -17,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,15 @@ from jupyter_llm.errors import ModelFileError
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
-# A damaged header may promise anything. These bounds are far above the largest models' (20 MB,
-# some thousand tensors) and keep the time and memory of reading nonsense small.
-_MAX_HEADER = 64 << 20
-_MAX_COUNT = 1 << 16
-_FIRST = 1 << 16  # bytes that are read at once; a small header needs no map of the file
-_DAMAGED = (struct.error, IndexError, ValueError, OverflowError)
+# A damaged header may promise anything. These bounds are above the largest models' (20 MB, 800,000
+# texts, some thousand tensors, a hundred keys) and keep the time and memory of nonsense small.
+_FIRST = 1 << 16  # bytes that are read at once, and then more until the header is whole
+_STEPS = (8 << 20, 32 << 20)
+_MAX_TEXTS, _TEXTS_AT_ONCE = 1 << 20, 1 << 15
+_MAX_TENSORS = 1 << 14
+_MAX_KEYS = 1 << 10
 _MAX_FILE = 1 << 50
+_MAX_TEXT_BYTES, _KEPT_BYTES = 1 << 20, 2000  # of a key or a value
 _BOOL, _STRING, _ARRAY = 7, 8, 9
 _MAX_TEXT = 500  # characters of a name or a licence
 _MAX_LAYERS = 512  # of llama.cpp; arrays up to this length may be a number for each layer
@@ -232,16 +234,26 @@ def _inspect(path: Path, _mtime_ns: int, size: int, *, is_adapter: bool = False)
         start = file.read(_FIRST)
         if not start.startswith(_MAGIC):
             raise ModelFileError(path, f"{path.name} is not a GGUF file: {_looks_like(start)}.")
-        try:
-            with suppress(*_DAMAGED):  # it may only be longer
-                return _Reader(path, start).read(size, is_adapter=is_adapter)
-            length = min(os.fstat(file.fileno()).st_size, _MAX_HEADER)
-            with mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ) as data:
+        return _read_header(path, file, start, size, is_adapter=is_adapter)
+
+
+def _read_header(
+    path: Path, file: FileIO, data: bytes, size: int, *, is_adapter: bool
+) -> ModelFile:
+    """Read as much as it takes. A file that is mapped would end us where somebody cuts it off."""
+    for length in (*_STEPS, 0):
+        with suppress(struct.error):  # the header is longer than that, or cut off
+            try:
                 return _Reader(path, data).read(size, is_adapter=is_adapter)
-        except _DAMAGED:
-            raise ModelFileError(
-                path, f"The header of {path.name} is damaged or cut off. Download the file again."
-            ) from None
+            except (ValueError, OverflowError):
+                break
+        if size <= len(data):
+            break
+        file.seek(0)
+        data = file.read(length)
+    raise ModelFileError(
+        path, f"The header of {path.name} is damaged or cut off. Download the file again."
+    )
 
 
 def _looks_like(start: bytes) -> str:
@@ -379,15 +391,16 @@ class _Sizes:
 class _Reader:
     """Walks over a header from front to back."""
 
-    def __init__(self, path: Path, data: bytes | mmap.mmap) -> None:
+    def __init__(self, path: Path, data: bytes) -> None:
         self._path = path
         self._data = data
+        self._num_texts = 0  # in arrays
         self._offset = len(_MAGIC)
         self._vocabulary = (0, 0)  # where its texts begin and end
 
     def read(self, size: int, *, is_adapter: bool) -> ModelFile:
         self._check_version()
-        num_tensors, num_keys = self._count(), self._count()
+        num_tensors, num_keys = self._count(_MAX_TENSORS), self._count(_MAX_KEYS)
         meta = _Meta(self._pairs(num_keys))
         num_parameters, data_size = self._tensors(num_tensors)
         alignment = meta.integer("general.alignment")
@@ -443,7 +456,9 @@ class _Reader:
         return any(has(text[_U64.size :]) and has(text) for text in _FIM_STRINGS)
 
     def _has_token(self, text: bytes) -> bool:
-        return self._data.find(text, *self._vocabulary) >= 0
+        start, end = self._vocabulary
+        # Twice as much as the largest vocabularies take.
+        return self._data.find(text, start, min(end, start + _STEPS[0])) >= 0
 
     def _check_version(self) -> None:
         version: int = self._unpack(_U32)
@@ -498,24 +513,32 @@ class _Reader:
         self._offset += code.size
         return value
 
-    def _count(self) -> int:
+    def _count(self, most: int) -> int:
         count: int = self._unpack(_U64)
-        if count > _MAX_COUNT:
+        if count > most:
             raise ValueError(count)
         return count
 
     def _skip_text(self) -> int:
         """Step over a text and return where it begins."""
-        (length,) = _U64.unpack_from(self._data, self._offset)
-        start = self._offset + _U64.size
-        self._offset = start + length
-        if self._offset > len(self._data):
+        length = self._unpack(_U64)
+        if length > _MAX_TEXT_BYTES:
             raise ValueError(length)
+        start = self._offset
+        self._step(length)
         return start
+
+    def _step(self, length: int) -> None:
+        self._offset += length
+        if self._offset > _STEPS[-1]:
+            raise ValueError(length)
+        if self._offset > len(self._data):
+            raise struct.error
 
     def _text(self) -> str:
         start = self._skip_text()
-        return str(self._data[start : self._offset], "utf-8", "replace")
+        end = min(self._offset, start + _KEPT_BYTES)
+        return self._data[start:end].decode("utf-8", "replace")
 
     def _pairs(self, count: int) -> Iterator[tuple[str, object]]:
         for _ in range(count):
@@ -543,17 +566,22 @@ class _Reader:
         else:
             if kind not in (*_FLOATS, _BOOL) and count <= _MAX_LAYERS:
                 values = struct.unpack_from(f"<{count}{_CODES[kind]}", self._data, self._offset)
-            self._offset += _SCALARS[kind].size * count
-        if self._offset > len(self._data):
-            raise ValueError(count)
+            self._step(_SCALARS[kind].size * count)
         return _Array(count, values)
 
     def _skip_strings(self, count: int) -> None:
         # The one loop that matters: vocabularies have up to 300,000 strings.
+        self._num_texts += count
+        if self._num_texts > _MAX_TEXTS:
+            raise ValueError(count)
         data, offset, unpack = self._data, self._offset, _U64.unpack_from
-        for _ in range(count):  # a wrong count runs out of the file and raises
-            offset += 8 + unpack(data, offset)[0]
-        self._offset = offset
+        for done in range(0, count, _TEXTS_AT_ONCE):
+            start, number = offset, min(count - done, _TEXTS_AT_ONCE)
+            for _ in range(number):  # a wrong count runs out of the file and raises
+                offset += 8 + unpack(data, offset)[0]
+            if number == _TEXTS_AT_ONCE and offset - start < 9 * number:  # nearly all are empty
+                raise ValueError(count)
+        self._step(offset - self._offset)
 
     def _tensors(self, count: int) -> tuple[int, int]:
         """The number of parameters, and where the last tensor's data ends in its section."""
@@ -570,4 +598,6 @@ class _Reader:
             per_block, block_bytes = _BLOCKS.get(kind, (1, 0))  # a newer type: only its start
             num_parameters += elements
             end = max(end, offset + elements // per_block * block_bytes)
+        if num_parameters > _MAX_FILE:
+            raise ValueError(num_parameters)
         return num_parameters, end

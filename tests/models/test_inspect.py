@@ -3,9 +3,11 @@ from __future__ import annotations
 import errno
 import math
 import os
+import re
 import struct
 import time
 import tracemalloc
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,8 @@ import gguf
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.broken_headers import broken_headers
+from support.tiny_kinds import write_tiny_recurrent, write_tiny_window
 from support.tiny_model import write_tiny_model
 
 from jupyter_llm.errors import ModelFileError
@@ -429,3 +433,75 @@ def test_random_headers_raise_nothing_but_our_error(
 ) -> None:
     num_tensors, num_keys = counts
     refuses_or_describes(damaged, header(*rest, num_tensors=num_tensors, num_keys=num_keys))
+
+
+@pytest.mark.slow
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_no_broken_header_costs_much_or_raises_another_error(
+    scaled: Callable[[int], int],
+    limit_s: Callable[[float], float],
+    damaged: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, ends = damaged.parent, Counter[str]()
+    sources = [
+        write_tiny_model(folder / "llama.gguf"),
+        write_tiny_recurrent(folder / "mamba.gguf"),
+        write_tiny_window(folder / "gemma2.gguf"),
+    ]
+    slowest_s, largest = 0.0, 0
+    for what in broken_headers(sources, damaged, count=scaled(3000)):
+        ends[end_of(damaged)] += 1
+        took_s = min(spent_s(damaged) for _ in range(3))
+        tracemalloc.start()
+        end_of(damaged)
+        num_bytes = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert took_s < limit_s(0.05), what
+        assert num_bytes < 50_000_000, what
+        slowest_s, largest = max(slowest_s, took_s), max(largest, num_bytes)
+    with capsys.disabled():
+        print(f"\n{dict(ends)}, at most {slowest_s * 1e3:.0f} ms and {largest / 1e6:.0f} MB")
+    assert len(ends) > 3
+
+
+def end_of(path: Path) -> str:
+    """What comes of reading a header: a sound answer, or our error in one line."""
+    module._inspect.cache_clear()
+    try:
+        file = inspect(path)
+    except ModelFileError as error:
+        assert "\n" not in str(error)  # noqa: PT017  either outcome is right
+        return re.sub(r".*(damaged or cut|truncated|no sound model|version).*", r"\1", str(error))
+    assert 0 <= file.num_parameters < 1 << 50
+    return "answered"
+
+
+def spent_s(path: Path) -> float:
+    began_s = time.process_time()
+    end_of(path)
+    return time.process_time() - began_s
+
+
+def test_a_file_that_is_cut_off_while_it_is_read_is_an_error(
+    tiny_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(tiny_gguf.read_bytes())
+    check = module._Reader._check_version
+
+    def cut(reader: object) -> None:
+        os.truncate(path, 8)
+        check(reader)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module._Reader, "_check_version", cut)
+    end_of(path)
+
+
+@pytest.mark.parametrize("count", [10_000, 700_000])
+def test_a_header_may_be_long(tmp_path: Path, count: int) -> None:
+    words = pair("tokenizer.ggml.merges", ARRAY, array(STRING, count, text("a word") * count))
+    name = pair("general.name", STRING, text("Long"))
+    (tmp_path / "long.gguf").write_bytes(header(words, name, num_keys=2))
+    assert inspect(tmp_path / "long.gguf").name == "Long"
