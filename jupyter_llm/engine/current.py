@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from jupyter_llm.common.bars import TICK_S, Step, loading_bar, tuning_bar
 from jupyter_llm.common.watchers import Watchers
+from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.options import EngineOptions, check_names
 from jupyter_llm.engine.residents import Resident, Residents, check_role
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from jupyter_llm.models.machine import FreeMemory
 
 logger = logging.getLogger(__name__)
+
+_LEAST_WAIT_S = 0.05  # until it is looked again who is idle
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -96,6 +100,9 @@ class CurrentEngine:
         self._choices: dict[ModelRole, tuple[ModelEntry, EngineOptions]] = {}  # by `use`
         self._seen: dict[str, ModelEntry] = {}  # by name, what was loaded; the latest one last
         self._project: Project | None = None
+        self._idle_s: float | None = None
+        self._idle_timer: threading.Timer | None = None
+        self._is_resting = False  # all models were let go since nobody used them
         self._is_background_held = False
         self._watchers = Watchers()
         self._underway: Activity | None = None  # before there is an engine that works
@@ -265,6 +272,7 @@ class CurrentEngine:
             for role in self._roles_at(path):
                 if role != "chat":
                     self._choices.pop(role, None)
+        self._is_resting = False
         self._end(going)
 
     def _end(self, going: Sequence[Resident]) -> None:
@@ -305,6 +313,62 @@ class CurrentEngine:
         except EngineClosedError:
             pass  # unloaded by another thread, or failed
         return Status(info=None, engine=None, residents=residents)
+
+    @property
+    def idle_s(self) -> float | None:
+        """After how many seconds without use a model's memory is freed; None keeps it."""
+        return self._idle_s
+
+    @idle_s.setter
+    def idle_s(self, idle_s: float | None) -> None:
+        with self._lock:
+            self._idle_s = idle_s
+            self._wait_for_idleness()
+
+    def _wait_for_idleness(self) -> None:
+        """Look again when the model that was not used for the longest time may have to go."""
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        residents = self._residents.alive
+        if self._idle_s is not None and residents:
+            left_s = residents[0].used_s + self._idle_s - time.monotonic()
+            self._idle_timer = threading.Timer(max(left_s, _LEAST_WAIT_S), self._rest)
+            self._idle_timer.daemon = True
+            self._idle_timer.start()
+
+    def _rest(self) -> None:
+        """Free the memory of models that nobody uses."""
+        with self._lock:
+            if self._idle_s is None:
+                return
+            residents, last_s = self._residents.alive, time.monotonic() - self._idle_s
+            for one in residents:
+                if one.engine.work != "idle":
+                    one.touch()
+            idle = [one for one in residents if one.used_s <= last_s]
+            self._is_resting = bool(idle) and len(idle) == len(residents)
+            self._end(idle)
+            self._wait_for_idleness()
+
+    def resting(self, role: ModelRole) -> str | None:
+        """The model that a role goes to, where it was let go since nobody used it."""
+        if not self._is_resting:
+            return None
+        choice = self._choices.get(role) or self._choices.get("chat")
+        return next(reversed(self._seen), None) if choice is None else choice[0].name
+
+    def wake(self, role: ModelRole) -> None:
+        """Load the model of a role in the background, where it was let go since nobody used it."""
+
+        def load() -> None:
+            try:
+                self.get(role=role)
+            except JupyterLLMError as error:
+                logger.warning("%s", error)
+
+        if self._is_resting:
+            self._is_resting = False
+            start_worker(load, "jupyter-llm-waking")
 
     def free_alone(self) -> FreeMemory:
         """What would be free if all models went: what another one may take."""
@@ -502,7 +566,9 @@ class CurrentEngine:
 
         def take(engine: LocalEngine) -> None:
             # All at once: an interrupt must not leave an engine that passes for another's.
-            self._residents.take(Resident(entry, options, engine))
+            resident = Resident(entry, options, engine)
+            self._residents.take(resident)
+            engine.watch(resident.touch)
 
         tuned_entry, settings = tuned(entry)
         size = inspect(tuned_entry.file).size_bytes
@@ -520,6 +586,8 @@ class CurrentEngine:
             )
             engine.watch(self._activity_watchers.tell)
         engine.hold_background(is_held=self._is_background_held)
+        self._is_resting = False
+        self._wait_for_idleness()
         self._seen.pop(entry.name, None)
         self._seen[entry.name] = entry
         note_used(entry)

@@ -18,7 +18,10 @@ SAMPLING = (
     *("temperature", "top_p", "top_k", "min_p", "repeat_penalty"),
     *("may_repeat", "seed", "max_tokens"),
 )
-PROMPTING = ("system", "format", "context", "vars", "chat", "try_drafts", "stats", *SAMPLING)
+PROMPTING = (
+    *("system", "format", "context", "vars", "chat", "try_drafts", "stats", "idle_minutes"),
+    *SAMPLING,
+)
 """What holds for prompts, by the names of `LLMMagics`."""
 
 _LOADING = tuple(option.name for option in fields(EngineOptions))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.tiny_model import write_tiny_model
+from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.engine.local import engine as local
@@ -213,6 +214,46 @@ def test_status_and_models_say_which_are_resident_and_for_what(chat: Path, other
     assert re.fullmatch(r"other \(.* kB, for code at the cursor\)", rows["loaded beside it"])
     here = {one.entry.path: one.here for one in listed_models(llm) if one.is_loaded}
     assert here == {chat: "loaded for chats", other: "loaded for code at the cursor"}
+
+
+def test_a_model_that_nobody_uses_is_let_go_and_the_next_prompt_loads_it_again(
+    chat: Path, other: Path
+) -> None:
+    llm.use(other, role="complete", n_threads=1)
+    llm.current.idle_s = 0.01
+    until(lambda: not loaded())
+    llm.current.idle_s = None
+    steps: list[str] = []
+    engine = llm.engine(show_progress=lambda step: steps.append(step.text))
+    assert engine.info.name == "tiny"
+    assert steps[-1].startswith("Loading tiny: 100%")
+    assert loaded() == {"tiny"}
+
+
+def test_a_model_that_works_is_not_let_go(chat: Path) -> None:
+    engine = llm.engine()
+    stream = llm.stream("Hello", max_tokens=None, ignore_eos=True)
+    until(lambda: bool(stream.written))
+    (resident,) = llm.current._residents.alive
+    llm.current.idle_s = 0.01
+    before_s = resident.used_s
+    until(lambda: resident.used_s > before_s)  # somebody looked, and it worked
+    stream.cancel()
+    assert stream.result().text
+    until(lambda: llm.current.resident is not engine)
+
+
+def test_code_at_the_cursor_wakes_a_model_that_was_let_go(chat: Path) -> None:
+    llm.current.wake("complete")
+    llm.current.idle_s = 0.01
+    until(lambda: llm.current.resting("complete") == "tiny")
+    llm.current.idle_s = None
+    llm.current.wake("complete")
+    until(lambda: loaded() == {"tiny"})
+    assert llm.current.resting("complete") is None
+    llm.unload()
+    llm.current.wake("complete")  # who unloads a model wants its memory
+    assert llm.current.resting("complete") is None
 
 
 MB = 1_000_000

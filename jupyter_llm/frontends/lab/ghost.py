@@ -25,6 +25,7 @@ from jupyter_llm.notebook.cells.document import Document, DocumentCell
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from jupyter_llm.engine.base import Engine
     from jupyter_llm.frontends.lab.messages import DocumentCellData, FromLab
     from jupyter_llm.frontends.lab.session import Session
     from jupyter_llm.tasks.completing.completing import GhostWriter
@@ -35,7 +36,10 @@ _STOP_S: Final = 60.0  # until a model that was taken from has stopped
 
 
 class Ghost:
-    """Completes code in one page's notebook. It never loads a model."""
+    """Completes code in one page's notebook.
+
+    It loads no model but one that was let go since nobody used it for a while.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -154,8 +158,18 @@ class Ghost:
             self._session.outbox.put(ModelMessage(model=None))
 
     def _tell_model(self) -> None:
-        engine = self._session.llm.current.resident_of("complete")
-        self._session.outbox.put(ModelMessage(model=engine.info.name if engine else None))
+        current = self._session.llm.current
+        engine = current.resident_of("complete")
+        # One that rests is loaded again by the next request, so the page goes on asking.
+        name = engine.info.name if engine is not None else current.resting("complete")
+        self._session.outbox.put(ModelMessage(model=name))
+
+    def _engine(self) -> Engine | None:
+        current = self._session.llm.current
+        engine = current.resident_of("complete")
+        if engine is None:
+            current.wake("complete")
+        return engine
 
     def _ghost_writer(self) -> GhostWriter:
         """What writes; the page has said by now where its notebook lies."""
@@ -163,11 +177,7 @@ class Ghost:
 
         if self._writer is None:
             llm = self._session.llm
-            self._writer = GhostWriter(
-                lambda: llm.current.resident_of("complete"),
-                self._session.path,
-                timeline=llm.timeline,
-            )
+            self._writer = GhostWriter(self._engine, self._session.path, timeline=llm.timeline)
         return self._writer
 
 

@@ -14,7 +14,7 @@ from IPython.core.magic import (
     needs_local_scope,
     no_var_expand,
 )
-from traitlets import Bool, Enum, Float, Int, List, Unicode, Union
+from traitlets import Bool, Enum, Float, Int, List, Unicode, Union, observe
 
 from jupyter_llm.api import llm
 from jupyter_llm.chat.budget import MODES
@@ -105,6 +105,12 @@ class LLMMagics(Magics):
         default_value=True,
         help="Try drafts of code in a sealed copy of the kernel, which can change nothing.",
     ).tag(config=True)
+    idle_minutes = Float(
+        None,
+        allow_none=True,
+        min=0,
+        help="Free the memory of models that were not used for so long; None keeps it.",
+    ).tag(config=True)
     stats = Bool(default_value=False, help="Show token counts and times.").tag(config=True)
 
     def __init__(
@@ -126,6 +132,12 @@ class LLMMagics(Magics):
         kernel = getattr(shell, "kernel", None)
         self._inspection = Inspection(kernel, self.commands) if kernel is not None else None
         self._told: set[str] = set()  # chats of which it was said what was kept of them
+
+    @observe("idle_minutes")
+    def _rest(self, _change: object) -> None:
+        """Let models go once they were not used for so long."""
+        minutes = self.idle_minutes
+        llm.current.idle_s = None if minutes is None else 60 * minutes
 
     @property
     def defaults(self) -> Options:
