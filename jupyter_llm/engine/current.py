@@ -181,7 +181,7 @@ class CurrentEngine:
             return None
         try:
             entry, options = self._chosen(model)
-        except ModelNotFoundError:
+        except JupyterLLMError:  # whoever asks for an answer is told
             return None
         finally:
             self._lock.release()
@@ -225,7 +225,8 @@ class CurrentEngine:
         with self._locked(show):
             in_use = self._resident_of(role) if model is None else None
             entry = self.find(model) if in_use is None else in_use.entry
-            choice = (entry, self._options(entry, options))
+            is_named = model is not None or in_use is not None
+            choice = (entry, self._options(entry, options, is_named=is_named))
             self._keep_chat(role)
             try:
                 engine = self._ensure(*choice, show, leaving=self._replaced(role, entry))
@@ -245,7 +246,7 @@ class CurrentEngine:
             with suppress(ModelNotFoundError):
                 resident = self._resident_of("chat")
                 entry = self.find() if resident is None else resident.entry
-                options = self._options(entry, {}) if resident is None else resident.options
+                options = self._options(entry) if resident is None else resident.options
                 self._choices["chat"] = (entry, options)
 
     def _replaced(self, role: ModelRole, entry: ModelEntry) -> list[Resident]:
@@ -489,8 +490,11 @@ class CurrentEngine:
         if model is None and (choice := self._choices.get(role) or self._choices.get("chat")):
             return choice
         entry = self.find(model)
-        told = (options for one, options in self._choices.values() if one.path == entry.path)
-        return entry, next(told, None) or self._options(entry, {})
+        for one, options in self._choices.values():
+            # Of two names with other options, each stands for its own; a path is only a path.
+            if one.path == entry.path and (entry.source == "path" or one.options == entry.options):
+                return entry, options
+        return entry, self._options(entry, is_named=model is not None)
 
     def project(self, folder: Path | None = None) -> Project:
         """The defaults of the project we are in: those of the working folder when first asked.
@@ -503,9 +507,16 @@ class CurrentEngine:
             self._project = project_of(folder or Path.cwd())
         return self._project
 
-    def _options(self, entry: ModelEntry, typed: Mapping[str, Any]) -> EngineOptions:
-        """How to load a model: as is typed, as its name says, or as the project does."""
-        return EngineOptions(**{**self.project().loading_of(entry), **dict(entry.options), **typed})
+    def _options(
+        self, entry: ModelEntry, typed: Mapping[str, Any] | None = None, *, is_named: bool = False
+    ) -> EngineOptions:
+        """How to load a model: as is typed, then as its name or the project says.
+
+        The name that was used comes before the project, and the user's default after it.
+        """
+        own, project = dict(entry.options), self.project().loading_of(entry)
+        known = {**project, **own} if is_named else {**own, **project}
+        return EngineOptions(**{**known, **(typed or {})})
 
     def _ensure(
         self,

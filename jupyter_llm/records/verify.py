@@ -138,6 +138,8 @@ class VerifyReport:
 def _cells(row: Verdict) -> tuple[str, str, str, str, str]:
     record = row.record
     model = record.model.name if record is not None else "unknown model"
+    if record is not None and record.model.adapter is not None:
+        model += f" with {record.model.adapter.file}"
     seed = record.params.seed if record is not None else None
     seed_text = "" if seed is None else str(seed)
     return (

@@ -84,3 +84,13 @@ def test_a_name_that_is_mistyped_is_suggested(models: Path) -> None:
     llm.alias("legal-texts", "first")
     with pytest.raises(ModelNotFoundError, match="Did you mean legal-texts"):
         find_model("legal-text")
+
+
+def test_two_names_of_one_model_each_bring_their_own_options(models: Path, fresh_llm: None) -> None:
+    llm.alias("short", "first", n_ctx=256)
+    llm.use("first", n_ctx=512, n_threads=1)
+    assert llm.engine("short").info.n_ctx == 256
+    assert llm.engine("first").info.n_ctx == 512
+    llm.use("short", n_threads=1)
+    assert llm.engine("first").info.n_ctx > 512
+    assert llm.engine(models / "first-1b.gguf").info.n_ctx == 256  # as it was chosen

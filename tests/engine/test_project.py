@@ -72,6 +72,25 @@ def test_a_project_says_how_models_are_loaded_and_what_is_typed_says_it_better(
     assert (info.n_ctx, info.n_threads) == (512, 1)
 
 
+def test_a_name_that_is_used_comes_before_the_project_and_the_users_default_after_it(
+    models: Path, folder: Path
+) -> None:
+    llm.alias("default", "user", n_ctx=512, n_threads=1)
+    llm.alias("short", "user", n_ctx=512, n_threads=1)
+    put(folder, "n_ctx = 256")
+    assert llm.engine().info.n_ctx == 256
+    assert llm.engine("short").info.n_ctx == 512
+
+
+def test_a_wrong_project_disturbs_nothing_that_only_looks_for_a_loaded_model(
+    models: Path, folder: Path
+) -> None:
+    llm.engine("user")
+    put(folder, "modle = 'x'")
+    llm.current._project = None
+    assert llm.current.resident_for() is None
+
+
 def test_a_project_is_that_of_the_folder_where_it_was_first_asked_for(
     models: Path,
     folder: Path,

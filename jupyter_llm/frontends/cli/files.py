@@ -58,7 +58,7 @@ def add_to(commands: Commands) -> None:
         summary="give a model another name, or list the names",
         description=_ALIAS,
     )
-    alias.add_argument("words", nargs="*", metavar="NAME MODEL OPTION=VALUE", help="what it says")
+    add_model(alias, "words", nargs="*", metavar="WORD", help="NAME MODEL OPTION=VALUE")
     alias.add_argument("--remove", action="store_true", help="take the name back")
     inspect = add_command(
         commands,
@@ -82,13 +82,19 @@ def _alias(options: argparse.Namespace) -> int:
     from jupyter_llm.api import llm
     from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
 
-    words = [*(options.words), *(["--remove"] if options.remove else [])]
+    words = [*map(_as_typed, options.words), *(["--remove"] if options.remove else [])]
     said = str(COMMANDS["alias"].run(Call(llm=llm, chat=llm.chat(), argument=" ".join(words))))
     if options.json:
         show_json({name: asdict(alias) for name, alias in llm.aliases.items()})
     else:
         show(said.replace("**", ""))
     return OK
+
+
+def _as_typed(word: str) -> str:
+    """A word of the shell, with the quotes around a value that the shell has taken off."""
+    name, equals, value = word.partition("=")
+    return f'{name}="{value}"' if equals and " " in value else word
 
 
 def _models(options: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from jupyter_llm.common.tables import human_size, markdown_table, parameter_count
 from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.errors import JupyterLLMError, NotEnoughMemoryError
+from jupyter_llm.models.aliases import aliases
 
 if TYPE_CHECKING:
     from jupyter_llm.api import LLM
@@ -143,9 +144,12 @@ def _weighed(model: ListedModel, free: FreeMemory) -> ListedModel:
 
 
 def model_table(models: Iterable[ListedModel]) -> str:
-    """Models as a Markdown table; the loaded one is set off."""
-    rows = (
-        (f"**{one.entry.name}** (loaded)" if one.is_loaded else one.entry.name, *one.facts)
-        for one in models
-    )
-    return markdown_table(MODEL_COLUMNS, rows)
+    """Models as a Markdown table, with the user's names for them; the loaded one is set off."""
+    given = [(alias.model, name) for name, alias in aliases().items()]
+
+    def name(one: ListedModel) -> str:
+        own = [name for model, name in given if model in (one.entry.name, str(one.entry.path))]
+        shown = f"**{one.entry.name}** (loaded)" if one.is_loaded else one.entry.name
+        return f"{shown}, alias {', '.join(own)}" if own else shown
+
+    return markdown_table(MODEL_COLUMNS, ((name(one), *one.facts) for one in models))

@@ -63,6 +63,7 @@ def test_a_name_is_given_listed_and_taken_back(model: str) -> None:
     assert command("alias", "coder first n_ctx=256").startswith("**coder** stands for first n_ctx")
     assert "| coder | first n_ctx=256 |" in command("alias", "")
     assert words_at(" /use co", [])[1][0] == "coder"
+    assert "| first, alias coder |" in command("models", "")
     assert "context window 256 tokens" in command("use", "coder")
     assert command("alias", "coder --remove") == "coder stands for no model any more."
     with pytest.raises(MagicUsageError, match="/alias coder needs a model"):
@@ -82,6 +83,8 @@ def test_names_are_given_and_listed_in_a_terminal(
     assert "coder stands for first n_ctx=256" in capsys.readouterr().out
     assert main(["alias", "--json"]) == 0
     assert '"model": "first"' in capsys.readouterr().out
+    assert main(["alias", "coder", "first", "lora=my style.gguf"]) == 0
+    assert "my style.gguf:1.0" in capsys.readouterr().out
     assert main(["alias", "coder", "--remove"]) == 0
     assert main(["alias", "coder", "--remove"]) == 2
     assert "`jupyter llm alias` lists them" in capsys.readouterr().err
