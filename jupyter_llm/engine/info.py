@@ -123,9 +123,10 @@ class EngineStatus:
 
     `prefixes` are the latest used first; those that share a start each count it. `num_cells` is
     the room of the KV cache in tokens and `kv_bytes` what it takes, the exact one's included;
-    `exact_cells` and `exact_bytes` are that one's, where it is a second one. `tokens_per_s` is the
-    speed of the last completion, `process_bytes` the memory of the process, `template_trouble` why
-    another chat template than the file's is used.
+    `exact_cells` and `exact_bytes` are that one's, where it is a second one; while there is none,
+    `promised_bytes` is what it would take at most, with its buffers. `tokens_per_s` is the speed of
+    the last completion, `process_bytes` the memory of the process, `template_trouble` why another
+    chat template than the file's is used.
     """
 
     num_running: int = 0
@@ -135,6 +136,7 @@ class EngineStatus:
     kv_bytes: int = 0
     exact_cells: int = 0
     exact_bytes: int = 0
+    promised_bytes: int = 0
     n_threads: int = 1
     tokens_per_s: float = 0.0
     process_bytes: int = 0

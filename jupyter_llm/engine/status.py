@@ -53,7 +53,10 @@ def _memory(info: ModelInfo, engine: EngineStatus) -> Iterator[tuple[str, str]]:
     if engine.exact_cells:  # some texts are read apart from the others
         size = human_size(engine.exact_bytes)
         room = f"{size} more, for {_windows(engine.exact_cells, info.n_ctx)}"
-        yield "memory for promised texts", room
+        yield "memory for promised texts", f"{room}; it goes when none was asked for in 5 minutes"
+    elif engine.promised_bytes:
+        size = human_size(engine.promised_bytes)
+        yield "memory for promised texts", f"none yet; up to {size} more when one is asked for"
     yield "memory in all", f"{human_size(engine.process_bytes)}, with the model and your variables"
 
 

@@ -24,6 +24,7 @@ from jupyter_llm.engine.options import MAX_SEED, EngineOptions, FinishReason
 from jupyter_llm.engine.request import Priority, Prompt, Request, check_text
 from jupyter_llm.engine.stream import QueueStream, check_may_wait, run_the_model_here
 from jupyter_llm.errors import (
+    ContextOverflowError,
     EmptyPromptError,
     EngineClosedError,
     EngineError,
@@ -53,6 +54,7 @@ T = TypeVar("T")
 _REST_S = 0.5  # idle for so long, the engine writes checkpoints
 _CLOSE_TIMEOUT_S = 10.0
 _NUM_TOKENIZED = 256  # texts at a time
+_NUM_ASKED = 256  # tokens that may follow what was read ahead, before the answer
 _NOT_ALL_READ = "stopped before all texts were read."
 _UNLOADED = "The model was unloaded. Ask again to load it."
 
@@ -404,12 +406,13 @@ class LocalEngine:
 
     def _next_command(self) -> Callable[[], None] | None:
         """Return the next command; raise Empty if there is none and something to do."""
+        wait_s: float | None = _REST_S
         while self._model.is_idle:
+            due_s = self._model.give_back()
             try:
-                return self._commands.get(timeout=_REST_S)
+                return self._commands.get(timeout=wait_s)
             except Empty:
-                if not self._model.save():
-                    return self._commands.get()
+                wait_s = _REST_S if self._model.save() else due_s
         return self._commands.get(block=False)
 
     def _look_around(self, *, without_us: bool) -> None:
@@ -420,6 +423,7 @@ class LocalEngine:
     def _step(self) -> None:
         began_s = time.perf_counter()
         lane, is_guest = self._model.next_lane()
+        lane.spread()
         lane.context.set_threads(self._threads.count)
         drawn = lane.scheduler.step(is_guest=is_guest)
         num_tokens = lane.scheduler.num_evaluated
@@ -468,6 +472,8 @@ class LocalEngine:
         if not token_ids:
             raise EmptyPromptError
         token_ids += self._model.weights.tokenize(request.answer_prefix, is_special=False)
+        if len(token_ids) >= self._info.n_ctx:
+            raise ContextOverflowError(len(token_ids), self._info.n_ctx)
         generation.stop_at(self._model.tokenizer.stops(request.prompt))
         lane, generation.is_exact = self._model.lane_for(
             request, token_ids, n_threads=self._threads.count
@@ -479,7 +485,7 @@ class LocalEngine:
         sampler = self._sampler(generation, lane, token_ids, mask)
         sequence = Sequence(
             token_ids,
-            max_tokens=params.max_tokens or lane.context.n_ctx,
+            max_tokens=params.max_tokens or lane.n_ctx,
             sampler=sampler,
             conversation=request.conversation,
             ignore_eos=params.ignore_eos,
@@ -490,7 +496,7 @@ class LocalEngine:
             mask=mask,
         )
         try:
-            lane.prepare(sequence.token_ids, request.conversation)
+            lane.prepare(sequence.token_ids, request.conversation, num_more=sequence.max_tokens)
             lane.scheduler.submit(sequence)
         except BaseException:
             sampler.close()
@@ -546,9 +552,10 @@ class LocalEngine:
         if not token_ids:
             return
         for lane in self._model.lanes_to_read_in(request, n_threads=self._threads.count):
-            if len(token_ids) >= lane.context.n_ctx:
+            if len(token_ids) >= lane.n_ctx:
                 continue
-            lane.prepare(token_ids, request.conversation)
+            num_more = _NUM_ASKED + (request.params.max_tokens or lane.n_ctx)
+            lane.prepare(token_ids, request.conversation, num_more=num_more)
             lane.scheduler.submit(
                 Sequence(
                     list(token_ids),
@@ -592,11 +599,12 @@ class LocalEngine:
             raise EmptyPromptError
         self._end_background()
         lane = together.lane = self._model.lanes[0]
-        lane.prepare([*given, given[-1]], None)  # all of it counts
-        for text in texts:
+        tokenized = [self._model.weights.tokenize(text, is_special=False) for text in texts]
+        # All that is given counts.
+        lane.prepare([*given, given[-1]], None, num_more=max(map(len, tokenized)))
+        for text, token_ids in zip(texts, tokenized, strict=True):
             scorer = LogprobScorer(lane.context)
-            token_ids = given + self._model.weights.tokenize(text, is_special=False)
-            sequence = Sequence(token_ids, 0, scorer=scorer, num_given=len(given))
+            sequence = Sequence(given + token_ids, 0, scorer=scorer, num_given=len(given))
             self._join(sequence, together, partial(_scored, text, scorer))
 
     def _embed(self, texts: list[list[int]], together: ReadTogether[np.ndarray]) -> None:

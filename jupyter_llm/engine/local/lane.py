@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.info import ResidentPrefix
@@ -12,10 +13,14 @@ from jupyter_llm.engine.local.scheduler import Scheduler
 from jupyter_llm.engine.local.slots import Slots, common_prefix
 from jupyter_llm.engine.local.width import BulkWidth
 from jupyter_llm.engine.request import Priority
+from jupyter_llm.errors import ModelLoadError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jupyter_llm.engine.local.checkpoint import CheckpointStore
     from jupyter_llm.engine.local.llama import Context
+    from jupyter_llm.engine.local.memory import Streams
     from jupyter_llm.engine.local.slots import Slot
 
 logger = logging.getLogger(__name__)
@@ -64,6 +69,9 @@ class Lane:
     is worth something. With `max_parked_bytes` idle conversations leave the
     cache for plain memory while another has it. The lane that `embeds` reads the same texts in the
     same batches each time, so that their vectors are the same.
+
+    `divisions` are the ways to divide the exact lane's cache, the most streams first. It has as
+    many streams as all its texts have room in. What it holds moves along if it `can_move`.
     """
 
     def __init__(
@@ -77,8 +85,13 @@ class Lane:
         min_copy: int = 1,
         max_parked_bytes: int = 0,
         embeds: bool = False,
+        divisions: Sequence[Streams] = (),
+        can_move: bool = True,
     ) -> None:
         self.context = context
+        self.n_ctx = divisions[-1].n_ctx if divisions else context.n_ctx  # of the longest text
+        self._divisions = divisions
+        self._can_move = can_move
         self.is_exact = is_exact
         self.embeds = embeds
         self.slots = Slots(num_slots, can_trim=can_trim, min_copy=min_copy)
@@ -90,6 +103,7 @@ class Lane:
         self._parking = Parking(max_parked_bytes) if max_parked_bytes else None
         self.num_passed = 0  # tokens that the other lane evaluated while this one had work
         self.last_step = 0
+        self.used_s = time.monotonic()
         self._can_cut = can_cut
 
     def drafter(self, token_ids: list[int]) -> LookupDrafter:
@@ -100,6 +114,7 @@ class Lane:
 
     def learn(self, step_s: float) -> None:
         """Learn from the time of the scheduler's last step."""
+        self.used_s = time.monotonic()
         scheduler = self.scheduler
         if scheduler.drafted is not None:
             self._payoff.observe(*scheduler.drafted, step_s)
@@ -129,8 +144,72 @@ class Lane:
             for prefix in parked
         ]
 
-    def prepare(self, token_ids: list[int], conversation: str | None) -> None:
-        """Bring into the cache what a prompt begins with, and out what would only slow it."""
+    def spread(self) -> None:
+        """Let several short texts have a stream each, where a long one had them all."""
+        if not self._divisions or self.context.num_slots == self._divisions[0].num_streams:
+            return
+        texts = self.scheduler.sequences
+        # Whatever cannot move is read again, which nobody is to wait for.
+        is_felt = any(text.slot and text.priority < Priority.BULK for text in texts)
+        if len(texts) > 1 and not is_felt:
+            self._divide(self._division(0), [])
+
+    def _division(self, num_tokens: int) -> Streams:
+        """As many streams as a text of so many tokens, and all that run or wait, have room in."""
+        texts = self.scheduler.sequences
+        longest = max(num_tokens, *(text.num_prompt + text.max_tokens for text in texts), 0)
+        fitting = (one for one in self._divisions if one.n_ctx > longest)
+        return next(fitting, self._divisions[-1])
+
+    def _make_room(self, token_ids: list[int], num_tokens: int) -> None:
+        """Divide the cache so that a text of so many tokens in the end has room in a stream."""
+        if not self._divisions:
+            return
+        division, num_streams = self._division(num_tokens), self.context.num_slots
+        if division.num_streams > num_streams:
+            is_known = self.slots.num_resident(token_ids) >= _MIN_GAIN
+            if is_known or self.slots.has_empty or self.scheduler.sequences:
+                return
+            division = self._division(max(num_tokens, *self.slots.resident_tokens))
+        self._divide(division, token_ids)
+
+    def _divide(self, division: Streams, token_ids: list[int]) -> None:
+        """Divide the cache anew; what has no room any more waits again, or is written to disk.
+
+        What a prompt begins with is kept first, then what is in use, then the latest used.
+        """
+        if division.num_streams == self.context.num_slots:
+            return
+
+        def rank(slot: Slot) -> tuple[int, bool]:
+            num_common = common_prefix(slot.token_ids, token_ids)
+            return -num_common if num_common >= _MIN_GAIN else 0, not slot.is_busy
+
+        kept: dict[Slot, memoryview] = {}
+        for slot in sorted(self.slots.used, key=rank):
+            has_room = len(kept) < division.num_streams and len(slot.token_ids) < division.n_ctx
+            if self._can_move and has_room:
+                kept[slot] = self.context.state(slot.seq_id)
+            elif not slot.is_busy and self._is_worth_saving(slot):
+                self._write(slot.token_ids, self.context.state(slot.seq_id))
+        self.scheduler.lose(kept)
+        self.slots.resize(division.num_streams, list(kept))
+        try:
+            self.context.divide(division.n_ctx, division.num_streams)
+        except ModelLoadError:
+            self.scheduler.lose(())
+            self.slots.resize(self.context.num_slots, [])
+            raise
+        for slot, state in kept.items():
+            if not self.context.restore(slot.seq_id, state, len(slot.token_ids)):
+                slot.token_ids = []
+
+    def prepare(self, token_ids: list[int], conversation: str | None, *, num_more: int = 0) -> None:
+        """Bring into the cache what a prompt begins with, and out what would only slow it.
+
+        `num_more` tokens may come after it.
+        """
+        self._make_room(token_ids, len(token_ids) + num_more)
         scheduler = self.scheduler
         if self._parking is not None and not (scheduler.num_running or scheduler.num_waiting):
             self._park_others(token_ids)

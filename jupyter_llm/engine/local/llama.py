@@ -23,6 +23,7 @@ import numpy as np
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.engine.info import FimTokens, NotebookTokens
 from jupyter_llm.engine.local.groups import MAX_GROUP, fill_groups
+from jupyter_llm.engine.local.memory import padded
 from jupyter_llm.engine.local.pages import pages
 from jupyter_llm.engine.local.sampler import GreedySampler, Pooler
 from jupyter_llm.engine.local.scheduler import Batch, Decoded, Sampler
@@ -41,8 +42,7 @@ logger = logging.getLogger(__name__)
 BUILD = f"llama-cpp-python {lib.__version__}"
 HAS_GPU = bool(lib.llama_supports_gpu_offload())
 
-SPARE_CELLS = 256  # of each stream, for fillers; llama.cpp allots so many at a time
-
+_HEAD, _COUNT = 8, 4  # bytes in a state: what it is and whose; how many of something there are
 _MAX_FILLERS = MAX_GROUP - 1  # of a sequence in a batch
 _PENALTY_WINDOW = 64  # tokens that the repetition penalty looks back on; llama.cpp's own default
 _ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR
@@ -382,7 +382,7 @@ class Context:
     """A KV cache for `num_slots` sequences over loaded weights; evaluates batches.
 
     The cache is unified, `n_ctx` cells that all sequences share, or gives each sequence a stream
-    of `n_ctx` cells of its own. `full_window` keeps all cells of sliding-window layers. A context
+    of its own for `n_ctx` tokens. `full_window` keeps all cells of sliding-window layers. A context
     with streams may set `group_size`, so that tokens are evaluated in groups; see `groups`.
     """
 
@@ -400,11 +400,6 @@ class Context:
         kv_type: KvType = "f16",
     ) -> None:
         params = lib.llama_context_default_params()
-        num_spare, num_fillers = (0, 0) if is_unified else (SPARE_CELLS, _MAX_FILLERS * num_slots)
-        params.n_ctx = n_ctx if is_unified else (n_ctx + num_spare) * num_slots
-        params.n_batch = params.n_ubatch = n_batch + num_fillers
-        params.n_seq_max = num_slots
-        params.n_threads = params.n_threads_batch = n_threads
         params.kv_unified = is_unified
         params.type_k = params.type_v = _KV_TYPES[kv_type]
         # Otherwise an old prefix cannot be trimmed to.
@@ -415,32 +410,58 @@ class Context:
             if flash_attention
             else lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
         )
-        self._pointer = self._open(weights, params)
+        self._params = params
+        self._wanted_batch = n_batch
         self._weights = weights
-        self.num_slots = num_slots
         self._is_unified = is_unified
-        self._has_streams = num_slots > 1 and not is_unified
         self._window: int = lib.llama_model_n_swa(weights._pointer)  # noqa: SLF001
+        self.n_vocab = weights.n_vocab
+        self.can_trim = weights.can_trim
+        self.group_size = 1
+        self.n_threads = n_threads
+        self._abort_flag = ctypes.create_string_buffer(2)
+        # llama.cpp asks between two operations of a graph, hundreds of times a batch, from a
+        # compute thread. A Python callback would wait for the interpreter lock each time; the C
+        # library's strlen reads our flag without it: the flag is a string, empty or one long.
+        self._abort_callback = ctypes.cast(_c_library().strlen, lib.ggml_abort_callback)
+        self._begin(n_ctx, num_slots)
+
+    def _begin(self, n_ctx: int, num_slots: int) -> None:
+        """Make the KV cache, and what depends on how many sequences it is for."""
+        params, is_unified = self._params, self._is_unified
+        num_fillers = 0 if is_unified else _MAX_FILLERS * num_slots
+        params.n_ctx = n_ctx if is_unified else padded(n_ctx + _MAX_FILLERS) * num_slots
+        params.n_batch = params.n_ubatch = self._wanted_batch + num_fillers
+        params.n_seq_max = num_slots
+        params.n_threads = params.n_threads_batch = self.n_threads
+        self._pointer = self._open(self._weights, params)
+        self.num_slots = num_slots
+        self._has_streams = num_slots > 1 and not is_unified
         self._memory = lib.llama_get_memory(self._pointer)
         self.is_causal = _is_causal(self._pointer)
         # llama.cpp makes a batch no larger than the window, and aborts on one that is.
         largest: int = lib.llama_n_batch(self._pointer)
         self.n_batch = largest - num_fillers
         self._batch = _BatchMemory(largest)
-        self._abort_flag = ctypes.create_string_buffer(2)
-        # llama.cpp asks between two operations of a graph, hundreds of times a batch, from a
-        # compute thread. A Python callback would wait for the interpreter lock each time; the C
-        # library's strlen reads our flag without it: the flag is a string, empty or one long.
-        self._abort_callback = ctypes.cast(_c_library().strlen, lib.ggml_abort_callback)
         lib.llama_set_abort_callback(
             self._pointer, self._abort_callback, ctypes.addressof(self._abort_flag)
         )
-        self.n_ctx: int = lib.llama_n_ctx_seq(self._pointer) - num_spare
+        self.n_ctx: int = lib.llama_n_ctx_seq(self._pointer) if is_unified else n_ctx
         self.num_cells: int = self.n_ctx if is_unified else self.n_ctx * num_slots
-        self.n_vocab = weights.n_vocab
-        self.can_trim = weights.can_trim
-        self.group_size = 1
-        self.n_threads = n_threads
+        self.num_allotted: int = params.n_ctx  # with those for fillers
+
+    def divide(self, n_ctx: int, num_slots: int) -> None:
+        """Divide the memory anew, into so many streams; all sequences are forgotten.
+
+        Raises `ModelLoadError`, and is as it was then, but for the sequences.
+        """
+        before = self.n_ctx, self.num_slots
+        self.close()
+        try:
+            self._begin(n_ctx, num_slots)
+        except ModelLoadError:
+            self._begin(*before)
+            raise
 
     def _open(self, weights: Weights, params: Any) -> Any:
         return weights.open_context(params)
@@ -454,6 +475,8 @@ class Context:
     def decode(self, batch: Batch) -> Decoded:
         """Evaluate a batch; blocks, without the interpreter lock."""
         self._weights.check_file()
+        if not self._pointer:  # it could not be divided
+            return Decoded.FAILED
         ends: dict[int, int] = {}
         if self.group_size > 1:
             batch, ends = fill_groups(batch, self.group_size)
@@ -520,6 +543,14 @@ class Context:
         first: int = lib.llama_memory_seq_pos_min(self._memory, seq_id)
         return 0 <= first <= max(0, num_tokens - self._window + 1)  # the window counts it too
 
+    @property
+    def _is_divided(self) -> bool:
+        """Whether a state tells of several streams: of how many, and how many cells each one has.
+
+        None are another sequence's, so it is kept as if there were one stream.
+        """
+        return self._has_streams and self.can_trim and not self._window
+
     def state_size(self, seq_id: int) -> int:
         """How many bytes `state` has."""
         return int(lib.llama_state_seq_get_size(self._pointer, seq_id))
@@ -529,14 +560,23 @@ class Context:
         size = self.state_size(seq_id)
         buffer = pages(size)
         count = lib.llama_state_seq_get_data(self._pointer, _address(buffer), size, seq_id)
-        return buffer[:count]
+        if not self._is_divided:
+            return buffer[:count]
+        start, end = _COUNT * seq_id, count - _COUNT * (self.num_slots - 1 - seq_id)
+        head = bytes(buffer[:_HEAD]) + _count(1)
+        buffer[start : start + len(head)] = head
+        return buffer[start:end]
 
     def restore(self, seq_id: int, state: bytes | memoryview, num_tokens: int) -> bool:
         """Fill an empty sequence from a state of so many tokens; False if it did not work.
 
         The sequence is empty then. The state must come from `state` of a like context: llama.cpp
-        checks little.
+        checks little. It may have had more streams or fewer.
         """
+        if self._is_divided:
+            state, others = memoryview(state), bytes(_COUNT * (self.num_slots - 1))
+            start = _HEAD + _COUNT
+            state = b"".join((state[:_HEAD], _count(self.num_slots), state[start:], others))
         # llama.cpp only reads the buffer, so the bytes need not be copied.
         count = lib.llama_state_seq_set_data(self._pointer, _address(state), len(state), seq_id)
         last = lib.llama_memory_seq_pos_max(self._memory, seq_id)
@@ -567,7 +607,7 @@ class Context:
 
     def close(self) -> None:
         """Free the KV cache and buffers; may be called twice."""
-        pointer, self._pointer = self._pointer, None
+        pointer, self._pointer, self._memory = self._pointer, None, None
         if pointer:
             lib.llama_free(pointer)
 
@@ -644,6 +684,10 @@ class EmbeddingContext(Context):
         if not pointer:
             raise EngineError("The model gives no vectors.")
         return np.ctypeslib.as_array(pointer, shape=(self._n_embd,)).astype(np.float32)
+
+
+def _count(number: int) -> bytes:
+    return number.to_bytes(_COUNT, sys.byteorder)
 
 
 def _address(buffer: bytes | memoryview) -> Any:

@@ -7,6 +7,9 @@ sharing costs nothing. Weights that llama.cpp repacks become memory of our own, 
 the pages they were made from are not read again, so they make way and do not count twice.
 The KV cache is filled with zeros at once. Of the buffers, whose size is reserved for the largest
 batch, most runs touch only a part.
+
+Promised texts have a KV cache of their own, made when one is asked for: by default as large as that
+of the window, so that both together take twice the window.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from jupyter_llm.engine.local.groups import MAX_GROUP
 from jupyter_llm.errors import NotEnoughMemoryError, OptionError
 from jupyter_llm.models.machine import FreeMemory
 
@@ -30,6 +34,9 @@ _DEFAULT_N_BATCH = 512
 # What we choose leaves room for the notebook's own data, and for what the estimate misses.
 _OUR_SHARE = 0.85
 _PAD = 256  # llama.cpp makes the KV cache of each stream a multiple of it
+_MOST_STREAMS = 4  # that short promised texts have; more are no faster
+_NUM_FILLERS = MAX_GROUP - 1  # cells that a stream needs beside its tokens; see `groups`
+_EXACT_N_BATCH = 256  # tokens; without flash attention each takes memory for its scores
 _BLOCKS = {"f16": (1, 2), "q8_0": (32, 34)}  # elements and bytes of a block
 _FLOAT = 4
 # Of the default batch's buffers, in floats of a token's embedding; see tests/engine/test_memory.py.
@@ -53,11 +60,71 @@ class MemoryNeed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadPlan:
-    """How a model will be loaded, where the options left it open, and what it will take."""
+    """How a model will be loaded, where the options left it open, and what it will take.
+
+    `promised` is what comes on top when a text is promised, at most.
+    """
 
     n_ctx: int
     n_gpu_layers: int | None
     need: MemoryNeed
+    promised: MemoryNeed
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Streams:
+    """How the KV cache of promised texts is divided: into streams, for texts of `n_ctx` tokens."""
+
+    num_streams: int
+    n_ctx: int
+
+
+def divisions(n_ctx: int, *, num_windows: int = 1, has_streams: bool = True) -> tuple[Streams, ...]:
+    """The ways to divide the KV cache of promised texts, from many short streams to a whole window.
+
+    Each takes what so many windows take, and no more.
+    """
+    window = padded(n_ctx)
+    found: list[Streams] = []
+    num_streams = max(_MOST_STREAMS, num_windows) if has_streams else 1
+    while num_streams:
+        cells = min(num_windows * window // num_streams, window) // _PAD * _PAD
+        longest = min(n_ctx, cells - _NUM_FILLERS)
+        if cells and (not found or longest > found[-1].n_ctx):
+            found.append(Streams(num_streams, longest))
+        num_streams //= 2
+    return tuple(found)
+
+
+def promised_need(shape: ModelShape, options: EngineOptions, n_ctx: int) -> MemoryNeed:
+    """What promised texts take beside the rest, at most: nothing where none is or all are."""
+    if options.exact is not None:
+        return MemoryNeed(weights_bytes=0, kv_bytes=0, buffer_bytes=0)
+    return exact_need(shape, options, n_ctx, num_windows=options.promised_windows or 1)
+
+
+def exact_need(
+    shape: ModelShape, options: EngineOptions, n_ctx: int, *, num_windows: int
+) -> MemoryNeed:
+    """What the exact lane takes."""
+    return context_need(
+        shape,
+        n_ctx,
+        num_sequences=num_windows,
+        n_batch=exact_batch_size(options) + _NUM_FILLERS * max(_MOST_STREAMS, num_windows),
+        flash_attention=False,
+        is_unified=False,
+    )
+
+
+def exact_batch_size(options: EngineOptions) -> int:
+    """How many tokens a step of the exact lane evaluates."""
+    return min(options.batch_size, _EXACT_N_BATCH)
+
+
+def padded(num_cells: int) -> int:
+    """How many cells llama.cpp makes of so many."""
+    return -(-num_cells // _PAD) * _PAD
 
 
 def kv_bytes(shape: ModelShape, num_cells: int, kv_type: KvType = "f16") -> int:
@@ -85,7 +152,7 @@ def context_need(
     A unified KV cache has `n_ctx` cells for all sequences together; otherwise each sequence has a
     stream of its own of as many.
     """
-    num_cells = -(-n_ctx // _PAD) * _PAD
+    num_cells = padded(n_ctx)
     n_batch = min(n_batch, n_ctx)
     # llama.cpp reserves for logits of a whole batch. Attention comes before them, in the same
     # memory: without flash attention, scores of every head and a mask; with it, a mask of halves.
@@ -140,7 +207,8 @@ def plan_load(
     n_gpu_layers = options.n_gpu_layers
     if free.vram_bytes is not None:
         n_gpu_layers = _gpu_layers(file.shape, options, need, free.vram_bytes)
-    return LoadPlan(n_ctx=n_ctx, n_gpu_layers=n_gpu_layers, need=need)
+    promised = promised_need(file.shape, options, n_ctx)
+    return LoadPlan(n_ctx=n_ctx, n_gpu_layers=n_gpu_layers, need=need, promised=promised)
 
 
 def check_fits(

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from functools import cached_property
 from threading import Thread
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.engine.info import Adapter, EngineStatus, ModelInfo
-from jupyter_llm.engine.local.memory import context_need, kv_bytes, plan_load
+from jupyter_llm.engine.local.memory import (
+    context_need,
+    divisions,
+    exact_batch_size,
+    exact_need,
+    kv_bytes,
+    padded,
+    plan_load,
+)
 from jupyter_llm.engine.local.tokenizer import Tokenizer
 from jupyter_llm.engine.local.trial import try_file
 from jupyter_llm.engine.options import EngineOptions
@@ -47,18 +56,17 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.local.checkpoint import CheckpointStore
     from jupyter_llm.engine.local.lane import Lane
     from jupyter_llm.engine.local.llama import Context, EmbeddingContext
+    from jupyter_llm.engine.local.memory import Streams
     from jupyter_llm.engine.local.sampler import Pooler
     from jupyter_llm.models.discover import ModelEntry
 
 logger = logging.getLogger(__name__)
 
 _NUM_SLOTS = 32  # sequences that stay resident; a slot in itself costs next to nothing
-_NUM_STREAMS = 4  # of the exact lane; each takes the memory of a whole context window
-_EXACT_N_BATCH = 256  # tokens; without flash attention each takes memory for its scores
+_IDLE_S = 300.0  # without a request for so long, a lane gives its memory back
 _MAX_CHECKPOINT_BYTES = 2 << 30  # on disk, all models together
 _MAX_PARKED_BYTES, _PARKED_SHARE = 1 << 30, 0.1  # the latter of the free memory
-_EXACT_SHARE = 0.25  # of the free memory
-_LAST_STREAM_SHARE = 0.75
+_EXACT_SHARE = 0.75  # of the free memory
 _MIN_STREAM_COPY = 64  # tokens; copying a stream costs as much as reading a few dozen
 _EMBEDDING_N_CTX = 2048
 _EMBEDDING_N_BATCH = 128  # tokens; each takes memory for the logits that come along
@@ -144,7 +152,7 @@ class ResidentModel:
 
     def _first_lane(self) -> Lane:
         if self._options.exact:
-            return self._open_exact_lane(max(1, self._num_streams()))
+            return self._open_exact_lane(max(1, self._num_windows()))
         return self._open_lane(is_exact=False, num_slots=_NUM_SLOTS)
 
     @property
@@ -218,22 +226,27 @@ class ResidentModel:
         """The exact lane, made on first need; the fast one where there is no room for it."""
         if self.lanes[0].is_exact:
             return self.lanes[0]
-        num_streams = self._num_streams()
-        if not num_streams:
+        num_windows = self._num_windows()
+        if not num_windows:
             logger.warning(
                 "Memory is too short to promise texts: the same seed may give another one."
             )
             return self.lanes[0]
         try:
-            lane = self._open_exact_lane(num_streams)
+            lane = self._open_exact_lane(num_windows)
         except ModelLoadError as error:
             logger.warning("No text is promised, the same seed may give another one: %s", error)
             return self.lanes[0]
         self.lanes = (*self.lanes, lane)
         return lane
 
-    def _open_exact_lane(self, num_streams: int) -> Lane:
-        lane = self._open_lane(is_exact=True, num_slots=num_streams)
+    def _open_exact_lane(self, num_windows: int) -> Lane:
+        ways = divisions(
+            self._plan.n_ctx,
+            num_windows=num_windows,
+            has_streams=self.weights.can_have_streams,
+        )
+        lane = self._open_lane(is_exact=True, num_slots=ways[0].num_streams, ways=ways)
         self._is_exact = self._passes_self_test(lane.context)  # which must be empty
         return lane
 
@@ -252,6 +265,7 @@ class ResidentModel:
             "n_gpu_layers": options.n_gpu_layers,
             "repack": options.repack,
             **self._adapter_key,
+            "has_company": context.num_slots > 1,
         }
         return make_exact(
             context,
@@ -271,7 +285,7 @@ class ResidentModel:
             model=ModelFacts.of(self.info, self._sha256),
             context=ContextSettings(
                 lane="exact" if lane.is_exact else "fast",
-                n_ctx=context.n_ctx,
+                n_ctx=lane.n_ctx,
                 n_batch=context.n_batch,
                 kv_type="f16" if lane.is_exact else options.kv_type,
                 flash_attention=options.has_flash_attention and not lane.is_exact,
@@ -332,9 +346,9 @@ class ResidentModel:
 
     @cached_property
     def _embedding_context(self) -> EmbeddingContext:
-        from jupyter_llm.engine.local.llama import SPARE_CELLS, EmbeddingContext
+        from jupyter_llm.engine.local.llama import EmbeddingContext
 
-        n_ctx, shape = self._embedding_n_ctx + SPARE_CELLS, self._file.shape
+        n_ctx, shape = padded(self._embedding_n_ctx + 1), self._file.shape
         n_batch = _EMBEDDING_N_BATCH if self.lanes[0].context.is_causal else self._embedding_n_ctx
         need = context_need(shape, n_ctx, num_sequences=_NUM_SLOTS, n_batch=n_batch)
         outputs_bytes = 4 * n_batch * (shape.n_vocab + shape.n_embd)  # logits come along
@@ -389,22 +403,20 @@ class ResidentModel:
         import psutil
 
         lanes = [lane for lane in self.lanes if not lane.embeds]
+        cells = [lane.context.num_allotted for lane in lanes]
         sizes = [
-            kv_bytes(
-                self._file.shape,
-                lane.context.num_cells,
-                "f16" if lane.is_exact else self._options.kv_type,
-            )
-            for lane in lanes
+            kv_bytes(self._file.shape, num_cells, "f16" if lane.is_exact else self._options.kv_type)
+            for lane, num_cells in zip(lanes, cells, strict=True)
         ]
         return EngineStatus(
             num_running=sum(lane.scheduler.num_running for lane in self.lanes),
             num_waiting=sum(lane.scheduler.num_waiting for lane in self.lanes),
             prefixes=tuple(prefix for lane in lanes for prefix in lane.prefixes()),
-            num_cells=sum(lane.context.num_cells for lane in lanes),
+            num_cells=sum(cells),
             kv_bytes=sum(sizes),
-            exact_cells=sum(lane.context.num_cells for lane in lanes[1:]),
+            exact_cells=sum(cells[1:]),
             exact_bytes=sum(sizes[1:]),
+            promised_bytes=self._plan.promised.total if len(lanes) == 1 else 0,
             n_threads=n_threads,
             tokens_per_s=tokens_per_s,
             process_bytes=psutil.Process().memory_info().rss,
@@ -418,33 +430,22 @@ class ResidentModel:
         need, num_layers = self._plan.need, self._file.shape.num_layers + 1
         on_gpu = min(self._plan.n_gpu_layers or 0, num_layers) / num_layers
         others = (lane.context for lane in self.lanes[1:] if not lane.embeds)
-        later = sum(kv_bytes(self._file.shape, context.num_cells) for context in others)
+        later = sum(kv_bytes(self._file.shape, context.num_allotted) for context in others)
         vram = int(on_gpu * (need.weights_bytes + need.kv_bytes)) if self._is_on_gpu else 0
         return FreeMemory(ram_bytes=need.total - vram + later, vram_bytes=vram)
 
-    def _num_streams(self) -> int:
-        """How many streams of the exact lane a modest share of the free memory holds.
-
-        One may take most of it; 0 means that there is no room for that either.
-        """
-        from jupyter_llm.engine.local.llama import SPARE_CELLS
-
-        free_bytes = self._free_beside_weights()
-        num_streams = _NUM_STREAMS if self.weights.can_have_streams else 1
-        while num_streams:
-            need = context_need(
-                self._file.shape,
-                self._plan.n_ctx + SPARE_CELLS,
-                num_sequences=num_streams,
-                n_batch=_EXACT_N_BATCH,
-                flash_attention=False,
-                is_unified=False,
-            )
-            share = _EXACT_SHARE if num_streams > 1 else _LAST_STREAM_SHARE
-            if need.total <= share * free_bytes:
+    def _num_windows(self) -> int:
+        """How many windows of KV cache the exact lane gets; 0 means that none has room."""
+        has_room = _EXACT_SHARE * self._free_beside_weights()
+        options, num_windows = self._options, 1
+        if self.weights.can_have_streams:
+            num_windows = options.promised_windows or 1
+        while num_windows:
+            need = exact_need(self._file.shape, options, self._plan.n_ctx, num_windows=num_windows)
+            if need.total <= has_room:
                 break
-            num_streams //= 2
-        return num_streams
+            num_windows //= 2
+        return num_windows
 
     def _free_beside_weights(self) -> int:
         """What another context may take, while all of the weights go on being read."""
@@ -454,15 +455,15 @@ class ResidentModel:
         mapped = getattr(psutil.Process().memory_info(), "shared", self._file.size_bytes)
         return free_memory(needed_bytes=min(mapped, self._file.size_bytes)).ram_bytes
 
-    def _open_lane(self, *, is_exact: bool, num_slots: int) -> Lane:
+    def _open_lane(self, *, is_exact: bool, num_slots: int, ways: tuple[Streams, ...] = ()) -> Lane:
         from jupyter_llm.engine.local.lane import Lane
         from jupyter_llm.engine.local.llama import Context
 
         options, weights = self._options, self.weights
         context = Context(
             weights,
-            n_ctx=self._plan.n_ctx,
-            n_batch=min(options.batch_size, _EXACT_N_BATCH) if is_exact else options.batch_size,
+            n_ctx=ways[0].n_ctx if ways else self._plan.n_ctx,
+            n_batch=exact_batch_size(options) if is_exact else options.batch_size,
             num_slots=num_slots,
             n_threads=self._free_threads,
             flash_attention=self._options.has_flash_attention and not is_exact,
@@ -478,6 +479,8 @@ class ResidentModel:
             is_exact=is_exact,
             min_copy=_MIN_STREAM_COPY if is_exact else 1,
             max_parked_bytes=0 if is_exact or self._is_on_gpu else self._max_parked_bytes(),
+            divisions=ways,
+            can_move=not self.weights.has_window,
         )
         lane.scheduler.is_background_held = self.is_background_held
         self._give_store(lane)
@@ -524,7 +527,7 @@ class ResidentModel:
             "full_window": options.full_window,
             "kv_type": options.kv_type,
             "flash_attention": options.has_flash_attention,
-            "exact": lane.is_exact,
+            "exact": lane.is_exact and "one stream",
             **self._adapter_key,
         }
         return CheckpointStore(
@@ -558,7 +561,7 @@ class ResidentModel:
             quantization=self._file.quantization,
             size_bytes=self._file.size_bytes,
             license=self._file.license,
-            n_ctx=self.lanes[0].context.n_ctx,
+            n_ctx=self.lanes[0].n_ctx,
             n_ctx_train=weights.n_ctx_train,
             n_vocab=weights.n_vocab,
             n_threads=self.n_threads,
@@ -583,6 +586,26 @@ class ResidentModel:
     def save(self) -> bool:
         """Write the prefix that has grown most recently to disk; False if there is none."""
         return any(lane.save() for lane in self.lanes)
+
+    def give_back(self) -> float | None:
+        """Free the lanes that nobody has used for long; return in how many seconds to ask again.
+
+        The first one stays. What the others held is on disk then, where it may be.
+        """
+        now_s, first, *others = time.monotonic(), *self.lanes
+        self.lanes = (first, *(lane for lane in others if now_s - lane.used_s < _IDLE_S))
+        for lane in others:
+            if lane not in self.lanes:
+                self._forget_lane(lane)
+        return min((_IDLE_S - now_s + lane.used_s for lane in self.lanes[1:]), default=None)
+
+    def _forget_lane(self, lane: Lane) -> None:
+        names = ("embedding_lane", "_embedding_context") if lane.embeds else ("_exact_lane",)
+        for name in names:
+            self.__dict__.pop(name, None)
+        while lane.save():
+            pass
+        lane.close()
 
     def close(self) -> None:
         """Keep what is worth it on disk, and free the memory."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
@@ -256,6 +256,18 @@ class Scheduler:
     def is_idle(self) -> bool:
         """Whether a step would do nothing."""
         return self.priority is None
+
+    @property
+    def sequences(self) -> tuple[Sequence, ...]:
+        """All that run or wait."""
+        return (*self._running, *self._waiting)
+
+    def lose(self, kept: Collection[Slot]) -> None:
+        """Let all wait again whose slot is not kept; what they have drawn stays theirs."""
+        for sequence in [one for one in self._running if one.slot not in kept]:
+            self._running.remove(sequence)
+            sequence.slot = None
+            self._enqueue(sequence)
 
     def submit(self, sequence: Sequence) -> None:
         """Queue a sequence, or raise `ContextOverflowError` if it can never fit."""

@@ -86,6 +86,12 @@ class Slots:
         self._min_copy = min_copy
         self._clock = 0
 
+    def resize(self, num_slots: int, kept: list[Slot]) -> None:
+        """Have so many slots: those that are kept, first and in this order, and empty ones."""
+        for seq_id, slot in enumerate(kept):
+            slot.seq_id = seq_id
+        self._slots[:] = [*kept, *(Slot(seq_id) for seq_id in range(len(kept), num_slots))]
+
     def place(
         self,
         token_ids: list[int],
@@ -185,6 +191,11 @@ class Slots:
     def resident_tokens(self) -> tuple[int, ...]:
         """How many tokens each slot in use holds, the latest used first."""
         return tuple(len(slot.token_ids) for slot in self.used)
+
+    @property
+    def has_empty(self) -> bool:
+        """Whether a slot holds nothing."""
+        return not all(slot.token_ids or slot.is_busy for slot in self._slots)
 
     def _usable(self, slot: Slot, length: int) -> int:
         return length if self.can_trim or length == len(slot.token_ids) else 0

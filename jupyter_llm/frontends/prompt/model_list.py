@@ -36,8 +36,8 @@ class ListedModel:
     """A model that can be loaded, and how it would do here.
 
     `used_for` says what a loaded one is used for. `needs_bytes` is what it takes with the default
-    options, and `free_bytes` what there is for it. `tokens_per_s` is how fast it was measured to
-    write, by `/tune`.
+    options, `promised_bytes` what promised texts take on top at most, and `free_bytes` what there
+    is. `tokens_per_s` is how fast it was measured to write, by `/tune`.
     """
 
     entry: ModelEntry
@@ -46,6 +46,7 @@ class ListedModel:
     is_loaded: bool = False
     used_for: str = ""
     needs_bytes: int = 0
+    promised_bytes: int = 0
     free_bytes: int = 0
     tokens_per_s: float | None = None
 
@@ -73,7 +74,9 @@ class ListedModel:
         elif self.entry.pieces:
             yield "in pieces: `/pull` joins them"
         elif self.fits:
-            yield f"fits: {human_size(self.needs_bytes)} of {human_size(self.free_bytes)}"
+            promised = human_size(self.promised_bytes)
+            more = f" and up to {promised} for promised texts" if self.promised_bytes else ""
+            yield f"fits: {human_size(self.needs_bytes)}{more}, of {human_size(self.free_bytes)}"
         else:
             yield (
                 f"too large: needs {human_size(self.needs_bytes)}, "
@@ -139,7 +142,10 @@ def _weighed(model: ListedModel, free: FreeMemory) -> ListedModel:
     except JupyterLLMError:
         return replace(model, needs_bytes=model.file.size_bytes)
     return replace(
-        model, needs_bytes=plan.need.total, free_bytes=free.ram_bytes + (free.vram_bytes or 0)
+        model,
+        needs_bytes=plan.need.total,
+        promised_bytes=0 if model.file.is_embedding else plan.promised.total,
+        free_bytes=free.ram_bytes + (free.vram_bytes or 0),
     )
 
 

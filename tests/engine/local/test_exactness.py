@@ -23,8 +23,8 @@ from jupyter_llm.common.database import store
 from jupyter_llm.engine.local import exactness, resident
 from jupyter_llm.engine.local.exactness import make_exact, measure
 from jupyter_llm.engine.local.groups import fill_groups
-from jupyter_llm.engine.local.llama import SPARE_CELLS, Context
-from jupyter_llm.engine.local.memory import context_need
+from jupyter_llm.engine.local.llama import Context
+from jupyter_llm.engine.local.memory import exact_need
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
 from jupyter_llm.engine.request import Priority
 from jupyter_llm.models.inspect import inspect
@@ -307,24 +307,18 @@ def test_without_room_for_an_exact_context_the_fast_one_answers(
     assert caplog.text.count("Memory is too short to promise texts") == 1
 
 
-@pytest.mark.parametrize(("share", "num_streams"), [(0.25, 4), (0.25, 2), (0.75, 1)])
-def test_the_exact_context_takes_a_modest_share_of_what_is_free(
-    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch, share: float, num_streams: int
+@pytest.mark.parametrize("num_windows", [4, 2, 1])
+def test_of_the_windows_that_are_asked_for_the_exact_context_takes_what_is_free(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch, num_windows: int
 ) -> None:
-    engine = load(tiny_gguf, n_ctx=2048, checkpoints=False)
-    need = context_need(
-        inspect(tiny_gguf).shape,
-        2048 + SPARE_CELLS,
-        num_sequences=num_streams,
-        n_batch=256,
-        flash_attention=False,
-        is_unified=False,
-    )
-    free_bytes(monkeypatch, round(need.total / share) + 1)
+    engine = load(tiny_gguf, n_ctx=2048, checkpoints=False, promised_windows=4)
+    options = engine._options
+    need = exact_need(inspect(tiny_gguf).shape, options, 2048, num_windows=num_windows)
+    free_bytes(monkeypatch, round(need.total / 0.75) + 1)
     prompts = [f"{LONG}{number}" for number in range(6)]
     answers = ask_together(engine, prompts, 8)
     assert all(answer.exact for answer in answers)
-    assert engine._model._exact_lane.context.num_slots == num_streams
+    assert engine.status().exact_cells == num_windows * 2048
     alone = [ask(engine, prompt, 8).token_ids for prompt in prompts]
     assert [answer.token_ids for answer in answers] == alone
 

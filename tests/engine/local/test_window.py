@@ -257,7 +257,7 @@ def test_recurrent_sequences_wait_for_nobody_s_prefix_since_they_cannot_share_it
     recurrent: LocalEngine,
 ) -> None:
     with paused(recurrent):
-        streams = [submit(recurrent, SENTENCE * 20 + str(number), 40) for number in range(3)]
+        streams = [submit(recurrent, SENTENCE * 9 + str(number), 40) for number in range(3)]
     most = 0
     while not streams[0].future.done():
         most = max(most, recurrent.status().num_running)
