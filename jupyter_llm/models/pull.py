@@ -103,9 +103,9 @@ def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
         is_checked = False not in [check_promise(path) for path in paths]
     else:
         link = repository.licence_link or (entry.licence_link if entry else "")
+        meter.num_bytes = sum(file.size_bytes for file in files)
         check_licence(repository, known, link, asked=name, is_accepted=is_accepted)
         check_space(files, repository, cache)
-        meter.num_bytes = sum(file.size_bytes for file in files)
         paths = []
         for file in files:
             paths.append(download(repository, file, cache, meter.tell))
@@ -127,10 +127,10 @@ def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
 def _joined(pieces: Found, meter: Meter, *, is_accepted: bool) -> Pulled:
     """Make one file of the pieces in a package, which nothing is downloaded for."""
     package = pieces.source.removesuffix(" package")
+    meter.num_bytes = sum(piece.stat().st_size for piece in pieces.pieces)
     check_accepted(
         package, "gemma", *licence_of_pieces(), asked=pieces.names[0], is_accepted=is_accepted
     )
-    meter.num_bytes = sum(piece.stat().st_size for piece in pieces.pieces)
     try:
         path = join(pieces, meter.tell)
     except KeyboardInterrupt:

@@ -38,12 +38,12 @@ class FakeConnection {
 const fake = () => new FakeConnection();
 
 test("a line says what the model does, how full it is and what it takes", () => {
-  assert.equal(line("open", status, translate), "smollm2-135m · idle · KV 12 % · 470 MB");
+  assert.equal(line("open", status, null, translate), "smollm2-135m · idle · KV 12 % · 470 MB");
 });
 
 test("while a model is loaded the line says how far", () => {
   const loading = labExample("status-loading").status;
-  assert.equal(line("open", loading, translate), "smollm2-135m · loading 25 % · 120 MB");
+  assert.equal(line("open", loading, null, translate), "smollm2-135m · loading 25 % · 120 MB");
 });
 
 for (const [state, text] of [
@@ -54,16 +54,16 @@ for (const [state, text] of [
   [null, ""],
 ]) {
   test(`without a connection the line is fit for that: ${state}`, () => {
-    assert.equal(line(/** @type {any} */ (state), null, translate), text);
+    assert.equal(line(/** @type {any} */ (state), null, null, translate), text);
   });
 }
 
 test("while a model is pulled the line says how far", () => {
-  const pulling = labExample("status-pulling").status;
-  const said = line("open", pulling, translate);
+  const { pull } = labExample("pull-running");
+  const said = line("open", status, pull, translate);
   assert.equal(said, "smollm2-135m · idle · KV 12 % · 470 MB · pulling 25 %");
-  const none = { ...pulling, state: "none", model: null };
-  assert.equal(line("open", none, translate), "LLM: no model · pulling 25 %");
+  const none = /** @type {any} */ ({ ...status, state: "none", model: null });
+  assert.equal(line("open", none, pull, translate), "LLM: no model · pulling 25 %");
 });
 
 test("the models are listed again when one has been pulled", async () => {
@@ -72,17 +72,16 @@ test("the models are listed again when one has been pulled", async () => {
   const listed = model.list();
   one.answer[1](labExample("models"));
   await listed;
-  const pulling = labExample("status-pulling").status;
-  one.received.emit({ type: "status", status: pulling });
+  const { pull } = labExample("pull-running");
+  one.received.emit({ type: "pull", pull });
   assert.equal(one.asked.length, 2);
-  const pull = { ...pulling.pull, state: "done" };
-  one.received.emit({ type: "status", status: { ...pulling, pull } });
+  one.received.emit({ type: "pull", pull: { ...pull, state: "done" } });
   assert.deepEqual(one.asked.at(-1), { type: "list-models" });
 });
 
 test("a kernel without a model says so", () => {
   const none = { ...status, state: "none", model: null };
-  assert.equal(line("open", /** @type {any} */ (none), translate), "LLM: no model");
+  assert.equal(line("open", /** @type {any} */ (none), null, translate), "LLM: no model");
 });
 
 for (const [name, short] of [

@@ -82,6 +82,7 @@ def test_the_status_bar_pulls_a_model_while_a_cell_runs(
     licence = shown.get_by_role("region", name="Licence")
     expect(licence).to_have_text(re.compile(r"Be kind to your \d+ readers\."))
     assert violations(notebook.page, ".jllm-model-popup") == []
+    expect(licence).to_be_focused()
     assert hub.fetched == []
     press(shown, "Accept the licence and pull")
     expect(shown).to_contain_text(re.compile(f"Downloading {NAME}: .* of "))
@@ -100,6 +101,11 @@ def test_the_status_bar_pulls_a_model_while_a_cell_runs(
     expect(shown.locator("[aria-pressed=true]")).to_contain_text("smollm2-360m")
     expect(line).to_have_text(re.compile("^smollm2-360m · idle"))
     assert is_gone_on_with(hub)
+    other = shown.get_by_label("Another one of the Hugging Face hub")
+    other.fill("ada/none")
+    other.press("Enter")
+    expect(shown).to_contain_text("There is no repository ada/none")
+    expect(shown.get_by_role("button", name="Pull again")).to_be_focused()
     assert errors == []
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from jupyter_llm.common.bars import Step
+from jupyter_llm.common.tables import human_size
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.completion import PromptInterrupted
@@ -50,7 +51,10 @@ class Pull:
         try:
             there = pull(name, accept_licence=is_accepted, show=self._tell, meter=self._meter)
         except LicenceError as error:
-            self._end("licence", text=error.conditions, licence=error.text)
+            size = human_size(self._meter.num_bytes)
+            self._end(
+                "licence", text=f"{error.conditions} The model is {size}.", licence=error.text
+            )
         except DownloadInterrupted as stopped:
             self._end("stopped", text=_sentence(stopped))
         except BaseException as error:  # whatever it is, somebody waits for it

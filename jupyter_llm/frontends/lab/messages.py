@@ -97,7 +97,6 @@ class LabStatusData(Data):
     kv_used: int = 0
     kv_room: int = 0
     process_bytes: int = 0
-    pull: PullData | None = None
 
 
 # From the front end
@@ -265,7 +264,7 @@ class Use(FromLab):
 
 
 class Pull(FromLab):
-    """Pull a model; answered by `done` once that has begun. How far it is, `status` tells."""
+    """Pull a model; answered by `done` once that has begun. Who watches is told how far it is."""
 
     model: str
     accepts_licence: bool
@@ -408,6 +407,12 @@ class StatusMessage(ToLab):
     """The model does something else, or holds more or less."""
 
     status: LabStatusData
+
+
+class PullMessage(ToLab):
+    """How far the pull is, or what the last one has come to; nothing once that is put away."""
+
+    pull: PullData | None
 
 
 class Models(ToLab):

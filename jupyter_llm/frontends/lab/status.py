@@ -9,12 +9,18 @@ from msgspec.structs import replace
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.frontends.comm.pulls import PULLS
-from jupyter_llm.frontends.lab.messages import LabStatusData, StatusMessage, WatchStatus
+from jupyter_llm.frontends.lab.messages import (
+    LabStatusData,
+    PullMessage,
+    StatusMessage,
+    WatchStatus,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jupyter_llm.engine.current import CurrentEngine
+    from jupyter_llm.frontends.comm.parts import PullData
     from jupyter_llm.frontends.lab.messages import FromLab
     from jupyter_llm.frontends.lab.session import Session
 
@@ -33,6 +39,7 @@ class StatusWatch:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._told: LabStatusData | None = None
+        self._told_pull: PullData | None = None
         self._ends: tuple[Callable[[], None], ...] = ()
         self._chore = Chore(self._look, "jupyter-llm-lab-status")
 
@@ -48,7 +55,7 @@ class StatusWatch:
     def _watch(self, message: WatchStatus) -> None:
         self._end()
         if message.is_on:
-            self._told = None
+            self._told = self._told_pull = None
             llm, ask = self._session.llm, self._chore.ask
             # What cells have made takes memory, too.
             watches = (llm.current.watch_activity, llm.timeline.watch, PULLS.watch)
@@ -67,6 +74,10 @@ class StatusWatch:
         if status != self._told and self._ends:
             self._told = status
             self._session.outbox.put(StatusMessage(status=status))
+        pull = PULLS.now
+        if pull != self._told_pull and self._ends:
+            self._told_pull = pull
+            self._session.outbox.put(PullMessage(pull=pull))
         is_writing = status.state == "writing"
         return (_TICK_S if is_writing else _PAUSE_S), is_writing
 
@@ -83,7 +94,6 @@ def lab_status(current: CurrentEngine, known: LabStatusData) -> LabStatusData:
         model=activity.model,
         share=round(share, 2) if share is not None else None,
         process_bytes=round(psutil.Process().memory_info().rss, -7),
-        pull=PULLS.now,
     )
     engine = current.resident
     # One that reads answers between two batches, each of which may take seconds.

@@ -22,7 +22,6 @@ export interface LabStatus {
   kv_used: number;
   kv_room: number;
   process_bytes: number;
-  pull: Pull | null;
 }
 
 /** A model that is pulled, or was pulled last; `licence` is a text to be accepted first. */
@@ -134,6 +133,7 @@ export type Message =
   | { type: "exported"; id: string; markdown: string }
   | { type: "record-text"; id: string; markdown: string }
   | { type: "status"; status: LabStatus }
+  | { type: "pull"; pull: Pull | null }
   | { type: "models"; id: string; here: ModelTable; suited: ModelTable }
   | { type: "done"; id: string };
 
@@ -156,6 +156,7 @@ const TYPES: Record<Message["type"], true> = {
   exported: true,
   "record-text": true,
   status: true,
+  pull: true,
   models: true,
   done: true,
 };

@@ -33,10 +33,8 @@ export class ModelPopup extends Widget {
     this.#error.setAttribute("role", "alert");
     this.#error.className = "jllm-model-error";
     const use = (name: string) => this.#try(model.use(name));
-    const pull = (name: string, acceptsLicence = false) => {
-      this.#pull.follow();
-      this.#try(model.pull(name, acceptsLicence));
-    };
+    const pull = (name: string, acceptsLicence = false) =>
+      this.#try(model.pull(name, acceptsLicence).then(() => this.#pull.follow()));
     const load = { title: trans.__("Models") };
     this.#here = new ModelTableView(load, ({ name, is_loaded, is_in_pieces }) => {
       if (is_in_pieces) pull(name);
@@ -57,7 +55,7 @@ export class ModelPopup extends Widget {
       },
     });
     this.node.append(this.#facts, this.#progress, this.#stop, this.#error, this.#pull.node);
-    this.node.append(this.#here.node, this.#suited.node);
+    this.node.append(this.#here.node, this.#suited.node, otherModel(trans, pull));
     if (openSettings) this.node.append(button(trans.__("Settings…"), openSettings));
     model.changed.connect(this.#show, this);
     this.#show();
@@ -88,7 +86,7 @@ export class ModelPopup extends Widget {
     this.#progress.hidden = status.state !== "loading";
     this.#progress.value = status.share ?? 0;
     this.#stop.hidden = !this.#model.canStop;
-    this.#pull.show(status.pull);
+    this.#pull.show(this.#model.pulling);
     this.#here.show(this.#model.models?.here ?? null);
     this.#suited.show(this.#model.models?.suited ?? null);
   }
@@ -108,4 +106,24 @@ export class ModelPopup extends Widget {
   #say(error: unknown): void {
     this.#error.textContent = error instanceof Error ? error.message : String(error);
   }
+}
+
+/** A field for the name of any other model. */
+function otherModel(trans: TranslationBundle, pull: (name: string) => void): HTMLElement {
+  const form = document.createElement("form");
+  const label = entry("label", trans.__("Another one of the Hugging Face hub"));
+  const field = document.createElement("input");
+  field.className = "jp-mod-styled";
+  field.required = true;
+  field.placeholder = "owner/repo:quantization";
+  const submit = button(trans.__("Pull"), () => {});
+  submit.type = "submit";
+  form.className = "jllm-other-model";
+  label.append(field);
+  form.append(label, submit);
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    pull(field.value);
+  };
+  return form;
 }

@@ -3,7 +3,7 @@
 import type { IDisposable } from "@lumino/disposable";
 import { type ISignal, Signal } from "@lumino/signaling";
 import type { Connection, ConnectionState } from "../connection/connection.js";
-import type { LabStatus, Message, MessageOf } from "../connection/messages.js";
+import type { LabStatus, Message, MessageOf, Pull } from "../connection/messages.js";
 
 export type Models = Pick<MessageOf<"models">, "here" | "suited">;
 
@@ -14,6 +14,7 @@ export class ModelStatus implements IDisposable {
   #connection: Connection | null = null;
   #status: LabStatus | null = null;
   #models: Models | null = null;
+  #pull: Pull | null = null;
   #load: { connection: Connection; id: string } | null = null;
   #isDisposed = false;
 
@@ -32,6 +33,11 @@ export class ModelStatus implements IDisposable {
 
   get status(): LabStatus | null {
     return this.#status;
+  }
+
+  /** The pull that runs in the kernel, or the last one. */
+  get pulling(): Pull | null {
+    return this.#pull;
   }
 
   /** The models there are, as they were when they were last listed, and those that may be pulled. */
@@ -117,17 +123,22 @@ export class ModelStatus implements IDisposable {
   #watch(): void {
     this.#status = null;
     this.#models = null;
+    this.#pull = null;
     if (this.state === "open") this.#connection?.request({ type: "watch-status", is_on: true });
     this.#changed.emit();
   }
 
+  #takePull(pull: Pull | null): void {
+    const isNew = pull?.state === "done" && this.#pull?.state === "running";
+    this.#pull = pull;
+    this.#changed.emit();
+    if (isNew && this.#models) void this.list().catch(() => {}); // as above
+  }
+
   #take(_connection: Connection, message: Message): void {
+    if (message.type === "pull") this.#takePull(message.pull);
     if (message.type !== "status") return;
-    const before = this.#status?.pull?.state;
     this.#status = message.status;
     this.#changed.emit();
-    if (before === "running" && message.status.pull?.state === "done" && this.#models) {
-      void this.list().catch(() => {}); // as above
-    }
   }
 }

@@ -22,6 +22,7 @@ export class PullView {
   readonly #licence = document.createElement("pre");
   readonly #buttons = document.createElement("div");
   #shown = "";
+  #pull: Pull | null = null;
   #isAwaited = false;
 
   constructor(trans: TranslationBundle, actions: PullActions) {
@@ -39,12 +40,14 @@ export class PullView {
     this.node.append(this.#text, this.#end, this.#progress, this.#licence, this.#buttons);
   }
 
-  /** Take the focus once there is something to tell: somebody has asked for it here. */
+  /** Take the focus, once there is something to tell: somebody has asked for it here. */
   follow(): void {
-    this.#isAwaited = true;
+    if (this.#pull) this.#focus();
+    else this.#isAwaited = true;
   }
 
   show(pull: Pull | null): void {
+    this.#pull = pull;
     const isRunning = pull?.state === "running";
     this.node.classList.toggle("jllm-empty", !pull); // not hidden: a live region has to be there
     this.#text.textContent = isRunning ? pull.text : "";
@@ -60,13 +63,14 @@ export class PullView {
     this.#licence.hidden = !pull?.licence;
     this.#licence.textContent = pull?.licence ?? "";
     this.#buttons.replaceChildren(...(pull ? this.#choices(pull) : []));
-    if (takesFocus) this.#focus(pull);
+    if (takesFocus) this.#focus();
   }
 
   /** Go to what may be done; a licence is to be read before it is accepted. */
-  #focus(pull: Pull | null): void {
-    const button = pull?.state === "licence" ? null : this.#buttons.querySelector("button");
-    (pull?.licence ? this.#licence : (button ?? this.node)).focus();
+  #focus(): void {
+    const isLicence = this.#pull?.state === "licence";
+    const button = isLicence ? null : this.#buttons.querySelector("button");
+    (this.#pull?.licence ? this.#licence : (button ?? this.node)).focus();
   }
 
   #choices({ name, state, model }: Pull): HTMLElement[] {

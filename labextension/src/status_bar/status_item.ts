@@ -62,9 +62,11 @@ export class StatusItem extends Widget {
   }
 
   #show(): void {
-    const { state, status } = this.#model;
+    const { state, status, pulling } = this.#model;
     const hadText = this.hasText;
-    this.#text.textContent = line(state, status, (said, ...v) => this.#trans.__(said, ...v));
+    this.#text.textContent = line(state, status, pulling, (said, ...v) =>
+      this.#trans.__(said, ...v),
+    );
     this.node.title = this.#actions.explain();
     if (state === "open") this.node.setAttribute("aria-haspopup", "dialog");
     else this.node.removeAttribute("aria-haspopup");

@@ -1,7 +1,7 @@
 /** What the status bar says of the model, in words. */
 
 import type { ConnectionState } from "../connection/connection.js";
-import type { LabState, LabStatus } from "../connection/messages.js";
+import type { LabState, LabStatus, Pull } from "../connection/messages.js";
 
 /** Puts a text into the user's language. */
 export type Translate = (text: string, ...values: string[]) => string;
@@ -46,14 +46,15 @@ export function fill({ kv_used, kv_room }: LabStatus): string {
 export function line(
   state: ConnectionState | null,
   status: LabStatus | null,
+  pull: Pull | null,
   translate: Translate,
 ): string {
   if (state === "absent") return translate("LLM: not loaded");
   if (state === "differs") return translate("LLM: versions differ");
   if (state !== "open") return "";
   if (!status) return translate("LLM");
-  const pull = status.pull?.state === "running" ? status.pull : null;
-  const pulling = pull ? [translate("pulling %1 %", percent(pull.share ?? 0))] : [];
+  const isPulling = pull?.state === "running";
+  const pulling = isPulling ? [translate("pulling %1 %", percent(pull.share ?? 0))] : [];
   if (!status.model) return [translate("LLM: no model"), ...pulling].join(" · ");
   const share = fill(status);
   return [
