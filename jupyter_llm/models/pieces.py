@@ -7,7 +7,6 @@ half a file after an interrupt.
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import BinaryIO
 from jupyter_llm.common.replacing import replacing
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.errors import DownloadError, ModelFileError
-from jupyter_llm.models.fingerprint import note_sha256
+from jupyter_llm.models.fingerprint import note_sha256, sha256_of_pieces
 from jupyter_llm.models.sources import Found, in_pieces, pieces_folder
 
 _CHUNK = 1 << 20
@@ -77,15 +76,7 @@ def _check_room(path: Path, size: int) -> None:
 
 
 def _check(path: Path, digest: str) -> None:
-    if digest != _promised(path.name):
+    if digest != sha256_of_pieces(path.name):
         raise ModelFileError(
             path, f"The pieces of {path.name} are damaged. Install the package again."
         )
-
-
-def _promised(name: str) -> str | None:
-    """The SHA-256 of the whole file, as the package states it."""
-    sums = pieces_folder() / "SHA256SUMS"
-    text = sums.read_text(encoding="ascii", errors="replace") if sums.is_file() else ""
-    found = re.search(rf"^([0-9a-f]{{64}}) [ *]{re.escape(name)}$", text, re.MULTILINE)
-    return found[1] if found else None

@@ -157,11 +157,16 @@ def in_pieces() -> Iterator[Found]:
     if pieces and _package(name):
         file = _PIECE.sub("", pieces[0].name)
         size = sum(piece.stat().st_size for piece in pieces)
-        for path in (models_folder() / file, Path(_user("~/.cache"), name, file)):
+        for path in (models_folder() / file, joined_folder() / file):
             if path.is_file() and path.stat().st_size == size:  # the package leaves halves
                 yield Found(str(path), (name_of(file),), label)
                 return
         yield Found(str(models_folder() / file), (name_of(file),), label, tuple(pieces))
+
+
+def joined_folder() -> Path:
+    """Where the package of pieces makes one file of them by itself."""
+    return Path(_user("~/.cache"), _PIECES)
 
 
 def pieces_folder() -> Path:

