@@ -83,8 +83,8 @@ def file_sha256(path: Path, *, on_progress: Callable[[float], bool] = lambda _sh
     """The SHA-256 of a file in hexadecimal; the file is read only if it is not known yet.
 
     Other threads run while the file is read. `on_progress` hears the share and returns False to
-    give up, with `ModelLoadError`. A store that is damaged or cannot be written costs only time; a file that cannot be
-    read is a `ModelFileError`.
+    give up, which is a `ModelLoadError`; a file that cannot be read is a `ModelFileError`. A store
+    that is damaged or cannot be written costs only time.
     """
     try:
         with open_regular(path) as file:

@@ -27,7 +27,7 @@ _VERSIONS = (2, 3)
 # A damaged header may promise anything. These bounds are above the largest models' (20 MB, 800,000
 # texts, some thousand tensors, a hundred keys) and keep the time and memory of nonsense small.
 _FIRST = 1 << 16  # bytes that are read at once, and then more until the header is whole
-_STEPS = (8 << 20, 32 << 20)
+_STEPS = (8 << 20, 24 << 20)
 _MAX_TEXTS, _TEXTS_AT_ONCE = 1 << 20, 1 << 15
 _MAX_TENSORS = 1 << 14
 _MAX_KEYS = 1 << 10
