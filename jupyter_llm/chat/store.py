@@ -108,6 +108,7 @@ class Words:
     told: tuple[Part, ...] = ()
     tokens: bytes | None = None  # four bytes each
     tokens_of: str | None = None  # the model file they hold for
+    reasoning: str = ""
 
     @classmethod
     def of(cls, turn: Turn) -> Words:
@@ -126,6 +127,7 @@ class Words:
             told=tuple(map(_without_secrets, turn.told)),
             tokens=None if ids is None else struct.pack(f"<{len(ids)}i", *ids),
             tokens_of=completion.tokens_of,
+            reasoning=completion.reasoning,
         )
 
     def __post_init__(self) -> None:
@@ -156,6 +158,7 @@ class Words:
             provenance=_provenance(self.provenance),
             token_ids=self.token_ids,
             tokens_of=self.tokens_of,
+            reasoning=self.reasoning,
         )
 
 

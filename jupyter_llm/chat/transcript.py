@@ -59,7 +59,8 @@ def turn_markdown(number: int, prompt: str, answer: Completion, details: str = "
     An answer that was cut off in a code block does not swallow what comes after it.
     """
     end = ENDS.get(answer.finish_reason)
-    text = "\n\n".join([answer.text, *([end] if end else [])])
+    thought = f"({answer.thought})" if answer.reasoning else ""
+    text = "\n\n".join(filter(None, (thought, answer.text, end)))
     return untrusted_markdown(f"**{number}.**{details}\n\n{_quoted(prompt)}\n\n{text}")
 
 

@@ -94,7 +94,8 @@ class Writing:
             completion = self.future.result()
         elif isinstance(error, JupyterLLMError) and stream is not None:
             completion = stream.interrupt().completion
-        return completion if completion is not None and completion.text else None
+        has_words = completion is not None and (completion.text or completion.reasoning)
+        return completion if has_words else None
 
     def cancel(self) -> None:
         """Stop writing, if somebody still reads it."""

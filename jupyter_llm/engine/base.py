@@ -33,6 +33,10 @@ class Stream(Protocol):
         """The text so far, for code that looks on while somebody else reads the chunks."""
 
     @property
+    def reasoning(self) -> str:
+        """What was thought before the text, so far; from any thread, like `written`."""
+
+    @property
     def progress(self) -> Progress:
         """How far the request is; from any thread, like `written`."""
 

@@ -27,9 +27,10 @@ ProgressState = Literal["waiting", "reading", "writing", "finished"]
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a completion as it is written; whole characters only."""
+    """A piece of a completion as it is written, or of its reasoning; whole characters only."""
 
     text: str
+    reasoning: str = ""
 
     def __str__(self) -> str:
         return self.text
@@ -62,6 +63,7 @@ class Usage:
     `cached_tokens` of the `prompt_tokens` were still resident and not read again. Times are in
     seconds: `queue_s` until the engine took it up, `prefill_s` from there until the first token
     was drawn, `decode_s` from there to the last.
+    `reasoning_tokens` of the `completion_tokens` were thoughts.
     """
 
     prompt_tokens: int = 0
@@ -70,6 +72,7 @@ class Usage:
     queue_s: float = 0.0
     prefill_s: float = 0.0
     decode_s: float = 0.0
+    reasoning_tokens: int = 0
 
     @property
     def first_token_s(self) -> float:
@@ -106,8 +109,10 @@ class TokenLogprob:
 class Completion:
     """What the model wrote. Shows as Markdown; `str()` is the text.
 
+    `reasoning` is what it thought before the answer, and no part of `text`.
+
     `seed` is the one that was used, drawn or given, and None at temperature 0. `token_ids` are the
-    model's own tokens for the text, or None where a stop string cut the text inside them. `exact`
+    model's own tokens for the text, or None where it begins or ends inside one of them. `exact`
     says whether the same request gives the same text again whatever else the model does.
     `tokens_of` names the model file that the tokens hold for.
     `logprobs` are there if they were asked for. `provenance` records how the text was made, and
@@ -127,14 +132,21 @@ class Completion:
     logprobs: tuple[TokenLogprob, ...] | None = field(default=None, repr=False)
     provenance: Provenance | None = field(default=None, repr=False, compare=False)
     tokens_of: str | None = field(default=None, repr=False, compare=False)
+    reasoning: str = field(default="", repr=False)
 
     @property
     def message(self) -> Message:
         """The answer as a message of later prompts: what it said over and over, once."""
         start = None if self.finish_reason == "stop" else loop_start(self.text)
         if start is not None:
-            return Message("assistant", self.text[:start])
-        return Message("assistant", self.text, self.token_ids, tokens_of=self.tokens_of)
+            return Message("assistant", self.text[:start], reasoning=self.reasoning)
+        return Message(
+            "assistant",
+            self.text,
+            self.token_ids,
+            tokens_of=self.tokens_of,
+            reasoning=self.reasoning,
+        )
 
     def __str__(self) -> str:
         return self.text
@@ -143,13 +155,26 @@ class Completion:
         """No form of its own, and the metadata of whatever output shows the completion."""
         return {}, self.provenance.to_metadata() if self.provenance is not None else {}
 
+    @property
+    def thought(self) -> str:
+        """How long it thought, in words; nothing if it did not."""
+        return thought_for(self.usage.reasoning_tokens) if self.reasoning else ""
+
     def _repr_markdown_(self) -> str:
+        from jupyter_llm.common.html_text import folded
         from jupyter_llm.common.markdown import untrusted_markdown
 
-        return untrusted_markdown(self.text)
+        shown = untrusted_markdown(self.text)
+        return f"{folded(self.thought, self.reasoning)}\n\n{shown}" if self.reasoning else shown
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001
-        printer.text("Completion(…)" if cycle else self.text)
+        told = f"({self.thought})\n\n" if self.reasoning else ""
+        printer.text("Completion(…)" if cycle else told + self.text)
+
+
+def thought_for(num_tokens: int) -> str:
+    """How long a model thought, in words."""
+    return f"thought for {count_of(num_tokens, 'token')}"
 
 
 def answer_record(
@@ -160,6 +185,7 @@ def answer_record(
     exact: bool,
     prompt_ids: Sequence[int],
     text: str,
+    reasoning: str = "",
     usage: Usage,
     finish_reason: FinishReason,
     is_constrained: bool = False,
@@ -176,6 +202,7 @@ def answer_record(
         completion_tokens=usage.completion_tokens,
         finish_reason=finish_reason,
         text_sha256=text_sha256(text),
+        reasoning_sha256=text_sha256(reasoning) if reasoning else None,
         build=writer.build,
         machine=machine_name(),
         package=f"jupyter_llm {__version__}",

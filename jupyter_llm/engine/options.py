@@ -51,6 +51,7 @@ class SamplingOptions(TypedDict, total=False):
     exact: bool | None
     lookup: bool
     may_repeat: bool
+    think: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,8 @@ class SamplingParams:
     guesses ahead from what the text repeats; it changes the speed and not the text.
 
     A text that has begun to repeat itself ends there, unless it `may_repeat` or goes on with
-    `ignore_eos`.
+    `ignore_eos`. `think` says whether a model that can think does so before it answers; None leaves
+    that to its chat template. What it must begin with it answers at once.
     """
 
     temperature: float | None = None
@@ -88,6 +90,7 @@ class SamplingParams:
     exact: bool | None = None
     lookup: bool = True
     may_repeat: bool = False
+    think: bool | None = None
 
     @property
     def wants_exact(self) -> bool:
@@ -113,6 +116,8 @@ class SamplingParams:
         if not is_list or not all(isinstance(text, str) and text for text in texts):
             raise OptionError(f"stop must be made of non-empty texts, not {self.stop!r}.")
         _whole(self, "logprobs", 0, _MAX_LOGPROBS)
+        if self.think not in (None, True, False):
+            raise OptionError(f"think must be True, False or None, not {self.think!r}.")
         self._check_logit_bias()
 
     def filled(self, recommended: SamplingParams) -> SamplingParams:

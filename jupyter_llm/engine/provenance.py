@@ -36,7 +36,13 @@ _ID_LENGTH = 12
 _MAX_LICENSE = 200  # characters; some files carry the whole text
 _MAX_COUNT = 2**53  # beyond it a front end's numbers are no longer whole
 # What records from before there was a choice leave out, and stands for.
-_MAY_BE_MISSING = {"may_repeat": True, "is_constrained": False, "adapter": None}
+_MAY_BE_MISSING = {
+    "may_repeat": True,
+    "is_constrained": False,
+    "adapter": None,
+    "think": None,
+    "reasoning_sha256": None,
+}
 # The seed and the lane stand apart, and log-probabilities change nothing in the text.
 _APART = ("seed", "exact", "logprobs")
 _SAMPLING = [option.name for option in fields(SamplingParams) if option.name not in _APART]
@@ -146,8 +152,8 @@ class Provenance:
 
     `params` replay it: their seed is the one that was used, drawn or given, and they ask for the
     lane it ran in. `exact` says whether the same text was promised. The hashes are over the token
-    ids of the prompt, the text the model wrote and, for code that landed in a cell or a text that
-    completed one, its source then.
+    ids of the prompt, the text the model wrote, what it thought before that, if anything, and, for
+    code that landed in a cell or a text that completed one, its source then.
     `is_constrained` tells that the model was not free in what it wrote: see `Request.constraint`.
 
     A record that was read keeps the digest it came with: `is_altered` tells that it was edited.
@@ -170,6 +176,7 @@ class Provenance:
     kind: RecordKind = "answer"
     source_sha256: str | None = None
     is_constrained: bool = False
+    reasoning_sha256: str | None = None
     stated_digest: str | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -282,7 +289,7 @@ def _record_type() -> Any:
         context=object_of(ContextSettings, n_ctx=count, n_batch=count, n_gpu_layers=number | None),
         **dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens"), count),
         **dict.fromkeys(("prompt_sha256", "text_sha256", "digest"), sha256),
-        source_sha256=sha256 | None,
+        **dict.fromkeys(("source_sha256", "reasoning_sha256"), sha256 | None),
         time=time,
     )
 

@@ -35,6 +35,9 @@ class Message:
 
     `parts` make up `content` and are tokenized one by one, as plain text: a message that goes on
     with more parts begins with the same tokens, whatever stands where they meet.
+
+    `reasoning` is what the model thought before it wrote `content`. It is read again only where the
+    chat template asks for it.
     """
 
     role: Role
@@ -42,6 +45,7 @@ class Message:
     token_ids: tuple[int, ...] | None = field(default=None, repr=False)
     parts: tuple[str, ...] = field(default=(), repr=False)
     tokens_of: str | None = field(default=None, repr=False)
+    reasoning: str = field(default="", repr=False)
 
     @classmethod
     def of_parts(cls, role: Role, parts: Sequence[str]) -> Message:

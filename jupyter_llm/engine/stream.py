@@ -91,12 +91,14 @@ class StreamFeed:
     def __init__(self) -> None:
         self.chunks: SimpleQueue[Chunk | None] = SimpleQueue()
         self.texts: list[str] = []  # of all chunks, whoever took them
+        self.thoughts: list[str] = []
         self.future: Future[Completion] = _Outcome()
         self.future.set_running_or_notify_cancel()
 
     def put(self, chunk: Chunk) -> None:
         """Add a chunk."""
         self.texts.append(chunk.text)
+        self.thoughts.append(chunk.reasoning)
         self.chunks.put(chunk)
 
     def finish(self, completion: Completion) -> None:
@@ -137,6 +139,11 @@ class QueueStream:
     def written(self) -> str:
         """The text so far, for code that looks on while somebody else reads the chunks."""
         return "".join(self._feed.texts)
+
+    @property
+    def reasoning(self) -> str:
+        """What was thought before the text, so far; from any thread, like `written`."""
+        return "".join(self._feed.thoughts)
 
     @property
     def progress(self) -> Progress:

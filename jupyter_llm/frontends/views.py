@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from jupyter_llm.common.bars import NOTHING, TICK_S, Pace, Step, TerminalLine
 from jupyter_llm.common.controls import plain
-from jupyter_llm.common.html_text import paragraph
+from jupyter_llm.common.html_text import folded, paragraph
 from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.common.tables import count_of
-from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.completion import PromptInterrupted, thought_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,6 +28,9 @@ class View(Protocol):
 
     def progress(self, step: Step) -> None:
         """Show what goes on, where that has taken its time."""
+
+    def think(self, reasoning: str, num_tokens: int) -> None:
+        """Show what was thought so far, folded; that stays above the text."""
 
     def update(self, text: str) -> None:
         """Show the text so far."""
@@ -66,6 +69,7 @@ class NotebookView:
         self._pace = pace or Pace()
         self._display_id: str | None = None
         self._text = ""
+        self._thought = ("", 0)  # and how many tokens
         self._line = ""  # what goes on, below the text
 
     def progress(self, step: Step) -> None:
@@ -77,6 +81,13 @@ class NotebookView:
             self._line = line
             # A name may be anything, and plain text is what it says.
             self._show(self._bundle(self._text, line) if self._text else {"text/plain": line})
+
+    def think(self, reasoning: str, num_tokens: int) -> None:
+        """Show what was thought so far, folded; that stays above the text."""
+        self._thought, self._line = (reasoning, num_tokens), ""
+        if not self._text:
+            self._pace.settle()
+            self._show(self._bundle("", is_thinking=True))
 
     def update(self, text: str) -> None:
         """Show the text so far."""
@@ -102,19 +113,24 @@ class NotebookView:
         if not self._line:
             return
         self._line = ""
-        if self._text:
+        if self._text or self._thought[0]:
             self._show(self._bundle(self._text))
         elif self._clear_cell():
             self._display_id = None
         else:
             self._show(NOTHING)
 
-    def _bundle(self, text: str, note: str = "") -> dict[str, str]:
-        """A text with a line below it, in its forms."""
-        plain = "\n\n".join(filter(None, (text, note and f"({note})")))
+    def _bundle(self, text: str, note: str = "", *, is_thinking: bool = False) -> dict[str, str]:
+        """A text with its thoughts above and a line below it, in its forms."""
+        reasoning, num_tokens = self._thought
+        said = f"thinking, {count_of(num_tokens, 'token')} so far"
+        said = said if is_thinking else thought_for(num_tokens)
+        told = reasoning and f"({said})"
+        plain = "\n\n".join(filter(None, (told, text, note and f"({note})")))
         if self._mime != "text/markdown":
             return {self._mime: plain}
-        rich = "\n\n".join(filter(None, (untrusted_markdown(text), note and f"*{note}*")))
+        told = reasoning and folded(said.capitalize(), reasoning)
+        rich = "\n\n".join(filter(None, (told, untrusted_markdown(text), note and f"*{note}*")))
         return {"text/plain": plain, self._mime: rich.lstrip("\n")}
 
     def _show(self, data: dict[str, str], metadata: Mapping[str, Any] | None = None) -> None:
@@ -136,11 +152,18 @@ class TerminalView:
         self._out = out
         self._line = TerminalLine(out)
         self._shown = ""
+        self._num_thought = 0
 
     def progress(self, step: Step) -> None:
         """Write over the line, as long as there is no text in it."""
         if not self._shown:
             self._line.show(step)
+
+    def think(self, reasoning: str, num_tokens: int) -> None:  # noqa: ARG002  one line is enough
+        """Show how much was thought so far; that stays above the text."""
+        if not self._shown:
+            self._num_thought = num_tokens
+        self.progress(Step(f"Thinking: {count_of(num_tokens, 'token')} so far"))
 
     def clear(self) -> None:
         """Erase the line that has shown what goes on."""
@@ -149,6 +172,9 @@ class TerminalView:
     def update(self, text: str) -> None:
         """Write what is new of the text."""
         self.clear()
+        if self._num_thought:
+            self._out.write(f"({thought_for(self._num_thought)})\n\n")
+            self._num_thought = 0
         if not text.startswith(self._shown):
             self._out.write("\n\n")
             self._shown = ""
@@ -176,6 +202,9 @@ class NoView:
     def progress(self, step: Step) -> None:
         """Do nothing."""
 
+    def think(self, reasoning: str, num_tokens: int) -> None:
+        """Do nothing."""
+
     def update(self, text: str) -> None:
         """Do nothing."""
 
@@ -197,6 +226,10 @@ class SilentView(NoView):
     def progress(self, step: Step) -> None:
         """Show what goes on."""
         self._view.progress(step)
+
+    def think(self, reasoning: str, num_tokens: int) -> None:  # noqa: ARG002  as of the answer
+        """Show how much was thought."""
+        self.progress(Step(f"Thinking: {count_of(num_tokens, 'token')} so far"))
 
     def update(self, text: str) -> None:
         """Show how much is written."""
@@ -228,31 +261,42 @@ def cut_off(completion: Completion, *, has_options: bool = True) -> str:
     if completion.finish_reason == "repetition":
         said = "stopped, since it had begun to repeat itself"
         return f"{said}; --may-repeat goes on" if has_options else said
+    is_all_thought = bool(completion.reasoning and not completion.text)
     if completion.finish_reason != "length":
-        return ""
+        is_bare = is_all_thought and completion.finish_reason == "stop"
+        return "it ended in its thoughts, without an answer" if is_bare else ""
     said = f"cut off after {count_of(completion.usage.completion_tokens, 'token')}"
+    said += ", while it still thought" if is_all_thought else ""
     if not has_options:
         return f"{said}, the most that an answer may have here"
+    if is_all_thought:
+        return f"{said}; -n allows more, and --no-think answers at once"
     return f"{said}; -n allows more, as far as the context window reaches"
 
 
 def watch(stream: Stream, view: View) -> Completion:
     """Show a stream until its end, and leave it to others to close the view.
 
-    Before there is text, it shows how far the model is. What an interrupt leaves is shown and
-    marked before `PromptInterrupted` goes on to the caller.
+    Before there is text, it shows how far the model is, or what it thinks. What an interrupt leaves
+    is shown and marked before `PromptInterrupted` goes on to the caller.
     """
-    text = ""
+    text = reasoning = ""
     shown_s = float("-inf")
     try:
         for chunk in stream.chunks(TICK_S):
             text += chunk.text
-            if not text.strip():
+            reasoning += chunk.reasoning
+            if not (text.strip() or reasoning):
                 view.progress(stream.progress.step)
             elif time.monotonic() - shown_s >= _MIN_INTERVAL_S:
-                view.update(text)
+                if text.strip():
+                    view.update(text)
+                else:
+                    view.think(reasoning, stream.progress.num_written)
                 shown_s = time.monotonic()
         completion = stream.result()
+        if completion.reasoning:
+            view.think(completion.reasoning, completion.usage.reasoning_tokens)
     except KeyboardInterrupt as interrupt:
         # It may come while we draw, where the stream does not see it.
         told = interrupt if isinstance(interrupt, PromptInterrupted) else stream.interrupt()
@@ -272,6 +316,8 @@ def show_interrupt(interrupt: PromptInterrupted, view: View) -> None:
     count = completion.usage.completion_tokens if completion is not None else 0
     note = f"interrupted after {count_of(count, 'token')}" if count else "interrupted"
     text = completion.text if completion is not None else ""
+    if completion is not None and completion.reasoning:
+        view.think(completion.reasoning, completion.usage.reasoning_tokens)
     if interrupt.best is not None:
         what = "the best draft so far" if completion is not None else "what was found by then"
         text, note = str(interrupt.best), f"interrupted; this is {what}"

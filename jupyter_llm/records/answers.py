@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from jupyter_llm.records.records import Record
 
 _MAX_ANSWERS = 500
+_THOUGHT = re.compile(r"\A\(thought for [\d,]+ tokens?\)\s*")  # what stands for thoughts
 _MAX_PLACE = 40  # characters of a prompt that tell it from others
 
 
@@ -151,6 +153,8 @@ def shown_text(output: Any, record: Record) -> str | None:
     plain = data.get("text/plain") if isinstance(data, Mapping) else None
     if not isinstance(plain, str):
         return None
+    if record.reasoning_sha256 is not None:
+        plain = _THOUGHT.sub("", plain)
     if TRANSCRIPT_BREAK in plain:
         pieces = plain.split(TRANSCRIPT_BREAK)
         return next((p for p in pieces if text_sha256(p) == record.text_sha256), plain)

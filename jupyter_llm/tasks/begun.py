@@ -38,6 +38,11 @@ class BegunStream:
         return self._beginning + written if written or not self._waits else ""
 
     @property
+    def reasoning(self) -> str:
+        """What was thought before the text."""
+        return self._stream.reasoning
+
+    @property
     def progress(self) -> Progress:
         """How far the request is."""
         return self._stream.progress

@@ -192,4 +192,7 @@ class Asking:
     def _request(self, prompt: str) -> Request:
         # All of it comes from the notebook, so nothing in it is the user's own word to the model.
         messages = (Message("user", redact_mixed(prompt).text),)
-        return Request(prompt=messages, params=self.params, is_private=self.is_private)
+        params = replace(
+            self.params, think=bool(self.params.think)
+        )  # it would take the answer's room
+        return Request(prompt=messages, params=params, is_private=self.is_private)

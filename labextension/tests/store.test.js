@@ -169,6 +169,17 @@ test("a turn on its way is read, written, and finished", () => {
   assert.equal(store.state.turns.get(5)?.text, turn.text);
 });
 
+test("a turn is thought about before it is written", () => {
+  ready();
+  kernel.say(example("turn-reading"));
+  kernel.say(example("path", { path: [1, 2, 5] }));
+  kernel.say(example("delta", { text: "", reasoning: "Twelve" }));
+  kernel.say(example("delta", { text: "", reasoning: " columns?" }));
+  kernel.say(example("delta", { text: "Yes." }));
+  assert.equal(store.state.turns.get(5)?.reasoning, "Twelve columns?");
+  assert.equal(store.state.turns.get(5)?.text, "Yes.");
+});
+
 test("a turn that is not on the path is forgotten", () => {
   ready();
   kernel.say(example("turn-reading"));

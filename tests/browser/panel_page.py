@@ -188,7 +188,11 @@ class PanelPage:
     def grow(self, number: int, *texts: str) -> None:
         """Let a turn grow."""
         for text in texts:
-            self.tell({"type": "delta", "number": number, "text": text})
+            self.tell({**example("delta"), "number": number, "text": text})
+
+    def think(self, number: int, text: str) -> None:
+        """Let a turn be thought about."""
+        self.tell({**example("delta"), "number": number, "text": "", "reasoning": text})
 
     def send(self, text: str) -> None:
         self.box.fill(text)

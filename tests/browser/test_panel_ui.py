@@ -58,6 +58,39 @@ def test_a_prompt_becomes_a_growing_answer(chat: PanelPage) -> None:
     expect(chat.box).to_have_value("Hello")
 
 
+def test_thoughts_are_folded_while_they_grow_and_stay_as_the_reader_has_them(
+    chat: PanelPage,
+) -> None:
+    chat.open(a_snapshot(writing(1)))
+    thoughts, text = chat.turns.locator(".jllm-thoughts"), chat.turns.locator(".jllm-thoughts-text")
+    expect(thoughts).to_be_hidden()
+    chat.think(1, "Rows,\n\n<b>not")
+    expect(thoughts.locator("summary")).to_have_text("Thinking")
+    expect(chat.turns.locator(".jllm-progress")).to_contain_text("Thinking…")
+    expect(text).to_be_hidden()
+    thoughts.locator("summary").click()
+    chat.think(1, " columns</b>.")
+    expect(text).to_have_text("Rows,\n\n<b>not columns</b>.", use_inner_text=True)
+    chat.grow(1, "There are ")
+    expect(thoughts.locator("summary")).to_have_text("Thought")
+    expect(chat.turns.locator(".jllm-progress")).to_contain_text("Writing…")
+    usage = {**a_turn(1)["usage"], "reasoning_tokens": 1212}
+    told = {"text": "There are 891.", "reasoning": "Rows,\n\n<b>not columns</b>."}
+    chat.show(a_turn(1, usage=usage, **told), path=[1])
+    expect(thoughts.locator("summary")).to_have_text("Thought for 1,212 tokens")
+    expect(text).to_be_visible()
+    expect(chat.answers).to_have_text("There are 891.")
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [("length", "Cut off while it still thought"), ("stop", "It ended in its thoughts")],
+)
+def test_an_answer_that_was_all_thought_says_so(chat: PanelPage, reason: str, said: str) -> None:
+    chat.open(a_snapshot(a_turn(1, text="", reasoning="Hm.", finish_reason=reason)))
+    expect(chat.turns.locator(".jllm-end")).to_contain_text(said)
+
+
 def test_what_is_being_written_is_told_and_not_that_it_was_sent(chat: PanelPage) -> None:
     chat.open()
     chat.box.press_sequentially("What is")

@@ -70,6 +70,39 @@ class _Published:
         self.states.append((data, metadata, update))
 
 
+def test_thoughts_stand_folded_above_the_answer() -> None:
+    published = _Published()
+    view = NotebookView(published, "text/markdown")
+    view.think("One $x\n\n</details>`", 7)
+    view.update("Par")
+    view.think("One $x\n\n</details>`", 8)
+    view.close("Paris", "a note")
+    rich = [data["text/markdown"] for data, _, _ in published.states]
+    inside = "One &#36;x<br><br>&#60;/details&#62;&#96;</details>"
+    assert rich == [
+        f"<details><summary>Thinking, 7 tokens so far</summary>{inside}",
+        f"<details><summary>Thought for 7 tokens</summary>{inside}\n\nPar",
+        f"<details><summary>Thought for 8 tokens</summary>{inside}\n\nParis\n\n*a note*",
+    ]
+    assert published.texts == [
+        "(thinking, 7 tokens so far)",
+        "(thought for 7 tokens)\n\nPar",
+        "(thought for 8 tokens)\n\nParis\n\n(a note)",
+    ]
+
+
+@pytest.mark.usefixtures("at_once")
+def test_in_a_terminal_thoughts_are_one_line() -> None:
+    out = io.StringIO()
+    view = TerminalView(out)
+    view.think("One", 1)
+    view.update("Par")
+    view.think("One", 1)
+    view.close("Paris", "")
+    thinking = Step("Thinking: 1 token so far").line(0)
+    assert out.getvalue() == f"\r\x1b[K{thinking}\r\x1b[K(thought for 1 token)\n\nParis\n"
+
+
 def test_metadata_goes_with_the_last_state_of_an_output() -> None:
     published = _Published()
     view = NotebookView(published, "text/markdown")

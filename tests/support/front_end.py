@@ -203,6 +203,7 @@ class View:
             case "delta":
                 turn = self.turns[message["number"]]
                 turn["text"] += message["text"]
+                turn["reasoning"] += message["reasoning"]
                 turn["state"] = "writing"
             case "pending":
                 self.pending[message["pending"]["id"]] = message["pending"]

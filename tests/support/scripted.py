@@ -17,6 +17,7 @@ from jupyter_llm.engine.options import FinishReason
 from jupyter_llm.engine.provenance import ContextSettings, ModelFacts, Writer
 from jupyter_llm.engine.request import Message, Prompt, RawPrompt, Request, Special, raw_text
 from jupyter_llm.engine.stream import QueueStream, StreamFeed
+from jupyter_llm.engine.thinking import Thinking
 from jupyter_llm.errors import (
     ContextOverflowError,
     EmptyPromptError,
@@ -105,6 +106,10 @@ class ScriptedEngine:
             reply = request.constraint.texts[0] + reply
         cancelled = threading.Event()
         written: list[str] = []
+        thoughts: list[str] = []
+        is_chat = isinstance(request.prompt, tuple)
+        is_begun = bool(request.answer_prefix) or request.constraint is not None
+        thinking = Thinking() if is_chat and not is_begun else None
         feed = StreamFeed()
         try:
             prompt_ids = self.tokenize(request.prompt)
@@ -117,11 +122,16 @@ class ScriptedEngine:
 
         def completion(reason: FinishReason) -> Completion:
             params = request.params.filled(self.info.sampling.params)
-            text = "".join(written)
+            text, reasoning = "".join(written), "".join(thoughts)
             seed = None if params.temperature == 0 else params.seed or 0
-            usage = Usage(prompt_tokens=num_tokens, completion_tokens=len(text))
+            usage = Usage(
+                prompt_tokens=num_tokens,
+                completion_tokens=len(reasoning) + len(text),
+                reasoning_tokens=len(reasoning),
+            )
             return Completion(
                 text=text,
+                reasoning=reasoning,
                 finish_reason=reason,
                 usage=usage,
                 model="scripted",
@@ -133,6 +143,7 @@ class ScriptedEngine:
                     exact=False,
                     prompt_ids=prompt_ids,
                     text=text,
+                    reasoning=reasoning,
                     usage=usage,
                     finish_reason=reason,
                     is_constrained=request.constraint is not None,
@@ -140,11 +151,12 @@ class ScriptedEngine:
             )
 
         def progress() -> Progress:
+            has_begun = bool(written or thoughts)
             return Progress(
-                state=("finished" if feed.future.done() else "writing" if written else "reading"),
+                state="finished" if feed.future.done() else "writing" if has_begun else "reading",
                 num_prompt=num_tokens,
-                num_read=num_tokens if written else 0,
-                num_written=len("".join(written)),
+                num_read=num_tokens if has_begun else 0,
+                num_written=len("".join([*thoughts, *written])),
             )
 
         self._progress.append(progress)
@@ -172,12 +184,19 @@ class ScriptedEngine:
                 if cancelled.is_set() or self.is_closed:
                     feed.finish(completion("cancelled"))
                     return
-                written.append(word)
-                feed.put(Chunk(word))
+                thought, answer = ("", word) if thinking is None else thinking.feed(word)
+                thoughts.append(thought)
+                written.append(answer)
+                feed.put(Chunk(answer, thought))
                 self._watchers.tell()
                 if self.holds:
                     self.on_hold()
                 cancelled.wait(30 if self.holds else 0.001)  # at a model's pace, not at once
+            if thinking is not None and not thinking.is_over:
+                thought, answer = thinking.flush()
+                thoughts.append(thought)
+                written.append(answer)
+                feed.put(Chunk(answer, thought))
             feed.finish(completion(reason))
 
         threading.Thread(target=run, daemon=True).start()

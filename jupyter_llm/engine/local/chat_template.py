@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 from jupyter_llm.common.child import start_child
@@ -223,11 +224,13 @@ class ChatTemplate:
         except _FailureError as failure:
             self._do_without(failure)
 
-    def format(self, messages: Sequence[Message]) -> str:
-        """The text the model reads, up to where its answer begins."""
-        return self._render(messages, [message.content for message in messages])
+    def format(self, messages: Sequence[Message], *, think: bool | None = None) -> str:
+        """The text the model reads, up to where its answer begins; see `SamplingParams.think`."""
+        return self._render(messages, [message.content for message in messages], think=think)
 
-    def tokenize(self, messages: Sequence[Message], tokenize: Tokenize) -> tuple[int, ...]:
+    def tokenize(
+        self, messages: Sequence[Message], tokenize: Tokenize, *, think: bool | None = None
+    ) -> tuple[int, ...]:
         """The tokens the model reads, up to where its answer begins.
 
         Template and ordinary messages are tokenized as one text. Three kinds of message stand
@@ -235,22 +238,23 @@ class ChatTemplate:
         and those with the text of a control token in them; the latter two are tokenized as plain
         text.
         """
-        program, pieces = self._program, self._pieces(messages)
+        program, pieces = self._program, self._pieces(messages, think)
         if self._program is not program:  # it was given up halfway
-            pieces = self._pieces(messages)
+            pieces = self._pieces(messages, think)
         token_ids: list[int] = []
         for piece in pieces:
             token_ids += piece.tokenize(tokenize)
         return tuple(token_ids)
 
-    def _pieces(self, messages: Sequence[Message]) -> list[_Piece]:
-        whole = self.format(messages)
+    def _pieces(self, messages: Sequence[Message], think: bool | None) -> list[_Piece]:  # noqa: FBT001
+        whole = self.format(messages, think=think)
+        render = partial(self._render, think=think)
         everything = _Marks(messages, lambda message: bool(message.content))
         # Control texts that the template did not write came out of the messages, perhaps only when
         # it put them together or took something out of them.
-        num_control = self._num_control(everything.render(self._render))
+        num_control = self._num_control(everything.render(render))
         for marks in (_Marks(messages, self._stands_apart), everything):
-            pieces = marks.split(marks.render(self._render), whole)
+            pieces = marks.split(marks.render(render), whole)
             if pieces is not None and num_control == sum(
                 self._num_control(piece.text) for piece in pieces if piece.is_special
             ):
@@ -258,7 +262,7 @@ class ChatTemplate:
         if num_control == self._num_control(whole):
             return [_Piece(whole)]
         disarmed = [self._disarm(message.content) for message in messages]
-        return [_Piece(self._render(messages, disarmed))]
+        return [_Piece(render(messages, disarmed))]
 
     def _stands_apart(self, message: Message) -> bool:
         is_tokenized_apart = message.token_ids or message.parts
@@ -274,19 +278,21 @@ class ChatTemplate:
             content = content.replace(start, "" if is_whole else f"{start}\u200b")
         return content
 
-    def _render(self, messages: Sequence[Message], contents: Sequence[str]) -> str:
+    def _render(
+        self, messages: Sequence[Message], contents: Sequence[str], *, think: bool | None
+    ) -> str:
         roles = [
-            {"role": message.role, "content": content}
+            {"role": message.role, "content": content, **self._thoughts(message)}
             for message, content in zip(messages, contents, strict=True)
         ]
         self.is_plain = self._program[0] == plain_template.SOURCE
         try:
-            return self._told(roles)
+            return self._told(roles, think=think)
         except _ExcessError as excess:
             self._do_without(excess)
         except _FailureError as failure:
             with suppress(_FailureError):  # some know of no system text
-                return self._told(_without_system(roles))
+                return self._told(_without_system(roles), think=think)
             self._say(failure)
         self.is_plain = self._generic == plain_template.SOURCE
         return rendering.rendered(rendering.compiled(self._generic, "", ""), roles)
@@ -294,21 +300,31 @@ class ChatTemplate:
     def _read(self) -> None:
         """See that the template can be read, or raise `_FailureError`."""
         if not self._is_simple:
-            answer = _process.ask(*self._program, None)
+            answer = _process.ask(*self._program, None, None)
             if "error" in answer:
                 raise _FailureError(f"is broken ({answer['error']})")
         else:
             rendering.compiled(*self._program)
 
-    def _told(self, roles: rendering.Roles) -> str:
+    def _thoughts(self, message: Message) -> dict[str, str]:
+        """What was thought before a message, by the names that templates have for it.
+
+        They leave it out of all but the latest answers, most of them. What a model thought may say
+        the text of a control token after its user.
+        """
+        if not message.reasoning:
+            return {}
+        return dict.fromkeys(("reasoning_content", "thinking"), self._disarm(message.reasoning))
+
+    def _told(self, roles: rendering.Roles, *, think: bool | None) -> str:
         """What the template makes of messages, or `_FailureError`."""
         if not self._is_simple:
-            answer = _process.ask(*self._program, roles)
+            answer = _process.ask(*self._program, roles, think)
             if "error" in answer:
                 raise _FailureError(f"fails ({answer['error']})")
             return answer["text"]
         try:
-            return rendering.rendered(rendering.compiled(*self._program), roles)
+            return rendering.rendered(rendering.compiled(*self._program), roles, think=think)
         except Exception as error:  # noqa: BLE001  a template is a program from a file
             raise _FailureError(f"fails ({error})") from None
 

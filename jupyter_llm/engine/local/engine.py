@@ -142,7 +142,9 @@ class LocalEngine:
     def prefill(self, request: Request, *, is_draft: bool = False) -> None:
         """Read a prompt while there is nothing else to do; see `Engine.prefill`."""
         tokenizer = self._model.tokenizer
-        tokenize = tokenizer.tokenize if is_draft else tokenizer.tokenize_open
+        tokenize: Callable[[Prompt], tuple[int, ...]] = tokenizer.tokenize_open
+        if is_draft:
+            tokenize = partial(tokenizer.tokenize, think=request.params.think)
         if self._model.can_forget or not is_draft:
             request, num_forgets = self._filled(request), self._num_forgets
             self._put(lambda: self._start_prefill(request, tokenize, num_forgets))
@@ -468,13 +470,18 @@ class LocalEngine:
     def _sequence(self, generation: Generation) -> Sequence:
         request = generation.request
         params = request.params
-        token_ids = list(self._model.tokenizer.tokenize(request.prompt))
+        tokenizer = self._model.tokenizer
+        # What an answer begins with would be thought, and not answered.
+        is_begun = bool(request.answer_prefix) or request.constraint is not None
+        think = False if is_begun else params.think
+        token_ids = list(tokenizer.tokenize(request.prompt, think=think))
         if not token_ids:
             raise EmptyPromptError
+        thinking = None if is_begun else tokenizer.thinking(request.prompt, token_ids)
+        generation.begin(tokenizer.stops(request.prompt), thinking)
         token_ids += self._model.weights.tokenize(request.answer_prefix, is_special=False)
         if len(token_ids) >= self._info.n_ctx:
             raise ContextOverflowError(len(token_ids), self._info.n_ctx)
-        generation.stop_at(self._model.tokenizer.stops(request.prompt))
         lane, generation.is_exact = self._model.lane_for(
             request, token_ids, n_threads=self._threads.count
         )
@@ -649,7 +656,8 @@ class LocalEngine:
             return
         generation.touch()
         if drawn.token_id is not None:
-            generation.take(drawn.token_id, self._model.weights.bytes_of)
+            bytes_of, marks = self._model.weights.bytes_of, self._model.tokenizer.mark_bytes
+            generation.take(drawn.token_id, bytes_of, marks)
         sequence = drawn.sequence
         is_last = drawn.token_id is None or generation.num_tokens == len(sequence.completion_ids)
         reason = sequence.finish_reason if is_last else None

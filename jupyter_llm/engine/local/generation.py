@@ -20,7 +20,7 @@ from jupyter_llm.engine.repetition import loop_start
 from jupyter_llm.engine.stream import StreamFeed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from jupyter_llm.engine.completion import ProgressState
     from jupyter_llm.engine.local.lane import Lane
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.options import FinishReason
     from jupyter_llm.engine.provenance import Provenance, Writer
     from jupyter_llm.engine.request import Request
+    from jupyter_llm.engine.thinking import Thinking
     from jupyter_llm.errors import JupyterLLMError
 
 T = TypeVar("T")
@@ -61,22 +62,33 @@ class Generation:
     first_s: float | None = None
     last_s: float = 0.0
     is_looping: bool = False
+    num_thought: int = 0  # tokens of thoughts
+    answer_start: int | None = 0  # the first token of the answer; None inside a token
     _unsent: list[str] = field(default_factory=list)
+    _num_sent: int = 0  # of the thoughts
     _sent_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.detokenizer = Detokenizer(self.request.params.stop)
 
-    def stop_at(self, texts: tuple[str, ...]) -> None:
-        """End before any of some texts, too; to be called before the first token."""
-        self.detokenizer = Detokenizer((*self.request.params.stop, *texts))
+    def begin(self, stop: tuple[str, ...], thinking: Thinking | None) -> None:
+        """Let more texts end it, and say how it may think; to be called before the first token."""
+        self.detokenizer = Detokenizer((*self.request.params.stop, *stop), thinking)
 
-    def take(self, token_id: int, bytes_of: Callable[[int], bytes]) -> None:
-        """Take in a drawn token."""
+    def take(
+        self, token_id: int, bytes_of: Callable[[int], bytes], mark_bytes: Mapping[int, bytes]
+    ) -> None:
+        """Take in a drawn token; `mark_bytes` are those of control tokens before an answer."""
         self.num_tokens += 1
         if self.recorder is not None:
             self._note_logprob(self.recorder, bytes_of)
-        self._put(self.detokenizer.feed(bytes_of(token_id)))
+        thinking, data = self.detokenizer.thinking, bytes_of(token_id)
+        if thinking is None or thinking.is_over:
+            self._put(self.detokenizer.feed(data))
+        else:
+            mark = b"" if thinking.is_closed else mark_bytes.get(token_id, b"")
+            self._put(self.detokenizer.feed(data or mark))
+            self._note_thought(thinking, data)
         if self.last_s - self._sent_s >= _CHUNK_S:
             self._send()
         params = self.request.params
@@ -106,17 +118,20 @@ class Generation:
         sequence = self.sequence
         token_ids = tuple(sequence.completion_ids[: self.num_tokens]) if sequence else ()
         text, usage = "".join(self.text), self._usage(len(token_ids))
+        reasoning, start = "".join(self.detokenizer.thoughts), self.answer_start
+        is_torn = self.detokenizer.is_stopped or start is None
         return Completion(
             text=text,
             finish_reason=reason,
             usage=usage,
             model=self.model,
             seed=self.seed,
-            token_ids=None if self.detokenizer.is_stopped else token_ids,
+            token_ids=None if is_torn else token_ids[start:],
             exact=self.is_exact,
             logprobs=tuple(self.logprobs) if self.recorder is not None else None,
-            provenance=self._provenance(text, usage, reason),
+            provenance=self._provenance(text, reasoning, usage, reason),
             tokens_of=self.file_key,
+            reasoning=reasoning,
         )
 
     def progress(self) -> Progress:
@@ -135,7 +150,8 @@ class Generation:
 
     @property
     def _free_text(self) -> str:
-        text, constraint = "".join(self.text), self.request.constraint
+        constraint = self.request.constraint
+        text = "".join(self.text or self.detokenizer.thoughts)
         return text if constraint is None else constraint.free_part(text)
 
     def _state(self, slot: Slot | None) -> ProgressState:
@@ -145,7 +161,9 @@ class Generation:
             return "writing"
         return "waiting" if slot is None else "reading"
 
-    def _provenance(self, text: str, usage: Usage, reason: FinishReason) -> Provenance | None:
+    def _provenance(
+        self, text: str, reasoning: str, usage: Usage, reason: FinishReason
+    ) -> Provenance | None:
         sequence = self.sequence
         if sequence is None or self.writer is None:
             return None
@@ -156,6 +174,7 @@ class Generation:
             exact=self.is_exact,
             prompt_ids=sequence.token_ids[: sequence.num_prompt],
             text=text,
+            reasoning=reasoning,
             usage=usage,
             finish_reason=reason,
             is_constrained=self.request.constraint is not None,
@@ -170,6 +189,7 @@ class Generation:
             prompt_tokens=sequence.num_prompt if sequence else 0,
             cached_tokens=sequence.num_cached if sequence else 0,
             completion_tokens=num_tokens,
+            reasoning_tokens=self.num_thought,
             queue_s=admitted_s - self.submitted_s,
             prefill_s=max(0.0, first_s - admitted_s),
             decode_s=max(0.0, self.last_s - first_s),
@@ -180,10 +200,21 @@ class Generation:
             self.text.append(text)
             self._unsent.append(text)
 
+    def _note_thought(self, thinking: Thinking, data: bytes) -> None:
+        """Note how many tokens it has thought, and where its answer begins."""
+        if thinking.is_on:
+            self.num_thought = self.num_tokens
+        if thinking.is_whole:
+            return
+        is_first = thinking.is_over and "".join(self._unsent).encode() == data
+        self.answer_start = self.num_tokens - 1 if is_first else None
+
     def _send(self) -> None:
-        if self._unsent:
-            self.feed.put(Chunk("".join(self._unsent)))
+        thoughts = self.detokenizer.thoughts[self._num_sent :]
+        if self._unsent or thoughts:
+            self.feed.put(Chunk("".join(self._unsent), "".join(thoughts)))
             self._unsent.clear()
+            self._num_sent += len(thoughts)
             self._sent_s = self.last_s
 
     def _note_logprob(self, recorder: RecordingSampler, bytes_of: Callable[[int], bytes]) -> None:

@@ -37,6 +37,9 @@ MAX_BYTES = 100 << 20
 _SPARE_CHARS, _CHARS_A_MESSAGE = 1 << 16, 1 << 10  # what a template may add to the messages
 _TIMES = 4  # that it may tell them
 
+# By what names templates ask whether to think: Qwen 3 and most others, DeepSeek 3.1 and Granite.
+_THINKING = ("enable_thinking", "thinking")
+
 _MAX_SIMPLE_CHARS = 1500
 _MAX_SIMPLE_DEPTH = 24  # by whose cube jinja2 takes longer: 7 s for 300 times `not`
 # Without assignments, calls, arithmetic and loops in loops, a template takes no longer than its
@@ -92,9 +95,10 @@ def _environment(bos: str = "", eos: str = "") -> ImmutableSandboxedEnvironment:
     return environment
 
 
-def rendered(template: Template, roles: Roles) -> str:
-    """The text of messages, up to where the answer begins."""
-    return template.render(messages=roles, add_generation_prompt=True)
+def rendered(template: Template, roles: Roles, *, think: bool | None = None) -> str:
+    """The text of messages, up to where the answer begins; None leaves thinking to the template."""
+    options = {} if think is None else dict.fromkeys(_THINKING, think)
+    return template.render(messages=roles, add_generation_prompt=True, **options)
 
 
 def is_simple(source: str) -> bool:
@@ -133,14 +137,16 @@ def _tells_all(loop: nodes.For) -> bool:
 
 
 def _most_chars(roles: Roles) -> int:
-    told = sum(len(role["content"]) for role in roles)
+    told = sum(len(text) for role in roles for text in role.values())
     return _SPARE_CHARS + _CHARS_A_MESSAGE * len(roles) + _TIMES * told
 
 
 # -- the process ---------------------------------------------------------------------------------
 
 
-def _answer(source: str, bos: str, eos: str, roles: Roles | None) -> Mapping[str, str]:
+def _answer(
+    source: str, bos: str, eos: str, roles: Roles | None, *, think: bool | None
+) -> Mapping[str, str]:
     """What came of a template; without messages only whether it can be read."""
     try:
         with _time_limit(COMPILE_S):
@@ -148,7 +154,7 @@ def _answer(source: str, bos: str, eos: str, roles: Roles | None) -> Mapping[str
         if roles is None:
             return {}
         with _time_limit(RENDER_S):
-            text = rendered(template, roles)
+            text = rendered(template, roles, think=think)
     except MemoryError:
         return {"excess": "memory"}
     except Exception as error:  # noqa: BLE001  a template is a program from a file
@@ -184,7 +190,8 @@ def _serve(lines: Iterator[bytes] | Sequence[bytes]) -> None:
     _set_limits()
     for line in lines:
         try:
-            reply = json.dumps(_answer(*json.loads(line)))
+            *asked, think = json.loads(line)
+            reply = json.dumps(_answer(*asked, think=think))
         except MemoryError:
             reply = json.dumps({"excess": "memory"})
         sys.stdout.buffer.write(f"{reply}\n".encode())

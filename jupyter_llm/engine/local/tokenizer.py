@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jupyter_llm.engine.local import plain_template
 from jupyter_llm.engine.local.slots import common_prefix
 from jupyter_llm.engine.request import Message, RawPrompt, raw_text
+from jupyter_llm.engine.thinking import Thinking, marks_among, opened_at_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_LONGEST_MARK = 16  # tokens, with a line's end
 _MAX_KNOWN_TOKENS = 1 << 18  # of parts: the cells of some long notebooks, in about 10 MB
 
 
@@ -70,10 +72,14 @@ class Tokenizer:
         """The text that the model reads for a prompt."""
         return self.template.format(prompt) if isinstance(prompt, tuple) else raw_text(prompt)
 
-    def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
-        """The tokens that the model reads for a prompt."""
+    def tokenize(self, prompt: Prompt, *, think: bool | None = None) -> tuple[int, ...]:
+        """The tokens that the model reads for a prompt; for `think` see `SamplingParams`."""
         if isinstance(prompt, tuple):
-            token_ids = self.template.tokenize(tuple(map(self._read, prompt)), self._piece)
+            read = tuple(map(self._read, prompt))
+            token_ids = self.template.tokenize(read, self._piece, think=think)
+            if think is False and (close := self._opened(token_ids)) is not None:
+                # The template has them think in any case: the answer comes after no thought.
+                token_ids += tuple(self._piece(f"\n{close}\n\n", is_special=True))
             # Only the template of a file itself writes the begin token.
             return self._begun(token_ids) if self.template.is_plain else token_ids
         if isinstance(prompt, str):
@@ -87,6 +93,24 @@ class Tokenizer:
         """
         is_plain = isinstance(prompt, tuple) and self.template.is_plain
         return plain_template.STOPS if is_plain else ()
+
+    def thinking(self, prompt: Prompt, token_ids: Sequence[int]) -> Thinking | None:
+        """What tells thoughts from the answer to a chat of these tokens; None for raw text."""
+        if not isinstance(prompt, tuple):
+            return None
+        return Thinking(self._opened(token_ids), is_trimmed=self.template.is_plain)
+
+    @cached_property
+    def mark_bytes(self) -> dict[int, bytes]:
+        """The texts of those control tokens that begin and end thoughts."""
+        ids = self._weights.control_ids
+        return {ids[text]: text.encode() for text in marks_among(ids)}
+
+    def _opened(self, token_ids: Sequence[int]) -> str | None:
+        """The mark that ends the thinking which a prompt leaves open."""
+        end = token_ids[-_LONGEST_MARK:]
+        pieces = (self._weights.bytes_of(i) or self.mark_bytes.get(i, b"") for i in end)
+        return opened_at_end(b"".join(pieces).decode("utf-8", "replace"))
 
     def tokenize_open(self, prompt: Prompt) -> tuple[int, ...]:
         """The tokens that a chat begins with however it goes on; those of a raw text.

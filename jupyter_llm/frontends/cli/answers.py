@@ -77,7 +77,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
     add_model(parser, "-m", "--model", help="a model's name, its beginning, or a path")
     for option in OPTIONS:
-        if option.key not in (*_SAMPLING, "system", "stats"):
+        if option.key not in (*_SAMPLING, "no_think", "system", "stats"):
             continue
         kind: dict[str, Any] = {"action": "store_true", "default": None}
         if option.metavar:
@@ -106,6 +106,8 @@ def _with_defaults(options: argparse.Namespace) -> dict[str, Any]:
             setattr(options, name, said.get(name))
     given = {name: getattr(options, name, None) for name in _SAMPLING}
     given = {name: said.get(name) if value is None else value for name, value in given.items()}
+    if options.no_think:
+        given["think"] = False
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -156,6 +158,7 @@ def _as_json(completion: Completion) -> dict[str, Any]:
     record = completion.provenance
     return {
         "text": completion.text,
+        "reasoning": completion.reasoning,
         "model": completion.model,
         "finish_reason": completion.finish_reason,
         "seed": completion.seed,

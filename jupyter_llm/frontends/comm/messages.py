@@ -197,10 +197,11 @@ class PathMessage(ToFrontEnd):
 
 
 class Delta(ToFrontEnd):
-    """More text of a turn."""
+    """More text of a turn, or more of what was thought before it."""
 
     number: int
     text: str
+    reasoning: str = ""
 
 
 class ProgressMessage(ToFrontEnd):

@@ -50,8 +50,9 @@ class Mirror:
 
     @property
     def awaits_words(self) -> bool:
-        """Whether one of them has no text yet."""
-        return any(not self._turns[exchange.number].text for exchange in self._growing)
+        """Whether one of them has no text yet, and no thought."""
+        growing = (self._turns[exchange.number] for exchange in self._growing)
+        return any(not (turn.text or turn.reasoning) for turn in growing)
 
     def news(
         self, exchanges: Sequence[Exchange], model: str | None, requests: Mapping[int, str]
@@ -83,8 +84,9 @@ class Mirror:
         self._turns[exchange.number] = turn
         if request is not None or old is None or not _goes_on(old, turn):
             yield TurnMessage(turn=turn, id=request)
-        elif (more := turn.text[len(old.text) :]) != "":
-            yield Delta(number=exchange.number, text=more)
+        elif (turn.text, turn.reasoning) != (old.text, old.reasoning):
+            more, thought = turn.text[len(old.text) :], turn.reasoning[len(old.reasoning) :]
+            yield Delta(number=exchange.number, text=more, reasoning=thought)
         yield from self._reading(exchange, turn)
 
     def _reading(self, exchange: Exchange, turn: TurnData) -> Iterator[ProgressMessage]:
@@ -121,10 +123,11 @@ def turn_data(exchange: Exchange, model: str | None, old: TurnData | None = None
         return _finished(exchange.turn.completion, known)
     stream = exchange.stream
     text = stream.written if stream is not None else old.text if old is not None else ""
+    reasoning = stream.reasoning if stream is not None else old.reasoning if old is not None else ""
     state = stream.progress.state if stream is not None else "waiting"
-    if text or state == "finished":  # it is, once the chat has taken it in
+    if text or reasoning or state == "finished":  # it is, once the chat has taken it in
         state = "writing"
-    return TurnData(**known, text=text, state=state, model=model)
+    return TurnData(**known, text=text, reasoning=reasoning, state=state, model=model)
 
 
 def _finished(completion: Completion, known: dict[str, Any]) -> TurnData:
@@ -132,6 +135,7 @@ def _finished(completion: Completion, known: dict[str, Any]) -> TurnData:
     return TurnData(
         **known,
         text=completion.text,
+        reasoning=completion.reasoning,
         state="finished",
         finish_reason=completion.finish_reason,
         model=completion.model,
@@ -142,6 +146,7 @@ def _finished(completion: Completion, known: dict[str, Any]) -> TurnData:
             prompt_tokens=usage.prompt_tokens,
             cached_tokens=usage.cached_tokens,
             completion_tokens=usage.completion_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
             first_token_s=round(usage.first_token_s, 3),
             tokens_per_s=round(usage.tokens_per_s, 2),
         ),
@@ -149,8 +154,9 @@ def _finished(completion: Completion, known: dict[str, Any]) -> TurnData:
 
 
 def _goes_on(old: TurnData, new: TurnData) -> bool:
-    """Tell whether a turn is what it was, but for more text at its end."""
+    """Tell whether a turn is what it was, but for more text at its end, or more thoughts."""
     if new.state == "finished":
         return old == new
-    is_same = replace(old, text=new.text, state=new.state) == new
-    return is_same and old.state != "finished" and new.text.startswith(old.text)
+    is_same = replace(old, text=new.text, reasoning=new.reasoning, state=new.state) == new
+    is_longer = new.text.startswith(old.text) and new.reasoning.startswith(old.reasoning)
+    return is_same and old.state != "finished" and is_longer

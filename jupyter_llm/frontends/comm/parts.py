@@ -37,6 +37,7 @@ class UsageData(Data):
     completion_tokens: int
     first_token_s: float
     tokens_per_s: float
+    reasoning_tokens: int = 0
 
 
 class ToldData(Data):
@@ -50,7 +51,7 @@ class TurnData(Data):
     """A prompt and what was written so far; the usage comes at the end.
 
     `siblings` are the numbers of the turns with the same parent, oldest first, its own included.
-    `attachments` are labels.
+    `attachments` are labels. `reasoning` is what was thought before the text.
     """
 
     number: int
@@ -67,6 +68,7 @@ class TurnData(Data):
     temperature: float | None = None
     exact: bool = False
     usage: UsageData | None = None
+    reasoning: str = ""
 
 
 class PartsData(Data):

@@ -87,6 +87,9 @@ class LLMMagics(Magics):
     may_repeat = Bool(
         default_value=False, help="Write on where the text has begun to repeat itself."
     ).tag(config=True)
+    think = Bool(
+        None, allow_none=True, help="Think before answers; None is as the chat template has it."
+    ).tag(config=True)
     seed = Int(None, allow_none=True, help="Seed; None draws one.").tag(config=True)
     max_tokens = Int(_DEFAULTS.max_tokens, allow_none=True, help="Longest answer.").tag(config=True)
     format = Enum(FORMATS, "markdown", help="How answers are shown.").tag(config=True)

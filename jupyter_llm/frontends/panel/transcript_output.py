@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.chat.transcript import ENDS, other_branches, turn_markdown
 from jupyter_llm.common.clipping import clip
+from jupyter_llm.common.html_text import folded
 from jupyter_llm.common.markdown import joined_markdown
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.frontends.comm.outbox import well_formed
@@ -140,7 +141,8 @@ def _num_with_room(turns: Sequence[Turn]) -> int:
     """How many of the last turns there is room for; of those there are, one at least."""
     num_chars = 0
     for num_turns, turn in enumerate(reversed(turns)):
-        num_chars += len(turn.prompt) + len(turn.completion.text)
+        answer = turn.completion
+        num_chars += len(turn.prompt) + len(answer.reasoning) + len(answer.text)
         if num_turns and (num_turns >= _MOST_TURNS or num_chars > _MOST_CHARS):
             return num_turns
     return len(turns)
@@ -149,9 +151,10 @@ def _num_with_room(turns: Sequence[Turn]) -> int:
 def _piece(turn: Turn, place: int) -> _Piece:
     prompt, answer = turn.prompt, turn.completion
     record = answer.provenance
-    if len(prompt) + len(answer.text) > _MOST_CHARS:
+    if len(prompt) + len(answer.reasoning) + len(answer.text) > _MOST_CHARS:
         prompt, text = clip(prompt, _MOST_CHARS // 4), clip(answer.text, _MOST_CHARS // 2)
-        answer, record = replace(answer, text=text), None
+        reasoning = clip(answer.reasoning, _MOST_CHARS // 4)
+        answer, record = replace(answer, text=text, reasoning=reasoning), None
     quoted = "\n".join(f"> {line}" for line in prompt.splitlines())
     return _Piece(
         html=turn_html(prompt, answer),
@@ -178,10 +181,11 @@ def turn_html(prompt: str, answer: Completion) -> str:
     """A turn as HTML that does nothing, whatever was said."""
     end = ENDS.get(answer.finish_reason)
     note = _note(end).html if end is not None else ""
+    thought = f"{folded(answer.thought, answer.reasoning)}\n" if answer.reasoning else ""
     asked = html.escape(prompt).replace("\n", "<br>\n")
     return (
         f"<blockquote><p>{asked}</p></blockquote>\n"
-        f"{to_html(answer.text)}{note}<p><small>{html.escape(answer.model)}</small></p>\n<hr>\n"
+        f"{thought}{to_html(answer.text)}{note}<p><small>{html.escape(answer.model)}</small></p>\n<hr>\n"
     )
 
 

@@ -110,6 +110,8 @@ OPTIONS = (
     Option("-n --max-tokens", "N", "longest answer, in tokens", int),
     Option("--stop", "TEXT", "end before this text; may be given several times", is_list=True),
     Option("--may-repeat", "", "write on where the text has begun to repeat itself"),
+    Option("--think", "", "let a model that can think do so before it answers"),
+    Option("--no-think", "", "let it answer at once"),
     Option("--ignore-eos", "", "write on until the longest answer is reached"),
     Option(
         "-f --format",
@@ -187,6 +189,7 @@ class Options:
     try_: bool = False
     no_try: bool = False
     no_save: bool = False
+    no_think: bool = False
     chat: str = "default"
     new: bool = False
     continue_: bool = False
@@ -203,6 +206,8 @@ class Options:
         """These options, but for those that a line gives; `OptionError` if one means nothing."""
         drawn = {name: value for name, value in line.items() if name in _SAMPLING}
         others = {name: value for name, value in line.items() if name not in _SAMPLING}
+        if others.get("no_think"):
+            drawn["think"] = False
         if others.get("no_try"):  # of both, what is careful
             others["try_"] = False
         options = replace(self, params=replace(self.params, **drawn), **others)

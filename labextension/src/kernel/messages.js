@@ -10,6 +10,7 @@
  * @property {number} prompt_tokens
  * @property {number} cached_tokens
  * @property {number} completion_tokens
+ * @property {number} reasoning_tokens
  * @property {number} first_token_s
  * @property {number} tokens_per_s
  */
@@ -22,6 +23,7 @@
  * @property {string} prompt
  * @property {string[]} attachments
  * @property {string} text
+ * @property {string} reasoning  What was thought before the text.
  * @property {"waiting" | "reading" | "writing" | "finished"} state
  * @property {string | null} finish_reason
  * @property {string | null} model
@@ -107,7 +109,10 @@
 /** @typedef {{ type: "anybody", seq: number }} AnybodyMessage */
 /** @typedef {{ type: "turn", seq: number, turn: TurnData, id: string | null }} TurnMessage */
 /** @typedef {{ type: "path", seq: number, path: number[] }} PathMessage */
-/** @typedef {{ type: "delta", seq: number, number: number, text: string }} DeltaMessage */
+/**
+ * @typedef {{ type: "delta", seq: number, number: number, text: string, reasoning: string }}
+ *   DeltaMessage
+ */
 /** @typedef {{ type: "pending", seq: number, pending: Pending }} PendingMessage */
 /** @typedef {{ type: "cancelled", seq: number, id: string, text: string }} CancelledMessage */
 /** @typedef {{ type: "status", seq: number, status: Status }} StatusMessage */

@@ -79,6 +79,7 @@ export function apply(state, message, note) {
       return changeTurn(state, message.number, note, (turn) => ({
         ...turn,
         text: turn.text + message.text,
+        reasoning: turn.reasoning + message.reasoning,
         state: "writing",
         progress: null,
       }));

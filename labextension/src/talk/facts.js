@@ -15,14 +15,22 @@ const ENDS = {
   repetition: "Stopped: it had begun to repeat itself.",
 };
 
+const THOUGHT_TOO_LONG =
+  "Cut off while it still thought: it reached the most tokens an answer may have.";
+
 /**
  * Return why an answer ended before its end, or an empty text.
  *
  * @param {Turn} turn
  * @returns {string}
  */
-export function endOf({ state, finish_reason: reason }) {
-  if (state !== "finished" || reason === null || reason === "stop") return "";
+export function endOf({ state, finish_reason: reason, text, reasoning }) {
+  if (state !== "finished" || reason === null) return "";
+  if (text === "" && reasoning !== "") {
+    if (reason === "length") return THOUGHT_TOO_LONG;
+    if (reason === "stop") return "It ended in its thoughts, without an answer.";
+  }
+  if (reason === "stop") return "";
   return ENDS[reason] ?? `Ended: ${reason}.`;
 }
 
@@ -90,10 +98,12 @@ function factsOf({ model, seed, temperature, exact, usage, told, attachments }) 
   if (temperature !== null) facts.push(["Temperature", rounded(temperature)]);
   if (usage) {
     const { prompt_tokens: read, cached_tokens: cached, completion_tokens: written } = usage;
+    const thought = usage.reasoning_tokens;
     facts.push(
       [
         "Tokens",
-        `${inWords(written)} written, ${inWords(read)} read, ${inWords(cached)} of them cached`,
+        `${inWords(written)} written${thought > 0 ? ` (${inWords(thought)} of them thoughts)` : ""}, ` +
+          `${inWords(read)} read, ${inWords(cached)} of them cached`,
       ],
       [
         "Speed",

@@ -5,7 +5,12 @@ import { createBar, make, makeButton, setText } from "../dom/elements.js";
 /** @import { Progress } from "../kernel/messages.js" */
 
 /** @type {Record<string, string>} */
-const WORDS = { waiting: "Waiting…", reading: "Reading…", writing: "Writing…" };
+const WORDS = {
+  waiting: "Waiting…",
+  reading: "Reading…",
+  thinking: "Thinking…",
+  writing: "Writing…",
+};
 
 export class ProgressView {
   #text = make("span", "jllm-progress-text");

@@ -6,6 +6,7 @@ import { CodeActions, messageOf } from "./code_actions.js";
 import { endOf, FactsView } from "./facts.js";
 import { ProgressView } from "./progress.js";
 import { PromptView } from "./prompt.js";
+import { isThinking, ThoughtsView } from "./thoughts.js";
 import { TurnActions } from "./turn_actions.js";
 
 /**
@@ -31,6 +32,7 @@ export class TurnView {
   element = make("article", "jllm-turn");
   #around;
   #prompt = new PromptView();
+  #thoughts = new ThoughtsView();
   #progress;
   #markdown;
   #code;
@@ -71,6 +73,7 @@ export class TurnView {
     this.#foot.append(this.#actions.element, this.#facts.element);
     this.element.append(
       this.#prompt.element,
+      this.#thoughts.element,
       this.#markdown.element,
       this.#progress.element,
       this.#end,
@@ -90,8 +93,9 @@ export class TurnView {
     this.element.setAttribute("aria-label", `Turn: ${turn.prompt.slice(0, 80)}`);
     this.element.setAttribute("aria-busy", String(!isFinished));
     this.#prompt.show(turn.prompt, turn.attachments);
+    this.#thoughts.show(turn);
     this.#markdown.update(turn.text, isFinished);
-    this.#progress.show(turn);
+    this.#progress.show(isThinking(turn) ? { ...turn, state: "thinking" } : turn);
     const end = endOf(turn);
     this.#end.hidden = end === "";
     setText(this.#end, end);

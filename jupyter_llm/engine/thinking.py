@@ -1,0 +1,109 @@
+"""What a model thinks before it answers, told from the answer. Pure values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+MARKS = (
+    ("<think>", "</think>"),  # DeepSeek R1, Qwen 3, SmolLM3, GLM 4.5 and most others
+    ("[THINK]", "[/THINK]"),  # Magistral
+    ("<seed:think>", "</seed:think>"),  # Seed-OSS
+    ("◁think▷", "◁/think▷"),  # Kimi
+    ("<|START_THINKING|>", "<|END_THINKING|>"),  # Command A
+    ("<|channel>thought", "<channel|>"),  # Gemma 4
+    (
+        "<|channel|>analysis<|message|>",  # gpt-oss
+        "<|end|><|start|>assistant<|channel|>final<|message|>",
+    ),
+    ("<|channel|>final<|message|>", ""),  # gpt-oss when it need not think
+)
+"""The texts, often of control tokens, between which models think before they answer."""
+
+
+def opened_at_end(prompt: str) -> str | None:
+    """The mark that ends the thinking which a prompt leaves open, so that the answer begins in it.
+
+    None if it leaves none open, as most chat templates do.
+    """
+    end = prompt.rstrip()
+    return next((close for mark, close in MARKS if close and end.endswith(mark)), None)
+
+
+def marks_among(control_texts: Collection[str]) -> set[str]:
+    """Those control texts of which marks are made."""
+    return {text for text in control_texts if text and any(text in a + b for a, b in MARKS)}
+
+
+class Thinking:
+    """Splits what a model writes into what it thinks and what it answers, piece by piece.
+
+    With `close` it thinks from the start, until that mark. With `is_trimmed` blanks before an
+    answer without thoughts are left out, as they always are after thoughts.
+    """
+
+    def __init__(self, close: str | None = None, *, is_trimmed: bool = False) -> None:
+        self._close = close
+        self._is_trimmed = is_trimmed
+        self._held = ""
+        self._has_thought = False
+        self.is_closed = False  # no mark is to come any more
+        self.is_over = False  # from the first text of the answer on
+        self.is_whole = not is_trimmed and close is None  # whether all there was is the answer
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it is thinking."""
+        return self._close is not None and not self.is_closed
+
+    def feed(self, text: str) -> tuple[str, str]:
+        """What is certain now of the thoughts, and of the answer; the latter ends it."""
+        if self.is_over:
+            return "", text
+        self._held += text
+        if self._close is None and not self.is_closed and not self._has_begun():
+            return "", ""
+        thought = "" if self.is_closed else self._thought()
+        return thought, self._answer() if self.is_closed else ""
+
+    def flush(self) -> tuple[str, str]:
+        """What was held back, at the end of all."""
+        held, self._held = self._held, ""
+        if self.is_on:
+            return held.rstrip(), ""
+        return "", held.lstrip() if self.is_closed else held
+
+    def _has_begun(self) -> bool:
+        """Tell whether it is known how the text begins: with a mark, or with the answer."""
+        begun = self._held.lstrip()
+        for mark, close in MARKS:
+            if begun.startswith(mark):
+                self._close, self._held, self.is_whole = close, begun[len(mark) :], False
+                return True
+        if any(mark.startswith(begun) for mark, _ in MARKS):
+            return False
+        self.is_closed = True
+        return True
+
+    def _thought(self) -> str:
+        """Take what is thought, but for blanks and what may become the mark at its end."""
+        close, held = self._close or "", self._held
+        if not self._has_thought:
+            held = held.lstrip()
+        before, found, after = held.partition(close) if close else ("", " ", held)
+        if found:
+            self.is_closed, self._held, self._is_trimmed = True, after, True
+            thought = before.rstrip()
+        else:
+            lengths = range(len(close) - 1, 0, -1)
+            most = next((n for n in lengths if held.endswith(close[:n])), 0)
+            thought = held[: len(held) - most].rstrip()
+            self._held = held[len(thought) :]
+        self._has_thought = self._has_thought or bool(thought)
+        return thought
+
+    def _answer(self) -> str:
+        answer, self._held = self._held, ""
+        if self._is_trimmed:
+            answer = answer.lstrip()
+        self.is_over = bool(answer) or not self._is_trimmed
+        return answer
