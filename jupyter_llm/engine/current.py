@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.local.engine import LocalEngine
     from jupyter_llm.engine.project import Project
     from jupyter_llm.engine.residents import LoadedEngine, ModelRole
-    from jupyter_llm.engine.status import Status
+    from jupyter_llm.engine.status import Loaded, Status
     from jupyter_llm.engine.tuning.report import TuneReport
     from jupyter_llm.models.adapters import Lora
     from jupyter_llm.models.discover import ModelEntry
@@ -114,10 +114,25 @@ class CurrentEngine:
         """What goes on, known at once and from any thread."""
         if (underway := self._underway) is not None:
             return underway
+        engine = self.active
+        return Activity() if engine is None else Activity(state=engine.work, model=engine.info.name)
+
+    @property
+    def active(self) -> Engine | None:
+        """The engine that works, or else that of chats."""
         engines = [one.engine for one in self._residents.alive]
         busy = [engine for engine in engines if engine.work != "idle"]
-        engine = busy[-1] if busy else self.resident
-        return Activity() if engine is None else Activity(state=engine.work, model=engine.info.name)
+        return busy[-1] if busy else self.resident
+
+    @property
+    def loaded(self) -> tuple[Loaded, ...]:
+        """All models that are loaded, the latest used first."""
+        from jupyter_llm.engine.status import Loaded
+
+        return tuple(
+            Loaded(info=one.engine.info, roles=self.roles_of(one.entry))
+            for one in reversed(self._residents.alive)
+        )
 
     def watch_activity(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back whenever `activity` is another one; what is returned ends that.
@@ -302,12 +317,9 @@ class CurrentEngine:
         return self._status_of(self.resident)
 
     def _status_of(self, engine: Engine | None) -> Status:
-        from jupyter_llm.engine.status import Loaded, Status
+        from jupyter_llm.engine.status import Status
 
-        residents = tuple(
-            Loaded(info=one.engine.info, roles=self.roles_of(one.entry))
-            for one in reversed(self._residents.alive)
-        )
+        residents = self.loaded
         try:
             if engine is not None:
                 return Status(info=engine.info, engine=engine.status(), residents=residents)

@@ -11,7 +11,7 @@ from jupyter_llm.engine.base import Engine
 from jupyter_llm.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from jupyter_llm.engine.options import EngineOptions
@@ -27,6 +27,11 @@ ROLE_WORDS: Final[Mapping[str, str]] = {
     "complete": "code at the cursor",
     "embed": "vectors",
 }
+
+
+def role_words(roles: Iterable[ModelRole]) -> str:
+    """What a model is used for, in words."""
+    return ", ".join(ROLE_WORDS[role] for role in roles)
 
 
 def check_role(role: str) -> None:

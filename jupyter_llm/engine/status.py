@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.common.tables import human_size, markdown_table
 from jupyter_llm.engine.options import SamplingParams
-from jupyter_llm.engine.residents import ROLE_WORDS
+from jupyter_llm.engine.residents import role_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,13 +72,8 @@ class Loaded:
     info: ModelInfo
     roles: tuple[ModelRole, ...] = ()
 
-    @property
-    def purpose(self) -> str:
-        """What it is used for, in words; empty for one that a prompt asked for by its name."""
-        return ", ".join(ROLE_WORDS[role] for role in self.roles)
-
     def __str__(self) -> str:
-        purpose = self.purpose or "prompts that name it"
+        purpose = role_words(self.roles) or "prompts that name it"
         return f"{self.info.name} ({human_size(self.info.size_bytes)}, for {purpose})"
 
 

@@ -39,6 +39,11 @@ const fake = () => new FakeConnection();
 
 test("a line says what the model does, how full it is and what it takes", () => {
   assert.equal(line("open", status, null, translate), "smollm2-135m · idle · KV 12 % · 470 MB");
+  const two = { ...status, beside: ["coder (code at the cursor)"] };
+  assert.equal(
+    line("open", two, null, translate),
+    "smollm2-135m · idle · KV 12 % · 1 more · 470 MB",
+  );
 });
 
 test("while a model is loaded the line says how far", () => {

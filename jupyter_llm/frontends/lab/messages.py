@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final, Literal, Union
 
-from msgspec import ValidationError, convert
+from msgspec import ValidationError, convert, field
 
 from jupyter_llm.frontends.comm.parts import Data, ProgressData, PullData
 
@@ -89,7 +89,10 @@ class ModelTableData(Data):
 
 
 class LabStatusData(Data):
-    """What the model does: one line at the foot of the window."""
+    """What the model does: one line at the foot of the window.
+
+    `beside` names the other models that are loaded, and what they are used for.
+    """
 
     state: LabState
     model: str | None = None
@@ -97,6 +100,7 @@ class LabStatusData(Data):
     kv_used: int = 0
     kv_room: int = 0
     process_bytes: int = 0
+    beside: list[str] = field(default_factory=list)
 
 
 # From the front end

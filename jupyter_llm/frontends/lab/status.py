@@ -94,8 +94,9 @@ def lab_status(current: CurrentEngine, known: LabStatusData) -> LabStatusData:
         model=activity.model,
         share=round(share, 2) if share is not None else None,
         process_bytes=round(psutil.Process().memory_info().rss, -7),
+        beside=[str(one) for one in current.loaded if one.info.name != activity.model],
     )
-    engine = current.resident
+    engine = current.active
     # One that reads answers between two batches, each of which may take seconds.
     if engine is None or activity.state not in ("idle", "writing"):
         return now

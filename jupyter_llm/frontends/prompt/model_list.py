@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.common.tables import human_size, markdown_table, parameter_count
 from jupyter_llm.engine.options import EngineOptions
+from jupyter_llm.engine.residents import role_words
 from jupyter_llm.errors import JupyterLLMError, NotEnoughMemoryError
 from jupyter_llm.models.aliases import aliases
 
 if TYPE_CHECKING:
     from jupyter_llm.api import LLM
+    from jupyter_llm.engine.residents import ModelRole
     from jupyter_llm.models.discover import ModelEntry
     from jupyter_llm.models.inspect import ModelFile
     from jupyter_llm.models.machine import FreeMemory
@@ -35,7 +37,7 @@ MODEL_COLUMNS = (
 class ListedModel:
     """A model that can be loaded, and how it would do here.
 
-    `used_for` says what a loaded one is used for. `needs_bytes` is what it takes with the default
+    `roles` are what a loaded one is used for. `needs_bytes` is what it takes with the default
     options, `promised_bytes` what promised texts take on top at most, and `free_bytes` what there
     is. `tokens_per_s` is how fast it was measured to write, by `/tune`.
     """
@@ -44,7 +46,7 @@ class ListedModel:
     file: ModelFile
     licence: str
     is_loaded: bool = False
-    used_for: str = ""
+    roles: tuple[ModelRole, ...] = ()
     needs_bytes: int = 0
     promised_bytes: int = 0
     free_bytes: int = 0
@@ -70,7 +72,7 @@ class ListedModel:
 
     def _here(self) -> Iterator[str]:
         if self.is_loaded:
-            yield f"loaded for {self.used_for}" if self.used_for else "loaded"
+            yield f"loaded for {role_words(self.roles)}" if self.roles else "loaded"
         elif self.entry.pieces:
             yield "in pieces: `/pull` joins them"
         elif self.fits:
@@ -109,9 +111,9 @@ def listed_models(llm: LLM) -> list[ListedModel]:
     from jupyter_llm.models.fingerprint import known_sha256
     from jupyter_llm.models.pull import pulled_facts
 
-    status, machine = llm.status(), current_machine()
+    machine = current_machine()
     free = llm.current.free_alone()
-    loaded = {one.info.path: one for one in status.residents}
+    loaded = {one.info.path: one for one in llm.current.loaded}
     measured, pulled = measured_sizes(machine), pulled_facts()
     models = []
     for entry, file in list_with_facts():
@@ -121,7 +123,7 @@ def listed_models(llm: LLM) -> list[ListedModel]:
             file=file,
             licence=file.license or str(facts.get("licence") or ""),
             is_loaded=entry.path in loaded,
-            used_for=loaded[entry.path].purpose if entry.path in loaded else "",
+            roles=loaded[entry.path].roles if entry.path in loaded else (),
         )
         if file.size_bytes in measured and known_sha256(entry.path):  # to find it out takes long
             tuning = load_tuning(entry.path, machine)

@@ -22,6 +22,8 @@ export interface LabStatus {
   kv_used: number;
   kv_room: number;
   process_bytes: number;
+  /** The other models that are loaded, and what for. */
+  beside: string[];
 }
 
 /** A model that is pulled, or was pulled last; `licence` is a text to be accepted first. */

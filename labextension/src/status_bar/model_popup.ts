@@ -78,6 +78,7 @@ export class ModelPopup extends Widget {
         stateWords(status.state, status.share, (said, ...v) => trans.__(said, ...v)),
       ],
       [trans.__("KV cache"), this.#room()],
+      [trans.__("Loaded beside it"), status.beside.join("; ")],
       [trans.__("Kernel's memory"), size(status.process_bytes)],
     ];
     this.#facts.replaceChildren(

@@ -61,6 +61,7 @@ export function line(
     shortName(status.model),
     stateWords(status.state, status.share, translate),
     ...(share ? [translate("KV %1 %", share)] : []),
+    ...(status.beside.length ? [translate("%1 more", String(status.beside.length))] : []),
     ...(status.process_bytes ? [size(status.process_bytes)] : []),
     ...pulling,
   ].join(" · ");

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import groupby
+from pathlib import Path
 
 import pytest
 from support.front_end import Json
 from support.lab_page import LabPage
+from support.tiny_model import write_tiny_model
 
 from jupyter_llm import llm
 from jupyter_llm.engine.local.engine import LocalEngine
@@ -89,3 +91,13 @@ def test_what_a_reading_engine_holds_is_left_as_it_was_known(
     monkeypatch.setattr(LocalEngine, "work", "reading")  # and would not answer
     status = lab_status(llm.current, known)
     assert (status.state, status.kv_used, status.kv_room) == ("reading", 7, 512)
+
+
+def test_the_other_models_that_are_loaded_are_named_with_what_they_are_for(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    llm.use("tiny", n_threads=1)
+    llm.use(write_tiny_model(tmp_path / "coder.gguf", seed=5), role="complete", n_threads=1)
+    (named,) = lab_status(llm.current, LabStatusData(state="none")).beside
+    assert named.startswith("coder (")
+    assert named.endswith("for code at the cursor)")
