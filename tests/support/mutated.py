@@ -106,6 +106,10 @@ def _wrongs(sound: Gguf, architecture: str) -> Iterator[tuple[str, Gguf]]:
         *_, kind, offset = struct.unpack("<IQ", entry[-12:])
         changed.tensors[number] = entry[:-12] + struct.pack("<IQ", (kind + number) % 42, offset)
         yield f"tensor {number} of kind {(kind + number) % 42}", changed
+    for number, new in enumerate((0, 32, 33, len(sound.data) - 32, 2**40, 2**63, 2**64 - 32)):
+        changed = deepcopy(sound)
+        changed.tensors[number] = changed.tensors[number][:-8] + struct.pack("<Q", new)
+        yield f"tensor {number} at {new}", changed
 
 
 def _with(sound: Gguf, key: str, kind: int, value: object) -> Gguf:
