@@ -451,14 +451,11 @@ class _Reader:
     def _fills_middle(self, meta: _Meta) -> bool:
         if any(meta.integer(key) is not None for key in _FIM_KEYS):
             return True
-        # The lengths, as zeros are all over a vocabulary, would be slow to look for first.
-        has = self._has_token
-        return any(has(text[_U64.size :]) and has(text) for text in _FIM_STRINGS)
-
-    def _has_token(self, text: bytes) -> bool:
         start, end = self._vocabulary
         # Twice as much as the largest vocabularies take.
-        return self._data.find(text, start, min(end, start + _STEPS[0])) >= 0
+        texts = self._data[start : min(end, start + _STEPS[0])]
+        # The lengths, as zeros are all over a vocabulary, would be slow to look for first.
+        return any(text[8:] in texts and text in texts for text in _FIM_STRINGS)
 
     def _check_version(self) -> None:
         version: int = self._unpack(_U32)
@@ -521,12 +518,11 @@ class _Reader:
 
     def _skip_text(self) -> int:
         """Step over a text and return where it begins."""
-        length = self._unpack(_U64)
+        length: int = _U64.unpack_from(self._data, self._offset)[0]
         if length > _MAX_TEXT_BYTES:
             raise ValueError(length)
-        start = self._offset
-        self._step(length)
-        return start
+        self._step(8 + length)
+        return self._offset - length
 
     def _step(self, length: int) -> None:
         self._offset += length
