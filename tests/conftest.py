@@ -7,6 +7,7 @@ import gc
 import logging
 import math
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -212,6 +213,29 @@ def smollm2() -> Path:
         pytest.skip(reason)
     (path,) = Path(next(iter(spec.submodule_search_locations))).glob("*.gguf")
     return path
+
+
+@pytest.fixture(scope="session")
+def tested_home(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Path:
+    """A home where the machine has been tested, once, for what makes `smollm2` exact.
+
+    That takes seconds, and every kernel in a new home would do it again.
+    """
+    from support.engines import ask, closing, load  # which loads llama.cpp
+
+    home = tmp_path_factory.mktemp("tested")
+    with pytest.MonkeyPatch.context() as patch, closing():
+        patch.setenv("HOME", str(home))
+        patch.delenv("XDG_DATA_HOME", raising=False)
+        assert ask(load(smollm2, n_ctx=512, checkpoints=False), "Hello", 1).exact
+        assert database.store().flush(30)
+    return home
+
+
+@pytest.fixture
+def machine_is_tested(home: Path, tested_home: Path) -> None:
+    """Let it be known in the home of a test what makes `smollm2` exact here."""
+    shutil.copytree(tested_home, home, dirs_exist_ok=True)
 
 
 @pytest.fixture

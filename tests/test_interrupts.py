@@ -156,6 +156,7 @@ def interrupted(watched: Watched, code: str, what: str, after_s: float) -> Execu
 @pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
+@pytest.mark.usefixtures("machine_is_tested")
 def test_after_any_interrupt_the_kernel_lives_and_the_next_prompt_is_right(
     tmp_path: Path,
     smollm2: Path,
@@ -165,7 +166,7 @@ def test_after_any_interrupt_the_kernel_lives_and_the_next_prompt_is_right(
 ) -> None:
     random = Random(10)  # noqa: S311  no secrets here
     ends: Counter[str | None] = Counter()
-    with running_kernel(tmp_path, JUPYTER_LLM_MODEL=str(smollm2), HOME=str(tmp_path)) as kernel:
+    with running_kernel(tmp_path, JUPYTER_LLM_MODEL=str(smollm2)) as kernel:
         for code in ("%load_ext jupyter_llm", SETUP, FAIL, "llm('Say hello.', seed=1);"):
             assert kernel.execute(code).error in (None, "ZeroDivisionError")
         watched = Watched.of(kernel)

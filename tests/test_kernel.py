@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -20,20 +21,24 @@ PACE = "from jupyter_llm.common import bars\nbars._DELAY_S, bars._PERIOD_S = {},
 ANSWER = "%llm -n 8 -t 0 --new -c none What is the capital of France?"
 
 
-def loaded_kernel(folder: Path, model: Path) -> AbstractContextManager[Kernel]:
+def loaded_kernel(folder: Path, model: Path, home: Path) -> AbstractContextManager[Kernel]:
+    """A kernel with a copy of this home."""
+    shutil.copytree(home, folder, dirs_exist_ok=True)
     return running_kernel(folder, JUPYTER_LLM_MODEL=str(model), HOME=str(folder))
 
 
 @pytest.fixture(scope="module")
-def kernel(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Iterator[Kernel]:
-    with loaded_kernel(tmp_path_factory.mktemp("kernel"), smollm2) as kernel:
+def kernel(
+    tmp_path_factory: pytest.TempPathFactory, smollm2: Path, tested_home: Path
+) -> Iterator[Kernel]:
+    with loaded_kernel(tmp_path_factory.mktemp("kernel"), smollm2, tested_home) as kernel:
         kernel.execute(LOAD)
         yield kernel
 
 
 @pytest.fixture
-def fresh_kernel(tmp_path: Path, smollm2: Path) -> Iterator[Kernel]:
-    with loaded_kernel(tmp_path, smollm2) as kernel:
+def fresh_kernel(tmp_path: Path, smollm2: Path, tested_home: Path) -> Iterator[Kernel]:
+    with loaded_kernel(tmp_path, smollm2, tested_home) as kernel:
         yield kernel
 
 
@@ -66,9 +71,9 @@ def test_the_model_is_loaded_once_and_stays_warm(kernel: Kernel) -> None:
 @pytest.mark.parametrize(
     ("code", "num_outputs"),
     [
-        ("%%llm -n 8 --new -c none long <<\n{{words[:9000]}}", 0),
-        ("%%llm -n 8 --new -c none\nnow {{words[:9000]}}", 1),
-        ("%llm -f code -n 24 --new -c none once {{words[:9000]}}", 1),
+        ("%%llm -n 8 --new -c none long <<\n{{words[:6000]}}", 0),
+        ("%%llm -n 8 --new -c none\nnow {{words[:6000]}}", 1),
+        ("%llm -f code -n 24 --new -c none once {{words[:6000]}}", 1),
     ],
     ids=["for a variable", "shown", "code"],
 )
@@ -81,7 +86,7 @@ def test_a_long_prompt_says_how_far_it_is_read_and_nothing_of_that_stays(
     cell = kernel.execute(code, timeout_s=300)
     kernel.execute(PACE.format(bars._DELAY_S, bars._PERIOD_S))
     seen = [e.content["data"].get("text/plain", "") for e in cell.events if "data" in e.content]
-    told = [text for text in seen if re.search(r"Reading [\d,]+ of 1,8\d\d tokens, \d+ s$", text)]
+    told = [text for text in seen if re.search(r"Reading [\d,]+ of 1,2\d\d tokens, \d+ s$", text)]
     assert len(set(told)) == len(told) > 1
     before = seen[: seen.index(told[-1])]  # no empty block of code
     assert all(re.search(r"Reading|Waiting", text) for text in before)

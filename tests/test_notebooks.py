@@ -37,6 +37,7 @@ def output(cell: nbformat.NotebookNode) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.usefixtures("machine_is_tested")
 @pytest.mark.parametrize("stem", [path.stem for path in NOTEBOOKS if path.stem not in LOOKED_AT])
 def test_every_notebook_runs(stem: str, tmp_path: Path, smollm2: Path) -> None:
     executed(FOLDER / f"{stem}.ipynb", tmp_path)
@@ -50,6 +51,7 @@ def test_notebooks_are_committed_without_outputs(path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("machine_is_tested")
 def test_the_first_prompt_notebook_shows_what_it_says(tmp_path: Path, smollm2: Path) -> None:
     notebook = executed(FOLDER / "01_first_prompt.ipynb", tmp_path)
 
@@ -70,6 +72,7 @@ def test_the_first_prompt_notebook_shows_what_it_says(tmp_path: Path, smollm2: P
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("machine_is_tested")
 def test_below_a_panel_stands_what_cells_and_python_said_in_its_chat(
     tmp_path: Path, smollm2: Path
 ) -> None:
@@ -93,6 +96,7 @@ def test_below_a_panel_stands_what_cells_and_python_said_in_its_chat(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.usefixtures("machine_is_tested")
 def test_seeded_answers_of_a_saved_notebook_come_out_the_same_and_an_edited_seed_does_not(
     tmp_path: Path, smollm2: Path, fresh_llm: None
 ) -> None:

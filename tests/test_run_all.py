@@ -60,6 +60,7 @@ def run_all(kernel: Kernel, notebook: nbformat.NotebookNode) -> dict[str, list[s
 @pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
+@pytest.mark.usefixtures("machine_is_tested")
 def test_run_all_gives_the_same_seeded_texts_three_times_and_in_fresh_kernels(
     tmp_path: Path, smollm2: Path, scaled: Callable[[int], int]
 ) -> None:

@@ -197,6 +197,7 @@ def test_none_of_the_forty_plain_questions_is_told_and_all_about_the_notebook_ar
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("machine_is_tested")
 def test_the_first_answers_are_right(tmp_path: Path, smollm2: Path) -> None:
     """As somebody meets it: the extension, a cell, and a few prompts."""
     asked = ("Name a fruit.", "Say kettle.", "What is 2 + 2?", "What is the capital of Japan?")

@@ -197,7 +197,11 @@ def test_a_model_gets_a_copy_that_is_measured_as_good_and_remembered(
 
 
 @pytest.mark.slow
-def test_the_command_shows_a_table_with_bars(shell: InteractiveShell) -> None:
+def test_the_command_shows_a_table_with_bars(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defaults = {**(tune.__kwdefaults__ or {}), "bench": scripted_process(READ_LESS)}
+    monkeypatch.setattr(tune, "__kwdefaults__", defaults)
     (shown,) = run(shell, "%llm /tune").displays[-1:]
     assert "<meter" in shown["text/html"]
     assert "| as it is |" in shown["text/markdown"]
