@@ -82,7 +82,9 @@ class Archive:
         if not is_kept:
             self.forget(name, [turn.origin])
         elif name is not None:
-            size = sum(map(len, (turn.prompt, turn.completion.text, *(p.text for p in turn.told))))
+            answer = turn.completion
+            texts = (turn.prompt, answer.text, answer.reasoning, *(p.text for p in turn.told))
+            size = sum(map(len, texts))
             self._write(lambda chats: chats.keep(name, turn), size=size)
 
     def remove(self, name: str | None, number: int, parent: int, turn: Turn | None) -> None:

@@ -264,7 +264,8 @@ class _Listing:
                     secrets = (part.variable or "",) * part.sent.count(HIDDEN)
                     yield _Item("variable", name, part.sent, is_in, state, secrets=secrets)
             name = f"turn {number}: {_code(turn.prompt)}"
-            num_answer = turn.completion.usage.completion_tokens
+            usage = turn.completion.usage
+            num_answer = usage.completion_tokens - usage.reasoning_tokens
             is_in, state = sent is not None, gone if sent is None else ""
             yield _Item("turn", name, turn.prompt, is_in, state, num_answer)
 

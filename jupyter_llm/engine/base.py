@@ -82,13 +82,16 @@ class Engine(Protocol):
     def submit(self, request: Request) -> Stream:
         """Queue a request; its errors are raised by the stream."""
 
-    def format(self, prompt: Prompt) -> str:
-        """The text the model will read: messages put through its chat template."""
+    def format(self, prompt: Prompt, *, think: bool | None = None) -> str:
+        """The text the model will read: messages put through its chat template.
+
+        For `think` see `SamplingParams`.
+        """
 
     def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
         """The tokens the model will read for a prompt."""
 
-    def count_tokens(self, prompt: Prompt) -> int:
+    def count_tokens(self, prompt: Prompt, *, think: bool | None = None) -> int:
         """How many tokens the model will read for a prompt."""
 
     def tokenize_texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:

@@ -165,7 +165,11 @@ class Completion:
         from jupyter_llm.common.markdown import untrusted_markdown
 
         shown = untrusted_markdown(self.text)
-        return f"{folded(self.thought, self.reasoning)}\n\n{shown}" if self.reasoning else shown
+        return (
+            f"{folded(self.thought.capitalize(), self.reasoning)}\n\n{shown}"
+            if self.reasoning
+            else shown
+        )
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001
         told = f"({self.thought})\n\n" if self.reasoning else ""

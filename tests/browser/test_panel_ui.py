@@ -65,7 +65,7 @@ def test_thoughts_are_folded_while_they_grow_and_stay_as_the_reader_has_them(
     thoughts, text = chat.turns.locator(".jllm-thoughts"), chat.turns.locator(".jllm-thoughts-text")
     expect(thoughts).to_be_hidden()
     chat.think(1, "Rows,\n\n<b>not")
-    expect(thoughts.locator("summary")).to_have_text("Thinking")
+    expect(thoughts.locator("summary")).to_have_text("Thoughts so far")
     expect(chat.turns.locator(".jllm-progress")).to_contain_text("Thinking…")
     expect(text).to_be_hidden()
     thoughts.locator("summary").click()

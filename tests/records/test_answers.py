@@ -33,6 +33,15 @@ def finished(text: str = TEXT, **changes: Any) -> Future[Completion]:
     return future
 
 
+def test_what_was_thought_is_no_part_of_a_recorded_answer(tmp_path: Path) -> None:
+    thought = replace(record(TEXT), reasoning_sha256="0" * 64)
+    output = shown(f"(thought for 12 tokens)\n\n{TEXT}\n\n(a note)", thought)
+    path = saved(tmp_path / "a.ipynb", [asked(output)])
+    (answer,) = answers_in(read_notebook(path))
+    assert answer.text == TEXT
+    assert answer.is_as_recorded
+
+
 class TestLog:
     @pytest.fixture
     def store(self) -> PromptStore:

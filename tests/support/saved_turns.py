@@ -70,11 +70,13 @@ def turns() -> st.SearchStrategy[Turn]:
             queue_s=SECONDS,
             prefill_s=SECONDS,
             decode_s=SECONDS,
+            reasoning_tokens=COUNTS,
         ),
         model=TEXTS,
         seed=st.none() | st.integers(0, 2**32 - 2),
         token_ids=TOKENS,
         exact=st.booleans(),
+        reasoning=TEXTS,
     )
     return st.builds(
         Turn,

@@ -227,7 +227,7 @@ class ScriptedEngine:
             vectors[row, len(text) % 8] = 1
         return vectors
 
-    def format(self, prompt: Prompt) -> str:
+    def format(self, prompt: Prompt, *, think: bool | None = None) -> str:  # noqa: ARG002
         self._check_open()
         if isinstance(prompt, tuple):
             return "".join(_format(message) for message in prompt)
@@ -241,7 +241,7 @@ class ScriptedEngine:
         parts = prompt.parts if isinstance(prompt, RawPrompt) else (self.format(prompt),)
         return tuple(token_id for part in parts for token_id in self._tokens_of(part))
 
-    def count_tokens(self, prompt: Prompt) -> int:
+    def count_tokens(self, prompt: Prompt, *, think: bool | None = None) -> int:  # noqa: ARG002
         return len(self.tokenize(prompt))
 
     def status(self) -> EngineStatus:

@@ -31,7 +31,7 @@ class TemplateEngine(ScriptedEngine):
         )
         self._ids: dict[str, int] = {}
 
-    def format(self, prompt: Prompt) -> str:
+    def format(self, prompt: Prompt, *, think: bool | None = None) -> str:  # noqa: ARG002
         return self._template.format(prompt) if isinstance(prompt, tuple) else raw_text(prompt)
 
     def tokenize(self, prompt: Prompt) -> tuple[int, ...]:

@@ -194,17 +194,17 @@ class LocalEngine:
             raise PromptInterrupted(said=_NOT_ALL_READ) from None
         return np.array(vectors, np.float32).reshape(len(texts), self._model.weights.n_embd)
 
-    def format(self, prompt: Prompt) -> str:
+    def format(self, prompt: Prompt, *, think: bool | None = None) -> str:
         """The text the model will read: messages put through its chat template."""
-        return self._call(lambda: self._model.tokenizer.format(prompt))
+        return self._call(lambda: self._model.tokenizer.format(prompt, think=think))
 
     def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
         """The tokens the model will read for a prompt."""
         return self._call(lambda: self._model.tokenizer.tokenize(prompt))
 
-    def count_tokens(self, prompt: Prompt) -> int:
+    def count_tokens(self, prompt: Prompt, *, think: bool | None = None) -> int:
         """How many tokens the model will read for a prompt."""
-        return len(self.tokenize(prompt))
+        return self._call(lambda: len(self._model.tokenizer.tokenize(prompt, think=think)))
 
     def tokenize_texts(self, texts: collections.abc.Sequence[str]) -> list[tuple[int, ...]]:
         """The tokens of plain texts: no begin token, and control texts mean nothing."""
@@ -601,7 +601,7 @@ class LocalEngine:
     ) -> None:
         from jupyter_llm.engine.local.sampler import LogprobScorer
 
-        given = list(self._model.tokenizer.tokenize(prompt))
+        given = list(self._model.tokenizer.tokenize(prompt, think=False))
         if not given:
             raise EmptyPromptError
         self._end_background()

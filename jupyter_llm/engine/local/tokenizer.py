@@ -68,9 +68,13 @@ class Tokenizer:
         template: ChatTemplate | None = self.__dict__.get("template")
         return template.trouble if template is not None else ""
 
-    def format(self, prompt: Prompt) -> str:
-        """The text that the model reads for a prompt."""
-        return self.template.format(prompt) if isinstance(prompt, tuple) else raw_text(prompt)
+    def format(self, prompt: Prompt, *, think: bool | None = None) -> str:
+        """The text that the model reads for a prompt; for `think` see `SamplingParams`."""
+        if not isinstance(prompt, tuple):
+            return raw_text(prompt)
+        text = self.template.format(prompt, think=think)
+        close = opened_at_end(text) if think is False else None
+        return text if close is None else text + _ended(close)
 
     def tokenize(self, prompt: Prompt, *, think: bool | None = None) -> tuple[int, ...]:
         """The tokens that the model reads for a prompt; for `think` see `SamplingParams`."""
@@ -79,7 +83,7 @@ class Tokenizer:
             token_ids = self.template.tokenize(read, self._piece, think=think)
             if think is False and (close := self._opened(token_ids)) is not None:
                 # The template has them think in any case: the answer comes after no thought.
-                token_ids += tuple(self._piece(f"\n{close}\n\n", is_special=True))
+                token_ids += tuple(self._piece(_ended(close), is_special=True))
             # Only the template of a file itself writes the begin token.
             return self._begun(token_ids) if self.template.is_plain else token_ids
         if isinstance(prompt, str):
@@ -168,6 +172,11 @@ class Tokenizer:
         if is_own and min(ids) >= 0 and max(ids) < self._weights.n_vocab:
             return message
         return replace(message, token_ids=None)
+
+
+def _ended(close: str) -> str:
+    """What ends thoughts before they begin, as Qwen 3 is trained to see it."""
+    return f"\n{close}\n\n"
 
 
 def _continued(prompt: tuple[Message, ...], text: str) -> tuple[Message, ...]:

@@ -76,7 +76,8 @@ class Job:
         if future is None or not future.done() or future.exception() is not None:
             return False
         completion = future.result()
-        return completion.finish_reason == "cancelled" and not completion.text
+        has_words = completion.text or completion.reasoning
+        return completion.finish_reason == "cancelled" and not has_words
 
     def start(self) -> None:
         """Begin, at once; where there is no room for another thread, end with that."""

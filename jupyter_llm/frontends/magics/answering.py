@@ -102,9 +102,11 @@ class Answering:
         prompt = chat.preview(engine, asked)
         is_begun = self.options.format == "code" and isinstance(prompt, tuple)
         begin = ANSWER_PREFIX if is_begun else ""
-        text = engine.format(prompt) + begin
+        think = False if is_begun else asked.params.think
+        text = engine.format(prompt, think=think) + begin
         num_begun = sum(map(len, engine.tokenize_texts([begin])))
-        count, n_ctx = engine.count_tokens(prompt) + num_begun, engine.info.n_ctx
+        count = engine.count_tokens(prompt, think=think) + num_begun
+        n_ctx = engine.info.n_ctx
         note = f"{count_of(count, 'token')} of {n_ctx}, for {engine.info.name}; nothing was run"
         self.view.close(text, note)
 

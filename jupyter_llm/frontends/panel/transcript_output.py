@@ -181,7 +181,9 @@ def turn_html(prompt: str, answer: Completion) -> str:
     """A turn as HTML that does nothing, whatever was said."""
     end = ENDS.get(answer.finish_reason)
     note = _note(end).html if end is not None else ""
-    thought = f"{folded(answer.thought, answer.reasoning)}\n" if answer.reasoning else ""
+    thought = (
+        f"{folded(answer.thought.capitalize(), answer.reasoning)}\n" if answer.reasoning else ""
+    )
     asked = html.escape(prompt).replace("\n", "<br>\n")
     return (
         f"<blockquote><p>{asked}</p></blockquote>\n"

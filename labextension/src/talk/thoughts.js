@@ -35,7 +35,7 @@ export function isThinking({ state, reasoning, text }) {
  * @returns {string}
  */
 function summaryOf(turn) {
-  if (isThinking(turn)) return "Thinking";
+  if (isThinking(turn)) return "Thoughts so far";
   const count = turn.usage?.reasoning_tokens ?? 0;
   return count > 0
     ? `Thought for ${inWords(count)} ${count === 1 ? "token" : "tokens"}`

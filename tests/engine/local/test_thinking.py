@@ -115,6 +115,8 @@ def test_thinking_is_switched_off(template: str, made: Callable[[str], LocalEngi
     answer = ask(engine, CHAT, think=False)
     assert (answer.reasoning, bool(answer.text)) == ("", True)
     tokens = engine._model.tokenizer.tokenize(CHAT, think=False)
+    assert engine.count_tokens(CHAT, think=False) == len(tokens)
+    assert engine.format(CHAT, think=False).endswith("<think>\n\n</think>\n\n")
     bytes_of = engine._model.weights.bytes_of
     assert b"".join(map(bytes_of, tokens)).endswith(b"<think>\n\n</think>\n\n")
     with pytest.raises(OptionError, match="think must be"):

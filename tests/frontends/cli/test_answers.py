@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -131,6 +132,18 @@ def test_an_answer_as_json_has_its_record(
     assert (answer["text"], answer["finish_reason"]) == ("one two three", "stop")
     assert answer["usage"]["completion_tokens"] > 0
     assert answer["record"]["text_sha256"]
+
+
+def test_a_pipe_gets_the_answer_without_the_thoughts_and_json_has_both(
+    engine: ScriptedEngine, piped: Typed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.replies = deque(["<think>Hm.</think>\n\nYes."] * 2)
+    assert main(["run", "--no-think", "Hi"]) == 0
+    assert capsys.readouterr().out == "Yes.\n"
+    assert engine.requests[-1].params.think is False
+    assert main(["run", "--json", "Hi"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["text"], answer["reasoning"]) == ("Yes.", "Hm.")
 
 
 @pytest.mark.parametrize(

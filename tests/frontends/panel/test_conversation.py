@@ -43,6 +43,36 @@ def test_an_answer_streams_and_ends_as_the_chat_has_it(
     assert sum(message["type"] == "delta" for message in front.messages) > 3
 
 
+def test_thoughts_stream_apart_from_the_answer_and_are_there_after_a_reload(
+    make_front: MakeFront, scripted: ScriptedEngine
+) -> None:
+    front = make_front(max_tokens=None)
+    thought = "Hm. " * 300
+    scripted.replies.append(f"<think>{thought}</think>\n\nYes, " + "word " * 300)
+    front.say("Is it?")
+    (turn,) = front.shown
+    assert turn["reasoning"] == thought.strip()
+    assert turn["text"].startswith("Yes, word")
+    assert turn["usage"]["reasoning_tokens"] == len(thought.strip())
+    deltas = [message for message in front.messages if message["type"] == "delta"]
+    assert any(delta["reasoning"] and not delta["text"] for delta in deltas)
+    assert make_front().shown == front.shown
+
+
+def test_a_turn_that_is_stopped_in_its_thoughts_is_kept_with_them(
+    make_front: MakeFront, scripted: ScriptedEngine
+) -> None:
+    front = make_front()
+    scripted.replies.append("<think>Hm. " + "word " * 100_000)
+    front.send("Is it?")
+    front.wait_until(lambda front: bool(front.shown and front.shown[-1]["reasoning"]))
+    front.ask("stop", target=None)
+    front.wait_until(lambda front: bool(front.shown) and front.shown[-1]["state"] == "finished")
+    (turn,) = front.shown
+    assert (turn["text"], turn["finish_reason"]) == ("", "cancelled")
+    assert turn["reasoning"].startswith("Hm. word")
+
+
 def test_a_request_is_acknowledged_then_pending_and_then_a_turn_each_time(
     front: FrontEnd, scripted: ScriptedEngine
 ) -> None:

@@ -391,3 +391,16 @@ def test_no_turn_becomes_more_than_text(prompt: str, text: str) -> None:
         text=text, finish_reason="length", usage=Usage(), model="<b onclick=x>model"
     )
     harmless(turn_html(prompt, completion))
+
+
+def test_thoughts_are_folded_and_do_nothing() -> None:
+    answer = Completion(
+        text="Yes.",
+        finish_reason="stop",
+        usage=Usage(reasoning_tokens=3),
+        model="tiny",
+        reasoning="<script>\n\n</details>`",
+    )
+    shown = turn_html("Why?", answer)
+    assert "<details><summary>Thought for 3 tokens</summary>&#60;script&#62;<br><br>" in shown
+    assert shown.count("</details>") == 1
