@@ -55,7 +55,7 @@ def words_at(before: str, commands: Iterable[str]) -> tuple[str, list[str]]:
     if argument := re.fullmatch(r"\s*/(?:use|alias\s+\S+)\s+(\S*)", before):
         return argument[1], list(_VALUES["model"]())
     if argument := re.fullmatch(r"\s*/(?:use|alias\s+\S+)\s+\S+\s(?:.*\s)?(\w*)", before):
-        return argument[1], [f"{option.name}=" for option in fields(EngineOptions)]
+        return argument[1], ["role=", *(f"{option.name}=" for option in fields(EngineOptions))]
     if argument := re.fullmatch(r"\s*/pull\s+(\S*)", before):
         return argument[1], [entry.name for entry in catalog()]
     if command := re.fullmatch(r"\s*(/\w*)", before):

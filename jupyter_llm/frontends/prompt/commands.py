@@ -375,7 +375,7 @@ COMMANDS = named(
         "use",
         "MODEL [OPTION=VALUE…]",
         "load a model by name or path and stay with it; options are those of `llm.use`, such as "
-        "`n_ctx=8192` or `lora=PATH:SCALE`",
+        "`n_ctx=8192`, `lora=PATH:SCALE` or `role=complete`",
         _use,
     ),
     Command(

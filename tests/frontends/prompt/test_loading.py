@@ -58,6 +58,13 @@ def test_a_model_is_used_with_its_options(model: str) -> None:
         command("use", "first n_ctxx=256")
 
 
+def test_a_model_is_used_for_one_thing(model: str) -> None:
+    command("use", "first n_ctx=256 n_threads=1 role=complete")
+    assert llm.current.resident_of("complete") is not None
+    with pytest.raises(OptionError, match="Did you mean complete"):
+        command("use", "first role=complt")
+
+
 def test_a_name_is_given_listed_and_taken_back(model: str) -> None:
     assert "No model has another name" in command("alias", "")
     assert command("alias", "coder first n_ctx=256").startswith("**coder** stands for first n_ctx")
@@ -73,7 +80,7 @@ def test_a_name_is_given_listed_and_taken_back(model: str) -> None:
 def test_options_complete_behind_a_model() -> None:
     fragment, words = words_at(" /use qwen kv_type=f16 n_c", [])
     assert fragment == "n_c"
-    assert "n_ctx=" in words
+    assert {"n_ctx=", "lora=", "role="} <= set(words)
 
 
 def test_names_are_given_and_listed_in_a_terminal(
