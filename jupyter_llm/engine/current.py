@@ -318,14 +318,15 @@ class CurrentEngine:
 
     def _status_of(self, engine: Engine | None) -> Status:
         from jupyter_llm.engine.status import Status
+        from jupyter_llm.models.neighbours import neighbours
 
-        residents = self.loaded
+        status = Status(info=None, engine=None, residents=self.loaded, neighbours=neighbours())
         try:
             if engine is not None:
-                return Status(info=engine.info, engine=engine.status(), residents=residents)
+                return replace(status, info=engine.info, engine=engine.status())
         except EngineClosedError:
             pass  # unloaded by another thread, or failed
-        return Status(info=None, engine=None, residents=residents)
+        return status
 
     @property
     def idle_s(self) -> float | None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.engine.info import EngineStatus, ModelInfo, ResidentPrefix
     from jupyter_llm.engine.residents import ModelRole
+    from jupyter_llm.models.neighbours import Neighbour
 
 
 _PREFIX_HEADER = ("tokens read", "of", "texts", "state")
@@ -82,13 +83,14 @@ class Status:
     """The model of chats and what it holds; both None while it is not loaded.
 
     `asked` is the sampling that was set, for the row that tells of it. `residents` are all models
-    that are loaded, the latest used first.
+    that are loaded, the latest used first. `neighbours` are those of other kernels.
     """
 
     info: ModelInfo | None
     engine: EngineStatus | None
     asked: SamplingParams = field(default_factory=SamplingParams)
     residents: tuple[Loaded, ...] = ()
+    neighbours: tuple[Neighbour, ...] = ()
 
     @property
     def is_loaded(self) -> bool:
@@ -100,6 +102,10 @@ class Status:
         info, engine = self.info, self.engine
         others = [one for one in self.residents if info is None or one.info.path != info.path]
         beside = [("loaded beside it", "; ".join(map(str, others)))] if others else []
+        beside += [
+            ("another kernel holds", f"{one.name} ({human_size(one.held_bytes)})")
+            for one in self.neighbours
+        ]
         if info is None or engine is None:
             return [("model", "none loaded; the first prompt loads one"), *beside]
         return [

@@ -107,10 +107,14 @@ def available_cores() -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreeMemory:
-    """What is free, in bytes; `vram_bytes` is None without a GPU that llama.cpp can use."""
+    """What is free, in bytes; `vram_bytes` is None without a GPU that llama.cpp can use.
+
+    `others_bytes` are left to other kernels, and no part of it.
+    """
 
     ram_bytes: int
     vram_bytes: int | None = None
+    others_bytes: int = 0
 
 
 def free_memory(

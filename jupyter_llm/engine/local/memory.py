@@ -230,9 +230,15 @@ def check_fits(
     changes = [f"n_ctx={largest}"] if largest else []
     changes += [text for text, other in _remedies(file, options) if would_fit(other, n_ctx)]
     changes.append(f"a smaller quantization or model (this one is {file.quantization})")
+    others = (
+        f" beside {_size(free.others_bytes)} that your other kernels hold or may still take"
+        if free.others_bytes and kind == "memory"
+        else ""
+    )
     raise NotEnoughMemoryError(
         file.path,
-        f"it needs {_size(needed_bytes)} of {kind}, and {_size(free_bytes)} are free. Weights take "
+        f"it needs {_size(needed_bytes)} of {kind}, and {_size(free_bytes)} are free{others}. "
+        "Weights take "
         f"{_size(need.weights_bytes)}, the memory for the conversation (n_ctx={n_ctx}, "
         f"{options.kv_type}) {_size(need.kv_bytes)}, buffers {_size(need.buffer_bytes)}. "
         f"Use {', or '.join(changes)}.",
@@ -274,7 +280,7 @@ def _largest_n_ctx(wanted: int, fits: Callable[[int], bool]) -> int | None:
 
 def _with_room(free: FreeMemory) -> FreeMemory:
     vram_bytes = None if free.vram_bytes is None else int(free.vram_bytes * _OUR_SHARE)
-    return FreeMemory(ram_bytes=int(free.ram_bytes * _OUR_SHARE), vram_bytes=vram_bytes)
+    return replace(free, ram_bytes=int(free.ram_bytes * _OUR_SHARE), vram_bytes=vram_bytes)
 
 
 def _fits(

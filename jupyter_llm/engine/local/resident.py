@@ -47,6 +47,7 @@ from jupyter_llm.models.machine import (
     free_memory,
     is_written_by_others,
 )
+from jupyter_llm.models.neighbours import Claim, leave_room
 
 if TYPE_CHECKING:
     import collections.abc
@@ -94,7 +95,7 @@ class ResidentModel:
     def __init__(
         self, entry: ModelEntry, options: EngineOptions, on_progress: Callable[[float], bool]
     ) -> None:
-        from jupyter_llm.engine.local.llama import Weights, device_memory
+        from jupyter_llm.engine.local.llama import device_memory
 
         self._entry = entry
         self._options = options
@@ -106,10 +107,25 @@ class ResidentModel:
         self._free_threads = self.n_threads
         self._sha256: str | None = None  # of the model file, once it is known
         self._identity = FileState.of(entry.file).key
-        free = free_memory(device_memory())
+        free = leave_room(free_memory(device_memory()), entry.file)
         lora = options.lora
         file = self._file if lora is None else lora.added_to(self._file)
         self._plan = plan_load(file, options, free, num_sequences=_NUM_SLOTS)
+        self.lanes: tuple[Lane, ...] = ()
+        self._claim = Claim(entry.name, entry.file)
+        try:
+            self._claim_room()
+            self._load(free, on_progress)
+        except BaseException:
+            self._claim.drop()
+            raise
+        self.info = self._describe()
+        self._claim_room()
+
+    def _load(self, free: FreeMemory, on_progress: Callable[[float], bool]) -> None:
+        from jupyter_llm.engine.local.llama import Weights
+
+        entry, options = self._entry, self._options
         check_promise(entry.file, on_progress=on_progress)
         try_file(entry.file, is_wanted=lambda: on_progress(0.0))
         self._adapter_state: FileState | None = None
@@ -130,11 +146,10 @@ class ResidentModel:
         # With a narrow window a wrong guess may push out what the next right one looks at.
         self.can_forget = self.can_trim and (options.full_window or not self.weights.has_window)
         try:
-            self.lanes: tuple[Lane, ...] = (self._first_lane(),)
+            self.lanes = (self._first_lane(),)
         except BaseException:
             self.weights.close()
             raise
-        self.info = self._describe()
 
     def _try_adapter(self, is_wanted: Callable[[], bool]) -> Adapter | None:
         lora = self._options.lora
@@ -236,6 +251,7 @@ class ResidentModel:
             logger.warning("No text is promised, the same seed may give another one: %s", error)
             return self.lanes[0]
         self.lanes = (*self.lanes, lane)
+        self._claim_room()
         return lane
 
     def _open_exact_lane(self, num_windows: int) -> Lane:
@@ -447,11 +463,28 @@ class ResidentModel:
 
     def _free_beside_weights(self) -> int:
         """What another context may take, while all of the weights go on being read."""
+        free = free_memory(needed_bytes=self._num_mapped())
+        return leave_room(free, self._entry.file).ram_bytes
+
+    def _num_mapped(self) -> int:
+        """How many bytes of the weights are the file's pages."""
         import psutil
 
         # Those that llama.cpp has laid out anew are no file's pages any more.
         mapped = getattr(psutil.Process().memory_info(), "shared", self._file.size_bytes)
-        return free_memory(needed_bytes=min(mapped, self._file.size_bytes)).ram_bytes
+        return min(mapped, self._file.size_bytes)
+
+    def _claim_room(self) -> None:
+        """Tell other kernels what the model holds, and what it may still take."""
+        need, is_loaded = self._plan.need, bool(self.lanes)
+        coming_bytes = 0 if is_loaded else need.total - need.weights_bytes
+        if not (is_loaded and len(self.lanes) > 1):
+            coming_bytes += self._plan.promised.total
+        self._claim.put(
+            held_bytes=need.total,
+            mapped_bytes=self._num_mapped() if is_loaded else need.weights_bytes,
+            coming_bytes=0 if self._is_on_gpu else coming_bytes,
+        )
 
     def _open_lane(self, *, is_exact: bool, num_slots: int, ways: tuple[Streams, ...] = ()) -> Lane:
         from jupyter_llm.engine.local.lane import Lane
@@ -603,6 +636,7 @@ class ResidentModel:
         while lane.save():
             pass
         lane.close()
+        self._claim_room()
 
     def close(self) -> None:
         """Keep what is worth it on disk, and free the memory."""
@@ -610,3 +644,4 @@ class ResidentModel:
             lane.save(most_bytes=_CLOSING_STATE_BYTES)
             lane.close()
         self.weights.close()
+        self._claim.drop()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from jupyter_llm.engine.local.memory import plan_load
 from jupyter_llm.errors import NotEnoughMemoryError
 from jupyter_llm.models.machine import FreeMemory, free_memory
+from jupyter_llm.models.neighbours import leave_room
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +62,8 @@ def free_beside(sizes: Sequence[int], held: Sequence[FreeMemory] = ()) -> FreeMe
 
     # As far as their files' pages are mapped; the rest is memory of our own, which is not free.
     mapped = getattr(psutil.Process().memory_info(), "shared", 0)
-    return _sum(free_memory(device_memory(), needed_bytes=min(mapped, sum(sizes))), *held)
+    free = free_memory(device_memory(), needed_bytes=min(mapped, sum(sizes)))
+    return _sum(leave_room(free), *held)
 
 
 def _sum(*parts: FreeMemory) -> FreeMemory:
@@ -69,6 +71,7 @@ def _sum(*parts: FreeMemory) -> FreeMemory:
     return FreeMemory(
         ram_bytes=sum(part.ram_bytes for part in parts),
         vram_bytes=sum(map(_vram, parts)) if has_gpu else None,
+        others_bytes=parts[0].others_bytes,
     )
 
 
