@@ -73,6 +73,20 @@ def _stopped(said: str) -> Callable[[], PromptInterrupted]:
     return partial(PromptInterrupted, said=f"stopped {said}.")
 
 
+def _wait_until_idle(resident: Resident, show: ShowProgress | None) -> None:
+    """Let a model finish what it does before it makes way."""
+    engine, is_told = resident.engine, threading.Event()
+    end = engine.watch(is_told.set)
+    try:
+        while engine.work != "idle" and not engine.is_closed:
+            if show is not None:
+                show(Step(f"Waiting for {resident.entry.name}, which makes way"))
+            is_told.wait(TICK_S)
+            is_told.clear()
+    finally:
+        end()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
     """What the resident model does, or how far one is loaded; `share` is from 0 to 1.
@@ -551,6 +565,8 @@ class CurrentEngine:
         if found is not None:
             leaving = (found, *leaving)
         going = self._going_for(entry, options, leaving)
+        for one in going[len(leaving) :]:
+            _wait_until_idle(one, show)
         self._end(going)  # before the other one is loaded: both need not fit
         try:
             return self._load(entry, options, show)

@@ -182,6 +182,17 @@ def test_the_least_recently_used_goes_when_the_next_one_does_not_fit(
     assert "tiny" not in loaded()
 
 
+def test_a_model_that_writes_makes_way_only_when_it_has_written(
+    chat: Path, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "num_to_go", lambda *_args, least, **_options: least + 1)
+    stream = llm.stream("Hello", max_tokens=200, ignore_eos=True)
+    until(lambda: bool(stream.written))
+    llm.engine(other)
+    assert stream.result().usage.completion_tokens == 200
+    assert loaded() == {"other"}
+
+
 def test_a_prompt_that_names_another_model_leaves_that_of_the_chats(
     chat: Path, other: Path
 ) -> None:

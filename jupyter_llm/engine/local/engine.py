@@ -20,6 +20,7 @@ from jupyter_llm.engine.info import EngineStatus, ModelInfo
 from jupyter_llm.engine.local.generation import Generation, ReadTogether
 from jupyter_llm.engine.local.scheduler import Drawn, Sequence
 from jupyter_llm.engine.local.threads import CoreLoad, ThreadCount
+from jupyter_llm.engine.local.turns import TURNS, Place
 from jupyter_llm.engine.options import MAX_SEED, EngineOptions, FinishReason
 from jupyter_llm.engine.request import Priority, Prompt, Request, check_text
 from jupyter_llm.engine.stream import QueueStream, check_may_wait, run_the_model_here
@@ -53,6 +54,7 @@ T = TypeVar("T")
 
 _REST_S = 0.5  # idle for so long, the engine writes checkpoints
 _CLOSE_TIMEOUT_S = 10.0
+_TURN_S = 0.02  # how long other engines are waited for before commands are looked for again
 _NUM_TOKENIZED = 256  # texts at a time
 _NUM_ASKED = 256  # tokens that may follow what was read ahead, before the answer
 _NOT_ALL_READ = "stopped before all texts were read."
@@ -101,6 +103,7 @@ class LocalEngine:
         self._num_forgets = 0
         self._tokens_per_s = 0.0
         self._work: Work = "idle"
+        self._place = Place(self._make_way)
         self._watchers = Watchers()
         self._thread = threading.Thread(target=self._run, name="jupyter-llm-engine", daemon=True)
         self._load_model(on_progress, on_ready)
@@ -423,14 +426,19 @@ class LocalEngine:
             self._threads.start(num_busy)
 
     def _step(self) -> None:
-        began_s = time.perf_counter()
         lane, is_guest = self._model.next_lane()
-        lane.spread()
-        lane.context.set_threads(self._threads.count)
-        drawn = lane.scheduler.step(is_guest=is_guest)
-        num_tokens = lane.scheduler.num_evaluated
-        if num_tokens:
-            self._account(lane, num_tokens, time.perf_counter() - began_s)
+        priority = lane.scheduler.priority
+        assert priority is not None
+        with TURNS.take(self._place, priority, _TURN_S) as is_ours:
+            if not is_ours:
+                return  # there may be commands meanwhile
+            began_s = time.perf_counter()
+            lane.spread()
+            lane.context.set_threads(self._threads.count)
+            drawn = lane.scheduler.step(is_guest=is_guest)
+            num_tokens = lane.scheduler.num_evaluated
+            if num_tokens:
+                self._account(lane, num_tokens, time.perf_counter() - began_s)
         for outcome in drawn:
             self._hand_out(outcome)
 

@@ -1,0 +1,107 @@
+"""Engines compute one after the other, the most urgent work first."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from support.engines import closing, load
+from support.waiting import until
+
+from jupyter_llm.engine.local import turns as turns_module
+from jupyter_llm.engine.local.scheduler import Drawn, Scheduler
+from jupyter_llm.engine.local.turns import Place, Turns
+from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.request import Priority, Request
+
+LONG_S = 60.0
+
+
+def place() -> Place:
+    return Place(lambda _priority: None)
+
+
+def test_the_most_urgent_work_comes_first_and_of_equals_what_has_waited_longest() -> None:
+    turns = Turns()
+    done: list[str] = []
+    bulk, chat, ghost = Priority.BULK, Priority.CHAT, Priority.GHOST
+    wanted = {"map": (bulk, 1), "chat": (chat, 2), "other": (chat, 3), "ghost": (ghost, 4)}
+
+    def take(name: str, priority: Priority, last: int) -> None:
+        with turns.take(Place(lambda _priority: None, last), priority, LONG_S):
+            done.append(name)
+
+    threads = [threading.Thread(target=take, args=(name, *how)) for name, how in wanted.items()]
+    with turns.take(place(), chat, 0):
+        for thread in threads:
+            thread.start()
+        until(lambda: len(turns._waiting) == len(threads))
+        assert not done
+    for thread in threads:
+        thread.join(LONG_S)
+    assert done == ["ghost", "chat", "other", "map"]
+
+
+def test_who_waits_in_vain_holds_nobody_up() -> None:
+    turns = Turns()
+    one, other = place(), place()
+    with (
+        turns.take(one, Priority.CHAT, 0) as is_ours,
+        turns.take(other, Priority.GHOST, 0) as is_others,
+    ):
+        assert (is_ours, is_others) == (True, False)
+    with turns.take(one, Priority.BULK, 0) as is_ours:
+        assert is_ours
+
+
+def test_nothing_less_urgent_begins_between_two_steps_of_an_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turns_module, "_GRACE_S", LONG_S)
+    turns = Turns()
+    answering, other = place(), place()
+    with turns.take(answering, Priority.CHAT, 0):
+        pass
+    with turns.take(other, Priority.BULK, 0) as is_ours:
+        assert not is_ours
+    with turns.take(answering, Priority.CHAT, 0) as is_ours:
+        assert is_ours
+    monkeypatch.setattr(turns_module, "_GRACE_S", 0)  # it does not go on
+    with turns.take(other, Priority.BULK, 0) as is_ours:
+        assert is_ours
+
+
+def test_more_urgent_work_has_a_step_of_another_engine_broken_off() -> None:
+    turns, told = Turns(), list[Priority]()
+    with (
+        turns.take(Place(told.append), Priority.BULK, 0),
+        turns.take(place(), Priority.CHAT, 0) as is_ours,
+    ):
+        assert not is_ours
+    assert told == [Priority.CHAT]
+
+
+def test_two_engines_write_at_once_and_no_two_steps_overlap(
+    tiny_gguf: Path, touchy_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computing: set[int] = set()
+    most = 0
+    step = Scheduler.step
+
+    def watched(scheduler: Scheduler, *, is_guest: bool = False) -> list[Drawn]:
+        nonlocal most
+        computing.add(threading.get_ident())
+        most = max(most, len(computing))
+        try:
+            return step(scheduler, is_guest=is_guest)
+        finally:
+            computing.discard(threading.get_ident())
+
+    monkeypatch.setattr(Scheduler, "step", watched)
+    params = SamplingParams(max_tokens=50, ignore_eos=True)
+    with closing():
+        engines = [load(path) for path in (tiny_gguf, touchy_gguf)]
+        streams = [engine.submit(Request(prompt="Hello", params=params)) for engine in engines]
+        assert [len(stream.result(60).token_ids or ()) for stream in streams] == [50, 50]
+    assert most == 1
