@@ -434,6 +434,7 @@ class LocalEngine:
                 return  # there may be commands meanwhile
             began_s = time.perf_counter()
             lane.spread()
+            lane.context.check()
             lane.context.set_threads(self._threads.count)
             drawn = lane.scheduler.step(is_guest=is_guest)
             num_tokens = lane.scheduler.num_evaluated

@@ -114,8 +114,9 @@ class Lane:
 
     def learn(self, step_s: float) -> None:
         """Learn from the time of the scheduler's last step."""
-        self.used_s = time.monotonic()
         scheduler = self.scheduler
+        if scheduler.stepped is not Priority.BACKGROUND:
+            self.used_s = time.monotonic()
         if scheduler.drafted is not None:
             self._payoff.observe(*scheduler.drafted, step_s)
         if scheduler.stepped is Priority.BULK:
@@ -152,7 +153,11 @@ class Lane:
         # Whatever cannot move is read again, which nobody is to wait for.
         is_felt = any(text.slot and text.priority < Priority.BULK for text in texts)
         if len(texts) > 1 and not is_felt:
-            self._divide(self._division(0), [])
+            try:
+                self._divide(self._division(0), [])
+            except ModelLoadError:  # more streams have larger buffers; those there are will do
+                few = self.context.num_slots
+                self._divisions = [one for one in self._divisions if one.num_streams <= few]
 
     def _division(self, num_tokens: int) -> Streams:
         """As many streams as a text of so many tokens, and all that run or wait, have room in."""
@@ -176,14 +181,15 @@ class Lane:
     def _divide(self, division: Streams, token_ids: list[int]) -> None:
         """Divide the cache anew; what has no room any more waits again, or is written to disk.
 
-        What a prompt begins with is kept first, then what is in use, then the latest used.
+        First is kept what a prompt begins with, then what is pinned, in use, or latest used.
         """
         if division.num_streams == self.context.num_slots:
             return
 
-        def rank(slot: Slot) -> tuple[int, bool]:
+        def rank(slot: Slot) -> tuple[int, bool, bool]:
             num_common = common_prefix(slot.token_ids, token_ids)
-            return -num_common if num_common >= _MIN_GAIN else 0, not slot.is_busy
+            is_start = num_common >= _MIN_GAIN
+            return -num_common if is_start else 0, not slot.is_pinned, not slot.is_busy
 
         kept: dict[Slot, memoryview] = {}
         for slot in sorted(self.slots.used, key=rank):
@@ -207,8 +213,9 @@ class Lane:
     def prepare(self, token_ids: list[int], conversation: str | None, *, num_more: int = 0) -> None:
         """Bring into the cache what a prompt begins with, and out what would only slow it.
 
-        `num_more` tokens may come after it.
+        `num_more` tokens may come after it. Raises `ModelLoadError` if the cache is lost.
         """
+        self.context.check()
         self._make_room(token_ids, len(token_ids) + num_more)
         scheduler = self.scheduler
         if self._parking is not None and not (scheduler.num_running or scheduler.num_waiting):

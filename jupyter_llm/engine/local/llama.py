@@ -453,7 +453,8 @@ class Context:
     def divide(self, n_ctx: int, num_slots: int) -> None:
         """Divide the memory anew, into so many streams; all sequences are forgotten.
 
-        Raises `ModelLoadError`, and is as it was then, but for the sequences.
+        Raises `ModelLoadError`, and is as it was then, but for the sequences; where not even that
+        is had again, `check` says so.
         """
         before = self.n_ctx, self.num_slots
         self.close()
@@ -466,6 +467,11 @@ class Context:
     def _open(self, weights: Weights, params: Any) -> Any:
         return weights.open_context(params)
 
+    def check(self) -> None:
+        """Raise `ModelLoadError` if there is no cache: llama.cpp would end the process."""
+        if not self._pointer:
+            raise ModelLoadError(self._weights.path, "the memory of its KV cache could not be had.")
+
     def set_threads(self, n_threads: int) -> None:
         """Compute the next batches with this many threads; the results stay the same."""
         if n_threads != self.n_threads:
@@ -475,8 +481,6 @@ class Context:
     def decode(self, batch: Batch) -> Decoded:
         """Evaluate a batch; blocks, without the interpreter lock."""
         self._weights.check_file()
-        if not self._pointer:  # it could not be divided
-            return Decoded.FAILED
         ends: dict[int, int] = {}
         if self.group_size > 1:
             batch, ends = fill_groups(batch, self.group_size)

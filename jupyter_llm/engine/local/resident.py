@@ -102,6 +102,7 @@ class ResidentModel:
         self._file = inspect(entry.file)
         self.n_threads = options.n_threads or available_cores()
         self.is_background_held = False
+        self._is_short = False  # of memory for an exact lane, when one was asked for last
         self._used: dict[str, set[bool]] = {}  # conversation → lanes: exact, or not, or both
         self._is_exact: bool | None = None  # by the self-test of the exact lane
         self._free_threads = self.n_threads
@@ -223,7 +224,7 @@ class ResidentModel:
         It does not if its prompt would be read there a second time; nor is that read a second
         time in the fast lane.
         """
-        exact = self.__dict__.get("_exact_lane")
+        exact = self._open_exact
         num_known = {
             False: self.lanes[0].num_known(token_ids),
             True: exact.num_known(token_ids) if exact is not None else 0,
@@ -234,25 +235,30 @@ class ResidentModel:
     def _lane(self, is_exact: bool) -> Lane:  # noqa: FBT001
         return self._exact_lane if is_exact else self.lanes[0]
 
-    @cached_property
+    @property
+    def _open_exact(self) -> Lane | None:
+        return next((lane for lane in self.lanes if lane.is_exact), None)
+
+    @property
     def _exact_lane(self) -> Lane:
-        """The exact lane, made on first need; the fast one where there is no room for it."""
-        if self.lanes[0].is_exact:
-            return self.lanes[0]
-        num_windows = self._num_windows()
-        if not num_windows:
-            logger.warning(
-                "Memory is too short to promise texts: the same seed may give another one."
-            )
-            return self.lanes[0]
-        try:
-            lane = self._open_exact_lane(num_windows)
-        except ModelLoadError as error:
-            logger.warning("No text is promised, the same seed may give another one: %s", error)
-            return self.lanes[0]
-        self.lanes = (*self.lanes, lane)
-        self._claim_room()
-        return lane
+        """The exact lane, made on first need; the fast one while there is no room for it."""
+        if (lane := self._open_exact) is not None:
+            return lane
+        trouble = "Memory is too short to promise texts: the same seed may give another one."
+        if num_windows := self._num_windows():
+            try:
+                lane = self._open_exact_lane(num_windows)
+            except ModelLoadError as error:
+                trouble = f"No text is promised, the same seed may give another one: {error}"
+            else:
+                self.lanes = (*self.lanes, lane)
+                self._claim_room()
+                self._is_short = False
+                return lane
+        if not self._is_short:  # said once, though every such text tries again
+            logger.warning("%s", trouble)
+        self._is_short = True
+        return self.lanes[0]
 
     def _open_exact_lane(self, num_windows: int) -> Lane:
         ways = divisions(
@@ -620,19 +626,23 @@ class ResidentModel:
     def give_back(self) -> float | None:
         """Free the lanes that nobody has used for long; return in how many seconds to ask again.
 
-        The first one stays. What the others held is on disk then, where it may be.
+        The first one stays, and one that holds what is pinned. What the others held is on disk
+        then, where it may be.
         """
         now_s, first, *others = time.monotonic(), *self.lanes
-        self.lanes = (first, *(lane for lane in others if now_s - lane.used_s < _IDLE_S))
-        for lane in others:
-            if lane not in self.lanes:
-                self._forget_lane(lane)
-        return min((_IDLE_S - now_s + lane.used_s for lane in self.lanes[1:]), default=None)
+        idle = [lane for lane in others if not lane.slots.has_pinned]
+        gone = [lane for lane in idle if now_s - lane.used_s >= _IDLE_S]
+        self.lanes = (first, *(lane for lane in others if lane not in gone))
+        for lane in gone:
+            self._forget_lane(lane)
+        left = [lane for lane in idle if lane not in gone]
+        return min((_IDLE_S - now_s + lane.used_s for lane in left), default=None)
 
     def _forget_lane(self, lane: Lane) -> None:
-        names = ("embedding_lane", "_embedding_context") if lane.embeds else ("_exact_lane",)
-        for name in names:
+        for name in ("embedding_lane", "_embedding_context") if lane.embeds else ():
             self.__dict__.pop(name, None)
+        for used in self._used.values() if lane.is_exact else ():
+            used -= {True}  # what is only read ahead opens no lane again
         while lane.save():
             pass
         lane.close()

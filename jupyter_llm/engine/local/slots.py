@@ -193,6 +193,11 @@ class Slots:
         return tuple(len(slot.token_ids) for slot in self.used)
 
     @property
+    def has_pinned(self) -> bool:
+        """Whether a slot holds what is to stay."""
+        return any(slot.is_pinned for slot in self._slots)
+
+    @property
     def has_empty(self) -> bool:
         """Whether a slot holds nothing."""
         return not all(slot.token_ids or slot.is_busy for slot in self._slots)

@@ -20,6 +20,7 @@ from support.engines import (
     load,
     num_read,
     paused,
+    prefill,
     submit,
     wait_until_idle,
 )
@@ -33,7 +34,7 @@ from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.memory import Streams, divisions, plan_load
 from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.engine.request import Priority
-from jupyter_llm.errors import ContextOverflowError, ModelLoadError
+from jupyter_llm.errors import ContextOverflowError, EngineError, ModelLoadError
 from jupyter_llm.models.inspect import inspect
 from jupyter_llm.models.machine import FreeMemory
 
@@ -235,6 +236,41 @@ def test_streams_that_cannot_be_made_fail_one_text_and_leave_the_others(
     assert_nothing_leaks(engine)
 
 
+def test_streams_that_cannot_be_made_for_a_batch_leave_it_the_one_there_is(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(engine, SENTENCE * 40, None)
+    assert num_streams(engine) == 1
+    begin = llama.Context._begin
+
+    def refuse(self: llama.Context, n_ctx: int, num_slots: int) -> None:
+        if num_slots > 1:
+            raise ModelLoadError(Path("m.gguf"), "no memory", [])
+        begin(self, n_ctx, num_slots)
+
+    monkeypatch.setattr(llama.Context, "_begin", refuse)
+    with paused(engine):
+        rows = [submit(engine, f"{SENTENCE}{i}", 3, priority=Priority.BULK) for i in range(4)]
+    assert all(row.result(timeout=60).exact for row in rows)
+    assert num_streams(engine) == 1
+
+
+def test_a_cache_that_is_lost_ends_the_engine_in_one_line(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(engine, SENTENCE * 40, None)
+
+    def refuse(*_: object) -> None:
+        raise ModelLoadError(Path("m.gguf"), "no memory", [])
+
+    monkeypatch.setattr(llama.Context, "_begin", refuse)
+    with paused(engine):
+        rows = [submit(engine, f"{SENTENCE}{i}", 3, priority=Priority.BULK) for i in range(4)]
+    for row in rows:
+        with pytest.raises(EngineError, match=r"memory of its KV cache.*Ask again to load"):
+            row.result(timeout=60)
+
+
 # -- given back ------------------------------------------------------------------------------------
 
 
@@ -265,6 +301,14 @@ def test_what_was_read_is_on_disk_when_its_memory_is_given_back(
     ask(engine, text, 2)
     until(lambda: not engine.status().exact_bytes)
     assert num_read(ask(engine, text, 2)) < 4
+
+
+def test_what_is_pinned_stays(engine: LocalEngine, hasty: None) -> None:
+    prefill(engine, SENTENCE * 9, is_pinned=True)
+    until(lambda: any(prefix.is_pinned for prefix in engine.status().prefixes))
+    wait_until_idle(engine)
+    inside(engine, engine._model.give_back)
+    assert engine.status().exact_bytes > 0
 
 
 def test_what_was_used_of_late_stays(engine: LocalEngine) -> None:
