@@ -21,7 +21,7 @@ def folded(summary: str, text: str) -> str:
     """A text that is shown when its summary is clicked: one line, in Markdown and in HTML alike."""
     lines = (_NOT_PLAIN.sub(lambda found: f"&#{ord(found[0])};", line) for line in text.split("\n"))
     shown = "<br>".join(" ".join(line.split()) for line in lines)
-    return f"<details><summary>{html.escape(summary)}</summary>{shown}</details>"
+    return f"<details><summary>{html.escape(summary)}</summary><p>{shown}</p></details>"
 
 
 def diff_block(diff: str) -> str:

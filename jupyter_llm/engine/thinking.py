@@ -29,6 +29,14 @@ def opened_at_end(prompt: str) -> str | None:
     return next((close for mark, close in MARKS if close and end.endswith(mark)), None)
 
 
+def at_once(prompt: str) -> str:
+    """What a prompt has to go on with for its answer to come without thoughts."""
+    close = opened_at_end(prompt)
+    if close is not None:
+        return f"\n{close}\n\n"  # as Qwen 3 is trained to see it
+    return MARKS[-1][0] if prompt.endswith("<|start|>assistant") else ""
+
+
 def marks_among(control_texts: Collection[str]) -> set[str]:
     """Those control texts of which marks are made."""
     return {text for text in control_texts if text and any(text in a + b for a, b in MARKS)}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_llm.engine.thinking import MARKS, Thinking, marks_among, opened_at_end
+from jupyter_llm.engine.thinking import MARKS, Thinking, at_once, marks_among, opened_at_end
 
 PAIRS = [pair for pair in MARKS if pair[1]]
 PLAIN = st.text("ab<>/|[]TKink \n")
@@ -88,6 +88,12 @@ def test_a_prompt_that_ends_with_a_mark_has_the_answer_begin_in_thoughts(
 ) -> None:
     assert opened_at_end(f"<|assistant|>{mark}\n") == close
     assert opened_at_end(f"<|assistant|>{mark}\n\n{close}\n\n") is None
+
+
+def test_what_follows_a_prompt_has_the_answer_come_at_once() -> None:
+    assert at_once("<|assistant|><think>\n") == "\n</think>\n\n"
+    assert at_once("<|start|>assistant") == "<|channel|>final<|message|>"
+    assert at_once("<|im_start|>assistant\n") == ""
 
 
 def test_only_the_control_texts_of_marks_are_read_as_such() -> None:

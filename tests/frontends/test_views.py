@@ -78,7 +78,7 @@ def test_thoughts_stand_folded_above_the_answer() -> None:
     view.think("One $x\n\n</details>`", 8)
     view.close("Paris", "a note")
     rich = [data["text/markdown"] for data, _, _ in published.states]
-    inside = "One &#36;x<br><br>&#60;/details&#62;&#96;</details>"
+    inside = "<p>One &#36;x<br><br>&#60;/details&#62;&#96;</p></details>"
     assert rich == [
         f"<details><summary>Thinking, 7 tokens so far</summary>{inside}",
         f"<details><summary>Thought for 7 tokens</summary>{inside}\n\nPar",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jupyter_llm.engine.local import plain_template
 from jupyter_llm.engine.local.slots import common_prefix
 from jupyter_llm.engine.request import Message, RawPrompt, raw_text
-from jupyter_llm.engine.thinking import Thinking, marks_among, opened_at_end
+from jupyter_llm.engine.thinking import Thinking, at_once, marks_among, opened_at_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -73,17 +73,15 @@ class Tokenizer:
         if not isinstance(prompt, tuple):
             return raw_text(prompt)
         text = self.template.format(prompt, think=think)
-        close = opened_at_end(text) if think is False else None
-        return text if close is None else text + _ended(close)
+        return text + at_once(text) if think is False else text
 
     def tokenize(self, prompt: Prompt, *, think: bool | None = None) -> tuple[int, ...]:
         """The tokens that the model reads for a prompt; for `think` see `SamplingParams`."""
         if isinstance(prompt, tuple):
             read = tuple(map(self._read, prompt))
             token_ids = self.template.tokenize(read, self._piece, think=think)
-            if think is False and (close := self._opened(token_ids)) is not None:
-                # The template has them think in any case: the answer comes after no thought.
-                token_ids += tuple(self._piece(_ended(close), is_special=True))
+            if think is False:  # the template may have them think in any case
+                token_ids += tuple(self._piece(at_once(self._end(token_ids)), is_special=True))
             # Only the template of a file itself writes the begin token.
             return self._begun(token_ids) if self.template.is_plain else token_ids
         if isinstance(prompt, str):
@@ -102,7 +100,8 @@ class Tokenizer:
         """What tells thoughts from the answer to a chat of these tokens; None for raw text."""
         if not isinstance(prompt, tuple):
             return None
-        return Thinking(self._opened(token_ids), is_trimmed=self.template.is_plain)
+        close = opened_at_end(self._end(token_ids))
+        return Thinking(close, is_trimmed=self.template.is_plain)
 
     @cached_property
     def mark_bytes(self) -> dict[int, bytes]:
@@ -110,11 +109,11 @@ class Tokenizer:
         ids = self._weights.control_ids
         return {ids[text]: text.encode() for text in marks_among(ids)}
 
-    def _opened(self, token_ids: Sequence[int]) -> str | None:
-        """The mark that ends the thinking which a prompt leaves open."""
+    def _end(self, token_ids: Sequence[int]) -> str:
+        """The end of a prompt, where it may open thoughts."""
         end = token_ids[-_LONGEST_MARK:]
         pieces = (self._weights.bytes_of(i) or self.mark_bytes.get(i, b"") for i in end)
-        return opened_at_end(b"".join(pieces).decode("utf-8", "replace"))
+        return b"".join(pieces).decode("utf-8", "replace")
 
     def tokenize_open(self, prompt: Prompt) -> tuple[int, ...]:
         """The tokens that a chat begins with however it goes on; those of a raw text.
@@ -172,11 +171,6 @@ class Tokenizer:
         if is_own and min(ids) >= 0 and max(ids) < self._weights.n_vocab:
             return message
         return replace(message, token_ids=None)
-
-
-def _ended(close: str) -> str:
-    """What ends thoughts before they begin, as Qwen 3 is trained to see it."""
-    return f"\n{close}\n\n"
 
 
 def _continued(prompt: tuple[Message, ...], text: str) -> tuple[Message, ...]:

@@ -402,5 +402,5 @@ def test_thoughts_are_folded_and_do_nothing() -> None:
         reasoning="<script>\n\n</details>`",
     )
     shown = turn_html("Why?", answer)
-    assert "<details><summary>Thought for 3 tokens</summary>&#60;script&#62;<br><br>" in shown
+    assert "<details><summary>Thought for 3 tokens</summary><p>&#60;script&#62;<br><br>" in shown
     assert shown.count("</details>") == 1
