@@ -73,7 +73,7 @@ def test_run_all_gives_the_same_seeded_texts_three_times_and_in_fresh_kernels(
         nbformat.write(notebook, path)
         with kernel_of(path, smollm2) as kernel:
             first = run_all(kernel, notebook)
-            for _ in range(min(2, scaled(20))):
+            for _ in range(min(2, scaled(10))):
                 assert run_all(kernel, notebook) == first, stem
         for _ in range(min(2, scaled(10))):
             with kernel_of(path, smollm2) as kernel:

@@ -264,7 +264,9 @@ def test_a_prompt_that_is_answered_while_all_is_forgotten_is_not_kept(
 ) -> None:
     engine = load(tiny_gguf, **PLAIN)
     with paused(engine):
-        streams = [submit(engine, f"{number} {PROMPT}", 8) for number in range(34)]  # of 32 slots
+        # Of 32 slots; only the first and the last are long enough to be kept.
+        prompts = [PROMPT if number in (0, 33) else LONG for number in range(34)]
+        streams = [submit(engine, f"{n} {prompt}", 8) for n, prompt in enumerate(prompts)]
         stream = streams[0 if is_running else -1]
         forgetting = ThreadPoolExecutor(1).submit(engine.forget)
         until(lambda: engine._commands.qsize() == 35)
