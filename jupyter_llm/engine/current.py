@@ -116,7 +116,7 @@ class CurrentEngine:
         self._project: Project | None = None
         self._idle_s: float | None = None
         self._idle_timer: threading.Timer | None = None
-        self._is_resting = False  # all models were let go since nobody used them
+        self._resting: set[Path] = set()  # what went by itself, to come back when it is needed
         self._is_background_held = False
         self._watchers = Watchers()
         self._underway: Activity | None = None  # before there is an engine that works
@@ -302,15 +302,18 @@ class CurrentEngine:
             for role in self._roles_at(path):
                 if role != "chat":
                     self._choices.pop(role, None)
-        self._is_resting = False
+        self._resting.difference_update([path] if model is not None else self._resting.copy())
         self._end(going)
 
-    def _end(self, going: Sequence[Resident]) -> None:
+    def _end(self, going: Sequence[Resident], *, is_rest: bool = False) -> None:
+        """Free the memory of models; those that rest are loaded again when they are needed."""
         for one in going:
             one.engine.close()  # first: after an interrupt nobody else could
         if going:
             with self._lock:
                 self._residents.drop(going)
+                if is_rest:
+                    self._resting.update(one.entry.path for one in going)
             self._watchers.tell()
 
     @_waits(_stopped("forgetting; what models have read may not all be gone, so ask again"))
@@ -374,19 +377,30 @@ class CurrentEngine:
                 if one.engine.work != "idle":
                     one.touch()
             idle = [one for one in residents if one.used_s <= last_s]
-            self._is_resting = bool(idle) and len(idle) == len(residents)
-            self._end(idle)
+            self._end(idle, is_rest=True)
             self._wait_for_idleness()
 
+    def _meant(self, role: ModelRole) -> ModelEntry | None:
+        """The model that a role goes to, loaded or not, as far as that is known by now."""
+        choices = self._choices.copy()
+        choice = choices.get(role) or choices.get("chat")
+        return next(reversed(self._seen.values()), None) if choice is None else choice[0]
+
     def resting(self, role: ModelRole) -> str | None:
-        """The model that a role goes to, where it was let go since nobody used it."""
-        if not self._is_resting:
-            return None
-        choice = self._choices.get(role) or self._choices.get("chat")
-        return next(reversed(self._seen), None) if choice is None else choice[0].name
+        """The model that a role goes to, where it went by itself: unused, or to make room."""
+        entry = self._meant(role)
+        return entry.name if entry is not None and entry.path in self._resting else None
+
+    def name_for(self, role: ModelRole) -> str | None:
+        """The model that does what a role is for, or would be loaded again for it."""
+        engine = self.resident_of(role)
+        return self.resting(role) if engine is None else engine.info.name
 
     def wake(self, role: ModelRole) -> None:
-        """Load the model of a role in the background, where it was let go since nobody used it."""
+        """Load the model of a role in the background, where it went by itself.
+
+        While another one works nothing is done: that one might have to make way.
+        """
 
         def load() -> None:
             try:
@@ -394,8 +408,10 @@ class CurrentEngine:
             except JupyterLLMError as error:
                 logger.warning("%s", error)
 
-        if self._is_resting:
-            self._is_resting = False
+        entry = self._meant(role)
+        is_busy = any(one.engine.work != "idle" for one in self._residents.alive)
+        if entry is not None and entry.path in self._resting and not is_busy:
+            self._resting.discard(entry.path)
             start_worker(load, "jupyter-llm-waking")
 
     def free_alone(self) -> FreeMemory:
@@ -483,7 +499,7 @@ class CurrentEngine:
         """Unload and keep prompts waiting: two programs that compute would measure each other."""
         with self._lock:
             chosen = self._chosen(model)
-            self.unload()
+            self._end(self._residents.all, is_rest=True)
             yield chosen
 
     @contextmanager
@@ -567,7 +583,7 @@ class CurrentEngine:
         going = self._going_for(entry, options, leaving)
         for one in going[len(leaving) :]:
             _wait_until_idle(one, show)
-        self._end(going)  # before the other one is loaded: both need not fit
+        self._end(going, is_rest=True)  # before the other one is loaded: both need not fit
         try:
             return self._load(entry, options, show)
         except JupyterLLMError as error:
@@ -586,7 +602,9 @@ class CurrentEngine:
         file = inspect(tuned_entry.file)
         if options.lora is not None:
             file = options.lora.added_to(file)
-        residents = [*leaving, *(one for one in self._residents.alive if one not in leaving)]
+        others = [one for one in self._residents.alive if one not in leaving]
+        others.sort(key=lambda one: one.engine.work != "idle")  # what writes goes last of all
+        residents = [*leaving, *others]
         count = num_to_go(
             file,
             options.filled(settings),
@@ -626,7 +644,7 @@ class CurrentEngine:
             )
             engine.watch(self._activity_watchers.tell)
         engine.hold_background(is_held=self._is_background_held)
-        self._is_resting = False
+        self._resting.discard(entry.path)
         self._wait_for_idleness()
         self._seen.pop(entry.name, None)
         self._seen[entry.name] = entry

@@ -258,6 +258,7 @@ def test_code_at_the_cursor_wakes_a_model_that_was_let_go(chat: Path) -> None:
     llm.current.wake("complete")
     llm.current.idle_s = 0.01
     until(lambda: llm.current.resting("complete") == "tiny")
+    assert llm.current.name_for("complete") == "tiny"  # so a page goes on asking
     llm.current.idle_s = None
     llm.current.wake("complete")
     until(lambda: loaded() == {"tiny"})
@@ -265,6 +266,36 @@ def test_code_at_the_cursor_wakes_a_model_that_was_let_go(chat: Path) -> None:
     llm.unload()
     llm.current.wake("complete")  # who unloads a model wants its memory
     assert llm.current.resting("complete") is None
+
+
+def test_a_model_that_went_by_itself_is_woken_although_that_of_the_chats_stands_in(
+    chat: Path, other: Path
+) -> None:
+    llm.use(other, role="complete", n_threads=1)
+    (_, unused) = llm.current._residents.alive
+    unused.used_s -= 1000
+    llm.current.idle_s = 500
+    llm.current._rest()
+    assert loaded() == {"tiny"}
+    assert llm.current.resting("complete") == "other"
+    assert llm.current.resting("chat") is None
+    assert llm.current.name_for("complete") == "tiny"
+    llm.current.wake("complete")
+    until(lambda: llm.current.name_for("complete") == "other")
+    assert loaded() == {"tiny", "other"}
+
+
+def test_a_model_that_writes_is_not_the_one_that_makes_room(
+    chat: Path, other: Path, third: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm.use(other, role="complete", n_threads=1)
+    stream = llm.stream("Hello", max_tokens=None, ignore_eos=True)
+    until(lambda: bool(stream.written))
+    llm.current._residents.find(other).touch()  # type: ignore[union-attr]
+    monkeypatch.setattr(room, "num_to_go", lambda *_args, least, **_options: least + 1)
+    llm.engine(str(third))
+    stream.cancel()
+    assert loaded() == {"tiny", "third"}
 
 
 MB = 1_000_000

@@ -155,21 +155,16 @@ class Ghost:
             return
         self._end(request_id, news.items, news.reason or None)
         if news.reason == NO_MODEL:
-            self._session.outbox.put(ModelMessage(model=None))
+            self._tell_model()
 
     def _tell_model(self) -> None:
-        current = self._session.llm.current
-        engine = current.resident_of("complete")
         # One that rests is loaded again by the next request, so the page goes on asking.
-        name = engine.info.name if engine is not None else current.resting("complete")
-        self._session.outbox.put(ModelMessage(model=name))
+        self._session.outbox.put(ModelMessage(model=self._session.llm.current.name_for("complete")))
 
     def _engine(self) -> Engine | None:
         current = self._session.llm.current
-        engine = current.resident_of("complete")
-        if engine is None:
-            current.wake("complete")
-        return engine
+        current.wake("complete")  # also where that of the chats does its work meanwhile
+        return current.resident_of("complete")
 
     def _ghost_writer(self) -> GhostWriter:
         """What writes; the page has said by now where its notebook lies."""

@@ -146,13 +146,12 @@ class Session:
         self._welcome(hello.id)
 
     def _welcome(self, request_id: str) -> None:
-        engine = self.llm.current.resident_of("complete")
         self.outbox.put(
             Welcome(
                 id=request_id,
                 protocol=PROTOCOL,
                 version=__version__,
-                model=engine.info.name if engine is not None else None,
+                model=self.llm.current.name_for("complete"),
             )
         )
 
