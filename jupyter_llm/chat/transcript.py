@@ -94,12 +94,13 @@ def portable(chat: SavedChat) -> SavedChat:
     """The words of a chat alone, as they go from hand to hand.
 
     What went along with the prompts stays here: it is not what the user chose to show. So do the
-    tokens, which could say something else than the words beside them if somebody else wrote them.
+    thoughts, which may quote it, and the tokens, which could say something else than the words
+    beside them if somebody else wrote them.
     """
     turns = tuple(
         replace(
             turn,
-            completion=replace(turn.completion, token_ids=None, tokens_of=None),
+            completion=replace(turn.completion, token_ids=None, tokens_of=None, reasoning=""),
             told=(),
             number=0,
             parent=0,

@@ -111,8 +111,14 @@ def _is_whole(blob: Path, file: HubFile, tell: Tell) -> bool:
     """Whether a file is here as the hub has it; one that is not is removed."""
     if not blob.is_file():
         return False
-    tell(file.size_bytes, _CHECKING)
-    if blob.stat().st_size == file.size_bytes and file_sha256(blob) == file.sha256:
+
+    def check(share: float) -> bool:
+        tell(int(share * file.size_bytes), _CHECKING)  # which ends it where it is not wanted
+        return True
+
+    check(0.0)
+    is_long_enough = blob.stat().st_size == file.size_bytes
+    if is_long_enough and file_sha256(blob, on_progress=check) == file.sha256:
         return True
     blob.unlink()
     return False

@@ -57,10 +57,7 @@ def _of_files(paths: list[Path]) -> Removal:
 
 
 def _of_hub(path: Path) -> Removal:
-    """The files of a model in huggingface_hub's cache, or the revision if it has no others.
-
-    Versions of it before 2.4 delete revisions only.
-    """
+    """The files of a model in huggingface_hub's cache, or the revision if it has no others."""
     from huggingface_hub import scan_cache_dir
 
     cache = scan_cache_dir(hub_cache())
@@ -77,9 +74,14 @@ def _of_hub(path: Path) -> Removal:
                     if file.file_name in names
                     and resolved == Path(os.path.realpath(file.file_path.parent))
                 ]
-                if len(files) == len(revision.files) or not hasattr(alone, "delete_files"):
-                    files = list(revision.files)
+                if len(files) == len(revision.files):
                     strategy = alone.delete_revisions(revision.commit_hash)
+                elif not hasattr(alone, "delete_files"):
+                    raise ModelFileError(
+                        path,
+                        f"{repo.repo_id} has other files here, which would go too. Upgrade "
+                        "huggingface_hub to 2.4, which removes one alone.",
+                    )
                 else:
                     strategy = alone.delete_files(*files)
                 paths = tuple(sorted(file.file_path for file in files))

@@ -176,7 +176,7 @@ class _Replayer:
         except _NotReplayable as why:
             remarks.append(str(why))
         else:
-            is_same = _is_same(answer, record, completion.text)
+            is_same = _is_same(answer, record, completion)
             remarks += _remarks(answer, record, completion, is_same=is_same)
             result = "same" if is_same else "different"
             diff = "" if is_same else _diff(answer.text, completion.text)
@@ -288,7 +288,11 @@ def _params(record: Provenance) -> SamplingParams:
     return params
 
 
-def _is_same(answer: Answer, record: Provenance, text: str) -> bool:
+def _is_same(answer: Answer, record: Provenance, completion: Completion) -> bool:
+    text, again = completion.text, completion.provenance
+    has_ended = record.finish_reason != "cancelled"
+    if has_ended and again and again.reasoning_sha256 != record.reasoning_sha256:
+        return False
     if answer.text is None:
         return text_sha256(text) == record.text_sha256
     if record.finish_reason == "cancelled" and answer.is_as_recorded:

@@ -27,6 +27,12 @@ def record_of(chats: dict[str, SavedChat]) -> dict[str, Any]:
     return record
 
 
+def test_thoughts_stay_here_since_they_may_quote_what_was_told() -> None:
+    thinking = turn("Who?", "Me.")
+    thinking = replace(thinking, completion=replace(thinking.completion, reasoning="the key is 7"))
+    assert "the key is 7" not in to_json({"default": chat_of(thinking)})
+
+
 # To read
 
 

@@ -200,6 +200,11 @@ class TestWithAModel:
         (row,) = replay(with_record(answers()[0], seed=6)).rows
         assert "another n_ctx: 4096 then, 512 now" in row.remarks
 
+    def test_an_answer_that_was_thought_out_otherwise_is_not_the_same(self) -> None:
+        llm("Hello", seed=5, **HOT)
+        other = with_record(answers()[0], reasoning_sha256="0" * 64)
+        assert [row.result for row in replay(other).rows] == ["different"]
+
     def test_each_model_is_loaded_once(self, tiny_gguf: Path, tiny_utf8_gguf: Path) -> None:
         models = [str(tiny_gguf), str(tiny_utf8_gguf)]
         for number in range(4):

@@ -305,7 +305,8 @@ class ResidentModel:
             model=ModelFacts.of(self.info, self._sha256),
             context=ContextSettings(
                 lane="exact" if lane.is_exact else "fast",
-                n_ctx=lane.n_ctx,
+                # Not less what the exact lane keeps for fillers: it is what was asked for.
+                n_ctx=self._plan.n_ctx if lane.is_exact else lane.n_ctx,
                 n_batch=context.n_batch,
                 kv_type="f16" if lane.is_exact else options.kv_type,
                 flash_attention=options.has_flash_attention and not lane.is_exact,

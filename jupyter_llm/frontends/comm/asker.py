@@ -110,7 +110,8 @@ class Asker:
         self.side.chat.current.get(asked.model, show=job.tell)
         job.check()
         answer = self.side.send_prompt(job, asked).result()
-        if not answer.text and answer.finish_reason != "cancelled":  # there is no turn of it
+        has_words = answer.text or answer.reasoning
+        if not has_words and answer.finish_reason != "cancelled":  # there is no turn of it
             self.side.notify(job, "The model wrote nothing.")
 
     def _obey(self, order: Order, options: Options, job: Job) -> None:

@@ -53,7 +53,7 @@ export class PullView {
     this.#text.textContent = isRunning ? pull.text : "";
     this.#progress.hidden = !isRunning;
     this.#progress.value = pull?.share ?? 0;
-    const key = JSON.stringify([pull?.name, pull?.state]);
+    const key = JSON.stringify([pull?.name, pull?.state, isRunning || [pull?.text, pull?.licence]]);
     if (key === this.#shown) return;
     this.#shown = key;
     const takesFocus = this.#isAwaited || this.#buttons.contains(document.activeElement);

@@ -119,6 +119,21 @@ def test_other_files_of_a_repository_stay(repo: Repo, tiny_gguf: Path) -> None:
     assert not other.parent.exists()
 
 
+def test_an_old_huggingface_hub_removes_no_files_beside(
+    repo: Repo,
+    tiny_gguf: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    repo.files["other-Q8_0.gguf"] = tiny_gguf.read_bytes()
+    for which in (":other-Q8_0", ":elsewhere-Q8_0"):
+        assert main(["pull", f"{NAME}{which}"]) == 0
+    monkeypatch.delattr("huggingface_hub.HFCacheInfo.delete_files")
+    assert main(["remove", MODEL, "--yes"]) == 2
+    assert "Upgrade huggingface_hub to 2.4" in capsys.readouterr().err
+    assert all(find_model(name).path.exists() for name in (MODEL, "other-q8_0"))
+
+
 def test_what_could_not_be_deleted_is_not_said_to_be(
     repo: Repo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
