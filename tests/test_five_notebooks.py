@@ -35,7 +35,7 @@ def test_follow_ups_read_only_what_is_new_and_the_context_lists_each_cell_that_r
 def test_after_a_cut_the_next_five_prompts_are_read_from_the_cache(
     tmp_path: Path, smollm2: Path
 ) -> None:
-    with session(tmp_path, smollm2, "llm.use(n_ctx=3072)") as asked:
+    with session(tmp_path, smollm2, "llm.use(n_ctx=2048)") as asked:
         for name in ("data_cleaning", "numerics"):
             for cell in code_cells(name):
                 asked.run(cell)
