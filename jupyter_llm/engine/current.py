@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Engine
     from jupyter_llm.engine.info import Work
     from jupyter_llm.engine.local.engine import LocalEngine
+    from jupyter_llm.engine.local.memory import LoadPlan
     from jupyter_llm.engine.project import Project
     from jupyter_llm.engine.residents import LoadedEngine, ModelRole
     from jupyter_llm.engine.status import Loaded, Status
@@ -422,6 +423,17 @@ class CurrentEngine:
         return free_beside(
             [engine.info.size_bytes for engine in engines], [e.held for e in engines]
         )
+
+    def plan(self) -> tuple[ModelEntry, LoadPlan]:
+        """How the model of chats would be loaded, and what it would take; none is."""
+        from jupyter_llm.engine.local.memory import plan_load
+        from jupyter_llm.engine.tuning.tuning import tuned
+        from jupyter_llm.models.inspect import inspect
+
+        entry, options = self._chosen(None)
+        tuned_entry, settings = tuned(entry)
+        file, options = inspect(tuned_entry.file), options.filled(settings)
+        return entry, plan_load(file, options, self.free_alone(), num_sequences=1)
 
     def roles_of(self, entry: ModelEntry) -> tuple[ModelRole, ...]:
         """What a model is used for as things are."""

@@ -84,6 +84,7 @@ class Status:
 
     `asked` is the sampling that was set, for the row that tells of it. `residents` are all models
     that are loaded, the latest used first. `neighbours` are those of other kernels.
+    `coming` says what the model of chats will take.
     """
 
     info: ModelInfo | None
@@ -91,6 +92,7 @@ class Status:
     asked: SamplingParams = field(default_factory=SamplingParams)
     residents: tuple[Loaded, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
+    coming: str = ""
 
     @property
     def is_loaded(self) -> bool:
@@ -107,7 +109,8 @@ class Status:
             for one in self.neighbours
         ]
         if info is None or engine is None:
-            return [("model", "none loaded; the first prompt loads one"), *beside]
+            coming = [("memory it will take", self.coming)] if self.coming else []
+            return [("model", "none loaded; the first prompt loads one"), *coming, *beside]
         return [
             ("model", info.name),
             *beside,

@@ -244,6 +244,7 @@ class ResidentModel:
         """The exact lane, made on first need; the fast one while there is no room for it."""
         if (lane := self._open_exact) is not None:
             return lane
+        self._make_way()
         trouble = "Memory is too short to promise texts: the same seed may give another one."
         if num_windows := self._num_windows():
             try:
@@ -350,6 +351,7 @@ class ResidentModel:
         """
         from jupyter_llm.engine.local.lane import Lane
 
+        self._make_way()
         lane = Lane(
             self._embedding_context,
             num_slots=_NUM_SLOTS,
@@ -485,7 +487,7 @@ class ResidentModel:
         """Tell other kernels what the model holds, and what it may still take."""
         need, is_loaded = self._plan.need, bool(self.lanes)
         coming_bytes = 0 if is_loaded else need.total - need.weights_bytes
-        if not (is_loaded and len(self.lanes) > 1):
+        if self._open_exact is None:
             coming_bytes += self._plan.promised.total
         self._claim.put(
             held_bytes=need.total,
@@ -630,24 +632,31 @@ class ResidentModel:
         The first one stays, and one that holds what is pinned. What the others held is on disk
         then, where it may be.
         """
-        now_s, first, *others = time.monotonic(), *self.lanes
-        idle = [lane for lane in others if not lane.slots.has_pinned]
+        now_s = time.monotonic()
+        idle = [lane for lane in self.lanes[1:] if not lane.slots.has_pinned]
         gone = [lane for lane in idle if now_s - lane.used_s >= _IDLE_S]
-        self.lanes = (first, *(lane for lane in others if lane not in gone))
-        for lane in gone:
-            self._forget_lane(lane)
+        self._free(gone)
         left = [lane for lane in idle if lane not in gone]
         return min((_IDLE_S - now_s + lane.used_s for lane in left), default=None)
 
-    def _forget_lane(self, lane: Lane) -> None:
-        for name in ("embedding_lane", "_embedding_context") if lane.embeds else ():
-            self.__dict__.pop(name, None)
-        for used in self._used.values() if lane.is_exact else ():
-            used -= {True}  # what is only read ahead opens no lane again
-        while lane.save():
-            pass
-        lane.close()
-        self._claim_room()
+    def _make_way(self) -> None:
+        """Free the other lane that was made on need, before one is: both are not to be there."""
+        if self._options.promised_windows is None:
+            others = (lane for lane in self.lanes[1:] if not lane.slots.has_pinned)
+            self._free([lane for lane in others if lane.scheduler.is_idle])
+
+    def _free(self, lanes: collections.abc.Sequence[Lane]) -> None:
+        self.lanes = tuple(lane for lane in self.lanes if lane not in lanes)
+        for lane in lanes:
+            for name in ("embedding_lane", "_embedding_context") if lane.embeds else ():
+                self.__dict__.pop(name, None)
+            for used in self._used.values() if lane.is_exact else ():
+                used -= {True}  # what is only read ahead opens no lane again
+            while lane.save():
+                pass
+            lane.close()
+        if lanes:
+            self._claim_room()
 
     def close(self) -> None:
         """Keep what is worth it on disk, and free the memory."""

@@ -122,8 +122,7 @@ def test_an_interrupt_of_scoring_tears_its_batch_off(
 def test_texts_are_read_in_short_steps_of_which_one_comes_now_and_then_while_a_chat_goes_on(
     engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = inside(engine, lambda: engine._model.embedding_lane.context)
-    decode, sizes = context.decode, list[int]()
+    decode, sizes = EmbeddingContext.decode, list[int]()
 
     def hold(number: int) -> None:
         if number == 2:  # the chat has begun, and waits for the texts
@@ -132,11 +131,11 @@ def test_texts_are_read_in_short_steps_of_which_one_comes_now_and_then_while_a_c
     before_each_step(engine, monkeypatch, hold)
     stream = submit(engine, LONG, 1500)
 
-    def counting(batch: Batch) -> Decoded:
+    def counting(context: EmbeddingContext, batch: Batch) -> Decoded:
         sizes.append(0 if stream.future.done() else len(batch))
-        return decode(batch)
+        return decode(context, batch)
 
-    monkeypatch.setattr(context, "decode", counting)
+    monkeypatch.setattr(EmbeddingContext, "decode", counting)
     with ThreadPoolExecutor(1) as pool:
         embedding = pool.submit(engine.embed, [LONG] * 20)
         assert stream.result(timeout=60).usage.completion_tokens == 1500

@@ -326,3 +326,20 @@ def test_the_memory_that_texts_are_embedded_in_is_given_back_too(
     first = engine.embed([SENTENCE])
     until(lambda: inside(engine, lambda: len(engine._model.lanes)) == 1)
     assert (engine.embed([SENTENCE]) == first).all()
+
+
+def test_promised_texts_and_embedded_ones_take_turns_in_one_window(engine: LocalEngine) -> None:
+    first = ask(engine, SENTENCE, 9)
+    vectors = engine.embed([SENTENCE])
+    lanes = inside(engine, lambda: engine._model.lanes)
+    assert [lane.embeds for lane in lanes] == [False, True]
+    assert ask(engine, SENTENCE, 9).token_ids == first.token_ids
+    assert [lane.is_exact for lane in engine._model.lanes] == [False, True]
+    assert (engine.embed([SENTENCE]) == vectors).all()
+
+
+def test_who_gave_promised_texts_memory_has_both_at_once(tiny_gguf: Path) -> None:
+    engine = load(tiny_gguf, n_ctx=1024, checkpoints=False, promised_windows=1)
+    ask(engine, SENTENCE, 2)
+    engine.embed([SENTENCE])
+    assert len(inside(engine, lambda: engine._model.lanes)) == 3

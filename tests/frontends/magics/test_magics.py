@@ -525,7 +525,10 @@ def test_a_mistake_prints_one_line_and_stays_catchable(
 
 
 def test_commands_answer_as_markdown(shell: InteractiveShell) -> None:
-    assert "none loaded" in run(shell, "%llm /status").text
+    before = run(shell, "%llm /status").text
+    assert "none loaded" in before
+    assert "for a context window of 4,096 tokens" in before  # it says what it will take
+    assert "MB more for promised texts" in before
     run(shell, "%llm -n 3 hello")
     assert "tiny" in run(shell, "%llm /status").text
     assert "tiny" in run(shell, "%llm /models").text
