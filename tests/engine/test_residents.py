@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from support.shell import run
 from support.tiny_model import write_tiny_model
 from support.waiting import until
 
@@ -225,6 +227,20 @@ def test_status_and_models_say_which_are_resident_and_for_what(chat: Path, other
     assert re.fullmatch(r"other \(.* kB, for code at the cursor\)", rows["loaded beside it"])
     here = {one.entry.path: one.here for one in listed_models(llm) if one.is_loaded}
     assert here == {chat: "loaded for chats", other: "loaded for code at the cursor"}
+
+
+def test_a_line_gives_a_model_its_role_and_frees_it_again(
+    shell: InteractiveShell, other: Path
+) -> None:
+    assert run(shell, "%llm -n 1 Hello").text
+    assert (
+        "Using **other** for code at the cursor"
+        in run(shell, f"%llm /use {other} role=complete n_threads=1").text
+    )
+    assert roles() == {"tiny": ("chat",), "other": ("complete",)}
+    assert "| loaded beside it | other (" in run(shell, "%llm /status").text
+    run(shell, f"%llm /unload {other}")
+    assert loaded() == {"tiny"}
 
 
 def test_a_model_that_nobody_uses_is_let_go_and_the_next_prompt_loads_it_again(

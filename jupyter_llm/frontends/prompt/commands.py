@@ -12,6 +12,7 @@ from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.common.tables import count_of, human_size, markdown_table
 from jupyter_llm.engine.request import Request
+from jupyter_llm.engine.residents import ROLE_WORDS
 from jupyter_llm.errors import JupyterLLMError, LicenceError, MagicUsageError
 from jupyter_llm.frontends.prompt import history
 from jupyter_llm.frontends.prompt.loading import REMOVE, alias, typed_model
@@ -165,7 +166,9 @@ def _use(call: Call) -> str:
     assert info is not None
     lora = f" with {info.adapter}" if info.adapter is not None else ""
     how = f"{info.quantization}, context window {info.n_ctx} tokens"
-    return f"Using **{info.name}**{lora} ({how})."
+    role = options.get("role", "chat")
+    purpose = f" for {ROLE_WORDS[role]}" if role != "chat" else ""
+    return f"Using **{info.name}**{lora}{purpose} ({how})."
 
 
 def _pull(call: Call) -> str:
