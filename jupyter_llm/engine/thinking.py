@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 MARKS = (
     ("<think>", "</think>"),  # DeepSeek R1, Qwen 3, SmolLM3, GLM 4.5 and most others
@@ -42,15 +42,32 @@ def marks_among(control_texts: Collection[str]) -> set[str]:
     return {text for text in control_texts if text and any(text in a + b for a, b in MARKS)}
 
 
+def marks_of(source: str, texts: Collection[str]) -> list[tuple[str, str]]:
+    """The marks that a model may write: its template names them, or these texts of its tokens do.
+
+    Any other model that writes one means the text.
+    """
+    starts = tuple(text for text in texts if text)
+    return [pair for pair in MARKS if pair[0] in source or pair[0].startswith(starts)]
+
+
 class Thinking:
     """Splits what a model writes into what it thinks and what it answers, piece by piece.
 
-    With `close` it thinks from the start, until that mark. With `is_trimmed` blanks before an
-    answer without thoughts are left out, as they always are after thoughts.
+    With `close` it thinks from the start, until that mark; else where it begins with one of
+    `marks`. With `is_trimmed` blanks before an answer without thoughts are left out, as they always
+    are after thoughts.
     """
 
-    def __init__(self, close: str | None = None, *, is_trimmed: bool = False) -> None:
+    def __init__(
+        self,
+        close: str | None = None,
+        *,
+        marks: Sequence[tuple[str, str]] = MARKS,
+        is_trimmed: bool = False,
+    ) -> None:
         self._close = close
+        self._marks = marks
         self._is_trimmed = is_trimmed
         self._held = ""
         self._has_thought = False
@@ -83,11 +100,11 @@ class Thinking:
     def _has_begun(self) -> bool:
         """Tell whether it is known how the text begins: with a mark, or with the answer."""
         begun = self._held.lstrip()
-        for mark, close in MARKS:
+        for mark, close in self._marks:
             if begun.startswith(mark):
                 self._close, self._held, self.is_whole = close, begun[len(mark) :], False
                 return True
-        if any(mark.startswith(begun) for mark, _ in MARKS):
+        if any(mark.startswith(begun) for mark, _ in self._marks):
             return False
         self.is_closed = True
         return True

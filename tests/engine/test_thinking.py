@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_llm.engine.thinking import MARKS, Thinking, at_once, marks_among, opened_at_end
+from jupyter_llm.engine.thinking import (
+    MARKS,
+    Thinking,
+    at_once,
+    marks_among,
+    marks_of,
+    opened_at_end,
+)
 
 PAIRS = [pair for pair in MARKS if pair[1]]
 PLAIN = st.text("ab<>/|[]TKink \n")
@@ -99,3 +106,11 @@ def test_what_follows_a_prompt_has_the_answer_come_at_once() -> None:
 def test_only_the_control_texts_of_marks_are_read_as_such() -> None:
     texts = ("<|im_end|>", "[THINK]", "<|channel|>", "<|end|>", "")
     assert marks_among(texts) == {"[THINK]", "<|channel|>", "<|end|>"}
+
+
+def test_only_the_marks_of_a_model_are_read_as_such() -> None:
+    assert marks_of("{{ messages }}", ()) == []
+    found = [mark for mark, _ in marks_of("… '<think>\n'", {"[THINK]", "<|channel|>"})]
+    assert found[:2] == ["<think>", "[THINK]"]
+    assert all(mark.startswith("<|channel|>") for mark in found[2:])
+    assert split("<think> is a tag.", [3], Thinking(marks=())) == ("", "<think> is a tag.")

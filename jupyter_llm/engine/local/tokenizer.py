@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.local import plain_template
 from jupyter_llm.engine.local.slots import common_prefix
 from jupyter_llm.engine.request import Message, RawPrompt, raw_text
-from jupyter_llm.engine.thinking import Thinking, at_once, marks_among, opened_at_end
+from jupyter_llm.engine.thinking import (
+    MARKS,
+    Thinking,
+    at_once,
+    marks_among,
+    marks_of,
+    opened_at_end,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -101,7 +108,17 @@ class Tokenizer:
         if not isinstance(prompt, tuple):
             return None
         close = opened_at_end(self._end(token_ids))
-        return Thinking(close, is_trimmed=self.template.is_plain)
+        return Thinking(close, marks=self._marks, is_trimmed=self.template.is_plain)
+
+    @cached_property
+    def _marks(self) -> list[tuple[str, str]]:
+        """The marks between which this model may think; a base model has none."""
+        source = self._weights.chat_template
+        if source is None:
+            return []
+        tokenize = partial(self._weights.tokenize, is_special=True)
+        texts = {mark for mark, _ in MARKS if len(tokenize(mark)) == 1}
+        return marks_of(source, texts | marks_among(self._weights.control_ids))
 
     @cached_property
     def mark_bytes(self) -> dict[int, bytes]:
