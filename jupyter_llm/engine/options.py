@@ -30,6 +30,15 @@ _SWITCHES = {
     **dict.fromkeys(("checkpoints", "full_window"), False),
 }
 
+_THOUGHTS = 4  # times as long as an answer, together with it
+
+
+class DefaultLength(int):
+    """The most tokens of an answer where nobody said how many."""
+
+
+_LENGTH = DefaultLength(512)
+
 DRAWN = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty")
 """The options by which a token is drawn, for which every model has values of its own."""
 
@@ -63,7 +72,9 @@ class SamplingParams:
 
     Temperature 0 always takes the likeliest token, whatever the seed. `top_k=0`, `top_p=1`,
     `min_p=0` and `repeat_penalty=1` each switch themselves off. Without a seed one is drawn; the
-    completion says which. `max_tokens=None` goes on until the context window is full.
+    completion says which. `max_tokens` counts the answer and what is thought before it: where it is
+    not given, a model that can think has four times as many, unless `think=False`. None goes on
+    until the context window is full.
 
     `logit_bias` adds to the logits of tokens, as pairs of a token id and a number; `-inf` bans a
     token. `logprobs=k` tells each token's log-probability and those of the k likeliest. `exact`
@@ -82,7 +93,7 @@ class SamplingParams:
     min_p: float | None = None
     repeat_penalty: float | None = None
     seed: int | None = None
-    max_tokens: int | None = 512
+    max_tokens: int | None = _LENGTH
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
     logit_bias: tuple[tuple[int, float], ...] = ()
@@ -124,6 +135,12 @@ class SamplingParams:
         """These parameters, with what is recommended where they leave the choice to the model."""
         names = (name for name in DRAWN if getattr(self, name) is None)
         return replace(self, **{name: getattr(recommended, name) for name in names})
+
+    def with_room_to_think(self) -> SamplingParams:
+        """These parameters, with more tokens where nobody said how many."""
+        if not isinstance(self.max_tokens, DefaultLength):
+            return self
+        return replace(self, max_tokens=_THOUGHTS * self.max_tokens)
 
     def _check_logit_bias(self) -> None:
         bias = self.logit_bias
@@ -268,7 +285,7 @@ def _whole(options: object, name: str, low: int, high: int) -> None:
         return
     number: int | None = None
     with suppress(TypeError):
-        number = operator.index(value)
+        number = value if isinstance(value, DefaultLength) else operator.index(value)
     if number is None:
         raise OptionError(f"{name} must be a whole number, not {value!r}.")
     if not low <= number <= high:

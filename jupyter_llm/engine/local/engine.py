@@ -486,6 +486,9 @@ class LocalEngine:
         token_ids = list(tokenizer.tokenize(request.prompt, think=think))
         if not token_ids:
             raise EmptyPromptError
+        if think is not False and isinstance(request.prompt, tuple) and tokenizer.can_think:
+            params = params.with_room_to_think()
+            generation.request = request = replace(request, params=params)
         thinking = None if is_begun else tokenizer.thinking(request.prompt, token_ids)
         generation.begin(tokenizer.stops(request.prompt), thinking)
         token_ids += self._model.weights.tokenize(request.answer_prefix, is_special=False)

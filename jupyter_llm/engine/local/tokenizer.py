@@ -110,6 +110,13 @@ class Tokenizer:
         close = opened_at_end(self._end(token_ids))
         return Thinking(close, marks=self._marks, is_trimmed=self.template.is_plain)
 
+    @property
+    def can_think(self) -> bool:
+        """Whether the chat template knows of thoughts, if it is used."""
+        source = self._weights.chat_template or ""
+        knows = "enable_thinking" in source or bool(marks_of(source, ()))
+        return knows and not self.template.is_plain
+
     @cached_property
     def _marks(self) -> list[tuple[str, str]]:
         """The marks between which this model may think; a base model has none."""

@@ -91,7 +91,11 @@ class LLMMagics(Magics):
         None, allow_none=True, help="Think before answers; None is as the chat template has it."
     ).tag(config=True)
     seed = Int(None, allow_none=True, help="Seed; None draws one.").tag(config=True)
-    max_tokens = Int(_DEFAULTS.max_tokens, allow_none=True, help="Longest answer.").tag(config=True)
+    max_tokens = Int(
+        _DEFAULTS.max_tokens,
+        allow_none=True,
+        help="Longest answer, thoughts included; four times the default where a model can think.",
+    ).tag(config=True)
     format = Enum(FORMATS, "markdown", help="How answers are shown.").tag(config=True)
     context = Union(
         [Enum(MODES), Int(min=0)],

@@ -107,7 +107,7 @@ OPTIONS = (
     Option("--min-p", "X", "leave out tokens less likely than this share of the likeliest", float),
     Option("--repeat-penalty", "X", "above 1 makes repetition less likely", float),
     Option("--seed", "N", "the same seed in the same place gives the same text", int),
-    Option("-n --max-tokens", "N", "longest answer, in tokens", int),
+    Option("-n --max-tokens", "N", "longest answer with thoughts, in tokens", int),
     Option("--stop", "TEXT", "end before this text; may be given several times", is_list=True),
     Option("--may-repeat", "", "write on where the text has begun to repeat itself"),
     Option("--think", "", "let a model that can think do so before it answers"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.engines import ask, load, prefill, submit, wait_until_idle
@@ -121,6 +122,26 @@ def test_thinking_is_switched_off(template: str, made: Callable[[str], LocalEngi
     assert b"".join(map(bytes_of, tokens)).endswith(b"<think>\n\n</think>\n\n")
     with pytest.raises(OptionError, match="think must be"):
         ask(engine, CHAT, think="a little")
+
+
+@pytest.mark.parametrize(
+    ("template", "options", "most"),
+    [
+        (OPEN, {}, 2048),
+        (OPEN, {"max_tokens": 512}, 512),
+        (OPEN, {"think": False}, 512),
+        (TURNS, {}, 512),
+    ],
+)
+def test_who_can_think_has_more_tokens_where_nobody_said_how_many(
+    template: str, options: dict[str, Any], most: int, made: Callable[[str], LocalEngine]
+) -> None:
+    engine = made(template)
+    end = min(engine._model.weights.end_ids)
+    params = SamplingParams(temperature=0, logit_bias=((end, 1e9),), **options)
+    record = engine.submit(Request(prompt=CHAT, params=params)).result(60).provenance
+    assert record is not None
+    assert record.params.max_tokens == most
 
 
 def test_thoughts_are_read_again_only_where_the_template_asks_for_them(
