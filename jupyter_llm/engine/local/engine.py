@@ -490,7 +490,7 @@ class LocalEngine:
             params = params.with_room_to_think()
             generation.request = request = replace(request, params=params)
         thinking = None if is_begun else tokenizer.thinking(request.prompt, token_ids)
-        generation.begin(tokenizer.stops(request.prompt), thinking)
+        generation.begin(*tokenizer.stops(request.prompt), thinking)
         token_ids += self._model.weights.tokenize(request.answer_prefix, is_special=False)
         if len(token_ids) >= self._info.n_ctx:
             raise ContextOverflowError(len(token_ids), self._info.n_ctx)

@@ -71,9 +71,12 @@ class Generation:
     def __post_init__(self) -> None:
         self.detokenizer = Detokenizer(self.request.params.stop)
 
-    def begin(self, stop: tuple[str, ...], thinking: Thinking | None) -> None:
+    def begin(
+        self, stop: tuple[str, ...], at_start: tuple[str, ...], thinking: Thinking | None
+    ) -> None:
         """Let more texts end it, and say how it may think; to be called before the first token."""
-        self.detokenizer = Detokenizer((*self.request.params.stop, *stop), thinking)
+        stop = (*self.request.params.stop, *stop)
+        self.detokenizer = Detokenizer(stop, thinking, at_start=at_start)
 
     def take(
         self, token_id: int, bytes_of: Callable[[int], bytes], mark_bytes: Mapping[int, bytes]

@@ -95,13 +95,17 @@ class Tokenizer:
             return self._begun(self._weights.tokenize(prompt, is_special=False))
         return self._begun(self._parts(prompt))
 
-    def stops(self, prompt: Prompt) -> tuple[str, ...]:
-        """The texts that end an answer beside those that were asked for.
+    def stops(self, prompt: Prompt) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The texts that end an answer beside those that were asked for, and those at its start.
 
         It is to be the prompt that was tokenized last.
         """
-        is_plain = isinstance(prompt, tuple) and self.template.is_plain
-        return plain_template.STOPS if is_plain else ()
+        if not isinstance(prompt, tuple) or not self.template.is_plain:
+            return (), ()
+        if self._weights.chat_template is None:
+            return plain_template.STOPS, plain_template.TURNS
+        # One that was trained to chat ends its turns, and may write a line of a log that looks so.
+        return tuple(stop for stop in plain_template.STOPS if stop.startswith("\n\n")), ()
 
     def thinking(self, prompt: Prompt, token_ids: Sequence[int]) -> Thinking | None:
         """What tells thoughts from the answer to a chat of these tokens; None for raw text."""

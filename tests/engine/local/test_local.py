@@ -24,7 +24,7 @@ from support.engines import (
     wait_until_idle,
 )
 from support.specials import with_specials
-from support.tiny_model import MERGES
+from support.tiny_model import MERGES, write_tiny_model
 
 from jupyter_llm.engine.completion import Completion, Progress
 from jupyter_llm.engine.local import plain_template
@@ -260,6 +260,19 @@ def test_in_a_plain_dialogue_an_answer_ends_where_the_next_turn_would_begin(
     monkeypatch.setattr(plain_template, "STOPS", (turn,))
     answer = ask(engine, chat)
     assert (answer.text, answer.finish_reason) == (whole[: whole.index(turn)], "stop")
+    monkeypatch.setattr(plain_template, "TURNS", (whole[:3],))
+    answer = ask(engine, chat)  # it leaves its own turn empty
+    assert (answer.text, answer.finish_reason) == ("", "stop")
+
+
+def test_only_what_follows_an_empty_line_ends_the_answer_of_a_model_that_was_trained_to_chat(
+    tmp_path: Path,
+) -> None:
+    path = write_tiny_model(tmp_path / "tiny.gguf", chat_template="{{ raise_exception('no') }}")
+    tokenizer, chat = load(path)._model.tokenizer, (Message("user", "Hi"),)
+    tokenizer.template._generic = plain_template.SOURCE
+    tokenizer.tokenize(chat)
+    assert tokenizer.stops(chat) == (("\n\nUser:", "\n\nAssistant:"), ())
 
 
 def run_code(code: str) -> subprocess.CompletedProcess[str]:
