@@ -115,8 +115,9 @@ class Completion:
     model's own tokens for the text, or None where it begins or ends inside one of them. `exact`
     says whether the same request gives the same text again whatever else the model does.
     `tokens_of` names the model file that the tokens hold for.
-    `logprobs` are there if they were asked for. `provenance` records how the text was made, and
-    goes along with it into the notebook; only a prompt that was never read has none.
+    `logprobs` are there if they were asked for, from the token on in which the answer begins; those
+    of thoughts are not among them. `provenance` records how the text was made, and goes along with
+    it into the notebook; only a prompt that was never read has none.
 
     `finish_reason` tells why it ended: "stop" where the model or a stop text ended it, "length" at
     the most tokens, "cancelled" by somebody, "repetition" where it had begun to repeat itself.

@@ -63,7 +63,8 @@ class Generation:
     last_s: float = 0.0
     is_looping: bool = False
     num_thought: int = 0  # tokens of thoughts
-    answer_start: int | None = 0  # the first token of the answer; None inside a token
+    answer_start: int = 0  # the first token of the answer
+    is_torn: bool = False  # whether the answer begins inside it, or not at all
     _unsent: list[str] = field(default_factory=list)
     _num_sent: int = 0  # of the thoughts
     _sent_s: float = 0.0
@@ -122,7 +123,7 @@ class Generation:
         token_ids = tuple(sequence.completion_ids[: self.num_tokens]) if sequence else ()
         text, usage = "".join(self.text), self._usage(len(token_ids))
         reasoning, start = "".join(self.detokenizer.thoughts), self.answer_start
-        is_torn = self.detokenizer.is_stopped or start is None
+        is_torn = self.detokenizer.is_stopped or self.is_torn
         return Completion(
             text=text,
             finish_reason=reason,
@@ -131,7 +132,7 @@ class Generation:
             seed=self.seed,
             token_ids=None if is_torn else token_ids[start:],
             exact=self.is_exact,
-            logprobs=tuple(self.logprobs) if self.recorder is not None else None,
+            logprobs=tuple(self.logprobs[start:]) if self.recorder is not None else None,
             provenance=self._provenance(text, reasoning, usage, reason),
             tokens_of=self.file_key,
             reasoning=reasoning,
@@ -209,8 +210,8 @@ class Generation:
             self.num_thought = self.num_tokens
         if thinking.is_whole:
             return
-        is_first = thinking.is_over and "".join(self._unsent).encode() == data
-        self.answer_start = self.num_tokens - 1 if is_first else None
+        self.answer_start = self.num_tokens - thinking.is_over
+        self.is_torn = not thinking.is_over or "".join(self._unsent).encode() != data
 
     def _send(self) -> None:
         thoughts = self.detokenizer.thoughts[self._num_sent :]

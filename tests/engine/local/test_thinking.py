@@ -81,6 +81,16 @@ def test_the_tokens_of_an_answer_after_thoughts_are_its_own(
     assert b"".join(map(bytes_of, answer.token_ids)).decode() == answer.text
 
 
+def test_the_log_probabilities_are_those_of_the_answers_own_tokens(
+    made: Callable[[str], LocalEngine], closing: Callable[[str], None]
+) -> None:
+    engine = made(OPEN)
+    closing(ask(engine, CHAT).reasoning[8:12])
+    answer = ask(engine, CHAT, logprobs=1)
+    assert answer.logprobs
+    assert tuple(token.token_id for token in answer.logprobs) == answer.token_ids
+
+
 def test_stop_texts_end_the_answer_and_no_thoughts(
     made: Callable[[str], LocalEngine], closing: Callable[[str], None]
 ) -> None:
