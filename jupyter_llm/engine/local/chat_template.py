@@ -212,7 +212,7 @@ class ChatTemplate:
         self, source: str, *, model: str, bos: str, eos: str, control_texts: Sequence[str] = ()
     ) -> None:
         self.trouble = ""
-        self.is_plain = False
+        self.is_plain = self.is_generic = False
         self._model = model
         self._control_texts = tuple(text for text in control_texts if text)
         is_chatml = "<|im_start|>" in self._control_texts  # what llama.cpp falls back to, too
@@ -286,6 +286,7 @@ class ChatTemplate:
             for message, content in zip(messages, contents, strict=True)
         ]
         self.is_plain = self._program[0] == plain_template.SOURCE
+        self.is_generic = self.is_plain or self._program[0] == self._generic
         try:
             return self._told(roles, think=think)
         except _ExcessError as excess:
@@ -294,7 +295,7 @@ class ChatTemplate:
             with suppress(_FailureError):  # some know of no system text
                 return self._told(_without_system(roles), think=think)
             self._say(failure)
-        self.is_plain = self._generic == plain_template.SOURCE
+        self.is_plain, self.is_generic = self._generic == plain_template.SOURCE, True
         return rendering.rendered(rendering.compiled(self._generic, "", ""), roles)
 
     def _read(self) -> None:

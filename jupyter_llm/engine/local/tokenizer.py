@@ -90,7 +90,7 @@ class Tokenizer:
             if think is False:  # the template may have them think in any case
                 token_ids += tuple(self._piece(at_once(self._end(token_ids)), is_special=True))
             # Only the template of a file itself writes the begin token.
-            return self._begun(token_ids) if self.template.is_plain else token_ids
+            return self._begun(token_ids) if self.template.is_generic else token_ids
         if isinstance(prompt, str):
             return self._begun(self._weights.tokenize(prompt, is_special=False))
         return self._begun(self._parts(prompt))

@@ -180,3 +180,11 @@ def test_a_message_with_the_unknown_tokens_text_is_plain_text(tmp_path: Path) ->
     engine = load(write_tiny_model(tmp_path / "spm.gguf", is_spm=True))
     (unknown,) = engine.tokenize(RawPrompt((Special("<unk>"),)))
     assert unknown not in engine.tokenize((Message("user", "What is <unk>?"),))
+
+
+def test_a_generic_template_begins_as_the_vocabulary_wants_it(tmp_path: Path) -> None:
+    path = tmp_path / "begins.gguf"
+    engine = load(write_tiny_model(path, begins=True, chat_template="{{ raise_exception('No') }}"))
+    (begin,) = engine._model.weights.begin_ids
+    tokens = engine.tokenize((Message("user", "Hello"),))
+    assert (tokens[0], tokens.count(begin)) == (begin, 1)
