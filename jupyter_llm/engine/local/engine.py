@@ -145,9 +145,9 @@ class LocalEngine:
     def prefill(self, request: Request, *, is_draft: bool = False) -> None:
         """Read a prompt while there is nothing else to do; see `Engine.prefill`."""
         tokenizer = self._model.tokenizer
-        tokenize: Callable[[Prompt], tuple[int, ...]] = tokenizer.tokenize_open
-        if is_draft:
-            tokenize = partial(tokenizer.tokenize, think=request.params.think)
+        tokenize = partial(
+            tokenizer.tokenize if is_draft else tokenizer.tokenize_open, think=request.params.think
+        )
         if self._model.can_forget or not is_draft:
             request, num_forgets = self._filled(request), self._num_forgets
             self._put(lambda: self._start_prefill(request, tokenize, num_forgets))

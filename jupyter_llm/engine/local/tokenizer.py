@@ -143,14 +143,15 @@ class Tokenizer:
         pieces = (self._weights.bytes_of(i) or self.mark_bytes.get(i, b"") for i in end)
         return b"".join(pieces).decode("utf-8", "replace")
 
-    def tokenize_open(self, prompt: Prompt) -> tuple[int, ...]:
+    def tokenize_open(self, prompt: Prompt, *, think: bool | None = None) -> tuple[int, ...]:
         """The tokens that a chat begins with however it goes on; those of a raw text.
 
         They are what two different continuations have in common.
         """
         if not isinstance(prompt, tuple) or not prompt:
             return self.tokenize(prompt)
-        one, other = (self.tokenize(_continued(prompt, text)) for text in ("a", "Z"))
+        texts = (_continued(prompt, end) for end in ("a", "Z"))
+        one, other = (self.tokenize(text, think=think) for text in texts)
         return one[: common_prefix(one, other)]
 
     def plain(self, text: str, *, goes_on: bool = False) -> tuple[int, ...]:

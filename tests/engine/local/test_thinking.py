@@ -201,3 +201,13 @@ def test_a_draft_that_was_read_ahead_is_read_as_it_is_asked(
     prefill(engine, CHAT, conversation="c")
     wait_until_idle(engine)
     assert ask(engine, CHAT, think=False, conversation="c").usage.cached_tokens > 0
+
+
+def test_what_is_read_ahead_is_read_as_it_will_be_thought_about(
+    made: Callable[[str], LocalEngine],
+) -> None:
+    switch = "{% if enable_thinking is defined and not enable_thinking %}/no_think{% endif %}"
+    tokenizer = made(switch + TURNS)._model.tokenizer
+    read = tokenizer.tokenize_open(CHAT, think=False)
+    assert len(read) > len("/no_think")
+    assert tokenizer.tokenize(CHAT, think=False)[: len(read)] == read
