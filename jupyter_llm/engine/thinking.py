@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+_FINAL = "<|channel|>final<|message|>"
+
 MARKS = (
     ("<think>", "</think>"),  # DeepSeek R1, Qwen 3, SmolLM3, GLM 4.5 and most others
     ("[THINK]", "[/THINK]"),  # Magistral
@@ -11,11 +13,10 @@ MARKS = (
     ("◁think▷", "◁/think▷"),  # Kimi
     ("<|START_THINKING|>", "<|END_THINKING|>"),  # Command A
     ("<|channel>thought", "<channel|>"),  # Gemma 4
-    (
-        "<|channel|>analysis<|message|>",  # gpt-oss
-        "<|end|><|start|>assistant<|channel|>final<|message|>",
-    ),
-    ("<|channel|>final<|message|>", ""),  # gpt-oss when it need not think
+    # gpt-oss, and when it need not think
+    ("<|channel|>analysis<|message|>", f"<|end|><|start|>assistant{_FINAL}"),
+    ("<|channel|>commentary<|message|>", f"<|end|><|start|>assistant{_FINAL}"),
+    (_FINAL, ""),
 )
 """The texts, often of control tokens, between which models think before they answer."""
 
