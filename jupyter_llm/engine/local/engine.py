@@ -486,9 +486,8 @@ class LocalEngine:
         token_ids = list(tokenizer.tokenize(request.prompt, think=think))
         if not token_ids:
             raise EmptyPromptError
-        if think is not False and isinstance(request.prompt, tuple) and tokenizer.can_think:
-            params = params.with_room_to_think()
-            generation.request = request = replace(request, params=params)
+        generation.request = request = self._with_room(request, think=think)
+        params = request.params
         thinking = None if is_begun else tokenizer.thinking(request.prompt, token_ids)
         generation.begin(*tokenizer.stops(request.prompt), thinking)
         token_ids += self._model.weights.tokenize(request.answer_prefix, is_special=False)
@@ -521,6 +520,13 @@ class LocalEngine:
             sampler.close()
             raise
         return sequence
+
+    def _with_room(self, request: Request, *, think: bool | None) -> Request:
+        """A request whose prompt was tokenized, with room for thoughts where some may come."""
+        may_think = think is not False and isinstance(request.prompt, tuple)
+        if not may_think or not self._model.tokenizer.can_think:
+            return request
+        return replace(request, params=request.params.with_room_to_think())
 
     def _mask(self, constraint: Constraint | None) -> Mask | None:
         if constraint is None:
@@ -561,7 +567,8 @@ class LocalEngine:
         if not self._model.is_free:
             return
         try:
-            self._read_ahead(request, list(tokenize(request.prompt)))
+            token_ids = list(tokenize(request.prompt))
+            self._read_ahead(self._with_room(request, think=request.params.think), token_ids)
         except JupyterLLMError as error:  # whoever asks for an answer is told
             logger.debug("A prompt cannot be read in the background: %s", error)
         except Exception:
