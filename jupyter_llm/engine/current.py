@@ -17,12 +17,13 @@ from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.options import EngineOptions, check_names
-from jupyter_llm.engine.residents import Resident, Residents, check_role
+from jupyter_llm.engine.residents import ROLE_WORDS, Resident, Residents, check_role
 from jupyter_llm.engine.stream import check_may_wait
 from jupyter_llm.errors import (
     EngineClosedError,
     JupyterLLMError,
     ModelNotFoundError,
+    OptionError,
     TuneInterrupted,
 )
 
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from jupyter_llm.models.adapters import Lora
     from jupyter_llm.models.discover import ModelEntry
     from jupyter_llm.models.machine import FreeMemory
+
+    _Choice = tuple[ModelEntry, EngineOptions]
 
 logger = logging.getLogger(__name__)
 
@@ -112,8 +115,10 @@ class CurrentEngine:
     def __init__(self) -> None:
         self._lock = threading.RLock()  # guards the choice of models and their loading
         self._residents = Residents()
-        self._choices: dict[ModelRole, tuple[ModelEntry, EngineOptions]] = {}  # by `use`
+        self._choices: dict[ModelRole, _Choice] = {}  # by `use`
         self._seen: dict[str, ModelEntry] = {}  # by name, what was loaded; the latest one last
+        self._embedding: set[Path] = set()  # what of it makes only vectors
+        self._default: ModelEntry | None = None  # as it was when somebody looked
         self._project: Project | None = None
         self._idle_s: float | None = None
         self._idle_timer: threading.Timer | None = None
@@ -176,14 +181,20 @@ class CurrentEngine:
 
     def _resident_of(self, role: ModelRole) -> Resident | None:
         choices = self._choices.copy()
-        for used_for in (role, "chat"):
-            choice = choices.get(used_for)
-            found = self._residents.find(choice[0].path) if choice is not None else None
-            if found is not None:
+        meant = [choices[used_for][0] for used_for in (role, "chat") if used_for in choices]
+        if "chat" not in choices and self._default is not None:
+            meant.append(self._default)
+        for entry in meant:
+            if (found := self._residents.find(entry.path)) is not None:
                 return found
-        taken = [entry.path for entry, _ in choices.values()]
-        others = [one for one in self._residents.alive if one.entry.path not in taken]
-        return others[-1] if others else None
+        residents = self._residents.alive
+        latest = self._latest([one.entry for one in residents])
+        return None if latest is None else self._residents.find(latest.path)
+
+    def _latest(self, entries: Sequence[ModelEntry]) -> ModelEntry | None:
+        """The last of the models that stands in where none was chosen."""
+        taken = {entry.path for entry, _ in self._choices.copy().values()} | self._embedding
+        return next((entry for entry in reversed(entries) if entry.path not in taken), None)
 
     @_waits(PromptInterrupted)
     def get(
@@ -230,10 +241,9 @@ class CurrentEngine:
         One that was loaded before need not be found by its name.
         """
         with self._locked(None):
-            seen = self._seen.get(model)
-            entry, options = self._chosen(model if seen is None else seen.path)
+            entry = self._seen.get(model) or self.find(model)
             found = self._residents.find(entry.path)
-            options = options if found is None else found.options
+            options = self._options_of(entry, is_named=True) if found is None else found.options
             return self._ensure(entry, replace(options, lora=lora))
 
     @_waits(_stopped("loading; the choice of a model is as it was"))
@@ -253,11 +263,15 @@ class CurrentEngine:
         check_names(options, EngineOptions, "a loading option")
         check_role(role)
         with self._locked(show):
-            in_use = self._resident_of(role) if model is None else None
-            entry = self.find(model) if in_use is None else in_use.entry
-            is_named = model is not None or in_use is not None
-            choice = (entry, self._options(entry, options, is_named=is_named))
-            self._keep_chat(role)
+            if model is None:
+                entry, chosen = self._chosen(None, role)
+                choice = (entry, replace(chosen, **options))
+            else:
+                entry = self.find(model)
+                choice = (entry, self._options(entry, options, is_named=True))
+            kept = self._chats_kept(role, choice)
+            if role != "chat":
+                choice = (entry, self._shared(choice, role, kept, is_typed=bool(options)))
             try:
                 engine = self._ensure(*choice, show, leaving=self._replaced(role, entry))
             except KeyboardInterrupt:
@@ -268,16 +282,40 @@ class CurrentEngine:
             for other in self._roles_at(entry.path):  # a file is loaded once, for all its roles
                 self._choices[other] = choice
             self._choices[role] = choice
+            if kept is not None:
+                self._choices["chat"] = kept
         return self._status_of(engine)
 
-    def _keep_chat(self, role: ModelRole) -> None:
-        """Let chats stay with their model when another one is chosen for something else."""
+    def _chats_kept(self, role: ModelRole, choice: _Choice) -> _Choice | None:
+        """What chats stay with, where nobody chose it and another model is chosen for a role."""
         if role != "chat" and "chat" not in self._choices:
-            with suppress(ModelNotFoundError):
-                resident = self._resident_of("chat")
-                entry = self.find() if resident is None else resident.entry
-                options = self._options(entry) if resident is None else resident.options
-                self._choices["chat"] = (entry, options)
+            with suppress(JupyterLLMError):  # else there is nothing to stay with
+                if (resident := self._resident_of("chat")) is not None:
+                    return resident.entry, resident.options
+                entry, options = self._chosen(None)
+                return choice if entry.path == choice[0].path else (entry, options)
+        return None
+
+    def _shared(
+        self, choice: _Choice, role: ModelRole, kept: _Choice | None, *, is_typed: bool
+    ) -> EngineOptions:
+        """How a model is loaded for a role; refused where chats or others have it otherwise."""
+        entry, options = choice
+        for other, (one, theirs) in {**self._choices, **({"chat": kept} if kept else {})}.items():
+            if other == role or one.path != entry.path or theirs == options:
+                continue
+            if not is_typed and one.options == entry.options:
+                return theirs
+            way = (
+                f"/use {entry.name} OPTIONS` changes it for both"
+                if other == "chat"
+                else (f"/unload {entry.name}` lets it go first")
+            )
+            raise OptionError(
+                f"{entry.name} is in use for {ROLE_WORDS[other]} with other options, and a model "
+                f"is loaded once for all it does. Leave the options out; or `%llm {way}."
+            )
+        return options
 
     def _replaced(self, role: ModelRole, entry: ModelEntry) -> list[Resident]:
         """The models that make way for another one in a role."""
@@ -384,8 +422,9 @@ class CurrentEngine:
     def _meant(self, role: ModelRole) -> ModelEntry | None:
         """The model that a role goes to, loaded or not, as far as that is known by now."""
         choices = self._choices.copy()
-        choice = choices.get(role) or choices.get("chat")
-        return next(reversed(self._seen.values()), None) if choice is None else choice[0]
+        if (choice := choices.get(role) or choices.get("chat")) is not None:
+            return choice[0]
+        return self._default or self._latest(list(self._seen.values()))
 
     def resting(self, role: ModelRole) -> str | None:
         """The model that a role goes to, where it went by itself: unused, or to make room."""
@@ -531,25 +570,26 @@ class CurrentEngine:
 
         if model is not None:
             return find_model(model)
-        entry = default_model(self.project().model)
-        if entry is None and self._seen:
-            return next(reversed(self._seen.values()))
+        self._default = default_model(self.project().model)
+        entry = self._default or self._latest(list(self._seen.values()))
         if entry is None:
             raise ModelNotFoundError("", message=f"There is no model yet. {HOW_TO_GET_ONE}")
         return entry
 
-    def _chosen(
-        self, model: str | os.PathLike[str] | None, role: ModelRole = "chat"
-    ) -> tuple[ModelEntry, EngineOptions]:
+    def _chosen(self, model: str | os.PathLike[str] | None, role: ModelRole = "chat") -> _Choice:
         """The model that is meant, with the options that `use` was told for it."""
         if model is None and (choice := self._choices.get(role) or self._choices.get("chat")):
             return choice
         entry = self.find(model)
+        return entry, self._options_of(entry, is_named=model is not None)
+
+    def _options_of(self, entry: ModelEntry, *, is_named: bool) -> EngineOptions:
+        """How a model is loaded: as `use` was told, or else by its name and the project."""
         for one, options in self._choices.values():
             # Of two names with other options, each stands for its own; a path is only a path.
             if one.path == entry.path and (entry.source == "path" or one.options == entry.options):
-                return entry, options
-        return entry, self._options(entry, is_named=model is not None)
+                return options
+        return self._options(entry, is_named=is_named)
 
     def project(self, folder: Path | None = None) -> Project:
         """The defaults of the project we are in: those of the working folder when first asked.
@@ -641,10 +681,12 @@ class CurrentEngine:
             engine.watch(resident.touch)
 
         tuned_entry, settings = tuned(entry)
-        size = inspect(tuned_entry.file).size_bytes
+        file = inspect(tuned_entry.file)
+        if file.is_embedding:
+            self._embedding.add(entry.path)
         with (
             self._doing("loading", entry.name) as tell,
-            loading_bar(entry.name, size, show) as on_progress,
+            loading_bar(entry.name, file.size_bytes, show) as on_progress,
         ):
 
             def on_share(share: float) -> None:

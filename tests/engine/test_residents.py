@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from support.shell import run
+from support.tiny_kinds import write_tiny_encoder
 from support.tiny_model import write_tiny_model
 from support.waiting import until
 
@@ -24,6 +25,7 @@ from jupyter_llm.errors import (
     OptionError,
 )
 from jupyter_llm.frontends.prompt.model_list import listed_models
+from jupyter_llm.models import discover
 from jupyter_llm.models.inspect import inspect
 from jupyter_llm.models.machine import FreeMemory
 
@@ -312,6 +314,46 @@ def test_a_model_that_writes_is_not_the_one_that_makes_room(
     llm.engine(str(third))
     stream.cancel()
     assert loaded() == {"tiny", "third"}
+
+
+def test_options_without_a_model_are_added_to_those_of_the_chosen_one(
+    chat: Path, other: Path
+) -> None:
+    llm.engine(str(other))  # which is the latest used, and nobody chose it
+    info = llm.use(n_ctx=256).info
+    assert info is not None
+    assert (info.name, info.n_ctx, info.n_threads) == ("tiny", 256, 1)
+
+
+def test_what_is_typed_for_one_role_changes_no_other_that_has_the_same_model(chat: Path) -> None:
+    with pytest.raises(OptionError, match=r"tiny is in use for chats .* `%llm /use tiny OPTIONS`"):
+        llm.use(chat, role="complete", n_ctx=256)
+    info = llm.use(chat, role="complete").info
+    assert info is not None
+    assert info.n_threads == 1  # as chats have it
+    llm.use(n_ctx=256)
+    assert llm.current.get(role="complete").info.n_ctx == 256
+
+
+def test_chats_go_to_the_default_whatever_else_was_used_since(
+    tiny_gguf: Path, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTER_LLM_MODEL", str(tiny_gguf))
+    llm.engine()
+    llm.engine(str(other))
+    assert llm.current.resident is llm.engine()
+    assert llm.engine().info.name == "tiny"
+
+
+def test_a_model_for_vectors_does_not_stand_in_where_none_was_chosen(
+    other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discover, "default_model", lambda _of_project: None)
+    vectors = write_tiny_encoder(tmp_path / "vectors.gguf")
+    llm.engine(str(other))
+    llm.engine(str(vectors))
+    assert llm.current.find().name == "other"
+    assert llm.current.resident is llm.engine(str(other))
 
 
 MB = 1_000_000
