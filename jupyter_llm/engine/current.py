@@ -16,7 +16,7 @@ from jupyter_llm.common.bars import TICK_S, Step, loading_bar, tuning_bar
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.completion import PromptInterrupted
-from jupyter_llm.engine.options import EngineOptions, check_names
+from jupyter_llm.engine.options import LOADING, EngineOptions, check_names
 from jupyter_llm.engine.residents import ROLE_WORDS, Resident, Residents, check_role
 from jupyter_llm.engine.stream import check_may_wait
 from jupyter_llm.errors import (
@@ -283,7 +283,7 @@ class CurrentEngine:
                 self._choices[other] = choice
             self._choices[role] = choice
             if kept is not None:
-                self._choices["chat"] = kept
+                self._choices["chat"] = choice if kept[0].path == entry.path else kept
         return self._status_of(engine)
 
     def _chats_kept(self, role: ModelRole, choice: _Choice) -> _Choice | None:
@@ -301,7 +301,10 @@ class CurrentEngine:
     ) -> EngineOptions:
         """How a model is loaded for a role; refused where chats or others have it otherwise."""
         entry, options = choice
-        for other, (one, theirs) in {**self._choices, **({"chat": kept} if kept else {})}.items():
+        choices = self._choices.copy()
+        if kept is not None:
+            choices["chat"] = kept
+        for other, (one, theirs) in choices.items():
             if other == role or one.path != entry.path or theirs == options:
                 continue
             if not is_typed and one.options == entry.options:
@@ -309,7 +312,7 @@ class CurrentEngine:
             way = (
                 f"/use {entry.name} OPTIONS` changes it for both"
                 if other == "chat"
-                else (f"/unload {entry.name}` lets it go first")
+                else f"/unload {entry.name}` lets it go first"
             )
             raise OptionError(
                 f"{entry.name} is in use for {ROLE_WORDS[other]} with other options, and a model "
@@ -334,15 +337,23 @@ class CurrentEngine:
 
         What one that is named was used for beside chats goes to the model of chats again.
         """
-        going = self._residents.all
-        if model is not None:
-            path = self.find(model).path
-            going = tuple(one for one in going if one.entry.path == path)
-            for role in self._roles_at(path):
-                if role != "chat":
-                    self._choices.pop(role, None)
-        self._resting.difference_update([path] if model is not None else self._resting.copy())
-        self._end(going)
+        path = None if model is None else self._path_of(model)
+        going = [one for one in self._residents.all if path in (None, one.entry.path)]
+        self._resting.difference_update(self._resting.copy() if path is None else [path])
+        self._end(going)  # at once; another model may be loaded for long
+        if path is not None:
+            with self._lock:
+                for role in self._roles_at(path):
+                    if role != "chat":
+                        self._choices.pop(role, None)
+
+    def _path_of(self, model: str | os.PathLike[str]) -> Path:
+        """The file of a model; one that is loaded or chosen need not be there any more."""
+        chosen = (entry for entry, _ in self._choices.copy().values())
+        for entry in (*(one.entry for one in self._residents.all), *chosen):
+            if str(model).lower() in entry.names:
+                return entry.path
+        return self.find(model).path
 
     def _end(self, going: Sequence[Resident], *, is_rest: bool = False) -> None:
         """Free the memory of models; those that rest are loaded again when they are needed."""
@@ -599,7 +610,9 @@ class CurrentEngine:
         from jupyter_llm.engine.project import project_of
 
         if self._project is None or folder is not None:
-            self._project = project_of(folder or Path.cwd())
+            with suppress(OSError):  # the working folder was deleted
+                folder = folder or Path.cwd()
+            self._project = project_of(folder or Path())
         return self._project
 
     def _options(
@@ -609,7 +622,8 @@ class CurrentEngine:
 
         The name that was used comes before the project, and the user's default after it.
         """
-        own, project = dict(entry.options), self.project().loading_of(entry)
+        own = {name: value for name, value in entry.options if name in LOADING}
+        project = self.project().loading_of(entry)
         known = {**project, **own} if is_named else {**own, **project}
         return EngineOptions(**{**known, **(typed or {})})
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.nearest import nearest
-from jupyter_llm.engine.options import EngineOptions, check_names
+from jupyter_llm.engine.options import LOADING, EngineOptions, check_names
 from jupyter_llm.errors import OptionError
 from jupyter_llm.models.aliases import Alias, alias_name, aliases, give_alias, remove_alias
-from jupyter_llm.models.discover import find_model
+from jupyter_llm.models.discover import find_model, list_models
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,22 +18,21 @@ if TYPE_CHECKING:
 def name_model(name: str, model: str | os.PathLike[str], options: Mapping[str, Any]) -> Alias:
     """Let a name stand for a model that is here, loaded with these options.
 
-    A name that stands for a model by itself is kept for that.
+    A name that a model has by itself is kept for that one.
     """
     check_names(options, EngineOptions, "a loading option")
     entry = find_model(model)
-    options = {**dict(entry.options), **options}
+    own = {option: value for option, value in entry.options if option in LOADING}
+    options = {**own, **options}
     checked = EngineOptions(**options)
-    known = aliases()
-    if (name := alias_name(name)) in entry.names and name not in known:
-        raise OptionError(f"{name} is that model's own name. Choose another.")
-    texts = {key: _plain(getattr(checked, key)) for key in _NAMES if key in options}
+    name = alias_name(name)
+    is_taken = any(name in one.names for one in (entry, *list_models()))
+    if is_taken and name not in aliases():
+        raise OptionError(f"{name} is a model's own name. Choose another.")
+    texts = {key: _plain(getattr(checked, key)) for key in LOADING if key in options}
     alias = Alias(str(entry.path) if entry.source == "path" else entry.name, tuple(texts.items()))
     give_alias(name, alias)
     return alias
-
-
-_NAMES = [field.name for field in fields(EngineOptions)]
 
 
 def _plain(value: Any) -> Any:

@@ -255,6 +255,10 @@ class EngineOptions:
         return replace(self, **open_ones)
 
 
+LOADING = tuple(option.name for option in fields(EngineOptions))
+"""The names of the options to load a model with."""
+
+
 def check_names(options: Mapping[str, Any], params: type, what: str) -> None:
     """Refuse options that `params` does not have; `what` says what they should be."""
     names = [field.name for field in fields(params)]

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from jupyter_llm.common.nearest import nearest
-from jupyter_llm.engine.options import EngineOptions, sampling_params
-from jupyter_llm.errors import MagicUsageError, OptionError
+from jupyter_llm.engine.options import LOADING, EngineOptions, sampling_params
+from jupyter_llm.errors import MagicUsageError, ModelFileError, ModelNotFoundError, OptionError
 from jupyter_llm.models.adapters import Lora
 from jupyter_llm.models.discover import ModelEntry, find_model
 
 SAMPLING = (
     *("temperature", "top_p", "top_k", "min_p", "repeat_penalty"),
-    *("may_repeat", "seed", "max_tokens"),
+    *("may_repeat", "think", "seed", "max_tokens"),
 )
 PROMPTING = (
     *("system", "format", "context", "vars", "chat", "try_drafts", "stats", "idle_minutes"),
@@ -24,8 +24,7 @@ PROMPTING = (
 )
 """What holds for prompts, by the names of `LLMMagics`."""
 
-_LOADING = tuple(option.name for option in fields(EngineOptions))
-SETTINGS = ("model", *PROMPTING, *_LOADING)
+SETTINGS = ("model", *PROMPTING, *LOADING)
 """All that the table may have."""
 
 _TYPES = {"model": (str, "a text"), "system": (str, "a text"), "stats": (bool, "true or false")}
@@ -52,7 +51,7 @@ class Project:
             return replace(self, model=self._from_here(str(value)))
         if name == "lora" and self.path is not None:
             value = Lora.of(value, self.path.parent)
-        if name in _LOADING:
+        if name in LOADING:
             loading = {**self.loading, name: value}
             EngineOptions(**loading)
             return replace(self, loading=loading)
@@ -64,14 +63,20 @@ class Project:
         """A model as it is named in the file; a path is from where that lies."""
         assert self.path is not None
         path = self.path.parent / os.path.expanduser(model)  # noqa: PTH111  pathlib's raises
-        return str(path) if path.is_file() else model
+        return str(path) if os.path.isfile(path) else model  # noqa: PTH113  pathlib's raises
 
     def loading_of(self, entry: ModelEntry) -> dict[str, Any]:
         """How a model is loaded; an adapter is for the project's own."""
         loading = self.loading.copy()
-        if "lora" in loading and find_model(self.model or "").path != entry.path:
+        if "lora" in loading and not self._is_own(entry):
             del loading["lora"]
         return loading
+
+    def _is_own(self, entry: ModelEntry) -> bool:
+        try:
+            return find_model(self.model or "").path == entry.path
+        except (ModelNotFoundError, ModelFileError):  # it is not here, so this is another one
+            return False
 
     def wrong(self, name: str, error: Exception) -> MagicUsageError:
         """The error of a setting that means nothing."""

@@ -40,8 +40,13 @@ class Lora:
             raise OptionError(
                 f"lora must be PATH or PATH:SCALE with a scale other than 0, not {text!r:.60}."
             )
-        path = (folder or Path.cwd()) / os.path.expanduser(name)  # noqa: PTH111  pathlib's raises
-        return cls(Path(os.path.normpath(path)), scale)
+        path = os.path.join(folder or "", os.path.expanduser(name))  # noqa: PTH111, PTH118
+        try:
+            return cls(Path(os.path.abspath(path)), scale)  # noqa: PTH100  no links are followed
+        except OSError:
+            raise OptionError(
+                "The working folder is not there any more, so lora needs a whole path."
+            ) from None
 
     def __str__(self) -> str:
         return f"{self.path}:{self.scale}"

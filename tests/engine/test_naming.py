@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from jupyter_llm import llm
+from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.errors import JupyterLLMError, ModelNotFoundError, OptionError
+from jupyter_llm.models.aliases import Alias, give_alias
 from jupyter_llm.models.discover import find_model
 
 
@@ -65,6 +67,7 @@ def test_a_name_whose_model_has_gone_says_so(models: Path) -> None:
         ("a/b", "first", {}, "cannot be a model's other name"),
         ("x.gguf", "first", {}, "cannot be a model's other name"),
         ("first-1b", "first", {}, "own name"),
+        ("second-1b", "first", {}, "own name"),
         ("coder", "none", {}, "No model named 'none'"),
         ("coder", "first", {"n_ctxx": 1}, "Did you mean n_ctx"),
         ("coder", "first", {"n_ctx": "x"}, "n_ctx must be a whole number"),
@@ -94,3 +97,9 @@ def test_two_names_of_one_model_each_bring_their_own_options(models: Path, fresh
     llm.use("short", n_threads=1)
     assert llm.engine("first").info.n_ctx > 512
     assert llm.engine(models / "first-1b.gguf").info.n_ctx == 256  # as it was chosen
+
+
+def test_options_that_this_version_does_not_have_are_passed_over(models: Path) -> None:
+    give_alias("short", Alias("first-1b", (("n_ctx", 256), ("n_later", 1))))
+    _, options = llm.current._chosen("short")
+    assert options == EngineOptions(n_ctx=256)

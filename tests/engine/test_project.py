@@ -103,6 +103,19 @@ def test_a_project_is_that_of_the_folder_where_it_was_first_asked_for(
     assert used() == "project"
 
 
+def test_an_adapter_for_a_model_that_is_not_here_keeps_no_other_from_being_used(
+    models: Path, folder: Path
+) -> None:
+    put(folder, "model = 'gone'\nlora = 'style.gguf'\nn_ctx = 256\nn_threads = 1")
+    assert llm.engine("typed").info.n_ctx == 256
+
+
+def test_a_working_folder_that_was_deleted_is_in_no_project(models: Path, folder: Path) -> None:
+    folder.rmdir()
+    assert llm.current.find("typed").name == "typed"
+    assert llm.current.project().path is None
+
+
 @pytest.mark.parametrize(
     ("table", "says"),
     [

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from IPython.core.completer import SimpleCompletion, context_matcher
 
 from jupyter_llm.api import llm
 from jupyter_llm.chat.budget import MODES
-from jupyter_llm.engine.options import EngineOptions
+from jupyter_llm.engine.options import LOADING
 from jupyter_llm.frontends.prompt.options import OPTIONS, word_at
 from jupyter_llm.models.aliases import aliases
 from jupyter_llm.models.catalog import catalog
@@ -55,7 +54,7 @@ def words_at(before: str, commands: Iterable[str]) -> tuple[str, list[str]]:
     if argument := re.fullmatch(r"\s*/(?:use|alias\s+\S+)\s+(\S*)", before):
         return argument[1], list(_VALUES["model"]())
     if argument := re.fullmatch(r"\s*/(?:use|alias\s+\S+)\s+\S+\s(?:.*\s)?(\w*)", before):
-        return argument[1], ["role=", *(f"{option.name}=" for option in fields(EngineOptions))]
+        return argument[1], ["role=", *(f"{name}=" for name in LOADING)]
     if argument := re.fullmatch(r"\s*/pull\s+(\S*)", before):
         return argument[1], [entry.name for entry in catalog()]
     if command := re.fullmatch(r"\s*(/\w*)", before):

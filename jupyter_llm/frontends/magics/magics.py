@@ -115,8 +115,8 @@ class LLMMagics(Magics):
     idle_minutes = Float(
         None,
         allow_none=True,
-        min=0,
-        help="Free the memory of models that were not used for so long; None keeps it.",
+        min=0.1,
+        help="Free the memory of models not used for so long, from 0.1 on; None keeps it.",
     ).tag(config=True)
     stats = Bool(default_value=False, help="Show token counts and times.").tag(config=True)
 

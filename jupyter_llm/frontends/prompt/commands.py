@@ -12,7 +12,7 @@ from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.common.tables import count_of, human_size, markdown_table
 from jupyter_llm.engine.request import Request
-from jupyter_llm.engine.residents import ROLE_WORDS
+from jupyter_llm.engine.residents import ROLE_WORDS, role_words
 from jupyter_llm.errors import JupyterLLMError, LicenceError, MagicUsageError
 from jupyter_llm.frontends.prompt import history
 from jupyter_llm.frontends.prompt.loading import REMOVE, alias, typed_model
@@ -159,7 +159,7 @@ def _coming(llm: LLM) -> str:
 
 
 def _use(call: Call) -> str:
-    name, options = typed_model(call.argument)
+    name, options = typed_model(call.argument, "role")
     if not name and not options:
         raise MagicUsageError("/use needs a model.", "`%llm /models` lists what can be loaded.")
     info = call.llm.use(name or None, show_progress=call.show_progress, **options).info
@@ -215,10 +215,19 @@ def suggested(found: list[Suggestion]) -> str:
 
 
 def _unload(call: Call) -> str:
-    if not call.llm.status().is_loaded:
-        return "No model is loaded."
-    call.llm.unload(call.argument.strip("\"'") or None)
-    return "The model's memory is free again. The next prompt loads it."
+    current, name = call.llm.current, call.argument.strip("\"'")
+    before = current.loaded
+    current.unload(name or None)
+    here = {one.info.path for one in current.loaded}
+    gone = [one for one in before if one.info.path not in here]
+    if not gone:
+        return f"{name} is not loaded." if name else "No model is loaded."
+    then, roles = "The next prompt loads it.", gone[0].roles
+    if name and "chat" not in roles:
+        then = "The next prompt that names it loads it."
+        if roles:
+            then = f"The model of chats does what it was for: {role_words(roles)}."
+    return f"The model's memory is free again. {then}"
 
 
 def _reset(call: Call) -> str:

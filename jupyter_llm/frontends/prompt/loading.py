@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.tables import markdown_table
+from jupyter_llm.engine.options import EngineOptions, check_names
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.models.aliases import DEFAULT
 
@@ -20,8 +21,8 @@ _PAIR = re.compile(r"""\s*(\w+)=("[^"]*"|'[^']*'|\S+)(?!\S)""")
 _VALUES = {"true": True, "false": False, "none": None}
 
 
-def typed_model(text: str) -> tuple[str, dict[str, Any]]:
-    """The name or path in what was typed, and the options behind it."""
+def typed_model(text: str, *others: str) -> tuple[str, dict[str, Any]]:
+    """The name or path in what was typed, and the options behind it, some of them `others`."""
     line = _LINE.fullmatch(text)
     assert line is not None  # since a name may be any text
     rest = _PAIR.sub("", line[2]).strip()
@@ -31,6 +32,8 @@ def typed_model(text: str) -> tuple[str, dict[str, Any]]:
             "One is `n_ctx=8192`.",
         )
     options = {name: _value(value) for name, value in _PAIR.findall(line[2])}
+    loading = {name: value for name, value in options.items() if name not in others}
+    check_names(loading, EngineOptions, "a loading option")
     return line[1].strip("\"'"), options
 
 

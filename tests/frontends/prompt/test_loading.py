@@ -65,6 +65,27 @@ def test_a_model_is_used_for_one_thing(model: str) -> None:
         command("use", "first role=complt")
 
 
+@pytest.mark.parametrize("argument", ["first model=x", "first name=y", "first show_progress=1"])
+@pytest.mark.parametrize("typed", ["/use", "/alias coder"])
+def test_what_is_no_option_of_a_model_is_said_wherever_it_is_typed(
+    model: str, typed: str, argument: str
+) -> None:
+    name, _, rest = typed[1:].partition(" ")
+    with pytest.raises(OptionError, match="is not a loading option"):
+        command(name, f"{rest} {argument}".strip())
+
+
+def test_unload_says_what_becomes_of_what_a_model_was_for(model: str, tmp_path: Path) -> None:
+    shutil.copy(tmp_path / "first.gguf", tmp_path / "second.gguf")
+    command("use", "first n_threads=1")
+    command("use", "second n_threads=1 role=complete")
+    (tmp_path / "second.gguf").unlink()  # which is no reason to keep it
+    assert command("unload", "second").endswith("what it was for: code at the cursor.")
+    assert command("unload", "first").endswith("The next prompt loads it.")
+    assert command("unload", "first") == "first is not loaded."
+    assert command("unload", "") == "No model is loaded."
+
+
 def test_a_name_is_given_listed_and_taken_back(model: str) -> None:
     assert "No model has another name" in command("alias", "")
     assert command("alias", "coder first n_ctx=256").startswith("**coder** stands for first n_ctx")
