@@ -198,7 +198,7 @@ class TestWithAModel:
         llm.use(tiny_gguf, n_threads=1, n_ctx=512, n_batch=64, flash_attention=False)
         assert llm.verify().all_same
         (row,) = replay(with_record(answers()[0], seed=6)).rows
-        assert "another n_ctx: 4089 then, 505 now" in row.remarks  # less the fillers
+        assert "another n_ctx: 4096 then, 512 now" in row.remarks
 
     def test_an_answer_that_was_thought_out_otherwise_is_not_the_same(self) -> None:
         llm("Hello", seed=5, **HOT)
