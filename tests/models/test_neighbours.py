@@ -114,7 +114,9 @@ def test_a_model_is_loaded_beside_what_others_were_promised(
         pytest.raises(NotEnoughMemoryError, match="your other kernels"),
     ):
         load(tiny_gguf)
-    assert ask(load(tiny_gguf), "hello", 2).usage.completion_tokens == 2
+    engine = load(tiny_gguf)
+    assert ask(engine, "hello", 2).usage.completion_tokens == 2
+    engine.close()
 
 
 def test_a_kernel_says_what_it_holds_until_the_model_has_gone(tiny_gguf: Path) -> None:
