@@ -22,7 +22,14 @@ def packed(value: object, encode: Callable[[Any], object] | None = None) -> byte
     """
     import msgspec
 
-    plain = msgspec.to_builtins(value, enc_hook=encode)
+    def plainly(part: Any) -> object:
+        if isinstance(part, int):  # of a class of its own
+            return int(part)
+        if encode is None:
+            raise NotImplementedError
+        return encode(part)
+
+    plain = msgspec.to_builtins(value, enc_hook=plainly)
     text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "surrogatepass")
 

@@ -252,6 +252,8 @@ def _plain(value: Any) -> Any:
     """A sampling option as JSON has it, which knows no infinity."""
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool):  # of a class of its own
+        return int(value)
     return str(value) if value in (float("inf"), float("-inf")) else value
 
 
