@@ -323,3 +323,8 @@ def test_an_output_that_shows_a_completion_carries_the_record() -> None:
     assert data["text/plain"] == "Yes"
     assert data["text/markdown"] == "Yes"
     assert metadata == {METADATA_KEY: made.to_json()}
+
+
+def test_a_length_that_nobody_set_is_a_plain_number_in_a_record() -> None:
+    length = replace(RECORD, params=SamplingParams()).to_json()["sampling"]["max_tokens"]
+    assert type(length) is int
