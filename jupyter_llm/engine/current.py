@@ -448,14 +448,17 @@ class CurrentEngine:
         return self.resting(role) if engine is None else engine.info.name
 
     def wake(self, role: ModelRole) -> None:
-        """Load the model of a role in the background, where it went by itself.
+        """Load the model of a role in the background, where it went by itself and none makes way.
 
-        While another one works nothing is done: that one might have to make way.
+        Two that do not fit beside each other would else change places with every word.
         """
 
         def load() -> None:
             try:
-                self.get(role=role)
+                with self._locked(None):
+                    entry, options = self._chosen(None, role)
+                    if not self._going_for(entry, options, ()):
+                        self._ensure(entry, options)
             except JupyterLLMError as error:
                 logger.warning("%s", error)
 
