@@ -19,12 +19,13 @@ def test_follow_ups_read_only_what_is_new_and_the_context_lists_each_cell_that_r
         with session(tmp_path, smollm2) as asked:
             asked.ask("Are you there?", "-c none")  # loads the model
             asked.usages.clear()
-            cells = code_cells(name)[: min(20, scaled(100))]
+            # More would reach the 4,096 tokens that so small a model is told by itself.
+            cells = code_cells(name)[: min(15, scaled(100))]
             for cell in cells:
                 asked.run(cell)
                 asked.ask("What does that show?")
             assert not any("left out" in note for note in asked.notes), name
-            assert asked.share_cached(last=20) >= 0.95, (name, asked.usages)
+            assert asked.share_cached(last=15) >= 0.95, (name, asked.usages)
             # Not the cell that set the session up: no prompt was about it. Nor what only sets.
             told = [label for label, is_in in asked.context() if is_in and label.startswith("In [")]
             sources = [cell["source"] for cell in cells if cell["source"] != "%matplotlib inline"]
