@@ -74,7 +74,7 @@ class ListedModel:
         if self.is_loaded:
             yield f"loaded for {role_words(self.roles)}" if self.roles else "loaded"
         elif self.entry.pieces:
-            yield "in pieces: `/pull` joins them"
+            yield "in pieces: a pull joins them"
         elif self.fits:
             promised = human_size(self.promised_bytes)
             more = f" and up to {promised} for promised texts" if self.promised_bytes else ""
