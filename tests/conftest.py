@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from IPython.core.interactiveshell import InteractiveShell
-from support.hub import Hub, running_hub
+from support.hub import Hub, Repo, running_hub
 from support.interrupts import interrupt_main
 from support.scripted import ScriptedEngine
 from support.shell import RecordingPublisher, extension
@@ -127,6 +127,19 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     with running_hub() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
         yield hub
+
+
+@pytest.fixture
+def elsewhere(hub: Hub, tiny_base_gguf: Path) -> Iterator[Repo]:
+    """`ada/elsewhere-GGUF` of the hub; what a page or a panel pulls ends with the test."""
+    from jupyter_llm.frontends.comm.pulls import PULLS
+
+    repo = Repo({"elsewhere-Q8_0.gguf": tiny_base_gguf.read_bytes()})
+    hub.repos["ada/elsewhere-GGUF"] = repo
+    yield repo
+    hub.gate.set()
+    PULLS.stop()
+    PULLS.forget()
 
 
 @pytest.fixture

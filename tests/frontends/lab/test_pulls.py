@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from support.front_end import Json
@@ -12,20 +11,12 @@ from support.lab_page import LabPage
 
 from jupyter_llm import llm
 from jupyter_llm.frontends.comm import pulls
-from jupyter_llm.frontends.comm.pulls import PULLS
 from jupyter_llm.models.licences import accepted_licences
 
 OpenPage = Callable[..., LabPage]
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 NAME = "ada/elsewhere-GGUF"
-
-
-@pytest.fixture(autouse=True)
-def repo(hub: Hub, tiny_base_gguf: Path) -> Iterator[Repo]:
-    repo = hub.repos[NAME] = Repo({"elsewhere-Q8_0.gguf": tiny_base_gguf.read_bytes()})
-    yield repo
-    hub.gate.set()
-    PULLS.stop()
-    PULLS.forget()
 
 
 @pytest.fixture
@@ -93,9 +84,7 @@ def test_a_page_that_comes_later_sees_the_pull_that_runs_and_can_stop_it(
     assert "is kept: pull again to go on" in told(page, "stopped")["text"]
 
 
-def test_one_model_is_pulled_at_a_time(
-    watching: Callable[[], LabPage], hub: Hub, repo: Repo
-) -> None:
+def test_one_model_is_pulled_at_a_time(watching: Callable[[], LabPage], hub: Hub) -> None:
     hub.repos["ada/other-GGUF"] = Repo({"other-Q8_0.gguf": some_bytes(1000)})
     hold(hub)
     page = watching()
@@ -127,10 +116,10 @@ def test_what_was_stopped_is_gone_on_with(
 
 
 def test_a_licence_with_conditions_is_shown_and_accepted_once(
-    watching: Callable[[], LabPage], hub: Hub, repo: Repo
+    watching: Callable[[], LabPage], hub: Hub, elsewhere: Repo
 ) -> None:
-    repo.card = {"license": "ada-1.0"}
-    repo.texts["LICENSE.md"] = "Be kind."
+    elsewhere.card = {"license": "ada-1.0"}
+    elsewhere.texts["LICENSE.md"] = "Be kind."
     page = watching()
     pull(page)
     found = told(page, "licence")

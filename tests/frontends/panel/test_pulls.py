@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from support.front_end import FrontEnd, Json
 from support.hub import Hub, Repo
@@ -13,16 +10,9 @@ from support.waiting import until
 from jupyter_llm.frontends.comm import pulls
 from jupyter_llm.frontends.comm.pulls import PULLS
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 NAME = "ada/elsewhere-GGUF"
-
-
-@pytest.fixture(autouse=True)
-def repo(hub: Hub, tiny_base_gguf: Path) -> Iterator[Repo]:
-    repo = hub.repos[NAME] = Repo({"elsewhere-Q8_0.gguf": tiny_base_gguf.read_bytes()})
-    yield repo
-    hub.gate.set()
-    PULLS.stop()
-    PULLS.forget()
 
 
 def offered(notice: Json) -> dict[str, str]:
@@ -32,7 +22,7 @@ def offered(notice: Json) -> dict[str, str]:
 def test_alone_it_offers_what_suits_this_machine(front: FrontEnd) -> None:
     notice = front.command("/pull")
     name, text = next(iter(offered(notice).items()))
-    assert (name, text) == (name, f"/{name[0].lower()}{name[1:]}")
+    assert text == f"/{name[0].lower()}{name[1:]}"
     assert f"| {text.removeprefix('/pull ')} |" in notice["markdown"]
 
 
@@ -63,10 +53,10 @@ def test_a_stop_says_what_is_kept_and_offers_to_go_on(
 
 
 def test_a_licence_with_conditions_is_shown_and_accepted_with_one_click(
-    front: FrontEnd, hub: Hub, repo: Repo
+    front: FrontEnd, hub: Hub, elsewhere: Repo
 ) -> None:
-    repo.card = {"license": "ada-1.0"}
-    repo.texts["LICENSE.md"] = "Be kind."
+    elsewhere.card = {"license": "ada-1.0"}
+    elsewhere.texts["LICENSE.md"] = "Be kind."
     notice = front.command(f"/pull {NAME}")
     assert "Be kind." in notice["markdown"]
     assert hub.fetched == []
