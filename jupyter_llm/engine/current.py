@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.tuning.report import TuneReport
     from jupyter_llm.models.adapters import Lora
     from jupyter_llm.models.discover import ModelEntry
+    from jupyter_llm.models.inspect import ModelFile
     from jupyter_llm.models.machine import FreeMemory
 
     _Choice = tuple[ModelEntry, EngineOptions]
@@ -480,12 +481,9 @@ class CurrentEngine:
     def plan(self) -> tuple[ModelEntry, LoadPlan]:
         """How the model of chats would be loaded, and what it would take; none is."""
         from jupyter_llm.engine.local.memory import plan_load
-        from jupyter_llm.engine.tuning.tuning import tuned
-        from jupyter_llm.models.inspect import inspect
 
         entry, options = self._chosen(None)
-        tuned_entry, settings = tuned(entry)
-        file, options = inspect(tuned_entry.file), options.filled(settings)
+        _, file, options = _as_loaded(entry, options)
         return entry, plan_load(file, options, self.free_alone(), num_sequences=1)
 
     def roles_of(self, entry: ModelEntry) -> tuple[ModelRole, ...]:
@@ -664,19 +662,14 @@ class CurrentEngine:
     ) -> Sequence[Resident]:
         """The models that go before another one is loaded, if it can be: a bad file moves none."""
         from jupyter_llm.engine.local.room import free_beside, num_to_go
-        from jupyter_llm.engine.tuning.tuning import tuned
-        from jupyter_llm.models.inspect import inspect
 
-        tuned_entry, settings = tuned(entry)
-        file = inspect(tuned_entry.file)
-        if options.lora is not None:
-            file = options.lora.added_to(file)
+        _, file, options = _as_loaded(entry, options)
         others = [one for one in self._residents.alive if one not in leaving]
         others.sort(key=lambda one: one.engine.work != "idle")  # what writes goes last of all
         residents = [*leaving, *others]
         count = num_to_go(
             file,
-            options.filled(settings),
+            options,
             free_beside([one.engine.info.size_bytes for one in residents]),
             [one.engine.held for one in residents],
             least=len(leaving),
@@ -687,9 +680,7 @@ class CurrentEngine:
         self, entry: ModelEntry, options: EngineOptions, show: ShowProgress | None
     ) -> LoadedEngine:
         from jupyter_llm.engine.local.engine import LocalEngine
-        from jupyter_llm.engine.tuning.tuning import tuned
         from jupyter_llm.models.discover import note_used
-        from jupyter_llm.models.inspect import inspect
 
         def take(engine: LocalEngine) -> None:
             # All at once: an interrupt must not leave an engine that passes for another's.
@@ -697,8 +688,7 @@ class CurrentEngine:
             self._residents.take(resident)
             engine.watch(resident.touch)
 
-        tuned_entry, settings = tuned(entry)
-        file = inspect(tuned_entry.file)
+        tuned_entry, file, filled = _as_loaded(entry, options)
         if file.is_embedding:
             self._embedding.add(entry.path)
         with (
@@ -710,9 +700,7 @@ class CurrentEngine:
                 tell(share)
                 on_progress(share)
 
-            engine = LocalEngine(
-                tuned_entry, options.filled(settings), on_progress=on_share, on_ready=take
-            )
+            engine = LocalEngine(tuned_entry, filled, on_progress=on_share, on_ready=take)
             engine.watch(self._activity_watchers.tell)
         engine.hold_background(is_held=self._is_background_held)
         self._resting.discard(entry.path)
@@ -734,3 +722,20 @@ class CurrentEngine:
             except JupyterLLMError as another:
                 said = f"{one.entry.name}, which made way, is not there again: {another}"
             error.args = (f"{error} {said}",)
+
+
+def _as_loaded(
+    entry: ModelEntry, options: EngineOptions
+) -> tuple[ModelEntry, ModelFile, EngineOptions]:
+    """A model as this machine is tuned for it: its copy, what that says of itself, and how.
+
+    The size is that of both where an adapter goes along.
+    """
+    from jupyter_llm.engine.tuning.tuning import tuned
+    from jupyter_llm.models.inspect import inspect
+
+    tuned_entry, settings = tuned(entry)
+    file = inspect(tuned_entry.file)
+    if options.lora is not None:
+        file = options.lora.added_to(file)
+    return tuned_entry, file, options.filled(settings)

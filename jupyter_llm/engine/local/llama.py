@@ -22,8 +22,8 @@ import numpy as np
 
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.engine.info import FimTokens, NotebookTokens
-from jupyter_llm.engine.local.groups import MAX_GROUP, fill_groups
-from jupyter_llm.engine.local.memory import padded
+from jupyter_llm.engine.local.groups import fill_groups
+from jupyter_llm.engine.local.memory import NUM_FILLERS, padded
 from jupyter_llm.engine.local.pages import pages
 from jupyter_llm.engine.local.sampler import GreedySampler, Pooler
 from jupyter_llm.engine.local.scheduler import Batch, Decoded, Sampler
@@ -43,7 +43,6 @@ BUILD = f"llama-cpp-python {lib.__version__}"
 HAS_GPU = bool(lib.llama_supports_gpu_offload())
 
 _HEAD, _COUNT = 8, 4  # bytes in a state: what it is and whose; how many of something there are
-_MAX_FILLERS = MAX_GROUP - 1  # of a sequence in a batch
 _PENALTY_WINDOW = 64  # tokens that the repetition penalty looks back on; llama.cpp's own default
 _ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR
 _CONTINUED = 5  # GGML_LOG_LEVEL_CONT: goes on with the line before
@@ -429,8 +428,8 @@ class Context:
     def _begin(self, n_ctx: int, num_slots: int) -> None:
         """Make the KV cache, and what depends on how many sequences it is for."""
         params, is_unified = self._params, self._is_unified
-        num_fillers = 0 if is_unified else _MAX_FILLERS * num_slots
-        params.n_ctx = n_ctx if is_unified else padded(n_ctx + _MAX_FILLERS) * num_slots
+        num_fillers = 0 if is_unified else NUM_FILLERS * num_slots
+        params.n_ctx = n_ctx if is_unified else padded(n_ctx + NUM_FILLERS) * num_slots
         params.n_batch = params.n_ubatch = self._wanted_batch + num_fillers
         params.n_seq_max = num_slots
         params.n_threads = params.n_threads_batch = self.n_threads

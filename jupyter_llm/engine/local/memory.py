@@ -35,7 +35,8 @@ _DEFAULT_N_BATCH = 512
 _OUR_SHARE = 0.85
 _PAD = 256  # llama.cpp makes the KV cache of each stream a multiple of it
 _MOST_STREAMS = 4  # that short promised texts have; more are no faster
-_NUM_FILLERS = MAX_GROUP - 1  # cells that a stream needs beside its tokens; see `groups`
+NUM_SEQUENCES = 32  # that stay resident; one in itself costs next to nothing
+NUM_FILLERS = MAX_GROUP - 1  # cells that a stream needs beside its tokens; see `groups`
 _EXACT_N_BATCH = 256  # tokens; without flash attention each takes memory for its scores
 _BLOCKS = {"f16": (1, 2), "q8_0": (32, 34)}  # elements and bytes of a block
 _FLOAT = 4
@@ -89,7 +90,7 @@ def divisions(n_ctx: int, *, num_windows: int = 1, has_streams: bool = True) -> 
     num_streams = max(_MOST_STREAMS, num_windows) if has_streams else 1
     while num_streams:
         cells = min(num_windows * window // num_streams, window) // _PAD * _PAD
-        longest = min(n_ctx, cells - _NUM_FILLERS)
+        longest = min(n_ctx, cells - NUM_FILLERS)
         if cells and (not found or longest > found[-1].n_ctx):
             found.append(Streams(num_streams, longest))
         num_streams //= 2
@@ -111,7 +112,7 @@ def exact_need(
         shape,
         n_ctx,
         num_sequences=num_windows,
-        n_batch=exact_batch_size(options) + _NUM_FILLERS * max(_MOST_STREAMS, num_windows),
+        n_batch=exact_batch_size(options) + NUM_FILLERS * max(_MOST_STREAMS, num_windows),
         flash_attention=False,
         is_unified=False,
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.engine.info import Adapter, EngineStatus, ModelInfo
 from jupyter_llm.engine.local.memory import (
+    NUM_SEQUENCES,
     context_need,
     divisions,
     exact_batch_size,
@@ -63,7 +64,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_NUM_SLOTS = 32  # sequences that stay resident; a slot in itself costs next to nothing
 _IDLE_S = 300.0  # without a request for so long, a lane gives its memory back
 _MAX_CHECKPOINT_BYTES = 2 << 30  # on disk, all models together
 _MAX_PARKED_BYTES, _PARKED_SHARE = 1 << 30, 0.1  # the latter of the free memory
@@ -111,7 +111,7 @@ class ResidentModel:
         free = leave_room(free_memory(device_memory()), entry.file)
         lora = options.lora
         file = self._file if lora is None else lora.added_to(self._file)
-        self._plan = plan_load(file, options, free, num_sequences=_NUM_SLOTS)
+        self._plan = plan_load(file, options, free, num_sequences=NUM_SEQUENCES)
         self.lanes: tuple[Lane, ...] = ()
         self._claim = Claim(entry.name, entry.file)
         try:
@@ -167,7 +167,7 @@ class ResidentModel:
     def _first_lane(self) -> Lane:
         if self._options.exact:
             return self._open_exact_lane(max(1, self._num_windows()))
-        return self._open_lane(is_exact=False, num_slots=_NUM_SLOTS)
+        return self._open_lane(is_exact=False, num_slots=NUM_SEQUENCES)
 
     @property
     def is_outdated(self) -> bool:
@@ -354,7 +354,7 @@ class ResidentModel:
         self._make_way()
         lane = Lane(
             self._embedding_context,
-            num_slots=_NUM_SLOTS,
+            num_slots=NUM_SEQUENCES,
             can_trim=self.can_trim,
             can_cut=False,
             is_exact=False,
@@ -373,7 +373,7 @@ class ResidentModel:
 
         n_ctx, shape = padded(self._embedding_n_ctx + 1), self._file.shape
         n_batch = _EMBEDDING_N_BATCH if self.lanes[0].context.is_causal else self._embedding_n_ctx
-        need = context_need(shape, n_ctx, num_sequences=_NUM_SLOTS, n_batch=n_batch)
+        need = context_need(shape, n_ctx, num_sequences=NUM_SEQUENCES, n_batch=n_batch)
         outputs_bytes = 4 * n_batch * (shape.n_vocab + shape.n_embd)  # logits come along
         free_bytes = self._free_beside_weights()
         if need.total + outputs_bytes > free_bytes:
@@ -389,7 +389,7 @@ class ResidentModel:
             self.weights,
             n_ctx=n_ctx,
             n_batch=n_batch,
-            num_slots=_NUM_SLOTS,
+            num_slots=NUM_SEQUENCES,
             n_threads=self.n_threads,
             flash_attention=self._options.has_flash_attention,
         )
@@ -415,7 +415,7 @@ class ResidentModel:
         num_tokens = n_batch
         for text in texts:
             num_tokens += len(text)
-            if num_tokens > n_batch or len(groups[-1]) == _NUM_SLOTS:
+            if num_tokens > n_batch or len(groups[-1]) == NUM_SEQUENCES:
                 groups.append([])
                 num_tokens = len(text)
             groups[-1].append(text)

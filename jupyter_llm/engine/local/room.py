@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jupyter_llm.engine.local.memory import plan_load
+from jupyter_llm.engine.local.memory import NUM_SEQUENCES, plan_load
 from jupyter_llm.errors import NotEnoughMemoryError
 from jupyter_llm.models.machine import FreeMemory, free_memory
 from jupyter_llm.models.neighbours import leave_room
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.options import EngineOptions
     from jupyter_llm.models.inspect import ModelFile
 
-_NUM_SEQUENCES = 32  # that an engine keeps; what they take hardly counts
 _BESIDE_SHARE = 0.5  # of the free memory: a model beside others leaves as much to the notebook
 
 
@@ -37,7 +36,7 @@ def num_to_go(
 
     def plan(count: int) -> tuple[LoadPlan, FreeMemory]:
         left = _sum(free, *held[:count])
-        return plan_load(file, options, left, num_sequences=_NUM_SEQUENCES), left
+        return plan_load(file, options, left, num_sequences=NUM_SEQUENCES), left
 
     alone, _ = plan(len(held))
     for count in range(least, len(held)):

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from jupyter_llm.models.inspect import ModelFile
     from jupyter_llm.models.machine import FreeMemory
 
-_NUM_SEQUENCES = 32  # that the engine keeps; what they take hardly counts
 MODEL_COLUMNS = (
     "model",
     "parameters",
@@ -135,10 +134,10 @@ def listed_models(llm: LLM) -> list[ListedModel]:
 
 def _weighed(model: ListedModel, free: FreeMemory) -> ListedModel:
     """With what it would take, and what is free where it would go."""
-    from jupyter_llm.engine.local.memory import plan_load
+    from jupyter_llm.engine.local.memory import NUM_SEQUENCES, plan_load
 
     try:
-        plan = plan_load(model.file, EngineOptions(), free, num_sequences=_NUM_SEQUENCES)
+        plan = plan_load(model.file, EngineOptions(), free, num_sequences=NUM_SEQUENCES)
     except NotEnoughMemoryError as error:
         return replace(model, needs_bytes=error.needed_bytes, free_bytes=error.free_bytes)
     except JupyterLLMError:

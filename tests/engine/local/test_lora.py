@@ -236,6 +236,15 @@ def test_an_adapter_counts_in_the_memory_that_is_needed(tiny_gguf: Path, lora: P
     assert need.weights_bytes == tiny_gguf.stat().st_size + lora.stat().st_size
 
 
+def test_what_will_be_taken_is_told_with_the_adapter(
+    tiny_gguf: Path, lora: Path, fresh_llm: None
+) -> None:
+    llm.use(tiny_gguf, lora=str(lora), n_threads=1)
+    llm.unload()
+    _, plan = llm.current.plan()
+    assert plan.need.weights_bytes == tiny_gguf.stat().st_size + lora.stat().st_size
+
+
 def test_a_command_loads_one_and_says_so(tiny_gguf: Path, lora: Path, fresh_llm: None) -> None:
     call = Call(llm=llm, chat=llm.chat(), argument=f"{tiny_gguf} lora={lora}:0.5 n_threads=1")
     assert "**tiny** with style.gguf at 0.5 (" in str(COMMANDS["use"].run(call))
