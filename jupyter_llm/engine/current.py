@@ -274,7 +274,9 @@ class CurrentEngine:
             if role != "chat":
                 choice = (entry, self._shared(choice, role, kept, is_typed=bool(options)))
             try:
-                engine = self._ensure(*choice, show, leaving=self._replaced(role, entry))
+                engine = self._ensure(
+                    *choice, show, leaving=self._replaced(role, entry), is_chosen=True
+                )
             except KeyboardInterrupt:
                 found = self._residents.find(entry.path)
                 if found is not None and (entry, found.options) not in self._choices.values():
@@ -634,8 +636,13 @@ class CurrentEngine:
         options: EngineOptions,
         show: ShowProgress | None = None,
         leaving: Sequence[Resident] = (),
+        *,
+        is_chosen: bool = False,
     ) -> LoadedEngine:
-        """Make the engine of this file and these options a resident one; some models leave."""
+        """Make the engine of this file and these options a resident one; some models leave.
+
+        One with other options may finish what it writes, but where the user chose these.
+        """
         found = self._residents.find(entry.path)
         if found is not None and found.options == options:
             if not found.engine.is_outdated:
@@ -646,6 +653,8 @@ class CurrentEngine:
                 "%s has changed on disk since it was loaded, so it is loaded again.", entry.name
             )
         if found is not None:
+            if not (is_chosen or found.engine.is_outdated):
+                _wait_until_idle(found, show)
             leaving = (found, *leaving)
         going = self._going_for(entry, options, leaving)
         for one in going[len(leaving) :]:

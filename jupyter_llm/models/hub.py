@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ _LICENCE_FILE = re.compile(r"(LICEN[CS]E|COPYING|TERMS)[\w-]*(\.txt|\.md)?", re.
 _LONGEST_LICENCE = 1 << 20
 _LARGEST = 1 << 50  # bytes of a file
 _COMMIT = re.compile("[0-9a-f]{40}")
+_SILENCING = threading.Lock()
+_silent: list[object] = []  # the pulls for which huggingface_hub is kept silent
+_before = [False]  # whether it was before them
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -301,12 +305,19 @@ def without_telemetry() -> Iterator[None]:
     """Keep huggingface_hub from telling, beside what is asked, which programs run here."""
     from huggingface_hub import constants
 
-    before = constants.HF_HUB_DISABLE_TELEMETRY
-    constants.HF_HUB_DISABLE_TELEMETRY = True
+    mine = object()
+    with _SILENCING:
+        if not _silent:
+            _before[:] = [constants.HF_HUB_DISABLE_TELEMETRY]
+        _silent.append(mine)
+        constants.HF_HUB_DISABLE_TELEMETRY = True
     try:
         yield
     finally:
-        constants.HF_HUB_DISABLE_TELEMETRY = before
+        with _SILENCING:
+            _silent.remove(mine)
+            if not _silent:  # a page's pull and a cell's may overlap
+                constants.HF_HUB_DISABLE_TELEMETRY = _before[0]
 
 
 @contextmanager

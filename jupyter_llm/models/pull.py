@@ -16,6 +16,7 @@ from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.errors import DownloadError, DownloadInterrupted, JupyterLLMError
 from jupyter_llm.models.catalog import entry_of, find_entry
+from jupyter_llm.models.discover import find_model
 from jupyter_llm.models.download import check_space, download
 from jupyter_llm.models.fingerprint import check_promise
 from jupyter_llm.models.hub import (
@@ -85,6 +86,13 @@ def pull(
     except (OSError, ValueError, ImportError, NotImplementedError) as error:
         told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise DownloadError(f"{name} cannot be pulled here ({told}).") from None
+    except Exception as error:
+        if type(error).__name__ != "InvalidURL":  # httpx's own; its text may hold a password
+            raise
+        raise DownloadError(
+            f"{name} cannot be pulled here: the address in HTTPS_PROXY, HTTP_PROXY or HF_ENDPOINT "
+            "is no valid one. In a password, special characters are written as %23 and the like."
+        ) from None
 
 
 def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
@@ -111,7 +119,7 @@ def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
             paths.append(download(repository, file, cache, meter.tell))
             meter.finish(file.size_bytes)
     pulled = Pulled(
-        name=name_of(paths[0].name),
+        name=_name_here(paths[0]),
         path=paths[0],
         repository=repository.name,
         revision=repository.revision,
@@ -122,6 +130,16 @@ def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
     if not is_offline():
         _remember(pulled, files)
     return pulled
+
+
+def _name_here(path: Path) -> str:
+    """What a file is called here; its path, where another file goes by its name."""
+    name = name_of(path.name)
+    try:
+        is_meant = find_model(name).path.samefile(path)
+    except (JupyterLLMError, OSError):
+        return name
+    return name if is_meant else str(path)
 
 
 def _joined(pieces: Found, meter: Meter, *, is_accepted: bool) -> Pulled:

@@ -74,7 +74,9 @@ def _of_hub(path: Path) -> Removal:
                     if file.file_name in names
                     and resolved == Path(os.path.realpath(file.file_path.parent))
                 ]
-                if len(files) == len(revision.files):
+                # With its only revision the whole repository goes, and what of it still comes.
+                is_coming = any((repo.repo_path / "blobs").glob("*.incomplete"))
+                if len(files) == len(revision.files) and not is_coming:
                     strategy = alone.delete_revisions(revision.commit_hash)
                 elif not hasattr(alone, "delete_files"):
                     raise ModelFileError(

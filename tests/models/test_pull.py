@@ -27,6 +27,7 @@ from jupyter_llm.errors import DownloadError, DownloadInterrupted, LicenceError,
 from jupyter_llm.models import download
 from jupyter_llm.models.catalog import catalog
 from jupyter_llm.models.fingerprint import known_sha256
+from jupyter_llm.models.hub import without_telemetry
 from jupyter_llm.models.licences import accepted_licences
 from jupyter_llm.models.pull import Meter, pull, pulled_facts
 
@@ -282,6 +283,32 @@ def test_what_nobody_foresaw_is_told_in_one_line_too(
     monkeypatch.setattr("jupyter_llm.models.pull.look_up", fail)
     with pytest.raises(DownloadError, match=f"cannot be pulled here.*{kind.__name__}: one two"):
         pull(NAME)
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "HF_ENDPOINT"])
+def test_an_address_that_is_none_is_told_without_its_password(
+    name: str, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import close_session
+
+    monkeypatch.setenv(name, "http://user:secret#ss@proxy:8080")
+    close_session()  # it reads the proxies when it begins
+    with pytest.raises(DownloadError, match=f"{name}.* is no valid one") as told:
+        pull(NAME)
+    assert "secret" not in str(told.value)
+
+
+def test_pulls_beside_each_other_keep_huggingface_hub_silent_to_the_last() -> None:
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_DISABLE_TELEMETRY
+    first, second = without_telemetry(), without_telemetry()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert constants.HF_HUB_DISABLE_TELEMETRY
+    second.__exit__(None, None, None)
+    assert before == constants.HF_HUB_DISABLE_TELEMETRY
 
 
 def test_a_hub_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:

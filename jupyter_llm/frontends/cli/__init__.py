@@ -46,8 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         argcomplete.autocomplete(parser)
     options = parser.parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # whatever names notebooks have, it must print
+    if sys.stdin is None:  # it was closed, as by `<&-`
+        sys.stdin = io.StringIO()
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # whatever is piped or named, it must go through
             stream.reconfigure(errors="replace")
     try:
         run: Run = options.run

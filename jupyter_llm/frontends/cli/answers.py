@@ -144,7 +144,12 @@ def _view() -> View:
 def _shown(stream: Stream, options: argparse.Namespace) -> Completion:
     """Show an answer until its end."""
     if options.json:
-        completion = stream.result()
+        try:
+            completion = stream.result()
+        except PromptInterrupted as interrupt:
+            if interrupt.completion is not None:
+                show_json(_as_json(interrupt.completion))
+            raise
         show_json(_as_json(completion))
         return completion
     view = _view()

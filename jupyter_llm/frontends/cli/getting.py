@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from jupyter_llm.errors import LicenceError
+from jupyter_llm.errors import LicenceError, ModelFileError
 from jupyter_llm.frontends.cli.command import (
     OK,
     TROUBLE,
@@ -90,7 +91,9 @@ def _suggest(options: argparse.Namespace) -> int:
 
 def _remove(options: argparse.Namespace) -> int:
     from jupyter_llm.common.tables import human_size
-    from jupyter_llm.models.discover import find_model
+    from jupyter_llm.engine.tuning.figures import forget_tuning
+    from jupyter_llm.models.discover import find_model, list_models
+    from jupyter_llm.models.fingerprint import known_sha256
     from jupyter_llm.models.removal import removal
 
     entry = find_model(options.model)
@@ -98,12 +101,24 @@ def _remove(options: argparse.Namespace) -> int:
     if options.yes and not is_exact:
         say("remove", f"Nothing was deleted. --yes needs the whole name, as {entry.name}.")
         return TROUBLE
+    if options.yes and entry.source != "path":
+        for other in list_models():
+            if other.path != entry.path and not set(other.names).isdisjoint(entry.names):
+                say(
+                    "remove",
+                    f"Nothing was deleted. {entry.path} and {other.path} have one name: "
+                    "with --yes, give the path.",
+                )
+                return TROUBLE
     found = removal(entry)
     size = human_size(found.size_bytes)
     listed = "\n".join(map(str, found.paths))
     if not options.yes and not agrees(f"{listed}\nDelete this, {size}?"):
         say("remove", "Nothing was deleted. --yes deletes without a question.")
         return TROUBLE
+    if known_sha256(entry.path):  # without the file nothing leads to its copies
+        with suppress(ModelFileError):
+            forget_tuning(entry.path)
     found.carry_out()
     if options.json:
         show_json({"deleted": found.paths, "freed_bytes": found.size_bytes})

@@ -201,6 +201,31 @@ def test_a_command_that_there_is_not_is_said(
     assert "Did you mean /models?" in capsys.readouterr().err
 
 
+def test_an_interrupt_keeps_the_json_too(
+    engine: ScriptedEngine, piped: Typed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.holds, engine.on_hold = True, interrupt_main
+    assert main(["run", "Hi", "--json"]) == 130
+    told = json.loads(capsys.readouterr().out)
+    assert told["finish_reason"] == "cancelled"
+    assert told["text"]
+
+
+def test_text_in_another_encoding_comes_through_a_pipe(
+    engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = io.TextIOWrapper(io.BytesIO("Gr\u00fc\u00dfe".encode("latin-1")), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", pipe)
+    assert main(["run", "Hi"]) == 0
+    assert told(engine) == ["Gr\ufffd\ufffde\n\nHi"]
+
+
+def test_no_pipe_is_an_empty_one(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["run", "Hi"]) == 0
+    assert told(engine) == ["Hi"]
+
+
 def test_an_interrupt_keeps_the_text_and_ends_with_130(
     engine: ScriptedEngine, piped: Typed, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from support.hub import Hub, Repo
 
+from jupyter_llm.engine.tuning.figures import tuned_folder
 from jupyter_llm.frontends.cli import main
 from jupyter_llm.models.discover import find_model
+from jupyter_llm.models.fingerprint import file_sha256
 
 NAME = "ada/elsewhere-GGUF"
 MODEL = "elsewhere-q8_0"
@@ -117,6 +119,38 @@ def test_other_files_of_a_repository_stay(repo: Repo, tiny_gguf: Path) -> None:
     assert (path.exists(), blob.exists(), other.exists()) == (False, False, True)
     assert main(["remove", "other-q8_0", "--yes"]) == 0
     assert not other.parent.exists()
+
+
+def test_with_one_model_nothing_goes_that_still_comes(repo: Repo) -> None:
+    assert main(["pull", NAME]) == 0
+    blob = find_model(MODEL).path.resolve()
+    coming = blob.with_name("0" * 64 + ".incomplete")
+    coming.write_bytes(b"half of another one")
+    assert main(["remove", MODEL, "--yes"]) == 0
+    assert (blob.exists(), coming.exists()) == (False, True)
+
+
+def test_of_two_models_with_one_name_a_path_says_which_goes(
+    hub: Hub, repo: Repo, tiny_gguf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.repos["bob/elsewhere-GGUF"] = Repo({"elsewhere-Q8_0.gguf": tiny_gguf.read_bytes()})
+    assert main(["pull", NAME]) == 0
+    assert main(["pull", "bob/elsewhere-GGUF", "--json"]) == 0
+    path = Path(json.loads(capsys.readouterr().out.rpartition("loads it.")[2])["name"])
+    assert path.read_bytes() == tiny_gguf.read_bytes()
+    assert main(["remove", MODEL, "--yes"]) == 2
+    assert f"{path} have one name: with --yes, give the path" in capsys.readouterr().err
+    assert main(["remove", str(path), "--yes"]) == 0
+    assert find_model(MODEL).path.exists()
+
+
+def test_the_copy_of_a_tuned_model_goes_with_it(repo: Repo) -> None:
+    assert main(["pull", NAME]) == 0
+    copy = tuned_folder() / f"{file_sha256(find_model(MODEL).path)}-Q8_0.gguf"
+    copy.parent.mkdir(parents=True)
+    copy.touch()
+    assert main(["remove", MODEL, "--yes"]) == 0
+    assert not copy.exists()
 
 
 def test_an_old_huggingface_hub_removes_no_files_beside(
