@@ -99,6 +99,8 @@ class Refusals:
     def _behind_one(self, error: BaseException) -> str:
         if isinstance(error, _Asked):
             return "ask for input"
+        if isinstance(error, _Exited):
+            return "end the kernel"
         text = _text(error)
         number = error.errno if isinstance(error, OSError) else None
         if number == errno.EBADF and self._was_writable:
@@ -139,6 +141,15 @@ class _Asked(Exception):  # noqa: N818  it is no error
 def refuse_input(*_args: object, **_kwargs: object) -> str:
     """Take the place of `input`."""
     raise _Asked("the cell asks for input")
+
+
+class _Exited(BaseException):
+    """The code asks the kernel to end, which IPython does later on, without an error."""
+
+
+def refuse_exit() -> None:
+    """Take the place of a shell's `ask_exit`, behind `exit()` and `quit()`."""
+    raise _Exited
 
 
 def _opened(path: object, mode: object, flags: object) -> str:

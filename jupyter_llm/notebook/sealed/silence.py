@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.notebook.sealed.refusals import refuse_input
+from jupyter_llm.notebook.sealed.refusals import refuse_exit, refuse_input
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,6 +99,7 @@ class Silence:
         publisher = shell.display_pub
         publisher.publish = self._publish
         publisher.clear_output = lambda *_args, **_kwargs: None
+        shell.ask_exit = refuse_exit
         shell.history_manager.enabled = False
         shell.events.callbacks = {name: [] for name in shell.events.callbacks}
         kernel = getattr(shell, "kernel", None)

@@ -297,6 +297,15 @@ def test_the_shell_remembers_nothing(shell: InteractiveShell) -> None:
     assert dict(shell.user_ns) == before
 
 
+@pytest.mark.parametrize("leaving", ["exit()", "quit()", "try: exit()\nexcept Exception: pass"])
+def test_leaving_the_kernel_is_refused(
+    shell: InteractiveShell, leaving: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell, "ask_exit", lambda: None, raising=False)  # as a kernel's: for later
+    seen = seen_in(shell, f"x = 1\n{leaving}")
+    assert (seen.outcome, seen.text) == ("refused", "not tried: it would end the kernel")
+
+
 def test_a_file_that_is_not_there_is_no_question_of_the_network() -> None:
     seen = tried(
         "import socket\ntry:\n    socket.socket()\nexcept OSError:\n    pass\nopen('no.csv')"
