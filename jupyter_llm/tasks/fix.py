@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -163,7 +164,7 @@ def without_others(source: str, before: str, cells: Sequence[CellEvent]) -> str:
     lines = source.split("\n")
     kept = []
     for node in tree.body if tree is not None else ():
-        if (told := ast.dump(node)) in others and told not in own:
+        if (told := _told(node)) in others and told not in own:
             lines[first_line_of(node) - 1 : node.end_lineno] = [""] * (
                 (node.end_lineno or node.lineno) - first_line_of(node) + 1
             )
@@ -174,7 +175,13 @@ def without_others(source: str, before: str, cells: Sequence[CellEvent]) -> str:
 
 def _statements(source: str) -> set[str]:
     tree = parse_cell(source)
-    return {ast.dump(node) for node in tree.body} if tree is not None else set()
+    return set(map(_told, tree.body)) - {""} if tree is not None else set()
+
+
+def _told(node: ast.stmt) -> str:
+    with suppress(RecursionError):  # a chain of hundreds of `elif`
+        return ast.dump(node)
+    return ""
 
 
 def failure_shown(cell: ShownCell, task: Task) -> Failure | None:

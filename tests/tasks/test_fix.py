@@ -306,6 +306,15 @@ def test_only_the_cell_that_is_wrong_changes(watch: Watch) -> None:
     assert fix(watch.task(answer), "2").source == "n = 1  # none\n1 / n"
 
 
+def test_a_long_chain_of_branches_somewhere_hinders_no_change(watch: Watch) -> None:
+    chain = "if m == 0:\n    k = 0\n" + "\n".join(f"elif m == {n}: k = {n}" for n in range(320))
+    watch.run("m = 2")
+    watch.run(chain)
+    watch.run("n = 0  # none\n1 / n")
+    assert fix(watch.task("m = 2\nn = 1\n1 / n"), "3").source == "n = 1\n1 / n"
+    assert fix(watch.task(f"{chain}\nn = 1\n1 / n"), "3").source.endswith("n = 1\n1 / n")
+
+
 def test_a_traceback_as_text_is_enough_for_a_rule(watch: Watch) -> None:
     watch.run("prices = {'tea': 2.5}")
     error = "KeyError  Traceback\n----> 1 prices['Tea']\n\nKeyError: 'Tea'"
