@@ -125,7 +125,7 @@ class Judge:
         if not is_clean or answer.is_old or answer.doubts or self._is_like(answer):
             return False
         if answer.seen is None or not answer.seen.was_tried:
-            return True
+            return answer.seen is None or not answer.seen.is_deadly
         return answer.seen.outcome == "running" or (answer.seen.runs and _gives(answer))
 
     def merit(self, answer: CodeAnswer) -> tuple[float, ...]:
@@ -177,7 +177,7 @@ def _shortened(cell: CodeCell, source: str) -> CodeCell:
 
 def _rank(answer: CodeAnswer) -> int:
     """What was seen, the better the greater: what is not known to fail is in between."""
-    if answer.seen is not None and answer.seen.outcome == "raises":
+    if answer.seen is not None and (answer.seen.outcome == "raises" or answer.seen.is_deadly):
         return 0
     if answer.is_old:
         return 1

@@ -14,6 +14,7 @@ RUNS = Seen(outcome="runs", text="runs", names=("x",))
 IDLE = Seen(outcome="runs", text="runs")
 RUNNING = Seen(outcome="running", text="still running after 5 s")
 REFUSED = Seen(outcome="refused", text="not tried: it would write a file (out.csv)")
+DEADLY = Seen(outcome="refused", text="not tried: it would end the kernel", is_deadly=True)
 UNTRIED = Seen(outcome="untried", text="not tried: this system has no Landlock")
 
 

@@ -17,7 +17,16 @@ from hypothesis import strategies as st
 from support.interrupts import interrupt_main
 from support.programs import PIECES
 from support.scripted import ScriptedEngine, messages_of
-from support.scripted_tries import IDLE, REFUSED, RUNNING, RUNS, UNTRIED, ScriptedTries, raising
+from support.scripted_tries import (
+    DEADLY,
+    IDLE,
+    REFUSED,
+    RUNNING,
+    RUNS,
+    UNTRIED,
+    ScriptedTries,
+    raising,
+)
 
 from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.base import Engine, Stream
@@ -293,7 +302,7 @@ def test_a_draft_that_runs_and_gives_something_is_the_only_one() -> None:
     assert (answer.sources, answer.num_drafts, answer.note) == (("x",), 1, "runs")
 
 
-@pytest.mark.parametrize("seen", [raising(), IDLE], ids=["raises", "gives nothing"])
+@pytest.mark.parametrize("seen", [raising(), IDLE, DEADLY], ids=["raises", "gives nothing", "ends"])
 def test_a_draft_that_is_not_good_is_followed_by_others(seen: Seen) -> None:
     answer = tried("x", "y", x=seen, judge={"names": "xy"})
     assert (answer.sources, answer.num_drafts) == (("y",), 2)
@@ -312,8 +321,9 @@ def test_where_a_try_says_nothing_against_a_draft_it_is_taken(seen: Seen) -> Non
         ([raising(), raising(), RUNNING, raising()], "c"),
         ([raising(), IDLE, raising(), raising()], "b"),
         ([raising(), raising(), raising(), raising()], "a"),
+        ([DEADLY, DEADLY, RUNNING, DEADLY], "c"),
     ],
-    ids=["not known to fail", "runs", "earliest"],
+    ids=["not known to fail", "runs", "earliest", "not deadly"],
 )
 def test_without_a_good_draft_the_best_by_what_was_seen_is_taken(
     outcomes: Sequence[Seen], best: str

@@ -17,6 +17,9 @@ from typing import Any
 
 from jupyter_llm.notebook.sealed.open_files import OpenFiles
 
+END_KERNEL = "end the kernel"
+"""What code wants that calls `exit()`; none of what is refused is worse."""
+
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _NETWORK = "use the network"
 _PROCESS = "start a process"
@@ -100,7 +103,7 @@ class Refusals:
         if isinstance(error, _Asked):
             return "ask for input"
         if isinstance(error, _Exited):
-            return "end the kernel"
+            return END_KERNEL
         text = _text(error)
         number = error.errno if isinstance(error, OSError) else None
         if number == errno.EBADF and self._was_writable:

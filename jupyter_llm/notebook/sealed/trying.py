@@ -28,6 +28,7 @@ from jupyter_llm.common.clipping import clip
 from jupyter_llm.notebook.sealed.cells import unit_of, why_not_run
 from jupyter_llm.notebook.sealed.main_thread import is_main_thread
 from jupyter_llm.notebook.sealed.polars_again import can_begin_again, has_polars_threads
+from jupyter_llm.notebook.sealed.refusals import END_KERNEL
 from jupyter_llm.notebook.values.peek import instance_dict, is_one_of, own_package, qualified_name
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class Seen:
     `text` is it in a few words. Where something was raised, `index` says in which of the sources
     and `lineno` in which of its lines, from 1 or 0 if unknown; `report` tells a model of it.
     `names` are bound anew or to something else, `num_figures` counts the pictures, and `looked` is
-    what was asked about the variables afterwards.
+    what was asked about the variables afterwards. `is_deadly` says that the copy did not survive
+    it, or that the kernel would not.
     """
 
     outcome: Outcome
@@ -64,6 +66,7 @@ class Seen:
     names: tuple[str, ...] = ()
     num_figures: int = 0
     looked: Any = None
+    is_deadly: bool = False
 
     @property
     def runs(self) -> bool:
@@ -168,9 +171,9 @@ def _may_hold_polars(value: object) -> bool:
     return package in ("", "polars") or package in sys.stdlib_module_names
 
 
-def _untried(reason: str) -> Seen:
-    would = reason.startswith("it would ")
-    return Seen(outcome="refused" if would else "untried", text=f"not tried: {reason}")
+def _untried(reason: str, *, is_deadly: bool = False) -> Seen:
+    outcome: Outcome = "refused" if reason.startswith("it would ") else "untried"
+    return Seen(outcome=outcome, text=f"not tried: {reason}", is_deadly=is_deadly)
 
 
 def _seen(ending: Ending, timeout_s: float, *, num_sources: int) -> Seen:
@@ -182,11 +185,11 @@ def _seen(ending: Ending, timeout_s: float, *, num_sources: int) -> Seen:
     if ending.how == "interrupted":
         return _untried("it was interrupted")
     if ending.how == "memory":
-        return _untried("it would take more memory than is free")
+        return _untried("it would take more memory than is free", is_deadly=True)
     if ending.how == "ended":
         if ending.status < 0:
-            return _untried(f"the copy ended ({_signal_name(-ending.status)})")
-        return _untried("it would end the kernel")
+            return _untried(f"the copy ended ({_signal_name(-ending.status)})", is_deadly=True)
+        return _untried(f"it would {END_KERNEL}", is_deadly=True)
     if ending.said.startswith(b"!"):
         return _untried(clip(ending.said[1:].decode("utf-8", "replace"), _MAX_MESSAGE))
     verdict = _verdict(ending.said)
@@ -210,7 +213,7 @@ def _seen_in(verdict: Verdict, num_sources: int) -> Seen:
     outcome: Outcome = "runs"
     text = "runs"
     if verdict.error_kind.endswith("MemoryError"):
-        return _untried("it would take more memory than a try may")
+        return _untried("it would take more memory than a try may", is_deadly=True)
     if verdict.refused:
         outcome, text = "refused", f"not tried: it would {verdict.refused}"
     elif verdict.error_kind:
@@ -229,6 +232,7 @@ def _seen_in(verdict: Verdict, num_sources: int) -> Seen:
         names=tuple(verdict.names),
         num_figures=max(verdict.num_figures, 0),
         looked=verdict.looked,
+        is_deadly=verdict.refused == END_KERNEL,
     )
 
 

@@ -228,6 +228,25 @@ def test_a_crash_says_nothing_of_the_code() -> None:
     assert (seen.outcome, seen.text) == ("untried", "not tried: the copy ended (SIGSEGV)")
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import ctypes\nctypes.string_at(0)",
+        "import os\nos._exit(0)",
+        "import os\nos.kill(os.getpid(), 9)",
+        "bytes(1 << 50)",
+        "exit()",
+    ],
+)
+def test_what_no_process_survives_is_deadly(shell: InteractiveShell, code: str) -> None:
+    assert seen_in(shell, code).is_deadly
+
+
+@pytest.mark.parametrize("code", ["1 / 0", "input()", "!ls", "open('out.csv', 'w')"])
+def test_what_is_only_wrong_or_refused_is_not_deadly(shell: InteractiveShell, code: str) -> None:
+    assert not seen_in(shell, code).is_deadly
+
+
 def test_it_can_be_asked_about_the_variables() -> None:
     seen = try_code(["y = x + 1"], {"x": 1}, look=lambda names: {"y": names["y"]})
     assert seen.looked == {"y": 2}
