@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from contextlib import suppress
 from dataclasses import replace
@@ -12,18 +13,20 @@ from jupyter_llm.common.markdown import code_block
 from jupyter_llm.errors import MagicUsageError, ModelNotFoundError
 from jupyter_llm.notebook.cells.rendering import cell_name, shown_name
 from jupyter_llm.notebook.cells.timeline import find_cell
-from jupyter_llm.notebook.code.bindings import first_line_of
-from jupyter_llm.notebook.code.syntax import parse_cell, parse_python, syntax_error
+from jupyter_llm.notebook.code.fresh import without_statements
+from jupyter_llm.notebook.code.standing import FailedSource, Standing, key_of
+from jupyter_llm.notebook.code.syntax import parse_cell, syntax_error
 from jupyter_llm.notebook.failures.causes import Cause, causing_cells, failed_cell, is_over
 from jupyter_llm.notebook.failures.failure import Failure, told_failure
 from jupyter_llm.notebook.failures.report import failure_text
+from jupyter_llm.notebook.values.variables import kinds_in
 from jupyter_llm.tasks.hidden import restored
 from jupyter_llm.tasks.mending import Trial, best_mend, find_mends, is_same, verdict
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.shown_cell import error_text, variables_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.sealed.trying import Seen
@@ -123,6 +126,7 @@ def _mended(found: Mended) -> Proposal:
 def _written(trial: Trial, target: Cause, prompt: str, found: Sequence[Mended]) -> Proposal:
     """A cell as a model mends it; where that comes to nothing, as a rule may have mended it."""
     task, before = trial.task, target.cell.source
+    kinds = kinds_in(task.namespace)
     likeliest = next((one for one in found if one.mend.is_sure), found[0] if found else None)
     hints = list(dict.fromkeys(one.mend.reason for one in found))[:_MAX_HINTS]
     if hints:
@@ -132,7 +136,7 @@ def _written(trial: Trial, target: Cause, prompt: str, found: Sequence[Mended]) 
         return trial.seen(target.cell, _own(sources), **how)
 
     def _own(sources: Sequence[str]) -> str:
-        return without_others("\n\n".join(sources), before, task.cells)
+        return without_others("\n\n".join(sources), target.cell, task.cells, kinds)
 
     try:
         answer = task.code(prompt, unlike=before, check=check)
@@ -156,32 +160,46 @@ def _written(trial: Trial, target: Cause, prompt: str, found: Sequence[Mended]) 
     )
 
 
-def without_others(source: str, before: str, cells: Sequence[CellEvent]) -> str:
-    """A changed cell without the statements of other cells that a model has put into it."""
-    tree = parse_python(source)
-    own = _statements(before)
-    others = {one for cell in cells if cell.source != before for one in _statements(cell.source)}
-    lines = source.split("\n")
-    kept = []
-    for node in tree.body if tree is not None else ():
-        if (told := _told(node)) in others and told not in own:
-            lines[first_line_of(node) - 1 : node.end_lineno] = [""] * (
-                (node.end_lineno or node.lineno) - first_line_of(node) + 1
-            )
-        else:
-            kept.append(node)
-    return "\n".join(lines).strip("\n") if kept and tree and len(kept) < len(tree.body) else source
+def without_others(
+    source: str, cell: CellEvent, cells: Sequence[CellEvent], kinds: Mapping[str, str]
+) -> str:
+    """A changed cell without what a model has put into it of other cells.
+
+    What stands since they ran goes, and at the end what runs behind the cell all the same. `kinds`
+    are what `kinds_in` tells of the variables there are. In doubt a statement stays.
+    """
+    tree = parse_cell(source)
+    place = cell.counts[-1] or math.inf
+    ran, behind = [], set()
+    for one in sorted(cells, key=lambda one: one.counts[-1] or 0):
+        is_own, is_behind = is_same(one, cell), (one.counts[-1] or 0) > place
+        is_undone = one.has_failed or is_own or is_behind
+        ran.append(FailedSource(one.source) if is_undone else one.source)
+        behind |= _statements(one.source) if is_behind and not is_own else set()
+    standing, own = Standing(ran, kinds), _statements(cell.source)
+    body = tree.body if tree is not None else []
+    old: list[ast.stmt] = []
+    try:
+        for node in body:
+            is_others = standing.has(node) and key_of(node) not in own
+            if is_others and standing.stands(node):
+                old.append(node)
+            else:
+                standing.add(node)
+        kept = [node for node in body if node not in old]
+        while kept and key_of(kept[-1]) in behind - own:
+            old.append(kept.pop())
+        return (without_statements(source, body, old) if kept and old else None) or source
+    except RecursionError:  # a chain of hundreds of `elif`
+        return source
 
 
 def _statements(source: str) -> set[str]:
-    tree = parse_cell(source)
-    return set(map(_told, tree.body)) - {""} if tree is not None else set()
-
-
-def _told(node: ast.stmt) -> str:
-    with suppress(RecursionError):  # a chain of hundreds of `elif`
-        return ast.dump(node)
-    return ""
+    found = set()
+    for node in tree.body if (tree := parse_cell(source)) is not None else ():
+        with suppress(RecursionError):
+            found.add(key_of(node))
+    return found
 
 
 def failure_shown(cell: ShownCell, task: Task) -> Failure | None:

@@ -306,6 +306,28 @@ def test_only_the_cell_that_is_wrong_changes(watch: Watch) -> None:
     assert fix(watch.task(answer), "2").source == "n = 1  # none\n1 / n"
 
 
+@pytest.mark.parametrize(
+    ("ran", "failed", "answer"),
+    [
+        (["import math"], "math.sqrt(1 / 0)", "import math; x = 1\nmath.sqrt(x)"),
+        (["total = 0", "total = ()"], "total = 1 / len(total)", "total = 0\ntotal = total + 1"),
+        (["k = 2\n1 / 0"], "k % 0", "k = 2\nk % 2"),
+    ],
+)
+def test_what_the_changed_cell_needs_stays_though_another_cell_has_it(
+    watch: Watch, ran: list[str], failed: str, answer: str
+) -> None:
+    for source in (*ran, failed):
+        watch.run(source)
+    assert fix(watch.task(answer), str(len(ran) + 1)).source == answer
+
+
+def test_what_runs_behind_the_changed_cell_is_not_put_into_it(watch: Watch) -> None:
+    watch.run("n = 0")
+    watch.run("1 / n")
+    assert fix(watch.task("n = 1\n1 / n"), "1").source == "n = 1"
+
+
 def test_a_long_chain_of_branches_somewhere_hinders_no_change(watch: Watch) -> None:
     chain = "if m == 0:\n    k = 0\n" + "\n".join(f"elif m == {n}: k = {n}" for n in range(320))
     watch.run("m = 2")

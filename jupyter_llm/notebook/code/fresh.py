@@ -94,7 +94,8 @@ def _only_new(
     old = [*ran_already, *made_up]
     kept = [node for node in tree.body if node not in old]
     is_all_old = num_old == len(tree.body) or not kept
-    shortened = _without(source, tree.body, old) if _gives_something(kept) and old else None
+    is_shorter = bool(old) and _gives_something(kept)
+    shortened = without_statements(source, tree.body, old) if is_shorter else None
     if shortened is None:
         return Fresh(source, is_all_old=is_all_old)
     dropped, invented = (
@@ -316,7 +317,9 @@ def _text(source: str, node: ast.stmt) -> str:
     return "\n".join(source.split("\n")[first_line_of(node) - 1 : node.end_lineno])
 
 
-def _without(source: str, body: Sequence[ast.stmt], old: Sequence[ast.stmt]) -> str | None:
+def without_statements(
+    source: str, body: Sequence[ast.stmt], old: Sequence[ast.stmt]
+) -> str | None:
     """A cell without some statements and the comments right above them.
 
     None if that cannot be done line by line.
