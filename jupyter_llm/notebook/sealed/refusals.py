@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from jupyter_llm.notebook.sealed.open_files import OpenFiles
@@ -36,6 +37,7 @@ _READ_ONLY_DATABASE = re.compile(
     r"(?i)readonly database|unable to open database|disk I/O error|read-only (?:file|mode|database)"
 )
 _NOT_CONNECTED = re.compile("(?i)operation on non-socket")  # which they all are in a copy
+_OPENING = ("IPython", "pathlib")  # `open` in a notebook is IPython's; `Path.write_text`
 _MAX_TEXT = 2000
 _NUMBERS = (errno.EPERM, errno.EACCES, errno.EROFS, errno.EFBIG)
 
@@ -132,9 +134,15 @@ class Refusals:
                 self._noted.append(what)
                 del self._noted[:-20]
                 # 0 is this function, 1 whoever calls what is audited.
-                if sys._getframe(1).f_globals is self._namespace:  # noqa: SLF001
+                if self._is_own(event, sys._getframe(1)):  # noqa: SLF001
                     self._own.append(what)
                     del self._own[5:]
+
+    def _is_own(self, event: str, frame: FrameType | None) -> bool:
+        """Whether the notebook's own code does something, be it by a function that passes it on."""
+        while frame and event == "open" and _package(frame) in _OPENING:
+            frame = frame.f_back
+        return frame is not None and frame.f_globals is self._namespace
 
 
 class _Asked(Exception):  # noqa: N818  it is no error
@@ -161,6 +169,10 @@ def _opened(path: object, mode: object, flags: object) -> str:
     if isinstance(flags, int) and flags & _WRITING:
         return _named(_FILE, path)
     return _named(_FILE, path) if isinstance(mode, str) and set(mode) & set("wax+") else ""
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__")).partition(".")[0]
 
 
 def _named(what: str, name: object) -> str:
