@@ -167,7 +167,8 @@ class _Bench:
             imports.append("import pytest")
         trial = Trial(new, imports, self.drafted.is_about, raised)
         seen = tries.seen(*sources, look=trial, step="Trying the tests")
-        tried = read_tried(seen.looked)
+        # What a function gives that was kept from something says nothing about it.
+        tried = read_tried(seen.looked) if seen.outcome != "refused" else []
         if not tried:
             self.is_tried, self.why_not = False, seen.text
             tried = [Tried(source) for source in map(ast.unparse, new) if not self._lacks(source)]

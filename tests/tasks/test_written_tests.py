@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from support.scripted_tries import UNTRIED, OpenTries, ScriptedTries
+from support.seal import needs_seal
 from support.watch import Watch
 
 from jupyter_llm.engine.completion import Completion, PromptInterrupted, Usage
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.tasks.drafted_tests import DraftedTests
 from jupyter_llm.tasks.proposal import Proposal
+from jupyter_llm.tasks.tries import Tries
 from jupyter_llm.tasks.written_tests import write_tests
 
 HALF = """
@@ -218,6 +220,17 @@ def test_what_cannot_be_tried_says_so_and_lacks_no_name(watch: Watch) -> None:
     )
     assert proposal.verdict == "Not tried: that is switched off."
     assert UNTRIED.text.startswith("not tried: ")
+
+
+@needs_seal
+def test_what_the_seal_refuses_is_no_finding(watch: Watch) -> None:
+    save = "    try: open(path, 'w')\n    except OSError: return False\n    return True"
+    watch.run(f"def save(path):\n{save}")
+    tries = Tries(namespace=watch.shell.user_ns, shell=watch.shell)
+    task = watch.task(drafts=["a():\n    assert save('a.txt') == True"], tries=tries)
+    proposal = write_tests(task, "save")
+    assert "assert save('a.txt') == True" in proposal.source
+    assert proposal.verdict == "Not tried: it would write a file (a.txt)."
 
 
 def test_a_cell_that_has_not_run_is_defined_in_the_copy(watch: Watch) -> None:

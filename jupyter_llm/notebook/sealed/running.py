@@ -121,7 +121,7 @@ class Run:
         verdict.names = self._names()
         with suppress(Exception):
             verdict.num_figures = self._silence.num_figures
-        return self._with_look(verdict)
+        return self._with_look(verdict, refusals)
 
     def _run(self) -> BaseException | None:
         """Run all cells; what the one raised that did not come to its end."""
@@ -223,7 +223,7 @@ class Run:
         )
         return [name for name in islice(bound, _MAX_NAMES) if not name.startswith("_")]
 
-    def _with_look(self, verdict: Verdict) -> bytes:
+    def _with_look(self, verdict: Verdict, refusals: Refusals) -> bytes:
         for name in ("error_kind", "message", "report", "refused", "printed", "result"):
             setattr(verdict, name, _encodable(getattr(verdict, name)))
         verdict.names = [_encodable(name) for name in verdict.names]
@@ -232,6 +232,8 @@ class Run:
             return plain
         with suppress(Exception):
             verdict.looked = self._look(self._namespace)
+            # To look may be to run more of the user's code.
+            verdict.refused = verdict.refused or _encodable(refusals.own() or refusals.written())
             said = msgspec.json.encode(verdict)
             if len(said) - len(plain) <= _MAX_LOOKED:
                 return said

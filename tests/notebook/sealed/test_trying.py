@@ -252,6 +252,22 @@ def test_it_can_be_asked_about_the_variables() -> None:
     assert seen.looked == {"y": 2}
 
 
+def test_what_is_refused_while_it_is_asked_is_named() -> None:
+    code = "def save():\n    try: open('out.csv', 'w')\n    except OSError: return False"
+    seen = try_code([code], {}, look=lambda names: names["save"]())
+    assert (seen.outcome, seen.looked) == ("refused", False)
+
+
+@pytest.mark.parametrize(
+    "write", ["open('out.csv', 'w')", "pathlib.Path('out.csv').write_text('')"]
+)
+def test_what_a_notebook_would_write_unnoticed_is_named(
+    shell: InteractiveShell, write: str
+) -> None:
+    seen = seen_in(shell, f"import pathlib\ntry: {write}\nexcept OSError: pass")
+    assert seen.text == "not tried: it would write a file (out.csv)"
+
+
 def test_what_cannot_be_told_is_not() -> None:
     assert try_code(["y = 1"], {}, look=lambda _names: object()).looked is None
 
