@@ -11,6 +11,7 @@ from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.code.bindings import DEFINITIONS, segment
+from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.notebook.code.names import defined_names, unknown_names
 from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.notebook.values.summaries import tells_data
@@ -246,10 +247,12 @@ def _unrun(subject: Subject, task: Task) -> Sequence[str]:
     """What is to be defined in the copy: what a cell defines that is not there as it stands."""
     if subject.cell is None or subject.kind != "cell":
         return ()
-    source = subject.cell.source
+    source, number = subject.cell.source, subject.cell.number
     tree = parse_cell(source)
     nodes = [node for node in tree.body if isinstance(node, DEFINITIONS)] if tree else []
-    if all(node.name in task.namespace for node in nodes) and subject.cell.number:
+    # The cell of a page may have been edited since.
+    has_run = any(c.number == number and unmark(c.source) == unmark(source) for c in task.cells)
+    if has_run and all(node.name in task.namespace for node in nodes):
         return ()
     return ["\n\n".join(segment(source, node) for node in nodes)]
 

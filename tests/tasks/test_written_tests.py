@@ -14,6 +14,7 @@ from jupyter_llm.engine.completion import Completion, PromptInterrupted, Usage
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.tasks.drafted_tests import DraftedTests
 from jupyter_llm.tasks.proposal import Proposal
+from jupyter_llm.tasks.shown_cell import ShownCell
 from jupyter_llm.tasks.tries import Tries
 from jupyter_llm.tasks.written_tests import write_tests
 
@@ -240,6 +241,14 @@ def test_a_cell_that_has_not_run_is_defined_in_the_copy(watch: Watch) -> None:
     task = watch.task(drafts=["a():\n    assert half(4) == 2"], tries=tries)
     assert write_tests(task, "1").verdict == "1 test passes."
     assert "half" not in watch.shell.user_ns
+
+
+def test_a_cell_that_was_edited_since_it_ran_is_tested_as_it_stands(watch: Watch) -> None:
+    watch.run("def half(x): return x * 2", cell_id="one")
+    tries = OpenTries(namespace=watch.shell.user_ns)
+    task = watch.task(drafts=["a():\n    assert half(4) == 2"], tries=tries)
+    shown = ShownCell(cell_id="one", source=HALF)
+    assert write_tests(task, shown.subject(task.cells)).verdict == "1 test passes."
 
 
 def test_methods_are_tested_by_their_class(watch: Watch) -> None:
