@@ -171,11 +171,11 @@ def without_others(
     tree = parse_cell(source)
     place = cell.counts[-1] or math.inf
     ran, behind = [], set()
-    for one in sorted(cells, key=lambda one: one.counts[-1] or 0):
-        is_own, is_behind = is_same(one, cell), (one.counts[-1] or 0) > place
-        is_undone = one.has_failed or is_own or is_behind
-        ran.append(FailedSource(one.source) if is_undone else one.source)
-        behind |= _statements(one.source) if is_behind and not is_own else set()
+    others = (one for one in cells if not is_same(one, cell))
+    for one in sorted(others, key=lambda one: one.counts[-1] or 0):
+        is_behind = (one.counts[-1] or 0) > place
+        ran.append(FailedSource(one.source) if one.has_failed or is_behind else one.source)
+        behind |= _statements(one.source) if is_behind else set()
     standing, own = Standing(ran, kinds), _statements(cell.source)
     body = tree.body if tree is not None else []
     old: list[ast.stmt] = []

@@ -322,6 +322,13 @@ def test_what_the_changed_cell_needs_stays_though_another_cell_has_it(
     assert fix(watch.task(answer), str(len(ran) + 1)).source == answer
 
 
+def test_what_the_failed_cell_itself_has_changed_is_made_where_it_was(watch: Watch) -> None:
+    watch.run("rows = [1]")
+    watch.run("rows.append(2)\n1 / 0")
+    answer = "rows.append(2)\n1 / 1"
+    assert fix(watch.task(f"rows = [1]\n{answer}")).source == answer
+
+
 def test_what_runs_behind_the_changed_cell_is_not_put_into_it(watch: Watch) -> None:
     watch.run("n = 0")
     watch.run("1 / n")
