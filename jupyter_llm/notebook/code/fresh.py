@@ -43,7 +43,7 @@ _NOUNS: Final = {
 }
 _ANEW: Final = (
     r"(?i)\b(?:again|anew|afresh|once more"  # not `against`, and no name such as `updated_at`
-    r"|(?:re-?(?:load|read|fresh|set|run|do|create|start|draw)|update)[a-z]*)\b"
+    r"|(?:re-?(?:load|read|fresh|set|run|do|create|start|draw|calc|comput)|update)[a-z]*)\b"
 )
 _EXAMPLES: Final = r"(?i)\b(?:examples?|samples?|dummy|toy|fake|random|synthetic|test data)\b"
 _NUM_LONG: Final = 5  # constants in a literal that is data, and no choice of columns or sizes

@@ -7,6 +7,7 @@ made, and nothing that it read has changed since. In doubt it does not stand.
 from __future__ import annotations
 
 import ast
+import builtins
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -89,6 +90,7 @@ class Standing:
         self._changed: dict[str, int] = {}  # when each name was bound or changed last
         self._imported: dict[Imported, int] = {}
         self._same: dict[str, set[str]] = {}  # names that may stand for one value
+        self._behind: dict[str, set[str]] = {}  # what functions read of the names around them
         self._fickle: set[str] = set()  # what functions change of the names around them
         self._meddling: set[str] = set()  # functions that change what they are given
         for source in ran:
@@ -123,18 +125,20 @@ class Standing:
         # Whoever calls a lambda does what is in it.
         lambdas = (node for node in ast.walk(statement) if isinstance(node, ast.Lambda))
         self._fickle |= mutated_in(*lambdas)
+        changed = []
         for binding in bindings_of(statement):
             if binding.verb == "assigns":
                 self._same.pop(binding.name, set()).discard(binding.name)
+                self._behind.pop(binding.name, None)
                 self._changed[binding.name] = self._count
             else:
-                self._change(binding.name)
-        for name in (*self._passed_on(statement), *self._mutated(statement)):
-            self._change(name)
+                changed.append(binding.name)
         for name, other in _aliases(statement):
-            group = self._same.setdefault(other, {other})
-            group.add(name)
-            self._same[name] = group
+            group = self._same.get(name, {name}) | self._same.get(other, {other})
+            self._same |= dict.fromkeys(group, group)
+        for name in (*changed, *self._passed_on(statement), *self._mutated(statement)):
+            self._change(name)
+        self._behind |= _read_later(statement)
 
     def _change(self, name: str) -> None:
         for one in self._same.get(name, {name}):
@@ -192,12 +196,12 @@ class Standing:
         if made is None:
             return False
         if isinstance(statement, DEFINITIONS):
+            used = {statement.name} | self._reached(_read_in(*_done_at_once(statement)))
             is_there = statement.name in self._kinds
-            return is_there and not self.has_changed(statement.name, made)
-        uses = uses_in(statement)
-        read = {use.name for use in uses if use.act == "reads"}
-        bound = {use.name for use in uses if use.act != "reads"}
-        if any(self.has_changed(name, made) for name in read | bound):
+            return is_there and not any(self.has_changed(name, made) for name in used)
+        read = _read_in(statement)
+        bound = {use.name for use in uses_in(statement) if use.act != "reads"}
+        if any(self.has_changed(name, made) for name in self._reached(read | bound)):
             return False
         if isinstance(statement, ast.Expr):
             return self.is_display(statement)
@@ -207,6 +211,16 @@ class Standing:
         changes = changes or any(self._passed_on(statement)) or bool(self._mutated(statement))
         is_lasting = not _is_fickle(statement) and not self._reads_anew(statement, made)
         return is_plain and is_data and not changes and is_lasting
+
+    def _reached(self, names: set[str]) -> set[str]:
+        """Some names, and what the functions among them read when they are called."""
+        found: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            if (name := waiting.pop()) not in found:
+                found.add(name)
+                waiting += self._behind.get(name, ())
+        return found
 
     @staticmethod
     def reads(statement: ast.stmt) -> bool:
@@ -293,6 +307,32 @@ def _changed_inside(definition: ast.stmt) -> set[str]:
     return bound | (outer & inner)
 
 
+def _read_in(*nodes: ast.AST) -> set[str]:
+    return {use.name for use in uses_in(*nodes) if use.act == "reads"}
+
+
+def _read_later(statement: ast.stmt) -> dict[str, set[str]]:
+    """What the functions that a statement makes read when they are called, by their names."""
+    match statement:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return {name: _read_in(statement) | ({_FILES} if Standing.reads(statement) else set())}
+        case ast.Assign(targets=[ast.Name(id=name)], value=ast.Lambda() as function):
+            return {name: _read_in(function)}
+    return {}
+
+
+def _done_at_once(definition: ast.stmt) -> Iterator[ast.AST]:
+    """Yield what a definition does when it runs itself, and not when it is called."""
+    match definition:
+        case ast.ClassDef():
+            yield from (*definition.decorator_list, *definition.bases, *definition.keywords)
+            for node in definition.body:
+                yield from _done_at_once(node) if isinstance(node, DEFINITIONS) else (node,)
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            defaults = (*definition.args.defaults, *definition.args.kw_defaults)
+            yield from filter(None, (*definition.decorator_list, *defaults))
+
+
 def _meddling_in(definition: ast.stmt) -> set[str]:
     """The functions in a definition that may change what they are given."""
     found = set()
@@ -312,17 +352,18 @@ def _augmented(node: ast.AST) -> set[str]:
 
 def _aliases(statement: ast.stmt) -> Iterator[tuple[str, str]]:
     """Yield the names that a statement gives to what may be another name's value, or its part."""
-    match statement:
-        case ast.Assign(targets=targets, value=value):
-            pass
-        case ast.For(target=target, iter=value):
-            targets = [target]
-        case _:
-            return
-    has_call = any(isinstance(node, ast.Call) for node in ast.walk(value))
-    other = root_of(value)
-    if other and (not has_call or isinstance(statement, ast.For)):
-        yield from ((t.id, other) for t in targets if isinstance(t, ast.Name) and t.id != other)
+    for node in () if isinstance(statement, DEFINITIONS) else ast.walk(statement):
+        match node:
+            case ast.Assign(targets=targets, value=value):
+                has_call = any(isinstance(part, ast.Call) for part in ast.walk(value))
+                others = set() if has_call else {root_of(value)} - {""}
+            case ast.For(target=target, iter=value):
+                targets = [part for part in ast.walk(target) if isinstance(part, ast.expr)]
+                others = _read_in(value) - vars(builtins).keys()
+            case _:
+                continue
+        names = [target.id for target in targets if isinstance(target, ast.Name)]
+        yield from ((name, other) for name in names for other in others - {name})
 
 
 def _writes(statement: ast.stmt) -> bool:

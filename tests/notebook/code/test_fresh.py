@@ -105,6 +105,9 @@ def test_the_body_of_a_magic_is_read_and_the_magic_stays() -> None:
         ("values = df.a * 2\ndf['a'] = 3", "values = df.a * 2"),
         ("fig = plt.figure()", "fig = plt.figure()"),
         ("model = LinearRegression()", "model = LinearRegression()"),
+        ("for row in cities: row['a'] = 0", "cities = ['Rome', 'Oslo']"),
+        ("for n, row in enumerate(cities): row['a'] = 0", "cities = ['Rome', 'Oslo']"),
+        ("if df:\n    for a, b in zip(values, cities): b.add(a)", "cities = ['Rome', 'Oslo']"),
         ("plt.show()", "plt.show()"),
         ("df.plot()", "df.plot()"),
         ("df.to_csv('a.csv')", "df.to_csv('a.csv')"),
@@ -118,6 +121,35 @@ def test_the_body_of_a_magic_is_read_and_the_magic_stays() -> None:
 def test_what_may_do_something_stays(ran: str, statement: str) -> None:
     draft = f"{statement}\nprint('done')"
     assert fresh(draft, ran) == Fresh(draft)
+
+
+COSTS = "rate = 2\ndef price(x):\n    return x * rate"
+
+
+@pytest.mark.parametrize(
+    ("ran", "statement"),
+    [
+        (f"{COSTS}\ntotal = price(3)\nrate = 4", "total = price(3)"),
+        (
+            f"{COSTS}\ndef cost(x):\n    return price(x)\ntotal = cost(3)\nrate = 4",
+            "total = cost(3)",
+        ),
+        (f"{COSTS}\ncost = lambda: price(1)\ntotal = cost()\ndef price(x): 0", "total = cost()"),
+        ("def rows():\n    return pd.read_csv('a')\ndf = rows()\ndf.to_csv('a')", "df = rows()"),
+        ("def clean(x=total):\n    return x\ntotal = 4", "def clean(x=total):\n    return x"),
+        ("class clean(Base):\n    x = total\ntotal = 4", "class clean(Base):\n    x = total"),
+        ("@mark\ndef clean(): 0\ndef mark(f): 0", "@mark\ndef clean(): 0"),
+    ],
+)
+def test_what_a_function_would_now_do_otherwise_stays(ran: str, statement: str) -> None:
+    draft = f"{statement}\nprint('done')"
+    assert fresh(draft, ran) == Fresh(draft)
+
+
+def test_a_call_goes_where_nothing_behind_its_function_has_changed() -> None:
+    call = "total = price(3)"
+    for ran in (f"{COSTS}\n{call}\nother = 4", f"rate = 1\n{COSTS}\n{call}"):
+        assert fresh(f"{call}\nprint(total)", ran) == Fresh("print(total)", (call,))
 
 
 def test_a_value_that_the_draft_itself_has_changed_before_is_made_again() -> None:
@@ -205,6 +237,8 @@ def test_a_value_that_may_be_meant_stays(draft: str, prompt: str) -> None:
     [
         ("", "df = pd.read_csv('sales.csv')", "read sales.csv again and describe it"),
         ("", "df = pd.read_csv('sales.csv')", "reload the sales"),
+        ("", "total = 0", "recompute total"),
+        ("", "total = 0", "Recalculate the sum"),
         ("", "total = 0", "set total to 0 and print it"),
         ("values = np.array([1])", "values = np.array([1])", "make a new array values"),
         ("values = np.random.rand(5)", "values = np.random.rand(5)", "draw values"),
