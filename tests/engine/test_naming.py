@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.engine.options import EngineOptions
@@ -103,3 +104,13 @@ def test_options_that_this_version_does_not_have_are_passed_over(models: Path) -
     give_alias("short", Alias("first-1b", (("n_ctx", 256), ("n_later", 1))))
     _, options = llm.current._chosen("short")
     assert options == EngineOptions(n_ctx=256)
+
+
+def test_a_name_with_other_options_waits_for_what_its_model_writes(
+    models: Path, fresh_llm: None
+) -> None:
+    llm.alias("short", "first-1b", n_ctx=256)
+    stream = llm.stream("Hello", model="first-1b", max_tokens=200, ignore_eos=True)
+    until(lambda: bool(stream.written))
+    assert llm("Hello", model="short", max_tokens=1).usage.completion_tokens == 1
+    assert stream.result().usage.completion_tokens == 200

@@ -198,14 +198,6 @@ def test_a_model_that_writes_makes_way_only_when_it_has_written(
     assert loaded() == {"other"}
 
 
-def test_a_prompt_that_names_other_options_waits_for_what_is_being_written(chat: Path) -> None:
-    stream = llm.stream("Hello", max_tokens=200, ignore_eos=True)
-    until(lambda: bool(stream.written))
-    llm.alias("short", chat, n_ctx=256, n_threads=1)
-    assert llm("Hello", model="short", max_tokens=1).usage.completion_tokens == 1
-    assert stream.result().usage.completion_tokens == 200
-
-
 def test_a_prompt_that_names_another_model_leaves_that_of_the_chats(
     chat: Path, other: Path
 ) -> None:
