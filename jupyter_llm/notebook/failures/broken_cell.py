@@ -27,6 +27,12 @@ _MAX_WORDS = 5000  # that a wrong one is compared with
 _NEAR = 0.7
 _VERY_NEAR = 0.75
 _LEAST_PART = 3  # letters of a word that may be part of a longer name
+# Words that look alike in names of things that are not the same.
+_CONTRARIES = [
+    *({"min", "max"}, {"male", "female"}, {"mean", "median"}, {"lower", "upper"}),
+    *({"first", "last"}, {"test", "train"}, {"before", "after"}, {"low", "high"}),
+    *({"left", "right"}, {"in", "out"}, {"start", "stop"}, {"open", "close"}, {"old", "new"}),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +293,7 @@ def plain(word: str) -> str:
 def near(word: str, words: Iterable[str], count: int = 2) -> list[tuple[str, bool]]:
     """The words that may have been meant, the likeliest first, and whether hardly others can be."""
     known = [one for one in dict.fromkeys(words) if type(one) is str and one != word][:_MAX_WORDS]
+    known = [one for one in known if not _is_another(word, one)]
     same = [one for one in known if plain(one) == plain(word)]
     same += [one for one in known if sorted(one.lower()) == sorted(word.lower())]  # letters swapped
     lower = {one.lower(): one for one in reversed(known)}
@@ -298,6 +305,16 @@ def near(word: str, words: Iterable[str], count: int = 2) -> list[tuple[str, boo
         (one, n == 0 and (one in same or ratio >= _VERY_NEAR))
         for n, (one, ratio) in enumerate(zip(found, ratios, strict=True))
     ]
+
+
+def _is_another(word: str, other: str) -> bool:
+    """Whether two words name different things: they differ in a number, an axis or a contrary."""
+    parts, others = (re.findall(r"\d+|[a-z]+", one.lower()) for one in (word, other))
+    changed = [{a, b} for a, b in zip(parts, others, strict=False) if a != b]
+    if len(parts) != len(others) or len(changed) != 1:
+        return False
+    (pair,) = changed
+    return pair in _CONTRARIES or all(one.isdigit() or one in "xyz" for one in pair)
 
 
 def _is_part(word: str, other: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.watch import Watch
 
-from jupyter_llm.notebook.failures.broken_cell import Mend
+from jupyter_llm.notebook.failures.broken_cell import Mend, near
 from jupyter_llm.notebook.failures.mends import mends
 
 FRAME = (
@@ -117,6 +117,15 @@ def test_a_mend_says_what_is_near(watch: Watch) -> None:
     watch.run(FRAME)
     (first, *_) = mended(watch, "df['citi']")
     assert first == Mend("df['city']", "`citi` is no column; near it is `city`", is_sure=True)
+
+
+@pytest.mark.parametrize(
+    ("word", "other"),
+    [("revenue_2024", "revenue_2023"), ("max_price", "min_price"), ("mean_x", "mean_y")],
+)
+def test_what_is_named_alike_and_is_not_the_same_is_not_near(word: str, other: str) -> None:
+    assert near(word, [other]) == []
+    assert near(f"{word}s", [word, other])[0] == (word, True)
 
 
 def test_a_file_of_a_near_name_is_taken(watch: Watch) -> None:
