@@ -386,9 +386,8 @@ class LLM:
     ) -> Completion:
         """Explain the last cell, a cell by its number, a name or a function, or "error"."""
         from jupyter_llm.tasks.explain import explain
-        from jupyter_llm.tasks.target import subject_name
 
-        return explain(self.task(model=model, **sampling), subject_name(subject))
+        return explain(self.task(model=model, **sampling), _name_of(subject))
 
     def review(
         self, subject: object = "", *, model: str | None = None, **sampling: Unpack[SamplingOptions]
@@ -398,9 +397,8 @@ class LLM:
         First what rules find, then what the model expects of each line. Nothing runs.
         """
         from jupyter_llm.tasks.review import review
-        from jupyter_llm.tasks.target import subject_name
 
-        return review(self.task(model=model, **sampling), subject_name(subject))
+        return review(self.task(model=model, **sampling), _name_of(subject))
 
     def doc(
         self,
@@ -415,10 +413,9 @@ class LLM:
         As `fix` explains, drafts may be tried.
         """
         from jupyter_llm.tasks.numpy_doc import document
-        from jupyter_llm.tasks.target import subject_name
 
         task = self.task(model=model, try_drafts=try_drafts, **sampling)
-        return document(task, subject_name(subject))
+        return document(task, _name_of(subject))
 
     def test(
         self,
@@ -432,11 +429,10 @@ class LLM:
 
         As `fix` explains, drafts may be tried.
         """
-        from jupyter_llm.tasks.target import subject_name
         from jupyter_llm.tasks.written_tests import write_tests
 
         task = self.task(model=model, try_drafts=try_drafts, **sampling)
-        return write_tests(task, subject_name(subject))
+        return write_tests(task, _name_of(subject))
 
     def write(
         self,
@@ -480,6 +476,11 @@ class LLM:
         return verify_answers(
             notebook, self.answers, self.current.named, self.prompts.find, show=show_progress
         )
+
+
+def _name_of(subject: object) -> str:
+    """How a subject is called on a command line: functions go by their names."""
+    return str(getattr(subject, "__qualname__", subject))
 
 
 llm = LLM()

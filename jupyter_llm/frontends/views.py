@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from jupyter_llm.common.bars import NOTHING, TICK_S, Pace, Step, TerminalLine
 from jupyter_llm.common.controls import plain
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _MIN_INTERVAL_S = 1 / 30  # a notebook draws no faster, and Jupyter drops messages that flood it
 
 
-class View(Protocol):
-    """Where an answer appears while it is written."""
+class View:
+    """Where an answer appears while it is written; by itself, nowhere."""
 
     def progress(self, step: Step) -> None:
         """Show what goes on, where that has taken its time."""
@@ -48,7 +48,7 @@ class View(Protocol):
         """Take away what has shown what goes on."""
 
 
-class NotebookView:
+class NotebookView(View):
     """One output of a cell that is replaced as the text grows.
 
     The saved notebook holds the last state. `mime` is text/markdown or text/plain; `publish` is
@@ -145,7 +145,7 @@ class NotebookView:
         )
 
 
-class TerminalView:
+class TerminalView(View):
     """A terminal, where text can only be added; one that does not go on from the last is added."""
 
     def __init__(self, out: TextIO) -> None:
@@ -196,28 +196,7 @@ class TerminalView:
         self._out.write(f"\n({note})\n" if note else "\n")
 
 
-class NoView:
-    """Shows nothing."""
-
-    def progress(self, step: Step) -> None:
-        """Do nothing."""
-
-    def think(self, reasoning: str, num_tokens: int) -> None:
-        """Do nothing."""
-
-    def update(self, text: str) -> None:
-        """Do nothing."""
-
-    def close(
-        self, text: str, note: str, metadata: Mapping[str, Any] | None = None, *, html: str = ""
-    ) -> None:
-        """Do nothing."""
-
-    def clear(self) -> None:
-        """Do nothing."""
-
-
-class SilentView(NoView):
+class SilentView(View):
     """Shows what goes on and nothing of the answer, as where that goes into a variable."""
 
     def __init__(self, view: View) -> None:

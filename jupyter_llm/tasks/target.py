@@ -65,11 +65,6 @@ class Subject:
         return f"{self.text}\n\n{request}"
 
 
-def subject_name(subject: object) -> str:
-    """How a subject is called on a command line: functions go by their names."""
-    return str(getattr(subject, "__qualname__", subject))
-
-
 def find_subject(argument: str | Subject, task: Task) -> Subject:
     """What somebody means: nothing for the last cell, a number, a name, or `error`.
 

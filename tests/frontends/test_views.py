@@ -12,9 +12,9 @@ from jupyter_llm.common.bars import Pace, Step
 from jupyter_llm.engine.completion import Chunk, Completion, Progress, Usage
 from jupyter_llm.frontends.views import (
     NotebookView,
-    NoView,
     SilentView,
     TerminalView,
+    View,
     watch,
 )
 
@@ -117,7 +117,7 @@ def test_metadata_goes_with_the_last_state_of_an_output() -> None:
 def test_views_without_a_notebook_take_metadata_and_keep_none() -> None:
     out = io.StringIO()
     TerminalView(out).close("Paris", "", {"jupyter_llm": {}})
-    NoView().close("Paris", "", {"jupyter_llm": {}})
+    View().close("Paris", "", {"jupyter_llm": {}})
     assert out.getvalue() == "Paris\n"
 
 

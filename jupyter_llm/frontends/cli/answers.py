@@ -12,7 +12,7 @@ from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import EmptyPromptError, JupyterLLMError
 from jupyter_llm.frontends.cli.command import OK, add_command, add_model, say, show, show_json
-from jupyter_llm.frontends.views import NoView, TerminalView, cut_off, watch
+from jupyter_llm.frontends.views import TerminalView, View, cut_off, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from jupyter_llm.frontends.cli.command import Commands
     from jupyter_llm.frontends.prompt.commands import Call, Command
     from jupyter_llm.frontends.prompt.options import Option
-    from jupyter_llm.frontends.views import View
 
 _RUN = """\
 Answer one prompt. What comes through a pipe is read first and stands before the prompt, so the
@@ -111,7 +110,7 @@ def _with_defaults(options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-class PipeView(NoView):
+class PipeView(View):
     """A pipe or a file: the text as it is, and notes where people read them."""
 
     def __init__(self) -> None:

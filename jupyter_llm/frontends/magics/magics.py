@@ -33,8 +33,8 @@ from jupyter_llm.frontends.prompt.history import kept_note
 from jupyter_llm.frontends.prompt.options import FORMATS, Options
 from jupyter_llm.frontends.prompt.typed import Reader
 from jupyter_llm.frontends.views import (
-    NoView,
     SilentView,
+    View,
     answer_metadata,
     cut_off,
     make_view,
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.frontends.magics.commands import OpenPanel
-    from jupyter_llm.frontends.views import View
     from jupyter_llm.notebook.code.page import Page
 
 _DEFAULTS = SamplingParams()
@@ -232,7 +231,7 @@ class LLMMagics(Magics):
                 self._answering(options, view).preview(chat, asked)
             return
         if options.quiet or options.assign_to:
-            view = NoView() if options.quiet else SilentView(view)
+            view = View() if options.quiet else SilentView(view)
         is_told = options.continue_ or options.chat in self._told
         note = "; ".join(filter(None, (remark, "" if is_told else kept_note(chat))))
         answering = self._answering(options, view, note)

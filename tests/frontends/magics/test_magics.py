@@ -35,7 +35,7 @@ from jupyter_llm.frontends.magics.answering import Answering
 from jupyter_llm.frontends.magics.commands import magic_commands
 from jupyter_llm.frontends.magics.completion import words_at
 from jupyter_llm.frontends.prompt.options import Options
-from jupyter_llm.frontends.views import NoView
+from jupyter_llm.frontends.views import View
 
 if TYPE_CHECKING:
     from jupyter_llm.chat.conversation import Chat
@@ -354,7 +354,7 @@ def test_the_line_below_an_answer_says_what_was_not_told() -> None:
     chat = SimpleNamespace(was_alone=True, left_out=(3, 1))
     answer = Completion(text="Yes.", finish_reason="stop", usage=Usage(), model="script")
     nothing: Any = None
-    answering = Answering(Options(), NoView(), nothing, {})
+    answering = Answering(Options(), View(), nothing, {})
     assert list(answering._notes(cast("Chat", chat), answer)) == [
         "alone; -c all tells the notebook",
         "the chat's first 3 turns and 1 cell no longer fit and were left out",
