@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.notebook.cells.rendering import shown_name
 from jupyter_llm.notebook.code.bindings import bindings
 from jupyter_llm.notebook.failures.broken_cell import failing_line
 from jupyter_llm.notebook.failures.failure import told_failure
@@ -82,15 +83,20 @@ class Trial:
         is_failing = failed is None or is_same(cell, failed)
         behind = () if is_failing or failed is None else (failed.source,)
         seen = self.task.tries.seen(source, *behind, **how)
-        others = [one for one in self.makers if not is_same(one, cell)]
         makes_again = any(binding.makes_again for binding in bindings(cell.source))
-        if seen.outcome == "raises" and failed is not None and others and (behind or makes_again):
-            # What was made of it, or what it was made of, may be as the error left it.
-            before = [one.source for one in others if one.number < cell.number]
-            after = [one.source for one in others if cell.number < one.number < failed.number]
-            again = self.task.tries.seen(*before, source, *after, *behind, **how)
-            return again if again.runs else seen
-        return seen
+        if seen.outcome != "raises" or failed is None or not (behind or makes_again):
+            return seen
+        # What was made of it, or what it was made of, may be as the error left it.
+        others = [one for one in self.makers if not is_same(one, cell)]
+        before = [one for one in others if one.number < cell.number]
+        after = [one for one in others if cell.number < one.number < failed.number]
+        made = (*_sources(before), source, *_sources(after), *behind)
+        again = self.task.tries.seen(*made, **how) if before or after else seen
+        if not again.runs:
+            return seen
+        names = " and ".join(map(shown_name, (*before, *after)))
+        has = "has" if len(before) + len(after) == 1 else "have"
+        return replace(again, text=f"runs once {names} {has} run again")
 
     def is_past(self, cell: CellEvent, before: str, after: str, seen: Seen) -> bool:
         """Whether the error came behind the place where the first one was."""
@@ -164,7 +170,7 @@ def verdict(seen: Seen, *, is_past: bool = False) -> str:
     """What was seen when a change was tried, as a sentence; "" if nobody was to try it."""
     match seen.outcome:
         case "runs":
-            return "With this change the cell runs."
+            return f"With this change the cell {seen.text}."
         case "raises":
             where = f"line {seen.lineno} " if seen.lineno and not seen.index else "it "
             return f"With this change {'the error is gone; then ' * is_past}{where}{seen.text}."
@@ -176,6 +182,10 @@ def verdict(seen: Seen, *, is_past: bool = False) -> str:
 def is_same(cell: CellEvent, other: CellEvent) -> bool:
     """Whether two runs are of one cell, as far as that is known."""
     return cell == other or (cell.cell_id is not None and cell.cell_id == other.cell_id)
+
+
+def _sources(cells: Sequence[CellEvent]) -> list[str]:
+    return [cell.source for cell in cells]
 
 
 def _namespace(task: Task) -> dict[str, Any]:

@@ -281,6 +281,23 @@ def test_what_a_model_wrote_is_tried_too(watch: Watch) -> None:
     assert again.verdict.startswith("With this change it raises ZeroDivisionError")
 
 
+@needs_seal
+@pytest.mark.parametrize(
+    ("cells", "answer", "changed", "again"),
+    [
+        (("xs = [1]", "xs = xs.append(2)\nxs + []"), "xs.append(2)\nxs + []", "2", "cell [1] has"),
+        (("n = 0", "m = n * 2", "k = m", "1 / k"), "n = 1", "1", "cell [2] and cell [3] have"),
+    ],
+)
+def test_the_cells_that_have_to_run_again_are_named(
+    watch: Watch, cells: tuple[str, ...], answer: str, changed: str, again: str
+) -> None:
+    for source in cells:
+        watch.run(source)
+    said = f"With this change the cell runs once {again} run again."
+    assert fix(tried(watch, answer), changed).verdict == said
+
+
 def test_a_near_name_is_proposed_where_the_model_would_change_nothing(watch: Watch) -> None:
     watch.run("xs = [1, 2]")
     watch.run("xs[5]")
