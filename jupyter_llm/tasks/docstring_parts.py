@@ -15,6 +15,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _WIDTH = 75  # of the text, indentation aside
 _MAX_DEFAULT = 30  # characters
 _TITLE = re.compile(r"^([A-Z][A-Za-z ]+)\n-{3,}[ \t]*$", re.MULTILINE)
+_OPTIONAL = re.compile(r",\s*(?:default|optional)\b")  # what may follow a kind
 _ITERATORS = frozenset({"Iterator", "Iterable", "Generator", "AsyncIterator", "AsyncGenerator"})
 # What a value is, by the kind of expression that makes it.
 _KINDS: dict[type, str] = {
@@ -57,16 +58,25 @@ class Entry:
 
 @dataclass(slots=True)
 class Section:
-    """A section; `begins` is the word that each sentence in it begins with."""
+    """A section; `begins` is the word that each sentence in it begins with.
+
+    `rest` is what it said before of what is none of its entries.
+    """
 
     title: str
     entries: list[Entry]
     begins: str = ""
+    rest: str = ""
 
     @property
     def opening(self) -> list[str]:
         """The lines above the entries."""
         return ["", self.title, "-" * len(self.title)]
+
+    @property
+    def closing(self) -> list[str]:
+        """The lines below the entries."""
+        return self.rest.split("\n") if self.rest else []
 
 
 @dataclass(slots=True)
@@ -94,6 +104,7 @@ class Docstring:
             lines += section.opening
             for entry in section.entries:
                 lines += entry.lines
+            lines += section.closing
         if self.others:
             lines += ["", *self.others.split("\n")]
         return "\n".join(lines)
@@ -260,11 +271,29 @@ def _keep(docstring: Docstring, before: str) -> None:
 
 
 def _keep_entries(section: Section, body: str) -> None:
-    """Take over what was said of those that are still there, and their kinds where none is."""
-    heads = [line for line in body.split("\n") if line[:1].strip()]
-    texts = re.split(r"(?m)^\S.*$", body)[1:]
-    said = {head.partition(" :")[0]: (head, text) for head, text in zip(heads, texts, strict=True)}
-    for entry in section.entries:
-        head, text = said.get(entry.name or entry.kind, ("", ""))
+    """Take over what was said of the entries, and their kinds where none is; leave the rest as is.
+
+    Values that a function returns may have names, which no code tells: those stay as they are.
+    """
+    keys = [_key(entry.name or entry.kind) for entry in section.entries]
+    said: dict[str, tuple[str, str]] = {}
+    rest: list[str] = []
+    for part in re.split(r"(?m)^(?=\S)", body):
+        head, _, text = part.partition("\n")
+        names, _, kind = head.partition(":")
+        told = {_key(name) for name in (names, *names.split(","))}
+        said |= dict.fromkeys(told, (kind, text))
+        if part.strip() and told.isdisjoint(keys):
+            rest.append(part.rstrip())
+    if rest and section.title in ("Returns", "Yields"):
+        section.entries, rest = [], [body.strip("\n").rstrip()]
+    for entry, key in zip(section.entries, keys, strict=False):
+        kind, text = said.get(key, ("", ""))
         entry.about = " ".join(text.split())
-        entry.kind = entry.kind or head.partition(" : ")[2].partition(",")[0]
+        entry.kind = entry.kind or _OPTIONAL.split(kind)[0].strip()
+    section.rest = "\n".join(rest)
+
+
+def _key(name: str) -> str:
+    """What a head and an entry have in common, however stars are written."""
+    return name.strip().lstrip("\\*")

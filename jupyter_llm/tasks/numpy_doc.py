@@ -104,6 +104,7 @@ class _Writer:
             for entry in section.entries:
                 self._fill(entry, section)
                 self._lines += entry.lines
+            self._lines += section.closing
         return docstring.text if has_one or self.first is not None else ""
 
     def _summary(self) -> str:

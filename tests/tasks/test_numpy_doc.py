@@ -198,6 +198,74 @@ def test_what_a_docstring_said_before_is_kept(watch: Watch) -> None:
         assert text in docstring
 
 
+SAID = """
+def f(a, b, *rest, c=None, **more):
+    \'\'\'Do it.
+
+    Parameters
+    ----------
+    a, b : list of float
+        The points.
+    \\\\*rest
+        What is left.
+    c : {'x', 'y'}, optional
+        The way.
+    color : str
+        One of `more`.
+
+    Returns
+    -------
+    mean : float
+        The middle.
+    std : float
+        How far.
+
+    Raises
+    ------
+    KeyError
+        If there is none.
+    \'\'\'
+    if not a:
+        raise ValueError("empty")
+    return a, b
+"""
+
+
+def test_no_sentence_about_what_the_code_does_not_tell_is_lost() -> None:
+    (node,) = ast.parse(SAID).body
+    assert structure_of(node, {}).text == textwrap.dedent(  # type: ignore[arg-type]
+        """\
+        Do it.
+
+        Parameters
+        ----------
+        a : list of float
+            The points.
+        b : list of float
+            The points.
+        *rest
+            What is left.
+        c : {'x', 'y'}, optional
+            The way.
+        **more
+        color : str
+            One of `more`.
+
+        Returns
+        -------
+        mean : float
+            The middle.
+        std : float
+            How far.
+
+        Raises
+        ------
+        ValueError
+        KeyError
+            If there is none."""
+    )
+
+
 def test_a_constructor_gives_a_class_its_parameters(watch: Watch) -> None:
     watch.run(
         "class Shop:\n    def __init__(self, name: str, *, size=3):\n        self.size = size"
