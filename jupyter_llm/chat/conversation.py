@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, TypedDict
 
 from jupyter_llm.chat.asked import Asked
@@ -338,8 +338,11 @@ class Chat(ChatTurns):
     def _sending(self, asked: Asked, show_progress: ShowProgress | None) -> Iterator[_Sending]:
         """Make a prompt ready, and hold its place until it has begun or it is known not to."""
         engine = self.current.get(asked.model, show=show_progress)
-        # Only now: a prompt that cannot be sent leaves the conversation as it was.
         if asked.is_new:
+            if asked.describe is not None:  # once, so no Ctrl-C comes in the second time
+                asked = replace(asked, describe=cache(asked.describe))
+            self._preview(engine, asked)
+            # Only now: a prompt that cannot be sent leaves the conversation as it was.
             self.reset()
         if asked.goes_on and asked.origin is not None:
             self.resume()

@@ -457,9 +457,15 @@ def test_an_interrupt_of_a_review_shows_what_was_found_by_then(
     assert cell.text.endswith("*interrupted; this is what was found by then*")
 
 
-def test_a_new_chat_that_cannot_begin_leaves_the_old_one(shell: InteractiveShell) -> None:
+@pytest.mark.parametrize(
+    ("option", "error"),
+    [("-m no-such-model", ModelNotFoundError), ("--vars no_such_name", OptionError)],
+)
+def test_a_new_chat_that_cannot_begin_leaves_the_old_one(
+    shell: InteractiveShell, option: str, error: type[Exception]
+) -> None:
     run(shell, "%llm -n 3 first")
-    run(shell, "%llm --new -s other -m no-such-model second", raises=ModelNotFoundError)
+    run(shell, f"%llm --new -s other {option} second", raises=error)
     assert [turn.prompt for turn in llm.chat("default").turns] == ["first"]
     assert llm.chat("default").system is None
 
