@@ -102,12 +102,15 @@ def _values_text(cells: list[str], num: int, nulls: str, reading: Reading) -> st
 
 
 def _plain(value: Any) -> Any:
-    """A frame or series of a subclass as a plain one, without copying."""
+    """A frame or series as one of the library's own class, without copying.
+
+    One of pandas without its `attrs`, too: each piece of a frame gets a deep copy of them.
+    """
     for package, name, found in library_types(type(value)):
         cls: Any = found
         if name not in ("DataFrame", "Series"):
             continue
-        if cls is type(value):
+        if cls is type(value) and package == "polars":
             return value
         if package == "polars" and name == "DataFrame":
             return cls._from_pydf(attribute(value, "_df"))
@@ -116,7 +119,7 @@ def _plain(value: Any) -> Any:
         data = attribute(value, "_mgr")
         plain = cls._from_mgr(data, axes=data.axes)
         if name == "Series":
-            plain.name = attribute(value, "_name")
+            object.__setattr__(plain, "_name", attribute(value, "_name"))  # whatever it is
         return plain
     return value
 
@@ -204,7 +207,7 @@ def column(value: Any, label: str) -> Any:
     if own_package(value) == "polars":
         return value.get_column(label)
     place = value.columns.get_loc(label)
-    return value.iloc[:, place] if type(place) is int else value
+    return _plain(value).iloc[:, place] if type(place) is int else value
 
 
 def _arrays(values: Any) -> dict[int, Any]:

@@ -14,6 +14,7 @@ import itertools
 import os
 import pathlib
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -252,6 +253,25 @@ def test_other_tables() -> None:
     frames = {"one": pd.DataFrame(FRAME), "two": pl.DataFrame(FRAME)}
     text = summarize("frames", frames)
     assert "{'one': pandas DataFrame, 3 rows x 3 columns, 'two': polars DataFrame, 3" in text
+
+
+def test_what_hangs_on_a_frame_is_neither_copied_nor_in_the_way() -> None:
+    copied = []
+
+    class Counts:
+        def __deepcopy__(self, memo: object) -> Counts:
+            copied.append(memo)
+            return self
+
+    df = pd.DataFrame({"a": [1.5, None], "b": ["x", "y"]})
+    told = summarize("df", df), summarize("s", df["b"])
+    df.attrs = {"counts": Counts()}
+    series = df["b"]
+    copied.clear()
+    assert (summarize("df", df), summarize("s", series)) == told
+    assert not copied
+    df.attrs = {"lock": threading.Lock()}  # cannot be copied
+    assert summarize("df", df) == told[0]
 
 
 def test_a_subclass_of_a_frame_is_read_as_a_frame() -> None:
