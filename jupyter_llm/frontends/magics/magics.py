@@ -190,6 +190,11 @@ class LLMMagics(Magics):
 
     def _obey(self, order: Order, options: Options) -> None:
         """Run a command, and show what it answers."""
+        if options.dry_run:
+            raise MagicUsageError(
+                f"--dry-run shows a prompt, and /{order.command.name} is a command.",
+                "Nothing was done.",
+            )
         view, words = self._view(options), order.argument.split()
         where: set[str] = set()
         if order.command.name in _PROPOSING:
@@ -210,16 +215,24 @@ class LLMMagics(Magics):
         )
         with self._interruptible(view):
             answer = order.command.run(call)
+        completion = answer if isinstance(answer, Completion) else None
         if isinstance(answer, str):
-            self._tell(answer)
+            if not options.quiet:
+                self._tell(answer)
         elif isinstance(answer, Proposal):
+            completion = answer.completion
             self._answering(call.options, view).propose(answer)
-        elif isinstance(answer, Completion):
-            notes = filter(None, (cut_off(answer), cost(answer, options)))
-            view.close(answer.text, "; ".join(notes), answer_metadata(answer))
-            self._assign(answer, options)
-        else:
+        elif completion is not None:
+            notes = filter(None, (cut_off(completion), cost(completion, options)))
+            view.close(completion.text, "; ".join(notes), answer_metadata(completion))
+        elif not options.quiet:
             display(answer)
+        if completion is not None:
+            self._assign(completion, options)
+        elif names := " and ".join(filter(None, (options.assign_to, options.out))):
+            raise MagicUsageError(
+                f"/{order.command.name} gave no completion, so {names} is as it was."
+            )
 
     def _ask(self, asked: Asked, options: Options, remark: str) -> None:
         """Answer a prompt, or show it if that is all that is wanted."""
@@ -230,8 +243,8 @@ class LLMMagics(Magics):
             with self._interruptible(view):
                 self._answering(options, view).preview(chat, asked)
             return
-        if options.quiet or options.assign_to:
-            view = View() if options.quiet else SilentView(view)
+        if options.assign_to and not options.quiet:
+            view = SilentView(view)
         is_told = options.continue_ or options.chat in self._told
         note = "; ".join(filter(None, (remark, "" if is_told else kept_note(chat))))
         answering = self._answering(options, view, note)
@@ -284,6 +297,8 @@ class LLMMagics(Magics):
         make_view(self.shell, "text/markdown").close(markdown, "")
 
     def _view(self, options: Options) -> View:
+        if options.quiet and not options.dry_run:
+            return View()
         is_markdown = options.format != "text" and not options.dry_run
         mime = "text/markdown" if is_markdown else "text/plain"
         return make_view(self.shell, mime, self._clear_cell)

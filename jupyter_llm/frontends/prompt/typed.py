@@ -102,7 +102,9 @@ class Reader:
         if order is not None and is_draft:
             return Typed(order, options)
         if order is not None:
-            return Typed(replace(order, argument=interpolate(order.argument, evaluate)), options)
+            # A text to go on with is told to the model; other arguments are names and paths.
+            value = told if order.command.name == "complete" else evaluate
+            return Typed(replace(order, argument=interpolate(order.argument, value)), options)
         shielded, sources = shield(prompt)
         if is_draft:  # what is open may become an expression
             shielded = _UNCLOSED.split(shielded)[0]

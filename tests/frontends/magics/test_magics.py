@@ -304,6 +304,39 @@ def test_what_an_answer_says_over_and_over_lands_once(
     assert "".join(landed).count("total_of_prices = 1") == 1
 
 
+def test_a_command_with_dry_run_does_nothing(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    run(shell, "%llm Hello")
+    run(shell, "%llm --dry-run /reset", raises=MagicUsageError)
+    assert len(llm.chat("default").turns) == 1
+
+
+def test_a_quiet_command_shows_nothing(shell: InteractiveShell, scripted: ScriptedEngine) -> None:
+    run(shell, "1 + 1", store_history=True)
+    for line in ("%llm -q /status", "%llm -q /explain 1", "%llm -q /models"):
+        assert run(shell, line).displays == []
+
+
+def test_what_a_command_writes_goes_into_a_variable_and_nothing_else_does(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    run(shell, "1 + 1", store_history=True)
+    scripted.replies.append("x():\n    assert print(1) is None\n```")
+    run(shell, "%llm -q x << /test 1")
+    assert "print(1)" in shell.user_ns["x"].text
+    run(shell, "%llm x << /status", raises=MagicUsageError)
+    assert "print(1)" in shell.user_ns["x"].text
+
+
+def test_a_secret_in_a_text_to_go_on_with_is_told_to_nobody(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    shell.user_ns["password"] = "hunter2-abc!"  # noqa: S105
+    run(shell, "%llm /complete The password is {{password}}")
+    assert "hunter2" not in str(scripted.requests[-1].prompt)
+
+
 @pytest.mark.parametrize(
     ("line", "reply"),
     [
