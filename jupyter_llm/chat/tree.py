@@ -127,7 +127,8 @@ class Exchanges:
         self._writings: dict[int, Writing] = {}
         self._shown: tuple[Exchange, ...] | None = None  # None: something has changed
         self._finished_at = 0.0
-        self.replaced_prompts: set[str] = set()  # the hashes of those of this kernel
+        # Prompts of this kernel that are no turn's any more, by hash, and the numbers they told.
+        self.past_prompts: dict[str, set[int]] = {}
 
     def __contains__(self, number: int) -> bool:
         """Tell whether a prompt of that number has been sent, and has an answer or may have one."""
@@ -193,7 +194,8 @@ class Exchanges:
         for other in sorted(self._branches):  # a number is larger than its parent's
             if self._branches.parent(other) in told:
                 told.add(other)
-        return self.prompts(told) - self.prompts(set(self._branches) - told)
+        past = {prompt for prompt, numbers in self.past_prompts.items() if number in numbers}
+        return (self.prompts(told) | past) - self.prompts(set(self._branches) - told)
 
     def prompts(self, numbers: Iterable[int] | None = None) -> set[str]:
         """The hashes of the prompts of some numbers, or of all there are."""
@@ -316,6 +318,8 @@ class Exchanges:
         self._shown = None
         completion = writing.completion
         if completion is None:
+            if writing.future.exception() is None:
+                self._let_go(number, writing.future.result())
             return None
         self._finished_at = max(time.time(), self._finished_at + _TICK_S)
         turn = Turn(
@@ -329,9 +333,16 @@ class Exchanges:
             cuts=writing.cuts,
         )
         tick = writing.moment.tick
-        self.replaced_prompts |= self.prompts([number])
+        if entry.turn is not None:
+            self._let_go(number, entry.turn.completion)
         self._branches[number] = replace(entry, turn=turn, is_kept=writing.is_kept, tick=tick)
         return turn
+
+    def _let_go(self, number: int, completion: Completion) -> None:
+        """Note the prompt of an answer that no longer counts, or never did: it is kept still."""
+        if completion.provenance is not None:
+            told = self.past_prompts.setdefault(completion.provenance.prompt_sha256, set())
+            told.update(self._branches.path_to(number))
 
     # What is changed
 
@@ -376,6 +387,8 @@ class Exchanges:
 
     def remove(self, number: int) -> int:
         """Take out what stands at a number; return its parent, now that of what followed it."""
+        if (gone := self.turn(number)) is not None:
+            self._let_go(number, gone.completion)
         self._writings.pop(number, None)
         children = self._branches.children(number)
         parent = self._branches.remove(number)

@@ -190,7 +190,7 @@ class ChatTurns:
         Where their prompts are forgotten too, they can no longer be verified.
         """
         with self._lock:
-            prompts = self._exchanges.prompts() | self._exchanges.replaced_prompts
+            prompts = self._exchanges.prompts() | self._exchanges.past_prompts.keys()
             writings = self._exchanges.clear()
             if self.name is not None:
                 self._archive.clear(self.name)

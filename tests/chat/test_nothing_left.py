@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from support.engines import wait_until_idle
+from support.scripted import ScriptedEngine
 from support.shell import run
 from support.stored import rows
 from support.waiting import until
@@ -119,6 +120,39 @@ def test_resetting_a_chat_leaves_nothing_of_it(shell: InteractiveShell, home: Pa
     run(shell, "%llm /reset")
     assert left(home) == set()
     assert rows("SELECT count(*) FROM prompts") == [(1,)]
+
+
+def test_nor_of_a_prompt_that_its_cell_asks_no_more(shell: InteractiveShell, home: Path) -> None:
+    run(shell, f"%llm -n 4 Hello\n%llm -n 4 --seed 1 {LONG}", cell_id="cell")
+    run(shell, "%llm -n 4 Hello", cell_id="cell")
+    assert "text" in left(home)
+    run(shell, "%llm /reset")
+    assert left(home) == set()
+
+
+def test_nor_of_a_prompt_that_was_stopped_before_its_first_word(scripted: ScriptedEngine) -> None:
+    scripted.may_write.clear()
+    chat = llm.chat("default")
+    stream = chat.stream(LONG)
+    stream.cancel()
+    assert stream.result().text == ""
+    assert not chat.turns
+    llm.prompts.flush(10)
+    assert rows("SELECT count(*) FROM prompts") == [(1,)]
+    llm.conversations.forget(chat)
+    assert rows("SELECT count(*) FROM prompts") == [(0,)]
+
+
+def test_removing_a_turn_leaves_no_prompt_that_told_it(shell: InteractiveShell, home: Path) -> None:
+    ask(shell, "", "Hello", "first")
+    ask(shell, "", "Hello again", "first")
+    ask(shell, "", LONG, "second")
+    ask(shell, "", "And now?", "third")
+    ask(shell, "", "And then?", "third")
+    assert "text" in left(home)
+    llm.chat("default").remove(2)
+    assert "text" not in left(home)
+    assert rows("SELECT count(*) FROM prompts") == [(2,)]
 
 
 def test_deleting_a_chat_leaves_nothing_of_it_nor_of_its_system_text(
