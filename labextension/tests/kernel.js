@@ -44,6 +44,13 @@ export class Kernel {
     this.#events.dispatchEvent(new CustomEvent("comm_live_update"));
   }
 
+  /** Be another one: nothing that was asked before is known. */
+  restart() {
+    this.isGone = false;
+    this.seq = 0;
+    this.#events.dispatchEvent(new CustomEvent("comm_live_update"));
+  }
+
   /** Send something that the network loses. */
   lose() {
     this.seq += 1;

@@ -252,6 +252,53 @@ test("what could not be sent is given back", async () => {
   assert.equal(store.history().at(-1), "Goodbye");
 });
 
+test("what another kernel knows nothing of is given back, in the order it was sent", () => {
+  ready();
+  const begun = store.send("Begun?");
+  const { turn } = example("turn-reading");
+  kernel.say({ type: "turn", turn: { ...turn, prompt: "Begun?" }, id: begun });
+  kernel.say({ type: "path", path: [...store.state.path, turn.number] });
+  const waiting = store.send("Waiting?");
+  kernel.say({ type: "ack", id: waiting });
+  const [unheard, kept] = [store.send("Unheard?"), store.send("Kept?")];
+  kernel.restart();
+  const late = store.send("Late?");
+  const { turns, path } = example("snapshot");
+  const again = { ...turn, number: 9, prompt: "Kept?" };
+  welcome("snapshot", { turns: [...turns, again], path: [...path, 9], pending: [] });
+  assert.deepEqual(
+    store.state.returned.map(({ id }) => id),
+    [begun, waiting, unheard],
+  );
+  assert.deepEqual(
+    store.state.pending.map(({ id }) => id),
+    [late],
+  );
+  assert.notEqual(kept, late);
+});
+
+test("what is still written on another line is not given back", () => {
+  ready();
+  const id = store.send("And how many columns?");
+  const { turn } = example("turn-reading");
+  kernel.say({ type: "turn", turn, id });
+  const { turns } = example("snapshot");
+  kernel.restart();
+  welcome("snapshot", { turns: [...turns, turn], path: [1, 2, turn.number], pending: [] });
+  assert.deepEqual(store.state.returned, []);
+});
+
+test("a question that another kernel was asked fails, and a draft is over", async () => {
+  ready();
+  const drafted = store.draft("How m");
+  const { reply } = store.request({ type: "check", sources: [] });
+  kernel.restart();
+  welcome();
+  await drafted;
+  await assert.rejects(reply, { message: "The kernel that was asked is gone. Try again." });
+  assert.equal(store.state.error, null);
+});
+
 test("status and transcript are what was told last", () => {
   ready();
   const status = { ...example("status").status, used: 7 };

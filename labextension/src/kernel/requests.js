@@ -10,6 +10,9 @@ const GONE = "The kernel of this panel is gone. Run its cell again.";
 /** These have done what they were for once they have arrived; nothing else answers them. */
 const ANSWERED_BY_ACK = new Set(["bye", "draft", "stop", "choose", "remove", "dismiss"]);
 
+/** For these somebody waits; prompts are on the page. */
+const AWAITED = new Set(["draft", "complete", "describe", "check", "prepare", "land"]);
+
 /** Nobody waits for these, so it is no news if they wait. */
 const NEVER_LATE = new Set(["draft"]);
 
@@ -121,6 +124,18 @@ export class Requests {
     for (const [id, request] of this.#open) {
       if (id === lastId) return;
       this.#setTaken(request);
+    }
+  }
+
+  /**
+   * Give up what was asked before a request of a kernel, or on a line, that is no more.
+   *
+   * @param {string} lastId
+   */
+  failBefore(lastId) {
+    for (const [id, { type }] of this.#open) {
+      if (id === lastId) return;
+      if (AWAITED.has(type)) this.#fail(id, "The kernel that was asked is gone. Try again.");
     }
   }
 

@@ -20,7 +20,7 @@ const MOST_RETURNED = 20;
  * @property {readonly Notice[]} notices
  * @property {readonly Pending[]} pending
  * @property {readonly Returned[]} returned  The latest that came to nothing.
- * @property {Map<number, string>} begun  Pending requests by their turns, which come onto the path.
+ * @property {Map<number, string>} begun  The requests that turns have come of, by their numbers.
  * @property {Status | null} status
  * @property {boolean} waiting  The kernel has not even taken in something that it was sent.
  * @property {{ text: string } | null} error
@@ -140,6 +140,29 @@ export function applySnapshot(state, snapshot, unsent, note) {
 }
 
 /**
+ * Return what was asked of another kernel, or on a line that is no more, and never answered: what a
+ * snapshot of the kernel that is there now knows nothing of.
+ *
+ * @param {State} state
+ * @param {SnapshotMessage} snapshot
+ * @param {readonly Pending[]} unsent  Requests that this kernel did not know of yet.
+ * @returns {Returned[]}
+ */
+export function lostBy({ pending, turns, begun }, snapshot, unsent) {
+  const told = [...unsent, ...snapshot.pending, ...snapshot.notices];
+  const known = new Set([...told.map(({ id }) => id), ...begun.values()]);
+  const others = snapshot.turns.filter(({ number }) => !turns.has(number));
+  const isThere = (/** @type {Turn} */ { number, prompt }) =>
+    snapshot.turns.some((turn) => turn.number === number && turn.prompt === prompt);
+  return [
+    ...[...turns.values()]
+      .filter((turn) => turn.state !== "finished" && !isThere(turn))
+      .map(({ number, prompt }) => ({ id: begun.get(number) ?? `turn ${number}`, text: prompt })),
+    ...pending.filter(({ id, text }) => !known.has(id) && !others.some((t) => t.prompt === text)),
+  ];
+}
+
+/**
  * @param {State} state
  * @param {Pending} pending
  * @param {Note} note
@@ -203,7 +226,6 @@ function setPath(state, path, note) {
   for (const number of path) {
     const id = state.begun.get(number);
     if (id !== undefined) endPending(state, id, note);
-    state.begun.delete(number);
   }
   state.path = path;
   note("path");
@@ -220,8 +242,8 @@ function setPath(state, path, note) {
  * @param {Note} note
  */
 function beginTurn(state, number, id, note) {
+  state.begun.set(number, id);
   if (state.path.includes(number)) endPending(state, id, note);
-  else state.begun.set(number, id);
 }
 
 /**

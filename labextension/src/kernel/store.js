@@ -4,7 +4,15 @@ import { randomId } from "../dom/random_id.js";
 import { Changes } from "./changes.js";
 import { PROTOCOL } from "./messages.js";
 import { Requests } from "./requests.js";
-import { apply, applySnapshot, emptyState, giveBack, setError, setPending } from "./state.js";
+import {
+  apply,
+  applySnapshot,
+  emptyState,
+  giveBack,
+  lostBy,
+  setError,
+  setPending,
+} from "./state.js";
 
 /**
  * @import { AnyModel } from "@anywidget/types"
@@ -59,6 +67,8 @@ export class Store {
   // The number of the last message, 0 before the first, and the greeting that is not answered.
   #seq = 0;
   #hello = "";
+  /** Whether the line has changed since all was told: the kernel may not be the one that was asked. */
+  #isOther = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #helloTimer;
 
@@ -274,6 +284,7 @@ export class Store {
 
   /** The line to the kernel is another one, or there is none: a greeting brings out which. */
   #probe = () => {
+    this.#isOther = true;
     if (this.#isShown) this.#sayHello();
   };
 
@@ -325,6 +336,11 @@ export class Store {
     if (snapshot.id !== null) this.#requests.takeBefore(snapshot.id);
     this.#hello = "";
     const unsent = this.state.pending.filter(({ id }) => this.#requests.isUntaken(id));
+    const lost = this.#isOther ? lostBy(this.state, snapshot, unsent) : [];
     applySnapshot(this.state, snapshot, unsent, this.#changes.note);
+    for (const one of lost) giveBack(this.state, one, this.#changes.note);
+    if (snapshot.id === null) return; // what was sent before it may still be on its way
+    if (this.#isOther) this.#requests.failBefore(snapshot.id);
+    this.#isOther = false;
   }
 }
