@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from browser.panel_page import PanelPage, a_snapshot, a_turn, example
 from playwright.sync_api import Page, expect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Locator
 
 pytestmark = pytest.mark.browser
 
@@ -54,6 +59,17 @@ def write(chat: PanelPage, source: str) -> None:
     chat.page.evaluate(
         "source => panelPage.notebook.cells.at(-1).sharedModel.setSource(source)", source
     )
+
+
+def press(button: Locator, chat: PanelPage, meanwhile: Callable[[], None]) -> None:
+    """Press a button, and do something else before the kernel has prepared the code."""
+    chat.page.evaluate("() => { delete panelPage.model.answers.prepare; }")
+    button.click()
+    meanwhile()
+    prepare = "panelPage.model.sent.filter(({ type }) => type === 'prepare')"
+    ids = chat.page.evaluate(f"() => {prepare}.map(({{ id }}) => id)")
+    chat.tell(*({**PREPARED, "id": each} for each in ids))
+    chat.answer(prepare=PREPARED)
 
 
 # Code
@@ -199,7 +215,9 @@ def test_a_proposal_for_a_cell_that_has_changed_shows_what_it_would_change(chat:
     chat.button("Accept").click()
     expect(chat.turns.last).to_contain_text("The cell has changed meanwhile.")
     expect(chat.panel.locator(".jllm-diff-removed")).to_have_text("-mine = 2")
-    assert sources(chat) == ["mine = 2"]
+    press(chat.button("Accept"), chat, lambda: write(chat, "mine = 3"))
+    expect(chat.panel.locator(".jllm-diff-removed")).to_have_text("-mine = 3")
+    assert sources(chat) == ["mine = 3"]
     chat.button("Accept").click()
     chat.wait_for("dismiss")
     assert sources(chat) == [PREPARED["source"]]

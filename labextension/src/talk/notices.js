@@ -123,6 +123,7 @@ export class NoticeView {
       say(text);
       return;
     }
+    const wanted = await prepared(this.#place, source); // the user may type until it is there
     const changed = cell === null ? null : changedCell(notebook, cell, before ?? "");
     if (changed) {
       const remark = "The cell has changed meanwhile. This is what would change now.";
@@ -131,7 +132,6 @@ export class NoticeView {
       say(remark);
       return;
     }
-    const wanted = await prepared(this.#place, source);
     if (cell === null) await notebook.insertBelow([wanted]);
     else replaceCell(notebook, cell, wanted);
     say(cell === null ? "Cell inserted" : "Cell changed");
