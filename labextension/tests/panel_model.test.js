@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { PanelModel } from "../lib/sidebar/panel_model.js";
-import { labExample } from "./messages.js";
+import { example, labExample } from "./messages.js";
 
 /** @import { Line } from "../lib/sidebar/panel_model.js" */
 
@@ -89,6 +89,15 @@ test("another kernel is told by the name that the chat has now, and the front en
   line.become("open");
   assert.deepEqual(line.sent.at(-1), { type: "panel-open", panel: "b5", chat: "costs" });
   assert.equal(told.length, 1);
+});
+
+test("a chat that goes by another name in the kernel says so", () => {
+  const told = listen("change:chat");
+  const say = (/** @type {object} */ message) =>
+    line.received.emit({ type: "panel-message", panel: "b5", message });
+  say(example("snapshot", { chat: "prices" }));
+  say(example("snapshot-for-all", { chat: "costs" }));
+  assert.deepEqual(told, ["costs"]);
 });
 
 test("without a kernel nothing can be sent, and that is said", () => {

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.errors import ChatNameError
 from jupyter_llm.frontends.lab.messages import (
     ChatData,
     Chats,
@@ -93,7 +94,9 @@ class Panels:
         from jupyter_llm.chat.transcript import to_markdown
 
         saved = self._session.llm.conversations.saved()
-        shown = {name: chat for name, chat in saved.items() if name == message.name}
+        if message.name not in saved:
+            raise ChatNameError(f"This notebook has no chat {message.name!r} with turns.")
+        shown = {message.name: saved[message.name]}
         title = PurePosixPath(self._session.path).name or "Chats"
         return Exported(id=message.id, markdown=to_markdown(shown, title=title))
 

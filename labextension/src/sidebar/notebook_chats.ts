@@ -94,14 +94,9 @@ export class NotebookChats implements IDisposable {
   async rename(newName: string): Promise<void> {
     const name = this.#current;
     const written = newName.trim().replace(/\s+/gu, " "); // as the kernel writes it
-    await this.#ask({ type: "rename-chat", name, new_name: newName });
     const shown = this.#shown.get(name);
-    this.#shown.delete(name);
-    if (shown) {
-      this.#shown.get(written)?.dispose();
-      shown.model.chat = written;
-      this.#shown.set(written, shown);
-    }
+    await this.#ask({ type: "rename-chat", name, new_name: newName });
+    if (shown) this.#move(shown.model.chat, written); // unless the chat has said so already
     await this.show(written);
   }
 
@@ -141,6 +136,24 @@ export class NotebookChats implements IDisposable {
     if (isOther) this.#changed.emit();
   }
 
+  /** Keep a chat by its other name; an empty one that had it goes by the first, as in the kernel. */
+  #move(from: string, to: string): void {
+    const [moved, other] = [this.#shown.get(from), this.#shown.get(to)];
+    if (!moved || from === to) return;
+    this.#shown.delete(from);
+    this.#keep(moved, to);
+    if (other) this.#keep(other, from);
+    this.#saved = this.#saved.map((name) => (name === from ? to : name));
+    if (this.#current === from) this.#choose(to);
+    else if (other && this.#current === to) this.#choose(from);
+    this.#changed.emit();
+  }
+
+  #keep(shown: ShownChat, name: string): void {
+    shown.model.chat = name;
+    this.#shown.set(name, shown);
+  }
+
   /** Go back to what this page showed before it was loaded again, if that is still there. */
   async #recall(): Promise<void> {
     const name = await this.#memory?.fetch(this.#key);
@@ -168,6 +181,7 @@ export class NotebookChats implements IDisposable {
     const place = { widget_manager: { context: panel.context }, page: new NotebookPage(panel) };
     const gone = this.#trans.__("The kernel is not connected. See above.");
     const model = new PanelModel(connection, UUID.uuid4(), name, place, gone);
+    model.on("change:chat", (other) => this.#move(model.chat, other as string));
     const widget = makeWidget();
     const ends = [widget.initialize({ model }), widget.render({ model, el: element })];
     let isDisposed = false;

@@ -20,7 +20,8 @@ type Listener = (value: unknown) => void;
 
 /**
  * Hands on the messages of one chat, and says so when the kernel is another one: chat_panel.js asks
- * for everything again when it hears `comm_live_update`.
+ * for everything again when it hears `comm_live_update`. When the chat goes by another name in the
+ * kernel it says `change:chat`; whoever keeps chats by their names sets `chat` then.
  */
 export class PanelModel {
   readonly widget_manager: PanelPlace["widget_manager"];
@@ -90,9 +91,12 @@ export class PanelModel {
   }
 
   readonly #take = (_: unknown, message: Message): void => {
-    if (message.type === "panel-message" && message.panel === this.#id) {
-      this.#tell("msg:custom", message.message);
+    if (message.type !== "panel-message" || message.panel !== this.#id) return;
+    const { type, chat } = message.message;
+    if (type === "snapshot" && typeof chat === "string" && chat !== this.#chat) {
+      this.#tell("change:chat", chat);
     }
+    this.#tell("msg:custom", message.message);
   };
 
   readonly #follow = (_: unknown, state: ConnectionState): void => {

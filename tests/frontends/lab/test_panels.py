@@ -198,6 +198,12 @@ def test_a_chat_is_exported_as_markdown(page: LabPage) -> None:
     assert turn["text"].strip() in text
 
 
+def test_a_chat_without_turns_is_not_exported(page: LabPage) -> None:
+    ShownChat(page, "prices")
+    answer = page.answer("export-chat", name="prices")
+    assert answer["text"] == "This notebook has no chat 'prices' with turns."
+
+
 def test_a_deleted_chat_is_gone_everywhere(page: LabPage, tmp_path: Path) -> None:
     llm.archive.open(tmp_path / "a.ipynb")
     chat = ShownChat(page, "prices")
