@@ -97,7 +97,7 @@ def test_code_out_of_sight_is_not_checked_yet(chat: PanelPage) -> None:
 def test_code_goes_below_the_active_cell_with_its_record(chat: PanelPage) -> None:
     show_code(chat, "a = 1", "b = 2", "c = 3")
     chat.page.locator(".jp-Cell").nth(1).click()
-    chat.button("Insert below").first.click()
+    press(chat.button("Insert below").first, chat, chat.page.locator(".jp-Cell").first.click)
     expect(chat.button("Inserted")).to_be_visible()
     assert sources(chat) == ["a = 1", "b = 2", PREPARED["source"], "c = 3"]
     assert chat.cells()[2]["metadata"] == PREPARED["metadata"]
@@ -105,9 +105,10 @@ def test_code_goes_below_the_active_cell_with_its_record(chat: PanelPage) -> Non
 
 
 def test_all_code_of_an_answer_becomes_cells(chat: PanelPage) -> None:
-    show_code(chat, "a = 1")
-    chat.button("Insert all").click()
-    expect(chat.page.locator(".jp-Cell")).to_have_count(3)
+    show_code(chat, "a = 1", "b = 2")
+    press(chat.button("Insert all"), chat, chat.page.locator(".jp-Cell").first.click)
+    expect(chat.page.locator(".jp-Cell")).to_have_count(4)
+    assert sources(chat) == ["a = 1", "b = 2", PREPARED["source"], PREPARED["source"]]
     asked = [message["source"] for message in chat.sent("prepare")]
     assert asked == ["print(len(dff))", "import seaborn"]
 
@@ -239,6 +240,7 @@ def test_a_proposal_for_a_new_cell_inserts_one_however_often_it_is_accepted(
     chat.page.evaluate("() => { delete panelPage.model.answers.prepare; }")
     chat.button("Accept").dblclick()
     (_,) = chat.sent("prepare")
+    chat.page.locator(".jp-Cell").last.click()
     chat.tell({**PREPARED, "id": chat.last_id("prepare")})
     chat.wait_for("dismiss")
     chat.button("Accept").click()

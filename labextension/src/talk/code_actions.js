@@ -108,8 +108,9 @@ export class CodeActions {
   async insertAll(answer) {
     const { notebook } = this.#place;
     const blocks = this.#python(answer);
+    const anchor = notebook?.activeCell()?.id; // they may be elsewhere once the code is there
     const cells = await Promise.all(blocks.map(({ source }) => prepared(this.#place, source)));
-    await notebook?.insertBelow(cells);
+    await notebook?.insertBelow(cells, anchor);
     this.#place.say(`${cells.length} cells inserted`);
   }
 
@@ -178,7 +179,8 @@ class CodeBlockActions {
   async #insert(button) {
     const { notebook, say } = this.#place;
     if (notebook) {
-      await notebook.insertBelow([await prepared(this.#place, this.source)]);
+      const anchor = notebook.activeCell()?.id;
+      await notebook.insertBelow([await prepared(this.#place, this.source)], anchor);
       flash(button, "Inserted");
       say("Cell inserted");
     } else this.#note(await landed(this.#place, this.source, false));

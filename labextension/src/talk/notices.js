@@ -123,6 +123,7 @@ export class NoticeView {
       say(text);
       return;
     }
+    const anchor = notebook.activeCell()?.id;
     const wanted = await prepared(this.#place, source); // the user may type until it is there
     const changed = cell === null ? null : changedCell(notebook, cell, before ?? "");
     if (changed) {
@@ -132,7 +133,7 @@ export class NoticeView {
       say(remark);
       return;
     }
-    if (cell === null) await notebook.insertBelow([wanted]);
+    if (cell === null) await notebook.insertBelow([wanted], anchor);
     else replaceCell(notebook, cell, wanted);
     say(cell === null ? "Cell inserted" : "Cell changed");
     this.#close();
