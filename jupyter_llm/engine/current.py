@@ -83,7 +83,7 @@ def _wait_until_idle(resident: Resident, show: ShowProgress | None) -> None:
     engine, is_told = resident.engine, threading.Event()
     end = engine.watch(is_told.set)
     try:
-        while engine.work != "idle" and not engine.is_closed:
+        while engine.is_awaited and not engine.is_closed:
             if show is not None:
                 show(Step(f"Waiting for {resident.entry.name}, which makes way"))
             is_told.wait(TICK_S)

@@ -54,6 +54,10 @@ class LoadedEngine(Engine, Protocol):
         """Whether the model is gone, by `close` or by a failure."""
 
     @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for what it writes, and it does not only read ahead."""
+
+    @property
     def is_outdated(self) -> bool:
         """Whether the model's file is another one now, or has other contents."""
 

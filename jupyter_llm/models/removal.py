@@ -81,7 +81,8 @@ def _of_hub(path: Path) -> Removal:
                 elif not hasattr(alone, "delete_files"):
                     raise ModelFileError(
                         path,
-                        f"{repo.repo_id} has other files here, which would go too. Upgrade "
+                        f"{repo.repo_id} has other files here, or a download was begun, and these "
+                        "would go too. Upgrade "
                         "huggingface_hub to 2.4, which removes one alone.",
                     )
                 else:

@@ -273,20 +273,26 @@ def _keep(docstring: Docstring, before: str) -> None:
 def _keep_entries(section: Section, body: str) -> None:
     """Take over what was said of the entries, and their kinds where none is; leave the rest as is.
 
-    Values that a function returns may have names, which no code tells: those stay as they are.
+    Values that a function returns may have names, which no code tells: those stay as they are. Of
+    a single one without a name the code knows the kind better.
     """
     keys = [_key(entry.name or entry.kind) for entry in section.entries]
     said: dict[str, tuple[str, str]] = {}
     rest: list[str] = []
-    for part in re.split(r"(?m)^(?=\S)", body):
+    parts = [part for part in re.split(r"(?m)^(?=\S)", body) if part.strip()]
+    for part in parts:
         head, _, text = part.partition("\n")
         names, _, kind = head.partition(":")
         told = {_key(name) for name in (names, *names.split(","))}
         said |= dict.fromkeys(told, (kind, text))
-        if part.strip() and told.isdisjoint(keys):
+        if told.isdisjoint(keys):
             rest.append(part.rstrip())
     if rest and section.title in ("Returns", "Yields"):
-        section.entries, rest = [], [body.strip("\n").rstrip()]
+        head, _, text = rest[0].partition("\n")
+        if len(parts) == 1 and " : " not in head and section.entries[0].kind:
+            said[keys[0]], rest = ("", text), []
+        else:
+            section.entries, rest = [], [body.strip("\n").rstrip()]
     for entry, key in zip(section.entries, keys, strict=False):
         kind, text = said.get(key, ("", ""))
         entry.about = " ".join(text.split())

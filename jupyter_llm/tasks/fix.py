@@ -64,7 +64,7 @@ def fix(task: Task, argument: str = "") -> Proposal:
         task=task,
         failure=failure,
         failed=_as_it_is_now(failed, task.cells) if failed is not None else None,
-        makers=tuple(cause.cell for cause in sorted(causes, key=lambda c: c.cell.number)),
+        makers=_makers(causes),
     )
     found = list(find_mends(trial, [target] if argument.strip() else [target, *others]))
     if (best := best_mend(found)) is not None:
@@ -82,8 +82,10 @@ def fix_shown(task: Task, cell: ShownCell) -> Proposal:
     cell.check_is_written()
     event = cell.event(task.cells)
     failure = _failure_of(cell, task)
+    makers: tuple[CellEvent, ...] = ()
     if failure is not None:
         causes = causing_cells(failure, task.cells)
+        makers = _makers(causes)
         own = next((cause for cause in causes if cause.cell.cell_id == cell.cell_id), None)
         target = replace(own, cell=event) if own is not None else Cause(event, "", 0)
         prompt = fix_prompt(failure, [cause for cause in causes if cause is not own], target)
@@ -101,7 +103,7 @@ def fix_shown(task: Task, cell: ShownCell) -> Proposal:
         )
         prompt, other = "\n\n".join(filter(None, parts)), ""
     target = replace(target, reason=f"failed with {_headline(error)}{other}")
-    trial = Trial(task=task, failure=failure, failed=event)
+    trial = Trial(task=task, failure=failure, failed=event, makers=makers)
     found = list(find_mends(trial, [target]))
     if (best := best_mend(found)) is not None:
         proposal = _mended(best)
@@ -110,6 +112,11 @@ def fix_shown(task: Task, cell: ShownCell) -> Proposal:
         if proposal.completion is not None:
             cell.check_is_whole(proposal.completion)
     return replace(proposal, source=cell.changed(proposal.source))
+
+
+def _makers(causes: Sequence[Cause]) -> tuple[CellEvent, ...]:
+    """The cells that had a hand in a failure, in the order they ran."""
+    return tuple(cause.cell for cause in sorted(causes, key=lambda cause: cause.cell.number))
 
 
 def _mended(found: Mended) -> Proposal:

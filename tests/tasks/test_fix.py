@@ -298,6 +298,17 @@ def test_the_cells_that_have_to_run_again_are_named(
     assert fix(tried(watch, answer), changed).verdict == said
 
 
+@needs_seal
+def test_they_are_named_of_a_cell_that_a_page_shows_too(watch: Watch) -> None:
+    watch.run("rows = [1, 2]")
+    watch.run("rows.append('x')\nprint(sum(rows))", cell_id="page")
+    answer = "rows = [1, 2]\nprint(sum(rows))\nrows.append('x')"
+    cell = ShownCell(cell_id="page", source=watch.cells[-1].source, error="TypeError: unsupported")
+    proposal = fix_shown(tried(watch, answer), cell)
+    assert proposal.source == "print(sum(rows))\nrows.append('x')"
+    assert proposal.verdict == "With this change the cell runs once cell [1] has run again."
+
+
 def test_a_near_name_is_proposed_where_the_model_would_change_nothing(watch: Watch) -> None:
     watch.run("xs = [1, 2]")
     watch.run("xs[5]")

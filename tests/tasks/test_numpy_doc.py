@@ -324,3 +324,13 @@ def test_a_function_is_told_what_to_do(said: str, expected: str) -> None:
 )
 def test_what_can_be_no_type_is_none(said: str, expected: str) -> None:
     assert type_name(said) == expected
+
+
+def test_a_kind_that_is_another_one_now_comes_from_the_code(watch: Watch) -> None:
+    watch.run(
+        'def f(a) -> dict[str, int]:\n    """Do it.\n\n    Returns\n    -------\n    dict\n'
+        '        The map.\n    """\n    return {}'
+    )
+    docstring = docstring_of(document(watch.task("Nothing."), "f").source, "f")
+    check_numpy_style(docstring)
+    assert "Returns\n-------\ndict[str, int]\n    The map." in docstring

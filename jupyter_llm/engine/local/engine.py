@@ -103,6 +103,7 @@ class LocalEngine:
         self._num_forgets = 0
         self._tokens_per_s = 0.0
         self._work: Work = "idle"
+        self._is_awaited = False
         self._place = Place(self._make_way)
         self._watchers = Watchers()
         self._thread = threading.Thread(target=self._run, name="jupyter-llm-engine", daemon=True)
@@ -225,6 +226,11 @@ class LocalEngine:
     def is_closed(self) -> bool:
         """Whether the model is gone, by `close` or by a failure."""
         return self._is_closed
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for what it writes, and it does not only read ahead."""
+        return self._is_awaited
 
     @property
     def is_outdated(self) -> bool:
@@ -450,6 +456,7 @@ class LocalEngine:
             work = "idle"
         elif any(generation.first_s is not None for generation in self._generations.values()):
             work = "writing"
+        self._is_awaited = not self._model.is_free
         if work != self._work:
             self._work = work
             self._watchers.tell()

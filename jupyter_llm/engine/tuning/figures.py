@@ -180,7 +180,11 @@ def keep_copy(scratch: Path, sha256: str, quantization: str) -> Path:
 def forget_tuning(path: Path) -> bool:
     """Remove all that is remembered of a file, copies too; False if there was nothing."""
     inspect(path)  # says it if the file is not there
-    sha256 = file_sha256(path)
+    return forget_tuning_of(file_sha256(path))
+
+
+def forget_tuning_of(sha256: str) -> bool:
+    """Remove all that is remembered of the files with a hash; False if there was nothing."""
     known = [key for key in _REMEMBERED.all() if key.startswith(sha256)]
     _REMEMBERED.forget(known)
     found = list(tuned_folder().glob(f"{sha256}-*"))

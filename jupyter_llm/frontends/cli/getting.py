@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from jupyter_llm.errors import LicenceError, ModelFileError
+from jupyter_llm.errors import LicenceError
 from jupyter_llm.frontends.cli.command import (
     OK,
     TROUBLE,
@@ -91,7 +90,7 @@ def _suggest(options: argparse.Namespace) -> int:
 
 def _remove(options: argparse.Namespace) -> int:
     from jupyter_llm.common.tables import human_size
-    from jupyter_llm.engine.tuning.figures import forget_tuning
+    from jupyter_llm.engine.tuning.figures import forget_tuning_of
     from jupyter_llm.models.discover import find_model, list_models
     from jupyter_llm.models.fingerprint import known_sha256
     from jupyter_llm.models.removal import removal
@@ -116,10 +115,10 @@ def _remove(options: argparse.Namespace) -> int:
     if not options.yes and not agrees(f"{listed}\nDelete this, {size}?"):
         say("remove", "Nothing was deleted. --yes deletes without a question.")
         return TROUBLE
-    if known_sha256(entry.path):  # without the file nothing leads to its copies
-        with suppress(ModelFileError):
-            forget_tuning(entry.path)
+    sha256 = known_sha256(entry.path)
     found.carry_out()
+    if sha256 and all(known_sha256(other.path) != sha256 for other in list_models()):
+        forget_tuning_of(sha256)  # nothing else leads to its copies
     if options.json:
         show_json({"deleted": found.paths, "freed_bytes": found.size_bytes})
     else:

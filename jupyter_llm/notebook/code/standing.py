@@ -125,14 +125,15 @@ class Standing:
         # Whoever calls a lambda does what is in it.
         lambdas = (node for node in ast.walk(statement) if isinstance(node, ast.Lambda))
         self._fickle |= mutated_in(*lambdas)
-        changed = []
-        for binding in bindings_of(statement):
+        bindings = list(bindings_of(statement))
+        changed = [binding.name for binding in bindings if binding.verb != "assigns"]
+        for name in changed:  # before what else it stood for is forgotten
+            self._change(name)
+        for binding in bindings:
             if binding.verb == "assigns":
                 self._same.pop(binding.name, set()).discard(binding.name)
                 self._behind.pop(binding.name, None)
                 self._changed[binding.name] = self._count
-            else:
-                changed.append(binding.name)
         for name, other in _aliases(statement):
             group = self._same.get(name, {name}) | self._same.get(other, {other})
             self._same |= dict.fromkeys(group, group)

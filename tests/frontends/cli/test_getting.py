@@ -153,6 +153,18 @@ def test_the_copy_of_a_tuned_model_goes_with_it(repo: Repo) -> None:
     assert not copy.exists()
 
 
+def test_the_copy_of_a_model_that_is_here_twice_stays(
+    home: Path, repo: Repo, tiny_base_gguf: Path
+) -> None:
+    assert main(["pull", NAME]) == 0
+    file_sha256(own(home, tiny_base_gguf))
+    copy = tuned_folder() / f"{file_sha256(find_model(MODEL).path)}-Q8_0.gguf"
+    copy.parent.mkdir(parents=True)
+    copy.touch()
+    assert main(["remove", MODEL, "--yes"]) == 0
+    assert copy.exists()
+
+
 def test_an_old_huggingface_hub_removes_no_files_beside(
     repo: Repo,
     tiny_gguf: Path,

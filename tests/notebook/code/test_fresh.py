@@ -61,6 +61,11 @@ def test_words_that_only_begin_like_again_ask_for_nothing_anew(prompt: str) -> N
     assert fresh(f"{old}\n{new}", prompt=prompt) == Fresh(new, (old,))
 
 
+def test_what_was_changed_by_another_name_has_to_stay() -> None:
+    ran = ("total = [1]", "text = total", "if total:\n    text[0] = 2\n    text = [5]")
+    assert fresh("total = [1]\nprint(total)", *ran).source == "total = [1]\nprint(total)"
+
+
 def test_comments_go_with_what_is_below_and_the_rest_stays_byte_for_byte() -> None:
     new = "# The means\nmeans = df.mean( )   # of all\n\n\nprint( means )\n"
     draft = (
