@@ -141,7 +141,7 @@ def test_escape_closes_the_box_and_earlier_instructions_come_again(actions: Cell
     expect(actions.notebook.cell(index)).to_be_focused()
 
 
-def test_what_stands_in_the_box_is_not_lost_to_keys_that_mean_something_else(
+def test_what_stands_in_the_box_is_not_lost_to_keys_that_mean_something_else_nor_to_a_move(
     actions: CellActions,
 ) -> None:
     actions.start_edit("y = 1", "shorter")
@@ -156,6 +156,10 @@ def test_what_stands_in_the_box_is_not_lost_to_keys_that_mean_something_else(
     composing = {"key": "Escape", "isComposing": True, "bubbles": True}  # no word of that script
     box.dispatch_event("keydown", composing)
     expect(box).to_have_value("as a list")
+    actions.do("edit")
+    expect(box).to_have_value("as a list")
+    actions.notebook.command("notebook:move-cell-up")
+    expect(actions.region(index - 1).get_by_role("textbox")).to_have_value("as a list")
 
 
 def test_what_is_selected_goes_along(actions: CellActions) -> None:

@@ -51,10 +51,12 @@ export class CellActions implements IDisposable {
   /** Do something with a cell, in the place of what was done with it before. */
   begin(action: Action, cell: Cell): void {
     const { id } = cell.model;
-    this.#views.get(id)?.end();
+    const old = this.#views.get(id);
+    old?.end();
     const view = new View(this.#panel, this.#connection, this.#tools, action, cell, () => {
       if (this.#views.get(id) === view) this.#views.delete(id);
     });
+    view.takeOver(old);
     this.#views.set(id, view);
     view.place();
     view.reveal();
@@ -115,6 +117,11 @@ export class View {
   get isAcceptable(): boolean {
     const fit = this.#fit();
     return fit === "fits" || (fit === "below" && canInsert(this.#panel));
+  }
+
+  /** Begin with what was typed in another one and not sent. */
+  takeOver(old: View | undefined): void {
+    if (old) this.#task.draft = old.#task.draft;
   }
 
   begin(): void {

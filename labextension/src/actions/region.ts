@@ -89,6 +89,7 @@ export class Region extends Widget {
   }
 
   override dispose(): void {
+    this.#task.draft = this.#body.querySelector("textarea")?.value ?? "";
     this.#markdown?.dispose();
     super.dispose();
   }
@@ -117,7 +118,8 @@ export class Region extends Widget {
       instructions.push(instruction);
       this.#task.begin(instruction);
     };
-    const texts = [...instructions, ""]; // the last one is what is not sent yet
+    box.value = this.#task.draft;
+    const texts = [...instructions, box.value]; // the last one is what is not sent yet
     let place = instructions.length;
     box.addEventListener("keydown", (event) => {
       if (event.isComposing) return;

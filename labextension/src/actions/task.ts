@@ -24,6 +24,8 @@ export type Target = Pick<Extract<Request, { type: "act" }>, "cell" | "selection
 export class Task {
   readonly action: Action;
   readonly target: Target;
+  /** What stood in the box when it went from the page without being sent. */
+  draft = "";
   readonly #asked: Asked;
   readonly #onChange: () => void;
   #state: TaskState = { kind: "asking" };
