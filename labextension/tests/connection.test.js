@@ -111,6 +111,25 @@ test("why jupyter_llm cannot be loaded is what the kernel says", async () => {
   await assert.rejects(connection.load(), { message: kernel.failure });
 });
 
+test("jupyter_llm is loaded though a failed cell took the first attempts along", async () => {
+  kernel.isLoaded = false;
+  kernel.numAborted = 2;
+  const connection = connect();
+  await until(() => connection.state === "absent");
+  await connection.load();
+  assert.equal(connection.state, "open");
+});
+
+test("loading that is dropped with its kernel says that the kernel was lost", async () => {
+  kernel.isLoaded = false;
+  kernel.numAborted = Number.POSITIVE_INFINITY;
+  const connection = connect();
+  await until(() => connection.state === "absent");
+  const loading = connection.load();
+  notebook.change(null);
+  await assert.rejects(loading, /«The connection to the kernel was lost/);
+});
+
 test("a kernel of another language is told nothing at all", async () => {
   kernel.language = "R";
   const connection = connect();

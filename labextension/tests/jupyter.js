@@ -83,6 +83,8 @@ export class JupyterKernel {
   features = ["kernel subshells"];
   /** What `%load_ext` fails with. */
   failure = "";
+  /** How many executions are yet dropped, as those are that wait behind a cell that fails. */
+  numAborted = 0;
   /** What a hello is answered with; null for a kernel that does not answer. */
   welcome = /** @type {any} */ ({
     type: "welcome",
@@ -224,6 +226,10 @@ export class JupyterKernel {
         this.subshells.delete(content.subshell_id);
         return { status: "ok" };
       case "execute_request":
+        if (this.numAborted > 0) {
+          this.numAborted -= 1;
+          return { status: "aborted" };
+        }
         if (this.failure) return { status: "error", ename: "Error", evalue: this.failure };
         this.load();
         return { status: "ok" };

@@ -103,9 +103,12 @@ export class Connection implements IDisposable {
     if (!kernel) throw new Error(this.#trans.__("There is no kernel."));
     const code = "%load_ext jupyter_llm";
     const reply = await kernel.requestExecute({ code, store_history: false }).done;
-    if (reply.content.status !== "ok") {
-      const { evalue } = reply.content as KernelMessage.IReplyErrorContent;
-      throw new Error(evalue);
+    const { status } = reply.content;
+    // A cell before it failed, and the kernel dropped all that waited: it has not run at all.
+    if ((status === "aborted" || status === "abort") && kernel === this.#kernel) return this.load();
+    if (status !== "ok") {
+      const { evalue } = reply.content as Partial<KernelMessage.IReplyErrorContent>;
+      throw new Error(evalue ?? this.#trans.__("The connection to the kernel was lost."));
     }
     await this.connect();
   }
