@@ -19,3 +19,8 @@ test("no file is overwritten", () => {
   const files = ["a-default.md", "a-default-2.md"];
   assert.equal(exportName("a.ipynb", "default", files), "a-default-3.md");
 });
+
+test("no file is overwritten where a disk takes names for the same that are written otherwise", () => {
+  assert.equal(exportName("a.ipynb", "Data", ["a-data.md"]), "a-Data-2.md");
+  assert.equal(exportName("a.ipynb", "été", ["a-été.md".normalize("NFD")]), "a-été-2.md");
+});

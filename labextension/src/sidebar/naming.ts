@@ -2,7 +2,7 @@
 
 /** A name for a new chat that none of these has. */
 export function freeChatName(names: readonly string[]): string {
-  return firstFree((number) => `chat ${number}`, new Set(names), 2);
+  return firstFree((number) => `chat ${number}`, names, 2);
 }
 
 /** A file's name for a chat beside its notebook that no other file has. */
@@ -10,15 +10,18 @@ export function exportName(notebook: string, chat: string, files: readonly strin
   const stem = notebook.replace(/^.*\//, "").replace(/\.ipynb$/, "");
   const words = chat.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "") || "chat";
   const name = (number: number) => `${stem}-${words}${number > 1 ? `-${number}` : ""}.md`;
-  return firstFree(name, new Set(files), 1);
+  return firstFree(name, files, 1);
 }
 
 function firstFree(
   name: (number: number) => string,
-  taken: ReadonlySet<string>,
+  taken: readonly string[],
   from: number,
 ): string {
+  // Many disks take names for the same that differ in capitals, or in how accents are written.
+  const plain = (text: string) => text.normalize().toLowerCase();
+  const all = new Set(taken.map(plain));
   let number = from;
-  while (taken.has(name(number))) number += 1;
+  while (all.has(plain(name(number)))) number += 1;
   return name(number);
 }
