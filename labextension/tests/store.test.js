@@ -265,7 +265,8 @@ test("what another kernel knows nothing of is given back, in the order it was se
   const late = store.send("Late?");
   const { turns, path } = example("snapshot");
   const again = { ...turn, number: 9, prompt: "Kept?" };
-  welcome("snapshot", { turns: [...turns, again], path: [...path, 9], pending: [] });
+  const changes = { turns: [...turns, again], path: [...path, 9], pending: [] };
+  welcome("snapshot", { ...changes, kernel: "another" });
   assert.deepEqual(
     store.state.returned.map(({ id }) => id),
     [begun, waiting, unheard],
@@ -275,6 +276,22 @@ test("what another kernel knows nothing of is given back, in the order it was se
     [late],
   );
   assert.notEqual(kept, late);
+});
+
+test("what the same kernel goes on with is found by Up and by nobody else", () => {
+  ready();
+  const taken = store.send("Taken?");
+  kernel.say({ type: "ack", id: taken });
+  const unheard = store.send("Unheard?");
+  kernel.restart();
+  welcome("snapshot", { pending: [] });
+  assert.deepEqual(
+    store.state.returned.map(({ id, text }) => [id === taken, id === unheard, text]),
+    [
+      [false, false, "Taken?"],
+      [false, true, "Unheard?"],
+    ],
+  );
 });
 
 test("what is still written on another line is not given back", () => {

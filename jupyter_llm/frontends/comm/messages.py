@@ -170,11 +170,15 @@ class Anybody(ToFrontEnd):
 
 
 class Snapshot(ToFrontEnd):
-    """All there is, for the view that said hello, or for all; `turns` are those of the path."""
+    """All there is, for the view that said hello, or for all; `turns` are those of the path.
+
+    `kernel` tells it from the one that was there before: it is another text in each.
+    """
 
     id: str | None
     view: str | None
     protocol: int
+    kernel: str
     chat: str | None
     turns: list[TurnData]
     path: list[int]

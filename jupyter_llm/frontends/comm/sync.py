@@ -6,6 +6,7 @@ import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from jupyter_llm.common.watchers import weakly
 from jupyter_llm.common.workers import Chore
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from jupyter_llm.frontends.comm.messages import Hello, ToFrontEnd
     from jupyter_llm.frontends.comm.parts import ChoiceData, ProposalData
 
+_KERNEL = uuid4().hex
 # Between two messages about what is written, at the least. A page that draws costs the model a part
 # of the cores, and twice as often is no smoother to read.
 _TICK_S = 1 / 15
@@ -322,6 +324,7 @@ class KernelSide:
             id=request_id,
             view=view,
             protocol=messages.PROTOCOL,
+            kernel=_KERNEL,
             chat=self.chat.name,
             turns=self._mirror.turns,
             path=self._mirror.path,

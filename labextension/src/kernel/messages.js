@@ -134,6 +134,7 @@
  * @property {string | null} id
  * @property {string | null} view
  * @property {number} protocol
+ * @property {string} kernel
  * @property {string | null} chat
  * @property {TurnData[]} turns
  * @property {number[]} path

@@ -14,6 +14,7 @@ const MOST_RETURNED = 20;
 /**
  * @typedef {object} State
  * @property {"connecting" | "ready"} connection
+ * @property {string | null} kernel  Which one it is; another after a restart.
  * @property {string | null} chat
  * @property {readonly number[]} path
  * @property {Map<number, Turn>} turns  Those of the path, and new ones that will be on it.
@@ -47,6 +48,7 @@ const MOST_RETURNED = 20;
 export function emptyState() {
   return {
     connection: "connecting",
+    kernel: null,
     chat: null,
     path: [],
     turns: new Map(),
@@ -129,6 +131,7 @@ export function applySnapshot(state, snapshot, unsent, note) {
   state.begun.clear();
   for (const turn of snapshot.turns) setTurn(state, { ...turn, progress: null }, note);
   state.connection = "ready";
+  state.kernel = snapshot.kernel;
   state.chat = snapshot.chat;
   state.path = snapshot.path;
   state.status = snapshot.status;

@@ -333,12 +333,20 @@ export class Store {
    */
   #start(snapshot) {
     clearTimeout(this.#helloTimer);
+    const isSame = snapshot.kernel === this.state.kernel;
+    const unheard = this.state.pending.filter(({ id }) => this.#requests.isUntaken(id));
+    const isUnheard = (/** @type {string} */ wanted) => unheard.some(({ id }) => id === wanted);
     if (snapshot.id !== null) this.#requests.takeBefore(snapshot.id);
     this.#hello = "";
     const unsent = this.state.pending.filter(({ id }) => this.#requests.isUntaken(id));
     const lost = this.#isOther ? lostBy(this.state, snapshot, unsent) : [];
     applySnapshot(this.state, snapshot, unsent, this.#changes.note);
-    for (const one of lost) giveBack(this.state, one, this.#changes.note);
+    for (const { id, text } of lost) {
+      // A kernel that is the same goes on with what it has taken in. Under another name it is found
+      // by Up, and nobody is told to ask it again.
+      const name = isSame && !isUnheard(id) ? `taken ${id}` : id;
+      giveBack(this.state, { id: name, text }, this.#changes.note);
+    }
     if (snapshot.id === null) return; // what was sent before it may still be on its way
     if (this.#isOther) this.#requests.failBefore(snapshot.id);
     this.#isOther = false;
