@@ -93,13 +93,15 @@ def test_an_answer_grows_and_the_status_says_what_it_took(
 
 @pytest.mark.parametrize("cell", [SLEEP, BURN], ids=["sleeps", "burns all cores"])
 def test_everything_works_while_a_cell(open_panel: Callable[..., LivePanel], cell: str) -> None:
-    panel = open_panel(cell)
+    panel = open_panel(cell, max_tokens=2000)  # none is at its end before it is stopped
     notebook = panel.notebook
-    panel.ask("Hello.")
+    panel.send("Hello.")
+    panel.wait_until_writing()
+    panel.stop_ms()
     notebook.start(2)
     expect(notebook.cell(2).locator(".jp-InputPrompt")).to_contain_text("*")
-    assert panel.ask("Are you there?").strip()
-    panel.send("Count to a hundred.")
+    panel.send("Are you there?")
+    expect(panel.turns).to_have_count(2)
     panel.wait_until_writing()
     panel.stop_ms()
     expect(panel.turns.last).to_contain_text("tokens")
@@ -108,7 +110,8 @@ def test_everything_works_while_a_cell(open_panel: Callable[..., LivePanel], cel
     panel.turns.last.get_by_role("textbox").fill("Count to three.")
     panel.page.keyboard.press("Enter")
     expect(panel.turns.last).to_contain_text("2/2")
-    panel.wait_until_finished()
+    panel.wait_until_writing()
+    panel.stop_ms()
     assert is_running(notebook, 2)
     end(notebook)
 
