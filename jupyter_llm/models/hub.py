@@ -33,10 +33,9 @@ _LICENCE_FILE = re.compile(r"(LICEN[CS]E|COPYING|TERMS)[\w-]*(\.txt|\.md)?", re.
 _LONGEST_LICENCE = 1 << 20
 _LARGEST = 1 << 50  # bytes of a file
 _COMMIT = re.compile("[0-9a-f]{40}")
-_SILENCING = threading.Lock()
-_silent: list[object] = []  # the pulls for which huggingface_hub is kept silent
-_before = [False]  # whether it was before them
 _SHA256 = re.compile("[0-9a-f]{64}")
+_SILENCING = threading.Lock()
+_silent_before: list[bool] = []  # whether huggingface_hub was, a value for each pull under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,19 +304,16 @@ def without_telemetry() -> Iterator[None]:
     """Keep huggingface_hub from telling, beside what is asked, which programs run here."""
     from huggingface_hub import constants
 
-    mine = object()
     with _SILENCING:
-        if not _silent:
-            _before[:] = [constants.HF_HUB_DISABLE_TELEMETRY]
-        _silent.append(mine)
+        _silent_before.append(constants.HF_HUB_DISABLE_TELEMETRY)
         constants.HF_HUB_DISABLE_TELEMETRY = True
     try:
         yield
     finally:
         with _SILENCING:
-            _silent.remove(mine)
-            if not _silent:  # a page's pull and a cell's may overlap
-                constants.HF_HUB_DISABLE_TELEMETRY = _before[0]
+            before = _silent_before.pop()
+            if not _silent_before:  # a page's pull and a cell's may overlap
+                constants.HF_HUB_DISABLE_TELEMETRY = before
 
 
 @contextmanager

@@ -82,8 +82,7 @@ def _of_hub(path: Path) -> Removal:
                     raise ModelFileError(
                         path,
                         f"{repo.repo_id} has other files here, or a download was begun, and these "
-                        "would go too. Upgrade "
-                        "huggingface_hub to 2.4, which removes one alone.",
+                        "would go too. Upgrade huggingface_hub to 2.4, which removes one alone.",
                     )
                 else:
                     strategy = alone.delete_files(*files)
