@@ -19,7 +19,7 @@ ROOMS = (
     ("frontends.lab", "frontends.magics", "frontends.panel"),
     ("frontends.comm",),
     ("frontends.prompt",),
-    ("frontends.doctor", "frontends.views"),
+    ("frontends.doctor", "frontends.topics", "frontends.views"),
     ("frontends.installation",),
     ("api",),
     ("chat",),

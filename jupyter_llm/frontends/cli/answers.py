@@ -269,14 +269,14 @@ def _turn(
 
 def _commands() -> dict[str, Command]:
     """The commands that need no notebook."""
-    from jupyter_llm.frontends.prompt.commands import COMMANDS, Command, command_table, named
+    from jupyter_llm.frontends.prompt.commands import COMMANDS, Command, help_command, named
 
     def leave(_call: Call) -> None:
         raise EOFError
 
     names = ("status", "models", "use", "alias", "unload", "tune", "doctor", "pull", "reset")
     commands = named(
-        Command("help", "", "this page", lambda _call: command_table(commands)),
+        help_command(lambda: commands),
         *(COMMANDS[name] for name in names if name in COMMANDS),
         Command("exit", "", "end the talk", leave),
     )

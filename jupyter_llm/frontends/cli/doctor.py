@@ -1,4 +1,4 @@
-"""`jupyter llm doctor`: what is right and wrong with this installation."""
+"""`jupyter llm doctor` and `jupyter llm help`: what is wrong here, and how things are."""
 
 from __future__ import annotations
 
@@ -35,6 +35,16 @@ def add_to(commands: Commands) -> None:
         description=_DOCTOR,
         epilog=_EXIT_CODES,
     )
+    add_command(
+        commands, "help", _help, summary="explain a topic, or list the topics", json_help=None
+    ).add_argument("topic", nargs="?", metavar="TOPIC", help="without it, the topics are listed")
+
+
+def _help(options: argparse.Namespace) -> int:
+    from jupyter_llm.frontends.topics import topic, topic_table
+
+    show(topic(options.topic) if options.topic else topic_table())
+    return OK
 
 
 def _doctor(options: argparse.Namespace) -> int:

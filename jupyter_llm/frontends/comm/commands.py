@@ -14,7 +14,7 @@ from jupyter_llm.frontends.prompt.commands import (
     COMMANDS,
     Call,
     Command,
-    command_table,
+    help_command,
     models_shown,
     named,
     suggested,
@@ -38,10 +38,6 @@ class Offer:
 
     def __str__(self) -> str:
         return self.markdown
-
-
-def _help(_call: Call) -> str:  # options are for lines and cells
-    return f"{_HELP}\n\n{command_table(SHOWN_COMMANDS)}"
 
 
 def _chat(_call: Call) -> NoReturn:
@@ -87,8 +83,8 @@ def _pull(call: Call) -> Offer:
             return Offer(end.text, (_to_use(end.model or name),))
 
 
-SHOWN_COMMANDS = {
-    **named(Command("help", "", "this page", _help)),
+SHOWN_COMMANDS: dict[str, Command] = {
+    **named(help_command(lambda: SHOWN_COMMANDS, _HELP)),  # options are for lines and cells
     **COMMANDS,
     **named(
         replace(COMMANDS["models"], run=_models),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from jupyter_llm.chat.budget import ContextMode
 from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.common.tables import markdown_table
-from jupyter_llm.frontends.prompt.commands import COMMANDS, Call, Command, command_table, named
+from jupyter_llm.frontends.prompt.commands import COMMANDS, Call, Command, help_command, named
 from jupyter_llm.frontends.prompt.options import OPTIONS
 
 OpenPanel = Callable[[Chat, ContextMode], object]
@@ -34,16 +34,12 @@ def magic_commands(open_panel: OpenPanel) -> dict[str, Command]:
         name = call.argument.strip("\"'")
         return open_panel(call.llm.chat(name) if name else call.chat, call.options.context)
 
-    def help_page(_call: Call) -> str:
-        options = [
-            (" ".join([", ".join(f"`{name}`" for name in o.names), o.metavar]), o.help)
-            for o in OPTIONS
-        ]
-        table = markdown_table(("option", ""), options)
-        return "\n\n".join((_INTRODUCTION, command_table(commands), table))
-
+    options = [
+        (" ".join([", ".join(f"`{name}`" for name in o.names), o.metavar]), o.help) for o in OPTIONS
+    ]
+    table = markdown_table(("option", ""), options)
     commands = {
-        **named(Command("help", "", "this page", help_page)),
+        **named(help_command(lambda: commands, _INTRODUCTION, table)),
         **COMMANDS,
         **named(Command("chat", "[NAME]", "show a panel to talk in, also while cells run", chat)),
     }

@@ -11,6 +11,7 @@ from jupyter_llm.api import llm
 from jupyter_llm.chat.budget import MODES
 from jupyter_llm.engine.options import LOADING
 from jupyter_llm.frontends.prompt.options import OPTIONS, word_at
+from jupyter_llm.frontends.topics import topics
 from jupyter_llm.models.aliases import aliases
 from jupyter_llm.models.catalog import catalog
 from jupyter_llm.models.discover import list_models
@@ -57,6 +58,8 @@ def words_at(before: str, commands: Iterable[str]) -> tuple[str, list[str]]:
         return argument[1], ["role=", *(f"{name}=" for name in LOADING)]
     if argument := re.fullmatch(r"\s*/pull\s+(\S*)", before):
         return argument[1], [entry.name for entry in catalog()]
+    if argument := re.fullmatch(r"\s*/help\s+(\S*)", before):
+        return argument[1], topics()
     if command := re.fullmatch(r"\s*(/\w*)", before):
         return command[1], [f"/{name}" for name in commands]
     typing = word_at(before)

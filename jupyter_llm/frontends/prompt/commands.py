@@ -17,6 +17,7 @@ from jupyter_llm.errors import JupyterLLMError, LicenceError, MagicUsageError
 from jupyter_llm.frontends.prompt import history
 from jupyter_llm.frontends.prompt.loading import REMOVE, alias, typed_model
 from jupyter_llm.frontends.prompt.options import Options
+from jupyter_llm.frontends.topics import topic, topic_table
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.values import secrets
 from jupyter_llm.tasks.code_answer import fenced
@@ -135,6 +136,18 @@ def command_table(commands: Mapping[str, Command]) -> str:
         (f"`/{c.name}{' ' if c.argument else ''}{c.argument}`", c.help) for c in commands.values()
     ]
     return markdown_table(("command", ""), rows)
+
+
+def help_command(commands: Callable[[], Mapping[str, Command]], *parts: str) -> Command:
+    """`/help`: what a front end tells of itself, its commands and the topics; or one topic."""
+
+    def run(call: Call) -> str:
+        if call.argument:
+            return topic(call.argument.removeprefix("/"))
+        first, *others = parts or ("",)
+        return "\n\n".join(filter(None, (first, command_table(commands()), *others, topic_table())))
+
+    return Command("help", "[TOPIC]", "this page, or one of the topics below it", run)
 
 
 def _status(call: Call) -> str:

@@ -1,0 +1,30 @@
+"""The help by topics: a Markdown file each, which every front end and the README lead to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jupyter_llm.common.nearest import nearest
+from jupyter_llm.common.tables import markdown_table
+from jupyter_llm.errors import MagicUsageError
+
+_FOLDER = Path(__file__).parents[1] / "help"
+
+
+def topics() -> list[str]:
+    """The names of all topics."""
+    return sorted(path.stem for path in _FOLDER.glob("*.md"))
+
+
+def topic(name: str) -> str:
+    """What is said about a topic; `MagicUsageError` names the nearest if there is none."""
+    if (wanted := name.lower()) not in topics():
+        hint = nearest(wanted, topics(), f"There are {', '.join(topics())}.")
+        raise MagicUsageError(f"There is no help about {name[:40]!r}.", hint)
+    return (_FOLDER / f"{wanted}.md").read_text(encoding="utf-8")
+
+
+def topic_table() -> str:
+    """The topics, and the first line of each, as a Markdown table."""
+    titles = [(f"`/help {name}`", topic(name).partition("\n")[0][2:]) for name in topics()]
+    return markdown_table(("topic", ""), titles)
