@@ -1,8 +1,8 @@
 """Everything a fresh clone needs, one command per verb: `python3 dev.py VERB`.
 
     run          play the first notebook with the real model (--lab: open it in JupyterLab)
-    test         linters, types and every test but the benchmarks, the longest ones at a tenth of
-                 their size (--fast: the quick tests only; --soak: only the longest, at full size)
+    test         linters, types and every test but the benchmarks and the long proofs
+                 (--fast: the quick tests only; --soak: the long proofs only)
     check        the linters alone, or those named
     bench        measure us beside our peers
     build        make the front end: the chat panel and the JupyterLab extension
@@ -249,7 +249,7 @@ def test(options: argparse.Namespace) -> int:
         require(lambda: shutil.which("chromium"), complaint, *packages)
     # Two processes, since much of the time kernels and browsers are waited for. A soak runs alone:
     # its proofs are large, and some are of what is beside them.
-    ring = ["-n", "2"] if options.fast else ["-n", "2", "-m", "not benchmark"]
+    ring = ["-n", "2"] if options.fast else ["-n", "2", "-m", "not benchmark and not soak"]
     ring = ["--soak"] if options.soak else ring
     rows = [] if options.soak else run_checks(CHECKS)
     print("\n== pytest", flush=True)
@@ -309,7 +309,7 @@ def main() -> int | None:
     parser.add_argument("verb", choices=VERBS)
     parser.add_argument("--lab", action="store_true", help="run: open JupyterLab")
     parser.add_argument("--fast", action="store_true", help="test: the quick tests only")
-    parser.add_argument("--soak", action="store_true", help="test: the longest, at full size")
+    parser.add_argument("--soak", action="store_true", help="test: the long proofs only")
     options, more = parser.parse_known_args()
     options.more = more
     if sys.version_info < OLDEST_PYTHON:

@@ -142,7 +142,7 @@ def test_an_old_python_is_told_so(dev: ModuleType, monkeypatch: pytest.MonkeyPat
     ("arguments", "wanted"),
     [
         ("--fast -k chat", "-m pytest -n 2 -k chat"),
-        ("", "-m pytest -n 2 -m not benchmark"),
+        ("", "-m pytest -n 2 -m not benchmark and not soak"),
         ("--soak", "-m pytest --soak"),
     ],
 )
