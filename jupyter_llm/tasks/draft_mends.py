@@ -31,7 +31,8 @@ def without_errors(
     """A draft that raises as rules mend it, if it then raises nothing; else as it was.
 
     The first mend that runs is taken, or one that is sure and lets the code run on to another
-    error. `seen_of` tries cells; the names that they may use are `names`.
+    error. One that is not sure only makes the code run, so it is a doubt, and another draft is
+    written. `seen_of` tries cells; the names that they may use are `names`.
     """
     mended = answer
     for _ in range(_MAX_ERRORS):
@@ -69,8 +70,10 @@ def _further(
             or (mend.is_sure and (seen.error_kind, seen.message) != (failure.kind, failure.message))
         )
         if seen.outcome in _NOT_RAISING or is_past:
-            told = (*answer.mends, mend.reason)
-            return replace(answer, cells=tuple(cells), seen=seen, mends=told)
+            further = replace(answer, cells=tuple(cells), seen=seen)
+            if mend.is_sure:
+                return replace(further, mends=(*answer.mends, mend.reason))
+            return replace(further, doubts=(*answer.doubts, f"mended only to run: {mend.reason}"))
     return None
 
 

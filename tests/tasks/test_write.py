@@ -472,6 +472,18 @@ def test_an_error_that_rules_can_mend_is_mended_and_told() -> None:
     assert answer.note.startswith("runs; mended: ")
 
 
+def test_a_mend_that_only_makes_it_run_is_a_doubt_and_another_draft_is_written() -> None:
+    namespace = {"a": 1, "b": 2}
+    failed = raising("ValueError", message="matmul: dimension mismatch", lineno=1)
+    judge = Judge(
+        names=namespace, tries=ScriptedTries(namespace=namespace, outcomes={"a @ b": failed})
+    )
+    assert write("a @ b", "a * b", judge=judge, num_drafts=2).sources == ("a * b",)
+    alone = write("a @ b", judge=judge, num_drafts=1)
+    assert alone.sources == ("a @ b.T",)
+    assert "mended only to run: the shapes fit when one is transposed" in alone.doubts
+
+
 def test_a_mend_that_does_not_run_is_left() -> None:
     namespace = {"prices": {"apple": 1.2}}
     failed = {name: raising(message=f"'{name}'", lineno=1) for name in ("appel", "apple")}
