@@ -394,7 +394,7 @@ class LLM:
     ) -> Review:
         """Say what is wrong with a cell, a function or a class; the last cell by itself.
 
-        First what rules find, then what the model expects of each line. Nothing runs.
+        By rules; a large model says something about the logic, too. Nothing runs.
         """
         from jupyter_llm.tasks.review import review
 

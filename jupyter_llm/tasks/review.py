@@ -1,7 +1,7 @@
 """`/review`: what is wrong with a cell, a function or a class, line by line.
 
-First comes what rules find, then the lines that the model expects to be otherwise. Only a
-large model is asked about the logic in words: what a small one says there names no bug at all.
+Only what rules find is said of a line. A large model is asked about the logic, too, and what it
+says stays a remark; what a small one says there names no bug at all.
 """
 
 from __future__ import annotations
@@ -14,55 +14,35 @@ from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.code.flaws import flaws_in
 from jupyter_llm.notebook.code.syntax import PYTHON_MAGICS, split_cell_magic
-from jupyter_llm.tasks.suspects import find_suspects
 from jupyter_llm.tasks.target import find_subject, with_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jupyter_llm.engine.base import Engine
-    from jupyter_llm.notebook.code.flaws import Flaw, Sureness
-    from jupyter_llm.tasks.suspects import Suspect
+    from jupyter_llm.notebook.code.flaws import Flaw
     from jupyter_llm.tasks.target import Subject
     from jupyter_llm.tasks.task import Task
 
 LEAST_PARAMETERS = 1_500_000_000
 """From which size on a model is asked about the logic in words."""
 
-_LIKELY = 6.0  # nats, from which on a suspect is more than possible
-_MAX_SUSPECTS = 3
 # One at a time, and each begins so that nothing but an answer can follow.
 _QUESTIONS = (
-    ("What is wrong in the logic of this code for usual input? Name the line.", "For usual input"),
+    ("What is wrong in the logic of this code for usual input?", "For usual input"),
     ("What goes wrong with this code at the edges: with nothing, one item, zero?", "At the edges"),
 )
 _SHORT = "Answer in one or two sentences."
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that may be wrong with a line: what, and how sure that is."""
-
-    line: int
-    source: str
-    what: str
-    sureness: Sureness
-
-    def __str__(self) -> str:
-        code = f" `{self.source}`" if self.source and "`" not in self.source else ""
-        return f"**line {self.line}**{code}: {self.what} ({self.sureness})"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """What was found in some code, by line, and what was looked at. Shows as Markdown.
+    """What was found in some code, by line. Shows as Markdown.
 
     `words` are what a large model says of the logic; nobody has checked them.
     """
 
     title: str
-    findings: tuple[Finding, ...] = ()
-    looked: str = ""
+    findings: tuple[Flaw, ...] = ()
     words: tuple[str, ...] = ()
 
     def to_markdown(self) -> str:
@@ -74,8 +54,10 @@ class Review:
         nothing = "" if count else f"Nothing found in {self.title}."
         said = "\n\n".join(self.words)
         words = f"The model says, which nobody has checked:\n\n{said}" if said else ""
-        looked = f"Looked at {self.looked}; nothing was run." if self.looked else ""
-        return "\n\n".join(filter(None, (opening, found, nothing, words, looked)))
+        rules = "the rules of pyflakes and our own"
+        looked = f"{rules} and the logic, in words" if said else rules
+        parts = (opening, found, nothing, words, f"Looked at {looked}; nothing was run.")
+        return "\n\n".join(filter(None, parts))
 
     def __str__(self) -> str:
         return self.to_markdown()
@@ -94,50 +76,18 @@ def review(task: Task, argument: str | Subject = "") -> Review:
     source = subject.source
     if subject.rows is not None and subject.cell is not None:
         source = subject.cell.source  # of which only some lines are meant
-    lines = source.split("\n")
-    found = [_of_flaw(flaw, lines) for flaw in flaws_in(source, task.namespace)]
-    looked = ["the rules of pyflakes and our own"]
+    found = flaws_in(source, task.namespace)
+    meant = tuple(f for f in found if subject.rows is None or f.line - 1 in subject.rows)
     words: list[str] = []
-
-    def reviewed() -> Review:
-        meant = [f for f in found if subject.rows is None or f.line - 1 in subject.rows]
-        return Review(
-            title=subject.title,
-            findings=tuple(sorted(meant, key=lambda finding: finding.line)),
-            looked=" and ".join(looked),
-            words=tuple(words),
-        )
-
     try:
-        engine = task.engine() if task.engine is not None else None
-        if engine is not None:
-            told = {finding.line for finding in found}
-            found += [s for s in _suspects(task, engine, source, subject) if s.line not in told]
-            looked.append("what the model expects of each line")
-        if engine is not None and engine.info.num_parameters >= LEAST_PARAMETERS:
-            words.extend(_asked(task, subject))
-            looked.append("the logic, in words")
+        is_large = task.engine is not None and task.engine().info.num_parameters >= LEAST_PARAMETERS
+        words.extend(_asked(task, subject) if is_large else ())
     except KeyboardInterrupt as interrupt:
         if not found:
             raise
-        raise PromptInterrupted(best=reviewed(), said=str(interrupt)) from None
-    return reviewed()
-
-
-def _of_flaw(flaw: Flaw, lines: list[str]) -> Finding:
-    code = lines[flaw.line - 1].strip() if flaw.line <= len(lines) else ""
-    return Finding(flaw.line, code, flaw.what, flaw.sureness)
-
-
-def _suspects(task: Task, engine: Engine, source: str, subject: Subject) -> Iterator[Finding]:
-    """The lines that the model would rather see otherwise, the clearest few."""
-    found = find_suspects(source, engine, rows=subject.rows, show_progress=task.show_progress)
-    yield from map(_of_suspect, found[:_MAX_SUSPECTS])
-
-
-def _of_suspect(one: Suspect) -> Finding:
-    sure: Sureness = "likely" if one.margin >= _LIKELY else "possible"
-    return Finding(one.line, one.text, f"the model expects `{one.expected}`", sure)
+        best = Review(title=subject.title, findings=meant, words=tuple(words))
+        raise PromptInterrupted(best=best, said=str(interrupt)) from None
+    return Review(title=subject.title, findings=meant, words=tuple(words))
 
 
 def _asked(task: Task, subject: Subject) -> Iterator[str]:

@@ -1,20 +1,29 @@
-"""What is wrong with code as far as rules find it: pyflakes' and our own. Runs nothing."""
+"""What is wrong with code as far as rules find it: pyflakes' and fifteen of our own. Runs nothing.
+
+Our own are about Python that is valid, tells nobody so, and is hardly ever meant. What Python or a
+library raises or warns of by itself needs no rule. A false alarm costs more than a silence.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
-from jupyter_llm.notebook.code.flaw_rules import broken_rules
+from jupyter_llm.notebook.code.bindings import own_nodes, parameters_of, returned_by
 from jupyter_llm.notebook.code.names import unknown_names
 from jupyter_llm.notebook.code.syntax import parse_cell, syntax_error
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Callable, Container, Iterator
 
 Sureness = Literal["certain", "likely", "possible"]
 """How sure it is that something is wrong and not merely unusual."""
+
+Broken = tuple[ast.AST, str, Sureness]
+"""A place where a rule is broken, what is wrong there, and how sure that is."""
 
 _RANK: dict[Sureness, int] = {"certain": 0, "likely": 1, "possible": 2}
 # Later cells may use what a cell binds, and what a star import brings. A cell may await.
@@ -24,23 +33,44 @@ _NOT_IN_CELLS = frozenset(
         *("YieldOutsideFunction", "FStringMissingPlaceholders"),
     }
 )
-_CERTAIN = frozenset(
-    {
-        *("UndefinedName", "UndefinedLocal", "IsLiteral", "IfTuple", "AssertTuple"),
-        *("DuplicateArgument", "ReturnOutsideFunction", "BreakOutsideLoop", "ContinueOutsideLoop"),
-        *("RaiseNotImplemented", "MultiValueRepeatedKeyLiteral", "StringDotFormatMissingArgument"),
-        *("PercentFormatPositionalCountMismatch", "PercentFormatMissingArgument"),
-    }
+_LIKELY = ("Unused", "Redefined", "Import", "FString")  # the others are certain
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_ENDS = (ast.Return, ast.Raise, ast.Break, ast.Continue)
+_RESIZING = frozenset({"append", "insert", "pop", "remove", "clear", "add", "discard"})
+_CHANGING = frozenset({*_RESIZING, "extend", "sort", "reverse", "update", "setdefault"})
+_GIVE_NONE = {"append": 1, "extend": 1, "insert": 2, "sort": 0, "reverse": 0}  # with arguments
+_MODULES = frozenset({"np", "numpy", "pd", "pl", "os", "shutil", "bisect", "heapq", "plt", "re"})
+# Calls that change nothing, where their result is thrown away; the number of arguments with which
+# they are no others of that name.
+_PURE: dict[str, int | None] = {
+    **dict.fromkeys(("strip", "lstrip", "rstrip", "lower", "upper", "title", "isna", "copy"), 0),
+    **dict.fromkeys(("dropna", "fillna", "sort_values", "reset_index", "set_index"), None),
+    **dict.fromkeys(("drop_duplicates", "with_columns", "drop_nulls", "fill_null"), None),
+    **dict.fromkeys(("astype", "assign", "sort_index", "groupby", "group_by"), None),
+    **dict.fromkeys(("sorted", "reversed", "len", "sum", "abs", "min", "max"), None),
+    "replace": 2,
+}
+# Words in the name of a function, what it may then hold, and what is missing without that.
+_PROMISES = (
+    ({"abs", "absolute"}, ("abs", "norm", "sqrt", "**"), "something has to be absolute: `abs(…)`"),
+    ({"rms", "rmse", "root"}, ("sqrt", "** 0.5", "hypot", "root"), "there has to be a root"),
+    ({"squared", "mse", "rmse"}, ("** 2", "square", "pow(", "mse"), "there have to be squares"),
 )
+_FIRST = frozenset({"best", "top", "largest", "highest", "biggest", "longest", "latest", "newest"})
 
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """Something that is wrong with a line, counted from 1: what, and why that is wrong."""
+    """Something that may be wrong with a line, counted from 1: what, and how sure that is."""
 
     line: int
+    source: str
     what: str
     sureness: Sureness = "likely"
+
+    def __str__(self) -> str:
+        code = f" `{self.source}`" if self.source and "`" not in self.source else ""
+        return f"**line {self.line}**{code}: {self.what} ({self.sureness})"
 
 
 def flaws_in(source: str, namespace: Container[str] = ()) -> tuple[Flaw, ...]:
@@ -48,38 +78,263 @@ def flaws_in(source: str, namespace: Container[str] = ()) -> tuple[Flaw, ...]:
 
     Names of the namespace are defined. Of code that cannot be read it is the place where that ends.
     """
+    lines = [line.strip() for line in source.split("\n")]
+
+    def flaw(line: int, what: str, sureness: Sureness) -> Flaw:
+        return Flaw(line, lines[line - 1] if line <= len(lines) else "", what, sureness)
+
     if (error := syntax_error(source)) is not None:
-        return (Flaw(error.lineno or 1, f"Python cannot read it: {error.msg}", "certain"),)
+        return (flaw(error.lineno or 1, f"Python cannot read it: {error.msg}", "certain"),)
     tree = parse_cell(source)
     if tree is None:
         return ()
     try:
-        broken = [Flaw(line, what, sure) for line, what, sure in broken_rules(tree)]
-        found = [*_of_pyflakes(tree, source, namespace), *broken]
+        found = [flaw(*one) for one in _of_pyflakes(tree, source, namespace)]
+        found += [flaw(*one) for one in broken_rules(tree)]
     except RecursionError:  # a chain of hundreds of operators
         return ()
-    by_place = {(flaw.line, flaw.what): flaw for flaw in found}
-    return tuple(sorted(by_place.values(), key=lambda flaw: (flaw.line, _RANK[flaw.sureness])))
+    return tuple(sorted(dict.fromkeys(found), key=lambda one: (one.line, _RANK[one.sureness])))
 
 
-def _of_pyflakes(tree: ast.Module, source: str, namespace: Container[str]) -> Iterator[Flaw]:
+def broken_rules(tree: ast.Module) -> Iterator[tuple[int, str, Sureness]]:
+    """Our own rules that some code breaks, by line, in any order."""
+    shown = tree.body[-1:]  # whose value a cell shows
+    for node in ast.walk(tree):
+        for rule in _RULES if node not in shown else _RULES[:-1]:
+            for place, what, sureness in rule(node):
+                yield getattr(place, "lineno", 1), what, sureness
+
+
+def _of_pyflakes(
+    tree: ast.Module, source: str, namespace: Container[str]
+) -> Iterator[tuple[int, str, Sureness]]:
     from pyflakes.checker import Checker
 
     unknown = unknown_names(source, namespace)
     tops = {node.lineno for node in tree.body}
     for message in Checker(tree, withDoctest=False).messages:
         kind = type(message).__name__
-        text = message.message % message.message_args
         if kind == "UndefinedName" and message.message_args[0] not in unknown:
             continue
         if kind in _NOT_IN_CELLS and message.lineno in tops:
             continue
-        yield Flaw(message.lineno, _quoted(text), "certain" if kind in _CERTAIN else "likely")
+        parts = (message.message % message.message_args).split("'")
+        quoted = "`" if len(parts) % 2 else "'"  # names as code
+        yield (
+            message.lineno,
+            quoted.join(parts),
+            "likely" if kind.startswith(_LIKELY) else "certain",
+        )
 
 
-def _quoted(text: str) -> str:
-    """A message of pyflakes' with its names as code."""
-    parts = text.split("'")
-    if len(parts) % 2 == 0:
-        return text
-    return "".join(f"`{part}`" if n % 2 else part for n, part in enumerate(parts))
+def _arithmetic(node: ast.AST) -> Iterator[Broken]:
+    match node:
+        case ast.BinOp(op=ast.BitXor(), right=ast.Constant(value=2 | 3)):
+            yield node, "`^` is no power but a bitwise xor; the power is `**`", "likely"
+        case ast.BinOp(ast.Name(), ast.Add(), ast.BinOp(ast.Name(), ast.Div(), ast.Constant(2))):
+            text = f"in `{ast.unparse(node)}` only the last is divided; a mean needs brackets"
+            yield node, text, "likely"
+        case ast.BinOp(ast.Call(ast.Name("sum")), ast.FloorDiv(), ast.Call(ast.Name("len"))):
+            yield node, "`//` cuts off the fraction of a mean", "likely"
+        case ast.Return(ast.BinOp(ast.Call(ast.Name("len")), ast.FloorDiv(), ast.Name(size))):
+            text = f"`//` leaves out a last part with fewer than `{size}`"
+            yield node, f"{text}; rounded up it is `-(-a // b)`", "possible"
+
+
+def _always_true(node: ast.AST) -> Iterator[Broken]:
+    match node:
+        case ast.BoolOp(op=ast.Or(), values=[ast.Compare(), *others]):
+            for other in others:
+                if isinstance(other, ast.Constant) and other.value:
+                    text = f"`or {ast.unparse(other)}` is always true; compare with it too"
+                    yield node, text, "certain"
+
+
+def _none_kept(node: ast.AST) -> Iterator[Broken]:
+    match node:
+        case ast.Assign(value=ast.Call(ast.Attribute(base, name), args, keywords)) | ast.Return(
+            ast.Call(ast.Attribute(base, name), args, keywords)
+        ):
+            if any(one.arg == "inplace" and _is(one.value, 1) for one in keywords):
+                yield node, f"`.{name}(…, inplace=True)` gives None, which is kept", "certain"
+            elif len(args) == _GIVE_NONE.get(name) and not _is_module(base):
+                text = f"`.{name}(…)` changes its list and gives None, which is kept"
+                yield node, text, "likely"
+
+
+def _result_dropped(node: ast.AST) -> Iterator[Broken]:
+    match node:
+        case ast.Expr(ast.Compare(ops=[ast.Eq()]) as value):
+            text = f"`{ast.unparse(value)}` compares and does not assign; nothing uses it"
+            yield node, text, "certain"
+        case ast.Expr(ast.Call(ast.Name(name) | ast.Attribute(attr=name) as base, args, keywords)):
+            is_pure = name in _PURE and _PURE[name] in (None, len(args))
+            in_place = any(one.arg == "inplace" for one in keywords)
+            if is_pure and not in_place and not _is_module(base):
+                text = f"`{name}` changes nothing in place, and its result is not used"
+                yield node, text, "certain"
+
+
+def _hides_mistakes(node: ast.AST) -> Iterator[Broken]:
+    match node:
+        case ast.ExceptHandler(type=None | ast.Name("Exception" | "BaseException"), body=body):
+            if all(isinstance(one, ast.Pass | ast.Continue) for one in body):
+                what = f"`except {ast.unparse(node.type)}`" if node.type else "a bare `except`"
+                yield node, f"{what} hides every mistake, typing errors too", "likely"
+
+
+def _never_runs(node: ast.AST) -> Iterator[Broken]:
+    for body in _bodies(node):
+        for one, following in pairwise(body):
+            if isinstance(one, _ENDS):
+                word = type(one).__name__.lower()
+                yield following, f"this never runs: it stands behind `{word}`", "certain"
+
+
+def _shared_default(node: ast.AST) -> Iterator[Broken]:
+    for one, default in parameters_of(node.args) if isinstance(node, _FUNCTIONS) else ():
+        if default and isinstance(default, ast.List | ast.Dict | ast.Set) and _changes(node, one):
+            text = f"`{one.arg}={ast.unparse(default)}` is made once: all calls share it"
+            yield default, f"the default {text}", "certain"
+
+
+def _changes(function: ast.AST, parameter: ast.arg) -> bool:
+    """Whether a function changes one of its parameters, or lets others do it."""
+    for node in own_nodes(getattr(function, "body", ())):
+        match node:
+            case (
+                ast.Return(ast.Name(name))
+                | ast.AugAssign(ast.Name(name))
+                | ast.Assign([ast.Attribute()], ast.Name(name))
+                | ast.Subscript(ast.Name(name), ctx=ast.Store() | ast.Del())
+            ) if name == parameter.arg:
+                return True
+            case ast.Call(ast.Attribute(ast.Name(name), attr)) if name == parameter.arg:
+                if attr in _CHANGING:
+                    return True
+    return False
+
+
+def _changes_what_it_reads(node: ast.AST) -> Iterator[Broken]:
+    if not isinstance(node, ast.For) or not isinstance(node.iter, ast.Name | ast.Attribute):
+        return
+    source = ast.unparse(node.iter)
+    for body in (node.body, *(b for one in own_nodes(node.body) for b in _bodies(one))):
+        for one in body if not isinstance(body[-1], _ENDS) else ():
+            match one:
+                case ast.Delete([ast.Subscript(base)]):
+                    is_changed = ast.unparse(base) == source
+                case ast.Expr(ast.Call(ast.Attribute(base, name))) if name in _RESIZING:
+                    is_changed = ast.unparse(base) == source
+                case _:
+                    is_changed = False
+            if is_changed:
+                yield one, f"this changes `{source}` while the loop goes through it", "certain"
+
+
+def _returns_early(node: ast.AST) -> Iterator[Broken]:
+    match node:
+        case ast.For(body=[_, *_, ast.Return() as end] as body):
+            if not any(isinstance(one, ast.Continue) for one in own_nodes(body)):
+                text = "`return` ends the loop in its first round; it may belong behind the loop"
+                yield end, text, "likely"
+
+
+def _leaves_out_last(node: ast.AST) -> Iterator[Broken]:
+    match node:
+        case ast.For(
+            ast.Name(index),
+            ast.Call(
+                ast.Name("range"), [ast.BinOp(ast.Call(ast.Name("len"), [over]), ast.Sub(), less)]
+            ),
+            body,
+        ):
+            pass
+        case _:
+            return
+    name, code = ast.unparse(over), "\n".join(map(ast.unparse, body))
+    if f"{name}[{index}:{index} + {ast.unparse(less)}]" in code and f"{index} + 1" not in code:
+        text = f"the last part of `{name}` is left out: it begins at `len({name}) - "
+        yield node, f"{text}{ast.unparse(less)}`, so the range ends one too early", "likely"
+    used = [one.id for one in own_nodes(body) if isinstance(one, ast.Name)]
+    if _is(less, 1) and code.count(f"{name}[{index}]") == used.count(index) == used.count(name):
+        yield node, f"the last of `{name}` is left out", "likely"
+
+
+def _never_used(node: ast.AST) -> Iterator[Broken]:
+    if not isinstance(node, _FUNCTIONS):
+        return
+    names = [one for one in ast.walk(node) if isinstance(one, ast.Name)]
+    read = {one.id for one in names if not isinstance(one.ctx, ast.Store)}
+    shared = {name for one in ast.walk(node) for name in getattr(one, "names", ())}
+    sums = (one for one in own_nodes(node.body) if isinstance(one, ast.AugAssign))
+    made = {one.id for one in own_nodes(node.body) if isinstance(one, ast.Name)} - read - shared
+    for one in sums:
+        if isinstance(one.target, ast.Name) and one.target.id in made:
+            yield one, f"`{one.target.id}` is added up and never used", "likely"
+            made -= {one.target.id}
+
+
+def _odd_one_out(node: ast.AST) -> Iterator[Broken]:
+    """Steps of a scale of which all but one have their border, or have it not."""
+    tests = []
+    for one in own_nodes(node.body) if isinstance(node, _FUNCTIONS) else ():
+        match one:
+            case ast.If(ast.Compare(ast.Name(name), [op], [ast.Constant(border)]) as test, body):
+                if border and not isinstance(body[0], ast.Raise):
+                    tests.append((test, name, type(op)))
+    for pair in ((ast.Lt, ast.LtE), (ast.Gt, ast.GtE)):
+        for scale in {name for _, name, _ in tests}:
+            steps = [(test, kind) for test, name, kind in tests if name == scale and kind in pair]
+            counts = Counter(kind for _, kind in steps)
+            odd = [test for test, kind in steps if counts[kind] == 1]
+            if len(steps) >= 3 and len(odd) == 1:  # noqa: PLR2004  of two, either may be it
+                text = f"`{ast.unparse(odd[0])}` is the only step of `{scale}` that compares so"
+                yield odd[0], f"{text}; where does the border belong?", "possible"
+
+
+def _breaks_promise(node: ast.AST) -> Iterator[Broken]:
+    if not isinstance(node, _FUNCTIONS) or not (values := returned_by(node)):
+        return
+    words, code = {*node.name.lower().split("_")}, "\n".join(map(ast.unparse, node.body))
+    for promised, holds, missing in _PROMISES if " - " in code else ():
+        if words & promised and not any(one in code for one in holds):
+            yield values[0], f"by the name of `{node.name}` {missing}", "likely"
+    takes_first = any(one in code for one in (".head(", "[0]", "[:"))
+    for one in ast.walk(node) if words & _FIRST and takes_first else ():
+        match one:
+            case ast.Call(ast.Attribute(attr="sort_values" | "sort") | ast.Name("sorted")):
+                if not {word.arg for word in one.keywords} & {"ascending", "reverse", "key"}:
+                    yield one, "this sorts upwards, so the first is the lowest", "likely"
+
+
+_RULES: tuple[Callable[[ast.AST], Iterator[Broken]], ...] = (
+    _arithmetic,
+    _always_true,
+    _none_kept,
+    _hides_mistakes,
+    _never_runs,
+    _shared_default,
+    _changes_what_it_reads,
+    _returns_early,
+    _leaves_out_last,
+    _never_used,
+    _odd_one_out,
+    _breaks_promise,
+    _result_dropped,  # the last: a cell shows what its last line gives
+)
+
+
+def _bodies(node: ast.AST) -> Iterator[list[ast.stmt]]:
+    for name in ("body", "orelse", "finalbody"):
+        body = getattr(node, name, None)
+        if isinstance(body, list) and body:
+            yield body
+
+
+def _is(node: ast.AST, value: object) -> bool:
+    return isinstance(node, ast.Constant) and node.value == value
+
+
+def _is_module(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id in _MODULES
