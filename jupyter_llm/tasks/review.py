@@ -28,7 +28,7 @@ LEAST_PARAMETERS = 1_500_000_000
 
 # One at a time, and each begins so that nothing but an answer can follow.
 _QUESTIONS = (
-    ("What is wrong in the logic of this code for usual input?", "For usual input"),
+    ("What is wrong in the logic of this code for usual input? Name the line.", "For usual input"),
     ("What goes wrong with this code at the edges: with nothing, one item, zero?", "At the edges"),
 )
 _SHORT = "Answer in one or two sentences."

@@ -167,10 +167,11 @@ def _result_dropped(node: ast.AST) -> Iterator[Broken]:
         case ast.Expr(ast.Compare(ops=[ast.Eq()]) as value):
             text = f"`{ast.unparse(value)}` compares and does not assign; nothing uses it"
             yield node, text, "certain"
-        case ast.Expr(ast.Call(ast.Name(name) | ast.Attribute(attr=name) as base, args, keywords)):
+        case ast.Expr(ast.Call(called, args, keywords)):
+            name = getattr(called, "attr", getattr(called, "id", ""))
             is_pure = name in _PURE and _PURE[name] in (None, len(args))
             in_place = any(one.arg == "inplace" for one in keywords)
-            if is_pure and not in_place and not _is_module(base):
+            if is_pure and not in_place and not _is_module(getattr(called, "value", called)):
                 text = f"`{name}` changes nothing in place, and its result is not used"
                 yield node, text, "certain"
 
