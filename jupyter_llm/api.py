@@ -449,11 +449,12 @@ class LLM:
         """
         from jupyter_llm.notebook.cells.shell import user_namespace
         from jupyter_llm.tasks.tries import Tries
+        from jupyter_llm.tasks.write import write_in_chat
 
         asked = Asked(prompt=prompt, model=model, params=sampling_params(sampling))
         tries = Tries.here(is_allowed=try_drafts)
         chat = self.conversations.get()
-        return chat.write_code(asked, namespace=user_namespace(), tries=tries)
+        return write_in_chat(chat, asked, namespace=user_namespace(), tries=tries)[0]
 
     def verify(
         self,

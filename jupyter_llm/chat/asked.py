@@ -18,6 +18,18 @@ if TYPE_CHECKING:
     Describe = Callable[[str, Sequence[CellEvent]], Sequence[tuple[str, str]]]
     """Names and summarises the variables that matter to a prompt and the cells before it."""
 
+_INSTRUCTION = "Answer with Python code only, in one code block, without explanations."
+
+
+def code_prompt(prompt: str) -> str:
+    """A prompt that asks for code and nothing else."""
+    return f"{prompt.rstrip()}\n\n{_INSTRUCTION}"
+
+
+def asked_in(prompt: str) -> str:
+    """What was asked for with a `code_prompt`."""
+    return prompt.removesuffix(_INSTRUCTION).rstrip()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
@@ -54,8 +66,6 @@ class Asked:
 
     def for_code(self) -> Asked:
         """The same as a request for the code of a cell."""
-        from jupyter_llm.tasks.write import code_prompt
-
         return replace(self, prompt=code_prompt(self.prompt), is_code=True)
 
     def cells_meant(self, cells: Sequence[CellEvent]) -> frozenset[CellEvent]:

@@ -17,21 +17,20 @@ from jupyter_llm.chat.budget import (
     tells_what_code_needs,
 )
 from jupyter_llm.chat.draft import Cut, Draft, Turn
-from jupyter_llm.chat.needed import needed_cells, plan_code, sources_that_ran
+from jupyter_llm.chat.needed import needed_cells, plan_code
 from jupyter_llm.chat.plan import Place, Plan, cells_told, draft_prompt, plan_prompt, variable_parts
 from jupyter_llm.chat.tree import Moment, Writing
 from jupyter_llm.chat.turns import ChatTurns
-from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.engine.request import Message, RawPrompt, Request, check_text
-from jupyter_llm.engine.stream import when_done
+from jupyter_llm.engine.stream import finished, when_done
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.values.guard import asking_nobody
 from jupyter_llm.notebook.values.mentions import plainly_mentioned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Hashable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
     from concurrent.futures import Future
     from typing import Unpack
 
@@ -39,27 +38,33 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.asked import Describe
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
+    from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.current import CurrentEngine
     from jupyter_llm.engine.options import SamplingOptions
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.cells.timeline import Snapshot, Timeline
     from jupyter_llm.records.answers import AnswerLog
-    from jupyter_llm.tasks.code_answer import CodeAnswer
-    from jupyter_llm.tasks.tries import Tries
 
 _NUM_RECENT = 5  # cells whose variables may matter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Sending:
+class Sending:
     """A prompt of a chat, ready to be sent."""
 
+    chat: Chat
     asked: Asked
     engine: Engine
     request: Request
     moment: Moment
     place: Place
     plan: Plan
+
+    def take_in(
+        self, shown: Completion, request: Request, completion: Completion, draft: str
+    ) -> None:
+        """Make a turn of an answer that is shown; it was drafted as a completion of a request."""
+        self.chat.take_in(self, shown, request, completion, draft)
 
 
 class _Told(TypedDict):
@@ -78,8 +83,7 @@ class Chat(ChatTurns):
     Call it to send a prompt together with the turns so far. Turns whose answers failed or were
     interrupted before the first word are not kept; of others, what there was. When the turns
     outgrow their budget, the oldest are left out in one large cut, down to half of it, so that the
-    rest stays resident until the next cut; `num_left_out` counts them, and `left_out` the turns and
-    cells that the prompt which was sent last left out, wherever it stands.
+    rest stays resident until the next cut; `num_left_out` counts them.
 
     A prompt may be sent after any turn, so the turns form branches. The active one is what goes
     along with prompts; `choose` makes another one active. Turns that were kept of an earlier kernel
@@ -89,9 +93,8 @@ class Chat(ChatTurns):
     with the first prompt after it, and from then on as part of its turn. "auto" tells as much as is
     good for the model, "all" as much as the context window holds, and a number that many of the
     last cells to this prompt alone. Models that long contexts harm are told by "auto" only with
-    prompts that are about the notebook; `was_alone` says that the last one was not. If that one
-    took the place of another prompt, `num_below` counts the cells that it was not told, since they
-    ran first after that. `last_code` is the code that was written last.
+    prompts that are about the notebook. `last_draft` is the code that was written last, as
+    Markdown.
     """
 
     def __init__(
@@ -109,10 +112,8 @@ class Chat(ChatTurns):
         self._answers = answers
         self._last_mode: ContextMode = "none"
         self._last_params = SamplingParams()
-        self.left_out = (0, 0)
-        self.was_alone = False
-        self.num_below = 0
-        self.last_code: CodeAnswer | None = None
+        self._was_alone = False
+        self.last_draft = ""
         self._counted: tuple[Engine, tuple[Message, ...], int] | None = None
 
     @property
@@ -176,7 +177,7 @@ class Chat(ChatTurns):
             goes_on=goes_on,
             params=sampling_params(sampling),
         )
-        return self.send(asked, show_progress=show_progress, on_begin=on_begin)
+        return self.send(asked, show_progress=show_progress, on_begin=on_begin)[0]
 
     def send(
         self,
@@ -184,69 +185,34 @@ class Chat(ChatTurns):
         *,
         show_progress: ShowProgress | None = None,
         on_begin: Callable[[int], None] | None = None,
-    ) -> Stream:
-        """Send a prompt and return its stream.
+    ) -> tuple[Stream, Plan]:
+        """Send a prompt and return its stream, and what it was made of.
 
         `show_progress` is told how far the model is loaded; without it a line says so. `on_begin`
         is called with the number of the turn that has begun, before those who watch.
         """
-        with self._sending(asked, show_progress) as sending:
+        with self.sending(asked, show_progress) as sending:
             stream = sending.engine.submit(sending.request)
             self._answers.log(sending.request, stream.future)
             self._take_in(sending, stream.future, stream, on_begin)
-        return stream
+        return stream, sending.plan
 
-    def write_code(
+    def take_in(
         self,
-        asked: Asked,
-        *,
-        namespace: Container[str] = (),
-        tries: Tries | None = None,
-        show: Callable[[Stream], Completion] = lambda stream: stream.result(),
-        show_progress: ShowProgress | None = None,
-    ) -> CodeAnswer:
-        """Send a prompt that is answered with code that parses, and wait for it.
-
-        Of a few drafts the best becomes the turn, which is there when it is; `tasks.write` explains
-        `show` and `show_progress`, which is told of the loading, too. The code may use the names of
-        `namespace`; with `tries` it is tried first.
-        """
-        from jupyter_llm.engine.stream import finished
-        from jupyter_llm.tasks.code_answer import CodeAnswer, new_cells
-        from jupyter_llm.tasks.judging import Judge
-        from jupyter_llm.tasks.write import write_code
-
-        ran = sources_that_ran(self.timeline.snapshot().cells)
-        judge = Judge(names=namespace, tries=tries, ran=ran, asked=asked.prompt)
-        asked = asked.for_code()
-        with self._sending(asked, show_progress) as sending:
-            try:
-                answer = write_code(
-                    sending.engine,
-                    sending.request,
-                    judge,
-                    script=sending.plan.script,
-                    show=show,
-                    show_progress=show_progress,
-                )
-            except PromptInterrupted as interrupt:
-                draft, shown = interrupt.draft, interrupt.completion
-                if isinstance(draft, CodeAnswer) and draft.completion.text and shown is not None:
-                    self.last_code = draft
-                    self._answers.log(draft.request, finished(draft.completion))
-                    self._take_in(sending, finished(shown))
-                raise
-            answer = replace(answer, cells=new_cells(answer.cells, namespace))
-            self.last_code = answer
-            completion = finished(answer.completion)
-            self._answers.log(answer.request, completion)
-            shown = replace(answer.completion, text=answer.text, token_ids=None)
-            self._take_in(sending, finished(shown))
-        return answer
+        sending: Sending,
+        shown: Completion,
+        request: Request,
+        completion: Completion,
+        draft: str,
+    ) -> None:
+        """Take in code that was written: its turn, and the draft that `/show draft` shows."""
+        self.last_draft = draft
+        self._answers.log(request, finished(completion))
+        self._take_in(sending, finished(shown))
 
     def reset(self, *, with_prompts: bool = False) -> None:
         """Forget all turns, and the code that was written last."""
-        self.last_code = None
+        self.last_draft = ""
         super().reset(with_prompts=with_prompts)
 
     def preview(self, engine: Engine, asked: Asked) -> RawPrompt | tuple[Message, ...]:
@@ -291,7 +257,7 @@ class Chat(ChatTurns):
         A model that is told only what a prompt is about reads the last cell, which that is most
         often; none if the last prompt was about none, so that the next one need not be.
         """
-        if self.was_alone:
+        if self._was_alone:
             return
         allowed = budget(engine.info, "auto", self._last_params.max_tokens)
         draft = self.next_draft(allowed, goes_on=False)
@@ -335,7 +301,7 @@ class Chat(ChatTurns):
     # A prompt on its way
 
     @contextmanager
-    def _sending(self, asked: Asked, show_progress: ShowProgress | None) -> Iterator[_Sending]:
+    def sending(self, asked: Asked, show_progress: ShowProgress | None) -> Iterator[Sending]:
         """Make a prompt ready, and hold its place until it has begun or it is known not to."""
         engine = self.current.get(asked.model, show=show_progress)
         if asked.is_new:
@@ -352,8 +318,14 @@ class Chat(ChatTurns):
         try:
             self._note_system(asked, moment)
             plan = self._plan(engine, asked, moment, place)
+            plan = replace(
+                plan,
+                left_out=self._count_left_out(plan.cut, moment, place),
+                num_below=self._count_below(asked, moment, place),
+            )
             conversation = None if plan.is_aside else self._conversation(asked.context)
-            yield _Sending(
+            yield Sending(
+                chat=self,
                 asked=asked,
                 engine=engine,
                 request=Request(
@@ -448,7 +420,7 @@ class Chat(ChatTurns):
 
     def _take_in(
         self,
-        sending: _Sending,
+        sending: Sending,
         future: Future[Completion],
         stream: Stream | None = None,
         on_begin: Callable[[int], None] | None = None,
@@ -456,7 +428,7 @@ class Chat(ChatTurns):
         """Take in a prompt that was sent: its turn, what it leaves out, and what to read next."""
         asked, plan, request = sending.asked, sending.plan, sending.request
         self._last_mode, self._last_params = asked.context, request.params
-        self.was_alone = plan.is_alone
+        self._was_alone = plan.is_alone
         cuts = {**sending.place.cuts, self._conversation(asked.context): plan.cut}
         writing = Writing(
             prompt=asked.prompt,
@@ -467,8 +439,6 @@ class Chat(ChatTurns):
             is_kept=asked.is_kept,
             stream=weakref.ref(stream) if stream is not None else None,
         )
-        self.left_out = self._count_left_out(sending)
-        self.num_below = self._count_below(sending)
         self._begin(sending.place, writing, asked.origin, on_begin)
         if not plan.is_aside:
             read_on = partial(self._read_on, sending.place.number, sending.engine, request)
@@ -496,22 +466,21 @@ class Chat(ChatTurns):
         cut = cuts.get(self._conversation(self._last_mode), Cut())
         return [turn for turn in turns if turn.number <= cut.last_turn], cut
 
-    def _count_left_out(self, sending: _Sending) -> tuple[int, int]:
+    def _count_left_out(self, cut: Cut, moment: Moment, place: Place) -> tuple[int, int]:
         """How many turns and cells a prompt leaves out."""
-        cut = sending.plan.cut
-        turns = [turn for turn in sending.place.before if turn.number <= cut.last_turn]
-        notebook = self.timeline.snapshot().above(sending.moment.tick)
+        turns = [turn for turn in place.before if turn.number <= cut.last_turn]
+        notebook = self.timeline.snapshot().above(moment.tick)
         return len(turns), len(_cells_left_out(turns, cut, notebook))
 
-    def _count_below(self, sending: _Sending) -> int:
+    def _count_below(self, asked: Asked, moment: Moment, place: Place) -> int:
         """How many cells stand below a prompt, if it is another one than that it replaces."""
-        asked, old = sending.asked, sending.place.replaced
+        old = place.replaced
         if old is None or (
             old.prompt == asked.prompt and self._conversation(asked.context) in old.cuts
         ):
             return 0
         notebook = self.timeline.snapshot()
-        return len(notebook.visible) - len(notebook.above(sending.moment.tick).visible)
+        return len(notebook.visible) - len(notebook.above(moment.tick).visible)
 
     def read_branch(self) -> None:
         """Let the engine read the active branch, if there is one and it will go along as it is."""

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.budget import Budget, ContextMode
     from jupyter_llm.chat.draft import Count
+    from jupyter_llm.chat.script import Script
     from jupyter_llm.engine.request import Message, RawPrompt
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.cells.timeline import Snapshot
-    from jupyter_llm.tasks.write import Script
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,8 @@ class Plan:
     `told` is what its turn is to own, and `cut` what its branch leaves out from then on. A prompt
     aside is not what the next one goes on from, so it leaves alone what is resident of the chat.
     With `is_alone` it goes without cells that it is not about. A `script` asks for the same code as
-    the next cell of a program.
+    the next cell of a program. `left_out` counts the turns and cells that no longer fit; a prompt
+    that takes the place of another is not told the `num_below` cells that ran first after that.
     """
 
     draft: Draft
@@ -63,6 +64,8 @@ class Plan:
     is_aside: bool
     is_alone: bool = False
     script: Script | None = None
+    left_out: tuple[int, int] = (0, 0)
+    num_below: int = 0
 
     @property
     def prompt(self) -> RawPrompt | tuple[Message, ...]:

@@ -7,17 +7,26 @@ and with a third of the tokens: it has seen many programs, and here it says noth
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jupyter_llm.chat.asked import asked_in
 from jupyter_llm.engine.request import RawPrompt
 from jupyter_llm.notebook.cells.rendering import told_source
-from jupyter_llm.tasks.write import Script, asked_in
 
 if TYPE_CHECKING:
     from jupyter_llm.chat.budget import Budget
     from jupyter_llm.chat.draft import Draft, Turn
 
 _BLOCK = re.compile(r"```python\n(.*?)\n```(?:\s+|\Z)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A program that ends where code is to follow, and texts that end the code beside the usual."""
+
+    prompt: RawPrompt
+    ends: tuple[str, ...] = ()
 
 
 def as_script(draft: Draft, allowed: Budget) -> Script | None:

@@ -110,6 +110,17 @@ class CodeAnswer:
         return "\n\n".join(fenced(source) for source in self.sources)
 
     @property
+    def whole(self) -> str:
+        """The draft as the model wrote it, and what was left out of it, as Markdown."""
+        parts = ["The draft as the model wrote it:", fenced(self.completion.text)]
+        if self.dropped:
+            parts += ["Left out of it, since it ran already:", fenced("\n".join(self.dropped))]
+        if self.made_up:
+            told = "Left out of it, since the model made up what is there with other values:"
+            parts += [told, fenced("\n".join(self.made_up))]
+        return "\n\n".join(parts)
+
+    @property
     def note(self) -> str:
         """What the user should know about the code, in one line; "" if nothing."""
         return "; ".join(self._notes())

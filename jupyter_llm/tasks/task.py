@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.chat.asked import code_prompt
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.engine.stream import finished
 from jupyter_llm.errors import MagicUsageError
@@ -17,7 +18,7 @@ from jupyter_llm.tasks.begun import BegunStream
 from jupyter_llm.tasks.drafts import drawn
 from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.tries import NO_TRIES, Tries
-from jupyter_llm.tasks.write import code_prompt, write_code
+from jupyter_llm.tasks.write import write_code
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -9,24 +9,29 @@ from dataclasses import dataclass, replace
 from string import ascii_letters
 from typing import TYPE_CHECKING
 
+from jupyter_llm.chat.needed import sources_that_ran
 from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.tasks.begun import BegunStream
-from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, fenced
+from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, fenced, new_cells
 from jupyter_llm.tasks.drafts import VARIED_TEMPERATURE, counted_on
 from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.tries import TIMEOUT_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Container, Generator, Iterator, Sequence
 
+    from jupyter_llm.chat.asked import Asked
+    from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.chat.plan import Plan
+    from jupyter_llm.chat.script import Script
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.engine.request import RawPrompt
+    from jupyter_llm.tasks.tries import Tries
 
     Streams = Sequence[tuple[Request, Stream]]
 
@@ -42,25 +47,45 @@ _END = "\n```"
 # begins with code, or else a model says the request in other words.
 _SCRIPT_ENDS = ("\n# In[", "\n\n\n# ", "\n\n\n\n")
 _BEGINNINGS = BeginsWith(tuple(ascii_letters + "_([{@"))
-_INSTRUCTION = "Answer with Python code only, in one code block, without explanations."
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A program that ends where code is to follow, and texts that end the code beside the usual."""
+def write_in_chat(
+    chat: Chat,
+    asked: Asked,
+    *,
+    namespace: Container[str] = (),
+    tries: Tries | None = None,
+    show: Callable[[Stream], Completion] = lambda stream: stream.result(),
+    show_progress: ShowProgress | None = None,
+) -> tuple[CodeAnswer, Plan]:
+    """Send a prompt to a chat that is answered with code that parses, and wait for it.
 
-    prompt: RawPrompt
-    ends: tuple[str, ...] = ()
-
-
-def code_prompt(prompt: str) -> str:
-    """A prompt that asks for code and nothing else."""
-    return f"{prompt.rstrip()}\n\n{_INSTRUCTION}"
-
-
-def asked_in(prompt: str) -> str:
-    """What was asked for with a `code_prompt`."""
-    return prompt.removesuffix(_INSTRUCTION).rstrip()
+    Of a few drafts the best becomes the turn, which is there when it is; `write_code` explains
+    `show` and `show_progress`, which is told of the loading, too. The code may use the names of
+    `namespace`; with `tries` it is tried first. What the prompt was made of is returned, too.
+    """
+    ran = sources_that_ran(chat.timeline.snapshot().cells)
+    judge = Judge(names=namespace, tries=tries, ran=ran, asked=asked.prompt)
+    with chat.sending(asked.for_code(), show_progress) as sending:
+        script = sending.plan.script
+        try:
+            answer = write_code(
+                sending.engine,
+                sending.request,
+                judge,
+                script=script,
+                show=show,
+                show_progress=show_progress,
+            )
+        except PromptInterrupted as interrupt:
+            draft, shown = interrupt.draft, interrupt.completion
+            if isinstance(draft, CodeAnswer) and draft.completion.text and shown is not None:
+                sending.take_in(shown, draft.request, draft.completion, draft.whole)
+            raise
+        answer = replace(answer, cells=new_cells(answer.cells, namespace))
+        shown = replace(answer.completion, text=answer.text, token_ids=None)
+        sending.take_in(shown, answer.request, answer.completion, answer.whole)
+    return answer, sending.plan
 
 
 def write_code(

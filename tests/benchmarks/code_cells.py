@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.side_by_side import default_model, describe, parser_for, show, write_json
 from support.notebook_session import NAMES, code_cells
 
+from jupyter_llm.chat.asked import code_prompt
 from jupyter_llm.common.tables import markdown_table
 from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.local.engine import LocalEngine
@@ -33,7 +34,7 @@ from jupyter_llm.notebook.code.blocks import code_blocks
 from jupyter_llm.notebook.code.names import defined_names, unknown_names
 from jupyter_llm.notebook.code.syntax import syntax_error
 from jupyter_llm.tasks.judging import Judge
-from jupyter_llm.tasks.write import code_prompt, write_code
+from jupyter_llm.tasks.write import write_code
 
 PROMPTS = (
     "Write the next step.",

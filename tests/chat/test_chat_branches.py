@@ -27,6 +27,7 @@ from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.engine.stream import QueueStream
 from jupyter_llm.errors import OptionError, TurnNotFoundError
 from jupyter_llm.records.prompt_store import KeptPrompt
+from jupyter_llm.tasks.write import write_in_chat
 
 TOO_LONG = "x" * 5000
 
@@ -190,7 +191,7 @@ class TestRemoving:
             chat.reset()
             return stream.result()
 
-        chat.write_code(Asked(prompt="Print 1"), show=show)
+        write_in_chat(chat, Asked(prompt="Print 1"), show=show)
         assert chat.turns == []
         assert len(chat._answers) == 0
 
@@ -262,7 +263,7 @@ class TestExchanges:
             assert prompts(chat) == ["meanwhile"]
             return stream.result()  # type: ignore[attr-defined]
 
-        chat.write_code(Asked(prompt="Print 1"), show=show)  # type: ignore[arg-type]
+        write_in_chat(chat, Asked(prompt="Print 1"), show=show)  # type: ignore[arg-type]
         assert [turn.completion.text for turn in chat.turns][1] == "B"
         assert "print(1)" in chat.turns[0].completion.text
         assert [(turn.number, turn.parent) for turn in chat.turns] == [(1, 0), (2, 1)]
@@ -271,11 +272,11 @@ class TestExchanges:
         chat, engine = chat_with("x = foo(1)", holds=True)
         engine.on_hold = interrupt_main
         with pytest.raises(PromptInterrupted):
-            chat.write_code(Asked(prompt="Call it"))
+            write_in_chat(chat, Asked(prompt="Call it"))
         (turn,), (answer,) = chat.turns, chat._answers
         assert turn.completion.text == "```python\nx \n```"
-        assert chat.last_code is not None
-        assert chat.last_code.completion.text == answer.text == "x "
+        assert answer.text == "x "
+        assert chat.last_draft.endswith("```python\nx \n```")
         assert turn.completion.provenance == answer.record
         assert answer.prompt == KeptPrompt.of(engine.requests[0])
 
@@ -293,12 +294,12 @@ class TestExchanges:
 
         engine.submit = interrupting  # type: ignore[method-assign]
         with pytest.raises(PromptInterrupted):
-            chat.write_code(Asked(prompt="Set it"))
+            write_in_chat(chat, Asked(prompt="Set it"))
         assert [turn.completion.text for turn in chat.turns] == [f"```python\n{reply}\n```"] * bool(
             reply
         )
         assert [answer.text for answer in chat._answers] == [reply] * bool(reply)
-        assert (chat.last_code is not None) == bool(reply)
+        assert bool(chat.last_draft) == bool(reply)
 
     def test_code_that_was_asked_for_elsewhere_does_not_turn_the_chat_back(self) -> None:
         chat, engine = chat_with("A", "B")
@@ -310,7 +311,7 @@ class TestExchanges:
             chat.choose(1)
             return stream.result()  # type: ignore[attr-defined]
 
-        chat.write_code(Asked(prompt="Print 1"), show=show)  # type: ignore[arg-type]
+        write_in_chat(chat, Asked(prompt="Print 1"), show=show)  # type: ignore[arg-type]
         assert numbers(chat) == [1]
         chat.choose(2)
         assert numbers(chat) == [2, 3]

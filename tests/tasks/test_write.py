@@ -28,6 +28,7 @@ from support.scripted_tries import (
     raising,
 )
 
+from jupyter_llm.chat.asked import code_prompt
 from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.base import Engine, Stream
 from jupyter_llm.engine.completion import Completion, PromptInterrupted, Usage
@@ -44,7 +45,7 @@ from jupyter_llm.notebook.sealed.trying import Seen
 from jupyter_llm.tasks import write as writing
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, code_cells, fenced
 from jupyter_llm.tasks.judging import Judge
-from jupyter_llm.tasks.write import code_prompt, write_code
+from jupyter_llm.tasks.write import write_code
 
 PROMPT = (Message("user", code_prompt("Set x to one.")),)
 SEEDED = SamplingParams(seed=7)

@@ -157,7 +157,7 @@ class KernelSide:
 
         Waits for the engine, and only returns early in an error.
         """
-        stream = self.chat.send(
+        stream, _ = self.chat.send(
             asked, show_progress=job.tell, on_begin=partial(self._note_turn, job)
         )
         job.hold(stream)

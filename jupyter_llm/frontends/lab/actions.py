@@ -109,7 +109,7 @@ class Actions(PageJobs):
         known = f"{known_of(failure)}\n\n" if cell.error and failure is not None else ""
         chat = llm.chat(options.chat)
         numbers: list[int] = []
-        stream = chat.send(asked, show_progress=job.tell, on_begin=numbers.append)
+        stream, _ = chat.send(asked, show_progress=job.tell, on_begin=numbers.append)
         job.show(BegunStream(stream, known))
         answer = stream.result()
         if not answer.text and known:  # which is there whether or not the model adds to it

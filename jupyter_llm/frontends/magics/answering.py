@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.api import llm
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.frontends.views import answer_metadata, cut_off, watch
@@ -13,12 +14,14 @@ from jupyter_llm.records.records import to_metadata
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, code_cells, fenced, new_cells
 from jupyter_llm.tasks.placing import change, land
 from jupyter_llm.tasks.tries import Tries
+from jupyter_llm.tasks.write import write_in_chat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.chat.plan import Plan
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.provenance import Provenance
     from jupyter_llm.frontends.prompt.options import Options
@@ -40,9 +43,10 @@ class Answering:
 
     def write(self, chat: Chat, asked: Asked) -> Completion:
         """Answer a prompt, with a cell for the code in the answer if that is wanted."""
-        with chat.send(asked, show_progress=self.view.progress) as stream:
+        stream, plan = chat.send(asked, show_progress=self.view.progress)
+        with stream:
             completion = watch(stream, self.view)
-        notes = list(self._notes(chat, completion))
+        notes = list(self._notes(plan, completion))
         records = [completion.provenance] if completion.provenance is not None else []
         if self.options.below or self.options.replace:
             is_cut_off = completion.finish_reason != "stop"
@@ -59,7 +63,8 @@ class Answering:
     def write_code(self, chat: Chat, asked: Asked) -> Completion:
         """Answer a prompt with cells of code."""
         is_allowed = self.options.tries_drafts
-        answer = chat.write_code(
+        answer, plan = write_in_chat(
+            chat,
             asked,
             namespace=self.namespace,
             tries=Tries.here(is_allowed=is_allowed, show_progress=self.view.progress),
@@ -69,7 +74,7 @@ class Answering:
         whole = replace(answer.completion, text="\n\n".join(answer.sources), token_ids=None)
         with self._landing(answer.text, whole):
             place, records = self._land(answer.landing, answer.completion)
-        notes = [place, answer.note, *self._notes(chat, answer.completion)]
+        notes = [place, answer.note, *self._notes(plan, answer.completion)]
         text = answer.text
         if self.has_cells and place:  # what stands in a cell is not shown twice
             text = "\n\n".join(map(fenced, answer.sources[1:]))
@@ -126,11 +131,11 @@ class Answering:
     ) -> tuple[str, list[Provenance]]:
         return land(self.writer, sources, completion, in_place=self.options.replace)
 
-    def _notes(self, chat: Chat, completion: Completion) -> Iterator[str]:
+    def _notes(self, plan: Plan, completion: Completion) -> Iterator[str]:
         yield from filter(None, (cut_off(completion),))
-        if chat.was_alone:
+        if plan.is_alone:
             yield "alone; -c all tells the notebook"
-        yield from _left_out(chat, self.options)
+        yield from _left_out(plan, self.options)
         yield from filter(None, (self.note, cost(completion, self.options)))
 
 
@@ -142,16 +147,15 @@ def cost(completion: Completion, options: Options) -> str:
     return f"{completion.usage}{seed}"
 
 
-def _left_out(chat: Chat, options: Options) -> Iterator[str]:
+def _left_out(plan: Plan, options: Options) -> Iterator[str]:
     """How much the prompt left out, if anything; `/context` tells what."""
-    num_turns, num_cells = chat.left_out
+    num_turns, num_cells = plan.left_out
     if isinstance(options.context, int):
         num_cells = 0
-        total = len(chat.timeline.snapshot().visible)
-        if total > options.context:
+        if (total := len(llm.timeline.snapshot().visible)) > options.context:
             yield f"told the last {options.context} of {total} cells"
-    if options.context == "all" and chat.num_below:
-        num_below = count_of(chat.num_below, "cell")
+    if options.context == "all" and plan.num_below:
+        num_below = count_of(plan.num_below, "cell")
         yield f"not told: {num_below} that first ran after this one; @In[n] attaches one"
     gone = [count_of(n, what) for n, what in ((num_turns, "turn"), (num_cells, "cell")) if n]
     if gone:

@@ -20,7 +20,6 @@ from jupyter_llm.frontends.prompt.options import Options
 from jupyter_llm.frontends.topics import topic, topic_table
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.values import secrets
-from jupyter_llm.tasks.code_answer import fenced
 from jupyter_llm.tasks.explain import explain
 from jupyter_llm.tasks.fix import fix
 from jupyter_llm.tasks.numpy_doc import document
@@ -344,18 +343,11 @@ def _show(call: Call) -> str:
 
 def _draft(call: Call) -> str:
     """The last code of the chat as the model wrote it, with what was left out of it."""
-    answer = call.chat.last_code
-    if answer is None:
+    if not call.chat.last_draft:
         raise MagicUsageError(
             "No code was written in this chat yet.", "`%%llm -f code` asks for some."
         )
-    parts = ["The draft as the model wrote it:", fenced(answer.completion.text)]
-    if answer.dropped:
-        parts += ["Left out of it, since it ran already:", fenced("\n".join(answer.dropped))]
-    if answer.made_up:
-        told = "Left out of it, since the model made up what is there with other values:"
-        parts += [told, fenced("\n".join(answer.made_up))]
-    return "\n\n".join(parts)
+    return call.chat.last_draft
 
 
 def _quoted(names: Sequence[str]) -> str:

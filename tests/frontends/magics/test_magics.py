@@ -6,8 +6,7 @@ import html
 import re
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -15,6 +14,8 @@ from support.scripted import ScriptedEngine, messages_of
 from support.shell import extension, run, run_line
 
 from jupyter_llm import Completion, llm
+from jupyter_llm.chat.draft import Cut, Draft
+from jupyter_llm.chat.plan import Plan
 from jupyter_llm.common.bars import ShowProgress, Step
 from jupyter_llm.engine.completion import PromptInterrupted, Usage
 from jupyter_llm.engine.provenance import Provenance, token_sha256
@@ -38,7 +39,7 @@ from jupyter_llm.frontends.prompt.options import Options
 from jupyter_llm.frontends.views import View
 
 if TYPE_CHECKING:
-    from jupyter_llm.chat.conversation import Chat
+    pass
 
 pytestmark = pytest.mark.usefixtures("shell")
 
@@ -384,11 +385,18 @@ def test_a_command_whose_answer_is_cut_off_says_so(
 
 
 def test_the_line_below_an_answer_says_what_was_not_told() -> None:
-    chat = SimpleNamespace(was_alone=True, left_out=(3, 1))
+    plan = Plan(
+        draft=Draft(prompt=""),
+        told=(),
+        cut=Cut(),
+        is_aside=False,
+        is_alone=True,
+        left_out=(3, 1),
+    )
     answer = Completion(text="Yes.", finish_reason="stop", usage=Usage(), model="script")
     nothing: Any = None
     answering = Answering(Options(), View(), nothing, {})
-    assert list(answering._notes(cast("Chat", chat), answer)) == [
+    assert list(answering._notes(plan, answer)) == [
         "alone; -c all tells the notebook",
         "the chat's first 3 turns and 1 cell no longer fit and were left out",
     ]
