@@ -1,26 +1,32 @@
 """A local language model that lives inside the Jupyter kernel.
 
 `%load_ext jupyter_llm` brings `%llm` and `%%llm`; `from jupyter_llm import llm` is the same model
-from Python.
+from Python. Light to import: a name brings its module with it when it is asked for.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from jupyter_llm._version import __version__
-from jupyter_llm.api import LLM, llm
-from jupyter_llm.chat.conversation import Chat
-from jupyter_llm.chat.draft import Turn
-from jupyter_llm.engine.completion import BatchError, Chunk, Completion, PromptInterrupted, Usage
-from jupyter_llm.engine.options import SamplingParams
-from jupyter_llm.engine.request import RawPrompt, Special
-from jupyter_llm.frontends.lab import presence
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from jupyter_llm.api import LLM, llm
     from jupyter_llm.chat.budget import ContextMode
+    from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.chat.draft import Turn
+    from jupyter_llm.engine.completion import (
+        BatchError,
+        Chunk,
+        Completion,
+        PromptInterrupted,
+        Usage,
+    )
+    from jupyter_llm.engine.options import SamplingParams
+    from jupyter_llm.engine.request import RawPrompt, Special
     from jupyter_llm.frontends.panel import ChatPanel
     from jupyter_llm.notebook.code.page import Page
     from jupyter_llm.notebook.values.summaries import register
@@ -45,21 +51,29 @@ __all__ = [
     "unload_ipython_extension",
 ]
 
+_HOMES = {
+    "api": ("LLM", "llm"),
+    "chat.conversation": ("Chat",),
+    "chat.draft": ("Turn",),
+    "engine.completion": ("BatchError", "Chunk", "Completion", "PromptInterrupted", "Usage"),
+    "engine.options": ("SamplingParams",),
+    "engine.request": ("RawPrompt", "Special"),
+    "frontends.panel": ("ChatPanel",),
+    "notebook.values.summaries": ("register",),
+}
+
 
 def __getattr__(name: str) -> object:
-    if name == "register":  # brings all that is known of libraries' types, so only when wanted
-        from jupyter_llm.notebook.values.summaries import register
-
-        return register
-    if name == "ChatPanel":  # brings ipywidgets
-        from jupyter_llm.frontends.panel import ChatPanel
-
-        return ChatPanel
+    for home, names in _HOMES.items():
+        if name in names:
+            found = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+            return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Register `%llm` and `%%llm` (called by `%load_ext jupyter_llm`)."""
+    from jupyter_llm.frontends.lab import presence
     from jupyter_llm.frontends.magics.setup import load
 
     load(shell, _open_panel, _open_page)
@@ -80,6 +94,7 @@ def _open_page() -> Page:
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Take the magics away; the model and its chats stay (called by `%unload_ext`)."""
+    from jupyter_llm.frontends.lab import presence
     from jupyter_llm.frontends.magics.setup import unload
 
     presence.go(shell)

@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from jupyter_llm.chat.archive import Archive
-from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.chats import Chats
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.current import CurrentEngine
@@ -447,6 +446,7 @@ class LLM:
         It never runs in your kernel unless you run it; drafts are tried in a sealed copy, as far
         as `try_drafts` says, or else as is configured.
         """
+        from jupyter_llm.chat.asked import Asked
         from jupyter_llm.notebook.cells.shell import user_namespace
         from jupyter_llm.tasks.tries import Tries
         from jupyter_llm.tasks.write import write_in_chat

@@ -15,7 +15,12 @@ HEAVY = (
     *("llama_cpp", "numpy", "pandas", "ipywidgets", "anywidget"),
     *("jinja2", "msgspec", "dask", "openai", "huggingface_hub"),
 )
+OURS_LATER = (
+    *("tasks", "frontends", "engine.local", "models.inspect", "notebook.sealed"),
+    "chat.conversation",
+)
 IMPORT = "import jupyter_llm"
+IMPORT_LLM = "from jupyter_llm import llm"
 LOAD_EXT = """\
 from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance()
@@ -50,9 +55,21 @@ def test_public_names() -> None:
     assert all(getattr(jupyter_llm, name).__doc__ for name in jupyter_llm.__all__)
 
 
-@pytest.mark.parametrize("code", [IMPORT, LOAD_EXT], ids=["import", "load_ext"])
+@pytest.mark.parametrize("code", [IMPORT_LLM, LOAD_EXT], ids=["import", "load_ext"])
 def test_nothing_heavy_is_loaded_by(code: str, tmp_path: Path) -> None:
     look = f"import sys, time\n{code}\nprint([name for name in {HEAVY} if name in sys.modules])"
+    assert in_a_fresh_process(look, tmp_path).strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("code", "later"),
+    [(IMPORT, ("api", "chat", "engine", *OURS_LATER)), (IMPORT_LLM, OURS_LATER)],
+)
+def test_of_our_own_only_what_is_asked_for_is_imported(
+    code: str, later: tuple[str, ...], tmp_path: Path
+) -> None:
+    names = tuple(f"jupyter_llm.{name}" for name in later)
+    look = f"import sys\n{code}\nprint([name for name in sys.modules if name.startswith({names})])"
     assert in_a_fresh_process(look, tmp_path).strip() == "[]"
 
 

@@ -10,7 +10,6 @@ from jupyter_llm.chat.budget import ContextMode, check_mode
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import OptionError
-from jupyter_llm.notebook.cells.pointing import cells_meant
 
 if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import CellEvent
@@ -70,6 +69,8 @@ class Asked:
 
     def cells_meant(self, cells: Sequence[CellEvent]) -> frozenset[CellEvent]:
         """Which of some cells it is about, if it brings along none of them."""
+        from jupyter_llm.notebook.cells.pointing import cells_meant  # compiles long patterns
+
         return frozenset() if self.attachments else cells_meant(self.prompt, cells, self.named)
 
     def __post_init__(self) -> None:

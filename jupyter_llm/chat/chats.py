@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from jupyter_llm.chat.archive import active_branch
-from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.errors import ChatNameError
 
 if TYPE_CHECKING:
     from jupyter_llm.chat.archive import Archive
+    from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.chat.store import SavedChat
     from jupyter_llm.engine.current import CurrentEngine
     from jupyter_llm.notebook.cells.timeline import Timeline
@@ -56,6 +55,8 @@ class Chats:
         return self._chats.get(name) or self._new(name, None)
 
     def _new(self, name: str | None, system: str | None) -> Chat:
+        from jupyter_llm.chat.conversation import Chat  # only now: `llm` is light to import
+
         return Chat(
             self._current, self._timeline, self._answers, self._archive, name, system=system
         )
@@ -70,6 +71,8 @@ class Chats:
 
         They are their active branches.
         """
+        from jupyter_llm.chat.archive import active_branch
+
         present = {chat.name or "": chat.saved() for chat in self.named if chat.turns}
         waiting = {name: active_branch(chat) for name, chat in self._archive.waiting.items()}
         return {**waiting, **present}

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.errors import ModelFileError, OptionError
-from jupyter_llm.models.fingerprint import file_sha256
-from jupyter_llm.models.inspect import ModelFile, inspect_adapter
+
+if TYPE_CHECKING:
+    from jupyter_llm.common.remembered import Remembered
+    from jupyter_llm.models.inspect import ModelFile
 
 MAX_SCALE = 1000.0
-
-_USED = Remembered("used adapter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class Lora:
 
     def added_to(self, base: ModelFile) -> ModelFile:
         """A model with the size of both; `ModelFileError` if it is no adapter for it."""
+        from jupyter_llm.models.inspect import inspect_adapter
+
         file = inspect_adapter(self.path)
         if file.architecture != base.architecture:
             raise ModelFileError(
@@ -71,14 +74,23 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else math.inf
 
 
+@cache
+def _used() -> Remembered:
+    from jupyter_llm.common.remembered import Remembered  # which brings the store
+
+    return Remembered("used adapter")
+
+
 def note_adapter(path: Path) -> None:
     """Remember an adapter that was loaded, so that answers with it can be written again."""
-    _USED.put(str(path), "")
+    _used().put(str(path), "")
 
 
 def find_adapter(sha256: str) -> Path | None:
     """The adapter that was loaded on this machine and has this SHA-256, if it is still there."""
-    for path in map(Path, reversed(_USED.all())):
+    from jupyter_llm.models.fingerprint import file_sha256
+
+    for path in map(Path, reversed(_used().all())):
         try:
             if file_sha256(path) == sha256:
                 return path

@@ -52,7 +52,7 @@ class Writer:
         wait_until_idle(self.engine)
 
     def send(self, text: str, **options: object) -> Completion:
-        completion = self.chat.send(self.asked(text, **options)).result(timeout=60)
+        completion = self.chat.send(self.asked(text, **options))[0].result(timeout=60)
         self.rest()
         return completion
 
@@ -87,7 +87,7 @@ def test_a_draft_that_is_sent_has_been_read(writer: Writer) -> None:
 def test_a_draft_that_is_sent_waits_for_no_step_of_the_engine(writer: Writer) -> None:
     writer.write(FOLLOW_UP)
     with paused(writer.engine):
-        stream = writer.chat.send(writer.asked(FOLLOW_UP))
+        stream, _ = writer.chat.send(writer.asked(FOLLOW_UP))
     assert stream.result(timeout=60).text
 
 
@@ -103,7 +103,7 @@ def test_the_end_of_a_turn_and_the_next_header_are_read_after_it(writer: Writer)
 
 def test_the_end_of_an_answer_that_was_stopped_is_read_too(writer: Writer) -> None:
     endless = SamplingParams(ignore_eos=True, temperature=1.0, may_repeat=True)
-    stream = writer.chat.send(writer.asked(FOLLOW_UP, params=endless))
+    stream, _ = writer.chat.send(writer.asked(FOLLOW_UP, params=endless))
     next(iter(stream))
     stream.cancel()
     assert stream.result(timeout=60).text
