@@ -58,6 +58,7 @@ class LLM:
         self.notebook.watch(self.archive.follow)
         self.notebook.watch(self.prompts.follow)
         self.last_error = LastError()
+        self.tries_drafts = True  # where nobody says otherwise; the magics set it
         self.conversations = Chats(self.current, self.timeline, self.answers, self.archive)
 
     def __call__(
@@ -351,7 +352,8 @@ class LLM:
 
         params = sampling_params(sampling)
         engine = partial(self.current.get, model, role="task", show=show_progress)
-        tries = Tries.here(is_allowed=try_drafts, show_progress=show_progress)
+        is_allowed = self.tries_drafts if try_drafts is None else try_drafts
+        tries = Tries.here(is_allowed=is_allowed, show_progress=show_progress)
         asking = Asking(
             engine, params, self.answers, show, show_progress=show_progress, tries=tries
         )
@@ -452,7 +454,7 @@ class LLM:
         from jupyter_llm.tasks.write import write_in_chat
 
         asked = Asked(prompt=prompt, model=model, params=sampling_params(sampling))
-        tries = Tries.here(is_allowed=try_drafts)
+        tries = Tries.here(is_allowed=self.tries_drafts if try_drafts is None else try_drafts)
         chat = self.conversations.get()
         return write_in_chat(chat, asked, namespace=user_namespace(), tries=tries)[0]
 

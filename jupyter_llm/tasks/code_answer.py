@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.request import Request
     from jupyter_llm.notebook.code.blocks import CodeBlock
     from jupyter_llm.notebook.code.repair import Repaired
-    from jupyter_llm.notebook.sealed.trying import Seen
+    from jupyter_llm.notebook.sealed.seen import Seen
 
 ANSWER_PREFIX = "```python\n"
 """What the answer to a request for code begins with, so that code must follow."""

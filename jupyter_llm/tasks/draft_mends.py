@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping, Sequence
 
     from jupyter_llm.notebook.failures.broken_cell import Mend
-    from jupyter_llm.notebook.sealed.trying import Seen
+    from jupyter_llm.notebook.sealed.seen import Seen
     from jupyter_llm.tasks.code_answer import CodeAnswer, CodeCell
 
 _MAX_MENDS = 4  # of one error

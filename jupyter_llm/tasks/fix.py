@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jupyter_llm.notebook.cells.events import CellEvent
-    from jupyter_llm.notebook.sealed.trying import Seen
+    from jupyter_llm.notebook.sealed.seen import Seen
     from jupyter_llm.tasks.mending import Mended
     from jupyter_llm.tasks.shown_cell import ShownCell
     from jupyter_llm.tasks.task import Task

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.request import Request
-    from jupyter_llm.notebook.sealed.trying import Seen
+    from jupyter_llm.notebook.sealed.seen import Seen
     from jupyter_llm.tasks.code_answer import CodeCell
     from jupyter_llm.tasks.tries import Tries
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.failures.broken_cell import Mend
     from jupyter_llm.notebook.failures.causes import Cause
     from jupyter_llm.notebook.failures.failure import Failure
-    from jupyter_llm.notebook.sealed.trying import Seen
+    from jupyter_llm.notebook.sealed.seen import Seen
     from jupyter_llm.tasks.task import Task
 
 _MAX_CELLS = 4  # that may be the cause

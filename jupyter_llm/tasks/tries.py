@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.bars import Step
 from jupyter_llm.notebook.cells.shell import current_shell
+from jupyter_llm.notebook.sealed.seen import Seen, untried
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jupyter_llm.common.bars import ShowProgress
-    from jupyter_llm.notebook.sealed.trying import Seen
 
 TIMEOUT_S = 5.0
 """How long code is let run, in seconds; what takes longer is neither right nor wrong."""
-
-_SWITCHED_OFF = "not tried: that is switched off"
-_BUSY = "not tried: a cell is running"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,16 +33,14 @@ class Tries:
     _seen: dict[tuple[str, ...], Seen] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def here(
-        cls, *, is_allowed: bool | None = None, show_progress: ShowProgress | None = None
-    ) -> Tries:
-        """Tries with the shell of this process; by default allowed as that is configured."""
+    def here(cls, *, is_allowed: bool, show_progress: ShowProgress | None = None) -> Tries:
+        """Tries with the shell of this process."""
         shell = current_shell()
         return cls(
             namespace=shell.user_ns if shell is not None else {},
             shell=shell,
             show_progress=show_progress,
-            is_allowed=_is_configured(shell) if is_allowed is None else is_allowed,
+            is_allowed=is_allowed,
         )
 
     def seen(
@@ -64,11 +60,15 @@ class Tries:
         KeyboardInterrupt
             The user interrupted; nothing runs any more.
         """
-        from jupyter_llm.notebook.sealed.main_thread import is_main_thread
-        from jupyter_llm.notebook.sealed.trying import Seen, try_code
+        from jupyter_llm.notebook.sealed.main_thread import (
+            MainThreadBusy,
+            in_main_thread,
+            is_main_thread,
+        )
+        from jupyter_llm.notebook.sealed.trying import try_code
 
         if not self.is_allowed:
-            return Seen(outcome="untried", text=_SWITCHED_OFF)
+            return untried("that is switched off")
         if look is None and sources in self._seen:
             return self._seen[sources]
 
@@ -76,34 +76,21 @@ class Tries:
             if self.show_progress is not None:
                 self.show_progress(Step(step))
 
-        def tried(tick: Callable[[], None]) -> Seen:
-            return try_code(
-                sources, self.namespace, shell=self.shell, timeout_s=timeout_s, look=look, tick=tick
-            )
-
-        seen = tried(tick) if is_main_thread() else self._tried_between_cells(tried, tick)
+        tried = partial(
+            try_code, sources, self.namespace, shell=self.shell, timeout_s=timeout_s, look=look
+        )
+        if is_main_thread():
+            seen = tried(tick=tick)
+        else:  # asked for beside the cells, as in a panel
+            kernel = getattr(self.shell, "kernel", None)
+            try:
+                seen = in_main_thread(kernel, lambda check: tried(tick=check), tick=tick)
+            except MainThreadBusy:
+                return untried("a cell is running")
         if look is None and seen.outcome in ("runs", "raises", "refused"):
             self._seen[sources] = seen  # the rest may come out otherwise another time
         return seen
 
-    def _tried_between_cells(
-        self, tried: Callable[[Callable[[], None]], Seen], tick: Callable[[], None]
-    ) -> Seen:
-        """What is seen of code that is asked for beside the cells, as in a panel."""
-        from jupyter_llm.notebook.sealed.main_thread import MainThreadBusy, in_main_thread
-        from jupyter_llm.notebook.sealed.trying import Seen
-
-        try:
-            return in_main_thread(getattr(self.shell, "kernel", None), tried, tick=tick)
-        except MainThreadBusy:
-            return Seen(outcome="untried", text=_BUSY)
-
 
 NO_TRIES = Tries(is_allowed=False)
 """Those that try nothing."""
-
-
-def _is_configured(shell: Any) -> bool:
-    """Whether the user lets drafts be tried, as `%config LLMMagics.try_drafts` says."""
-    registry = shell.magics_manager.registry if shell is not None else {}
-    return bool(getattr(registry.get("LLMMagics"), "try_drafts", True))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jupyter_llm.notebook.sealed.trying import Seen
+from jupyter_llm.notebook.sealed.seen import Seen
 from jupyter_llm.tasks.tries import Tries
 
 RUNS = Seen(outcome="runs", text="runs", names=("x",))

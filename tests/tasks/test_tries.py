@@ -10,9 +10,10 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from support.shell import run
 
+from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
 from jupyter_llm.notebook.sealed import trying
-from jupyter_llm.notebook.sealed.trying import Seen
+from jupyter_llm.notebook.sealed.seen import Seen
 from jupyter_llm.tasks.tries import NO_TRIES, Tries
 
 
@@ -63,10 +64,12 @@ def test_where_it_is_not_allowed_nothing_runs(tried: list[Sequence[str]]) -> Non
 
 
 def test_it_is_allowed_as_is_configured(shell: InteractiveShell) -> None:
-    assert Tries.here().is_allowed
+    assert llm.task().tries.is_allowed
     run(shell, "%config LLMMagics.try_drafts = False")
-    assert not Tries.here().is_allowed
-    assert Tries.here(is_allowed=True).is_allowed
+    assert not llm.task().tries.is_allowed
+    assert llm.task(try_drafts=True).tries.is_allowed
+    run(shell, "%unload_ext jupyter_llm")
+    assert llm.task().tries.is_allowed
 
 
 def test_beside_a_running_cell_nothing_is_tried(tried: list[Sequence[str]]) -> None:

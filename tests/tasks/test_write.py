@@ -41,7 +41,7 @@ from jupyter_llm.frontends.views import TerminalView, watch
 from jupyter_llm.models.discover import find_model
 from jupyter_llm.notebook.code.blocks import code_blocks
 from jupyter_llm.notebook.code.syntax import syntax_error
-from jupyter_llm.notebook.sealed.trying import Seen
+from jupyter_llm.notebook.sealed.seen import Seen
 from jupyter_llm.tasks import write as writing
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, code_cells, fenced
 from jupyter_llm.tasks.judging import Judge

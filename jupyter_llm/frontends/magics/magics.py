@@ -145,6 +145,11 @@ class LLMMagics(Magics):
         minutes = self.idle_minutes
         llm.current.idle_s = None if minutes is None else 60 * minutes
 
+    @observe("try_drafts")
+    def _let_try(self, _change: object) -> None:
+        """Let drafts be tried, or not, by the Python API too."""
+        llm.tries_drafts = self.try_drafts
+
     @property
     def defaults(self) -> Options:
         """What holds where a line says nothing."""

@@ -36,6 +36,7 @@ def load(shell: InteractiveShell, open_panel: OpenPanel, open_page: Callable[[],
     _set_defaults(magics, Path.cwd())
     unload(shell)
     shell.register_magics(magics)
+    llm.tries_drafts = magics.try_drafts
     llm.last_error.watch(shell)
     llm.archive.open(llm.notebook.path or notebook_path(shell.user_ns))
     magics.recorder.attach()  # before us: at the end of a cell we read what it has written down
@@ -51,6 +52,7 @@ def unload(shell: InteractiveShell) -> None:
     if magics is None:
         return
     magics.close()
+    llm.tries_drafts = True
     llm.last_error.unwatch(shell)
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("llm", None)

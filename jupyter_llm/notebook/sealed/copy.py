@@ -18,13 +18,18 @@ import tempfile
 import threading
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
+import msgspec
+
+from jupyter_llm.common.clipping import clip
 from jupyter_llm.models.machine import free_memory
 from jupyter_llm.notebook.sealed.detached import detach
 from jupyter_llm.notebook.sealed.first_step import first_step
+from jupyter_llm.notebook.sealed.refusals import END_KERNEL
 from jupyter_llm.notebook.sealed.seal import seal_this_process
+from jupyter_llm.notebook.sealed.seen import Seen, untried
 from jupyter_llm.notebook.sealed.standstill import stands_still
 from jupyter_llm.notebook.sealed.syscalls import prctl
 
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _MAX_BYTES = 1 << 20  # of what a copy says
+_MAX_TEXT = 220
 _PERIOD_S = 0.05
 # How long is waited for the memory of a copy to be given back.
 _REAP_S, _INTERRUPTED_S, _GRACE_S = 2.0, 0.15, 0.2
@@ -42,6 +48,11 @@ _INTERRUPTS = (signal.SIGTERM, signal.SIGINT)
 _SPARE = 256 << 20  # bytes that stay free for everybody else
 
 How = Literal["said", "ended", "interrupted", "timeout", "stuck", "memory"]
+_REASONS = {
+    "stuck": "it waits for something that is not in the copy",
+    "interrupted": "it was interrupted",
+    "memory": "it would take more memory than is free",
+}
 
 
 class Work(Protocol):
@@ -50,24 +61,12 @@ class Work(Protocol):
     def prepare(self) -> None:
         """Make what cannot be made behind the seal."""
 
-    def work(self, *, was_writable: bool) -> bytes:
-        """Do it, knowing whether files were open for writing, and answer."""
+    def work(self, *, was_writable: bool) -> Seen:
+        """Do it, knowing whether files were open for writing, and say what was seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a copy ended: it has said something, it ended, or it was ended.
-
-    `status` is what it ended with: an exit code, or less than 0 for a signal.
-    """
-
-    how: How
-    said: bytes = b""
-    status: int = 0
-
-
-def work_in_copy(work: Work, *, timeout_s: float, tick: Callable[[], None] | None = None) -> Ending:
-    """What some work in a sealed copy says, as far as it ends in time. For the main thread.
+def work_in_copy(work: Work, *, timeout_s: float, tick: Callable[[], None] | None = None) -> Seen:
+    """What is seen of some work in a sealed copy, as far as it ends in time. For the main thread.
 
     An interrupt ends the copy at once.
     """
@@ -93,14 +92,38 @@ def work_in_copy(work: Work, *, timeout_s: float, tick: Callable[[], None] | Non
             how, said = _wait(copy, pipe.reading, timeout_s, tick, interrupts)
             if how == "ended":
                 copy.await_end(_GRACE_S, 0)  # to see by itself what it ends with
-            return Ending(how, said, copy.end())
+            return _seen(how, said, copy.end(), timeout_s)
         finally:
             copy.end(_INTERRUPTED_S)
 
 
-def _not_made(error: OSError) -> Ending:
-    """What there is where the system has no room for a copy."""
-    return Ending("said", f"!no copy could be made ({error.strerror})".encode())
+def _not_made(error: OSError) -> Seen:
+    """What is seen where the system has no room for a copy."""
+    return untried(f"no copy could be made ({error.strerror})")
+
+
+def _seen(how: How, said: bytes, status: int, timeout_s: float) -> Seen:
+    """What is seen of a copy that ended; what it says is bounded, and as true as its code."""
+    if how == "timeout":
+        return Seen(outcome="running", text=f"still running after {timeout_s:g} s")
+    if how in _REASONS:
+        return untried(_REASONS[how], is_deadly=how == "memory")
+    if how == "ended" and status < 0:
+        return untried(f"the copy ended ({_signal_name(-status)})", is_deadly=True)
+    if how == "ended":
+        return untried(f"it would {END_KERNEL}", is_deadly=True)
+    try:
+        seen = msgspec.json.decode(said, type=Seen)
+    except (msgspec.MsgspecError, RecursionError):
+        return untried("what the copy says makes no sense")
+    return replace(seen, text=clip(seen.text, _MAX_TEXT), lineno=max(seen.lineno, 0))
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 class _Pipe:
@@ -293,10 +316,13 @@ class _Life:
             if not self._is_sealed:
                 raise RuntimeError("the copy is not sealed")
             signal.pthread_sigmask(signal.SIG_SETMASK, self._held)
-            said = memoryview(self._work.work(was_writable=self._was_writable))
-            while said:
-                said = said[os.write(self._writing, said) :]
+            self._say(self._work.work(was_writable=self._was_writable))
             os._exit(0)
+
+    def _say(self, seen: Seen) -> None:
+        said = memoryview(msgspec.json.encode(seen))
+        while said:
+            said = said[os.write(self._writing, said) :]
 
     @contextlib.contextmanager
     def _said_to_the_end(self) -> Iterator[None]:
@@ -304,7 +330,7 @@ class _Life:
             yield
         except BaseException as error:  # noqa: BLE001  nothing may go on in what called us
             with contextlib.suppress(BaseException):
-                os.write(self._writing, f"!{error}".encode("utf-8", "replace")[:1000])
+                self._say(untried(str(error).encode("utf-8", "replace").decode()[:_MAX_TEXT]))
             os._exit(1)
 
 

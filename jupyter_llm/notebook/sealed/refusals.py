@@ -10,13 +10,11 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
-
-from jupyter_llm.notebook.sealed.open_files import OpenFiles
 
 END_KERNEL = "end the kernel"
 """What code wants that calls `exit()`; none of what is refused is worse."""
@@ -24,12 +22,7 @@ END_KERNEL = "end the kernel"
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _NETWORK = "use the network"
 _PROCESS = "start a process"
-_DATABASE = "write to a database"
 _FILE = "write a file"
-_FILES = "change a file"
-_FOLDER = "make a folder"
-_DELETE = "delete a file"
-_SIGNAL = "send a signal"
 # How libraries that are not Python word what the system refused.
 _REFUSED = re.compile(r"(?i)permission denied|operation not permitted|os error (?:1|13)\b")
 _OPENED_BY_RUST = re.compile(r"\(os error 13\): (.+)")  # of which Python knows nothing
@@ -41,35 +34,28 @@ _OPENING = ("IPython", "pathlib")  # `open` in a notebook is IPython's; `Path.wr
 _MAX_TEXT = 2000
 _NUMBERS = (errno.EPERM, errno.EACCES, errno.EROFS, errno.EFBIG)
 
-_EVENTS: dict[str, Callable[[tuple[Any, ...]], str]] = {
-    "open": lambda args: _opened(*args),
-    "os.remove": lambda args: _named(_DELETE, args[0]),
-    "os.rmdir": lambda args: _named("delete a folder", args[0]),
-    "os.mkdir": lambda args: _named(_FOLDER, args[0]),
-    "shutil.rmtree": lambda args: _named("delete a folder", args[0]),
-    "os.rename": lambda args: _named("rename a file", args[0]),
-    "os.link": lambda args: _named(_FILE, args[1]),
-    "os.symlink": lambda args: _named(_FILE, args[1]),
-    "os.truncate": lambda args: _named(_FILES, args[0]),
-    "os.chmod": lambda args: _named(_FILES, args[0]),
-    "os.chown": lambda args: _named(_FILES, args[0]),
-    "os.utime": lambda args: _named(_FILES, args[0]),
-    "os.setxattr": lambda args: _named(_FILES, args[0]),
-    "os.removexattr": lambda args: _named(_FILES, args[0]),
-    "socket.__new__": lambda _args: _NETWORK,
-    "socket.connect": lambda args: _named(_NETWORK, _host(args[1])),
-    "socket.getaddrinfo": lambda args: _named(_NETWORK, args[0]),
-    "socket.gethostbyname": lambda args: _named(_NETWORK, args[0]),
-    "urllib.Request": lambda args: _named(_NETWORK, args[0]),
-    "webbrowser.open": lambda args: _named("open a web page", args[0]),
-    "subprocess.Popen": lambda args: _named(_PROCESS, _program(args[1])),
-    "os.system": lambda args: _named(_PROCESS, _program(args[0])),
-    "os.exec": lambda args: _named(_PROCESS, args[0]),
-    "os.posix_spawn": lambda args: _named(_PROCESS, args[0]),
-    "os.fork": lambda _args: _PROCESS,
-    "os.forkpty": lambda _args: _PROCESS,
-    "os.kill": lambda args: "" if args[0] == os.getpid() else _SIGNAL,
-    "os.killpg": lambda _args: _SIGNAL,
+# What each of Python's audit events is about, and which of its arguments names it, if any does.
+_EVENTS: dict[str, tuple[str, int | None]] = {
+    "os.remove": ("delete a file", 0),
+    "os.rmdir": ("delete a folder", 0),
+    "os.mkdir": ("make a folder", 0),
+    "shutil.rmtree": ("delete a folder", 0),
+    "os.rename": ("rename a file", 0),
+    **dict.fromkeys(("os.link", "os.symlink"), ("change a file", 1)),
+    **dict.fromkeys(
+        ("os.truncate", "os.chmod", "os.chown", "os.utime", "os.setxattr", "os.removexattr"),
+        ("change a file", 0),
+    ),
+    "socket.__new__": (_NETWORK, None),
+    "socket.connect": (_NETWORK, 1),
+    **dict.fromkeys(
+        ("socket.getaddrinfo", "socket.gethostbyname", "urllib.Request"), (_NETWORK, 0)
+    ),
+    "webbrowser.open": ("open a web page", 0),
+    "subprocess.Popen": (_PROCESS, 1),
+    **dict.fromkeys(("os.system", "os.exec", "os.posix_spawn"), (_PROCESS, 0)),
+    **dict.fromkeys(("os.fork", "os.forkpty"), (_PROCESS, None)),
+    **dict.fromkeys(("os.kill", "os.killpg"), ("send a signal", None)),
 }
 
 
@@ -80,7 +66,6 @@ class Refusals:
         self._namespace = namespace
         self._was_writable = was_writable
         self._noted: list[str] = []
-        self._files = OpenFiles(list(namespace.values()) if was_writable else ())
         self._own: list[str] = []  # by the notebook's own code, not by a library for itself
 
     def watch(self) -> None:
@@ -90,11 +75,6 @@ class Refusals:
     def own(self) -> str:
         """What the code wanted to do whether or not it noticed that it could not."""
         return self._own[0] if self._own else ""
-
-    def written(self) -> str:
-        """What the code has written to a file of the notebook's, which it does not notice."""
-        name = self._files.written()
-        return "" if name is None else _named(_FILE, name)
 
     def behind(self, error: BaseException) -> str:
         """What the seal refused where that is why an error was raised, else an empty text."""
@@ -109,11 +89,11 @@ class Refusals:
         text = _text(error)
         number = error.errno if isinstance(error, OSError) else None
         if number == errno.EBADF and self._was_writable:
-            return self.written() or "write to a file that is open"
+            return "write to a file that is open"
         if _NOT_CONNECTED.search(text):
             return "use a connection that is open"
         if _is_of_database(error, text) and _READ_ONLY_DATABASE.search(text):
-            return _DATABASE
+            return "write to a database"
         noted = self._noted[-1] if self._noted else ""
         is_missing = isinstance(error, FileNotFoundError)  # a library may have looked at sockets
         if isinstance(error, OSError) and not is_missing and noted.startswith(_NETWORK):
@@ -126,11 +106,10 @@ class Refusals:
         return ""
 
     def _note(self, event: str, args: tuple[Any, ...]) -> None:
-        tell = _EVENTS.get(event)
-        if tell is None:
+        if event != "open" and event not in _EVENTS:
             return
         with suppress(Exception):
-            if what := tell(args):
+            if what := _opened(*args) if event == "open" else _meant(event, args):
                 self._noted.append(what)
                 del self._noted[:-20]
                 # 0 is this function, 1 whoever calls what is audited.
@@ -175,24 +154,26 @@ def _package(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__")).partition(".")[0]
 
 
+def _meant(event: str, args: tuple[Any, ...]) -> str:
+    """What code wants to do by an audit event; "" where it may."""
+    if event == "os.kill" and args[0] == os.getpid():
+        return ""
+    what, place = _EVENTS[event]
+    return what if place is None else _named(what, args[place])
+
+
 def _named(what: str, name: object) -> str:
+    """What code wants to do, with the file, host or program that it wants to do it to."""
+    if isinstance(name, (list, tuple)):  # an address or a command
+        name = name[0] if name else ""
+    if isinstance(name, int):
+        return what
     text = os.fsdecode(name) if isinstance(name, (bytes, os.PathLike)) else str(name or "")
-    if what == _NETWORK:
-        return f"{what} ({text[:60]})" if text else what
-    text = Path(text).name or text
-    return f"{what} ({text[:60]})" if text and not isinstance(name, int) else what
-
-
-def _host(address: object) -> str:
-    return str(address[0]) if isinstance(address, tuple) and address else ""
-
-
-def _program(command: object) -> str:
-    if isinstance(command, (list, tuple)):
-        command = command[0] if command else ""
-    if isinstance(command, (bytes, os.PathLike)):
-        command = os.fsdecode(command)
-    return str(command).split(" ", maxsplit=1)[0]
+    if what == _PROCESS:
+        text = text.split(" ", maxsplit=1)[0]
+    if what != _NETWORK:
+        text = Path(text).name or text
+    return f"{what} ({text[:60]})" if text else what
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

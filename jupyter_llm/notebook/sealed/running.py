@@ -10,6 +10,7 @@ import linecache
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from types import TracebackType
 from typing import Any
@@ -21,35 +22,19 @@ from jupyter_llm.notebook.cells.sources import CellSource, CellSources
 from jupyter_llm.notebook.failures.failure import read_failure
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.notebook.sealed.cells import Unit
-from jupyter_llm.notebook.sealed.polars_again import begin_again, copied_library
-from jupyter_llm.notebook.sealed.refusals import Refusals
+from jupyter_llm.notebook.sealed.refusals import END_KERNEL, Refusals
+from jupyter_llm.notebook.sealed.seen import Seen, untried
 from jupyter_llm.notebook.sealed.silence import Silence
 from jupyter_llm.notebook.values.peek import short_name
 
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _FUTURE = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 _ASYNC = re.compile(r"\b(?:async|await|asyncio)\b")
-_MAX_MESSAGE = 600
+_MAX_MESSAGE, _MAX_HEADLINE = 600, 200
 _MAX_RESULT = 2000
 _MAX_REPORT = 12_000
 _MAX_NAMES, _MAX_NAME = 200, 200
 _MAX_LOOKED = 300_000  # bytes
-
-
-class Verdict(msgspec.Struct, omit_defaults=True):
-    """What a copy says to its parent, which trusts none of it."""
-
-    error_kind: str = ""
-    message: str = ""
-    index: int = 0
-    lineno: int = 0
-    report: str = ""
-    refused: str = ""
-    printed: str = ""
-    result: str = ""
-    names: list[str] = []
-    num_figures: int = 0
-    looked: Any = None
 
 
 class _IterationEndedError(Exception):
@@ -81,15 +66,11 @@ class Run:
         namespace: dict[str, Any],
         shell: Any,
         look: Callable[[dict[str, Any]], object] | None,
-        *,
-        begins_polars_again: bool = False,
     ) -> None:
         self._units = units
         self._namespace = namespace
         self._shell = shell
         self._look = look
-        self._begins_polars_again = begins_polars_again
-        self._polars: int | None = None
         self._before = dict(namespace)
         self._silence = Silence(shell)
         self._index = 0
@@ -98,30 +79,15 @@ class Run:
 
     def prepare(self) -> None:
         """Make what cannot be made behind the seal: an event loop wakes itself by sockets."""
-        if self._begins_polars_again:
-            self._polars = copied_library()
         if any(_ASYNC.search(unit.python) for unit in self._units):
             self._loop = asyncio.new_event_loop()
 
-    def work(self, *, was_writable: bool) -> bytes:
-        """Run it all; what came of it, as the parent reads it."""
-        if self._polars is not None:
-            begin_again(self._polars)
+    def work(self, *, was_writable: bool) -> Seen:
+        """Run it all, and say what came of it."""
         refusals = Refusals(self._namespace, was_writable=was_writable)
         self._silence.begin()
         refusals.watch()
-        error = self._run()
-        if error is None:
-            verdict = Verdict(refused=refusals.own() or refusals.written())
-        else:
-            verdict = self._verdict_of(error, refusals)
-        verdict.index = self._index
-        verdict.printed = self._silence.printed
-        verdict.result = self._result
-        verdict.names = self._names()
-        with suppress(Exception):
-            verdict.num_figures = self._silence.num_figures
-        return self._with_look(verdict, refusals)
+        return self._looked(self._seen(self._run(), refusals), refusals)
 
     def _run(self) -> BaseException | None:
         """Run all cells; what the one raised that did not come to its end."""
@@ -184,29 +150,48 @@ class Run:
         self._silence.count(data)
         return _shortened(str(data.get("text/plain", "")))
 
-    def _verdict_of(self, error: BaseException, refusals: Refusals) -> Verdict:
-        message = ""
+    def _seen(self, error: BaseException | None, refusals: Refusals) -> Seen:
+        """What was seen of the run, and what it raised."""
+        kind, message, report, refused = "", "", "", refusals.own()
+        lineno = self._line_of(error)
+        if error is not None:
+            kind, refused = short_name(type(error)), refusals.behind(error)
+            with suppress(Exception):
+                message = str(error.msg if isinstance(error, SyntaxError) else error)
+            error.__traceback__ = _own_steps(error, {unit.name for unit in self._units})
+            with suppress(Exception):
+                sources = TriedSources(self._shell, self._units)
+                report = failure_text(read_failure(error, sources, namespace=self._namespace))
+        if kind.endswith("MemoryError"):
+            return untried("it would take more memory than a try may", is_deadly=True)
+        seen = Seen(outcome="runs", text="runs")
+        if refused:
+            seen = untried(f"it would {refused}", is_deadly=refused == END_KERNEL)
+        elif kind:
+            headline = ": ".join(filter(None, (kind, " ".join(message.split()))))
+            seen = Seen(outcome="raises", text=_told(f"raises {clip(headline, _MAX_HEADLINE)}"))
+        num_figures = 0
         with suppress(Exception):
-            message = str(error.msg if isinstance(error, SyntaxError) else error)
-        verdict = Verdict(
-            error_kind=short_name(type(error)),
-            message=message[:_MAX_MESSAGE],
-            lineno=self._line_of(error),
-            refused=refusals.behind(error),
+            num_figures = self._silence.num_figures
+        return replace(
+            seen,
+            error_kind=_told(kind),
+            message=_told(message, _MAX_MESSAGE),
+            index=self._index,
+            lineno=lineno,
+            report=_told(report, _MAX_REPORT),
+            printed=_told(self._silence.printed),
+            result=_told(self._result),
+            names=tuple(self._names()),
+            num_figures=num_figures,
         )
-        error.__traceback__ = _own_steps(error, {unit.name for unit in self._units})
-        with suppress(Exception):
-            sources = TriedSources(self._shell, self._units)
-            failure = read_failure(error, sources, namespace=self._namespace)
-            verdict.report = failure_text(failure)[:_MAX_REPORT]
-        return verdict
 
-    def _line_of(self, error: BaseException) -> int:
+    def _line_of(self, error: BaseException | None) -> int:
         """The line of the draft's cell that was running, or where it is no Python."""
         name = self._units[self._index].name
         if isinstance(error, SyntaxError) and error.filename == name:
             return error.lineno or 0
-        line, step = 0, error.__traceback__
+        line, step = 0, error.__traceback__ if error is not None else None
         while step is not None:
             if step.tb_frame.f_code.co_filename == name:
                 line = step.tb_lineno
@@ -217,27 +202,25 @@ class Run:
         """The names that were bound anew or to something else."""
         missing = object()
         bound = (
-            str(name)[:_MAX_NAME]
+            _told(str(name), _MAX_NAME)
             for name, value in list(self._namespace.items())
             if self._before.get(name, missing) is not value
         )
         return [name for name in islice(bound, _MAX_NAMES) if not name.startswith("_")]
 
-    def _with_look(self, verdict: Verdict, refusals: Refusals) -> bytes:
-        for name in ("error_kind", "message", "report", "refused", "printed", "result"):
-            setattr(verdict, name, _encodable(getattr(verdict, name)))
-        verdict.names = [_encodable(name) for name in verdict.names]
-        plain = msgspec.json.encode(verdict)
+    def _looked(self, seen: Seen, refusals: Refusals) -> Seen:
+        """What was seen, with what was asked about the variables, where that can be told."""
         if self._look is None:
-            return plain
+            return seen
         with suppress(Exception):
-            verdict.looked = self._look(self._namespace)
-            # To look may be to run more of the user's code.
-            verdict.refused = verdict.refused or _encodable(refusals.own() or refusals.written())
-            said = msgspec.json.encode(verdict)
-            if len(said) - len(plain) <= _MAX_LOOKED:
-                return said
-        return plain
+            looked = self._look(self._namespace)
+            if len(msgspec.json.encode(looked)) <= _MAX_LOOKED:
+                seen = replace(seen, looked=looked)
+        # To look may be to run more of the user's code.
+        if seen.outcome != "refused" and (refused := refusals.own()):
+            would = untried(f"it would {refused}", is_deadly=refused == END_KERNEL)
+            seen = replace(seen, outcome=would.outcome, text=would.text)
+        return seen
 
 
 def _own_steps(error: BaseException, names: set[str]) -> TracebackType | None:
@@ -253,6 +236,6 @@ def _shortened(text: str) -> str:
     return clip(text[: _MAX_RESULT * 10], _MAX_RESULT)
 
 
-def _encodable(text: str) -> str:
-    """A text without halves of characters, which no encoding has."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def _told(text: str, most: int | None = None) -> str:
+    """A text as it can be told: so long at most, without halves of characters."""
+    return text[:most].encode("utf-8", "replace").decode("utf-8")

@@ -13,7 +13,8 @@ import pytest
 from support.paths import DATA
 from support.seal import needs_seal
 
-from jupyter_llm.notebook.sealed.trying import Seen, try_code
+from jupyter_llm.notebook.sealed.seen import Seen
+from jupyter_llm.notebook.sealed.trying import try_code
 
 if TYPE_CHECKING:
     from support.escape_world import World  # of what only Linux has
@@ -101,7 +102,8 @@ def test_what_was_begun_can_go_on(tmp_path: Path) -> None:
 
 
 def test_a_forged_verdict_is_only_text(world: World) -> None:
-    code = 'os.write(said, b\'{"result": "forged", "names": ["x"]}\')\nos._exit(0)'
+    verdict = b'{"outcome": "runs", "text": "", "result": "forged", "names": ["x"]}'
+    code = f"os.write(said, {verdict!r})\nos._exit(0)"
     seen = attempted({"code": code}, world)
     assert (seen.outcome, seen.result, seen.names) == ("runs", "forged", ("x",))
 

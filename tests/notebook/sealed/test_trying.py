@@ -20,7 +20,8 @@ from support.seal import needs_seal
 from support.shell import RecordingPublisher
 
 from jupyter_llm.notebook.sealed import copy
-from jupyter_llm.notebook.sealed.trying import Seen, try_code, why_not
+from jupyter_llm.notebook.sealed.seen import Seen
+from jupyter_llm.notebook.sealed.trying import try_code, why_not
 
 pytestmark = needs_seal
 
@@ -145,37 +146,16 @@ def test_what_the_seal_refuses_is_named(code: str, would: str, tmp_path: Path) -
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("code", "would"),
-    [
-        ("file.write('x')", "write a file (out.csv)"),
-        ("print('x', file=file)", "write a file (out.csv)"),
-        ("import csv\ncsv.writer(file).writerow([1])", "write a file (out.csv)"),
-        ("file.write('x')\nfile.flush()", "write a file (out.csv)"),
-        ("with file: file.write('x')", "write to a file that is open"),
-    ],
-)
-def test_writing_to_a_file_that_is_open_is_refused(code: str, would: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("code", ["file.write('x')\nfile.flush()", "with file: file.write('x')"])
+def test_writing_to_a_file_that_is_open_is_refused(code: str, tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     with path.open("w", encoding="utf-8") as file:
         file.write("as it was")  # which waits to be written
         assert tried("file", file=file).runs
         seen = tried(code, file=file)
-        assert (seen.outcome, seen.text) == ("refused", f"not tried: it would {would}")
+        text = "not tried: it would write to a file that is open"
+        assert (seen.outcome, seen.text) == ("refused", text)
     assert path.read_text(encoding="utf-8") == "as it was"
-
-
-@pytest.mark.parametrize("mode", ["r+", "w+", "a+", "r+b", "w+b", "a+b"])
-def test_writing_to_a_file_that_is_open_to_read_too_is_refused(mode: str, tmp_path: Path) -> None:
-    path = tmp_path / "out.csv"
-    path.write_text("one\ntwo\n", encoding="utf-8")
-    text = b"x" if "b" in mode else "x"
-    with path.open(mode) as file:
-        seen = tried("file.write(text)", file=file, text=text)
-        assert (seen.outcome, seen.text) == (
-            "refused",
-            "not tried: it would write a file (out.csv)",
-        )
 
 
 @pytest.mark.parametrize("mode", ["r+", "r+b"])
@@ -190,16 +170,6 @@ def test_reading_a_file_that_is_open_to_write_too_goes_on_where_it_was(
             "file.readline()[:3], file.read()[:5], file.seek(0), file.read()[:3]", file=file
         )
         assert seen.result.replace("b'", "'") == "('two', 'three', 0, 'one')"
-
-
-def test_a_files_name_that_is_no_text_is_not_asked_for_one(tmp_path: Path) -> None:
-    class Name:
-        def __str__(self) -> str:
-            raise AssertionError
-
-    with (tmp_path / "out.csv").open("wb") as file:
-        file.raw.name = Name()  # type: ignore[attr-defined]
-        assert tried("file.write(b'x')", file=file).text == "not tried: it would write a file"
 
 
 def test_what_a_library_wants_for_itself_is_no_refusal() -> None:
