@@ -213,7 +213,5 @@ class TuneInterrupted(OneLine, KeyboardInterrupt):
 class DownloadInterrupted(OneLine, KeyboardInterrupt):
     """The user interrupted a pull."""
 
-    def __init__(
-        self, how_far: str, what_now: str = "What has come is kept: pull again to go on."
-    ) -> None:
-        super().__init__(f"stopped at {how_far}. {what_now}")
+    def __init__(self, how_far: str) -> None:
+        super().__init__(f"stopped at {how_far}. What has come is kept: pull again to go on.")

@@ -146,18 +146,3 @@ def _judge(entry: CatalogEntry, memory: FreeMemory, num_cores: int) -> Suggestio
 def suggestion_table(suggestions: Iterable[Suggestion]) -> str:
     """Models that suit a machine, as a Markdown table."""
     return markdown_table(SUGGESTION_COLUMNS, [(one.entry.name, *one.facts) for one in suggestions])
-
-
-def catalog_table() -> str:
-    """All of the catalogue, as a Markdown table: what the README shows."""
-    rows = [
-        (
-            f"`{entry.name}`",
-            entry.size,
-            entry.purpose,
-            entry.licence,
-            f"[{entry.repository}](https://huggingface.co/{entry.repository})",
-        )
-        for entry in catalog()
-    ]
-    return markdown_table(("name", "parameters", "for", "licence", "repository"), rows)

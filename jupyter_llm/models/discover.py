@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from jupyter_llm.common.remembered import Remembered, RememberedOfFiles
 from jupyter_llm.errors import ModelFileError, ModelNotFoundError, OptionError
 from jupyter_llm.models.aliases import DEFAULT, aliases
-from jupyter_llm.models.inspect import ModelFile, inspect, inspect_pieces, parts_of
+from jupyter_llm.models.inspect import ModelFile, inspect, parts_of
 from jupyter_llm.models.sources import Found, answering, embedded, found, name_of
 
 HOW_TO_GET_ONE = (
@@ -34,7 +34,7 @@ WHICH_ONE = (
 _SUFFIX = ".gguf"
 _RECENT = "used recently"
 _USED = Remembered("used model", max_values=20)
-_HEADERS = RememberedOfFiles("header 2")  # one more for each change of what is read in them
+_HEADERS = RememberedOfFiles("header 3")  # one more for each change of what is read in them
 _MAX_FILES = 20_000  # that are remembered
 
 
@@ -43,8 +43,8 @@ class ModelEntry:
     """A model file, the name it goes by in lower case, and where it was found.
 
     `copy` is a faster local copy of it, by `/tune`, that is loaded in its place. `aliases` are the
-    other names by which it is known, and `pieces` the files that it is still to be joined of.
-    `options` are those to load it with that the user's name for it stands for.
+    other names by which it is known. `options` are those to load it with that the user's name for
+    it stands for.
     """
 
     name: str
@@ -52,7 +52,6 @@ class ModelEntry:
     source: str
     copy: Path | None = None
     aliases: tuple[str, ...] = ()
-    pieces: tuple[Path, ...] = ()
     options: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -82,7 +81,7 @@ def list_with_facts() -> list[tuple[ModelEntry, ModelFile]]:
     listed: dict[tuple[int, int], tuple[Found, ModelFile, list[str]]] = {}
     for candidate in (*found(), *_chosen(), *_used_before()):
         try:
-            status = os.stat(candidate.pieces[0] if candidate.pieces else candidate.path)  # noqa: PTH116
+            status = os.stat(candidate.path)  # noqa: PTH116
         except (OSError, ValueError):  # a null byte
             continue
         known = listed.get((status.st_dev, status.st_ino))
@@ -91,61 +90,47 @@ def list_with_facts() -> list[tuple[ModelEntry, ModelFile]]:
         elif (file := _facts(candidate, status)) is not None:
             listed[status.st_dev, status.st_ino] = candidate, file, list(candidate.names)
     _HEADERS.save()
-    found_here = listed.values()
-    return [(_entry(candidate, tuple(names)), file) for candidate, file, names in found_here]
+    return [(_entry(candidate, names), file) for candidate, file, names in listed.values()]
 
 
-_path = lru_cache(maxsize=_MAX_FILES)(Path)  # to make one takes longer than to look for it
-
-
-@lru_cache(maxsize=_MAX_FILES)
-def _entry(candidate: Found, names: tuple[str, ...]) -> ModelEntry:
+def _entry(candidate: Found, names: Iterable[str]) -> ModelEntry:
     name, *aliases = dict.fromkeys(names)
     return ModelEntry(
-        name=name,
-        path=_path(candidate.path),
-        source=candidate.source,
-        aliases=tuple(aliases),
-        pieces=candidate.pieces,
+        name=name, path=Path(candidate.path), source=candidate.source, aliases=tuple(aliases)
     )
 
 
 def _facts(candidate: Found, status: os.stat_result) -> ModelFile | None:
     """What a file says of itself; None if it is no model that can be loaded."""
-    path, others = candidate.path, candidate.pieces[1:]
-    if "-of-" in path:  # to look twice is slow for thousands
-        others = tuple(parts_of(Path(path))[1:])
+    path = Path(candidate.path)
     try:
-        sizes = [(part.stat().st_size, part.stat().st_mtime_ns) for part in others]
+        sizes = [(one.stat().st_size, one.stat().st_mtime_ns) for one in parts_of(path)[1:]]
     except OSError:  # a part is missing
         return None
-    key = f"{path} {sizes}" if sizes else path
-    text = _HEADERS.get(key, status, lambda: _told(_path(path), candidate.pieces))
-    return _read(text) if text else None
+    key = f"{path} {sizes}" if sizes else candidate.path
+    text = _HEADERS.get(key, status, lambda: _told(path))
+    file = _read(text) if text else None
+    return replace(file, path=path) if file is not None else None
 
 
-def _told(path: Path, pieces: tuple[Path, ...]) -> str | None:
+def _told(path: Path) -> str | None:
     """What a header says, as JSON; empty if it is no model's, and None if it cannot be read now."""
     import msgspec
 
     try:
-        file = inspect_pieces(pieces, path) if pieces else inspect(path)
+        file = inspect(path)
     except OSError as error:
         is_final = isinstance(error, ModelFileError) and not isinstance(error.__context__, OSError)
         return "" if is_final else None
-    data = msgspec.json.encode(file, enc_hook=lambda path: os.fsencode(path).decode("latin-1"))
-    return data.decode()
+    return msgspec.json.encode(replace(file, path=Path()), enc_hook=str).decode()
 
 
 @lru_cache(maxsize=_MAX_FILES)
 def _read(text: str) -> ModelFile | None:
     import msgspec
 
-    def path(_kind: type, name: str) -> Path:
-        return _path(os.fsdecode(name.encode("latin-1")))
-
     try:
-        return msgspec.json.decode(text, type=ModelFile, dec_hook=path)
+        return msgspec.json.decode(text, type=ModelFile, dec_hook=lambda _kind, name: Path(name))
     except msgspec.DecodeError:  # one odd file must not take the others from the list
         return None
 
@@ -156,7 +141,7 @@ def unusable() -> list[str]:
     reasons = []
     for candidate in found():
         path = Path(candidate.path)
-        if not candidate.pieces and path not in usable:
+        if path not in usable:
             try:
                 inspect(path)
             except ModelFileError as error:
@@ -204,22 +189,12 @@ def _find(name: str | os.PathLike[str], text: str) -> ModelEntry:
             if wanted and known.startswith(wanted):
                 begins.setdefault(known, entry)
     if wanted in begins:
-        return _whole(begins[wanted])
+        return begins[wanted]
     if is_path or text.lower().endswith(_SUFFIX):
         return _at_path(text)
     if len({entry.path for entry in begins.values()}) == 1:
-        return _whole(next(iter(begins.values())))
+        return next(iter(begins.values()))
     raise ModelNotFoundError(text, list(begins) or _close(wanted, models))
-
-
-def _whole(entry: ModelEntry) -> ModelEntry:
-    if entry.pieces:
-        raise ModelFileError(
-            entry.path,
-            f"{entry.name} lies here in {len(entry.pieces)} pieces. "
-            f"`%llm /pull {entry.name}` joins them.",
-        )
-    return entry
 
 
 def _exists(text: str) -> bool:
@@ -265,11 +240,7 @@ def default_model(of_project: str | None = None) -> ModelEntry | None:
     if (first := next(embedded(), None)) is not None:
         return _entry(first, first.names)
     models = list_with_facts()
-    only = [
-        entry
-        for entry, file in models
-        if not (entry.source == _RECENT or entry.pieces or file.is_embedding)
-    ]
+    only = [one for one, file in models if one.source != _RECENT and not file.is_embedding]
     return only[0] if len(only) == 1 else None
 
 

@@ -18,7 +18,6 @@ from jupyter_llm.common.regular import open_regular
 from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.errors import ModelFileError, ModelLoadError
 from jupyter_llm.models.inspect import parts_of
-from jupyter_llm.models.sources import joined_folder, models_folder, pieces_folder
 
 _REMEMBERED = Remembered("fingerprint")
 _CHUNK = 1 << 20
@@ -137,16 +136,7 @@ def promised_sha256(path: Path) -> str | None:
         name = place.name.removeprefix("sha256-")
         if place.parent.name == "blobs" and _SHA256.fullmatch(name):
             return name
-    is_joined = path.parent in (models_folder(), joined_folder())
-    return sha256_of_pieces(path.name) if is_joined else packaged_sha256(path)
-
-
-def sha256_of_pieces(name: str) -> str | None:
-    """The SHA-256 of a file that is made of pieces, as their package states it."""
-    sums = pieces_folder() / "SHA256SUMS"
-    text = sums.read_text(encoding="ascii", errors="replace") if sums.is_file() else ""
-    found = re.search(rf"^([0-9a-f]{{64}}) [ *]{re.escape(name)}$", text, re.MULTILINE)
-    return found[1] if found else None
+    return packaged_sha256(path)
 
 
 def _hops(path: Path) -> Iterator[Path]:

@@ -188,8 +188,8 @@ def look_up(wanted: Wanted) -> Repository:
     """A repository as it is now; the hub is asked."""
     try:
         return _look_up(wanted)
+    # So huggingface_hub and what is below take JSON of another shape, or none at all.
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        # So huggingface_hub and what is below take JSON of another shape, or none at all.
         raise DownloadError(
             f"{endpoint()} does not answer as the Hugging Face hub does ({type(error).__name__}). "
             "HF_ENDPOINT names another mirror, or the hub itself where it is not set."
@@ -319,51 +319,44 @@ def without_telemetry() -> Iterator[None]:
 @contextmanager
 def explained(repository: str) -> Iterator[None]:
     """Say in one line what the hub answered, and what to do about it."""
-    from huggingface_hub import errors
+    from huggingface_hub import errors, get_token
 
+    ours = (errors.EntryNotFoundError, errors.HFValidationError, errors.OfflineModeIsEnabled)
     try:
         yield
-    except errors.GatedRepoError:
-        raise DownloadError(
-            f"{repository} is given only to those who accepted its terms. Accept them on "
-            f"{endpoint()}/{repository} with an account, {_token()}."
-        ) from None
-    except errors.RepositoryNotFoundError:
-        raise DownloadError(
-            f"There is no repository {repository} on the hub, or it is private. Check the name; "
-            f"a private one needs an account that may read it, {_token()}."
-        ) from None
-    except errors.RevisionNotFoundError:
-        raise DownloadError(f"{repository} has no such branch, tag or commit.") from None
-    except errors.LocalEntryNotFoundError:  # so says huggingface_hub without a connection
-        raise DownloadError(_NO_ANSWER.format(endpoint())) from None
-    except errors.EntryNotFoundError:
-        raise DownloadError(f"{repository} no longer has that file. Pull again.") from None
-    except errors.HFValidationError:
-        raise DownloadError(f"{repository} is no name that a repository may have.") from None
-    except errors.OfflineModeIsEnabled:
-        raise DownloadError("Offline mode (HF_HUB_OFFLINE) is on: unset it to pull.") from None
-    except errors.HfHubHTTPError as error:
-        status = error.response.status_code
-        raise DownloadError(
-            f"{repository}: {_STATUSES.get(status, _OTHER).format(status)}"
-        ) from None
-    except errors.HTTPError as error:  # type: ignore[attr-defined]
-        raise DownloadError(f"{_NO_ANSWER.format(endpoint())} ({type(error).__name__})") from None
+    except (errors.HTTPError, *ours) as error:  # type: ignore[attr-defined]
+        kind = next((kind for kind in type(error).__mro__ if kind.__name__ in _TOLD), None)
+        told = (
+            _TOLD[kind.__name__] if kind is not None else f"{_NO_ANSWER} ({type(error).__name__})"
+        )
+        status = getattr(getattr(error, "response", None), "status_code", 0)
+        if kind is errors.HfHubHTTPError:
+            told = _STATUSES.get(status, told)
+        token = "that of your token" if get_token() else _SIGN_IN
+        told = told.format(repository, endpoint(), token=token, status=status)
+        raise DownloadError(told) from None
 
 
-def _token() -> str:
-    from huggingface_hub import get_token
-
-    return "that of your token" if get_token() else "yours: `hf auth login`, or HF_TOKEN, tells it"
-
-
+_SIGN_IN = "yours: `hf auth login`, or HF_TOKEN, tells it"
 _NO_ANSWER = (
-    "{} does not answer. Check the connection and pull again; it goes on from where it was."
+    "{1} does not answer. Check the connection and pull again; it goes on from where it was."
 )
-_STATUSES = {
-    401: "the hub does not take your token. `hf auth login` makes another one known, or HF_TOKEN.",
-    403: "your token may not read it. Make one that may, on the hub's settings page.",
-    429: "the hub has had too many requests from here. Wait some minutes and pull again.",
+# What huggingface_hub's errors mean, by their names; the nearest in their line counts.
+_TOLD = {
+    "GatedRepoError": "{0} is given only to those who accepted its terms. Accept them on {1}/{0} "
+    "with an account, {token}.",
+    "RepositoryNotFoundError": "There is no repository {0} on the hub, or it is private. Check the "
+    "name; a private one needs an account that may read it, {token}.",
+    "RevisionNotFoundError": "{0} has no such branch, tag or commit.",
+    "LocalEntryNotFoundError": _NO_ANSWER,  # so it says without a connection
+    "EntryNotFoundError": "{0} no longer has that file. Pull again.",
+    "HFValidationError": "{0} is no name that a repository may have.",
+    "OfflineModeIsEnabled": "Offline mode (HF_HUB_OFFLINE) is on: unset it to pull.",
+    "HfHubHTTPError": "{0}: the hub answered with an error (status {status}). Pull again later.",
 }
-_OTHER = "the hub answered with an error (status {}). Pull again later."
+_STATUSES = {
+    401: "{0}: the hub does not take your token. `hf auth login` makes another one known, or "
+    "HF_TOKEN.",
+    403: "{0}: your token may not read it. Make one that may, on the hub's settings page.",
+    429: "{0}: the hub has had too many requests from here. Wait some minutes and pull again.",
+}

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -187,13 +187,6 @@ def inspect(path: Path) -> ModelFile:
 def inspect_adapter(path: Path) -> ModelFile:
     """Read the header of a LoRA adapter, as `inspect` does that of a model."""
     return _inspect_one(path, is_adapter=True)
-
-
-def inspect_pieces(pieces: Sequence[Path], path: Path) -> ModelFile:
-    """What a file will say that these pieces make up, once they are joined at `path`."""
-    sizes = [piece.stat() for piece in pieces]
-    size = sum(status.st_size for status in sizes)
-    return replace(_inspect(pieces[0], sizes[0].st_mtime_ns, size), path=path)
 
 
 def parts_of(path: Path) -> list[Path]:

@@ -24,24 +24,16 @@ def check_licence(
     """Raise `LicenceError` if a licence has conditions that have not been accepted.
 
     A repository may call it as it likes, so what it is elsewhere `known` as has to be open too.
+    That it was accepted is remembered with the date and the SHA-256 of the text: another text is
+    asked for again.
     """
     is_open = (repository.licence_id if repository.licence else known).lower() in _OPEN
-    if not is_open or (known and known.lower() not in _OPEN):
-        licence = known if is_open else repository.licence or known
-        text = licence_text(repository)
-        check_accepted(repository.name, licence, text, link, asked=asked, is_accepted=is_accepted)
-
-
-def check_accepted(
-    name: str, licence: str, text: str, link: str, *, asked: str, is_accepted: bool
-) -> None:
-    """Raise `LicenceError` if the conditions of this text have not been accepted.
-
-    That they are is remembered with the date and the SHA-256 of the text: another text is asked
-    for again.
-    """
+    if is_open and (not known or known.lower() in _OPEN):
+        return
+    licence = known if is_open else repository.licence or known
+    text = licence_text(repository)
     digest = hashlib.sha256((text or f"{licence} {link}").encode()).hexdigest()
-    key = f"{name} {licence} {digest}"
+    key = f"{repository.name} {licence} {digest}"
     if _ACCEPTED.get(key) is not None:
         return
     if is_accepted:
@@ -50,7 +42,7 @@ def check_accepted(
     what = f"has a licence with conditions, {licence}" if licence else "states no licence"
     where = f" ({link})" if link else ""
     raise LicenceError(
-        f"{name} {what}{where}.",
+        f"{repository.name} {what}{where}.",
         asked,
         licence=licence,
         text=text if len(text) <= _MAX_SHOWN else "",

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from jupyter_llm.common.bars import ShowProgress, download_bar
@@ -28,9 +27,8 @@ from jupyter_llm.models.hub import (
     wanted,
     without_telemetry,
 )
-from jupyter_llm.models.licences import check_accepted, check_licence
-from jupyter_llm.models.pieces import find_pieces, join, licence_of_pieces
-from jupyter_llm.models.sources import Found, hub_cache, name_of
+from jupyter_llm.models.licences import check_licence
+from jupyter_llm.models.sources import hub_cache, name_of
 
 _PULLED = Remembered("pulled", max_values=1000)
 _SPEED_OF_S = 10.0  # how far back the speed is measured
@@ -96,8 +94,6 @@ def pull(
 
 
 def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
-    if (pieces := find_pieces(name)) is not None:
-        return _joined(pieces, meter, is_accepted=is_accepted)
     entry = find_entry(name)
     asked = wanted(name) if entry is None else Wanted(entry.repository, entry.file)
     cache = hub_cache()
@@ -140,28 +136,6 @@ def _name_here(path: Path) -> str:
     except (JupyterLLMError, OSError):
         return name
     return name if is_meant else str(path)
-
-
-def _joined(pieces: Found, meter: Meter, *, is_accepted: bool) -> Pulled:
-    """Make one file of the pieces in a package, which nothing is downloaded for."""
-    package = pieces.source.removesuffix(" package")
-    meter.num_bytes = sum(piece.stat().st_size for piece in pieces.pieces)
-    check_accepted(
-        package, "gemma", *licence_of_pieces(), asked=pieces.names[0], is_accepted=is_accepted
-    )
-    try:
-        path = join(pieces, meter.tell)
-    except KeyboardInterrupt:
-        what_now = "No half of it is kept: pull again to begin anew."
-        raise DownloadInterrupted(meter.how_far, what_now) from None
-    return Pulled(
-        name=pieces.names[0],
-        path=path,
-        repository=package,
-        revision=version(package),
-        licence="gemma",
-        size_bytes=meter.num_bytes,
-    )
 
 
 class Meter:

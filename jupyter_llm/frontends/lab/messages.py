@@ -70,15 +70,11 @@ class ChatData(Data):
 
 
 class ModelData(Data):
-    """A model that may be chosen, and what stands beside its name in a table of them.
-
-    One that `is_in_pieces` has to be pulled first: a pull joins them.
-    """
+    """A model that may be chosen, and what stands beside its name in a table of them."""
 
     name: str
     facts: list[str]
     is_loaded: bool = False
-    is_in_pieces: bool = False
 
 
 class ModelTableData(Data):

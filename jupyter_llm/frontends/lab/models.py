@@ -65,7 +65,6 @@ class ModelChoice(PageJobs):
                 name=name,
                 facts=list(model.facts),
                 is_loaded="chat" in model.roles,  # others may still be chosen for chats
-                is_in_pieces=bool(model.entry.pieces),
             )
             for name, model in reversed(by_name.items())
         ]

@@ -72,8 +72,6 @@ class ListedModel:
     def _here(self) -> Iterator[str]:
         if self.is_loaded:
             yield f"loaded for {role_words(self.roles)}" if self.roles else "loaded"
-        elif self.entry.pieces:
-            yield "in pieces: a pull joins them"
         elif self.fits:
             promised = human_size(self.promised_bytes)
             more = f" and up to {promised} for promised texts" if self.promised_bytes else ""

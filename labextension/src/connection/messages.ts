@@ -40,7 +40,6 @@ export interface Model {
   name: string;
   facts: string[];
   is_loaded: boolean;
-  is_in_pieces: boolean;
 }
 
 export interface ModelTable {

@@ -36,9 +36,8 @@ export class ModelPopup extends Widget {
     const pull = (name: string, acceptsLicence = false) =>
       this.#try(model.pull(name, acceptsLicence).then(() => this.#pull.follow()));
     const load = { title: trans.__("Models") };
-    this.#here = new ModelTableView(load, ({ name, is_loaded, is_in_pieces }) => {
-      if (is_in_pieces) pull(name);
-      else if (!is_loaded) use(name);
+    this.#here = new ModelTableView(load, ({ name, is_loaded }) => {
+      if (!is_loaded) use(name);
     });
     const label = (name: string) => trans.__("Pull %1", name);
     this.#suited = new ModelTableView(
