@@ -90,7 +90,7 @@ def _stores() -> list[tuple[str, str, Callable[[str, str], Iterator[Found]]]]:
     jan = [
         place("Jan", appauthor=False, roaming=True) for place in (user_data_path, user_config_path)
     ]
-    folders = [
+    folders: list[tuple[str, str | Path]] = [
         *(("JUPYTER_LLM_PATH", folder) for folder in named),
         ("models folder", models_folder()),
         ("Hugging Face cache", hub_cache()),
