@@ -14,20 +14,19 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from jupyter_llm.common.tables import count_of
-from jupyter_llm.notebook.values.kinds import ITEM_CHARS, Kind, Reading, cut, listed, type_name
-from jupyter_llm.notebook.values.peek import (
-    attribute,
-    class_attribute,
-    is_a,
-    key_name,
-    mro,
-    qualified_name,
-    text_of,
+from jupyter_llm.notebook.values.kinds import (
+    ITEM_CHARS,
+    MARGIN,
+    Kind,
+    Reading,
+    cut,
+    listed,
+    type_name,
 )
+from jupyter_llm.notebook.values.peek import key_name, mro, qualified_name, text_of
 from jupyter_llm.notebook.values.redaction import scrub
 
 _NUM_TYPED: Final = 1000  # how many items are looked at to say of which types they are
-_MARGIN: Final = 4096
 _NUM_BITS: Final = 512  # a longer integer is told by its length
 _NUM_ITEMS: Final = 24  # how many are read at most; how many are shown depends on the room
 
@@ -45,30 +44,6 @@ def _int(value: Any) -> str:
     return int.__repr__(value) if bits <= _NUM_BITS else f"(an integer of {bits} bits)"
 
 
-def _text_inline(value: Any, _reading: Reading, room: int) -> str:
-    # Read beyond the room, lest half a secret stand at its end.
-    start = str.__getitem__(value, slice(0, room + _MARGIN))
-    return cut(repr(scrub(start)), room, str.__len__(value))
-
-
-def _text_head(value: Any, reading: Reading) -> str:
-    head = f"{_label_of(value, str)} of {count_of(str.__len__(value), 'character')}: "
-    return head + _text_inline(value, reading, reading.max_chars - len(head))
-
-
-def _bytes_inline(value: Any, _reading: Reading, room: int) -> str:
-    base = bytes if is_a(value, bytes) else bytearray
-    start = bytes(base.__getitem__(value, slice(0, room + _MARGIN)))
-    shown = scrub(start.decode("latin-1")).encode("latin-1", "replace")
-    return cut(repr(shown), room, base.__len__(value))
-
-
-def _bytes_head(value: Any, reading: Reading) -> str:
-    base = bytes if is_a(value, bytes) else bytearray
-    head = f"{_label_of(value, base)} of length {base.__len__(value)}: "
-    return head + _bytes_inline(value, reading, min(200, reading.max_chars - len(head)))
-
-
 def _number(base: type, show: Callable[[Any], str]) -> Kind:
     return Kind(
         lambda value, _reading: f"{_label_of(value, base)} {show(value)}",
@@ -76,8 +51,21 @@ def _number(base: type, show: Callable[[Any], str]) -> Kind:
     )
 
 
-def _constant(text: str) -> Kind:
-    return Kind(lambda _value, _reading: text, inline=lambda _value, _reading, _room: text)
+def _text(base: Any, size: Callable[[int], str]) -> Kind:
+    def inline(value: Any, _reading: Reading, room: int) -> str:
+        # Read beyond the room, lest half a secret stand at its end.
+        start = base.__getitem__(value, slice(0, room + MARGIN))
+        if base is str:
+            shown: object = scrub(start)
+        else:
+            shown = scrub(bytes(start).decode("latin-1")).encode("latin-1", "replace")
+        return cut(repr(shown), room, base.__len__(value))
+
+    def head(value: Any, reading: Reading) -> str:
+        head = f"{_label_of(value, base)} of {size(base.__len__(value))}: "
+        return head + inline(value, reading, reading.max_chars - len(head))
+
+    return Kind(head, inline=inline)
 
 
 # --- sequences and sets
@@ -99,18 +87,20 @@ def _types(items: Iterable[object]) -> str:
     return listed(parts, 160, len(ranked) - len(parts))
 
 
-def _of_types(items: list[object], length: int) -> str:
-    if not items:
-        return ""
-    return f" of {_types(items)}" + (f" (the first {len(items)})" if length > len(items) else "")
+def _sampled(num_seen: int, length: int) -> str:
+    return f" (the first {num_seen})" if length > num_seen else ""
 
 
-def _sequence(base: Any, brackets: str, ends: Callable[[Any, int], list[object]]) -> Kind:
+def _sequence(base: Any, brackets: str) -> Kind:
     size = base.__len__
+
+    def first(value: Any, num: int) -> list[object]:
+        return list(islice(base.__iter__(value), num))
 
     def head(value: Any, _reading: Reading) -> str:
         length = size(value)
-        types = _of_types(ends(value, _NUM_TYPED), length)
+        items = first(value, _NUM_TYPED)
+        types = f" of {_types(items)}{_sampled(len(items), length)}" if items else ""
         return f"{_label_of(value, base)}, {count_of(length, 'item')}{types}"
 
     def body(value: Any, reading: Reading) -> str:
@@ -118,7 +108,7 @@ def _sequence(base: Any, brackets: str, ends: Callable[[Any, int], list[object]]
 
     def inline(value: Any, reading: Reading, room: int) -> str:
         length = size(value)
-        items = ends(value, min(_NUM_ITEMS, max(1, room // 4)))
+        items = first(value, min(_NUM_ITEMS, max(1, room // 4)))
         each = max(8, min(ITEM_CHARS, room - 8))
         parts = [reading.brief(item, each) for item in items]
         if base in (set, frozenset) and length == len(items):
@@ -130,21 +120,11 @@ def _sequence(base: Any, brackets: str, ends: Callable[[Any, int], list[object]]
     return Kind(head, body, inline, holds_items=True)
 
 
-def _first(base: Any) -> Callable[[Any, int], list[object]]:
-    return lambda value, num: list(islice(base.__iter__(value), num))
-
-
 # --- mappings
 
 
 def _entries(value: Any, num: int) -> list[tuple[object, object]]:
     return list(islice(dict.items(value), num))
-
-
-def _is_environment(value: Any) -> bool:
-    """Whether a mapping is a copy of the environment, whose values are nobody's business."""
-    names = {text_of(key) for key, _ in _entries(value, 200)}
-    return "PATH" in names and not names.isdisjoint({"HOME", "USERPROFILE"})
 
 
 def _mapping_head(value: Any, _reading: Reading) -> str:
@@ -154,8 +134,7 @@ def _mapping_head(value: Any, _reading: Reading) -> str:
     if not entries:
         return head
     keys, items = (_types(side) for side in zip(*entries, strict=True))
-    sampled = f" (the first {len(entries)})" if length > len(entries) else ""
-    return f"{head}, keys: {keys}; values: {items}{sampled}"
+    return f"{head}, keys: {keys}; values: {items}{_sampled(len(entries), length)}"
 
 
 def _mapping_body(value: Any, reading: Reading) -> str:
@@ -163,47 +142,19 @@ def _mapping_body(value: Any, reading: Reading) -> str:
 
 
 def _mapping_inline(value: Any, reading: Reading, room: int) -> str:
-    if _is_environment(value):
-        return f"{{{_names(value, room - 2)}}}"
-    entries = _entries(value, min(_NUM_ITEMS, max(1, room // 6)))
+    names = {text_of(key) for key, _ in _entries(value, 200)}
+    # Of a copy of the environment the values are nobody's business.
+    is_environment = "PATH" in names and not names.isdisjoint({"HOME", "USERPROFILE"})
     each = max(8, min(ITEM_CHARS, room - 8))
+    start = "values not shown: " if is_environment else ""
     parts = [
-        f"{reading.brief(key, 32)}: {reading.brief_of(key_name(key), item, each)}"
-        for key, item in entries
+        cut(text_of(key), 32)
+        if is_environment
+        else f"{reading.brief(key, 32)}: {reading.brief_of(key_name(key), item, each)}"
+        for key, item in _entries(value, 100 if start else min(_NUM_ITEMS, max(1, room // 6)))
     ]
-    return f"{{{listed(parts, room - 2, dict.__len__(value) - len(parts))}}}"
-
-
-def _names(value: Any, room: int) -> str:
-    """The keys of a mapping whose values are not shown."""
-    names = [cut(text_of(key), 32) for key, _ in _entries(value, 100)]
-    return f"values not shown: {listed(names, room - 18, dict.__len__(value) - len(names))}"
-
-
-def _environment_head(value: Any, _reading: Reading) -> str:
-    held = attribute(value, "_data")
-    num = dict.__len__(held) if is_a(held, dict) else 0
-    return f"the environment, {count_of(num, 'variable')}; values not shown"
-
-
-# --- named tuples
-
-
-def tuple_fields(value: object) -> tuple[str, ...]:
-    """The names of a named tuple's fields; nothing for any other value."""
-    names = class_attribute(type(value), "_fields")
-    if not is_a(value, tuple) or type(names) is not tuple:
-        return ()
-    return tuple(text_of(name) for name in names)
-
-
-def _record_inline(value: Any, reading: Reading, room: int) -> str:
-    each = max(8, min(ITEM_CHARS, room - 8))
-    names = tuple_fields(value)
-    items = zip(names[:_NUM_ITEMS], tuple.__iter__(value), strict=False)
-    parts = [f"{name}={reading.brief_of(name, item, each)}" for name, item in items]
-    more = max(0, len(names) - _NUM_ITEMS)
-    return f"{type_name(value)}({listed(parts, room - len(type_name(value)) - 2, more)})"
+    more = dict.__len__(value) - len(parts)
+    return f"{{{start}{listed(parts, room - len(start) - 2, more)}}}"
 
 
 def _proxy(value: Any, reading: Reading, room: int = 0) -> str:
@@ -211,44 +162,25 @@ def _proxy(value: Any, reading: Reading, room: int = 0) -> str:
     return f"mappingproxy of {reading.brief(mapping, (room or reading.max_chars) - 16)}"
 
 
-RECORD: Final = Kind(
-    lambda value, reading: "named tuple " + _record_inline(value, reading, reading.max_chars - 16),
-    inline=_record_inline,
-    holds_items=True,
+ENVIRONMENT: Final = Kind(lambda _value, _reading: "the environment; values not shown")
+"""How `os.environ` is told."""
+
+_KINDS: Final[tuple[tuple[Any, Kind], ...]] = (
+    (type(None), Kind(lambda _value, _reading: "None")),
+    (bool, _number(bool, bool.__repr__)),
+    (int, _number(int, _int)),
+    (float, _number(float, float.__repr__)),
+    (complex, _number(complex, complex.__repr__)),
+    (str, _text(str, lambda num: count_of(num, "character"))),
+    *((base, _text(base, lambda num: f"length {num}")) for base in (bytes, bytearray)),
+    *((base, _sequence(base, "[]")) for base in (list, deque, array)),
+    *((type(view), _sequence(type(view), "[]")) for view in ({}.keys(), {}.values(), {}.items())),
+    *((base, _sequence(base, "{}")) for base in (set, frozenset)),
+    (tuple, _sequence(tuple, "()")),
+    (MappingProxyType, Kind(_proxy, inline=_proxy, holds_items=True)),
+    (dict, Kind(_mapping_head, _mapping_body, _mapping_inline, holds_items=True)),
 )
-# `os.environ`
-ENVIRONMENT: Final = Kind(_environment_head)
-
-_VIEWS: Final[tuple[Any, ...]] = (type({}.keys()), type({}.values()), type({}.items()))
-
-_BUILTINS: Final[dict[int, Kind]] = {
-    id(cls): kind
-    for cls, kind in (
-        (type(None), _constant("None")),
-        (type(...), _constant("Ellipsis")),
-        (type(NotImplemented), _constant("NotImplemented")),
-        (bool, _number(bool, bool.__repr__)),
-        (int, _number(int, _int)),
-        (float, _number(float, float.__repr__)),
-        (complex, _number(complex, complex.__repr__)),
-        (str, Kind(_text_head, inline=_text_inline)),
-        (bytes, Kind(_bytes_head, inline=_bytes_inline)),
-        (bytearray, Kind(_bytes_head, inline=_bytes_inline)),
-        (memoryview, Kind(lambda value, _reading: f"memoryview of {value.nbytes} bytes")),
-        (
-            array,
-            _sequence(array, "[]", lambda value, num: list(array.__getitem__(value, slice(num)))),
-        ),
-        (list, _sequence(list, "[]", _first(list))),
-        (tuple, _sequence(tuple, "()", _first(tuple))),
-        (deque, _sequence(deque, "[]", _first(deque))),
-        (set, _sequence(set, "{}", _first(set))),
-        (frozenset, _sequence(frozenset, "{}", _first(frozenset))),
-        *((view, _sequence(view, "[]", _first(view))) for view in _VIEWS),
-        (MappingProxyType, Kind(_proxy, inline=_proxy, holds_items=True)),
-        (dict, Kind(_mapping_head, _mapping_body, _mapping_inline, holds_items=True)),
-    )
-}
+_BUILTINS: Final = {id(cls): kind for cls, kind in _KINDS}
 
 
 def builtin_kind(value: object) -> Kind | None:

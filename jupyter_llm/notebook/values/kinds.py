@@ -9,14 +9,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from jupyter_llm.common.controls import one_line, plain
+from jupyter_llm.notebook.values import known
 from jupyter_llm.notebook.values.guard import Deadline, NoAnswerError, ask
 from jupyter_llm.notebook.values.peek import is_a, qualified_name
 from jupyter_llm.notebook.values.redaction import scrub
 from jupyter_llm.notebook.values.secrets import HIDDEN, is_small, is_told, looks_secret
 
 ITEM_CHARS: Final = 48  # of an item in a container, a field or a cell of a table
+MARGIN: Final = 4096  # read beyond the room, so that no half of a secret stands at its end
 _MAX_DEPTH: Final = 4
-_MARGIN: Final = 8192  # read beyond the room, so that no half of a secret stands at its end
 
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 
@@ -39,12 +40,20 @@ class Kind:
 
 @dataclass(slots=True)
 class Reading:
-    """One look at a value."""
+    """One look at a value, and at each value inside of it; none is looked up twice."""
 
     max_chars: int
     deadline: Deadline
-    kind_of: Callable[[object], Kind | None]
+    find_kind: Callable[[object], Kind | None]
     _inside: list[int] = field(default_factory=list)
+    # With the values, so that their ids stay theirs.
+    _kinds: dict[int, tuple[object, Kind | None]] = field(default_factory=dict)
+
+    def kind_of(self, value: object) -> Kind | None:
+        """How a value is told, or None if only its own `repr` knows."""
+        if id(value) not in self._kinds:
+            self._kinds[id(value)] = value, self.find_kind(value)
+        return self._kinds[id(value)][1]
 
     def whole(self, value: object) -> str:
         """All that is told of a value, without its name."""
@@ -66,16 +75,16 @@ class Reading:
         kind = self.kind_of(value)
         if kind is None:
             return cut(one_line(self.asked(value)), room)
-        if kind.inline is None:
-            return cut(one_line(kind.head(value, self)), room)
         if kind.holds_items and len(self._inside) >= _MAX_DEPTH:
             return cut(type_name(value), room)
         with self._going_into(value):
-            return cut(one_line(kind.inline(value, self, room)), room)
+            told = kind.inline(value, self, room) if kind.inline else kind.head(value, self)
+        return cut(one_line(told), room)
 
     def brief_of(self, name: str, value: object, room: int = ITEM_CHARS) -> str:
         """One short line for a value that goes by a name."""
         if looks_secret(name) and self.holds_data(value) and not self._is_told(name, value):
+            known.note(name, value)
             return HIDDEN if room >= len(HIDDEN) else cut("<hidden>", room)
         return self.brief(value, room)
 
@@ -96,15 +105,14 @@ class Reading:
 
     def asked(self, value: object) -> str:
         """The value's own `repr`, or why there is none, in angle brackets."""
-        name = type_name(value)
         try:
             return self.tidy(ask(lambda: repr(value), type(value), self.deadline.left_s))
         except NoAnswerError as error:
-            return f"<{name}: its repr {error}>"
+            return f"<{type_name(value)}: its repr {error}>"
 
     def tidy(self, text: str) -> str:
         """A text of the user's code as it may be shown; what it left out is said."""
-        window = self.max_chars + _MARGIN
+        window = self.max_chars + 2 * MARGIN
         length = len(text) if len(text) > window else 0
         return cut(scrub(clean(text[:window])), self.max_chars, length)
 

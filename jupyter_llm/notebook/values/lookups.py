@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.notebook.code.accesses import accesses, bound_names, reshaped_names
 from jupyter_llm.notebook.values.members import attributes, item, keys, member
 from jupyter_llm.notebook.values.peek import ABSENT, is_a, own_package
-from jupyter_llm.notebook.values.tables import column_labels, index_labels
+from jupyter_llm.notebook.values.tables import index_labels
 
 if TYPE_CHECKING:
     from jupyter_llm.notebook.code.accesses import Access
@@ -19,16 +18,8 @@ if TYPE_CHECKING:
 _AFTER_ATTRIBUTE = tuple("(.[),: \n]}=+-*/%<>&|;")
 
 
-@dataclass(frozen=True, slots=True)
-class WrongName:
-    """A name that is looked up and does not exist; `start` is its place in the text."""
-
-    start: int
-    name: str
-
-
 class Names:
-    """The names that exist for the code of one cell.
+    """The names that exist for the code of one cell, each value looked up once.
 
     Nothing is known of variables that the cell itself gives a value, since it has not run. `text`
     in what follows is all of the cell up to some place.
@@ -36,6 +27,7 @@ class Names:
 
     def __init__(self, namespace: Mapping[str, Any]) -> None:
         self._namespace = namespace
+        self._known: dict[tuple[Any, ...], frozenset[str] | None] = {}
 
     def openings(self, text: str, *, is_set_next: bool | None = None) -> tuple[str, ...] | None:
         """How the name may go on that is looked up at the end of a text; None for anyhow.
@@ -48,49 +40,46 @@ class Names:
         if not found or not found[-1].is_open:
             return None
         access = found[-1]
-        closed = self._closed(access, found, text)
-        if closed is None or is_set_next:
+        names = self._names(access, text)
+        if names is None or is_set_next:
             return None
         if access.use == "unknown" and is_set_next is None and self._may_be_set(access):
             return None
         told = access.name
-        names = sorted(name for name in closed if name.startswith(told) and _fits(name, access))
+        fitting = sorted(one for one in names if one.startswith(told) and _fits(one, access))
         if access.kind == "attribute":
             # A whole name is typed already: it may go on as code, or to a longer one.
-            ends = [end for name in names if name == told for end in _AFTER_ATTRIBUTE]
-            return tuple(ends + [name[len(told) :] for name in names if name != told])
-        return tuple(name[len(told) :] + access.quote for name in names)
+            ends = [end for name in fitting if name == told for end in _AFTER_ATTRIBUTE]
+            return tuple(ends + [name[len(told) :] for name in fitting if name != told])
+        return tuple(name[len(told) :] + access.quote for name in fitting)
 
-    def wrong(self, text: str, start: int, *, is_whole: bool) -> WrongName | None:
+    def wrong(self, text: str, start: int, *, is_whole: bool) -> Access | None:
         """The first name in a text that does not exist and ends behind `start`.
 
         While a text still grows, its last name is not judged.
         """
-        for access, _ in self.absent(text, start, is_whole=is_whole):
-            return WrongName(access.start, access.name)
-        return None
+        return next((access for access, _ in self.absent(text, start, is_whole=is_whole)), None)
 
     def absent(
         self, text: str, start: int = 0, *, is_whole: bool = True
     ) -> Iterator[tuple[Access, frozenset[str]]]:
         """The names in a text that do not exist and end behind `start`, with those that do."""
-        found = accesses(text)
-        for access in found:
+        for access in accesses(text):
             if access.end < start or access.use == "stores":
                 continue
             if not is_whole and (access.is_open or access.use == "unknown"):
                 continue
-            closed = self._closed(access, found, text)
-            if closed is not None and access.name not in closed and "\\" not in access.name:
-                yield access, closed
+            names = self._names(access, text)
+            if names is not None and access.name not in names and "\\" not in access.name:
+                yield access, names
 
     def is_torn(self, text: str) -> bool:
         """Whether a text ends with a name that does not exist, or not yet."""
-        found = accesses(text)
-        if not found or not (found[-1].is_open or found[-1].use == "unknown"):
-            return False
-        closed = self._closed(found[-1], found, text)
-        return closed is not None and found[-1].name not in closed
+        for access in accesses(text)[-1:]:
+            if access.is_open or access.use == "unknown":
+                names = self._names(access, text)
+                return names is not None and access.name not in names
+        return False
 
     def _may_be_set(self, access: Access) -> bool:
         """Whether a statement may set a new name there; the attributes of libraries it does not."""
@@ -99,36 +88,33 @@ class Names:
         owner = self._resolve(access)
         return not (own_package(owner) or is_a(owner, ModuleType))
 
-    def _closed(
-        self, access: Access, found: tuple[Access, ...], text: str
-    ) -> frozenset[str] | None:
+    def _names(self, access: Access, text: str) -> frozenset[str] | None:
         """All names that exist where one is looked up, or None where nobody can tell."""
         if access.name.startswith("_") and access.kind == "attribute":
             return None
         before = text[: access.start]
         if access.variable in bound_names(before) or access.variable in reshaped_names(before):
             return None
+        place = access.variable, access.path
+        if (*place, access.kind) not in self._known:
+            self._known[(*place, access.kind)] = self._names_in(access)
+        names = self._known[(*place, access.kind)]
+        if names is None:
+            return None
+        set_before = (one for one in accesses(text) if one.use == "stores")
+        own = (one for one in set_before if (one.variable, one.path) == place)
+        return names | {one.name for one in own if one.start < access.start}
+
+    def _names_in(self, access: Access) -> frozenset[str] | None:
         owner = self._resolve(access)
         if owner is ABSENT:
             return None
         if access.kind == "attribute":
-            names = attributes(owner)
-        elif access.kind == "column":
-            labels = column_labels(owner)
-            names = None if labels is None else frozenset((*labels, *index_labels(owner)))
-        else:
-            told = keys(owner)
-            names = None if told is None else frozenset(told)
+            return attributes(owner)
+        names = None if access.kind == "column" and is_a(owner, dict) else keys(owner)
         if names is None:
             return None
-        own = {
-            one.name
-            for one in found
-            if one.use == "stores"
-            and one.start < access.start
-            and (one.variable, one.path) == (access.variable, access.path)
-        }
-        return names | own
+        return frozenset((*names, *(index_labels(owner) if access.kind == "column" else ())))
 
     def _resolve(self, access: Access) -> Any:
         value = self._namespace.get(access.variable, ABSENT)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any, Final
 
@@ -29,38 +30,30 @@ from jupyter_llm.notebook.values.tables import column, column_labels, held_type
 
 _MAX_NAMES: Final = 5_000
 _OPENING: Final = ("__getattr__", "__getattribute__", "__dir__")
-_PLAIN: Final = tuple(class_attribute(object, name) for name in _OPENING)
 # What pandas finds beside its classes' own attributes are columns and labels, which we know.
 _ACCESSORS: Final = {
     "str": ("object", "str"),
     "dt": ("datetime64", "timedelta64", "period"),
     "cat": ("category",),
 }
-_KNOWN: Final = frozenset({"DataFrame", "Series"})
 
 
 def attributes(value: object) -> frozenset[str] | None:
     """The public attributes of a value, those of its class included."""
     if type(value) is ModuleType:
         return _of_module(value)
-    is_class = is_a(value, type)
-    if is_class and type(value) is not type:
-        return None  # a metaclass may show more
-    classes = mro(value) if is_class else mro(type(value))  # type: ignore[arg-type]
-    if not is_class and own_package(value) == "pandas" and short_name(type(value)) in _KNOWN:
-        labels = column_labels(value) if short_name(type(value)) == "DataFrame" else ()
-        found = set(labels) if labels is not None else None
-    elif not is_class and _is_open(type(value)):
+    if type(value) is type:
+        return _public({name for entry in mro(value) for name in text_keys(class_dict(entry))})
+    is_pandas = own_package(value) == "pandas"
+    held: Iterable[str] | None = instance_dict(value)
+    if is_pandas and short_name(type(value)) in ("DataFrame", "Series"):
+        held = column_labels(value) if short_name(type(value)) == "DataFrame" else ()
+    elif is_a(value, type) or _is_open(type(value)):
+        return None  # a metaclass, too, may show more
+    if held is None:
         return None
-    else:
-        found = set(instance_dict(value))
-    if found is None:
-        return None
-    for entry in classes:
-        found.update(text_keys(class_dict(entry)))
-    if not is_class and own_package(value) == "pandas":
-        found -= _missing_accessors(value)
-    return _public(found)
+    found = {*held, *(name for entry in mro(type(value)) for name in text_keys(class_dict(entry)))}
+    return _public(found - _missing_accessors(value) if is_pandas else found)
 
 
 def _missing_accessors(value: Any) -> set[str]:
@@ -71,16 +64,10 @@ def _missing_accessors(value: Any) -> set[str]:
 
 
 def _is_open(cls: type) -> bool:
-    """Whether a class decides by code what attributes there are."""
+    """Whether a class decides by code what attributes there are, and not as a type of C does."""
     found = (class_attribute(cls, name) for name in _OPENING)
-    return any(
-        one is not plain and not _is_of_c(one) for one, plain in zip(found, _PLAIN, strict=True)
-    )
-
-
-def _is_of_c(found: object) -> bool:
-    """Whether a method is a builtin type's own, which looks where we look."""
-    return short_name(type(found)) == "wrapper_descriptor"
+    own = (one for one in found if one is not ABSENT and one is not object.__dir__)
+    return any(short_name(type(one)) != "wrapper_descriptor" for one in own)
 
 
 def _of_module(module: ModuleType) -> frozenset[str] | None:
@@ -89,9 +76,9 @@ def _of_module(module: ModuleType) -> frozenset[str] | None:
         place = text_of(held.get("__file__", ""))
         if not place.startswith(library_folders()):
             return None
-    listed = held.get("__all__", ())
-    listed = listed if type(listed) in (list, tuple) else ()
-    return _public({*held, *(text_of(name) for name in listed)})
+    listed = held.get("__all__")
+    names = listed if type(listed) in (list, tuple) else ()
+    return _public({*held, *map(text_of, names)})
 
 
 def _public(names: set[str]) -> frozenset[str] | None:
@@ -101,14 +88,10 @@ def _public(names: set[str]) -> frozenset[str] | None:
 
 def keys(value: object) -> tuple[str, ...] | None:
     """The texts that a value can be subscripted by: a frame's columns, a dictionary's keys."""
+    found = column_labels(value)
     if type(value) in (dict, OrderedDict):
         found = tuple(key for key in list(value) if type(key) is str)  # type: ignore[call-overload]
-    else:
-        labels = column_labels(value)
-        if labels is None:
-            return None
-        found = labels
-    return found if len(found) <= _MAX_NAMES else None
+    return found if found is not None and len(found) <= _MAX_NAMES else None
 
 
 def member(value: object, name: str) -> Any:

@@ -125,6 +125,11 @@ def own_package(value: object) -> str:
     return found[0] if found is not None and found[2] is type(value) else ""
 
 
+def is_enumeration(cls: type) -> bool:
+    """Whether a class is an enumeration of Python's own kind."""
+    return any((package, name) == ("enum", "Enum") for package, name, _ in library_types(cls))
+
+
 # By id, since a metaclass may have its own `__hash__`; the class is kept so that its id stays its.
 _library_classes: dict[int, type] = {}
 
@@ -143,13 +148,10 @@ def _functions_in(cls: type) -> Iterator[FunctionType]:
     """Yield the functions that run when something of a class is looked up or called."""
     for item in list(_dict(cls).values()):
         kind = type(item)
-        held: tuple[Any, ...]
-        if kind is property:
-            held = (item.fget,)
-        elif kind in (classmethod, staticmethod):
-            held = (item.__func__,)
-        else:
-            held = (item, class_attribute(kind, "__get__"))
+        inner = item.fget if kind is property else item
+        if kind is classmethod or kind is staticmethod:
+            inner = item.__func__
+        held = (inner, class_attribute(kind, "__get__"))
         yield from (one for one in held if type(one) is FunctionType)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from types import CoroutineType, FunctionType
 from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.errors import OptionError
-from jupyter_llm.notebook.values import arrays, containers, definitions, figures, objects, tables
+from jupyter_llm.notebook.values import arrays, containers, definitions, objects, tables
 from jupyter_llm.notebook.values.guard import Deadline, NoAnswerError, ask
 from jupyter_llm.notebook.values.kinds import Kind, Reading, cut, type_name
 from jupyter_llm.notebook.values.peek import (
@@ -33,14 +35,11 @@ SummaryFunction = Callable[[Any, int], str]
 _Registered = TypeVar("_Registered", bound=SummaryFunction)
 
 _OF_LIBRARIES: Final = tables.TABLES | arrays.ARRAYS | {("os", "_Environ"): containers.ENVIRONMENT}
-_OF_OWN_CLASSES: Final = (
-    tables.OWN_TABLES | arrays.OWN_ARRAYS | figures.OWN_FIGURES | objects.OWN_OBJECTS
-)
-_HOOKS: Final = ("_ai_repr_", "_repr_llm_")
+_OF_OWN_CLASSES: Final = tables.OWN_TABLES | arrays.OWN_ARRAYS | objects.OWN_OBJECTS
 
-# By id, since a metaclass may have its own `__hash__`; the type is kept so that its id stays its.
-_by_type: dict[int, tuple[type, SummaryFunction]] = {}
-_by_name: dict[str, SummaryFunction] = {}
+# By name, or by id, since a metaclass may have its own `__hash__`; types are kept, as their ids.
+_registry: dict[int | str, SummaryFunction] = {}
+_types: list[type] = []
 
 
 @overload
@@ -65,9 +64,10 @@ def register(kind: type | str, function: Any = None) -> Any:
     if not callable(function):
         raise OptionError(f"register takes a function of a value and its room, not {function!r}.")
     if type(kind) is str:
-        _by_name[kind] = function
+        _registry[kind] = function
     elif is_a(kind, type):
-        _by_type[id(kind)] = (kind, function)  # type: ignore[assignment]
+        _types.append(kind)  # type: ignore[arg-type]
+        _registry[id(kind)] = function
     else:
         raise OptionError(f"register takes a type or its qualified name, not {type_name(kind)}.")
     return function
@@ -119,34 +119,28 @@ class Room:
 
 def headline(name: str, value: object, *, max_chars: int) -> str:
     """In one line what a variable is, without its name; no code of the user's is run."""
-    try:
+    told = type_name(value)
+    with suppress(Exception):  # a broken value is a value, too
         kind = kind_of(value)
-        if kind is None or (kind.holds_data and looks_secret(name)):
-            return cut(type_name(value), max_chars)
-        return cut(one_line(kind.head(value, Reading(max_chars, Deadline(0), kind_of))), max_chars)
-    except Exception:  # noqa: BLE001  a broken value is a value, too
-        return cut(type_name(value), max_chars)
+        if kind is not None and not (kind.holds_data and looks_secret(name)):
+            told = one_line(kind.head(value, Reading(max_chars, Deadline(0), kind_of)))
+    return cut(told, max_chars)
 
 
 def kind_of(value: object) -> Kind | None:
     """How a value is told, or None if only its own `repr` knows."""
-    if found := definitions.definition_kind(value) or _library_kind(value):
+    if found := definitions.definition_kind(value):
         return found
-    if objects.is_member(value):
-        return objects.MEMBER
-    if containers.tuple_fields(value):
-        return containers.RECORD
-    return containers.builtin_kind(value) or objects.object_kind(value)
-
-
-def _library_kind(value: object) -> Kind | None:
     own = own_package(value)
     for package, name, _ in library_types(type(value)):
+        if (package, name) == ("enum", "Enum"):
+            return None
         if package == own and (kind := _OF_OWN_CLASSES.get((package, name))):
             return kind
         if kind := _OF_LIBRARIES.get((package, name)):
             return kind
-    return None
+    others = (objects.record_kind, containers.builtin_kind, objects.object_kind)
+    return next(filter(None, (kind_of_one(value) for kind_of_one in others)), None)
 
 
 def tells_data(value: object) -> bool:
@@ -164,38 +158,30 @@ def _hidden(value: object) -> str:
 
 
 def _told(value: object, reading: Reading) -> str:
+    """What somebody has said is to be told of a value, or else what is told of its kind."""
     cls = type(value)
-    for hook in _HOOKS:
-        if text := _from_hook(class_attribute(cls, hook), value, reading):
-            return text
-    function = _registered(cls)
-    if function and (text := _asked(lambda: function(value, reading.max_chars), cls, reading)):
-        return text
+    for call in (*_hooks(value), *_registered(value, reading.max_chars)):
+        with suppress(NoAnswerError):
+            told = ask(lambda call=call: _text_in(call()), cls, reading.deadline.left_s)
+            if text := reading.tidy(told):
+                return text
     return reading.whole(value)
 
 
-def _registered(cls: type) -> SummaryFunction | None:
-    for entry in mro(cls):
-        if found := _by_type.get(id(entry)):
-            return found[1]
-        if function := _by_name.get(qualified_name(entry)):
-            return function
-    return None
+def _hooks(value: object) -> Iterator[Callable[[], object]]:
+    """Yield the methods of a value's class that say it, but no asynchronous ones."""
+    for name in ("_ai_repr_", "_repr_llm_"):
+        hook = class_attribute(type(value), name)
+        if type(hook) is FunctionType and not hook.__code__.co_flags & inspect.CO_COROUTINE:
+            yield partial(hook, value)
 
 
-def _from_hook(hook: object, value: object, reading: Reading) -> str:
-    """What a method of the value's class says; nothing if it is asynchronous."""
-    if type(hook) is not FunctionType or hook.__code__.co_flags & inspect.CO_COROUTINE:
-        return ""
-    return _asked(lambda: hook(value), type(value), reading)
-
-
-def _asked(call: Callable[[], object], cls: type, reading: Reading) -> str:
-    """The text that the user's code gives, or nothing if it gives none."""
-    try:
-        return reading.tidy(ask(lambda: _text_in(call()), cls, reading.deadline.left_s))
-    except NoAnswerError:
-        return ""
+def _registered(value: object, room: int) -> Iterator[Callable[[], object]]:
+    """Yield the function that was registered for the nearest of a value's classes."""
+    for entry in mro(type(value)):
+        if function := _registry.get(id(entry)) or _registry.get(qualified_name(entry)):
+            yield partial(function, value, room)
+            return
 
 
 def _text_in(answer: object) -> str | None:

@@ -267,7 +267,7 @@ def test_a_hostile_exception_is_read_and_runs_nothing(watch: Watch) -> None:
     except ValueError as error:
         failure = read_failure(error, watch.task().sources)
     assert watch.shell.user_ns["ran"] == []
-    assert failure.headline == "Hostile: exception Hostile(1)"
+    assert failure.headline == "Hostile: Hostile(1)"
     assert where(failure)[-1] == (1, 10, "raise Hostile(1)")
 
 

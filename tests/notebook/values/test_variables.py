@@ -23,7 +23,6 @@ import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 import polars as pl
 import pytest
-from matplotlib.figure import Figure
 
 from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.values import peek, summaries
@@ -129,7 +128,6 @@ VALUES: dict[str, object] = {
     r"str of 3 characters: 'a\nb'": "a\nb",
     "bytes of length 2: b'ab'": b"ab",
     "bytearray of length 2: b'ab'": bytearray(b"ab"),
-    "memoryview of 2 bytes": memoryview(b"ab"),
     "list, 0 items": [],
     "list, 2 items of int\n[1, 2]": [1, 2],
     "list, 3 items of 2 int, 1 str\n[1, 'a', 2]": [1, "a", 2],
@@ -150,16 +148,16 @@ VALUES: dict[str, object] = {
     "fractions.Fraction 1/3": fractions.Fraction(1, 3),
     f"{HERE}.Point(x=1, y=[2])": Point(1, [2]),
     f"{HERE}.Slotted(x=1)": Slotted(1),
-    f"named tuple {HERE}.Pair(a=1, b='x')": Pair(1, "x"),
-    f"{HERE}.Color.RED (1)": Color.RED,
+    f"{HERE}.Pair(a=1, b='x')": Pair(1, "x"),
+    "<Color.RED: 1>": Color.RED,
     f"{HERE}.Plain object\nattributes: size=3": Plain(3),
     "types.SimpleNamespace object\nattributes: a=1": types.SimpleNamespace(a=1),
-    "exception KeyError('price')": KeyError("price"),
-    "list_iterator, an iterator; it was not advanced": iter([1]),
+    "KeyError('price')": KeyError("price"),
+    "list_iterator object": iter([1]),
     "count(2)": itertools.count(2),
-    f"class {HERE}.Model\ncall: Model()\nfields: n: int, name: str | None, other": Model,
+    f"class {HERE}.Model\ncall: Model()\nfields: n, name, other": Model,
     f"{HERE}.Model(n=1, name=None)": Model(),
-    "generator counting; it was not run": counting(),
+    "<generator object counting>": counting(),
     f"class {HERE}.Point\nA place.\n{CALL_OF_POINT}\nhas: norm": Point,
     f"class {HERE}.Plain\nA thing.\ncall: Plain(size: int)\nhas: grow, price": Plain,
     f"function mixed{SIGNATURE_OF_MIXED} from {HERE}\nMix them.": mixed,
@@ -168,10 +166,10 @@ VALUES: dict[str, object] = {
     f"function remembered(x: int) -> int from {HERE}\nRemember.": remembered,
     f"method grow(by: int = 1) -> None of {HERE}.Plain\nGrow.": Plain(1).grow,
     "builtin function len(obj, /)\nReturn the number of items in a container.": len,
-    f"builtin function str.upper()\n{str.upper.__doc__}": str.upper,
-    "partial of mixed with 1, c=2": functools.partial(mixed, 1, c=2),
+    f"builtin function str.upper(self, /)\n{str.upper.__doc__}": str.upper,
+    "functools.partial(<function mixed>, 1, c=2)": functools.partial(mixed, 1, c=2),
     "list[int]": list[int],
-    "numpy float64 1.5": np.float64(1.5),
+    "numpy.float64 1.5": np.float64(1.5),
 }
 
 
@@ -221,8 +219,8 @@ def test_nulls_of_a_large_frame_are_counted_in_a_sample() -> None:
         {"x": np.full(150_000, np.nan), "y": pd.Series([None] * 150_000, dtype=object)}
     )
     text = summarize("df", frame)
-    assert "x float64 (100000 nulls in the first 100000 rows)" in text
-    assert "y object (5000 nulls in the first 5000 rows)" in text
+    assert "x float64 (10000 nulls in the first 10000 rows)" in text
+    assert "y object (10000 nulls in the first 10000 rows)" in text
 
 
 def test_frames_of_odd_shapes() -> None:
@@ -301,7 +299,7 @@ def test_arrays() -> None:
     days = np.array(["2024-01-02"], dtype="datetime64[D]")
     assert "range 2024-01-02 to 2024-01-02\nvalues: 2024-01-02" in summarize("a", days)
     records = np.array([(1, 2.5)], dtype=[("n", "i4"), ("x", "f8")])
-    assert "fields: n int32, x float64\nn=1, x=2.5" in summarize("a", records)
+    assert "[('n', '<i4'), ('x', '<f8')]\n{'n': 1, 'x': 2.5}" in summarize("a", records)
 
 
 def test_an_array_on_disk_or_behind_a_mask_is_not_read(tmp_path: pathlib.Path) -> None:
@@ -309,16 +307,6 @@ def test_an_array_on_disk_or_behind_a_mask_is_not_read(tmp_path: pathlib.Path) -
     assert summarize("a", values).endswith("shape (3,), float32\non disk; its values were not read")
     masked = np.ma.array([1, 99], mask=[False, True])
     assert summarize("a", masked).endswith("int64\nmasked; its values were not read")
-
-
-def test_figures() -> None:
-    figure = Figure(figsize=(4, 3))
-    axes = figure.add_subplot(title="Prices", xlabel="day")
-    axes.plot([1, 2])
-    axes.bar([1], [2])
-    told = "matplotlib Axes, title 'Prices', x 'day', lines: 1, patches: 1"
-    assert summarize("ax", axes) == f"ax: {told}"
-    assert summarize("fig", figure) == f"fig: matplotlib Figure, 4 x 3 inches, 1 axes\n{told}"
 
 
 def library(monkeypatch: pytest.MonkeyPatch, module: str, **classes: type) -> None:
@@ -341,61 +329,27 @@ def test_lazy_tables_are_never_computed(monkeypatch: pytest.MonkeyPatch) -> None
         compute = __len__ = __repr__ = npartitions = property(never)
 
     class DataFrame(DaskMethodsMixin):
-        def __init__(self) -> None:
-            self._expr = types.SimpleNamespace(_meta=pd.DataFrame({"a": [1]}).iloc[:0])
+        pass
 
     class Relation:
-        columns, types = ("a", "b"), ("INTEGER", "VARCHAR")
         __repr__ = __len__ = fetchall = property(never)  # its repr runs the query
 
     library(monkeypatch, "dask.base", DaskMethodsMixin=DaskMethodsMixin)
     library(monkeypatch, "dask.dataframe", DataFrame=DataFrame)
     library(monkeypatch, "_duckdb", DuckDBPyRelation=Relation)
-    assert summarize("x", DataFrame()) == (
-        "x: dask DataFrame, lazy; it was not computed\ncolumns: a int64"
-    )
-    assert summarize("x", Relation()) == (
-        "x: duckdb DuckDBPyRelation, lazy; it was not computed\ncolumns: a INTEGER, b VARCHAR"
-    )
+    assert summarize("x", DataFrame()) == "x: dask DataFrame, lazy; it was not computed"
+    told = "x: duckdb DuckDBPyRelation, lazy; it was not computed"
+    assert summarize("x", Relation()) == told
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
-def test_tensors_are_read_on_the_cpu_only(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_tensors_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     class Tensor:
-        shape, dtype, layout = (2, 3), "torch.float32", "strided"
-        is_quantized = False
-
-        def __init__(self) -> None:
-            self.device = _Device(device)
-
-        def numel(self) -> int:
-            return 6
-
-        def is_complex(self) -> bool:
-            return False
-
-        def detach(self) -> Tensor:
-            assert device == "cpu"
-            return self
-
-        reshape = __getitem__ = amin = amax = lambda self, *_: self
-
-        def item(self) -> float:
-            return 0.5
+        shape, dtype, device = (2, 3), "torch.float32", "cuda:0"
+        __repr__ = __len__ = item = numel = property(never)
 
     library(monkeypatch, "torch", Tensor=Tensor)
-    monkeypatch.setattr(sys.modules["torch"], "strided", "strided", raising=False)
-    told = f"x: torch Tensor, shape (2, 3), torch.float32, on {device}"
-    told += "\nrange 0.5 to 0.5" if device == "cpu" else ""
+    told = "x: torch Tensor, shape (2, 3), torch.float32, on cuda:0"
     assert summarize("x", Tensor()) == told
-
-
-class _Device:
-    def __init__(self, name: str) -> None:
-        self.name, self.type = name, name.partition(":")[0]
-
-    def __str__(self) -> str:
-        return self.name
 
 
 # --- who is asked first
@@ -454,8 +408,7 @@ def test_the_registry_takes_types_and_functions_only() -> None:
 
 @pytest.fixture(autouse=True)
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summaries, "_by_type", {})
-    monkeypatch.setattr(summaries, "_by_name", {})
+    monkeypatch.setattr(summaries, "_registry", {})
 
 
 # --- the room
