@@ -165,6 +165,7 @@ def _proxy(value: Any, reading: Reading, room: int = 0) -> str:
 ENVIRONMENT: Final = Kind(lambda _value, _reading: "the environment; values not shown")
 """How `os.environ` is told."""
 
+_VIEWS: Final[tuple[Any, ...]] = (type({}.keys()), type({}.values()), type({}.items()))
 _KINDS: Final[tuple[tuple[Any, Kind], ...]] = (
     (type(None), Kind(lambda _value, _reading: "None")),
     (bool, _number(bool, bool.__repr__)),
@@ -174,7 +175,7 @@ _KINDS: Final[tuple[tuple[Any, Kind], ...]] = (
     (str, _text(str, lambda num: count_of(num, "character"))),
     *((base, _text(base, lambda num: f"length {num}")) for base in (bytes, bytearray)),
     *((base, _sequence(base, "[]")) for base in (list, deque, array)),
-    *((type(view), _sequence(type(view), "[]")) for view in ({}.keys(), {}.values(), {}.items())),
+    *((view, _sequence(view, "[]")) for view in _VIEWS),
     *((base, _sequence(base, "{}")) for base in (set, frozenset)),
     (tuple, _sequence(tuple, "()")),
     (MappingProxyType, Kind(_proxy, inline=_proxy, holds_items=True)),

@@ -20,7 +20,7 @@ from types import (
 from typing import Any, Final
 
 from jupyter_llm.common.controls import one_line
-from jupyter_llm.notebook.values.kinds import Kind, Reading, clean, cut, listed
+from jupyter_llm.notebook.values.kinds import Kind, Reading, clean, cut, listed, type_name
 from jupyter_llm.notebook.values.objects import declared_fields
 from jupyter_llm.notebook.values.peek import (
     ABSENT,
@@ -122,13 +122,13 @@ def signature(function: FunctionType, reading: Reading, *, is_bound: bool = Fals
 def _function_head(value: Any, reading: Reading) -> str:
     function = _unwrapped(value)
     if type(function) is not FunctionType:
-        return qualified_name(type(value))
+        return type_name(value)
     name = text_of(function.__qualname__).rpartition("<locals>.")[2]
     if type(value) is MethodType:
-        owner = value.__self__
-        cls = owner if is_a(owner, type) else type(owner)
+        owner: Any = value.__self__
+        of = qualified_name(owner) if is_a(owner, type) else type_name(owner)
         parameters = signature(function, reading, is_bound=True)
-        return f"method {name.rpartition('.')[2]}{parameters} of {qualified_name(cls)}"
+        return f"method {name.rpartition('.')[2]}{parameters} of {of}"
     flags = function.__code__.co_flags
     is_async = flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR)
     kind = "async " if is_async else "generator " if flags & inspect.CO_GENERATOR else ""

@@ -76,9 +76,8 @@ def _of_module(module: ModuleType) -> frozenset[str] | None:
         place = text_of(held.get("__file__", ""))
         if not place.startswith(library_folders()):
             return None
-    listed = held.get("__all__")
-    names = listed if type(listed) in (list, tuple) else ()
-    return _public({*held, *map(text_of, names)})
+    listed = held.get("__all__", ())
+    return _public({*held, *(map(text_of, listed) if type(listed) in (list, tuple) else ())})
 
 
 def _public(names: set[str]) -> frozenset[str] | None:

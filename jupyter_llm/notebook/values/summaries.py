@@ -162,7 +162,7 @@ def _told(value: object, reading: Reading) -> str:
     cls = type(value)
     for call in (*_hooks(value), *_registered(value, reading.max_chars)):
         with suppress(NoAnswerError):
-            told = ask(lambda call=call: _text_in(call()), cls, reading.deadline.left_s)
+            told = ask(partial(_text_from, call), cls, reading.deadline.left_s)
             if text := reading.tidy(told):
                 return text
     return reading.whole(value)
@@ -184,8 +184,9 @@ def _registered(value: object, room: int) -> Iterator[Callable[[], object]]:
             return
 
 
-def _text_in(answer: object) -> str | None:
-    """A text, or the text in a bundle by MIME type."""
+def _text_from(call: Callable[[], object]) -> str | None:
+    """The text that a call gives, or the text in a bundle by MIME type."""
+    answer = call()
     if type(answer) is CoroutineType:
         answer.close()  # it would warn that nobody awaited it
         return None

@@ -178,12 +178,12 @@ def _frame_body(value: Any, reading: Reading) -> str:
     frame = _plain(value)
     if _stranger_in(frame):
         return ""
-    is_pandas, num_columns = own_package(frame) == "pandas", frame.shape[1]
+    is_pandas, manager = own_package(frame) == "pandas", attribute(frame, "_mgr")
     labels = frame.columns[:_MAX_COLUMNS]
     columns = []
     for place, label in enumerate(labels.tolist() if is_pandas else labels):
         name = _label(label, reading)
-        array = frame._get_column_array(place) if is_pandas else frame.to_series(place)
+        array = manager.iget_values(place) if is_pandas else frame.to_series(place)
         stranger = _stranger(array)
         cells = ("…",) * min(_NUM_ROWS, len(frame))
         about = stranger or _dtype(array.dtype)
@@ -192,7 +192,7 @@ def _frame_body(value: Any, reading: Reading) -> str:
             about += _nulls(series)
             cells = _cells(name, series, _NUM_ROWS, reading)
         columns.append(_Column(cut(name, _NAME_CHARS), about, cells))
-    return _columns_text(columns, num_columns, reading)
+    return _columns_text(columns, frame.shape[1], reading)
 
 
 def _dtype(dtype: object) -> str:
