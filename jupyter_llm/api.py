@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.common.bars import ShowProgress
+    from jupyter_llm.engine.attention import TuneReport
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Score
     from jupyter_llm.engine.request import RawPrompt
     from jupyter_llm.engine.residents import ModelRole
     from jupyter_llm.engine.status import Status
-    from jupyter_llm.engine.tuning.report import TuneReport
     from jupyter_llm.models.aliases import Alias
     from jupyter_llm.models.pull import Pulled
     from jupyter_llm.records.verify import VerifyReport
@@ -294,27 +294,19 @@ class LLM:
         self,
         model: str | os.PathLike[str] | None = None,
         *,
-        copy: bool = False,
-        lossy: bool = False,
         show_progress: ShowProgress | None = None,
     ) -> TuneReport:
-        """Measure a model on this machine and load it with the best settings from then on.
+        """Measure again whether flash attention makes a model faster on this machine.
 
-        The model is measured in a process of its own, and the resident one unloaded before. If a
-        copy in another quantization would be faster, the report offers it; `copy=True` makes it
-        and loads it in the file's place from then on. Copies are near-lossless, by the perplexity
-        of a fixed text; `lossy=True` admits a loss of up to 10 %. What `use` is told goes before
-        what was measured. `show_progress` is told how far it is; without it a line says so.
+        That is done by itself when a model of a new shape is first loaded; what came out is kept,
+        and used wherever `flash_attention` is left open. All models are unloaded before, and this
+        one is loaded again. `show_progress` is told how far it is; without it a line says so.
 
         Raises
         ------
-        ModelNotFoundError, ModelFileError, EngineError, TuneInterrupted
+        ModelNotFoundError, ModelFileError, ModelLoadError, PromptInterrupted
         """
-        return self.current.tune(model, copy=copy, lossy=lossy, show=show_progress)
-
-    def forget_tuning(self, model: str | os.PathLike[str] | None = None) -> bool:
-        """Remove a model's measured settings and its copy; False if there were none."""
-        return self.current.forget_tuning(model)
+        return self.current.tune(model, show=show_progress)
 
     def status(self) -> Status:
         """What is loaded and what it holds."""

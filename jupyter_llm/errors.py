@@ -1,7 +1,7 @@
 """Every exception a user may catch, in one tree below `JupyterLLMError`.
 
-PromptInterrupted, TuneInterrupted and DownloadInterrupted (KeyboardInterrupt) stand beside the
-tree: they are the user's own doing, and code that handles KeyboardInterrupt must go on working.
+PromptInterrupted and DownloadInterrupted (KeyboardInterrupt) stand beside the tree: they are the
+user's own doing, and code that handles KeyboardInterrupt must go on working.
 PromptInterrupted and BatchError carry completions, so they are defined in engine.completion.
 """
 
@@ -201,13 +201,6 @@ class NoNotebookError(JupyterLLMError, RuntimeError):
 
 class DocumentError(JupyterLLMError, ValueError):
     """What a front end says of a notebook's cells does not fit what it said before."""
-
-
-class TuneInterrupted(OneLine, KeyboardInterrupt):
-    """The user interrupted `/tune`."""
-
-    def __init__(self) -> None:
-        super().__init__("stopped measuring; settings and files are as they were.")
 
 
 class DownloadInterrupted(OneLine, KeyboardInterrupt):

@@ -28,6 +28,7 @@ from traitlets.config import Config
 
 from jupyter_llm import llm
 from jupyter_llm.common import bars, database
+from jupyter_llm.engine.attention import AttentionTimes, ReadingTimes
 from jupyter_llm.engine.local import resident
 from jupyter_llm.models import download, sources
 
@@ -99,6 +100,10 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sources, "_OLLAMA_SERVICE", str(home / "service"))
     # Trying a file takes a second, and these are our own; test_trial.py takes it back.
     monkeypatch.setattr(resident, "try_file", lambda _path, **_options: None)
+    # What is faster here must not decide how a test goes; test_attention.py takes it back.
+    reading = ReadingTimes(follow_up_s=1.0, prompt_s=1.0)
+    times = AttentionTimes(flash=reading, plain=reading)
+    monkeypatch.setattr(resident, "known_times", lambda _shape, _machine: times)
     # No test lives through a power cut, so none waits for the disk.
     monkeypatch.setattr(database, "_PRAGMAS", (*database._PRAGMAS, "synchronous = OFF"))
     return home

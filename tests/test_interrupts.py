@@ -103,7 +103,7 @@ CALLS = (
 # The last where the interrupt came too late, and the model had written no code or docstring.
 ENDS = frozenset(
     {
-        *("PromptInterrupted", "TuneInterrupted", "KeyboardInterrupt", "CancelledError"),
+        *("PromptInterrupted", "KeyboardInterrupt", "CancelledError"),
         "MagicUsageError",
     }
 )

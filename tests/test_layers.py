@@ -33,7 +33,6 @@ ROOMS = (
     ("notebook.code",),
     ("notebook",),
     ("engine.current",),
-    ("engine.tuning",),
     ("engine.local",),
     ("engine",),
     ("models",),

@@ -114,18 +114,6 @@ def loading_bar(
 
 
 @contextmanager
-def tuning_bar(
-    name: str, show: ShowProgress | None = None
-) -> Iterator[Callable[[float, str], None]]:
-    """Show how far a model has been measured; give the function to be told the share and what.
-
-    It appears as `loading_bar` does.
-    """
-    with _showing(show) as tell:
-        yield lambda share, what: tell(Step(f"Measuring {name}: {share:.0%}, {what}", share))
-
-
-@contextmanager
 def download_bar(
     name: str, show: ShowProgress | None = None
 ) -> Iterator[Callable[[float, str], None]]:

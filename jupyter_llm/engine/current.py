@@ -12,7 +12,7 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
-from jupyter_llm.common.bars import TICK_S, Step, loading_bar, tuning_bar
+from jupyter_llm.common.bars import TICK_S, Step, loading_bar
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.completion import PromptInterrupted
@@ -24,7 +24,6 @@ from jupyter_llm.errors import (
     JupyterLLMError,
     ModelNotFoundError,
     OptionError,
-    TuneInterrupted,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jupyter_llm.common.bars import ShowProgress
+    from jupyter_llm.engine.attention import TuneReport
     from jupyter_llm.engine.base import Engine
     from jupyter_llm.engine.info import Work
     from jupyter_llm.engine.local.engine import LocalEngine
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.project import Project
     from jupyter_llm.engine.residents import LoadedEngine, ModelRole
     from jupyter_llm.engine.status import Loaded, Status
-    from jupyter_llm.engine.tuning.report import TuneReport
     from jupyter_llm.models.adapters import Lora
     from jupyter_llm.models.discover import ModelEntry
     from jupyter_llm.models.inspect import ModelFile
@@ -55,9 +54,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _waits(
-    ending: Callable[[], PromptInterrupted | TuneInterrupted],
-) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def _waits(ending: Callable[[], PromptInterrupted]) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Let a method that may take long end with one exception, wherever an interrupt meets it."""
 
     def interruptible(method: Callable[P, T]) -> Callable[P, T]:
@@ -96,10 +93,10 @@ def _wait_until_idle(resident: Resident, show: ShowProgress | None) -> None:
 class Activity:
     """What the resident model does, or how far one is loaded; `share` is from 0 to 1.
 
-    While a model is measured, prompts wait. Where there is none, `state` is "none".
+    Where there is none, `state` is "none".
     """
 
-    state: Literal["none", "loading", "waiting"] | Work = "none"
+    state: Literal["none", "loading"] | Work = "none"
     model: str | None = None
     share: float | None = None
 
@@ -485,8 +482,7 @@ class CurrentEngine:
         from jupyter_llm.engine.local.memory import plan_load
 
         entry, options = self._chosen(None)
-        _, file, options = _as_loaded(entry, options)
-        return entry, plan_load(file, options, self.free_alone(), num_sequences=1)
+        return entry, plan_load(_file(entry, options), options, self.free_alone(), num_sequences=1)
 
     def roles_of(self, entry: ModelEntry) -> tuple[ModelRole, ...]:
         """What a model is used for as things are."""
@@ -506,48 +502,36 @@ class CurrentEngine:
             with suppress(EngineClosedError):
                 one.engine.hold_background(is_held=is_held)
 
-    @_waits(TuneInterrupted)
+    @_waits(_stopped("measuring; ask again for it, or it is done when the model is loaded"))
     def tune(
-        self,
-        model: str | os.PathLike[str] | None = None,
-        *,
-        copy: bool = False,
-        lossy: bool = False,
-        show: ShowProgress | None = None,
+        self, model: str | os.PathLike[str] | None = None, *, show: ShowProgress | None = None
     ) -> TuneReport:
-        """Measure a model, and load it with the best settings from then on; see `LLM.tune`."""
-        from jupyter_llm.engine.tuning.tuning import tune
+        """Load a model and measure it anew; see `LLM.tune`."""
+        from jupyter_llm.engine.attention import TuneReport, forget_times
+        from jupyter_llm.models.inspect import inspect
+        from jupyter_llm.models.machine import available_cores, this_machine
 
-        with (
-            self._set_aside(model) as (entry, options),
-            self._doing("waiting", entry.name),
-            tuning_bar(entry.name, show) as on_progress,
-        ):
-            report = tune(
-                entry,
-                copy=copy,
-                lossy=lossy,
-                n_gpu_layers=options.n_gpu_layers,
-                on_progress=on_progress,
-            )
-        return replace(report, asked=str(model) if model is not None else "")
-
-    @_waits(_stopped("waiting; the measured settings may still be there"))
-    def forget_tuning(self, model: str | os.PathLike[str] | None = None) -> bool:
-        """Remove a model's measured settings and its copy; False if there were none."""
-        from jupyter_llm.engine.tuning.figures import forget_tuning
-
-        with self._set_aside(model) as (entry, _options):
-            return forget_tuning(entry.path)
+        with self._locked(show):
+            entry, options = self._chosen(model)
+            machine = this_machine(options.n_threads or available_cores())
+            forget_times(inspect(entry.path).shape, machine)
+            # Two programs that compute would measure each other.
+            self._end(self._residents.all, is_rest=True)
+            info = self._ensure(entry, options, show).info
+        return TuneReport(
+            model=info.name,
+            machine=str(machine),
+            flash_attention=info.flash_attention,
+            is_chosen=options.flash_attention is not None,
+            times=info.attention,
+        )
 
     @contextmanager
-    def _doing(
-        self, state: Literal["loading", "waiting"], model: str
-    ) -> Iterator[Callable[[float], None]]:
-        """Say what goes on while no engine works; give the function to be told the share."""
+    def _loading(self, model: str) -> Iterator[Callable[[float], None]]:
+        """Say that a model is loaded; give the function to be told the share."""
 
         def tell(share: float) -> None:
-            self._underway = Activity(state=state, model=model, share=share)
+            self._underway = Activity(state="loading", model=model, share=share)
             self._activity_watchers.tell()
 
         try:
@@ -558,21 +542,11 @@ class CurrentEngine:
             self._activity_watchers.tell()
 
     @contextmanager
-    def _set_aside(
-        self, model: str | os.PathLike[str] | None
-    ) -> Iterator[tuple[ModelEntry, EngineOptions]]:
-        """Unload and keep prompts waiting: two programs that compute would measure each other."""
-        with self._lock:
-            chosen = self._chosen(model)
-            self._end(self._residents.all, is_rest=True)
-            yield chosen
-
-    @contextmanager
     def _locked(self, show: ShowProgress | None) -> Iterator[None]:
-        """Choose a model alone, and say so while another one is loaded or measured."""
+        """Choose a model alone, and say so while another one is loaded."""
         while not self._lock.acquire(timeout=TICK_S):
             if show is not None:
-                show(Step("Waiting while a model is loaded or measured"))
+                show(Step("Waiting while a model is loaded"))
         try:
             yield
         finally:
@@ -672,12 +646,11 @@ class CurrentEngine:
         """The models that go before another one is loaded, if it can be: a bad file moves none."""
         from jupyter_llm.engine.local.room import free_beside, num_to_go
 
-        _, file, options = _as_loaded(entry, options)
         others = [one for one in self._residents.alive if one not in leaving]
         others.sort(key=lambda one: one.engine.work != "idle")  # what writes goes last of all
         residents = [*leaving, *others]
         count = num_to_go(
-            file,
+            _file(entry, options),
             options,
             free_beside([one.engine.info.size_bytes for one in residents]),
             [one.engine.held for one in residents],
@@ -697,11 +670,11 @@ class CurrentEngine:
             self._residents.take(resident)
             engine.watch(resident.touch)
 
-        tuned_entry, file, filled = _as_loaded(entry, options)
+        file = _file(entry, options)
         if file.is_embedding:
             self._embedding.add(entry.path)
         with (
-            self._doing("loading", entry.name) as tell,
+            self._loading(entry.name) as tell,
             loading_bar(entry.name, file.size_bytes, show) as on_progress,
         ):
 
@@ -709,7 +682,7 @@ class CurrentEngine:
                 tell(share)
                 on_progress(share)
 
-            engine = LocalEngine(tuned_entry, filled, on_progress=on_share, on_ready=take)
+            engine = LocalEngine(entry, options, on_progress=on_share, on_ready=take)
             engine.watch(self._activity_watchers.tell)
         engine.hold_background(is_held=self._is_background_held)
         self._resting.discard(entry.path)
@@ -733,18 +706,9 @@ class CurrentEngine:
             error.args = (f"{error} {said}",)
 
 
-def _as_loaded(
-    entry: ModelEntry, options: EngineOptions
-) -> tuple[ModelEntry, ModelFile, EngineOptions]:
-    """A model as this machine is tuned for it: its copy, what that says of itself, and how.
-
-    The size is that of both where an adapter goes along.
-    """
-    from jupyter_llm.engine.tuning.tuning import tuned
+def _file(entry: ModelEntry, options: EngineOptions) -> ModelFile:
+    """What a model's file says of itself; the size is that of both where an adapter goes along."""
     from jupyter_llm.models.inspect import inspect
 
-    tuned_entry, settings = tuned(entry)
-    file = inspect(tuned_entry.file)
-    if options.lora is not None:
-        file = options.lora.added_to(file)
-    return tuned_entry, file, options.filled(settings)
+    file = inspect(entry.path)
+    return file if options.lora is None else options.lora.added_to(file)

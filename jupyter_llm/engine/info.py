@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal, Self
 
+from jupyter_llm.engine.attention import AttentionTimes
 from jupyter_llm.engine.options import KvType
 from jupyter_llm.engine.recommended import Recommended
 
@@ -76,8 +77,7 @@ class Adapter:
 class ModelInfo:
     """What is known of a loaded model.
 
-    `tuned_copy` is the file that was loaded in place of the one at `path`, if `/tune` made one;
-    quantization and size are then the copy's.
+    `attention` is what was measured of flash attention here, where that was asked.
     `sampling` is how its tokens are drawn where a prompt does not say. `fim` and `notebook` are
     None where its vocabulary has no such tokens.
     """
@@ -97,7 +97,7 @@ class ModelInfo:
     build: str
     kv_type: KvType = "f16"
     kv_bytes: int = 0
-    tuned_copy: Path | None = None
+    attention: AttentionTimes | None = None
     num_parameters: int = 0
     sampling: Recommended = field(default_factory=Recommended)
     fim: FimTokens | None = None

@@ -184,10 +184,11 @@ class EngineOptions:
     tokens are read at a time, by `n_threads` threads at most; `n_gpu_layers` go to a GPU, where the
     build of llama.cpp has one.
 
-    Without `flash_attention` long prompts and long answers take a tenth longer on a CPU, and short
-    prompts a third less. `kv_type="q8_0"` halves the KV cache, at a small loss, and needs it. With
-    `repack` llama.cpp rearranges weights it has faster kernels for, as it does by default; they
-    are then this process's own, while others are shared with all that map the file.
+    Whether `flash_attention` makes a model faster depends on the processor: where it is left open,
+    that is measured when a model of its shape is first loaded here. `kv_type="q8_0"` halves the KV
+    cache, at a small loss, and needs it. With `repack` llama.cpp rearranges weights it has faster
+    kernels for, as it does by default; they are then this process's own, while others are shared
+    with all that map the file.
 
     `exact=True` answers every request exactly, `exact=False` none; for None see `SamplingParams`.
     `checkpoints` keeps what was read on disk, for the next kernel. `full_window=False` lets models
@@ -237,22 +238,13 @@ class EngineOptions:
 
     @property
     def has_flash_attention(self) -> bool:
-        """Whether flash attention is on, by our choice too."""
+        """Whether flash attention is on; it is where nobody turned it off."""
         return self.flash_attention is not False
 
     @property
     def batch_size(self) -> int:
         """How many tokens a step evaluates: `n_batch`, or our choice."""
         return self.n_batch or _DEFAULT_N_BATCH
-
-    def filled(self, settings: Mapping[str, int | bool]) -> EngineOptions:
-        """These options, with settings for those that leave the choice to us."""
-        open_ones: dict[str, Any] = {
-            name: value for name, value in settings.items() if getattr(self, name) is None
-        }
-        if self.kv_type != "f16":
-            open_ones.pop("flash_attention", None)  # such a cache needs it on
-        return replace(self, **open_ones)
 
 
 LOADING = tuple(option.name for option in fields(EngineOptions))

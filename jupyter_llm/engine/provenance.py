@@ -82,7 +82,7 @@ class ModelFacts:
     """Which model wrote: its name, and the file that ran.
 
     `sha256` is that file's, or None where it was not known yet: hashing must not delay an answer.
-    Of a copy that `/tune` made, `original` is the name of the file it was made of.
+    `original` stands in records of version 0.1: what a faster copy of a file was made of.
     """
 
     name: str
@@ -98,9 +98,9 @@ class ModelFacts:
         """The facts of a loaded model."""
         return cls(
             name=_sound(info.name),
-            file=_sound((info.tuned_copy or info.path).name),
+            file=_sound(info.path.name),
             sha256=sha256,
-            original=_sound(info.path.name) if info.tuned_copy else None,
+            original=None,
             quantization=_sound(info.quantization),
             license=_short(_sound(info.license)) if info.license is not None else None,
             adapter=_adapter(info.adapter) if info.adapter is not None else None,

@@ -61,6 +61,11 @@ def _memory(info: ModelInfo, engine: EngineStatus) -> Iterator[tuple[str, str]]:
     yield "memory in all", f"{human_size(engine.process_bytes)}, with the model and your variables"
 
 
+def _attention(info: ModelInfo) -> str:
+    state = "on" if info.flash_attention else "off"
+    return state if info.attention is None else f"{state}: {info.attention}"
+
+
 def _windows(num_cells: int, n_ctx: int) -> str:
     count = num_cells // max(n_ctx, 1)
     return f"{count} windows of {n_ctx:,} tokens" if count > 1 else f"{num_cells:,} tokens"
@@ -115,7 +120,6 @@ class Status:
             ("model", info.name),
             *beside,
             ("file", str(info.path)),
-            *([("tuned copy in use", str(info.tuned_copy))] if info.tuned_copy else []),
             *([("adapter", str(info.adapter))] if info.adapter else []),
             ("size", f"{human_size(info.size_bytes)}, {info.quantization}, {info.architecture}"),
             ("licence", info.license or "not stated in the file"),
@@ -130,7 +134,7 @@ class Status:
             ),
             ("threads", f"{engine.n_threads} of {info.n_threads}"),
             ("promised texts", _PROMISE[engine.is_exact]),
-            ("flash attention", "on" if info.flash_attention else "off"),
+            ("flash attention", _attention(info)),
             ("build", info.build),
         ]
 

@@ -42,22 +42,15 @@ _MAX_FILES = 20_000  # that are remembered
 class ModelEntry:
     """A model file, the name it goes by in lower case, and where it was found.
 
-    `copy` is a faster local copy of it, by `/tune`, that is loaded in its place. `aliases` are the
-    other names by which it is known. `options` are those to load it with that the user's name for
-    it stands for.
+    `aliases` are the other names by which it is known. `options` are those to load it with that the
+    user's name for it stands for.
     """
 
     name: str
     path: Path
     source: str
-    copy: Path | None = None
     aliases: tuple[str, ...] = ()
     options: tuple[tuple[str, Any], ...] = ()
-
-    @property
-    def file(self) -> Path:
-        """The file to load."""
-        return self.copy or self.path
 
     @property
     def names(self) -> tuple[str, ...]:

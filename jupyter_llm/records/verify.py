@@ -256,13 +256,13 @@ def _check_file(info: ModelInfo, record: Provenance) -> None:
     """Refuse to replay with another file than the one that wrote."""
     if record.model.sha256 is None:
         return
-    sha256 = file_sha256(info.tuned_copy or info.path)
+    sha256 = file_sha256(info.path)
     if sha256 != record.model.sha256:
         copy = f", a copy of {record.model.original}" if record.model.original else ""
         raise _NotReplayable(
             f"another model file: it was written by {record.model.file} "
             f"({record.model.sha256[:12]}…{copy}), and {info.name} is now "
-            f"{(info.tuned_copy or info.path).name} ({sha256[:12]}…)"
+            f"{info.path.name} ({sha256[:12]}…)"
         )
 
 

@@ -14,7 +14,6 @@ from benchmarks.peers import LlamaBinding, LlamaServer
 OURS = "ours"
 OURS_EXACT = "ours-exact"  # as greedy requests come: in the exact context
 OURS_BEFORE = "ours-before"  # another checkout of this package: --before FOLDER
-OURS_TUNED = "ours-tuned"  # on a copy of the file with faster kernels
 SERVER = "llama-server"
 LLAMA = "Llama"
 LLAMA_FLASH = "Llama-flash"
@@ -22,7 +21,7 @@ EVERYONE = (OURS, SERVER, LLAMA, LLAMA_FLASH)
 
 BENCHES = {"llama-bench": True, "llama-bench-noflash": False}  # name: flash attention
 
-CONTESTANTS = (OURS, OURS_BEFORE, OURS_EXACT, OURS_TUNED, SERVER, LLAMA, LLAMA_FLASH, *BENCHES)
+CONTESTANTS = (OURS, OURS_BEFORE, OURS_EXACT, SERVER, LLAMA, LLAMA_FLASH, *BENCHES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +38,7 @@ class Entrant:
         if self.name == OURS_BEFORE:
             sys.path.insert(0, str(self.before))  # in this process nobody has imported us yet
             return Ours(self.model, self.cache_folder, is_exact=False)
-        if self.name in (OURS, OURS_TUNED):
+        if self.name == OURS:
             return Ours(self.model, self.cache_folder, is_exact=False)
         if self.name == OURS_EXACT:
             return Ours(self.model, self.cache_folder, is_exact=None)

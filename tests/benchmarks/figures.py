@@ -13,7 +13,6 @@ from benchmarks.contestants import (
     OURS,
     OURS_BEFORE,
     OURS_EXACT,
-    OURS_TUNED,
     SERVER,
 )
 
@@ -99,11 +98,9 @@ RATIOS = (
     *beside(OURS, Figure.W2_FIRST, "≤ 1.03", "≤ 0.8", "", ""),
     *beside(OURS_EXACT, Figure.W2_FIRST, None, "≤ 0.8"),
     *beside(OURS, Figure.W3_ROWS, "≥ 0.97", "≥ 2.8", "≥ 1.6", ""),
-    *beside(OURS_TUNED, Figure.W3_ROWS, None, "≥ 4.5"),
     *beside(OURS, Figure.W4_FIRST, None, "≤ 0.25", "", ""),
     *beside(OURS, Figure.W5_SPEED, "≥ 0.97", "≥ 1.1", "", "", "≥ 0.97"),
     *beside(OURS_EXACT, Figure.W5_SPEED, None, ""),
-    *beside(OURS_TUNED, Figure.W5_SPEED, None, ""),
     within(OURS, Figure.W7_BESIDE_FIRST, Figure.W7_ALONE_FIRST, "≤ 2"),
     within(SERVER, Figure.W7_BESIDE_FIRST, Figure.W7_ALONE_FIRST),
     within(OURS, Figure.W7_BESIDE_SPEED, Figure.W7_ALONE_SPEED, "≥ 0.8"),

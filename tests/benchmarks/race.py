@@ -14,11 +14,10 @@ from pathlib import Path
 
 import psutil
 from benchmarks.build_peers import peer_paths
-from benchmarks.contestants import BENCHES, OURS_BEFORE, OURS_TUNED, Entrant
+from benchmarks.contestants import BENCHES, OURS_BEFORE, Entrant
 from benchmarks.figures import Figures
 from benchmarks.workloads import WORKLOADS, run_bench, run_entrant
 
-COPIES_FOLDER = Path("build/benchmarks")
 QUIET_CORES = 0.15  # a machine is quiet while others keep fewer cores busy
 
 
@@ -104,11 +103,10 @@ class Race:
         if name in BENCHES:
             binary = peer_paths(self.peers)["llama-bench"]
             return run_bench(binary, self.model, flash_attention=BENCHES[name])
-        model = near_lossless_copy(self.model, COPIES_FOLDER) if name == OURS_TUNED else self.model
         with tempfile.TemporaryDirectory(prefix="jupyter-llm-benchmark-") as folder:
             entrant = Entrant(
                 name=name,
-                model=model,
+                model=self.model,
                 peers=self.peers,
                 cache_folder=Path(folder),
                 before=self.before,
@@ -116,19 +114,6 @@ class Race:
             if WORKLOADS[workload].is_restart:
                 run_alone(entrant, workload)
             return run_alone(entrant, workload)
-
-
-def near_lossless_copy(model: Path, folder: Path) -> Path:
-    """Return the model as Q8_0, which has fast kernels everywhere; made once."""
-    from jupyter_llm.engine.local.llama import quantize
-
-    copy = folder.absolute() / f"{model.stem}-Q8_0.gguf"
-    if not copy.exists() or copy.stat().st_mtime < model.stat().st_mtime:
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = copy.with_suffix(".part")
-        quantize(model, partial, "Q8_0", n_threads=os.cpu_count() or 1)
-        partial.replace(copy)
-    return copy
 
 
 def run_alone(entrant: Entrant, workload: str) -> Figures:

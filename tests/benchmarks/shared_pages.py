@@ -1,6 +1,6 @@
 """Measure what several kernels with the same model file take together, with and without repacking.
 
-Run as: python tests/benchmarks/shared_pages.py [--processes 4] [--copy Q4_0] [--json FILE]
+Run as: python tests/benchmarks/shared_pages.py [--processes 4] [--json FILE]
 
 Weights are mapped from the file, so that all processes have the same pages; weights that llama.cpp
 repacks become each process's own. Prints Markdown and asserts nothing. USS is what a process has
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -20,7 +19,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import psutil
 
@@ -30,7 +28,6 @@ from benchmarks.side_by_side import default_model, describe, parser_for, show, w
 
 from jupyter_llm.common.tables import markdown_table
 from jupyter_llm.engine.local.engine import LocalEngine
-from jupyter_llm.engine.local.llama import quantize  # its code is no part of the model
 from jupyter_llm.engine.options import EngineOptions, SamplingParams
 from jupyter_llm.engine.request import Request
 from jupyter_llm.models.discover import find_model
@@ -136,13 +133,6 @@ def table(measurements: list[Measurement], sizes: dict[str, int]) -> str:
 def main() -> None:
     parser = parser_for(__doc__)
     parser.add_argument("--processes", type=int, default=4)
-    parser.add_argument(
-        "--copy",
-        choices=("Q8_0", "Q4_0", "Q4_K_M"),
-        action="append",
-        default=[],
-        help="measure a copy in this quantization as well; may be given again",
-    )
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--repack", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -150,17 +140,8 @@ def main() -> None:
     if arguments.serve:
         serve(model, repack=arguments.repack)
         return
-    with TemporaryDirectory() as folder:
-        models = [model]
-        for quantization in arguments.copy:
-            models.append(Path(folder) / f"{model.name.split('.')[0]}.{quantization}.gguf")
-            quantize(model, models[-1], quantization, n_threads=os.cpu_count() or 1)
-        sizes = {model.name: model.stat().st_size for model in models}
-        measurements = [
-            measure(model, arguments.processes, repack=repack)
-            for model in models
-            for repack in (False, True)
-        ]
+    sizes = {model.name: model.stat().st_size}
+    measurements = [measure(model, arguments.processes, repack=repack) for repack in (False, True)]
     setting = describe(model, rounds=1) | {"processes": str(arguments.processes)}
     show(setting, table(measurements, sizes))
     write_json(arguments.json, setting, measurements=[asdict(each) for each in measurements])

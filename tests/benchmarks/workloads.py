@@ -33,7 +33,6 @@ from benchmarks.contestants import (
     OURS,
     OURS_BEFORE,
     OURS_EXACT,
-    OURS_TUNED,
     SERVER,
     Entrant,
 )
@@ -156,11 +155,11 @@ WORKLOADS: Mapping[str, Workload] = {
     "W1": Workload(measure=follow_up, contestants=(*EVERYONE, OURS_BEFORE, OURS_EXACT)),
     "typed": Workload(measure=typed_follow_up, contestants=(OURS, OURS_EXACT, SERVER)),
     "W2": Workload(measure=interleaved, contestants=(*EVERYONE, OURS_BEFORE, OURS_EXACT)),
-    "W3": Workload(measure=map_column, contestants=(*EVERYONE, OURS_BEFORE, OURS_TUNED)),
+    "W3": Workload(measure=map_column, contestants=(*EVERYONE, OURS_BEFORE)),
     "W4": Workload(measure=restarted_kernel, contestants=EVERYONE, is_restart=True),
     "W5": Workload(
         measure=long_generation,
-        contestants=(*EVERYONE, *BENCHES, OURS_BEFORE, OURS_EXACT, OURS_TUNED),
+        contestants=(*EVERYONE, *BENCHES, OURS_BEFORE, OURS_EXACT),
     ),
     "W7": Workload(measure=chat_beside_bulk, contestants=(OURS, SERVER)),
     "background": Workload(measure=ours_alone.background_prefill, contestants=(OURS,)),

@@ -161,7 +161,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Callable[[], ScriptedLLM]:
 
 
 NAME, PROMPT = "5" * 64, KeptPrompt("What was asked?")
-FACTS = {"trial": "sound", "fingerprint": "a" * 64, "exactness": "8", "tuning": "{}"}
+FACTS = {"trial": "sound", "fingerprint": "a" * 64, "exactness": "8", "attention": "[]"}
 
 
 def sound_store(llm: ScriptedLLM) -> bytes:

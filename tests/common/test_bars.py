@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from jupyter_llm.common.bars import Pace, ShowProgress, Step, loading_bar, replay_bar, tuning_bar
+from jupyter_llm.common.bars import Pace, ShowProgress, Step, loading_bar, replay_bar
 
 
 class Clock:
@@ -70,14 +70,9 @@ def test_a_fast_load_shows_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
             (0.6,),
             Step("Loading tiny: 60% of 98.4 MB", 0.6),
         ),
-        (
-            lambda show: tuning_bar("tiny", show),
-            (0.25, "how fast it is"),
-            Step("Measuring tiny: 25%, how fast it is", 0.25),
-        ),
         (lambda show: replay_bar(4, show), (3,), Step("Writing again: 3 of 4", 0.75)),
     ],
-    ids=["load", "tune", "verify"],
+    ids=["load", "verify"],
 )
 def test_what_takes_its_time_says_how_far_it_is(
     bar: Callable[[ShowProgress], AbstractContextManager[Callable[..., None]]],

@@ -18,7 +18,6 @@ from jupyter_llm.engine.local import engine as local
 from jupyter_llm.engine.local.checkpoint import CheckpointStore
 from jupyter_llm.engine.local.resident import ResidentModel
 from jupyter_llm.engine.status import Status
-from jupyter_llm.engine.tuning import tuning
 from jupyter_llm.models import discover, inspect
 
 
@@ -79,7 +78,6 @@ def num_engines() -> int:
 
 PLACES = {
     "finding the file": (discover, "find_model"),
-    "its settings": (tuning, "tuned"),
     "its header": (inspect, "inspect"),
     "unloading the old one": (local.LocalEngine, "close"),
     "loading": (local.LocalEngine, "_load_model"),

@@ -247,11 +247,10 @@ def test_facts_of_a_model_are_fit_for_json() -> None:
         name="half \udcff",
         path=Path("model.gguf"),
         license="x" * 5000,
-        tuned_copy=Path("copies/abc-Q8_0.gguf"),
     )
     facts = ModelFacts.of(info, None)
     assert facts.name == "half ?"
-    assert (facts.file, facts.original) == ("abc-Q8_0.gguf", "model.gguf")
+    assert (facts.file, facts.original) == ("model.gguf", None)
     assert facts.license is not None
     assert len(facts.license) == 200
 

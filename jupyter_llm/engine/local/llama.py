@@ -536,6 +536,19 @@ class Context:
         lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
         return self.trim(target, num_tokens)
 
+    def repeat(self, num_tokens: int) -> bool:
+        """Let sequence 0 hold its so many tokens once for each sequence there is; False if not.
+
+        It is as deep then as if it had read as much. The others share these cells.
+        """
+        state = self.state(0)
+        for number in range(1, self.num_slots):
+            if not self.restore(number, state, num_tokens):
+                return False
+            lib.llama_memory_seq_add(self._memory, number, 0, -1, number * num_tokens)
+            lib.llama_memory_seq_cp(self._memory, number, 0, -1, -1)
+        return True
+
     def _can_go_on(self, seq_id: int, num_tokens: int) -> bool:
         """Tell whether the cells that the next token of a sliding window looks at are there.
 
@@ -747,21 +760,6 @@ def _return_freed_memory() -> None:
     trim = getattr(_c_library(), "malloc_trim", None)  # glibc has it
     if trim is not None:
         trim(0)
-
-
-def quantize(source: Path, target: Path, quantization: str, *, n_threads: int) -> None:
-    """Write a model file anew in another quantization, such as Q8_0, or raise `EngineError`.
-
-    What the source lost when it was quantized stays lost.
-    """
-    params = lib.llama_model_quantize_default_params()
-    params.ftype = getattr(lib, f"LLAMA_FTYPE_MOSTLY_{quantization}")
-    params.allow_requantize = True
-    params.nthread = n_threads
-    _log.lines.clear()
-    code = lib.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(params))
-    if code != 0:
-        raise EngineError(f"{source.name} cannot be copied as {quantization}: {_log.reason()}")
 
 
 def _c_library() -> ctypes.CDLL:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import time
+from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from threading import Thread
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.tables import human_size
+from jupyter_llm.engine.attention import keep_times, known_times
 from jupyter_llm.engine.info import Adapter, EngineStatus, ModelInfo
 from jupyter_llm.engine.local.memory import (
     NUM_SEQUENCES,
@@ -47,6 +50,7 @@ from jupyter_llm.models.machine import (
     available_cores,
     free_memory,
     is_written_by_others,
+    this_machine,
 )
 from jupyter_llm.models.neighbours import Claim, leave_room
 
@@ -55,10 +59,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from jupyter_llm.engine.attention import AttentionTimes
     from jupyter_llm.engine.local.checkpoint import CheckpointStore
     from jupyter_llm.engine.local.lane import Lane
     from jupyter_llm.engine.local.llama import Context, EmbeddingContext
-    from jupyter_llm.engine.local.memory import Streams
+    from jupyter_llm.engine.local.memory import LoadPlan, Streams
     from jupyter_llm.engine.local.sampler import Pooler
     from jupyter_llm.models.discover import ModelEntry
 
@@ -99,7 +104,7 @@ class ResidentModel:
 
         self._entry = entry
         self._options = options
-        self._file = inspect(entry.file)
+        self._file = inspect(entry.path)
         self.n_threads = options.n_threads or available_cores()
         self.is_background_held = False
         self._is_short = False  # of memory for an exact lane, when one was asked for last
@@ -107,13 +112,11 @@ class ResidentModel:
         self._is_exact: bool | None = None  # by the self-test of the exact lane
         self._free_threads = self.n_threads
         self._sha256: str | None = None  # of the model file, once it is known
-        self._identity = FileState.of(entry.file).key
-        free = leave_room(free_memory(device_memory()), entry.file)
-        lora = options.lora
-        file = self._file if lora is None else lora.added_to(self._file)
-        self._plan = plan_load(file, options, free, num_sequences=NUM_SEQUENCES)
+        self._identity = FileState.of(entry.path).key
+        free = leave_room(free_memory(device_memory()), entry.path)
+        self._plan = self._planned(options, free)
         self.lanes: tuple[Lane, ...] = ()
-        self._claim = Claim(entry.name, entry.file)
+        self._claim = Claim(entry.name, entry.path)
         try:
             self._claim_room()
             self._load(free, on_progress)
@@ -123,18 +126,22 @@ class ResidentModel:
         self.info = self._describe()
         self._claim_room()
 
+    def _planned(self, options: EngineOptions, free: FreeMemory) -> LoadPlan:
+        file = self._file if options.lora is None else options.lora.added_to(self._file)
+        return plan_load(file, options, free, num_sequences=NUM_SEQUENCES)
+
     def _load(self, free: FreeMemory, on_progress: Callable[[float], bool]) -> None:
         from jupyter_llm.engine.local.llama import Weights
 
         entry, options = self._entry, self._options
-        check_promise(entry.file, on_progress=on_progress)
-        try_file(entry.file, is_wanted=lambda: on_progress(0.0))
+        check_promise(entry.path, on_progress=on_progress)
+        try_file(entry.path, is_wanted=lambda: on_progress(0.0))
         self._adapter_state: FileState | None = None
         self._adapter = self._try_adapter(lambda: on_progress(0.0))
         has_room = self._plan.need.total <= _UNMAPPED_SHARE * free.ram_bytes
         self.weights = Weights(
-            entry.file,
-            is_mapped=not (has_room and is_written_by_others(entry.file)),
+            entry.path,
+            is_mapped=not (has_room and is_written_by_others(entry.path)),
             n_gpu_layers=self._plan.n_gpu_layers,
             on_progress=on_progress,
             repack=options.repack,
@@ -147,10 +154,46 @@ class ResidentModel:
         # With a narrow window a wrong guess may push out what the next right one looks at.
         self.can_forget = self.can_trim and (options.full_window or not self.weights.has_window)
         try:
+            self._choose_attention(free, lambda: on_progress(1.0))
             self.lanes = (self._first_lane(),)
         except BaseException:
             self.weights.close()
             raise
+
+    def _choose_attention(self, free: FreeMemory, is_wanted: Callable[[], bool]) -> None:
+        """Go without flash attention where that is faster, and leaves room for the same window."""
+        self._attention = self._attention_times(is_wanted)
+        if self._attention is None or self._attention.prefers_flash:
+            return
+        plain = replace(self._options, flash_attention=False)
+        with suppress(NotEnoughMemoryError):
+            plan = self._planned(plain, free)
+            if (plan.n_ctx, plan.n_gpu_layers) == (self._plan.n_ctx, self._plan.n_gpu_layers):
+                self._options, self._plan = plain, plan
+
+    def _attention_times(self, is_wanted: Callable[[], bool]) -> AttentionTimes | None:
+        """What flash attention brings here, measured where that is not known; None: no choice.
+
+        The trial's two contexts have no more cells together than the one that will be opened.
+        """
+        from jupyter_llm.engine.local import attention_trial
+
+        options, weights, file = self._options, self.weights, self._file
+        is_open = options.flash_attention is None and options.kv_type == "f16"
+        has_room = self._plan.n_ctx >= 2 * attention_trial.N_CTX
+        can_repeat = weights.can_trim and weights.can_have_streams and not file.is_embedding
+        is_used = not (options.exact or self._is_on_gpu)
+        if not (is_open and has_room and can_repeat and is_used):
+            return None
+        machine = this_machine(self.n_threads)
+        times = known_times(file.shape, machine)
+        if times is None:
+            times = attention_trial.attention_times(
+                weights, n_threads=self.n_threads, is_wanted=is_wanted
+            )
+            if times is not None:
+                keep_times(file.shape, machine, times)
+        return times
 
     def _try_adapter(self, is_wanted: Callable[[], bool]) -> Adapter | None:
         lora = self._options.lora
@@ -160,7 +203,7 @@ class ResidentModel:
         check_promise(lora.path)
         # Read before the answers, whose records name it: adapters are small.
         adapter = Adapter(path=lora.path, sha256=file_sha256(lora.path), scale=lora.scale)
-        try_file(self._entry.file, lora=lora.path, is_wanted=is_wanted)
+        try_file(self._entry.path, lora=lora.path, is_wanted=is_wanted)
         note_adapter(lora.path)
         return adapter
 
@@ -473,7 +516,7 @@ class ResidentModel:
     def _free_beside_weights(self) -> int:
         """What another context may take, while all of the weights go on being read."""
         free = free_memory(needed_bytes=self._num_mapped())
-        return leave_room(free, self._entry.file).ram_bytes
+        return leave_room(free, self._entry.path).ram_bytes
 
     def _num_mapped(self) -> int:
         """How many bytes of the weights are the file's pages."""
@@ -532,7 +575,7 @@ class ResidentModel:
         Hashing takes seconds for large files, once; until then nothing is kept or found, and what
         is written is recorded without the hash.
         """
-        digest = known_sha256(self._entry.file)
+        digest = known_sha256(self._entry.path)
         if digest is None:
             Thread(target=self._hash_file, args=(lane,), daemon=True).start()
         else:
@@ -540,7 +583,7 @@ class ResidentModel:
 
     def _hash_file(self, lane: Lane) -> None:
         try:
-            self._learn_hash(lane, file_sha256(self._entry.file))
+            self._learn_hash(lane, file_sha256(self._entry.path))
         except ModelFileError as error:
             logger.warning("%s", error)
 
@@ -554,7 +597,6 @@ class ResidentModel:
 
     def _store(self, lane: Lane, digest: str) -> CheckpointStore:
         from jupyter_llm.engine.local.checkpoint import CheckpointStore
-        from jupyter_llm.models.machine import this_machine
 
         options = self._options
         # Whatever of this changes, what was read before is of no use.
@@ -605,11 +647,11 @@ class ResidentModel:
             n_vocab=weights.n_vocab,
             n_threads=self.n_threads,
             flash_attention=self._options.has_flash_attention,
+            attention=self._attention,
             has_chat_template=weights.chat_template is not None,
             build=BUILD,
             kv_type=self._options.kv_type,
             kv_bytes=self._plan.need.kv_bytes,
-            tuned_copy=self._entry.copy,
             num_parameters=self._file.num_parameters,
             sampling=Recommended.of(self._file.sampling, self._file.num_parameters),
             fim=weights.fim,

@@ -120,7 +120,6 @@ def _as_json(model: ListedModel) -> dict[str, Any]:
         "needs_bytes": model.needs_bytes,
         "promised_bytes": model.promised_bytes,
         "free_bytes": model.free_bytes,
-        "tokens_per_s": model.tokens_per_s,
     }
 
 

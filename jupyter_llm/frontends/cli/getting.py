@@ -90,9 +90,7 @@ def _suggest(options: argparse.Namespace) -> int:
 
 def _remove(options: argparse.Namespace) -> int:
     from jupyter_llm.common.tables import human_size
-    from jupyter_llm.engine.tuning.figures import forget_tuning_of
     from jupyter_llm.models.discover import find_model, list_models
-    from jupyter_llm.models.fingerprint import known_sha256
     from jupyter_llm.models.removal import removal
 
     entry = find_model(options.model)
@@ -115,10 +113,7 @@ def _remove(options: argparse.Namespace) -> int:
     if not options.yes and not agrees(f"{listed}\nDelete this, {size}?"):
         say("remove", "Nothing was deleted. --yes deletes without a question.")
         return TROUBLE
-    sha256 = known_sha256(entry.path)
     found.carry_out()
-    if sha256 and all(known_sha256(other.path) != sha256 for other in list_models()):
-        forget_tuning_of(sha256)  # nothing else leads to its copies
     if options.json:
         show_json({"deleted": found.paths, "freed_bytes": found.size_bytes})
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,6 @@ from jupyter_llm.frontends.cli.command import OK, add_command, add_model, show, 
 if TYPE_CHECKING:
     import argparse
 
-    from jupyter_llm.engine.tuning.report import TuneReport
     from jupyter_llm.frontends.cli.command import Commands
 
 _BENCH = """\
@@ -18,9 +18,13 @@ Measure how fast a model reads and writes on this machine, with the settings tha
 Nothing is changed. Other programs that compute make it slower: compare figures of one quiet hour.
 """
 _TUNE = """\
-Measure a model with several settings, and load it with the best from then on, in notebooks too.
+Measure again whether flash attention makes a model faster on this machine, as its first load did,
+and load it so from then on, in notebooks too.
 """
 _DEFAULT = {"nargs": "?", "help": "a model's name or path; without it the one that is used"}
+_ROUNDS = 3
+_TEXT = " reads a sentence, and then it goes on with the next one." * 20
+_WRITTEN = 64  # tokens
 
 
 def add_to(commands: Commands) -> None:
@@ -30,60 +34,44 @@ def add_to(commands: Commands) -> None:
     )
     add_model(bench, "model", **_DEFAULT)
     tune = add_command(
-        commands, "tune", _tune, summary="find a model's best settings", description=_TUNE
+        commands, "tune", _tune, summary="measure a model's best setting", description=_TUNE
     )
     add_model(tune, "model", **_DEFAULT)
-    tune.add_argument("--copy", action="store_true", help="make a faster, near-lossless copy")
-    tune.add_argument("--lossy", action="store_true", help="let the copy lose up to 10 %%")
-    tune.add_argument("--forget", action="store_true", help="undo what was tuned")
 
 
 def _bench(options: argparse.Namespace) -> int:
     from jupyter_llm.api import llm
-    from jupyter_llm.common.bars import tuning_bar
-    from jupyter_llm.engine.tuning.bench import speed
-    from jupyter_llm.engine.tuning.figures import describe
-    from jupyter_llm.engine.tuning.tuning import current_machine, tuned
+    from jupyter_llm.models.machine import this_machine
 
-    entry, settings = tuned(llm.current.find(options.model))
-    with tuning_bar(entry.name) as on_progress:
-        figure = speed(entry, settings, on_progress=on_progress)
-    machine = current_machine()
+    engine = llm.engine(options.model)
+    reading, writing = [], []
+    for number in range(_ROUNDS):
+        usage = llm.complete(  # another text each time, so that nothing of it was read before
+            f"Reader {number}{_TEXT}",
+            model=options.model,
+            max_tokens=_WRITTEN,
+            ignore_eos=True,
+            may_repeat=True,
+            lookup=False,
+            exact=False,
+        ).usage
+        reading.append((usage.prompt_tokens - usage.cached_tokens) / usage.prefill_s)
+        writing.append(usage.tokens_per_s)
+    prefill, decode = statistics.median(reading), statistics.median(writing)
+    name, machine = engine.info.name, str(this_machine(engine.info.n_threads))
     if options.json:
-        measured = {"settings": dict(settings), "prefill": figure.prefill, "decode": figure.decode}
-        show_json({"model": entry.name, "file": entry.file, "machine": str(machine), **measured})
+        show_json({"model": name, "machine": machine, "prefill": prefill, "decode": decode})
     else:
-        show(
-            f"{entry.name} reads {figure.prefill:.0f} and writes {figure.decode:.0f} tokens/s "
-            f"({', '.join(describe(settings)) or 'default settings'}; {machine})."
-        )
+        show(f"{name} reads {prefill:.0f} and writes {decode:.0f} tokens/s ({machine}).")
     return OK
 
 
 def _tune(options: argparse.Namespace) -> int:
     from jupyter_llm.api import llm
 
-    if options.forget:
-        was_there = llm.forget_tuning(options.model)
-        if options.json:
-            show_json({"forgotten": was_there})
-        else:
-            show("Forgot the tuning." if was_there else "There is no tuning of this model.")
-        return OK
-    report = llm.tune(options.model, copy=options.copy, lossy=options.lossy)
+    report = llm.tune(options.model)
     if options.json:
-        show_json(_as_json(report))
+        show_json(asdict(report))
     else:
         show(str(report))
     return OK
-
-
-def _as_json(report: TuneReport) -> dict[str, object]:
-    figures = ("before", "after", "offer")
-    named = {name: getattr(report, name) for name in figures}
-    return {
-        "model": report.model,
-        **{name: asdict(figure) if figure is not None else None for name, figure in named.items()},
-        "copy": report.tuning.copy,
-        "text": report.text,
-    }

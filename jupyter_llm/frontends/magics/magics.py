@@ -21,7 +21,7 @@ from jupyter_llm.chat.budget import MODES
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams
-from jupyter_llm.errors import MagicUsageError, PanelFilesError, TuneInterrupted
+from jupyter_llm.errors import MagicUsageError, PanelFilesError
 from jupyter_llm.frontends.magics.answering import Answering, cost
 from jupyter_llm.frontends.magics.cell_runs import CellRuns
 from jupyter_llm.frontends.magics.commands import magic_commands
@@ -270,8 +270,6 @@ class LLMMagics(Magics):
                 show_interrupt(interrupt, view)
             if interrupt.completion is not None and options is not None:
                 self._assign(interrupt.completion, options)
-            raise
-        except TuneInterrupted:  # it says by itself what it leaves
             raise
         except KeyboardInterrupt:
             early = PromptInterrupted()

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.context_report import ContextReport
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.common.bars import ShowProgress
+    from jupyter_llm.engine.attention import TuneReport
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.engine.tuning.report import TuneReport
     from jupyter_llm.frontends.doctor import Diagnosis
     from jupyter_llm.frontends.prompt.model_list import ListedModel
     from jupyter_llm.models.catalog import Suggestion
@@ -380,22 +380,9 @@ def _doctor(_call: Call) -> Diagnosis:
     return diagnose()
 
 
-def _tune(call: Call) -> str | TuneReport:
-    words = call.argument.split()
-    flags = {word for word in words if word.startswith("--")}
-    for flag in flags - _TUNE_FLAGS:
-        hint = nearest(flag, sorted(_TUNE_FLAGS), f"It takes {', '.join(sorted(_TUNE_FLAGS))}.")
-        raise MagicUsageError(f"/tune does not know {flag}.", hint)
-    name = " ".join(word for word in words if word not in flags).strip("\"'") or None
-    if "--forget" in flags:
-        if not call.llm.forget_tuning(name):
-            return "There is no tuning of this model."
-        return "Forgot the tuning. The next prompt loads the file as it is, with the defaults."
-    copy, lossy = "--copy" in flags, "--lossy" in flags
-    return call.llm.tune(name, copy=copy, lossy=lossy, show_progress=call.show_progress)
-
-
-_TUNE_FLAGS = {"--copy", "--lossy", "--forget"}
+def _tune(call: Call) -> TuneReport:
+    name = call.argument.strip().strip("\"'") or None
+    return call.llm.tune(name, show_progress=call.show_progress)
 
 
 _SUBJECT = "[N|NAME|error]"
@@ -429,9 +416,8 @@ COMMANDS = named(
     Command("unload", "[MODEL]", "free the memory of all models, or of one", _unload),
     Command(
         "tune",
-        "[MODEL] [--copy] [--lossy] [--forget]",
-        "measure a model here and use the best settings from then on; `--copy` makes a faster "
-        "near-lossless copy, `--lossy` admits others, `--forget` undoes it all",
+        "[MODEL]",
+        "measure again what makes a model faster here, as its first load did by itself",
         _tune,
     ),
     Command(

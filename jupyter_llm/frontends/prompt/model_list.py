@@ -38,7 +38,7 @@ class ListedModel:
 
     `roles` are what a loaded one is used for. `needs_bytes` is what it takes with the default
     options, `promised_bytes` what promised texts take on top at most, and `free_bytes` what there
-    is. `tokens_per_s` is how fast it was measured to write, by `/tune`.
+    is.
     """
 
     entry: ModelEntry
@@ -49,7 +49,6 @@ class ListedModel:
     needs_bytes: int = 0
     promised_bytes: int = 0
     free_bytes: int = 0
-    tokens_per_s: float | None = None
 
     @property
     def fits(self) -> bool:
@@ -81,8 +80,6 @@ class ListedModel:
                 f"too large: needs {human_size(self.needs_bytes)}, "
                 f"{human_size(self.free_bytes)} are free"
             )
-        if self.tokens_per_s is not None:
-            yield f"{self.tokens_per_s:.3g} tokens/s"
 
     @property
     def facts(self) -> tuple[str, ...]:
@@ -102,16 +99,12 @@ class ListedModel:
 
 def listed_models(llm: LLM) -> list[ListedModel]:
     """All models that can be loaded, in the order of `list_models`."""
-    from jupyter_llm.engine.tuning.figures import load_tuning, measured_sizes
-    from jupyter_llm.engine.tuning.tuning import current_machine
     from jupyter_llm.models.discover import list_with_facts
-    from jupyter_llm.models.fingerprint import known_sha256
     from jupyter_llm.models.pull import pulled_facts
 
-    machine = current_machine()
     free = llm.current.free_alone()
     loaded = {one.info.path: one for one in llm.current.loaded}
-    measured, pulled = measured_sizes(machine), pulled_facts()
+    pulled = pulled_facts()
     models = []
     for entry, file in list_with_facts():
         facts = pulled.get(str(entry.path), {})
@@ -122,10 +115,6 @@ def listed_models(llm: LLM) -> list[ListedModel]:
             is_loaded=entry.path in loaded,
             roles=loaded[entry.path].roles if entry.path in loaded else (),
         )
-        if file.size_bytes in measured and known_sha256(entry.path):  # to find it out takes long
-            tuning = load_tuning(entry.path, machine)
-            if tuning is not None and tuning.in_use is not None:
-                model = replace(model, tokens_per_s=tuning.in_use.decode)
         models.append(model if model.is_loaded else _weighed(model, free))
     return models
 

@@ -6,14 +6,14 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.engine.completion import PromptInterrupted
-from jupyter_llm.errors import JupyterLLMError, TuneInterrupted
+from jupyter_llm.errors import JupyterLLMError
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
     from jupyter_llm.notebook.failures.failure import FailedRun
 
-_OURS = (JupyterLLMError, PromptInterrupted, TuneInterrupted)
+_OURS = (JupyterLLMError, PromptInterrupted)
 
 
 class LastError:

@@ -12,10 +12,8 @@ from pathlib import Path
 import pytest
 from support.hub import Hub, Repo
 
-from jupyter_llm.engine.tuning.figures import tuned_folder
 from jupyter_llm.frontends.cli import main
 from jupyter_llm.models.discover import find_model
-from jupyter_llm.models.fingerprint import file_sha256
 
 NAME = "ada/elsewhere-GGUF"
 MODEL = "elsewhere-q8_0"
@@ -144,27 +142,6 @@ def test_of_two_models_with_one_name_a_path_says_which_goes(
     assert f"{path} have one name: with --yes, give the path" in capsys.readouterr().err
     assert main(["remove", str(path), "--yes"]) == 0
     assert find_model(MODEL).path.exists()
-
-
-def test_the_copy_of_a_tuned_model_goes_with_it(repo: Repo) -> None:
-    assert main(["pull", NAME]) == 0
-    copy = tuned_folder() / f"{file_sha256(find_model(MODEL).path)}-Q8_0.gguf"
-    copy.parent.mkdir(parents=True)
-    copy.touch()
-    assert main(["remove", MODEL, "--yes"]) == 0
-    assert not copy.exists()
-
-
-def test_the_copy_of_a_model_that_is_here_twice_stays(
-    home: Path, repo: Repo, tiny_base_gguf: Path
-) -> None:
-    assert main(["pull", NAME]) == 0
-    file_sha256(own(home, tiny_base_gguf))
-    copy = tuned_folder() / f"{file_sha256(find_model(MODEL).path)}-Q8_0.gguf"
-    copy.parent.mkdir(parents=True)
-    copy.touch()
-    assert main(["remove", MODEL, "--yes"]) == 0
-    assert copy.exists()
 
 
 def test_what_could_not_be_deleted_is_not_said_to_be(

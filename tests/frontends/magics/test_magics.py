@@ -30,7 +30,6 @@ from jupyter_llm.errors import (
     ModelLoadError,
     ModelNotFoundError,
     OptionError,
-    TuneInterrupted,
 )
 from jupyter_llm.frontends.magics.answering import Answering
 from jupyter_llm.frontends.magics.commands import magic_commands
@@ -613,17 +612,6 @@ def test_a_model_loaded_by_its_path_is_listed_and_completed_from_then_on(
     for line in ("/use els", "-m els"):
         assert "elsewhere" in words_at(f" {line}", ())[1]
     assert "Using **elsewhere**" in run(shell, "%llm /use elsewhere").text
-
-
-def test_a_measurement_that_is_interrupted_says_what_it_leaves(
-    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(*_: object, **__: object) -> None:
-        raise TuneInterrupted
-
-    monkeypatch.setattr(llm.current, "tune", interrupted)
-    cell = run(shell, "%llm /tune", raises=TuneInterrupted)
-    assert "settings and files are as they were" in str(cell.error)
 
 
 def test_what_may_have_been_meant_otherwise_stands_below_the_answer(

@@ -1,0 +1,149 @@
+"""Whether flash attention pays on this machine: what was measured of it, and what follows.
+
+On some processors llama.cpp's flash attention reads a short prompt behind a long one at half the
+speed, on others long prompts a quarter faster. So both are measured when a model of a new shape is
+loaded (`engine/local/attention_trial.py`), and what came out is remembered.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from jupyter_llm.common.markdown import untrusted_markdown
+from jupyter_llm.common.remembered import Remembered
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jupyter_llm.models.inspect import ModelShape
+    from jupyter_llm.models.machine import Machine
+
+FOLLOW_UP_TOKENS = 16
+"""Of a short prompt that follows what was read before."""
+
+PROMPT_TOKENS = 1536
+"""Of a long prompt, and of what stands before a short one."""
+
+# In a notebook many short prompts follow each long one: it is read again only after a restart, or
+# when the oldest part of the conversation is left out.
+_FOLLOW_UPS = 10
+_WORTH = 1.05  # flash attention is the default: whatever is not slower by more, stays
+_NOISE = 1.1  # pairs that differ by no more are of one mind
+
+_REMEMBERED = Remembered("attention")
+_REVISION = 1  # of the measurement: what an earlier one found is no answer to this one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingTimes:
+    """How long it takes to read a short prompt behind a long one, and a long one, in seconds."""
+
+    follow_up_s: float
+    prompt_s: float
+
+    @property
+    def cost_s(self) -> float:
+        """What one long prompt and the short ones that follow it take: the number to compare."""
+        return _FOLLOW_UPS * self.follow_up_s + self.prompt_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionTimes:
+    """What was measured with flash attention and without."""
+
+    flash: ReadingTimes
+    plain: ReadingTimes
+
+    @property
+    def prefers_flash(self) -> bool:
+        """Whether flash attention is the faster one, or about as fast."""
+        return self.ratio <= _WORTH
+
+    @property
+    def ratio(self) -> float:
+        """How many times as long it takes with flash attention."""
+        return self.flash.cost_s / self.plain.cost_s
+
+    def __str__(self) -> str:
+        return (
+            f"a short prompt takes {self.flash.follow_up_s:.2g} s with it and "
+            f"{self.plain.follow_up_s:.2g} s without, one of {PROMPT_TOKENS:,} tokens "
+            f"{self.flash.prompt_s:.2g} and {self.plain.prompt_s:.2g} s, as measured here"
+        )
+
+
+def judged(pairs: Sequence[AttentionTimes]) -> AttentionTimes | None:
+    """The fastest of each, if all pairs, measured one after the other, say which one is faster.
+
+    None where they disagree, as on a busy machine: a wrong answer would be kept for long.
+    """
+    least, most = (choose(pair.ratio for pair in pairs) for choose in (min, max))
+    if least <= _WORTH < most and most > _NOISE * least:
+        return None
+
+    def fastest(times: list[ReadingTimes]) -> ReadingTimes:
+        return ReadingTimes(
+            follow_up_s=min(one.follow_up_s for one in times),
+            prompt_s=min(one.prompt_s for one in times),
+        )
+
+    return AttentionTimes(
+        flash=fastest([pair.flash for pair in pairs]), plain=fastest([pair.plain for pair in pairs])
+    )
+
+
+def known_times(shape: ModelShape, machine: Machine) -> AttentionTimes | None:
+    """What was measured of models of this shape here; how they are quantized does not matter."""
+    with suppress(ValueError, TypeError):
+        flash, plain = json.loads(_REMEMBERED.get(_key(shape, machine)) or "")
+        return AttentionTimes(flash=ReadingTimes(**flash), plain=ReadingTimes(**plain))
+    return None
+
+
+def keep_times(shape: ModelShape, machine: Machine, times: AttentionTimes) -> None:
+    """Remember what was measured."""
+    value = json.dumps([asdict(times.flash), asdict(times.plain)])
+    _REMEMBERED.put(_key(shape, machine), value)
+
+
+def forget_times(shape: ModelShape, machine: Machine) -> None:
+    """Have it measured again when such a model is loaded."""
+    _REMEMBERED.forget([_key(shape, machine)])
+
+
+def _key(shape: ModelShape, machine: Machine) -> str:
+    return f"{_REVISION} {machine.key} {json.dumps(asdict(shape))}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneReport:
+    """What `/tune` measured of a model, and what it runs with from now on.
+
+    `times` is None where nothing was measured, or nothing that could be kept.
+    """
+
+    model: str
+    machine: str
+    flash_attention: bool
+    is_chosen: bool  # by the user
+    times: AttentionTimes | None
+
+    def __str__(self) -> str:
+        now = f"{self.model} runs {'with' if self.flash_attention else 'without'} flash attention"
+        if self.is_chosen:
+            return f"{now}, as you chose by `flash_attention=`. Leave that out to have it measured."
+        if self.times is None:
+            return (
+                f"{now}, which is the default: there was nothing to choose, or the machine was too "
+                "busy or too slow to tell. Ask again when nothing else computes."
+            )
+        return f"{now} on {self.machine}: {self.times}."
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_markdown_(self) -> str:
+        return untrusted_markdown(str(self))

@@ -1,1 +1,0 @@
-"""Which settings run a model file fastest on this machine."""
