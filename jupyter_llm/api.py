@@ -422,7 +422,7 @@ class LLM:
 
         As `fix` explains, drafts may be tried.
         """
-        from jupyter_llm.tasks.written_tests import write_tests
+        from jupyter_llm.tasks.tests import write_tests
 
         task = self.task(model=model, try_drafts=try_drafts, **sampling)
         return write_tests(task, _name_of(subject))

@@ -27,8 +27,8 @@ from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.review import review
 from jupyter_llm.tasks.shown_cell import ShownCell
 from jupyter_llm.tasks.task import Asking, Task
+from jupyter_llm.tasks.tests import write_tests
 from jupyter_llm.tasks.tries import Tries
-from jupyter_llm.tasks.written_tests import write_tests
 
 LOAD = "def load(rows):\n    return [row['price'] for row in rows]"
 

@@ -178,7 +178,7 @@ def _propose(act: Act, cell: ShownCell, task: Task) -> Proposal:
     from jupyter_llm.tasks.edit import edit
     from jupyter_llm.tasks.fix import fix_shown
     from jupyter_llm.tasks.numpy_doc import document
-    from jupyter_llm.tasks.written_tests import write_tests
+    from jupyter_llm.tasks.tests import write_tests
 
     match act.action:
         case "fix":

@@ -25,8 +25,8 @@ from jupyter_llm.tasks.fix import fix
 from jupyter_llm.tasks.numpy_doc import document
 from jupyter_llm.tasks.review import review
 from jupyter_llm.tasks.task import Asking
+from jupyter_llm.tasks.tests import write_tests
 from jupyter_llm.tasks.tries import Tries
-from jupyter_llm.tasks.written_tests import write_tests
 
 if TYPE_CHECKING:
     from jupyter_llm.api import LLM

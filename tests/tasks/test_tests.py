@@ -1,0 +1,210 @@
+"""`/test`: what passes lands as tests, and what fails is told as a finding."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from support.scripted_tries import OpenTries, ScriptedTries
+from support.seal import needs_seal
+from support.watch import Watch
+
+from jupyter_llm.engine.completion import Completion, PromptInterrupted, Usage
+from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.tasks.proposal import Proposal
+from jupyter_llm.tasks.shown_cell import ShownCell
+from jupyter_llm.tasks.tests import write_tests
+from jupyter_llm.tasks.tries import Tries
+
+HALF = """
+def half(x):
+    if x < 0:
+        raise ValueError("x is below zero")
+    return x // 2
+""".strip()
+
+
+def written(watch: Watch, *drafts: str, source: str = HALF, subject: str = "half") -> Proposal:
+    """What is proposed where these drafts go on from `def test_half_with_`."""
+    watch.run(source)
+    task = watch.task("", drafts=drafts, tries=OpenTries(namespace=watch.shell.user_ns))
+    return write_tests(task, subject)
+
+
+def test_tests_that_pass_become_a_new_cell_that_runs_them(watch: Watch) -> None:
+    proposal = written(
+        watch,
+        "usual():\n    assert half(4) == 2",
+        "zero():\n    assert half(0) == 0",
+        "three():\n    assert half(3) == 1",
+    )
+    assert (proposal.cell, proposal.diff) == (None, "")
+    assert proposal.source == (
+        "def test_half_with_usual():\n    assert half(4) == 2\n\n\n"
+        "def test_half_with_zero():\n    assert half(0) == 0\n\n\n"
+        "def test_half_with_three():\n    assert half(3) == 1\n\n\n"
+        "test_half_with_usual()\ntest_half_with_zero()\ntest_half_with_three()"
+    )
+    assert proposal.verdict == "3 tests pass."
+    assert "The function `half` is already defined" in watch.prompts[-1]
+    watch.run(proposal.source)
+    assert not watch.cells[-1].outputs
+
+
+def test_an_interrupt_keeps_the_tests_that_passed_by_then(watch: Watch) -> None:
+    watch.run(HALF)
+    tries = OpenTries(namespace=watch.shell.user_ns)
+    task = watch.task("", drafts=["usual():\n    assert half(4) == 2"], tries=tries)
+
+    def draft(prompt: str, **how: Any) -> list[Completion]:
+        if watch.prompts:
+            raise KeyboardInterrupt
+        return task.draft(prompt, **how)
+
+    with pytest.raises(PromptInterrupted) as caught:
+        write_tests(replace(task, draft=draft), "half")
+    best = caught.value.best
+    assert isinstance(best, Proposal)
+    assert best.source.endswith("assert half(4) == 2\n\n\ntest_half_with_usual()")
+    assert best.verdict == "1 test passes."
+    assert caught.value.completion == best.completion
+
+
+def test_of_what_fails_is_told_what_comes_instead(watch: Watch) -> None:
+    wrong = "".join(f"    assert half({n}) == 99\n" for n in range(9, 19, 2))
+    draft = f"a():\n    x = 5\n    found = half(x)\n    assert found == 7\n{wrong}"
+    proposal = written(watch, draft, "b():\n    assert half(4) == 2")
+    assert proposal.source.startswith(
+        "def test_half_with_a():\n    x = 5\n    found = half(x)\n"
+        "    assert found == 2, 'as it is now'\n"
+    )
+    assert proposal.verdict == (
+        "2 tests pass.\n\nThis may be a bug, or the model expects something wrong:\n\n"
+        "- `half(5)` gives `2`, a test expects `7`\n"
+        "- `half(9)` gives `4`, a test expects `99`\n"
+        "- `half(11)` gives `5`, a test expects `99`"
+    )
+
+
+def test_a_number_that_was_cut_off_is_no_expectation(watch: Watch) -> None:
+    watch.run(HALF)
+    text = "a():\n    assert half(8) == 4\n    assert half(48) == 2"
+    told = Completion(text=text, finish_reason="length", usage=Usage(), model="script")
+    tries = OpenTries(namespace=watch.shell.user_ns)
+    task = replace(watch.task(tries=tries), draft=lambda *_args, **_how: [told])
+    assert write_tests(task, "half").verdict == "1 test passes."
+
+
+GOOD = "usual():\n    assert half(8) == 4\n\n\n"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "def test_b():\n    assert hlaf(4) == 2",
+        "def test_b():\n    assert half('a') == 2",
+        "def test_b():\n    x = half(4)\n    y = nothing\n    assert half(x) == y",
+        "def test_b():\n    assert half(2) ==",
+        "def test_b():\n    assert half(-1) == 0",
+        "def test_b(tmp_path):\n    assert half(2) == 1",
+        "def test_b():\n    assert half",
+        "def test_b():\n    half(2)",
+        "def test_b(:\n    no",
+        "def test_b():\n    assert half(8) == 4",
+        "def half(x):\n    return x",
+        "test_half_with_usual()",
+    ],
+)
+def test_what_is_no_test_or_does_not_hold_is_dropped(watch: Watch, other: str) -> None:
+    proposal = written(watch, GOOD + other)
+    assert (
+        proposal.source
+        == "def test_half_with_usual():\n    assert half(8) == 4\n\n\ntest_half_with_usual()"
+    )
+    assert proposal.verdict == "1 test passes."
+
+
+def test_tests_of_the_same_name_are_told_apart(watch: Watch) -> None:
+    drafts = (f"a():\n    assert half({n}) == {n // 2}" for n in (1, 2))
+    assert written(watch, *drafts).source.endswith("test_half_with_a()\ntest_half_with_a_2()")
+
+
+def test_imports_stay_where_they_are_needed_and_not_of_what_is_tested(watch: Watch) -> None:
+    names = "import math\n    import os\n    from mine import half\n    import nowhere_x\n"
+    source = written(watch, f"a():\n    {names}    assert half(math.ceil(7.5)) == 4").source
+    assert source.startswith("import math\n\n\ndef test_")
+
+
+def test_what_comes_out_by_chance_is_not_kept(watch: Watch) -> None:
+    source = "import random\ndef draw(n): return random.random() * n"
+    with pytest.raises(MagicUsageError, match="wrote no test that holds"):
+        written(watch, "a():\n    assert draw(2) == 1.5", source=source, subject="draw")
+
+
+def test_what_is_drafted_does_not_run_here(watch: Watch) -> None:
+    watch.run(HALF)
+    tries = ScriptedTries(outcomes={}, tried=[])
+    task = watch.task("a():\n    half.touched = 1\n    assert half(4) == 2", tries=tries)
+    write_tests(task, "half")
+    assert not hasattr(watch.shell.user_ns["half"], "touched")
+    assert any("half.touched" in source for source in tries.tried)
+
+
+def test_what_cannot_be_tried_says_so_and_lacks_no_name(watch: Watch) -> None:
+    watch.run(HALF)
+    draft = "a():\n    assert half(4) == 2\n\n\ndef test_b():\n    assert half(five) == 2"
+    task = watch.task(drafts=[draft])
+    proposal = write_tests(task, "half")
+    assert (
+        proposal.source
+        == "def test_half_with_a():\n    assert half(4) == 2\n\n\ntest_half_with_a()"
+    )
+    assert proposal.verdict == "Not tried: that is switched off."
+
+
+@needs_seal
+def test_what_the_seal_refuses_is_no_finding(watch: Watch) -> None:
+    save = "    try: open(path, 'w')\n    except OSError: return False\n    return True"
+    watch.run(f"def save(path):\n{save}")
+    tries = Tries(namespace=watch.shell.user_ns, shell=watch.shell)
+    task = watch.task(drafts=["a():\n    assert save('a.txt') == True"], tries=tries)
+    proposal = write_tests(task, "save")
+    assert "assert save('a.txt') == True" in proposal.source
+    assert proposal.verdict == "Not tried: it would write a file (a.txt)."
+
+
+def test_a_cell_that_has_not_run_is_defined_in_the_copy(watch: Watch) -> None:
+    watch.run(HALF)
+    watch.shell.user_ns.pop("half")
+    tries = OpenTries(namespace=watch.shell.user_ns)
+    task = watch.task(drafts=["a():\n    assert half(4) == 2"], tries=tries)
+    assert write_tests(task, "1").verdict == "1 test passes."
+    assert "half" not in watch.shell.user_ns
+
+
+def test_a_cell_that_was_edited_since_it_ran_is_tested_as_it_stands(watch: Watch) -> None:
+    watch.run("def half(x): return x * 2", cell_id="one")
+    tries = OpenTries(namespace=watch.shell.user_ns)
+    task = watch.task(drafts=["a():\n    assert half(4) == 2"], tries=tries)
+    shown = ShownCell(cell_id="one", source=HALF)
+    assert write_tests(task, shown.subject(task.cells)).verdict == "1 test passes."
+
+
+def test_methods_are_tested_by_their_class(watch: Watch) -> None:
+    source = "class Shop:\n    def __init__(self): self.n = 1\n    def count(self): return self.n"
+    draft = "a():\n    shop = Shop()\n    assert shop.count() == 1"
+    for subject in ("Shop", "Shop.count"):
+        proposal = written(watch, draft, source=source, subject=subject)
+        assert proposal.verdict == "1 test passes."
+
+
+def test_the_variables_there_are_show_what_is_given(watch: Watch) -> None:
+    watch.run("prices = [1, 2, 3]")
+    written(watch, "a():\n    assert half(4) == 2")
+    assert "prices: list" in watch.prompts[0]
+
+
+def test_without_a_test_there_is_no_code(watch: Watch) -> None:
+    with pytest.raises(MagicUsageError, match="wrote no code"):
+        written(watch, "a():\n    pass")
