@@ -205,7 +205,8 @@ def _try_tests(
     _error_of(ast.parse("\n".join(imports)).body, namespace)
     found = []
     for test in tests:
-        scope, whole, told = dict(namespace), copy(test), []
+        told: list[str] = []
+        scope, whole = dict(namespace), copy(test)
         whole.body = []
         for statement in test.body:
             error = _error_of([statement], scope)
