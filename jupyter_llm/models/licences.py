@@ -47,8 +47,3 @@ def check_licence(
         licence=licence,
         text=text if len(text) <= _MAX_SHOWN else "",
     )
-
-
-def accepted_licences() -> dict[str, str]:
-    """When licences were accepted, by repository, licence and the SHA-256 of the text."""
-    return _ACCEPTED.all()

@@ -11,7 +11,6 @@ import json
 import os
 import platform
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -66,10 +65,12 @@ class Claim:
 
     def put(self, *, held_bytes: int, mapped_bytes: int, coming_bytes: int) -> None:
         """Write down what it holds, and what it may still take; in place of what was said."""
+        import psutil
+
         said = Neighbour(
             host=platform.node(),
             pid=os.getpid(),
-            started_s=_started_s(os.getpid()),
+            started_s=psutil.Process().create_time(),
             name=self._name,
             path=self._path,
             held_bytes=held_bytes,
@@ -111,10 +112,3 @@ def leave_room(free: FreeMemory, path: Path | None = None) -> FreeMemory:
     files = {one.path: one.mapped_bytes for one in others if one.path != str(path)}
     theirs += sum(files.values())
     return replace(free, ram_bytes=max(0, free.ram_bytes - theirs), others_bytes=theirs)
-
-
-@cache
-def _started_s(pid: int) -> float:
-    import psutil
-
-    return psutil.Process(pid).create_time()

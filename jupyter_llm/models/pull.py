@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from jupyter_llm.common.bars import ShowProgress, download_bar
-from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.errors import DownloadError, DownloadInterrupted, JupyterLLMError
 from jupyter_llm.models.catalog import entry_of, find_entry
 from jupyter_llm.models.discover import find_model
 from jupyter_llm.models.download import check_space, download
 from jupyter_llm.models.fingerprint import check_promise
-from jupyter_llm.models.hub import (
-    HubFile,
-    Wanted,
-    is_offline,
-    kept,
-    look_up,
-    wanted,
-    without_telemetry,
-)
+from jupyter_llm.models.hub import Wanted, is_offline, kept, look_up, wanted
 from jupyter_llm.models.licences import check_licence
 from jupyter_llm.models.sources import hub_cache, name_of
 
-_PULLED = Remembered("pulled", max_values=1000)
 _SPEED_OF_S = 10.0  # how far back the speed is measured
 
 
@@ -72,11 +60,12 @@ def pull(
     """
     meter = meter or Meter()
     try:
-        with without_telemetry(), download_bar(name, show) as tell:
+        from huggingface_hub import constants
+
+        constants.HF_HUB_DISABLE_TELEMETRY = True  # it would tell which programs run here
+        with download_bar(name, show) as tell:
             meter.tell_to = tell
             return _pull(name.strip(), meter, is_accepted=accept_licence)
-    except DownloadInterrupted:
-        raise
     except KeyboardInterrupt:
         raise DownloadInterrupted(meter.how_far) from None
     except JupyterLLMError:
@@ -114,7 +103,7 @@ def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
         for file in files:
             paths.append(download(repository, file, cache, meter.tell))
             meter.finish(file.size_bytes)
-    pulled = Pulled(
+    return Pulled(
         name=_name_here(paths[0]),
         path=paths[0],
         repository=repository.name,
@@ -123,9 +112,6 @@ def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
         size_bytes=sum(file.size_bytes for file in files),
         is_checked=is_checked,
     )
-    if not is_offline():
-        _remember(pulled, files)
-    return pulled
 
 
 def _name_here(path: Path) -> str:
@@ -185,20 +171,3 @@ def _duration(seconds: float) -> str:
     if seconds < 100:  # noqa: PLR2004
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"  # noqa: PLR2004
-
-
-def _remember(pulled: Pulled, files: Sequence[HubFile]) -> None:
-    """Keep what the hub said of a file and was checked: nothing of it stands in the catalogue."""
-    facts = {
-        "repository": pulled.repository,
-        "revision": pulled.revision,
-        "licence": pulled.licence,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "files": [[file.name, file.size_bytes, file.sha256] for file in files],
-    }
-    _PULLED.put(str(pulled.path), json.dumps(facts))
-
-
-def pulled_facts() -> dict[str, dict[str, object]]:
-    """What the hub said of files that were pulled, by path: repository, revision and hashes."""
-    return {path: dict(json.loads(text)) for path, text in _PULLED.all().items()}

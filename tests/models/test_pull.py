@@ -11,10 +11,10 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,12 +24,10 @@ from support.interrupts import interrupt_main
 from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
 from jupyter_llm.errors import DownloadError, DownloadInterrupted, LicenceError, ModelFileError
-from jupyter_llm.models import download
+from jupyter_llm.models import download, licences
 from jupyter_llm.models.catalog import catalog
 from jupyter_llm.models.fingerprint import known_sha256
-from jupyter_llm.models.hub import without_telemetry
-from jupyter_llm.models.licences import accepted_licences
-from jupyter_llm.models.pull import Meter, pull, pulled_facts
+from jupyter_llm.models.pull import Meter, pull
 
 SIZE = 300_000
 NAME = "ada/tiny-GGUF"
@@ -49,26 +47,15 @@ def blobs(home: Path) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in folder.glob("*")}
 
 
-def test_a_pull_brings_what_the_hub_states_and_says_its_name(hub: Hub, home: Path) -> None:
+def test_a_pull_brings_what_the_hub_states_once_and_says_its_name(hub: Hub) -> None:
     pulled = llm.pull(NAME)
+    assert pull(NAME) == pulled
+    assert len(hub.fetched) == 1
     assert pulled.path.read_bytes() == data_of(hub)
+    assert known_sha256(pulled.path) == sha256(data_of(hub))
     assert pulled.path.parts[-3:] == ("snapshots", COMMIT, "tiny-Q4_K_M.gguf")
     assert "`%llm /use tiny-q4_k_m`" in str(pulled)
     assert "apache-2.0" in str(pulled)
-
-
-def test_what_the_hub_said_is_recorded_and_the_file_need_not_be_read_again(hub: Hub) -> None:
-    path = pull(NAME).path
-    facts = pulled_facts()[str(path)]
-    assert facts["files"] == [["tiny-Q4_K_M.gguf", SIZE, sha256(data_of(hub))]]
-    assert (facts["repository"], facts["revision"]) == (NAME, COMMIT)
-    assert known_sha256(path) == sha256(data_of(hub))
-
-
-def test_what_is_here_is_not_fetched_again(hub: Hub) -> None:
-    first, second = pull(NAME), pull(NAME)
-    assert first == second
-    assert len(hub.fetched) == 1
 
 
 def test_huggingface_hub_finds_it_in_its_own_cache(hub: Hub, home: Path) -> None:
@@ -223,13 +210,6 @@ def test_no_tag_in_an_answer_leads_out_of_the_cache(hub: Hub, home: Path) -> Non
     assert [file.name for file in home.rglob("*") if file.name in ("mine", "x")] == []
 
 
-def test_a_name_that_leads_elsewhere_leads_to_the_model_again(hub: Hub, tmp_path: Path) -> None:
-    path = pull(NAME).path
-    path.unlink()
-    path.write_bytes(b"other")
-    assert pull(NAME).path.read_bytes() == data_of(hub)
-
-
 def test_where_there_are_no_links_a_name_is_a_copy(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,26 +278,10 @@ def test_an_address_that_is_none_is_told_without_its_password(
     assert "secret" not in str(told.value)
 
 
-def test_pulls_beside_each_other_keep_huggingface_hub_silent_to_the_last() -> None:
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_DISABLE_TELEMETRY
-    first, second = without_telemetry(), without_telemetry()
-    first.__enter__()
-    second.__enter__()
-    first.__exit__(None, None, None)
-    assert constants.HF_HUB_DISABLE_TELEMETRY
-    second.__exit__(None, None, None)
-    assert before == constants.HF_HUB_DISABLE_TELEMETRY
-
-
-def test_a_hub_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+def test_a_hub_that_is_not_there_or_says_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(DownloadError, match=r"127\.0\.0\.1:9 does not answer"):
         pull(NAME)
-
-
-def test_a_hub_that_says_nothing_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jupyter_llm.models.hub._TIMEOUT_S", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{mute.getsockname()[1]}")
@@ -434,13 +398,8 @@ def test_all_parts_of_a_model_are_fetched(hub: Hub) -> None:
         name.rpartition("/")[2]: data for name, data in parts.items()
     }
     assert pulled.size_bytes == 150_000
-
-
-def test_the_name_of_a_part_means_the_whole_model(hub: Hub) -> None:
-    hub.repos[NAME] = Repo({f"q/big-0000{n}-of-00002.gguf": some_bytes(9) for n in (1, 2)})
-    hub.repos[NAME].files["other.gguf"] = some_bytes(9)
-    asked = f"https://huggingface.co/{NAME}/blob/main/q/big-00002-of-00002.gguf"
-    assert pull(asked).path.name == "big-00001-of-00002.gguf"
+    asked = f"https://huggingface.co/{NAME}/blob/main/Q4_K_M/big-Q4_K_M-00002-of-00003.gguf"
+    assert pull(asked).path == pulled.path
 
 
 @pytest.mark.parametrize(
@@ -472,7 +431,7 @@ def test_a_licence_with_conditions_is_shown_and_accepted_once(hub: Hub) -> None:
     assert hub.fetched == []
     pull(NAME, accept_licence=True)
     pull(NAME)
-    (record,) = accepted_licences().items()
+    (record,) = licences._ACCEPTED.all().items()
     assert record[0] == f"{NAME} ada {sha256(b'Be kind.')}"
     assert record[1].startswith("20")
     hub.repos[NAME].texts["LICENSE"] = "Be rich."
@@ -560,64 +519,6 @@ def test_an_interrupt_leaves_something_to_go_on_with(hub: Hub, home: Path) -> No
     assert 130_000 < came < SIZE
     assert pull(NAME).path.read_bytes() == data_of(hub)
     assert hub.fetched[-1].headers["range"] == f"bytes={came}-"
-
-
-def test_an_interrupt_before_the_first_byte_says_so(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("jupyter_llm.models.pull.look_up", interrupted)
-    with pytest.raises(DownloadInterrupted, match="stopped at the first question"):
-        pull(NAME)
-
-
-@pytest.mark.slow
-def test_an_interrupt_at_any_moment_leaves_a_whole_file_or_one_to_go_on_with(
-    hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Interrupts at lines of the pull, from the first question to the last name."""
-    lines = Lines()
-    lines.run(lambda: pull(NAME))
-    num_lines = lines.num_seen
-    data = data_of(hub)
-    for moment in range(10):
-        shutil.rmtree(home / ".cache")
-        first = 10  # once there is something to tell of
-        lines = Lines(stop_at=first + moment * (num_lines - first) // 9)
-        with contextlib.suppress(DownloadInterrupted):
-            lines.run(lambda: pull(NAME))
-        found = list((home / ".cache").rglob("snapshots/*/*.gguf"))
-        assert [path.read_bytes() for path in found] in ([], [data])
-        assert pull(NAME).path.read_bytes() == data
-
-
-class Lines:
-    """Counts the lines of a pull that are run, and interrupts at one of them."""
-
-    def __init__(self, stop_at: int = 0) -> None:
-        self.num_seen = 0
-        self._stop_at = stop_at
-
-    def run(self, what: Callable[[], object]) -> None:
-        """Carry something out, watched."""
-        sys.settrace(self._enter)
-        try:
-            what()
-        finally:
-            sys.settrace(None)
-
-    def _enter(self, frame: FrameType, _event: str, _argument: object) -> Any:
-        is_ours = Path(frame.f_code.co_filename).parent.name == "models"
-        return self._step if is_ours else None
-
-    def _step(self, _frame: FrameType, event: str, _argument: object) -> Any:
-        if event == "line":
-            self.num_seen += 1
-            if self.num_seen == self._stop_at:
-                raise KeyboardInterrupt
-        return self._step
 
 
 @contextlib.contextmanager

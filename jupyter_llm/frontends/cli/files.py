@@ -156,12 +156,12 @@ def _verify(options: argparse.Namespace) -> int:
     if options.model.endswith(".ipynb"):
         return _verify_notebook(options)
     from jupyter_llm.models.discover import find_model
-    from jupyter_llm.models.fingerprint import promised_sha256, read_sha256
+    from jupyter_llm.models.fingerprint import file_sha256, promised_sha256
     from jupyter_llm.models.inspect import inspect, parts_of
 
     told = []
     for path in parts_of(inspect(find_model(options.model).path).path):
-        promised, found = promised_sha256(path), read_sha256(path)
+        promised, found = promised_sha256(path), file_sha256(path, is_read_anew=True)
         verdict = "unknown" if promised is None else "sound" if promised == found else "damaged"
         told.append({"path": path, "verdict": verdict, "sha256": found, "promised": promised})
         if not options.json:

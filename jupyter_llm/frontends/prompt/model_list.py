@@ -100,18 +100,15 @@ class ListedModel:
 def listed_models(llm: LLM) -> list[ListedModel]:
     """All models that can be loaded, in the order of `list_models`."""
     from jupyter_llm.models.discover import list_with_facts
-    from jupyter_llm.models.pull import pulled_facts
 
     free = llm.current.free_alone()
     loaded = {one.info.path: one for one in llm.current.loaded}
-    pulled = pulled_facts()
     models = []
     for entry, file in list_with_facts():
-        facts = pulled.get(str(entry.path), {})
         model = ListedModel(
             entry=entry,
             file=file,
-            licence=file.license or str(facts.get("licence") or ""),
+            licence=file.license or "",
             is_loaded=entry.path in loaded,
             roles=loaded[entry.path].roles if entry.path in loaded else (),
         )

@@ -11,7 +11,7 @@ from support.lab_page import LabPage
 
 from jupyter_llm import llm
 from jupyter_llm.frontends.comm import pulls
-from jupyter_llm.models.licences import accepted_licences
+from jupyter_llm.models import licences
 
 OpenPage = Callable[..., LabPage]
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -129,7 +129,7 @@ def test_a_licence_with_conditions_is_shown_and_accepted_once(
     assert hub.fetched == []
     pull(page, accepts_licence=True)
     told(page, "done")
-    assert [key.split()[0] for key in accepted_licences()] == [NAME]
+    assert [key.split()[0] for key in licences._ACCEPTED.all()] == [NAME]
 
 
 def test_what_cannot_be_pulled_is_one_line(watching: Callable[[], LabPage]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,7 @@ from support.gguf_edit import I32, U32
 from support.model_stores import LM_STUDIO, put, write_small_gguf
 
 from jupyter_llm import llm
-from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.frontends.prompt.model_list import ListedModel, listed_models, model_table
-from jupyter_llm.models import pull
 
 
 @pytest.fixture
@@ -66,28 +63,3 @@ def test_what_a_model_is_for_is_told(
 ) -> None:
     write_small_gguf(tiny_gguf, folder / "m.gguf", **keys)
     assert listed("m").purpose == purpose
-
-
-def test_a_licence_that_the_hub_told_stands_where_the_file_is_silent(
-    tiny_gguf: Path, folder: Path
-) -> None:
-    path = folder / "m.gguf"
-    write_small_gguf(tiny_gguf, path, general__license=(I32, 0))  # no text
-    pull._PULLED.put(str(path), json.dumps({"licence": "apache-2.0"}))
-    assert listed("m").licence == "apache-2.0"
-
-
-def test_what_the_hub_told_is_read_once_for_all_models(
-    tiny_gguf: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in "abc":
-        write_small_gguf(tiny_gguf, folder / f"{name}.gguf", general__license=(I32, 0))
-    look, looks = Remembered._look, []
-
-    def count(self: Remembered, condition: str, *values: object) -> dict[str, str]:
-        looks.append(values[0])
-        return look(self, condition, *values)
-
-    monkeypatch.setattr(Remembered, "_look", count)
-    listed_models(llm)
-    assert looks.count("pulled") == 1
