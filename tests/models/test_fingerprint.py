@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from support.stored import remember
 
-from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.errors import ModelFileError
-from jupyter_llm.models import fingerprint
 from jupyter_llm.models.fingerprint import file_sha256, known_sha256
 
 DATA = b"weights" * 100_000
@@ -37,13 +34,6 @@ def test_a_file_is_read_once_and_known_from_then_on(model: Path) -> None:
     assert file_sha256(model) == known_sha256(model) == DIGEST
     mark()
     assert file_sha256(model) == MARK
-
-
-def test_a_link_is_the_file_it_leads_to(model: Path) -> None:
-    file_sha256(model)
-    link = model.with_name("link.gguf")
-    link.symlink_to(model)
-    assert known_sha256(link) == DIGEST
 
 
 def change_content(path: Path) -> None:
@@ -87,34 +77,6 @@ def test_a_remembered_value_that_is_no_sha256_is_ignored_and_replaced(
 def test_a_store_that_cannot_be_written_costs_only_time(model: Path, home: Path) -> None:
     (home / ".local").touch()
     assert file_sha256(model) == file_sha256(model) == DIGEST
-
-
-def test_files_do_not_forget_one_another(model: Path) -> None:
-    other = model.with_name("other.gguf")
-    other.write_bytes(b"other")
-    file_sha256(model)
-    file_sha256(other)
-    assert known_sha256(model) == DIGEST
-    assert known_sha256(other) == hashlib.sha256(b"other").hexdigest()
-
-
-def test_many_at_once_are_all_known(model: Path) -> None:
-    paths = [model.with_name(f"{number}.gguf") for number in range(8)]
-    for path in paths:
-        path.write_text(path.name, encoding="utf-8")
-    with ThreadPoolExecutor(4) as threads:
-        digests = list(threads.map(file_sha256, paths))
-    assert digests == [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
-    assert [known_sha256(path) for path in paths] == digests
-
-
-def test_only_the_latest_are_remembered(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fingerprint, "_REMEMBERED", Remembered("fingerprint", max_values=2))
-    paths = [model.with_name(f"{number} \udcff.gguf") for number in range(4)]
-    for path in paths:
-        path.touch()
-        file_sha256(path)
-    assert [known_sha256(path) is not None for path in paths] == [False, False, True, True]
 
 
 def test_a_missing_file_says_so(tmp_path: Path) -> None:

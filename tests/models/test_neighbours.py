@@ -18,10 +18,9 @@ from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.common.remembered import Remembered
-from jupyter_llm.engine.local import resident
 from jupyter_llm.engine.local.memory import plan_load
 from jupyter_llm.engine.options import EngineOptions
-from jupyter_llm.errors import ModelLoadError, NotEnoughMemoryError
+from jupyter_llm.errors import NotEnoughMemoryError
 from jupyter_llm.models.inspect import inspect
 from jupyter_llm.models.machine import FreeMemory
 from jupyter_llm.models.neighbours import Claim, leave_room, neighbours
@@ -104,21 +103,6 @@ def test_a_refusal_says_what_is_left_to_other_kernels(tiny_gguf: Path, tmp_path:
     assert said in str(caught.value)
 
 
-def test_a_model_is_loaded_beside_what_others_were_promised(
-    tiny_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    free = FreeMemory(ram_bytes=5 * GB)
-    monkeypatch.setattr(resident, "free_memory", lambda *_, **__: free)
-    with (
-        claimed("a", tmp_path / "a.gguf", 5 * GB, 0, 5 * GB),
-        pytest.raises(NotEnoughMemoryError, match="your other kernels"),
-    ):
-        load(tiny_gguf)
-    engine = load(tiny_gguf)
-    assert ask(engine, "hello", 2).usage.completion_tokens == 2
-    engine.close()
-
-
 def test_a_kernel_says_what_it_holds_until_the_model_has_gone(tiny_gguf: Path) -> None:
     engine = load(tiny_gguf, n_ctx=1024)
     (claim,) = claims()
@@ -130,18 +114,6 @@ def test_a_kernel_says_what_it_holds_until_the_model_has_gone(tiny_gguf: Path) -
     assert [claim["coming_bytes"] for claim in claims()] == [0]  # it has been taken
     assert neighbours() == ()  # one's own are no neighbours
     engine.close()
-    assert claims() == []
-
-
-def test_a_model_that_could_not_be_loaded_claims_nothing(
-    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise ModelLoadError(tiny_gguf, "no", [])
-
-    monkeypatch.setattr(resident, "try_file", refuse)
-    with pytest.raises(ModelLoadError):
-        load(tiny_gguf)
     assert claims() == []
 
 
@@ -167,11 +139,3 @@ def test_of_another_machine_s_kernels_nothing_is_known_and_nothing_removed() -> 
     note(host="elsewhere")
     assert neighbours() == ()
     assert [claim["host"] for claim in claims()] == ["elsewhere"]
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"host": 1}', "null"])
-def test_what_is_no_claim_is_removed(text: str) -> None:
-    Remembered("kernels").put("key", text)
-    written()
-    assert neighbours() == ()
-    assert Remembered("kernels").all() == {}

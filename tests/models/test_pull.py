@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -24,7 +23,7 @@ from support.interrupts import interrupt_main
 from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
 from jupyter_llm.errors import DownloadError, DownloadInterrupted, LicenceError, ModelFileError
-from jupyter_llm.models import download, licences
+from jupyter_llm.models import licences
 from jupyter_llm.models.catalog import catalog
 from jupyter_llm.models.fingerprint import known_sha256
 from jupyter_llm.models.pull import Meter, pull
@@ -210,16 +209,6 @@ def test_no_tag_in_an_answer_leads_out_of_the_cache(hub: Hub, home: Path) -> Non
     assert [file.name for file in home.rglob("*") if file.name in ("mine", "x")] == []
 
 
-def test_where_there_are_no_links_a_name_is_a_copy(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_args: object) -> None:
-        raise OSError
-
-    monkeypatch.setattr(Path, "symlink_to", fail)
-    assert pull(NAME).path.read_bytes() == data_of(hub)
-
-
 GOOD: dict[str, Any] = {"id": NAME, "sha": COMMIT, "siblings": [], "cardData": {"license": "mit"}}
 SIBLING: dict[str, Any] = {"rfilename": "a.gguf", "size": 9}
 LFS: dict[str, Any] = {"sha256": "0" * 64, "size": 9, "pointerSize": 1}
@@ -287,40 +276,6 @@ def test_a_hub_that_is_not_there_or_says_nothing_is_told(monkeypatch: pytest.Mon
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{mute.getsockname()[1]}")
         with pytest.raises(DownloadError, match=r"does not answer.*\(ReadTimeout\)"):
             pull(NAME)
-
-
-def test_a_slow_hub_is_waited_for_and_its_pace_is_told(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[str] = []
-
-    def show(step: Step) -> None:
-        """Let the hub send a piece only when the one before has been seen."""
-        seen.append(step.text)
-        hub.gate.set()
-
-    hub.gate_after = 1
-    hub.is_slow = True
-    assert pull(NAME, show=show).path.read_bytes() == data_of(hub)
-    assert len(seen) > 5
-    assert re.search(r"B/s, \d+ s left", seen[-2])
-
-
-def test_a_hub_that_falls_silent_is_told_and_what_came_is_kept(
-    hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from huggingface_hub import constants
-
-    hub.gate.clear()
-    hub.gate_after = 100_000
-    with monkeypatch.context() as hasty:
-        hasty.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.5)
-        hasty.setattr(download, "_MAX_FAILURES", 1)
-        with pytest.raises(DownloadError, match="does not answer"):
-            pull(NAME)
-    hub.gate.set()
-    assert 90_000 < next(iter(blobs(home).values())) < SIZE
-    assert pull(NAME).path.read_bytes() == data_of(hub)
 
 
 def test_offline_finds_what_is_here_and_sound_and_asks_nobody(
@@ -459,15 +414,6 @@ def test_no_name_makes_a_licence_open(
     with pytest.raises(LicenceError):
         pull(NAME)
     assert hub.fetched == []
-
-
-def test_what_the_catalogue_knows_to_be_open_need_not_be_stated_by_the_hub(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hub.repos[NAME].card = {}
-    entry = replace(catalog()[0], name="tiny", repository=NAME, file="Q4_K_M", licence="mit")
-    monkeypatch.setattr("jupyter_llm.models.catalog.catalog", lambda: (entry,))
-    assert pull("tiny").licence == "mit"
 
 
 def test_what_happens_is_shown_with_speed_and_time_left() -> None:

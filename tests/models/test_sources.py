@@ -6,7 +6,7 @@ from pathlib import Path
 
 import platformdirs
 import pytest
-from support.gguf_edit import ARRAY, BOOL, F32, I32, STRING
+from support.gguf_edit import ARRAY, BOOL, F32, STRING
 from support.model_stores import (
     HUB,
     LM_STUDIO,
@@ -192,13 +192,6 @@ def test_no_link_leads_out_of_reach_or_in_a_circle(small: Path, home: Path, tmp_
     assert list(listed()) == ["good"]
 
 
-def test_a_store_that_is_a_link_itself_is_searched(small: Path, home: Path, tmp_path: Path) -> None:
-    put(small, tmp_path / "disk" / "p" / "m.gguf")
-    (home / LM_STUDIO).parent.mkdir()
-    (home / LM_STUDIO).symlink_to(tmp_path / "disk")
-    assert list(listed()) == ["m"]
-
-
 def test_what_was_read_once_is_not_opened_again_until_it_changes(
     tiny_gguf: Path, small: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,35 +217,6 @@ def test_what_was_read_once_is_not_opened_again_until_it_changes(
     assert opened == ["b.gguf"]
 
 
-def test_a_file_that_could_not_be_read_is_tried_again(
-    small: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = put(small, home / LM_STUDIO / "p" / "m.gguf")
-    with monkeypatch.context() as broken:
-        broken.setattr(Path, "open", lambda *_args, **_options: os.open("/no/such", os.O_RDONLY))
-        assert listed() == {}
-    assert listed() == {"m": (path, "LM Studio")}
-
-
-@pytest.mark.parametrize(
-    ("keys", "purposes"),
-    [
-        ({}, set()),
-        ({"tokenizer__ggml__fim_mid_token_id": (I32, 5)}, {"middle"}),
-        ({"llama__pooling_type": (I32, 1)}, {"embedding"}),
-        ({"llama__attention__causal": (I32, 0)}, {"embedding"}),
-    ],
-    ids=["chat", "key", "pooled", "not causal"],
-)
-def test_a_header_tells_what_a_model_is_for(
-    tiny_gguf: Path, home: Path, keys: dict[str, tuple[int, object]], purposes: set[str]
-) -> None:
-    write_small_gguf(tiny_gguf, home / LM_STUDIO / "m.gguf", **keys)
-    [(_, file)] = list_with_facts()
-    told = {"middle": file.fills_middle, "embedding": file.is_embedding}
-    assert {name for name, is_so in told.items() if is_so} == purposes
-
-
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -273,16 +237,6 @@ def test_a_file_with_an_odd_header_takes_no_other_from_the_list(
     assert facts.keys() == {"odd", "plain"}
     assert len(facts["odd"].name or "") <= 500
     assert not facts["odd"].sampling
-
-
-def test_what_is_remembered_wrongly_of_a_file_takes_no_other_from_the_list(
-    small: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    odd, _ = (put(small, home / LM_STUDIO / f"{name}.gguf") for name in ("odd", "plain"))
-    list_models()
-    known = discover._HEADERS._known or {}
-    monkeypatch.setitem(known, next(key for key in known if str(odd) in key), '{"path": "odd"}')
-    assert set(listed()) == {"plain"}
 
 
 def test_a_file_of_ollama_promises_the_hash_that_it_is_called_by(small: Path, home: Path) -> None:
