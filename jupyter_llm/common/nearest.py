@@ -1,8 +1,21 @@
-"""The word that was probably meant."""
+"""The word that was probably meant: what is near to another, and what only looks like it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+
+_MAX_WORDS = 5000  # that a wrong one is compared with
+_NEAR = 0.7
+_VERY_NEAR = 0.75
+_LEAST = 4  # letters of a word of which one may be another
+_LEAST_PART = 3  # letters of a word that may be part of a longer name
+# Words that look alike in names of things that are not the same.
+_CONTRARIES = [
+    *({"min", "max"}, {"male", "female"}, {"mean", "median"}, {"lower", "upper"}),
+    *({"first", "last"}, {"test", "train"}, {"before", "after"}, {"low", "high"}),
+    *({"left", "right"}, {"in", "out"}, {"start", "stop"}, {"open", "close"}, {"old", "new"}),
+]
 
 
 def nearest(word: str, words: Sequence[str], otherwise: str) -> str:
@@ -11,3 +24,49 @@ def nearest(word: str, words: Sequence[str], otherwise: str) -> str:
 
     close = difflib.get_close_matches(word, words, n=1)
     return f"Did you mean {close[0]}?" if close else otherwise
+
+
+def near(word: str, words: Iterable[object], count: int = 2) -> list[tuple[str, bool]]:
+    """The words that may have been meant, the likeliest first, and whether hardly others can be."""
+    from difflib import SequenceMatcher, get_close_matches
+
+    known = [one for one in dict.fromkeys(words) if type(one) is str and one != word][:_MAX_WORDS]
+    known = [one for one in known if not _is_another(word, one)]
+    same = [one for one in known if _plain(one) == _plain(word)]
+    same += [one for one in known if sorted(one.lower()) == sorted(word.lower())]  # letters swapped
+    lower = {one.lower(): one for one in reversed(known) if len(one) >= _LEAST <= len(word)}
+    close = [lower[one] for one in get_close_matches(word.lower(), lower, n=count, cutoff=_NEAR)]
+    parts = [one for one in known if _is_part(word, one) or _is_part(one, word)]
+    found = list(dict.fromkeys([*same, *close, *(parts if len(parts) == 1 else ())]))[:count]
+    ratios = [SequenceMatcher(a=word.lower(), b=one.lower()).ratio() for one in found]
+    return [
+        (one, n == 0 and (one in same or ratio >= _VERY_NEAR))
+        for n, (one, ratio) in enumerate(zip(found, ratios, strict=True))
+    ]
+
+
+def _plain(word: str) -> str:
+    """A word without what people mix up: case, separators, and the s of a plural."""
+    return re.sub(r"[\W_]+", "", word).lower().rstrip("s") or word
+
+
+def _is_another(word: str, other: str) -> bool:
+    """Whether two words name different things: they differ in a number, an axis or a contrary."""
+    parts, others = (re.findall(r"\d+|[a-z]+", one.lower()) for one in (word, other))
+    changed = [{a, b} for a, b in zip(parts, others, strict=False) if a != b]
+    if len(parts) != len(others) or len(changed) != 1:
+        return False
+    (pair,) = changed
+    return pair in _CONTRARIES or all(one.isdigit() or one in "xyz" for one in pair)
+
+
+def _is_part(word: str, other: str) -> bool:
+    """Whether a word is one of those in a name, or what it begins with."""
+    word, other = word.lower(), other.lower()
+    is_short = word[:1] + word[-1:] == other[:1] + other[-1:]  # as `qty` for `quantity`
+    letters = iter(other)
+    return len(word) >= _LEAST_PART and (
+        word in re.split(r"[\W_]+", other)
+        or other.startswith(word)
+        or (is_short and all(letter in letters for letter in word))
+    )

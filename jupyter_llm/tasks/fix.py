@@ -7,22 +7,26 @@ import math
 import re
 from contextlib import suppress
 from dataclasses import replace
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.errors import MagicUsageError, ModelNotFoundError
 from jupyter_llm.notebook.cells.rendering import cell_name, shown_name
 from jupyter_llm.notebook.cells.timeline import find_cell
+from jupyter_llm.notebook.code.bindings import names_in, statement_at
 from jupyter_llm.notebook.code.fresh import without_statements
+from jupyter_llm.notebook.code.names import defined_names, uses_in
 from jupyter_llm.notebook.code.standing import FailedSource, Standing, key_of
 from jupyter_llm.notebook.code.syntax import parse_cell, syntax_error
+from jupyter_llm.notebook.failures.broken_cell import failing_line
 from jupyter_llm.notebook.failures.causes import Cause, causing_cells, failed_cell, is_over
 from jupyter_llm.notebook.failures.failure import Failure, told_failure
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.notebook.values.variables import kinds_in
 from jupyter_llm.tasks.hidden import restored
-from jupyter_llm.tasks.mending import Trial, best_mend, find_mends, is_same, verdict
 from jupyter_llm.tasks.proposal import Proposal
+from jupyter_llm.tasks.rerun import Rerun, is_same
 from jupyter_llm.tasks.shown_cell import error_text, variables_text
 
 if TYPE_CHECKING:
@@ -60,16 +64,14 @@ def fix(task: Task, argument: str = "") -> Proposal:
     target = choose_target(causes, argument, task.cells)
     others = [replace(one, cell=_as_it_is_now(one.cell, task.cells)) for one in causes[1:]]
     failed = failed_cell(failure, task.cells)
-    trial = Trial(
+    rerun = Rerun(
         task=task,
         failure=failure,
         failed=_as_it_is_now(failed, task.cells) if failed is not None else None,
         makers=_makers(causes),
     )
-    found = list(find_mends(trial, [target] if argument.strip() else [target, *others]))
-    if (best := best_mend(found)) is not None:
-        return _mended(best)
-    return _written(trial, target, fix_prompt(failure, causes, target), found)
+    targets = [target] if argument.strip() else [target, *others]
+    return _changed(rerun, targets, fix_prompt(failure, causes, target))
 
 
 def fix_shown(task: Task, cell: ShownCell) -> Proposal:
@@ -81,37 +83,41 @@ def fix_shown(task: Task, cell: ShownCell) -> Proposal:
     cell.check_is_python()
     cell.check_is_written()
     event = cell.event(task.cells)
+    target = Cause(event, "", 0)
     failure = _failure_of(cell, task)
-    makers: tuple[CellEvent, ...] = ()
+    causes: Sequence[Cause] = ()
     if failure is not None:
         causes = causing_cells(failure, task.cells)
-        makers = _makers(causes)
         own = next((cause for cause in causes if cause.cell.cell_id == cell.cell_id), None)
-        target = replace(own, cell=event) if own is not None else Cause(event, "", 0)
+        target = replace(own, cell=event) if own is not None else target
         prompt = fix_prompt(failure, [cause for cause in causes if cause is not own], target)
         error = failure.headline
-        other = _other_cause(causes, cell)
     else:
         error = _error_text(cell)
         failure = _read_text(cell, error)
-        target = Cause(event, "", 0)
         parts = (
             f"A cell of a Jupyter notebook failed:\n{code_block(cell.source)}",
             f"The error:\n{error}",
             variables_text(cell.source, task),
             _REQUEST.format(name=cell_name(event)),
         )
-        prompt, other = "\n\n".join(filter(None, parts)), ""
-    target = replace(target, reason=f"failed with {_headline(error)}{other}")
-    trial = Trial(task=task, failure=failure, failed=event, makers=makers)
-    found = list(find_mends(trial, [target]))
-    if (best := best_mend(found)) is not None:
-        proposal = _mended(best)
-    else:
-        proposal = _written(trial, target, prompt, found)
-        if proposal.completion is not None:
-            cell.check_is_whole(proposal.completion)
+        prompt = "\n\n".join(filter(None, parts))
+    target = replace(target, reason=f"failed with {_headline(error)}{_other_cause(causes, cell)}")
+    rerun = Rerun(task=task, failure=failure, failed=event, makers=_makers(causes))
+    proposal = _changed(rerun, [target], prompt)
+    if proposal.completion is not None:
+        cell.check_is_whole(proposal.completion)
+    if proposal.verdict and not proposal.diff:
+        raise MagicUsageError(proposal.verdict, "Try again, or ask about it in the chat.")
     return replace(proposal, source=cell.changed(proposal.source))
+
+
+def _changed(rerun: Rerun, targets: Sequence[Cause], prompt: str) -> Proposal:
+    """The change that rules know of, the best they have seen, or else a model's to the first."""
+    found = list(rerun.mended(targets))
+    good = [(cause, one) for cause, one in found if one.is_good]
+    best = next((pair for pair in good if pair[1].is_settled), good[0] if good else None)
+    return _mended(*best) if best is not None else _written(rerun, targets[0], prompt, found)
 
 
 def _makers(causes: Sequence[Cause]) -> tuple[CellEvent, ...]:
@@ -119,28 +125,30 @@ def _makers(causes: Sequence[Cause]) -> tuple[CellEvent, ...]:
     return tuple(cause.cell for cause in sorted(causes, key=lambda cause: cause.cell.number))
 
 
-def _mended(found: Mended) -> Proposal:
+def _mended(cause: Cause, found: Mended) -> Proposal:
     """A cell as rules have mended it."""
     return Proposal(
-        source=found.mend.source,
-        cell=found.cause.cell,
-        reason=found.cause.reason,
-        mend=found.mend.reason,
-        verdict=found.verdict,
+        source=found.sources[0],
+        cell=cause.cell,
+        reason=cause.reason,
+        mend=found.reason,
+        verdict=_verdict(found.seen, is_past=found.is_past),
     )
 
 
-def _written(trial: Trial, target: Cause, prompt: str, found: Sequence[Mended]) -> Proposal:
+def _written(
+    rerun: Rerun, target: Cause, prompt: str, found: Sequence[tuple[Cause, Mended]]
+) -> Proposal:
     """A cell as a model mends it; where that comes to nothing, as a rule may have mended it."""
-    task, before = trial.task, target.cell.source
+    task, before = rerun.task, target.cell.source
     kinds = kinds_in(task.namespace)
-    likeliest = next((one for one in found if one.mend.is_sure), found[0] if found else None)
-    hints = list(dict.fromkeys(one.mend.reason for one in found))[:_MAX_HINTS]
+    likeliest = next((one for one in found if one[1].is_sure), found[0] if found else None)
+    hints = list(dict.fromkeys(one.reason for _, one in found))[:_MAX_HINTS]
     if hints:
         prompt = f"{prompt}\n\nIt may be that {'; or '.join(hints)}."
 
     def check(*sources: str, **how: Any) -> Seen:
-        return trial.seen(target.cell, _own(sources), **how)
+        return rerun.seen(target.cell, _own(sources), **how)
 
     def _own(sources: Sequence[str]) -> str:
         return without_others("\n\n".join(sources), target.cell, task.cells, kinds)
@@ -150,21 +158,61 @@ def _written(trial: Trial, target: Cause, prompt: str, found: Sequence[Mended]) 
     except ModelNotFoundError:
         if likeliest is None:
             raise
-        return _mended(likeliest)
+        return _mended(*likeliest)
     source = restored(_own(answer.landing), before)
-    seen = trial.seen(target.cell, source) if source.split() != before.split() else None
-    is_past = seen is not None and trial.is_past(target.cell, before, source, seen)
-    is_bad = seen is None or (seen.outcome == "raises" and not is_past)
-    if likeliest is not None and is_bad:
-        return _mended(likeliest)
-    return Proposal(
+    proposal = Proposal(
         source=source,
         completion=answer.completion,
         cell=target.cell,
         reason=target.reason,
-        verdict=verdict(seen, is_past=is_past) if seen is not None else "",
         unknown_names=answer.unknown_names,
     )
+    if source.split() == before.split():
+        return _mended(*likeliest) if likeliest is not None else proposal
+    seen = rerun.seen(target.cell, source)
+    is_past = rerun.is_past(target.cell, source, seen)
+    why_not = _why_not(rerun, target.cell, source, seen)
+    if likeliest is not None and (why_not or (seen.outcome == "raises" and not is_past)):
+        return _mended(*likeliest)
+    if why_not:
+        return replace(proposal, source=before, verdict=why_not, unknown_names=())
+    return replace(proposal, verdict=_verdict(seen, is_past=is_past))
+
+
+def _why_not(rerun: Rerun, cell: CellEvent, source: str, seen: Seen) -> str:
+    """Why what a model made of a cell is no mend, as a sentence; "" if nothing is against it."""
+    failure = rerun.failure
+    is_there = seen.lineno == 0 or not rerun.is_past(cell, source, seen)
+    told = (failure.kind, failure.message[:100])
+    if seen.outcome == "raises" and is_there and told == (seen.error_kind, seen.message[:100]):
+        return f"What the model wrote still {seen.text}."
+    tree, line = parse_cell(cell.source), failing_line(failure, cell.source)
+    statement = statement_at(tree, line) if tree is not None and line else None
+    if statement is None or not rerun.is_failed(cell):
+        return ""
+    uses = uses_in(statement)
+    bound = {use.name for use in uses if use.act == "binds"} - defined_names(source)
+    new = parse_cell(source)
+    called = {
+        name for name in names_in(statement) if type(rerun.task.namespace.get(name)) is FunctionType
+    }
+    called -= set(names_in(new)) if new is not None else called
+    if called:
+        return f"What the model wrote no longer calls `{min(called)}`."
+    return f"What the model wrote no longer sets `{min(bound)}`." if bound else ""
+
+
+def _verdict(seen: Seen, *, is_past: bool) -> str:
+    """What was seen when a change was tried, as a sentence; "" if nobody was to try it."""
+    match seen.outcome:
+        case "runs":
+            return f"With this change the cell {seen.text}."
+        case "raises":
+            where = f"line {seen.lineno} " if seen.lineno and not seen.index else "it "
+            return f"With this change {'the error is gone; then ' * is_past}{where}{seen.text}."
+        case "running":
+            return f"With this change the cell is {seen.text}."
+    return f"{seen.text[:1].upper()}{seen.text[1:]}."
 
 
 def without_others(

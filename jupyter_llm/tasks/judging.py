@@ -15,7 +15,7 @@ from jupyter_llm.notebook.values.redaction import redact_mixed
 from jupyter_llm.notebook.values.variables import kinds_in
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, code_cells, new_cells
 from jupyter_llm.tasks.doubts import doubts
-from jupyter_llm.tasks.draft_mends import without_errors
+from jupyter_llm.tasks.mending import without_errors
 from jupyter_llm.tasks.tries import TIMEOUT_S
 
 if TYPE_CHECKING:

@@ -1,231 +1,199 @@
-"""Mends that rules know of, tried before a model is asked."""
+"""Mends that rules know of, each tried: of a cell that failed, or of a draft that raises."""
 
 from __future__ import annotations
 
-import os
-import re
 import time
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.notebook.cells.rendering import shown_name
-from jupyter_llm.notebook.code.bindings import bindings
-from jupyter_llm.notebook.failures.broken_cell import failing_line
+from jupyter_llm.notebook.code.names import missing_modules, unknown_names
 from jupyter_llm.notebook.failures.failure import told_failure
 from jupyter_llm.notebook.failures.mends import mends
-from jupyter_llm.notebook.failures.missing import slot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from types import TracebackType
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
-    from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.failures.broken_cell import Mend
-    from jupyter_llm.notebook.failures.causes import Cause
     from jupyter_llm.notebook.failures.failure import Failure
     from jupyter_llm.notebook.sealed.seen import Seen
-    from jupyter_llm.tasks.task import Task
+    from jupyter_llm.tasks.code_answer import CodeAnswer, CodeCell
 
-_MAX_CELLS = 4  # that may be the cause
-_MAX_MENDS = 16  # of one cell
+    Place = tuple[int, int]
+    """Where an error came: in which of some sources, and in which of its lines."""
+
+_MAX_MENDS = 16  # of one error of a cell
+_MAX_DRAFT_MENDS = 4  # of one error of a draft
+_MAX_ERRORS = 4  # one behind the other
 _MAX_S = 8.0  # in which another try is begun
-_MAX_DEPTH = 3  # errors of one cell behind the first
-_MAX_FILES = 2000
-_SKIPPED = frozenset({"node_modules", "__pycache__"})
+_SYNTAX = ("SyntaxError", "IndentationError", "TabError")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mended:
-    """A cell that rules have changed, with what was seen when it was tried.
+    """Sources of which rules have changed some, with what was seen when they were tried.
 
-    `is_past` where another error came behind the place of the first.
+    `is_past` where the first error is gone, and another one came behind it.
     """
 
-    cause: Cause
-    mend: Mend
+    sources: tuple[str, ...]
+    mends: tuple[Mend, ...]
     seen: Seen
     is_past: bool = False
 
     @property
+    def reason(self) -> str:
+        """What was wrong."""
+        return "; ".join(mend.reason for mend in self.mends)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether all of it is what was meant, and not only what runs."""
+        return all(mend.is_sure for mend in self.mends)
+
+    @property
     def is_good(self) -> bool:
         """Whether no model need be asked."""
-        is_likely = self.mend.is_sure and (self.is_past or not self.seen.was_tried)
-        return is_likely or (self.seen.runs and not self.mend.is_guess)
+        return self.seen.runs or (self.is_sure and (self.is_past or not self.seen.was_tried))
 
     @property
     def is_settled(self) -> bool:
         """Whether another mend would hardly be better."""
         return self.is_good and self.seen.outcome != "raises"
 
-    @property
-    def verdict(self) -> str:
-        """What was seen, as a sentence."""
-        return verdict(self.seen, is_past=self.is_past)
 
+class MendSearch:
+    """Looks for mends of sources that are run one after the other, and tries them.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """How the cells of a failure are tried: a changed one, and behind it what it is to mend.
-
-    `makers` are all cells that had a hand in the values, in the order they ran.
+    `seen_of` tries sources, `namespace` holds what their code reads, and `files` are the paths
+    that there are.
     """
 
-    task: Task
-    failure: Failure
-    failed: CellEvent | None = None
-    makers: tuple[CellEvent, ...] = ()
-
-    def seen(self, cell: CellEvent, source: str, **how: Any) -> Seen:
-        """What comes of a cell with another source, up to the one that failed."""
-        failed = self.failed
-        is_failing = failed is None or is_same(cell, failed)
-        behind = () if is_failing or failed is None else (failed.source,)
-        seen = self.task.tries.seen(source, *behind, **how)
-        makes_again = any(binding.makes_again for binding in bindings(cell.source))
-        if seen.outcome != "raises" or failed is None or not (behind or makes_again):
-            return seen
-        # What was made of it, or what it was made of, may be as the error left it.
-        others = [one for one in self.makers if not is_same(one, cell)]
-        before = [one for one in others if one.number < cell.number]
-        after = [one for one in others if cell.number < one.number < failed.number]
-        made = (*_sources(before), source, *_sources(after), *behind)
-        again = self.task.tries.seen(*made, **how) if before or after else seen
-        if not again.runs:
-            return seen
-        names = " and ".join(map(shown_name, (*before, *after)))
-        has = "has" if len(before) + len(after) == 1 else "have"
-        return replace(again, text=f"runs once {names} {has} run again")
-
-    def is_past(self, cell: CellEvent, before: str, after: str, seen: Seen) -> bool:
-        """Whether the error came behind the place where the first one was."""
-        if seen.outcome == "running":
-            return True
-        if seen.outcome != "raises":
-            return False
-        if self.failed is not None and not is_same(cell, self.failed):
-            is_later = seen.lineno > failing_line(self.failure, self.failed.source) > 0
-            return seen.index > 0 and (is_later or seen.error_kind != self.failure.kind)
-        if self.failure.syntax is not None:
-            return seen.error_kind not in ("SyntaxError", "IndentationError", "TabError")
-        line = failing_line(self.failure, before)
-        return seen.lineno > line + after.count("\n") - before.count("\n") and line > 0
-
-
-def find_mends(trial: Trial, causes: Sequence[Cause]) -> Iterator[Mended]:
-    """Yield mends of the cells that may be the cause, as they were seen, up to one that runs.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        The user interrupted a try.
-    """
-    search = _Search(trial, time.monotonic() + _MAX_S)
-    for cause in causes[:_MAX_CELLS]:
-        for found in search.mended(cause, trial.failure, cause.cell.source):
-            if cause is not causes[0] and not found.seen.was_tried:
-                continue  # another cell is likelier to be wrong
-            yield found
-            if found.is_settled:
-                return
-
-
-def best_mend(found: Sequence[Mended]) -> Mended | None:
-    """The mend to propose without a model: one that runs, or else the first that is good."""
-    good = [one for one in found if one.is_good]
-    return next((one for one in good if one.is_settled), good[0] if good else None)
-
-
-class _Search:
-    """Looks for mends, and tries them as long as there is time."""
-
-    def __init__(self, trial: Trial, end_s: float) -> None:
-        self._trial, self._end_s = trial, end_s
-        self._namespace = _namespace(trial.task)
-        self._files = tuple(islice(_files_near(trial.failure), _MAX_FILES))
+    def __init__(
+        self,
+        seen_of: Callable[[Sequence[str]], Seen],
+        namespace: Mapping[str, Any],
+        files: Sequence[str] = (),
+        *,
+        max_mends: int = _MAX_MENDS,
+    ) -> None:
+        self._seen_of, self._namespace, self._files = seen_of, namespace, files
+        self._max_mends, self._end_s = max_mends, time.monotonic() + _MAX_S
 
     def mended(
-        self, cause: Cause, failure: Failure, source: str, told: str = "", depth: int = _MAX_DEPTH
+        self,
+        sources: Sequence[str],
+        failure: Failure,
+        place: Place,
+        at: int = 0,
+        before: tuple[Mend, ...] = (),
     ) -> Iterator[Mended]:
-        """Yield mends of a cell; of one that has another error behind the first, of both."""
-        trial = replace(self._trial, failure=failure)
-        for mend in islice(mends(failure, source, self._namespace, self._files), _MAX_MENDS):
+        """Yield mends of one of the sources, up to one that hardly leaves a better one.
+
+        Where another error comes behind the place of the first, on the same line too, it is mended
+        as well.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            The user interrupted a try.
+        """
+        source = sources[at]
+        found_mends = mends(failure, source, self._namespace, self._files)
+        for mend in islice(found_mends, self._max_mends):
             if time.monotonic() > self._end_s:
                 return
-            reason = f"{told}; {mend.reason}" if told else mend.reason
-            seen = trial.seen(cause.cell, mend.source, step="Trying a change")
-            is_past = trial.is_past(cause.cell, source, mend.source, seen)
-            told_mend = replace(mend, reason=reason)
-            found = Mended(cause=cause, mend=told_mend, seen=seen, is_past=is_past)
-            if is_past and mend.is_sure and seen.outcome == "raises" and seen.index == 0 and depth:
-                behind = told_failure(seen.error_kind, seen.message, mend.source, seen.lineno)
-                yield from self.mended(cause, behind, mend.source, reason, depth - 1)
+            new = (*sources[:at], mend.source, *sources[at + 1 :])
+            seen = self._seen_of(new)
+            num_more = mend.source.count("\n") - source.count("\n") if place[0] == at else 0
+            is_past = comes_behind(seen, failure, place, num_more)
+            # What is sure has mended the first of two errors on one line.
+            is_past |= mend.is_sure and _is_other(seen, failure, place, num_more)
+            found = Mended(sources=new, mends=(*before, mend), seen=seen, is_past=is_past)
+            is_last = seen.index >= len(new) or len(found.mends) == _MAX_ERRORS
+            if is_past and mend.is_sure and seen.outcome == "raises" and not is_last:
+                there = new[seen.index]
+                behind = told_failure(seen.error_kind, seen.message, there, seen.lineno)
+                yield from self.mended(
+                    new, behind, (seen.index, seen.lineno), seen.index, found.mends
+                )
             yield found
             if found.is_settled:
                 return
 
 
-def verdict(seen: Seen, *, is_past: bool = False) -> str:
-    """What was seen when a change was tried, as a sentence; "" if nobody was to try it."""
-    match seen.outcome:
-        case "runs":
-            return f"With this change the cell {seen.text}."
-        case "raises":
-            where = f"line {seen.lineno} " if seen.lineno and not seen.index else "it "
-            return f"With this change {'the error is gone; then ' * is_past}{where}{seen.text}."
-        case "running":
-            return f"With this change the cell is {seen.text}."
-    return f"{seen.text[:1].upper()}{seen.text[1:]}."
+def comes_behind(seen: Seen, failure: Failure, place: Place, num_more: int = 0) -> bool:
+    """Whether code ran on behind the place of a failure; `num_more` lines are new before that."""
+    if seen.outcome != "raises":
+        return seen.outcome == "running"
+    if "SyntaxError" in failure.bases:
+        return seen.error_kind not in _SYNTAX
+    return place[1] > 0 and _place_of(seen, place, num_more) > place
 
 
-def is_same(cell: CellEvent, other: CellEvent) -> bool:
-    """Whether two runs are of one cell, as far as that is known."""
-    return cell == other or (cell.cell_id is not None and cell.cell_id == other.cell_id)
+def _is_other(seen: Seen, failure: Failure, place: Place, num_more: int) -> bool:
+    is_there = _place_of(seen, place, num_more) == place and place[1] > 0
+    told = (failure.kind, failure.message[:100])
+    return seen.outcome == "raises" and is_there and told != (seen.error_kind, seen.message[:100])
 
 
-def _sources(cells: Sequence[CellEvent]) -> list[str]:
-    return [cell.source for cell in cells]
+def _place_of(seen: Seen, place: Place, num_more: int) -> Place:
+    """Where an error came, in lines as they were counted before."""
+    return seen.index, seen.lineno - (num_more if seen.index == place[0] else 0)
 
 
-def _namespace(task: Task) -> dict[str, Any]:
-    """The notebook's variables, and those of its functions that were running when it failed."""
-    found = dict(task.namespace)
-    error = task.error[0] if task.error is not None else None
-    traceback: TracebackType | None = (
-        slot(error, BaseException, "__traceback__") if error is not None else None
+def without_errors(
+    answer: CodeAnswer,
+    namespace: Mapping[str, Any],
+    names: Container[str],
+    seen_of: Callable[[Sequence[CodeCell]], Seen | None],
+) -> CodeAnswer:
+    """A draft that raises as rules mend it, if it then raises nothing; else as it was.
+
+    A mend that is not sure only makes the code run, so it is a doubt, and another draft is written.
+    `seen_of` tries cells; the names that they may use are `names`.
+    """
+    first = answer.seen
+    if first is None or first.outcome != "raises" or first.index >= len(answer.cells):
+        return answer
+
+    def cells_of(sources: Sequence[str]) -> tuple[CodeCell, ...]:
+        return tuple(
+            cell if cell.source == source else _changed(cell, source, names)
+            for cell, source in zip(answer.cells, sources, strict=True)
+        )
+
+    search = MendSearch(
+        lambda sources: seen_of(cells_of(sources)) or first,
+        namespace,
+        max_mends=_MAX_DRAFT_MENDS,
     )
-    while traceback is not None:
-        frame = traceback.tb_frame
-        is_function = frame.f_code.co_name != "<module>"
-        if is_function and task.sources.find(frame.f_code.co_filename) is not None:
-            found.update(frame.f_locals)
-        traceback = traceback.tb_next
-    return found
+    source = answer.cells[first.index].source
+    failure = told_failure(first.error_kind, first.message, source, first.lineno)
+    place = (first.index, first.lineno)
+    for found in search.mended(answer.sources, failure, place, first.index):
+        if found.seen.outcome in ("runs", "running"):
+            return replace(
+                answer,
+                cells=cells_of(found.sources),
+                seen=found.seen,
+                mends=tuple(mend.reason for mend in found.mends if mend.is_sure),
+                doubts=(
+                    *answer.doubts,
+                    *(
+                        f"mended only to run: {one.reason}"
+                        for one in found.mends
+                        if not one.is_sure
+                    ),
+                ),
+            )
+    return answer
 
 
-def _files_near(failure: Failure) -> Iterator[str]:
-    """Yield the paths of files that may be meant where one was not found."""
-    if {"OSError", "IOException"}.isdisjoint(failure.bases):
-        return
-    yield from _files(Path(), 2)
-    found = re.search(r"'([^'\n]+)'", failure.message)
-    folder = Path(found[1]).parent if found is not None else Path()
-    if folder.is_absolute():
-        yield from _files(folder, 0)
-
-
-def _files(folder: Path, depth: int) -> Iterator[str]:
-    """Yield the paths of the files in a folder, as one types them there."""
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
-        return
-    for entry in entries:
-        if entry.name.startswith(".") or entry.name in _SKIPPED:
-            continue
-        path = folder / entry.name
-        if not entry.is_dir(follow_symlinks=False):
-            yield path.as_posix()
-        elif depth:
-            yield from _files(path, depth - 1)
+def _changed(cell: CodeCell, source: str, names: Container[str]) -> CodeCell:
+    return replace(
+        cell,
+        source=source,
+        unknown_names=unknown_names(source, names),
+        missing_modules=missing_modules(source),
+    )

@@ -67,7 +67,11 @@ class Proposal:
             return ""
         name = shown_name(self.cell)
         if not self.diff:
-            return f"The model would leave {name} as it is."
+            return (
+                f"No change to {name}."
+                if self.verdict
+                else f"The model would leave {name} as it is."
+            )
         which = f", which {self.reason}" if self.reason else ""
         return (
             f"A change to {name}{which}: {self.mend}."

@@ -30,6 +30,7 @@ from jupyter_llm.tasks.task import Asking, Task
 from jupyter_llm.tasks.tests import write_tests
 from jupyter_llm.tasks.tries import Tries
 
+SHAPES = "import numpy as np\na = np.ones((2, 3))\na @ a"
 LOAD = "def load(rows):\n    return [row['price'] for row in rows]"
 
 
@@ -259,17 +260,39 @@ def test_what_cannot_be_tried_is_proposed_if_it_is_sure(watch: Watch) -> None:
 
 
 def test_a_model_is_told_what_rules_found(watch: Watch) -> None:
-    watch.run("columns = ['a', 'b']")
-    watch.run("columns[5] + 1")
-    fix(watch.task("columns[1] + '1'"))
-    assert watch.prompts[-1].endswith("It may be that places are counted from 0.")
+    watch.run(SHAPES)
+    fix(watch.task("a * a"))
+    assert watch.prompts[-1].endswith("It may be that the shapes fit when one is transposed.")
 
 
 @needs_seal
-def test_a_guess_that_makes_the_cell_run_is_left_to_the_model(watch: Watch) -> None:
-    watch.run("xs = [1, 2]")
-    watch.run("xs[5]")
-    assert fix(tried(watch, "xs[1]")).source == "xs[1]"
+def test_the_second_error_on_a_line_is_mended_too(watch: Watch) -> None:
+    watch.run("prices = {'tea': 'dear'}")
+    watch.run("prices['tae'].uper()")
+    proposal = fix(tried(watch))
+    assert proposal.source == "prices['tea'].upper()"
+    assert proposal.mend == (
+        "`tae` is no key; near it is `tea`; `uper` is no attribute; near it is `upper`"
+    )
+
+
+@needs_seal
+@pytest.mark.parametrize(
+    ("cells", "answer", "why"),
+    [
+        (("n = 0", "1 / n"), "1 / n + 0", "still raises ZeroDivisionError: division by zero"),
+        (("def f(v): return v[9]", "y = f([1])"), "y = [1][0]", "no longer calls `f`"),
+        (("def f(v): return v[9]", "y = f([1])"), "f([1]*10)", "no longer sets `y`"),
+    ],
+)
+def test_what_does_less_or_fails_alike_is_no_mend(
+    watch: Watch, cells: tuple[str, ...], answer: str, why: str
+) -> None:
+    for source in cells:
+        watch.run(source)
+    proposal = fix(tried(watch, answer), "2")
+    assert proposal.diff == ""
+    assert str(proposal).endswith(f"What the model wrote {why}.")
 
 
 @needs_seal
@@ -309,19 +332,13 @@ def test_they_are_named_of_a_cell_that_a_page_shows_too(watch: Watch) -> None:
     assert proposal.verdict == "With this change the cell runs once cell [1] has run again."
 
 
-def test_a_near_name_is_proposed_where_the_model_would_change_nothing(watch: Watch) -> None:
-    watch.run("xs = [1, 2]")
-    watch.run("xs[5]")
-    assert fix(watch.task("xs[5]")).source == "xs[-1]"
-
-
-def test_without_a_model_a_likely_mend_is_better_than_nothing(watch: Watch) -> None:
+def test_a_likely_mend_is_proposed_where_the_model_has_none(watch: Watch) -> None:
     def write(_prompt: str, **_how: object) -> CodeAnswer:
         raise ModelNotFoundError("No model.")
 
-    watch.run("xs = [1, 2]")
-    watch.run("xs[5]")
-    assert fix(replace(watch.task(), write=write)).source == "xs[-1]"
+    watch.run(SHAPES)
+    assert fix(watch.task(SHAPES)).source == f"{SHAPES}.T"
+    assert fix(replace(watch.task(), write=write)).source == f"{SHAPES}.T"
     watch.run("raise RuntimeError")
     with pytest.raises(ModelNotFoundError):
         fix(replace(watch.task(), write=write))

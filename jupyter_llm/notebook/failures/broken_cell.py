@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher, get_close_matches
 from itertools import chain
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jupyter_llm.notebook.code.bindings import statement_at
@@ -22,35 +22,22 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.failures.failure import Failure
 
 N = TypeVar("N", bound=ast.AST)
+Span = tuple[int, int]
+Edit = tuple[Span | ast.AST, str]
 
-_MAX_WORDS = 5000  # that a wrong one is compared with
-_NEAR = 0.7
-_VERY_NEAR = 0.75
-_LEAST_PART = 3  # letters of a word that may be part of a longer name
-# Words that look alike in names of things that are not the same.
-_CONTRARIES = [
-    *({"min", "max"}, {"male", "female"}, {"mean", "median"}, {"lower", "upper"}),
-    *({"first", "last"}, {"test", "train"}, {"before", "after"}, {"low", "high"}),
-    *({"left", "right"}, {"in", "out"}, {"start", "stop"}, {"open", "close"}, {"old", "new"}),
-]
+_DISPLAYS = {"List": "list", "Tuple": "tuple", "Dict": "dict", "JoinedStr": "str"}
 
 
 @dataclass(frozen=True, slots=True)
 class Mend:
     """A cell with one thing changed, and what was wrong with it.
 
-    `is_sure` where hardly anything else can have been meant; `is_guess` where the cell runs then,
-    but with what may be other values than were meant.
+    `is_sure` where hardly anything else can have been meant; others may only make the cell run.
     """
 
     source: str
     reason: str
     is_sure: bool = False
-    is_guess: bool = False
-
-
-Span = tuple[int, int]
-Edit = tuple[Span | ast.AST, str]
 
 
 class Broken:
@@ -67,14 +54,13 @@ class Broken:
         namespace: Mapping[str, Any],
         files: Sequence[str] = (),
     ) -> None:
-        self.kind, self.message, self.bases = failure.kind, failure.message, failure.bases
-        self.missing, self.syntax = failure.missing, failure.syntax
+        self.failure, self.message = failure, failure.message
         self.source, self.namespace, self.files = source, namespace, files
         self.line, self._expression = _place(failure, source)
-        self._python = cell_python(source)
-        self.tree = parse_python(self._python) or ast.Module([], [])
+        python = cell_python(source)
+        self.tree = parse_python(python) or ast.Module([], [])
         self.statement = statement_at(self.tree, self.line) if self.line else None
-        self._lines, self._same = lines_of(source), lines_of(self._python)
+        self._lines, self._same = lines_of(source), lines_of(python)
 
     def says(self, pattern: str) -> re.Match[str] | None:
         """What a pattern finds in the message."""
@@ -86,7 +72,7 @@ class Broken:
         """Yield parts of the failing statement, those of the failing expression first."""
         own = list(_own_nodes(self.statement)) if self.statement is not None else []
         failing = next((one for one in own if self._is_failing(one)), None)
-        first = list(ast.walk(failing)) if failing is not None else []
+        first = ast.walk(failing) if failing is not None else ()
         seen: set[int] = set()
         for node in chain(first, own, ast.walk(self.tree) if anywhere else ()):
             if isinstance(node, kind) and id(node) not in seen:
@@ -94,11 +80,8 @@ class Broken:
                 yield node
 
     def _is_failing(self, node: ast.AST) -> bool:
-        return (
-            isinstance(node, ast.expr)
-            and bool(self._expression)
-            and " ".join(self.text(node).split()) == self._expression
-        )
+        text = self.text(node) if isinstance(node, ast.expr) else ""
+        return bool(self._expression) and " ".join(text.split()) == self._expression
 
     def span(self, node: ast.AST) -> Span | None:
         """Where a part begins and ends in the source; None where IPython reads something else."""
@@ -129,9 +112,7 @@ class Broken:
 
     # What it may become
 
-    def change(
-        self, reason: str, *edits: Edit, is_sure: bool = True, is_guess: bool = False
-    ) -> Iterator[Mend]:
+    def change(self, reason: str, *edits: Edit, is_sure: bool = True) -> Iterator[Mend]:
         """Yield the cell with other texts in the places of some parts, if that can be read."""
         source = self.source
         spans = [(self.span(p) if isinstance(p, ast.AST) else p, text) for p, text in edits]
@@ -140,11 +121,7 @@ class Broken:
         for (start, stop), text in sorted(((s, t) for s, t in spans if s), reverse=True):
             source = source[:start] + text + source[stop:]
         if source != self.source and syntax_error(source) is None:
-            yield Mend(source, reason, is_sure and not is_guess, is_guess)
-
-    def begin(self, line: str, reason: str) -> Iterator[Mend]:
-        """Yield the cell with a line at its top."""
-        yield from self.change(reason, self.first(line))
+            yield Mend(source, reason, is_sure)
 
     def first(self, line: str) -> Edit:
         """The edit that puts a line at the top, below a `%%magic`."""
@@ -183,10 +160,10 @@ class Broken:
                     return ABSENT
         return found
 
-    def read(self) -> dict[str, Any]:
-        """The variables that the failing statement reads."""
-        names = [node.id for node in self.nodes(ast.Name)]
-        return {name: self.namespace[name] for name in names if name in self.namespace}
+    def read(self) -> list[Any]:
+        """The values of the variables that the failing statement reads."""
+        names = dict.fromkeys(node.id for node in self.nodes(ast.Name))
+        return [self.namespace[name] for name in names if name in self.namespace]
 
     def variables(self) -> dict[str, Any]:
         """All variables that somebody gave a name."""
@@ -199,31 +176,27 @@ class Broken:
 
     def known_keys(self) -> list[str]:
         """The texts that what the failing statement reads can be subscripted by."""
-        found: dict[str, None] = {}
-        for value in self.read().values():
-            found.update(dict.fromkeys(_keys_within(value)))
-        names = (node.arg for node in self.nodes(ast.keyword) if node.arg)
-        return [*found, *names]
+        found = [key for value in self.read() for key in _keys_within(value)]
+        return [*found, *(node.arg for node in self.nodes(ast.keyword) if node.arg)]
 
     def kind_of(self, node: ast.AST) -> str:
         """The class of what a part stands for; `texts` for a column of them, "" if unknown."""
-        display = {"List": "list", "Tuple": "tuple", "Dict": "dict", "JoinedStr": "str"}
         found = self.value(node)
         if found is ABSENT:
-            return display.get(type(node).__name__, "")
+            return _DISPLAYS.get(type(node).__name__, "")
         name = short_name(type(found))
         is_series = name == "Series" and own_package(found) == "pandas"
-        holds_texts = is_series and held_type(found) in ("object", "str", "string")
-        return "texts" if holds_texts else name
+        return "texts" if is_series and held_type(found) in ("object", "str", "string") else name
 
     def alias(self, module: str, usual: str) -> tuple[str, tuple[Edit, ...]]:
         """What a module is called here, and the edit that imports it where nothing does."""
-        from types import ModuleType
-
         for name, value in self.variables().items():
             if type(value) is ModuleType and value.__dict__.get("__name__") == module:
                 return name, ()
         return usual, (self.first(f"import {module} as {usual}"),)
+
+
+Rule = Callable[[Broken], Iterator[Mend]]
 
 
 def class_named(name: str) -> type | None:
@@ -250,9 +223,9 @@ def _place(failure: Failure, source: str) -> tuple[int, str]:
         for frame in failure.frames
         if frame.cell is not None and (shift := _shift(frame.source, source)) is not None
     ]
-    own = [(f, s) for f, s in found if not f.is_comprehension and not f.is_raise]
     if not found:
         return 0, ""
+    own = [(f, s) for f, s in found if not f.is_comprehension and not f.is_raise]
     frame, shift = (own or found)[-1]
     inner, _ = found[-1]
     expression = inner.expression if inner.line == frame.line else frame.expression
@@ -276,57 +249,11 @@ def _own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:
         waiting += [one for one in inside if not isinstance(one, (ast.stmt, ast.ExceptHandler))]
 
 
-def _keys_within(value: Any) -> Iterable[str]:
+def _keys_within(value: Any) -> list[str]:
     """The keys of a value, and of what a dictionary or a list holds first."""
-    found = list(keys(value) or ())
-    first = next(iter(list(value.values())), ABSENT) if type(value) is dict else ABSENT
-    if type(value) is list and value:
-        first = value[0]
-    return found + list(keys(first) or () if first is not ABSENT else ())
-
-
-def plain(word: str) -> str:
-    """A word without what people mix up: case, separators, and the s of a plural."""
-    return re.sub(r"[\W_]+", "", word).lower().rstrip("s") or word
-
-
-def near(word: str, words: Iterable[str], count: int = 2) -> list[tuple[str, bool]]:
-    """The words that may have been meant, the likeliest first, and whether hardly others can be."""
-    known = [one for one in dict.fromkeys(words) if type(one) is str and one != word][:_MAX_WORDS]
-    known = [one for one in known if not _is_another(word, one)]
-    same = [one for one in known if plain(one) == plain(word)]
-    same += [one for one in known if sorted(one.lower()) == sorted(word.lower())]  # letters swapped
-    lower = {one.lower(): one for one in reversed(known)}
-    close = [lower[one] for one in get_close_matches(word.lower(), lower, n=count, cutoff=_NEAR)]
-    parts = [one for one in known if _is_part(word, one) or _is_part(one, word)]
-    found = list(dict.fromkeys([*same, *close, *(parts if len(parts) == 1 else ())]))[:count]
-    ratios = [SequenceMatcher(a=word.lower(), b=one.lower()).ratio() for one in found]
-    return [
-        (one, n == 0 and (one in same or ratio >= _VERY_NEAR))
-        for n, (one, ratio) in enumerate(zip(found, ratios, strict=True))
-    ]
-
-
-def _is_another(word: str, other: str) -> bool:
-    """Whether two words name different things: they differ in a number, an axis or a contrary."""
-    parts, others = (re.findall(r"\d+|[a-z]+", one.lower()) for one in (word, other))
-    changed = [{a, b} for a, b in zip(parts, others, strict=False) if a != b]
-    if len(parts) != len(others) or len(changed) != 1:
-        return False
-    (pair,) = changed
-    return pair in _CONTRARIES or all(one.isdigit() or one in "xyz" for one in pair)
-
-
-def _is_part(word: str, other: str) -> bool:
-    """Whether a word is one of those in a name, or what it begins with."""
-    word, other = word.lower(), other.lower()
-    is_short = word[:1] + word[-1:] == other[:1] + other[-1:]  # as `qty` for `quantity`
-    letters = iter(other)
-    return len(word) >= _LEAST_PART and (
-        word in re.split(r"[\W_]+", other)
-        or other.startswith(word)
-        or (is_short and all(letter in letters for letter in word))
-    )
-
-
-Rule = Callable[[Broken], Iterator[Mend]]
+    inner: list[Any] = []
+    if type(value) is dict:
+        inner = list(value.values())[:1]
+    elif type(value) is list:
+        inner = value[:1]
+    return [key for one in (value, *inner) for key in keys(one) or ()]

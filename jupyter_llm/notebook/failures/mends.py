@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.notebook.failures import call_mends as calls
 from jupyter_llm.notebook.failures import near_mends as nearby
 from jupyter_llm.notebook.failures import value_mends as values
 from jupyter_llm.notebook.failures.broken_cell import Broken, Mend, Rule
@@ -21,17 +20,13 @@ _RULES: tuple[tuple[tuple[str, ...], tuple[Rule, ...]], ...] = (
     (("SyntaxError",), (syntax,)),
     (("NameError", "UndefinedVariableError"), (nearby.names,)),
     (("KeyError", "ColumnNotFoundError", "BinderException"), (nearby.columns,)),
-    (("OSError", "IOException", "FileNotFoundError"), (nearby.files,)),
+    (("OSError", "IOException"), (nearby.files,)),
     (("ImportError",), (nearby.modules,)),
-    (("AttributeError",), (calls.renamed,)),
-    (("TypeError", "AttributeError"), (calls.keywords,)),
-    (("TypeError",), (calls.arguments, calls.methods)),
-    (("IndexError",), (values.places,)),
+    (("TypeError", "AttributeError"), (nearby.keywords,)),
+    (("TypeError",), (values.methods,)),
     (("TypeError", "ValueError"), (values.conditions,)),
-    (("AttributeError", "TypeError"), (calls.not_callable,)),
     (("Exception",), (ways,)),
-    (("AttributeError",), (nearby.attributes_near,)),
-    (("ArithmeticError", "TypeError", "ValueError"), (values.texts,)),
+    (("AttributeError",), (nearby.attributes,)),
     (("TypeError", "AttributeError"), (values.nothing,)),
     (("TypeError", "ValueError", "AttributeError"), (nearby.options,)),
     (("ValueError",), (nearby.columns,)),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
+from jupyter_llm.common.nearest import near
+from jupyter_llm.notebook.values.members import keys
 from jupyter_llm.notebook.values.peek import public_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-_MAX_NAMES = 5000  # that are compared with the missing one
+    MissingKind = Literal["name", "attribute", "module", "key"]
+
 _MAX_NEAREST = 3
 
 
@@ -20,15 +22,13 @@ _MAX_NEAREST = 3
 class Missing:
     """A name, attribute, module or key that is not there, and the nearest ones that are."""
 
-    kind: Literal["name", "attribute", "module", "key"]
+    kind: MissingKind
     name: str
     nearest: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        text = f"There is no {self.kind} {self.name!r}"
-        return (
-            f"{text}; near it is {' or '.join(map(repr, self.nearest))}" if self.nearest else text
-        )
+        near_it = f"; near it is {' or '.join(map(repr, self.nearest))}" if self.nearest else ""
+        return f"There is no {self.kind} {self.name!r}{near_it}"
 
 
 def find_missing(
@@ -40,14 +40,14 @@ def find_missing(
         return _missing("name", slot(error, NameError, "name"), namespace)
     if issubclass(kind, AttributeError):
         holder = slot(error, AttributeError, "obj")
-        others = chain(public_names(holder), _keys(holder))
+        others = chain(public_names(holder), keys(holder) or ())
         return _missing("attribute", slot(error, AttributeError, "name"), others)
     if issubclass(kind, ModuleNotFoundError):
         return _missing("module", slot(error, ImportError, "name"), ())
     args = slot(error, BaseException, "args")
     if issubclass(kind, KeyError) and len(args) == 1:
         holders = [namespace[name] for name in names if name in namespace]
-        return _missing("key", args[0], (key for holder in holders for key in _keys(holder)))
+        return _missing("key", args[0], (key for holder in holders for key in keys(holder) or ()))
     return None
 
 
@@ -56,25 +56,7 @@ def slot(error: BaseException, owner: type, name: str) -> Any:
     return owner.__dict__[name].__get__(error)
 
 
-def _missing(
-    kind: Literal["name", "attribute", "module", "key"], name: object, others: Iterable[object]
-) -> Missing | None:
+def _missing(kind: MissingKind, name: object, others: Iterable[object]) -> Missing | None:
     if type(name) is not str:
         return None
-    known: dict[str, None] = {}
-    for other in others:
-        if type(other) is str and other != name and len(known) < _MAX_NAMES:
-            known[other] = None
-    by_case = [other for other in known if other.lower() == name.lower()]
-    return Missing(kind, name, tuple(by_case or get_close_matches(name, known, n=_MAX_NEAREST)))
-
-
-def _keys(holder: object) -> Iterable[object]:
-    """The keys of a mapping, or the columns of a frame."""
-    kind = type(holder)
-    if issubclass(kind, dict):
-        return list(dict.keys(holder))[:_MAX_NAMES]  # type: ignore[arg-type]
-    package = kind.__module__.partition(".")[0]
-    if package in ("pandas", "polars") and kind.__name__ == "DataFrame":
-        return list(holder.columns)[:_MAX_NAMES]  # type: ignore[attr-defined]
-    return ()
+    return Missing(kind, name, tuple(one for one, _ in near(name, others, _MAX_NEAREST)))

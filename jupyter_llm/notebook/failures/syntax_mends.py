@@ -9,9 +9,10 @@ import keyword
 import re
 from collections.abc import Iterator
 
+from jupyter_llm.common.nearest import near
 from jupyter_llm.notebook.code.repair import repair
 from jupyter_llm.notebook.code.syntax import syntax_error
-from jupyter_llm.notebook.failures.broken_cell import Broken, Mend, near
+from jupyter_llm.notebook.failures.broken_cell import Broken, Mend
 
 _MAX_READS = 250  # of the cell, with one thing changed
 _TOKEN = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'|\w+|\*\*|//|[-+*/<>=!]=|\S")
