@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jupyter_llm.notebook.code.bindings import Definition, own_nodes, parameters_of, returned_by
@@ -58,55 +58,34 @@ class Entry:
 
 @dataclass(slots=True)
 class Section:
-    """A section; `begins` is the word that each sentence in it begins with.
-
-    `rest` is what it said before of what is none of its entries.
-    """
+    """A section of a docstring."""
 
     title: str
     entries: list[Entry]
-    begins: str = ""
-    rest: str = ""
-
-    @property
-    def opening(self) -> list[str]:
-        """The lines above the entries."""
-        return ["", self.title, "-" * len(self.title)]
-
-    @property
-    def closing(self) -> list[str]:
-        """The lines below the entries."""
-        return self.rest.split("\n") if self.rest else []
+    begins: str = ""  # each sentence in it
+    rest: str = ""  # what it said before of what is none of its entries
 
 
 @dataclass(slots=True)
 class Docstring:
-    """A docstring by its parts; `text` is all of it.
-
-    `more` are the paragraphs below the summary, `others` the sections that no code tells of.
-    """
+    """A docstring by its parts."""
 
     summary: str = ""
-    more: str = ""
+    more: str = ""  # paragraphs below the summary
     sections: list[Section] = field(default_factory=list)
-    others: str = ""
+    others: str = ""  # sections that no code tells of
 
-    @property
-    def opening(self) -> list[str]:
-        """The lines above the sections."""
-        return [self.summary, *(["", *self.more.split("\n")] if self.more else [])]
-
-    @property
-    def text(self) -> str:
-        """All of it, without indentation."""
-        lines = self.opening
+    def text(self, fill: Callable[[Sequence[str], Section, Entry], None] | None = None) -> str:
+        """All of it, without indentation; `fill` adds to each entry, with the lines above it."""
+        lines = [self.summary, *(["", *self.more.split("\n")] if self.more else [])]
         for section in self.sections:
-            lines += section.opening
+            lines += ["", section.title, "-" * len(section.title)]
             for entry in section.entries:
+                if fill is not None:
+                    fill(lines, section, entry)
                 lines += entry.lines
-            lines += section.closing
-        if self.others:
-            lines += ["", *self.others.split("\n")]
+            lines += section.rest.split("\n") if section.rest else []
+        lines += ["", *self.others.split("\n")] if self.others else []
         return "\n".join(lines)
 
 
@@ -116,9 +95,9 @@ def structure_of(node: Definition, namespace: Mapping[str, object]) -> Docstring
     Of the namespace only the types of values are looked at.
     """
     if isinstance(node, ast.ClassDef):
-        sections = list(_of_class(node, namespace))
+        sections = _of_class(node, namespace)
     else:
-        sections = list(_of_function(node, namespace))
+        sections = _of_function(node, namespace)
     docstring = Docstring(sections=[section for section in sections if section.entries])
     _keep(docstring, ast.get_docstring(node) or "")
     return docstring
@@ -127,11 +106,13 @@ def structure_of(node: Definition, namespace: Mapping[str, object]) -> Docstring
 def _of_function(node: _Function, namespace: Mapping[str, object]) -> Iterator[Section]:
     yield Section("Parameters", list(_parameters(node, namespace)))
     own, values = list(own_nodes(node.body)), returned_by(node)
-    said = "" if node.returns is None else _annotation(node.returns)
+    said = _annotation(node.returns)
     if any(isinstance(one, ast.Yield | ast.YieldFrom) for one in own):
         yield Section("Yields", [Entry(kind=_item_of(node.returns), fallback="The next value.")])
     elif values and said != "None":
-        yield Section("Returns", [Entry(kind=said or _kind_of_all(values), fallback="The result.")])
+        kinds = {said or _kind_of(value, {}) for value in values}
+        kind = kinds.pop() if len(kinds) == 1 else ""
+        yield Section("Returns", [Entry(kind=kind, fallback="The result.")])
     yield Section("Raises", list(_raised(own)), begins="If")
 
 
@@ -140,8 +121,8 @@ def _of_class(node: ast.ClassDef, namespace: Mapping[str, object]) -> Iterator[S
     parameters = list(_parameters(makers[-1], namespace)) if makers else []
     yield Section("Parameters", parameters)
     known = {entry.name for entry in parameters}
-    attributes = {entry.name: entry for entry in _attributes(node, makers)}
-    yield Section("Attributes", [one for name, one in attributes.items() if name not in known])
+    held = {entry.name: entry for entry in _attributes(node, makers) if entry.name[0] != "_"}
+    yield Section("Attributes", [one for name, one in held.items() if name not in known])
 
 
 def _parameters(node: _Function, namespace: Mapping[str, object]) -> Iterator[Entry]:
@@ -162,7 +143,7 @@ def _parameter(arg: ast.arg, default: ast.expr | None, namespace: Mapping[str, o
     entry = Entry(arg.arg, _annotation(arg.annotation))
     if default is not None:
         text = ast.unparse(default)
-        is_told = len(text) <= _MAX_DEFAULT and not _is_none(default)
+        is_told = len(text) <= _MAX_DEFAULT and text != "None"
         entry.default = f"default {text}" if is_told else "optional"
         entry.kind = entry.kind or _kind_of(default, namespace)
     return entry
@@ -172,21 +153,16 @@ def _attributes(node: ast.ClassDef, makers: list[_Function]) -> Iterator[Entry]:
     """Yield what a class says that its objects hold."""
     for one in node.body:
         match one:
-            case ast.AnnAssign(target=ast.Name(id=name), annotation=kind, value=value):
+            case ast.AnnAssign(ast.Name(name), kind, value):
                 text = "" if value is None else ast.unparse(value)
                 is_told = 0 < len(text) <= _MAX_DEFAULT and "(" not in text
-                yield from _public(name, _annotation(kind), f"default {text}" if is_told else "")
+                yield Entry(name, _annotation(kind), f"default {text}" if is_told else "")
     for part in (part for maker in makers for part in ast.walk(maker)):
         match part:
-            case ast.Assign(targets=[ast.Attribute(value=ast.Name(id="self"), attr=name)]):
-                yield from _public(name, _kind_of(part.value, {}))
-            case ast.AnnAssign(target=ast.Attribute(value=ast.Name(id="self"), attr=name)):
-                yield from _public(name, _annotation(part.annotation))
-
-
-def _public(name: str, kind: str, default: str = "") -> Iterator[Entry]:
-    if not name.startswith("_"):
-        yield Entry(name, kind, default)
+            case ast.Assign([ast.Attribute(ast.Name("self"), name)], value):
+                yield Entry(name, _kind_of(value, {}))
+            case ast.AnnAssign(ast.Attribute(ast.Name("self"), name), kind):
+                yield Entry(name, _annotation(kind))
 
 
 def _raised(own: list[ast.AST]) -> Iterator[Entry]:
@@ -200,22 +176,15 @@ def _raised(own: list[ast.AST]) -> Iterator[Entry]:
         if kind in seen or not kind.rpartition(".")[2][:1].isupper():
             continue  # a variable: an error that was caught
         seen.add(kind)
-        yield Entry(kind=kind, fallback=_message(one.exc))
-
-
-def _message(raised: ast.expr) -> str:
-    match raised:
-        case ast.Call(args=[ast.Constant(value=str(text)), *_]) if text.strip():
-            return f"With the message: {text.strip().rstrip('.')}."
-    return "If it cannot go on."
+        fallback = "If it cannot go on."
+        match one.exc:
+            case ast.Call(args=[ast.Constant(str(text)), *_]) if text.strip():
+                fallback = f"With the message: {text.strip().rstrip('.')}."
+        yield Entry(kind=kind, fallback=fallback)
 
 
 def _annotation(node: ast.expr | None) -> str:
-    if node is None:
-        return ""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    return ast.unparse(node)
+    return "" if node is None else ast.unparse(node).strip("'\"")  # it may be a text
 
 
 def _item_of(annotation: ast.expr | None) -> str:
@@ -226,11 +195,6 @@ def _item_of(annotation: ast.expr | None) -> str:
         ):
             return _annotation(item.elts[0] if isinstance(item, ast.Tuple) else item)
     return ""
-
-
-def _kind_of_all(values: list[ast.expr]) -> str:
-    kinds = {_kind_of(value, {}) for value in values}
-    return kinds.pop() if len(kinds) == 1 else ""
 
 
 def _kind_of(value: ast.expr, namespace: Mapping[str, object]) -> str:
@@ -249,10 +213,6 @@ def _kind_of(value: ast.expr, namespace: Mapping[str, object]) -> str:
         case ast.Name(id=name) if namespace.get(name) is not None:
             return type(namespace[name]).__name__
     return _KINDS.get(type(value), "")
-
-
-def _is_none(value: ast.expr) -> bool:
-    return isinstance(value, ast.Constant) and value.value is None
 
 
 def _keep(docstring: Docstring, before: str) -> None:

@@ -19,17 +19,20 @@ def with_docstring(source: str, name: str, docstring: str, *, like: str = "") ->
     if node is None:
         return source
     lines = source.split("\n")
-    first = node.body[0]
     has_one = ast.get_docstring(node, clean=False) is not None
-    if first.lineno == _end_of_header(node):
-        changed = _unfolded(lines, node, docstring, has_one=has_one)
+    first, rest = node.body[0], node.body[has_one:]
+    row = first_line_of(first) - 1
+    head = _until(lines[row], first)
+    if head.strip():  # the body stands behind the colon
+        space = space_of(lines[node.lineno - 1]) + "    "
+        body = [space + lines[row].removeprefix(_until(lines[row], rest[0]))] if rest else []
+        quoted = [head.rstrip(), *_quoted(docstring, space), *body]
+        end = row + 1
     else:
-        start = first_line_of(first)
-        end = (first.end_lineno or start) if has_one else start - 1
-        quoted = _quoted(docstring, space_of(lines[start - 1]))
-        changed = [*lines[: start - 1], *quoted, *lines[end:]]
-    result = "\n".join(changed)
-    return result if _is_same_but_for_docstring(source, result) else source
+        quoted = _quoted(docstring, space_of(lines[row]))
+        end = (first.end_lineno or row) if has_one else row
+    result = "\n".join([*lines[:row], *quoted, *lines[end:]])
+    return result if _without_docstrings(source) == _without_docstrings(result) else source
 
 
 def definition_of(source: str, name: str, like: str = "") -> Definition | None:
@@ -41,37 +44,9 @@ def definition_of(source: str, name: str, like: str = "") -> Definition | None:
     return next(iter((*same, *named)), None)
 
 
-def _end_of_header(node: Definition) -> int:
-    """The line the colon stands on, as far as it can be on the first statement's line."""
-    parts = [node.lineno]
-    for part in ast.iter_child_nodes(node):
-        if part in node.body or part in node.decorator_list:
-            continue
-        parts.append(getattr(part, "end_lineno", None) or node.lineno)
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        parts += [arg.end_lineno or 0 for arg in ast.walk(node.args) if isinstance(arg, ast.arg)]
-    return max(parts)
-
-
-def _unfolded(lines: list[str], node: Definition, docstring: str, *, has_one: bool) -> list[str]:
-    """Lines with a body that stood behind the colon set on lines of its own."""
-    first = node.body[0]
-    row = first.lineno - 1
-    line = lines[row]
-    column = len(line.encode()[: first.col_offset].decode(errors="ignore"))
-    indentation = space_of(lines[node.lineno - 1]) + "    "
-    rest = node.body[1:] if has_one else node.body
-    body = []
-    if rest:
-        at = len(line.encode()[: rest[0].col_offset].decode(errors="ignore"))
-        body = [indentation + line[at:]]
-    return [
-        *lines[:row],
-        line[:column].rstrip(),
-        *_quoted(docstring, indentation),
-        *body,
-        *lines[row + 1 :],
-    ]
+def _until(line: str, statement: ast.stmt) -> str:
+    """What a line has before a statement that begins on it."""
+    return line.encode()[: statement.col_offset].decode(errors="ignore")
 
 
 def _quoted(docstring: str, indentation: str) -> list[str]:
@@ -84,20 +59,13 @@ def _quoted(docstring: str, indentation: str) -> list[str]:
     return [*lines, f'{indentation}"""']
 
 
-def _is_same_but_for_docstring(before: str, after: str) -> bool:
+def _without_docstrings(source: str) -> str:
+    """What code does, in a form that can be compared."""
     try:
-        trees = [_Bare().visit(ast.parse(cell_python(source))) for source in (before, after)]
-        return ast.dump(trees[0]) == ast.dump(trees[1])
+        tree = ast.parse(cell_python(source))
+        for node in ast.walk(tree):
+            if isinstance(node, DEFINITIONS) and ast.get_docstring(node, clean=False) is not None:
+                node.body = node.body[1:]
+        return ast.dump(tree)
     except (SyntaxError, RecursionError):
-        return False
-
-
-class _Bare(ast.NodeTransformer):
-    """Takes all docstrings away."""
-
-    def visit(self, node: ast.AST) -> ast.AST:
-        """Visit a node and all in it."""
-        self.generic_visit(node)
-        if isinstance(node, DEFINITIONS) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:]
-        return node
+        return source

@@ -16,6 +16,8 @@ from jupyter_llm.tasks.sentences import imperative, in_words, is_torn, sentence,
 from jupyter_llm.tasks.target import definitions_of, find_subject, listed, with_source
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.notebook.code.bindings import Definition
     from jupyter_llm.tasks.docstring_parts import Entry, Section
@@ -39,14 +41,10 @@ def document(task: Task, argument: str | Subject = "") -> Proposal:
     source = subject.cell.source if subject.cell is not None else subject.source
     wanted = {subject.name: subject.source} if subject.name else _undescribed(subject, source)
     completion: Completion | None = None
+    reason = f"defines {listed(wanted)}"
 
     def proposal() -> Proposal:
-        return Proposal(
-            source=source,
-            completion=completion,
-            cell=subject.cell,
-            reason=f"defines {listed(wanted)}",
-        )
+        return Proposal(source=source, completion=completion, cell=subject.cell, reason=reason)
 
     for name, definition in wanted.items():
         node = definition_of(definition, name)
@@ -91,46 +89,38 @@ class _Writer:
         self._prompt = prompt
         self._node = node
         self._header = f"```python\n{_header(node)}\n{_INDENTATION}{_QUOTES}"
-        self._lines: list[str] = []
 
     def docstring(self) -> str:
         """The docstring; "" where the model wrote no sentence for it."""
         docstring = structure_of(self._node, self._task.namespace)
         has_one = bool(docstring.summary)
         docstring.summary = docstring.summary or self._summary()
-        self._lines += docstring.opening
-        for section in docstring.sections:
-            self._lines += section.opening
-            for entry in section.entries:
-                self._fill(entry, section)
-                self._lines += entry.lines
-            self._lines += section.closing
-        return docstring.text if has_one or self.first is not None else ""
+        text = docstring.text(self._fill)
+        return text if has_one or self.first is not None else ""
 
     def _summary(self) -> str:
         name = self._node.name
-        said = sentence(self._ask("\n\n"), name)
+        said = sentence(self._ask("\n\n", []), name)
         if not isinstance(self._node, ast.ClassDef):
             said = imperative(said)
         return said or f"{in_words(name).capitalize()}."
 
-    def _fill(self, entry: Entry, section: Section) -> None:
+    def _fill(self, above: Sequence[str], section: Section, entry: Entry) -> None:
         """Have written what an entry lacks: what kind of value it is, and the sentence."""
         if not entry.kind:
             named = f"{entry.name} :" if entry.name else ""
-            entry.kind = type_name(self._ask("\n", named, max_tokens=_MAX_TYPE_TOKENS))
+            entry.kind = type_name(self._ask("\n", [*above, named], max_tokens=_MAX_TYPE_TOKENS))
         if not entry.kind and not entry.name:
             entry.kind = "object"  # a line is needed above the sentence
         if not entry.about:
-            said = self._ask("\n", entry.head, f"{_INDENTATION}{section.begins}")
+            said = self._ask("\n", [*above, entry.head, f"{_INDENTATION}{section.begins}"])
             fallback = entry.fallback or f"The {in_words(entry.name)}."
             entry.about = sentence(f"{section.begins}{said}", entry.name) or fallback
 
-    def _ask(self, end: str, *begun: str, max_tokens: int = _MAX_TOKENS) -> str:
-        """Have the docstring gone on with, behind a few lines that are begun."""
-        lines = [*self._lines, *begun]
+    def _ask(self, end: str, lines: Sequence[str], max_tokens: int = _MAX_TOKENS) -> str:
+        """Have the docstring gone on with behind some lines."""
         text = "\n".join(lines).replace("\n", f"\n{_INDENTATION}")
-        if begun and not lines[-1].strip():
+        if lines and not lines[-1].strip():
             text = text[:-1]  # the space before a word is part of it, for those who read tokens
         (completion,) = self._task.draft(
             self._prompt, begin=self._header + text, stop=(end, _QUOTES), max_tokens=max_tokens

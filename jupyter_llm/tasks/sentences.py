@@ -8,12 +8,11 @@ _MARKS = " \t\n\"'`*#-:.,;"
 _END = re.compile(r"[.!?](?=\s+[A-Z`]|\s*$)")
 _LEAD = re.compile(r"(?:This|The) (?:function|method|class) (?=[a-z]+s\b)", re.IGNORECASE)
 _CODE = re.compile(r"^(?:[\w.]+ = |def |class |import |from \w+ import |return\b(?! [a-z]+ )|>>>)")
-_NOTHING = frozenset(
-    {"none", "todo", "null", "n/a", "parameters", "returns", "description", "args"}
-)
+_NOTHING = ("none", "todo", "null", "n/a", "parameters", "returns", "description", "args")
 _TYPE = re.compile(r"[A-Za-z_][\w.]*(?:\[[\w., |\[\]]+\])?(?: (?:of|or) [\w. ]+| \| [\w.]+)*")
 _MAX_TYPE = 40  # characters
-_ENDINGS = ("sses", "shes", "ches", "xes", "zes")
+# What a verb ends with where somebody does it, and what it ends with in an order.
+_BASES = (("ies$", "y"), ("(ss|sh|ch|x|z)es$", r"\1"), ("(?<![siua])s$", ""))
 
 
 def sentence(said: str, name: str = "") -> str:
@@ -46,15 +45,11 @@ def imperative(text: str) -> str:
     lower = first.lower()
     if not rest or not lower.isalpha():
         return text
-    if lower.endswith("ies"):
-        lower = f"{lower[:-3]}y"
-    elif lower.endswith(_ENDINGS):
-        lower = lower[:-2]
-    elif lower.endswith("s") and not lower.endswith(("ss", "is", "us", "as")):
-        lower = lower[:-1]
-    else:
-        lower = ""
-    return f"{lower.capitalize() or first[0].upper() + first[1:]} {rest}"
+    for ending, base in _BASES:
+        verb, is_one = re.subn(ending, base, lower)
+        if is_one:
+            return f"{verb.capitalize()} {rest}"
+    return f"{first[0].upper()}{first[1:]} {rest}"
 
 
 def type_name(said: str) -> str:
