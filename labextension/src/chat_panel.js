@@ -7,7 +7,7 @@ import { createNotebook } from "./page/cells.js";
 
 /**
  * @import { AnyWidget } from "@anywidget/types"
- * @import { DescriptionMessage } from "./kernel/messages.js"
+ * @import { ChatMessageOf } from "./connection/messages.js"
  * @import { Store } from "./kernel/store.js"
  */
 
@@ -61,7 +61,7 @@ export default () => {
       /** @type {import("./compose/suggestions.js").Describe} */
       async function describe(kind, name) {
         const { reply } = made.request({ type: "describe", kind, name });
-        return /** @type {DescriptionMessage} */ (await reply).text;
+        return /** @type {ChatMessageOf<"text">} */ (await reply).text;
       }
     },
   };

@@ -350,7 +350,7 @@ test("where a notebook lies now is told to the kernel that is connected", async 
   notebook.pathChanged.emit(notebook.localPath);
   await until(() => kernel.told().length === 2);
   const { id: _, ...move } = kernel.told()[1];
-  assert.deepEqual(move, { type: "path", path: "late.ipynb" });
+  assert.deepEqual(move, { type: "moved", path: "late.ipynb" });
 });
 
 test("a connection that is done with hears nothing more of its kernel", async () => {

@@ -34,7 +34,7 @@ beforeEach(async () => {
   const document = { createElement: () => new FakeElement(), head: new FakeElement() };
   Object.assign(globalThis, { document });
   connection = { state: "open", sent: [], request: answer };
-  connection.received = new Signal(connection);
+  connection.panelReceived = new Signal(connection);
   connection.stateChanged = new Signal(connection);
   const content = { activeCell: null };
   const activeCellChanged = new Signal(content);
@@ -55,9 +55,11 @@ function answer(/** @type {any} */ request) {
 
 /** Have the kernel say which name the chat has that was opened with one. */
 function name(/** @type {string} */ opened, /** @type {string} */ chat) {
-  const { panel } = connection.sent.find((/** @type {any} */ sent) => sent.chat === opened);
+  const { panel_id: panel } = connection.sent.find(
+    (/** @type {any} */ sent) => sent.chat === opened,
+  );
   const message = example("snapshot-for-all", { chat });
-  connection.received.emit({ type: "panel-message", panel, message });
+  connection.panelReceived.emit({ panel, message });
 }
 
 test("a chat that was renamed elsewhere goes by its new name", async () => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { PanelModel } from "../lib/sidebar/panel_model.js";
-import { example, labExample } from "./messages.js";
+import { example } from "./messages.js";
 
 /** @import { Line } from "../lib/sidebar/panel_model.js" */
 
@@ -20,10 +20,12 @@ class FakeSignal {
 class FakeLine {
   state = "open";
   stateChanged = new FakeSignal();
-  received = new FakeSignal();
+  panelReceived = new FakeSignal();
   /** @type {any[]} */
   sent = [];
   request = (/** @type {any} */ message) => this.sent.push(message);
+  tell = (/** @type {string} */ panel, /** @type {any} */ message) =>
+    this.sent.push({ ...message, panel });
 
   become(/** @type {string} */ state) {
     this.state = state;
@@ -66,19 +68,18 @@ function listen(/** @type {string} */ name) {
 test("the chat is opened before anything is said to it", () => {
   model.send({ type: "bye" });
   assert.deepEqual(line.sent, [
-    { type: "panel-open", panel: "b5", chat: "prices" },
-    { type: "panel", panel: "b5", message: { type: "bye" } },
+    { type: "panel-open", panel_id: "b5", chat: "prices" },
+    { type: "bye", panel: "b5" },
   ]);
   assert.equal(model.get("panel_id"), "b5");
 });
 
 test("only what is for this chat is heard", () => {
   const told = listen("msg:custom");
-  const message = labExample("panel-message", { panel: "b5" });
-  line.received.emit({ ...message, panel: "other" });
-  line.received.emit(labExample("chats"));
-  line.received.emit(message);
-  assert.deepEqual(told, [message.message]);
+  const message = example("ack", { seq: 7 });
+  line.panelReceived.emit({ message, panel: "other" });
+  for (let count = 0; count < 2; count++) line.panelReceived.emit({ message, panel: "b5" });
+  assert.deepEqual(told, [example("ack", { seq: 1 }), example("ack", { seq: 2 })]);
 });
 
 test("another kernel is told by the name that the chat has now, and the front end hears of it", () => {
@@ -87,14 +88,13 @@ test("another kernel is told by the name that the chat has now, and the front en
   line.become("absent");
   assert.equal(told.length, 0);
   line.become("open");
-  assert.deepEqual(line.sent.at(-1), { type: "panel-open", panel: "b5", chat: "costs" });
+  assert.deepEqual(line.sent.at(-1), { type: "panel-open", panel_id: "b5", chat: "costs" });
   assert.equal(told.length, 1);
 });
 
 test("a chat that goes by another name in the kernel says so", () => {
   const told = listen("change:chat");
-  const say = (/** @type {object} */ message) =>
-    line.received.emit({ type: "panel-message", panel: "b5", message });
+  const say = (/** @type {object} */ message) => line.panelReceived.emit({ panel: "b5", message });
   say(example("snapshot", { chat: "prices" }));
   say(example("snapshot-for-all", { chat: "costs" }));
   assert.deepEqual(told, ["costs"]);
@@ -109,8 +109,8 @@ test("without a kernel nothing can be sent, and that is said", () => {
 test("a chat that is closed hears nothing more", () => {
   const told = [...listen("msg:custom"), ...listen("comm_live_update")];
   model.dispose();
-  assert.deepEqual(line.sent.at(-1), { type: "panel-close", panel: "b5" });
-  line.received.emit(labExample("panel-message", { panel: "b5" }));
+  assert.deepEqual(line.sent.at(-1), { type: "panel-close", panel_id: "b5" });
+  line.panelReceived.emit({ panel: "b5", message: example("ack") });
   line.become("open");
   assert.deepEqual(told, []);
   assert.equal(line.sent.length, 2);
@@ -122,6 +122,6 @@ test("what does not listen any more is told nothing", () => {
   const listener = (/** @type {unknown} */ value) => told.push(value);
   model.on("msg:custom", listener);
   model.off("msg:custom", listener);
-  line.received.emit(labExample("panel-message", { panel: "b5" }));
+  line.panelReceived.emit({ panel: "b5", message: example("ack") });
   assert.deepEqual(told, []);
 });

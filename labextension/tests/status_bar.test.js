@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { Signal } from "@lumino/signaling";
 import { ModelStatus } from "../lib/status_bar/model_status.js";
 import { line, shortName, size } from "../lib/status_bar/words.js";
-import { labExample } from "./messages.js";
+import { example } from "./messages.js";
 
 /**
  * @param {string} text
@@ -14,7 +14,7 @@ import { labExample } from "./messages.js";
 const translate = (text, ...values) =>
   text.replace(/%(\d)/g, (_, number) => String(values[Number(number) - 1]));
 
-const { status } = labExample("status");
+const { activity: status } = example("activity");
 
 /** A connection that notes what is asked, and whose answers are given by hand. */
 class FakeConnection {
@@ -47,7 +47,7 @@ test("a line says what the model does, how full it is and what it takes", () => 
 });
 
 test("while a model is loaded the line says how far", () => {
-  const loading = labExample("status-loading").status;
+  const loading = example("activity-loading").activity;
   assert.equal(line("open", loading, null, translate), "smollm2-135m · loading 25 % · 120 MB");
 });
 
@@ -64,7 +64,7 @@ for (const [state, text] of [
 }
 
 test("while a model is pulled the line says how far", () => {
-  const { pull } = labExample("pull-running");
+  const { pull } = example("pull-running");
   const said = line("open", status, pull, translate);
   assert.equal(said, "smollm2-135m · idle · KV 12 % · 470 MB · pulling 25 %");
   const none = /** @type {any} */ ({ ...status, state: "none", model: null });
@@ -75,9 +75,9 @@ test("the models are listed again when one has been pulled", async () => {
   const [model, one] = [new ModelStatus(), fake()];
   model.follow(one);
   const listed = model.list();
-  one.answer[1](labExample("models"));
+  one.answer[1](example("models"));
   await listed;
-  const { pull } = labExample("pull-running");
+  const { pull } = example("pull-running");
   one.received.emit({ type: "pull", pull });
   assert.equal(one.asked.length, 2);
   one.received.emit({ type: "pull", pull: { ...pull, state: "done" } });
@@ -114,19 +114,19 @@ test("a size has few digits", () => {
 test("only the notebook in front is watched", () => {
   const [model, one, other] = [new ModelStatus(), fake(), fake()];
   model.follow(one);
-  one.received.emit({ type: "status", status });
+  one.received.emit({ type: "activity", activity: status });
   assert.deepEqual(model.status, status);
   model.follow(other);
-  assert.deepEqual(one.asked.at(-1), { type: "watch-status", is_on: false });
-  assert.deepEqual(other.asked, [{ type: "watch-status", is_on: true }]);
-  one.received.emit({ type: "status", status });
+  assert.deepEqual(one.asked.at(-1), { type: "watch-activity", is_on: false });
+  assert.deepEqual(other.asked, [{ type: "watch-activity", is_on: true }]);
+  one.received.emit({ type: "activity", activity: status });
   assert.equal(model.status, null);
 });
 
 test("a connection that comes back is watched again, and nothing is said of it meanwhile", () => {
   const [model, one] = [new ModelStatus(), fake()];
   model.follow(one);
-  one.received.emit({ type: "status", status });
+  one.received.emit({ type: "activity", activity: status });
   one.state = "none";
   one.stateChanged.emit("none");
   assert.equal(model.status, null);

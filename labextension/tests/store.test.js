@@ -28,7 +28,7 @@ beforeEach(() => {
  * @param {object} [changes]
  */
 function welcome(name = "snapshot", changes = {}) {
-  const { id, view } = kernel.last("hello");
+  const { id, view } = kernel.last("follow");
   kernel.say({ type: "ack", id });
   kernel.say(example(name, { id, view, ...changes }));
 }
@@ -58,8 +58,8 @@ async function settle() {
 
 test("a view says hello and shows the snapshot", () => {
   store.connect(true);
-  const hello = kernel.last("hello");
-  assert.deepEqual(hello, example("hello", { id: `${hello.view}-1`, view: hello.view }));
+  const hello = kernel.last("follow");
+  assert.deepEqual(hello, example("follow", { id: `${hello.view}-1`, view: hello.view }));
   assert.equal(store.state.connection, "connecting");
   welcome();
   const { connection, chat, path, turns, notices, pending, status } = store.state;
@@ -111,7 +111,7 @@ test("a snapshot for all takes the place of what there was", () => {
   );
   mock.timers.tick(400);
   assert.equal(store.state.waiting, true); // nobody has said that it had arrived
-  assert.equal(kernel.sent.filter(({ type }) => type === "hello").length, 1);
+  assert.equal(kernel.sent.filter(({ type }) => type === "follow").length, 1);
 });
 
 test("a page without a view says bye and is told nothing until there is one again", async () => {
@@ -125,18 +125,18 @@ test("a page without a view says bye and is told nothing until there is one agai
   kernel.say(example("snapshot-for-all"));
   await settle();
   mock.timers.tick(10_000);
-  assert.equal(kernel.sent.filter(({ type }) => type === "hello").length, 1);
+  assert.equal(kernel.sent.filter(({ type }) => type === "follow").length, 1);
   assert.equal(store.state.waiting, false);
   store.connect(true);
   welcome();
   assert.equal(store.state.connection, "ready");
-  assert.equal(kernel.last("hello").can_write_cells, true);
+  assert.equal(kernel.last("follow").can_write_cells, true);
 });
 
 test("a page with a view says hello when another one has said bye", () => {
   ready();
   kernel.say(example("anybody"));
-  assert.equal(kernel.sent.filter(({ type }) => type === "hello").length, 2);
+  assert.equal(kernel.sent.filter(({ type }) => type === "follow").length, 2);
 });
 
 test("what comes before the snapshot is not shown", () => {
@@ -368,11 +368,11 @@ test("every order is what the kernel reads", () => {
 });
 
 for (const [question, answer] of [
-  ["complete", "suggestions"],
-  ["describe", "description"],
+  ["suggest", "suggestions"],
+  ["describe", "text"],
   ["check", "checked"],
   ["prepare", "prepared"],
-  ["land", "landed"],
+  ["land", "text"],
 ]) {
   test(`${question} is answered by ${answer}`, async () => {
     ready();
@@ -425,7 +425,7 @@ test("without a kernel a prompt says so and does not stay pending", async () => 
 
 test("a greeting that waits for the cell is followed by others, but not for ever", () => {
   store.connect(true);
-  const greetings = () => kernel.sent.filter(({ type }) => type === "hello").length;
+  const greetings = () => kernel.sent.filter(({ type }) => type === "follow").length;
   mock.timers.tick(500);
   assert.equal(greetings(), 2);
   for (let round = 0; round < 10; round += 1) mock.timers.tick(60_000);
@@ -437,7 +437,7 @@ test("a greeting that waits for the cell is followed by others, but not for ever
 test("an answered greeting is the last one", () => {
   ready();
   mock.timers.tick(60_000);
-  assert.equal(kernel.sent.filter(({ type }) => type === "hello").length, 1);
+  assert.equal(kernel.sent.filter(({ type }) => type === "follow").length, 1);
 });
 
 test("that the kernel has gone is said without being asked", async () => {
@@ -483,7 +483,7 @@ for (const [what, cause] of /** @type {[string, () => void][]} */ ([
     ready();
     cause();
     cause();
-    assert.equal(kernel.sent.filter(({ type }) => type === "hello").length, 2);
+    assert.equal(kernel.sent.filter(({ type }) => type === "follow").length, 2);
     assert.equal(store.state.turns.get(2)?.text, "`df` has");
     welcome("snapshot-empty");
     assert.equal(store.state.turns.size, 0);
@@ -499,10 +499,10 @@ test("a snapshot that is lost itself is asked for again", () => {
   kernel.lose(); // the snapshot
   kernel.say(example("status"));
   mock.timers.tick(2000);
-  assert.equal(kernel.sent.filter(({ type }) => type === "hello").length, 3);
+  assert.equal(kernel.sent.filter(({ type }) => type === "follow").length, 3);
   welcome();
   mock.timers.tick(10_000);
-  assert.equal(kernel.sent.filter(({ type }) => type === "hello").length, 3);
+  assert.equal(kernel.sent.filter(({ type }) => type === "follow").length, 3);
 });
 
 test("a prompt that the kernel did not know of yet stays pending after a snapshot", () => {

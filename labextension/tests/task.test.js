@@ -64,7 +64,7 @@ test("progress comes before a proposal", async () => {
   task.begin();
   const progress = { text: "Reading", share: 0.5 };
   await kernel.say({ type: "ack", id: "page-1" });
-  await kernel.say({ type: "progress", id: "page-1", progress, text: "so far" });
+  await kernel.say({ type: "progress", number: null, id: "page-1", progress, text: "so far" });
   assert.deepEqual(task.state, { kind: "working", progress, text: "so far" });
   await kernel.say({ type: "proposal", id: "page-1", ...PROPOSAL });
   assert.equal(task.state.kind, "proposal");
@@ -84,6 +84,7 @@ test("what is ended is cancelled, and what comes of it later is nobody's", async
   await kernel.say({ type: "proposal", id: "page-1", ...PROPOSAL });
   await kernel.say({
     type: "progress",
+    number: null,
     id: "page-1",
     progress: { text: "", share: null },
     text: "",

@@ -43,7 +43,8 @@ FORK = "import os\npid = os.fork()\nif not pid: os._exit(0)\nos.waitpid(pid, 0)"
 
 
 DIFFERS = """\
-from jupyter_llm.frontends.lab import messages, session
+from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.lab import session
 messages.PROTOCOL = session.PROTOCOL = 0
 session.__version__ = "0.0.7"
 """

@@ -24,7 +24,7 @@ CHECKED = {
     ],
 }
 PREPARED = example("prepared")
-LANDED = example("landed")
+LANDED = example("text")
 NOTICE = {**example("notice-error")["notice"], "after": 1, "level": "info"}
 PROPOSAL = example("notice")["notice"]["proposal"]
 

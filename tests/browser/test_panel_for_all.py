@@ -71,8 +71,8 @@ def busy_chat(request: pytest.FixtureRequest, chat: PanelPage) -> PanelPage:
         cells=["df = load()"],
         theme=theme,
         prepare=example("prepared"),
-        complete=example("suggestions"),
-        describe=example("description"),
+        suggest=example("suggestions"),
+        describe=example("text"),
         check={
             "type": "checked",
             "results": [{"source": "", "unknown_names": ["dff"], "missing_modules": ["seaborn"]}],
@@ -147,8 +147,8 @@ def test_enlarged_everything_can_be_reached(
     found = example("suggestions")
     chat.open(
         a_snapshot(a_turn(1, text=TEXT), a_turn(2, **writing)),
-        complete={**found, "items": found["items"] * 6},
-        describe={**example("description"), "text": "A long description.\n" * 20},
+        suggest={**found, "items": found["items"] * 6},
+        describe={**example("text"), "text": "A long description.\n" * 20},
     )
     if has_own_view:
         chat.page.add_style_tag(content="main { block-size: 100vh; box-sizing: border-box; }")

@@ -467,7 +467,7 @@ def test_two_views_show_the_same_and_one_of_them_announces(chat: PanelPage) -> N
         expect(log).to_contain_text("Both of us.")
     chat.show(a_turn(1, text="Both of us."), path=[1])
     expect(chat.page.locator(".jllm-announcer")).to_have_text(["Answer: Both of us.", ""])
-    assert len(chat.sent("hello")) == 1
+    assert len(chat.sent("follow")) == 1
 
 
 def test_a_closed_view_leaves_nothing_behind(chat: PanelPage) -> None:
@@ -608,7 +608,7 @@ def test_text_begins_on_the_side_where_its_language_does(chat: PanelPage) -> Non
 @pytest.mark.parametrize("key", ["Tab", "Enter"])
 def test_a_suggestion_that_was_taken_can_be_undone(chat: PanelPage, key: str) -> None:
     suggestions = {**example("suggestions"), "start": 8, "end": 10}
-    box = chat.open(complete=suggestions).box
+    box = chat.open(suggest=suggestions).box
     box.press_sequentially("What is @d")
     expect(chat.page.get_by_role("listbox")).to_be_visible()
     box.press(key)
@@ -626,7 +626,7 @@ def commands(*names: str) -> dict[str, Any]:
 
 def slash(chat: PanelPage) -> Locator:
     """Type a slash, and have the kernel be under load from then on; the box."""
-    box = chat.open(complete=commands("help", "unload", "use")).box
+    box = chat.open(suggest=commands("help", "unload", "use")).box
     box.press_sequentially("/")
     expect(chat.page.get_by_role("option")).to_have_count(3)
     chat.page.evaluate("() => { panelPage.model.isSilent = true; }")
@@ -646,13 +646,13 @@ def test_a_late_list_keeps_the_suggestion_that_was_chosen(chat: PanelPage) -> No
     entries = chat.page.get_by_role("option")
     expect(entries).to_have_text([re.compile("/unload"), re.compile("/use")])
     box.press("ArrowDown")
-    chat.tell({**commands("unload", "use"), "end": 2, "id": chat.last_id("complete")})
+    chat.tell({**commands("unload", "use"), "end": 2, "id": chat.last_id("suggest")})
     box.press("Tab")
     expect(box).to_have_value("/use ")
 
 
 def test_a_list_about_another_text_takes_no_key(chat: PanelPage) -> None:
-    box = chat.open(complete=commands("help", "use")).box
+    box = chat.open(suggest=commands("help", "use")).box
     box.press_sequentially("/")
     expect(chat.page.get_by_role("listbox")).to_be_visible()
     box.evaluate("node => { node.value = '/status'; }")  # as a script or an extension may do it

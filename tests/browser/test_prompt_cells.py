@@ -37,8 +37,8 @@ HAS_READ = """(lambda drafts, status: (
     drafts._draft is not None and drafts._draft.source == {!r} and drafts._reading.wait(0)
     and (lambda now: now.num_running == now.num_waiting == 0)(status())
 ))(
-    next(part for session in __import__('jupyter_llm.frontends.lab.target').frontends.lab.target.
-        sessions for part in session._parts if type(part).__name__ == 'Drafts'),
+    next(part.drafting for session in __import__('jupyter_llm.frontends.lab.target').frontends.lab.
+        target.sessions for part in session._parts if type(part).__name__ == 'PageCells'),
     __import__('jupyter_llm').llm.current.resident.status,
 )"""
 

@@ -39,8 +39,8 @@ def fits(message: object, kind: type[FromFrontEnd | ToFrontEnd]) -> bool:
 
 
 def without_seq(message: Json) -> Json:
-    """What is sent, but for its number."""
-    return {key: value for key, value in message.items() if key != "seq"}
+    """What is sent, but for its number and whose it is."""
+    return {key: value for key, value in message.items() if key not in ("seq", "panel")}
 
 
 class RecordingComm(BaseComm):
@@ -93,8 +93,8 @@ class View:
         return request_id
 
     def hello(self, *, can_write_cells: bool = False) -> Json:
-        """Say hello and wait for what there is."""
-        request = self.ask("hello", view=self.view, protocol=1, can_write_cells=can_write_cells)
+        """Come to the chat and wait for what there is."""
+        request = self.ask("follow", view=self.view, can_write_cells=can_write_cells)
         return self.wait_for(lambda m: m["type"] == "snapshot" and m["id"] == request)
 
     def send(self, text: str, **options: Any) -> str:

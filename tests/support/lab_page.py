@@ -15,26 +15,19 @@ from __future__ import annotations
 import threading
 import time
 from itertools import count
-from typing import Any, Union
+from typing import Any
 from uuid import uuid4
 
 from comm.base_comm import BaseComm
-from msgspec import convert, to_builtins
-from support.front_end import TIMEOUT_S, Json, without_seq
+from support.front_end import TIMEOUT_S, Json, fits, without_seq
 from support.kernel import Kernel
 
-from jupyter_llm.frontends.lab.messages import PROTOCOL, FromLab, ToLab
+from jupyter_llm.frontends.comm.messages import PROTOCOL, ToFrontEnd
 from jupyter_llm.frontends.lab.presence import TARGET
 from jupyter_llm.frontends.lab.target import Sessions
 
 # These say how far a request is; see labextension/src/connection/requests.ts.
 NEWS = frozenset({"ack", "progress", "completion"})
-
-
-def fits(message: object, kind: type[FromLab | ToLab]) -> bool:
-    """Whether a message is one of a kind, and says all that there is to say in one."""
-    read: Any = convert(message, Union[tuple(kind.__subclasses__())])  # noqa: UP007  made here
-    return bool(to_builtins(read) == message)
 
 
 class Page:
@@ -118,7 +111,7 @@ class Page:
     def _check(self, message: Json) -> None:
         try:
             assert message["seq"] == len(self.messages) + 1, "something is missing"
-            assert fits(without_seq(message), ToLab), "it is not what its type says"
+            assert fits(without_seq(message), ToFrontEnd), "it is not what its type says"
         except Exception as error:  # noqa: BLE001  whoever sends it is not to fail for us
             self._wrong.append(f"{error!r} at {message}")
 

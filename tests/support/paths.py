@@ -7,7 +7,6 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 ROOT = TESTS.parent
 DATA = TESTS / "data"
-MESSAGES = TESTS / "frontends" / "panel" / "messages"
-LAB_MESSAGES = TESTS / "frontends" / "lab" / "messages"
+MESSAGES = TESTS / "frontends" / "comm" / "messages"
 FRONT_END = ROOT / "labextension"
 LAB_EXTENSION = ROOT / "jupyter_llm" / "frontends" / "lab" / "static"

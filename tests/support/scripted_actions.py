@@ -4,42 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.frontends.comm.messages import (
+    Act,
+    AnswerMessage,
+    Cancel,
+    ErrorMessage,
+    ProgressMessage,
+    ProposalMessage,
+)
 from jupyter_llm.frontends.comm.parts import ProgressData
 from jupyter_llm.frontends.lab import target
 from jupyter_llm.frontends.lab.actions import Actions
-from jupyter_llm.frontends.lab.messages import (
-    Act,
-    Answer,
-    Cancel,
-    ErrorMessage,
-    FromLab,
-    ProgressMessage,
-    ProposalMessage,
-    ToLab,
-)
+from jupyter_llm.frontends.lab.session import PagePart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from jupyter_llm.frontends.lab.session import Session
 
 
-class ScriptedActions:
+class ScriptedActions(PagePart):
     """Takes what a page asks for, and answers the latest of it when it is told to."""
 
     def __init__(self, session: Session) -> None:
+        super().__init__(session)
         global actions  # noqa: PLW0603  the page that came last is the one of the test
         actions = self
         self.asked: list[Act] = []
         self.cancelled: list[str] = []
-        self._put = session.outbox.put
-
-    def by_type(self) -> Mapping[type[FromLab], Callable[[Any], None]]:
-        """As `Part`."""
-        return {Act: self.asked.append, Cancel: lambda cancel: self.cancelled.append(cancel.target)}
-
-    def close(self) -> None:
-        """As `Part`."""
+        cancelled = lambda cancel: self.cancelled.append(cancel.target)  # noqa: E731
+        session.inbox.add({Act: self.asked.append, Cancel: cancelled})
 
     def write(self, text: str, share: float | None = None, *, said: str = "Writing") -> None:
         """Say how far it is."""
@@ -48,7 +40,7 @@ class ScriptedActions:
 
     def answer(self, markdown: str) -> None:
         """Answer in words."""
-        self._put(Answer(id=self.asked[-1].id, chat="default", number=1, markdown=markdown))
+        self._put(AnswerMessage(id=self.asked[-1].id, chat="default", number=1, markdown=markdown))
 
     def fail(self, text: str) -> None:
         """Say that nothing came of it."""
@@ -63,7 +55,7 @@ class ScriptedActions:
             "metadata": {"jupyter_llm": {"record": 7}},
             "markdown": "",
         }
-        proposal: ToLab = ProposalMessage(
+        proposal = ProposalMessage(
             id=act.id, cell=act.cell.id, before=act.cell.source, source=source, **(known | changes)
         )
         self._put(proposal)

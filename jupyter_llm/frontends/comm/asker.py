@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from jupyter_llm.api import llm
 from jupyter_llm.chat.asked import Asked
@@ -20,42 +20,18 @@ from jupyter_llm.notebook.values.mentions import plainly_mentioned
 from jupyter_llm.tasks.proposal import Proposal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.chat.draft import Turn
-    from jupyter_llm.engine.base import Stream
     from jupyter_llm.frontends.comm.jobs import Job
     from jupyter_llm.frontends.comm.messages import DraftMessage, Regenerate, Send
-    from jupyter_llm.frontends.comm.parts import ChoiceData
+    from jupyter_llm.frontends.comm.sync import KernelSide
     from jupyter_llm.frontends.prompt.options import Options
-
-
-class Side(Protocol):
-    """What prompts and commands need of the kernel's side of a chat."""
-
-    chat: Chat
-
-    def send_prompt(self, job: Job, asked: Asked) -> Stream:
-        """Send a prompt of a job to the chat; the turn that appears is the job's."""
-
-    def notify(
-        self,
-        job: Job,
-        markdown: str,
-        *,
-        proposal: ProposalData | None = None,
-        answer: Completion | None = None,
-        choices: Sequence[ChoiceData] = (),
-    ) -> None:
-        """Show what a job has come to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asker:
     """Sends what is typed in a front end, with options of its own."""
 
-    side: Side
+    side: KernelSide
     options: Options
 
     def send(self, message: Send, job: Job) -> None:

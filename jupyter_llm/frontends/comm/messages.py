@@ -1,35 +1,49 @@
-"""What a chat's front end and the kernel say to each other: JSON objects, each with a `type`.
+"""What front ends and the kernel say to each other: JSON objects, each with a `type`.
 
-tests/frontends/panel/messages/ holds one example of every message, read by the tests of both sides.
+A host carries them: the comm of a panel's widget, or the one of a JupyterLab page, in which the
+messages to and from a chat that it shows say in `panel` which one they are about. What the kernel
+sends is numbered besides, in `seq`, so that nothing is missed unnoticed.
+
+The kernel writes no cells of a page: it answers the one that asked, and a person takes the answer
+there. tests/frontends/comm/messages/ has an example of each message, for the tests of both sides.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, Union
+import re
+from typing import Any, Final, Literal, Union
 
 from msgspec import ValidationError, convert
 
 from jupyter_llm.frontends.comm.parts import (
+    ActivityData,
     AttachmentData,
+    ChatData,
     CheckedData,
     Data,
+    DocumentCellData,
+    ModelTableData,
     NoticeData,
     PendingData,
+    ProgressData,
+    PullData,
+    RangeData,
     StatusData,
     SuggestionData,
     SuggestionKind,
+    TargetCellData,
     TurnData,
+    UsageData,
 )
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
+
+Action = Literal["explain", "fix", "document", "test", "review", "continue", "edit"]
 
 
 def _tag(name: str) -> str:
-    """The `type` of a message, by the name of its class."""
-    return name.removesuffix("Message").lower()
-
-
-# From the front end
+    """The `type` of a message, by the name of its class: `ListChats` is `list-chats`."""
+    return re.sub(r"(?<=.)(?=[A-Z])", "-", name.removesuffix("Message")).lower()
 
 
 class FromFrontEnd(Data, tag_field="type", tag=_tag):
@@ -38,11 +52,183 @@ class FromFrontEnd(Data, tag_field="type", tag=_tag):
     id: str
 
 
+class ToFrontEnd(Data, tag_field="type", tag=_tag):
+    """What a front end is told. All views of a chat hear what any of them is answered."""
+
+
+# From a page about its notebook
+
+
 class Hello(FromFrontEnd):
+    """A page is there; it is answered with `welcome`. `client` names it among others.
+
+    `path` is where its notebook lies below the server's root.
+    """
+
+    protocol: int
+    client: str
+    path: str
+
+
+class Moved(FromFrontEnd):
+    """The notebook has moved."""
+
+    path: str
+
+
+class Cells(FromFrontEnd):
+    """From the cell with the index `at` on, so many go, and others come in their place.
+
+    Revisions count these edits; the first one puts all cells of the notebook where none were.
+    """
+
+    revision: int
+    at: int
+    remove: int
+    insert: list[DocumentCellData]
+
+
+class Complete(FromFrontEnd):
+    """What may stand between `prefix` and `suffix` in a cell; `num_items` ways to go on.
+
+    Each has at most `max_lines` lines. `is_invoked` says that a person asked for it, and it did not
+    come of typing alone.
+    """
+
+    revision: int
+    cell: str
+    prefix: str
+    suffix: str
+    is_invoked: bool
+    num_items: int
+    max_lines: int
+
+
+class Focus(FromFrontEnd):
+    """A person has gone to a cell: what a completion there would read may be read ahead."""
+
+    revision: int
+    cell: str
+
+
+class Cancel(FromFrontEnd):
+    """Stop what a request asked for, by its id."""
+
+    target: str
+
+
+class Shown(FromFrontEnd):
+    """A completion was taken, or its start: the cell's source holds it. Answered by `accepted`."""
+
+    target: str
+    item: int
+    source: str
+
+
+class Act(FromFrontEnd):
+    """Do something with a cell: explain it, mend it, write what is missing.
+
+    Answered by `proposal`, or by `answer` to explain and review, with `progress` before. A
+    selection of no length is where the cursor stands.
+    """
+
+    action: Action
+    cell: TargetCellData
+    selection: RangeData | None
+    instruction: str | None
+
+
+class CellDraft(FromFrontEnd):
+    """What stands in a `%%llm` cell that is being written, to be read ahead."""
+
+    cell: str
+    source: str
+
+
+class PanelOpen(FromFrontEnd):
+    """Show a chat by its name, under an id for the messages to and from it."""
+
+    panel_id: str
+    chat: str
+
+
+class PanelClose(FromFrontEnd):
+    """The chat is not shown any more."""
+
+    panel_id: str
+
+
+class ListChats(FromFrontEnd):
+    """Which chats the notebook has; answered by `chats`."""
+
+
+class RenameChat(FromFrontEnd):
+    """Give a chat another name; answered by `chats`."""
+
+    name: str
+    new_name: str
+
+
+class ExportChat(FromFrontEnd):
+    """A chat as a Markdown text; answered by `text`."""
+
+    name: str
+
+
+class DeleteChat(FromFrontEnd):
+    """Forget a chat for good; answered by `chats`."""
+
+    name: str
+
+
+class Record(FromFrontEnd):
+    """What is known of how a text was made, by the metadata that a cell or output holds.
+
+    `text` is the cell's source, or the output as plain text.
+    """
+
+    metadata: dict[str, Any]
+    text: str | None
+
+
+class WatchActivity(FromFrontEnd):
+    """Say from now on what the model does and how far a pull is, or no more."""
+
+    is_on: bool
+
+
+class ListModels(FromFrontEnd):
+    """Which models there are, and which may be pulled; answered by `models`."""
+
+
+class UseModel(FromFrontEnd):
+    """Load a model by its name, or the default one; answered by `done`, with `progress` before."""
+
+    model: str | None
+
+
+class StartPull(FromFrontEnd):
+    """Pull a model; answered by `done` once that has begun. Who watches is told how far it is."""
+
+    model: str
+    accepts_licence: bool
+
+
+class StopPull(FromFrontEnd):
+    """Stop the pull that runs, whoever asked for it."""
+
+
+class ForgetPull(FromFrontEnd):
+    """Tell no more of what has become of the last pull."""
+
+
+# From the front end of a chat
+
+
+class Follow(FromFrontEnd):
     """A view is there, or has missed something; it is answered with a snapshot."""
 
     view: str
-    protocol: int
     can_write_cells: bool
 
 
@@ -105,7 +291,7 @@ class Dismiss(FromFrontEnd):
     notice: str
 
 
-class Complete(FromFrontEnd):
+class Suggest(FromFrontEnd):
     """What may stand at the cursor; it counts code points, as all places do."""
 
     text: str
@@ -142,14 +328,7 @@ class Land(FromFrontEnd):
     in_place: bool
 
 
-# To the front end
-
-
-class ToFrontEnd(Data, tag_field="type", tag=_tag):
-    """What a front end is told; every view of a chat sees everything, also what answers another.
-
-    What is sent is numbered besides, in `seq`, so that a view sees when it has missed something.
-    """
+# To a front end
 
 
 class Ack(ToFrontEnd):
@@ -159,17 +338,144 @@ class Ack(ToFrontEnd):
 
 
 class ErrorMessage(ToFrontEnd):
-    """A request could not be fulfilled; a prompt's or a command's failure is a notice."""
+    """A request could not be fulfilled; why a chat's prompt or command failed is a notice."""
 
     id: str | None
     text: str
+
+
+class ProgressMessage(ToFrontEnd):
+    """How far a request (`id`) or a turn (`number`) is that is not answered yet.
+
+    `text` is what was written so far, in Markdown.
+    """
+
+    progress: ProgressData
+    id: str | None = None
+    number: int | None = None
+    text: str = ""
+
+
+class TextMessage(ToFrontEnd):
+    """Answers a request in words: Markdown, or plain text to `describe` and `land`."""
+
+    id: str
+    text: str
+
+
+class DoneMessage(ToFrontEnd):
+    """A request is fulfilled that is answered by nothing else."""
+
+    id: str
+
+
+# To a page
+
+
+class Welcome(ToFrontEnd):
+    """Answers `hello`."""
+
+    id: str
+    protocol: int
+    version: str
+    model: str | None
+
+
+class ModelMessage(ToFrontEnd):
+    """This model is loaded from now on, or none."""
+
+    model: str | None
+
+
+class Resend(ToFrontEnd):
+    """Edits are missing: send all cells of the notebook, as revision 1."""
+
+
+class CompletionMessage(ToFrontEnd):
+    """How far a completion is. `item` counts the ways to go on; the text is whole each time."""
+
+    id: str
+    item: int
+    text: str
+    is_final: bool
+
+
+class Completed(ToFrontEnd):
+    """Answers `complete`, with what each item cost; `reason` says why there is none."""
+
+    id: str
+    usage: list[UsageData]
+    reason: str | None = None
+
+
+class Accepted(ToFrontEnd):
+    """Answers `shown`: the record that the cell's metadata are to hold, if there is one."""
+
+    id: str
+    metadata: dict[str, Any]
+
+
+class ProposalMessage(ToFrontEnd):
+    """Answers `act`: what a cell may be changed to, or with `is_below` what may be put under it.
+
+    `before` is the cell as it was when it was read. `metadata` belong to the cell that holds
+    `source`. `markdown` says why, if there is something to say.
+    """
+
+    id: str
+    cell: str
+    before: str
+    source: str
+    is_below: bool
+    unknown_names: list[str]
+    metadata: dict[str, Any]
+    markdown: str
+
+
+class AnswerMessage(ToFrontEnd):
+    """Answers `act` in words: they are the turn of this chat with this number, or no turn."""
+
+    id: str
+    chat: str
+    number: int | None
+    markdown: str
+
+
+class ChatsMessage(ToFrontEnd):
+    """The chats of the notebook."""
+
+    id: str
+    chats: list[ChatData]
+
+
+class ActivityMessage(ToFrontEnd):
+    """The model does something else, or holds more or less."""
+
+    activity: ActivityData
+
+
+class PullMessage(ToFrontEnd):
+    """How far the pull is, or what the last one has come to; nothing once that is put away."""
+
+    pull: PullData | None
+
+
+class Models(ToFrontEnd):
+    """Answers `list-models`: those that are here, and those that suit this machine, best first."""
+
+    id: str
+    here: ModelTableData
+    suited: ModelTableData
+
+
+# To the front end of a chat
 
 
 class Anybody(ToFrontEnd):
     """A view has said bye. Whoever still shows the chat says hello, or hears nothing more."""
 
 
-class Snapshot(ToFrontEnd):
+class SnapshotMessage(ToFrontEnd):
     """All there is, for the view that said hello, or for all; `turns` are those of the path.
 
     `kernel` tells it from the one that was there before: it is another text in each.
@@ -177,7 +483,6 @@ class Snapshot(ToFrontEnd):
 
     id: str | None
     view: str | None
-    protocol: int
     kernel: str
     chat: str | None
     turns: list[TurnData]
@@ -206,15 +511,6 @@ class Delta(ToFrontEnd):
     number: int
     text: str
     reasoning: str = ""
-
-
-class ProgressMessage(ToFrontEnd):
-    """How far a pending request (`id`) or a turn (`number`) is before there is text."""
-
-    text: str
-    share: float | None
-    id: str | None = None
-    number: int | None = None
 
 
 class PendingMessage(ToFrontEnd):
@@ -264,13 +560,6 @@ class Suggestions(ToFrontEnd):
     items: list[SuggestionData]
 
 
-class Description(ToFrontEnd):
-    """Answers `describe`, in plain text."""
-
-    id: str
-    text: str
-
-
 class Checked(ToFrontEnd):
     """Answers `check`."""
 
@@ -286,23 +575,25 @@ class Prepared(ToFrontEnd):
     metadata: dict[str, Any]
 
 
-class Landed(ToFrontEnd):
-    """Answers `land`: where the code is, in words."""
-
-    id: str
-    text: str
+_ANY: Any = Union[tuple(FromFrontEnd.__subclasses__())]  # noqa: UP007  made here
 
 
-_ANY_REQUEST: Any = Union[tuple(FromFrontEnd.__subclasses__())]  # noqa: UP007  made here
+def is_other_hello(content: object) -> bool:
+    """Whether a page says hello in another protocol, so that nothing else it says is understood."""
+    match content:
+        case {"type": "hello", "protocol": int(protocol), "id": str()}:
+            return protocol != PROTOCOL
+    return False
 
 
 def read_message(content: object) -> FromFrontEnd:
     """What a front end sent, checked; `ValueError` if it is no such message."""
     try:
-        message: FromFrontEnd = convert(content, _ANY_REQUEST)
+        message: FromFrontEnd = convert(content, _ANY)
     except ValidationError:
         kind = content.get("type") if isinstance(content, dict) else None
         raise ValueError(
-            f"The panel sent a message that nobody understands: {kind!r:.40}."
+            f"The page sent a message that nobody understands: {kind!r:.40}. Its jupyter_llm and "
+            "the kernel's may differ: install the same version in both places."
         ) from None
     return message

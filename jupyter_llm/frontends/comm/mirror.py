@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from jupyter_llm.frontends.comm.messages import Delta, PathMessage, ProgressMessage, TurnMessage
-from jupyter_llm.frontends.comm.parts import ToldData, TurnData, UsageData, progress_data
+from jupyter_llm.frontends.comm.parts import ToldData, TurnData, progress_data, usage_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -95,8 +95,8 @@ class Mirror:
         if turn.state not in ("waiting", "reading") or stream is None:
             self._progress.pop(exchange.number, None)
             return
-        now = progress_data(stream.progress.step)
-        message = ProgressMessage(number=exchange.number, text=now.text, share=now.share)
+        progress = progress_data(stream.progress.step)
+        message = ProgressMessage(number=exchange.number, progress=progress)
         if self._progress.get(exchange.number) != message:
             self._progress[exchange.number] = message
             yield message
@@ -131,7 +131,7 @@ def turn_data(exchange: Exchange, model: str | None, old: TurnData | None = None
 
 
 def _finished(completion: Completion, known: dict[str, Any]) -> TurnData:
-    made, usage = completion.provenance, completion.usage
+    made = completion.provenance
     return TurnData(
         **known,
         text=completion.text,
@@ -142,14 +142,7 @@ def _finished(completion: Completion, known: dict[str, Any]) -> TurnData:
         seed=completion.seed,
         temperature=made.params.temperature if made is not None else None,
         exact=completion.exact,
-        usage=UsageData(
-            prompt_tokens=usage.prompt_tokens,
-            cached_tokens=usage.cached_tokens,
-            completion_tokens=usage.completion_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-            first_token_s=round(usage.first_token_s, 3),
-            tokens_per_s=round(usage.tokens_per_s, 2),
-        ),
+        usage=usage_data(completion.usage),
     )
 
 

@@ -13,13 +13,13 @@ from msgspec import to_builtins
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jupyter_llm.frontends.comm.parts import Data
+    from jupyter_llm.frontends.comm.messages import ToFrontEnd
 
 logger = logging.getLogger(__name__)
 
 
 class Outbox:
-    """The way to the front end.
+    """The way to a front end.
 
     Every message goes out in the context of the last one that came in, whichever thread sends it:
     ipykernel reads there which request it belongs to, and through which subshell answers are to
@@ -38,14 +38,14 @@ class Outbox:
         """Take the context of this thread, where a message of the front end is being handled."""
         self._context = contextvars.copy_context()
 
-    def put(self, message: Data) -> None:
-        """Send a message. Returns at once, and never fails: the comm may be dead."""
+    def put(self, message: ToFrontEnd, **about: str) -> None:
+        """Send a message, and what it is about. Returns at once, and never fails."""
         context = self._context
         if context is None or os.getpid() != self._pid:
             return
         with self._lock:
             self._num_sent += 1
-            numbered = {**to_builtins(message), "seq": self._num_sent}
+            numbered = {**to_builtins(message), **about, "seq": self._num_sent}
             # A copy, since a context can be entered by one thread at a time.
             run = context.copy().run
             try:

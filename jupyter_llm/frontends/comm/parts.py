@@ -1,14 +1,17 @@
-"""What the messages of a chat over a comm are made of: values, as JSON holds them."""
+"""What messages to and from front ends are made of: values, as JSON holds them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from jupyter_llm.common.bars import Step
+    from jupyter_llm.engine.completion import Usage
 
+ActivityState = Literal["none", "loading", "idle", "waiting", "reading", "writing"]
+CellKind = Literal["code", "markdown", "raw"]
 SuggestionKind = Literal["command", "variable", "cell"]
 TurnState = Literal["waiting", "reading", "writing", "finished"]
 PullState = Literal["running", "stopped", "failed", "licence", "done"]
@@ -38,6 +41,18 @@ class UsageData(Data):
     first_token_s: float
     tokens_per_s: float
     reasoning_tokens: int = 0
+
+
+def usage_data(usage: Usage) -> UsageData:
+    """What an answer cost, as the front end knows it."""
+    return UsageData(
+        prompt_tokens=usage.prompt_tokens,
+        cached_tokens=usage.cached_tokens,
+        completion_tokens=usage.completion_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        first_token_s=round(usage.first_token_s, 3),
+        tokens_per_s=round(usage.tokens_per_s, 2),
+    )
 
 
 class ToldData(Data):
@@ -187,3 +202,64 @@ class CheckedData(Data):
     source: str
     unknown_names: list[str]
     missing_modules: list[str]
+
+
+class DocumentCellData(Data):
+    """A cell of the notebook as it stands in the page. Of one that `is_off` nothing may be told."""
+
+    id: str
+    kind: CellKind
+    source: str
+    is_off: bool = False
+
+
+class TargetCellData(Data):
+    """The cell that an action is about, and the error that its outputs show, if they do."""
+
+    id: str
+    source: str
+    error: str | None = None
+
+
+class RangeData(Data):
+    """A piece of a text, from one place to before another; places count code points."""
+
+    start: int
+    end: int
+
+
+class ChatData(Data):
+    """A chat of the notebook, by its name, and how many turns it has."""
+
+    name: str
+    num_turns: int
+
+
+class ModelData(Data):
+    """A model that may be chosen, and what stands beside its name in a table of them."""
+
+    name: str
+    facts: list[str]
+    is_loaded: bool = False
+
+
+class ModelTableData(Data):
+    """Models, and what is told of each."""
+
+    columns: list[str]
+    models: list[ModelData]
+
+
+class ActivityData(Data):
+    """What the model does: one line at the foot of the window.
+
+    `beside` names the other models that are loaded, and what they are used for.
+    """
+
+    state: ActivityState
+    model: str | None = None
+    share: float | None = None
+    kv_used: int = 0
+    kv_room: int = 0
+    process_bytes: int = 0
+    beside: list[str] = field(default_factory=list)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from jupyter_llm.common.watchers import weakly
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.frontends.comm import messages
-from jupyter_llm.frontends.comm.messages import Snapshot, TurnMessage
+from jupyter_llm.frontends.comm.messages import SnapshotMessage, TurnMessage
 from jupyter_llm.frontends.comm.mirror import Mirror, turn_data
-from jupyter_llm.frontends.comm.outbox import Outbox
 from jupyter_llm.frontends.comm.parts import NoticeData, StatusData
 from jupyter_llm.frontends.comm.status import status_at_once, status_data
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.comm.jobs import Job
-    from jupyter_llm.frontends.comm.messages import Hello, ToFrontEnd
+    from jupyter_llm.frontends.comm.messages import Follow, ToFrontEnd
     from jupyter_llm.frontends.comm.parts import ChoiceData, ProposalData
 
 _KERNEL = uuid4().hex
@@ -57,12 +56,12 @@ class KernelSide:
         self,
         chat: Chat,
         mode: ContextMode,
-        send: Callable[[Any], None],
+        put: Callable[[ToFrontEnd], None],
         on_settled: Callable[[], object],
     ) -> None:
         self.chat = chat
         self.mode = mode
-        self.outbox = Outbox(send)
+        self._put = put
         self.can_write_cells = False  # whether a view can
         self._on_settled = on_settled
         self._mirror = Mirror()
@@ -95,13 +94,13 @@ class KernelSide:
 
     # What views ask for
 
-    def welcome(self, hello: Hello) -> None:
+    def welcome(self, message: Follow) -> None:
         """Tell a view all there is."""
         with self._lock:
-            self.can_write_cells |= hello.can_write_cells
+            self.can_write_cells |= message.can_write_cells
             self._publish()
             self._has_views = True
-            self.outbox.put(self._snapshot(hello.view, hello.id))
+            self._put(self._snapshot(message.view, message.id))
         self._pump.ask()
         self._gauge.ask()
         self._on_settled()
@@ -148,9 +147,8 @@ class KernelSide:
     def tell_progress(self, job: Job) -> None:
         """Say how far a job is that shows nothing yet."""
         with self._lock:
-            now = job.progress
-            if job.id in self._pending and now is not None:
-                self._tell(messages.ProgressMessage(id=job.id, text=now.text, share=now.share))
+            if job.id in self._pending and job.progress is not None:
+                self._tell(messages.ProgressMessage(id=job.id, progress=job.progress))
 
     def send_prompt(self, job: Job, asked: Asked) -> Stream:
         """Send a prompt of a job to the chat; the turn that appears is the job's.
@@ -318,12 +316,11 @@ class KernelSide:
             self._pending.pop(job_id, None)
             self._tell(TurnMessage(turn=turn_data(exchange, model), id=job_id))
 
-    def _snapshot(self, view: str | None = None, request_id: str | None = None) -> Snapshot:
+    def _snapshot(self, view: str | None = None, request_id: str | None = None) -> SnapshotMessage:
         """All there is, for the view that asked or for all."""
-        return Snapshot(
+        return SnapshotMessage(
             id=request_id,
             view=view,
-            protocol=messages.PROTOCOL,
             kernel=_KERNEL,
             chat=self.chat.name,
             turns=self._mirror.turns,
@@ -365,7 +362,7 @@ class KernelSide:
     def _tell(self, message: ToFrontEnd) -> None:
         """Send something that no view has asked for, if there is one."""
         if self._has_views:
-            self.outbox.put(message)
+            self._put(message)
 
 
 def _settles(message: ToFrontEnd) -> bool:

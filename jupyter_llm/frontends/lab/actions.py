@@ -5,27 +5,26 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jupyter_llm.frontends.comm.parts import progress_data
-from jupyter_llm.frontends.lab.messages import (
+from jupyter_llm.frontends.comm.messages import (
     Act,
-    Answer,
+    AnswerMessage,
     Cancel,
     ErrorMessage,
     ProgressMessage,
     ProposalMessage,
 )
-from jupyter_llm.frontends.lab.page_jobs import PageJobs
+from jupyter_llm.frontends.comm.parts import progress_data
+from jupyter_llm.frontends.lab.session import PageJobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.options import SamplingParams
     from jupyter_llm.frontends.comm.jobs import Job
-    from jupyter_llm.frontends.lab.messages import FromLab, ToLab
+    from jupyter_llm.frontends.comm.messages import ToFrontEnd
+    from jupyter_llm.frontends.lab.session import Session
     from jupyter_llm.frontends.prompt.options import Options
     from jupyter_llm.tasks.proposal import Proposal
     from jupyter_llm.tasks.shown_cell import ShownCell
@@ -43,9 +42,9 @@ class Actions(PageJobs):
     a turn of the notebook's chat, so that one can ask on there.
     """
 
-    def by_type(self) -> Mapping[type[FromLab], Callable[[Any], None]]:
-        """What takes each kind of message."""
-        return {Act: self._act, Cancel: self._cancel}
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        session.inbox.add({Act: self._act, Cancel: self._cancel})
 
     def close(self) -> None:
         """Stop what nobody would see any more; an explanation is a turn."""
@@ -81,7 +80,7 @@ class Actions(PageJobs):
         carry_out = ways.get(act.action, self._proposed)
         self._finish(job, carry_out(act, cell, default_options(), job))
 
-    def _answered(self, _act: Act, cell: ShownCell, options: Options, job: Job) -> ToLab:
+    def _answered(self, _act: Act, cell: ShownCell, options: Options, job: Job) -> ToFrontEnd:
         """Ask the notebook's chat about a cell; what is known of its error stands first."""
         from jupyter_llm.chat.asked import Asked
         from jupyter_llm.frontends.prompt.attaching import Describer
@@ -113,20 +112,20 @@ class Actions(PageJobs):
         job.show(BegunStream(stream, known))
         answer = stream.result()
         if not answer.text and known:  # which is there whether or not the model adds to it
-            return Answer(id=job.id, chat=options.chat, number=None, markdown=known.rstrip())
+            return AnswerMessage(id=job.id, chat=options.chat, number=None, markdown=known.rstrip())
         if not answer.text:
             said = (
                 self.stopped if answer.finish_reason == "cancelled" else "The model wrote nothing."
             )
             return ErrorMessage(id=job.id, text=said)
-        return Answer(
+        return AnswerMessage(
             id=job.id,
             chat=options.chat,
             number=numbers[0] if numbers else None,
             markdown=known + answer.text,
         )
 
-    def _reviewed(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToLab:
+    def _reviewed(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToFrontEnd:
         """Say what is wrong with a cell, as `/review` does; that is no turn of the chat."""
         from jupyter_llm.tasks.review import review
 
@@ -134,9 +133,9 @@ class Actions(PageJobs):
         task = self._task(options, options.params, job)
         found = review(task, cell.subject(task.cells))
         job.check()
-        return Answer(id=act.id, chat=options.chat, number=None, markdown=str(found))
+        return AnswerMessage(id=act.id, chat=options.chat, number=None, markdown=str(found))
 
-    def _proposed(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToLab:
+    def _proposed(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToFrontEnd:
         """Have something written for a cell."""
         params = _long_enough(options.params, cell.source)
         proposal = _propose(act, cell, self._task(options, params, job))

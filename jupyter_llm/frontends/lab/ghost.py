@@ -7,26 +7,27 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from jupyter_llm.errors import DocumentError
-from jupyter_llm.frontends.lab.messages import (
+from jupyter_llm.frontends.comm.messages import (
     Accepted,
     Cancel,
     Cells,
     Complete,
     Completed,
-    Completion,
-    CompletionUsageData,
+    CompletionMessage,
     Focus,
     ModelMessage,
     Resend,
     Shown,
 )
+from jupyter_llm.frontends.comm.parts import usage_data
+from jupyter_llm.frontends.lab.session import PagePart
 from jupyter_llm.notebook.cells.document import Document, DocumentCell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable
 
     from jupyter_llm.engine.base import Engine
-    from jupyter_llm.frontends.lab.messages import DocumentCellData, FromLab
+    from jupyter_llm.frontends.comm.parts import DocumentCellData
     from jupyter_llm.frontends.lab.session import Session
     from jupyter_llm.tasks.completing.completing import GhostWriter
     from jupyter_llm.tasks.completing.suggestions import GhostEnd, GhostItem, GhostRun, GhostText
@@ -35,14 +36,14 @@ _MAX_RUNS: Final = 8  # of which something may still be taken
 _STOP_S: Final = 60.0  # until a model that was taken from has stopped
 
 
-class Ghost:
+class Ghost(PagePart):
     """Completes code in one page's notebook.
 
     It loads no model but one that was let go since nobody used it for a while.
     """
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        super().__init__(session)
         self._document = Document()
         self._waits_for_all = False
         self._writer: GhostWriter | None = None
@@ -50,16 +51,15 @@ class Ghost:
         self._last: str | None = None  # whose answer is not sent yet
         self._answering = threading.Lock()
         self._end_watch = session.llm.current.watch(self._tell_model)
-
-    def by_type(self) -> Mapping[type[FromLab], Callable[[Any], None]]:
-        """What takes each kind of message."""
-        return {
-            Cells: self._edit,
-            Focus: self._read_ahead,
-            Complete: self._complete,
-            Cancel: self._cancel,
-            Shown: self._accept,
-        }
+        session.inbox.add(
+            {
+                Cells: self._edit,
+                Focus: self._read_ahead,
+                Complete: self._complete,
+                Cancel: self._cancel,
+            }
+        )
+        session.inbox.answer({Shown: self._accept})
 
     def close(self) -> None:
         """Write nothing any more."""
@@ -83,7 +83,7 @@ class Ghost:
         """Ask for the cells anew, once: what is on its way meanwhile does not fit either."""
         if not self._waits_for_all:
             self._waits_for_all = True
-            self._session.outbox.put(Resend())
+            self._put(Resend())
 
     def _read_ahead(self, message: Focus) -> None:
         if message.revision == self._document.revision:
@@ -129,18 +129,14 @@ class Ghost:
             if request_id is None or request_id != self._last:
                 return
             self._last = None
-        usage = [_usage(item) for item in items]
-        self._session.outbox.put(Completed(id=request_id, usage=usage, reason=reason))
+        usage = [usage_data(item.usage) for item in items]
+        self._put(Completed(id=request_id, usage=usage, reason=reason))
 
-    def _accept(self, message: Shown) -> None:
+    def _accept(self, message: Shown) -> Accepted:
         run = self._runs.get(message.target)
-
-        def record() -> Accepted:
-            items = run.result(_STOP_S).items if run is not None else ()
-            item = items[message.item] if message.item < len(items) else None
-            return Accepted(id=message.id, metadata=_metadata(item, message.source))
-
-        self._session.work(message.id, record)
+        items = run.result(_STOP_S).items if run is not None else ()
+        item = items[message.item] if message.item < len(items) else None
+        return Accepted(id=message.id, metadata=_metadata(item, message.source))
 
     def _tell(self, request_id: str, news: GhostText | GhostEnd) -> None:
         """Pass on what is written. Comes on any thread."""
@@ -148,10 +144,8 @@ class Ghost:
         from jupyter_llm.tasks.completing.suggestions import GhostText
 
         if isinstance(news, GhostText):
-            completion = Completion(
-                id=request_id, item=news.item, text=news.text, is_final=news.is_final
-            )
-            self._session.outbox.put(completion)
+            item, text, is_final = news.item, news.text, news.is_final
+            self._put(CompletionMessage(id=request_id, item=item, text=text, is_final=is_final))
             return
         self._end(request_id, news.items, news.reason or None)
         if news.reason == NO_MODEL:
@@ -159,7 +153,7 @@ class Ghost:
 
     def _tell_model(self) -> None:
         # One that rests is loaded again by the next request, so the page goes on asking.
-        self._session.outbox.put(ModelMessage(model=self._session.llm.current.name_for("complete")))
+        self._put(ModelMessage(model=self._session.llm.current.name_for("complete")))
 
     def _engine(self) -> Engine | None:
         current = self._session.llm.current
@@ -178,16 +172,6 @@ class Ghost:
 
 def _cell(data: DocumentCellData) -> DocumentCell:
     return DocumentCell(data.id, data.kind, data.source, data.is_off)
-
-
-def _usage(item: GhostItem) -> CompletionUsageData:
-    usage = item.usage
-    return CompletionUsageData(
-        prompt_tokens=usage.prompt_tokens,
-        cached_tokens=usage.cached_tokens,
-        completion_tokens=usage.completion_tokens,
-        first_token_s=usage.first_token_s,
-    )
 
 
 def _metadata(item: GhostItem | None, source: str) -> dict[str, Any]:

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jupyter_llm.frontends.comm.pulls import PULLS
-from jupyter_llm.frontends.lab.messages import (
+from jupyter_llm.frontends.comm.messages import (
     Cancel,
     DoneMessage,
     ForgetPull,
     ListModels,
-    ModelData,
     Models,
-    ModelTableData,
-    Pull,
+    StartPull,
     StopPull,
-    Use,
+    UseModel,
 )
-from jupyter_llm.frontends.lab.page_jobs import PageJobs
+from jupyter_llm.frontends.comm.parts import ModelData, ModelTableData
+from jupyter_llm.frontends.comm.pulls import PULLS
+from jupyter_llm.frontends.lab.session import PageJobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from jupyter_llm.frontends.comm.jobs import Job
-    from jupyter_llm.frontends.lab.messages import FromLab
+    from jupyter_llm.frontends.lab.session import Session
 
 
 class ModelChoice(PageJobs):
@@ -36,22 +33,18 @@ class ModelChoice(PageJobs):
     # The model's thread hears of a stop between two tensors.
     stopped = "Loading was stopped."
 
-    def by_type(self) -> Mapping[type[FromLab], Callable[[Any], None]]:
-        """What takes each kind of message."""
-        return {
-            ListModels: self._list,
-            Use: self._use,
-            Cancel: self._cancel,
-            Pull: lambda message: self._session.work(message.id, partial(self._pull, message)),
-            StopPull: lambda message: self._session.work(message.id, PULLS.stop),
-            ForgetPull: lambda message: self._session.work(message.id, PULLS.forget),
-        }
-
-    def close(self) -> None:
-        """Do nothing: what is loaded is loaded for the kernel."""
-
-    def _list(self, message: ListModels) -> None:
-        self._session.work(message.id, partial(self._models, message))
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        inbox = session.inbox
+        inbox.add(
+            {
+                UseModel: self._use,
+                Cancel: self._cancel,
+                StopPull: lambda message: inbox.work(message.id, PULLS.stop),
+                ForgetPull: lambda message: inbox.work(message.id, PULLS.forget),
+            }
+        )
+        inbox.answer({ListModels: self._models, StartPull: self._pull})
 
     def _models(self, message: ListModels) -> Models:
         from jupyter_llm.frontends.prompt.commands import suggestions
@@ -75,11 +68,11 @@ class ModelChoice(PageJobs):
             suited=ModelTableData(columns=list(SUGGESTION_COLUMNS), models=suited),
         )
 
-    def _pull(self, message: Pull) -> DoneMessage:
+    def _pull(self, message: StartPull) -> DoneMessage:
         PULLS.begin(message.model.strip(), is_accepted=message.accepts_licence)
         return DoneMessage(id=message.id)
 
-    def _use(self, message: Use) -> None:
+    def _use(self, message: UseModel) -> None:
         self._begin(message.id, message.model or "", partial(self._load, message.model))
 
     def _load(self, model: str | None, job: Job) -> None:

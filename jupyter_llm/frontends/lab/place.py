@@ -27,7 +27,7 @@ def find_notebook(path: str, started_for: Path | None) -> Path | None:
     return files[0] if len(files) == 1 else None
 
 
-class Place:
+class NotebookPlace:
     """Keeps the kernel's notebook identity true to what a page says of its notebook's path.
 
     A kernel has one notebook: another one that is run in it as well does not take its place.

@@ -4,45 +4,95 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Protocol
+import threading
+from typing import TYPE_CHECKING, Any
 
 from jupyter_llm._version import __version__
-from jupyter_llm.common.workers import start_worker
-from jupyter_llm.errors import JupyterLLMError
-from jupyter_llm.frontends.comm.outbox import Outbox
-from jupyter_llm.frontends.lab.messages import (
+from jupyter_llm.frontends.comm.inbox import Inbox
+from jupyter_llm.frontends.comm.jobs import Job
+from jupyter_llm.frontends.comm.messages import (
     PROTOCOL,
-    Ack,
     ErrorMessage,
-    FromLab,
     Hello,
-    PathMessage,
-    ToLab,
+    Moved,
+    ProgressMessage,
     Welcome,
     is_other_hello,
-    read_message,
 )
-from jupyter_llm.frontends.lab.place import Place
+from jupyter_llm.frontends.comm.outbox import Outbox
+from jupyter_llm.frontends.lab.place import NotebookPlace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from jupyter_llm.api import LLM
+    from jupyter_llm.engine.base import Stream
+    from jupyter_llm.frontends.comm.messages import Cancel, ToFrontEnd
 
 logger = logging.getLogger(__name__)
 
 
-class Part(Protocol):
-    """What answers some kinds of messages of one page."""
+class PagePart:
+    """What answers some kinds of messages of one page; it says which to the session's inbox."""
 
-    def by_type(self) -> Mapping[type[FromLab], Callable[[Any], None]]:
-        """What takes each kind of message. Returns at once; see `Session.work`.
-
-        Several parts may take the same kind: each knows the requests that are its own to cancel.
-        """
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._put = session.outbox.put
 
     def close(self) -> None:
         """Take in that the page has gone."""
+
+
+class PageJobs(PagePart):
+    """A part whose work takes its time, and who hears how that goes; see `Audience`.
+
+    Each request is answered once, and nothing is said of it afterwards. `stopped` says that one was
+    stopped before it came to anything.
+    """
+
+    stopped = "Stopped."
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._jobs: dict[str, Job] = {}
+        self._lock = threading.Lock()
+
+    def _begin(self, request_id: str, text: str, work: Callable[[Job], None]) -> None:
+        job = Job(request_id, text, work, self)
+        with self._lock:
+            self._jobs[job.id] = job
+        job.start()
+
+    def _cancel(self, message: Cancel) -> None:
+        if (job := self._jobs.get(message.target)) is not None:
+            job.stop()
+
+    def tell_progress(self, job: Job) -> None:
+        """Say how far a job is that shows nothing yet."""
+        if job.progress is not None:
+            self._tell(job, ProgressMessage(id=job.id, progress=job.progress))
+
+    def show(self, job: Job, stream: Stream) -> None:
+        """Show nothing of what is written."""
+
+    def give_up(self, job: Job) -> None:
+        """Say that a job was stopped; whatever it still comes to is dropped."""
+        self.end(job, self.stopped)
+
+    def end(self, job: Job, error: str | None) -> None:
+        """Take in that a job's work has ended, and why if it came to nothing."""
+        self._finish(job, ErrorMessage(id=job.id, text=error or self.stopped))
+
+    def _tell(self, job: Job, message: ToFrontEnd) -> None:
+        with self._lock:
+            if job.id in self._jobs:
+                self._put(message)
+
+    def _finish(self, job: Job, message: ToFrontEnd) -> None:
+        """Answer a request, once."""
+        with self._lock:
+            if self._jobs.pop(job.id, None) is not None:
+                self._put(message)
 
 
 class Session:
@@ -50,83 +100,45 @@ class Session:
 
     Messages come on a subshell's thread, in their order, also while a cell runs; whoever takes one
     returns at once. `parts` are made for this session, and take all but what is about the session
-    itself. `on_hello` is called when the page has said who it is, `on_end` once, when it has gone.
+    itself; one of them may take `panels`, what is said to a chat that the page shows. `on_hello` is
+    called when the page has said who it is, `on_end` once, when it has gone.
     """
 
     def __init__(
         self,
         llm: LLM,
         send: Callable[[Any], None],
-        parts: Sequence[Callable[[Session], Part]],
+        parts: Sequence[Callable[[Session], PagePart]],
         on_hello: Callable[[Session], None],
         on_end: Callable[[Session], None],
     ) -> None:
         self.llm = llm
         self.outbox = Outbox(send)
+        self.inbox = Inbox(self.outbox.put)
+        self.inbox.add({Hello: self._take_in, Moved: self._move})
         self.client = self.path = ""
-        self._place = Place(llm.notebook)
+        self.take_for_panel: Callable[[str, object], None] = lambda _panel, _content: None
+        self._place = NotebookPlace(llm.notebook)
         self._on_hello = on_hello
         self._on_end = on_end
         self._is_closed = False
         self._pid = os.getpid()
         self._parts = [make(self) for make in parts]
-        self._handlers: dict[type[FromLab], list[Callable[[Any], None]]] = {
-            Hello: [self._take_in],
-            PathMessage: [self._move],
-        }
-        for part in self._parts:
-            for kind, handler in part.by_type().items():
-                self._handlers.setdefault(kind, []).append(handler)
 
     def take(self, content: object) -> None:
         """Do what a message asks. Returns at once, whatever it is."""
         if self._is_closed or os.getpid() != self._pid:
             return
         self.outbox.listen()
-        request_id = content.get("id") if isinstance(content, dict) else None
-        request_id = request_id if isinstance(request_id, str) else None
-        try:
-            if is_other_hello(content):
-                self._welcome(str(request_id))
-                return
-            message = read_message(content)
-            handlers = self._handlers_of(message)
-            self.outbox.put(Ack(id=message.id))
-            for handler in handlers:
-                handler(message)
-        except Exception as error:  # noqa: BLE001  whatever it is, the page must hear of it
-            self.refuse(request_id, error)
-
-    def _handlers_of(self, message: FromLab) -> list[Callable[[Any], None]]:
-        handlers = self._handlers.get(type(message), [])
-        if not handlers or not (self.client or isinstance(message, Hello)):
-            raise ValueError("Nobody here takes such a message, or not before a hello.")
-        return handlers
-
-    def work(self, request_id: str, work: Callable[[], ToLab | None]) -> None:
-        """Do something on a thread of its own, and send what it returns."""
-
-        def run() -> None:
-            try:
-                answer = work()
-            except BaseException as error:  # noqa: BLE001  it may run code of the user's
-                self.refuse(request_id, error)
-            else:
-                if answer is not None:
-                    self.outbox.put(answer)
-
-        start_worker(run, f"jupyter-llm-lab-{request_id}")
-
-    def refuse(self, request_id: str | None, error: BaseException) -> None:
-        """Say why a request came to nothing."""
-        is_known = isinstance(error, JupyterLLMError | ValueError)
-        if not is_known:
-            logger.error("A message of the extension failed", exc_info=error)
-        try:
-            said = str(error) if is_known else f"{type(error).__name__}: {error}"
-        except Exception:  # noqa: BLE001  it may be of the user's making
-            said = type(error).__name__
-        self.outbox.put(ErrorMessage(id=request_id, text=said))
+        match content:
+            case {"type": "hello", "id": request_id} if is_other_hello(content):
+                self._welcome(request_id)
+            case {"type": str(kind), "id": str(request_id)} if not self.client and kind != "hello":
+                self.inbox.refuse(request_id, ValueError("Nothing is taken before a hello."))
+            case {"panel": str(panel), **message}:
+                self.take_for_panel(panel, message)
+            case _:
+                self.inbox.take(content)
 
     def close(self) -> None:
         """Take in that the page has gone. May be called twice."""
@@ -146,15 +158,9 @@ class Session:
         self._welcome(hello.id)
 
     def _welcome(self, request_id: str) -> None:
-        self.outbox.put(
-            Welcome(
-                id=request_id,
-                protocol=PROTOCOL,
-                version=__version__,
-                model=self.llm.current.name_for("complete"),
-            )
-        )
+        model = self.llm.current.name_for("complete")
+        self.outbox.put(Welcome(id=request_id, protocol=PROTOCOL, version=__version__, model=model))
 
-    def _move(self, message: PathMessage) -> None:
+    def _move(self, message: Moved) -> None:
         self.path = message.path
         self._place.take(message.path)

@@ -8,27 +8,25 @@ from typing import TYPE_CHECKING, Any
 from jupyter_llm.api import llm
 from jupyter_llm.frontends.comm.subshell import hear_beside_cells
 from jupyter_llm.frontends.lab.actions import Actions
-from jupyter_llm.frontends.lab.drafts import Drafts
+from jupyter_llm.frontends.lab.activity import ActivityWatch
+from jupyter_llm.frontends.lab.cells import PageCells
 from jupyter_llm.frontends.lab.ghost import Ghost
 from jupyter_llm.frontends.lab.models import ModelChoice
 from jupyter_llm.frontends.lab.panels import Panels
-from jupyter_llm.frontends.lab.records import Records
-from jupyter_llm.frontends.lab.session import Part, Session
-from jupyter_llm.frontends.lab.status import StatusWatch
+from jupyter_llm.frontends.lab.session import PagePart, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from jupyter_llm.api import LLM
 
-PARTS: Sequence[Callable[[Session], Part]] = (
+PARTS: Sequence[Callable[[Session], PagePart]] = (
     Actions,
-    Drafts,
+    ActivityWatch,
     Ghost,
     ModelChoice,
+    PageCells,
     Panels,
-    Records,
-    StatusWatch,
 )
 
 

@@ -16,11 +16,10 @@ from jupyter_llm.chat.budget import ContextMode, check_mode
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.engine.options import SamplingOptions, sampling_params
 from jupyter_llm.errors import PanelFilesError
-from jupyter_llm.frontends.comm.asker import Asker
-from jupyter_llm.frontends.comm.inbox import Inbox
+from jupyter_llm.frontends.comm.chat_line import ChatLine
 from jupyter_llm.frontends.comm.messages import Transcript
+from jupyter_llm.frontends.comm.outbox import Outbox
 from jupyter_llm.frontends.comm.subshell import hear_beside_cells
-from jupyter_llm.frontends.comm.sync import KernelSide
 from jupyter_llm.frontends.panel.transcript_output import TranscriptOutput
 from jupyter_llm.frontends.prompt.options import Options
 from jupyter_llm.notebook.cells.path import notebook_path
@@ -65,9 +64,9 @@ class ChatPanel(AnyWidget):
         self._own_layout = self.layout  # a widget as well, which nobody else closes
         self._transcript = TranscriptOutput(self.panel_id, self.chat)
         self._transcribing = Chore(self._transcribe, "jupyter-llm-transcript")
-        self._side = KernelSide(self.chat, context, self.send, self._transcribing.ask)
-        self._inbox = Inbox(self._side, Asker(self._side, options))
-        self.on_msg(lambda _widget, content, _buffers: self._inbox.take(content))
+        self._outbox = Outbox(self.send)
+        self._line = ChatLine(self.chat, options, self._outbox.put, self._transcribing.ask)
+        self.on_msg(lambda _widget, content, _buffers: self._take(content))
         self._shell = current_shell()
         if self._shell is not None:
             self._shell.events.register("post_run_cell", self._catch_up)
@@ -77,10 +76,9 @@ class ChatPanel(AnyWidget):
 
     def close(self) -> None:
         """Take the panel out of all front ends; the chat stays, and what it writes goes on."""
-        if hasattr(self, "_side"):
-            self._side.close()
+        if hasattr(self, "_line"):
+            self._line.close()
             self._transcribing.close()
-            self._inbox.close()
             self._own_layout.close()
             if self._shell is not None:
                 with suppress(ValueError):  # it was closed before
@@ -97,6 +95,10 @@ class ChatPanel(AnyWidget):
             display({**data, "text/plain": repr(self)}, raw=True, metadata=metadata)
         self._transcript.show()
 
+    def _take(self, content: object) -> None:
+        self._outbox.listen()
+        self._line.take(content)
+
     # The transcript
 
     def _transcribe(self) -> tuple[float, bool]:
@@ -105,16 +107,16 @@ class ChatPanel(AnyWidget):
         A front end that loads the page again knows nothing of updates of its outputs, so one that
         can write the notebook does that.
         """
-        if self._side.can_write_cells:
+        if self._line.side.can_write_cells:
             data, metadata = self._transcript.bundle
-            self._side.outbox.put(Transcript(data=data, metadata=metadata))
+            self._outbox.put(Transcript(data=data, metadata=metadata))
         else:
             self._transcript.update()
         return _TRANSCRIPT_S, False
 
     def _catch_up(self, _result: object) -> None:
         """Let the cell that ends tell of what is new, where no view writes it."""
-        if not self._side.can_write_cells:
+        if not self._line.side.can_write_cells:
             self._transcript.catch_up()
 
 

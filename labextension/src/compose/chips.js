@@ -2,7 +2,7 @@
 
 import { make, makeButton } from "../dom/elements.js";
 
-/** @import { Attachment, Status } from "../kernel/messages.js" */
+/** @import { Attachment, Status } from "../connection/messages.js" */
 
 /** @typedef {{ attachments: readonly Attachment[], isAlone: boolean }} Along */
 

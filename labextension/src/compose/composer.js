@@ -8,7 +8,7 @@ import { Suggestions } from "./suggestions.js";
 
 /**
  * @import { Notebook } from "../page/cells.js"
- * @import { Attachment } from "../kernel/messages.js"
+ * @import { Attachment } from "../connection/messages.js"
  * @import { SendOptions, Store } from "../kernel/store.js"
  * @import { Describe } from "./suggestions.js"
  */

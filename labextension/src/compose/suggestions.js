@@ -5,7 +5,7 @@ import { codePoints, fromCodePoints } from "../dom/offsets.js";
 import { randomId } from "../dom/random_id.js";
 
 /**
- * @import { Suggestion, SuggestionKind, SuggestionsMessage } from "../kernel/messages.js"
+ * @import { ChatMessageOf, Suggestion, SuggestionKind } from "../connection/messages.js"
  * @import { Store } from "../kernel/store.js"
  */
 
@@ -26,7 +26,7 @@ export class Suggestions {
   #list = make("ul", "jllm-suggestions");
   #description = make("div", "jllm-description");
   #id = `jllm-suggestions-${randomId()}`;
-  /** @type {SuggestionsMessage | null} */
+  /** @type {ChatMessageOf<"suggestions"> | null} */
   #shown = null;
   #text = "";
   #active = -1;
@@ -67,7 +67,7 @@ export class Suggestions {
     }
     this.#narrow(value, selectionStart);
     const cursor = codePoints(value, selectionStart);
-    const { id, reply } = this.#store.request({ type: "complete", text: value, cursor });
+    const { id, reply } = this.#store.request({ type: "suggest", text: value, cursor });
     this.#requestId = id;
     // Without suggestions one types on; the panel shows what is wrong with the kernel.
     const answer = await reply.catch(() => null);
@@ -132,7 +132,7 @@ export class Suggestions {
   }
 
   /**
-   * @param {SuggestionsMessage} answer
+   * @param {ChatMessageOf<"suggestions">} answer
    * @param {string} text  What it was asked for.
    */
   #show(answer, text) {

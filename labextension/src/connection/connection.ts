@@ -7,7 +7,7 @@ import { UUID } from "@lumino/coreutils";
 import type { IDisposable } from "@lumino/disposable";
 import { type ISignal, Signal } from "@lumino/signaling";
 import { leftBehind, remember } from "./leftovers.js";
-import { isMessage, type Message, PROTOCOL, type Request, TARGET } from "./messages.js";
+import { isMessage, type Message, PROTOCOL, panelOf, type Request, TARGET } from "./messages.js";
 import { commsOf, presenceIn } from "./presence.js";
 import { Requests, type Sent } from "./requests.js";
 
@@ -34,17 +34,26 @@ export interface Place {
   readonly pathChanged: ISignal<unknown, string>;
 }
 
+/** What comes for a chat, by the id of its panel. */
+export interface PanelNews {
+  panel: string;
+  message: Record<string, unknown>;
+}
+
 /** The connection of one notebook to its kernel. `version` is the extension's. */
 export class Connection implements IDisposable {
   readonly client = UUID.uuid4();
   readonly stateChanged: ISignal<this, ConnectionState>;
-  /** All that comes, answers included. */
+  /** All that comes for the page itself, answers included. */
   readonly received: ISignal<this, Message>;
+  /** All that comes for the chats that it shows. */
+  readonly panelReceived: ISignal<this, PanelNews>;
 
   readonly #place: Place;
   readonly #trans: TranslationBundle;
   readonly #stateChanged: Signal<this, ConnectionState>;
   readonly #received: Signal<this, Message>;
+  readonly #panelReceived: Signal<this, PanelNews>;
   readonly #requests: Requests;
   #kernel: Kernel.IKernelConnection | null = null;
   #comm: SubshellComm | null = null;
@@ -63,8 +72,10 @@ export class Connection implements IDisposable {
     this.#trans = trans;
     this.#stateChanged = new Signal(this);
     this.#received = new Signal(this);
+    this.#panelReceived = new Signal(this);
     this.stateChanged = this.#stateChanged;
     this.received = this.#received;
+    this.panelReceived = this.#panelReceived;
     this.#requests = new Requests(this.client);
     place.sessionContext.kernelChanged.connect(this.#follow, this);
     place.pathChanged.connect(this.#move, this);
@@ -95,6 +106,11 @@ export class Connection implements IDisposable {
       this.#requests.take({ type: "error", id: sent.id, text });
     }
     return sent;
+  }
+
+  /** Send what the front end of a chat says, whose requests are its own, if there is a connection. */
+  tell(panel: string, message: Record<string, unknown>): void {
+    if (this.#state === "open" && this.#comm) this.#post(this.#comm, { ...message, panel });
   }
 
   /** Load jupyter_llm in the kernel, and connect; fails with what the kernel says. */
@@ -219,7 +235,7 @@ export class Connection implements IDisposable {
   }
 
   #move(): void {
-    if (this.#state === "open") this.request({ type: "path", path: this.#place.localPath });
+    if (this.#state === "open") this.request({ type: "moved", path: this.#place.localPath });
   }
 
   #take(comm: Kernel.IComm, data: unknown): void {
@@ -230,14 +246,23 @@ export class Connection implements IDisposable {
       this.#tryToConnect();
       return;
     }
+    const panel = panelOf(data);
+    if (panel !== null) {
+      this.#panelReceived.emit({ panel, message: data as Record<string, unknown> });
+      return;
+    }
     if (!isMessage(data)) return; // of a later version, but it counts
     this.#requests.take(data);
     this.#received.emit(data);
   }
 
   #send(comm: Kernel.IComm, request: Request, id: string): void {
+    this.#post(comm, { ...request, id });
+  }
+
+  #post(comm: Kernel.IComm, message: object): void {
     try {
-      comm.send({ ...request, id } as never);
+      comm.send(message as never);
     } catch {
       this.#lose("none"); // Jupyter has disposed of it meanwhile
     }

@@ -1,11 +1,15 @@
-/** What the extension and the kernel say to each other; jupyter_llm/frontends/lab/messages.py tells more. */
+/** What front ends and the kernel say to each other; jupyter_llm/frontends/comm/messages.py tells more.
+ *
+ * A page's comm carries the messages of the chats that it shows, too, which then say in `panel` whose
+ * they are.
+ */
 
 export const TARGET = "jupyter_llm.lab";
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 export type CellKind = "code" | "markdown" | "raw";
 export type Action = "explain" | "fix" | "document" | "test" | "review" | "continue" | "edit";
-export type LabState = "none" | "loading" | "idle" | "waiting" | "reading" | "writing";
+export type ActivityState = "none" | "loading" | "idle" | "waiting" | "reading" | "writing";
 export type Metadata = Record<string, unknown>;
 
 export interface DocumentCell {
@@ -15,8 +19,8 @@ export interface DocumentCell {
   is_off: boolean;
 }
 
-export interface LabStatus {
-  state: LabState;
+export interface Activity {
+  state: ActivityState;
   model: string | null;
   share: number | null;
   kv_used: number;
@@ -51,7 +55,9 @@ export interface Usage {
   prompt_tokens: number;
   cached_tokens: number;
   completion_tokens: number;
+  reasoning_tokens: number;
   first_token_s: number;
+  tokens_per_s: number;
 }
 
 export interface Progress {
@@ -59,10 +65,99 @@ export interface Progress {
   share: number | null;
 }
 
-/** What is asked of the kernel; an id is added when it is sent. */
+export type SuggestionKind = "command" | "variable" | "cell";
+
+export interface Attachment {
+  label: string;
+  text: string;
+}
+
+export interface Pending {
+  id: string;
+  text: string;
+  progress: Progress | null;
+}
+
+export interface TurnData {
+  number: number;
+  parent: number;
+  siblings: number[];
+  prompt: string;
+  attachments: string[];
+  text: string;
+  /** What was thought before the text. */
+  reasoning: string;
+  state: "waiting" | "reading" | "writing" | "finished";
+  finish_reason: string | null;
+  model: string | null;
+  seed: number | null;
+  temperature: number | null;
+  exact: boolean;
+  usage: Usage | null;
+  told: { cells: number; variables: string[] };
+}
+
+export interface Status {
+  model: string | null;
+  is_loaded: boolean;
+  n_ctx: number | null;
+  allowed: number | null;
+  used: number | null;
+  parts: { system: number; cells: number; turns: number; variables: number };
+  tokens_per_s: number | null;
+  cached_share: number | null;
+  num_cells: number;
+  is_if_asked: boolean;
+}
+
+export interface Proposal {
+  source: string;
+  cell_id: string | null;
+  execution_count: number | null;
+  before: string | null;
+  unknown_names: string[];
+}
+
+/** A command that is offered. */
+export interface Choice {
+  label: string;
+  text: string;
+}
+
+export interface Notice {
+  id: string;
+  after: number;
+  prompt: string;
+  markdown: string;
+  level: "info" | "error";
+  is_finished: boolean;
+  proposal: Proposal | null;
+  choices: Choice[];
+}
+
+export interface Suggestion {
+  text: string;
+  label: string;
+  kind: SuggestionKind;
+  name: string;
+  detail: string;
+}
+
+export interface Checked {
+  source: string;
+  unknown_names: string[];
+  missing_modules: string[];
+}
+
+export interface Transcript {
+  data: Record<string, string>;
+  metadata: Metadata;
+}
+
+/** What a page asks of the kernel; an id is added when it is sent. */
 export type Request =
   | { type: "hello"; protocol: number; client: string; path: string }
-  | { type: "path"; path: string }
+  | { type: "moved"; path: string }
   | { type: "cells"; revision: number; at: number; remove: number; insert: DocumentCell[] }
   | {
       type: "complete";
@@ -84,26 +179,75 @@ export type Request =
       selection: { start: number; end: number } | null;
       instruction: string | null;
     }
-  | { type: "draft"; cell: string; source: string }
-  | { type: "panel-open"; panel: string; chat: string }
-  | { type: "panel"; panel: string; message: Record<string, unknown> }
-  | { type: "panel-close"; panel: string }
+  | { type: "cell-draft"; cell: string; source: string }
+  | { type: "panel-open"; panel_id: string; chat: string }
+  | { type: "panel-close"; panel_id: string }
   | { type: "list-chats" }
   | { type: "rename-chat"; name: string; new_name: string }
   | { type: "export-chat"; name: string }
   | { type: "delete-chat"; name: string }
   | { type: "record"; metadata: Metadata; text: string | null }
-  | { type: "watch-status"; is_on: boolean }
+  | { type: "watch-activity"; is_on: boolean }
   | { type: "list-models" }
-  | { type: "use"; model: string | null }
-  | { type: "pull"; model: string; accepts_licence: boolean }
+  | { type: "use-model"; model: string | null }
+  | { type: "start-pull"; model: string; accepts_licence: boolean }
   | { type: "stop-pull" }
   | { type: "forget-pull" };
 
-/** What the kernel says. */
-export type Message =
+/** What the front end of a chat asks for. */
+export type ChatRequest =
+  | { type: "follow"; view: string; can_write_cells: boolean }
+  | { type: "bye" }
+  | {
+      type: "send";
+      text: string;
+      after: number | null;
+      attachments: readonly Attachment[];
+      seed: number | null;
+      temperature: number | null;
+      is_alone: boolean;
+    }
+  | {
+      type: "draft";
+      text: string;
+      after: number | null;
+      attachments: readonly Attachment[];
+      is_alone: boolean;
+    }
+  | { type: "regenerate"; number: number; seed: number | null; temperature: number | null }
+  | { type: "stop"; target: number | string | null }
+  | { type: "choose"; number: number }
+  | { type: "remove"; number: number }
+  | { type: "dismiss"; notice: string }
+  | { type: "suggest"; text: string; cursor: number }
+  | { type: "describe"; kind: SuggestionKind; name: string }
+  | { type: "check"; sources: string[] }
+  | { type: "prepare"; number: number | null; notice: string | null; source: string }
+  | {
+      type: "land";
+      number: number | null;
+      notice: string | null;
+      source: string;
+      in_place: boolean;
+    };
+
+/** What the kernel says to either. */
+type Common =
   | { type: "ack"; id: string }
   | { type: "error"; id: string | null; text: string }
+  | {
+      type: "progress";
+      id: string | null;
+      number: number | null;
+      progress: Progress;
+      text: string;
+    }
+  | { type: "text"; id: string; text: string }
+  | { type: "done"; id: string };
+
+/** What the kernel says to a page. */
+export type Message =
+  | Common
   | {
       type: "welcome";
       id: string;
@@ -116,7 +260,6 @@ export type Message =
   | { type: "completion"; id: string; item: number; text: string; is_final: boolean }
   | { type: "completed"; id: string; usage: Usage[]; reason: string | null }
   | { type: "accepted"; id: string; metadata: Metadata }
-  | { type: "progress"; id: string; progress: Progress; text: string }
   | {
       type: "proposal";
       id: string;
@@ -129,16 +272,43 @@ export type Message =
       markdown: string;
     }
   | { type: "answer"; id: string; chat: string; number: number | null; markdown: string }
-  | { type: "panel-message"; panel: string; message: Record<string, unknown> }
   | { type: "chats"; id: string; chats: { name: string; num_turns: number }[] }
-  | { type: "exported"; id: string; markdown: string }
-  | { type: "record-text"; id: string; markdown: string }
-  | { type: "status"; status: LabStatus }
+  | { type: "activity"; activity: Activity }
   | { type: "pull"; pull: Pull | null }
-  | { type: "models"; id: string; here: ModelTable; suited: ModelTable }
-  | { type: "done"; id: string };
+  | { type: "models"; id: string; here: ModelTable; suited: ModelTable };
+
+/** What the kernel says to the front end of a chat. */
+export type ChatMessage = { seq: number } & (
+  | Common
+  | { type: "anybody" }
+  | {
+      type: "snapshot";
+      id: string | null;
+      view: string | null;
+      kernel: string;
+      chat: string | null;
+      turns: TurnData[];
+      path: number[];
+      status: Status;
+      notices: Notice[];
+      pending: Pending[];
+    }
+  | { type: "turn"; turn: TurnData; id: string | null }
+  | { type: "path"; path: number[] }
+  | { type: "delta"; number: number; text: string; reasoning: string }
+  | { type: "pending"; pending: Pending }
+  | { type: "cancelled"; id: string; text: string }
+  | { type: "status"; status: Status }
+  | { type: "notice"; notice: Notice }
+  | { type: "dismissed"; id: string }
+  | ({ type: "transcript" } & Transcript)
+  | { type: "suggestions"; id: string; start: number; end: number; items: Suggestion[] }
+  | { type: "checked"; id: string; results: Checked[] }
+  | { type: "prepared"; id: string; source: string; metadata: Metadata }
+);
 
 export type MessageOf<T extends Message["type"]> = Extract<Message, { type: T }>;
+export type ChatMessageOf<T extends ChatMessage["type"]> = Extract<ChatMessage, { type: T }>;
 
 const TYPES: Record<Message["type"], true> = {
   ack: true,
@@ -152,11 +322,9 @@ const TYPES: Record<Message["type"], true> = {
   progress: true,
   proposal: true,
   answer: true,
-  "panel-message": true,
   chats: true,
-  exported: true,
-  "record-text": true,
-  status: true,
+  text: true,
+  activity: true,
   pull: true,
   models: true,
   done: true,
@@ -166,4 +334,10 @@ const TYPES: Record<Message["type"], true> = {
 export function isMessage(data: unknown): data is Message {
   const type = (data as { type?: unknown } | null)?.type;
   return typeof type === "string" && Object.hasOwn(TYPES, type);
+}
+
+/** Which of the chats that a page shows a message is of; null if it is the page's own. */
+export function panelOf(data: unknown): string | null {
+  const panel = (data as { panel?: unknown } | null)?.panel;
+  return typeof panel === "string" ? panel : null;
 }

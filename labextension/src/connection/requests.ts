@@ -6,15 +6,14 @@ import type { Message, Request } from "./messages.js";
 const NEWS = new Set<Message["type"]>(["ack", "progress", "completion"]);
 /** These have done what they are for once they have arrived. */
 const ANSWERED_BY_ACK = new Set<Request["type"]>([
-  "path",
+  "moved",
   "cells",
   "focus",
   "cancel",
-  "draft",
+  "cell-draft",
   "panel-open",
-  "panel",
   "panel-close",
-  "watch-status",
+  "watch-activity",
   "stop-pull",
   "forget-pull",
 ]);

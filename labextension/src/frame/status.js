@@ -4,7 +4,7 @@ import { make, makeButton, setText } from "../dom/elements.js";
 import { randomId } from "../dom/random_id.js";
 import { inWords, rounded } from "../talk/facts.js";
 
-/** @import { Status } from "../kernel/messages.js" */
+/** @import { Status } from "../connection/messages.js" */
 
 /** The parts of the window in the order in which they stand in a prompt. */
 const PARTS = /** @type {const} */ (["system", "cells", "turns", "variables"]);

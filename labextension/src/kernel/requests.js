@@ -1,6 +1,6 @@
 /** What was asked of the kernel and is not answered yet. */
 
-/** @import { Message, Request } from "./messages.js" */
+/** @import { ChatMessage, ChatRequest } from "../connection/messages.js" */
 
 /** So long after it was sent, a request that the kernel has not taken in counts as waiting. */
 const LATE_MS = 400;
@@ -11,7 +11,7 @@ const GONE = "The kernel of this panel is gone. Run its cell again.";
 const ANSWERED_BY_ACK = new Set(["bye", "draft", "stop", "choose", "remove", "dismiss"]);
 
 /** For these somebody waits; prompts are on the page. */
-const AWAITED = new Set(["draft", "complete", "describe", "check", "prepare", "land"]);
+const AWAITED = new Set(["draft", "suggest", "describe", "check", "prepare", "land"]);
 
 /** Nobody waits for these, so it is no news if they wait. */
 const NEVER_LATE = new Set(["draft"]);
@@ -22,7 +22,7 @@ const NEVER_LATE = new Set(["draft"]);
  * @property {boolean} isTaken  The kernel has said that it has it.
  * @property {boolean} isLate
  * @property {ReturnType<typeof setTimeout>} timer
- * @property {(message: Message) => void} resolve
+ * @property {(message: ChatMessage) => void} resolve
  * @property {(error: Error) => void} reject
  */
 
@@ -38,7 +38,7 @@ export class Requests {
 
   /**
    * @param {string} view  Begins the ids, which are unique among all views of a panel.
-   * @param {(message: Request & { id: string }) => void} send
+   * @param {(message: ChatRequest & { id: string }) => void} send
    * @param {() => void} onLateness  Called when `isLate` may have changed.
    * @param {string} [gone]  What is said where nothing can be sent.
    */
@@ -57,13 +57,13 @@ export class Requests {
   /**
    * Send a request. The promise is fulfilled by its answer, and fails with what the kernel says.
    *
-   * @param {Request} message
-   * @returns {{ id: string, reply: Promise<Message> }}
+   * @param {ChatRequest} message
+   * @returns {{ id: string, reply: Promise<ChatMessage> }}
    */
   post(message) {
     this.#numSent += 1;
     const id = `${this.#view}-${this.#numSent}`;
-    /** @type {Promise<Message>} */
+    /** @type {Promise<ChatMessage>} */
     const reply = new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#setLate(id), LATE_MS);
       const [isTaken, isLate] = [false, false];
@@ -81,7 +81,7 @@ export class Requests {
   /**
    * Take in what may answer a request.
    *
-   * @param {Message} message
+   * @param {ChatMessage} message
    * @returns {boolean}  Whether the request is one of this view that was not answered yet.
    */
   take(message) {
@@ -188,7 +188,7 @@ export class Requests {
 /**
  * Return the id of the request that a message has to do with.
  *
- * @param {Message} message
+ * @param {ChatMessage} message
  * @returns {string | null}
  */
 function answeredId(message) {

@@ -1,8 +1,8 @@
 /** What the panel knows of its chat, and how messages change it. No comm, no page. */
 
 /**
- * @import { Message, Notice, Pending, Progress, SnapshotMessage, Status, Transcript, TurnData }
- *   from "./messages.js"
+ * @import { ChatMessage, ChatMessageOf, Notice, Pending, Progress, Status, Transcript, TurnData }
+ *   from "../connection/messages.js"
  */
 
 /** @typedef {TurnData & { progress: Progress | null }} Turn  A turn, and how far reading is. */
@@ -67,7 +67,7 @@ export function emptyState() {
  * Take in a message. Turns, notices, and lists are replaced, never changed.
  *
  * @param {State} state
- * @param {Message} message
+ * @param {ChatMessage} message
  * @param {Note} note
  * @returns {boolean}  False if something before it must have been missed.
  */
@@ -121,7 +121,7 @@ export function apply(state, message, note) {
  * Put what a snapshot says in the place of all there was.
  *
  * @param {State} state
- * @param {SnapshotMessage} snapshot
+ * @param {ChatMessageOf<"snapshot">} snapshot
  * @param {readonly Pending[]} unsent  Requests that the kernel did not know of yet.
  * @param {Note} note
  */
@@ -147,7 +147,7 @@ export function applySnapshot(state, snapshot, unsent, note) {
  * snapshot of the kernel that is there now knows nothing of.
  *
  * @param {State} state
- * @param {SnapshotMessage} snapshot
+ * @param {ChatMessageOf<"snapshot">} snapshot
  * @param {readonly Pending[]} unsent  Requests that this kernel did not know of yet.
  * @returns {Returned[]}
  */
@@ -251,12 +251,11 @@ function beginTurn(state, number, id, note) {
 
 /**
  * @param {State} state
- * @param {{ id: string | null, number: number | null } & Progress} message
+ * @param {ChatMessageOf<"progress">} message
  * @param {Note} note
  * @returns {boolean}
  */
-function setProgress(state, { id, number, text, share }, note) {
-  const progress = { text, share };
+function setProgress(state, { id, number, progress }, note) {
   const pending = state.pending.find((entry) => entry.id === id);
   if (pending) setPending(state, { ...pending, progress }, note);
   if (number === null) return true;

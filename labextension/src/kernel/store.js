@@ -2,7 +2,6 @@
 
 import { randomId } from "../dom/random_id.js";
 import { Changes } from "./changes.js";
-import { PROTOCOL } from "./messages.js";
 import { Requests } from "./requests.js";
 import {
   apply,
@@ -17,7 +16,7 @@ import {
 /**
  * @import { AnyModel } from "@anywidget/types"
  * @import { Listener } from "./changes.js"
- * @import { Attachment, ErrorMessage, Message, Request, SnapshotMessage } from "./messages.js"
+ * @import { Attachment, ChatMessage, ChatMessageOf, ChatRequest } from "../connection/messages.js"
  * @import { State } from "./state.js"
  */
 
@@ -120,8 +119,8 @@ export class Store {
   /**
    * Ask the kernel something. The promise is fulfilled by its answer, or fails with what it says.
    *
-   * @param {Request} message
-   * @returns {{ id: string, reply: Promise<Message> }}
+   * @param {ChatRequest} message
+   * @returns {{ id: string, reply: Promise<ChatMessage> }}
    */
   request(message) {
     return this.#requests.post(message);
@@ -235,7 +234,7 @@ export class Store {
   /**
    * Send something that becomes a turn or a notice, and show at once that it is on its way.
    *
-   * @param {Request} message
+   * @param {ChatRequest} message
    * @param {string} text
    * @returns {string}
    */
@@ -249,7 +248,7 @@ export class Store {
   /**
    * Send something whose failure nobody but the panel waits for.
    *
-   * @param {Request} message
+   * @param {ChatRequest} message
    * @param {() => void} [onRefused]
    * @returns {string}
    */
@@ -274,8 +273,8 @@ export class Store {
    */
   #sayHello(numBefore = 0) {
     clearTimeout(this.#helloTimer);
-    const [type, view] = [/** @type {const} */ ("hello"), this.#view];
-    const message = { type, view, protocol: PROTOCOL, can_write_cells: this.#canWriteCells };
+    const [type, view] = [/** @type {const} */ ("follow"), this.#view];
+    const message = { type, view, can_write_cells: this.#canWriteCells };
     this.#hello = this.#order(message, () => clearTimeout(this.#helloTimer));
     if (numBefore + 1 === MOST_GREETINGS) return;
     const again = () => this.#sayHello(numBefore + 1);
@@ -300,7 +299,7 @@ export class Store {
   }
 
   /**
-   * @param {Message} message
+   * @param {ChatMessage} message
    */
   #receive = (message) => {
     const isGap = this.#seq > 0 && message.seq !== this.#seq + 1;
@@ -322,14 +321,14 @@ export class Store {
   /**
    * Show what went wrong, unless another view asked for it.
    *
-   * @param {ErrorMessage} message
+   * @param {ChatMessageOf<"error">} message
    */
   #hear({ id, text }) {
     if (id === null || this.#requests.isOwn(id)) setError(this.state, text, this.#changes.note);
   }
 
   /**
-   * @param {SnapshotMessage} snapshot
+   * @param {ChatMessageOf<"snapshot">} snapshot
    */
   #start(snapshot) {
     clearTimeout(this.#helloTimer);

@@ -9,7 +9,7 @@ import { outputsText, shortened } from "./outputs.js";
 import { PageCells } from "./page_cells.js";
 
 /** @import { AnyModel } from "@anywidget/types" */
-/** @import { Attachment, Transcript } from "../kernel/messages.js" */
+/** @import { Attachment, Transcript } from "../connection/messages.js" */
 /** @import { Output } from "./outputs.js" */
 
 /**

@@ -50,7 +50,9 @@ export class CellDrafts implements IDisposable {
         return { text: isPromptCell(source) ? source : "", along: NOTHING_MORE };
       },
       ({ text }) =>
-        this.#connection.request({ type: "draft", cell: id, source: text }).reply.catch(() => {}),
+        this.#connection
+          .request({ type: "cell-draft", cell: id, source: text })
+          .reply.catch(() => {}),
     );
     sharedModel.changed.connect(this.#changed, this);
   }

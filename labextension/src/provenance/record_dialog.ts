@@ -57,8 +57,8 @@ class RecordBody extends Widget {
     }
     void connection.request({ type: "record", metadata, text: text() }).reply.then(
       (told) => {
-        if (told.type !== "record-text" || this.isDisposed) return;
-        this.#markdown.show(told.markdown);
+        if (told.type !== "text" || this.isDisposed) return;
+        this.#markdown.show(told.text);
         this.node.replaceChildren(this.#markdown.element);
       },
       (error: Error) => {

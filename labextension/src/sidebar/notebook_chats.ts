@@ -115,7 +115,7 @@ export class NotebookChats implements IDisposable {
   async export(): Promise<string> {
     const { reply } = this.connection.request({ type: "export-chat", name: this.#current });
     const exported = await reply;
-    return exported.type === "exported" ? exported.markdown : "";
+    return exported.type === "text" ? exported.text : "";
   }
 
   dispose(): void {

@@ -1,14 +1,16 @@
 /** What chat_panel.js knows as its widget's model: one chat of one notebook, over the extension's comm. */
 
 import type { UUID } from "@lumino/coreutils";
-import type { Connection, ConnectionState } from "../connection/connection.js";
-import type { Message } from "../connection/messages.js";
+import type { Connection, ConnectionState, PanelNews } from "../connection/connection.js";
 import type { CellsOnPage } from "./notebook_page.js";
 
 export type PanelId = ReturnType<typeof UUID.uuid4>;
 
 /** What a model needs of a connection. */
-export type Line = Pick<Connection, "state" | "stateChanged" | "received" | "request">;
+export type Line = Pick<
+  Connection,
+  "state" | "stateChanged" | "panelReceived" | "request" | "tell"
+>;
 
 /** Where the chat's front end finds the cells of the notebook. */
 export interface PanelPlace {
@@ -29,6 +31,7 @@ export class PanelModel {
   /** What is said of a prompt that cannot be sent. */
   readonly gone: string;
   #chat: string;
+  #numTaken = 0;
   readonly #id: PanelId;
   readonly #line: Line;
   readonly #listeners = new Map<string, Set<Listener>>();
@@ -40,7 +43,7 @@ export class PanelModel {
     this.#line = line;
     this.#id = id;
     this.#chat = chat;
-    line.received.connect(this.#take);
+    line.panelReceived.connect(this.#take);
     line.stateChanged.connect(this.#follow);
     this.#open();
   }
@@ -70,19 +73,20 @@ export class PanelModel {
   /** Send something; fails where there is no kernel that takes it. */
   send(message: Record<string, unknown>): void {
     if (this.#line.state !== "open") throw new Error(this.gone);
-    this.#line.request({ type: "panel", panel: this.#id, message });
+    this.#line.tell(this.#id, message);
   }
 
   dispose(): void {
-    this.#line.received.disconnect(this.#take);
+    this.#line.panelReceived.disconnect(this.#take);
     this.#line.stateChanged.disconnect(this.#follow);
     this.#listeners.clear();
-    if (this.#line.state === "open") this.#line.request({ type: "panel-close", panel: this.#id });
+    if (this.#line.state === "open")
+      this.#line.request({ type: "panel-close", panel_id: this.#id });
   }
 
   #open(): void {
     if (this.#line.state !== "open") return;
-    this.#line.request({ type: "panel-open", panel: this.#id, chat: this.#chat });
+    this.#line.request({ type: "panel-open", panel_id: this.#id, chat: this.#chat });
     this.#tell("comm_live_update", undefined);
   }
 
@@ -90,13 +94,14 @@ export class PanelModel {
     for (const listener of [...(this.#listeners.get(name) ?? [])]) listener(value);
   }
 
-  readonly #take = (_: unknown, message: Message): void => {
-    if (message.type !== "panel-message" || message.panel !== this.#id) return;
-    const { type, chat } = message.message;
+  readonly #take = (_: unknown, { panel, message }: PanelNews): void => {
+    if (panel !== this.#id) return;
+    const { type, chat } = message;
     if (type === "snapshot" && typeof chat === "string" && chat !== this.#chat) {
       this.#tell("change:chat", chat);
     }
-    this.#tell("msg:custom", message.message);
+    this.#numTaken += 1; // the connection sees to it that none is missing
+    this.#tell("msg:custom", { ...message, seq: this.#numTaken });
   };
 
   readonly #follow = (_: unknown, state: ConnectionState): void => {

@@ -3,7 +3,7 @@
 import type { IDisposable } from "@lumino/disposable";
 import { type ISignal, Signal } from "@lumino/signaling";
 import type { Connection, ConnectionState } from "../connection/connection.js";
-import type { LabStatus, Message, MessageOf, Pull } from "../connection/messages.js";
+import type { Activity, Message, MessageOf, Pull } from "../connection/messages.js";
 
 export type Models = Pick<MessageOf<"models">, "here" | "suited">;
 
@@ -12,7 +12,7 @@ export class ModelStatus implements IDisposable {
   readonly changed: ISignal<this, void>;
   readonly #changed: Signal<this, void>;
   #connection: Connection | null = null;
-  #status: LabStatus | null = null;
+  #status: Activity | null = null;
   #models: Models | null = null;
   #pull: Pull | null = null;
   #load: { connection: Connection; id: string } | null = null;
@@ -31,7 +31,7 @@ export class ModelStatus implements IDisposable {
     return this.#connection?.state ?? null;
   }
 
-  get status(): LabStatus | null {
+  get status(): Activity | null {
     return this.#status;
   }
 
@@ -61,7 +61,7 @@ export class ModelStatus implements IDisposable {
     if (before) {
       before.stateChanged.disconnect(this.#watch, this);
       before.received.disconnect(this.#take, this);
-      if (before.state === "open") before.request({ type: "watch-status", is_on: false });
+      if (before.state === "open") before.request({ type: "watch-activity", is_on: false });
     }
     this.#connection = connection;
     connection?.stateChanged.connect(this.#watch, this);
@@ -82,7 +82,7 @@ export class ModelStatus implements IDisposable {
   async use(model: string): Promise<void> {
     const connection = this.#connection;
     if (!connection) return;
-    const { id, reply } = connection.request({ type: "use", model });
+    const { id, reply } = connection.request({ type: "use-model", model });
     this.#load = { connection, id };
     this.#changed.emit();
     try {
@@ -96,7 +96,8 @@ export class ModelStatus implements IDisposable {
 
   /** Begin to pull a model; fails with what is the matter. How far it is, the status says. */
   async pull(model: string, acceptsLicence = false): Promise<void> {
-    await this.#connection?.request({ type: "pull", model, accepts_licence: acceptsLicence }).reply;
+    await this.#connection?.request({ type: "start-pull", model, accepts_licence: acceptsLicence })
+      .reply;
   }
 
   stopPull(): void {
@@ -124,7 +125,7 @@ export class ModelStatus implements IDisposable {
     this.#status = null;
     this.#models = null;
     this.#pull = null;
-    if (this.state === "open") this.#connection?.request({ type: "watch-status", is_on: true });
+    if (this.state === "open") this.#connection?.request({ type: "watch-activity", is_on: true });
     this.#changed.emit();
   }
 
@@ -137,8 +138,8 @@ export class ModelStatus implements IDisposable {
 
   #take(_connection: Connection, message: Message): void {
     if (message.type === "pull") this.#takePull(message.pull);
-    if (message.type !== "status") return;
-    this.#status = message.status;
+    if (message.type !== "activity") return;
+    this.#status = message.activity;
     this.#changed.emit();
   }
 }

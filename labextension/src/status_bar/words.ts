@@ -1,7 +1,7 @@
 /** What the status bar says of the model, in words. */
 
 import type { ConnectionState } from "../connection/connection.js";
-import type { LabState, LabStatus, Pull } from "../connection/messages.js";
+import type { Activity, ActivityState, Pull } from "../connection/messages.js";
 
 /** Puts a text into the user's language. */
 export type Translate = (text: string, ...values: string[]) => string;
@@ -20,7 +20,11 @@ export function size(bytes: number): string {
 }
 
 /** What the model does, in a word or two. */
-export function stateWords(state: LabState, share: number | null, translate: Translate): string {
+export function stateWords(
+  state: ActivityState,
+  share: number | null,
+  translate: Translate,
+): string {
   switch (state) {
     case "none":
       return translate("not loaded");
@@ -38,14 +42,14 @@ export function stateWords(state: LabState, share: number | null, translate: Tra
 }
 
 /** How full the model's memory of what it has read is, or "" where that is not known. */
-export function fill({ kv_used, kv_room }: LabStatus): string {
+export function fill({ kv_used, kv_room }: Activity): string {
   return kv_room > 0 ? percent(kv_used / kv_room) : "";
 }
 
 /** The line in the status bar; with "" there is nothing to say. */
 export function line(
   state: ConnectionState | null,
-  status: LabStatus | null,
+  status: Activity | null,
   pull: Pull | null,
   translate: Translate,
 ): string {

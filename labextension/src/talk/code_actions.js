@@ -8,7 +8,7 @@ import { markNames, unmark } from "./marked_names.js";
 /**
  * @import { OnCodeBlock } from "../markdown/code_block.js"
  * @import { Cell, Notebook } from "../page/cells.js"
- * @import { Checked, CheckedMessage, PreparedMessage } from "../kernel/messages.js"
+ * @import { ChatMessageOf, Checked } from "../connection/messages.js"
  * @import { Store } from "../kernel/store.js"
  */
 
@@ -90,7 +90,7 @@ export class CodeActions {
     const sources = blocks.map(({ source }) => source);
     try {
       const { reply } = this.#place.store.request({ type: "check", sources });
-      const { results } = /** @type {CheckedMessage} */ (await reply);
+      const { results } = /** @type {ChatMessageOf<"checked">} */ (await reply);
       blocks.forEach((block, index) => {
         block.mark(results[index]);
       });
@@ -265,7 +265,7 @@ class CodeBlockActions {
  */
 export async function prepared({ store, origin }, source) {
   const { reply } = store.request({ type: "prepare", ...origin, source });
-  const answer = /** @type {PreparedMessage} */ (await reply);
+  const answer = /** @type {ChatMessageOf<"prepared">} */ (await reply);
   return { source: answer.source, metadata: answer.metadata };
 }
 

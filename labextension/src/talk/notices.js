@@ -17,7 +17,7 @@ import { PromptView } from "./prompt.js";
 
 /**
  * @import { Place } from "./code_actions.js"
- * @import { Choice, Notice, Pending, Proposal } from "../kernel/messages.js"
+ * @import { Choice, Notice, Pending, Proposal } from "../connection/messages.js"
  * @import { Surroundings } from "./turns.js"
  */
 

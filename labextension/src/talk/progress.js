@@ -2,7 +2,7 @@
 
 import { createBar, make, makeButton, setText } from "../dom/elements.js";
 
-/** @import { Progress } from "../kernel/messages.js" */
+/** @import { Progress } from "../connection/messages.js" */
 
 /** @type {Record<string, string>} */
 const WORDS = {

@@ -272,14 +272,14 @@ def test_a_record_says_who_wrote_it_and_whether_it_was_edited(
 ) -> None:
     scripted.replies.append("x = 2\n```")
     found = act(page, "edit", cell("x = 1"), instruction="two")
-    said = page.answer("record", metadata=found["metadata"], text="x = 2")["markdown"]
+    said = page.answer("record", metadata=found["metadata"], text="x = 2")["text"]
     assert "scripted" in said
     assert "as it was written" in said
-    said = page.answer("record", metadata=found["metadata"], text="x = 3")["markdown"]
+    said = page.answer("record", metadata=found["metadata"], text="x = 3")["text"]
     assert "edited since" in said
-    assert "Nothing is recorded" in page.answer("record", metadata={}, text=None)["markdown"]
+    assert "Nothing is recorded" in page.answer("record", metadata={}, text=None)["text"]
     damaged = {"jupyter_llm": {**found["metadata"]["jupyter_llm"], "seed": "<b>"}}
-    assert "is damaged" in page.answer("record", metadata=damaged, text=None)["markdown"]
+    assert "is damaged" in page.answer("record", metadata=damaged, text=None)["text"]
 
 
 @pytest.mark.parametrize("action", ["edit", "explain"])

@@ -24,7 +24,7 @@ A_HANDFUL = 3
 
 def at_rest() -> None:
     """Wait until nothing more is done about drafts."""
-    until(lambda: all(t.name != "jupyter-llm-cell-draft" for t in threading.enumerate()))
+    until(lambda: all(t.name != "jupyter-llm-draft" for t in threading.enumerate()))
 
 
 def test_a_cell_that_was_read_while_it_was_written_reads_next_to_nothing_when_it_runs(
@@ -35,7 +35,7 @@ def test_a_cell_that_was_read_while_it_was_written_reads_next_to_nothing_when_it
     engine = llm.current.resident
     assert isinstance(engine, LocalEngine)
     for length in (len(CELL) // 2, len(CELL)):
-        page.ask("draft", cell="a", source=CELL[:length])
+        page.ask("cell-draft", cell="a", source=CELL[:length])
         at_rest()
     wait_until_idle(engine)
     run(shell, CELL, cell_id="a", store_history=True)
@@ -47,7 +47,7 @@ def test_a_draft_waits_for_the_cell_that_runs(
     page: LabPage, scripted: ScriptedEngine, shell: InteractiveShell
 ) -> None:
     llm.current.hold_background(is_held=True)  # as at the start of a cell
-    page.ask("draft", cell="a", source="%%llm\nWhat is x?")
+    page.ask("cell-draft", cell="a", source="%%llm\nWhat is x?")
     page.answer("list-chats")
     assert scripted.drafts == []
     run(shell, "x = 'the seventh stone'", store_history=True)
@@ -60,9 +60,9 @@ def test_a_draft_that_is_gone_while_it_waits_is_not_read(
     page: LabPage, scripted: ScriptedEngine, shell: InteractiveShell, end: str
 ) -> None:
     llm.current.hold_background(is_held=True)
-    page.ask("draft", cell="a", source="%%llm\nWhat is x?")
+    page.ask("cell-draft", cell="a", source="%%llm\nWhat is x?")
     if end == "empty":
-        page.ask("draft", cell="a", source="")
+        page.ask("cell-draft", cell="a", source="")
     else:
         page.close()
     run(shell, "x = 1", store_history=True)

@@ -60,19 +60,19 @@ def test_of_two_files_with_one_name_the_one_that_it_means_is_listed(
 
 def test_a_chosen_model_is_loaded_and_stays_chosen(open_page: OpenPage, other: Path) -> None:
     page = open_page()
-    assert page.answer("use", model="other")["type"] == "done"
+    assert page.answer("use-model", model="other")["type"] == "done"
     assert llm.engine().info.path == other
 
 
 def test_without_a_name_the_model_in_use_is_loaded(open_page: OpenPage, other: Path) -> None:
     llm.use("other", n_threads=1)
     llm.unload()
-    assert open_page().answer("use", model=None)["type"] == "done"
+    assert open_page().answer("use-model", model=None)["type"] == "done"
     assert llm.engine().info.path == other
 
 
 def test_a_model_that_is_not_there_is_an_error_in_one_line(open_page: OpenPage) -> None:
-    answer = open_page().answer("use", model="none of these")
+    answer = open_page().answer("use-model", model="none of these")
     assert answer["type"] == "error"
     assert "none of these" in answer["text"]
     assert "\n" not in answer["text"]
@@ -83,9 +83,9 @@ def test_loading_can_be_stopped_and_the_model_does_not_come(
 ) -> None:
     page = open_page()
     with llm.current._lock:  # as while another one is loaded
-        request = page.ask("use", model="other")
+        request = page.ask("use-model", model="other")
         page.ask("cancel", target=request)
         page.wait_for("error", id=request, text="Loading was stopped.")
-    answer = page.answer("use", model="tiny")
+    answer = page.answer("use-model", model="tiny")
     assert answer["type"] == "done"
     assert llm.engine().info.name == "tiny"

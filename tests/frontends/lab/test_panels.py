@@ -20,6 +20,11 @@ from jupyter_llm import Chat, llm
 OpenPage = Callable[..., LabPage]
 
 
+def of_panel(page: Page, panel: str) -> list[Json]:
+    """What a page has heard of one chat that it shows."""
+    return [message for message in page.messages if message.get("panel") == panel]
+
+
 class ShownChat(View):
     """A chat that a page shows."""
 
@@ -30,20 +35,20 @@ class ShownChat(View):
         self.page = page
         self.panel = f"panel{next(self._panels)}"
         self._num_read = 0
-        page.ask("panel-open", panel=self.panel, chat=chat)
+        page.ask("panel-open", panel_id=self.panel, chat=chat)
         self.hello()
 
     def tell(self, content: object) -> None:
-        self.page.ask("panel", panel=self.panel, message=content)
+        assert isinstance(content, dict)
+        self.page.tell({**content, "panel": self.panel})
 
     def _hear_more(self) -> None:
         with self.page._changed:
             self.page._hear_more()
-            news = self.page.heard("panel-message")[self._num_read :]
-        self._num_read += len(news)
+            news = of_panel(self.page, self.panel)[self._num_read :]
         for message in news:
-            if message["panel"] == self.panel:
-                self._hear(message["message"])
+            self._num_read += 1
+            self._hear({**message, "seq": self._num_read})
 
 
 def names(chats: Json) -> dict[str, int]:
@@ -87,12 +92,11 @@ def test_what_is_said_while_a_chat_is_being_read_is_taken_in_afterwards(
         return get(name, system=system)
 
     monkeypatch.setattr(llm.conversations, "get", get_late)
-    page.ask("panel-open", panel="p", chat="default")
-    request = {"type": "hello", "id": "v-1", "view": "v", "protocol": 1, "can_write_cells": True}
-    page.ask("panel", panel="p", message=request)
-    assert not page.heard("panel-message")
+    page.ask("panel-open", panel_id="p", chat="default")
+    page.ask("follow", panel="p", view="v", can_write_cells=True)
+    assert not of_panel(page, "p")
     may_go_on.set()
-    page.wait_for("panel-message", panel="p")
+    page.wait_for("snapshot", panel="p")
 
 
 def test_two_chats_of_a_page_and_two_pages_show_each_what_is_theirs(
@@ -123,15 +127,15 @@ def test_a_page_that_leaves_is_told_nothing_more_and_the_answer_is_there_for_the
 
 def test_a_chat_that_is_not_shown_any_more_hears_nothing(page: LabPage) -> None:
     chat = ShownChat(page)
-    page.ask("panel-close", panel=chat.panel)
-    num_heard = len(page.heard("panel-message"))
+    page.ask("panel-close", panel_id=chat.panel)
+    num_heard = len(of_panel(page, chat.panel))
     chat.tell({"type": "stop", "id": "late", "target": None})
     llm.chat("default")("Hello")
-    assert len(page.heard("panel-message")) == num_heard
+    assert len(of_panel(page, chat.panel)) == num_heard
 
 
 def test_what_is_said_to_no_chat_is_dropped(page: LabPage) -> None:
-    page.ask("panel", panel="none", message={"type": "bye", "id": "v-1"})
+    page.ask("bye", panel="none")
     assert names(page.answer("list-chats")) == {}
 
 
@@ -192,7 +196,7 @@ def test_a_name_that_cannot_be_is_refused_in_one_line(
 
 def test_a_chat_is_exported_as_markdown(page: LabPage) -> None:
     turn = ShownChat(page, "prices").say("What does it *cost*?")
-    text = page.answer("export-chat", name="prices")["markdown"]
+    text = page.answer("export-chat", name="prices")["text"]
     assert text.startswith("# notebook.ipynb\n\n## prices\n")
     assert "> What does it *cost*?" in text
     assert turn["text"].strip() in text

@@ -8,7 +8,7 @@ import pytest
 from support.waiting import until
 
 from jupyter_llm.frontends.lab import place
-from jupyter_llm.frontends.lab.place import Place, find_notebook
+from jupyter_llm.frontends.lab.place import NotebookPlace, find_notebook
 from jupyter_llm.notebook.cells.path import NotebookIdentity, PathChange
 
 
@@ -57,7 +57,7 @@ class Watched:
         self.identity = NotebookIdentity()
         self.changes: list[PathChange] = []
         self.identity.watch(self.changes.append)
-        self.place = Place(self.identity)
+        self.place = NotebookPlace(self.identity)
 
     def say(self, path: str) -> None:
         self.place.take(path)

@@ -25,7 +25,7 @@ def watching(open_page: OpenPage) -> Callable[[], LabPage]:
 
     def watching() -> LabPage:
         page = open_page()
-        page.ask("watch-status", is_on=True)
+        page.ask("watch-activity", is_on=True)
         return page
 
     return watching
@@ -38,7 +38,7 @@ def hold(hub: Hub, after: int = 1 << 15) -> None:
 
 
 def pull(page: LabPage, name: str = NAME, *, accepts_licence: bool = False) -> None:
-    assert page.answer("pull", model=name, accepts_licence=accepts_licence)["type"] == "done"
+    assert page.answer("start-pull", model=name, accepts_licence=accepts_licence)["type"] == "done"
 
 
 def told(page: LabPage, state: str) -> Json:
@@ -64,7 +64,7 @@ def test_what_was_pulled_is_told_to_every_page_and_can_be_used(
     assert found["model"] == "elsewhere-q8_0"
     assert "SHA-256 checked" in found["text"]
     assert "*" not in found["text"]
-    assert page.answer("use", model=found["model"])["type"] == "done"
+    assert page.answer("use-model", model=found["model"])["type"] == "done"
     assert llm.engine().info.name == "elsewhere-q8_0"
     page.ask("forget-pull")
     other.wait_until(lambda page: not last_told(page))
@@ -90,7 +90,7 @@ def test_one_model_is_pulled_at_a_time(watching: Callable[[], LabPage], hub: Hub
     page = watching()
     pull(page)
     pull(watching())  # joins in
-    refused = page.answer("pull", model="ada/other-GGUF", accepts_licence=False)
+    refused = page.answer("start-pull", model="ada/other-GGUF", accepts_licence=False)
     assert refused["type"] == "error"
     assert f"{NAME} is being pulled" in refused["text"]
     hub.gate.set()

@@ -12,6 +12,7 @@ from support.kernel import Kernel, running_kernel
 from support.lab_page import KernelPage
 from support.waiting import until
 
+from jupyter_llm.frontends.comm.messages import PROTOCOL
 from jupyter_llm.frontends.lab.presence import TARGET
 
 PLOT = """
@@ -67,7 +68,7 @@ def test_pages_are_heard_while_a_cell_sleeps(kernel: Kernel) -> None:
 def test_without_a_subshell_a_page_is_heard_when_the_cell_has_ended(kernel: Kernel) -> None:
     cell = kernel.start("import time; time.sleep(0.5)")
     page = KernelPage(kernel, has_subshell=False)
-    page.ask("hello", protocol=1, client="slow", path="slow.ipynb")
+    page.ask("hello", protocol=PROTOCOL, client="slow", path="slow.ipynb")
     assert cell.finish().error is None
     page.wait_for("welcome")
 
@@ -135,7 +136,7 @@ def test_the_kernel_knows_where_the_notebook_is_and_its_new_name(tmp_path: Path)
         page = KernelPage(kernel, "first.ipynb")
         page.hello()
         renamed = notebook.rename(tmp_path / "second.ipynb")
-        page.ask("path", path="second.ipynb")
+        page.ask("moved", path="second.ipynb")
         seen = "import time\nfor _ in range(1000):\n if llm.notebook.path is not None and "
         seen += "llm.notebook.path.exists(): break\n time.sleep(0.01)\nprint(llm.notebook.path)"
         assert kernel.execute(seen).text.strip() == str(renamed)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from support.lab_page import LabPage
 
 from jupyter_llm import __version__, llm
+from jupyter_llm.frontends.comm.chat_line import ChatLine
+from jupyter_llm.frontends.comm.messages import (
+    PROTOCOL,
+    DoneMessage,
+    FromFrontEnd,
+    ListModels,
+    ToFrontEnd,
+)
 from jupyter_llm.frontends.lab import target
-from jupyter_llm.frontends.lab.messages import PROTOCOL, DoneMessage, FromLab, ListModels, ToLab
-from jupyter_llm.frontends.lab.session import Session
+from jupyter_llm.frontends.lab.session import PagePart, Session
 from jupyter_llm.frontends.lab.target import Sessions
+from jupyter_llm.frontends.prompt.options import Options
 
 MakePage = Callable[..., LabPage]
 
@@ -24,25 +31,20 @@ class UnprintableError(Exception):
         raise RuntimeError
 
 
-class Failing:
+class Failing(PagePart):
     """A part that does what the test wants with each message."""
 
-    def __init__(self, session: Session, answer: Callable[[], ToLab], *, at_once: bool) -> None:
-        self._session = session
-        self._answer = answer
-        self._at_once = at_once
-
-    def by_type(self) -> dict[type[Any], Callable[[Any], None]]:
-        return {ListModels: self._take}
+    def __init__(
+        self, session: Session, answer: Callable[[], ToFrontEnd], *, at_once: bool
+    ) -> None:
+        super().__init__(session)
+        if at_once:
+            session.inbox.add({ListModels: lambda _: answer()})
+        else:
+            session.inbox.answer({ListModels: lambda _: answer()})
 
     def close(self) -> None:
         raise OSError("the part cannot be closed")
-
-    def _take(self, message: ListModels) -> None:
-        if self._at_once:
-            self._answer()
-        else:
-            self._session.work(message.id, self._answer)
 
 
 def test_a_page_is_welcomed_once_and_told_nothing_besides(open_page: MakePage) -> None:
@@ -65,7 +67,10 @@ def test_a_second_hello_is_answered_and_changes_nothing(
 def test_whatever_a_page_may_say_is_taken(sessions: Sessions, open_page: MakePage) -> None:
     open_page()
     (session,) = sessions
-    assert set(session._handlers) == set(FromLab.__subclasses__())
+    line = ChatLine(llm.chat(), Options(), lambda _: None)
+    takers = {**session.inbox._takers, **line._inbox._takers}
+    assert set(takers) == set(FromFrontEnd.__subclasses__())
+    line.close()
 
 
 @pytest.mark.parametrize("protocol", [0, PROTOCOL + 1])
@@ -81,7 +86,7 @@ def test_a_page_that_speaks_otherwise_is_told_how_the_kernel_does(
 
 @pytest.mark.parametrize(
     "content",
-    [None, 7, "hello", [], {}, {"type": []}, {"type": "no such"}, {"type": "path", "id": []}],
+    [None, 7, "hello", [], {}, {"type": []}, {"type": "no such"}, {"type": "moved", "id": []}],
 )
 def test_garbage_is_answered_in_one_line_and_the_page_goes_on(
     content: object, open_page: MakePage
@@ -94,7 +99,7 @@ def test_garbage_is_answered_in_one_line_and_the_page_goes_on(
 
 def test_nothing_is_taken_from_a_page_that_has_not_said_who_it_is(sessions: Sessions) -> None:
     page = LabPage(sessions)
-    assert "before a hello" in page.answer("path", path="a.ipynb")["text"]
+    assert "before a hello" in page.answer("moved", path="a.ipynb")["text"]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +119,7 @@ def test_what_raises_is_told_to_the_page_and_it_goes_on(
     sessions: Sessions,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def answer() -> ToLab:
+    def answer() -> ToFrontEnd:
         raise error
 
     make = lambda session: Failing(session, answer, at_once=at_once)  # noqa: E731

@@ -271,7 +271,7 @@ def test_nothing_goes_out_before_somebody_listens_nor_after_the_last_has_gone(
 @contextmanager
 def looking_away(front: FrontEnd) -> Iterator[None]:
     """Let the panel see nothing of what happens meanwhile before its end."""
-    pump = front.panel._side._pump
+    pump = front.panel._line.side._pump
     ask, pump.ask = pump.ask, lambda: None  # type: ignore[method-assign]
     yield
     pump.ask = ask  # type: ignore[method-assign]
@@ -355,7 +355,7 @@ def test_a_tick_of_a_long_chat_looks_at_what_grows_alone(
     stream = chat.stream("hold on")
     front.wait_until(lambda front: len(front.path) == 21 and front.texts[-1] == "word ")
     told: list[int] = []
-    mirror = front.panel._side._mirror
+    mirror = front.panel._line.side._mirror
     look = mirror._news_of
 
     def looking(exchange: Exchange, *others: Any) -> Iterator[ToFrontEnd]:

@@ -29,7 +29,7 @@ def read(engine: ScriptedEngine, count: int = 1) -> Prompt:
 
 def at_rest(front: FrontEnd) -> None:
     """Wait until nothing more is done about drafts."""
-    assert front.panel._inbox._drafting._reading.wait(20)
+    assert front.panel._line._drafting._reading.wait(20)
 
 
 @pytest.mark.parametrize("is_alone", [False, True])
@@ -88,7 +88,7 @@ def test_a_draft_waits_for_the_cell_that_runs_and_is_told_it(
 ) -> None:
     llm.current.hold_background(is_held=True)  # as at the start of a cell
     draft(front, "What is x?")
-    front.answer("complete", text="", cursor=0)  # it has had its time
+    front.answer("suggest", text="", cursor=0)  # it has had its time
     assert scripted.drafts == []
     run(shell, "x = 'the seventh stone'", store_history=True)
     until(lambda: "seventh stone" in str(read(scripted)))

@@ -26,7 +26,7 @@ def names(answer: dict[str, Any], kind: str) -> list[str]:
 
 def complete(front: FrontEnd, text: str) -> dict[str, Any]:
     """Ask for what may stand at the `|` of a text."""
-    return front.answer("complete", text=text.replace("|", ""), cursor=text.index("|"))
+    return front.answer("suggest", text=text.replace("|", ""), cursor=text.index("|"))
 
 
 def accept(text: str, answer: dict[str, Any], index: int = 0) -> str:

@@ -109,7 +109,7 @@ def test_no_tokens_are_counted_while_the_panel_writes(
 
     monkeypatch.setattr(LocalEngine, "tokenize_texts", counting)
     run(shell, "x = 1", store_history=True)
-    live.panel._side.measure()
+    live.panel._line.side.measure()
     count = len(live.texts[0])
     live.wait_until(lambda front: len(front.texts[0]) > count + 200 or front.is_idle)
     live.ask("stop", target=None)
@@ -146,5 +146,5 @@ def test_a_command_that_loads_a_model_shows_how_far_it_is(
     request = live.send("/use tiny")
     progress = live.wait_for(lambda message: message["type"] == "progress")
     assert progress["id"] == request
-    assert progress["text"].startswith("Loading tiny")
+    assert progress["progress"]["text"].startswith("Loading tiny")
     live.wait_until(lambda front: request in front.notices)

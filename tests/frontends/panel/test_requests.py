@@ -126,8 +126,8 @@ def test_loading_shows_how_far_it_is(front: FrontEnd, loading: Loading) -> None:
     request = front.send("hello")
     progress = front.wait_for(lambda message: message["type"] == "progress")
     assert progress["id"] == request
-    assert progress["text"].startswith("Loading tiny: ")
-    assert 0 < progress["share"] < 1
+    assert progress["progress"]["text"].startswith("Loading tiny: ")
+    assert 0 < progress["progress"]["share"] < 1
     loading.engine.replies.append("There.")
     loading.is_over.set()
     front.wait_until(is_done)
@@ -177,8 +177,8 @@ def test_a_command_shows_how_far_its_prompt_is_read(
     request = front.send("/explain")
     progress = front.wait_for(lambda message: message["type"] == "progress")
     assert progress["id"] == request
-    assert progress["text"].startswith("Reading 0 of ")
-    assert progress["share"] == 0
+    assert progress["progress"]["text"].startswith("Reading 0 of ")
+    assert progress["progress"]["share"] == 0
     scripted.may_write.set()
     front.wait_until(lambda front: request in front.notices and front.is_idle)
     assert front.notices[request]["markdown"] == "A sum."
@@ -221,7 +221,7 @@ def test_no_message_waits_for_a_model_that_loads(front: FrontEnd, loading: Loadi
     front.ask("choose", number=4)
     front.ask("stop", target=requests[0])
     front.hello()
-    answer = front.answer("complete", text="/he", cursor=3)
+    answer = front.answer("suggest", text="/he", cursor=3)
     assert [item["name"] for item in answer["items"]] == ["help"]
     front.ask("stop", target=None)
     front.wait_until(lambda front: front.is_idle)

@@ -1,0 +1,162 @@
+"""One chat over a line to its front end: what that may ask for, and who does it."""
+
+from __future__ import annotations
+
+from functools import partial
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.common.watchers import weakly
+from jupyter_llm.errors import NoNotebookError
+from jupyter_llm.frontends.comm.asker import Asker
+from jupyter_llm.frontends.comm.code import check, prepare
+from jupyter_llm.frontends.comm.drafting import Drafting, read_draft
+from jupyter_llm.frontends.comm.inbox import Inbox
+from jupyter_llm.frontends.comm.jobs import Job
+from jupyter_llm.frontends.comm.messages import (
+    Bye,
+    Check,
+    Checked,
+    Choose,
+    Describe,
+    Dismiss,
+    DraftMessage,
+    Follow,
+    Land,
+    Prepare,
+    Prepared,
+    Regenerate,
+    Remove,
+    Send,
+    Stop,
+    Suggest,
+    TextMessage,
+)
+from jupyter_llm.frontends.comm.suggestions import description, suggestions
+from jupyter_llm.frontends.comm.sync import KernelSide
+from jupyter_llm.notebook.cells.shell import current_shell
+from jupyter_llm.notebook.code.landing import LaterInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.frontends.comm.messages import Suggestions, ToFrontEnd
+    from jupyter_llm.frontends.prompt.options import Options
+    from jupyter_llm.notebook.cells.events import CellEvent
+
+
+class ChatLine:
+    """A chat and all its views in one front end; `put` sends them what they are told.
+
+    `options` are for the prompts that are typed there. `on_settled` is as in `KernelSide`.
+    """
+
+    def __init__(
+        self,
+        chat: Chat,
+        options: Options,
+        put: Callable[[ToFrontEnd], None],
+        on_settled: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._chat = chat
+        self.side = side = KernelSide(chat, options.context, put, on_settled)
+        self._asker = Asker(side, options)
+        self._drafting = Drafting[DraftMessage](self._read_draft)
+        self._later: LaterInput | None = None
+        self._lock = Lock()  # guards that there is one
+        again = weakly(self._drafting.again)
+        self._unwatch = chat.watch(again), chat.timeline.watch(again)
+        self._inbox = Inbox(put)
+        self.take = self._inbox.take
+        self._inbox.add(
+            {
+                Follow: side.welcome,
+                Bye: self._bid_farewell,
+                DraftMessage: self._draft,
+                Send: self._send,
+                Regenerate: self._regenerate,
+                Stop: lambda message: side.stop(message.target),
+                Choose: lambda message: chat.choose(message.number),
+                Remove: lambda message: chat.remove(message.number),
+                Dismiss: lambda message: side.dismiss(message.notice),
+            }
+        )
+        # What changes nothing of the chat
+        self._inbox.answer(
+            {
+                Suggest: self._suggest,
+                Describe: self._describe,
+                Check: lambda asked: Checked(id=asked.id, results=check(asked.sources)),
+                Prepare: self._prepare,
+                Land: self._land,
+            }
+        )
+
+    def close(self) -> None:
+        """Tell nothing any more, let no code land, and read nothing ahead."""
+        for unwatch in self._unwatch:
+            unwatch()
+        self.side.close()
+        self._drafting.close()
+        if self._later is not None:
+            self._later.close()
+
+    def _bid_farewell(self, _message: Bye) -> None:
+        self._drafting.drop()
+        self.side.farewell()
+
+    # Prompts
+
+    def _draft(self, message: DraftMessage) -> None:
+        self._drafting.take(message if message.text.strip() else None)
+
+    def _read_draft(self, message: DraftMessage | None) -> bool:
+        draft = None if message is None else partial(self._asker.draft, message)
+        return read_draft(self._chat, draft)
+
+    def _send(self, message: Send) -> None:
+        self._drafting.drop()
+        work = partial(self._asker.send, message)
+        self.side.begin(Job(message.id, message.text, work, self.side))
+
+    def _regenerate(self, message: Regenerate) -> None:
+        turn = self._chat.turn(message.number)
+        work = partial(self._asker.regenerate, message, turn)
+        self.side.begin(Job(message.id, turn.prompt, work, self.side))
+
+    # Questions
+
+    @property
+    def _cells(self) -> Sequence[CellEvent]:
+        return self._chat.timeline.snapshot().visible
+
+    def _suggest(self, asked: Suggest) -> Suggestions:
+        return suggestions(asked.id, asked.text, asked.cursor, self._cells)
+
+    def _describe(self, asked: Describe) -> TextMessage:
+        return TextMessage(id=asked.id, text=description(asked.kind, asked.name, self._cells))
+
+    def _prepare(self, asked: Prepare) -> Prepared:
+        source, metadata = self._prepared(asked)
+        return Prepared(id=asked.id, source=source, metadata=metadata)
+
+    def _land(self, asked: Land) -> TextMessage:
+        """Bring code below the next cell that runs, and say so."""
+        shell = current_shell()
+        if shell is None:
+            raise NoNotebookError
+        with self._lock:
+            if self._later is None:
+                self._later = LaterInput(shell)
+        source, _ = self._prepared(asked)
+        text = self._later.write([source], replace=asked.in_place)
+        return TextMessage(id=asked.id, text=f"{text[0].upper()}{text[1:]}.")
+
+    def _prepared(self, asked: Prepare | Land) -> tuple[str, dict[str, Any]]:
+        answer = None
+        if asked.number is not None:
+            answer = self._chat.turn(asked.number).completion
+        elif asked.notice is not None:
+            answer = self.side.answer(asked.notice)
+        return prepare(asked.source, answer)

@@ -1,0 +1,110 @@
+/** The examples of what front ends and the kernel say are what the TypeScript types say. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import ts from "typescript";
+import { isMessage, PROTOCOL } from "../lib/connection/messages.js";
+import { example, EXAMPLES as NAMES } from "./messages.js";
+
+const HERE = fileURLToPath(new URL(".", import.meta.url));
+const OPTIONS = {
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  noEmit: true,
+  skipLibCheck: true,
+  types: [],
+  target: ts.ScriptTarget.ES2022,
+  module: ts.ModuleKind.ESNext,
+  moduleResolution: ts.ModuleResolutionKind.Bundler,
+};
+
+/**
+ * Return what the compiler has against lines of TypeScript, by their names.
+ *
+ * @param {Record<string, string>} named
+ * @returns {string[]}
+ */
+function wrong(named) {
+  const file = `${HERE}messages.gen.ts`;
+  const lines = Object.values(named);
+  const head =
+    'import type { ChatMessage, ChatRequest, Message, Request } from "../src/connection/messages.js";';
+  const host = ts.createCompilerHost(OPTIONS);
+  const { getSourceFile } = host;
+  host.getSourceFile = (name, version) =>
+    name === file
+      ? ts.createSourceFile(name, [head, ...lines].join("\n"), version)
+      : getSourceFile(name, version);
+  const program = ts.createProgram([file], OPTIONS, host);
+  const source = program.getSourceFile(file);
+  assert.ok(source);
+  return program.getSemanticDiagnostics(source).map(({ start, messageText }) => {
+    const { line } = source.getLineAndCharacterOfPosition(start ?? 0);
+    const why = ts.flattenDiagnosticMessageText(messageText, " ");
+    return `${Object.keys(named)[line - 1]}: ${why}`;
+  });
+}
+
+/**
+ * Return which messages are not all that their types say, or more, and why.
+ *
+ * @param {Record<string, any>} messages
+ */
+function misfits(messages) {
+  const lines = Object.entries(messages).map(([name, message]) => {
+    const type =
+      "seq" in message
+        ? "(Message & { seq: number }) | ChatMessage"
+        : "(Request | ChatRequest) & { id: string }";
+    return [name, `void (${JSON.stringify(message)} satisfies ${type});`];
+  });
+  return wrong(Object.fromEntries(lines));
+}
+
+const EXAMPLES = Object.fromEntries(NAMES.map((name) => [name, example(name)]));
+
+test("the examples are what the types say", () => {
+  assert.deepEqual(misfits(EXAMPLES), []);
+});
+
+test("every message has an example", () => {
+  const types = { Request: ["never"], Message: ["never"] };
+  for (const message of Object.values(EXAMPLES)) {
+    types["seq" in message ? "Message" : "Request"].push(JSON.stringify(message.type));
+  }
+  const lines = Object.entries(types).map(([kind, some]) => {
+    const types = `(${kind} | Chat${kind})["type"]`;
+    return [kind, `void ((t: Exclude<${types}, ${some.join(" | ")}>): never => t);`];
+  });
+  assert.deepEqual(wrong(Object.fromEntries(lines)), []);
+});
+
+test("what is missing, too much or of another type is found", () => {
+  const { model: _, ...less } = example("welcome");
+  const wrong = misfits({
+    less,
+    more: example("hello", { more: 1 }),
+    other: example("moved", { path: null }),
+    unknown: example("moved", { type: "no such" }),
+    fine: example("moved"),
+  });
+  assert.deepEqual(
+    wrong.map((said) => said.split(":")[0]),
+    ["less", "more", "other", "unknown"],
+  );
+});
+
+test("what the kernel says is told from anything else", () => {
+  for (const name of ["ack", "welcome", "activity", "completion", "pull-none"]) {
+    assert.ok(isMessage(example(name)), name);
+  }
+  for (const data of [null, undefined, 7, "ack", [], {}, { type: 7 }, { type: "toString" }]) {
+    assert.ok(!isMessage(data));
+  }
+});
+
+test("the examples speak this protocol", () => {
+  assert.equal(example("hello").protocol, PROTOCOL);
+  assert.equal(example("welcome").protocol, PROTOCOL);
+});

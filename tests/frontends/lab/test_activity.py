@@ -1,0 +1,103 @@
+"""A page that watches is told what the model does, and one that does not is told nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+from support.front_end import Json
+from support.lab_page import LabPage
+from support.tiny_model import write_tiny_model
+
+from jupyter_llm import llm
+from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.frontends.comm.parts import ActivityData
+from jupyter_llm.frontends.lab.activity import activity_data
+
+OpenPage = Callable[..., LabPage]
+
+
+def told(page: LabPage) -> list[Json]:
+    return [message["activity"] for message in page.heard("activity")]
+
+
+def wait_for_state(page: LabPage, state: str) -> Json:
+    page.wait_until(lambda page: told(page) and told(page)[-1]["state"] == state)
+    return told(page)[-1]
+
+
+def test_a_page_that_watches_hears_at_once_that_nothing_is_loaded_and_loads_nothing(
+    open_page: OpenPage,
+) -> None:
+    page = open_page()
+    page.ask("watch-activity", is_on=True)
+    status = wait_for_state(page, "none")
+    assert (status["model"], status["kv_used"], status["kv_room"]) == (None, 0, 0)
+    assert status["process_bytes"] > 0
+    assert llm.current.resident is None
+
+
+def test_a_page_that_watches_hears_what_the_model_does_and_what_it_holds_then(
+    open_page: OpenPage,
+) -> None:
+    page = open_page()
+    page.ask("watch-activity", is_on=True)
+    wait_for_state(page, "none")
+    stream = llm.stream("Hello", max_tokens=None, ignore_eos=True)
+    assert wait_for_state(page, "writing")["model"] == "tiny"
+    stream.cancel()
+    status = wait_for_state(page, "idle")
+    assert 0 < status["kv_used"] < status["kv_room"]
+    states = [state for state, _ in groupby(status["state"] for status in told(page))]
+    assert [state for state in states if state not in ("loading", "reading")][-2:] == [
+        "writing",
+        "idle",
+    ]
+    llm.unload()
+    assert wait_for_state(page, "none")["kv_room"] == 0
+
+
+def test_a_status_is_told_once(open_page: OpenPage) -> None:
+    page = open_page()
+    page.ask("watch-activity", is_on=True)
+    llm("Hello", max_tokens=4)
+    wait_for_state(page, "idle")
+    assert all(before != after for before, after in zip(told(page), told(page)[1:], strict=False))
+
+
+def test_a_page_that_watches_no_more_hears_nothing_more(open_page: OpenPage) -> None:
+    page, other = open_page(), open_page()
+    for one in (page, other):
+        one.ask("watch-activity", is_on=True)
+        wait_for_state(one, "none")
+    page.ask("watch-activity", is_on=False)
+    num_told = len(told(page))
+    llm("Hello", max_tokens=4)
+    wait_for_state(other, "idle")
+    assert len(told(page)) == num_told
+    other.close()
+    num_told = len(told(other))
+    llm.unload()
+    assert len(told(other)) == num_told
+
+
+def test_what_a_reading_engine_holds_is_left_as_it_was_known(
+    open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm("Hello", max_tokens=4)
+    known = ActivityData(state="idle", model=llm.engine().info.name, kv_used=7, kv_room=512)
+    monkeypatch.setattr(LocalEngine, "work", "reading")  # and would not answer
+    status = activity_data(llm.current, known)
+    assert (status.state, status.kv_used, status.kv_room) == ("reading", 7, 512)
+
+
+def test_the_other_models_that_are_loaded_are_named_with_what_they_are_for(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    llm.use("tiny", n_threads=1)
+    llm.use(write_tiny_model(tmp_path / "coder.gguf", seed=5), role="complete", n_threads=1)
+    (named,) = activity_data(llm.current, ActivityData(state="none")).beside
+    assert named.startswith("coder (")
+    assert named.endswith("for code at the cursor)")
