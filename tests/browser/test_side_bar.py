@@ -31,7 +31,7 @@ engine.replies.extend(['The first.', 'The second.', '```python\\nz = 3\\n```'])
 """
 # Whether a draft was told last that goes without the cells, or with them.
 DRAFT = """isAlone =>
-    said.findLast(({ message }) => message?.type === 'draft')?.message.is_alone === isAlone"""
+    said.findLast(({ type }) => type === 'draft')?.is_alone === isAlone"""
 
 
 @in_both_apps
