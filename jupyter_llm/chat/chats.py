@@ -11,7 +11,7 @@ from jupyter_llm.errors import ChatNameError
 if TYPE_CHECKING:
     from jupyter_llm.chat.archive import Archive
     from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.chat.store import SavedChat
+    from jupyter_llm.chat.saved import SavedChat
     from jupyter_llm.engine.current import CurrentEngine
     from jupyter_llm.notebook.cells.timeline import Timeline
     from jupyter_llm.records.answers import AnswerLog
@@ -71,7 +71,7 @@ class Chats:
 
         They are their active branches.
         """
-        from jupyter_llm.chat.archive import active_branch
+        from jupyter_llm.chat.saved import active_branch
 
         present = {chat.name or "": chat.saved() for chat in self.named if chat.turns}
         waiting = {name: active_branch(chat) for name, chat in self._archive.waiting.items()}

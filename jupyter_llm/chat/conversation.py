@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import weakref
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.budget import (
@@ -17,9 +17,17 @@ from jupyter_llm.chat.budget import (
     tells_what_code_needs,
 )
 from jupyter_llm.chat.draft import Cut, Draft, Turn
-from jupyter_llm.chat.needed import needed_cells, plan_code
-from jupyter_llm.chat.plan import Place, Plan, cells_told, draft_prompt, plan_prompt, variable_parts
-from jupyter_llm.chat.tree import Moment, Writing
+from jupyter_llm.chat.needed import literal_names, needed_cells
+from jupyter_llm.chat.plan import (
+    Place,
+    Plan,
+    cells_told,
+    draft_prompt,
+    plan_code,
+    plan_prompt,
+    variable_parts,
+)
+from jupyter_llm.chat.tree import Sending
 from jupyter_llm.chat.turns import ChatTurns
 from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.engine.request import Message, RawPrompt, Request, check_text
@@ -46,35 +54,6 @@ if TYPE_CHECKING:
     from jupyter_llm.records.answers import AnswerLog
 
 _NUM_RECENT = 5  # cells whose variables may matter
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sending:
-    """A prompt of a chat, ready to be sent."""
-
-    chat: Chat
-    asked: Asked
-    engine: Engine
-    request: Request
-    moment: Moment
-    place: Place
-    plan: Plan
-
-    def take_in(
-        self, shown: Completion, request: Request, completion: Completion, draft: str
-    ) -> None:
-        """Make a turn of an answer that is shown; it was drafted as a completion of a request."""
-        self.chat.take_in(self, shown, request, completion, draft)
-
-
-class _Told(TypedDict):
-    """What goes along with a prompt, whatever it asks for."""
-
-    allowed: Budget
-    cut: Cut
-    system: str | None
-    variables: Sequence[tuple[str, str]]
-    attachments: Sequence[tuple[str, str]]
 
 
 class Chat(ChatTurns):
@@ -194,7 +173,8 @@ class Chat(ChatTurns):
         with self.sending(asked, show_progress) as sending:
             stream = sending.engine.submit(sending.request)
             self._answers.log(sending.request, stream.future)
-            self._take_in(sending, stream.future, stream, on_begin)
+            sent = replace(sending, future=stream.future, stream=weakref.ref(stream))
+            self._take_in(sent, on_begin)
         return stream, sending.plan
 
     def take_in(
@@ -208,7 +188,7 @@ class Chat(ChatTurns):
         """Take in code that was written: its turn, and the draft that `/show draft` shows."""
         self.last_draft = draft
         self._answers.log(request, finished(completion))
-        self._take_in(sending, finished(shown))
+        self._take_in(replace(sending, future=finished(shown)))
 
     def reset(self, *, with_prompts: bool = False) -> None:
         """Forget all turns, and the code that was written last."""
@@ -244,9 +224,10 @@ class Chat(ChatTurns):
             engine.prefill(request, is_draft=True)
 
     def _preview(self, engine: Engine, asked: Asked) -> tuple[Place, Plan]:
-        moment = self._moment(asked)
-        place = Place(number=1) if asked.is_new else self._place_for(asked, moment)
-        return place, self._plan(engine, asked, moment, place)
+        place = self._place(asked.origin, asked.after, goes_on=asked.goes_on)
+        if asked.is_new:
+            place = Place(number=1, tick=place.tick)
+        return place, self._plan(engine, asked, place)
 
     def read_ahead(self, engine: Engine, describe: Describe | None = None) -> None:
         """Let the engine read the cells that go along with the next prompt, while it is idle.
@@ -274,8 +255,7 @@ class Chat(ChatTurns):
         self, allowed: Budget, mode: ContextMode = "auto", *, goes_on: bool = True
     ) -> Draft:
         """What would go along with another prompt, however long that is."""
-        moment = Moment(self.timeline.tick())
-        place = self._place(moment, goes_on=goes_on)
+        place = self._place(goes_on=goes_on)
         return draft_prompt(
             "",
             place,
@@ -283,7 +263,7 @@ class Chat(ChatTurns):
             mode=mode,
             allowed=allowed,
             cut=self._cut_at(place, mode),
-            system=self.system if goes_on else self._systems.at(moment.tick),
+            system=self.system if goes_on else self._systems.at(place.tick),
         )
 
     def choose(self, number: int) -> None:
@@ -313,53 +293,46 @@ class Chat(ChatTurns):
         if asked.goes_on and asked.origin is not None:
             self.resume()
         with self._lock:  # or else one that is sent in between would seem to stand below this one
-            moment = self._moment(asked)
-            place = self._place_for(asked, moment, is_held=True)
+            place = self._place(asked.origin, asked.after, goes_on=asked.goes_on)
+            self._exchanges.hold(place, asked.origin)
         try:
-            self._note_system(asked, moment)
-            plan = self._plan(engine, asked, moment, place)
-            plan = replace(
-                plan,
-                left_out=self._count_left_out(plan.cut, moment, place),
-                num_below=self._count_below(asked, moment, place),
-            )
-            conversation = None if plan.is_aside else self._conversation(asked.context)
+            self._note_system(asked, place.tick)
+            plan = self._plan(engine, asked, place)
+            conversation = self._conversation(asked.context)
             yield Sending(
-                chat=self,
                 asked=asked,
                 engine=engine,
                 request=Request(
                     prompt=plan.draft.messages,
                     params=asked.params,
-                    conversation=conversation,
+                    conversation=None if plan.is_aside else conversation,
                     is_private=not (asked.is_kept and self._may_be_kept(plan.draft)),
                 ),
-                moment=moment,
                 place=place,
-                plan=plan,
+                plan=replace(
+                    plan,
+                    left_out=self._count_left_out(plan.cut, place),
+                    num_below=self._count_below(asked, place),
+                ),
+                cuts={**place.cuts, conversation: plan.cut},
             )
         finally:
             self._release(place)
 
-    def first_asked(self, origin: Hashable) -> Moment | None:
-        """When a prompt of a cell was first answered in this kernel, if it was."""
-        with self._lock:
-            self._take_in_answers()
-            return self._moments.get(origin)
+    def _place(
+        self, origin: Hashable = None, after: int | None = None, *, goes_on: bool = False
+    ) -> Place:
+        """Where a prompt stands: what is below its cell is not told it."""
+        with self._settled() as exchanges:
+            if after:
+                self._check(after)
+            tick, names = self._firsts.get(origin) or (self.timeline.tick(), None)
+            place = exchanges.place(tick, origin, after, goes_on=goes_on)
+        if origin is not None and names is None:
+            names = frozenset(own_variables(current_shell()))
+        return replace(place, names=names or frozenset())
 
-    def _moment(self, asked: Asked) -> Moment:
-        """The moment at which a prompt stands: what is below its cell is not told it."""
-        if asked.origin is None:
-            return Moment(self.timeline.tick())
-        names = frozenset(own_variables(current_shell()))
-        return self.first_asked(asked.origin) or Moment(self.timeline.tick(), names)
-
-    def _place_for(self, asked: Asked, moment: Moment, *, is_held: bool = False) -> Place:
-        return self._place(
-            moment, asked.origin, asked.after, goes_on=asked.goes_on, is_held=is_held
-        )
-
-    def _note_system(self, asked: Asked, moment: Moment) -> None:
+    def _note_system(self, asked: Asked, tick: int) -> None:
         """Let a system text hold from a prompt on, or no longer."""
         if asked.origin is None:
             if asked.system is not None:
@@ -367,12 +340,11 @@ class Chat(ChatTurns):
         elif asked.system is None:
             self._systems.drop(asked.origin)
         else:
-            self._systems.put(asked.origin, asked.system, moment.tick, is_kept=asked.is_kept)
+            self._systems.put(asked.origin, asked.system, tick, is_kept=asked.is_kept)
 
-    def _plan(self, engine: Engine, asked: Asked, moment: Moment, place: Place) -> Plan:
-        notebook, mode = self.timeline.snapshot().above(moment.tick), asked.context
-        cut = self._cut_at(place, mode)
-        system = self.system if asked.goes_on else self._systems.at(moment.tick)
+    def _plan(self, engine: Engine, asked: Asked, place: Place) -> Plan:
+        notebook, mode = self.timeline.snapshot().above(place.tick), asked.context
+        system = self.system if asked.goes_on else self._systems.at(place.tick)
         cells, is_about = notebook.visible, True
         needs = asked.is_code and tells_what_code_needs(engine.info, mode)
         if needs:
@@ -384,27 +356,27 @@ class Chat(ChatTurns):
         variables: Sequence[tuple[str, str]] = ()
         if is_about and asked.describe is not None:
             variables = asked.describe(asked.prompt, cells[-_NUM_RECENT:])
-        allowed = budget(engine.info, mode, asked.params.max_tokens)
-        told: _Told = {
-            "allowed": allowed,
-            "cut": cut,
-            "system": system if asked.system is None else asked.system,
-            "variables": variables,
-            "attachments": asked.attachments,
-        }
         if needs:
-            count = partial(self._count, engine)
-            return plan_code(asked.prompt, place, notebook, cells=cells, count=count, **told)
-        draft = draft_prompt(asked.prompt, place, notebook, mode=mode, **told)
-        sent = draft.only(cells)
-        plan = plan_prompt(
-            sent,
+            typed = literal_names(cells)
+            variables = [one for one in variables if one[0] not in typed]
+        cut, count = self._cut_at(place, mode), partial(self._count, engine)
+        allowed = budget(engine.info, mode, asked.params.max_tokens)
+        draft = draft_prompt(
+            asked.prompt,
             place,
-            self._conversation(mode),
-            mode=mode,
+            notebook,
+            mode="none" if needs else mode,
             allowed=allowed,
             cut=cut,
-            count=partial(self._count, engine),
+            system=system if asked.system is None else asked.system,
+            variables=variables,
+            attachments=asked.attachments,
+        )
+        if needs:
+            return plan_code(draft, cells, allowed=allowed, cut=cut, count=count)
+        sent = draft.only(cells)
+        plan = plan_prompt(
+            sent, place, self._conversation(mode), mode=mode, allowed=allowed, cut=cut, count=count
         )
         return replace(plan, is_alone=not is_about and sent.cells != draft.cells)
 
@@ -418,31 +390,13 @@ class Chat(ChatTurns):
             counted = self._counted = engine, messages, engine.count_tokens(messages)
         return counted[2]
 
-    def _take_in(
-        self,
-        sending: Sending,
-        future: Future[Completion],
-        stream: Stream | None = None,
-        on_begin: Callable[[int], None] | None = None,
-    ) -> None:
-        """Take in a prompt that was sent: its turn, what it leaves out, and what to read next."""
-        asked, plan, request = sending.asked, sending.plan, sending.request
-        self._last_mode, self._last_params = asked.context, request.params
-        self._was_alone = plan.is_alone
-        cuts = {**sending.place.cuts, self._conversation(asked.context): plan.cut}
-        writing = Writing(
-            prompt=asked.prompt,
-            future=future,
-            moment=sending.moment,
-            told=plan.told,
-            cuts=cuts,
-            is_kept=asked.is_kept,
-            stream=weakref.ref(stream) if stream is not None else None,
-        )
-        self._begin(sending.place, writing, asked.origin, on_begin)
-        if not plan.is_aside:
-            read_on = partial(self._read_on, sending.place.number, sending.engine, request)
-            when_done(future, read_on)
+    def _take_in(self, sending: Sending, on_begin: Callable[[int], None] | None = None) -> None:
+        """Take in a prompt that was sent: its turn, and what to read next."""
+        self._last_mode, self._last_params = sending.asked.context, sending.request.params
+        self._was_alone = sending.plan.is_alone
+        self._begin(sending, on_begin)
+        if not sending.plan.is_aside:
+            when_done(sending.future, partial(self._read_on, sending))
 
     def _forget_prompts(self, prompt_sha256s: Collection[str]) -> None:
         """Forget prompts wherever they are kept."""
@@ -466,13 +420,13 @@ class Chat(ChatTurns):
         cut = cuts.get(self._conversation(self._last_mode), Cut())
         return [turn for turn in turns if turn.number <= cut.last_turn], cut
 
-    def _count_left_out(self, cut: Cut, moment: Moment, place: Place) -> tuple[int, int]:
+    def _count_left_out(self, cut: Cut, place: Place) -> tuple[int, int]:
         """How many turns and cells a prompt leaves out."""
         turns = [turn for turn in place.before if turn.number <= cut.last_turn]
-        notebook = self.timeline.snapshot().above(moment.tick)
+        notebook = self.timeline.snapshot().above(place.tick)
         return len(turns), len(_cells_left_out(turns, cut, notebook))
 
-    def _count_below(self, asked: Asked, moment: Moment, place: Place) -> int:
+    def _count_below(self, asked: Asked, place: Place) -> int:
         """How many cells stand below a prompt, if it is another one than that it replaces."""
         old = place.replaced
         if old is None or (
@@ -480,7 +434,7 @@ class Chat(ChatTurns):
         ):
             return 0
         notebook = self.timeline.snapshot()
-        return len(notebook.visible) - len(notebook.above(moment.tick).visible)
+        return len(notebook.visible) - len(notebook.above(place.tick).visible)
 
     def read_branch(self) -> None:
         """Let the engine read the active branch, if there is one and it will go along as it is."""
@@ -514,22 +468,20 @@ class Chat(ChatTurns):
         turns = (turn.number for turn in draft.turns)
         return self._systems.is_kept(draft.system) and self.is_kept(*turns)
 
-    def _read_on(
-        self, number: int, engine: Engine, request: Request, future: Future[Completion]
-    ) -> None:
+    def _read_on(self, sending: Sending, future: Future[Completion]) -> None:
         """Let the engine read the answer's end, and what any next prompt begins with.
 
         Runs on the engine's thread, so it only leaves a note there.
         """
-        if future.exception() is not None or not future.result().text:
+        if future.exception() is not None or not (answer := future.result()).text:
             return
-        assert isinstance(request.prompt, tuple)
-        with self._lock:
-            self._take_in_answers()
-            is_active = self._exchanges.is_active(number)
+        prompt = sending.request.prompt
+        assert isinstance(prompt, tuple)
+        with self._settled() as exchanges:
+            is_active = sending.place.number in exchanges.branches.path()
         if is_active:
             with suppress(EngineClosedError):
-                engine.prefill(replace(request, prompt=(*request.prompt, future.result().message)))
+                sending.engine.prefill(replace(sending.request, prompt=(*prompt, answer.message)))
 
 
 def _cells_left_out(turns: Sequence[Turn], cut: Cut, notebook: Snapshot) -> list[CellEvent]:

@@ -72,6 +72,13 @@ class Turn:
         """The names and texts of what was attached to the prompt."""
         return attachments_in(self.told)
 
+    @property
+    def num_chars(self) -> int:
+        """How long it is, with what it told."""
+        answer = self.completion
+        texts = (self.prompt, answer.text, answer.reasoning, *(part.text for part in self.told))
+        return sum(map(len, texts))
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:

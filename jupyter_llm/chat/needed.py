@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import ast
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from jupyter_llm.chat.plan import Plan, draft_prompt, told_cell
-from jupyter_llm.chat.script import as_script
 from jupyter_llm.notebook.cells.rendering import without_setup
 from jupyter_llm.notebook.code.bindings import bindings, bindings_of, mutated_in
 from jupyter_llm.notebook.code.marks import unmark
@@ -22,11 +19,7 @@ from jupyter_llm.notebook.code.syntax import parse_cell
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
 
-    from jupyter_llm.chat.budget import Budget
-    from jupyter_llm.chat.draft import Count, Cut
-    from jupyter_llm.chat.plan import Place
     from jupyter_llm.notebook.cells.events import CellEvent
-    from jupyter_llm.notebook.cells.timeline import Snapshot
 
 _NUM_LAST: Final = 2  # cells that are told whatever they do
 
@@ -78,39 +71,3 @@ def _is_literal(value: ast.expr) -> bool:
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return False
     return True
-
-
-def plan_code(
-    prompt: str,
-    place: Place,
-    notebook: Snapshot,
-    *,
-    cells: Sequence[CellEvent],
-    allowed: Budget,
-    cut: Cut,
-    count: Count,
-    system: str | None,
-    variables: Sequence[tuple[str, str]],
-    attachments: Sequence[tuple[str, str]],
-) -> Plan:
-    """A request for code with what it needs, aside from what the chat tells of the notebook.
-
-    The turns before it are told without their cells, and nothing of the notebook becomes its own:
-    the prompts of the chat tell it as they would have.
-    """
-    typed = literal_names(cells)
-    alone = draft_prompt(
-        prompt,
-        place,
-        notebook,
-        mode="none",
-        allowed=allowed,
-        cut=cut,
-        system=system,
-        variables=[one for one in variables if one[0] not in typed],
-        attachments=attachments,
-    )
-    whole = replace(alone, cells=tuple(told_cell(cell, allowed) for cell in cells))
-    fitted = whole.fitted(allowed, count)
-    script = as_script(fitted, allowed)
-    return Plan(draft=fitted, told=fitted.attachments, cut=cut, is_aside=True, script=script)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.draft import Cut, Draft, Part, Turn
+from jupyter_llm.chat.script import Script, as_script
 from jupyter_llm.notebook.cells.rendering import render_cell
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.budget import Budget, ContextMode
     from jupyter_llm.chat.draft import Count
-    from jupyter_llm.chat.script import Script
     from jupyter_llm.engine.request import Message, RawPrompt
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.cells.timeline import Snapshot
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 class Place:
     """Where in a chat a prompt stands: the turns before it, and the one it replaces.
 
+    `tick` and `names` are the moment when it was first asked in this kernel, and what variables
+    there were: what ran for the first time after it stands below its cell, as far as anybody knows.
     `parent` is the number before its own, and `later_cuts` are what the prompts after it leave out
     by now. `is_at_end` says that it goes on with the active branch, rather than begin one or stand
     in the place of an earlier prompt. A turn of its cell that stands `elsewhere` stays there, and
@@ -30,6 +32,8 @@ class Place:
     """
 
     number: int
+    tick: int = 0
+    names: frozenset[str] = frozenset()
     parent: int = 0
     is_at_end: bool = True
     before: tuple[Turn, ...] = ()
@@ -152,6 +156,20 @@ def plan_prompt(
         own = (part for part in replaced if part.attachment is None)
         return Plan(draft=fitted, told=(*own, *draft.attachments), cut=cut, is_aside=True)
     return Plan(draft=fitted, told=fitted.told, cut=cut, is_aside=is_filter)
+
+
+def plan_code(
+    draft: Draft, cells: Sequence[CellEvent], *, allowed: Budget, cut: Cut, count: Count
+) -> Plan:
+    """A request for code with the cells it needs, aside from what the chat tells of the notebook.
+
+    The turns before it are told without their cells, and nothing of the notebook becomes its own:
+    the prompts of the chat tell it as they would have.
+    """
+    whole = replace(draft, cells=tuple(told_cell(cell, allowed) for cell in cells))
+    fitted = whole.fitted(allowed, count)
+    script = as_script(fitted, allowed)
+    return Plan(draft=fitted, told=fitted.attachments, cut=cut, is_aside=True, script=script)
 
 
 def shown_turns(

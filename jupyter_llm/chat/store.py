@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import struct
-from dataclasses import astuple, dataclass, field, fields, replace
+from dataclasses import astuple, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jupyter_llm.chat.draft import Part, Turn
+from jupyter_llm.chat.saved import ChatState, SavedChat
 from jupyter_llm.common.database import Schema, check, erasable
 from jupyter_llm.common.packing import converted, packed, unpacked
 from jupyter_llm.engine.completion import Completion, Usage
@@ -63,34 +64,6 @@ SCHEMA = Schema(
         ),
     ),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ChatState:
-    """What a chat is beside its turns: its system text, and which turns do not go along.
-
-    `cuts` are the numbers of the last turns that its conversations leave out. Where a branch was
-    chosen that is not the newest, `choices` has it by the turn before it.
-    """
-
-    system: str | None = None
-    cuts: dict[str, int] = field(default_factory=dict)
-    choices: dict[int, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SavedChat:
-    """A chat as it is kept: its turns, the oldest first.
-
-    `num_dropped` older turns are not kept any more, for want of room. Where only one branch is
-    taken along, `num_other_branches` counts those that are not.
-    """
-
-    name: str
-    state: ChatState = ChatState()
-    turns: tuple[Turn, ...] = ()
-    num_dropped: int = 0
-    num_other_branches: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +152,11 @@ def origin_of(origin: Hashable) -> Origin | None:
             return cell, number
         case _:
             return None
+
+
+def origins_of(origins: Iterable[Hashable]) -> list[Origin]:
+    """Those of some origins that are cells' and prompts' numbers."""
+    return [known for origin in origins if (known := origin_of(origin)) is not None]
 
 
 class StoredChats:

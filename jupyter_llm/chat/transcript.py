@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_llm.chat.draft import Turn
-from jupyter_llm.chat.store import ChatState, SavedChat, Words, origin_of
+from jupyter_llm.chat.saved import ChatState, SavedChat
+from jupyter_llm.chat.store import Words, origin_of
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.markdown import joined_markdown, untrusted_markdown
 from jupyter_llm.common.packing import packed

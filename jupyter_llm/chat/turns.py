@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from jupyter_llm.chat.archive import restored_turns
-from jupyter_llm.chat.draft import Turn
-from jupyter_llm.chat.store import ChatState, SavedChat
+from jupyter_llm.chat.saved import ChatState, SavedChat, restored_turns
+from jupyter_llm.chat.store import StoredChats, origins_of
 from jupyter_llm.chat.system import SystemTexts
-from jupyter_llm.chat.tree import Exchange, Exchanges, Moment, Writing
+from jupyter_llm.chat.tree import Exchanges
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.stream import when_done
 from jupyter_llm.errors import TurnNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable, Iterable
+    from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
     from concurrent.futures import Future
     from typing import Any
 
     from jupyter_llm.chat.archive import Archive
+    from jupyter_llm.chat.draft import Turn
     from jupyter_llm.chat.plan import Place
+    from jupyter_llm.chat.tree import Exchange, Sending
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.notebook.cells.timeline import Timeline
+
+    When = tuple[int, frozenset[str]]
+    """A moment of the kernel, and what variables there were."""
 
 
 class ChatTurns:
@@ -41,9 +46,20 @@ class ChatTurns:
         self._systems = SystemTexts(system)
         self._archive = archive
         self._exchanges = Exchanges()
-        self._moments: dict[Hashable, Moment] = {}  # by origin
+        self._firsts: dict[Hashable, When] = {}  # when each origin was first answered
         self._watchers = Watchers()
         self._lock = threading.RLock()
+
+    @contextmanager
+    def _settled(self) -> Iterator[Exchanges]:
+        """All that was said, under the lock, with the answers taken in that are there.
+
+        Whoever has waited for an answer may be here before the engine has told us of it.
+        """
+        with self._lock:
+            for number in self._exchanges.over():
+                self._settle(number)
+            yield self._exchanges
 
     @property
     def system(self) -> str | None:
@@ -70,36 +86,30 @@ class ChatTurns:
     @property
     def turns(self) -> list[Turn]:
         """The turns of the active branch, the oldest first."""
-        with self._lock:
-            self._take_in_answers()
-            return list(self._exchanges.turns())
+        with self._settled() as exchanges:
+            return list(exchanges.turns())
 
     @property
     def kept_turns(self) -> list[Turn]:
         """Those of the active branch that may be written to the disk."""
-        with self._lock:
-            self._take_in_answers()
-            turns = self._exchanges.turns()
-            return [turn for turn in turns if self._exchanges.is_kept(turn.number)]
+        return [turn for turn in self.turns if self.is_kept(turn.number)]
 
     @property
     def num_other_branches(self) -> int:
         """How many branches there are beside the active one."""
         with self._lock:
-            return self._exchanges.num_others
+            return self._exchanges.branches.num_others
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
         """The active branch with the prompts that are being answered."""
-        with self._lock:
-            self._take_in_answers()
-            return self._exchanges.shown()
+        with self._settled() as exchanges:
+            return exchanges.shown()
 
     def exchange(self, number: int) -> Exchange | None:
         """What stands at a number, on any branch; None if nothing is to be shown of it."""
-        with self._lock:
-            self._take_in_answers()
-            return self._exchanges.exchange(number)
+        with self._settled() as exchanges:
+            return exchanges.exchange(number)
 
     def turn(self, number: int) -> Turn:
         """A finished turn of any branch.
@@ -108,9 +118,8 @@ class ChatTurns:
         ------
         TurnNotFoundError
         """
-        with self._lock:
-            self._take_in_answers()
-            turn = self._exchanges.turn(number)
+        with self._settled() as exchanges:
+            turn = exchanges.turn(number)
         if turn is None:
             raise TurnNotFoundError(number, self.name)
         return turn
@@ -118,7 +127,8 @@ class ChatTurns:
     def is_kept(self, *numbers: int) -> bool:
         """Tell whether all of these turns may be written to the disk; not one that was removed."""
         with self._lock:
-            return all(n in self._exchanges and self._exchanges.is_kept(n) for n in numbers)
+            found = self._exchanges
+            return all(n in found and found.branches[n].is_kept for n in numbers)
 
     def choose(self, number: int) -> None:
         """Make the branch through a turn the active one.
@@ -129,10 +139,9 @@ class ChatTurns:
         ------
         TurnNotFoundError
         """
-        with self._lock:
-            self._take_in_answers()
+        with self._settled() as exchanges:
             self._check(number)
-            is_another = self._exchanges.choose(number)
+            is_another = exchanges.choose(number)
             if is_another:
                 self._save_state()
         if is_another:
@@ -148,15 +157,11 @@ class ChatTurns:
         ------
         TurnNotFoundError
         """
-        with self._lock:
-            self._take_in_answers()
+        with self._settled() as exchanges:
             self._check(number)
-            turn, parent = self._exchanges.turn(number), self._exchanges.kept_parent(number)
-            prompts = self._exchanges.prompts_with(number)
-            writings = self._take_out([number])
-            self._archive.remove(self.name, number, parent, turn)
-            self._save_state()
-        self._drop(writings)
+            prompts = exchanges.prompts_with(number)
+            sendings = self._take_out([number], is_on_disk=True)
+        self._drop(sendings)
         self._forget_prompts(prompts)
         self._watchers.tell()
 
@@ -166,23 +171,22 @@ class ChatTurns:
         Returns at once.
         """
         with self._lock:
-            writings = self._exchanges.writings
-        for at, writing in writings.items():
+            sendings = dict(self._exchanges.sendings)
+        for at, sending in sendings.items():
             if number in (None, at):
-                writing.cancel()
+                sending.cancel()
 
     def forget(self, is_stale: Callable[[Any], bool]) -> None:
         """Forget the turns whose origin is stale; those being written are cancelled."""
-        with self._lock:
-            self._take_in_answers()
-            stale = self._exchanges.of_origin(is_stale)
-            writings = self._take_out(stale)
-            self._archive.forget(self.name, stale.values())
-            if stale:
-                self._save_state()
-        self._drop(writings)
-        if stale:
-            self._watchers.tell()
+        with self._settled() as exchanges:
+            stale = exchanges.of_origin(is_stale)
+            if not stale:
+                return
+            sendings = self._take_out(stale)
+            self._write_origins(StoredChats.forget, stale.values())
+            self._save_state()
+        self._drop(sendings)
+        self._watchers.tell()
 
     def reset(self, *, with_prompts: bool = False) -> None:
         """Forget all turns, also those on the disk; those being written are cancelled.
@@ -191,10 +195,10 @@ class ChatTurns:
         """
         with self._lock:
             prompts = self._exchanges.prompts() | self._exchanges.past_prompts.keys()
-            writings = self._exchanges.clear()
+            sendings = self._exchanges.clear()
             if self.name is not None:
                 self._archive.clear(self.name)
-        self._drop(writings)
+        self._drop(sendings)
         if with_prompts:
             self._forget_prompts(prompts)
         self._watchers.tell()
@@ -202,7 +206,7 @@ class ChatTurns:
     def rename(self, name: str) -> None:
         """Go by another name from here on, also on the disk."""
         with self._lock:
-            self._archive.rename(self.name, name)
+            self._archive.write(StoredChats.rename, self.name, name)
             self.name = name
         self._watchers.tell()
 
@@ -215,10 +219,9 @@ class ChatTurns:
 
     def resume(self) -> None:
         """Go on from the turns of an earlier kernel: from here on they count as said before."""
-        with self._lock:
-            self._take_in_answers()
-            origins = self._exchanges.resume()
-            self._archive.release(self.name, origins)
+        with self._settled() as exchanges:
+            origins = exchanges.resume()
+            self._write_origins(StoredChats.release, origins)
             self._systems.resume()
             if origins:
                 self._save_state()
@@ -239,12 +242,11 @@ class ChatTurns:
     def saved(self) -> SavedChat:
         """The active branch as it is kept on disk, and how many others there are."""
         with self._lock:
-            self._take_in_answers()
             return SavedChat(
                 name=self.name or "",
                 state=ChatState(self.system),
-                turns=tuple(self._exchanges.turns()),
-                num_other_branches=self._exchanges.num_others,
+                turns=tuple(self.turns),
+                num_other_branches=self.num_other_branches,
             )
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
@@ -255,27 +257,12 @@ class ChatTurns:
         """
         return self._watchers.add(callback)
 
-    # A prompt on its way
+    def first_asked(self, origin: Hashable) -> When | None:
+        """When a prompt of a cell was first answered in this kernel, if it was."""
+        with self._settled():
+            return self._firsts.get(origin)
 
-    def _place(
-        self,
-        moment: Moment,
-        origin: Hashable = None,
-        after: int | None = None,
-        *,
-        goes_on: bool = False,
-        is_held: bool = False,
-    ) -> Place:
-        """Find where a prompt stands, and hold the place for it if that is wanted."""
-        with self._lock:
-            self._take_in_answers()
-            if after:
-                self._check(after)
-            below = None if goes_on else moment.tick
-            place = self._exchanges.place(origin, after, below=below)
-            if is_held:
-                self._exchanges.hold(place, origin, moment.tick)
-            return place
+    # A prompt on its way
 
     def _release(self, place: Place) -> None:
         """Let go of a place; if its prompt has not begun, it is gone."""
@@ -283,39 +270,25 @@ class ChatTurns:
             self._exchanges.release(place)
             self._clear_away(place.number)
 
-    def _begin(
-        self,
-        place: Place,
-        writing: Writing,
-        origin: Hashable,
-        on_begin: Callable[[int], None] | None,
-    ) -> None:
+    def _begin(self, sending: Sending, on_begin: Callable[[int], None] | None) -> None:
         """Take in a prompt that was sent."""
-        with self._lock:
-            self._take_in_answers()
-            has_begun = self._exchanges.begin(place, writing)
+        place = sending.place
+        with self._settled() as exchanges:
+            has_begun = exchanges.begin(sending)
             if has_begun and place.elsewhere is not None:
-                self._archive.release(self.name, [origin])
+                self._write_origins(StoredChats.release, [sending.asked.origin])
         if not has_begun:  # the chat was reset, or the turn it was to replace removed
-            self._drop([writing])
+            self._drop([sending])
         elif on_begin is not None:
             on_begin(place.number)
-        when_done(writing.future, self._finish)
+        when_done(sending.future, self._finish)
         self._watchers.tell()
 
     def _finish(self, _future: Future[Completion]) -> None:
         """Take in the end of a prompt, on the engine's thread; it may have no place any more."""
-        with self._lock:
-            self._take_in_answers()
+        with self._settled():
+            pass
         self._watchers.tell()
-
-    def _take_in_answers(self) -> None:
-        """Take in all answers that are there, first of all that is done under the lock.
-
-        Whoever has waited for an answer may be here before the engine has told us of it.
-        """
-        for number in self._exchanges.over():
-            self._settle(number)
 
     # What is changed, under the lock
 
@@ -325,34 +298,43 @@ class ChatTurns:
 
     def _settle(self, number: int) -> None:
         """Take in an answer that is there, and keep its turn on the disk."""
-        writing = self._exchanges.writing(number)
-        assert writing is not None
+        sending = self._exchanges.sendings[number]
         turn = self._exchanges.settle(number)
         if turn is None:
             self._clear_away(number)
             return
         if turn.origin is not None:
-            self._moments.setdefault(turn.origin, writing.moment)
+            self._firsts.setdefault(turn.origin, (sending.place.tick, sending.place.names))
         self._save_state()
-        saved = replace(turn, parent=self._exchanges.kept_parent(number))
-        self._archive.keep(self.name, saved, is_kept=writing.is_kept)
+        if sending.asked.is_kept:
+            saved = replace(turn, parent=self._exchanges.kept_parent(number))
+            self._archive.write(StoredChats.keep, self.name, saved, size=saved.num_chars)
+        else:  # what the same cell said before goes
+            self._write_origins(StoredChats.forget, [turn.origin])
 
     def _clear_away(self, number: int) -> None:
         """Take out a place without a turn; what follows it may be on the disk already."""
-        if not self._exchanges.is_empty(number):
-            return
-        has_children = self._exchanges.has_children(number)
-        parent = self._exchanges.kept_parent(number)
-        self._take_out([number])
-        if has_children:
-            self._archive.remove(self.name, number, parent, None)
-            self._save_state()
+        if self._exchanges.is_empty(number):
+            has_children = bool(self._exchanges.branches.children(number))
+            self._take_out([number], is_on_disk=has_children)
 
-    def _drop(self, writings: Iterable[Writing]) -> None:
+    def _take_out(self, numbers: Iterable[int], *, is_on_disk: bool = False) -> list[Sending]:
+        """Take out turns, and return what was being written of them."""
+        sendings = []
+        for number in numbers:
+            parent, turn = self._exchanges.kept_parent(number), self._exchanges.turn(number)
+            sendings.append(self._exchanges.remove(number))
+            if is_on_disk:
+                finished_at = turn.finished_at if turn is not None else None
+                self._archive.write(StoredChats.remove, self.name, number, parent, finished_at)
+                self._save_state()
+        return [sending for sending in sendings if sending is not None]
+
+    def _drop(self, sendings: Iterable[Sending]) -> None:
         """Stop writing what has no place any more, and keep no prompt of it."""
-        for writing in writings:
-            when_done(writing.future, self._forget_prompt)  # after it was kept
-            writing.cancel()
+        for sending in sendings:
+            when_done(sending.future, self._forget_prompt)  # after it was kept
+            sending.cancel()
 
     def _forget_prompt(self, future: Future[Completion]) -> None:
         """Forget the prompt of an answer, unless a turn has the same."""
@@ -365,19 +347,18 @@ class ChatTurns:
     def _forget_prompts(self, prompt_sha256s: Collection[str]) -> None:
         """Forget prompts wherever they are kept."""
 
-    def _take_out(self, numbers: Iterable[int]) -> list[Writing]:
-        """Take out turns, and return what was being written of them."""
-        writings = []
-        for number in numbers:
-            writings.append(self._exchanges.writing(number))
-            self._exchanges.remove(number)
-        return [writing for writing in writings if writing is not None]
+    def _write_origins(self, work: Any, origins: Iterable[Hashable]) -> None:
+        """Have something done on the disk with the turns of some cells."""
+        if known := origins_of(origins):
+            self._archive.write(work, self.name, known)
 
     def _save_state(self) -> None:
+        """Keep what the chat is beside its turns.
+
+        Cells do not outlive a kernel, so of its conversations' cuts the numbers of turns are kept.
+        """
         turns = self._exchanges.turns()
-        self._archive.describe(
-            self.name,
-            system=self._systems.kept,
-            cuts=turns[-1].cuts if turns else {},
-            choices=self._exchanges.choices,
-        )
+        cuts = turns[-1].cuts if turns else {}
+        last_turns = {at: cut.last_turn for at, cut in cuts.items() if cut.last_turn}
+        state = ChatState(self._systems.kept, last_turns, self._exchanges.branches.choices)
+        self._archive.write(StoredChats.describe, self.name, state)

@@ -1,31 +1,37 @@
-"""What in a notebook was written by a model, and whether the record of it holds.
+"""What in notebooks was written by a model, and whether the records of it hold.
 
 Reads files with nbformat; no kernel and no model.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from jupyter_llm.common.controls import one_line
+from jupyter_llm.common.markdown import untrusted_markdown
+from jupyter_llm.common.tables import count_of, markdown_table
 from jupyter_llm.engine.provenance import Provenance
-from jupyter_llm.errors import ProvenanceError
+from jupyter_llm.errors import NotebookFileError, ProvenanceError
 from jupyter_llm.notebook.code.marks import read_mark
-from jupyter_llm.notebook.files import add_cell_metadata, read_notebook
+from jupyter_llm.notebook.files import add_cell_metadata, find_notebooks, read_notebook
 from jupyter_llm.records.answers import Answer, shown_text
 from jupyter_llm.records.records import Record, place_of, records_in, source_sha256
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from jupyter_llm.engine.provenance import RecordKind
 
 State = Literal["recorded", "edited since", "altered", "damaged", "missing"]
 """Of an item's record; what was "edited since" is the text or the code, not the record."""
 
 _SOUND = ("recorded", "edited since")
+_VERSION = 1  # of the JSON
+_HEADER = ("", "what", "model", "written", "record")
+_WORDS = {"answer": "answer", "code cell": "generated cell", "completion": "completed cell"}
+_MAX_WIDTH = 48  # characters of a column
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +46,10 @@ class Item:
     place: str
     cell_id: str | None
     kind: RecordKind
+    state: State
     model: str | None
     record_id: str | None
     record: Provenance | None
-    state: State
     is_labelled: bool = False
 
     @property
@@ -53,15 +59,97 @@ class Item:
 
     def to_json(self) -> dict[str, Any]:
         """The item as JSON holds it."""
+        names = ("cell", "cell_id", "kind", "state", "model", "record_id")
+        record = self.record.to_json() if self.record is not None else None
+        return {name: getattr(self, name) for name in names} | {"record": record}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotebookAudit:
+    """What was found in one notebook, or why it could not be read."""
+
+    path: str
+    items: tuple[Item, ...] = ()
+    error: str | None = None
+    num_labelled: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """What was found as JSON holds it."""
         return {
-            "cell": self.cell,
-            "cell_id": self.cell_id,
-            "kind": self.kind,
-            "state": self.state,
-            "model": self.model,
-            "record_id": self.record_id,
-            "record": self.record.to_json() if self.record is not None else None,
+            "path": self.path,
+            "error": self.error,
+            "num_labelled": self.num_labelled,
+            "items": [item.to_json() for item in self.items],
         }
+
+    def __str__(self) -> str:
+        path = one_line(self.path)
+        if not self.items:
+            return f"{path}: nothing in it says that a model wrote it."
+        kinds = Counter[str](item.kind for item in self.items)
+        what = [count_of(kinds[kind], word) for kind, word in _WORDS.items() if kinds[kind]]
+        models = sorted({one_line(item.model) for item in self.items if item.model is not None})
+        by = f" by {', '.join(models)}" if models else ""
+        states = Counter(item.state for item in self.items if item.state != "recorded")
+        odd = "".join(f"; {count} {state}" for state, count in states.items())
+        labelled = f"\nLabelled {count_of(self.num_labelled, 'cell')}." * bool(self.num_labelled)
+        table = markdown_table(_HEADER, map(_cells, self.items), is_aligned=True)
+        return f"{path}: {' and '.join(what)}{by}{odd}.{labelled}\n\n{table}"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """What was found in several notebooks."""
+
+    notebooks: tuple[NotebookAudit, ...]
+
+    @property
+    def errors(self) -> list[str]:
+        """What could not be read or written, a line each, fit for a terminal."""
+        return [one_line(one.error) for one in self.notebooks if one.error is not None]
+
+    @property
+    def num_unsound(self) -> int:
+        """How many items have no record, or an altered or damaged one."""
+        return sum(not item.is_sound for one in self.notebooks for item in one.items)
+
+    def to_json(self) -> dict[str, Any]:
+        """What was found as JSON holds it."""
+        return {
+            "version": _VERSION,
+            "num_unlabelled": self.num_unsound,
+            "notebooks": [one.to_json() for one in self.notebooks],
+        }
+
+    def __str__(self) -> str:
+        """Tables that show in a terminal as in Markdown, whatever the notebooks hold."""
+        readable = [str(one) for one in self.notebooks if one.error is None]
+        return untrusted_markdown("\n\n".join(readable))
+
+
+def audit_all(names: Iterable[str], *, is_labelling: bool = False) -> AuditReport:
+    """Audit files, folders and patterns; a notebook that cannot be read stops no other.
+
+    With `is_labelling` the records that are found are written into the cells they are about.
+    """
+    found: dict[str, NotebookAudit] = {}
+    for name in names:
+        try:
+            paths = list(find_notebooks(name))
+        except NotebookFileError as error:
+            found[name] = NotebookAudit(path=name, error=str(error))
+            continue
+        if not paths:
+            found[name] = NotebookAudit(path=name)  # a folder without notebooks
+        for path in map(str, paths):
+            try:
+                num_labelled = label(Path(path)) if is_labelling else 0
+                items = tuple(audit(Path(path)))
+            except NotebookFileError as error:
+                found[path] = NotebookAudit(path=path, error=str(error))
+            else:
+                found[path] = NotebookAudit(path=path, items=items, num_labelled=num_labelled)
+    return AuditReport(tuple(found.values()))
 
 
 def audit(path: Path) -> list[Item]:
@@ -102,9 +190,12 @@ def _items(notebook: Mapping[str, Any]) -> Iterator[Item]:
             known = index.get(record.record_id)
             index[record.record_id] = record if known is None or known.is_altered else known
     for number, cell in enumerate(notebook["cells"], 1):
-        whole, parts = _apart(own[number])
+        kinds = [getattr(one, "kind", None) for one in own[number]]
+        whole = [one for one, kind in zip(own[number], kinds, strict=True) if kind != "completion"]
         yield from _generated(number, cell, whole, index)
-        yield from (_of_source(number, cell, part, cell["source"]) for part in parts[:1])
+        if "completion" in kinds:  # the latest is first
+            part = own[number][kinds.index("completion")]
+            yield _of_source(number, cell, part, cell["source"])
         yield from answers[number]
 
 
@@ -113,37 +204,29 @@ def _generated(
 ) -> Iterator[Item]:
     """Yield what a cell says of its own source, if it says anything."""
     marker = read_mark(cell["source"]) if cell.get("cell_type") == "code" else None
-    record: Record | None
-    if marker is not None:
-        # A sound record of another text proves nothing about this one.
-        damaged = (one for one in own if isinstance(one, ProvenanceError))
-        record = index.get(marker.record_id) or next(damaged, None)
-    elif own:
-        record = own[0]
-    else:
+    is_labelled = bool(own)
+    if marker is None:
+        for record in own[:1]:
+            yield _of_source(number, cell, record, cell["source"], is_labelled=is_labelled)
         return
-    body = marker.body if marker is not None else cell["source"]
-    item = _of_source(number, cell, record, body)
-    if marker is not None and item.record is None:
-        item = replace(item, model=marker.model, record_id=marker.record_id)
-    yield replace(item, is_labelled=bool(own))
+    # A sound record of another text proves nothing about this one.
+    damaged = (one for one in own if isinstance(one, ProvenanceError))
+    found = index.get(marker.record_id) or next(damaged, None)
+    said = (marker.model, marker.record_id)
+    yield _of_source(number, cell, found, marker.body, said=said, is_labelled=is_labelled)
 
 
-def _apart(own: list[Record]) -> tuple[list[Record], list[Provenance]]:
-    """A cell's own records of all its code, and those of parts, the latest first."""
-    parts = [one for one in own if isinstance(one, Provenance) and one.kind == "completion"]
-    return [one for one in own if one not in parts], parts
-
-
-def _of_source(number: int, cell: Mapping[str, Any], record: Record | None, body: str) -> Item:
+def _of_source(
+    number: int, cell: Mapping[str, Any], record: Record | None, body: str, **known: Any
+) -> Item:
     """What a record of a cell's source says, if there is one."""
     found = record if isinstance(record, Provenance) else None
     then = found.source_sha256 if found is not None else None
     is_edited = then is not None and then != source_sha256(body)
-    is_part = found is not None and found.kind == "completion"
-    return _item(
-        number, cell, "completion" if is_part else "code cell", record, is_edited=is_edited
-    )
+    kind: RecordKind = "code cell"
+    if found is not None and found.kind == "completion":
+        kind = found.kind
+    return _item(number, cell, kind, record, is_edited=is_edited, **known)
 
 
 def _item(
@@ -153,23 +236,34 @@ def _item(
     record: Record | None,
     *,
     is_edited: bool,
+    is_labelled: bool = False,
+    said: tuple[str, str] | None = None,
 ) -> Item:
+    """An item; `said` are the model and the record that a cell names itself."""
     found = record if isinstance(record, Provenance) else None
-    cell_id = cell.get("id")
     state: State = "edited since" if is_edited else "recorded"
-    if record is None:
-        state = "missing"
-    elif found is None:
-        state = "damaged"
+    if found is None:
+        state = "missing" if record is None else "damaged"
     elif found.is_altered:
         state = "altered"
+    if found is not None:
+        said = (found.model.name, found.record_id)
+    cell_id = cell.get("id")
     return Item(
         cell=number,
         place=place_of(number, cell),
         cell_id=cell_id if isinstance(cell_id, str) else None,
         kind=kind,
-        model=found.model.name if found is not None else None,
-        record_id=found.record_id if found is not None else None,
-        record=found,
         state=state,
+        model=said[0] if said else None,
+        record_id=said[1] if said else None,
+        record=found,
+        is_labelled=is_labelled,
     )
+
+
+def _cells(item: Item) -> list[str]:
+    """A row of the table; `--json` has all that a record says."""
+    time = item.record.time if item.record is not None else ""
+    told = map(one_line, (item.place, item.kind, item.model or "", time, item.state))
+    return [line if len(line) <= _MAX_WIDTH else f"{line[: _MAX_WIDTH - 1]}…" for line in told]

@@ -119,36 +119,28 @@ class VerifyReport:
             for row in self.rows
             if row.diff
         ]
-        parts = [self.summary, *([table] if self.rows else []), *diffs]
-        return untrusted_markdown("\n\n".join(parts))
+        return untrusted_markdown("\n\n".join([self.summary, *[table][: len(self.rows)], *diffs]))
 
     def __str__(self) -> str:
         lines = [self.summary]
         for row in self.rows:
             place, model, seed, result, remarks = _cells(row)
-            what = f"{place} ({model}{f', seed {seed}' if seed else ''})"
-            lines.append(f"{what}: {result}{f' ({remarks})' if remarks else ''}")
-            lines += [f"    {line}" for line in row.diff.split("\n") if row.diff]
+            seed = f", seed {seed}" if seed else ""
+            lines.append(f"{place} ({model}{seed}): {result}{f' ({remarks})' if remarks else ''}")
+            lines += [f"    {line}" for line in row.diff.splitlines()]
         return plain("\n".join(lines))
 
     def __repr__(self) -> str:
         return str(self)
 
 
-def _cells(row: Verdict) -> tuple[str, str, str, str, str]:
-    record = row.record
-    model = record.model.name if record is not None else "unknown model"
-    if record is not None and record.model.adapter is not None:
-        model += f" with {record.model.adapter.file}"
-    seed = record.params.seed if record is not None else None
-    seed_text = "" if seed is None else str(seed)
-    return (
-        one_line(row.place),
-        one_line(model),
-        seed_text,
-        row.result,
-        one_line("; ".join(row.remarks)),
-    )
+def _cells(row: Verdict) -> list[str]:
+    record, model, seed = row.record, "unknown model", ""
+    if record is not None:
+        adapter = record.model.adapter
+        model = record.model.name + (f" with {adapter.file}" if adapter is not None else "")
+        seed = "" if record.params.seed is None else str(record.params.seed)
+    return [*map(one_line, (row.place, model, seed, row.result, "; ".join(row.remarks)))]
 
 
 class _NotReplayable(Exception):  # noqa: N818  a result, no error
@@ -168,21 +160,19 @@ class _Replayer:
         if isinstance(record, ProvenanceError):
             remark = f"its record {record.reason.rstrip('.')}"
             return Verdict(place=answer.place, result="not replayable", remarks=(remark,))
-        remarks = [ALTERED] if record.is_altered else []
         result: Result = "not replayable"
         diff = ""
         try:
             completion = self._replay(answer, record)
         except _NotReplayable as why:
-            remarks.append(str(why))
+            remarks = [str(why)]
         else:
             is_same = _is_same(answer, record, completion)
-            remarks += _remarks(answer, record, completion, is_same=is_same)
+            remarks = list(_remarks(answer, record, completion, is_same=is_same))
             result = "same" if is_same else "different"
             diff = "" if is_same else _diff(answer.text, completion.text)
-        return Verdict(
-            place=answer.place, result=result, record=record, remarks=tuple(remarks), diff=diff
-        )
+        said = (*[ALTERED] * record.is_altered, *remarks)
+        return Verdict(place=answer.place, result=result, record=record, remarks=said, diff=diff)
 
     def _replay(self, answer: Answer, record: Provenance) -> Completion:
         if record.finish_reason == "cancelled" and not record.completion_tokens:
@@ -236,11 +226,11 @@ def verify(
     that each is loaded once; the verdicts are in the order of the answers. `on_progress` is told
     how many are done.
     """
-    todo = list(answers)
+    todo = sorted(enumerate(answers), key=lambda item: _model_of(item[1]))
     replayer = _Replayer(engine_of, prompt_of)
     verdicts: dict[int, Verdict] = {}
-    for index in sorted(range(len(todo)), key=lambda index: _model_of(todo[index])):
-        verdicts[index] = replayer.verdict(todo[index])
+    for index, answer in todo:
+        verdicts[index] = replayer.verdict(answer)
         on_progress(len(verdicts))
     return VerifyReport(tuple(verdicts[index] for index in range(len(todo))))
 
@@ -335,11 +325,8 @@ def _remarks(
 def _diff(before: str | None, after: str) -> str:
     if before is None:
         return ""
-    lines = list(
-        difflib.unified_diff(
-            before.splitlines(), after.splitlines(), "in the notebook", "written again", lineterm=""
-        )
-    )
+    told = (before.splitlines(), after.splitlines(), "in the notebook", "written again")
+    lines = list(difflib.unified_diff(*told, lineterm=""))
     if len(lines) > _MAX_DIFF_LINES:
         lines[_MAX_DIFF_LINES:] = [f"… {len(lines) - _MAX_DIFF_LINES} more lines"]
     return "\n".join(lines)

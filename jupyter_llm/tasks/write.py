@@ -80,11 +80,11 @@ def write_in_chat(
         except PromptInterrupted as interrupt:
             draft, shown = interrupt.draft, interrupt.completion
             if isinstance(draft, CodeAnswer) and draft.completion.text and shown is not None:
-                sending.take_in(shown, draft.request, draft.completion, draft.whole)
+                chat.take_in(sending, shown, draft.request, draft.completion, draft.whole)
             raise
         answer = replace(answer, cells=new_cells(answer.cells, namespace))
         shown = replace(answer.completion, text=answer.text, token_ids=None)
-        sending.take_in(shown, answer.request, answer.completion, answer.whole)
+        chat.take_in(sending, shown, answer.request, answer.completion, answer.whole)
     return answer, sending.plan
 
 

@@ -331,9 +331,9 @@ class TestExchanges:
         chat, _engine = chat_with("A", "B", holds=True)
         end(chat.stream("one"))
         until(lambda: chat.turn(1).finished_at)
-        entry = chat._exchanges._branches[1]
+        entry = chat._exchanges.branches[1]
         for number in range(1, 5000):
-            chat._exchanges._branches.add(entry, number)
+            chat._exchanges.branches.add(entry, number)
         stream = chat.stream("last")
         assert len(chat.exchanges) == 5001
         with counted_calls() as count:
@@ -356,7 +356,7 @@ class TestAtTheSameTime:
         chat, _engine = chat_with("", "B", holds=True)
         first, second = chat.stream("one"), chat.stream("two")
         end(first)
-        until(lambda: len(chat._exchanges._branches) == 1)
+        until(lambda: len(chat._exchanges.branches) == 1)
         end(second)
         until(lambda: chat.turns[0].finished_at)
         assert [(turn.number, turn.parent) for turn in chat.turns] == [(2, 0)]
@@ -367,7 +367,7 @@ class TestAtTheSameTime:
 
         def describe(*_: object) -> list[tuple[str, str]]:
             end(first)  # before the first word, while the next one is being prepared
-            until(lambda: chat._exchanges.writing(1) is None)
+            until(lambda: chat._exchanges.sendings.get(1) is None)
             return []
 
         engine.holds = False
@@ -618,7 +618,7 @@ def test_any_talk_is_what_a_simple_model_says(steps: list[tuple[str, int]]) -> N
             case "fail" | "empty":
                 text = TOO_LONG if step == "fail" else prompt
                 chat.stream(text).future.exception()
-                until(lambda: len(chat._exchanges._branches) == len(parents))
+                until(lambda: len(chat._exchanges.branches) == len(parents))
                 assert numbers(chat) == before
             case "choose" if number:
                 chat.choose(number)

@@ -13,8 +13,9 @@ from support.scripted import ScriptedEngine, messages_of
 from support.stored import stored_bytes
 from support.template_engine import ScriptedLLM
 
-from jupyter_llm.chat.archive import active_branch
 from jupyter_llm.chat.conversation import Chat
+from jupyter_llm.chat.saved import ChatState, active_branch
+from jupyter_llm.chat.store import StoredChats
 from jupyter_llm.records.prompt_store import PromptStore
 
 
@@ -65,7 +66,7 @@ def shape(chat: Chat) -> list[tuple[int, int, str, tuple[int, ...]]]:
 
 def whole(chat: Chat) -> dict[int, tuple[int, str, float]]:
     """The parents, prompts and times of all turns, on whatever branch."""
-    turns = map(chat.turn, chat._exchanges._branches)
+    turns = map(chat.turn, chat._exchanges.branches)
     return {one.number: (one.parent, one.prompt, one.finished_at) for one in turns}
 
 
@@ -82,7 +83,7 @@ def branching(chat: Chat) -> None:
 def kept_prompts(chat: Chat) -> list[str]:
     """Return those of the chat's prompts that are on the disk, as another kernel finds them."""
     assert chat._answers._store.flush(10)
-    made = [chat.turn(number).completion.provenance for number in chat._exchanges._branches]
+    made = [chat.turn(number).completion.provenance for number in chat._exchanges.branches]
     kept = [PromptStore().find(record.prompt_sha256) for record in made if record is not None]
     return [messages_of(each.prompt)[-1].content for each in kept if each is not None]
 
@@ -181,9 +182,13 @@ def test_whatever_stands_there_of_numbers_becomes_branches(
 ) -> None:
     archive = kernels.start().archive
     archive.clear()
-    archive.describe("default", system=None, cuts={}, choices=choices)
+    archive.write(StoredChats.describe, "default", ChatState(choices=choices))
     for clock, (number, parent) in enumerate(numbers):
-        archive.keep("default", turn(number=number, parent=parent, finished_at=float(clock)))
+        archive.write(
+            StoredChats.keep,
+            "default",
+            turn(number=number, parent=parent, finished_at=float(clock)),
+        )
     again = kernels.chat()
     found = whole(again)
     assert len(found) == len(numbers)
@@ -211,7 +216,7 @@ def test_any_talk_is_the_same_after_a_restart(
     chat = llm.chat("default")
     hushed: set[int] = set()
     for clock, (step, pick) in enumerate(steps):
-        known = [0, *chat._exchanges._branches]
+        known = [0, *chat._exchanges.branches]
         number = known[pick % len(known)]
         prompt = f"prompt {clock}"
         match step:

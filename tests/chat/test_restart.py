@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jupyter_llm.chat.archive import Archive
 from jupyter_llm.chat.draft import Draft, Part, Turn
+from jupyter_llm.chat.store import StoredChats
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import EngineOptions, SamplingParams
 from jupyter_llm.engine.request import Message, Request
@@ -29,7 +30,7 @@ def test_the_next_prompt_is_token_for_token_what_it_would_have_been(
         params = SamplingParams(seed=number, max_tokens=24, ignore_eos=True, logit_bias=LETTERS)
         completion = engine.submit(Request(prompt=asked.messages, params=params)).result(60)
         turn = Turn(prompt, completion, told=asked.told, number=number, parent=number - 1)
-        archive.keep("default", turn)
+        archive.write(StoredChats.keep, "default", turn)
         turns = (*turns, turn)
 
     restarted = Archive()

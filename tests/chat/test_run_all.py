@@ -274,7 +274,7 @@ class TestWhatAnEarlierKernelKept:
         assert "What is in it?" not in notebook.sent[-1]
         notebook.restart()
         kept = llm.chat("default")._exchanges
-        assert sorted(kept.turn(n).prompt for n in kept._branches) == [  # type: ignore[union-attr]
+        assert sorted(kept.turn(n).prompt for n in kept.branches) == [  # type: ignore[union-attr]
             "And what is total?",
             "And what is total?",
             "What is in it?",

@@ -33,14 +33,17 @@ import sys
 from pathlib import Path
 from support.saved_turns import turn
 from jupyter_llm.chat.archive import Archive
+from jupyter_llm.chat.store import StoredChats
 from jupyter_llm.common.database import store
 
 notebook, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 archive = Archive()
 archive.open(notebook)
 for n in range(count):
-    archive.keep(name, turn(f"{n}", "x" * (n % 40 * 500), number=n + 1, parent=n))
-    archive.keep(name, turn("again", "y" * 20_000, origin=("cell", 1), number=count + 1))
+    one = turn(f"{n}", "x" * (n % 40 * 500), number=n + 1, parent=n)
+    archive.write(StoredChats.keep, name, one)
+    again = turn("again", "y" * 20_000, origin=("cell", 1), number=count + 1)
+    archive.write(StoredChats.keep, name, again)
     if n % 5 == 0:
         assert store().flush(60)
 assert store().flush(60)
@@ -69,6 +72,7 @@ import msgspec, sqlite3
 from platformdirs import user_data_path
 from support.saved_turns import turn
 from jupyter_llm.chat.archive import Archive
+from jupyter_llm.chat.store import StoredChats
 from jupyter_llm.common.database import store
 
 def kernel(number, name, pipe):
@@ -81,7 +85,8 @@ def kernel(number, name, pipe):
     while True:
         for _ in range(random.choice([1, 1, 2, 5])):
             text = "x" * random.choice([10, 3000, 60_000])
-            archive.keep(name, turn(str(count), text, number=count + 1, parent=count))
+            one = turn(str(count), text, number=count + 1, parent=count)
+            archive.write(StoredChats.keep, name, one)
             count += 1
         if store().flush(60):
             os.write(pipe, f"{count} ".encode())

@@ -11,6 +11,7 @@ from support.engines import closing, load
 
 from jupyter_llm.chat.archive import Archive
 from jupyter_llm.chat.draft import Draft, Turn
+from jupyter_llm.chat.store import StoredChats
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import SamplingParams
@@ -51,7 +52,7 @@ def test_so_is_one_that_comes_back_from_the_disk(
         answer = written(load(tiny_gguf))
         archive, again = Archive(), Archive()
         archive.open(tmp_path / "a.ipynb")
-        archive.keep("default", Turn("Hello", answer, number=1))
+        archive.write(StoredChats.keep, "default", Turn("Hello", answer, number=1))
         again.open(tmp_path / "a.ipynb")
         messages = Draft(prompt="Go on.", turns=again.waiting["default"].turns).messages
         assert messages == follow_up(answer)

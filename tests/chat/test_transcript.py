@@ -15,7 +15,7 @@ from support.markdown_readers import commonmark, problems_in_commonmark, problem
 from support.saved_turns import chat_of, turn, turns
 
 from jupyter_llm.chat.draft import Part, Turn
-from jupyter_llm.chat.store import SavedChat
+from jupyter_llm.chat.saved import SavedChat
 from jupyter_llm.chat.transcript import chat_markdown, into_notebook, to_json, to_markdown
 
 CHATS = {"default": chat_of(turn("Who?", "Me."), system="Be brief.")}

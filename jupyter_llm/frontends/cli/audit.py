@@ -56,7 +56,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from jupyter_llm.records.audit_report import audit_all
+    from jupyter_llm.records.audit import audit_all
 
     report = audit_all(options.notebooks, is_labelling=options.label)
     text = json.dumps(report.to_json(), indent=1) if options.json else str(report)

@@ -71,9 +71,11 @@ class Describer:
 def of_cell(asked: Asked, chat: Chat, origin: Hashable) -> Asked:
     """A prompt of a cell; asked again, it knows the variables of when it was first asked."""
     asked = replace(asked, origin=origin)
-    if (first := chat.first_asked(origin)) and isinstance(asked.describe, Describer):
-        describer = replace(asked.describe, names=first.names)
-        above = chat.timeline.snapshot().above(first.tick).visible
+    first = chat.first_asked(origin)
+    if first is not None and isinstance(asked.describe, Describer):
+        tick, names = first
+        describer = replace(asked.describe, names=names)
+        above = chat.timeline.snapshot().above(tick).visible
         asked = replace(asked, describe=describer, named=describer.meant(asked.named, above))
     return asked
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.chats import Chats
     from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.chat.store import SavedChat
+    from jupyter_llm.chat.saved import SavedChat
 
 ARGUMENT = "[--continue] [--export FILE] [--into-notebook] [--clear]"
 HELP = (
