@@ -150,8 +150,9 @@ def context_report(
     # Some chat templates refuse messages that do not end with a prompt.
     draft = replace(chat.next_draft(allowed, mode, goes_on=goes_on), prompt=_SOME_PROMPT)
     is_if_asked = engine is not None and tells_if_asked(engine.info, mode)
-    waiting = {part.cell for part in draft.cells} if is_if_asked else set[CellEvent | None]()
+    waiting: set[CellEvent | None] = set()
     if is_if_asked:
+        waiting.update(part.cell for part in draft.cells)
         draft = draft.only()
     if engine is not None:
         draft = draft.fitted(allowed, engine.count_tokens)
