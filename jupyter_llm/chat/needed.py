@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final
 from jupyter_llm.notebook.cells.rendering import without_setup
 from jupyter_llm.notebook.code.bindings import bindings, bindings_of, mutated_in
 from jupyter_llm.notebook.code.marks import unmark
-from jupyter_llm.notebook.code.standing import FailedSource
 from jupyter_llm.notebook.code.syntax import parse_cell
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
 
     from jupyter_llm.notebook.cells.events import CellEvent
+    from jupyter_llm.notebook.code.fresh import Ran
 
 _NUM_LAST: Final = 2  # cells that are told whatever they do
 
@@ -56,13 +56,13 @@ def literal_names(cells: Iterable[CellEvent]) -> frozenset[str]:
     return frozenset(found)
 
 
-def sources_that_ran(cells: Iterable[CellEvent]) -> list[str]:
+def sources_that_ran(cells: Iterable[CellEvent]) -> list[Ran]:
     """The sources of cells in the order of their latest runs, which a timeline may not have.
 
-    Each that ended with an error is a `FailedSource`.
+    With each goes whether it came to its end.
     """
     latest = sorted(cells, key=lambda cell: cell.counts[-1] or 0)
-    return [FailedSource(one.source) if one.has_failed else one.source for one in latest]
+    return [(cell.source, not cell.has_failed) for cell in latest]
 
 
 def _is_literal(value: ast.expr) -> bool:

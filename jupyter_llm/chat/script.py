@@ -7,26 +7,48 @@ and with a third of the tokens: it has seen many programs, and here it says noth
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from string import ascii_letters
 from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.asked import asked_in
+from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.request import RawPrompt
 from jupyter_llm.notebook.cells.rendering import told_source
 
 if TYPE_CHECKING:
     from jupyter_llm.chat.budget import Budget
     from jupyter_llm.chat.draft import Draft, Turn
+    from jupyter_llm.engine.request import Request
 
+# Where the next cell of a program or a new paragraph would follow, the code is there. It begins
+# with code, or else a model says the request in other words.
+_ENDS = ("\n# In[", "\n\n\n# ", "\n\n\n\n")
+_BEGINNINGS = BeginsWith(tuple(ascii_letters + "_([{@"))
 _BLOCK = re.compile(r"```python\n(.*?)\n```(?:\s+|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A program that ends where code is to follow, and texts that end the code beside the usual."""
+    """A program that ends where the code of a cell is to follow.
+
+    `number` is that of the cell, and `ends` are texts that end the code beside the usual.
+    """
 
     prompt: RawPrompt
+    number: int
     ends: tuple[str, ...] = ()
+
+    def first(self, request: Request) -> Request:
+        """A request for the same code as what comes next in the program."""
+        params = replace(request.params, stop=(*request.params.stop, *_ENDS, *self.ends))
+        return replace(
+            request, prompt=self.prompt, answer_prefix="", constraint=_BEGINNINGS, params=params
+        )
+
+    def following(self, request: Request, written: str) -> Request:
+        """A request for the cell behind what was written."""
+        return replace(request, answer_prefix=f"{written}\n\n{_head(self.number + 1)}")
 
 
 def as_script(draft: Draft, allowed: Budget) -> Script | None:
@@ -50,9 +72,11 @@ def as_script(draft: Draft, allowed: Budget) -> Script | None:
             parts.append(f"{_comment(asked)}\n{code}")
     if draft.variables:
         parts.append("\n".join(f"# {_fact(part.text)}" for part in draft.variables))
-    parts.append(f"{_head(max(numbers, default=0) + 1)}{_comment(asked_in(draft.prompt))}\n")
+    number = max(numbers, default=0) + 1
+    parts.append(f"{_head(number)}{_comment(asked_in(draft.prompt))}\n")
     return Script(
         RawPrompt((*(f"{part}\n\n" for part in parts[:-1]), parts[-1])),
+        number,
         tuple(f"\n# {part.variable}: " for part in draft.variables),  # it says them again
     )
 

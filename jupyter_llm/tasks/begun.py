@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from jupyter_llm.engine.completion import Chunk, Completion, PromptInterrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
     from jupyter_llm.engine.base import Stream
@@ -18,13 +18,22 @@ if TYPE_CHECKING:
 class BegunStream:
     """A stream whose text begins with what is known before the model has read a word.
 
-    Where that `waits` for the model's first text, there is none of it without.
+    Where that `waits` for the model's first text, there is none of it without. `finish` makes the
+    whole text of the model's own; by itself it stands behind the beginning.
     """
 
-    def __init__(self, stream: Stream, beginning: str, *, waits: bool = False) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        beginning: str,
+        *,
+        waits: bool = False,
+        finish: Callable[[str], str] | None = None,
+    ) -> None:
         self._stream = stream
         self._beginning = beginning
         self._waits = waits
+        self._finish = finish or (lambda text: beginning + text)
 
     @property
     def future(self) -> Future[Completion]:
@@ -52,8 +61,16 @@ class BegunStream:
 
     def chunks(self, tick_s: float | None = None) -> Iterator[Chunk]:
         """The beginning, then the chunks."""
+        is_due = bool(self._beginning)
         try:
-            yield from self._begun_chunks(tick_s)
+            if is_due and not self._waits:
+                yield Chunk(self._beginning)
+                is_due = False
+            for chunk in self._stream.chunks(tick_s):
+                if is_due and chunk.text:
+                    yield Chunk(self._beginning)
+                    is_due = False
+                yield chunk
         except PromptInterrupted:
             raise self.interrupt() from None
 
@@ -79,18 +96,7 @@ class BegunStream:
     def __exit__(self, *exc_info: object) -> None:
         self.cancel()
 
-    def _begun_chunks(self, tick_s: float | None) -> Iterator[Chunk]:
-        is_due = bool(self._beginning)
-        if is_due and not self._waits:
-            yield Chunk(self._beginning)
-            is_due = False
-        for chunk in self._stream.chunks(tick_s):
-            if is_due and chunk.text:
-                yield Chunk(self._beginning)
-                is_due = False
-            yield chunk
-
     def _begun(self, completion: Completion) -> Completion:
         if self._waits and not completion.text:
             return completion
-        return replace(completion, text=self._beginning + completion.text, token_ids=None)
+        return replace(completion, text=self._finish(completion.text), token_ids=None)

@@ -55,10 +55,8 @@ class CodeAnswer:
     `completion` is the draft they were made of, as it was drawn, behind `ANSWER_PREFIX`. It is the
     best of `num_drafts`, and `request` is what it answers. `seen` is what came of it in a sealed
     copy of the kernel, None if nobody was to try it; `dropped` are the statements that had run
-    already, and `is_old` says that all of them had, those in the cells too; `made_up` are those
-    left out whose values the model made up for variables that exist. `mends` say what rules have
-    changed since it raised an error, and `doubts` what speaks against the code as the variables
-    are.
+    already, and `is_old` says that all of them had, those in the cells too. `mends` say what rules
+    have changed since it was written, and `doubts` what speaks against it.
     """
 
     completion: Completion
@@ -68,7 +66,6 @@ class CodeAnswer:
     seen: Seen | None = None
     dropped: tuple[str, ...] = ()
     is_old: bool = False
-    made_up: tuple[str, ...] = ()
     mends: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
 
@@ -115,9 +112,6 @@ class CodeAnswer:
         parts = ["The draft as the model wrote it:", fenced(self.completion.text)]
         if self.dropped:
             parts += ["Left out of it, since it ran already:", fenced("\n".join(self.dropped))]
-        if self.made_up:
-            told = "Left out of it, since the model made up what is there with other values:"
-            parts += [told, fenced("\n".join(self.made_up))]
         return "\n\n".join(parts)
 
     @property
@@ -146,9 +140,6 @@ class CodeAnswer:
         if self.dropped:
             count = count_of(sum(text.count("\n") + 1 for text in self.dropped), "line")
             yield f"left out {count} that already ran; /show draft has it all"
-        if self.made_up:
-            names = tuple(sorted(frozenset[str]().union(*map(defined_names, self.made_up))))
-            yield f"left out a made-up {_quoted(names)}; /show draft has it all"
         if self.num_drafts > 1:
             yield f"the best of {self.num_drafts} drafts"
 

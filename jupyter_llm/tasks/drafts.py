@@ -1,7 +1,8 @@
-"""Drafts: texts that all answer one prompt, drawn at once, since they share what is read."""
+"""Drafts: texts that are drawn at once, since they share what is read."""
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from jupyter_llm.engine.options import MAX_SEED
 from jupyter_llm.errors import JupyterLLMError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Sequence
 
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
@@ -19,35 +20,41 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.options import SamplingParams
     from jupyter_llm.engine.request import Request
 
-VARIED_TEMPERATURE = 0.7
+_VARIED = 0.7  # the least temperature of drafts that are to differ
 
 
 def drawn(
     engine: Engine,
-    request: Request,
-    count: int,
+    requests: Sequence[Request],
     *,
-    show: Callable[[Stream], Completion],
+    show: Callable[[Stream], object] | None = None,
     show_progress: ShowProgress | None = None,
-) -> Iterator[tuple[Request, Completion]]:
-    """Yield drafts with the requests they answer: the first as it is asked for, others more varied.
+    first: int = 1,
+    end_s: float | None = None,
+) -> Generator[tuple[Request, Completion]]:
+    """Yield what requests come to, in their order, with the requests.
 
-    `show` is given the stream of the first, to read it to its end. At temperature 0 all would be
-    the same, so there is one. Of the others those that fail are left out.
+    `show` is given the stream of the first, to read it to its end; where that one fails, it raises.
+    Others that fail, or are not there at `end_s` by the monotonic clock, are left out. What is
+    shown to go on counts from `first`.
     """
-    count = 1 if request.params.temperature == 0 else count
-    requests = [request, *(_varied(request, number) for number in range(1, count))]
+    last = first + len(requests) - 1
     streams: list[Stream] = []
     try:
-        streams += [engine.submit(one) for one in requests]
-        show(streams[0])
-        yield request, streams[0].result()
-        for number, (again, stream) in enumerate(zip(requests[1:], streams[1:], strict=True), 2):
+        streams += [engine.submit(request) for request in requests]
+        for number, (request, stream) in enumerate(zip(requests, streams, strict=True), first):
+            if show is not None and number == first:
+                show(stream)
+                yield request, stream.result()
+                continue
             with suppress(JupyterLLMError):
                 for _ in stream.chunks(TICK_S):
                     if show_progress is not None:
-                        show_progress(Step(f"Draft {number} of {count}"))
-                yield again, stream.result()
+                        show_progress(Step(f"Draft {number} of {last}"))
+                    if end_s is not None and time.monotonic() > end_s:
+                        break
+                else:
+                    yield request, stream.result()
     finally:
         for stream in streams:
             stream.cancel()
@@ -60,7 +67,13 @@ def counted_on(params: SamplingParams, number: int) -> SamplingParams:
     return replace(params, seed=(params.seed + number) % (MAX_SEED + 1))
 
 
-def _varied(request: Request, number: int) -> Request:
+def varied(request: Request, number: int, *, is_exact: bool = True) -> Request:
+    """A request for another draft, which is to be unlike the first one.
+
+    What was to be the likeliest text comes out the same again, too, if the first one does.
+    """
     params = counted_on(request.params, number)
-    temperature = max(params.temperature or 0, VARIED_TEMPERATURE)
+    if params.temperature == 0 and params.seed is None:
+        params = replace(params, seed=number, exact=params.exact if is_exact else False)
+    temperature = max(params.temperature or 0, _VARIED)
     return replace(request, params=replace(params, temperature=temperature))

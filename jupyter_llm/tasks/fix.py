@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import math
 import re
-from contextlib import suppress
 from dataclasses import replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -15,22 +14,20 @@ from jupyter_llm.errors import MagicUsageError, ModelNotFoundError
 from jupyter_llm.notebook.cells.rendering import cell_name, shown_name
 from jupyter_llm.notebook.cells.timeline import find_cell
 from jupyter_llm.notebook.code.bindings import names_in, statement_at
-from jupyter_llm.notebook.code.fresh import without_statements
+from jupyter_llm.notebook.code.fresh import keys_in, only_new, without_statements
 from jupyter_llm.notebook.code.names import defined_names, uses_in
-from jupyter_llm.notebook.code.standing import FailedSource, Standing, key_of
 from jupyter_llm.notebook.code.syntax import parse_cell, syntax_error
 from jupyter_llm.notebook.failures.broken_cell import failing_line
 from jupyter_llm.notebook.failures.causes import Cause, causing_cells, failed_cell, is_over
 from jupyter_llm.notebook.failures.failure import Failure, told_failure
 from jupyter_llm.notebook.failures.report import failure_text
-from jupyter_llm.notebook.values.variables import kinds_in
 from jupyter_llm.tasks.hidden import restored
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.rerun import Rerun, is_same
 from jupyter_llm.tasks.shown_cell import error_text, variables_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Sequence
 
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.sealed.seen import Seen
@@ -141,7 +138,6 @@ def _written(
 ) -> Proposal:
     """A cell as a model mends it; where that comes to nothing, as a rule may have mended it."""
     task, before = rerun.task, target.cell.source
-    kinds = kinds_in(task.namespace)
     likeliest = next((one for one in found if one[1].is_sure), found[0] if found else None)
     hints = list(dict.fromkeys(one.reason for _, one in found))[:_MAX_HINTS]
     if hints:
@@ -151,7 +147,7 @@ def _written(
         return rerun.seen(target.cell, _own(sources), **how)
 
     def _own(sources: Sequence[str]) -> str:
-        return without_others("\n\n".join(sources), target.cell, task.cells, kinds)
+        return without_others("\n\n".join(sources), target.cell, task.cells, task.namespace)
 
     try:
         answer = task.code(prompt, unlike=before, check=check)
@@ -216,45 +212,26 @@ def _verdict(seen: Seen, *, is_past: bool) -> str:
 
 
 def without_others(
-    source: str, cell: CellEvent, cells: Sequence[CellEvent], kinds: Mapping[str, str]
+    source: str, cell: CellEvent, cells: Sequence[CellEvent], names: Container[str]
 ) -> str:
     """A changed cell without what a model has put into it of other cells.
 
-    What stands since they ran goes, and at the end what runs behind the cell all the same. `kinds`
-    are what `kinds_in` tells of the variables there are. In doubt a statement stays.
+    What stands since they ran goes, and at the end what runs behind the cell all the same.
     """
-    tree = parse_cell(source)
     place = cell.counts[-1] or math.inf
     ran, behind = [], set()
     others = (one for one in cells if not is_same(one, cell))
     for one in sorted(others, key=lambda one: one.counts[-1] or 0):
         is_behind = (one.counts[-1] or 0) > place
-        ran.append(FailedSource(one.source) if one.has_failed or is_behind else one.source)
-        behind |= _statements(one.source) if is_behind else set()
-    standing, own = Standing(ran, kinds), _statements(cell.source)
-    body = tree.body if tree is not None else []
-    old: list[ast.stmt] = []
-    try:
-        for node in body:
-            is_others = standing.has(node) and key_of(node) not in own
-            if is_others and standing.stands(node):
-                old.append(node)
-            else:
-                standing.add(node)
-        kept = [node for node in body if node not in old]
-        while kept and key_of(kept[-1]) in behind - own:
-            old.append(kept.pop())
-        return (without_statements(source, body, old) if kept and old else None) or source
-    except RecursionError:  # a chain of hundreds of `elif`
-        return source
-
-
-def _statements(source: str) -> set[str]:
-    found = set()
-    for node in tree.body if (tree := parse_cell(source)) is not None else ():
-        with suppress(RecursionError):
-            found.add(key_of(node))
-    return found
+        ran.append((one.source, not (one.has_failed or is_behind)))
+        behind |= keys_in(one.source) if is_behind else set()
+    source = only_new(source, ran, names, own=cell.source).source
+    tree = parse_cell(source)
+    body = list(tree.body) if tree is not None else []
+    old = []
+    while len(body) > 1 and keys_in(ast.unparse(body[-1])) <= behind - keys_in(cell.source):
+        old.append(body.pop())
+    return (without_statements(source, old) if old else None) or source
 
 
 def failure_shown(cell: ShownCell, task: Task) -> Failure | None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.engine.request import RawPrompt
 from jupyter_llm.notebook.code.fresh import only_new
-from jupyter_llm.notebook.code.names import missing_modules, unknown_names
+from jupyter_llm.notebook.code.names import missing_modules, unknown_names, uses_in
 from jupyter_llm.notebook.code.syntax import parse_cell
-from jupyter_llm.notebook.values.redaction import redact_mixed
-from jupyter_llm.notebook.values.variables import kinds_in
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, code_cells, new_cells
-from jupyter_llm.tasks.doubts import doubts
 from jupyter_llm.tasks.mending import without_errors
 from jupyter_llm.tasks.tries import TIMEOUT_S
 
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.request import Request
+    from jupyter_llm.notebook.code.fresh import Ran
     from jupyter_llm.notebook.sealed.seen import Seen
     from jupyter_llm.tasks.code_answer import CodeCell
     from jupyter_llm.tasks.tries import Tries
@@ -30,11 +29,11 @@ if TYPE_CHECKING:
     Check = Callable[..., Seen]
     """Tries the sources of a draft; takes `timeout_s` and `step` as `Tries.seen` does."""
 
-_ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
 _TRAILING_COMMENTS = re.compile(r"(?:\n[ \t]*(?:#[^\n]*)?)+\Z")
-_CORRECT = "Write the corrected code, all of it."
-_VARIABLES = "\n\nVariables at the top level:\n"
-_NEXT = "That has run already. Write the code of the next cell, which goes on from it: {asked}"
+_HEAD = re.compile(r"(?m)^# In\[\d+\]:\n")
+_WANTS_DEFINITION = re.compile(
+    r"(?i)\b(?:def|defin\w+|functions?|class(?:es)?|methods?|imports?)\b"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +41,14 @@ class Judge:
     """What drafts are held against.
 
     They may use `names`, are tried with `tries` unless there are none, and are to be `unlike` some
-    code. Of the cells that `ran` nothing is to come again, unless that was `asked` for. `check`
+    code. What stands of the cells that `ran` is left out. `asked` is what they are to do. `check`
     tries them in another way.
     """
 
     names: Container[str] = ()
     tries: Tries | None = None
     unlike: str | None = None
-    ran: Sequence[str] = ()
+    ran: Sequence[Ran] = ()
     asked: str = ""
     check: Check | None = None
 
@@ -63,12 +62,13 @@ class Judge:
         KeyboardInterrupt
             The user interrupted the try.
         """
-        is_cut_off = completion.finish_reason != "stop"
         said = completion.message.content  # what it said over and over, once
-        if isinstance(request.prompt, RawPrompt):  # a program goes on for ever
+        begun = request.answer_prefix or ANSWER_PREFIX
+        if isinstance(request.prompt, RawPrompt):  # a program, which goes on for ever
             said = _TRAILING_COMMENTS.sub("", said)
-        text = (request.answer_prefix or ANSWER_PREFIX) + said
-        cells = code_cells(text, self.names, is_cut_off=is_cut_off) if said.strip() else ()
+            begun = ANSWER_PREFIX + _HEAD.sub("", request.answer_prefix)
+        is_cut_off = completion.finish_reason != "stop"
+        cells = code_cells(begun + said, self.names, is_cut_off=is_cut_off) if said.strip() else ()
         answer = CodeAnswer(completion=completion, cells=cells, request=request)
         if not cells:
             return answer
@@ -78,8 +78,11 @@ class Judge:
             return self._seen(cells, timeout_s, step)
 
         answer = replace(answer, seen=seen_of(answer.cells))
-        if answer.seen is None or answer.seen.outcome not in ("runs", "raises"):
-            return replace(answer, doubts=doubts(answer.source, self._namespace))
+        if self.lacks(answer) and (call := self._call_of(answer)):
+            *others, last = answer.cells
+            called = (*others, replace(last, source=f"{last.source}\n\n{call}"))
+            if (seen := seen_of(called)) is not None and seen.runs:
+                return replace(answer, cells=called, seen=seen, mends=(f"called as `{call}`",))
         return without_errors(answer, self._namespace, self.names, seen_of)
 
     @property
@@ -87,24 +90,15 @@ class Judge:
         return self.tries.namespace if self.tries is not None else {}
 
     def _without_old(self, answer: CodeAnswer) -> CodeAnswer:
-        if not self.ran:
-            return answer
-        ran, kinds = list(self.ran), kinds_in(self._namespace)
-        found = []
+        ran, cells, is_old = list(self.ran), [], bool(self.ran)
+        dropped: list[str] = []
         for cell in answer.cells:
-            found.append(only_new(cell.source, ran, kinds, self.asked))
-            ran.append(cell.source)
-        cells = (
-            _shortened(cell, fresh.source) if fresh.source != cell.source else cell
-            for cell, fresh in zip(answer.cells, found, strict=True)
-        )
-        return replace(
-            answer,
-            cells=tuple(cells),
-            dropped=tuple(text for fresh in found for text in fresh.dropped),
-            made_up=tuple(text for fresh in found for text in fresh.made_up),
-            is_old=all(fresh.is_all_old for fresh in found),
-        )
+            fresh = only_new(cell.source, ran, self._namespace, self.asked)
+            ran.append((cell.source, True))
+            cells.append(_shortened(cell, fresh.source) if fresh.dropped else cell)
+            dropped += fresh.dropped
+            is_old = is_old and fresh.is_all_old
+        return replace(answer, cells=tuple(cells), dropped=tuple(dropped), is_old=is_old)
 
     def _seen(self, cells: Sequence[CodeCell], timeout_s: float, step: str) -> Seen | None:
         if self.tries is None:
@@ -116,49 +110,74 @@ class Judge:
             return replace(seen, outcome="untried", text="not tried to its end")
         return seen
 
+    def lacks(self, answer: CodeAnswer) -> bool:
+        """Whether a draft does not fail, and gives nothing that was asked for.
+
+        What it gives is shown, printed, drawn, bound or changed. A function that nobody calls, an
+        import, or its input bound again are nothing, unless they are asked for.
+        """
+        seen = answer.seen
+        if not answer.cells or (seen is not None and not seen.runs):
+            return False
+        if answer.is_old:
+            return True
+        if seen is None or seen.result or seen.printed.strip() or seen.num_figures:
+            return False
+        if not self.asked or _WANTS_DEFINITION.search(self.asked):
+            return False
+        trees = filter(None, map(parse_cell, answer.sources))
+        return not any(self._is_result(node) for tree in trees for node in tree.body)
+
+    def _is_result(self, node: ast.stmt) -> bool:
+        """Whether something may come of a statement that shows nothing."""
+        match node:
+            case ast.Expr(value=value):
+                return isinstance(value, (ast.Call, ast.Await))
+            case ast.Import() | ast.ImportFrom() | ast.FunctionDef() | ast.ClassDef() | ast.Pass():
+                return False
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in self._namespace:
+                return any(
+                    use.name in self._namespace
+                    and not isinstance(self._namespace[use.name], ModuleType)
+                    for use in uses_in(value)
+                )
+        return True
+
+    def _call_of(self, answer: CodeAnswer) -> str:
+        """A call of the last function of a draft with the variables named like its parameters."""
+        tree = parse_cell(answer.cells[-1].source)
+        node = tree.body[-1] if tree is not None and tree.body else None
+        if not isinstance(node, ast.FunctionDef):
+            return ""
+        arguments = node.args
+        num_needed = len(arguments.args) - len(arguments.defaults)
+        names = [one.arg for one in arguments.args[:num_needed]]
+        is_known = bool(names) and all(name in self._namespace for name in names)
+        return f"{node.name}({', '.join(names)})" if is_known and not arguments.posonlyargs else ""
+
     def is_good(self, answer: CodeAnswer) -> bool:
         """Whether no other draft need be written.
 
         Of what cannot be tried, or takes too long, nothing may speak against it.
         """
         is_clean = bool(answer.cells) and not answer.changes and not answer.unknown_names
-        if not is_clean or answer.is_old or answer.doubts or self._is_like(answer):
+        if not is_clean or answer.doubts or self._is_like(answer) or self.lacks(answer):
             return False
-        if answer.seen is None or not answer.seen.was_tried:
-            return answer.seen is None or not answer.seen.is_deadly
-        return answer.seen.outcome == "running" or (answer.seen.runs and _gives(answer))
+        seen = answer.seen
+        return seen is None or (seen.outcome != "raises" and not seen.is_deadly)
 
     def merit(self, answer: CodeAnswer) -> tuple[float, ...]:
         """How good a draft is: of two the greater one is the better."""
+        seen = answer.seen
         num_wrong = len(answer.unknown_names) + len(answer.missing_modules) + len(answer.doubts)
-        num_kept = sum(map(_num_code, answer.sources))
-        return (
-            bool(answer.cells),
-            _rank(answer),
-            not self._is_like(answer),
-            not answer.changes,
-            -len(answer.mends),
-            -num_wrong,
-            _gives(answer),
-            answer.completion.finish_reason == "stop",
-            num_kept / max(_num_code(answer.completion.text), 1),
-        )
-
-    def complaint(self, answer: CodeAnswer) -> str:
-        """What to tell the model that wrote a draft, so that it mends it; "" for nothing."""
-        if not answer.cells:
-            return ""
-        if answer.is_old:
-            return _NEXT.format(asked=self.asked)
-        if answer.seen is not None and answer.seen.outcome == "raises":
-            report = answer.seen.report.partition(_VARIABLES)[0]  # these are told already
-            found = _ADDRESS.sub("0x…", report or answer.seen.text)  # another one each time
-            told = redact_mixed(found).text
-            return f"This code was run, and it raised an error:\n\n{told}\n\n{_CORRECT}"
-        wrong = [*(f"`{name}` is not defined" for name in answer.unknown_names), *answer.doubts]
-        if not wrong:
-            return ""
-        return f"This cannot be right in it: {'; '.join(wrong)}.\n\n{_CORRECT}"
+        rank = 3 if seen is not None and seen.runs else 2
+        if seen is not None and (seen.outcome == "raises" or seen.is_deadly):
+            rank = 0
+        elif self.lacks(answer):
+            rank = 1
+        is_whole = answer.completion.finish_reason == "stop"
+        is_new = not self._is_like(answer)
+        return bool(answer.cells), rank, is_new, not answer.changes, -num_wrong, is_whole
 
     def _is_like(self, answer: CodeAnswer) -> bool:
         return self.unlike is not None and answer.source.split() == self.unlike.split()
@@ -173,40 +192,3 @@ def _shortened(cell: CodeCell, source: str) -> CodeCell:
         unknown_names=tuple(name for name in cell.unknown_names if name in unknown),
         missing_modules=missing_modules(source),
     )
-
-
-def _rank(answer: CodeAnswer) -> int:
-    """What was seen, the better the greater: what is not known to fail is in between."""
-    if answer.seen is not None and (answer.seen.outcome == "raises" or answer.seen.is_deadly):
-        return 0
-    if answer.is_old:
-        return 1
-    return 3 if answer.seen is not None and answer.seen.runs else 2
-
-
-def _gives(answer: CodeAnswer) -> bool:
-    """Whether something comes of a draft: a result, a name, a picture, or a change in place."""
-    seen = answer.seen
-    if seen is None or not seen.runs:
-        return False
-    if seen.result or seen.printed.strip() or seen.names or seen.num_figures:
-        return True
-    return any(map(_changes_something, answer.sources))
-
-
-def _changes_something(source: str) -> bool:
-    """Whether some code sets a part of something, or calls a method for what it does."""
-    tree = parse_cell(source)
-    for node in ast.walk(tree) if tree is not None else ():
-        match node:
-            case ast.Attribute(ctx=ctx) | ast.Subscript(ctx=ctx) if not isinstance(ctx, ast.Load):
-                return True
-            case ast.Expr(value=ast.Call(func=ast.Attribute())):
-                return True
-    return False
-
-
-def _num_code(source: str) -> int:
-    """Count the lines that hold code."""
-    lines = map(str.strip, source.split("\n"))
-    return sum(bool(line) and not line.startswith("#") for line in lines)

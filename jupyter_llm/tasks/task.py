@@ -15,7 +15,7 @@ from jupyter_llm.notebook.cells.sources import CellSources
 from jupyter_llm.notebook.failures.failure import read_failure
 from jupyter_llm.notebook.values.redaction import redact_mixed
 from jupyter_llm.tasks.begun import BegunStream
-from jupyter_llm.tasks.drafts import drawn
+from jupyter_llm.tasks.drafts import drawn, varied
 from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.tries import NO_TRIES, Tries
 from jupyter_llm.tasks.write import write_code
@@ -183,8 +183,10 @@ class Asking:
         def show(stream: Stream) -> Completion:
             return self.show(BegunStream(stream, begin, waits=True))
 
+        more = range(1, 1 if params.temperature == 0 else count)  # at 0 all would be the same
+        requests = [request, *(varied(request, number) for number in more)]
         for again, completion in drawn(
-            engine, request, count, show=show, show_progress=self.show_progress
+            engine, requests, show=show, show_progress=self.show_progress
         ):
             self.answers.log(again, finished(completion))
             found.append(completion)

@@ -12,7 +12,6 @@ from support.shell import run
 from jupyter_llm.chat.needed import literal_names, needed_cells, sources_that_ran
 from jupyter_llm.notebook.cells.events import CellEvent, Output
 from jupyter_llm.notebook.cells.timeline import Timeline
-from jupyter_llm.notebook.code.standing import FailedSource
 
 
 def cells(*sources: str) -> list[CellEvent]:
@@ -74,8 +73,7 @@ def test_sources_come_in_the_order_of_the_latest_runs_and_failed_ones_are_marked
     timeline.append("total = 0", execution_count=3, cell_id="a")
     timeline.append("prnt(1)", execution_count=4, cell_id="c", outputs=[error])
     found = sources_that_ran(timeline.snapshot().cells)
-    assert found == ["total = 5", "total = 0", "prnt(1)"]
-    assert [isinstance(one, FailedSource) for one in found] == [False, False, True]
+    assert found == [("total = 5", True), ("total = 0", True), ("prnt(1)", False)]
 
 
 def test_code_goes_along_with_its_cells_and_then_its_variables_without_literals(

@@ -134,13 +134,23 @@ def test_comments_behind_the_code_do_not_land(
     assert "```python\ny = 1  # one\n```" in shown
 
 
-def test_where_it_is_not_good_the_likeliest_answer_in_the_chat_is_next(
+def test_where_it_is_not_good_more_drafts_go_on_with_the_same_program(
     shell: InteractiveShell, small: ScriptedEngine
 ) -> None:
     small.replies.extend(["nowhere", *["x = 1\n```"] * 3])
     run(shell, ASK.format("-t 0", "roll a die"), store_history=True)
-    first, second, third, *_ = small.requests
-    assert isinstance(first.prompt, RawPrompt)
-    assert isinstance(second.prompt, tuple)
-    assert second.params.temperature == 0
-    assert third.params.temperature != 0
+    first, *others = small.requests
+    assert {request.prompt for request in others} == {first.prompt}
+    assert [request.params.temperature for request in small.requests] == [0, 0.7, 0.7, 0.7]
+    assert {request.conversation for request in others} == {None}
+
+
+def test_a_program_that_only_defines_something_writes_its_next_cell(
+    shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    small.replies.extend(["def roll():\n    return 4", "roll()"])
+    shown = run(shell, "%%llm -f code\ngive me a die's number", store_history=True).text
+    assert "def roll():\n    return 4\n\nroll()" in shown
+    first, second = small.requests
+    assert second.prompt == first.prompt
+    assert second.answer_prefix == "def roll():\n    return 4\n\n# In[2]:\n"

@@ -10,7 +10,7 @@ from typing import Any
 from jupyter_llm.notebook.sealed.seen import Seen
 from jupyter_llm.tasks.tries import Tries
 
-RUNS = Seen(outcome="runs", text="runs", names=("x",))
+RUNS = Seen(outcome="runs", text="runs", result="1")
 IDLE = Seen(outcome="runs", text="runs")
 RUNNING = Seen(outcome="running", text="still running after 5 s")
 REFUSED = Seen(outcome="refused", text="not tried: it would write a file (out.csv)")

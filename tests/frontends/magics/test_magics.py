@@ -448,7 +448,7 @@ def test_a_draft_is_tried_and_changes_nothing_in_the_kernel(
     assert shell.user_ns["rows"] == [1, 2]
 
 
-def test_a_draft_that_mends_another_is_recorded_with_the_prompt_that_it_answers(
+def test_the_draft_that_lands_is_recorded_with_the_prompt_that_it_answers(
     shell: InteractiveShell, scripted: ScriptedEngine
 ) -> None:
     scripted.replies.extend(["1 / 0\n```"] * 3 + ["1 / 2\n```"])
@@ -459,7 +459,6 @@ def test_a_draft_that_mends_another_is_recorded_with_the_prompt_that_it_answers(
     request = scripted.requests[-1]
     read = scripted.tokenize(request.prompt) + scripted.tokenize(request.answer_prefix)
     assert answer.record.prompt_sha256 == token_sha256(read)
-    assert "ZeroDivisionError" in messages_of(request.prompt)[-1].content
     (turn,) = llm.chat("default").turns
     assert turn.completion.provenance == answer.record
 
