@@ -9,7 +9,7 @@ from jupyter_llm.chat.archive import Archive
 from jupyter_llm.chat.chats import Chats
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.current import CurrentEngine
-from jupyter_llm.engine.options import SamplingOptions, sampling_params
+from jupyter_llm.engine.options import SamplingOptions, SamplingParams, sampling_params
 from jupyter_llm.engine.request import chat_prompt, check_texts, request_of, several
 from jupyter_llm.notebook.cells.path import NotebookIdentity
 from jupyter_llm.notebook.cells.timeline import Timeline
@@ -332,22 +332,29 @@ class LLM:
         show: Callable[[Stream], Completion] = lambda stream: stream.result(),
         show_progress: ShowProgress | None = None,
         try_drafts: bool | None = None,
+        is_kept: bool = True,
+        params: SamplingParams | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> Task:
         """What `fix`, `explain` and their like know of the notebook, and whom they ask.
 
         `show` is given the stream of each answer, to read it to its end. With `try_drafts` code is
-        run in a sealed copy of the kernel before it is proposed; None does as is configured.
+        run in a sealed copy of the kernel before it is proposed; None does as is configured. With
+        `is_kept=False` nothing of it is written to the disk; `params` are the sampling options as
+        one value.
         """
         from jupyter_llm.tasks.task import Asking
         from jupyter_llm.tasks.tries import Tries
 
-        params = sampling_params(sampling)
-        engine = partial(self.current.get, model, role="task", show=show_progress)
         is_allowed = self.tries_drafts if try_drafts is None else try_drafts
-        tries = Tries.here(is_allowed=is_allowed, show_progress=show_progress)
         asking = Asking(
-            engine, params, self.answers, show, show_progress=show_progress, tries=tries
+            partial(self.current.get, model, role="task", show=show_progress),
+            params or sampling_params(sampling),
+            self.answers,
+            show,
+            is_private=not is_kept,
+            show_progress=show_progress,
+            tries=Tries.here(is_allowed=is_allowed, show_progress=show_progress),
         )
         return asking.task(self.timeline, self.last_error)
 

@@ -1,4 +1,4 @@
-"""Chats as something to read or to take along: Markdown, JSON, the metadata of a notebook."""
+"""Chats as something to read or to take along: Markdown, JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from jupyter_llm.chat.draft import Turn
@@ -17,7 +16,6 @@ from jupyter_llm.common.markdown import joined_markdown, untrusted_markdown
 from jupyter_llm.common.packing import packed
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import Completion
-from jupyter_llm.notebook.files import write_metadata
 
 ENDS = {
     "cancelled": "(interrupted)",
@@ -109,15 +107,6 @@ def portable(chat: SavedChat) -> SavedChat:
         for turn in chat.turns
     )
     return replace(chat, turns=turns, state=ChatState(chat.state.system))
-
-
-def into_notebook(notebook: Path, chats: Mapping[str, SavedChat]) -> None:
-    """Write chats into the metadata of a notebook file.
-
-    They are as `portable` leaves them, and replace those that are there. Nothing else of the file
-    changes; whoever has it open must load it again. `NotebookFileError` says that nothing changed.
-    """
-    write_metadata(notebook, ("jupyter_llm", "chats"), _record(chats))
 
 
 def _record(chats: Mapping[str, SavedChat]) -> dict[str, Any]:

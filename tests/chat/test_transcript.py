@@ -1,13 +1,11 @@
-"""Chats as Markdown, as JSON and in a notebook's metadata."""
+"""Chats as Markdown and as JSON."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,13 +14,13 @@ from support.saved_turns import chat_of, turn, turns
 
 from jupyter_llm.chat.draft import Part, Turn
 from jupyter_llm.chat.saved import SavedChat
-from jupyter_llm.chat.transcript import chat_markdown, into_notebook, to_json, to_markdown
+from jupyter_llm.chat.transcript import chat_markdown, to_json, to_markdown
 
 CHATS = {"default": chat_of(turn("Who?", "Me."), system="Be brief.")}
 
 
 def record_of(chats: dict[str, SavedChat]) -> dict[str, Any]:
-    """Return what stands in a JSON file, and in a notebook's metadata too."""
+    """Return what stands in a JSON file."""
     record: dict[str, Any] = json.loads(to_json(chats))["chats"]
     return record
 
@@ -111,17 +109,6 @@ def test_any_words_are_taken_along(one: Turn) -> None:
     assert (record["prompt"], record["text"]) == (one.prompt, completion.text)
     assert (record["model"], record.get("seed")) == (completion.model, completion.seed)
     assert record["finished_at"] == one.finished_at
-
-
-def test_chats_replace_the_older_ones_of_a_notebook_and_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "a.ipynb"
-    metadata = {"jupyter_llm": {"chats": {"old": {}}, "other": 1}}
-    nbformat.write(nbformat.v4.new_notebook(metadata=metadata), path)
-    into_notebook(path, CHATS)
-    node = nbformat.read(path, as_version=4)
-    nbformat.validate(node)
-    assert node.metadata["jupyter_llm"] == {"chats": record_of(CHATS), "other": 1}
-    assert record_of(CHATS)["default"]["system"] == "Be brief."
 
 
 def test_what_went_along_with_prompts_stays_here() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.display_functions import display
 from IPython.core.magic import (
@@ -18,7 +18,6 @@ from traitlets import Bool, Enum, Float, Int, List, Unicode, Union, observe
 
 from jupyter_llm.api import llm
 from jupyter_llm.chat.budget import MODES
-from jupyter_llm.common.nearest import nearest
 from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import MagicUsageError, PanelFilesError
@@ -26,11 +25,10 @@ from jupyter_llm.frontends.magics.answering import Answering, cost
 from jupyter_llm.frontends.magics.cell_runs import CellRuns
 from jupyter_llm.frontends.magics.commands import magic_commands
 from jupyter_llm.frontends.magics.completion import matcher
-from jupyter_llm.frontends.magics.inspection import Inspection
 from jupyter_llm.frontends.prompt.attaching import of_cell
 from jupyter_llm.frontends.prompt.commands import Call, Order
 from jupyter_llm.frontends.prompt.history import kept_note
-from jupyter_llm.frontends.prompt.options import FORMATS, Options
+from jupyter_llm.frontends.prompt.options import FORMATS, Options, flags_in
 from jupyter_llm.frontends.prompt.typed import Reader
 from jupyter_llm.frontends.views import (
     SilentView,
@@ -49,75 +47,70 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from IPython.core.interactiveshell import InteractiveShell
+    from traitlets import TraitType
 
     from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.frontends.magics.commands import OpenPanel
     from jupyter_llm.notebook.code.page import Page
 
+T = TypeVar("T", bound="TraitType[Any, Any]")
+
 _DEFAULTS = SamplingParams()
-_WHERE = {"--below", "--replace"}  # also behind commands that propose a cell
+_WHERE = ("--below", "--replace")  # also behind commands that propose a cell
 _PROPOSING = ("fix", "doc", "test")
+
+
+def _setting(kind: T, help: str) -> T:  # noqa: A002  traitlets' word
+    """A default that `%config` shows, explains and sets."""
+    kind.help = help
+    return kind.tag(config=True)
 
 
 @magics_class
 class LLMMagics(Magics):
     """Prompts and commands for the resident model."""
 
-    model = Unicode("", help="Model name or path; empty for the resident or default one.").tag(
-        config=True
+    model = _setting(Unicode(""), "Model name or path; empty for the resident or default one.")
+    system = _setting(Unicode(""), "System text of new chats.")
+    temperature = _setting(
+        Float(None, allow_none=True),
+        "0 takes the likeliest token; None, here and below, is as the model recommends.",
     )
-    system = Unicode("", help="System text of new chats.").tag(config=True)
-    temperature = Float(
-        None,
-        allow_none=True,
-        help="0 takes the likeliest token; None, here and below, is as the model recommends.",
-    ).tag(config=True)
-    top_p = Float(None, allow_none=True, help="Probability to draw from.").tag(config=True)
-    top_k = Int(None, allow_none=True, help="Number of tokens to draw from; 0 for all.").tag(
-        config=True
+    top_p = _setting(Float(None, allow_none=True), "Probability to draw from.")
+    top_k = _setting(Int(None, allow_none=True), "Number of tokens to draw from; 0 for all.")
+    min_p = _setting(Float(None, allow_none=True), "Least probability, relative to the likeliest.")
+    repeat_penalty = _setting(Float(None, allow_none=True), "Above 1 avoids repetition.")
+    may_repeat = _setting(
+        Bool(default_value=False), "Write on where the text has begun to repeat itself."
     )
-    min_p = Float(None, allow_none=True, help="Least probability, relative to the likeliest.").tag(
-        config=True
+    think = _setting(
+        Bool(None, allow_none=True), "Think before answers; None is as the chat template has it."
     )
-    repeat_penalty = Float(None, allow_none=True, help="Above 1 avoids repetition.").tag(
-        config=True
+    seed = _setting(Int(None, allow_none=True), "Seed; None draws one.")
+    max_tokens = _setting(
+        Int(_DEFAULTS.max_tokens, allow_none=True),
+        "Longest answer, thoughts included; four times the default where a model can think.",
     )
-    may_repeat = Bool(
-        default_value=False, help="Write on where the text has begun to repeat itself."
-    ).tag(config=True)
-    think = Bool(
-        None, allow_none=True, help="Think before answers; None is as the chat template has it."
-    ).tag(config=True)
-    seed = Int(None, allow_none=True, help="Seed; None draws one.").tag(config=True)
-    max_tokens = Int(
-        _DEFAULTS.max_tokens,
-        allow_none=True,
-        help="Longest answer, thoughts included; four times the default where a model can think.",
-    ).tag(config=True)
-    format = Enum(FORMATS, "markdown", help="How answers are shown.").tag(config=True)
-    context = Union(
-        [Enum(MODES), Int(min=0)],
-        default_value="auto",
-        help="Which cells go along: auto, none, all, or the last so many.",
-    ).tag(config=True)
-    vars = Union(
-        [Enum(("auto", "none")), List(Unicode())],
-        default_value="auto",
-        help="Which variables go along: auto, none, or a list of names.",
-    ).tag(config=True)
-    chat = Unicode("default", help="The conversation to talk in.").tag(config=True)
-    try_drafts = Bool(
-        default_value=True,
-        help="Try drafts of code in a sealed copy of the kernel, which can change nothing.",
-    ).tag(config=True)
-    idle_minutes = Float(
-        None,
-        allow_none=True,
-        min=0.1,
-        help="Free the memory of models not used for so long, from 0.1 on; None keeps it.",
-    ).tag(config=True)
-    stats = Bool(default_value=False, help="Show token counts and times.").tag(config=True)
+    format = _setting(Enum(FORMATS, "markdown"), "How answers are shown.")
+    context = _setting(
+        Union([Enum(MODES), Int(min=0)], default_value="auto"),
+        "Which cells go along: auto, none, all, or the last so many.",
+    )
+    vars = _setting(
+        Union([Enum(("auto", "none")), List(Unicode())], default_value="auto"),
+        "Which variables go along: auto, none, or a list of names.",
+    )
+    chat = _setting(Unicode("default"), "The conversation to talk in.")
+    try_drafts = _setting(
+        Bool(default_value=True),
+        "Try drafts of code in a sealed copy of the kernel, which can change nothing.",
+    )
+    idle_minutes = _setting(
+        Float(None, allow_none=True, min=0.1),
+        "Free the memory of models not used for so long, from 0.1 on; None keeps it.",
+    )
+    stats = _setting(Bool(default_value=False), "Show token counts and times.")
 
     def __init__(
         self,
@@ -135,8 +128,6 @@ class LLMMagics(Magics):
         self._open_page = open_page
         self._opened: Page | None = None
         self.complete = matcher(self.commands)
-        kernel = getattr(shell, "kernel", None)
-        self._inspection = Inspection(kernel, self.commands) if kernel is not None else None
         self._told: set[str] = set()  # chats of which it was said what was kept of them
 
     @observe("idle_minutes")
@@ -168,8 +159,6 @@ class LLMMagics(Magics):
     def close(self) -> None:
         """Let nothing land any more."""
         self.writer.close()
-        if self._inspection is not None:
-            self._inspection.close()
         if self._opened is not None:
             self._opened.close()
 
@@ -200,20 +189,15 @@ class LLMMagics(Magics):
                 f"--dry-run shows a prompt, and /{order.command.name} is a command.",
                 "Nothing was done.",
             )
-        view, words = self._view(options), order.argument.split()
-        where: set[str] = set()
+        view, argument = self._view(options), order.argument
+        where: frozenset[str] = frozenset()
         if order.command.name in _PROPOSING:
-            flags = [word for word in words if word.startswith("--")]
-            where = _WHERE.intersection(flags)
-            for flag in flags:
-                if flag not in _WHERE:
-                    hint = nearest(flag, sorted(_WHERE), "Options stand before the command.")
-                    raise MagicUsageError(f"/{order.command.name} does not know {flag}.", hint)
+            where, argument = flags_in(order.command.name, argument, _WHERE)
             self._page()
         call = Call(
             llm=llm,
             chat=self._chat(options),
-            argument=" ".join(w for w in words if w not in where) if where else order.argument,
+            argument=argument,
             options=replace(options, replace=options.replace or "--replace" in where),
             show=lambda stream: watch(stream, view),
             show_progress=view.progress,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.nearest import nearest
@@ -16,7 +15,7 @@ from jupyter_llm.engine.residents import ROLE_WORDS, role_words
 from jupyter_llm.errors import JupyterLLMError, LicenceError, MagicUsageError
 from jupyter_llm.frontends.prompt import history
 from jupyter_llm.frontends.prompt.loading import REMOVE, alias, typed_model
-from jupyter_llm.frontends.prompt.options import Options
+from jupyter_llm.frontends.prompt.options import Options, flags_in
 from jupyter_llm.frontends.topics import topic, topic_table
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.values import secrets
@@ -24,9 +23,7 @@ from jupyter_llm.tasks.explain import explain
 from jupyter_llm.tasks.fix import fix
 from jupyter_llm.tasks.numpy_doc import document
 from jupyter_llm.tasks.review import review
-from jupyter_llm.tasks.task import Asking
 from jupyter_llm.tasks.tests import write_tests
-from jupyter_llm.tasks.tries import Tries
 
 if TYPE_CHECKING:
     from jupyter_llm.api import LLM
@@ -39,12 +36,9 @@ if TYPE_CHECKING:
     from jupyter_llm.frontends.doctor import Diagnosis
     from jupyter_llm.frontends.prompt.model_list import ListedModel
     from jupyter_llm.models.catalog import Suggestion
-    from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.records.verify import VerifyReport
     from jupyter_llm.tasks.task import Task
 
-
-T = TypeVar("T")
 
 _COMMAND = re.compile(r"/([A-Za-z][\w-]*)(?=\s|$)\s*(.*)", re.DOTALL)
 
@@ -64,20 +58,17 @@ class Call:
     show: Callable[[Stream], Completion] = lambda stream: stream.result()
     show_progress: ShowProgress | None = None
 
-    def ask(self, what: Callable[[Task, str], T]) -> T:
-        """Carry out a task about the notebook."""
-        options, answers = self.options, self.llm.answers
-        tries = Tries.here(is_allowed=options.tries_drafts, show_progress=self.show_progress)
-        asking = Asking(
-            partial(self.llm.current.get, options.model, role="task", show=self.show_progress),
-            options.params,
-            answers,
-            self.show,
-            is_private=options.no_save,
+    def task(self) -> Task:
+        """What a task about the notebook knows, and whom it asks."""
+        options = self.options
+        return self.llm.task(
+            model=options.model,
+            show=self.show,
             show_progress=self.show_progress,
-            tries=tries,
+            try_drafts=options.tries_drafts,
+            is_kept=not options.no_save,
+            params=options.params,
         )
-        return what(asking.task(self.llm.timeline, self.llm.last_error), self.argument)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +122,7 @@ def find_command(prompt: str, commands: Mapping[str, Command]) -> Order | None:
 
 def command_table(commands: Mapping[str, Command]) -> str:
     """Commands and what they do, as a Markdown table."""
-    rows = [
-        (f"`/{c.name}{' ' if c.argument else ''}{c.argument}`", c.help) for c in commands.values()
-    ]
+    rows = [(f"`{f'/{c.name} {c.argument}'.rstrip()}`", c.help) for c in commands.values()]
     return markdown_table(("command", ""), rows)
 
 
@@ -201,8 +190,8 @@ ACCEPT = "--accept-licence"
 
 def to_pull(argument: str) -> tuple[str, bool]:
     """What stands after `/pull`: the model's name, and whether its licence is accepted."""
-    words = argument.split()
-    return " ".join(word for word in words if word != ACCEPT).strip("\"'"), ACCEPT in words
+    flags, name = flags_in("pull", argument, (ACCEPT,))
+    return name.strip("\"'"), bool(flags)
 
 
 def suggestions() -> list[Suggestion]:
@@ -255,7 +244,7 @@ def _history(call: Call) -> str:
 
 def _task(what: Callable[[Task, str], object]) -> Callable[[Call], object]:
     """What carries out a task about the notebook."""
-    return lambda call: call.ask(what)
+    return lambda call: what(call.task(), call.argument)
 
 
 def _complete(call: Call) -> Completion:
@@ -279,28 +268,27 @@ def _context(call: Call) -> ContextReport:
     return context_report(call.chat, call.options.context, goes_on=call.options.continue_)
 
 
-def _cells(call: Call, name: str) -> list[int | str]:
-    """The cells a command names: execution counts, or ids."""
-    words = call.argument.replace(",", " ").split()
-    if not words:
-        raise MagicUsageError(
-            f"/{name} needs the numbers of cells.", f"/{name} 3 5 means In [3] and In [5]."
-        )
-    return [int(word) if word.isdecimal() else word for word in words]
+def _mark(name: str, said: str) -> Callable[[Call], str]:
+    """What marks the cells that a command names, by execution counts or ids."""
+
+    def run(call: Call) -> str:
+        words = call.argument.replace(",", " ").split()
+        if not words:
+            raise MagicUsageError(
+                f"/{name} needs the numbers of cells.", f"/{name} 3 5 means In [3] and In [5]."
+            )
+        named = (int(word) if word.isdecimal() else word for word in words)
+        cells = getattr(call.llm.timeline, name)(*named)
+        names = ", ".join(f"In [{cell.counts[-1]}]" for cell in cells)
+        return f"{names} {'is' if len(cells) == 1 else 'are'} {said}"
+
+    return run
 
 
-def _told(cells: list[CellEvent], what: str) -> str:
-    names = ", ".join(f"In [{cell.counts[-1]}]" for cell in cells)
-    return f"{names} {'is' if len(cells) == 1 else 'are'} {what}"
-
-
-def _pin(call: Call) -> str:
-    cells = call.llm.timeline.pin(*_cells(call, "pin"))
-    return _told(cells, "pinned: what is told when other cells no longer fit.")
-
-
-def _unpin(call: Call) -> str:
-    return _told(call.llm.timeline.unpin(*_cells(call, "unpin")), "no longer pinned.")
+_pin = _mark("pin", "pinned: what is told when other cells no longer fit.")
+_unpin = _mark("unpin", "no longer pinned.")
+_hide_cells = _mark("hide", "hidden: no prompt tells any run of it from here on.")
+_unhide = _mark("unhide", "no longer hidden.")
 
 
 def _hide(call: Call) -> str:
@@ -309,8 +297,7 @@ def _hide(call: Call) -> str:
         for name in words:
             secrets.conceal(name)
         return f"{_quoted(words)}: hidden again from the next prompt on."
-    cells = call.llm.timeline.hide(*_cells(call, "hide"))
-    return _told(cells, "hidden: no prompt tells any run of it from here on.")
+    return _hide_cells(call)
 
 
 def _show(call: Call) -> str:
@@ -352,10 +339,6 @@ def _draft(call: Call) -> str:
 
 def _quoted(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
-
-
-def _unhide(call: Call) -> str:
-    return _told(call.llm.timeline.unhide(*_cells(call, "unhide")), "no longer hidden.")
 
 
 def _models(call: Call) -> str:
@@ -427,7 +410,12 @@ COMMANDS = named(
         _complete,
     ),
     Command("context", "", "what the next prompt tells of the notebook, and why", _context),
-    Command("pin", "N…", "keep cells In [N] in the prompts when others no longer fit", _pin),
+    Command(
+        "pin",
+        "N…",
+        "keep cells In [N] in the prompts when others no longer fit",
+        _pin,
+    ),
     Command("unpin", "N…", "let pinned cells give way again", _unpin),
     Command("hide", "N…|NAME…", "keep cells In [N], or secrets once shown, out of prompts", _hide),
     Command(
@@ -437,7 +425,9 @@ COMMANDS = named(
         "that was written last",
         _show,
     ),
-    Command("unhide", "N…", "let the model see hidden cells again", _unhide),
+    Command(
+        "unhide", "N…", "let the model see hidden cells again", _mark("unhide", "no longer hidden.")
+    ),
     Command("fix", "[N]", "propose a change to the cell that caused the last error", _task(fix)),
     Command(
         "explain", _SUBJECT, "explain the last cell, In [N], a name or the error", _task(explain)

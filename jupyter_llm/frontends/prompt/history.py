@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from jupyter_llm.chat.transcript import (
     chat_markdown,
     date_of,
-    into_notebook,
     other_branches,
     to_json,
     to_markdown,
 )
-from jupyter_llm.common.nearest import nearest
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.frontends.prompt.options import flags_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,41 +24,35 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.chat.saved import SavedChat
 
-ARGUMENT = "[--continue] [--export FILE] [--into-notebook] [--clear]"
+_FLAGS = ("--continue", "--export", "--clear")
+ARGUMENT = "[--continue] [--export FILE] [--clear]"
 HELP = (
     "the turns of the chat; `--continue` goes on from those kept before the restart, `--export` "
-    "writes all chats of the notebook to a .md or .json file, `--into-notebook` into its metadata, "
-    "`--clear` forgets them, the prompts kept for `/verify` and all that models have read, also on "
-    "the disk"
+    "writes all chats of the notebook to a .md or .json file, `--clear` forgets them, the prompts "
+    "kept for `/verify` and all that models have read, also on the disk"
 )
-_FLAGS = ("--continue", "--export", "--into-notebook", "--clear")
 _WRITERS = {".md": to_markdown, ".json": to_json}
 
 
 def answer(argument: str, chat: Chat, chats: Chats, notebook: Path | None) -> str:
     """Do what the words after `/history` ask for, and say so.
 
-    Raises `MagicUsageError` if there is no such thing or a file cannot be written, and
-    `NotebookFileError` if the notebook cannot be changed; nothing has changed then.
+    Raises `MagicUsageError` if there is no such thing or a file cannot be written.
     """
-    flag, _, rest = argument.strip().partition(" ")
-    name = rest.strip().strip("\"'")
-    if flag and flag not in _FLAGS:
-        hint = nearest(flag, _FLAGS, f"It takes {', '.join(_FLAGS)}.")
-        raise MagicUsageError(f"/history does not know {flag}.", hint)
-    if name and flag != "--export":
-        raise MagicUsageError(f"/history {flag} takes nothing after it, not {name[:40]!r}.")
-    if not flag:
-        return "\n\n".join(filter(None, (_shown(chat.saved(), notebook), kept_note(chat))))
-    if flag == "--continue":
+    flags, name = flags_in("history", argument, _FLAGS)
+    name = name.strip("\"'")
+    if name and "--export" not in flags:
+        raise MagicUsageError(f"/history takes no {name[:40]!r}.", f"It takes {', '.join(_FLAGS)}.")
+    if "--continue" in flags:
         return _continued(chat)
-    saved = chats.saved()
-    if flag == "--export":
-        return _exported(Path(os.path.expanduser(name)), saved)  # noqa: PTH111  pathlib's raises
-    if flag == "--into-notebook":
-        return _kept_in_notebook(notebook, saved)
-    chats.clear()
-    return _cleared(saved)
+    if "--export" in flags:
+        path = Path(os.path.expanduser(name))  # noqa: PTH111  pathlib's raises
+        return _exported(path, chats.saved())
+    if "--clear" in flags:
+        saved = chats.saved()
+        chats.clear()
+        return _cleared(saved)
+    return "\n\n".join(filter(None, (_shown(chat.saved(), notebook), kept_note(chat))))
 
 
 def kept_note(chat: Chat) -> str:
@@ -101,19 +94,6 @@ def _exported(path: Path, chats: Mapping[str, SavedChat]) -> str:
         reason = getattr(error, "strerror", None) or error
         raise MagicUsageError(f"{path} cannot be written: {reason}.") from None
     return f"Wrote {_sum(chats)} to `{path}`."
-
-
-def _kept_in_notebook(notebook: Path | None, chats: Mapping[str, SavedChat]) -> str:
-    if notebook is None:
-        raise MagicUsageError(
-            "It is not known which notebook this is.", "`/history --export FILE.md` needs none."
-        )
-    into_notebook(notebook, chats)
-    return (
-        f"Wrote {_sum(chats)} into the metadata of `{notebook.name}` as it is on the disk. "
-        "**Load it again before you save it** (*File → Reload Notebook from Disk*): the page that "
-        "is open does not know of them, and saving it would take them out again."
-    )
 
 
 def _cleared(chats: Mapping[str, SavedChat]) -> str:

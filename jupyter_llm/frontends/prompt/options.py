@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -267,6 +267,19 @@ def _take_options(
         found = _converted(restore(_unquote(value)), option, name)
         options[option.key] = (*options.get(option.key, ()), found) if option.is_list else found
     return rest, False
+
+
+def flags_in(name: str, argument: str, known: Sequence[str]) -> tuple[frozenset[str], str]:
+    """The flags among the words behind a command, and the other words.
+
+    Raises `MagicUsageError`, with the nearest match, if there is no such flag.
+    """
+    words = argument.split()
+    flags = frozenset(word for word in words if word.startswith("--"))
+    for flag in flags.difference(known):
+        hint = nearest(flag, known, f"It takes {', '.join(known)}.")
+        raise MagicUsageError(f"/{name} does not know {flag}.", hint)
+    return flags, " ".join(word for word in words if word not in flags)
 
 
 def trailing_option(prompt: str) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import nbformat
 import pytest
 from support.scripted import ScriptedEngine
 from support.template_engine import ScriptedLLM
 
-from jupyter_llm.chat.transcript import to_json, to_markdown
-from jupyter_llm.errors import MagicUsageError, NotebookFileError
+from jupyter_llm.chat.transcript import to_markdown
+from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.prompt.history import answer
 
 
@@ -44,9 +43,8 @@ def notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Notebook:
     ("argument", "says"),
     [
         ("--clera", "Did you mean --clear?"),
-        ("all", "--continue, --export, --into-notebook, --clear"),
-        ("--clear default", "nothing after it"),
-        ("--into-notebook a.ipynb", "nothing after it"),
+        ("all", "--continue, --export, --clear"),
+        ("--clear default", "takes no 'default'"),
         ("--export", "ends in .md or .json"),
         ("--export a.ipynb", "ends in .md or .json"),
         ("--export no folder/a.md", "cannot be written"),
@@ -93,19 +91,6 @@ def test_json_is_exported_and_text_that_is_no_unicode(notebook: Notebook) -> Non
     notebook.ask("default", "\ud800")
     notebook.history("--export a.md")
     assert "> Why?" in Path("a.md").read_text(encoding="utf-8")
-
-
-def test_the_notebook_gets_the_chats_and_the_reader_is_warned(notebook: Notebook) -> None:
-    with pytest.raises(NotebookFileError):
-        notebook.history("--into-notebook")
-    nbformat.write(nbformat.v4.new_notebook(), notebook.path)
-    text = notebook.history("--into-notebook")
-    assert "3 turns of 2 chats" in text
-    assert "Load it again before you save it" in text
-    metadata = nbformat.read(notebook.path, 4).metadata
-    assert metadata["jupyter_llm"] == json.loads(to_json(notebook.llm.conversations.saved()))
-    with pytest.raises(MagicUsageError, match="--export"):
-        notebook.history("--into-notebook", is_known=False)
 
 
 def test_what_was_forgotten_is_counted_the_other_branches_too(notebook: Notebook) -> None:
