@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from jupyter_llm.notebook.code.bindings import DEFINITIONS, Definition, first_line_of, segment
-from jupyter_llm.notebook.code.statements import space_of
+from jupyter_llm.notebook.code.layout import space_of
 from jupyter_llm.notebook.code.syntax import cell_python, parse_cell
 
 

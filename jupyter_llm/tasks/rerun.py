@@ -89,7 +89,7 @@ class Rerun:
             search = MendSearch(seen_of, namespace, files)
             place = self._place(cause.cell)
             for found in search.mended((cause.cell.source,), self.failure, place):
-                if cause is not causes[0] and not found.seen.was_tried:
+                if not (found.seen.was_tried or cause is causes[0] or cause.has_raised):
                     continue  # another cell is likelier to be wrong
                 yield cause, found
                 if found.is_settled:

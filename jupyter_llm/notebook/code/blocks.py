@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jupyter_llm.notebook.code.layout import Scanner
-from jupyter_llm.notebook.code.statements import has_code
-from jupyter_llm.notebook.code.syntax import syntax_error
+from jupyter_llm.notebook.code.syntax import has_code, syntax_error
 from jupyter_llm.notebook.code.typography import without_prompts
 
 # What a fence may say, and the magic that lets a cell hold it. A block in another language is no

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _TOKEN = re.compile(
@@ -14,6 +14,9 @@ _TOKEN = re.compile(
 _STRING_ENDS = {
     quote: re.compile(rf"(?:\\.|[^\\])*?{quote}", re.DOTALL) for quote in ('"""', "'''", '"', "'")
 }
+_HEADER = re.compile(
+    r"\s*(?:async\s+)?(?:if|elif|else|for|while|try|except|finally|with|def|class|match|case)\b"
+)
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -144,3 +147,28 @@ def statement_end(lines: Sequence[str], start: int) -> tuple[int, Scanner]:
         if not scanner.is_open:
             break
     return max(end, start + 1), scanner
+
+
+def is_header(statement: str) -> bool:
+    """Tell whether a statement begins a block."""
+    last = statement.rstrip().rsplit("\n", 1)[-1]
+    code = last.split("#", maxsplit=1)[0] if last.count("#") == 1 else last
+    return code.rstrip().endswith(":") and _HEADER.match(statement) is not None
+
+
+def space_of(text: str) -> str:
+    """What a text begins with before its first word."""
+    return text[: len(text) - len(text.lstrip(" \t"))]
+
+
+def closings(text: str) -> Iterator[str]:
+    """Yield a text with its open string and brackets closed, before a colon at its end too."""
+    scanner = Scanner()
+    for line in text.split("\n"):
+        scanner.feed(line)
+    missing = (scanner.string or scanner.unclosed_quote) + "".join(reversed(scanner.closers))
+    if missing and text.endswith(":"):
+        yield f"{text[:-1]}{missing}:"
+    if missing:
+        gap = f"\n{space_of(text)}" if scanner.is_comment else ""
+        yield text + gap + missing

@@ -120,6 +120,30 @@ def syntax_error(source: str) -> SyntaxError | None:
     return _moved(error, line.count("\n"))
 
 
+_PROSE = (ast.Name, ast.expr_context, ast.Compare, ast.cmpop, ast.BoolOp, ast.boolop)
+
+
+def has_code(source: str) -> bool:
+    """Tell whether a cell that can be read does anything; words that happen to be Python do not."""
+    name, _, body = split_cell_magic(source)
+    if name and name not in PYTHON_MAGICS:
+        return True
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return not all(map(_is_idle, ast.parse(to_python(body)).body))
+
+
+def _is_idle(node: ast.stmt) -> bool:
+    if isinstance(node, ast.AnnAssign):  # "Note: important"
+        return node.value is None
+    if not isinstance(node, ast.Expr):
+        return isinstance(node, ast.Pass)
+    if isinstance(node.value, ast.Name):
+        return node.value.id.istitle()  # "Sure", but not "df"
+    is_text = isinstance(node.value, ast.Constant)
+    return is_text or all(isinstance(part, _PROSE) for part in ast.walk(node.value))
+
+
 # IPython takes a prompt away, but only from the first two lines, and drops what is blank at the
 # top, by its own idea of a line end. A comment above would change what the cell means.
 _FRAGILE = re.compile("^[ \t]*\\.{3,}:|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", re.MULTILINE)

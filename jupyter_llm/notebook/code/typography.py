@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from keyword import kwlist
 
 from jupyter_llm.notebook.code.layout import Line, layout
@@ -22,7 +22,8 @@ _SEPARATORS = re.compile("[\x0b\x0c\x85\u2028\u2029]")
 _FENCE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[\w+#.{} -]*$")
 _FENCE_END = re.compile(r"`{3,}[ \t]*$")
 _PROMPT = re.compile(r"(?:[ \t]*(?:>>>|In \[[\d ]*\]:|\.{3,}:)(?: |$))+")
-_HEADER = re.compile(r"[ \t]*(?P<kind>In|Out) ?\[[\d ]*\]:[ \t]*")
+_HEADER = re.compile(r"(?m)^[ \t]*In ?\[[\d ]*\]:[ \t]*(?:\n|\Z)")  # alone, as in our prompts
+_OUTPUT = re.compile(r"(?ms)^[ \t]*Out ?\[[\d ]*\]:[ \t]*$.*?(?=^[ \t]*In ?\[|\Z)")
 _CONTINUATION = re.compile(r"(?:[ \t]*\.{3,}:?(?: |$))+")
 _INSTALL = re.compile(r"([ \t]*)(?:[$!][ \t]*)?((?:pip3?|conda|mamba)[ \t]+install[ \t]+\S.*)")
 _STRING_OR_COMMENT = (
@@ -75,57 +76,26 @@ def without_prompts(source: str) -> str:
     >>> without_prompts(">>> 6 * 7\n42")
     '6 * 7'
     """
-    source = _without_headers(source)
+    source = _HEADER.sub("", _OUTPUT.sub("", source)) if "[" in source else source
     lines = layout(source)
     if not any(_is_prompt(line) for line in lines):
         return source
-    typed = _typed(lines)
-    if syntax_error(typed) is not None:
-        # Some models give a prompt to the first line only.
-        everything = "\n".join(
-            line.text if line.is_in_string else _without_prompt(line.text) for line in lines
-        )
-        if syntax_error(everything) is None:
-            return everything
-    return typed
-
-
-def _without_headers(source: str) -> str:
-    """Leave out lines such as `In [1]:` that stand alone, and all from `Out [1]:` to the next.
-
-    So do cells look in a prompt, and models write the like.
-    """
-    lines = source.split("\n")
-    if not any(_HEADER.fullmatch(line) for line in lines):
-        return source
-    kept = []
-    is_output = False
+    typed = []
+    has_begun = is_typing = False
     for line in lines:
-        header = _HEADER.fullmatch(line)
-        if header is not None:
-            is_output = header["kind"] == "Out"
-        elif not is_output:
-            kept.append(line)
-    return "\n".join(kept).strip("\n")
+        goes_on = is_typing and _CONTINUATION.match(line.text) is not None
+        is_typing = _is_prompt(line) or goes_on
+        has_begun = has_begun or is_typing
+        if is_typing:
+            text = _PROMPT.sub("", line.text, count=1)
+            typed.append(_CONTINUATION.sub("", text, count=1))
+        elif not has_begun:  # what stands before the first prompt was not printed
+            typed.append(line.text)
+    return textwrap.dedent("\n".join(typed))
 
 
 def _is_prompt(line: Line) -> bool:
     return not line.is_in_string and _PROMPT.match(line.text) is not None
-
-
-def _without_prompt(text: str) -> str:
-    return _CONTINUATION.sub("", _PROMPT.sub("", text, count=1), count=1)
-
-
-def _typed(lines: Iterable[Line]) -> str:
-    typed = []
-    has_begun = is_typing = False
-    for line in lines:
-        is_typing = _is_prompt(line) or (is_typing and bool(_CONTINUATION.match(line.text)))
-        has_begun = has_begun or is_typing
-        if is_typing or not has_begun:  # what stands before the first prompt was not printed
-            typed.append(_without_prompt(line.text) if is_typing else line.text)
-    return textwrap.dedent("\n".join(typed))
 
 
 def without_fences(source: str) -> str:

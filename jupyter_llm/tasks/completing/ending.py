@@ -13,8 +13,7 @@ from copy import deepcopy
 from functools import lru_cache
 from typing import Literal
 
-from jupyter_llm.notebook.code.layout import Scanner, indent_of
-from jupyter_llm.notebook.code.statements import is_header
+from jupyter_llm.notebook.code.layout import Scanner, indent_of, is_header
 from jupyter_llm.notebook.code.syntax import PYTHON_MAGICS, split_cell_magic, syntax_error
 
 MAX_LINES = 8

@@ -55,7 +55,6 @@ ANSWERS: dict[str, tuple[str, list[str]]] = {
         "```python\nIn [1]:\n# Add.\nadd(1, 2)\nOut [1]:\n3\nIn [2]:\nx = 1\n```",
         ["# Add.\nadd(1, 2)\nx = 1"],
     ),
-    "a prompt on the first line alone": ("```py\n>>> if x:\n    y\n```", [IF]),
     "a prompt in a docstring": (f"```python\n{PROMPT_IN_IT}\n```", [PROMPT_IN_IT]),
     "output beside Python": ("```py\nprint(42)\n```\nprints\n```\n42\n```", ["print(42)"]),
 }
