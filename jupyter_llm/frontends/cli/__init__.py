@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm._version import __version__
 from jupyter_llm.errors import JupyterLLMError, OneLine
-from jupyter_llm.frontends.cli import answers, audit, doctor, files, getting, measuring, shell
-from jupyter_llm.frontends.cli.command import INTERRUPTED, OK, TROUBLE, say
+from jupyter_llm.frontends.cli import answers, environment, models, records  # noqa: F401  declared
+from jupyter_llm.frontends.cli.command import INTERRUPTED, OK, TROUBLE, add_commands, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +74,5 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"jupyter_llm {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (answers, files, getting, measuring, audit, doctor, shell):
-        module.add_to(commands)
+    add_commands(parser)
     return parser

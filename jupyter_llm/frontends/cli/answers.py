@@ -5,13 +5,23 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import EmptyPromptError, JupyterLLMError
-from jupyter_llm.frontends.cli.command import OK, add_command, add_model, say, show, show_json
+from jupyter_llm.frontends.cli.command import (
+    OK,
+    Argument,
+    argument,
+    command,
+    model_argument,
+    say,
+    show,
+    show_json,
+)
+from jupyter_llm.frontends.prompt.options import OPTIONS, Option
 from jupyter_llm.frontends.views import TerminalView, View, cut_off, watch
 
 if TYPE_CHECKING:
@@ -20,69 +30,10 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.frontends.cli.command import Commands
     from jupyter_llm.frontends.prompt.commands import Call, Command
-    from jupyter_llm.frontends.prompt.options import Option
 
-_RUN = """\
-Answer one prompt. What comes through a pipe is read first and stands before the prompt, so the
-question comes last, where models heed it most; `-` alone stands for the pipe.
-
-  jupyter llm run "Why is the sky blue?"
-  git diff | jupyter llm run "Write a commit message."
-  jupyter llm run --seed 1 --json "Name a prime." | python -m json.tool
-
-The answer goes to the standard output as it is written, and all remarks go to the standard error.
-Ctrl-C stops the answer (exit code 130); what was written stays.
-
-Where no model is named it is that of JUPYTER_LLM_MODEL, or the `model` of [tool.jupyter_llm] in the
-nearest pyproject.toml (which also says how it is loaded and what holds for prompts, as in
-notebooks), or the alias `default`.
-"""
-_CHAT = """\
-Talk with a model: each line is a prompt, and what was said before goes along. `/help` lists the
-commands, Ctrl-C stops an answer, Ctrl-D ends the talk. Nothing of it is kept on the disk but for
-what `audit` and `/verify` need. In a pipe each line is answered in turn.
-"""
 _SAMPLING = [field.name for field in fields(SamplingParams)]
-_PROMPT = "> "
 _LITERAL = "-- "
-
-
-def add_to(commands: Commands) -> None:
-    """Declare the commands."""
-    run = add_command(
-        commands, "run", _run, summary="answer one prompt, also in pipes", description=_RUN
-    )
-    run.add_argument("prompt", nargs="*", metavar="PROMPT", help="the prompt, in one or more words")
-    run.add_argument(
-        "--raw", action="store_true", help="go on with the text as it is, without a chat template"
-    )
-    chat = add_command(
-        commands,
-        "chat",
-        _chat,
-        summary="talk with a model",
-        description=_CHAT,
-        json_help="print each answer as JSON, for machines",
-    )
-    for parser in (run, chat):
-        _add_options(parser)
-
-
-def _add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare those options of prompts that need no notebook."""
-    from jupyter_llm.frontends.prompt.options import OPTIONS
-
-    add_model(parser, "-m", "--model", help="a model's name, its beginning, or a path")
-    for option in OPTIONS:
-        if option.key not in (*_SAMPLING, "no_think", "system", "stats"):
-            continue
-        kind: dict[str, Any] = {"action": "store_true", "default": None}
-        if option.metavar:
-            action = "append" if option.is_list else "store"
-            kind = {"action": action, "type": _converter(option), "metavar": option.metavar}
-        parser.add_argument(*option.names, help=option.help, **kind)
 
 
 def _converter(option: Option) -> Callable[[str], Any]:
@@ -93,6 +44,19 @@ def _converter(option: Option) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(f"it takes {option.expects}, not {text!r}") from None
 
     return convert
+
+
+def _prompt_options() -> Iterator[Argument]:
+    """Those options of prompts that need no notebook."""
+    yield model_argument("-m", "--model")
+    for option in OPTIONS:
+        if option.key not in (*_SAMPLING, "no_think", "system", "stats"):
+            continue
+        kind: dict[str, Any] = {"action": "store_true", "default": None}
+        if option.metavar:
+            action = "append" if option.is_list else "store"
+            kind = {"action": action, "type": _converter(option), "metavar": option.metavar}
+        yield argument(*option.names, help=option.help, **kind)
 
 
 def _with_defaults(options: argparse.Namespace) -> dict[str, Any]:
@@ -167,14 +131,33 @@ def _as_json(completion: Completion) -> dict[str, Any]:
         "finish_reason": completion.finish_reason,
         "seed": completion.seed,
         "exact": completion.exact,
-        "usage": {
-            field.name: getattr(completion.usage, field.name) for field in fields(completion.usage)
-        },
+        "usage": asdict(completion.usage),
         "record": record.to_json() if record is not None else None,
     }
 
 
+@command(
+    argument("prompt", nargs="*", metavar="PROMPT", help="the prompt, in one or more words"),
+    argument("--raw", action="store_true", help="go on with the text, without a chat template"),
+    *_prompt_options(),
+)
 def _run(options: argparse.Namespace) -> int:
+    """Answer one prompt, also in pipes.
+
+    What comes through a pipe is read first and stands before the prompt, so the question comes
+    last, where models heed it most; `-` alone stands for the pipe.
+
+      jupyter llm run "Why is the sky blue?"
+      git diff | jupyter llm run "Write a commit message."
+      jupyter llm run --seed 1 --json "Name a prime." | python -m json.tool
+
+    The answer goes to the standard output as it is written, and all remarks go to the standard
+    error. Ctrl-C stops the answer (exit code 130); what was written stays.
+
+    Where no model is named it is that of JUPYTER_LLM_MODEL, or the `model` of [tool.jupyter_llm] in
+    the nearest pyproject.toml (which also says how it is loaded and what holds for prompts, as in
+    notebooks), or the alias `default`.
+    """
     from jupyter_llm.api import llm
 
     prompt = _piped(options.prompt)
@@ -197,7 +180,14 @@ def _piped(words: list[str]) -> str:
     return text
 
 
+@command(*_prompt_options(), json_help="print each answer as JSON, for machines")
 def _chat(options: argparse.Namespace) -> int:
+    """Talk with a model.
+
+    Each line is a prompt, and what was said before goes along. `/help` lists the commands, Ctrl-C
+    stops an answer, Ctrl-D ends the talk. Nothing of it is kept on the disk but for what `audit`
+    and `/verify` need. In a pipe each line is answered in turn.
+    """
     from jupyter_llm.api import llm
 
     sampling = _with_defaults(options)
@@ -207,10 +197,9 @@ def _chat(options: argparse.Namespace) -> int:
     if is_terminal:
         say("chat", f"{info.name}. Ctrl-C stops an answer, Ctrl-D ends the talk, /help helps.")
     chat = llm.chat(system=options.system)
-    commands = _commands()
     for text in _lines(is_terminal=is_terminal):
         try:
-            _turn(text, chat, commands, options, sampling)
+            _answer(text, chat, options, sampling)
         except EOFError:  # /exit
             break
         except (PromptInterrupted, KeyboardInterrupt):
@@ -232,7 +221,7 @@ def _lines(*, is_terminal: bool) -> Iterator[str]:
         import readline  # noqa: F401  `input` edits lines with it, and knows earlier ones
     while True:
         try:
-            text = input(_PROMPT).strip()
+            text = input("> ").strip()
         except EOFError:
             print()
             return
@@ -243,21 +232,14 @@ def _lines(*, is_terminal: bool) -> Iterator[str]:
             yield text
 
 
-def _turn(
-    text: str,
-    chat: Chat,
-    commands: Mapping[str, Command],
-    options: argparse.Namespace,
-    sampling: dict[str, Any],
-) -> None:
+def _answer(text: str, chat: Chat, options: argparse.Namespace, sampling: dict[str, Any]) -> None:
     """Answer a prompt, or carry out a command."""
     from jupyter_llm.api import llm
     from jupyter_llm.frontends.prompt.commands import Call, find_command
 
-    order = None if text.startswith(_LITERAL) else find_command(text, commands)
+    order = None if text.startswith(_LITERAL) else find_command(text, _commands())
     if order is None:
-        prompt = text.removeprefix(_LITERAL)
-        _shown(chat.stream(prompt, **sampling), options)
+        _shown(chat.stream(text.removeprefix(_LITERAL), **sampling), options)
         return
     view = _view()
     call = Call(llm=llm, chat=chat, argument=order.argument, show_progress=view.progress)
@@ -277,7 +259,7 @@ def _commands() -> dict[str, Command]:
     names = ("status", "models", "use", "alias", "unload", "tune", "doctor", "pull", "reset")
     commands = named(
         help_command(lambda: commands),
-        *(COMMANDS[name] for name in names if name in COMMANDS),
+        *(COMMANDS[name] for name in names),
         Command("exit", "", "end the talk", leave),
     )
     return commands

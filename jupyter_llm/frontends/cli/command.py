@@ -6,17 +6,15 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from inspect import cleandoc
+from typing import Any, NamedTuple
 
 from jupyter_llm.common.controls import one_line, plain
 from jupyter_llm.common.tables import aligned
 
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  it has no other name
-
 Run = Callable[[argparse.Namespace], int]
-"""Carries out a command and returns its exit code."""
+"""Carries out a command and returns its exit code. Its docstring is what `--help` says."""
 
 OK, WRONG, TROUBLE, INTERRUPTED = 0, 1, 2, 130
 
@@ -28,35 +26,64 @@ _ADVICE = (
 )
 
 
-def add_command(
-    commands: Commands,
-    name: str,
-    run: Run,
-    *,
-    summary: str,
-    description: str = "",
-    epilog: str = "",
-    json_help: str | None = "print JSON, for machines",
-) -> argparse.ArgumentParser:
-    """Declare a command; it has `--json` unless there is nothing to print so."""
-    parser = commands.add_parser(
-        name,
-        help=summary,
-        description=description or f"{summary[0].upper()}{summary[1:]}.",
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(run=run)
-    if json_help is not None:
-        parser.add_argument("--json", action="store_true", help=json_help)
-    return parser
+class Argument(NamedTuple):
+    """An argument of a command, and what offers words for it on Tab."""
+
+    names: tuple[str, ...]
+    options: dict[str, Any]
+    completer: Callable[..., list[str]] | None = None
 
 
-def add_model(parser: argparse.ArgumentParser, *names: str, **options: Any) -> None:
-    """Declare the argument that names a model, which shells complete."""
-    options = {"metavar": "MODEL", "help": "a model's name, its beginning, or a path", **options}
-    argument = parser.add_argument(*names, **options)
-    argument.completer = _model_names  # type: ignore[attr-defined]  # argcomplete looks for it
+class _Declared(NamedTuple):
+    run: Run
+    arguments: tuple[Argument, ...]
+    json_help: str | None
+
+
+_DECLARED: dict[str, _Declared] = {}
+
+
+def command(
+    *arguments: Argument, json_help: str | None = "print JSON, for machines"
+) -> Callable[[Run], Run]:
+    """Declare a command of the function's name; it has `--json` unless there is no help for it."""
+
+    def declare(run: Run) -> Run:
+        _DECLARED[run.__name__.strip("_")] = _Declared(run, arguments, json_help)
+        return run
+
+    return declare
+
+
+def argument(*names: str, **options: Any) -> Argument:
+    """An argument, as argparse has it."""
+    return Argument(names, options)
+
+
+def model_argument(*names: str, **options: Any) -> Argument:
+    """The argument that names a model, which shells complete."""
+    usual = {"metavar": "MODEL", "help": "a model's name, its beginning, or a path"}
+    return Argument(names, {**usual, **options}, _model_names)
+
+
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """Let a parser know all commands that were declared."""
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (run, arguments, json_help) in _DECLARED.items():
+        told = cleandoc(run.__doc__ or "")
+        summary = told.partition("\n")[0].rstrip(".")
+        one = commands.add_parser(
+            name,
+            help=summary[:1].lower() + summary[1:],
+            description=told,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        one.set_defaults(run=run)
+        if json_help is not None:
+            one.add_argument("--json", action="store_true", help=json_help)
+        for names, options, completer in arguments:
+            added = one.add_argument(*names, **options)
+            added.completer = completer  # type: ignore[attr-defined]  # argcomplete looks for it
 
 
 def _model_names(prefix: str, **_typed: object) -> list[str]:
@@ -91,11 +118,13 @@ def show_json(value: object) -> None:
     print(json.dumps(value, indent=1, default=str), flush=True)
 
 
-def show_facts(facts: Iterable[tuple[str, object]]) -> None:
-    """Print names and values below one another."""
-    rows = [(name, str(value)) for name, value in facts]
-    width = max(len(name) for name, _ in rows)
-    show("\n".join(f"{name:{width}}  {one_line(value)}" for name, value in rows))
+def tell(options: argparse.Namespace, value: object, text: object) -> int:
+    """Print a value for programs, or a text for people, as was asked for."""
+    if options.json:
+        show_json(value)
+    else:
+        show(str(text).replace("**", ""))
+    return OK
 
 
 def agrees(question: str) -> bool:

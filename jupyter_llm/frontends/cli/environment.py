@@ -1,0 +1,88 @@
+"""`jupyter llm doctor`, `lab`, `completion` and `help`: this environment, and how things are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jupyter_llm.frontends.cli.command import OK, WRONG, argument, command, show, tell
+
+if TYPE_CHECKING:
+    import argparse
+
+_MARKS = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}
+
+
+@command()
+def _doctor(options: argparse.Namespace) -> int:
+    """Check the installation, and say what to do.
+
+    Looked at are llama.cpp and the features of the processor it uses, GPU, memory, a model, the
+    store of chats, the front end, the kernel.
+
+    exit codes:
+      0  all is well; lines with a dot are remarks
+      1  something is wrong, and the line says what to do
+    """
+    from jupyter_llm.frontends.doctor import diagnose
+
+    diagnosis = diagnose()
+    width = max(len(one.what) for one in diagnosis.remarks)
+    lines = []
+    for one in diagnosis.remarks:
+        lines.append(f"{_MARKS[one.state]}  {one.what:{width}}  {one.said}")
+        if one.advice:
+            lines.append(f"{'':{width + 7}}→ {one.advice}")
+    tell(options, diagnosis.to_json(), "\n".join([*lines, "", diagnosis.summary]))
+    return OK if diagnosis.is_healthy else WRONG
+
+
+@command(
+    argument(
+        "--install",
+        metavar="PREFIX",
+        help="copy the extension into the environment there (what `sys.prefix` is in its Python)",
+    )
+)
+def _lab(options: argparse.Namespace) -> int:
+    """Check or install the JupyterLab extension.
+
+    Without --install it is said whether this environment's JupyterLab has the extension, and in
+    which version. Where JupyterLab runs in another environment than the kernel, --install copies it
+    there.
+    """
+    from jupyter_llm.frontends.installation import check, install
+
+    found = check() if options.install is None else install(Path(options.install))
+    return tell(options, {"found": found}, found)
+
+
+@command(
+    argument("shell", choices=("bash", "zsh", "fish", "tcsh", "powershell"), help="the shell"),
+    json_help=None,
+)
+def _completion(options: argparse.Namespace) -> int:
+    """Print what lets a shell complete these commands.
+
+    They, and other commands of Jupyter, complete on Tab then.
+
+      bash        eval "$(jupyter llm completion bash)"     in ~/.bashrc
+      zsh         eval "$(jupyter llm completion zsh)"      in ~/.zshrc, after compinit
+      fish        jupyter llm completion fish | source      in ~/.config/fish/config.fish
+    """
+    from argcomplete.shell_integration import shellcode
+
+    print(shellcode(["jupyter", "jupyter-llm"], shell=options.shell), flush=True)
+    return OK
+
+
+@command(
+    argument("topic", nargs="?", metavar="TOPIC", help="without it, the topics are listed"),
+    json_help=None,
+)
+def _help(options: argparse.Namespace) -> int:
+    """Explain a topic, or list the topics."""
+    from jupyter_llm.frontends.topics import topic, topic_table
+
+    show(topic(options.topic) if options.topic else topic_table())
+    return OK

@@ -1,0 +1,112 @@
+"""`jupyter llm audit` and `verify`: who wrote what in notebooks, and whether it is as it was."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from jupyter_llm.frontends.cli.command import (
+    OK,
+    TROUBLE,
+    WRONG,
+    argument,
+    command,
+    model_argument,
+    say,
+    show,
+    show_json,
+    tell,
+)
+
+if TYPE_CHECKING:
+    import argparse
+
+_VERDICTS = {
+    "sound": "{name} is the file that came: its SHA-256 is {found}.",
+    "unknown": "Nothing says what {name} should be. Its SHA-256 is {found}.",
+    "damaged": "{name} is damaged: it came with the SHA-256 {promised}, and has {found}. "
+    "Remove it, and download or install it again.",
+}
+
+
+@command(model_argument("model", help="a model's name or path, or a notebook"))
+def _verify(options: argparse.Namespace) -> int:
+    """Check that a model file is the one that came, or write a notebook's answers again.
+
+    A model file is read whole, and its SHA-256 compared with the one that it came with: in its
+    package, or as its name in the cache of the Hugging Face hub. Of a notebook (.ipynb), the
+    recorded answers are written again, to see which come out the same.
+
+    exit codes:
+      0  it is as it came, or nothing says how it came
+      1  it is another file now; or an answer came out different
+      2  it cannot be read
+    """
+    if options.model.endswith(".ipynb"):
+        return _verify_notebook(options)
+    from jupyter_llm.models.discover import find_model
+    from jupyter_llm.models.fingerprint import file_sha256, promised_sha256
+    from jupyter_llm.models.inspect import inspect, parts_of
+
+    told = []
+    for path in parts_of(inspect(find_model(options.model).path).path):
+        promised, found = promised_sha256(path), file_sha256(path, is_read_anew=True)
+        verdict = "unknown" if promised is None else "sound" if promised == found else "damaged"
+        told.append({"path": path, "verdict": verdict, "sha256": found, "promised": promised})
+        if not options.json:
+            show(_VERDICTS[verdict].format(name=path.name, found=found, promised=promised))
+    if options.json:
+        show_json(told)
+    return WRONG if any(one["verdict"] == "damaged" for one in told) else OK
+
+
+def _verify_notebook(options: argparse.Namespace) -> int:
+    from jupyter_llm.api import llm
+
+    report = llm.verify(options.model)
+    rows = [{**asdict(row), "is_altered": row.is_altered} for row in report.rows]
+    tell(options, {"summary": report.summary, "answers": rows}, report)
+    is_wrong = report.num_different or any(row.is_altered for row in report.rows)
+    return WRONG if is_wrong else OK
+
+
+@command(
+    argument("notebooks", nargs="+", metavar="NOTEBOOK", help="files, patterns, or folders"),
+    argument(
+        "--fail-on-unlabelled",
+        action="store_true",
+        help="exit with 1 where a record is missing, altered or damaged",
+    ),
+    argument(
+        "--label",
+        action="store_true",
+        help="write the records that are found into the metadata of the cells they are about",
+    ),
+)
+def _audit(options: argparse.Namespace) -> int:
+    """List what in notebooks was written by a model.
+
+    It is told by the records that jupyter_llm leaves in the metadata of outputs and cells. Files
+    are only read: no kernel is started, no model loaded. Of a folder all notebooks are read.
+
+    A record is one of: recorded; edited since (the text or the code is another now); altered (the
+    record itself was edited); damaged; missing (a cell says it was generated, and nothing tells
+    how).
+
+    exit codes:
+      0  all was read
+      1  with --fail-on-unlabelled: a record is missing, altered or damaged
+      2  a notebook could not be read or written, or the command was wrong
+    """
+    from jupyter_llm.records.audit import audit_all
+
+    report = audit_all(options.notebooks, is_labelling=options.label)
+    text = json.dumps(report.to_json(), indent=1) if options.json else str(report)
+    for error in report.errors:
+        say("audit", error)
+    if text:
+        print(text, flush=True)
+    if report.errors:
+        return TROUBLE
+    return WRONG if options.fail_on_unlabelled and report.num_unsound else OK
