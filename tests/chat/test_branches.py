@@ -50,32 +50,6 @@ def test_what_has_no_place_is_refused(parent: int, number: int | None) -> None:
         line(2).add("x", parent, number)
 
 
-@pytest.mark.parametrize("number", [0, 3])
-def test_a_value_is_put_only_where_one_is(number: int) -> None:
-    branches = line(2)
-    branches[2] = "changed"
-    assert branches.get(2) == "changed"
-    with pytest.raises(KeyError):
-        branches[number] = "x"
-    assert branches.get(number) is None
-
-
-def test_choices_that_make_no_sense_are_passed_over() -> None:
-    branches = line(2)
-    branches.add("again", 1)
-    branches.restore({1: 2, 7: 1, 2: 9, START: 5})
-    assert branches.path() == [1, 2]
-    branches.restore({})
-    assert branches.path() == [1, 3]  # the newest
-
-
-def test_a_long_branch_takes_no_long_time() -> None:
-    branches = line(20_000)
-    assert len(branches.path_through(10_000)) == 20_000
-    branches.choose(branches.add("again", 19_999))
-    assert branches.path()[-1] == 20_001
-
-
 STEPS = st.lists(
     st.tuples(st.sampled_from(["add", "add and choose", "choose", "remove"]), st.integers(0, 30)),
     max_size=40,

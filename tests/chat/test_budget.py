@@ -39,14 +39,6 @@ def test_the_whole_window_leaves_room_for_the_answer(
     assert budget(info, check_mode(mode), max_tokens).num_tokens == 8192 - room
 
 
-@pytest.mark.parametrize("n_ctx", [4096, 8192, 32_768, 131_072])
-@pytest.mark.parametrize("mode", ["auto", "all"])
-def test_some_of_the_longest_cells_fit_and_none_is_cut_to_nothing(n_ctx: int, mode: str) -> None:
-    allowed = budget(replace(INFO, n_ctx=n_ctx), check_mode(mode), 512)
-    assert 4 * (allowed.source_chars + allowed.output_chars) <= allowed.num_chars
-    assert 400 <= allowed.output_chars <= allowed.source_chars <= 8000
-
-
 @pytest.mark.parametrize("mode", ["some", -1, True, 1.5, None])
 def test_what_is_no_mode_is_refused(mode: object) -> None:
     with pytest.raises(OptionError, match="context must be auto, none, all or a number"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,7 +13,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.interrupts import interrupt_main
 from support.scripted import ScriptedEngine, messages_of
-from support.steps import counted_calls
 from support.template_engine import ScriptedLLM, TemplateEngine
 from support.waiting import until
 
@@ -22,9 +20,8 @@ from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.chat.tree import Exchange
 from jupyter_llm.engine.base import Stream
-from jupyter_llm.engine.completion import Completion, PromptInterrupted
-from jupyter_llm.engine.request import Message, Request
-from jupyter_llm.engine.stream import QueueStream
+from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.request import Message
 from jupyter_llm.errors import OptionError, TurnNotFoundError
 from jupyter_llm.records.prompt_store import KeptPrompt
 from jupyter_llm.tasks.write import write_in_chat
@@ -142,19 +139,6 @@ class TestBranching:
         assert read.conversation == asked.conversation
         assert read.prompt == messages_of(asked.prompt)[:-1]
 
-    def test_the_end_of_a_branch_that_was_left_is_not_read(self) -> None:
-        chat, engine = chat_with("A", holds=True)
-        end(chat.stream("one"))
-        until(lambda: engine.prefilled)
-        engine.holds = False
-        engine.replies.append("B " * 30)
-        stream = chat.stream("two", after=0)
-        chat.choose(1)
-        engine.prefilled.clear()
-        stream.result()
-        until(lambda: chat.turn(2).finished_at)
-        assert engine.prefilled == []
-
 
 class TestRemoving:
     @pytest.mark.parametrize(
@@ -183,17 +167,6 @@ class TestRemoving:
         assert (chat.exchanges, chat.turns) == ((), [])
         until(lambda: bool(forgotten))
         assert len(answers) == 0  # nor is its prompt kept
-
-    def test_nor_is_the_prompt_of_code_that_was_being_written(self) -> None:
-        chat, _engine = chat_with("print(1)\n```")
-
-        def show(stream: Stream) -> Completion:
-            chat.reset()
-            return stream.result()
-
-        write_in_chat(chat, Asked(prompt="Print 1"), show=show)
-        assert chat.turns == []
-        assert len(chat._answers) == 0
 
     def test_a_prompt_in_flight_outlives_its_parent(self) -> None:
         chat, engine = chat_with("A", "B", holds=True)
@@ -280,42 +253,6 @@ class TestExchanges:
         assert turn.completion.provenance == answer.record
         assert answer.prompt == KeptPrompt.of(engine.requests[0])
 
-    @pytest.mark.parametrize("reply", ["x = foo", ""])
-    def test_code_that_is_interrupted_among_drafts_is_a_turn_if_there_is_any(
-        self, reply: str
-    ) -> None:
-        chat, engine = chat_with(f"{reply}\n```")
-        submit = engine.submit
-
-        def interrupting(request: Request) -> QueueStream:
-            if engine.requests:
-                raise KeyboardInterrupt
-            return submit(request)
-
-        engine.submit = interrupting  # type: ignore[method-assign]
-        with pytest.raises(PromptInterrupted):
-            write_in_chat(chat, Asked(prompt="Set it"))
-        assert [turn.completion.text for turn in chat.turns] == [f"```python\n{reply}\n```"] * bool(
-            reply
-        )
-        assert [answer.text for answer in chat._answers] == [reply] * bool(reply)
-        assert bool(chat.last_draft) == bool(reply)
-
-    def test_code_that_was_asked_for_elsewhere_does_not_turn_the_chat_back(self) -> None:
-        chat, engine = chat_with("A", "B")
-        chat("one")
-        chat.stream("one again", after=0).result()
-        engine.replies.append("print(1)\n```")
-
-        def show(stream: object) -> object:
-            chat.choose(1)
-            return stream.result()  # type: ignore[attr-defined]
-
-        write_in_chat(chat, Asked(prompt="Print 1"), show=show)  # type: ignore[arg-type]
-        assert numbers(chat) == [1]
-        chat.choose(2)
-        assert numbers(chat) == [2, 3]
-
     def test_what_nobody_reads_is_not_written_on(self) -> None:
         chat, _engine = chat_with("A B", holds=True)
         stream = chat.stream("one")
@@ -326,19 +263,6 @@ class TestExchanges:
         until(lambda: chat.exchanges[0].is_finished)
         assert chat.turns[0].completion.finish_reason == "cancelled"
         assert exchanges[0].stream is None
-
-    def test_of_thousands_of_turns_only_the_last_are_looked_at(self) -> None:
-        chat, _engine = chat_with("A", "B", holds=True)
-        end(chat.stream("one"))
-        until(lambda: chat.turn(1).finished_at)
-        entry = chat._exchanges.branches[1]
-        for number in range(1, 5000):
-            chat._exchanges.branches.add(entry, number)
-        stream = chat.stream("last")
-        assert len(chat.exchanges) == 5001
-        with counted_calls() as count:
-            assert chat.exchanges[-1].stream is stream
-            assert count() < 50
 
 
 class TestAtTheSameTime:
@@ -351,38 +275,6 @@ class TestAtTheSameTime:
         for stream in reversed(streams):
             end(stream)
         assert [(turn.number, turn.parent) for turn in chat.turns] == [(1, 0), (2, 1), (3, 2)]
-
-    def test_one_that_fails_takes_the_next_one_nowhere(self) -> None:
-        chat, _engine = chat_with("", "B", holds=True)
-        first, second = chat.stream("one"), chat.stream("two")
-        end(first)
-        until(lambda: len(chat._exchanges.branches) == 1)
-        end(second)
-        until(lambda: chat.turns[0].finished_at)
-        assert [(turn.number, turn.parent) for turn in chat.turns] == [(2, 0)]
-
-    def test_a_cell_that_runs_again_at_once_keeps_its_place(self) -> None:
-        chat, engine = chat_with("", "B", holds=True)
-        first = chat.stream("one", origin="a")
-
-        def describe(*_: object) -> list[tuple[str, str]]:
-            end(first)  # before the first word, while the next one is being prepared
-            until(lambda: chat._exchanges.sendings.get(1) is None)
-            return []
-
-        engine.holds = False
-        assert chat.stream("one", origin="a", describe=describe).result().text == "B"
-        assert [(turn.number, turn.completion.text) for turn in chat.turns] == [(1, "B")]
-
-    def test_a_prompt_in_flight_stays_on_the_branch_that_was_left(self) -> None:
-        chat, _engine = chat_with("A", "B", holds=True)
-        end(chat.stream("one"))
-        second = chat.stream("one again", after=0)
-        chat.choose(1)
-        end(second)
-        until(lambda: chat.turn(2).finished_at)
-        assert numbers(chat) == [1]
-        assert chat.exchanges[0].siblings == (1, 2)
 
     def test_prompts_of_many_threads_are_all_on_the_active_branch(self) -> None:
         chat, _engine = chat_with(*["word"] * 200)
@@ -455,33 +347,6 @@ class TestWatching:
         chat.restore(chat.saved())
         expect([])
 
-    def test_it_ends_when_it_is_told_to(self, talk: Talk) -> None:
-        chat, _engine = talk
-        calls: list[str] = []
-        end = chat.watch(lambda: calls.append("one"))
-        chat.watch(lambda: calls.append("other"))
-        end()
-        end()
-        chat.remove(3)
-        assert set(calls) == {"other"}
-
-    def test_its_errors_are_logged_and_hurt_nobody(
-        self, watched: Watched, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        chat, _engine, calls = watched
-
-        def fail() -> None:
-            raise ValueError("watcher")
-
-        end = chat.watch(fail)
-        chat.watch(lambda: calls.append(()))
-        with caplog.at_level(logging.ERROR, "jupyter_llm"):
-            chat("four")
-            until(lambda: len(calls) == 4)
-        assert numbers(chat) == [1, 2, 3, 4]
-        assert [record.exc_text is not None for record in caplog.records] == [True, True]
-        end()
-
 
 class TestAttachments:
     def test_an_attachment_is_told_with_its_prompt_and_stays_in_its_turn(self) -> None:
@@ -509,25 +374,6 @@ class TestAttachments:
         chat("two", context="auto")
         assert messages_of(engine.requests[-1].prompt)[0] == message
         assert sent(engine)[-1] == "two"
-
-    def test_the_same_thing_is_attached_as_often_as_it_is_wanted(self) -> None:
-        chat, engine = chat_with(*"ABC")
-        for _ in range(2):
-            chat.stream("again", attachments=[("a", "text")]).result()
-        assert "".join(sent(engine)).count("Attached:\n\na:\ntext\n\nagain") == 2
-
-    def test_a_prompt_is_asked_anew_with_what_is_attached_now(self) -> None:
-        chat, engine = chat_with(*"ABC")
-        chat.stream("one", origin="a", attachments=[("old", "x")]).result()
-        chat.stream("one", origin="a", attachments=[("new", "y")]).result()
-        assert chat.turns[0].attachments == (("new", "y"),)
-        assert "old" not in sent(engine)[0]
-
-    def test_so_is_one_from_before_the_cut(self) -> None:
-        chat, engine = long_talk(attachments=[("old", "x")])
-        chat.stream("!", origin=1, context="auto", attachments=[("new", "y")]).result()
-        assert "new:\ny\n\n!" in engine.format(engine.requests[-1].prompt)
-        assert chat.turns[1].attachments == (("new", "y"),)
 
     @pytest.mark.parametrize("attachment", ["text", ("name",), ("name", 1), (None, "text")])
     def test_what_is_no_name_and_text_is_refused(self, attachment: object) -> None:
@@ -557,13 +403,6 @@ class TestCutsOfBranches:
         chat("and here", context="auto")
         assert chat.num_left_out > 7
         assert engine.count_tokens(engine.requests[-1].prompt) <= 1024
-
-    def test_a_change_before_the_cut_begins_afresh(self) -> None:
-        chat, engine = long_talk()
-        chat.stream("changed", after=2, context="auto").result()
-        assert chat.num_left_out == 0
-        assert sent(engine)[0] == "question 0"
-        assert engine.requests[-1].conversation is not None
 
 
 KINDS = "send send after after after cell cell choose choose remove forget fail empty reset"

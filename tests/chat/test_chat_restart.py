@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.saved_turns import turn
 from support.scripted import ScriptedEngine, messages_of
-from support.stored import stored_bytes
 from support.template_engine import ScriptedLLM
 
 from jupyter_llm.chat.conversation import Chat
@@ -95,61 +94,6 @@ def test_no_later_prompt_brings_what_is_not_to_be_saved_to_the_disk(kernels: Ker
     ask(chat, "after")
     ask(chat, "beside", after=1)
     assert kept_prompts(chat) == ["before", "beside"]
-
-
-def test_a_removed_turn_is_in_no_prompt_that_is_kept(kernels: Kernels) -> None:
-    chat = kernels.chat()
-    for prompt in ("one", "two", "three"):
-        ask(chat, prompt)
-    ask(chat, "two", after=1)  # the same prompt as before, and it stays
-    ask(chat, "beside", after=0)
-    chat.remove(2)
-    assert kept_prompts(chat) == ["one", "two", "beside"]
-    assert len(chat._answers) == 4
-
-
-def test_a_removed_turn_is_gone_from_the_disk(kernels: Kernels) -> None:
-    chat = kernels.chat()
-    ask(chat, "one")
-    ask(chat, "confidential", "a secret answer")
-    ask(chat, "three")
-    ask(chat, "three again", after=2)
-    chat.remove(2)
-    before = shape(chat)
-    assert before[-1] == (4, 1, "three again", (3, 4))
-    assert shape(kernels.chat()) == before
-    data = stored_bytes()
-    assert b"confidential" not in data
-    assert b"secret" not in data
-
-
-def test_a_turn_that_is_removed_while_it_is_written_is_never_kept(kernels: Kernels) -> None:
-    chat = kernels.chat()
-    ask(chat, "one")
-    kernels.engine.holds = True
-    stream = chat.stream("two")
-    chat.remove(2)
-    stream.result(30)
-    kernels.engine.holds = False
-    assert [turn.prompt for turn in kernels.chat().turns] == ["one"]
-
-
-def test_what_follows_a_prompt_that_had_no_answer_follows_the_one_before_it(
-    kernels: Kernels,
-) -> None:
-    chat = kernels.chat()
-    branching(chat)
-    kernels.engine.holds = True
-    kernels.engine.replies.extend(["", "word"])
-    first, second = chat.stream("nothing"), chat.stream("something")
-    second.cancel()
-    second.result()
-    assert [turn.parent for turn in chat.turns][-1] == 7  # which is still being written
-    first.cancel()
-    first.result()
-    kernels.engine.holds = False
-    assert shape(chat)[-1] == (8, 5, "something", (8,))
-    assert shape(kernels.chat()) == shape(chat)
 
 
 def test_two_kernels_of_a_notebook_lose_nothing(kernels: Kernels) -> None:

@@ -13,7 +13,7 @@ from support.template_engine import ScriptedLLM, TemplateEngine, common
 from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.engine.request import Message, RawPrompt, Request, Special
-from jupyter_llm.errors import ContextOverflowError, OptionError
+from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.cells.events import CellEvent, Output
 
 ANSWER = "an answer of some words "
@@ -91,22 +91,6 @@ def test_context_none_tells_no_cell_and_leaves_the_rest_resident(session: Sessio
     assert common(before, session.tokens) == len(before)
 
 
-def test_context_none_tells_only_variables_that_were_asked_for(session: Session) -> None:
-    session.ask("first", describe=lambda *_: [("z", "z: int")])
-    session.ask("second", context="none", describe=lambda *_: [("y", "y: int")])
-    text = session.ask("third", context="none")
-    assert "first" in text
-    assert [text.count(told) for told in ("z: int", "y: int")] == [0, 1]
-    text = session.ask("fourth")
-    assert [text.count(told) for told in ("z: int", "y: int")] == [1, 1]
-
-
-def test_what_was_asked_for_by_its_name_leaves_the_chat_resident(session: Session) -> None:
-    session.ask("first", context="none", describe=lambda *_: [("y", "y: int")])
-    session.ask("second", context="none")
-    assert session.request.conversation is not None
-
-
 def test_a_prompt_asked_again_is_told_what_changed_also_where_a_later_one_told_it(
     session: Session,
 ) -> None:
@@ -136,15 +120,6 @@ def test_a_number_is_a_filter_for_one_prompt_that_leaves_the_rest_resident(
     assert "x0 = 1" not in session.ask("none at all", context=0)
 
 
-def test_a_prompt_that_fails_tells_nothing(session: Session) -> None:
-    session.run("x = 1")
-    with pytest.raises(ContextOverflowError):
-        session.ask("word " * 5000)
-    assert session.chat.cells_left_out == []
-    assert session.chat.num_left_out == 0
-    assert session.ask("Hello").count("x = 1") == 1
-
-
 def test_hidden_cells_vanish_from_where_they_were_told(session: Session) -> None:
     session.run("x = 'secret'")
     session.run("y = 2")
@@ -170,27 +145,6 @@ def test_variables_go_last_and_are_not_told_again_until_they_change(session: Ses
     session.run("y = 2")
     text = session.ask("changed", describe=describe)
     assert text.count("n: 2 cells") == text.count("m: the same") == 1
-
-
-def test_a_variable_whose_turn_was_left_out_is_told_again() -> None:
-    session = Session(n_ctx=2048)
-    for number in range(30):
-        text = session.ask(f"question {number} " * 5, describe=lambda *_: [("x", "x: int")])
-        assert text.count("x: int") == 1
-    assert session.chat.num_left_out > 5
-
-
-def test_recent_cells_are_handed_to_what_describes_variables(session: Session) -> None:
-    seen: list[Sequence[CellEvent]] = []
-
-    def describe(_prompt: str, cells: Sequence[CellEvent]) -> list[tuple[str, str]]:
-        seen.append(cells)
-        return []
-
-    session.fill(8)
-    session.timeline.hide(8)
-    session.ask("first", describe=describe)
-    assert [cell.source for cell in seen[0]] == [f"x{n} = 1" for n in range(2, 7)]
 
 
 def test_a_preview_is_what_is_sent_and_changes_nothing(session: Session) -> None:
@@ -224,13 +178,6 @@ def test_what_is_read_ahead_is_what_the_next_prompt_begins_with(session: Session
     assert session.messages == (*before, Message.of_parts("user", (*ahead.parts, "second")))
 
 
-def test_nothing_is_read_ahead_that_is_about_to_be_left_out() -> None:
-    session = Session(n_ctx=1024)
-    session.fill(20, shows="word " * 50)
-    session.chat.read_ahead(session.engine)
-    assert session.engine.prefilled == []
-
-
 class TestCut:
     def test_old_cells_are_left_out_when_one_prompt_alone_is_too_long(self) -> None:
         session = Session(n_ctx=4096)
@@ -257,14 +204,6 @@ class TestCut:
         assert session.messages[0].parts[1].startswith("In [1]")
         session.timeline.unpin(1)
         assert "keep = 'me'" not in session.ask("end")
-
-    def test_a_cell_that_is_pinned_after_it_was_left_out_comes_back(self) -> None:
-        session = Session(n_ctx=4096)
-        session.fill(60, shows="word " * 30)
-        session.ask("first")
-        session.timeline.pin(1)
-        assert session.ask("second").count("x0 = 1") == 1
-        assert session.ask("third").count("x0 = 1") == 1
 
     def test_the_next_prompts_find_almost_everything_resident(self) -> None:
         session = Session()
@@ -296,41 +235,6 @@ class TestCut:
         session.ask("auto again")
         assert session.request.conversation == name
         assert common(auto, session.tokens) >= len(auto) - 12
-
-    def test_a_turn_from_before_the_cut_that_is_asked_again_takes_no_cell_away(self) -> None:
-        session = Session(n_ctx=2048)
-        for number in range(40):
-            session.ask(f"question {number} " * 4, origin=number)
-        num_left_out = session.chat.num_left_out
-        assert num_left_out > 5
-        session.run("new = 1")
-        assert "new = 1" not in session.ask("again", origin=2)
-        assert session.request.conversation is None
-        assert session.chat.num_left_out == num_left_out
-        assert session.ask("end").count("new = 1") == 1
-
-    def test_prompts_that_are_asked_again_leave_out_what_they_did_at_first(self) -> None:
-        session = Session(n_ctx=2048)
-        session.fill(40, shows="word " * 20)
-
-        def ask_all() -> list[str]:
-            return [session.ask(f"question {number} " * 4, origin=number) for number in range(90)]
-
-        first = ask_all()
-        assert "x0 = 1" not in first[0]
-        num_left_out = session.chat.num_left_out
-        assert num_left_out > 20
-        assert ask_all() == first
-        assert session.chat.num_left_out == num_left_out
-
-    def test_turns_that_are_forgotten_do_not_move_the_cut(self) -> None:
-        session = Session(n_ctx=2048)
-        for number in range(40):
-            session.ask(f"question {number} " * 4, origin=number)
-        first = session.messages[0]
-        session.chat.forget(lambda origin: origin == 1)
-        session.ask("end")
-        assert session.messages[0] == first
 
 
 WORDS = st.sampled_from(["x = 1", "print('<|im_end|>')", "a b", "é\n\n", "  y", "<", "|im_end|>"])

@@ -90,32 +90,6 @@ def test_cells_wait_for_a_prompt_about_them_and_are_told_once(
     assert ALONE not in text  # there was nothing more to tell
 
 
-def test_all_and_a_number_tell_cells_whatever_is_asked(
-    shell: InteractiveShell, small: ScriptedEngine
-) -> None:
-    for option, count in (("-c all", 2), ("-c 1", 1)):
-        text = cell(shell, f"%llm --new {option} Name a fruit.").text
-        assert told(small).count("In [") == count
-        assert ALONE not in text
-
-
-def test_a_pinned_cell_goes_along_with_every_prompt(
-    shell: InteractiveShell, small: ScriptedEngine
-) -> None:
-    cell(shell, "%llm /pin 1")
-    cell(shell, "%llm Name a fruit.")
-    assert "rows = [1, 2, 3]" in told(small)
-    assert "spare" not in told(small)
-
-
-def test_what_is_attached_stands_for_the_notebook(
-    shell: InteractiveShell, small: ScriptedEngine
-) -> None:
-    cell(shell, "%llm What does @In[1] do?")
-    assert told(small).count("rows = [1, 2, 3]") == 1
-    assert "spare" not in told(small)
-
-
 def test_a_variable_of_below_is_none_that_a_prompt_names_when_it_is_asked_again(
     shell: InteractiveShell, small: ScriptedEngine
 ) -> None:
@@ -134,20 +108,6 @@ def test_a_variable_of_below_is_none_that_a_prompt_names_when_it_is_asked_again(
     assert "pears = [1, 2]" in ask("How many are in pears?")[0]
 
 
-def test_after_a_plain_prompt_nothing_is_read_ahead_until_one_is_about_cells(
-    shell: InteractiveShell, small: ScriptedEngine
-) -> None:
-    def num_read() -> int:
-        before = len(small.prefilled)
-        cell(shell, "x = 1")
-        return len(small.prefilled) - before
-
-    cell(shell, "%llm Name a fruit.")
-    assert num_read() == 0
-    cell(shell, "%llm How long is rows?")
-    assert num_read() == 1
-
-
 def test_the_context_command_says_why(shell: InteractiveShell, small: ScriptedEngine) -> None:
     cell(shell, "%llm /pin 1")
     text = cell(shell, "%llm /context").text
@@ -157,14 +117,6 @@ def test_the_context_command_says_why(shell: InteractiveShell, small: ScriptedEn
     everything = run(shell, "%llm -c all /context").text
     assert "harm" not in everything
     assert everything.count("| with the next prompt |") == 1
-
-
-def test_a_larger_model_is_told_everything(shell: InteractiveShell, small: ScriptedEngine) -> None:
-    size = 1_000_000_000
-    small.info = replace(small.info, num_parameters=size, sampling=Recommended.of((), size))
-    assert ALONE not in cell(shell, "%llm Name a fruit.").text
-    assert "rows = [1, 2, 3]" in told(small)
-    assert "harm" not in run(shell, "%llm /context").text
 
 
 def test_status_tells_the_sampling_and_who_says_so(

@@ -59,12 +59,6 @@ def test_literals_are_those_that_nothing_has_changed_since() -> None:
     assert literal_names(ran) == {"a"}
 
 
-def test_a_typed_value_that_a_call_has_changed_is_no_literal_any_more() -> None:
-    sources = ("a = [1, 2]\nb = [1, 2]", "last = a.pop()")
-    ran = [CellEvent(number=number, source=one) for number, one in enumerate(sources, 1)]
-    assert literal_names(ran) == {"b"}
-
-
 def test_sources_come_in_the_order_of_the_latest_runs_and_failed_ones_are_marked() -> None:
     timeline = Timeline()
     error = Output(kind="error", text="NameError")

@@ -82,17 +82,6 @@ def test_the_context_is_a_setting_and_chosen_for_one_prompt(
     assert ("told the last 2 of 3 cells" in text) == (option == "-c 2")
 
 
-def test_a_prompt_inside_a_loop_is_told_the_cells_before_it_once(
-    shell: InteractiveShell, resident: ScriptedEngine
-) -> None:
-    cell(shell, "x = 1")
-    cell(shell, "def ask(n):\n    %llm number {{n}}\nfor n in range(3):\n    ask(n)", "loop")
-    assert told(resident).count("x = 1") == 1
-    assert [t.prompt for t in llm.chat("default").turns] == ["number 0", "number 1", "number 2"]
-    cell(shell, "%llm and?")
-    assert told(resident).count("def ask(n)") == 1
-
-
 def test_what_no_longer_fits_is_said_with_numbers(
     shell: InteractiveShell, resident: ScriptedEngine
 ) -> None:
@@ -163,12 +152,6 @@ class TestContextCommand:
         cell(shell, "y = 1")
         assert rows(run(shell, f"%llm -c {option} /context").text)[0][1:3] == ["out", state]
 
-    def test_it_tells_variables(self, shell: InteractiveShell) -> None:
-        shell.user_ns["rows"] = [1, 2, 3]
-        cell(shell, "%llm hello @rows")
-        (told, *_) = rows(run(shell, "%llm /context").text)
-        assert told[:3] == ["variable `rows`", "in", "told in turn 1"]
-
     def test_it_tells_what_is_attached(self, shell: InteractiveShell) -> None:
         attachments = [("In [3]", "x = 1"), ("`y`", "2")]
         llm.chat("default").stream("hello", attachments=attachments).result()
@@ -179,14 +162,6 @@ class TestContextCommand:
             ["turn 1: `hello`", "in", ""],
         ]
         assert table[0][3] == str(len("In [3]:\nx = 1\n\n"))
-
-    def test_it_tells_of_the_active_branch_alone(self, shell: InteractiveShell) -> None:
-        cell(shell, "%llm first")
-        cell(shell, "%llm second")
-        llm.chat("default").stream("other", after=1).result()
-        names = [row[0] for row in rows(run(shell, "%llm /context").text)]
-        turns = [name for name in names if name.startswith("turn")]
-        assert turns == ["turn 1: `first`", "turn 2: `other`"]
 
 
 def test_without_a_model_it_counts_nothing_and_loads_none(shell: InteractiveShell) -> None:
@@ -285,28 +260,6 @@ class TestReadingAhead:
         assert messages_of(request.prompt)[-1].parts[-1] == "In [1]:\nx = 1\n\n"
         cell(shell, "%llm hello")
         assert request.conversation == resident.requests[-1].conversation
-
-    def test_nothing_is_read_inside_a_cell(
-        self, shell: InteractiveShell, resident: ScriptedEngine
-    ) -> None:
-        cell(shell, "get_ipython().run_cell('y = 1', store_history=True)")
-        assert len(resident.prefilled) == 1
-        assert not resident.is_background_held
-
-    @pytest.mark.parametrize("value", ["'none'", "3", "'all'"])
-    def test_only_what_the_next_prompt_tells_is_read(
-        self, shell: InteractiveShell, resident: ScriptedEngine, value: str
-    ) -> None:
-        run(shell, f"%config LLMMagics.context = {value}")
-        cell(shell, "x = 1")
-        assert resident.prefilled == []
-
-    def test_an_engine_that_fails_does_not_fail_the_cell(
-        self, shell: InteractiveShell, resident: ScriptedEngine, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        resident.close()
-        cell(shell, "print('fine')")
-        assert capsys.readouterr().out == "fine\n"
 
     def test_the_next_prompt_finds_it_resident(self, shell: InteractiveShell) -> None:
         run(shell, "%llm -n 2 hello")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from support.engines import cells_of, inside, num_read, paused, wait_until_idle
+from support.engines import num_read, wait_until_idle
 from support.shell import run
 
 from jupyter_llm import llm
@@ -17,10 +16,8 @@ from jupyter_llm.common.database import store
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.lane import Lane
-from jupyter_llm.engine.local.slots import common_prefix
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message
-from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.frontends.prompt.attaching import Describer
 
 TALK = "Tell me about the lighthouse on the hill above the old harbour, and who keeps it."
@@ -61,14 +58,6 @@ class Writer:
         self.engine.status()  # once the engine answers, it knows what to read
         wait_until_idle(self.engine)
 
-    def num_common(self, one: str, other: str) -> int:
-        """How many tokens two prompts have in common."""
-        tokens = [
-            self.engine.tokenize(self.chat.preview(self.engine, self.asked(text)))
-            for text in (one, other)
-        ]
-        return common_prefix(*tokens)
-
 
 @pytest.fixture
 def writer(shell: InteractiveShell) -> Writer:
@@ -82,36 +71,6 @@ def writer(shell: InteractiveShell) -> Writer:
 def test_a_draft_that_is_sent_has_been_read(writer: Writer) -> None:
     writer.write(FOLLOW_UP)
     assert num_read(writer.send(FOLLOW_UP)) <= A_HANDFUL
-
-
-def test_a_draft_that_is_sent_waits_for_no_step_of_the_engine(writer: Writer) -> None:
-    writer.write(FOLLOW_UP)
-    with paused(writer.engine):
-        stream, _ = writer.chat.send(writer.asked(FOLLOW_UP))
-    assert stream.result(timeout=60).text
-
-
-def test_the_end_of_a_turn_and_the_next_header_are_read_after_it(writer: Writer) -> None:
-    usage = writer.send("x").usage
-    # The prompt's own letter, and what the template puts behind it.
-    told = writer.chat.preview(writer.engine, writer.asked("x"))
-    assert isinstance(told, tuple)
-    closing = writer.engine.tokenize(told)
-    opening = writer.engine._model.tokenizer.tokenize_open(told[:-1])
-    assert usage.prompt_tokens - usage.cached_tokens <= len(closing) - len(opening)
-
-
-def test_the_end_of_an_answer_that_was_stopped_is_read_too(writer: Writer) -> None:
-    endless = SamplingParams(ignore_eos=True, temperature=1.0, may_repeat=True)
-    stream, _ = writer.chat.send(writer.asked(FOLLOW_UP, params=endless))
-    next(iter(stream))
-    stream.cancel()
-    assert stream.result(timeout=60).text
-    writer.rest()
-    told = writer.chat.preview(writer.engine, writer.asked("x"))
-    assert isinstance(told, tuple)
-    (slot,) = writer.engine._model.lanes[0].slots.used[:1]
-    assert tuple(slot.token_ids) == writer.engine._model.tokenizer.tokenize_open(told[:-1])
 
 
 def test_key_by_key_only_what_is_new_is_read(
@@ -131,15 +90,6 @@ def test_key_by_key_only_what_is_new_is_read(
         # The last word may be cut otherwise, and behind it stands the template's closing.
         assert sum(read) <= len(writer.engine.tokenize_texts([FOLLOW_UP[:end]])[0][-8:]) + 12
     assert num_read(writer.send(FOLLOW_UP)) <= A_HANDFUL
-
-
-def test_of_a_draft_that_is_changed_all_before_the_change_stays_read(writer: Writer) -> None:
-    changed = FOLLOW_UP.replace("harbour", "village")
-    num_common = writer.num_common(FOLLOW_UP, changed)
-    writer.write(FOLLOW_UP)
-    usage = writer.send(changed).usage
-    assert usage.cached_tokens == num_common
-    assert 0 < usage.prompt_tokens - usage.cached_tokens < usage.prompt_tokens / 2
 
 
 def test_a_draft_is_the_prompt_that_is_sent(writer: Writer, shell: InteractiveShell) -> None:
@@ -193,12 +143,6 @@ def test_nothing_of_a_draft_is_kept(writer: Writer, shell: InteractiveShell, hom
     assert not any(tokens in path.read_bytes() for path in home.rglob("*") if path.is_file())
 
 
-def test_a_draft_that_was_sent_may_be_kept(writer: Writer) -> None:
-    writer.write(FOLLOW_UP)
-    writer.send(FOLLOW_UP)
-    assert not any(slot.is_private for slot in writer.engine._model.lanes[0].slots.used)
-
-
 def test_a_draft_loads_no_model(shell: InteractiveShell) -> None:
     chat = llm.chat("default")
     chat.read_draft(Writer.asked(FOLLOW_UP))
@@ -207,17 +151,6 @@ def test_a_draft_loads_no_model(shell: InteractiveShell) -> None:
     num_before = llm.status().engine.resident_tokens  # type: ignore[union-attr]
     chat.read_draft(Writer.asked(FOLLOW_UP, model="another one"))
     assert llm.status().engine.resident_tokens == num_before  # type: ignore[union-attr]
-
-
-def test_a_draft_waits_while_a_cell_runs_and_only_the_latest_is_read(writer: Writer) -> None:
-    llm.current.hold_background(is_held=True)
-    for end in (20, 40, len(FOLLOW_UP)):
-        writer.chat.read_draft(writer.asked(FOLLOW_UP[:end]))
-    status = writer.engine.status()
-    assert (status.num_running, status.num_waiting) == (0, 1)
-    llm.current.hold_background(is_held=False)
-    wait_until_idle(writer.engine)
-    assert num_read(writer.send(FOLLOW_UP)) <= A_HANDFUL
 
 
 @pytest.mark.parametrize(
@@ -232,32 +165,3 @@ def test_a_draft_that_does_not_go_on_leaves_what_was_said_resident(
     writer.write("Something else entirely", **more)
     usage = writer.send("And then?").usage
     assert usage.cached_tokens >= before - 1
-
-
-def test_an_edited_prompt_is_read_while_it_is_edited(writer: Writer) -> None:
-    writer.send(FOLLOW_UP)
-    edited = FOLLOW_UP.replace("ships", "boats")
-    writer.write(edited, after=1)
-    assert num_read(writer.send(edited, after=1)) <= A_HANDFUL
-
-
-@pytest.fixture
-def forgetful(shell: InteractiveShell, tiny_recurrent_gguf: Path) -> Iterator[Writer]:
-    llm.use(tiny_recurrent_gguf)
-    yield Writer(llm.chat("default"))
-    llm.unload()
-
-
-def test_a_model_that_cannot_forget_reads_no_draft(forgetful: Writer) -> None:
-    forgetful.send(TALK)
-    before = inside(forgetful.engine, lambda: cells_of(forgetful.engine._model.lanes[0]))
-    forgetful.write(FOLLOW_UP)
-    assert inside(forgetful.engine, lambda: cells_of(forgetful.engine._model.lanes[0])) == before
-
-
-def test_a_model_that_goes_meanwhile_is_no_error(writer: Writer) -> None:
-    engine = writer.engine
-    llm.unload()
-    with pytest.raises(EngineClosedError):
-        engine.count_tokens(TALK)
-    writer.chat.read_draft(writer.asked(FOLLOW_UP))

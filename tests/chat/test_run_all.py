@@ -156,13 +156,6 @@ def test_what_is_not_told_to_a_changed_prompt_that_asks_for_all_is_said(notebook
     assert said not in notebook.run("%%llm -c all\nWhat?", "new")
 
 
-def test_a_prompt_that_came_to_nothing_is_asked_afresh(notebook: Notebook) -> None:
-    notebook.run("%%llm --dry-run\nWhat?", "first")
-    notebook.run("x = 1", "load")
-    notebook.run("%%llm\nWhat?", "first")
-    assert "x = 1" in notebook.sent[-1]
-
-
 class TestRunsThatChangeNothing:
     def test_they_are_no_runs_but_the_cell_has_its_new_number(self, notebook: Notebook) -> None:
         notebook.run_all(NOTEBOOK)
@@ -172,24 +165,6 @@ class TestRunsThatChangeNothing:
         assert [cell.counts for cell in llm.timeline.cells] == [(1, 6), (3, 8), (5, 10)]
         notebook.run("%%llm -c none\nWhat is in @In[8] and @In[3]?", "new")
         assert notebook.sent[-1].count("y = [3, 4]") == 2
-
-    def test_a_changed_output_is_a_run(self, notebook: Notebook) -> None:
-        notebook.run("n = globals().get('n', 0) + 1\nn", "count")
-        notebook.run("n = globals().get('n', 0) + 1\nn", "count")
-        assert [cell.outputs[0].text for cell in llm.timeline.cells] == ["1", "2"]
-
-    def test_the_place_of_an_error_is_told_with_the_first_number(self, notebook: Notebook) -> None:
-        for _ in range(2):
-            notebook.run("def f(d):\n    return d['a']", "define")
-            run(notebook.shell, "f({})", cell_id="fail", store_history=True, raises=KeyError)
-        assert [cell.counts for cell in llm.timeline.cells] == [(1, 3), (2, 4)]
-
-    def test_the_cell_that_ran_last_is_the_last_one(self, notebook: Notebook) -> None:
-        notebook.run("x = 1", "a")
-        notebook.run("y = 2", "b")
-        notebook.run("x = 1", "a")
-        notebook.run("%llm /explain", "c")
-        assert "x = 1" in notebook.sent[-1]
 
 
 class TestWhatAnEarlierKernelKept:
@@ -231,18 +206,6 @@ class TestWhatAnEarlierKernelKept:
             "Go on.",
         ]
 
-    def test_it_goes_on_from_there_also_where_the_chat_has_begun_anew(
-        self, notebook: Notebook
-    ) -> None:
-        self.chat(notebook)
-        notebook.run("%%llm\nWhat now?", "new")
-        notebook.run("%%llm --continue\nGo on.", "newer")
-        assert prompts(llm.chat("default")) == [
-            "What is in it?",
-            "And what is total?",
-            "Go on.",
-        ]
-
     def test_history_does_so_too(self, notebook: Notebook) -> None:
         self.chat(notebook)
         assert "--continue" in notebook.run("%llm /history", "history")
@@ -250,13 +213,6 @@ class TestWhatAnEarlierKernelKept:
         notebook.run("%%llm\nGo on.", "new")
         assert "What is in it?" in notebook.sent[-1]
         assert "Nothing was kept" in notebook.run("%llm /history --continue", "history")
-
-    def test_the_context_says_that_nobody_goes_on_from_it(self, notebook: Notebook) -> None:
-        self.chat(notebook)
-        text = notebook.run("%llm /context", "context")
-        assert text.count("of an earlier kernel") >= 2
-        assert "no longer fits" not in text
-        assert "of an earlier kernel" not in notebook.run("%llm --continue /context", "context")
 
     def test_a_panel_goes_on_from_it_and_cells_follow(self, notebook: Notebook) -> None:
         chat = self.chat(notebook)
@@ -267,18 +223,6 @@ class TestWhatAnEarlierKernelKept:
         first, second, *_ = notebook.sent
         notebook.shell.execution_count = 1
         assert notebook.run_all(NOTEBOOK) == [first, second]
-
-    def test_a_cell_that_takes_no_part_of_it_loses_nothing(self, notebook: Notebook) -> None:
-        self.chat(notebook)
-        notebook.run(NOTEBOOK["second"], "second")  # without the first
-        assert "What is in it?" not in notebook.sent[-1]
-        notebook.restart()
-        kept = llm.chat("default")._exchanges
-        assert sorted(kept.turn(n).prompt for n in kept.branches) == [  # type: ignore[union-attr]
-            "And what is total?",
-            "And what is total?",
-            "What is in it?",
-        ]
 
 
 def prompts(chat: Chat) -> Sequence[str]:

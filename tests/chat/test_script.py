@@ -73,17 +73,6 @@ def test_code_that_was_written_before_is_told_until_it_ran(
     assert after.count("dice = [3, 5]") == 1
 
 
-def test_a_short_code_is_told_though_a_cell_has_its_letters(
-    shell: InteractiveShell, small: ScriptedEngine
-) -> None:
-    run(shell, "dice = [3, 5]", store_history=True)
-    small.replies.append("dice")
-    run(shell, ASK.format("", "show the dice"), store_history=True)
-    found = script(shell, small, "their sum")
-    assert found is not None
-    assert "# show the dice\ndice\n" in found
-
-
 def test_after_a_cell_that_failed_code_is_asked_in_the_chat(
     shell: InteractiveShell, small: ScriptedEngine
 ) -> None:
@@ -107,13 +96,6 @@ def test_secrets_are_left_out(shell: InteractiveShell, small: ScriptedEngine) ->
     assert found is not None
     assert "password" in found
     assert "horse" not in found
-
-
-def test_what_it_comes_to_begins_with_code(shell: InteractiveShell, small: ScriptedEngine) -> None:
-    script(shell, small, "roll a die")
-    constraint = small.requests[0].constraint
-    assert constraint is not None
-    assert "#" not in constraint.texts
 
 
 def test_it_ends_where_the_model_says_again_what_it_was_told(

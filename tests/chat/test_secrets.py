@@ -15,7 +15,6 @@ from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.values import known, secrets
 from jupyter_llm.notebook.values.redaction import redact_source
 from jupyter_llm.notebook.values.secrets import HIDDEN
-from jupyter_llm.tasks.hidden import restored
 
 SECRET = "S02x9abc"  # noqa: S105
 TWENTY = [
@@ -137,12 +136,3 @@ def test_a_cell_that_is_fixed_keeps_its_secrets(
     assert llm.fix(temperature=0).source == fixed
     assert SECRET not in told(resident)
     assert "password" in told(resident)
-
-
-def test_secrets_of_one_name_go_back_in_their_order_or_not_at_all() -> None:
-    parts = [f"    {{\n        'password': '{one}',\n    }}," for one in (SECRET, "T03y8xyz")]
-    cell = "\n".join(["x = [", *parts, "]"])
-    told = redact_source(cell).text
-    assert restored(told, cell) == cell
-    shorter = "\n".join([*told.split("\n")[:4], "]"])
-    assert restored(shorter, cell) == shorter

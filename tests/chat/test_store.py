@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from support.saved_turns import chat_of, turn, turns
-from support.stored import Warnings, rows, stored_bytes, written
+from support.stored import Warnings, rows, stored_bytes
 
 from jupyter_llm.chat import store as chat_store
 from jupyter_llm.chat.archive import Archive
 from jupyter_llm.chat.draft import Part, Turn
 from jupyter_llm.chat.saved import ChatState, SavedChat
 from jupyter_llm.chat.store import StoredChats, Words
-from jupyter_llm.common.packing import DamagedValueError, packed, unpacked
-from jupyter_llm.engine.completion import TokenLogprob
+from jupyter_llm.common.packing import packed, unpacked
 from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.path import PathChange
 
@@ -69,12 +68,6 @@ def test_a_notebook_without_chats_writes_nothing() -> None:
     assert rows("SELECT count(*) FROM chats") == [(0,)]
 
 
-def test_log_probabilities_are_not_kept() -> None:
-    completion = replace(turn().completion, logprobs=(TokenLogprob(1, "a", -0.5),))
-    keep(start(), replace(turn(), completion=completion))
-    assert found() == {"default": chat_of(turn())}
-
-
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(one=turns())
 def test_any_turn_comes_back_as_it_was(one: Turn) -> None:
@@ -99,16 +92,6 @@ def test_text_that_others_would_change_comes_back_as_it_was(text: str) -> None:
     archive = keep(start(), one)
     describe(archive, text)
     assert found() == {"default": chat_of(one, system=text)}
-
-
-def test_a_token_takes_less_than_six_bytes() -> None:
-    ids = tuple(range(150_000, 151_000))
-    assert len(packed(Words.of(turn(token_ids=ids)))) - len(packed(Words.of(turn()))) < 6 * len(ids)
-
-
-def test_turns_without_an_origin_replace_none() -> None:
-    keep(start(), turn(), turn())
-    assert found() == {"default": chat_of(turn(), turn())}
 
 
 def test_a_prompt_that_is_sent_again_takes_its_old_place() -> None:
@@ -136,14 +119,6 @@ def test_what_a_chat_is_beside_its_turns_is_kept() -> None:
     assert found() == {"default": chat_of(ONE, TWO)}
 
 
-def test_what_did_not_change_is_not_written_again() -> None:
-    archive = keep(start(), ONE)
-    describe(archive, "Be brief.")
-    before = written().read_bytes()
-    describe(archive, "Be brief.")
-    assert written().read_bytes() == before
-
-
 # What is forgotten
 
 
@@ -169,24 +144,6 @@ def test_what_followed_a_turn_that_has_gone_follows_the_one_before_it(
     else:
         archive.write(StoredChats.remove, "default", 2, 1, TWO.finished_at)
     assert parents() == {1: 0, 3: 1, 4: 1}
-
-
-def test_a_prompt_that_never_had_an_answer_takes_nothing_along() -> None:
-    archive = keep(start(), ONE, TWO, turn("four", number=4, parent=3))
-    archive.write(StoredChats.remove, "default", 3, 2, None)
-    assert parents() == {1: 0, 2: 1, 4: 2}
-
-
-def test_the_turn_of_another_kernel_with_the_same_number_is_not_removed() -> None:
-    archive = keep(start(), ONE, TWO, THREE, turn("there", number=2, parent=1))
-    archive.write(StoredChats.remove, "default", 2, 1, TWO.finished_at)
-    assert [one.prompt for one in found()["default"].turns] == ["one", "three", "there"]
-    assert parents()[3] == 2  # it is not known whose it was
-
-
-def test_what_is_removed_from_no_chat_changes_nothing() -> None:
-    start().write(StoredChats.remove, "default", 1, 0, ONE.finished_at)
-    assert found() == {}
 
 
 @pytest.mark.parametrize("name", ["default", None])
@@ -226,25 +183,12 @@ def test_the_chats_follow_a_rename() -> None:
     assert found() == {}
 
 
-def test_a_rename_onto_another_notebook_replaces_its_chats() -> None:
-    keep(start(OTHER), ONE)
-    keep(start(OTHER), ONE, chat="other")
-    archive = keep(start(), TWO)
-    archive.follow(PathChange(NOTEBOOK, OTHER, is_rename=True))
-    assert found(OTHER) == {"default": chat_of(TWO)}
-
-
 def test_another_notebook_has_its_own_chats() -> None:
     archive = keep(start(), ONE)
     archive.follow(PathChange(NOTEBOOK, OTHER, is_rename=False))
     keep(archive, TWO)
     assert found(OTHER) == {"default": chat_of(TWO)}
     assert found() == {"default": chat_of(ONE)}
-
-
-def test_another_way_to_write_the_path_finds_the_same_chats() -> None:
-    keep(start(), ONE)
-    assert found(NOTEBOOK.parent / "sub" / ".." / NOTEBOOK.name).keys() == {"default"}
 
 
 # Rows that are not as we wrote them
@@ -308,19 +252,6 @@ def test_a_damaged_chat_costs_no_other(change: str, warnings: Warnings) -> None:
     assert len(warnings()) == 1
 
 
-@pytest.mark.parametrize("finished_at", [-1.0, 1e300, float("inf")])
-def test_a_time_that_no_clock_shows_costs_no_turn(finished_at: float) -> None:
-    keep(start(), ONE)
-    rows("UPDATE turns SET finished_at = ?", finished_at)
-    assert found()["default"].turns[0].finished_at == 0.0
-
-
-def test_what_a_later_version_adds_is_no_damage() -> None:
-    assert unpacked(changed(mood="good"), Words) == Words.of(turn(token_ids=(1, 2)))
-    with pytest.raises(DamagedValueError):
-        unpacked(changed(prompt=7), Words)
-
-
 # Room
 
 
@@ -342,21 +273,3 @@ def test_the_oldest_turns_give_way_whatever_their_chat_and_it_is_said(
     assert found(OTHER)["default"].num_dropped == 0
     (message,) = warnings()
     assert "oldest turns are gone" in message
-
-
-def test_a_turn_that_is_larger_than_is_kept_of_one_is_told_and_not_kept(
-    monkeypatch: pytest.MonkeyPatch, warnings: Warnings
-) -> None:
-    monkeypatch.setattr(chat_store, "_MAX_TURN", 100_000)
-    keep(start(), ONE, turn("x" * 200_000))
-    assert found() == {"default": chat_of(ONE)}
-    (message,) = warnings()
-    assert "0.2 MB" in message
-
-
-def test_turns_that_are_replaced_take_no_room() -> None:
-    archive = start()
-    for number in range(50):
-        keep(archive, turn(f"run {number}", "x" * 50_000, origin=("cell", 1)))
-    assert written().stat().st_size < 200_000
-    assert [one.prompt for one in found()["default"].turns] == ["run 49"]

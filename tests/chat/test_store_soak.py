@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlite3 import connect
 
 import pytest
-from support.damage import IN_PLACE, damaged, empty, no_second_passes, put_in_place
+from support.damage import damaged, empty, no_second_passes
 from support.kernel import running_kernel
 from support.processes import run_python, started
 from support.scripted import ScriptedEngine
@@ -218,52 +218,6 @@ def test_a_damaged_file_stops_no_kernel(
         if not is_kept:  # it says that it is of a newer version, or that nobody may write it
             assert len(said) == 1
             assert path.read_bytes() == data
-
-
-VERSIONS = {  # and the table of the room that is newer, or of all
-    "PRAGMA user_version = 2": "",
-    "PRAGMA user_version = 1000000": "",
-    "UPDATE rooms SET version = version + 1": "",
-    "UPDATE rooms SET version = version + 1 WHERE name = 'chats'": "turns",
-    "UPDATE rooms SET version = 99 WHERE name = 'prompts'": "prompts",
-    "UPDATE rooms SET version = version + 1 WHERE name = 'remembered'": "remembered",
-}
-
-
-@pytest.mark.parametrize(("statement", "table"), VERSIONS.items())
-def test_a_store_of_another_version_stops_no_kernel(
-    statement: str, table: str, kernel: Callable[[], ScriptedLLM], warnings: Warnings
-) -> None:
-    def stands() -> object:
-        if not table:
-            return store().path.read_bytes()
-        with closing(connect(store().path)) as connection:
-            return connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608  ours
-
-    sound_store(kernel())
-    rows(statement)
-    before = stands()
-    with no_second_passes():
-        is_kept, said = go_on(kernel, warnings)
-    assert not is_kept
-    assert stands() == before
-    (line,) = said
-    assert "newer version" in line
-
-
-@pytest.mark.parametrize("what", IN_PLACE)
-def test_what_is_no_file_in_the_stores_place_stops_no_kernel(
-    what: str, kernel: Callable[[], ScriptedLLM], tmp_path: Path, warnings: Warnings
-) -> None:
-    other = tmp_path / "other"
-    sound = sound_store(kernel())
-    empty(store().path.parent)
-    put_in_place(what, store().path, other, sound)
-    with no_second_passes():
-        is_kept, said = go_on(kernel, warnings)
-    assert is_kept
-    assert len(said) == 1
-    assert not other.exists() or other.read_bytes() == sound
 
 
 def test_a_kernel_with_a_damaged_store_says_so_once_and_goes_on(

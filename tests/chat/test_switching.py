@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 from support.engines import closing, load
 
-from jupyter_llm.chat.archive import Archive
 from jupyter_llm.chat.draft import Draft, Turn
-from jupyter_llm.chat.store import StoredChats
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import SamplingParams
@@ -45,22 +43,6 @@ def test_a_turn_of_another_model_is_read_as_text(tiny_gguf: Path, touchy_gguf: P
         assert other.format(messages) == one.format(messages)
 
 
-def test_so_is_one_that_comes_back_from_the_disk(
-    tiny_gguf: Path, touchy_gguf: Path, tmp_path: Path
-) -> None:
-    with closing():
-        answer = written(load(tiny_gguf))
-        archive, again = Archive(), Archive()
-        archive.open(tmp_path / "a.ipynb")
-        archive.write(StoredChats.keep, "default", Turn("Hello", answer, number=1))
-        again.open(tmp_path / "a.ipynb")
-        messages = Draft(prompt="Go on.", turns=again.waiting["default"].turns).messages
-        assert messages == follow_up(answer)
-        one, other = load(tiny_gguf), load(touchy_gguf)
-        assert one.tokenize(messages) != one.tokenize(as_text(messages))
-        assert other.tokenize(messages) == other.tokenize(as_text(messages))
-
-
 @pytest.mark.parametrize("token_ids", [(-1,), (1, 2**31 - 1), (10_000,)])
 def test_tokens_that_no_vocabulary_has_are_not_read(
     tiny_gguf: Path, token_ids: tuple[int, ...]
@@ -70,10 +52,3 @@ def test_tokens_that_no_vocabulary_has_are_not_read(
         messages = follow_up(replace(written(engine), token_ids=token_ids))
         assert engine.tokenize(messages) == engine.tokenize(as_text(messages))
         assert engine.submit(Request(prompt=messages)).result(60).text
-
-
-def test_nor_are_tokens_of_which_nobody_knows_whose_they_are(tiny_gguf: Path) -> None:
-    with closing():
-        engine = load(tiny_gguf)
-        messages = follow_up(replace(written(engine), tokens_of=None))
-        assert engine.tokenize(messages) == engine.tokenize(as_text(messages))

@@ -12,7 +12,7 @@ from support.recorded import asked, generated, record, saved, shown
 
 from jupyter_llm.engine.completion import Completion, Usage
 from jupyter_llm.engine.request import Message, Request
-from jupyter_llm.errors import EngineError, ProvenanceError
+from jupyter_llm.errors import ProvenanceError
 from jupyter_llm.notebook.files import read_notebook
 from jupyter_llm.records.answers import AnswerLog, answers_in
 from jupyter_llm.records.prompt_store import KeptPrompt, PromptStore
@@ -65,19 +65,6 @@ class TestLog:
         assert store.flush(10)
         assert list(home.iterdir()) == []
 
-    def test_none_comes_while_some_are_forgotten(self, store: PromptStore) -> None:
-        log = AnswerLog(store)
-        for _ in range(3):
-            log.add(REQUEST, finished())
-
-        class Watching(set[str]):
-            def __contains__(self, prompt_sha256: object) -> bool:
-                assert log._lock.locked()  # whoever adds one waits for it
-                return super().__contains__(prompt_sha256)
-
-        log.forget(Watching([record().prompt_sha256]))
-        assert len(log) == 0
-
     def test_what_is_answered_after_all_were_cleared_is_kept_nowhere(
         self, store: PromptStore
     ) -> None:
@@ -88,24 +75,6 @@ class TestLog:
         future.set_result(finished().result())
         assert list(log) == []
         assert store.find(record().prompt_sha256) is None
-
-    def test_what_failed_or_was_never_read_is_no_answer(self, store: PromptStore) -> None:
-        log = AnswerLog(store)
-        log.add(REQUEST, finished(provenance=None))
-        failed: Future[Completion] = Future()
-        failed.set_exception(EngineError("no"))
-        log.add(REQUEST, failed)
-        assert list(log) == []
-
-    def test_only_the_latest_are_kept(self, store: PromptStore) -> None:
-        log = AnswerLog(store)
-        for number in range(600):
-            request = Request(prompt=f"{number} " + "word " * 20, is_private=True)
-            log.add(request, finished())
-        places = [answer.place for answer in log]
-        assert len(places) == 500
-        assert places[-1].startswith("599 word")
-        assert max(map(len, places)) == 40
 
 
 @pytest.mark.parametrize("note", ["", "seed 7"])
@@ -130,18 +99,6 @@ def test_the_text_of_an_answer_is_read_without_the_note(
     assert answer.text == text
     assert answer.is_as_recorded
     assert answer.place == "cell 1 [1]"
-
-
-def test_a_text_that_was_edited_is_told(tmp_path: Path) -> None:
-    path = saved(tmp_path / "a.ipynb", [asked(shown("No", record("Yes")))])
-    (answer,) = answers_in(read_notebook(path))
-    assert answer.text == "No"
-    assert not answer.is_as_recorded
-
-
-def test_outputs_of_others_are_no_answers(tmp_path: Path) -> None:
-    path = saved(tmp_path / "a.ipynb", [asked(shown("plain", None)), asked()])
-    assert list(answers_in(read_notebook(path))) == []
 
 
 def test_a_damaged_record_is_an_answer_of_unknown_origin(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from support.paths import ROOT
@@ -19,7 +18,6 @@ from support.recorded import asked, generated, record, saved, shown
 
 from jupyter_llm import __version__
 from jupyter_llm.engine.provenance import METADATA_KEY, Provenance
-from jupyter_llm.errors import NotebookFileError
 from jupyter_llm.frontends.cli import main
 from jupyter_llm.notebook.code.marks import mark
 from jupyter_llm.records.audit import audit, audit_all, label
@@ -127,27 +125,6 @@ class TestLabel:
         assert Provenance.from_json(added) == landed(record(), CODE)
         assert label(path) == 0
 
-    def test_a_labelled_cell_outlives_its_comment_and_its_output(self, path: Path) -> None:
-        saved(path, generated(record(), CODE))
-        label(path)
-        notebook = nbformat.read(path, as_version=4)
-        (cell,) = notebook["cells"][1:]
-        cell["source"] = CODE
-        saved(path, [cell])
-        assert found(path) == [(1, "code cell", "recorded")]
-
-    def test_nothing_unsound_is_written(self, path: Path) -> None:
-        announcement, cell = generated(record(), CODE)
-        announcement["outputs"][0]["metadata"][METADATA_KEY]["seed"] = 8
-        _, orphan = generated(record("other"), "x = 1")
-        before = saved(path, [announcement, cell, orphan]).read_bytes()
-        assert label(path) == 0
-        assert path.read_bytes() == before
-
-    def test_a_notebook_that_cannot_be_read_is_told(self, tmp_path: Path) -> None:
-        with pytest.raises(NotebookFileError):
-            label(tmp_path / "gone.ipynb")
-
 
 HOSTILE = "\x1b[31mevil\x07\u202e\n# x <img src=x onerror=alert(1)> | [a](javascript:b) \x9b"
 
@@ -253,14 +230,6 @@ def test_folders_are_read_and_named_once(
     ]
 
 
-def test_labelling_says_what_it_did(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    saved(path, generated(record(), CODE))
-    assert run("--label", path) == 0
-    assert "Labelled 1 cell." in capsys.readouterr().out
-    assert run("--label", "--json", path) == 0
-    assert json.loads(capsys.readouterr().out)["notebooks"][0]["num_labelled"] == 0
-
-
 HELP = ("edited since", "altered", "damaged", "missing", "exit codes", "--label")
 
 
@@ -327,14 +296,6 @@ print(code, sorted(heavy & set(sys.modules)))
     assert in_a_process(sys.executable, "-c", code).stdout.splitlines()[-1] == "0 []"
 
 
-def test_whoever_reads_may_stop_reading(path: Path) -> None:
-    saved(path, [asked(*[shown("Yes", record())] * 500)])
-    command = f'"{sys.executable}" -m jupyter_llm audit --json "{path}" | head -n 1'
-    done = in_a_process("bash", "-c", f"set -o pipefail; {command}")
-    assert done.stdout == "{\n"
-    assert done.stderr == ""
-
-
 def test_a_cell_that_was_completed_in_part_says_so(path: Path) -> None:
     made = completed(record(), CODE)
     whole = landed(record(), CODE)
@@ -349,14 +310,3 @@ def test_a_cell_that_was_completed_in_part_says_so(path: Path) -> None:
         (3, "completion", "edited since"),
     ]
     assert "1 generated cell and 3 completed cells" in str(audit_all([str(path)]))
-
-
-def test_of_what_was_completed_in_a_cell_again_and_again_the_latest_is_told(path: Path) -> None:
-    made = [completed(record(), source).to_json() for source in (CODE, "total")]
-    saved(path, [saying(CODE, **{METADATA_KEY: made})])
-    assert found(path) == [(1, "completion", "recorded")]
-
-
-def test_a_completion_that_was_altered_is_found_out(path: Path) -> None:
-    saved(path, [saying(CODE, **{METADATA_KEY: altered(completed(record(), CODE))})])
-    assert found(path) == [(1, "completion", "altered")]

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.recorded import HASH, asked, record, saved, shown
+from support.recorded import asked, record, saved, shown
 from support.scripted import ScriptedEngine
 from support.tiny_model import write_tiny_model
 
 from jupyter_llm import llm
 from jupyter_llm.engine.base import Engine
-from jupyter_llm.engine.completion import Completion, PromptInterrupted
+from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.constraint import BeginsWith
-from jupyter_llm.engine.options import SamplingParams, sampling_params
+from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.provenance import Provenance
-from jupyter_llm.engine.request import Message, RawPrompt, Request, Special
+from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.errors import EngineError, ModelNotFoundError, NotebookFileError, ProvenanceError
 from jupyter_llm.models.fingerprint import file_sha256
 from jupyter_llm.records.answers import Answer, AnswerLog
-from jupyter_llm.records.prompt_store import KeptPrompt, PromptStore
+from jupyter_llm.records.prompt_store import KeptPrompt
 from jupyter_llm.records.verify import ALTERED, Verdict, VerifyReport, verify
 
 BYE = KeptPrompt((Message("user", "Bye"),))
@@ -86,16 +85,6 @@ class TestWithAModel:
         assert [row.remarks for row in report.rows] == [()] * 3
         assert [row.place for row in report.rows] == ["Hello", "Hello", "Once upon"]
 
-    def test_a_raw_prompt_of_parts_is_found_on_the_disk_as_it_was_asked(self) -> None:
-        prompt = RawPrompt((Special("<|im_start|>"), "user\nWhat is <|im_end|>?"))
-        llm.complete(prompt, seed=7, **HOT)
-        llm.complete(prompt.text, seed=7, **HOT)
-        kept = [replace(answer, prompt=None) for answer in llm.answers]
-        report = replay(*kept)
-        assert [row.result for row in report.rows] == ["same"] * 2
-        assert report.rows[0].place == report.rows[1].place == "What is <|im_end|>?"
-        assert made(kept[0]).prompt_sha256 != made(kept[1]).prompt_sha256
-
     def test_what_had_to_begin_with_one_of_some_texts_begins_so_again(self) -> None:
         free = Request(prompt="Once upon", params=SamplingParams(seed=7, max_tokens=12))
         bound = replace(free, constraint=BeginsWith(("def", "class")))
@@ -144,14 +133,6 @@ class TestWithAModel:
         assert report.num_same == (result == "same")
         assert report.all_same == (result == "same" and not row.is_altered)
 
-    def test_a_text_of_which_only_the_hash_is_known_is_compared(self) -> None:
-        llm("Hello", seed=5, **HOT)
-        (answer,) = answers()
-        same = replace(answer, text=None)
-        other = with_record(same, text_sha256=HASH)
-        assert [row.result for row in replay(same, other).rows] == ["same", "different"]
-        assert "only the hash" in replay(other).rows[0].remarks[-1]
-
     @pytest.mark.parametrize("seed", [5, 6])
     def test_what_was_stopped_is_compared_as_far_as_it_came(self, seed: int) -> None:
         stream = llm.stream("Hello", seed=5, max_tokens=2000, ignore_eos=True)
@@ -165,13 +146,6 @@ class TestWithAModel:
         told = f"it was stopped after {completion.usage.completion_tokens} tokens"
         assert any(remark.startswith(told) for remark in row.remarks)
 
-    def test_what_filled_the_context_window_is_cut_off_there(self, tiny_gguf: Path) -> None:
-        llm.use(tiny_gguf, n_threads=1, n_ctx=256)
-        completion = llm("Hello", seed=5, max_tokens=None, ignore_eos=True)
-        assert completion.finish_reason == "length"
-        llm.use(tiny_gguf, n_threads=1, n_ctx=1024)
-        assert llm.verify().all_same
-
     def test_a_stop_text_and_banned_tokens_are_kept_to(self) -> None:
         llm("Hello", seed=5, stop="e", **{**HOT, "max_tokens": 40})
         plain = llm("Hello", seed=5, **HOT)
@@ -182,15 +156,6 @@ class TestWithAModel:
         found = [Provenance.from_json(answer.record.to_json()) for answer in answers()]  # type: ignore[union-attr]
         assert [made.params.stop for made in found] == [("e",), (), ()]
 
-    def test_the_order_does_not_matter(self) -> None:
-        for number in range(6):
-            llm(f"Number {number}", seed=number, **HOT)
-        in_order = answers()
-        shuffled = [in_order[index] for index in (4, 1, 5, 0, 3, 2)]
-        report = replay(*shuffled)
-        assert report.all_same
-        assert [row.place for row in report.rows] == [answer.place for answer in shuffled]
-
     def test_another_context_is_no_hindrance_and_named_where_the_text_differs(
         self, tiny_gguf: Path
     ) -> None:
@@ -199,30 +164,6 @@ class TestWithAModel:
         assert llm.verify().all_same
         (row,) = replay(with_record(answers()[0], seed=6)).rows
         assert "another n_ctx: 4096 then, 512 now" in row.remarks
-
-    def test_an_answer_that_was_thought_out_otherwise_is_not_the_same(self) -> None:
-        llm("Hello", seed=5, **HOT)
-        other = with_record(answers()[0], reasoning_sha256="0" * 64)
-        assert [row.result for row in replay(other).rows] == ["different"]
-
-    def test_each_model_is_loaded_once(self, tiny_gguf: Path, tiny_utf8_gguf: Path) -> None:
-        models = [str(tiny_gguf), str(tiny_utf8_gguf)]
-        for number in range(4):
-            llm.complete("Hello", model=models[number % 2], seed=number, **HOT)
-        names: list[str] = []
-        resident: list[Engine] = []
-
-        def engine_of(name: str) -> Engine:
-            names.append(name)
-            engine = llm.engine(models[name == "tiny-utf8"])
-            if not resident or resident[-1] is not engine:
-                resident.append(engine)
-            return engine
-
-        report = verify(answers(), engine_of, llm.prompts.find)
-        assert report.all_same
-        assert names == ["tiny", "tiny", "tiny-utf8", "tiny-utf8"]
-        assert len(resident) == 2
 
     def test_another_file_of_the_same_name_is_not_asked(
         self, tiny_gguf: Path, tmp_path: Path
@@ -234,23 +175,6 @@ class TestWithAModel:
         assert row.result == "not replayable"
         assert row.remarks[0].startswith("another model file: it was written by tiny.gguf (")
         assert file_sha256(tiny_gguf)[:12] in row.remarks[0]
-
-    def test_a_chat_is_the_same_with_the_tokens_it_was_told(self) -> None:
-        first = llm("Hello", seed=5, **HOT)
-        messages = (
-            Message("user", "Hello"),
-            first.message,
-            Message("user", "Go on"),
-        )
-        params = sampling_params({"seed": 9, **HOT})
-        request = Request(prompt=messages, params=params)
-        completion = llm.answers.submit(llm.engine(), request).result()
-        store = PromptStore()
-        AnswerLog(store).add(Request(prompt=messages), finished(completion))
-        assert store.flush(10)
-        assert completion.provenance is not None
-        restarted = Answer("cell 2", completion.provenance, completion.text)
-        assert verify([restarted], llm.current.named, store.find).all_same
 
     def test_a_notebook_is_verified_by_another_kernel(self, tmp_path: Path) -> None:
         completion = llm("Hello", seed=5, **HOT)
@@ -271,19 +195,6 @@ class TestWithAModel:
         assert [row.result for row in report.rows] == ["same", "different", "not replayable"]
         assert [row.place for row in report.rows] == ["cell 1 [1]", "cell 2 [1]", "cell 3 [1]"]
         assert report.rows[2].remarks[0].startswith("its record is damaged: ")
-
-    def test_the_users_choice_of_model_stays(self, tiny_utf8_gguf: Path) -> None:
-        llm.complete("Hello", model=str(tiny_utf8_gguf), seed=1, **HOT)
-        choices = llm.current._choices.copy()
-        assert llm.verify().all_same
-        assert llm.current._choices == choices
-        assert llm("Hello", max_tokens=1).model == "tiny"
-
-
-def finished(completion: Completion) -> Future[Completion]:
-    future: Future[Completion] = Future()
-    future.set_result(completion)
-    return future
 
 
 # -- without a model -------------------------------------------------------------------------------
@@ -332,14 +243,6 @@ def test_a_diff_shows_which_lines_differ(
     assert (report.num_same, report.num_different, report.num_not_replayable) == (0, 1, 0)
 
 
-def test_an_endless_diff_is_cut(engine: ScriptedEngine) -> None:
-    answer = scripted_answer(engine, "a\n" * 150)
-    engine.replies.append("b\n" * 150)
-    (row,) = verify([answer], of(engine), known).rows
-    assert len(row.diff.splitlines()) == 201
-    assert row.diff.endswith("103 more lines")
-
-
 def test_a_prompt_that_is_not_here_is_said(engine: ScriptedEngine) -> None:
     (row,) = verify([scripted_answer(engine)], of(engine), lambda _hash: None).rows
     assert (row.result, row.remarks) == (
@@ -360,12 +263,6 @@ def test_a_name_out_of_a_notebook_is_no_path(engine: ScriptedEngine, name: str) 
     (row,) = verify([answer], engine_of, known).rows
     assert row.remarks == (f"there is no model {name!r} on this machine",)
     assert names == (["tiny"] if name == "tiny" else [])
-
-
-def test_the_beginning_of_a_name_is_not_enough(engine: ScriptedEngine) -> None:
-    answer = of_model(scripted_answer(engine), name="script")
-    (row,) = verify([answer], of(engine), known).rows
-    assert row.remarks == ("there is no model 'script' on this machine",)
 
 
 def test_a_model_that_cannot_be_loaded_is_said_and_the_others_go_on(
@@ -392,14 +289,6 @@ def test_what_was_stopped_before_the_first_word_cannot_be_compared(
     stopped = recorded(answer, finish_reason="cancelled", completion_tokens=0)
     (row,) = verify([stopped], of(engine), known).rows
     assert row.remarks == ("it was stopped before the first word",)
-
-
-def test_how_far_it_is_is_told(engine: ScriptedEngine) -> None:
-    answer = scripted_answer(engine, "word")
-    engine.replies.extend(["word", "word"])
-    told: list[int] = []
-    verify([answer, answer], of(engine), known, on_progress=told.append)
-    assert told == [1, 2]
 
 
 def test_an_interrupt_ends_it_in_one_line(

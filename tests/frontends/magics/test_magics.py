@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,18 +14,14 @@ from support.shell import extension, run, run_line
 from jupyter_llm import Completion, llm
 from jupyter_llm.chat.draft import Cut, Draft
 from jupyter_llm.chat.plan import Plan
-from jupyter_llm.common.bars import ShowProgress, Step
 from jupyter_llm.engine.completion import PromptInterrupted, Usage
 from jupyter_llm.engine.provenance import Provenance, token_sha256
-from jupyter_llm.engine.request import Request
-from jupyter_llm.engine.stream import QueueStream
 from jupyter_llm.errors import (
     ContextOverflowError,
     EmptyPromptError,
     InterpolationError,
     MagicUsageError,
     ModelFileError,
-    ModelLoadError,
     ModelNotFoundError,
     OptionError,
 )
@@ -45,19 +39,6 @@ pytestmark = pytest.mark.usefixtures("shell")
 
 def prompts(engine: ScriptedEngine) -> list[str]:
     return [messages_of(request.prompt)[-1].content for request in engine.requests]
-
-
-def interrupt_in(engine: ScriptedEngine, number: int) -> None:
-    """Interrupt where a request is sent, the first being number 1."""
-    submit = engine.submit
-
-    def interrupting(request: Request) -> QueueStream:
-        stream = submit(request)
-        if len(engine.requests) == number:
-            raise KeyboardInterrupt
-        return stream
-
-    engine.submit = interrupting  # type: ignore[method-assign]
 
 
 def test_a_line_and_a_cell_answer_as_markdown(shell: InteractiveShell) -> None:
@@ -135,22 +116,6 @@ def test_an_answer_for_a_variable_shows_what_goes_on_and_leaves_nothing(
     assert shell.user_ns["answer"].text == "one two three"
 
 
-@pytest.mark.parametrize("source", ["%llm hello", "%llm /explain 1", "%llm x << hello"])
-@pytest.mark.usefixtures("at_once")
-def test_what_goes_on_is_gone_where_it_comes_to_nothing(
-    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch, source: str
-) -> None:
-    def get(*_args: object, show: ShowProgress, **_options: object) -> None:
-        show(Step("Loading tiny: 60%", 0.6))
-        raise ModelLoadError(Path("tiny.gguf"), "it is torn")
-
-    run(shell, "1", store_history=True)  # what /explain is about
-    monkeypatch.setattr(llm.current, "get", get)
-    cell = run(shell, source, raises=ModelLoadError)
-    assert "Loading tiny: 60%, 0 s" in cell.seen[0]
-    assert cell.displays == []
-
-
 @pytest.mark.usefixtures("at_once")
 def test_a_command_shows_what_goes_on_in_its_place(
     shell: InteractiveShell, tiny_gguf: Path
@@ -186,21 +151,6 @@ def test_code_that_stands_in_a_cell_is_not_shown_twice(
     assert text.endswith(f"*the code is in a new cell below{seen}*")
     assert "print(1)" not in text
     assert all("print(1)" in code for code in landed)
-
-
-def test_a_change_to_a_cell_is_shown_in_colour(
-    shell: InteractiveShell, scripted: ScriptedEngine
-) -> None:
-    run(shell, "pront('<b>')", raises=NameError, store_history=True)
-    scripted.replies.append("```python\nprint('<b>')\n```")
-    (shown,) = run(shell, "%llm /fix", cell_id="a").displays
-    rich = shown["text/html"]
-    for sign, source in (("-", "pront"), ("+", "print")):
-        line = html.escape(f"{sign}{source}('<b>')")
-        assert re.search(rf'<span style="background-color: [^"]+">{re.escape(line)}</span>', rich)
-    assert "<b>" not in rich
-    assert "in a new cell below" in rich
-    assert "+print('<b>')" in shown["text/plain"]
 
 
 def test_turns_are_remembered_a_rerun_replaces_its_own_and_new_forgets_them(
@@ -312,12 +262,6 @@ def test_a_command_with_dry_run_does_nothing(
     assert len(llm.chat("default").turns) == 1
 
 
-def test_a_quiet_command_shows_nothing(shell: InteractiveShell, scripted: ScriptedEngine) -> None:
-    run(shell, "1 + 1", store_history=True)
-    for line in ("%llm -q /status", "%llm -q /explain 1", "%llm -q /models"):
-        assert run(shell, line).displays == []
-
-
 def test_what_a_command_writes_goes_into_a_variable_and_nothing_else_does(
     shell: InteractiveShell, scripted: ScriptedEngine
 ) -> None:
@@ -414,16 +358,6 @@ def test_a_dry_run_shows_the_exact_prompt_and_changes_nothing(
     assert llm.chat("default").system is None
 
 
-def test_a_dry_run_of_code_shows_the_fence_that_the_answer_begins_with(
-    shell: InteractiveShell, scripted: ScriptedEngine
-) -> None:
-    cell = run(shell, "%llm --dry-run -f code Set x to 1.")
-    prompt, fence, note = cell.text.partition("```python\n")
-    assert "Set x to 1." in prompt
-    assert note.startswith(f"\n\n({len(prompt + fence)} tokens")
-    assert scripted.requests == []
-
-
 def test_show_draft_has_all_of_the_code_that_was_written_last(
     shell: InteractiveShell, scripted: ScriptedEngine
 ) -> None:
@@ -461,39 +395,6 @@ def test_the_draft_that_lands_is_recorded_with_the_prompt_that_it_answers(
     assert answer.record.prompt_sha256 == token_sha256(read)
     (turn,) = llm.chat("default").turns
     assert turn.completion.provenance == answer.record
-
-
-def test_an_interrupt_among_drafts_shows_the_best_one(
-    shell: InteractiveShell, scripted: ScriptedEngine
-) -> None:
-    scripted.replies.extend(["1 / 0\n```", "import nowhere_a\n```", "2 / 0\n```"])
-    interrupt_in(scripted, 4)
-    cell = run(shell, "%llm -f code --seed 1 Divide.", raises=PromptInterrupted)
-    assert cell.text == "```python\n1 / 0\n```\n\n*interrupted; this is the best draft so far*"
-
-
-def test_an_interrupt_of_a_fix_shows_the_best_draft_by_then(
-    shell: InteractiveShell, scripted: ScriptedEngine
-) -> None:
-    run(shell, "1 / 0", raises=ZeroDivisionError, store_history=True)
-    scripted.replies.append("2 / 0\n```")
-    interrupt_in(scripted, 2)
-    cell = run(shell, "%llm /fix", raises=PromptInterrupted)
-    assert cell.text == "```python\n2 / 0\n```\n\n*interrupted; this is the best draft so far*"
-
-
-def test_an_interrupt_of_a_review_shows_what_was_found_by_then(
-    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run(shell, "def f(items=[]):\n    items.append(1)", store_history=True)
-
-    def interrupt(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(llm.current, "get", interrupt)
-    cell = run(shell, "%llm /review", raises=PromptInterrupted)
-    assert "**line 1**" in cell.text
-    assert cell.text.endswith("*interrupted; this is what was found by then*")
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
-from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -217,14 +215,6 @@ def test_every_option_parses_by_each_of_its_names_and_is_told(name: str) -> None
     assert option.help in text
 
 
-def test_no_two_options_share_a_name_or_key() -> None:
-    assert len(set(ALL_NAMES)) == len(ALL_NAMES)
-    assert len({option.key for option in OPTIONS}) == len(OPTIONS)
-    assert all(re.fullmatch(r"-[a-z]|--[a-z]+(-[a-z]+)*", name) for name in ALL_NAMES)
-    own, drawn = ({field.name for field in fields(one)} for one in (Options, SamplingParams))
-    assert not own & drawn
-
-
 def test_what_a_line_does_not_give_stays_as_the_front_end_has_it() -> None:
     mine = Options(model="a", params=SamplingParams(seed=3, top_k=5), vars="x", stats=True)
     given = mine.given({"seed": 7, "model": "b"})
@@ -288,8 +278,3 @@ def test_whether_drafts_are_tried_is_said_by_the_line_before_what_is_configured(
     given = parse_line(line).options
     assert Options().given(given).tries_drafts is by_default
     assert Options(no_try=True).given(given).tries_drafts is with_no_try_configured
-
-
-def test_of_both_no_draft_is_tried() -> None:
-    both = parse_line("--no-try --try").options
-    assert not Options().given(both).tries_drafts

@@ -9,7 +9,7 @@ import pytest
 
 from jupyter_llm.chat.asked import Asked
 from jupyter_llm.engine.options import SamplingParams
-from jupyter_llm.errors import EmptyPromptError, InterpolationError, MagicUsageError, OptionError
+from jupyter_llm.errors import EmptyPromptError, InterpolationError, MagicUsageError
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Command, Order
 from jupyter_llm.frontends.prompt.options import Options
 from jupyter_llm.frontends.prompt.typed import Reader
@@ -180,11 +180,6 @@ def test_help_is_there_under_the_names_that_programs_give_it(text: str, *, in_pa
     commands = {**COMMANDS, "help": Command("help", "", "", lambda _: None)}
     order = typed(text, in_panel=in_panel, commands=commands).what
     assert order.command.name == "help"
-
-
-def test_a_value_that_means_nothing_is_refused_with_its_option() -> None:
-    with pytest.raises(OptionError, match=r"at least 0, not -1\.0"):
-        typed("-t -1 x")
 
 
 @pytest.mark.parametrize(
