@@ -1,125 +1,107 @@
-"""A tree of numbered values, of which one branch is active. Pure data; not for several threads."""
+"""The exchanges of a chat as a tree, of which one branch is active. Not for several threads.
+
+A prompt has its place as soon as it is about to be sent, so that prompts sent at the same time
+follow one another. Its answer counts once there is a word of it; else the place is given up.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+import time
+from bisect import bisect_right
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.chat.draft import Cut, Turn
+from jupyter_llm.chat.exchange import START, Exchange
+from jupyter_llm.chat.plan import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Iterator
 
-T = TypeVar("T")
-U = TypeVar("U")
+    from jupyter_llm.chat.exchange import Sending
+    from jupyter_llm.chat.saved import SavedChat
+    from jupyter_llm.engine.completion import Completion
 
-START = 0  # the number of what comes before all values
+_TICK_S = 1e-3  # no two turns of a chat are finished at the same time
 
 
-class Branches(Generic[T]):
-    """Values that follow one another; several may follow the same one.
+class Branches:
+    """The exchanges of one chat by their numbers; several may follow the same one.
 
-    A value's number is larger than that of its parent, the value before it, and is never used
-    twice. The active branch goes from the start to that child which was active last, and on.
+    A number is larger than that of its parent, the one before it, and is never used twice. The
+    active branch goes from the start to that child which was active last, and on.
     """
 
-    def __init__(self) -> None:
-        self._values: dict[int, T] = {}
-        self._parents: dict[int, int] = {}
+    def __init__(self, chat: SavedChat | None = None) -> None:
+        self.sendings: dict[int, Sending] = {}  # what is being written, by number
+        # Prompts of this kernel that are no turn's any more, by hash, and the numbers they told.
+        self.past_prompts: dict[str, set[int]] = {}
+        self._all: dict[int, Exchange] = {}
         self._children: dict[int, list[int]] = {START: []}  # the one that was active last is last
         self._last_number = START
+        self._held: list[Place] = []  # by prompts that are about to be sent
+        self._shown: tuple[Exchange, ...] | None = None  # None: something has changed
+        self._finished_at = 0.0
+        if chat is not None:
+            self._restore(chat)
+        self._kept_end = [START, *self.path()][-1]
+
+    def _restore(self, chat: SavedChat) -> None:
+        """Take in turns that were kept.
+
+        One whose parent is not there, since it was dropped for want of room or never got to the
+        disk, follows the last one from before that. Of turns with the same number, which two
+        kernels have written, the later ones get another one. Of its conversations' cuts the end of
+        the active branch has what was kept.
+        """
+        known: list[int] = []  # the numbers as they were kept, in their order
+        new: list[int] = []  # and as they are now
+        for turn in sorted(chat.turns, key=lambda turn: turn.number):
+            index = bisect_right(known, min(turn.parent, turn.number - 1))
+            number = max(turn.number, self._last_number + 1)
+            parent = new[index - 1] if index else START
+            settled = replace(turn, number=number, parent=parent, cuts={})
+            self._add(Exchange(number=number, parent=parent, origin=turn.origin, settled=settled))
+            known.append(turn.number)
+            new.append(number)
+        for parent, children in self._children.items():
+            chosen = chat.state.choices.get(parent)
+            children.sort(key=lambda child, chosen=chosen: (child == chosen, child))  # type: ignore[misc]
+        if turns := self.turns():
+            cuts = {at: Cut(last_turn=last_turn) for at, last_turn in chat.state.cuts.items()}
+            self._all[turns[-1].number].settled = replace(turns[-1], cuts=cuts)
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._all)
 
     def __iter__(self) -> Iterator[int]:
         """Iterate over all numbers, those of other branches too."""
-        return iter(self._values)
+        return iter(self._all)
 
     def __contains__(self, number: int) -> bool:
-        return number in self._values
+        """Tell whether a prompt of that number has been sent, and has an answer or may have one."""
+        return number in self.sendings or self.turn(number) is not None
 
-    def __getitem__(self, number: int) -> T:
-        return self._values[number]
-
-    def get(self, number: int) -> T | None:
-        """The value of a number, or None if there is none."""
-        return self._values.get(number)
-
-    def __setitem__(self, number: int, value: T) -> None:
-        """Put another value in the place of one."""
-        if number not in self._values:
-            raise KeyError(number)
-        self._values[number] = value
-
-    @property
-    def next_number(self) -> int:
-        """The number of what is added next."""
-        return self._last_number + 1
-
-    def parent(self, number: int) -> int:
-        """The number before a number."""
-        return self._parents[number]
-
-    def children(self, number: int) -> list[int]:
-        """The numbers that follow a number or the start, the oldest first."""
-        return sorted(self._children[number])
-
-    def add(self, value: T, parent: int, number: int | None = None) -> int:
-        """Add a value after another one or the start, and return its number.
-
-        It becomes active if it is the only one there.
-        """
-        number = self.next_number if number is None else number
-        if number <= self._last_number or (parent != START and parent not in self._values):
-            raise KeyError(number if number <= self._last_number else parent)
-        self._last_number = number
-        self._values[number] = value
-        self._parents[number] = parent
-        self._children[number] = []
-        self._children[parent].insert(0, number)
-        return number
-
-    def choose(self, number: int) -> None:
-        """Make the branch through a number the active one."""
-        while number != START:
-            parent = self._parents[number]
-            siblings = self._children[parent]
-            if siblings[-1] != number:
-                siblings.remove(number)
-                siblings.append(number)
-            number = parent
-
-    def remove(self, number: int) -> int:
-        """Take a value out, and return its parent; that is now the parent of what followed it."""
-        parent, children = self._parents.pop(number), self._children.pop(number)
-        siblings = self._children[parent]
-        index = siblings.index(number)
-        siblings[index : index + 1] = children
-        for child in children:
-            self._parents[child] = parent
-        del self._values[number]
-        return parent
-
-    def clear(self) -> None:
-        """Take out all values; numbers go on from where they are."""
-        self._values.clear()
-        self._parents.clear()
-        self._children = {START: []}
+    # What there is
 
     def path(self) -> list[int]:
         """The numbers of the active branch."""
         return self._down(START)
 
-    def path_to(self, number: int) -> list[int]:
+    def _down(self, number: int) -> list[int]:
+        path = []
+        while children := self._children[number]:
+            number = children[-1]
+            path.append(number)
+        return path
+
+    def _path_to(self, number: int) -> list[int]:
         """The numbers from the start up to one of them."""
         path = []
         while number != START:
             path.append(number)
-            number = self._parents[number]
-        path.reverse()
-        return path
-
-    def path_through(self, number: int) -> list[int]:
-        """The numbers of the branch that choosing one of them would make active."""
-        return [*self.path_to(number), *self._down(number)]
+            number = self._all[number].parent
+        return path[::-1]
 
     @property
     def num_others(self) -> int:
@@ -133,27 +115,275 @@ class Branches(Generic[T]):
         return {
             parent: children[-1]
             for parent, children in self._children.items()
-            if len(children) > 1 and children[-1] != max(children)
+            if children and children[-1] != max(children)
         }
 
-    def restore(self, choices: Mapping[int, int]) -> None:
-        """Make the newest children active, but for these; what is not there is passed over."""
-        for parent, children in self._children.items():
-            chosen = choices.get(parent)
-            children.sort(key=lambda child: (child == chosen, child))
+    def shown(self) -> tuple[Exchange, ...]:
+        """The active branch."""
+        if self._shown is None:
+            found = map(self.exchange, self.path())
+            self._shown = tuple(one for one in found if one is not None)
+        return self._shown
 
-    def mapped(self, function: Callable[[int, T], U]) -> Branches[U]:
-        """The same branches, of what a function makes of numbers and values."""
-        copy: Branches[U] = Branches()
-        copy._values = {number: function(number, value) for number, value in self._values.items()}
-        copy._parents = dict(self._parents)
-        copy._children = {number: list(children) for number, children in self._children.items()}
-        copy._last_number = self._last_number
-        return copy
+    def exchange(self, number: int) -> Exchange | None:
+        """What stands at a number, on any branch; None if nothing is to be shown of it."""
+        if number not in self:
+            return None
+        one = self._all[number]
+        siblings = sorted(filter(self.__contains__, self._children[one.parent]))
+        return replace(one, siblings=tuple(siblings), sending=self.sendings.get(number))
 
-    def _down(self, number: int) -> list[int]:
-        path = []
-        while children := self._children[number]:
-            number = children[-1]
-            path.append(number)
-        return path
+    def turns(self) -> tuple[Turn, ...]:
+        """The finished turns of the active branch, those being replaced included."""
+        return self._turns(self.path())
+
+    def _turns(self, numbers: Iterable[int]) -> tuple[Turn, ...]:
+        return tuple(turn for number in numbers if (turn := self.turn(number)) is not None)
+
+    def turn(self, number: int) -> Turn | None:
+        """The turn that counts at a number, on any branch; None while there is none."""
+        exchange = self._all.get(number)
+        return exchange.settled if exchange is not None else None
+
+    def is_kept(self, number: int) -> bool:
+        """Tell whether what stands at a number may be written to the disk."""
+        return number in self and self._all[number].is_kept
+
+    def over(self) -> list[int]:
+        """The numbers whose answers are there and have not been taken in yet."""
+        return [number for number, sending in self.sendings.items() if sending.future.done()]
+
+    def kept_parent(self, number: int) -> int:
+        """The last number before another one that is written to the disk, or is to be."""
+        parent = self._all[number].parent
+        while parent != START and not self._all[parent].is_kept:
+            parent = self._all[parent].parent
+        return parent
+
+    def prompts_with(self, number: int) -> set[str]:
+        """The hashes of the prompts that told a number, its own included."""
+        told = {number}
+        for other in sorted(self._all):  # a number is larger than its parent's
+            if self._all[other].parent in told:
+                told.add(other)
+        past = {prompt for prompt, numbers in self.past_prompts.items() if number in numbers}
+        return (self.prompts(told) | past) - self.prompts(self._all.keys() - told)
+
+    def prompts(self, numbers: Iterable[int] | None = None) -> set[str]:
+        """The hashes of the prompts of some numbers, or of all there are."""
+        turns = self._turns(self._all if numbers is None else numbers)
+        made = [turn.completion.provenance for turn in turns]
+        return {record.prompt_sha256 for record in made if record is not None}
+
+    def of_origin(self, is_wanted: Callable[[Any], bool]) -> dict[int, Hashable]:
+        """The origins that are wanted, by number, on all branches."""
+        return {n: one.origin for n, one in self._all.items() if is_wanted(one.origin)}
+
+    @property
+    def restored(self) -> frozenset[int]:
+        """The numbers of an earlier kernel that nobody has gone on from."""
+        return frozenset(n for n, one in self._all.items() if one.tick is None)
+
+    # What is sent
+
+    def place(
+        self, tick: int, origin: Hashable = None, after: int | None = None, *, goes_on: bool = False
+    ) -> Place:
+        """Where a prompt of a moment stands; nothing changes.
+
+        That is after a number that is there, where the last prompt of its origin stands, or at the
+        end. Unless it `goes_on` from there, it follows nothing of later, nor of an earlier kernel.
+        """
+        if after is not None:
+            return self._new_place(tick, self._path_to(after), is_at_end=False)
+        active = self.path()
+        path = active if goes_on else self._above(active, tick)
+        new = self._new_place(tick, path, is_at_end=path == active)
+        same = () if origin is None else self.of_origin(lambda other: bool(other == origin))
+        number = next(iter(same), None)
+        if number is None:
+            return new
+        old = self._all[number]
+        if old.tick is not None or (not goes_on and old.parent == new.parent):
+            return self._place_of(old, tick)
+        return replace(new, elsewhere=number)
+
+    def _above(self, path: list[int], tick: int) -> list[int]:
+        """The beginning of a branch that stands above a moment of this kernel."""
+        ticks = (self._all[number].tick for number in path)
+        is_above = [one is not None and one < tick for one in ticks]
+        return path[: is_above.index(False)] if False in is_above else path
+
+    def _place_of(self, old: Exchange, tick: int) -> Place:
+        """The place of a prompt that was sent before; after it is what this kernel went on with."""
+        after = (n for n in self._down(old.number) if self._all[n].tick is not None)
+        later = self._turns(after)[-1:]
+        return Place(
+            number=old.number,
+            tick=tick,
+            parent=old.parent,
+            is_at_end=False,
+            before=self._turns(self._path_to(old.parent)),
+            later_cuts=later[0].cuts if later else {},
+            replaced=old.settled,
+        )
+
+    def _new_place(self, tick: int, path: list[int], *, is_at_end: bool) -> Place:
+        """A new place after a path."""
+        return Place(
+            number=self._last_number + 1,
+            tick=tick,
+            parent=path[-1] if path else START,
+            is_at_end=is_at_end,
+            before=self._turns(path),
+        )
+
+    def _add(self, exchange: Exchange) -> None:
+        """Add an exchange; it becomes active if it is the only one there."""
+        self._last_number = number = exchange.number
+        self._all[number] = exchange
+        self._children[number] = []
+        self._children[exchange.parent].insert(0, number)
+
+    def hold(self, place: Place, origin: Hashable) -> None:
+        """Hold a place for a prompt that is about to be sent."""
+        self._held.append(place)
+        if place.number not in self._all:
+            number, parent = place.number, place.parent
+            self._add(Exchange(number=number, parent=parent, origin=origin, tick=place.tick))
+
+    def release(self, place: Place) -> bool:
+        """Hold a place no longer, if it is; tell whether nothing stands there, nor is going to."""
+        self._held = [other for other in self._held if other is not place]
+        return self.is_empty(place.number)
+
+    def is_empty(self, number: int) -> bool:
+        """Tell whether nothing stands at a number, nor is going to."""
+        is_held = any(place.number == number for place in self._held)
+        return number in self._all and number not in self and not is_held
+
+    def has_children(self, number: int) -> bool:
+        """Tell whether something follows a number."""
+        return bool(self._children[number])
+
+    def begin(self, sending: Sending) -> bool:
+        """Take in a prompt that was sent, unless its place has gone meanwhile; say whether.
+
+        Its branch becomes the active one, but for a prompt at the end: that was sent where
+        everything goes on, and whoever has turned to another branch since then meant to.
+        """
+        place = sending.place
+        self.release(place)
+        exchange = self._all.get(place.number)
+        if exchange is None:
+            return False
+        if exchange.settled is None:
+            exchange.is_kept = sending.asked.is_kept
+        if place.elsewhere is not None:
+            self._disown(self._all[place.elsewhere])
+        for before in self._path_to(exchange.parent):
+            self._take_up(self._all[before])
+        if not place.is_at_end:
+            self.choose(place.number)
+        self.sendings[place.number] = sending
+        self._shown = None
+        return True
+
+    def settle(self, number: int) -> Turn | None:
+        """The turn that an answer makes; without a word of it, what was is again."""
+        sending, exchange = self.sendings.pop(number), self._all[number]
+        self._shown = None
+        completion = sending.completion
+        if completion is None:
+            if sending.future.exception() is None:
+                self._let_go(number, sending.future.result())
+            return None
+        if exchange.settled is not None:
+            self._let_go(number, exchange.settled.completion)
+        self._finished_at = max(time.time(), self._finished_at + _TICK_S)
+        exchange.is_kept, exchange.tick = sending.asked.is_kept, sending.place.tick
+        exchange.settled = Turn(
+            prompt=sending.asked.prompt,
+            completion=completion,
+            origin=exchange.origin,
+            told=sending.plan.told,
+            number=number,
+            parent=exchange.parent,
+            finished_at=self._finished_at,
+            cuts=sending.cuts,
+        )
+        return exchange.settled
+
+    def _let_go(self, number: int, completion: Completion) -> None:
+        """Note the prompt of an answer that no longer counts, or never did: it is kept still."""
+        if completion.provenance is not None:
+            told = self.past_prompts.setdefault(completion.provenance.prompt_sha256, set())
+            told.update(self._path_to(number))
+
+    # What is changed
+
+    def resume(self) -> list[Hashable]:
+        """Take up all that an earlier kernel wrote, and return whose turns that were.
+
+        They are no cell's any more: one that runs again goes on from them. Their branch becomes the
+        active one.
+        """
+        restored = [self._all[number] for number in self.restored]
+        if self._kept_end in self.restored:
+            self.choose(self._kept_end)
+        origins = [exchange.origin for exchange in restored]
+        for exchange in restored:
+            self._disown(exchange)
+            self._take_up(exchange)
+        return origins
+
+    @staticmethod
+    def _take_up(exchange: Exchange) -> None:
+        """Let an exchange be a part of this kernel's talk."""
+        if exchange.tick is None:
+            exchange.tick = 0
+
+    @staticmethod
+    def _disown(exchange: Exchange) -> None:
+        """Let an exchange be no cell's."""
+        exchange.origin = None
+        if exchange.settled is not None:
+            exchange.settled = replace(exchange.settled, origin=None)
+
+    def choose(self, number: int) -> bool:
+        """Make the branch through a number the active one, and return whether it was another."""
+        before = self.path()
+        while number != START:
+            parent = self._all[number].parent
+            siblings = self._children[parent]
+            siblings.append(siblings.pop(siblings.index(number)))
+            number = parent
+        self._shown = None
+        return self.path() != before
+
+    def remove(self, number: int) -> Sending | None:
+        """Take out what stands at a number, and return what was being written of it.
+
+        What followed it follows its parent.
+        """
+        if (gone := self.turn(number)) is not None:
+            self._let_go(number, gone.completion)
+        parent, children = self._all.pop(number).parent, self._children.pop(number)
+        siblings = self._children[parent]
+        index = siblings.index(number)
+        siblings[index : index + 1] = children
+        for child in map(self._all.__getitem__, children):
+            child.parent = parent
+            if child.settled is not None:
+                child.settled = replace(child.settled, parent=parent)
+        self._shown = None
+        return self.sendings.pop(number, None)
+
+    def clear(self) -> list[Sending]:
+        """Take out everything, and return what was being written; numbers go on from there."""
+        sendings = list(self.sendings.values())
+        self.sendings.clear()
+        self._all.clear()
+        self._children = {START: []}
+        self._shown = None
+        return sendings

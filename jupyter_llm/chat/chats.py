@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.controls import one_line
@@ -71,10 +72,15 @@ class Chats:
 
         They are their active branches.
         """
-        from jupyter_llm.chat.saved import active_branch
+        from jupyter_llm.chat.branches import Branches
+
+        def active(chat: SavedChat) -> SavedChat:
+            branches = Branches(chat)
+            others = branches.num_others
+            return replace(chat, turns=branches.turns(), num_other_branches=others)
 
         present = {chat.name or "": chat.saved() for chat in self.named if chat.turns}
-        waiting = {name: active_branch(chat) for name, chat in self._archive.waiting.items()}
+        waiting = {name: active(chat) for name, chat in self._archive.waiting.items()}
         return {**waiting, **present}
 
     def rename(self, name: str, new_name: str) -> None:

@@ -17,6 +17,7 @@ from jupyter_llm.chat.budget import (
     tells_what_code_needs,
 )
 from jupyter_llm.chat.draft import Cut, Draft, Turn
+from jupyter_llm.chat.exchange import Sending
 from jupyter_llm.chat.needed import literal_names, needed_cells
 from jupyter_llm.chat.plan import (
     Place,
@@ -27,7 +28,6 @@ from jupyter_llm.chat.plan import (
     plan_prompt,
     variable_parts,
 )
-from jupyter_llm.chat.tree import Sending
 from jupyter_llm.chat.turns import ChatTurns
 from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.engine.request import Message, RawPrompt, Request, check_text
@@ -294,7 +294,7 @@ class Chat(ChatTurns):
             self.resume()
         with self._lock:  # or else one that is sent in between would seem to stand below this one
             place = self._place(asked.origin, asked.after, goes_on=asked.goes_on)
-            self._exchanges.hold(place, asked.origin)
+            self._branches.hold(place, asked.origin)
         try:
             self._note_system(asked, place.tick)
             plan = self._plan(engine, asked, place)
@@ -309,11 +309,7 @@ class Chat(ChatTurns):
                     is_private=not (asked.is_kept and self._may_be_kept(plan.draft)),
                 ),
                 place=place,
-                plan=replace(
-                    plan,
-                    left_out=self._count_left_out(plan.cut, place),
-                    num_below=self._count_below(asked, place),
-                ),
+                plan=replace(plan, left_out=self._count_left_out(plan.cut, place)),
                 cuts={**place.cuts, conversation: plan.cut},
             )
         finally:
@@ -323,11 +319,11 @@ class Chat(ChatTurns):
         self, origin: Hashable = None, after: int | None = None, *, goes_on: bool = False
     ) -> Place:
         """Where a prompt stands: what is below its cell is not told it."""
-        with self._settled() as exchanges:
+        with self._settled() as branches:
             if after:
                 self._check(after)
             tick, names = self._firsts.get(origin) or (self.timeline.tick(), None)
-            place = exchanges.place(tick, origin, after, goes_on=goes_on)
+            place = branches.place(tick, origin, after, goes_on=goes_on)
         if origin is not None and names is None:
             names = frozenset(own_variables(current_shell()))
         return replace(place, names=names or frozenset())
@@ -426,16 +422,6 @@ class Chat(ChatTurns):
         notebook = self.timeline.snapshot().above(place.tick)
         return len(turns), len(_cells_left_out(turns, cut, notebook))
 
-    def _count_below(self, asked: Asked, place: Place) -> int:
-        """How many cells stand below a prompt, if it is another one than that it replaces."""
-        old = place.replaced
-        if old is None or (
-            old.prompt == asked.prompt and self._conversation(asked.context) in old.cuts
-        ):
-            return 0
-        notebook = self.timeline.snapshot()
-        return len(notebook.visible) - len(notebook.above(place.tick).visible)
-
     def read_branch(self) -> None:
         """Let the engine read the active branch, if there is one and it will go along as it is."""
         engine, mode = self.current.resident, self._last_mode
@@ -477,8 +463,8 @@ class Chat(ChatTurns):
             return
         prompt = sending.request.prompt
         assert isinstance(prompt, tuple)
-        with self._settled() as exchanges:
-            is_active = sending.place.number in exchanges.branches.path()
+        with self._settled() as branches:
+            is_active = sending.place.number in branches.path()
         if is_active:
             with suppress(EngineClosedError):
                 sending.engine.prefill(replace(sending.request, prompt=(*prompt, answer.message)))

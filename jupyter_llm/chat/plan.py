@@ -58,8 +58,7 @@ class Plan:
     `told` is what its turn is to own, and `cut` what its branch leaves out from then on. A prompt
     aside is not what the next one goes on from, so it leaves alone what is resident of the chat.
     With `is_alone` it goes without cells that it is not about. A `script` asks for the same code as
-    the next cell of a program. `left_out` counts the turns and cells that no longer fit; a prompt
-    that takes the place of another is not told the `num_below` cells that ran first after that.
+    the next cell of a program. `left_out` counts the turns and cells that no longer fit.
     """
 
     draft: Draft
@@ -69,7 +68,6 @@ class Plan:
     is_alone: bool = False
     script: Script | None = None
     left_out: tuple[int, int] = (0, 0)
-    num_below: int = 0
 
     @property
     def prompt(self) -> RawPrompt | tuple[Message, ...]:

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from jupyter_llm.chat.saved import ChatState, SavedChat, restored_turns
+from jupyter_llm.chat.branches import Branches
+from jupyter_llm.chat.saved import ChatState, SavedChat
 from jupyter_llm.chat.store import StoredChats, origins_of
 from jupyter_llm.chat.system import SystemTexts
-from jupyter_llm.chat.tree import Exchanges
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.stream import when_done
 from jupyter_llm.errors import TurnNotFoundError
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.archive import Archive
     from jupyter_llm.chat.draft import Turn
+    from jupyter_llm.chat.exchange import Exchange, Sending
     from jupyter_llm.chat.plan import Place
-    from jupyter_llm.chat.tree import Exchange, Sending
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.notebook.cells.timeline import Timeline
 
@@ -45,21 +45,21 @@ class ChatTurns:
         self.timeline = timeline
         self._systems = SystemTexts(system)
         self._archive = archive
-        self._exchanges = Exchanges()
+        self._branches = Branches()
         self._firsts: dict[Hashable, When] = {}  # when each origin was first answered
         self._watchers = Watchers()
         self._lock = threading.RLock()
 
     @contextmanager
-    def _settled(self) -> Iterator[Exchanges]:
+    def _settled(self) -> Iterator[Branches]:
         """All that was said, under the lock, with the answers taken in that are there.
 
         Whoever has waited for an answer may be here before the engine has told us of it.
         """
         with self._lock:
-            for number in self._exchanges.over():
+            for number in self._branches.over():
                 self._settle(number)
-            yield self._exchanges
+            yield self._branches
 
     @property
     def system(self) -> str | None:
@@ -86,8 +86,8 @@ class ChatTurns:
     @property
     def turns(self) -> list[Turn]:
         """The turns of the active branch, the oldest first."""
-        with self._settled() as exchanges:
-            return list(exchanges.turns())
+        with self._settled() as branches:
+            return list(branches.turns())
 
     @property
     def kept_turns(self) -> list[Turn]:
@@ -98,18 +98,18 @@ class ChatTurns:
     def num_other_branches(self) -> int:
         """How many branches there are beside the active one."""
         with self._lock:
-            return self._exchanges.branches.num_others
+            return self._branches.num_others
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
         """The active branch with the prompts that are being answered."""
-        with self._settled() as exchanges:
-            return exchanges.shown()
+        with self._settled() as branches:
+            return branches.shown()
 
     def exchange(self, number: int) -> Exchange | None:
         """What stands at a number, on any branch; None if nothing is to be shown of it."""
-        with self._settled() as exchanges:
-            return exchanges.exchange(number)
+        with self._settled() as branches:
+            return branches.exchange(number)
 
     def turn(self, number: int) -> Turn:
         """A finished turn of any branch.
@@ -118,8 +118,8 @@ class ChatTurns:
         ------
         TurnNotFoundError
         """
-        with self._settled() as exchanges:
-            turn = exchanges.turn(number)
+        with self._settled() as branches:
+            turn = branches.turn(number)
         if turn is None:
             raise TurnNotFoundError(number, self.name)
         return turn
@@ -127,8 +127,7 @@ class ChatTurns:
     def is_kept(self, *numbers: int) -> bool:
         """Tell whether all of these turns may be written to the disk; not one that was removed."""
         with self._lock:
-            found = self._exchanges
-            return all(n in found and found.branches[n].is_kept for n in numbers)
+            return all(map(self._branches.is_kept, numbers))
 
     def choose(self, number: int) -> None:
         """Make the branch through a turn the active one.
@@ -139,9 +138,9 @@ class ChatTurns:
         ------
         TurnNotFoundError
         """
-        with self._settled() as exchanges:
+        with self._settled() as branches:
             self._check(number)
-            is_another = exchanges.choose(number)
+            is_another = branches.choose(number)
             if is_another:
                 self._save_state()
         if is_another:
@@ -157,9 +156,9 @@ class ChatTurns:
         ------
         TurnNotFoundError
         """
-        with self._settled() as exchanges:
+        with self._settled() as branches:
             self._check(number)
-            prompts = exchanges.prompts_with(number)
+            prompts = branches.prompts_with(number)
             sendings = self._take_out([number], is_on_disk=True)
         self._drop(sendings)
         self._forget_prompts(prompts)
@@ -171,15 +170,15 @@ class ChatTurns:
         Returns at once.
         """
         with self._lock:
-            sendings = dict(self._exchanges.sendings)
+            sendings = dict(self._branches.sendings)
         for at, sending in sendings.items():
             if number in (None, at):
                 sending.cancel()
 
     def forget(self, is_stale: Callable[[Any], bool]) -> None:
         """Forget the turns whose origin is stale; those being written are cancelled."""
-        with self._settled() as exchanges:
-            stale = exchanges.of_origin(is_stale)
+        with self._settled() as branches:
+            stale = branches.of_origin(is_stale)
             if not stale:
                 return
             sendings = self._take_out(stale)
@@ -194,8 +193,8 @@ class ChatTurns:
         Where their prompts are forgotten too, they can no longer be verified.
         """
         with self._lock:
-            prompts = self._exchanges.prompts() | self._exchanges.past_prompts.keys()
-            sendings = self._exchanges.clear()
+            prompts = self._branches.prompts() | self._branches.past_prompts.keys()
+            sendings = self._branches.clear()
             if self.name is not None:
                 self._archive.clear(self.name)
         self._drop(sendings)
@@ -214,13 +213,13 @@ class ChatTurns:
         """Take in the turns of an earlier kernel, for whoever goes on from them."""
         with self._lock:
             self._systems.restored = chat.state.system
-            self._exchanges = Exchanges(restored_turns(chat))
+            self._branches = Branches(chat)
         self._watchers.tell()
 
     def resume(self) -> None:
         """Go on from the turns of an earlier kernel: from here on they count as said before."""
-        with self._settled() as exchanges:
-            origins = exchanges.resume()
+        with self._settled() as branches:
+            origins = branches.resume()
             self._write_origins(StoredChats.release, origins)
             self._systems.resume()
             if origins:
@@ -232,7 +231,7 @@ class ChatTurns:
     def restored(self) -> frozenset[int]:
         """The numbers of the turns of an earlier kernel that nobody has gone on from."""
         with self._lock:
-            return self._exchanges.restored
+            return self._branches.restored
 
     @property
     def num_restored(self) -> int:
@@ -267,14 +266,14 @@ class ChatTurns:
     def _release(self, place: Place) -> None:
         """Let go of a place; if its prompt has not begun, it is gone."""
         with self._lock:
-            self._exchanges.release(place)
-            self._clear_away(place.number)
+            if self._branches.release(place):
+                self._clear_away(place.number)
 
     def _begin(self, sending: Sending, on_begin: Callable[[int], None] | None) -> None:
         """Take in a prompt that was sent."""
         place = sending.place
-        with self._settled() as exchanges:
-            has_begun = exchanges.begin(sending)
+        with self._settled() as branches:
+            has_begun = branches.begin(sending)
             if has_begun and place.elsewhere is not None:
                 self._write_origins(StoredChats.release, [sending.asked.origin])
         if not has_begun:  # the chat was reset, or the turn it was to replace removed
@@ -293,37 +292,36 @@ class ChatTurns:
     # What is changed, under the lock
 
     def _check(self, number: int) -> None:
-        if number not in self._exchanges:
+        if number not in self._branches:
             raise TurnNotFoundError(number, self.name)
 
     def _settle(self, number: int) -> None:
         """Take in an answer that is there, and keep its turn on the disk."""
-        sending = self._exchanges.sendings[number]
-        turn = self._exchanges.settle(number)
+        sending = self._branches.sendings[number]
+        turn = self._branches.settle(number)
         if turn is None:
-            self._clear_away(number)
+            if self._branches.is_empty(number):
+                self._clear_away(number)
             return
         if turn.origin is not None:
             self._firsts.setdefault(turn.origin, (sending.place.tick, sending.place.names))
         self._save_state()
         if sending.asked.is_kept:
-            saved = replace(turn, parent=self._exchanges.kept_parent(number))
+            saved = replace(turn, parent=self._branches.kept_parent(number))
             self._archive.write(StoredChats.keep, self.name, saved, size=saved.num_chars)
         else:  # what the same cell said before goes
             self._write_origins(StoredChats.forget, [turn.origin])
 
     def _clear_away(self, number: int) -> None:
         """Take out a place without a turn; what follows it may be on the disk already."""
-        if self._exchanges.is_empty(number):
-            has_children = bool(self._exchanges.branches.children(number))
-            self._take_out([number], is_on_disk=has_children)
+        self._take_out([number], is_on_disk=self._branches.has_children(number))
 
     def _take_out(self, numbers: Iterable[int], *, is_on_disk: bool = False) -> list[Sending]:
         """Take out turns, and return what was being written of them."""
         sendings = []
         for number in numbers:
-            parent, turn = self._exchanges.kept_parent(number), self._exchanges.turn(number)
-            sendings.append(self._exchanges.remove(number))
+            parent, turn = self._branches.kept_parent(number), self._branches.turn(number)
+            sendings.append(self._branches.remove(number))
             if is_on_disk:
                 finished_at = turn.finished_at if turn is not None else None
                 self._archive.write(StoredChats.remove, self.name, number, parent, finished_at)
@@ -341,7 +339,7 @@ class ChatTurns:
         made = None if future.exception() is not None else future.result().provenance
         if made is not None:
             with self._lock:
-                prompts = {made.prompt_sha256} - self._exchanges.prompts()
+                prompts = {made.prompt_sha256} - self._branches.prompts()
             self._forget_prompts(prompts)
 
     def _forget_prompts(self, prompt_sha256s: Collection[str]) -> None:
@@ -357,8 +355,8 @@ class ChatTurns:
 
         Cells do not outlive a kernel, so of its conversations' cuts the numbers of turns are kept.
         """
-        turns = self._exchanges.turns()
+        turns = self._branches.turns()
         cuts = turns[-1].cuts if turns else {}
         last_turns = {at: cut.last_turn for at, cut in cuts.items() if cut.last_turn}
-        state = ChatState(self._systems.kept, last_turns, self._exchanges.branches.choices)
+        state = ChatState(self._systems.kept, last_turns, self._branches.choices)
         self._archive.write(StoredChats.describe, self.name, state)

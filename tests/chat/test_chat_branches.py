@@ -18,7 +18,7 @@ from support.waiting import until
 
 from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.conversation import Chat
-from jupyter_llm.chat.tree import Exchange
+from jupyter_llm.chat.exchange import Exchange
 from jupyter_llm.engine.base import Stream
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.request import Message
@@ -457,7 +457,7 @@ def test_any_talk_is_what_a_simple_model_says(steps: list[tuple[str, int]]) -> N
             case "fail" | "empty":
                 text = TOO_LONG if step == "fail" else prompt
                 chat.stream(text).future.exception()
-                until(lambda: len(chat._exchanges.branches) == len(parents))
+                until(lambda: len(chat._branches) == len(parents))
                 assert numbers(chat) == before
             case "choose" if number:
                 chat.choose(number)

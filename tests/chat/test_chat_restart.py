@@ -13,7 +13,7 @@ from support.scripted import ScriptedEngine, messages_of
 from support.template_engine import ScriptedLLM
 
 from jupyter_llm.chat.conversation import Chat
-from jupyter_llm.chat.saved import ChatState, active_branch
+from jupyter_llm.chat.saved import ChatState
 from jupyter_llm.chat.store import StoredChats
 from jupyter_llm.records.prompt_store import PromptStore
 
@@ -65,7 +65,7 @@ def shape(chat: Chat) -> list[tuple[int, int, str, tuple[int, ...]]]:
 
 def whole(chat: Chat) -> dict[int, tuple[int, str, float]]:
     """The parents, prompts and times of all turns, on whatever branch."""
-    turns = map(chat.turn, chat._exchanges.branches)
+    turns = map(chat.turn, chat._branches)
     return {one.number: (one.parent, one.prompt, one.finished_at) for one in turns}
 
 
@@ -82,7 +82,7 @@ def branching(chat: Chat) -> None:
 def kept_prompts(chat: Chat) -> list[str]:
     """Return those of the chat's prompts that are on the disk, as another kernel finds them."""
     assert chat._answers._store.flush(10)
-    made = [chat.turn(number).completion.provenance for number in chat._exchanges.branches]
+    made = [chat.turn(number).completion.provenance for number in chat._branches]
     kept = [PromptStore().find(record.prompt_sha256) for record in made if record is not None]
     return [messages_of(each.prompt)[-1].content for each in kept if each is not None]
 
@@ -160,7 +160,7 @@ def test_any_talk_is_the_same_after_a_restart(
     chat = llm.chat("default")
     hushed: set[int] = set()
     for clock, (step, pick) in enumerate(steps):
-        known = [0, *chat._exchanges.branches]
+        known = [0, *chat._branches]
         number = known[pick % len(known)]
         prompt = f"prompt {clock}"
         match step:
@@ -208,6 +208,5 @@ def test_exports_hold_the_active_branch_and_count_the_others(kernels: Kernels) -
     assert [turn.prompt for turn in waiting.turns] == ["one", "two again", "and on"]
     assert waiting.num_other_branches == 2
     assert waiting.turns == saved.turns
-    assert active_branch(waiting).turns == waiting.turns
     restored = again.chat("default").saved()
     assert (restored.turns, restored.num_other_branches) == (saved.turns, 2)

@@ -145,17 +145,6 @@ def test_a_new_cell_is_told_all_that_ran_before_it(notebook: Notebook) -> None:
     assert "And what is total?" in notebook.sent[-1]
 
 
-def test_what_is_not_told_to_a_changed_prompt_that_asks_for_all_is_said(notebook: Notebook) -> None:
-    notebook.run("%%llm\nWhat?", "first")
-    notebook.run("x = 1", "inserted")
-    said = "not told: 1 cell that first ran after this one; @In[n] attaches one"
-    for source in ("%%llm -c all\nWhat?", "%%llm -c all\nWhat is x?"):
-        assert said in notebook.run(source, "first")
-        assert said not in notebook.run(source, "first")  # as in every Run All
-    assert said not in notebook.run("%%llm\nWhat?", "first")
-    assert said not in notebook.run("%%llm -c all\nWhat?", "new")
-
-
 class TestRunsThatChangeNothing:
     def test_they_are_no_runs_but_the_cell_has_its_new_number(self, notebook: Notebook) -> None:
         notebook.run_all(NOTEBOOK)

@@ -154,9 +154,6 @@ def _left_out(plan: Plan, options: Options) -> Iterator[str]:
         num_cells = 0
         if (total := len(llm.timeline.snapshot().visible)) > options.context:
             yield f"told the last {options.context} of {total} cells"
-    if options.context == "all" and plan.num_below:
-        num_below = count_of(plan.num_below, "cell")
-        yield f"not told: {num_below} that first ran after this one; @In[n] attaches one"
     gone = [count_of(n, what) for n, what in ((num_turns, "turn"), (num_cells, "cell")) if n]
     if gone:
         yield f"the chat's first {' and '.join(gone)} no longer fit and were left out"

@@ -15,7 +15,7 @@ from support.scripted import ScriptedEngine
 from support.shell import run
 
 from jupyter_llm import llm
-from jupyter_llm.chat.tree import Exchange
+from jupyter_llm.chat.exchange import Exchange
 from jupyter_llm.engine.completion import Chunk
 from jupyter_llm.frontends.comm.messages import ToFrontEnd
 

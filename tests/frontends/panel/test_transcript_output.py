@@ -21,10 +21,9 @@ from support.shell import RecordingPublisher, extension, run
 from support.waiting import until
 
 from jupyter_llm import llm
-from jupyter_llm.chat.branches import Branches
 from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.chat.draft import Turn
-from jupyter_llm.chat.tree import Exchanges
+from jupyter_llm.chat.saved import SavedChat
 from jupyter_llm.engine.completion import Completion, Usage
 from jupyter_llm.frontends.panel import transcript_output
 from jupyter_llm.frontends.panel.transcript_output import TranscriptOutput, to_html, turn_html
@@ -246,10 +245,9 @@ def test_a_long_chat_keeps_its_last_turns_and_says_how_many_are_older(
 def test_a_transcript_is_bounded_in_size(scripted: ScriptedEngine, num_turns: int) -> None:
     chat = saying(scripted)
     answer = replace(saying(scripted, "x").turns[0].completion, text="long & wide\n" * 20_000)
-    turns = Branches[Turn]()
-    for number in range(1, num_turns + 1):
-        turns.add(Turn("What?", answer, number=number, parent=number - 1), number - 1)
-    chat._exchanges = Exchanges(turns)
+    numbers = range(1, num_turns + 1)
+    turns = tuple(Turn("What?", answer, number=n, parent=n - 1) for n in numbers)
+    chat.restore(SavedChat(name="default", turns=turns))
     data, metadata = TranscriptOutput("p1", chat).bundle
     assert 50_000 < min(map(len, data.values())) <= max(map(len, data.values())) < 300_000
     assert "characters left out" in data["text/plain"]
