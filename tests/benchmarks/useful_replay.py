@@ -1,10 +1,10 @@
 """Choose among drafts that were written before, as we would now: no model is asked.
 
-Run as: python tests/benchmarks/useful_replay.py RUN.json
+Run as: python tests/benchmarks/useful_replay.py RUN.json [--part look|report|all]
 
 `RUN.json` is what `useful_code.py --json` wrote. What its drafts come to when they are tried,
 mended and chosen by the code as it is now is set beside what they came to then; drafts that were
-not written then are empty. Of the half that is not looked at nothing is read. Asserts nothing.
+not written then are empty. Of the half that is not looked at only counts are told. Asserts nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmarks.useful_code import known
 from benchmarks.useful_outcomes import Draft, Outcome
 from benchmarks.useful_report import OURS, tables
 from benchmarks.useful_session import Session, Witness
-from benchmarks.useful_tasks import Task, half, tasks
+from benchmarks.useful_tasks import Task, in_part, tasks
 from benchmarks.useful_writing import write_as_ours
 from support.scripted import ScriptedEngine
 
@@ -58,11 +58,12 @@ def chosen_now(session: Session, checker: Checker, task: Task, then: Outcome) ->
 def main() -> None:
     parser = ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("run", type=Path, help="what `useful_code.py --json` wrote")
+    parser.add_argument("--part", choices=("look", "report", "all"), default="look")
     arguments = parser.parse_args()
     os.environ["MPLBACKEND"] = "agg"
     by_name = {task.name: task for task in tasks()}
-    looked = [one for one in known(arguments.run).values() if half(one.name) == "look"]
-    written = [one for one in looked if one.part == "write" and one.name in by_name]
+    found = in_part(list(known(arguments.run).values()), arguments.part)
+    written = [one for one in found if one.part == "write" and one.name in by_name]
     session = Session(ScriptedEngine())
     with Checker() as checker:
         now = [

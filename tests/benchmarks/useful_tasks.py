@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 DATA = Path(__file__).parents[1] / "data" / "useful_code"
-LIBRARIES = ("pandas", "polars", "numpy", "matplotlib", "python", "text")
+LIBRARIES = ("pandas", "polars", "numpy", "matplotlib", "python", "text", "lines", "coded")
 
 Half = Literal["look", "report"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,16 +14,17 @@ from benchmarks.useful_outcomes import Draft, Outcome
 from benchmarks.useful_session import Session
 from benchmarks.useful_tasks import Task
 
+from jupyter_llm.notebook.code.syntax import cell_python
 from jupyter_llm.tasks.code_answer import code_cells
 
-OURS, USUAL = "ours", "usual"
+OURS, USUAL, USUAL_FRESH = "ours", "usual", "usual-fresh"
 OPTIONS = {
     OURS: "",
     "ours-no-try": "--no-try",
     "ours-no-cells": "-c none",
     "ours-no-variables": "--vars none",
 }
-CONTESTANTS = (*OPTIONS, USUAL)
+CONTESTANTS = (*OPTIONS, USUAL, USUAL_FRESH)
 MAX_TOKENS = 300
 _FENCE = re.compile(r"```[^\n]*\n(.*?)(?:\n```|\Z)", re.DOTALL)
 
@@ -52,6 +54,16 @@ def first_block(answer: str) -> str:
 def write_as_usual(session: Session, task: Task) -> str:
     answer = session.llm(usual_prompt(task), temperature=0, max_tokens=MAX_TOKENS, exact=False)
     return first_block(answer.text)
+
+
+def without_repeats(source: str, cells: Sequence[str]) -> str:
+    """Code without the statements that stand in some cells."""
+    try:
+        old = {ast.dump(node) for cell in cells for node in ast.parse(cell_python(cell)).body}
+        kept = [node for node in ast.parse(source).body if ast.dump(node) not in old]
+    except SyntaxError:
+        return source
+    return "\n".join(ast.unparse(node) for node in kept)
 
 
 def write_as_ours(session: Session, task: Task, options: str) -> str:
@@ -88,17 +100,35 @@ def written(
     """Let each contestant write the next cell of each task."""
     missing: set[str] = set()
     for task in items:
+        usual: Outcome | None = None
         for contestant in contestants:
             if contestant in missing:
                 continue
-            if (found := known.get(("write", task.name, contestant))) is not None:
-                yield found
-                continue
+            outcome = known.get(("write", task.name, contestant))
             try:
-                yield one_written(session, checker, task, contestant)
+                if outcome is None and contestant == USUAL_FRESH and usual is not None:
+                    outcome = made_fresh(checker, task, usual)
+                outcome = outcome or one_written(session, checker, task, contestant)
             except UnknownOptionError as error:
                 print(f"{contestant} does not take part: {error}", file=sys.stderr)
                 missing.add(contestant)
+                continue
+            usual = outcome if contestant == USUAL else usual
+            yield outcome
+
+
+def made_fresh(checker: Checker, task: Task, usual: Outcome) -> Outcome:
+    """The usual answer without what it repeats; the model is not asked twice for it."""
+    source = without_repeats(usual.text, task.cells)
+    verdict = checker.check(Job(task.cells, source, task.check))
+    return replace(
+        usual,
+        contestant=USUAL_FRESH,
+        text=source,
+        runs=verdict.runs,
+        is_right=verdict.is_right,
+        error=verdict.error,
+    )
 
 
 def one_written(session: Session, checker: Checker, task: Task, contestant: str) -> Outcome:
@@ -109,12 +139,14 @@ def one_written(session: Session, checker: Checker, task: Task, contestant: str)
         with suppress(TimeoutError):
             if contestant == USUAL:
                 return write_as_usual(session, task)
+            if contestant == USUAL_FRESH:
+                return without_repeats(write_as_usual(session, task), task.cells)
             return write_as_ours(session, task, OPTIONS[contestant])
         return ""
 
     source, drafts, took_s = session.timed(ask)
     verdict = checker.check(Job(task.cells, source, task.check))
-    if contestant != USUAL:
+    if contestant in OPTIONS:
         drafts = judged_drafts(checker, task, drafts)
     return Outcome(
         part="write",
