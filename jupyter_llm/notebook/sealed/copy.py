@@ -19,7 +19,7 @@ import threading
 import time
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -36,6 +36,8 @@ from jupyter_llm.notebook.sealed.syscalls import prctl
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import FrameType
+
+    from jupyter_llm.notebook.sealed.running import Run
 
 _MAX_BYTES = 1 << 20  # of what a copy says
 _MAX_TEXT = 220
@@ -55,51 +57,37 @@ _REASONS = {
 }
 
 
-class Work(Protocol):
-    """What a copy does."""
-
-    def prepare(self) -> None:
-        """Make what cannot be made behind the seal."""
-
-    def work(self, *, was_writable: bool) -> Seen:
-        """Do it, knowing whether files were open for writing, and say what was seen."""
-
-
-def work_in_copy(work: Work, *, timeout_s: float, tick: Callable[[], None] | None = None) -> Seen:
+def work_in_copy(work: Run, *, timeout_s: float, tick: Callable[[], None] | None = None) -> Seen:
     """What is seen of some work in a sealed copy, as far as it ends in time. For the main thread.
 
     An interrupt ends the copy at once.
     """
     room = _room()
     tempfile.gettempdir()  # found by writing, so the copy could not
-    try:
-        pipe = _Pipe()
-    except OSError as error:
-        return _not_made(error)
-    with _noted(_INTERRUPTS) as interrupts, pipe:
+    with contextlib.ExitStack() as ends, _noted(_INTERRUPTS) as interrupts:
         copy = _Copy(interrupts)
         try:
             try:
-                # What the user has for others could raise, or fork, before there is a number.
-                with _noted(signal.valid_signals()), _held_signals() as held:
-                    life = _Life(work, pipe.writing, timeout_s, room, held)
+                reading, writing = os.pipe()
+                ends.callback(os.close, reading)
+                with (
+                    os.fdopen(writing, "wb", buffering=0),
+                    # What the user has for others could raise, or fork, before there is a number.
+                    _noted(signal.valid_signals()),
+                    _held_signals() as held,
+                ):
+                    life = _Life(work, writing, timeout_s, room, held)
                     _fork(copy, life)
                     if copy.pid == 0:
                         life.go_on()
             except OSError as error:
-                return _not_made(error)
-            pipe.close_writing()
-            how, said = _wait(copy, pipe.reading, timeout_s, tick, interrupts)
+                return untried(f"no copy could be made ({error.strerror})")
+            how, said = _wait(copy, reading, timeout_s, tick, interrupts)
             if how == "ended":
                 copy.await_end(_GRACE_S, 0)  # to see by itself what it ends with
             return _seen(how, said, copy.end(), timeout_s)
         finally:
             copy.end(_INTERRUPTED_S)
-
-
-def _not_made(error: OSError) -> Seen:
-    """What is seen where the system has no room for a copy."""
-    return untried(f"no copy could be made ({error.strerror})")
 
 
 def _seen(how: How, said: bytes, status: int, timeout_s: float) -> Seen:
@@ -124,26 +112,6 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-class _Pipe:
-    """A pipe whose ends are closed at the end."""
-
-    def __init__(self) -> None:
-        self.reading, self.writing = os.pipe()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close_writing()
-        os.close(self.reading)
-
-    def close_writing(self) -> None:
-        """Leave the writing end to others."""
-        if self.writing >= 0:
-            os.close(self.writing)
-            self.writing = -1
 
 
 def _room() -> int:
@@ -288,7 +256,7 @@ class _Life:
     """The life of a copy. What goes wrong in it is said, and is its end."""
 
     def __init__(
-        self, work: Work, writing: int, timeout_s: float, room: int, held: Iterable[int]
+        self, work: Run, writing: int, timeout_s: float, room: int, held: Iterable[int]
     ) -> None:
         self._work, self._writing = work, writing
         self._timeout_s, self._room, self._held = timeout_s, room, held

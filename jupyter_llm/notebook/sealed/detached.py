@@ -14,14 +14,15 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _HARMLESS_DEVICES = frozenset({(1, 3), (1, 5), (1, 8), (1, 9)})  # null, zero, random, urandom
 _SHARED = re.compile(
     r"(?m)^([0-9a-f]+)-([0-9a-f]+) (...)s ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) *(.*)$"
 )
 _OPENMP = re.compile(r"(?m)(/.*libgomp.*)$")
+_RIGHTS = (mmap.PROT_READ, mmap.PROT_WRITE, mmap.PROT_EXEC)
 _FIXED, _FAILED = 0x10, ctypes.c_void_p(-1).value
 _STANDARD = (0, 1, 2)  # where all sorts of libraries write what nobody needs
 _MAX_COPIED = 512 << 20  # of shared memory that no file holds
@@ -32,15 +33,12 @@ class TooMuchSharedError(MemoryError):
     """More memory is shared than can be copied in the time of a try."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Mapping:
+class _Mapping(NamedTuple):
     """A piece of this process's memory that it shares."""
 
     start: int
     end: int
-    can_read: bool
-    can_write: bool
-    can_run: bool
+    protection: int
     offset: int
     device: int
     inode: int
@@ -49,14 +47,6 @@ class _Mapping:
     @property
     def size(self) -> int:
         return self.end - self.start
-
-    @property
-    def protection(self) -> int:
-        return (
-            mmap.PROT_READ * self.can_read
-            | mmap.PROT_WRITE * self.can_write
-            | mmap.PROT_EXEC * self.can_run
-        )
 
 
 def detach(kept: int) -> bool:
@@ -149,19 +139,11 @@ def _is_readable(status: os.stat_result) -> bool:
 
 
 def _shared_mappings(maps: str) -> Iterator[_Mapping]:
-    for match in _SHARED.finditer(maps):
-        start, end, rights, offset, major, minor, inode, path = match.groups()
-        yield _Mapping(
-            start=int(start, 16),
-            end=int(end, 16),
-            can_read=rights[0] == "r",
-            can_write=rights[1] == "w",
-            can_run=rights[2] == "x",
-            offset=int(offset, 16),
-            device=os.makedev(int(major, 16), int(minor, 16)),
-            inode=int(inode),
-            path=path,
-        )
+    for start, end, rights, offset, major, minor, inode, path in _SHARED.findall(maps):
+        protection = sum(bit for bit, letter in zip(_RIGHTS, rights, strict=True) if letter != "-")
+        device = os.makedev(int(major, 16), int(minor, 16))
+        numbers = int(start, 16), int(end, 16), protection, int(offset, 16)
+        yield _Mapping(*numbers, device, int(inode), path)
 
 
 def _detach_memory(maps: str) -> None:
@@ -183,7 +165,7 @@ def _detach_memory(maps: str) -> None:
 
 def _may_be_written(libc: ctypes.CDLL, mapping: _Mapping) -> bool:
     """Whether memory can be written, or could be made so: its file was open for writing."""
-    if mapping.can_write:
+    if mapping.protection & mmap.PROT_WRITE:
         return True
     protection = mapping.protection | mmap.PROT_WRITE
     if libc.mprotect(mapping.start, mapping.size, protection) != 0:

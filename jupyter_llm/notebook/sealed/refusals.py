@@ -25,7 +25,6 @@ _PROCESS = "start a process"
 _FILE = "write a file"
 # How libraries that are not Python word what the system refused.
 _REFUSED = re.compile(r"(?i)permission denied|operation not permitted|os error (?:1|13)\b")
-_OPENED_BY_RUST = re.compile(r"\(os error 13\): (.+)")  # of which Python knows nothing
 _READ_ONLY_DATABASE = re.compile(
     r"(?i)readonly database|unable to open database|disk I/O error|read-only (?:file|mode|database)"
 )
@@ -99,10 +98,8 @@ class Refusals:
         if isinstance(error, OSError) and not is_missing and noted.startswith(_NETWORK):
             return noted
         if number in _NUMBERS or _REFUSED.search(text):
-            if noted or _is_unreadable(error):
-                return noted
-            opened = _OPENED_BY_RUST.search(text)
-            return _named(_FILE, opened[1]) if opened else "do what a sealed copy may not"
+            is_unreadable = noted or _is_unreadable(error)
+            return noted if is_unreadable else "do what a sealed copy may not"
         return ""
 
     def _note(self, event: str, args: tuple[Any, ...]) -> None:
@@ -198,10 +195,7 @@ def _is_of_database(error: BaseException, text: str) -> bool:
 
 def _is_unreadable(error: BaseException) -> bool:
     """Whether an error is about a file that nobody here may read anyway."""
-    if not isinstance(error, OSError):
-        return False
-    opened = _OPENED_BY_RUST.search(_text(error))
-    name = error.filename if error.errno == errno.EACCES else opened and opened[1]
+    name = error.filename if isinstance(error, PermissionError) else None
     if not isinstance(name, (str, bytes)):
         return False
     return os.access(name, os.F_OK) and not os.access(name, os.R_OK)

@@ -346,15 +346,15 @@ def test_nothing_runs_in_a_copy_that_is_not_sealed(monkeypatch: pytest.MonkeyPat
 def test_an_answer_counts_while_another_process_holds_the_pipe(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    close = copy._Pipe.close_writing
+    fork = copy._fork
     held: list[int] = []
 
-    def hold(pipe: copy._Pipe) -> None:
-        if pipe.writing >= 0:
-            held.append(os.dup(pipe.writing))
-        close(pipe)
+    def hold(made: copy._Copy, life: copy._Life) -> None:
+        fork(made, life)
+        if made.pid:
+            held.append(os.dup(life._writing))
 
-    monkeypatch.setattr(copy._Pipe, "close_writing", hold)
+    monkeypatch.setattr(copy, "_fork", hold)
     seen = tried("6 * 7")
     os.close(*held)
     assert seen.result == "42"
