@@ -35,7 +35,7 @@ def run_batch(
                 prompt=prompt, params=counted_on(params, index), priority=Priority.BULK
             )
             streams.append(engine.submit(request))
-        return _collect(streams)
+        ended = [stream.future.exception() for stream in streams]
     except KeyboardInterrupt:
         done = [_finished(stream) for stream in streams]
         done += [None] * (len(prompts) - len(done))
@@ -43,6 +43,11 @@ def run_batch(
     finally:
         for stream in streams:
             stream.cancel()
+    completions = [_finished(stream) for stream in streams]
+    errors = {n: error for n, error in enumerate(ended) if isinstance(error, JupyterLLMError)}
+    if errors:
+        raise BatchError(completions, errors)
+    return [completion for completion in completions if completion is not None]
 
 
 def repeated(prompt: T, n: object) -> list[T]:
@@ -50,20 +55,6 @@ def repeated(prompt: T, n: object) -> list[T]:
     if not isinstance(n, SupportsIndex) or operator.index(n) < 1:
         raise OptionError(f"n must be a whole number from 1 on, not {n!r}.")
     return [prompt] * operator.index(n)
-
-
-def _collect(streams: Sequence[Stream]) -> list[Completion]:
-    completions: list[Completion | None] = []
-    errors: dict[int, JupyterLLMError] = {}
-    for index, stream in enumerate(streams):
-        try:
-            completions.append(stream.future.result())
-        except JupyterLLMError as error:
-            completions.append(None)
-            errors[index] = error
-    if errors:
-        raise BatchError(completions, errors)
-    return [completion for completion in completions if completion is not None]
 
 
 def _finished(stream: Stream) -> Completion | None:

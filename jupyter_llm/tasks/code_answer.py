@@ -87,17 +87,17 @@ class CodeAnswer:
     @property
     def unknown_names(self) -> tuple[str, ...]:
         """The names that exist nowhere, over all cells."""
-        return _merged(cell.unknown_names for cell in self.cells)
+        return tuple(dict.fromkeys(one for cell in self.cells for one in cell.unknown_names))
 
     @property
     def missing_modules(self) -> tuple[str, ...]:
         """The modules that are not installed, over all cells."""
-        return _merged(cell.missing_modules for cell in self.cells)
+        return tuple(dict.fromkeys(one for cell in self.cells for one in cell.missing_modules))
 
     @property
     def changes(self) -> tuple[str, ...]:
         """What was done to make it parse, over all cells."""
-        return _merged(cell.changes for cell in self.cells)
+        return tuple(dict.fromkeys(one for cell in self.cells for one in cell.changes))
 
     @property
     def text(self) -> str:
@@ -127,12 +127,12 @@ class CodeAnswer:
             yield "there is no code in the answer"
         if self.is_old:
             yield "nothing in it is new"
-        if self.unknown_names and raised != "NameError":
-            verb = "is" if len(self.unknown_names) == 1 else "are"
-            yield f"{_quoted(self.unknown_names)} {verb} defined nowhere"
-        if self.missing_modules and raised != "ModuleNotFoundError":
-            verb = "is" if len(self.missing_modules) == 1 else "are"
-            yield f"{_quoted(self.missing_modules)} {verb} not installed"
+        for names, kind, what in (
+            (self.unknown_names, "NameError", "defined nowhere"),
+            (self.missing_modules, "ModuleNotFoundError", "not installed"),
+        ):
+            if names and raised != kind:
+                yield f"{_quoted(names)} {'is' if len(names) == 1 else 'are'} {what}"
         yield from self.doubts
         yield from self.changes
         if self.mends:
@@ -185,9 +185,9 @@ def new_cells(cells: Sequence[CodeCell], namespace: Container[str]) -> tuple[Cod
     found = []
     for cell in cells:
         source, names = without_hidden(cell.source, namespace)
-        notes = (
-            [f"{_quoted(names)} stays as it is, since the model has not seen it"] if names else []
-        )
+        notes = []
+        if names:
+            notes.append(f"{_quoted(names)} stays as it is, since the model has not seen it")
         if HIDDEN in source:
             notes.append("put in yourself what was hidden from the model")
         if source.strip():
@@ -205,10 +205,6 @@ def mended(block: CodeBlock, *, is_cut_off: bool) -> Repaired:
         if shorter.has_code:
             return replace(shorter, changes=(*shorter.changes, "left out the unfinished end"))
     return repair(block.source, is_cut_off=is_cut_off)
-
-
-def _merged(groups: Iterator[tuple[str, ...]]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(item for group in groups for item in group))
 
 
 def _quoted(names: tuple[str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -66,15 +66,10 @@ class Task:
         **rest: Any,
     ) -> Task:
         """A task in a shell; without one there are no cells, and no names."""
-        if shell is None:
-            return cls(error=last_error.get(), **rest)
-        return cls(
-            cells=cells,
-            namespace=shell.user_ns,
-            sources=CellSources.of_shell(shell, cells),
-            error=last_error.get(),
-            **rest,
-        )
+        if shell is not None:
+            sources = CellSources.of_shell(shell, cells)
+            rest |= {"cells": cells, "namespace": shell.user_ns, "sources": sources}
+        return cls(error=last_error.get(), **rest)
 
     def code(self, prompt: str, **how: Any) -> CodeAnswer:
         """Ask for code, as `Asking.write` explains; `MagicUsageError` if none is in the answer."""
@@ -138,20 +133,17 @@ class Asking:
         *,
         begin: str = "",
         unlike: str | None = None,
-        known: Collection[str] = (),
         check: Check | None = None,
     ) -> CodeAnswer:
         """Ask for a few drafts of code that begins like this and is unlike that; give the best.
 
-        The names that are `known` may be used besides those there are. The sources of a draft are
-        tried one after the other, or as `check` does it.
+        The sources of a draft are tried one after the other, or as `check` does it.
         """
-        request = self._request(code_prompt(prompt))
-        names = {*user_namespace(), *known}
+        judge = Judge(names=user_namespace(), tries=self.tries, unlike=unlike, check=check)
         answer = write_code(
             self.engine(),
-            request,
-            Judge(names=names, tries=self.tries, unlike=unlike, check=check),
+            self._request(code_prompt(prompt)),
+            judge,
             begin=begin,
             show=self.show,
             show_progress=self.show_progress,
@@ -174,28 +166,28 @@ class Asking:
         """
         engine, request = self.engine(), self._request(prompt)
         params = request.params.filled(engine.info.sampling.for_code)
+        most = params.max_tokens if max_tokens is None else max_tokens
         params = replace(params, stop=(*params.stop, *stop))
-        if max_tokens is not None:
-            params = replace(params, max_tokens=min(max_tokens, params.max_tokens or max_tokens))
+        params = replace(
+            params, max_tokens=min(filter(None, (most, params.max_tokens)), default=None)
+        )
         request = replace(request, params=params, answer_prefix=begin)
-        found = []
-
-        def show(stream: Stream) -> Completion:
-            return self.show(BegunStream(stream, begin, waits=True))
-
         more = range(1, 1 if params.temperature == 0 else count)  # at 0 all would be the same
-        requests = [request, *(varied(request, number) for number in more)]
-        for again, completion in drawn(
-            engine, requests, show=show, show_progress=self.show_progress
-        ):
+        found = list(
+            drawn(
+                engine,
+                [request, *(varied(request, number) for number in more)],
+                show=lambda stream: self.show(BegunStream(stream, begin, waits=True)),
+                show_progress=self.show_progress,
+            )
+        )
+        for again, completion in found:
             self.answers.log(again, finished(completion))
-            found.append(completion)
-        return found
+        return [completion for _, completion in found]
 
     def _request(self, prompt: str) -> Request:
         # All of it comes from the notebook, so nothing in it is the user's own word to the model.
+        # Thoughts would take the answer's room.
         messages = (Message("user", redact_mixed(prompt).text),)
-        params = replace(
-            self.params, think=bool(self.params.think)
-        )  # it would take the answer's room
+        params = replace(self.params, think=bool(self.params.think))
         return Request(prompt=messages, params=params, is_private=self.is_private)
