@@ -156,9 +156,10 @@ class Recorder:
             name = partial(self._cell_name, info, result)
             run.outputs.show("error", error_text(error, name))
         with suppress(Exception):  # what is not learnt is looked for by its form
-            from jupyter_llm.notebook.values.redaction import learn
+            from jupyter_llm.notebook.values.learning import learn
 
-            learn(source, self._shell.user_ns)
+            outputs = run.outputs.finish()
+            learn(source, self._shell.user_ns, (output.text for output in outputs))
         self._timeline.append(
             source,
             execution_count=result.execution_count if result is not None else None,

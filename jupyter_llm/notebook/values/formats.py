@@ -15,43 +15,18 @@ _PREFIXES: Final = {
     "gitlab_token": "gl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|oas|soat|ffct)-",
     "hf_token": "(?:hf_|api_org_)(?=[A-Za-z0-9]{20})",
     "slack_token": "xox[abceoprs][.-]|xapp-",
-    "google_key": r"AIza|ya29\.|GOCSPX-",
+    "google_key": r"AIza|ya29\.|GOCSPX-|1//0[a-z](?=[\w-]{20})",
     "npm_token": "npm_(?=[A-Za-z0-9]{30})",
     "pypi_token": r"pypi-(?=[\w-]{30})",
-    "sendgrid_key": r"SG\.",
-    "shopify_token": "shp(?:at|ca|pa|ss)_",
-    "digitalocean_token": "do[opr]_v1_",
-    "databricks_token": "dapi(?=[0-9a-f])",
-    "linear_key": "lin_api_",
     "notion_token": "ntn_|secret_(?=[A-Za-z0-9]{30})",
-    "airtable_token": r"pat(?=\w{14}\.)",
-    "postman_key": "PMAK-",
-    "figma_token": "figd_",
-    "grafana_token": "glc_|glsa_",
-    "newrelic_key": "NRAK-",
-    "sentry_token": "sntr[yu]s_",
-    "doppler_token": r"dp\.(?:pt|st|ct|sa|scim|audit)\.",
-    "dynatrace_token": r"dt0c01\.",
-    "vault_token": r"hv[sbr]\.",
-    "pulumi_token": "pul-",
-    "supabase_key": "sbp_|sb_secret_",
-    "planetscale_token": "pscale_(?:tkn|pw|oauth)_",
-    "replicate_token": "r8_",
-    "groq_key": "gsk_",
-    "xai_key": "xai-",
-    "nvidia_key": "nvapi-",
-    "perplexity_key": "pplx-",
-    "tavily_key": "tvly-",
-    "pinecone_key": "pcsk_",
-    "langsmith_key": "lsv2_(?:pt|sk)_",
-    "wandb_key": "wandb_v1_",
-    "kaggle_token": "KGAT_",
-    "docker_token": "dckr_(?:pat|oat)_",
-    "rubygems_key": "rubygems_",
-    "atlassian_token": "ATATT3|ATBB",
-    "square_token": "sq0(?:atp|csp|idp)-",
-    "age_key": "AGE-SECRET-KEY-1",
     "aws_key": "ABSK(?=[A-Za-z0-9]{30})",
+    "service_token": (
+        r"SG\.|shp(?:at|ca|pa|ss)_|do[opr]_v1_|dapi(?=[0-9a-f])|lin_api_|pat(?=\w{14}\.)|PMAK-|figd_"
+        r"|glc_|glsa_|NRAK-|sntr[yu]s_|dp\.(?:pt|st|ct|sa|scim|audit)\.|dt0c01\.|hv[sbr]\.|pul-|sbp_"
+        r"|sb_secret_|pscale_(?:tkn|pw|oauth)_|r8_|gsk_|xai-|nvapi-|pplx-|tvly-|pcsk_|lsv2_(?:pt|sk)_"
+        r"|wandb_v1_|KGAT_|dckr_(?:pat|oat)_|rubygems_|ATATT3|ATBB|sq0(?:atp|csp|idp)-|EAAA"
+        r"|AGE-SECRET-KEY-1|tskey-(?:auth|api)-"
+    ),
 }
 _BODY: Final = (
     r"(?=(?:[A-Za-z0-9]*+[\w+/~.-]){0,40}?(?=[A-Za-z0-9]{8})(?:[A-Za-z]++\d|\d++[A-Za-z]))"
@@ -89,45 +64,25 @@ OTHER_HINT = re.compile(
     r"|hooks\.|webhooks/|sig=|Signature=|Bearer|Basic"
 )
 
-_URL = re.compile(
-    r"(?<![\w+.-])[A-Za-z][\w+.-]*+://[^\s/:@'\"{}]*:(?P<value>(?!\{|\$\{|//)[^\s/'\"]+)@"
+UNNAMED: Final = re.compile(
+    r"""(?x)
+    (?<![\w+.-])[A-Za-z][\w+.-]*+://[^\s/:@'\"{}]*:(?P<in_url>(?!\{|\$\{|//)[^\s/'\"]+)@
+    | \b(?:curl|wget|https?)(?=[ \t])[^\n]{0,300}?\s(?:-u|--user|-a|--auth)[ =]?["']?[\w.@+-]+:
+      (?P<of_login>[^\s"']+)
+    | \b(?:sshpass|mysql\w*)\b[^\n]{0,300}?\s-p[ ]?(?P<of_flag>[^\s"'-][^\s"']*)
+    | (?i:\bidentified\s+by\s+)(?P<in_sql>'[^'\n]+')
+    """
 )
-_XML = re.compile(
-    r"<(?P<name>[A-Za-z][\w.-]{0,60})(?:\s[^<>]{0,200})?>(?P<value>[^<>]+)</(?P=name)>"
-)
-_SQL = re.compile(
-    r"(?i)\b(?:password|identified\s+by|passwd)\s+(?:as\s+|by\s+)?(?P<value>'[^'\n]+')"
-)
-_FLAG = re.compile(
-    r"""(?<![\w-])--?(?P<name>[A-Za-z][\w-]{0,40})(?:\s+|=)"""
-    r"""(?P<value>"[^"\n]+"|'[^'\n]+'|[^\s'"-][^\s'"]*)"""
-)
-_LOGIN_FLAG = re.compile(
-    r"""\b(?:curl|wget|https?)(?=[ \t])[^\n]{0,300}?\s(?:-u|--user|-a|--auth)[ =]?"""
-    r"""["']?[\w.@+-]+:(?P<value>[^\s"']+)"""
-)
-_PASS_FLAG = re.compile(
-    r"""\b(?:sshpass|mysql\w*)\b[^\n]{0,300}?\s-p[ ]?(?P<value>[^\s"'-][^\s"']*)"""
-)
-_NETRC = re.compile(r"\blogin\s+\S+\s+password\s+(?P<value>\S+)")
-# In a sentence, where it looks like one: "the password is hunter2".
-_SAID = re.compile(
-    r"(?i)\b(?P<name>password|passwd|passphrase|pwd|api[ _-]key|token|secret(?: key)?)"
-    r"[ ]+(?:(?:is|was)[ ]+)?['\"`]?(?P<value>(?=\S*\d)(?=\S*[A-Za-z])[^\s'\"`<>,;:=(){}\[\]]{6,})"
-)
-_ENV_LINE = re.compile(
-    r"(?m)^[ \t]*[%!]?(?:set_)?(?:env|export|set)[ \t]+(?P<name>\w+)[ \t]+(?P<value>\S+)"
-)
+"""Where passwords stand, in whichever group has matched, though nothing says their names."""
 
-_INDEX = re.compile(
-    r"""Index\((?P<value>\[(?:'[^']*'|"[^"]*"|[^\[\]'"])*+\]),[^\[\]()]*?name='(?P<name>[^']{1,60})'"""
+NAMED: Final = re.compile(
+    r"""(?x)
+    # Beside its name, with blanks or signs between them: "the password is hunter2", `<token>…<`.
+    (?<![\w-])(?<!like[ ]a[ ])-{0,2}(?P<name>[A-Za-z][\w-]{0,60}(?:[ ](?i:key))?)
+      (?:[ ]+(?:is|was)\b)?(?:(?P<blank>[ \t]+["'`]?)|[ \t]*:?[>|*`]{1,4}[ \t|*`"']{0,6})
+      (?P<value>(?=[^\s\d]*\d)(?=[^\sA-Za-z]*[A-Za-z])[^\s'"`<>,;:=(){}\[\]|]{5,})
+    | Index\((?P<values>\[(?:'[^']*'|"[^"]*"|[^\[\]'"])*+\]),[^\[\]()]*?name='(?P<index>[^']{1,60})'
+    | Series:[ ]'(?P<series>[^']{1,60})'[ ]\[[^\n]*\]\n\[\n(?P<items>[^\]]*)\n\]
+    """
 )
-_POLARS_SERIES = re.compile(
-    r"Series: '(?P<name>[^']{1,60})' \[[^\n]*\]\n\[\n(?P<value>.*?)\n\]", re.DOTALL
-)
-
-UNNAMED: Final = (_URL, _LOGIN_FLAG, _PASS_FLAG)
-"""Where passwords stand, in the group `value`, though nothing says their names."""
-
-NAMED: Final = (_XML, _SQL, _FLAG, _NETRC, _SAID, _ENV_LINE, _INDEX, _POLARS_SERIES)
-"""Where they stand with no sign of an assignment between them and their names."""
+"""Where secrets stand with no sign of an assignment between them and their names."""

@@ -43,7 +43,7 @@ def _is_named_tuple(value: object) -> bool:
     return is_a(value, tuple) and type(class_attribute(type(value), "_fields")) is tuple
 
 
-def _fields(value: Any) -> dict[str, object]:
+def fields_of(value: Any) -> dict[str, object]:
     """What an instance holds in its fields; those left out of its repr are left out here."""
     if _is_named_tuple(value):
         names = class_attribute(type(value), "_fields")
@@ -69,7 +69,7 @@ def _named(fields: dict[str, object], reading: Reading, room: int) -> str:
 
 def _record_inline(value: Any, reading: Reading, room: int) -> str:
     name = type_name(value)
-    return f"{name}({_named(_fields(value), reading, room - len(name) - 2)})"
+    return f"{name}({_named(fields_of(value), reading, room - len(name) - 2)})"
 
 
 def _exception_inline(value: Any, reading: Reading, room: int) -> str:

@@ -8,17 +8,14 @@ until another secret becomes known or somebody says what to show.
 from __future__ import annotations
 
 import ast
-import math
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
-from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.notebook.code.syntax import (
     PYTHON_MAGICS,
     cell_python,
@@ -26,7 +23,7 @@ from jupyter_llm.notebook.code.syntax import (
     split_cell_magic,
 )
 from jupyter_llm.notebook.values import formats, known, literals
-from jupyter_llm.notebook.values.columns import cells_of_secrets
+from jupyter_llm.notebook.values.columns import Span, cells_of_secrets
 from jupyter_llm.notebook.values.secrets import (
     HIDDEN,
     is_placeholder,
@@ -39,16 +36,20 @@ from jupyter_llm.notebook.values.secrets import (
     plain_text,
 )
 
-_Span = tuple[int, int, str]  # where a secret begins and ends, and the name it goes by
-_Find = Callable[[str], Iterable[_Span]]
+_Find = Callable[[str], Iterable[Span]]
 
 
 @dataclass(frozen=True, slots=True)
 class Redacted:
-    """A text as it may be told, and the names of what is hidden in it, each as often as it is."""
+    """A text as it may be told, and what is hidden in it: a name and the secret, each time."""
 
     text: str
-    names: tuple[str, ...] = ()
+    found: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of what is hidden, each as often as it is."""
+        return tuple(name for name, _ in self.found)
 
 
 def scrub(text: str) -> str:
@@ -58,17 +59,18 @@ def scrub(text: str) -> str:
 
 def redact_text(text: str) -> Redacted:
     """A text that is no cell: what one showed, a value, a message."""
-    return _after(_redact_text(text, num_changes()), known.places)
+    return _without(Redacted(text), [*_secrets(text, num_changes()), *known.places(text)])
 
 
 def redact_source(source: str) -> Redacted:
     """The source of a cell; what is code in it stays code."""
-    return _after(_redact_source(source, num_changes()), known.places)
+    result = _redact_source(source, num_changes())
+    return _without(result, known.places(result.text))
 
 
 def without_known(text: str) -> str:
     """A text without the secrets that are known from elsewhere."""
-    return _replaced(text, known.places(text)).text
+    return _without(Redacted(text), known.places(text)).text
 
 
 def redact_mixed(text: str) -> Redacted:
@@ -78,8 +80,8 @@ def redact_mixed(text: str) -> Redacted:
         (redact_source if number % 2 else redact_text)(text[start:end])
         for number, (start, end) in enumerate(pairwise([0, *ends, len(text)]))
     ]
-    names = (name for part in parts for name in part.names)
-    return Redacted("".join(part.text for part in parts), tuple(names))
+    found = tuple(one for part in parts for one in part.found)
+    return Redacted("".join(part.text for part in parts), found)
 
 
 def redact_value(expression: str, value: object, text: str) -> str:
@@ -103,39 +105,33 @@ _ABOUT = re.compile(r"\s*(?:len|type|bool|isinstance|hash|id)\([^()]*\)\s*")
 
 
 @lru_cache(maxsize=1024)
-def _redact_text(text: str, _num_changes: int) -> Redacted:
-    result = Redacted(text)
-    finds: list[_Find] = [_tokens, _environment, partial(_matches, formats.UNNAMED)]
+def _secrets(text: str, _num_changes: int) -> tuple[Span, ...]:
+    """Where secrets stand in a text that is no code."""
+    finds: list[_Find] = [_tokens, _environment, _unnamed]
     if may_name(text):
-        finds += [partial(_matches, formats.NAMED), _assigned, cells_of_secrets]
-    for find in finds:
-        result = _after(result, find)
-    return result
+        finds += [_named, _assigned, cells_of_secrets]
+    return tuple(span for find in finds for span in find(text))
 
 
-def _after(before: Redacted, find: _Find) -> Redacted:
-    result = _replaced(before.text, find(before.text))
-    return Redacted(result.text, (*before.names, *result.names))
-
-
-def _replaced(
-    text: str, spans: Iterable[_Span], mark: Callable[[str], str] = lambda _told: HIDDEN
+def _without(
+    before: Redacted, spans: Iterable[Span], mark: Callable[[str], str] = lambda _told: HIDDEN
 ) -> Redacted:
-    """A text with marks in the place of spans; of those that overlap the first and longest."""
-    parts: list[str] = []
-    names: list[str] = []
-    end = 0
+    """A text with marks in the place of spans; those that overlap are one."""
+    merged: list[Span] = []
     for start, stop, name in sorted(spans, key=lambda span: (span[0], -span[1])):
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]), merged[-1][2])
+        elif _unquoted(before.text[start:stop]) not in ("", HIDDEN):
+            merged.append((start, stop, name))
+    text, found = before.text, before.found
+    for start, stop, name in reversed(merged):
         told = text[start:stop]
-        if start < end or not told or told.strip("'\"") == HIDDEN:
-            continue
-        parts += [text[end:start], mark(told)]
-        names.append(name)
-        end = stop
-    return Redacted("".join([*parts, text[end:]]) if parts else text, tuple(names))
+        text = f"{text[:start]}{mark(told)}{text[stop:]}"
+        found = ((name, _unquoted(told)), *found)
+    return Redacted(text, found)
 
 
-def _tokens(text: str) -> Iterator[_Span]:
+def _tokens(text: str) -> Iterator[Span]:
     """Yield what has the form of a well-known token."""
     founds = [
         found
@@ -148,13 +144,26 @@ def _tokens(text: str) -> Iterator[_Span]:
             yield (*found.span(), name)
 
 
-def _matches(patterns: Iterable[re.Pattern[str]], text: str) -> Iterator[_Span]:
-    """Yield secrets in addresses, commands, tags and sentences."""
-    for pattern in patterns:
-        for found in pattern.finditer(text):
-            name = found.groupdict().get("name") or "password"
-            if looks_secret(name) and not is_placeholder(_unquoted(found["value"])):
-                yield (*found.span("value"), name)
+def _unnamed(text: str) -> Iterator[Span]:
+    """Yield passwords in addresses and commands."""
+    for found in formats.UNNAMED.finditer(text):
+        group = found.lastgroup or ""
+        if not (is_shown("password") or is_placeholder(_unquoted(found[group]))):
+            yield (*found.span(group), "password")
+
+
+_PLAIN_NAME = re.compile(r"(?i).*(?:pass\w*|pwd?|key|token|secret)s?\d*")
+
+
+def _named(text: str) -> Iterator[Span]:
+    """Yield secrets beside their names in sentences, tags, commands and printed series."""
+    for found in formats.NAMED.finditer(text):
+        for name, value in (("name", "value"), ("index", "values"), ("series", "items")):
+            called, told = found[name] or "", found[value] or ""
+            if not looks_secret(called) or _CODE.fullmatch(told) or is_told(called, told):
+                continue
+            if not found["blank"] or _PLAIN_NAME.fullmatch(called):
+                yield (*found.span(value), called)
 
 
 _ENVIRON = re.compile(r"(?:environ\()?(\{)(?=['\"])")
@@ -162,7 +171,7 @@ _ENVIRON = re.compile(r"(?:environ\()?(\{)(?=['\"])")
 _ENV_LINES = re.compile(r"(?m)(?:^[A-Za-z_]\w*=.*\n?|(?<= characters left out …\]\n).+\n?)+")
 
 
-def _environment(text: str) -> Iterator[_Span]:
+def _environment(text: str) -> Iterator[Span]:
     """Yield copies of the environment: none of its values is anybody's business."""
     if "PATH" not in text:
         return
@@ -181,7 +190,7 @@ def _is_environment(text: str, before: str, after: str) -> bool:
 
 
 _ASSIGNED = re.compile(
-    r"""(?<![\w-])([A-Za-z_][\w-]*+(?:[ ][A-Za-z]++)?)["']?[ \t]*+"""
+    r"""(?<![\w-])-{0,2}([A-Za-z_][\w-]*+(?:[ ][A-Za-z]++)?)["']?[ \t]*+"""
     r"""(?:=>|[:=](?!=))(?:\s*(?=["'])|[ \t]*)"""
 )
 _QUOTED = re.compile(
@@ -201,7 +210,7 @@ _MARKS = re.compile(rf"{_QUOTED.pattern}|[()\[\]{{}}<>]", re.DOTALL)
 _MAX_NESTED: Final = 100  # brackets; each of them is looked at from all around it
 
 
-def _assigned(text: str) -> Iterator[_Span]:
+def _assigned(text: str) -> Iterator[Span]:
     """Yield the values that a secret's name stands before: `password='…'`."""
     end = 0
     for assigned in _ASSIGNED.finditer(text):
@@ -253,8 +262,8 @@ def _unquoted(text: str) -> str:
 
 _PIECE = re.compile(
     r"""(?P<comment>\#[^\n]*)
-    | (?P<long>[A-Za-z]{0,2}(?P<marks>"{3}|'{3}))(?P<lines>(?:\\.|(?!(?P=marks)).)*+)(?P=marks)
-    | (?P<short>[A-Za-z]{0,2}(?P<mark>["']))(?P<line>(?:\\.|(?!(?P=mark))[^\n])*+)(?P=mark)""",
+    | [A-Za-z]{0,2}(?P<marks>"{3}|'{3})(?P<lines>(?:\\.|(?!(?P=marks)).)*+)(?P=marks)
+    | [A-Za-z]{0,2}(?P<mark>["'])(?P<line>(?:\\.|(?!(?P=mark))[^\n])*+)(?P=mark)""",
     re.VERBOSE | re.DOTALL,
 )
 _COMMAND = re.compile(r"(?m)^[ \t]*[%!?].*$|(?<==)[ \t]*[%!].*$")
@@ -264,26 +273,39 @@ _LITERAL = re.compile(
 _WEAK_NAME = re.compile(
     r"(?i)(?:.*[._-])?(?:keys?|tok|app_?id|signature|sig|pin|code|cert|salt)\d*"
 )
-_LEAST_ENTROPY: Final = 3.2  # bits a character; words have less, keys more
 _LEAST_KEY: Final = 20
 # Words and numbers with signs between them are a name: `encoder.layer.0.dense.weight`.
-_MIXED = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z0-9]{8})(?:[A-Za-z]++\d|\d++[A-Za-z])")
+_RANDOM = re.compile(
+    r"(?:[\w+/=.~-]*[+/=.~_-])?(?=[A-Za-z0-9]{8})(?:[A-Za-z]++\d|\d++[A-Za-z])[\w+/=.~-]*"
+)
 
 
 @lru_cache(maxsize=1024)
 def _redact_source(source: str, num_changes: int) -> Redacted:
     magic, _, _ = split_cell_magic(source)
-    if magic and magic not in PYTHON_MAGICS:
-        return _redact_text(source, num_changes)
     result = Redacted(source)
+    if magic and magic not in PYTHON_MAGICS:
+        return _without(result, _secrets(source, num_changes))
     if may_name(source):
-        result = _replaced(source, _literals(source), _in_quotes)
-    if may_name(source) or "://" in source or _COMMAND.search(source):
-        result = _inside(result, num_changes)
-    return _after(result, _tokens)
+        result = _without(result, _literals(source), _in_quotes)
+    pieces = (
+        (start + first, start + last, name)
+        for start, text in _pieces(result.text)
+        for first, last, name in _secrets(text, num_changes)
+    )
+    return _without(result, [*pieces, *_tokens(result.text)])
 
 
-def _literals(source: str) -> Iterator[_Span]:
+def _pieces(source: str) -> Iterator[tuple[int, str]]:
+    """Yield where the comments, texts and commands of a cell begin, and what they say."""
+    for pattern in (_PIECE, _COMMAND):
+        for found in pattern.finditer(source):
+            group = found.lastgroup or 0
+            if group == "comment" or not group or may_name(found[group]) or "://" in found[group]:
+                yield found.start(group), found[group]
+
+
+def _literals(source: str) -> Iterator[Span]:
     """Yield the literals of secrets in a cell; in what is no Python, the quoted texts."""
     python = cell_python(source)
     tree = parse_python(python)
@@ -317,46 +339,7 @@ def _is_weak_name(name: str) -> bool:
 def _random_looking(tree: ast.AST) -> Iterator[literals.Found]:
     """Yield what is called a key or the like, and looks as if drawn at random."""
     for name, value in literals.beside(tree, _is_weak_name):
-        if isinstance(value, ast.Constant) and _is_random(plain_text(value.value)):
+        text = plain_text(value.value) if isinstance(value, ast.Constant) else ""
+        is_path = "/" in text and "." in text
+        if len(text) >= _LEAST_KEY and not is_path and _RANDOM.fullmatch(text):
             yield name.rpartition(".")[2], value
-
-
-def _is_random(text: str) -> bool:
-    is_path = "/" in text and "." in text
-    if len(text) < _LEAST_KEY or is_path or not re.fullmatch(r"[\w+/=.~-]+", text):
-        return False
-    if not _MIXED.search(text):
-        return False
-    counts = Counter(text).values()
-    return -sum(n / len(text) * math.log2(n / len(text)) for n in counts) >= _LEAST_ENTROPY
-
-
-def _inside(before: Redacted, num_changes: int) -> Redacted:
-    """A cell with what its texts, comments and commands say redacted."""
-    names = [*before.names]
-
-    def redacted(text: str) -> str:
-        result = _redact_text(text, num_changes)
-        names.extend(result.names)
-        return result.text
-
-    def piece(found: re.Match[str]) -> str:
-        if found["comment"] is not None:
-            return redacted(found[0])
-        opening, inner = found["long"] or found["short"], found["lines"] or found["line"] or ""
-        if not (may_name(inner) or "://" in inner):
-            return found[0]
-        return f"{opening}{redacted(inner)}{found['marks'] or found['mark']}"
-
-    source = _PIECE.sub(piece, before.text)
-    text = _COMMAND.sub(lambda found: redacted(found[0]), source)
-    return Redacted(text, tuple(names))
-
-
-# --- what is known
-
-
-def learn(source: str, namespace: Mapping[Any, Any]) -> None:
-    """Take note of the secrets in a cell that has run, and among the variables it has left."""
-    redact_source(unmark(source).strip())
-    known.learn(namespace)

@@ -17,8 +17,8 @@ import pytest
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.notebook.values import known, secrets
+from jupyter_llm.notebook.values.learning import learn
 from jupyter_llm.notebook.values.redaction import (
-    learn,
     redact_mixed,
     redact_source,
     redact_text,
