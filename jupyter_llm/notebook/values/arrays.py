@@ -1,7 +1,6 @@
 """How arrays are told: shape, dtype, and of numpy's the range and the first values.
 
-The range is that of a sample where the array is large. Of tensors nothing is read, which might mean
-waiting for a device.
+Of tensors nothing is read, which might mean waiting for a device.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ from jupyter_llm.notebook.values.kinds import Kind, Reading, clean, cut, listed,
 from jupyter_llm.notebook.values.objects import SAID
 from jupyter_llm.notebook.values.peek import exported, is_a, library_types, short_name
 
-_NUM_READ: Final = 1_000_000  # up to this size the range is that of all values
-_NUM_SAMPLED: Final = 20_000
+_NUM_READ: Final = 5_000_000  # for the range
 _NUM_SHOWN: Final = 6
 _NUM_FIELDS: Final = 24
 _UNREAD: Final = (("numpy", "memmap", "on disk"), ("numpy.ma", "MaskedArray", "masked"))
@@ -59,21 +57,15 @@ def _range(array: Any) -> str:
     """The smallest and the largest value, without NaN, and how many are NaN."""
     import numpy as np
 
-    kind, size = array.dtype.kind, array.size
-    if kind not in "iufmM":
+    kind = array.dtype.kind
+    if kind not in "iufmM" or array.size > _NUM_READ:
         return ""
-    step = 1 if size <= _NUM_READ else size // _NUM_SAMPLED
-    sample = array.ravel(order="K") if step == 1 else array.flat[::step]
+    values = array.ravel(order="K")
     # `fmin` passes over NaN and, unlike `nanmin`, warns of nothing.
-    low, high = np.fmin.reduce(sample), np.fmax.reduce(sample)
-    num_nan = 0 if kind in "iu" else int(np.count_nonzero(sample != sample))  # noqa: PLR0124
-    nan = f", {num_nan} NaN" if num_nan else ""
-    where = "" if step == 1 else f" (of {sample.size} values, evenly spaced)"
-    return f"range {_scalar(low)} to {_scalar(high)}{nan}{where}"
-
-
-def _scalar(value: Any) -> str:
-    return f"{value:.6g}" if value.dtype.kind == "f" else str(value)
+    ends = [np.fmin.reduce(values), np.fmax.reduce(values)]
+    low, high = (f"{one:.6g}" if kind == "f" else str(one) for one in ends)
+    num_nan = 0 if kind in "iu" else int(np.count_nonzero(values != values))  # noqa: PLR0124
+    return f"range {low} to {high}{f', {num_nan} NaN' if num_nan else ''}"
 
 
 def _tensor_head(value: Any, _reading: Reading) -> str:

@@ -5,12 +5,10 @@ A subclass of a builtin is read by the builtin's methods: what it overrides is n
 
 from __future__ import annotations
 
-import gc
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
-from types import MappingProxyType
 from typing import Any, Final
 
 from jupyter_llm.common.tables import count_of
@@ -23,10 +21,11 @@ from jupyter_llm.notebook.values.kinds import (
     listed,
     type_name,
 )
-from jupyter_llm.notebook.values.peek import key_name, mro, qualified_name, text_of
+from jupyter_llm.notebook.values.peek import key_name, mro, text_of
 from jupyter_llm.notebook.values.redaction import scrub
 
 _NUM_TYPED: Final = 1000  # how many items are looked at to say of which types they are
+_NUM_TYPES: Final = 4
 _NUM_BITS: Final = 512  # a longer integer is told by its length
 _NUM_ITEMS: Final = 24  # how many are read at most; how many are shown depends on the room
 
@@ -72,43 +71,24 @@ def _text(base: Any, size: Callable[[int], str]) -> Kind:
 
 
 def _types(items: Iterable[object]) -> str:
-    """Which types items have, the most frequent first: `9 int, 1 str`."""
-    counts: dict[int, int] = {}
-    classes: dict[int, type] = {}
-    for item in items:
-        cls = type(item)
-        classes[id(cls)] = cls  # by id: a metaclass may have its own `__hash__`
-        counts[id(cls)] = counts.get(id(cls), 0) + 1
-    ranked = sorted(counts, key=lambda key: -counts[key])
-    names = [qualified_name(classes[key]) for key in ranked[:4]]
-    if len(ranked) == 1:
-        return names[0]
-    parts = [f"{counts[key]} {name}" for key, name in zip(ranked, names, strict=False)]
-    return listed(parts, 160, len(ranked) - len(parts))
-
-
-def _sampled(num_seen: int, length: int) -> str:
-    return f" (the first {num_seen})" if length > num_seen else ""
+    """Which types the first items have: `int, str`."""
+    names = list(dict.fromkeys(type_name(item) for item in islice(items, _NUM_TYPED)))
+    return listed(names[:_NUM_TYPES], 160, len(names[_NUM_TYPES:]))
 
 
 def _sequence(base: Any, brackets: str) -> Kind:
     size = base.__len__
 
-    def first(value: Any, num: int) -> list[object]:
-        return list(islice(base.__iter__(value), num))
-
     def head(value: Any, _reading: Reading) -> str:
-        length = size(value)
-        items = first(value, _NUM_TYPED)
-        types = f" of {_types(items)}{_sampled(len(items), length)}" if items else ""
-        return f"{_label_of(value, base)}, {count_of(length, 'item')}{types}"
+        types = f" of {_types(base.__iter__(value))}" if size(value) else ""
+        return f"{_label_of(value, base)}, {count_of(size(value), 'item')}{types}"
 
     def body(value: Any, reading: Reading) -> str:
         return inline(value, reading, reading.max_chars) if size(value) else ""
 
     def inline(value: Any, reading: Reading, room: int) -> str:
         length = size(value)
-        items = first(value, min(_NUM_ITEMS, max(1, room // 4)))
+        items = list(islice(base.__iter__(value), min(_NUM_ITEMS, max(1, room // 4))))
         each = max(8, min(ITEM_CHARS, room - 8))
         parts = [reading.brief(item, each) for item in items]
         if base in (set, frozenset) and length == len(items):
@@ -130,11 +110,8 @@ def _entries(value: Any, num: int) -> list[tuple[object, object]]:
 def _mapping_head(value: Any, _reading: Reading) -> str:
     length = dict.__len__(value)
     head = f"{_label_of(value, dict)}, {count_of(length, 'item')}"
-    entries = _entries(value, _NUM_TYPED)
-    if not entries:
-        return head
-    keys, items = (_types(side) for side in zip(*entries, strict=True))
-    return f"{head}, keys: {keys}; values: {items}{_sampled(len(entries), length)}"
+    keys, items = _types(dict.keys(value)), _types(dict.values(value))
+    return f"{head}, keys: {keys}; values: {items}" if length else head
 
 
 def _mapping_body(value: Any, reading: Reading) -> str:
@@ -157,11 +134,6 @@ def _mapping_inline(value: Any, reading: Reading, room: int) -> str:
     return f"{{{start}{listed(parts, room - len(start) - 2, more)}}}"
 
 
-def _proxy(value: Any, reading: Reading, room: int = 0) -> str:
-    (mapping,) = gc.get_referents(value)  # asking a proxy would ask what is behind it
-    return f"mappingproxy of {reading.brief(mapping, (room or reading.max_chars) - 16)}"
-
-
 ENVIRONMENT: Final = Kind(lambda _value, _reading: "the environment; values not shown")
 """How `os.environ` is told."""
 
@@ -178,7 +150,6 @@ _KINDS: Final[tuple[tuple[Any, Kind], ...]] = (
     *((view, _sequence(view, "[]")) for view in _VIEWS),
     *((base, _sequence(base, "{}")) for base in (set, frozenset)),
     (tuple, _sequence(tuple, "()")),
-    (MappingProxyType, Kind(_proxy, inline=_proxy, holds_items=True)),
     (dict, Kind(_mapping_head, _mapping_body, _mapping_inline, holds_items=True)),
 )
 _BUILTINS: Final = {id(cls): kind for cls, kind in _KINDS}

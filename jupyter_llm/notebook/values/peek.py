@@ -39,7 +39,7 @@ def mro(cls: type) -> tuple[type, ...]:
 
 def is_a(value: object, base: type) -> bool:
     """Whether the value's true type is the base or derived from it, whatever it says itself."""
-    return any(entry is base for entry in mro(type(value)))
+    return is_one_of(base, mro(type(value)))
 
 
 def is_one_of(cls: type, classes: Iterable[type]) -> bool:
@@ -54,11 +54,7 @@ def class_dict(cls: type) -> dict[str, Any]:
 
 def class_attribute(cls: type, name: str) -> Any:
     """What the class or a base has under a name, as it stands there, or ABSENT."""
-    for entry in mro(cls):
-        own = _dict(entry)
-        if name in own:
-            return own[name]
-    return ABSENT
+    return next((_dict(entry)[name] for entry in mro(cls) if name in _dict(entry)), ABSENT)
 
 
 def instance_dict(value: object) -> dict[str, Any]:
@@ -88,8 +84,8 @@ def attribute(value: object, name: str) -> Any:
 def public_names(value: object) -> Iterator[str]:
     """Yield the attributes of a class, a module or an instance that begin with no underscore."""
     classes = mro(value) if is_a(value, type) else mro(type(value))  # type: ignore[arg-type]
-    for names in (instance_dict(value), *map(_dict, classes)):
-        yield from (name for name in text_keys(dict(names)) if not name.startswith("_"))
+    for names in (instance_dict(value), *map(class_dict, classes)):
+        yield from (name for name in text_keys(names) if not name.startswith("_"))
 
 
 def qualified_name(cls: type) -> str:
@@ -105,17 +101,14 @@ def short_name(cls: type) -> str:
 
 
 def library_types(cls: type) -> Iterator[tuple[str, str, type]]:
-    """Yield package, name and class of those in the MRO that their module really holds.
+    """Yield package, name and class of those in the MRO that a library's module really holds.
 
-    A class that only claims to come from a library is not among them, nor is one of a module that
-    only claims to be one: all code of the class and its bases must lie where libraries do.
+    A class that only claims to come from a library is not among them.
     """
     for entry in mro(cls):
         module, name = _module_of(entry), text_of(_qualname(entry))
         loaded = sys.modules.get(module)
-        if loaded is None or _held(loaded).get(name, ABSENT) is not entry:
-            continue
-        if all(map(_is_library_code, mro(entry))):
+        if module != "__main__" and _held(loaded).get(name) is entry and is_library_module(loaded):
             yield module.partition(".")[0], name, entry
 
 
@@ -128,38 +121,6 @@ def own_package(value: object) -> str:
 def is_enumeration(cls: type) -> bool:
     """Whether a class is an enumeration of Python's own kind."""
     return any((package, name) == ("enum", "Enum") for package, name, _ in library_types(cls))
-
-
-# By id, since a metaclass may have its own `__hash__`; the class is kept so that its id stays its.
-_library_classes: dict[int, type] = {}
-
-
-def _is_library_code(cls: type) -> bool:
-    """Whether no code of a class, and of what it has in its place, is the user's own."""
-    if _library_classes.get(id(cls)) is cls:
-        return True
-    if not all(map(_is_library_function, _functions_in(cls))):
-        return False
-    _library_classes[id(cls)] = cls
-    return True
-
-
-def _functions_in(cls: type) -> Iterator[FunctionType]:
-    """Yield the functions that run when something of a class is looked up or called."""
-    for item in list(_dict(cls).values()):
-        kind = type(item)
-        inner = item.fget if kind is property else item
-        if kind is classmethod or kind is staticmethod:
-            inner = item.__func__
-        held = (inner, class_attribute(kind, "__get__"))
-        yield from (one for one in held if type(one) is FunctionType)
-
-
-def _is_library_function(function: FunctionType) -> bool:
-    filename = function.__code__.co_filename
-    if filename.startswith("<"):  # made by a library, such as dataclasses, or typed in a terminal
-        return filename.startswith("<frozen ") or function.__name__.startswith("__")
-    return "site-packages" in filename or filename.startswith(library_folders())
 
 
 @functools.cache
@@ -180,8 +141,7 @@ def is_library_module(value: object) -> bool:
 
 def exported(package: str, name: str) -> Any:
     """What a package that is loaded has under a name, or ABSENT."""
-    loaded = sys.modules.get(package)
-    return ABSENT if loaded is None else _held(loaded).get(name, ABSENT)
+    return _held(sys.modules.get(package)).get(name, ABSENT)
 
 
 def _module_of(cls: type) -> str:
@@ -204,25 +164,20 @@ def key_name(key: object) -> str:
 
 
 def _held(value: object) -> dict[Any, Any]:
-    """The instance's own dictionary, or an empty one."""
+    """The instance's own dictionary, or an empty one.
+
+    `__dict__` as a class has it may be a property of the user's, or a proxy's in C that asks the
+    object behind it.
+    """
     for entry in mro(type(value)):
         found = _dict(entry).get("__dict__", ABSENT)
         if found is ABSENT:
             continue
-        if not _is_plain_dict(found, entry):
-            return {}
-        held = found.__get__(value)
+        if type(found) is GetSetDescriptorType:
+            is_plain = is_one_of(entry, _TYPES_IN_C) or found.__doc__ == _DOC_OF_DICT
+        else:
+            is_plain = type(found) is MemberDescriptorType
+        is_plain = is_plain and found.__objclass__ is entry
+        held = found.__get__(value) if is_plain else None
         return held if type(held) is dict else {}
     return {}
-
-
-def _is_plain_dict(found: object, owner: type) -> bool:
-    """Whether `__dict__` as a class has it gives the instance's own, and runs nothing.
-
-    It may be a property of the user's, or a proxy's in C that asks the object behind it.
-    """
-    if type(found) is MemberDescriptorType:
-        return found.__objclass__ is owner
-    if type(found) is not GetSetDescriptorType or found.__objclass__ is not owner:
-        return False
-    return is_one_of(owner, _TYPES_IN_C) or found.__doc__ == _DOC_OF_DICT

@@ -6,6 +6,7 @@ the user's, as an array of his own class in a frame, is not read either.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -47,15 +48,13 @@ def _columns_text(columns: list[_Column], num_columns: int, reading: Reading) ->
     """The columns, since code needs them, and the rows as far as there is room."""
     room = reading.max_chars - len("columns: ")
     most = max(room * 3 // 4, min(room, _ALL_NAMES_CHARS))
-    names = [f"{cut(one.name, _NAME_CHARS)} {one.about}" for one in columns]
+    names = [f"{one.name} {one.about}" for one in columns]
     about = f"columns: {listed(names, most, num_columns - len(columns))}"
     num_rows = max((len(column.cells) for column in columns), default=0)
-    if not num_rows:
-        return about
     title = len("first 3 rows of the first 10 columns:\n")
     width = (reading.max_chars - len(about) - title) // (num_rows + 1)
     shown: list[_Column] = []
-    for column in columns:
+    for column in columns if num_rows else ():
         width -= max(map(len, (column.name, *column.cells))) + 3
         if width < 0:
             break
@@ -63,7 +62,7 @@ def _columns_text(columns: list[_Column], num_columns: int, reading: Reading) ->
     if not shown:
         return about
     of = "" if len(shown) == num_columns else f" of the first {count_of(len(shown), 'column')}"
-    rows = [" | ".join(cut(column.name, _NAME_CHARS) for column in shown)]
+    rows = [" | ".join(column.name for column in shown)]
     rows += [" | ".join(column.cells[row] for column in shown) for row in range(num_rows)]
     return "\n".join([about, f"first {count_of(num_rows, 'row')}{of}:", *rows])
 
@@ -91,29 +90,27 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _stranger(value: Any) -> str:
-    """The class in an index, an array or a dtype that is no library's own; "" if there is none."""
+def _is_own(value: Any) -> bool:
+    """Whether an index, an array or a dtype is a library's own, and all that it is made of."""
     if value is ABSENT or value is None:
-        return ""
+        return True
     if is_a(value, list):
-        return next(filter(None, map(_stranger, list.__iter__(value))), "")
+        return all(map(_is_own, list.__iter__(value)))
     zone = attribute(value, "_tz")
     if own_package(value) not in ("numpy", "pandas", "polars"):
-        return type_name(value)
-    if zone is not ABSENT and not is_known_zone(zone):
-        return type_name(zone)
+        return False
     data = attribute(value, "_data") if is_a(value, exported("pandas", "Index")) else None
     parts = (data, attribute(value, "_categories"), attribute(value, "_levels"))
-    inner = next(filter(None, map(_stranger, parts)), "")
-    return inner or _stranger(getattr(value, "dtype", None))
+    is_known = (zone is ABSENT or is_known_zone(zone)) and all(map(_is_own, parts))
+    return is_known and _is_own(getattr(value, "dtype", None))
 
 
-def _stranger_in(table: Any) -> str:
-    """The same in a frame's labels, or in a series of pandas."""
+def _is_readable(table: Any) -> bool:
+    """Whether reading a frame or a series runs no code of the user's."""
     if own_package(table) != "pandas":
-        return ""
-    held = table.columns if is_a(table, exported("pandas", "DataFrame")) else table.array
-    return _stranger(held) or _stranger(table.index)
+        return True
+    manager = attribute(table, "_mgr")
+    return all(map(_is_own, [*manager.axes, *(block.values for block in manager.blocks)]))
 
 
 def column_labels(value: Any) -> tuple[str, ...] | None:
@@ -121,23 +118,21 @@ def column_labels(value: Any) -> tuple[str, ...] | None:
     package = own_package(value)
     if package not in ("pandas", "polars") or short_name(type(value)) != "DataFrame":
         return None
-    if package == "polars":
-        return tuple(value.columns)
-    if _stranger_in(value):
+    if not _is_readable(value):
         return None
-    return tuple(text_of(label) for label in value.columns.tolist() if is_a(label, str))
+    labels = value.columns if package == "polars" else value.columns.tolist()
+    return tuple(text_of(label) for label in labels if is_a(label, str))
 
 
 def index_labels(value: Any) -> tuple[str, ...]:
     """The names of the levels of a pandas frame's index, which `groupby` takes for columns."""
-    if own_package(value) != "pandas":
-        return ()
-    return tuple(text_of(name) for name in value.index.names if is_a(name, str))
+    names = value.index.names if own_package(value) == "pandas" else ()
+    return tuple(text_of(name) for name in names if is_a(name, str))
 
 
 def held_type(series: Any) -> str:
     """What a Series of pandas holds, as its dtype is called; "" where that is not asked."""
-    return "" if _stranger_in(series) else str(series.dtype)
+    return str(series.dtype) if _is_readable(series) else ""
 
 
 def column(value: Any, label: str) -> Any:
@@ -156,47 +151,45 @@ def first_values(series: Any, num: int) -> list[object]:
     return [first[row] for row in range(len(first))]
 
 
-# --- frames and series
+# --- how they are told
 
 
-def _kind_name(value: Any) -> str:
-    """The name of a table's class: in short where it is pandas' or polars' own."""
+def _head(value: Any, size: Callable[[Any], str]) -> str:
     package = own_package(value)
     is_own = package in ("pandas", "polars")
-    return f"{package} {short_name(type(value))}" if is_own else type_name(value)
+    name = f"{package} {short_name(type(value))}" if is_own else type_name(value)
+    table = _plain(value)
+    return name + size(table) if _is_readable(table) else f"{name} of values that are not asked"
 
 
 def _frame_head(value: Any, _reading: Reading) -> str:
-    frame, name = _plain(value), _kind_name(value)
-    if _stranger_in(frame):
-        return f"{name}; its index is of a class that is not asked"
-    num_rows, num_columns = frame.shape
-    return f"{name}, {count_of(num_rows, 'row')} x {count_of(num_columns, 'column')}"
+    def size(frame: Any) -> str:
+        num_rows, num_columns = frame.shape
+        return f", {count_of(num_rows, 'row')} x {count_of(num_columns, 'column')}"
+
+    return _head(value, size)
 
 
 def _frame_body(value: Any, reading: Reading) -> str:
     frame = _plain(value)
-    if _stranger_in(frame):
+    if not _is_readable(frame):
         return ""
-    is_pandas, manager = own_package(frame) == "pandas", attribute(frame, "_mgr")
+    is_pandas = own_package(frame) == "pandas"
     labels = frame.columns[:_MAX_COLUMNS]
     columns = []
     for place, label in enumerate(labels.tolist() if is_pandas else labels):
         name = _label(label, reading)
-        array = manager.iget_values(place) if is_pandas else frame.to_series(place)
-        stranger = _stranger(array)
-        cells = ("…",) * min(_NUM_ROWS, len(frame))
-        about = stranger or _dtype(array.dtype)
-        if not (stranger or reading.deadline.is_over):
-            series = frame.iloc[:, place] if is_pandas else array
+        series = frame.iloc[:, place] if is_pandas else frame.to_series(place)
+        about, cells = _text(series.dtype), ("…",) * min(_NUM_ROWS, len(frame))
+        if not reading.deadline.is_over:
             about += _nulls(series)
             cells = _cells(name, series, _NUM_ROWS, reading)
         columns.append(_Column(cut(name, _NAME_CHARS), about, cells))
     return _columns_text(columns, frame.shape[1], reading)
 
 
-def _dtype(dtype: object) -> str:
-    return _stranger(dtype) or cut(one_line(clean(str(dtype))), 60)
+def _text(value: object) -> str:
+    return cut(one_line(clean(str(value))), 60)
 
 
 def _cells(name: str, series: Any, num: int, reading: Reading) -> tuple[str, ...]:
@@ -210,7 +203,7 @@ def _nulls(series: Any) -> str:
     """How many values of a series are null, of a very long one how many of its first."""
     checked = series.head(_NUM_CHECKED)
     if own_package(series) == "polars":
-        checked, num = series, series.null_count()
+        num = checked.null_count()
     elif series.dtype == object:
         num = sum(map(_is_null, checked.to_numpy().flat))
     else:
@@ -226,48 +219,31 @@ def _is_null(value: object) -> bool:
 
 
 def _series_head(value: Any, _reading: Reading) -> str:
-    series = _plain(value)
-    name = cut(one_line(clean(text_of(series.name)[:400])), _NAME_CHARS)
-    told = f"{_kind_name(value)}{f' {name!r}' if name else ''}"
-    if stranger := _stranger_in(series):
-        return f"{told} of {stranger}, which is not asked"
-    return f"{told}, {count_of(len(series), 'value')} of {_dtype(series.dtype)}"
+    def size(series: Any) -> str:
+        name = cut(one_line(clean(text_of(series.name)[:400])), _NAME_CHARS)
+        named = f" {name!r}" if name else ""
+        return f"{named}, {count_of(len(series), 'value')} of {_text(series.dtype)}"
+
+    return _head(value, size)
 
 
 def _series_body(value: Any, reading: Reading) -> str:
     series = _plain(value)
+    if not _is_readable(series):
+        return ""
     name = text_of(series.name)
-    if _stranger_in(series):
-        return ""
-    cells = list(_cells(name, series, 2 * _NUM_ROWS, reading))
+    values = _cells(name, series, 2 * _NUM_ROWS, reading)
     if own_package(series) == "pandas":
-        keys = series.index[: len(cells)].tolist()
-        values = first_values(series, len(cells))
-        is_secret = looks_secret(name)
-        cells = [
-            f"{reading.brief(key, _CELL_CHARS)}: "
-            + reading.brief_of(name if is_secret else key_name(key), one)
-            for key, one in zip(keys, values, strict=True)
-        ]
+        keys = series.index[: len(values)].tolist()
+        by_key = first_values(series, len(values))
+        names = [name if looks_secret(name) else key_name(key) for key in keys]
+        values = tuple(
+            f"{reading.brief(key, _CELL_CHARS)}: {reading.brief_of(called, one)}"
+            for key, called, one in zip(keys, names, by_key, strict=True)
+        )
     nulls = _nulls(series)
-    text = listed(cells, reading.max_chars - len(nulls), len(series) - len(cells))
+    text = listed(list(values), reading.max_chars - len(nulls), len(series) - len(values))
     return f"{text}\n{nulls.strip(' ()')}" if nulls else text
-
-
-def _index_head(value: Any, reading: Reading) -> str:
-    if _stranger(value):
-        return f"{_kind_name(value)} of a class that is not asked"
-    names = [cut(_label(one, reading), _NAME_CHARS) for one in value.names if one is not None]
-    of = f" of {listed(names, 200)}" if names else ""
-    return f"{_kind_name(value)}{of}, {count_of(len(value), 'value')} of {_dtype(value.dtype)}"
-
-
-def _index_body(value: Any, reading: Reading) -> str:
-    if _stranger(value):
-        return ""
-    name = " ".join(map(text_of, value.names))
-    cells = [reading.brief_of(name, one) for one in value[: 2 * _NUM_ROWS].tolist()]
-    return listed(cells, reading.max_chars, len(value) - len(cells))
 
 
 def _lazy_head(value: Any, _reading: Reading) -> str:
@@ -275,23 +251,16 @@ def _lazy_head(value: Any, _reading: Reading) -> str:
     return f"{package} {short_name(type(value))}, lazy; it was not computed"
 
 
-_LAZY: Final = Kind(_lazy_head)
 _FRAME: Final = Kind(_frame_head, _frame_body)
 _SERIES: Final = Kind(_series_head, _series_body)
 
-TABLES: Final = {
-    ("pandas", "DataFrame"): _FRAME,
-    ("pandas", "Series"): _SERIES,
-    ("polars", "LazyFrame"): _LAZY,
-    ("dask", "DaskMethodsMixin"): _LAZY,
-    ("ibis", "Expr"): _LAZY,
-    ("pyspark", "DataFrame"): _LAZY,
-    ("duckdb", "DuckDBPyRelation"): _LAZY,
-    ("_duckdb", "DuckDBPyRelation"): _LAZY,
-}
+TABLES: Final = {("pandas", "DataFrame"): _FRAME, ("pandas", "Series"): _SERIES} | dict.fromkeys(
+    (
+        *(("polars", "LazyFrame"), ("dask", "DaskMethodsMixin"), ("ibis", "Expr")),
+        *(("pyspark", "DataFrame"), ("duckdb", "DuckDBPyRelation")),
+        ("_duckdb", "DuckDBPyRelation"),
+    ),
+    Kind(_lazy_head),
+)
 # Of these only the library's own classes: a subclass may override what is called.
-OWN_TABLES: Final = {
-    ("pandas", "Index"): Kind(_index_head, _index_body),
-    ("polars", "DataFrame"): _FRAME,
-    ("polars", "Series"): _SERIES,
-}
+OWN_TABLES: Final = {("polars", "DataFrame"): _FRAME, ("polars", "Series"): _SERIES}

@@ -130,7 +130,7 @@ VALUES: dict[str, object] = {
     "bytearray of length 2: b'ab'": bytearray(b"ab"),
     "list, 0 items": [],
     "list, 2 items of int\n[1, 2]": [1, 2],
-    "list, 3 items of 2 int, 1 str\n[1, 'a', 2]": [1, "a", 2],
+    "list, 3 items of int, str\n[1, 'a', 2]": [1, "a", 2],
     "tuple, 1 item of int\n(1,)": (1,),
     "set, 2 items of int\n{1, 2}": {2, 1},
     "collections.deque, 1 item of int\n[1]": collections.deque([1]),
@@ -235,10 +235,7 @@ def test_other_tables() -> None:
     assert summarize("s", pd.Series([1.0, None], index=["a", "b"], name="p")) == (
         "s: pandas Series 'p', 2 values of float64\na: 1.0, b: nan\n1 null"
     ).replace("a: 1.0, b: nan", "'a': 1.0, 'b': nan")
-    assert (
-        summarize("i", pd.Index([1, 2], name="n"))
-        == "i: pandas Index of n, 2 values of int64\n1, 2"
-    )
+    assert summarize("i", pd.Index([1, 2], name="n")) == "i: Index([1, 2], dtype='int64', name='n')"
     text = summarize("df", pl.DataFrame({**FRAME, "l": [[1], [2], [3]], "s": [{"a": 1}] * 3}))
     assert text.startswith(
         "df: polars DataFrame, 3 rows x 5 columns\n"
@@ -293,9 +290,9 @@ def test_arrays() -> None:
     assert "range nan to nan, 2 NaN" in summarize("a", np.array([np.nan, np.nan]))
     assert "range" not in summarize("a", np.array(["a"]))
     assert summarize("a", np.zeros((0, 2))) == "a: numpy array, shape (0, 2), float64"
-    large = summarize("a", np.arange(3_000_000)[::-1])
-    assert "(of 20000 values, evenly spaced)" in large
-    assert "… 2999994 more" in large
+    large = summarize("a", np.broadcast_to(0, 30_000_000))
+    assert "range" not in large
+    assert "… 29999994 more" in large
     days = np.array(["2024-01-02"], dtype="datetime64[D]")
     assert "range 2024-01-02 to 2024-01-02\nvalues: 2024-01-02" in summarize("a", days)
     records = np.array([(1, 2.5)], dtype=[("n", "i4"), ("x", "f8")])
