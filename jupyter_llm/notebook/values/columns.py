@@ -1,11 +1,11 @@
-"""The columns and rows of printed tables that bear the name of a secret."""
+"""The cells of printed tables whose column bears the name of a secret."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import takewhile
+from itertools import accumulate
 from typing import Final
 
 from jupyter_llm.notebook.values.secrets import is_told, looks_secret, may_name
@@ -13,48 +13,39 @@ from jupyter_llm.notebook.values.secrets import is_told, looks_secret, may_name
 Span = tuple[int, int, str]
 """Where something begins and ends in a text, and the name it goes by."""
 
-_Cell = tuple[int, int, str]  # where it begins and ends in its line, and what it says
-_Split = Callable[[str], list[_Cell]]
-
-_LABEL: Final = re.compile(r"[\w .\-/()',\"]{1,60}")
-_FEW_WORDS: Final = re.compile(r"\S+(?: \S+){0,2}")
-_TYPES: Final = re.compile(
-    r"object|str|string|category|u?int\d*|float\d*|bool|datetime64.*|[iuf]\d{1,2}|dtype:?"
-    r"|\d+ non-null|non-null|cat"
-)
-# What tells nothing of a secret wherever it stands: numbers of few digits, nothing, rules.
-_NOTHING: Final = re.compile(
-    r"[-+]?\d{0,5}(?:\.\d*)?%?|NaN|NaT|None|null|<NA>|True|False|true|false|[-=:═─╪┼╞╡|+… .]*"
-)
-_LEFT_OUT: Final = re.compile(r"\[… [\d,]+ characters left out …\]")  # see `clip`
-_SERIES_NAME: Final = re.compile(r"(?m)^Name: (.{1,60}?), (?:Length: \d+, )?dtype: ")
-_SERIES_ROW: Final = re.compile(r"\S.*?[ ]{2,}(\S.*)")
-_RULE: Final = re.compile(r" *[-=]{2,}(?: +[-=]{2,})+ *")
+_LABEL: Final = re.compile(r"[\w .\-/()']{1,60}")
+# Words and numbers may be anything: only what mixes letters and digits looks like a secret.
+_MIXED: Final = re.compile(r"(?=.*\d)(?=.*[A-Za-z]).{4,}")
+_RULE_OR_GAP: Final = re.compile(r"[-+|=:═─╪┼╞╡│┆… .]*|\[… [\d,]+ characters left out …\]")
 _MAX_LINE: Final = 2000
 
 
 def cells_of_secrets(text: str) -> Iterator[Span]:
-    """Yield the cells of the tables in a text whose column or row has the name of a secret."""
-    lines, start = [], 0
-    for line in text.split("\n"):
-        lines.append((start, line))
-        start += len(line) + 1
-    for found in _SERIES_NAME.finditer(text):
-        if looks_secret(found[1]):
-            yield from _rows_above(lines, found)
-    for number, (start, line) in enumerate(lines):
-        if len(line) <= _MAX_LINE and may_name(line):
-            yield from _of_row(start, line)
-            for split in (*_SEPARATED, _words, _wide):
-                yield from _below(lines, number, split)
+    """Yield the cells of the tables in a text whose column has the name of a secret."""
+    lines = text.split("\n")
+    starts = [0, *accumulate(len(line) + 1 for line in lines)]
+    for split in _SPLITS:
+        secret: list[tuple[int, Span]] = []  # the headers of the table that goes on
+        num_headers = 0
+        for start, line in zip(starts, lines, strict=False):
+            if secret and _RULE_OR_GAP.fullmatch(line) and line.strip():
+                continue
+            cells = split(line) if secret or (len(line) <= _MAX_LINE and may_name(line)) else []
+            if secret and len(cells) - num_headers in (0, split not in _SEPARATED):
+                for place, (begin, end, name) in secret:
+                    below = [cell for cell in cells if cell[0] < end and cell[1] > begin]
+                    for first, last, told in (
+                        cells[place : place + 1] if split in _SEPARATED else below
+                    ):
+                        if _MIXED.fullmatch(told) and not is_told(name, told):
+                            yield start + first, start + last, name
+                continue
+            is_header = all(_LABEL.fullmatch(told) for _, _, told in cells if told)
+            secret = [one for one in enumerate(cells) if is_header and looks_secret(one[1][2])]
+            num_headers = len(cells)
 
 
-def _found(pattern: str) -> _Split:
-    compiled = re.compile(pattern)
-    return lambda line: [(*found.span(), found[0]) for found in compiled.finditer(line)]
-
-
-def _separated(separator: re.Pattern[str], line: str) -> list[_Cell]:
+def _separated(separator: re.Pattern[str], line: str) -> list[Span]:
     """The cells of a line, without blanks around them."""
     places = [0, *(place for found in separator.finditer(line) for place in found.span())]
     cells = []
@@ -65,79 +56,13 @@ def _separated(separator: re.Pattern[str], line: str) -> list[_Cell]:
     return cells if len(cells) > 1 else []
 
 
+def _words(word: re.Pattern[str], line: str) -> list[Span]:
+    return [(*found.span(), found[0]) for found in word.finditer(line)]
+
+
+_Split = Callable[[str], list[Span]]  # a line into cells: where each is, and what it says
 _SEPARATED: Final = [partial(_separated, re.compile(one)) for one in ("[|│┆¦║┃]", ",", ";", "\t")]
-_words, _wide = _found(r"\S+"), _found(r"\S+(?: \S+)*")
-
-
-def _below(lines: list[tuple[int, str]], number: int, split: _Split) -> Iterator[Span]:
-    """Yield the cells below those of a line that are headers with the name of a secret."""
-    line = lines[number][1]
-    headers = split(line)
-    secret = [(place, *cell) for place, cell in enumerate(headers) if _is_header(cell[2])]
-    if not secret or any(_TYPES.fullmatch(cell[2]) for cell in headers):
-        return
-    is_wide = split is _wide
-    label = _FEW_WORDS if is_wide else _LABEL
-    if not all(label.fullmatch(cell[2]) for cell in headers if cell[2]):
-        return
-    is_ruled = any(_RULE.fullmatch(row) for _, row in lines[number + 1 : number + 2])
-    if not (is_ruled or line[:1].isspace()) if is_wide else _is_row(lines, number, split):
-        return
-    for start, row in takewhile(lambda row: bool(row[1].strip()), lines[number + 1 :]):
-        cells = split(row)
-        if _LEFT_OUT.fullmatch(row) or (not is_wide and _NOTHING.fullmatch(row.strip())):
-            continue
-        if not is_wide and not _fit(cells, headers, split):
-            return
-        own = cells[len(cells) > len(headers) and not is_ruled :]
-        if is_wide and len(headers) == 1 and own == cells:
-            own = []
-        for place, begin, end, name in secret:
-            under = [cell for cell in own if cell[0] < end and cell[1] > begin]
-            for a, b, told in under if is_wide else cells[place : place + 1]:
-                if _is_data(told, name):
-                    yield start + a, start + b, name
-
-
-def _is_row(lines: list[tuple[int, str]], number: int, split: _Split) -> bool:
-    """Whether a line stands below another of its table, and so is no header."""
-    above = [line for _, line in lines[max(0, number - 2) : number]]
-    if above and above[-1].strip() and not re.search(r"\w", above[-1]):
-        above.pop()  # a rule between them
-    if not above or (split is _SEPARATED[1] and ", " in above[-1]):  # as in a sentence
-        return False
-    return _fit(split(lines[number][1]), split(above[-1]), split)
-
-
-def _fit(cells: list[_Cell], headers: list[_Cell], split: _Split) -> bool:
-    """Whether cells lie below headers: as many, and words with single blanks end as they do."""
-    ends = zip(cells, headers, strict=False) if split is _words else ()
-    return len(cells) == len(headers) and all(one[1] == other[1] for one, other in ends)
-
-
-def _of_row(start: int, line: str) -> Iterator[Span]:
-    """Yield what stands beside the name of a secret in a row of two: `password    …`."""
-    cells = _SEPARATED[0](line.strip("|│┆¦║┃")) or _wide(line)
-    if len(cells) != 2 or line[:1].isspace():  # noqa: PLR2004
-        return
-    (_, _, name), (_, _, told) = cells
-    if _is_header(name) and _is_data(told, name):
-        begin = start + line.rindex(told)
-        yield begin, begin + len(told), name
-
-
-def _rows_above(lines: list[tuple[int, str]], found: re.Match[str]) -> Iterator[Span]:
-    """Yield the values of a pandas Series, above the line that says its name."""
-    above = [(start, line) for start, line in lines if start < found.start()]
-    for start, line in takewhile(lambda row: bool(row[1].strip()), reversed(above)):
-        row = _SERIES_ROW.match(line.rstrip(" "))
-        if row is not None and _is_data(row[1], found[1]):
-            yield start + row.start(1), start + row.end(1), found[1]
-
-
-def _is_header(text: str) -> bool:
-    return bool(_LABEL.fullmatch(text)) and looks_secret(text)
-
-
-def _is_data(text: str, name: str = "") -> bool:
-    return not (_NOTHING.fullmatch(text) or _TYPES.fullmatch(text) or is_told(name, text))
+_SPLITS: Final[list[_Split]] = [
+    *_SEPARATED,
+    *(partial(_words, re.compile(one)) for one in (r"\S+", r"\S+(?: \S+)*")),
+]

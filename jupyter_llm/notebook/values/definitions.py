@@ -5,16 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Mapping
 from itertools import islice
 from types import (
     BuiltinFunctionType,
     FunctionType,
-    GenericAlias,
     MethodDescriptorType,
     MethodType,
     ModuleType,
-    UnionType,
     WrapperDescriptorType,
 )
 from typing import Any, Final
@@ -43,8 +40,11 @@ from jupyter_llm.notebook.values.redaction import scrub
 _DOC_CHARS: Final = 200
 _MAX_PARAMETERS: Final = 100
 _MAX_WRAPPED: Final = 20  # `__wrapped__` may lead in a circle
-_MEMORY: Final = type(functools.lru_cache(len))
-_BUILTINS: Final = (BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType)
+_NOTHING: Final = inspect.Parameter.empty
+_CODE: Final = (
+    *(FunctionType, MethodType, type(functools.lru_cache(len))),
+    *(BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType),
+)
 _MEMBERS: Final = (FunctionType, classmethod, staticmethod, property, functools.cached_property)
 
 
@@ -64,9 +64,6 @@ def _doc_line(doc: object) -> str:
     return cut(scrub(one_line(lines[0])), _DOC_CHARS) if lines else ""
 
 
-# --- functions
-
-
 def _unwrapped(function: Any) -> Any:
     """The function below a method, and below decorators that name what they wrap."""
     if type(function) is MethodType:
@@ -79,18 +76,11 @@ def _unwrapped(function: Any) -> Any:
     return function
 
 
-def _annotation(found: object, reading: Reading) -> object:
-    if is_a(found, str):
-        return _Shown(cut(one_line(clean(text_of(found))), 60))
-    if found is None:
-        return _Shown("None")
-    if is_a(found, type):
-        is_left_out = found is inspect.Parameter.empty
-        return found if is_left_out else _Shown(qualified_name(found))  # type: ignore[arg-type]
-    is_generic = is_one_of(type(found), (GenericAlias, UnionType))
-    if is_generic or qualified_name(type(found)).startswith("typing."):
-        return _Shown(cut(one_line(reading.asked(found)), 60))
-    return inspect.Parameter.empty
+def _annotation(found: Any, reading: Reading) -> Any:
+    if found is _NOTHING:
+        return found
+    told = qualified_name(found) if is_a(found, type) else text_of(found)
+    return _Shown(cut(one_line(clean(told or reading.asked(found))), 60))
 
 
 def signature(function: FunctionType, reading: Reading, *, is_bound: bool = False) -> str:
@@ -106,15 +96,12 @@ def signature(function: FunctionType, reading: Reading, *, is_bound: bool = Fals
     own = list(found.parameters.values())[is_bound:]
     if len(own) > _MAX_PARAMETERS:
         return f"({len(own)} parameters)"
-    shown = [
-        one.replace(
-            annotation=_annotation(one.annotation, reading),
-            default=one.default
-            if one.default is inspect.Parameter.empty
-            else _Shown(reading.brief_of(one.name, one.default, 24)),
-        )
-        for one in own
-    ]
+    shown = []
+    for one in own:
+        default = one.default
+        if default is not _NOTHING:
+            default = _Shown(reading.brief_of(one.name, default, 24))
+        shown.append(one.replace(annotation=_annotation(one.annotation, reading), default=default))
     returns = _annotation(found.return_annotation, reading)
     return str(found.replace(parameters=shown, return_annotation=returns))
 
@@ -122,7 +109,7 @@ def signature(function: FunctionType, reading: Reading, *, is_bound: bool = Fals
 def _function_head(value: Any, reading: Reading) -> str:
     function = _unwrapped(value)
     if type(function) is not FunctionType:
-        return type_name(value)
+        return reading.asked(value)
     name = text_of(function.__qualname__).rpartition("<locals>.")[2]
     if type(value) is MethodType:
         owner: Any = value.__self__
@@ -137,21 +124,6 @@ def _function_head(value: Any, reading: Reading) -> str:
     return cut(f"{kind}function {name}{signature(function, reading)}{origin}", reading.max_chars)
 
 
-def _function_body(value: Any, _reading: Reading) -> str:
-    return _doc_line(_unwrapped(value).__doc__)
-
-
-def _builtin_head(value: Any, _reading: Reading) -> str:
-    try:
-        parameters = str(inspect.signature(value))
-    except (TypeError, ValueError):
-        parameters = "(…)"
-    return f"builtin function {text_of(value.__qualname__)}{one_line(parameters)}"
-
-
-# --- classes and modules
-
-
 def _class_head(value: Any, _reading: Reading) -> str:
     bases = [qualified_name(base) for base in mro(value)[1:] if base is not object]
     of = f", derived from {listed(bases[:4], 120, len(bases[4:]))}" if bases else ""
@@ -159,7 +131,7 @@ def _class_head(value: Any, _reading: Reading) -> str:
 
 
 def _class_body(value: Any, reading: Reading) -> str:
-    own = class_dict(value)
+    own = text_keys(class_dict(value))
     if is_enumeration(value):
         return f"members: {listed(list(text_keys(own.get('_member_map_'))), reading.max_chars - 9)}"
     start = class_attribute(value, "__init__")
@@ -167,24 +139,20 @@ def _class_body(value: Any, reading: Reading) -> str:
     if type(start) is FunctionType:
         call = f"call: {name}{signature(start, reading, is_bound=True).removesuffix(' -> None')}"
     fields = [field for field in declared_fields(value) if field not in call]
-    names = [
-        key
-        for key, item in own.items()
-        if is_one_of(type(item), _MEMBERS) and not key.startswith("_")
-    ]
+    has = [key for key in own if is_one_of(type(own[key]), _MEMBERS) and not key.startswith("_")]
     doc = _doc_line(own.get("__doc__"))
     room = max(80, reading.max_chars - len(call) - _DOC_CHARS)
     lines = (
         "" if doc.startswith(f"{name}(") else doc,  # what `@dataclass` writes
         cut(call, reading.max_chars // 2),
         f"fields: {listed(fields, reading.max_chars // 2)}" if fields else "",
-        f"has: {listed(names, room)}" if names else "",
+        f"has: {listed(has, room)}" if has else "",
     )
-    return "\n".join(line for line in lines if line)
+    return "\n".join(filter(None, lines))
 
 
 def _module_head(value: Any, _reading: Reading) -> str:
-    held: Mapping[str, Any] = instance_dict(value)
+    held = instance_dict(value)
     version = text_of(held.get("__version__"))
     return f"module {text_of(held.get('__name__'))[:80]} {version[:40]}".rstrip()
 
@@ -198,18 +166,19 @@ def _module_body(value: Any, reading: Reading) -> str:
     return f"has: {listed(names, reading.max_chars - 5)}"
 
 
-FUNCTION: Final = Kind(_function_head, _function_body, holds_data=False)
-BUILTIN: Final = Kind(_builtin_head, _function_body, holds_data=False)
+FUNCTION: Final = Kind(
+    _function_head,
+    lambda value, _reading: _doc_line(_unwrapped(value).__doc__),
+    holds_data=False,
+)
 CLASS: Final = Kind(_class_head, _class_body, holds_data=False)
 MODULE: Final = Kind(_module_head, _module_body, holds_data=False)
 
 
 def definition_kind(value: object) -> Kind | None:
     """The kind of a function, a class or a module; None for any other value."""
-    if is_one_of(type(value), (FunctionType, MethodType, _MEMORY)):
+    if is_one_of(type(value), _CODE):
         return FUNCTION
-    if is_one_of(type(value), _BUILTINS):
-        return BUILTIN
     if is_a(value, type):
         return CLASS
     return MODULE if is_a(value, ModuleType) else None

@@ -75,14 +75,20 @@ UNNAMED: Final = re.compile(
 )
 """Where passwords stand, in whichever group has matched, though nothing says their names."""
 
-NAMED: Final = re.compile(
-    r"""(?x)
-    # Beside its name, with blanks or signs between them: "the password is hunter2", `<token>…<`.
-    (?<![\w-])(?<!like[ ]a[ ])-{0,2}(?P<name>[A-Za-z][\w-]{0,60}(?:[ ](?i:key))?)
-      (?:[ ]+(?:is|was)\b)?(?:(?P<blank>[ \t]+["'`]?)|[ \t]*:?[>|*`]{1,4}[ \t|*`"']{0,6})
-      (?P<value>(?=[^\s\d]*\d)(?=[^\sA-Za-z]*[A-Za-z])[^\s'"`<>,;:=(){}\[\]|]{5,})
-    | Index\((?P<values>\[(?:'[^']*'|"[^"]*"|[^\[\]'"])*+\]),[^\[\]()]*?name='(?P<index>[^']{1,60})'
-    | Series:[ ]'(?P<series>[^']{1,60})'[ ]\[[^\n]*\]\n\[\n(?P<items>[^\]]*)\n\]
-    """
+NAMED: Final = (
+    # With blanks or signs between them: "the password is hunter2", `<token>…<`.
+    re.compile(
+        r"""(?x)
+        (?<![\w-])(?<!like[ ]a[ ])-{0,2}(?P<name>[A-Za-z][\w-]{0,60}(?:[ ](?i:key))?)
+        (?:[ ]+(?:is|was)\b)?(?:(?P<blank>[ \t]+["'`]?)|[ \t]*:?[>|*`]{1,4}[ \t|*`"']{0,6})
+        (?P<value>(?=[^\s\d]*\d)(?=[^\sA-Za-z]*[A-Za-z])[^\s'"`<>,;:=(){}\[\]|]{5,})
+        """
+    ),
+    re.compile(r"Index\((?P<value>\[[^\[\]]*\]),[^\[\]()]*?name='(?P<name>[^']{1,60})'"),
+    re.compile(r"Series: '(?P<name>[^']{1,60})' \[[^\n]*\]\n\[\n(?P<value>[^\]]*)\n\]"),
+    re.compile(
+        r"(?m)(?P<value>(?:^\S+ {2,}\S.*\n)+)"
+        r"Name: (?P<name>.{1,60}?), (?:Length: \d+, )?dtype:"
+    ),
 )
 """Where secrets stand with no sign of an assignment between them and their names."""

@@ -114,7 +114,6 @@ def _named(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
             | ast.AugAssign(target=target, value=value)
             | ast.NamedExpr(target=target, value=value)
             | ast.For(target=target, iter=value)
-            | ast.AsyncFor(target=target, iter=value)
             | ast.comprehension(target=target, iter=value)
         ):
             yield from _bound(target, value)
@@ -150,9 +149,7 @@ def _of_call(call: ast.Call) -> Iterator[Found]:
     """Yield the arguments that a name comes before, or those after the first, as who logs in."""
     function = name_of(call.func).rpartition(".")[2]
     if _NAMING.fullmatch(function):
-        for key, value in pairwise(call.args):
-            if isinstance(key, ast.Constant):
-                yield name_of(key), value
+        yield from ((name_of(key), value) for key, value in pairwise(call.args))
     if _LOGIN.fullmatch(function):
         function = "password"
     elif _READING.fullmatch(function):
@@ -163,50 +160,29 @@ def _of_call(call: ast.Call) -> Iterator[Found]:
             yield function, text
 
 
-def _in(value: ast.expr) -> Iterator[ast.expr]:
-    """Yield the literals that make up a secret."""
-    waiting = [value]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.Constant | ast.JoinedStr):
-            yield node
-        waiting += _inner(node)
-
-
-def _inner(node: ast.expr) -> list[ast.expr]:
-    match node:
-        case ast.Call(func=function):
-            arguments = _arguments(node, name_of(function).rpartition(".")[2])
-            return [*arguments, *([function.value] if isinstance(function, ast.Attribute) else [])]
-        case (
-            ast.Dict(values=parts)
-            | ast.List(elts=parts)
-            | ast.Tuple(elts=parts)
-            | ast.Set(elts=parts)
-            | ast.BoolOp(values=parts)
-        ):
-            return list(parts)
-        case ast.BinOp(left=one, right=other) | ast.IfExp(body=one, orelse=other):
-            return [one, other]
-        case (
-            ast.Starred(value=inner)
-            | ast.Await(value=inner)
-            | ast.Subscript(value=inner)
-            | ast.NamedExpr(value=inner)
-            | ast.Attribute(value=inner)
-        ):
-            return [inner]
-    return []
-
-
-def _arguments(call: ast.Call, function: str) -> list[ast.expr]:
-    """The arguments of a call that may be part of what it gives."""
-    is_dressing = _DRESSING.fullmatch(function)
-    if _NAMING.fullmatch(function) and not is_dressing:
-        return call.args[1:]  # `os.getenv('PASSWORD', '…')`
-    if is_dressing and not _READING.fullmatch(function):
-        return [*call.args, *(keyword.value for keyword in call.keywords)]
-    return []
+def _in(value: ast.AST) -> Iterator[ast.expr]:
+    """Yield the literals that make up a secret, or may be part of what a call gives."""
+    parts: list[ast.AST] = []
+    match value:
+        case ast.Constant() | ast.JoinedStr():
+            yield value
+        case ast.Call(func=function, args=arguments, keywords=keywords):
+            name = name_of(function).rpartition(".")[2]
+            if not _DRESSING.fullmatch(name):  # `os.getenv('PASSWORD', '…')`
+                parts = [*arguments[1:]] if _NAMING.fullmatch(name) else []
+            elif not _READING.fullmatch(name):
+                parts = [*arguments, *keywords]
+            parts += [function] if isinstance(function, ast.Attribute) else []
+        case ast.Dict(values=values):
+            parts = [*values]
+        case ast.IfExp(body=one, orelse=other):
+            parts = [one, other]
+        case ast.Subscript(value=inner):
+            parts = [inner]
+        case ast.expr() | ast.keyword() if not isinstance(value, ast.Compare | ast.Lambda):
+            parts = [*ast.iter_child_nodes(value)]
+    for part in parts:
+        yield from _in(part)
 
 
 def _tells(name: str, literal: ast.expr) -> bool:

@@ -88,12 +88,7 @@ def redact_value(expression: str, value: object, text: str) -> str:
     """What an expression in a prompt gives, as a text; none of it if it reads a secret by name."""
     if value is None or isinstance(value, bool | float) or _ABOUT.fullmatch(expression):
         return text
-    try:
-        tree = ast.parse(expression.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return redact_mixed(text).text
-    read = (n for n in ast.walk(tree) if isinstance(n, ast.Name | ast.Attribute | ast.Subscript))
-    is_secret = any(looks_secret(literals.name_of(node).rpartition(".")[2]) for node in read)
+    is_secret = any(map(looks_secret, re.findall(r"\w+", expression)))
     return HIDDEN if is_secret else redact_mixed(text).text
 
 
@@ -157,36 +152,28 @@ _PLAIN_NAME = re.compile(r"(?i).*(?:pass\w*|pwd?|key|token|secret)s?\d*")
 
 def _named(text: str) -> Iterator[Span]:
     """Yield secrets beside their names in sentences, tags, commands and printed series."""
-    for found in formats.NAMED.finditer(text):
-        for name, value in (("name", "value"), ("index", "values"), ("series", "items")):
-            called, told = found[name] or "", found[value] or ""
-            if not looks_secret(called) or _CODE.fullmatch(told) or is_told(called, told):
+    for pattern in formats.NAMED:
+        for found in pattern.finditer(text):
+            name, told = found["name"], found["value"]
+            if not looks_secret(name) or _CODE.fullmatch(told) or is_told(name, told):
                 continue
-            if not found["blank"] or _PLAIN_NAME.fullmatch(called):
-                yield (*found.span(value), called)
+            if not found.groupdict().get("blank") or _PLAIN_NAME.fullmatch(name):
+                yield (*found.span("value"), name)
 
 
-_ENVIRON = re.compile(r"(?:environ\()?(\{)(?=['\"])")
-# Below what `clip` has left out there is half a line.
-_ENV_LINES = re.compile(r"(?m)(?:^[A-Za-z_]\w*=.*\n?|(?<= characters left out …\]\n).+\n?)+")
+# A dictionary, or lines with what `clip` has left out of them; below that there is half a line.
+_LISTING = re.compile(r"(?m)\{(?=['\"])|(?:^[A-Za-z_]\w*=.*\n?|^\[… .* left out …\]\n.+\n?)+")
+_IN_ENVIRONMENT = re.compile(r"(?m)(?:^|['\"])(PATH|HOME|USERPROFILE)['\"]?[:=]")
 
 
 def _environment(text: str) -> Iterator[Span]:
     """Yield copies of the environment: none of its values is anybody's business."""
-    if "PATH" not in text:
-        return
-    for found in _ENVIRON.finditer(text):
-        stop = _bracket_end(text, found.start(1))
-        if _is_environment(text[found.start(1) : stop], "['\"]", "['\"]: "):
-            yield found.start(1), stop, "environ"
-    if _is_environment(text, "(?m)^", "="):
-        yield from ((*found.span(), "environ") for found in _ENV_LINES.finditer(text))
-
-
-def _is_environment(text: str, before: str, after: str) -> bool:
-    """Whether a listing has what every environment has."""
-    names = ("PATH", "HOME|USERPROFILE")
-    return all(re.search(f"{before}(?:{name}){after}", text) for name in names)
+    for found in _LISTING.finditer(text) if "PATH" in text else ():
+        start, stop = found.span()
+        stop = _bracket_end(text, start) if found[0] == "{" else stop
+        names = set(_IN_ENVIRONMENT.findall(text[start:stop]))
+        if "PATH" in names and len(names) > 1:
+            yield start, stop, "environ"
 
 
 _ASSIGNED = re.compile(
@@ -227,15 +214,13 @@ def _assigned(text: str) -> Iterator[Span]:
 
 def _value_end(text: str, start: int) -> int:
     """Where a value ends that begins at `start`: a quoted text, a bracket or a word."""
-    if quoted := _QUOTED.match(text, start):
-        return quoted.end()
     if opening := _OPENING.match(text, start):
         return _bracket_end(text, opening.start(1))
-    word = _PLAIN.match(text, start)
-    if word is None or is_small(word[0]):
-        return start
+    value = _QUOTED.match(text, start) or _PLAIN.match(text, start)
     prose = _PROSE.match(text, start)
-    return start if prose is not None and prose.end() == word.end() else word.end()
+    if value is None or is_small(value[0]) or (prose and prose.end() == value.end()):
+        return start
+    return value.end()
 
 
 def _bracket_end(text: str, start: int) -> int:
