@@ -84,5 +84,6 @@ def _help(options: argparse.Namespace) -> int:
     """Explain a topic, or list the topics."""
     from jupyter_llm.frontends.topics import topic, topic_table
 
-    show(topic(options.topic) if options.topic else topic_table())
+    table = topic_table().replace("/help", "jupyter llm help")
+    show(topic(options.topic) if options.topic else table)
     return OK
