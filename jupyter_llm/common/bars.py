@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.controls import plain
-from jupyter_llm.common.tables import human_size
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -99,48 +98,12 @@ class TerminalLine:
             self._out.flush()
 
 
-@contextmanager
-def loading_bar(
-    name: str, size_bytes: int, show: ShowProgress | None = None
-) -> Iterator[Callable[[float], None]]:
-    """Show how far a model has been loaded; give the function to be told the share, 0 to 1.
+def showing(show: ShowProgress | None = None) -> AbstractContextManager[ShowProgress]:
+    """What shows steps: whoever is given, or else a line of our own that is gone at the end.
 
-    Without `show` it is a line below the cell, or in the terminal, that is gone at the end; but on
-    the main thread only: what other threads show lands in whichever cell ran last.
+    It stands below the cell, or in the terminal, but is of the main thread only: what other threads
+    show lands in whichever cell ran last.
     """
-    with _showing(show) as tell:
-        size = human_size(size_bytes)
-        yield lambda share: tell(Step(f"Loading {name}: {share:.0%} of {size}", share))
-
-
-@contextmanager
-def download_bar(
-    name: str, show: ShowProgress | None = None
-) -> Iterator[Callable[[float, str], None]]:
-    """Show how far a model has come; give the function to be told the share and what.
-
-    It appears as `loading_bar` does.
-    """
-    with _showing(show) as tell:
-        yield lambda share, what: tell(Step(f"Downloading {name}: {what}", share))
-
-
-@contextmanager
-def replay_bar(
-    num_answers: int, show: ShowProgress | None = None
-) -> Iterator[Callable[[int], None]]:
-    """Show how many answers have been written again; give the function to be told the number.
-
-    It appears as `loading_bar` does.
-    """
-    with _showing(show) as tell:
-        yield lambda num_done: tell(
-            Step(f"Writing again: {num_done} of {num_answers}", num_done / max(num_answers, 1))
-        )
-
-
-def _showing(show: ShowProgress | None) -> AbstractContextManager[ShowProgress]:
-    """What shows steps: whoever is given, or else a line of our own."""
     if show is not None:
         return nullcontext(show)
     ipython = sys.modules.get("IPython")

@@ -51,59 +51,41 @@ class Scroll:
         self._rest: list[str] = []
         self._num_rest = 0
         self._num_gone = 0
-        self._is_returned = False  # the next character writes over the line
 
     def write(self, text: str) -> None:
         """Add a text at the end."""
-        if self._is_returned and text:
-            self._is_returned = False
-            if not text.startswith(("\n", "\r")):
-                self._drop_line()
-        if "\r" in text:
-            whole = text.rstrip("\r")
-            self._is_returned = len(whole) < len(text)
-            text = self._overwrite(whole.replace("\r\n", "\n"))
-        self._append(text)
+        self._rest.append(text)
+        self._num_rest += len(text)
+        if self._num_rest > _MANY_TAILS * self._num_tail:
+            self._settle()
 
     def __str__(self) -> str:
+        self._settle()
         rest = "".join(self._rest)
-        if not self._num_gone and len(rest) <= self._num_tail:
-            return self._head + rest
-        return _joined(self._head, rest, min(self._num_tail, len(rest)), self._num_gone)
+        if self._num_gone:
+            rest = _joined(self._head, rest, len(rest), self._num_gone)
+        else:
+            rest = self._head + rest
+        return rest.rstrip("\r")
 
-    def _overwrite(self, text: str) -> str:
-        """Apply the carriage returns in a text, to what stands before it too."""
-        first, *others = text.split("\n")
-        if "\r" in first:
-            self._drop_line()
-        return "\n".join(line.rpartition("\r")[2] for line in (first, *others))
-
-    def _drop_line(self) -> None:
-        """Forget the line that was begun, as far as it is kept."""
+    def _settle(self) -> None:
+        """Write over the lines that were returned to, and keep the head and the tail."""
         rest = "".join(self._rest)
-        end = rest.rfind("\n") + 1
-        if not end and not self._num_gone:
-            self._head = self._head[: self._head.rfind("\n") + 1]
-        self._rest = [rest[:end]]
-        self._num_rest = end
+        if self._num_gone:
+            rest = _overwritten(rest)
+        else:
+            text = _overwritten(self._head + rest)
+            self._head, rest = text[: self._num_head], text[self._num_head :]
+        num_gone = max(0, len(rest) - self._num_tail)
+        self._num_gone += num_gone
+        self._rest, self._num_rest = [rest[num_gone:]], len(rest) - num_gone
 
-    def _append(self, text: str) -> None:
-        start = 0
-        if not self._num_rest and not self._num_gone:
-            start = self._num_head - len(self._head)
-            self._head += text[:start]
-        if len(text) - start > _MANY_TAILS * self._num_tail:
-            self._num_gone += self._num_rest + len(text) - start - self._num_tail
-            self._rest = [text[len(text) - self._num_tail :]]
-            self._num_rest = self._num_tail
-        elif len(text) > start:
-            self._rest.append(text[start:])
-            self._num_rest += len(text) - start
-        if self._num_rest > 2 * _MANY_TAILS * self._num_tail:
-            self._keep_tail()
 
-    def _keep_tail(self) -> None:
-        rest = "".join(self._rest)
-        self._rest = [rest[len(rest) - self._num_tail :]]
-        self._num_gone += len(rest) - self._num_tail
-        self._num_rest = self._num_tail
+def _overwritten(text: str) -> str:
+    """A text after its carriage returns; one at the end waits for what is written over the line."""
+    if "\r" not in text:
+        return text
+    *lines, last = text.replace("\r\n", "\n").split("\n")
+    written = last.rstrip("\r")
+    last = written.rpartition("\r")[2] + last[len(written) :][:1]
+    return "\n".join([*(line.rpartition("\r")[2] for line in lines), last])

@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def start_worker(work: Callable[[], None], name: str) -> None:
-    """Let work be done on a thread of its own; it answers for its own errors.
+def start_worker(work: Callable[[], None], name: str) -> threading.Thread:
+    """Let work be done on a thread of its own, which is returned; it answers for its own errors.
 
     Raises `RuntimeError` where none can be started: the kernel ends, or there are too many.
     """
@@ -29,7 +29,9 @@ def start_worker(work: Callable[[], None], name: str) -> None:
         except Exception:  # this one is ours
             logger.exception("%s failed", name)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 class UserCode(Generic[T]):

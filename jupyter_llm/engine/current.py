@@ -12,7 +12,8 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
-from jupyter_llm.common.bars import TICK_S, Step, loading_bar
+from jupyter_llm.common.bars import TICK_S, Step, showing
+from jupyter_llm.common.tables import human_size
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.completion import PromptInterrupted
@@ -673,14 +674,12 @@ class CurrentEngine:
         file = _file(entry, options)
         if file.is_embedding:
             self._embedding.add(entry.path)
-        with (
-            self._loading(entry.name) as tell,
-            loading_bar(entry.name, file.size_bytes, show) as on_progress,
-        ):
+        what, size = f"Loading {entry.name}", human_size(file.size_bytes)
+        with self._loading(entry.name) as note, showing(show) as tell:
 
             def on_share(share: float) -> None:
-                tell(share)
-                on_progress(share)
+                note(share)
+                tell(Step(f"{what}: {share:.0%} of {size}", share))
 
             engine = LocalEngine(entry, options, on_progress=on_share, on_ready=take)
             engine.watch(self._activity_watchers.tell)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jupyter_llm.common.bars import ShowProgress, download_bar
+from jupyter_llm.common.bars import ShowProgress, Step, showing
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.errors import DownloadError, DownloadInterrupted, JupyterLLMError
 from jupyter_llm.models.catalog import entry_of, find_entry
@@ -63,8 +63,8 @@ def pull(
         from huggingface_hub import constants
 
         constants.HF_HUB_DISABLE_TELEMETRY = True  # it would tell which programs run here
-        with download_bar(name, show) as tell:
-            meter.tell_to = tell
+        with showing(show) as tell:
+            meter.tell_to = lambda share, what: tell(Step(f"Downloading {name}: {what}", share))
             return _pull(name.strip(), meter, is_accepted=accept_licence)
     except KeyboardInterrupt:
         raise DownloadInterrupted(meter.how_far) from None

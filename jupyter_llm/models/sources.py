@@ -16,12 +16,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Thread
 from typing import Any, NamedTuple
 
 from jupyter_llm.common.regular import open_regular
+from jupyter_llm.common.workers import start_worker
 
 _SUFFIX = ".gguf"
 _PART = re.compile(r"-(\d{5})-of-\d{5}$")
@@ -118,9 +119,7 @@ def answering(paths: Sequence[str]) -> list[str]:
         if os.path.exists(path):  # noqa: PTH110
             there.add(path)
 
-    looks = [Thread(target=look, args=(path,), daemon=True) for path in set(paths)]
-    for one in looks:
-        one.start()
+    looks = [start_worker(partial(look, path), "jupyter-llm-look") for path in set(paths)]
     end_s = time.monotonic() + _PATIENCE_S
     for one in looks:
         one.join(max(0.0, end_s - time.monotonic()))

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from jupyter_llm.common.bars import replay_bar
+from jupyter_llm.common.bars import Step, showing
 from jupyter_llm.common.controls import one_line, plain
 from jupyter_llm.common.markdown import code_block, untrusted_markdown
 from jupyter_llm.common.tables import count_of, markdown_table
@@ -346,7 +346,12 @@ def verify_answers(
     else:
         answers = list(answers_in(read_notebook(Path(notebook).expanduser())))
     try:
-        with replay_bar(len(answers), show) as on_progress:
+        with showing(show) as tell:
+
+            def on_progress(num_done: int) -> None:
+                what = f"Writing again: {num_done} of {len(answers)}"
+                tell(Step(what, num_done / max(len(answers), 1)))
+
             return verify(answers, engine_of, find_prompt, on_progress=on_progress)
     except KeyboardInterrupt:
         raise PromptInterrupted(said="stopped checking; what is recorded is as it was.") from None
