@@ -24,11 +24,6 @@ def written(*pieces: str, max_chars: int = 60) -> str:
     return str(scroll)
 
 
-def test_short_texts_stay_as_they_are() -> None:
-    assert clip("a\nb\n", 4) == "a\nb\n"
-    assert written("a", "\n", "b\n") == "a\nb\n"
-
-
 def test_whole_lines_are_kept_at_both_ends() -> None:
     lines = [f"line {number}" for number in range(100)]
     shown = clip("\n".join(lines), 90).splitlines()
@@ -80,8 +75,3 @@ def test_of_a_progress_bar_the_last_state_stays() -> None:
     assert written("50%\r", "\n", "x") == "50%\nx"
     assert written("a\r\nb\r", "\n") == "a\nb\n"
     assert written("1%\r2%\r3%\nx\ry") == "3%\ny"
-
-
-def test_a_long_progress_bar_leaves_nothing_behind() -> None:
-    text = written("head\n", *(f"\r{n:>40}" for n in range(500)), "\n")
-    assert text == f"head\n{499:>40}\n"

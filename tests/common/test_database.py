@@ -72,15 +72,6 @@ def test_what_is_written_is_read_in_its_order(path: Path) -> None:
     assert Database(path).read(WORDS, all_words, list[str]()) == ["one", "two", "three"]
 
 
-def test_it_lies_among_the_users_data(home: Path, path: Path) -> None:
-    assert path == home / ".local" / "share" / "jupyter_llm" / "store" / "store.sqlite3"
-
-
-def test_reading_makes_no_file(path: Path) -> None:
-    assert words() == []
-    assert not path.parent.exists()
-
-
 @POSIX
 def test_it_is_its_owners_alone_and_so_is_the_journal(path: Path) -> None:
     modes: list[int] = []
@@ -156,14 +147,6 @@ def test_older_tables_become_what_they_are_today(*, is_written_first: bool) -> N
     assert rows("SELECT name, version FROM rooms") == [("words", 2)]
 
 
-def test_rooms_keep_out_of_each_others_way() -> None:
-    other = Schema("other", (("CREATE TABLE other (id)",), ("CREATE TABLE more (id)",)))
-    put("one")
-    store().write(other, lambda connection: connection.execute("INSERT INTO more VALUES (7)"))
-    assert words() == ["one"]
-    assert rows("SELECT * FROM rooms ORDER BY name") == [("other", 2), ("words", 1)]
-
-
 @pytest.mark.parametrize(
     "statement", ["PRAGMA user_version = 2", "UPDATE rooms SET version = version + 1"]
 )
@@ -229,16 +212,6 @@ def test_a_damaged_store_is_set_aside_and_told_in_one_line(
     assert "\n" not in message
 
 
-def test_no_damaged_store_takes_the_place_of_another(path: Path, warnings: Warnings) -> None:
-    for number in range(3):
-        put("one")
-        written().write_bytes(b"no store %d" % number)
-        assert words() == []
-    aside = sorted(path.parent.glob("*damaged*.sqlite3"))
-    assert [file.read_bytes() for file in aside] == [b"no store %d" % n for n in range(3)]
-    assert len(warnings()) == 3
-
-
 @POSIX
 @pytest.mark.parametrize("what", ["link", "dangling link", "zeros", "pipe", "folder"])
 def test_what_is_no_file_in_the_stores_place_is_set_aside_and_not_written_through(
@@ -277,17 +250,6 @@ def test_a_link_as_the_journal_is_not_written_through(
     journal.unlink()
     assert words() == ["one", "two"]
     assert len(warnings()) == 1
-
-
-def test_of_two_processes_that_see_the_damage_one_sets_the_file_aside(path: Path) -> None:
-    other = Database(path)
-    put("one")
-    damage = database._DamagedError(written().stat().st_ino, "seen by both")
-    store()._set_aside(damage)
-    put("new")
-    assert words() == ["new"]
-    other._set_aside(damage)
-    assert words() == ["new"]
 
 
 # A disk that does not do as asked
@@ -376,29 +338,6 @@ def test_a_full_disk_loses_nothing_once_there_is_room_again() -> None:
 def test_what_was_written_last_is_there_when_the_process_has_ended() -> None:
     run_python("from common.test_database import put\nput(*map(str, range(200)))")
     assert words() == list(map(str, range(200)))
-
-
-def test_threads_lose_nothing() -> None:
-    names = "abcd"
-    threads = [
-        threading.Thread(target=put, args=[f"{name}{n:02}" for n in range(50)]) for name in names
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    found = words()
-    for name in names:
-        assert [word for word in found if word[0] == name] == [f"{name}{n:02}" for n in range(50)]
-
-
-def test_no_thread_is_left_when_all_is_written() -> None:
-    put("one")
-    writers = [one for one in threading.enumerate() if one.name == "jupyter-llm-store"]
-    for writer in writers:
-        writer.join(30)
-        assert not writer.is_alive()
-    assert words() == ["one"]
 
 
 @pytest.mark.parametrize("is_stopped", [False, True])
