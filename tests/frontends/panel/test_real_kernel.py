@@ -144,7 +144,7 @@ def test_text_that_is_no_unicode_gets_through(kernel: Kernel) -> None:
     panel = KernelPanel(kernel)
     panel.hello(can_write_cells=True)
     assert panel.say("say {{'\\ud800'}}")["text"] == "half \ufffd, whole 🙂"
-    panel.wait_for(lambda m: m["type"] == "transcript" and "whole 🙂" in m["data"]["text/html"])
+    panel.wait_for(lambda m: m["type"] == "transcript" and "whole 🙂" in m["data"]["text/markdown"])
 
 
 def test_a_forked_process_says_nothing_through_the_panel(kernel: Kernel) -> None:

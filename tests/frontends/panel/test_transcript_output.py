@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html.parser
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,8 +10,6 @@ from typing import Any
 import comm
 import nbformat
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 from nbconvert.filters.markdown import markdown2html
 from support.front_end import FrontEnd, MakeFront, RecordingComm
@@ -24,42 +21,11 @@ from jupyter_llm import llm
 from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.chat.draft import Turn
 from jupyter_llm.chat.saved import SavedChat
-from jupyter_llm.engine.completion import Completion, Usage
 from jupyter_llm.frontends.panel import transcript_output
-from jupyter_llm.frontends.panel.transcript_output import TranscriptOutput, to_html, turn_html
+from jupyter_llm.frontends.panel.transcript_output import TranscriptOutput
 from jupyter_llm.records.audit import audit
 
-ALLOWED = {
-    *("div", "p", "br", "pre", "code", "strong", "em", "small", "hr", "ul", "ol", "li"),
-    *("blockquote", "table", "thead", "tbody", "tr", "th", "td"),
-}
 IMPORT = "from jupyter_llm import ChatPanel\n"
-
-
-class Tags(html.parser.HTMLParser):
-    """Lists the tags of a text with their attributes, as a browser would find them."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, list[tuple[str, str | None]]]] = []
-        self.others: list[str] = []
-        self.text = ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, attrs))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def handle_comment(self, data: str) -> None:
-        self.others.append(data)
-
-    handle_pi = unknown_decl = handle_comment
-
-    def handle_decl(self, decl: str) -> None:
-        self.others.append(decl)
 
 
 @pytest.fixture
@@ -90,10 +56,9 @@ def test_a_panel_shows_itself_and_what_was_said(
     view, transcript = run(shell, IMPORT + "ChatPanel()").displays
     assert view["text/plain"] == "ChatPanel('default')"
     assert "application/vnd.jupyter.widget-view+json" in view
-    assert "What is it?" in transcript["text/html"]
-    assert "<strong>42</strong>" in transcript["text/html"]
-    assert "It is **42**." in transcript["text/markdown"]
-    assert "It is **42**." in transcript["text/plain"]
+    for text in transcript.values():
+        assert "> What is it?" in text
+        assert "It is **42**." in text
 
 
 @pytest.mark.parametrize(
@@ -120,13 +85,12 @@ def test_a_turn_goes_into_the_output_once_it_ends_wherever_the_panel_was_shown(
     for view, transcript in (first.displays, second.displays):
         assert "application/vnd.jupyter.widget-view+json" in view
         assert transcript["text/plain"].startswith("An empty chat")
-        assert all("\n" not in text for text in transcript.values())
     front = FrontEnd(shell.user_ns["panel"])
     front.hello()
     panels.replies.append("It is 42.")
     front.send("What is it?")
     shown = wait_for_text(shell, "It is 42.")
-    assert "What is it?" in shown["text/html"]
+    assert "What is it?" in shown["text/markdown"]
     assert len(displays(shell)) == 2  # the update is one of both transcripts: one display id
 
 
@@ -218,12 +182,19 @@ def data_of(chat: Chat) -> dict[str, str]:
     return TranscriptOutput("p1", chat).bundle[0]
 
 
-def test_a_formula_that_reaches_into_another_turn_lets_nothing_out(
-    scripted: ScriptedEngine,
+@pytest.mark.parametrize(
+    "answers",
+    [("$$ x", "```\n$$\n\n{}\n\n$$\n```"), ("</div>{}", "- <b>{}", "```\n{}\nleft open")],
+    ids=["a formula that reaches into another turn", "tags"],
+)
+def test_hostile_answers_stay_text_in_their_wrapper(
+    scripted: ScriptedEngine, answers: tuple[str, ...]
 ) -> None:
     hostile = "<img src=x onerror=alert(1)>"
-    data = data_of(saying(scripted, "$$ x", f"```\n$$\n\n{hostile}\n\n$$\n```"))
-    assert hostile not in markdown2html(data["text/markdown"])
+    chat = saying(scripted, *(answer.format(hostile) for answer in answers))
+    shown = markdown2html(data_of(chat)["text/markdown"])
+    assert hostile not in shown
+    assert shown.count("<div") == 1
 
 
 def test_a_long_chat_keeps_its_last_turns_and_says_how_many_are_older(
@@ -266,139 +237,13 @@ def test_what_is_not_to_be_saved_is_not_in_the_transcript(scripted: ScriptedEngi
 def test_a_removed_turn_goes_from_the_transcript(scripted: ScriptedEngine) -> None:
     chat = saying(scripted, "One.", "Two.", "Three.")
     transcript = TranscriptOutput("p1", chat)
-    assert "**2.**\n\n> What is it?\n\nTwo." in transcript.bundle[0]["text/markdown"]
+    assert "**2.** scripted\n\n> What is it?\n\nTwo." in transcript.bundle[0]["text/markdown"]
     chat.remove(1)
     data, _ = transcript.bundle
     assert all("One." not in text for text in data.values())
-    assert "**1.**\n\n> What is it?\n\nTwo." in data["text/markdown"]
+    assert "**1.** scripted\n\n> What is it?\n\nTwo." in data["text/markdown"]
 
 
 def test_text_that_is_no_unicode_is_shown_as_far_as_it_is(scripted: ScriptedEngine) -> None:
     data = data_of(saying(scripted, "half \ud83d, whole \ud83d\ude42"))
     assert all("half \ufffd, whole 🙂" in text for text in data.values())
-
-
-# As HTML
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("# A *title*", "<p><strong>A <em>title</em></strong></p>"),
-        (
-            "Some **bold** and `co*d*e`.",
-            "<p>Some <strong>bold</strong> and <code>co*d*e</code>.</p>",
-        ),
-        ("one\ntwo", "<p>one<br>\ntwo</p>"),
-        ("- one\n- two", "<ul>\n<li>one</li>\n<li>two</li>\n</ul>"),
-        ("3. one\n4. two", '<ol start="3">\n<li>one</li>\n<li>two</li>\n</ol>'),
-        ("```python\nx < 1\n```", "<pre><code>x &lt; 1\n</code></pre>"),
-        ("```\nleft open", "<pre><code>left open</code></pre>"),
-        (
-            "| a |\n|:-:|",
-            "<table>\n<thead>\n<tr>\n<th>a</th>\n</tr>\n</thead>\n</table>",
-        ),
-        (r"$a*b*c$, \(a*b*c\) and $5*2*", r"<p>$a*b*c$, \(a*b*c\) and $5<em>2</em></p>"),
-        ("[a](https://b.c)\n> d", "<p>[a](https://b.c)<br>\n&gt; d</p>"),
-    ],
-)
-def test_html_shows_what_markdown_says(text: str, shown: str) -> None:
-    assert to_html(text) == shown + "\n"
-
-
-@pytest.mark.timeout(20)
-@pytest.mark.parametrize(
-    "text",
-    [
-        "** a **" * 20_000,
-        " ".join("`" * count for count in range(1, 440)),
-        "**a " * 25_000,
-        r"\(a\[" * 20_000,
-        "$a" * 50_000,
-        "- " * 30_000 + "a",
-        "|a" * 300 + "|\r" + "|-" * 300 + "|\r" + "|\r" * 30_000,
-    ],
-    ids=["stars", "growing", "open", "formulas", "dollars", "lists", "cells"],
-)
-def test_hopeless_text_is_shown_in_time_and_space(text: str) -> None:
-    shown = to_html(text)
-    assert "a" in shown or "`" in shown
-    assert len(shown) < 3 * len(text)
-
-
-def test_what_lies_very_deep_is_not_left_out() -> None:
-    assert "treasure" in to_html("- " * 200 + "treasure")
-    assert "treasure" in to_html(
-        "\n".join("  " * depth + "- a" for depth in range(99)) + "treasure"
-    )
-
-
-def harmless(text: str) -> None:
-    parsed = Tags(text)
-    assert not parsed.others
-    for tag, attributes in parsed.found:
-        assert tag in ALLOWED
-        if tag == "ol" and attributes:
-            ((name, value),) = attributes
-            assert (name, str(value).isdecimal()) == ("start", True)
-        else:
-            assert attributes in ([], [("class", "jupyter-llm-transcript")])
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "<script>alert(1)</script>",
-        "![x](https://example.com/x.png) [y](javascript:alert(1)) <https://example.com>",
-        "`<img src=x onerror=alert(1)>`",
-        "```html\n<img src=x onerror=alert(1)>\n```",
-        "**<iframe src=x>**",
-        "- <svg onload=alert(1)>\n- </ul>",
-        "# <style>*{}</style>",
-        "| <b> |",
-        "```\n</code></pre><script>",
-        "| a |\n|:-:|\n| <img src=x> |",
-        "```x onclick=y\n```",
-        "$<img src=x>$ \\(<b>\\)",
-        "&lt;img src=x&gt; &#60;b>",
-        "[x]: javascript:alert(1)\n\n[x]",
-        "- " * 99 + "<img src=x>",
-    ],
-)
-def test_hostile_text_becomes_text(text: str) -> None:
-    harmless(to_html(text))
-
-
-PIECES = st.sampled_from(
-    (
-        *("<script>", "<img src=x onerror=y>", "`", "```", "~~~", "**", "- ", "# ", "|", "\n"),
-        *("\n\n", "&lt;", "&", '"', "'", "<", ">", "](javascript:x)", "a", " ", "\x00", "\u2028"),
-        *("<!--", "]]>", "</code>", "</div>", "<div onclick=x>", "7. ", "|-|", "$", "\\(", "\r"),
-    )
-)
-
-
-@given(st.lists(PIECES).map("".join) | st.text())
-def test_no_text_at_all_becomes_more_than_text(text: str) -> None:
-    harmless(to_html(text))
-
-
-@given(st.lists(PIECES).map("".join), st.lists(PIECES).map("".join))
-def test_no_turn_becomes_more_than_text(prompt: str, text: str) -> None:
-    completion = Completion(
-        text=text, finish_reason="length", usage=Usage(), model="<b onclick=x>model"
-    )
-    harmless(turn_html(prompt, completion))
-
-
-def test_thoughts_are_folded_and_do_nothing() -> None:
-    answer = Completion(
-        text="Yes.",
-        finish_reason="stop",
-        usage=Usage(reasoning_tokens=3),
-        model="tiny",
-        reasoning="<script>\n\n</details>`",
-    )
-    shown = turn_html("Why?", answer)
-    assert "<details><summary>Thought for 3 tokens</summary><p>&#60;script&#62;<br><br>" in shown
-    assert shown.count("</details>") == 1
