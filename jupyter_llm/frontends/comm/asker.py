@@ -104,16 +104,16 @@ class Asker:
         answer = order.command.run(call)
         if job.is_wordless:
             return  # what was typed is given back
-        proposal, completion, shown = None, None, str(answer)
-        choices = answer.choices if isinstance(answer, Offer) else ()
+        notify = partial(self.side.notify, job)
         if isinstance(answer, Proposal):
-            proposal, completion = proposal_data(answer), answer.completion
-            ended = _cut_off(completion) if completion is not None else ""
-            shown = f"{ended}\n\n{shown}".lstrip()
+            made = answer.completion
+            ended = _cut_off(made) if made is not None else ""
+            shown = f"{ended}\n\n{answer}".lstrip()
+            notify(shown, proposal=proposal_data(answer), answer=made)
         elif isinstance(answer, Completion):
-            completion = answer
-            shown = f"{shown}\n\n{_cut_off(completion)}".rstrip("\n")
-        self.side.notify(job, shown, proposal=proposal, answer=completion, choices=choices)
+            notify(f"{answer}\n\n{_cut_off(answer)}".rstrip("\n"), answer=answer)
+        else:
+            notify(str(answer), choices=answer.choices if isinstance(answer, Offer) else ())
 
     def _options(
         self, message: Send | Regenerate | None = None, *, is_alone: bool = False

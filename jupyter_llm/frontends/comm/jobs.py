@@ -43,9 +43,9 @@ class Audience(Protocol):
 class Job:
     """A prompt or a command on its way, under the id of the message that asked for it.
 
-    `work` is given the job and runs on a thread of its own. `stop` ends what it writes or the code
-    of the user's that it runs; elsewhere the work itself looks whether it is to go on. Nobody waits
-    for that: whatever a stopped job still comes to is dropped.
+    `work` is given the job and runs on a thread of its own. `stop` ends what it writes or the
+    user's code that it runs; elsewhere the work looks whether it is to go on. What a stopped job
+    still comes to is dropped.
     """
 
     def __init__(
@@ -75,12 +75,11 @@ class Job:
         future = self._stream.future if self._stream is not None else None
         if future is None or not future.done() or future.exception() is not None:
             return False
-        completion = future.result()
-        has_words = completion.text or completion.reasoning
-        return completion.finish_reason == "cancelled" and not has_words
+        answer = future.result()
+        return answer.finish_reason == "cancelled" and not (answer.text or answer.reasoning)
 
     def start(self) -> None:
-        """Begin, at once; where there is no room for another thread, end with that."""
+        """Begin; where there is no room for another thread, end with that."""
         try:
             start_worker(self._run, f"jupyter-llm-job-{self.id}")
         except RuntimeError as error:

@@ -60,10 +60,7 @@ class ToFrontEnd(Data, tag_field="type", tag=_tag):
 
 
 class Hello(FromFrontEnd):
-    """A page is there; it is answered with `welcome`. `client` names it among others.
-
-    `path` is where its notebook lies below the server's root.
-    """
+    """A page is there, answered by `welcome`; `path`: of its notebook, below the server's root."""
 
     protocol: int
     client: str
@@ -77,10 +74,7 @@ class Moved(FromFrontEnd):
 
 
 class Cells(FromFrontEnd):
-    """From the cell with the index `at` on, so many go, and others come in their place.
-
-    Revisions count these edits; the first one puts all cells of the notebook where none were.
-    """
+    """From the cell `at` on, so many go and others come; revision 1 brings all that there are."""
 
     revision: int
     at: int
@@ -89,10 +83,9 @@ class Cells(FromFrontEnd):
 
 
 class Complete(FromFrontEnd):
-    """What may stand between `prefix` and `suffix` in a cell; `num_items` ways to go on.
+    """What may stand between `prefix` and `suffix`: ways to go on, each of at most `max_lines`.
 
-    Each has at most `max_lines` lines. `is_invoked` says that a person asked for it, and it did not
-    come of typing alone.
+    `is_invoked` says that a person asked for it: it did not come of typing alone.
     """
 
     revision: int
@@ -126,10 +119,9 @@ class Shown(FromFrontEnd):
 
 
 class Act(FromFrontEnd):
-    """Do something with a cell: explain it, mend it, write what is missing.
+    """Do something with a cell; answered by `proposal`, or `answer`, with `progress` before.
 
-    Answered by `proposal`, or by `answer` to explain and review, with `progress` before. A
-    selection of no length is where the cursor stands.
+    A selection of no length is where the cursor stands.
     """
 
     action: Action
@@ -182,10 +174,7 @@ class DeleteChat(FromFrontEnd):
 
 
 class Record(FromFrontEnd):
-    """What is known of how a text was made, by the metadata that a cell or output holds.
-
-    `text` is the cell's source, or the output as plain text.
-    """
+    """How a cell's or output's text was made, by the metadata there; answered by `text`."""
 
     metadata: dict[str, Any]
     text: str | None
@@ -237,7 +226,7 @@ class Bye(FromFrontEnd):
 
 
 class Send(FromFrontEnd):
-    """A prompt or a command. With `after` it begins a new branch behind that turn, 0: the start.
+    """A prompt or a command. `after` begins a branch behind that turn, 0: at the start.
 
     With `is_alone` no cells and variables of the notebook go along.
     """
@@ -345,10 +334,7 @@ class ErrorMessage(ToFrontEnd):
 
 
 class ProgressMessage(ToFrontEnd):
-    """How far a request (`id`) or a turn (`number`) is that is not answered yet.
-
-    `text` is what was written so far, in Markdown.
-    """
+    """How far a request (`id`) or a turn (`number`) is, and what is written so far."""
 
     progress: ProgressData
     id: str | None = None
@@ -418,8 +404,7 @@ class Accepted(ToFrontEnd):
 class ProposalMessage(ToFrontEnd):
     """Answers `act`: what a cell may be changed to, or with `is_below` what may be put under it.
 
-    `before` is the cell as it was when it was read. `metadata` belong to the cell that holds
-    `source`. `markdown` says why, if there is something to say.
+    `before` is the cell as it was read, `metadata` belong to the one with `source`.
     """
 
     id: str
@@ -476,10 +461,7 @@ class Anybody(ToFrontEnd):
 
 
 class SnapshotMessage(ToFrontEnd):
-    """All there is, for the view that said hello, or for all; `turns` are those of the path.
-
-    `kernel` tells it from the one that was there before: it is another text in each.
-    """
+    """All there is, for the view that asked or for all; `kernel` is another text in each."""
 
     id: str | None
     view: str | None

@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
 
 class Mirror:
-    """The turns of the active branch as all views have them.
-
-    It belongs to whoever holds the lock of the kernel's side.
-    """
+    """The turns of the active branch as all views have them; guarded by the kernel side's lock."""
 
     def __init__(self) -> None:
         self._turns: dict[int, TurnData] = {}
@@ -59,8 +56,7 @@ class Mirror:
     ) -> Iterator[ToFrontEnd]:
         """Take in how the chat is now, and yield what tells it to those who knew how it was.
 
-        `model` writes what is not finished, and `requests` are the ids of those that turns answer
-        and that were not told yet, by number.
+        `model` writes what is not finished; `requests` are ids that turns answer, not told yet.
         """
         if exchanges is self._exchanges and not requests:  # many times a second, in long chats
             for exchange in self._growing:
@@ -103,10 +99,7 @@ class Mirror:
 
 
 def turn_data(exchange: Exchange, model: str | None, old: TurnData | None = None) -> TurnData:
-    """An exchange as the front end knows it.
-
-    What nobody reads any more while it is ended stays as it was.
-    """
+    """An exchange as the front end knows it; what nobody reads any more stays as it was."""
     told = exchange.told
     known: dict[str, Any] = {
         "number": exchange.number,

@@ -65,8 +65,7 @@ class ToldData(Data):
 class TurnData(Data):
     """A prompt and what was written so far; the usage comes at the end.
 
-    `siblings` are the numbers of the turns with the same parent, oldest first, its own included.
-    `attachments` are labels. `reasoning` is what was thought before the text.
+    `siblings` are the numbers of the turns with the same parent, its own included.
     """
 
     number: int
@@ -96,11 +95,10 @@ class PartsData(Data):
 
 
 class StatusData(Data):
-    """The model and how full it is.
+    """The model and how full it is: the next prompt begins with `used` of `allowed` tokens.
 
-    `used` of `allowed` tokens are what the next prompt begins with; `used` counts the chat
-    template's own tokens beside the parts. Without a model these numbers are None, or 0. So many
-    cells go along by themselves, or with `is_if_asked` with a prompt that is about them.
+    `used` counts the chat template's own tokens beside the parts. So many cells go along by
+    themselves, or with `is_if_asked` with a prompt that is about them.
     """
 
     model: str | None = None
@@ -135,9 +133,8 @@ class ChoiceData(Data):
 class NoticeData(Data):
     """What a command answered, or why a prompt could not be answered; no turn.
 
-    Its id is that of the request it answers, and `prompt` what was typed. It stands behind the turn
-    with the number `after`, 0 at the start. Unfinished, it is sent again as it grows. `choices` are
-    what may be done next.
+    Its id is that of the request, `prompt` what was typed. It stands behind the turn `after`, 0 at
+    the start, and is sent again as it grows. `choices` are what may be done next.
     """
 
     id: str
@@ -153,8 +150,7 @@ class NoticeData(Data):
 class PullData(Data):
     """A model that is pulled, or was pulled last: how far it is, or what that has come to.
 
-    `name` is what was asked for and `model` what `/use` loads. `licence` is a text with conditions,
-    to be read and accepted first; it may be empty, and `text` then says where it stands.
+    `model` is what `/use` loads, `licence` a text with conditions, to be accepted first.
     """
 
     name: str
@@ -251,10 +247,7 @@ class ModelTableData(Data):
 
 
 class ActivityData(Data):
-    """What the model does: one line at the foot of the window.
-
-    `beside` names the other models that are loaded, and what they are used for.
-    """
+    """What the model does; `beside` names the others that are loaded, and what they are for."""
 
     state: ActivityState
     model: str | None = None

@@ -50,10 +50,7 @@ def suggestions(request_id: str, text: str, cursor: int, cells: Sequence[CellEve
 
 
 def description(kind: SuggestionKind, name: str, cells: Sequence[CellEvent]) -> str:
-    """What there is to say of a suggestion.
-
-    Raises `MagicUsageError` if there is no such command, variable or cell any more.
-    """
+    """What there is to say of a suggestion; `MagicUsageError` if that has gone."""
     if kind == "command" and name in SHOWN_COMMANDS:
         command = SHOWN_COMMANDS[name]
         return f"/{name} {command.argument}".rstrip() + f"\n{command.help}"

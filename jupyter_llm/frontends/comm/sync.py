@@ -12,7 +12,7 @@ from jupyter_llm.common.watchers import weakly
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.messages import SnapshotMessage, TurnMessage
-from jupyter_llm.frontends.comm.mirror import Mirror, turn_data
+from jupyter_llm.frontends.comm.mirror import Mirror
 from jupyter_llm.frontends.comm.parts import NoticeData, StatusData
 from jupyter_llm.frontends.comm.status import status_at_once, status_data
 
@@ -43,11 +43,9 @@ _MOST_TURNS = 50  # that are told one by one: Jupyter drops messages that flood 
 class KernelSide:
     """What the views of a chat know, and what tells them more.
 
-    The chat is the truth. Whatever changes it, also elsewhere, wakes up the thread
-    "jupyter-llm-panel", which says what is new; while something is written it does so fifteen
-    times a second, and it ends when nothing is. Where there is no view, as before the first one and
-    where the last one has gone, nothing is said. All methods return at once, from any thread; in a
-    forked child they do nothing.
+    The chat is the truth. Whatever changes it wakes up the thread "jupyter-llm-panel", which says
+    what is new: at most fifteen times a second, and nothing where there is no view. All methods
+    return at once, from any thread; in a forked child they do nothing.
 
     `on_settled` is called when a view has come, a turn has ended or the path has changed.
     """
@@ -151,13 +149,9 @@ class KernelSide:
                 self._tell(messages.ProgressMessage(id=job.id, progress=job.progress))
 
     def send_prompt(self, job: Job, asked: Asked) -> Stream:
-        """Send a prompt of a job to the chat; the turn that appears is the job's.
-
-        Waits for the engine, and only returns early in an error.
-        """
-        stream, _ = self.chat.send(
-            asked, show_progress=job.tell, on_begin=partial(self._note_turn, job)
-        )
+        """Send a prompt of a job to the chat; the turn that appears is the job's."""
+        note = partial(self._note_turn, job)
+        stream, _ = self.chat.send(asked, show_progress=job.tell, on_begin=note)
         job.hold(stream)
         return stream
 
@@ -206,7 +200,7 @@ class KernelSide:
         self.measure()
 
     def _drop(self, job: Job) -> None:
-        """Forget a job that shows nothing; of one that does, what it shows stays."""
+        """Forget a job; what it shows stays."""
         growing = self._growing.pop(job.id, None)
         if growing is not None and (shown := self._notices.get(job.id)) is not None:
             self._put_notice(job, shown.markdown)
@@ -218,7 +212,7 @@ class KernelSide:
             self._give_back(job)
 
     def _give_back(self, job: Job) -> None:
-        """Say that a job has come to nothing, once, so that whoever typed it has it again."""
+        """Say once that a job has come to nothing, so that whoever typed it has it again."""
         self._pending.pop(job.id, None)
         if not job.is_given_back:
             job.is_given_back = True
@@ -270,7 +264,6 @@ class KernelSide:
             self._gauge.ask()
 
     def _note_turn(self, job: Job, number: int) -> None:
-        """Take note of the turn that a job has become."""
         with self._lock:
             if job.id in self._pending:
                 self._turn_jobs[number] = job.id
@@ -286,7 +279,7 @@ class KernelSide:
             return pause_s, is_growing and self._has_views
 
     def _publish(self) -> int:
-        """Send what is new of the turns, and return how many messages that took."""
+        """Send what is new of the turns, in as many messages as are returned."""
         exchanges = self.chat.exchanges
         engine = self.chat.current.resident
         model = engine.info.name if engine is not None else None
@@ -295,8 +288,8 @@ class KernelSide:
         for number, job_id in jobs.items():
             if number in self._mirror:
                 self._pending.pop(job_id, None)
-            else:
-                self._tell_elsewhere(number, job_id, model)
+            else:  # it has gone, or another branch is shown
+                self._end_pending(job_id)
         is_flood = sum(isinstance(message, TurnMessage) for message in news) > _MOST_TURNS
         is_renamed, self._name = self.chat.name != self._name, self.chat.name
         told: list[ToFrontEnd] = [self._snapshot()] if is_flood or is_renamed else news
@@ -307,17 +300,7 @@ class KernelSide:
             self._on_settled()
         return len(told)
 
-    def _tell_elsewhere(self, number: int, job_id: str, model: str | None) -> None:
-        """Say that a job has become a turn of another branch, or one that has gone."""
-        exchange = self.chat.exchange(number)
-        if exchange is None:
-            self._end_pending(job_id)
-        else:
-            self._pending.pop(job_id, None)
-            self._tell(TurnMessage(turn=turn_data(exchange, model), id=job_id))
-
     def _snapshot(self, view: str | None = None, request_id: str | None = None) -> SnapshotMessage:
-        """All there is, for the view that asked or for all."""
         return SnapshotMessage(
             id=request_id,
             view=view,
@@ -331,7 +314,7 @@ class KernelSide:
         )
 
     def _grow(self) -> int:
-        """Send the notices that have grown."""
+        """Send the notices that have grown, in as many messages as are returned."""
         if not self._growing or time.monotonic() - self._grew_s < _GROWTH_S:
             return 0
         self._grew_s = time.monotonic()
@@ -344,11 +327,7 @@ class KernelSide:
         return len(growing)
 
     def _measure(self) -> tuple[float, bool]:
-        """Send how full the context is. Waits for the engine, so it has a thread of its own.
-
-        While an answer is written it only says which model writes: the engine has other things to
-        do than to count tokens, and is asked again when the answer is there.
-        """
+        """Send how full the context is: waits for the engine, so not while that writes."""
         if any(not exchange.is_finished for exchange in self.chat.exchanges):
             status = status_at_once(self.chat, self._status)
         else:
@@ -360,7 +339,6 @@ class KernelSide:
         return _GAUGE_S, False
 
     def _tell(self, message: ToFrontEnd) -> None:
-        """Send something that no view has asked for, if there is one."""
         if self._has_views:
             self._put(message)
 

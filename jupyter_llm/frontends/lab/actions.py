@@ -38,8 +38,7 @@ _CHARS_PER_TOKEN = 2.5  # of code, at the least
 class Actions(PageJobs):
     """What one page has done with its cells.
 
-    What changes a cell is a proposal, and nothing of it is kept if it is stopped. An explanation is
-    a turn of the notebook's chat, so that one can ask on there.
+    What changes a cell is a proposal, an explanation a turn of the chat, so that one can ask on.
     """
 
     def __init__(self, session: Session) -> None:
@@ -68,8 +67,6 @@ class Actions(PageJobs):
         progress = progress_data(stream.progress.step)
         self._tell(job, ProgressMessage(id=job.id, progress=progress, text=stream.written))
 
-    # What is done
-
     def _carry_out(self, act: Act, job: Job) -> None:
         from jupyter_llm.frontends.prompt.defaults import default_options
         from jupyter_llm.tasks.shown_cell import ShownCell
@@ -81,7 +78,7 @@ class Actions(PageJobs):
         self._finish(job, carry_out(act, cell, default_options(), job))
 
     def _answered(self, _act: Act, cell: ShownCell, options: Options, job: Job) -> ToFrontEnd:
-        """Ask the notebook's chat about a cell; what is known of its error stands first."""
+        """Ask the chat about a cell; what is known of its error stands first."""
         from jupyter_llm.chat.asked import Asked
         from jupyter_llm.frontends.prompt.attaching import Describer
         from jupyter_llm.notebook.cells.shell import user_namespace
@@ -111,19 +108,14 @@ class Actions(PageJobs):
         stream, _ = chat.send(asked, show_progress=job.tell, on_begin=numbers.append)
         job.show(BegunStream(stream, known))
         answer = stream.result()
-        if not answer.text and known:  # which is there whether or not the model adds to it
-            return AnswerMessage(id=job.id, chat=options.chat, number=None, markdown=known.rstrip())
-        if not answer.text:
-            said = (
-                self.stopped if answer.finish_reason == "cancelled" else "The model wrote nothing."
-            )
+        if not answer.text and not known:
+            is_stopped = answer.finish_reason == "cancelled"
+            said = self.stopped if is_stopped else "The model wrote nothing."
             return ErrorMessage(id=job.id, text=said)
-        return AnswerMessage(
-            id=job.id,
-            chat=options.chat,
-            number=numbers[0] if numbers else None,
-            markdown=known + answer.text,
-        )
+        # What is known is there whether or not the model adds to it.
+        number = numbers[0] if numbers and answer.text else None
+        markdown = f"{known}{answer.text}" if answer.text else known.rstrip()
+        return AnswerMessage(id=job.id, chat=options.chat, number=number, markdown=markdown)
 
     def _reviewed(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToFrontEnd:
         """Say what is wrong with a cell, as `/review` does; that is no turn of the chat."""

@@ -26,11 +26,7 @@ _NOTHING: Final = ActivityData(state="none")
 
 
 class ActivityWatch(PagePart):
-    """Tells one page what the model does, whenever that changes.
-
-    There is a thread only for as long as there is something to tell; nothing is asked of an engine
-    or a page in between.
-    """
+    """Tells one page what the model does, whenever that changes."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)

@@ -25,12 +25,8 @@ if TYPE_CHECKING:
 
 
 class ModelChoice(PageJobs):
-    """Lists models for one page, and loads those it chooses.
+    """Lists models for one page, and loads those it chooses, also if the page goes meanwhile."""
 
-    A page that has gone stops no loading: whoever loads it again wants the model.
-    """
-
-    # The model's thread hears of a stop between two tensors.
     stopped = "Loading was stopped."
 
     def __init__(self, session: Session) -> None:

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 def find_notebook(path: str, started_for: Path | None) -> Path | None:
     """The file that the server calls `path`; None where that is not sure.
 
-    The server's root is not known here, but it lies above the notebook that the kernel was started
-    for, under whatever name that is now.
+    The server's root lies somewhere above the notebook that the kernel was started for.
     """
     if started_for is None:
         return None
@@ -28,10 +27,7 @@ def find_notebook(path: str, started_for: Path | None) -> Path | None:
 
 
 class NotebookPlace:
-    """Keeps the kernel's notebook identity true to what a page says of its notebook's path.
-
-    A kernel has one notebook: another one that is run in it as well does not take its place.
-    """
+    """Keeps the kernel's one notebook true to what a page says of its path."""
 
     def __init__(self, identity: NotebookIdentity) -> None:
         self._identity = identity

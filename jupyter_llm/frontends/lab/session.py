@@ -46,8 +46,7 @@ class PagePart:
 class PageJobs(PagePart):
     """A part whose work takes its time, and who hears how that goes; see `Audience`.
 
-    Each request is answered once, and nothing is said of it afterwards. `stopped` says that one was
-    stopped before it came to anything.
+    Each request is answered once. `stopped` says that one was stopped and came to nothing.
     """
 
     stopped = "Stopped."
@@ -98,10 +97,9 @@ class PageJobs(PagePart):
 class Session:
     """A page with a notebook, as the kernel knows it.
 
-    Messages come on a subshell's thread, in their order, also while a cell runs; whoever takes one
-    returns at once. `parts` are made for this session, and take all but what is about the session
-    itself; one of them may take `panels`, what is said to a chat that the page shows. `on_hello` is
-    called when the page has said who it is, `on_end` once, when it has gone.
+    Messages come on a subshell's thread, in their order, also while a cell runs. `parts` are made
+    for this session, and take all but what is about itself. `on_hello` is called when the page has
+    said who it is, `on_end` once, when it has gone.
     """
 
     def __init__(

@@ -28,9 +28,8 @@ _ANSWER_S = 3.0  # of a page that is there
 class CellPage(AnyWidget):
     """Asks a page for the cells that were made for another one, and has it change them.
 
-    What a page says comes on a subshell, so also while a cell runs and waits for it. Where there is
-    none it would come when the cell is over, and such a page counts as none. Of several pages with
-    the notebook the one that runs the cell is asked, and the others stand in where that has gone.
+    What a page says comes on a subshell, so also while a cell waits for it; one without subshells
+    counts as none. Of several pages the one that runs the cell is asked, and others stand in.
     """
 
     _esm = Unicode().tag(sync=True)

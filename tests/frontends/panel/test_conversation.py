@@ -299,24 +299,6 @@ def test_a_prompt_whose_turn_has_gone_before_it_was_told_ends(
     assert (front.path, front.pending) == ([], {})
 
 
-def test_a_prompt_that_became_a_turn_of_another_branch_ends(
-    front: FrontEnd, scripted: ScriptedEngine
-) -> None:
-    scripted.replies.extend(["One.", "Two.", "Three."])
-    chat = llm.chat("default")
-    chat("a")
-    chat.stream("b", after=0).result()
-    with looking_away(front):
-        has_begun = threading.Event()
-        chat.watch(lambda: has_begun.set() if len(chat.exchanges) == 2 else None)
-        request = front.send("c")
-        assert has_begun.wait(10)
-        chat.choose(1)
-    message = front.wait_for(lambda m: m["type"] == "turn" and m["id"] == request)
-    assert message["turn"]["parent"] == 2
-    front.wait_until(lambda front: front.path == [1] and front.is_idle)
-
-
 def test_stop_reaches_turns_on_all_branches(front: FrontEnd, scripted: ScriptedEngine) -> None:
     scripted.holds = True
     chat = llm.chat("default")
