@@ -6,13 +6,11 @@ from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 
-import pytest
 from support.front_end import Json
 from support.lab_page import LabPage
 from support.tiny_model import write_tiny_model
 
 from jupyter_llm import llm
-from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.frontends.comm.parts import ActivityData
 from jupyter_llm.frontends.lab.activity import activity_data
 
@@ -59,14 +57,6 @@ def test_a_page_that_watches_hears_what_the_model_does_and_what_it_holds_then(
     assert wait_for_state(page, "none")["kv_room"] == 0
 
 
-def test_a_status_is_told_once(open_page: OpenPage) -> None:
-    page = open_page()
-    page.ask("watch-activity", is_on=True)
-    llm("Hello", max_tokens=4)
-    wait_for_state(page, "idle")
-    assert all(before != after for before, after in zip(told(page), told(page)[1:], strict=False))
-
-
 def test_a_page_that_watches_no_more_hears_nothing_more(open_page: OpenPage) -> None:
     page, other = open_page(), open_page()
     for one in (page, other):
@@ -81,16 +71,6 @@ def test_a_page_that_watches_no_more_hears_nothing_more(open_page: OpenPage) -> 
     num_told = len(told(other))
     llm.unload()
     assert len(told(other)) == num_told
-
-
-def test_what_a_reading_engine_holds_is_left_as_it_was_known(
-    open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    llm("Hello", max_tokens=4)
-    known = ActivityData(state="idle", model=llm.engine().info.name, kv_used=7, kv_room=512)
-    monkeypatch.setattr(LocalEngine, "work", "reading")  # and would not answer
-    status = activity_data(llm.current, known)
-    assert (status.state, status.kv_used, status.kv_room) == ("reading", 7, 512)
 
 
 def test_the_other_models_that_are_loaded_are_named_with_what_they_are_for(

@@ -166,12 +166,6 @@ def test_what_is_missing_is_asked_for_once(page: LabPage, scripted: ScriptedEngi
     assert len(page.heard("resend")) == 1
 
 
-def test_an_edit_of_cells_that_are_not_there_lets_all_be_sent(page: LabPage) -> None:
-    typist = Typist(page)
-    typist.edit(7, 1)
-    page.wait_for("resend")
-
-
 def test_a_cell_is_read_ahead_when_somebody_goes_there(
     page: LabPage, scripted: ScriptedEngine
 ) -> None:
@@ -208,10 +202,6 @@ def test_what_is_accepted_of_a_text_that_was_cut_short_has_a_record(
     until(lambda: scripted.requests)
     page.ask("cancel", target=request)
     assert record_of(page, request, "y = word").finish_reason == "cancelled"
-
-
-def test_of_a_request_that_nobody_knows_there_is_no_record(page: LabPage) -> None:
-    assert page.answer("shown", target="another", item=0, source="x")["metadata"] == {}
 
 
 def test_a_page_that_goes_stops_what_is_written_for_it(

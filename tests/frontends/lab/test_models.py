@@ -50,24 +50,9 @@ def test_what_may_be_pulled_is_what_the_command_lists(open_page: OpenPage) -> No
     assert all(len(model["facts"]) == len(suited["columns"]) - 1 for model in suited["models"])
 
 
-def test_of_two_files_with_one_name_the_one_that_it_means_is_listed(
-    open_page: OpenPage, tmp_path: Path
-) -> None:
-    write_tiny_model(tmp_path / "tiny.gguf", seed=5)  # after that of JUPYTER_LLM_PATH
-    names = [model["name"] for model in here(open_page())]
-    assert names.count("tiny") == 1
-
-
 def test_a_chosen_model_is_loaded_and_stays_chosen(open_page: OpenPage, other: Path) -> None:
     page = open_page()
     assert page.answer("use-model", model="other")["type"] == "done"
-    assert llm.engine().info.path == other
-
-
-def test_without_a_name_the_model_in_use_is_loaded(open_page: OpenPage, other: Path) -> None:
-    llm.use("other", n_threads=1)
-    llm.unload()
-    assert open_page().answer("use-model", model=None)["type"] == "done"
     assert llm.engine().info.path == other
 
 

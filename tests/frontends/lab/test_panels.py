@@ -134,11 +134,6 @@ def test_a_chat_that_is_not_shown_any_more_hears_nothing(page: LabPage) -> None:
     assert len(of_panel(page, chat.panel)) == num_heard
 
 
-def test_what_is_said_to_no_chat_is_dropped(page: LabPage) -> None:
-    page.ask("bye", panel="none")
-    assert names(page.answer("list-chats")) == {}
-
-
 def test_the_chats_of_an_earlier_kernel_are_listed_and_shown(
     shell: InteractiveShell, page: LabPage, tmp_path: Path
 ) -> None:
@@ -168,14 +163,6 @@ def test_a_chat_goes_by_another_name_for_all_who_show_it(page: LabPage, tmp_path
     assert {name: len(saved.turns) for name, saved in kept.items()} == {"All prices": 2}
 
 
-def test_an_empty_chat_gives_up_its_name(page: LabPage) -> None:
-    held = llm.chat("prices")
-    ShownChat(page).say("Hello")
-    assert names(page.answer("rename-chat", name="default", new_name="prices")) == {"prices": 1}
-    assert held.name == "default"
-    assert llm.chat("default") is held
-
-
 @pytest.mark.parametrize(
     ("name", "new_name", "said"),
     [
@@ -200,12 +187,6 @@ def test_a_chat_is_exported_as_markdown(page: LabPage) -> None:
     assert text.startswith("# notebook.ipynb\n\n## prices\n")
     assert "> What does it *cost*?" in text
     assert turn["text"].strip() in text
-
-
-def test_a_chat_without_turns_is_not_exported(page: LabPage) -> None:
-    ShownChat(page, "prices")
-    answer = page.answer("export-chat", name="prices")
-    assert answer["text"] == "This notebook has no chat 'prices' with turns."
 
 
 def test_a_deleted_chat_is_gone_everywhere(page: LabPage, tmp_path: Path) -> None:

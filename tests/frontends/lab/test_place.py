@@ -41,15 +41,6 @@ def test_what_may_be_either_of_two_files_is_nothing(started_for: Path) -> None:
     assert find_notebook("second.ipynb", started_for) is None
 
 
-def test_the_file_that_the_kernel_was_started_for_goes_before_another(started_for: Path) -> None:
-    (started_for.parents[1] / "first.ipynb").touch()
-    assert find_notebook("first.ipynb", started_for) == started_for
-
-
-def test_where_nobody_said_what_the_kernel_is_for_nothing_is_known() -> None:
-    assert find_notebook("first.ipynb", None) is None
-
-
 class Watched:
     """An identity, and what it tells those who watch it."""
 

@@ -11,7 +11,6 @@ from support.lab_page import LabPage
 
 from jupyter_llm import llm
 from jupyter_llm.frontends.comm import pulls
-from jupyter_llm.models import licences
 
 OpenPage = Callable[..., LabPage]
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -113,28 +112,3 @@ def test_what_was_stopped_is_gone_on_with(
     pull(page)
     told(page, "done")
     assert "range" in hub.fetched[-1].headers
-
-
-def test_a_licence_with_conditions_is_shown_and_accepted_once(
-    watching: Callable[[], LabPage], hub: Hub, elsewhere: Repo
-) -> None:
-    elsewhere.card = {"license": "ada-1.0"}
-    elsewhere.texts["LICENSE.md"] = "Be kind."
-    page = watching()
-    pull(page)
-    found = told(page, "licence")
-    assert found["licence"] == "Be kind."
-    assert f"{NAME} has a licence with conditions, ada-1.0." in found["text"]
-    assert "The model is 4" in found["text"]  # kB
-    assert hub.fetched == []
-    pull(page, accepts_licence=True)
-    told(page, "done")
-    assert [key.split()[0] for key in licences._ACCEPTED.all()] == [NAME]
-
-
-def test_what_cannot_be_pulled_is_one_line(watching: Callable[[], LabPage]) -> None:
-    page = watching()
-    pull(page, "ada/none")
-    text = told(page, "failed")["text"]
-    assert "There is no repository ada/none" in text
-    assert "\n" not in text

@@ -15,15 +15,6 @@ from support.waiting import until
 from jupyter_llm.frontends.comm.messages import PROTOCOL
 from jupyter_llm.frontends.lab.presence import TARGET
 
-PLOT = """
-%matplotlib inline
-import matplotlib.pyplot as plt, time, pathlib
-plt.plot([1, 2, 3])
-print('drawn', flush=True)
-while not pathlib.Path({!r}).exists(): time.sleep(0.01)
-plt.title('late')
-"""
-
 
 @pytest.fixture(scope="module")
 def shared_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
@@ -100,32 +91,6 @@ def test_after_we_have_gone_and_come_a_page_connects_anew(kernel: Kernel) -> Non
     page.close()
     until(lambda: page.comm_id not in comms(kernel))
     again.hello()
-
-
-def test_a_figure_that_a_cell_is_drawing_stays_its_own(kernel: Kernel, tmp_path: Path) -> None:
-    page = KernelPage(kernel)
-    page.hello()
-    shown = kernel.note_figures()
-    gate = tmp_path / "gate"
-    cell = kernel.start(PLOT.format(str(gate))).wait_until(lambda cell: "drawn" in cell.text)
-    page.hello()
-    page.hello()  # so what the first one brings about is done
-    gate.touch()
-    assert cell.finish().error is None
-    assert shown == ["execute_request"]
-
-
-@pytest.mark.parametrize("start", ["os.fork()", "multiprocessing.get_context('fork')"])
-def test_a_forked_child_disturbs_no_page(kernel: Kernel, start: str) -> None:
-    page = KernelPage(kernel)
-    page.hello()
-    if start == "os.fork()":
-        child = "import os\npid = os.fork()\nif not pid: os._exit(0)\nos.waitpid(pid, 0);"
-    else:
-        child = f"import multiprocessing\nprocess = {start}.Process(target=print)\n"
-        child += "process.start(); process.join()"
-    assert kernel.execute(child).error is None
-    page.hello()
 
 
 def test_the_kernel_knows_where_the_notebook_is_and_its_new_name(tmp_path: Path) -> None:

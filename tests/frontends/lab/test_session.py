@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 from support.lab_page import LabPage
 
 from jupyter_llm import __version__, llm
@@ -53,15 +52,6 @@ def test_a_page_is_welcomed_once_and_told_nothing_besides(open_page: MakePage) -
     (welcome,) = page.heard("welcome")
     assert (welcome["protocol"], welcome["version"]) == (PROTOCOL, __version__)
     assert welcome["model"] is None  # none is loaded because a page is there
-
-
-def test_a_second_hello_is_answered_and_changes_nothing(
-    sessions: Sessions, open_page: MakePage
-) -> None:
-    page = open_page()
-    page.hello()
-    assert len(page.heard("welcome")) == 2
-    assert len(list(sessions)) == 1
 
 
 def test_whatever_a_page_may_say_is_taken(sessions: Sessions, open_page: MakePage) -> None:
@@ -130,17 +120,6 @@ def test_what_raises_is_told_to_the_page_and_it_goes_on(
     assert page.hello()
 
 
-def test_work_is_answered_while_the_page_goes_on(
-    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make = lambda session: Failing(session, lambda: DoneMessage(id="1"), at_once=False)  # noqa: E731
-    monkeypatch.setattr(target, "PARTS", (make,))
-    page = LabPage(sessions)
-    page.hello()
-    page.tell({"type": "list-models", "id": "1"})
-    page.wait_for("done", id="1")
-
-
 def test_a_part_that_cannot_be_closed_keeps_no_page_alive(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -193,10 +172,3 @@ def test_a_forked_child_takes_and_says_nothing(
     page.ask("list-models")
     page.tell(None)
     assert len(page.messages) == num_heard
-
-
-def test_a_page_is_told_which_model_is_resident(
-    shell: InteractiveShell, open_page: MakePage
-) -> None:
-    llm("Hello", max_tokens=1)
-    assert open_page().heard("welcome")[0]["model"] == "tiny"

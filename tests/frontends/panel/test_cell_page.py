@@ -123,13 +123,6 @@ def test_a_page_that_has_gone_is_asked_once(make_page: Callable[..., FakePage]) 
     assert len(front.heard) == 1
 
 
-def test_a_page_that_fails_is_asked_again(make_page: Callable[..., FakePage]) -> None:
-    answers: Iterator[Json] = iter([{"type": "failed"}, {"cells": []}])
-    front = make_page(lambda _: next(answers), greets=True)
-    assert front.page.made_by("asks") is None
-    assert front.page.made_by("asks") == []
-
-
 def test_without_its_script_there_is_no_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

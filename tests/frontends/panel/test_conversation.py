@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from support.front_end import FrontEnd, MakeFront, hold_on, is_done
+from support.front_end import FrontEnd, MakeFront, is_done
 from support.scripted import ScriptedEngine
 from support.shell import run
 
 from jupyter_llm import llm
-from jupyter_llm.chat.exchange import Exchange
-from jupyter_llm.engine.completion import Chunk
-from jupyter_llm.frontends.comm.messages import ToFrontEnd
-
-
-def test_a_view_that_says_hello_is_told_all_there_is(
-    make_front: MakeFront, scripted: ScriptedEngine
-) -> None:
-    scripted.replies.extend(["One.", "Two."])
-    llm.chat("default")("first")
-    llm.chat("default")("second")
-    front = make_front()
-    assert [turn["prompt"] for turn in front.shown] == ["first", "second"]
-    assert front.texts == ["One.", "Two."]
-    assert front.path == [1, 2]
 
 
 def test_an_answer_streams_and_ends_as_the_chat_has_it(
@@ -73,22 +54,6 @@ def test_a_turn_that_is_stopped_in_its_thoughts_is_kept_with_them(
     assert turn["reasoning"].startswith("Hm. word")
 
 
-def test_a_request_is_acknowledged_then_pending_and_then_a_turn_each_time(
-    front: FrontEnd, scripted: ScriptedEngine
-) -> None:
-    for number in range(1, 6):  # also where the turn is not seen to grow
-        scripted.replies.append("x")
-        turn = front.say(f"prompt {number}")
-        assert (turn["number"], turn["prompt"]) == (number, f"prompt {number}")
-        request = f"{front.view}-{number + 1}"
-        about = [
-            message["type"]
-            for message in front.messages
-            if request in (message.get("id"), dict(message.get("pending", ())).get("id"))
-        ]
-        assert about == ["ack", "pending", "turn"]
-
-
 @pytest.mark.parametrize("num_prompts", [1, 2])
 def test_at_most_thirty_messages_a_second_go_out(
     make_front: MakeFront, scripted: ScriptedEngine, num_prompts: int
@@ -113,36 +78,6 @@ def test_turns_from_cells_and_from_python_appear_live(
     llm.chat("default")("two")
     front.wait_until(lambda front: front.texts == ["From a cell.", "From Python."])
     assert all(message["id"] is None for message in front.messages if message["type"] == "turn")
-
-
-def test_a_turn_of_elsewhere_streams_and_no_late_chunk_is_lost(
-    front: FrontEnd, scripted: ScriptedEngine
-) -> None:
-    scripted.holds = True
-    stream = llm.chat("default").stream("hold on")
-    front.wait_until(lambda front: front.texts == ["word "])
-    assert front.shown[0]["state"] == "writing"
-    stream._feed.put(Chunk("late"))  # type: ignore[attr-defined]
-    front.wait_until(lambda front: front.texts == ["word late"])
-    stream.cancel()
-    front.wait_until(is_done)
-
-
-def test_two_panels_and_two_views_of_one_chat_stay_equal(
-    make_front: MakeFront, scripted: ScriptedEngine
-) -> None:
-    scripted.replies.extend(["One.", "Two.", "Three."])
-    first, second = make_front(), make_front("default")
-    third = FrontEnd(first.panel)
-    third.hello()
-    first.say("a")
-    second.wait_until(is_done)
-    second.say("b")
-    first.wait_until(lambda front: len(front.path) == 2)
-    first.regenerate(1)
-    for front in (first, second, third):
-        front.wait_until(lambda front: front.path == [3] and front.is_idle)
-    assert first.shown == second.shown == third.shown
 
 
 def test_chats_without_a_name_have_panels_too(
@@ -183,15 +118,6 @@ def test_regenerating_keeps_prompt_and_attachments_and_takes_another_seed(
     assert after.prompt == before.prompt
 
 
-def test_a_removed_turn_goes_from_all_views(front: FrontEnd, scripted: ScriptedEngine) -> None:
-    scripted.replies.extend(["One.", "Two."])
-    front.say("a")
-    front.say("b")
-    front.ask("remove", number=1)
-    front.wait_until(lambda front: front.path == [2])
-    assert front.shown[0]["parent"] == 0
-
-
 @pytest.mark.parametrize("kind", ["choose", "remove"])
 def test_what_is_not_there_cannot_be_chosen_or_removed(front: FrontEnd, kind: str) -> None:
     error = front.answer(kind, number=9)
@@ -215,17 +141,6 @@ def test_a_reset_while_something_is_written_empties_all_panels(
     scripted.holds = False
     scripted.replies.append("Still here.")
     assert front.say("are you?")["text"] == "Still here."
-
-
-def test_a_model_that_goes_away_while_it_writes_leaves_what_there_is(
-    front: FrontEnd, scripted: ScriptedEngine
-) -> None:
-    hold_on(front, scripted)
-    stream = llm.chat("default").exchanges[0].stream
-    scripted.close()
-    assert stream is not None
-    stream.cancel()  # the double looks whether it was closed when it is woken up
-    front.wait_until(lambda front: front.is_idle and front.texts == ["word "])
 
 
 def test_the_text_of_an_answer_may_be_anything(front: FrontEnd, scripted: ScriptedEngine) -> None:
@@ -268,37 +183,6 @@ def test_nothing_goes_out_before_somebody_listens_nor_after_the_last_has_gone(
         panel.close()
 
 
-@contextmanager
-def looking_away(front: FrontEnd) -> Iterator[None]:
-    """Let the panel see nothing of what happens meanwhile before its end."""
-    pump = front.panel._line.side._pump
-    ask, pump.ask = pump.ask, lambda: None  # type: ignore[method-assign]
-    yield
-    pump.ask = ask  # type: ignore[method-assign]
-    pump.ask()
-
-
-@pytest.mark.parametrize("how", ["remove", "reset"])
-def test_a_prompt_whose_turn_has_gone_before_it_was_told_ends(
-    front: FrontEnd, scripted: ScriptedEngine, how: str
-) -> None:
-    scripted.holds = True
-    chat = llm.chat("default")
-    gone = threading.Event()
-
-    def take_away() -> None:
-        if chat.exchanges and not gone.is_set():
-            gone.set()
-            chat.remove(1) if how == "remove" else chat.reset()
-
-    with looking_away(front):
-        chat.watch(take_away)
-        request = front.send("hello?")
-        assert gone.wait(10)
-    front.wait_for(lambda message: message["type"] == "cancelled" and message["id"] == request)
-    assert (front.path, front.pending) == ([], {})
-
-
 def test_stop_reaches_turns_on_all_branches(front: FrontEnd, scripted: ScriptedEngine) -> None:
     scripted.holds = True
     chat = llm.chat("default")
@@ -324,29 +208,3 @@ def test_many_turns_at_once_are_one_message_so_what_follows_need_not_wait(
     front.wait_until(lambda front: len(front.path) == 60)
     assert [m["type"] for m in front.messages[before:]] == ["ack", "snapshot"]
     assert front.messages[-1]["view"] is None
-
-
-def test_a_tick_of_a_long_chat_looks_at_what_grows_alone(
-    front: FrontEnd, scripted: ScriptedEngine
-) -> None:
-    chat = llm.chat("default")
-    for number in range(20):
-        scripted.replies.append("x")
-        chat(f"prompt {number}")
-    scripted.holds = True
-    stream = chat.stream("hold on")
-    front.wait_until(lambda front: len(front.path) == 21 and front.texts[-1] == "word ")
-    told: list[int] = []
-    mirror = front.panel._line.side._mirror
-    look = mirror._news_of
-
-    def looking(exchange: Exchange, *others: Any) -> Iterator[ToFrontEnd]:
-        told.append(exchange.number)
-        return look(exchange, *others)
-
-    mirror._news_of = looking  # type: ignore[assignment, method-assign]
-    stream._feed.put(Chunk("more"))  # type: ignore[attr-defined]
-    front.wait_until(lambda front: front.texts[-1] == "word more")
-    assert set(told) == {21}
-    stream.cancel()
-    front.wait_until(is_done)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from support.front_end import FrontEnd, MakeFront, hold_on
+from support.front_end import FrontEnd
 from support.scripted import ScriptedEngine
 from support.shell import run
 from support.waiting import until
@@ -103,19 +103,6 @@ def test_a_draft_is_read_again_behind_a_cell_that_ran_meanwhile(
     until(lambda: "seventh stone" in str(read(scripted)))
 
 
-def test_a_draft_waits_for_the_answer_that_is_written(
-    front: FrontEnd, scripted: ScriptedEngine
-) -> None:
-    request = hold_on(front, scripted)
-    draft(front, "And then?")
-    at_rest(front)
-    assert scripted.drafts == []
-    front.ask("stop", target=request)
-    front.ask("stop", target=None)
-    assert "hold on" in str(read(scripted))
-    assert "And then?" in str(read(scripted))
-
-
 @pytest.mark.parametrize("end", ["empty", "bye", "sent"])
 def test_a_draft_that_is_gone_is_not_read_again(
     front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell, end: str
@@ -132,30 +119,4 @@ def test_a_draft_that_is_gone_is_not_read_again(
     at_rest(front)
     run(shell, "x = 1", store_history=True)
     at_rest(front)
-    assert len(scripted.drafts) == 1
-
-
-def test_an_emptied_field_leaves_what_is_certain(
-    make_front: MakeFront, scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(type(llm.current), "resident", property(lambda _self: scripted))
-    front = make_front()
-    scripted.replies.append("yes")
-    front.say("Is it there?")
-    draft(front, "And th")
-    read(scripted)
-    scripted.prefilled.clear()
-    draft(front, "")
-    until(lambda: scripted.prefilled)
-    assert "yes" in str(scripted.prefilled[-1].prompt)
-    assert "And th" not in str(scripted.prefilled[-1].prompt)
-
-
-def test_a_closed_panel_reads_nothing(
-    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
-) -> None:
-    draft(front, "What is x?")
-    read(scripted)
-    front.panel.close()
-    run(shell, "x = 1", store_history=True)
     assert len(scripted.drafts) == 1

@@ -14,7 +14,6 @@ from support.shell import run
 from jupyter_llm import ChatPanel, llm
 from jupyter_llm.errors import OptionError, PanelFilesError
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
-from jupyter_llm.frontends.comm.status import status_data
 from jupyter_llm.frontends.panel import panel as panel_module
 from jupyter_llm.notebook.code.marks import read_mark
 from jupyter_llm.records.records import read_metadata, source_sha256
@@ -93,15 +92,6 @@ def test_a_suggestion_takes_the_place_of_the_word(
     assert accept(text, complete(front, text)) == accepted
 
 
-def test_names_that_are_no_texts_are_passed_over(
-    front: FrontEnd, shell: InteractiveShell, scripted: ScriptedEngine
-) -> None:
-    run(shell, "globals()[5] = 6\nglobals()['a', 1] = 2\nvalue = 1")
-    assert names(complete(front, "@va|"), "variable") == ["value"]
-    scripted.replies.append("One.")
-    assert front.say("What is @value, {{value}}?")["text"] == "One."
-
-
 @pytest.mark.timeout(30)
 def test_a_hundred_thousand_variables_are_looked_through_in_time(
     front: FrontEnd, shell: InteractiveShell
@@ -143,15 +133,6 @@ def test_hovering_tells_more(front: FrontEnd, shell: InteractiveShell) -> None:
     assert "shown" in cell
     command = front.answer("describe", kind="command", name="fix")["text"]
     assert command == f"/fix [N]\n{PANEL_COMMANDS['fix'].help}"
-
-
-@pytest.mark.parametrize(
-    ("kind", "name"), [("variable", "nobody"), ("cell", "In[999]"), ("command", "helpp")]
-)
-def test_what_has_gone_is_told_in_one_line(front: FrontEnd, kind: str, name: str) -> None:
-    answer = front.answer("describe", kind=kind, name=name)
-    assert answer["type"] == "error"
-    assert "\n" not in answer["text"]
 
 
 # Code
@@ -205,17 +186,6 @@ def test_of_an_answer_that_was_cut_off_the_last_piece_lands_without_its_torn_sta
     assert landed == ["x = 1\nx", "y = 1\n# The answer was cut off here."]
 
 
-def test_code_of_a_proposal_is_marked_too(
-    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
-) -> None:
-    run(shell, "x = 1", store_history=True)
-    scripted.replies.append("x() -> None:\n    assert x == 1\n")
-    found = front.command("/test")
-    source = found["proposal"]["source"]
-    answer = front.answer("prepare", number=None, notice=found["id"], source=source)
-    assert read_mark(answer["source"]) is not None
-
-
 def test_code_lands_below_the_next_cell_that_runs_well(
     front: FrontEnd, shell: InteractiveShell
 ) -> None:
@@ -261,28 +231,6 @@ def test_the_status_says_how_full_the_context_is_by_parts(
     assert parts["cells"] > len("prices = [1.5, 2.5]")
     assert parts["variables"] > len("prices")
     assert sum(parts.values()) <= status["used"] <= status["allowed"]
-
-
-def test_only_what_goes_along_is_counted(
-    resident: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chat = llm.chat("long")
-    for number in range(40):
-        resident.replies.append("word " * 40)
-        chat(f"prompt {number}")
-    counted: list[str] = []
-    tokenize = resident.tokenize_texts
-
-    def counting(texts: list[str]) -> list[tuple[int, ...]]:
-        counted.extend(texts)
-        return tokenize(texts)
-
-    monkeypatch.setattr(resident, "tokenize_texts", counting)
-    num_tokens = status_data(chat, "auto").parts.turns
-    told = chat.turns[-len(counted) :]
-    assert counted == [turn.prompt for turn in told]
-    assert len(counted) < 20
-    assert num_tokens == sum(len(turn.prompt) + len(turn.completion.text) for turn in told)
 
 
 # Making a panel

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,6 @@ from support.front_end import FrontEnd, MakeFront
 from support.shell import run
 
 from jupyter_llm import llm
-from jupyter_llm.common import bars
-from jupyter_llm.engine.local.engine import LocalEngine
 
 
 @pytest.fixture
@@ -74,13 +71,6 @@ def test_changing_the_model_while_the_panel_writes_is_told(
     assert [turn["model"] for turn in live.shown] == ["tiny", "tiny-utf8"]
 
 
-def test_a_model_that_is_loaded_by_a_cell_is_told(live: FrontEnd, shell: InteractiveShell) -> None:
-    run(shell, "%llm /use tiny")
-    live.wait_until(is_loaded)
-    run(shell, "%llm /unload")
-    live.wait_until(lambda front: not is_loaded(front))
-
-
 def test_the_status_follows_the_cells_that_run_and_are_hidden(
     make_live_front: MakeFront, shell: InteractiveShell
 ) -> None:
@@ -94,27 +84,6 @@ def test_the_status_follows_the_cells_that_run_and_are_hidden(
     live.wait_until(lambda front: num_cells(front) > 5)
     run(shell, f"%llm /hide {shell.execution_count - 1}")
     live.wait_until(lambda front: num_cells(front) == 0)
-
-
-def test_no_tokens_are_counted_while_the_panel_writes(
-    live: FrontEnd, monkeypatch: pytest.MonkeyPatch, shell: InteractiveShell
-) -> None:
-    begin(live)
-    was_finished: list[bool] = []  # at each count; a small model comes to its end by itself, too
-    tokenize = LocalEngine.tokenize_texts
-
-    def counting(self: LocalEngine, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        was_finished.append(live.panel.chat.exchanges[-1].is_finished)
-        return tokenize(self, texts)
-
-    monkeypatch.setattr(LocalEngine, "tokenize_texts", counting)
-    run(shell, "x = 1", store_history=True)
-    live.panel._line.side.measure()
-    count = len(live.texts[0])
-    live.wait_until(lambda front: len(front.texts[0]) > count + 200 or front.is_idle)
-    live.ask("stop", target=None)
-    live.wait_until(lambda front: front.is_idle and bool(was_finished))
-    assert all(was_finished)
 
 
 def test_loading_that_is_stopped_leaves_a_panel_that_loads_again(live: FrontEnd) -> None:
@@ -137,14 +106,3 @@ def test_a_panel_can_be_made_while_a_model_is_loaded(
     with llm.current._lock:  # as long as it takes
         threading.Thread(target=show).start()
         assert shown.wait(10)
-
-
-def test_a_command_that_loads_a_model_shows_how_far_it_is(
-    live: FrontEnd, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bars, "_DELAY_S", 0)
-    request = live.send("/use tiny")
-    progress = live.wait_for(lambda message: message["type"] == "progress")
-    assert progress["id"] == request
-    assert progress["progress"]["text"].startswith("Loading tiny")
-    live.wait_until(lambda front: request in front.notices)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,6 @@ from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
-from jupyter_llm.engine.completion import Completion, Usage
-from jupyter_llm.frontends.comm import asker
-from jupyter_llm.frontends.comm import sync as kernel_side
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
 
 
@@ -112,16 +108,6 @@ def test_stop_while_the_model_reads_gives_the_prompt_back(
     assert [m["type"] for m in front.messages].count("cancelled") == 1
 
 
-def test_a_prompt_that_somebody_else_stops_is_given_back(
-    front: FrontEnd, scripted: ScriptedEngine
-) -> None:
-    scripted.may_write.clear()
-    request = front.send("Read all of this.")
-    front.wait_until(lambda front: front.path == [1])
-    llm.chat("default").cancel()
-    front.wait_until(lambda front: front.given_back == {request: "Read all of this."})
-
-
 def test_loading_shows_how_far_it_is(front: FrontEnd, loading: Loading) -> None:
     request = front.send("hello")
     progress = front.wait_for(lambda message: message["type"] == "progress")
@@ -166,22 +152,6 @@ def test_stop_while_an_expression_never_ends(
     wait_for_threads()
     assert scripted.requests == []
     assert front.path == []
-
-
-def test_a_command_shows_how_far_its_prompt_is_read(
-    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
-) -> None:
-    run(shell, "1 + 1", store_history=True)
-    scripted.may_write.clear()
-    scripted.replies.append("A sum.")
-    request = front.send("/explain")
-    progress = front.wait_for(lambda message: message["type"] == "progress")
-    assert progress["id"] == request
-    assert progress["progress"]["text"].startswith("Reading 0 of ")
-    assert progress["progress"]["share"] == 0
-    scripted.may_write.set()
-    front.wait_until(lambda front: request in front.notices and front.is_idle)
-    assert front.notices[request]["markdown"] == "A sum."
 
 
 def test_a_command_that_is_stopped_before_its_first_word_is_given_back_and_shows_nothing(
@@ -245,16 +215,6 @@ def test_values_are_put_in_and_variables_and_cells_go_along(
     assert "price: list" in content
 
 
-def test_an_at_in_a_value_means_nothing_when_the_prompt_is_answered_again_either(
-    front: FrontEnd, scripted: ScriptedEngine
-) -> None:
-    scripted.replies.extend(["I see.", "I see."])
-    front.say("-- /mail {{'@nobody'}}")
-    front.ask("regenerate", number=1, seed=None, temperature=None)
-    front.wait_until(lambda front: front.path == [2] and front.is_idle)
-    assert front.shown[0]["prompt"] == "/mail @nobody"
-
-
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -275,12 +235,6 @@ def test_what_is_wrong_is_said_in_one_line(
     assert "\n" not in found["markdown"].strip()
     assert (front.path, front.is_idle) == ([], True)
     assert shell.user_ns["precious"] == 42
-
-
-def test_a_prompt_after_a_turn_that_has_gone_says_so(
-    front: FrontEnd, scripted: ScriptedEngine
-) -> None:
-    assert "no turn 7" in front.command("and?", after=7)["markdown"]
 
 
 def test_what_was_asked_without_saving_is_asked_again_so(
@@ -338,12 +292,6 @@ def test_a_command_whose_answer_is_cut_off_says_so(
     assert front.command("/explain")["markdown"] == f"word word\n\n{said}"
 
 
-def test_a_command_whose_answer_has_repeated_itself_says_so() -> None:
-    answer = Completion(text="a a a", finish_reason="repetition", usage=Usage(), model="script")
-    assert asker._cut_off(answer) == "*Stopped, since it had begun to repeat itself.*"
-    assert asker._cut_off(replace(answer, finish_reason="stop")) == ""
-
-
 def test_a_proposal_says_what_it_would_change(
     front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
 ) -> None:
@@ -364,28 +312,6 @@ def test_notices_stay_until_they_are_put_away_in_all_views(front: FrontEnd) -> N
     assert list(second.notices) == [request]
     second.ask("dismiss", notice=request)
     assert (front.notices, second.notices) == ({}, {})
-
-
-def test_all_views_have_the_same_notices_however_many_there_were(
-    front: FrontEnd, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kernel_side, "_MOST_NOTICES", 3)
-    for _ in range(5):
-        front.command("/help")
-    second = FrontEnd(front.panel)
-    second.hello()
-    assert len(second.notices) == 3
-    assert second.notices == front.notices
-
-
-def test_a_notice_that_is_put_away_while_it_grows_does_not_come_back(
-    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
-) -> None:
-    request = hold_on_explaining(front, scripted, shell)
-    front.ask("dismiss", notice=request)
-    wait_for_threads()
-    assert front.notices == {}
-    assert front.is_idle
 
 
 # Life and death
@@ -470,9 +396,3 @@ def test_a_message_that_nobody_understands_is_refused(front: FrontEnd, content: 
     error = front.wait_for(lambda message: message["type"] == "error")
     assert "nobody understands" in error["text"]
     assert error["id"] == (content.get("id") if isinstance(content, dict) else None)
-
-
-def test_threads_end_when_nothing_is_to_be_done(front: FrontEnd, scripted: ScriptedEngine) -> None:
-    scripted.replies.append("Yes.")
-    front.say("Are you there?")
-    wait_for_threads("jupyter-llm-panel")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -125,20 +124,6 @@ def transcript(front: FrontEnd, text: str = "") -> dict[str, Any]:
     )
 
 
-def test_the_transcript_comes_after_a_pause_however_many_turns_end(
-    panels: ScriptedEngine, make_front: MakeFront
-) -> None:
-    front = make_front(can_write_cells=True)
-    transcript(front)
-    for number in range(1, 4):
-        panels.replies.append("x")
-        front.say(f"prompt {number}")
-    transcript(front, "prompt 3")
-    times = [at for at, message in front.heard if message["type"] == "transcript"]
-    assert len(times) > 1
-    assert min(after - before for before, after in pairwise(times)) > 0.19
-
-
 def test_the_model_is_not_told_the_transcript_as_an_output(
     panels: ScriptedEngine, shell: InteractiveShell
 ) -> None:
@@ -232,18 +217,3 @@ def test_what_is_not_to_be_saved_is_not_in_the_transcript(scripted: ScriptedEngi
     chat("What is it?")
     data = data_of(chat)
     assert all("secret" not in text and "This is not." in text for text in data.values())
-
-
-def test_a_removed_turn_goes_from_the_transcript(scripted: ScriptedEngine) -> None:
-    chat = saying(scripted, "One.", "Two.", "Three.")
-    transcript = TranscriptOutput("p1", chat)
-    assert "**2.** scripted\n\n> What is it?\n\nTwo." in transcript.bundle[0]["text/markdown"]
-    chat.remove(1)
-    data, _ = transcript.bundle
-    assert all("One." not in text for text in data.values())
-    assert "**1.** scripted\n\n> What is it?\n\nTwo." in data["text/markdown"]
-
-
-def test_text_that_is_no_unicode_is_shown_as_far_as_it_is(scripted: ScriptedEngine) -> None:
-    data = data_of(saying(scripted, "half \ud83d, whole \ud83d\ude42"))
-    assert all("half \ufffd, whole 🙂" in text for text in data.values())
