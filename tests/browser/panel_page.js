@@ -40,7 +40,7 @@ class FakeModel {
 
   take({ type, id, view }) {
     this.tell({ type: "ack", id });
-    if (type === "hello") this.tell({ ...this.snapshot, id, view });
+    if (type === "follow") this.tell({ ...this.snapshot, id, view });
     if (type in this.answers) this.tell({ ...this.answers[type], id });
   }
 
