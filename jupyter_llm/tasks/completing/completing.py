@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -19,10 +19,9 @@ from jupyter_llm.engine.request import Priority, RawPrompt, Request
 from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.code.syntax import split_cell_magic
-from jupyter_llm.notebook.values.mentions import used
-from jupyter_llm.tasks.completing.draft import GREEDY, VARIED, Draft
-from jupyter_llm.tasks.completing.names import names_worth_telling
-from jupyter_llm.tasks.completing.prompt import CellText, PromptWriter, Visit, told_source, visible
+from jupyter_llm.tasks.completing.names import told_names
+from jupyter_llm.tasks.completing.prompt import CellText, PromptWriter, Visit, told_source
+from jupyter_llm.tasks.completing.suggester import GREEDY, VARIED, Suggester
 from jupyter_llm.tasks.completing.suggestions import (
     GhostEnd,
     GhostItem,
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jupyter_llm.engine.base import Engine
-    from jupyter_llm.engine.request import Special
     from jupyter_llm.notebook.cells.document import Document, DocumentCell
     from jupyter_llm.notebook.cells.timeline import Timeline
 
@@ -45,6 +43,7 @@ NO_MODEL: Final = "no model loaded"
 
 _NEAR: Final = 3  # cells above whose variables are told
 _MAX_CELL: Final = 40_000  # characters; more take long to parse, for which all threads wait
+_MAX_COUNTS: Final = 1000  # of tokens that are remembered
 
 
 class GhostWriter:
@@ -102,102 +101,80 @@ class GhostWriter:
         """Let the model read what a completion in a cell will need, while nothing else goes on."""
         engine = self._engine_of()
         cell = document.find(cell_id)
-        if engine is None or cell is None or cell.is_off or cell_id in self._hidden(document):
+        cells = self._cells_above(document, cell_id)
+        if engine is None or cell is None or cells is None:
             return
 
         def work() -> None:
-            writer = PromptWriter(engine.info, self._counter(engine))
-            told = CellText.of(cell.kind, prefix, "")
-            if told is None:
-                return
-            above = self._above(writer, document, cell_id)
-            visit = self._visit_of(writer, document, cell_id, told)
-            parts = (*above, *writer.start(cell.kind, visit))
-            if engine.info.fim is None:
-                parts = writer.write(above, told, visit).parts.parts
-            if parts:
-                engine.prefill(
-                    Request(
-                        prompt=RawPrompt(parts),
-                        params=GREEDY,
-                        priority=Priority.BACKGROUND,
-                        conversation=self._conversation,
-                    )
-                )
-
-        def work_quietly() -> None:
             with suppress(JupyterLLMError):  # it was unloaded meanwhile, or the prompt is too long
-                work()
+                told = CellText.of(cell.kind, prefix, "")
+                writer = self._writer(engine)
+                if told is None:
+                    return
+                parts = writer.ahead(cells, told, self._visit_of(writer, cells, cell_id, told))
+                request = Request(
+                    prompt=RawPrompt(parts),
+                    params=GREEDY,
+                    priority=Priority.BACKGROUND,
+                    conversation=self._conversation,
+                )
+                if parts:
+                    engine.prefill(request)
 
-        start_worker(work_quietly, "jupyter-llm-ghost-ahead")
+        start_worker(work, "jupyter-llm-ghost-ahead")
 
     def _work(self, run: GhostRun, document: Document, request: GhostRequest) -> None:
         engine = self._engine_of()
         if engine is None:
             run.tell(GhostEnd(reason=NO_MODEL))
             return
-        if not self._is_wanted(document, request):
+        cells = self._cells_above(document, request.cell_id)
+        if cells is None or not _is_wanted(request):
             return
         cell = CellText.of(request.kind, request.prefix, request.suffix)
         if cell is None:
             return
-        writer = PromptWriter(engine.info, self._counter(engine))
-        above = self._above(writer, document, request.cell_id)
-        visit = self._visit_of(writer, document, request.cell_id, cell)
-        draft = Draft(
-            engine, run, request, partial(writer.write, above, cell, visit), dict(self._namespace())
-        )
-        run.tell(GhostEnd(_items(draft, run, request.num_items, self._conversation)))
+        writer = self._writer(engine)
+        visit = self._visit_of(writer, cells, request.cell_id, cell)
+        prompt_with = partial(writer.write, writer.above(cells), cell, visit)
+        suggester = Suggester(engine, run, request, prompt_with, dict(self._namespace()))
+        run.tell(GhostEnd(_items(suggester, run, request.num_items, self._conversation)))
 
-    def _is_wanted(self, document: Document, request: GhostRequest) -> bool:
-        cell = document.find(request.cell_id)
-        if (cell is not None and cell.is_off) or request.cell_id in self._hidden(document):
-            return False
-        if len(request.prefix) + len(request.suffix) > _MAX_CELL:
-            return False
-        # Within a word nothing fits that does not change the word.
-        if re.search(r"\w\Z", request.prefix) and re.match(r"\w", request.suffix):
-            return False
-        if request.is_invoked:
-            return True
-        magic, _, _ = split_cell_magic(request.prefix)
-        return request.kind == "code" and magic != "llm"
+    def _cells_above(self, document: Document, cell_id: str) -> list[DocumentCell] | None:
+        """The cells above one that a model may see; None if it may not see that one."""
+        hidden: set[str] = set()
+        if self._timeline is not None:
+            snapshot = self._timeline.snapshot()
+            runs = ((one.cell_id, self._timeline.latest(one.cell_id)) for one in document.cells)
+            hidden |= {name for name, run in runs if run is not None and snapshot.is_hidden(run)}
+        hidden |= {cell.cell_id for cell in document.cells if cell.is_off}
+        if cell_id in hidden:
+            return None
+        return [cell for cell in document.above(cell_id) if cell.cell_id not in hidden]
 
-    def _hidden(self, document: Document) -> frozenset[str]:
-        if self._timeline is None:
-            return frozenset()
-        snapshot = self._timeline.snapshot()
-        runs = ((one.cell_id, self._timeline.latest(one.cell_id)) for one in document.cells)
-        return frozenset(
-            cell_id for cell_id, run in runs if run is not None and snapshot.is_hidden(run)
-        )
-
-    def _above(
-        self, writer: PromptWriter, document: Document, cell_id: str
-    ) -> tuple[str | Special, ...]:
-        return writer.above(visible(document.above(cell_id), self._hidden(document)))
-
-    def _counter(self, engine: Engine) -> Callable[[str], int]:
+    def _writer(self, engine: Engine) -> PromptWriter:
         def count(text: str) -> int:
             key = (engine.info.path, text)
             if key not in self._counts:
-                if len(self._counts) > 1000:  # noqa: PLR2004
+                if len(self._counts) > _MAX_COUNTS:
                     self._counts.clear()
                 self._counts[key] = len(engine.tokenize_texts([text])[0])
             return self._counts[key]
 
-        return count
+        return PromptWriter(engine.info, count)
 
     def _visit_of(
-        self, writer: PromptWriter, document: Document, cell_id: str, cell: CellText
+        self, writer: PromptWriter, cells: Sequence[DocumentCell], cell_id: str, cell: CellText
     ) -> Visit:
         """What stays the same of the prompts for a cell while somebody writes there."""
         fixed, suffix = writer.fixed(cell)
         with self._lock:
             visit = self._visit
         if visit is None or visit.cell_id != cell_id:
-            near = visible(document.above(cell_id), self._hidden(document))[-_NEAR:]
-            names = self._told_names(near, cell) if cell.kind == "code" else ""
+            # The variables of the cell itself come first, then those of the nearest.
+            near = [one for one in reversed(cells[-_NEAR:]) if one.kind == "code"]
+            sources = [cell.prefix + cell.suffix, *map(told_source, near)]
+            names = told_names(sources, self._namespace()) if cell.kind == "code" else ""
             visit = Visit(cell_id, writer.names_line(names), fixed, suffix)
         elif visit.suffix != suffix or not fixed.startswith(visit.above):
             visit = replace(visit, above=fixed, suffix=suffix)
@@ -205,16 +182,20 @@ class GhostWriter:
             self._visit = visit
         return visit
 
-    def _told_names(self, near: list[DocumentCell], cell: CellText) -> str:
-        """What is in the variables that the cells around use, those of the nearest first."""
-        namespace = dict(self._namespace())  # cells go on running meanwhile
-        sources = [cell.prefix + cell.suffix]
-        sources += [told_source(one) for one in reversed(near) if one.kind == "code"]
-        names = dict.fromkeys(name for source in sources for name in used(source, namespace))
-        return names_worth_telling({name: namespace[name] for name in names})
+
+def _is_wanted(request: GhostRequest) -> bool:
+    if len(request.prefix) + len(request.suffix) > _MAX_CELL:
+        return False
+    # Within a word nothing fits that does not change the word.
+    if re.search(r"\w\Z", request.prefix) and re.match(r"\w", request.suffix):
+        return False
+    magic, _, _ = split_cell_magic(request.prefix)
+    return request.is_invoked or (request.kind == "code" and magic != "llm")
 
 
-def _items(draft: Draft, run: GhostRun, num_items: int, conversation: str) -> tuple[GhostItem, ...]:
+def _items(
+    suggester: Suggester, run: GhostRun, num_items: int, conversation: str
+) -> tuple[GhostItem, ...]:
     """Let all suggestions be written: the likeliest first, and others that differ from it."""
     items = [GhostItem() for _ in range(max(num_items, 1))]
     told = {""}
@@ -232,32 +213,28 @@ def _items(draft: Draft, run: GhostRun, num_items: int, conversation: str) -> tu
     def other(number: int) -> None:
         item = GhostItem()
         with suppress(JupyterLLMError):  # there is the first one
-            item = draft.write(replace(VARIED, seed=number))
+            item = suggester.write(replace(VARIED, seed=number))
         is_first_written.wait()  # of two that are the same, the one that is shown stays
         settle(number, item)
 
-    others = [
-        threading.Thread(
-            target=other, args=(number,), name=f"jupyter-llm-ghost-{number}", daemon=True
-        )
-        for number in range(1, len(items))
-    ]
+    others: list[threading.Thread] = []
 
     def begin_others() -> None:
-        # They share what the first one has read.
-        for thread in others:
-            if thread.ident is None and not run.is_cancelled:
-                thread.start()
+        if others or run.is_cancelled:
+            return
+        for number in range(1, len(items)):  # they share what the first one has read
+            name = f"jupyter-llm-ghost-{number}"
+            others.append(threading.Thread(target=other, args=(number,), name=name, daemon=True))
+            others[-1].start()
 
     def show(text: str) -> None:
         run.tell(GhostText(0, text, is_final=False))
 
     try:
-        settle(0, draft.write(GREEDY, conversation, show=show, at_first=begin_others))
+        settle(0, suggester.write(GREEDY, conversation, show=show, at_first=begin_others))
     finally:
         is_first_written.set()
     begin_others()
     for thread in others:
-        if thread.ident is not None:
-            thread.join()
+        thread.join()
     return tuple(items)

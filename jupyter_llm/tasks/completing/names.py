@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jupyter_llm.notebook.values.members import keys
-from jupyter_llm.notebook.values.peek import is_a
+from jupyter_llm.notebook.values.mentions import used
+from jupyter_llm.notebook.values.redaction import scrub
+from jupyter_llm.notebook.values.secrets import looks_secret
 
 _MAX_TOLD = 4  # variables
 
 
-def names_worth_telling(variables: Mapping[str, Any]) -> str:
-    """What is in some variables by name, in one line of a comment: columns and keys; "" if none."""
-    from jupyter_llm.notebook.values.redaction import scrub
-    from jupyter_llm.notebook.values.secrets import looks_secret
-
+def told_names(sources: Iterable[str], variables: Mapping[str, Any]) -> str:
+    """What is in the variables that some code uses, in one line of a comment: columns and keys."""
+    namespace = dict(variables)  # cells go on running meanwhile
+    names = dict.fromkeys(name for source in sources for name in used(source, namespace))
     parts: list[str] = []
-    for variable, value in variables.items():
-        told = keys(value) if not looks_secret(variable) else None
-        if told:
-            kind = "keys" if is_a(value, dict) else "columns"
-            few = [" ".join(name.split())[:24] for name in told[:12]]
-            if len(parts) == _MAX_TOLD:
-                break
-            parts.append(f"{variable} has the {kind} {', '.join(few)}")
+    for name in names:
+        told = keys(namespace[name]) if not looks_secret(name) else None
+        if told and len(parts) < _MAX_TOLD:
+            kind = "keys" if isinstance(namespace[name], dict) else "columns"
+            few = [" ".join(key.split())[:24] for key in told[:12]]
+            parts.append(f"{name} has the {kind} {', '.join(few)}")
     return scrub(f"# {'; '.join(parts)}") if parts else ""

@@ -8,7 +8,7 @@ are off there is nothing in it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 Count = Callable[[str], int]
 """How many tokens a text has."""
 
+Parts = tuple[str | Special, ...]
+"""The parts of a prompt, or some of them."""
+
 NAMES_TOKENS = 48
 """The most tokens of the line that tells names."""
 
@@ -34,32 +37,8 @@ _CHARS_OF_TOKEN = 3  # at least, in code
 _SUFFIX_CHARS = 600
 # The piece of a text that is one token or a few, with the blank or the signs it begins with.
 _PIECE = re.compile(r"[^\S\n]?[^\w\s]*\w*\Z")
-# Small models are helped by little and harmed by much, and large ones read slowly: parameters, and
-# tokens.
-_BUDGETS = ((3 * 10**9, 2048), (3 * 10**8, 1536), (0, 1024))
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """How many tokens a prompt may have, and how they are shared out."""
-
-    num_tokens: int
-
-    @classmethod
-    def of(cls, info: ModelInfo) -> Budget:
-        """What suits a model's size and its context window."""
-        most = next(tokens for least, tokens in _BUDGETS if info.num_parameters >= least)
-        return cls(min(most, info.n_ctx // 2))
-
-    @property
-    def current(self) -> int:
-        """For the cell that is written."""
-        return self.num_tokens // 4
-
-    @property
-    def above(self) -> int:
-        """For the cells above it."""
-        return self.num_tokens - self.current - NAMES_TOKENS
+# Small models are helped by little and harmed by much: from so many parameters on, so many tokens.
+_NUM_TOKENS = ((3 * 10**9, 2048), (3 * 10**8, 1536), (0, 1024))
 
 
 def told_source(cell: DocumentCell) -> str:
@@ -70,11 +49,6 @@ def told_source(cell: DocumentCell) -> str:
     if cell.kind == "raw" or magic == "llm":  # a prompt is no code
         return ""
     return redact_source(without_setup(unmark(cell.source))).text
-
-
-def visible(cells: Iterable[DocumentCell], hidden: Container[str]) -> list[DocumentCell]:
-    """Those of some cells that a model may see."""
-    return [cell for cell in cells if not cell.is_off and cell.cell_id not in hidden]
 
 
 def first_kept(counts: Sequence[int], budget: int) -> int:
@@ -144,7 +118,7 @@ class CellText:
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class GhostPrompt:
     """What a model reads, and the piece at the cursor, which its answer has to begin with.
 
     At one of the `stops` something else than the cell would begin.
@@ -161,8 +135,11 @@ class PromptWriter:
     def __init__(self, info: ModelInfo, count: Count) -> None:
         self._fim = info.fim
         self._notebook = info.notebook if info.fim is None else None
-        self._budget = Budget.of(info)
         self._count = count
+        most = next(tokens for least, tokens in _NUM_TOKENS if info.num_parameters >= least)
+        num_tokens = min(most, info.n_ctx // 2)
+        self._for_cell = num_tokens // 4
+        self._for_above = num_tokens - self._for_cell - NAMES_TOKENS
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -171,27 +148,28 @@ class PromptWriter:
         cells = (notebook.text, notebook.code, notebook.output) if notebook is not None else ()
         return (HIDDEN[:14], *cells)
 
-    def above(self, cells: Sequence[DocumentCell]) -> tuple[str | Special, ...]:
+    def above(self, cells: Sequence[DocumentCell]) -> Parts:
         """The parts for the cells above, each with what marks its start."""
-        most = self._budget.above
         texts = [(cell.kind, told_source(cell)) for cell in cells]
-        pieces = [(kind, _tail(text, most // 2)) for kind, text in texts if text]
-        kept = pieces[first_kept([self._count(text) + 2 for _, text in pieces], most) :]
-        start: list[str | Special] = []
-        if self._fim is not None:
-            start = [Special(self._fim.prefix)]
-        elif self._notebook is not None:
-            start = [Special(self._notebook.start)]
-        return (*start, *(part for kind, text in kept for part in self._cell(kind, text)))
+        pieces = [(kind, _tail(text, self._for_above // 2)) for kind, text in texts if text]
+        first = first_kept([self._count(text) + 2 for _, text in pieces], self._for_above)
+        start = self._fim.prefix if self._fim is not None else ""
+        start = self._notebook.start if self._notebook is not None else start
+        marks = (Special(start),) if start else ()
+        return (*marks, *(part for kind, text in pieces[first:] for part in self._cell(kind, text)))
 
-    def _cell(self, kind: CellKind, text: str) -> tuple[str | Special, ...]:
-        if self._notebook is not None:
-            of_kind = self._notebook.text if kind == "markdown" else self._notebook.code
-            return (Special(of_kind), text + "\n")
-        told = (
-            text if kind == "code" else "\n".join(f"# {line}".rstrip() for line in text.split("\n"))
-        )
-        return (told + "\n\n",)
+    def _mark(self, kind: CellKind) -> Parts:
+        """What stands before a cell, where the vocabulary has something for it."""
+        if self._notebook is None:
+            return ()
+        return (Special(self._notebook.text if kind == "markdown" else self._notebook.code),)
+
+    def _cell(self, kind: CellKind, text: str) -> Parts:
+        if marks := self._mark(kind):
+            return (*marks, text + "\n")
+        if kind != "code":
+            text = "\n".join(f"# {line}".rstrip() for line in text.split("\n"))
+        return (text + "\n\n",)
 
     def names_line(self, text: str) -> str:
         """The line that tells names, as long as it may be."""
@@ -199,44 +177,34 @@ class PromptWriter:
             text = text[: len(text) * 3 // 4].rpartition(", ")[0]
         return text + "\n" if text else ""
 
-    def start(self, kind: CellKind, visit: Visit) -> tuple[str | Special, ...]:
+    def start(self, kind: CellKind, visit: Visit) -> Parts:
         """The parts between the cells above and the cell that is written."""
-        marks: tuple[str | Special, ...] = ()
-        if self._notebook is not None:
-            of_kind = self._notebook.text if kind == "markdown" else self._notebook.code
-            marks = (Special(of_kind),)
-        return (*marks, visit.names) if visit.names else marks
+        return (*self._mark(kind), visit.names) if visit.names else self._mark(kind)
 
-    def write(
-        self, above: tuple[str | Special, ...], cell: CellText, visit: Visit, added: str = ""
-    ) -> Prompt:
+    def write(self, above: Parts, cell: CellText, visit: Visit, added: str = "") -> GhostPrompt:
         """The prompt for a cell, to whose prefix a model has `added` something already."""
-        start = (*above, *self.start(cell.kind, visit))
-        told = cell.within(self._budget.current)
+        told = cell.within(self._for_cell)
         prefix, piece = healed(told.prefix + added)
-        if self._fim is None:
-            return Prompt(_prompt((*start, prefix)), piece, self.stops)
-        # What grows with every key comes last.
-        fixed = visit.above if prefix.startswith(visit.above) else prefix.rpartition("\n")[0]
-        parts = (
-            *start,
-            fixed,
-            Special(self._fim.suffix),
-            told.suffix,
-            Special(self._fim.middle),
-            prefix.removeprefix(fixed),
-        )
-        return Prompt(_prompt(parts), piece, self.stops)
+        rest: Parts = (prefix,)
+        if self._fim is not None:  # what grows with every key comes last
+            fixed = visit.above if prefix.startswith(visit.above) else prefix.rpartition("\n")[0]
+            suffix, middle = Special(self._fim.suffix), Special(self._fim.middle)
+            rest = (fixed, suffix, told.suffix, middle, prefix.removeprefix(fixed))
+        parts = (*above, *self.start(cell.kind, visit), *rest)
+        return GhostPrompt(RawPrompt(tuple(filter(None, parts))), piece, self.stops)
+
+    def ahead(self, cells: Sequence[DocumentCell], cell: CellText, visit: Visit) -> Parts:
+        """What of a prompt can be read before anything is typed."""
+        above = self.above(cells)
+        if self._fim is not None:
+            return (*above, *self.start(cell.kind, visit))
+        return self.write(above, cell, visit).parts.parts
 
     def fixed(self, cell: CellText) -> tuple[str, str]:
         """What a visit keeps of a cell: the lines above the cursor, and what follows it."""
-        told = cell.within(self._budget.current)
+        told = cell.within(self._for_cell)
         above, end, _ = told.prefix.rpartition("\n")
         return above + end, told.suffix
-
-
-def _prompt(parts: Iterable[str | Special]) -> RawPrompt:
-    return RawPrompt(tuple(part for part in parts if part))
 
 
 def _tail(text: str, budget: int) -> str:

@@ -9,7 +9,7 @@ import pandas as pd  # type: ignore[import-untyped]
 import pytest
 
 from jupyter_llm.notebook.values.lookups import Names
-from jupyter_llm.tasks.completing.names import names_worth_telling
+from jupyter_llm.tasks.completing.names import told_names
 
 
 class Model:
@@ -109,7 +109,8 @@ def test_what_the_user_wrote_is_not_judged() -> None:
 
 
 def test_columns_and_keys_are_told_in_one_line_without_secrets() -> None:
-    line = names_worth_telling({**NAMESPACE, "passwords": {"ann": "hunter2"}})
+    names = {**NAMESPACE, "passwords": {"ann": "hunter2"}}
+    line = told_names(["df.mean()", "print(cfg, passwords)"], names)
     assert line.startswith("# df has the columns price, priority")
     assert "cfg has the keys lr, inner" in line
     assert "ann" not in line

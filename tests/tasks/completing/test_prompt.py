@@ -20,7 +20,6 @@ from jupyter_llm.tasks.completing.prompt import (
     Visit,
     first_kept,
     healed,
-    visible,
 )
 
 INFO = ScriptedEngine().info
@@ -114,11 +113,7 @@ def test_a_long_notebook_fits_the_budget() -> None:
     assert text.endswith("line_499 = 499\n")
 
 
-def test_hidden_cells_and_those_that_are_off_are_left_out() -> None:
-    off = DocumentCell("off", "code", "hush = 1", is_off=True)
-    hidden = DocumentCell("hidden", "code", "hush = 2")
-    told = visible([*CELLS, off, hidden], {"hidden"})
-    assert told == CELLS
+def test_prompts_and_what_sets_up_are_left_out() -> None:
     prompts = DocumentCell("p", "code", "%%llm\nhush")
     setup = DocumentCell("s", "code", "%load_ext jupyter_llm\nhello = 1")
     parts = writer_of().above([prompts, setup])

@@ -18,7 +18,7 @@ from jupyter_llm.tasks.completing.suggestions import GhostItem
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.base import Engine, Stream
-    from jupyter_llm.tasks.completing.prompt import Prompt
+    from jupyter_llm.tasks.completing.prompt import GhostPrompt
     from jupyter_llm.tasks.completing.suggestions import GhostRequest, GhostRun
 
 _MAX_TOKENS: Final = 64  # and more where many lines are wanted
@@ -51,7 +51,7 @@ class _Try:
         return self.kept + self.written[len(self.piece) :]
 
 
-class Draft:
+class Suggester:
     """What may be written at a cursor, by one model.
 
     `prompt_with` gives the prompt when some text has been added at the cursor.
@@ -62,7 +62,7 @@ class Draft:
         engine: Engine,
         run: GhostRun,
         request: GhostRequest,
-        prompt_with: Callable[[str], Prompt],
+        prompt_with: Callable[[str], GhostPrompt],
         namespace: Mapping[str, Any],
     ) -> None:
         self._engine = engine
