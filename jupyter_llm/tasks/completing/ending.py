@@ -30,6 +30,7 @@ _MAX_COMMENTS = 2  # lines at a time; small models go on for ever
 _LOOP = re.compile(r"(?:(\S.{4,40}?)\1{3}|(\S.{1,3}?)\2{9})\Z")
 _LEAST_OVERLAP = 3  # characters that are the same by no chance
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
+_PIECES = re.compile(r""""(?:\\.|[^\\"\n])*"?|'(?:\\.|[^\\'\n])*'?|\#[^\n]*|[()\[\]{}]""")
 
 
 @lru_cache(maxsize=64)
@@ -74,10 +75,28 @@ class Ending:
         self._rest, _, self._below = suffix.partition("\n")
         self._is_one_line = bool(self._rest.strip()) or _ESCAPE.match(self._line) is not None
         self._before = score(prefix + suffix) if language == "python" else _INVALID
-        self._open = _open_before(prefix)
-        self._scanner, self._statement = _statement_before(prefix)
+        self._read(prefix)
         self._above = _first_line(reversed(prefix.split("\n")[:-1]))
         self._following = _first_line(self._below.split("\n"))
+
+    def _read(self, prefix: str) -> None:
+        """See what is open above the cursor's line, and what is to be closed behind the cursor.
+
+        That is brackets and a quote, the innermost last.
+        """
+        self._scanner = Scanner()
+        self._statement: list[str] = []  # that the cursor's line goes on with
+        for line in prefix.split("\n")[:-1]:
+            if not self._scanner.is_open:
+                self._statement = []
+            self._statement.append(line)
+            self._scanner.feed(line)
+        if not self._scanner.is_open:
+            self._statement = []
+        here = deepcopy(self._scanner)
+        here.feed(self._line)
+        quote = here.string or here.unclosed_quote
+        self._open = [] if here.is_comment else [*here.closers, *([quote] if quote else [])]
 
     @property
     def is_statement_next(self) -> bool:
@@ -100,11 +119,7 @@ class Ending:
 
     def _end(self, text: str, *, is_whole: bool) -> int | None:
         loop = _LOOP.search(text)
-        ends = (
-            self._fit(text),
-            self._stop(text, is_whole=is_whole),
-            loop.end() if loop is not None else None,
-        )
+        ends = [self._fit(text), self._stop(text, is_whole=is_whole), loop.end() if loop else None]
         return min((place for place in ends if place is not None), default=None)
 
     def shown(self, text: str) -> str:
@@ -113,9 +128,10 @@ class Ending:
         told = (text if end is None else text[:end]).rstrip()
         if not told or self._only_comments(told):
             return ""
-        if self._before < _PARSES or self._parses(told):
+        if self._before < _PARSES:
             return told
-        return next(filter(self._parses, _lines_of(told)), "")
+        cells = ((one, self.prefix + one + self.suffix) for one in _starts_of(told))
+        return next((one for one, cell in cells if syntax_error(cell) is None), "")
 
     def final(self, text: str, *, is_torn: bool = False) -> str:
         """What is left of a text that is all; the last line of a torn one is not whole."""
@@ -124,17 +140,14 @@ class Ending:
             text = text[:end]
         if _LOOP.search(text) or (is_torn and end is None):
             text = text.rpartition("\n")[0]
-        candidates = [one for one in dict.fromkeys([text.rstrip(), *_lines_of(text)]) if one]
-        if self._only_comments(text):
+        starts = list(_starts_of(text))
+        if self._only_comments(text) or not starts:
             return ""
         if self.language != "python":
-            return next(iter(candidates), "")
-        scores = [self._score(one) for one in candidates]
-        for least in range(_PARSES, self._least() - 1, -1):
-            for one, reached in zip(candidates, scores, strict=True):
-                if reached == least:
-                    return one
-        return ""
+            return starts[0]
+        scores = [score(self.prefix + one + self.suffix) for one in starts]
+        best = max(scores)
+        return starts[scores.index(best)] if best >= self._least() else ""
 
     def _least(self) -> int:
         """How whole the cell has to be with a completion."""
@@ -148,12 +161,6 @@ class Ending:
         around = score(f"{whole}{space}pass\n{self._below}")
         return min(around, _INCOMPLETE) if self._open else around
 
-    def _parses(self, text: str) -> bool:
-        return syntax_error(self.prefix + text + self.suffix) is None
-
-    def _score(self, text: str) -> int:
-        return score(self.prefix + text + self.suffix)
-
     def _only_comments(self, text: str) -> bool:
         """Whether a small model that was to write code goes on about it."""
         if self.language != "python" or self._line.strip():
@@ -164,19 +171,16 @@ class Ending:
     def _fit(self, text: str) -> int | None:
         """Where a text begins to repeat what follows the cursor, or closes what that closes."""
         rest = self._rest.strip()
-        follows = self.suffix.lstrip()
-        places = []
-        if len(rest) >= _LEAST_OVERLAP and (place := text.find(rest)) >= 0:
-            places.append(place)
-        if self._open and follows.startswith(self._open[-1]):
+        place = text.find(rest) if len(rest) >= _LEAST_OVERLAP else -1
+        if self._open and self.suffix.lstrip().startswith(self._open[-1]):
             closing = _closing(text, self._open[-1])
-            places += [closing] if closing is not None else []
-        return min(places, default=None)
+            if closing is not None and not 0 <= place < closing:
+                return closing
+        return place if place >= 0 else None
 
     def _stop(self, text: str, *, is_whole: bool) -> int | None:
         if self._is_one_line:
-            place = text.find("\n")
-            return place if place >= 0 else None
+            return text.find("\n") if "\n" in text else None
         if self.language == "text":
             return _text_end(text, self._max_lines)
         return self._block_end(text, is_whole=is_whole)
@@ -231,71 +235,37 @@ def _leaves(line: str, block: int | None, *, grows: bool) -> bool:
     return not (grows and any(word.startswith(told) for word in _CONTINUATIONS))
 
 
-def _statement_before(prefix: str) -> tuple[Scanner, list[str]]:
-    """What the lines above the cursor's leave open, and those of the statement it stands in."""
-    scanner = Scanner()
-    statement: list[str] = []
-    for line in prefix.split("\n")[:-1]:
-        if not scanner.is_open:
-            statement = []
-        statement.append(line)
-        scanner.feed(line)
-    return scanner, statement if scanner.is_open else []
-
-
 def _first_line(lines: Iterable[str]) -> str:
     """The first line with something on it."""
     return next((line.strip() for line in lines if line.strip()), "")
 
 
-def _open_before(prefix: str) -> list[str]:
-    """What is to be closed behind the cursor: brackets and a quote, the innermost last."""
-    scanner = Scanner()
-    for line in prefix.split("\n"):
-        scanner.feed(line)
-    if scanner.is_comment:
-        return []
-    quote = scanner.string or scanner.unclosed_quote
-    return [*scanner.closers, *([quote] if quote else [])]
-
-
 def _closing(text: str, closer: str) -> int | None:
     """Where a text closes what was open before it: a bracket or a quote."""
-    if closer in ('"', "'", '"""', "'''"):
+    if closer not in _CLOSERS.values():
         found = re.match(rf"(?s:\\.|[^\\])*?(?={closer})", text)
         return found.end() if found else None
     waiting: list[str] = []
-    position = 0
-    while position < len(text):
-        char = text[position]
-        if char in "\"'":
-            end = re.compile(rf"{char}(?:\\.|[^\\{char}\n])*{char}?").match(text, position)
-            position = end.end() if end else position + 1
-            continue
-        if char == "#":
-            end_of_line = text.find("\n", position)
-            position = end_of_line if end_of_line >= 0 else len(text)
-            continue
-        if char in _CLOSERS:
-            waiting.append(_CLOSERS[char])
-        elif char in ")]}":
+    for piece in _PIECES.finditer(text):
+        if piece[0] in _CLOSERS:
+            waiting.append(_CLOSERS[piece[0]])
+        elif piece[0] in _CLOSERS.values():
             if not waiting:
-                return position if char == closer else None
+                return piece.start() if piece[0] == closer else None
             waiting.pop()
-        position += 1
     return None
 
 
 def _text_end(text: str, max_lines: int) -> int | None:
     """Where a paragraph ends, or as many of its lines as are wanted."""
     body = len(text) - len(text.lstrip("\n"))
-    places = [place for place in (text.find("\n\n", body),) if place >= 0]
     ends = [found.start() for found in re.finditer("\n", text) if found.start() >= body]
-    places += ends[max_lines - 1 : max_lines]
-    return min(places, default=None)
+    places = [*ends[max_lines - 1 : max_lines], text.find("\n\n", body)]
+    return min((place for place in places if place >= 0), default=None)
 
 
-def _lines_of(text: str) -> Iterator[str]:
-    """Yield the starts of a text that end with a line, the longest first."""
-    while text := text.rpartition("\n")[0].rstrip():
+def _starts_of(text: str) -> Iterator[str]:
+    """Yield a text, and what stays of it when lines are taken from its end, the longest first."""
+    while text := text.rstrip():
         yield text
+        text = text.rpartition("\n")[0]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from string import ascii_letters, digits
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,20 +35,6 @@ _MAX_TRIES: Final = 4  # after names that do not exist
 # What statements begin with: no comment, which small models go on about, and no blank line.
 _STARTS: Final = tuple(ascii_letters + digits + "_([{\"'-+~*@%!")
 _NAME_ENDS: Final = re.compile(r"""\w*["']?\]{0,2}\s*""")
-
-
-@dataclass(slots=True)
-class _Try:
-    """A text that grows behind what is kept of the last one; `piece` is not part of it."""
-
-    stream: Stream
-    kept: str
-    piece: str
-    written: str = ""
-
-    @property
-    def text(self) -> str:
-        return self.kept + self.written[len(self.piece) :]
 
 
 class Suggester:
@@ -96,15 +82,18 @@ class Suggester:
         completion: Completion | None = None
         usage = Usage()
         for _ in range(_MAX_TRIES):
-            begun = self._begin(kept, params, conversation, is_set_next=is_set_next)
-            if begun is None:
-                break
-            wrong = self._follow(begun, show, at_first)
-            completion = begun.stream.result()
+            openings = self._names.openings(self._seen + kept, is_set_next=is_set_next)
+            if openings is None and not kept and self._ending.is_statement_next:
+                openings = self._starts
+            prompt = self._prompt_with(kept)
+            if openings == () or not prompt.parts.text.strip():
+                break  # no name that exists can follow
+            stream = self._begin(prompt, openings or ("",), params, conversation)
+            text, wrong = self._follow(stream, kept, prompt.piece, show, at_first)
+            completion = stream.result()
             usage = _together(usage, completion.usage)
             if self._run.is_cancelled:
                 return GhostItem("", usage, completion)
-            text = self._ending.normal(begun.text)
             if wrong is None:
                 is_torn = completion.finish_reason in ("length", "repetition")
                 text = self._ending.final(text, is_torn=is_torn)
@@ -116,20 +105,12 @@ class Suggester:
 
     def _begin(
         self,
-        kept: str,
+        prompt: GhostPrompt,
+        openings: Sequence[str],
         params: SamplingParams,
         conversation: str | None,
-        *,
-        is_set_next: bool | None,
-    ) -> _Try | None:
-        """Ask for what follows what is kept; None where no name that exists can follow."""
-        openings = self._names.openings(self._seen + kept, is_set_next=is_set_next)
-        if openings is None and not kept and self._ending.is_statement_next:
-            openings = self._starts
-        prompt = self._prompt_with(kept)
-        if openings == () or not prompt.parts.text.strip():
-            return None
-        texts = tuple(prompt.piece + one for one in openings or ("",))
+    ) -> Stream:
+        texts = tuple(prompt.piece + one for one in openings)
         stream = self._engine.submit(
             Request(
                 prompt=prompt.parts,
@@ -140,24 +121,33 @@ class Suggester:
             )
         )
         self._run.follow(stream)
-        return _Try(stream, kept, prompt.piece)
+        return stream
 
     def _follow(
-        self, begun: _Try, show: Callable[[str], None], at_first: Callable[[], None]
-    ) -> int | None:
-        """Read a text until it ends or looks up what does not exist, and return where."""
-        for chunk in begun.stream:
+        self,
+        stream: Stream,
+        kept: str,
+        piece: str,
+        show: Callable[[str], None],
+        at_first: Callable[[], None],
+    ) -> tuple[str, int | None]:
+        """Read on to the end or to a name that does not exist: all behind what is kept, and where.
+
+        The piece at the cursor is written once more.
+        """
+        written = ""
+        for chunk in stream:
             at_first()
-            begun.written += chunk.text
-            text = self._ending.normal(begun.text)
+            written += chunk.text
+            text = self._ending.normal(kept + written[len(piece) :])
             wrong = self._wrong(text)
             if wrong is not None or self._ending.end_of(text) is not None:
-                begun.stream.cancel()
-                return wrong
+                stream.cancel()
+                return text, wrong
             shown = self._ending.shown(text)
             if shown and not self._names.is_torn(self._seen + shown):
                 show(shown)
-        return None
+        return self._ending.normal(kept + written[len(piece) :]), None
 
     def _wrong(self, text: str, *, is_whole: bool = False) -> int | None:
         """Where in a text a name begins that does not exist."""
@@ -194,11 +184,6 @@ def _together(one: Usage, other: Usage) -> Usage:
     """What two tries cost: the prompt of the first, less what had to be read of either."""
     prompt = one.prompt_tokens or other.prompt_tokens
     num_new = sum(each.prompt_tokens - each.cached_tokens for each in (one, other))
-    return Usage(
-        prompt_tokens=prompt,
-        cached_tokens=prompt - num_new,
-        completion_tokens=one.completion_tokens + other.completion_tokens,
-        queue_s=one.queue_s + other.queue_s,
-        prefill_s=one.prefill_s + other.prefill_s,
-        decode_s=one.decode_s + other.decode_s,
-    )
+    summed = ("completion_tokens", "queue_s", "prefill_s", "decode_s")
+    sums = {name: getattr(one, name) + getattr(other, name) for name in summed}
+    return Usage(prompt_tokens=prompt, cached_tokens=prompt - num_new, **sums)
