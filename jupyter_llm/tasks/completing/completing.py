@@ -19,8 +19,13 @@ from jupyter_llm.engine.request import Priority, RawPrompt, Request
 from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.code.syntax import split_cell_magic
-from jupyter_llm.tasks.completing.names import told_names
-from jupyter_llm.tasks.completing.prompt import CellText, PromptWriter, Visit, told_source
+from jupyter_llm.tasks.completing.prompt import (
+    CellText,
+    PromptWriter,
+    Visit,
+    told_names,
+    told_source,
+)
 from jupyter_llm.tasks.completing.suggester import GREEDY, VARIED, Suggester
 from jupyter_llm.tasks.completing.suggestions import (
     GhostEnd,
@@ -79,22 +84,20 @@ class GhostWriter:
             before.cancel()
 
         def work() -> None:
+            end = GhostEnd()
             try:
-                self._work(run, document, request)
+                end = self._written(run, document, request)
             except JupyterLLMError as error:
-                run.tell(GhostEnd(reason=str(error)))
+                end = GhostEnd(reason=str(error))
             finally:
-                if not run.is_stopped:
-                    run.tell(GhostEnd())
+                run.tell(end)
 
         start_worker(work, "jupyter-llm-ghost")
         return run
 
     def cancel(self) -> None:
         """Stop what is being written."""
-        with self._lock:
-            run = self._run
-        if run is not None:
+        if (run := self._run) is not None:
             run.cancel()
 
     def read_ahead(self, document: Document, cell_id: str, prefix: str = "") -> None:
@@ -111,7 +114,8 @@ class GhostWriter:
                 writer = self._writer(engine)
                 if told is None:
                     return
-                parts = writer.ahead(cells, told, self._visit_of(writer, cells, cell_id, told))
+                visit = self._visit_of(writer, cells, cell_id, told)
+                parts = writer.write(writer.above(cells), told, visit).ahead
                 request = Request(
                     prompt=RawPrompt(parts),
                     params=GREEDY,
@@ -123,22 +127,21 @@ class GhostWriter:
 
         start_worker(work, "jupyter-llm-ghost-ahead")
 
-    def _work(self, run: GhostRun, document: Document, request: GhostRequest) -> None:
+    def _written(self, run: GhostRun, document: Document, request: GhostRequest) -> GhostEnd:
         engine = self._engine_of()
         if engine is None:
-            run.tell(GhostEnd(reason=NO_MODEL))
-            return
+            return GhostEnd(reason=NO_MODEL)
         cells = self._cells_above(document, request.cell_id)
         if cells is None or not _is_wanted(request):
-            return
+            return GhostEnd()
         cell = CellText.of(request.kind, request.prefix, request.suffix)
         if cell is None:
-            return
+            return GhostEnd()
         writer = self._writer(engine)
         visit = self._visit_of(writer, cells, request.cell_id, cell)
         prompt_with = partial(writer.write, writer.above(cells), cell, visit)
         suggester = Suggester(engine, run, request, prompt_with, dict(self._namespace()))
-        run.tell(GhostEnd(_items(suggester, run, request.num_items, self._conversation)))
+        return GhostEnd(_items(suggester, run, request.num_items, self._conversation))
 
     def _cells_above(self, document: Document, cell_id: str) -> list[DocumentCell] | None:
         """The cells above one that a model may see; None if it may not see that one."""
@@ -168,8 +171,7 @@ class GhostWriter:
     ) -> Visit:
         """What stays the same of the prompts for a cell while somebody writes there."""
         fixed, suffix = writer.fixed(cell)
-        with self._lock:
-            visit = self._visit
+        visit = self._visit
         if visit is None or visit.cell_id != cell_id:
             # The variables of the cell itself come first, then those of the nearest.
             near = [one for one in reversed(cells[-_NEAR:]) if one.kind == "code"]
@@ -178,8 +180,7 @@ class GhostWriter:
             visit = Visit(cell_id, writer.names_line(names), fixed, suffix)
         elif visit.suffix != suffix or not fixed.startswith(visit.above):
             visit = replace(visit, above=fixed, suffix=suffix)
-        with self._lock:
-            self._visit = visit
+        self._visit = visit
         return visit
 
 
@@ -198,26 +199,11 @@ def _items(
 ) -> tuple[GhostItem, ...]:
     """Let all suggestions be written: the likeliest first, and others that differ from it."""
     items = [GhostItem() for _ in range(max(num_items, 1))]
-    told = {""}
-    lock = threading.Lock()
-    is_first_written = threading.Event()
-
-    def settle(number: int, item: GhostItem) -> None:
-        with lock:
-            if item.text in told:
-                item = replace(item, text="")
-            told.add(item.text)
-            items[number] = item
-        run.tell(GhostText(number, item.text, is_final=True))
+    others: list[threading.Thread] = []
 
     def other(number: int) -> None:
-        item = GhostItem()
         with suppress(JupyterLLMError):  # there is the first one
-            item = suggester.write(replace(VARIED, seed=number))
-        is_first_written.wait()  # of two that are the same, the one that is shown stays
-        settle(number, item)
-
-    others: list[threading.Thread] = []
+            items[number] = suggester.write(replace(VARIED, seed=number))
 
     def begin_others() -> None:
         if others or run.is_cancelled:
@@ -227,14 +213,14 @@ def _items(
             others.append(threading.Thread(target=other, args=(number,), name=name, daemon=True))
             others[-1].start()
 
-    def show(text: str) -> None:
-        run.tell(GhostText(0, text, is_final=False))
-
-    try:
-        settle(0, suggester.write(GREEDY, conversation, show=show, at_first=begin_others))
-    finally:
-        is_first_written.set()
+    items[0] = suggester.write(GREEDY, conversation, at_first=begin_others)
     begin_others()
-    for thread in others:
-        thread.join()
+    told = {""}
+    for number in range(len(items)):
+        for thread in others[number - 1 : number]:
+            thread.join()
+        if items[number].text in told:
+            items[number] = replace(items[number], text="")
+        told.add(items[number].text)
+        run.tell(GhostText(number, items[number].text, is_final=True))
     return tuple(items)

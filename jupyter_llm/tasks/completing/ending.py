@@ -181,8 +181,11 @@ class Ending:
     def _stop(self, text: str, *, is_whole: bool) -> int | None:
         if self._is_one_line:
             return text.find("\n") if "\n" in text else None
-        if self.language == "text":
-            return _text_end(text, self._max_lines)
+        if self.language == "text":  # with a paragraph, or as many of its lines as are wanted
+            body = len(text) - len(text.lstrip("\n"))
+            ends = [place for place, char in enumerate(text) if char == "\n" and place >= body]
+            places = [*ends[self._max_lines - 1 : self._max_lines], text.find("\n\n", body)]
+            return min((place for place in places if place >= 0), default=None)
         return self._block_end(text, is_whole=is_whole)
 
     def _block_end(self, text: str, *, is_whole: bool) -> int | None:
@@ -226,13 +229,10 @@ def _leaves(line: str, block: int | None, *, grows: bool) -> bool:
     """Whether a line that begins a statement belongs no more to a block of such an indent."""
     if block is None or indent_of(line) > block:
         return False
-    if indent_of(line) < block:
-        return True
-    if _GOES_ON.match(line):
-        return False
     # A word that is still written may become one that goes on.
     told = line.strip()
-    return not (grows and any(word.startswith(told) for word in _CONTINUATIONS))
+    may_go_on = grows and any(word.startswith(told) for word in _CONTINUATIONS)
+    return indent_of(line) < block or not (may_go_on or _GOES_ON.match(line))
 
 
 def _first_line(lines: Iterable[str]) -> str:
@@ -254,14 +254,6 @@ def _closing(text: str, closer: str) -> int | None:
                 return piece.start() if piece[0] == closer else None
             waiting.pop()
     return None
-
-
-def _text_end(text: str, max_lines: int) -> int | None:
-    """Where a paragraph ends, or as many of its lines as are wanted."""
-    body = len(text) - len(text.lstrip("\n"))
-    ends = [found.start() for found in re.finditer("\n", text) if found.start() >= body]
-    places = [*ends[max_lines - 1 : max_lines], text.find("\n\n", body)]
-    return min((place for place in places if place >= 0), default=None)
 
 
 def _starts_of(text: str) -> Iterator[str]:

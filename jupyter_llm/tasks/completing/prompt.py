@@ -8,31 +8,29 @@ are off there is nothing in it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.engine.request import RawPrompt, Special
 from jupyter_llm.notebook.cells.rendering import without_setup
 from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.notebook.code.syntax import split_cell_magic
-from jupyter_llm.notebook.values.redaction import redact_source, redact_text
-from jupyter_llm.notebook.values.secrets import HIDDEN
+from jupyter_llm.notebook.values.members import keys
+from jupyter_llm.notebook.values.mentions import used
+from jupyter_llm.notebook.values.redaction import redact_source, redact_text, scrub
+from jupyter_llm.notebook.values.secrets import HIDDEN, looks_secret
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.info import ModelInfo
     from jupyter_llm.notebook.cells.document import CellKind, DocumentCell
 
-Count = Callable[[str], int]
-"""How many tokens a text has."""
-
 Parts = tuple[str | Special, ...]
 """The parts of a prompt, or some of them."""
 
-NAMES_TOKENS = 48
-"""The most tokens of the line that tells names."""
-
+_MAX_TOLD = 4  # variables
+_NAMES_TOKENS = 48  # of the line that tells them
 _CHARS_OF_TOKEN = 3  # at least, in code
 _SUFFIX_CHARS = 600
 # The piece of a text that is one token or a few, with the blank or the signs it begins with.
@@ -51,6 +49,20 @@ def told_source(cell: DocumentCell) -> str:
     return redact_source(without_setup(unmark(cell.source))).text
 
 
+def told_names(sources: Iterable[str], variables: Mapping[str, Any]) -> str:
+    """What is in the variables that some code uses, in one line of a comment: columns and keys."""
+    namespace = dict(variables)  # cells go on running meanwhile
+    names = dict.fromkeys(name for source in sources for name in used(source, namespace))
+    parts: list[str] = []
+    for name in names:
+        told = keys(namespace[name]) if not looks_secret(name) else None
+        if told and len(parts) < _MAX_TOLD:
+            kind = "keys" if isinstance(namespace[name], dict) else "columns"
+            few = [" ".join(key.split())[:24] for key in told[:12]]
+            parts.append(f"{name} has the {kind} {', '.join(few)}")
+    return scrub(f"# {'; '.join(parts)}") if parts else ""
+
+
 def first_kept(counts: Sequence[int], budget: int) -> int:
     """From which of some pieces on they are kept, so that they fit.
 
@@ -64,6 +76,11 @@ def first_kept(counts: Sequence[int], budget: int) -> int:
     step = max(budget // 2, 1)
     cut = -(-(total - budget) // step) * step
     return next(number for number, end in enumerate(ends, 1) if end >= cut)
+
+
+def end_of(text: str, most: int) -> str:
+    """The end of a long text, in whole lines if that can be."""
+    return text if len(text) <= most else text[-most:].partition("\n")[2] or text[-most:]
 
 
 def healed(text: str) -> tuple[str, str]:
@@ -121,10 +138,12 @@ class CellText:
 class GhostPrompt:
     """What a model reads, and the piece at the cursor, which its answer has to begin with.
 
-    At one of the `stops` something else than the cell would begin.
+    At one of the `stops` something else than the cell would begin. What is `ahead` can be read
+    before anything is typed.
     """
 
     parts: RawPrompt
+    ahead: Parts
     piece: str
     stops: tuple[str, ...]
 
@@ -132,26 +151,24 @@ class GhostPrompt:
 class PromptWriter:
     """Writes prompts in the way the vocabulary of a model has for it."""
 
-    def __init__(self, info: ModelInfo, count: Count) -> None:
+    def __init__(self, info: ModelInfo, count: Callable[[str], int]) -> None:
         self._fim = info.fim
         self._notebook = info.notebook if info.fim is None else None
         self._count = count
+        marks = self._notebook
+        # Where another cell or a file would begin, and what no one is to see.
+        cells = (marks.text, marks.code, marks.output) if marks is not None else ()
+        self._stops = (HIDDEN[:14], *cells)
         most = next(tokens for least, tokens in _NUM_TOKENS if info.num_parameters >= least)
         num_tokens = min(most, info.n_ctx // 2)
         self._for_cell = num_tokens // 4
-        self._for_above = num_tokens - self._for_cell - NAMES_TOKENS
-
-    @property
-    def stops(self) -> tuple[str, ...]:
-        """Where another cell or a file would begin, and what no one is to see."""
-        notebook = self._notebook
-        cells = (notebook.text, notebook.code, notebook.output) if notebook is not None else ()
-        return (HIDDEN[:14], *cells)
+        self._for_above = num_tokens - self._for_cell - _NAMES_TOKENS
 
     def above(self, cells: Sequence[DocumentCell]) -> Parts:
         """The parts for the cells above, each with what marks its start."""
-        texts = [(cell.kind, told_source(cell)) for cell in cells]
-        pieces = [(kind, _tail(text, self._for_above // 2)) for kind, text in texts if text]
+        most = self._for_above // 2 * _CHARS_OF_TOKEN
+        texts = [(cell.kind, end_of(told_source(cell), most)) for cell in cells]
+        pieces = [(kind, text) for kind, text in texts if text]
         first = first_kept([self._count(text) + 2 for _, text in pieces], self._for_above)
         start = self._fim.prefix if self._fim is not None else ""
         start = self._notebook.start if self._notebook is not None else start
@@ -173,13 +190,9 @@ class PromptWriter:
 
     def names_line(self, text: str) -> str:
         """The line that tells names, as long as it may be."""
-        while text and self._count(text) > NAMES_TOKENS - 1:
+        while text and self._count(text) > _NAMES_TOKENS - 1:
             text = text[: len(text) * 3 // 4].rpartition(", ")[0]
         return text + "\n" if text else ""
-
-    def start(self, kind: CellKind, visit: Visit) -> Parts:
-        """The parts between the cells above and the cell that is written."""
-        return (*self._mark(kind), visit.names) if visit.names else self._mark(kind)
 
     def write(self, above: Parts, cell: CellText, visit: Visit, added: str = "") -> GhostPrompt:
         """The prompt for a cell, to whose prefix a model has `added` something already."""
@@ -190,24 +203,13 @@ class PromptWriter:
             fixed = visit.above if prefix.startswith(visit.above) else prefix.rpartition("\n")[0]
             suffix, middle = Special(self._fim.suffix), Special(self._fim.middle)
             rest = (fixed, suffix, told.suffix, middle, prefix.removeprefix(fixed))
-        parts = (*above, *self.start(cell.kind, visit), *rest)
-        return GhostPrompt(RawPrompt(tuple(filter(None, parts))), piece, self.stops)
-
-    def ahead(self, cells: Sequence[DocumentCell], cell: CellText, visit: Visit) -> Parts:
-        """What of a prompt can be read before anything is typed."""
-        above = self.above(cells)
-        if self._fim is not None:
-            return (*above, *self.start(cell.kind, visit))
-        return self.write(above, cell, visit).parts.parts
+        start: Parts = (*above, *self._mark(cell.kind), *([visit.names] if visit.names else ()))
+        parts = RawPrompt((*start, *(part for part in rest if part)))
+        ahead = parts.parts if self._fim is None else start
+        return GhostPrompt(parts, ahead, piece, self._stops)
 
     def fixed(self, cell: CellText) -> tuple[str, str]:
         """What a visit keeps of a cell: the lines above the cursor, and what follows it."""
         told = cell.within(self._for_cell)
         above, end, _ = told.prefix.rpartition("\n")
         return above + end, told.suffix
-
-
-def _tail(text: str, budget: int) -> str:
-    """The end of a long cell, in whole lines."""
-    most = budget * _CHARS_OF_TOKEN
-    return text if len(text) <= most else text[-most:].partition("\n")[2] or text[-most:]

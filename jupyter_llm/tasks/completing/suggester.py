@@ -14,7 +14,8 @@ from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Priority, Request
 from jupyter_llm.notebook.values.lookups import Names
 from jupyter_llm.tasks.completing.ending import Ending, language_of
-from jupyter_llm.tasks.completing.suggestions import GhostItem
+from jupyter_llm.tasks.completing.prompt import end_of
+from jupyter_llm.tasks.completing.suggestions import GhostItem, GhostText
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.base import Engine, Stream
@@ -54,7 +55,7 @@ class Suggester:
         self._engine = engine
         self._run = run
         # Of a very long cell the names of its end are looked at.
-        self._seen = _end_of(request.prefix, _MAX_SEEN)
+        self._seen = end_of(request.prefix, _MAX_SEEN)
         self._rest = request.suffix.partition("\n")[0]
         self._prompt_with = prompt_with
         language = language_of(request.prefix) if request.kind == "code" else "text"
@@ -71,12 +72,12 @@ class Suggester:
         params: SamplingParams,
         conversation: str | None = None,
         *,
-        show: Callable[[str], None] = lambda _text: None,
-        at_first: Callable[[], None] = lambda: None,
+        at_first: Callable[[], None] | None = None,
     ) -> GhostItem:
-        """Write it to its end; `show` is given what can be accepted so far.
+        """Write it to its end.
 
-        `at_first` is called when the prompt was read.
+        The first one is told as far as it can be accepted, and calls `at_first` when the prompt was
+        read.
         """
         kept, is_set_next = "", _is_set_next(self._rest)
         completion: Completion | None = None
@@ -89,7 +90,7 @@ class Suggester:
             if openings == () or not prompt.parts.text.strip():
                 break  # no name that exists can follow
             stream = self._begin(prompt, openings or ("",), params, conversation)
-            text, wrong = self._follow(stream, kept, prompt.piece, show, at_first)
+            text, wrong = self._follow(stream, kept, prompt.piece, at_first)
             completion = stream.result()
             usage = _together(usage, completion.usage)
             if self._run.is_cancelled:
@@ -128,8 +129,7 @@ class Suggester:
         stream: Stream,
         kept: str,
         piece: str,
-        show: Callable[[str], None],
-        at_first: Callable[[], None],
+        at_first: Callable[[], None] | None,
     ) -> tuple[str, int | None]:
         """Read on to the end or to a name that does not exist: all behind what is kept, and where.
 
@@ -137,16 +137,17 @@ class Suggester:
         """
         written = ""
         for chunk in stream:
-            at_first()
+            if at_first is not None:
+                at_first()
             written += chunk.text
             text = self._ending.normal(kept + written[len(piece) :])
             wrong = self._wrong(text)
             if wrong is not None or self._ending.end_of(text) is not None:
                 stream.cancel()
                 return text, wrong
-            shown = self._ending.shown(text)
+            shown = self._ending.shown(text) if at_first is not None else ""
             if shown and not self._names.is_torn(self._seen + shown):
-                show(shown)
+                self._run.tell(GhostText(0, shown, is_final=False))
         return self._ending.normal(kept + written[len(piece) :]), None
 
     def _wrong(self, text: str, *, is_whole: bool = False) -> int | None:
@@ -166,18 +167,10 @@ class Suggester:
         return text
 
 
-def _end_of(text: str, most: int) -> str:
-    """The end of a text, in whole lines."""
-    return text if len(text) <= most else text[-most:].partition("\n")[2]
-
-
 def _is_set_next(rest: str) -> bool | None:
     """Whether what follows the cursor on its line sets the name that is written; None: perhaps."""
-    found = _NAME_ENDS.match(rest)
-    after = rest[found.end() :] if found is not None else rest
-    if not after:
-        return None
-    return after.startswith("=") and not after.startswith("==")
+    after = _NAME_ENDS.sub("", rest, count=1)
+    return after.startswith("=") and not after.startswith("==") if after else None
 
 
 def _together(one: Usage, other: Usage) -> Usage:

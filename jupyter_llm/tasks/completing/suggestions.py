@@ -73,7 +73,6 @@ class GhostRun:
         self._tell = tell
         self._streams: list[Stream] = []
         self._lock = threading.Lock()
-        self._ended = threading.Event()
         self._stopped = threading.Event()
         self._end = GhostEnd()
         self.is_cancelled = False
@@ -85,11 +84,6 @@ class GhostRun:
             streams = [*self._streams]
         for stream in streams:
             stream.cancel()
-        self._ended.set()
-
-    def wait(self, timeout_s: float) -> bool:
-        """Wait until there is nothing more to come, and return whether that is so."""
-        return self._ended.wait(timeout_s)
 
     @property
     def is_stopped(self) -> bool:
@@ -107,7 +101,6 @@ class GhostRun:
             self._tell(news)
         if isinstance(news, GhostEnd):
             self._end = news
-            self._ended.set()
             self._stopped.set()
 
     def follow(self, stream: Stream) -> None:

@@ -46,7 +46,7 @@ class Asked:
         self.told.clear()
         request = GhostRequest(cell_id=cell, prefix=prefix, suffix=suffix, **more)
         run = self.writer.complete(NOTEBOOK, request, self.told.append)
-        assert run.wait(30)
+        run.result(30)
         (end,) = [one for one in self.told if isinstance(one, GhostEnd)]
         return end
 
@@ -176,7 +176,7 @@ def test_of_two_that_are_the_same_the_first_stays_though_it_ends_last() -> None:
 
     request = GhostRequest(cell_id="c", prefix="y = ", num_items=3)
     run = Asked(engine).writer.complete(NOTEBOOK, request, tell)
-    assert run.wait(30)
+    run.result(30)
     assert isinstance(told[-1], GhostEnd)
     assert [item.text for item in told[-1].items] == ["1 + 1", "", ""]
 

@@ -9,7 +9,7 @@ import pandas as pd  # type: ignore[import-untyped]
 import pytest
 
 from jupyter_llm.notebook.values.lookups import Names
-from jupyter_llm.tasks.completing.names import told_names
+from jupyter_llm.tasks.completing.prompt import told_names
 
 
 class Model:

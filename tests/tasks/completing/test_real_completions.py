@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
@@ -41,7 +42,7 @@ class Typist:
 
     def ask(self, document: Document, cell_id: str, prefix: str, suffix: str = "") -> str:
         self.told.clear()
-        assert self.begin(document, cell_id, prefix, suffix).wait(60)
+        self.begin(document, cell_id, prefix, suffix).result(60)
         (end,) = [one for one in self.told if isinstance(one, GhostEnd)]
         return end.items[0].text if end.items else ""
 
@@ -106,8 +107,8 @@ def type_through(typist: Typist, document: Document, cell: DocumentCell, keys: i
         typist.streams.clear()
         run = typist.begin(document, cell.cell_id, cell.source[:length])
         # As long as it takes to see something, or that there is nothing.
-        while not any(map(_writes, typist.streams)) and not run.wait(0.001):
-            pass
+        while not any(map(_writes, typist.streams)) and not run.is_stopped:
+            time.sleep(0.001)
         run.cancel()
         costs.append(sum(new_tokens(one.result().usage) for one in typist.streams))
     return costs
@@ -157,7 +158,7 @@ def test_a_key_ends_what_is_written_in_the_engine_too(typist: Typist) -> None:
 def test_several_suggestions_of_a_real_model_differ(typist: Typist) -> None:
     document = read_typed("houses")
     request = GhostRequest(cell_id="5", prefix="large = ", num_items=3)
-    assert typist.writer.complete(document, request, typist.told.append).wait(60)
+    typist.writer.complete(document, request, typist.told.append).result(60)
     (end,) = [one for one in typist.told if isinstance(one, GhostEnd)]
     texts = [item.text for item in end.items if item.text]
     assert len(texts) == len(set(texts)) > 1
