@@ -14,28 +14,24 @@ from jupyter_llm.notebook.code.repair import repair
 from jupyter_llm.notebook.code.syntax import syntax_error
 from jupyter_llm.notebook.failures.broken_cell import Broken, Mend
 
+Change = tuple[str, str, bool]  # a line or cell, what was wrong with it, and whether that is sure
+
 _MAX_READS = 250  # of the cell, with one thing changed
 _TOKEN = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'|\w+|\*\*|//|[-+*/<>=!]=|\S")
 _KEYWORDS = [*keyword.kwlist, "print"]
 _SIGNS = (
-    (r"\belse\s+if\b", "elif", "`else if` is `elif` in Python"),
-    (r"\belseif\b", "elif", "`elseif` is `elif` in Python"),
+    (r"\belse\s*if\b", "elif", "`else if` is `elif` in Python"),
     (r"&&", "and", "`&&` is `and` in Python"),
     (r"\|\|", "or", "`||` is `or` in Python"),
     (r"!(?=[\w(])", "not ", "`!` is `not` in Python"),
     (r"(\w+)\+\+", r"\1 += 1", "`++` is `+= 1` in Python"),
-    (r"(\w+)--", r"\1 -= 1", "`--` is `-= 1` in Python"),
     (r"<>", "!=", "`<>` is `!=` in Python"),
     (r"=>", ">=", "`=>` is `>=` in Python"),
     (r"=<", "<=", "`=<` is `<=` in Python"),
-    (r"=\s+=", "==", "`= =` is `==`"),
     (r"(?<![=!<>:])=(?!=)", "==", "`==` compares, `=` assigns"),
     (r"(?<![\w.])(\d+)([A-Za-z_]\w*)", r"\1 * \2", "a `*` is missing"),
     (r"(?<![\w.])0+(\d)", r"\1", "a number begins with no 0"),
-    (r"^(\s*)(?:let|var|const)\s+", r"\1", "Python declares no variables"),
     (r"^(\s*)(?:function|func|fn|define)\s+", r"\1def ", "a function begins with `def`"),
-    (r"^(\s*.*?);\s*$", r"\1", "a `;` is too many"),
-    (r"\bnull\b", "None", "`null` is `None` in Python"),
 )
 
 
@@ -46,9 +42,8 @@ def syntax(broken: Broken) -> Iterator[Mend]:
         return
     lines = broken.source.split("\n")
     row = min(max((error.lineno or broken.line or len(lines)) - 1, 0), len(lines) - 1)
-    message = str(error.msg)
     seen = {broken.source}
-    for source, reason, is_sure in _candidates(lines, row, error.offset or 0, message):
+    for source, reason, is_sure in _candidates(lines, row, error):
         if source not in seen and syntax_error(source) is None:
             yield Mend(source, reason, is_sure)
         seen.add(source)
@@ -56,106 +51,72 @@ def syntax(broken: Broken) -> Iterator[Mend]:
             return
 
 
-def _candidates(
-    lines: list[str], row: int, column: int, message: str
-) -> Iterator[tuple[str, str, bool]]:
+def _candidates(lines: list[str], row: int, error: SyntaxError) -> Iterator[Change]:
     """Yield the cell with one thing changed, the likeliest first; not all of it can be read."""
-    line = lines[row]
 
-    def cell(new: str, at: int = row) -> str:
-        return "\n".join([*lines[:at], new, *lines[at + 1 :]])
+    def cells(changes: Iterator[Change], at: int = row) -> Iterator[Change]:
+        for new, reason, is_sure in changes:
+            yield "\n".join([*lines[:at], new, *lines[at + 1 :]]), reason, is_sure
 
-    yield from ((cell(new), reason, True) for new, reason in _quoted(line))
-    if "expected ':'" in message:
-        yield cell(re.sub(r"\s*(#.*)$", r":  \1", line)), "a colon is missing", True
-    yield from _repaired(lines)
-    wants_sign = "'=='" in message or "expression" in message
-    for pattern, sign, reason in _SIGNS:
-        if sign == "==" and "= =" not in line and not wants_sign:
-            continue
-        for found in re.finditer(pattern, line):
-            new = line[: found.start()] + found.expand(sign) + line[found.end() :]
-            yield cell(new), reason, True
-    for found in re.finditer(r"[^\W\d]\w*", line):
-        word = found[0]
-        if word in _KEYWORDS:
-            continue
-        for other, _ in near(word, _KEYWORDS):
-            new = line[: found.start()] + other + line[found.end() :]
-            yield cell(new), f"`{word}` is no keyword; near it is `{other}`", True
-    if loop := re.match(r"(\s*)for\s+(\w+)\s+(\w+)\s+(.*)", line):
-        yield cell(f"{loop[1]}for {loop[2]} in {loop[4]}"), "a loop says `in`", True
-    rows = [row, *([row - 1] if row else [])]
-    for at in rows:
-        yield from _with_sign(lines, at, column if at == row else len(lines[at]), message)
+    yield from cells(_quoted(lines[row]))
+    yield from _repaired("\n".join(lines).rstrip())
+    yield from cells(_said_otherwise(lines[row], str(error.msg)))
+    for at in (row, row - 1) if row else (row,):
+        column = (error.offset or 0) if at == row else len(lines[at])
+        yield from cells(_with_sign(lines[at], column, "\n".join(lines[:at]), error), at)
 
 
-def _quoted(line: str) -> Iterator[tuple[str, str]]:
-    """Yield a line with a quote at the other end of a text."""
-    found = re.search(r"'([^'\"\n]*)'(\w[^'\"\n]*)'", line)
-    if found:
-        new = f'"{found[1]}\'{found[2]}"'
-        yield line[: found.start()] + new + line[found.end() :], "an apostrophe ended the text"
-    for quote, other in (("'", '"'), ('"', "'")):
-        if line.count(quote) % 2 == 0:
-            continue
-        reason = f"a {quote} is missing"
-        if line.count(other) % 2:
-            at = max(line.rfind(quote), line.rfind(other))
-            first = line[min(line.find(quote) % 10**6, line.find(other) % 10**6)]
-            yield line[:at] + first + line[at + 1 :], "the text ends with another quote"
-        code = line.rstrip()
-        ends = [found.start() for found in re.finditer(r"[)\]},: ]*$", code)]
-        places = [
-            *range(ends[0], len(code) + 1),
-            *(m.start() for m in re.finditer(r"[)\],:]", code)),
-        ]
-        yield from ((code[:place] + quote + code[place:], reason) for place in places)
-        starts = [m.end() for m in re.finditer(r"[(\[{,=]\s*", code)]
-        yield from ((code[:place] + quote + code[place:], reason) for place in reversed(starts))
-
-
-def _with_sign(
-    lines: list[str], row: int, column: int, message: str
-) -> Iterator[tuple[str, str, bool]]:
-    """Yield the cell with a sign more or less in a line, those nearest to a column first."""
-    line = lines[row]
-    code = line.split("#", maxsplit=1)[0].rstrip() if line.count("#") == 1 else line.rstrip()
-    tokens = list(_TOKEN.finditer(code))
-    ends = sorted({found.end() for found in tokens}, key=lambda place: abs(place - column))
-    signs: tuple[str, ...] = (",", ")", "]", "}", ":", "(", "[", "{")
-    if "never closed" in message or "EOF" in message or "does not match" in message:
-        ends = sorted(ends, reverse=True)
-        signs = (")", "]", "}", "),", ")]", "])", "))")
-    elif "comma" not in message and "'{'" in message:
-        signs = ("}", ":", ",")
-    for sign in signs:
-        for place in ends:
-            new = code[:place] + sign + line[place:]
-            said = "comma" if sign == "," else "colon" if sign == ":" else f"`{sign}`"
-            before = "\n".join([*lines[:row], line[:place]])
-            if sign == ":" and not re.search(r"[\[{]", before):
-                continue  # it would be an annotation
-            # Behind a word that is misspelled a comma can be read, but was not meant.
-            is_inside = sign == "," and re.search(r"[(\[{]", before) is not None
-            is_sure = sign == ":" or is_inside or place == len(code) or "closed" in message
-            yield "\n".join([*lines[:row], new, *lines[row + 1 :]]), f"a {said} is missing", is_sure
-    for found in sorted(tokens, key=lambda token: abs(token.start() - column + 1)):
-        if found[0] in ")]},:":  # an operator less would be a guess
-            new = code[: found.start()] + line[found.end() :]
-            yield (
-                "\n".join([*lines[:row], new, *lines[row + 1 :]]),
-                f"a `{found[0]}` is too many",
-                True,
-            )
-
-
-def _repaired(lines: list[str]) -> Iterator[tuple[str, str, bool]]:
+def _repaired(source: str) -> Iterator[Change]:
     """Yield the cell by the repair of what models write, where that makes up and drops nothing."""
-    source = "\n".join(lines).rstrip()
     repaired = repair(source)
     words = "; ".join(repaired.changes)
     if repaired.source.startswith(source) and (signs := repaired.source[len(source) :].strip()):
         words = f"a `{signs}` is missing"  # at the end, where all can see it
     if repaired.has_code and not re.search("comment|left out|`pass`|an end", words):
         yield repaired.source, words, True
+
+
+def _said_otherwise(line: str, message: str) -> Iterator[Change]:
+    """Yield a line with the signs and the keywords of Python in the place of others."""
+    for pattern, sign, reason in _SIGNS:
+        if sign != "==" or "'=='" in message or "expression" in message:
+            for found in re.finditer(pattern, line):
+                new = line[: found.start()] + found.expand(sign) + line[found.end() :]
+                yield new, reason, True
+    for found in re.finditer(r"[^\W\d]\w*", line):
+        word = found[0]
+        for other, _ in near(word, _KEYWORDS) if word not in _KEYWORDS else ():
+            new = line[: found.start()] + other + line[found.end() :]
+            yield new, f"`{word}` is no keyword; near it is `{other}`", True
+
+
+def _quoted(line: str) -> Iterator[Change]:
+    """Yield a line with a quote at the other end of a text."""
+    if found := re.search(r"'([^'\"\n]*)'(\w[^'\"\n]*)'", line):
+        new = f'{line[: found.start()]}"{found[1]}\'{found[2]}"{line[found.end() :]}'
+        yield new, "an apostrophe ended the text", True
+    code = line.rstrip()
+    for quote in ("'", '"'):
+        ends = [found.start() for found in re.finditer(r"[)\]},:]|$", code)]
+        starts = [found.end() for found in re.finditer(r"[(\[{,=]\s*", code)]
+        for place in [*ends, *reversed(starts)] if line.count(quote) % 2 else ():
+            yield code[:place] + quote + code[place:], f"a {quote} is missing", True
+
+
+def _with_sign(line: str, column: int, above: str, error: SyntaxError) -> Iterator[Change]:
+    """Yield a line with a sign more or less, those nearest to a column first."""
+    code = line.split("#", maxsplit=1)[0].rstrip() if line.count("#") == 1 else line.rstrip()
+    tokens = list(_TOKEN.finditer(code))
+    is_open = re.search("never closed|EOF|does not match", str(error.msg)) is not None
+    ends = sorted({found.end() for found in tokens}, key=lambda place: abs(place - column))
+    for sign in (")", "]", "}") if is_open else (",", ":", ")", "]", "}", "(", "[", "{"):
+        for place in sorted(ends, reverse=True) if is_open else ends:
+            is_inside = re.search(r"[(\[{]", f"{above}\n{line[:place]}") is not None
+            if sign == ":" and not is_inside:
+                continue  # it would be an annotation
+            # Behind a word that is misspelled a comma can be read, but was not meant.
+            is_sure = sign == ":" or (sign == "," and is_inside) or is_open or place == len(code)
+            yield code[:place] + sign + line[place:], f"a `{sign}` is missing", is_sure
+    for found in sorted(tokens, key=lambda token: abs(token.start() - column + 1)):
+        if found[0] in ")]},:":  # an operator less would be a guess
+            yield code[: found.start()] + line[found.end() :], f"a `{found[0]}` is too many", True
