@@ -17,7 +17,7 @@ The rules, in this order:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.notebook.cells.events import CellEvent
@@ -82,14 +82,11 @@ def causing_cells(failure: Failure, cells: Sequence[CellEvent]) -> tuple[Cause, 
     if ran is None:
         return ()
     before = [cell for cell in cells if ran.number == 0 or cell.number < ran.number]
-    ledger = _Ledger()
     frame = _blamed(failure)
     if frame is None or frame.cell is None:
-        ledger.add(ran, _OWN_FAULT, _RAISED)
-    else:
-        search = _Search([*before[-_MAX_CELLS:], ran], failure.frames[0].line)
-        _weigh(failure, frame, search, ledger, cells)
-    return ledger.causes()
+        return (Cause(ran, _RAISED, _OWN_FAULT, has_raised=True),)
+    history = _History([*before[-_MAX_CELLS:], ran], failure.frames[0].line)
+    return _ranked(_weighed(failure, frame, history, cells))
 
 
 def is_over(failure: Failure, cells: Sequence[CellEvent]) -> bool:
@@ -101,31 +98,29 @@ def is_over(failure: Failure, cells: Sequence[CellEvent]) -> bool:
     return any(not cell.has_failed for cell in later)
 
 
-def _weigh(
-    failure: Failure, frame: Frame, search: _Search, ledger: _Ledger, cells: Sequence[CellEvent]
-) -> None:
-    """Enter all that speaks for one cell or another."""
+def _weighed(
+    failure: Failure, frame: Frame, history: _History, cells: Sequence[CellEvent]
+) -> Iterator[Cause]:
+    """Yield all that speaks for one cell or another."""
     assert frame.cell is not None
-    raised_in = _event_of(frame.cell, cells)
     names = _shared_names(frame)
     wanted = set(frame.keys) | ({failure.missing.name} if failure.missing else set())
-    made = list(search.hands(names, frozenset(wanted)))
-    is_own = _is_own_fault(failure, search, frame) or (
+    made = list(history.hands(names, frozenset(wanted)))
+    is_own = _is_own_fault(failure, history, frame) or (
         not frame.is_module_level and not any(hand.score > _RAISED_IT for hand in made)
     )
     if failure.missing is not None and failure.missing.kind == "name":
-        for cause in search.lost(failure.missing.name):
-            ledger.add(cause.cell, cause.score, cause.reason)
-    ledger.add(raised_in, _OWN_FAULT if is_own else _RAISED_IT, _RAISED)
+        yield from history.lost(failure.missing.name)
+    yield Cause(_event_of(frame.cell, cells), _RAISED, _OWN_FAULT if is_own else _RAISED_IT)
     for hand in made:
-        ledger.add(hand.cell, hand.score, hand.reason)
+        yield Cause(hand.cell, hand.reason, hand.score)
     for step in failure.frames:
         if step.cell is None or step is frame or step.is_comprehension:
             continue
         reason = "was running" if step.is_module_level else f"defines `{step.function.strip('<>')}`"
-        ledger.add(_event_of(step.cell, cells), _ON_THE_WAY, reason)
-        for hand in search.hands(_shared_names(step), frozenset()):
-            ledger.add(hand.cell, hand.score - _MADE_IT, hand.reason)
+        yield Cause(_event_of(step.cell, cells), reason, _ON_THE_WAY)
+        for hand in history.hands(_shared_names(step), frozenset()):
+            yield Cause(hand.cell, hand.reason, hand.score - _MADE_IT)
 
 
 def _root(failure: Failure) -> Failure:
@@ -178,7 +173,7 @@ def _shared_names(frame: Frame) -> list[str]:
     return [name for name in frame.names if name not in own]
 
 
-def _is_own_fault(failure: Failure, search: _Search, frame: Frame) -> bool:
+def _is_own_fault(failure: Failure, history: _History, frame: Frame) -> bool:
     """Whether the cell that raised the error is wrong by itself."""
     if _ALWAYS_OWN.intersection(failure.bases) or frame.is_raise:
         return True
@@ -191,28 +186,21 @@ def _is_own_fault(failure: Failure, search: _Search, frame: Frame) -> bool:
         return True
     # What earlier cells mention was there once; what none mentions was never there.
     is_of_none = "'NoneType' object" in failure.message
-    return not is_of_none and not search.mentions(_shared_names(frame), missing.name)
+    hands = history.hands(_shared_names(frame), frozenset({missing.name}))
+    return not is_of_none and not any(hand.mentioned for hand in hands)
 
 
-class _Ledger:
-    """What speaks for each cell: the strongest reason counts, all others are told too."""
-
-    def __init__(self) -> None:
-        self._entries: dict[tuple[int, str], list[Cause]] = {}
-
-    def add(self, cell: CellEvent, score: float, reason: str) -> None:
-        self._entries.setdefault((cell.number, cell.source), []).append(Cause(cell, reason, score))
-
-    def causes(self) -> tuple[Cause, ...]:
-        causes = []
-        for entries in self._entries.values():
-            entries.sort(key=lambda cause: -cause.score)
-            reasons = list(dict.fromkeys(cause.reason for cause in entries))
-            best = entries[0]
-            reason = "; ".join(reasons[:_MAX_REASONS])
-            causes.append(Cause(best.cell, reason, best.score, _RAISED in reasons))
-        causes.sort(key=lambda cause: (-cause.score, -cause.cell.number))
-        return tuple(causes)
+def _ranked(entries: Iterable[Cause]) -> tuple[Cause, ...]:
+    """The cells for which something speaks: the strongest reason counts, others are told too."""
+    by_cell: dict[tuple[int, str], list[Cause]] = {}
+    for cause in sorted(entries, key=lambda cause: -cause.score):
+        by_cell.setdefault((cause.cell.number, cause.cell.source), []).append(cause)
+    causes = []
+    for best, *others in by_cell.values():
+        reasons = list(dict.fromkeys(cause.reason for cause in (best, *others)))
+        reason = "; ".join(reasons[:_MAX_REASONS])
+        causes.append(replace(best, reason=reason, has_raised=_RAISED in reasons))
+    return tuple(sorted(causes, key=lambda cause: (-cause.score, -cause.cell.number)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +238,7 @@ class _Hand:
         return score + (_MADE_ANEW if self.binding.makes_again else 0)
 
 
-class _Search:
+class _History:
     """Follows names backwards through the cells up to the failing line, which is the last's."""
 
     def __init__(self, cells: Sequence[CellEvent], line: int) -> None:
@@ -282,10 +270,6 @@ class _Search:
                     yield _Hand(cell, binding, depth, product, wanted & binding.keys)
                     following += [(use, index, name) for use in binding.uses]
             level = following
-
-    def mentions(self, names: Iterable[str], key: str) -> bool:
-        """Whether a cell that had a hand in the values of names mentions a text."""
-        return any(hand.mentioned for hand in self.hands(names, frozenset({key})))
 
     def lost(self, name: str) -> Iterator[Cause]:
         """Yield the cells because of which a name is not defined, though one might think so."""

@@ -121,10 +121,10 @@ def read_failure(
 
     `namespace` is the notebook's, for a cell that could not run and so has no variables.
     """
-    return _Reader(sources or CellSources(), namespace or {}).read(error, run, _MAX_CHAIN)
+    return _FailureReader(sources or CellSources(), namespace or {}).read(error, run, _MAX_CHAIN)
 
 
-class _Reader:
+class _FailureReader:
     """Reads an exception and those that led to it, each once."""
 
     def __init__(self, sources: CellSources, namespace: Mapping[str, object]) -> None:

@@ -9,10 +9,11 @@ import ast
 import linecache
 import os
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.common.tables import count_of
 from jupyter_llm.notebook.code.bindings import (
     first_line_of,
     function_at,
@@ -25,7 +26,7 @@ from jupyter_llm.notebook.values.peek import library_folders
 from jupyter_llm.notebook.values.summaries import tells_data
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from types import CodeType, FrameType, TracebackType
 
     from jupyter_llm.notebook.cells.sources import CellSource, CellSources
@@ -36,6 +37,7 @@ _MACHINERY = ("IPython", "ipykernel", "ipyparallel")  # what runs cells, above t
 _MAX_FRAMES = 12  # of the user's own; the middle ones of more are left out
 _COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
 _MAX_WALK = 100_000
+_POSITIONS = ("lineno", "end_lineno", "col_offset", "end_col_offset")
 _MAX_EXPRESSION = 200  # characters
 _MAX_SOURCE_LINES = 60  # of a function in a file
 
@@ -84,22 +86,8 @@ class Frame:
         return lines[index].strip() if 0 <= index < len(lines) else ""
 
 
-@dataclass(frozen=True, slots=True)
-class LibraryCalls:
-    """Steps of a traceback in a row that are no code of the user's."""
-
-    num_calls: int
-    innermost: str
-
-
-@dataclass(frozen=True, slots=True)
-class FramesLeftOut:
-    """The middle of a long traceback."""
-
-    num_frames: int
-
-
-Step = Frame | LibraryCalls | FramesLeftOut
+Step = Frame | str
+"""A step in the user's own code, or what is said of others: of libraries, or left out."""
 
 
 def read_steps(
@@ -110,24 +98,33 @@ def read_steps(
     IPython's own steps above the first cell are left out, and so is what runs under its magics.
     """
     entries = _folded(_walk(traceback, sources))
-    own = [entry for entry in entries if entry.origin.is_own]
-    ends = {id(entry) for entry in (*own[:1], *own[-1:])}
-    live = [names for e in own[-1:] for names in (e.live.f_globals, e.live.f_locals)]
-    steps: list[Step] = []
+    own = [entry for entry in entries if entry.is_own]
     # The innermost frame's variables come first: what does not fit is left out of the others.
-    variables = {id(e): told(_values(e), room) for e in reversed(own) if id(e) in ends}
-    shown = {id(entry) for entry in (*own[: _MAX_FRAMES // 2], *own[-_MAX_FRAMES // 2 :])}
-    num_left_out = len(own) - len(shown)
-    for entry in entries:
-        if not entry.origin.is_own:
-            _add_library_call(steps, entry)
-        elif id(entry) not in shown:
-            if num_left_out:
-                steps.append(FramesLeftOut(num_left_out))
-            num_left_out = 0
+    ends = {id(one): one for one in (*own[-1:], *own[:1])}
+    variables = {key: told(_values(one), room) for key, one in ends.items()}
+    middle: list[Step] = []
+    begin = end = len(entries)
+    if len(own) > _MAX_FRAMES:
+        half = _MAX_FRAMES // 2
+        begin, end = entries.index(own[half - 1]) + 1, entries.index(own[-half])
+        middle.append(f"{end - begin} more steps")
+    head, tail = (list(_steps(some, variables)) for some in (entries[:begin], entries[end:]))
+    live = [names for one in own[-1:] for names in (one.live.f_globals, one.live.f_locals)]
+    namespace = {name: value for one in live for name, value in _namespace(one).items()}
+    return (*head, *middle, *tail), namespace
+
+
+def _steps(
+    entries: list[_LiveStep], variables: Mapping[int, tuple[tuple[Summary, ...], int]]
+) -> Iterator[Step]:
+    for is_own, group in groupby(entries, key=lambda entry: entry.is_own):
+        if is_own:
+            yield from (one.frame(*variables.get(id(one), ((), 0))) for one in group)
         else:
-            steps.append(entry.frame(*variables.get(id(entry), ((), 0))))
-    return tuple(steps), {name: value for one in live for name, value in _namespace(one).items()}
+            *others, last = group
+            where = f"{_library_name(last.code.co_filename)}:{last.line} in {last.code.co_name}"
+            calls = count_of(len(others) + 1, "call")
+            yield f"{calls} in libraries, the last in {where}"
 
 
 def told(values: Mapping[str, object], room: Room) -> tuple[tuple[Summary, ...], int]:
@@ -142,32 +139,30 @@ def is_users_code(code: CodeType, sources: CellSources) -> bool:
     return sources.find(name) is not None or _is_users_file(name)
 
 
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """What is known of the code of a frame by its file name."""
+@dataclass(slots=True, eq=False)
+class _LiveStep:
+    """A step while it is read; it holds the frame and does not outlive the reading.
 
+    `cell` or `path` is where the code comes from, if it is the user's own.
+    """
+
+    live: FrameType
+    line: int
+    instruction: int
     cell: CellSource | None
     path: str | None
+    num_repeats: int = 1
+
+    @property
+    def code(self) -> CodeType:
+        return self.live.f_code
 
     @property
     def is_own(self) -> bool:
         return self.cell is not None or self.path is not None
 
-
-@dataclass(slots=True, eq=False)
-class _LiveStep:
-    """A step while it is read; it holds the frame and does not outlive the reading."""
-
-    live: FrameType
-    code: CodeType
-    line: int
-    positions: tuple[int | None, ...]
-    origin: _Origin
-    num_repeats: int = 1
-
     def text(self) -> str:
-        cell, path = self.origin.cell, self.origin.path
-        return cell.compiled if cell is not None else _file_text(path or "")
+        return self.cell.compiled if self.cell is not None else _file_text(self.path or "")
 
     def tree(self) -> ast.Module | None:
         return parse_python(self.text())
@@ -178,31 +173,33 @@ class _LiveStep:
         if tree is None:
             return None, None
         statement = statement_at(tree, self.line)
-        line, end_line, column, end_column = self.positions
-        for node in ast.walk(statement) if statement is not None else ():
-            place = (getattr(node, "lineno", None), getattr(node, "end_lineno", None))
-            columns = (getattr(node, "col_offset", None), getattr(node, "end_col_offset", None))
-            if column is not None and (*place, *columns) == (line, end_line, column, end_column):
+        positions = next(islice(self.code.co_positions(), self.instruction // 2, None), (None,))
+        for node in ast.walk(statement) if statement is not None and None not in positions else ():
+            if tuple(getattr(node, name, None) for name in _POSITIONS) == positions:
                 return node, statement
         return statement, statement
 
     def frame(self, variables: tuple[Summary, ...], num_untold: int) -> Frame:
         expression, statement = self.nodes()
         source, first_line = self.source()
-        cell = self.origin.cell
+        cell, code = self.cell, self.code
         return Frame(
-            function=self.code.co_name,
+            function=code.co_name,
             source=source,
             line=cell.typed_line(self.line) if cell is not None else self.line,
             first_line=first_line,
             cell=cell,
-            path=_shown_path(self.origin.path),
+            path=_shown_path(self.path),
             expression="" if expression is statement else _text_of(expression, self.text()),
             names=names_in(expression) if expression is not None else (),
             statement_names=names_in(statement) if statement is not None else (),
             keys=keys_in(expression) if expression is not None else frozenset(),
             is_raise=isinstance(statement, (ast.Raise, ast.Assert)),
-            local_names=frozenset(_local_names(self.code)),
+            local_names=frozenset(
+                ()
+                if code.co_name == "<module>"
+                else (*code.co_varnames, *code.co_cellvars, *code.co_freevars)
+            ),
             variables=variables,
             num_untold=num_untold,
             num_repeats=self.num_repeats,
@@ -214,9 +211,9 @@ class _LiveStep:
         The code of a file at its top level, and what is longer than a screen or two, is cut to the
         lines around the running one.
         """
-        if self.origin.cell is not None:
-            return self.origin.cell.source, 1
-        lines = _file_text(self.origin.path or "").split("\n")
+        if self.cell is not None:
+            return self.cell.source, 1
+        lines = self.text().split("\n")
         tree = self.tree()
         is_function = self.code.co_name != "<module>" and tree is not None
         node = function_at(tree, self.line, self.code.co_name) if tree and is_function else None
@@ -259,75 +256,41 @@ def _namespace(names: Mapping[str, Any]) -> Mapping[str, Any]:
     return names if type(names) is dict or type(names).__name__ == "FrameLocalsProxy" else {}
 
 
-def _local_names(code: CodeType) -> Iterator[str]:
-    if code.co_name != "<module>":
-        yield from (*code.co_varnames, *code.co_cellvars, *code.co_freevars)
-
-
 def _walk(traceback: TracebackType | None, sources: CellSources) -> list[_LiveStep]:
     """The entries from the first one in the user's code on."""
-    found: dict[str, _Origin] = {}
+    found: dict[str, tuple[CellSource | None, str | None]] = {}
     entries: list[_LiveStep] = []
-    cell: CellSource | None = None
+    within: CellSource | None = None  # the last cell
     for _ in range(_MAX_WALK):
         if traceback is None:
             break
-        code = traceback.tb_frame.f_code
-        name = code.co_filename
+        name = traceback.tb_frame.f_code.co_filename
         if name not in found:
-            source = sources.find(name)
-            body = sources.body_of(cell, name) if cell is not None and source is None else None
-            is_file = source is None and body is None and _is_users_file(name)
-            found[name] = _Origin(source or body, name if is_file else None)
-        origin = found[name]
-        cell = origin.cell or cell
-        if entries or origin.is_own or not _is_machinery(name):
-            entries.append(
-                _LiveStep(
-                    live=traceback.tb_frame,
-                    code=code,
-                    line=traceback.tb_lineno,
-                    positions=_positions(code, traceback.tb_lasti),
-                    origin=origin,
-                )
-            )
+            cell = sources.find(name)
+            if cell is None and within is not None:
+                cell = sources.body_of(within, name)
+            found[name] = (cell, name if cell is None and _is_users_file(name) else None)
+        cell, path = found[name]
+        within = cell or within
+        step = _LiveStep(traceback.tb_frame, traceback.tb_lineno, traceback.tb_lasti, cell, path)
+        if entries or step.is_own or not _is_machinery(name):
+            entries.append(step)
         traceback = traceback.tb_next
     return entries
 
 
-def _positions(code: CodeType, instruction: int) -> tuple[int | None, ...]:
-    positions = next(islice(code.co_positions(), instruction // 2, None), None)
-    return positions or (None, None, None, None)
-
-
-def _folded(entries: Iterable[_LiveStep]) -> list[_LiveStep]:
+def _folded(entries: list[_LiveStep]) -> list[_LiveStep]:
     """Tell what calls itself once, with its count; and the last step, where the error was."""
-    entries = list(entries)
-    if not entries:
-        return []
-    kept: dict[tuple[str, str, int], _LiveStep] = {}
-    own = [entry for entry in entries if entry.origin.is_own]
-    last = own[-1] if own else None
+    last = next((entry for entry in reversed(entries) if entry.is_own), None)
+    kept: dict[tuple[CodeType, int], _LiveStep] = {}
     result = []
     for entry in entries:
-        key = (entry.code.co_filename, entry.code.co_name, entry.line)
-        first = kept.get(key)
-        if first is not None and entry.origin.is_own and entry is not last:
+        first = kept.setdefault((entry.code, entry.line), entry)
+        if first is not entry and entry.is_own and entry is not last:
             first.num_repeats += 1
-            continue
-        kept.setdefault(key, entry)
-        result.append(entry)
+        else:
+            result.append(entry)
     return result
-
-
-def _add_library_call(steps: list[Step], entry: _LiveStep) -> None:
-    name = _library_name(entry.code.co_filename)
-    where = f"{name}:{entry.line} in {entry.code.co_name}"
-    before = 0
-    if steps and isinstance(steps[-1], LibraryCalls):
-        before = steps[-1].num_calls
-        steps.pop()
-    steps.append(LibraryCalls(before + 1, where))
 
 
 def _is_machinery(filename: str) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.markdown import code_block
-from jupyter_llm.common.tables import count_of
 from jupyter_llm.notebook.cells.rendering import cell_name
-from jupyter_llm.notebook.failures.frames import Frame, LibraryCalls
+from jupyter_llm.notebook.failures.frames import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,10 +50,8 @@ def _steps(steps: Iterable[Step]) -> Iterator[str]:
             continue
         if isinstance(step, Frame):
             yield f"- {_where(step)}: {step.line_text}{_details(step)}"
-        elif isinstance(step, LibraryCalls):
-            yield f"- {count_of(step.num_calls, 'call')} in libraries, the last in {step.innermost}"
         else:
-            yield f"- {step.num_frames} more steps"
+            yield f"- {step}"
 
 
 def _where(frame: Frame) -> str:

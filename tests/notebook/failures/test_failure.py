@@ -11,7 +11,7 @@ import pytest
 from support.watch import Watch
 
 from jupyter_llm.notebook.failures.failure import Failure, read_failure
-from jupyter_llm.notebook.failures.frames import Frame, FramesLeftOut, LibraryCalls
+from jupyter_llm.notebook.failures.frames import Frame
 
 DIVIDE = "\n\ndef divide(a, b):\n    quotient = a / b\n    return quotient"
 
@@ -130,9 +130,7 @@ def test_libraries_are_counted_and_the_users_own_module_is_shown(
     assert own.line_text == "return json.loads(text)"
     assert told(own)["text"] == "text: str of 2 characters: '[1'"
     assert told(own)["json"].startswith("json: module json")
-    assert isinstance(library, LibraryCalls)
-    assert library.num_calls == 3
-    assert "json/decoder.py" in library.innermost
+    assert str(library).startswith("3 calls in libraries, the last in json/decoder.py:")
     monkeypatch.delitem(sys.modules, "shop")
 
 
@@ -196,8 +194,8 @@ def test_recursion_is_told_once_with_its_count(watch: Watch) -> None:
 def test_the_middle_of_a_long_traceback_is_left_out(watch: Watch) -> None:
     chain = "\n".join(f"def f{n}(): return f{n + 1}()" for n in range(30))
     failure = failure_of(watch, f"{chain}\ndef f30(): return 1 / 0\nf0()")
-    (left_out,) = [step for step in failure.steps if isinstance(step, FramesLeftOut)]
-    assert left_out.num_frames + len(failure.frames) == 32
+    (left_out,) = [step for step in failure.steps if not isinstance(step, Frame)]
+    assert left_out == f"{32 - len(failure.frames)} more steps"
     assert failure.frames[-1].function == "f30"
 
 
