@@ -13,7 +13,7 @@ from typing import Literal
 
 Step = tuple[Literal["attribute", "key"], str]
 Kind = Literal["attribute", "key", "column"]
-Use = Literal["reads", "stores", "unknown"]
+Purpose = Literal["reads", "stores", "unknown"]
 
 _STRING = r"""(?P<marks>[rRuUfFbB]{0,2})(?P<quote>\"{3}|'{3}|"|')"""
 _TOKEN = re.compile(
@@ -70,11 +70,11 @@ class Access:
     end: int
     quote: str = ""
     is_open: bool = False
-    use: Use = "reads"
+    use: Purpose = "reads"
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class _Piece:
     kind: str
     text: str
     start: int
@@ -105,7 +105,7 @@ class _Bracket:
         return self.keyword in self.names if self.keyword else self.argument == self.place
 
 
-def _tokens(text: str) -> Iterator[_Token]:
+def _tokens(text: str) -> Iterator[_Piece]:
     position = 0
     while position < len(text):
         at_line = position == 0 or text[position - 1] == "\n"
@@ -121,7 +121,7 @@ def _tokens(text: str) -> Iterator[_Token]:
             if inside is None:
                 return
             position = inside.end()
-            yield _Token(
+            yield _Piece(
                 "string",
                 inside["text"],
                 inside.start(),
@@ -131,10 +131,10 @@ def _tokens(text: str) -> Iterator[_Token]:
                 found["marks"].lower(),
             )
         elif kind not in ("comment", "space"):
-            yield _Token(kind, found[0], start, position)
+            yield _Piece(kind, found[0], start, position)
 
 
-class _Reader:
+class _AccessReader:
     """Reads the tokens of a text from left to right."""
 
     def __init__(self, text: str) -> None:
@@ -201,14 +201,14 @@ class _Reader:
             return place + 2
         return place + 1
 
-    def _settle(self, bracket: _Bracket, use: Use) -> None:
+    def _settle(self, bracket: _Bracket, use: Purpose) -> None:
         if bracket.begins:
             for number in range(bracket.first, len(self.found)):
                 one = self.found[number]
                 if one.kind == "column" and one.variable == (bracket.table or ("",))[0]:
                     self.found[number] = replace(one, use=use)
 
-    def _read_string(self, token: _Token) -> None:
+    def _read_string(self, token: _Piece) -> None:
         if "f" in token.marks:
             for field in _FIELD.finditer(token.text):
                 code, at = field[1], token.start + field.start(1)
@@ -235,8 +235,8 @@ class _Reader:
         self,
         owner: tuple[str, tuple[Step, ...]],
         kind: Kind,
-        token: _Token | None,
-        use: Use = "reads",
+        token: _Piece | None,
+        use: Purpose = "reads",
     ) -> None:
         if token is None:
             self.found.append(
@@ -285,7 +285,7 @@ class _Reader:
             return False
         return place + 1 >= len(self.tokens) or self._text(place + 1) == "]"
 
-    def _use(self, last: int, *, begins: bool) -> Use:
+    def _use(self, last: int, *, begins: bool) -> Purpose:
         """What is done with a chain of names, by what follows its last token so far."""
         if not begins:
             return "reads"
@@ -310,48 +310,23 @@ class _Reader:
 @lru_cache(maxsize=64)
 def accesses(text: str) -> tuple[Access, ...]:
     """The attributes, keys and columns in some code, in order."""
-    return tuple(_Reader(text).read())
+    return tuple(_AccessReader(text).read())
 
 
-def bound_names(text: str) -> frozenset[str]:
-    """The names that some code gives a value, or changes; rather too many than too few."""
-    tokens = [token for token in _tokens(text) if token.kind != "string"]
-    found: set[str] = set()
-    depth, taking = 0, ""
-    for place, token in enumerate(tokens):
-        after = tokens[place + 1].text if place + 1 < len(tokens) else ""
-        if token.kind == "newline" and depth == 0:
-            taking = ""
-        elif token.text in "([{":
-            depth += 1
-        elif token.text in ")]}":
-            depth = max(depth - 1, 0)
-        elif token.text in _BINDING:
-            taking = token.text
-        elif token.text == ("in" if taking == "for" else ":"):
-            taking = ""
-        elif token.kind == "name":
-            before = tokens[place - 1].text if place else ""
-            is_target = depth == 0 and after in ("=", ",") and before != "."
-            is_target |= after == ":" and before in ("", "\n", ";")
-            is_changed = after == ":=" or (depth == 0 and after.endswith("=") and len(after) > 1)
-            if (
-                (taking and taking != "with")
-                or is_target
-                or (is_changed and after not in _COMPARED)
-            ):
-                found.add(token.text)
-    return frozenset(found)
-
-
-_BINDING = frozenset({"for", "as", "import", "def", "class", "lambda", "global", "del", "with"})
-_COMPARED = frozenset({"==", "!=", "<=", ">="})
-_MUTATED = re.compile(
+_NAME = re.compile(r"[^\W\d]\w*")
+_BOUND = re.compile(
+    r"(?m)^[ \t]*([\w, *]+?)[ \t]*(?:[-+*/%@&|^]|//|\*\*|<<|>>)?=(?!=)"
+    r"|^[ \t]*([^\W\d]\w*)[ \t]*:|\b(\w+)[ \t]*:="
+    r"|\bfor\b([^:=\n]*?)\bin\b|\blambda\b([^:\n]*)|\bdef\b([^\n]*)"
+    r"|\b(?:as|import|class|global|del)\b([^:=(\n]*)"
+)
+_RESHAPED = re.compile(
     r"\b([^\W\d]\w*)(?:\[[^\]\n]*\])?\.(?:(?:insert|update|setdefault|pop|popitem|clear)\(|columns\s*=[^=]"
     r"|\w+\([^\n]*\binplace\s*=\s*True)"
 )
 
 
-def reshaped_names(text: str) -> frozenset[str]:
-    """The names of what gets other keys or columns by a method, or by `columns = …`."""
-    return frozenset(found[1] for found in _MUTATED.finditer(text))
+def bound_names(text: str) -> frozenset[str]:
+    """The names that some code gives a value, other keys or columns; rather too many of them."""
+    found = {name for parts in _BOUND.findall(text) for name in _NAME.findall(" ".join(parts))}
+    return frozenset(found.union(_RESHAPED.findall(text)))

@@ -12,6 +12,8 @@ import re
 import warnings
 from functools import lru_cache
 
+from jupyter_llm.notebook.code.layout import layout, space_of
+
 PYTHON_MAGICS = frozenset({"capture", "memit", "mprun", "prun", "snakeviz", "time", "timeit"})
 """The cell magics whose body is Python that runs in the notebook's own namespace."""
 
@@ -92,18 +94,35 @@ def transform(source: str) -> str | None:
             return None
 
 
+# IPython takes `,word`, `;word` and `/word` for calls, any line that begins with `!` for a command,
+# and any that ends with `?` for a question about its last word. In what a model writes those are a
+# list, an image or a sentence, unless nobody would take them for prose.
+_TAKEN = re.compile(r"[ \t]*(?:[%!?,;/]|.*\?\s*$)")
+_MEANT = re.compile(
+    r"[ \t]*(?:%[A-Za-z_][\w.]*(?=\s|$)|!!?\s*[a-z./~${]|\?\??\s*[\w.*]+\s*$"
+    r"|%{0,2}(?!\d)[\w*]+(?:\.(?!\d)[\w*]+|\[-?\d+\])*\?\??\s*$)"
+)
+_NO_PYTHON = "0 0"
+
+
 def to_python(source: str) -> str:
     """The Python that a cell without a `%%magic` stands for; raises anything if none.
 
-    Prose that IPython would take for a command stays as it is.
+    Prose that IPython would take for a command is no Python.
     """
     if _IPYTHON.search(source) is None:
         return source
-    from jupyter_llm.notebook.code.escapes import without_escapes
+    from IPython.core.inputtransformer2 import TransformerManager
 
+    lines = [
+        f"{space_of(line.text)}{_NO_PYTHON}"
+        if line.is_start and _TAKEN.match(line.text) and not _MEANT.match(line.text)
+        else line.text
+        for line in layout(source)
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about line ends
-        return without_escapes(source)
+        return str(TransformerManager().transform_cell("\n".join(lines)))
 
 
 def syntax_error(source: str) -> SyntaxError | None:

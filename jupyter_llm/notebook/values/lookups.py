@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.notebook.code.accesses import accesses, bound_names, reshaped_names
+from jupyter_llm.notebook.code.accesses import accesses, bound_names
 from jupyter_llm.notebook.values.members import attributes, item, keys, member
 from jupyter_llm.notebook.values.peek import ABSENT, is_a, own_package
 from jupyter_llm.notebook.values.tables import index_labels
@@ -93,7 +93,7 @@ class Names:
         if access.name.startswith("_") and access.kind == "attribute":
             return None
         before = text[: access.start]
-        if access.variable in bound_names(before) or access.variable in reshaped_names(before):
+        if access.variable in bound_names(before):
             return None
         place = access.variable, access.path
         if (*place, access.kind) not in self._known:
