@@ -169,18 +169,19 @@ class Database:
             return f"{folder} may not be written to"
         if not os.path.lexists(self.path):
             return ""  # it is made when there is something to keep
-        if not stat.S_ISREG(self.path.lstat().st_mode):
-            return "a link or no file at all is in its place"
-        if not os.access(self.path, os.R_OK | os.W_OK):
+        if self.path.is_file() and not os.access(self.path, os.R_OK | os.W_OK):
             return "it may not be read and written"
-        uri = f"{self.path.absolute().as_uri()}?mode=rw"
+
+        def look(connection: Connection) -> None:
+            check(connection)
+            if connection.execute("PRAGMA user_version").fetchone()[0] > _VERSION:
+                raise _NewerError(_NEWER)
+
         try:
-            with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_S)) as connection:
-                check(connection)
-                (version,) = connection.execute("PRAGMA user_version").fetchone()
-        except sqlite3.Error as error:
-            return f"it is damaged: {error}" if _is_damage(error) else str(error)
-        return _NEWER if version > _VERSION else ""
+            self._with_file(look)
+        except (OSError, sqlite3.Error) as error:
+            return str(error)
+        return ""
 
     @property
     def _is_forked(self) -> bool:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from jupyter_llm.common.database import Schema, store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from os import stat_result
+    from collections.abc import Iterable, Mapping
     from sqlite3 import Connection
 
 _SCHEMA = Schema(
@@ -25,7 +24,6 @@ _SCHEMA = Schema(
 
 
 _SUM_SIZE = 8
-_MAX_FILES = 20_000
 
 
 class Remembered:
@@ -89,39 +87,6 @@ class Remembered:
             }
 
         return store().read(_SCHEMA, look, {})
-
-
-class RememberedOfFiles:
-    """Texts about files; each is true as long as its file has the size and time it had.
-
-    The store is read once, and written to in `save`: thousands of files cost little more than one.
-    """
-
-    def __init__(self, kind: str) -> None:
-        self._remembered = Remembered(kind, max_values=_MAX_FILES)
-        self._known: dict[str, str] | None = None
-        self._new: dict[str, str] = {}
-
-    def get(self, path: str, status: stat_result, find: Callable[[], str | None]) -> str | None:
-        """What is known of a file in this state, or else what is found now.
-
-        None may be something else the next time, so it is not remembered.
-        """
-        if self._known is None:
-            self._known = self._remembered.all()
-        key = f"{status.st_size} {status.st_mtime_ns} {path}"
-        value = self._known.get(key)
-        if value is None:
-            value = find()
-            if value is not None:
-                self._known[key] = self._new[key] = value
-        return value
-
-    def save(self) -> None:
-        """Let other kernels know what was found."""
-        new, self._new = self._new, {}
-        if new:
-            self._remembered.put_all(new)
 
 
 def _bytes(text: str) -> bytes:

@@ -146,17 +146,21 @@ class NotebookView(View):
 
 
 class TerminalView(View):
-    """A terminal, where text can only be added; one that does not go on from the last is added."""
+    """A terminal, where text can only be added; one that does not go on from the last is added.
 
-    def __init__(self, out: TextIO) -> None:
+    With `notes` the text goes to a pipe or a file, as it is, and what is said of it to the notes.
+    """
+
+    def __init__(self, out: TextIO, notes: TextIO | None = None) -> None:
         self._out = out
+        self._notes = notes
         self._line = TerminalLine(out)
         self._shown = ""
         self._num_thought = 0
 
     def progress(self, step: Step) -> None:
         """Write over the line, as long as there is no text in it."""
-        if not self._shown:
+        if not self._shown and self._notes is None:
             self._line.show(step)
 
     def think(self, reasoning: str, num_tokens: int) -> None:  # noqa: ARG002  one line is enough
@@ -172,14 +176,15 @@ class TerminalView(View):
     def update(self, text: str) -> None:
         """Write what is new of the text."""
         self.clear()
-        if self._num_thought:
+        if self._num_thought and self._notes is None:
             self._out.write(f"({thought_for(self._num_thought)})\n\n")
-            self._num_thought = 0
+        self._num_thought = 0
         if not text.startswith(self._shown):
             self._out.write("\n\n")
             self._shown = ""
+        new = text[len(self._shown) :]
         # A terminal obeys control characters, and the model is not the one to command it.
-        self._out.write(plain(text[len(self._shown) :]))
+        self._out.write(plain(new) if self._notes is None else new)
         self._out.flush()
         self._shown = text
 
@@ -193,7 +198,10 @@ class TerminalView(View):
     ) -> None:
         """Write the rest and a note."""
         self.update(text)
-        self._out.write(f"\n({note})\n" if note else "\n")
+        if self._notes is None or (text and not text.endswith("\n")):
+            self._out.write("\n")
+        if note:
+            print(f"({note})", file=self._notes or self._out)
 
 
 class SilentView(View):

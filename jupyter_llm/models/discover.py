@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jupyter_llm.common.remembered import Remembered, RememberedOfFiles
+from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.errors import ModelFileError, ModelNotFoundError, OptionError
 from jupyter_llm.models.aliases import DEFAULT, aliases
 from jupyter_llm.models.inspect import ModelFile, inspect, parts_of
@@ -34,8 +34,9 @@ WHICH_ONE = (
 _SUFFIX = ".gguf"
 _RECENT = "used recently"
 _USED = Remembered("used model", max_values=20)
-_HEADERS = RememberedOfFiles("header 3")  # one more for each change of what is read in them
 _MAX_FILES = 20_000  # that are remembered
+# One more for each change of what is read in them.
+_HEADERS = Remembered("header 3", max_values=_MAX_FILES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,18 +72,20 @@ def list_with_facts() -> list[tuple[ModelEntry, ModelFile]]:
 
     A file that was read before, by any kernel, is not opened again until it changes.
     """
+    known, new = _HEADERS.all(), dict[str, str]()
     listed: dict[tuple[int, int], tuple[Found, ModelFile, list[str]]] = {}
     for candidate in (*found(), *_chosen(), *_used_before()):
         try:
             status = os.stat(candidate.path)  # noqa: PTH116
         except (OSError, ValueError):  # a null byte
             continue
-        known = listed.get((status.st_dev, status.st_ino))
-        if known is not None:  # a link, or another name for the same file
-            known[2].extend(candidate.names)
-        elif (file := _facts(candidate, status)) is not None:
-            listed[status.st_dev, status.st_ino] = candidate, file, list(candidate.names)
-    _HEADERS.save()
+        number = status.st_dev, status.st_ino
+        if number in listed:  # a link, or another name for the same file
+            listed[number][2].extend(candidate.names)
+        elif (file := _facts(Path(candidate.path), status, known, new)) is not None:
+            listed[number] = candidate, file, list(candidate.names)
+    if new:
+        _HEADERS.put_all(new)
     return [(_entry(candidate, names), file) for candidate, file, names in listed.values()]
 
 
@@ -93,15 +96,21 @@ def _entry(candidate: Found, names: Iterable[str]) -> ModelEntry:
     )
 
 
-def _facts(candidate: Found, status: os.stat_result) -> ModelFile | None:
-    """What a file says of itself; None if it is no model that can be loaded."""
-    path = Path(candidate.path)
+def _facts(
+    path: Path, status: os.stat_result, known: dict[str, str], new: dict[str, str]
+) -> ModelFile | None:
+    """What a file says of itself; None if it is no model that can be loaded.
+
+    What is known is true as long as the file has the size and time it had.
+    """
     try:
-        sizes = [(one.stat().st_size, one.stat().st_mtime_ns) for one in parts_of(path)[1:]]
+        states = [status, *(part.stat() for part in parts_of(path)[1:])]
     except OSError:  # a part is missing
         return None
-    key = f"{path} {sizes}" if sizes else candidate.path
-    text = _HEADERS.get(key, status, lambda: _told(path))
+    key = " ".join([*(f"{one.st_size} {one.st_mtime_ns}" for one in states), str(path)])
+    text = known.get(key)
+    if text is None and (text := _told(path)) is not None:
+        new[key] = text
     file = _read(text) if text else None
     return replace(file, path=path) if file is not None else None
 

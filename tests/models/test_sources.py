@@ -17,7 +17,6 @@ from support.model_stores import (
     write_small_gguf,
 )
 
-from jupyter_llm.common.remembered import RememberedOfFiles
 from jupyter_llm.errors import ModelFileError
 from jupyter_llm.models import discover, inspect, sources
 from jupyter_llm.models.discover import find_model, list_models, list_with_facts
@@ -208,8 +207,6 @@ def test_what_was_read_once_is_not_opened_again_until_it_changes(
         return read(path)
 
     monkeypatch.setattr(discover, "inspect", look)
-    # As in the next kernel, which knows what is in the store.
-    monkeypatch.setattr(discover, "_HEADERS", RememberedOfFiles("header 3"))
     assert list_with_facts() == before
     assert opened == []
     os.utime(folder / "b.gguf", ns=(1, 1))

@@ -25,7 +25,7 @@ from jupyter_llm.frontends.prompt.options import OPTIONS, Option
 from jupyter_llm.frontends.views import TerminalView, View, cut_off, watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.engine.base import Stream
@@ -74,34 +74,9 @@ def _with_defaults(options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-class PipeView(View):
-    """A pipe or a file: the text as it is, and notes where people read them."""
-
-    def __init__(self) -> None:
-        self._shown = ""
-
-    def update(self, text: str) -> None:
-        """Write what is new of the text."""
-        sys.stdout.write(text[len(self._shown) :])
-        sys.stdout.flush()
-        self._shown = text
-
-    def close(
-        self,
-        text: str,
-        note: str,
-        metadata: Mapping[str, Any] | None = None,  # noqa: ARG002  a pipe keeps none
-        *,
-        html: str = "",  # noqa: ARG002  nor does it show any
-    ) -> None:
-        """Write the rest, and a note beside it."""
-        self.update(text if not text or text.endswith("\n") else f"{text}\n")
-        if note:
-            print(f"({note})", file=sys.stderr)
-
-
 def _view() -> View:
-    return TerminalView(sys.stdout) if sys.stdout.isatty() else PipeView()
+    """The terminal, or a pipe, whose notes stand where people read them."""
+    return TerminalView(sys.stdout, None if sys.stdout.isatty() else sys.stderr)
 
 
 def _shown(stream: Stream, options: argparse.Namespace) -> Completion:
