@@ -15,7 +15,6 @@ from jupyter_llm.tasks.docstrings import with_docstring
     [
         ("def f(x):\n    return x", 'def f(x):\n    """It."""\n    return x'),
         ("def f(x): return x", 'def f(x):\n    """It."""\n    return x'),
-        ("def f(x): a = x; return a", 'def f(x):\n    """It."""\n    a = x; return a'),
         ('def f(x):\n    "Old."\n    return x', 'def f(x):\n    """It."""\n    return x'),
         ('def f(x): "Old."', 'def f(x):\n    """It."""'),
         ('def f(é="é"): return é', 'def f(é="é"):\n    """It."""\n    return é'),
@@ -27,12 +26,10 @@ from jupyter_llm.tasks.docstrings import with_docstring
             "%time\n\n@cache\nasync def f():\n\treturn 1\n\nx = f()",
             '%time\n\n@cache\nasync def f():\n\t"""It."""\n\treturn 1\n\nx = f()',
         ),
-        ("class f:\n    x = 1", 'class f:\n    """It."""\n    x = 1'),
         (
             "class C:\n    def f(self):\n        @cache\n        def g(): pass",
             'class C:\n    def f(self):\n        """It."""\n        @cache\n        def g(): pass',
         ),
-        ("\n%%time\ndef f():\n    pass", '\n%%time\ndef f():\n    """It."""\n    pass'),
         ("g = 1", "g = 1"),
         ("def f(:", "def f(:"),
     ],
@@ -52,11 +49,8 @@ def test_of_two_methods_the_right_one_gets_it() -> None:
 @pytest.mark.parametrize(
     "docstring",
     [
-        "One line.",
-        "Two\n\nlines with `code`.",
         'Quotes """ inside, and one at the end"',
-        "A backslash \\n and \\",
-        "Parameters\n----------\nx : int\n    What.",
+        "A backslash \\n and \\\n\nParameters\n----------\nx : int\n    What.",
     ],
 )
 def test_any_text_survives(docstring: str) -> None:
