@@ -45,7 +45,8 @@ class LLM:
 
     Nothing is loaded before the first prompt, and then exactly once: prompts from several threads
     wait for the same model. Call it with a prompt to get a `Completion`. On `timeline` are the
-    cells that ran since `%load_ext jupyter_llm`; there they are pinned and hidden.
+    cells that ran since `%load_ext jupyter_llm`; there they are pinned and hidden. `chats` are the
+    conversations that have a name.
     """
 
     def __init__(self, current: CurrentEngine | None = None) -> None:
@@ -59,7 +60,7 @@ class LLM:
         self.notebook.watch(self.prompts.follow)
         self.last_error = LastError()
         self.tries_drafts = True  # where nobody says otherwise; the magics set it
-        self.conversations = Chats(self.current, self.timeline, self.answers, self.archive)
+        self.chats = Chats(self.current, self.timeline, self.answers, self.archive)
 
     def __call__(
         self,
@@ -208,12 +209,7 @@ class LLM:
 
         Names are shared with `%%llm --chat NAME`; plain `%%llm` cells talk in "default".
         """
-        return self.conversations.get(name, system=system)
-
-    @property
-    def chats(self) -> list[Chat]:
-        """The named conversations."""
-        return self.conversations.named
+        return self.chats.get(name, system=system)
 
     def use(
         self,
@@ -454,7 +450,7 @@ class LLM:
 
         asked = Asked(prompt=prompt, model=model, params=sampling_params(sampling))
         tries = Tries.here(is_allowed=self.tries_drafts if try_drafts is None else try_drafts)
-        chat = self.conversations.get()
+        chat = self.chats.get()
         return write_in_chat(chat, asked, namespace=user_namespace(), tries=tries)[0]
 
     def verify(

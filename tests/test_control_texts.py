@@ -187,7 +187,7 @@ def test_control_texts_are_no_control_tokens_in_a(
         notebook.engine.requests.clear()
         PLACES[place](notebook, text)
         asked.append(list(notebook.engine.requests))
-        llm.conversations.clear()
+        llm.chats.clear()
     harmless, hostile = asked
     assert any("<|im_end|>" in notebook.engine.format(each.prompt) for each in hostile)
     wrong = [

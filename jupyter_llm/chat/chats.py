@@ -1,4 +1,4 @@
-"""The conversations of a notebook, by their names."""
+"""The chats of a notebook, by their names."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from jupyter_llm.common.controls import one_line
 from jupyter_llm.errors import ChatNameError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jupyter_llm.chat.archive import Archive
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.chat.saved import SavedChat
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Chats:
-    """The named conversations with the current model; those on the disk come when asked for.
+    """The named chats with the current model; those on the disk come when asked for.
 
     Safe from any thread.
     """
@@ -35,7 +37,7 @@ class Chats:
         self._lock = threading.Lock()
 
     def get(self, name: str | None = None, *, system: str | None = None) -> Chat:
-        """The conversation of that name, or a new one of its own without a name."""
+        """The chat of that name, or a new one of its own without a name."""
         if name is None:
             return self._new(None, system)
         with self._lock:
@@ -49,7 +51,7 @@ class Chats:
         return chat
 
     def peek(self, name: str) -> Chat:
-        """The conversation of that name, or one like it that nobody has, if it was not asked for.
+        """The chat of that name, or one like it that nobody has, if it was not asked for.
 
         Nothing of it is taken from the disk.
         """
@@ -62,10 +64,9 @@ class Chats:
             self._current, self._timeline, self._answers, self._archive, name, system=system
         )
 
-    @property
-    def named(self) -> list[Chat]:
-        """The conversations that have a name, in the order they were first asked for."""
-        return list(self._chats.values())
+    def __iter__(self) -> Iterator[Chat]:
+        """Iterate over the chats that have a name, in the order they were first asked for."""
+        return iter(list(self._chats.values()))
 
     def saved(self) -> dict[str, SavedChat]:
         """The chats of this notebook as they are kept, those of earlier kernels too.
@@ -79,7 +80,7 @@ class Chats:
             others = branches.num_others
             return replace(chat, turns=branches.turns(), num_other_branches=others)
 
-        present = {chat.name or "": chat.saved() for chat in self.named if chat.turns}
+        present = {chat.name or "": chat.saved() for chat in self if chat.turns}
         waiting = {name: active(chat) for name, chat in self._archive.waiting.items()}
         return {**waiting, **present}
 
@@ -137,7 +138,7 @@ class Chats:
 
         None of it is left on the disk.
         """
-        for chat in self.named:
+        for chat in self:
             chat.reset()
         self._archive.clear()
         self._answers.clear()

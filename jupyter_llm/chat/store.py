@@ -35,6 +35,9 @@ _MAX_BYTES = 32 << 20  # a notebook; a long turn with its tokens takes 20 kB
 _MAX_TURN = 8 << 20  # what the largest context windows hold, several times
 _END_OF_TIME = 253402300800.0  # the year 10000, which dates do not reach
 _TOKEN_SIZE = 4
+_OF_COMPLETION = (
+    *("text", "finish_reason", "usage", "model", "seed", "exact", "tokens_of", "reasoning"),
+)
 
 SCHEMA = Schema(
     "chats",
@@ -90,17 +93,10 @@ class Words:
         record, ids = completion.provenance, completion.token_ids
         return cls(
             prompt=turn.prompt,
-            text=completion.text,
-            finish_reason=completion.finish_reason,
-            usage=completion.usage,
-            model=completion.model,
-            seed=completion.seed,
-            exact=completion.exact,
             provenance=record.to_json() if record is not None else None,
             told=tuple(map(_without_secrets, turn.told)),
             tokens=None if ids is None else struct.pack(f"<{len(ids)}i", *ids),
-            tokens_of=completion.tokens_of,
-            reasoning=completion.reasoning,
+            **{name: getattr(completion, name) for name in _OF_COMPLETION},
         )
 
     def __post_init__(self) -> None:
@@ -122,16 +118,9 @@ class Words:
     def completion(self) -> Completion:
         """The answer."""
         return Completion(
-            text=self.text,
-            finish_reason=self.finish_reason,
-            usage=self.usage,
-            model=self.model,
-            seed=self.seed,
-            exact=self.exact,
             provenance=_provenance(self.provenance),
             token_ids=self.token_ids,
-            tokens_of=self.tokens_of,
-            reasoning=self.reasoning,
+            **{name: getattr(self, name) for name in _OF_COMPLETION},
         )
 
 

@@ -8,6 +8,7 @@ import re
 import time
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from jupyter_llm.common.database import Schema, erasable, store
@@ -29,6 +30,7 @@ _NAME = re.compile("[0-9a-f]{64}")
 _MAX_BYTES = 64 << 20
 _MAX_UNPACKED = 64 << 20  # no prompt is longer; one that says so is no friend
 _TOKEN_RANGE = range(-(2**31), 2**31)
+_TOUCH = "UPDATE prompts SET used_at = ? WHERE sha256 = ?"
 
 _SCHEMA = Schema(
     "prompts",
@@ -87,12 +89,8 @@ class PromptStore:
     def keep(self, prompt_sha256: str, prompt: KeptPrompt) -> None:
         """Write a prompt in the background; returns at once."""
         if _NAME.fullmatch(prompt_sha256):
-            used_at, owner = time.time(), self._owner
-            store().write(
-                _SCHEMA,
-                lambda connection: _keep(connection, prompt_sha256, prompt, used_at, owner),
-                size=prompt.length,
-            )
+            keep = partial(_keep, prompt_sha256, prompt, time.time(), self._owner)
+            store().write(_SCHEMA, keep, size=prompt.length)
 
     def forget(self, prompt_sha256s: Iterable[str]) -> None:
         """Remove prompts from the disk, in the background; returns at once."""
@@ -102,16 +100,13 @@ class PromptStore:
 
     def clear(self) -> None:
         """Remove all prompts of this notebook from the disk, in the background."""
-        owner = (self._owner,)
-        statement = "DELETE FROM prompts WHERE owner = ? OR owner IS NULL"
-        store().write(_SCHEMA, lambda connection: connection.execute(statement, owner))
+        _write("DELETE FROM prompts WHERE owner = ? OR owner IS NULL", self._owner)
 
     def follow(self, change: PathChange) -> None:
         """Go along with a notebook that was renamed."""
         if change.is_rename and change.old is not None:
-            paths = (_owner(change.new), _owner(change.old))
             statement = "UPDATE prompts SET owner = ? WHERE owner = ?"
-            store().write(_SCHEMA, lambda connection: connection.execute(statement, paths))
+            _write(statement, _owner(change.new), _owner(change.old))
 
     @property
     def _owner(self) -> bytes | None:
@@ -120,13 +115,9 @@ class PromptStore:
 
     def find(self, prompt_sha256: str) -> KeptPrompt | None:
         """A prompt, if it is here and sound; a damaged one is removed."""
-
-        def look(connection: Connection) -> tuple[object] | None:
-            statement = "SELECT prompt FROM prompts WHERE sha256 = ?"
-            row: tuple[object] | None = connection.execute(statement, (prompt_sha256,)).fetchone()
-            return row
-
-        row = store().read(_SCHEMA, look, None)
+        statement = "SELECT prompt FROM prompts WHERE sha256 = ?"
+        found = partial(_first, statement, prompt_sha256)
+        row = store().read(_SCHEMA, found, None)
         if row is None:
             return None
         try:
@@ -135,8 +126,7 @@ class PromptStore:
             logger.info("A damaged prompt is removed: %s", error)
             self.forget([prompt_sha256])
             return None
-        used_at = time.time()
-        store().write(_SCHEMA, lambda connection: _touch(connection, prompt_sha256, used_at))
+        _write(_TOUCH, time.time(), prompt_sha256)
         return prompt
 
     def flush(self, timeout_s: float) -> bool:
@@ -144,10 +134,13 @@ class PromptStore:
         return store().flush(timeout_s)
 
 
-def _touch(connection: Connection, prompt_sha256: str, used_at: float) -> bool:
-    """Tell whether there is such a prompt, which was used just now."""
-    statement = "UPDATE prompts SET used_at = ? WHERE sha256 = ?"
-    return connection.execute(statement, (used_at, prompt_sha256)).rowcount > 0
+def _write(statement: str, *values: object) -> None:
+    store().write(_SCHEMA, lambda connection: connection.execute(statement, values))
+
+
+def _first(statement: str, value: str, connection: Connection) -> tuple[object] | None:
+    row: tuple[object] | None = connection.execute(statement, (value,)).fetchone()
+    return row
 
 
 def _owner(notebook: Path) -> bytes:
@@ -155,17 +148,18 @@ def _owner(notebook: Path) -> bytes:
 
 
 def _keep(
-    connection: Connection,
     prompt_sha256: str,
     prompt: KeptPrompt,
     used_at: float,
     owner: bytes | None,
+    connection: Connection,
 ) -> None:
     """Keep a prompt that is not known yet, and drop the least recently used above the cap.
 
     One with texts to begin with is as good for what was free, but not the other way about.
     """
-    if _touch(connection, prompt_sha256, used_at) and not prompt.begins_with:
+    is_known = connection.execute(_TOUCH, (used_at, prompt_sha256)).rowcount > 0
+    if is_known and not prompt.begins_with:
         return
     data = erasable(zlib.compress(packed(prompt)))
     connection.execute(

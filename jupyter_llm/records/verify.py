@@ -122,13 +122,7 @@ class VerifyReport:
         return untrusted_markdown("\n\n".join([self.summary, *[table][: len(self.rows)], *diffs]))
 
     def __str__(self) -> str:
-        lines = [self.summary]
-        for row in self.rows:
-            place, model, seed, result, remarks = _cells(row)
-            seed = f", seed {seed}" if seed else ""
-            lines.append(f"{place} ({model}{seed}): {result}{f' ({remarks})' if remarks else ''}")
-            lines += [f"    {line}" for line in row.diff.splitlines()]
-        return plain("\n".join(lines))
+        return plain(self._repr_markdown_())
 
     def __repr__(self) -> str:
         return str(self)
@@ -280,15 +274,14 @@ def _params(record: Provenance) -> SamplingParams:
 
 def _is_same(answer: Answer, record: Provenance, completion: Completion) -> bool:
     text, again = completion.text, completion.provenance
-    has_ended = record.finish_reason != "cancelled"
-    if has_ended and again and again.reasoning_sha256 != record.reasoning_sha256:
+    was_stopped = record.finish_reason == "cancelled"
+    if not was_stopped and again and again.reasoning_sha256 != record.reasoning_sha256:
         return False
     if answer.text is None:
         return text_sha256(text) == record.text_sha256
-    if record.finish_reason == "cancelled" and answer.is_as_recorded:
-        # The end of what is stopped may be held back: it could have become a stop text.
-        return text.startswith(answer.text)
-    return text == answer.text
+    # The end of what is stopped may be held back: it could have become a stop text.
+    is_begun = was_stopped and answer.is_as_recorded and text.startswith(answer.text)
+    return is_begun or text == answer.text
 
 
 def _remarks(

@@ -157,7 +157,7 @@ def test_the_chat_that_was_shown_is_there_again_after_a_reload_if_it_still_is(
     side.open()
     expect(side.chats).to_have_value(name)
     expect(side.answers).to_have_text(["The second."])
-    notebook.page.evaluate(ASK_KERNEL, f"llm.conversations.delete({name!r})")
+    notebook.page.evaluate(ASK_KERNEL, f"llm.chats.delete({name!r})")
     notebook.reload(keeps_workspace=True)
     side.open()
     expect(side.answers).to_have_text(["The first."])

@@ -156,7 +156,7 @@ def test_any_talk_is_the_same_after_a_restart(
     kernels: Kernels, steps: list[tuple[str, int]]
 ) -> None:
     llm = kernels.start()
-    llm.conversations.clear()
+    llm.chats.clear()
     chat = llm.chat("default")
     hushed: set[int] = set()
     for clock, (step, pick) in enumerate(steps):
@@ -204,7 +204,7 @@ def test_exports_hold_the_active_branch_and_count_the_others(kernels: Kernels) -
     assert [turn.prompt for turn in saved.turns] == ["one", "two again", "and on"]
     assert saved.num_other_branches == 2
     again = kernels.start()
-    waiting = again.conversations.saved()["default"]  # nobody has asked for it yet
+    waiting = again.chats.saved()["default"]  # nobody has asked for it yet
     assert [turn.prompt for turn in waiting.turns] == ["one", "two again", "and on"]
     assert waiting.num_other_branches == 2
     assert waiting.turns == saved.turns

@@ -139,7 +139,7 @@ def test_nor_of_a_prompt_that_was_stopped_before_its_first_word(scripted: Script
     assert not chat.turns
     llm.prompts.flush(10)
     assert rows("SELECT count(*) FROM prompts") == [(1,)]
-    llm.conversations.forget(chat)
+    llm.chats.forget(chat)
     assert rows("SELECT count(*) FROM prompts") == [(0,)]
 
 
@@ -161,8 +161,8 @@ def test_deleting_a_chat_leaves_nothing_of_it_nor_of_its_system_text(
     ask(shell, f"--seed 1 --chat other -s '{LONG}'", "Hello")
     ask(shell, "--seed 1 --chat other", LONG)
     assert left(home) == {"text", "tokens"}
-    llm.conversations.rename("other", "another")
-    llm.conversations.delete("another")
+    llm.chats.rename("other", "another")
+    llm.chats.delete("another")
     assert left(home) == set()
 
 

@@ -330,18 +330,6 @@ def test_a_report_shows_as_a_table_with_diffs_below() -> None:
     assert "```diff\n-a\n+b\n```" in markdown
 
 
-def test_a_report_reads_as_lines() -> None:
-    assert str(REPORT).splitlines() == [
-        "3 answers written again: 1 same, 1 different, 1 not replayable.",
-        "cell 1 (tiny, seed 7): same",
-        "cell 2 (tiny, seed 7): different (why)",
-        "    -a",
-        "    +b",
-        "cell 3 (unknown model): not replayable (no; prompt)",
-    ]
-    assert repr(REPORT) == str(REPORT)
-
-
 def test_what_a_report_shows_is_safe() -> None:
     evil = "\x1b[31m<img src=x onerror=alert(1)>|\n```\n"
     made = record()

@@ -93,24 +93,24 @@ class Panels(PagePart):
     # The notebook's chats, on threads: they may be on the disk
 
     def _list(self, message: FromFrontEnd) -> ChatsMessage:
-        saved = self._session.llm.conversations.saved().values()
+        saved = self._session.llm.chats.saved().values()
         return ChatsMessage(
             id=message.id,
             chats=[ChatData(name=c.name, num_turns=len(c.turns) + c.num_dropped) for c in saved],
         )
 
     def _rename(self, message: RenameChat) -> ChatsMessage:
-        self._session.llm.conversations.rename(message.name, message.new_name)
+        self._session.llm.chats.rename(message.name, message.new_name)
         return self._list(message)
 
     def _delete(self, message: DeleteChat) -> ChatsMessage:
-        self._session.llm.conversations.delete(message.name)
+        self._session.llm.chats.delete(message.name)
         return self._list(message)
 
     def _export(self, message: ExportChat) -> TextMessage:
         from jupyter_llm.chat.transcript import to_markdown
 
-        saved = self._session.llm.conversations.saved()
+        saved = self._session.llm.chats.saved()
         if message.name not in saved:
             raise ChatNameError(f"This notebook has no chat {message.name!r} with turns.")
         shown = {message.name: saved[message.name]}

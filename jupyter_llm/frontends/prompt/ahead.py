@@ -55,7 +55,7 @@ def _prompt(source: str, cell_id: str | None) -> tuple[Chat, Asked] | None:
     if found is None or found[1].dry_run:
         return None
     asked, options = found
-    chat = llm.conversations.peek(options.chat)
+    chat = llm.chats.peek(options.chat)
     asked = of_cell(asked, chat, None if cell_id is None else (cell_id, 1))
     if options.format == "code":
         asked = asked.for_code()

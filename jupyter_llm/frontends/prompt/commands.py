@@ -233,12 +233,12 @@ def _unload(call: Call) -> str:
 
 def _reset(call: Call) -> str:
     count = len(call.chat.turns)
-    call.llm.conversations.forget(call.chat)
+    call.llm.chats.forget(call.chat)
     return f"Forgot {count_of(count, 'turn')} of chat *{call.chat.name}*."
 
 
 def _history(call: Call) -> str:
-    chats = call.llm.conversations
+    chats = call.llm.chats
     return history.answer(call.argument, call.chat, chats, call.llm.archive.path)
 
 

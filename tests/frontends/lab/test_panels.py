@@ -85,13 +85,13 @@ def test_it_is_asked_as_configured(
 def test_what_is_said_while_a_chat_is_being_read_is_taken_in_afterwards(
     page: LabPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    get, may_go_on = llm.conversations.get, threading.Event()
+    get, may_go_on = llm.chats.get, threading.Event()
 
     def get_late(name: str | None = None, *, system: str | None = None) -> Chat:
         assert may_go_on.wait(TIMEOUT_S)
         return get(name, system=system)
 
-    monkeypatch.setattr(llm.conversations, "get", get_late)
+    monkeypatch.setattr(llm.chats, "get", get_late)
     page.ask("panel-open", panel_id="p", chat="default")
     page.ask("follow", panel="p", view="v", can_write_cells=True)
     assert not of_panel(page, "p")
@@ -141,7 +141,7 @@ def test_the_chats_of_an_earlier_kernel_are_listed_and_shown(
     llm.chat("prices")("Hello")
     assert llm.chat("prices").turns  # it has taken the answer in, which comes before that
     written()
-    llm.conversations._chats.clear()
+    llm.chats._chats.clear()
     llm.archive._waiting = None
     assert names(page.answer("list-chats")) == {"prices": 1}
     chat = ShownChat(page, "prices")

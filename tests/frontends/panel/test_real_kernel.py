@@ -35,7 +35,7 @@ def shared_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
 def kernel(shared_kernel: Kernel) -> Kernel:
     """A kernel with an empty chat and a model that has no replies left."""
     shared_kernel.listeners.clear()
-    reset = "engine.replies.clear(); engine.holds = False; llm.conversations.clear()"
+    reset = "engine.replies.clear(); engine.holds = False; llm.chats.clear()"
     assert shared_kernel.execute(reset).error is None
     return shared_kernel
 

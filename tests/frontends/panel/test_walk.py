@@ -96,7 +96,7 @@ class Walk:
     def end(self) -> None:
         for panel in self.panels:
             panel.close()
-        llm.conversations._chats.pop(NAME, None)
+        llm.chats._chats.pop(NAME, None)
 
 
 STEPS = st.tuples(

@@ -30,7 +30,7 @@ class Notebook:
 
     def history(self, argument: str = "", *, is_known: bool = True) -> str:
         chat = self.llm.chat("default")
-        return answer(argument, chat, self.llm.conversations, self.path if is_known else None)
+        return answer(argument, chat, self.llm.chats, self.path if is_known else None)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_the_turns_are_shown_and_it_is_said_when_they_end_with_the_kernel(
 def test_all_chats_are_exported_to_a_file_whose_name_may_have_blanks_and_quotes(
     notebook: Notebook, home: Path, name: str
 ) -> None:
-    chats = notebook.llm.conversations.saved()
+    chats = notebook.llm.chats.saved()
     assert "3 turns of 2 chats" in notebook.history(f"--export {name}")
     path = (home if "~" in name else notebook.path.parent) / "a b.md"
     assert path.read_text(encoding="utf-8") == to_markdown(chats)
