@@ -77,6 +77,13 @@ FIND_NOTEBOOK = """async () => {
     window.notebook = panel;
 }"""
 
+SET_THEME = """async theme => {
+    await jupyterapp.commands.execute('apputils:change-theme', { theme });
+    const isDone = () => document.body.dataset.jpThemeName === theme
+        && !document.querySelector('#jupyterlab-splash');
+    while (!isDone()) await new Promise(requestAnimationFrame);
+}"""
+
 # Notes how the output of a cell looks each time it changes, and whether the cell ran by then.
 WATCH_OUTPUT = """(node) => {
     const frames = window.frames_seen = [];
@@ -242,6 +249,11 @@ def wait_until_up(lab: Lab, server: subprocess.Popen[bytes], log: Path) -> None:
             except OSError:
                 continue
         raise AssertionError(f"The server ended with {status}:\n{log.read_text('utf-8')}")
+
+
+def set_theme(page: Page, theme: str) -> None:
+    """Give the application a theme, and wait until it is there."""
+    page.evaluate(SET_THEME, theme)
 
 
 @contextmanager

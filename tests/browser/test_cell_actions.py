@@ -9,6 +9,7 @@ import pytest
 from browser.accessibility import violations
 from browser.cell_actions import SCRIPTED, CellActions
 from browser.extension import Extension
+from browser.lab import set_theme
 from browser.shared_notebook import one_test, shared_notebook
 from playwright.sync_api import expect
 
@@ -39,14 +40,19 @@ def actions(shared: CellActions, request: pytest.FixtureRequest) -> Iterator[Cel
 
 
 def test_a_proposal_is_shown_in_the_cell_and_is_no_part_of_it(actions: CellActions) -> None:
-    index = actions.propose(BEFORE, AFTER)
+    index = actions.propose(BEFORE, AFTER, unknown_names=["foo"])
     expect(actions.removed(index)).to_have_text(["    return x / 0"])
     expect(actions.added(index)).to_have_text(["    return x / 2"])
-    expect(actions.region(index)).to_contain_text("1 line added, 1 removed")
+    for said in ("1 line added, 1 removed", "foo exists nowhere"):
+        expect(actions.region(index)).to_contain_text(said)
     assert actions.notebook.source(index) == BEFORE
     assert actions.notebook.save().cells[index].source == BEFORE
     actions.notebook.run(index)
     assert "ZeroDivisionError" in actions.notebook.text(index)
+    actions.button(index, "Reject").click()
+    expect(actions.region(index)).to_be_hidden()
+    expect(actions.added(index)).to_have_count(0)
+    assert actions.notebook.source(index) == BEFORE
     assert "jupyter_llm" not in actions.metadata(index)
 
 
@@ -60,14 +66,6 @@ def test_what_is_accepted_is_undone_in_one_step(actions: CellActions) -> None:
     actions.page.keyboard.press("Control+z")
     assert actions.notebook.source(index) == BEFORE
     assert "jupyter_llm" not in actions.metadata(index)
-
-
-def test_what_is_rejected_leaves_no_trace(actions: CellActions) -> None:
-    index = actions.propose(BEFORE, AFTER)
-    actions.button(index, "Reject").click()
-    expect(actions.region(index)).to_be_hidden()
-    expect(actions.added(index)).to_have_count(0)
-    assert actions.notebook.source(index) == BEFORE
 
 
 def test_an_error_is_fixed_from_its_output(actions: CellActions) -> None:
@@ -84,24 +82,6 @@ def test_an_error_is_fixed_from_its_output(actions: CellActions) -> None:
     actions.notebook.run(index)
     assert "0.5" in actions.notebook.text(index)
     expect(actions.notebook.cell(index).locator(".jllm-fix")).to_have_count(0)
-
-
-def test_what_is_asked_for_far_below_comes_in_sight(actions: CellActions) -> None:
-    index = actions.add("# a long cell\n" * 80 + "1 / 0")
-    actions.notebook.run(index)
-    actions.notebook.cell(index).get_by_role("button", name="Fix with the model").click()
-    expect(actions.region(index)).to_be_in_viewport()
-    actions.do("edit")
-    expect(actions.region(index).get_by_role("textbox")).to_be_focused()
-
-
-def test_an_interrupt_is_no_mistake(actions: CellActions) -> None:
-    interrupted = actions.add("raise KeyboardInterrupt")
-    actions.notebook.run(interrupted)
-    failed = actions.add("1 / 0")
-    actions.notebook.run(failed)
-    expect(actions.notebook.cell(failed).locator(".jllm-fix")).to_be_visible()
-    expect(actions.notebook.cell(interrupted).locator(".jllm-fix")).to_have_count(0)
 
 
 def test_a_cell_is_edited_by_keys_alone(actions: CellActions) -> None:
@@ -128,38 +108,29 @@ def test_a_cell_is_edited_by_keys_alone(actions: CellActions) -> None:
     assert actions.kernel("scripted_actions.actions.asked[-1].instruction") == "as a list"
 
 
-def test_escape_closes_the_box_and_earlier_instructions_come_again(actions: CellActions) -> None:
+def test_what_stands_in_the_box_is_not_lost_to_other_keys_nor_to_a_move(
+    actions: CellActions,
+) -> None:
     index = actions.start_edit("y = 1", "shorter")
     actions.do("reject")
     expect(actions.region(index)).to_be_hidden()
-    actions.do("edit")
-    box = actions.region(index).get_by_role("textbox")
-    box.press("ArrowUp")
-    expect(box).to_have_value("shorter")
-    box.press("Escape")
-    expect(actions.region(index)).to_be_hidden()
-    expect(actions.notebook.cell(index)).to_be_focused()
-
-
-def test_what_stands_in_the_box_is_not_lost_to_keys_that_mean_something_else_nor_to_a_move(
-    actions: CellActions,
-) -> None:
-    actions.start_edit("y = 1", "shorter")
     index = actions.add("z = 1")
     actions.do("edit")
     box = actions.region(index).get_by_role("textbox")
     box.fill("as a list")
-    box.press("ArrowUp")
-    expect(box).to_have_value("shorter")
-    box.press("ArrowDown")
-    expect(box).to_have_value("as a list")
+    for key, text in (("ArrowUp", "shorter"), ("ArrowDown", "as a list")):
+        box.press(key)
+        expect(box).to_have_value(text)
     composing = {"key": "Escape", "isComposing": True, "bubbles": True}  # no word of that script
     box.dispatch_event("keydown", composing)
-    expect(box).to_have_value("as a list")
     actions.do("edit")
     expect(box).to_have_value("as a list")
     actions.notebook.command("notebook:move-cell-up")
-    expect(actions.region(index - 1).get_by_role("textbox")).to_have_value("as a list")
+    box = actions.region(index - 1).get_by_role("textbox")
+    expect(box).to_have_value("as a list")
+    box.press("Escape")
+    expect(actions.region(index - 1)).to_be_hidden()
+    expect(actions.notebook.cell(index - 1)).to_be_focused()
 
 
 def test_what_is_selected_goes_along(actions: CellActions) -> None:
@@ -257,7 +228,7 @@ def test_an_answer_is_text_and_can_be_put_away(actions: CellActions) -> None:
     expect(region).to_be_hidden()
 
 
-def test_work_can_be_stopped(actions: CellActions) -> None:
+def test_work_can_be_stopped_and_a_failure_says_why(actions: CellActions) -> None:
     index = actions.start("review", AFTER)
     asked = actions.kernel("scripted_actions.actions.asked[-1].id")
     actions.button(index, "Stop").click()
@@ -265,28 +236,11 @@ def test_work_can_be_stopped(actions: CellActions) -> None:
     actions.wait_for(f"{asked!r} in scripted_actions.actions.cancelled")
     actions.reply("answer('too late')")
     assert actions.region(index).count() == 0
-
-
-def test_the_later_action_on_a_cell_takes_the_place_of_the_earlier(actions: CellActions) -> None:
-    index = actions.start("review", AFTER)
-    first = actions.kernel("scripted_actions.actions.asked[-1].id")
-    actions.do("explain")
-    expect(actions.region(index)).to_have_attribute("aria-label", "Explain")
-    expect(actions.region(index)).to_have_count(1)
-    actions.wait_for(f"{first!r} in scripted_actions.actions.cancelled")
-
-
-def test_a_failure_says_why(actions: CellActions) -> None:
     index = actions.start("document", "x = 1")
     actions.reply("fail('There is nothing to document.')")
     expect(actions.region(index)).to_contain_text("There is nothing to document.")
     actions.button(index, "Close").click()
     expect(actions.region(index)).to_be_hidden()
-
-
-def test_names_that_exist_nowhere_are_said(actions: CellActions) -> None:
-    index = actions.propose("x = 1", "x = foo(1)", unknown_names=["foo"])
-    expect(actions.region(index)).to_contain_text("foo exists nowhere")
 
 
 def test_a_cell_that_is_moved_keeps_its_proposal_and_one_that_is_deleted_drops_it(
@@ -364,14 +318,7 @@ def test_the_commands_are_in_the_toolbar_and_the_context_menu(actions: CellActio
     actions.page.keyboard.press("Escape")
 
 
-@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_everybody_can_use_it(actions: CellActions, theme: str) -> None:
-    actions.page.evaluate(
-        "theme => jupyterapp.commands.execute('apputils:change-theme', { theme })", theme
-    )
-    actions.page.wait_for_function(
-        "theme => document.body.dataset.jpThemeName === theme", arg=theme
-    )
+def test_everybody_can_use_it(actions: CellActions) -> None:
     failed = actions.propose(BEFORE, AFTER, unknown_names=["foo"], markdown="By **zero**.")
     actions.notebook.run(failed)
     expect(actions.page.locator(".jllm-fix")).to_be_visible()
@@ -381,7 +328,9 @@ def test_everybody_can_use_it(actions: CellActions, theme: str) -> None:
     expect(actions.region(index).locator("pre")).to_be_visible()
     actions.add("1 / 0")
     actions.do("edit")
-    assert violations(actions.page, ".jllm-action, .jllm-fix, .jllm-added-lines") == []
+    for theme in ("JupyterLab Light", "JupyterLab Dark"):
+        set_theme(actions.page, theme)
+        assert violations(actions.page, ".jllm-action, .jllm-fix, .jllm-added-lines") == []
 
 
 @pytest.mark.parametrize("lab", ["notebook"], indirect=True)

@@ -88,12 +88,6 @@ def test_names_that_do_not_exist_are_marked(chat: PanelPage) -> None:
     assert marked == ["dff", "seaborn"]
 
 
-def test_code_out_of_sight_is_not_checked_yet(chat: PanelPage) -> None:
-    chat.open(a_snapshot(*(a_turn(number, text=CODE * 5) for number in range(1, 11))))
-    chat.wait_for("check")
-    assert len(chat.sent("check")) < 5
-
-
 def test_code_goes_below_the_active_cell_with_its_record(chat: PanelPage) -> None:
     show_code(chat, "a = 1", "b = 2", "c = 3")
     chat.page.locator(".jp-Cell").nth(1).click()
@@ -145,13 +139,6 @@ def test_a_cell_that_has_changed_is_not_replaced_unseen(chat: PanelPage) -> None
     assert sources(chat) == [PREPARED["source"]]
 
 
-def test_a_cell_of_text_is_not_replaced_by_code(chat: PanelPage) -> None:
-    show_code(chat, "# Title")
-    chat.page.evaluate("() => { panelPage.notebook.cells[0].type = 'markdown'; }")
-    chat.button("Replace cell").first.click()
-    expect(chat.panel.locator(".jllm-note")).to_contain_text("Cell 1 holds no code.")
-
-
 def test_without_a_notebook_the_panel_says_so_and_the_kernel_brings_code_into_a_cell(
     chat: PanelPage,
 ) -> None:
@@ -165,17 +152,6 @@ def test_without_a_notebook_the_panel_says_so_and_the_kernel_brings_code_into_a_
     show_code(chat, "df = load()")
     expect(chat.button("Replace cell").first).to_be_visible()
     expect(chat.panel).not_to_contain_text("out of reach")
-
-
-def test_what_is_no_python_can_only_be_copied(chat: PanelPage) -> None:
-    show_code(chat, "a = 1", text="```bash\nls\n```")
-    expect(chat.panel.locator(".jllm-code-toolbar").get_by_role("button")).to_have_text(["Copy"])
-
-
-def test_a_code_action_that_fails_says_why(chat: PanelPage) -> None:
-    show_code(chat, "a = 1", prepare={"type": "error", "text": "There is no turn 1."})
-    chat.button("Insert below").first.click()
-    expect(chat.panel.locator(".jllm-code-below").first).to_have_text("There is no turn 1.")
 
 
 # Notices and proposals
@@ -201,13 +177,6 @@ def test_an_accepted_proposal_changes_its_cell(chat: PanelPage) -> None:
     chat.wait_for("dismiss")
     assert chat.sent("prepare")[0]["notice"] == NOTICE["id"]
     assert sources(chat) == ["a = 1", PREPARED["source"]]
-
-
-def test_a_rejected_proposal_changes_nothing(chat: PanelPage) -> None:
-    propose(chat, "a = 1", "b = 2")
-    chat.button("Reject").click()
-    chat.wait_for("dismiss")
-    assert sources(chat) == ["a = 1", "b = 2"]
 
 
 def test_a_proposal_for_a_cell_that_has_changed_shows_what_it_would_change(chat: PanelPage) -> None:

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from browser.accessibility import (
-    is_in_sight,
-    is_in_sight_with_focus,
     show_suggestions,
     unfold_all,
     violations,
 )
 from browser.answers import note_complaints
-from browser.lab import APPS, App, Lab, Notebook, running_lab
+from browser.lab import APPS, App, Lab, Notebook, set_theme
 from browser.live_panel import SCRIPTED, LivePanel
 from browser.test_panel_for_all import TEXT
 from playwright.sync_api import expect
@@ -53,12 +51,6 @@ from support.residents import make_resident
 make_resident(engine)
 engine.replies.extend(['Hi.', 'Ho.', {TEXT!r}])
 """
-
-SHOW_THEME = """async theme => {
-    await jupyterapp.commands.execute('apputils:change-theme', { theme });
-    while (document.body.dataset.jpThemeName !== theme)
-        await new Promise(requestAnimationFrame);
-}"""
 
 # Pairs of a name and what stands beside it that are not in one line, one beside the other.
 TORN_PAIRS = """list => [...list.querySelectorAll('dt')].flatMap(name => {
@@ -113,30 +105,10 @@ def test_axe_finds_no_serious_issue_and_each_number_stands_beside_its_name(
     found = {}
     for look, (theme, media) in LOOKS[lab.app].items():
         page.emulate_media(**{**USUAL, **media})
-        page.evaluate(SHOW_THEME, theme)
+        set_theme(page, theme)
         show_suggestions(busy_panel.root)
         found[look] = violations(page, ".jllm-panel")
     assert found == {look: [] for look in LOOKS[lab.app]}
-
-
-@in_both_apps
-def test_enlarged_a_prompt_can_be_typed_and_stopped(
-    open_panel: Callable[..., LivePanel], lab: Lab
-) -> None:
-    panel = open_panel(load=SCRIPTED + "engine.holds = True")
-    page = panel.page
-    if lab.app == "jupyterlab":
-        panel.notebook.command("application:toggle-left-area")  # it takes all the room there is
-    for percent in (200, 400):
-        page.set_viewport_size({"width": 128_000 // percent, "height": 102_400 // percent})
-        panel.box.scroll_into_view_if_needed()
-        assert is_in_sight(panel.box)
-        panel.send("Hold on.")
-        panel.wait_until_writing()
-        stop = panel.root.locator(".jllm-stop")
-        assert is_in_sight_with_focus(stop)
-        page.keyboard.press("Enter")
-        panel.wait_until_finished()
 
 
 def test_a_view_of_its_own_takes_all_the_room(open_notebook: Callable[..., Notebook]) -> None:
@@ -154,10 +126,8 @@ def test_a_view_of_its_own_takes_all_the_room(open_notebook: Callable[..., Noteb
     assert taken["height"] > 0.95 * room["height"]
 
 
-def test_the_pictures_are_taken(chromium: Browser, tmp_path: Path) -> None:
-    with running_lab(tmp_path / "lab") as lab:
-        pictures = take_pictures(chromium, lab, "smollm2", tmp_path)
-        light, dark = (path.read_bytes() for path in pictures)
+def test_the_pictures_are_taken(chromium: Browser, lab: Lab, tmp_path: Path) -> None:
+    light, dark = (path.read_bytes() for path in take_pictures(chromium, lab, "smollm2", tmp_path))
     assert light != dark
     for picture in (light, dark):
         (width,) = struct.unpack(">I", picture[16:20])  # of PNG's first chunk

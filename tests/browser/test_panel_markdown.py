@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from browser.answers import DRAW, FIND_FOREIGN, MAKE_VIEW, html, seen, show
+from browser.answers import DRAW, FIND_FOREIGN, html, seen, show
 from browser.lab import Traffic
 from common.test_markdown import HARMLESS
 
@@ -36,14 +36,6 @@ def page(bare_page: Page) -> Page:
 def test_markdown_is_drawn(panel: Page, text: str, drawn: str) -> None:
     show(panel, text)
     assert html(panel) == drawn
-
-
-def test_a_table_is_drawn_with_its_alignment(panel: Page) -> None:
-    show(panel, "| a | b |\n|:--|--:|\n| 1 | `x` |")
-    table = panel.locator("table")
-    assert table.locator("th").all_inner_texts() == ["a", "b"]
-    aligned = "node => getComputedStyle(node).textAlign.replace('-webkit-', '')"
-    assert [cell.evaluate(aligned) for cell in table.locator("td").all()] == ["left", "right"]
 
 
 def test_what_is_no_formula_is_shown_as_it_was_written(panel: Page) -> None:
@@ -122,14 +114,6 @@ def test_code_has_colours_and_its_language(panel: Page) -> None:
     assert panel.locator("pre").inner_text() == "def f(x):\n    return '<b>&amp;'"
 
 
-def test_the_languages_of_notebooks_are_known(panel: Page) -> None:
-    sources = {"diff": "+ x", "md": "# x", "html": "<p>x</p>", "css": "a { top: 1px }"}
-    for language in ("bash", "json", "sql", "r", "yaml", "js", "c++", *sources):
-        source = sources.get(language, 'x = 1 + "a"')
-        show(panel, f"```{language}\n{source}\n```")
-        assert panel.locator("pre code > span > span").count() > 0, language
-
-
 def test_code_is_announced_once_and_not_before_it_is_complete(panel: Page) -> None:
     text = "So:\n\n```py\nx = 1\n\ny = 2\n```\n\n1. a\n\n   ~~~\n   <b>\n   ~~~\n2. b\n\n```\nopen"
     said = []
@@ -171,53 +155,6 @@ def test_a_selection_survives_what_is_written_after_it(panel: Page) -> None:
     assert panel.evaluate("() => getSelection().toString()") == "words"
 
 
-def test_half_written_markdown_looks_like_what_it_becomes(panel: Page) -> None:
-    texts = {"a **bol": "a bol", "text\n-": "text", "so \\[ \\frac{1}": "so \\frac{1}"}
-    for text, shown in texts.items():
-        show(panel, text, is_final=False)
-        assert seen(panel).strip() == shown
-
-
 @pytest.mark.parametrize("text", HARMLESS.values(), ids=HARMLESS.keys())
 def test_a_text_that_grew_looks_as_if_it_had_come_at_once(panel: Page, text: str) -> None:
     assert panel.evaluate(DRAW, [{"text": text, "cuts": list(range(len(text)))}]) == []
-
-
-def test_code_that_grew_has_the_colours_of_code_that_came_at_once(panel: Page) -> None:
-    source = 'def f(x):  # so\n    text = """a\n\nb"""\n    return [x, \'y\', 1.5]\n\n' * 40
-    text = f"```python\n{source}```"
-    colours = """() => Array.from(view.element.querySelectorAll('pre [class]'),
-        span => [span.className, span.textContent])"""
-    for length in range(0, len(text), 17):
-        show(panel, text[:length], is_final=False)
-    show(panel, text)
-    grown = panel.evaluate(colours)
-    assert panel.locator("pre").text_content() == source.rstrip("\n") + "\n"
-    panel.evaluate(MAKE_VIEW)
-    show(panel, text)
-    assert panel.evaluate(colours) == grown
-
-
-def test_another_text_takes_the_place_of_the_first(panel: Page) -> None:
-    show(panel, "# One\n\nTwo\n\nThree\n\n", is_final=False)
-    show(panel, "Four")
-    assert html(panel) == "<p>Four</p>"
-    show(panel, "")
-    assert html(panel) == ""
-
-
-def test_a_diff_has_signs_and_says_how_much_changes(panel: Page) -> None:
-    before = "a\nb\n" + "same\n" * 20 + "<b>c</b>"
-    after = "a\nB\nx\n" + "same\n" * 20 + "<b>c</b>"
-    panel.evaluate(
-        "([before, after]) => view.element.replaceChildren(diffView(before, after))",
-        [before, after],
-    )
-    diff = panel.locator(".jllm-diff")
-    assert diff.get_attribute("aria-label") == "2 lines added, 1 removed"
-    assert diff.inner_text().splitlines() == [
-        *(" a", "-b", "+B", "+x", " same", " same", " same"),
-        "18 unchanged lines",
-    ]
-    assert diff.locator("ins").all_inner_texts() == ["+B", "+x"]
-    assert diff.locator("del").all_inner_texts() == ["-b"]

@@ -9,7 +9,7 @@ import pytest
 from browser.accessibility import violations
 from browser.cell_actions import ASK_KERNEL
 from browser.ghost_page import LISTEN
-from browser.lab import FIND_NOTEBOOK, Notebook, Traffic
+from browser.lab import FIND_NOTEBOOK, Notebook, Traffic, set_theme
 from browser.live_panel import SCRIPTED
 from browser.side_bar import SideBar
 from playwright.sync_api import expect
@@ -210,11 +210,7 @@ def test_what_the_user_is_at_goes_along_once_and_can_be_taken_out(
     side.root.get_by_role("button", name=re.compile(r"Leave out \d+ cell")).click()
     page.wait_for_function(DRAFT, arg=True)
     for theme in ("JupyterLab Light", "JupyterLab Dark"):
-        page.evaluate(
-            "theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", theme
-        )
-        is_light = str("Light" in theme).lower()
-        expect(page.locator(f"body[data-jp-theme-light='{is_light}']")).to_have_count(1)
+        set_theme(page, theme)
         assert violations(page, ".jllm-side") == []
     assert errors == []
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from browser.accessibility import is_in_sight, violations
 from browser.extension import Extension
+from browser.lab import set_theme
 from playwright.sync_api import expect
 from support.tiny_model import write_tiny_model
 
@@ -27,10 +28,6 @@ class Hide:
         if name.startswith("jupyter_" + "llm"):
             raise ModuleNotFoundError(f"No module named '{name}'")
 sys.meta_path.insert(0, Hide())"""
-SET_THEME = """async theme => {
-    await jupyterapp.commands.execute('apputils:change-theme', { theme });
-    while (document.body.dataset.jpThemeName !== theme) await new Promise(requestAnimationFrame);
-}"""
 
 
 def item(notebook: Notebook) -> Locator:
@@ -58,7 +55,7 @@ def test_the_line_says_what_the_model_does_from_nothing_to_idle(
     expect(line).to_have_text(re.compile("^other · idle"))
     assert errors == []
     for theme in ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"):
-        notebook.page.evaluate(SET_THEME, theme)
+        set_theme(notebook.page, theme)
         assert violations(notebook.page, ".jllm-model-popup") == []
         assert violations(notebook.page, ".jllm-status-item") == []
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from jupyter_llm.common.watchers import weakly
 from jupyter_llm.errors import NoNotebookError
 from jupyter_llm.frontends.comm.asker import Asker
-from jupyter_llm.frontends.comm.code import check, prepare
 from jupyter_llm.frontends.comm.drafting import Drafting, read_draft
 from jupyter_llm.frontends.comm.inbox import Inbox
 from jupyter_llm.frontends.comm.jobs import Job
@@ -32,15 +31,22 @@ from jupyter_llm.frontends.comm.messages import (
     Suggest,
     TextMessage,
 )
+from jupyter_llm.frontends.comm.parts import CheckedData
 from jupyter_llm.frontends.comm.suggestions import description, suggestions
 from jupyter_llm.frontends.comm.sync import KernelSide
-from jupyter_llm.notebook.cells.shell import current_shell
+from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
+from jupyter_llm.notebook.code.blocks import CodeBlock, code_blocks
 from jupyter_llm.notebook.code.landing import LaterInput
+from jupyter_llm.notebook.code.names import defined_names, missing_modules, unknown_names
+from jupyter_llm.tasks.code_answer import CodeCell, mended
+from jupyter_llm.tasks.hidden import without_hidden
+from jupyter_llm.tasks.placing import marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.comm.messages import Suggestions, ToFrontEnd
     from jupyter_llm.frontends.prompt.options import Options
     from jupyter_llm.notebook.cells.events import CellEvent
@@ -87,7 +93,7 @@ class ChatLine:
             {
                 Suggest: self._suggest,
                 Describe: self._describe,
-                Check: lambda asked: Checked(id=asked.id, results=check(asked.sources)),
+                Check: lambda asked: Checked(id=asked.id, results=_check(asked.sources)),
                 Prepare: self._prepare,
                 Land: self._land,
             }
@@ -159,4 +165,38 @@ class ChatLine:
             answer = self._chat.turn(asked.number).completion
         elif asked.notice is not None:
             answer = self.side.answer(asked.notice)
-        return prepare(asked.source, answer)
+        return _prepared_code(asked.source, answer)
+
+
+def _check(sources: Sequence[str]) -> list[CheckedData]:
+    """The names and modules in pieces of code that exist nowhere, given the pieces before."""
+    namespace = user_namespace()
+    defined: set[str] = set()
+    results: list[CheckedData] = []
+    for source in sources:
+        unknown = [name for name in unknown_names(source, namespace) if name not in defined]
+        missing = list(missing_modules(source))
+        results.append(CheckedData(source=source, unknown_names=unknown, missing_modules=missing))
+        defined |= defined_names(source)
+    return results
+
+
+def _prepared_code(source: str, answer: Completion | None) -> tuple[str, dict[str, Any]]:
+    """Python out of an answer as a cell holds it, and the metadata of that cell.
+
+    It parses, and says which model wrote it, if that is known, and whether the end is missing.
+    """
+    block = CodeBlock(source)
+    if answer is not None and answer.finish_reason != "stop":  # its last piece may be torn
+        last = code_blocks(answer.text)[-1:]
+        block = next((one for one in last if one.source.strip() == source.strip()), block)
+    repaired = mended(block, is_cut_off=not block.is_closed)
+    if not repaired.has_code:
+        return source, {}
+    if answer is None:
+        return repaired.source, {}
+    # What stands for a secret in an answer must not take the place of the secret.
+    kept, _ = without_hidden(repaired.source, user_namespace())
+    cell = CodeCell(source=kept or repaired.source, is_cut_off=not block.is_closed)
+    source, record = marked(cell.landing, answer)
+    return source, record.to_metadata() if record is not None else {}

@@ -141,9 +141,9 @@ class NoticeData(Data):
     after: int
     prompt: str
     markdown: str
-    level: Literal["info", "error"]
-    is_finished: bool
-    proposal: ProposalData | None
+    level: Literal["info", "error"] = "info"
+    is_finished: bool = True
+    proposal: ProposalData | None = None
     choices: list[ChoiceData] = []
 
 

@@ -15,7 +15,7 @@ from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import DownloadError, DownloadInterrupted, JupyterLLMError, LicenceError
-from jupyter_llm.frontends.comm.parts import PullData
+from jupyter_llm.frontends.comm.parts import PullData, progress_data
 from jupyter_llm.models.pull import Meter, pull
 
 if TYPE_CHECKING:
@@ -51,10 +51,8 @@ class Pull:
         try:
             there = pull(name, accept_licence=is_accepted, show=self._tell, meter=self._meter)
         except LicenceError as error:
-            size = human_size(self._meter.num_bytes)
-            self._end(
-                "licence", text=f"{error.conditions} The model is {size}.", licence=error.text
-            )
+            text = f"{error.conditions} The model is {human_size(self._meter.num_bytes)}."
+            self._end("licence", text=text, licence=error.text)
         except DownloadInterrupted as stopped:
             self._end("stopped", text=_sentence(stopped))
         except BaseException as error:  # whatever it is, somebody waits for it
@@ -84,10 +82,10 @@ class Pull:
     def _tell(self, step: Step) -> None:
         if self._is_stopped:
             raise KeyboardInterrupt
-        share = round(step.share, 3) if step.share is not None else None
+        now = progress_data(step)
         with self._lock:
             if self.is_running:
-                self.data = replace(self.data, text=step.text, share=share)
+                self.data = replace(self.data, text=now.text, share=now.share)
         self._changed()
 
     def _end(self, state: str, **found: Any) -> None:

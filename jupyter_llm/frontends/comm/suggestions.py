@@ -62,16 +62,19 @@ def description(kind: SuggestionKind, name: str, cells: Sequence[CellEvent]) -> 
     raise MagicUsageError(f"There is no {kind} {name[:40]!r} here.")
 
 
+def _suggestion(
+    kind: SuggestionKind, name: str, detail: str, text: str = "", label: str = ""
+) -> SuggestionData:
+    text, label = text or f"@{name}", label or f"@{name}"
+    return SuggestionData(text=text, label=label, kind=kind, name=name, detail=detail)
+
+
 def _commands(prefix: str) -> Iterator[SuggestionData]:
     for command in SHOWN_COMMANDS.values():
         if command.name.startswith(prefix):
-            yield SuggestionData(
-                text=f"/{command.name} " if command.argument else f"/{command.name}",
-                label=f"/{command.name} {command.argument}".rstrip(),
-                kind="command",
-                name=command.name,
-                detail=command.help,
-            )
+            label = f"/{command.name} {command.argument}"
+            text = f"/{command.name} " if command.argument else f"/{command.name}"
+            yield _suggestion("command", command.name, command.help, text, label.rstrip())
 
 
 def _variables(prefix: str) -> Iterator[SuggestionData]:
@@ -81,10 +84,7 @@ def _variables(prefix: str) -> Iterator[SuggestionData]:
         if name.lower().startswith(prefix.lower()) and (prefix or not name.startswith("_"))
     )
     for name, value in sorted(found, key=lambda item: item[0].lower()):
-        detail = headline(name, value, max_chars=_DETAIL_CHARS)
-        yield SuggestionData(
-            text=f"@{name}", label=f"@{name}", kind="variable", name=name, detail=detail
-        )
+        yield _suggestion("variable", name, headline(name, value, max_chars=_DETAIL_CHARS))
 
 
 def _cells(prefix: str, cells: Sequence[CellEvent]) -> Iterator[SuggestionData]:
@@ -99,8 +99,5 @@ def _cells(prefix: str, cells: Sequence[CellEvent]) -> Iterator[SuggestionData]:
         if cell.counts[-1] is not None and str(cell.counts[-1]).startswith(digits)
     }
     for number, cell in reversed(found.items()):
-        name = f"In[{number}]"
         detail = cell.source.strip().partition("\n")[0][:_DETAIL_CHARS]
-        yield SuggestionData(
-            text=f"@{name}", label=f"@{name}", kind="cell", name=name, detail=detail
-        )
+        yield _suggestion("cell", f"In[{number}]", detail)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from jupyter_llm.common.watchers import weakly
@@ -179,7 +179,9 @@ class KernelSide:
             self._growing.pop(job.id, None)
             if answer is not None:
                 self._answers[job.id] = answer
-            self._put_notice(job, markdown, is_error=is_error, proposal=proposal, choices=choices)
+            level = "error" if is_error else "info"
+            found = {"level": level, "proposal": proposal, "choices": list(choices)}
+            self._put_notice(job, markdown, **found)
         self.measure()
 
     def give_up(self, job: Job) -> None:
@@ -218,27 +220,10 @@ class KernelSide:
             job.is_given_back = True
             self._tell(messages.Cancelled(id=job.id, text=job.text))
 
-    def _put_notice(
-        self,
-        job: Job,
-        markdown: str,
-        *,
-        is_finished: bool = True,
-        is_error: bool = False,
-        proposal: ProposalData | None = None,
-        choices: Sequence[ChoiceData] = (),
-    ) -> None:
+    def _put_notice(self, job: Job, markdown: str, **more: Any) -> None:
         old = self._notices.get(job.id)
-        notice = NoticeData(
-            id=job.id,
-            after=old.after if old is not None else [0, *self._mirror.path][-1],
-            prompt=job.text,
-            markdown=markdown,
-            level="error" if is_error else "info",
-            is_finished=is_finished,
-            proposal=proposal,
-            choices=list(choices),
-        )
+        after = old.after if old is not None else [0, *self._mirror.path][-1]
+        notice = NoticeData(id=job.id, after=after, prompt=job.text, markdown=markdown, **more)
         if notice == old:
             return
         self._pending.pop(job.id, None)

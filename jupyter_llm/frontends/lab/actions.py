@@ -19,7 +19,7 @@ from jupyter_llm.frontends.comm.parts import progress_data
 from jupyter_llm.frontends.lab.session import PageJobs
 
 if TYPE_CHECKING:
-    from jupyter_llm.engine.base import Engine, Stream
+    from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.options import SamplingParams
     from jupyter_llm.frontends.comm.jobs import Job
@@ -136,31 +136,20 @@ class Actions(PageJobs):
 
     def _task(self, options: Options, params: SamplingParams, job: Job) -> Task:
         """What there is to do for a page, and whom to ask."""
-        from jupyter_llm.tasks.task import Asking
-        from jupyter_llm.tasks.tries import Tries
 
         def show(stream: Stream) -> Completion:
             completion = job.show(stream)
             job.check()  # nothing of what was stopped is proposed
             return completion
 
-        llm = self._session.llm
-
-        def engine() -> Engine:
-            found = llm.current.get(options.model, role="task", show=job.tell)
-            job.check()
-            return found
-
-        asking = Asking(
-            engine,
-            params,
-            llm.answers,
-            show,
-            is_private=options.no_save,
+        return self._session.llm.task(
+            model=options.model,
+            show=show,
             show_progress=job.tell,
-            tries=Tries.here(is_allowed=options.tries_drafts, show_progress=job.tell),
+            try_drafts=options.tries_drafts,
+            is_kept=not options.no_save,
+            params=params,
         )
-        return asking.task(llm.timeline, llm.last_error)
 
 
 def _propose(act: Act, cell: ShownCell, task: Task) -> Proposal:

@@ -143,15 +143,6 @@ def test_a_request_that_ends_while_it_is_cancelled_is_answered_once(
     assert len(ends) == 1
 
 
-def test_the_next_request_ends_the_one_before(page: LabPage, scripted: ScriptedEngine) -> None:
-    scripted.holds = True
-    typist = Typist(page)
-    first = typist.ask("y = ")
-    until(lambda: scripted.requests)
-    typist.ask("y = x")
-    assert page.wait_for("completed", id=first)["reason"] == "cancelled"
-
-
 def test_what_is_missing_is_asked_for_once(page: LabPage, scripted: ScriptedEngine) -> None:
     typist = Typist(page, cell("a", "first = 1"))
     next(typist.revisions)  # an edit that never came
@@ -202,13 +193,3 @@ def test_what_is_accepted_of_a_text_that_was_cut_short_has_a_record(
     until(lambda: scripted.requests)
     page.ask("cancel", target=request)
     assert record_of(page, request, "y = word").finish_reason == "cancelled"
-
-
-def test_a_page_that_goes_stops_what_is_written_for_it(
-    page: LabPage, scripted: ScriptedEngine
-) -> None:
-    scripted.holds = True
-    Typist(page).ask("y = ")
-    until(lambda: scripted.requests)
-    page.close()
-    until(lambda: not any(t.name == "jupyter-llm-ghost" for t in threading.enumerate()))

@@ -114,14 +114,3 @@ def test_an_old_extension_is_not_lost_where_there_is_no_other(
     assert cli.main(["lab", "--install", str(prefix)]) == 2
     assert f"The extension {__version__} is missing here too" in capsys.readouterr().err
     assert (prefix / installation.PLACE / "package.json").is_file()
-
-
-def test_what_is_to_be_installed_must_be_there(
-    prefix: Path,
-    other: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(installation, "_SOURCES", ())
-    assert cli.main(["lab", "--install", str(other)]) == 2
-    assert "missing here too" in capsys.readouterr().err

@@ -75,13 +75,6 @@ def test_a_prompt_goes_alone_where_the_cells_were_taken_out(
         assert told is not is_alone
 
 
-def test_it_is_asked_as_configured(
-    shell: InteractiveShell, scripted: ScriptedEngine, page: LabPage
-) -> None:
-    run(shell, "%config LLMMagics.max_tokens = 3")
-    assert ShownChat(page).say("Hello")["text"] == "wor"  # a token is a letter
-
-
 def test_what_is_said_while_a_chat_is_being_read_is_taken_in_afterwards(
     page: LabPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,15 +116,6 @@ def test_a_page_that_leaves_is_told_nothing_more_and_the_answer_is_there_for_the
     other = ShownChat(open_page())
     other.wait_until(lambda chat: chat.texts == ["word "] and chat.is_idle)
     assert len(page.messages) == num_heard
-
-
-def test_a_chat_that_is_not_shown_any_more_hears_nothing(page: LabPage) -> None:
-    chat = ShownChat(page)
-    page.ask("panel-close", panel_id=chat.panel)
-    num_heard = len(of_panel(page, chat.panel))
-    chat.tell({"type": "stop", "id": "late", "target": None})
-    llm.chat("default")("Hello")
-    assert len(of_panel(page, chat.panel)) == num_heard
 
 
 def test_the_chats_of_an_earlier_kernel_are_listed_and_shown(

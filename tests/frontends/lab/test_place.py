@@ -67,13 +67,6 @@ def test_a_rename_is_followed(started_for: Path) -> None:
     assert watched.changes[-1] == PathChange(second, third, is_rename=True)
 
 
-def test_a_rename_before_the_page_spoke_is_one(started_for: Path) -> None:
-    second = started_for.rename(started_for.with_name("second.ipynb"))
-    watched = Watched()
-    watched.say("work/second.ipynb")
-    assert watched.changes[-1] == PathChange(started_for, second, is_rename=True)
-
-
 def test_another_notebook_in_the_same_kernel_does_not_take_its_place(started_for: Path) -> None:
     other = started_for.with_name("other.ipynb")
     other.touch()

@@ -151,17 +151,6 @@ def test_a_page_that_connects_again_takes_its_own_place(
     assert len(list(sessions)) == 1
 
 
-def test_nothing_is_said_to_a_page_after_it_has_gone(
-    sessions: Sessions, open_page: MakePage
-) -> None:
-    page = open_page()
-    page.close()
-    num_heard = len(page.messages)
-    page.ask("list-models")
-    sessions.close()
-    assert len(page.messages) == num_heard
-
-
 def test_a_forked_child_takes_and_says_nothing(
     open_page: MakePage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

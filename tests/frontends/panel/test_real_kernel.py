@@ -101,19 +101,6 @@ def test_a_panel_of_the_cell_that_still_runs_is_heard(kernel: Kernel) -> None:
     assert panel.cell.finish().error == "KeyboardInterrupt"
 
 
-def test_without_subshells_a_prompt_waits_for_the_cell_and_is_answered_then(
-    kernel: Kernel,
-) -> None:
-    kernel.execute("engine.replies.append('at last')")
-    panel = KernelPanel(kernel, has_subshell=False)
-    panel.hello()
-    cell = napping(kernel)
-    request = panel.send("prompt")
-    cell.wait_until(lambda cell: "awake" in cell.text)
-    assert not [message for message in panel.messages if message.get("id") == request]
-    panel.wait_until(lambda panel: panel.texts == ["at last"])
-
-
 def test_stop_is_heard_while_a_cell_sleeps(kernel: Kernel) -> None:
     kernel.execute("engine.holds = True")
     panel = KernelPanel(kernel)
@@ -164,17 +151,6 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert panel.say("in the parent")["text"] == "parent"
     assert "child" not in str(panel.messages)
     assert panel.messages[0]["seq"] == 1  # and none was missing
-
-
-def test_nothing_is_printed_into_cells(kernel: Kernel) -> None:
-    kernel.execute("engine.replies.extend(['yes', 'again'])")
-    panel = KernelPanel(kernel)
-    panel.hello()
-    cell = napping(kernel)
-    panel.say("prompt")
-    panel.tell({"type": "nonsense"})
-    cell.finish()
-    assert cell.text == "asleep\nawake\n"
 
 
 def test_after_a_restart_the_panel_shows_the_kept_chat_with_its_branches(tmp_path: Path) -> None:

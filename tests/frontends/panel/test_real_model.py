@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
@@ -84,25 +83,3 @@ def test_the_status_follows_the_cells_that_run_and_are_hidden(
     live.wait_until(lambda front: num_cells(front) > 5)
     run(shell, f"%llm /hide {shell.execution_count - 1}")
     live.wait_until(lambda front: num_cells(front) == 0)
-
-
-def test_loading_that_is_stopped_leaves_a_panel_that_loads_again(live: FrontEnd) -> None:
-    request = live.send("Hello?")
-    live.ask("stop", target=request)
-    live.wait_until(lambda front: front.is_idle)
-    begin(live)
-    stop(live)
-
-
-def test_a_panel_can_be_made_while_a_model_is_loaded(
-    make_live_front: MakeFront, shell: InteractiveShell
-) -> None:
-    shown = threading.Event()
-
-    def show() -> None:
-        make_live_front("another one")
-        shown.set()
-
-    with llm.current._lock:  # as long as it takes
-        threading.Thread(target=show).start()
-        assert shown.wait(10)

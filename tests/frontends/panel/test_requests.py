@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -177,12 +176,6 @@ def test_stop_of_a_command_keeps_what_it_has_written(
     assert front.notice(request)["markdown"] == "word "
 
 
-def test_stop_of_what_is_not_there_does_nothing(front: FrontEnd) -> None:
-    for target in (7, "nobody-1", None):
-        front.ask("stop", target=target)
-    assert not [message for message in front.messages if message["type"] == "error"]
-
-
 # What handlers do while something waits
 
 
@@ -282,16 +275,6 @@ def test_an_explanation_is_shown_while_it_grows(
     assert notices[-1]["markdown"].startswith(notices[0]["markdown"])
 
 
-def test_a_command_whose_answer_is_cut_off_says_so(
-    make_front: MakeFront, scripted: ScriptedEngine, shell: InteractiveShell
-) -> None:
-    front = make_front(max_tokens=9, temperature=0)
-    run(shell, "x = 1", store_history=True)
-    scripted.replies.append("word " * 5)
-    said = "*Cut off after 9 tokens, the most that an answer may have here.*"
-    assert front.command("/explain")["markdown"] == f"word word\n\n{said}"
-
-
 def test_a_proposal_says_what_it_would_change(
     front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
 ) -> None:
@@ -332,18 +315,6 @@ def test_a_kernel_without_room_for_threads_says_so_and_the_panel_lives_on(
     assert front.say("hello?")["text"] == "Yes."
 
 
-def test_no_stop_harms_a_thread_that_a_request_is_just_starting(
-    front: FrontEnd, scripted: ScriptedEngine
-) -> None:
-    for number in range(150):
-        scripted.replies.append("word " * 3)
-        front.send(f"prompt {number}")
-        time.sleep(number % 50 * 1e-4)
-        front.ask("stop", target=None)
-    wait_for_threads()
-    front.wait_until(lambda front: front.is_idle)
-
-
 def test_closed_panels_leave_nothing_behind(
     make_front: MakeFront, scripted: ScriptedEngine
 ) -> None:
@@ -359,19 +330,6 @@ def test_closed_panels_leave_nothing_behind(
         front.panel.close()
     assert [len(_instances), *(len(one._watchers) for one in watched)] == before
     wait_for_threads("jupyter-llm-")
-
-
-def test_a_closed_panel_lets_the_answer_be_written(
-    make_front: MakeFront, scripted: ScriptedEngine
-) -> None:
-    front = make_front(max_tokens=None)
-    scripted.replies.append("word " * 200)
-    front.send("go on without me")
-    front.wait_until(lambda front: bool(front.path))
-    front.panel.close()
-    front.panel.close()
-    wait_for_threads()
-    assert [turn.completion.text for turn in llm.chat("default").turns] == ["word " * 200]
 
 
 def test_a_dead_comm_harms_nobody(
