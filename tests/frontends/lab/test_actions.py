@@ -189,22 +189,6 @@ def test_an_explanation_of_an_error_begins_with_what_is_known_of_it(
     )
 
 
-def test_an_explanation_that_is_stopped_keeps_what_is_known(
-    page: LabPage, scripted: ScriptedEngine
-) -> None:
-    scripted.may_write.clear()
-    old = "Cell In[7], line 2\n----> 2 1 / 0\n\nZeroDivisionError: division by zero"
-    request = ask(page, "explain", cell("n = 1\n1 / 0", "b", old))
-    page.wait_until(lambda p: any(message["text"] for message in p.heard("progress")))
-    page.ask("cancel", target=request)
-    found = page.wait_for("answer", id=request)
-    assert found["markdown"] == (
-        "```text\nZeroDivisionError: division by zero\n```\n\n"
-        "It came from the cell, line 2:\n\n```python\n1 / 0\n```"
-    )
-    assert found["number"] is None
-
-
 def test_a_review_is_that_of_the_command_and_no_turn(page: LabPage) -> None:
     shown = cell("xs = [1]\nprint(undefined)\nprint(nowhere)")
     found = act(page, "review", shown, selection=selected(shown["source"], "print(undefined)"))

@@ -183,13 +183,3 @@ def test_what_is_accepted_has_a_record_of_the_cell_as_it_is_then(
     made = record_of(page, request, "y = x")
     assert (made.kind, made.is_altered) == ("completion", False)
     assert made.source_sha256 == source_sha256("y = x")
-
-
-def test_what_is_accepted_of_a_text_that_was_cut_short_has_a_record(
-    page: LabPage, scripted: ScriptedEngine
-) -> None:
-    scripted.holds = True
-    request = Typist(page).ask("y = ")
-    until(lambda: scripted.requests)
-    page.ask("cancel", target=request)
-    assert record_of(page, request, "y = word").finish_reason == "cancelled"

@@ -10,7 +10,6 @@ from support.hub import Hub, Repo, some_bytes
 from support.lab_page import LabPage
 
 from jupyter_llm import llm
-from jupyter_llm.frontends.comm import pulls
 
 OpenPage = Callable[..., LabPage]
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -95,20 +94,3 @@ def test_one_model_is_pulled_at_a_time(watching: Callable[[], LabPage], hub: Hub
     hub.gate.set()
     told(page, "done")
     pull(page, "ada/other-GGUF")
-
-
-def test_what_was_stopped_is_gone_on_with(
-    watching: Callable[[], LabPage], hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pulls, "_PATIENCE_S", 0.05)
-    hold(hub)
-    page = watching()
-    pull(page)
-    assert hub.has_begun.wait(30)
-    page.wait_until(lambda page: last_told(page).get("share"))
-    page.ask("stop-pull")
-    told(page, "stopped")  # though the hub says nothing
-    hub.gate.set()
-    pull(page)
-    told(page, "done")
-    assert "range" in hub.fetched[-1].headers

@@ -12,7 +12,6 @@ from jupyter_llm import __version__, llm
 from jupyter_llm.frontends.comm.chat_line import ChatLine
 from jupyter_llm.frontends.comm.messages import (
     PROTOCOL,
-    DoneMessage,
     FromFrontEnd,
     ListModels,
     ToFrontEnd,
@@ -118,18 +117,6 @@ def test_what_raises_is_told_to_the_page_and_it_goes_on(
     page.hello()
     assert page.answer("list-models")["text"] == said
     assert page.hello()
-
-
-def test_a_part_that_cannot_be_closed_keeps_no_page_alive(
-    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    make = lambda session: Failing(session, lambda: DoneMessage(id="1"), at_once=True)  # noqa: E731
-    monkeypatch.setattr(target, "PARTS", (make, make))
-    page = LabPage(sessions)
-    page.hello()
-    page.close()
-    assert "cannot be closed" in caplog.text
-    assert list(sessions) == []
 
 
 def test_of_two_pages_with_one_notebook_only_the_one_that_asked_is_answered(

@@ -62,9 +62,3 @@ def test_a_licence_with_conditions_is_shown_and_accepted_with_one_click(
     assert hub.fetched == []
     (text,) = offered(notice).values()
     assert "is here" in front.command(text)["markdown"]
-
-
-def test_what_cannot_be_pulled_is_one_line(front: FrontEnd) -> None:
-    notice = front.command("/pull ada/none")
-    assert notice["level"] == "error"
-    assert "There is no repository ada/none" in notice["markdown"]

@@ -166,16 +166,6 @@ def test_a_command_that_is_stopped_before_its_first_word_is_given_back_and_shows
     assert request not in front.notices
 
 
-def test_stop_of_a_command_keeps_what_it_has_written(
-    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
-) -> None:
-    request = hold_on_explaining(front, scripted, shell)
-    assert front.notices[request]["markdown"] == "word "
-    assert not front.notices[request]["is_finished"]
-    front.ask("stop", target=request)
-    assert front.notice(request)["markdown"] == "word "
-
-
 # What handlers do while something waits
 
 
@@ -346,11 +336,3 @@ def test_a_dead_comm_harms_nobody(
     alive.wait_until(is_done)
     assert alive.texts == ["Still here."]
     monkeypatch.undo()
-
-
-@pytest.mark.parametrize("content", [None, 7, {"type": "send"}, {"type": "nonsense", "id": "x-1"}])
-def test_a_message_that_nobody_understands_is_refused(front: FrontEnd, content: object) -> None:
-    front.tell(content)
-    error = front.wait_for(lambda message: message["type"] == "error")
-    assert "nobody understands" in error["text"]
-    assert error["id"] == (content.get("id") if isinstance(content, dict) else None)
