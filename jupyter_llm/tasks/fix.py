@@ -13,15 +13,16 @@ from jupyter_llm.common.markdown import code_block
 from jupyter_llm.errors import MagicUsageError, ModelNotFoundError
 from jupyter_llm.notebook.cells.rendering import cell_name, shown_name
 from jupyter_llm.notebook.cells.timeline import find_cell
-from jupyter_llm.notebook.code.bindings import names_in, statement_at
+from jupyter_llm.notebook.code.bindings import DEFINITIONS, names_in
 from jupyter_llm.notebook.code.fresh import keys_in, only_new, without_statements
-from jupyter_llm.notebook.code.names import defined_names, uses_in
+from jupyter_llm.notebook.code.names import defined_names
 from jupyter_llm.notebook.code.syntax import parse_cell, syntax_error
 from jupyter_llm.notebook.failures.broken_cell import failing_line
 from jupyter_llm.notebook.failures.causes import Cause, causing_cells, failed_cell, is_over
 from jupyter_llm.notebook.failures.failure import Failure, told_failure
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.tasks.hidden import restored
+from jupyter_llm.tasks.mending import is_alike
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.rerun import Rerun, is_same
 from jupyter_llm.tasks.shown_cell import error_text, variables_text
@@ -178,24 +179,24 @@ def _written(
 def _why_not(rerun: Rerun, cell: CellEvent, source: str, seen: Seen) -> str:
     """Why what a model made of a cell is no mend, as a sentence; "" if nothing is against it."""
     failure = rerun.failure
-    is_there = seen.lineno == 0 or not rerun.is_past(cell, source, seen)
-    told = (failure.kind, failure.message[:100])
-    if seen.outcome == "raises" and is_there and told == (seen.error_kind, seen.message[:100]):
+    is_there = seen.outcome == "raises" and not rerun.is_past(cell, source, seen)
+    if is_there and is_alike(seen, failure):
         return f"What the model wrote still {seen.text}."
-    tree, line = parse_cell(cell.source), failing_line(failure, cell.source)
-    statement = statement_at(tree, line) if tree is not None and line else None
-    if statement is None or not rerun.is_failed(cell):
+    old, new = parse_cell(cell.source), parse_cell(source)
+    line = failing_line(failure, cell.source) if rerun.is_failed(cell) else 0
+    failing = (
+        [one for one in old.body if one.lineno <= line <= (one.end_lineno or 0)] if old else []
+    )
+    if not failing or new is None or isinstance(failing[0], DEFINITIONS):
         return ""
-    uses = uses_in(statement)
-    bound = {use.name for use in uses if use.act == "binds"} - defined_names(source)
-    new = parse_cell(source)
-    called = {
-        name for name in names_in(statement) if type(rerun.task.namespace.get(name)) is FunctionType
-    }
-    called -= set(names_in(new)) if new is not None else called
-    if called:
-        return f"What the model wrote no longer calls `{min(called)}`."
-    return f"What the model wrote no longer sets `{min(bound)}`." if bound else ""
+    namespace, kept = rerun.task.namespace, names_in(new)
+    for name in names_in(failing[0]):
+        if type(namespace.get(name)) is FunctionType and name not in kept:
+            return f"What the model wrote no longer calls `{name}`."
+    result = failing[0].targets[0] if isinstance(failing[0], ast.Assign) else None
+    if isinstance(result, ast.Name) and result.id not in defined_names(source):
+        return f"What the model wrote no longer sets `{result.id}`."
+    return ""
 
 
 def _verdict(seen: Seen, *, is_past: bool) -> str:

@@ -26,6 +26,7 @@ _MAX_MENDS = 16  # of one error of a cell
 _MAX_DRAFT_MENDS = 4  # of one error of a draft
 _MAX_ERRORS = 4  # one behind the other
 _MAX_S = 8.0  # in which another try is begun
+_SAME_CHARS = 100  # by which messages are told apart
 _SYNTAX = ("SyntaxError", "IndentationError", "TabError")
 
 
@@ -106,9 +107,8 @@ class MendSearch:
             new = (*sources[:at], mend.source, *sources[at + 1 :])
             seen = self._seen_of(new)
             num_more = mend.source.count("\n") - source.count("\n") if place[0] == at else 0
-            is_past = comes_behind(seen, failure, place, num_more)
             # What is sure has mended the first of two errors on one line.
-            is_past |= mend.is_sure and _is_other(seen, failure, place, num_more)
+            is_past = comes_behind(seen, failure, place, num_more, or_there=mend.is_sure)
             found = Mended(sources=new, mends=(*before, mend), seen=seen, is_past=is_past)
             is_last = seen.index >= len(new) or len(found.mends) == _MAX_ERRORS
             if is_past and mend.is_sure and seen.outcome == "raises" and not is_last:
@@ -122,24 +122,26 @@ class MendSearch:
                 return
 
 
-def comes_behind(seen: Seen, failure: Failure, place: Place, num_more: int = 0) -> bool:
-    """Whether code ran on behind the place of a failure; `num_more` lines are new before that."""
+def comes_behind(
+    seen: Seen, failure: Failure, place: Place, num_more: int = 0, *, or_there: bool = False
+) -> bool:
+    """Whether code ran on behind the place of a failure; `num_more` lines are new before that.
+
+    With `or_there` another error at that place counts, too.
+    """
     if seen.outcome != "raises":
         return seen.outcome == "running"
     if "SyntaxError" in failure.bases:
         return seen.error_kind not in _SYNTAX
-    return place[1] > 0 and _place_of(seen, place, num_more) > place
+    there = (seen.index, seen.lineno - (num_more if seen.index == place[0] else 0))
+    is_other = or_there and not is_alike(seen, failure)
+    return place[1] > 0 and (there > place or (there == place and is_other))
 
 
-def _is_other(seen: Seen, failure: Failure, place: Place, num_more: int) -> bool:
-    is_there = _place_of(seen, place, num_more) == place and place[1] > 0
-    told = (failure.kind, failure.message[:100])
-    return seen.outcome == "raises" and is_there and told != (seen.error_kind, seen.message[:100])
-
-
-def _place_of(seen: Seen, place: Place, num_more: int) -> Place:
-    """Where an error came, in lines as they were counted before."""
-    return seen.index, seen.lineno - (num_more if seen.index == place[0] else 0)
+def is_alike(seen: Seen, failure: Failure) -> bool:
+    """Whether what was raised is what the failure was."""
+    told, now = (failure.kind, failure.message), (seen.error_kind, seen.message)
+    return told[0] == now[0] and told[1][:_SAME_CHARS] == now[1][:_SAME_CHARS]
 
 
 def without_errors(

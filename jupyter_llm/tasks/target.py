@@ -154,14 +154,25 @@ def _last_error(task: Task) -> Subject:
 
 
 def _named(name: str, task: Task) -> Subject:
-    value = _lookup(name, task)
-    value = _unwrapped(value)
-    if type(value) is FunctionType:
-        found = _function_source(value, task.sources)
-        return _definition("function", name, found, task)
-    if is_a(value, type):
-        return _definition("class", name, _class_source(value, task), task)
-    return _of_value(name, value, task)
+    value = _unwrapped(_lookup(name, task))
+    is_class = is_a(value, type)
+    source = ""
+    number: int | None = None  # of the cell
+    if is_class:
+        source, number = _class_source(value, task)
+    elif type(value) is FunctionType:
+        source, number = _function_source(value, task.sources)
+    if not source:
+        return _of_value(name, task.namespace.get(name, value), task)
+    kind: SubjectKind = "class" if is_class else "function"
+    return Subject(
+        kind=kind,
+        title=f"the {kind} `{name}`",
+        source=source,
+        name=name.rpartition(".")[2],
+        cell=next((cell for cell in task.cells if cell.number == number), None),
+        text=f"The {kind} `{name}`:\n{code_block(source)}",
+    )
 
 
 def _lookup(name: str, task: Task) -> object:
@@ -179,29 +190,25 @@ def _lookup(name: str, task: Task) -> object:
         except AttributeError:
             hint = nearest(one, list(public_names(value)), "")
             raise MagicUsageError(f"{first!r} has no attribute {one!r}.", hint) from None
-        value = _bare(found)
+        value = _unwrapped(found)
     return value
 
 
-def _bare(value: Any) -> Any:
-    """The function in a method, property or partial."""
-    kind = type(value)
-    if kind in (staticmethod, classmethod, MethodType):
-        return value.__func__
-    if kind is property and value.fget is not None:
-        return value.fget
-    return value.func if kind is partial else value
-
-
-def _unwrapped(value: object) -> object:
-    """The function that decorators were put around."""
+def _unwrapped(value: Any) -> object:
+    """The function in a method, property or partial, or that decorators were put around."""
     for _ in range(_UNWRAPS):
-        value = _bare(value)
+        kind = type(value)
+        if kind in (staticmethod, classmethod, MethodType):
+            value = value.__func__
+        elif kind is property and value.fget is not None:
+            value = value.fget
+        elif kind is partial:
+            value = value.func
         # A decorator may be an object of its own, such as functools.cache's.
-        inner = attribute(value, "__wrapped__")
-        if inner is ABSENT:
+        elif (inner := attribute(value, "__wrapped__")) is not ABSENT:
+            value = inner
+        else:
             break
-        value = inner
     return value
 
 
@@ -227,24 +234,6 @@ def _class_source(kind: Any, task: Task) -> tuple[str, int | None]:
         return inspect.getsource(kind), None
     except (OSError, TypeError):
         return "", None
-
-
-def _definition(
-    kind: Literal["function", "class"], name: str, found: tuple[str, int | None], task: Task
-) -> Subject:
-    source, number = found
-    if not source:
-        return _of_value(name, task.namespace.get(name), task)
-    cell = next((cell for cell in task.cells if cell.number == number), None)
-    title = f"the {kind} `{name}`"
-    return Subject(
-        kind=kind,
-        title=title,
-        source=source,
-        name=name.rpartition(".")[2],
-        cell=cell,
-        text=f"T{title[1:]}:\n{code_block(source)}",
-    )
 
 
 def _of_value(name: str, value: object, task: Task) -> Subject:

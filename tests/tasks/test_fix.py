@@ -13,7 +13,6 @@ from support.watch import Watch
 from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import MagicUsageError, ModelNotFoundError
-from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.timeline import Timeline
 from jupyter_llm.notebook.failures.last_error import LastError
 from jupyter_llm.records.answers import AnswerLog
@@ -22,7 +21,6 @@ from jupyter_llm.tasks.code_answer import CodeAnswer
 from jupyter_llm.tasks.explain import explain
 from jupyter_llm.tasks.fix import fix, fix_shown
 from jupyter_llm.tasks.numpy_doc import document
-from jupyter_llm.tasks.placing import marked
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.review import review
 from jupyter_llm.tasks.shown_cell import ShownCell
@@ -56,13 +54,6 @@ def test_fix_of_another_cell_when_one_is_named(watch: Watch) -> None:
     assert "n = 0" in watch.prompts[-1]
     with pytest.raises(MagicUsageError, match=r"no cell \[9\] here\. The nearest is \[2\]"):
         fix(watch.task(), "9")
-
-
-def test_fix_says_when_nothing_changes(watch: Watch) -> None:
-    watch.run("1 / 0")
-    proposal = fix(watch.task("1 / 0\n"))
-    assert proposal.diff == ""
-    assert proposal.to_markdown() == "The model would leave cell [1] as it is."
 
 
 @pytest.mark.parametrize("task", [fix, write_tests])
@@ -123,21 +114,6 @@ def test_the_prompt_of_fix_tells_everything_in_order(watch: Watch) -> None:
     assert "never told" not in prompt
 
 
-def test_long_cells_beside_the_target_are_left_out_of_the_prompt(watch: Watch) -> None:
-    watch.run("n = 0\n" + "# filler\n" * 1000)
-    watch.run("1 / n")
-    fix(watch.task("pass"), "2")
-    assert "filler" not in watch.prompts[-1]
-    fix(watch.task("pass"))
-    assert "filler" in watch.prompts[-1]
-
-
-def test_fences_in_a_cell_do_not_end_its_block(watch: Watch) -> None:
-    watch.run('text = """\n```\n"""\nint(text)')
-    fix(watch.task("pass"))
-    assert '````python\ntext = """\n```' in watch.prompts[-1]
-
-
 @pytest.mark.parametrize(
     ("argument", "asks"),
     [("1", "what this cell does"), ("load", "this function"), ("rows", "this variable holds")],
@@ -149,13 +125,6 @@ def test_explain_asks_about_its_subject(watch: Watch, argument: str, asks: str) 
     assert str(completion) == "It is simple."
     assert asks in watch.prompts[-1]
     assert ("rows = [" if argument == "rows" else LOAD) in watch.prompts[-1]
-
-
-def test_explain_tells_of_the_last_error(watch: Watch) -> None:
-    watch.run("1 / 0")
-    explain(watch.task("No."), "error")
-    for text in ("ZeroDivisionError: division by zero", "why this error came"):
-        assert text in watch.prompts[-1]
 
 
 def test_what_has_no_source_cannot_be_reviewed(watch: Watch) -> None:
@@ -171,28 +140,6 @@ def test_a_proposal_is_no_way_out_of_its_fence(watch: Watch) -> None:
     shown = proposal._repr_markdown_()
     assert "````diff" in shown
     assert shown.index("<img") < shown.rindex("````")
-
-
-def test_a_proposal_says_what_is_wrong_and_what_was_seen() -> None:
-    cell = CellEvent(number=1, source="df.citi", execution_count=1)
-    proposal = Proposal(
-        source="df.city",
-        cell=cell,
-        reason="raised the error",
-        mend="there is no column `citi`; near it is `city`",
-        verdict="With this change the cell runs.",
-    )
-    opening, code, verdict = str(proposal).split("\n\n")
-    assert opening == (
-        "A change to cell [1], which raised the error: "
-        "there is no column `citi`; near it is `city`."
-    )
-    assert "+df.city" in code
-    assert verdict == "With this change the cell runs."
-
-
-def test_what_no_model_wrote_lands_without_a_mark() -> None:
-    assert marked("x = 1", None) == ("x = 1", None)
 
 
 def test_no_engine_is_loaded_before_there_is_something_to_ask(tmp_path: Path) -> None:
@@ -321,17 +268,6 @@ def test_the_cells_that_have_to_run_again_are_named(
     assert fix(tried(watch, answer), changed).verdict == said
 
 
-@needs_seal
-def test_they_are_named_of_a_cell_that_a_page_shows_too(watch: Watch) -> None:
-    watch.run("rows = [1, 2]")
-    watch.run("rows.append('x')\nprint(sum(rows))", cell_id="page")
-    answer = "rows = [1, 2]\nprint(sum(rows))\nrows.append('x')"
-    cell = ShownCell(cell_id="page", source=watch.cells[-1].source, error="TypeError: unsupported")
-    proposal = fix_shown(tried(watch, answer), cell)
-    assert proposal.source == "print(sum(rows))\nrows.append('x')"
-    assert proposal.verdict == "With this change the cell runs once cell [1] has run again."
-
-
 def test_a_likely_mend_is_proposed_where_the_model_has_none(watch: Watch) -> None:
     def write(_prompt: str, **_how: object) -> CodeAnswer:
         raise ModelNotFoundError("No model.")
@@ -378,15 +314,6 @@ def test_what_runs_behind_the_changed_cell_is_not_put_into_it(watch: Watch) -> N
     watch.run("n = 0")
     watch.run("1 / n")
     assert fix(watch.task("n = 1\n1 / n"), "1").source == "n = 1"
-
-
-def test_a_long_chain_of_branches_somewhere_hinders_no_change(watch: Watch) -> None:
-    chain = "if m == 0:\n    k = 0\n" + "\n".join(f"elif m == {n}: k = {n}" for n in range(320))
-    watch.run("m = 2")
-    watch.run(chain)
-    watch.run("n = 0  # none\n1 / n")
-    assert fix(watch.task("m = 2\nn = 1\n1 / n"), "3").source == "n = 1\n1 / n"
-    assert fix(watch.task(f"{chain}\nn = 1\n1 / n"), "3").source.endswith("n = 1\n1 / n")
 
 
 def test_a_traceback_as_text_is_enough_for_a_rule(watch: Watch) -> None:

@@ -75,15 +75,6 @@ def test_classes_are_found_in_their_cells(watch: Watch) -> None:
     assert found.cell == watch.cells[0]
 
 
-def test_what_libraries_define_is_found_too(watch: Watch) -> None:
-    watch.run("import json")
-    found = subject(watch, "json.dumps")
-    assert found.kind == "function"
-    assert found.source.startswith("def dumps(")
-    assert found.cell is None
-    assert subject(watch, "json.JSONDecoder").source.startswith("class JSONDecoder")
-
-
 def test_a_value_is_told_with_the_cell_that_made_it(watch: Watch) -> None:
     found = subject(watch, "count")
     assert found.kind == "value"
@@ -102,14 +93,6 @@ def test_the_last_error_is_told_with_its_cells(watch: Watch) -> None:
     assert SHAPES.strip() in found.text
 
 
-@pytest.mark.parametrize(("name", "value"), [("length", "len"), ("error", "0.5")])
-def test_a_function_without_source_and_a_variable_named_error_are_values(
-    watch: Watch, name: str, value: str
-) -> None:
-    watch.run(f"{name} = {value}")
-    assert subject(watch, name).kind == "value"
-
-
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
@@ -126,13 +109,6 @@ def test_what_is_not_there_is_named_with_the_nearest(
     with pytest.raises(MagicUsageError) as caught:
         subject(watch, argument)
     assert message in str(caught.value)
-
-
-def test_an_empty_notebook_says_so(watch: Watch) -> None:
-    watch.cells.clear()
-    for argument in ("", "3"):
-        with pytest.raises(MagicUsageError, match="has run yet"):
-            subject(watch, argument)
 
 
 def test_properties_do_not_run(watch: Watch) -> None:

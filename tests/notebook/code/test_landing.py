@@ -10,7 +10,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from support.kernel import Execution, Kernel, running_kernel
 from support.shell import run
 
-from jupyter_llm.notebook.code.landing import CellWriter, NextInput
+from jupyter_llm.notebook.code.landing import NextInput
 from jupyter_llm.notebook.code.marks import mark
 
 RECORD = "0123456789ab"
@@ -28,19 +28,6 @@ def landed(shell: InteractiveShell) -> str | None:
     source: Any = getattr(shell, "rl_next_input", None)
     shell.rl_next_input = None
     return source if isinstance(source, str) else None
-
-
-def test_next_input_is_a_cell_writer(writer: CellWriter) -> None:
-    assert writer.write([]) == ""
-
-
-def test_one_piece_lands_at_once_and_does_not_run(
-    shell: InteractiveShell, writer: NextInput
-) -> None:
-    note = writer.write(["x_landed = 1"])
-    assert note == "the code is in a new cell below"
-    assert landed(shell) == "x_landed = 1"
-    assert "x_landed" not in shell.user_ns
 
 
 def test_the_next_piece_lands_when_the_one_before_was_run(
@@ -88,15 +75,6 @@ def test_a_piece_that_was_run_before_is_not_taken_for_the_next(
     assert landed(shell) == pieces[2]
 
 
-def test_two_answers_land_side_by_side(shell: InteractiveShell, writer: NextInput) -> None:
-    writer.write(["a = 1", "b = 1"])
-    writer.write(["c = 1", "d = 1"])
-    run(shell, "c = 1")
-    assert landed(shell) == "d = 1"
-    run(shell, "a = 1")
-    assert landed(shell) == "b = 1"
-
-
 def test_nothing_lands_after_closing(shell: InteractiveShell, writer: NextInput) -> None:
     writer.write(["a = 1", "b = 1"])
     landed(shell)
@@ -104,13 +82,6 @@ def test_nothing_lands_after_closing(shell: InteractiveShell, writer: NextInput)
     writer.close()
     run(shell, "a = 1")
     assert landed(shell) is None
-
-
-def test_nothing_listens_when_nothing_waits(shell: InteractiveShell, writer: NextInput) -> None:
-    before = list(shell.events.callbacks["post_run_cell"])
-    writer.write(["a = 1", "b = 1"])
-    run(shell, "a = 1")
-    assert shell.events.callbacks["post_run_cell"] == before
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_llm.notebook.code.marks import Mark, mark, read_mark, unmark
-from jupyter_llm.notebook.code.repair import repair
 from jupyter_llm.notebook.code.syntax import syntax_error
 
 RECORD = "0123456789ab"
@@ -51,16 +50,6 @@ def test_whatever_the_model_is_called_the_mark_stays_a_comment(name: str, body: 
     found = read_mark(marked)
     assert found is not None
     assert (found.record_id, found.body) == (RECORD, body)
-
-
-@given(st.text(max_size=60))
-def test_marking_code_leaves_it_code(text: str) -> None:
-    assert syntax_error(mark(repair(text).source, "model", RECORD)) is None
-
-
-def test_a_later_mark_takes_the_place_of_an_earlier_one() -> None:
-    again = mark(mark("x = 1", "a", RECORD), "b", "f" * 12)
-    assert read_mark(again) == Mark("b", "f" * 12, "x = 1")
 
 
 @pytest.mark.parametrize("before", ["\n\n", "# mine\n", "%%time\n", "#%% part\n\n"])

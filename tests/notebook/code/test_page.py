@@ -104,15 +104,6 @@ def test_a_cell_that_the_user_has_changed_stays_and_that_is_said(
     assert page.sources == ["a = 1  # mine", "a = 3"]
 
 
-def test_a_cell_that_is_changed_while_code_comes_is_not_said_to_hold_it(
-    writer: CellWriter, page: FakePage
-) -> None:
-    writer.write(["a = 1"])
-    page.is_late = True
-    assert "in a new cell below; the cell made before stays" in writer.write(["a = 2"])
-    assert page.sources == ["a = 1", "a = 2"]
-
-
 def test_more_pieces_than_before_come_into_new_cells(writer: CellWriter, page: FakePage) -> None:
     assert writer.write(["a", "b"]) == "the 2 pieces of code are in 2 new cells below"
     said = writer.write(["c", "d", "e"])
@@ -137,15 +128,6 @@ def test_without_a_page_cells_are_added(
     assert writer.write(["a = 2"]) == "the code is in a new cell below"
     assert shell.rl_next_input == "a = 2"
     assert writer.change("asks", "%%llm", "a = 3", {}) is False
-
-
-def test_what_a_page_does_not_put_into_cells_is_not_lost(
-    writer: CellWriter, page: FakePage, shell: InteractiveShell
-) -> None:
-    page.is_torn = True
-    assert writer.write(["a = 1"]) == "the code is in a new cell below"
-    assert page.sources == []
-    assert shell.rl_next_input == "a = 1"
 
 
 def test_another_cell_is_changed_where_it_is_what_it_was(

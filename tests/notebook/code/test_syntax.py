@@ -82,11 +82,6 @@ def test_what_a_comment_above_would_change_is_an_error(source: str) -> None:
     assert syntax_error(source) is not None
 
 
-def test_checking_a_cell_runs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert syntax_error("print(1)\n!echo 2\n%time print(3)") is None
-    assert capsys.readouterr().out == ""
-
-
 @given(st.lists(PIECES, max_size=30).map("".join) | st.text(max_size=80))
 def test_what_passes_is_accepted_by_ipython(source: str) -> None:
     if syntax_error(source) is None:

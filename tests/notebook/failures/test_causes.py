@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from support.watch import Watch
 
-from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.failures.causes import Cause, causing_cells
-from jupyter_llm.notebook.failures.failure import read_failure
 
 FRAME = "import pandas as pd\ndf = pd.DataFrame({'price': [1, 2], 'kind': ['a', 'b']})"
 
@@ -119,35 +115,3 @@ def test_only_what_ran_before_the_failing_run_counts(watch: Watch) -> None:
     watch.run("n = 5")
     causes = causing_cells(watch.failure(), watch.cells)
     assert [cause.cell.number for cause in causes] == [1, 2]
-
-
-def test_cells_from_before_the_timeline_take_part(watch: Watch) -> None:
-    watch.run("def f(v): return 1 / v")
-    watch.cells.clear()
-    causes = causes_of(watch, "f(0)")
-    assert causes[0].cell.source == "def f(v): return 1 / v"
-    assert causes[0].cell.execution_count == 1
-
-
-def test_an_error_that_no_cell_raised_has_no_cause(watch: Watch) -> None:
-    watch.run("1 / 0")
-    failure = watch.failure()
-    watch.last_error.clear()
-    assert causing_cells(failure, [])[0].cell.source == "1 / 0"
-    assert causing_cells(read_failure(ValueError("elsewhere")), watch.cells) == ()
-
-
-@pytest.mark.benchmark
-def test_a_long_history_is_searched_in_no_time(watch: Watch) -> None:
-    watch.run("n = 0")
-    watch.cells += [
-        CellEvent(number=k, source=f"v{k} = v{k - 1} + n\nw = [v{k}]") for k in range(2, 2000)
-    ]
-    failed = watch.run("1 / n")
-    watch.cells[-1] = CellEvent(
-        number=2000, source=failed.source, execution_count=failed.execution_count
-    )
-    failure = watch.failure()
-    start_s = time.monotonic()
-    causing_cells(failure, watch.cells)
-    assert time.monotonic() - start_s < 2

@@ -97,11 +97,6 @@ def test_every_kind_of_function_is_found(watch: Watch, define: str, call: str, l
     assert frame.source == define
 
 
-def test_a_cell_that_ran_again_is_the_later_run(watch: Watch) -> None:
-    failure = failure_of(watch, "1 / 0", "x = 1", "1 / 0")
-    assert where(failure) == [(3, 1, "1 / 0")]
-
-
 def test_cells_from_before_the_timeline_are_found_in_the_history(watch: Watch) -> None:
     watch.run(DIVIDE)
     watch.cells.clear()
@@ -134,17 +129,6 @@ def test_libraries_are_counted_and_the_users_own_module_is_shown(
     monkeypatch.delitem(sys.modules, "shop")
 
 
-def test_a_module_that_fails_while_it_is_imported_is_shown(
-    watch: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "broken_shop.py").write_text("rate = 3\nprice = rate / 0\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    frame = failure_of(watch, "import broken_shop").failing_frame
-    assert frame is not None
-    assert (frame.path, frame.line, frame.line_text) == ("broken_shop.py", 2, "price = rate / 0")
-    assert told(frame) == {"rate": "rate: int 3"}
-
-
 @pytest.mark.parametrize(
     ("source", "marked"),
     [
@@ -165,23 +149,6 @@ def test_a_syntax_error_has_its_cell_and_a_caret(watch: Watch, source: str, mark
     assert failure.syntax.cell.source == source
     assert failure.syntax.cell.number == 1
     assert failure.syntax.marked_line == marked
-
-
-def test_a_syntax_error_tells_of_the_variables_that_exist(watch: Watch) -> None:
-    failure = failure_of(watch, "limit = 3; token = 'abc'", "for n in range(limit)\n    f(token)")
-    assert failure.syntax is not None
-    assert [v.text for v in failure.syntax.variables] == [
-        "limit: int 3",
-        "token: <hidden: looks like a secret> (str of length 3)",
-    ]
-
-
-def test_a_syntax_error_in_code_that_ran_has_the_steps_that_led_there(watch: Watch) -> None:
-    failure = failure_of(watch, "compile('a = =', 'text', 'exec')")
-    assert failure.syntax is not None
-    assert (failure.syntax.cell, failure.syntax.path) == (None, "text")
-    assert failure.syntax.text == "a = ="
-    assert where(failure) == [(1, 1, "compile('a = =', 'text', 'exec')")]
 
 
 def test_recursion_is_told_once_with_its_count(watch: Watch) -> None:
@@ -220,12 +187,6 @@ def test_suppressed_and_circular_chains_end(watch: Watch) -> None:
     again = watch.failure()
     assert again.led_to_by is not None
     assert again.led_to_by.led_to_by is None
-
-
-def test_groups_tell_of_their_members(watch: Watch) -> None:
-    failure = failure_of(watch, "raise ExceptionGroup('many', [ValueError('a'), KeyError('b')])")
-    assert failure.headline == "ExceptionGroup: many"
-    assert [member.headline for member in failure.group] == ["ValueError: a", "KeyError: 'b'"]
 
 
 @pytest.mark.parametrize(
@@ -269,19 +230,6 @@ def test_a_hostile_exception_is_read_and_runs_nothing(watch: Watch) -> None:
     assert where(failure)[-1] == (1, 10, "raise Hostile(1)")
 
 
-def test_room_for_variables_is_limited(watch: Watch) -> None:
-    names = ", ".join(f"name_{n}" for n in range(50))
-    frame = failure_of(watch, f"{names} = ['x' * 500] * 50\n[{names}][50]").failing_frame
-    assert frame is not None
-    assert 4 <= len(frame.variables) <= 8
-    assert len(frame.variables) + frame.num_untold == 50
-
-
-def test_only_what_the_failing_cell_reads_is_told_of_the_notebooks_variables(watch: Watch) -> None:
-    failure = failure_of(watch, "unused = 1; near = 2; far = 3", "far\nimport os\nnear / 0")
-    assert list(told(failure.failing_frame)) == ["near", "far"]
-
-
 def test_a_namespace_of_the_users_own_kind_is_not_asked(watch: Watch) -> None:
     failure = failure_of(
         watch,
@@ -316,11 +264,6 @@ def test_nothing_of_the_users_is_kept_alive(watch: Watch) -> None:
     gc.collect()
     assert told(failure.failing_frame)["big"] == "big: Big object"
     assert alive[0]() is None
-
-
-def test_an_exception_without_a_traceback_is_read(watch: Watch) -> None:
-    failure = read_failure(ValueError("a", 1))
-    assert (failure.headline, failure.steps) == ("ValueError: ('a', 1)", ())
 
 
 @pytest.mark.filterwarnings("ignore:To exit")

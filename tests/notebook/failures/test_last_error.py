@@ -76,14 +76,3 @@ def test_one_exception_at_most_is_kept_and_none_after_unloading() -> None:
     last.clear()
     gc.collect()
     assert alive[1]() is None
-
-
-def test_a_cancelled_cell_without_a_result_changes_nothing() -> None:
-    last = LastError()
-    error = _Error()
-    last.end_cell(result_of(error))
-    last.end_cell(None)
-    last.end_cell(result_of(None))
-    found = last.get()
-    assert found is not None
-    assert found[0] is error

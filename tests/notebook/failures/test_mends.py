@@ -147,18 +147,3 @@ def test_what_the_user_made_is_not_asked(watch: Watch) -> None:
 
 def test_an_error_of_nothing_known_has_no_mend(watch: Watch) -> None:
     assert mended(watch, "raise RuntimeError('citi')") == []
-
-
-def test_no_colon_makes_an_annotation(watch: Watch) -> None:
-    found = mended(watch, "totl total")
-    assert all(":" not in mend.source for mend in found), found
-
-
-def test_lists_of_different_lengths_are_made_no_table(watch: Watch) -> None:
-    watch.run("import numpy as np\nheights = np.ones(4)\nweights = np.ones(3)")
-    assert mended(watch, "weights / heights**2") == []
-
-
-def test_what_each_row_is_taken_by_is_a_column(watch: Watch) -> None:
-    watch.run(ARRAYS + "\nb = M[:, 0]")
-    assert mended(watch, "M - b")[0].source == "M - b[:, None]"
