@@ -9,7 +9,6 @@ from jupyter_llm.engine.completion import Chunk, Completion, PromptInterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from concurrent.futures import Future
 
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Progress
@@ -34,11 +33,8 @@ class BegunStream:
         self._beginning = beginning
         self._waits = waits
         self._finish = finish or (lambda text: beginning + text)
-
-    @property
-    def future(self) -> Future[Completion]:
-        """The result, which is the model's own text."""
-        return self._stream.future
+        self.future = stream.future  # the model's own text
+        self.cancel = stream.cancel
 
     @property
     def written(self) -> str:
@@ -73,10 +69,6 @@ class BegunStream:
                 yield chunk
         except PromptInterrupted:
             raise self.interrupt() from None
-
-    def cancel(self) -> None:
-        """Stop writing."""
-        self._stream.cancel()
 
     def interrupt(self) -> PromptInterrupted:
         """Cancel, and return the exception that carries what was written."""

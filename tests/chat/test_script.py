@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from support.scripted import ScriptedEngine
 from support.shell import run
@@ -127,12 +128,27 @@ def test_where_it_is_not_good_more_drafts_go_on_with_the_same_program(
     assert {request.conversation for request in others} == {None}
 
 
-def test_a_program_that_only_defines_something_writes_its_next_cell(
+def test_a_program_that_only_repeats_writes_its_next_cell(
     shell: InteractiveShell, small: ScriptedEngine
 ) -> None:
-    small.replies.extend(["def roll():\n    return 4", "roll()"])
-    shown = run(shell, "%%llm -f code\ngive me a die's number", store_history=True).text
-    assert "def roll():\n    return 4\n\nroll()" in shown
+    run(shell, "dice = [3, 5]", store_history=True)
+    small.replies.extend(["dice = [3, 5]", "sum(dice)"])
+    shown = run(shell, "%%llm -f code\nadd the dice", store_history=True).text
+    assert "```python\nsum(dice)\n```" in shown
     first, second = small.requests
     assert second.prompt == first.prompt
-    assert second.answer_prefix == "def roll():\n    return 4\n\n# In[2]:\n"
+    assert second.answer_prefix == "dice = [3, 5]\n\n# In[3]:\n"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "begins"), [("roll a die", False), ("define a function that rolls a die", True)]
+)
+def test_code_begins_with_a_definition_only_where_one_is_asked_for(
+    shell: InteractiveShell, small: ScriptedEngine, prompt: str, *, begins: bool
+) -> None:
+    script(shell, small, prompt)
+    constraint = small.requests[0].constraint
+    assert constraint is not None
+    for text in ("def roll():", "import random"):
+        assert text.startswith(constraint.texts) is begins
+    assert all(text.startswith(constraint.texts) for text in ("df = 1", "important", "d = 2"))

@@ -27,7 +27,8 @@ _AGAIN: Final = (
     r"(?i)\b(?:again|anew|afresh|once more"  # not `against`, and no name such as `updated_at`
     r"|(?:re-?(?:load|read|fresh|set|run|do|create|start|draw|calc|comput)|update)[a-z]*)\b"
 )
-_REPEATED: Final = (ast.Import, ast.ImportFrom, *DEFINITIONS, ast.Assign, ast.AnnAssign)
+_LASTING: Final = (ast.Import, ast.ImportFrom, *DEFINITIONS)
+_REPEATED: Final = (*_LASTING, ast.Assign, ast.AnnAssign)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +55,19 @@ def only_new(
     tree = parse_cell(source)
     if tree is None or not tree.body or re.search(_AGAIN, prompt):
         return Fresh(source)
-    standing = _Standing(names)
+    standing, own_keys = _Standing(names), keys_in(own)
     for text, is_done in ran:
-        for node in _statements(text):
-            standing.add(node, is_done=is_done)
-    kept_keys = keys_in(own)
+        for part in _parts(text):
+            standing.add(part, is_done=is_done)
     old = []
     for number, node in enumerate(tree.body):
-        is_filled = _is_start(node) and _changed(tree.body[number + 1 :]) & _bound(node)
-        if standing.has(node) and not is_filled and kept_keys.isdisjoint(_keys_of(node)):
-            old.append(node)
-        else:
-            standing.add(node)
+        parts, rest = _parts_of(node), tree.body[number + 1 :]
+        if all(map(standing.has, parts)) and not _is_filled(node, rest):
+            old += [node] if own_keys.isdisjoint(map(ast.dump, parts)) else []
+        for part in parts:
+            standing.add(part)
     kept = [node for node in tree.body if node not in old]
-    if not any(not isinstance(node, (ast.Import, ast.ImportFrom, ast.Pass)) for node in kept):
+    if all(isinstance(node, (ast.Import, ast.ImportFrom, ast.Pass)) for node in kept):
         return Fresh(source, is_all_old=bool(old))
     shortened = without_statements(source, old) if old else None
     if shortened is None:
@@ -88,76 +88,64 @@ class _Standing:
         """Take note that a statement ran; or may have, of which only the changes count."""
         self._count += 1
         with suppress(RecursionError):  # a chain of hundreds of `elif`
-            if not self.has(node) or not isinstance(node, (ast.Import, ast.ImportFrom)):
-                self._changed |= dict.fromkeys(_bound(node) | _changed([node]), self._count)
+            if self.has(node):
+                return
+            self._changed |= dict.fromkeys(_changed(node), self._count)
             if is_done:
-                self._made |= dict.fromkeys(_keys_of(node), self._count)
+                self._made[ast.dump(node)] = self._count
 
     def has(self, node: ast.stmt) -> bool:
         """Whether what a statement does is done and stands."""
-        if not isinstance(node, _REPEATED):
-            return False
         with suppress(RecursionError):
-            return all(
-                name in self._names and 0 < self._made.get(key, 0) >= self._changed.get(name, 0)
-                for key, name in _touched(node)
-            )
+            made = self._made.get(ast.dump(node), 0) if isinstance(node, _REPEATED) else 0
+            changed = _changed(node)
+            read = set() if isinstance(node, _LASTING) else {use.name for use in uses_in(node)}
+            is_last = all(self._changed.get(name, 0) <= made for name in changed | read)
+            return made > 0 and is_last and all(name in self._names for name in changed)
         return False
 
 
-def _touched(node: ast.stmt) -> list[tuple[str, str]]:
-    """What a statement is the same by, with each name that it binds; of a value, what it reads."""
-    keys, bound = _keys_of(node), _bound(node)
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        names = [name.asname or name.name.partition(".")[0] for name in node.names]
-        return list(zip(keys, names, strict=True))
-    names = [*bound] if isinstance(node, DEFINITIONS) else [*(bound | _read(node))]
-    return [(keys[0], name) for name in names]
-
-
 @lru_cache(maxsize=512)
-def _statements(source: str) -> tuple[ast.stmt, ...]:
+def _parts(source: str) -> tuple[ast.stmt, ...]:
     tree = parse_cell(source)
-    return tuple(tree.body) if tree is not None else ()
+    return tuple(part for node in tree.body for part in _parts_of(node)) if tree else ()
+
+
+def _parts_of(node: ast.stmt) -> list[ast.stmt]:
+    """A statement; of an import, one for each name."""
+    match node:
+        case ast.Import(names=names):
+            return [ast.copy_location(ast.Import([name]), node) for name in names]
+        case ast.ImportFrom(module=module, names=names, level=level):
+            return [
+                ast.copy_location(ast.ImportFrom(module, [name], level), node) for name in names
+            ]
+    return [node]
 
 
 def keys_in(source: str) -> set[str]:
     """What is the same of the statements of cells that mean the same."""
-    with suppress(RecursionError):  # a chain of hundreds of `elif`
-        return {key for node in _statements(source) for key in _keys_of(node)}
+    with suppress(RecursionError):
+        return set(map(ast.dump, _parts(source)))
     return set()
 
 
-def _keys_of(statement: ast.stmt) -> tuple[str, ...]:
-    """What is the same of statements that mean the same; an import has a key for each name."""
-    if isinstance(statement, ast.Import):
-        return tuple(ast.dump(name) for name in statement.names)
-    if isinstance(statement, ast.ImportFrom):
-        return tuple(f"{statement.module}: {ast.dump(name)}" for name in statement.names)
-    return (ast.dump(statement),)
-
-
-def _bound(node: ast.stmt) -> set[str]:
-    return {use.name for use in uses_in(node) if use.act not in ("reads", "changes")}
-
-
-def _read(node: ast.stmt) -> set[str]:
-    return {use.name for use in uses_in(node) if use.act == "reads"}
-
-
-def _changed(nodes: Sequence[ast.stmt]) -> set[str]:
-    """The names that statements change the values of, or may, by what they call."""
+def _changed(*nodes: ast.stmt) -> set[str]:
+    """The names that statements bind or change the values of, or may, by what they call."""
     calls = (node for node in nodes if not isinstance(node, DEFINITIONS))
     named = {one.name for one in bindings_of(*nodes) if one.verb == "changes"}
-    added = {use.name for use in uses_in(*nodes) if use.act == "changes"}
-    return named | added | mutated_in(*calls)
+    bound = {use.name for use in uses_in(*nodes) if use.act != "reads"}
+    return named | bound | mutated_in(*calls)
 
 
-def _is_start(node: ast.stmt) -> bool:
-    """Whether a statement may make a value to begin with, such as 0 or `[]`, for others to fill."""
+def _is_filled(node: ast.stmt, rest: Sequence[ast.stmt]) -> bool:
+    """Whether a statement makes a value to begin with, such as 0 or `[]`, which the rest fills."""
     value = getattr(node, "value", None)
-    is_literal = isinstance(value, ast.Constant)
-    return is_literal or not any(isinstance(part, ast.Constant) for part in ast.walk(node))
+    parts = ast.walk(value) if isinstance(value, ast.AST) else ()
+    is_start = isinstance(value, ast.Constant) or not any(
+        isinstance(part, ast.Constant) for part in parts
+    )
+    return is_start and not _changed(node).isdisjoint(_changed(*rest))
 
 
 def _text(source: str, node: ast.stmt) -> str:
