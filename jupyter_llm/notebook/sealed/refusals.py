@@ -25,6 +25,7 @@ _PROCESS = "start a process"
 _FILE = "write a file"
 # How libraries that are not Python word what the system refused.
 _REFUSED = re.compile(r"(?i)permission denied|operation not permitted|os error (?:1|13)\b")
+_OPENED_BY_RUST = re.compile(r"\(os error 13\): (.+)")  # of which Python knows nothing
 _READ_ONLY_DATABASE = re.compile(
     r"(?i)readonly database|unable to open database|disk I/O error|read-only (?:file|mode|database)"
 )
@@ -98,8 +99,10 @@ class Refusals:
         if isinstance(error, OSError) and not is_missing and noted.startswith(_NETWORK):
             return noted
         if number in _NUMBERS or _REFUSED.search(text):
-            is_unreadable = noted or _is_unreadable(error)
-            return noted if is_unreadable else "do what a sealed copy may not"
+            if noted or _is_unreadable(error):
+                return noted
+            opened = _OPENED_BY_RUST.search(text)
+            return _named(_FILE, opened[1]) if opened else "do what a sealed copy may not"
         return ""
 
     def _note(self, event: str, args: tuple[Any, ...]) -> None:

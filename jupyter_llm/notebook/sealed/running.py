@@ -22,6 +22,7 @@ from jupyter_llm.notebook.cells.sources import CellSource, CellSources
 from jupyter_llm.notebook.failures.failure import read_failure
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.notebook.sealed.cells import Unit
+from jupyter_llm.notebook.sealed.polars_again import begin_again, copied_library
 from jupyter_llm.notebook.sealed.refusals import END_KERNEL, Refusals
 from jupyter_llm.notebook.sealed.seen import Seen, untried
 from jupyter_llm.notebook.sealed.silence import Silence
@@ -66,11 +67,15 @@ class Run:
         namespace: dict[str, Any],
         shell: Any,
         look: Callable[[dict[str, Any]], object] | None,
+        *,
+        begins_polars_again: bool = False,
     ) -> None:
         self._units = units
         self._namespace = namespace
         self._shell = shell
         self._look = look
+        self._begins_polars_again = begins_polars_again
+        self._polars: int | None = None
         self._before = dict(namespace)
         self._silence = Silence(shell)
         self._index = 0
@@ -79,11 +84,15 @@ class Run:
 
     def prepare(self) -> None:
         """Make what cannot be made behind the seal: an event loop wakes itself by sockets."""
+        if self._begins_polars_again:
+            self._polars = copied_library()
         if any(_ASYNC.search(unit.python) for unit in self._units):
             self._loop = asyncio.new_event_loop()
 
     def work(self, *, was_writable: bool) -> Seen:
         """Run it all, and say what came of it."""
+        if self._polars is not None:
+            begin_again(self._polars)
         refusals = Refusals(self._namespace, was_writable=was_writable)
         self._silence.begin()
         refusals.watch()

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_llm.notebook.code.syntax import parse_python
 from jupyter_llm.notebook.sealed.cells import unit_of, why_not_run
 from jupyter_llm.notebook.sealed.main_thread import is_main_thread
+from jupyter_llm.notebook.sealed.polars_again import can_begin_again, has_polars_threads
 from jupyter_llm.notebook.sealed.seen import Seen, untried
 from jupyter_llm.notebook.values.peek import instance_dict, is_one_of, own_package, qualified_name
 
@@ -54,15 +55,17 @@ def try_code(
     reason = why_not() or next(filter(None, map(why_not_run, units)), "")
     if not reason and _asks_model(units, namespace):
         reason = "it asks a model, which does not answer in a copy"
-    if not reason and _may_use_polars(units, namespace) and _has_polars_threads():
-        reason = "polars does not survive a fork"
+    is_polars = not reason and _may_use_polars(units, namespace) and has_polars_threads()
+    if is_polars and not can_begin_again():
+        reason = "this polars does not survive a fork; 1.35 or newer does"
     if reason:
         return untried(reason)
     from jupyter_llm.notebook.sealed.copy import work_in_copy
     from jupyter_llm.notebook.sealed.running import Run
 
     live = namespace if isinstance(namespace, dict) else dict(namespace)
-    return work_in_copy(Run(units, live, shell, look), timeout_s=timeout_s, tick=tick)
+    run = Run(units, live, shell, look, begins_polars_again=is_polars)
+    return work_in_copy(run, timeout_s=timeout_s, tick=tick)
 
 
 def why_not() -> str:
@@ -85,15 +88,6 @@ def _uses_gpu() -> bool:
     for path in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
             if str(path.readlink()).startswith(_GPUS):
-                return True
-    return False
-
-
-def _has_polars_threads() -> bool:
-    """Whether polars has started its threads: what waits for them in a copy waits for ever."""
-    for path in Path("/proc/self/task").iterdir():
-        with suppress(OSError):
-            if (path / "comm").read_bytes().startswith(b"polars"):
                 return True
     return False
 
