@@ -34,7 +34,7 @@ _START = 48  # tokens that are read, and then put there until there are `PROMPT_
 _PIECE = 128  # tokens of a long prompt; fewer than 64 are read in another way
 _ROUNDS = 3
 _PROBE = 8  # tokens
-_MOST_S = 10.0  # of it all, as far as a few tokens tell
+_MOST_S = 10.0  # of it all; where a few tokens tell that it takes longer, it is not begun
 _NUM_TOKENS = _ROUNDS * 2 * (_PIECE + FOLLOW_UP_TOKENS)
 
 
@@ -43,11 +43,13 @@ def attention_times(
 ) -> AttentionTimes | None:
     """Measure both ways in turn; None where nothing came out that may be kept.
 
-    It ends between two batches when the model is not wanted any more.
+    It ends between two batches when the model is not wanted any more, or the time is up.
     """
+    end_s = time.monotonic() + _MOST_S
 
     def seconds(depth: _Depth, num_tokens: int, *, most_s: float = math.inf) -> float:
-        if not is_wanted() or (took_s := depth.seconds(num_tokens)) > most_s:
+        is_late = time.monotonic() > end_s
+        if is_late or not is_wanted() or (took_s := depth.seconds(num_tokens)) > most_s:
             raise _NoOutcomeError
         return took_s
 

@@ -1,19 +1,9 @@
 """Keeps the KV state of prefixes on disk, so that a restarted kernel resumes warm.
 
 Knows token ids and bytes, not llama.cpp. A file is `FOLDER/SCOPE/TOKENS.kv`, where SCOPE and TOKENS
-are SHA-256 sums in hexadecimal, cut to 32 digits. It holds, little-endian and without gaps:
-
-====================  =======================================================
-8 bytes               the magic `jllm-kv` and a line feed
-unsigned 32 bit       version of the format, 1
-unsigned 32 bit       number of tokens, n
-unsigned 64 bit       length of the state in bytes, m
-32 bytes              SHA-256 of the scope
-32 bytes              SHA-256 of the state
-32 bytes              SHA-256 of the fields above, in their order, and the tokens
-n signed 32 bit       the tokens
-m bytes               the state
-====================  =======================================================
+are SHA-256 sums in hexadecimal, cut to 32 digits. It holds, little-endian and without gaps: a magic
+of 8 bytes, the version, the number of tokens, the length of the state, the SHA-256 of the scope and
+of the state, that of all these fields and the tokens, the tokens in 4 bytes each, and the state.
 
 Nothing behind the fields is read unless their lengths add up to the size of the file. SHA-256 is
 the fastest cryptographic sum of hashlib where the processor helps (35 MB: 19 ms, BLAKE2b: 39 ms).
@@ -35,7 +25,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from jupyter_llm.common.regular import open_regular
 from jupyter_llm.common.replacing import DRAFT_SUFFIX, replacing
@@ -48,8 +38,7 @@ logger = logging.getLogger(__name__)
 _MAGIC = b"jllm-kv\n"
 _VERSION = 1
 _FIELDS = struct.Struct("<8sIIQ32s32s")
-_DIGEST_SIZE = sha256().digest_size
-_HEADER_SIZE = _FIELDS.size + _DIGEST_SIZE
+_HEADER_SIZE = _FIELDS.size + sha256().digest_size
 _TOKEN_SIZE = 4
 
 _SUFFIX = ".kv"
@@ -58,9 +47,6 @@ _SCOPE_NAME = re.compile("[0-9a-f]{32}")  # of no other folder do we touch a fil
 _CLEAR_S = 10.0  # a state that is being written is waited for
 _MAX_PENDING = 2  # writes; each holds a whole state in memory
 _ABANDONED_S = 600.0  # a temporary file that has not grown for this long is nobody's any more
-# A second change within one tick of the file system's clock leaves the folder's mtime as it is
-# (FAT ticks every 2 s), so only an mtime older than that proves that nothing changed.
-_MTIME_TICK_NS = 2_000_000_000
 
 
 def _pack(token_ids: Sequence[int]) -> bytes:
@@ -75,8 +61,7 @@ def _file_name(tokens: bytes) -> str:
     return sha256(tokens).hexdigest()[:32] + _SUFFIX
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
+class _Header(NamedTuple):
     """What a file says of itself, verified."""
 
     tokens: bytes
@@ -84,144 +69,22 @@ class _Header:
     state_digest: bytes
 
 
-def _header(scope: bytes, tokens: bytes, state: bytes | memoryview) -> bytes:
-    """What stands before the tokens in a file."""
-    num_tokens = len(tokens) // _TOKEN_SIZE
-    state_digest = sha256(state).digest()
-    fields = _FIELDS.pack(_MAGIC, _VERSION, num_tokens, len(state), scope, state_digest)
-    return fields + sha256(fields + tokens).digest()
-
-
-def _read_header(file: BinaryIO, scope: bytes) -> _Header | None:
+def _read_header(file: BinaryIO, name: str, scope: bytes) -> _Header | None:
     """Read a file up to its state, or return None if it is damaged or foreign."""
     start = file.read(_HEADER_SIZE)
     if len(start) < _HEADER_SIZE:
         return None
     fields, digest = start[: _FIELDS.size], start[_FIELDS.size :]
     magic, version, num_tokens, state_length, file_scope, state_digest = _FIELDS.unpack(fields)
-    if (magic, version, file_scope) != (_MAGIC, _VERSION, scope):
-        return None
     tokens_size = _TOKEN_SIZE * num_tokens
-    if os.fstat(file.fileno()).st_size != _HEADER_SIZE + tokens_size + state_length:
+    whole_size = _HEADER_SIZE + tokens_size + state_length
+    is_ours = (magic, version, file_scope) == (_MAGIC, _VERSION, scope)
+    if not is_ours or os.fstat(file.fileno()).st_size != whole_size:
         return None
     tokens = file.read(tokens_size)
-    if sha256(fields + tokens).digest() != digest:
+    if sha256(fields + tokens).digest() != digest or _file_name(tokens) != name:
         return None
     return _Header(tokens, state_length, state_digest)
-
-
-class _Trouble:
-    """Tells once that the disk does not do as asked."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._is_told = False
-
-    def tell(self, error: OSError) -> None:
-        level = logging.DEBUG if self._is_told else logging.WARNING
-        self._is_told = True
-        logger.log(
-            level,
-            "What the model has read cannot be kept in %s (%s), so it is read again after a "
-            "restart. Make room there, or make the folder writable.",
-            self._folder,
-            error,
-        )
-
-
-class _ScopeFolder:
-    """The files of one scope. Safe from any thread."""
-
-    def __init__(self, path: Path, scope: bytes, trouble: _Trouble) -> None:
-        self.path = path
-        self._scope = scope
-        self._trouble = trouble
-        self._lock = threading.Lock()  # guards the two below
-        self._tokens: dict[str, bytes] = {}
-        self._mtime_ns: int | None = None  # of the folder when it was listed; None: list it anew
-        self._unremovable: set[str] = set()
-
-    def tokens(self) -> dict[str, bytes]:
-        """The packed tokens by file name, the shortest first. The dict never changes.
-
-        Costs one `stat` while nothing changes, else a listing and the headers of new files.
-        """
-        with self._lock:
-            try:
-                mtime_ns = self.path.stat().st_mtime_ns
-                if mtime_ns != self._mtime_ns:
-                    is_settled = time.time_ns() - mtime_ns > _MTIME_TICK_NS
-                    self._tokens = self._list()
-                    self._mtime_ns = mtime_ns if is_settled else None
-            except OSError as error:
-                self._tokens, self._mtime_ns = {}, None
-                if not isinstance(error, FileNotFoundError):  # nothing was written yet
-                    self._trouble.tell(error)
-            return self._tokens
-
-    def read(self, name: str) -> memoryview | None:
-        """Return the verified state and mark the file as used; remove a damaged file."""
-        path = self.path / name
-        try:
-            with open_regular(path, follows_links=False) as file:
-                header = self._own_header(file, name)
-                state = pages(header.state_length if header else 0)
-                is_whole = file.readinto(state) == len(state)
-        except OSError as error:
-            if not isinstance(error, FileNotFoundError):  # it gave way to others
-                self._trouble.tell(error)
-            return None
-        if header is None or not is_whole or sha256(state).digest() != header.state_digest:
-            self._discard(name)
-            return None
-        with contextlib.suppress(OSError):
-            os.utime(path)
-        return state
-
-    def _list(self) -> dict[str, bytes]:
-        with os.scandir(self.path) as found:
-            names = [
-                entry.name
-                for entry in found
-                if entry.name.endswith(_SUFFIX)
-                and entry.name not in self._unremovable
-                and entry.is_file(follow_symlinks=False)
-            ]
-        listed = {name: self._tokens.get(name) or self._read_tokens(name) for name in names}
-        known = [(name, tokens) for name, tokens in listed.items() if tokens]
-        return dict(sorted(known, key=lambda item: len(item[1])))
-
-    def _read_tokens(self, name: str) -> bytes | None:
-        try:
-            with open_regular(self.path / name, follows_links=False) as file:
-                header = self._own_header(file, name)
-        except OSError as error:
-            if not isinstance(error, FileNotFoundError):
-                self._trouble.tell(error)
-            return None
-        if header is None:
-            self._discard(name)
-            return None
-        return header.tokens
-
-    def _own_header(self, file: BinaryIO, name: str) -> _Header | None:
-        header = _read_header(file, self._scope)
-        return header if header and _file_name(header.tokens) == name else None
-
-    def _discard(self, name: str) -> None:
-        logger.info("A damaged or foreign checkpoint is removed: %s", self.path / name)
-        if not _remove(self.path / name, self._trouble):
-            self._unremovable.add(name)
-
-
-def _remove(path: Path, trouble: _Trouble) -> bool:
-    """Remove a file and return whether it is gone."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        trouble.tell(error)
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +103,7 @@ class Checkpoint:
         return self._read()
 
 
-@dataclass(frozen=True, slots=True)
-class _Write:
+class _Waiting(NamedTuple):
     """A state on its way to the disk."""
 
     tokens: bytes
@@ -253,7 +115,7 @@ class _Write:
         return self.tokens == tokens or (not self.whole and self.tokens.startswith(tokens))
 
 
-_stores: list[weakref.ref[CheckpointStore]] = []  # of this process
+_stores: weakref.WeakSet[CheckpointStore] = weakref.WeakSet()  # of this process
 
 
 class CheckpointStore:
@@ -272,14 +134,16 @@ class CheckpointStore:
         self._folder = folder
         self._max_bytes = max_bytes
         self._scope = sha256(scope.encode()).digest()
-        self._trouble = _Trouble(folder)
-        self._files = _ScopeFolder(folder / self._scope.hex()[:32], self._scope, self._trouble)
+        self._own_folder = folder / self._scope.hex()[:32]
         self._pid = os.getpid()
+        self._is_told = False  # that the disk does not do as asked
+        self._listing = threading.Lock()  # guards what is known of the files
+        self._known: dict[str, bytes | None] = {}  # packed tokens by file name; None: damaged
         self._lock = threading.Lock()  # guards the two below
-        self._pending: dict[str, _Write] = {}  # by file name, the oldest first
+        self._pending: dict[str, _Waiting] = {}  # by file name, the oldest first
         self._is_closed = False
         self._writer = Chore(self._write_next, "jupyter-llm-checkpoints")
-        _stores.append(weakref.ref(self, _stores.remove))
+        _stores.add(self)
 
     def find(
         self, token_ids: Sequence[int], *, more_than: int, whole: bool = False
@@ -292,11 +156,11 @@ class CheckpointStore:
         """
         if self._is_forked:
             return None
-        found = _longest(self._files.tokens(), _pack(token_ids), more_than, whole=whole)
+        found = _longest(self._stored(), _pack(token_ids), more_than, whole=whole)
         if found is None:
             return None
         name, tokens, num_common = found
-        return Checkpoint(_unpack(tokens), num_common, partial(self._files.read, name))
+        return Checkpoint(_unpack(tokens), num_common, partial(self._read, name))
 
     def write(
         self, token_ids: Sequence[int], state: bytes | memoryview, *, whole: bool = False
@@ -309,24 +173,26 @@ class CheckpointStore:
         """
         if self._is_forked or not token_ids:
             return
-        tokens = _pack(token_ids)
-        if _HEADER_SIZE + len(tokens) + len(state) > self._max_bytes:
-            logger.debug("A state of %d bytes is more than the folder may hold.", len(state))
+        write = _Waiting(_pack(token_ids), state, whole)
+        if _HEADER_SIZE + len(write.tokens) + len(state) > self._max_bytes:
             return
         with self._lock:
             if self._is_closed:
                 return
-            self._queue(_Write(tokens, state, whole))
+            for name, waiting in list(self._pending.items()):
+                if write.supersedes(waiting.tokens):
+                    del self._pending[name]
+            while len(self._pending) >= _MAX_PENDING:
+                del self._pending[next(iter(self._pending))]
+            self._pending[_file_name(write.tokens)] = write
         self._writer.ask()
 
     def clear(self) -> None:
         """Remove all checkpoints, those of other scopes too, and write none that waits here."""
-        for store in [known() for known in _stores]:  # that of a closed model may still write
-            if store is not None:
-                store.drop_waiting(self._folder)
-        for scope in self._scope_folders():
-            for file in _files_in(scope):
-                _remove(file.path, self._trouble)
+        for store in list(_stores):  # that of a closed model may still write
+            store.drop_waiting(self._folder)
+        for file in self._all_files():
+            self._remove(file.path)
 
     def drop_waiting(self, folder: Path) -> None:
         """Write none of what waits, if this is the folder."""
@@ -349,13 +215,61 @@ class CheckpointStore:
     def _is_forked(self) -> bool:
         return self._pid != os.getpid()
 
-    def _queue(self, write: _Write) -> None:
-        for name, waiting in list(self._pending.items()):
-            if write.supersedes(waiting.tokens):
-                del self._pending[name]
-        while len(self._pending) >= _MAX_PENDING:
-            del self._pending[next(iter(self._pending))]
-        self._pending[_file_name(write.tokens)] = write
+    # -- what is there -------------------------------------------------------------------------
+
+    def _stored(self) -> dict[str, bytes]:
+        """The packed tokens by file name, the shortest first. Only new files are read."""
+        with self._listing:
+            try:
+                with os.scandir(self._own_folder) as found:
+                    names = [
+                        entry.name
+                        for entry in found
+                        if entry.name.endswith(_SUFFIX) and entry.is_file(follow_symlinks=False)
+                    ]
+            except OSError as error:
+                names = []
+                self._tell(error)
+            self._known = {
+                name: self._known[name] if name in self._known else self._read_tokens(name)
+                for name in names
+            }
+            stored = [(name, tokens) for name, tokens in self._known.items() if tokens]
+        return dict(sorted(stored, key=lambda item: len(item[1])))
+
+    def _read_tokens(self, name: str) -> bytes | None:
+        try:
+            with open_regular(self._own_folder / name, follows_links=False) as file:
+                header = _read_header(file, name, self._scope)
+        except OSError as error:
+            self._tell(error)
+            return None
+        if header is None:
+            self._remove(self._own_folder / name)
+            return None
+        return header.tokens
+
+    def _read(self, name: str) -> memoryview | None:
+        """The verified state of a file, which is marked as used; a damaged one is removed."""
+        path = self._own_folder / name
+        try:
+            with open_regular(path, follows_links=False) as file:
+                header = _read_header(file, name, self._scope)
+                state = pages(header.state_length if header else 0)
+                is_whole = file.readinto(state) == len(state)
+        except OSError as error:
+            self._tell(error)
+            return None
+        if header is None or not is_whole or sha256(state).digest() != header.state_digest:
+            self._remove(path)
+            with self._listing:
+                self._known[name] = None  # where it could not be removed
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return state
+
+    # -- what comes and goes -------------------------------------------------------------------
 
     def _write_next(self) -> tuple[float, bool]:
         with self._lock:
@@ -365,75 +279,93 @@ class CheckpointStore:
             write = self._pending.pop(name)
         try:
             self._write(name, write)
-        except FileNotFoundError:
-            logger.debug("Somebody cleared %s meanwhile.", self._folder)
         except OSError as error:
-            self._trouble.tell(error)
+            self._tell(error)
         return 0.0, True
 
-    def _write(self, name: str, write: _Write) -> None:
-        folder = self._files.path
-        for path in (self._folder, folder):  # the files hold what the user wrote
+    def _write(self, name: str, write: _Waiting) -> None:
+        for path in (self._folder, self._own_folder):  # the files hold what the user wrote
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with replacing(folder / name) as file:
-            file.write(_header(self._scope, write.tokens, write.state))
+        num_tokens, digest = len(write.tokens) // _TOKEN_SIZE, sha256(write.state).digest()
+        fields = _FIELDS.pack(_MAGIC, _VERSION, num_tokens, len(write.state), self._scope, digest)
+        with replacing(self._own_folder / name) as file:
+            file.write(fields + sha256(fields + write.tokens).digest())
             file.write(write.tokens)
             file.write(write.state)
-        for other, tokens in self._files.tokens().items():
+        with self._listing:
+            self._known[name] = write.tokens
+        for other, tokens in self._stored().items():
             if other != name and write.supersedes(tokens):
-                _remove(folder / other, self._trouble)
-        self._shrink(keep=folder / name)
+                self._remove(self._own_folder / other)
+        self._shrink(keep=self._own_folder / name)
 
     def _shrink(self, keep: Path) -> None:
         """Remove the least recently used files above the cap, and what crashed kernels left."""
         abandoned_ns = time.time_ns() - int(_ABANDONED_S * 1e9)
         stored = []
-        for file in (file for scope in self._scope_folders() for file in _files_in(scope)):
+        for file in self._all_files():
             if file.path.suffix == _SUFFIX:
                 stored.append(file)
             elif file.mtime_ns < abandoned_ns:
-                _remove(file.path, self._trouble)
+                self._remove(file.path)
         excess = sum(file.size for file in stored) - self._max_bytes
         for file in sorted(stored, key=lambda file: file.mtime_ns):
             if excess <= 0:
                 return
-            if file.path != keep and _remove(file.path, self._trouble):
+            if file.path != keep and self._remove(file.path):
                 excess -= file.size
 
-    def _scope_folders(self) -> list[Path]:
+    def _all_files(self) -> Iterator[_File]:
+        """The checkpoints and temporary files of all scopes; those that can be listed."""
         try:
             with os.scandir(self._folder) as found:
-                return [
-                    Path(entry.path)
+                scopes = [
+                    entry.path
                     for entry in found
                     if _SCOPE_NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
                 ]
-        except FileNotFoundError:  # nothing was written yet
-            return []
         except OSError as error:
-            self._trouble.tell(error)
-            return []
+            self._tell(error)
+            return
+        for scope in scopes:
+            with contextlib.suppress(OSError), os.scandir(scope) as found:
+                for entry in found:
+                    is_ours = entry.name.endswith((_SUFFIX, DRAFT_SUFFIX))
+                    if is_ours and entry.is_file(follow_symlinks=False):
+                        with contextlib.suppress(FileNotFoundError):  # others remove files too
+                            status = entry.stat(follow_symlinks=False)
+                            yield _File(Path(entry.path), status.st_size, status.st_mtime_ns)
+
+    def _remove(self, path: Path) -> bool:
+        """Remove a file and return whether it is gone."""
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            self._tell(error)
+            return False
+        return True
+
+    def _tell(self, error: OSError) -> None:
+        """Tell once that the disk does not do as asked; what is not there may have been cleared."""
+        if isinstance(error, FileNotFoundError):
+            return
+        level = logging.DEBUG if self._is_told else logging.WARNING
+        self._is_told = True
+        logger.log(
+            level,
+            "What the model has read cannot be kept in %s (%s), so it is read again after a "
+            "restart. Make room there, or make the folder writable.",
+            self._folder,
+            error,
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
+class _File(NamedTuple):
     """A file of ours as it was found in its folder."""
 
     path: Path
     size: int
     mtime_ns: int
-
-
-def _files_in(scope: Path) -> Iterator[_File]:
-    """The checkpoints and temporary files of a scope; none if they cannot be listed."""
-    with contextlib.suppress(OSError), os.scandir(scope) as found:
-        for entry in found:
-            if entry.name.endswith((_SUFFIX, DRAFT_SUFFIX)) and entry.is_file(
-                follow_symlinks=False
-            ):
-                with contextlib.suppress(FileNotFoundError):  # others remove files too
-                    status = entry.stat(follow_symlinks=False)
-                    yield _File(Path(entry.path), status.st_size, status.st_mtime_ns)
 
 
 def _longest(

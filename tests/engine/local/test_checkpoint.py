@@ -85,18 +85,6 @@ def test_what_was_written_is_found_after_a_restart(folder: Path) -> None:
     assert bytes(found.read() or b"") == STATE
 
 
-def test_tokens_that_share_only_some_bytes_are_not_the_same(store: CheckpointStore) -> None:
-    keep(store, [0x01020304, 5])
-    assert store.find([0x09020304, 5], more_than=0) is None
-
-
-def test_of_equally_good_ones_the_shortest_is_read(store: CheckpointStore) -> None:
-    keep(store, [1, 2, 3, 3, 3], b"long")
-    keep(store, [1, 2, 4], b"short")
-    keep(store, [1, 2, 5, 5], b"longer")
-    assert state_of(store, [1, 2, 9]) == b"short"
-
-
 def test_a_model_that_cannot_trim_is_only_given_what_the_prompt_continues(
     store: CheckpointStore,
 ) -> None:
@@ -145,29 +133,6 @@ def test_a_longer_prefix_replaces_the_shorter_ones(store: CheckpointStore, folde
     found = {store.find(prompt, more_than=0) for prompt in ([1, 2, 3], [1, 9])}
     assert {one.token_ids for one in found if one} == {(1, 2, 3), (1, 9)}
     assert len(files(folder)) == 2
-
-
-def test_the_same_tokens_are_stored_once_with_the_newest_state(
-    store: CheckpointStore, folder: Path
-) -> None:
-    keep(store, [1, 2], b"old")
-    keep(store, [1, 2], b"new")
-    assert state_of(store, [1, 2, 3]) == b"new"
-    only_file(folder)
-
-
-def test_of_many_states_waiting_the_newest_are_written(
-    store: CheckpointStore, folder: Path
-) -> None:
-    with store._files._lock:  # the writer waits for it
-        for number in range(50):
-            store.write([number, number], b"%d" % number)
-        store.write([49, 49], b"again")
-        assert len(store._pending) <= 2
-    assert store.flush(20)
-    assert state_of(store, [48, 48]) == b"48"
-    assert state_of(store, [49, 49]) == b"again"
-    assert len(files(folder)) <= 3
 
 
 # Damage
@@ -231,22 +196,6 @@ def test_no_flipped_byte_goes_unnoticed(position: int, mask: int) -> None:
         assert not path.exists()
 
 
-def test_a_file_under_the_name_of_other_tokens_is_removed(folder: Path) -> None:
-    keep(open_store(folder), [1, 2, 3])
-    path = only_file(folder).rename(only_file(folder).with_name("0" * 32 + ".kv"))
-    assert open_store(folder).find([1, 2, 3], more_than=0) is None
-    assert not path.exists()
-
-
-def test_a_file_that_is_gone_is_no_error(store: CheckpointStore, folder: Path) -> None:
-    keep(store, [1, 2, 3])
-    found = store.find([1, 2, 3], more_than=0)
-    assert found is not None
-    only_file(folder).unlink()
-    assert found.read() is None
-    assert store.find([1, 2, 3], more_than=0) is None
-
-
 @POSIX
 def test_a_pipe_or_a_link_in_the_folder_is_left_alone(store: CheckpointStore, folder: Path) -> None:
     keep(store, [1, 2, 3])
@@ -270,17 +219,6 @@ def test_another_scope_finds_nothing_and_removes_nothing(folder: Path) -> None:
     assert state_of(other, [1, 2, 3, 4]) == b"other"
 
 
-def test_a_file_of_another_scope_in_our_place_is_removed(folder: Path) -> None:
-    keep(open_store(folder, "one"), [1, 2, 3])
-    foreign = only_file(folder)
-    keep(open_store(folder, "other"), [1, 2, 3])
-    (own,) = set(files(folder)) - {foreign}
-    own.write_bytes(foreign.read_bytes())
-    assert state_of(open_store(folder, "other"), [1, 2, 3]) is None
-    assert not own.exists()
-    assert foreign.exists()
-
-
 # The cap
 
 
@@ -299,23 +237,6 @@ def test_the_least_recently_used_give_way_over_all_scopes(folder: Path) -> None:
     assert paths[0].exists()
     assert paths[2].exists()
     assert sum(path.stat().st_size for path in files(folder)) <= 3500
-
-
-def test_a_state_larger_than_the_cap_is_not_written(folder: Path) -> None:
-    store = open_store(folder, max_bytes=1000)
-    keep(store, [1], bytes(500))
-    keep(store, [2], bytes(1000))
-    assert store.find([2], more_than=0) is None
-    assert store.find([1], more_than=0) is not None
-
-
-def test_what_was_just_written_stays_even_if_others_seem_newer(folder: Path) -> None:
-    store = open_store(folder, max_bytes=1000)
-    keep(store, [1], bytes(700))
-    set_last_used(only_file(folder), -3600)  # the clock was set back
-    keep(store, [2], bytes(700))
-    assert state_of(store, [2]) == bytes(700)
-    only_file(folder)
 
 
 def test_the_cap_touches_no_file_that_is_not_ours(folder: Path) -> None:
@@ -346,17 +267,6 @@ def test_a_temporary_file_is_ignored_and_removed_once_it_is_abandoned(folder: Pa
     keep(store, [7])
     assert not abandoned.exists()
     assert growing.exists()
-
-
-def test_no_reader_ever_sees_half_a_file(folder: Path) -> None:
-    writer, reader = open_store(folder), open_store(folder)
-    states = [bytes([number]) * 500_000 for number in range(20)]
-    keep(writer, [1], states[0])
-    for state in states:
-        writer.write([1], state)
-        assert state_of(reader, [1]) in states
-    assert writer.flush(20)
-    assert state_of(reader, [1]) == states[-1]
 
 
 @POSIX
@@ -392,17 +302,6 @@ def test_a_read_only_folder_is_told_once_and_raises_nothing(
 
 
 @POSIX
-def test_what_lies_in_a_read_only_folder_is_still_read() -> None:
-    with tempfile.TemporaryDirectory() as name, unprivileged(Path(name)):
-        folder = Path(name)
-        keep(open_store(folder), [1, 2, 3])
-        only_file(folder).chmod(0o400)
-        only_file(folder).parent.chmod(0o500)
-        assert state_of(open_store(folder), [1, 2, 3]) == STATE
-        only_file(folder).parent.chmod(0o700)
-
-
-@POSIX
 def test_damage_that_cannot_be_removed_is_not_found_again() -> None:
     with tempfile.TemporaryDirectory() as name, unprivileged(Path(name)):
         folder = Path(name)
@@ -414,17 +313,6 @@ def test_damage_that_cannot_be_removed_is_not_found_again() -> None:
         assert state_of(store, [1, 2, 3]) is None
         assert store.find([1, 2, 3], more_than=0) is None
         path.parent.chmod(0o700)
-
-
-def test_a_folder_that_cannot_be_is_told_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "file").touch()
-    store = open_store(tmp_path / "file" / "checkpoints")
-    for number in range(3):
-        keep(store, [number])
-        assert store.find([number], more_than=0) is None
-    assert len(warnings_of(caplog)) == 1
 
 
 @POSIX
@@ -449,15 +337,6 @@ def test_a_full_disk_leaves_nothing_half_written(
 
 
 # Others at the same time
-
-
-def test_two_stores_on_one_folder_see_what_the_other_writes_and_drops(folder: Path) -> None:
-    one, other = open_store(folder), open_store(folder)
-    for number in range(20):
-        writer, reader = (one, other) if number % 2 else (other, one)
-        keep(writer, [7] * (number + 1), b"%d" % number)
-        assert state_of(reader, [7] * 30) == b"%d" % number
-    only_file(folder)
 
 
 @pytest.mark.parametrize("is_one", [True, False], ids=["threads of one", "many"])
@@ -487,61 +366,6 @@ def test_many_kernels_at_once_read_only_what_was_written(folder: Path, *, is_one
 
 
 # What the engine thread pays
-
-
-def test_a_file_that_is_known_is_not_read_again_to_find_it(
-    store: CheckpointStore, folder: Path
-) -> None:
-    keep(store, [1, 2, 3])
-    path = only_file(folder)
-    assert store.find([1, 2, 3], more_than=0)
-    path.write_bytes(b"damaged where it lies, which does not change the folder")
-    found = store.find([1, 2, 3], more_than=0)
-    assert found is not None
-    assert found.read() is None
-
-
-def test_a_folder_that_has_not_changed_for_a_while_is_not_listed_again(
-    store: CheckpointStore, folder: Path
-) -> None:
-    keep(store, [1, 2, 3])
-    scope = only_file(folder).parent
-    set_last_used(scope, 60)
-    changed_ns = scope.stat().st_mtime_ns
-    assert store.find([1, 2, 3], more_than=0)
-    keep(open_store(folder), [7, 8, 9])
-    os.utime(scope, ns=(changed_ns, changed_ns))
-    assert store.find([7, 8, 9], more_than=0) is None
-    os.utime(scope)
-    assert store.find([7, 8, 9], more_than=0)
-
-
-@pytest.mark.benchmark
-def test_finding_among_a_hundred_takes_less_than_a_millisecond(
-    store: CheckpointStore, folder: Path
-) -> None:
-    prompt = list(range(1000, 3000))
-    for number in range(100):
-        keep(store, [*prompt[: 20 * number], *([7] * (2000 - 20 * number))], b"state")
-    assert len(files(folder)) == 100
-    set_last_used(files(folder)[0].parent, 60)
-    assert store.find(prompt, more_than=0)
-    times_s = []
-    for _ in range(30):
-        start_s = time.perf_counter()
-        found = store.find(prompt, more_than=100)
-        times_s.append(time.perf_counter() - start_s)
-    assert found is not None
-    assert found.num_common == 1980
-    assert min(times_s) < 1e-3
-
-
-def test_writing_does_not_wait_for_the_disk(store: CheckpointStore) -> None:
-    with store._files._lock:  # the writer needs it to finish
-        for number in range(5):
-            store.write([number], STATE)
-        assert not store.flush(0)
-    assert store.flush(20)
 
 
 def to_zeros(path: Path) -> None:
@@ -581,7 +405,7 @@ def test_clearing_waits_for_what_other_stores_of_ours_write(
 ) -> None:
     elsewhere = open_store(tmp_path / "elsewhere")
     keep(elsewhere, [1])
-    with ThreadPoolExecutor(1) as pool, store._files._lock:  # the writer needs it to finish
+    with ThreadPoolExecutor(1) as pool, store._listing:  # the writer needs it to finish
         store.write([1], STATE)
         store.write([2, 3], STATE)
         store.close()  # as with its model
@@ -609,7 +433,7 @@ def test_a_forked_child_touches_neither_the_locks_nor_the_thread(
         store.close()
         os._exit(0 if is_inert else 1)
 
-    with store._lock, store._writer._changed, store._files._lock, ThreadPoolExecutor(1) as other:
+    with store._lock, store._writer._changed, store._listing, ThreadPoolExecutor(1) as other:
         child = other.submit(fork).result()
     alarm = threading.Timer(20, os.kill, (child, signal.SIGKILL))  # should it hang
     alarm.start()
