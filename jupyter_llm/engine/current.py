@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial, wraps
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
@@ -18,13 +18,12 @@ from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.options import LOADING, EngineOptions, check_names
-from jupyter_llm.engine.residents import ROLE_WORDS, Resident, Residents, check_role
+from jupyter_llm.engine.residents import Resident, Residents, check_role
 from jupyter_llm.engine.stream import check_may_wait
 from jupyter_llm.errors import (
     EngineClosedError,
     JupyterLLMError,
     ModelNotFoundError,
-    OptionError,
 )
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _waits(ending: Callable[[], PromptInterrupted]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def _waits(said: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Let a method that may take long end with one exception, wherever an interrupt meets it."""
 
     def interruptible(method: Callable[P, T]) -> Callable[P, T]:
@@ -65,15 +64,11 @@ def _waits(ending: Callable[[], PromptInterrupted]) -> Callable[[Callable[P, T]]
             try:
                 return method(*args, **kwargs)
             except KeyboardInterrupt:
-                raise ending() from None
+                raise PromptInterrupted(said=f"stopped {said}.") from None
 
         return waiting
 
     return interruptible
-
-
-def _stopped(said: str) -> Callable[[], PromptInterrupted]:
-    return partial(PromptInterrupted, said=f"stopped {said}.")
 
 
 def _wait_until_idle(resident: Resident, show: ShowProgress | None) -> None:
@@ -139,9 +134,8 @@ class CurrentEngine:
     @property
     def active(self) -> Engine | None:
         """The engine that works, or else that of chats."""
-        engines = [one.engine for one in self._residents.alive]
-        busy = [engine for engine in engines if engine.work != "idle"]
-        return busy[-1] if busy else self.resident
+        busy = (one.engine for one in reversed(self._residents.alive) if one.engine.work != "idle")
+        return next(busy, self.resident)
 
     @property
     def loaded(self) -> tuple[Loaded, ...]:
@@ -195,7 +189,7 @@ class CurrentEngine:
         taken = {entry.path for entry, _ in self._choices.copy().values()} | self._embedding
         return next((entry for entry in reversed(entries) if entry.path not in taken), None)
 
-    @_waits(PromptInterrupted)
+    @_waits("before the first word")
     def get(
         self,
         model: str | os.PathLike[str] | None = None,
@@ -233,7 +227,7 @@ class CurrentEngine:
         """Whether nothing is read in the background, since a cell runs."""
         return self._is_background_held
 
-    @_waits(PromptInterrupted)
+    @_waits("before the first word")
     def named(self, model: str, lora: Lora | None = None) -> Engine:
         """The engine of a model's name, with this adapter or none.
 
@@ -245,7 +239,7 @@ class CurrentEngine:
             options = self._options_of(entry, is_named=True) if found is None else found.options
             return self._ensure(entry, replace(options, lora=lora))
 
-    @_waits(_stopped("loading; the choice of a model is as it was"))
+    @_waits("loading; the choice of a model is as it was")
     def use(
         self,
         model: str | os.PathLike[str] | None = None,
@@ -268,9 +262,12 @@ class CurrentEngine:
             else:
                 entry = self.find(model)
                 choice = (entry, self._options(entry, options, is_named=True))
-            kept = self._chats_kept(role, choice)
-            if role != "chat":
-                choice = (entry, self._shared(choice, role, kept, is_typed=bool(options)))
+                if role != "chat" and not options:  # as it is loaded for what else it does
+                    choice = (entry, self._options_of(entry, is_named=True))
+            chosen_before = self._choices.copy()
+            if role != "chat" and "chat" not in chosen_before:
+                with suppress(JupyterLLMError):
+                    chosen_before["chat"] = self._chosen(None)  # chats stay with what they have
             try:
                 engine = self._ensure(
                     *choice, show, leaving=self._replaced(role, entry), is_chosen=True
@@ -280,46 +277,11 @@ class CurrentEngine:
                 if found is not None and (entry, found.options) not in self._choices.values():
                     self._end([found])  # it came after all, and nobody chose it
                 raise
-            for other in self._roles_at(entry.path):  # a file is loaded once, for all its roles
-                self._choices[other] = choice
-            self._choices[role] = choice
-            if kept is not None:
-                self._choices["chat"] = choice if kept[0].path == entry.path else kept
+            self._choices = {  # a file is loaded once, for all that it does
+                used: choice if one.path == entry.path else (one, theirs)
+                for used, (one, theirs) in chosen_before.items()
+            } | {role: choice}
         return self._status_of(engine)
-
-    def _chats_kept(self, role: ModelRole, choice: _Choice) -> _Choice | None:
-        """What chats stay with, where nobody chose it and another model is chosen for a role."""
-        if role != "chat" and "chat" not in self._choices:
-            with suppress(JupyterLLMError):  # else there is nothing to stay with
-                if (resident := self._resident_of("chat")) is not None:
-                    return resident.entry, resident.options
-                entry, options = self._chosen(None)
-                return choice if entry.path == choice[0].path else (entry, options)
-        return None
-
-    def _shared(
-        self, choice: _Choice, role: ModelRole, kept: _Choice | None, *, is_typed: bool
-    ) -> EngineOptions:
-        """How a model is loaded for a role; refused where chats or others have it otherwise."""
-        entry, options = choice
-        choices = self._choices.copy()
-        if kept is not None:
-            choices["chat"] = kept
-        for other, (one, theirs) in choices.items():
-            if other == role or one.path != entry.path or theirs == options:
-                continue
-            if not is_typed and one.options == entry.options:
-                return theirs
-            way = (
-                f"/use {entry.name} OPTIONS` changes it for both"
-                if other == "chat"
-                else f"/unload {entry.name}` lets it go first"
-            )
-            raise OptionError(
-                f"{entry.name} is in use for {ROLE_WORDS[other]} with other options, and a model "
-                f"is loaded once for all it does. Leave the options out; or `%llm {way}."
-            )
-        return options
 
     def _replaced(self, role: ModelRole, entry: ModelEntry) -> list[Resident]:
         """The models that make way for another one in a role."""
@@ -332,7 +294,7 @@ class CurrentEngine:
             and (role == "chat" or (old is not None and one.entry.path == old[0].path))
         ]
 
-    @_waits(_stopped("waiting for the model to go"))
+    @_waits("waiting for the model to go")
     def unload(self, model: str | os.PathLike[str] | None = None) -> None:
         """Free the memory of all models, or of one. The next `get` loads it again.
 
@@ -367,11 +329,10 @@ class CurrentEngine:
                     self._resting.update(one.entry.path for one in going)
             self._watchers.tell()
 
-    @_waits(_stopped("forgetting; what models have read may not all be gone, so ask again"))
+    @_waits("forgetting; what models have read may not all be gone, so ask again")
     def forget(self) -> None:
         """Forget what models have read, here and on the disk."""
-        from jupyter_llm.engine.local.checkpoint import CheckpointStore
-        from jupyter_llm.engine.local.resident import checkpoint_folder
+        from jupyter_llm.engine.local.checkpoint import CheckpointStore, checkpoint_folder
 
         for one in self._residents.all:
             try:
@@ -471,7 +432,7 @@ class CurrentEngine:
 
     def free_alone(self) -> FreeMemory:
         """What would be free if all models went: what another one may take."""
-        from jupyter_llm.engine.local.room import free_beside
+        from jupyter_llm.engine.local.memory import free_beside
 
         engines = [one.engine for one in self._residents.alive]
         return free_beside(
@@ -503,7 +464,7 @@ class CurrentEngine:
             with suppress(EngineClosedError):
                 one.engine.hold_background(is_held=is_held)
 
-    @_waits(_stopped("measuring; ask again for it, or it is done when the model is loaded"))
+    @_waits("measuring; ask again for it, or it is done when the model is loaded")
     def tune(
         self, model: str | os.PathLike[str] | None = None, *, show: ShowProgress | None = None
     ) -> TuneReport:
@@ -645,7 +606,7 @@ class CurrentEngine:
         self, entry: ModelEntry, options: EngineOptions, leaving: Sequence[Resident]
     ) -> Sequence[Resident]:
         """The models that go before another one is loaded, if it can be: a bad file moves none."""
-        from jupyter_llm.engine.local.room import free_beside, num_to_go
+        from jupyter_llm.engine.local.memory import free_beside, num_to_go
 
         others = [one for one in self._residents.alive if one not in leaving]
         others.sort(key=lambda one: one.engine.work != "idle")  # what writes goes last of all

@@ -27,7 +27,7 @@ _MAX_WINDOWS = 32  # of promised texts
 # Whether None leaves the choice to us.
 _SWITCHES = {
     **dict.fromkeys(("flash_attention", "repack", "exact"), True),
-    **dict.fromkeys(("checkpoints", "full_window"), False),
+    "checkpoints": False,
 }
 
 _THOUGHTS = 4  # times as long as an answer, together with it
@@ -191,9 +191,7 @@ class EngineOptions:
     with all that map the file.
 
     `exact=True` answers every request exactly, `exact=False` none; for None see `SamplingParams`.
-    `checkpoints` keeps what was read on disk, for the next kernel. `full_window=False` lets models
-    with sliding-window attention forget what their window left behind: less memory, but fewer
-    prefixes to go on from, and no answer is exact.
+    `checkpoints` keeps what was read on disk, for the next kernel.
 
     `lora` is a LoRA adapter for the model, as `PATH` or `PATH:SCALE`.
 
@@ -210,7 +208,6 @@ class EngineOptions:
     repack: bool | None = None
     exact: bool | None = None
     checkpoints: bool = True
-    full_window: bool = True
     lora: Lora | None = None
     promised_windows: int | None = None
 

@@ -6,36 +6,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.markdown import untrusted_markdown
-from jupyter_llm.common.tables import human_size, markdown_table
+from jupyter_llm.common.tables import count_of, human_size, markdown_table
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.residents import role_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jupyter_llm.engine.info import EngineStatus, ModelInfo, ResidentPrefix
+    from jupyter_llm.engine.info import EngineStatus, ModelInfo
     from jupyter_llm.engine.residents import ModelRole
     from jupyter_llm.models.neighbours import Neighbour
 
 
-_PREFIX_HEADER = ("tokens read", "of", "texts", "state")
-_EXPLAINED = (
-    "What was read need not be read again. *promised*: with a seed, and at temperature 0 where "
-    "nothing need be read twice for that, a text comes out the same every time, so it is read "
-    "apart from the others, the *fast* ones. "
-    "*put aside*: out of the others' way, and back within milliseconds."
-)
 _PROMISE = {
     None: "not tested yet: the first text with a seed or at temperature 0 does that",
     True: "yes, by a self-test on this machine",
     False: "no: the self-test failed on this machine",
 }
-
-
-def _states(prefix: ResidentPrefix) -> Iterator[str]:
-    yield "in use" if prefix.is_busy else "put aside" if prefix.is_parked else "ready"
-    if prefix.is_pinned:
-        yield "pinned"
 
 
 def _template(info: ModelInfo, engine: EngineStatus) -> Iterator[tuple[str, str]]:
@@ -64,6 +51,13 @@ def _memory(info: ModelInfo, engine: EngineStatus) -> Iterator[tuple[str, str]]:
 def _attention(info: ModelInfo) -> str:
     state = "on" if info.flash_attention else "off"
     return state if info.attention is None else f"{state}: {info.attention}"
+
+
+def _read_already(engine: EngineStatus) -> str:
+    """How much of prompts and answers need not be read again."""
+    sizes = [prefix.num_tokens for prefix in engine.prefixes]
+    texts = count_of(len(sizes), "text")
+    return f"{sum(sizes):,} tokens of {texts}" if sizes else "nothing"
 
 
 def _windows(num_cells: int, n_ctx: int) -> str:
@@ -127,6 +121,7 @@ class Status:
             ("context window", f"{info.n_ctx:,} tokens (trained for {info.n_ctx_train:,})"),
             ("sampling", info.sampling.described(self.asked)),
             *_memory(info, engine),
+            ("read already", _read_already(engine)),
             ("requests", f"{engine.num_running} running, {engine.num_waiting} waiting"),
             (
                 "last answer",
@@ -138,37 +133,16 @@ class Status:
             ("build", info.build),
         ]
 
-    def prefix_rows(self) -> list[tuple[str, str, str, str]]:
-        """What of prompts and answers need not be read again, the latest used first."""
-        prefixes = self.engine.prefixes if self.engine is not None else ()
-        return [
-            (
-                str(prefix.num_tokens),
-                prefix.conversation or "one prompt",
-                "promised" if prefix.is_exact else "fast",
-                ", ".join(_states(prefix)),
-            )
-            for prefix in prefixes
-        ]
-
     def to_markdown(self) -> str:
-        """Everything as tables; texts from the model file are not made safe."""
-        tables = [markdown_table(("", ""), self.rows())]
-        if prefixes := self.prefix_rows():
-            tables += [markdown_table(_PREFIX_HEADER, prefixes), _EXPLAINED]
-        return "\n\n".join(tables)
+        """Everything as a table; texts from the model file are not made safe."""
+        return markdown_table(("", ""), self.rows())
 
     def _repr_markdown_(self) -> str:
         # A licence or an architecture is whatever the model file says it is.
         return untrusted_markdown(self.to_markdown())
 
     def __str__(self) -> str:
-        lines = [f"{name}: {value}" for name, value in self.rows()]
-        lines += [
-            f"{num_tokens} tokens of {conversation} ({texts}, {state})"
-            for num_tokens, conversation, texts, state in self.prefix_rows()
-        ]
-        return "\n".join(lines)
+        return "\n".join(f"{name}: {value}" for name, value in self.rows())
 
     def __repr__(self) -> str:
         return str(self)

@@ -62,16 +62,6 @@ def test_what_goes_on_with_the_model_is_known_while_it_loads_works_and_goes(
     end()
 
 
-def test_a_model_that_cannot_be_loaded_is_not_said_to_be_loading(
-    loaded: Path, other: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = (local.LocalEngine, "_load_model")
-    monkeypatch.setattr(*place, interrupting(getattr(*place), is_after=False))
-    with pytest.raises(PromptInterrupted):
-        llm.use(other)
-    assert llm.current.activity == Activity()
-
-
 def num_engines() -> int:
     return sum(thread.name == "jupyter-llm-engine" for thread in threading.enumerate())
 

@@ -51,14 +51,6 @@ def ask(engine: Engine, max_tokens: int | None = 12, **more: Any) -> Completion:
     return submit(engine, max_tokens, **more).result(timeout=30)
 
 
-def test_result_alone_waits_for_the_end(engine: Engine) -> None:
-    completion = ask(engine)
-    assert completion.finish_reason == "length"
-    assert completion.usage.completion_tokens == 12
-    assert completion.usage.prompt_tokens == engine.count_tokens(HELLO)
-    assert completion.model == engine.info.name
-
-
 def test_a_finished_stream_can_be_read_again_and_is_over(engine: Engine) -> None:
     stream = submit(engine)
     assert list(stream)
@@ -90,19 +82,6 @@ def test_chunks_add_up_to_the_result_and_others_may_look_on(engine: Engine) -> N
     assert stream.progress.num_written >= 12
 
 
-def test_whoever_looks_at_chunks_now_and_then_gets_all_of_the_text(engine: Engine) -> None:
-    stream = submit(engine)
-    texts = [chunk.text for chunk in stream.chunks(tick_s=0)]
-    assert "".join(texts) == stream.result().text
-
-
-def test_cancel_after_the_end_changes_nothing(engine: Engine) -> None:
-    stream = submit(engine)
-    completion = stream.result(timeout=30)
-    stream.cancel()
-    assert stream.result() is completion
-
-
 def test_leaving_the_loop_stops_the_engine(engine: Engine) -> None:
     stream = submit(engine, None)
     for _ in stream:
@@ -132,14 +111,6 @@ def test_what_an_engine_does_is_known_at_once_and_told(engine: Engine) -> None:
     assert told == []
 
 
-def test_whoever_watches_is_told_that_an_engine_has_closed(engine: Engine) -> None:
-    is_told = threading.Event()
-    engine.watch(is_told.set)
-    engine.close()
-    assert is_told.wait(30)
-    assert engine.work == "idle"
-
-
 def test_a_stop_text_is_not_in_the_reply(engine: Engine) -> None:
     whole = ask(engine).text
     completion = ask(engine, stop=(whole[2:4],))
@@ -157,12 +128,6 @@ def test_an_answer_prefix_is_read_and_not_part_of_the_completion(engine: Engine)
     assert completion.usage.completion_tokens == 12
     num_tokens = engine.count_tokens(HELLO) + len(engine.tokenize(prefix))
     assert completion.usage.prompt_tokens == num_tokens
-
-
-def test_a_stop_text_in_the_answer_prefix_stops_nothing(engine: Engine) -> None:
-    completion = ask(engine, stop=("```",), answer_prefix="```")
-    assert completion.text
-    assert completion.finish_reason == "length"
 
 
 @pytest.mark.parametrize("texts", [("kilometres",), ("yes", "no", "żółw 🐢"), ("word", "w")])
@@ -258,13 +223,6 @@ def test_a_special_part_is_one_token_and_the_same_text_elsewhere_is_plain(engine
     assert token_ids.count(control) == 1
 
 
-def test_a_raw_prompt_that_goes_on_begins_with_the_same_tokens(engine: Engine) -> None:
-    parts = (Special("<|im_start|>"), "the ", "quick br")
-    some, more = (engine.tokenize(RawPrompt(p)) for p in (parts, (*parts, "own fox")))
-    assert more[: len(some)] == some
-    assert len(more) > len(some)
-
-
 @pytest.mark.parametrize("text", ["<|im_emd|>", "the", "<|im_end|> "])
 def test_a_special_part_that_is_no_control_token_is_refused(engine: Engine, text: str) -> None:
     prompt = RawPrompt(("Hello", Special(text)))
@@ -289,13 +247,6 @@ def test_a_raw_prompt_without_anything_in_it_is_empty(
 def test_a_raw_prompt_is_made_of_texts_and_specials(parts: Any) -> None:
     with pytest.raises(OptionError, match="texts and Specials"):
         RawPrompt(parts)
-
-
-def test_a_message_made_of_parts_reads_as_the_whole(engine: Engine) -> None:
-    message = Message.of_parts("user", ("In [1]:\nx", " = 1\n\n", "What is x?"))
-    assert message.content == "In [1]:\nx = 1\n\nWhat is x?"
-    assert message.content in engine.format((message,))
-    assert ask(engine, 3, prompt=(message,)).text
 
 
 def test_a_prefilled_chat_changes_no_answer(engine: Engine) -> None:

@@ -9,9 +9,7 @@ import pytest
 from support.waiting import until
 
 from jupyter_llm import llm
-from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.errors import JupyterLLMError, ModelNotFoundError, OptionError
-from jupyter_llm.models.aliases import Alias, give_alias
 from jupyter_llm.models.discover import find_model
 
 
@@ -44,14 +42,6 @@ def test_a_name_brings_its_options_along_and_what_is_typed_says_it_better(
     info = llm.use("short", n_ctx=512).info
     assert info is not None
     assert (info.name, info.n_ctx, info.n_threads) == ("first-1b", 512, 1)
-
-
-def test_a_name_may_be_given_to_a_name_and_to_a_path(models: Path) -> None:
-    llm.alias("short", "first", n_ctx=256)
-    llm.alias("shorter", "short", n_threads=1)
-    assert str(llm.aliases["shorter"]) == "first-1b n_ctx=256 n_threads=1"
-    llm.alias("there", models / "second-1b.gguf")
-    assert find_model("there").path == models / "second-1b.gguf"
 
 
 def test_a_name_whose_model_has_gone_says_so(models: Path) -> None:
@@ -98,12 +88,6 @@ def test_two_names_of_one_model_each_bring_their_own_options(models: Path, fresh
     llm.use("short", n_threads=1)
     assert llm.engine("first").info.n_ctx > 512
     assert llm.engine(models / "first-1b.gguf").info.n_ctx == 256  # as it was chosen
-
-
-def test_options_that_this_version_does_not_have_are_passed_over(models: Path) -> None:
-    give_alias("short", Alias("first-1b", (("n_ctx", 256), ("n_later", 1))))
-    _, options = llm.current._chosen("short")
-    assert options == EngineOptions(n_ctx=256)
 
 
 def test_a_name_with_other_options_waits_for_what_its_model_writes(

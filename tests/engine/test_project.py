@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from jupyter_llm import llm
-from jupyter_llm.engine.project import PROMPTING, project_of
+from jupyter_llm.engine.project import project_of
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.frontends.magics.magics import LLMMagics
 
 
 @pytest.fixture
@@ -110,12 +109,6 @@ def test_an_adapter_for_a_model_that_is_not_here_keeps_no_other_from_being_used(
     assert llm.engine("typed").info.n_ctx == 256
 
 
-def test_a_working_folder_that_was_deleted_is_in_no_project(models: Path, folder: Path) -> None:
-    folder.rmdir()
-    assert llm.current.find("typed").name == "typed"
-    assert llm.current.project().path is None
-
-
 @pytest.mark.parametrize(
     ("table", "says"),
     [
@@ -150,8 +143,3 @@ def test_what_should_be_a_table_and_is_none_is_said(folder: Path) -> None:
     (folder.parent / "pyproject.toml").write_text("[tool]\njupyter_llm = 3")
     with pytest.raises(MagicUsageError, match="must be a table"):
         project_of(folder)
-
-
-def test_the_settings_for_prompts_are_those_of_the_magics() -> None:
-    traits = LLMMagics.class_trait_names(config=True)
-    assert sorted(PROMPTING) == sorted(set(traits) - {"model"})

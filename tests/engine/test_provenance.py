@@ -232,15 +232,6 @@ def test_what_is_wrong_with_a_record_is_named(change: Any, says: str) -> None:
         Provenance.from_json(data)
 
 
-def test_what_cannot_change_a_text_is_not_in_the_record() -> None:
-    names = set(record().to_json()["sampling"])
-    assert names == {
-        *("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "max_tokens", "stop"),
-        *("ignore_eos", "logit_bias", "lookup", "may_repeat"),
-    }
-    assert record().params.logprobs is None
-
-
 def test_facts_of_a_model_are_fit_for_json() -> None:
     info = replace(
         ScriptedEngine().info,
@@ -322,8 +313,3 @@ def test_an_output_that_shows_a_completion_carries_the_record() -> None:
     assert data["text/plain"] == "Yes"
     assert data["text/markdown"] == "Yes"
     assert metadata == {METADATA_KEY: made.to_json()}
-
-
-def test_a_length_that_nobody_set_is_a_plain_number_in_a_record() -> None:
-    length = replace(RECORD, params=SamplingParams()).to_json()["sampling"]["max_tokens"]
-    assert type(length) is int

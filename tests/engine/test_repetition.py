@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import string
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,12 +124,6 @@ def test_digits_are_not_cut_in_any_order(digits: list[int], between: str) -> Non
     assert loop_start(between.join(map(str, digits))[:2900]) is None
 
 
-@given(st.lists(st.text(string.ascii_lowercase, min_size=1, max_size=8), min_size=2, max_size=300))
-def test_a_text_without_four_equal_ends_is_not_cut(words: list[str]) -> None:
-    text = " ".join(f"{word}{number}" for number, word in enumerate(words))
-    assert loop_start(text) is None
-
-
 @pytest.mark.parametrize("piece", ["ab", "aaaaaaaaab", "0 ", "the "])
 def test_a_loop_of_any_length_is_seen(piece: str) -> None:
     assert loop_start(piece * 20_000) is not None
@@ -173,15 +166,6 @@ def test_it_goes_on_where_that_is_wanted(stuck: LocalEngine, option: str) -> Non
     assert completion.usage.completion_tokens == 100
 
 
-def test_a_text_that_does_not_repeat_has_the_same_tokens_with_and_without(
-    tiny_gguf: Path,
-) -> None:
-    engine = load(tiny_gguf, checkpoints=False)
-    texts = [ask(engine, "Hello", 200, ignore_eos=False, may_repeat=may) for may in (False, True)]
-    assert texts[0].token_ids == texts[1].token_ids
-    assert texts[0].finish_reason == texts[1].finish_reason
-
-
 def made(text: str, **more: Any) -> Completion:
     return Completion(text=text, usage=Usage(), model="m", token_ids=(1, 2), **more)
 
@@ -205,14 +189,6 @@ def test_a_chat_does_not_tell_the_loop_again() -> None:
 
 
 # -- records ---------------------------------------------------------------------------------------
-
-
-def test_a_record_from_before_there_was_a_choice_is_whole_and_may_repeat() -> None:
-    old = record(params=replace(record().params, may_repeat=True)).to_json()
-    assert "may_repeat" not in old["sampling"]
-    found = Provenance.from_json(old)
-    assert found.params.may_repeat
-    assert not found.is_altered
 
 
 def test_a_record_tells_that_loops_were_ended() -> None:

@@ -47,16 +47,6 @@ def test_a_callback_of_an_answer_may_ask_again_and_wait(engine: LocalEngine) -> 
     assert again.result(timeout=30).usage.completion_tokens == 2
 
 
-def test_a_callback_is_called_once_with_the_answer_also_when_that_is_there(
-    engine: LocalEngine,
-) -> None:
-    heard: list[Future[Completion]] = []
-    stream = llm.stream("Hello", max_tokens=2)
-    stream.result(timeout=30)
-    stream.future.add_done_callback(heard.append)
-    assert heard == [stream.future]
-
-
 def test_a_note_is_taken_on_the_engine_s_thread(engine: LocalEngine) -> None:
     where: Future[str] = Future()
     with paused(engine):

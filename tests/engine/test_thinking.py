@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from jupyter_llm.engine.thinking import (
     MARKS,
     Thinking,
-    at_once,
     marks_among,
     marks_of,
     opened_at_end,
@@ -68,10 +67,6 @@ def test_gpt_oss_may_answer_at_once(sizes: list[int]) -> None:
     assert split("<|channel|>final<|message|>Yes.", sizes, Thinking()) == ("", "Yes.")
 
 
-def test_blanks_before_an_answer_are_left_out_where_that_is_wanted() -> None:
-    assert split(" Paris", [1, 1], Thinking(is_trimmed=True)) == ("", "Paris")
-
-
 def test_thoughts_come_out_as_soon_as_they_are_certain() -> None:
     thinking = Thinking()
     pieces = ["<thin", "k>\n", "One", "\n\n", "two </", "b", "</think>", "\n\n", "Yes", " <think>"]
@@ -95,12 +90,6 @@ def test_a_prompt_that_ends_with_a_mark_has_the_answer_begin_in_thoughts(
 ) -> None:
     assert opened_at_end(f"<|assistant|>{mark}\n") == close
     assert opened_at_end(f"<|assistant|>{mark}\n\n{close}\n\n") is None
-
-
-def test_what_follows_a_prompt_has_the_answer_come_at_once() -> None:
-    assert at_once("<|assistant|><think>\n") == "\n</think>\n\n"
-    assert at_once("<|start|>assistant") == "<|channel|>final<|message|>"
-    assert at_once("<|im_start|>assistant\n") == ""
 
 
 def test_only_the_control_texts_of_marks_are_read_as_such() -> None:

@@ -49,6 +49,13 @@ _MAX_PENDING = 2  # writes; each holds a whole state in memory
 _ABANDONED_S = 600.0  # a temporary file that has not grown for this long is nobody's any more
 
 
+def checkpoint_folder() -> Path:
+    """Where checkpoints are kept."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("jupyter_llm") / "checkpoints"
+
+
 def _pack(token_ids: Sequence[int]) -> bytes:
     return struct.pack(f"<{len(token_ids)}i", *token_ids)
 

@@ -14,10 +14,14 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.completion import PromptInterrupted, Score
 from jupyter_llm.engine.info import EngineStatus, ModelInfo
 from jupyter_llm.engine.local.generation import Generation, ReadTogether
+from jupyter_llm.engine.local.mask import BeginningMask
+from jupyter_llm.engine.local.sampler import LogprobScorer, MaskedSampler, RecordingSampler
 from jupyter_llm.engine.local.scheduler import Drawn, Sequence
 from jupyter_llm.engine.local.threads import CoreLoad, ThreadCount
 from jupyter_llm.engine.local.turns import TURNS, Place
@@ -37,13 +41,9 @@ if TYPE_CHECKING:
     import collections.abc
     from collections.abc import Callable
 
-    import numpy as np
-
-    from jupyter_llm.engine.constraint import Constraint
     from jupyter_llm.engine.info import Work
     from jupyter_llm.engine.local.lane import Lane
     from jupyter_llm.engine.local.mask import Mask
-    from jupyter_llm.engine.local.sampler import LogprobScorer
     from jupyter_llm.engine.local.scheduler import Sampler
     from jupyter_llm.models.discover import ModelEntry
     from jupyter_llm.models.machine import FreeMemory
@@ -139,7 +139,7 @@ class LocalEngine:
             snapshot=lambda: generation.completion("cancelled"),
             progress=generation.progress,
         )
-        self._put(lambda: self._start(generation))
+        self._put(lambda: self._begin(partial(self._start, generation), generation.fail))
         self._make_way(request.priority)
         return stream
 
@@ -149,7 +149,7 @@ class LocalEngine:
         tokenize = partial(
             tokenizer.tokenize if is_draft else tokenizer.tokenize_open, think=request.params.think
         )
-        if self._model.can_forget or not is_draft:
+        if self._model.can_trim or not is_draft:
             request, num_forgets = self._filled(request), self._num_forgets
             self._put(lambda: self._start_prefill(request, tokenize, num_forgets))
 
@@ -180,8 +180,6 @@ class LocalEngine:
 
     def embed(self, texts: collections.abc.Sequence[str]) -> np.ndarray:
         """A vector of length one for each text, as an array (num_texts, n_embd)."""
-        import numpy as np
-
         for text in texts:
             check_text(text, is_raw=True)
         tokenized: list[list[int]] = []
@@ -314,7 +312,12 @@ class LocalEngine:
         """Wait for what comes of some texts; `start` has them read, on the engine's thread."""
         check_may_wait()
         together = ReadTogether[T]()
-        self._put(lambda: self._start_together(start, together))
+
+        def fail(error: JupyterLLMError) -> None:
+            self._end_together(together)
+            together.fail(error)
+
+        self._put(lambda: self._begin(partial(start, together), fail))
         self._make_way(priority)
         try:
             return together.future.result()
@@ -468,20 +471,22 @@ class LocalEngine:
         self._threads.observe(num_tokens, step_s)
         lane.learn(step_s)
 
-    def _start(self, generation: Generation) -> None:
+    def _begin(self, begin: Callable[[], None], fail: Callable[[JupyterLLMError], None]) -> None:
+        """Begin something, and let whoever waits for it know if that fails."""
         try:
             if self._is_closed:
                 raise EngineClosedError(_UNLOADED)  # noqa: TRY301  all reasons end the same way
-            self._end_background()
-            sequence = self._sequence(generation)
+            begin()
         except JupyterLLMError as error:
-            generation.fail(error)
+            fail(error)
         except Exception as bug:
             logger.exception("A request could not be started")
-            generation.fail(EngineError(f"The prompt could not be read: {bug}."))
-        else:
-            generation.sequence = sequence
-            self._generations[sequence] = generation
+            fail(EngineError(f"The text could not be read: {bug}."))
+
+    def _start(self, generation: Generation) -> None:
+        self._end_background()
+        generation.sequence = sequence = self._sequence(generation)
+        self._generations[sequence] = generation
 
     def _sequence(self, generation: Generation) -> Sequence:
         request = generation.request
@@ -506,7 +511,11 @@ class LocalEngine:
         generation.lane = lane
         generation.writer = partial(self._model.writer, lane)
         generation.file_key = self._model.file_key
-        mask = self._mask(request.constraint)
+        mask: Mask | None = None
+        if request.constraint is not None:
+            mask = BeginningMask(request.constraint, self._model.weights.vocabulary)
+        # Wrong guesses are to be forgotten, and only one that decodes alone has time for them.
+        may_draft = params.lookup and request.priority < Priority.BULK and self._model.can_trim
         sampler = self._sampler(generation, lane, token_ids, mask)
         sequence = Sequence(
             token_ids,
@@ -517,7 +526,7 @@ class LocalEngine:
             priority=request.priority,
             is_pinned=request.is_pinned,
             is_private=request.is_private,
-            drafter=lane.drafter(token_ids) if self._may_draft(request) else None,
+            drafter=lane.drafter(token_ids) if may_draft else None,
             mask=mask,
         )
         try:
@@ -535,13 +544,6 @@ class LocalEngine:
             return request
         return replace(request, params=request.params.with_room_to_think())
 
-    def _mask(self, constraint: Constraint | None) -> Mask | None:
-        if constraint is None:
-            return None
-        from jupyter_llm.engine.local.mask import BeginningMask
-
-        return BeginningMask(constraint, self._model.weights.vocabulary)
-
     @staticmethod
     def _sampler(
         generation: Generation, lane: Lane, token_ids: list[int], mask: Mask | None
@@ -549,20 +551,11 @@ class LocalEngine:
         params = generation.request.params
         sampler = lane.context.sampler(params, generation.seed or 0, token_ids)
         if mask is not None:
-            from jupyter_llm.engine.local.sampler import MaskedSampler
-
             sampler = MaskedSampler(sampler, lane.context, mask)
         if params.logprobs is not None:
-            from jupyter_llm.engine.local.sampler import RecordingSampler
-
             sampler = RecordingSampler(sampler, lane.context, params.logprobs)
             generation.recorder = sampler
         return sampler
-
-    def _may_draft(self, request: Request) -> bool:
-        """Tell whether guessing ahead may pay: not where wrong guesses cannot be forgotten."""
-        is_alone = request.priority < Priority.BULK
-        return request.params.lookup and is_alone and self._model.can_forget
 
     def _start_prefill(
         self, request: Request, tokenize: Callable[[Prompt], tuple[int, ...]], num_forgets: int
@@ -607,26 +600,9 @@ class LocalEngine:
                 if conversation is None or sequence.conversation == conversation:
                     lane.scheduler.finish(sequence, "cancelled")
 
-    def _start_together(
-        self, start: Callable[[ReadTogether[T]], None], together: ReadTogether[T]
-    ) -> None:
-        try:
-            if self._is_closed:
-                raise EngineClosedError(_UNLOADED)  # noqa: TRY301  all reasons end the same way
-            start(together)
-        except JupyterLLMError as error:
-            self._end_together(together)
-            together.fail(error)
-        except Exception as bug:
-            logger.exception("Texts could not be read")
-            self._end_together(together)
-            together.fail(EngineError(f"The texts could not be read: {bug}."))
-
     def _score(
         self, prompt: Prompt, texts: collections.abc.Sequence[str], together: ReadTogether[Score]
     ) -> None:
-        from jupyter_llm.engine.local.sampler import LogprobScorer
-
         given = list(self._model.tokenizer.tokenize(prompt, think=False))
         if not given:
             raise EmptyPromptError

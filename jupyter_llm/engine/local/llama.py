@@ -381,8 +381,8 @@ class Context:
     """A KV cache for `num_slots` sequences over loaded weights; evaluates batches.
 
     The cache is unified, `n_ctx` cells that all sequences share, or gives each sequence a stream
-    of its own for `n_ctx` tokens. `full_window` keeps all cells of sliding-window layers. A context
-    with streams may set `group_size`, so that tokens are evaluated in groups; see `groups`.
+    of its own for `n_ctx` tokens. Sliding-window layers keep all their cells. A context with
+    streams may set `group_size`, so that tokens are evaluated in groups; see `groups`.
     """
 
     def __init__(
@@ -395,14 +395,12 @@ class Context:
         n_threads: int,
         flash_attention: bool,
         is_unified: bool = True,
-        full_window: bool = True,
         kv_type: KvType = "f16",
     ) -> None:
         params = lib.llama_context_default_params()
         params.kv_unified = is_unified
         params.type_k = params.type_v = _KV_TYPES[kv_type]
-        # Otherwise an old prefix cannot be trimmed to.
-        params.swa_full = full_window
+        params.swa_full = True  # otherwise an old prefix cannot be trimmed to
         params.no_perf = True
         params.flash_attn_type = (
             lib.LLAMA_FLASH_ATTN_TYPE_ENABLED

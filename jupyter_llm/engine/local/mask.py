@@ -58,10 +58,6 @@ class BeginningMask:
                 "characters, or take another model."
             )
         self._texts = list(_without_longer(sorted(texts)))
-        self._data = np.frombuffer(b"".join(self._texts), np.uint8)
-        lengths = np.array([len(text) for text in self._texts])
-        self._ends = np.cumsum(lengths)
-        self._starts = self._ends - lengths
         self._vocabulary = vocabulary
         # Those that the answer may still begin with, and how many bytes of them it has.
         self._first, self._last = 0, len(self._texts)
@@ -106,10 +102,9 @@ class BeginningMask:
             self._forced = self._vocabulary.certain(common)
         return self._forced
 
-    def _fitting(self) -> np.ndarray:
-        left = slice(self._first, self._last)
-        starts = self._starts[left] + self._num_written
-        return self._vocabulary.fitting(self._data, starts, self._ends[left])
+    def _fitting(self) -> list[int]:
+        texts = self._texts[self._first : self._last]
+        return self._vocabulary.fitting([text[self._num_written :] for text in texts])
 
 
 def _without_longer(texts: list[bytes]) -> Iterator[bytes]:

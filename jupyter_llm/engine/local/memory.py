@@ -1,4 +1,6 @@
-"""How much memory a model takes, what is free, and what fits. Arithmetic: nothing is loaded here.
+"""How much memory a model takes, what is free, what fits, and what has to go before it does.
+
+Arithmetic: nothing is loaded here.
 
 Three things count. The weights are mapped from the file: their pages are page cache, which the
 system could drop, but each token reads all of them, so they must fit. Pages that are cached
@@ -20,10 +22,11 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.local.groups import MAX_GROUP
 from jupyter_llm.errors import NotEnoughMemoryError, OptionError
-from jupyter_llm.models.machine import FreeMemory
+from jupyter_llm.models.machine import FreeMemory, free_memory
+from jupyter_llm.models.neighbours import leave_room
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Sequence
 
     from jupyter_llm.engine.options import EngineOptions, KvType
     from jupyter_llm.models.inspect import ModelFile, ModelShape
@@ -33,6 +36,7 @@ _LEAST_N_CTX = 1024  # what we choose when memory is short; less is of little us
 _DEFAULT_N_BATCH = 512
 # What we choose leaves room for the notebook's own data, and for what the estimate misses.
 _OUR_SHARE = 0.85
+_BESIDE_SHARE = 0.5  # of the free memory: a model beside others leaves as much to the notebook
 _PAD = 256  # llama.cpp makes the KV cache of each stream a multiple of it
 _MOST_STREAMS = 4  # that short promised texts have; more are no faster
 NUM_SEQUENCES = 32  # that stay resident; one in itself costs next to nothing
@@ -223,13 +227,11 @@ def check_fits(
     kind, needed_bytes, free_bytes = "memory", in_ram, free.ram_bytes
     if in_ram <= free.ram_bytes:
         kind, needed_bytes, free_bytes = "GPU memory", on_gpu, free.vram_bytes or 0
-
-    def would_fit(options: EngineOptions, n_ctx: int) -> bool:
-        return _fits(file, options, n_ctx, _with_room(free), num_sequences=num_sequences)
-
-    largest = _largest_n_ctx(n_ctx, lambda smaller: would_fit(options, smaller))
+    room = _with_room(free)
+    largest = _largest_n_ctx(
+        n_ctx, lambda n_ctx: _fits(file, options, n_ctx, room, num_sequences=num_sequences)
+    )
     changes = [f"n_ctx={largest}"] if largest else []
-    changes += [text for text, other in _remedies(file, options) if would_fit(other, n_ctx)]
     changes.append(f"a smaller quantization or model (this one is {file.quantization})")
     others = (
         f" beside {_size(free.others_bytes)} that your other kernels hold or may still take"
@@ -247,16 +249,6 @@ def check_fits(
         free_bytes=free_bytes,
         n_ctx=largest,
     )
-
-
-def _remedies(file: ModelFile, options: EngineOptions) -> Iterator[tuple[str, EngineOptions]]:
-    """Yield other options that take less memory, and how to say them."""
-    if options.kv_type == "f16" and options.has_flash_attention and _can_have_q8_0(file.shape):
-        yield "kv_type='q8_0'", replace(options, kv_type="q8_0")
-    if options.batch_size > _DEFAULT_N_BATCH:
-        yield f"n_batch={_DEFAULT_N_BATCH}", replace(options, n_batch=_DEFAULT_N_BATCH)
-    if options.n_gpu_layers:
-        yield "n_gpu_layers=None, which takes what fits", replace(options, n_gpu_layers=None)
 
 
 def _can_have_q8_0(shape: ModelShape) -> bool:
@@ -316,6 +308,65 @@ def _gpu_layers(
         room = int(vram_bytes * _OUR_SHARE) - need.buffer_bytes
         wanted = max(0, room * num_layers // (need.weights_bytes + need.kv_bytes))
     return num_layers if wanted < 0 else min(wanted, num_layers)
+
+
+def num_to_go(
+    file: ModelFile,
+    options: EngineOptions,
+    free: FreeMemory,
+    held: Sequence[FreeMemory],
+    *,
+    least: int = 0,
+) -> int:
+    """How many of the loaded models go, the first ones first, so that another one fits.
+
+    `held` is what each one holds, and `free` what is free without any of that. At `least` so many
+    go in any case. A model is not loaded beside others where it would have a smaller context
+    window than alone, or less of a GPU. `NotEnoughMemoryError` says that it does not fit alone.
+    """
+
+    def plan(count: int) -> tuple[LoadPlan, FreeMemory]:
+        left = _sum(free, *held[:count])
+        return plan_load(file, options, left, num_sequences=NUM_SEQUENCES), left
+
+    alone, _ = plan(len(held))
+    for count in range(least, len(held)):
+        try:
+            beside, left = plan(count)
+        except NotEnoughMemoryError:
+            continue
+        is_same = (beside.n_ctx, beside.n_gpu_layers) == (alone.n_ctx, alone.n_gpu_layers)
+        if is_same and beside.need.total <= _BESIDE_SHARE * (left.ram_bytes + _vram(left)):
+            return count
+    return len(held)
+
+
+def free_beside(sizes: Sequence[int], held: Sequence[FreeMemory] = ()) -> FreeMemory:
+    """What is free beside models of so many bytes that are loaded and go on being read.
+
+    With what they have `held` it is what would be free without them.
+    """
+    import psutil
+
+    from jupyter_llm.engine.local.llama import device_memory
+
+    # As far as their files' pages are mapped; the rest is memory of our own, which is not free.
+    mapped = getattr(psutil.Process().memory_info(), "shared", 0)
+    free = free_memory(device_memory(), needed_bytes=min(mapped, sum(sizes)))
+    return _sum(leave_room(free), *held)
+
+
+def _sum(*parts: FreeMemory) -> FreeMemory:
+    has_gpu = parts[0].vram_bytes is not None
+    return FreeMemory(
+        ram_bytes=sum(part.ram_bytes for part in parts),
+        vram_bytes=sum(map(_vram, parts)) if has_gpu else None,
+        others_bytes=parts[0].others_bytes,
+    )
+
+
+def _vram(memory: FreeMemory) -> int:
+    return memory.vram_bytes or 0
 
 
 def _size(num_bytes: int) -> str:

@@ -11,9 +11,23 @@ from functools import cached_property
 from threading import Thread
 from typing import TYPE_CHECKING
 
+import psutil
+
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.engine.attention import keep_times, known_times
 from jupyter_llm.engine.info import Adapter, EngineStatus, ModelInfo
+from jupyter_llm.engine.local import attention_trial
+from jupyter_llm.engine.local.checkpoint import CheckpointStore, checkpoint_folder
+from jupyter_llm.engine.local.exactness import make_exact
+from jupyter_llm.engine.local.lane import Lane
+from jupyter_llm.engine.local.llama import (
+    BUILD,
+    HAS_GPU,
+    Context,
+    EmbeddingContext,
+    Weights,
+    device_memory,
+)
 from jupyter_llm.engine.local.memory import (
     NUM_SEQUENCES,
     context_need,
@@ -57,12 +71,8 @@ from jupyter_llm.models.neighbours import Claim, leave_room
 if TYPE_CHECKING:
     import collections.abc
     from collections.abc import Callable
-    from pathlib import Path
 
     from jupyter_llm.engine.attention import AttentionTimes
-    from jupyter_llm.engine.local.checkpoint import CheckpointStore
-    from jupyter_llm.engine.local.lane import Lane
-    from jupyter_llm.engine.local.llama import Context, EmbeddingContext
     from jupyter_llm.engine.local.memory import LoadPlan, Streams
     from jupyter_llm.engine.local.sampler import Pooler
     from jupyter_llm.models.discover import ModelEntry
@@ -83,13 +93,6 @@ _UNMAPPED_SHARE = 0.5  # of the free memory
 _CLOSING_STATE_BYTES = 256 << 20  # more would hold up the end of the kernel
 
 
-def checkpoint_folder() -> Path:
-    """Where checkpoints are kept."""
-    import platformdirs
-
-    return platformdirs.user_cache_path("jupyter_llm") / "checkpoints"
-
-
 class ResidentModel:
     """A loaded model with a fast lane, and an exact one on first need.
 
@@ -100,7 +103,6 @@ class ResidentModel:
     def __init__(
         self, entry: ModelEntry, options: EngineOptions, on_progress: Callable[[float], bool]
     ) -> None:
-        from jupyter_llm.engine.local.llama import device_memory
 
         self._entry = entry
         self._options = options
@@ -131,7 +133,6 @@ class ResidentModel:
         return plan_load(file, options, free, num_sequences=NUM_SEQUENCES)
 
     def _load(self, free: FreeMemory, on_progress: Callable[[float], bool]) -> None:
-        from jupyter_llm.engine.local.llama import Weights
 
         entry, options = self._entry, self._options
         check_promise(entry.path, on_progress=on_progress)
@@ -151,8 +152,6 @@ class ResidentModel:
             self.weights, model=entry.name, file_keys=lambda: (self._sha256, self._identity)
         )
         self.can_trim = self.weights.can_trim
-        # With a narrow window a wrong guess may push out what the next right one looks at.
-        self.can_forget = self.can_trim and (options.full_window or not self.weights.has_window)
         try:
             self._choose_attention(free, lambda: on_progress(1.0))
             self.lanes = (self._first_lane(),)
@@ -176,8 +175,6 @@ class ResidentModel:
 
         The trial's two contexts have no more cells together than the one that will be opened.
         """
-        from jupyter_llm.engine.local import attention_trial
-
         options, weights, file = self._options, self.weights, self._file
         is_open = options.flash_attention is None and options.kv_type == "f16"
         has_room = self._plan.n_ctx >= 2 * attention_trial.N_CTX
@@ -316,12 +313,7 @@ class ResidentModel:
 
     def _passes_self_test(self, context: Context) -> bool:
         """Tell whether an exact context is exact on this machine."""
-        from jupyter_llm.engine.local.exactness import make_exact
-        from jupyter_llm.engine.local.llama import BUILD
-
         file, options = self._file, self._options
-        if self.weights.has_window and not options.full_window:
-            return False  # where a token's cell is depends on all that the window has passed
         key = {
             "build": BUILD,
             "architecture": file.architecture,
@@ -356,7 +348,7 @@ class ResidentModel:
                 flash_attention=options.has_flash_attention and not lane.is_exact,
                 n_gpu_layers=self._plan.n_gpu_layers,
                 repack=options.repack,
-                full_window=options.full_window,
+                full_window=True,
             ),
             build=self.info.build,
         )
@@ -392,8 +384,6 @@ class ResidentModel:
 
         Raises `NotEnoughMemoryError`.
         """
-        from jupyter_llm.engine.local.lane import Lane
-
         self._make_way()
         lane = Lane(
             self._embedding_context,
@@ -412,7 +402,6 @@ class ResidentModel:
 
     @cached_property
     def _embedding_context(self) -> EmbeddingContext:
-        from jupyter_llm.engine.local.llama import EmbeddingContext
 
         n_ctx, shape = padded(self._embedding_n_ctx + 1), self._file.shape
         n_batch = _EMBEDDING_N_BATCH if self.lanes[0].context.is_causal else self._embedding_n_ctx
@@ -466,8 +455,6 @@ class ResidentModel:
 
     def status(self, *, n_threads: int, tokens_per_s: float) -> EngineStatus:
         """What goes on in the lanes."""
-        import psutil
-
         lanes = [lane for lane in self.lanes if not lane.embeds]
         cells = [lane.context.num_allotted for lane in lanes]
         sizes = [
@@ -520,8 +507,6 @@ class ResidentModel:
 
     def _num_mapped(self) -> int:
         """How many bytes of the weights are the file's pages."""
-        import psutil
-
         # Those that llama.cpp has laid out anew are no file's pages any more.
         mapped = getattr(psutil.Process().memory_info(), "shared", self._file.size_bytes)
         return min(mapped, self._file.size_bytes)
@@ -539,8 +524,6 @@ class ResidentModel:
         )
 
     def _open_lane(self, *, is_exact: bool, num_slots: int, ways: tuple[Streams, ...] = ()) -> Lane:
-        from jupyter_llm.engine.local.lane import Lane
-        from jupyter_llm.engine.local.llama import Context
 
         options, weights = self._options, self.weights
         context = Context(
@@ -552,7 +535,6 @@ class ResidentModel:
             flash_attention=self._options.has_flash_attention and not is_exact,
             is_unified=not is_exact,
             kv_type="f16" if is_exact else options.kv_type,
-            full_window=options.full_window,
         )
         lane = Lane(
             context,
@@ -596,7 +578,6 @@ class ResidentModel:
             lane.store = self._store(lane, digest)
 
     def _store(self, lane: Lane, digest: str) -> CheckpointStore:
-        from jupyter_llm.engine.local.checkpoint import CheckpointStore
 
         options = self._options
         # Whatever of this changes, what was read before is of no use.
@@ -605,7 +586,7 @@ class ResidentModel:
             "machine": this_machine(self.n_threads).key,
             "n_gpu_layers": self._plan.n_gpu_layers,
             "repack": options.repack,
-            "full_window": options.full_window,
+            "full_window": True,
             "kv_type": options.kv_type,
             "flash_attention": options.has_flash_attention,
             "exact": lane.is_exact and "one stream",
@@ -623,7 +604,6 @@ class ResidentModel:
 
     @property
     def _is_on_gpu(self) -> bool:
-        from jupyter_llm.engine.local.llama import HAS_GPU
 
         return HAS_GPU and self._plan.n_gpu_layers != 0
 
@@ -632,7 +612,6 @@ class ResidentModel:
         return min(_MAX_PARKED_BYTES, int(_PARKED_SHARE * free_memory().ram_bytes))
 
     def _describe(self) -> ModelInfo:
-        from jupyter_llm.engine.local.llama import BUILD
 
         weights = self.weights
         return ModelInfo(

@@ -28,7 +28,6 @@ _MIN_WAIT = 16  # tokens: a shorter start is read twice rather than waited for
 _MAX_WAITING_FOR_PREFIX = 8  # looked past in one step; the others of a bulk wait for the same
 _MOST_FORCED = 32  # tokens in a step; each takes memory for its logits
 _PATIENCE = 240  # tokens that higher classes evaluate before a lower one gets a step
-_LAST_PATIENCE = 16 * _PATIENCE  # before one of a class that got no slot at all is next in line
 _SMALL_BATCH = 32  # tokens of such a step, and of one that was aborted again and again
 
 
@@ -143,7 +142,6 @@ class Sequence:
     num_shared: int = field(init=False, default=0)
     num_judged: int = field(init=False, default=0)
     was_preempted: bool = field(init=False, default=False)
-    is_due: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.num_prompt = len(self.token_ids)
@@ -201,9 +199,8 @@ class Scheduler:
     keeps what it has drawn.
 
     Sequences of different classes never share a step. The highest class steps, and after
-    `_PATIENCE` tokens the next lower one steps once. Where higher classes take every slot, one of a
-    lower class that waited for `_LAST_PATIENCE` tokens has the next, and keeps it. `clock` returns
-    seconds. With `has_fixed_steps` batches are as large as can be, whoever waits meanwhile.
+    `_PATIENCE` tokens the next lower one steps once. `clock` returns seconds. With
+    `has_fixed_steps` batches are as large as can be, whoever waits meanwhile.
     """
 
     def __init__(
@@ -325,7 +322,7 @@ class Scheduler:
 
     def _admit(self) -> None:
         num_passed = 0
-        for sequence in self._line():
+        for sequence in self._waiting.copy():
             is_background = sequence.priority is Priority.BACKGROUND
             if is_background and (self._running or self.is_background_held):
                 return
@@ -341,18 +338,6 @@ class Scheduler:
                 return
             self._waiting.remove(sequence)
             self._occupy(sequence, placement)
-
-    def _line(self) -> list[Sequence]:
-        """Who waits: first one whose class got nothing for too long, then by class."""
-        due = [
-            sequence
-            for sequence in self._waiting
-            if sequence.priority is not Priority.BACKGROUND
-            and self._num_starved[sequence.priority] >= _LAST_PATIENCE
-        ][:1]
-        for sequence in due:
-            sequence.is_due = True
-        return due + [sequence for sequence in self._waiting if sequence not in due]
 
     def _is_wide_enough(self) -> bool:
         if self._width is None:
@@ -417,11 +402,10 @@ class Scheduler:
 
         One is always left running, unless it is of a class below the one that needs the room.
         """
-        candidates = [s for s in self._running if below is None or not s.is_due]
-        if not candidates:
+        sequence = max(self._running, key=lambda s: (s.priority, s.arrival), default=None)
+        if sequence is None:
             return False
-        sequence = max(candidates, key=lambda s: (s.priority, s.arrival))
-        if sequence.priority <= below if below is not None else len(candidates) == 1:
+        if sequence.priority <= below if below is not None else len(self._running) == 1:
             return False
         self._release(sequence)
         sequence.was_preempted = True

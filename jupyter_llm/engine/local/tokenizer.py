@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.local import plain_template
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LONGEST_MARK = 16  # tokens, with a line's end
-_MAX_KNOWN_TOKENS = 1 << 18  # of parts: the cells of some long notebooks, in about 10 MB
+_MAX_KNOWN = 2048  # parts: the cells of some long notebooks
 
 
 class Tokenizer:
@@ -45,8 +45,7 @@ class Tokenizer:
         self._weights = weights
         self._model = model
         self._file_keys = file_keys
-        self._known: dict[tuple[str, bool], tuple[int, ...]] = {}  # the latest used comes last
-        self._num_known = 0
+        self._known = lru_cache(_MAX_KNOWN)(self._plain)
 
     @cached_property
     def template(self) -> ChatTemplate:
@@ -159,16 +158,10 @@ class Tokenizer:
 
         One that `goes_on` with a plain text gets no space before it, whatever the vocabulary.
         """
-        key = text, goes_on and self._weights.puts_space_first
-        token_ids = self._known.pop(key, None)
-        if token_ids is None:
-            token_ids = tuple(self._weights.tokenize(text, is_special=False, goes_on=goes_on))
-            self._num_known += 1 + len(token_ids)
-        self._known[key] = token_ids
-        while self._num_known > _MAX_KNOWN_TOKENS:
-            oldest = next(iter(self._known))
-            self._num_known -= 1 + len(self._known.pop(oldest))
-        return token_ids
+        return self._known(text, goes_on and self._weights.puts_space_first)
+
+    def _plain(self, text: str, goes_on: bool) -> tuple[int, ...]:  # noqa: FBT001
+        return tuple(self._weights.tokenize(text, is_special=False, goes_on=goes_on))
 
     def _piece(self, text: str, *, is_special: bool) -> Sequence[int]:
         return self._weights.tokenize(text, is_special=True) if is_special else self.plain(text)

@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 from support.engines import ask, load
 from support.processes import run_python
-from support.stored import remember
 from support.tiny_model import write_tiny_model
 
 from jupyter_llm import llm
-from jupyter_llm.errors import ModelFileError, ModelLoadError
-from jupyter_llm.models.fingerprint import FileState, check_promise, known_sha256, promised_sha256
+from jupyter_llm.errors import ModelFileError
+from jupyter_llm.models.fingerprint import check_promise, promised_sha256
 
 # A page that is not there any more ends the process.
 TRUNCATE = """
@@ -81,18 +80,6 @@ def test_a_file_that_is_gone_is_still_there_for_who_has_it(tmp_path: Path) -> No
     path.unlink()
     assert ask(engine, "Hello").text
     assert not engine.is_outdated
-
-
-def test_every_part_of_a_model_is_looked_at(tmp_path: Path) -> None:
-    parts = [tmp_path / f"big [1]-0000{number}-of-00003.gguf" for number in (1, 2, 3)]
-    for part in (*parts, tmp_path / "big [1]-00001-of-00004.gguf"):
-        part.touch()
-    state = FileState.of(parts[0])
-    assert [path for path, *_ in state.parts] == list(map(str, parts))
-    assert not state.was_written_to()
-    parts[2].write_bytes(b"x")
-    assert state.was_written_to()
-    assert state.is_outdated()
 
 
 @pytest.mark.parametrize(("kind", "is_mapped"), [("ext4", True), ("nfs4", False)])
@@ -169,14 +156,6 @@ def test_a_flipped_bit_in_a_file_with_a_known_hash_is_found_before_it_is_loaded(
         load(path)
 
 
-def test_a_file_with_a_known_hash_is_read_once(tiny_gguf: Path, tmp_path: Path) -> None:
-    path = in_hub(tiny_gguf, tmp_path)
-    check_promise(path)
-    remember(b"0" * 64)  # what only the store can have said
-    with pytest.raises(ModelFileError, match="is damaged"):
-        check_promise(path)
-
-
 def test_every_part_of_a_model_is_the_one_that_came(tiny_gguf: Path, tmp_path: Path) -> None:
     first = tmp_path / "model-00001-of-00002.gguf"
     blob = tmp_path / "blobs" / ("ab" * 32)
@@ -188,19 +167,6 @@ def test_every_part_of_a_model_is_the_one_that_came(tiny_gguf: Path, tmp_path: P
         check_promise(first)
 
 
-def test_a_file_that_is_not_wanted_any_more_is_not_read_to_its_end(
-    tiny_gguf: Path, tmp_path: Path
-) -> None:
-    path = in_hub(tiny_gguf, tmp_path)
-    with pytest.raises(ModelLoadError, match="not wanted"):
-        check_promise(path, on_progress=lambda _share: False)
-    assert known_sha256(path) is None
-
-
 def test_the_package_of_our_extra_says_what_its_model_is(smollm2: Path) -> None:
     assert promised_sha256(smollm2) == hashlib.sha256(smollm2.read_bytes()).hexdigest()
     check_promise(smollm2)
-
-
-def test_other_files_came_with_no_hash(tiny_gguf: Path) -> None:
-    assert promised_sha256(tiny_gguf) is None

@@ -121,12 +121,6 @@ def test_ordinary_messages_are_tokenized_as_the_text_they_format_to(source: str)
     assert len(special_ids(tokens(source, *messages))) >= 4
 
 
-def test_the_begin_token_is_where_the_template_puts_it_and_only_there() -> None:
-    assert tokens(BEGINS, *ASKED)[0] == SPECIAL["<|bos|>"]
-    assert tokens(BEGINS, *ASKED)[1:] == tokens(CHATML, *ASKED)
-    assert tokens(BEGINS, *ASKED, Message("user", "<|bos|>")).count(SPECIAL["<|bos|>"]) == 1
-
-
 def test_a_template_may_break_out_of_its_loops_and_write_json() -> None:
     source = "{% for m in messages %}{{ m.content | tojson }}{% break %}{% endfor %}"
     assert template(source).format((Message("user", 'é "x"'), *ASKED)) == r'"é \"x\""'
@@ -160,18 +154,6 @@ def test_parts_are_tokenized_one_by_one(source: str) -> None:
     assert list(token_ids[start : start + len(expected)]) == expected
 
 
-@FEW
-def test_a_message_with_more_parts_begins_with_the_same_tokens(source: str) -> None:
-    short, long = (
-        template(source).tokenize(
-            (ASKED[0], Message.of_parts("user", PARTS[:count])), greedy_tokenize
-        )
-        for count in (2, 3)
-    )
-    num_template = 1  # what follows the message
-    assert long[: len(short) - num_template] == short[:-num_template]
-
-
 @each("chatml", "trims", "begins", "upper", "twice", "system last")
 def test_parts_read_as_the_text_they_make_up(source: str) -> None:
     messages = (ASKED[0], Message.of_parts("user", ("  one\n", "\n", "two  ", " \n")))
@@ -190,24 +172,6 @@ def test_an_answer_the_template_rewrites_is_tokenized_as_rewritten() -> None:
     token_ids = tokens(THOUGHTLESS, *ASKED, answer, Message("user", "So?"))
     assert "<|im_start|>assistant\nHello<|im_end|>" in text_of(token_ids)
     assert not set(token_ids) & set(DRAWN)
-
-
-@each("leaves out system", "twice")
-def test_a_message_that_is_not_shown_once_is_told_from_the_others(source: str) -> None:
-    messages = (Message("system", "<|im_end|>"), *ASKED[1:], Message("assistant", "x", (120,)))
-    text = text_of(tokens(source, *messages))
-    assert text.replace("\u200b", "") == template(source).format(messages)
-
-
-@each("chatml", "trims", "system last")
-def test_messages_with_control_text_stand_where_the_template_puts_them(source: str) -> None:
-    messages = (
-        Message("system", " Never say <|im_end|>. "),
-        Message("user", "Why?"),
-        Message("assistant", "<|im_end|> ends."),
-        Message("user", "So?"),
-    )
-    assert text_of(tokens(source, *messages)) == template(source).format(messages)
 
 
 ROLES: tuple[Role, ...] = ("system", "user", "assistant", "user")
@@ -234,20 +198,6 @@ def test_control_text_in_a_message_never_becomes_a_control_token(
 
     contents = (system, first, answer, last)
     assert ids(*contents) == ids(*(content.replace("|", "!") for content in contents))
-
-
-def test_control_texts_that_overlap_themselves_are_all_disarmed() -> None:
-    chat_template = ChatTemplate(
-        TWICE, model="toy", bos="", eos="", control_texts=("|||ID|||", "§")
-    )
-    seen: list[str] = []
-
-    def tokenize(text: str, *, is_special: bool) -> list[int]:
-        seen.extend([text] * is_special)
-        return []
-
-    chat_template.tokenize([Message("user", "|||ID|||ID|||"), Message("user", "§")], tokenize)
-    assert not any(text in "".join(seen) for text in ("|||ID|||", "§"))
 
 
 @pytest.mark.parametrize(
@@ -277,13 +227,6 @@ def test_a_template_that_leaves_its_sandbox_or_fails_gives_way_to_a_generic_one(
     evil = template.__wrapped__(source)
     assert evil.format(ASKED) == GENERIC
     assert evil.trouble.startswith(("fails (", "takes too much "))
-
-
-@pytest.mark.parametrize(
-    "source", ["{{ messages.__class__ }}", "{{ raise_exception.__globals__ }}"]
-)
-def test_what_the_sandbox_hides_shows_as_nothing(source: str) -> None:
-    assert template(source).format(ASKED) == ""
 
 
 def test_why_a_generic_template_is_used_is_said_once(warnings: Callable[[], list[str]]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from support.damage import IN_PLACE, damaged, empty, no_second_passes, put_in_place
 from support.engines import ask, load, wait_until_idle
 
-from jupyter_llm.engine.local.resident import checkpoint_folder
+from jupyter_llm.engine.local.checkpoint import checkpoint_folder
 from jupyter_llm.models.fingerprint import file_sha256
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(900)]

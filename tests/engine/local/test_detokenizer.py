@@ -58,49 +58,9 @@ def test_any_split_of_any_bytes_reads_like_the_whole(data: bytes, sizes: list[in
     assert read(split(data, sizes)) == whole_characters(data)
 
 
-def test_a_character_comes_with_its_last_byte() -> None:
-    detokenizer = Detokenizer()
-    *first, last = (bytes([byte]) for byte in "😀".encode())
-    assert [detokenizer.feed(byte) for byte in first] == ["", "", ""]
-    assert detokenizer.feed(last) == "😀"
-
-
-def test_a_stop_string_across_tokens_never_appears() -> None:
-    detokenizer = Detokenizer(("END",))
-    chunks = [detokenizer.feed(piece) for piece in (b"so it is. E", b"N", b"D and more")]
-    assert chunks == ["so it is. ", "", ""]
-    assert detokenizer.is_stopped
-    assert detokenizer.flush() == ""
-
-
-def test_what_only_began_like_a_stop_string_comes_out() -> None:
-    detokenizer = Detokenizer(("END",))
-    assert [detokenizer.feed(piece) for piece in (b"EN", b"EN", b"T")] == ["", "EN", "ENT"]
-    assert not detokenizer.is_stopped
-
-
-def test_text_held_back_comes_out_with_flush() -> None:
-    detokenizer = Detokenizer(("\n\n",))
-    assert detokenizer.feed(b"done.\n") == "done."
-    assert detokenizer.flush() == "\n"
-    assert detokenizer.flush() == ""
-
-
-def test_a_stopped_text_takes_nothing_more() -> None:
-    detokenizer = Detokenizer(("x",))
-    assert detokenizer.feed(b"ax") == "a"
-    assert detokenizer.feed(b"more") == ""
-    assert detokenizer.flush() == ""
-
-
 @pytest.mark.parametrize("sizes", [[1], [2], [3]], ids=str)
 def test_of_stop_strings_that_overlap_the_first_to_be_complete_wins(sizes: list[int]) -> None:
     assert read(split(b"aba", sizes), ("aba", "b")) == "a"
-
-
-def test_a_stop_string_may_hold_any_character() -> None:
-    for sizes in ([1], [2], [3], [4, 1], [20]):
-        assert read(split("ok 🛑 no".encode(), sizes), ("🛑",)) == "ok "
 
 
 @given(st.text("ab", max_size=12), SIZES, STOPS)

@@ -10,15 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.engines import ask, assert_nothing_leaks, before_each_step, inside, load, submit
+from support.engines import ask, assert_nothing_leaks, inside, load, submit
 from support.interrupts import interrupt_main
-from support.tiny_kinds import write_tiny_encoder, write_tiny_recurrent
+from support.tiny_kinds import write_tiny_encoder
 from support.waiting import until
 
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.llama import Context, EmbeddingContext, Weights
-from jupyter_llm.engine.local.sampler import Pooler
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
 from jupyter_llm.engine.local.trial import try_file
 from jupyter_llm.errors import ContextOverflowError, EngineError, NotEnoughMemoryError
@@ -92,58 +91,6 @@ def test_an_interrupt_stops_an_embedding_and_the_next_prompt_waits_for_nothing(
     assert_nothing_leaks(engine)
 
 
-def test_an_interrupt_of_scoring_tears_its_batch_off(
-    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    context = engine._model.lanes[0].context
-    decode, has_begun = context.decode, threading.Event()
-
-    def held(batch: Batch) -> Decoded:
-        if not has_begun.is_set():
-            has_begun.set()
-            _until_torn(context)
-        return decode(batch)
-
-    monkeypatch.setattr(context, "decode", held)
-
-    def press() -> None:
-        assert has_begun.wait(30)
-        interrupt_main()
-
-    presser = threading.Thread(target=press)
-    presser.start()
-    with pytest.raises(PromptInterrupted):
-        engine.score(LONG, ["a", "b"])
-    presser.join(timeout=30)
-    assert ask(engine, "Hello", 4).usage.completion_tokens == 4
-    assert_nothing_leaks(engine)
-
-
-def test_texts_are_read_in_short_steps_of_which_one_comes_now_and_then_while_a_chat_goes_on(
-    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    decode, sizes = EmbeddingContext.decode, list[int]()
-
-    def hold(number: int) -> None:
-        if number == 2:  # the chat has begun, and waits for the texts
-            until(lambda: engine._obey() and bool(engine._together))
-
-    before_each_step(engine, monkeypatch, hold)
-    stream = submit(engine, LONG, 1500)
-
-    def counting(context: EmbeddingContext, batch: Batch) -> Decoded:
-        sizes.append(0 if stream.future.done() else len(batch))
-        return decode(context, batch)
-
-    monkeypatch.setattr(EmbeddingContext, "decode", counting)
-    with ThreadPoolExecutor(1) as pool:
-        embedding = pool.submit(engine.embed, [LONG] * 20)
-        assert stream.result(timeout=60).usage.completion_tokens == 1500
-        assert embedding.result(timeout=60).shape[0] == 20
-    assert 2 <= sum(map(bool, sizes)) <= 1500 // 240 + 2
-    assert max(sizes) <= 128
-
-
 def test_the_same_texts_have_the_same_vectors_whoever_else_is_there(engine: LocalEngine) -> None:
     texts = [*TEXTS, LONG]
     alone = engine.embed(texts)
@@ -191,19 +138,6 @@ def test_a_vector_is_the_mean_that_llama_cpp_makes_of_the_whole_text(
     assert engine.embed([text])[0] == pytest.approx(pooled(token_ids), abs=0.01)
 
 
-def test_a_pooler_takes_the_mean_the_first_or_the_last() -> None:
-    rows = np.array([[3, 0], [0, 4], [3, 8]], np.float32)
-    for options, expected in (
-        ({}, [6, 12]),
-        ({"takes_first": True}, [3, 0]),
-        ({"takes_last": True}, [3, 8]),
-    ):
-        pooler = Pooler(lambda index: rows[index].copy(), **options)
-        for index in range(3):
-            pooler.observe(index, 0)
-        assert pooler.pooled == pytest.approx(np.array(expected) / np.linalg.norm(expected))
-
-
 def test_a_model_that_must_see_a_whole_text_embeds_it_in_one_batch(tmp_path: Path) -> None:
     engine = load(write_tiny_encoder(tmp_path / "bert.gguf"), checkpoints=False)
     n_ctx = engine.info.n_ctx
@@ -216,13 +150,6 @@ def test_a_model_that_must_see_a_whole_text_embeds_it_in_one_batch(tmp_path: Pat
     assert not np.allclose(one, other, atol=1e-4)
     with pytest.raises(ContextOverflowError):
         engine.embed(["x" * (n_ctx + 10)])
-
-
-def test_a_recurrent_model_embeds_in_pieces_too(tmp_path: Path) -> None:
-    engine = load(write_tiny_recurrent(tmp_path / "mamba.gguf"), checkpoints=False)
-    vectors = engine.embed([LONG, "short"])
-    assert vectors[1] == pytest.approx(engine.embed(["short"])[0], abs=0.01)
-    assert np.isfinite(vectors).all()
 
 
 def test_a_model_that_gives_no_vectors_is_an_error_and_goes_on_answering(

@@ -14,12 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.engines import ask, ask_afresh, ask_together, assert_near, exact_context, load
+from support.engines import ask, ask_together, exact_context, load
 from support.paths import TESTS
-from support.stored import remember
 
 from jupyter_llm import llm
-from jupyter_llm.common.database import store
 from jupyter_llm.engine.local import exactness, resident
 from jupyter_llm.engine.local.exactness import make_exact, measure
 from jupyter_llm.engine.local.groups import fill_groups
@@ -144,20 +142,6 @@ def test_bits_that_depend_on_anything_else_are_noticed(feels: str, n_batch: int)
     assert kernels.is_as_it_was
 
 
-def test_a_context_with_one_stream_is_tested_alone() -> None:
-    assert measure(context(num_slots=1, feels="company", unit=2), 48) == 2
-
-
-@pytest.mark.parametrize("n_batch", [32, 48, 256])
-def test_the_self_test_fits_any_batch(n_batch: int) -> None:
-    assert measure(context(unit=2, n_batch=n_batch), 96) == 2
-
-
-@pytest.mark.parametrize(("unit", "size"), [(1, 1), (2, 0)])
-def test_a_memory_that_cannot_trim_has_no_fillers(unit: int, size: int) -> None:
-    assert measure(context(unit=unit, can_trim=False), 48) == size
-
-
 def make(unit: int = 1, key: str = "k", **kind: Any) -> tuple[bool, int, bool]:
     """Whether kernels could be made exact, their groups then, and whether that was measured."""
     kernels = context(unit=unit, **kind)
@@ -175,23 +159,6 @@ def test_the_answer_is_remembered_for_each_build_and_machine(
     assert make(4, "one") == (True, 4, True)
     assert make(3, "three") == (False, 1, True)
     assert make(1, "three") == (False, 1, False)
-
-
-@pytest.mark.parametrize("value", [b"", b"3", b"two", b"\xff", None, 2])
-def test_a_damaged_memory_of_answers_is_measured_anew(value: object) -> None:
-    make(2)
-    assert make(2) == (True, 2, False)
-    remember(value)
-    assert make(2) == (True, 2, True)
-
-
-def test_an_answer_that_cannot_be_remembered_holds_all_the_same(
-    home: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (home / ".local").write_text("in the way")
-    assert make(2) == (True, 2, True)
-    assert not store().flush(30)
-    assert "cannot be kept" in caplog.text
 
 
 def test_a_self_test_that_cannot_run_promises_nothing_and_is_not_remembered(
@@ -281,15 +248,6 @@ def test_as_the_only_mode_it_is_the_only_context(tiny_gguf: Path, fresh_llm: Non
     assert len(engine._model.lanes) == 1  # type: ignore[attr-defined]
 
 
-def test_the_self_test_disturbs_nothing_that_is_resident(tiny_gguf: Path) -> None:
-    engine = load(tiny_gguf, exact=True)
-    engine.score(LONG * 3, ["a", "b"])
-    reused = ask(engine, LONG * 3 + "and", 12)
-    assert reused.exact
-    assert reused.usage.cached_tokens > 100
-    assert ask_afresh(tiny_gguf, LONG * 3 + "and", 12).token_ids == reused.token_ids
-
-
 def free_bytes(monkeypatch: pytest.MonkeyPatch, num_bytes: int) -> None:
     monkeypatch.setattr(resident, "free_memory", lambda *_, **__: FreeMemory(ram_bytes=num_bytes))
 
@@ -323,19 +281,6 @@ def test_of_the_windows_that_are_asked_for_the_exact_context_takes_what_is_free(
     assert [answer.token_ids for answer in answers] == alone
 
 
-def test_a_model_whose_streams_cannot_be_mended_has_one(
-    touchy_gguf: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = load(touchy_gguf, checkpoints=False)
-    monkeypatch.setattr(engine._model.weights, "can_have_streams", False)
-    assert ask(engine, LONG, 3).exact
-    assert engine._model._exact_lane.context.num_slots == 1
-
-
-def test_a_window_that_forgets_promises_nothing(tiny_window_gguf: Path) -> None:
-    assert ask_afresh(tiny_window_gguf, LONG, 3, full_window=False).exact is False
-
-
 def test_no_promised_text_goes_on_from_a_state_that_is_put_back_elsewhere(
     tiny_window_gguf: Path,
 ) -> None:
@@ -356,21 +301,6 @@ def test_batched_equals_sequential(tiny_gguf: Path, sampling: dict[str, Any]) ->
     batched = ask_together(engine, prompts, 12, priority=Priority.BULK, **sampling)
     assert all(answer.exact for answer in (*sequential, *batched))
     assert [b.token_ids for b in batched] == [s.token_ids for s in sequential]
-
-
-@pytest.mark.parametrize(
-    ("model", "bound"),
-    [("tiny_gguf", 0.1), pytest.param("smollm2", 1.0, marks=pytest.mark.slow)],
-)
-def test_in_the_fast_mode_batched_is_near_sequential(
-    model: str, bound: float, request: pytest.FixtureRequest
-) -> None:
-    engine = load(request.getfixturevalue(model), exact=False, checkpoints=False)
-    prompts = [f"{LONG * (1 + number % 3)}{number}" for number in range(16)]
-    sequential = [ask(engine, prompt, 12, logprobs=2) for prompt in prompts]
-    batched = ask_together(engine, prompts, 12, priority=Priority.BULK, logprobs=2)
-    for one, other in zip(batched, sequential, strict=True):
-        assert_near(one, other, bound)
 
 
 # -- promised requests, in a random order, in company, in two processes ----------------------------

@@ -20,14 +20,6 @@ def batch_of(shares: list[tuple[int, int, int]]) -> Batch:
     return batch
 
 
-def test_a_token_alone_gets_a_filler_behind_it_that_wants_logits_too() -> None:
-    filled, ends = fill_groups(batch_of([(5, 1, 1)]), 2)
-    assert filled.positions == [5, 6]
-    assert filled.token_ids == [0, 0]
-    assert filled.wants_logits == [True, True]
-    assert ends == {0: 6}
-
-
 SHARES = st.lists(
     st.tuples(st.integers(0, 50), st.integers(1, 20), st.integers(0, 20)), min_size=1, max_size=5
 )

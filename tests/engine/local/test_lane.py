@@ -12,7 +12,6 @@ from support.engines import (
     ask_afresh,
     ask_together,
     assert_nothing_leaks,
-    inside,
     load,
     num_read,
     paused,
@@ -67,17 +66,6 @@ def test_the_rows_of_a_batch_read_their_instruction_once(
     assert_nothing_leaks(engine)
 
 
-def test_rows_that_begin_alike_in_two_ways_read_both_once(
-    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = load(tiny_gguf, checkpoints=False, **PLAIN)
-    starts = ["one " * 90, "two " * 90]
-    counted = Counted(engine, monkeypatch)
-    prompts = [starts[row % 2] + str(row) for row in range(20)]
-    ask_together(engine, prompts, 2, priority=Priority.BULK)
-    assert counted.num_tokens < sum(map(engine.count_tokens, starts)) + 20 * 5
-
-
 def test_rows_leave_their_instruction_behind_and_nothing_else(tiny_gguf: Path) -> None:
     engine = load(tiny_gguf, checkpoints=False, **PLAIN)
     for batch in range(3):
@@ -115,22 +103,6 @@ def cached(engine: LocalEngine, name: str) -> bool:
     """Go on with a conversation, and tell whether it was resident."""
     prompt = f"{name}: {LONG * 7}"
     return ask(engine, prompt, 1, conversation=name).usage.cached_tokens > 200
-
-
-def test_the_conversation_that_is_longest_unused_gives_way(small: LocalEngine) -> None:
-    for name in "abc":
-        assert not cached(small, name)
-    assert cached(small, "a")
-    assert not cached(small, "d")
-    assert [name for name in "cad" if cached(small, name)] == ["c", "a", "d"]
-    assert not cached(small, "b")
-
-
-def test_one_off_prompts_give_way_before_conversations(small: LocalEngine) -> None:
-    assert not cached(small, "a")
-    for number in range(6):
-        ask(small, f"{number} {LONG * 7}", 1)
-    assert cached(small, "a")
 
 
 def test_pinned_prompts_give_way_last_but_they_do(small: LocalEngine) -> None:
@@ -215,16 +187,6 @@ def test_other_settings_find_nothing(tiny_gguf: Path, home: Path) -> None:
     assert ask(load(tiny_gguf, **PLAIN), PROMPT + "?", 1).usage.cached_tokens > 0
 
 
-def test_of_a_checkpoint_only_the_common_start_is_brought_in(tiny_gguf: Path) -> None:
-    kernel_before(tiny_gguf, PROMPT, PLAIN)
-    engine = load(tiny_gguf, **PLAIN)
-    other = LONG * 8 + "something else"
-    answer = ask(engine, other, 4)
-    assert answer.usage.cached_tokens >= engine.count_tokens(LONG * 8) - 1
-    assert max(engine.status().resident_tokens) <= engine.count_tokens(other) + 4
-    assert ask_afresh(tiny_gguf, other, 4, **PLAIN).token_ids == answer.token_ids
-
-
 @pytest.mark.parametrize("model", ["tiny_gguf", "tiny_recurrent_gguf", "tiny_window_gguf"])
 def test_a_chat_of_the_kernel_before_goes_on_where_it_was(
     model: str, request: pytest.FixtureRequest
@@ -248,14 +210,6 @@ def test_a_state_that_cannot_be_cut_is_resumed_as_a_whole_or_not_at_all(
     other = LONG * 15 + "something else"
     elsewhere = ask_afresh(path, other, 20, checkpoints=True, **PLAIN)
     assert ask_afresh(path, other, 20, **PLAIN).token_ids == elsewhere.token_ids
-
-
-def test_what_has_grown_is_kept_while_the_kernel_is_idle(tiny_gguf: Path, home: Path) -> None:
-    engine = load(tiny_gguf, **PLAIN)
-    ask(engine, PROMPT, 8)
-    until(lambda: checkpoints(home))
-    assert len(checkpoints(home)) == 1
-    assert inside(engine, lambda: engine._model.lanes[0].slots.used[0].num_saved) > 256
 
 
 @pytest.mark.parametrize("is_running", [True, False], ids=["running", "waiting"])

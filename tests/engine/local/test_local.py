@@ -65,19 +65,6 @@ def cells(*numbers: int) -> list[str]:
     return [f"In [{number}]:\nx = {number} * {LONG}\n\n" for number in numbers]
 
 
-def test_what_was_told_is_not_read_again(engine: LocalEngine) -> None:
-    messages = [Message.of_parts("user", [*cells(1, 2), "What is x?"])]
-    first = ask(engine, tuple(messages), conversation="c")
-    ask(engine, LONG, conversation="d")
-    messages.append(first.message)
-    news = [*cells(3), "And now?"]
-    messages.append(Message.of_parts("user", news))
-    second = ask(engine, tuple(messages), conversation="c")
-    num_new = num_read(second) - sum(map(len, engine.tokenize_texts(news)))
-    # The answer's last token, which was drawn but never read, and what the template adds.
-    assert num_new <= engine.count_tokens((Message("user", ""),)) + 4
-
-
 def test_cells_that_were_read_ahead_are_what_the_next_prompt_begins_with(
     engine: LocalEngine,
 ) -> None:
@@ -110,35 +97,6 @@ def test_how_far_a_prompt_is_read_can_be_told(
     assert {progress.num_prompt for progress in seen} <= {0, engine.count_tokens(LONG)}
     assert stream.progress.state == "finished"
     assert stream.progress.num_written == 4
-
-
-def test_a_longer_read_ahead_takes_the_place_of_a_shorter_one(engine: LocalEngine) -> None:
-    engine.hold_background(is_held=True)
-    for last in range(1, 5):
-        told = (Message.of_parts("user", cells(*range(1, last + 1))),)
-        prefill(engine, told, temperature=1, conversation="c")
-    assert engine.status().num_waiting == 1
-    engine.hold_background(is_held=False)
-    wait_until_idle(engine)
-    num_told = sum(map(len, engine.tokenize_texts(cells(1, 2, 3, 4))))
-    assert max(engine.status().resident_tokens) >= num_told
-
-
-def test_a_text_that_was_prefilled_may_go_on(engine: LocalEngine) -> None:
-    prefill(engine, (Message("user", LONG),), temperature=1)
-    wait_until_idle(engine)
-    num_tokens = len(engine.tokenize_texts([LONG])[0])
-    longer = ask(engine, (Message("user", f"{LONG} and so on"),), 2, temperature=1)
-    assert longer.usage.cached_tokens >= num_tokens - 3  # the last ones may change
-
-
-def test_conversations_share_what_they_have_in_common(engine: LocalEngine) -> None:
-    ask(engine, LONG + "for ann", conversation="ann")
-    bob = ask(engine, LONG + "for bob", conversation="bob")
-    ann = ask(engine, LONG + "for ann, again", conversation="ann")
-    shared = engine.count_tokens(LONG)
-    assert bob.usage.cached_tokens >= shared - 1
-    assert ann.usage.cached_tokens >= shared + 2
 
 
 def test_same_seed_same_text_in_a_fresh_engine(tiny_gguf: Path) -> None:
@@ -179,15 +137,6 @@ def test_text_is_cut_at_whole_characters_only(tiny_utf8_gguf: Path) -> None:
     chunks = [chunk.text for chunk in stream]
     assert len(chunks) < stream.result().usage.completion_tokens  # some tokens are half characters
     assert max("".join(chunks)) > "\x7f"
-
-
-def test_progress_is_told_on_the_calling_thread(tiny_gguf: Path) -> None:
-    heard: list[tuple[float, threading.Thread]] = []
-    load(tiny_gguf, on_progress=lambda share: heard.append((share, threading.current_thread())))
-    shares = [share for share, _ in heard]
-    assert shares == sorted(shares)
-    assert shares[-1] == 1
-    assert {thread for _, thread in heard} == {threading.current_thread()}
 
 
 def test_giving_up_while_loading_leaves_no_thread(tiny_gguf: Path) -> None:

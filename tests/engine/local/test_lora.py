@@ -65,17 +65,6 @@ def test_an_adapter_and_its_scale_change_what_is_written(tiny_gguf: Path, lora: 
     assert text(tiny_gguf, lora=lora, exact=True) == adapted
 
 
-def test_vectors_are_made_with_the_adapter_too(tiny_gguf: Path, lora: Path) -> None:
-    def vector(**options: Any) -> list[float]:
-        engine = load(tiny_gguf, checkpoints=False, **options)
-        try:
-            return list(engine.embed(["the sea"])[0])
-        finally:
-            engine.close()
-
-    assert vector() != vector(lora=lora)
-
-
 def test_what_was_read_without_an_adapter_is_not_gone_on_from_with_one(
     tiny_gguf: Path, lora: Path
 ) -> None:
@@ -102,12 +91,6 @@ def test_a_record_names_the_adapter_and_is_read_back(tiny_gguf: Path, lora: Path
     assert edited.is_altered
 
 
-def test_the_record_of_an_answer_without_an_adapter_says_nothing_of_one(tiny_gguf: Path) -> None:
-    record = ask(load(tiny_gguf)).provenance
-    assert record is not None
-    assert "adapter" not in record.to_json()["model"]
-
-
 def test_answers_with_and_without_an_adapter_are_written_again(
     tiny_gguf: Path, lora: Path, fresh_llm: None
 ) -> None:
@@ -122,17 +105,6 @@ def test_answers_with_and_without_an_adapter_are_written_again(
     rows = verify(list(llm.answers), llm.current.named, llm.prompts.find).rows
     assert [row.result for row in rows] == ["same", "not replayable", "not replayable"]
     assert "style.gguf" in rows[1].remarks[0]
-
-
-def test_an_adapter_that_was_made_anew_is_loaded_anew(
-    tiny_gguf: Path, lora: Path, fresh_llm: None
-) -> None:
-    llm.use(tiny_gguf, n_threads=1, lora=lora)
-    before = llm("Hello", temperature=0, max_tokens=8, ignore_eos=True)
-    write_tiny_lora(lora, seed=8)
-    after = llm("Hello", temperature=0, max_tokens=8, ignore_eos=True)
-    assert before.text != after.text
-    assert adapter_of(after.provenance).sha256 == file_sha256(lora)
 
 
 def damaged(path: Path) -> Path:
@@ -229,11 +201,6 @@ def test_an_adapter_is_named_by_its_path_and_a_scale(
 def test_what_names_no_adapter_is_one_line(typed: object) -> None:
     with pytest.raises(JupyterLLMError, match="lora must be"):
         EngineOptions(lora=typed)  # type: ignore[arg-type]
-
-
-def test_an_adapter_counts_in_the_memory_that_is_needed(tiny_gguf: Path, lora: Path) -> None:
-    need = load(tiny_gguf, lora=lora)._model._plan.need
-    assert need.weights_bytes == tiny_gguf.stat().st_size + lora.stat().st_size
 
 
 def test_what_will_be_taken_is_told_with_the_adapter(

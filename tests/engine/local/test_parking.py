@@ -11,72 +11,8 @@ from support.engines import ask, assert_nothing_leaks, forget_all, load, num_rea
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.info import ResidentPrefix
 from jupyter_llm.engine.local.engine import LocalEngine
-from jupyter_llm.engine.local.parking import ParkedPrefix, Parking
 
 # -- bookkeeping -----------------------------------------------------------------------------------
-
-
-def prefix(
-    token_ids: list[int], num_bytes: int = 10, conversation: str | None = "a"
-) -> ParkedPrefix:
-    return ParkedPrefix(
-        token_ids=tuple(token_ids),
-        is_private=False,
-        state=memoryview(bytes(num_bytes)),
-        conversation=conversation,
-        num_prompt=len(token_ids),
-        num_saved=0,
-    )
-
-
-def tokens(parking: Parking) -> list[tuple[int, ...]]:
-    return [one.token_ids for one in parking.prefixes]
-
-
-def test_the_latest_is_first_and_the_oldest_go_when_room_is_short() -> None:
-    parking = Parking(35)
-    for number in range(5):
-        parking.park(prefix([number, 1]))
-    assert tokens(parking) == [(4, 1), (3, 1), (2, 1)]
-    assert parking.num_bytes == 30
-
-
-def test_what_a_prefix_continues_need_not_be_kept() -> None:
-    parking = Parking(100)
-    for token_ids in ([1, 2], [5], [1, 2, 3], [1, 2, 3], [1]):
-        parking.park(prefix(token_ids))
-    assert tokens(parking) == [(1,), (1, 2, 3), (5,)]
-
-
-def test_one_that_is_too_large_is_not_kept() -> None:
-    parking = Parking(5)
-    parking.park(prefix([1, 2]))
-    assert tokens(parking) == []
-
-
-def test_the_longest_common_start_is_found() -> None:
-    parking = Parking(100)
-    for token_ids in ([1, 2, 3, 4], [1, 2, 9], [7]):
-        parking.park(prefix(token_ids))
-    found, length = parking.find([1, 2, 3, 5], whole=False)
-    assert found is not None
-    assert (found.token_ids, length) == ((1, 2, 3, 4), 3)
-    assert parking.find([1, 2, 3, 5], whole=True) == (None, 0)
-    assert parking.find([8], whole=False) == (None, 0)
-    whole, length = parking.find([1, 2, 9, 9], whole=True)
-    assert whole is not None
-    assert length == 3
-
-
-def test_the_owner_takes_a_prefix_away_and_others_make_it_the_latest() -> None:
-    parking = Parking(100)
-    first, second = prefix([1]), prefix([2])
-    parking.park(first)
-    parking.park(second)
-    parking.take(first, is_owner=False)
-    assert tokens(parking) == [(1,), (2,)]
-    parking.take(first, is_owner=True)
-    assert tokens(parking) == [(2,)]
 
 
 # -- a lane that parks -----------------------------------------------------------------------------
@@ -88,12 +24,6 @@ OPTIONS: dict[str, Any] = {"exact": False, "flash_attention": False, "checkpoint
 @pytest.fixture
 def engine(tiny_gguf: Path) -> LocalEngine:
     return load(tiny_gguf, **OPTIONS)
-
-
-def parking_of(engine: LocalEngine) -> Parking:
-    parking = engine._model.lanes[0]._parking
-    assert parking is not None
-    return parking
 
 
 class Talks:
@@ -141,20 +71,6 @@ def test_a_parked_conversation_reads_only_what_is_new_and_gets_the_same_tokens(
         assert got.token_ids == fresh.token_ids
 
 
-def test_short_conversations_stay_where_they_are(engine: LocalEngine) -> None:
-    for name in "abc":
-        ask(engine, f"{name}: short", 4, conversation=name)
-    assert set(states(engine).values()) == {"resident"}
-
-
-def test_two_that_come_back_at_once_both_find_theirs(engine: LocalEngine) -> None:
-    talks = Talks(engine, "abc")
-    with paused(engine):
-        streams = [submit(engine, talks.prompt(name), 8, conversation=name) for name in "ab"]
-    for stream in streams:
-        assert num_read(stream.result(timeout=60)) < 20
-
-
 def test_nothing_is_parked_under_those_that_run(engine: LocalEngine) -> None:
     talks = Talks(engine, "a")
     stream = submit(engine, talks.prompt("b"), None, conversation="b")
@@ -164,22 +80,6 @@ def test_nothing_is_parked_under_those_that_run(engine: LocalEngine) -> None:
     assert states(engine)["a"] == "parked"
     assert states(engine)["b"] == "resident"
     stream.cancel()
-
-
-def test_one_too_large_to_be_parked_stays_in_the_cache(engine: LocalEngine) -> None:
-    talks = Talks(engine, "a")
-    parking_of(engine).max_bytes = 1000
-    talks.go_on("b")
-    assert states(engine) == {"a": "resident", "b": "resident"}
-    assert num_read(talks.go_on("a")) < 20
-
-
-def test_the_longest_parked_go_first_when_the_parking_is_full(engine: LocalEngine) -> None:
-    talks = Talks(engine, "ab")
-    parking_of(engine).max_bytes = 5 * parking_of(engine).num_bytes // 2
-    for name in "cd":
-        talks.go_on(name)
-    assert set(states(engine)) == {"b", "c", "d"}
 
 
 def test_a_prompt_of_somebody_else_borrows_the_start_and_brings_in_nothing_more(

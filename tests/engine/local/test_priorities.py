@@ -20,7 +20,7 @@ from support.engines import (
     wait_until_idle,
 )
 from support.fake_model import Engine as FakeEngine
-from support.fake_model import FakeDrafter, FixedWidth, fresh
+from support.fake_model import fresh
 from support.tiny_model import write_tiny_model
 
 from jupyter_llm import llm
@@ -95,22 +95,6 @@ def test_no_class_starves_under_a_stream_of_higher_ones_that_never_ends() -> Non
         assert sequence.completion_ids == fresh([7, 7, 7], 12, ignore_eos=True)
 
 
-def test_no_class_starves_where_higher_ones_take_every_slot() -> None:
-    engine = FakeEngine(n_ctx=400, num_slots=2)
-    chats = [engine.submit([number], 60, ignore_eos=True) for number in range(1, 4)]
-    row = engine.submit([7, 7, 7], 5, ignore_eos=True, priority=Priority.BULK)
-    num_steps = 0
-    while row.finish_reason is None:
-        engine.scheduler.step()
-        num_steps += 1
-        assert num_steps < 20_000
-        for place, chat in enumerate(chats):  # as one ends, the next one is there
-            if chat.finish_reason is not None:
-                chats[place] = engine.submit([num_steps % 39 + 1], 60, ignore_eos=True)
-    assert num_steps > 1000  # it was not to be felt before
-    assert row.completion_ids == fresh([7, 7, 7], 5, ignore_eos=True)
-
-
 def test_a_chat_takes_the_slot_and_the_room_of_the_youngest_row_which_loses_nothing() -> None:
     engine = FakeEngine(num_slots=2, n_ctx=32)
     rows = [engine.submit([row] * 5, 8, ignore_eos=True, priority=Priority.BULK) for row in (1, 2)]
@@ -125,20 +109,6 @@ def test_a_chat_takes_the_slot_and_the_room_of_the_youngest_row_which_loses_noth
     engine.run()
     for row, sequence in enumerate(rows, 1):
         assert sequence.completion_ids == fresh([row] * 5, 8, ignore_eos=True)
-
-
-def test_bulk_runs_as_many_at_once_as_pay() -> None:
-    engine = FakeEngine(num_slots=6, n_ctx=300, width=FixedWidth(2))
-    rows = [
-        engine.submit([row, 1], 5, ignore_eos=True, priority=Priority.BULK) for row in range(1, 7)
-    ]
-    chats = [engine.submit([row, 2], 5, ignore_eos=True) for row in range(1, 4)]
-    most = 0
-    while not engine.scheduler.is_idle:
-        engine.step()
-        most = max(most, sum(row.slot is not None for row in rows))
-    assert most == 2
-    assert all(len(sequence.completion_ids) == 5 for sequence in (*rows, *chats))
 
 
 def test_background_reading_starts_only_when_nothing_runs_and_never_while_held() -> None:
@@ -177,22 +147,6 @@ def test_batches_that_are_aborted_again_and_again_become_short_until_they_come_t
     assert [len(batch) for batch in engine.model.batches] == [32, 64]
 
 
-def test_guesses_are_made_only_where_one_decodes_alone() -> None:
-    engine = FakeEngine(n_ctx=400, n_batch=16)
-    alone = engine.submit([1], 40, ignore_eos=True, drafter=FakeDrafter([1], wrong_every=5))
-    engine.step()
-    engine.step()
-    assert len(engine.model.batches[-1]) == 16
-    assert engine.scheduler.drafted is not None
-    engine.submit([2], 40, ignore_eos=True, drafter=FakeDrafter([2], wrong_every=5))
-    engine.step()
-    engine.step()
-    assert len(engine.model.batches[-1]) == 2
-    assert engine.scheduler.drafted is None
-    engine.run()
-    assert alone.completion_ids == fresh([1], 40, ignore_eos=True)
-
-
 # -- the engine on the tiny model ------------------------------------------------------------------
 
 
@@ -222,31 +176,6 @@ def test_a_chat_beside_a_bulk_batch_has_every_next_step_and_the_rows_stay_the_sa
     assert [row.result(timeout=60).token_ids for row in rows] == alone[1:]
     assert chat.token_ids == ask(engine, LONG * 2, 60).token_ids
     assert_nothing_leaks(engine)
-
-
-def test_a_chat_in_one_context_is_not_held_up_by_a_batch_in_the_other(
-    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ask(engine, "make the exact context", 2)
-    fast, exact = engine._model.lanes
-    sizes: list[tuple[bool, int]] = []
-    before_each_step(
-        engine,
-        monkeypatch,
-        lambda _number: sizes.extend(
-            (lane.is_exact, lane.scheduler.num_evaluated) for lane in (fast, exact)
-        ),
-    )
-    with paused(engine):
-        rows = [
-            submit(engine, LONG * 30 + str(row), 5, priority=Priority.BULK, temperature=1)
-            for row in range(4)
-        ]
-        chat = submit(engine, "hello", 900)
-    chat.result(timeout=60)
-    guests = {num for is_exact, num in sizes if not is_exact and num}
-    assert max(guests) <= 32
-    assert all(row.result(timeout=60).usage.completion_tokens == 5 for row in rows)
 
 
 def test_what_was_read_in_the_background_is_cached_and_changes_no_token(
@@ -308,13 +237,6 @@ def test_holding_stops_what_is_being_read_and_lets_it_go_on_later(
     engine.hold_background(is_held=False)
     wait_until_idle(engine)
     assert num_read(ask(engine, long, 1)) == 1
-
-
-def test_a_request_runs_while_the_background_is_held(engine: LocalEngine) -> None:
-    engine.hold_background(is_held=True)
-    prefill(engine, LONG * 20)
-    assert ask(engine, "hello", 5).usage.completion_tokens == 5
-    assert engine.status().num_waiting == 0  # the request ended the reading
 
 
 @pytest.mark.parametrize("exact", [True, False])

@@ -20,9 +20,7 @@ from support.engines import (
     load,
     num_read,
     paused,
-    prefill,
     submit,
-    wait_until_idle,
 )
 from support.gguf_edit import U32
 from support.logit_watch import Witness
@@ -34,7 +32,7 @@ from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.memory import Streams, divisions, plan_load
 from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.engine.request import Priority
-from jupyter_llm.errors import ContextOverflowError, EngineError, ModelLoadError
+from jupyter_llm.errors import EngineError, ModelLoadError
 from jupyter_llm.models.inspect import inspect
 from jupyter_llm.models.machine import FreeMemory
 
@@ -81,15 +79,6 @@ def test_who_has_memory_may_give_promised_texts_more(tiny_gguf: Path, tmp_path: 
     free = FreeMemory(ram_bytes=64 * 10**9)
     plan = plan_load(file, EngineOptions(promised_windows=4), free, num_sequences=32)
     assert plan.promised.kv_bytes == 4 * plan.need.kv_bytes
-
-
-@pytest.mark.parametrize("exact", [True, False])
-def test_where_all_texts_are_promised_or_none_there_is_no_second_context(
-    tiny_gguf: Path, *, exact: bool
-) -> None:
-    free, options = FreeMemory(ram_bytes=10**9), EngineOptions(exact=exact)
-    plan = plan_load(inspect(tiny_gguf), options, free, num_sequences=32)
-    assert plan.promised.total == 0
 
 
 @pytest.mark.parametrize("n_ctx", [128, 256, 500, 512, 1000, 1024, 8192, 131072])
@@ -207,17 +196,6 @@ def test_a_long_text_amid_a_batch_changes_no_token_of_either(
     assert_nothing_leaks(engine)
 
 
-def test_the_longest_promised_text_fills_the_window_but_for_a_few_tokens(
-    tiny_gguf: Path,
-) -> None:
-    engine = load(tiny_gguf, n_ctx=512, checkpoints=False)
-    answer = ask(engine, SENTENCE, None, seed=1, temperature=1.0)
-    assert answer.usage.prompt_tokens + answer.usage.completion_tokens == 505
-    with pytest.raises(ContextOverflowError):
-        ask(engine, SENTENCE * 13, 1)
-    assert ask(engine, SENTENCE, 3).exact
-
-
 def test_streams_that_cannot_be_made_fail_one_text_and_leave_the_others(
     engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,25 +213,6 @@ def test_streams_that_cannot_be_made_fail_one_text_and_leave_the_others(
             ask(engine, SENTENCE, None)
     assert ask(engine, SENTENCE, 3).text == text
     assert_nothing_leaks(engine)
-
-
-def test_streams_that_cannot_be_made_for_a_batch_leave_it_the_one_there_is(
-    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ask(engine, SENTENCE * 40, None)
-    assert num_streams(engine) == 1
-    begin = llama.Context._begin
-
-    def refuse(self: llama.Context, n_ctx: int, num_slots: int) -> None:
-        if num_slots > 1:
-            raise ModelLoadError(Path("m.gguf"), "no memory", [])
-        begin(self, n_ctx, num_slots)
-
-    monkeypatch.setattr(llama.Context, "_begin", refuse)
-    with paused(engine):
-        rows = [submit(engine, f"{SENTENCE}{i}", 3, priority=Priority.BULK) for i in range(4)]
-    assert all(row.result(timeout=60).exact for row in rows)
-    assert num_streams(engine) == 1
 
 
 def test_a_cache_that_is_lost_ends_the_engine_in_one_line(
@@ -302,23 +261,6 @@ def test_what_was_read_is_on_disk_when_its_memory_is_given_back(
     ask(engine, text, 2)
     until(lambda: not engine.status().exact_bytes)
     assert num_read(ask(engine, text, 2)) < 4
-
-
-def test_what_is_pinned_stays(engine: LocalEngine, hasty: None) -> None:
-    prefill(engine, SENTENCE * 9, is_pinned=True)
-    until(lambda: any(prefix.is_pinned for prefix in engine.status().prefixes))
-    wait_until_idle(engine)
-    inside(engine, engine._model.give_back)
-    assert engine.status().exact_bytes > 0
-
-
-def test_what_was_used_of_late_stays(engine: LocalEngine) -> None:
-    ask(engine, SENTENCE, 2)
-    wait_until_idle(engine)
-    due_s = inside(engine, engine._model.give_back)
-    assert due_s is not None
-    assert 200 < due_s <= 300
-    assert engine.status().exact_bytes == engine.info.kv_bytes
 
 
 def test_the_memory_that_texts_are_embedded_in_is_given_back_too(

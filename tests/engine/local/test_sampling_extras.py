@@ -16,7 +16,6 @@ from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
 from jupyter_llm.engine.options import SamplingParams, sampling_params
-from jupyter_llm.engine.request import Message, Priority
 from jupyter_llm.errors import ContextOverflowError, EmptyPromptError, OptionError
 
 PROMPT = "the quick brown fox jumps over "
@@ -80,19 +79,6 @@ def test_logprobs_are_the_log_softmax_whatever_the_options(
         assert sampling or one.top[0] == (one.text, one.logprob)
 
 
-def test_logprobs_are_there_only_if_asked_for(engine: LocalEngine) -> None:
-    assert ask(engine, PROMPT, 3).logprobs is None
-    alone = ask(engine, PROMPT, 3, logprobs=0).logprobs
-    assert alone is not None
-    assert [one.top for one in alone] == [(), (), ()]
-
-
-def test_asking_for_logprobs_changes_no_token(engine: LocalEngine) -> None:
-    options = {"temperature": 1.0, "seed": 9}
-    plain = ask(engine, PROMPT, 30, **options)
-    assert ask(engine, PROMPT, 30, logprobs=3, **options).token_ids == plain.token_ids
-
-
 @pytest.mark.parametrize("logprobs", [-1, 101, 1.5, "many"])
 def test_a_wrong_number_of_logprobs_is_one_clear_line(logprobs: Any) -> None:
     with pytest.raises(OptionError, match="logprobs must be"):
@@ -112,20 +98,6 @@ def test_a_score_is_the_sum_of_its_tokens_log_softmax(engine: LocalEngine) -> No
         assert score.logprobs == pytest.approx(by_hand, abs=0.05)
         assert score.logprob == pytest.approx(sum(score.logprobs))
         assert score.mean_logprob == pytest.approx(score.logprob / len(token_ids))
-
-
-def test_scores_agree_with_the_logprobs_of_the_same_tokens(tiny_gguf: Path) -> None:
-    engine = load(tiny_gguf, exact=True, checkpoints=False)
-    num_compared = 0
-    for seed in range(20):
-        completion = ask(engine, PROMPT, 8, logprobs=0, seed=seed, temperature=1)
-        assert completion.logprobs is not None
-        (score,) = engine.score(PROMPT, [completion.text])
-        # Some texts are tokenized otherwise than they were written.
-        if len(score.logprobs) == len(completion.logprobs):
-            assert list(score.logprobs) == [one.logprob for one in completion.logprobs]
-            num_compared += 1
-    assert num_compared > 10
 
 
 def test_scores_depend_on_neither_order_nor_company(tiny_gguf: Path) -> None:
@@ -152,13 +124,6 @@ def test_scores_read_the_prompt_once(engine: LocalEngine, monkeypatch: pytest.Mo
         engine.score(prompt, [f"answer {number}" for number in range(20)])
     assert evaluated < engine.count_tokens(prompt) + 20 * 12
     assert_nothing_leaks(engine)
-
-
-def test_scores_of_chat_answers(engine: LocalEngine) -> None:
-    scores = engine.score((Message("user", "good or bad?"),), ["good", "bad"])
-    assert [score.text for score in scores] == ["good", "bad"]
-    assert all(score.logprob < 0 for score in scores)
-    assert engine.score(PROMPT, []) == []
 
 
 @pytest.mark.parametrize(
@@ -202,17 +167,6 @@ def test_vectors_have_length_one_a_row_for_each_text(engine: LocalEngine) -> Non
     assert engine.embed([]).shape == (0, engine._model.weights.n_embd)
 
 
-def test_vectors_depend_on_neither_order_nor_company(engine: LocalEngine) -> None:
-    together = engine.embed(TEXTS)
-    alone = np.concatenate([engine.embed([text]) for text in TEXTS])
-    backwards = engine.embed(TEXTS[::-1])[::-1]
-    assert together == pytest.approx(alone, abs=0.01)
-    assert together == pytest.approx(backwards, abs=0.01)
-    likeness = together @ together.T
-    assert likeness[0, 4] == pytest.approx(1, abs=0.001)
-    assert np.all(likeness[0, 1:4] < 0.999)
-
-
 def test_more_texts_than_fit_at_once_come_in_their_order(engine: LocalEngine) -> None:
     texts = [f"{number} " * (1 + number % 40) for number in range(100)]
     vectors = engine.embed(texts)
@@ -244,10 +198,6 @@ def test_a_banned_token_is_never_written_and_a_forced_one_always(engine: LocalEn
         assert forced.token_ids == (90,) * 5
 
 
-def test_a_bias_of_nothing_changes_nothing(engine: LocalEngine) -> None:
-    assert ask(engine, PROMPT, 9, logit_bias=((65, 0.0),)).text == ask(engine, PROMPT, 9).text
-
-
 def test_a_token_the_model_does_not_have_is_one_clear_line(engine: LocalEngine) -> None:
     last = engine.info.n_vocab - 1
     with pytest.raises(OptionError, match=rf"^logit_bias names token {last + 1}, .* is {last}\.$"):
@@ -274,17 +224,6 @@ def test_the_first_of_several_stops_ends_the_text(engine: LocalEngine) -> None:
     assert completion.text == whole[: min(ends)]
     assert completion.token_ids is None
     assert ask(engine, PROMPT, 60, stop=("never there",)).text == whole
-
-
-def test_a_stop_inside_a_guess_leaves_the_slot_as_the_model_s_memory(
-    engine: LocalEngine,
-) -> None:
-    prompt = "abcabcabcabc" * 9
-    whole = ask(engine, prompt, 80).text
-    for place in range(5, 60, 11):
-        stop = whole[place : place + 3]
-        assert ask(engine, prompt, 80, stop=(stop,)).text == whole[: whole.index(stop)]
-    assert_nothing_leaks(engine)
 
 
 # -- several samples of one prompt -----------------------------------------------------------------
@@ -358,8 +297,3 @@ def test_guesses_change_the_speed_and_not_the_text(
     assert with_guesses.token_ids == without.token_ids
     assert with_guesses.logprobs == without.logprobs
     assert_nothing_leaks(engine)
-
-
-def test_bulk_rows_are_not_guessed(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, num_guessed = guesses(engine, monkeypatch, priority=Priority.BULK)
-    assert num_guessed == 0

@@ -18,7 +18,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from support.fake_model import (
-    END,
     Engine,
     FakeDrafter,
     FakeMask,
@@ -28,23 +27,9 @@ from support.fake_model import (
     next_token,
 )
 
-from jupyter_llm.engine.local.scheduler import Decoded, Drawn, Sequence
+from jupyter_llm.engine.local.scheduler import Decoded, Sequence
 from jupyter_llm.engine.request import Priority
 from jupyter_llm.errors import ContextOverflowError, EngineError
-
-
-def ending(num_tokens: int) -> list[int]:
-    """Return a prompt that the fake model answers with so many tokens and then the end."""
-    prompts = ([first, second] for first in range(1, 40) for second in range(1, 40))
-    return next(prompt for prompt in prompts if len(fresh(prompt, 40)) == num_tokens)
-
-
-def test_running_sequences_share_a_batch() -> None:
-    engine = Engine()
-    for first in (1, 2, 3):
-        engine.submit([first, 5], 4, ignore_eos=True)
-    engine.run()
-    assert [len(batch) for batch in engine.model.batches] == [6, 3, 3, 3]
 
 
 def test_interleaved_conversations_only_prefill_their_new_tokens() -> None:
@@ -63,25 +48,6 @@ def test_interleaved_conversations_only_prefill_their_new_tokens() -> None:
             history[name] = [*sequence.token_ids, turn, number]
 
 
-@pytest.mark.parametrize("num_tokens", [0, 1, 4])
-def test_the_end_token_ends_and_is_no_completion_token(num_tokens: int) -> None:
-    engine = Engine()
-    prompt = ending(num_tokens)
-    sequence = engine.ask(prompt, 40)
-    assert sequence.finish_reason == "stop"
-    assert sequence.completion_ids == fresh(prompt, 40)
-    assert engine.drawn[-1] == Drawn(sequence)
-
-
-def test_ignore_eos_goes_on_past_the_end_token() -> None:
-    engine = Engine()
-    prompt = ending(2)
-    sequence = engine.submit(prompt, 9, ignore_eos=True)
-    engine.run()
-    assert sequence.completion_ids == fresh(prompt, 9, ignore_eos=True)
-    assert END in sequence.completion_ids
-
-
 @pytest.mark.parametrize("num_tokens", [16, 17, 40])
 def test_context_overflow_names_the_numbers(num_tokens: int) -> None:
     engine = Engine(n_ctx=16)
@@ -89,22 +55,6 @@ def test_context_overflow_names_the_numbers(num_tokens: int) -> None:
         engine.submit([1] * num_tokens)
     assert (caught.value.num_tokens, caught.value.n_ctx) == (num_tokens, 16)
     assert engine.scheduler.is_idle
-
-
-def test_prompt_and_completion_are_cut_to_the_window() -> None:
-    engine = Engine(n_ctx=16)
-    sequence = engine.submit([1] * 10, 100, ignore_eos=True)
-    engine.run()
-    assert len(sequence.token_ids) == 16
-    assert sequence.finish_reason == "length"
-
-
-def test_a_prompt_longer_than_a_batch_is_read_in_several() -> None:
-    engine = Engine(n_batch=4)
-    prompt = list(range(1, 12))
-    assert engine.ask(prompt, 1).completion_ids == fresh(prompt, 1)
-    assert [len(batch) for batch in engine.model.batches] == [4, 4, 3]
-    assert [sum(batch.wants_logits) for batch in engine.model.batches] == [0, 0, 1]
 
 
 def test_a_long_prefill_does_not_halt_those_that_decode() -> None:
@@ -117,30 +67,12 @@ def test_a_long_prefill_does_not_halt_those_that_decode() -> None:
         assert len(talker.completion_ids) == before + 1
 
 
-def test_no_room_evicts_the_longest_unused_first() -> None:
-    engine = Engine(n_ctx=24)
-    for first in (1, 2, 3):
-        engine.ask([first] * 6, 1)
-    engine.ask([9] * 8, 2)
-    assert engine.ask([3] * 6 + [4], 1).num_cached == 6
-    assert engine.ask([1] * 6 + [4], 1).num_cached == 0
-
-
 def test_sequences_that_do_not_fit_together_wait_for_one_another() -> None:
     engine = Engine(n_ctx=16)
     for number in (1, 2):
         engine.submit([number] * 6, 4, ignore_eos=True)
     engine.step()
     assert (engine.scheduler.num_running, engine.scheduler.num_waiting) == (1, 1)
-
-
-def test_first_come_first_served() -> None:
-    engine = Engine(num_slots=1)
-    prompts = [[number, 1] for number in range(1, 6)]
-    sequences = [engine.submit(prompt, 2) for prompt in prompts]
-    engine.run()
-    order = list(dict.fromkeys(id(drawn.sequence) for drawn in engine.drawn))
-    assert order == [id(sequence) for sequence in sequences]
 
 
 def test_a_short_prompt_does_not_overtake_a_long_one_that_waits() -> None:
@@ -163,24 +95,6 @@ def test_a_batch_that_fails_takes_the_youngest_request_alone() -> None:
     engine.run()
     reasons = [sequence.finish_reason for sequence in (*others, youngest)]
     assert reasons == ["length", "length", "error"]
-
-
-def test_finishing_what_ended_by_itself_keeps_its_reason() -> None:
-    engine = Engine()
-    sequence = engine.ask([1, 2], 1)
-    engine.scheduler.finish(sequence, "cancelled")
-    engine.check()
-    assert sequence.finish_reason == "length"
-
-
-def test_what_a_cancelled_sequence_has_read_stays_resident() -> None:
-    engine = Engine(n_batch=4)
-    prompt = list(range(1, 12))
-    sequence = engine.submit(prompt)
-    engine.step()
-    engine.step()
-    engine.scheduler.finish(sequence, "cancelled")
-    assert engine.ask(prompt).num_cached == 8
 
 
 PARTS = st.lists(st.sampled_from([[1, 2, 3], [4], [5, 6], [2]]), min_size=1, max_size=5)

@@ -94,19 +94,6 @@ def test_a_chat_with_both_is_read_ahead_in_both_so_nobody_waits(engine: LocalEng
         talk.read_ahead(**options)
 
 
-def test_a_chat_with_one_kind_is_read_ahead_in_one(engine: LocalEngine) -> None:
-    talk = Talk(engine)
-    talk.ask(**PLAIN)
-    talk.read_ahead(**PLAIN)
-    assert len(engine._model.lanes) == 1
-
-
-def test_prompts_without_a_chat_keep_their_lane(engine: LocalEngine) -> None:
-    ask(engine, LONG, 4, **PLAIN)
-    assert ask(engine, LONG, 4, **GREEDY).exact
-    assert not ask(engine, LONG + "more", 4, **PLAIN).exact
-
-
 def test_exact_true_and_false_are_kept_in_a_chat(engine: LocalEngine) -> None:
     talk = Talk(engine)
     talk.ask(**PLAIN)

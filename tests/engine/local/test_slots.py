@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
-from support.template_engine import common
 
-from jupyter_llm.engine.local.slots import Placement, Slot, Slots, common_prefix
-
-TOKENS = st.lists(st.integers(0, 2), max_size=40)
+from jupyter_llm.engine.local.slots import Placement, Slot, Slots
 
 
 def place(slots: Slots, token_ids: list[int], conversation: str | None = None) -> Placement:
@@ -24,27 +21,6 @@ def fill(slots: Slots, token_ids: list[int], conversation: str | None = None) ->
     slot.token_ids += token_ids[len(slot.token_ids) :]
     slots.release(slot)
     return slot
-
-
-@given(TOKENS, TOKENS, TOKENS)
-@example([], [], [])
-@example([], [1], [1])
-@example([], [1], [2])
-def test_common_prefix_is_what_a_loop_finds(start: list[int], a: list[int], b: list[int]) -> None:
-    assert common_prefix(start + a, start + b) == len(start) + common(a, b)
-
-
-def test_a_first_prompt_finds_nothing_resident() -> None:
-    placement = place(Slots(2), [1, 2, 3])
-    assert (placement.num_cached, placement.copy_from) == (0, None)
-    assert (placement.slot.token_ids, placement.slot.is_busy) == ([], True)
-
-
-@pytest.mark.parametrize("prompt", [[1], [1, 2], [1, 2, 3]], ids=len)
-def test_the_last_token_never_counts_as_resident(prompt: list[int]) -> None:
-    slots = Slots(2)
-    fill(slots, [1, 2, 3])
-    assert place(slots, prompt).num_cached == len(prompt) - 1
 
 
 def test_a_prompt_that_continues_a_slot_takes_it_over_in_place() -> None:
@@ -76,52 +52,6 @@ def test_another_conversation_forks_and_leaves_the_first_its_tail(
     assert (first.token_ids, first.conversation, first.is_busy) == ([1, 2, 3, 4], one, False)
 
 
-def test_a_busy_slot_lends_its_prefix_but_is_not_taken_over() -> None:
-    slots = Slots(2)
-    busy = place(slots, [1, 2, 3], "a").slot
-    busy.token_ids += [1, 2, 3]
-    placement = place(slots, [1, 2, 3, 4], "a")
-    assert placement.copy_from is busy
-    assert placement.num_cached == 3
-    assert busy.token_ids == [1, 2, 3]
-
-
-def test_of_equal_prefixes_the_one_that_can_be_taken_over_is_used() -> None:
-    slots = Slots(3)
-    busy = place(slots, [1, 2], "a").slot
-    busy.token_ids += [1, 2]
-    idle = place(slots, [1, 2], "b").slot
-    idle.token_ids = [1, 2]
-    slots.release(idle)
-    assert place(slots, [1, 2, 3], "c") == Placement(idle, num_cached=2)
-
-
-def test_of_equal_prefixes_a_conversation_prefers_its_own_slot() -> None:
-    slots = Slots(4)
-    fill(slots, [1, 2, 3], "a")
-    own = fill(slots, [1, 2, 4, 5, 6], "b")
-    assert place(slots, [1, 2, 7], "b") == Placement(own, num_cached=2)
-
-
-def test_with_no_other_slot_left_the_prefix_is_taken_over_and_its_tail_lost() -> None:
-    slots = Slots(1)
-    only = fill(slots, [1, 2, 3, 4], "a")
-    placement = place(slots, [1, 2, 9], "b")
-    assert placement == Placement(only, num_cached=2)
-    assert only.token_ids == [1, 2]
-
-
-def test_empty_slots_are_used_before_any_resident_tokens_are_lost() -> None:
-    slots = Slots(3)
-    filled = [fill(slots, [number, number], "abc"[number]) for number in range(3)]
-    assert len({slot.seq_id for slot in filled}) == 3
-    slots = Slots(2)
-    fill(slots, [1, 1], "a")
-    empty = place(slots, [2, 2], "b").slot
-    slots.release(empty)
-    assert place(slots, [3, 3], "c").slot is empty
-
-
 def test_the_least_recently_used_slot_gives_way() -> None:
     slots = Slots(3)
     first, second, third = (fill(slots, [number, 0]) for number in (1, 2, 3))
@@ -129,15 +59,6 @@ def test_the_least_recently_used_slot_gives_way() -> None:
     assert place(slots, [7, 7]).slot is second
     assert place(slots, [8, 8]).slot is third
     assert place(slots, [9, 9]).slot is first
-
-
-def test_lending_a_prefix_counts_as_use() -> None:
-    slots = Slots(3)
-    lender = fill(slots, [1, 2, 3], "a")
-    other = fill(slots, [5, 6], "b")
-    fill(slots, [1, 2, 9], "c")
-    assert slots.evict() is other
-    assert lender.token_ids == [1, 2, 3]
 
 
 def test_while_all_are_busy_nothing_can_be_placed_and_nothing_changes() -> None:
@@ -174,21 +95,6 @@ def test_a_memory_that_cannot_trim_starts_anew_where_a_prompt_leaves_it(prompt: 
     assert placement.slot is not slot
     slots.release(placement.slot)
     assert place(slots, [1, 2, 3, 4], "a") == Placement(slot, num_cached=3)
-
-
-def test_a_memory_that_cannot_trim_gives_up_its_only_slot_whole() -> None:
-    slots = Slots(1, can_trim=False)
-    slot = fill(slots, [1, 2, 3], "a")
-    assert place(slots, [1, 2, 9], "b") == Placement(slot, num_cached=0)
-    assert slot.token_ids == []
-
-
-def test_resident_tokens_are_listed_the_latest_used_first() -> None:
-    slots = Slots(4)
-    fill(slots, [1, 1, 1])
-    fill(slots, [2, 2])
-    fill(slots, [1, 1, 1, 1])
-    assert slots.resident_tokens == (4, 2)
 
 
 @given(

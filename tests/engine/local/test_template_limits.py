@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,12 +57,6 @@ def test_a_template_without_an_end_gives_way_to_a_generic_one(
     assert "\n" not in message
 
 
-def test_the_generic_one_fits_models_of_other_control_texts() -> None:
-    evil = ChatTemplate(FROZEN[0], model="toy", bos="", eos="")
-    text = evil.format(MESSAGES)
-    assert text == "Be brief.\n\nUser: Hi <|im_end|>\n\nAssistant:"
-
-
 def test_status_tells_of_a_generic_template(tmp_path: Path) -> None:
     source = "{{ raise_exception('No!') }}"
     engine = load(write_tiny_model(tmp_path / "strict.gguf", chat_template=source))
@@ -79,15 +72,6 @@ def test_status_tells_of_a_model_without_a_template(tiny_base_gguf: Path) -> Non
     row = dict(Status(info=engine.info, engine=engine.status()).rows())["chat template"]
     assert row.startswith("none (a base model)")
     engine.close()
-
-
-def test_a_template_that_computes_is_rendered_in_a_process_that_serves_all() -> None:
-    before = set(psutil.Process().children())
-    one, other = template(USUAL), template("{% set x = 1 %}" + USUAL)
-    for each in (one, other, one):
-        text = each.format(MESSAGES)
-        assert text.startswith("<|im_start|>system 1\nBe brief.<|im_end|>\n<|im_start|>user 2\nHi")
-    assert len(set(psutil.Process().children()) - before) <= 1
 
 
 def test_what_only_strings_texts_together_needs_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,26 +119,6 @@ def test_a_process_that_is_gone_is_started_again() -> None:
     process.kill()
     process.wait()
     assert usual.format(MESSAGES) == text
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="processes are ended otherwise here")
-def test_a_process_that_is_killed_meanwhile_is_not_the_templates_fault(
-    monkeypatch: pytest.MonkeyPatch, warnings: Callable[[], list[str]]
-) -> None:
-    start, started = chat_template._process._start, list[psutil.Process]()
-
-    def doomed() -> object:
-        process = start()
-        if not started:
-            process.kill()
-        started.append(psutil.Process(process.pid))
-        return process
-
-    chat_template._process._end()
-    monkeypatch.setattr(chat_template._process, "_start", doomed)
-    assert template(USUAL).format(MESSAGES).startswith("<|im_start|>system 1\nBe brief.")
-    assert len(started) == 2
-    assert warnings() == []
 
 
 ENDING = """

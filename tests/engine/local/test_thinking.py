@@ -81,16 +81,6 @@ def test_the_tokens_of_an_answer_after_thoughts_are_its_own(
     assert b"".join(map(bytes_of, answer.token_ids)).decode() == answer.text
 
 
-def test_the_log_probabilities_are_those_of_the_answers_own_tokens(
-    made: Callable[[str], LocalEngine], closing: Callable[[str], None]
-) -> None:
-    engine = made(OPEN)
-    closing(ask(engine, CHAT).reasoning[8:12])
-    answer = ask(engine, CHAT, logprobs=1)
-    assert answer.logprobs
-    assert tuple(token.token_id for token in answer.logprobs) == answer.token_ids
-
-
 def test_stop_texts_end_the_answer_and_no_thoughts(
     made: Callable[[str], LocalEngine], closing: Callable[[str], None]
 ) -> None:
@@ -201,13 +191,3 @@ def test_a_draft_that_was_read_ahead_is_read_as_it_is_asked(
     prefill(engine, CHAT, conversation="c")
     wait_until_idle(engine)
     assert ask(engine, CHAT, think=False, conversation="c").usage.cached_tokens > 0
-
-
-def test_what_is_read_ahead_is_read_as_it_will_be_thought_about(
-    made: Callable[[str], LocalEngine],
-) -> None:
-    switch = "{% if enable_thinking is defined and not enable_thinking %}/no_think{% endif %}"
-    tokenizer = made(switch + TURNS)._model.tokenizer
-    read = tokenizer.tokenize_open(CHAT, think=False)
-    assert len(read) > len("/no_think")
-    assert tokenizer.tokenize(CHAT, think=False)[: len(read)] == read

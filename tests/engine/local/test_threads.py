@@ -7,7 +7,6 @@ import threading
 import pytest
 
 from jupyter_llm.engine.local.threads import CoreLoad, ThreadCount
-from jupyter_llm.models.machine import available_cores
 
 
 def steps(threads: ThreadCount, number: int, step_s: float, num_tokens: int = 1) -> None:
@@ -17,13 +16,6 @@ def steps(threads: ThreadCount, number: int, step_s: float, num_tokens: int = 1)
 
 def free() -> float:
     return 0.0
-
-
-def test_steady_steps_keep_all_threads() -> None:
-    threads = ThreadCount(4, free)
-    for step_s in (0.010, 0.012, 0.009, 0.015) * 50:
-        threads.observe(1, step_s)
-    assert threads.count == 4
 
 
 def test_one_hiccup_changes_nothing_and_two_in_a_row_shrink_the_team() -> None:
@@ -36,13 +28,6 @@ def test_one_hiccup_changes_nothing_and_two_in_a_row_shrink_the_team() -> None:
     assert threads.count == 2
 
 
-def test_a_hard_stall_shrinks_the_team_at_once() -> None:
-    threads = ThreadCount(2, free)
-    steps(threads, 20, 0.01)
-    steps(threads, 1, 3.0)
-    assert threads.count == 1
-
-
 def test_a_smaller_team_grows_back_when_the_machine_is_free() -> None:
     threads = ThreadCount(2, free)
     steps(threads, 20, 0.01)
@@ -51,16 +36,6 @@ def test_a_smaller_team_grows_back_when_the_machine_is_free() -> None:
     assert threads.count == 2
     steps(threads, 100, 0.01)
     assert threads.count == 2
-
-
-def test_growing_in_vain_is_tried_ever_more_rarely() -> None:
-    threads = ThreadCount(2, free)
-    steps(threads, 20, 0.01)
-    tries = 0
-    for _ in range(2000):
-        tries += threads.count == 2
-        threads.observe(1, 3.0 if threads.count == 2 else 0.015)
-    assert 3 <= tries <= 10
 
 
 def test_a_team_does_not_grow_while_others_need_the_cores() -> None:
@@ -74,15 +49,6 @@ def test_a_team_does_not_grow_while_others_need_the_cores() -> None:
     assert threads.count == 2
 
 
-def test_a_team_that_grew_is_judged_by_the_smaller_one() -> None:
-    threads = ThreadCount(2, free)
-    threads.start(2.0)
-    steps(threads, 16, 0.015)
-    assert threads.count == 2
-    steps(threads, 1, 3.0)
-    assert threads.count == 1
-
-
 @pytest.mark.parametrize("limit", [2, 6, 8, 16, 64])
 @pytest.mark.parametrize("start_busy", [0.0, 3.0, 100.0])
 def test_on_a_quiet_machine_the_team_becomes_whole(limit: int, start_busy: float) -> None:
@@ -94,13 +60,6 @@ def test_on_a_quiet_machine_the_team_becomes_whole(limit: int, start_busy: float
     for _ in range(500):
         threads.observe(1, 0.1 / threads.count)
     assert threads.count == limit
-
-
-def test_prefill_is_not_compared_with_decode() -> None:
-    threads = ThreadCount(2, free)
-    steps(threads, 20, 0.01)
-    steps(threads, 3, 2.0, num_tokens=512)
-    assert threads.count == 2
 
 
 @pytest.mark.parametrize(("num_busy", "count"), [(0.1, 4), (1.2, 3), (3.9, 1), (9.0, 1)])
@@ -131,7 +90,3 @@ def test_the_load_is_measured_with_and_without_this_process() -> None:
     assert without_us is not None
     assert with_us > 0.4
     assert without_us < with_us + 0.5
-
-
-def test_at_least_one_core_is_available() -> None:
-    assert available_cores() >= 1

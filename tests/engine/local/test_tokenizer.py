@@ -12,7 +12,6 @@ from support.engines import ask, load, num_read, prefill, wait_until_idle
 from support.tiny_model import write_tiny_model
 
 from jupyter_llm.engine.info import FimTokens, NotebookTokens
-from jupyter_llm.engine.local import tokenizer
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.request import Message, Prompt, RawPrompt, Special
 
@@ -61,23 +60,6 @@ def test_of_a_prompt_that_was_read_ahead_only_the_new_part_is_read(engine: Local
     wait_until_idle(engine)
     completion = ask(engine, RawPrompt((*start, "y as")), 1, conversation="ghost", exact=False)
     assert num_read(completion) <= len("y as")
-
-
-def test_known_parts_are_not_too_many(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenizer, "_MAX_KNOWN_TOKENS", 100)
-    for prompt in (RawPrompt(CELLS), RawPrompt((CELLS[0] * 20,))):
-        assert engine.tokenize(prompt) == engine.tokenize(prompt.text)
-    known = engine._model.tokenizer
-    assert known._num_known == sum(1 + len(ids) for ids in known._known.values()) <= 100
-    engine.tokenize(RawPrompt(CELLS))
-    with tokenized(engine, monkeypatch) as texts:
-        engine.tokenize(RawPrompt(CELLS[-2:]))
-    assert texts == []
-
-
-def test_a_text_of_one_part_is_not_kept(engine: LocalEngine) -> None:
-    ask(engine, "a long document " * 20, 1)
-    assert engine._model.tokenizer._num_known == 0
 
 
 @pytest.mark.parametrize("is_spm", [False, True], ids=["bpe", "spm"])

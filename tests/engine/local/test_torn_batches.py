@@ -22,7 +22,6 @@ from support.engines import (
     load,
 )
 from support.logit_watch import Witness
-from support.tiny_kinds import WINDOW
 
 from jupyter_llm.engine.local.exactness import measure
 from jupyter_llm.engine.local.llama import Context
@@ -82,23 +81,6 @@ def test_a_sequence_whose_turn_did_not_come_is_read_as_if_nothing_had_been(
         assert reader.context.trim(1, num_before)
         again = reader.read((1, num_before, count))
         assert all(map(np.array_equal, plain[num_before:], again))
-
-
-def test_of_what_is_longer_than_its_window_a_batch_that_was_torn_off_leaves_nothing(
-    tiny_window_gguf: Path,
-) -> None:
-    with reader_of(tiny_window_gguf) as reader:
-        for count, is_kept in ((WINDOW - 1, True), (WINDOW, False)):
-            plain = reader.read((1, 0, count + 20))
-            reader.forget()
-            reader.read((0, 0, 10))
-            reader.read((1, 0, count))
-            reader.read((3, 0, 10), (1, count, count + 20), is_torn=True)
-            assert reader.context.trim(1, count) is is_kept
-            start = count if is_kept else 0
-            again = reader.read((1, start, count + 20))
-            assert all(map(np.array_equal, plain[start:], again))
-            reader.forget()
 
 
 @pytest.mark.parametrize("model", ["touchy_gguf", "tiny_window_gguf"])

@@ -66,17 +66,6 @@ def test_a_sound_file_is_tried_once(tiny_gguf: Path, tried: list[Path]) -> None:
     assert tried == [tiny_gguf]
 
 
-def test_a_file_that_changed_is_tried_again(
-    tiny_gguf: Path, tmp_path: Path, tried: list[Path]
-) -> None:
-    path = tmp_path / "model.gguf"
-    path.write_bytes(tiny_gguf.read_bytes())
-    try_file(path)
-    os.utime(path, ns=(0, 0))
-    try_file(path)
-    assert tried == [path, path]
-
-
 def test_a_file_that_changes_while_it_is_tried_is_not_loaded(
     tiny_gguf: Path, tmp_path: Path, tried: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,16 +139,6 @@ def test_a_file_that_would_be_computed_without_an_end_is_refused(
     file.write(path)
     with pytest.raises(ModelLoadError, match="too much computing"):
         try_file(path)
-
-
-def test_a_model_of_several_files_has_as_long_as_all_of_them_take(tmp_path: Path) -> None:
-    parts = [tmp_path / f"big-0000{number}-of-00002.gguf" for number in (1, 2)]
-    whole = tmp_path / "whole.gguf"
-    for path, size in zip((*parts, whole), (1_000_000, 2_000_000_000, 2_001_000_000), strict=True):
-        path.touch()
-        os.truncate(path, size)
-    assert trial._computing_s(parts[0]) == trial._computing_s(whole) > 50
-    assert trial._limit_s(parts[0]) == trial._limit_s(whole) > 200
 
 
 def test_a_lack_of_threads_is_not_the_files_fault(

@@ -43,18 +43,6 @@ def test_the_most_urgent_work_comes_first_and_of_equals_what_has_waited_longest(
     assert done == ["ghost", "chat", "other", "map"]
 
 
-def test_who_waits_in_vain_holds_nobody_up() -> None:
-    turns = Turns()
-    one, other = place(), place()
-    with (
-        turns.take(one, Priority.CHAT, 0) as is_ours,
-        turns.take(other, Priority.GHOST, 0) as is_others,
-    ):
-        assert (is_ours, is_others) == (True, False)
-    with turns.take(one, Priority.BULK, 0) as is_ours:
-        assert is_ours
-
-
 def test_nothing_less_urgent_begins_between_two_steps_of_an_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

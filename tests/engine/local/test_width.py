@@ -99,49 +99,12 @@ def test_a_long_run_spends_its_time_within_10_percent_of_the_best(name: str) -> 
         assert run(width, curve, seed, 1000) <= (1.15 if "best at 4" in name else 1.1) * best_s
 
 
-@pytest.mark.parametrize("name", CURVES)
-def test_it_comes_to_rest_within_10_percent_of_the_best_throughput(name: str) -> None:
-    curve = CURVES[name]
-    width = BulkWidth(MAX_SEQUENCES)
-    steps(width, curve, 1000)
-    limits = []
-    for _ in range(500):
-        steps(width, curve, 1)
-        limits.append(width.limit)
-    at_rest = max(set(limits), key=limits.count)
-    assert share_of_best(curve, at_rest) >= 0.9
-    assert limits.count(at_rest) > 0.9 * len(limits)
-
-
-def test_it_starts_at_16_or_at_the_most_there_may_be() -> None:
-    assert BulkWidth(64).limit == 16
-    assert BulkWidth(3).limit == 3
-    assert BulkWidth(0).limit == 1
-
-
 def test_it_looks_again_so_a_changed_machine_is_noticed() -> None:
     width = BulkWidth(MAX_SEQUENCES)
     for name in ("one busy core, best at 4", "7B, best at 48", "one busy core, best at 4"):
         curve = CURVES[name]
         steps(width, curve, 3000)
         assert share_of_best(curve, width.limit) >= 0.8
-
-
-def test_a_number_that_is_never_reached_is_left() -> None:
-    width = BulkWidth(MAX_SEQUENCES)
-    steps(width, CURVES["GPU, the more the better"], 2000, most=20)
-    seen = set()
-    for _ in range(600):
-        steps(width, CURVES["GPU, the more the better"], 1, most=20)
-        seen.add(width.limit)
-    assert 16 in seen
-
-
-def test_steps_that_prefill_tell_nothing() -> None:
-    width = BulkWidth(MAX_SEQUENCES)
-    for _ in range(500):
-        width.observe(16, 16 + 200, 1.0)
-    assert width.limit == 16
 
 
 @given(

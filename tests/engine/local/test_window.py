@@ -7,21 +7,17 @@ not promised, up to one that was as likely as another.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import llama_cpp
 import pytest
 from support.engines import (
     ask,
     ask_afresh,
     ask_together,
-    assert_near,
     assert_nothing_leaks,
     before_each_step,
     forget_all,
-    inside,
     load,
     num_read,
     paused,
@@ -79,64 +75,8 @@ def test_with_the_whole_window_kept_an_old_prefix_is_reused_and_changes_nothing(
         assert reused.token_ids == fresh(window_model, prompt).token_ids
 
 
-def test_with_the_whole_window_kept_the_fast_mode_stays_near_fresh(window_model: Path) -> None:
-    long, early = long_and_early(window_model)
-    engine = load_real(window_model, exact=False)
-    ask(engine, long, 2, conversation="a")
-    reused = ask(engine, early, 1, conversation="b", logprobs=2)
-    assert reused.usage.cached_tokens > 0
-    assert_near(reused, fresh(window_model, early, 1, exact=False, logprobs=2), NEAR)
-
-
-# -- a window that forgets -------------------------------------------------------------------------
-
-
-def test_a_window_that_forgets_goes_on_where_it_is(window_model: Path) -> None:
-    long, _ = long_and_early(window_model)
-    engine = load_real(window_model, full_window=False)
-    first = ask(engine, long, 8, conversation="a")
-    follow_up = long + first.text + " And then? "
-    second = ask(engine, follow_up, 8, conversation="a", logprobs=2)
-    assert second.usage.cached_tokens > 0.8 * second.usage.prompt_tokens
-    assert second.usage.cached_tokens >= first.usage.prompt_tokens - 8
-    assert_near(second, fresh(window_model, follow_up, full_window=False, logprobs=2), NEAR)
-
-
-def test_a_window_that_forgot_is_read_anew_with_the_right_tokens(window_model: Path) -> None:
-    long, early = long_and_early(window_model)
-    engine = load_real(window_model, full_window=False)
-    ask(engine, long, 8, conversation="a")
-    elsewhere = ask(engine, early, 8, conversation="b", logprobs=2)
-    replaced = ask(engine, early + "!", 8, conversation="a", logprobs=2)
-    assert elsewhere.usage.cached_tokens == 0
-    for reused, prompt in ((replaced, early + "!"), (elsewhere, early)):
-        assert_near(reused, fresh(window_model, prompt, full_window=False, logprobs=2), NEAR)
-    # What it read anew is whole, and can be gone on from.
-    longer = early + elsewhere.text + " And then? "
-    assert ask(engine, longer, 8, conversation="b").usage.cached_tokens > 0
-
-
-def test_a_window_that_forgets_holds_less(window_model: Path) -> None:
-    firsts = []
-    for full_window in (True, False):
-        engine = load_real(window_model, full_window=full_window, exact=True)
-        ask(engine, long_and_early(window_model)[0], 1)
-        (lane,) = engine._model.lanes
-        (slot,) = lane.slots.used
-        memory = lane.context._memory
-        first = partial(llama_cpp.llama_memory_seq_pos_min, memory, slot.seq_id)
-        firsts.append(inside(engine, first))
-    assert firsts[0] == 0 < firsts[1]
-
-
-@pytest.mark.parametrize("full_window", [True, False])
-def test_every_place_to_go_back_to_gives_what_a_fresh_read_gives(
-    tiny_window_gguf: Path, *, full_window: bool
-) -> None:
-    engine, reference = (
-        load(tiny_window_gguf, full_window=full_window, checkpoints=False, n_batch=32)
-        for _ in range(2)
-    )
+def test_every_place_to_go_back_to_gives_what_a_fresh_read_gives(tiny_window_gguf: Path) -> None:
+    engine, reference = (load(tiny_window_gguf, checkpoints=False, n_batch=32) for _ in range(2))
     text = "".join(f"{number} apples. " for number in range(60))
     num_reused = 0
     for place in range(8, len(text), 37):
@@ -148,36 +88,10 @@ def test_every_place_to_go_back_to_gives_what_a_fresh_read_gives(
         again = ask(reference, prompt, 6)
         assert again.usage.cached_tokens == 0
         assert reused.token_ids == again.token_ids
-    assert num_reused >= 1
-    assert not full_window or num_reused == len(range(8, len(text), 37))
+    assert num_reused == len(range(8, len(text), 37))
     assert_nothing_leaks(engine)
 
 
-def test_a_row_that_goes_back_in_a_window_that_forgot_is_read_anew(tiny_window_gguf: Path) -> None:
-    engine = load(tiny_window_gguf, full_window=False, checkpoints=False)
-    prompts = [SENTENCE * 9 + f"row {number}" for number in range(6)]
-    alone = [ask(engine, prompt, 6).token_ids for prompt in prompts]
-    together = ask_together(engine, prompts, 6, priority=Priority.BULK)
-    assert [row.token_ids for row in together] == alone
-    assert_nothing_leaks(engine)
-
-
-@pytest.mark.parametrize(
-    ("model", "full_window", "can_forget"),
-    [
-        ("tiny_window_gguf", True, True),
-        ("tiny_window_gguf", False, False),
-        ("tiny_gguf", False, True),
-    ],
-)
-def test_guesses_are_not_made_where_a_wrong_one_would_push_out_what_is_needed(
-    model: str, request: pytest.FixtureRequest, *, full_window: bool, can_forget: bool
-) -> None:
-    engine = load(request.getfixturevalue(model), full_window=full_window)
-    assert engine._model.can_forget == can_forget
-
-
-KINDS_OF_WINDOW = pytest.mark.parametrize("full_window", [True, False])
 PLAIN: dict[str, Any] = {"exact": False, "flash_attention": False}
 
 
@@ -191,28 +105,12 @@ def parked(path: Path, **options: Any) -> tuple[LocalEngine, tuple[Message, ...]
     return engine, (question, answer.message)
 
 
-@KINDS_OF_WINDOW
-def test_a_parked_conversation_with_a_window_comes_back(
-    tiny_window_gguf: Path, *, full_window: bool
-) -> None:
-    engine, turn = parked(tiny_window_gguf, full_window=full_window)
+def test_a_parked_conversation_with_a_window_comes_back(tiny_window_gguf: Path) -> None:
+    engine, turn = parked(tiny_window_gguf)
     follow_up = (*turn, Message("user", "Go on."))
     back = ask(engine, follow_up, 8, conversation="a")
     assert num_read(back) < 60
-    other = fresh(tiny_window_gguf, follow_up, full_window=full_window, **PLAIN)
-    assert back.token_ids == other.token_ids
-
-
-@KINDS_OF_WINDOW
-@pytest.mark.parametrize("num_sentences", [8, 5, 1])
-def test_of_a_parked_state_which_holds_one_window_no_part_is_taken(
-    tiny_window_gguf: Path, num_sentences: int, *, full_window: bool
-) -> None:
-    engine, _ = parked(tiny_window_gguf, full_window=full_window)
-    replaced = (Message("user", SENTENCE * num_sentences + "or not"),)
-    back = ask(engine, replaced, 24, conversation="a")
-    assert back.usage.cached_tokens == 0
-    other = fresh(tiny_window_gguf, replaced, 24, full_window=full_window, **PLAIN)
+    other = fresh(tiny_window_gguf, follow_up, **PLAIN)
     assert back.token_ids == other.token_ids
 
 
@@ -253,17 +151,6 @@ def test_recurrent_sequences_together_equal_each_alone(recurrent: LocalEngine) -
     assert_nothing_leaks(recurrent)
 
 
-def test_recurrent_sequences_wait_for_nobody_s_prefix_since_they_cannot_share_it(
-    recurrent: LocalEngine,
-) -> None:
-    with paused(recurrent):
-        streams = [submit(recurrent, SENTENCE * 9 + str(number), 40) for number in range(3)]
-    most = 0
-    while not streams[0].future.done():
-        most = max(most, recurrent.status().num_running)
-    assert most == 3
-
-
 def test_a_recurrent_batch_that_is_torn_off_changes_no_token(
     recurrent: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,13 +168,6 @@ def test_a_recurrent_batch_that_is_torn_off_changes_no_token(
     assert [stream.result(timeout=60).token_ids for stream in streams] == alone
 
 
-def test_a_recurrent_model_promises_only_what_its_self_test_found(recurrent: LocalEngine) -> None:
-    completion = ask(recurrent, SENTENCE, 5, seed=3, temperature=1)
-    assert completion.usage.completion_tokens == 5
-    assert completion.exact == recurrent.status().is_exact
-    assert ask(recurrent, SENTENCE, 5, seed=3, temperature=1).token_ids == completion.token_ids
-
-
 def test_a_recurrent_prompt_that_was_read_ahead_is_gone_on_from(recurrent: LocalEngine) -> None:
     prefill(recurrent, SENTENCE * 3)
     wait_until_idle(recurrent)
@@ -299,10 +179,3 @@ SCORED: list[Callable[[LocalEngine], object]] = [
     lambda engine: engine.score(SENTENCE, ["a", "b"]),
     lambda engine: [ask(engine, SENTENCE, 1, logprobs=0).logprobs, 1],
 ]
-
-
-@pytest.mark.parametrize("score", SCORED, ids=["scores", "logprobs"])
-def test_a_recurrent_model_is_judged_the_same_each_time(
-    recurrent: LocalEngine, score: Callable[[LocalEngine], object]
-) -> None:
-    assert score(recurrent) == score(recurrent)
