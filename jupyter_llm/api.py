@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.common.bars import ShowProgress
-    from jupyter_llm.engine.attention import TuneReport
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Score
     from jupyter_llm.engine.request import RawPrompt
@@ -291,12 +290,13 @@ class LLM:
         model: str | os.PathLike[str] | None = None,
         *,
         show_progress: ShowProgress | None = None,
-    ) -> TuneReport:
+    ) -> Status:
         """Measure again whether flash attention makes a model faster on this machine.
 
         That is done by itself when a model of a new shape is first loaded; what came out is kept,
         and used wherever `flash_attention` is left open. All models are unloaded before, and this
-        one is loaded again. `show_progress` is told how far it is; without it a line says so.
+        one is loaded again; `attention` of what is returned says what came out. `show_progress` is
+        told how far it is; without it a line says so.
 
         Raises
         ------

@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.common.remembered import Remembered
 
 if TYPE_CHECKING:
@@ -37,8 +36,7 @@ _REMEMBERED = Remembered("attention")
 _REVISION = 1  # of the measurement: what an earlier one found is no answer to this one
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadingTimes:
+class ReadingTimes(NamedTuple):
     """How long it takes to read a short prompt behind a long one, and a long one, in seconds."""
 
     follow_up_s: float
@@ -83,15 +81,10 @@ def judged(pairs: Sequence[AttentionTimes]) -> AttentionTimes | None:
     least, most = (choose(pair.ratio for pair in pairs) for choose in (min, max))
     if least <= _WORTH < most and most > _NOISE * least:
         return None
-
-    def fastest(times: list[ReadingTimes]) -> ReadingTimes:
-        return ReadingTimes(
-            follow_up_s=min(one.follow_up_s for one in times),
-            prompt_s=min(one.prompt_s for one in times),
-        )
-
+    flash, plain = zip(*((pair.flash, pair.plain) for pair in pairs), strict=True)
     return AttentionTimes(
-        flash=fastest([pair.flash for pair in pairs]), plain=fastest([pair.plain for pair in pairs])
+        flash=ReadingTimes(*map(min, zip(*flash, strict=True))),
+        plain=ReadingTimes(*map(min, zip(*plain, strict=True))),
     )
 
 
@@ -99,14 +92,13 @@ def known_times(shape: ModelShape, machine: Machine) -> AttentionTimes | None:
     """What was measured of models of this shape here; how they are quantized does not matter."""
     with suppress(ValueError, TypeError):
         flash, plain = json.loads(_REMEMBERED.get(_key(shape, machine)) or "")
-        return AttentionTimes(flash=ReadingTimes(**flash), plain=ReadingTimes(**plain))
+        return AttentionTimes(flash=ReadingTimes(*flash), plain=ReadingTimes(*plain))
     return None
 
 
 def keep_times(shape: ModelShape, machine: Machine, times: AttentionTimes) -> None:
     """Remember what was measured."""
-    value = json.dumps([asdict(times.flash), asdict(times.plain)])
-    _REMEMBERED.put(_key(shape, machine), value)
+    _REMEMBERED.put(_key(shape, machine), json.dumps([times.flash, times.plain]))
 
 
 def forget_times(shape: ModelShape, machine: Machine) -> None:
@@ -116,34 +108,3 @@ def forget_times(shape: ModelShape, machine: Machine) -> None:
 
 def _key(shape: ModelShape, machine: Machine) -> str:
     return f"{_REVISION} {machine.key} {json.dumps(asdict(shape))}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TuneReport:
-    """What `/tune` measured of a model, and what it runs with from now on.
-
-    `times` is None where nothing was measured, or nothing that could be kept.
-    """
-
-    model: str
-    machine: str
-    flash_attention: bool
-    is_chosen: bool  # by the user
-    times: AttentionTimes | None
-
-    def __str__(self) -> str:
-        now = f"{self.model} runs {'with' if self.flash_attention else 'without'} flash attention"
-        if self.is_chosen:
-            return f"{now}, as you chose by `flash_attention=`. Leave that out to have it measured."
-        if self.times is None:
-            return (
-                f"{now}, which is the default: there was nothing to choose, or the machine was too "
-                "busy or too slow to tell. Ask again when nothing else computes."
-            )
-        return f"{now} on {self.machine}: {self.times}."
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_markdown_(self) -> str:
-        return untrusted_markdown(str(self))

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jupyter_llm.common.bars import ShowProgress
-    from jupyter_llm.engine.attention import TuneReport
     from jupyter_llm.engine.base import Engine
     from jupyter_llm.engine.info import Work
     from jupyter_llm.engine.local.engine import LocalEngine
@@ -467,9 +466,9 @@ class CurrentEngine:
     @_waits("measuring; ask again for it, or it is done when the model is loaded")
     def tune(
         self, model: str | os.PathLike[str] | None = None, *, show: ShowProgress | None = None
-    ) -> TuneReport:
+    ) -> Status:
         """Load a model and measure it anew; see `LLM.tune`."""
-        from jupyter_llm.engine.attention import TuneReport, forget_times
+        from jupyter_llm.engine.attention import forget_times
         from jupyter_llm.models.inspect import inspect
         from jupyter_llm.models.machine import available_cores, this_machine
 
@@ -479,14 +478,7 @@ class CurrentEngine:
             forget_times(inspect(entry.path).shape, machine)
             # Two programs that compute would measure each other.
             self._end(self._residents.all, is_rest=True)
-            info = self._ensure(entry, options, show).info
-        return TuneReport(
-            model=info.name,
-            machine=str(machine),
-            flash_attention=info.flash_attention,
-            is_chosen=options.flash_attention is not None,
-            times=info.attention,
-        )
+            return self._status_of(self._ensure(entry, options, show))
 
     @contextmanager
     def _loading(self, model: str) -> Iterator[Callable[[float], None]]:

@@ -22,7 +22,6 @@ _MAX_INT = 2**31 - 1
 _UNBOUNDED = 1e30  # a 32-bit float still holds it
 _LEAST = 1e-6
 _MAX_LOGPROBS = 100
-_MAX_WINDOWS = 32  # of promised texts
 
 # Whether None leaves the choice to us.
 _SWITCHES = {
@@ -194,9 +193,6 @@ class EngineOptions:
     `checkpoints` keeps what was read on disk, for the next kernel.
 
     `lora` is a LoRA adapter for the model, as `PATH` or `PATH:SCALE`.
-
-    `promised_windows` is how much memory promised texts may take on top, in windows of KV cache: by
-    default one. More of them let longer texts of a batch be written together.
     """
 
     n_ctx: int | None = None
@@ -209,7 +205,6 @@ class EngineOptions:
     exact: bool | None = None
     checkpoints: bool = True
     lora: Lora | None = None
-    promised_windows: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what llama.cpp would abort the process for, with the value in hand."""
@@ -217,7 +212,6 @@ class EngineOptions:
         _whole(self, "n_batch", 32, 65536)
         _whole(self, "n_threads", 1, 512)
         _whole(self, "n_gpu_layers", -1, _MAX_INT)
-        _whole(self, "promised_windows", 1, _MAX_WINDOWS)
         if self.lora is not None:
             object.__setattr__(self, "lora", Lora.of(self.lora))
         for name, may_be_open in _SWITCHES.items():

@@ -48,11 +48,6 @@ def _memory(info: ModelInfo, engine: EngineStatus) -> Iterator[tuple[str, str]]:
     yield "memory in all", f"{human_size(engine.process_bytes)}, with the model and your variables"
 
 
-def _attention(info: ModelInfo) -> str:
-    state = "on" if info.flash_attention else "off"
-    return state if info.attention is None else f"{state}: {info.attention}"
-
-
 def _read_already(engine: EngineStatus) -> str:
     """How much of prompts and answers need not be read again."""
     sizes = [prefix.num_tokens for prefix in engine.prefixes]
@@ -98,6 +93,29 @@ class Status:
         """Whether a model is resident."""
         return self.info is not None or bool(self.residents)
 
+    @property
+    def attention(self) -> str:
+        """Whether flash attention is on for the model of chats, and why, where it was measured."""
+        if self.info is None:
+            return "unknown"
+        state = "on" if self.info.flash_attention else "off"
+        return f"{state}: {self.info.attention}" if self.info.attention else state
+
+    @property
+    def tuned(self) -> str:
+        """What there is to say when flash attention was measured again."""
+        if self.info is None:
+            return "The model was unloaded meanwhile."
+        if self.info.attention is not None:
+            return (
+                f"Flash attention is {self.attention}. So {self.info.name} is loaded from now on."
+            )
+        return (
+            f"Flash attention is {self.attention} for {self.info.name}, by your own option or by "
+            "default: there was nothing to choose, or the machine was too busy or too slow to "
+            "tell. Ask again when nothing else computes."
+        )
+
     def rows(self) -> list[tuple[str, str]]:
         """What there is to say, as pairs of a name and a value."""
         info, engine = self.info, self.engine
@@ -129,7 +147,7 @@ class Status:
             ),
             ("threads", f"{engine.n_threads} of {info.n_threads}"),
             ("promised texts", _PROMISE[engine.is_exact]),
-            ("flash attention", _attention(info)),
+            ("flash attention", self.attention),
             ("build", info.build),
         ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.info import ResidentPrefix
@@ -124,25 +125,19 @@ class Lane:
 
     def prefixes(self) -> list[ResidentPrefix]:
         """What is resident or parked, the latest used first."""
-        resident = [
+        parked = self._parking.prefixes if self._parking is not None else ()
+        kinds = ((self.slots.used, False), (tuple(one.held for one in parked), True))
+        return [
             ResidentPrefix(
                 num_tokens=len(slot.token_ids),
                 conversation=slot.conversation,
                 is_busy=slot.is_busy,
                 is_pinned=slot.is_pinned,
+                is_parked=is_parked,
                 is_exact=self.is_exact,
             )
-            for slot in self.slots.used
-        ]
-        parked = self._parking.prefixes if self._parking is not None else ()
-        return resident + [
-            ResidentPrefix(
-                num_tokens=len(prefix.token_ids),
-                conversation=prefix.conversation,
-                is_parked=True,
-                is_exact=self.is_exact,
-            )
-            for prefix in parked
+            for slots, is_parked in kinds
+            for slot in slots
         ]
 
     def spread(self) -> None:
@@ -225,15 +220,16 @@ class Lane:
         if self._parking is not None:
             prefix, length = self._parking.find(given, whole=not self._can_cut)
             if prefix is not None and length > more_than:
-                is_owner = length == len(prefix.token_ids) or (
-                    conversation is not None and conversation == prefix.conversation
+                held = prefix.held
+                is_owner = length == len(held.token_ids) or (
+                    conversation is not None and conversation == held.conversation
                 )
-                owner = prefix.conversation if is_owner else None
-                slot = self._fill(prefix.token_ids, prefix.state, length, owner)
+                owner = held.conversation if is_owner else None
+                slot = self._fill(held.token_ids, prefix.state, length, owner)
                 if slot is not None:
-                    slot.num_prompt = min(prefix.num_prompt, length)
-                    slot.num_saved = min(prefix.num_saved, length)
-                    slot.is_private = prefix.is_private
+                    slot.num_prompt = min(held.num_prompt, length)
+                    slot.num_saved = min(held.num_saved, length)
+                    slot.is_private = held.is_private
                     self._parking.take(prefix, is_owner=is_owner)
                 return
         self._restore(given, more_than)
@@ -283,16 +279,7 @@ class Lane:
             if self._is_worth_saving(slot):
                 self._write(slot.token_ids, state)
                 slot.num_saved = len(slot.token_ids)
-            self._parking.park(
-                ParkedPrefix(
-                    token_ids=tuple(slot.token_ids),
-                    state=state,
-                    conversation=slot.conversation,
-                    num_prompt=slot.num_prompt,
-                    num_saved=slot.num_saved,
-                    is_private=slot.is_private,
-                )
-            )
+            self._parking.park(ParkedPrefix(replace(slot), state))
             slot.clear()
             self.context.trim(slot.seq_id, 0)
 
@@ -309,7 +296,7 @@ class Lane:
 
     def _fill(
         self,
-        token_ids: tuple[int, ...],
+        token_ids: Sequence[int],
         state: bytes | memoryview,
         num_common: int,
         conversation: str | None = None,

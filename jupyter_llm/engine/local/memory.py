@@ -10,8 +10,8 @@ the pages they were made from are not read again, so they make way and do not co
 The KV cache is filled with zeros at once. Of the buffers, whose size is reserved for the largest
 batch, most runs touch only a part.
 
-Promised texts have a KV cache of their own, made when one is asked for: by default as large as that
-of the window, so that both together take twice the window.
+Promised texts have a KV cache of their own, made when one is asked for: as large as that of the
+window, so that both together take twice the window.
 """
 
 from __future__ import annotations
@@ -84,16 +84,13 @@ class Streams:
     n_ctx: int
 
 
-def divisions(n_ctx: int, *, num_windows: int = 1, has_streams: bool = True) -> tuple[Streams, ...]:
-    """The ways to divide the KV cache of promised texts, from many short streams to a whole window.
-
-    Each takes what so many windows take, and no more.
-    """
+def divisions(n_ctx: int, *, has_streams: bool = True) -> tuple[Streams, ...]:
+    """The ways to divide the KV cache of promised texts, from short streams to a whole window."""
     window = padded(n_ctx)
     found: list[Streams] = []
-    num_streams = max(_MOST_STREAMS, num_windows) if has_streams else 1
+    num_streams = _MOST_STREAMS if has_streams else 1
     while num_streams:
-        cells = min(num_windows * window // num_streams, window) // _PAD * _PAD
+        cells = window // num_streams // _PAD * _PAD
         longest = min(n_ctx, cells - NUM_FILLERS)
         if cells and (not found or longest > found[-1].n_ctx):
             found.append(Streams(num_streams, longest))
@@ -105,18 +102,16 @@ def promised_need(shape: ModelShape, options: EngineOptions, n_ctx: int) -> Memo
     """What promised texts take beside the rest, at most: nothing where none is or all are."""
     if options.exact is not None:
         return MemoryNeed(weights_bytes=0, kv_bytes=0, buffer_bytes=0)
-    return exact_need(shape, options, n_ctx, num_windows=options.promised_windows or 1)
+    return exact_need(shape, options, n_ctx)
 
 
-def exact_need(
-    shape: ModelShape, options: EngineOptions, n_ctx: int, *, num_windows: int
-) -> MemoryNeed:
+def exact_need(shape: ModelShape, options: EngineOptions, n_ctx: int) -> MemoryNeed:
     """What the exact lane takes."""
     return context_need(
         shape,
         n_ctx,
-        num_sequences=num_windows,
-        n_batch=exact_batch_size(options) + NUM_FILLERS * max(_MOST_STREAMS, num_windows),
+        num_sequences=1,
+        n_batch=exact_batch_size(options) + NUM_FILLERS * _MOST_STREAMS,
         flash_attention=False,
         is_unified=False,
     )
@@ -232,6 +227,8 @@ def check_fits(
         n_ctx, lambda n_ctx: _fits(file, options, n_ctx, room, num_sequences=num_sequences)
     )
     changes = [f"n_ctx={largest}"] if largest else []
+    if kind != "memory" and options.n_gpu_layers:
+        changes.append("n_gpu_layers=None, which takes what fits")
     changes.append(f"a smaller quantization or model (this one is {file.quantization})")
     others = (
         f" beside {_size(free.others_bytes)} that your other kernels hold or may still take"

@@ -9,19 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jupyter_llm.engine.local.slots import common_prefix
+from jupyter_llm.engine.local.slots import Slot, common_prefix
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ParkedPrefix:
-    """Tokens and the state of the KV cache after them; for the rest see `Slot`."""
+    """What a slot held, and the state of the KV cache after its tokens."""
 
-    token_ids: tuple[int, ...]
+    held: Slot
     state: memoryview
-    conversation: str | None
-    num_prompt: int
-    num_saved: int
-    is_private: bool
 
 
 class Parking:
@@ -47,12 +43,10 @@ class Parking:
 
     def park(self, prefix: ParkedPrefix) -> None:
         """Keep a prefix, instead of those it continues; one that is too large is not kept."""
-        length = len(prefix.token_ids)
         self._prefixes = [
             other
             for other in self._prefixes
-            if prefix.token_ids[: len(other.token_ids)] != other.token_ids
-            or len(other.token_ids) > length
+            if prefix.held.token_ids[: len(other.held.token_ids)] != other.held.token_ids
         ]
         self._prefixes.append(prefix)
         while self._prefixes and self.num_bytes > self.max_bytes:
@@ -63,11 +57,10 @@ class Parking:
 
         With `whole` only those count whose tokens all are the start of the prompt.
         """
-        wanted = tuple(token_ids)
         best, longest = None, 0
         for prefix in self._prefixes:
-            length = common_prefix(prefix.token_ids, wanted)
-            if length > longest and (not whole or length == len(prefix.token_ids)):
+            length = common_prefix(prefix.held.token_ids, token_ids)
+            if length > longest and (not whole or length == len(prefix.held.token_ids)):
                 best, longest = prefix, length
         return best, longest
 

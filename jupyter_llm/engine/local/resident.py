@@ -206,7 +206,7 @@ class ResidentModel:
 
     def _first_lane(self) -> Lane:
         if self._options.exact:
-            return self._open_exact_lane(max(1, self._num_windows()))
+            return self._open_exact_lane()
         return self._open_lane(is_exact=False, num_slots=NUM_SEQUENCES)
 
     @property
@@ -286,9 +286,10 @@ class ResidentModel:
             return lane
         self._make_way()
         trouble = "Memory is too short to promise texts: the same seed may give another one."
-        if num_windows := self._num_windows():
+        need = exact_need(self._file.shape, self._options, self._plan.n_ctx)
+        if need.total <= _EXACT_SHARE * self._free_beside_weights():
             try:
-                lane = self._open_exact_lane(num_windows)
+                lane = self._open_exact_lane()
             except ModelLoadError as error:
                 trouble = f"No text is promised, the same seed may give another one: {error}"
             else:
@@ -301,12 +302,8 @@ class ResidentModel:
         self._is_short = True
         return self.lanes[0]
 
-    def _open_exact_lane(self, num_windows: int) -> Lane:
-        ways = divisions(
-            self._plan.n_ctx,
-            num_windows=num_windows,
-            has_streams=self.weights.can_have_streams,
-        )
+    def _open_exact_lane(self) -> Lane:
+        ways = divisions(self._plan.n_ctx, has_streams=self.weights.can_have_streams)
         lane = self._open_lane(is_exact=True, num_slots=ways[0].num_streams, ways=ways)
         self._is_exact = self._passes_self_test(lane.context)  # which must be empty
         return lane
@@ -487,19 +484,6 @@ class ResidentModel:
         vram = int(on_gpu * (need.weights_bytes + need.kv_bytes)) if self._is_on_gpu else 0
         return FreeMemory(ram_bytes=need.total - vram + later, vram_bytes=vram)
 
-    def _num_windows(self) -> int:
-        """How many windows of KV cache the exact lane gets; 0 means that none has room."""
-        has_room = _EXACT_SHARE * self._free_beside_weights()
-        options, num_windows = self._options, 1
-        if self.weights.can_have_streams:
-            num_windows = options.promised_windows or 1
-        while num_windows:
-            need = exact_need(self._file.shape, options, self._plan.n_ctx, num_windows=num_windows)
-            if need.total <= has_room:
-                break
-            num_windows //= 2
-        return num_windows
-
     def _free_beside_weights(self) -> int:
         """What another context may take, while all of the weights go on being read."""
         free = free_memory(needed_bytes=self._num_mapped())
@@ -662,9 +646,8 @@ class ResidentModel:
 
     def _make_way(self) -> None:
         """Free the other lane that was made on need, before one is: both are not to be there."""
-        if self._options.promised_windows is None:
-            others = (lane for lane in self.lanes[1:] if not lane.slots.has_pinned)
-            self._free([lane for lane in others if lane.scheduler.is_idle])
+        others = (lane for lane in self.lanes[1:] if not lane.slots.has_pinned)
+        self._free([lane for lane in others if lane.scheduler.is_idle])
 
     def _free(self, lanes: collections.abc.Sequence[Lane]) -> None:
         self.lanes = tuple(lane for lane in self.lanes if lane not in lanes)

@@ -230,5 +230,8 @@ def _tune(options: argparse.Namespace) -> int:
     """
     from jupyter_llm.api import llm
 
-    report = llm.tune(options.model)
-    return tell(options, asdict(report), report)
+    status = llm.tune(options.model)
+    times = status.info.attention if status.info is not None else None
+    seconds = times and {"flash": times.flash._asdict(), "plain": times.plain._asdict()}
+    has_flash = status.info and status.info.flash_attention
+    return tell(options, {"flash_attention": has_flash, "seconds": seconds}, status.tuned)

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.context_report import ContextReport
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.common.bars import ShowProgress
-    from jupyter_llm.engine.attention import TuneReport
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.doctor import Diagnosis
@@ -363,9 +362,9 @@ def _doctor(_call: Call) -> Diagnosis:
     return diagnose()
 
 
-def _tune(call: Call) -> TuneReport:
+def _tune(call: Call) -> str:
     name = call.argument.strip().strip("\"'") or None
-    return call.llm.tune(name, show_progress=call.show_progress)
+    return call.llm.tune(name, show_progress=call.show_progress).tuned
 
 
 _SUBJECT = "[N|NAME|error]"

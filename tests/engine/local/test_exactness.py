@@ -22,10 +22,8 @@ from jupyter_llm.engine.local import exactness, resident
 from jupyter_llm.engine.local.exactness import make_exact, measure
 from jupyter_llm.engine.local.groups import fill_groups
 from jupyter_llm.engine.local.llama import Context
-from jupyter_llm.engine.local.memory import exact_need
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
 from jupyter_llm.engine.request import Priority
-from jupyter_llm.models.inspect import inspect
 from jupyter_llm.models.machine import FreeMemory
 
 LONG = "the quick brown fox jumps over the lazy dog and "
@@ -263,22 +261,6 @@ def test_without_room_for_an_exact_context_the_fast_one_answers(
         assert completion.exact is False
     assert len(engine._model.lanes) == 1
     assert caplog.text.count("Memory is too short to promise texts") == 1
-
-
-@pytest.mark.parametrize("num_windows", [4, 2, 1])
-def test_of_the_windows_that_are_asked_for_the_exact_context_takes_what_is_free(
-    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch, num_windows: int
-) -> None:
-    engine = load(tiny_gguf, n_ctx=2048, checkpoints=False, promised_windows=4)
-    options = engine._options
-    need = exact_need(inspect(tiny_gguf).shape, options, 2048, num_windows=num_windows)
-    free_bytes(monkeypatch, round(need.total / 0.75) + 1)
-    prompts = [f"{LONG}{number}" for number in range(6)]
-    answers = ask_together(engine, prompts, 8)
-    assert all(answer.exact for answer in answers)
-    assert engine.status().exact_cells == num_windows * 2048
-    alone = [ask(engine, prompt, 8).token_ids for prompt in prompts]
-    assert [answer.token_ids for answer in answers] == alone
 
 
 def test_no_promised_text_goes_on_from_a_state_that_is_put_back_elsewhere(

@@ -74,20 +74,12 @@ def test_by_default_all_contexts_take_twice_the_window_however_much_is_free(
     assert plan.need.kv_bytes == plan.promised.kv_bytes == 8192 * token_bytes
 
 
-def test_who_has_memory_may_give_promised_texts_more(tiny_gguf: Path, tmp_path: Path) -> None:
-    file = inspect(header(tiny_gguf, tmp_path / "m.gguf", LARGE))
-    free = FreeMemory(ram_bytes=64 * 10**9)
-    plan = plan_load(file, EngineOptions(promised_windows=4), free, num_sequences=32)
-    assert plan.promised.kv_bytes == 4 * plan.need.kv_bytes
-
-
 @pytest.mark.parametrize("n_ctx", [128, 256, 500, 512, 1000, 1024, 8192, 131072])
-@pytest.mark.parametrize("num_windows", [1, 2, 3, 4, 8])
-def test_no_division_takes_more_than_its_windows(n_ctx: int, num_windows: int) -> None:
+def test_no_division_takes_more_than_the_window(n_ctx: int) -> None:
     window = -(-n_ctx // 256) * 256
-    ways = divisions(n_ctx, num_windows=num_windows)
+    ways = divisions(n_ctx)
     for way in ways:
-        assert way.num_streams * (-(-(way.n_ctx + 7) // 256) * 256) <= num_windows * window
+        assert way.num_streams * (-(-(way.n_ctx + 7) // 256) * 256) <= window
     assert ways[-1].n_ctx >= n_ctx - 7
     assert divisions(n_ctx, has_streams=False) == (Streams(1, ways[-1].n_ctx),)
 
@@ -279,10 +271,3 @@ def test_promised_texts_and_embedded_ones_take_turns_in_one_window(engine: Local
     assert ask(engine, SENTENCE, 9).token_ids == first.token_ids
     assert [lane.is_exact for lane in engine._model.lanes] == [False, True]
     assert (engine.embed([SENTENCE]) == vectors).all()
-
-
-def test_who_gave_promised_texts_memory_has_both_at_once(tiny_gguf: Path) -> None:
-    engine = load(tiny_gguf, n_ctx=1024, checkpoints=False, promised_windows=1)
-    ask(engine, SENTENCE, 2)
-    engine.embed([SENTENCE])
-    assert len(inside(engine, lambda: engine._model.lanes)) == 3
