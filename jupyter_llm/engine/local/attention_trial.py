@@ -113,13 +113,9 @@ class _Depth:
         return took_s
 
     def _read(self, num_tokens: int) -> None:
-        start = self._num_before
-        batch = Batch(
-            [1 + number % (self._context.n_vocab - 1) for number in range(num_tokens)],
-            list(range(start, start + num_tokens)),
-            [0] * num_tokens,
-            [False] * (num_tokens - 1) + [True],
-        )
+        batch = Batch()
+        token_ids = [1 + number % (self._context.n_vocab - 1) for number in range(num_tokens)]
+        batch.add(0, token_ids, self._num_before, wants_from=num_tokens - 1)
         if self._context.decode(batch) is not Decoded.OK:
             raise _NoOutcomeError
 

@@ -253,7 +253,11 @@ class ChatTemplate:
         # Control texts that the template did not write came out of the messages, perhaps only when
         # it put them together or took something out of them.
         num_control = self._num_control(everything.render(render))
-        for marks in (_Marks(messages, self._stands_apart), everything):
+        apart = _Marks(
+            messages,
+            lambda one: bool(one.token_ids or one.parts or self._num_control(one.content)),
+        )
+        for marks in (apart, everything):
             pieces = marks.split(marks.render(render), whole)
             if pieces is not None and num_control == sum(
                 self._num_control(piece.text) for piece in pieces if piece.is_special
@@ -263,10 +267,6 @@ class ChatTemplate:
             return [_Piece(whole)]
         disarmed = [self._disarm(message.content) for message in messages]
         return [_Piece(render(messages, disarmed))]
-
-    def _stands_apart(self, message: Message) -> bool:
-        is_tokenized_apart = message.token_ids or message.parts
-        return bool(is_tokenized_apart or self._num_control(message.content))
 
     def _num_control(self, text: str) -> int:
         return sum(text.count(control_text) for control_text in self._control_texts)

@@ -16,6 +16,7 @@ import contextlib
 import logging
 import os
 import re
+import stat
 import struct
 import threading
 import time
@@ -198,8 +199,8 @@ class CheckpointStore:
         """Remove all checkpoints, those of other scopes too, and write none that waits here."""
         for store in list(_stores):  # that of a closed model may still write
             store.drop_waiting(self._folder)
-        for file in self._all_files():
-            self._remove(file.path)
+        for path, _ in self._all_files():
+            self._remove(path)
 
     def drop_waiting(self, folder: Path) -> None:
         """Write none of what waits, if this is the folder."""
@@ -310,38 +311,30 @@ class CheckpointStore:
         """Remove the least recently used files above the cap, and what crashed kernels left."""
         abandoned_ns = time.time_ns() - int(_ABANDONED_S * 1e9)
         stored = []
-        for file in self._all_files():
-            if file.path.suffix == _SUFFIX:
-                stored.append(file)
-            elif file.mtime_ns < abandoned_ns:
-                self._remove(file.path)
-        excess = sum(file.size for file in stored) - self._max_bytes
-        for file in sorted(stored, key=lambda file: file.mtime_ns):
+        for path, status in self._all_files():
+            if path.suffix == _SUFFIX:
+                stored.append((status.st_mtime_ns, status.st_size, path))
+            elif status.st_mtime_ns < abandoned_ns:
+                self._remove(path)
+        excess = sum(size for _, size, _ in stored) - self._max_bytes
+        for _, size, path in sorted(stored):
             if excess <= 0:
                 return
-            if file.path != keep and self._remove(file.path):
-                excess -= file.size
+            if path != keep and self._remove(path):
+                excess -= size
 
-    def _all_files(self) -> Iterator[_File]:
-        """The checkpoints and temporary files of all scopes; those that can be listed."""
-        try:
-            with os.scandir(self._folder) as found:
-                scopes = [
-                    entry.path
-                    for entry in found
-                    if _SCOPE_NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
-                ]
-        except OSError as error:
-            self._tell(error)
-            return
-        for scope in scopes:
-            with contextlib.suppress(OSError), os.scandir(scope) as found:
-                for entry in found:
-                    is_ours = entry.name.endswith((_SUFFIX, DRAFT_SUFFIX))
-                    if is_ours and entry.is_file(follow_symlinks=False):
-                        with contextlib.suppress(FileNotFoundError):  # others remove files too
-                            status = entry.stat(follow_symlinks=False)
-                            yield _File(Path(entry.path), status.st_size, status.st_mtime_ns)
+    def _all_files(self) -> Iterator[tuple[Path, os.stat_result]]:
+        """The checkpoints and temporary files of all scopes, as far as they can be listed."""
+        for scope in self._folder.glob("*/"):
+            if not _SCOPE_NAME.fullmatch(scope.name) or scope.is_symlink():
+                continue
+            with contextlib.suppress(OSError):
+                for path in sorted(scope.iterdir()):
+                    with contextlib.suppress(FileNotFoundError):  # others remove files too
+                        status = path.lstat()
+                        is_ours = path.suffix in (_SUFFIX, DRAFT_SUFFIX)
+                        if is_ours and stat.S_ISREG(status.st_mode):
+                            yield path, status
 
     def _remove(self, path: Path) -> bool:
         """Remove a file and return whether it is gone."""
@@ -365,14 +358,6 @@ class CheckpointStore:
             self._folder,
             error,
         )
-
-
-class _File(NamedTuple):
-    """A file of ours as it was found in its folder."""
-
-    path: Path
-    size: int
-    mtime_ns: int
 
 
 def _longest(

@@ -614,7 +614,11 @@ class LocalEngine:
         for text, token_ids in zip(texts, tokenized, strict=True):
             scorer = LogprobScorer(lane.context)
             sequence = Sequence(given + token_ids, 0, scorer=scorer, num_given=len(given))
-            self._join(sequence, together, partial(_scored, text, scorer))
+            self._join(
+                sequence,
+                together,
+                lambda text=text, scorer=scorer: Score(text, tuple(scorer.logprobs)),
+            )
 
     def _embed(self, texts: list[list[int]], together: ReadTogether[np.ndarray]) -> None:
         lane = together.lane = self._model.embedding_lane
@@ -697,7 +701,3 @@ class LocalEngine:
                 return
             if command is not None:
                 command()
-
-
-def _scored(text: str, scorer: LogprobScorer) -> Score:
-    return Score(text, tuple(scorer.logprobs))

@@ -124,7 +124,7 @@ class _Trial:
             num_more = _SHARES[number * 3 % len(_SHARES)]
             others = self._others[num_others : num_others + num_more]
             batch = self._share(place, end)
-            _extend(batch, 1, others, num_others, wants_from=len(others))
+            batch.add(1, others, num_others, wants_from=len(others))
             yield from self._decode(batch)
             place, num_others, number = end, num_others + len(others), number + 1
 
@@ -133,11 +133,11 @@ class _Trial:
         self._forget()
         end = min(self._middle, self._context.n_batch - 2)
         batch = Batch()
-        _extend(batch, 0, self._others[: end - 1], 0, wants_from=end)
+        batch.add(0, self._others[: end - 1], 0, wants_from=end)
         self._decode(batch)
         batch = Batch()
-        _extend(batch, 2, self._others[:2], 0, wants_from=2)
-        _extend(batch, 1, self._token_ids[:end], 0, wants_from=end)
+        batch.add(2, self._others[:2], 0, wants_from=2)
+        batch.add(1, self._token_ids[:end], 0, wants_from=end)
         self._context.abort()
         self._context.decode(batch)
         for seq_id in (1, 2):
@@ -158,7 +158,7 @@ class _Trial:
     def _share(self, start: int, end: int, seq_id: int = 0) -> Batch:
         batch = Batch()
         wants_from = max(0, self._middle - start)
-        _extend(batch, seq_id, self._token_ids[start:end], start, wants_from=wants_from)
+        batch.add(seq_id, self._token_ids[start:end], start, wants_from=wants_from)
         return batch
 
     def _decode(self, batch: Batch) -> list[np.ndarray]:
@@ -172,12 +172,3 @@ class _Trial:
         for seq_id in range(self._num_slots):
             self._context.trim(seq_id, 0)
         return 0
-
-
-def _extend(
-    batch: Batch, seq_id: int, token_ids: list[int], start: int, *, wants_from: int
-) -> None:
-    batch.token_ids += token_ids
-    batch.positions += range(start, start + len(token_ids))
-    batch.seq_ids += [seq_id] * len(token_ids)
-    batch.wants_logits += [number >= wants_from for number in range(len(token_ids))]

@@ -159,7 +159,9 @@ class Weights:
         self.eos = self._text(lib.llama_vocab_eos(self._vocab))
         # Before a text that begins, and after a control token.
         self.puts_space_first = lib.llama_vocab_type(self._vocab) == lib.LLAMA_VOCAB_TYPE_SPM
-        self.begin_ids = self._begin_ids()
+        begin = lib.llama_vocab_bos(self._vocab)  # if the model wants it before a text
+        is_wanted = begin >= 0 and lib.llama_vocab_get_add_bos(self._vocab)
+        self.begin_ids = (begin,) if is_wanted else ()
         self.bytes_of = lru_cache(maxsize=None)(self._bytes_of)
 
     def _with_adapters(self, lora: Lora | None) -> Callable[[Any], int]:
@@ -198,11 +200,6 @@ class Weights:
             text, list(self.control_ids), "Plain text is given as it is, without Special."
         )
         raise OptionError(f"The model has no control token {text!r}. {hint}")
-
-    def _begin_ids(self) -> tuple[int, ...]:
-        """The begin token, if the model wants one before a text."""
-        token = lib.llama_vocab_bos(self._vocab)
-        return (token,) if token >= 0 and lib.llama_vocab_get_add_bos(self._vocab) else ()
 
     def _end_ids(self) -> frozenset[int]:
         """The tokens after which nothing comes that belongs to a completion.
@@ -269,7 +266,10 @@ class Weights:
         pointer, self._pointer = self._pointer, None
         if pointer:
             lib.llama_model_free(pointer)
-            _return_freed_memory()
+            # glibc keeps what was freed in small pieces, a vocabulary's worth, unless it is told.
+            trim = getattr(_c_library(), "malloc_trim", None)
+            if trim is not None:
+                trim(0)
 
     def open_context(self, params: Any) -> Any:
         """Make a context over the weights; raises `ModelLoadError`, mostly for want of memory."""
@@ -751,13 +751,6 @@ def _devices() -> list[tuple[int, int]]:
         memory_of(device, free, whole)
         devices.append((type_of(device), free.value))
     return devices
-
-
-def _return_freed_memory() -> None:
-    """Make the C library give back what was freed in small pieces, a vocabulary's worth."""
-    trim = getattr(_c_library(), "malloc_trim", None)  # glibc has it
-    if trim is not None:
-        trim(0)
 
 
 def _c_library() -> ctypes.CDLL:

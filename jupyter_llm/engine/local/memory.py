@@ -223,9 +223,13 @@ def check_fits(
     if in_ram <= free.ram_bytes:
         kind, needed_bytes, free_bytes = "GPU memory", on_gpu, free.vram_bytes or 0
     room = _with_room(free)
-    largest = _largest_n_ctx(
-        n_ctx, lambda n_ctx: _fits(file, options, n_ctx, room, num_sequences=num_sequences)
+    windows = range(_PAD, n_ctx, _PAD)
+    num_fitting = bisect_left(
+        windows,
+        True,  # noqa: FBT003
+        key=lambda n_ctx: not _fits(file, options, n_ctx, room, num_sequences=num_sequences),
     )
+    largest = windows[num_fitting - 1] if num_fitting else None
     changes = [f"n_ctx={largest}"] if largest else []
     if kind != "memory" and options.n_gpu_layers:
         changes.append("n_gpu_layers=None, which takes what fits")
@@ -259,13 +263,6 @@ def _default_n_ctx(n_ctx_train: int, fits: Callable[[int], bool]) -> int:
     while n_ctx > _LEAST_N_CTX and not fits(n_ctx):
         n_ctx = 1 << (n_ctx - 1).bit_length() - 1
     return n_ctx
-
-
-def _largest_n_ctx(wanted: int, fits: Callable[[int], bool]) -> int | None:
-    """The largest window below the wanted one that fits, if any does."""
-    windows = range(_PAD, wanted, _PAD)
-    index = bisect_left(windows, True, key=lambda n_ctx: not fits(n_ctx))  # noqa: FBT003
-    return windows[index - 1] if index else None
 
 
 def _with_room(free: FreeMemory) -> FreeMemory:

@@ -16,9 +16,9 @@ import signal
 import sys
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from jinja2 import Template, TemplateError, nodes
 from jinja2.ext import Extension
@@ -57,14 +57,6 @@ def _refuse(message: str) -> NoReturn:
     raise TemplateError(message)
 
 
-def _to_json(value: Any, **options: Any) -> str:
-    return json.dumps(value, **{"ensure_ascii": False, **options})
-
-
-def _strftime_now(pattern: str) -> str:
-    return datetime.now().astimezone().strftime(pattern)
-
-
 class _Generation(Extension):
     """`{% generation %}…{% endgeneration %}` marks answers for training; here it is transparent."""
 
@@ -88,9 +80,12 @@ def _environment(bos: str = "", eos: str = "") -> ImmutableSandboxedEnvironment:
         lstrip_blocks=True,
         extensions=["jinja2.ext.loopcontrols", _Generation],
     )
-    environment.filters["tojson"] = _to_json
+    environment.filters["tojson"] = partial(json.dumps, ensure_ascii=False)
     environment.globals.update(
-        raise_exception=_refuse, strftime_now=_strftime_now, bos_token=bos, eos_token=eos
+        raise_exception=_refuse,
+        strftime_now=lambda pattern: datetime.now().astimezone().strftime(pattern),
+        bos_token=bos,
+        eos_token=eos,
     )
     return environment
 
@@ -126,19 +121,10 @@ def _is_simple(node: nodes.Node) -> bool:
         items = node.iter.node if isinstance(node.iter, nodes.Getitem) else node.iter
         is_once = isinstance(items, nodes.Name) and items.name == "messages"
         is_plain = not node.recursive and not any(node.find_all(nodes.For))
-        return is_once and is_plain and not _tells_all(node)
+        # Where it may write all messages each time, the text grows by their square.
+        told = (name for part in node.find_all(_TELLING) for name in part.find_all(nodes.Name))
+        return is_once and is_plain and not any(name.name == "messages" for name in told)
     return isinstance(node, _SIMPLE)
-
-
-def _tells_all(loop: nodes.For) -> bool:
-    """Whether a loop may write all messages each time, so that the text grows by their square."""
-    names = (name for part in loop.find_all(_TELLING) for name in part.find_all(nodes.Name))
-    return any(name.name == "messages" for name in names)
-
-
-def _most_chars(roles: Roles) -> int:
-    told = sum(len(text) for role in roles for text in role.values())
-    return _SPARE_CHARS + _CHARS_A_MESSAGE * len(roles) + _TIMES * told
 
 
 # -- the process ---------------------------------------------------------------------------------
@@ -159,7 +145,9 @@ def _answer(
         return {"excess": "memory"}
     except Exception as error:  # noqa: BLE001  a template is a program from a file
         return {"error": str(error)[:1000]}
-    return {"text": text} if len(text) <= _most_chars(roles) else {"excess": "text"}
+    told = sum(len(text) for role in roles for text in role.values())
+    most = _SPARE_CHARS + _CHARS_A_MESSAGE * len(roles) + _TIMES * told
+    return {"text": text} if len(text) <= most else {"excess": "text"}
 
 
 @contextmanager

@@ -74,7 +74,6 @@ if TYPE_CHECKING:
 
     from jupyter_llm.engine.attention import AttentionTimes
     from jupyter_llm.engine.local.memory import LoadPlan, Streams
-    from jupyter_llm.engine.local.sampler import Pooler
     from jupyter_llm.models.discover import ModelEntry
 
 logger = logging.getLogger(__name__)
@@ -154,7 +153,10 @@ class ResidentModel:
         self.can_trim = self.weights.can_trim
         try:
             self._choose_attention(free, lambda: on_progress(1.0))
-            self.lanes = (self._first_lane(),)
+            if options.exact:
+                self.lanes = (self._open_exact_lane(),)
+            else:
+                self.lanes = (self._open_lane(is_exact=False, num_slots=NUM_SEQUENCES),)
         except BaseException:
             self.weights.close()
             raise
@@ -203,11 +205,6 @@ class ResidentModel:
         try_file(self._entry.path, lora=lora.path, is_wanted=is_wanted)
         note_adapter(lora.path)
         return adapter
-
-    def _first_lane(self) -> Lane:
-        if self._options.exact:
-            return self._open_exact_lane()
-        return self._open_lane(is_exact=False, num_slots=NUM_SEQUENCES)
 
     @property
     def is_outdated(self) -> bool:
@@ -382,26 +379,9 @@ class ResidentModel:
         Raises `NotEnoughMemoryError`.
         """
         self._make_way()
-        lane = Lane(
-            self._embedding_context,
-            num_slots=NUM_SEQUENCES,
-            can_trim=self.can_trim,
-            can_cut=False,
-            is_exact=False,
-            embeds=True,
-        )
-        self.lanes = (*self.lanes, lane)
-        return lane
-
-    @property
-    def _embedding_n_ctx(self) -> int:
-        return min(_EMBEDDING_N_CTX, self.info.n_ctx)
-
-    @cached_property
-    def _embedding_context(self) -> EmbeddingContext:
-
-        n_ctx, shape = padded(self._embedding_n_ctx + 1), self._file.shape
-        n_batch = _EMBEDDING_N_BATCH if self.lanes[0].context.is_causal else self._embedding_n_ctx
+        longest, shape = self._embedding_n_ctx, self._file.shape
+        n_ctx = padded(longest + 1)
+        n_batch = _EMBEDDING_N_BATCH if self.lanes[0].context.is_causal else longest
         need = context_need(shape, n_ctx, num_sequences=NUM_SEQUENCES, n_batch=n_batch)
         outputs_bytes = 4 * n_batch * (shape.n_vocab + shape.n_embd)  # logits come along
         free_bytes = self._free_beside_weights()
@@ -414,7 +394,7 @@ class ResidentModel:
                 free_bytes=free_bytes,
                 n_ctx=None,
             )
-        return EmbeddingContext(
+        context = EmbeddingContext(
             self.weights,
             n_ctx=n_ctx,
             n_batch=n_batch,
@@ -422,10 +402,21 @@ class ResidentModel:
             n_threads=self.n_threads,
             flash_attention=self._options.has_flash_attention,
         )
+        self.pooler = context.pooler  # makes what takes the vector of one text
+        lane = Lane(
+            context,
+            num_slots=NUM_SEQUENCES,
+            can_trim=self.can_trim,
+            can_cut=False,
+            is_exact=False,
+            embeds=True,
+        )
+        self.lanes = (*self.lanes, lane)
+        return lane
 
-    def pooler(self) -> Pooler:
-        """Make what takes the vector of one text that is embedded."""
-        return self._embedding_context.pooler()
+    @property
+    def _embedding_n_ctx(self) -> int:
+        return min(_EMBEDDING_N_CTX, self.info.n_ctx)
 
     def tokens_to_embed(self, texts: collections.abc.Sequence[str]) -> list[list[int]]:
         """The tokens of texts; `ContextOverflowError` if one is too long to be embedded."""
@@ -520,6 +511,11 @@ class ResidentModel:
             is_unified=not is_exact,
             kv_type="f16" if is_exact else options.kv_type,
         )
+        # Streams do not slow one another.
+        max_parked_bytes = 0
+        if not (is_exact or self._is_on_gpu):
+            share = int(_PARKED_SHARE * free_memory().ram_bytes)
+            max_parked_bytes = min(_MAX_PARKED_BYTES, share)
         lane = Lane(
             context,
             num_slots=num_slots,
@@ -527,7 +523,7 @@ class ResidentModel:
             can_cut=self.can_trim and not self.weights.has_window,  # states hold one window only
             is_exact=is_exact,
             min_copy=_MIN_STREAM_COPY if is_exact else 1,
-            max_parked_bytes=0 if is_exact or self._is_on_gpu else self._max_parked_bytes(),
+            max_parked_bytes=max_parked_bytes,
             divisions=ways,
             can_move=not self.weights.has_window,
         )
@@ -591,10 +587,6 @@ class ResidentModel:
 
         return HAS_GPU and self._plan.n_gpu_layers != 0
 
-    @staticmethod
-    def _max_parked_bytes() -> int:
-        return min(_MAX_PARKED_BYTES, int(_PARKED_SHARE * free_memory().ram_bytes))
-
     def _describe(self) -> ModelInfo:
 
         weights = self.weights
@@ -652,8 +644,8 @@ class ResidentModel:
     def _free(self, lanes: collections.abc.Sequence[Lane]) -> None:
         self.lanes = tuple(lane for lane in self.lanes if lane not in lanes)
         for lane in lanes:
-            for name in ("embedding_lane", "_embedding_context") if lane.embeds else ():
-                self.__dict__.pop(name, None)
+            if lane.embeds:
+                del self.embedding_lane
             for used in self._used.values() if lane.is_exact else ():
                 used -= {True}  # what is only read ahead opens no lane again
             while lane.save():

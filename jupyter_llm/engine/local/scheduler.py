@@ -110,6 +110,15 @@ class Batch:
     def __len__(self) -> int:
         return len(self.token_ids)
 
+    def add(self, seq_id: int, token_ids: list[int], start: int, *, wants_from: int) -> None:
+        """Add tokens of a sequence from a position on; logits are wanted of those from one on."""
+        count = len(token_ids)
+        self.token_ids += token_ids
+        self.positions += range(start, start + count)
+        self.seq_ids += [seq_id] * count
+        num_plain = min(wants_from, count)
+        self.wants_logits += [False] * num_plain + [True] * (count - num_plain)
+
 
 @dataclass(slots=True, eq=False)
 class Sequence:
@@ -503,10 +512,7 @@ class Scheduler:
         first = max(start, min(sequence.first_wanted, end))
         num_wanted = end - first + len(draft)
         index = len(batch) + first - start
-        batch.token_ids += taken + draft
-        batch.positions += range(start, end + len(draft))
-        batch.seq_ids += [slot.seq_id] * (len(taken) + len(draft))
-        batch.wants_logits += [False] * (first - start) + [True] * num_wanted
+        batch.add(slot.seq_id, taken + draft, start, wants_from=first - start)
         return _Member(sequence, taken, draft, index, num_wanted, is_alone)
 
     def _decode(self, batch: Batch, num_tokens: int) -> Decoded:

@@ -239,10 +239,7 @@ def _decode(context: Context, token_ids: list[int], start: int) -> None:
     from jupyter_llm.engine.local.scheduler import Batch
 
     batch = Batch()
-    batch.token_ids += token_ids
-    batch.positions += range(start, start + len(token_ids))
-    batch.seq_ids += [0] * len(token_ids)
-    batch.wants_logits += [True] * len(token_ids)
+    batch.add(0, token_ids, start, wants_from=0)
     context.decode(batch)
 
 
