@@ -5,20 +5,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
-from jupyter_llm.common.bars import TICK_S, Step, showing
+from jupyter_llm.common.bars import TICK_S, ShowProgress, Step, showing
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.options import LOADING, EngineOptions, check_names
-from jupyter_llm.engine.residents import Resident, Residents, check_role
+from jupyter_llm.engine.residents import LoadedEngine, ModelRole, Resident, Residents, check_role
 from jupyter_llm.engine.stream import check_may_wait
 from jupyter_llm.errors import (
     EngineClosedError,
@@ -28,15 +28,12 @@ from jupyter_llm.errors import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
 
-    from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine
     from jupyter_llm.engine.info import Work
     from jupyter_llm.engine.local.engine import LocalEngine
     from jupyter_llm.engine.local.memory import LoadPlan
     from jupyter_llm.engine.project import Project
-    from jupyter_llm.engine.residents import LoadedEngine, ModelRole
     from jupyter_llm.engine.status import Loaded, Status
     from jupyter_llm.models.adapters import Lora
     from jupyter_llm.models.discover import ModelEntry

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -13,7 +12,7 @@ from support.engines import load, paused, submit
 from jupyter_llm import llm
 from jupyter_llm.engine.completion import Chunk, Completion, Progress, Usage
 from jupyter_llm.engine.local.engine import LocalEngine
-from jupyter_llm.engine.stream import QueueStream, StreamFeed, when_done
+from jupyter_llm.engine.stream import QueueStream, StreamFeed
 from jupyter_llm.errors import EngineError
 
 
@@ -45,14 +44,6 @@ def test_a_callback_of_an_answer_may_ask_again_and_wait(engine: LocalEngine) -> 
         stream = llm.stream("Hello", max_tokens=2)
         stream.future.add_done_callback(lambda _: again.set_result(llm("Again", max_tokens=2)))
     assert again.result(timeout=30).usage.completion_tokens == 2
-
-
-def test_a_note_is_taken_on_the_engine_s_thread(engine: LocalEngine) -> None:
-    where: Future[str] = Future()
-    with paused(engine):
-        stream = llm.stream("Hello", max_tokens=2)
-        when_done(stream.future, lambda _: where.set_result(threading.current_thread().name))
-    assert where.result(timeout=30) == "jupyter-llm-engine"
 
 
 CALLS: dict[str, Callable[[LocalEngine], object]] = {

@@ -18,14 +18,13 @@ from jupyter_llm.engine.attention import (
     ReadingTimes,
     judged,
 )
-from jupyter_llm.engine.local.llama import Context
+from jupyter_llm.engine.local.llama import Context, Weights
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
 from jupyter_llm.errors import ModelLoadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jupyter_llm.engine.local.llama import Weights
 
 N_CTX = 2048
 """The cells of each of the two contexts that there are for the time of the trial."""

@@ -18,11 +18,11 @@ import numpy as np
 
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.completion import PromptInterrupted, Score
-from jupyter_llm.engine.info import EngineStatus, ModelInfo
+from jupyter_llm.engine.info import EngineStatus, ModelInfo, Work
 from jupyter_llm.engine.local.generation import Generation, ReadTogether
-from jupyter_llm.engine.local.mask import BeginningMask
+from jupyter_llm.engine.local.mask import BeginningMask, Mask
 from jupyter_llm.engine.local.sampler import LogprobScorer, MaskedSampler, RecordingSampler
-from jupyter_llm.engine.local.scheduler import Drawn, Sequence
+from jupyter_llm.engine.local.scheduler import Drawn, Sampler, Sequence
 from jupyter_llm.engine.local.threads import CoreLoad, ThreadCount
 from jupyter_llm.engine.local.turns import TURNS, Place
 from jupyter_llm.engine.options import MAX_SEED, EngineOptions, FinishReason
@@ -41,10 +41,7 @@ if TYPE_CHECKING:
     import collections.abc
     from collections.abc import Callable
 
-    from jupyter_llm.engine.info import Work
     from jupyter_llm.engine.local.lane import Lane
-    from jupyter_llm.engine.local.mask import Mask
-    from jupyter_llm.engine.local.scheduler import Sampler
     from jupyter_llm.models.discover import ModelEntry
     from jupyter_llm.models.machine import FreeMemory
 
@@ -214,11 +211,7 @@ class LocalEngine:
 
     def status(self) -> EngineStatus:
         """What the engine does at this moment."""
-        return self._call(
-            lambda: self._model.status(
-                n_threads=self._threads.count, tokens_per_s=self._tokens_per_s
-            )
-        )
+        return self._call(lambda: self._model.status(self._threads.count, self._tokens_per_s))
 
     @property
     def is_closed(self) -> bool:
@@ -505,9 +498,8 @@ class LocalEngine:
         token_ids += self._model.weights.tokenize(request.answer_prefix, is_special=False)
         if len(token_ids) >= self._info.n_ctx:
             raise ContextOverflowError(len(token_ids), self._info.n_ctx)
-        lane, generation.is_exact = self._model.lane_for(
-            request, token_ids, n_threads=self._threads.count
-        )
+        self._model.free_threads = self._threads.count
+        lane, generation.is_exact = self._model.lane_for(request, token_ids)
         generation.lane = lane
         generation.writer = partial(self._model.writer, lane)
         generation.file_key = self._model.file_key
@@ -577,7 +569,8 @@ class LocalEngine:
     def _read_ahead(self, request: Request, token_ids: list[int]) -> None:
         if not token_ids:
             return
-        for lane in self._model.lanes_to_read_in(request, n_threads=self._threads.count):
+        self._model.free_threads = self._threads.count
+        for lane in self._model.lanes_to_read_in(request):
             if len(token_ids) >= lane.n_ctx:
                 continue
             num_more = _NUM_ASKED + (request.params.max_tokens or lane.n_ctx)

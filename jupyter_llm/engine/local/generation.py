@@ -11,6 +11,7 @@ from jupyter_llm.engine.completion import (
     Chunk,
     Completion,
     Progress,
+    ProgressState,
     TokenLogprob,
     Usage,
     answer_record,
@@ -22,7 +23,6 @@ from jupyter_llm.engine.stream import StreamFeed
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from jupyter_llm.engine.completion import ProgressState
     from jupyter_llm.engine.local.lane import Lane
     from jupyter_llm.engine.local.sampler import RecordingSampler
     from jupyter_llm.engine.local.scheduler import Sequence

@@ -11,7 +11,7 @@ from jupyter_llm.engine.info import ResidentPrefix
 from jupyter_llm.engine.local.lookup import MAX_DRAFT, Habits, Lookup, Payoff
 from jupyter_llm.engine.local.parking import ParkedPrefix, Parking
 from jupyter_llm.engine.local.scheduler import Scheduler
-from jupyter_llm.engine.local.slots import Slots, common_prefix
+from jupyter_llm.engine.local.slots import Slot, Slots, common_prefix
 from jupyter_llm.engine.local.width import BulkWidth
 from jupyter_llm.engine.request import Priority
 from jupyter_llm.errors import ModelLoadError
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.local.checkpoint import CheckpointStore
     from jupyter_llm.engine.local.llama import Context
     from jupyter_llm.engine.local.memory import Streams
-    from jupyter_llm.engine.local.slots import Slot
 
 logger = logging.getLogger(__name__)
 

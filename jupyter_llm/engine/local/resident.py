@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from jupyter_llm.common.tables import human_size
-from jupyter_llm.engine.attention import keep_times, known_times
+from jupyter_llm.engine.attention import AttentionTimes, keep_times, known_times
 from jupyter_llm.engine.info import Adapter, EngineStatus, ModelInfo
 from jupyter_llm.engine.local import attention_trial
 from jupyter_llm.engine.local.checkpoint import CheckpointStore, checkpoint_folder
@@ -30,6 +30,8 @@ from jupyter_llm.engine.local.llama import (
 )
 from jupyter_llm.engine.local.memory import (
     NUM_SEQUENCES,
+    LoadPlan,
+    Streams,
     context_need,
     divisions,
     exact_batch_size,
@@ -72,8 +74,6 @@ if TYPE_CHECKING:
     import collections.abc
     from collections.abc import Callable
 
-    from jupyter_llm.engine.attention import AttentionTimes
-    from jupyter_llm.engine.local.memory import LoadPlan, Streams
     from jupyter_llm.models.discover import ModelEntry
 
 logger = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ class ResidentModel:
         self._is_short = False  # of memory for an exact lane, when one was asked for last
         self._used: dict[str, set[bool]] = {}  # conversation → lanes: exact, or not, or both
         self._is_exact: bool | None = None  # by the self-test of the exact lane
-        self._free_threads = self.n_threads
+        self.free_threads = self.n_threads  # what the machine has free now
         self._sha256: str | None = None  # of the model file, once it is known
         self._identity = FileState.of(entry.path).key
         free = leave_room(free_memory(device_memory()), entry.path)
@@ -222,14 +222,8 @@ class ResidentModel:
         """Whether nobody waits for an answer; something may be read in the background."""
         return all(lane.scheduler.priority in (None, Priority.BACKGROUND) for lane in self.lanes)
 
-    def lane_for(
-        self, request: Request, token_ids: list[int], *, n_threads: int
-    ) -> tuple[Lane, bool]:
-        """Where a request runs, and whether its text is the same every time there.
-
-        A lane that is made for it is tested with `n_threads`, what the machine has free now.
-        """
-        self._free_threads = n_threads
+    def lane_for(self, request: Request, token_ids: list[int]) -> tuple[Lane, bool]:
+        """Where a request runs, and whether its text is the same every time there."""
         wants_exact = self._wants_exact(request)
         if request.conversation is not None and self._options.exact is None:
             if not request.params.is_promised and request.params.exact is None:
@@ -238,13 +232,12 @@ class ResidentModel:
         lane = self._lane(is_exact=wants_exact)
         return lane, lane.is_exact and bool(self._is_exact)
 
-    def lanes_to_read_in(self, request: Request, *, n_threads: int) -> list[Lane]:
+    def lanes_to_read_in(self, request: Request) -> list[Lane]:
         """Where a prompt is read ahead: wherever its conversation was answered, and will be.
 
         So none has to be read while somebody waits, also in a chat that has some answers with a
         seed and some without. What follows another lane for temperature 0 alone stays there.
         """
-        self._free_threads = n_threads
         wants_exact = self._wants_exact(request)
         wanted = set(self._used.get(request.conversation or "", ()))
         if not wanted or not wants_exact or request.params.is_promised:
@@ -441,7 +434,7 @@ class ResidentModel:
             groups[-1].append(text)
         return groups
 
-    def status(self, *, n_threads: int, tokens_per_s: float) -> EngineStatus:
+    def status(self, n_threads: int, tokens_per_s: float) -> EngineStatus:
         """What goes on in the lanes."""
         lanes = [lane for lane in self.lanes if not lane.embeds]
         cells = [lane.context.num_allotted for lane in lanes]
@@ -506,7 +499,7 @@ class ResidentModel:
             n_ctx=ways[0].n_ctx if ways else self._plan.n_ctx,
             n_batch=exact_batch_size(options) if is_exact else options.batch_size,
             num_slots=num_slots,
-            n_threads=self._free_threads,
+            n_threads=self.free_threads,
             flash_attention=self._options.has_flash_attention and not is_exact,
             is_unified=not is_exact,
             kv_type="f16" if is_exact else options.kv_type,

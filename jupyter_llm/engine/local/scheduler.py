@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from jupyter_llm.engine.local.slots import common_prefix
+from jupyter_llm.engine.local.slots import Placement, Slot, Slots, common_prefix
 from jupyter_llm.engine.request import Priority
 from jupyter_llm.errors import ContextOverflowError, EngineError
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.local.mask import Mask
-    from jupyter_llm.engine.local.slots import Placement, Slot, Slots
     from jupyter_llm.engine.options import FinishReason
 
 _HEADROOM = 256  # tokens of a completion that must have room before it begins

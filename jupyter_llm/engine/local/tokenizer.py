@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.local import plain_template
 from jupyter_llm.engine.local.slots import common_prefix
-from jupyter_llm.engine.request import Message, RawPrompt, raw_text
+from jupyter_llm.engine.request import Message, Prompt, RawPrompt, raw_text
 from jupyter_llm.engine.thinking import (
     MARKS,
     Thinking,
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from jupyter_llm.engine.local.chat_template import ChatTemplate
     from jupyter_llm.engine.local.llama import Weights
-    from jupyter_llm.engine.request import Prompt
 
 logger = logging.getLogger(__name__)
 

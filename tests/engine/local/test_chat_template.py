@@ -154,12 +154,6 @@ def test_parts_are_tokenized_one_by_one(source: str) -> None:
     assert list(token_ids[start : start + len(expected)]) == expected
 
 
-@each("chatml", "trims", "begins", "upper", "twice", "system last")
-def test_parts_read_as_the_text_they_make_up(source: str) -> None:
-    messages = (ASKED[0], Message.of_parts("user", ("  one\n", "\n", "two  ", " \n")))
-    assert text_of(tokens(source, *messages)) == template(source).format(messages)
-
-
 def test_control_text_in_one_message_leaves_the_tokens_of_others_alone() -> None:
     before = template(CHATML).tokenize(ASKED, greedy_tokenize)
     answer = Message("assistant", "Hello", (1, 2, 3))

@@ -113,12 +113,6 @@ def test_an_unseeded_completion_tells_the_seed_that_repeats_it(tiny_gguf: Path) 
     assert other.seed != drawn.seed
 
 
-def test_temperature_zero_ignores_the_seed(engine: LocalEngine) -> None:
-    one, two = (ask(engine, LONG, seed=seed) for seed in (1, 2))
-    assert one.token_ids == two.token_ids
-    assert one.seed is None
-
-
 @pytest.mark.parametrize("exact", [True, False])
 def test_max_tokens_are_respected_and_the_window_ends_the_rest(
     tiny_gguf: Path, *, exact: bool

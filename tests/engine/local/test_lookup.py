@@ -152,22 +152,6 @@ def test_strongly_repeating_text_pays(name: str, least: float, noise: float) -> 
         assert speedup(Machine(CURVES[name], seed, noise), text * 2, text * 30) >= least
 
 
-@given(
-    st.lists(
-        st.tuples(st.lists(st.floats(0, 1), max_size=40), st.floats(1e-6, 1e3), st.floats(0, 1)),
-        max_size=200,
-    )
-)
-def test_whatever_is_observed_a_draft_is_never_longer_than_there_are_chances(
-    steps: list[tuple[list[float], float, float]],
-) -> None:
-    payoff = Payoff()
-    for chances, step_s, accepted in steps:
-        length = payoff.num_draft(chances)
-        assert 0 <= length <= min(MAX_DRAFT, len(chances))
-        payoff.observe(length, round(accepted * length), step_s)
-
-
 # -- where tokens are evaluated in groups ----------------------------------------------------------
 
 

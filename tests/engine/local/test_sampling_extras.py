@@ -250,12 +250,6 @@ def test_seeded_samples_differ_and_come_again(tiny_gguf: Path, fresh_llm: None) 
     assert texts(7, 3) == first[2:5]
 
 
-@pytest.mark.parametrize("n", [0, -1, 1.5, "3", None], ids=repr)
-def test_a_wrong_number_of_samples_is_one_clear_line(n: Any) -> None:
-    with pytest.raises(OptionError, match=r"^n must be"):
-        llm.samples("hello", n)
-
-
 # -- guesses from what the text repeats ------------------------------------------------------------
 
 REPEATING = "one two three four five six seven eight nine ten. " * 8

@@ -92,10 +92,3 @@ def test_a_chat_with_both_is_read_ahead_in_both_so_nobody_waits(engine: LocalEng
         assert num_read(answer) < 60
         assert answer.exact is ("seed" in options)
         talk.read_ahead(**options)
-
-
-def test_exact_true_and_false_are_kept_in_a_chat(engine: LocalEngine) -> None:
-    talk = Talk(engine)
-    talk.ask(**PLAIN)
-    assert talk.ask(exact=True, **PLAIN).exact
-    assert not talk.ask(exact=False, **GREEDY).exact

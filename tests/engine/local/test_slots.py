@@ -61,18 +61,6 @@ def test_the_least_recently_used_slot_gives_way() -> None:
     assert place(slots, [9, 9]).slot is first
 
 
-def test_while_all_are_busy_nothing_can_be_placed_and_nothing_changes() -> None:
-    slots = Slots(2)
-    first = place(slots, [1, 2], "a").slot
-    first.token_ids += [1, 2]
-    place(slots, [3, 4])
-    assert slots.place([5, 6]) is None
-    assert slots.place([1, 2, 3], "b") is None
-    assert (first.token_ids, first.conversation, first.is_busy) == ([1, 2], "a", True)
-    slots.release(first)
-    assert place(slots, [5, 6]).slot is first
-
-
 def test_evict_forgets_the_least_recently_used_and_never_a_busy_one() -> None:
     slots = Slots(3)
     first, second = fill(slots, [1, 1], "a"), fill(slots, [2, 2], "b")

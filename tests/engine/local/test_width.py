@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from jupyter_llm.engine.local.width import BulkWidth
 
@@ -105,17 +103,3 @@ def test_it_looks_again_so_a_changed_machine_is_noticed() -> None:
         curve = CURVES[name]
         steps(width, curve, 3000)
         assert share_of_best(curve, width.limit) >= 0.8
-
-
-@given(
-    st.integers(1, 20),
-    st.lists(st.tuples(st.integers(0, 3), st.floats(1e-6, 1e3)), max_size=300),
-)
-def test_the_limit_stays_within_its_bounds(
-    max_sequences: int, observed: Iterable[tuple[int, float]]
-) -> None:
-    width = BulkWidth(max_sequences)
-    for num_fewer, step_s in observed:
-        num_sequences = max(1, width.limit - num_fewer)
-        width.observe(num_sequences, num_sequences, step_s)
-        assert 1 <= width.limit <= max_sequences
