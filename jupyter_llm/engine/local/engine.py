@@ -607,11 +607,7 @@ class LocalEngine:
         for text, token_ids in zip(texts, tokenized, strict=True):
             scorer = LogprobScorer(lane.context)
             sequence = Sequence(given + token_ids, 0, scorer=scorer, num_given=len(given))
-            self._join(
-                sequence,
-                together,
-                lambda text=text, scorer=scorer: Score(text, tuple(scorer.logprobs)),
-            )
+            self._join(sequence, together, partial(_scored, text, scorer))
 
     def _embed(self, texts: list[list[int]], together: ReadTogether[np.ndarray]) -> None:
         lane = together.lane = self._model.embedding_lane
@@ -694,3 +690,7 @@ class LocalEngine:
                 return
             if command is not None:
                 command()
+
+
+def _scored(text: str, scorer: LogprobScorer) -> Score:
+    return Score(text, tuple(scorer.logprobs))

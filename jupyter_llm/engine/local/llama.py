@@ -161,7 +161,7 @@ class Weights:
         self.puts_space_first = lib.llama_vocab_type(self._vocab) == lib.LLAMA_VOCAB_TYPE_SPM
         begin = lib.llama_vocab_bos(self._vocab)  # if the model wants it before a text
         is_wanted = begin >= 0 and lib.llama_vocab_get_add_bos(self._vocab)
-        self.begin_ids = (begin,) if is_wanted else ()
+        self.begin_ids: tuple[int, ...] = (begin,) if is_wanted else ()
         self.bytes_of = lru_cache(maxsize=None)(self._bytes_of)
 
     def _with_adapters(self, lora: Lora | None) -> Callable[[Any], int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -160,17 +159,6 @@ def guess(token_ids: list[int], most: int, *texts: list[int]) -> list[int]:
     for text in texts:
         habits.learn(text)
     return habits.guess(token_ids, most)
-
-
-@given(TOKENS, TOKENS.filter(bool), st.integers(0, 8))
-def test_every_guessed_token_stood_after_the_one_before_it(
-    text: list[int], last: list[int], most: int
-) -> None:
-    guessed = guess(last, most, text)
-    pairs = set(pairwise(text))
-    assert len(guessed) <= most
-    assert all(pair in pairs for pair in pairwise([last[-1], *guessed]))
-    assert bool(guessed) == bool(most and any(one == last[-1] for one, _ in pairs))
 
 
 def test_a_draft_that_fills_a_group_is_always_made_and_books_no_loss() -> None:
