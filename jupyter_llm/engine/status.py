@@ -107,7 +107,7 @@ class Status:
             return "The model was unloaded meanwhile."
         if self.info.attention is not None:
             return (
-                f"Flash attention is {self.attention}. So {self.info.name} is loaded from now on."
+                f"Flash attention is {self.attention}. {self.info.name} is loaded so."
             )
         return (
             f"Flash attention is {self.attention} for {self.info.name}, by your own option or by "
