@@ -106,9 +106,7 @@ class Status:
         if self.info is None:
             return "The model was unloaded meanwhile."
         if self.info.attention is not None:
-            return (
-                f"Flash attention is {self.attention}. {self.info.name} is loaded so."
-            )
+            return f"Flash attention is {self.attention}. {self.info.name} is loaded so."
         return (
             f"Flash attention is {self.attention} for {self.info.name}, by your own option or by "
             "default: there was nothing to choose, or the machine was too busy or too slow to "

@@ -539,6 +539,8 @@ class Context:
 
         It is as deep then as if it had read as much. The others share these cells.
         """
+        if not lib.llama_memory_can_shift(self._memory):
+            return False  # it would end the process
         state = self.state(0)
         for number in range(1, self.num_slots):
             if not self.restore(number, state, num_tokens):

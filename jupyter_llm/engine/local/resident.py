@@ -102,7 +102,6 @@ class ResidentModel:
     def __init__(
         self, entry: ModelEntry, options: EngineOptions, on_progress: Callable[[float], bool]
     ) -> None:
-
         self._entry = entry
         self._options = options
         self._file = inspect(entry.path)
@@ -132,7 +131,6 @@ class ResidentModel:
         return plan_load(file, options, free, num_sequences=NUM_SEQUENCES)
 
     def _load(self, free: FreeMemory, on_progress: Callable[[float], bool]) -> None:
-
         entry, options = self._entry, self._options
         check_promise(entry.path, on_progress=on_progress)
         try_file(entry.path, is_wanted=lambda: on_progress(0.0))
@@ -492,7 +490,6 @@ class ResidentModel:
         )
 
     def _open_lane(self, *, is_exact: bool, num_slots: int, ways: tuple[Streams, ...] = ()) -> Lane:
-
         options, weights = self._options, self.weights
         context = Context(
             weights,
@@ -551,7 +548,6 @@ class ResidentModel:
             lane.store = self._store(lane, digest)
 
     def _store(self, lane: Lane, digest: str) -> CheckpointStore:
-
         options = self._options
         # Whatever of this changes, what was read before is of no use.
         scope = {
@@ -577,11 +573,9 @@ class ResidentModel:
 
     @property
     def _is_on_gpu(self) -> bool:
-
         return HAS_GPU and self._plan.n_gpu_layers != 0
 
     def _describe(self) -> ModelInfo:
-
         weights = self.weights
         return ModelInfo(
             name=self._entry.name,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.local.llama import Context, Weights
 
 _TRIED = Remembered("trial")
+_REVISION = "2"  # of what is tried
 _SOUND = "sound"
 _REFUSED = 64  # the exit code where llama.cpp said no in an orderly way
 # Ends that a file is to blame for. A lack of memory or a failing disk passes.
@@ -69,7 +70,7 @@ def try_file(
         return
     tried = lora or path
     states = [FileState.of(one) for one in (path, lora) if one is not None]
-    key = " ".join([BUILD, *(state.key for state in states)])
+    key = " ".join([_REVISION, BUILD, *(state.key for state in states)])
     verdict = _TRIED.get(key)
     if verdict is None:
         verdict, is_final = _verdict(path, lora, is_wanted)
@@ -177,8 +178,9 @@ def _main(path: Path, adapter: Path | None = None) -> int:
         return _REFUSED
     attempts: tuple[Callable[[Weights], None], ...] = (
         _try_text,
-        partial(_try_context, is_exact=False),
-        partial(_try_context, is_exact=True),
+        partial(_try_context, flash_attention=True),
+        partial(_try_context, flash_attention=False),
+        partial(_try_context, flash_attention=False, is_unified=False),
         _try_embedding,
     )
     for attempt in attempts:
@@ -214,7 +216,7 @@ def _token_ids(weights: Weights) -> list[int]:
     return (token_ids * _NUM_TOKENS)[:_NUM_TOKENS]
 
 
-def _try_context(weights: Weights, *, is_exact: bool) -> None:
+def _try_context(weights: Weights, *, flash_attention: bool, is_unified: bool = True) -> None:
     """Evaluate a few tokens at once and one alone, for these are computed in different ways."""
     from jupyter_llm.engine.local.llama import Context
 
@@ -224,13 +226,17 @@ def _try_context(weights: Weights, *, is_exact: bool) -> None:
         n_batch=_N_CTX,
         num_slots=_NUM_SLOTS,
         n_threads=1,  # several that wait for each other compute, too
-        flash_attention=not is_exact,
-        is_unified=not is_exact,
+        flash_attention=flash_attention,
+        is_unified=is_unified,
     )
     token_ids = _token_ids(weights)
+    num_read = len(token_ids)
     _decode(context, token_ids, 0)
-    if not is_exact:  # which evaluates no token alone
-        _decode(context, token_ids[:1], len(token_ids))
+    if is_unified:  # the exact one evaluates no token alone
+        may_repeat = weights.can_trim and weights.can_have_streams
+        if may_repeat and context.repeat(num_read):  # as `attention_trial` does
+            num_read *= _NUM_SLOTS
+        _decode(context, token_ids[:1], num_read)
     context.state(0)
     context.close()
 
