@@ -35,11 +35,11 @@ def _template(info: ModelInfo, engine: EngineStatus) -> Iterator[tuple[str, str]
 def _memory(info: ModelInfo, engine: EngineStatus) -> Iterator[tuple[str, str]]:
     """Yield what the memory is for: the window that users know, and the rest."""
     size = human_size(engine.kv_bytes - engine.exact_bytes)
-    room = f"{size} for {_windows(engine.room, info.n_ctx)}, {engine.num_used:,} used"
+    room = f"{size} for {engine.room:,} tokens, {engine.num_used:,} used"
     yield "memory for the conversation", f"{room} (a KV cache in {info.kv_type})"
     if engine.exact_cells:  # some texts are read apart from the others
         size = human_size(engine.exact_bytes)
-        room = f"{size} more, for {_windows(engine.exact_cells, info.n_ctx)}"
+        room = f"{size} more, for {engine.exact_cells:,} tokens"
         yield "memory for promised texts", f"{room}; it goes when none was asked for in 5 minutes"
     elif engine.promised_bytes:
         size = human_size(engine.promised_bytes)
@@ -52,11 +52,6 @@ def _read_already(engine: EngineStatus) -> str:
     sizes = [prefix.num_tokens for prefix in engine.prefixes]
     texts = count_of(len(sizes), "text")
     return f"{sum(sizes):,} tokens of {texts}" if sizes else "nothing"
-
-
-def _windows(num_cells: int, n_ctx: int) -> str:
-    count = num_cells // max(n_ctx, 1)
-    return f"{count} windows of {n_ctx:,} tokens" if count > 1 else f"{num_cells:,} tokens"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
