@@ -78,6 +78,16 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def untimed() -> Iterator[None]:
+    """Let no measurement decide how a test goes; test_attention.py takes it back."""
+    reading = ReadingTimes(follow_up_s=1.0, prompt_s=1.0)
+    times = AttentionTimes(flash=reading, plain=reading)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resident, "known_times", lambda _shape, _machine: times)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Point everything that is looked for in the user's home at an empty folder."""
@@ -100,10 +110,6 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sources, "_OLLAMA_SERVICE", str(home / "service"))
     # Trying a file takes a second, and these are our own; test_trial.py takes it back.
     monkeypatch.setattr(resident, "try_file", lambda _path, **_options: None)
-    # What is faster here must not decide how a test goes; test_attention.py takes it back.
-    reading = ReadingTimes(follow_up_s=1.0, prompt_s=1.0)
-    times = AttentionTimes(flash=reading, plain=reading)
-    monkeypatch.setattr(resident, "known_times", lambda _shape, _machine: times)
     # No test lives through a power cut, so none waits for the disk.
     monkeypatch.setattr(database, "_PRAGMAS", (*database._PRAGMAS, "synchronous = OFF"))
     return home

@@ -33,7 +33,7 @@ _WORTH = 1.05  # flash attention is the default: whatever is not slower by more,
 _NOISE = 1.1  # pairs that differ by no more are of one mind
 
 _REMEMBERED = Remembered("attention")
-_REVISION = 1  # of the measurement: what an earlier one found is no answer to this one
+_REVISION = 2  # of the measurement: what an earlier one found is no answer to this one
 
 
 class ReadingTimes(NamedTuple):
@@ -92,7 +92,9 @@ def known_times(shape: ModelShape, machine: Machine) -> AttentionTimes | None:
     """What was measured of models of this shape here; how they are quantized does not matter."""
     with suppress(ValueError, TypeError):
         flash, plain = json.loads(_REMEMBERED.get(_key(shape, machine)) or "")
-        return AttentionTimes(flash=ReadingTimes(*flash), plain=ReadingTimes(*plain))
+        return AttentionTimes(
+            flash=ReadingTimes(*map(float, flash)), plain=ReadingTimes(*map(float, plain))
+        )
     return None
 
 

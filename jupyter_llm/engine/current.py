@@ -428,7 +428,7 @@ class CurrentEngine:
 
     def free_alone(self) -> FreeMemory:
         """What would be free if all models went: what another one may take."""
-        from jupyter_llm.engine.local.memory import free_beside
+        from jupyter_llm.engine.local.resident import free_beside
 
         engines = [one.engine for one in self._residents.alive]
         return free_beside(
@@ -595,7 +595,8 @@ class CurrentEngine:
         self, entry: ModelEntry, options: EngineOptions, leaving: Sequence[Resident]
     ) -> Sequence[Resident]:
         """The models that go before another one is loaded, if it can be: a bad file moves none."""
-        from jupyter_llm.engine.local.memory import free_beside, num_to_go
+        from jupyter_llm.engine.local.memory import num_to_go
+        from jupyter_llm.engine.local.resident import free_beside
 
         others = [one for one in self._residents.alive if one not in leaving]
         others.sort(key=lambda one: one.engine.work != "idle")  # what writes goes last of all

@@ -16,7 +16,7 @@ from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.engine.local import engine as local
-from jupyter_llm.engine.local import memory
+from jupyter_llm.engine.local import memory, resident
 from jupyter_llm.engine.local.memory import num_to_go
 from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.errors import (
@@ -60,7 +60,7 @@ def free(monkeypatch: pytest.MonkeyPatch, ram_bytes: int) -> None:
     def free_beside(_sizes: object, held: tuple[FreeMemory, ...] = ()) -> FreeMemory:
         return FreeMemory(ram_bytes=ram_bytes + sum(one.ram_bytes for one in held))
 
-    monkeypatch.setattr(memory, "free_beside", free_beside)
+    monkeypatch.setattr(resident, "free_beside", free_beside)
 
 
 def held() -> int:

@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.local.groups import MAX_GROUP
 from jupyter_llm.errors import NotEnoughMemoryError, OptionError
-from jupyter_llm.models.machine import FreeMemory, free_memory
-from jupyter_llm.models.neighbours import leave_room
+from jupyter_llm.models.machine import FreeMemory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -320,7 +319,7 @@ def num_to_go(
     """
 
     def plan(count: int) -> tuple[LoadPlan, FreeMemory]:
-        left = _sum(free, *held[:count])
+        left = sum_of(free, *held[:count])
         return plan_load(file, options, left, num_sequences=NUM_SEQUENCES), left
 
     alone, _ = plan(len(held))
@@ -335,22 +334,8 @@ def num_to_go(
     return len(held)
 
 
-def free_beside(sizes: Sequence[int], held: Sequence[FreeMemory] = ()) -> FreeMemory:
-    """What is free beside models of so many bytes that are loaded and go on being read.
-
-    With what they have `held` it is what would be free without them.
-    """
-    import psutil
-
-    from jupyter_llm.engine.local.llama import device_memory
-
-    # As far as their files' pages are mapped; the rest is memory of our own, which is not free.
-    mapped = getattr(psutil.Process().memory_info(), "shared", 0)
-    free = free_memory(device_memory(), needed_bytes=min(mapped, sum(sizes)))
-    return _sum(leave_room(free), *held)
-
-
-def _sum(*parts: FreeMemory) -> FreeMemory:
+def sum_of(*parts: FreeMemory) -> FreeMemory:
+    """All of it together."""
     has_gpu = parts[0].vram_bytes is not None
     return FreeMemory(
         ram_bytes=sum(part.ram_bytes for part in parts),

@@ -39,6 +39,7 @@ from jupyter_llm.engine.local.memory import (
     kv_bytes,
     padded,
     plan_load,
+    sum_of,
 )
 from jupyter_llm.engine.local.tokenizer import Tokenizer
 from jupyter_llm.engine.local.trial import try_file
@@ -90,6 +91,19 @@ _PATIENCE = 240  # tokens that one lane evaluates before one with lesser work ge
 _SMALL_FILE_BYTES = 500_000_000  # the self-test takes about a second with such a model
 _UNMAPPED_SHARE = 0.5  # of the free memory
 _CLOSING_STATE_BYTES = 256 << 20  # more would hold up the end of the kernel
+
+
+def free_beside(
+    sizes: collections.abc.Sequence[int], held: collections.abc.Sequence[FreeMemory] = ()
+) -> FreeMemory:
+    """What is free beside models of so many bytes that are loaded and go on being read.
+
+    With what they have `held` it is what would be free without them.
+    """
+    # As far as their files' pages are mapped; the rest is memory of our own, which is not free.
+    mapped = getattr(psutil.Process().memory_info(), "shared", 0)
+    free = free_memory(device_memory(), needed_bytes=min(mapped, sum(sizes)))
+    return sum_of(leave_room(free), *held)
 
 
 class ResidentModel:

@@ -164,7 +164,7 @@ process = psutil.Process()
 before = process.memory_info().rss
 loaded, after = [], []
 for _ in range(rounds):
-    options = EngineOptions(n_ctx=4096, n_threads=2, flash_attention=True)
+    options = EngineOptions(n_ctx=4096, n_threads=2, exact=False, flash_attention=True)
     engine = LocalEngine(find_model(path), options)
     params = SamplingParams(temperature=0, max_tokens=4, ignore_eos=True)
     engine.submit(Request(prompt="word " * 600, params=params)).result()
