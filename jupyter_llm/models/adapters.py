@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass, replace
 from functools import cache
@@ -34,8 +33,11 @@ class Lora:
             raise OptionError(f"lora must be the path of an adapter, not {value!r:.60}.")
         text = os.fsdecode(value)
         name, _, end = text.rpartition(":")
-        scale = _number(end)
-        if not name or scale is None or os.path.lexists(text):  # a colon may be part of a name
+        try:
+            scale = float(end)
+        except ValueError:
+            name = ""
+        if not name or os.path.lexists(text):  # a colon may be part of a name
             name, scale = text, 1.0
         if not name or not scale or not abs(scale) <= MAX_SCALE:
             raise OptionError(
@@ -64,14 +66,6 @@ class Lora:
                 f"{base.path.name} is one of {base.architecture}. Use the model it was made for.",
             )
         return replace(base, size_bytes=base.size_bytes + file.size_bytes)
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else math.inf
 
 
 @cache

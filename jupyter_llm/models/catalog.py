@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jupyter_llm.common.tables import count_of, human_size, markdown_table
 
@@ -43,8 +43,6 @@ class CatalogEntry:
     """In billions, of those that each token needs, where that is not all."""
     uses: tuple[str, ...]
     licence_link: str = ""
-    sources: dict[str, str] = field(default_factory=dict)
-    """The address where each fact was looked up, by the fact's name."""
 
     @property
     def quantization(self) -> str:
@@ -88,19 +86,12 @@ class Suggestion:
 
 @cache
 def catalog() -> tuple[CatalogEntry, ...]:
-    """All entries, as they stand in the file."""
+    """All entries, as they stand in the file, which also says where each fact was looked up."""
     text = Path(__file__).with_name("catalog.toml").read_text(encoding="utf-8")
-    document = tomllib.loads(text)
-    return tuple(_entry(model, document["source"]) for model in document["model"])
-
-
-def _entry(model: dict[str, Any], addresses: dict[str, str]) -> CatalogEntry:
-    sources = {
-        fact: addresses[name]
-        for name, facts in model["sources"].items()
-        for fact in facts.split(", ")
-    }
-    return CatalogEntry(**{**model, "uses": tuple(model["uses"]), "sources": sources})
+    models = tomllib.loads(text)["model"]
+    for model in models:
+        del model["sources"]
+    return tuple(CatalogEntry(**{**model, "uses": tuple(model["uses"])}) for model in models)
 
 
 def find_entry(name: str) -> CatalogEntry | None:

@@ -121,12 +121,6 @@ def test_nothing_of_what_is_deleted_stays_in_the_file(seed: int) -> None:
     assert {mark for mark in marks if mark in found} <= set(there.values())
 
 
-def test_what_is_deleted_gives_its_room_back(path: Path) -> None:
-    put("x" * 1_000_000)
-    store().write(WORDS, lambda connection: connection.execute("DELETE FROM words"))
-    assert written().stat().st_size < 50_000
-
-
 # Versions
 
 
@@ -236,22 +230,6 @@ def test_what_is_no_file_in_the_stores_place_is_set_aside_and_not_written_throug
     assert "\n" not in message
 
 
-@POSIX
-def test_a_link_as_the_journal_is_not_written_through(
-    path: Path, tmp_path: Path, warnings: Warnings
-) -> None:
-    put("one")
-    journal = Path(f"{written()}-journal")
-    journal.unlink()
-    journal.symlink_to(tmp_path / "other")
-    put("two")
-    assert not store().flush(30)
-    assert not (tmp_path / "other").exists()
-    journal.unlink()
-    assert words() == ["one", "two"]
-    assert len(warnings()) == 1
-
-
 # A disk that does not do as asked
 
 
@@ -293,20 +271,6 @@ def test_what_is_read_only_is_still_read_and_told_once(
     assert len(warnings()) == 1
 
 
-def test_what_waits_for_a_disk_does_not_fill_the_memory(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database, "_MAX_PENDING", 100)
-    path.parent.parent.mkdir(parents=True)
-    path.parent.touch()
-    put("never given up")
-    put(*map(str, range(50)), size=10)
-    assert not store().flush(30)
-    assert len(store()._pending) == 11
-    path.parent.unlink()
-    assert words() == ["never given up", *map(str, range(40, 50))]
-
-
 FULL_DISK = """
 import resource
 from common.test_database import put, store, words
@@ -333,11 +297,6 @@ def test_a_full_disk_loses_nothing_once_there_is_room_again() -> None:
 
 
 # Processes and threads
-
-
-def test_what_was_written_last_is_there_when_the_process_has_ended() -> None:
-    run_python("from common.test_database import put\nput(*map(str, range(200)))")
-    assert words() == list(map(str, range(200)))
 
 
 @pytest.mark.parametrize("is_stopped", [False, True])

@@ -155,14 +155,6 @@ def test_a_file_reached_in_two_ways_is_listed_once(
     assert [entry.path for entry in list_models()] == [shelf / "model.gguf"]
 
 
-def test_a_working_folder_that_is_gone_does_no_harm(
-    tiny_gguf: Path, shelf: Path, here: Path
-) -> None:
-    put(tiny_gguf, shelf / "model.gguf")
-    here.rmdir()
-    assert names() == ["model"]
-
-
 @pytest.mark.parametrize(
     "name",
     ["some-model-q4_0", "Some-Model-Q4_0", "some-model-Q4_0.gguf", "some", "SOME-M"],
@@ -172,11 +164,6 @@ def test_a_name_finds_its_model(tiny_gguf: Path, shelf: Path, name: str) -> None
     path = put(tiny_gguf, shelf / "Some-Model-Q4_0.gguf", shelf / "other.gguf")
     entry = find_model(name)
     assert (entry.name, entry.path) == ("some-model-q4_0", path)
-
-
-def test_a_whole_name_wins_over_a_beginning(tiny_gguf: Path, shelf: Path) -> None:
-    put(tiny_gguf, shelf / "some-large.gguf", shelf / "some.gguf")
-    assert find_model("some").path == shelf / "some.gguf"
 
 
 def test_an_ambiguous_beginning_names_what_it_may_mean(tiny_gguf: Path, shelf: Path) -> None:

@@ -88,12 +88,6 @@ def test_a_hub_that_never_sends_more_is_given_up_and_what_came_is_kept(
     assert hub.fetched[-1].headers["range"] == "bytes=100000-"
 
 
-def test_a_hub_without_ranges_begins_anew(hub: Hub) -> None:
-    hub.has_ranges = False
-    hub.cuts = [100_000]
-    assert pull(NAME).path.read_bytes() == data_of(hub)
-
-
 @pytest.mark.parametrize("size", [SIZE, SIZE - 9, SIZE + 9])
 def test_what_is_not_as_promised_is_deleted_and_said(hub: Hub, home: Path, size: int) -> None:
     data = data_of(hub)
@@ -193,12 +187,6 @@ def test_no_hash_or_name_that_the_hub_states_leads_out_of_the_cache(
     with pytest.raises(DownloadError, match="no GGUF files"):
         pull(NAME)
     assert mine.exists()
-
-
-def test_a_commit_that_is_none_is_told(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    stated(monkeypatch, "../../x", a="0" * 64)
-    with pytest.raises(DownloadError, match="does not say which commit"):
-        pull(NAME)
 
 
 def test_no_tag_in_an_answer_leads_out_of_the_cache(hub: Hub, home: Path) -> None:

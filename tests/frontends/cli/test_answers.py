@@ -265,17 +265,3 @@ class TestInTerminal:
         chat.type("\x04")
         assert chat.process.wait(20) == 0
         assert "Traceback" not in chat._text
-
-
-@pytest.mark.slow
-def test_a_real_model_answers_in_a_pipe(smollm2: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "jupyter_llm", "run", "-n", "8", "What is it?"],
-        input="Paris is the capital of France.",
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()

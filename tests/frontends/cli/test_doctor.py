@@ -17,7 +17,6 @@ from jupyter_llm.common.database import store
 from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.engine.local import installed
 from jupyter_llm.engine.local.installed import Installed, installed_llama
-from jupyter_llm.errors import EngineError
 from jupyter_llm.frontends import doctor, installation
 from jupyter_llm.frontends.cli import main
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
@@ -82,13 +81,6 @@ def test_a_healthy_installation_has_nothing_wrong(
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "All is well."
     assert not any(line.startswith("WRONG") for line in lines)
-
-
-def test_a_front_end_of_another_version_is_said(find: Find, tmp_path: Path) -> None:
-    write_extension(tmp_path, "0.0.1")
-    found = find("JupyterLab")
-    assert found["said"].startswith("The extension is 0.0.1 and jupyter_llm ")
-    assert found["advice"] == "install it again"
 
 
 @pytest.mark.parametrize(
@@ -200,10 +192,3 @@ def test_the_command_of_notebooks_says_the_same(find: Find) -> None:
     report = COMMANDS["doctor"].run(Call(llm=llm, chat=llm.chat()))
     assert str(report).startswith("All is well.\n\n|")
     assert "| ✓ | model | tiny" in str(report)
-
-
-def test_a_process_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installed, "_ASK", (sys.executable, "-c", "import time; time.sleep(99)"))
-    monkeypatch.setattr(installed, "_PATIENCE_S", 0)
-    with pytest.raises(EngineError, match="did not answer"):
-        installed_llama()

@@ -68,15 +68,6 @@ def test_a_licence_is_shown_and_has_to_be_accepted(
     assert json.loads(capsys.readouterr().out)["repository"] == NAME
 
 
-def test_without_a_name_what_suits_this_machine_is_listed(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert main(["pull"]) == 0
-    assert "`jupyter llm pull NAME` downloads one" in capsys.readouterr().out
-    assert main(["pull", "--json"]) == 0
-    assert isinstance(json.loads(capsys.readouterr().out), list)
-
-
 def test_without_a_question_only_a_whole_name_is_removed(
     home: Path, tiny_gguf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
