@@ -47,7 +47,7 @@ def _array_body(value: Any, reading: Reading) -> str:
         return "\n".join(reading.brief(row, reading.max_chars // 2) for row in rows)
     first = array.flat[:_NUM_SHOWN].tolist()
     parts = [f"{one:.6g}" if type(one) is float else cut(reading.brief(one), 24) for one in first]
-    lines = [_range(array)] if not reading.deadline.is_over else []
+    lines = [_range(array)] if reading.deadline.left_s else []
     room = reading.max_chars - len("\n".join([*lines, "values: "]))
     lines.append(f"values: {listed(parts, room, array.size - len(parts))}")
     return "\n".join(line for line in lines if line)

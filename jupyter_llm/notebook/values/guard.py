@@ -2,9 +2,8 @@
 
 Each call runs on a daemon thread of its own, so that the thread of the cells can give up on it and
 hears of an interrupt at once. A call that is given up gets an exception, which ends any loop in
-Python; what waits inside C goes on until it returns, with its output dropped. What computes inside
-C, as `sum(range(10**9))`, may keep the interpreter's lock, and with it all threads, for so long:
-nothing in this process can break that off, so its class is not asked again.
+Python. What computes inside C, as `sum(range(10**9))`, may keep the interpreter's lock, and with it
+all threads: nothing in this process can break that off, so its class is not asked again.
 """
 
 from __future__ import annotations
@@ -42,11 +41,6 @@ class Deadline:
         """The seconds until then; 0 once it is over."""
         return max(0.0, self._end - time.monotonic())
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the moment has passed."""
-        return self.left_s == 0.0
-
 
 def ask(call: Callable[[], object], asked: type, within_s: float) -> str:
     """The text that a call of the user's code gives; `asked` is the class it belongs to.
@@ -54,9 +48,9 @@ def ask(call: Callable[[], object], asked: type, within_s: float) -> str:
     `NoAnswerError`: it took too long, failed, or gave no text. A class that was too slow once is
     not asked again.
     """
+    key = _key_of(asked)
     if _thread.asks_nobody:
         raise NoAnswerError("was not asked yet")
-    key = _key_of(asked)
     if key in _slow:
         raise NoAnswerError(_slow[key])
     if within_s < _LEAST_S:
@@ -108,8 +102,7 @@ def _unheard(call: Callable[[], object], key: tuple[object, ...], within_s: floa
     try:
         return call()
     finally:
-        # Inside C it may have kept all other threads waiting for as long as it liked, however
-        # little time it was given: once is enough.
+        # Inside C it may have kept all other threads waiting: once is enough.
         if time.thread_time() - start_s > max(within_s, _FAIR_S):
             _slow.setdefault(key, _too_long(within_s))
 
@@ -138,14 +131,11 @@ class _ThreadState(threading.local):
     asks_nobody = False
 
 
-class _Nowhere(io.RawIOBase):
-    """Takes bytes and drops them."""
+class _Nowhere(io.TextIOBase):
+    """Takes texts and drops them."""
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any, /) -> int:
-        return len(data)
+    def write(self, text: str, /) -> int:
+        return len(text)
 
 
 class _Muffler:
@@ -162,7 +152,7 @@ class _Muffler:
 
 
 _thread = _ThreadState()
-_nowhere = io.TextIOWrapper(io.BufferedWriter(_Nowhere()))
+_nowhere = _Nowhere()
 _muting = threading.Lock()
 _num_muted = 0
 # Until 3.13, `print` goes on with a stream that was replaced meanwhile and may have been freed: a
@@ -187,11 +177,9 @@ def _unmute() -> None:
     global _num_muted  # noqa: PLW0603
     with _muting:
         _num_muted -= 1
-        if _num_muted:
-            return
-        for muffler in tuple(_mufflers):
-            stream = muffler.muffled
+        for muffler in () if _num_muted else tuple(_mufflers):
             # Without a call between test and store no other thread comes in between.
+            stream = muffler.muffled
             if sys.stdout is muffler:
                 sys.stdout = stream
             if sys.stderr is muffler:

@@ -22,7 +22,8 @@ from jupyter_llm.notebook.values.peek import (
 _MAX_FIELDS: Final = 40
 # What these show is all that they hold, written in C, so that nobody could break it off.
 _WHOLE: Final = tuple(
-    cls.__repr__ for cls in (UserDict, UserList, UserString, ChainMap, Namespace, SimpleNamespace)
+    cls.__repr__
+    for cls in (object, UserDict, UserList, UserString, ChainMap, Namespace, SimpleNamespace)
 )
 _OWN_ZONES: Final = ("datetime", "zoneinfo", "pytz", "dateutil")
 
@@ -34,9 +35,8 @@ def declared_fields(cls: type) -> dict[str, object]:
         if type(found) is dict:
             return {text_of(key): field for key, field in found.items()}
     found = class_attribute(cls, "__attrs_attrs__")
-    if not is_a(found, tuple):
-        return {}
-    return {text_of(attribute(field, "name")): field for field in tuple.__iter__(found)}
+    fields = tuple.__iter__(found) if is_a(found, tuple) else ()
+    return {text_of(attribute(field, "name")): field for field in fields}
 
 
 def _is_named_tuple(value: object) -> bool:
@@ -44,52 +44,29 @@ def _is_named_tuple(value: object) -> bool:
 
 
 def fields_of(value: Any) -> dict[str, object]:
-    """What an instance holds in its fields; those left out of its repr are left out here."""
+    """What an instance holds by name; those left out of its repr are left out here."""
     if _is_named_tuple(value):
         names = class_attribute(type(value), "_fields")
         return dict(zip(map(text_of, names), tuple.__iter__(value), strict=False))
-    held = {
-        name: attribute(value, name)
-        for name, field in declared_fields(type(value)).items()
-        if attribute(field, "repr") is not False
-    }
-    return {name: item for name, item in held.items() if item is not ABSENT}
-
-
-def _public(value: object) -> dict[str, object]:
+    if declared := declared_fields(type(value)):
+        shown = (key for key, field in declared.items() if attribute(field, "repr") is not False)
+        held = {name: attribute(value, name) for name in shown}
+        return {name: one for name, one in held.items() if one is not ABSENT}
     return {name: one for name, one in instance_dict(value).items() if not name.startswith("_")}
 
 
-def _named(fields: dict[str, object], reading: Reading, room: int) -> str:
-    each = max(8, min(2 * ITEM_CHARS, room - 8))
+def _fields(value: Any, reading: Reading, room: int) -> str:
+    name, fields = type_name(value), fields_of(value)
     few = list(fields.items())[:_MAX_FIELDS]
-    parts = [f"{name}={reading.brief_of(name, item, each)}" for name, item in few]
-    return listed(parts, room, len(fields) - len(few))
+    each = max(8, min(2 * ITEM_CHARS, room - 8))
+    parts = [f"{key}={reading.brief_of(key, item, each)}" for key, item in few]
+    return f"{name}({listed(parts, room - len(name) - 2, len(fields) - len(few))})"
 
 
-def _record_inline(value: Any, reading: Reading, room: int) -> str:
-    name = type_name(value)
-    return f"{name}({_named(fields_of(value), reading, room - len(name) - 2)})"
-
-
-def _exception_inline(value: Any, reading: Reading, room: int) -> str:
+def _exception(value: Any, reading: Reading, room: int) -> str:
     name = type_name(value)
     arguments = [reading.brief(one, 200) for one in BaseException.args.__get__(value)]  # type: ignore[attr-defined]
     return f"{name}({listed(arguments, room - len(name) - 2)})"
-
-
-def _object_head(value: Any, _reading: Reading) -> str:
-    return f"{type_name(value)} object"
-
-
-def _object_body(value: Any, reading: Reading) -> str:
-    fields = _public(value)
-    return f"attributes: {_named(fields, reading, reading.max_chars - 12)}" if fields else ""
-
-
-def _object_inline(value: Any, reading: Reading, room: int) -> str:
-    name = type_name(value)
-    return f"<{name} {_named(_public(value), reading, room - len(name) - 3)}>".replace(" >", ">")
 
 
 def is_known_zone(zone: object) -> bool:
@@ -110,14 +87,12 @@ def _in_a_line(inline: Callable[[Any, Reading, int], str]) -> Kind:
     )
 
 
-RECORD: Final = _in_a_line(_record_inline)
-EXCEPTION: Final = _in_a_line(_exception_inline)
-OBJECT: Final = Kind(_object_head, _object_body, _object_inline, holds_items=True)
+OBJECT: Final = _in_a_line(_fields)
+EXCEPTION: Final = _in_a_line(_exception)
 SAID: Final = Kind(
     lambda value, reading: f"{type_name(value)} {_said(value, reading, reading.max_chars - 80)}",
     inline=_said,
 )
-
 # Of these only the library's own classes.
 OWN_OBJECTS: Final = dict.fromkeys(
     (
@@ -131,7 +106,7 @@ OWN_OBJECTS: Final = dict.fromkeys(
 
 def record_kind(value: object) -> Kind | None:
     """The kind of a value whose class declares fields; None for others."""
-    return RECORD if declared_fields(type(value)) or _is_named_tuple(value) else None
+    return OBJECT if declared_fields(type(value)) or _is_named_tuple(value) else None
 
 
 def object_kind(value: object) -> Kind | None:
@@ -139,5 +114,4 @@ def object_kind(value: object) -> Kind | None:
     if is_a(value, BaseException):
         return EXCEPTION
     shown = class_attribute(type(value), "__repr__")
-    is_plain = shown is object.__dict__["__repr__"] or any(shown is one for one in _WHOLE)
-    return OBJECT if is_plain else None
+    return OBJECT if any(shown is one for one in _WHOLE) else None

@@ -181,7 +181,7 @@ def _frame_body(value: Any, reading: Reading) -> str:
         name = _label(label, reading)
         series = frame.iloc[:, place] if is_pandas else frame.to_series(place)
         about, cells = _text(series.dtype), ("…",) * min(_NUM_ROWS, len(frame))
-        if not reading.deadline.is_over:
+        if reading.deadline.left_s:
             about += _nulls(series)
             cells = _cells(name, series, _NUM_ROWS, reading)
         columns.append(_Column(cut(name, _NAME_CHARS), about, cells))

@@ -90,16 +90,16 @@ def test_what_is_told_of_hostile_objects() -> None:
     tells("prints", "Prints()")
     tells("huge", "xxx", "(cut, 10000000 characters)")
     tells("bytes_", "failed: TypeError")
-    tells("property_", "Property object", "shown=1")
+    tells("property_", "Property(shown=1)")
     tells("proxy", "<Proxy>")
     tells("mock", "MagicMock")
-    tells("liar", "object")
+    tells("liar", "DataFrame()")
     tells("recursive_", "list, 3 items", "…(itself)")
     tells("deep_", "list, 1 item")
     tells("lazy_", "polars LazyFrame, lazy; it was not computed")
     tells("large_", "100000000 rows x 1 column", "n float64")
     tells("generator_", "<generator object")
-    tells("hostile", "Hostileobject object")
+    tells("hostile", "Hostileobject()")
     tells("hostile_items", "list, 3 items")
     tells("hostile_dict", "(dict), 1 item", "{'a': 1}")
     tells("hostile_list", "(list), 2 items", "[1, 2]")
@@ -112,16 +112,16 @@ def test_what_is_told_of_hostile_objects() -> None:
     tells("hostile_error", "HostileValueError('text')")
     tells("hostile_frame", "HostileFrame, 2 rows x 1 column", "a int64")
     tells("hostile_array", "Hostilendarray, shape (2,), int64")
-    cell = "support.hostile.Hostil"  # …eCell is cut
+    cell = "support.hostile.Hostile"  # …Cell is cut
     tells("array_of_hostile", "shape (2,), object", cell)
     tells("frame_of_hostile", "c object (1 null)", cell)
     tells("series_of_hostile", cell, ": 1")
     tells("labels_of_hostile", cell, "int64")
     tells("polars_of_hostile", "c Object", cell)
-    tells("of_meta", "OfMeta object")
+    tells("of_meta", "OfMeta()")
     tells("class_of_meta", "class", "OfMeta")
     tells("answers", "a text of a subclass")
-    tells("hooks", "HooksThatFail object")
+    tells("hooks", "HooksThatFail()")
     tells("deletes", "Deletes()")
 
 
@@ -271,7 +271,7 @@ def test_hooks_of_an_instance_and_of_a_proxy_do_not_count() -> None:
             return lambda: "from the proxy's target"
 
     value = Passes()
-    assert "object" in summarize("x", value)
+    assert "Passes()" in summarize("x", value)
     assert hostile.ran == []
 
 
