@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Final
 
@@ -53,34 +53,34 @@ def mentioned(text: str, namespace: Mapping[str, object]) -> list[str]:
 
 def at_names(text: str, namespace: Mapping[str, object]) -> list[str]:
     """The variables that a text names with `@`; `OptionError` if there is no such variable."""
-    names = [found[1] for found in _ats(text)]
-    for name in names:
-        if name not in namespace:
-            hint = _nearest(name, namespace, "Put it in `backticks` to keep the @ as it is.")
-            raise OptionError(f"There is no variable {name!r} for @{name}. {hint}")
-    return list(dict.fromkeys(names))
+    hint = "Put it in `backticks` to keep the @ as it is."
+    return _existing((found[1] for found in _ats(text)), namespace, " for @{}", hint)
 
 
 def chosen(choice: str, namespace: Mapping[str, object]) -> list[str]:
     """The variables of a list like `a,b`; `OptionError` if there is no such variable."""
-    names = [name for part in choice.split(",") if (name := part.strip().removeprefix("@"))]
-    for name in names:
+    names = (part.strip().removeprefix("@") for part in choice.split(","))
+    hint = "--vars takes auto, none, or names: --vars df,x."
+    return _existing(filter(None, names), namespace, "", hint)
+
+
+def _existing(
+    names: Iterable[str], namespace: Mapping[str, object], of: str, otherwise: str
+) -> list[str]:
+    found = list(dict.fromkeys(names))
+    for name in found:
         if name not in namespace:
-            otherwise = "--vars takes auto, none, or names: --vars df,x."
-            hint = _nearest(name, namespace, otherwise)
-            raise OptionError(f"There is no variable {name!r}. {hint}")
-    return list(dict.fromkeys(names))
+            known = [one for one in namespace if not one.startswith("_") and one not in _IPYTHON]
+            hint = nearest(name, known, otherwise)
+            raise OptionError(f"There is no variable {name!r}{of.format(name)}. {hint}")
+    return found
 
 
 def without_at(text: str, namespace: Mapping[str, object]) -> str:
     """A prompt in which `@name` is `name`, for variables; any other `@` stays."""
-    parts: list[str] = []
-    end = 0
-    for found in _ats(text):
-        if found[1] in namespace:
-            parts.append(text[end : found.start()])
-            end = found.start() + 1
-    return "".join([*parts, text[end:]])
+    for found in reversed([found for found in _ats(text) if found[1] in namespace]):
+        text = text[: found.start()] + text[found.start() + 1 :]
+    return text
 
 
 def used(source: str, namespace: Mapping[str, object]) -> list[str]:
@@ -110,35 +110,26 @@ def _is_told(name: str, namespace: Mapping[str, object]) -> bool:
 
 def plainly_mentioned(text: str, namespace: Mapping[str, object]) -> list[str]:
     """The variables that a text names without `@`, which means nothing in it."""
-    return list(dict.fromkeys(_plain_names(text, namespace)))
-
-
-def _plain_names(text: str, namespace: Mapping[str, object]) -> Iterator[str]:
-    is_within = _finder(text, _FENCE, _SPAN)
+    code = _spans(text, _FENCE, _SPAN)
+    names = {}
     for found in _NAME.finditer(text):
         name = found[0]
-        if name not in namespace:
-            continue
-        is_code = is_within(found.start())
-        is_word = _FUNCTION_WORDS.fullmatch(name) or type(namespace[name]) is ModuleType
-        if is_code or (_is_told(name, namespace) and not is_word):
-            yield name
+        if name in namespace and name not in names:
+            is_word = _FUNCTION_WORDS.fullmatch(name) or type(namespace[name]) is ModuleType
+            if _is_within(found, code) or (_is_told(name, namespace) and not is_word):
+                names[name] = True
+    return list(names)
 
 
-def _ats(text: str) -> Iterator[re.Match[str]]:
-    """Yield the `@name`s of a text that stand outside of code."""
-    is_within = _finder(text, _FENCE, _SPAN, _DECORATORS)
-    for found in _AT.finditer(text):
-        if not is_within(found.start()):
-            yield found
+def _ats(text: str) -> list[re.Match[str]]:
+    """The `@name`s of a text that stand outside of code."""
+    code = _spans(text, _FENCE, _SPAN, _DECORATORS)
+    return [found for found in _AT.finditer(text) if not _is_within(found, code)]
 
 
-def _finder(text: str, *patterns: re.Pattern[str]) -> Callable[[int], bool]:
-    """What tells whether a place of a text is within a match of one of some patterns."""
-    spans = [found.span() for pattern in patterns for found in pattern.finditer(text)]
-    return lambda place: any(start <= place < end for start, end in spans)
+def _spans(text: str, *patterns: re.Pattern[str]) -> list[tuple[int, int]]:
+    return [found.span() for pattern in patterns for found in pattern.finditer(text)]
 
 
-def _nearest(name: str, namespace: Mapping[str, object], otherwise: str) -> str:
-    known = [one for one in namespace if not one.startswith("_") and one not in _IPYTHON]
-    return nearest(name, known, otherwise)
+def _is_within(found: re.Match[str], spans: list[tuple[int, int]]) -> bool:
+    return any(start <= found.start() < end for start, end in spans)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from types import ModuleType
 from typing import Final
 
@@ -45,20 +45,13 @@ def describe(
     """
     known = {key: value for key, value in list(namespace.items()) if type(key) is str}
     plain = {key: value for key, value in known.items() if unasked is None or key in unasked}
-    room = Room(max_chars, deadline_s)
     named, in_cells = _meant(prompt, recent_sources, known, plain, choice)
+    room = Room(max_chars, deadline_s)
     told = {name: room.tell(name, known[name]) for name in named}
-    told |= {
-        name: room.tell(name, known[name], _few_chars(known[name]))
-        for name in in_cells
-        if name not in told
-    }
+    few = {name: _few_chars(known[name]) for name in in_cells}
+    told |= {name: room.tell(name, known[name], few[name]) for name in few if name not in told}
     # Those that no prompt changes come first, so that they can be read before it is asked.
-    unchanged = [
-        name
-        for name in in_cells
-        if (one := told[name]) and len(one.text) <= _few_chars(known[name])
-    ]
+    unchanged = [name for name in few if (one := told[name]) and len(one.text) <= few[name]]
     ordered = dict.fromkeys([*unchanged, *sorted(named, key=prompt.find)])
     return [summary for name in ordered if (summary := told[name]) is not None]
 
@@ -85,24 +78,19 @@ def _meant(
     plain: Mapping[str, object],
     choice: str,
 ) -> tuple[list[str], list[str]]:
-    """The variables that are named, and those that the recent cells use."""
+    """The variables that are named, and those that the recent cells use and that hold data."""
+    named, in_cells = at_names(prompt, known), []
     if choice == "auto":
-        named_in_it = (name for name in mentioned(prompt, known) if name in plain)
-        others = [name for name in named_in_it if not is_library_module(known[name])]
-    else:
-        others = [] if choice == "none" else chosen(choice, known)
-    named = list(dict.fromkeys([*at_names(prompt, known), *others]))
-    used_too = _in_cells(recent_sources, plain) if choice == "auto" else ()
-    return named, list(dict.fromkeys(used_too))
-
-
-def _in_cells(sources: Sequence[str], known: Mapping[str, object]) -> Iterator[str]:
-    """Yield the variables that cells use; of functions and modules their source says enough."""
-    for source in reversed(sources):
-        yield from (name for name in used(source, known) if _is_worth_telling(known[name]))
+        others = (name for name in mentioned(prompt, known) if name in plain)
+        named += [name for name in others if not is_library_module(known[name])]
+        names = (name for source in reversed(recent_sources) for name in used(source, plain))
+        in_cells = [name for name in dict.fromkeys(names) if _is_worth_telling(known[name])]
+    elif choice != "none":
+        named += chosen(choice, known)
+    return list(dict.fromkeys(named)), in_cells
 
 
 def _is_worth_telling(value: object) -> bool:
-    """Tell whether a value says more than the cell that made it: no code, and no plain number."""
+    """Whether a value says more than the cell that made it: no code, and no plain number."""
     is_plain = type(value) in _PLAIN or (type(value) is str and len(value) <= _PLAIN_CHARS)
     return tells_data(value) and not is_plain
