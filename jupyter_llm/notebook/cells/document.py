@@ -32,9 +32,9 @@ class Document:
     revision: int = 0
 
     def edited(self, at: int, remove: int, insert: Sequence[DocumentCell]) -> Document:
-        """The document with some cells from a place on taken out and others put there.
+        """The document with some cells taken out and others put there.
 
-        Raises `DocumentError` where there are no such cells, so that the front end sends all anew.
+        `DocumentError`: there are no such cells, so the front end sends all anew.
         """
         if at < 0 or remove < 0 or at + remove > len(self.cells):
             raise DocumentError(

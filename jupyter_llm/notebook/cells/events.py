@@ -23,9 +23,9 @@ class Output:
 class CellEvent:
     """One run of a cell.
 
-    `number` is its place on the timeline, counted from 1 and never used twice, so a cell that ran
-    again is another event with the same `cell_id`, unless nothing of it was new: then the counts of
-    those runs are in `again`. `source` is as typed, magics included.
+    `number` is its place on the timeline, from 1 on. A cell that ran again is another event with
+    the same `cell_id`, unless nothing of it was new: then the counts of those runs are in `again`.
+    `source` is as typed, magics included.
     """
 
     number: int

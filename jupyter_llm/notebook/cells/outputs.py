@@ -37,11 +37,9 @@ def bundle_text(bundle: Mapping[str, Any]) -> str:
     for mime in bundle:
         if mime.startswith(("image/", "video/", "audio/")):
             return f"<{mime}>"
-    text = bundle.get("text/plain")
-    if isinstance(text, str) and not _MEANINGLESS.fullmatch(text):
-        return _steady(clip(text, _MAX_CHARS))
-    for mime in ("text/markdown", "text/latex"):
-        if isinstance(text := bundle.get(mime), str):
+    for mime in ("text/plain", "text/markdown", "text/latex"):
+        text = bundle.get(mime)
+        if isinstance(text, str) and not _MEANINGLESS.fullmatch(text):
             return _steady(clip(text, _MAX_CHARS))
     return " ".join(f"<{mime}>" for mime in bundle if mime != "text/plain")
 
@@ -66,26 +64,16 @@ def _frames(trace: TracebackType | None, cell_name: Callable[[str], str | None])
         traceback.walk_tb(trace), limit=-_MAX_DEPTH, lookup_lines=False
     )
     names = [cell_name(frame.filename) for frame in stack]
-    if not any(names):
-        return []
-    told = [
-        _frame_line(frame, name)
-        for frame, name in zip(stack, names, strict=True)
-        if name or frame is stack[-1]
-    ]
+    told = []
+    for frame, name in zip(stack, names, strict=True):
+        if name or (any(names) and frame is stack[-1]):
+            # A path without what only this machine knows.
+            _folder, is_installed, inside = frame.filename.rpartition("site-packages/")
+            file = name or (inside if is_installed else PurePath(frame.filename).name)
+            line = f": {frame.line}" if frame.line else ""
+            told.append(f"{file}, line {frame.lineno}, in {frame.name}{line}")
     num_more = len(told) - _NUM_FRAMES
     return told if num_more <= 0 else [f"({num_more} more frames)", *told[-_NUM_FRAMES:]]
-
-
-def _frame_line(frame: traceback.FrameSummary, name: str | None) -> str:
-    place = f"{name or _short(frame.filename)}, line {frame.lineno}, in {frame.name}"
-    return f"{place}: {frame.line}" if frame.line else place
-
-
-def _short(filename: str) -> str:
-    """A path without what only this machine knows."""
-    _folder, is_installed, inside = filename.rpartition("site-packages/")
-    return inside if is_installed else PurePath(filename).name
 
 
 @dataclass(slots=True)
@@ -93,10 +81,6 @@ class _Shown:
     kind: OutputKind
     text: str | Scroll
     display_id: str | None = None
-
-    def output(self) -> Output:
-        text = self.text if isinstance(self.text, str) else _steady(str(self.text))
-        return Output(self.kind, text)
 
 
 class CellOutputs:
@@ -139,7 +123,8 @@ class CellOutputs:
 
     def finish(self) -> tuple[Output, ...]:
         """The outputs there are."""
-        outputs = [shown.output() for shown in self._shown]
+        texts = (s.text if isinstance(s.text, str) else _steady(str(s.text)) for s in self._shown)
+        outputs = [Output(one.kind, text) for one, text in zip(self._shown, texts, strict=True)]
         if self._num_gone:
             note = Output("display", f"[… {self._num_gone:,} outputs left out …]")
             outputs.insert(_NUM_HEAD, note)

@@ -1,8 +1,4 @@
-"""Which notebook this kernel runs for: what can be known here, and what a front end says.
-
-A kernel is told the path when it starts, if at all, so a rename makes it stale. A front end that
-knows better reports it to the `NotebookIdentity`.
-"""
+"""Which notebook this kernel runs for: what it was told when it started, or a front end says."""
 
 from __future__ import annotations
 
@@ -26,17 +22,10 @@ def notebook_path(namespace: Mapping[str, object] | None = None) -> Path | None:
         path = Path(told_by_vscode)
         # A notebook that was never saved goes by the name of many others.
         return path if path.is_absolute() and path.is_file() else None
-    return _path_of_session()
-
-
-def _path_of_session() -> Path | None:
-    name = os.environ.get("JPY_SESSION_NAME")
-    if not name:
-        return None
-    path = Path(name)
+    path = Path(name := os.environ.get("JPY_SESSION_NAME", ""))
     # A console has a session too; a notebook may be gone because it was renamed since.
-    is_document = path.suffix == ".ipynb" or path.is_file()
-    return path if path.is_absolute() and is_document and not _is_inherited(name) else None
+    is_document = path.is_absolute() and (path.suffix == ".ipynb" or path.is_file())
+    return path if is_document and not _is_inherited(name) else None
 
 
 def _is_inherited(name: str) -> bool:
@@ -91,14 +80,14 @@ class NotebookIdentity:
 
     def moved(self, old: Path, new: Path) -> None:
         """Follow a rename; one of another notebook is ignored."""
-        if self._path is None or _same(self._path, old):
+        if self._path is None or absolute(self._path) == absolute(old):
             self._change(new, is_rename=self._path is not None)
 
     def _change(self, new: Path, *, is_rename: bool) -> None:
         with self._lock:
             old, self._path = self._path, new
             watchers = list(self._watchers)
-        if old is None or not _same(old, new):
+        if old is None or absolute(old) != absolute(new):
             for watcher in watchers:
                 watcher(PathChange(old, new, is_rename))
 
@@ -106,7 +95,3 @@ class NotebookIdentity:
 def absolute(path: Path) -> str:
     """The one way a path is written here; links are not followed."""
     return os.path.normcase(os.path.abspath(path))  # noqa: PTH100  pathlib's keeps `..`
-
-
-def _same(one: Path, other: Path) -> bool:
-    return absolute(one) == absolute(other)

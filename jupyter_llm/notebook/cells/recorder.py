@@ -1,9 +1,8 @@
 """Writes down the cells that run in a shell, without anybody noticing.
 
-For as long as a cell runs, the methods through which it shows something are wrapped: `write` of
-the streams, `publish` and `clear_output` of the display publisher, and the display hook's
-`write_format_data`. They are the same in a terminal and in ipykernel. IPython's own record of
-outputs lacks displays in ipykernel, grows without bound, and is not kept for cells with `await`.
+For as long as a cell runs, the methods through which it shows something are wrapped, in a terminal
+and in ipykernel alike. IPython's own record of outputs lacks displays in ipykernel, grows without
+bound, and is not kept for cells with `await`.
 """
 
 from __future__ import annotations
@@ -29,32 +28,25 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import OutputKind
     from jupyter_llm.notebook.cells.timeline import Timeline
 
-_Note = Callable[..., None]  # gets the outputs, and what a method was called with
-
+_Method = Callable[..., Any]
 _SETUP = frozenset(f"%{name}" for name in SETUP_MAGICS)
 
 logger = logging.getLogger(__name__)
 
 
-class _Tap:
-    """A method of one object that is replaced for a while."""
+def _replace(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Callable[[], None]:
+    """Replace a method of one object; what is returned puts it back, unless it is another's."""
+    original, is_own = getattr(owner, name), name in vars(owner)
+    wrapper = wrap(original)
+    setattr(owner, name, wrapper)
 
-    def __init__(self, owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
-        self._owner = owner
-        self._name = name
-        self._original = getattr(owner, name)
-        self._is_own = name in vars(owner)
-        self._wrapper = wrap(self._original)
-        setattr(owner, name, self._wrapper)
+    def put_back() -> None:
+        if vars(owner).get(name) is wrapper:
+            delattr(owner, name)
+            if is_own:
+                setattr(owner, name, original)
 
-    def remove(self) -> None:
-        """Put the method back, unless somebody has wrapped it again meanwhile."""
-        if vars(self._owner).get(self._name) is not self._wrapper:
-            return
-        if self._is_own:
-            setattr(self._owner, self._name, self._original)
-        else:
-            delattr(self._owner, self._name)
+    return put_back
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +57,10 @@ class _Run:
     thread: int
     outputs: CellOutputs = field(default_factory=CellOutputs)
     inner: list[ExecutionInfo] = field(default_factory=list)
+
+
+class _Unheard(threading.local):
+    is_set = False
 
 
 class Recorder:
@@ -80,9 +76,9 @@ class Recorder:
         self._shell = shell
         self._timeline = timeline
         self._run: _Run | None = None
-        self._taps: list[_Tap] = []
+        self._taps: list[Callable[[], None]] = []
         self._lock = threading.RLock()  # a signal's handler may print while we record
-        self._unheard = threading.local()
+        self._unheard = _Unheard()
 
     def attach(self) -> None:
         """Begin to record, with the cell that runs now if one does."""
@@ -101,8 +97,7 @@ class Recorder:
     @contextmanager
     def unheard(self) -> Iterator[None]:
         """Leave out what this thread shows meanwhile."""
-        before = self._is_unheard
-        self._unheard.is_set = True
+        before, self._unheard.is_set = self._unheard.is_set, True
         try:
             yield
         finally:
@@ -113,10 +108,6 @@ class Recorder:
         """Whether the running cell shows something, as a thread may print in it."""
         with self._lock:
             return self._run is not None and bool(self._run.outputs.finish())
-
-    @property
-    def _is_unheard(self) -> bool:
-        return getattr(self._unheard, "is_set", False)
 
     def _begin(self, info: ExecutionInfo) -> None:
         run = self._run
@@ -147,30 +138,31 @@ class Recorder:
     def _append(self, run: _Run, result: ExecutionResult | None) -> None:
         info = run.info
         source = info.raw_cell or ""
-        if not info.store_history or _is_prompt(source):
+        is_prompt = source.lstrip().startswith("%%llm") or _is_made_of(source, {"%llm"})
+        if not info.store_history or is_prompt:
             return
-        error = _error_of(result)
+        error = None if result is None else result.error_before_exec
+        if result is not None and error is None:
+            error = result.error_in_exec
         if error is None and _is_made_of(source, _SETUP):
             return
         if result is not None and error is not None:
             name = partial(self._cell_name, info, result)
             run.outputs.show("error", error_text(error, name))
+        outputs = run.outputs.finish()
         with suppress(Exception):  # what is not learnt is looked for by its form
             from jupyter_llm.notebook.values.learning import learn
 
-            outputs = run.outputs.finish()
             learn(source, self._shell.user_ns, (output.text for output in outputs))
         self._timeline.append(
             source,
             execution_count=result.execution_count if result is not None else None,
             cell_id=getattr(info, "cell_id", None),
-            outputs=run.outputs.finish(),
+            outputs=outputs,
             tags=self._tags(info),
         )
 
-    def _cell_name(
-        self, info: ExecutionInfo, result: ExecutionResult | None, filename: str
-    ) -> str | None:
+    def _cell_name(self, info: ExecutionInfo, result: ExecutionResult, filename: str) -> str | None:
         """The cell of a file name, by the number it was told with: that of its first run."""
         name = self._shell.compile.format_code_name(filename)
         number = NUMBERED_CELL.fullmatch(name[1]) if name else None
@@ -178,7 +170,7 @@ class Recorder:
             return name[1] if name else None
         count = int(number[1])
         cell = next((c for c in reversed(self._timeline.cells) if count in c.counts), None)
-        if cell is None and result is not None and count == result.execution_count:
+        if cell is None and count == result.execution_count:
             same = self._timeline.latest(getattr(info, "cell_id", None))
             cell = same if same is not None and same.source == info.raw_cell else None
         return f"In [{cell.execution_count if cell is not None else count}]"
@@ -192,42 +184,36 @@ class Recorder:
         tags = (metadata or {}).get("tags", ())
         return frozenset(tag for tag in tags if isinstance(tag, str))
 
-    # -- what a cell shows ---------------------------------------------------------------------
-
     def _open(self, info: ExecutionInfo) -> None:
         self._run = _Run(info, threading.get_ident())
         self._timeline.running = getattr(info, "cell_id", None)
         publisher, hook = self._shell.display_pub, self._shell.displayhook
         self._tap(sys.stdout, "write", lambda write: self._stream(write, "stdout"))
         self._tap(sys.stderr, "write", lambda write: self._stream(write, "stderr"))
-        for owner, name, note in (
-            (publisher, "publish", _published),
-            (publisher, "clear_output", _cleared),
-            (hook, "write_format_data", _shown),
-        ):
-            self._tap(owner, name, partial(self._unheard_but, note=note))
+        self._tap(publisher, "publish", partial(self._unheard_but, note=_published))
+        self._tap(publisher, "clear_output", partial(self._unheard_but, note=_cleared))
+        self._tap(hook, "write_format_data", partial(self._unheard_but, note=_shown))
 
     def _close(self) -> None:
-        for tap in reversed(self._taps):
-            tap.remove()
-        self._taps.clear()
+        while self._taps:
+            self._taps.pop()()
         self._run = self._timeline.running = None
 
     def _tap(self, owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
         # Streams may be anything that has a `write`, and some let nobody replace it.
         with suppress(AttributeError, TypeError):
-            self._taps.append(_Tap(owner, name, wrap))
+            self._taps.append(_replace(owner, name, wrap))
 
     def _note(self, run: _Run | None, note: Callable[[CellOutputs], None]) -> None:
         """Let the outputs of the running cell take something in; never fail."""
         try:
             with self._lock:
-                if run is not None and run is self._run and not self._is_unheard:
+                if run is not None and run is self._run and not self._unheard.is_set:
                     note(run.outputs)
         except Exception:  # the user's output goes on whatever we make of it
             logger.debug("An output could not be recorded", exc_info=True)
 
-    def _stream(self, write: Callable[..., Any], kind: OutputKind) -> Callable[..., Any]:
+    def _stream(self, write: _Method, kind: OutputKind) -> _Method:
         shell, run = self._shell, self._run
 
         def tapped(text: str, *args: Any, **options: Any) -> Any:
@@ -239,7 +225,7 @@ class Recorder:
 
         return tapped
 
-    def _unheard_but(self, method: Callable[..., Any], note: _Note) -> Callable[..., Any]:
+    def _unheard_but(self, method: _Method, note: Callable[..., None]) -> _Method:
         """Wrap a method: what it prints, as in a terminal, is left out, and what it shows noted."""
         run = self._run
 
@@ -269,18 +255,6 @@ def _cleared(outputs: CellOutputs, wait: bool = False) -> None:  # noqa: FBT001,
 
 def _shown(outputs: CellOutputs, format_dict: Any, *_args: Any, **_options: Any) -> None:
     outputs.show("result", bundle_text(format_dict))
-
-
-def _error_of(result: ExecutionResult | None) -> BaseException | None:
-    if result is None:
-        return None
-    error = result.error_before_exec
-    return result.error_in_exec if error is None else error
-
-
-def _is_prompt(source: str) -> bool:
-    """Tell whether a cell is nothing but prompts."""
-    return source.lstrip().startswith("%%llm") or _is_made_of(source, {"%llm"})
 
 
 def _is_made_of(source: str, magics: Container[str]) -> bool:

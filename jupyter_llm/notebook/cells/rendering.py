@@ -30,16 +30,12 @@ def without_setup(source: str) -> str:
 
 def cell_name(cell: CellEvent | CellSource) -> str:
     """What a cell is called to a model, by the number of its first run: it stays the same."""
-    return _name(cell.execution_count)
+    return "the cell" if cell.execution_count is None else f"cell [{cell.execution_count}]"
 
 
 def shown_name(cell: CellEvent) -> str:
     """What a cell is called to a person, by the number the notebook shows beside it."""
-    return _name(cell.counts[-1])
-
-
-def _name(count: int | None) -> str:
-    return "the cell" if count is None else f"cell [{count}]"
+    return cell_name(replace(cell, execution_count=cell.counts[-1]))
 
 
 def cell_text(cell: CellEvent) -> str:

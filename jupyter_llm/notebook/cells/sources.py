@@ -1,8 +1,4 @@
-"""Which cell a piece of running code was typed in.
-
-Compiled code knows the file name its cell was compiled under and lines of the source after IPython
-has replaced its magics. Here both are led back to the cell as it was typed.
-"""
+"""Which cell a piece of running code was typed in, whose magics IPython has replaced."""
 
 from __future__ import annotations
 
@@ -47,6 +43,7 @@ class CellSource:
         return min(max(typed + line - compiled + self.line_offset, 1), last)
 
 
+@dataclass(frozen=True, slots=True)
 class CellSources:
     """Finds cells by the file name of their code.
 
@@ -54,33 +51,22 @@ class CellSources:
     sources by that count, for cells that ran before the timeline began.
     """
 
-    def __init__(
-        self,
-        cells: Sequence[CellEvent] = (),
-        *,
-        counts: Mapping[str, int] | None = None,
-        typed: Sequence[str] = (),
-    ) -> None:
-        self.cells = cells
-        self._counts = counts if counts is not None else {}
-        self._typed = typed
+    cells: Sequence[CellEvent] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    typed: Sequence[str] = ()
 
     @classmethod
     def of_shell(cls, shell: Any, cells: Sequence[CellEvent] = ()) -> CellSources:
         """The sources of all that a shell has run."""
-        history = getattr(shell, "history_manager", None)
-        return cls(
-            cells,
-            counts=getattr(shell.compile, "_filename_map", None),
-            typed=getattr(history, "input_hist_raw", ()),
-        )
+        typed = getattr(getattr(shell, "history_manager", None), "input_hist_raw", ())
+        return cls(cells, getattr(shell.compile, "_filename_map", {}), typed)
 
     def find(self, filename: str) -> CellSource | None:
         """The cell that was compiled under a name; None if the name is no cell's.
 
         The kernel names a cell after its text, so the same text run again is the later run.
         """
-        count = self._counts.get(filename)
+        count = self.counts.get(filename)
         if count is None:
             return None
         compiled = "".join(linecache.getlines(filename))
@@ -94,7 +80,7 @@ class CellSources:
         found = self._cell(compiled, execution_count)
         if found is not None and found.source == source:
             return found
-        return _aligned(source, compiled, execution_count=execution_count)
+        return _aligned(source, compiled, execution_count)
 
     def body_of(self, cell: CellSource, filename: str) -> CellSource | None:
         """The body of a cell like `%%time`, which is compiled apart under a name of its own.
@@ -112,23 +98,15 @@ class CellSources:
         )
 
     def _cell(self, compiled: str, count: int | None) -> CellSource | None:
-        events = list(reversed(self.cells))
         # What runs inside a cell, as under %%capture, is counted as the next one: so the text
         # decides, and the count only which of several equal ones it is.
-        events.sort(key=lambda event: count not in event.counts)
-        for event in events:
+        for event in sorted(self.cells, key=lambda e: (count not in e.counts, -e.number)):
             if _holds(event.source, compiled, is_counted=count in event.counts):
-                return _aligned(
-                    event.source,
-                    compiled,
-                    execution_count=event.execution_count,
-                    cell_id=event.cell_id,
-                    number=event.number,
-                )
-        if count is not None and count < len(self._typed):
-            typed = self._typed[count]
-            if _holds(typed, compiled, is_counted=True):
-                return _aligned(typed, compiled, execution_count=count)
+                place = replace(_aligned(event.source, compiled), number=event.number)
+                return replace(place, execution_count=event.execution_count, cell_id=event.cell_id)
+        typed = self.typed[count] if count is not None and count < len(self.typed) else None
+        if typed is not None and _holds(typed, compiled, is_counted=True):
+            return _aligned(typed, compiled, count)
         return None
 
 
@@ -136,13 +114,11 @@ def _holds(typed: str, compiled: str, *, is_counted: bool) -> bool:
     """Whether compiled lines come from a typed cell; magics are only taken on its count."""
     lines = {line.strip() for line in typed.split("\n")}
     ours = [line.strip() for line in compiled.split("\n")]
-    plain = [line for line in ours if line and _MAGIC_CALL not in line]
-    if not is_counted and not plain:
-        return False
-    return all(line in lines for line in plain)
+    plain = {line for line in ours if line and _MAGIC_CALL not in line}
+    return plain <= lines and (is_counted or bool(plain))
 
 
-def _aligned(typed: str, compiled: str, **place: Any) -> CellSource:
+def _aligned(typed: str, compiled: str, count: int | None = None) -> CellSource:
     """A cell whose compiled lines are matched with the typed ones."""
     ours = [line.strip() for line in compiled.split("\n")]
     theirs = [line.strip() for line in typed.split("\n")]
@@ -150,10 +126,7 @@ def _aligned(typed: str, compiled: str, **place: Any) -> CellSource:
     blocks = [(0, start)]
     if theirs[start:] != ours[: len(theirs) - start]:
         matcher = SequenceMatcher(a=ours, b=theirs, autojunk=False)
-        for block in matcher.get_matching_blocks():
-            if block.size and block.a:
-                # The lines before a match are magics: they end where it begins.
-                blocks.append((block.a, block.b))
-            elif block.size:
-                blocks[0] = (0, block.b)
-    return CellSource(source=typed, compiled=compiled, blocks=tuple(blocks), **place)
+        # The lines before a match are magics: they end where it begins.
+        found = [(one.a, one.b) for one in matcher.get_matching_blocks() if one.size]
+        blocks = found if found and not found[0][0] else [*blocks, *found]
+    return CellSource(source=typed, compiled=compiled, blocks=tuple(blocks), execution_count=count)

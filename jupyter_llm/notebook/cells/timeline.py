@@ -82,9 +82,8 @@ class Timeline:
     A run that changes neither the cell's source nor what it showed is no new one: so whoever runs
     the same cells again is told the same. `running` is the id of the cell that runs now.
 
-    A cell that is pinned stays in the prompts when others no longer fit: its latest run does. Of a
-    cell that is hidden no run is in any prompt. The cell tags `llm-pin` and `llm-hide` do the same
-    until `pin`, `unpin`, `hide` or `unhide` say otherwise; the tags of the latest run count.
+    The latest run of a pinned cell stays in the prompts; of a hidden one no run is in any. The cell
+    tags `llm-pin` and `llm-hide` of the latest run do the same until a method says otherwise.
     """
 
     def __init__(self) -> None:
@@ -185,8 +184,5 @@ class Timeline:
         return found
 
     def _tagged(self, tag: Tag) -> list[_Key]:
-        return [
-            key
-            for key, cell in self._latest.items()
-            if self._tags.get((key, tag), tag in cell.tags)
-        ]
+        latest = self._latest.items()
+        return [key for key, cell in latest if self._tags.get((key, tag), tag in cell.tags)]
