@@ -262,7 +262,7 @@ def test_nothing_of_the_users_is_kept_alive(watch: Watch) -> None:
 
     failure = read()
     gc.collect()
-    assert told(failure.failing_frame)["big"] == "big: Big object"
+    assert told(failure.failing_frame)["big"] == "big: Big()"
     assert alive[0]() is None
 
 
