@@ -37,19 +37,15 @@ def test_without_a_notebook_on_disk_there_is_no_path(namespace: dict[str, object
     assert notebook_path(namespace) is None
 
 
-def test_the_session_of_a_server_names_the_notebook(
+def test_the_session_names_the_notebook_after_a_rename_too_until_told(
     notebook: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JPY_SESSION_NAME", str(notebook))
     assert notebook_path() == notebook
-
-
-def test_a_notebook_that_was_renamed_keeps_its_old_name_until_told(
-    notebook: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("JPY_SESSION_NAME", str(notebook))
     notebook.rename(notebook.with_name("b.ipynb"))
     assert notebook_path() == notebook
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab-20260101")
+    assert notebook_path() is None
 
 
 @pytest.mark.parametrize("name", ["", "a.ipynb", "/somewhere/console-1-d41d8c", "/"])
@@ -93,12 +89,6 @@ def test_vscode_leaves_the_path_in_the_namespace(
     # A remote session's name is made up.
     monkeypatch.setenv("JPY_SESSION_NAME", str(notebook.with_name("a-jvsc-d41d8c.ipynb")))
     assert notebook_path({"__vsc_ipynb_file__": str(notebook)}) == notebook
-
-
-def test_colab_has_none(notebook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JPY_SESSION_NAME", str(notebook))
-    monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab-20260101")
-    assert notebook_path() is None
 
 
 # What was known, what a front end says, and whether that is told as a rename; files end with "!".

@@ -12,7 +12,6 @@ from support.shell import extension, run
 
 from jupyter_llm import llm
 from jupyter_llm.notebook.cells.events import CellEvent, Output
-from jupyter_llm.notebook.cells.outputs import CellOutputs, error_text
 
 pytestmark = pytest.mark.usefixtures("shell")
 
@@ -156,46 +155,28 @@ def test_any_error_is_short_and_plain(
     assert len(output.text.splitlines()) < 12
 
 
-def test_an_error_that_cannot_say_what_it_is_does_no_harm(shell: InteractiveShell) -> None:
-    class OddError(Exception):
-        def __str__(self) -> str:
-            raise RuntimeError
-
-    assert "OddError: <" in error_text(OddError(), lambda _file: None)
-    code = "class Odd(Exception):\n    def __str__(self): return 1 / 0\nraise Odd"
-    shell.run_cell(code, store_history=True)
-    assert llm.timeline.cells[-1].has_failed
-
-
-def test_cells_that_only_load_and_set_something_are_left_out(shell: InteractiveShell) -> None:
-    """They say nothing of what a notebook is about, unless they fail."""
-    setting_up = (
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("%llm hi", "%%llm\nhi", "# ask\n%llm hi\n%llm ho", "%llm x << hi", "%%llm -q\n/status"),
         "%reload_ext jupyter_llm",
         "# for the plots\n%config InlineBackend.figure_format = 'svg'",
         "%load_ext autoreload\n%autoreload 2\n%llm hi",
-    )
-    for code in setting_up:
-        run(shell, code, store_history=True)
+    ],
+)
+def test_prompts_and_what_only_loads_and_sets_something_are_no_cells(
+    shell: InteractiveShell, scripted: ScriptedEngine, code: str
+) -> None:
+    run(shell, code, store_history=True)
     assert llm.timeline.cells == ()
-    failed = record(shell, "%load_ext no_such_extension", raises=ModuleNotFoundError)
-    assert failed.has_failed
 
 
-def test_prompts_are_no_cells_and_other_magics_are(
+def test_other_magics_are_cells_and_setting_up_is_one_where_it_fails(
     shell: InteractiveShell, scripted: ScriptedEngine
 ) -> None:
-    prompts = (
-        "%llm hi",
-        "%%llm\nhi",
-        "# ask\n%llm hi\n%llm ho",
-        "%llm x << hi",
-        "%%llm -q\n/status",
-    )
-    for code in prompts:
-        run(shell, code, store_history=True)
-    assert llm.timeline.cells == ()
     for code in ("%time 1", "x = 1\n%llm hi", "%%capture\n%llm hi", "y = '%llm'", "# nothing"):
         record(shell, code)
+    assert record(shell, "%load_ext no_such_extension", raises=ModuleNotFoundError).has_failed
 
 
 def test_answers_are_no_outputs(shell: InteractiveShell, scripted: ScriptedEngine) -> None:
@@ -208,14 +189,6 @@ def test_cells_that_history_leaves_out_are_left_out(shell: InteractiveShell) -> 
     shell.run_cell("x = 1", silent=True)
     shell.run_cell("   \n", store_history=True)
     assert llm.timeline.cells == ()
-
-
-def test_a_display_of_another_cell_stays_as_it_was() -> None:
-    first, second = CellOutputs(), CellOutputs()
-    first.show("display", "1", "h")
-    second.update("h", "2")
-    assert first.finish() == (Output("display", "1"),)
-    assert second.finish() == ()
 
 
 def test_a_flood_is_cut_with_a_number(shell: InteractiveShell) -> None:
@@ -285,15 +258,6 @@ print("once")
         assert shell.user_ns["seen"][0] == "once"
     finally:
         vars(sys.stdout).pop("write", None)
-
-
-def test_a_stream_that_takes_no_replacement_is_left_alone(
-    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recorder = shell.magics_manager.registry["LLMMagics"].recorder
-    recorder._tap(object(), "write", lambda write: write)  # has none
-    recorder._tap(1, "real", lambda write: write)
-    assert recorder._taps == []
 
 
 def test_what_cannot_be_recorded_is_shown_all_the_same(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from support.steps import counted_calls
 
-from jupyter_llm.notebook.cells.events import CellEvent, Output
+from jupyter_llm.notebook.cells.events import CellEvent, Output, OutputKind
 from jupyter_llm.notebook.cells.rendering import render_cell
 from jupyter_llm.notebook.code.marks import mark
 from jupyter_llm.notebook.values.secrets import HIDDEN
@@ -18,32 +19,26 @@ def cell(source: str, *outputs: Output, count: int | None = 3) -> CellEvent:
     return CellEvent(number=1, source=source, execution_count=count, outputs=outputs)
 
 
-def test_a_cell_without_outputs_is_its_source() -> None:
-    assert shown(cell("\nx = 1\n\n")) == "In [3]:\nx = 1\n"
+ERROR = "KeyError: 'price'\n  In [2], line 1, in f: d[x]"
 
 
-def test_outputs_stand_in_their_order() -> None:
-    outputs = (
-        Output("stdout", "loading\n"),
-        Output("stderr", "careful\n"),
-        Output("display", "<image/png>"),
-        Output("result", "   a\n0  1"),
-    )
-    assert shown(cell("df", *outputs)) == (
-        "In [3]:\ndf\nOut [3]:\nloading\nstderr: careful\n<image/png>\n   a\n0  1\n"
-    )
-
-
-def test_an_error_says_what_it_is_first() -> None:
-    error = Output("error", "KeyError: 'price'\n  In [2], line 1, in f: d[x]")
-    assert shown(cell("f()", error)).splitlines()[2:4] == [
-        "Out [3]:",
-        "KeyError: 'price'",
-    ]
-
-
-def test_blanks_at_the_start_of_an_output_are_kept() -> None:
-    assert "   a\n" in shown(cell("df", Output("result", "   a\n0  1")))
+@pytest.mark.parametrize(
+    ("source", "outputs", "text"),
+    [
+        ("\nx = 1\n\n", [], "In [3]:\nx = 1\n"),
+        (
+            "df",
+            [("stdout", "loading\n"), ("stderr", "careful\n"), ("result", "   a\n0  1")],
+            "In [3]:\ndf\nOut [3]:\nloading\nstderr: careful\n   a\n0  1\n",
+        ),
+        ("f()", [("error", ERROR)], f"In [3]:\nf()\nOut [3]:\n{ERROR}\n"),
+        (mark("x = 1", "a model", "0123456789ab"), [], "In [3]:\nx = 1\n"),  # the mark is not told
+    ],
+)
+def test_a_cell_is_its_source_and_what_it_showed(
+    source: str, outputs: list[tuple[OutputKind, str]], text: str
+) -> None:
+    assert shown(cell(source, *(Output(kind, told) for kind, told in outputs))) == text
 
 
 def test_source_and_outputs_are_cut_with_numbers() -> None:
@@ -55,10 +50,6 @@ def test_source_and_outputs_are_cut_with_numbers() -> None:
 
 def test_a_cell_that_was_not_counted_has_no_number() -> None:
     assert shown(cell("x", count=None)).startswith("In [ ]:\n")
-
-
-def test_the_mark_of_a_generated_cell_is_not_told() -> None:
-    assert shown(cell(mark("x = 1", "a model", "0123456789ab"))) == "In [3]:\nx = 1\n"
 
 
 def test_a_secret_is_not_told_and_what_was_told_once_costs_nothing_more() -> None:

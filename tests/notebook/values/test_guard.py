@@ -8,11 +8,9 @@ import re
 import sys
 import threading
 import time
-import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 import pytest
 from pandas.api.extensions import ExtensionArray, ExtensionDtype  # type: ignore[import-untyped]
@@ -20,7 +18,6 @@ from support import hostile
 from support.interrupts import interrupt_main
 
 from jupyter_llm.notebook.values import guard
-from jupyter_llm.notebook.values.kinds import Reading
 from jupyter_llm.notebook.values.summaries import Summary, summarize
 from jupyter_llm.notebook.values.variables import describe
 
@@ -138,21 +135,13 @@ def test_what_a_repr_prints_lands_nowhere(capfd: pytest.CaptureFixture[str]) -> 
 def test_what_other_threads_print_meanwhile_is_kept(capfd: pytest.CaptureFixture[str]) -> None:
     class Waits:
         def __repr__(self) -> str:
-            is_asked.set()
-            has_printed.wait(10)
+            thread = threading.Thread(target=print, args=("kept",))
+            thread.start()
+            thread.join(10)
             print("dropped")
             return "Waits()"
 
-    def print_meanwhile() -> None:
-        is_asked.wait(10)
-        print("kept")
-        has_printed.set()
-
-    is_asked, has_printed = threading.Event(), threading.Event()
-    thread = threading.Thread(target=print_meanwhile)
-    thread.start()
     assert summarize("x", Waits(), deadline_s=10).endswith("Waits()")
-    thread.join()
     assert capfd.readouterr().out == "kept\n"
 
 
@@ -211,21 +200,9 @@ def test_of_what_shows_all_it_holds_only_the_first_is_read(wrap: Callable[[Any],
     assert Counts.num_asked < 50
 
 
-def test_a_class_that_had_hardly_any_time_is_asked_again() -> None:
-    class Slow:
-        def __repr__(self) -> str:
-            time.sleep(0.03)
-            return "Slow()"
-
-    assert "took longer" in summarize("x", Slow(), deadline_s=0.01)
-    wait_for_repr_threads()
-    assert summarize("x", Slow(), deadline_s=10) == "x: Slow()"
-
-
 def test_one_that_hangs_does_not_keep_the_others_from_being_asked() -> None:
     hanging = {f"hanging{n}": type(f"H{n}", (hostile.Sleeps,), {})() for n in range(2)}
-    summaries = told({**hanging, "fine": hostile.Prints()})
-    assert summaries["fine"].text == f"fine: {hostile.Prints()!r}"
+    assert told({**hanging, "fine": hostile.Prints()})["fine"].text == "fine: Prints()"
 
 
 def test_an_interrupt_goes_through_and_ends_the_call() -> None:
@@ -264,38 +241,7 @@ def test_a_coroutine_is_closed_and_the_next_in_order_is_asked() -> None:
     assert summarize("x", Wrapped()) == "x: from repr"  # and no warning, which would be an error
 
 
-def test_hooks_of_an_instance_and_of_a_proxy_do_not_count() -> None:
-    class Passes:
-        def __getattr__(self, name: str) -> object:
-            hostile.ran.append(name)
-            return lambda: "from the proxy's target"
-
-    value = Passes()
-    assert "Passes()" in summarize("x", value)
-    assert hostile.ran == []
-
-
-class _Noted(type):
-    """Has every call of a class's own functions noted."""
-
-    def __new__(cls, name: str, bases: tuple[type, ...], own: dict[str, Any]) -> _Noted:
-        for key, item in own.items():
-            if isinstance(item, types.FunctionType) and key != "__init__":
-                own[key] = _noted(item)
-            elif isinstance(item, property) and item.fget is not None:
-                own[key] = property(_noted(item.fget))
-        return super().__new__(cls, name, bases, own)
-
-
-def _noted(function: Any) -> Any:
-    def run(*arguments: Any, **options: Any) -> Any:
-        hostile.ran.append(function.__name__)
-        return function(*arguments, **options)
-
-    return run
-
-
-class Celsius(ExtensionArray, metaclass=_Noted):  # type: ignore[misc]
+class Celsius(ExtensionArray):  # type: ignore[misc]
     """Values of a dtype of the user's own."""
 
     def __init__(self, values: Any) -> None:
@@ -303,16 +249,16 @@ class Celsius(ExtensionArray, metaclass=_Noted):  # type: ignore[misc]
 
     @property
     def dtype(self) -> Any:
+        hostile.ran.append("dtype")
         return CelsiusDtype()
 
     def __len__(self) -> int:
+        hostile.ran.append("len")
         return len(self.values)
 
     def __getitem__(self, place: Any) -> Any:
+        hostile.ran.append("item")
         return self.values[place] if isinstance(place, int) else Celsius(self.values[place])
-
-    def isna(self) -> Any:
-        return np.zeros(len(self.values), bool)
 
     def copy(self) -> Celsius:
         return Celsius(self.values)
@@ -338,23 +284,3 @@ def test_an_array_of_the_users_own_is_not_asked_whatever_it_is_in() -> None:
     texts = {name: one.text for name, one in told(namespace).items()}
     assert hostile.ran == []
     assert all("not asked" in text for text in texts.values())
-
-
-def test_what_has_thousands_of_fields_is_told_by_the_first(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    names = [f"f{number}" for number in range(5000)]
-    pair = collections.namedtuple("pair", names)  # type: ignore[misc]  # noqa: PYI024
-    asked: list[str] = []
-    brief_of = Reading.brief_of
-
-    def counted(self: Reading, name: str, *arguments: Any) -> str:
-        asked.append(name)
-        return brief_of(self, name, *arguments)
-
-    monkeypatch.setattr(Reading, "brief_of", counted)
-    array = np.zeros(2, [(name, "i4") for name in names])
-    text = summarize("x", array)
-    assert "shape (2,), [('f0', '<i4')" in text
-    assert "more" in summarize("x", pair(*range(5000)))
-    assert len(asked) < 200

@@ -63,22 +63,6 @@ def test_a_series_has_only_the_accessors_that_fit_what_it_holds() -> None:
     assert {"str", "dt", "cat"} & set(attributes(FRAME["price"]) or ()) == set()
 
 
-def test_the_users_own_type_of_values_is_not_asked_for_its_name() -> None:
-    class OwnType(pd.Int64Dtype):  # type: ignore[misc]
-        @property
-        def name(self) -> str:
-            raise AssertionError("the user's code has run")
-
-    class OwnArray(pd.arrays.IntegerArray):  # type: ignore[misc]
-        @property
-        def dtype(self) -> OwnType:
-            raise AssertionError("the user's code has run")
-
-    series = pd.Series([1], dtype="Int64")
-    series.array.__class__ = OwnArray
-    assert "mean" in (attributes(series) or ())
-
-
 @pytest.mark.parametrize("name", ["__getattr__", "__getattribute__", "__dir__"])
 def test_nothing_is_told_of_a_class_that_decides_by_code(name: str) -> None:
     def fail(*_args: object) -> object:
