@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Literal
 
 Step = tuple[Literal["attribute", "key"], str]
+Owner = tuple[str, tuple[Step, ...]]
 Kind = Literal["attribute", "key", "column"]
 Purpose = Literal["reads", "stores", "unknown"]
 
@@ -89,7 +90,7 @@ class _Bracket:
     """An open bracket, and whose columns are named in it; `begins` where a statement begins so."""
 
     sign: str
-    table: tuple[str, tuple[Step, ...]] | None = None
+    owner: Owner | None = None
     place: int | None = 0  # of the argument that names columns; None: only by name
     names: frozenset[str] = frozenset()
     is_grouping: bool = False
@@ -100,7 +101,7 @@ class _Bracket:
 
     @property
     def takes_columns(self) -> bool:
-        if self.table is None:
+        if self.owner is None:
             return False
         return self.keyword in self.names if self.keyword else self.argument == self.place
 
@@ -116,20 +117,11 @@ def _tokens(text: str) -> Iterator[_Piece]:
         if found is None:  # cannot be: "." takes all
             return
         kind, start, position = found.lastgroup or "", found.start(), found.end()
-        if found["string"] is not None:
-            inside = _INSIDE[found["quote"]].match(text, position)
-            if inside is None:
-                return
-            position = inside.end()
-            yield _Piece(
-                "string",
-                inside["text"],
-                inside.start(),
-                inside.end("text"),
-                found["quote"],
-                inside["end"] is None,
-                found["marks"].lower(),
-            )
+        inside = _INSIDE[found["quote"]].match(text, position) if found["string"] else None
+        if inside is not None:
+            position, marks = inside.end(), found["marks"].lower()
+            told = (found["quote"], inside["end"] is None, marks)
+            yield _Piece("string", inside["text"], *inside.span("text"), *told)
         elif kind not in ("comment", "space"):
             yield _Piece(kind, found[0], start, position)
 
@@ -154,9 +146,8 @@ class _AccessReader:
         return sorted(self.found, key=lambda one: one.start)
 
     def _text(self, place: int) -> str:
-        if place >= len(self.tokens) or self.tokens[place].kind == "string":
-            return ""
-        return self.tokens[place].text
+        is_sign = place < len(self.tokens) and self.tokens[place].kind != "string"
+        return self.tokens[place].text if is_sign else ""
 
     def _step(self, place: int) -> int:
         token, inner = self.tokens[place], self.brackets[-1] if self.brackets else None
@@ -164,7 +155,7 @@ class _AccessReader:
         if token.kind == "newline":
             self.begins = begins or not self.brackets
         elif token.kind == "string":
-            self._read_string(token)
+            self._read_string(token, inner)
         elif token.kind == "name":
             if self._text(place - 1) == "." and place:
                 return place + 1
@@ -175,9 +166,8 @@ class _AccessReader:
         elif token.text in ("(", "[", "{"):
             # A list of columns among the arguments.
             is_list = token.text == "[" and inner is not None and inner.takes_columns
-            self._push(_Bracket(token.text, inner.table if is_list and inner else None, None))
-            if is_list:
-                self.brackets[-1].names = frozenset({""})
+            owner = inner.owner if inner is not None and is_list else None
+            self._push(_Bracket(token.text, owner, None, frozenset({""} if is_list else ())))
         elif token.text in (")", "]", "}") and inner is not None:
             return self._close(place)
         elif token.text == "," and inner is not None:
@@ -197,66 +187,40 @@ class _AccessReader:
         self._settle(bracket, "stores" if after == "=" else "unknown" if is_end else "reads")
         # Rows or groups of a frame have its columns.
         if (bracket.is_grouping or bracket.sign == "[") and after == "[":
-            self._push(_Bracket("[", bracket.table))
+            self._push(_Bracket("[", bracket.owner))
             return place + 2
         return place + 1
 
     def _settle(self, bracket: _Bracket, use: Purpose) -> None:
-        if bracket.begins:
-            for number in range(bracket.first, len(self.found)):
-                one = self.found[number]
-                if one.kind == "column" and one.variable == (bracket.table or ("",))[0]:
-                    self.found[number] = replace(one, use=use)
+        for number in range(bracket.first, len(self.found) if bracket.begins else 0):
+            one = self.found[number]
+            if one.kind == "column" and one.variable == (bracket.owner or ("",))[0]:
+                self.found[number] = replace(one, use=use)
 
-    def _read_string(self, token: _Piece) -> None:
-        if "f" in token.marks:
-            for field in _FIELD.finditer(token.text):
-                code, at = field[1], token.start + field.start(1)
-                for one in accesses(code):
-                    is_open = one.is_open and at + len(code) == self.length
-                    self.found.append(
-                        replace(
-                            one,
-                            start=one.start + at,
-                            end=one.end + at,
-                            is_open=is_open,
-                            use="reads",
-                        )
-                    )
+    def _read_string(self, token: _Piece, inner: _Bracket | None) -> None:
+        for field in _FIELD.finditer(token.text) if "f" in token.marks else ():
+            at = token.start + field.start(1)
+            for one in accesses(field[1]):
+                is_open = one.is_open and at + len(field[1]) == self.length
+                start, end = one.start + at, one.end + at
+                moved = replace(one, start=start, end=end, is_open=is_open, use="reads")
+                self.found.append(moved)
+        if inner is None or inner.owner is None or not {"f", "b"}.isdisjoint(token.marks):
             return
-        inner = self.brackets[-1] if self.brackets else None
-        takes = inner is not None and (
-            inner.takes_columns or (inner.names == {""} and inner.table is not None)
-        )
-        if takes and inner is not None and inner.table is not None and "b" not in token.marks:
-            self._add(inner.table, "column", token)
+        if inner.takes_columns or inner.names == {""}:
+            self._add(inner.owner, "column", token)
 
-    def _add(
-        self,
-        owner: tuple[str, tuple[Step, ...]],
-        kind: Kind,
-        token: _Piece | None,
-        use: Purpose = "reads",
-    ) -> None:
-        if token is None:
-            self.found.append(
-                Access(*owner, kind, "", self.length, self.length, is_open=True, use=use)
-            )
-            return
-        is_open = token.is_open and token.end == self.length
-        if token.kind == "name":
-            is_open = token.end == self.length
-        self.found.append(
-            Access(*owner, kind, token.text, token.start, token.end, token.quote, is_open, use)
-        )
+    def _add(self, owner: Owner, kind: Kind, token: _Piece | None, use: Purpose = "reads") -> None:
+        token = token or _Piece("name", "", self.length, self.length)
+        is_open = token.end == self.length and (token.is_open or token.kind == "name")
+        told = (token.text, token.start, token.end, token.quote, is_open, use)
+        self.found.append(Access(*owner, kind, *told))
 
     def _read_chain(self, place: int, *, begins: bool) -> int:
-        variable, path = self.tokens[place].text, ()
-        if variable in _KEYWORDS:
-            return place + 1
-        steps: tuple[Step, ...] = path
+        variable = self.tokens[place].text
+        steps: tuple[Step, ...] = ()
         place += 1
-        while True:
+        while variable not in _KEYWORDS:
             sign, after = self._text(place), place + 1
             token = self.tokens[after] if after < len(self.tokens) else None
             if sign == ".":
@@ -267,31 +231,27 @@ class _AccessReader:
                     return after
                 steps, place = (*steps, ("attribute", token.text)), after + 1
             elif sign == "[" and token is not None and self._is_key(after):
-                use = self._use(after + 1, begins=begins)
-                if not token.marks.strip("ru"):
-                    self._add((variable, steps), "key", token, use)
-                    steps, place = (*steps, ("key", token.text)), after + 2
-                    continue
-                return after
+                if token.marks.strip("ru"):
+                    return after
+                self._add((variable, steps), "key", token, self._use(after + 1, begins=begins))
+                steps, place = (*steps, ("key", token.text)), after + 2
             elif sign in ("[", "("):
                 self._open(sign, variable, steps, begins=begins)
                 return after
             else:
-                return place
+                break
+        return place
 
     def _is_key(self, place: int) -> bool:
         """Whether a text is all that stands in a bracket."""
-        if self.tokens[place].kind != "string":
-            return False
-        return place + 1 >= len(self.tokens) or self._text(place + 1) == "]"
+        is_end = place + 1 >= len(self.tokens) or self._text(place + 1) == "]"
+        return self.tokens[place].kind == "string" and is_end
 
     def _use(self, last: int, *, begins: bool) -> Purpose:
         """What is done with a chain of names, by what follows its last token so far."""
-        if not begins:
-            return "reads"
-        if last + 1 >= len(self.tokens):
+        if begins and last + 1 >= len(self.tokens):
             return "unknown"
-        return "stores" if self._text(last + 1) == "=" else "reads"
+        return "stores" if begins and self._text(last + 1) == "=" else "reads"
 
     def _open(self, sign: str, variable: str, steps: tuple[Step, ...], *, begins: bool) -> None:
         last = steps[-1][1] if steps and steps[-1][0] == "attribute" else ""
@@ -315,7 +275,7 @@ def accesses(text: str) -> tuple[Access, ...]:
 
 _NAME = re.compile(r"[^\W\d]\w*")
 _BOUND = re.compile(
-    r"(?m)^[ \t]*([\w, *]+?)[ \t]*(?:[-+*/%@&|^]|//|\*\*|<<|>>)?=(?!=)"
+    r"(?m)^[ \t]*([\w, *]+?(?:\([\w, *]+\))?)[ \t]*(?:[-+*/%@&|^]|//|\*\*|<<|>>)?=(?!=)"
     r"|^[ \t]*([^\W\d]\w*)[ \t]*:|\b(\w+)[ \t]*:="
     r"|\bfor\b([^:=\n]*?)\bin\b|\blambda\b([^:\n]*)|\bdef\b([^\n]*)"
     r"|\b(?:as|import|class|global|del)\b([^:=(\n]*)"

@@ -83,16 +83,11 @@ def mutated_in(*nodes: ast.AST) -> set[str]:
     for call in calls:
         name = getattr(call.func, "attr", getattr(call.func, "id", ""))
         if isinstance(call.func, ast.Attribute) and (name in _MUTATORS or _is_in_place(call)):
-            found.update(_root(call.func))
+            found.add(_root(call.func))
         if name in _MUTATING and call.args:
-            found.update(_root(call.args[0]))
-        found.update(root_of(one.value) for one in call.keywords if one.arg == "out")
+            found.add(_root(call.args[0]))
+        found.update(_root(one.value) for one in call.keywords if one.arg == "out")
     return found - {""}
-
-
-def root_of(node: ast.expr) -> str:
-    """The name that a chain of attributes, items and calls begins with; "" if it is none."""
-    return next(_root(node), "")
 
 
 def names_in(node: ast.AST) -> tuple[str, ...]:
@@ -190,11 +185,10 @@ def _of_statement(statement: ast.stmt) -> Iterator[Binding]:
     keys = frozenset[str]().union(*map(keys_in, head))
     done = [(use.name, _verb(statement, use)) for use in uses if use.act in _VERBS]
     if not isinstance(statement, DEFINITIONS):
-        done += [(name, "changes") for node in head for name in _changed(node)]
+        done += [(_root(part), "changes") for node in head for part in _set_parts(node)]
     if isinstance(statement, ast.Expr):
         done += _effects(statement.value)
-    for name, verb in done:
-        yield Binding(name, verb, statement.lineno, read, keys)
+    yield from (Binding(name, verb, statement.lineno, read, keys) for name, verb in done if name)
 
 
 def _verb(statement: ast.stmt, use: Use) -> Verb:
@@ -205,11 +199,11 @@ def _verb(statement: ast.stmt, use: Use) -> Verb:
     return _VERBS[use.act]
 
 
-def _changed(node: ast.AST) -> Iterator[str]:
-    """Yield the names whose attributes or items are set or deleted."""
+def _set_parts(node: ast.AST) -> Iterator[ast.Attribute | ast.Subscript]:
+    """Yield the attributes and items that are set or deleted."""
     for part in ast.walk(node):
         if isinstance(part, (ast.Attribute, ast.Subscript)) and not isinstance(part.ctx, ast.Load):
-            yield from _root(part)
+            yield part
 
 
 def _effects(value: ast.expr) -> Iterator[tuple[str, Verb]]:
@@ -221,7 +215,7 @@ def _effects(value: ast.expr) -> Iterator[tuple[str, Verb]]:
     function = value.func
     if isinstance(function, ast.Attribute):
         if function.attr in _MUTATORS or _is_in_place(value):
-            yield from ((name, "changes") for name in _root(function))
+            yield _root(function), "changes"
     elif isinstance(function, ast.Name) and function.id not in _HARMLESS:
         for argument in (*value.args, *(keyword.value for keyword in value.keywords)):
             if isinstance(argument, ast.Name):
@@ -248,12 +242,11 @@ def _head(statement: ast.stmt) -> list[ast.AST]:
     return parts
 
 
-def _root(node: ast.expr) -> Iterator[str]:
-    """Yield the name that a chain of attributes, items and calls begins with, if it is one."""
+def _root(node: ast.expr) -> str:
+    """The name that a chain of attributes, items and calls begins with; "" if it is none."""
     while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
         node = node.func if isinstance(node, ast.Call) else node.value
-    if isinstance(node, ast.Name):
-        yield node.id
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _covers(node: ast.stmt, line: int) -> bool:

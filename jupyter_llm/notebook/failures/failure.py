@@ -20,14 +20,13 @@ from jupyter_llm.notebook.failures.missing import Missing, find_missing, slot
 from jupyter_llm.notebook.values.summaries import Room, summarize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from types import TracebackType
 
     from jupyter_llm.notebook.failures.frames import Step
     from jupyter_llm.notebook.values.summaries import Summary
 
-_MAX_CHAIN = 3  # exceptions that led to the one that was shown, and groups in groups
-_MAX_GROUP = 3  # exceptions of a group
+_MAX_CHAIN = 3  # exceptions that led to the one that was shown
 _MAX_MESSAGE = 600
 _MAX_CHARS = 3000  # of the variables of one error
 _DEADLINE_S = 0.3
@@ -71,7 +70,7 @@ class Failure:
     """An exception as text and places.
 
     `bases` are the names of its classes, its own first. `led_to_by` is the exception it was raised
-    from, if `is_direct_cause`, or while handling; `group` are some of an exception group's.
+    from, if `is_direct_cause`, or while handling.
     """
 
     kind: str
@@ -83,7 +82,6 @@ class Failure:
     run: FailedRun | None = None
     led_to_by: Failure | None = None
     is_direct_cause: bool = False
-    group: tuple[Failure, ...] = ()
 
     @property
     def headline(self) -> str:
@@ -150,19 +148,12 @@ class _FailureReader:
             run=run,
             led_to_by=self._next(origin, depth),
             is_direct_cause=is_direct_cause,
-            group=tuple(self._group(error, depth)),
         )
 
     def _next(self, error: BaseException | None, depth: int) -> Failure | None:
         if error is None or id(error) in self._seen or depth <= 0:
             return None
         return self.read(error, None, depth - 1)
-
-    def _group(self, error: BaseException, depth: int) -> Iterator[Failure]:
-        if issubclass(type(error), BaseExceptionGroup):
-            for member in slot(error, BaseExceptionGroup, "exceptions")[:_MAX_GROUP]:
-                if (failure := self._next(member, depth)) is not None:
-                    yield failure
 
     def _message(self, error: BaseException) -> str:
         """`str(error)` where that runs none of the user's code, or else a summary."""

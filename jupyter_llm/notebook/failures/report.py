@@ -36,8 +36,6 @@ def _parts(failure: Failure) -> Iterator[str]:
     for frame in failure.frames:
         where = "at the top level" if frame.is_module_level else f"in `{frame.function}`"
         yield from _variables(frame.variables, where, frame.num_untold)
-    for member in failure.group:
-        yield f"One exception of the group:\n{failure_text(member)}"
     origin = failure.led_to_by
     if origin is not None and (origin.frames or origin.headline != failure.headline):
         verb = "It was raised from" if failure.is_direct_cause else "It was raised while handling"
