@@ -120,8 +120,8 @@ def _tokens(text: str) -> Iterator[_Piece]:
         inside = _INSIDE[found["quote"]].match(text, position) if found["string"] else None
         if inside is not None:
             position, marks = inside.end(), found["marks"].lower()
-            told = (found["quote"], inside["end"] is None, marks)
-            yield _Piece("string", inside["text"], *inside.span("text"), *told)
+            quote, is_open = found["quote"], inside["end"] is None
+            yield _Piece("string", inside["text"], *inside.span("text"), quote, is_open, marks)
         elif kind not in ("comment", "space"):
             yield _Piece(kind, found[0], start, position)
 
@@ -213,8 +213,9 @@ class _AccessReader:
     def _add(self, owner: Owner, kind: Kind, token: _Piece | None, use: Purpose = "reads") -> None:
         token = token or _Piece("name", "", self.length, self.length)
         is_open = token.end == self.length and (token.is_open or token.kind == "name")
-        told = (token.text, token.start, token.end, token.quote, is_open, use)
-        self.found.append(Access(*owner, kind, *told))
+        start, end = token.start, token.end
+        access = Access(*owner, kind, token.text, start, end, token.quote, is_open, use)
+        self.found.append(access)
 
     def _read_chain(self, place: int, *, begins: bool) -> int:
         variable = self.tokens[place].text
