@@ -39,11 +39,10 @@ from jupyter_llm.engine.stream import QueueStream, when_done
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.frontends.views import TerminalView, watch
 from jupyter_llm.models.discover import find_model
-from jupyter_llm.notebook.code.blocks import code_blocks
 from jupyter_llm.notebook.code.syntax import syntax_error
 from jupyter_llm.notebook.sealed.seen import Seen
 from jupyter_llm.tasks import write as writing
-from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, code_cells, fenced
+from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, code_cells
 from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.write import write_code
 
@@ -61,12 +60,6 @@ def write(
 ) -> CodeAnswer:
     request = Request(prompt=PROMPT, params=params, conversation=conversation)
     return write_code(engine or ScriptedEngine(replies), request, judge, **options)
-
-
-def test_a_prompt_for_code_says_so_last() -> None:
-    assert code_prompt("Set x to one.\n").startswith(
-        "Set x to one.\n\nAnswer with Python code only"
-    )
 
 
 def test_the_answer_is_opened_with_a_fence_and_ends_where_it_closes() -> None:
@@ -142,32 +135,12 @@ def test_while_the_prompt_is_read_there_is_no_empty_block_of_code() -> None:
     assert "".join(texts) == "```python\nx = 1"
 
 
-def test_names_of_the_namespace_are_no_reason_for_another_draft() -> None:
-    assert write("df.head()", judge=Judge(names=("df",))).num_drafts == 1
-
-
 def test_at_temperature_0_the_other_drafts_vary_by_seeds_of_their_own() -> None:
     engine = ScriptedEngine(["x = foo"] * 4)
     answer = write(engine=engine, params=SamplingParams(temperature=0))
     drawn = [(request.params.temperature, request.params.seed) for request in engine.requests]
     assert drawn == [(0, None), (0.7, 1), (0.7, 2), (0.7, 3)]
     assert answer.note == "`foo` is defined nowhere; the best of 4 drafts"
-
-
-def test_a_number_of_drafts_can_be_set() -> None:
-    engine = ScriptedEngine(["foo"] * 9)
-    assert write(engine=engine, num_drafts=2).num_drafts == 2
-    assert write(engine=engine, num_drafts=1).num_drafts == 1
-    assert len(engine.requests) == 3
-
-
-def test_an_answer_that_was_cut_off_loses_its_unfinished_end() -> None:
-    params = SamplingParams(seed=7, max_tokens=13)
-    answer = write("x = 1\ny = f(2, 3)", params=params, num_drafts=1)
-    assert answer.completion.text == "x = 1\ny = f(2"
-    assert answer.sources == ("x = 1",)
-    assert answer.landing == ("x = 1\n# The answer was cut off here.",)
-    assert answer.changes == ("left out the unfinished end",)
 
 
 def test_what_a_draft_says_over_and_over_lands_once() -> None:
@@ -221,16 +194,6 @@ def test_several_blocks_are_cells_that_know_of_one_another() -> None:
     assert third.unknown_names == ("y",)
 
 
-def test_a_block_that_was_cut_off_is_told_from_a_closed_one() -> None:
-    cells = code_cells("```python\nx = f(1\n```\n```python\ny = 1\nz = f(1", is_cut_off=True)
-    assert [cell.source for cell in cells] == ["x = f(1)", "y = 1"]
-
-
-def test_code_with_fences_in_it_gets_a_longer_fence() -> None:
-    source = 'x = """\n```\n"""'
-    assert [block.source for block in code_blocks(fenced(source))] == [source]
-
-
 def test_the_first_draft_is_shown_in_its_fence_while_it_is_written() -> None:
     out = io.StringIO()
     view = TerminalView(out)
@@ -270,13 +233,6 @@ class _ThenClosed(ScriptedEngine):
         if self.requests:
             self.close()
         return super().submit(request)
-
-
-def test_an_interrupt_while_more_drafts_are_drawn_keeps_the_first() -> None:
-    with pytest.raises(PromptInterrupted) as caught:
-        write(engine=_ThenInterrupted(["x = foo"]), num_drafts=2)
-    assert caught.value.completion is not None
-    assert caught.value.completion.text == "```python\nx = foo\n```"
 
 
 def test_a_draft_that_fails_leaves_the_first() -> None:
@@ -397,24 +353,6 @@ def test_what_ran_already_is_left_out_of_a_draft_and_told() -> None:
     assert answer.dropped == ("import math", "y = [1]")
     assert answer.completion.text == "import math\ny = [1]\nsum(y)"
     assert answer.note == "runs; left out 2 lines that already ran; /show draft has it all"
-
-
-def test_of_what_is_left_out_nothing_is_said_to_be_missing() -> None:
-    known_now = known()
-    ran = [*known_now["ran"], ("import no_such_module", True)]
-    judge = Judge(**{**known_now, "ran": ran})
-    names = {"math": math, "y": [1], "no_such_module": math}
-    judge = replace(judge, tries=ScriptedTries(namespace=names))
-    answer = write("import no_such_module\nsum(y)", judge=judge)
-    assert answer.sources == ("sum(y)",)
-    assert answer.missing_modules == ()
-
-
-def test_a_draft_that_repeats_all_is_worth_more_than_one_that_fails() -> None:
-    judge = Judge(**known(**{"sum(z)": raising()}))
-    answer = write("sum(z)", "y = [1]", judge=judge, num_drafts=2)
-    assert answer.sources == ("y = [1]",)
-    assert answer.note == "runs; nothing in it is new; the best of 2 drafts"
 
 
 def test_an_error_that_rules_can_mend_is_mended_and_told() -> None:

@@ -41,6 +41,36 @@ def test_code_that_runs_shows_its_value_and_its_names() -> None:
     assert (seen.result, seen.printed, seen.names) == ("42", "so\n", ("total",))
 
 
+AWAIT = "import asyncio\nasync def f():\n    await asyncio.sleep(0)\n    return 5\nawait f()"
+THREADS = """from concurrent.futures import ThreadPoolExecutor as Pool
+with Pool(4) as pool: total = sum(pool.map(abs, range(-9, 0)))
+total"""
+LIBRARY = "import socket\ntry: socket.socket()\nexcept OSError: pass"
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "result"),
+    [
+        ("6 * 7;", "runs", ""),
+        ("x = 42", "runs", ""),
+        ("print('\\ud800')\n'\\udc00'", "runs", "'\\udc00'"),
+        (AWAIT, "runs", "5"),
+        (THREADS, "runs", "45"),
+        ("%matplotlib inline\n%time x = 6 * 7\nx", "runs", "42"),
+        (f"exec({LIBRARY!r}, {{}})", "runs", ""),
+        ("x = 1\nnext(iter([]))", "raises StopIteration", ""),
+        ("x = 1\n(", "raises SyntaxError: '(' was never closed", ""),
+        ("%%bash\nls", "not tried: it has a magic (%%bash)", ""),
+        ("%pip install x", "not tried: it has a magic (%pip)", ""),
+        ("import ctypes\nctypes.string_at(0)", "not tried: the copy ended (SIGSEGV)", ""),
+        ("bytes(1 << 50)", "not tried: it would take more memory than a try may", ""),
+    ],
+)
+def test_what_is_seen_is_told_in_a_few_words(code: str, text: str, result: str) -> None:
+    seen = tried(code)
+    assert (seen.text, seen.result) == (text, result)
+
+
 def test_no_name_is_bound_here() -> None:
     names: dict[str, Any] = {"items": [1]}
     seen = try_code(["items.append(2)\nextra = 3\ndel items"], names)
@@ -48,18 +78,9 @@ def test_no_name_is_bound_here() -> None:
     assert names == {"items": [1]}
 
 
-def test_cells_run_one_after_the_other() -> None:
-    seen = tried("a = 1", "b = a + 1", "a + b")
-    assert (seen.result, seen.names) == ("3", ("a", "b"))
-
-
 def test_the_folder_for_temporary_files_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", None)  # Python finds it by writing into it
     assert tried("import tempfile\ntempfile.gettempdir()").runs
-
-
-def test_a_statement_at_the_end_shows_nothing() -> None:
-    assert tried("6 * 7;").result == tried("x = 42").result == tried("None").result == ""
 
 
 def test_what_is_raised_is_told_with_its_cell_and_line() -> None:
@@ -76,41 +97,9 @@ def test_the_report_names_what_is_near() -> None:
     assert "sales['citi']" in report
 
 
-def test_an_iterator_that_ends_is_told_as_it_is() -> None:
-    assert tried("x = 1\nnext(iter([]))").text == "raises StopIteration"
-    assert tried("next(iter([]))").lineno == 1
-
-
-def test_half_a_character_can_be_told() -> None:
-    seen = tried("print('\\ud800')\n'\\udc00'")
-    assert (seen.text, seen.printed) == ("runs", "?\n")
-
-
 def test_a_value_that_cannot_be_shown_is_no_slip_of_ours(shell: InteractiveShell) -> None:
     code = "class Odd:\n    def __repr__(self): return 1 / 0\nOdd()"
     assert (seen_in(shell, code).text, seen_in(shell, code).result) == ("runs", "")
-
-
-def test_a_line_in_a_function_is_found() -> None:
-    seen = tried("def f():\n    return 1 / 0\n\nf()")
-    assert (seen.error_kind, seen.lineno) == ("ZeroDivisionError", 2)
-
-
-def test_what_is_no_python_raises() -> None:
-    seen = tried("x = 1\n(")
-    assert (seen.error_kind, seen.lineno) == ("SyntaxError", 2)
-
-
-def test_code_can_await() -> None:
-    code = "import asyncio\nasync def f():\n    await asyncio.sleep(0)\n    return 5\n"
-    seen = tried(code + "await f()")
-    assert (seen.text, seen.result) == ("runs", "5")
-
-
-def test_code_can_have_threads() -> None:
-    code = "from concurrent.futures import ThreadPoolExecutor as Pool\n"
-    seen = tried(code + "with Pool(4) as pool: total = sum(pool.map(abs, range(-9, 0)))\ntotal")
-    assert (seen.text, seen.result) == ("runs", "45")
 
 
 def test_what_takes_long_is_cut() -> None:
@@ -172,30 +161,9 @@ def test_reading_a_file_that_is_open_to_write_too_goes_on_where_it_was(
         assert seen.result.replace("b'", "'") == "('two', 'three', 0, 'one')"
 
 
-def test_what_a_library_wants_for_itself_is_no_refusal() -> None:
-    library = "import socket\ntry: socket.socket()\nexcept OSError: pass"
-    assert tried(f"exec({library!r}, {{}})").text == "runs"
-    seen = tried(f"exec({library!r}, {{}})\nopen('absent.csv')")
-    assert (seen.outcome, seen.error_kind) == ("raises", "FileNotFoundError")
-
-
 def test_a_name_that_is_looked_up_is_the_network() -> None:
     seen = tried("import urllib.request\nurllib.request.urlopen('http://example.invalid/')")
     assert seen.text.startswith("not tried: it would use the network")
-
-
-def test_a_magic_is_not_tried() -> None:
-    assert tried("%%bash\nls").text == "not tried: it has a magic (%%bash)"
-    assert tried("%pip install x").text == "not tried: it has a magic (%pip)"
-
-
-def test_magics_that_set_up_or_measure_are_no_hindrance() -> None:
-    assert tried("%matplotlib inline\n%time x = 6 * 7\nx").result == "42"
-
-
-def test_a_crash_says_nothing_of_the_code() -> None:
-    seen = tried("import ctypes\nctypes.string_at(0)")
-    assert (seen.outcome, seen.text) == ("untried", "not tried: the copy ended (SIGSEGV)")
 
 
 @pytest.mark.parametrize(
@@ -296,12 +264,6 @@ def test_pictures_are_counted(shell: InteractiveShell) -> None:
     assert (seen.text, seen.num_figures) == ("runs", 1)
 
 
-def test_the_shell_remembers_nothing(shell: InteractiveShell) -> None:
-    before = dict(shell.user_ns)
-    seen_in(shell, "a = 1\na")
-    assert dict(shell.user_ns) == before
-
-
 @pytest.mark.parametrize("leaving", ["exit()", "quit()", "try: exit()\nexcept Exception: pass"])
 def test_leaving_the_kernel_is_refused(
     shell: InteractiveShell, leaving: str, monkeypatch: pytest.MonkeyPatch
@@ -309,21 +271,6 @@ def test_leaving_the_kernel_is_refused(
     monkeypatch.setattr(shell, "ask_exit", lambda: None, raising=False)  # as a kernel's: for later
     seen = seen_in(shell, f"x = 1\n{leaving}")
     assert (seen.outcome, seen.text) == ("refused", "not tried: it would end the kernel")
-
-
-def test_a_file_that_is_not_there_is_no_question_of_the_network() -> None:
-    seen = tried(
-        "import socket\ntry:\n    socket.socket()\nexcept OSError:\n    pass\nopen('no.csv')"
-    )
-    assert seen.error_kind == "FileNotFoundError"
-
-
-def test_code_that_wants_more_memory_than_a_try_has_is_not_called_wrong() -> None:
-    seen = tried("bytes(1 << 50)")
-    assert (seen.outcome, seen.text) == (
-        "refused",
-        "not tried: it would take more memory than a try may",
-    )
 
 
 def test_where_no_copy_can_be_made_nothing_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
