@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from functools import cache
-from string import ascii_letters, ascii_lowercase, digits
+from string import ascii_letters
 from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.asked import asked_in
@@ -24,11 +23,8 @@ if TYPE_CHECKING:
 
 # Where the next cell of a program or a new paragraph would follow, the code is there.
 _ENDS = ("\n# In[", "\n\n\n# ", "\n\n\n\n")
-_DEFINING = ("def ", "class ", "import ", "from ")
-_FIRST, _NEXT = ascii_letters + "_([{@", ascii_lowercase + digits + "_.([ =,"
-_ASKS_FOR_DEFINITION = re.compile(
-    r"(?i)\b(?:def|define\w*|functions?|class(?:es)?|methods?|imports?)\b"
-)
+# It begins with code, or else a model says the request in other words.
+_BEGINNINGS = BeginsWith(tuple(ascii_letters + "_([{@"))
 _BLOCK = re.compile(r"```python\n(.*?)\n```(?:\s+|\Z)", re.DOTALL)
 
 
@@ -36,42 +32,23 @@ _BLOCK = re.compile(r"```python\n(.*?)\n```(?:\s+|\Z)", re.DOTALL)
 class Script:
     """A program that ends where the code of a cell is to follow.
 
-    `number` is that of the cell, and `ends` are texts that end the code beside the usual. Unless a
-    definition is asked for, which `defines` says, it does not begin with one.
+    `number` is that of the cell, and `ends` are texts that end the code beside the usual.
     """
 
     prompt: RawPrompt
     number: int
     ends: tuple[str, ...] = ()
-    defines: bool = False
 
     def first(self, request: Request) -> Request:
         """A request for the same code as what comes next in the program."""
         params = replace(request.params, stop=(*request.params.stop, *_ENDS, *self.ends))
-        begins = BeginsWith(_beginnings(() if self.defines else _DEFINING))
         return replace(
-            request, prompt=self.prompt, answer_prefix="", constraint=begins, params=params
+            request, prompt=self.prompt, answer_prefix="", constraint=_BEGINNINGS, params=params
         )
 
     def following(self, request: Request, written: str) -> Request:
         """A request for the cell behind what was written."""
         return replace(request, answer_prefix=f"{written}\n\n{_head(self.number + 1)}")
-
-
-def asks_for_definition(prompt: str) -> bool:
-    """Whether a request is about a function, a class or an import."""
-    return _ASKS_FOR_DEFINITION.search(prompt) is not None
-
-
-@cache
-def _beginnings(barred: tuple[str, ...]) -> tuple[str, ...]:
-    """What code may begin with, or else a model says the request in other words.
-
-    It is what each beginning of a barred text may go on with instead.
-    """
-    starts = {text[:size] for text in barred for size in range(len(text))} or {""}
-    found = (start + one for start in starts for one in (_NEXT if start else _FIRST))
-    return tuple(sorted(text for text in found if text not in starts and text not in barred))
 
 
 def as_script(draft: Draft, allowed: Budget) -> Script | None:
@@ -101,7 +78,6 @@ def as_script(draft: Draft, allowed: Budget) -> Script | None:
         RawPrompt((*(f"{part}\n\n" for part in parts[:-1]), parts[-1])),
         number,
         tuple(f"\n# {part.variable}: " for part in draft.variables),  # it says them again
-        asks_for_definition(asked_in(draft.prompt)),
     )
 
 

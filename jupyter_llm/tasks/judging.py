@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.chat.script import asks_for_definition
 from jupyter_llm.engine.request import RawPrompt
 from jupyter_llm.notebook.code.fresh import only_new
 from jupyter_llm.notebook.code.names import missing_modules, unknown_names, uses_in
@@ -31,6 +30,9 @@ if TYPE_CHECKING:
     """Tries the sources of a draft; takes `timeout_s` and `step` as `Tries.seen` does."""
 
 _TRAILING_COMMENTS = re.compile(r"(?:\n[ \t]*(?:#[^\n]*)?)+\Z")
+_ASKS_FOR_DEFINITION = re.compile(
+    r"(?i)\b(?:def|define\w*|functions?|class(?:es)?|methods?|imports?)\b"
+)
 _HEAD = re.compile(r"(?m)^# In\[\d+\]:\n")
 
 
@@ -121,7 +123,7 @@ class Judge:
             return True
         if seen is None or seen.result or seen.printed.strip() or seen.num_figures:
             return False
-        if not self.asked or asks_for_definition(self.asked):
+        if not self.asked or _ASKS_FOR_DEFINITION.search(self.asked):
             return False
         trees = filter(None, map(parse_cell, answer.sources))
         return not any(self._is_result(node) for tree in trees for node in tree.body)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from support.scripted import ScriptedEngine
 from support.shell import run
@@ -138,17 +137,3 @@ def test_a_program_that_only_repeats_writes_its_next_cell(
     first, second = small.requests
     assert second.prompt == first.prompt
     assert second.answer_prefix == "dice = [3, 5]\n\n# In[3]:\n"
-
-
-@pytest.mark.parametrize(
-    ("prompt", "begins"), [("roll a die", False), ("define a function that rolls a die", True)]
-)
-def test_code_begins_with_a_definition_only_where_one_is_asked_for(
-    shell: InteractiveShell, small: ScriptedEngine, prompt: str, *, begins: bool
-) -> None:
-    script(shell, small, prompt)
-    constraint = small.requests[0].constraint
-    assert constraint is not None
-    for text in ("def roll():", "import random"):
-        assert text.startswith(constraint.texts) is begins
-    assert all(text.startswith(constraint.texts) for text in ("df = 1", "important", "d = 2"))
