@@ -17,8 +17,8 @@ from types import (
 from typing import Any, Final
 
 from jupyter_llm.common.controls import one_line
+from jupyter_llm.notebook.values.containers import declared_fields
 from jupyter_llm.notebook.values.kinds import Kind, Reading, clean, cut, listed, type_name
-from jupyter_llm.notebook.values.objects import declared_fields
 from jupyter_llm.notebook.values.peek import (
     ABSENT,
     attribute,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.notebook.values import known
-from jupyter_llm.notebook.values.objects import fields_of
+from jupyter_llm.notebook.values.containers import fields_of
 from jupyter_llm.notebook.values.peek import key_name
 from jupyter_llm.notebook.values.redaction import redact_source, redact_text
 from jupyter_llm.notebook.values.secrets import looks_secret

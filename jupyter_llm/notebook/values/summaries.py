@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.errors import OptionError
-from jupyter_llm.notebook.values import arrays, containers, definitions, objects, tables
+from jupyter_llm.notebook.values import containers, definitions, tables
 from jupyter_llm.notebook.values.guard import Deadline, NoAnswerError, ask
 from jupyter_llm.notebook.values.kinds import Kind, Reading, cut, type_name
 from jupyter_llm.notebook.values.peek import (
@@ -34,8 +34,8 @@ _LEAST_CHARS: Final = 40  # less is no summary
 SummaryFunction = Callable[[Any, int], str]
 _Registered = TypeVar("_Registered", bound=SummaryFunction)
 
-_OF_LIBRARIES: Final = tables.TABLES | arrays.ARRAYS | {("os", "_Environ"): containers.ENVIRONMENT}
-_OF_OWN_CLASSES: Final = tables.OWN_TABLES | arrays.OWN_ARRAYS | objects.OWN_OBJECTS
+_OF_LIBRARIES: Final = tables.TABLES | {("os", "_Environ"): containers.ENVIRONMENT}
+_OF_OWN_CLASSES: Final = tables.OWN_TABLES | containers.OWN_OBJECTS
 
 # By name, or by id, since a metaclass may have its own `__hash__`; types are kept, as their ids.
 _registry: dict[int | str, SummaryFunction] = {}
@@ -139,7 +139,7 @@ def kind_of(value: object) -> Kind | None:
             return kind
         if kind := _OF_LIBRARIES.get((package, name)):
             return kind
-    others = (objects.record_kind, containers.builtin_kind, objects.object_kind)
+    others = (containers.record_kind, containers.builtin_kind, containers.object_kind)
     return next(filter(None, (kind_of_one(value) for kind_of_one in others)), None)
 
 
