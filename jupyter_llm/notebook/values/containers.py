@@ -227,13 +227,9 @@ def _exception(value: Any, reading: Reading, room: int) -> str:
     return f"{name}({listed(arguments, room - len(name) - 2)})"
 
 
-def is_known_zone(zone: object) -> bool:
-    """Whether a time zone is none, or a library's own, so that naming it runs nothing else."""
-    return zone is None or own_package(zone) in _OWN_ZONES
-
-
 def _said(value: Any, reading: Reading, room: int) -> str:
-    is_own = is_known_zone(getattr(value, "tzinfo", None))
+    zone = getattr(value, "tzinfo", None)
+    is_own = zone is None or own_package(zone) in _OWN_ZONES  # another's would be asked
     return cut(str(value) if is_own else reading.asked(value), room)
 
 

@@ -43,19 +43,12 @@ def secret_literals(tree: ast.AST) -> list[Found]:
 
     `RecursionError`: they lie too deep.
     """
-    found = {
-        id(node): (_short(name), node)
-        for name, value in beside(tree)
-        for node in _in(value)
-        if _tells(name, node)
-    }
+    found = {}
+    for name, value in beside(tree):
+        last = name.rpartition(".")[2]
+        short = last if looks_secret(last) else name
+        found |= {id(node): (short, node) for node in _in(value) if _tells(name, node)}
     return list(found.values())
-
-
-def _short(name: str) -> str:
-    """The last part of a name, if that tells by itself that it is a secret's."""
-    last = name.rpartition(".")[2]
-    return last if looks_secret(last) else name
 
 
 def lines_of(source: str) -> list[str]:
@@ -82,10 +75,9 @@ def name_of(node: ast.AST | None) -> str:
             return name
         case ast.Attribute(value=value, attr=attr):
             return f"{name_of(value)}.{attr}"[-80:].lstrip(".")
-        case ast.Subscript(value=value, slice=ast.Tuple(elts=[*_, last])):
-            return f"{name_of(value)}.{name_of(last)}"[-80:].lstrip(".")
         case ast.Subscript(value=value, slice=key):
-            return f"{name_of(value)}.{name_of(key)}"[-80:].strip(".")
+            last = key.elts[-1] if isinstance(key, ast.Tuple) and key.elts else key
+            return f"{name_of(value)}.{name_of(last)}"[-80:].strip(".")
         case ast.Constant(value=str(text)):
             return text if _KEY.fullmatch(text) else ""
         case ast.Constant(value=bytes(data)):
@@ -156,7 +148,7 @@ def _of_call(call: ast.Call) -> Iterator[Found]:
         return
     texts = [a for a in call.args if isinstance(a, ast.Constant | ast.JoinedStr)]
     for text in texts[1:] or texts:
-        if isinstance(text, ast.JoinedStr) or isinstance(text.value, str | bytes):
+        if isinstance(getattr(text, "value", ""), str | bytes):
             yield function, text
 
 

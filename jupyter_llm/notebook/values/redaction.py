@@ -32,8 +32,8 @@ from jupyter_llm.notebook.values.secrets import (
     is_told,
     looks_secret,
     may_name,
-    num_changes,
     plain_text,
+    shown,
 )
 
 _Find = Callable[[str], Iterable[Span]]
@@ -59,12 +59,12 @@ def scrub(text: str) -> str:
 
 def redact_text(text: str) -> Redacted:
     """A text that is no cell: what one showed, a value, a message."""
-    return _without(Redacted(text), [*_secrets(text, num_changes()), *known.places(text)])
+    return _without(Redacted(text), [*_secrets(text, shown()), *known.places(text)])
 
 
 def redact_source(source: str) -> Redacted:
     """The source of a cell; what is code in it stays code."""
-    result = _redact_source(source, num_changes())
+    result = _redact_source(source, shown())
     return _without(result, known.places(result.text))
 
 
@@ -100,7 +100,7 @@ _ABOUT = re.compile(r"\s*(?:len|type|bool|isinstance|hash|id)\([^()]*\)\s*")
 
 
 @lru_cache(maxsize=1024)
-def _secrets(text: str, _num_changes: int) -> tuple[Span, ...]:
+def _secrets(text: str, _shown: frozenset[str]) -> tuple[Span, ...]:
     """Where secrets stand in a text that is no code."""
     finds: list[_Find] = [_tokens, _environment, _unnamed]
     if may_name(text):
@@ -266,17 +266,17 @@ _RANDOM = re.compile(
 
 
 @lru_cache(maxsize=1024)
-def _redact_source(source: str, num_changes: int) -> Redacted:
+def _redact_source(source: str, shown: frozenset[str]) -> Redacted:
     magic, _, _ = split_cell_magic(source)
     result = Redacted(source)
     if magic and magic not in PYTHON_MAGICS:
-        return _without(result, _secrets(source, num_changes))
+        return _without(result, _secrets(source, shown))
     if may_name(source):
         result = _without(result, _literals(source), _in_quotes)
     pieces = (
         (start + first, start + last, name)
         for start, text in _pieces(result.text)
-        for first, last, name in _secrets(text, num_changes)
+        for first, last, name in _secrets(text, shown)
     )
     return _without(result, [*pieces, *_tokens(result.text)])
 

@@ -23,16 +23,10 @@ _ALONE = re.compile(
 )
 # Of whom a key may be that only its owner knows. A `user_key` joins two tables.
 _KEYS: Final = (
-    "private|secret|access|signing|encryption|master|account|session|ssh|subscription"
-    "|shared|service|consumer|app|application|licen[cs]e|webhook|hmac|aes|rsa|gpg|pgp|pem|tls|ssl"
-    "|deploy|admin|fernet|cipher|jwt|bot|openai|anthropic|claude|gemini|google|azure"
-    "|aws|gcp|github|gitlab|hf|huggingface|mistral|cohere|groq|xai|grok|deepseek|together"
-    "|replicate|perplexity|openrouter|nvidia|ngc|stripe|paypal|twilio|sendgrid|mailgun|mailchimp"
-    "|slack|discord|telegram|kaggle|wandb|comet|neptune|pinecone|weaviate|qdrant|langchain"
-    "|langsmith|tavily|serper|serpapi|firebase|supabase|mapbox|maps|deepl|elevenlabs|tmdb|nasa"
-    "|fred|quandl|polygon|finnhub|alpaca|binance|coinbase|openweather|weather|news|twitter|spotify"
-    "|youtube|reddit|notion|airtable|algolia|cloudflare|databricks|snowflake|datadog"
-    "|sentry|llm"
+    "private|secret|access|signing|encryption|master|account|session|ssh|subscription|shared|service"
+    "|consumer|app|application|licen[cs]e|webhook|hmac|aes|rsa|gpg|pgp|pem|tls|ssl|deploy|admin|jwt"
+    "|fernet|cipher|bot|openai|anthropic|claude|gemini|google|azure|aws|gcp|github|gitlab|hf"
+    "|huggingface|mistral|groq|nvidia|stripe|paypal|slack|discord|kaggle|wandb|maps|nasa|llm"
 )
 # Of whom a `pass` is a password: `forward_pass` and `pass_rate` are none.
 _PASSES: Final = (
@@ -102,7 +96,6 @@ _MAX_NAME: Final = 200
 _MAX_BITS: Final = 10_000
 
 _shown: set[str] = set()
-_num_changes = 0
 
 
 def looks_secret(name: str) -> bool:
@@ -147,29 +140,22 @@ def plain_text(value: object) -> str:
 
 def show(name: str) -> None:
     """From here on, tell what goes by a name."""
-    global _num_changes  # noqa: PLW0603  one kernel, one user
     _shown.add(name.lower())
-    _num_changes += 1
 
 
 def conceal(name: str | None = None) -> None:
     """Hide again what was shown, or all of it."""
-    global _num_changes  # noqa: PLW0603
-    if name is None:
-        _shown.clear()
-    else:
-        _shown.discard(name.lower())
-    _num_changes += 1
+    _shown.intersection_update(() if name is None else _shown - {name.lower()})
+
+
+def shown() -> frozenset[str]:
+    """The names of what is told on purpose, for those who remember what is hidden."""
+    return frozenset(_shown)
 
 
 def is_shown(name: str) -> bool:
     """Whether it was said that what goes by a name, or by its last part, is to be told."""
     return bool(_shown) and not _shown.isdisjoint((name.lower(), name.lower().rpartition(".")[2]))
-
-
-def num_changes() -> int:
-    """How often it was said what to show, for those who remember what is hidden."""
-    return _num_changes
 
 
 @lru_cache(maxsize=8192)

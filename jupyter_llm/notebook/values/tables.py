@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.tables import count_of
-from jupyter_llm.notebook.values.containers import SAID, is_known_zone
+from jupyter_llm.notebook.values.containers import SAID
 from jupyter_llm.notebook.values.kinds import Kind, Reading, clean, cut, listed, type_name
 from jupyter_llm.notebook.values.peek import (
     ABSENT,
@@ -95,27 +95,17 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _is_own(value: Any) -> bool:
-    """Whether an index, an array or a dtype is a library's own, and all that it is made of."""
-    if value is ABSENT or value is None:
-        return True
-    if is_a(value, list):
-        return all(map(_is_own, list.__iter__(value)))
-    zone = attribute(value, "_tz")
-    if own_package(value) not in ("numpy", "pandas", "polars"):
-        return False
-    data = attribute(value, "_data") if is_a(value, exported("pandas", "Index")) else None
-    parts = (data, attribute(value, "_categories"), attribute(value, "_levels"))
-    is_known = (zone is ABSENT or is_known_zone(zone)) and all(map(_is_own, parts))
-    return is_known and _is_own(getattr(value, "dtype", None))
-
-
 def _is_readable(table: Any) -> bool:
-    """Whether reading a frame or a series runs no code of the user's."""
+    """Whether reading a frame or a series runs no code of the user's, as arrays of his would."""
     if own_package(table) != "pandas":
         return True
     manager = attribute(table, "_mgr")
-    return all(map(_is_own, [*manager.axes, *(block.values for block in manager.blocks)]))
+    levels = (attribute(axis, "_levels") for axis in manager.axes)
+    indexes = [*manager.axes, *(one for some in levels if is_a(some, list) for one in some)]
+    data = [attribute(index, "_data") for index in indexes]
+    held = [*(one for one in data if one is not ABSENT), *(b.values for b in manager.blocks)]
+    own = ("numpy", "pandas")
+    return all(own_package(one) in own and own_package(one.dtype) in own for one in held)
 
 
 def column_labels(value: Any) -> tuple[str, ...] | None:
