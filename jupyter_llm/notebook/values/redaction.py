@@ -252,9 +252,7 @@ _PIECE = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _COMMAND = re.compile(r"(?m)^[ \t]*[%!?].*$|(?<==)[ \t]*[%!].*$")
-_LITERAL = re.compile(
-    r"""(?P<prefix>[A-Za-z]{0,2})(?P<quote>"{3}|'{3}|"|').*(?P=quote)""", re.DOTALL
-)
+_OPENING_QUOTE = re.compile(r"""[A-Za-z]{0,2}("{3}|'{3}|"|')""")
 _WEAK_NAME = re.compile(
     r"(?i)(?:.*[._-])?(?:keys?|tok|app_?id|signature|sig|pin|code|cert|salt)\d*"
 )
@@ -312,9 +310,8 @@ def _literals(source: str) -> Iterator[Span]:
 
 def _in_quotes(literal: str) -> str:
     """The mark of a hidden literal, in the same quotes."""
-    found = _LITERAL.fullmatch(literal)
-    prefix, quote = found.group("prefix", "quote") if found else ("", "'")
-    return f"{prefix}{quote}{HIDDEN}{quote}"
+    found = _OPENING_QUOTE.match(literal)
+    return f"{found[0]}{HIDDEN}{found[1]}" if found else f"'{HIDDEN}'"
 
 
 def _is_weak_name(name: str) -> bool:

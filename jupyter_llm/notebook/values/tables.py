@@ -8,7 +8,6 @@ frame, is not read either.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from jupyter_llm.common.controls import one_line
@@ -40,36 +39,29 @@ _NUM_FIELDS: Final = 24
 _UNREAD: Final = (("numpy", "memmap", "on disk"), ("numpy.ma", "MaskedArray", "masked"))
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """A column as it is told: its name, its type with the nulls, its first cells."""
-
-    name: str
-    about: str
-    cells: tuple[str, ...]
+_Column = tuple[str, str, tuple[str, ...]]  # its name, its type with the nulls, its first cells
 
 
 def _columns_text(columns: list[_Column], num_columns: int, reading: Reading) -> str:
     """The columns, since code needs them, and the rows as far as there is room."""
     room = reading.max_chars - len("columns: ")
     most = max(room * 3 // 4, min(room, _ALL_NAMES_CHARS))
-    names = [f"{one.name} {one.about}" for one in columns]
-    about = f"columns: {listed(names, most, num_columns - len(columns))}"
-    num_rows = max((len(column.cells) for column in columns), default=0)
+    named = [f"{name} {about}" for name, about, _ in columns]
+    told = f"columns: {listed(named, most, num_columns - len(columns))}"
+    num_rows = max((len(cells) for _, _, cells in columns), default=0)
     title = len("first 3 rows of the first 10 columns:\n")
-    width = (reading.max_chars - len(about) - title) // (num_rows + 1)
-    shown: list[_Column] = []
-    for column in columns if num_rows else ():
-        width -= max(map(len, (column.name, *column.cells))) + 3
+    width = (reading.max_chars - len(told) - title) // (num_rows + 1)
+    shown: list[tuple[str, ...]] = []
+    for name, _, cells in columns if num_rows else ():
+        width -= max(map(len, (name, *cells))) + 3
         if width < 0:
             break
-        shown.append(column)
+        shown.append((name, *cells))
     if not shown:
-        return about
+        return told
     of = "" if len(shown) == num_columns else f" of the first {count_of(len(shown), 'column')}"
-    rows = [" | ".join(column.name for column in shown)]
-    rows += [" | ".join(column.cells[row] for column in shown) for row in range(num_rows)]
-    return "\n".join([about, f"first {count_of(num_rows, 'row')}{of}:", *rows])
+    rows = (" | ".join(row) for row in zip(*shown, strict=True))
+    return "\n".join([told, f"first {count_of(num_rows, 'row')}{of}:", *rows])
 
 
 def _label(value: object, reading: Reading) -> str:
@@ -150,19 +142,21 @@ def first_values(series: Any, num: int) -> list[object]:
 
 
 def _head(value: Any, size: Callable[[Any], str]) -> str:
-    package = own_package(value)
+    package, table = own_package(value), _plain(value)
     is_own = package in ("pandas", "polars")
     name = f"{package} {short_name(type(value))}" if is_own else type_name(value)
-    table = _plain(value)
-    return name + size(table) if _is_readable(table) else f"{name} of values that are not asked"
+    return name + (size(table) if _is_readable(table) else " of values that are not asked")
 
 
-def _frame_head(value: Any, _reading: Reading) -> str:
-    def size(frame: Any) -> str:
-        num_rows, num_columns = frame.shape
-        return f", {count_of(num_rows, 'row')} x {count_of(num_columns, 'column')}"
+def _frame_size(frame: Any) -> str:
+    num_rows, num_columns = frame.shape
+    return f", {count_of(num_rows, 'row')} x {count_of(num_columns, 'column')}"
 
-    return _head(value, size)
+
+def _series_size(series: Any) -> str:
+    name = cut(one_line(clean(text_of(series.name)[:400])), _NAME_CHARS)
+    named = f" {name!r}" if name else ""
+    return f"{named}, {count_of(len(series), 'value')} of {_text(series.dtype)}"
 
 
 def _frame_body(value: Any, reading: Reading) -> str:
@@ -179,7 +173,7 @@ def _frame_body(value: Any, reading: Reading) -> str:
         if reading.deadline.left_s:
             about += _nulls(series)
             cells = _cells(name, series, _NUM_ROWS, reading)
-        columns.append(_Column(cut(name, _NAME_CHARS), about, cells))
+        columns.append((cut(name, _NAME_CHARS), about, cells))
     return _columns_text(columns, frame.shape[1], reading)
 
 
@@ -211,15 +205,6 @@ def _is_null(value: object) -> bool:
     if value is None or value is exported("pandas", "NA") or value is exported("pandas", "NaT"):
         return True
     return type(value) is float and value != value  # noqa: PLR0124  that is how NaN is told
-
-
-def _series_head(value: Any, _reading: Reading) -> str:
-    def size(series: Any) -> str:
-        name = cut(one_line(clean(text_of(series.name)[:400])), _NAME_CHARS)
-        named = f" {name!r}" if name else ""
-        return f"{named}, {count_of(len(series), 'value')} of {_text(series.dtype)}"
-
-    return _head(value, size)
 
 
 def _series_body(value: Any, reading: Reading) -> str:
@@ -301,8 +286,8 @@ def _tensor_head(value: Any, _reading: Reading) -> str:
     return f"{told}, on {_text(value.device)}" if package == "torch" else told
 
 
-_FRAME: Final = Kind(_frame_head, _frame_body)
-_SERIES: Final = Kind(_series_head, _series_body)
+_FRAME: Final = Kind(lambda value, _reading: _head(value, _frame_size), _frame_body)
+_SERIES: Final = Kind(lambda value, _reading: _head(value, _series_size), _series_body)
 
 TABLES: Final = {
     ("pandas", "DataFrame"): _FRAME,

@@ -15,6 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jupyter_llm.notebook.values import known
+from jupyter_llm.notebook.values.learning import learn
 from jupyter_llm.notebook.values.redaction import scrub
 from jupyter_llm.notebook.values.secrets import HIDDEN, looks_secret
 from jupyter_llm.notebook.values.summaries import summarize
@@ -206,3 +208,12 @@ def test_measures_and_counts_that_bear_the_name_of_a_secret_are_told() -> None:
     text = summarize("frame", frame)
     assert all(word in text for word in ("n't", "yes", "hidden"))
     assert "S02x9" not in text
+
+
+def test_what_one_place_shows_to_be_a_secret_is_hidden_in_all() -> None:
+    frame = pd.DataFrame({"user": ["ann"], "api_key": ["T03y8abc"]})
+    learn("", {"df": frame, "login": Login("ann", "U04z7abc")}, ["password   S02x9abc\nport  80\n"])
+    for secret in ("S02x9abc", "T03y8abc", "U04z7abc"):
+        assert scrub(f"it was {secret}") == f"it was {HIDDEN}"
+        assert secret not in summarize("rows", [["a", secret]])
+    known.forget()
