@@ -43,7 +43,7 @@ def secret_literals(tree: ast.AST) -> list[Found]:
 
     `RecursionError`: they lie too deep.
     """
-    found = {}
+    found: dict[int, Found] = {}
     for name, value in beside(tree):
         last = name.rpartition(".")[2]
         short = last if looks_secret(last) else name
