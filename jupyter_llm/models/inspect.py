@@ -231,7 +231,7 @@ def _inspect(path: Path, _mtime_ns: int, size: int, *, is_adapter: bool = False)
         for is_last in (False, True):
             # The header is longer than what was read, or it is damaged or cut off.
             with suppress(struct.error, ValueError, OverflowError):
-                return _Header(path, data).read(size, is_adapter=is_adapter)
+                return _GgufHeader(path, data).read(size, is_adapter=is_adapter)
             if not is_last and size > len(data):
                 data += file.read(_LONGEST)
     raise ModelFileError(
@@ -371,7 +371,7 @@ class _Sizes:
         return [max(0, value) for value in values[:num_layers]]
 
 
-class _Header:
+class _GgufHeader:
     """Walks over a header from front to back."""
 
     def __init__(self, path: Path, data: bytes) -> None:

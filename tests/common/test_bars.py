@@ -87,10 +87,3 @@ def test_in_a_terminal_the_line_is_gone_at_the_end(monkeypatch: pytest.MonkeyPat
         tell(STEP)
         assert out.getvalue().endswith(" Loading tiny, 0 s")
     assert out.getvalue().endswith(", 0 s\r\x1b[K")
-
-
-@pytest.mark.usefixtures("at_once")
-def test_a_pipeline_gets_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
-    with showing() as tell:
-        tell(STEP)
-    assert capsys.readouterr() == ("", "")

@@ -10,7 +10,7 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.markdown_readers import commonmark, problems_in_commonmark, problems_in_jupyterlab
+from support.markdown_readers import problems_in_commonmark, problems_in_jupyterlab
 
 from jupyter_llm.common.markdown import untrusted_markdown
 
@@ -45,14 +45,6 @@ HARMLESS = {
 @pytest.mark.parametrize("text", HARMLESS.values(), ids=HARMLESS.keys())
 def test_harmless_markdown_is_unchanged(text: str) -> None:
     assert untrusted_markdown(text) == text
-
-
-@pytest.mark.parametrize("text", ["```py\nx", "~~~\nx\n", "text\n````\n```", "```"])
-def test_an_open_fence_is_closed(text: str) -> None:
-    result = untrusted_markdown(text)
-    *_, marks, _ = re.split(r"^(`{3,}|~{3,})$", result, flags=re.MULTILINE)
-    assert marks
-    assert commonmark().render(f"{result}\n\n*note*").endswith("<p><em>note</em></p>\n")
 
 
 @pytest.mark.parametrize("text", HARMLESS.values(), ids=HARMLESS.keys())
@@ -191,13 +183,6 @@ def test_no_text_becomes_more_than_text(text: str) -> None:
     result = untrusted_markdown(text)
     assert problems_in_commonmark(result) == []
     assert problems_in_jupyterlab(result) == []
-
-
-@settings(deadline=None)
-@given(st.text(st.sampled_from("ab \n,;?()'*_-#.&0")))
-def test_text_without_any_of_the_dangerous_characters_is_unchanged(text: str) -> None:
-    lines = [line.rstrip() for line in text.split("\n")]
-    assert [line.rstrip() for line in untrusted_markdown(text).split("\n")] == lines
 
 
 @pytest.mark.timeout(20)

@@ -407,13 +407,13 @@ def test_a_file_that_is_cut_off_while_it_is_read_is_an_error(
 ) -> None:
     path = tmp_path / "model.gguf"
     path.write_bytes(tiny_gguf.read_bytes())
-    check = module._Header._check_version
+    check = module._GgufHeader._check_version
 
     def cut(reader: object) -> None:
         os.truncate(path, 8)
         check(reader)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module._Header, "_check_version", cut)
+    monkeypatch.setattr(module._GgufHeader, "_check_version", cut)
     end_of(path)
 
 
