@@ -26,7 +26,6 @@ from jupyter_llm.errors import (
 )
 
 if TYPE_CHECKING:
-    from jupyter_llm.engine.local.installed import Installed
     from jupyter_llm.models.discover import ModelEntry
 
 State = Literal["ok", "note", "wrong"]
@@ -37,6 +36,7 @@ _BUILD = "pip install --force-reinstall --no-deps --no-cache-dir --no-binary lla
 _SCARCE_BYTES = 1 << 30
 _SOON_READ_BYTES = 1 << 30
 _MOST = 5  # names, or reasons
+_CUDA = "-DGGML_CUDA=ON"
 _GPU_SIGNS = ("/dev/nvidia0", "/dev/kfd")  # of NVIDIA and AMD
 _PANEL = Path(__file__).parent / "panel" / "static" / "chat_panel.js"
 
@@ -86,21 +86,17 @@ _MARKS = {"ok": "✓", "note": "·", "wrong": "✗"}
 
 def diagnose() -> Diagnosis:
     """Look at everything. What cannot be looked at is told like anything else that is wrong."""
-    llama: list[Installed] = []
+    store, llama = _looked("store", _store), _looked("llama.cpp", _llama)
     looks: dict[str, Callable[[], Look]] = {
-        "store": _store,
-        "package": _package,
-        "llama.cpp": lambda: _llama(llama),
-        "processor": lambda: _processor(llama),
-        "GPU": lambda: _gpu(llama),
         "memory": _memory,
-        "model": lambda: _model(llama),
+        "model": lambda: _model(is_tried=llama.state != "wrong"),
         "chat panel": _panel,
         "JupyterLab": _lab,
         "kernel": _kernel,
         "trying code": _tries,
     }
-    return Diagnosis(tuple(_looked(what, look) for what, look in looks.items()))
+    others = [_looked(what, look) for what, look in looks.items()]
+    return Diagnosis((_looked("package", _package), llama, store, *others))
 
 
 def _looked(what: str, look: Callable[[], Look]) -> Remark:
@@ -142,46 +138,31 @@ def _unmet() -> Iterator[tuple[str, str]]:
             yield f"{one.name} is {found}", f"{one.name}{one.specifier}"
 
 
-def _llama(found: list[Installed]) -> Look:
+def _llama() -> Look:
+    """Which llama.cpp there is, and what of the processor and a GPU it uses."""
     from jupyter_llm.engine.local.installed import installed_llama
+    from jupyter_llm.models.machine import available_cores, this_machine
 
     try:
         llama = installed_llama()
     except EngineError as error:
         return "wrong", f"does not work. {error}", f"`{_BUILD}llama-cpp-python`"
-    found.append(llama)
-    return "ok", f"{llama.build} in {llama.path}"
-
-
-_UNKNOWN = "cannot be told, since llama.cpp does not work"
-
-
-def _processor(found: list[Installed]) -> Look:
-    from jupyter_llm.models.machine import available_cores, this_machine
-
-    machine = this_machine(available_cores())
-    if not found:
-        return "note", _UNKNOWN
-    said = f"{machine.cpu}, {machine.num_cores} cores; used: {' '.join(found[0].used)}"
-    if unused := found[0].unused(machine.features):
+    machine, settings = this_machine(available_cores()), []
+    said = f"{llama.build} in {llama.path}; {machine.cpu}, {machine.num_cores} cores"
+    said += f"; used: {' '.join(llama.used)}"
+    if unused := llama.unused(machine.features):
         said += f"; not used: {' '.join(unused)}"
-        advice = f'Faster: `CMAKE_ARGS="-DGGML_NATIVE=ON" {_BUILD}llama-cpp-python`'
-        return "note", said, advice
-    return "ok", said
-
-
-def _gpu(found: list[Installed]) -> Look:
-    if not found:
-        return "note", _UNKNOWN
-    if found[0].has_gpu and found[0].gpu_bytes is not None:
-        return "ok", f"used, {human_size(found[0].gpu_bytes)} free"
-    if found[0].has_gpu:
-        return "note", "this build can use one, and finds none"
-    if any(Path(sign).exists() for sign in _GPU_SIGNS):
-        said = "there is one, and this build of llama.cpp is for the processor alone"
-        advice = f'`CMAKE_ARGS="-DGGML_CUDA=ON" {_BUILD}llama-cpp-python` (AMD: `-DGGML_HIP=ON`)'
-        return "note", said, advice
-    return "ok", "none, and none is needed"
+        settings.append("-DGGML_NATIVE=ON")
+    if llama.has_gpu:
+        free = llama.gpu_bytes
+        said += "; finds no GPU" if free is None else f"; uses the GPU, {human_size(free)} free"
+    elif any(Path(sign).exists() for sign in _GPU_SIGNS):
+        said += "; there is a GPU, and this build is for the processor alone"
+        settings.append(_CUDA)
+    if not settings:
+        return "ok", said
+    advice = f'Faster: `CMAKE_ARGS="{" ".join(settings)}" {_BUILD}llama-cpp-python`'
+    return "note", said, advice + (" (AMD: `-DGGML_HIP=ON`)" if _CUDA in settings else "")
 
 
 def _memory() -> Look:
@@ -196,7 +177,7 @@ def _memory() -> Look:
     return "ok", said
 
 
-def _model(found: list[Installed]) -> Look:
+def _model(*, is_tried: bool) -> Look:
     from jupyter_llm.engine.project import project_of
     from jupyter_llm.models.discover import HOW_TO_GET_ONE, default_model, list_models, unusable
 
@@ -208,7 +189,7 @@ def _model(found: list[Installed]) -> Look:
     except MagicUsageError as error:
         return "wrong", str(error), "Mend that file."
     if entry is not None:
-        return _usable(entry, is_tried=bool(found))
+        return _usable(entry, is_tried=is_tried)
     names = [entry.name for entry in list_models()]
     if not names:
         said = " ".join(["there is none", *(f"({reason})" for reason in unusable()[:_MOST])])

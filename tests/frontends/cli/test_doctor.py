@@ -77,6 +77,8 @@ def test_a_healthy_installation_has_nothing_wrong(
     find: Find, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert find("model")["state"] == "ok"
+    assert "; used: AVX AVX2 REPACK" in find("llama.cpp")["said"]
+    assert LLAMA.unused("fpu avx avx2 fma avx512f") == ["FMA", "AVX512"]
     assert main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "All is well."
