@@ -47,7 +47,7 @@ class Tokenize(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class _TextPiece:
     text: str
     is_special: bool = True
     token_ids: tuple[int, ...] | None = None
@@ -60,7 +60,7 @@ class _Piece:
         return [i for text in texts for i in tokenize(text, is_special=self.is_special)]
 
 
-def _message_piece(message: Message, shown: str) -> _Piece:
+def _message_piece(message: Message, shown: str) -> _TextPiece:
     """The piece of a message that is shown as it is or without the blanks around it."""
     parts = message.parts
     if parts and shown != message.content:
@@ -68,7 +68,7 @@ def _message_piece(message: Message, shown: str) -> _Piece:
         parts = (*parts[:-1], parts[-1].rstrip())
         if "".join(parts) != shown:  # a whole part was blank
             parts = ()
-    return _Piece(shown, is_special=False, token_ids=message.token_ids, parts=parts)
+    return _TextPiece(shown, is_special=False, token_ids=message.token_ids, parts=parts)
 
 
 class _FailureError(Exception):
@@ -166,7 +166,7 @@ class _Marks:
         """What the template makes of the stand-ins."""
         return render(self._messages, self._contents)
 
-    def split(self, marked: str, whole: str) -> list[_Piece] | None:
+    def split(self, marked: str, whole: str) -> list[_TextPiece] | None:
         """Cut the rendered text into template and messages.
 
         None if the template does more to a message than to trim it (it may leave out its
@@ -186,7 +186,7 @@ class _Marks:
             _message_piece(self._messages[number], text)
             for number, text in zip(numbers, shown, strict=True)
         ]
-        template = [_Piece(text) for text in parts[::2]]
+        template = [_TextPiece(text) for text in parts[::2]]
         return [piece for piece in _interleave(template, pieces) if piece.text]
 
 
@@ -246,7 +246,7 @@ class ChatTemplate:
             token_ids += piece.tokenize(tokenize)
         return tuple(token_ids)
 
-    def _pieces(self, messages: Sequence[Message], think: bool | None) -> list[_Piece]:  # noqa: FBT001
+    def _pieces(self, messages: Sequence[Message], think: bool | None) -> list[_TextPiece]:  # noqa: FBT001
         whole = self.format(messages, think=think)
         render = partial(self._render, think=think)
         everything = _Marks(messages, lambda message: bool(message.content))
@@ -264,9 +264,9 @@ class ChatTemplate:
             ):
                 return pieces
         if num_control == self._num_control(whole):
-            return [_Piece(whole)]
+            return [_TextPiece(whole)]
         disarmed = [self._disarm(message.content) for message in messages]
-        return [_Piece(render(messages, disarmed))]
+        return [_TextPiece(render(messages, disarmed))]
 
     def _num_control(self, text: str) -> int:
         return sum(text.count(control_text) for control_text in self._control_texts)

@@ -69,7 +69,7 @@ def _file_name(tokens: bytes) -> str:
     return sha256(tokens).hexdigest()[:32] + _SUFFIX
 
 
-class _Header(NamedTuple):
+class _FileStart(NamedTuple):
     """What a file says of itself, verified."""
 
     tokens: bytes
@@ -77,7 +77,7 @@ class _Header(NamedTuple):
     state_digest: bytes
 
 
-def _read_header(file: BinaryIO, name: str, scope: bytes) -> _Header | None:
+def _read_header(file: BinaryIO, name: str, scope: bytes) -> _FileStart | None:
     """Read a file up to its state, or return None if it is damaged or foreign."""
     start = file.read(_HEADER_SIZE)
     if len(start) < _HEADER_SIZE:
@@ -92,7 +92,7 @@ def _read_header(file: BinaryIO, name: str, scope: bytes) -> _Header | None:
     tokens = file.read(tokens_size)
     if sha256(fields + tokens).digest() != digest or _file_name(tokens) != name:
         return None
-    return _Header(tokens, state_length, state_digest)
+    return _FileStart(tokens, state_length, state_digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Checkpoint:
         return self._read()
 
 
-class _Waiting(NamedTuple):
+class _Unwritten(NamedTuple):
     """A state on its way to the disk."""
 
     tokens: bytes
@@ -148,7 +148,7 @@ class CheckpointStore:
         self._listing = threading.Lock()  # guards what is known of the files
         self._known: dict[str, bytes | None] = {}  # packed tokens by file name; None: damaged
         self._lock = threading.Lock()  # guards the two below
-        self._pending: dict[str, _Waiting] = {}  # by file name, the oldest first
+        self._pending: dict[str, _Unwritten] = {}  # by file name, the oldest first
         self._is_closed = False
         self._writer = Chore(self._write_next, "jupyter-llm-checkpoints")
         _stores.add(self)
@@ -181,7 +181,7 @@ class CheckpointStore:
         """
         if self._is_forked or not token_ids:
             return
-        write = _Waiting(_pack(token_ids), state, whole)
+        write = _Unwritten(_pack(token_ids), state, whole)
         if _HEADER_SIZE + len(write.tokens) + len(state) > self._max_bytes:
             return
         with self._lock:
@@ -291,7 +291,7 @@ class CheckpointStore:
             self._tell(error)
         return 0.0, True
 
-    def _write(self, name: str, write: _Waiting) -> None:
+    def _write(self, name: str, write: _Unwritten) -> None:
         for path in (self._folder, self._own_folder):  # the files hold what the user wrote
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         num_tokens, digest = len(write.tokens) // _TOKEN_SIZE, sha256(write.state).digest()

@@ -24,7 +24,7 @@ from jupyter_llm.engine.local.mask import BeginningMask, Mask
 from jupyter_llm.engine.local.sampler import LogprobScorer, MaskedSampler, RecordingSampler
 from jupyter_llm.engine.local.scheduler import Drawn, Sampler, Sequence
 from jupyter_llm.engine.local.threads import CoreLoad, ThreadCount
-from jupyter_llm.engine.local.turns import TURNS, Place
+from jupyter_llm.engine.local.turns import TURNS, Seat
 from jupyter_llm.engine.options import MAX_SEED, EngineOptions, FinishReason
 from jupyter_llm.engine.request import Priority, Prompt, Request, check_text
 from jupyter_llm.engine.stream import QueueStream, check_may_wait, run_the_model_here
@@ -101,7 +101,7 @@ class LocalEngine:
         self._tokens_per_s = 0.0
         self._work: Work = "idle"
         self._is_awaited = False
-        self._place = Place(self._make_way)
+        self._seat = Seat(self._make_way)
         self._watchers = Watchers()
         self._thread = threading.Thread(target=self._run, name="jupyter-llm-engine", daemon=True)
         self._load_model(on_progress, on_ready)
@@ -431,7 +431,7 @@ class LocalEngine:
         lane, is_guest = self._model.next_lane()
         priority = lane.scheduler.priority
         assert priority is not None
-        with TURNS.take(self._place, priority, _TURN_S) as is_ours:
+        with TURNS.take(self._seat, priority, _TURN_S) as is_ours:
             if not is_ours:
                 return  # there may be commands meanwhile
             began_s = time.perf_counter()

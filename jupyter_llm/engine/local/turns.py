@@ -23,8 +23,8 @@ _GRACE_S = 0.01  # between two steps; what is less urgent and began in it would 
 
 
 @dataclass(eq=False, slots=True)
-class Place:
-    """An engine's place among others; `give_way` breaks off what is less urgent than something."""
+class Seat:
+    """An engine's seat among others; `give_way` breaks off what is less urgent than something."""
 
     give_way: Callable[[Priority], None]
     last: int = 0  # which step of all was its last
@@ -37,50 +37,50 @@ class Turns:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._waiting: dict[Place, Priority] = {}
-        self._running: Place | None = None
-        self._before: Place | None = None
+        self._waiting: dict[Seat, Priority] = {}
+        self._running: Seat | None = None
+        self._before: Seat | None = None
         self._num_steps = 0
 
     @contextmanager
-    def take(self, place: Place, priority: Priority, timeout_s: float) -> Iterator[bool]:
+    def take(self, seat: Seat, priority: Priority, timeout_s: float) -> Iterator[bool]:
         """Wait for a turn and have it inside; False if it has not come by then."""
         with self._changed:
-            self._waiting[place] = priority
+            self._waiting[seat] = priority
             try:
                 if self._running is not None:
                     self._running.give_way(priority)
                 end_s = time.monotonic() + timeout_s
-                while not (is_ours := self._is_next(place)):
+                while not (is_ours := self._is_next(seat)):
                     if (left_s := end_s - time.monotonic()) <= 0:
                         break
                     self._changed.wait(min(left_s, _GRACE_S))
             finally:
-                del self._waiting[place]
+                del self._waiting[seat]
                 self._changed.notify_all()  # somebody may have waited for us alone
             if is_ours:
                 self._num_steps += 1
-                self._running, place.last, place.priority = place, self._num_steps, priority
+                self._running, seat.last, seat.priority = seat, self._num_steps, priority
         try:
             yield is_ours
         finally:
             if is_ours:
                 with self._changed:
-                    self._running, self._before = None, place
-                    place.ended_s = time.monotonic()
+                    self._running, self._before = None, seat
+                    seat.ended_s = time.monotonic()
                     self._changed.notify_all()
 
-    def _is_next(self, place: Place) -> bool:
+    def _is_next(self, seat: Seat) -> bool:
         first = min(self._waiting, key=lambda one: (self._waiting[one], one.last))
-        return self._running is None and first is place and not self._comes_back(place)
+        return self._running is None and first is seat and not self._comes_back(seat)
 
-    def _comes_back(self, place: Place) -> bool:
-        """Whether the last one is about to go on with more urgent work than a place has."""
+    def _comes_back(self, seat: Seat) -> bool:
+        """Whether the last one is about to go on with more urgent work than a seat has."""
         last = self._before
-        if last is None or last is place or last.priority is None:
+        if last is None or last is seat or last.priority is None:
             return False
         is_recent = time.monotonic() - last.ended_s < _GRACE_S
-        return is_recent and last.priority < self._waiting[place]
+        return is_recent and last.priority < self._waiting[seat]
 
 
 TURNS = Turns()

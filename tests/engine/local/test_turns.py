@@ -11,15 +11,15 @@ from support.waiting import until
 
 from jupyter_llm.engine.local import turns as turns_module
 from jupyter_llm.engine.local.scheduler import Drawn, Scheduler
-from jupyter_llm.engine.local.turns import Place, Turns
+from jupyter_llm.engine.local.turns import Seat, Turns
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Priority, Request
 
 LONG_S = 60.0
 
 
-def place() -> Place:
-    return Place(lambda _priority: None)
+def place() -> Seat:
+    return Seat(lambda _priority: None)
 
 
 def test_the_most_urgent_work_comes_first_and_of_equals_what_has_waited_longest() -> None:
@@ -29,7 +29,7 @@ def test_the_most_urgent_work_comes_first_and_of_equals_what_has_waited_longest(
     wanted = {"map": (bulk, 1), "chat": (chat, 2), "other": (chat, 3), "ghost": (ghost, 4)}
 
     def take(name: str, priority: Priority, last: int) -> None:
-        with turns.take(Place(lambda _priority: None, last), priority, LONG_S):
+        with turns.take(Seat(lambda _priority: None, last), priority, LONG_S):
             done.append(name)
 
     threads = [threading.Thread(target=take, args=(name, *how)) for name, how in wanted.items()]
@@ -63,7 +63,7 @@ def test_nothing_less_urgent_begins_between_two_steps_of_an_answer(
 def test_more_urgent_work_has_a_step_of_another_engine_broken_off() -> None:
     turns, told = Turns(), list[Priority]()
     with (
-        turns.take(Place(told.append), Priority.BULK, 0),
+        turns.take(Seat(told.append), Priority.BULK, 0),
         turns.take(place(), Priority.CHAT, 0) as is_ours,
     ):
         assert not is_ours
