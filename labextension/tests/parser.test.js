@@ -54,6 +54,27 @@ for (const text of [
     assert.match(html(text), /<math[^>]* display="block"/));
 }
 
+for (const [text, drawn] of [
+  ["a **b** *c* ~~d~~ `e`", "<p>a <strong>b</strong> <em>c</em> <s>d</s> <code>e</code></p>"],
+  ["## T\n---\nx", "<h2>T</h2>\n<hr>\n<p>x</p>"],
+  ["3. a\n4. b", '<ol start="3"><li>a</li><li>b</li></ol>'],
+  ["> q", "<blockquote>\n<p>q</p>\n</blockquote>"],
+  ["<b>x</b> &lt; main.py", "<p>&lt;b&gt;x&lt;/b&gt; &lt; main.py</p>"],
+  ["a\r\nb\rc", "<p>a\nb\nc</p>"],
+  ["- [x] done", "<ul><li>[x] done</li></ul>"],
+  [
+    "![a *b*](https://c.d) ![](https://e.f)",
+    "<p>[image: a *b* – https://c.d] [image: https://e.f]</p>",
+  ],
+  ["a\u202eb `c\u2066d`", "<p>a[U+202E]b <code>c[U+2066]d</code></p>"],
+  ["so $\\foo{x}$", "<p>so <code>\\foo{x}</code></p>"],
+  ["so $\\frac{a$ and $x_1_2$", "<p>so <code>\\frac{a</code> and <code>x_1_2</code></p>"],
+  ["so $\\def\\a{\\a\\a}\\a$", "<p>so <code>\\def\\a{\\a\\a}\\a</code></p>"],
+  ["https://\u0430b.com", '<p><a href="https://xn--b-7sb.com">https://\u0430b.com</a></p>'],
+]) {
+  test(`${JSON.stringify(text)} is drawn`, () => assert.equal(html(String(text)), drawn));
+}
+
 test("lines of a formula that look like something else stay in it", () => {
   assert.equal(outerBlocks("$$\n- a\n# b\n> c\n$$\n\nx").length, 2);
   assert.ok(isFormula("$$\n- a\n> c\n$$"));
