@@ -120,7 +120,6 @@ def test_the_connection_comes_again_after_reloads_restarts_and_a_kernel_that_die
     assert [error for error in errors if "debugger" not in error] == []
 
 
-@in_both_apps
 def test_a_kernel_of_another_language_sees_nothing_of_us_unasked(
     lab: Lab, open_notebook: OpenNotebook, errors: list[str]
 ) -> None:
@@ -144,7 +143,6 @@ def test_a_kernel_of_another_language_sees_nothing_of_us_unasked(
     assert errors == []
 
 
-@in_both_apps
 def test_a_kernel_that_ends_in_the_middle_of_an_answer_is_there_again_once_it_is_loaded(
     open_notebook: OpenNotebook, errors: list[str]
 ) -> None:

@@ -136,13 +136,6 @@ def stop_twice(panel: LivePanel) -> list[float]:
     return [writing_ms, panel.stop_ms()]
 
 
-def test_stop_ends_what_is_written_and_what_is_read(open_panel: Callable[..., LivePanel]) -> None:
-    panel = open_panel(max_tokens=2000)
-    stop_twice(panel)
-    panel.send("Are you there?")
-    panel.wait_until_writing()
-
-
 @pytest.mark.benchmark
 def test_stop_is_felt_within_300_ms(open_panel: Callable[..., LivePanel]) -> None:
     assert max(stop_twice(open_panel(max_tokens=2000))) < 300

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser.accessibility import violations
-from browser.live_panel import LOAD, LivePanel
+from browser.live_panel import LOAD
 from playwright.sync_api import expect
 from support.hub import Hub, Repo, running_hub
 from support.tiny_model import write_tiny_model
@@ -106,27 +106,4 @@ def test_the_status_bar_pulls_a_model_while_a_cell_runs(
     other.press("Enter")
     expect(shown).to_contain_text("There is no repository ada/none")
     expect(shown.get_by_role("button", name="Pull again")).to_be_focused()
-    assert errors == []
-
-
-def test_the_panel_pulls_a_model_while_a_cell_runs(
-    open_panel: Callable[..., LivePanel], hub: Hub, errors: list[str]
-) -> None:
-    panel = open_panel(BUSY, load=loads(hub))
-    panel.notebook.start(2)
-    panel.send("/models")
-    press(panel.root, "Pull another model")
-    press(panel.root, f"Pull {NAME}")
-    expect(panel.root).to_contain_text(re.compile(r"Be kind to your \d+ readers\."))
-    press(panel.root, "Accept the licence and pull")
-    expect(panel.root).to_contain_text(re.compile(f"Downloading {NAME}: .* of "))
-    assert violations(panel.page, ".jllm-panel") == []
-    press(panel.root.locator(".jllm-pending"), "Stop")
-    expect(panel.root).to_contain_text("is kept: pull again to go on")
-    hub.gate.set()
-    press(panel.root, "Go on pulling")
-    press(panel.root, re.compile("^Use smollm2-360m"))
-    expect(panel.root.locator(".jllm-model")).to_contain_text("smollm2-360m")
-    assert is_gone_on_with(hub)
-    panel.notebook.interrupt()
     assert errors == []

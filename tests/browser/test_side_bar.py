@@ -127,24 +127,6 @@ def begin_another_chat(notebook: Notebook) -> SideBar:
     return side
 
 
-def test_it_shows_the_chat_that_it_is_asked_for(
-    open_notebook: OpenNotebook, errors: list[str]
-) -> None:
-    notebook = open_notebook(REPLIES)
-    side = begin_another_chat(notebook)
-    notebook.page.evaluate(
-        "() => jupyterapp.commands.execute('jupyter-llm:chat', { chat: 'default' })"
-    )
-    expect(side.chats).to_have_value("default")
-    expect(side.answers).to_have_text(["The first."])
-    notebook.activate(0)
-    notebook.command("apputils:activate-command-palette")
-    notebook.page.keyboard.type("Chat about the Notebook")
-    notebook.page.keyboard.press("Enter")
-    expect(side.box).to_be_focused()
-    assert errors == []
-
-
 def test_the_chat_that_was_shown_is_there_again_after_a_reload_if_it_still_is(
     lab: Lab, open_notebook: OpenNotebook, errors: list[str]
 ) -> None:
