@@ -250,7 +250,7 @@ def test(options: argparse.Namespace) -> int:
     # Two processes, since much of the time kernels and browsers are waited for. A soak runs alone:
     # its proofs are large, and some are of what is beside them.
     ring = ["-n", "2"] if options.fast else ["-n", "2", "-m", "not benchmark and not soak"]
-    ring = ["--soak"] if options.soak else ring
+    ring = ["-m", "soak"] if options.soak else ring
     rows = [] if options.soak else run_checks(CHECKS)
     print("\n== pytest", flush=True)
     began = time.monotonic()

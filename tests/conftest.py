@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import gc
 import logging
-import math
 import os
 import shutil
 import signal
@@ -37,15 +36,8 @@ settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let long proofs be asked for at their full size."""
-    parser.addoption("--soak", action="store_true", help="run the long proofs, at full size")
-
-
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the tests of a soak, and take in interrupts, which background jobs ignore."""
-    if config.option.soak:
-        config.option.markexpr = "soak"
+    """Take in interrupts, which background jobs ignore."""
     if getattr(config.option, "numprocesses", None):
         # Threads that spin while they wait hold up those of the other process.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -53,13 +45,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep long proofs out of the fast ring, and what is scaled in the soak."""
+    """Keep long proofs out of the fast ring."""
     marks = {mark.name for mark in item.iter_markers()}
     if "soak" in marks and not marks & {"slow", "browser"}:
         raise pytest.UsageError(f"{item.nodeid} is a soak test, so mark it slow or browser too")
-    of_soaks = {"scaled", "limit_s"} & set(getattr(item, "fixturenames", ()))
-    if of_soaks and "soak" not in marks:
-        raise pytest.UsageError(f"{item.nodeid} asks for {min(of_soaks)}, so mark it soak")
 
 
 @pytest.hookimpl(trylast=True)  # when those that are left out have gone
@@ -158,21 +147,6 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody wait before it is said what goes on."""
     monkeypatch.setattr(bars, "_DELAY_S", 0)
     monkeypatch.setattr(bars, "_PERIOD_S", 0)
-
-
-@pytest.fixture(scope="session")
-def scaled(pytestconfig: pytest.Config) -> Callable[[int], int]:
-    """How much of a long proof is run: all of it in a soak, else a tenth and at least one."""
-    return lambda size: size if pytestconfig.option.soak else max(1, size // 10)
-
-
-@pytest.fixture(scope="session")
-def limit_s(pytestconfig: pytest.Config) -> Callable[[float], float]:
-    """How long something may take: in a soak, which has the machine for itself, what is said.
-
-    Two processes that share two processors take them from each other's threads, which then spin.
-    """
-    return lambda seconds: seconds if pytestconfig.option.soak else math.inf
 
 
 @pytest.fixture(scope="session")

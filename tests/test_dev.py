@@ -143,7 +143,7 @@ def test_an_old_python_is_told_so(dev: ModuleType, monkeypatch: pytest.MonkeyPat
     [
         ("--fast -k chat", "-m pytest -n 2 -k chat"),
         ("", "-m pytest -n 2 -m not benchmark and not soak"),
-        ("--soak", "-m pytest --soak"),
+        ("--soak", "-m pytest -m soak"),
     ],
 )
 def test_each_ring_has_its_tests(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,14 +12,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 @pytest.mark.soak
 def test_follow_ups_read_only_what_is_new_and_the_context_lists_each_cell_that_ran(
-    tmp_path: Path, smollm2: Path, scaled: Callable[[int], int]
+    tmp_path: Path, smollm2: Path
 ) -> None:
-    for name in NAMES[: scaled(5)]:
+    for name in NAMES:
         with session(tmp_path, smollm2) as asked:
             asked.ask("Are you there?", "-c none")  # loads the model
             asked.usages.clear()
             # More would reach the 4,096 tokens that so small a model is told by itself.
-            cells = code_cells(name)[: min(15, scaled(100))]
+            cells = code_cells(name)[:15]
             for cell in cells:
                 asked.run(cell)
                 asked.ask("What does that show?")

@@ -160,8 +160,6 @@ def interrupted(watched: Watched, code: str, what: str, after_s: float) -> Execu
 def test_after_any_interrupt_the_kernel_lives_and_the_next_prompt_is_right(
     tmp_path: Path,
     smollm2: Path,
-    scaled: Callable[[int], int],
-    limit_s: Callable[[float], float],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     random = Random(10)  # noqa: S311  no secrets here
@@ -174,7 +172,7 @@ def test_after_any_interrupt_the_kernel_lives_and_the_next_prompt_is_right(
         expected = watched.timed("cold", lambda: kernel.execute(ANSWER)).text
         usual_s = watched.held_up.pop("cold") + 1  # a model may have to be loaded first
         held = kernel.execute("print(held())").text
-        for number, code in enumerate(shuffled(random, scaled(300))):
+        for number, code in enumerate(shuffled(random, 300)):
             what = f"{number}: {code}"
             kernel.execute(f"turn = {number}")
             cell = interrupted(watched, code, what, random.uniform(0, 1.2))
@@ -193,7 +191,7 @@ def test_after_any_interrupt_the_kernel_lives_and_the_next_prompt_is_right(
             f"\n{ends.total()} interrupts: {dict(ends)}, the slowest "
             f"{watched.held_up[slowest]:.2f} s ({slowest})"
         )
-    assert watched.held_up[slowest] <= limit_s(1), slowest
+    assert watched.held_up[slowest] <= 1, slowest
     assert ends[None] + ends["MagicUsageError"] < ends.total() / 3  # the rest did not come too late
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -143,15 +143,15 @@ def interrupts(kernel: Kernel, phase: str, number: int) -> Iterator[Execution]:
         yield interrupted(kernel, PHASES[phase], (phase == "prefill") * (0.05 + 0.1 * turn))
 
 
-@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("count", [2, pytest.param(20, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("phase", PHASES)
 def test_after_an_interrupt_the_next_prompt_is_right(
-    kernel: Kernel, phase: str, scaled: Callable[[int], int]
+    kernel: Kernel, phase: str, count: int
 ) -> None:
     expected = kernel.execute(ANSWER).text
-    for cell in interrupts(kernel, phase, scaled(20)):
+    for cell in interrupts(kernel, phase, count):
         # It may come before the magic begins to read.
         if phase == "decode" or cell.error != "KeyboardInterrupt":
             assert cell.error == "PromptInterrupted"

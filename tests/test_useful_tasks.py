@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterator
 
 import pytest
 from benchmarks.checking import Checker, Job, Verdict
 from benchmarks.useful_tasks import LIBRARIES, Named, broken_cells, functions, in_part, tasks
 
 pytestmark = pytest.mark.timeout(300)
-
-
-Scaled = Callable[[int], int]
-T = TypeVar("T", bound=Named)
-
-
-def some(named: Sequence[T], scaled: Scaled) -> Sequence[T]:
-    """All of them in a soak, else a tenth, spread over all."""
-    return named[:: len(named) // scaled(len(named))]
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +25,10 @@ def told(name: str, verdict: Verdict) -> str:
 @pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_an_authors_answer_is_accepted(checker: Checker, library: str, scaled: Scaled) -> None:
+def test_an_authors_answer_is_accepted(checker: Checker, library: str) -> None:
     verdicts = {
         task.name: checker.check(Job(task.cells, task.answer, task.check))
-        for task in some(tasks(library), scaled)
+        for task in tasks(library)
     }
     assert [told(name, each) for name, each in verdicts.items() if not each.is_right] == []
 
@@ -46,42 +36,39 @@ def test_an_authors_answer_is_accepted(checker: Checker, library: str, scaled: S
 @pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_a_wrong_answer_is_refused(checker: Checker, library: str, scaled: Scaled) -> None:
+def test_a_wrong_answer_is_refused(checker: Checker, library: str) -> None:
     verdicts = {
-        task.name: checker.check(Job(task.cells, task.wrong, task.check))
-        for task in some(tasks(library), scaled)
+        task.name: checker.check(Job(task.cells, task.wrong, task.check)) for task in tasks(library)
     }
     assert [told(name, each) for name, each in verdicts.items() if each.is_right] == []
 
 
 @pytest.mark.slow
 @pytest.mark.soak
-def test_a_mended_cell_is_accepted(checker: Checker, scaled: Scaled) -> None:
+def test_a_mended_cell_is_accepted(checker: Checker) -> None:
     verdicts = {
         case.name: checker.check(Job(case.cells, case.mended, case.check))
-        for case in some(broken_cells(), scaled)
+        for case in broken_cells()
     }
     assert [told(name, each) for name, each in verdicts.items() if not each.is_right] == []
 
 
 @pytest.mark.slow
 @pytest.mark.soak
-def test_a_broken_cell_fails_or_is_refused(checker: Checker, scaled: Scaled) -> None:
+def test_a_broken_cell_fails_or_is_refused(checker: Checker) -> None:
     verdicts = {
         case.name: checker.check(Job(case.cells, case.broken, case.check))
-        for case in some(broken_cells(), scaled)
+        for case in broken_cells()
     }
     assert [told(name, each) for name, each in verdicts.items() if each.is_right] == []
 
 
 @pytest.mark.slow
 @pytest.mark.soak
-def test_functions_can_be_called_as_they_are_and_as_they_should_be(
-    checker: Checker, scaled: Scaled
-) -> None:
+def test_functions_can_be_called_as_they_are_and_as_they_should_be(checker: Checker) -> None:
     verdicts = {
         function.name: checker.check(Job((*function.cells, source), call))
-        for function in some(functions(), scaled)
+        for function in functions()
         for source in (function.source, function.good)
         for call in function.calls[:1]
     }

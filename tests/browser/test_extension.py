@@ -90,7 +90,7 @@ def test_a_notebook_is_connected_as_long_as_jupyter_llm_is_loaded(
 
 @pytest.mark.soak
 def test_the_connection_comes_again_after_reloads_restarts_and_a_kernel_that_died(
-    open_notebook: OpenNotebook, errors: list[str], scaled: Callable[[int], int]
+    open_notebook: OpenNotebook, errors: list[str]
 ) -> None:
     notebook = open_notebook(LOAD, COUNT, "import os\nos.kill(os.getpid(), 9)")
     extension = Extension(notebook)
@@ -99,7 +99,7 @@ def test_the_connection_comes_again_after_reloads_restarts_and_a_kernel_that_die
     notebook.run(1)
     before = notebook.text(1)
     assert before.startswith("1 2\n")
-    for _ in range(scaled(30)):
+    for _ in range(30):
         notebook.reload()
         extension.wait_for_state("open")
     notebook.run(1)

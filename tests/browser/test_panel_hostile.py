@@ -11,8 +11,6 @@ from browser.lab import Traffic
 from common.test_markdown import FRAGMENTS, HOSTILE, IMAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
@@ -51,10 +49,10 @@ def page(bare_page: Page) -> Page:
 
 @pytest.mark.soak
 def test_thousands_of_hostile_texts_run_nothing_and_ask_nobody(
-    panel: Page, complaints: list[str], scaled: Callable[[int], int]
+    panel: Page, complaints: list[str]
 ) -> None:
     traffic = Traffic(panel)
-    texts = hostile_texts(scaled(3000))
+    texts = hostile_texts(3000)
     for first in range(0, len(texts), 250):
         assert panel.evaluate(DRAW, texts[first : first + 250]) == []
     panel.evaluate("() => new Promise(resolve => setTimeout(resolve))")  # what failed to load

@@ -357,8 +357,6 @@ def test_flipped_bytes_raise_nothing_but_our_error(
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_no_broken_header_costs_much_or_raises_another_error(
-    scaled: Callable[[int], int],
-    limit_s: Callable[[float], float],
     damaged: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -369,14 +367,14 @@ def test_no_broken_header_costs_much_or_raises_another_error(
         write_tiny_window(folder / "gemma2.gguf"),
     ]
     slowest_s, largest = 0.0, 0
-    for what in broken_headers(sources, damaged, count=scaled(3000)):
+    for what in broken_headers(sources, damaged, count=3000):
         ends[end_of(damaged)] += 1
         took_s = min(spent_s(damaged) for _ in range(3))
         tracemalloc.start()
         end_of(damaged)
         num_bytes = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert took_s < limit_s(0.05), what
+        assert took_s < 0.05, what
         assert num_bytes < 50_000_000, what
         slowest_s, largest = max(slowest_s, took_s), max(largest, num_bytes)
     with capsys.disabled():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -435,13 +435,11 @@ def test_further_drafts_read_the_prompt_no_more(tiny: LocalEngine) -> None:
 @pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_200_cells_of_a_small_model_at_temperature_1_all_parse(
-    smollm2: Path, scaled: Callable[[int], int]
-) -> None:
+def test_200_cells_of_a_small_model_at_temperature_1_all_parse(smollm2: Path) -> None:
     engine = LocalEngine(find_model(smollm2))
     # One draft, so that there is much to repair.
     write = partial(write_as_ours, engine, num_drafts=1)
-    cells = measure(write, scaled(200), max_tokens=80)
+    cells = measure(write, 200, max_tokens=80)
     engine.close()
     written = [cell for cell in cells if cell.source]
     assert [cell.source for cell in written if not cell.parses] == []

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -308,9 +307,9 @@ def life(model: Path, order: int, size: int, home: Path) -> dict[str, dict[str, 
 @pytest.mark.timeout(1900)
 @pytest.mark.parametrize("model", ["touchy_gguf", "tiny_window_gguf", "smollm2"])
 def test_200_of_200_promised_texts_come_again(
-    model: str, home: Path, scaled: Callable[[int], int], request: pytest.FixtureRequest
+    model: str, home: Path, request: pytest.FixtureRequest
 ) -> None:
-    size = scaled(200)
+    size = 200
     first, second = (life(request.getfixturevalue(model), order, size, home) for order in (1, 2))
     texts = first["texts"]
     assert len(texts) == size

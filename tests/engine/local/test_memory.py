@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -292,13 +292,12 @@ ROOMS_MB = (100, 200, 300, 400, 500, 600, 700, 900, 1200, 2000)  # from nothing 
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
 def test_under_a_limit_of_addresses_a_seeded_prompt_works_or_is_refused_in_one_line(
-    scaled: Callable[[int], int],
     smollm2: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     ends: dict[int, str] = {}
-    rooms = Random(14).sample(ROOMS_MB, scaled(len(ROOMS_MB)))  # noqa: S311  no secrets here
+    rooms = Random(14).sample(ROOMS_MB, len(ROOMS_MB))  # noqa: S311  no secrets here
     for room in rooms:
         with running_kernel(tmp_path, JUPYTER_LLM_MODEL=str(smollm2)) as kernel:
             for code in ("%load_ext jupyter_llm", LIMIT.format(room)):

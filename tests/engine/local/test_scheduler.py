@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
@@ -212,5 +211,5 @@ def test_whatever_comes_in_whatever_order_matches_fresh_and_leaks_nothing(
 
 @pytest.mark.soak
 @pytest.mark.slow
-def test_nor_does_any_of_many_lives(scaled: Callable[[int], int]) -> None:
-    test_whatever_comes_in_whatever_order_matches_fresh_and_leaks_nothing(scaled(1500), 50)
+def test_nor_does_any_of_many_lives() -> None:
+    test_whatever_comes_in_whatever_order_matches_fresh_and_leaks_nothing(1500, 50)

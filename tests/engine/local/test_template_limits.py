@@ -138,9 +138,7 @@ def test_the_process_ends_with_ours() -> None:
 @pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-def test_no_evil_template_takes_a_second(
-    scaled: Callable[[int], int], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_evil_template_takes_a_second(capsys: pytest.CaptureFixture[str]) -> None:
     template(USUAL).format(MESSAGES)  # the process is there, as after a first prompt
     took_s: dict[str, float] = {}
 
@@ -148,7 +146,7 @@ def test_no_evil_template_takes_a_second(
         processes = (us := psutil.Process(), *us.children())
         return sum(sum(process.cpu_times()[:4]) for process in processes)
 
-    for source in EVIL[:: len(EVIL) // scaled(len(EVIL))]:
+    for source in EVIL:
         began_s = spent_s()
         template(source).tokenize(MESSAGES, tokenize)
         took_s[source] = spent_s() - began_s

@@ -152,9 +152,9 @@ def test_views_show_what_the_chat_holds_after_a_short_walk(
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_views_show_what_the_chat_holds_after_a_long_walk(
-    walker: Callable[[list[Any]], None], scaled: Callable[[int], int]
+    walker: Callable[[list[Any]], None],
 ) -> None:
-    @settings(max_examples=scaled(300), **SETTINGS)
+    @settings(max_examples=300, **SETTINGS)
     @given(steps=st.lists(STEPS, min_size=5, max_size=40))
     def walk(steps: list[Any]) -> None:
         walker(steps)

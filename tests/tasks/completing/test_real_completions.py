@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -75,11 +75,9 @@ def typist(engine: Engine) -> Typist:
 
 @pytest.mark.timeout(1200)
 @pytest.mark.soak
-def test_no_completion_breaks_a_cell_or_reads_a_name_that_does_not_exist(
-    typist: Typist, scaled: Callable[[int], int]
-) -> None:
+def test_no_completion_breaks_a_cell_or_reads_a_name_that_does_not_exist(typist: Typist) -> None:
     num_written = 0
-    for place in places(min(scaled(600), 300)):
+    for place in places(300):
         typist.namespace = run_above(place.document, place.cell_id)
         text = typist.ask(place.document, place.cell_id, place.prefix, place.suffix)
         num_written += bool(text)
@@ -116,13 +114,13 @@ def type_through(typist: Typist, document: Document, cell: DocumentCell, keys: i
 
 @pytest.mark.timeout(1200)
 @pytest.mark.soak
-def test_a_key_has_few_tokens_read(typist: Typist, scaled: Callable[[int], int]) -> None:
+def test_a_key_has_few_tokens_read(typist: Typist) -> None:
     costs = []
     for name in NAMES:
         document = read_typed(name)
-        for cell in [one for one in document.cells[3:] if one.kind == "code"][: scaled(20)]:
+        for cell in [one for one in document.cells[3:] if one.kind == "code"][:20]:
             typist.namespace = run_above(document, cell.cell_id)
-            _, *later = type_through(typist, document, cell, keys=scaled(240))
+            _, *later = type_through(typist, document, cell, keys=240)
             costs += later
     assert median(costs) <= 16
     assert max(costs) <= 64
