@@ -59,11 +59,6 @@ OTHERS = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-OTHER_HINT = re.compile(
-    r"-----BEGIN|A[KSBC]IA|ACCA|LTAI|eyJ|SK[0-9a-f]|key-|-us\d|:AA|[MNO][\w-]{23}|Q~|atlasv1"
-    r"|hooks\.|webhooks/|sig=|Signature=|Bearer|Basic"
-)
-
 UNNAMED: Final = re.compile(
     r"""(?x)
     (?<![\w+.-])[A-Za-z][\w+.-]*+://[^\s/:@'\"{}]*:(?P<in_url>(?!\{|\$\{|//)[^\s/'\"]+)@

@@ -133,8 +133,7 @@ def _tokens(text: str) -> Iterator[Span]:
         for word in formats.LONG.finditer(text)
         for found in formats.BY_PREFIX.finditer(text, *word.span())
     ]
-    founds += formats.OTHERS.finditer(text) if formats.OTHER_HINT.search(text) else ()
-    for found in founds:
+    for found in (*founds, *formats.OTHERS.finditer(text)):
         if not is_shown(name := found.lastgroup or ""):
             yield (*found.span(), name)
 
@@ -168,9 +167,12 @@ _IN_ENVIRONMENT = re.compile(r"(?m)(?:^|['\"])(PATH|HOME|USERPROFILE)['\"]?[:=]"
 
 def _environment(text: str) -> Iterator[Span]:
     """Yield copies of the environment: none of its values is anybody's business."""
+    end = 0
     for found in _LISTING.finditer(text) if "PATH" in text else ():
         start, stop = found.span()
-        stop = _bracket_end(text, start) if found[0] == "{" else stop
+        if start < end:
+            continue
+        end = stop = _bracket_end(text, start) if found[0] == "{" else stop
         names = set(_IN_ENVIRONMENT.findall(text[start:stop]))
         if "PATH" in names and len(names) > 1:
             yield start, stop, "environ"

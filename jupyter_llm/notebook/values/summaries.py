@@ -85,7 +85,8 @@ def summarize(
     try:
         reading = Reading(max(0, max_chars - len(start)), Deadline(deadline_s), kind_of)
         is_secret = looks_secret(name) and reading.holds_data(value)
-        text = _hidden(value) if is_secret else without_known(_told(value, reading))
+        hidden = f"{HIDDEN} ({type_name(value)})"
+        text = hidden if is_secret else without_known(_told(value, reading))
     except Exception as error:  # noqa: BLE001  a broken value is no reason to lose the prompt
         text = f"{type_name(value)} (not readable: {qualified_name(type(error))})"
     return cut(start + text, max_chars)
@@ -147,14 +148,6 @@ def tells_data(value: object) -> bool:
     """Whether a value holds data, and not only code as functions and modules do."""
     kind = kind_of(value)
     return kind is None or kind.holds_data
-
-
-def _hidden(value: object) -> str:
-    """The type and the length of a value that is not shown."""
-    for base in (str, bytes, list, tuple, dict):
-        if is_a(value, base):
-            return f"{HIDDEN} ({type_name(value)} of length {base.__len__(value)})"  # type: ignore[arg-type]
-    return f"{HIDDEN} ({type_name(value)})"
 
 
 def _told(value: object, reading: Reading) -> str:

@@ -141,9 +141,9 @@ def test_secrets_inside_of_values_are_not_shown(value: Any) -> None:
     assert "user" in text.lower() or "HOME" in text
 
 
-def test_of_a_secret_variable_only_type_and_length_are_shown() -> None:
-    assert summarize("api_key", SECRET) == f"api_key: {HIDDEN} (str of length 21)"
-    assert summarize("credentials", {"a": SECRET}) == f"credentials: {HIDDEN} (dict of length 1)"
+def test_of_a_secret_variable_only_the_type_is_shown() -> None:
+    assert summarize("api_key", SECRET) == f"api_key: {HIDDEN} (str)"
+    assert summarize("credentials", {"a": SECRET}) == f"credentials: {HIDDEN} (dict)"
     assert summarize("auth", Told()) == f"auth: {HIDDEN} ({__name__}.Told)"
     assert "class" in summarize("token", Told)  # a class holds nothing
     assert SECRET not in describe("@password", [], {"password": SECRET})[0].text
