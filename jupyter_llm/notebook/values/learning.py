@@ -11,7 +11,8 @@ from typing import Any, Final
 from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.notebook.values import known
 from jupyter_llm.notebook.values.containers import fields_of
-from jupyter_llm.notebook.values.peek import key_name
+from jupyter_llm.notebook.values.definitions import definition_kind
+from jupyter_llm.notebook.values.peek import key_name, own_package
 from jupyter_llm.notebook.values.redaction import redact_source, redact_text
 from jupyter_llm.notebook.values.secrets import looks_secret
 from jupyter_llm.notebook.values.tables import column, column_labels, first_values
@@ -21,6 +22,7 @@ _MAX_LOOKS: Final = 4000  # at values, after a cell
 _MAX_DEPTH: Final = 3
 _MAX_ITEMS: Final = 200  # of a container
 
+_OF_FIELDS: Final = ("", "types", "argparse")  # packages whose objects hold what the user put there
 # What IPython puts there.
 _HISTORY: Final = frozenset(
     {"In", "Out", "_ih", "_oh", "_dh", "_i", "_ii", "_iii", "_", "__", "___", "exit", "quit"}
@@ -60,8 +62,11 @@ def _inside(value: Any) -> list[tuple[Any, Any]]:
         with suppress(RuntimeError):
             return list(islice(value.items(), _MAX_ITEMS))
         return []
-    labels = [label for label in column_labels(value) or () if looks_secret(label)]
-    if labels:
+    package = own_package(value)
+    if package in ("pandas", "polars"):
+        labels = [label for label in column_labels(value) or () if looks_secret(label)]
         columns = ((label, column(value, label)) for label in labels)
         return [(label, one) for label, held in columns for one in first_values(held, _MAX_ITEMS)]
+    if package not in _OF_FIELDS or definition_kind(value) is not None:
+        return []
     return list(islice(fields_of(value).items(), _MAX_ITEMS))
