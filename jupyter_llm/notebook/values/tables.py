@@ -96,8 +96,7 @@ def _is_readable(table: Any) -> bool:
     indexes = [*manager.axes, *(one for some in levels if is_a(some, list) for one in some)]
     data = [attribute(index, "_data") for index in indexes]
     held = [*(one for one in data if one is not ABSENT), *(b.values for b in manager.blocks)]
-    own = ("numpy", "pandas")
-    return all(own_package(one) in own and own_package(one.dtype) in own for one in held)
+    return all(own_package(one) and own_package(one.dtype) for one in held)
 
 
 def column_labels(value: Any) -> tuple[str, ...] | None:

@@ -91,10 +91,6 @@ def test_what_a_cell_shows_is_there_in_its_order(
         ({"text/plain": "<Figure size 1x1>", "image/png": "iVBORw0KGgo="}, "<image/png>"),
         ({"text/html": "<b>x</b>"}, "<text/html>"),
         ({"text/html": "x", "text/plain": "<IPython.core.display.HTML object>"}, "<text/html>"),
-        (
-            {"text/markdown": "# x", "text/plain": "<IPython.core.display.Markdown object>"},
-            "# x",
-        ),
         ({"application/x+json": {}, "text/plain": "chart"}, "chart"),
         ({"text/plain": "\x1b[31mred\x1b[0m"}, "red"),
     ],
@@ -112,15 +108,13 @@ def test_a_failure_is_told_with_the_lines_it_came_from(shell: InteractiveShell) 
     cell = record(shell, "rows = [{}]\nprice(rows[0])", raises=KeyError)
     count = cell.execution_count or 0
     assert cell.has_failed
-    assert outputs(cell) == [
-        (
-            "error",
-            f"""\
-KeyError: 'price'
-  In [{count}], line 2, in <module>: price(rows[0])
-  In [{count - 1}], line 2, in price: return row['price']""",
-        )
-    ]
+    ((kind, text),) = outputs(cell)
+    assert (kind, *text.split("\n  ")) == (
+        "error",
+        "KeyError: 'price'",
+        f"In [{count}], line 2, in <module>: price(rows[0])",
+        f"In [{count - 1}], line 2, in price: return row['price']",
+    )
 
 
 @pytest.mark.parametrize(
@@ -130,12 +124,6 @@ KeyError: 'price'
         ("if 1:\nx = 2", IndentationError, "IndentationError: expected an indented block"),
         ("raise ValueError('a\\nb')", ValueError, "ValueError: a\n  b\n  In ["),
         ("import json\njson.loads('{')", ValueError, "decoder.py, line"),
-        pytest.param(
-            "def f():\n    f()\nf()",
-            RecursionError,
-            "RecursionError: maximum recursion depth",
-            marks=pytest.mark.slow,  # IPython formats all the frames
-        ),
         ("%llm --temprature 1 x", ValueError, ""),
         ("1\n%llm --temprature 1 x", ValueError, "MagicUsageError: Unknown option"),
         ("raise KeyboardInterrupt", KeyboardInterrupt, "KeyboardInterrupt\n  In ["),

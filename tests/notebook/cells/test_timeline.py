@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
 from jupyter_llm.errors import MagicUsageError
@@ -51,12 +49,6 @@ def test_of_a_hidden_cell_every_run_is_hidden(timeline: Timeline) -> None:
     assert len(timeline.snapshot().visible) == 5
 
 
-def test_a_cell_without_an_id_is_marked_alone(timeline: Timeline) -> None:
-    timeline.append("cell 5", execution_count=5)
-    timeline.hide(4)
-    assert sources(timeline.snapshot().visible) == ["cell 1", "cell 2", "cell 3", "cell 5"]
-
-
 def test_tags_mark_too_until_somebody_says_otherwise(timeline: Timeline) -> None:
     timeline.append("kept", execution_count=5, cell_id="c", tags={"llm-pin"})
     timeline.append("secret", execution_count=6, cell_id="d", tags={"llm-hide"})
@@ -84,12 +76,3 @@ def test_a_cell_that_has_not_run_is_named_and_nothing_is_marked(timeline: Timeli
 def test_a_number_means_the_latest_run_of_that_number(timeline: Timeline, name: int | str) -> None:
     timeline.append("again", execution_count=4, cell_id="c")
     assert find_cell(name, timeline.cells).source == "again"
-
-
-def test_cells_from_many_threads_all_arrive_once() -> None:
-    timeline = Timeline()
-    with ThreadPoolExecutor(8) as pool:
-        for _ in pool.map(timeline.append, (f"cell {n}" for n in range(400))):
-            timeline.snapshot()
-    assert [cell.number for cell in timeline.cells] == list(range(1, 401))
-    assert len({cell.source for cell in timeline.cells}) == 400

@@ -207,11 +207,6 @@ def test_an_interrupt_goes_through_and_ends_the_call() -> None:
     wait_for_repr_threads()
 
 
-def test_without_time_only_the_untrusted_are_not_asked() -> None:
-    assert "no time was left" in summarize("x", hostile.Prints(), deadline_s=0)
-    assert summarize("x", [1, 2], deadline_s=0) == "x: list, 2 items of int\n[1, 2]"
-
-
 def test_a_coroutine_is_closed_and_the_next_in_order_is_asked() -> None:
     class Later:
         async def _ai_repr_(self) -> str:
