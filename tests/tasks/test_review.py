@@ -98,7 +98,7 @@ def test_an_explained_error_begins_with_what_is_known(
         "It came from cell [2], line 2:\n\n"
         "```python\nprint(row['citi'])\n```\n\n"
         "There is no key 'citi'; near it is 'city'.\n\n"
-        "```text\nrow: dict, 2 items, keys: str; values: 1 str, 1 int\n"
+        "```text\nrow: dict, 2 items, keys: str; values: str, int\n"
         "{'city': 'Oslo', 'price': 3}\n```\n\n"
         "The error comes from"
     )

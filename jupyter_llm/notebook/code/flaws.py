@@ -38,7 +38,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _ENDS = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 _RESIZING = frozenset({"append", "insert", "pop", "remove", "clear", "add", "discard"})
 _CHANGING = frozenset({*_RESIZING, "extend", "sort", "reverse", "update", "setdefault"})
-_GIVE_NONE = {"append": 1, "extend": 1, "insert": 2, "sort": 0, "reverse": 0}  # with arguments
+_GIVE_NONE = {"append": 1, "extend": 1, "sort": 0, "reverse": 0}  # with arguments
 _MODULES = frozenset({"np", "numpy", "pd", "pl", "os", "shutil", "bisect", "heapq", "plt", "re"})
 # Calls that change nothing, where their result is thrown away; the number of arguments with which
 # they are no others of that name.
@@ -131,9 +131,6 @@ def _arithmetic(node: ast.AST) -> Iterator[Broken]:
     match node:
         case ast.BinOp(op=ast.BitXor(), right=ast.Constant(value=2 | 3)):
             yield node, "`^` is no power but a bitwise xor; the power is `**`", "likely"
-        case ast.BinOp(ast.Name(), ast.Add(), ast.BinOp(ast.Name(), ast.Div(), ast.Constant(2))):
-            text = f"in `{ast.unparse(node)}` only the last is divided; a mean needs brackets"
-            yield node, text, "likely"
         case ast.BinOp(ast.Call(ast.Name("sum")), ast.FloorDiv(), ast.Call(ast.Name("len"))):
             yield node, "`//` cuts off the fraction of a mean", "likely"
         case ast.Return(ast.BinOp(ast.Call(ast.Name("len")), ast.FloorDiv(), ast.Name(size))):

@@ -8,7 +8,6 @@ from jupyter_llm.notebook.code.flaws import flaws_in
 
 FLAWED = {
     "a power that is none": "def f(x):\n    return x ^ 2",
-    "a mean without brackets": "def f(a, b):\n    return a + b / 2",
     "a mean that is cut off": "def f(xs):\n    return sum(xs) // len(xs)",
     "or with a text": "def f(x):\n    return x == 'a' or 'b'",
     "None of sort": "def f(xs):\n    return xs.sort()",
@@ -36,6 +35,8 @@ SOUND = {
     "a search": "def f(xs):\n    for x in xs:\n        if x:\n            return x",
     "neighbours": "for i in range(len(xs) - 1):\n    print(xs[i], xs[i + 1])",
     "what a cell shows": "df.dropna()",
+    "the middle of a bar": "def f(x, width):\n    return x + width / 2",
+    "an index of pandas": "def f(index):\n    index = index.insert(0, 'a')\n    return index",
     "a copy changed": "for k in list(d):\n    del d[k]",
     "one that is dropped, and the end": "for x in xs:\n    xs.remove(x)\n    break",
     "a default value": "def f(x):\n    return x or 'a'",
