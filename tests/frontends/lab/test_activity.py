@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import groupby
-from pathlib import Path
 
 from support.front_end import Json
 from support.lab_page import LabPage
-from support.tiny_model import write_tiny_model
 
 from jupyter_llm import llm
-from jupyter_llm.frontends.comm.parts import ActivityData
-from jupyter_llm.frontends.lab.activity import activity_data
 
 OpenPage = Callable[..., LabPage]
 
@@ -71,13 +67,3 @@ def test_a_page_that_watches_no_more_hears_nothing_more(open_page: OpenPage) -> 
     num_told = len(told(other))
     llm.unload()
     assert len(told(other)) == num_told
-
-
-def test_the_other_models_that_are_loaded_are_named_with_what_they_are_for(
-    open_page: OpenPage, tmp_path: Path
-) -> None:
-    llm.use("tiny", n_threads=1)
-    llm.use(write_tiny_model(tmp_path / "coder.gguf", seed=5), role="complete", n_threads=1)
-    (named,) = activity_data(llm.current, ActivityData(state="none")).beside
-    assert named.startswith("coder (")
-    assert named.endswith("for code at the cursor)")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from support.engines import num_read, wait_until_idle
 from support.lab_page import LabPage
@@ -53,18 +52,3 @@ def test_a_draft_waits_for_the_cell_that_runs(
     run(shell, "x = 'the seventh stone'", store_history=True)
     until(lambda: scripted.drafts)
     assert "What is x?" in str(scripted.drafts[-1].prompt)
-
-
-@pytest.mark.parametrize("end", ["empty", "closed"])
-def test_a_draft_that_is_gone_while_it_waits_is_not_read(
-    page: LabPage, scripted: ScriptedEngine, shell: InteractiveShell, end: str
-) -> None:
-    llm.current.hold_background(is_held=True)
-    page.ask("cell-draft", cell="a", source="%%llm\nWhat is x?")
-    if end == "empty":
-        page.ask("cell-draft", cell="a", source="")
-    else:
-        page.close()
-    run(shell, "x = 1", store_history=True)
-    at_rest()
-    assert scripted.drafts == []

@@ -17,7 +17,6 @@ from support.waiting import until
 from jupyter_llm import llm
 from jupyter_llm.engine.provenance import METADATA_KEY, Provenance
 from jupyter_llm.records.records import source_sha256
-from jupyter_llm.tasks.completing.suggestions import GhostRun
 
 OpenPage = Callable[..., LabPage]
 
@@ -120,27 +119,6 @@ def test_a_request_that_is_cancelled_stops_the_model_and_is_answered(
     page.ask("cancel", target=request)
     assert page.wait_for("completed", id=request)["reason"] == "cancelled"
     until(lambda: not any(t.name == "jupyter-llm-ghost" for t in threading.enumerate()))
-
-
-@pytest.mark.parametrize("by", ["cancel", "another request"])
-def test_a_request_that_ends_while_it_is_cancelled_is_answered_once(
-    page: LabPage, scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch, by: str
-) -> None:
-    monkeypatch.setattr(GhostRun, "cancel", lambda _: None)  # as one that comes too late
-    scripted.may_write.clear()
-    scripted.replies.append(" 1\n")
-    typist = Typist(page)
-    request = typist.ask("y = ")
-    until(lambda: scripted.requests)
-    if by == "cancel":
-        page.ask("cancel", target=request)
-    else:
-        typist.ask("y = x")
-    page.wait_for("completed", id=request, reason="cancelled")
-    scripted.may_write.set()
-    until(lambda: not any(t.name == "jupyter-llm-ghost" for t in threading.enumerate()))
-    ends = [one for one in page.heard("completed") if one["id"] == request]
-    assert len(ends) == 1
 
 
 def test_what_is_missing_is_asked_for_once(page: LabPage, scripted: ScriptedEngine) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from support.front_end import FrontEnd, MakeFront
@@ -128,43 +126,3 @@ def test_the_text_of_an_answer_may_be_anything(front: FrontEnd, scripted: Script
     text = "\x00 \ud83d\ude00 <script>alert(1)</script> ́ {{x}} @In[3] /help \n\n```"
     scripted.replies.append(text)
     assert front.say("Say it.")["text"] == text
-
-
-def test_nothing_goes_out_before_somebody_listens_nor_after_the_last_has_gone(
-    make_front: MakeFront, scripted: ScriptedEngine
-) -> None:
-    scripted.replies.extend(["Yes.", "Again."])
-    awake, chat = make_front(), llm.chat("default")
-    panel = type(awake.panel)("default")
-    try:
-        front = FrontEnd(panel)
-        for texts in (["Yes."], ["Yes.", "Again."]):
-            before = len(front.heard)
-            chat("anybody there?")
-            awake.wait_until(lambda front, texts=texts: front.texts == texts and front.is_idle)  # type: ignore[misc]
-            time.sleep(0.1)  # as long as a tick of the other panel
-            assert len(front.heard) == before
-            front.hello()
-            assert front.texts == texts
-            front.ask("bye")
-            assert front.is_asked
-    finally:
-        panel.close()
-
-
-def test_many_turns_at_once_are_one_message_so_what_follows_need_not_wait(
-    make_front: MakeFront, scripted: ScriptedEngine
-) -> None:
-    chat = llm.chat("default")
-    for number in range(60):
-        scripted.replies.append(f"Answer {number}.")
-        chat(f"prompt {number}")
-    front = make_front()
-    assert [message["type"] for message in front.messages] == ["ack", "snapshot"]
-    scripted.replies.append("Beside.")
-    front.say("beside", after=0)
-    before = len(front.heard)
-    front.ask("choose", number=1)
-    front.wait_until(lambda front: len(front.path) == 60)
-    assert [m["type"] for m in front.messages[before:]] == ["ack", "snapshot"]
-    assert front.messages[-1]["view"] is None

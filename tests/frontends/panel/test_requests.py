@@ -62,8 +62,7 @@ def loading(scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 # Stop
 
-
-@pytest.mark.parametrize(
+each_target = pytest.mark.parametrize(
     "target",
     [
         pytest.param(lambda _request: 1, id="the turn"),
@@ -71,6 +70,9 @@ def loading(scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> Iterat
         pytest.param(lambda _request: None, id="whatever runs"),
     ],
 )
+
+
+@each_target
 def test_stop_ends_a_turn_and_the_next_prompt_goes_on_from_what_there_is(
     front: FrontEnd, scripted: ScriptedEngine, target: Callable[[str], int | str | None]
 ) -> None:
@@ -86,14 +88,7 @@ def test_stop_ends_a_turn_and_the_next_prompt_goes_on_from_what_there_is(
     assert contents == ["hold on", "word ", "go on"]
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        pytest.param(lambda _request: 1, id="the turn"),
-        pytest.param(lambda request: request, id="the request"),
-        pytest.param(lambda _request: None, id="whatever runs"),
-    ],
-)
+@each_target
 def test_stop_while_the_model_reads_gives_the_prompt_back(
     front: FrontEnd, scripted: ScriptedEngine, target: Callable[[str], int | str | None]
 ) -> None:
