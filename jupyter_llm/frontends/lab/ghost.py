@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jupyter_llm.engine.base import Engine
-    from jupyter_llm.frontends.comm.parts import DocumentCellData
     from jupyter_llm.frontends.lab.session import Session
     from jupyter_llm.tasks.completing.completing import GhostWriter
     from jupyter_llm.tasks.completing.suggestions import GhostEnd, GhostItem, GhostRun, GhostText
@@ -51,14 +50,8 @@ class Ghost(PagePart):
         self._last: str | None = None  # whose answer is not sent yet
         self._answering = threading.Lock()
         self._end_watch = session.llm.current.watch(self._tell_model)
-        session.inbox.add(
-            {
-                Cells: self._edit,
-                Focus: self._read_ahead,
-                Complete: self._complete,
-                Cancel: self._cancel,
-            }
-        )
+        session.inbox.add({Cells: self._edit, Focus: self._read_ahead})
+        session.inbox.add({Complete: self._complete, Cancel: self._cancel})
         session.inbox.answer({Shown: self._accept})
 
     def close(self) -> None:
@@ -72,7 +65,7 @@ class Ghost(PagePart):
         if message.revision != before.revision + 1:
             self._ask_for_all()
             return
-        cells = [_cell(data) for data in message.insert]
+        cells = [DocumentCell(c.id, c.kind, c.source, c.is_off) for c in message.insert]
         try:
             self._document = before.edited(message.at, message.remove, cells)
             self._waits_for_all = False
@@ -168,10 +161,6 @@ class Ghost(PagePart):
             llm = self._session.llm
             self._writer = GhostWriter(self._engine, self._session.path, timeline=llm.timeline)
         return self._writer
-
-
-def _cell(data: DocumentCellData) -> DocumentCell:
-    return DocumentCell(data.id, data.kind, data.source, data.is_off)
 
 
 def _metadata(item: GhostItem | None, source: str) -> dict[str, Any]:

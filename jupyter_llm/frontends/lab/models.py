@@ -32,14 +32,9 @@ class ModelChoice(PageJobs):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         inbox = session.inbox
-        inbox.add(
-            {
-                UseModel: self._use,
-                Cancel: self._cancel,
-                StopPull: lambda message: inbox.work(message.id, PULLS.stop),
-                ForgetPull: lambda message: inbox.work(message.id, PULLS.forget),
-            }
-        )
+        inbox.add({UseModel: self._use, Cancel: self._cancel})
+        inbox.add({StopPull: lambda message: inbox.work(message.id, PULLS.stop)})
+        inbox.add({ForgetPull: lambda message: inbox.work(message.id, PULLS.forget)})
         inbox.answer({ListModels: self._models, StartPull: self._pull})
 
     def _models(self, message: ListModels) -> Models:
