@@ -25,7 +25,7 @@ from jupyter_llm.errors import NotEnoughMemoryError, OptionError
 from jupyter_llm.models.machine import FreeMemory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from jupyter_llm.engine.options import EngineOptions, KvType
     from jupyter_llm.models.inspect import ModelFile, ModelShape
@@ -192,17 +192,31 @@ def plan_load(
     Raises `NotEnoughMemoryError`, which says what would fit, or `OptionError` where this model
     cannot have such a KV cache.
     """
-    if options.kv_type == "q8_0" and not _can_have_q8_0(file.shape):
+    block, _ = _BLOCKS[options.kv_type]
+    if file.shape.key_length % block or file.shape.value_length % block:
         raise OptionError(
             f"{file.path.name} cannot have kv_type='q8_0': it packs 32 numbers together, and the "
             f"model's heads have {file.shape.key_length}. Use kv_type='f16'."
         )
-    n_ctx = options.n_ctx or _default_n_ctx(
-        file.n_ctx_train or _DEFAULT_N_CTX,
-        lambda n_ctx: _fits(file, options, n_ctx, _with_room(free), num_sequences=num_sequences),
-    )
-    check_fits(file, options, n_ctx, free, num_sequences=num_sequences)
+
+    def fits(n_ctx: int, share: float = 1.0) -> bool:
+        """Whether it fits with this window into a share of what is free."""
+        need = memory_need(file, options, n_ctx, num_sequences=num_sequences)
+        vram_bytes = None if free.vram_bytes is None else int(free.vram_bytes * share)
+        room = replace(free, ram_bytes=int(free.ram_bytes * share), vram_bytes=vram_bytes)
+        on_gpu, in_ram = _split(file.shape, options, need, room)
+        return in_ram <= room.ram_bytes and on_gpu <= (room.vram_bytes or 0)
+
+    n_ctx = options.n_ctx
+    if n_ctx is None:  # the default window, or a smaller power of two
+        n_ctx = min(file.n_ctx_train or _DEFAULT_N_CTX, _DEFAULT_N_CTX)
+        while n_ctx > _LEAST_N_CTX and not fits(n_ctx, _OUR_SHARE):
+            n_ctx = 1 << (n_ctx - 1).bit_length() - 1
     need = memory_need(file, options, n_ctx, num_sequences=num_sequences)
+    if not fits(n_ctx):
+        windows = range(_PAD, n_ctx, _PAD)
+        count = bisect_left(windows, 1, key=lambda n: int(not fits(n, _OUR_SHARE)))
+        raise _refusal(file, options, need, n_ctx, free, windows[count - 1] if count else None)
     n_gpu_layers = options.n_gpu_layers
     if free.vram_bytes is not None:
         n_gpu_layers = _gpu_layers(file.shape, options, need, free.vram_bytes)
@@ -210,25 +224,19 @@ def plan_load(
     return LoadPlan(n_ctx=n_ctx, n_gpu_layers=n_gpu_layers, need=need, promised=promised)
 
 
-def check_fits(
-    file: ModelFile, options: EngineOptions, n_ctx: int, free: FreeMemory, *, num_sequences: int
-) -> None:
-    """Refuse a model that needs more memory than there is, with the numbers and what to change."""
-    if _fits(file, options, n_ctx, free, num_sequences=num_sequences):
-        return
-    need = memory_need(file, options, n_ctx, num_sequences=num_sequences)
+def _refusal(
+    file: ModelFile,
+    options: EngineOptions,
+    need: MemoryNeed,
+    n_ctx: int,
+    free: FreeMemory,
+    largest: int | None,
+) -> NotEnoughMemoryError:
+    """What refuses a model that needs more memory than there is, and says what to change."""
     on_gpu, in_ram = _split(file.shape, options, need, free)
     kind, needed_bytes, free_bytes = "memory", in_ram, free.ram_bytes
     if in_ram <= free.ram_bytes:
         kind, needed_bytes, free_bytes = "GPU memory", on_gpu, free.vram_bytes or 0
-    room = _with_room(free)
-    windows = range(_PAD, n_ctx, _PAD)
-    num_fitting = bisect_left(
-        windows,
-        True,  # noqa: FBT003
-        key=lambda n_ctx: not _fits(file, options, n_ctx, room, num_sequences=num_sequences),
-    )
-    largest = windows[num_fitting - 1] if num_fitting else None
     changes = [f"n_ctx={largest}"] if largest else []
     if kind != "memory" and options.n_gpu_layers:
         changes.append("n_gpu_layers=None, which takes what fits")
@@ -238,7 +246,7 @@ def check_fits(
         if free.others_bytes and kind == "memory"
         else ""
     )
-    raise NotEnoughMemoryError(
+    return NotEnoughMemoryError(
         file.path,
         f"it needs {_size(needed_bytes)} of {kind}, and {_size(free_bytes)} are free{others}. "
         "Weights take "
@@ -249,32 +257,6 @@ def check_fits(
         free_bytes=free_bytes,
         n_ctx=largest,
     )
-
-
-def _can_have_q8_0(shape: ModelShape) -> bool:
-    block, _ = _BLOCKS["q8_0"]
-    return shape.key_length % block == 0 and shape.value_length % block == 0
-
-
-def _default_n_ctx(n_ctx_train: int, fits: Callable[[int], bool]) -> int:
-    """The largest window that fits: the default one, or a smaller power of two."""
-    n_ctx = min(n_ctx_train, _DEFAULT_N_CTX)
-    while n_ctx > _LEAST_N_CTX and not fits(n_ctx):
-        n_ctx = 1 << (n_ctx - 1).bit_length() - 1
-    return n_ctx
-
-
-def _with_room(free: FreeMemory) -> FreeMemory:
-    vram_bytes = None if free.vram_bytes is None else int(free.vram_bytes * _OUR_SHARE)
-    return replace(free, ram_bytes=int(free.ram_bytes * _OUR_SHARE), vram_bytes=vram_bytes)
-
-
-def _fits(
-    file: ModelFile, options: EngineOptions, n_ctx: int, free: FreeMemory, *, num_sequences: int
-) -> bool:
-    need = memory_need(file, options, n_ctx, num_sequences=num_sequences)
-    on_gpu, in_ram = _split(file.shape, options, need, free)
-    return in_ram <= free.ram_bytes and on_gpu <= (free.vram_bytes or 0)
 
 
 def _split(
